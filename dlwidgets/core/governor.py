@@ -1,0 +1,42 @@
+"""How often optional work may be done, so that it costs at most a set share of the time."""
+
+from __future__ import annotations
+
+import time
+
+
+class Governor:
+    """Spaces out an optional piece of work by what it was measured to cost.
+
+    The work's owner asks `due()`, does the work, and reports `spent(seconds)`. The next time is then far
+    enough away that the work takes at most `budget` of the wall clock, and never sooner than `least`.
+
+    Parameters
+    ----------
+    budget : the share of the time that the work may take, 0..1.
+    least : the shortest interval in seconds, however cheap the work is.
+    """
+
+    def __init__(self, budget: float = 0.01, least: float = 0.1) -> None:
+        if not 0 < budget <= 1:
+            raise ValueError(f"budget is a share of the time, above 0 and at most 1, not {budget!r}.")
+        self.budget = budget
+        self.least = least
+        #: What one piece of work costs, in seconds: an average that leans to the recent; None before the first.
+        self.cost: float | None = None
+        self._next = 0.0
+
+    @property
+    def interval(self) -> float:
+        """Seconds from one piece of work to the next, as things stand."""
+        return max(self.least, (self.cost or 0.0) / self.budget)
+
+    def due(self, now: float | None = None) -> bool:
+        """Say whether the work may be done at `now` (seconds of `time.perf_counter`)."""
+        return (time.perf_counter() if now is None else now) >= self._next
+
+    def spent(self, seconds: float, now: float | None = None) -> None:
+        """Report that the work was just done and took `seconds`."""
+        # Leaning to the recent: a first run that loads code does not silence the work for long.
+        self.cost = seconds if self.cost is None else 0.7 * self.cost + 0.3 * seconds
+        self._next = (time.perf_counter() if now is None else now) + self.interval

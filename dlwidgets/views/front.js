@@ -1,0 +1,253 @@
+// What all views share in the browser: the talk with the kernel, the theme, DOM, canvas and numbers.
+
+/**
+ * The model that anywidget hands to a view; `get` is typed loosely, since each view knows its own traits.
+ * @typedef {{
+ *   get(name: string): any,
+ *   set(name: string, value: any): void,
+ *   on(event: string, call: (...args: any[]) => void): void,
+ *   off(event: string, call: (...args: any[]) => void): void,
+ *   send(message: any): void,
+ * }} Model
+ */
+
+/** A page acknowledges at most one picture in this many milliseconds, which is the kernel's frame rate. */
+const PACE = 100;
+/** For this long after a person's change the page shows that, not what the kernel still says [ms]. */
+const OWN = 1500;
+
+/**
+ * Keep `draw` up to date with the model: once an animation frame at most, only while visible, and tell the
+ * kernel when a picture is drawn, so that it sends the next.
+ *
+ * `draw()` reads the model afresh and paints everything. Returns a function that asks for a repaint.
+ * @param {{model: Model, el: HTMLElement, signal: AbortSignal, draw: () => void}} view
+ * @returns {() => void}
+ */
+export function live({ model, el, signal, draw }) {
+  let queued = 0, visible = true, owing = false, last = 0, timer = 0;
+  let alive = true;
+
+  const acknowledge = () => {
+    if (timer || !owing) return;
+    timer = window.setTimeout(() => {
+      timer = 0; owing = false; last = performance.now();
+      model.send({ drawn: model.get("frame") });
+    }, Math.max(0, PACE - (performance.now() - last)));
+  };
+  const paint = () => {
+    queued = 0;
+    if (!alive || !visible) return;
+    el.dataset.theme = isDark() ? "dark" : "light";
+    draw();
+    acknowledge();
+  };
+  const repaint = () => { if (alive && visible && !queued) queued = requestAnimationFrame(paint); };
+  const changed = () => { owing = true; repaint(); };
+  /** @param {any} message */
+  const heard = (message) => {
+    if (message && "ask" in message && visible && !document.hidden) model.send({ hello: true });
+  };
+
+  // One event covers all traits of a message: the kernel counts the frame up with every picture.
+  model.on("change:frame", changed);
+  model.on("change", repaint);
+  model.on("msg:custom", heard);
+  listen(window, "resize", repaint, signal);
+  const resized = new ResizeObserver(repaint);
+  resized.observe(el);
+  const seen = new IntersectionObserver((entries) => {
+    const now = entries[entries.length - 1].isIntersecting;
+    if (now && !visible) { visible = true; model.send({ hello: true }); repaint(); }
+    visible = now;
+  }, { rootMargin: "200px" });
+  seen.observe(el);
+  const themed = new MutationObserver(repaint);
+  themed.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light", "data-jp-theme-name", "class"] });
+  listen(window.matchMedia("(prefers-color-scheme: dark)"), "change", repaint, signal);
+
+  signal.addEventListener("abort", () => {
+    alive = false;
+    cancelAnimationFrame(queued);
+    clearTimeout(timer);
+    model.off("change:frame", changed);
+    model.off("change", repaint);
+    model.off("msg:custom", heard);
+    resized.disconnect(); seen.disconnect(); themed.disconnect();
+  });
+  el.dataset.theme = isDark() ? "dark" : "light";
+  draw();
+  model.send({ hello: true });
+  return repaint;
+}
+
+/**
+ * What a person wants, shown at once and told to the kernel: `set` paints before the kernel answers, and for
+ * a moment the kernel's older word does not push the slider back under the person's hand.
+ * @param {{model: Model, signal: AbortSignal, repaint: () => void}} view
+ */
+export function wishes({ model, signal, repaint }) {
+  /** @type {Map<string, {value: any, until: number}>} */
+  const own = new Map();
+  /** @type {Map<string, number>} */
+  const timers = new Map();
+  let refusal = "";
+  /** @param {any} message */
+  const heard = (message) => {
+    if (!message || !("refused" in message)) return;
+    own.delete(message.refused);
+    refusal = String(message.because);
+    repaint();
+  };
+  model.on("msg:custom", heard);
+  signal.addEventListener("abort", () => {
+    model.off("msg:custom", heard);
+    timers.forEach((timer) => clearTimeout(timer));
+  });
+  return {
+    /** The person's value if just given, else the kernel's. @param {string} name @returns {any} */
+    get(name) {
+      const mine = own.get(name);
+      return mine && performance.now() < mine.until ? mine.value : model.get(name);
+    },
+    /** Want `name` to be `value`; at most 20 messages a second, the last always sent. @param {string} name @param {any} value */
+    set(name, value) {
+      refusal = "";
+      own.set(name, { value, until: performance.now() + OWN });
+      if (!timers.has(name)) {
+        timers.set(name, window.setTimeout(() => {
+          timers.delete(name);
+          model.send({ wish: name, value: own.get(name)?.value ?? value });
+        }, 50));
+      }
+      // Once the kernel has had its time, show what it says.
+      window.setTimeout(repaint, OWN + 10);
+      repaint();
+    },
+    /** Ask for something to be done, once: nothing to show meanwhile. @param {string} name @param {any} [value] */
+    call(name, value = null) { refusal = ""; model.send({ wish: name, value }); },
+    /** Why the last wish was refused, or "". */
+    get refusal() { return refusal; },
+  };
+}
+
+/**
+ * Add a listener that goes with the view.
+ * @param {EventTarget} target @param {string} event @param {(event: any) => void} call @param {AbortSignal} signal
+ */
+export function listen(target, event, call, signal) {
+  target.addEventListener(event, call, { signal });
+}
+
+/** Whether the notebook's theme is dark. */
+export function isDark() {
+  const said = document.body.dataset.jpThemeLight;
+  if (said) return said === "false";
+  const color = getComputedStyle(document.body).backgroundColor.match(/[\d.]+/g)?.map(Number);
+  if (color && color.length >= 3 && (color[3] ?? 1) > 0) return 0.3 * color[0] + 0.6 * color[1] + 0.1 * color[2] < 110;
+  return window.matchMedia("(prefers-color-scheme: dark)").matches;
+}
+
+/**
+ * The value of a colour variable (`--dlw-blue`), for canvases.
+ * @param {Element} el @param {string} name @returns {string}
+ */
+export function color(el, name) {
+  return getComputedStyle(el).getPropertyValue(`--dlw-${name}`).trim() || "#888";
+}
+
+/**
+ * Make an element. `attributes` are set as attributes, except `text` (its text) and `class`.
+ * @template {keyof HTMLElementTagNameMap} Tag
+ * @param {Tag} tag @param {Record<string, string | number | boolean>} [attributes] @param {...(Node | string)} children
+ * @returns {HTMLElementTagNameMap[Tag]}
+ */
+export function make(tag, attributes = {}, ...children) {
+  const node = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name === "text") node.textContent = String(value);
+    else if (value === true) node.setAttribute(name, "");
+    else if (value !== false) node.setAttribute(name, String(value));
+  }
+  node.append(...children);
+  return node;
+}
+
+/** Set the text only where it differs, so that a screen reader and a selection are left alone. @param {Node} node @param {string} text */
+export function say(node, text) {
+  if (node.textContent !== text) node.textContent = text;
+}
+
+/**
+ * Give the canvas a size in CSS pixels, sharp on any screen, cleared; returns its context.
+ * @param {HTMLCanvasElement} canvas @param {number} width @param {number} height
+ * @returns {CanvasRenderingContext2D}
+ */
+export function surface(canvas, width, height) {
+  const ratio = window.devicePixelRatio || 1;
+  const w = Math.max(1, Math.round(width * ratio)), h = Math.max(1, Math.round(height * ratio));
+  // Setting a size reallocates the canvas, even to the same size.
+  if (canvas.width !== w || canvas.height !== h) {
+    canvas.width = w; canvas.height = h;
+    canvas.style.width = `${width}px`; canvas.style.height = `${height}px`;
+  }
+  const ctx = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
+  ctx.setTransform(ratio, 0, 0, ratio, 0, 0);
+  ctx.clearRect(0, 0, width, height);
+  return ctx;
+}
+
+/**
+ * Bytes of the model as numbers. A DataView may start anywhere, typed arrays only at multiples of their size.
+ * @template {Float32Array | Int32Array | Uint32Array | Uint16Array | Uint8Array} A
+ * @param {DataView | ArrayBuffer | null | undefined} bytes
+ * @param {{new (buffer: ArrayBuffer): A}} Kind
+ * @returns {A}
+ */
+export function numbers(bytes, Kind) {
+  if (!bytes) return new Kind(new ArrayBuffer(0));
+  const buffer = bytes instanceof ArrayBuffer ? bytes
+    : /** @type {ArrayBuffer} */ (bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength));
+  return new Kind(buffer);
+}
+
+/**
+ * A number with `digits` significant digits, as short as it goes: 0.0032, 2.8e-4, 12.3, 1,234.
+ * @param {number | null | undefined} x @param {number} [digits] @returns {string}
+ */
+export function sig(x, digits = 2) {
+  if (x === null || x === undefined || Number.isNaN(x)) return "–";
+  if (!Number.isFinite(x)) return x > 0 ? "∞" : "−∞";
+  if (x === 0) return "0";
+  const size = Math.abs(x);
+  if (size >= 1e6 || size < 1e-3) {
+    const [mantissa, power] = x.toExponential(digits - 1).split("e");
+    return `${mantissa.replace("-", "−")}e${power.replace("+", "")}`;
+  }
+  const decimals = Math.max(0, digits - 1 - Math.floor(Math.log10(size)));
+  return x.toLocaleString("en-US", { minimumFractionDigits: decimals, maximumFractionDigits: decimals }).replace("-", "−");
+}
+
+/** A count in short: 432, 1.21 M, 38.4 M. @param {number | null | undefined} n @param {string} [unit] @returns {string} */
+export function count(n, unit = "") {
+  if (n === null || n === undefined || Number.isNaN(n)) return "–";
+  const size = Math.abs(n);
+  if (size < 1000) return unit ? `${n} ${unit}` : `${n}`;
+  const power = Math.min(5, Math.floor(Math.log10(size) / 3 + 1e-9));
+  let value = n / 1000 ** power, step = power;
+  if (Math.abs(value) >= 999.5 && step < 5) { value /= 1000; step += 1; }
+  const text = value.toFixed(Math.abs(value) < 9.995 ? 2 : Math.abs(value) < 99.95 ? 1 : 0);
+  return `${text} ${["", "k", "M", "G", "T", "P"][step]}${unit}`;
+}
+
+/** A whole number with its thousands set apart: 1,488. @param {number} n @returns {string} */
+export function whole(n) { return Math.round(n).toLocaleString("en-US"); }
+
+/** Seconds as a person says them: 41 s, 2:14, 1:02:33. @param {number | null | undefined} seconds @returns {string} */
+export function clock(seconds) {
+  if (seconds === null || seconds === undefined || !Number.isFinite(seconds)) return "–";
+  const s = Math.max(0, Math.round(seconds));
+  if (s < 60) return `${s} s`;
+  const two = (/** @type {number} */ n) => String(n).padStart(2, "0");
+  return s < 3600 ? `${Math.floor(s / 60)}:${two(s % 60)}` : `${Math.floor(s / 3600)}:${two(Math.floor(s / 60) % 60)}:${two(s % 60)}`;
+}
