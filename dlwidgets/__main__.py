@@ -1,0 +1,192 @@
+"""The command `dlwidgets demo`: the notebooks in a folder of one's own, opened in JupyterLab."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import sys
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+
+#: The notebook that opens first.
+TOUR = "00_tour.ipynb"
+#: Lies in the person's folder: which bytes were put there, so that a later copy knows what was changed since.
+MANIFEST = ".dlwidgets.json"
+_DEFAULT_FOLDER = "dlwidgets-notebooks"
+
+
+def notebooks_folder() -> Path:
+    """Return where the notebooks came with this installation.
+
+    In a wheel they lie inside the package; in an editable install, in the checkout beside it.
+
+    Raises
+    ------
+    FileNotFoundError
+        Where neither place has them.
+    """
+    package = Path(__file__).resolve().parent
+    for place in (package / "notebooks", package.parent / "notebooks"):
+        if (place / TOUR).is_file():
+            return place
+    raise FileNotFoundError(
+        f"The notebooks did not come with this installation of dlwidgets in {package}: "
+        "install it from a wheel, or from a checkout with pip install -e."
+    )
+
+
+@dataclass
+class Copied:
+    """What became of each notebook, as paths relative to the folder, in the order of the course."""
+
+    new: list[str] = field(default_factory=list)
+    renewed: list[str] = field(default_factory=list)
+    current: list[str] = field(default_factory=list)
+    #: Changed by the person, and the same as ever in this version.
+    kept: list[str] = field(default_factory=list)
+    #: Changed by the person, while this version brings a newer one.
+    kept_older: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        tellings = (
+            ("copied", self.new),
+            ("renewed", self.renewed),
+            ("up to date", self.current),
+            ("kept, since you changed it", self.kept),
+            ("kept, since you changed it (to get the newer one, rename yours and run this again)", self.kept_older),
+        )
+        return "\n".join(f"  {name}: {what}" for what, names in tellings for name in names)
+
+
+def copy_notebooks(source: Path, folder: Path) -> Copied:
+    """Copy the notebooks of `source` to `folder`, overwriting nothing that a person changed.
+
+    A file that is still as an earlier copy left it is renewed; any other that differs is kept. The folder
+    is made where it is missing. `source` itself as `folder` is left as it is.
+    """
+    names = _files(source)
+    if folder.exists() and folder.samefile(source):
+        return Copied(current=names)
+    folder.mkdir(parents=True, exist_ok=True)
+    written = _read_manifest(folder)
+    copied = Copied()
+    for name in names:
+        fresh = (source / name).read_bytes()
+        target = folder / name
+        if not target.exists():
+            _write(target, fresh)
+            copied.new.append(name)
+        elif _hash(target.read_bytes()) == _hash(fresh):
+            copied.current.append(name)
+        elif _hash(target.read_bytes()) == written.get(name):
+            _write(target, fresh)
+            copied.renewed.append(name)
+        else:
+            older = written.get(name) != _hash(fresh)
+            (copied.kept_older if older else copied.kept).append(name)
+            continue
+        written[name] = _hash(fresh)
+    _write(folder / MANIFEST, (json.dumps({"files": written}, indent=1) + "\n").encode())
+    return copied
+
+
+def _files(source: Path) -> list[str]:
+    paths = sorted(path.relative_to(source) for path in source.rglob("*") if path.is_file())
+    return [path.as_posix() for path in paths if not any(part.startswith((".", "__")) for part in path.parts)]
+
+
+def _hash(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _read_manifest(folder: Path) -> dict[str, str]:
+    # Without a readable manifest every file counts as the person's own, which loses nothing.
+    try:
+        files = json.loads((folder / MANIFEST).read_text("utf-8"))["files"]
+        return {str(name): str(digest) for name, digest in files.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
+
+
+def _write(path: Path, data: bytes) -> None:
+    # Written beside and renamed: a full disk or a Ctrl-C never leaves half a notebook.
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        beside.write_bytes(data)
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def open_lab(folder: Path, *, browser: bool, port: int | None, options: list[str]) -> int:
+    """Run JupyterLab on the tour in `folder` until it is shut down; return the exit status."""
+    try:
+        from jupyterlab.labapp import LabApp
+    except ImportError:
+        print(
+            'dlwidgets: JupyterLab is not installed here. Install it with: pip install "dlwidgets[demo]"',
+            file=sys.stderr,
+        )
+        return 1
+    command = [f"--ServerApp.root_dir={folder}", f"--LabApp.default_url=/lab/tree/{TOUR}", *options]
+    if not browser:
+        command.append("--no-browser")
+    if port is not None:
+        command.append(f"--port={port}")
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        # In a container one is often root, where Jupyter else refuses to start.
+        command.append("--allow-root")
+    LabApp.launch_instance(command)
+    return 0
+
+
+def _version() -> str:
+    try:
+        return metadata.version("dlwidgets")
+    except metadata.PackageNotFoundError:
+        return "from a checkout that is not installed"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; return its exit status."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    options: list[str] = []
+    if "--" in given:
+        cut = given.index("--")
+        given, options = given[:cut], given[cut + 1 :]
+
+    parser = argparse.ArgumentParser("dlwidgets", description="See and steer a PyTorch model while it trains.")
+    parser.add_argument("--version", action="version", version=f"dlwidgets {_version()}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    demo = commands.add_parser(
+        "demo",
+        help="copy the notebooks to a folder and open JupyterLab there",
+        description="Copy the notebooks to a folder and open JupyterLab on the tour. "
+        "A notebook that you changed is never overwritten.",
+        epilog="What follows a lone -- goes to JupyterLab, as in: dlwidgets demo -- --ip=0.0.0.0",
+    )
+    demo.add_argument("folder", nargs="?", type=Path, default=Path(_DEFAULT_FOLDER), metavar="FOLDER",
+                      help="where to copy them (default: ./%(default)s)")  # fmt: skip
+    demo.add_argument("--no-browser", action="store_true", help="start JupyterLab and only print its address")
+    demo.add_argument("--port", type=int, help="the port of JupyterLab (default: 8888, or the next free one)")
+    demo.add_argument("--copy-only", action="store_true", help="copy the notebooks and start nothing")
+    chosen = parser.parse_args(given)
+
+    folder = chosen.folder.expanduser().resolve()
+    try:
+        copied = copy_notebooks(notebooks_folder(), folder)
+    except OSError as error:
+        print(f"dlwidgets: the notebooks could not be copied to {folder}: {error}", file=sys.stderr)
+        return 1
+    print(f"The notebooks are in {folder}:\n{copied}", flush=True)
+    if chosen.copy_only:
+        return 0
+    return open_lab(folder, browser=not chosen.no_browser, port=chosen.port, options=options)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
