@@ -1,0 +1,126 @@
+"""Counts at thresholds: scores sorted once, then true and false positives at any threshold by bisection."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+#: The rates of a 2 x 2 matrix, in the order of the printed tables.
+RATES = ("accuracy", "precision", "recall", "specificity", "f1")
+
+
+class RankedScores:
+    """The scores of C classes, positives and negatives apart, each sorted once.
+
+    A count at a new threshold then takes two bisections a class, however many samples there are. It holds
+    one copy of the known scores in their own dtype (float32 or float64).
+
+    Parameters
+    ----------
+    labels
+        N x C int8: 1 positive, 0 negative, anything else unknown and left out.
+    scores
+        N x C float32 or float64 without NaN.
+    """
+
+    def __init__(self, labels: NDArray[np.int8], scores: NDArray[np.floating]) -> None:
+        self.dtype = scores.dtype
+        self.columns: list[tuple[NDArray[np.floating], NDArray[np.floating]]] = []
+        for c in range(scores.shape[1]):
+            label, score = labels[:, c], np.ascontiguousarray(scores[:, c])
+            self.columns.append((np.sort(score[label == 1]), np.sort(score[label == 0])))
+        self.totals: NDArray[np.int64] = np.array([[len(p), len(n)] for p, n in self.columns], np.int64)
+
+    def at_least(self, thresholds: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Return how many positives and how many negatives score at least each threshold.
+
+        Parameters
+        ----------
+        thresholds
+            C x K float64: K thresholds for each class.
+
+        Returns
+        -------
+        C x 2 x K int64: ``[:, 0]`` positives (true positives), ``[:, 1]`` negatives (false positives).
+        """
+        cuts = round_up(thresholds, self.dtype)
+        counts = np.empty((len(self.columns), 2, cuts.shape[1]), np.int64)
+        for c, (positives, negatives) in enumerate(self.columns):
+            counts[c, 0] = len(positives) - np.searchsorted(positives, cuts[c], side="left")
+            counts[c, 1] = len(negatives) - np.searchsorted(negatives, cuts[c], side="left")
+        return counts
+
+    def confusion(self, thresholds: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Return C x 2 x 2 ``[[tn, fp], [fn, tp]]`` at C thresholds."""
+        return matrices(self.at_least(thresholds[:, None])[:, :, 0], self.totals)
+
+    def sweep(self, c: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """Return the K cuts of class `c` and its K x 2 x 2 confusion at each of them."""
+        cuts = self.cuts(c)
+        predicted = [len(scores) - np.searchsorted(scores, round_up(cuts, self.dtype)) for scores in self.columns[c]]
+        return cuts, matrices(np.stack(predicted, axis=1), self.totals[c])
+
+    def cuts(self, c: int) -> NDArray[np.float64]:
+        """Return every threshold at which the predictions of class `c` differ, from the lowest.
+
+        These are its distinct scores, and one number above them all, at which nothing is predicted.
+        """
+        distinct = np.unique(np.concatenate(self.columns[c])).astype(np.float64)
+        return np.append(distinct, np.nextafter(distinct[-1], np.inf)) if len(distinct) else distinct
+
+
+def matrices(predicted: NDArray[np.int64], totals: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return ... x 2 x 2 ``[[tn, fp], [fn, tp]]`` from ... x 2 (tp, fp) and ... x 2 (positives, negatives)."""
+    (tp, fp), (fn, tn) = np.moveaxis(predicted, -1, 0), np.moveaxis(totals - predicted, -1, 0)
+    return np.stack([tn, fp, fn, tp], axis=-1).reshape(*tp.shape, 2, 2)
+
+
+def round_up(values: NDArray[np.float64], dtype: np.dtype) -> NDArray[np.floating]:
+    """Return the smallest numbers of `dtype` that are not below `values`.
+
+    For a score of `dtype`, ``score >= round_up(t)`` is then the same as ``float64(score) >= t``, and the
+    scores need not be widened to be compared.
+    """
+    with np.errstate(over="ignore"):
+        rounded = values.astype(dtype)
+    below = rounded.astype(np.float64) < values
+    return np.where(below, np.nextafter(rounded, dtype.type(np.inf)), rounded)
+
+
+def rates(confusion: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
+    """Return accuracy, precision, recall, specificity and F1 of ... x 2 x 2 matrices; NaN for 0 / 0."""
+    tn, fp, fn, tp = (confusion[..., i, j] for i in (0, 1) for j in (0, 1))
+    return {
+        "accuracy": _ratio(tp + tn, tp + tn + fp + fn),
+        "precision": _ratio(tp, tp + fp),
+        "recall": _ratio(tp, tp + fn),
+        "specificity": _ratio(tn, tn + fp),
+        "f1": _ratio(2 * tp, 2 * tp + fp + fn),
+    }
+
+
+def averaged(confusion: NDArray[np.int64]) -> dict[str, dict[str, float]]:
+    """Return the rates of C x 2 x 2 matrices as macro, micro and weighted averages.
+
+    A class whose rate is NaN is left out of its macro and weighted averages, as scikit-learn does with
+    ``zero_division=nan``. Weights are the supports.
+    """
+    support = confusion[:, 1].sum(axis=1)
+    each, pooled = rates(confusion), rates(confusion.sum(axis=0))
+    table: dict[str, dict[str, float]] = {"macro": {}, "micro": {}, "weighted": {}}
+    for name in RATES:
+        known = ~np.isnan(each[name])
+        value, weight = each[name][known], support[known]
+        table["macro"][name] = float(value.mean()) if known.any() else np.nan
+        table["micro"][name] = float(pooled[name])
+        table["weighted"][name] = float(value @ weight / weight.sum()) if weight.sum() else np.nan
+    return table
+
+
+def _ratio(part: NDArray[np.int64], whole: NDArray[np.int64]) -> NDArray[np.float64]:
+    part, whole = np.asarray(part, np.float64), np.asarray(whole, np.float64)
+    return np.divide(part, whole, out=np.full(whole.shape, np.nan), where=whole > 0)

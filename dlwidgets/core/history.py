@@ -1,0 +1,122 @@
+"""What was measured, step by step: columns that grow, pictures of them that do not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: The columns of every step, in the order of the data frame.
+STEP_COLUMNS = ("epoch", "loss", "lr", "batch_size", "grad_norm", "seconds")
+
+
+class Column:
+    """A column of float64 that grows by doubling.
+
+    One thread appends, any thread reads `values`: what it got never changes, since a full array is
+    replaced and filled rows are not written again.
+    """
+
+    def __init__(self) -> None:
+        self._array = np.empty(1024)
+        self._length = 0
+
+    def append(self, value: float) -> None:
+        """Add one value; NaN stands for "not measured"."""
+        if self._length == len(self._array):
+            grown = np.empty(2 * self._length)
+            grown[: self._length] = self._array
+            self._array = grown
+        self._array[self._length] = value
+        self._length += 1
+
+    @property
+    def values(self) -> np.ndarray:
+        """All values so far, float64, without a copy: not to be written to."""
+        return self._array[: self._length]
+
+    def __len__(self) -> int:
+        return self._length
+
+
+class History:
+    """The steps and the evaluations of a run.
+
+    `step(...)` and `evaluation(...)` are called by the loop alone. Step numbers count from 1: row i of the
+    step columns is step i + 1.
+    """
+
+    def __init__(self) -> None:
+        self.columns = {name: Column() for name in STEP_COLUMNS}
+        self.evaluations: list[dict[str, Any]] = []
+        #: Wall-clock seconds that training has taken, pauses not counted.
+        self.seconds = 0.0
+
+    def __len__(self) -> int:
+        return len(self.columns["loss"])
+
+    def step(self, **values: float) -> None:
+        """Record one training step; a name that was never seen before opens a column of its own."""
+        for name in values.keys() - self.columns.keys():
+            column = Column()
+            for _ in range(len(self)):
+                column.append(np.nan)
+            # A new dict: another thread may be walking the old one.
+            self.columns = {**self.columns, name: column}
+        for name, column in self.columns.items():
+            column.append(values.get(name, np.nan))
+        self.seconds += values["seconds"]
+
+    def evaluation(self, step: int, **values: float) -> None:
+        """Record an evaluation after `step` steps; one at the same step replaces it."""
+        if self.evaluations and self.evaluations[-1]["step"] == step:
+            self.evaluations[-1] = {"step": step, **values}
+        else:
+            self.evaluations.append({"step": step, **values})
+
+    def rate(self, window: float = 2.0) -> float | None:
+        """Return training steps a second over about the last `window` seconds of training; None before any."""
+        seconds = self.columns["seconds"].values
+        if not len(seconds):
+            return None
+        total = np.cumsum(seconds[-512:][::-1])
+        count = min(int(np.searchsorted(total, window)) + 1, len(total))
+        return count / total[count - 1] if total[count - 1] > 0 else None
+
+    def frame(self) -> pd.DataFrame:
+        """Return a data frame indexed by step: the step columns, and the evaluations' where there was one."""
+        import pandas as pd
+
+        length = min(len(column) for column in self.columns.values())
+        data = {name: column.values[:length].copy() for name, column in self.columns.items()}
+        frame = pd.DataFrame(data, index=pd.RangeIndex(1, length + 1, name="step"))
+        for name in ("epoch", "batch_size"):
+            frame[name] = frame[name].astype("int64")
+        if self.evaluations:
+            rows = pd.DataFrame(self.evaluations).set_index("step")
+            # An evaluation before the first step has a row of its own: step 0.
+            frame = frame.join(rows, how="outer")
+        return frame
+
+
+def thinned(steps: np.ndarray, values: np.ndarray, buckets: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return at most `2 * buckets` points that draw like all of them: each bucket's least and greatest.
+
+    The peaks of a noisy curve survive, which every n-th point or a mean would lose (the min-max
+    decimation of oscilloscopes). NaN values are left out. Steps must ascend.
+    """
+    kept = ~np.isnan(values)
+    steps, values = steps[kept], values[kept]
+    count = len(values)
+    if count <= 2 * buckets:
+        return steps, values
+    edges = np.linspace(0, count, buckets + 1).astype(np.int64)[:-1]
+    least, greatest = np.minimum.reduceat(values, edges), np.maximum.reduceat(values, edges)
+    left, right = steps[edges], steps[np.append(edges[1:], count) - 1]
+    # Which of the two came first in the bucket does not show at this width.
+    x = np.stack([left, right], axis=1).ravel()
+    y = np.stack([least, greatest], axis=1).ravel()
+    return x, y

@@ -1,0 +1,100 @@
+"""A forward pass that leaves nothing behind: the model computes, and is afterwards what it was before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+
+from .borrowed import modes_kept, untouched_rng
+
+#: The dicts in which a module holds its tensors and children: changed in place, so their contents are kept.
+_REGISTERS = ("_parameters", "_buffers", "_modules")
+
+
+@contextmanager
+def inspecting(model: nn.Module) -> Iterator[nn.Module]:
+    """Yield the module to call: in eval mode, without gradients; afterwards all is as it was.
+
+    Given back are each module's train/eval flag, its buffers (BatchNorm's statistics), the attributes that a
+    forward sets (a hidden state, a counter), the random generators of torch, numpy and python, and the
+    weights of embeddings that renormalise themselves when used. The fused path of transformer layers is
+    switched off within, since it calls none of the layers inside; a compiled model runs uncompiled.
+
+    Not given back: what a forward writes *into* its parameters or into lists and dicts of its own. Parameters
+    are not copied, as that would double the memory of a large model.
+    """
+    eager = getattr(model, "_orig_mod", model)
+    compiled = eager is not model or any(getattr(m, "_compiled_call_impl", None) for m in eager.modules())
+    with ExitStack() as stack:
+        stack.enter_context(untouched_rng())
+        stack.enter_context(torch.no_grad())
+        stack.enter_context(_fused_path_off())
+        stack.enter_context(_attributes_kept(eager))
+        stack.enter_context(_values_kept(eager))
+        stack.enter_context(modes_kept(eager))
+        if compiled:
+            # Entered only where needed: it imports the compiler, which takes seconds.
+            stack.enter_context(torch.compiler.set_stance("force_eager"))
+        # Flags one by one, not eval(): some models override train() and merge weights there.
+        for module in eager.modules():
+            module.training = False
+        yield eager
+
+
+@contextmanager
+def _fused_path_off() -> Iterator[None]:
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
+
+
+@contextmanager
+def _attributes_kept(model: nn.Module) -> Iterator[None]:
+    modules = [module for module in model.modules() if not isinstance(module, torch.jit.ScriptModule)]
+    kept = [
+        (module, dict(module.__dict__), {name: dict(module.__dict__[name]) for name in _REGISTERS})
+        for module in modules
+    ]
+    try:
+        yield
+    finally:
+        for module, attributes, registers in kept:
+            _reset(module.__dict__, attributes)
+            for name, register in registers.items():
+                _reset(module.__dict__[name], register)
+
+
+def _reset(now: dict[str, Any], before: dict[str, Any]) -> None:
+    if now.keys() == before.keys() and all(now[key] is value for key, value in before.items()):
+        return
+    now.clear()
+    now.update(before)
+
+
+@contextmanager
+def _values_kept(model: nn.Module) -> Iterator[None]:
+    tensors = {id(buffer): buffer for buffer in model.buffers()}
+    for module in model.modules():
+        # An embedding with max_norm scales the rows it looks up, in place, in eval mode too.
+        if isinstance(module, (nn.Embedding, nn.EmbeddingBag)) and module.max_norm is not None:
+            tensors[id(module.weight)] = module.weight
+    kept = [(tensor, tensor.detach().clone()) for tensor in tensors.values() if _has_values(tensor)]
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for tensor, before in kept:
+                # Written only where it differs: a write would invalidate a backward pass that waits.
+                if not torch.equal(tensor, before):
+                    tensor.copy_(before)
+
+
+def _has_values(tensor: torch.Tensor) -> bool:
+    return not tensor.is_meta and tensor.layout == torch.strided and not isinstance(tensor, nn.UninitializedBuffer)

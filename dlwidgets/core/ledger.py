@@ -1,0 +1,50 @@
+"""The ledger: every change that was asked for, what was applied at which step, or why it was rejected."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One change: asked for by somebody, applied (or not) before step `step + 1`."""
+
+    step: int
+    name: str
+    asked: Any
+    applied: Any
+    by: str
+    #: Why it was rejected, or what is to be said of it; "" where nothing is.
+    note: str = ""
+    rejected: bool = False
+    #: Seconds since 1970 (UTC).
+    time: float = field(default_factory=time.time)
+
+
+class Ledger:
+    """Entries in the order in which they were applied. The loop alone adds to it."""
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+
+    def add(self, entry: Entry) -> None:
+        """Add an entry at the end."""
+        self.entries.append(entry)
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def frame(self) -> pd.DataFrame:
+        """Return a data frame with a row for each entry: time, step, name, asked, applied, by, rejected, note."""
+        import pandas as pd
+
+        columns = ["time", "step", "name", "asked", "applied", "by", "rejected", "note"]
+        rows = [[getattr(entry, column) for column in columns] for entry in self.entries]
+        frame = pd.DataFrame(rows, columns=columns)
+        frame["time"] = pd.to_datetime(frame["time"], unit="s", utc=True)
+        return frame

@@ -1,0 +1,141 @@
+"""Feature maps as bytes: signed, zero-centred, with a known error, small enough to send while training."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from .statistics import real
+
+#: The bytes that maps may take in one picture, at rest and while training.
+BUDGET, LIVE_BUDGET = 300_000, 64_000
+#: No more maps than this are drawn at once.
+MOST = 512
+#: Maps are not made smaller than this side while there are maps that could be left out.
+_LEAST_SIDE = 7
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """Maps as bytes, and what is needed to read them.
+
+    A byte `q` of map `m` stands for the value ``(q - 128) * scale[m] / 127``, for q in 1..255: zero is 128
+    exactly, and the error is at most ``scale[m] / 254``, half a step. The byte 0 marks what is not finite.
+
+    Attributes
+    ----------
+    maps : uint8, M x h x w.
+    scale : float32, M. The largest absolute value of each map, or of all maps (the same M times).
+    block : (rows, columns) of the tensor that one byte is the mean of; (1, 1) where nothing was made smaller.
+    total : how many maps the tensor has; the first M of them are here.
+    shape : (H, W) of a map in the tensor.
+    mean, zeros : float32, M. The mean, and the share of zeros, of the whole map before it was made smaller.
+    """
+
+    maps: np.ndarray
+    scale: np.ndarray
+    block: tuple[int, int]
+    total: int
+    shape: tuple[int, int]
+    mean: np.ndarray
+    zeros: np.ndarray
+
+    def values(self) -> np.ndarray:
+        """Return the maps as float32 numbers, M x h x w; nan where not finite."""
+        numbers = (self.maps.astype(np.float64) - 128) * (self.scale.astype(np.float64) / 127)[:, None, None]
+        numbers[self.maps == 0] = np.nan
+        return numbers.astype(np.float32)
+
+    @property
+    def error(self) -> np.ndarray:
+        """The largest error of a value of each map, float32, M."""
+        return (self.scale.astype(np.float64) / 254).astype(np.float32)
+
+    @property
+    def dead(self) -> np.ndarray:
+        """Which maps are zero everywhere, bool, M."""
+        return self.zeros == 1
+
+    @property
+    def nbytes(self) -> int:
+        """What the maps and their scales take, in bytes."""
+        return self.maps.nbytes + self.scale.nbytes + self.mean.nbytes + self.zeros.nbytes
+
+
+def tiles(
+    tensor: torch.Tensor, per: Literal["map", "layer"] = "map", budget: int = BUDGET, most: int = MOST
+) -> Tiles:
+    """Return the maps of `tensor` (C x H x W, one sample) as bytes.
+
+    Where the maps would take more than `budget` bytes, blocks of rows x columns are replaced by their mean,
+    the same block everywhere, the last ones cut off by the edge; where maps of 7 x 7 are still too many, the
+    first ones are kept. At most `most` maps are kept, whatever their size, so that a smaller budget costs
+    sharpness before it costs maps.
+
+    Parameters
+    ----------
+    tensor : any real, boolean, complex (drawn by size) or quantised tensor.
+    per : one scale for each map (finer steps) or one for all.
+
+    Raises
+    ------
+    ValueError : `tensor` has not three axes, or is empty; `per` or `budget` make no sense.
+    """
+    if tensor.ndim != 3 or 0 in tensor.shape:
+        raise ValueError(f"tiles wants maps, C x H x W and none of them 0, not a tensor of {tuple(tensor.shape)}.")
+    if per not in ("map", "layer"):
+        raise ValueError(f"per is 'map' or 'layer', not {per!r}.")
+    if budget < 1 or most < 1:
+        raise ValueError(f"budget and most are at least 1, not {budget!r} and {most!r}.")
+    total, height, width = tensor.shape
+    block, kept = _reduction(min(total, most), height, width, budget)
+    maps = real(tensor[:kept].detach()).float()
+    zeros = (maps == 0).float().mean((1, 2))
+    shares, peak = _shares(maps)
+    # Mean of shares, not of values, so that large ones cannot overflow in the sum.
+    mean = shares.nan_to_num(0.0, 0.0, 0.0).mean((1, 2)) * peak
+    if block != (1, 1):
+        shares = F.avg_pool2d(shares[:, None], block, ceil_mode=True, count_include_pad=False)[:, 0]
+        smaller = shares.nan_to_num(0.0, 0.0, 0.0).abs().amax((1, 2))
+        shares, peak = shares / smaller.clamp_min(torch.finfo(torch.float32).tiny)[:, None, None], peak * smaller
+    if per == "layer":
+        shares = shares * (peak / peak.max().clamp_min(torch.finfo(torch.float32).tiny))[:, None, None]
+        peak = peak.max().expand(kept).clone()
+    codes = (shares * 127).round().clamp(-127, 127) + 128
+    codes = torch.where(shares.isfinite(), codes, torch.zeros(())).to(torch.uint8)
+    return Tiles(
+        maps=np.ascontiguousarray(codes.cpu().numpy()),
+        scale=peak.cpu().numpy().astype(np.float32),
+        block=block,
+        total=total,
+        shape=(height, width),
+        mean=mean.cpu().numpy().astype(np.float32),
+        zeros=zeros.cpu().numpy().astype(np.float32),
+    )
+
+
+def _shares(maps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return each map divided by its largest finite absolute value, and that value."""
+    finite = torch.where(maps.isfinite(), maps, torch.zeros((), device=maps.device))
+    peak = finite.abs().amax((1, 2))
+    return maps / torch.where(peak > 0, peak, torch.ones((), device=maps.device))[:, None, None], peak
+
+
+def _reduction(count: int, height: int, width: int, budget: int) -> tuple[tuple[int, int], int]:
+    """Return the smallest block that meets the budget, and how many maps are kept."""
+    # A matrix with one long side is made shorter on that side first: blocks differ by axis only when a side
+    # is already small.
+    step = 1
+    while True:
+        block = (min(step, max(1, height // _LEAST_SIDE)), min(step, max(1, width // _LEAST_SIDE)))
+        size = math.ceil(height / block[0]) * math.ceil(width / block[1])
+        if count * size <= budget:
+            return block, count
+        if step >= max(height, width):
+            return block, max(1, budget // size)
+        step += 1
