@@ -226,7 +226,7 @@ def _choose(modules: Mapping[str, nn.Module], layers: Layers) -> list[str]:
     once = {path: module for path, module in modules.items() if first[id(module)] == path}
     if layers is None:
         return [path for path, module in once.items() if next(module.children(), None) is None]
-    if isinstance(layers, (str, type)):
+    if isinstance(layers, (str, type)) or not isinstance(layers, Iterable):
         layers = [layers]
     wanted: dict[str, None] = {}
     for layer in layers:

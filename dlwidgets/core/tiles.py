@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from .statistics import real
 
 #: The bytes that maps may take in one picture, at rest and while training.
-BUDGET, LIVE_BUDGET = 300_000, 64_000
+BUDGET, LIVE_BUDGET = 300_000, 65_536
 #: No more maps than this are drawn at once.
 MOST = 512
 #: Maps are not made smaller than this side while there are maps that could be left out.
@@ -79,7 +79,8 @@ def tiles(
 
     Parameters
     ----------
-    tensor : any real, boolean, complex (drawn by size) or quantised tensor.
+    tensor : any real, boolean, complex (drawn by size) or quantised tensor. What float32 cannot hold counts
+        as not finite.
     per : one scale for each map (finer steps) or one for all.
 
     Raises
@@ -102,12 +103,12 @@ def tiles(
     if block != (1, 1):
         shares = F.avg_pool2d(shares[:, None], block, ceil_mode=True, count_include_pad=False)[:, 0]
         smaller = shares.nan_to_num(0.0, 0.0, 0.0).abs().amax((1, 2))
-        shares, peak = shares / smaller.clamp_min(torch.finfo(torch.float32).tiny)[:, None, None], peak * smaller
+        shares, peak = shares / _or_one(smaller)[:, None, None], peak * smaller
     if per == "layer":
-        shares = shares * (peak / peak.max().clamp_min(torch.finfo(torch.float32).tiny))[:, None, None]
+        shares = shares * (peak / _or_one(peak.max()))[:, None, None]
         peak = peak.max().expand(kept).clone()
     codes = (shares * 127).round().clamp(-127, 127) + 128
-    codes = torch.where(shares.isfinite(), codes, torch.zeros(())).to(torch.uint8)
+    codes = torch.where(shares.isfinite(), codes, torch.zeros_like(codes)).to(torch.uint8)
     return Tiles(
         maps=np.ascontiguousarray(codes.cpu().numpy()),
         scale=peak.cpu().numpy().astype(np.float32),
@@ -121,9 +122,12 @@ def tiles(
 
 def _shares(maps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Return each map divided by its largest finite absolute value, and that value."""
-    finite = torch.where(maps.isfinite(), maps, torch.zeros((), device=maps.device))
-    peak = finite.abs().amax((1, 2))
-    return maps / torch.where(peak > 0, peak, torch.ones((), device=maps.device))[:, None, None], peak
+    peak = torch.where(maps.isfinite(), maps, torch.zeros_like(maps)).abs().amax((1, 2))
+    return maps / _or_one(peak)[:, None, None], peak
+
+
+def _or_one(peak: torch.Tensor) -> torch.Tensor:
+    return torch.where(peak > 0, peak, torch.ones_like(peak))
 
 
 def _reduction(count: int, height: int, width: int, budget: int) -> tuple[tuple[int, int], int]:
