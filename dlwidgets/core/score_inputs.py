@@ -16,7 +16,7 @@ def as_array(given: Any, name: str) -> NDArray:
     """Return tensors, frames, lists, arrays as a numeric array; half precision is widened to float32."""
     if isinstance(given, torch.Tensor):
         given = given.detach().cpu()
-        if given.dtype in (torch.bfloat16, torch.float16):
+        if given.is_floating_point() and given.dtype not in (torch.float32, torch.float64):
             given = given.float()
         return given.numpy()
     try:
@@ -27,9 +27,8 @@ def as_array(given: Any, name: str) -> NDArray:
         raise TypeError(f"{name} cannot be read as an array of numbers: {error}.") from None
     if array.dtype.kind not in "biuf":
         raise TypeError(f"{name} holds {array.dtype}: numbers are wanted.")
-    # float16 sorts slowly; beyond float64 nothing else here is exact.
     if array.dtype.kind == "f":
-        return array.astype(np.float32 if array.dtype.itemsize < 4 else min(array.dtype, np.float64), copy=False)
+        return array.astype(np.float32 if array.dtype.itemsize <= 4 else np.float64, copy=False)
     return array
 
 
@@ -106,7 +105,8 @@ def as_labels(label: NDArray, count: int, task: str, row: Callable[[int], str]) 
             f"y_true holds {label[tuple(at)]!s} at sample {row(at[0])}"
             f"{f', column {at[1]}' if len(at) > 1 else ''} (and {int(wrong.sum()) - 1} more): {wanted} is wanted."
         )
-    known = np.where(unknown, -1, label).astype(np.int64 if task == "multiclass" else np.int8)
+    known = np.where(unknown, 0, label).astype(np.int64 if task == "multiclass" else np.int8)
+    known[unknown] = -1
     if task != "multiclass":
         return np.ascontiguousarray(known.reshape(len(known), -1))
     one_hot = (known[:, None] == np.arange(count)).astype(np.int8)
