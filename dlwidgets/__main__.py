@@ -8,8 +8,9 @@ import json
 import os
 import sys
 from dataclasses import dataclass, field
-from importlib import metadata
 from pathlib import Path
+
+from . import __version__
 
 #: The notebook that opens first.
 TOUR = "00_tour.ipynb"
@@ -144,13 +145,6 @@ def open_lab(folder: Path, *, browser: bool, port: int | None, options: list[str
     return 0
 
 
-def _version() -> str:
-    try:
-        return metadata.version("dlwidgets")
-    except metadata.PackageNotFoundError:
-        return "from a checkout that is not installed"
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; return its exit status."""
     given = list(sys.argv[1:] if arguments is None else arguments)
@@ -160,7 +154,7 @@ def main(arguments: list[str] | None = None) -> int:
         given, options = given[:cut], given[cut + 1 :]
 
     parser = argparse.ArgumentParser("dlwidgets", description="See and steer a PyTorch model while it trains.")
-    parser.add_argument("--version", action="version", version=f"dlwidgets {_version()}")
+    parser.add_argument("--version", action="version", version=f"dlwidgets {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     demo = commands.add_parser(
         "demo",

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
-import urllib.request
 from pathlib import Path
 
 import pytest
 
 from dlwidgets.__main__ import MANIFEST, TOUR, copy_notebooks, main, notebooks_folder
+from tests.browser.server import private_environment, wait_for_answer
 
 
 @pytest.fixture
@@ -163,18 +162,18 @@ def test_without_jupyterlab_one_sentence_says_what_to_install(mine, monkeypatch,
 def test_the_command_starts_jupyterlab_on_the_tour(mine, tmp_path):
     pytest.importorskip("jupyterlab", reason="JupyterLab comes with dlwidgets[demo]")
     command = [sys.executable, "-m", "dlwidgets", "demo", str(mine), "--no-browser", "--port=0"]
-    command += ["--", "--ServerApp.port_retries=0"]
-    surroundings = {name: value for name, value in os.environ.items() if not name.startswith("JUPYTER")}
-    surroundings |= {"HOME": str(tmp_path), "JUPYTER_RUNTIME_DIR": str(tmp_path / "runtime")}
-    checkout = Path(__file__).resolve().parents[1]
     with subprocess.Popen(
-        command, cwd=checkout, env=surroundings, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command,
+        cwd=tmp_path,
+        env=private_environment(tmp_path / "home"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     ) as lab:
         try:
             address = next(found[0] for line in lab.stdout if (found := re.search(r"http://127\S+token=\S+", line)))
             assert f"/lab/tree/{TOUR}?" in address
             listing = address.replace(f"/lab/tree/{TOUR}", f"/api/contents/{TOUR}") + "&content=0"
-            with urllib.request.urlopen(listing) as answer:
-                assert json.load(answer)["name"] == TOUR
+            assert json.loads(wait_for_answer(listing, lab))["name"] == TOUR
         finally:
             lab.terminate()
