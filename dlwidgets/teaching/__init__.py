@@ -1,0 +1,38 @@
+"""Small data sets and models to learn on: nothing to download, nothing loaded before it is asked for."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .chest import findings
+    from .data import Data
+    from .digits import collages
+    from .genes import yeast
+    from .models import MLP, ChestNet, SmallCNN
+
+#: Where each public name lives; a module's own name never equals a public one, which it would hide.
+_HOME = {
+    "ChestNet": "models",
+    "Data": "data",
+    "MLP": "models",
+    "SmallCNN": "models",
+    "collages": "digits",
+    "findings": "chest",
+    "yeast": "genes",
+}
+
+__all__ = ["MLP", "ChestNet", "Data", "SmallCNN", "collages", "findings", "yeast"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}.")
+    value = getattr(import_module(f".{_HOME[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

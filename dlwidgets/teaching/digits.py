@@ -1,0 +1,180 @@
+"""`collages()`: canvases of one to four real handwritten digits, the multilabel data of the tour."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.nn.functional import interpolate
+
+from .checks import whole
+from .data import Data
+
+#: Side of a digit on the canvas, in pixels: the 8 x 8 originals enlarged, so that a thumbnail can be read.
+SIDE = 12
+
+ABOUT = """Canvases of {size}×{size} pixels, each with 1 to {max_digits} handwritten digits at random places, never
+overlapping; the labels say which digits are there. The digits are the 1,797 real 8×8 images of scikit-learn's
+load_digits (E. Alpaydin and C. Kaynak, UCI "Optical Recognition of Handwritten Digits", 1998, CC BY 4.0), enlarged to
+{side}×{side} with varying contrast, on a noisy background. The canvases are composed here, from seed {seed}; those of
+the two parts are made of different digit images ({n_sources:,} and {n_held:,}), so that validation asks about
+handwriting never seen."""
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What is drawn where on n canvases of at most k digits: arrays of n x k, and the rows are the canvases.
+
+    `source` numbers the image in `load_digits`, -1 where nothing is drawn; `top` and `left` are the digit's corner in
+    pixels; `contrast` multiplies its brightness.
+    """
+
+    source: np.ndarray
+    top: np.ndarray
+    left: np.ndarray
+    contrast: np.ndarray
+
+
+def collages(
+    n_train: int = 4000,
+    n_valid: int = 1000,
+    size: int = 32,
+    seed: int = 0,
+    max_digits: int = 4,
+    noise: float = 0.06,
+) -> Data:
+    """Return canvases with 1 to `max_digits` handwritten digits each; ten labels say which digits are there.
+
+    Real handwriting, nothing to download, hard enough to watch: a small CNN needs a minute on a CPU.
+
+    Parameters
+    ----------
+    n_train, n_valid : canvases in each part.
+    size : height and width of a canvas in pixels; large enough for `max_digits` digits of 12 x 12.
+    seed : the same seed gives the same canvases; the global random streams are neither read nor moved.
+    max_digits : most digits on one canvas, 1 to 16.
+    noise : standard deviation of the background noise, where 1 is the brightness of ink.
+
+    Returns
+    -------
+    Data
+        X of N x 1 x size x size, float32 in 0..1; y of N x 10, float32, classes "0" to "9".
+
+    Raises
+    ------
+    TypeError, ValueError
+        Where a number is not a whole number or is out of its range.
+    """
+    n_train = whole("n_train", n_train, least=1)
+    n_valid = whole("n_valid", n_valid, least=1)
+    max_digits = whole("max_digits", max_digits, least=1, most=16)
+    size = whole("size", size, least=1)
+    cells = _cells(max_digits)
+    if size < cells * SIDE:
+        raise ValueError(
+            f"size is {size}; {max_digits} digits of {SIDE}×{SIDE} pixels need a canvas of at least {cells * SIDE}."
+        )
+    if not 0 <= noise <= 1:
+        raise ValueError(f"noise is {noise}; give a standard deviation between 0 and 1.")
+    images, digits = sources()
+    parts = []
+    halves = split(digits, seed)
+    for stream, (n, own) in enumerate(zip((n_train, n_valid), halves, strict=True)):
+        random = np.random.default_rng([seed, stream])
+        scene = plan(n, own, size, max_digits, random)
+        X = paint(scene, images, size)
+        X += noise * random.standard_normal(X.shape, dtype=np.float32)
+        parts.append((torch.from_numpy(X.clip(0, 1)[:, None]), torch.from_numpy(labels(scene, digits))))
+    about = ABOUT.format(
+        size=size, max_digits=max_digits, side=SIDE, seed=seed, n_sources=len(halves[0]), n_held=len(halves[1])
+    )
+    return Data("collages", *parts, tuple("0123456789"), "multilabel", " ".join(about.split()))
+
+
+def sources() -> tuple[np.ndarray, np.ndarray]:
+    """Return the digit images, enlarged to 1797 x SIDE x SIDE float32 in 0..1, and their digits (1797, int64)."""
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    small = torch.from_numpy(bunch.images.astype(np.float32) / 16)
+    large = interpolate(small[:, None], size=(SIDE, SIDE), mode="bilinear", align_corners=False)
+    return large[:, 0].numpy(), bunch.target.astype(np.int64)
+
+
+def split(digits: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return which digit images serve to train and which to validate: three quarters and one quarter of each digit."""
+    random = np.random.default_rng([seed, 2])
+    train, valid = [], []
+    for digit in range(10):
+        own = random.permutation(np.flatnonzero(digits == digit))
+        cut = len(own) * 3 // 4
+        train.append(own[:cut])
+        valid.append(own[cut:])
+    return np.concatenate(train), np.concatenate(valid)
+
+
+def plan(n: int, own: np.ndarray, size: int, max_digits: int, random: np.random.Generator) -> Plan:
+    """Choose for n canvases how many digits, which images out of `own`, and where, so that none overlap.
+
+    A canvas of k digits is cut at random into g bands of g cells, g * g >= k, each at least SIDE wide and high;
+    the digits go to different cells and to a random place within them. Half of the canvases are turned, so that
+    bands run down as often as across.
+    """
+    count = random.integers(1, max_digits + 1, n)
+    source = np.where(np.arange(max_digits) < count[:, None], random.choice(own, (n, max_digits)), -1)
+    top, left = np.zeros((2, n, max_digits), dtype=np.int64)
+    for g in range(1, _cells(max_digits) + 1):
+        rows = np.flatnonzero((count <= g * g) & (count > (g - 1) ** 2))
+        bands = _cuts((len(rows), g), size, g, random)
+        across = _cuts((len(rows), g, g), size, g, random)
+        places = np.argsort(random.random((len(rows), g * g)), axis=1)[:, :max_digits]
+        band, cell = places // g, places % g
+        at = np.arange(len(rows))[:, None]
+        y = _within(bands[0][at, band], bands[1][at, band], random)
+        x = _within(across[0][at, band, cell], across[1][at, band, cell], random)
+        turned = random.random((len(rows), 1)) < 0.5
+        used = places.shape[1]
+        top[rows, :used], left[rows, :used] = np.where(turned, x, y), np.where(turned, y, x)
+    contrast = random.uniform(0.6, 1, (n, max_digits)).astype(np.float32)
+    return Plan(source, top, left, contrast)
+
+
+def paint(scene: Plan, images: np.ndarray, size: int) -> np.ndarray:
+    """Return the planned canvases, n x size x size float32, black where no digit is drawn."""
+    canvases = np.zeros((len(scene.source), size, size), dtype=np.float32)
+    side = np.arange(images.shape[1])
+    for nth in range(scene.source.shape[1]):
+        rows = np.flatnonzero(scene.source[:, nth] >= 0)
+        y = scene.top[rows, nth, None, None] + side[:, None]
+        x = scene.left[rows, nth, None, None] + side
+        ink = images[scene.source[rows, nth]] * scene.contrast[rows, nth, None, None]
+        canvases[rows[:, None, None], y, x] = ink
+    return canvases
+
+
+def labels(scene: Plan, digits: np.ndarray) -> np.ndarray:
+    """Return n x 10 float32: 1 where the digit is on the canvas, however often."""
+    y = np.zeros((len(scene.source), 10), dtype=np.float32)
+    row, nth = np.nonzero(scene.source >= 0)
+    y[row, digits[scene.source[row, nth]]] = 1
+    return y
+
+
+def _cells(max_digits: int) -> int:
+    """Return the least g with g * g >= max_digits."""
+    return int(np.ceil(np.sqrt(max_digits)))
+
+
+def _cuts(shape: tuple[int, ...], size: int, g: int, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Cut 0..size at random into g lengths of at least SIDE along the last axis; return starts and lengths."""
+    spare = np.sort(random.integers(0, size - g * SIDE + 1, (*shape[:-1], g - 1)), axis=-1)
+    inner = spare + SIDE * np.arange(1, g)
+    ends = np.concatenate([inner, np.full((*shape[:-1], 1), size)], axis=-1)
+    starts = np.concatenate([np.zeros((*shape[:-1], 1), dtype=np.int64), inner], axis=-1)
+    return starts, ends - starts
+
+
+def _within(start: np.ndarray, length: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Return where a digit begins that lies anywhere within start .. start + length."""
+    return start + random.integers(0, length - SIDE + 1)

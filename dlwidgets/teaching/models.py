@@ -1,0 +1,174 @@
+"""Small models for the course, their modules named so that a layer table reads like a description."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from .checks import class_count, whole
+
+
+class SmallCNN(nn.Module):
+    """The first convolutional network: three stages, then a head that asks of each class "is it there?".
+
+    Made for `collages()`, good for any images from 12 x 12 upward, since the head pools what it gets to 4 x 4.
+    Each stage halves the picture and doubles the channels. 34,554 parameters for 10 classes of grey images.
+
+    Parameters
+    ----------
+    classes : the number of classes, or their names.
+    channels : 1 for grey, 3 for colour images.
+    width : channels after the first stage.
+    dropout : the share of the head's inputs that is dropped in training.
+
+    Input N x channels x H x W; output N x classes logits (no sigmoid: the loss applies it).
+    """
+
+    def __init__(
+        self, classes: int | Sequence[str], channels: int = 1, width: int = 16, dropout: float = 0.2
+    ) -> None:
+        super().__init__()
+        outputs = class_count(classes)
+        channels, width = whole("channels", channels, least=1), whole("width", width, least=1)
+        self.stage1 = _stage(channels, width)
+        self.stage2 = _stage(width, 2 * width)
+        self.stage3 = _stage(2 * width, 4 * width)
+        self.head = nn.Sequential(
+            OrderedDict(
+                pool=nn.AdaptiveAvgPool2d(4),
+                flatten=nn.Flatten(),
+                dropout=nn.Dropout(dropout),
+                linear=nn.Linear(4 * width * 16, outputs),
+            )
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the logits of a batch of images."""
+        return self.head(self.stage3(self.stage2(self.stage1(images))))
+
+
+def _stage(inputs: int, outputs: int) -> nn.Sequential:
+    return nn.Sequential(
+        OrderedDict(
+            # The norm that follows has a bias of its own.
+            conv=nn.Conv2d(inputs, outputs, 3, padding=1, bias=False),
+            norm=nn.BatchNorm2d(outputs),
+            relu=nn.ReLU(),
+            pool=nn.MaxPool2d(2),
+        )
+    )
+
+
+class MLP(nn.Module):
+    """The plain network for tables such as `yeast()`: linear layers with ReLU and dropout between them.
+
+    Parameters
+    ----------
+    inputs : features of a sample; samples of more axes (an image) are flattened first.
+    outputs : the number of classes, or their names.
+    hidden : units of each hidden layer; ``()`` gives logistic regression.
+    dropout : the share of each hidden layer that is dropped in training.
+
+    Input N x inputs; output N x outputs logits.
+    """
+
+    def __init__(
+        self, inputs: int, outputs: int | Sequence[str], hidden: Sequence[int] = (128, 64), dropout: float = 0.2
+    ) -> None:
+        super().__init__()
+        widths = [whole("inputs", inputs, least=1), *(whole("hidden", units, least=1) for units in hidden)]
+        self.flatten = nn.Flatten()
+        self.hidden = nn.ModuleList(
+            nn.Sequential(OrderedDict(linear=nn.Linear(a, b), relu=nn.ReLU(), dropout=nn.Dropout(dropout)))
+            for a, b in zip(widths, widths[1:], strict=False)
+        )
+        self.head = nn.Linear(widths[-1], class_count(outputs))
+
+    def forward(self, samples: Tensor) -> Tensor:
+        """Return the logits of a batch of samples."""
+        values = self.flatten(samples)
+        for layer in self.hidden:
+            values = layer(values)
+        return self.head(values)
+
+
+class ChestNet(nn.Module):
+    """A little residual network for `findings()` and other grey images of 32 x 32 and more.
+
+    A stem that halves the image twice, six residual blocks in three widths, and a head on the maximum of each map:
+    a finding anywhere in the image counts, however small. 206,702 parameters for 14 classes.
+
+    Parameters
+    ----------
+    classes : the number of classes, or their names.
+    channels : 1 for grey, 3 for colour images.
+    width : channels of the stem and the first blocks; the later ones have two and four times as many.
+    dropout : the share of the head's inputs that is dropped in training.
+
+    Input N x channels x H x W; output N x classes logits.
+    """
+
+    def __init__(
+        self, classes: int | Sequence[str] = 14, channels: int = 1, width: int = 16, dropout: float = 0.2
+    ) -> None:
+        super().__init__()
+        outputs = class_count(classes)
+        channels, width = whole("channels", channels, least=1), whole("width", width, least=1)
+        self.stem = nn.Sequential(
+            OrderedDict(
+                conv=nn.Conv2d(channels, width, 5, stride=2, padding=2, bias=False),
+                norm=nn.BatchNorm2d(width),
+                relu=nn.ReLU(),
+            )
+        )
+        self.blocks = nn.Sequential(
+            Residual(width, width),
+            Residual(width, width),
+            Residual(width, 2 * width, stride=2),
+            Residual(2 * width, 2 * width),
+            Residual(2 * width, 4 * width, stride=2),
+            Residual(4 * width, 4 * width),
+        )
+        self.head = nn.Sequential(
+            OrderedDict(
+                pool=nn.AdaptiveMaxPool2d(1),
+                flatten=nn.Flatten(),
+                dropout=nn.Dropout(dropout),
+                linear=nn.Linear(4 * width, outputs),
+            )
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the logits of a batch of images."""
+        return self.head(self.blocks(self.stem(images)))
+
+
+class Residual(nn.Module):
+    """Two convolutions whose result is added to what went in (He et al. 2016, CVPR).
+
+    Where the shape changes, a 1 x 1 convolution carries the input across.
+    """
+
+    def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False)
+        self.norm1 = nn.BatchNorm2d(outputs)
+        self.relu1 = nn.ReLU()
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
+        self.norm2 = nn.BatchNorm2d(outputs)
+        self.shortcut: nn.Module = nn.Identity()
+        if stride != 1 or inputs != outputs:
+            self.shortcut = nn.Sequential(
+                OrderedDict(
+                    conv=nn.Conv2d(inputs, outputs, 1, stride=stride, bias=False),
+                    norm=nn.BatchNorm2d(outputs),
+                )
+            )
+        self.relu2 = nn.ReLU()
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Return N x outputs x H/stride x W/stride maps."""
+        change = self.norm2(self.conv2(self.relu1(self.norm1(self.conv1(maps)))))
+        return self.relu2(self.shortcut(maps) + change)
