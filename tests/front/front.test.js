@@ -1,0 +1,55 @@
+// The pure functions of front.js: numbers as people read them, bytes as numbers.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { clock, count, numbers, sig, whole } from "../../dlwidgets/views/front.js";
+
+test("a number keeps its significant digits, as short as it goes", () => {
+  const written = /** @type {[number, number, string][]} */ ([
+    [0.0032, 2, "0.0032"], [0.00028, 2, "2.8e-4"], [12.34, 3, "12.3"], [1234, 2, "1,234"], [0, 2, "0"],
+    [0.5, 2, "0.50"], [-0.25, 2, "−0.25"],
+  ]);
+  for (const [x, digits, text] of written) assert.equal(sig(x, digits), text);
+});
+
+test("what is not a number is a dash, and infinity shows its sign", () => {
+  for (const x of [null, undefined, NaN]) assert.equal(sig(x), "–");
+  assert.equal(sig(Infinity), "∞");
+  assert.equal(sig(-Infinity), "−∞");
+});
+
+test("a number read back from its text is off by at most half a unit of its last digit", () => {
+  for (let power = -12; power < 12; power += 1) {
+    for (const mantissa of [1, 1.004, 1.234, 4.996, 9.949, 9.951, 9.999]) {
+      const x = mantissa * 10 ** power;
+      const back = Number(sig(x, 3).replaceAll(",", "").replaceAll("−", "-"));
+      assert.ok(Math.abs(back - x) <= 0.0051 * x, `${x} is written ${sig(x, 3)}`);
+    }
+  }
+});
+
+test("a count carries the prefix that leaves one to three digits before the point", () => {
+  const written = /** @type {[number, string][]} */ ([
+    [0, "0"], [999, "999"], [1000, "1.00 k"], [6228762, "6.23 M"], [38.4e6, "38.4 M"], [999_600, "1.00 M"],
+    [70e9, "70.0 G"],
+  ]);
+  for (const [n, text] of written) assert.equal(count(n), text);
+});
+
+test("seconds read as a clock from a minute on", () => {
+  const written = /** @type {[number, string][]} */ ([
+    [0, "0 s"], [41, "41 s"], [59.6, "1:00"], [134, "2:14"], [3753, "1:02:33"],
+  ]);
+  for (const [seconds, text] of written) assert.equal(clock(seconds), text);
+});
+
+test("a whole number has its thousands set apart", () => assert.equal(whole(1488), "1,488"));
+
+test("bytes become numbers wherever their view starts", () => {
+  const floats = new Float32Array([1.5, -2, 3e-9]);
+  for (const start of [0, 1, 2, 3, 7]) {
+    const shifted = new Uint8Array(start + floats.byteLength);
+    shifted.set(new Uint8Array(floats.buffer), start);
+    assert.deepEqual(numbers(new DataView(shifted.buffer, start), Float32Array), floats);
+  }
+  assert.equal(numbers(null, Float32Array).length, 0);
+});

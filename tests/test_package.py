@@ -1,0 +1,175 @@
+"""The wheel, built and installed as a person would get it, and what `import dlwidgets` costs."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import sysconfig
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+PACKAGE = CHECKOUT / "dlwidgets"
+HEAVY = ("pandas", "scipy", "sklearn", "matplotlib", "seaborn")
+
+
+def say(*command: str | Path, cwd: Path) -> str:
+    """Run a command outside the checkout; return what it printed, and fail with that where it failed."""
+    surroundings = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(command, cwd=cwd, env=surroundings, capture_output=True, text=True, timeout=150)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory) -> Path:
+    """The wheel, built from the checkout by the build backend alone."""
+    folder = tmp_path_factory.mktemp("wheel")
+    say(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", folder, cwd=CHECKOUT)
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def installed(wheel, tmp_path_factory) -> Path:
+    """A new environment with the wheel in it, and the libraries of the present one for it to use."""
+    folder = tmp_path_factory.mktemp("installed")
+    venv.create(folder / "env", with_pip=False)
+    scripts = folder / "env" / ("Scripts" if os.name == "nt" else "bin")
+    python = scripts / ("python.exe" if os.name == "nt" else "python")
+    site = Path(say(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=folder).strip())
+    say(sys.executable, "-m", "pip", "--python", python, "install", "--no-deps", "--no-index", wheel, cwd=folder)
+    # Appended to the path, so that the wheel comes first, and read as a plain folder: its own .pth files,
+    # and with them an editable install of the checkout, are not followed.
+    (site / "present.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    return python
+
+
+def test_the_installed_package_is_the_wheels_own(installed, tmp_path):
+    place = say(installed, "-c", "import dlwidgets; print(dlwidgets.__file__)", cwd=tmp_path)
+    assert Path(place.strip()).is_relative_to(installed.parents[1])
+
+
+def test_the_wheel_carries_every_file_of_the_package_and_every_notebook(wheel):
+    inside = set(zipfile.ZipFile(wheel).namelist())
+    wanted = {
+        path.relative_to(CHECKOUT).as_posix()
+        for path in PACKAGE.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    wanted |= {f"dlwidgets/notebooks/{path.name}" for path in (CHECKOUT / "notebooks").glob("*.ipynb")}
+    assert wanted <= inside, sorted(wanted - inside)
+    assert {"dlwidgets/py.typed", "dlwidgets/views/front.js", "dlwidgets/views/vendor/uPlot.LICENSE"} <= inside
+    assert any(name.endswith(".dist-info/licenses/LICENSE") for name in inside)
+
+
+def test_the_wheel_carries_nothing_else(wheel):
+    strays = [
+        name
+        for name in zipfile.ZipFile(wheel).namelist()
+        if not re.match(r"dlwidgets(-[\d.]+\.dist-info)?/", name) or "checkpoint" in name or "__pycache__" in name
+    ]
+    assert not strays
+
+
+def test_every_public_name_resolves_from_outside_the_checkout(installed, tmp_path):
+    code = "import dlwidgets, json; print(json.dumps({n: str(getattr(dlwidgets, n)) for n in dlwidgets.__all__}))"
+    found = json.loads(say(installed, "-c", code, cwd=tmp_path))
+    assert {"Session", "summary", "Scores", "activations", "Dashboard", "teaching"} <= set(found)
+
+
+def test_the_console_script_copies_the_notebooks_that_came_in_the_wheel(installed, tmp_path):
+    script = installed.with_name("dlwidgets" + installed.suffix)
+    said = say(script, "demo", tmp_path / "course", "--copy-only", cwd=tmp_path)
+    assert f"The notebooks are in {tmp_path / 'course'}" in said
+    tour = (tmp_path / "course" / "00_tour.ipynb").read_bytes()
+    assert tour == (CHECKOUT / "notebooks" / "00_tour.ipynb").read_bytes()
+
+
+@pytest.mark.parametrize("name", HEAVY)
+def test_importing_loads_no_library_that_takes_seconds(name, tmp_path):
+    code = f"import sys; sys.path.insert(0, {str(CHECKOUT)!r}); import dlwidgets; print({name!r} in sys.modules)"
+    assert say(sys.executable, "-c", code, cwd=tmp_path).strip() == "False"
+
+
+def test_the_session_and_every_view_load_no_library_that_takes_seconds(tmp_path):
+    code = (
+        f"import sys; sys.path.insert(0, {str(CHECKOUT)!r}); import dlwidgets as dlw\n"
+        "for name in dlw.__all__: getattr(dlw, name)\n"
+        f"print([name for name in {HEAVY} if name in sys.modules])"
+    )
+    assert say(sys.executable, "-c", code, cwd=tmp_path).strip() == "[]"
+
+
+# -- what a person types, and what CI and Binder do, is one thing
+
+
+def test_ci_runs_the_very_test_command_of_the_readme():
+    (command,) = re.findall(r"^python3 -m venv \.venv && .* -m pytest$", _text("README.md"), re.MULTILINE)
+    assert command in _text(".ci/run").splitlines()
+
+
+def test_the_readme_binder_and_ci_install_the_same_pinned_set():
+    assert (CHECKOUT / "binder" / "constraints.txt").exists()
+    assert _text("README.md").count("-c binder/constraints.txt") >= 2
+    assert "-c binder/constraints.txt" in _text(".ci/run")
+    assert "-c constraints.txt" in _text("binder/requirements.txt").splitlines()
+
+
+def test_what_runs_here_is_within_what_the_package_asks_for():
+    from importlib.metadata import PackageNotFoundError, version
+
+    for line in _project()["dependencies"]:
+        wanted = Requirement(line)
+        try:
+            have = version(wanted.name)
+        except PackageNotFoundError:
+            pytest.fail(f"{wanted.name} is asked for and not installed")
+        assert wanted.specifier.contains(have, prereleases=True), f"{line}, and {have} is installed"
+
+
+def test_the_pinned_set_pins_everything_that_the_package_and_its_extras_name():
+    pins = [Requirement(line) for line in _text("binder/constraints.txt").splitlines() if line and line[0] != "#"]
+    exact = {canonicalize_name(pin.name): pin.specifier for pin in pins}
+    project = _project()
+    named = [*project["dependencies"], *(one for extra in project["optional-dependencies"].values() for one in extra)]
+    for line in named:
+        wanted = Requirement(line)
+        if wanted.name == "dlwidgets":
+            continue
+        (pin,) = exact[canonicalize_name(wanted.name)]
+        assert pin.operator == "==" and wanted.specifier.contains(pin.version), f"{line}, pinned as {pin}"
+
+
+def test_no_file_names_a_registry_but_binders_cpu_index():
+    if not (CHECKOUT / ".git").exists():
+        pytest.skip("This is no git checkout: which files belong to the project is not written down here.")
+    tracked = say("git", "ls-files", cwd=CHECKOUT).split()
+    host = re.compile(r"(pypi\.org|pythonhosted|registry\.npmjs|deb\.debian|download\.pytorch)")
+    here = Path(__file__).name
+    named = {
+        name
+        for name in tracked
+        if Path(name).suffix not in (".png", ".ipynb") and Path(name).name != here and host.search(_text(name))
+    }
+    assert named <= {"binder/requirements.txt"}
+
+
+def _text(name: str) -> str:
+    return (CHECKOUT / name).read_text("utf-8")
+
+
+def _project() -> dict:
+    if sys.version_info < (3, 11):
+        tomllib = pytest.importorskip("tomli")
+    else:
+        import tomllib
+    return tomllib.loads(_text("pyproject.toml"))["project"]
