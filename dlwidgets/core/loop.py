@@ -15,13 +15,14 @@ from torch.optim import Optimizer
 from .batches import Batches, batch_length
 from .borrowed import Streams, looking
 from .controls import Clip, Rate, grad_norm
+from .data import Rows
 from .governor import Governor
 from .history import History
-from .probes import LayerProbe, LayerStats
 from .tasks import Task, unpack
 from .trees import call, tree_map
 
 if TYPE_CHECKING:
+    from .probes import LayerProbe, LayerStats
     from .scores import Scores
 
 
@@ -78,11 +79,22 @@ class Loop:
         self.layer_stats: LayerStats | None = None
         self._custom, self._target = step, target
         self._norms, self._probes = Governor(0.005, least=0.0), Governor(0.005, least=0.25)
-        self._probe = LayerProbe(model)
-        #: Whether anybody looks at the layers' statistics: nobody pays for what is not shown.
-        self.probing = False
+        self._probe: LayerProbe | None = None
         # Data that is made by code may draw from numpy and python; rows in memory draw from nothing.
-        self._all_streams = not hasattr(getattr(batches, "source", None), "take")
+        self._all_streams = not isinstance(getattr(batches, "source", None), Rows)
+        self.refresh()
+
+    def probe(self, on: bool) -> None:
+        """Measure the layers' statistics in some of the steps, or stop: nobody pays for what is not shown."""
+        from .probes import LayerProbe
+
+        self._probe = LayerProbe(self.model) if on else None
+
+    def refresh(self) -> None:
+        """Note the model's tensors anew: a person may have changed its modules while nothing ran."""
+        self._parameters = list(self.model.parameters())
+        # Running statistics are small; what is large is a mask or a table that no step writes.
+        self._buffers = [buffer for buffer in self.model.buffers() if buffer.numel() <= 1_000_000]
 
     def step(self) -> bool:
         """Take one step; return False, with nothing done, where the epoch has no batch left.
@@ -93,7 +105,7 @@ class Loop:
         Exception : whatever the model, the loss or the data raised.
         """
         started = time.perf_counter()
-        buffers = [(buffer, buffer.clone()) for buffer in self.model.buffers()]
+        buffers = [buffer.clone() for buffer in self._buffers]
         streams = Streams.now() if self._all_streams else torch.get_rng_state()
         batch = None
         try:
@@ -105,7 +117,7 @@ class Loop:
             self.optimizer.zero_grad()
             loss.backward()
             norm = self._clip()
-            probe = self._probe if self.probing and self._probes.due() else None
+            probe = self._probe if self._probe is not None and self._probes.due() else None
             if probe is not None:
                 began = time.perf_counter()
                 probe.before()
@@ -123,7 +135,7 @@ class Loop:
             else:
                 torch.set_rng_state(streams)
             with torch.no_grad():
-                for buffer, kept in buffers:
+                for buffer, kept in zip(self._buffers, buffers):
                     buffer.copy_(kept)
             raise
         self.steps += 1
@@ -197,7 +209,7 @@ class Loop:
 
     def _clip(self) -> float:
         """Clip, and return the total gradient norm before clipping; NaN in steps where it is not measured."""
-        parameters = [p for p in self.model.parameters() if p.grad is not None]
+        parameters = [p for p in self._parameters if p.grad is not None]
         norm = math.nan
         if self.clip.mode != "norm" and self._norms.due():
             began = time.perf_counter()

@@ -1,0 +1,52 @@
+"""dlwidgets: see a PyTorch model, steer its training live, and understand what went wrong, in the notebook."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+#: Where each public name lives. Nothing is imported before it is used, so that `import dlwidgets` stays cheap.
+_HOMES = {
+    "Session": "session",
+    "summary": "core.summary",
+    "Summary": "core.summary",
+    "activations": "core.activations",
+    "Scores": "core.scores",
+    "LayerTable": "views.layers",
+    "TrainingPanel": "views.training",
+    "Curves": "views.curves",
+    "ConfusionGrid": "views.confusion",
+    "ActivationBrowser": "views.activations",
+    "Dashboard": "views.dashboard",
+}
+
+if TYPE_CHECKING:
+    from . import teaching
+    from .core.activations import activations
+    from .core.scores import Scores
+    from .core.summary import Summary, summary
+    from .session import Session
+    from .views.activations import ActivationBrowser
+    from .views.confusion import ConfusionGrid
+    from .views.curves import Curves
+    from .views.dashboard import Dashboard
+    from .views.layers import LayerTable
+    from .views.training import TrainingPanel
+
+__all__ = [*_HOMES, "teaching"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "teaching":
+        return import_module(".teaching", __name__)
+    if name in _HOMES:
+        value = getattr(import_module(f".{_HOMES[name]}", __name__), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])
