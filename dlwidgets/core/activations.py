@@ -115,7 +115,7 @@ def activations(model: nn.Module, inputs: Any, layers: Layers = None) -> Activat
     ValueError : no layer matches, or the model has layers that are not built yet or hold no values.
     ForwardFailed : the model could not run on `inputs`.
     """
-    modules = _modules(model)
+    modules = layer_paths(model)
     wanted = _choose(modules, layers)
     _must_be_built(modules)
     found = Activations()
@@ -155,6 +155,18 @@ def activations(model: nn.Module, inputs: Any, layers: Layers = None) -> Activat
         if calls[path] == 0:
             found.missing[path] = _why_not_called(path, modules)
     return found
+
+
+def layer_paths(model: nn.Module) -> dict[str, nn.Module]:
+    """Return path -> layer, the model itself under "", a layer used under two paths under both.
+
+    Raises
+    ------
+    TypeError : `model` is no module.
+    """
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"activations wants a torch.nn.Module, not {type(model).__name__}.")
+    return dict(getattr(model, "_orig_mod", model).named_modules(remove_duplicate=False))
 
 
 def layer_of(key: str) -> str:
@@ -214,12 +226,6 @@ def parts(output: Any) -> Iterator[tuple[str, torch.Tensor]]:
             yield f"[{name}]{rest}", tensor
 
 
-def _modules(model: nn.Module) -> dict[str, nn.Module]:
-    if not isinstance(model, nn.Module):
-        raise TypeError(f"activations wants a torch.nn.Module, not {type(model).__name__}.")
-    return dict(getattr(model, "_orig_mod", model).named_modules(remove_duplicate=False))
-
-
 def _choose(modules: Mapping[str, nn.Module], layers: Layers) -> list[str]:
     # A layer used under two paths is meant once, unless it is asked for by its other path.
     first = {id(module): path for path, module in reversed(modules.items())}
@@ -233,7 +239,7 @@ def _choose(modules: Mapping[str, nn.Module], layers: Layers) -> list[str]:
         if isinstance(layer, str):
             matches = [layer] if layer in modules else [path for path in once if fnmatch.fnmatchcase(path, layer)]
             if not matches:
-                raise ValueError(_no_such(layer, modules))
+                raise ValueError(no_such_layer(layer, modules))
         elif isinstance(layer, type):
             matches = [path for path, module in once.items() if isinstance(module, layer)]
             if not matches:
@@ -245,7 +251,8 @@ def _choose(modules: Mapping[str, nn.Module], layers: Layers) -> list[str]:
     return list(wanted)
 
 
-def _no_such(layer: str, modules: Mapping[str, nn.Module]) -> str:
+def no_such_layer(layer: str, modules: Mapping[str, nn.Module]) -> str:
+    """Return the sentence that says so, with the layers whose paths are close to `layer`."""
     paths = [path for path in modules if path]
     close = difflib.get_close_matches(layer, paths, n=3, cutoff=0.5)
     # "conv1" is close to "features.stem.conv1" in a person's eyes, though not in letters.
@@ -253,7 +260,7 @@ def _no_such(layer: str, modules: Mapping[str, nn.Module]) -> str:
     near = list(dict.fromkeys([*ends[:3], *close]))[:3]
     if near:
         return f"The model has no layer {layer!r}; close to it are {', '.join(map(repr, near))}."
-    some = ", ".join(map(repr, paths[:5])) + (", ..." if len(paths) > 5 else "")
+    some = ", ".join(map(repr, paths[:5])) + (f" and {len(paths) - 5} more" if len(paths) > 5 else "")
     return f"The model has no layer {layer!r}; it has {some or 'no layers inside'}."
 
 

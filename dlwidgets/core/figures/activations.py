@@ -1,0 +1,163 @@
+"""The Figure of one layer's output for one sample: maps as tiles, a matrix, or bars."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from . import BLUE, GREY, INK, ORANGE, blank
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.colors import Colormap
+    from matplotlib.figure import Figure
+
+    from ..pictures import Picture
+    from ..thumbnails import Thumbnail
+    from ..tiles import Tiles
+
+#: A map that is zero everywhere, and a value that is not finite.
+_DEAD, _BROKEN = "#d9dde2", "#b3261e"
+#: Tiles are at most so many times wider than high on the page, or the other way round.
+_SLENDER = 3.0
+
+
+def signed() -> Colormap:
+    """Return the colour scale of all activations: orange below zero, near white at zero, blue above."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    scale = LinearSegmentedColormap.from_list(
+        "signed", ["#8a3d00", "#e08a35", "#f5f6f8", "#6f9fd8", "#0f3f86"], N=255
+    )
+    scale.set_bad(_BROKEN)
+    return scale
+
+
+def activation_figure(
+    picture: Picture | None,
+    title: str = "",
+    *,
+    per: Literal["layer", "map"] = "layer",
+    shown: Thumbnail | None = None,
+    reason: str = "",
+    width: float = 8.0,
+) -> Figure:
+    """Return the Figure of `picture`, `width` inches wide.
+
+    Parameters
+    ----------
+    picture : what to draw; None where there is nothing, for `reason`.
+    title : the line above.
+    per : whether the colours span the largest value of the layer, or of each map.
+    shown : the sample's input, drawn on the left.
+    reason : a sentence, in place of the picture.
+    """
+    beside = shown is not None and shown.image is not None
+    figure = blank(width, 1.2 if picture is None else _height(picture, width * (0.78 if beside else 1.0)))
+    figure.suptitle(title, x=0.01, ha="left", fontsize=10, fontweight="bold", color=INK)
+    axes = figure.subplots(1, 2, width_ratios=[0.22, 0.78]) if beside else [figure.subplots()]
+    if beside and shown is not None:
+        axes[0].imshow(shown.image, interpolation="nearest")
+        axes[0].set_title("input", fontsize=8, color=GREY, loc="left")
+        axes[0].set_anchor("N")
+        axes[0].axis("off")
+    main = axes[-1]
+    if picture is None:
+        main.axis("off")
+        main.text(0, 0.5, reason or "nothing to draw", wrap=True, fontsize=9, color=INK)
+    elif picture.tiles is None:
+        _draw_bars(main, picture)
+    else:
+        _draw_tiles(figure, main, picture, picture.tiles, per)
+    return figure
+
+
+def mosaic(picture: Picture, columns: int, per: Literal["layer", "map"] = "layer") -> np.ndarray:
+    """Return the tiles side by side as shares of the largest value (-1..1), nan not finite, masked between tiles."""
+    drawn = picture.tiles
+    if drawn is None:
+        raise ValueError("A picture of bars has no tiles.")
+    count, height, width = drawn.maps.shape
+    gap = max(1, round(max(height, width) / 14))
+    rows = math.ceil(count / columns)
+    shape = (rows * (height + gap) - gap, columns * (width + gap) - gap)
+    sheet = np.ma.masked_all(shape, dtype=np.float32)
+    limit = drawn.scale if per == "map" else np.full(count, drawn.scale.max())
+    values = drawn.values() / np.where(limit > 0, limit, 1)[:, None, None]
+    for index, value in enumerate(values):
+        row, column = divmod(index, columns)
+        top, left = row * (height + gap), column * (width + gap)
+        sheet[top : top + height, left : left + width] = value
+    return sheet
+
+
+def _columns(drawn: Tiles) -> int:
+    count, height, width = drawn.maps.shape
+    aspect = width / height
+    # About twice as wide as high, whatever the form of the maps.
+    return max(1, min(count, round(math.sqrt(2.0 * count / aspect))))
+
+
+def _height(picture: Picture, width: float) -> float:
+    if picture.tiles is None:
+        return 2.6
+    count, height, across = picture.tiles.maps.shape
+    columns = _columns(picture.tiles)
+    ratio = math.ceil(count / columns) * height / (columns * across)
+    return 0.9 + min(9.0, max(0.8, min(ratio, _SLENDER) * width * 0.85))
+
+
+def _draw_tiles(figure: Figure, axes: Axes, picture: Picture, drawn: Tiles, per: Literal["layer", "map"]) -> None:
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
+    from matplotlib.patches import Rectangle
+
+    columns = _columns(drawn)
+    sheet = mosaic(picture, columns, per)
+    scale = signed()
+    gaps = np.ma.getmaskarray(sheet)
+    rgba = scale((np.nan_to_num(sheet.filled(0.0)) + 1) / 2)
+    rgba[np.isnan(sheet.filled(0.0))] = scale.get_bad()
+    rgba[gaps, 3] = 0
+    axes.imshow(rgba, interpolation="nearest", aspect="auto" if len(drawn.maps) == 1 else "equal")
+    _, height, width = drawn.maps.shape
+    gap = max(1, round(max(height, width) / 14))
+    for index in np.flatnonzero(drawn.dead):
+        row, column = divmod(int(index), columns)
+        corner = (column * (width + gap) - 0.5, row * (height + gap) - 0.5)
+        axes.add_patch(Rectangle(corner, width, height, facecolor=_DEAD, edgecolor="none"))
+    axes.set_anchor("NW")
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.spines[:].set_visible(False)
+    if len(drawn.maps) == 1 and picture.kind in ("sequence", "signal", "attention"):
+        axes.set_ylabel(picture.axes[1], fontsize=8, color=GREY)
+    dead = int(drawn.dead.sum())
+    words = [
+        f"{dead} of {len(drawn.maps)} zero everywhere (grey)" if dead else "",
+        picture.note,
+    ]
+    axes.set_xlabel("; ".join(filter(None, words)), fontsize=8, color=GREY, loc="left")
+    peak = picture.peak or 1.0
+    limits = Normalize(-peak, peak) if per == "layer" else Normalize(-1, 1)
+    bar = figure.colorbar(ScalarMappable(limits, scale), ax=axes, shrink=0.8, pad=0.01, fraction=0.03)
+    bar.ax.tick_params(labelsize=7, colors=GREY)
+    bar.outline.set_visible(False)  # type: ignore[operator]
+    if not ((drawn.maps > 0) & (drawn.maps < 128)).any():
+        bar.ax.set_ylim(0, limits.vmax)
+    if per == "map":
+        bar.set_label("share of each map's largest value", fontsize=7, color=GREY)
+
+
+def _draw_bars(axes: Axes, picture: Picture) -> None:
+    values = np.nan_to_num(np.asarray(picture.bars), nan=0.0, posinf=0.0, neginf=0.0)
+    places = np.arange(len(values)) * picture.group
+    axes.bar(places, values, width=0.85 * picture.group, color=np.where(values < 0, ORANGE, BLUE), align="edge")
+    axes.axhline(0, color=GREY, linewidth=0.6)
+    broken = int((~np.isfinite(picture.bars)).sum()) if picture.bars is not None else 0
+    words = ["unit", picture.note, f"{broken} not finite" if broken else ""]
+    axes.set_xlabel("; ".join(filter(None, words)), fontsize=8, color=GREY, loc="left")
+    axes.tick_params(labelsize=7, colors=GREY)
+    axes.spines[["top", "right"]].set_visible(False)

@@ -1,0 +1,609 @@
+// The activation browser: one layer's output for one sample, as tiles, a matrix or bars.
+import { live, wishes, listen, make, say, surface, numbers, color, sig, whole } from "./front.js";
+
+/** @typedef {import("./front.js").Model} Model */
+/**
+ * Where the tiles are, in CSS pixels.
+ * @typedef {{columns: number, rows: number, width: number, height: number, gap: number, across: number, down: number}} Grid
+ */
+
+/** No sheet of tiles grows higher than this while its tiles can be made smaller [px]. */
+const TALLEST = 420;
+/** Sides of a tile [px]. */
+const SMALLEST = 12, LARGEST = 96;
+
+/**
+ * Lay `count` tiles of the given aspect (width / height) out in `across` pixels: as large as they fit.
+ * A single map takes the room there is; a matrix ("sequence", "signal") is stretched to the width.
+ * @param {number} count @param {number} aspect @param {number} across @param {string} [form]
+ * @returns {Grid}
+ */
+export function tileGrid(count, aspect, across, form = "maps") {
+  if (count === 1) {
+    const matrix = form === "sequence" || form === "signal";
+    const width = matrix ? across : Math.min(across, 300, 300 * aspect);
+    const height = matrix ? Math.min(300, Math.max(72, across / aspect)) : width / aspect;
+    return { columns: 1, rows: 1, width, height: Math.max(8, height), gap: 0, across: width, down: Math.max(8, height) };
+  }
+  const shape = Math.min(4, Math.max(0.25, aspect));
+  const most = Math.max(1, Math.floor((across + 2) / (SMALLEST + 2)));
+  let columns = 1, width = 0, height = 0, gap = 3, rows = count;
+  for (; columns <= most; columns += 1) {
+    rows = Math.ceil(count / columns);
+    gap = across / columns > 28 ? 3 : 2;
+    width = Math.floor(Math.min((across - (columns - 1) * gap) / columns, LARGEST, LARGEST * shape));
+    height = Math.max(4, Math.round(width / shape));
+    if (rows * (height + gap) - gap <= TALLEST) break;
+  }
+  columns = Math.min(columns, most, count);
+  rows = Math.ceil(count / columns);
+  return { columns, rows, width, height, gap, across: columns * (width + gap) - gap, down: rows * (height + gap) - gap };
+}
+
+/**
+ * The tile at a point, and where in it (0..1); null in a gap or beyond the last tile.
+ * @param {number} x @param {number} y @param {Grid} grid @param {number} count
+ * @returns {{index: number, u: number, v: number} | null}
+ */
+export function tileAt(x, y, grid, count) {
+  const column = Math.floor(x / (grid.width + grid.gap)), row = Math.floor(y / (grid.height + grid.gap));
+  const u = (x - column * (grid.width + grid.gap)) / grid.width, v = (y - row * (grid.height + grid.gap)) / grid.height;
+  const index = row * grid.columns + column;
+  if (x < 0 || y < 0 || column >= grid.columns || index >= count || u >= 1 || v >= 1) return null;
+  return { index, u, v };
+}
+
+/**
+ * Where an arrow, Home, End or a page key leads from tile `index`; null for any other key.
+ * @param {string} key @param {number} index @param {number} columns @param {number} count
+ * @returns {number | null}
+ */
+export function tileStep(key, index, columns, count) {
+  /** @type {Record<string, number>} */
+  const by = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns, ArrowDown: columns, PageUp: -10 * columns, PageDown: 10 * columns };
+  if (key === "Home") return 0;
+  if (key === "End") return count - 1;
+  if (!(key in by)) return null;
+  const next = index + by[key];
+  // Up and down keep the column; where there is no such tile, stay.
+  if ((key === "ArrowUp" || key === "ArrowDown") && (next < 0 || next >= count)) return index;
+  return Math.min(count - 1, Math.max(0, next));
+}
+
+/** The number that byte `q` stands for; NaN for what is not finite. @param {number} q @param {number} scale @returns {number} */
+export function dequantise(q, scale) { return q === 0 ? NaN : ((q - 128) * scale) / 127; }
+
+/** The largest error of a number read from a byte: half a step. @param {number} scale @returns {number} */
+export function halfStep(scale) { return scale / 254; }
+
+/**
+ * A number with no more digits than its error lets be true: "0.421 ± 0.002".
+ * @param {number} value @param {number} error @returns {string}
+ */
+export function withError(value, error) {
+  if (Number.isNaN(value)) return "not finite";
+  if (!(error > 0)) return sig(value, 4);
+  const place = Math.floor(Math.log10(error));
+  if (place < -5 || Math.abs(value) >= 1e6) {
+    const digits = value === 0 ? 1 : Math.max(1, Math.floor(Math.log10(Math.abs(value))) - place + 1);
+    return `${sig(value, Math.min(digits, 6))} ± ${sig(error, 1)}`;
+  }
+  const decimals = Math.max(0, -place);
+  const shown = (Math.abs(value) < 0.5 * 10 ** -decimals ? 0 : value).toFixed(decimals).replace("-", "−");
+  return `${shown} ± ${error.toFixed(decimals)}`;
+}
+
+/** A share in per cent: "0 %", "12 %", "0.3 %", "99.8 %". @param {number | null | undefined} share @returns {string} */
+export function percent(share) {
+  if (share === null || share === undefined || Number.isNaN(share)) return "–";
+  const hundred = 100 * share;
+  if (hundred === 0 || hundred === 100) return `${hundred} %`;
+  return `${hundred < 0.1 ? "<0.1" : hundred > 99.9 ? ">99.9" : hundred < 1 || hundred > 99 ? hundred.toFixed(1) : Math.round(hundred)} %`;
+}
+
+/** "#rrggbb" or "rgb(r, g, b)" as three numbers. @param {string} text @returns {[number, number, number]} */
+export function rgb(text) {
+  const hex = /^#([0-9a-f]{6})$/i.exec(text.trim());
+  if (hex) return [parseInt(hex[1].slice(0, 2), 16), parseInt(hex[1].slice(2, 4), 16), parseInt(hex[1].slice(4), 16)];
+  const parts = text.match(/[\d.]+/g)?.map(Number) ?? [];
+  return parts.length >= 3 ? [parts[0], parts[1], parts[2]] : [136, 136, 136];
+}
+
+/**
+ * The colours of the 256 bytes, RGB: five stops from -1 over 0 to 1 spread over 1..255, and that of byte 0.
+ * @param {string[]} stops @param {string} broken @returns {Uint8Array}
+ */
+export function palette(stops, broken) {
+  const points = stops.map(rgb);
+  const table = new Uint8Array(256 * 3);
+  table.set(rgb(broken), 0);
+  for (let q = 1; q < 256; q += 1) {
+    const at = ((q - 1) / 254) * (points.length - 1);
+    const i = Math.min(points.length - 2, Math.floor(at));
+    for (let c = 0; c < 3; c += 1) table[3 * q + c] = Math.round(points[i][c] + (at - i) * (points[i + 1][c] - points[i][c]));
+  }
+  return table;
+}
+
+/** Where a map's bytes fall in the palette when the colours span `peak` and not its own `scale`. @param {number} scale @param {number} peak @returns {Uint8Array} */
+export function shades(scale, peak) {
+  const ratio = peak > 0 ? scale / peak : 0;
+  const table = new Uint8Array(256);
+  for (let q = 1; q < 256; q += 1) table[q] = Math.min(255, Math.max(1, 128 + Math.round((q - 128) * ratio)));
+  return table;
+}
+
+/** How many maps lie side by side on the sheet that is painted from: a canvas may not grow without end. @param {number} count @param {number} height @param {number} width @returns {number} */
+export function sheetColumns(count, height, width) { return Math.max(1, Math.min(count, Math.round(Math.sqrt((count * height) / width)))); }
+
+/**
+ * All maps as RGBA pixels, `columns` side by side.
+ * @param {Uint8Array} maps @param {number} count @param {number} height @param {number} width @param {number} columns
+ * @param {Float32Array | number[]} scales @param {number | null} peak null: each map spans the colours by itself
+ * @param {Uint8Array} colours
+ * @returns {{pixels: Uint8ClampedArray, width: number, height: number}}
+ */
+export function paintMaps(maps, count, height, width, columns, scales, peak, colours) {
+  const across = columns * width, down = Math.ceil(count / columns) * height;
+  const pixels = new Uint8ClampedArray(across * down * 4);
+  for (let m = 0; m < count; m += 1) {
+    const shade = shades(scales[m], peak === null ? scales[m] : peak);
+    const left = (m % columns) * width, top = Math.floor(m / columns) * height;
+    for (let r = 0; r < height; r += 1) {
+      let from = (m * height + r) * width, to = ((top + r) * across + left) * 4;
+      for (let c = 0; c < width; c += 1, from += 1, to += 4) {
+        const at = 3 * shade[maps[from]];
+        pixels[to] = colours[at]; pixels[to + 1] = colours[at + 1]; pixels[to + 2] = colours[at + 2]; pixels[to + 3] = 255;
+      }
+    }
+  }
+  return { pixels, width: across, height: down };
+}
+
+/** Whether any byte stands for a negative number. @param {Uint8Array} maps @returns {boolean} */
+export function anyNegative(maps) { return maps.some((q) => q > 0 && q < 128); }
+
+/**
+ * "row 3, column 9", or "rows 6–7, columns 18–19" where a pixel is the mean of several.
+ * @param {string[]} axes @param {number[]} at row and column of the pixel @param {number[]} block @param {number[]} size of the whole map
+ * @returns {string}
+ */
+export function place(axes, at, block, size) {
+  return [0, 1].map((i) => {
+    const first = at[i] * block[i], last = Math.min(size[i], first + block[i]) - 1;
+    return first === last ? `${axes[i + 1]} ${first}` : `${axes[i + 1]}s ${first}–${last}`;
+  }).join(", ");
+}
+
+/**
+ * The layers as options: indented as a tree, or, when something is searched, those whose path or class holds it.
+ * @param {[string, string, number, boolean][]} layers path, class, depth, whether it only holds others
+ * @param {string} [query]
+ * @returns {{value: string, text: string, disabled: boolean}[]}
+ */
+export function layerOptions(layers, query = "") {
+  const wanted = query.trim().toLowerCase();
+  return layers
+    .filter(([path, kind, , holds]) => !wanted || (!holds && `${path} ${kind}`.toLowerCase().includes(wanted)))
+    .map(([path, kind, depth, holds]) => {
+      const name = path === "" ? kind : wanted ? path : path.slice(path.lastIndexOf(".") + 1);
+      const indent = wanted ? "" : "\u00a0\u00a0".repeat(depth);
+      return { value: path, text: `${indent}${name}${path === "" ? "" : `  ${kind}`}`, disabled: holds };
+    });
+}
+
+/**
+ * What a part of a layer's output is called: "first output", "output 1 · 0", "call 2".
+ * @param {string} part "", "[1][0]", "#2[1]" @returns {string}
+ */
+export function partName(part) {
+  const call = /^#(\d+)/.exec(part);
+  const keys = [...part.matchAll(/\[([^\]]*)\]/g)].map((found) => found[1]);
+  const output = keys.length ? `output ${keys.join(" · ")}` : "";
+  if (call) return output ? `call ${call[1]}, ${output}` : `call ${call[1]}`;
+  return output || "first";
+}
+
+/**
+ * The line above the picture: what is shown of which sample, and how it fared.
+ * @param {any} picture @param {any} sample @returns {string}
+ */
+export function heading(picture, sample) {
+  const layer = picture.layer || picture.kind || "";
+  const part = picture.part ? ` ${partName(picture.part)}` : "";
+  const said = sample.words ? `, ${sample.words}` : "";
+  return [layer + part, sample.number === undefined ? "" : `sample ${sample.number}${said}`, picture.words ?? ""].filter(Boolean).join(" · ");
+}
+
+/** @type {{render(view: {model: Model, el: HTMLElement, signal: AbortSignal}): void}} */
+const activationBrowser = {
+  render({ model, el, signal }) {
+    el.classList.add("dlw", "dlw-activations");
+
+    const what = make("span", { class: "dlw-act-what" }), moment = make("span", { class: "dlw-act-moment dlw-small" });
+    const layer = make("select", { "aria-label": "layer" });
+    const search = make("input", { type: "search", placeholder: "find", "aria-label": "find a layer by name or class" });
+    const part = make("select", { "aria-label": "which output of the layer" });
+    const back = make("button", { type: "button", text: "‹", "aria-label": "previous sample", title: "previous sample" });
+    const next = make("button", { type: "button", text: "›", "aria-label": "next sample", title: "next sample" });
+    const number = make("input", { type: "number", class: "dlw-act-number", min: 0, step: 1, "aria-label": "sample number" });
+    const many = make("span"), random = make("button", { type: "button", text: "random", title: "a sample at random" });
+    const perLayer = make("button", { type: "button", text: "layer", title: "the colours span the largest value of the layer" });
+    const perMap = make("button", { type: "button", text: "each map", title: "the colours span the largest value of each map" });
+    const given = make("canvas", { role: "img" }), tokens = make("div", { class: "dlw-act-tokens", tabindex: 0, "aria-label": "input tokens" });
+    const givenWords = make("figcaption"), givenBox = make("figure", {}, givenWords, given, tokens);
+    const near = make("canvas", { role: "img", tabindex: 0 }), nearWords = make("figcaption");
+    const nearBox = make("figure", {}, nearWords, near);
+    const ranking = make("div", { class: "dlw-act-ranking" }), saidWords = make("div", { class: "dlw-act-caption" });
+    const said = make("div", {}, saidWords, ranking);
+    const sheet = make("canvas", { role: "slider", tabindex: 0, "aria-roledescription": "feature maps" });
+    const ring = make("div", { class: "dlw-act-ring" }), over = make("div", { class: "dlw-act-ring", "data-over": "true" });
+    const sheetBox = make("div", { class: "dlw-act-sheet" }, sheet, ring, over);
+    const reading = make("div", { class: "dlw-act-reading" });
+    const from = make("span"), scale = make("canvas", { role: "img" }), to = make("span");
+    const legend = make("span", { class: "dlw-act-legend" }, from, scale, to);
+    const facts = make("span"), dead = make("span"), broken = make("span", { class: "dlw-act-warn" }), left = make("span");
+    const foot = make("div", { class: "dlw-act-foot" }, legend, facts, dead, broken, left);
+    const empty = make("div", { class: "dlw-empty" });
+    const note = make("div", { class: "dlw-note", role: "status" });
+    const toggle = make("div", { class: "dlw-act-group dlw-act-toggle", role: "group", "aria-label": "what the colours span" },
+      make("span", { text: "Colours span" }), perLayer, perMap);
+    const partBox = make("div", { class: "dlw-act-group" }, make("span", { text: "Output" }), part);
+    el.append(
+      make("div", { class: "dlw-head" }, make("span", { class: "dlw-title", text: "Activations" }), what, moment),
+      make("div", { class: "dlw-act-bar" },
+        make("div", { class: "dlw-act-group dlw-act-layer" }, make("span", { text: "Layer" }), layer, search), partBox,
+        make("div", { class: "dlw-act-group" }, make("span", { text: "Sample" }), back, number, next, many, random), toggle),
+      note,
+      make("div", { class: "dlw-act-body" },
+        make("div", { class: "dlw-act-side" }, givenBox, nearBox, said),
+        make("div", { class: "dlw-act-main" }, empty, sheetBox, reading, foot)),
+    );
+
+    const atlas = document.createElement("canvas");
+    let painted = "", listed = "", hover = /** @type {{index: number, row: number, column: number} | null} */ (null);
+    let cursor = /** @type {[number, number] | null} */ (null);
+    let grid = /** @type {Grid} */ ({ columns: 1, rows: 1, width: 1, height: 1, gap: 0, across: 1, down: 1 });
+    let picture = /** @type {any} */ ({});
+    let maps = /** @type {Uint8Array} */ (new Uint8Array()), sharp = maps, colours = maps;
+    let bars = /** @type {Float32Array} */ (new Float32Array()), scales = bars, means = bars, zeros = bars;
+    let again = () => {};
+    const want = wishes({ model, signal, repaint: () => again() });
+
+    const chosen = () => Math.min(Math.max(0, want.get("chosen")), Math.max(0, (picture.count ?? 1) - 1));
+    const isBars = () => picture.form === "bars";
+    const isMatrix = () => picture.form === "sequence" || picture.form === "signal";
+    /** What the colours of map `m` span. @param {number} m */
+    const spanned = (m) => (want.get("per") === "map" ? scales[m] : picture.peak);
+
+    const readModel = () => {
+      picture = model.get("picture");
+      maps = numbers(model.get("maps"), Uint8Array);
+      bars = numbers(model.get("bars"), Float32Array);
+      sharp = numbers(model.get("near"), Uint8Array);
+      const all = numbers(model.get("facts"), Float32Array), count = picture.count ?? 0;
+      scales = all.subarray(0, count); means = all.subarray(count, 2 * count); zeros = all.subarray(2 * count, 3 * count);
+      const stops = ["map-n2", "map-n1", "map-0", "map-p1", "map-p2"].map((name) => color(el, name));
+      colours = palette(stops, color(el, "red"));
+    };
+
+    const showControls = () => {
+      const layers = model.get("layers"), query = search.value, key = `${layers.length}|${layers.at(-1)?.[0]}|${query}`;
+      if (key !== listed) {
+        listed = key;
+        layer.replaceChildren(...layerOptions(layers, query).map((option) =>
+          make("option", { value: option.value, text: option.text, disabled: option.disabled })));
+      }
+      const asked = want.get("selected_layer") ?? "";
+      if (layer.value !== asked) layer.value = asked;
+      if (layer.value !== asked) layer.selectedIndex = -1;
+      search.hidden = layers.length < 12;
+      const parts = picture.parts ?? [];
+      partBox.hidden = parts.length < 2;
+      if (part.options.length !== parts.length || [...part.options].some((option, i) => option.value !== parts[i])) {
+        part.replaceChildren(...parts.map((/** @type {string} */ name) => make("option", { value: name, text: partName(name) })));
+      }
+      part.value = want.get("part");
+      const sample = model.get("sample"), at = want.get("selected_sample");
+      if (document.activeElement !== number) number.value = String(at);
+      number.max = String((sample.count ?? 1) - 1);
+      say(many, sample.count ? `of ${whole(sample.count)} ${sample.name}` : "");
+      back.disabled = at <= 0; next.disabled = at >= (sample.count ?? 1) - 1; random.disabled = (sample.count ?? 1) < 2;
+      const per = want.get("per");
+      perLayer.setAttribute("aria-pressed", String(per !== "map")); perMap.setAttribute("aria-pressed", String(per === "map"));
+      toggle.hidden = isBars() || isMatrix() || !!picture.reason;
+    };
+
+    const showWords = () => {
+      const sample = model.get("sample"), now = model.get("moment");
+      const line = heading(picture, sample);
+      say(what, line);
+      const step = now.step === null || now.step === undefined ? "" : `step ${whole(now.step)}`;
+      const seldom = now.running && now.every >= 2 ? `, every ${sig(now.every, 2)} s` : "";
+      say(moment, now.running ? `● live · ${step}${seldom}` : step);
+      moment.dataset.live = String(!!now.running);
+      say(note, [model.get("problem"), want.refusal].filter(Boolean).join("\n"));
+      say(empty, picture.reason ?? "");
+      empty.hidden = !picture.reason; sheetBox.hidden = !!picture.reason; foot.hidden = !!picture.reason; reading.hidden = !!picture.reason;
+      say(saidWords, sample.ranking?.length ? (sample.measure === "probability" ? "predicted" : "output") : "");
+      /** @type {[string, number | null, boolean | null][]} */
+      const rows = sample.ranking ?? [];
+      const shares = sample.measure === "probability";
+      ranking.replaceChildren(...rows.flatMap(([name, score, true_]) => {
+        const words = true_ ? `${name} ✓` : name;
+        const bar = make("i");
+        bar.style.width = `${100 * Math.min(1, Math.max(0, score ?? 0))}%`;
+        return [
+          make("span", { text: words, title: true_ ? `${name}: true` : name, class: true_ ? "dlw-act-true" : "" }),
+          make("span", shares ? { class: "dlw-act-share", "data-true": !!true_ } : {}, ...(shares ? [bar] : [])),
+          make("span", { text: shares ? (score ?? NaN).toFixed(2) : sig(score, 3), class: "dlw-act-score" }),
+        ];
+      }));
+    };
+
+    const showGiven = () => {
+      const shown = model.get("shown"), width = givenBox.clientWidth || 150;
+      const [h, w] = shown.size ?? [0, 0];
+      const dims = (shown.shape ?? []).join(" × ") || "one number";
+      say(givenWords, `input ${dims}${shown.kind === "image" ? `, ${sig(shown.low)} to ${sig(shown.high)}` : ""}`);
+      givenWords.title = [givenWords.textContent, shown.words].filter(Boolean).join("; ");
+      tokens.hidden = shown.kind !== "tokens" && shown.kind !== "none";
+      say(tokens, tokens.hidden ? "" : shown.words ?? "");
+      given.hidden = !tokens.hidden || !shown.kind;
+      given.setAttribute("aria-label", `input of sample ${model.get("sample").number}, ${dims}`);
+      if (given.hidden) return;
+      const strip = numbers(model.get("strip"), Float32Array);
+      if (strip.length) { drawBars(surface(given, width, 64), strip, width, 64, null); return; }
+      const bytes = numbers(model.get("pixels"), Uint8Array);
+      if (!h || !w || !bytes.length) return;
+      const rgba = new Uint8ClampedArray(h * w * 4);
+      if (shown.kind === "image") {
+        for (let i = 0; i < h * w; i += 1) { rgba.set(bytes.subarray(3 * i, 3 * i + 3), 4 * i); rgba[4 * i + 3] = 255; }
+      } else rgba.set(paintMaps(bytes, 1, h, w, 1, [1], null, colours).pixels);
+      const side = Math.min(width, 200), height = shown.kind === "image" ? Math.min(side, (side * h) / w) : Math.min(120, Math.max(40, (side * h) / w));
+      const across = shown.kind === "image" ? Math.min(side, (height * w) / h) : side;
+      const ctx = surface(given, across, height);
+      ctx.imageSmoothingEnabled = across < w;
+      ctx.drawImage(bitmap(rgba, w, h), 0, 0, across, height);
+    };
+
+    /** @param {Uint8ClampedArray} rgba @param {number} width @param {number} height */
+    const bitmap = (rgba, width, height) => {
+      const canvas = document.createElement("canvas");
+      canvas.width = width; canvas.height = height;
+      const data = new ImageData(width, height);
+      data.data.set(rgba);
+      /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d")).putImageData(data, 0, 0);
+      return canvas;
+    };
+
+    /** @param {CanvasRenderingContext2D} ctx @param {Float32Array} values @param {number} width @param {number} height @param {number | null} lit */
+    const drawBars = (ctx, values, width, height, lit) => {
+      let low = 0, high = 0;
+      for (const value of values) if (Number.isFinite(value)) { low = Math.min(low, value); high = Math.max(high, value); }
+      const span = high - low || 1, zero = Math.round((high / span) * (height - 2)) + 1, each = width / values.length;
+      const thick = Math.max(1, each > 3 ? each - 1 : each);
+      const [plus, minus, ink, red] = ["blue", "orange", "ink", "red"].map((name) => color(el, name));
+      values.forEach((value, i) => {
+        ctx.fillStyle = i === lit ? ink : !Number.isFinite(value) ? red : value < 0 ? minus : plus;
+        const size = Number.isFinite(value) ? (value / span) * (height - 2) : height;
+        ctx.fillRect(i * each, size >= 0 ? zero - size : zero, Math.min(thick, 40), Math.max(Math.abs(size), i === lit ? 2 : 0));
+      });
+      ctx.fillStyle = color(el, "line-2");
+      ctx.fillRect(0, zero - 0.5, width, 1);
+    };
+
+    const showSheet = () => {
+      const room = Math.max(60, Math.floor(/** @type {HTMLElement} */ (sheetBox.parentElement).clientWidth));
+      const count = picture.count ?? 0;
+      if (picture.reason) return;
+      if (isBars()) {
+        grid = { columns: bars.length, rows: 1, width: room / Math.max(1, bars.length), height: 200, gap: 0, across: room, down: 200 };
+        drawBars(surface(sheet, room, 200), bars, room, 200, null);
+      } else if (count) {
+        const [h, w] = picture.size;
+        grid = tileGrid(count, picture.whole[1] / picture.whole[0], room, picture.form);
+        const per = want.get("per"), key = [model.get("frame"), per, el.dataset.theme].join("|");
+        const columns = sheetColumns(count, h, w);
+        if (key !== painted) {
+          painted = key;
+          const all = paintMaps(maps, count, h, w, columns, scales, per === "map" ? null : picture.peak, colours);
+          atlas.width = all.width; atlas.height = all.height;
+          const data = new ImageData(all.width, all.height);
+          data.data.set(all.pixels);
+          /** @type {CanvasRenderingContext2D} */ (atlas.getContext("2d")).putImageData(data, 0, 0);
+        }
+        const ctx = surface(sheet, grid.across, grid.down);
+        // Blocks of pixels stay blocks; only what is shown smaller than it is may blur.
+        ctx.imageSmoothingEnabled = grid.width * (window.devicePixelRatio || 1) < w;
+        for (let m = 0; m < count; m += 1) {
+          const x = (m % grid.columns) * (grid.width + grid.gap), y = Math.floor(m / grid.columns) * (grid.height + grid.gap);
+          if (zeros[m] === 1) { ctx.fillStyle = color(el, "map-dead"); ctx.fillRect(x, y, grid.width, grid.height); continue; }
+          ctx.drawImage(atlas, (m % columns) * w, Math.floor(m / columns) * h, w, h, x, y, grid.width, grid.height);
+        }
+      }
+      showFoot();
+    };
+
+    const showFoot = () => {
+      legend.hidden = isBars();
+      const each = want.get("per") === "map" && !isMatrix(), signed = anyNegative(maps), peak = each ? "its largest" : sig(picture.peak, 3);
+      say(from, signed ? `−${peak}` : "0"); say(to, String(peak));
+      if (!legend.hidden) {
+        const ctx = surface(scale, 96, 8), start = signed ? 1 : 128;
+        for (let x = 0; x < 96; x += 1) {
+          const q = 3 * Math.round(start + ((255 - start) * x) / 95);
+          ctx.fillStyle = `rgb(${colours[q]} ${colours[q + 1]} ${colours[q + 2]})`;
+          ctx.fillRect(x, 0, 1, 8);
+        }
+        scale.setAttribute("aria-label", `colour scale from ${from.textContent} to ${to.textContent}`);
+      }
+      say(facts, `mean ${sig(picture.mean, 2)}, sd ${sig(picture.std, 2)}, zero ${percent(picture.zeros)}`);
+      let still = 0;
+      for (const share of zeros) if (share === 1) still += 1;
+      say(dead, still && !isMatrix() ? `${still === zeros.length ? "all" : `${still} of ${zeros.length}`} zero everywhere (grey)` : "");
+      say(broken, picture.nonfinite > 0 ? `▲ ${percent(picture.nonfinite)} not finite` : "");
+      say(left, picture.note ?? "");
+    };
+
+    /** The map shown large: the one under the pointer, else the chosen one. */
+    const shownMap = () => hover?.index ?? chosen();
+
+    const showNear = () => {
+      nearBox.hidden = !!picture.reason || isBars() || isMatrix() || !picture.count || picture.count < 2;
+      if (nearBox.hidden) return;
+      const m = shownMap(), close = picture.near && picture.near.map === m ? picture.near : null;
+      const [h, w] = close ? close.size : picture.size;
+      const bytes = close ? sharp : maps.subarray(m * h * w, (m + 1) * h * w), own = close ? close.scale : scales[m];
+      const width = Math.min(nearBox.clientWidth || 150, 200), aspect = picture.whole[1] / picture.whole[0];
+      const across = aspect >= 1 ? width : Math.max(24, width * aspect), down = aspect >= 1 ? Math.max(24, width / aspect) : width;
+      const ctx = surface(near, across, down);
+      say(nearWords, `${picture.axes[0]} ${m}${hover ? "" : ", chosen"}`);
+      near.setAttribute("aria-label", `${picture.axes[0]} ${m} enlarged; arrow keys read its values`);
+      if (zeros[m] === 1) { ctx.fillStyle = color(el, "map-dead"); ctx.fillRect(0, 0, across, down); }
+      else {
+        ctx.imageSmoothingEnabled = across * (window.devicePixelRatio || 1) < w;
+        ctx.drawImage(bitmap(paintMaps(bytes, 1, h, w, 1, [own], spanned(m), colours).pixels, w, h), 0, 0, across, down);
+      }
+      const at = point(close);
+      if (at) {
+        ctx.strokeStyle = color(el, "ink"); ctx.lineWidth = 1;
+        ctx.strokeRect((at[1] * across) / w + 0.5, (at[0] * down) / h + 0.5, Math.max(2, across / w - 1), Math.max(2, down / h - 1));
+      }
+    };
+
+    /** Row and column of the pixel that is read, in the picture that is shown large. @param {any} close @returns {[number, number] | null} */
+    const point = (close) => {
+      const share = hover ? [hover.row, hover.column] : cursor;
+      if (!share) return null;
+      const [h, w] = close ? close.size : picture.size;
+      return [Math.min(h - 1, Math.floor(share[0] * h)), Math.min(w - 1, Math.floor(share[1] * w))];
+    };
+
+    const read = () => {
+      if (picture.reason) return;
+      let words = "";
+      if (isBars()) {
+        const i = Math.min(bars.length - 1, hover?.index ?? want.get("chosen"));
+        const first = i * picture.group, last = Math.min((picture.shape[0] ?? 1), first + picture.group) - 1;
+        const value = Number.isFinite(bars[i]) ? sig(bars[i], 4) : "not finite";
+        words = first === last ? `unit ${first}: ${value}` : `units ${first}–${last}, the strongest: ${value}`;
+      } else if (picture.count) {
+        const m = shownMap(), close = picture.near && picture.near.map === m ? picture.near : null, at = point(close);
+        const size = close ? close.size : picture.size, block = close ? close.block : picture.block;
+        const about = zeros[m] === 1 ? "zero everywhere"
+          : `mean ${sig(means[m], 2)}, zero ${percent(zeros[m])}, largest ${sig(scales[m], 3)}`;
+        words = isMatrix() ? about : `${picture.axes[0]} ${m}: ${about}`;
+        if (at) {
+          const q = close ? sharp[at[0] * size[1] + at[1]] : maps[(m * size[0] + at[0]) * size[1] + at[1]];
+          const own = close ? close.scale : scales[m];
+          const mean = block[0] * block[1] > 1 ? "mean " : "";
+          words = `${place(picture.axes, at, block, picture.whole)}: ${mean}${withError(dequantise(q, own), halfStep(own))} · ${words}`;
+        }
+      }
+      say(reading, words);
+      const count = isBars() ? bars.length : picture.count ?? 1;
+      sheet.setAttribute("aria-label", `${heading(picture, model.get("sample"))}`);
+      sheet.setAttribute("aria-valuemin", "0"); sheet.setAttribute("aria-valuemax", String(Math.max(0, count - 1)));
+      sheet.setAttribute("aria-valuenow", String(Math.min(want.get("chosen"), Math.max(0, count - 1))));
+      sheet.setAttribute("aria-valuetext", words);
+    };
+
+    /** @param {HTMLElement} frame @param {number | null} m */
+    const surround = (frame, m) => {
+      frame.hidden = m === null || picture.reason || (!isBars() && (picture.count ?? 0) < 2);
+      if (frame.hidden || m === null) return;
+      const x = (m % grid.columns) * (grid.width + grid.gap), y = Math.floor(m / grid.columns) * (grid.height + grid.gap);
+      Object.assign(frame.style, { left: `${x - 2}px`, top: `${y - 2}px`, width: `${grid.width + 4}px`, height: `${grid.height + 4}px` });
+    };
+
+    /** What follows the pointer and the keys; the tiles themselves stay. */
+    const follow = () => {
+      const count = isBars() ? bars.length : picture.count ?? 0;
+      if (hover && hover.index >= count) hover = null;
+      surround(ring, count ? Math.min(want.get("chosen"), count - 1) : null);
+      surround(over, hover ? hover.index : null);
+      showNear();
+      read();
+    };
+
+    const draw = () => {
+      readModel();
+      showControls();
+      showWords();
+      showGiven();
+      showSheet();
+      follow();
+    };
+
+    // -- what a person does
+    /** @param {number} to */
+    const goTo = (to) => {
+      const count = model.get("sample").count ?? 0;
+      if (Number.isInteger(to) && to >= 0 && to < count) want.set("selected_sample", to);
+    };
+    listen(layer, "change", () => want.set("selected_layer", layer.value), signal);
+    listen(search, "input", () => again(), signal);
+    listen(search, "keydown", (event) => {
+      if (event.key !== "Enter") return;
+      const first = layerOptions(model.get("layers"), search.value).find((option) => !option.disabled);
+      if (first) { want.set("selected_layer", first.value); search.value = ""; layer.focus(); again(); }
+    }, signal);
+    listen(part, "change", () => want.set("part", part.value), signal);
+    listen(back, "click", () => goTo(want.get("selected_sample") - 1), signal);
+    listen(next, "click", () => goTo(want.get("selected_sample") + 1), signal);
+    listen(random, "click", () => {
+      const count = model.get("sample").count ?? 1, jump = 1 + Math.floor(Math.random() * (count - 1));
+      goTo((want.get("selected_sample") + jump) % count);
+    }, signal);
+    listen(number, "change", () => {
+      const count = model.get("sample").count ?? 1;
+      const to = Math.min(count - 1, Math.max(0, Math.round(Number(number.value) || 0)));
+      number.value = String(to);
+      goTo(to);
+    }, signal);
+    listen(perLayer, "click", () => want.set("per", "layer"), signal);
+    listen(perMap, "click", () => want.set("per", "map"), signal);
+    listen(sheet, "pointermove", (event) => {
+      const box = sheet.getBoundingClientRect();
+      const found = tileAt(event.clientX - box.left, event.clientY - box.top, grid, isBars() ? bars.length : picture.count ?? 0);
+      hover = found && { index: found.index, row: found.v, column: found.u };
+      follow();
+    }, signal);
+    listen(sheet, "pointerleave", () => { hover = null; follow(); }, signal);
+    listen(sheet, "click", () => { if (hover) { cursor = [hover.row, hover.column]; want.set("chosen", hover.index); } }, signal);
+    listen(sheet, "keydown", (event) => {
+      const count = isBars() ? bars.length : picture.count ?? 0;
+      const to = tileStep(event.key, want.get("chosen"), grid.columns, count);
+      if (to === null || !count) return;
+      event.preventDefault();
+      // The notebook has its own meaning for arrow keys.
+      event.stopPropagation();
+      hover = null;
+      want.set("chosen", to);
+    }, signal);
+    listen(near, "pointermove", (event) => {
+      const box = near.getBoundingClientRect();
+      cursor = [
+        Math.min(0.9999, Math.max(0, (event.clientY - box.top) / box.height)),
+        Math.min(0.9999, Math.max(0, (event.clientX - box.left) / box.width)),
+      ];
+      follow();
+    }, signal);
+    listen(near, "keydown", (event) => {
+      /** @type {Record<string, [number, number]>} */
+      const by = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
+      if (!(event.key in by) || !picture.size) return;
+      event.preventDefault();
+      event.stopPropagation();
+      const close = picture.near && picture.near.map === chosen() ? picture.near : null;
+      const [h, w] = close ? close.size : picture.size, at = point(close) ?? [Math.floor(h / 2), Math.floor(w / 2)];
+      const to = [0, 1].map((i) => Math.min((i ? w : h) - 1, Math.max(0, at[i] + by[event.key][i])));
+      cursor = [(to[0] + 0.5) / h, (to[1] + 0.5) / w];
+      follow();
+    }, signal);
+
+    again = live({ model, el, signal, draw });
+  },
+};
+export default activationBrowser;
