@@ -10,7 +10,6 @@ import math
 import threading
 import time
 import traceback
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
@@ -21,15 +20,17 @@ from torch import nn
 from traitlets import Any as AnyTrait
 from traitlets import Bool, Dict, Float, HasTraits, Int, Tuple, Unicode
 
-from .core import cpus, data
-from .core.batches import Streamed, batch_length, batches_of
-from .core.borrowed import Streams, looking, modes_kept, on_device, untouched_rng
+from .core import cpus
+from .core.batches import batch_length
+from .core.borrowed import Streams, modes_kept, on_device, untouched_rng
 from .core.controls import Clip, make_optimizer
+from .core.data import read_inputs
 from .core.ledger import Entry, Ledger
 from .core.loop import Evaluation, Loop
+from .core.opening import cast, choose_device, open_data
 from .core.samples import Samples
-from .core.tasks import Task, infer_task, unpack
-from .core.trees import call, shapes, tensors, tree_map
+from .core.trees import shapes, tree_map
+from .core.worker import Worker
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -149,121 +150,51 @@ class Session(HasTraits):
         if not isinstance(model, nn.Module):
             raise TypeError(f"model is of type {type(model).__name__}: a torch.nn.Module is wanted.")
         super().__init__()
-        self._model = model
-        self._seed, self._target = int(seed), target
-        self._device = _device(device, model)
-        self._wish_lock = threading.Lock()
-        self._asked: dict[str, tuple[Any, str]] = {}
-        self._cond = threading.Condition()
-        self._jobs: deque[tuple[Callable[[], Any], Future[Any]]] = deque()
-        self._thread: threading.Thread | None = None
-        self._going = False
-        self._ending = ""
-        self._until_step: int | None = None
-        self._goal: int | None = None
-        self._began = 0
-        self._exception: BaseException | None = None
-        self._published = 0.0
-        self._summary: Summary | None = None
-        self._ledger = Ledger()
-        self._main_loop = _running_loop()
-
-        train, valid = self._read(train, valid, seed)
-        size = 32 if batch_size is None else batch_size
-        self._check_size(size)
-        self._train = batches_of(train, batch_size=size, seed=self._seed)
-        if batch_size is not None and (why := self._train.why_not(size)):
-            raise ValueError(f"batch_size={size} cannot be had: {why}.")
-        if batch_size is not None:
-            self._train.batch_size = size
-        self._valid = None if valid is None else batches_of(valid, batch_size=size, seed=self._seed, shuffle=False)
-        if isinstance(self._valid, Streamed) and iter(valid) is valid:
-            raise ValueError("valid can be read once only (a generator): pass a list of batches, or a Dataset.")
-
-        names = classes if classes is not None else getattr(train, "classes", None)
-        self._task, self._example = self._try(train, valid, task=task, loss=loss, classes=names, step=step)
-        self._classes = self._task.classes
+        self._check_size(32 if batch_size is None else batch_size)
+        self._model, self._seed = model, int(seed)
+        #: The entry of a dict batch that is the target.
+        self._target = target if isinstance(target, str) else None
+        self._device = choose_device(device, model)
+        opened = open_data(
+            model, train, valid, batch_size=batch_size, seed=self._seed, device=self._device, target=target,
+            step=step, task=task, loss=loss, classes=classes,
+        )
+        self._train, self._valid, self._task, self._example = opened.train, opened.valid, opened.task, opened.example
         made = isinstance(optimizer, torch.optim.Optimizer) or (callable(optimizer) and not isinstance(optimizer, type))
-        opt = make_optimizer(optimizer, model, lr if made or lr is not None else 1e-3, weight_decay)
+        chosen = make_optimizer(optimizer, model, lr if made or lr is not None else 1e-3, weight_decay)
         self._loop = Loop(
-            model, self._train, task=self._task, optimizer=opt, device=self._device, clip=Clip.read(clip),
-            step=step, target=target if isinstance(target, str) else None,
+            model, self._train, task=self._task, optimizer=chosen, device=self._device, clip=Clip.read(clip),
+            step=step, target=self._target,
         )
         if made and lr is not None:
             self._loop.rate.set(lr)
         self._streams = Streams.seeded(self._seed)
         self._threads, why = cpus.choose_threads(threads)
+        self._worker = Worker(self._burst, self._fail)
+        self._ledger = Ledger()
+        self._summary: Summary | None = None
+        self._wish_lock = threading.Lock()
+        #: Wishes not yet looked at by the loop: name -> (value, who asked).
+        self._asked: dict[str, tuple[Any, str]] = {}
+        #: The run: it began after so many epochs, and is done after so many; a pause is due at this step.
+        self._began, self._goal, self._until_step = 0, None, None
+        self._exception: BaseException | None = None
+        self._published = 0.0
 
         # The wishes start as what is in force.
         self.lr, self.batch_size = self._loop.rate.value, self._train.batch_size
         self.clip, self.epochs, self.evaluate_every = clip, epochs, evaluate_every
-        decay = opt.param_groups[0].get("weight_decay")
+        decay = chosen.param_groups[0].get("weight_decay")
         self.weight_decay = None if decay is None else float(decay)
-        self._asked.clear()
-        self._set(applied=self._in_force(), notes=self._said(why))
+        self._set(applied=self._in_force(), notes=(
+            f"Task: {self._task.name}, since {self._task.because}; loss {self._task.loss_name}.",
+            f"Training on {self._device} with {why}.",
+        ))
         self.observe(self._wished, names=[*CONTROLS])
         self.observe(self._goal_moved, names=["epochs"])
         self.observe(self._pause_wished, names=["paused"])
         # What was run here to look at the model must not slow the training thread.
         cpus.release_pool()
-
-    # ------------------------------------------------------------------ construction
-
-    def _read(self, train: Any, valid: Any, seed: int) -> tuple[Any, Any]:
-        train = data.read(train, name="train", target=self._target)
-        rows = train if isinstance(train, data.Rows) else None
-        if isinstance(valid, (int, float)) and not isinstance(valid, bool):
-            train, valid = data.split(train, float(valid), seed)
-        elif isinstance(valid, torch.Tensor) and isinstance(train, torch.Tensor):
-            raise TypeError("The second argument is the validation data: pass train=(X, y).")
-        elif valid is not None:
-            valid = data.read(valid, name="valid", target=self._target, like=rows)
-        # Arrays of float64 beside float32 weights are the commonest first error.
-        dtypes = [p.dtype for p in self._model.parameters() if p.is_floating_point()]
-        if dtypes:
-            train, valid = (_cast(part, dtypes[0]) for part in (train, valid))
-        return train, valid
-
-    def _try(self, train: Any, valid: Any, *, step: Any, **wanted: Any) -> tuple[Task, Any]:
-        """Run the model once on a few samples, to learn what it puts out before training starts."""
-        with untouched_rng():
-            try:
-                batch = self._train.few(4)
-            except Exception as error:
-                raise ValueError(f"train gave no batch to look at: {error}") from error
-        if step is not None:
-            if wanted["task"] is not None:
-                raise ValueError("step= computes the loss itself: leave task= out.")
-            classes = wanted["classes"]
-            task = Task("custom", None, "step= was given", tuple(map(str, classes)) if classes is not None else None)
-            inputs = batch[0] if isinstance(batch, (tuple, list)) and batch else batch
-            return task, inputs
-        inputs, targets = unpack(batch, self._target if isinstance(self._target, str) else None)
-        try:
-            with on_device(self._model, self._device), looking(self._model):
-                output = call(self._model, tree_map(lambda t: t.to(self._device), inputs))
-        except Exception as error:
-            raise ValueError(_misfit(error, inputs, self._model)) from error
-        output = tree_map(lambda tensor: tensor.cpu(), output)
-        every = train.targets if isinstance(train, data.Rows) else targets
-        task = infer_task(every, output, **wanted)
-        if isinstance(valid, data.Rows) and isinstance(output, torch.Tensor):
-            try:
-                infer_task(valid.targets, output, task=task.name, loss=task.loss, classes=wanted["classes"])
-            except ValueError as error:
-                raise ValueError(f"In the validation data: {error}") from error
-            theirs, ours = (tuple(t.shape[1:] for t in tensors(x)) for x in (valid.inputs, inputs))
-            if theirs != ours:
-                raise ValueError(
-                    f"valid has inputs of shape {shapes(tree_map(lambda t: t[:1], valid.inputs))}, train of "
-                    f"{shapes(tree_map(lambda t: t[:1], inputs))} a sample: they must match."
-                )
-        return task, inputs
-
-    def _said(self, threads: str) -> tuple[str, ...]:
-        notes = [f"Task: {self._task.name}, since {self._task.because}; loss {self._task.loss_name}."]
-        notes.append(f"Training on {self._device} with {threads}.")
-        return tuple(notes)
 
     # ------------------------------------------------------------------ what it is
 
@@ -285,7 +216,7 @@ class Session(HasTraits):
     @property
     def classes(self) -> tuple[str, ...] | None:
         """The names of the classes, where given."""
-        return self._classes
+        return self._task.classes
 
     @property
     def device(self) -> torch.device:
@@ -306,8 +237,7 @@ class Session(HasTraits):
     def samples(self) -> Samples:
         """The validation samples one by one; the training samples where there are no others."""
         name, batches = ("training", self._train) if self._valid is None else ("validation", self._valid)
-        target = self._target if isinstance(self._target, str) else None
-        return Samples(batches, name, self._device, target)
+        return Samples(batches, name, self._device, self._target)
 
     def history(self) -> pd.DataFrame:
         """Return a data frame with a row for each step: epoch, loss, lr, batch_size, grad_norm, seconds.
@@ -441,8 +371,8 @@ class Session(HasTraits):
             values = [float(v) for v in value]
         except (TypeError, ValueError):
             raise WishError(f"thresholds={value!r}: one number, or one for each class, is wanted.") from None
-        if self._classes is not None and len(values) != len(self._classes):
-            raise WishError(f"thresholds has {len(values)} numbers for {len(self._classes)} classes: one for each is wanted.")
+        if self.classes is not None and len(values) != len(self.classes):
+            raise WishError(f"thresholds has {len(values)} numbers for {len(self.classes)} classes: one for each is wanted.")
         return values
 
     @contextlib.contextmanager
@@ -464,11 +394,10 @@ class Session(HasTraits):
 
     def _pause_wished(self, change: Any) -> None:
         if change["new"]:
-            with self._cond:
-                if self._going:
-                    self._going, self._ending = False, "paused"
+            if self._worker.going:
+                self._worker.end("paused")
         elif self.status in ("paused", "failed"):
-            self._go()
+            self._worker.go()
 
     # ------------------------------------------------------------------ steering
 
@@ -482,12 +411,12 @@ class Session(HasTraits):
         if epochs is not None:
             self.epochs = epochs
         resuming = self._goal is not None and epochs is None and self.status in ("running", "paused", "failed")
-        if not resuming and not (self._going and epochs is None and self._goal is not None):
+        if not resuming:
             self._began = self._loop.epochs
             self._goal = self._began + self.epochs
         self._until_step = None
         self.paused = False
-        self._go()
+        self._worker.go()
         return self
 
     def resume(self) -> Session:
@@ -501,10 +430,10 @@ class Session(HasTraits):
 
     def stop(self, wait: bool = True) -> Session:
         """End the run after the step that is being taken. `start()` begins another, from the weights of now."""
-        with self._cond:
-            self._ending, was, self._going = "stopped", self._going, False
+        was_going = self._worker.end("stopped")
         self._goal = None
-        if not was and self._thread is None and self.status != "ready":
+        # Where no loop runs, the fact is ours to write.
+        if not was_going and self._worker.idle and self.status != "ready":
             self._set(status="stopped", pulse=self.pulse + 1)
         return self._settle(wait)
 
@@ -519,7 +448,7 @@ class Session(HasTraits):
             raise ValueError(f"step({n!r}): a whole number of steps, 1 or more, is wanted.")
         self._until_step = self._loop.steps + n
         self.paused = False
-        self._go()
+        self._worker.go()
         if wait:
             self._wait_for_end(reraise=True)
         return self
@@ -542,7 +471,7 @@ class Session(HasTraits):
         ------
         Exception : what the model, the loss or the data raised.
         """
-        while self._thread is not None:
+        while not self._worker.idle:
             await asyncio.sleep(0.05)
         self._raise()
         return self
@@ -583,11 +512,11 @@ class Session(HasTraits):
         All computing with the model belongs there: the main thread would slow the training by a third
         (see `core.cpus.release_pool`). Random numbers drawn by `work` do not disturb the training's.
         """
-        future: Future[Any] = Future()
-        with self._cond:
-            self._jobs.append((work, future))
-        self._ensure_thread()
-        return future
+        def apart() -> Any:
+            with untouched_rng():
+                return work()
+
+        return self._worker.job(apart)
 
     def close(self) -> None:
         """End the run and let everything go."""
@@ -602,19 +531,8 @@ class Session(HasTraits):
         return self
 
     def _wait_for_end(self, reraise: bool) -> None:
-        if threading.current_thread() is self._thread:
-            return  # asked from an observer: the loop ends by itself, waiting for it would wait for ever
-        self._set(blocking=True)
-        try:
-            with self._cond:
-                while self._thread is not None:
-                    try:
-                        # With a time-out the main thread wakes for an interrupt.
-                        self._cond.wait(0.1)
-                    except KeyboardInterrupt:
-                        self._going, self._ending = False, "paused"
-        finally:
-            self._set(blocking=False)
+        with self._waiting():
+            self._worker.wait()
         if reraise:
             self._raise()
 
@@ -623,67 +541,26 @@ class Session(HasTraits):
             raise self._exception
 
     def _result(self, future: Future[Any]) -> Any:
-        if threading.current_thread() is self._thread:
-            self._do_jobs()
+        with self._waiting():
+            return self._worker.result(future)
+
+    @contextlib.contextmanager
+    def _waiting(self) -> Iterator[None]:
+        if self._worker.here:
+            yield
+            return
         self._set(blocking=True)
         try:
-            while True:
-                try:
-                    return future.result(timeout=0.1)
-                except TimeoutError:
-                    if future.done():
-                        raise
-                except KeyboardInterrupt:
-                    future.cancel()
-                    raise
+            yield
         finally:
             self._set(blocking=False)
 
     # ------------------------------------------------------------------ the training thread
 
-    def _go(self) -> None:
-        with self._cond:
-            self._going, self._ending = True, ""
-        self._ensure_thread()
-
-    def _ensure_thread(self) -> None:
-        with self._cond:
-            if self._thread is not None:
-                return
-            # The cell's context: ipykernel 7.0 raises LookupError on a trait update from a thread without it.
-            run = contextvars.copy_context().run
-            self._thread = threading.Thread(target=run, args=(self._work,), name="dlwidgets-training", daemon=True)
-            begun = threading.Event()
-            self._begun = begun
-            self._free_main_pool()
-            self._thread.start()
-        begun.wait(1.0)
-
-    def _free_main_pool(self) -> None:
-        """Let the main thread drop its OpenMP pool, at once or as soon as it is idle."""
-        if self._threads == 1:
-            return
-        if threading.current_thread() is threading.main_thread():
-            cpus.release_pool()
-        elif self._main_loop is not None:
-            with contextlib.suppress(RuntimeError):  # the loop is closed: the main thread is gone
-                self._main_loop.call_soon_threadsafe(cpus.release_pool)
-
-    def _work(self) -> None:
+    def _burst(self) -> None:
         """Run on the training thread: steps and jobs, until there is nothing to do."""
-        while True:
-            try:
-                with self._borrowed():
-                    self._run()
-            except BaseException as error:  # noqa: BLE001 - a thread must not die silently
-                self._fail(error)
-            with self._cond:
-                if self._going or self._jobs:
-                    continue
-                self._thread = None
-                self._begun.set()
-                self._cond.notify_all()
-                return
+        with self._borrowed():
+            self._run()
 
     @contextlib.contextmanager
     def _borrowed(self) -> Iterator[None]:
@@ -702,18 +579,19 @@ class Session(HasTraits):
                 torch.set_num_threads(threads)
 
     def _run(self) -> None:
+        worker = self._worker
         self._loop.refresh()
-        if self._going:
+        if worker.going:
             self._exception = None
             self._set(status="running", error="", traceback="")
-            self._begun.set()
+            worker.begun()
             self._publish()
         while True:
-            self._do_jobs()
+            worker.do_jobs()
+            if not worker.going:
+                break
             if self._asked:
                 self._apply()
-            if not self._going:
-                break
             try:
                 self._advance()
             except Exception as error:  # noqa: BLE001 - becomes a fact
@@ -721,15 +599,14 @@ class Session(HasTraits):
             if time.perf_counter() - self._published >= PUBLISH:
                 self._publish()
         if self.status == "running":
-            self._set(status=self._ending or "paused")
+            self._set(status=worker.ending or "paused")
             self._publish()
-        self._begun.set()
 
     def _advance(self) -> None:
         """Take one step, and do what an epoch's end or a limit asks for."""
         loop = self._loop
         if self._train.used_up:
-            self._end("done")
+            self._finish()
             return
         took = loop.step()
         if not took or self._train.over:
@@ -737,36 +614,31 @@ class Session(HasTraits):
             if self._valid is not None and self.evaluate_every == "epoch":
                 self._evaluate()
             if self._goal is not None and loop.epochs >= self._goal:
-                self._end("done")
+                self._finish()
         if took and isinstance(self.evaluate_every, int) and loop.steps % self.evaluate_every == 0:
             if self._valid is not None:
                 self._evaluate()
         if self._until_step is not None and loop.steps >= self._until_step:
             self._until_step = None
             # A run that ends with this very step is done, not paused.
-            if self._going:
-                self._end("paused")
+            if self._worker.going:
+                self._worker.end("paused")
                 self.paused = True
 
-    def _end(self, how: str) -> None:
-        with self._cond:
-            self._going, self._ending = False, how
-        if how == "done":
-            self._goal = None
+    def _finish(self) -> None:
+        self._worker.end("done")
+        self._goal = None
 
     def _evaluate(self) -> Evaluation:
         size = max(256, self._train.batch_size)
-        found = self._loop.evaluate(self._valid, size, self._classes)  # type: ignore[arg-type]
+        found = self._loop.evaluate(self._valid, size, self.classes)  # type: ignore[arg-type]
         self._loop.history.evaluation(self._loop.steps, valid_loss=found.loss, **found.metrics)
         self._set(evaluation=found, scores=found.scores)
         self._publish()
         return found
 
     def _outputs(self, X: Any, batch_size: int) -> torch.Tensor:
-        if not any(True for _ in tensors(X)):
-            X = data._inputs(X, "X")
-        dtypes = [p.dtype for p in self._model.parameters() if p.is_floating_point()]
-        X = _cast_tree(X, dtypes[0]) if dtypes else X
+        X = cast(read_inputs(X, "X"), self._model)
         count = batch_length(X)
         if not count:
             raise ValueError("X has no samples.")
@@ -782,26 +654,9 @@ class Session(HasTraits):
 
         return self._result(self.at_step(forward))
 
-    def _do_jobs(self) -> None:
-        while True:
-            with self._cond:
-                if not self._jobs:
-                    return
-                work, future = self._jobs.popleft()
-            if not future.set_running_or_notify_cancel():
-                continue
-            try:
-                with untouched_rng():
-                    result = work()
-            except BaseException as error:  # noqa: BLE001 - it belongs to who asked
-                future.set_exception(error)
-            else:
-                future.set_result(result)
-
     def _fail(self, error: BaseException) -> None:
         self._exception = error
-        with self._cond:
-            self._going, self._ending = False, "failed"
+        self._worker.end("failed")
         text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
         sentence = str(error) or type(error).__name__
         if type(error).__name__ not in ("NotFinite",):
@@ -868,9 +723,9 @@ class Session(HasTraits):
             layer_stats=loop.layer_stats,
         )
         self._set(pulse=self.pulse + 1)
-        if threading.current_thread() is not threading.main_thread() and self.pulse % 16 == 0:
+        if self._worker.here and self._threads > 1 and self.pulse % 16 == 0:
             # A cell that used torch meanwhile has given the main thread a pool again.
-            self._free_main_pool()
+            self._worker.free_main_pool()
 
     def probe_layers(self, on: bool) -> None:
         """Say whether somebody looks at `layer_stats`, which are measured only then."""
@@ -895,43 +750,7 @@ def _meant(name: str) -> str:
     return f" Did you mean {near!r}?" if near else ""
 
 
-def _device(wanted: str | torch.device, model: nn.Module) -> torch.device:
-    if wanted != "auto":
-        try:
-            return torch.device(wanted)
-        except RuntimeError as error:
-            raise ValueError(f'device={wanted!r} is not known to torch: try "cpu", "cuda" or "auto".') from error
-    home = next((p.device for p in model.parameters()), torch.device("cpu"))
-    return torch.device("cuda", torch.cuda.current_device()) if home.type == "cpu" and torch.cuda.is_available() else home
-
-
-def _cast(part: Any, dtype: torch.dtype) -> Any:
-    if not isinstance(part, data.Rows):
-        return part
-    return data.Rows(_cast_tree(part.inputs, dtype), part.targets, part.classes)
-
-
-def _cast_tree(tree: Any, dtype: torch.dtype) -> Any:
-    return tree_map(lambda t: t.to(dtype) if t.is_floating_point() and t.dtype != dtype else t, tree)
-
-
-def _misfit(error: Exception, inputs: Any, model: nn.Module) -> str:
-    given = shapes(inputs)
-    hint = ""
-    kinds = {tensor.dtype for tensor in tensors(inputs)}
-    if torch.uint8 in kinds:
-        hint = " The inputs are uint8: X.float() / 255 may be what the model wants."
-    return f"{type(model).__name__} fails on a batch of inputs of shape {given}: {error}.{hint} See dlwidgets.summary(model, X)."
-
-
 def _size_words(batches: Any) -> str:
     if batches is None:
         return "none"
     return f"{batches.samples:,} samples" if batches.samples is not None else "samples not counted"
-
-
-def _running_loop() -> asyncio.AbstractEventLoop | None:
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None

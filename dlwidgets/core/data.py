@@ -120,7 +120,7 @@ def _split_frame(frame: Any, name: str, target: Any) -> tuple[Any, Any]:
 
 
 def _rows(X: Any, y: Any, name: str, like: Rows | None) -> Rows:
-    inputs = _inputs(X, name)
+    inputs = read_inputs(X, name)
     targets, classes = _targets(y, name, like)
     counts = {len(tensor) for tensor in tensors(inputs)}
     if not counts:
@@ -135,13 +135,14 @@ def _rows(X: Any, y: Any, name: str, like: Rows | None) -> Rows:
     return Rows(inputs, targets, classes)
 
 
-def _inputs(X: Any, name: str) -> Any:
+def read_inputs(X: Any, name: str) -> Any:
+    """Return inputs as a tensor, or a tuple or dict of tensors, one row a sample."""
     if _is_frame(X):
         X = X.to_numpy(dtype=np.float32)
     if isinstance(X, Mapping):
-        return {key: _inputs(value, name) for key, value in X.items()}
+        return {key: read_inputs(value, name) for key, value in X.items()}
     if isinstance(X, (tuple, list)) and X and all(isinstance(part, (torch.Tensor, np.ndarray)) for part in X):
-        return tuple(_inputs(part, name) for part in X)
+        return tuple(read_inputs(part, name) for part in X)
     tensor = _tensor(X, f"the inputs of {name}")
     if tensor.ndim == 0:
         raise ValueError(f"{name} has inputs without a sample axis: a single number.")

@@ -84,7 +84,7 @@ class History:
             return None
         total = np.cumsum(seconds[-512:][::-1])
         count = min(int(np.searchsorted(total, window)) + 1, len(total))
-        return count / total[count - 1] if total[count - 1] > 0 else None
+        return float(count / total[count - 1]) if total[count - 1] > 0 else None
 
     def frame(self) -> pd.DataFrame:
         """Return a data frame indexed by step: the step columns, and the evaluations' where there was one."""
