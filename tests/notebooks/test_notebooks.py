@@ -1,0 +1,91 @@
+"""Every notebook of the course runs from top to bottom with no browser, as a grader or a script runs it."""
+
+from __future__ import annotations
+
+import base64
+import os
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+NOTEBOOKS = sorted((CHECKOUT / "notebooks").glob("*.ipynb"))
+#: A cell of the course is meant to be waited for; none may take longer [s].
+_LONGEST_CELL = 120
+
+
+@pytest.fixture(scope="module", params=NOTEBOOKS, ids=lambda path: path.stem)
+def notebook(request) -> Path:
+    """The path of a notebook, each in turn."""
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def executed(notebook, tmp_path_factory) -> nbformat.NotebookNode:
+    """The notebook after a run, in an empty folder; an error in any cell is raised."""
+    document = nbformat.read(notebook, as_version=4)
+    surroundings = os.environ | {"PYTHONPATH": str(CHECKOUT), "IPYTHONDIR": str(tmp_path_factory.mktemp("ipython"))}
+    client = NotebookClient(
+        document,
+        timeout=_LONGEST_CELL,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(tmp_path_factory.mktemp("run"))}},
+        shutdown_kernel="immediate",
+    )
+    client.execute(env=surroundings)
+    return document
+
+
+def outputs(document: nbformat.NotebookNode):
+    """Yield every output with the source of its cell."""
+    for cell in document.cells:
+        for output in cell.get("outputs", []):
+            yield cell.source, output
+
+
+@pytest.mark.timeout(600)
+def test_a_notebook_runs_without_a_browser(executed):
+    code = [cell for cell in executed.cells if cell.cell_type == "code" and cell.source.strip()]
+    assert code and all(cell.execution_count for cell in code)
+
+
+def test_a_run_warns_of_nothing(executed):
+    said = [(source, output.text) for source, output in outputs(executed) if output.get("name") == "stderr"]
+    assert not said
+
+
+def test_every_widget_has_a_static_picture_beside_it(executed):
+    views = [
+        output.data
+        for _, output in outputs(executed)
+        if "application/vnd.jupyter.widget-view+json" in output.get("data", {})
+    ]
+    assert all(base64.b64decode(data["image/png"]).startswith(b"\x89PNG") for data in views)
+    # Viewers without widgets prefer HTML to the picture.
+    assert not [data for data in views if "text/html" in data]
+
+
+def test_a_figure_is_shown_as_a_picture(executed):
+    figures = [output.data for _, output in outputs(executed) if "<Figure" in output.get("data", {}).get("text/plain", "")]
+    assert all("image/png" in data for data in figures)
+
+
+def test_a_notebook_is_kept_without_outputs(notebook):
+    document = nbformat.read(notebook, as_version=4)
+    nbformat.validate(document)
+    for cell in document.cells:
+        assert not cell.get("outputs") and cell.get("execution_count") is None
+    assert "widgets" not in document.metadata
+    assert document.metadata.kernelspec.name == "python3"
+
+
+def test_a_notebook_starts_with_its_title(notebook):
+    first = nbformat.read(notebook, as_version=4).cells[0]
+    assert first.cell_type == "markdown" and re.match(r"# \S", first.source)
+
+
+def test_there_is_a_tour():
+    assert "00_tour" in [path.stem for path in NOTEBOOKS]
