@@ -57,7 +57,10 @@ class Copied:
             ("renewed", self.renewed),
             ("up to date", self.current),
             ("kept, since you changed it", self.kept),
-            ("kept, since you changed it (to get the newer one, rename yours and run this again)", self.kept_older),
+            (
+                "kept, since you changed it (to get the newer one, rename yours and run this again)",
+                self.kept_older,
+            ),
         )
         return "\n".join(f"  {name}: {what}" for what, names in tellings for name in names)
 
@@ -153,7 +156,9 @@ def main(arguments: list[str] | None = None) -> int:
         cut = given.index("--")
         given, options = given[:cut], given[cut + 1 :]
 
-    parser = argparse.ArgumentParser("dlwidgets", description="See and steer a PyTorch model while it trains.")
+    parser = argparse.ArgumentParser(
+        "dlwidgets", description="See and steer a PyTorch model while it trains."
+    )
     parser.add_argument("--version", action="version", version=f"dlwidgets {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     demo = commands.add_parser(

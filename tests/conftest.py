@@ -11,8 +11,18 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 _HERE = Path(__file__).parent
 #: From the quick and exact to the slow and whole: what is broken below is said before what it breaks above.
-_ORDER = ("test_house.py", "core", "teaching", "views", "front", "test_demo.py", "test_package.py", "notebooks",
-          "benchmarks", "browser")  # fmt: skip
+_ORDER = (
+    "test_house.py",
+    "core",
+    "teaching",
+    "views",
+    "front",
+    "test_demo.py",
+    "test_package.py",
+    "notebooks",
+    "benchmarks",
+    "browser",
+)
 
 
 def pytest_collection_modifyitems(items):

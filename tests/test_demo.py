@@ -171,7 +171,9 @@ def test_the_command_starts_jupyterlab_on_the_tour(mine, tmp_path):
         text=True,
     ) as lab:
         try:
-            address = next(found[0] for line in lab.stdout if (found := re.search(r"http://127\S+token=\S+", line)))
+            address = next(
+                found[0] for line in lab.stdout if (found := re.search(r"http://127\S+token=\S+", line))
+            )
             assert f"/lab/tree/{TOUR}?" in address
             listing = address.replace(f"/lab/tree/{TOUR}", f"/api/contents/{TOUR}") + "&content=0"
             assert json.loads(wait_for_answer(listing, lab))["name"] == TOUR

@@ -23,7 +23,19 @@ PUBLISHED = {
 }
 
 #: They take seconds to import, so they are imported where they are used.
-HEAVY = {"pandas", "scipy", "sklearn", "joblib", "matplotlib", "seaborn", "keras", "river", "torchvision", "PIL", "IPython"}
+HEAVY = {
+    "pandas",
+    "scipy",
+    "sklearn",
+    "joblib",
+    "matplotlib",
+    "seaborn",
+    "keras",
+    "river",
+    "torchvision",
+    "PIL",
+    "IPython",
+}
 
 #: What each room may take from outside, beside the standard library.
 OUTSIDE = {
@@ -46,7 +58,7 @@ LONG: dict[str, str] = {}
 
 
 class Import(NamedTuple):
-    """One name of an import: where it stands, the module it comes from, and whether loading the file runs it."""
+    """One name of an import: where it stands, the module it names, whether loading the file runs it."""
 
     file: Path
     line: int
@@ -164,7 +176,10 @@ def test_every_javascript_file_is_shared_or_belongs_to_one_view():
 
 def test_pyplot_is_imported_nowhere():
     assert not offences(
-        one for file in python_files() for one in imports(file) if one.module.startswith(("matplotlib.pyplot", "pylab"))
+        one
+        for file in python_files()
+        for one in imports(file)
+        if one.module.startswith(("matplotlib.pyplot", "pylab"))
     )
     attribute = re.compile(r"\bpyplot\b\s*(\.|as\b)|\bimport\s+pyplot\b")
     notebooks = (HOUSE.parent / "notebooks").rglob("*.ipynb")
@@ -208,7 +223,9 @@ def test_everything_public_is_documented_and_annotated():
         if file.stem.startswith("_") and file.stem != "__init__":
             continue
         for node in ast.parse(file.read_text("utf-8")).body:
-            if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) or node.name.startswith("_"):
+            if not isinstance(
+                node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+            ) or node.name.startswith("_"):
                 continue
             where = f"{file.relative_to(HOUSE)}:{node.lineno} {node.name}"
             if ast.get_docstring(node) is None:
@@ -279,7 +296,11 @@ def test_every_listener_goes_with_its_view():
         text = file.read_text("utf-8")
         for match in re.finditer(r"([\w.]+)\??\.addEventListener\(", text):
             arguments = text[match.end() : _closing(text, match.end())]
-            if not match[1].endswith("signal") and "signal" not in arguments and "once: true" not in arguments:
+            if (
+                not match[1].endswith("signal")
+                and "signal" not in arguments
+                and "once: true" not in arguments
+            ):
                 lasting.append(f"{file.name}:{text.count(chr(10), 0, match.start()) + 1} {match[0]}")
     assert not lasting
 

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import venv
 import zipfile
 from pathlib import Path
@@ -45,8 +46,21 @@ def installed(wheel, tmp_path_factory) -> Path:
     venv.create(folder / "env", with_pip=False)
     scripts = folder / "env" / ("Scripts" if os.name == "nt" else "bin")
     python = scripts / ("python.exe" if os.name == "nt" else "python")
-    site = Path(say(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=folder).strip())
-    say(sys.executable, "-m", "pip", "--python", python, "install", "--no-deps", "--no-index", wheel, cwd=folder)
+    site = Path(
+        say(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=folder).strip()
+    )
+    say(
+        sys.executable,
+        "-m",
+        "pip",
+        "--python",
+        python,
+        "install",
+        "--no-deps",
+        "--no-index",
+        wheel,
+        cwd=folder,
+    )
     # Appended to the path, so that the wheel comes first, and read as a plain folder: its own .pth files,
     # and with them an editable install of the checkout, are not followed.
     (site / "present.pth").write_text(sysconfig.get_path("purelib") + "\n")
@@ -67,7 +81,11 @@ def test_the_wheel_carries_every_file_of_the_package_and_every_notebook(wheel):
     }
     wanted |= {f"dlwidgets/notebooks/{path.name}" for path in (CHECKOUT / "notebooks").glob("*.ipynb")}
     assert wanted <= inside, sorted(wanted - inside)
-    assert {"dlwidgets/py.typed", "dlwidgets/views/front.js", "dlwidgets/views/vendor/uPlot.LICENSE"} <= inside
+    assert {
+        "dlwidgets/py.typed",
+        "dlwidgets/views/front.js",
+        "dlwidgets/views/vendor/uPlot.LICENSE",
+    } <= inside
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in inside)
 
 
@@ -75,13 +93,26 @@ def test_the_wheel_carries_nothing_else(wheel):
     strays = [
         name
         for name in zipfile.ZipFile(wheel).namelist()
-        if not re.match(r"dlwidgets(-[\d.]+\.dist-info)?/", name) or "checkpoint" in name or "__pycache__" in name
+        if not re.match(r"dlwidgets(-[\d.]+\.dist-info)?/", name)
+        or "checkpoint" in name
+        or "__pycache__" in name
     ]
     assert not strays
 
 
+def test_the_source_archive_builds_the_same_wheel(wheel, tmp_path):
+    say(sys.executable, "-m", "hatchling", "build", "-t", "sdist", "-d", tmp_path, cwd=CHECKOUT)
+    (archive,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(archive) as opened:
+        opened.extractall(tmp_path / "unpacked", filter="data")
+    (source,) = (tmp_path / "unpacked").iterdir()
+    say(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", tmp_path, cwd=source)
+    (second,) = tmp_path.glob("*.whl")
+    assert set(zipfile.ZipFile(second).namelist()) == set(zipfile.ZipFile(wheel).namelist())
+
+
 def test_every_public_name_resolves_from_outside_the_checkout(installed, tmp_path):
-    code = "import dlwidgets, json; print(json.dumps({n: str(getattr(dlwidgets, n)) for n in dlwidgets.__all__}))"
+    code = "import dlwidgets as d, json; print(json.dumps({n: str(getattr(d, n)) for n in d.__all__}))"
     found = json.loads(say(installed, "-c", code, cwd=tmp_path))
     assert {"Session", "summary", "Scores", "activations", "Dashboard", "teaching"} <= set(found)
 
@@ -96,7 +127,9 @@ def test_the_console_script_copies_the_notebooks_that_came_in_the_wheel(installe
 
 @pytest.mark.parametrize("name", HEAVY)
 def test_importing_loads_no_library_that_takes_seconds(name, tmp_path):
-    code = f"import sys; sys.path.insert(0, {str(CHECKOUT)!r}); import dlwidgets; print({name!r} in sys.modules)"
+    code = (
+        f"import sys; sys.path.insert(0, {str(CHECKOUT)!r}); import dlwidgets; print({name!r} in sys.modules)"
+    )
     assert say(sys.executable, "-c", code, cwd=tmp_path).strip() == "False"
 
 
@@ -124,6 +157,17 @@ def test_the_readme_binder_and_ci_install_the_same_pinned_set():
     assert "-c constraints.txt" in _text("binder/requirements.txt").splitlines()
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Binder runs Linux")
+def test_binder_opens_the_tour_first(tmp_path):
+    jupyter = tmp_path / "jupyter-lab"
+    jupyter.write_text('#!/bin/sh\nfor word; do echo "$word"; done\n')
+    jupyter.chmod(0o755)
+    said = say(CHECKOUT / "binder" / "start", jupyter, "--ip=0.0.0.0", cwd=tmp_path).splitlines()
+    (opened,) = [word.partition("=")[2] for word in said if word.startswith("--ServerApp.default_url=")]
+    assert "--ip=0.0.0.0" in said
+    assert (CHECKOUT / opened.removeprefix("/lab/tree/")).is_file()
+
+
 def test_what_runs_here_is_within_what_the_package_asks_for():
     from importlib.metadata import PackageNotFoundError, version
 
@@ -137,10 +181,15 @@ def test_what_runs_here_is_within_what_the_package_asks_for():
 
 
 def test_the_pinned_set_pins_everything_that_the_package_and_its_extras_name():
-    pins = [Requirement(line) for line in _text("binder/constraints.txt").splitlines() if line and line[0] != "#"]
+    pins = [
+        Requirement(line) for line in _text("binder/constraints.txt").splitlines() if line and line[0] != "#"
+    ]
     exact = {canonicalize_name(pin.name): pin.specifier for pin in pins}
     project = _project()
-    named = [*project["dependencies"], *(one for extra in project["optional-dependencies"].values() for one in extra)]
+    named = [
+        *project["dependencies"],
+        *(one for extra in project["optional-dependencies"].values() for one in extra),
+    ]
     for line in named:
         wanted = Requirement(line)
         if wanted.name == "dlwidgets":
@@ -158,7 +207,9 @@ def test_no_file_names_a_registry_but_binders_cpu_index():
     named = {
         name
         for name in tracked
-        if Path(name).suffix not in (".png", ".ipynb") and Path(name).name != here and host.search(_text(name))
+        if Path(name).suffix not in (".png", ".ipynb")
+        and Path(name).name != here
+        and host.search(_text(name))
     }
     assert named <= {"binder/requirements.txt"}
 

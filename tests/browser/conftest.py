@@ -1,4 +1,4 @@
-"""Fixtures of the browser tests: `lab`, a person at JupyterLab in Chromium, and `notebook7`, the same there."""
+"""Fixtures of the browser tests: `lab` is a person at JupyterLab in Chromium, `notebook7` one at Notebook 7."""
 
 from __future__ import annotations
 
@@ -72,7 +72,9 @@ def notebook_server(tmp_path_factory) -> Iterator[Server]:
     yield from _serve("notebook", tmp_path_factory.mktemp("notebook"))
 
 
-def _sit_down(browser: playwright_api.Browser, server: Server, request: pytest.FixtureRequest) -> Iterator[Lab]:
+def _sit_down(
+    browser: playwright_api.Browser, server: Server, request: pytest.FixtureRequest
+) -> Iterator[Lab]:
     context = browser.new_context(viewport={"width": 1280, "height": 960})
     context.set_default_timeout(20_000)
     person = Lab(server, context)

@@ -31,7 +31,7 @@ class Traffic:
 
 
 class Kernel:
-    """Talks to the kernel whose addresses stand in `connection_file`; `close()` ends the talk, not the kernel.
+    """Talks to the kernel with the addresses in `connection_file`; `close()` ends the talk, not the kernel.
 
     It shares no event loop with Playwright, whose synchronous interface keeps one running in this thread.
     """
@@ -87,7 +87,9 @@ class Kernel:
         if self.subshell is None:
             reply = self._ask(self.control, self.messages.msg("create_subshell_request", {}), 30)
             if reply.get("status") != "ok":
-                raise RuntimeError("This kernel has no subshells: while a cell runs, nothing can be evaluated.")
+                raise RuntimeError(
+                    "This kernel has no subshells: while a cell runs, nothing can be evaluated."
+                )
             self.subshell = reply["subshell_id"]
         return self.subshell
 

@@ -81,7 +81,7 @@ class Lab:
     # -- opening and running
 
     def open(self, notebook: Path | Sequence[str], name: str = "") -> Page:
-        """Open a notebook: a file, which is copied to the server's folder, or the sources of its code cells."""
+        """Open a notebook: a file, copied to the server's folder, or the sources of its code cells."""
         if isinstance(notebook, Path):
             self.path = name or notebook.name
             shutil.copyfile(notebook, self.server.root / self.path)
@@ -144,7 +144,9 @@ class Lab:
 
     def command(self, name: str, **arguments: Any) -> None:
         """Run a command of the host, as its menus do."""
-        self.page.evaluate("([name, args]) => window.jupyterapp.commands.execute(name, args)", [name, arguments])
+        self.page.evaluate(
+            "([name, args]) => window.jupyterapp.commands.execute(name, args)", [name, arguments]
+        )
 
     def save(self, *, widget_state: bool = False) -> Path:
         """Save the notebook, on demand with the state of its widgets; return the file."""

@@ -40,7 +40,9 @@ def private_environment(home: Path) -> dict[str, str]:
         JUPYTERLAB_SETTINGS_DIR=str(home / "settings"),
         JUPYTERLAB_WORKSPACES_DIR=str(home / "workspaces"),
         # The kernel imports the package under test, installed or not.
-        PYTHONPATH=os.pathsep.join([str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]),
+        PYTHONPATH=os.pathsep.join(
+            [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
+        ),
     )
     # Two cores: one for the kernel's arithmetic, one for the browser.
     surroundings.setdefault("OMP_NUM_THREADS", "1")
@@ -58,7 +60,9 @@ def wait_for_answer(url: str, process: subprocess.Popen[Any], patience: float = 
             raise
         except (urllib.error.URLError, ConnectionError) as error:
             if process.poll() is not None:
-                raise RuntimeError(f"The server ended with status {process.returncode} before it answered.") from None
+                raise RuntimeError(
+                    f"The server ended with status {process.returncode} before it answered."
+                ) from None
             if time.monotonic() > until:
                 raise TimeoutError(f"No answer from {url} within {patience:g} s: {error}") from None
             time.sleep(0.05)

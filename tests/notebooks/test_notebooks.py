@@ -27,7 +27,10 @@ def notebook(request) -> Path:
 def executed(notebook, tmp_path_factory) -> nbformat.NotebookNode:
     """The notebook after a run, in an empty folder; an error in any cell is raised."""
     document = nbformat.read(notebook, as_version=4)
-    surroundings = os.environ | {"PYTHONPATH": str(CHECKOUT), "IPYTHONDIR": str(tmp_path_factory.mktemp("ipython"))}
+    surroundings = os.environ | {
+        "PYTHONPATH": str(CHECKOUT),
+        "IPYTHONDIR": str(tmp_path_factory.mktemp("ipython")),
+    }
     client = NotebookClient(
         document,
         timeout=_LONGEST_CELL,
@@ -69,7 +72,11 @@ def test_every_widget_has_a_static_picture_beside_it(executed):
 
 
 def test_a_figure_is_shown_as_a_picture(executed):
-    figures = [output.data for _, output in outputs(executed) if "<Figure" in output.get("data", {}).get("text/plain", "")]
+    figures = [
+        output.data
+        for _, output in outputs(executed)
+        if "<Figure" in output.get("data", {}).get("text/plain", "")
+    ]
     assert all("image/png" in data for data in figures)
 
 
