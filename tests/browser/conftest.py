@@ -1,4 +1,4 @@
-"""Fixtures of the browser tests: `lab` is a person at JupyterLab in Chromium, `notebook7` one at Notebook 7."""
+"""Fixtures of the browser tests: `lab`, a person at JupyterLab in Chromium; `notebook7`, one at Notebook 7."""
 
 from __future__ import annotations
 
