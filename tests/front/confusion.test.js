@@ -1,0 +1,194 @@
+// The pure parts of the confusion grid: counts, rates, orders, words, tiles.
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { test } from "node:test";
+import {
+  averagesOf, cellsAt, cellsFrom, compareBy, inOrder, matching, orderOf, ratesOf, readSort, shownBy,
+} from "../../dlwidgets/views/confusion_counts.js";
+import { headline, meaning, position, rate, sentence, short, spoken, written } from "../../dlwidgets/views/confusion_words.js";
+import { cuttable, layoutOf, step, strength } from "../../dlwidgets/views/confusion_tiles.js";
+
+/** Random samples of `classes` classes, and the cells counted one by one. @param {number} seed */
+function samples(seed, classes = 5, n = 40) {
+  let state = seed;
+  const random = () => { state = (state * 1103515245 + 12345) % 2147483648; return state / 2147483648; };
+  const truth = Array.from({ length: classes }, (_, c) => Array.from({ length: n }, () => c !== 2 && random() < 0.3));
+  const score = truth.map((row) => row.map(() => Math.round(random() * 50) / 50));
+  /** @param {number} t */
+  const count = (t) => truth.flatMap((row, c) => {
+    const cells = [0, 0, 0, 0];
+    row.forEach((is, i) => { cells[2 * Number(is) + Number(score[c][i] >= t)] += 1; });
+    return cells;
+  });
+  return { truth, score, count };
+}
+
+/** The layout that the kernel sends: C x 2 x positions. @param {ReturnType<typeof samples>} from @param {number} positions */
+function cumulative({ truth, score }, positions) {
+  const counts = new Uint16Array(truth.length * 2 * positions), totals = new Uint32Array(truth.length * 2);
+  truth.forEach((row, c) => row.forEach((is, i) => {
+    totals[2 * c + Number(!is)] += 1;
+    for (let k = 0; k < positions; k++) if (score[c][i] >= k / (positions - 1)) counts[(2 * c + Number(!is)) * positions + k] += 1;
+  }));
+  return { counts, totals };
+}
+
+test("the cells at a position are those counted sample by sample", () => {
+  for (let seed = 1; seed <= 5; seed++) {
+    const from = samples(seed), { counts, totals } = cumulative(from, 101);
+    for (const k of [0, 1, 37, 50, 100]) assert.deepEqual([...cellsAt(counts, totals, k, 101)], from.count(k / 100));
+  }
+});
+
+test("cells come out in scikit-learn's order: tn, fp, fn, tp", () => {
+  assert.deepEqual([...cellsFrom([60, 1540], () => 46, () => 126)], [1414, 126, 14, 46]);
+});
+
+test("precision, recall and F1 are their definitions", () => {
+  const { precision, recall, f1, support } = ratesOf([0, 0, 0, 0, 1414, 126, 14, 46], 4);
+  assert.equal(precision, 46 / 172);
+  assert.equal(recall, 46 / 60);
+  assert.ok(Math.abs(f1 - 2 * precision * recall / (precision + recall)) < 1e-12);
+  assert.equal(support, 60);
+});
+
+test("a rate with nothing to divide by is not a number", () => {
+  const nothing = ratesOf([10, 0, 0, 0]);
+  assert.ok([nothing.precision, nothing.recall, nothing.f1].every(Number.isNaN));
+  assert.equal(ratesOf([9, 1, 0, 0]).f1, 0);
+});
+
+test("macro leaves out what is not defined, micro pools the counts", () => {
+  const { macro, micro } = averagesOf([10, 0, 0, 0, 5, 1, 2, 4, 3, 3, 0, 6]);
+  assert.ok(Math.abs(macro.f1 - (8 / 11 + 12 / 15) / 2) < 1e-12);
+  assert.equal(micro.precision, 10 / 14);
+  assert.equal(micro.recall, 10 / 12);
+  assert.ok(Number.isNaN(averagesOf([10, 0, 0, 0]).macro.f1));
+});
+
+test("classes sort by any metric, both ways, undefined ones last, equal ones as given", () => {
+  const from = samples(7), cells = from.count(0.5), names = ["e", "D", "c", "b", "A"];
+  for (const metric of /** @type {const} */ (["f1", "precision", "recall", "support"])) {
+    for (const sort of [metric, `-${metric}`]) {
+      const values = orderOf(sort, names, cells).map((c) => ratesOf(cells, 4 * c)[metric]);
+      const known = values.filter((x) => !Number.isNaN(x));
+      assert.deepEqual(known, [...known].sort((a, b) => (sort === metric ? a - b : b - a)));
+      assert.ok(values.slice(known.length).every(Number.isNaN));
+    }
+  }
+  assert.deepEqual(orderOf("name", names, cells), [4, 3, 2, 1, 0]);
+  assert.deepEqual(orderOf("given", names, cells), [0, 1, 2, 3, 4]);
+  assert.deepEqual(orderOf("-given", names, cells), [4, 3, 2, 1, 0]);
+  assert.deepEqual(orderOf("f1", ["x", "y"], [1, 1, 1, 1, 1, 1, 1, 1]), [0, 1]);
+});
+
+test("an order is known to be out of date once the numbers have changed", () => {
+  const names = ["x", "y"], before = [0, 0, 5, 5, 0, 0, 1, 9], after = [0, 0, 0, 10, 0, 0, 1, 9];
+  const order = orderOf("recall", names, before);
+  assert.ok(inOrder(order, compareBy("recall", names, before)));
+  assert.ok(!inOrder(order, compareBy("recall", names, after)));
+  assert.ok(inOrder(order, compareBy("name", names, after)));
+});
+
+test("a sort reads as a key and a direction, and names the metric on the tiles", () => {
+  assert.deepEqual(readSort("-recall"), { key: "recall", falling: true });
+  assert.deepEqual(["given", "name", "f1", "-precision", "support"].map(shownBy), ["f1", "f1", "f1", "precision", "support"]);
+});
+
+test("a search finds names in any case and keeps the order", () => {
+  assert.deepEqual(matching([2, 0, 1], ["Pneumonia", "Mass", "pneumothorax"], " PNEUMO "), [2, 0]);
+  assert.deepEqual(matching([2, 0, 1], ["a", "b", "c"], "  "), [2, 0, 1]);
+  assert.deepEqual(matching([0], ["a.c"], "."), [0]);
+});
+
+test("every cell is said in words that agree with its number", () => {
+  assert.equal(sentence(0, 1414, "pneumonia", "multilabel"), "1,414 do not have pneumonia and were not said to");
+  assert.equal(sentence(2, 14, "pneumonia", "multilabel"), "14 have pneumonia and were missed");
+  assert.equal(sentence(2, 1, "pneumonia", "multilabel"), "1 has pneumonia and was missed");
+  assert.equal(sentence(1, 1, "cat", "multiclass"), "1 is not cat but was said to be");
+  assert.equal(sentence(3, 0, "cat", "binary"), "0 are cat and were found");
+  assert.equal(new Set([0, 1, 2, 3].map(meaning)).size, 4);
+});
+
+test("a tile is spoken with its rates and its four counts", () => {
+  const words = spoken("edema", [9, 9, 9, 9, 1414, 126, 14, 46], 4, "multilabel");
+  for (const part of ["edema: F1 0.40", "precision 0.27", "recall 0.77", "46 have", "14 have", "126 do not", "1,414 do not"]) {
+    assert.ok(words.includes(part), words);
+  }
+});
+
+test("numbers are written as short as they may be", () => {
+  assert.equal(rate(NaN), "n/a");
+  assert.equal(rate(0.405), "0.41");
+  assert.equal(written({ precision: 0, recall: 1, f1: 0.5, support: 1234 }, "support"), "1,234");
+  assert.equal(short(99_999), "99,999");
+  assert.equal(short(1_210_000), "1.21 M");
+  assert.equal(short(1488, 4), "1.49 k");
+  assert.deepEqual([0.5, 0.505, 1, 0.48731, -3].map(position), ["0.500", "0.505", "1.000", "0.4873", "-3.000"]);
+});
+
+test("the headline says what the numbers are of", () => {
+  const about = { task: "multilabel", samples: 1600, validation: true, step: 2184 };
+  assert.equal(headline(about, 14), "1,600 validation samples · 14 classes · after step 2,184");
+  assert.equal(headline({ ...about, samples: 1, validation: false, step: null }, 1), "1 sample");
+  assert.match(headline({ ...about, task: "multiclass" }, 10), /each against the rest/);
+});
+
+test("tiles of every number fit in every width, without an empty line", () => {
+  for (const width of [230, 320, 360, 606, 640, 1000, 1400]) {
+    for (let tiles = 1; tiles <= 220; tiles++) {
+      const { columns, tile, lines } = layoutOf(width, tiles);
+      assert.ok(columns * tile + 4 * (columns - 1) <= width, `${tiles} in ${width}`);
+      assert.ok(columns * lines >= tiles && columns * (lines - 1) < tiles, `${tiles} in ${width}`);
+      assert.ok(tile >= 88 && tile <= 150, `${tiles} in ${width}: ${tile}`);
+    }
+  }
+});
+
+test("fourteen classes stand in two even lines where the page is wide enough", () => {
+  for (const width of [640, 900, 1400]) assert.deepEqual([layoutOf(width, 14).columns, layoutOf(width, 14).lines], [7, 2]);
+});
+
+test("arrow keys walk the tiles and stop at the edges", () => {
+  assert.equal(step(3, "ArrowRight", 4, 10), 4);
+  assert.equal(step(0, "ArrowLeft", 4, 10), 0);
+  assert.equal(step(5, "ArrowDown", 4, 10), 9);
+  assert.equal(step(7, "ArrowDown", 4, 10), 7);
+  assert.equal(step(2, "ArrowUp", 4, 10), 2);
+  assert.deepEqual([step(5, "Home", 4, 10), step(5, "End", 4, 10), step(5, "x", 4, 10)], [0, 9, -1]);
+});
+
+test("a long name keeps its end, which often tells it from the next", () => {
+  assert.deepEqual(cuttable("class 149"), ["class ", "149"]);
+  assert.deepEqual(cuttable("Mass"), ["Mass", ""]);
+  assert.equal(cuttable("Ärztekammer 👩‍⚕️👍👍👍").join(""), "Ärztekammer 👩‍⚕️👍👍👍");
+});
+
+/** The relative luminance of WCAG 2. @param {number[]} rgb */
+function luminance(rgb) {
+  const [r, g, b] = rgb.map((x) => (x / 255 <= 0.04045 ? x / 255 / 12.92 : ((x / 255 + 0.055) / 1.055) ** 2.4));
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+}
+
+test("counts are readable on every shade, in both themes (WCAG AA, 4.5)", () => {
+  const css = readFileSync(new URL("../../dlwidgets/views/front.css", import.meta.url), "utf8");
+  const [light, dark] = [css, css.slice(css.indexOf('[data-theme="dark"]'))].map((text) => (/** @type {string} */ name) => {
+    const hex = /** @type {RegExpMatchArray} */ (text.match(new RegExp(`--dlw-${name}: [^;]*#([0-9a-f]{6})`)))[1];
+    return [0, 2, 4].map((at) => Number.parseInt(hex.slice(at, at + 2), 16));
+  });
+  for (const [theme, isDark] of /** @type {const} */ ([[light, false], [dark, true]])) {
+    for (const name of ["blue", "orange"]) {
+      for (let n = 0; n <= 10; n++) {
+        const alpha = strength(n, 10, isDark), under = theme("fill");
+        const fill = theme(name).map((x, i) => alpha * x + (1 - alpha) * under[i]);
+        const [low, high] = [luminance(fill), luminance(theme("ink"))].sort((a, b) => a - b);
+        assert.ok((high + 0.05) / (low + 0.05) >= 4.5, `${name} at ${n / 10}, ${isDark ? "dark" : "light"}: ${(high + 0.05) / (low + 0.05)}`);
+      }
+    }
+  }
+});
+
+test("a row without samples has no shade, a fuller cell a stronger one", () => {
+  assert.equal(strength(0, 0, false), 0);
+  assert.ok(strength(3, 10, true) < strength(4, 10, true));
+});
