@@ -109,7 +109,7 @@ class View(Pictured, anywidget.AnyWidget):
         self._gap = 1.0
         super().__init__(**traits)
         self.on_msg(self._hear)
-        self._send()
+        self._show()
         if session is not None:
             session.observe(self._note, names=list(self.watches))
 
@@ -132,7 +132,7 @@ class View(Pictured, anywidget.AnyWidget):
         while self._stale and self._may_send() and self._sending.acquire(blocking=False):
             try:
                 self._stale = False
-                self._send()
+                self._show()
             finally:
                 self._sending.release()
 
@@ -149,7 +149,7 @@ class View(Pictured, anywidget.AnyWidget):
             return True
         return False
 
-    def _send(self) -> None:
+    def _show(self) -> None:
         try:
             values, problem = self.project(), ""
         except Exception as error:  # noqa: BLE001 - shown in the view; the training that called goes on

@@ -31,3 +31,26 @@ def png(figure: Figure, dpi: int = 100) -> bytes:
     file = BytesIO()
     figure.savefig(file, format="png", dpi=dpi)
     return file.getvalue()
+
+
+def stacked(figures: list[Figure], dpi: int = 100) -> Figure:
+    """Return one Figure that shows the given ones below one another, each as wide as its own inches ask."""
+    import numpy as np
+    from matplotlib.image import imread
+
+    images = []
+    for figure in figures:
+        from io import BytesIO
+
+        images.append(imread(BytesIO(png(figure, dpi))))
+    width = max(image.shape[1] for image in images)
+    height = sum(image.shape[0] for image in images)
+    page = np.ones((height, width, 4), dtype=np.float32)
+    top = 0
+    for image in images:
+        page[top : top + image.shape[0], : image.shape[1], : image.shape[2]] = image
+        top += image.shape[0]
+    whole = blank(width / dpi, height / dpi)
+    whole.set_layout_engine("none")
+    whole.figimage(page)
+    return whole

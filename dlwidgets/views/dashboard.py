@@ -1,0 +1,65 @@
+"""Dashboard: every view of one session, arranged for wide and narrow notebooks; it has no state of its own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import ipywidgets
+
+from ..session import Session
+from .activations import ActivationBrowser
+from .confusion import ConfusionGrid
+from .curves import Curves
+from .layers import LayerTable
+from .training import TrainingPanel
+from .view import Pictured
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+class Dashboard(Pictured, ipywidgets.VBox):
+    """Training panel, curves, layer table, confusion grid and activation browser on one session.
+
+    Parameters
+    ----------
+    session : the session that is shown and steered.
+
+    Attributes
+    ----------
+    training, curves, layers, confusion, activations : the views, each usable by itself.
+    """
+
+    def __init__(self, session: Session) -> None:
+        if not isinstance(session, Session):
+            raise TypeError(f"Dashboard wants a Session, not {type(session).__name__}: dlwidgets.Dashboard(session).")
+        self.training = TrainingPanel(session)
+        self.curves = Curves(session)
+        self.layers = LayerTable(session)
+        self.confusion = ConfusionGrid(session)
+        self.activations = ActivationBrowser(session)
+        self._rows = [
+            ipywidgets.Box([self.training.controls, self.curves]).add_class("dlw-row").add_class("dlw-row-steer"),
+            ipywidgets.Box([self.confusion, self.activations]).add_class("dlw-row").add_class("dlw-row-look"),
+        ]
+        super().__init__([self.training.bar, self._rows[0], self.layers, self._rows[1]])
+        self.add_class("dlw-dash")
+
+    @property
+    def views(self) -> tuple[Any, ...]:
+        """The views, from top to bottom."""
+        return self.training, self.curves, self.layers, self.confusion, self.activations
+
+    def figure(self) -> Figure:
+        """Return all views' figures as one, from top to bottom."""
+        from ..core.figures import stacked
+
+        return stacked([view.figure() for view in self.views])
+
+    def close(self) -> None:
+        """Remove every view and let the session go; a run goes on."""
+        for view in self.views:
+            view.close()
+        for row in self._rows:
+            row.close()
+        super().close()
