@@ -1,4 +1,4 @@
-"""Where things lie in a chest-like drawing, and the three strokes that everything is painted with."""
+"""Where things lie in a chest-like drawing, and the few strokes that everything is painted with."""
 
 from __future__ import annotations
 
@@ -21,6 +21,15 @@ def blend(canvas: np.ndarray, amount: np.ndarray, tone: np.ndarray | float) -> n
     return canvas + amount * (tone - canvas)
 
 
+def lines(phase: np.ndarray) -> np.ndarray:
+    """Return bright lines, 0..1, one wherever the phase (radians) passes a multiple of pi."""
+    # Squared twice by hand: numpy's power of an array is many times slower.
+    wave = np.cos(phase)
+    wave *= wave
+    wave *= wave
+    return wave * wave
+
+
 def texture(n: int, size: int, cells: int, random: Random) -> np.ndarray:
     """Return n x size x size smooth noise, mean 0, about 1 in size, with `cells` bumps along a side."""
     coarse = torch.from_numpy(random.standard_normal((n, 1, cells, cells), dtype=np.float32))
@@ -31,8 +40,9 @@ def texture(n: int, size: int, cells: int, random: Random) -> np.ndarray:
 class Anatomy:
     """The anatomy of n drawings; every field starts with the axis n and broadcasts to n x size x size.
 
-    Lengths are in half sides of the image, x runs to the right and y down, both about -1..1. As in a film read by a
-    physician, the patient's left, and so the heart's tip, is on the right (`side` is -1 on the left, 1 on the right).
+    Lengths are in half sides of the image, x runs to the right and y down, both about -1..1. As in a film
+    read by a physician, the patient's left, and so the heart's tip, is on the right (`side` is -1 on the
+    left, 1 on the right).
     """
 
     x: np.ndarray
@@ -47,7 +57,7 @@ class Anatomy:
 
     @classmethod
     def draw(cls, size: int, random: Random, *, big: np.ndarray, blown: np.ndarray) -> Anatomy:
-        """Draw n bodies at random; `big` and `blown` (n each, 0..1) say how enlarged the heart and the lungs are."""
+        """Draw n bodies at random; `big` and `blown` (n each, 0..1) enlarge the heart and the lungs."""
         n = len(big)
         axis = np.linspace(-1, 1, size, dtype=np.float32)
 
@@ -81,11 +91,11 @@ class Anatomy:
         return len(self.x)
 
     def across(self, side: np.ndarray | float) -> np.ndarray:
-        """Return how far across a lung a column is: -1 at its inner border, 0 in its middle, 1 at the chest wall."""
+        """Return where a column is across a lung: -1 at its inner border, 1 at the chest wall."""
         return (self.x * side - 0.44) / self.lung_w
 
     def down(self) -> np.ndarray:
-        """Return how far down the lungs a row is: -1 at the apex, 0 about the hilum, 1 below the diaphragm."""
+        """Return where a row is down the lungs: -1 at the apex, 1 below the diaphragm."""
         return (self.y + 0.06) / self.lung_h
 
     def radius(self, side: np.ndarray | float) -> np.ndarray:
@@ -105,7 +115,7 @@ class Anatomy:
         return self.cavity(side) * soft(self.diaphragm(side) - self.y, 0.035)
 
     def heart_shape(self) -> np.ndarray:
-        """Return how much of each pixel is heart, 0..1: an ellipse with its tip to the right, on the diaphragm."""
+        """Return how much of each pixel is heart, 0..1: an ellipse, its tip to the right."""
         x = (self.x - 0.05 - 0.35 * self.heart) / self.heart
         y = (self.y - self.base + 0.22) / (0.14 + 0.6 * self.heart)
         return soft(1 - np.sqrt(x * x + y * y - 0.5 * x * y), 0.08)

@@ -8,7 +8,9 @@ from collections.abc import Sequence
 
 def whole(name: str, value: object, *, least: int, most: int | None = None) -> int:
     """Return `value` as an int within `least` .. `most`, or raise one sentence that names the argument."""
-    wanted = f"a whole number of at least {least}" if most is None else f"a whole number from {least} to {most}"
+    wanted = (
+        f"a whole number of at least {least}" if most is None else f"a whole number from {least} to {most}"
+    )
     try:
         number = operator.index(value)  # type: ignore[arg-type]
     except TypeError:
@@ -23,5 +25,7 @@ def whole(name: str, value: object, *, least: int, most: int | None = None) -> i
 def class_count(classes: int | Sequence[str]) -> int:
     """Return how many classes are meant by a number or by their names."""
     if isinstance(classes, str):
-        raise TypeError(f"classes is the single string {classes!r}; give the names as a list, or their number.")
+        raise TypeError(
+            f"classes is the single string {classes!r}; give the names as a list, or their number."
+        )
     return whole("classes", len(classes) if isinstance(classes, Sequence) else classes, least=1)

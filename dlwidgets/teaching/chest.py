@@ -1,4 +1,4 @@
-"""`findings()`: synthetic chest-like images with fourteen findings, for lessons on multilabel confusion; not medicine."""
+"""`findings()`: synthetic chest-like images with fourteen findings; for lessons, not for medicine."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ import torch
 from .checks import whole
 from .data import Data
 
-ABOUT = """SYNTHETIC, NOT MEDICAL: {size}×{size} drawings that only resemble chest radiographs, generated from seed
-{seed}; nobody's body, no diagnosis, and a model trained on them knows nothing about patients. The fourteen names are
-those of the NIH ChestX-ray14 list; each stands for a pattern of its own (place, shape, texture). As in the real
-list, most images show few findings or none, some findings are rare, some come together (edema with cardiomegaly,
-effusion with atelectasis), and infiltration, pneumonia and consolidation are made hard to tell apart. The two parts
-are independent draws. Part of dlwidgets, same licence (BSD-3-Clause)."""
+ABOUT = """SYNTHETIC, NOT MEDICAL: {size}×{size} drawings that only resemble chest radiographs, generated from
+seed {seed}; nobody's body, no diagnosis, and a model trained on them knows nothing about patients. The
+fourteen names are those of the NIH ChestX-ray14 list; each stands for a pattern of its own (place, shape,
+texture). As in the real list, most images show few findings or none, some findings are rare, some come
+together (edema with cardiomegaly, effusion with atelectasis), and infiltration, pneumonia and consolidation
+are made hard to tell apart. The two parts are independent draws. Part of dlwidgets, same licence
+(BSD-3-Clause)."""
 
 
 @dataclass(frozen=True)
@@ -27,8 +28,8 @@ class Finding:
     causes: dict[str, float]
 
 
-#: In the order of ChestMNIST's columns. The order of the shares follows NIH ChestX-ray14 (Wang et al. 2017, CVPR),
-#: where infiltration is commonest and hernia rarest; the shares are raised, so that a class sees examples enough.
+#: In the order of ChestMNIST's columns. As in NIH ChestX-ray14 (Wang et al. 2017, CVPR), infiltration is
+#: commonest and hernia rarest; the rare ones are raised, so that each class has examples to learn from.
 FINDINGS: dict[str, Finding] = {
     "atelectasis": Finding(0.14, {"fluid": 0.5}),
     "cardiomegaly": Finding(0.08, {"heart": 0.7}),
@@ -47,11 +48,13 @@ FINDINGS: dict[str, Finding] = {
 }
 
 
-def findings(n_train: int = 3000, n_valid: int = 1000, size: int = 64, seed: int = 0, noise: float = 0.04) -> Data:
+def findings(
+    n_train: int = 3000, n_valid: int = 1000, size: int = 64, seed: int = 0, noise: float = 0.04
+) -> Data:
     """Return synthetic chest-like images with none to several of fourteen findings. Not medical data.
 
-    Made for what `collages()` cannot show: rare classes, classes that come together, classes that resemble one
-    another, and so different thresholds and different mistakes for each class.
+    Made for what `collages()` cannot show: rare classes, classes that come together, classes that resemble
+    one another, and so different thresholds and different mistakes for each class.
 
     Parameters
     ----------
@@ -73,6 +76,7 @@ def findings(n_train: int = 3000, n_valid: int = 1000, size: int = 64, seed: int
     n_train = whole("n_train", n_train, least=1)
     n_valid = whole("n_valid", n_valid, least=1)
     size = whole("size", size, least=32, most=256)
+    seed = whole("seed", seed, least=0)
     if not 0 <= noise <= 1:
         raise ValueError(f"noise is {noise}; give a standard deviation between 0 and 1.")
     from .radiograph import radiographs
@@ -90,11 +94,14 @@ def findings(n_train: int = 3000, n_valid: int = 1000, size: int = 64, seed: int
 def draw_labels(n: int, random: np.random.Generator) -> np.ndarray:
     """Return n x 14 booleans with the shares of FINDINGS, correlated through the hidden causes.
 
-    A Gaussian copula: each finding is a standard normal variable that passes its quantile; the part that a cause
-    explains is shared with the other findings of that cause. The shares come out exact, whatever the causes.
+    A Gaussian copula: each finding is a standard normal variable that passes its quantile; the part that a
+    cause explains is shared with the other findings of that cause. The shares come out exact, whatever the
+    causes.
     """
     causes = sorted({cause for finding in FINDINGS.values() for cause in finding.causes})
-    loadings = np.array([[finding.causes.get(cause, 0.0) for cause in causes] for finding in FINDINGS.values()])
+    loadings = np.array(
+        [[finding.causes.get(cause, 0.0) for cause in causes] for finding in FINDINGS.values()]
+    )
     own = np.sqrt(1 - (loadings**2).sum(1))
     hidden = random.standard_normal((n, len(causes))) @ loadings.T
     hidden += own * random.standard_normal((n, len(FINDINGS)))

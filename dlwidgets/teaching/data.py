@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from torch import Tensor
+from torch.nn.functional import one_hot
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-TASKS = ("multilabel", "multiclass", "binary", "regression")
+TASKS = ("multilabel", "multiclass", "binary")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -27,7 +28,8 @@ class Data:
     train, valid : pairs ``(X, y)``; X float32 of shape N x ..., y float32 of shape N x C (1 = has the label)
         for a multilabel task. No sample is in both parts.
     classes : the C names, in the order of the columns of y.
-    task : one of ``"multilabel"``, ``"multiclass"``, ``"binary"``, ``"regression"``.
+    task : one of ``"multilabel"``, ``"multiclass"`` (y of N whole numbers), ``"binary"`` (y of N or N x 1
+        zeros and ones; two names, that of 0 first).
     about : a paragraph: what it is, where from, under which licence, how it was split.
 
     Raises
@@ -49,7 +51,9 @@ class Data:
         for part in ("train", "valid"):
             X, y = getattr(self, part)
             if len(X) != len(y):
-                raise ValueError(f"{part} has {len(X):,} inputs and {len(y):,} targets; give one target per input.")
+                raise ValueError(
+                    f"{part} has {len(X):,} inputs and {len(y):,} targets; give one target per input."
+                )
             if self.task == "multilabel" and (y.ndim != 2 or y.shape[1] != len(self.classes)):
                 raise ValueError(
                     f"{part} has targets of shape {tuple(y.shape)}; {len(self.classes)} class names need "
@@ -73,7 +77,7 @@ class Data:
         return pd.DataFrame(columns, index=pd.Index(self.classes, name="class"))
 
     def figure(self, samples: int = 24, part: str = "train") -> Figure:
-        """Draw the first `samples` images of a part with their labels; for a table, how frequent each class is."""
+        """Draw the first images of a part with their labels; for a table, how frequent each class is."""
         from . import pictures
 
         if part not in ("train", "valid"):
@@ -87,21 +91,21 @@ class Data:
     def _has(self, part: str) -> Tensor:
         """Return N x C zeros and ones: which sample has which class."""
         _, y = getattr(self, part)
-        if self.task == "multiclass":
-            from torch.nn.functional import one_hot
-
-            return one_hot(y.long(), len(self.classes)).float()
-        return y.float().reshape(len(y), -1)
+        if self.task == "multilabel":
+            return y.float()
+        return one_hot(y.long().reshape(-1), len(self.classes)).float()
 
     def __repr__(self) -> str:
         (X, y), (Xv, _) = self.train, self.valid
-        shape = "×".join(map(str, self.input_shape))
+        shape, kind = "×".join(map(str, self.input_shape)), str(X.dtype).removeprefix("torch.")
         lines = [
-            f"{self.name}: {self.task}, {len(self.classes)} classes, {len(X):,} to train on, {len(Xv):,} to validate",
-            f"  input    {shape} {str(X.dtype).removeprefix('torch.')}, {float(X.min()):.3g} to {float(X.max()):.3g}",
+            f"{self.name}: {self.task}, {len(self.classes)} classes, "
+            f"{len(X):,} to train on, {len(Xv):,} to validate",
+            f"  input    {shape} {kind}, {float(X.min()):.3g} to {float(X.max()):.3g}",
         ]
         if self.task == "multilabel":
             lines.append(f"  labels   {float(y.sum(1).mean()):.2g} per sample on average")
         names = textwrap.wrap(", ".join(self.classes), 90)
         lines += [f"  classes  {names[0]}", *(" " * 11 + more for more in names[1:])]
-        return "\n".join([*lines, *textwrap.wrap(self.about, 100, initial_indent="  ", subsequent_indent="  ")])
+        lines += textwrap.wrap(self.about, 100, initial_indent="  ", subsequent_indent="  ")
+        return "\n".join(lines)

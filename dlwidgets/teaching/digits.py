@@ -14,20 +14,20 @@ from .data import Data
 #: Side of a digit on the canvas, in pixels: the 8 x 8 originals enlarged, so that a thumbnail can be read.
 SIDE = 12
 
-ABOUT = """Canvases of {size}×{size} pixels, each with 1 to {max_digits} handwritten digits at random places, never
-overlapping; the labels say which digits are there. The digits are the 1,797 real 8×8 images of scikit-learn's
-load_digits (E. Alpaydin and C. Kaynak, UCI "Optical Recognition of Handwritten Digits", 1998, CC BY 4.0), enlarged to
-{side}×{side} with varying contrast, on a noisy background. The canvases are composed here, from seed {seed}; those of
-the two parts are made of different digit images ({n_sources:,} and {n_held:,}), so that validation asks about
-handwriting never seen."""
+ABOUT = """Canvases of {size}×{size} pixels, each with 1 to {max_digits} handwritten digits at random places,
+never overlapping; the labels say which digits are there. The digits are the 1,797 real 8×8 images of
+scikit-learn's load_digits (E. Alpaydin and C. Kaynak, UCI "Optical Recognition of Handwritten Digits", 1998,
+CC BY 4.0), enlarged to {side}×{side} with varying contrast, on a noisy background. The canvases are composed
+here, from seed {seed}; those of the two parts are made of different digit images ({n_sources:,} and
+{n_held:,}), so that validation asks about digits never seen in training."""
 
 
 @dataclass(frozen=True, eq=False)
 class Plan:
     """What is drawn where on n canvases of at most k digits: arrays of n x k, and the rows are the canvases.
 
-    `source` numbers the image in `load_digits`, -1 where nothing is drawn; `top` and `left` are the digit's corner in
-    pixels; `contrast` multiplies its brightness.
+    `source` numbers the image in `load_digits`, -1 where nothing is drawn; `top` and `left` are the digit's
+    corner in pixels; `contrast` multiplies its brightness.
     """
 
     source: np.ndarray
@@ -70,10 +70,12 @@ def collages(
     n_valid = whole("n_valid", n_valid, least=1)
     max_digits = whole("max_digits", max_digits, least=1, most=16)
     size = whole("size", size, least=1)
+    seed = whole("seed", seed, least=0)
     cells = _cells(max_digits)
     if size < cells * SIDE:
         raise ValueError(
-            f"size is {size}; {max_digits} digits of {SIDE}×{SIDE} pixels need a canvas of at least {cells * SIDE}."
+            f"size is {size}; {max_digits} digits of {SIDE}×{SIDE} pixels need a canvas of at least "
+            f"{cells * SIDE}: give a larger size, or fewer max_digits."
         )
     if not 0 <= noise <= 1:
         raise ValueError(f"noise is {noise}; give a standard deviation between 0 and 1.")
@@ -87,13 +89,18 @@ def collages(
         X += noise * random.standard_normal(X.shape, dtype=np.float32)
         parts.append((torch.from_numpy(X.clip(0, 1)[:, None]), torch.from_numpy(labels(scene, digits))))
     about = ABOUT.format(
-        size=size, max_digits=max_digits, side=SIDE, seed=seed, n_sources=len(halves[0]), n_held=len(halves[1])
+        size=size,
+        max_digits=max_digits,
+        side=SIDE,
+        seed=seed,
+        n_sources=len(halves[0]),
+        n_held=len(halves[1]),
     )
     return Data("collages", *parts, tuple("0123456789"), "multilabel", " ".join(about.split()))
 
 
 def sources() -> tuple[np.ndarray, np.ndarray]:
-    """Return the digit images, enlarged to 1797 x SIDE x SIDE float32 in 0..1, and their digits (1797, int64)."""
+    """Return the enlarged images, 1797 x SIDE x SIDE float32 in 0..1, and their digits, 1797 int64."""
     from sklearn.datasets import load_digits
 
     bunch = load_digits()
@@ -103,7 +110,7 @@ def sources() -> tuple[np.ndarray, np.ndarray]:
 
 
 def split(digits: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return which digit images serve to train and which to validate: three quarters and one quarter of each digit."""
+    """Return which images serve to train and which to validate: three quarters and a quarter of a digit's."""
     random = np.random.default_rng([seed, 2])
     train, valid = [], []
     for digit in range(10):
@@ -117,9 +124,9 @@ def split(digits: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
 def plan(n: int, own: np.ndarray, size: int, max_digits: int, random: np.random.Generator) -> Plan:
     """Choose for n canvases how many digits, which images out of `own`, and where, so that none overlap.
 
-    A canvas of k digits is cut at random into g bands of g cells, g * g >= k, each at least SIDE wide and high;
-    the digits go to different cells and to a random place within them. Half of the canvases are turned, so that
-    bands run down as often as across.
+    A canvas of k digits is cut at random into g bands of g cells, g * g >= k, each at least SIDE wide and
+    high; the digits go to different cells and to a random place within them. Half of the canvases are turned,
+    so that bands run down as often as across.
     """
     count = random.integers(1, max_digits + 1, n)
     source = np.where(np.arange(max_digits) < count[:, None], random.choice(own, (n, max_digits)), -1)
@@ -166,8 +173,10 @@ def _cells(max_digits: int) -> int:
     return int(np.ceil(np.sqrt(max_digits)))
 
 
-def _cuts(shape: tuple[int, ...], size: int, g: int, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Cut 0..size at random into g lengths of at least SIDE along the last axis; return starts and lengths."""
+def _cuts(
+    shape: tuple[int, ...], size: int, g: int, random: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Cut 0..size at random into g lengths of at least SIDE, on the last axis; return starts and lengths."""
     spare = np.sort(random.integers(0, size - g * SIDE + 1, (*shape[:-1], g - 1)), axis=-1)
     inner = spare + SIDE * np.arange(1, g)
     ends = np.concatenate([inner, np.full((*shape[:-1], 1), size)], axis=-1)

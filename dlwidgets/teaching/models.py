@@ -13,8 +13,9 @@ from .checks import class_count, whole
 class SmallCNN(nn.Module):
     """The first convolutional network: three stages, then a head that asks of each class "is it there?".
 
-    Made for `collages()`, good for any images from 12 x 12 upward, since the head pools what it gets to 4 x 4.
-    Each stage halves the picture and doubles the channels. 34,554 parameters for 10 classes of grey images.
+    Made for `collages()`, good for any images from 8 x 8 upward, since the head pools what it gets to 4 x 4.
+    Each stage halves the image, and all but the first double its channels. 33,658 parameters for 10 classes
+    of grey images.
 
     Parameters
     ----------
@@ -75,7 +76,11 @@ class MLP(nn.Module):
     """
 
     def __init__(
-        self, inputs: int, outputs: int | Sequence[str], hidden: Sequence[int] = (128, 64), dropout: float = 0.2
+        self,
+        inputs: int,
+        outputs: int | Sequence[str],
+        hidden: Sequence[int] = (128, 64),
+        dropout: float = 0.2,
     ) -> None:
         super().__init__()
         widths = [whole("inputs", inputs, least=1), *(whole("hidden", units, least=1) for units in hidden)]
@@ -97,8 +102,8 @@ class MLP(nn.Module):
 class ChestNet(nn.Module):
     """A little residual network for `findings()` and other grey images of 32 x 32 and more.
 
-    A stem that halves the image twice, six residual blocks in three widths, and a head on the maximum of each map:
-    a finding anywhere in the image counts, however small. 206,702 parameters for 14 classes.
+    A stem that halves the image twice, six residual blocks in three widths, and a head on the maximum of each
+    map: a finding anywhere in the image counts, however small. 175,486 parameters for 14 classes.
 
     Parameters
     ----------
@@ -121,6 +126,7 @@ class ChestNet(nn.Module):
                 conv=nn.Conv2d(channels, width, 5, stride=2, padding=2, bias=False),
                 norm=nn.BatchNorm2d(width),
                 relu=nn.ReLU(),
+                pool=nn.MaxPool2d(2),
             )
         )
         self.blocks = nn.Sequential(

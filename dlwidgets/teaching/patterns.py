@@ -1,4 +1,4 @@
-"""The fourteen findings as patterns of paint: each function takes n drawings and their anatomy, and paints one in."""
+"""The fourteen findings as patterns of paint: each takes n drawings and their anatomy, and paints one in."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .anatomy import Anatomy, blend, soft, texture
+from .anatomy import Anatomy, blend, lines, soft, texture
 
 Random = np.random.Generator
 
@@ -59,8 +59,9 @@ def consolidation(canvas: np.ndarray, chest: Anatomy, random: Random) -> np.ndar
     side = _side(chest, random)
     patch = _patch(chest, side, random, 0.45, 0.6, sharp=4)
     border = _vary(chest, random, -0.15, 0.15) + 0.3 * chest.across(side)
-    upper = np.where(random.random((len(chest), 1, 1)) < 0.4, -1.0, 1.0)
-    return blend(canvas, _vary(chest, random, 0.6, 0.85) * patch * soft(upper * (chest.down() - border), 0.04), DENSE)
+    lower = np.where(random.random((len(chest), 1, 1)) < 0.6, np.float32(1), np.float32(-1))
+    lobe = patch * soft(lower * (chest.down() - border), 0.04)
+    return blend(canvas, _vary(chest, random, 0.6, 0.85) * lobe, DENSE)
 
 
 def mass(canvas: np.ndarray, chest: Anatomy, random: Random) -> np.ndarray:
@@ -108,7 +109,7 @@ def fibrosis(canvas: np.ndarray, chest: Anatomy, random: Random) -> np.ndarray:
     pitch = _vary(chest, random, 13, 16)
     one = chest.x + 0.6 * chest.y + 0.05 * texture(len(chest), chest.size, 8, random)
     two = chest.x - 0.6 * chest.y + 0.05 * texture(len(chest), chest.size, 8, random)
-    net = np.maximum(np.cos(pitch * one) ** 8, np.cos(pitch * two) ** 8)
+    net = np.maximum(lines(pitch * one), lines(pitch * two))
     strength = _vary(chest, random, 0.5, 0.75)
     for side in (-1.0, 1.0):
         where = soft(chest.radius(side) - 0.45, 0.15) * soft(chest.down() - 0.0, 0.15)
@@ -170,7 +171,7 @@ def _side(chest: Anatomy, random: Random) -> np.ndarray:
 def _patch(
     chest: Anatomy, side: np.ndarray, random: Random, least: float, most: float, sharp: int = 2
 ) -> np.ndarray:
-    """Return a blob somewhere in a lung, its reach between two shares of the lung; `sharp` 2 is a bell, 4 a plateau."""
+    """Return a blob in a lung, its reach between two shares of the lung; `sharp` 2 is a bell, 4 a plateau."""
     x = chest.across(side) - _vary(chest, random, -0.3, 0.3)
     y = 0.75 * (chest.down() - _vary(chest, random, -0.35, 0.3))
     reach = _vary(chest, random, least, most)

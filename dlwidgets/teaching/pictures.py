@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def contact_sheet(images: np.ndarray, has: np.ndarray, classes: Sequence[str], across: int = 8) -> Figure:
-    """Draw n x channels x H x W images as tiles, under each the names of its classes (`has`, n x C booleans)."""
+    """Draw n x channels x H x W images, under each the names of its classes (`has`, n x C booleans)."""
     across = min(across, len(images))
     down = -(-len(images) // across)
     captions = [", ".join(np.array(classes, dtype=object)[row]) or "none" for row in has]

@@ -1,10 +1,10 @@
-"""A chest-like drawing, many at once: the anatomy, then a pattern for each finding, then exposure and grain."""
+"""Chest-like drawings, many at once: the anatomy, a pattern for each finding, exposure and grain."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from .anatomy import Anatomy, blend, soft, texture
+from .anatomy import Anatomy, blend, lines, soft, texture
 from .chest import FINDINGS
 from .patterns import PATTERNS
 
@@ -18,41 +18,40 @@ AIR, LUNG, TISSUE, HEART, BONE = 0.03, 0.2, 0.55, 0.68, 0.85
 
 
 def radiographs(y: np.ndarray, size: int, noise: float, random: Random) -> np.ndarray:
-    """Return one drawing per row of `y` (n x 14 booleans, columns as in FINDINGS): n x size x size float32 in 0..1.
+    """Return n x size x size float32 in 0..1: a drawing per row of `y` (n x 14 booleans, as in FINDINGS).
 
-    Each finding is drawn with a severity of its own, from barely visible to plain, so that a threshold has something
-    to decide.
+    Each finding is drawn with a severity of its own, from barely visible to plain, so that a threshold has
+    something to decide.
     """
     images = np.empty((len(y), size, size), dtype=np.float32)
+    column = {name: at for at, name in enumerate(FINDINGS)}
     for start in range(0, len(y), BLOCK):
         block = y[start : start + BLOCK]
         severity = np.where(block, random.uniform(0.35, 1, block.shape), 0).astype(np.float32)
         chest = Anatomy.draw(
-            size, random, big=severity[:, COLUMN["cardiomegaly"]], blown=severity[:, COLUMN["emphysema"]]
+            size, random, big=severity[:, column["cardiomegaly"]], blown=severity[:, column["emphysema"]]
         )
         canvas = healthy(chest)
         for name, paint in PATTERNS.items():
-            rows = np.flatnonzero(block[:, COLUMN[name]])
+            rows = np.flatnonzero(block[:, column[name]])
             if len(rows):
-                severe = severity[rows, COLUMN[name], None, None]
+                severe = severity[rows, column[name], None, None]
                 canvas[rows] = blend(canvas[rows], severe, paint(canvas[rows], chest.of(rows), random))
         images[start : start + BLOCK] = exposed(canvas, noise, random)
     return images
 
 
-COLUMN = {name: column for column, name in enumerate(FINDINGS)}
-
-
 def healthy(chest: Anatomy) -> np.ndarray:
-    """Return the drawings without any finding but what the anatomy itself shows (a large heart, large lungs)."""
+    """Return the drawings with no finding but what the anatomy itself shows: a large heart, large lungs."""
     x, y = chest.x, chest.y
     trunk = soft(0.98 - np.abs(x) - 0.55 * np.maximum(0, -0.55 - y), 0.04)
     canvas = AIR + (TISSUE - AIR) * trunk
     for side in (-1.0, 1.0):
         canvas = blend(canvas, chest.lung(side), LUNG - 0.1 * chest.blown)
         collar = np.abs(y + 0.78 + 0.22 * (x * side - 0.1))
-        canvas = blend(canvas, 0.35 * np.exp(-((collar / 0.035) ** 2)) * ((x * side > 0.1) & (x * side < 0.75)), BONE)
-    ribs = np.cos((y - 0.28 * x * x + 0.1 * np.abs(x)) * chest.ribs) ** 6
+        collar_bone = np.exp(-((collar / 0.035) ** 2)) * ((x * side > 0.1) & (x * side < 0.75))
+        canvas = blend(canvas, 0.35 * collar_bone, BONE)
+    ribs = lines((y - 0.28 * x * x + 0.1 * np.abs(x)) * chest.ribs)
     canvas = blend(canvas, 0.2 * ribs * soft(0.88 - np.abs(x), 0.05) * soft(0.75 - y, 0.1), BONE)
     canvas = blend(canvas, 0.85 * soft(0.17 - np.abs(x - 0.02), 0.03) * soft(chest.base - y, 0.1), HEART)
     canvas = blend(canvas, chest.heart_shape(), HEART)
@@ -65,7 +64,5 @@ def exposed(canvas: np.ndarray, noise: float, random: Random) -> np.ndarray:
     n, size, _ = canvas.shape
     gain = random.uniform(0.8, 1.1, (n, 1, 1)).astype(np.float32)
     offset = random.uniform(-0.04, 0.08, (n, 1, 1)).astype(np.float32)
-    film = gain * canvas + offset + noise * (
-        0.7 * texture(n, size, 6, random) + random.standard_normal(canvas.shape, dtype=np.float32)
-    )
-    return film.clip(0, 1)
+    grain = random.standard_normal(canvas.shape, dtype=np.float32) + 0.7 * texture(n, size, 6, random)
+    return (gain * canvas + offset + noise * grain).clip(0, 1)
