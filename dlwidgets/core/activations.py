@@ -266,7 +266,7 @@ def no_such_layer(layer: str, modules: Mapping[str, nn.Module]) -> str:
 
 def _must_be_built(modules: Mapping[str, nn.Module]) -> None:
     for path, module in modules.items():
-        tensors = [*module.parameters(recurse=False), *module.buffers(recurse=False)]
+        tensors = [t for t in (*module._parameters.values(), *module._buffers.values()) if t is not None]
         if any(is_lazy(tensor) for tensor in tensors):
             raise ValueError(
                 f"Layer {path!r} ({_kind(module)}) is not built yet; run the model once on a batch, "

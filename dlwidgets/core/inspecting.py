@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from operator import is_
 from typing import Any
 
 import torch
 from torch import nn
 
-from .borrowed import modes_kept, untouched_rng
+from .borrowed import untouched_rng
 
 #: The dicts in which a module holds its tensors and children: changed in place, so their contents are kept.
 _REGISTERS = ("_parameters", "_buffers", "_modules")
@@ -28,21 +29,32 @@ def inspecting(model: nn.Module) -> Iterator[nn.Module]:
     are not copied, as that would double the memory of a large model.
     """
     eager = getattr(model, "_orig_mod", model)
-    compiled = eager is not model or any(getattr(m, "_compiled_call_impl", None) for m in eager.modules())
+    modules = list(eager.modules())
+    compiled = eager is not model or any(getattr(m, "_compiled_call_impl", None) for m in modules)
     with ExitStack() as stack:
         stack.enter_context(untouched_rng())
         stack.enter_context(torch.no_grad())
         stack.enter_context(_fused_path_off())
-        stack.enter_context(_attributes_kept(eager))
-        stack.enter_context(_values_kept(eager))
-        stack.enter_context(modes_kept(eager))
+        stack.enter_context(_attributes_kept(modules))
+        stack.enter_context(_values_kept(modules))
+        stack.enter_context(_eval_mode(modules))
         if compiled:
             # Entered only where needed: it imports the compiler, which takes seconds.
             stack.enter_context(torch.compiler.set_stance("force_eager"))
-        # Flags one by one, not eval(): some models override train() and merge weights there.
-        for module in eager.modules():
-            module.training = False
         yield eager
+
+
+@contextmanager
+def _eval_mode(modules: Sequence[nn.Module]) -> Iterator[None]:
+    kept = [(module, module.training) for module in modules if module.training]
+    try:
+        # Flags one by one, not eval(): some models override train() and merge weights there.
+        for module, _ in kept:
+            module.training = False
+        yield
+    finally:
+        for module, training in kept:
+            module.training = training
 
 
 @contextmanager
@@ -56,32 +68,34 @@ def _fused_path_off() -> Iterator[None]:
 
 
 @contextmanager
-def _attributes_kept(model: nn.Module) -> Iterator[None]:
-    modules = [module for module in model.modules() if not isinstance(module, torch.jit.ScriptModule)]
+def _attributes_kept(modules: Sequence[nn.Module]) -> Iterator[None]:
     kept = [
-        (module, dict(module.__dict__), {name: dict(module.__dict__[name]) for name in _REGISTERS})
+        (module.__dict__, dict(module.__dict__), [dict(module.__dict__[name]) for name in _REGISTERS])
         for module in modules
+        if not isinstance(module, torch.jit.ScriptModule)
     ]
     try:
         yield
     finally:
-        for module, attributes, registers in kept:
-            _reset(module.__dict__, attributes)
-            for name, register in registers.items():
-                _reset(module.__dict__[name], register)
+        for now, before, registers in kept:
+            _reset(now, before)
+            for name, register in zip(_REGISTERS, registers, strict=True):
+                _reset(now[name], register)
 
 
 def _reset(now: dict[str, Any], before: dict[str, Any]) -> None:
-    if now.keys() == before.keys() and all(now[key] is value for key, value in before.items()):
+    if len(now) == len(before) and all(map(is_, now.values(), before.values())) and now.keys() == before.keys():
         return
-    now.clear()
+    # Never emptied: another thread may be reading the model.
+    for key in now.keys() - before.keys():
+        del now[key]
     now.update(before)
 
 
 @contextmanager
-def _values_kept(model: nn.Module) -> Iterator[None]:
-    tensors = {id(buffer): buffer for buffer in model.buffers()}
-    for module in model.modules():
+def _values_kept(modules: Sequence[nn.Module]) -> Iterator[None]:
+    tensors = {id(buffer): buffer for module in modules for buffer in module._buffers.values() if buffer is not None}
+    for module in modules:
         # An embedding with max_norm scales the rows it looks up, in place, in eval mode too.
         if isinstance(module, (nn.Embedding, nn.EmbeddingBag)) and module.max_norm is not None:
             tensors[id(module.weight)] = module.weight

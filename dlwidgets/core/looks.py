@@ -36,6 +36,7 @@ class Look:
     tensor : one sample's output, without batch axis; None where there is none.
     picture : how it is drawn; None where there is nothing to draw, for the reason in `reason`.
     scores : vector of the model's scores; None where its output is no tensor of one row.
+    is_output : whether the layer puts out what the model puts out, so that its units are the classes.
     """
 
     layer: str
@@ -47,6 +48,7 @@ class Look:
     reason: str = ""
     input: Thumbnail = Thumbnail("none")
     scores: Any = None
+    is_output: bool = False
 
     def close_up(self, number: int) -> Tiles | None:
         """Return map `number` alone, as sharp as 64 KB allow; None where the picture holds all there is of it."""
@@ -102,7 +104,8 @@ def look(
         drawn = picture(tensor, module, budget)
     except ValueError as error:
         return Look(layer, kind, part, parts, reason=str(error), input=seen, scores=said)
-    return Look(layer, kind, part, parts, one_sample(tensor, module), drawn, "", seen, said)
+    same = isinstance(found.output, torch.Tensor) and torch.equal(found.output, tensor)
+    return Look(layer, kind, part, parts, one_sample(tensor, module), drawn, "", seen, said, same)
 
 
 def first_choice(model: nn.Module) -> str:

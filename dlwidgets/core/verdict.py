@@ -91,14 +91,14 @@ def _any_of_many(
         words = _list([f"{names[i]} ({values[i]:.2f})" for i in _highest(values, values.size) if said[i]])
         order = _highest(values, most)
         rows = tuple((names[i], float(values[i]), None) for i in order)
-        return Verdict(f"said to have {words}" if words else "said to have nothing", rows, "probability")
+        return Verdict(f"predicted {words}" if words else "none predicted", rows, "probability")
     has = truth == 1
     clauses = [
         _clause([f"{names[i]}, missed ({values[i]:.2f})" for i in np.flatnonzero(has & ~said)], "has "),
         _clause([f"{names[i]}, found ({values[i]:.2f})" for i in np.flatnonzero(has & said)], "has "),
-        _clause([f"{names[i]} ({values[i]:.2f})" for i in np.flatnonzero((truth == 0) & said)], "falsely said to have "),
+        _clause([f"{names[i]} ({values[i]:.2f})" for i in np.flatnonzero((truth == 0) & said)], "false alarm: "),
     ]
-    words = "; ".join(filter(None, clauses)) or ("has nothing, rightly" if (truth == 0).any() else "")
+    words = "; ".join(filter(None, clauses)) or ("has none, none predicted" if (truth == 0).any() else "")
     order = _highest(values, most, tuple(np.flatnonzero(has)))
     known = [None if np.isnan(t) else bool(t == 1) for t in truth]
     return Verdict(words, tuple((names[i], float(values[i]), known[i]) for i in order), "probability")

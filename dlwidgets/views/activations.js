@@ -4,13 +4,15 @@ import { live, wishes, listen, make, say, surface, numbers, color, sig, whole } 
 /** @typedef {import("./front.js").Model} Model */
 /**
  * Where the tiles are, in CSS pixels.
- * @typedef {{columns: number, rows: number, width: number, height: number, gap: number, across: number, down: number}} Grid
+ * @typedef {{columns: number, rows: number, width: number, height: number, gap: number, across: number, down: number, left?: number}} Grid
  */
 
 /** No sheet of tiles grows higher than this while its tiles can be made smaller [px]. */
 const TALLEST = 420;
+/** Room for the numbers beside bars [px]. */
+const GUTTER = 48;
 /** Sides of a tile [px]. */
-const SMALLEST = 12, LARGEST = 96;
+const SMALLEST = 12, LARGEST = 112;
 
 /**
  * Lay `count` tiles of the given aspect (width / height) out in `across` pixels: as large as they fit.
@@ -35,7 +37,8 @@ export function tileGrid(count, aspect, across, form = "maps") {
     height = Math.max(4, Math.round(width / shape));
     if (rows * (height + gap) - gap <= TALLEST) break;
   }
-  columns = Math.min(columns, most, count);
+  // As many side by side as there is room for.
+  columns = Math.max(1, Math.min(Math.floor((across + gap) / (width + gap)), count));
   rows = Math.ceil(count / columns);
   return { columns, rows, width, height, gap, across: columns * (width + gap) - gap, down: rows * (height + gap) - gap };
 }
@@ -46,6 +49,7 @@ export function tileGrid(count, aspect, across, form = "maps") {
  * @returns {{index: number, u: number, v: number} | null}
  */
 export function tileAt(x, y, grid, count) {
+  x -= grid.left ?? 0;
   const column = Math.floor(x / (grid.width + grid.gap)), row = Math.floor(y / (grid.height + grid.gap));
   const u = (x - column * (grid.width + grid.gap)) / grid.width, v = (y - row * (grid.height + grid.gap)) / grid.height;
   const index = row * grid.columns + column;
@@ -176,20 +180,42 @@ export function place(axes, at, block, size) {
 }
 
 /**
- * The layers as options: indented as a tree, or, when something is searched, those whose path or class holds it.
+ * The layers to choose from, in groups by the model's own children; when something is searched, those whose path or
+ * class holds it, in one group.
  * @param {[string, string, number, boolean][]} layers path, class, depth, whether it only holds others
  * @param {string} [query]
- * @returns {{value: string, text: string, disabled: boolean}[]}
+ * @returns {{label: string, options: {value: string, text: string}[]}[]} a group without a label stands by itself
  */
-export function layerOptions(layers, query = "") {
+export function layerGroups(layers, query = "") {
   const wanted = query.trim().toLowerCase();
-  return layers
-    .filter(([path, kind, , holds]) => !wanted || (!holds && `${path} ${kind}`.toLowerCase().includes(wanted)))
-    .map(([path, kind, depth, holds]) => {
-      const name = path === "" ? kind : wanted ? path : path.slice(path.lastIndexOf(".") + 1);
-      const indent = wanted ? "" : "\u00a0\u00a0".repeat(depth);
-      return { value: path, text: `${indent}${name}${path === "" ? "" : `  ${kind}`}`, disabled: holds };
-    });
+  /** @type {{label: string, options: {value: string, text: string}[]}[]} */
+  const groups = [];
+  let top = "";
+  for (const [path, kind, depth, holds] of layers) {
+    if (wanted && !`${path} ${kind}`.toLowerCase().includes(wanted)) continue;
+    const first = path.split(".")[0], parent = layers.some(([other]) => other.startsWith(`${first}.`));
+    if (!groups.length || wanted === "" && (depth <= 1 || first !== top)) {
+      if (!wanted || !groups.length) groups.push({ label: !wanted && depth > 0 && parent ? first : "", options: [] });
+      top = first;
+    }
+    if (!holds) groups[groups.length - 1].options.push({ value: path, text: path === "" ? `${kind} (the model)` : `${path} · ${kind}` });
+  }
+  return groups.filter((group) => group.options.length);
+}
+
+/**
+ * The rows of a ranking, each where it stood before as long as it is there, so that names do not jump while
+ * their scores change; a new one takes the place of one that left.
+ * @template {[string, number | null, boolean | null]} Row
+ * @param {string[]} before names in their places @param {Row[]} rows highest first @returns {Row[]}
+ */
+export function keepPlaces(before, rows) {
+  const left = new Map(rows.map((row) => [row[0], row]));
+  /** @type {(Row | undefined)[]} */
+  const placed = before.slice(0, rows.length).map((name) => { const row = left.get(name); left.delete(name); return row; });
+  while (placed.length < rows.length) placed.push(undefined);
+  const rest = rows.filter((row) => left.has(row[0]));
+  return placed.map((row) => row ?? /** @type {Row} */ (rest.shift()));
 }
 
 /**
@@ -235,7 +261,7 @@ const activationBrowser = {
     const near = make("canvas", { role: "img", tabindex: 0 }), nearWords = make("figcaption");
     const nearBox = make("figure", {}, nearWords, near);
     const ranking = make("div", { class: "dlw-act-ranking" }), saidWords = make("div", { class: "dlw-act-caption" });
-    const said = make("div", {}, saidWords, ranking);
+    const said = make("div", { class: "dlw-act-said" }, saidWords, ranking);
     const sheet = make("canvas", { role: "slider", tabindex: 0, "aria-roledescription": "feature maps" });
     const ring = make("div", { class: "dlw-act-ring" }), over = make("div", { class: "dlw-act-ring", "data-over": "true" });
     const sheetBox = make("div", { class: "dlw-act-sheet" }, sheet, ring, over);
@@ -262,6 +288,7 @@ const activationBrowser = {
 
     const atlas = document.createElement("canvas");
     let painted = "", listed = "", hover = /** @type {{index: number, row: number, column: number} | null} */ (null);
+    let ranked = { of: "", names: /** @type {string[]} */ ([]) };
     let cursor = /** @type {[number, number] | null} */ (null);
     let grid = /** @type {Grid} */ ({ columns: 1, rows: 1, width: 1, height: 1, gap: 0, across: 1, down: 1 });
     let picture = /** @type {any} */ ({});
@@ -291,8 +318,10 @@ const activationBrowser = {
       const layers = model.get("layers"), query = search.value, key = `${layers.length}|${layers.at(-1)?.[0]}|${query}`;
       if (key !== listed) {
         listed = key;
-        layer.replaceChildren(...layerOptions(layers, query).map((option) =>
-          make("option", { value: option.value, text: option.text, disabled: option.disabled })));
+        layer.replaceChildren(...layerGroups(layers, query).flatMap((group) => {
+          const options = group.options.map(({ value, text }) => make("option", { value, text }));
+          return group.label ? [make("optgroup", { label: group.label }, ...options)] : options;
+        }));
       }
       const asked = want.get("selected_layer") ?? "";
       if (layer.value !== asked) layer.value = asked;
@@ -318,6 +347,7 @@ const activationBrowser = {
       const sample = model.get("sample"), now = model.get("moment");
       const line = heading(picture, sample);
       say(what, line);
+      what.title = line;
       const step = now.step === null || now.step === undefined ? "" : `step ${whole(now.step)}`;
       const seldom = now.running && now.every >= 2 ? `, every ${sig(now.every, 2)} s` : "";
       say(moment, now.running ? `● live · ${step}${seldom}` : step);
@@ -326,8 +356,10 @@ const activationBrowser = {
       say(empty, picture.reason ?? "");
       empty.hidden = !picture.reason; sheetBox.hidden = !!picture.reason; foot.hidden = !!picture.reason; reading.hidden = !!picture.reason;
       say(saidWords, sample.ranking?.length ? (sample.measure === "probability" ? "predicted" : "output") : "");
+      const of = `${sample.number}|${sample.measure}`;
       /** @type {[string, number | null, boolean | null][]} */
-      const rows = sample.ranking ?? [];
+      const rows = keepPlaces(of === ranked.of ? ranked.names : [], sample.ranking ?? []);
+      ranked = { of, names: rows.map((row) => row[0]) };
       const shares = sample.measure === "probability";
       ranking.replaceChildren(...rows.flatMap(([name, score, true_]) => {
         const words = true_ ? `${name} ✓` : name;
@@ -345,7 +377,7 @@ const activationBrowser = {
       const shown = model.get("shown"), width = givenBox.clientWidth || 150;
       const [h, w] = shown.size ?? [0, 0];
       const dims = (shown.shape ?? []).join(" × ") || "one number";
-      say(givenWords, `input ${dims}${shown.kind === "image" ? `, ${sig(shown.low)} to ${sig(shown.high)}` : ""}`);
+      say(givenWords, `input ${dims}${shown.kind === "image" ? `, ${+shown.low.toPrecision(3)} to ${+shown.high.toPrecision(3)}` : ""}`);
       givenWords.title = [givenWords.textContent, shown.words].filter(Boolean).join("; ");
       tokens.hidden = shown.kind !== "tokens" && shown.kind !== "none";
       say(tokens, tokens.hidden ? "" : shown.words ?? "");
@@ -353,7 +385,7 @@ const activationBrowser = {
       given.setAttribute("aria-label", `input of sample ${model.get("sample").number}, ${dims}`);
       if (given.hidden) return;
       const strip = numbers(model.get("strip"), Float32Array);
-      if (strip.length) { drawBars(surface(given, width, 64), strip, width, 64, null); return; }
+      if (strip.length) { drawBars(surface(given, width, 64), strip, width, 64); return; }
       const bytes = numbers(model.get("pixels"), Uint8Array);
       if (!h || !w || !bytes.length) return;
       const rgba = new Uint8ClampedArray(h * w * 4);
@@ -377,20 +409,31 @@ const activationBrowser = {
       return canvas;
     };
 
-    /** @param {CanvasRenderingContext2D} ctx @param {Float32Array} values @param {number} width @param {number} height @param {number | null} lit */
-    const drawBars = (ctx, values, width, height, lit) => {
+    /** Draw bars from a zero line; with a gutter, the ends of the scale stand in it. @param {CanvasRenderingContext2D} ctx @param {Float32Array} values @param {number} across @param {number} height @param {number} [gutter] */
+    const drawBars = (ctx, values, across, height, gutter = 0) => {
       let low = 0, high = 0;
       for (const value of values) if (Number.isFinite(value)) { low = Math.min(low, value); high = Math.max(high, value); }
-      const span = high - low || 1, zero = Math.round((high / span) * (height - 2)) + 1, each = width / values.length;
-      const thick = Math.max(1, each > 3 ? each - 1 : each);
-      const [plus, minus, ink, red] = ["blue", "orange", "ink", "red"].map((name) => color(el, name));
+      const width = across - gutter, span = high - low || 1;
+      const zero = Math.round((high / span) * (height - 2)) + 1, each = width / values.length;
+      const thick = Math.min(60, Math.max(1, each > 3 ? each - 1 : each));
+      const [plus, minus, red] = ["blue", "orange", "red"].map((name) => color(el, name));
       values.forEach((value, i) => {
-        ctx.fillStyle = i === lit ? ink : !Number.isFinite(value) ? red : value < 0 ? minus : plus;
-        const size = Number.isFinite(value) ? (value / span) * (height - 2) : height;
-        ctx.fillRect(i * each, size >= 0 ? zero - size : zero, Math.min(thick, 40), Math.max(Math.abs(size), i === lit ? 2 : 0));
+        const finite = Number.isFinite(value), size = finite ? (value / span) * (height - 2) : 0;
+        ctx.fillStyle = !finite ? red : value < 0 ? minus : plus;
+        ctx.fillRect(gutter + (i + 0.5) * each - thick / 2, finite ? zero - Math.max(0, size) : 0, thick, finite ? Math.abs(size) : height);
       });
       ctx.fillStyle = color(el, "line-2");
-      ctx.fillRect(0, zero - 0.5, width, 1);
+      ctx.fillRect(gutter, zero - 0.5, width, 1);
+      if (!gutter) return;
+      ctx.fillStyle = color(el, "faint");
+      ctx.font = `11px ${getComputedStyle(el).fontFamily}`;
+      ctx.textAlign = "right";
+      ctx.textBaseline = "middle";
+      const write = (/** @type {number} */ value, /** @type {number} */ y) => ctx.fillText(sig(value, 3), gutter - 6, Math.min(height - 6, Math.max(6, y)));
+      write(0, zero);
+      // Where an end lies close to zero, the other end says enough.
+      if (zero > 16) write(high, 0);
+      if (height - zero > 16) write(low, height);
     };
 
     const showSheet = () => {
@@ -398,8 +441,9 @@ const activationBrowser = {
       const count = picture.count ?? 0;
       if (picture.reason) return;
       if (isBars()) {
-        grid = { columns: bars.length, rows: 1, width: room / Math.max(1, bars.length), height: 200, gap: 0, across: room, down: 200 };
-        drawBars(surface(sheet, room, 200), bars, room, 200, null);
+        const width = (room - GUTTER) / Math.max(1, bars.length);
+        grid = { columns: bars.length, rows: 1, width, height: 200, gap: 0, across: room, down: 200, left: GUTTER };
+        drawBars(surface(sheet, room, 200), bars, room, 200, GUTTER);
       } else if (count) {
         const [h, w] = picture.size;
         grid = tileGrid(count, picture.whole[1] / picture.whole[0], room, picture.form);
@@ -427,8 +471,8 @@ const activationBrowser = {
 
     const showFoot = () => {
       legend.hidden = isBars();
-      const each = want.get("per") === "map" && !isMatrix(), signed = anyNegative(maps), peak = each ? "its largest" : sig(picture.peak, 3);
-      say(from, signed ? `−${peak}` : "0"); say(to, String(peak));
+      const each = want.get("per") === "map" && !isMatrix(), signed = anyNegative(maps), peak = each ? "peak" : sig(picture.peak, 3);
+      say(from, signed ? `−${peak}` : "0"); say(to, each ? "peak of each map" : peak);
       if (!legend.hidden) {
         const ctx = surface(scale, 96, 8), start = signed ? 1 : 128;
         for (let x = 0; x < 96; x += 1) {
@@ -487,12 +531,14 @@ const activationBrowser = {
         const i = Math.min(bars.length - 1, hover?.index ?? want.get("chosen"));
         const first = i * picture.group, last = Math.min((picture.shape[0] ?? 1), first + picture.group) - 1;
         const value = Number.isFinite(bars[i]) ? sig(bars[i], 4) : "not finite";
-        words = first === last ? `unit ${first}: ${value}` : `units ${first}–${last}, the strongest: ${value}`;
+        const name = picture.names?.[i] ? `, ${picture.names[i]}` : "";
+        words = first === last ? `unit ${first}${name}: ${value}` : `units ${first}–${last}, the strongest: ${value}`;
       } else if (picture.count) {
         const m = shownMap(), close = picture.near && picture.near.map === m ? picture.near : null, at = point(close);
         const size = close ? close.size : picture.size, block = close ? close.block : picture.block;
         const about = zeros[m] === 1 ? "zero everywhere"
-          : `mean ${sig(means[m], 2)}, zero ${percent(zeros[m])}, largest ${sig(scales[m], 3)}`;
+          : scales[m] === 0 && means[m] === 0 ? "no finite value"
+          : `mean ${sig(means[m], 2)}, zero ${percent(zeros[m])}, peak ${sig(scales[m], 3)}`;
         words = isMatrix() ? about : `${picture.axes[0]} ${m}: ${about}`;
         if (at) {
           const q = close ? sharp[at[0] * size[1] + at[1]] : maps[(m * size[0] + at[0]) * size[1] + at[1]];
@@ -513,7 +559,7 @@ const activationBrowser = {
     const surround = (frame, m) => {
       frame.hidden = m === null || picture.reason || (!isBars() && (picture.count ?? 0) < 2);
       if (frame.hidden || m === null) return;
-      const x = (m % grid.columns) * (grid.width + grid.gap), y = Math.floor(m / grid.columns) * (grid.height + grid.gap);
+      const x = (grid.left ?? 0) + (m % grid.columns) * (grid.width + grid.gap), y = Math.floor(m / grid.columns) * (grid.height + grid.gap);
       Object.assign(frame.style, { left: `${x - 2}px`, top: `${y - 2}px`, width: `${grid.width + 4}px`, height: `${grid.height + 4}px` });
     };
 
@@ -546,7 +592,7 @@ const activationBrowser = {
     listen(search, "input", () => again(), signal);
     listen(search, "keydown", (event) => {
       if (event.key !== "Enter") return;
-      const first = layerOptions(model.get("layers"), search.value).find((option) => !option.disabled);
+      const first = layerGroups(model.get("layers"), search.value)[0]?.options[0];
       if (first) { want.set("selected_layer", first.value); search.value = ""; layer.focus(); again(); }
     }, signal);
     listen(part, "change", () => want.set("part", part.value), signal);
@@ -556,12 +602,15 @@ const activationBrowser = {
       const count = model.get("sample").count ?? 1, jump = 1 + Math.floor(Math.random() * (count - 1));
       goTo((want.get("selected_sample") + jump) % count);
     }, signal);
-    listen(number, "change", () => {
+    const typed = () => {
       const count = model.get("sample").count ?? 1;
       const to = Math.min(count - 1, Math.max(0, Math.round(Number(number.value) || 0)));
       number.value = String(to);
-      goTo(to);
-    }, signal);
+      if (to !== want.get("selected_sample")) goTo(to);
+    };
+    listen(number, "change", typed, signal);
+    // A notebook may keep Enter for itself before the field hears of a change.
+    listen(number, "keydown", (event) => { if (event.key === "Enter") typed(); }, signal);
     listen(perLayer, "click", () => want.set("per", "layer"), signal);
     listen(perMap, "click", () => want.set("per", "map"), signal);
     listen(sheet, "pointermove", (event) => {

@@ -247,6 +247,8 @@ class ActivationBrowser(View):
         near = found.close_up(chosen)
         thumb = found.input
         picture = _described(found)
+        if found.is_output and self._classes is not None:
+            picture["names"] = [str(name) for name in self._classes]
         if near is not None:
             picture["near"] = {
                 "map": chosen, "size": list(near.maps.shape[1:]), "scale": float(near.scale[0]), "block": list(near.block)

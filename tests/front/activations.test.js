@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import {
-  anyNegative, dequantise, halfStep, heading, layerOptions, paintMaps, palette, partName, percent, place, rgb, shades,
+  anyNegative, dequantise, halfStep, heading, keepPlaces, layerGroups, paintMaps, palette, partName, percent, place, rgb, shades,
   sheetColumns, tileAt, tileGrid, tileStep, withError,
 } from "../../dlwidgets/views/activations.js";
 
@@ -27,7 +27,7 @@ test("a sheet stays low while its tiles can be made smaller, and tiles stay with
   for (const [count, across] of [[64, 380], [256, 600], [512, 900], [16, 700]]) {
     const grid = tileGrid(count, 1, across);
     assert.ok(grid.down <= 420, `${count} in ${across}: ${grid.down}`);
-    assert.ok(grid.width >= 12 && grid.width <= 96);
+    assert.ok(grid.width >= 12 && grid.width <= 112);
   }
 });
 
@@ -169,21 +169,32 @@ test("a place is named by its axes, or by the block that it is the mean of", () 
 /** @type {[string, string, number, boolean][]} */
 const LAYERS = [
   ["", "Net", 0, false], ["stem", "Sequential", 1, false], ["stem.conv", "Conv2d", 2, false],
-  ["blocks", "ModuleList", 1, true], ["blocks.0", "Linear", 2, false],
+  ["blocks", "ModuleList", 1, true], ["blocks.0", "Linear", 2, false], ["head", "Linear", 1, false],
 ];
 
-test("layers are listed as a tree, and what only holds others cannot be picked", () => {
-  const options = layerOptions(LAYERS);
-  assert.deepEqual(options.map((option) => option.value), ["", "stem", "stem.conv", "blocks", "blocks.0"]);
-  assert.deepEqual(options.map((option) => option.text.trim().split(/\s+/)[0]), ["Net", "stem", "conv", "blocks", "0"]);
-  assert.ok(options[2].text.startsWith("\u00a0\u00a0\u00a0\u00a0conv"));
-  assert.deepEqual(options.map((option) => option.disabled), [false, false, false, true, false]);
+test("layers are grouped by the model's children, and what only holds others cannot be picked", () => {
+  assert.deepEqual(layerGroups(LAYERS).map((group) => [group.label, group.options.map((option) => option.value)]), [
+    ["", [""]], ["stem", ["stem", "stem.conv"]], ["blocks", ["blocks.0"]], ["", ["head"]],
+  ]);
+  assert.deepEqual(layerGroups(LAYERS)[0].options, [{ value: "", text: "Net (the model)" }]);
 });
 
-test("a search finds paths and classes, whole paths shown", () => {
-  assert.deepEqual(layerOptions(LAYERS, "CONV").map((option) => option.text), ["stem.conv  Conv2d"]);
-  assert.deepEqual(layerOptions(LAYERS, "linear").map((option) => option.value), ["blocks.0"]);
-  assert.deepEqual(layerOptions(LAYERS, "nothing"), []);
+test("a search finds paths and classes", () => {
+  const found = (/** @type {string} */ query) => layerGroups(LAYERS, query).flatMap((group) => group.options.map((option) => option.text));
+  assert.deepEqual(found("CONV"), ["stem.conv · Conv2d"]);
+  assert.deepEqual(found("linear"), ["blocks.0 · Linear", "head · Linear"]);
+  assert.deepEqual(found("nothing"), []);
+});
+
+test("names keep their places while their scores change", () => {
+  /** @type {(...names: string[]) => [string, number, null][]} */
+  const rows = (...names) => names.map((name, i) => [name, 1 - i / 10, null]);
+  const names = (/** @type {[string, number | null, boolean | null][]} */ placed) => placed.map((row) => row[0]);
+  assert.deepEqual(names(keepPlaces([], rows("a", "b", "c"))), ["a", "b", "c"]);
+  assert.deepEqual(names(keepPlaces(["a", "b", "c"], rows("c", "a", "b"))), ["a", "b", "c"]);
+  assert.deepEqual(names(keepPlaces(["a", "b", "c"], rows("d", "c", "a"))), ["a", "d", "c"]);
+  assert.deepEqual(names(keepPlaces(["a", "b", "c"], rows("d", "e"))), ["d", "e"]);
+  assert.deepEqual(names(keepPlaces(["a"], rows("b", "a", "c"))), ["a", "b", "c"]);
 });
 
 test("parts of an output are named in words", () => {
