@@ -1,5 +1,5 @@
 // Curves: loss, learning rate and gradient norm over the steps, on one axis, each named at its end.
-import { live, wishes, listen, make, say, numbers, color, sig, whole } from "./front.js";
+import { live, wishes, listen, make, say, numbers, color, sig, whole, rate } from "./front.js";
 
 /** Left for the axis and right for the names at the curves' ends [px]. */
 const LEFT = 52, RIGHT = 86;
@@ -109,16 +109,16 @@ export default {
     const picture = () => {
       const [step, low, high, mean] = rowsOf(model.get("train"), 4);
       const [vStep, vLoss] = rowsOf(model.get("valid"), 2);
-      const rate = rowsOf(model.get("rate"), 4), norm = rowsOf(model.get("norm"), 4);
-      return { step, low, high, mean: smooth(mean, Math.min(8, Math.floor(mean.length / 24))), vStep, vLoss, rate, norm };
+      const rates = rowsOf(model.get("rate"), 4), norm = rowsOf(model.get("norm"), 4);
+      return { step, low, high, mean: smooth(mean, Math.min(8, Math.floor(mean.length / 24))), vStep, vLoss, rates, norm };
     };
 
-    /** @param {any} u @param {number} index of the series @param {string} words @param {string} ink @returns {any} */
-    const ending = (u, index, words, ink) => {
+    /** @param {any} u @param {number} index of the series @param {string} words @param {string} ink @param {(value: number) => string} [form] @returns {any} */
+    const ending = (u, index, words, ink, form = (value) => sig(value, 3)) => {
       const xs = u.data[0], ys = u.data[index];
       for (let i = ys.length - 1; i >= 0; i--) {
         if (ys[i] !== null && ys[i] !== undefined && xs[i] <= u.scales.x.max) {
-          return { x: u.valToPos(xs[i], "x", true), y: u.valToPos(ys[i], "y", true), text: `${words} ${sig(ys[i], 3)}`.trim(), ink };
+          return { x: u.valToPos(xs[i], "x", true), y: u.valToPos(ys[i], "y", true), text: `${words} ${form(ys[i])}`.trim(), ink };
         }
       }
       return null;
@@ -146,7 +146,7 @@ export default {
       const axis = { stroke: faint, font, grid: { stroke: line, width: 1 }, ticks: { show: false } };
       /** @param {any} own */
       const chart = (own) => new uPlot({
-        width: plots.clientWidth || 400, padding: [6, RIGHT, 0, 0], legend: { show: false },
+        width: plots.clientWidth || 400, padding: [6, RIGHT, 6, 0], legend: { show: false },
         cursor: {
           y: false, points: { size: 6 }, sync: { key: `dlw-${made}` },
           drag: { x: true, y: false, setScale: false },
@@ -178,10 +178,10 @@ export default {
           ends: (/** @type {any} */ u) => name(u, [ending(u, 3, "train", blue), ending(u, 4, "valid", orange)]),
         }),
         chart({
-          height: 58, data: [[0], [null]], scales: { x, y: { distr: 3 } },
+          height: 58, data: [[0], [null]], scales: { x, y: { distr: 3, range: (/** @type {any} */ _, /** @type {any} */ a, /** @type {any} */ b) => [(a || 1e-3) / 1.6, (b || 1e-3) * 1.6] } },
           axes: [{ ...axis, show: false }, { ...axis, ...small, label: "LR", labelSize: 0, grid: { show: false }, values: () => [] }],
           series: [{}, { stroke: ink, width: 1.5, points: { show: false } }],
-          ends: (/** @type {any} */ u) => { caption(u, "LR", faint); name(u, [ending(u, 1, "", ink)]); },
+          ends: (/** @type {any} */ u) => { caption(u, "LR", faint); name(u, [ending(u, 1, "", ink, rate)]); },
         }),
         chart({
           height: 78, data: [[0], [null], [null]], scales: { x, y: { range: (/** @type {any} */ _, /** @type {any} */ __, /** @type {any} */ b) => [0, (b || 1) * 1.1] } },
@@ -206,11 +206,11 @@ export default {
     /** Say in words what is under the pointer, or the newest values. */
     const read = () => {
       const now = picture(), x = at ?? Infinity;
-      const i = nearest(now.step, x), v = nearest(now.vStep, x), r = nearest(now.rate[0], x), g = nearest(now.norm[0], x);
+      const i = nearest(now.step, x), v = nearest(now.vStep, x), r = nearest(now.rates[0], x), g = nearest(now.norm[0], x);
       if (i < 0) { say(reading, ""); return; }
       const parts = [`step ${whole(now.step[i])}`, `train ${sig(now.mean[i], 3)}`];
       if (v >= 0) parts.push(`valid ${sig(now.vLoss[v], 3)}`);
-      if (r >= 0) parts.push(`LR ${sig(now.rate[3][r], 2)}`);
+      if (r >= 0) parts.push(`LR ${rate(now.rates[3][r])}`);
       if (g >= 0) parts.push(`‖grad‖ ${sig(now.norm[3][g], 2)}`);
       say(reading, parts.join(" · "));
       plots.setAttribute("aria-label", `Curves of the run. ${parts.join(", ")}.`);
@@ -224,12 +224,12 @@ export default {
       all.style.visibility = zoom.length ? "visible" : "hidden";
       if (!some) { say(reading, ""); return; }
       const key = `${el.dataset.theme}-${logarithmic}`;
-      if (key !== made) { made = key; build(); }
+      if (key !== made) { made = key; build(); requestAnimationFrame(repaint); }
       const now = picture(), [first, last] = shown();
       const width = plots.clientWidth;
       const loss = uPlot.join([[now.step, gaps(now.low), gaps(now.high), gaps(now.mean)], [now.vStep, gaps(now.vLoss)]]);
       const clip = model.get("clip");
-      const data = [loss, [now.rate[0], gaps(now.rate[3])],
+      const data = [loss, [now.rates[0], gaps(now.rates[3])],
         [now.norm[0], gaps(now.norm[3]), Array.from(now.norm[0], () => clip)]];
       charts.forEach((chart, i) => {
         if (chart.width !== width) chart.setSize({ width, height: chart.height });

@@ -228,6 +228,11 @@ export function sig(x, digits = 2) {
   return x.toLocaleString("en-US", { minimumFractionDigits: decimals, maximumFractionDigits: decimals }).replace("-", "−");
 }
 
+/** A learning rate, always as 2.8e-4, so that two of them compare at a glance. @param {number | null | undefined} x @returns {string} */
+export function rate(x) {
+  return x === null || x === undefined || !Number.isFinite(x) ? "–" : x === 0 ? "0" : x.toExponential(1).replace("+", "");
+}
+
 /** A count in short: 432, 1.21 M, 38.4 M. @param {number | null | undefined} n @param {string} [unit] @returns {string} */
 export function count(n, unit = "") {
   if (n === null || n === undefined || Number.isNaN(n)) return "–";

@@ -1,5 +1,5 @@
 // The pictures of the training panel: the head (the run in one line) and the facts under each control.
-import { live, make, say, sig, whole, clock } from "./front.js";
+import { live, make, say, sig, whole, clock, rate } from "./front.js";
 
 /** Height of a control's row and where in it the facts stand [px]; training.css has the same. */
 const ROW = 48, UNDER = 26;
@@ -13,7 +13,7 @@ const ROWS = ["lr", "batch_size", "clip", "limit"];
 export function inWords(name, value) {
   if (value === null || value === undefined) return "off";
   if (Array.isArray(value)) return `${value[0]} ${sig(value[1], 2)}`;
-  return name === "batch_size" ? whole(value) : sig(value, 3);
+  return name === "batch_size" ? whole(value) : rate(value);
 }
 
 /**

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 #: The rates that the slider spans; a rate outside, set from code, widens it.
 _RATES = (1e-6, 1.0)
 _LIMITS = (1e-3, 1e2)
+#: One notch of a logarithmic slider, in powers of ten: about 5 %.
+_NOTCH = 0.02
 
 
 class _Part(View):
@@ -106,14 +108,12 @@ class TrainingPanel(Pictured, ipywidgets.VBox):
         ]
         self.bar = ipywidgets.HBox([self._head, ipywidgets.HBox(buttons).add_class("dlw-buttons")]).add_class("dlw-bar")
 
-        most = max(session.batch_size, 1024)
         self.lr = ipywidgets.FloatLogSlider(
-            value=session.lr or _RATES[0], min=math.log10(_RATES[0]), max=math.log10(_RATES[1]), step=0.05,
-            readout_format=".2~e", description="Learning rate",
+            value=session.lr or _RATES[0], min=math.log10(_RATES[0]), max=math.log10(_RATES[1]), step=_NOTCH,
+            readout_format=".1e", description="Learning rate",
         )
-        self.batch_size = ipywidgets.FloatLogSlider(
-            value=session.batch_size, base=2, min=0, max=math.ceil(math.log2(most)), step=1,
-            readout_format=",.0f", description="Batch size",
+        self.batch_size = ipywidgets.SelectionSlider(
+            options=_sizes(session.batch_size), value=session.batch_size, description="Batch size",
         )
         clip = Clip.read(session.clip)
         self.clip = ipywidgets.ToggleButtons(
@@ -122,8 +122,8 @@ class TrainingPanel(Pictured, ipywidgets.VBox):
                       "Cut each gradient element at"],
         )
         self.limit = ipywidgets.FloatLogSlider(
-            value=clip.limit, min=math.log10(_LIMITS[0]), max=math.log10(_LIMITS[1]), step=0.05,
-            readout_format=".3~g", description="Clip at",
+            value=clip.limit, min=math.log10(_LIMITS[0]), max=math.log10(_LIMITS[1]), step=_NOTCH,
+            readout_format=".2g", description="Clip at",
         )
         controls = [self.lr, self.batch_size, self.clip, self.limit]
         for control in controls:
@@ -141,9 +141,14 @@ class TrainingPanel(Pictured, ipywidgets.VBox):
         if session is None:
             return
         name = "lr" if control is self.lr else "batch_size" if control is self.batch_size else "clip"
+        # The page rounds a value set from code to its slider's nearest notch and reports that: nobody asked for it.
+        if control is self.lr and _same(self.lr.value, session.lr):
+            return
+        if control is self.limit and session.clip is not None and _same(self.limit.value, session.clip[1]):
+            return
         wanted = {
             "lr": float(self.lr.value),
-            "batch_size": round(self.batch_size.value),
+            "batch_size": self.batch_size.value,
             "clip": (self.clip.value, float(self.limit.value)),
         }[name]
         try:
@@ -165,7 +170,13 @@ class TrainingPanel(Pictured, ipywidgets.VBox):
                 _show(self.limit, clip.limit)
         elif change["name"] == "lr":
             _show(self.lr, value)
-        elif round(self.batch_size.value) != value:
+        elif self.batch_size.value != value:
+            if value not in self.batch_size.options:
+                # Setting the options falls back to the first: no wish of anybody's.
+                self.batch_size.unobserve(self._asked, names="value")
+                self.batch_size.options = _sizes(value)
+                self.batch_size.value = value
+                self.batch_size.observe(self._asked, names="value")
             _show(self.batch_size, value)
 
     def figure(self) -> Figure:
@@ -205,6 +216,17 @@ def short(count: int) -> str:
     return str(count)
 
 
+def _sizes(size: int) -> list[int]:
+    """Return the powers of two up to 1,024 and beyond `size`, with `size` among them."""
+    most = max(10, math.ceil(math.log2(size)))
+    return sorted({2**power for power in range(most + 1)} | {size})
+
+
+def _same(shown: float, wanted: float) -> bool:
+    """Say whether two positive numbers lie within half a notch of each other."""
+    return wanted > 0 and abs(math.log10(shown / wanted)) <= 0.51 * _NOTCH
+
+
 def _button(text: str, icon: str, kind: str, tip: str, do: Any) -> ipywidgets.Button:
     button = ipywidgets.Button(description=text, icon=icon, tooltip=tip)
     button.add_class("dlw-button").add_class(f"dlw-{kind}")
@@ -222,6 +244,8 @@ def _show(control: Any, value: Any) -> None:
             control.min = math.floor(power)
         if power > control.max:
             control.max = math.ceil(power)
+        if _same(control.value, value) and control.value != value:
+            return
     if control.value != value:
         control.value = value
-        answer_anywhere(control)
+    answer_anywhere(control)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+from io import BytesIO
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,17 +19,26 @@ def blank(width: float = 6.4, height: float = 3.6) -> Figure:
     pyplot keeps one global list of figures and is not safe outside the main thread; a bare Figure is.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = _shown_figure()(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 
 
+@cache
+def _shown_figure() -> type[Figure]:
+    """Return a class of Figure that a notebook shows as a picture: without pyplot it shows only their repr."""
+    from matplotlib.figure import Figure
+
+    class ShownFigure(Figure):
+        def _repr_png_(self) -> bytes:
+            return png(self)
+
+    return ShownFigure
+
+
 def png(figure: Figure, dpi: int = 100) -> bytes:
     """Return the Figure as PNG bytes at `dpi` dots an inch."""
-    from io import BytesIO
-
     file = BytesIO()
     figure.savefig(file, format="png", dpi=dpi)
     return file.getvalue()
@@ -38,11 +49,7 @@ def stacked(figures: list[Figure], dpi: int = 100) -> Figure:
     import numpy as np
     from matplotlib.image import imread
 
-    images = []
-    for figure in figures:
-        from io import BytesIO
-
-        images.append(imread(BytesIO(png(figure, dpi))))
+    images = [imread(BytesIO(png(figure, dpi))) for figure in figures]
     width = max(image.shape[1] for image in images)
     height = sum(image.shape[0] for image in images)
     page = np.ones((height, width, 4), dtype=np.float32)
