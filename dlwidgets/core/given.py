@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 
 from .trees import tensors, tree_map
@@ -16,7 +17,8 @@ class Given:
     Parameters
     ----------
     X : a tensor or array (axis 0 counts samples), a tuple of them for several positional inputs, a dict of
-        them for keywords, a pandas DataFrame of numbers, or a map-style Dataset of inputs or (inputs, target).
+        them for keywords, a pandas DataFrame of numbers, or a map-style Dataset of inputs or of pairs
+        (inputs, target).
     y : the targets, one a sample; None where there are none, or where the Dataset brings them.
     dtype : what floating arrays and frames are turned into; tensors keep theirs.
 
@@ -32,18 +34,19 @@ class Given:
         self._dataset = None
         if hasattr(X, "to_numpy") and hasattr(X, "columns"):
             X = X.to_numpy()
-        if not _holds_numbers(X) and hasattr(X, "__getitem__") and hasattr(X, "__len__") and not isinstance(X, str):
+        if not _holds_numbers(X) and hasattr(X, "__getitem__") and hasattr(X, "__len__"):
             self._dataset, self._length = X, len(X)
         else:
             self._inputs = self._read(X)
             lengths = {len(tensor) if tensor.ndim else 0 for tensor in tensors(self._inputs)}
             if not lengths:
                 raise TypeError(
-                    f"X is of type {type(X).__name__}: a tensor, an array, a tuple or dict of these, a DataFrame or "
-                    "a Dataset is wanted."
+                    f"X is of type {type(X).__name__}: a tensor, an array, a tuple or dict of these, "
+                    "a DataFrame or a Dataset is wanted."
                 )
             if len(lengths) > 1:
-                raise ValueError(f"The inputs in X differ in length: {', '.join(map(str, sorted(lengths)))} samples.")
+                counts = ", ".join(map(str, sorted(lengths)))
+                raise ValueError(f"The inputs in X differ in length: {counts} samples.")
             self._length = lengths.pop()
         if self._length == 0:
             raise ValueError("X has no samples.")
@@ -76,6 +79,8 @@ class Given:
             return tuple(self._read(part) for part in value)
         if isinstance(value, torch.Tensor):
             return value
+        if isinstance(value, np.ndarray) and not value.flags.writeable:
+            value = value.copy()  # torch warns of memory that it may not write
         try:
             found = torch.as_tensor(value)
         except (TypeError, ValueError, RuntimeError):

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from .borrowed import untouched_rng
 
@@ -84,7 +85,7 @@ def _attributes_kept(modules: Sequence[nn.Module]) -> Iterator[None]:
 
 
 def _reset(now: dict[str, Any], before: dict[str, Any]) -> None:
-    if len(now) == len(before) and all(map(is_, now.values(), before.values())) and now.keys() == before.keys():
+    if now.keys() == before.keys() and all(map(is_, now.values(), before.values())):
         return
     # Never emptied: another thread may be reading the model.
     for key in now.keys() - before.keys():
@@ -94,7 +95,8 @@ def _reset(now: dict[str, Any], before: dict[str, Any]) -> None:
 
 @contextmanager
 def _values_kept(modules: Sequence[nn.Module]) -> Iterator[None]:
-    tensors = {id(buffer): buffer for module in modules for buffer in module._buffers.values() if buffer is not None}
+    buffers = [buffer for module in modules for buffer in module._buffers.values() if buffer is not None]
+    tensors = {id(buffer): buffer for buffer in buffers}
     for module in modules:
         # An embedding with max_norm scales the rows it looks up, in place, in eval mode too.
         if isinstance(module, (nn.Embedding, nn.EmbeddingBag)) and module.max_norm is not None:
@@ -111,4 +113,4 @@ def _values_kept(modules: Sequence[nn.Module]) -> Iterator[None]:
 
 
 def _has_values(tensor: torch.Tensor) -> bool:
-    return not tensor.is_meta and tensor.layout == torch.strided and not isinstance(tensor, nn.UninitializedBuffer)
+    return tensor.layout == torch.strided and not tensor.is_meta and not is_lazy(tensor)

@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from .activations import ForwardFailed, activations, layer_paths
+from .activations import ForwardFailed, activations
+from .choosing import layer_paths
 from .pictures import Picture, one_sample, picture
 from .thumbnails import Thumbnail, thumbnail
 from .tiles import BUDGET, Tiles, tiles
@@ -51,7 +52,7 @@ class Look:
     is_output: bool = False
 
     def close_up(self, number: int) -> Tiles | None:
-        """Return map `number` alone, as sharp as 64 KB allow; None where the picture holds all there is of it."""
+        """Return map `number` alone, as sharp as 64 KB allow; None where the picture is as sharp."""
         drawn = None if self.picture is None else self.picture.tiles
         if self.tensor is None or drawn is None or drawn.block == (1, 1) or not 0 <= number < len(drawn.maps):
             return None
@@ -109,7 +110,7 @@ def look(
 
 
 def first_choice(model: nn.Module) -> str:
-    """Return the layer to look at where nobody chose: the first convolution's activation, else the first layer.
+    """Return the layer to look at where nobody chose: the first convolution's activation, or the first layer.
 
     The activation is the first one that follows the convolution before another convolution does.
     """

@@ -73,7 +73,8 @@ def picture(tensor: torch.Tensor, layer: nn.Module | None = None, budget: int = 
     Parameters
     ----------
     tensor : the output, with its batch axis.
-    layer : the module that put it out; it tells a 1-D convolution from a sequence, and time first from batch first.
+    layer : the module that put it out; it tells a 1-D convolution from a sequence, and time first from
+        batch first.
     budget : the bytes that the maps may take.
 
     Raises
@@ -131,11 +132,12 @@ def _as_maps(
     # Whatever has more axes: slices through the middle of the third from last, all axes before it as maps.
     middle = sample.shape[-3] // 2
     maps = sample.select(-3, middle).reshape(-1, *sample.shape[-2:])
-    return "volume", ("channel", "row", "column"), maps, f"slice {middle} of {sample.shape[-3]} (0 is the first)"
+    note = f"slice {middle} of {sample.shape[-3]} (0 is the first)"
+    return "volume", ("channel", "row", "column"), maps, note
 
 
 def _attends(sample: torch.Tensor) -> bool:
-    """Say whether the rows are probabilities: none negative, each summing to one, over as many as there are rows."""
+    """Say whether the rows are probabilities, over as many things as there are rows."""
     if sample.shape[-1] != sample.shape[-2] or sample.shape[-1] < 2 or not sample.is_floating_point():
         return False
     sums = sample.float().sum(-1)

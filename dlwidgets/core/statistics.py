@@ -9,9 +9,9 @@ import torch
 
 @dataclass(frozen=True)
 class Statistics:
-    """Of one tensor: `mean` and `std` (divided by n) of its finite values; `zeros` and `nonfinite` are shares, 0..1.
+    """Of one tensor: `mean` and `std` (divided by n) of its finite values, nan where it has none.
 
-    An empty tensor has mean and std nan.
+    `zeros` and `nonfinite` are shares of all its values, 0..1.
     """
 
     mean: float

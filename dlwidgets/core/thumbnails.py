@@ -51,7 +51,12 @@ def thumbnail(inputs: Any) -> Thumbnail:
     note = f"the first of {len(found)} inputs" if len(found) > 1 else ""
     sample = one_sample(tensor)
     shape = tuple(sample.shape)
-    if not tensor.is_floating_point() and not tensor.is_complex() and sample.ndim == 1 and tensor.dtype != torch.bool:
+    if (
+        not tensor.is_floating_point()
+        and not tensor.is_complex()
+        and sample.ndim == 1
+        and tensor.dtype != torch.bool
+    ):
         numbers = [str(int(number)) for number in sample[:_TOKENS]]
         more = " …" if sample.numel() > _TOKENS else ""
         return Thumbnail("tokens", shape, words=" ".join(numbers) + more)

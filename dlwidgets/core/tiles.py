@@ -88,7 +88,9 @@ def tiles(
     ValueError : `tensor` has not three axes, or is empty; `per` or `budget` make no sense.
     """
     if tensor.ndim != 3 or 0 in tensor.shape:
-        raise ValueError(f"tiles wants maps, C x H x W and none of them 0, not a tensor of {tuple(tensor.shape)}.")
+        raise ValueError(
+            f"tiles wants maps, C x H x W and none of them 0, not a tensor of {tuple(tensor.shape)}."
+        )
     if per not in ("map", "layer"):
         raise ValueError(f"per is 'map' or 'layer', not {per!r}.")
     if budget < 1 or most < 1:

@@ -19,9 +19,9 @@ class Verdict:
 
     Attributes
     ----------
-    words : a clause to follow "sample 412, ", such as "has pneumonia, missed (0.31)"; "" where nothing is known.
-    ranking : (name, score, true) of the highest scores and of all that are true, highest first; `true` is None
-        where the truth is not known.
+    words : a clause to follow "sample 412, ", as "has pneumonia, missed (0.31)"; "" where nothing is known.
+    ranking : (name, score, true) of the highest scores and of all that are true, highest first; `true` is
+        None where the truth is not known.
     measure : what the scores are: "probability" or "output".
     """
 
@@ -79,11 +79,19 @@ def _one_of_many(values: np.ndarray, truth: np.ndarray | None, names: Sequence[s
         right = f"recognised ({values[said]:.2f})"
         words = f"is {names[true]}, {right if said == true else words}"
     order = _highest(values, most, () if true is None else (true,))
-    return Verdict(words, tuple((names[i], float(values[i]), None if true is None else i == true) for i in order), "probability")
+    return Verdict(
+        words,
+        tuple((names[i], float(values[i]), None if true is None else i == true) for i in order),
+        "probability",
+    )
 
 
 def _any_of_many(
-    values: np.ndarray, truth: np.ndarray | None, names: Sequence[str], thresholds: float | Sequence[float], most: int
+    values: np.ndarray,
+    truth: np.ndarray | None,
+    names: Sequence[str],
+    thresholds: float | Sequence[float],
+    most: int,
 ) -> Verdict:
     limits = np.broadcast_to(np.asarray(thresholds, dtype=float), values.shape)
     said = values >= limits
@@ -96,7 +104,9 @@ def _any_of_many(
     clauses = [
         _clause([f"{names[i]}, missed ({values[i]:.2f})" for i in np.flatnonzero(has & ~said)], "has "),
         _clause([f"{names[i]}, found ({values[i]:.2f})" for i in np.flatnonzero(has & said)], "has "),
-        _clause([f"{names[i]} ({values[i]:.2f})" for i in np.flatnonzero((truth == 0) & said)], "false alarm: "),
+        _clause(
+            [f"{names[i]} ({values[i]:.2f})" for i in np.flatnonzero((truth == 0) & said)], "false alarm: "
+        ),
     ]
     words = "; ".join(filter(None, clauses)) or ("has none, none predicted" if (truth == 0).any() else "")
     order = _highest(values, most, tuple(np.flatnonzero(has)))

@@ -1,245 +1,16 @@
 // The activation browser: one layer's output for one sample, as tiles, a matrix or bars.
 import { live, wishes, listen, make, say, surface, numbers, color, sig, whole } from "./front.js";
+import {
+  anyNegative, dequantise, halfStep, paintMaps, palette, sheetColumns, tileAt, tileGrid, tileStep,
+} from "./activations_tiles.js";
+import { bitmap, drawBars, drawScale } from "./activations_canvas.js";
+import { heading, keepPlaces, layerGroups, partName, percent, place, withError } from "./activations_words.js";
 
 /** @typedef {import("./front.js").Model} Model */
-/**
- * Where the tiles are, in CSS pixels.
- * @typedef {{columns: number, rows: number, width: number, height: number, gap: number, across: number, down: number, left?: number}} Grid
- */
+/** @typedef {import("./activations_tiles.js").Grid} Grid */
 
-/** No sheet of tiles grows higher than this while its tiles can be made smaller [px]. */
-const TALLEST = 420;
 /** Room for the numbers beside bars [px]. */
 const GUTTER = 48;
-/** Sides of a tile [px]. */
-const SMALLEST = 12, LARGEST = 112;
-
-/**
- * Lay `count` tiles of the given aspect (width / height) out in `across` pixels: as large as they fit.
- * A single map takes the room there is; a matrix ("sequence", "signal") is stretched to the width.
- * @param {number} count @param {number} aspect @param {number} across @param {string} [form]
- * @returns {Grid}
- */
-export function tileGrid(count, aspect, across, form = "maps") {
-  if (count === 1) {
-    const matrix = form === "sequence" || form === "signal";
-    const width = matrix ? across : Math.min(across, 300, 300 * aspect);
-    const height = matrix ? Math.min(300, Math.max(72, across / aspect)) : width / aspect;
-    return { columns: 1, rows: 1, width, height: Math.max(8, height), gap: 0, across: width, down: Math.max(8, height) };
-  }
-  const shape = Math.min(4, Math.max(0.25, aspect));
-  const most = Math.max(1, Math.floor((across + 2) / (SMALLEST + 2)));
-  let columns = 1, width = 0, height = 0, gap = 3, rows = count;
-  for (; columns <= most; columns += 1) {
-    rows = Math.ceil(count / columns);
-    gap = across / columns > 28 ? 3 : 2;
-    width = Math.floor(Math.min((across - (columns - 1) * gap) / columns, LARGEST, LARGEST * shape));
-    height = Math.max(4, Math.round(width / shape));
-    if (rows * (height + gap) - gap <= TALLEST) break;
-  }
-  // As many side by side as there is room for.
-  columns = Math.max(1, Math.min(Math.floor((across + gap) / (width + gap)), count));
-  rows = Math.ceil(count / columns);
-  return { columns, rows, width, height, gap, across: columns * (width + gap) - gap, down: rows * (height + gap) - gap };
-}
-
-/**
- * The tile at a point, and where in it (0..1); null in a gap or beyond the last tile.
- * @param {number} x @param {number} y @param {Grid} grid @param {number} count
- * @returns {{index: number, u: number, v: number} | null}
- */
-export function tileAt(x, y, grid, count) {
-  x -= grid.left ?? 0;
-  const column = Math.floor(x / (grid.width + grid.gap)), row = Math.floor(y / (grid.height + grid.gap));
-  const u = (x - column * (grid.width + grid.gap)) / grid.width, v = (y - row * (grid.height + grid.gap)) / grid.height;
-  const index = row * grid.columns + column;
-  if (x < 0 || y < 0 || column >= grid.columns || index >= count || u >= 1 || v >= 1) return null;
-  return { index, u, v };
-}
-
-/**
- * Where an arrow, Home, End or a page key leads from tile `index`; null for any other key.
- * @param {string} key @param {number} index @param {number} columns @param {number} count
- * @returns {number | null}
- */
-export function tileStep(key, index, columns, count) {
-  /** @type {Record<string, number>} */
-  const by = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns, ArrowDown: columns, PageUp: -10 * columns, PageDown: 10 * columns };
-  if (key === "Home") return 0;
-  if (key === "End") return count - 1;
-  if (!(key in by)) return null;
-  const next = index + by[key];
-  // Up and down keep the column; where there is no such tile, stay.
-  if ((key === "ArrowUp" || key === "ArrowDown") && (next < 0 || next >= count)) return index;
-  return Math.min(count - 1, Math.max(0, next));
-}
-
-/** The number that byte `q` stands for; NaN for what is not finite. @param {number} q @param {number} scale @returns {number} */
-export function dequantise(q, scale) { return q === 0 ? NaN : ((q - 128) * scale) / 127; }
-
-/** The largest error of a number read from a byte: half a step. @param {number} scale @returns {number} */
-export function halfStep(scale) { return scale / 254; }
-
-/**
- * A number with no more digits than its error lets be true: "0.421 ± 0.002".
- * @param {number} value @param {number} error @returns {string}
- */
-export function withError(value, error) {
-  if (Number.isNaN(value)) return "not finite";
-  if (!(error > 0)) return sig(value, 4);
-  const place = Math.floor(Math.log10(error));
-  if (place < -5 || Math.abs(value) >= 1e6) {
-    const digits = value === 0 ? 1 : Math.max(1, Math.floor(Math.log10(Math.abs(value))) - place + 1);
-    return `${sig(value, Math.min(digits, 6))} ± ${sig(error, 1)}`;
-  }
-  const decimals = Math.max(0, -place);
-  const shown = (Math.abs(value) < 0.5 * 10 ** -decimals ? 0 : value).toFixed(decimals).replace("-", "−");
-  return `${shown} ± ${error.toFixed(decimals)}`;
-}
-
-/** A share in per cent: "0 %", "12 %", "0.3 %", "99.8 %". @param {number | null | undefined} share @returns {string} */
-export function percent(share) {
-  if (share === null || share === undefined || Number.isNaN(share)) return "–";
-  const hundred = 100 * share;
-  if (hundred === 0 || hundred === 100) return `${hundred} %`;
-  return `${hundred < 0.1 ? "<0.1" : hundred > 99.9 ? ">99.9" : hundred < 1 || hundred > 99 ? hundred.toFixed(1) : Math.round(hundred)} %`;
-}
-
-/** "#rrggbb" or "rgb(r, g, b)" as three numbers. @param {string} text @returns {[number, number, number]} */
-export function rgb(text) {
-  const hex = /^#([0-9a-f]{6})$/i.exec(text.trim());
-  if (hex) return [parseInt(hex[1].slice(0, 2), 16), parseInt(hex[1].slice(2, 4), 16), parseInt(hex[1].slice(4), 16)];
-  const parts = text.match(/[\d.]+/g)?.map(Number) ?? [];
-  return parts.length >= 3 ? [parts[0], parts[1], parts[2]] : [136, 136, 136];
-}
-
-/**
- * The colours of the 256 bytes, RGB: five stops from -1 over 0 to 1 spread over 1..255, and that of byte 0.
- * @param {string[]} stops @param {string} broken @returns {Uint8Array}
- */
-export function palette(stops, broken) {
-  const points = stops.map(rgb);
-  const table = new Uint8Array(256 * 3);
-  table.set(rgb(broken), 0);
-  for (let q = 1; q < 256; q += 1) {
-    const at = ((q - 1) / 254) * (points.length - 1);
-    const i = Math.min(points.length - 2, Math.floor(at));
-    for (let c = 0; c < 3; c += 1) table[3 * q + c] = Math.round(points[i][c] + (at - i) * (points[i + 1][c] - points[i][c]));
-  }
-  return table;
-}
-
-/** Where a map's bytes fall in the palette when the colours span `peak` and not its own `scale`. @param {number} scale @param {number} peak @returns {Uint8Array} */
-export function shades(scale, peak) {
-  const ratio = peak > 0 ? scale / peak : 0;
-  const table = new Uint8Array(256);
-  for (let q = 1; q < 256; q += 1) table[q] = Math.min(255, Math.max(1, 128 + Math.round((q - 128) * ratio)));
-  return table;
-}
-
-/** How many maps lie side by side on the sheet that is painted from: a canvas may not grow without end. @param {number} count @param {number} height @param {number} width @returns {number} */
-export function sheetColumns(count, height, width) { return Math.max(1, Math.min(count, Math.round(Math.sqrt((count * height) / width)))); }
-
-/**
- * All maps as RGBA pixels, `columns` side by side.
- * @param {Uint8Array} maps @param {number} count @param {number} height @param {number} width @param {number} columns
- * @param {Float32Array | number[]} scales @param {number | null} peak null: each map spans the colours by itself
- * @param {Uint8Array} colours
- * @returns {{pixels: Uint8ClampedArray, width: number, height: number}}
- */
-export function paintMaps(maps, count, height, width, columns, scales, peak, colours) {
-  const across = columns * width, down = Math.ceil(count / columns) * height;
-  const pixels = new Uint8ClampedArray(across * down * 4);
-  for (let m = 0; m < count; m += 1) {
-    const shade = shades(scales[m], peak === null ? scales[m] : peak);
-    const left = (m % columns) * width, top = Math.floor(m / columns) * height;
-    for (let r = 0; r < height; r += 1) {
-      let from = (m * height + r) * width, to = ((top + r) * across + left) * 4;
-      for (let c = 0; c < width; c += 1, from += 1, to += 4) {
-        const at = 3 * shade[maps[from]];
-        pixels[to] = colours[at]; pixels[to + 1] = colours[at + 1]; pixels[to + 2] = colours[at + 2]; pixels[to + 3] = 255;
-      }
-    }
-  }
-  return { pixels, width: across, height: down };
-}
-
-/** Whether any byte stands for a negative number. @param {Uint8Array} maps @returns {boolean} */
-export function anyNegative(maps) { return maps.some((q) => q > 0 && q < 128); }
-
-/**
- * "row 3, column 9", or "rows 6–7, columns 18–19" where a pixel is the mean of several.
- * @param {string[]} axes @param {number[]} at row and column of the pixel @param {number[]} block @param {number[]} size of the whole map
- * @returns {string}
- */
-export function place(axes, at, block, size) {
-  return [0, 1].map((i) => {
-    const first = at[i] * block[i], last = Math.min(size[i], first + block[i]) - 1;
-    return first === last ? `${axes[i + 1]} ${first}` : `${axes[i + 1]}s ${first}–${last}`;
-  }).join(", ");
-}
-
-/**
- * The layers to choose from, in groups by the model's own children; when something is searched, those whose path or
- * class holds it, in one group.
- * @param {[string, string, number, boolean][]} layers path, class, depth, whether it only holds others
- * @param {string} [query]
- * @returns {{label: string, options: {value: string, text: string}[]}[]} a group without a label stands by itself
- */
-export function layerGroups(layers, query = "") {
-  const wanted = query.trim().toLowerCase();
-  /** @type {{label: string, options: {value: string, text: string}[]}[]} */
-  const groups = [];
-  let top = "";
-  for (const [path, kind, depth, holds] of layers) {
-    if (wanted && !`${path} ${kind}`.toLowerCase().includes(wanted)) continue;
-    const first = path.split(".")[0], parent = layers.some(([other]) => other.startsWith(`${first}.`));
-    if (!groups.length || wanted === "" && (depth <= 1 || first !== top)) {
-      if (!wanted || !groups.length) groups.push({ label: !wanted && depth > 0 && parent ? first : "", options: [] });
-      top = first;
-    }
-    if (!holds) groups[groups.length - 1].options.push({ value: path, text: path === "" ? `${kind} (the model)` : `${path} · ${kind}` });
-  }
-  return groups.filter((group) => group.options.length);
-}
-
-/**
- * The rows of a ranking, each where it stood before as long as it is there, so that names do not jump while
- * their scores change; a new one takes the place of one that left.
- * @template {[string, number | null, boolean | null]} Row
- * @param {string[]} before names in their places @param {Row[]} rows highest first @returns {Row[]}
- */
-export function keepPlaces(before, rows) {
-  const left = new Map(rows.map((row) => [row[0], row]));
-  /** @type {(Row | undefined)[]} */
-  const placed = before.slice(0, rows.length).map((name) => { const row = left.get(name); left.delete(name); return row; });
-  while (placed.length < rows.length) placed.push(undefined);
-  const rest = rows.filter((row) => left.has(row[0]));
-  return placed.map((row) => row ?? /** @type {Row} */ (rest.shift()));
-}
-
-/**
- * What a part of a layer's output is called: "first output", "output 1 · 0", "call 2".
- * @param {string} part "", "[1][0]", "#2[1]" @returns {string}
- */
-export function partName(part) {
-  const call = /^#(\d+)/.exec(part);
-  const keys = [...part.matchAll(/\[([^\]]*)\]/g)].map((found) => found[1]);
-  const output = keys.length ? `output ${keys.join(" · ")}` : "";
-  if (call) return output ? `call ${call[1]}, ${output}` : `call ${call[1]}`;
-  return output || "first";
-}
-
-/**
- * The line above the picture: what is shown of which sample, and how it fared.
- * @param {any} picture @param {any} sample @returns {string}
- */
-export function heading(picture, sample) {
-  const layer = picture.layer || picture.kind || "";
-  const part = picture.part ? ` ${partName(picture.part)}` : "";
-  const said = sample.words ? `, ${sample.words}` : "";
-  return [layer + part, sample.number === undefined ? "" : `sample ${sample.number}${said}`, picture.words ?? ""].filter(Boolean).join(" · ");
-}
 
 /** @type {{render(view: {model: Model, el: HTMLElement, signal: AbortSignal}): void}} */
 const activationBrowser = {
@@ -286,7 +57,7 @@ const activationBrowser = {
         make("div", { class: "dlw-act-main" }, empty, sheetBox, reading, foot)),
     );
 
-    const atlas = document.createElement("canvas");
+    let atlas = /** @type {HTMLCanvasElement | null} */ (null);
     let painted = "", listed = "", hover = /** @type {{index: number, row: number, column: number} | null} */ (null);
     let ranked = { of: "", names: /** @type {string[]} */ ([]) };
     let cursor = /** @type {[number, number] | null} */ (null);
@@ -385,7 +156,7 @@ const activationBrowser = {
       given.setAttribute("aria-label", `input of sample ${model.get("sample").number}, ${dims}`);
       if (given.hidden) return;
       const strip = numbers(model.get("strip"), Float32Array);
-      if (strip.length) { drawBars(surface(given, width, 64), strip, width, 64); return; }
+      if (strip.length) { drawBars(el, surface(given, width, 64), strip, width, 64); return; }
       const bytes = numbers(model.get("pixels"), Uint8Array);
       if (!h || !w || !bytes.length) return;
       const rgba = new Uint8ClampedArray(h * w * 4);
@@ -399,43 +170,6 @@ const activationBrowser = {
       ctx.drawImage(bitmap(rgba, w, h), 0, 0, across, height);
     };
 
-    /** @param {Uint8ClampedArray} rgba @param {number} width @param {number} height */
-    const bitmap = (rgba, width, height) => {
-      const canvas = document.createElement("canvas");
-      canvas.width = width; canvas.height = height;
-      const data = new ImageData(width, height);
-      data.data.set(rgba);
-      /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d")).putImageData(data, 0, 0);
-      return canvas;
-    };
-
-    /** Draw bars from a zero line; with a gutter, the ends of the scale stand in it. @param {CanvasRenderingContext2D} ctx @param {Float32Array} values @param {number} across @param {number} height @param {number} [gutter] */
-    const drawBars = (ctx, values, across, height, gutter = 0) => {
-      let low = 0, high = 0;
-      for (const value of values) if (Number.isFinite(value)) { low = Math.min(low, value); high = Math.max(high, value); }
-      const width = across - gutter, span = high - low || 1;
-      const zero = Math.round((high / span) * (height - 2)) + 1, each = width / values.length;
-      const thick = Math.min(60, Math.max(1, each > 3 ? each - 1 : each));
-      const [plus, minus, red] = ["blue", "orange", "red"].map((name) => color(el, name));
-      values.forEach((value, i) => {
-        const finite = Number.isFinite(value), size = finite ? (value / span) * (height - 2) : 0;
-        ctx.fillStyle = !finite ? red : value < 0 ? minus : plus;
-        ctx.fillRect(gutter + (i + 0.5) * each - thick / 2, finite ? zero - Math.max(0, size) : 0, thick, finite ? Math.abs(size) : height);
-      });
-      ctx.fillStyle = color(el, "line-2");
-      ctx.fillRect(gutter, zero - 0.5, width, 1);
-      if (!gutter) return;
-      ctx.fillStyle = color(el, "faint");
-      ctx.font = `11px ${getComputedStyle(el).fontFamily}`;
-      ctx.textAlign = "right";
-      ctx.textBaseline = "middle";
-      const write = (/** @type {number} */ value, /** @type {number} */ y) => ctx.fillText(sig(value, 3), gutter - 6, Math.min(height - 6, Math.max(6, y)));
-      write(0, zero);
-      // Where an end lies close to zero, the other end says enough.
-      if (zero > 16) write(high, 0);
-      if (height - zero > 16) write(low, height);
-    };
-
     const showSheet = () => {
       const room = Math.max(60, Math.floor(/** @type {HTMLElement} */ (sheetBox.parentElement).clientWidth));
       const count = picture.count ?? 0;
@@ -443,7 +177,7 @@ const activationBrowser = {
       if (isBars()) {
         const width = (room - GUTTER) / Math.max(1, bars.length);
         grid = { columns: bars.length, rows: 1, width, height: 200, gap: 0, across: room, down: 200, left: GUTTER };
-        drawBars(surface(sheet, room, 200), bars, room, 200, GUTTER);
+        drawBars(el, surface(sheet, room, 200), bars, room, 200, GUTTER);
       } else if (count) {
         const [h, w] = picture.size;
         grid = tileGrid(count, picture.whole[1] / picture.whole[0], room, picture.form);
@@ -452,10 +186,7 @@ const activationBrowser = {
         if (key !== painted) {
           painted = key;
           const all = paintMaps(maps, count, h, w, columns, scales, per === "map" ? null : picture.peak, colours);
-          atlas.width = all.width; atlas.height = all.height;
-          const data = new ImageData(all.width, all.height);
-          data.data.set(all.pixels);
-          /** @type {CanvasRenderingContext2D} */ (atlas.getContext("2d")).putImageData(data, 0, 0);
+          atlas = bitmap(all.pixels, all.width, all.height);
         }
         const ctx = surface(sheet, grid.across, grid.down);
         // Blocks of pixels stay blocks; only what is shown smaller than it is may blur.
@@ -463,7 +194,7 @@ const activationBrowser = {
         for (let m = 0; m < count; m += 1) {
           const x = (m % grid.columns) * (grid.width + grid.gap), y = Math.floor(m / grid.columns) * (grid.height + grid.gap);
           if (zeros[m] === 1) { ctx.fillStyle = color(el, "map-dead"); ctx.fillRect(x, y, grid.width, grid.height); continue; }
-          ctx.drawImage(atlas, (m % columns) * w, Math.floor(m / columns) * h, w, h, x, y, grid.width, grid.height);
+          if (atlas) ctx.drawImage(atlas, (m % columns) * w, Math.floor(m / columns) * h, w, h, x, y, grid.width, grid.height);
         }
       }
       showFoot();
@@ -474,12 +205,7 @@ const activationBrowser = {
       const each = want.get("per") === "map" && !isMatrix(), signed = anyNegative(maps), peak = each ? "peak" : sig(picture.peak, 3);
       say(from, signed ? `−${peak}` : "0"); say(to, each ? "peak of each map" : peak);
       if (!legend.hidden) {
-        const ctx = surface(scale, 96, 8), start = signed ? 1 : 128;
-        for (let x = 0; x < 96; x += 1) {
-          const q = 3 * Math.round(start + ((255 - start) * x) / 95);
-          ctx.fillStyle = `rgb(${colours[q]} ${colours[q + 1]} ${colours[q + 2]})`;
-          ctx.fillRect(x, 0, 1, 8);
-        }
+        drawScale(surface(scale, 96, 8), 96, 8, colours, signed);
         scale.setAttribute("aria-label", `colour scale from ${from.textContent} to ${to.textContent}`);
       }
       say(facts, `mean ${sig(picture.mean, 2)}, sd ${sig(picture.std, 2)}, zero ${percent(picture.zeros)}`);

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import threading
 import time
 from concurrent.futures import wait
@@ -13,11 +12,12 @@ import torch
 import traitlets
 from torch import nn
 
-from ..core.activations import layer_paths, no_such_layer
 from ..core.borrowed import untouched_rng
+from ..core.choosing import kind_of, layer_paths, no_such_layer
 from ..core.given import Given
 from ..core.governor import Governor
 from ..core.looks import Look, first_choice, look
+from ..core.packing import number, pack
 from ..core.tiles import BUDGET, LIVE_BUDGET
 from ..core.verdict import Verdict, verdict
 from ..session import Session
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 _SHARE, _LEAST = 0.01, 0.25
 #: How long the first picture is waited for, so that it is there when the cell ends [s].
 _FIRST = 3.0
+_FIRST_LOOK = "The first look is being taken."
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class _Seen:
     """A look, and what it was a look at."""
 
     look: Look
-    number: int
+    index: int
     target: Any = None
     step: int | None = None
 
@@ -57,7 +58,7 @@ class ActivationBrowser(View):
     X : the samples, where the session's own are not meant: a tensor, an array, a tuple or dict of these, a
         DataFrame or a Dataset.
     y : their targets.
-    layer : the path of the layer to begin with; None: the first convolution's activation, else the first layer.
+    layer : the path of the layer to begin with; None: the first convolution's activation, else the first one.
     sample : the number of the sample to begin with.
     per : whether the colours span the largest value of the "layer" or of each "map".
     classes : names of the outputs of a bare model.
@@ -69,26 +70,36 @@ class ActivationBrowser(View):
     TypeError, ValueError : one sentence on what does not fit.
     """
 
-    _esm = module("activations.js")
+    _esm = module("activations_tiles.js", "activations_words.js", "activations_canvas.js", "activations.js")
     _css = style("activations.css")
     watches = ("pulse", "status", "selected_layer", "selected_sample", "thresholds")
 
-    layers = traitlets.List(help="[path, class, depth, whether it only holds others] of each layer").tag(sync=True)
+    layers = traitlets.List(help="[path, class, depth, whether it only holds others] of each layer").tag(
+        sync=True
+    )
     selected_layer = traitlets.Unicode(None, allow_none=True, help="path of the layer shown").tag(sync=True)
     selected_sample = traitlets.Int(0, help="number of the sample shown").tag(sync=True)
-    part = traitlets.Unicode("", help="which tensor of the layer, as in the keys of activations()").tag(sync=True)
+    part = traitlets.Unicode("", help="which tensor of the layer, as in the keys of activations()").tag(
+        sync=True
+    )
     per = traitlets.Unicode("layer", help="'layer' or 'map': what the colours span").tag(sync=True)
     chosen = traitlets.Int(0, help="number of the enlarged map").tag(sync=True)
-    picture = traitlets.Dict(help="kind, shape and words of the picture, see _described").tag(sync=True)
-    maps = traitlets.Bytes(b"", help="uint8, M x h x w, C order; (q - 128) * scale / 127, 0: not finite").tag(sync=True)
-    facts = traitlets.Bytes(b"", help="float32, 3 x M, C order: scale, mean, share of zeros of each map").tag(sync=True)
+    picture = traitlets.Dict(help="kind, shape and words of the picture: core.packing").tag(sync=True)
+    maps = traitlets.Bytes(b"", help="uint8, M x h x w; (q - 128) * scale / 127, 0: not finite").tag(
+        sync=True
+    )
+    facts = traitlets.Bytes(b"", help="float32, 3 x M: scale, mean, share of zeros of each map").tag(
+        sync=True
+    )
     bars = traitlets.Bytes(b"", help="float32, the bars of a dense layer").tag(sync=True)
     near = traitlets.Bytes(b"", help="uint8, picture.near.size: the chosen map alone, sharper").tag(sync=True)
     shown = traitlets.Dict(help="kind, shape and words of the input").tag(sync=True)
-    pixels = traitlets.Bytes(b"", help="uint8, H x W x 3 of an image, or 1 x h x w of a matrix").tag(sync=True)
+    pixels = traitlets.Bytes(b"", help="uint8, H x W x 3 of an image, h x w of a matrix").tag(sync=True)
     strip = traitlets.Bytes(b"", help="float32, the bars of an input vector").tag(sync=True)
     sample = traitlets.Dict(help="number, count and name of the samples, and the verdict").tag(sync=True)
-    moment = traitlets.Dict(help="step the picture is of, whether training runs, seconds between looks").tag(sync=True)
+    moment = traitlets.Dict(help="step of the picture, whether training runs, seconds between looks").tag(
+        sync=True
+    )
 
     def __init__(
         self,
@@ -102,9 +113,12 @@ class ActivationBrowser(View):
         classes: Sequence[str] | None = None,
         task: str | None = None,
     ) -> None:
+        # Before anything is refused: a widget that could not be made is closed when it is collected.
+        self.session = None
         session = source if isinstance(source, Session) else None
         if session is None and not isinstance(source, nn.Module):
-            raise TypeError(f"ActivationBrowser wants a Session, or a torch.nn.Module and X, not {type(source).__name__}.")
+            kind = type(source).__name__
+            raise TypeError(f"ActivationBrowser wants a Session, or a torch.nn.Module and X, not {kind}.")
         if session is None and X is None:
             raise ValueError("ActivationBrowser(model, X) needs samples to show: pass X, a batch of inputs.")
         if per not in ("layer", "map"):
@@ -114,7 +128,10 @@ class ActivationBrowser(View):
         if layer is not None and layer not in self._layers:
             raise ValueError(no_such_layer(layer, self._layers))
         self._home = session
-        self._given = None if X is None else Given(X, y, _dtype(self._model))
+        given = None if X is None else Given(X, y, _dtype(self._model))
+        # Kept: of an iterable the session has to draw a batch to know its samples.
+        self._samples: Any = session.samples if given is None and session is not None else given
+        self._shares_sample = session is not None and given is None
         self._task = session.task if session is not None else task
         self._classes = session.classes if session is not None else classes
         self._layer, self._sample, self._part, self._per, self._chosen = layer, sample or 0, "", per, 0
@@ -127,7 +144,7 @@ class ActivationBrowser(View):
             self._must_exist(sample)
         if session is not None and layer is not None:
             session.selected_layer = layer
-        if session is not None and sample is not None and X is None:
+        if session is not None and sample is not None and self._shares_sample:
             session.selected_sample = sample
 
         if session is None:
@@ -142,23 +159,19 @@ class ActivationBrowser(View):
 
     # -- what is looked at
 
-    @property
-    def _samples(self) -> Any:
-        return self._given if self._given is not None else self._home.samples
-
     def _wanted_layer(self) -> str:
         wanted = self._layer if self._home is None else self._home.selected_layer
         return self._default if wanted is None else wanted
 
     def _wanted_sample(self) -> int:
         # The session's number counts the session's samples, not those that were handed over.
-        return self._sample if self._given is not None or self._home is None else self._home.selected_sample
+        return self._home.selected_sample if self._home is not None and self._shares_sample else self._sample
 
-    def _must_exist(self, number: Any) -> None:
+    def _must_exist(self, index: Any) -> None:
         samples = self._samples
-        if not isinstance(number, int) or not 0 <= number < len(samples):
+        if not isinstance(index, int) or not 0 <= index < len(samples):
             raise ValueError(
-                f"Sample {number} does not exist: the {samples.name} samples are 0 to {len(samples) - 1}."
+                f"Sample {index} does not exist: the {samples.name} samples are 0 to {len(samples) - 1}."
             )
 
     # -- looking
@@ -184,22 +197,23 @@ class ActivationBrowser(View):
     def _work(self) -> None:
         self._asked = False
         session, began = self._home, time.perf_counter()
-        layer, number, part, step = self._wanted_layer(), self._wanted_sample(), self._part, None
+        layer, index, part, step = self._wanted_layer(), self._wanted_sample(), self._part, None
         if self._seen is not None and self._seen.look.layer != layer:
             self._part = part = ""
-        budget, scores = BUDGET, None
+        budget = BUDGET
         if session is not None:
-            step, scores = session.progress()["steps"], session._task.scores
+            step = session.progress()["steps"]
             budget = LIVE_BUDGET if session.status == "running" else BUDGET
+        scores = _scores(self._task) if session is None else session._task.scores
         with self._looking, untouched_rng():
             target = None
             try:
-                self._must_exist(number)
-                inputs, target = self._samples.inputs(number), self._samples.target(number)
-                found = look(self._model, inputs, layer, part, budget, scores or _scores(self._task))
+                self._must_exist(index)
+                inputs, target = self._samples.inputs(index), self._samples.target(index)
+                found = look(self._model, inputs, layer, part, budget, scores)
             except Exception as error:  # noqa: BLE001 - said in the view; training and kernel go on
                 found = Look(layer, reason=str(error) or type(error).__name__)
-            self._seen = _Seen(found, number, target, step)
+            self._seen = _Seen(found, index, target, step)
         self._governor.spent(time.perf_counter() - began)
 
     def _note(self, change: Any) -> None:
@@ -227,7 +241,7 @@ class ActivationBrowser(View):
         running = session is not None and session.status == "running"
         values: dict[str, Any] = {
             "layers": [
-                [path, type(layer).__name__, path.count(".") + 1 if path else 0, _holds(layer)]
+                [path, kind_of(layer), path.count(".") + 1 if path else 0, _holds(layer)]
                 for path, layer in self._layers.items()
             ],
             "selected_layer": self._wanted_layer(),
@@ -240,38 +254,23 @@ class ActivationBrowser(View):
             },
         }
         if seen is None:
-            return {**values, "picture": {"reason": "The first look is being taken."}}
+            return {**values, "picture": {"reason": _FIRST_LOOK}}
         found, samples, said = seen.look, self._samples, self._verdict()
         drawn = found.picture.tiles if found.picture is not None else None
-        chosen = min(self._chosen, len(drawn.maps) - 1) if drawn is not None else 0
-        near = found.close_up(chosen)
-        thumb = found.input
-        picture = _described(found)
-        if found.is_output and self._classes is not None:
-            picture["names"] = [str(name) for name in self._classes]
-        if near is not None:
-            picture["near"] = {
-                "map": chosen, "size": list(near.maps.shape[1:]), "scale": float(near.scale[0]), "block": list(near.block)
-            }
+        chosen = min(self._chosen, len(drawn.maps) - 1) if drawn is not None else self._chosen
+        ranking = [[name, number(score), true] for name, score, true in said.ranking]
         return {
             **values,
+            **pack(found, chosen, self._classes),
             "part": found.part,
             "chosen": chosen,
-            "picture": picture,
-            "maps": drawn.maps.tobytes() if drawn is not None else b"",
-            "facts": b"".join(part.tobytes() for part in (drawn.scale, drawn.mean, drawn.zeros)) if drawn else b"",
-            "bars": found.picture.bars.tobytes() if found.picture is not None and found.picture.bars is not None else b"",
-            "near": near.maps.tobytes() if near is not None else b"",
-            "shown": {
-                "kind": thumb.kind, "shape": list(thumb.shape), "low": thumb.low, "high": thumb.high,
-                "words": thumb.words,
-                "size": list(thumb.image.shape[:2]) if thumb.image is not None else _size_of(thumb.picture),
-            },
-            "pixels": _pixels(thumb),
-            "strip": thumb.picture.bars.tobytes() if thumb.picture and thumb.picture.bars is not None else b"",
             "sample": {
-                "number": seen.number, "count": len(samples), "name": samples.name, "words": said.words,
-                "measure": said.measure, "ranking": [[name, _number(score), true] for name, score, true in said.ranking],
+                "number": seen.index,
+                "count": len(samples),
+                "name": samples.name,
+                "words": said.words,
+                "measure": said.measure,
+                "ranking": ranking,
             },
         }
 
@@ -296,7 +295,7 @@ class ActivationBrowser(View):
         elif name == "selected_sample":
             self._must_exist(value)
             self._sample = value
-            if self.session is not None and self._given is None:
+            if self.session is not None and self._shares_sample:
                 self.session.selected_sample = value
                 return
             self._look()
@@ -320,7 +319,7 @@ class ActivationBrowser(View):
         said = self._verdict().words
         words = [
             (found.layer or found.kind) + found.part,
-            f"sample {self._seen.number}" + (f", {said}" if said else ""),
+            f"sample {self._seen.index}" + (f", {said}" if said else ""),
             found.picture.size if found.picture is not None else "",
             f"step {self._seen.step:,}" if self._seen.step is not None else "",
         ]
@@ -330,51 +329,15 @@ class ActivationBrowser(View):
         """Return the picture of the last look as a matplotlib Figure."""
         from ..core.figures.activations import activation_figure
 
-        found = self._seen.look if self._seen is not None else Look("", reason="The first look is being taken.")
-        return activation_figure(found.picture, self.title(), per=self._per, shown=found.input, reason=found.reason)
+        found = Look("", reason=_FIRST_LOOK) if self._seen is None else self._seen.look
+        return activation_figure(
+            found.picture, self.title(), per=self._per, shown=found.input, reason=found.reason
+        )
 
     def close(self) -> None:
         """Stop following the session, let the last look go and remove the view from every page."""
         super().close()
         self._seen = None
-
-
-def _described(found: Look) -> dict[str, Any]:
-    """Return what the page needs to know about the picture beside its bytes."""
-    words = {
-        "layer": found.layer, "kind": found.kind, "part": found.part, "parts": list(found.parts), "reason": found.reason
-    }
-    picture = found.picture
-    if picture is None:
-        return words
-    of = picture.statistics
-    words |= {
-        "form": picture.kind, "shape": list(picture.shape), "axes": list(picture.axes), "words": picture.size,
-        "note": picture.note, "peak": picture.peak, "group": picture.group, "mean": _number(of.mean),
-        "std": _number(of.std), "zeros": of.zeros, "nonfinite": of.nonfinite,
-    }
-    if picture.tiles is not None:
-        count, height, width = picture.tiles.maps.shape
-        words |= {
-            "count": count, "total": picture.tiles.total, "size": [height, width], "block": list(picture.tiles.block),
-            "whole": list(picture.tiles.shape),
-        }
-    return words
-
-
-def _size_of(picture: Any) -> list[int]:
-    return [0, 0] if picture is None or picture.tiles is None else list(picture.tiles.maps.shape[1:])
-
-
-def _pixels(thumb: Any) -> bytes:
-    if thumb.image is not None:
-        return thumb.image.tobytes()
-    return b"" if thumb.picture is None or thumb.picture.tiles is None else thumb.picture.tiles.maps.tobytes()
-
-
-def _number(value: float) -> float | None:
-    # JSON has no nan.
-    return value if math.isfinite(value) else None
 
 
 def _holds(layer: nn.Module) -> bool:

@@ -12,13 +12,19 @@ import pytest
 import torch
 from torch import nn
 
-from dlwidgets.core.activations import Activations, ForwardFailed, activations, layer_of
+from dlwidgets.core.activations import ForwardFailed, activations
+from dlwidgets.core.outputs import layer_of
 
 
 def convnet() -> nn.Sequential:
     torch.manual_seed(0)
     return nn.Sequential(
-        nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(inplace=True), nn.Dropout(0.5), nn.Flatten(), nn.Linear(144, 3)
+        nn.Conv2d(1, 4, 3),
+        nn.BatchNorm2d(4),
+        nn.ReLU(inplace=True),
+        nn.Dropout(0.5),
+        nn.Flatten(),
+        nn.Linear(144, 3),
     )
 
 
@@ -98,7 +104,9 @@ def test_inputs_are_a_tuple_of_positionals_or_a_dict_of_keywords():
 
 def test_arrays_take_the_dtype_of_the_model():
     model = convnet()
-    assert torch.equal(activations(model, IMAGES.double().numpy(), "5")["5"], activations(model, IMAGES, "5")["5"])
+    assert torch.equal(
+        activations(model, IMAGES.double().numpy(), "5")["5"], activations(model, IMAGES, "5")["5"]
+    )
 
 
 Pair = namedtuple("Pair", "mean spread")
@@ -206,7 +214,10 @@ class Partly(nn.Module):
         ("spare", "was not called for this input"),
         ("held", "only holds others (ModuleList) and is never called itself"),
         ("silent", "gives no tensor but None"),
-        ("attention.out_proj", "has its weights used by the MultiheadAttention around it, which does not call it"),
+        (
+            "attention.out_proj",
+            "has its weights used by the MultiheadAttention around it, which does not call it",
+        ),
     ],
 )
 def test_a_layer_without_output_is_missing_for_a_reason(path, reason):
@@ -262,7 +273,9 @@ def test_a_model_without_values_is_refused():
 
 
 def test_a_failing_forward_names_the_layer_the_shapes_and_the_cause():
-    with pytest.raises(ForwardFailed, match=r"inputs of 2×3×8×8: layer '0' \(Conv2d\) said: .*1 channels") as caught:
+    with pytest.raises(
+        ForwardFailed, match=r"inputs of 2×3×8×8: layer '0' \(Conv2d\) said: .*1 channels"
+    ) as caught:
         activations(convnet(), torch.rand(2, 3, 8, 8))
     assert caught.value.layer == "0"
     assert isinstance(caught.value.__cause__, RuntimeError)

@@ -25,7 +25,12 @@ from dlwidgets.core.verdict import verdict
         (torch.randn(2, 4, 9), nn.Conv1d(1, 4, 3), "signal", "4 × 9"),
         (torch.randn(2, 5, 8, 6, 7), nn.Conv3d(1, 5, 3), "volume", "5 maps"),
         (torch.randn(2, 4, 6, 6).softmax(-1), nn.Softmax(-1), "attention", "4 heads"),
-        (torch.randn(2, 6, 6).softmax(-1), nn.MultiheadAttention(4, 2, batch_first=True), "attention", "1 head"),
+        (
+            torch.randn(2, 6, 6).softmax(-1),
+            nn.MultiheadAttention(4, 2, batch_first=True),
+            "attention",
+            "1 head",
+        ),
     ],
 )
 def test_each_kind_of_output_has_its_picture(output, layer, kind, size):
@@ -164,11 +169,18 @@ def test_the_ranking_holds_the_highest_and_all_that_are_true():
 
 def test_an_unknown_label_is_neither_true_nor_false():
     found = verdict([0.9, 0.1, 0.2], [float("nan"), 0, 1], "multilabel", NAMES)
-    assert dict((name, true) for name, _, true in found.ranking) == {"edema": None, "hernia": True, "mass": False}
+    assert dict((name, true) for name, _, true in found.ranking) == {
+        "edema": None,
+        "hernia": True,
+        "mass": False,
+    }
     assert found.words == "has hernia, missed (0.20)"
 
 
-@given(st.lists(st.floats(allow_nan=True, width=32), max_size=6), st.sampled_from(["multilabel", "multiclass", None]))
+@given(
+    st.lists(st.floats(allow_nan=True, width=32), max_size=6),
+    st.sampled_from(["multilabel", "multiclass", None]),
+)
 def test_no_scores_whatever_break_the_verdict(scores, task):
     found = verdict(scores, None, task)
     assert len(found.ranking) == min(len(scores), 5)

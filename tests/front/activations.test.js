@@ -2,9 +2,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import {
-  anyNegative, dequantise, halfStep, heading, keepPlaces, layerGroups, paintMaps, palette, partName, percent, place, rgb, shades,
-  sheetColumns, tileAt, tileGrid, tileStep, withError,
-} from "../../dlwidgets/views/activations.js";
+  anyNegative, dequantise, halfStep, paintMaps, palette, rgb, shades, sheetColumns, tileAt, tileGrid, tileStep,
+} from "../../dlwidgets/views/activations_tiles.js";
+import {
+  heading, keepPlaces, layerGroups, partName, percent, place, withError,
+} from "../../dlwidgets/views/activations_words.js";
 
 const STOPS = ["#8a3d00", "#e08a35", "#f5f6f8", "#6f9fd8", "#0f3f86"];
 

@@ -31,8 +31,7 @@ def signed() -> Colormap:
     scale = LinearSegmentedColormap.from_list(
         "signed", ["#8a3d00", "#e08a35", "#f5f6f8", "#6f9fd8", "#0f3f86"], N=255
     )
-    scale.set_bad(_BROKEN)
-    return scale
+    return scale.with_extremes(bad=_BROKEN)
 
 
 def activation_figure(
@@ -75,7 +74,7 @@ def activation_figure(
 
 
 def mosaic(picture: Picture, columns: int, per: Literal["layer", "map"] = "layer") -> np.ndarray:
-    """Return the tiles side by side as shares of the largest value (-1..1), nan not finite, masked between tiles."""
+    """Return the tiles side by side as shares of the largest value, -1..1; nan not finite, masked between."""
     drawn = picture.tiles
     if drawn is None:
         raise ValueError("A picture of bars has no tiles.")
@@ -109,7 +108,9 @@ def _height(picture: Picture, width: float) -> float:
     return 0.9 + min(9.0, max(0.8, min(ratio, _SLENDER) * width * 0.85))
 
 
-def _draw_tiles(figure: Figure, axes: Axes, picture: Picture, drawn: Tiles, per: Literal["layer", "map"]) -> None:
+def _draw_tiles(
+    figure: Figure, axes: Axes, picture: Picture, drawn: Tiles, per: Literal["layer", "map"]
+) -> None:
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
     from matplotlib.patches import Rectangle
@@ -154,7 +155,8 @@ def _draw_tiles(figure: Figure, axes: Axes, picture: Picture, drawn: Tiles, per:
 def _draw_bars(axes: Axes, picture: Picture) -> None:
     values = np.nan_to_num(np.asarray(picture.bars), nan=0.0, posinf=0.0, neginf=0.0)
     places = np.arange(len(values)) * picture.group
-    axes.bar(places, values, width=0.85 * picture.group, color=np.where(values < 0, ORANGE, BLUE), align="edge")
+    colours = np.where(values < 0, ORANGE, BLUE)
+    axes.bar(places, values, width=0.85 * picture.group, color=colours, align="edge")
     axes.axhline(0, color=GREY, linewidth=0.6)
     broken = int((~np.isfinite(picture.bars)).sum()) if picture.bars is not None else 0
     words = ["unit", picture.note, f"{broken} not finite" if broken else ""]

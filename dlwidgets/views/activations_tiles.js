@@ -1,0 +1,139 @@
+// Where the tiles of the activation browser lie, and how their bytes become numbers and colours.
+
+/**
+ * Where the tiles are, in CSS pixels.
+ * @typedef {{columns: number, rows: number, width: number, height: number, gap: number, across: number, down: number, left?: number}} Grid
+ */
+
+/** No sheet of tiles grows higher than this while its tiles can be made smaller [px]. */
+const TALLEST = 420;
+/** Sides of a tile [px]. */
+const SMALLEST = 12, LARGEST = 112;
+
+/**
+ * Lay `count` tiles of the given aspect (width / height) out in `across` pixels: as large as they fit.
+ * A single map takes the room there is; a matrix ("sequence", "signal") is stretched to the width.
+ * @param {number} count @param {number} aspect @param {number} across @param {string} [form]
+ * @returns {Grid}
+ */
+export function tileGrid(count, aspect, across, form = "maps") {
+  if (count === 1) {
+    const matrix = form === "sequence" || form === "signal";
+    const width = matrix ? across : Math.min(across, 300, 300 * aspect);
+    const height = matrix ? Math.min(300, Math.max(72, across / aspect)) : width / aspect;
+    return { columns: 1, rows: 1, width, height: Math.max(8, height), gap: 0, across: width, down: Math.max(8, height) };
+  }
+  const shape = Math.min(4, Math.max(0.25, aspect));
+  const most = Math.max(1, Math.floor((across + 2) / (SMALLEST + 2)));
+  let columns = 1, width = 0, height = 0, gap = 3, rows = count;
+  for (; columns <= most; columns += 1) {
+    rows = Math.ceil(count / columns);
+    gap = across / columns > 28 ? 3 : 2;
+    width = Math.floor(Math.min((across - (columns - 1) * gap) / columns, LARGEST, LARGEST * shape));
+    height = Math.max(4, Math.round(width / shape));
+    if (rows * (height + gap) - gap <= TALLEST) break;
+  }
+  // As many side by side as there is room for.
+  columns = Math.max(1, Math.min(Math.floor((across + gap) / (width + gap)), count));
+  rows = Math.ceil(count / columns);
+  return { columns, rows, width, height, gap, across: columns * (width + gap) - gap, down: rows * (height + gap) - gap };
+}
+
+/**
+ * The tile at a point, and where in it (0..1); null in a gap or beyond the last tile.
+ * @param {number} x @param {number} y @param {Grid} grid @param {number} count
+ * @returns {{index: number, u: number, v: number} | null}
+ */
+export function tileAt(x, y, grid, count) {
+  x -= grid.left ?? 0;
+  const column = Math.floor(x / (grid.width + grid.gap)), row = Math.floor(y / (grid.height + grid.gap));
+  const u = (x - column * (grid.width + grid.gap)) / grid.width, v = (y - row * (grid.height + grid.gap)) / grid.height;
+  const index = row * grid.columns + column;
+  if (x < 0 || y < 0 || column >= grid.columns || index >= count || u >= 1 || v >= 1) return null;
+  return { index, u, v };
+}
+
+/**
+ * Where an arrow, Home, End or a page key leads from tile `index`; null for any other key.
+ * @param {string} key @param {number} index @param {number} columns @param {number} count
+ * @returns {number | null}
+ */
+export function tileStep(key, index, columns, count) {
+  /** @type {Record<string, number>} */
+  const by = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns, ArrowDown: columns, PageUp: -10 * columns, PageDown: 10 * columns };
+  if (key === "Home") return 0;
+  if (key === "End") return count - 1;
+  if (!(key in by)) return null;
+  const next = index + by[key];
+  // Up and down keep the column; where there is no such tile, stay.
+  if ((key === "ArrowUp" || key === "ArrowDown") && (next < 0 || next >= count)) return index;
+  return Math.min(count - 1, Math.max(0, next));
+}
+
+/** The number that byte `q` stands for; NaN for what is not finite. @param {number} q @param {number} scale @returns {number} */
+export function dequantise(q, scale) { return q === 0 ? NaN : ((q - 128) * scale) / 127; }
+
+/** The largest error of a number read from a byte: half a step. @param {number} scale @returns {number} */
+export function halfStep(scale) { return scale / 254; }
+
+/** "#rrggbb" or "rgb(r, g, b)" as three numbers. @param {string} text @returns {[number, number, number]} */
+export function rgb(text) {
+  const hex = /^#([0-9a-f]{6})$/i.exec(text.trim());
+  if (hex) return [parseInt(hex[1].slice(0, 2), 16), parseInt(hex[1].slice(2, 4), 16), parseInt(hex[1].slice(4), 16)];
+  const parts = text.match(/[\d.]+/g)?.map(Number) ?? [];
+  return parts.length >= 3 ? [parts[0], parts[1], parts[2]] : [136, 136, 136];
+}
+
+/**
+ * The colours of the 256 bytes, RGB: five stops from -1 over 0 to 1 spread over 1..255, and that of byte 0.
+ * @param {string[]} stops @param {string} broken @returns {Uint8Array}
+ */
+export function palette(stops, broken) {
+  const points = stops.map(rgb);
+  const table = new Uint8Array(256 * 3);
+  table.set(rgb(broken), 0);
+  for (let q = 1; q < 256; q += 1) {
+    const at = ((q - 1) / 254) * (points.length - 1);
+    const i = Math.min(points.length - 2, Math.floor(at));
+    for (let c = 0; c < 3; c += 1) table[3 * q + c] = Math.round(points[i][c] + (at - i) * (points[i + 1][c] - points[i][c]));
+  }
+  return table;
+}
+
+/** Where a map's bytes fall in the palette when the colours span `peak` and not its own `scale`. @param {number} scale @param {number} peak @returns {Uint8Array} */
+export function shades(scale, peak) {
+  const ratio = peak > 0 ? scale / peak : 0;
+  const table = new Uint8Array(256);
+  for (let q = 1; q < 256; q += 1) table[q] = Math.min(255, Math.max(1, 128 + Math.round((q - 128) * ratio)));
+  return table;
+}
+
+/** How many maps lie side by side on the sheet that is painted from: a canvas may not grow without end. @param {number} count @param {number} height @param {number} width @returns {number} */
+export function sheetColumns(count, height, width) { return Math.max(1, Math.min(count, Math.round(Math.sqrt((count * height) / width)))); }
+
+/**
+ * All maps as RGBA pixels, `columns` side by side.
+ * @param {Uint8Array} maps @param {number} count @param {number} height @param {number} width @param {number} columns
+ * @param {Float32Array | number[]} scales @param {number | null} peak null: each map spans the colours by itself
+ * @param {Uint8Array} colours
+ * @returns {{pixels: Uint8ClampedArray, width: number, height: number}}
+ */
+export function paintMaps(maps, count, height, width, columns, scales, peak, colours) {
+  const across = columns * width, down = Math.ceil(count / columns) * height;
+  const pixels = new Uint8ClampedArray(across * down * 4);
+  for (let m = 0; m < count; m += 1) {
+    const shade = shades(scales[m], peak === null ? scales[m] : peak);
+    const left = (m % columns) * width, top = Math.floor(m / columns) * height;
+    for (let r = 0; r < height; r += 1) {
+      let from = (m * height + r) * width, to = ((top + r) * across + left) * 4;
+      for (let c = 0; c < width; c += 1, from += 1, to += 4) {
+        const at = 3 * shade[maps[from]];
+        pixels[to] = colours[at]; pixels[to + 1] = colours[at + 1]; pixels[to + 2] = colours[at + 2]; pixels[to + 3] = 255;
+      }
+    }
+  }
+  return { pixels, width: across, height: down };
+}
+
+/** Whether any byte stands for a negative number. @param {Uint8Array} maps @returns {boolean} */
+export function anyNegative(maps) { return maps.some((q) => q > 0 && q < 128); }

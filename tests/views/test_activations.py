@@ -1,0 +1,442 @@
+"""The activation browser without a page: what it projects, what it obeys, what it leaves alone."""
+
+from __future__ import annotations
+
+import copy
+import json
+import threading
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from dlwidgets.core.activations import activations
+from dlwidgets.session import Session
+from dlwidgets.views.activations import ActivationBrowser
+
+NAMES = ["zero", "one", "two"]
+
+
+class Net(nn.Module):
+    """A convolution, its activation, a layer called twice, one never called, and a head."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(1, 6, 3)
+        self.norm = nn.BatchNorm2d(6)
+        self.relu = nn.ReLU(inplace=True)
+        self.spare = nn.Linear(2, 2)
+        self.drop = nn.Dropout(0.5)
+        self.hidden = nn.Linear(216, 8)
+        self.head = nn.Linear(8, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.relu(self.norm(self.conv(x)))
+        return self.head(self.drop(self.relu(self.hidden(x.flatten(1)))))
+
+
+def data(n: int = 24) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(3)
+    return torch.rand(n, 1, 8, 8, generator=generator), torch.arange(n) % 3
+
+
+def net() -> Net:
+    torch.manual_seed(0)
+    return Net()
+
+
+@pytest.fixture
+def session():
+    made = Session(net(), data(), data(10), classes=NAMES, batch_size=8, epochs=2)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def view(session):
+    made = ActivationBrowser(session)
+    yield made
+    made.close()
+
+
+def settle(session: Session) -> None:
+    """Wait until every job that was asked for is done, and what follows from it."""
+    for _ in range(2):
+        session.at_step(lambda: None).result(10)
+
+
+def maps(view: ActivationBrowser) -> np.ndarray:
+    """Read the maps as the page does."""
+    shown = view.project()
+    count, size = shown["picture"]["count"], shown["picture"]["size"]
+    codes = np.frombuffer(shown["maps"], np.uint8).reshape(count, *size).astype(float)
+    scale = np.frombuffer(shown["facts"], np.float32)[:count]
+    return (codes - 128) * scale[:, None, None] / 127
+
+
+# -- what it shows
+
+
+def test_the_first_convolutions_activation_is_shown_where_nobody_chose(view):
+    assert view.selected_layer == "relu"
+    assert view.picture["words"] == "6 maps"
+
+
+def test_the_maps_are_those_of_a_forward_by_hand(session, view):
+    expected = activations(session.model, data(10)[0][:1], "relu")["relu"][0].numpy()
+    assert np.abs(maps(view) - expected).max() <= expected.max() / 254 * 1.001
+
+
+def test_the_picture_is_there_when_the_cell_ends_and_travels_in_the_saved_state(view):
+    state = view.get_state()
+    assert len(state["maps"]) == 6 * 6 * 6
+    assert state["picture"]["form"] == "maps"
+    assert state["sample"]["count"] == 10
+
+
+def test_everything_but_bytes_is_plain_json(view):
+    state = {name: value for name, value in view.get_state().items() if not isinstance(value, bytes)}
+    json.dumps(state, allow_nan=False)
+
+
+def test_the_sample_is_shown_with_what_is_true_and_what_was_said(session, view):
+    with torch.no_grad():
+        probabilities = copy.deepcopy(session.model).eval()(data(10)[0][:1]).softmax(1)[0]
+    ranking = view.sample["ranking"]
+    assert {name for name, _, _ in ranking} == set(NAMES)
+    assert [score for _, score, _ in ranking] == pytest.approx(
+        sorted(probabilities.tolist(), reverse=True), abs=1e-6
+    )
+    assert [name for name, _, true in ranking if true] == ["zero"]
+    assert view.sample["words"].startswith("is zero, ")
+
+
+def test_the_input_itself_is_shown(view):
+    expected = (data(10)[0][0, 0].numpy() * 255).round()
+    pixels = np.frombuffer(view.pixels, np.uint8).reshape(8, 8, 3)
+    assert np.array_equal(pixels[:, :, 0], expected)
+
+
+def test_a_dense_layer_is_shown_as_its_very_values_with_the_names_of_the_classes(session, view):
+    session.selected_layer = "head"
+    settle(session)
+    assert np.array_equal(
+        np.frombuffer(view.project()["bars"], np.float32),
+        activations(session.model, data(10)[0][:1], "head")["head"][0].numpy(),
+    )
+    assert view.project()["picture"]["names"] == NAMES
+
+
+def test_a_layer_that_was_not_called_is_said_in_words(session, view):
+    session.selected_layer = "spare"
+    settle(session)
+    assert view.project()["picture"]["reason"] == "spare was not called for this input."
+    assert view.problem == ""
+
+
+def test_an_unknown_layer_is_said_in_words_with_those_close_to_it(session, view):
+    session.selected_layer = "conf"
+    settle(session)
+    assert view.project()["picture"]["reason"] == "The model has no layer 'conf'; close to it are 'conv'."
+
+
+def test_a_sample_that_does_not_exist_is_said_in_words(session, view):
+    session.selected_sample = 99
+    settle(session)
+    assert (
+        view.project()["picture"]["reason"] == "Sample 99 does not exist: the validation samples are 0 to 9."
+    )
+
+
+def test_each_call_of_a_layer_can_be_shown(session, view):
+    assert view.picture["parts"] == ["", "#2"]
+    view.wish("part", "#2")
+    settle(session)
+    assert view.project()["picture"]["form"] == "bars"
+    view.wish("selected_layer", "conv")
+    settle(session)
+    assert view.project()["part"] == ""
+
+
+def test_a_map_made_smaller_is_sharp_when_chosen():
+    model = nn.Conv2d(1, 8, 1)
+    image = torch.rand(1, 1, 250, 250)
+    view = ActivationBrowser(model, image, layer="")
+    assert view.picture["block"] == [2, 2]
+    view.wish("chosen", 5)
+    shown = view.project()
+    near = np.frombuffer(shown["near"], np.uint8).reshape(shown["picture"]["near"]["size"]).astype(float)
+    expected = activations(model, image, "")[""][0, 5].numpy()
+    assert near.shape == (250, 250)
+    scale = shown["picture"]["near"]["scale"]
+    assert np.abs((near - 128) * scale / 127 - expected).max() <= scale / 254 * 1.001
+
+
+def test_no_view_takes_more_than_300_kb():
+    model = nn.Sequential(nn.Conv2d(3, 512, 3), nn.ReLU())
+    view = ActivationBrowser(model, torch.rand(1, 3, 224, 224))
+    assert sum(len(value) for value in view.get_state().values() if isinstance(value, bytes)) <= 500_000
+    assert len(view.maps) + len(view.facts) <= 310_000
+
+
+# -- what it obeys
+
+
+def test_it_follows_the_layer_and_the_sample_that_any_view_selects(session, view):
+    session.selected_layer, session.selected_sample = "conv", 4
+    settle(session)
+    shown = view.project()
+    assert (shown["picture"]["layer"], shown["sample"]["number"]) == ("conv", 4)
+    expected = activations(session.model, data(10)[0][4:5], "conv")["conv"][0].numpy()
+    assert np.abs(maps(view) - expected).max() <= np.abs(expected).max() / 254 * 1.001
+
+
+def test_what_a_person_picks_is_a_wish_of_the_session(session, view):
+    view.wish("selected_layer", "hidden")
+    view.wish("selected_sample", 7)
+    assert (session.selected_layer, session.selected_sample) == ("hidden", 7)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("selected_layer", "cnv", "has no layer 'cnv'"),
+        ("selected_sample", 10, "Sample 10 does not exist"),
+        ("selected_sample", -1, "Sample -1 does not exist"),
+        ("selected_sample", "many", "Sample many does not exist"),
+        ("per", "channel", "does not know"),
+        ("chosen", -1, "does not know"),
+        ("lr", 1.0, "does not know"),
+    ],
+)
+def test_a_wish_that_makes_no_sense_is_refused_in_a_sentence(view, name, value, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        view.wish(name, value)
+
+
+def test_a_threshold_that_moves_changes_the_verdict():
+    X, _ = data(12)
+    y = torch.zeros(12, 3)
+    y[:, 1] = 1
+    session = Session(net(), (X, y), (X, y), classes=NAMES, task="multilabel")
+    view = ActivationBrowser(session)
+    session.thresholds = 0.0
+    assert "one, found" in view.project()["sample"]["words"]
+    session.thresholds = 1.0
+    assert "one, missed" in view.project()["sample"]["words"]
+    session.close()
+
+
+def test_colours_and_the_chosen_map_are_kept_by_the_kernel(view):
+    view.wish("per", "map")
+    view.wish("chosen", 3)
+    shown = view.project()
+    assert (shown["per"], shown["chosen"]) == ("map", 3)
+
+
+def test_a_chosen_map_beyond_the_last_falls_back_to_the_last(view):
+    view.wish("chosen", 99)
+    assert view.project()["chosen"] == 5
+
+
+# -- while training
+
+
+class Page:
+    """Stands in for the page: says hello and acknowledges each picture."""
+
+    def __init__(self, view: ActivationBrowser) -> None:
+        self.view = view
+        view.observe(self.drawn, names=["frame"])
+        view._handle_custom_msg({"hello": True}, [])
+
+    def drawn(self, change: dict) -> None:
+        self.view._handle_custom_msg({"drawn": change["new"]}, [])
+
+
+def test_after_a_step_in_pause_the_picture_is_of_that_step(session, view):
+    Page(view)
+    before = maps(view)
+    session.step(3)
+    settle(session)
+    assert view.moment["step"] == 3
+    assert not np.allclose(maps(view), before)
+    assert not view.moment["running"]
+
+
+def test_while_training_the_page_sees_pictures_of_several_steps(session, view):
+    Page(view)
+    view._governor.least, view._governor.budget = 0.0, 1.0
+    seen: set[int] = set()
+    enough = threading.Event()
+
+    def note(change: dict) -> None:
+        if change["new"]["running"]:
+            seen.add(change["new"]["step"])
+        if len(seen) >= 4:
+            enough.set()
+
+    view.observe(note, names=["moment"])
+    session.start(epochs=100_000)
+    assert enough.wait(30)
+    session.stop()
+    settle(session)
+    assert (view.moment["step"], view.moment["running"]) == (session.steps, False)
+
+
+def test_with_no_page_training_costs_no_look(session, view):
+    view._governor.least, view._governor.budget = 0.0, 1.0
+    looked = []
+    view._work = lambda: looked.append(session.status)
+    session.fit(3)
+    assert "running" not in looked
+
+
+def test_looking_changes_neither_the_weights_nor_the_order_of_the_data():
+    def train(looking: bool) -> list[torch.Tensor]:
+        session = Session(net(), data(), data(10), classes=NAMES, batch_size=8, seed=1)
+        if looking:
+            view = ActivationBrowser(session)
+            Page(view)
+            view._governor.least, view._governor.budget = 0.0, 1.0
+            session.observe(lambda change: view._look(), names=["pulse"])
+        session.fit(4)
+        session.close()
+        return [*session.model.state_dict().values()]
+
+    assert all(torch.equal(a, b) for a, b in zip(train(False), train(True), strict=True))
+
+
+def test_a_page_that_opens_late_gets_the_picture_of_now(session, view):
+    session.step(2)
+    view._seen = replace(view._seen, step=0)
+    Page(view)
+    settle(session)
+    assert view.moment["step"] == 2
+
+
+def test_a_model_that_fails_is_said_in_one_sentence_and_the_session_lives(session, view, capfd):
+    session.model.conv = nn.Conv2d(3, 6, 3)
+    view._look()
+    settle(session)
+    reason = view.project()["picture"]["reason"]
+    assert reason.startswith("The model could not run on inputs of 1×1×8×8: layer 'conv' (Conv2d) said: ")
+    assert "\n" not in reason
+    assert session.status == "ready"
+    assert capfd.readouterr().err == ""
+
+
+def test_closing_lets_the_session_go(session):
+    view = ActivationBrowser(session)
+    view.close()
+    before = view.frame
+    session.selected_layer = "conv"
+    session.step(1)
+    settle(session)
+    assert view.frame == before
+    assert view.session is None
+
+
+# -- with a bare model
+
+
+def test_a_bare_model_is_shown_on_given_samples():
+    X, y = data(5)
+    model = net()
+    view = ActivationBrowser(model, X, y, task="multiclass", classes=NAMES, sample=2)
+    assert view.sample["count"] == 5
+    assert view.sample["words"].startswith("is two, ")
+    assert view.moment["step"] is None
+    view.wish("selected_sample", 4)
+    expected = activations(model, X[4:5], "relu")["relu"][0].numpy()
+    assert np.abs(maps(view) - expected).max() <= expected.max() / 254 * 1.001
+
+
+@pytest.mark.parametrize(
+    "samples",
+    [
+        lambda X: X.double().numpy(),
+        lambda X: torch.utils.data.TensorDataset(X, torch.zeros(5)),
+        lambda X: (X,),
+        lambda X: {"x": X},
+        lambda X: [image for image in X],
+    ],
+    ids=["array", "dataset", "tuple", "dict", "list"],
+)
+def test_samples_may_be_given_in_any_usual_form(samples):
+    X, _ = data(5)
+    view = ActivationBrowser(net(), samples(X), sample=3)
+    assert view.sample["count"] == 5
+    expected = activations(net(), X[3:4], "relu")["relu"][0].numpy()
+    assert np.abs(maps(view) - expected).max() <= expected.max() / 254 * 1.001
+
+
+def test_a_table_of_numbers_may_be_given_as_a_frame():
+    import pandas as pd
+
+    frame = pd.DataFrame(np.arange(12.0).reshape(4, 3), columns=list("abc"))
+    view = ActivationBrowser(nn.Linear(3, 2), frame, layer="", sample=1)
+    assert np.frombuffer(view.strip, np.float32).tolist() == [3.0, 4.0, 5.0]
+
+
+def test_ones_own_samples_leave_the_sessions_selection_alone(session):
+    X, _ = data(5)
+    view = ActivationBrowser(session, X)
+    view.wish("selected_sample", 3)
+    settle(session)
+    assert view.project()["sample"]["count"] == 5
+    assert view.project()["sample"]["number"] == 3
+    assert session.selected_sample == 0
+    view.close()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "sentence"),
+    [
+        ((3,), {}, "wants a Session, or a torch.nn.Module and X, not int"),
+        ((nn.Linear(2, 2),), {}, "needs samples to show: pass X"),
+        ((nn.Linear(2, 2), torch.empty(0, 2)), {}, "X has no samples"),
+        ((nn.Linear(2, 2), 3.0), {}, "X has no samples|X is of type float"),
+        ((nn.Linear(2, 2), torch.rand(3, 2), torch.zeros(2)), {}, "X has 3 samples, y has 2"),
+        ((nn.Linear(2, 2), (torch.rand(3, 2), torch.rand(4, 2))), {}, "differ in length: 3, 4"),
+        ((nn.Linear(2, 2), torch.rand(3, 2)), {"layer": "0"}, "has no layer '0'"),
+        (
+            (nn.Linear(2, 2), torch.rand(3, 2)),
+            {"sample": 3},
+            "Sample 3 does not exist: the given samples are 0 to 2",
+        ),
+        ((nn.Linear(2, 2), torch.rand(3, 2)), {"per": "row"}, "per is 'layer' or 'map'"),
+    ],
+)
+def test_what_does_not_fit_is_refused_in_a_sentence(arguments, options, sentence):
+    with pytest.raises((TypeError, ValueError), match=sentence):
+        ActivationBrowser(*arguments, **options)
+
+
+# -- as a picture
+
+
+@pytest.mark.parametrize("layer", ["relu", "head", "spare"])
+@pytest.mark.parametrize("per", ["layer", "map"])
+def test_the_figure_shows_maps_bars_or_the_reason(layer, per):
+    view = ActivationBrowser(net(), data(3)[0], layer=layer, per=per)
+    figure = view.figure()
+    assert figure.get_suptitle() == view.title()
+    if layer == "spare":
+        assert "not called" in figure.axes[-1].texts[0].get_text()
+    elif layer == "head":
+        assert len(figure.axes[1].patches) == 3
+    else:
+        assert len(figure.axes[1].images) == 1
+
+
+def test_the_title_says_layer_sample_verdict_and_size(session, view):
+    assert view.title() == f"relu · sample 0, {view.sample['words']} · 6 maps · step 0"
+
+
+def test_a_static_picture_stands_beside_the_widget(view):
+    bundle = view._repr_mimebundle_()
+    data = bundle[0] if isinstance(bundle, tuple) else bundle
+    assert data["image/png"].startswith("iVBOR")
