@@ -2,7 +2,7 @@
 
 import { live, wishes, listen, make, say, numbers, whole, sig } from "./front.js";
 import { POSITIONS, averagesOf, cellsAt, cellsFrom, compareBy, inOrder, matching, orderOf, ratesOf, readSort } from "./confusion_counts.js";
-import { headline, meaning, position, rate, sentence } from "./confusion_words.js";
+import { headline, meaning, position, sentence, share } from "./confusion_words.js";
 import { tileGrid } from "./confusion_tiles.js";
 
 /** From this many classes on the grid scrolls and can be searched. */
@@ -60,8 +60,8 @@ function cellWords() {
       return;
     }
     const rates = ratesOf(cells, 4 * c), unknown = samples - cells[4 * c] - cells[4 * c + 1] - rates.support;
-    fill(line, ["", names[c]], ["at", position(limits[limits.length > 1 ? c : 0])], ["precision", rate(rates.precision)],
-      ["recall", rate(rates.recall)], ["F1", rate(rates.f1)], ["support", whole(rates.support)],
+    fill(line, ["", names[c]], ["at", position(limits[limits.length > 1 ? c : 0])], ["precision", share(rates.precision)],
+      ["recall", share(rates.recall)], ["F1", share(rates.f1)], ["support", whole(rates.support)],
       ["", unknown > 0 ? `${whole(unknown)} unknown, left out` : ""]);
   }
   return { node, draw };
@@ -109,7 +109,7 @@ function classTable({ point, pin, sortBy, signal }) {
       const c = listed[i], rates = ratesOf(cells, 4 * c);
       row.toggleAttribute("data-chosen", c === pinned);
       if (parts[0].title !== names[c]) parts[0].title = names[c];
-      [names[c], rate(rates.precision), rate(rates.recall), rate(rates.f1), whole(rates.support)].forEach((text, j) => say(parts[j], text));
+      [names[c], share(rates.precision), share(rates.recall), share(rates.f1), whole(rates.support)].forEach((text, j) => say(parts[j], text));
     });
   }
   return { node, draw };
@@ -242,7 +242,9 @@ export default {
 
       drawBar(picture, inOrder(held.order, compare));
       Object.entries(averagesOf(picture.cells)).forEach(([name, r], i) => fill(mean.children[i],
-        ["", name], ["F1", rate(r.f1)], ["precision", rate(r.precision)], ["recall", rate(r.recall)]));
+        ["", name], ["F1", share(r.f1)], ["precision", share(r.precision)], ["recall", share(r.recall)]));
+      // Of one class both averages are its own rates.
+      for (const part of [mean.children[0].children[0], mean.children[1]]) part.toggleAttribute("hidden", names.length === 1);
       grid.draw(picture, listed, (beside ? width - 390 : width) - (many ? 18 : 4), seen);
       if (open) table.draw(picture, listed, rowsSeen);
       sayWords();

@@ -67,13 +67,14 @@ class ConfusionGrid(View):
         sort: str = "given",
         table: bool = False,
     ) -> None:
+        # Also of a view that was refused, which Python will close.
+        self.session = source if isinstance(source, Session) else None
         if not isinstance(source, (Session, Scores)):
             raise TypeError(
                 f"ConfusionGrid shows a Session or Scores: {type(source).__name__} given. "
                 "For arrays: ConfusionGrid(Scores(y_true, y_score, classes))."
             )
-        session = source if isinstance(source, Session) else None
-        if session is not None and thresholds is not None:
+        if self.session is not None and thresholds is not None:
             raise ValueError("A Session has thresholds of its own: set session.thresholds.")
         self._alone = source if isinstance(source, Scores) else None
         self._chosen: float | list[float] = 0.5
@@ -81,12 +82,12 @@ class ConfusionGrid(View):
         self._counted: tuple[Scores, dict[str, Any]] | None = None
         if thresholds is not None:
             self._choose(thresholds)
-        super().__init__(session)
+        super().__init__(self.session)
 
     @property
     def scores(self) -> Scores | None:
         """The Scores that are shown, or None before the first evaluation."""
-        return self._alone if self.session is None else self.session.scores
+        return self._alone if self._alone is not None or self.session is None else self.session.scores
 
     def project(self) -> dict[str, Any]:
         """Return the picture: counts at every position, exact counts at the chosen thresholds, names."""
@@ -138,10 +139,10 @@ class ConfusionGrid(View):
         # Whether they fit the classes is known best by who counts with them.
         if self.scores is not None:
             self.scores.confusion(chosen)
-        if self.session is None:
-            self._chosen = chosen
-        else:
+        if self._alone is None and self.session is not None:
             self.session.thresholds = chosen
+        else:
+            self._chosen = chosen
 
     def _counts_of(self, scores: Scores) -> dict[str, Any]:
         """Return what depends on the scores alone; kept, since thresholds change far more often."""

@@ -52,8 +52,11 @@ export function cuttable(name) {
 /** The tiles: drawn where they can be seen, walked with the arrow keys. @param {Hands} hands */
 export function tileGrid({ point, pin, signal }) {
   const node = make("div", { class: "dlw-conf-grid", role: "listbox", "aria-label": "Classes" });
-  /** @type {{tile: HTMLElement, head: HTMLElement, tail: HTMLElement, value: HTMLElement, canvas: HTMLCanvasElement}[]} */
+  /** @type {{tile: HTMLElement, head: HTMLElement, tail: HTMLElement, value: HTMLElement}[]} */
   const tiles = [];
+  // A canvas for each line lies over its tiles: browsers take their time for every canvas, however small.
+  /** @type {HTMLCanvasElement[]} */
+  const canvases = [];
   /** @type {number[]} */
   let listed = [];
   /** @type {Picture | null} */
@@ -62,13 +65,13 @@ export function tileGrid({ point, pin, signal }) {
 
   function add() {
     const i = tiles.length;
-    const head = make("span"), tail = make("span"), value = make("b"), canvas = make("canvas", { "aria-hidden": "true" });
-    const tile = make("div", { class: "dlw-conf-tile", role: "option", tabindex: i === 0 ? 0 : -1, "aria-selected": "false" },
-      make("div", { class: "dlw-conf-name" }, head, tail, value), canvas);
-    tiles.push({ tile, head, tail, value, canvas });
+    const head = make("span"), tail = make("span"), value = make("b"), four = make("div", { style: `height: ${2 * TILE.cell + 1}px` });
+    const tile = make("div", { class: "dlw-conf-tile", role: "option", tabindex: i === focused ? 0 : -1, "aria-selected": "false" },
+      make("div", { class: "dlw-conf-name" }, head, tail, value), four);
+    tiles.push({ tile, head, tail, value });
     node.append(tile);
     listen(tile, "pointermove", (event) => {
-      const box = canvas.getBoundingClientRect(), x = event.clientX - box.left, y = event.clientY - box.top;
+      const box = four.getBoundingClientRect(), x = event.clientX - box.left, y = event.clientY - box.top;
       point({ c: listed[i], cell: y < 0 ? -1 : 2 * Number(y > box.height / 2) + Number(x > box.width / 2) });
     }, signal);
     listen(tile, "pointerleave", () => point(null), signal);
@@ -103,26 +106,40 @@ export function tileGrid({ point, pin, signal }) {
   function draw(picture, classes, width, { top, tall }) {
     drawn = picture;
     listed = classes;
-    const layout = layoutOf(width, listed.length), line = TILE.name + 2 * TILE.cell + 1 + TILE.below;
+    const layout = layoutOf(width, listed.length), { tile: w, lines } = layout, across = layout.columns * (w + TILE.gap) - TILE.gap;
+    const line = TILE.name + 2 * TILE.cell + 1 + TILE.below;
     columns = layout.columns;
-    node.style.gridTemplateColumns = `repeat(${columns}, ${layout.tile}px)`;
+    node.style.gridTemplateColumns = `repeat(${columns}, ${w}px)`;
     node.style.gap = `${TILE.below}px ${TILE.gap}px`;
     while (tiles.length < listed.length) add();
+    while (canvases.length < lines) {
+      const canvas = make("canvas", { "aria-hidden": "true", style: `grid-area: ${canvases.length + 1} / 1 / auto / -1` });
+      canvases.push(canvas);
+      node.append(canvas);
+    }
     if (focused >= listed.length) { focused = 0; rove(); }
-    const first = Math.max(0, Math.floor(top / line) - 1) * columns, last = (Math.ceil((top + tall) / line) + 1) * columns;
-    const metric = shownBy(picture.sort), ink = inkOf(node), w = layout.tile - TILE.sides, h = 2 * TILE.cell + 1;
-    tiles.forEach(({ tile, head, tail, value, canvas }, i) => {
+    const metric = shownBy(picture.sort), ink = inkOf(node);
+    tiles.forEach(({ tile }, i) => {
       tile.hidden = i >= listed.length;
       if (tile.hidden) return;
-      const c = listed[i], on = String(c === picture.pinned);
+      const place = `${Math.floor(i / columns) + 1} / ${(i % columns) + 1}`, on = String(listed[i] === picture.pinned);
+      if (tile.dataset.place !== place) { tile.dataset.place = place; tile.style.gridArea = place; }
       if (tile.getAttribute("aria-selected") !== on) tile.setAttribute("aria-selected", on);
-      // What is out of sight keeps its place, and is painted when it is scrolled to.
-      if (i < first || i >= last) { if (!canvas.style.height) surface(canvas, w, h); return; }
-      const name = picture.names[c], [start, end] = cuttable(name);
-      say(head, start); say(tail, end);
-      if (tile.title !== name) tile.title = name;
-      say(value, written(ratesOf(picture.cells, 4 * c), metric));
-      paint(surface(canvas, w, h), w, picture.cells.subarray(4 * c, 4 * c + 4), ink);
+    });
+    // What is out of sight keeps its place, and is drawn when it is scrolled to.
+    const first = Math.max(0, Math.floor(top / line) - 1), last = Math.min(lines, Math.ceil((top + tall) / line) + 1);
+    canvases.forEach((canvas, row) => {
+      canvas.hidden = row < first || row >= last;
+      if (canvas.hidden) return;
+      const ctx = surface(canvas, across, 2 * TILE.cell + 1);
+      listed.slice(row * columns, (row + 1) * columns).forEach((c, column) => {
+        const { tile, head, tail, value } = tiles[row * columns + column];
+        const name = picture.names[c], [start, end] = cuttable(name), cells = picture.cells.subarray(4 * c, 4 * c + 4);
+        say(head, start); say(tail, end);
+        if (tile.title !== name) tile.title = name;
+        say(value, written(ratesOf(cells), metric));
+        paint(ctx, column * (w + TILE.gap) + TILE.sides / 2, w - TILE.sides, cells, ink);
+      });
     });
     // For those who hear the page: once the hand rests, not at each position of the slider.
     clearTimeout(resting);
@@ -139,13 +156,16 @@ function inkOf(el) {
   };
 }
 
-/** Paint one tile, `w` pixels wide. @param {CanvasRenderingContext2D} ctx @param {number} w @param {Float64Array} cells @param {ReturnType<typeof inkOf>} ink */
-function paint(ctx, w, cells, ink) {
+/**
+ * Paint the cells of one tile at `left`, `w` pixels wide.
+ * @param {CanvasRenderingContext2D} ctx @param {number} left @param {number} w @param {Float64Array} cells @param {ReturnType<typeof inkOf>} ink
+ */
+function paint(ctx, left, w, cells, ink) {
   const half = Math.floor((w - 1) / 2), room = Math.max(3, Math.floor((half - 2) / 6.4));
   ctx.font = ink.font; ctx.textAlign = "center"; ctx.textBaseline = "middle";
   cells.forEach((n, cell) => {
     const row = cell < 2 ? cells[0] + cells[1] : cells[2] + cells[3];
-    const x = (cell % 2) * (half + 1), y = (cell >> 1) * (TILE.cell + 1);
+    const x = left + (cell % 2) * (half + 1), y = (cell >> 1) * (TILE.cell + 1);
     ctx.fillStyle = ink.fill; ctx.fillRect(x, y, half, TILE.cell);
     ctx.globalAlpha = strength(n, row, ink.dark);
     ctx.fillStyle = cell === 0 || cell === 3 ? ink.blue : ink.orange; ctx.fillRect(x, y, half, TILE.cell);

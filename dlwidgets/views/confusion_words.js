@@ -6,16 +6,19 @@ import { ratesOf } from "./confusion_counts.js";
 /** @typedef {import("./confusion_counts.js").Rates} Rates */
 
 /** A rate in two digits. @param {number} x */
-export function rate(x) { return Number.isNaN(x) ? "n/a" : x.toFixed(2); }
+export function share(x) { return Number.isNaN(x) ? "n/a" : x.toFixed(2); }
 
 /** A metric as it is written. @param {Rates} rates @param {keyof Rates} metric */
 export function written(rates, metric) {
-  return metric === "support" ? short(rates.support) : rate(rates[metric]);
+  return metric === "support" ? short(rates.support) : share(rates[metric]);
 }
+
+/** Made once: toLocaleString() looks the language up each time, which took half of a repaint. */
+const GROUPED = new Intl.NumberFormat("en-US");
 
 /** A count that fits a cell: whole up to 99,999, then 1.21 M. @param {number} n @param {number} [room] most characters */
 export function short(n, room = 6) {
-  const text = whole(n);
+  const text = GROUPED.format(n);
   return text.length <= room ? text : count(n);
 }
 
@@ -51,7 +54,7 @@ export function meaning(cell) {
 export function spoken(name, cells, at, task) {
   const rates = ratesOf(cells, at);
   const words = [3, 2, 1, 0].map((i) => sentence(i, cells[at + i], name, task));
-  return `${name}: F1 ${rate(rates.f1)}, precision ${rate(rates.precision)}, recall ${rate(rates.recall)}. ${words.join("; ")}.`;
+  return `${name}: F1 ${share(rates.f1)}, precision ${share(rates.precision)}, recall ${share(rates.recall)}. ${words.join("; ")}.`;
 }
 
 /** What the numbers are of. @param {{task: string, samples: number, validation: boolean, step: number | null}} about @param {number} classes */

@@ -5,7 +5,7 @@ import { test } from "node:test";
 import {
   averagesOf, cellsAt, cellsFrom, compareBy, inOrder, matching, orderOf, ratesOf, readSort, shownBy,
 } from "../../dlwidgets/views/confusion_counts.js";
-import { headline, meaning, position, rate, sentence, short, spoken, written } from "../../dlwidgets/views/confusion_words.js";
+import { headline, meaning, position, sentence, share, short, spoken, written } from "../../dlwidgets/views/confusion_words.js";
 import { cuttable, layoutOf, step, strength } from "../../dlwidgets/views/confusion_tiles.js";
 
 /** Random samples of `classes` classes, and the cells counted one by one. @param {number} seed */
@@ -118,8 +118,8 @@ test("a tile is spoken with its rates and its four counts", () => {
 });
 
 test("numbers are written as short as they may be", () => {
-  assert.equal(rate(NaN), "n/a");
-  assert.equal(rate(0.405), "0.41");
+  assert.equal(share(NaN), "n/a");
+  assert.equal(share(0.405), "0.41");
   assert.equal(written({ precision: 0, recall: 1, f1: 0.5, support: 1234 }, "support"), "1,234");
   assert.equal(short(99_999), "99,999");
   assert.equal(short(1_210_000), "1.21 M");
