@@ -1,11 +1,11 @@
-"""Fixtures of the browser tests: `lab`, a person at JupyterLab in Chromium; `notebook7`, one at Notebook 7."""
+"""Fixtures of the browser tests: a person at JupyterLab (`lab`, `desk`) or at Notebook 7 (`notebook7`)."""
 
 from __future__ import annotations
 
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -26,6 +26,31 @@ _FLAGS = [
     "--hide-scrollbars",
 ]
 _failed = pytest.StashKey[bool]()
+_measured = pytest.StashKey[list[str]]()
+
+# Two cores, which the page, the kernel and the server share: what is waited for may take its time.
+_PATIENCE = 60_000
+playwright_api.expect.set_options(timeout=_PATIENCE)
+
+VIEWPORT = playwright_api.ViewportSize(width=1280, height=960)
+#: What the kernel of the shared notebook holds before each test.
+_PREPARED = """
+import gc, time, torch, ipywidgets, dlwidgets as dlw
+from torch import nn
+data = dlw.teaching.collages(n_train=2000, n_valid=400)
+
+def new_session(**options):
+    torch.manual_seed(0)
+    options = dict(train=data.train, valid=data.valid, classes=data.classes, batch_size=64, epochs=1000) | options
+    model = options.pop("model", None) or dlw.teaching.SmallCNN(data.classes)
+    return dlw.Session(model, **options)
+"""
+_CLEARED = """
+if "session" in globals():
+    session.close()
+    del session
+ipywidgets.Widget.close_all()
+"""
 
 
 def _chromium() -> str | None:
@@ -75,20 +100,29 @@ def notebook_server(tmp_path_factory) -> Iterator[Server]:
 def _sit_down(
     browser: playwright_api.Browser, server: Server, request: pytest.FixtureRequest
 ) -> Iterator[Lab]:
-    context = browser.new_context(viewport={"width": 1280, "height": 960})
-    context.set_default_timeout(20_000)
+    context = browser.new_context(viewport=VIEWPORT)
+    context.set_default_timeout(_PATIENCE)
     person = Lab(server, context)
     yield person
     failed = request.node.stash.get(_failed, False)
     try:
-        if failed and person._page is not None:
-            name = "FAILED-" + re.sub(r"\W+", "-", request.node.name)
-            person.screenshot(name)
-            (ARTEFACTS / f"{name}.txt").write_text("\n".join(person.console))
+        if failed:
+            _keep_what_was_seen(person, request.node.name)
     finally:
         person.close()
     if not failed:
-        assert not person.console, "The page complained:\n" + "\n".join(person.console)
+        _complained_of_nothing(person)
+
+
+def _keep_what_was_seen(person: Lab, name: str) -> None:
+    if person._page is not None:
+        name = "FAILED-" + re.sub(r"\W+", "-", name)
+        person.screenshot(name)
+        (ARTEFACTS / f"{name}.txt").write_text("\n".join(person.console))
+
+
+def _complained_of_nothing(person: Lab) -> None:
+    assert not person.console, "The page complained:\n" + "\n".join(person.console)
 
 
 @pytest.fixture
@@ -101,3 +135,64 @@ def lab(browser, lab_server, request) -> Iterator[Lab]:
 def notebook7(browser, notebook_server, request) -> Iterator[Lab]:
     """A person at Notebook 7, with a fresh browser window and no kernel running."""
     yield from _sit_down(browser, notebook_server, request)
+
+
+@pytest.fixture(scope="package")
+def _desks(browser, lab_server) -> Iterator[list[Lab]]:
+    """At most one desk, kept from test to test; a test that fails takes it away with it."""
+    desks: list[Lab] = []
+    yield desks
+    for desk in desks:
+        desk.close()
+
+
+@pytest.fixture
+def desk(_desks, browser, lab_server, request) -> Iterator[Lab]:
+    """A person at a notebook of one cell, shared by the tests: its kernel holds `data` and `new_session()`.
+
+    A test shows its own session, named `session`, with `run_cell()`; it is let go after the test.
+    """
+    if not _desks:
+        context = browser.new_context(viewport=VIEWPORT)
+        context.set_default_timeout(_PATIENCE)
+        person = Lab(lab_server, context)
+        _desks.append(person)
+        person.open([_PREPARED], name="desk.ipynb")
+        person.run_all()
+    person = _desks[0]
+    yield person
+    if request.node.stash.get(_failed, False):
+        _desks.clear()
+        try:
+            _keep_what_was_seen(person, request.node.name)
+        finally:
+            person.close()
+        return
+    try:
+        person.kernel.execute(_CLEARED)
+        person.page.set_viewport_size(VIEWPORT)
+        _complained_of_nothing(person)
+    except BaseException:
+        _desks.clear()
+        person.close()
+        raise
+
+
+@pytest.fixture
+def measured(request) -> Callable[[str, list[float]], None]:
+    """Write down a distribution of times [s] under a name, for the end of the run; nothing is asserted."""
+
+    def note(name: str, seconds: list[float]) -> None:
+        ordered = sorted(1000 * value for value in seconds)
+        p50, p95 = (ordered[min(len(ordered) - 1, int(share * len(ordered)))] for share in (0.5, 0.95))
+        line = f"{name:44} p50 {p50:6.1f} ms   p95 {p95:6.1f} ms   of {len(ordered)}"
+        request.config.stash.setdefault(_measured, []).append(line)
+
+    return note
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    if lines := config.stash.get(_measured, None):
+        terminalreporter.section("measured in the browser")
+        for line in lines:
+            terminalreporter.write_line(line)

@@ -48,6 +48,16 @@ _RUN_ALL = """() => {
         (error) => { window.__run = `failed: ${error}`; },
     );
 }"""
+_RUN_CELL = f"""([path, source]) => {{
+    const notebook = ({_FIND})(path).content;
+    notebook.activeCellIndex = 0;
+    notebook.activeCell.model.sharedModel.setSource(source);
+    window.__run = "running";
+    window.jupyterapp.commands.execute("notebook:run-cell").then(
+        () => {{ window.__run = "done"; }},
+        (error) => {{ window.__run = `failed: ${{error}}`; }},
+    );
+}}"""
 _ERRORS = f"""(path) => {{
     const cells = [...({_FIND})(path).content.model.cells];
     return cells.filter((cell) => cell.type === "code").flatMap((cell) => cell.toJSON().outputs)
@@ -128,6 +138,14 @@ class Lab:
     def run_all(self, *, wait: bool = True, timeout: float = 120.0, errors: bool = False) -> None:
         """Run all cells and wait until the last has ended and the kernel is idle; an error is a failure."""
         self.page.evaluate(_RUN_ALL)
+        if wait:
+            self.wait_for_cells(timeout=timeout, errors=errors)
+
+    def run_cell(
+        self, source: str, *, wait: bool = True, timeout: float = 120.0, errors: bool = False
+    ) -> None:
+        """Write `source` into the first cell and run it; the kernel and what it holds stay."""
+        self.page.evaluate(_RUN_CELL, [self.path, source])
         if wait:
             self.wait_for_cells(timeout=timeout, errors=errors)
 
