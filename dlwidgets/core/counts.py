@@ -61,7 +61,9 @@ class RankedScores:
     def sweep(self, c: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         """Return the K cuts of class `c` and its K x 2 x 2 confusion at each of them."""
         cuts = self.cuts(c)
-        predicted = [len(scores) - np.searchsorted(scores, round_up(cuts, self.dtype)) for scores in self.columns[c]]
+        predicted = [
+            len(scores) - np.searchsorted(scores, round_up(cuts, self.dtype)) for scores in self.columns[c]
+        ]
         return cuts, matrices(np.stack(predicted, axis=1), self.totals[c])
 
     def cuts(self, c: int) -> NDArray[np.float64]:
@@ -74,7 +76,7 @@ class RankedScores:
 
 
 def matrices(predicted: NDArray[np.int64], totals: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return ... x 2 x 2 ``[[tn, fp], [fn, tp]]`` from ... x 2 (tp, fp) and ... x 2 (positives, negatives)."""
+    """Return ... x 2 x 2 ``[[tn, fp], [fn, tp]]`` from (tp, fp) and (positives, negatives), each ... x 2."""
     (tp, fp), (fn, tn) = np.moveaxis(predicted, -1, 0), np.moveaxis(totals - predicted, -1, 0)
     return np.stack([tn, fp, fn, tp], axis=-1).reshape(*tp.shape, 2, 2)
 

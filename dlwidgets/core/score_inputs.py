@@ -56,7 +56,11 @@ def task_of(label: NDArray, score: NDArray) -> str:
     if label.ndim == 1:
         return "binary" if columns == 1 else "multiclass"
     if label.shape[1] != columns:
-        wish = "for one class a sample give y_true as N numbers" if label.shape[1] == 1 else "give as many of each"
+        wish = (
+            "for one class a sample give y_true as N numbers"
+            if label.shape[1] == 1
+            else "give as many of each"
+        )
         raise ValueError(f"{shapes}: {label.shape[1]} columns of labels for {columns} of scores; {wish}.")
     return "binary" if columns == 1 else "multilabel"
 
@@ -71,7 +75,9 @@ def class_names(classes: Sequence[str] | None, count: int, task: str) -> tuple[s
     if task == "binary" and len(names) == 2:
         return names[1:]
     if len(names) != count:
-        raise ValueError(f"{len(names)} class names ({_some(names)}) for {count} columns of scores: give {count}.")
+        raise ValueError(
+            f"{len(names)} class names ({_some(names)}) for {count} columns of scores: give {count}."
+        )
     return names
 
 
@@ -103,7 +109,8 @@ def as_labels(label: NDArray, count: int, task: str, row: Callable[[int], str]) 
         at = np.argwhere(wrong)[0]
         raise ValueError(
             f"y_true holds {label[tuple(at)]!s} at sample {row(at[0])}"
-            f"{f', column {at[1]}' if len(at) > 1 else ''} (and {int(wrong.sum()) - 1} more): {wanted} is wanted."
+            f"{f', column {at[1]}' if len(at) > 1 else ''} (and {int(wrong.sum()) - 1} more): "
+            f"{wanted} is wanted."
         )
     known = np.where(unknown, 0, label).astype(np.int64 if task == "multiclass" else np.int8)
     known[unknown] = -1
@@ -121,8 +128,8 @@ def as_scores(score: NDArray, row: Callable[[int], str]) -> NDArray[np.floating]
     if len(bad):
         shown = ", ".join(row(n) for n in bad[:5]) + (", ..." if len(bad) > 5 else "")
         raise ValueError(
-            f"y_score is NaN in {len(bad):,} of {len(copy):,} samples (rows {shown}): a NaN cannot be compared "
-            "with a threshold; drop those rows, or look for the layer or the step that made the model's output NaN."
+            f"y_score is NaN in {len(bad):,} of {len(copy):,} samples (rows {shown}): a NaN cannot be "
+            "compared with a threshold; drop those rows, or look for what made the model's output NaN."
         )
     return copy
 

@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .counts import RATES, RankedScores, averaged, rates
-from .score_inputs import as_array, as_labels, as_scores, class_names, column_names, sample_names, sigmoid, softmax, task_of
+from .score_inputs import (
+    as_array,
+    as_labels,
+    as_scores,
+    class_names,
+    column_names,
+    sample_names,
+    sigmoid,
+    softmax,
+    task_of,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -150,7 +160,9 @@ class Scores:
         known at all, since there no threshold is better than another.
         """
         if metric not in RATES:
-            raise ValueError(f"There is no metric {metric!r} to choose thresholds by: give one of {', '.join(RATES)}.")
+            raise ValueError(
+                f"There is no metric {metric!r} to choose thresholds by: give one of {', '.join(RATES)}."
+            )
         best = np.full(self.n_classes, 0.5)
         for c in np.flatnonzero(self.positives):
             cuts, confusion = self._ranked.sweep(c)

@@ -48,14 +48,16 @@ class ConfusionGrid(View):
     watches = ("scores", "thresholds")
 
     counts = traitlets.Bytes(
-        help="C x 2 x 1001 unsigned integers of `width` bytes, C order: [true positives, false positives] at threshold k / 1000"
+        help="C x 2 x 1001 unsigned integers of `width` bytes, C order: [tp, fp] at threshold k / 1000"
     ).tag(sync=True)
     width = traitlets.Int(1, help="bytes of a count: 1, 2 or 4").tag(sync=True)
     totals = traitlets.Bytes(help="C x 2 uint32, C order: [positives, negatives] known").tag(sync=True)
     exact = traitlets.Bytes(help="C x 2 uint32, C order: [tp, fp] at `thresholds`").tag(sync=True)
     thresholds = traitlets.List(traitlets.Float(), help="one threshold for all classes, or C").tag(sync=True)
     names = traitlets.List(traitlets.Unicode(), help="the C class names").tag(sync=True)
-    about = traitlets.Dict(help="task, samples, validation, step (or None), low and high (score)").tag(sync=True)
+    about = traitlets.Dict(help="task, samples, validation, step (or None), low and high (score)").tag(
+        sync=True
+    )
     empty = traitlets.Unicode("", help="what to do where there is nothing to show").tag(sync=True)
     look = traitlets.Dict(help="sort and table, as last chosen").tag(sync=True)
 
@@ -170,7 +172,10 @@ class ConfusionGrid(View):
         if session is None:
             return "There is nothing to show any more: the view was closed."
         if session.task not in ("multilabel", "multiclass", "binary"):
-            return f"A {session.task} task has no confusion: this view is for multilabel, multiclass and binary tasks."
+            return (
+                f"A {session.task} task has no confusion: "
+                "this view is for multilabel, multiclass and binary tasks."
+            )
         if not session.has_valid:
             return "No validation data. Pass valid=(X, y) to the Session."
         if session.evaluation is not None:

@@ -17,6 +17,8 @@ from dlwidgets.core.scores import Scores
 # Timings on a busy machine say nothing about the code.
 varied = settings(deadline=None, max_examples=60)
 
+RATES = ("accuracy", "precision", "recall", "specificity", "f1")
+
 # Few distinct values, so that ties among scores and with the threshold are common; some outside 0..1.
 SCORES = st.one_of(
     st.sampled_from([0.0, -0.0, 0.1, 0.3, 0.5, 0.7, 1.0, -2.5, 40.0, 0.49975586]), st.floats(-5, 5, width=16)
@@ -40,6 +42,15 @@ def labelled(draw, labels=(0, 1), dtypes=(np.float16, np.float32, np.float64)):
 def said(scores, thresholds):
     """Return what is predicted, compared in float64 as documented."""
     return np.asarray(scores, np.float64) >= thresholds
+
+
+def by_scikit_learn(metric, t, p):
+    """Return a rate of predictions `p` against the truth `t`, NaN where it is not defined."""
+    if metric == "accuracy":
+        return sk.accuracy_score(t, p)
+    if metric == "specificity":
+        return sk.recall_score(1 - t, 1 - p, zero_division=np.nan)
+    return getattr(sk, f"{metric}_score")(t, p, zero_division=np.nan)
 
 
 def expected_confusion(y, scores, thresholds):
@@ -69,7 +80,9 @@ def test_the_confusion_equals_scikit_learns_to_the_last_count(case):
 @given(labelled(labels=(0, 1, -1)))
 def test_an_unknown_label_is_left_out_of_its_class_alone(case):
     y, scores, thresholds = case
-    np.testing.assert_array_equal(Scores(y, scores).confusion(thresholds), expected_confusion(y, scores, thresholds))
+    np.testing.assert_array_equal(
+        Scores(y, scores).confusion(thresholds), expected_confusion(y, scores, thresholds)
+    )
 
 
 @varied
@@ -115,15 +128,8 @@ def test_the_metrics_equal_scikit_learns_with_nan_for_an_empty_denominator(case)
     for c in range(y.shape[1]):
         t, p = y[:, c], predicted[:, c]
         row = ours.iloc[c]
-        expected = {
-            "accuracy": sk.accuracy_score(t, p),
-            "precision": sk.precision_score(t, p, zero_division=np.nan),
-            "recall": sk.recall_score(t, p, zero_division=np.nan),
-            "specificity": sk.recall_score(1 - t, 1 - p, zero_division=np.nan),
-            "f1": sk.f1_score(t, p, zero_division=np.nan),
-            "support": t.sum(),
-            "predicted": p.sum(),
-        }
+        expected = {name: by_scikit_learn(name, t, p) for name in RATES}
+        expected |= {"support": t.sum(), "predicted": p.sum()}
         assert list(ours.columns) == list(expected)
         np.testing.assert_allclose(row.to_numpy(float), np.array(list(expected.values()), float), rtol=1e-12)
 
@@ -138,7 +144,9 @@ def test_the_averages_equal_scikit_learns(case):
     predicted = said(scores, thresholds).astype(int)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        each = np.array(sk.precision_recall_fscore_support(y, predicted, average=None, zero_division=np.nan)[:3])
+        each = np.array(
+            sk.precision_recall_fscore_support(y, predicted, average=None, zero_division=np.nan)[:3]
+        )
         for average in ("macro", "micro", "weighted"):
             expected = np.array(sk.precision_recall_fscore_support(
                 y, predicted, average=average, zero_division=np.nan)[:3], float)  # fmt: skip
@@ -186,16 +194,8 @@ def test_no_cut_point_beats_the_best_threshold(case, metric):
             continue
         t = y[y[:, c] != -1, c]
         values = np.asarray(scores, np.float64)[y[:, c] != -1, c]
-        tried = []
-        for cut in (*np.unique(values), values.max() + 1):
-            p = (values >= cut).astype(int)
-            tried.append({
-                "f1": lambda: sk.f1_score(t, p, zero_division=np.nan),
-                "accuracy": lambda: sk.accuracy_score(t, p),
-                "recall": lambda: sk.recall_score(t, p, zero_division=np.nan),
-                "precision": lambda: sk.precision_score(t, p, zero_division=np.nan),
-                "specificity": lambda: sk.recall_score(1 - t, 1 - p, zero_division=np.nan),
-            }[metric]())  # fmt: skip
+        tried = [by_scikit_learn(metric, t, (values >= cut).astype(int))
+                 for cut in (*np.unique(values), values.max() + 1)]  # fmt: skip
         if np.isnan(tried).all():
             assert np.isnan(reached[c])
         else:
@@ -220,7 +220,8 @@ def test_multiclass_is_one_class_against_the_rest(n_classes, n, threshold, seed)
     ours = Scores(y, scores)
     assert ours.task == "multiclass"
     np.testing.assert_array_equal(
-        ours.confusion(threshold), sk.multilabel_confusion_matrix(np.eye(n_classes, dtype=int)[y], scores >= threshold)
+        ours.confusion(threshold),
+        sk.multilabel_confusion_matrix(np.eye(n_classes, dtype=int)[y], scores >= threshold),
     )
 
 
@@ -251,7 +252,9 @@ def test_logits_of_labels_go_through_torchs_sigmoid(case):
 def test_logits_of_classes_go_through_torchs_softmax():
     logits = np.random.default_rng(0).normal(0, 30, (50, 4)).astype(np.float32)
     found = Scores.from_logits(np.zeros(50, int), logits).y_score
-    np.testing.assert_allclose(found, torch.softmax(torch.from_numpy(logits), 1).numpy(), rtol=2e-5, atol=1e-38)
+    np.testing.assert_allclose(
+        found, torch.softmax(torch.from_numpy(logits), 1).numpy(), rtol=2e-5, atol=1e-38
+    )
 
 
 def test_far_logits_neither_overflow_nor_warn():
@@ -282,7 +285,9 @@ def test_scores_keep_their_own_copy():
 
 
 def test_the_frame_holds_a_row_a_sample_with_labels_and_scores():
-    frame = Scores([[0, 1], [-1, 0]], [[0.1, 0.2], [0.3, 0.4]], ["cat", "dog"], sample_ids=["a", "b"]).to_frame()
+    frame = Scores(
+        [[0, 1], [-1, 0]], [[0.1, 0.2], [0.3, 0.4]], ["cat", "dog"], sample_ids=["a", "b"]
+    ).to_frame()
     assert frame["label"].to_dict("list") == {"cat": [0, -1], "dog": [1, 0]}
     assert frame["score"].to_dict("list") == {"cat": [0.1, 0.3], "dog": [0.2, 0.4]}
     assert frame.index.tolist() == ["a", "b"]

@@ -18,7 +18,9 @@ def scores():
     rng = np.random.default_rng(3)
     y = (rng.random((60, 5)) < [0.1, 0.5, 0.3, 0.8, 0.4]).astype(int)
     y[:, 2] = 0
-    return Scores(y, np.clip(0.5 * y + rng.random((60, 5)) * 0.6, 0, 1), ["ant", "Bee", "cat", "$dog$", "<b>eel</b>"])
+    return Scores(
+        y, np.clip(0.5 * y + rng.random((60, 5)) * 0.6, 0, 1), ["ant", "Bee", "cat", "$dog$", "<b>eel</b>"]
+    )
 
 
 def texts(figure):
@@ -94,4 +96,7 @@ def test_building_and_counting_import_neither_pandas_nor_a_plotting_library():
         "s.counts_at(); repr(s); "
         "print([m for m in ('pandas', 'sklearn', 'matplotlib', 'seaborn') if m in sys.modules])"
     )
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+        == "[]\n"
+    )

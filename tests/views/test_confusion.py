@@ -171,7 +171,10 @@ def test_a_wish_that_nobody_knows_is_refused(said):
     [
         ({"valid": None}, "No validation data. Pass valid=(X, y) to the Session."),
         ({}, "Appears after the first evaluation, at the end of epoch 1 (session.evaluate() does it now)."),
-        ({"evaluate_every": 50}, "Appears after the first evaluation, at step 50 (session.evaluate() does it now)."),
+        (
+            {"evaluate_every": 50},
+            "Appears after the first evaluation, at step 50 (session.evaluate() does it now).",
+        ),
         ({"evaluate_every": None}, "Appears after the first evaluation (session.evaluate() does it now)."),
     ],
 )
@@ -198,7 +201,9 @@ def test_classes_and_yes_or_no_are_shown_as_labels_are(y, columns):
     session.evaluate()
     view = ConfusionGrid(session)
     assert view.problem == "" and len(view.names) == columns
-    np.testing.assert_array_equal(np.frombuffer(view.exact, np.uint32), session.scores.confusion()[:, ::-1, 1].ravel())
+    np.testing.assert_array_equal(
+        np.frombuffer(view.exact, np.uint32), session.scores.confusion()[:, ::-1, 1].ravel()
+    )
 
 
 @pytest.mark.parametrize("thresholds", [float("inf"), float("-inf")])

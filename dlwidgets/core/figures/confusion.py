@@ -51,7 +51,11 @@ def shown(sort: str) -> str:
 
 
 def confusion_figure(
-    scores: Scores, thresholds: float | Sequence[float] = 0.5, *, sort: str = "given", columns: int | None = None
+    scores: Scores,
+    thresholds: float | Sequence[float] = 0.5,
+    *,
+    sort: str = "given",
+    columns: int | None = None,
 ) -> Figure:
     """Return the grid as seaborn heatmaps, ready to be printed.
 
@@ -134,7 +138,9 @@ def confusion_tiles(
     ax.add_collection(PolyCollection(boxes, facecolors=fills, edgecolors="white", linewidths=1))
     ax.set_xlim(-0.1, 2.35 * max(columns, 4) - 0.25)
     ax.set_ylim(3.1 * lines - 0.9, -0.8)
-    figure.supxlabel("rows: is not, is · columns: said no, said yes · shade: share of the row", fontsize=7, color=GREY)
+    figure.supxlabel(
+        "rows: is not, is · columns: said no, said yes · shade: share of the row", fontsize=7, color=GREY
+    )
     rest = scores.n_classes - len(classes)
     more = f" · and {rest} more {'class' if rest == 1 else 'classes'}" if rest else ""
     figure.suptitle(headline(scores, confusion, thresholds) + more, fontsize=8.5, color=INK)
@@ -144,7 +150,11 @@ def confusion_tiles(
 def headline(scores: Scores, confusion: NDArray[np.int64], thresholds: float | Sequence[float]) -> str:
     """Return one line: how many samples, at which threshold, macro and micro F1."""
     values = np.unique(np.asarray(thresholds, float))
-    at = f"threshold {values[0]:.3g}" if len(values) == 1 else f"thresholds {values[0]:.2g} to {values[-1]:.2g}"
+    at = (
+        f"threshold {values[0]:.3g}"
+        if len(values) == 1
+        else f"thresholds {values[0]:.2g} to {values[-1]:.2g}"
+    )
     average = averaged(confusion)
     macro, micro = (_rate(average[name]["f1"]) for name in ("macro", "micro"))
     samples = "sample" if scores.n_samples == 1 else "samples"
