@@ -125,7 +125,7 @@ class Loop:
             self.optimizer.step()
             if probe is not None:
                 began = time.perf_counter()
-                self.layer_stats = probe.after()
+                self.layer_stats = probe.after(self.steps + 1)
                 self._probes.spent(spent + time.perf_counter() - began)
         except BaseException:
             if batch is not None:
