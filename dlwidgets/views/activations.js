@@ -4,7 +4,7 @@ import {
   anyNegative, dequantise, halfStep, paintMaps, palette, sheetColumns, tileAt, tileGrid, tileStep,
 } from "./activations_tiles.js";
 import { bitmap, drawBars, drawScale } from "./activations_canvas.js";
-import { heading, keepPlaces, layerGroups, partName, percent, place, withError } from "./activations_words.js";
+import { heading, keepPlaces, layerGroups, partName, percent, place, range, withError } from "./activations_words.js";
 
 /** @typedef {import("./front.js").Model} Model */
 /** @typedef {import("./activations_tiles.js").Grid} Grid */
@@ -54,7 +54,7 @@ const activationBrowser = {
       note,
       make("div", { class: "dlw-act-body" },
         make("div", { class: "dlw-act-side" }, givenBox, nearBox, said),
-        make("div", { class: "dlw-act-main" }, empty, sheetBox, reading, foot)),
+        make("div", { class: "dlw-act-main" }, empty, sheetBox, foot, reading)),
     );
 
     let atlas = /** @type {HTMLCanvasElement | null} */ (null);
@@ -75,7 +75,10 @@ const activationBrowser = {
     const spanned = (m) => (want.get("per") === "map" ? scales[m] : picture.peak);
 
     const readModel = () => {
-      picture = model.get("picture");
+      const now = model.get("picture");
+      // The place that was read belongs to the layer it was read in.
+      if (now.layer !== picture.layer || now.part !== picture.part) cursor = null;
+      picture = now;
       maps = numbers(model.get("maps"), Uint8Array);
       bars = numbers(model.get("bars"), Float32Array);
       sharp = numbers(model.get("near"), Uint8Array);
@@ -132,8 +135,9 @@ const activationBrowser = {
       const rows = keepPlaces(of === ranked.of ? ranked.names : [], sample.ranking ?? []);
       ranked = { of, names: rows.map((row) => row[0]) };
       const shares = sample.measure === "probability";
+      ranking.dataset.shares = String(shares);
       ranking.replaceChildren(...rows.flatMap(([name, score, true_]) => {
-        const words = true_ ? `${name} ✓` : name;
+        const words = true_ ? `✓ ${name}` : name;
         const bar = make("i");
         bar.style.width = `${100 * Math.min(1, Math.max(0, score ?? 0))}%`;
         return [
@@ -147,8 +151,8 @@ const activationBrowser = {
     const showGiven = () => {
       const shown = model.get("shown"), width = givenBox.clientWidth || 150;
       const [h, w] = shown.size ?? [0, 0];
-      const dims = (shown.shape ?? []).join(" × ") || "one number";
-      say(givenWords, `input ${dims}${shown.kind === "image" ? `, ${+shown.low.toPrecision(3)} to ${+shown.high.toPrecision(3)}` : ""}`);
+      const dims = (shown.shape ?? []).join("×") || "one number";
+      say(givenWords, `input ${dims}${shown.kind === "image" ? `, ${range(shown.low, shown.high)}` : ""}`);
       givenWords.title = [givenWords.textContent, shown.words].filter(Boolean).join("; ");
       tokens.hidden = shown.kind !== "tokens" && shown.kind !== "none";
       say(tokens, tokens.hidden ? "" : shown.words ?? "");
@@ -265,12 +269,12 @@ const activationBrowser = {
         const about = zeros[m] === 1 ? "zero everywhere"
           : scales[m] === 0 && means[m] === 0 ? "no finite value"
           : `mean ${sig(means[m], 2)}, zero ${percent(zeros[m])}, peak ${sig(scales[m], 3)}`;
-        words = isMatrix() ? about : `${picture.axes[0]} ${m}: ${about}`;
+        words = !isMatrix() ? `${picture.axes[0]} ${m}: ${about}` : at ? "" : "point at the picture to read its values";
         if (at) {
           const q = close ? sharp[at[0] * size[1] + at[1]] : maps[(m * size[0] + at[0]) * size[1] + at[1]];
           const own = close ? close.scale : scales[m];
           const mean = block[0] * block[1] > 1 ? "mean " : "";
-          words = `${place(picture.axes, at, block, picture.whole)}: ${mean}${withError(dequantise(q, own), halfStep(own))} · ${words}`;
+          words = `${place(picture.axes, at, block, picture.whole)}: ${mean}${withError(dequantise(q, own), halfStep(own))}${words && ` · ${words}`}`;
         }
       }
       say(reading, words);
@@ -339,14 +343,19 @@ const activationBrowser = {
     listen(number, "keydown", (event) => { if (event.key === "Enter") typed(); }, signal);
     listen(perLayer, "click", () => want.set("per", "layer"), signal);
     listen(perMap, "click", () => want.set("per", "map"), signal);
-    listen(sheet, "pointermove", (event) => {
-      const box = sheet.getBoundingClientRect();
-      const found = tileAt(event.clientX - box.left, event.clientY - box.top, grid, isBars() ? bars.length : picture.count ?? 0);
-      hover = found && { index: found.index, row: found.v, column: found.u };
-      follow();
-    }, signal);
+    /** @param {PointerEvent} event */
+    const under = (event) => {
+      const box = sheet.getBoundingClientRect(), count = isBars() ? bars.length : picture.count ?? 0;
+      const found = tileAt(event.clientX - box.left, event.clientY - box.top, grid, count);
+      return found && { index: found.index, row: found.v, column: found.u };
+    };
+    listen(sheet, "pointermove", (event) => { hover = under(event); follow(); }, signal);
     listen(sheet, "pointerleave", () => { hover = null; follow(); }, signal);
-    listen(sheet, "click", () => { if (hover) { cursor = [hover.row, hover.column]; want.set("chosen", hover.index); } }, signal);
+    listen(sheet, "click", (event) => {
+      // A finger clicks without having hovered.
+      const at = under(event);
+      if (at) { cursor = [at.row, at.column]; want.set("chosen", at.index); }
+    }, signal);
     listen(sheet, "keydown", (event) => {
       const count = isBars() ? bars.length : picture.count ?? 0;
       const to = tileStep(event.key, want.get("chosen"), grid.columns, count);

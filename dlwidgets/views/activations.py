@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 #: The share of the training's time that looking may take, and the shortest time between two looks [s].
-_SHARE, _LEAST = 0.01, 0.25
+_SHARE, _LEAST = 0.01, 1 / 3
 #: How long the first picture is waited for, so that it is there when the cell ends [s].
 _FIRST = 3.0
 _FIRST_LOOK = "The first look is being taken."
@@ -49,7 +49,7 @@ class ActivationBrowser(View):
     """Shows what one layer puts out for one sample, as tiles, a matrix or bars.
 
     With a session it follows `selected_layer` and `selected_sample`, which other views write as well, and
-    looks again while training: at most four times a second, in at most 1 % of the time, and only while a page
+    looks again while training: at most three times a second, in at most 1 % of the time, and only while a page
     draws it. With a bare model it looks at `X`.
 
     Parameters

@@ -18,6 +18,12 @@ export function withError(value, error) {
   return `${shown} ± ${error.toFixed(decimals)}`;
 }
 
+/** The ends of a scale in short: "0–1", "−2.12 to 2.64". @param {number} low @param {number} high @returns {string} */
+export function range(low, high) {
+  const [from, to] = [low, high].map((value) => String(+value.toPrecision(3)).replace("-", "−"));
+  return low < 0 ? `${from} to ${to}` : `${from}–${to}`;
+}
+
 /** A share in per cent: "0 %", "12 %", "0.3 %", "99.8 %". @param {number | null | undefined} share @returns {string} */
 export function percent(share) {
   if (share === null || share === undefined || Number.isNaN(share)) return "–";

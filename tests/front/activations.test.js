@@ -5,7 +5,7 @@ import {
   anyNegative, dequantise, halfStep, paintMaps, palette, rgb, shades, sheetColumns, tileAt, tileGrid, tileStep,
 } from "../../dlwidgets/views/activations_tiles.js";
 import {
-  heading, keepPlaces, layerGroups, partName, percent, place, withError,
+  heading, keepPlaces, layerGroups, partName, percent, place, range, withError,
 } from "../../dlwidgets/views/activations_words.js";
 
 const STOPS = ["#8a3d00", "#e08a35", "#f5f6f8", "#6f9fd8", "#0f3f86"];
@@ -111,6 +111,12 @@ test("a share is never rounded to none or all", () => {
   assert.equal(percent(0.0001), "<0.1 %");
   assert.equal(percent(0.99999), ">99.9 %");
   assert.equal(percent(null), "–");
+});
+
+test("the ends of a scale are short, and a minus sign is no dash", () => {
+  assert.equal(range(0, 1), "0–1");
+  assert.equal(range(0, 255), "0–255");
+  assert.equal(range(-2.11790, 2.64), "−2.12 to 2.64");
 });
 
 test("colours are read from either notation", () => {
