@@ -49,8 +49,8 @@ class ActivationBrowser(View):
     """Shows what one layer puts out for one sample, as tiles, a matrix or bars.
 
     With a session it follows `selected_layer` and `selected_sample`, which other views write as well, and
-    looks again while training: at most three times a second, in at most 1 % of the time, and only while a page
-    draws it. With a bare model it looks at `X`.
+    looks again while training: at most three times a second, in at most 1 % of the time, and only while a
+    page draws it. With a bare model it looks at `X`.
 
     Parameters
     ----------
