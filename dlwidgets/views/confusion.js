@@ -28,20 +28,6 @@ function fill(node, ...pairs) {
   });
 }
 
-/**
- * Keep plain keys that are pressed in `el` from the notebook, whose shortcuts take the arrows from a slider
- * and delete the cell on "d d". It looks for the attribute on the very element, before any listener of ours
- * below the window. Keys with Ctrl, Alt or Meta and Shift + Enter stay the notebook's.
- * @param {HTMLElement} el @param {AbortSignal} signal
- */
-function keepKeys(el, signal) {
-  window.addEventListener("keydown", (event) => {
-    if (!(event.target instanceof Element) || !el.contains(event.target)) return;
-    const theirs = event.ctrlKey || event.metaKey || event.altKey || (event.shiftKey && event.key === "Enter");
-    event.target.toggleAttribute("data-lm-suppress-shortcuts", !theirs);
-  }, { capture: true, signal });
-}
-
 /** The four cells of one class in sentences, placed as in its tile. */
 function cellWords() {
   const line = make("div", { class: "dlw-conf-line" });
@@ -119,7 +105,6 @@ export default {
   /** @param {{model: import("./front.js").Model, el: HTMLElement, signal: AbortSignal}} view */
   render({ model, el, signal }) {
     el.classList.add("dlw", "dlw-confusion");
-    keepKeys(el, signal);
 
     const facts = make("span"), mean = make("div", { class: "dlw-conf-mean" }, make("span"), make("span"));
     const note = make("div", { class: "dlw-note", role: "status" }), empty = make("div", { class: "dlw-empty" });

@@ -56,6 +56,12 @@ class Dashboard(Pictured, ipywidgets.VBox):
 
         return stacked([view.figure() for view in self.views])
 
+    def picture(self) -> Figure:
+        """Return the pictures that are stored beside the views as one."""
+        from ..core.figures import stacked
+
+        return stacked([view.picture() for view in self.views])
+
     def close(self) -> None:
         """Remove every view and let the session go; a run goes on."""
         for view in self.views:

@@ -15,6 +15,8 @@
 const PACE = 100;
 /** For this long after a person's change the page shows that, not what the kernel still says [ms]. */
 const OWN = 1500;
+/** Made once: toLocaleString makes one at every call, which took half of a large grid's repaint. */
+const WHOLE = new Intl.NumberFormat("en-US");
 
 /**
  * Keep `draw` up to date with the model: once an animation frame at most, only while visible, and tell the
@@ -75,10 +77,25 @@ export function live({ model, el, signal, draw }) {
     model.off("msg:custom", heard);
     resized.disconnect(); seen.disconnect(); themed.disconnect();
   });
+  keepKeys(el, signal);
   el.dataset.theme = isDark() ? "dark" : "light";
   draw();
   model.send({ hello: true });
   return repaint;
+}
+
+/**
+ * Keep plain keys that are pressed in `el` from the notebook, whose shortcuts take the arrows from a slider
+ * and delete the cell on "d d". It looks for the attribute on the very element, before any listener of ours
+ * below the window. Keys with Ctrl, Alt or Meta and Shift + Enter stay the notebook's.
+ * @param {HTMLElement} el @param {AbortSignal} signal
+ */
+export function keepKeys(el, signal) {
+  window.addEventListener("keydown", (event) => {
+    if (!(event.target instanceof Element) || !el.contains(event.target)) return;
+    const theirs = event.ctrlKey || event.metaKey || event.altKey || (event.shiftKey && event.key === "Enter");
+    event.target.toggleAttribute("data-lm-suppress-shortcuts", !theirs);
+  }, { capture: true, signal });
 }
 
 /**
@@ -246,7 +263,7 @@ export function count(n, unit = "") {
 }
 
 /** A whole number with its thousands set apart: 1,488. @param {number} n @returns {string} */
-export function whole(n) { return Math.round(n).toLocaleString("en-US"); }
+export function whole(n) { return WHOLE.format(Math.round(n)); }
 
 /** Seconds as a person says them: 41 s, 2:14, 1:02:33. @param {number | null | undefined} seconds @returns {string} */
 export function clock(seconds) {

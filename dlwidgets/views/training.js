@@ -1,5 +1,5 @@
 // The pictures of the training panel: the head (the run in one line) and the facts under each control.
-import { live, make, say, sig, whole, clock, rate } from "./front.js";
+import { live, make, say, sig, whole, clock, rate, keepKeys } from "./front.js";
 
 /** Height of a control's row and where in it the facts stand [px]; training.css has the same. */
 const ROW = 48, UNDER = 26;
@@ -112,6 +112,10 @@ export default {
     const { draw } = view.model.get("part") === "head" ? head(view) : facts(view);
     live({ ...view, draw });
     // The element joins the page after this call; only then is the panel around it known.
-    requestAnimationFrame(draw);
+    requestAnimationFrame(() => {
+      draw();
+      const around = view.el.closest(".dlw-bar, .dlw-controls");
+      if (around instanceof HTMLElement && !view.signal.aborted) keepKeys(around, view.signal);
+    });
   },
 };
