@@ -267,7 +267,8 @@ class Session(HasTraits):
 
             size = self._train.batch_size
             inputs = tree_map(lambda t: t[:1].expand(size, *t.shape[1:]), self._example)
-            self._summary = summary(self._model, inputs)
+            # On the training thread: what looks into the model must not find it in the middle of a step.
+            self._summary = self._result(self.at_step(lambda: summary(self._model, inputs)))
         return self._summary
 
     def progress(self) -> dict[str, Any]:
