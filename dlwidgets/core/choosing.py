@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping
 
 from torch import nn
 
+from .walk import walk
+
 #: How one names layers: a path, a glob over paths, a module type, or several of these.
 Layers = str | type | Iterable["str | type"] | None
 
@@ -21,7 +23,8 @@ def layer_paths(model: nn.Module) -> dict[str, nn.Module]:
     """
     if not isinstance(model, nn.Module):
         raise TypeError(f"activations wants a torch.nn.Module, not {type(model).__name__}.")
-    return dict(getattr(model, "_orig_mod", model).named_modules(remove_duplicate=False))
+    # A compiled model is listed as what it was compiled from.
+    return {layer.path: layer.module for layer in walk(getattr(model, "_orig_mod", model))}
 
 
 def choose(modules: Mapping[str, nn.Module], layers: Layers) -> list[str]:

@@ -22,10 +22,10 @@ def pack(look: Look, chosen: int = 0, classes: Sequence[str] | None = None) -> d
 
     Returns
     -------
-    picture : what is drawn and what is said of it.
+    drawing : what is drawn and what is said of it.
     maps, facts : uint8, M x h x w; float32, 3 x M: scale, mean and share of zeros of each map.
     bars : float32, for vectors.
-    near : uint8, the chosen map, where it is sharper alone; its size and scale are in ``picture["near"]``.
+    near : uint8, the chosen map, where it is sharper alone; its size and scale are in ``drawing["near"]``.
     shown, pixels, strip : the input: words, uint8 (H x W x 3 of an image, h x w of a matrix), float32 bars.
     """
     picture, tiles = look.picture, look.picture.tiles if look.picture is not None else None
@@ -41,7 +41,7 @@ def pack(look: Look, chosen: int = 0, classes: Sequence[str] | None = None) -> d
             "block": list(near.block),
         }
     return {
-        "picture": words,
+        "drawing": words,
         "maps": tiles.maps.tobytes() if tiles is not None else b"",
         "facts": _facts(tiles) if tiles is not None else b"",
         "bars": picture.bars.tobytes() if picture is not None and picture.bars is not None else b"",

@@ -75,7 +75,7 @@ const activationBrowser = {
     const spanned = (m) => (want.get("per") === "map" ? scales[m] : picture.peak);
 
     const readModel = () => {
-      const now = model.get("picture");
+      const now = model.get("drawing");
       // The place that was read belongs to the layer it was read in.
       if (now.layer !== picture.layer || now.part !== picture.part) cursor = null;
       picture = now;
@@ -361,8 +361,6 @@ const activationBrowser = {
       const to = tileStep(event.key, want.get("chosen"), grid.columns, count);
       if (to === null || !count) return;
       event.preventDefault();
-      // The notebook has its own meaning for arrow keys.
-      event.stopPropagation();
       hover = null;
       want.set("chosen", to);
     }, signal);
@@ -379,7 +377,6 @@ const activationBrowser = {
       const by = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
       if (!(event.key in by) || !picture.size) return;
       event.preventDefault();
-      event.stopPropagation();
       const close = picture.near && picture.near.map === chosen() ? picture.near : null;
       const [h, w] = close ? close.size : picture.size, at = point(close) ?? [Math.floor(h / 2), Math.floor(w / 2)];
       const to = [0, 1].map((i) => Math.min((i ? w : h) - 1, Math.max(0, at[i] + by[event.key][i])));

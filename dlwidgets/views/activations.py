@@ -84,7 +84,7 @@ class ActivationBrowser(View):
     )
     per = traitlets.Unicode("layer", help="'layer' or 'map': what the colours span").tag(sync=True)
     chosen = traitlets.Int(0, help="number of the enlarged map").tag(sync=True)
-    picture = traitlets.Dict(help="kind, shape and words of the picture: core.packing").tag(sync=True)
+    drawing = traitlets.Dict(help="kind, shape and words of the picture: core.packing").tag(sync=True)
     maps = traitlets.Bytes(b"", help="uint8, M x h x w; (q - 128) * scale / 127, 0: not finite").tag(
         sync=True
     )
@@ -92,7 +92,7 @@ class ActivationBrowser(View):
         sync=True
     )
     bars = traitlets.Bytes(b"", help="float32, the bars of a dense layer").tag(sync=True)
-    near = traitlets.Bytes(b"", help="uint8, picture.near.size: the chosen map alone, sharper").tag(sync=True)
+    near = traitlets.Bytes(b"", help="uint8, drawing.near.size: the chosen map alone, sharper").tag(sync=True)
     shown = traitlets.Dict(help="kind, shape and words of the input").tag(sync=True)
     pixels = traitlets.Bytes(b"", help="uint8, H x W x 3 of an image, h x w of a matrix").tag(sync=True)
     strip = traitlets.Bytes(b"", help="float32, the bars of an input vector").tag(sync=True)
@@ -113,8 +113,6 @@ class ActivationBrowser(View):
         classes: Sequence[str] | None = None,
         task: str | None = None,
     ) -> None:
-        # Before anything is refused: a widget that could not be made is closed when it is collected.
-        self.session = None
         session = source if isinstance(source, Session) else None
         if session is None and not isinstance(source, nn.Module):
             kind = type(source).__name__
@@ -254,7 +252,7 @@ class ActivationBrowser(View):
             },
         }
         if seen is None:
-            return {**values, "picture": {"reason": _FIRST_LOOK}}
+            return {**values, "drawing": {"reason": _FIRST_LOOK}}
         found, samples, said = seen.look, self._samples, self._verdict()
         drawn = found.picture.tiles if found.picture is not None else None
         chosen = min(self._chosen, len(drawn.maps) - 1) if drawn is not None else self._chosen

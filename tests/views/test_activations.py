@@ -70,7 +70,7 @@ def settle(session: Session) -> None:
 def maps(view: ActivationBrowser) -> np.ndarray:
     """Read the maps as the page does."""
     shown = view.project()
-    count, size = shown["picture"]["count"], shown["picture"]["size"]
+    count, size = shown["drawing"]["count"], shown["drawing"]["size"]
     codes = np.frombuffer(shown["maps"], np.uint8).reshape(count, *size).astype(float)
     scale = np.frombuffer(shown["facts"], np.float32)[:count]
     return (codes - 128) * scale[:, None, None] / 127
@@ -81,7 +81,7 @@ def maps(view: ActivationBrowser) -> np.ndarray:
 
 def test_the_first_convolutions_activation_is_shown_where_nobody_chose(view):
     assert view.selected_layer == "relu"
-    assert view.picture["words"] == "6 maps"
+    assert view.drawing["words"] == "6 maps"
 
 
 def test_the_maps_are_those_of_a_forward_by_hand(session, view):
@@ -92,7 +92,7 @@ def test_the_maps_are_those_of_a_forward_by_hand(session, view):
 def test_the_picture_is_there_when_the_cell_ends_and_travels_in_the_saved_state(view):
     state = view.get_state()
     assert len(state["maps"]) == 6 * 6 * 6
-    assert state["picture"]["form"] == "maps"
+    assert state["drawing"]["form"] == "maps"
     assert state["sample"]["count"] == 10
 
 
@@ -126,35 +126,35 @@ def test_a_dense_layer_is_shown_as_its_very_values_with_the_names_of_the_classes
         np.frombuffer(view.project()["bars"], np.float32),
         activations(session.model, data(10)[0][:1], "head")["head"][0].numpy(),
     )
-    assert view.project()["picture"]["names"] == NAMES
+    assert view.project()["drawing"]["names"] == NAMES
 
 
 def test_a_layer_that_was_not_called_is_said_in_words(session, view):
     session.selected_layer = "spare"
     settle(session)
-    assert view.project()["picture"]["reason"] == "spare was not called for this input."
+    assert view.project()["drawing"]["reason"] == "spare was not called for this input."
     assert view.problem == ""
 
 
 def test_an_unknown_layer_is_said_in_words_with_those_close_to_it(session, view):
     session.selected_layer = "conf"
     settle(session)
-    assert view.project()["picture"]["reason"] == "The model has no layer 'conf'; close to it are 'conv'."
+    assert view.project()["drawing"]["reason"] == "The model has no layer 'conf'; close to it are 'conv'."
 
 
 def test_a_sample_that_does_not_exist_is_said_in_words(session, view):
     session.selected_sample = 99
     settle(session)
     assert (
-        view.project()["picture"]["reason"] == "Sample 99 does not exist: the validation samples are 0 to 9."
+        view.project()["drawing"]["reason"] == "Sample 99 does not exist: the validation samples are 0 to 9."
     )
 
 
 def test_each_call_of_a_layer_can_be_shown(session, view):
-    assert view.picture["parts"] == ["", "#2"]
+    assert view.drawing["parts"] == ["", "#2"]
     view.wish("part", "#2")
     settle(session)
-    assert view.project()["picture"]["form"] == "bars"
+    assert view.project()["drawing"]["form"] == "bars"
     view.wish("selected_layer", "conv")
     settle(session)
     assert view.project()["part"] == ""
@@ -164,13 +164,13 @@ def test_a_map_made_smaller_is_sharp_when_chosen():
     model = nn.Conv2d(1, 8, 1)
     image = torch.rand(1, 1, 250, 250)
     view = ActivationBrowser(model, image, layer="")
-    assert view.picture["block"] == [2, 2]
+    assert view.drawing["block"] == [2, 2]
     view.wish("chosen", 5)
     shown = view.project()
-    near = np.frombuffer(shown["near"], np.uint8).reshape(shown["picture"]["near"]["size"]).astype(float)
+    near = np.frombuffer(shown["near"], np.uint8).reshape(shown["drawing"]["near"]["size"]).astype(float)
     expected = activations(model, image, "")[""][0, 5].numpy()
     assert near.shape == (250, 250)
-    scale = shown["picture"]["near"]["scale"]
+    scale = shown["drawing"]["near"]["scale"]
     assert np.abs((near - 128) * scale / 127 - expected).max() <= scale / 254 * 1.001
 
 
@@ -188,7 +188,7 @@ def test_it_follows_the_layer_and_the_sample_that_any_view_selects(session, view
     session.selected_layer, session.selected_sample = "conv", 4
     settle(session)
     shown = view.project()
-    assert (shown["picture"]["layer"], shown["sample"]["number"]) == ("conv", 4)
+    assert (shown["drawing"]["layer"], shown["sample"]["number"]) == ("conv", 4)
     expected = activations(session.model, data(10)[0][4:5], "conv")["conv"][0].numpy()
     assert np.abs(maps(view) - expected).max() <= np.abs(expected).max() / 254 * 1.001
 
@@ -321,7 +321,7 @@ def test_a_model_that_fails_is_said_in_one_sentence_and_the_session_lives(sessio
     session.model.conv = nn.Conv2d(3, 6, 3)
     view._look()
     settle(session)
-    reason = view.project()["picture"]["reason"]
+    reason = view.project()["drawing"]["reason"]
     assert reason.startswith("The model could not run on inputs of 1×1×8×8: layer 'conv' (Conv2d) said: ")
     assert "\n" not in reason
     assert session.status == "ready"
