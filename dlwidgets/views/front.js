@@ -108,11 +108,13 @@ export function wishes({ model, signal, repaint }) {
   const own = new Map();
   /** @type {Map<string, number>} */
   const timers = new Map();
+  /** @type {Set<string>} names with a value that has not been sent yet */
+  const waiting = new Set();
   let refusal = "";
   /** @param {any} message */
   const heard = (message) => {
     if (!message || !("refused" in message)) return;
-    own.delete(message.refused);
+    own.set(message.refused, { value: undefined, until: 0 });
     refusal = String(message.because);
     repaint();
   };
@@ -131,12 +133,16 @@ export function wishes({ model, signal, repaint }) {
     set(name, value) {
       refusal = "";
       own.set(name, { value, until: performance.now() + OWN });
-      if (!timers.has(name)) {
+      // The first goes at once, which a click waits for; those of a drag follow at their pace.
+      const send = () => {
         timers.set(name, window.setTimeout(() => {
           timers.delete(name);
-          model.send({ wish: name, value: own.get(name)?.value ?? value });
+          if (waiting.delete(name)) send();
         }, 50));
-      }
+        model.send({ wish: name, value: own.get(name)?.value });
+      };
+      if (timers.has(name)) waiting.add(name);
+      else send();
       // Once the kernel has had its time, show what it says.
       window.setTimeout(repaint, OWN + 10);
       repaint();
