@@ -1,0 +1,286 @@
+"""LayerTable: a model as a tree of its layers, with what each of them does while it trains."""
+
+from __future__ import annotations
+
+import threading
+import time
+import weakref
+from collections.abc import Sequence
+from concurrent.futures import Future, wait
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+import traitlets
+from torch import nn
+from torch.nn.parameter import is_lazy
+
+from ..core.probes import LayerStats
+from ..core.sparks import Sparks
+from ..core.summary import Summary, summary
+from ..core.walk import walk
+from ..session import Session
+from .view import View, module, style
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+#: How long the table is waited for, so that it is there when the cell ends [s].
+_FIRST = 3.0
+#: Most bytes of the live numbers of one picture.
+_BUDGET = 64_000
+#: What a table can be sorted by; "-params" is the largest first.
+SORTS = ("tree", "layer", "type", "output", "params", "macs", "activations", "grad", "ratio", "trains")
+#: Row.trainable in one letter a row.
+_LETTERS = {"yes": "y", "no": "n", "partly": "p", "": "-"}
+
+
+class LayerTable(View):
+    """A model as a tree that folds: shapes, parameters, MACs and bytes; with a session also what training does.
+
+    With a session the table follows `layer_stats` (gradient norm and update-to-weight ratio of each layer) and
+    `selected_layer`, which it also writes: a click on a row selects that layer for the whole session. Layers
+    are measured only while a LayerTable of the session is open.
+
+    Parameters
+    ----------
+    source : a Session, a torch.nn.Module or a Summary.
+    input, input_shape, dtype : with a module: what it is given, as in `dlwidgets.summary`.
+
+    Raises
+    ------
+    TypeError, ValueError : one sentence on what does not fit.
+    """
+
+    _esm = module("layers_tree.js", "layers_words.js", "layers_columns.js", "layers.js")
+    _css = style("layers.css")
+    watches = ("layer_stats", "selected_layer", "status")
+
+    rows = traitlets.List(
+        help="[name, depth, type, detail, output shape, note] of each layer, outer before inner"
+    ).tag(sync=True)
+    sizes = traitlets.Bytes(
+        help="float64, N x 3, C order: parameters, MACs, activation bytes of each layer and all inside it"
+    ).tag(sync=True)
+    trains = traitlets.Unicode("", help="a letter a row: y yes, n no, p partly, - has no parameters").tag(
+        sync=True
+    )
+    about = traitlets.Dict(help="name, totals, error, uncounted and how of the summary; live").tag(sync=True)
+    measured = traitlets.Bytes(help="int32, L: the rows that `stats` and `sparks` are about").tag(sync=True)
+    stats = traitlets.Bytes(
+        help="float32, L x 4, C order: weight norm, gradient norm, update ratio, finite (0 or 1)"
+    ).tag(sync=True)
+    sparks = traitlets.Bytes(
+        help="uint8, L x K, C order, oldest first: update ratio 10 ** (-9 + 0.04 (q - 1)); 0 is a gap"
+    ).tag(sync=True)
+    moment = traitlets.Dict(help="status, step, K as points, since: the step of the oldest point").tag(
+        sync=True
+    )
+    selected_layer = traitlets.Unicode(None, allow_none=True, help="path of the selected layer").tag(sync=True)
+    look = traitlets.Dict(help="sort, and the folds that a person has turned").tag(sync=True)
+
+    def __init__(
+        self,
+        source: Session | nn.Module | Summary,
+        *,
+        input: Any = None,  # noqa: A002 - as in summary()
+        input_shape: Sequence[Any] | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        # Also of a view that was refused, which Python will close.
+        self.session, self._probes = None, None
+        _check(source, given=any(value is not None for value in (input, input_shape, dtype)))
+        self._selected: str | None = None
+        self._look: dict[str, Any] = {"sort": "tree", "turned": []}
+        self._sparks = Sparks()
+        self._future: Future[Summary] | None = None
+        self._summary: Summary | None = None
+        self._packed: dict[str, Any] = {}
+        self._order: dict[str, int] = {}
+        self._flags: tuple[Any, ...] = ()
+        session = source if isinstance(source, Session) else None
+        if session is None:
+            self._summary = source if isinstance(source, Summary) else summary(
+                source, input, input_shape=input_shape, dtype=dtype
+            )
+            super().__init__()
+            return
+        # Between two steps: the layers are watched for a moment, which a training step must not see.
+        self._future = session.at_step(session.layers)
+        wait([self._future], timeout=_FIRST)
+        if session.layer_stats is not None:
+            self._sparks.add(session.layer_stats, time.monotonic())
+        super().__init__(session)
+        _probed(session, +1)
+        self._probes = session
+        if not self._future.done():
+            self._future.add_done_callback(lambda _: self.refresh())
+
+    # -- the picture
+
+    @property
+    def summary(self) -> Summary | None:
+        """The Summary that is shown, or None while it is being made."""
+        if self._summary is None and self._future is not None and self._future.done():
+            self._summary = self._future.result()
+        return self._summary
+
+    def project(self) -> dict[str, Any]:
+        """Return the picture: the table, which is made once, and the live numbers of now."""
+        status = "" if self.session is None else self.session.status
+        table = self.summary
+        picture: dict[str, Any] = {
+            "selected_layer": self._selected if self.session is None else self.session.selected_layer,
+            "look": dict(self._look),
+            "moment": {"status": status, "step": None, "points": 0, "since": None},
+        }
+        if table is None:
+            return picture
+        stats = None if self.session is None else self.session.layer_stats
+        return {**picture, **self._static(table), **self._trainable(table, status), **self._live(stats, status)}
+
+    def wish(self, name: str, value: Any) -> None:
+        """Select a layer, or keep how the table is sorted and folded, as the page asks."""
+        if name == "selected_layer":
+            if value is not None and value not in self._order:
+                raise ValueError(f"The table has no layer {value!r}.")
+            self._selected = value
+            if self.session is not None:
+                self.session.selected_layer = value
+        elif name == "look":
+            self._look = _read_look(value)
+        else:
+            super().wish(name, value)
+        self.refresh()
+
+    def figure(self) -> Figure:
+        """Return the table as a Figure: the first rows of the tree, as deep as there is room for."""
+        from ..core.figures.layers import layer_figure
+
+        stats = None if self.session is None else self.session.layer_stats
+        return layer_figure(self.summary, stats)
+
+    def close(self) -> None:
+        """Stop following the session, stop measuring if no other table is open, and remove the view."""
+        session, self._probes = self._probes, None
+        if session is not None:
+            _probed(session, -1)
+        super().close()
+
+    # -- inside
+
+    def _note(self, change: Any) -> None:
+        # The history is kept whether or not a page is open.
+        if change["name"] == "layer_stats" and change["new"] is not None:
+            self._sparks.add(change["new"], time.monotonic())
+        super()._note(change)
+
+    def _static(self, table: Summary) -> dict[str, Any]:
+        if not self._packed:
+            rows = [
+                [row.name, row.depth, row.kind, row.detail, _shape(row.output_shape), _words(row)]
+                for row in table.rows
+            ]
+            sizes = np.array(
+                [[row.parameters, row.macs, row.activation_bytes] for row in table.rows], np.float64
+            )
+            first = table.rows[0].input_shape
+            about = {
+                "name": table.name, "parameters": table.total_parameters, "macs": table.total_macs,
+                "activations": table.activation_bytes, "bytes": table.parameter_bytes,
+                "batch": first[0] if first else None, "error": table.error or "", "how": table.how,
+                "uncounted": [[name, times] for name, times in table.uncounted.items()],
+                "trainable": table.trainable_parameters, "live": self.session is not None,
+            }  # fmt: skip
+            self._order = {row.path: i for i, row in enumerate(table.rows)}
+            self._packed = {"rows": rows, "sizes": sizes.tobytes(), "about": about}
+        return self._packed
+
+    def _trainable(self, table: Summary, status: str) -> dict[str, Any]:
+        """Return which rows train: of a session's model as it is now, read again whenever the status changes."""
+        if self._flags[:1] != (status,):
+            about = self._packed["about"]
+            if self.session is None:
+                letters = "".join(_LETTERS[row.trainable] for row in table.rows)
+            else:
+                known, model = {}, self.session.model
+                for place in walk(model):
+                    known[place.path] = _letter({p.requires_grad for p in place.module.parameters()})
+                letters = "".join(known.get(row.path, "-") for row in table.rows)
+                count = sum(p.numel() for p in model.parameters() if p.requires_grad and not is_lazy(p))
+                about = {**about, "trainable": count}
+            self._flags = (status, letters, about)
+        return {"trains": self._flags[1], "about": self._flags[2]}
+
+    def _live(self, stats: LayerStats | None, status: str) -> dict[str, Any]:
+        if stats is None:
+            nothing = {"status": status, "step": None, "points": 0, "since": None}
+            return {"measured": b"", "stats": b"", "sparks": b"", "moment": nothing}
+        known = [i for i, path in enumerate(stats.paths) if path in self._order]
+        paths = [stats.paths[i] for i in known]
+        columns = (stats.weight_norm, stats.grad_norm, stats.update_ratio, stats.finite)
+        numbers = np.stack([np.asarray(column, np.float32)[known] for column in columns], axis=1)
+        most = max(0, _BUDGET // max(1, len(known)) - numbers.itemsize * len(columns))
+        sparks, points = self._sparks.packed(paths, most)
+        return {
+            "measured": np.array([self._order[path] for path in paths], np.int32).tobytes(),
+            "stats": numbers.tobytes(),
+            "sparks": sparks,
+            "moment": {"status": status, "step": stats.step, "points": points, "since": self._sparks.since},
+        }
+
+
+# ---------------------------------------------------------------------- who looks at a session's layers
+
+_open: weakref.WeakKeyDictionary[Session, int] = weakref.WeakKeyDictionary()
+_opening = threading.Lock()
+
+
+def _probed(session: Session, more: int) -> None:
+    """Count the open tables of a session, and have its layers measured while there is one."""
+    with _opening:
+        before = _open.get(session, 0)
+        _open[session] = before + more
+        if bool(before) != bool(before + more):
+            session.probe_layers(before + more > 0)
+
+
+# ---------------------------------------------------------------------- words
+
+
+def _check(source: Any, given: bool) -> None:
+    if isinstance(source, type) and issubclass(source, (nn.Module, Session)):
+        raise TypeError(
+            f"LayerTable got the class {source.__name__}: make one first, as LayerTable({source.__name__}(...))."
+        )
+    if not isinstance(source, (Session, nn.Module, Summary)):
+        raise TypeError(
+            f"LayerTable shows a Session, a torch.nn.Module or a Summary: {type(source).__name__} given."
+        )
+    if given and not isinstance(source, nn.Module):
+        raise ValueError(
+            f"A {type(source).__name__} has its own input: "
+            "input, input_shape and dtype belong to LayerTable(model, ...)."
+        )
+
+
+def _read_look(value: Any) -> dict[str, Any]:
+    sort, turned = (value.get("sort"), value.get("turned")) if isinstance(value, dict) else (None, None)
+    if not isinstance(sort, str) or sort.removeprefix("-") not in SORTS:
+        raise ValueError(f"A layer table cannot be sorted by {sort!r}: give one of {', '.join(SORTS)}.")
+    if not isinstance(turned, list) or not all(isinstance(key, str) for key in turned):
+        raise ValueError(f"Folds are named by a list of text: {turned!r} given.")
+    return {"sort": sort, "turned": turned}
+
+
+def _shape(shape: tuple[int, ...] | None) -> str:
+    """Return an output's shape without its batch axis: "16×64×64"; "" where there is none."""
+    return "" if shape is None else "×".join(map(str, shape[1:])) or "1"
+
+
+def _words(row: Any) -> str:
+    return ", ".join(filter(None, [row.note, "tied weights" if row.shared else ""]))
+
+
+def _letter(flags: set[bool]) -> str:
+    return _LETTERS["" if not flags else "partly" if len(flags) == 2 else "yes" if True in flags else "no"]

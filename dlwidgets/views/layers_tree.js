@@ -1,0 +1,236 @@
+// The layer table as a tree: what repeats, what is open, what a search finds, what a sort puts first.
+
+/** What the kernel says of a layer: name, depth, type, detail, output shape, note. @typedef {[string, number, string, string, string, string]} Row */
+
+/**
+ * A line of the tree: a layer, or a run of siblings that are all alike. `row` is its (first) layer, `end` the
+ * layer behind its last. `times` counts the alike siblings of a run, or the alike layers in a list of such.
+ * @typedef {{key: string, row: number, end: number, level: number, parent: number, place: number, children: number[], run: boolean, times: number}} Line
+ */
+
+/** @typedef {{rows: Row[], paths: string[], parents: Int32Array, ends: Int32Array, own: Float64Array, sizes: Float64Array, trains: string, lines: Line[]}} Tree */
+
+/** Numbers of a layer in `sizes`: parameters, MACs, activation bytes. */
+const SIZES = 3;
+/** So many alike siblings are shown as one line: layers that hold others, and plain ones. */
+const ALIKE = 2, ALIKE_PLAIN = 4;
+/** A table opens as deep as leaves it at most so many lines. */
+const OPENED = 40;
+/** Containers that do nothing themselves. */
+const LISTS = new Set(["Sequential", "ModuleList", "ModuleDict"]);
+
+/**
+ * Build the tree of lines. A parent stands before its children.
+ * @param {Row[]} rows @param {Float64Array} sizes N x 3 @param {string} trains a letter a row @returns {Tree}
+ */
+export function treeOf(rows, sizes, trains) {
+  const n = rows.length, paths = /** @type {string[]} */ (new Array(n)), parents = new Int32Array(n).fill(-1), ends = new Int32Array(n).fill(n);
+  const own = new Float64Array(n), children = /** @type {number[][]} */ (rows.map(() => []));
+  /** @type {number[]} */
+  const above = [];
+  for (let i = 0; i < n; i++) {
+    const [name, depth] = rows[i];
+    while (above.length > depth) ends[/** @type {number} */ (above.pop())] = i;
+    const up = above.length ? above[above.length - 1] : -1;
+    parents[i] = up;
+    paths[i] = up < 0 ? "" : paths[up] ? `${paths[up]}.${name}` : name;
+    own[i] += sizes[SIZES * i];
+    if (up >= 0) { children[up].push(i); own[up] -= sizes[SIZES * i]; }
+    above.push(i);
+  }
+  const kinds = kindsOf(rows, sizes, trains, children);
+  /** @type {Line[]} */
+  const lines = [];
+  if (n) addLines(lines, [0], { rows, paths, ends, children, kinds });
+  return { rows, paths, parents, ends, own, sizes, trains, lines };
+}
+
+/** Number the layers so that alike ones, with all inside them, have the same number. @param {Row[]} rows @param {Float64Array} sizes @param {string} trains @param {number[][]} children */
+function kindsOf(rows, sizes, trains, children) {
+  /** @type {Map<string, number>} */
+  const seen = new Map();
+  const kinds = new Int32Array(rows.length);
+  // Children stand behind their parent, so that from the end they are known first.
+  for (let i = rows.length - 1; i >= 0; i--) {
+    const inside = children[i].map((child) => `${rows[child][0]} ${kinds[child]}`);
+    const key = JSON.stringify([rows[i].slice(2), sizes[SIZES * i], sizes[SIZES * i + 1], trains[i], inside]);
+    const known = seen.get(key) ?? seen.size;
+    seen.set(key, known);
+    kinds[i] = known;
+  }
+  return kinds;
+}
+
+/**
+ * Add the line of alike siblings (or of one layer), and all inside it.
+ * @param {Line[]} lines @param {number[]} siblings
+ * @param {{rows: Row[], paths: string[], ends: Int32Array, children: number[][], kinds: Int32Array}} from
+ */
+function addLines(lines, siblings, from) {
+  const { rows, paths, ends, children } = from;
+  // A stack, not recursion: a model may be deeper than the browser's stack.
+  const waiting = [{ siblings, parent: -1, place: 0 }];
+  while (waiting.length) {
+    const { siblings: alike, parent, place } = /** @type {typeof waiting[0]} */ (waiting.pop());
+    const row = alike[0], last = alike[alike.length - 1], run = alike.length > 1, me = lines.length;
+    let inside = run ? alike.map((one) => [one]) : runsOf(children[row], from);
+    const list = !run && parent >= 0 && inside.length === 1 && inside[0].length > 1 && LISTS.has(rows[row][2]);
+    // The list's own line stands for the run.
+    if (list) inside = children[row].map((one) => [one]);
+    lines.push({
+      key: run ? `${paths[row]}~${rows[last][0]}` : paths[row], row, end: ends[last], level: parent < 0 ? 1 : lines[parent].level + 1,
+      parent, place, children: [], run, times: run ? alike.length : list ? inside.length : 1,
+    });
+    if (parent >= 0) lines[parent].children.push(me);
+    for (let i = inside.length - 1; i >= 0; i--) waiting.push({ siblings: inside[i], parent: me, place: i });
+  }
+}
+
+/** Siblings as runs of alike ones. @param {number[]} siblings @param {{rows: Row[], children: number[][], kinds: Int32Array}} from */
+function runsOf(siblings, { rows, children, kinds }) {
+  /** @type {number[][]} */
+  const runs = [];
+  for (let i = 0; i < siblings.length;) {
+    let j = i + 1;
+    while (j < siblings.length && kinds[siblings[j]] === kinds[siblings[i]] && follows(rows[siblings[j - 1]][0], rows[siblings[j]][0])) j++;
+    if (j - i >= (children[siblings[i]].length ? ALIKE : ALIKE_PLAIN)) runs.push(siblings.slice(i, j));
+    else for (let k = i; k < j; k++) runs.push([siblings[k]]);
+    i = j;
+  }
+  return runs;
+}
+
+/** Whether two names differ in the number at their end alone: 3 and 4, layer1 and layer2. @param {string} one @param {string} next */
+export function follows(one, next) {
+  const a = one.match(/^(.*?)(\d+)$/), b = next.match(/^(.*?)(\d+)$/);
+  return !!a && !!b && a[1] === b[1];
+}
+
+/** What a line is called: its name; "0–5 ×6" for a run; "blocks ×6" for a folded list. @param {Tree} tree @param {Line} line @param {boolean} open */
+export function nameOf(tree, line, open) {
+  const name = tree.rows[line.row][0];
+  if (line.run) return `${name}–${tree.rows[lastOf(tree, line)][0].match(/\d+$/)?.[0] ?? ""} ×${line.times}`;
+  return line.times > 1 && !open ? `${name} ×${line.times}` : name;
+}
+
+/** The last layer of a run. @param {Tree} tree @param {Line} line */
+function lastOf(tree, line) { return tree.lines[line.children[line.children.length - 1]].row; }
+
+/** The layer whose type and shape a line shows: a folded list shows what it holds. @param {Tree} tree @param {Line} line @param {boolean} open */
+export function shownBy(tree, line, open) {
+  return !line.run && line.times > 1 && !open ? tree.lines[line.children[0]].row : line.row;
+}
+
+/** Parameters, MACs (0, 1) or activation bytes (2) of a line: of a run, all together. @param {Tree} tree @param {Line} line @param {number} which */
+export function sizeOf(tree, line, which) { return tree.sizes[SIZES * line.row + which] * (line.run ? line.times : 1); }
+
+/**
+ * The keys of lines that are open before anybody turned one: what repeats is folded, and the rest is open as
+ * deep as there is room for.
+ * @param {Tree} tree @returns {Set<string>}
+ */
+export function openedAtFirst({ lines }) {
+  const can = (/** @type {Line} */ line) => line.children.length > 0 && (line.times === 1 || line.parent < 0);
+  /** @type {number[]} */
+  const wide = [];
+  /** @type {boolean[]} */
+  const seen = [];
+  lines.forEach((line, i) => {
+    seen[i] = line.parent < 0 || (seen[line.parent] && can(lines[line.parent]));
+    if (seen[i]) wide[line.level] = (wide[line.level] ?? 0) + 1;
+  });
+  let deepest = 2, total = (wide[1] ?? 0) + (wide[2] ?? 0);
+  while (wide[deepest + 1] && total + wide[deepest + 1] <= OPENED) total += wide[++deepest];
+  return new Set(lines.filter((line) => can(line) && line.level < deepest).map((line) => line.key));
+}
+
+/**
+ * The numbers of the lines that are to be seen, in order.
+ * @param {Tree} tree @param {(line: Line) => boolean} isOpen @returns {number[]}
+ */
+export function seenLines({ lines }, isOpen) {
+  /** @type {number[]} */
+  const list = [];
+  const waiting = lines.length ? [0] : [];
+  while (waiting.length) {
+    const at = /** @type {number} */ (waiting.pop());
+    list.push(at);
+    const { children } = lines[at];
+    if (isOpen(lines[at])) for (let i = children.length - 1; i >= 0; i--) waiting.push(children[i]);
+  }
+  return list;
+}
+
+/** Whether a layer's path, type or detail holds all words of the search, in any case. @param {Tree} tree @param {number} row @param {string[]} words */
+function matches(tree, row, words) {
+  const [name, , kind, detail, , note] = tree.rows[row];
+  const text = `${tree.paths[row] || name} ${kind} ${detail} ${note}`.toLowerCase();
+  return words.every((word) => text.includes(word));
+}
+
+/** A search as words. @param {string} query */
+export function wordsOf(query) { return query.toLowerCase().split(/\s+/).filter(Boolean); }
+
+/**
+ * The lines that a search finds, and those around them; `found` holds the former.
+ * @param {Tree} tree @param {string} query @returns {{list: number[], found: Set<number>}}
+ */
+export function foundLines(tree, query) {
+  const words = wordsOf(query), found = new Set(), keep = new Set();
+  tree.lines.forEach((line, i) => {
+    if (line.run || !matches(tree, line.row, words)) return;
+    found.add(i);
+    for (let at = i; at >= 0 && !keep.has(at); at = tree.lines[at].parent) keep.add(at);
+  });
+  return { list: [...keep].sort((a, b) => a - b), found };
+}
+
+/** "-params" as a key and a direction. @param {string} sort */
+export function readSort(sort) { return { key: sort.replace(/^-/, ""), falling: sort.startsWith("-") }; }
+
+/** What a click on a heading makes of the sort: rising, falling, then the tree again. @param {string} sort @param {string} key */
+export function nextSort(sort, key) { return sort === key ? `-${key}` : sort === `-${key}` ? "tree" : key; }
+
+/**
+ * The layers one by one, without the tree: those that hold no others or have parameters of their own.
+ * @param {Tree} tree @param {string} sort @param {string} query @param {(row: number) => {grad: number, ratio: number}} live @returns {number[]} line numbers
+ */
+export function sortedLines(tree, sort, query, live) {
+  const { key, falling } = readSort(sort), words = wordsOf(query), value = valueBy(tree, key, live);
+  const list = tree.lines.map((_, i) => i).filter((i) => {
+    const { run, row, children } = tree.lines[i];
+    return !run && (!children.length || tree.own[row] > 0) && (!words.length || matches(tree, row, words));
+  });
+  const values = new Map(list.map((i) => [i, value(tree.lines[i].row)]));
+  const sign = falling ? -1 : 1;
+  return list.sort((a, b) => compare(values.get(a), values.get(b), sign) || a - b);
+}
+
+/** @param {Tree} tree @param {string} key @param {(row: number) => {grad: number, ratio: number}} live @returns {(row: number) => number | string} */
+function valueBy(tree, key, live) {
+  const { rows, sizes, paths, trains } = tree;
+  switch (key) {
+    case "layer": return (row) => paths[row];
+    case "type": return (row) => `${rows[row][2]} ${rows[row][3]}`;
+    case "output": return (row) => (rows[row][4] ? rows[row][4].split("×").reduce((product, part) => product * Number(part), 1) : NaN);
+    case "params": return (row) => sizes[SIZES * row];
+    case "macs": return (row) => sizes[SIZES * row + 1];
+    case "activations": return (row) => sizes[SIZES * row + 2];
+    case "grad": return (row) => live(row).grad;
+    case "ratio": return (row) => live(row).ratio;
+    case "trains": return (row) => "ypn".indexOf(trains[row]) >= 0 ? "ypn".indexOf(trains[row]) : NaN;
+    default: return (row) => row;
+  }
+}
+
+/** Numbers and text in order, what is not known last whatever the direction. @param {any} a @param {any} b @param {number} sign */
+function compare(a, b, sign) {
+  if (typeof a === "string") return sign * a.localeCompare(b, "en", { numeric: true });
+  const gaps = Number(Number.isNaN(a)) - Number(Number.isNaN(b));
+  return gaps || sign * (a < b ? -1 : a > b ? 1 : 0) || 0;
+}
+
+/** The line of a layer by its path, or -1. @param {Tree} tree @param {string | null} path */
+export function lineOf(tree, path) {
+  return path === null ? -1 : tree.lines.findIndex((line) => !line.run && tree.paths[line.row] === path);
+}

@@ -1,0 +1,175 @@
+// The layer table in words and written numbers, and what is to be marked.
+
+import { count, rate, sig, whole } from "./front.js";
+
+/** @typedef {import("./layers_tree.js").Tree} Tree */
+/** @typedef {import("./layers_tree.js").Line} Line */
+
+/** Between these a step usually moves a layer's weights (Karpathy, CS231n: about 1e-3). */
+const USUAL = [1e-4, 1e-2];
+/** Bytes of a spark line for a decade. */
+const DECADE = 25;
+
+/**
+ * What was measured: `at` gives a row's place in `stats` (L x 4: weight norm, gradient norm, ratio, finite) or
+ * -1; `sparks` has `points` bytes for each place.
+ * @typedef {{at: Int32Array, stats: Float32Array, sparks: Uint8Array, points: number}} Live
+ */
+
+/**
+ * What a line shows of the training. `mark` is "high", "low", "broken" or ""; `places` are those of the layers
+ * it stands for, `worst` the row that the mark is about.
+ * @typedef {{grad: number, ratio: number, mark: string, places: number[], worst: number, marked: number}} Shown
+ */
+
+/** @param {Float32Array} stats @param {number} place */
+function markOf(stats, place) {
+  const ratio = stats[4 * place + 2];
+  if (!stats[4 * place + 3] || ratio === Infinity) return "broken";
+  return ratio > USUAL[1] ? "high" : ratio < USUAL[0] ? "low" : "";
+}
+
+/**
+ * What was measured in the rows `from` to `to` (not included) together; null where nothing was. Norms add as
+ * squares, so that those of a folded line are exact.
+ * @param {Live} live @param {number} from @param {number} to @returns {Shown | null}
+ */
+export function together({ at, stats }, from, to) {
+  const places = [];
+  let weights = 0, grads = 0, moves = 0, mark = "", worst = -1, marked = 0;
+  const grave = ["", "low", "high", "broken"];
+  for (let row = from; row < to; row++) {
+    const place = at[row] ?? -1;
+    if (place < 0) continue;
+    places.push(place);
+    const [weight, grad, ratio] = stats.subarray(4 * place, 4 * place + 3);
+    weights += weight ** 2; grads += grad ** 2;
+    // All weights zero: no ratio, and no part in one.
+    if (weight > 0) moves += (ratio * weight) ** 2;
+    const here = markOf(stats, place);
+    if (here) marked += 1;
+    if (grave.indexOf(here) > grave.indexOf(mark)) { mark = here; worst = row; }
+  }
+  if (!places.length) return null;
+  const ratio = weights > 0 ? Math.sqrt(moves / weights) : NaN;
+  return { grad: Math.sqrt(grads), ratio, mark, places, worst, marked };
+}
+
+/** What a line shows: a folded one stands for all inside it, an open one for its own weights. @param {Tree} tree @param {Live} live @param {Line} line @param {boolean} open */
+export function shownIn(tree, live, line, open) {
+  return together(live, line.row, open && line.children.length ? (line.run ? line.row : line.row + 1) : line.end);
+}
+
+/** @param {number} x */
+function notFinite(x) { return Number.isNaN(x) ? "NaN" : x > 0 ? "∞" : "−∞"; }
+
+/** The cell of the gradient norm. @param {Shown | null} shown */
+export function gradText(shown) {
+  if (!shown) return "";
+  return shown.mark === "broken" ? `▲ ${Number.isFinite(shown.grad) ? sig(shown.grad) : notFinite(shown.grad)}` : sig(shown.grad);
+}
+
+/** The cell of the update ratio. @param {Shown | null} shown */
+export function ratioText(shown) {
+  if (!shown) return "";
+  const mark = { high: "▲ ", low: "▼ ", broken: "▲ " }[shown.mark] ?? "";
+  return mark + (Number.isFinite(shown.ratio) ? rate(shown.ratio) : shown.mark === "broken" ? notFinite(shown.ratio) : "–");
+}
+
+/**
+ * The mark in words, with the layer it is about where the line stands for several.
+ * @param {Shown | null} shown @param {Tree} tree @param {Live} live
+ */
+export function markWords(shown, tree, live) {
+  if (!shown) return "";
+  const many = shown.places.length > 1, of = many ? `${whole(shown.marked)} of ${whole(shown.places.length)} layers inside stand out, ` : "";
+  const which = many ? `${of}the first ${tree.paths[shown.worst] || "the model's own weights"}: ` : "";
+  const place = live.at[shown.worst], ratio = live.stats[4 * place + 2];
+  switch (shown.mark) {
+    case "high": return `${which}too large: a step moves the weights by ${rate(ratio)} of their size, usual are 1e-4 to 1e-2. A lower learning rate moves them less.`;
+    case "low": return `${which}${ratio === 0 ? "the weights do not move at all" : `small: a step moves the weights by ${rate(ratio)} of their size`}, usual are 1e-4 to 1e-2.`;
+    case "broken": return `${which}weights or gradients are not finite (NaN or infinite).`;
+    default: return many ? `of ${whole(shown.places.length)} layers inside, together` : "";
+  }
+}
+
+/** Why a line with parameters shows no live number. @param {string} status @param {string} trains */
+export function waitingWords(status, trains) {
+  if (trains === "n") return "frozen: its weights do not move";
+  if (status === "running") return "appears with the next step that is measured";
+  return status === "ready" ? "appears once training starts: session.start()" : "appears with the next steps: layers are measured while this table is open";
+}
+
+/**
+ * A spark line as the `d` of a path in a box of `width` x `height`: the mean of `places` at each point, on a log
+ * scale of at least one decade. "" where there are fewer than two points.
+ * @param {Live} live @param {number[]} places @param {number} width @param {number} height
+ */
+export function sparkPath({ sparks, points }, places, width, height) {
+  const values = meansOf(sparks, points, places), known = values.filter((v) => !Number.isNaN(v));
+  if (known.length < 2) return "";
+  let low = Math.min(...known), high = Math.max(...known);
+  const more = Math.max(0, DECADE - (high - low)) / 2;
+  low -= more; high += more;
+  let d = "", pen = false;
+  values.forEach((v, i) => {
+    if (Number.isNaN(v)) { pen = false; return; }
+    const x = 1 + ((width - 2) * i) / (points - 1), y = 1 + ((height - 2) * (high - v)) / (high - low);
+    d += `${pen ? "L" : "M"}${x.toFixed(1)} ${y.toFixed(1)}`;
+    pen = true;
+  });
+  return d;
+}
+
+/** @param {Uint8Array} sparks @param {number} points @param {number[]} places */
+function meansOf(sparks, points, places) {
+  const values = [];
+  for (let i = 0; i < points; i++) {
+    let total = 0, known = 0;
+    for (const place of places) { const q = sparks[place * points + i]; if (q) { total += q; known += 1; } }
+    values.push(known ? total / known : NaN);
+  }
+  return values;
+}
+
+/** A spark line in words. @param {Live} live @param {number[]} places @param {{since: number | null, step: number | null}} moment */
+export function sparkWords({ sparks, points }, places, { since, step }) {
+  const known = meansOf(sparks, points, places).filter((v) => !Number.isNaN(v));
+  if (known.length < 2) return "";
+  const ratio = (/** @type {number} */ q) => rate(10 ** (-9 + 0.04 * (q - 1)));
+  const low = Math.min(...known), high = Math.max(...known);
+  return `Δw / w from ${ratio(low)} to ${ratio(high)}, steps ${whole(since ?? 0)} to ${whole(step ?? 0)}, log scale${places.length > 1 ? `, mean of ${places.length} layers` : ""}`;
+}
+
+/** Which of a model's parameters train. @param {number} trainable @param {number} all */
+function trainsWords(trainable, all) {
+  if (!all) return "";
+  return trainable === all ? " (all trainable)" : trainable ? ` (${whole(trainable)} trainable)` : " (none trainable)";
+}
+
+/** The line above the table. @param {any} about */
+export function headline(about) {
+  const { name, parameters, trainable, macs, activations, batch } = about;
+  const parts = [name, `${whole(parameters)} parameter${parameters === 1 ? "" : "s"}${trainsWords(trainable, parameters)}`];
+  if (macs) parts.push(`${count(macs)} MACs`);
+  if (activations) parts.push(`${count(activations, "B")} activations`);
+  const line = parts.filter(Boolean).join(" · ");
+  return batch && (macs || activations) ? `${line}, for a batch of ${whole(batch)}` : line;
+}
+
+/** What the numbers leave out, and how they were found where that matters. @param {any} about */
+export function caveats(about) {
+  const missing = (about.uncounted ?? []).map((/** @type {[string, number]} */ [name, times]) => (times > 1 ? `${name} (${whole(times)} times)` : name));
+  const words = missing.length ? [`Not in the MACs, for want of a formula: ${missing.join(", ")}.`] : [];
+  // Said only where the model had to be run.
+  if (/\breal\b/.test(about.how ?? "")) words.push(about.how);
+  return words.join(" ");
+}
+
+/** A letter of `trains` as a sign and in words. @param {string} letter @returns {[string, string]} */
+export function trainsSign(letter) {
+  return letter === "y" ? ["✓", "trains"] : letter === "n" ? ["❄", "frozen"] : letter === "p" ? ["◐", "trains in part"] : ["", "has no parameters"];
+}
+
+/** A count in a cell: exact below 1,000, and "–" for a number that is not known. @param {number} n @param {string} [unit] */
+export function cell(n, unit = "") { return n ? count(n, unit) : "0"; }
