@@ -261,12 +261,11 @@ class Session(HasTraits):
         return self._ledger.entries
 
     def layers(self) -> Summary:
-        """Return the model as a table of its layers, with the shapes of a training batch."""
+        """Return the model as a table of its layers, for one training sample."""
         if self._summary is None:
             from .core.summary import summary
 
-            size = self._train.batch_size
-            inputs = tree_map(lambda t: t[:1].expand(size, *t.shape[1:]), self._example)
+            inputs = tree_map(lambda t: t[:1], self._example)
             # On the training thread: what looks into the model must not find it in the middle of a step.
             self._summary = self._result(self.at_step(lambda: summary(self._model, inputs)))
         return self._summary
