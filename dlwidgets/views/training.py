@@ -147,9 +147,9 @@ class TrainingPanel(Pictured, ipywidgets.VBox):
         if control is self.limit and session.clip is not None and _same(self.limit.value, session.clip[1]):
             return
         wanted = {
-            "lr": float(self.lr.value),
+            "lr": _meant(self.lr.value),
             "batch_size": self.batch_size.value,
-            "clip": (self.clip.value, float(self.limit.value)),
+            "clip": (self.clip.value, _meant(self.limit.value)),
         }[name]
         try:
             with session.by("panel"):
@@ -225,6 +225,12 @@ def _sizes(size: int) -> list[int]:
 def _same(shown: float, wanted: float) -> bool:
     """Say whether two positive numbers lie within half a notch of each other."""
     return wanted > 0 and abs(math.log10(shown / wanted)) <= 0.51 * _NOTCH
+
+
+def _meant(value: float) -> float:
+    """Return what a person means who left a logarithmic slider there: 3e-3, and not its notch at 3.0199e-3."""
+    short = float(f"{value:.1e}")
+    return short if _same(short, value) else float(f"{value:.2e}")
 
 
 def _button(text: str, icon: str, kind: str, tip: str, do: Any) -> ipywidgets.Button:
