@@ -1,83 +1,202 @@
-"""A Summary as text for a terminal, and as a plain HTML table for places without widgets."""
+"""A Summary as text and as HTML: repeated blocks told once, totals, and what to know about the numbers."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING
+
+from .kinds import by
 
 if TYPE_CHECKING:
     from .summary import Row, Summary
 
-_HEADS = ("layer", "type", "output", "params", "MACs", "activations", "trains")
-_TRAINS = {"yes": "yes", "no": "frozen", "partly": "partly", "": ""}
+_HEADS = ("layer", "type", "output", "params", "MACs", "activations", "trains", "")
+_RIGHT = (2, 3, 4, 5)
+#: A name longer than this would push the numbers off the screen.
+_WIDEST = 44
 
 
-def as_text(table: Summary) -> str:
-    """Return the table in columns of fixed width, with totals and, where there is one, the error."""
-    lines = [_HEADS, *(_cells(row) for row in table.rows)]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(_HEADS))]
-    words = ["  ".join(
-        cell.ljust(width) if i < 2 else cell.rjust(width) for i, (cell, width) in enumerate(zip(line, widths))
-    ).rstrip() for line in lines]  # fmt: skip
-    rule = "─" * max(map(len, words))
-    return "\n".join([words[0], rule, *words[1:], rule, *_ends(table)])
+def count(number: float, unit: str = "") -> str:
+    """Return a count in three digits: "432", "1.21 M", "38.4 kB"."""
+    size, prefix = float(number), 0
+    while abs(size) >= 999.5 and prefix < 5:
+        size, prefix = size / 1000, prefix + 1
+    if not prefix:
+        return f"{number:g} {unit}".rstrip()
+    digits = 2 if abs(size) < 9.995 else 1 if abs(size) < 99.95 else 0
+    return f"{size:.{digits}f} {'kMGTP'[prefix - 1]}{unit}"
 
 
-def as_html(table: Summary) -> str:
-    """Return the table as HTML; all text is escaped."""
-    def line(cells: tuple[str, ...], tag: str) -> str:
-        styles = ["text-align:left;white-space:pre", "text-align:left", *["text-align:right"] * 5]
-        return "<tr>" + "".join(
-            f'<{tag} style="{style}">{escape(cell)}</{tag}>' for cell, style in zip(cells, styles)
-        ) + "</tr>"
-
-    body = "".join(line(_cells(row), "td") for row in table.rows)
-    ends = "<br>".join(escape(end) for end in _ends(table))
-    return f"<table><thead>{line(_HEADS, 'th')}</thead><tbody>{body}</tbody></table><p>{ends}</p>"
+def output_words(row: Row) -> str:
+    """Return what a layer puts out: "1×64×16×16", several shapes with commas; "" if it put out none."""
+    shapes = [by(shape) for _, shape in row.outputs]
+    return ", ".join(shapes[:2]) + (f" and {len(shapes) - 2} more" if len(shapes) > 2 else "")
 
 
-def _cells(row: Row) -> tuple[str, ...]:
-    kind = f"{row.kind} {row.detail}".strip() + (f" ({row.note})" if row.note else "") + (" (tied)" if row.shared else "")
-    return (
-        "  " * row.depth + row.name,
-        kind if row.path else "",
-        "×".join(map(str, row.output_shape[1:])) if row.output_shape else "",
-        count(row.parameters),
-        count(row.macs) if row.macs else "",
-        size(row.activation_bytes) if row.activation_bytes else "",
-        _TRAINS[row.trainable],
-    )
+def type_words(row: Row) -> str:
+    """Return class and telling arguments: "Conv2d 3×3"; "" for the model, whose class is its name."""
+    return f"{row.kind} {row.detail}".rstrip() if row.path else row.detail
 
 
-def _ends(table: Summary) -> list[str]:
-    trainable = "all" if table.trainable_parameters == table.total_parameters else f"{table.trainable_parameters:,}"
-    ends = [f"{table.total_parameters:,} parameters ({trainable} trainable), {size(table.parameter_bytes)}"]
-    if table.total_macs:
-        batch = table.rows[0].input_shape
-        of = f", for a batch of {batch[0]}" if batch else ""
-        ends[0] += f" · {count(table.total_macs)} MACs, {size(table.activation_bytes)} of activations{of}"
+def remark(row: Row) -> str:
+    """Return what is to be said of a layer beside its numbers; "" for nothing."""
+    words = [row.note] if row.note else []
+    if row.calls > 1:
+        words.append(f"called {row.calls} times")
+    if row.tied_to is not None:
+        words.append(f"tied to {row.tied_to or 'the model'}")
+    return "; ".join(words)
+
+
+def ran(row: Row) -> bool:
+    """Say whether MACs and activations of a layer are known: it was called, or something in it was."""
+    return bool(row.calls or row.macs or row.activation_bytes)
+
+
+@dataclass(frozen=True)
+class Line:
+    """A row of the printed table; with `like`, these rows in its place, as they are as the one before."""
+
+    row: Row
+    like: tuple[Row, ...] = ()
+
+
+def lines(rows: Sequence[Row]) -> list[Line]:
+    """Return the rows, with siblings that are equal throughout to the one before them folded into one line."""
+    ends, signs = _subtrees(rows)
+    found: list[Line] = []
+    place = 0
+    while place < len(rows):
+        found.append(Line(rows[place]))
+        place += 1
+        # Behind the end of a block its equals may follow.
+        for start in _closed(rows, ends, place):
+            same, after = [], place
+            while after < len(rows) and rows[after].depth == rows[start].depth and signs[after] == signs[start]:
+                same.append(after)
+                after = ends[after]
+            if after - place > 1:
+                found.append(Line(rows[start], tuple(rows[i] for i in same)))
+                place = after
+                break
+    return found
+
+
+def _closed(rows: Sequence[Row], ends: Sequence[int], place: int) -> list[int]:
+    """Return the blocks that end at `place` and have a sibling there: at most one."""
+    if place >= len(rows):
+        return []
+    start = place - 1
+    while start > 0 and rows[start].depth > rows[place].depth:
+        start -= 1
+    return [start] if rows[start].depth == rows[place].depth and ends[start] == place else []
+
+
+def _subtrees(rows: Sequence[Row]) -> tuple[list[int], list[int]]:
+    """Return for each row the place behind the last row inside it, and a number that equal blocks share."""
+    ends, signs = [0] * len(rows), [0] * len(rows)
+    numbers: dict[tuple[object, ...], int] = {}
+    open_: list[tuple[int, list[tuple[str, int]]]] = []
+
+    def close(depth: int, end: int) -> None:
+        while open_ and rows[open_[-1][0]].depth >= depth:
+            place, inner = open_.pop()
+            row = rows[place]
+            sign = (
+                row.kind, row.detail, row.outputs, row.parameters, row.trainable, row.macs, row.calls, row.note,
+                row.tied_parameters, tuple(inner),
+            )  # fmt: skip
+            ends[place], signs[place] = end, numbers.setdefault(sign, len(numbers))
+            if open_:
+                open_[-1][1].append((row.name, signs[place]))
+
+    for place, row in enumerate(rows):
+        close(row.depth, place)
+        open_.append((place, []))
+    close(0, len(rows))
+    return ends, signs
+
+
+def _cells(line: Line) -> tuple[str, ...]:
+    row = line.row
+    indent = "  " * row.depth
+    numbers = line.like or (row,)
+    sums = [count(sum(one.parameters for one in numbers)), "", ""]
+    if ran(row):
+        sums[1:] = count(sum(one.macs for one in numbers)), count(sum(one.activation_bytes for one in numbers), "B")
+    if line.like:
+        first, last = line.like[0].name, line.like[-1].name
+        name = first if first == last else f"{first} … {last}"
+        times = f"×{len(line.like)}, the same" if len(line.like) > 1 else "the same"
+        return (indent + name, times, "", *sums, row.trainable or "", "")
+    return (_cut(indent + row.name), type_words(row), output_words(row), *sums, row.trainable or "", remark(row))
+
+
+def _cut(words: str) -> str:
+    return words if len(words) <= _WIDEST else words[: _WIDEST - 1] + "…"
+
+
+def totals(table: Summary) -> str:
+    """Return the last line: parameters, MACs, memory."""
+    words = [f"{table.total_parameters:,} parameters ({count(table.parameter_bytes, 'B')})"]
+    if table.trainable_parameters != table.total_parameters:
+        words.append(f"{table.trainable_parameters:,} of them trainable")
+    if table.inputs:
+        more = "at least " if table.uncounted or not table.complete else ""
+        words.append(f"{more}{count(table.total_macs)} MACs")
+        words.append(f"{count(table.activation_bytes, 'B')} of activations")
+    return ", ".join(words)
+
+
+def remarks(table: Summary) -> list[str]:
+    """Return what is to be known about the numbers, in sentences."""
+    found = list(table.notes)
     if table.uncounted:
-        ends.append("MACs not counted: " + ", ".join(f"{name} (×{times})" for name, times in table.uncounted.items()))
-    if table.how and "real" in table.how:
-        ends.append(table.how)
-    if table.error:
-        ends.append(table.error)
-    return ends
+        names = ", ".join(f"{name} (in {', '.join(path or 'the model' for path in paths[:3])})" for name, paths in table.uncounted.items())
+        found.append(f"Not in the MACs, as there is no formula for them: {names}.")
+    return found
 
 
-def count(number: int) -> str:
-    """Return a count with three digits: 432, 1.21 M."""
-    value = float(number)
-    if value < 1000:
-        return str(number)
-    for unit in ("k", "M", "G", "T", "P"):
-        value /= 1000
-        if value < 999.5:
-            break
-    return f"{value:.2f} {unit}" if value < 9.995 else f"{value:.1f} {unit}" if value < 99.95 else f"{value:.0f} {unit}"
+def head(table: Summary) -> str:
+    """Return the first line: the model and what it was followed with."""
+    given = ", ".join(by(shape) for shape in table.inputs)
+    return table.rows[0].kind + (f" on {given}" if given else "")
 
 
-def size(number: int) -> str:
-    """Return bytes with three digits in powers of 1,000: 432 B, 9.10 MB."""
-    text = count(number)
-    return f"{text} B" if number < 1000 else f"{text}B"
+def text(table: Summary) -> str:
+    """Return the table as text."""
+    body = [_HEADS, *map(_cells, lines(table.rows))]
+    widths = [max(len(cells[i]) for cells in body) for i in range(len(_HEADS))]
+
+    def one(cells: Sequence[str]) -> str:
+        parts = [cell.rjust(width) if i in _RIGHT else cell.ljust(width) for i, (cell, width) in enumerate(zip(cells, widths))]
+        return "  ".join(parts).rstrip()
+
+    drawn = [one(cells) for cells in body]
+    rule = "─" * max(map(len, drawn))
+    said = [f"! {table.error}"] if table.error else []
+    return "\n".join([head(table), *said, rule, drawn[0], rule, *drawn[1:], rule, totals(table), *remarks(table)])
+
+
+def html(table: Summary) -> str:
+    """Return the table as HTML that takes the notebook's own colours."""
+
+    def cell(i: int, words: str, tag: str = "td") -> str:
+        align = "right" if i in _RIGHT else "left"
+        stripped = words.lstrip()
+        pad = f";padding-left:{0.5 + 0.5 * (len(words) - len(stripped)):g}em" if i == 0 and tag == "td" else ""
+        return f'<{tag} style="text-align:{align};white-space:nowrap{pad}">{escape(stripped)}</{tag}>'
+
+    rows = "".join(
+        "<tr>" + "".join(cell(i, words) for i, words in enumerate(_cells(line))) + "</tr>" for line in lines(table.rows)
+    )
+    heads = "".join(cell(i, words, "th") for i, words in enumerate(_HEADS))
+    error = f'<p style="border-left:3px solid #b95f08;padding:4px 10px">{escape(table.error)}</p>' if table.error else ""
+    after = "".join(f"<br>{escape(words)}" for words in remarks(table))
+    return (
+        f'<div style="overflow-x:auto"><b>{escape(head(table))}</b>{error}'
+        f'<table style="font-variant-numeric:tabular-nums"><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>'
+        f"<small>{escape(totals(table))}{after}</small></div>"
+    )

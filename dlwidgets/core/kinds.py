@@ -1,0 +1,126 @@
+"""The kinds of layers that torch ships: the arguments that tell one from another, and what each wants as input."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.modules.conv import _ConvNd
+from torch.nn.modules.lazy import LazyModuleMixin
+from torch.nn.modules.pooling import _AdaptiveAvgPoolNd, _AdaptiveMaxPoolNd, _AvgPoolNd, _LPPoolNd, _MaxPoolNd
+
+#: Names of the axes of what a convolution over so many dimensions takes, behind batch and channels.
+SPACE = {1: ("L",), 2: ("H", "W"), 3: ("D", "H", "W")}
+
+
+def by(shape: Any) -> str:
+    """Return a shape in words: "16×64×64"; "scalar" for none."""
+    return "×".join(map(str, shape)) or "scalar"
+
+
+def dtype_name(dtype: torch.dtype) -> str:
+    """Return the name of a dtype without its "torch."."""
+    return str(dtype).removeprefix("torch.")
+
+
+def telling(module: nn.Module) -> str:
+    """Return the arguments that tell a layer from others of its class, as short as they go; "" for none."""
+    if isinstance(module, _ConvNd):
+        words = [by(module.kernel_size)]
+        if any(step != 1 for step in module.stride):
+            words.append(f"/{_one(module.stride)}")
+        if module.groups > 1:
+            words.append("depthwise" if module.groups == module.in_channels else f"{module.groups} groups")
+        if any(step != 1 for step in module.dilation):
+            words.append(f"dilated {_one(module.dilation)}")
+        return " ".join(words)
+    if isinstance(module, (_MaxPoolNd, _AvgPoolNd, _LPPoolNd)):
+        size = module.kernel_size
+        return by(size if isinstance(size, tuple) else (size,) * _dimensions(module))
+    if isinstance(module, (_AdaptiveAvgPoolNd, _AdaptiveMaxPoolNd)):
+        size = module.output_size
+        size = size if isinstance(size, (tuple, list)) else (size,) * _dimensions(module)
+        return "to " + by("·" if part is None else part for part in size)
+    if isinstance(module, nn.modules.dropout._DropoutNd):
+        return f"{module.p:g}"
+    if isinstance(module, (nn.LeakyReLU, nn.ELU, nn.CELU)):
+        return f"{getattr(module, 'negative_slope', getattr(module, 'alpha', 0)):g}"
+    if isinstance(module, nn.RNNBase):
+        words = [f"{module.num_layers} layers"] if module.num_layers > 1 else []
+        return " ".join([*words, *(["both ways"] if module.bidirectional else [])])
+    if isinstance(module, nn.MultiheadAttention):
+        return f"{module.num_heads} heads"
+    if isinstance(module, nn.GroupNorm):
+        return f"{module.num_groups} groups"
+    if isinstance(module, (nn.Embedding, nn.EmbeddingBag)):
+        return f"of {module.num_embeddings:,}"
+    if isinstance(module, nn.Upsample):
+        if module.size is not None:
+            return "to " + by(module.size if isinstance(module.size, (tuple, list)) else (module.size,))
+        factor = module.scale_factor
+        factors = factor if isinstance(factor, (tuple, list)) else (factor,)
+        return "× " + "×".join(f"{part:g}" for part in factors) if factor is not None else ""
+    if isinstance(module, (nn.PixelShuffle,)):
+        return f"× {module.upscale_factor}"
+    return ""
+
+
+@dataclass(frozen=True)
+class Want:
+    """What a layer wants as input.
+
+    Attributes
+    ----------
+    shape : in words, batch axis first: "N×3×H×W".
+    sample : the shape of one sample in code, a letter where an axis is free to choose: (3, "H", "W").
+    whole_numbers : whether it wants integers.
+    also : what else there is to know, a clause; "" for nothing.
+    """
+
+    shape: str
+    sample: tuple[int | str, ...]
+    whole_numbers: bool = False
+    also: str = ""
+
+
+def wanted(module: nn.Module) -> Want | None:
+    """Return what a layer wants as input; None where its class does not say."""
+    if isinstance(module, LazyModuleMixin) and module.has_uninitialized_params():
+        axes = SPACE.get(_dimensions(module), ()) if isinstance(module, (_ConvNd, _NormBase)) else ()
+        shape = "×".join(("N", "C", *axes)) if axes else "N×features"
+        sample = ("C", *axes) if axes else ("features",)
+        return Want(shape, sample, also="it is not built yet and takes the number that it meets first")
+    if isinstance(module, _ConvNd):
+        axes = SPACE[_dimensions(module)]
+        return Want("×".join(("N", str(module.in_channels), *axes)), (module.in_channels, *axes))
+    if isinstance(module, nn.Linear):
+        return Want(f"N×{module.in_features}", (module.in_features,))
+    if isinstance(module, nn.Embedding):
+        return Want("N×L", ("L",), True, f"whole numbers from 0 to {module.num_embeddings - 1:,} (torch.long)")
+    if isinstance(module, nn.RNNBase):
+        axes = "N×L" if module.batch_first else "L×N"
+        return Want(f"{axes}×{module.input_size}", ("L", module.input_size))
+    if isinstance(module, nn.MultiheadAttention):
+        axes = "N×L" if module.batch_first else "L×N"
+        return Want(f"{axes}×{module.embed_dim}", ("L", module.embed_dim), also="as query, key and value")
+    if isinstance(module, _NormBase):
+        axes = SPACE.get(_dimensions(module), ())
+        if not axes or axes == ("L",):
+            return Want(f"N×{module.num_features}", (module.num_features,))
+        return Want("×".join(("N", str(module.num_features), *axes)), (module.num_features, *axes))
+    if isinstance(module, nn.LayerNorm):
+        return Want(f"N×{by(module.normalized_shape)}", tuple(module.normalized_shape))
+    return None
+
+
+def _dimensions(module: nn.Module) -> int:
+    """Return over how many dimensions a layer works, as its class name ends: 2 for Conv2d; 0 for none."""
+    name = next((cls.__name__ for cls in type(module).__mro__ if cls.__name__[-2:] in ("1d", "2d", "3d")), "")
+    return int(name[-2]) if name else 0
+
+
+def _one(values: tuple[int, ...]) -> str:
+    return str(values[0]) if len(set(values)) == 1 else by(values)

@@ -1,0 +1,130 @@
+"""A model's stand-in: its structure with state of its own and weights faked or lent, so that the model is left alone."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+from torch.nn.parameter import UninitializedBuffer, UninitializedParameter, is_lazy
+from torch.overrides import TorchFunctionMode
+
+from .walk import uncompiled
+
+#: The dicts of a module whose entries are called, or called about, by torch.
+_HOOKS = (
+    "_forward_hooks", "_forward_hooks_with_kwargs", "_forward_hooks_always_called", "_forward_pre_hooks",
+    "_forward_pre_hooks_with_kwargs", "_backward_hooks", "_backward_pre_hooks", "_state_dict_hooks",
+    "_state_dict_pre_hooks", "_load_state_dict_pre_hooks", "_load_state_dict_post_hooks",
+)  # fmt: skip
+_Copy = Callable[[torch.Tensor], torch.Tensor]
+
+
+def fake_tensor(tensor: torch.Tensor, mode: FakeTensorMode, device: torch.device | None = None) -> torch.Tensor:
+    """Return a tensor of the same shape, strides and type that holds no values, as if on `device`.
+
+    A tensor on the meta device is taken as being on the CPU: code that asks where its tensors are then goes
+    the ordinary way.
+    """
+    if type(tensor) not in (torch.Tensor, nn.Parameter) or tensor.layout != torch.strided or tensor.is_nested:
+        return mode.from_tensor(tensor)
+    place = device if device is not None else tensor.device
+    place = torch.device("cpu") if place.type == "meta" else place
+    bare = tensor.detach() if tensor.is_meta else torch.empty_strided(
+        tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta"
+    )
+    return FakeTensor(mode, bare, place)
+
+
+def faked(model: nn.Module, mode: FakeTensorMode, hooks: bool = False) -> nn.Module:
+    """Return a stand-in whose parameters, buffers and other tensors are fake: nothing is copied but structure.
+
+    The stand-in is in eval mode. Its lazy parameters are on the meta device, so that building them costs
+    nothing. With `hooks` it has the model's own hooks, else none.
+    """
+
+    def fake(tensor: torch.Tensor) -> torch.Tensor:
+        if is_lazy(tensor):
+            kind = UninitializedParameter if isinstance(tensor, nn.Parameter) else UninitializedBuffer
+            options = {"requires_grad": tensor.requires_grad}
+            return kind(**options, device="meta", dtype=tensor.dtype)
+        made = fake_tensor(tensor, mode)
+        if isinstance(tensor, nn.Parameter):
+            made = nn.Parameter(made, requires_grad=tensor.requires_grad)
+        return made
+
+    return _copied(model, fake, fake, hooks)
+
+
+def lent(model: nn.Module, hooks: bool = False) -> nn.Module:
+    """Return a stand-in that computes with the model's own parameters, and with copies of all other state.
+
+    Copied too are the weights that a forward rewrites: those of embeddings that renormalise themselves.
+    """
+    rewritten = {
+        id(module.weight)
+        for module in uncompiled(model).modules()
+        if isinstance(module, (nn.Embedding, nn.EmbeddingBag)) and module.max_norm is not None
+    }
+
+    def lend(tensor: torch.Tensor) -> torch.Tensor:
+        if id(tensor) in rewritten:
+            return nn.Parameter(tensor.detach().clone(), requires_grad=tensor.requires_grad)
+        if is_lazy(tensor):
+            return UninitializedParameter(tensor.requires_grad, tensor.device, tensor.dtype)
+        return tensor
+
+    def clone(tensor: torch.Tensor) -> torch.Tensor:
+        if is_lazy(tensor):
+            return UninitializedBuffer(tensor.requires_grad, tensor.device, tensor.dtype)
+        return tensor.detach().clone()
+
+    return _copied(model, lend, clone, hooks)
+
+
+def _copied(model: nn.Module, parameter: _Copy, other: _Copy, hooks: bool) -> nn.Module:
+    model = uncompiled(model)
+    memo: dict[int, Any] = {}
+    for module in model.modules():
+        for kept in module._parameters.values():
+            if kept is not None and id(kept) not in memo:
+                memo[id(kept)] = parameter(kept)
+        for kept in module._buffers.values():
+            if kept is not None and id(kept) not in memo:
+                memo[id(kept)] = other(kept)
+        if not hooks:
+            # What hangs on a model to watch it must not see a look, nor be copied with all it holds.
+            for name in _HOOKS:
+                if (hung := module.__dict__.get(name)) is not None:
+                    memo[id(hung)] = type(hung)()
+    with _TensorCopies(other):
+        twin = copy.deepcopy(model, memo)
+    for module in twin.modules():
+        if not isinstance(module, torch.jit.ScriptModule):
+            # One by one, not eval(): some models override train() and merge weights there.
+            module.training = False
+        else:
+            module.eval()
+    return twin
+
+
+class _TensorCopies(TorchFunctionMode):
+    """Makes deepcopy treat tensors that are plain attributes, or lie in lists and dicts, as it is told."""
+
+    def __init__(self, other: _Copy) -> None:
+        self._other = other
+        super().__init__()
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is torch.Tensor.__deepcopy__:
+            tensor, memo = args
+            if id(tensor) not in memo:
+                memo[id(tensor)] = self._other(tensor)
+            return memo[id(tensor)]
+        if func is torch._C.TensorBase.clone:  # of a parameter that is a plain attribute
+            return self._other(args[0])
+        with torch._C.DisableTorchFunctionSubclass():
+            return func(*args, **(kwargs or {}))
