@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
 import contextvars
 import threading
+import weakref
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
 from . import cpus
+
+
+#: The workers that are alive, to be ended with the interpreter.
+_alive: weakref.WeakSet[Worker] = weakref.WeakSet()
+
+
+@atexit.register
+def _end_all() -> None:
+    """End every run before the interpreter goes: torch aborts the process when a thread in it is cut off."""
+    for worker in list(_alive):
+        worker.leave()
 
 
 class Worker:
@@ -33,6 +46,7 @@ class Worker:
         self._jobs: deque[tuple[Callable[[], Any], Future[Any]]] = deque()
         self._thread: threading.Thread | None = None
         self._begun = threading.Event()
+        _alive.add(self)
         #: Whether steps are to be taken.
         self.going = False
         #: How the run ended, or is about to: "paused", "stopped", "done"; "" while it goes.
@@ -100,6 +114,14 @@ class Worker:
                     self._change.wait(0.1)
                 except KeyboardInterrupt:
                     self.going, self.ending = False, "paused"
+
+    def leave(self, patience: float = 10.0) -> None:
+        """End the steps, drop the jobs that wait, and give the thread `patience` seconds to finish what it does."""
+        self.end("stopped")
+        self._jobs.clear()
+        thread = self._thread
+        if thread is not None and not self.here:
+            thread.join(patience)
 
     def result(self, future: Future[Any]) -> Any:
         """Return the future's result; an interrupt gives up waiting for it."""
