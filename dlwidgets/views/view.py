@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import contextvars
 import re
 import threading
@@ -13,11 +14,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import anywidget
 import traitlets
+from ipywidgets import Widget
 
 from ..session import Session
 
 if TYPE_CHECKING:
-    from ipywidgets import Widget
     from matplotlib.figure import Figure
 
 _HERE = Path(__file__).parent
@@ -52,6 +53,16 @@ def answer_anywhere(widget: Widget) -> None:
     """
     if widget.comm is not None:
         vars(widget.comm).pop("_reply_subshell_id", None)
+
+
+def let_go(*widgets: Widget) -> None:
+    """Close widgets, each with its layout and style: ipywidgets keeps those for ever, and sends them to every page."""
+    for widget in widgets:
+        for name in ("layout", "style"):
+            part = getattr(widget, name, None)
+            if isinstance(part, Widget):
+                part.close()
+        widget.close()
 
 
 class Pictured:
@@ -92,7 +103,8 @@ class View(Pictured, anywidget.AnyWidget):
       is right. It may run on the training thread: it reads, computes little, and waits for nothing.
     * The kernel alone writes synced traits. The page sends messages: *hello* when it opens, *drawn* when it
       has painted a picture, *wish* when a person wants something. The next picture is sent only after the
-      last is drawn: a closed, hidden or slow page costs nothing.
+      last is drawn: a closed, hidden or slow page costs nothing. A message may be lost, so a page that may
+      have missed one gets the whole picture again, not what changed since.
     * ``wish(name, value)`` receives what a person asked for; an exception's sentence is shown in the view.
     * ``close()`` lets everything go.
     """
@@ -110,12 +122,15 @@ class View(Pictured, anywidget.AnyWidget):
         self._sending = threading.Lock()
         self._stale = False
         self._drawn: int | None = None  # None: no page has said hello
-        self._sent_at = 0.0
+        self._sent_at = time.monotonic()
         self._patience = _PATIENCE
         self._gap = 1.0
-        super().__init__(**traits)
+        self._whole = False
+        # Made before the comm opens, so that the first picture travels with it.
+        values, problem = self._picture()
+        super().__init__(**{**traits, **values, "problem": problem, "frame": 1})
         self.on_msg(self._hear)
-        self._show()
+        answer_anywhere(self)
         if session is not None:
             session.observe(self._note, names=list(self.watches))
 
@@ -137,8 +152,10 @@ class View(Pictured, anywidget.AnyWidget):
         # Whoever finds another thread sending leaves the rest to it, so that training never waits here.
         while self._stale and self._may_send() and self._sending.acquire(blocking=False):
             try:
-                self._stale = False
-                self._show()
+                # Again: another thread may have sent one since.
+                if self._stale and self._may_send():
+                    self._stale = False
+                    self._show()
             finally:
                 self._sending.release()
 
@@ -147,52 +164,81 @@ class View(Pictured, anywidget.AnyWidget):
             return False
         if self._drawn is not None and self._drawn >= self.frame:
             return True
-        waited = time.monotonic() - self._sent_at
         # Older kernels hear the page only after the running cell. While that cell is one of our own
         # (fit, step), pictures go unasked, ever more rarely.
-        if self._drawn is not None and self.session is not None and self.session.blocking and waited > self._gap:
-            self._gap = min(2 * self._gap, _LONGEST)
-            return True
-        return False
+        blocking = self.session is not None and self.session.blocking
+        return blocking and time.monotonic() - self._sent_at > self._gap
+
+    def _picture(self) -> tuple[dict[str, Any], str]:
+        try:
+            return self.project(), ""
+        except Exception as error:  # noqa: BLE001 - shown in the view; the training that called goes on
+            return {}, f"This view could not be drawn: {_sentence(error)}"
 
     def _show(self) -> None:
-        try:
-            values, problem = self.project(), ""
-        except Exception as error:  # noqa: BLE001 - shown in the view; the training that called goes on
-            values, problem = {}, f"This view could not be drawn: {type(error).__name__}: {error}"
-        with self.hold_sync():
-            for name, value in values.items():
-                setattr(self, name, value)
-            self.problem = problem
-            self.frame += 1
+        whole, self._whole = self._whole, False
+        if self._drawn is None or self._drawn < self.frame:
+            self._gap = min(2 * self._gap, _LONGEST)
+            whole = True
+        values, problem = self._picture()
         self._sent_at = time.monotonic()
+        frame = self.frame + 1
+        try:
+            self._send_picture(frame, values, problem, whole)
+        except Exception as error:  # noqa: BLE001 - said in the view; the training that called goes on
+            # What could not be written as a message must not be part of the next.
+            self._states_to_send.clear()
+            with contextlib.suppress(Exception):
+                self._send_picture(frame, {}, f"This view could not be sent: {_sentence(error)}", True)
         if self.comm is not None:
             answer_anywhere(self)
             if self._drawn is not None:
                 _Watch.over(self)
 
-    def _ask(self, now: float) -> bool:
-        """Ask a silent page for a sign of life; return whether there is more to wait for."""
-        if self.comm is None or self._drawn is None or self._drawn >= self.frame or self._patience > _LONGEST:
-            return False
-        if now - self._sent_at > self._patience:
+    def _send_picture(self, frame: int, values: dict[str, Any], problem: str, whole: bool) -> None:
+        values = {**values, "problem": problem, "frame": frame}
+        with self.hold_sync():
+            for name, value in values.items():
+                setattr(self, name, value)
+            if whole:
+                self._states_to_send.update(name for name in values if name in self.keys)
+
+    @property
+    def _waits(self) -> bool:
+        """Whether a page still owes an answer, and has not been silent for too long."""
+        return (
+            self.comm is not None and self._drawn is not None and self._drawn < self.frame
+            and self._patience <= _LONGEST
+        )  # fmt: skip
+
+    def _ask(self) -> None:
+        """Ask a page that has been silent for too long for a sign of life."""
+        if self._waits and time.monotonic() - self._sent_at > self._patience:
             self._patience *= 2
             self.send({"ask": self.frame})
             answer_anywhere(self)
-        return True
 
     # -- page to kernel
+
+    def set_state(self, sync_data: Any) -> None:
+        """Take nothing: a page asks in messages, and writes no trait.
+
+        Taking it would also hold back, for its time, what the training thread announces on this object.
+        """
 
     def _hear(self, _widget: Any, message: Any, _buffers: Any) -> None:
         if not isinstance(message, dict):
             return
         self._patience, self._gap = _PATIENCE, 1.0
         if "hello" in message:
+            # A page that has the newest picture, with none missing before it, needs only what changes.
+            if not _is(message["hello"], self.frame):
+                self._whole = True
             self._drawn = self.frame
             self.refresh()
         elif "drawn" in message:
             # An older number is an answer to a picture that a newer one has replaced.
-            if message["drawn"] == self.frame or self._drawn is None:
+            if _is(message["drawn"], self.frame):
                 self._drawn = self.frame
             if self._stale:
                 self.refresh()
@@ -200,7 +246,7 @@ class View(Pictured, anywidget.AnyWidget):
             try:
                 self.wish(str(message["wish"]), message.get("value"))
             except Exception as error:  # noqa: BLE001 - the sentence goes back to the person who asked
-                self.send({"refused": message["wish"], "because": str(error)})
+                self.send({"refused": message["wish"], "because": str(error) or type(error).__name__})
                 answer_anywhere(self)
 
     def _note(self, _change: Any) -> None:
@@ -211,7 +257,17 @@ class View(Pictured, anywidget.AnyWidget):
         if self.session is not None:
             self.session.unobserve(self._note, names=list(self.watches))
             self.session = None
+        if self.comm is not None:
+            self.layout.close()
         super().close()
+
+
+def _is(said: Any, frame: int) -> bool:
+    return type(said) is int and said == frame
+
+
+def _sentence(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
 
 class _Watch:
@@ -236,15 +292,21 @@ class _Watch:
     def _watch(cls) -> None:
         while True:
             time.sleep(1.0)
-            now = time.monotonic()
-            with cls._lock:
-                for view in list(cls._views):
-                    try:
-                        waiting = view._ask(now)
-                    except Exception:  # noqa: BLE001 - a view closed meanwhile; the others are still watched
-                        waiting = False
-                    if not waiting:
-                        cls._views.discard(view)
-                if not cls._views:
-                    cls._running = False
-                    return
+            # In a function of its own, so that nothing is kept alive while asleep.
+            if not cls._ask():
+                return
+
+    @classmethod
+    def _ask(cls) -> bool:
+        with cls._lock:
+            views = list(cls._views)
+        # Without the lock: nobody who sends a picture is to wait for a message of another view.
+        for view in views:
+            with contextlib.suppress(Exception):  # closed meanwhile; the others are still watched
+                view._ask()
+        with cls._lock:
+            for view in views:
+                if not view._waits:
+                    cls._views.discard(view)
+            cls._running = bool(cls._views)
+            return cls._running

@@ -1,0 +1,672 @@
+"""View without a browser: what it sends, when it sends nothing, and what it does with what a page says."""
+
+from __future__ import annotations
+
+import base64
+import gc
+import json
+import random
+import subprocess
+import sys
+import threading
+import time
+import weakref
+
+import numpy as np
+import pytest
+import traitlets
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from ipywidgets.widgets.widget import _instances
+
+from dlwidgets.core.figures import blank
+from dlwidgets.views import view as view_module
+from dlwidgets.views.view import View, module, style
+
+
+class Run(traitlets.HasTraits):
+    """Stands in for a session."""
+
+    pulse = traitlets.Int(0)
+    blocking = traitlets.Bool(False)
+
+
+class Picture(View):
+    """Shows the pulse of a run, and a text that seldom changes."""
+
+    number = traitlets.Int(-1).tag(sync=True)
+    data = traitlets.Bytes(help="int64, 4").tag(sync=True)
+    words = traitlets.Unicode().tag(sync=True)
+
+    def __init__(self, run):
+        self.run = run
+        self.failing = False
+        self.text = "first"
+        self.wished = []
+        super().__init__(run)
+
+    def project(self):
+        if self.failing:
+            raise ZeroDivisionError("the model is upside down")
+        number = self.run.pulse
+        return {"number": number, "data": np.full(4, number).tobytes(), "words": self.text}
+
+    def wish(self, name, value):
+        if name != "text":
+            return super().wish(name, value)
+        if not isinstance(value, str):
+            raise ValueError(f"A text is wanted, not {value!r}.")
+        self.wished.append(value)
+
+    def figure(self):
+        if self.failing:
+            raise ZeroDivisionError("no picture")
+        return blank(1, 1)
+
+
+@pytest.fixture
+def run():
+    return Run()
+
+
+@pytest.fixture
+def view(wire, run):
+    made = Picture(run)
+    yield made
+    made.close()
+
+
+def read(page):
+    """Return what a page shows: number, data, words."""
+    return page.state["number"], np.frombuffer(page.state["data"], np.int64).tolist(), page.state["words"]
+
+
+def shown(number, words="first"):
+    return number, [number] * 4, words
+
+
+# -- pictures
+
+
+def test_the_first_picture_travels_with_the_opening_of_the_comm(wire, run):
+    run.pulse = 3
+    view = Picture(run)
+    opening, *later = wire.of(view)
+    assert opening.kind == "comm_open" and not later
+    assert opening.state["number"] == 3
+
+
+def test_nothing_is_sent_before_a_page_says_hello(wire, run, view):
+    for run.pulse in range(1, 50):
+        pass
+    assert not wire.pictures(view)
+
+
+def test_a_page_that_opens_late_gets_the_picture_of_now(wire, run, view, open_page):
+    run.pulse = 7
+    page = open_page(view)
+    assert read(page) == shown(7)
+
+
+def test_the_next_picture_goes_only_after_the_last_is_drawn_and_is_the_newest(wire, run, view, open_page):
+    page = open_page(view)
+    page.draw()
+    for run.pulse in range(1, 20):
+        pass
+    assert [message.state["number"] for message in wire.pictures(view)] == [0, 1]
+    page.draw()
+    assert read(page) == shown(19)
+    assert len(wire.pictures(view)) == 3
+    page.draw()
+    assert len(wire.pictures(view)) == 3
+
+
+def test_an_answer_to_a_picture_that_was_replaced_lets_nothing_through(wire, run, view, open_page):
+    page = open_page(view)
+    page.draw()
+    run.pulse = 1
+    for old in (view.frame - 1, view.frame + 1, -1, True, None, "2", [view.frame], 2.0):
+        run.pulse += 1
+        page.say(drawn=old)
+    assert read(page) == shown(1)
+    page.draw()
+    assert read(page) == shown(9)
+
+
+def test_a_page_that_reloads_while_a_picture_is_on_its_way_gets_a_fresh_one(wire, run, view, open_page):
+    page = open_page(view)
+    page.draw()
+    run.pulse = 1
+    page.close()
+    run.pulse = 2
+    page = open_page(view)
+    assert read(page) == shown(2)
+    page.draw()
+    run.pulse = 3
+    assert read(page) == shown(3)
+
+
+def test_a_page_that_never_draws_holds_no_picture_back_from_its_twin(wire, run, view, open_page):
+    hidden, looked_at = open_page(view), open_page(view)
+    looked_at.draw()
+    for run.pulse in range(1, 6):
+        looked_at.draw()
+    assert read(looked_at) == read(hidden) == shown(5)
+
+
+def test_twin_pages_get_no_more_pictures_than_one(wire, run, view, open_page):
+    one, other = open_page(view), open_page(view)
+    one.draw(), other.draw()
+    before = len(wire.pictures(view))
+    for run.pulse in range(1, 6):
+        one.draw(), other.draw()
+    assert len(wire.pictures(view)) == before + 5
+
+
+def test_only_what_changed_is_sent_to_a_page_that_has_the_rest(wire, run, view, open_page):
+    page = open_page(view)
+    page.draw()
+    run.pulse = 1
+    assert set(wire.pictures(view)[-1].state) == {"number", "data", "frame"}
+    page.draw()
+    page.greet()
+    assert "words" not in wire.pictures(view)[-1].state
+
+
+def test_a_page_that_missed_a_picture_gets_all_of_it_again(wire, run, view, open_page):
+    page = open_page(view)
+    page.draw()
+    page.losing = 1
+    view.text, run.pulse = "second", 1
+    assert read(page) == shown(0)
+    page.greet()
+    assert read(page) == shown(1, "second")
+
+
+def test_one_of_two_pages_that_missed_a_picture_heals_too(wire, run, view, open_page):
+    lucky, other = open_page(view), open_page(view)
+    lucky.draw()
+    other.losing = 1
+    view.text, run.pulse = "second", 1
+    lucky.draw()
+    run.pulse = 2
+    assert read(other) == shown(2, "first") and other.missed
+    other.draw()
+    assert read(other) == shown(2, "second")
+
+
+def test_the_bytes_of_a_picture_are_its_own(wire, run, view, open_page):
+    page = open_page(view, eager=True)
+    for run.pulse in range(1, 20):
+        pass
+    kept = [message.buffers[0] for message in page.arrived if message.buffers]
+    assert len({id(buffer) for buffer in kept}) == len(kept) > 15
+    assert [np.frombuffer(buffer, np.int64)[0] for buffer in kept[-19:]] == list(range(1, 20))
+
+
+def test_an_ask_between_pictures_is_small_and_comes_ever_more_rarely(quick_time, wire, run, view, open_page):
+    page = open_page(view)
+    page.draw()
+    sent_at = quick_time.now
+    run.pulse = 1
+    pictures = len(wire.pictures(view))
+    asked = []
+    page.arrive = lambda message: asked.append((quick_time.now - sent_at, message))
+    until_no_watch()
+    assert all(message.custom == {"ask": view.frame} and message.size < 100 for _, message in asked)
+    times = [at for at, _ in asked]
+    assert times[0] > 2 and 3 <= len(asked) <= 6
+    assert all(later > 1.7 * earlier for earlier, later in zip(times, times[1:]))
+    assert len(wire.pictures(view)) == pictures
+
+
+def test_an_answer_that_was_lost_is_made_up_for_after_an_ask(quick_time, wire, run, view, open_page):
+    page = open_page(view, eager=True)
+    page.eager = False
+    run.pulse = 1
+    run.pulse = 2
+    page.eager = True
+    until_no_watch()
+    assert read(page) == shown(2)
+    run.pulse = 3
+    assert read(page) == shown(3)
+
+
+@pytest.mark.parametrize("lost", [1, 2, 3])
+def test_messages_lost_in_a_row_are_made_up_for(quick_time, wire, run, view, open_page, lost):
+    page = open_page(view, eager=True)
+    page.losing = lost
+    view.text, run.pulse = "second", 1
+    until_no_watch()
+    assert read(page) == shown(1, "second")
+
+
+def until_no_watch():
+    """Wait until no view is watched over any more, and the thread has ended."""
+    for thread in threading.enumerate():
+        if thread.name == "dlwidgets-watch":
+            thread.join(20)
+            assert not thread.is_alive()
+    assert not view_module._Watch._running
+
+
+# -- while a cell of the session blocks the kernel
+
+
+def test_a_blocking_call_lets_pictures_through_unasked_ever_more_rarely(quick_time, wire, run, view):
+    run.blocking = True
+    times = []
+    for _ in range(3000):
+        quick_time.now += 0.1
+        before = len(wire.pictures(view))
+        run.pulse += 1
+        if len(wire.pictures(view)) > before:
+            times.append(quick_time.now - 1000)
+    waits = np.diff(times)
+    assert times[0] < 3 and (np.diff(waits) > -0.2).all() and waits.max() <= 61 and len(times) <= 12
+    # Unasked, so perhaps unheard: each is whole.
+    assert all({"number", "data", "words", "problem", "frame"} <= set(m.state) for m in wire.pictures(view))
+
+
+def test_after_a_blocking_call_a_page_is_waited_for_again(quick_time, wire, run, view, open_page):
+    page = open_page(view)
+    run.blocking = True
+    quick_time.now += 5
+    run.pulse += 1
+    run.blocking = False
+    quick_time.now += 500
+    before = len(wire.pictures(view))
+    run.pulse += 1
+    assert len(wire.pictures(view)) == before
+    page.draw()
+    assert read(page) == shown(2)
+
+
+# -- many threads
+
+
+def test_threads_that_refresh_at_once_neither_stall_nor_lose_the_last_state(wire, run, open_page):
+    class Slow(Picture):
+        def project(self):
+            values = super().project()
+            time.sleep(random.random() * 1e-4)
+            return values
+
+    view = Slow(run)
+    view.unobserve_all()
+    page = open_page(view)
+    unanswered, most, lock = [0], [0], threading.Lock()
+    drawing, over = threading.Event(), threading.Event()
+    arrive = page.arrive
+
+    def noted(message):
+        arrive(message)
+        if "frame" in message.state:
+            with lock:
+                unanswered[0] += 1
+                most[0] = max(most[0], unanswered[0])
+            drawing.set()
+
+    page.arrive = noted
+
+    def draws():
+        while not over.is_set() or drawing.is_set():
+            if drawing.wait(0.01):
+                drawing.clear()
+                with lock:
+                    unanswered[0] = 0
+                page.draw()
+
+    def pulses():
+        for _ in range(300):
+            run.pulse += 1
+            view.refresh()
+
+    drawer = threading.Thread(target=draws)
+    workers = [threading.Thread(target=pulses) for _ in range(4)]
+    page.draw()
+    for thread in (drawer, *workers):
+        thread.start()
+    for thread in workers:
+        thread.join(30)
+        assert not thread.is_alive()
+    run.pulse = 100_000
+    view.refresh()
+    over.set()
+    drawer.join(30)
+    assert not drawer.is_alive()
+    assert most[0] == 1
+    assert read(page) == shown(100_000)
+    view.close()
+
+
+def test_two_threads_that_both_found_the_page_waiting_send_one_picture(wire, run, view, open_page):
+    page = open_page(view)
+    page.draw()
+    before = len(wire.pictures(view))
+    both = threading.Barrier(2)
+    may_send = view._may_send
+    first = threading.local()
+
+    def asked_together():
+        found = may_send()
+        if not getattr(first, "done", False):
+            first.done = True
+            both.wait(5)
+        return found
+
+    view._may_send = asked_together
+    threads = [threading.Thread(target=view.refresh) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(5)
+    assert len(wire.pictures(view)) == before + 1
+
+
+def test_a_view_that_is_sending_does_not_keep_training_waiting(wire, run, view, open_page):
+    page = open_page(view)
+    page.draw()
+    inside, go_on = threading.Event(), threading.Event()
+    project = view.project
+
+    def slow():
+        inside.set()
+        assert go_on.wait(10)
+        return project()
+
+    view.project = slow
+    sender = threading.Thread(target=view.refresh)
+    sender.start()
+    assert inside.wait(10)
+    view.refresh()
+    view.project = project
+    go_on.set()
+    sender.join(10)
+    run.pulse = 4
+    page.draw()
+    assert read(page) == shown(4)
+
+
+# -- what goes wrong
+
+
+def test_a_projection_that_fails_is_said_in_the_view_and_nobody_else_hears_of_it(wire, run, view, open_page):
+    page = open_page(view, eager=True)
+    view.failing = True
+    run.pulse = 1
+    assert page.state["problem"] == "This view could not be drawn: ZeroDivisionError: the model is upside down"
+    view.failing = False
+    run.pulse = 2
+    assert page.state["problem"] == "" and read(page) == shown(2)
+
+
+def test_a_view_whose_first_projection_fails_is_made_all_the_same(wire, run, monkeypatch):
+    monkeypatch.setattr(Picture, "project", lambda self: 1 / 0)
+    assert Picture(run).problem.endswith("ZeroDivisionError: division by zero")
+
+
+@pytest.mark.parametrize("values", [{"number": "seven"}, {"odd": float("nan")}, {"odd": object()}, {"odd": {1, 2}}])
+def test_a_picture_that_cannot_be_sent_is_said_in_the_view_and_the_next_one_can(wire, run, open_page, values):
+    class Odd(Picture):
+        odd = traitlets.Any(None, allow_none=True).tag(sync=True)
+
+        def project(self):
+            return values if self.run.pulse == 1 else {**super().project(), "odd": None}
+
+    view = Odd(run)
+    page = open_page(view, eager=True)
+    run.pulse = 1
+    assert page.state["problem"].startswith("This view could not be sent: ")
+    run.pulse = 2
+    assert page.state["problem"] == "" and read(page) == shown(2)
+    view.close()
+
+
+def test_a_wire_that_breaks_does_not_stop_the_training(wire, run, view, open_page, monkeypatch):
+    page = open_page(view, eager=True)
+    put = wire.put
+    monkeypatch.setattr(wire, "put", lambda message: 1 / 0)
+    run.pulse = 1
+    monkeypatch.setattr(wire, "put", put)
+    page.greet()
+    assert read(page) == shown(1)
+
+
+# -- what a page says
+
+
+def test_a_wish_is_granted(view, open_page):
+    open_page(view).say(wish="text", value="hello")
+    assert view.wished == ["hello"]
+
+
+def test_a_wish_that_is_refused_is_answered_with_a_sentence(wire, view, open_page):
+    page = open_page(view)
+    page.say(wish="text", value=3)
+    page.say(wish="moon")
+    assert wire.customs(view) == [
+        {"refused": "text", "because": "A text is wanted, not 3."},
+        {"refused": "moon", "because": "Picture does not know what to do with 'moon'."},
+    ]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [None, 3, "hello", [], ["wish"], {}, {"hallo": True}, {"drawn": None}, {"drawn": {"a": 1}}, {"drawn": 1e300},
+     {"wish": None}, {"wish": {"a": [1]}}, {"wish": ["text"], "value": "x"}, {"wish": 3, "value": 3}, {"hello": None},
+     {"hello": {"a": 1}}, {"hello": -1}, {"wish": "text"}, {"wish": "text", "value": {"__proto__": 1}},
+     {"wish": "__init__"}, {"ask": 1}, {"kind": "anywidget-command"}],
+)  # fmt: skip
+def test_a_message_that_makes_no_sense_is_ignored_or_refused(wire, run, view, open_page, content):
+    page = open_page(view, eager=True)
+    for method in ("custom", "backbone", "nonsense", None):
+        page.say_anything(content, method)
+    assert view.wished == []
+    assert all(set(said) == {"refused", "because"} for said in wire.customs(view))
+    run.pulse = 5
+    assert read(page) == shown(5)
+
+
+def test_a_page_writes_no_trait(wire, run, view, open_page):
+    open_page(view, eager=True)
+    before = {name: getattr(view, name) for name in view.keys}
+    state = {"number": 99, "frame": 12345, "problem": "pwned", "words": "pwned", "_view_count": 2, "_esm": "alert(1)"}
+    sent = len(wire.of(view))
+    view.comm.handle_msg(
+        {"content": {"data": {"method": "update", "state": state, "buffer_paths": []}}, "buffers": []}
+    )
+    assert {name: getattr(view, name) for name in view.keys} == before
+    assert len(wire.of(view)) == sent
+
+
+# -- the end
+
+
+def test_a_closed_view_lets_its_session_and_its_comms_go(wire, run, open_page):
+    before = set(_instances)
+    view = Picture(run)
+    page = open_page(view, eager=True)
+    model_id = view.model_id
+    view.close()
+    assert wire.of(model_id)[-1].kind == "comm_close"
+    run.pulse = 5
+    view.refresh()
+    page.say(hello=0)
+    assert wire.of(model_id)[-1].kind == "comm_close"
+    assert set(_instances) == before
+    assert not run._trait_notifiers.get("pulse", {}).get("change")
+    view.close()
+
+
+def test_a_closed_view_is_collected_with_what_it_showed(quick_time, wire, open_page):
+    run = Run()
+    view = Picture(run)
+    page = open_page(view, eager=True)
+    page.eager = False
+    run.pulse = 1
+    gone = weakref.ref(view), weakref.ref(run)
+    view.close()
+    until_no_watch()
+    page.close()
+    page.view = view = run = None
+    gc.collect()
+    assert [one() for one in gone] == [None, None]
+
+
+def test_a_view_closed_while_it_is_watched_over_ends_the_watch(wire, run, view, open_page, monkeypatch):
+    monkeypatch.setattr(view_module._Watch, "_running", False)
+    page = open_page(view)
+    page.draw()
+    run.pulse = 1
+    view.close()
+    until_no_watch()
+
+
+def test_a_close_from_another_thread_while_pictures_go_out_is_quiet(wire, run, open_page):
+    for _ in range(20):
+        view = Picture(run)
+        open_page(view, eager=True)
+        closer = threading.Thread(target=view.close)
+        closer.start()
+        for _ in range(20):
+            run.pulse += 1
+        closer.join(10)
+        assert view.comm is None
+
+
+# -- beside the widget
+
+
+def test_a_view_is_shown_as_a_widget_with_a_picture_and_no_html(view):
+    data, _ = view._repr_mimebundle_()
+    assert {"application/vnd.jupyter.widget-view+json", "image/png", "text/plain"} == set(data)
+    assert base64.b64decode(data["image/png"]).startswith(b"\x89PNG")
+
+
+def test_a_picture_that_fails_does_not_keep_the_widget_from_showing(view):
+    view.failing = True
+    data, _ = view._repr_mimebundle_()
+    assert "image/png" not in data and "application/vnd.jupyter.widget-view+json" in data
+    assert "no picture" in data["text/plain"]
+
+
+# -- the module of a view
+
+
+@pytest.fixture(scope="module")
+def views():
+    """The views that are shipped: name -> class."""
+    import importlib
+    from pathlib import Path
+
+    found = {}
+    for path in sorted(Path(view_module.__file__).parent.glob("*.js")):
+        if path.with_suffix(".py").exists():
+            for cls in vars(importlib.import_module(f"dlwidgets.views.{path.stem}")).values():
+                if isinstance(cls, type) and issubclass(cls, View) and cls.__module__.endswith(path.stem):
+                    found[cls.__name__] = cls
+    return found
+
+
+def test_the_joined_text_of_every_view_is_one_module_that_exports_its_render_alone(views, tmp_path):
+    import shutil
+
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("Node is not installed.")
+    assert {"Curves", "_Head", "_Facts"} <= set(views)
+    for name, cls in views.items():
+        text = str(cls._esm)
+        assert "from \"./" not in text
+        file = tmp_path / f"{name}.mjs"
+        file.write_text(text, "utf-8")
+        # Parsing finds what is declared twice: a module's top level is one scope.
+        code = f"import({json.dumps(file.as_uri())}).then((m) => console.log(JSON.stringify([Object.keys(m), typeof m.default.render])))"
+        done = subprocess.run([node, "--input-type=module", "-e", code], capture_output=True, text=True)
+        assert done.returncode == 0, f"{name}: {done.stderr[-500:]}"
+        assert json.loads(done.stdout) == [["default"], "function"], name
+
+
+def test_a_view_carries_the_shared_style_once(views):
+    for cls in views.values():
+        assert str(cls._css).count(style()) == 1
+
+
+def test_joining_takes_out_imports_of_ours_alone():
+    text = module("curves.js")
+    assert "import {" not in text and "\nexport default {" in text
+
+
+def test_importing_the_views_starts_no_thread_and_no_matplotlib():
+    code = (
+        "import dlwidgets.views.curves, dlwidgets.views.training, threading, sys;"
+        "assert threading.active_count() == 1, threading.enumerate(); assert 'matplotlib' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+# -- any order of things
+
+
+def test_in_any_order_of_losses_reloads_and_answers_every_page_comes_to_show_what_is(wire, open_page):
+    """A machine of rules; its invariant: no picture goes out while one that was sent to a page is unanswered."""
+
+    class Talk(RuleBasedStateMachine):
+        def __init__(self):
+            super().__init__()
+            wire.messages.clear(), wire.pages.clear()
+            self.run = Run()
+            self.view = Picture(self.run)
+            self.allowed = 0
+
+        def teardown(self):
+            for page in wire.pages:
+                page.losing = 0
+                page.greet()
+            for page in wire.pages:
+                page.draw(), page.draw(), page.draw()
+                assert read(page) == shown(self.run.pulse, self.view.text)
+            self.view.close()
+
+        @rule(text=st.sampled_from(["first", "second"]), lose=st.integers(0, 1))
+        def change(self, text, lose):
+            for page in wire.pages:
+                page.losing = lose
+            self.view.text = text
+            self.run.pulse += 1
+
+        @rule()
+        def open(self):
+            self.allowed += 1
+            open_page(self.view)
+
+        @rule(which=st.integers(0, 3))
+        def close(self, which):
+            if which < len(wire.pages):
+                wire.pages[which].close()
+
+        @rule(which=st.integers(0, 3))
+        def answer(self, which):
+            if which < len(wire.pages):
+                page = wire.pages[which]
+                self.allowed += 1
+                page.draw()
+
+        @rule(which=st.integers(0, 3))
+        def greet(self, which):
+            if which < len(wire.pages):
+                self.allowed += 1
+                wire.pages[which].greet()
+
+        @rule(which=st.integers(0, 3), wild=st.integers(-2, 50))
+        def say_what_is_old(self, which, wild):
+            if which < len(wire.pages) and wild != self.view.frame:
+                wire.pages[which].say(drawn=wild)
+
+        @invariant()
+        def no_picture_is_sent_without_an_answer(self):
+            assert len(wire.pictures(self.view)) <= self.allowed
+
+    run_state_machine_as_test(Talk, settings=settings(max_examples=60, stateful_step_count=30, deadline=None))
