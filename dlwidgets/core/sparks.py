@@ -17,7 +17,8 @@ class Sparks:
     """The recent history of many layers' update ratios, on a log scale, one row a point in time.
 
     A run that began not long ago is kept whole: when the room is full, points are joined two by two, until
-    one stands for `span / points` seconds. From then on the oldest goes for each new one. Any thread may call.
+    one stands for `span / points` seconds. From then on the oldest goes for each new one. Any thread may
+    call.
 
     Parameters
     ----------

@@ -1,9 +1,9 @@
 // The layer table: a tree that folds, of which only the lines in sight exist, with live numbers at their end.
 
-import { live, wishes, listen, make, say, numbers, whole } from "./front.js";
-import { foundLines, lineOf, nameOf, nextSort, openedAtFirst, readSort, seenLines, shownBy, sizeOf, sortedLines, treeOf } from "./layers_tree.js";
+import { live, wishes, listen, make, say, numbers, count, whole } from "./front.js";
+import { SIZES, foundLines, lineOf, nameOf, nextSort, openedAtFirst, readSort, seenLines, shownBy, sizeOf, sortedLines, treeOf } from "./layers_tree.js";
 import {
-  caveats, cell, gradText, headline, markWords, ratioText, shownIn, sparkPath, sparkWords, together, trainsSign, waitingWords,
+  cell, gradText, headline, markWords, ratioText, shownIn, sparkPath, sparkWords, together, trainsSign, waitingWords,
 } from "./layers_words.js";
 import { COLUMNS, LINE, SPARK, columnsFor, inSight, keyLeads, scrolledTo } from "./layers_columns.js";
 
@@ -67,7 +67,7 @@ export default {
     let listed = { of: "", lines: /** @type {number[]} */ ([]), found: /** @type {Set<number> | null} */ (null), open: /** @type {Set<number> | null} */ (null), flat: false };
     let shownColumns = { of: "", columns: /** @type {Column[]} */ ([]) };
     let pool = /** @type {ReturnType<typeof lineParts>[]} */ ([]), places = /** @type {number[]} */ ([]);
-    let version = 0;
+    let version = 0, searched = { query: "", turned: /** @type {Set<string>} */ (new Set()) };
     let again = () => {};
     const want = wishes({ model, signal, repaint: () => again() });
 
@@ -76,13 +76,14 @@ export default {
     /** @param {Line} line @param {number} i */
     const isOpen = (line, i) => (listed.open ? listed.open.has(i) : line.children.length > 0 && opened.has(line.key) !== turned.has(line.key));
     const keepLook = () => { version += 1; want.call("look", { sort, turned: [...turned] }); again(); };
-    /** @param {string} key */
-    const flip = (key) => { if (!turned.delete(key)) turned.add(key); };
+    /** @param {string} key @param {Set<string>} set */
+    const flip = (key, set) => { if (!set.delete(key)) set.add(key); };
     /** @param {Line} line */
     const turn = (line) => {
-      // What a search has found is open; a fold would hide it.
-      if (listed.open || !folds(line)) return;
-      flip(line.key);
+      if (!folds(line)) return;
+      // Folds in what a search has found go with the search.
+      if (listed.open) { flip(line.key, searched.turned); version += 1; again(); return; }
+      flip(line.key, turned);
       keepLook();
     };
     /** @param {Line} line */
@@ -116,8 +117,9 @@ export default {
         const live = (/** @type {number} */ row) => together(measured.live, row, row + 1) ?? { grad: NaN, ratio: NaN };
         listed = { of, lines: sortedLines(tree, sort, query, live), found: null, open: null, flat };
       } else if (query) {
-        const { list: lines, found: hits } = foundLines(tree, query), parents = new Set(lines.map((i) => /** @type {Tree} */ (tree).lines[i].parent));
-        listed = { of, lines, found: hits, open: parents, flat };
+        if (query !== searched.query) searched = { query, turned: new Set() };
+        const { list: lines, found: hits, open } = foundLines(tree, query, searched.turned);
+        listed = { of, lines, found: hits, open, flat };
       } else {
         listed = { of, lines: [], found: null, open: null, flat };
         listed.lines = seenLines(tree, (line) => isOpen(line, -1));
@@ -134,7 +136,7 @@ export default {
       if (at < 0) return;
       for (let up = tree.lines[at].parent; up >= 0; up = tree.lines[up].parent) {
         const { key } = tree.lines[up];
-        if (opened.has(key) === turned.has(key)) { flip(key); version += 1; }
+        if (opened.has(key) === turned.has(key)) { flip(key, turned); version += 1; }
       }
       cursor = toSee = tree.lines[at].key;
     };
@@ -148,7 +150,7 @@ export default {
       pool = [];
       body.replaceChildren();
       heads.replaceChildren(...columns.map(({ key, title, right }) => {
-        const button = make("button", { type: "button", title: `${title}; click to sort`, tabindex: -1 });
+        const button = make("button", { type: "button", title: `${title}; click to sort`, tabindex: key === "layer" ? 0 : -1 });
         listen(button, "click", () => { sort = nextSort(sort, key); grid.scrollTop = 0; keepLook(); }, signal);
         return make("div", { role: "columnheader", class: `dlw-lay-cell dlw-lay-${key}`, "data-right": !!right }, button);
       }));
@@ -165,12 +167,12 @@ export default {
     };
 
     const drawWords = () => {
-      const about = model.get("about") ?? {}, some = !!tree, { key, falling } = readSort(sort);
+      const about = model.get("about") ?? {}, some = !!tree, { key } = readSort(sort);
       const problem = model.get("problem"), head = some ? headline(about) : "";
       say(facts, head);
-      attribute(facts, "title", some && about.how ? about.how : null);
+      attribute(facts, "title", some ? `${count(about.bytes, "B")} of parameters` : null);
       say(note, [problem, some ? about.error : "", want.refusal].filter(Boolean).join("\n"));
-      say(caveat, some ? caveats(about) : "");
+      say(caveat, some ? (about.remarks ?? []).join(" ") : "");
       say(empty, problem ? "" : "The layers are being looked at.");
       empty.hidden = some; grid.hidden = !some; caveat.hidden = !some;
       if (!tree) { tools.hidden = true; return; }
@@ -178,7 +180,7 @@ export default {
       search.hidden = tree.rows.length < MANY;
       const label = COLUMNS.find((column) => column.key === key)?.label;
       const hits = listed.found?.size ?? (search.value.trim() ? listed.lines.length : -1);
-      say(found, [hits >= 0 ? `${whole(hits)} of ${whole(tree.rows.length)}` : "", listed.flat ? `sorted by ${label}, ${falling ? "falling" : "rising"}` : ""].filter(Boolean).join(" · "));
+      say(found, [hits >= 0 ? `${whole(hits)} of ${whole(tree.rows.length)}` : "", listed.flat ? `one by one, by ${label}` : ""].filter(Boolean).join(" · "));
       attribute(grid, "aria-label", `Layers of ${about.name ?? "the model"}`);
       const foldable = tree.lines.filter((line) => line.children.length > 0);
       const closed = foldable.some((line) => opened.has(line.key) === turned.has(line.key));
@@ -191,7 +193,7 @@ export default {
     const drawLine = (place, { node, cells, twist, name, bar, params, svg, spark }, selected) => {
       if (!tree) return;
       const i = listed.lines[place], line = tree.lines[i], open = isOpen(line, i), row = shownBy(tree, line, open);
-      const [, , kind, detail, output, remark] = tree.rows[row], path = tree.paths[line.row], has = tree.sizes[3 * line.row] > 0;
+      const [, , kind, detail, output, remark] = tree.rows[row], path = tree.paths[line.row], has = tree.sizes[SIZES * line.row] > 0;
       const many = line.times > 1 && !open ? `${whole(line.times)} alike: ` : "", told = [kind, detail].filter(Boolean).join(" ");
       attribute(node, "aria-rowindex", place + 2);
       attribute(node, "aria-level", listed.flat ? 1 : line.level);
@@ -200,6 +202,7 @@ export default {
       attribute(node, "aria-expanded", folds(line) ? String(open) : null);
       attribute(node, "aria-selected", String(!line.run && path === selected));
       node.toggleAttribute("data-cursor", line.key === cursor);
+      node.toggleAttribute("data-failed", remark.startsWith("fail"));
       node.toggleAttribute("data-around", !!listed.found && !listed.found.has(i));
       node.style.transform = `translateY(${place * LINE}px)`;
 
@@ -213,17 +216,17 @@ export default {
         attribute(cells.type, "title", many + [told, remark].filter(Boolean).join(", "));
       }
       if (cells.output) { say(cells.output, output); attribute(cells.output, "title", output); }
-      const count = sizeOf(tree, line, 0);
-      say(params, has ? cell(count) : listed.flat || !line.children.length ? "0" : "");
-      attribute(cells.params, "title", `${whole(count)} parameters`);
-      bar.style.width = `${tree.sizes[0] ? Math.ceil(38 * Math.min(1, count / tree.sizes[0])) : 0}px`;
+      const weights = sizeOf(tree, line, 0);
+      say(params, has ? cell(weights) : listed.flat || !line.children.length ? "0" : "");
+      attribute(cells.params, "title", `${whole(weights)} parameters`);
+      bar.style.width = `${tree.sizes[0] ? Math.ceil(38 * Math.min(1, weights / tree.sizes[0])) : 0}px`;
       if (cells.macs) { const n = sizeOf(tree, line, 1); say(cells.macs, n ? cell(n) : ""); attribute(cells.macs, "title", n ? `${whole(n)} MACs` : ""); }
       if (cells.activations) { const n = sizeOf(tree, line, 2); say(cells.activations, n ? cell(n, "B") : ""); attribute(cells.activations, "title", n ? `${whole(n)} bytes` : ""); }
       const letter = tree.trains[line.row] ?? "-", [sign, words] = trainsSign(letter);
       if (cells.trains) { say(cells.trains, sign); attribute(cells.trains, "title", words); attribute(cells.trains, "aria-label", words); cells.trains.dataset.letter = letter; }
       if (!cells.ratio) return;
 
-      const shown = shownIn(tree, measured.live, line, open && !listed.flat), moment = model.get("moment") ?? {};
+      const shown = shownIn(tree, measured.live, line, open || listed.flat), moment = model.get("moment") ?? {};
       // A line that is open leaves it to those inside it, unless it has weights of its own.
       const waits = has && !shown && (!open || listed.flat), why = waits ? waitingWords(moment.status, letter) : markWords(shown, tree, measured.live);
       for (const key of ["grad", "ratio"]) {
@@ -295,6 +298,14 @@ export default {
       }
       event.preventDefault();
       event.stopPropagation();
+    }, signal);
+    listen(heads, "keydown", (/** @type {KeyboardEvent} */ event) => {
+      const buttons = /** @type {HTMLElement[]} */ ([...heads.querySelectorAll("button")]), at = buttons.indexOf(/** @type {HTMLElement} */ (event.target));
+      const to = buttons[at + ({ ArrowLeft: -1, ArrowRight: 1 }[event.key] ?? 0)];
+      if (at < 0 || !to || to === event.target) return;
+      buttons.forEach((button) => { button.tabIndex = button === to ? 0 : -1; });
+      to.focus();
+      event.preventDefault();
     }, signal);
     listen(body, "click", (/** @type {MouseEvent} */ event) => {
       const target = /** @type {Element} */ (event.target), slot = pool.findIndex(({ node }) => node.contains(target));

@@ -15,9 +15,11 @@ import traitlets
 from torch import nn
 from torch.nn.parameter import is_lazy
 
+from ..core.kinds import by
 from ..core.probes import LayerStats
 from ..core.sparks import Sparks
-from ..core.summary import Summary, summary
+from ..core.summary import Row, Summary, summary
+from ..core.summary_text import remark, remarks
 from ..core.walk import walk
 from ..session import Session
 from .view import View, module, style
@@ -36,11 +38,11 @@ _LETTERS = {"yes": "y", "no": "n", "partly": "p", "": "-"}
 
 
 class LayerTable(View):
-    """A model as a tree that folds: shapes, parameters, MACs and bytes; with a session also what training does.
+    """A model as a tree that folds: shapes, parameters, MACs and bytes; with a session, what training does.
 
-    With a session the table follows `layer_stats` (gradient norm and update-to-weight ratio of each layer) and
-    `selected_layer`, which it also writes: a click on a row selects that layer for the whole session. Layers
-    are measured only while a LayerTable of the session is open.
+    With a session the table follows `layer_stats` (gradient norm and update-to-weight ratio of each layer)
+    and `selected_layer`, which it also writes: a click on a row selects that layer for the whole session.
+    Layers are measured only while a LayerTable of the session is open.
 
     Parameters
     ----------
@@ -57,15 +59,15 @@ class LayerTable(View):
     watches = ("layer_stats", "selected_layer", "status")
 
     rows = traitlets.List(
-        help="[name, depth, type, detail, output shape, note] of each layer, outer before inner"
+        help="[name, depth, type, detail, output shape, remark, tied] of each layer, outer before inner"
     ).tag(sync=True)
     sizes = traitlets.Bytes(
-        help="float64, N x 3, C order: parameters, MACs, activation bytes of each layer and all inside it"
+        help="float64, N x 4, C order: parameters, MACs, activation bytes with all inside; own parameters"
     ).tag(sync=True)
     trains = traitlets.Unicode("", help="a letter a row: y yes, n no, p partly, - has no parameters").tag(
         sync=True
     )
-    about = traitlets.Dict(help="name, totals, error, uncounted and how of the summary; live").tag(sync=True)
+    about = traitlets.Dict(help="name, totals, error and remarks of the summary; live").tag(sync=True)
     measured = traitlets.Bytes(help="int32, L: the rows that `stats` and `sparks` are about").tag(sync=True)
     stats = traitlets.Bytes(
         help="float32, L x 4, C order: weight norm, gradient norm, update ratio, finite (0 or 1)"
@@ -76,14 +78,14 @@ class LayerTable(View):
     moment = traitlets.Dict(help="status, step, K as points, since: the step of the oldest point").tag(
         sync=True
     )
-    selected_layer = traitlets.Unicode(None, allow_none=True, help="path of the selected layer").tag(sync=True)
+    selected_layer = traitlets.Unicode(None, allow_none=True, help="path of the layer in view").tag(sync=True)
     look = traitlets.Dict(help="sort, and the folds that a person has turned").tag(sync=True)
 
     def __init__(
         self,
         source: Session | nn.Module | Summary,
         *,
-        input: Any = None,  # noqa: A002 - as in summary()
+        input: Any = None,
         input_shape: Sequence[Any] | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
@@ -100,9 +102,10 @@ class LayerTable(View):
         self._flags: tuple[Any, ...] = ()
         session = source if isinstance(source, Session) else None
         if session is None:
-            self._summary = source if isinstance(source, Summary) else summary(
-                source, input, input_shape=input_shape, dtype=dtype
-            )
+            if isinstance(source, Summary):
+                self._summary = source
+            else:
+                self._summary = summary(source, input, input_shape=input_shape, dtype=dtype)
             super().__init__()
             return
         # Between two steps: the layers are watched for a moment, which a training step must not see.
@@ -137,7 +140,9 @@ class LayerTable(View):
         if table is None:
             return picture
         stats = None if self.session is None else self.session.layer_stats
-        return {**picture, **self._static(table), **self._trainable(table, status), **self._live(stats, status)}
+        static = self._static(table)
+        flags = self._trainable(table, status, [] if stats is None else stats.paths)
+        return {**picture, **static, **flags, **self._live(stats, status)}
 
     def wish(self, name: str, value: Any) -> None:
         """Select a layer, or keep how the table is sorted and folded, as the page asks."""
@@ -178,27 +183,26 @@ class LayerTable(View):
     def _static(self, table: Summary) -> dict[str, Any]:
         if not self._packed:
             rows = [
-                [row.name, row.depth, row.kind, row.detail, _shape(row.output_shape), _words(row)]
+                [row.name, row.depth, row.kind, row.detail, _shape(row, table.batch), remark(row), _tied(row)]
                 for row in table.rows
             ]
             sizes = np.array(
-                [[row.parameters, row.macs, row.activation_bytes] for row in table.rows], np.float64
+                [[r.parameters, r.macs, r.activation_bytes, r.own_parameters] for r in table.rows], np.float64
             )
-            first = table.rows[0].input_shape
             about = {
                 "name": table.name, "parameters": table.total_parameters, "macs": table.total_macs,
-                "activations": table.activation_bytes, "bytes": table.parameter_bytes,
-                "batch": first[0] if first else None, "error": table.error or "", "how": table.how,
-                "uncounted": [[name, times] for name, times in table.uncounted.items()],
-                "trainable": table.trainable_parameters, "live": self.session is not None,
+                "activations": table.activation_bytes, "bytes": table.parameter_bytes, "batch": table.batch,
+                "least": bool(table.uncounted) or not table.complete, "error": table.error or "",
+                "remarks": remarks(table), "trainable": table.trainable_parameters,
+                "live": self.session is not None,
             }  # fmt: skip
             self._order = {row.path: i for i, row in enumerate(table.rows)}
             self._packed = {"rows": rows, "sizes": sizes.tobytes(), "about": about}
         return self._packed
 
-    def _trainable(self, table: Summary, status: str) -> dict[str, Any]:
-        """Return which rows train: of a session's model as it is now, read again whenever the status changes."""
-        if self._flags[:1] != (status,):
+    def _trainable(self, table: Summary, status: str, paths: list[str]) -> dict[str, Any]:
+        """Return which rows train: of a session, read anew when its status or the measured layers change."""
+        if self._flags[:2] != (status, paths):
             about = self._packed["about"]
             if self.session is None:
                 letters = "".join(_LETTERS[row.trainable] for row in table.rows)
@@ -209,8 +213,8 @@ class LayerTable(View):
                 letters = "".join(known.get(row.path, "-") for row in table.rows)
                 count = sum(p.numel() for p in model.parameters() if p.requires_grad and not is_lazy(p))
                 about = {**about, "trainable": count}
-            self._flags = (status, letters, about)
-        return {"trains": self._flags[1], "about": self._flags[2]}
+            self._flags = (status, paths, letters, about)
+        return {"trains": self._flags[2], "about": self._flags[3]}
 
     def _live(self, stats: LayerStats | None, status: str) -> dict[str, Any]:
         if stats is None:
@@ -251,7 +255,8 @@ def _probed(session: Session, more: int) -> None:
 def _check(source: Any, given: bool) -> None:
     if isinstance(source, type) and issubclass(source, (nn.Module, Session)):
         raise TypeError(
-            f"LayerTable got the class {source.__name__}: make one first, as LayerTable({source.__name__}(...))."
+            f"LayerTable got the class {source.__name__}: "
+            f"make one first, as LayerTable({source.__name__}(...))."
         )
     if not isinstance(source, (Session, nn.Module, Summary)):
         raise TypeError(
@@ -273,13 +278,16 @@ def _read_look(value: Any) -> dict[str, Any]:
     return {"sort": sort, "turned": turned}
 
 
-def _shape(shape: tuple[int, ...] | None) -> str:
-    """Return an output's shape without its batch axis: "16×64×64"; "" where there is none."""
-    return "" if shape is None else "×".join(map(str, shape[1:])) or "1"
+def _shape(row: Row, batch: int | None) -> str:
+    """Return an output's shape, without a batch axis where it has one: "16×64×64"; "" without output."""
+    shape = row.output_shape
+    if shape is None:
+        return ""
+    return by(shape[1:] if batch is not None and len(shape) > 1 and shape[0] == batch else shape)
 
 
-def _words(row: Any) -> str:
-    return ", ".join(filter(None, [row.note, "tied weights" if row.shared else ""]))
+def _tied(row: Row) -> bool:
+    return row.same_as is not None or row.tied_to is not None
 
 
 def _letter(flags: set[bool]) -> str:

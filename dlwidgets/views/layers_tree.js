@@ -1,6 +1,6 @@
 // The layer table as a tree: what repeats, what is open, what a search finds, what a sort puts first.
 
-/** What the kernel says of a layer: name, depth, type, detail, output shape, note. @typedef {[string, number, string, string, string, string]} Row */
+/** What the kernel says of a layer: name, depth, type, detail, output shape, remark, whether weights are tied. @typedef {[string, number, string, string, string, string, boolean]} Row */
 
 /**
  * A line of the tree: a layer, or a run of siblings that are all alike. `row` is its (first) layer, `end` the
@@ -8,10 +8,10 @@
  * @typedef {{key: string, row: number, end: number, level: number, parent: number, place: number, children: number[], run: boolean, times: number}} Line
  */
 
-/** @typedef {{rows: Row[], paths: string[], parents: Int32Array, ends: Int32Array, own: Float64Array, sizes: Float64Array, trains: string, lines: Line[]}} Tree */
+/** @typedef {{rows: Row[], paths: string[], parents: Int32Array, ends: Int32Array, sizes: Float64Array, trains: string, lines: Line[]}} Tree */
 
-/** Numbers of a layer in `sizes`: parameters, MACs, activation bytes. */
-const SIZES = 3;
+/** Numbers of a layer in `sizes`: parameters, MACs, activation bytes, with all inside; own parameters. */
+export const SIZES = 4;
 /** So many alike siblings are shown as one line: layers that hold others, and plain ones. */
 const ALIKE = 2, ALIKE_PLAIN = 4;
 /** A table opens as deep as leaves it at most so many lines. */
@@ -21,11 +21,11 @@ const LISTS = new Set(["Sequential", "ModuleList", "ModuleDict"]);
 
 /**
  * Build the tree of lines. A parent stands before its children.
- * @param {Row[]} rows @param {Float64Array} sizes N x 3 @param {string} trains a letter a row @returns {Tree}
+ * @param {Row[]} rows @param {Float64Array} sizes N x 4 @param {string} trains a letter a row @returns {Tree}
  */
 export function treeOf(rows, sizes, trains) {
   const n = rows.length, paths = /** @type {string[]} */ (new Array(n)), parents = new Int32Array(n).fill(-1), ends = new Int32Array(n).fill(n);
-  const own = new Float64Array(n), children = /** @type {number[][]} */ (rows.map(() => []));
+  const children = /** @type {number[][]} */ (rows.map(() => []));
   /** @type {number[]} */
   const above = [];
   for (let i = 0; i < n; i++) {
@@ -34,15 +34,14 @@ export function treeOf(rows, sizes, trains) {
     const up = above.length ? above[above.length - 1] : -1;
     parents[i] = up;
     paths[i] = up < 0 ? "" : paths[up] ? `${paths[up]}.${name}` : name;
-    own[i] += sizes[SIZES * i];
-    if (up >= 0) { children[up].push(i); own[up] -= sizes[SIZES * i]; }
+    if (up >= 0) children[up].push(i);
     above.push(i);
   }
   const kinds = kindsOf(rows, sizes, trains, children);
   /** @type {Line[]} */
   const lines = [];
   if (n) addLines(lines, [0], { rows, paths, ends, children, kinds });
-  return { rows, paths, parents, ends, own, sizes, trains, lines };
+  return { rows, paths, parents, ends, sizes, trains, lines };
 }
 
 /** Number the layers so that alike ones, with all inside them, have the same number. @param {Row[]} rows @param {Float64Array} sizes @param {string} trains @param {number[][]} children */
@@ -121,8 +120,10 @@ export function shownBy(tree, line, open) {
   return !line.run && line.times > 1 && !open ? tree.lines[line.children[0]].row : line.row;
 }
 
-/** Parameters, MACs (0, 1) or activation bytes (2) of a line: of a run, all together. @param {Tree} tree @param {Line} line @param {number} which */
-export function sizeOf(tree, line, which) { return tree.sizes[SIZES * line.row + which] * (line.run ? line.times : 1); }
+/** Parameters, MACs (0, 1) or activation bytes (2) of a line: of a run, all together, but tied weights once. @param {Tree} tree @param {Line} line @param {number} which */
+export function sizeOf(tree, line, which) {
+  return tree.sizes[SIZES * line.row + which] * (line.run && !(which === 0 && tree.rows[line.row][6]) ? line.times : 1);
+}
 
 /**
  * The keys of lines that are open before anybody turned one: what repeats is folded, and the rest is open as
@@ -141,7 +142,7 @@ export function openedAtFirst({ lines }) {
   });
   let deepest = 2, total = (wide[1] ?? 0) + (wide[2] ?? 0);
   while (wide[deepest + 1] && total + wide[deepest + 1] <= OPENED) total += wide[++deepest];
-  return new Set(lines.filter((line) => can(line) && line.level < deepest).map((line) => line.key));
+  return new Set(lines.filter((line, i) => seen[i] && can(line) && line.level < deepest).map((line) => line.key));
 }
 
 /**
@@ -161,10 +162,10 @@ export function seenLines({ lines }, isOpen) {
   return list;
 }
 
-/** Whether a layer's path, type or detail holds all words of the search, in any case. @param {Tree} tree @param {number} row @param {string[]} words */
+/** Whether a layer's path, type, detail or remark holds all words of the search, in any case. @param {Tree} tree @param {number} row @param {string[]} words */
 function matches(tree, row, words) {
-  const [name, , kind, detail, , note] = tree.rows[row];
-  const text = `${tree.paths[row] || name} ${kind} ${detail} ${note}`.toLowerCase();
+  const [name, , kind, detail, , remark] = tree.rows[row];
+  const text = `${tree.paths[row] || name} ${kind} ${detail} ${remark}`.toLowerCase();
   return words.every((word) => text.includes(word));
 }
 
@@ -172,17 +173,28 @@ function matches(tree, row, words) {
 export function wordsOf(query) { return query.toLowerCase().split(/\s+/).filter(Boolean); }
 
 /**
- * The lines that a search finds, and those around them; `found` holds the former.
- * @param {Tree} tree @param {string} query @returns {{list: number[], found: Set<number>}}
+ * The lines that a search finds (`found`), those around them, and which of all these are open: those that hold
+ * something found, unless a person has `turned` them. What a person opens shows all it holds.
+ * @param {Tree} tree @param {string} query @param {Set<string>} [turned]
+ * @returns {{list: number[], found: Set<number>, open: Set<number>}}
  */
-export function foundLines(tree, query) {
-  const words = wordsOf(query), found = new Set(), keep = new Set();
+export function foundLines(tree, query, turned = new Set()) {
+  const words = wordsOf(query), found = new Set(), keep = new Set(), open = new Set(), list = [];
   tree.lines.forEach((line, i) => {
     if (line.run || !matches(tree, line.row, words)) return;
     found.add(i);
     for (let at = i; at >= 0 && !keep.has(at); at = tree.lines[at].parent) keep.add(at);
   });
-  return { list: [...keep].sort((a, b) => a - b), found };
+  const waiting = keep.has(0) ? [0] : [];
+  while (waiting.length) {
+    const at = /** @type {number} */ (waiting.pop()), { children, key } = tree.lines[at], kept = children.filter((child) => keep.has(child));
+    list.push(at);
+    if (!children.length || kept.length > 0 === turned.has(key)) continue;
+    open.add(at);
+    const inside = kept.length ? kept : children;
+    for (let i = inside.length - 1; i >= 0; i--) waiting.push(inside[i]);
+  }
+  return { list, found, open };
 }
 
 /** "-params" as a key and a direction. @param {string} sort */
@@ -199,7 +211,7 @@ export function sortedLines(tree, sort, query, live) {
   const { key, falling } = readSort(sort), words = wordsOf(query), value = valueBy(tree, key, live);
   const list = tree.lines.map((_, i) => i).filter((i) => {
     const { run, row, children } = tree.lines[i];
-    return !run && (!children.length || tree.own[row] > 0) && (!words.length || matches(tree, row, words));
+    return !run && (!children.length || tree.sizes[SIZES * row + 3] > 0) && (!words.length || matches(tree, row, words));
   });
   const values = new Map(list.map((i) => [i, value(tree.lines[i].row)]));
   const sign = falling ? -1 : 1;

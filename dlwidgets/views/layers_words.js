@@ -149,21 +149,12 @@ function trainsWords(trainable, all) {
 
 /** The line above the table. @param {any} about */
 export function headline(about) {
-  const { name, parameters, trainable, macs, activations, batch } = about;
+  const { name, parameters, trainable, macs, activations, batch, least } = about;
   const parts = [name, `${whole(parameters)} parameter${parameters === 1 ? "" : "s"}${trainsWords(trainable, parameters)}`];
-  if (macs) parts.push(`${count(macs)} MACs`);
+  if (macs) parts.push(`${least ? "at least " : ""}${count(macs)} MACs`);
   if (activations) parts.push(`${count(activations, "B")} activations`);
   const line = parts.filter(Boolean).join(" · ");
   return batch && (macs || activations) ? `${line}, for a batch of ${whole(batch)}` : line;
-}
-
-/** What the numbers leave out, and how they were found where that matters. @param {any} about */
-export function caveats(about) {
-  const missing = (about.uncounted ?? []).map((/** @type {[string, number]} */ [name, times]) => (times > 1 ? `${name} (${whole(times)} times)` : name));
-  const words = missing.length ? [`Not in the MACs, for want of a formula: ${missing.join(", ")}.`] : [];
-  // Said only where the model had to be run.
-  if (/\breal\b/.test(about.how ?? "")) words.push(about.how);
-  return words.join(" ");
 }
 
 /** A letter of `trains` as a sign and in words. @param {string} letter @returns {[string, string]} */

@@ -1,26 +1,29 @@
-"""The layer table as a Figure: the first rows of the tree, as deep as there is room for."""
+"""The layer table as a Figure: the tree with what repeats told once, as deep as there is room for."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ..summary_text import Line, count, lines, output_words, ran, remark, remarks, type_words
 from . import BLUE, GREY, INK, ORANGE, blank
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from ..probes import LayerStats
-    from ..summary import Row, Summary
+    from ..summary import Summary
 
-#: Heads, the place of each column as a share of the width, and how it is aligned.
-_COLUMNS = (
-    ("layer", 0.0, "left"), ("type", 0.25, "left"), ("output", 0.535, "right"), ("params", 0.66, "right"),
-    ("MACs", 0.75, "right"), ("‖grad‖", 0.84, "right"), ("Δw / w", 0.94, "right"), ("trains", 1.0, "right"),
+#: Columns, with the place of each as a share of the width, and how it is aligned.
+_FIRST = (("layer", 0.0, "left"), ("type", 0.25, "left"), ("output", 0.58, "right"), ("params", 0.7, "right"))
+_STILL = (("MACs", 0.8, "right"), ("activations", 0.91, "right"), ("trains", 1.0, "right"))
+_LIVE = (
+    ("MACs", 0.78, "right"), ("‖grad‖", 0.85, "right"), ("Δw / w", 0.93, "right"), ("trains", 1.0, "right"),
 )  # fmt: skip
-_TRAINS = {"yes": "yes", "no": "frozen", "partly": "partly", "": ""}
-#: A row's height, and the page's width [inch].
-_ROW, _WIDTH = 0.2, 9.0
+_TRAINS = {"yes": "yes", "no": "frozen", "partly": "partly"}
+#: A line's height, and the page's width [inch]; so many characters fit the width.
+_LINE, _WIDTH, _ACROSS = 0.2, 9.0, 150
 #: Between these a step usually moves a layer's weights.
 _USUAL = (1e-4, 1e-2)
 
@@ -32,99 +35,114 @@ def layer_figure(table: Summary | None, stats: LayerStats | None = None, most: i
     ----------
     table : the summary; None gives a Figure that says there is none yet.
     stats : what was measured last.
-    most : most rows; the tree is drawn as deep as they allow.
+    most : most lines; the tree is drawn as deep as they allow.
     """
     if table is None:
         figure = blank(6.4, 0.6)
         figure.text(0.01, 0.5, "The layers are being looked at.", fontsize=9, color=GREY, va="center")
         return figure
-    rows = first_rows(table.rows, most)
-    left_out = len(table.rows) - len(rows)
-    below = _below(table, left_out)
-    lines = 3 + len(rows) + 2 * len(below)
-    figure = blank(_WIDTH, lines * _ROW)
+    every = lines(table.rows)
+    shown = first_lines(every, most)
+    said = _said(table, len(every) - len(shown))
+    tall = 3 + len(shown) + sum(_rows(text) for text, _ in said)
+    figure = blank(_WIDTH, tall * _LINE)
     figure.set_layout_engine("none")
     axes = figure.add_axes((0.01, 0, 0.98, 1))
     axes.set_xlim(0, 1)
-    axes.set_ylim(lines, 0)
+    axes.set_ylim(tall, 0)
     axes.axis("off")
-    axes.text(0, 0.7, _headline(table), fontsize=9.5, fontweight="bold", color=INK, va="center")
-    for name, x, side in _COLUMNS:
+    axes.text(0, 0.8, headline(table), fontsize=9.5, fontweight="bold", color=INK, va="center")
+    columns = (*_FIRST, *(_STILL if stats is None else _LIVE))
+    for name, x, side in columns:
         axes.text(x, 2, name, fontsize=8, color=GREY, ha=side, va="center")
     axes.plot([0, 1], [2.5, 2.5], color=GREY, linewidth=0.6)
-    live = {} if stats is None else {path: i for i, path in enumerate(stats.paths)}
-    for line, row in enumerate(rows, 3):
-        place = live.get(row.path)
-        ratio = None if stats is None or place is None else float(stats.update_ratio[place])
-        grad = None if stats is None or place is None else float(stats.grad_norm[place])
-        cells = (
-            _cut("    " * row.depth + row.name, 26), _cut(_kind(row), 30) if row.path else "", _shape(row),
-            _count(row.parameters), _count(row.macs) if row.macs else "",
-            "" if grad is None else f"{grad:.2g}", "" if ratio is None else _ratio(ratio), _TRAINS[row.trainable],
-        )  # fmt: skip
-        for (name, x, side), text in zip(_COLUMNS, cells):
-            colour = GREY if name in ("type", "output") else INK
-            if name == "Δw / w" and text.startswith(("▲", "▼")):
-                colour = ORANGE
-            axes.text(x, line, text, fontsize=8, color=colour, ha=side, va="center")
-        share = row.parameters / table.total_parameters if table.total_parameters else 0
-        axes.barh(line, -0.05 * share, left=0.605, height=0.4, color=BLUE, alpha=0.45)
-    for at, text in enumerate(below):
-        axes.text(0, 3.3 + len(rows) + 2 * at, text, fontsize=8, color=GREY, va="center", wrap=True)
+    for at, line in enumerate(shown, 3):
+        cells = _cells(line, stats)
+        for name, x, side in columns:
+            text = cells[name]
+            colour = GREY if name in ("type", "output") else ORANGE if text[:1] in ("▲", "▼") else INK
+            axes.text(x, at, text, fontsize=8, color=colour, ha=side, va="center")
+        share = _parameters(line) / table.total_parameters if table.total_parameters else 0.0
+        axes.barh(at, -0.05 * share, left=0.64, height=0.4, color=BLUE, alpha=0.45)
+    at = 2.8 + len(shown)
+    for text, colour in said:
+        axes.text(0, at, text, fontsize=8, color=colour, va="top", wrap=True)
+        at += _rows(text)
     return figure
 
 
-def first_rows(rows: list[Row], most: int) -> list[Row]:
-    """Return the rows down to the greatest depth at which at most `most` are left, or the first `most`."""
-    for depth in range(max(row.depth for row in rows), 1, -1):
-        shown = [row for row in rows if row.depth <= depth]
+def first_lines(every: Sequence[Line], most: int) -> list[Line]:
+    """Return the lines down to the greatest depth at which at most `most` are left; else the first `most`."""
+    for depth in range(max(line.row.depth for line in every), 0, -1):
+        shown = [line for line in every if line.row.depth <= depth]
         if len(shown) <= most:
             return shown
-    return [row for row in rows if row.depth <= 1][:most]
+    return [line for line in every if line.row.depth <= 1][:most]
 
 
-def _headline(table: Summary) -> str:
-    all_train = table.trainable_parameters == table.total_parameters
-    trains = "all trainable" if all_train else f"{table.trainable_parameters:,} trainable"
-    words = [table.name, f"{table.total_parameters:,} parameters ({trains})"]
+def headline(table: Summary) -> str:
+    """Return the totals in a line: "SmallCNN · 33,658 parameters (all trainable) · 1.52 M MACs ..."."""
+    some, whole = table.trainable_parameters, table.total_parameters
+    trained = "all trainable" if some == whole else f"{some:,} trainable" if some else "none trainable"
+    words = [table.name, f"{whole:,} parameters" + (f" ({trained})" if whole else "")]
     if table.total_macs:
-        words.append(f"{_count(table.total_macs)} MACs")
+        least = "at least " if table.uncounted or not table.complete else ""
+        words.append(f"{least}{count(table.total_macs)} MACs")
     if table.activation_bytes:
-        words.append(f"{_count(table.activation_bytes, 'B')} activations")
-    first = table.rows[0].input_shape
-    return " · ".join(words) + (f", for a batch of {first[0]}" if first else "")
+        words.append(f"{count(table.activation_bytes, 'B')} activations")
+    batch = f", for a batch of {table.batch}" if table.batch is not None and len(words) > 2 else ""
+    return " · ".join(words) + batch
 
 
-def _below(table: Summary, left_out: int) -> list[str]:
-    words = [f"… and {left_out:,} more layers."] if left_out else []
-    if table.error:
-        words.append(table.error)
-    if table.uncounted:
-        words.append("Not in the MACs, for want of a formula: " + ", ".join(table.uncounted) + ".")
-    return words
+def _cells(line: Line, stats: LayerStats | None) -> dict[str, str]:
+    row, like = line.row, line.like
+    indent, name, kind, output = "    " * row.depth, row.name, type_words(row), output_words(row)
+    said = remark(row)
+    if like:
+        name = f"{like[0].name} – {like[-1].name}" if len(like) > 1 else like[0].name
+        kind, output, said = f"×{len(like)}, as the one before", "", ""
+    known, all_ = ran(row), like or (row,)
+    grad, ratio = _measured(row.path, stats) if not like else ("", "")
+    return {
+        "layer": _cut(indent + name, 28),
+        "type": _cut(kind + (f" ({said})" if said else ""), 36),
+        "output": _cut(output, 20),
+        "params": count(_parameters(line)),
+        "MACs": count(sum(one.macs for one in all_)) if row.macs else "",
+        "activations": count(sum(one.activation_bytes for one in all_), "B") if known else "",
+        "‖grad‖": grad,
+        "Δw / w": ratio,
+        "trains": _TRAINS.get(row.trainable, ""),
+    }
 
 
-def _kind(row: Row) -> str:
-    return f"{row.kind} {row.detail}".strip() + (f" ({row.note})" if row.note else "")
+def _parameters(line: Line) -> int:
+    return sum(row.parameters for row in line.like or (line.row,))
 
 
-def _shape(row: Row) -> str:
-    return "×".join(map(str, row.output_shape[1:])) or "1" if row.output_shape is not None else ""
+def _measured(path: str, stats: LayerStats | None) -> tuple[str, str]:
+    if stats is None or path not in stats.paths:
+        return "", ""
+    place = stats.paths.index(path)
+    return f"{float(stats.grad_norm[place]):.2g}", _ratio(float(stats.update_ratio[place]))
 
 
 def _ratio(ratio: float) -> str:
     if not math.isfinite(ratio):
         return "–" if math.isnan(ratio) else "▲ ∞"
     mark = "▲ " if ratio > _USUAL[1] else "▼ " if ratio < _USUAL[0] else ""
-    return mark + f"{ratio:.1e}".replace("e-0", "e-").replace("e+0", "e")
+    mantissa, power = f"{ratio:.1e}".split("e")
+    return f"{mark}{mantissa}e{int(power)}"
 
 
-def _count(number: float, unit: str = "") -> str:
-    if number < 1000:
-        return f"{number:g} {unit}".rstrip()
-    power = min(5, int(math.log10(number) / 3 + 1e-9))
-    value = number / 1000**power
-    return f"{value:.{2 if value < 9.995 else 1 if value < 99.95 else 0}f} {'kMGTP'[power - 1]}{unit}"
+def _said(table: Summary, left_out: int) -> list[tuple[str, str]]:
+    more = [(f"… and {left_out:,} more lines.", GREY)] if left_out else []
+    error = [(table.error, ORANGE)] if table.error else []
+    return [*more, *error, *((text, GREY) for text in remarks(table))]
+
+
+def _rows(text: str) -> float:
+    return 0.9 * (1 + len(text) // _ACROSS)
 
 
 def _cut(text: str, most: int) -> str:
