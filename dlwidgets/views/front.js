@@ -11,8 +11,12 @@
  * }} Model
  */
 
-/** A page acknowledges at most one picture in this many milliseconds, which is the kernel's frame rate. */
+/** A page lets the kernel send at most one picture in this many milliseconds. */
 const PACE = 100;
+/** A hello that no picture answers is repeated after this long, then ever more rarely, up to the second [ms]. */
+const PATIENCE = 3000, LONGEST = 60_000;
+/** Wishes of one name are sent at most this often [ms]. */
+const HASTE = 50;
 /** For this long after a person's change the page shows that, not what the kernel still says [ms]. */
 const OWN = 1500;
 /** Made once: toLocaleString makes one at every call, which took half of a large grid's repaint. */
@@ -27,41 +31,70 @@ const WHOLE = new Intl.NumberFormat("en-US");
  * @returns {() => void}
  */
 export function live({ model, el, signal, draw }) {
-  let queued = 0, visible = true, owing = false, last = 0, timer = 0;
-  let alive = true;
+  let alive = true, visible = true, queued = 0;
+  // The newest picture that came, the newest that was painted, and whether one before them never came.
+  let newest = Number(model.get("frame")), painted = newest, missed = true;
+  // Whether the newest waits for its acknowledgement, and when that may go at the earliest.
+  let owing = false, due = 0, timer = 0;
+  let greeted = 0, patience = PATIENCE;
 
+  const looked = () => alive && visible && !document.hidden;
+  /** @param {number} known the picture that the page has, with all before it; 0: send everything */
+  const hello = (known) => {
+    window.clearTimeout(greeted);
+    model.send({ hello: known });
+    greeted = window.setTimeout(() => {
+      patience *= 2;
+      if (patience <= LONGEST && looked()) hello(known);
+    }, patience);
+  };
+  const greet = () => { patience = PATIENCE; hello(missed ? 0 : newest); missed = false; };
   const acknowledge = () => {
     if (timer || !owing) return;
     timer = window.setTimeout(() => {
-      timer = 0; owing = false; last = performance.now();
-      model.send({ drawn: model.get("frame") });
-    }, Math.max(0, PACE - (performance.now() - last)));
+      timer = 0;
+      // What is not seen is not drawn: the kernel waits until it is.
+      if (!looked()) return;
+      owing = painted !== newest;
+      if (missed) greet(); else model.send({ drawn: painted });
+    }, Math.max(0, due - performance.now()));
   };
   const paint = () => {
     queued = 0;
     if (!alive || !visible) return;
     el.dataset.theme = isDark() ? "dark" : "light";
+    painted = newest;
     draw();
     acknowledge();
   };
   const repaint = () => { if (alive && visible && !queued) queued = requestAnimationFrame(paint); };
-  const changed = () => { owing = true; repaint(); };
-  /** @param {any} message */
-  const heard = (message) => {
-    if (message && "ask" in message && visible && !document.hidden) model.send({ hello: true });
-  };
-
   // One event covers all traits of a message: the kernel counts the frame up with every picture.
-  model.on("change:frame", changed);
+  const arrived = () => {
+    const frame = Number(model.get("frame"));
+    // A message may have been lost, and what it changed with it.
+    if (frame !== newest + 1) missed = true;
+    newest = frame;
+    owing = true;
+    // Counted from when pictures come, which twins of a view see alike: two do not double the pace.
+    due = Math.max(performance.now(), due + PACE);
+    window.clearTimeout(greeted);
+    repaint();
+  };
+  /** @param {any} message */
+  const heard = (message) => { if (message && "ask" in message && looked()) greet(); };
+  const appeared = () => { if (looked()) { greet(); repaint(); } };
+
+  model.on("change:frame", arrived);
   model.on("change", repaint);
   model.on("msg:custom", heard);
   listen(window, "resize", repaint, signal);
+  listen(document, "visibilitychange", appeared, signal);
   const resized = new ResizeObserver(repaint);
   resized.observe(el);
   const seen = new IntersectionObserver((entries) => {
-    const now = entries[entries.length - 1].isIntersecting;
-    if (now && !visible) { visible = true; model.send({ hello: true }); repaint(); }
+    const now = entries[entries.length - 1].isIntersecting, before = visible;
     visible = now;
+    if (now && !before) appeared();
   }, { rootMargin: "200px" });
   seen.observe(el);
   const themed = new MutationObserver(repaint);
@@ -71,8 +104,9 @@ export function live({ model, el, signal, draw }) {
   signal.addEventListener("abort", () => {
     alive = false;
     cancelAnimationFrame(queued);
-    clearTimeout(timer);
-    model.off("change:frame", changed);
+    window.clearTimeout(timer);
+    window.clearTimeout(greeted);
+    model.off("change:frame", arrived);
     model.off("change", repaint);
     model.off("msg:custom", heard);
     resized.disconnect(); seen.disconnect(); themed.disconnect();
@@ -80,7 +114,7 @@ export function live({ model, el, signal, draw }) {
   keepKeys(el, signal);
   el.dataset.theme = isDark() ? "dark" : "light";
   draw();
-  model.send({ hello: true });
+  greet();
   return repaint;
 }
 
@@ -104,24 +138,30 @@ export function keepKeys(el, signal) {
  * @param {{model: Model, signal: AbortSignal, repaint: () => void}} view
  */
 export function wishes({ model, signal, repaint }) {
-  /** @type {Map<string, {value: any, until: number}>} */
+  /** @type {Map<string, {value: any, until: number, sent: number, timer: number}>} */
   const own = new Map();
-  /** @type {Map<string, number>} */
-  const timers = new Map();
-  /** @type {Set<string>} names with a value that has not been sent yet */
-  const waiting = new Set();
-  let refusal = "";
+  let refusal = "", settling = 0;
   /** @param {any} message */
   const heard = (message) => {
     if (!message || !("refused" in message)) return;
-    own.set(message.refused, { value: undefined, until: 0 });
+    const mine = own.get(message.refused);
+    if (mine) mine.until = 0;
     refusal = String(message.because);
     repaint();
+  };
+  /** @param {string} name */
+  const tell = (name) => {
+    const mine = own.get(name);
+    if (!mine) return;
+    mine.timer = 0;
+    mine.sent = performance.now();
+    model.send({ wish: name, value: mine.value });
   };
   model.on("msg:custom", heard);
   signal.addEventListener("abort", () => {
     model.off("msg:custom", heard);
-    timers.forEach((timer) => clearTimeout(timer));
+    window.clearTimeout(settling);
+    own.forEach((mine) => window.clearTimeout(mine.timer));
   });
   return {
     /** The person's value if just given, else the kernel's. @param {string} name @returns {any} */
@@ -129,22 +169,21 @@ export function wishes({ model, signal, repaint }) {
       const mine = own.get(name);
       return mine && performance.now() < mine.until ? mine.value : model.get(name);
     },
-    /** Want `name` to be `value`; at most 20 messages a second, the last always sent. @param {string} name @param {any} value */
+    /** Want `name` to be `value`: told at once, a drag 20 times a second, its last always. @param {string} name @param {any} value */
     set(name, value) {
+      const now = performance.now();
+      const mine = own.get(name) ?? { value, until: 0, sent: -Infinity, timer: 0 };
+      mine.value = value;
+      mine.until = now + OWN;
+      own.set(name, mine);
       refusal = "";
-      own.set(name, { value, until: performance.now() + OWN });
-      // The first goes at once, which a click waits for; those of a drag follow at their pace.
-      const send = () => {
-        timers.set(name, window.setTimeout(() => {
-          timers.delete(name);
-          if (waiting.delete(name)) send();
-        }, 50));
-        model.send({ wish: name, value: own.get(name)?.value });
-      };
-      if (timers.has(name)) waiting.add(name);
-      else send();
+      if (!mine.timer) {
+        const early = mine.sent + HASTE - now;
+        if (early > 0) mine.timer = window.setTimeout(() => tell(name), early); else tell(name);
+      }
       // Once the kernel has had its time, show what it says.
-      window.setTimeout(repaint, OWN + 10);
+      window.clearTimeout(settling);
+      settling = window.setTimeout(repaint, OWN + 10);
       repaint();
     },
     /** Ask for something to be done, once: nothing to show meanwhile. @param {string} name @param {any} [value] */

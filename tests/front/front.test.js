@@ -1,7 +1,7 @@
 // The pure functions of front.js: numbers as people read them, bytes as numbers.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { clock, count, numbers, sig, whole } from "../../dlwidgets/views/front.js";
+import { clock, count, numbers, rate, sig, whole } from "../../dlwidgets/views/front.js";
 
 test("a number keeps its significant digits, as short as it goes", () => {
   const written = /** @type {[number, number, string][]} */ ([
@@ -52,4 +52,43 @@ test("bytes become numbers wherever their view starts", () => {
     assert.deepEqual(numbers(new DataView(shifted.buffer, start), Float32Array), floats);
   }
   assert.equal(numbers(null, Float32Array).length, 0);
+});
+
+test("a learning rate is always written alike, so that two of them compare at a glance", () => {
+  const written = /** @type {[any, string][]} */ ([
+    [0.001, "1.0e-3"], [2.84e-4, "2.8e-4"], [1, "1.0e0"], [20, "2.0e1"], [0, "0"], [null, "–"], [NaN, "–"], [Infinity, "–"],
+  ]);
+  for (const [x, text] of written) assert.equal(rate(x), text);
+});
+
+test("a rate read back is within half a unit of its second digit", () => {
+  for (let power = -9; power < 3; power += 0.07) {
+    const x = 10 ** power;
+    assert.ok(Math.abs(Number(rate(x)) / x - 1) <= 0.0501, rate(x));
+  }
+});
+
+test("words for a number never change their length while it moves within a power of ten", () => {
+  for (const power of [-6, -4, -2, 0, 3, 8]) {
+    const lengths = new Set();
+    for (let mantissa = 1; mantissa < 9.9; mantissa += 0.013) lengths.add(sig(mantissa * 10 ** power, 3).length);
+    assert.equal(lengths.size, 1, `around 1e${power}: ${[...lengths]}`);
+  }
+});
+
+test("a count reads back to three digits, and a unit follows its prefix", () => {
+  const size = { k: 1e3, M: 1e6, G: 1e9, T: 1e12, P: 1e15 };
+  for (let power = 3; power < 17; power += 0.11) {
+    const [digits, prefix] = count(10 ** power).split(" ");
+    const back = Number(digits) * size[/** @type {keyof typeof size} */ (prefix)];
+    assert.ok(Math.abs(back / 10 ** power - 1) <= 0.0051, `${10 ** power} is written ${digits} ${prefix}`);
+  }
+  assert.equal(count(1234, "B"), "1.23 kB");
+  assert.equal(count(12, "B"), "12 B");
+  assert.equal(count(null), "–");
+});
+
+test("time that is not known, or not to end, is a dash", () => {
+  for (const seconds of [null, undefined, NaN, Infinity]) assert.equal(clock(seconds), "–");
+  assert.equal(clock(-3), "0 s");
 });
