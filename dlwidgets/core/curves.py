@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 from typing import NamedTuple
 
 import numpy as np
 
 from .history import Column
 
-#: Rows that one chunk of the coarse copy stands for.
-_CHUNK = 64
+#: How many rows one chunk of the first coarse copy stands for, and how many chunks one of the next.
+_CHUNK = 16
 
 
 class Buckets(NamedTuple):
@@ -27,8 +28,10 @@ class Buckets(NamedTuple):
 class Curve:
     """Pictures of a growing column, in which no peak is lost: each bucket keeps its least and its greatest.
 
-    A coarse copy grows with the column, so that a picture of a million steps costs no more than one of
-    sixty thousand.
+    A bucket holds 1, 2, 4, 8... steps and begins at a multiple of that, so that what was drawn once stays
+    as it is while the column grows. Coarse copies, each a sixteenth of the one before, grow with the column:
+    a picture of a million steps costs as much as one of a few thousand. One thread may append to the column
+    while others make pictures.
 
     Parameters
     ----------
@@ -37,62 +40,123 @@ class Curve:
 
     def __init__(self, column: Column) -> None:
         self._column = column
-        self._coarse = {name: Column() for name in ("low", "high", "total", "count")}
+        self._copies: list[_Copy] = []
+        self._growing = threading.Lock()
 
     def buckets(self, first: int = 1, last: int | None = None, most: int = 400) -> Buckets:
-        """Return the steps `first` to `last` (both included; None: the newest) as at most `most` buckets."""
+        """Return the steps `first` to `last` (both included; None: the newest) as at most `most` buckets.
+
+        A bucket's least and greatest are exact, its mean up to the rounding of a sum of float64.
+
+        Raises
+        ------
+        ValueError : `most` is less than 1.
+        """
+        if most < 1:
+            raise ValueError(f"most={most!r}: at least 1 bucket is wanted.")
         values = self._column.values
-        last = len(values) if last is None else min(last, len(values))
-        first = max(1, first)
-        if last < first:
+        end = len(values) if last is None else min(last, len(values))
+        begin = max(0, first - 1)
+        if end <= begin:
             nothing = np.empty(0, np.float32)
             return Buckets(nothing, nothing, nothing, nothing)
-        if last - first + 1 > most * _CHUNK:
-            return self._from_chunks(values, first, last, most)
-        part = values[first - 1 : last]
-        empty = np.isnan(part)
-        return _reduce(
-            np.arange(first, last + 1), np.where(empty, np.inf, part), np.where(empty, -np.inf, part),
-            np.where(empty, 0.0, part), (~empty).astype(float), most,
-        )
+        width = _width(begin, end, most)
+        rows, parts = self._parts(values, begin, end, width)
+        return _reduced(rows, parts, end, width)
 
-    def _from_chunks(self, values: np.ndarray, first: int, last: int, most: int) -> Buckets:
-        self._extend(values)
-        begin, end = (first - 1) // _CHUNK, last // _CHUNK
-        low, high, total, count = (self._coarse[name].values[begin:end] for name in self._coarse)
-        steps = (np.arange(begin, end) + 1) * _CHUNK
-        # The rows behind the last whole chunk are the newest: they must not be missing from a live curve.
-        tail = values[end * _CHUNK : last]
-        if len(tail):
-            low, high, total, count = (
-                np.append(array, value) for array, value in zip((low, high, total, count), _digest(tail))
-            )
-            steps = np.append(steps, last)
-        return _reduce(steps, low, high, total, count, most)
+    def _parts(self, values: np.ndarray, begin: int, end: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return what rows `begin` to `end` hold, in pieces that fit into buckets: first rows, and 4 x n."""
+        level, size = 0, 1
+        while size * _CHUNK <= width:
+            level, size = level + 1, size * _CHUNK
+        left, right = -(-begin // size), end // size
+        if level == 0 or right <= left:
+            return np.arange(begin, end), _digest(values[begin:end, None])
+        with self._growing:
+            self._extend(values, level)
+            coarse = self._copies[level - 1].parts[:, left:right]
+        rows, pieces = [np.arange(left, right) * size], [coarse]
+        # What the whole chunks leave at both ends; the newest rows must not be missing from a live curve.
+        if begin < left * size:
+            rows.insert(0, np.array([begin]))
+            pieces.insert(0, _digest(values[None, begin : left * size]))
+        if right * size < end:
+            rows.append(np.array([right * size]))
+            pieces.append(_digest(values[None, right * size : end]))
+        return np.concatenate(rows), np.concatenate(pieces, axis=1)
 
-    def _extend(self, values: np.ndarray) -> None:
-        done, whole = len(self._coarse["low"]), len(values) // _CHUNK
-        for chunk in values[done * _CHUNK : whole * _CHUNK].reshape(-1, _CHUNK):
-            for column, value in zip(self._coarse.values(), _digest(chunk)):
-                column.append(value)
+    def _extend(self, values: np.ndarray, level: int) -> None:
+        """Let the copies up to `level` hold all whole chunks of `values`."""
+        while len(self._copies) < level:
+            self._copies.append(_Copy())
+        below: np.ndarray | None = None
+        for copy in self._copies[:level]:
+            done, whole = copy.length, (len(values) if below is None else below.shape[1]) // _CHUNK
+            if whole > done:
+                new = slice(done * _CHUNK, whole * _CHUNK)
+                copy.append(
+                    _digest(values[new].reshape(-1, _CHUNK)) if below is None
+                    else _combined(below[:, new].reshape(4, -1, _CHUNK))
+                )  # fmt: skip
+            below = copy.parts
 
 
-def _digest(values: np.ndarray) -> tuple[float, float, float, float]:
-    """Return least, greatest, total and number of the values that are not NaN."""
-    known = values[~np.isnan(values)]
-    if not len(known):
-        return np.inf, -np.inf, 0.0, 0.0
-    return float(known.min()), float(known.max()), float(known.sum()), float(len(known))
+class _Copy:
+    """Least, greatest, total and number of each chunk: 4 x n, growing by doubling."""
+
+    def __init__(self) -> None:
+        self._array = np.empty((4, 64))
+        self.length = 0
+
+    @property
+    def parts(self) -> np.ndarray:
+        return self._array[:, : self.length]
+
+    def append(self, parts: np.ndarray) -> None:
+        length = self.length + parts.shape[1]
+        if length > self._array.shape[1]:
+            grown = np.empty((4, max(length, 2 * self._array.shape[1])))
+            grown[:, : self.length] = self.parts
+            self._array = grown
+        self._array[:, self.length : length] = parts
+        self.length = length
 
 
-def _reduce(
-    steps: np.ndarray, low: np.ndarray, high: np.ndarray, total: np.ndarray, count: np.ndarray, most: int
-) -> Buckets:
-    if len(steps) > most:
-        edges = np.linspace(0, len(steps), most + 1).astype(np.int64)
-        steps = steps[edges[1:] - 1]
-        low, high = np.minimum.reduceat(low, edges[:-1]), np.maximum.reduceat(high, edges[:-1])
-        total, count = np.add.reduceat(total, edges[:-1]), np.add.reduceat(count, edges[:-1])
+def _width(begin: int, end: int, most: int) -> int:
+    """Return the smallest power of two that cuts rows `begin` to `end` into at most `most` aligned buckets."""
+    width = 1
+    while (end - 1) // width - begin // width >= most:
+        width *= 2
+        # However wide they get, one boundary may lie inside the stretch: a single bucket is then the whole.
+        if most == 1 and width >= end - begin:
+            return max(width, 1 << (end - 1).bit_length())
+    return width
+
+
+def _digest(values: np.ndarray) -> np.ndarray:
+    """Return least, greatest, total and number of what was measured, along axis 1: 4 x n."""
+    known = ~np.isnan(values)
+    return np.stack([
+        np.where(known, values, np.inf).min(axis=1), np.where(known, values, -np.inf).max(axis=1),
+        np.where(known, values, 0.0).sum(axis=1), known.sum(axis=1, dtype=float),
+    ])  # fmt: skip
+
+
+def _combined(parts: np.ndarray) -> np.ndarray:
+    low, high, total, count = parts
+    return np.stack([low.min(axis=1), high.max(axis=1), total.sum(axis=1), count.sum(axis=1)])
+
+
+def _reduced(rows: np.ndarray, parts: np.ndarray, end: int, width: int) -> Buckets:
+    bucket = rows // width
+    edges = np.flatnonzero(np.diff(bucket, prepend=-1))
+    low, high, total, count = parts
+    if len(edges) < len(rows):
+        low, high = np.minimum.reduceat(low, edges), np.maximum.reduceat(high, edges)
+        total, count = np.add.reduceat(total, edges), np.add.reduceat(count, edges)
+    step = np.minimum((bucket[edges] + 1) * width, end)
     full = count > 0
-    mean = total[full] / count[full]
-    return Buckets(*(array.astype(np.float32) for array in (steps[full], low[full], high[full], mean)))
+    # A gradient norm may be infinite, or too large for float32: the page leaves a gap there.
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean = total[full] / count[full]
+        return Buckets(*(array.astype(np.float32) for array in (step[full], low[full], high[full], mean)))
