@@ -63,7 +63,9 @@ export default {
     // The folds and the sort are this page's own; the kernel keeps them for the next page.
     const first = model.get("look") ?? {};
     let sort = String(first.sort ?? "tree"), turned = new Set(/** @type {string[]} */ (first.turned ?? []));
-    let cursor = "", mine = /** @type {string | null} */ (null), followed = /** @type {string | null | undefined} */ (undefined), toSee = "";
+    let cursor = "", toSee = "", followed = /** @type {string | null | undefined} */ (undefined);
+    // What this page selected stands until the kernel says something that did not come from here.
+    let mine = /** @type {string | null} */ (null), heard = model.get("selected_layer"), asked = /** @type {Set<string>} */ (new Set());
     let listed = { of: "", lines: /** @type {number[]} */ ([]), found: /** @type {Set<number> | null} */ (null), open: /** @type {Set<number> | null} */ (null), flat: false };
     let shownColumns = { of: "", columns: /** @type {Column[]} */ ([]) };
     let pool = /** @type {ReturnType<typeof lineParts>[]} */ ([]), places = /** @type {number[]} */ ([]);
@@ -89,7 +91,7 @@ export default {
     /** @param {Line} line */
     const select = (line) => {
       cursor = line.key;
-      if (tree && !line.run) { mine = tree.paths[line.row]; want.set("selected_layer", mine); } else again();
+      if (tree && !line.run) { mine = tree.paths[line.row]; asked.add(mine); want.set("selected_layer", mine); } else again();
     };
 
     const readModel = () => {
@@ -126,12 +128,20 @@ export default {
       }
     };
 
+    /** The path of the selected layer. @returns {string | null} */
+    const selection = () => {
+      const said = model.get("selected_layer") ?? null;
+      if (want.refusal || (said !== heard && !asked.has(said))) mine = null;
+      if (said === mine || mine === null) asked.clear();
+      heard = said;
+      return mine ?? said;
+    };
+
     const follow = () => {
-      const selected = want.get("selected_layer") ?? null;
+      const selected = selection();
       if (!tree || selected === followed) return;
       followed = selected;
       if (selected === mine) return;
-      mine = null;
       const at = lineOf(tree, selected);
       if (at < 0) return;
       for (let up = tree.lines[at].parent; up >= 0; up = tree.lines[up].parent) {
@@ -247,7 +257,7 @@ export default {
 
     const drawLines = () => {
       if (!tree) return;
-      const total = listed.lines.length, height = Math.max(LINE, grid.clientHeight - HEAD), selected = want.get("selected_layer") ?? null;
+      const total = listed.lines.length, height = Math.max(LINE, grid.clientHeight - HEAD), selected = followed ?? null;
       attribute(grid, "aria-rowcount", total + 1);
       body.style.height = `${total * LINE}px`;
       if (toSee) {

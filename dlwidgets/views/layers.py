@@ -15,7 +15,7 @@ import traitlets
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from ..core.kinds import by
+from ..core.figures.layers import output_of_a_sample
 from ..core.probes import LayerStats
 from ..core.sparks import Sparks
 from ..core.summary import Row, Summary, summary
@@ -183,8 +183,8 @@ class LayerTable(View):
     def _static(self, table: Summary) -> dict[str, Any]:
         if not self._packed:
             rows = [
-                [row.name, row.depth, row.kind, row.detail, _shape(row, table.batch), remark(row), _tied(row)]
-                for row in table.rows
+                [r.name, r.depth, r.kind, r.detail, output_of_a_sample(r, table.batch), remark(r), _tied(r)]
+                for r in table.rows
             ]
             sizes = np.array(
                 [[r.parameters, r.macs, r.activation_bytes, r.own_parameters] for r in table.rows], np.float64
@@ -276,14 +276,6 @@ def _read_look(value: Any) -> dict[str, Any]:
     if not isinstance(turned, list) or not all(isinstance(key, str) for key in turned):
         raise ValueError(f"Folds are named by a list of text: {turned!r} given.")
     return {"sort": sort, "turned": turned}
-
-
-def _shape(row: Row, batch: int | None) -> str:
-    """Return an output's shape, without a batch axis where it has one: "16×64×64"; "" without output."""
-    shape = row.output_shape
-    if shape is None:
-        return ""
-    return by(shape[1:] if batch is not None and len(shape) > 1 and shape[0] == batch else shape)
 
 
 def _tied(row: Row) -> bool:

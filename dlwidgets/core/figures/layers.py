@@ -6,14 +6,15 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ..summary_text import Line, count, lines, output_words, ran, remark, remarks, type_words
+from ..kinds import by
+from ..summary_text import Line, count, lines, ran, remark, remarks, type_words
 from . import BLUE, GREY, INK, ORANGE, blank
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from ..probes import LayerStats
-    from ..summary import Summary
+    from ..summary import Row, Summary
 
 #: Columns, with the place of each as a share of the width, and how it is aligned.
 _FIRST = (("layer", 0.0, "left"), ("type", 0.25, "left"), ("output", 0.58, "right"), ("params", 0.7, "right"))
@@ -57,7 +58,7 @@ def layer_figure(table: Summary | None, stats: LayerStats | None = None, most: i
         axes.text(x, 2, name, fontsize=8, color=GREY, ha=side, va="center")
     axes.plot([0, 1], [2.5, 2.5], color=GREY, linewidth=0.6)
     for at, line in enumerate(shown, 3):
-        cells = _cells(line, stats)
+        cells = _cells(line, table.batch, stats)
         for name, x, side in columns:
             text = cells[name]
             colour = GREY if name in ("type", "output") else ORANGE if text[:1] in ("▲", "▼") else INK
@@ -80,6 +81,14 @@ def first_lines(every: Sequence[Line], most: int) -> list[Line]:
     return [line for line in every if line.row.depth <= 1][:most]
 
 
+def output_of_a_sample(row: Row, batch: int | None) -> str:
+    """Return an output's shape, without a batch axis where it has one: "16×64×64"; "" without output."""
+    shape = row.output_shape
+    if shape is None:
+        return ""
+    return by(shape[1:] if batch is not None and len(shape) > 1 and shape[0] == batch else shape)
+
+
 def headline(table: Summary) -> str:
     """Return the totals in a line: "SmallCNN · 33,658 parameters (all trainable) · 1.52 M MACs ..."."""
     some, whole = table.trainable_parameters, table.total_parameters
@@ -94,10 +103,10 @@ def headline(table: Summary) -> str:
     return " · ".join(words) + batch
 
 
-def _cells(line: Line, stats: LayerStats | None) -> dict[str, str]:
+def _cells(line: Line, batch: int | None, stats: LayerStats | None) -> dict[str, str]:
     row, like = line.row, line.like
-    indent, name, kind, output = "    " * row.depth, row.name, type_words(row), output_words(row)
-    said = remark(row)
+    indent, name, kind, said = "    " * row.depth, row.name, type_words(row), remark(row)
+    output = output_of_a_sample(row, batch)
     if like:
         name = f"{like[0].name} – {like[-1].name}" if len(like) > 1 else like[0].name
         kind, output, said = f"×{len(like)}, as the one before", "", ""
