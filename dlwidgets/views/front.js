@@ -42,7 +42,7 @@ export function live({ model, el, signal, draw }) {
   /** @param {number} known the picture that the page has, with all before it; 0: send everything */
   const hello = (known) => {
     window.clearTimeout(greeted);
-    model.send({ hello: known });
+    post(model, { hello: known });
     greeted = window.setTimeout(() => {
       patience *= 2;
       if (patience <= LONGEST && looked()) hello(known);
@@ -56,7 +56,7 @@ export function live({ model, el, signal, draw }) {
       // What is not seen is not drawn: the kernel waits until it is.
       if (!looked()) return;
       owing = painted !== newest;
-      if (missed) greet(); else model.send({ drawn: painted });
+      if (missed) greet(); else post(model, { drawn: painted });
     }, Math.max(0, due - performance.now()));
   };
   const paint = () => {
@@ -119,6 +119,15 @@ export function live({ model, el, signal, draw }) {
 }
 
 /**
+ * Send the kernel a message, where there is one: after a restart the line to it is cut, and sending throws. The
+ * style sheet says so in the view, which still draws what it has.
+ * @param {Model} model @param {any} message
+ */
+function post(model, message) {
+  try { model.send(message); } catch { /* nobody is there to be told */ }
+}
+
+/**
  * Keep plain keys that are pressed in `el` from the notebook, whose shortcuts take the arrows from a slider
  * and delete the cell on "d d". It looks for the attribute on the very element, before any listener of ours
  * below the window. Keys with Ctrl, Alt or Meta and Shift + Enter stay the notebook's.
@@ -155,7 +164,7 @@ export function wishes({ model, signal, repaint }) {
     if (!mine) return;
     mine.timer = 0;
     mine.sent = performance.now();
-    model.send({ wish: name, value: mine.value });
+    post(model, { wish: name, value: mine.value });
   };
   model.on("msg:custom", heard);
   signal.addEventListener("abort", () => {
@@ -187,7 +196,7 @@ export function wishes({ model, signal, repaint }) {
       repaint();
     },
     /** Ask for something to be done, once: nothing to show meanwhile. @param {string} name @param {any} [value] */
-    call(name, value = null) { refusal = ""; model.send({ wish: name, value }); },
+    call(name, value = null) { refusal = ""; post(model, { wish: name, value }); },
     /** Why the last wish was refused, or "". */
     get refusal() { return refusal; },
   };
