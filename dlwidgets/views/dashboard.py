@@ -12,7 +12,7 @@ from .confusion import ConfusionGrid
 from .curves import Curves
 from .layers import LayerTable
 from .training import TrainingPanel
-from .view import Pictured
+from .view import Pictured, let_go
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -64,8 +64,9 @@ class Dashboard(Pictured, ipywidgets.VBox):
 
     def close(self) -> None:
         """Remove every view and let the session go; a run goes on."""
+        if self.comm is None:  # closed before, or refused: Python closes what it collects
+            return
         for view in self.views:
             view.close()
-        for row in self._rows:
-            row.close()
+        let_go(*self._rows, self.layout)
         super().close()
