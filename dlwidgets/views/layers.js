@@ -1,11 +1,10 @@
 // The layer table: a tree that folds, of which only the lines in sight exist, with live numbers at their end.
 
 import { live, wishes, listen, make, say, numbers, count, whole } from "./front.js";
-import { SIZES, foundLines, lineOf, nameOf, nextSort, openedAtFirst, readSort, seenLines, shownBy, sizeOf, sortedLines, treeOf } from "./layers_tree.js";
-import {
-  cell, gradText, headline, markWords, ratioText, shownIn, sparkPath, sparkWords, together, trainsSign, waitingWords,
-} from "./layers_words.js";
-import { COLUMNS, LINE, SPARK, columnsFor, inSight, keyLeads, scrolledTo } from "./layers_columns.js";
+import { foundLines, lineOf, nextSort, openedAtFirst, readSort, seenLines, sortedLines, treeOf } from "./layers_tree.js";
+import { headline, together } from "./layers_words.js";
+import { COLUMNS, LINE, columnsFor, inSight, keyLeads, scrolledTo } from "./layers_columns.js";
+import { attribute, drawLine, lineParts } from "./layers_line.js";
 
 /** @typedef {import("./layers_tree.js").Tree} Tree */
 /** @typedef {import("./layers_tree.js").Line} Line */
@@ -16,30 +15,6 @@ import { COLUMNS, LINE, SPARK, columnsFor, inSight, keyLeads, scrolledTo } from 
 const MANY = 12;
 /** The height of the heading [px]; as in layers.css. */
 const HEAD = 26;
-const SVG = "http://www.w3.org/2000/svg";
-
-/** @param {Element} node @param {string} name @param {string | number | null} value null takes it away */
-function attribute(node, name, value) {
-  if (value === null) node.removeAttribute(name);
-  else if (node.getAttribute(name) !== String(value)) node.setAttribute(name, String(value));
-}
-
-/** One line's elements, reused for whatever line is in sight. @param {Column[]} columns @param {string} id */
-function lineParts(columns, id) {
-  const twist = make("span", { class: "dlw-lay-twist", "aria-hidden": "true" }), name = make("span", { class: "dlw-lay-text" });
-  const bar = make("i", { class: "dlw-lay-bar" }), params = make("span");
-  const svg = document.createElementNS(SVG, "svg"), spark = document.createElementNS(SVG, "path");
-  svg.append(spark);
-  for (const [key, value] of Object.entries({ width: SPARK.width, height: SPARK.height, role: "img" })) svg.setAttribute(key, String(value));
-  /** @type {Record<string, HTMLElement>} */
-  const cells = {};
-  for (const { key, right } of columns) {
-    const inside = key === "layer" ? [twist, name] : key === "params" ? [bar, params] : key === "spark" ? [svg] : [];
-    cells[key] = make("div", { role: key === "layer" ? "rowheader" : "gridcell", class: `dlw-lay-cell dlw-lay-${key}`, "data-right": !!right }, ...inside);
-  }
-  const node = make("div", { role: "row", class: "dlw-lay-line", id }, ...columns.map(({ key }) => cells[key]));
-  return { node, cells, twist, name, bar, params, svg, spark };
-}
 
 export default {
   /** @param {{model: import("./front.js").Model, el: HTMLElement, signal: AbortSignal}} view */
@@ -56,7 +31,7 @@ export default {
     const heads = make("div", { role: "row", class: "dlw-lay-heads", "aria-rowindex": 1 });
     const body = make("div", { role: "rowgroup", class: "dlw-lay-body" });
     const grid = make("div", { role: "treegrid", class: "dlw-lay-grid", tabindex: 0, "aria-label": "Layers" }, make("div", { role: "rowgroup", class: "dlw-lay-top" }, heads), body);
-    el.replaceChildren(make("div", { class: "dlw-head" }, make("span", { class: "dlw-title", text: "Layers" }), facts, tools), note, empty, grid, caveat);
+    el.replaceChildren(make("div", { class: "dlw-head" }, make("span", { class: "dlw-title", text: "Layers" }), facts, tools), note, grid, empty, caveat);
 
     let tree = /** @type {Tree | null} */ (null), read = /** @type {any[]} */ ([]), opened = /** @type {Set<string>} */ (new Set());
     let measured = /** @type {{live: Live, of: any[]}} */ ({ live: { at: new Int32Array(0), stats: new Float32Array(0), sparks: new Uint8Array(0), points: 0 }, of: [] });
@@ -183,8 +158,9 @@ export default {
       attribute(facts, "title", some ? `${count(about.bytes, "B")} of parameters` : null);
       say(note, [problem, some ? about.error : "", want.refusal].filter(Boolean).join("\n"));
       say(caveat, some ? (about.remarks ?? []).join(" ") : "");
-      say(empty, problem ? "" : "The layers are being looked at.");
-      empty.hidden = some; grid.hidden = !some; caveat.hidden = !some;
+      const none = some && !listed.lines.length;
+      say(empty, problem ? "" : none ? "No layer has all these words in its path, type or remark." : "The layers are being looked at.");
+      empty.hidden = some && !none; grid.hidden = !some; caveat.hidden = !some;
       if (!tree) { tools.hidden = true; return; }
       tools.hidden = false;
       search.hidden = tree.rows.length < MANY;
@@ -199,70 +175,13 @@ export default {
       say(all, closed ? "Unfold all" : "Fold");
     };
 
-    /** @param {number} place @param {ReturnType<typeof lineParts>} parts @param {string | null} selected */
-    const drawLine = (place, { node, cells, twist, name, bar, params, svg, spark }, selected) => {
-      if (!tree) return;
-      const i = listed.lines[place], line = tree.lines[i], open = isOpen(line, i), row = shownBy(tree, line, open);
-      const [, , kind, detail, output, remark] = tree.rows[row], path = tree.paths[line.row], has = tree.sizes[SIZES * line.row] > 0;
-      const many = line.times > 1 && !open ? `${whole(line.times)} alike: ` : "", told = [kind, detail].filter(Boolean).join(" ");
-      attribute(node, "aria-rowindex", place + 2);
-      attribute(node, "aria-level", listed.flat ? 1 : line.level);
-      attribute(node, "aria-setsize", listed.flat ? listed.lines.length : line.parent < 0 ? 1 : tree.lines[line.parent].children.length);
-      attribute(node, "aria-posinset", listed.flat ? place + 1 : line.place + 1);
-      attribute(node, "aria-expanded", folds(line) ? String(open) : null);
-      attribute(node, "aria-selected", String(!line.run && path === selected));
-      node.toggleAttribute("data-cursor", line.key === cursor);
-      node.toggleAttribute("data-failed", remark.startsWith("fail"));
-      node.toggleAttribute("data-around", !!listed.found && !listed.found.has(i));
-      node.style.transform = `translateY(${place * LINE}px)`;
-
-      say(twist, folds(line) ? (open ? "▾" : "▸") : "");
-      say(name, listed.flat ? path || tree.rows[line.row][0] : nameOf(tree, line, open));
-      cells.layer.style.paddingLeft = `${listed.flat ? 0 : 14 * (line.level - 1)}px`;
-      attribute(cells.layer, "title", [path || tree.rows[line.row][0], `${many}${told}`, remark].filter(Boolean).join("\n"));
-      if (cells.type) {
-        const words = [line.parent < 0 ? "" : told, remark && `(${remark})`].filter(Boolean).join(" ");
-        say(cells.type, words);
-        attribute(cells.type, "title", many + [told, remark].filter(Boolean).join(", "));
-      }
-      if (cells.output) { say(cells.output, output); attribute(cells.output, "title", output); }
-      const weights = sizeOf(tree, line, 0);
-      say(params, has ? cell(weights) : listed.flat || !line.children.length ? "0" : "");
-      attribute(cells.params, "title", `${whole(weights)} parameters`);
-      bar.style.width = `${tree.sizes[0] ? Math.ceil(38 * Math.min(1, weights / tree.sizes[0])) : 0}px`;
-      if (cells.macs) { const n = sizeOf(tree, line, 1); say(cells.macs, n ? cell(n) : ""); attribute(cells.macs, "title", n ? `${whole(n)} MACs` : ""); }
-      if (cells.activations) { const n = sizeOf(tree, line, 2); say(cells.activations, n ? cell(n, "B") : ""); attribute(cells.activations, "title", n ? `${whole(n)} bytes` : ""); }
-      const letter = tree.trains[line.row] ?? "-", [sign, words] = trainsSign(letter);
-      if (cells.trains) { say(cells.trains, sign); attribute(cells.trains, "title", words); attribute(cells.trains, "aria-label", words); cells.trains.dataset.letter = letter; }
-      if (!cells.ratio) return;
-
-      const shown = shownIn(tree, measured.live, line, open || listed.flat), moment = model.get("moment") ?? {};
-      // A line that is open leaves it to those inside it, unless it has weights of its own.
-      const waits = has && !shown && (!open || listed.flat), why = waits ? waitingWords(moment.status, letter) : markWords(shown, tree, measured.live);
-      for (const key of ["grad", "ratio"]) {
-        if (!cells[key]) continue;
-        say(cells[key], waits ? "–" : key === "grad" ? gradText(shown) : ratioText(shown));
-        attribute(cells[key], "title", why);
-        const marked = shown && (key === "ratio" || shown.mark === "broken") ? shown.mark : "";
-        attribute(cells[key], "data-mark", marked || null);
-        attribute(cells[key], "aria-label", marked ? `${cells[key].textContent}, ${why}` : null);
-      }
-      if (!cells.spark) return;
-      const d = shown ? sparkPath(measured.live, shown.places, SPARK.width, SPARK.height) : "";
-      attribute(spark, "d", d);
-      const said = d && shown ? sparkWords(measured.live, shown.places, moment) : "";
-      attribute(cells.spark, "title", said);
-      attribute(svg, "aria-label", said || "no history yet");
-    };
-
     const drawLines = () => {
       if (!tree) return;
-      const total = listed.lines.length, height = Math.max(LINE, grid.clientHeight - HEAD), selected = followed ?? null;
+      const { lines } = tree, total = listed.lines.length, height = Math.max(LINE, grid.clientHeight - HEAD), selected = followed ?? null, moment = model.get("moment") ?? {};
       attribute(grid, "aria-rowcount", total + 1);
-      body.style.height = `${total * LINE}px`;
       if (toSee) {
-        const at = listed.lines.findIndex((i) => /** @type {Tree} */ (tree).lines[i].key === toSee);
-        const top = at < 0 ? null : scrolledTo(at, grid.scrollTop, Math.max(LINE, grid.clientHeight - HEAD));
+        const at = listed.lines.findIndex((i) => lines[i].key === toSee);
+        const top = at < 0 ? null : scrolledTo(at, grid.scrollTop, height);
         if (top !== null) grid.scrollTop = top;
         toSee = "";
       }
@@ -273,7 +192,12 @@ export default {
         // Each line keeps its elements while it is in sight, so that a scroll writes only what comes in.
         const slot = place % pool.length;
         places[slot] = place;
-        drawLine(place, pool[slot], selected);
+        const i = listed.lines[place], line = lines[i];
+        drawLine(pool[slot], {
+          tree, live: measured.live, moment, line, open: isOpen(line, i), folds: folds(line), flat: listed.flat,
+          around: !!listed.found && !listed.found.has(i), cursor: line.key === cursor,
+          selected: !line.run && tree.paths[line.row] === selected, place, total,
+        });
       }
       let active = null;
       pool.forEach(({ node }, slot) => {
@@ -289,6 +213,8 @@ export default {
       list();
       drawWords();
       if (!tree) return;
+      // Before the columns are measured: it may bring a scroll bar, which takes of their width.
+      body.style.height = `${listed.lines.length * LINE}px`;
       drawColumns();
       drawHeads();
       drawLines();

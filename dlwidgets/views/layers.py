@@ -54,7 +54,7 @@ class LayerTable(View):
     TypeError, ValueError : one sentence on what does not fit.
     """
 
-    _esm = module("layers_tree.js", "layers_words.js", "layers_columns.js", "layers.js")
+    _esm = module("layers_tree.js", "layers_words.js", "layers_columns.js", "layers_line.js", "layers.js")
     _css = style("layers.css")
     watches = ("layer_stats", "selected_layer", "status")
 
@@ -100,14 +100,13 @@ class LayerTable(View):
         self._packed: dict[str, Any] = {}
         self._order: dict[str, int] = {}
         self._flags: tuple[Any, ...] = ()
-        session = source if isinstance(source, Session) else None
-        if session is None:
-            if isinstance(source, Summary):
-                self._summary = source
-            else:
-                self._summary = summary(source, input, input_shape=input_shape, dtype=dtype)
+        if not isinstance(source, Session):
+            if isinstance(source, nn.Module):
+                source = summary(source, input, input_shape=input_shape, dtype=dtype)
+            self._summary = source
             super().__init__()
             return
+        session = source
         # Between two steps: the layers are watched for a moment, which a training step must not see.
         self._future = session.at_step(session.layers)
         wait([self._future], timeout=_FIRST)

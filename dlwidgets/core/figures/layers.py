@@ -45,7 +45,7 @@ def layer_figure(table: Summary | None, stats: LayerStats | None = None, most: i
     every = lines(table.rows)
     shown = first_lines(every, most)
     said = _said(table, len(every) - len(shown))
-    tall = 3 + len(shown) + sum(_rows(text) for text, _ in said)
+    tall = 3.0 + len(shown) + sum(_rows(text) for text, _ in said)
     figure = blank(_WIDTH, tall * _LINE)
     figure.set_layout_engine("none")
     axes = figure.add_axes((0.01, 0, 0.98, 1))
@@ -65,10 +65,10 @@ def layer_figure(table: Summary | None, stats: LayerStats | None = None, most: i
             axes.text(x, at, text, fontsize=8, color=colour, ha=side, va="center")
         share = _parameters(line) / table.total_parameters if table.total_parameters else 0.0
         axes.barh(at, -0.05 * share, left=0.64, height=0.4, color=BLUE, alpha=0.45)
-    at = 2.8 + len(shown)
+    below = 2.8 + len(shown)
     for text, colour in said:
-        axes.text(0, at, text, fontsize=8, color=colour, va="top", wrap=True)
-        at += _rows(text)
+        axes.text(0, below, text, fontsize=8, color=colour, va="top", wrap=True)
+        below += _rows(text)
     return figure
 
 
