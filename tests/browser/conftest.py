@@ -49,7 +49,8 @@ _CLEARED = """
 if "session" in globals():
     session.close()
     del session
-ipywidgets.Widget.close_all()
+if "ipywidgets" in globals():
+    ipywidgets.Widget.close_all()
 """
 
 
@@ -148,7 +149,7 @@ def _desks(browser, lab_server) -> Iterator[list[Lab]]:
 
 @pytest.fixture
 def desk(_desks, browser, lab_server, request) -> Iterator[Lab]:
-    """A person at a notebook of one cell, shared by the tests: its kernel holds `data` and `new_session()`.
+    """A person at a notebook of two cells, shared by the tests: its kernel holds `data` and `new_session()`.
 
     A test shows its own session, named `session`, with `run_cell()`; it is let go after the test.
     """
@@ -157,9 +158,10 @@ def desk(_desks, browser, lab_server, request) -> Iterator[Lab]:
         context.set_default_timeout(_PATIENCE)
         person = Lab(lab_server, context)
         _desks.append(person)
-        person.open([_PREPARED], name="desk.ipynb")
-        person.run_all()
+        person.open(["", ""], name="desk.ipynb")
     person = _desks[0]
+    if not person.kernel_eval("'new_session' in globals()"):  # a fresh kernel, or one that was restarted
+        person.kernel.execute(_PREPARED)
     yield person
     if request.node.stash.get(_failed, False):
         _desks.clear()

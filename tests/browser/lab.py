@@ -48,9 +48,12 @@ _RUN_ALL = """() => {
         (error) => { window.__run = `failed: ${error}`; },
     );
 }"""
-_RUN_CELL = f"""([path, source]) => {{
+_RUN_CELL = f"""([path, number, source]) => {{
     const notebook = ({_FIND})(path).content;
-    notebook.activeCellIndex = 0;
+    if (number >= notebook.widgets.length) {{
+        notebook.model.sharedModel.addCell({{ cell_type: "code" }});
+    }}
+    notebook.activeCellIndex = number;
     notebook.activeCell.model.sharedModel.setSource(source);
     window.__run = "running";
     window.jupyterapp.commands.execute("notebook:run-cell").then(
@@ -77,6 +80,7 @@ class Lab:
         self.context = context
         self.console: list[str] = []
         self.path = ""
+        self._opened: set[str] = set()
         self.workspace = f"w{uuid4().hex[:8]}"
         self._page: Page | None = None
         self._kernel: Kernel | None = None
@@ -106,6 +110,8 @@ class Lab:
 
     def open_page(self) -> Page:
         """Open a page on the notebook; its kernel is started, or found again where it already runs."""
+        self._forget_kernel()
+        self._opened.add(self.path)
         self._page = self.context.new_page()
         self._page.on("console", self._note_console)
         self._page.on("pageerror", lambda error: self._complain(f"uncaught: {error.stack or error}"))
@@ -129,6 +135,16 @@ class Lab:
         self.page.close()
         self._page = None
 
+    def back_to(self, page: Page, path: str) -> None:
+        """Go on with another page of this browser, on which the notebook at `path` is open."""
+        self._forget_kernel()
+        self._page, self.path = page, path
+
+    def _forget_kernel(self) -> None:
+        if self._kernel is not None:
+            self._kernel.close()
+            self._kernel = None
+
     def _wait_until_ready(self) -> None:
         self.page.wait_for_function(_FIND, arg=self.path, timeout=60_000)
         self.page.evaluate(_READY, self.path)
@@ -142,12 +158,27 @@ class Lab:
             self.wait_for_cells(timeout=timeout, errors=errors)
 
     def run_cell(
-        self, source: str, *, wait: bool = True, timeout: float = 120.0, errors: bool = False
+        self,
+        source: str,
+        number: int = 0,
+        *,
+        wait: bool = True,
+        timeout: float = 120.0,
+        errors: bool = False,
     ) -> None:
-        """Write `source` into the first cell and run it; the kernel and what it holds stay."""
-        self.page.evaluate(_RUN_CELL, [self.path, source])
+        """Write `source` into the cell of that number and run it; the kernel and what it holds stay.
+
+        The number may be one beyond the last: the cell is added.
+        """
+        self.page.evaluate(_RUN_CELL, [self.path, number, source])
         if wait:
             self.wait_for_cells(timeout=timeout, errors=errors)
+
+    def restart_kernel(self) -> None:
+        """Restart the kernel, as the menu does, and wait until it is there again; nothing is run."""
+        self._forget_kernel()
+        self.page.evaluate(f"(path) => ({_FIND})(path).sessionContext.session.kernel.restart()", self.path)
+        self.wait_until_idle()
 
     def wait_for_cells(self, *, timeout: float = 120.0, errors: bool = False) -> None:
         """Wait until the cells started by `run_all` have ended and the kernel is idle."""
@@ -238,8 +269,7 @@ class Lab:
             yield traffic
 
     def close(self) -> None:
-        """Close the browser's window and end the kernels."""
-        if self._kernel is not None:
-            self._kernel.close()
+        """Close the browser's window and end the kernels of its notebooks."""
+        self._forget_kernel()
         self.context.close()
-        self.server.end_sessions()
+        self.server.end_sessions(self._opened)

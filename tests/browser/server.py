@@ -10,6 +10,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -129,10 +130,11 @@ class Server:
         """Return where the addresses of a kernel of this server are written."""
         return self.home / "runtime" / f"kernel-{kernel_id}.json"
 
-    def end_sessions(self) -> None:
-        """End every notebook's kernel."""
+    def end_sessions(self, notebooks: Collection[str]) -> None:
+        """End the kernels of some notebooks, named by their paths."""
         for session in self.ask("sessions"):
-            self.ask(f"sessions/{session['id']}", "DELETE")
+            if session["path"] in notebooks:
+                self.ask(f"sessions/{session['id']}", "DELETE")
 
     def close(self) -> None:
         """End the server and the kernels that it started."""

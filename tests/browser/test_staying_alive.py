@@ -1,0 +1,289 @@
+"""Every view is right whenever and however often it is shown, and costs nothing while nobody looks."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from .lab import Lab
+from .panel import Panel
+
+BOARD = """session = new_session(evaluate_every=25)
+board = dlw.Dashboard(session)
+parts = dict(head=board.training._head, facts=board.training._facts, curves=board.curves, layers=board.layers,
+             confusion=board.confusion, activations=board.activations)
+board"""
+#: What shows that a view is alive: a text in it that changes while training.
+ALIVE = {
+    "head": ".dlw-head-part .dlw-figure >> nth=1",
+    "curves": ".dlw-curves .dlw-reading",
+    "layers": ".dlw-layers",
+    "confusion": ".dlw-confusion .dlw-head",
+    "activations": ".dlw-activations .dlw-act-moment",
+}
+
+
+def places(page: Page | Locator) -> dict[str, Locator]:
+    """Return the text of each view that moves on while training."""
+    return {name: page.locator(selector).first for name, selector in ALIVE.items()}
+
+
+def everything_is_alive(page: Page | Locator) -> None:
+    """Wait until each view shows something, then something else."""
+    for name, place in places(page).items():
+        expect(place, name).to_contain_text(re.compile(r"\d"))
+        place.scroll_into_view_if_needed()
+        before = place.inner_text()
+        expect(place, f"{name} stands still").not_to_have_text(before, use_inner_text=True)
+
+
+def everything_is_drawn(desk: Lab) -> None:
+    """Wait until the page has drawn the newest picture of every view."""
+    desk.wait_until("all(part._drawn == part.frame and not part._stale for part in parts.values())")
+
+
+@pytest.fixture
+def board(desk) -> Lab:
+    """A desk with the dashboard of a session that trains."""
+    desk.page.set_viewport_size({"width": 1280, "height": 1800})
+    desk.run_cell(BOARD)
+    desk.kernel.execute("session.start()")
+    desk.wait_until("session.scores is not None")
+    return desk
+
+
+def test_every_view_of_the_dashboard_follows_the_training(board):
+    everything_is_alive(board.page)
+
+
+def test_every_view_is_alive_after_a_reload_of_the_page(board):
+    board.wait_until("session.steps > 30")
+    everything_is_alive(board.reload())
+    Panel(board.page).button("Pause").click()
+    board.wait_until("session.status == 'paused'")
+    expect(Panel(board.page).status).to_have_text("paused")
+
+
+def test_a_view_shown_late_shows_all_that_happened_before(desk):
+    desk.run_cell("session = new_session(evaluate_every=40); session.step(80)\nsession.lr = 2e-3; session.step(1)")
+    desk.run_cell("board = dlw.Dashboard(session); board")
+    expect(desk.page.locator(".dlw-head-part .dlw-figure").nth(1)).to_have_text("step 81")
+    expect(desk.page.locator(".dlw-curves .dlw-reading")).to_contain_text("step 81")
+    expect(desk.page.locator(".dlw-mark")).to_have_count(1)
+    expect(desk.page.locator(".dlw-confusion .dlw-head")).to_contain_text("after step 80")
+    expect(Panel(desk.page).readout("Learning rate")).to_have_text("2.0e-3")
+
+
+def test_every_view_twice_in_one_notebook_is_alive_in_both_places(desk):
+    desk.page.set_viewport_size({"width": 1280, "height": 3600})
+    desk.run_cell(BOARD + "\nfrom IPython.display import display\ndisplay(board); display(dlw.Dashboard(session))\nboard")
+    boards = desk.page.locator(".dlw-dash")
+    expect(boards).to_have_count(3)
+    desk.kernel.execute("session.start()")
+    for number in range(3):
+        everything_is_alive(boards.nth(number))
+    # A control moved in one is moved in all.
+    Panel(desk.page, 1).drag("Learning rate", 0.25)
+    shown = Panel(desk.page, 1).readout("Learning rate").text_content() or ""
+    for number in range(3):
+        expect(Panel(desk.page, number).readout("Learning rate")).to_have_text(shown)
+        expect(Panel(desk.page, number).fact("Learning rate")).to_have_text(f"in force {shown}")
+
+
+@pytest.mark.timeout(400)
+def test_a_saved_notebook_shows_every_view_with_no_kernel(board):
+    board.wait_until("session.steps > 30")
+    board.kernel.execute("session.pause()")
+    everything_is_drawn(board)
+    said = {name: place.inner_text() for name, place in places(board.page).items()}
+    saved = board.save(widget_state=True)
+    # A fresh kernel knows nothing of the widgets.
+    first = board.page
+    page = board.open(saved, name="saved.ipynb")
+    page.set_viewport_size({"width": 1280, "height": 1800})
+    try:
+        for name, place in places(page).items():
+            expect(place, name).to_have_text(said[name], use_inner_text=True)
+        for view in ("curves", "confusion", "activations"):
+            assert inked(page.locator(f".dlw-{view}")), view
+        expect(page.locator(".dlw-confusion .dlw-conf-tile")).to_have_count(10)
+        # The threshold still moves: the page has the counts.
+        page.locator(".dlw-confusion input[type=range]").press("ArrowRight")
+        expect(page.locator(".dlw-confusion output")).to_have_text("0.501")
+    finally:
+        page.close()
+        board.back_to(first, "desk.ipynb")
+
+
+def inked(view: Locator) -> bool:
+    """Say whether every canvas in `view` that is shown has something drawn on it."""
+    return bool(view.evaluate(
+        "(view) => [...view.querySelectorAll('canvas')].filter((c) => c.offsetParent && c.width > 1).every((c) =>"
+        " new Set(new Uint32Array(c.getContext('2d').getImageData(0, 0, c.width, c.height).data.buffer)).size > 1)"
+    ))  # fmt: skip
+
+
+def test_a_saved_notebook_carries_a_picture_beside_every_widget(board, tmp_path):
+    board.kernel.execute("session.pause()")
+    notebook = json.loads(board.save().read_text())
+    # The desk's notebook may have been saved with the state of its widgets before; by default there is none.
+    notebook["metadata"].pop("widgets", None)
+    saved = tmp_path / "saved.ipynb"
+    saved.write_text(json.dumps(notebook))
+    (data,) = [
+        output["data"]
+        for cell in notebook["cells"]
+        for output in cell.get("outputs", [])
+        if "application/vnd.jupyter.widget-view+json" in output.get("data", {})
+    ]
+    picture = base64.b64decode(data["image/png"])
+    assert picture.startswith(b"\x89PNG") and len(picture) > 5_000
+    command = [sys.executable, "-m", "nbconvert", "--to", "html", str(saved)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    html = saved.with_suffix(".html").read_text().replace("\n", "")
+    assert "data:image/png;base64," + data["image/png"].replace("\n", "")[:400] in html
+
+
+# -- nobody looks: nothing is sent
+
+
+def pictures(desk: Lab, seconds: float) -> dict[str, int]:
+    """Return how many pictures of each view the kernel sends in that time."""
+    count = "{name: part.frame for name, part in parts.items()}"
+    before = desk.kernel_eval(count)
+    desk.kernel.execute(f"time.sleep({seconds})")
+    return {name: frame - before[name] for name, frame in desk.kernel_eval(count).items()}
+
+
+def test_a_closed_page_is_sent_nothing_and_the_training_goes_on(board):
+    board.wait_until("session.steps > 30")
+    before = board.page
+    board.save()
+    path = board.path
+    fresh = board.context.new_page()
+    before.close()
+    board.back_to(fresh, path)
+    pictures(board, 0.5)  # one may have been on its way
+    steps = board.kernel_eval("session.steps")
+    # One more of each, which the page that was there had asked for; after that, none.
+    assert max(pictures(board, 6.0).values()) <= 1
+    with board.traffic() as traffic:
+        assert not any(pictures(board, 3.0).values())
+    assert board.kernel_eval("session.steps") > steps + 20
+    # The page is asked, ever more rarely, whether it is there: the server keeps that for it.
+    assert sum(traffic.comm()) < 10_000
+    fresh.close()
+    # Opened again, it is brought up to date.
+    page = board.open_page()
+    page.set_viewport_size({"width": 1280, "height": 1800})
+    everything_is_alive(page)
+
+
+def test_a_view_scrolled_out_of_sight_is_sent_nothing(board):
+    everything_is_alive(board.page)
+    board.page.set_viewport_size({"width": 1280, "height": 300})
+    # The panel is in sight at the top of the output; the curves and all below them are not.
+    board.page.locator(".dlw-bar").scroll_into_view_if_needed()
+    pictures(board, 1.5)
+    seen = pictures(board, 3.0)
+    assert seen["head"] > 5, seen
+    assert all(seen[name] <= 1 for name in ("confusion", "activations")), seen
+    board.page.set_viewport_size({"width": 1280, "height": 1800})
+    everything_is_alive(board.page)
+
+
+def test_a_slow_page_gets_fewer_pictures_and_the_training_goes_on(board):
+    everything_is_alive(board.page)
+    quick = pictures(board, 3.0)
+    board.throttle_cpu(6)
+    try:
+        pictures(board, 2.0)
+        steps, slow = board.kernel_eval("session.steps"), pictures(board, 3.0)
+        assert board.kernel_eval("session.steps") > steps + 10
+        assert sum(slow.values()) <= sum(quick.values()) + 3, (quick, slow)
+        assert max(slow.values()) <= 31
+    finally:
+        board.throttle_cpu(1)
+    everything_is_alive(board.page)
+
+
+# -- the kernel is busy, or gone
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        pytest.param("for _ in range(400):\n    if gate: break\n    time.sleep(0.05)", id="sleeps"),
+        pytest.param("await session.done()", id="awaits"),
+    ],
+)
+def test_pictures_and_controls_are_alive_while_a_cell(desk, cell):
+    desk.page.set_viewport_size({"width": 1280, "height": 1800})
+    # The views are older than the cell: a cell's own output is on the page before its widgets are told of.
+    desk.run_cell("gate = []\n" + BOARD)
+    desk.run_cell("session.start()\n" + cell, 1, wait=False)
+    desk.wait_until("session.steps > 3", busy=True)
+    panel = Panel(desk.page)
+    for name, place in places(desk.page).items():
+        if name != "confusion":
+            expect(place, name).to_contain_text(re.compile(r"\d"))
+            expect(place, f"{name} stands still").not_to_have_text(place.inner_text(), use_inner_text=True)
+    panel.drag("Learning rate", 0.25)
+    shown = panel.readout("Learning rate").text_content()
+    desk.wait_until(f"session.applied['lr'] == {shown}", busy=True)
+    expect(panel.fact("Learning rate")).to_have_text(f"in force {shown}")
+    panel.mode("norm").click()
+    desk.wait_until("session.applied['clip'] is not None", busy=True)
+    desk.page.locator(".dlw-activations").get_by_role("button", name="next sample").click()
+    desk.wait_until("session.selected_sample == 1", busy=True)
+    expect(desk.page.locator(".dlw-act-what")).to_contain_text("sample 1")
+    assert desk.page.evaluate("() => window.__run") == "running", "the cell ended before it was watched"
+    panel.button("Pause").click()
+    desk.wait_until("session.status == 'paused'", busy=True)
+    expect(panel.status).to_have_text("paused")
+    desk.kernel_eval("gate.append(1)", busy=True)
+    desk.wait_for_cells()
+
+
+def test_a_closed_dashboard_lets_everything_go(desk):
+    observers = "sum(len(calls) for kinds in session._trait_notifiers.values() for calls in kinds.values())"
+    desk.run_cell("session = new_session()")
+    before = desk.kernel_eval(observers)
+    comms = desk.kernel_eval("len(__import__('comm').get_comm_manager().comms)")
+    # Not as the cell's last line: the notebook itself would remember it as that cell's result.
+    desk.run_cell("board = dlw.Dashboard(session); display(board)", 1)
+    desk.kernel.execute("session.step(3)")
+    expect(desk.page.locator(".dlw-head-part .dlw-figure").nth(1)).to_have_text("step 3")
+    desk.kernel.execute(
+        "import weakref\n"
+        "gone = [weakref.ref(part) for part in (board, *board.views, board.training._head, board.training._facts)]\n"
+        "board.close()"
+    )
+    expect(desk.page.locator(".dlw-dash")).to_have_count(0)
+    expect(desk.page.locator(".dlw")).to_have_count(0)
+    assert desk.kernel_eval(observers) == before
+    assert desk.kernel_eval("len(__import__('comm').get_comm_manager().comms)") == comms
+    desk.kernel.execute("del board; gc.collect()")
+    assert desk.kernel_eval("[str(type(ref())) for ref in gone if ref() is not None]") == []
+    desk.kernel.execute("session.step(2)")
+    assert desk.kernel_eval("session.steps") == 5
+
+
+def test_after_a_restart_of_the_kernel_every_view_says_that_it_is_not_connected(desk):
+    desk.run_cell("session = new_session(); board = dlw.Dashboard(session); board")
+    desk.kernel.execute("session.step(2)")
+    expect(desk.page.locator(".dlw-head-part .dlw-figure").nth(1)).to_have_text("step 2")
+    desk.restart_kernel()
+    for view in ("head-part", "curves", "layers", "confusion", "activations"):
+        desk.page.wait_for_function(
+            "(view) => /not connected/i.test(getComputedStyle(document.querySelector(view), '::before').content)"
+            " || /not connected/i.test(getComputedStyle(document.querySelector(view).parentElement, '::before').content)",
+            arg=f".dlw-{view}",
+        )
