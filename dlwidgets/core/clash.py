@@ -75,7 +75,10 @@ def _linear(module: Any, given: Sequence[torch.Tensor]) -> _Said:
     if len(shape) > 2 and flat == want:
         return wants, f"nn.Flatten() is missing before it, and makes {want:,} of {by(shape[1:])}"
     if len(shape) == 4 and shape[1] == want:
-        return wants, "the maps are not pooled: nn.AdaptiveAvgPool2d(1) and nn.Flatten() before it give the channels"
+        return (
+            wants,
+            "the maps are not pooled: nn.AdaptiveAvgPool2d(1) and nn.Flatten() before it give the channels",
+        )
     if len(shape) > 3:
         return wants, f"the maps are not flattened: put nn.Flatten() before it and set in_features={flat}"
     if len(shape) == 2 and shape[0] == want:
@@ -91,21 +94,27 @@ def _convolution(module: Any, given: Sequence[torch.Tensor]) -> _Said:
         if channels == 1:
             return wants, "the axis of the one channel is missing: x.unsqueeze(1) adds it"
         if shape[-1] == channels:
-            return wants, f"the channels come last: x.movedim(-1, 0)[None] puts them where torch wants them"
+            return wants, "the channels come last: x.movedim(-1, 0)[None] puts them where torch wants them"
         return wants, "an axis is missing, either that of the batch or that of the channels"
     if len(shape) not in (bare, batched):
         if len(shape) == 2:
             return wants, "it seems to be flattened already: put the convolution before the flattening"
         few = len(shape) < bare
-        return wants, f"{'an axis is missing' if few else 'there is an axis too many'} ({len(shape)} instead of {batched})"
+        return (
+            wants,
+            f"an axis is {'missing' if few else 'too many'} ({len(shape)} axes instead of {batched})",
+        )
     if len(shape) == batched and shape[1] != channels:
         if shape[-1] == channels:
             order = ", ".join(map(str, (0, batched - 1, *range(1, batched - 1))))
-            return wants, f"the channels come last, as in other frameworks: x.permute({order}) puts them second"
+            return (
+                wants,
+                f"the channels come last, as in other frameworks: x.permute({order}) puts them second",
+            )
         return wants, f"set in_channels={shape[1]}, or let what comes before it put out {channels} channels"
     if isinstance(module, _ConvTransposeNd):
         return None
-    return _too_small(shape[-len(axes):], module.kernel_size, module.padding, module.dilation)
+    return _too_small(shape[-len(axes) :], module.kernel_size, module.padding, module.dilation)
 
 
 def _pool(module: Any, given: Sequence[torch.Tensor]) -> _Said:
@@ -120,7 +129,8 @@ def _too_small(size: Sequence[int], kernel: Any, padding: Any, dilation: Any) ->
     if isinstance(padding, str):
         return None
     kernel, padding, dilation = (
-        tuple(value) if isinstance(value, (tuple, list)) else (value,) * len(size) for value in (kernel, padding, dilation)
+        tuple(value) if isinstance(value, (tuple, list)) else (value,) * len(size)
+        for value in (kernel, padding, dilation)
     )
     reach = [d * (k - 1) + 1 for k, d in zip(kernel, dilation)]
     if all(s + 2 * p >= r for s, p, r in zip(size, padding, reach)):
@@ -148,9 +158,9 @@ def _norm(module: Any, given: Sequence[torch.Tensor]) -> _Said:
 
 def _layer_norm(module: Any, given: Sequence[torch.Tensor]) -> _Said:
     want, shape = tuple(module.normalized_shape), tuple(given[0].shape)
-    if shape[-len(want):] == want:
+    if shape[-len(want) :] == want:
         return None
-    return f"wants {by(want)} at the end of the shape", f"set normalized_shape={list(shape[-len(want):])}"
+    return f"wants {by(want)} at the end of the shape", f"set normalized_shape={list(shape[-len(want) :])}"
 
 
 def _group_norm(module: Any, given: Sequence[torch.Tensor]) -> _Said:
@@ -183,12 +193,18 @@ def _attention(module: Any, given: Sequence[torch.Tensor]) -> _Said:
 def _embedding(module: Any, given: Sequence[torch.Tensor]) -> _Said:
     numbers, last = given[0], module.num_embeddings - 1
     if numbers.dtype not in (torch.int32, torch.int64):
-        return "wants whole numbers (torch.long)", f"they are {dtype_name(numbers.dtype)}; x.long() makes them whole"
+        return (
+            "wants whole numbers (torch.long)",
+            f"they are {dtype_name(numbers.dtype)}; x.long() makes them whole",
+        )
     if numbers.numel() and type(numbers) is torch.Tensor and not numbers.is_meta:
         low, high = int(numbers.min()), int(numbers.max())
         if low < 0 or high > last:
             wrong = low if low < 0 else high
-            return f"wants numbers from 0 to {last:,}", f"{wrong:,} is among them; set num_embeddings above the largest"
+            return (
+                f"wants numbers from 0 to {last:,}",
+                f"{wrong:,} is among them; set num_embeddings above the largest",
+            )
     return None
 
 
@@ -227,7 +243,9 @@ def _of_operation(operation: Operation) -> str | None:
         return _joined([tuple(tensor.shape) for tensor in tensors if tensor.numel()], axis)
     if name in ("view", "reshape", "unsafe_view"):
         target = operation.args[1]
-        return f"{by(first)} ({prod(first):,} values) does not fit into the shape {tuple(target)}" + _viewed(first, target)
+        return f"{by(first)} ({prod(first):,} values) does not fit into the shape {tuple(target)}" + _viewed(
+            first, target
+        )
     if len(tensors) < 2:
         return None
     second = tuple(tensors[1].shape)
@@ -235,7 +253,8 @@ def _of_operation(operation: Operation) -> str | None:
         if "add" in name and len(tensors) > 2:
             first, second = second, tuple(tensors[2].shape)
         if first and len(second) > 1 and first[-1] != second[-2]:
-            return f"{by(first)} cannot be multiplied with {by(second)}: {first[-1]} and {second[-2]} must be equal"
+            inner = f"{first[-1]} and {second[-2]} must be equal"
+            return f"{by(first)} cannot be multiplied with {by(second)}: {inner}"
         return None
     if name in _ELEMENTWISE and (axis := _differing(first, second)) is not None:
         one, other = first[axis], second[axis]
@@ -248,7 +267,13 @@ def _of_operation(operation: Operation) -> str | None:
     return None
 
 
-_ELEMENTWISE = {"add": "adding", "sub": "subtracting", "mul": "multiplying", "div": "dividing", "where": "choosing between"}
+_ELEMENTWISE = {
+    "add": "adding",
+    "sub": "subtracting",
+    "mul": "multiplying",
+    "div": "dividing",
+    "where": "choosing between",
+}
 
 
 def _differing(first: Sequence[int], second: Sequence[int]) -> int | None:

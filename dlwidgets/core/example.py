@@ -1,4 +1,4 @@
-"""What a model is to be looked at with: a batch, or only shapes, read in any of the forms people have at hand."""
+"""What a model is to be looked at with: a batch or only shapes, in any of the forms people have at hand."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from .kinds import wanted
 from .trees import tensors, tree_map
-from .walk import uncompiled
+from .walk import Layer, uncompiled
 
 
 @dataclass(frozen=True)
@@ -82,17 +83,17 @@ def from_input(model: nn.Module, given: Any, dtype: torch.dtype | None = None) -
     inputs = read(inputs)
     if not any(True for _ in tensors(inputs)):
         raise TypeError(
-            f"input is of type {type(given).__name__} and holds no tensor: a tensor, an array, a tuple of positional "
-            "inputs, a dict of keywords or a batch of a DataLoader is wanted."
+            f"input is of type {type(given).__name__} and holds no tensor: a tensor, an array, a tuple of "
+            "positional inputs, a dict of keywords or a batch of a DataLoader is wanted."
         )
     return Example(inputs, tuple(notes))
 
 
 def from_shape(model: nn.Module, shape: Any, dtype: Any = None) -> list[Example]:
-    """Read the shape of one sample, several shapes or a dict of them; return what may be meant, likeliest first.
+    """Read the shape of one sample, several shapes or a dict of them; return what may be meant.
 
-    A batch axis of 1 is put in front, except where a shape begins with None or -1, which stand for it. Should
-    the model not take that, the shape is meant to have its batch axis already.
+    The likeliest comes first: with a batch axis of 1 in front, except where a shape begins with None or -1,
+    which stand for it. Should the model not take that, the shape is meant to have its batch axis already.
 
     Raises
     ------
@@ -106,7 +107,9 @@ def from_shape(model: nn.Module, shape: Any, dtype: Any = None) -> list[Example]
         shapes = dict(enumerate(map(_one_shape, shape)))
         if isinstance(dtype, Sequence) and not isinstance(dtype, str):
             if len(dtype) != len(shapes):
-                raise ValueError(f"{len(shapes)} shapes and {len(dtype)} dtypes were given: one for each is wanted.")
+                raise ValueError(
+                    f"{len(shapes)} shapes and {len(dtype)} dtypes were given: one for each is wanted."
+                )
             types = dict(enumerate(dtype))
         else:
             types = dict.fromkeys(shapes, dtype)
@@ -116,7 +119,9 @@ def from_shape(model: nn.Module, shape: Any, dtype: Any = None) -> list[Example]
 
     def made(batched: bool) -> Example:
         found = {
-            name: torch.empty(_batched(one) if batched else _plain(one), dtype=_dtype(types[name], real), device="meta")
+            name: torch.empty(
+                _batched(one) if batched else _plain(one), dtype=_dtype(types[name], real), device="meta"
+            )
             for name, one in shapes.items()
         }
         inputs = found if isinstance(shape, Mapping) else tuple(found.values())
@@ -135,7 +140,9 @@ def _fitted(model: nn.Module, given: Any, notes: list[str]) -> tuple[Any, ...] |
         entries = dict(given)
         if keywords is not None and (extra := [key for key in entries if key not in keywords]):
             if len(extra) < len(entries):
-                notes.append(f"Left out: {', '.join(map(str, extra))}, which the model's forward does not take.")
+                notes.append(
+                    f"Left out: {', '.join(map(str, extra))}, which the model's forward does not take."
+                )
                 entries = {key: value for key, value in entries.items() if key not in extra}
         return entries
     if not isinstance(given, (tuple, list)) or hasattr(given, "_fields"):
@@ -182,7 +189,11 @@ def forward_names(model: nn.Module) -> list[str]:
         parameters = inspect.signature(uncompiled(model).forward).parameters.values()
     except (TypeError, ValueError):
         return []
-    named = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    named = (
+        inspect.Parameter.POSITIONAL_ONLY,
+        inspect.Parameter.POSITIONAL_OR_KEYWORD,
+        inspect.Parameter.KEYWORD_ONLY,
+    )
     return [p.name for p in parameters if p.kind in named and p.default is inspect.Parameter.empty]
 
 
@@ -193,7 +204,9 @@ def _real_dtype(model: nn.Module) -> torch.dtype:
 def _one_shape(shape: Any) -> tuple[int | None, ...]:
     sizes = (shape,) if isinstance(shape, (int, np.integer)) and not isinstance(shape, bool) else shape
     if not isinstance(sizes, (tuple, list)) or not sizes:
-        raise TypeError(f"input_shape={shape!r}: the shape of one sample, as (3, 64, 64), or several of these, is wanted.")
+        raise TypeError(
+            f"input_shape={shape!r}: the shape of one sample, as (3, 64, 64), or several of these, is wanted."
+        )
     found: list[int | None] = []
     for place, size in enumerate(sizes):
         if place == 0 and (size is None or size == -1):
@@ -224,3 +237,35 @@ def _dtype(dtype: Any, real: torch.dtype) -> torch.dtype:
     if isinstance(found, torch.dtype):
         return found
     raise TypeError(f"dtype={dtype!r}: a torch dtype, as torch.float32 or torch.long, is wanted.")
+
+
+def what_to_give(layers: Sequence[Layer]) -> str:
+    """Return what is to be said where no input was given: which layer needs what, and how to give it."""
+    names = forward_names(layers[0].module)
+    first = next(((layer, want) for layer in layers if (want := wanted(layer.module)) is not None), None)
+    said, shape = "", "summary(model, input_shape=...)"
+    if first is not None:
+        layer, want = first
+        said = f"{layer.path or 'it'} ({layer.kind}) comes first and wants {want.shape}"
+        said += f", {want.also}" if want.also else ""
+        sizes = ", ".join(map(str, want.sample)) + ("," if len(want.sample) == 1 else "")
+        letters = [size for size in want.sample if isinstance(size, str)]
+        shape = f"summary(model, input_shape=({sizes}){', dtype=torch.long' if want.whole_numbers else ''})"
+        if letters:
+            named = " and ".join((", ".join(letters[:-1]), letters[-1]) if letters[1:] else letters)
+            shape += f" with your own {named}"
+    if len(names) > 1:
+        said = f" {_capital(said)}." if said else ""
+        listed = ", ".join(names)
+        return (
+            f"No input was given, so there are no shapes: the model's forward takes {listed}. "
+            f"Pass a tuple of them, summary(model, ({listed})).{said}"
+        )
+    return (
+        f"No input was given, so there are no shapes{': ' if said else ''}{said}. "
+        f"Pass a batch, summary(model, X[:1]), or the shape of one sample, {shape}."
+    )
+
+
+def _capital(words: str) -> str:
+    return words[:1].upper() + words[1:]

@@ -1,4 +1,4 @@
-"""Following a forward: without arithmetic where the model lets itself be followed so, else by one real run."""
+"""A forward followed: without arithmetic where the model lets itself be followed so, else in one real run."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -100,7 +101,7 @@ def _fake(model: nn.Module, example: Example) -> Followed | str:
         mode = fakes.FakeTensorMode(allow_non_fake_inputs=True)
         try:
             twin = faked(model, mode, hooks)
-            inputs = tree_map(lambda tensor: fake_tensor(tensor, mode, device), example.inputs)
+            inputs = tree_map(partial(fake_tensor, mode=mode, device=device), example.inputs)
             trace = Trace(twin, mode)
         except Exception as error:  # noqa: BLE001 - the model may hold anything
             return f"its structure cannot be copied with fake weights ({_words(error)})"
@@ -161,7 +162,7 @@ def _run(trace: Trace, inputs: Any, example: Example, reason: str = "") -> Follo
 
 
 def _with_hooks(model: nn.Module) -> tuple[bool, ...]:
-    """Return the ways to try: without the model's hooks, which may only watch; then with them, where it has some."""
+    """Return the ways to try: without the model's hooks, which may only watch; then with them, if any."""
     hung = any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
     return (False, True) if hung else (False,)
 
@@ -175,7 +176,9 @@ def _values(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
 
 
 def _has_values(model: nn.Module) -> bool:
-    return not any(tensor.is_meta and not is_lazy(tensor) for tensor in (*model.parameters(), *model.buffers()))
+    return not any(
+        tensor.is_meta and not is_lazy(tensor) for tensor in (*model.parameters(), *model.buffers())
+    )
 
 
 def _why_real(error: Exception | None) -> str:

@@ -1,4 +1,4 @@
-"""The kinds of layers that torch ships: the arguments that tell one from another, and what each wants as input."""
+"""The kinds of layers that torch ships: what tells one from another, and what each wants as input."""
 
 from __future__ import annotations
 
@@ -99,7 +99,9 @@ def wanted(module: nn.Module) -> Want | None:
     if isinstance(module, nn.Linear):
         return Want(f"N×{module.in_features}", (module.in_features,))
     if isinstance(module, nn.Embedding):
-        return Want("N×L", ("L",), True, f"whole numbers from 0 to {module.num_embeddings - 1:,} (torch.long)")
+        return Want(
+            "N×L", ("L",), True, f"whole numbers from 0 to {module.num_embeddings - 1:,} (torch.long)"
+        )
     if isinstance(module, nn.RNNBase):
         axes = "N×L" if module.batch_first else "L×N"
         return Want(f"{axes}×{module.input_size}", ("L", module.input_size))

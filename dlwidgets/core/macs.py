@@ -14,7 +14,7 @@ Formula = Callable[[Sequence[Any], Any], int]
 
 
 def formula_of(name: str) -> Formula | None:
-    """Return what gives the MACs of the operation `name` ("aten.mm"), or None where there is no formula for it.
+    """Return what gives the MACs of the operation `name` ("aten.mm"), or None where no formula is known.
 
     One MAC is one multiplication whose result is added to a sum, half of what is counted as FLOPs. As is
     usual, matrix products, convolutions, recurrences and attention count, biases do not; attention counts
@@ -167,65 +167,73 @@ _FORMULAS: dict[str, Formula] = {
 #: does not tag as pointwise.
 _FREE = frozenset(
     # made
-    "arange empty empty_like empty_permuted empty_strided empty_quantized eye full full_like linspace logspace "
-    "new_empty new_empty_strided new_full new_ones new_zeros ones ones_like rand rand_like randint randint_like "
-    "randn randn_like randperm range scalar_tensor tril_indices triu_indices zeros zeros_like normal uniform "
-    "bernoulli multinomial exponential geometric cauchy log_normal random native_dropout complex polar zero fill "
-    "efficientzerotensor sobol_engine_draw nested_tensor_from_mask hann_window hamming_window kaiser_window "
-    "bartlett_window blackman_window poisson standard_gamma sample_dirichlet "
+    "arange empty empty_like empty_permuted empty_strided empty_quantized eye full full_like linspace "
+    "logspace new_empty new_empty_strided new_full new_ones new_zeros ones ones_like rand rand_like "
+    "randint randint_like randn randn_like randperm range scalar_tensor tril_indices triu_indices zeros "
+    "zeros_like normal uniform bernoulli multinomial exponential geometric cauchy log_normal random "
+    "native_dropout complex polar zero fill efficientzerotensor sobol_engine_draw nested_tensor_from_mask "
+    "hann_window hamming_window kaiser_window bartlett_window blackman_window poisson standard_gamma "
+    "sample_dirichlet "
     # moved
-    "alias alias_copy as_strided_scatter assert_async assert_scalar assert_tensor_metadata cat channel_shuffle "
-    "chunk clone col2im combinations constant_pad_nd conj_physical contiguous copy copy_from detach detach_copy "
-    "diag_embed diagonal_scatter expand_copy flip im2col index index_add index_copy index_fill index_put "
-    "index_put_impl index_select unsafe_index unsafe_index_put unsafe_masked_index lift lift_fresh "
-    "lift_fresh_copy local_scalar_dense item masked_fill masked_scatter masked_select narrow_copy gather scatter "
-    "scatter_add scatter_reduce select_scatter slice_scatter permute_copy pin_memory pixel_shuffle "
-    "pixel_unshuffle reflection_pad1d reflection_pad2d reflection_pad3d repeat repeat_interleave "
-    "replication_pad1d replication_pad2d replication_pad3d reshape_alias reshape_copy resize resize_as resize_output roll "
-    "rot90 set set_data slice_copy split_copy split_with_sizes_copy squeeze_copy stack t_copy take to_copy "
-    "to_dense to_sparse transpose_copy tril triu unbind_copy unfold_copy unsafe_split unsafe_split_with_sizes "
-    "unsafe_view unsqueeze_copy view_copy view_as_real_copy view_as_complex_copy embedding embedding_renorm "
-    "embedding_bag embedding_bag_forward_only nonzero nonzero_static nonzero_numpy pack_padded_sequence "
-    "pad_packed_sequence  is_all_true is_any_true is_same_size sparse_coo_tensor_unsafe coalesce indices values "
-    "dense_dim sparse_dim is_pinned sym_size sym_stride sym_numel sym_storage_offset size stride numel device dim "
-    "cast_float cast_half cast_long meshgrid block_diag cartesian_prod fused_dropout masked_fill_scalar "
-    "sym_constrain_range sym_constrain_range_for_size functional_sym_constrain_range record_stream "
-    "make_dual unpack_dual fw_primal "
-    "as_strided as_strided_copy squeeze t transpose unsqueeze diagonal_copy select_copy values_copy indices_copy "
-    "copy_from_and_resize chunk_cat put index_reduce unsafe_masked_index_put_accumulate masked_scale "
-    "mkldnn_reshape mkldnn_transpose to_mkldnn to_padded_tensor sparse_mask sparse_resize is_coalesced nnz dimI "
-    "dimV coalesced linalg_check_errors functional_assert_async functional_assert_scalar print binomial "
+    "alias alias_copy as_strided_scatter assert_async assert_scalar assert_tensor_metadata cat "
+    "channel_shuffle chunk clone col2im combinations constant_pad_nd conj_physical contiguous copy "
+    "copy_from detach detach_copy diag_embed diagonal_scatter expand_copy flip im2col index index_add "
+    "index_copy index_fill index_put index_put_impl index_select unsafe_index unsafe_index_put "
+    "unsafe_masked_index lift lift_fresh lift_fresh_copy local_scalar_dense item masked_fill "
+    "masked_scatter masked_select narrow_copy gather scatter scatter_add scatter_reduce select_scatter "
+    "slice_scatter permute_copy pin_memory pixel_shuffle pixel_unshuffle reflection_pad1d "
+    "reflection_pad2d reflection_pad3d repeat repeat_interleave replication_pad1d replication_pad2d "
+    "replication_pad3d reshape_alias reshape_copy resize resize_as resize_output roll rot90 set set_data "
+    "slice_copy split_copy split_with_sizes_copy squeeze_copy stack t_copy take to_copy to_dense "
+    "to_sparse transpose_copy tril triu unbind_copy unfold_copy unsafe_split unsafe_split_with_sizes "
+    "unsafe_view unsqueeze_copy view_copy view_as_real_copy view_as_complex_copy embedding "
+    "embedding_renorm embedding_bag embedding_bag_forward_only nonzero nonzero_static nonzero_numpy "
+    "pack_padded_sequence pad_packed_sequence is_all_true is_any_true is_same_size "
+    "sparse_coo_tensor_unsafe coalesce indices values dense_dim sparse_dim is_pinned sym_size sym_stride "
+    "sym_numel sym_storage_offset size stride numel device dim cast_float cast_half cast_long meshgrid "
+    "block_diag cartesian_prod fused_dropout masked_fill_scalar sym_constrain_range "
+    "sym_constrain_range_for_size functional_sym_constrain_range record_stream make_dual unpack_dual "
+    "fw_primal as_strided as_strided_copy squeeze t transpose unsqueeze diagonal_copy select_copy "
+    "values_copy indices_copy copy_from_and_resize chunk_cat put index_reduce "
+    "unsafe_masked_index_put_accumulate masked_scale mkldnn_reshape mkldnn_transpose to_mkldnn "
+    "to_padded_tensor sparse_mask sparse_resize is_coalesced nnz dimI dimV coalesced linalg_check_errors "
+    "functional_assert_async functional_assert_scalar print binomial "
     # pointwise all the same
     "abs add_relu copysign eq floor_divide ge gelu gt hardswish hardsigmoid heaviside le lt mish ne rsub "
     "threshold xlogy log_sigmoid_forward gcd lcm irshift fft_fftfreq fft_rfftfreq conj_copy neg_view_copy "
     # compared, sorted, counted
-    "aminmax amax amin argmax argmin argsort sort topk kthvalue mode median nanmedian max min cummax cummin "
-    "cummax_helper cummin_helper bucketize searchsorted bincount histc histogram histogramdd_bin_edges unique unique2 "
-    "unique_dim unique_consecutive isin isin equal allclose all any count_nonzero "
+    "aminmax amax amin argmax argmin argsort sort topk kthvalue mode median nanmedian max min cummax "
+    "cummin cummax_helper cummin_helper bucketize searchsorted bincount histc histogram "
+    "histogramdd_bin_edges unique unique2 unique_dim unique_consecutive isin isin equal allclose all any "
+    "count_nonzero "
     # reduced
-    "sum nansum mean nanmean prod std std_mean var var_mean var_correction norm linalg_vector_norm dist cumsum "
-    "cumprod logcumsumexp logsumexp cumulative_trapezoid trapezoid renorm trace segment_reduce softmax "
-    "log_softmax safe_softmax masked_softmax sparse_softmax weight_norm_interface weight_norm native_norm "
+    "sum nansum mean nanmean prod std std_mean var var_mean var_correction norm linalg_vector_norm dist "
+    "cumsum cumprod logcumsumexp logsumexp cumulative_trapezoid trapezoid renorm trace segment_reduce "
+    "softmax log_softmax safe_softmax masked_softmax sparse_softmax weight_norm_interface weight_norm "
+    "native_norm "
     # normalised, pooled, interpolated
-    "native_batch_norm native_batch_norm_legit "
-    "native_batch_norm_legit_no_training native_batch_norm_legit_functional cudnn_batch_norm miopen_batch_norm "
-    "native_group_norm native_layer_norm fused_rms_norm rms_norm local_response_norm grid_sampler_2d "
-    "grid_sampler_3d grid_sampler_2d_cpu_fallback cudnn_grid_sampler prelu prelu_kernel rrelu_with_noise "
+    "native_batch_norm native_batch_norm_legit native_batch_norm_legit_no_training "
+    "native_batch_norm_legit_functional cudnn_batch_norm miopen_batch_norm native_group_norm "
+    "native_layer_norm fused_rms_norm rms_norm local_response_norm grid_sampler_2d grid_sampler_3d "
+    "grid_sampler_2d_cpu_fallback cudnn_grid_sampler prelu prelu_kernel rrelu_with_noise "
     "rrelu_with_noise_functional glu hardtanh "
     # the pointwise part of recurrent cells, whose products stand beside it
-    "thnn_fused_lstm_cell thnn_fused_gru_cell thnn_differentiable_lstm_cell_backward cudnn_init_dropout_state "
-    "cudnn_rnn_flatten_weight use_cudnn_rnn_flatten_weight fused_sdp_choice transform_bias_rescale_qkv "
+    "thnn_fused_lstm_cell thnn_fused_gru_cell thnn_differentiable_lstm_cell_backward "
+    "cudnn_init_dropout_state cudnn_rnn_flatten_weight use_cudnn_rnn_flatten_weight fused_sdp_choice "
+    "transform_bias_rescale_qkv "
     # losses
-    "binary_cross_entropy binary_cross_entropy_with_logits cross_entropy_loss ctc_loss cudnn_ctc_loss huber_loss "
-    "kl_div l1_loss mse_loss multi_margin_loss multilabel_margin_loss multilabel_margin_loss_forward nll_loss "
-    "nll_loss_forward nll_loss2d_forward nll_loss_nd smooth_l1_loss soft_margin_loss poisson_nll_loss "
+    "binary_cross_entropy binary_cross_entropy_with_logits cross_entropy_loss ctc_loss cudnn_ctc_loss "
+    "huber_loss kl_div l1_loss mse_loss multi_margin_loss multilabel_margin_loss "
+    "multilabel_margin_loss_forward nll_loss nll_loss_forward nll_loss2d_forward nll_loss_nd "
+    "smooth_l1_loss soft_margin_loss poisson_nll_loss "
     # quantised numbers
-    "quantize_per_tensor quantize_per_tensor_dynamic quantize_per_channel dequantize int_repr q_scale q_zero_point "
-    "fake_quantize_per_tensor_affine_cachemask fake_quantize_per_channel_affine_cachemask "
+    "quantize_per_tensor quantize_per_tensor_dynamic quantize_per_channel dequantize int_repr q_scale "
+    "q_zero_point fake_quantize_per_tensor_affine_cachemask fake_quantize_per_channel_affine_cachemask "
     "fake_quantize_per_tensor_affine_cachemask_tensor_qparams fused_moving_avg_obs_fq_helper "
     "fused_moving_avg_obs_fq_helper_functional choose_qparams_per_tensor".split()
 )
 _FREE_FAMILIES = (
-    "adaptive_avg_pool", "adaptive_max_pool", "avg_pool", "max_pool", "fractional_max_pool", "mkldnn_max_pool",
-    "mkldnn_adaptive", "max_unpool", "upsample_", "foreach_", "nested_", "quantized_max_pool", "batch_norm_",
-)
+    "adaptive_avg_pool", "adaptive_max_pool", "avg_pool", "max_pool", "fractional_max_pool",
+    "mkldnn_max_pool", "mkldnn_adaptive", "max_unpool", "upsample_", "foreach_", "nested_",
+    "quantized_max_pool", "batch_norm_",
+)  # fmt: skip

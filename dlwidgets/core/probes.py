@@ -1,4 +1,4 @@
-"""Per-layer statistics of one training step: norms of weights and gradients, and how far the weights moved."""
+"""Per-layer statistics of one training step: norms of weights and gradients, how far the weights moved."""
 
 from __future__ import annotations
 
@@ -48,7 +48,9 @@ class LayerProbe:
         self._weights, self._owners, self._paths = [], [], []
         seen: set[int] = set()
         for place in walk(self._model):
-            own = [p for p in place.module.parameters(recurse=False) if p.grad is not None and id(p) not in seen]
+            own = [
+                p for p in place.module.parameters(recurse=False) if p.grad is not None and id(p) not in seen
+            ]
             # A tied tensor belongs to the first layer that has it.
             seen.update(id(p) for p in own)
             if own:
@@ -76,7 +78,9 @@ class LayerProbe:
     def _by_layer(self, norms: list[torch.Tensor]) -> np.ndarray:
         """Return the norm over each layer's tensors together: the root of the sum of squares."""
         squares = torch.stack([n.float() for n in norms]).double().cpu().numpy() ** 2
-        return np.sqrt(np.bincount(self._owners, weights=squares, minlength=len(self._paths))).astype(np.float32)
+        return np.sqrt(np.bincount(self._owners, weights=squares, minlength=len(self._paths))).astype(
+            np.float32
+        )
 
 
 def _dense(gradient: torch.Tensor) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""A model's stand-in: its structure with state of its own and weights faked or lent, so that the model is left alone."""
+"""A model's stand-in: its structure with weights faked or lent, so that the model itself is left alone."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ _HOOKS = (
 _Copy = Callable[[torch.Tensor], torch.Tensor]
 
 
-def fake_tensor(tensor: torch.Tensor, mode: FakeTensorMode, device: torch.device | None = None) -> torch.Tensor:
+def fake_tensor(
+    tensor: torch.Tensor, mode: FakeTensorMode, device: torch.device | None = None
+) -> torch.Tensor:
     """Return a tensor of the same shape, strides and type that holds no values, as if on `device`.
 
     A tensor on the meta device is taken as being on the CPU: code that asks where its tensors are then goes
@@ -33,14 +35,12 @@ def fake_tensor(tensor: torch.Tensor, mode: FakeTensorMode, device: torch.device
         return mode.from_tensor(tensor)
     place = device if device is not None else tensor.device
     place = torch.device("cpu") if place.type == "meta" else place
-    bare = tensor.detach() if tensor.is_meta else torch.empty_strided(
-        tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta"
-    )
+    bare = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
     return FakeTensor(mode, bare, place)
 
 
 def faked(model: nn.Module, mode: FakeTensorMode, hooks: bool = False) -> nn.Module:
-    """Return a stand-in whose parameters, buffers and other tensors are fake: nothing is copied but structure.
+    """Return a stand-in whose parameters, buffers and other tensors are fake: only structure is copied.
 
     The stand-in is in eval mode. Its lazy parameters are on the meta device, so that building them costs
     nothing. With `hooks` it has the model's own hooks, else none.
@@ -53,7 +53,9 @@ def faked(model: nn.Module, mode: FakeTensorMode, hooks: bool = False) -> nn.Mod
             return kind(**options, device="meta", dtype=tensor.dtype)
         made = fake_tensor(tensor, mode)
         if isinstance(tensor, nn.Parameter):
-            made = nn.Parameter(made, requires_grad=tensor.requires_grad)
+            # As nn.Parameter does it for such tensors, less a detach() that would cost as much as a layer.
+            made.requires_grad_(tensor.requires_grad)
+            made._is_param = True  # type: ignore[attr-defined]
         return made
 
     return _copied(model, fake, fake, hooks)

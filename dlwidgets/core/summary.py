@@ -13,9 +13,10 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from .example import Example, forward_names, from_input, from_shape
+from .example import Example, from_input, from_shape, what_to_give
 from .follow import Followed, follow
-from .kinds import by, dtype_name, telling, wanted
+from .holdings import Holding, bytes_of, holdings_of, numel_of
+from .kinds import by, dtype_name, telling
 from .trace import Failure, Record, Shapes
 from .trees import tensors
 from .walk import HOLDERS, Layer, walk
@@ -49,7 +50,7 @@ class Row:
     own_parameters, own_macs : without the layers inside.
     tied_parameters : how many of its own parameters a layer above it in the table has too.
     tied_to : that layer's path; None where nothing is tied.
-    parameter_bytes, buffer_bytes : memory of parameters and of buffers, each tensor once.
+    parameterbytes_of, buffer_bytes : memory of parameters and of buffers, each tensor once.
     dtype : of its parameters, several joined by "+"; without any, of its output; None where neither is known.
     same_as : the path where the same module stands first; None for most layers.
     holder : whether it only holds others, as a ModuleList, and is never called itself.
@@ -100,7 +101,7 @@ class Summary:
     total_parameters, trainable_parameters : each tensor once, however often it is held. The rows' own
         parameters without their tied ones add up to the total.
     total_macs, activation_bytes : of one forward with the inputs that were given.
-    parameter_bytes, buffer_bytes : memory of the parameters and of the buffers.
+    parameterbytes_of, buffer_bytes : memory of the parameters and of the buffers.
     complete : whether the whole forward was followed.
     error : why not, and what to do about it, a sentence; None when `complete`.
     exception : what the model raised, or None.
@@ -177,7 +178,7 @@ class Summary:
 
 def summary(
     model: nn.Module,
-    input: Any = None,  # noqa: A002 - the name that users type
+    input: Any = None,
     *,
     input_shape: Any = None,
     dtype: Any = None,
@@ -211,15 +212,17 @@ def summary(
     if input is not None and input_shape is not None:
         raise ValueError("Both input and input_shape were given: one of them is wanted.")
     if input is None and input_shape is None:
-        return _assembled(layers, error=_what_to_give(layers))
-    examples = [from_input(model, input, dtype)] if input is not None else from_shape(model, input_shape, dtype)
+        return _assembled(layers, error=what_to_give(layers))
+    examples = (
+        [from_input(model, input, dtype)] if input is not None else from_shape(model, input_shape, dtype)
+    )
     found = follow(model, examples)
     return _assembled(layers, found, error=found.clash.sentence if found.clash is not None else None)
 
 
 def _assembled(layers: Sequence[Layer], found: Followed | None = None, error: str | None = None) -> Summary:
     records = found.trace.records if found is not None else {layer.path: Record() for layer in layers}
-    holdings = _holdings(layers)
+    holdings = holdings_of(layers)
     _fill(layers, records)
     failure = found.trace.failure if found is not None and found.error is not None else None
     rows = [_row(layer, records[layer.path], holdings[layer.path]) for layer in _in_order(layers, records)]
@@ -238,8 +241,8 @@ def _assembled(layers: Sequence[Layer], found: Followed | None = None, error: st
     whole = records[""]
     return Summary(
         rows=tuple(rows),
-        total_parameters=sum(map(_numel, every.values())),
-        trainable_parameters=sum(map(_numel, trained)),
+        total_parameters=sum(map(numel_of, every.values())),
+        trainable_parameters=sum(map(numel_of, trained)),
         total_macs=whole.macs,
         activation_bytes=whole.activation_bytes,
         parameter_bytes=rows[0].parameter_bytes,
@@ -248,7 +251,9 @@ def _assembled(layers: Sequence[Layer], found: Followed | None = None, error: st
         error=error,
         exception=found.error if found is not None else None,
         failed=failure.path if failure is not None else None,
-        uncounted={name: tuple(paths) for name, paths in found.trace.uncounted.items()} if found is not None else {},
+        uncounted={name: tuple(paths) for name, paths in found.trace.uncounted.items()}
+        if found is not None
+        else {},
         notes=tuple(notes),
         inputs=tuple(tuple(tensor.shape) for tensor in tensors(example.inputs)),
         batch=example.batch,
@@ -256,7 +261,7 @@ def _assembled(layers: Sequence[Layer], found: Followed | None = None, error: st
 
 
 def _fill(layers: Sequence[Layer], records: Mapping[str, Record]) -> None:
-    """Give layers that only hold others, or whose forward was never called, the sums of what is inside them."""
+    """Give layers that only hold others, or whose forward was not called, the sums of what is inside."""
     for layer in reversed(layers[1:]):
         above, record = records[layer.parent or ""], records[layer.path]
         if not above.calls:
@@ -264,7 +269,7 @@ def _fill(layers: Sequence[Layer], records: Mapping[str, Record]) -> None:
             above.activation_bytes += record.activation_bytes
 
 
-def _row(layer: Layer, record: Record, holding: _Holding) -> Row:
+def _row(layer: Layer, record: Record, holding: Holding) -> Row:
     kept = holding.tensors.values()
     types = dict.fromkeys(dtype_name(tensor.dtype) for tensor in kept)
     trained = {tensor.requires_grad for tensor in kept}
@@ -275,7 +280,7 @@ def _row(layer: Layer, record: Record, holding: _Holding) -> Row:
         depth=layer.depth,
         input_shape=record.inputs[0][1] if record.inputs else None,
         output_shape=record.outputs[0][1] if record.whole and record.outputs else None,
-        parameters=sum(map(_numel, kept)),
+        parameters=sum(map(numel_of, kept)),
         trainable="" if not trained else "partly" if len(trained) > 1 else "yes" if True in trained else "no",
         macs=record.macs,
         activation_bytes=record.activation_bytes,
@@ -288,8 +293,8 @@ def _row(layer: Layer, record: Record, holding: _Holding) -> Row:
         own_macs=record.own_macs,
         tied_parameters=holding.tied,
         tied_to=holding.tied_to,
-        parameter_bytes=sum(map(_bytes, kept)),
-        buffer_bytes=sum(map(_bytes, holding.buffers.values())),
+        parameter_bytes=sum(map(bytes_of, kept)),
+        buffer_bytes=sum(map(bytes_of, holding.buffers.values())),
         dtype="+".join(types) or (dtype_name(record.dtype) if record.dtype is not None else None),
         same_as=layer.first if layer.again else None,
         holder=isinstance(layer.module, HOLDERS),
@@ -301,7 +306,9 @@ def _note(layer: Layer, record: Record, lazy: bool) -> str:
     words = []
     if lazy and any(is_lazy(tensor) for tensor in layer.module._parameters.values() if tensor is not None):
         count = sum(prod(shape) for shape in record.built.values())
-        words.append(f"not built yet: its first batch gives it {count:,} parameters" if count else "not built yet")
+        words.append(
+            f"not built yet: its first batch gives it {count:,} parameters" if count else "not built yet"
+        )
     if record.varied:
         words.append("its calls had different shapes")
     if layer.again:
@@ -316,53 +323,6 @@ def _noted(row: Row, failure: Failure | None) -> str:
     elif not row.calls and not row.holder:
         words.append("not called" if failure is None else "not reached")
     return "; ".join(words)
-
-
-# -- who holds which tensors
-
-
-@dataclass
-class _Holding:
-    """The tensors of a layer and of those inside, each once; and of its own, how many a layer above has too."""
-
-    tensors: dict[int, torch.Tensor] = field(default_factory=dict)
-    buffers: dict[int, torch.Tensor] = field(default_factory=dict)
-    own: int = 0
-    tied: int = 0
-    tied_to: str | None = None
-
-
-def _holdings(layers: Sequence[Layer]) -> dict[str, _Holding]:
-    holdings = {layer.path: _Holding() for layer in layers}
-    first: dict[int, str] = {}
-    for layer in layers:
-        holding = holdings[layer.path]
-        for tensor in layer.module._parameters.values():
-            if tensor is None or id(tensor) in holding.tensors:
-                continue
-            holding.tensors[id(tensor)] = tensor
-            holding.own += _numel(tensor)
-            if (holder := first.setdefault(id(tensor), layer.path)) != layer.path:
-                holding.tied += _numel(tensor)
-                holding.tied_to = holding.tied_to or holder
-        holding.buffers = {id(buffer): buffer for buffer in layer.module._buffers.values() if buffer is not None}
-    for layer in reversed(layers):
-        holding = holdings[layer.path]
-        if layer.again:  # what is inside is listed at its first place
-            holding.tensors, holding.buffers = holdings[layer.first].tensors, holdings[layer.first].buffers
-        if layer.parent is not None:
-            above = holdings[layer.parent]
-            above.tensors = {**above.tensors, **holding.tensors}
-            above.buffers = {**above.buffers, **holding.buffers}
-    return holdings
-
-
-def _numel(tensor: torch.Tensor) -> int:
-    return 0 if is_lazy(tensor) else tensor.numel()
-
-
-def _bytes(tensor: torch.Tensor) -> int:
-    return 0 if is_lazy(tensor) else tensor.numel() * tensor.element_size()
 
 
 # -- the order of the rows
@@ -385,37 +345,3 @@ def _in_order(layers: Sequence[Layer], records: Mapping[str, Record]) -> list[La
         ordered.append(layer)
         waiting += reversed(sorted(inside[layer.path], key=lambda one: began[one.path]))
     return ordered
-
-
-# -- without input
-
-
-def _what_to_give(layers: Sequence[Layer]) -> str:
-    names = forward_names(layers[0].module)
-    first = next(((layer, want) for layer in layers if (want := wanted(layer.module)) is not None), None)
-    said, shape = "", "summary(model, input_shape=...)"
-    if first is not None:
-        layer, want = first
-        said = f"{layer.path or 'it'} ({layer.kind}) comes first and wants {want.shape}"
-        said += f", {want.also}" if want.also else ""
-        sizes = ", ".join(map(str, want.sample)) + ("," if len(want.sample) == 1 else "")
-        letters = [size for size in want.sample if isinstance(size, str)]
-        shape = f"summary(model, input_shape=({sizes}){', dtype=torch.long' if want.whole_numbers else ''})"
-        shape += f" with your own {' and '.join((', '.join(letters[:-1]), letters[-1]) if letters[1:] else letters)}" if letters else ""
-    if len(names) > 1:
-        said = f" {_capital(said)}." if said else ""
-        listed = ", ".join(names)
-        return (
-            f"No input was given, so there are no shapes: the model's forward takes {listed}. "
-            f"Pass a tuple of them, summary(model, ({listed})).{said}"
-        )
-    return (
-        f"No input was given, so there are no shapes{': ' if said else ''}{said}. "
-        f"Pass a batch, summary(model, X[:1]), or the shape of one sample, {shape}."
-    )
-
-
-def _capital(words: str) -> str:
-    return words[:1].upper() + words[1:]
-
-

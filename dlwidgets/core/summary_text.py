@@ -64,7 +64,7 @@ class Line:
 
 
 def lines(rows: Sequence[Row]) -> list[Line]:
-    """Return the rows, with siblings that are equal throughout to the one before them folded into one line."""
+    """Return the rows, siblings that are equal throughout to the one before them in one line."""
     ends, signs = _subtrees(rows)
     found: list[Line] = []
     place = 0
@@ -74,7 +74,9 @@ def lines(rows: Sequence[Row]) -> list[Line]:
         # Behind the end of a block its equals may follow.
         for start in _closed(rows, ends, place):
             same, after = [], place
-            while after < len(rows) and rows[after].depth == rows[start].depth and signs[after] == signs[start]:
+            while (
+                after < len(rows) and rows[after].depth == rows[start].depth and signs[after] == signs[start]
+            ):
                 same.append(after)
                 after = ends[after]
             if after - place > 1:
@@ -105,8 +107,8 @@ def _subtrees(rows: Sequence[Row]) -> tuple[list[int], list[int]]:
             place, inner = open_.pop()
             row = rows[place]
             sign = (
-                row.kind, row.detail, row.outputs, row.parameters, row.trainable, row.macs, row.calls, row.note,
-                row.tied_parameters, tuple(inner),
+                row.kind, row.detail, row.outputs, row.parameters, row.trainable, row.macs, row.calls,
+                row.note, row.tied_parameters, tuple(inner),
             )  # fmt: skip
             ends[place], signs[place] = end, numbers.setdefault(sign, len(numbers))
             if open_:
@@ -125,13 +127,23 @@ def _cells(line: Line) -> tuple[str, ...]:
     numbers = line.like or (row,)
     sums = [count(sum(one.parameters for one in numbers)), "", ""]
     if ran(row):
-        sums[1:] = count(sum(one.macs for one in numbers)), count(sum(one.activation_bytes for one in numbers), "B")
+        sums[1:] = (
+            count(sum(one.macs for one in numbers)),
+            count(sum(one.activation_bytes for one in numbers), "B"),
+        )
     if line.like:
         first, last = line.like[0].name, line.like[-1].name
         name = first if first == last else f"{first} … {last}"
         times = f"×{len(line.like)}, the same" if len(line.like) > 1 else "the same"
         return (indent + name, times, "", *sums, row.trainable or "", "")
-    return (_cut(indent + row.name), type_words(row), output_words(row), *sums, row.trainable or "", remark(row))
+    return (
+        _cut(indent + row.name),
+        type_words(row),
+        output_words(row),
+        *sums,
+        row.trainable or "",
+        remark(row),
+    )
 
 
 def _cut(words: str) -> str:
@@ -154,7 +166,10 @@ def remarks(table: Summary) -> list[str]:
     """Return what is to be known about the numbers, in sentences."""
     found = list(table.notes)
     if table.uncounted:
-        names = ", ".join(f"{name} (in {', '.join(path or 'the model' for path in paths[:3])})" for name, paths in table.uncounted.items())
+        names = ", ".join(
+            f"{name} (in {', '.join(path or 'the model' for path in paths[:3])})"
+            for name, paths in table.uncounted.items()
+        )
         found.append(f"Not in the MACs, as there is no formula for them: {names}.")
     return found
 
@@ -171,13 +186,18 @@ def text(table: Summary) -> str:
     widths = [max(len(cells[i]) for cells in body) for i in range(len(_HEADS))]
 
     def one(cells: Sequence[str]) -> str:
-        parts = [cell.rjust(width) if i in _RIGHT else cell.ljust(width) for i, (cell, width) in enumerate(zip(cells, widths))]
+        parts = [
+            cell.rjust(width) if i in _RIGHT else cell.ljust(width)
+            for i, (cell, width) in enumerate(zip(cells, widths))
+        ]
         return "  ".join(parts).rstrip()
 
     drawn = [one(cells) for cells in body]
     rule = "─" * max(map(len, drawn))
     said = [f"! {table.error}"] if table.error else []
-    return "\n".join([head(table), *said, rule, drawn[0], rule, *drawn[1:], rule, totals(table), *remarks(table)])
+    return "\n".join(
+        [head(table), *said, rule, drawn[0], rule, *drawn[1:], rule, totals(table), *remarks(table)]
+    )
 
 
 def html(table: Summary) -> str:
@@ -186,17 +206,25 @@ def html(table: Summary) -> str:
     def cell(i: int, words: str, tag: str = "td") -> str:
         align = "right" if i in _RIGHT else "left"
         stripped = words.lstrip()
-        pad = f";padding-left:{0.5 + 0.5 * (len(words) - len(stripped)):g}em" if i == 0 and tag == "td" else ""
+        pad = (
+            f";padding-left:{0.5 + 0.5 * (len(words) - len(stripped)):g}em" if i == 0 and tag == "td" else ""
+        )
         return f'<{tag} style="text-align:{align};white-space:nowrap{pad}">{escape(stripped)}</{tag}>'
 
     rows = "".join(
-        "<tr>" + "".join(cell(i, words) for i, words in enumerate(_cells(line))) + "</tr>" for line in lines(table.rows)
+        "<tr>" + "".join(cell(i, words) for i, words in enumerate(_cells(line))) + "</tr>"
+        for line in lines(table.rows)
     )
     heads = "".join(cell(i, words, "th") for i, words in enumerate(_HEADS))
-    error = f'<p style="border-left:3px solid #b95f08;padding:4px 10px">{escape(table.error)}</p>' if table.error else ""
+    error = (
+        f'<p style="border-left:3px solid #b95f08;padding:4px 10px">{escape(table.error)}</p>'
+        if table.error
+        else ""
+    )
     after = "".join(f"<br>{escape(words)}" for words in remarks(table))
     return (
         f'<div style="overflow-x:auto"><b>{escape(head(table))}</b>{error}'
-        f'<table style="font-variant-numeric:tabular-nums"><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>'
+        f'<table style="font-variant-numeric:tabular-nums"><thead><tr>{heads}</tr></thead>'
+        f"<tbody>{rows}</tbody></table>"
         f"<small>{escape(totals(table))}{after}</small></div>"
     )

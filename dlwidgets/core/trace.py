@@ -225,7 +225,7 @@ class Trace:
         return min(places, key=distance)
 
     def _build(self, module: nn.Module, args: Any, kwargs: Any) -> dict[str, tuple[int, ...]]:
-        """Build a lazy layer of the stand-in, as its first call would; return the shapes of its parameters."""
+        """Build a lazy layer of the stand-in as its first call would; return its parameters' shapes."""
         lazy = [name for name, tensor in module._parameters.items() if tensor is not None and is_lazy(tensor)]
         device = next((tensor.device for tensor in tensors((*args, *kwargs.values()))), torch.device("cpu"))
         if self._mode is None:
@@ -303,7 +303,12 @@ class _Functions(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         # A packed sequence has its lengths in the place of the weights' flag.
-        if self._whole and getattr(func, "__name__", "") in _RECURRENT and len(args) == 9 and isinstance(args[3], bool):
+        if (
+            self._whole
+            and getattr(func, "__name__", "") in _RECURRENT
+            and len(args) == 9
+            and isinstance(args[3], bool)
+        ):
             inputs, state, weights, bidirectional = args[0], args[1], args[2], args[7]
             states = state if isinstance(state, (tuple, list)) else (state,)
             self._trace.count(recurrent_macs(inputs, weights))
@@ -333,7 +338,9 @@ def _common(one: Sequence[str], other: Sequence[str]) -> Iterator[str]:
 
 
 def _weights(module: nn.Module) -> Iterator[torch.Tensor]:
-    yield from (tensor for tensor in (*module._parameters.values(), *module._buffers.values()) if tensor is not None)
+    yield from (
+        tensor for tensor in (*module._parameters.values(), *module._buffers.values()) if tensor is not None
+    )
 
 
 def _new_bytes(put_out: Iterable[torch.Tensor], known: Iterable[torch.Tensor]) -> int:

@@ -1,4 +1,4 @@
-"""The one walk over a model's layers: which there are, what they are called, and how they hold one another."""
+"""The one walk over a model's layers: which there are, their names, and how they hold one another."""
 
 from __future__ import annotations
 

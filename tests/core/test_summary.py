@@ -30,7 +30,9 @@ ZOO = {
         nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), 3), torch.rand(2, 5, 8)
     ),
     "attention": lambda: (nn.MultiheadAttention(8, 2), (torch.rand(5, 2, 8),) * 3),
-    "volumes": lambda: (nn.Sequential(nn.Conv3d(1, 4, 3, groups=1), nn.BatchNorm3d(4), nn.Upsample(scale_factor=2)), torch.rand(1, 1, 6, 6, 6)),
+    "volumes": lambda: (
+        nn.Sequential(nn.Conv3d(1, 4, 3), nn.BatchNorm3d(4), nn.Upsample(None, 2)), torch.rand(1, 1, 6, 6, 6)
+    ),
     "sequence": lambda: (nn.Sequential(nn.Embedding(9, 4), nn.LSTM(4, 5)), torch.randint(0, 9, (6, 2))),
     "bilinear": lambda: (nn.Bilinear(3, 4, 5), (torch.rand(2, 3), torch.rand(2, 4))),
 }  # fmt: skip
@@ -51,7 +53,9 @@ def test_shapes_and_calls_are_those_that_hooks_see_in_a_real_forward(name):
     table = dlw.summary(model, inputs)
     seen: dict[str, list] = {}
     handles = [
-        module.register_forward_hook(lambda _m, _a, out, path=path: seen.setdefault(path, []).append(shapes_of(out)))
+        module.register_forward_hook(
+            lambda _m, _a, out, path=path: seen.setdefault(path, []).append(shapes_of(out))
+        )
         for path, module in model.named_modules()
     ]
     before = torch.backends.mha.get_fastpath_enabled()
@@ -64,7 +68,9 @@ def test_shapes_and_calls_are_those_that_hooks_see_in_a_real_forward(name):
         for handle in handles:
             handle.remove()
     assert table.complete and table.error is None
-    assert {row.path: row.calls for row in table.rows if row.calls} == {path: len(outs) for path, outs in seen.items()}
+    assert {row.path: row.calls for row in table.rows if row.calls} == {
+        path: len(outs) for path, outs in seen.items()
+    }
     assert {row.path: [shape for _, shape in row.outputs] for row in table.rows if row.calls} == {
         path: outs[0] for path, outs in seen.items()
     }
@@ -111,7 +117,11 @@ def test_tied_weights_are_counted_once():
 
     model = Tied()
     table = dlw.summary(model, torch.zeros(2, 3, dtype=torch.long))
-    assert table.total_parameters == sum(p.numel() for p in {id(p): p for p in model.parameters()}.values()) == 450
+    assert (
+        table.total_parameters
+        == sum(p.numel() for p in {id(p): p for p in model.parameters()}.values())
+        == 450
+    )
     assert table["head"].tied_to == "embed" and table["head"].tied_parameters == 400
     assert sum(row.own_parameters - row.tied_parameters for row in table.rows) == table.total_parameters
 
@@ -191,7 +201,10 @@ def test_what_works_in_place_adds_no_memory():
 def test_half_precision_halves_the_bytes():
     model = nn.Linear(8, 8)
     full, half = dlw.summary(model, input_shape=(8,)), dlw.summary(model.half(), input_shape=(8,))
-    assert half.parameter_bytes * 2 == full.parameter_bytes and half.activation_bytes * 2 == full.activation_bytes
+    assert (
+        half.parameter_bytes * 2 == full.parameter_bytes
+        and half.activation_bytes * 2 == full.activation_bytes
+    )
     assert (full.rows[0].dtype, half.rows[0].dtype) == ("float32", "float16")
 
 
@@ -394,7 +407,9 @@ def test_lazy_layers_need_no_input_to_be_shown():
 
 def test_a_compiled_model_is_summed_up_as_what_it_was_compiled_from():
     model = MLP(12, 3)
-    assert str(dlw.summary(torch.compile(model), torch.rand(2, 12))) == str(dlw.summary(model, torch.rand(2, 12)))
+    assert str(dlw.summary(torch.compile(model), torch.rand(2, 12))) == str(
+        dlw.summary(model, torch.rand(2, 12))
+    )
 
 
 def test_parametrised_weights_are_counted_as_they_are_kept():
