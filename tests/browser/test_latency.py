@@ -1,0 +1,86 @@
+"""How long a person waits: from a key to the loop, from a step to the page, from a click to the picture."""
+
+from __future__ import annotations
+
+from playwright.sync_api import expect
+
+#: The page's own clock in seconds since the epoch, which is the kernel's too.
+_NOW = "(performance.timeOrigin + performance.now()) / 1000"
+
+
+def test_a_key_on_the_slider_comes_into_force(desk, measured):
+    desk.run_cell(
+        "session = new_session(); stamps = []\n"
+        "session.observe(lambda change: stamps.append(time.time()), 'applied')\n"
+        "board = dlw.Dashboard(session); board"
+    )
+    desk.kernel.execute("session.start()")
+    desk.wait_until("session.steps > 3")
+    page = desk.page
+    page.evaluate(f"""() => {{ window.pressed = [];
+        window.addEventListener("keydown", (event) => {{ if (event.isTrusted) window.pressed.push({_NOW}); }}, true); }}""")
+    page.locator(".dlw-controls .noUi-handle").first.focus()
+    for number in range(30):
+        page.keyboard.press("ArrowRight" if number % 2 else "ArrowLeft")
+        desk.wait_until(f"len(stamps) > {number}")
+    pressed, stamps = page.evaluate("() => window.pressed"), desk.kernel_eval("stamps")
+    assert len(pressed) == len(stamps) == 30
+    measured("key on the slider -> in force", [there - here for here, there in zip(pressed, stamps)])
+    measured("  of which a step takes", desk.kernel_eval("session.history().seconds.tail(200).tolist()"))
+
+
+def test_a_step_is_seen(desk, measured):
+    desk.page.set_viewport_size({"width": 1280, "height": 1800})
+    desk.run_cell(
+        "session = new_session(); done = []\n"
+        "hook = session.optimizer.register_step_post_hook(lambda *_: done.append(time.time()))\n"
+        "board = dlw.Dashboard(session); board"
+    )
+    figure = desk.page.locator(".dlw-head-part .dlw-figure").nth(1)
+    expect(figure).to_have_text("step 0")
+    figure.evaluate(f"""(figure) => {{ window.seen = [];
+        new MutationObserver(() => window.seen.push([{_NOW}, Number(figure.textContent.replace(/\\D/g, ""))]))
+            .observe(figure, {{ childList: true, characterData: true, subtree: true }}); }}""")
+    desk.kernel.execute("session.start()")
+    desk.wait_until("session.steps > 20")
+    begin = desk.kernel_eval("session.steps")
+    desk.wait_until(f"session.steps > {begin + 150}", timeout=90)
+    seen, done = desk.page.evaluate("() => window.seen"), desk.kernel_eval("done")
+    waits = []
+    for number, when in enumerate(done, 1):
+        first = next((moment for moment, step in seen if step >= number), None)
+        if number >= begin and first is not None:
+            waits.append(first - when)
+    assert len(waits) > 100
+    measured("a step done -> seen, whole dashboard", waits)
+
+
+def test_a_layer_is_clicked_and_its_maps_are_painted(desk, measured):
+    desk.run_cell(
+        "wide = nn.Sequential(nn.Conv2d(1, 256, 3, padding=1), nn.ReLU(), nn.Conv2d(256, 256, 1), nn.ReLU(),\n"
+        "    nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(256, 10))\n"
+        "small = data.train[0][:, :, 2:30, 2:30].contiguous()\n"
+        "session = new_session(model=wide, train=(small, data.train[1]), valid=(small[:200], data.train[1][:200]),\n"
+        "    batch_size=8)\n"
+        "view = dlw.ActivationBrowser(session); view"
+    )
+    desk.kernel.execute("session.start()")
+    desk.wait_until("session.steps > 3")
+    browser = desk.page.locator(".dlw-activations")
+    waits = []
+    for number in range(24):
+        layer = ("0", "1", "2", "3")[number % 4]
+        waits.append(browser.evaluate(
+            """async (view, layer) => {
+                const list = view.querySelector("select"), what = view.querySelector(".dlw-act-what");
+                const from = performance.now();
+                list.value = layer;
+                list.dispatchEvent(new Event("change", { bubbles: true }));
+                while (!what.textContent.startsWith(`${layer} · `)) await new Promise((done) => requestAnimationFrame(done));
+                return (performance.now() - from) / 1000;
+            }""",
+            layer,
+        ))  # fmt: skip
+    expect(browser.locator(".dlw-act-what")).to_contain_text("256 maps")
+    measured("click on a layer -> 256 maps painted", waits)
+    measured("  of which a step takes", desk.kernel_eval("session.history().seconds.tail(100).tolist()"))

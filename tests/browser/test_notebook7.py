@@ -1,0 +1,32 @@
+"""The tour's dashboard in Notebook 7, whose own shortcuts want the arrow keys."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from playwright.sync_api import expect
+
+from .panel import Panel
+from .test_staying_alive import everything_is_alive
+
+TOUR = Path(__file__).parents[2] / "notebooks" / "00_tour.ipynb"
+
+
+def test_the_tour_is_alive_in_notebook_7_and_answers_to_mouse_and_keyboard(notebook7):
+    page = notebook7.open(TOUR)
+    page.set_viewport_size({"width": 1280, "height": 1800})
+    notebook7.run_all()
+    panel = Panel(page)
+    everything_is_alive(page)
+    handle = panel.handle("Learning rate")
+    handle.scroll_into_view_if_needed()
+    handle.focus()
+    for _ in range(5):
+        page.keyboard.press("ArrowRight")
+    rate = notebook7.wait_until("session.lr > 1.2e-3 and session.applied['lr'] == session.lr and session.lr")
+    expect(panel.fact("Learning rate")).to_have_text(f"in force {rate:.1e}".replace("e-0", "e-"))
+    panel.drag("Learning rate", 0.25)
+    notebook7.wait_until("session.applied['lr'] < 1e-4")
+    page.locator(".dlw-confusion input[type=range]").press("ArrowLeft")
+    notebook7.wait_until("session.thresholds == 0.499")
+    everything_is_alive(notebook7.reload())
