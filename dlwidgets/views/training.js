@@ -1,10 +1,10 @@
 // The pictures of the training panel: the head (the run in one line) and the facts under each control.
 import { live, make, say, sig, whole, clock, rate, keepKeys } from "./front.js";
 
-/** Height of a control's row and where in it the facts stand [px]; training.css has the same. */
-const ROW = 48, UNDER = 26;
-/** The controls in the order of their rows. */
-const ROWS = ["lr", "batch_size", "clip", "limit"];
+/** The controls in the order of their rows, and where under each its facts stand [px]; training.css has the same heights. */
+const ROWS = { lr: 26, batch_size: 74, clip: 122, limit: 156 };
+/** What the controls are called. */
+const NAMES = /** @type {Record<string, string>} */ ({ lr: "Learning rate", batch_size: "Batch size", clip: "Clip gradients", limit: "Clip at" });
 
 /**
  * A control's value in words.
@@ -23,11 +23,12 @@ export function inWords(name, value) {
  */
 export function factOf(name, asked, applied, rejected, running) {
   const right = `in force ${inWords(name, applied)}`;
-  if (rejected) return { left: `▲ rejected: ${rejected}`, right, kind: "rejected" };
+  if (rejected) return { left: "▲ rejected", right, kind: "rejected" };
   if (JSON.stringify(asked) !== JSON.stringify(applied)) {
     return { left: `asked ${inWords(name, asked)}: ${running ? "from the next step" : "when training goes on"}`, right, kind: "waiting" };
   }
-  return { left: "", right, kind: "in-force" };
+  // A logarithmic slider has no place for it, and stays where it was.
+  return { left: name === "lr" && asked === 0 ? "0, set in code" : "", right, kind: "in-force" };
 }
 
 /**
@@ -51,8 +52,7 @@ function head({ model, el, signal }) {
   const bar = make("progress", { max: 1, "aria-label": "Share of the run that is done" });
   const problem = make("div", { class: "dlw-note" }), failure = make("div", { class: "dlw-note", role: "alert" });
   const trace = make("pre"), traced = make("details", {}, make("summary", { text: "Traceback" }), trace);
-  const notes = make("div"), noted = make("details", {}, make("summary", { text: "What the session chose" }), notes);
-  el.append(make("div", { class: "dlw-line" }, name, about, status, ...numbers), bar, problem, failure, traced, noted);
+  el.append(make("div", { class: "dlw-line" }, name, about, status, ...numbers), bar, problem, failure, traced);
 
   const draw = () => {
     const run = model.get("run");
@@ -63,10 +63,11 @@ function head({ model, el, signal }) {
     say(problem, model.get("problem"));
     say(failure, model.get("error"));
     say(trace, model.get("trace")); traced.hidden = !model.get("trace");
-    say(notes, model.get("notes").join("\n")); notes.style.whiteSpace = "pre-line";
     // The buttons are controls, which the training never writes: the page itself shows the ones that fit.
     const panel = el.closest(".dlw-bar");
-    if (panel instanceof HTMLElement && panel.dataset.dlwStatus !== run.status) {
+    if (!(panel instanceof HTMLElement)) return;
+    panel.dataset.theme = el.dataset.theme;
+    if (panel.dataset.dlwStatus !== run.status) {
       const held = document.activeElement instanceof HTMLElement && panel.contains(document.activeElement) ? document.activeElement : null;
       panel.dataset.dlwStatus = run.status;
       // The focused button may just have gone: the one in its place takes over.
@@ -82,28 +83,80 @@ function head({ model, el, signal }) {
 /** @param {{model: import("./front.js").Model, el: HTMLElement, signal: AbortSignal}} view */
 function facts({ model, el, signal }) {
   el.classList.add("dlw", "dlw-facts-part");
-  const lines = ROWS.map((row, i) => {
+  const lines = Object.entries(ROWS).map(([row, top]) => {
     const left = make("span"), right = make("span");
-    const line = make("div", { class: "dlw-fact" }, left, right);
-    line.style.top = `${i * ROW + UNDER}px`;
+    const line = make("div", { class: "dlw-fact", id: `dlw-fact-${row}-${++parts}` }, left, right);
+    line.style.top = `${top}px`;
     el.append(line);
-    return { left, right };
+    return { left, right, line };
   });
+  const note = make("div", { class: "dlw-note", role: "status" });
+  const notes = make("div"), noted = make("details", {}, make("summary", { text: "What the session chose" }), notes);
+  el.append(note, noted);
+
   const draw = () => {
     const asked = model.get("asked"), applied = model.get("applied"), rejected = model.get("rejected");
-    ROWS.forEach((name, i) => {
-      const { left, right } = lines[i];
+    /** @type {string[]} */
+    const sentences = model.get("problem") ? [model.get("problem")] : [];
+    Object.keys(ROWS).forEach((name, i) => {
       if (name === "limit") return;  // mode and limit are one control: its facts stand under the limit
-      const at = name === "clip" ? lines[i + 1] : { left, right };
+      const at = name === "clip" ? lines[i + 1] : lines[i];
       const fact = factOf(name, asked[name], applied[name], rejected[name], model.get("running"));
-      say(at.left, fact.left); at.left.title = fact.left;
+      say(at.left, fact.left);
       at.left.className = `dlw-${fact.kind}`;
       say(at.right, fact.right);
       at.right.className = fact.kind === "in-force" ? "dlw-in-force" : "";
+      if (rejected[name]) sentences.push(`${NAMES[name]} ${inWords(name, asked[name])}: ${rejected[name]}`);
     });
-    if (model.get("problem")) say(lines[0].left, model.get("problem"));
+    say(note, sentences.join("\n"));
+    say(notes, model.get("notes").join("\n"));
+    noted.hidden = !model.get("notes").length;
+
+    const around = el.closest(".dlw-controls");
+    if (!(around instanceof HTMLElement)) return;
+    around.dataset.theme = el.dataset.theme;
+    // While gradients are not clipped, the limit is kept for later.
+    around.dataset.clip = asked.clip ? asked.clip[0] : "off";
+    handles(around).forEach(({ handle, words, row }) => {
+      // The slider itself would say the exponent.
+      if (words && handle.getAttribute("aria-valuetext") !== words) handle.setAttribute("aria-valuetext", words);
+      handle.setAttribute("aria-label", Object.values(NAMES)[row]);
+      handle.setAttribute("aria-describedby", lines[row].line.id);
+    });
   };
   return { draw, signal };
+}
+
+/** Numbers the lines of facts, whose ids must be single in the page. */
+let parts = 0;
+
+/**
+ * The sliders' handles, each with the words of its readout and the number of its row.
+ * @param {Element} controls
+ */
+function handles(controls) {
+  const rows = [...controls.children].filter((row) => row.matches(".widget-inline-hbox, .widget-toggle-buttons"));
+  return rows.flatMap((row, i) => {
+    const handle = row.querySelector(".noUi-handle");
+    return handle ? [{ handle, words: row.querySelector(".widget-readout")?.textContent ?? "", row: i }] : [];
+  });
+}
+
+/**
+ * Let an arrow key move a logarithmic slider by 5 %, and by 1 % with Shift: its own step is small, so that what
+ * is typed or set from code keeps its digits. The page keys move it by five steps.
+ * @param {HTMLElement} controls @param {AbortSignal} signal
+ */
+function stride(controls, signal) {
+  const way = /** @type {Record<string, string>} */ ({ ArrowRight: "PageUp", ArrowUp: "PageUp", ArrowLeft: "PageDown", ArrowDown: "PageDown" });
+  controls.addEventListener("keydown", (event) => {
+    const handle = event.target, key = way[event.key];
+    if (!key || event.shiftKey || event.ctrlKey || event.altKey || event.metaKey) return;
+    if (!(handle instanceof Element) || !handle.matches(".dlw-log .noUi-handle")) return;
+    event.preventDefault();
+    event.stopPropagation();
+    handle.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true }));
+  }, { capture: true, signal });
 }
 
 export default {
@@ -115,7 +168,9 @@ export default {
     requestAnimationFrame(() => {
       draw();
       const around = view.el.closest(".dlw-bar, .dlw-controls");
-      if (around instanceof HTMLElement && !view.signal.aborted) keepKeys(around, view.signal);
+      if (!(around instanceof HTMLElement) || view.signal.aborted) return;
+      keepKeys(around, view.signal);
+      stride(around, view.signal);
     });
   },
 };

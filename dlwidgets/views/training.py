@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets
@@ -22,7 +23,7 @@ _RATES = (1e-6, 1.0)
 _LIMITS = (1e-3, 1e2)
 #: What an arrow key moves a logarithmic slider by, in powers of ten: about 5 %; training.js has the fifth of it.
 _NOTCH = 0.02
-#: The slider's own step. The page rounds every value to it, and two digits must survive that (half a step is 0.5 %).
+#: The slider's own step. The page shows values rounded to it, and two digits must survive that (half of it is 0.5 %).
 _STEP = _NOTCH / 5
 
 
@@ -35,13 +36,12 @@ class _Part(View):
 
 
 class _Head(_Part):
-    """The run in one line: model, task, status, epoch, step, speed, time left; its notes and its failure."""
+    """The run in one line: model, task, status, epoch, step, speed, time left; and its failure."""
 
-    watches = ("pulse", "status", "error", "epochs", "notes")
+    watches = ("pulse", "status", "error", "epochs")
     run = traitlets.Dict(help="title, about, status, epoch, epochs, steps, share, rate, left").tag(sync=True)
     error = traitlets.Unicode(help="why the run failed, one sentence").tag(sync=True)
     trace = traitlets.Unicode(help="the traceback of the failure").tag(sync=True)
-    notes = traitlets.List(help="what the session chose by itself, in sentences").tag(sync=True)
 
     def __init__(self, session: Session) -> None:
         # Neither changes, and counting parameters is too slow to do at every picture.
@@ -56,18 +56,18 @@ class _Head(_Part):
             "run": {**self._names, "status": session.status, **session.progress()},
             "error": session.error,
             "trace": session.traceback,
-            "notes": list(session.notes),
         }
 
 
 class _Facts(_Part):
     """Beside each control: what is in force, what is still on its way, what was rejected and why."""
 
-    watches = ("pulse", "applied", "rejected", "lr", "batch_size", "clip", "status")
+    watches = ("applied", "rejected", "lr", "batch_size", "clip", "status", "notes")
     asked = traitlets.Dict(help="control -> what was asked for").tag(sync=True)
     applied = traitlets.Dict(help="control -> what is in force").tag(sync=True)
     rejected = traitlets.Dict(help="control -> why the wish was rejected").tag(sync=True)
     running = traitlets.Bool(help="whether steps are being taken").tag(sync=True)
+    notes = traitlets.List(help="what the session chose by itself, in sentences").tag(sync=True)
 
     def __init__(self, session: Session) -> None:
         #: Values that the session refused at once: control -> why.
@@ -83,6 +83,7 @@ class _Facts(_Part):
             "applied": {name: session.applied[name] for name in ("lr", "batch_size", "clip")},
             "rejected": {**session.rejected, **self.refused},
             "running": session.status == "running",
+            "notes": list(session.notes),
         }
 
 
@@ -97,15 +98,19 @@ class TrainingPanel(Pictured, ipywidgets.VBox):
     session : the session that is steered.
     """
 
+    session: Session | None = None
+
     def __init__(self, session: Session) -> None:
         if not isinstance(session, Session):
             raise TypeError(
                 f"TrainingPanel wants a Session, not {type(session).__name__}: dlwidgets.TrainingPanel(session)."
             )
-        self.session: Session | None = session
+        self.session = session
         self._head, self._facts = _Head(session), _Facts(session)
         #: What a control of ours has just wished for: it stands where the person left it.
         self._wished: tuple[str, Any] | None = None
+        #: The thread on which controls are being set here, if any.
+        self._showing: int | None = None
         buttons = [
             self._button("Start", "play", "start", "Train in the background", lambda run: run.start()),
             self._button("Resume", "play", "resume", "Go on where the run paused", lambda run: run.resume()),
@@ -113,11 +118,13 @@ class TrainingPanel(Pictured, ipywidgets.VBox):
             self._button("Step", "step-forward", "step", "Take one step, then pause", lambda run: run.step(wait=False)),
             self._button("Stop", "stop", "stop", "End the run", lambda run: run.stop(wait=False)),
         ]
-        self.bar = ipywidgets.HBox([self._head, ipywidgets.HBox(buttons).add_class("dlw-buttons")]).add_class("dlw-bar")
+        self.bar = ipywidgets.HBox([self._head, ipywidgets.HBox(buttons).add_class("dlw-buttons")])
+        self.bar.add_class("dlw-bar").add_class("dlw-vars")
 
         self.lr = _log_slider("Learning rate", _RATES, session.lr, ".1e")
         self.batch_size = ipywidgets.SelectionSlider(
             options=_sizes(session.batch_size), value=session.batch_size, description="Batch size",
+            continuous_update=False,
         )
         clip = Clip.read(session.clip)
         self.clip = ipywidgets.ToggleButtons(
@@ -129,7 +136,7 @@ class TrainingPanel(Pictured, ipywidgets.VBox):
         controls = [self.lr, self.batch_size, self.clip, self.limit]
         for control in controls:
             control.observe(self._asked, names="value")
-        self.controls = ipywidgets.VBox([*controls, self._facts]).add_class("dlw-controls")
+        self.controls = ipywidgets.VBox([*controls, self._facts]).add_class("dlw-controls").add_class("dlw-vars")
         session.observe(self._moved, names=["lr", "batch_size", "clip"])
         super().__init__([self.bar, self.controls])
         self.add_class("dlw-panel")
@@ -150,19 +157,15 @@ class TrainingPanel(Pictured, ipywidgets.VBox):
     def _asked(self, change: Any) -> None:
         """A person moved a control: wish for it; a sentence of refusal goes beside it."""
         session, control = self.session, change["owner"]
-        if session is None:
+        # Set here, a control tells its observers too; a page that moves one meanwhile does so on another thread.
+        if session is None or self._showing == threading.get_ident():
             return
-        # The page rounds a value set from code to its slider's step and reports that: nobody asked for it.
-        if control is self.lr and _same(self.lr.value, session.lr):
-            return
-        if control is self.limit and session.clip is not None and _same(self.limit.value, session.clip[1]):
-            return
-        name = "lr" if control is self.lr else "batch_size" if control is self.batch_size else "clip"
-        wanted: Any = {
-            "lr": lambda: _meant(self.lr.value),
-            "batch_size": lambda: self.batch_size.value,
-            "clip": lambda: None if self.clip.value == "off" else (self.clip.value, self._limit(session)),
-        }[name]()
+        if control is self.lr:
+            name, wanted = "lr", _meant(self.lr)
+        elif control is self.batch_size:
+            name, wanted = "batch_size", self.batch_size.value
+        else:
+            name, wanted = "clip", None if self.clip.value == "off" else (self.clip.value, _meant(self.limit))
         self._wished = name, wanted
         try:
             with session.by("panel"):
@@ -175,43 +178,44 @@ class TrainingPanel(Pictured, ipywidgets.VBox):
             self._wished = None
         self._facts.refresh()
 
-    def _limit(self, session: Session) -> float:
-        # Another mode keeps a limit that was set from code to its last digit.
-        kept = session.clip is not None and _same(self.limit.value, session.clip[1])
-        return session.clip[1] if kept else _meant(self.limit.value)
-
     def _moved(self, change: Any) -> None:
         """A wish was written, here or in code: the control shows it."""
         name, value = change["name"], change["new"]
         if self._wished == (name, value):
             return
-        self._facts.refused.pop(name, None)
-        if name == "clip":
-            clip = Clip.read(value)
-            _show(self.clip, clip.mode)
-            if clip.mode != "off":
-                _show_on_log(self.limit, clip.limit)
-        elif name == "lr":
-            _show_on_log(self.lr, value)
-        elif value in self.batch_size.options:
-            _show(self.batch_size, value)
-        else:
-            # Setting the options falls back to the first: no wish of anybody's, and nothing to be sent.
-            self.batch_size.unobserve(self._asked, names="value")
-            with self.batch_size.hold_sync():
-                self.batch_size.options = _sizes(value)
-                self.batch_size.value = value
-            self.batch_size.observe(self._asked, names="value")
-            answer_anywhere(self.batch_size)
+        if self._facts.refused.pop(name, None):
+            self._facts.refresh()
+        self._showing = threading.get_ident()
+        try:
+            if name == "lr":
+                _show_on_log(self.lr, value)
+            elif name == "batch_size":
+                self._show_size(value)
+            else:
+                clip = Clip.read(value)
+                self.clip.value = clip.mode
+                answer_anywhere(self.clip)
+                if clip.mode != "off":
+                    _show_on_log(self.limit, clip.limit)
+        finally:
+            self._showing = None
+
+    def _show_size(self, size: int) -> None:
+        control = self.batch_size
+        if size not in control.options:
+            control.options = _sizes(size)
+        control.value = size
+        answer_anywhere(control)
 
     def figure(self) -> Figure:
         """Return the run's state and its controls as a table."""
         from ..core.figures.training import panel_figure
 
-        # Asked now: the traits hold what a page was last sent.
         head, facts = self._head, self._facts
-        now = {**head.get_state(), **facts.get_state(), **head.project(), **facts.project()}
-        return panel_figure(now["run"], now["asked"], now["applied"], now["error"])
+        kept = {"run": head.run, "error": head.error, "asked": facts.asked, "applied": facts.applied}
+        # Asked anew: the traits hold what a page was last sent.
+        now = {**kept, **head.project(), **facts.project()}
+        return panel_figure(*(now[name] for name in kept))
 
     def close(self) -> None:
         """Remove the panel and let the session go; a run goes on."""
@@ -221,7 +225,7 @@ class TrainingPanel(Pictured, ipywidgets.VBox):
             self.session.unobserve(self._moved, names=["lr", "batch_size", "clip"])
             self.session = None
             buttons = self.bar.children[1]
-            let_go(*buttons.children, *self.bar.children, self.bar, *self.controls.children, self.controls, self)
+            let_go(*buttons.children, *self.bar.children, self.bar, *self.controls.children, self.controls, self.layout)
         super().close()
 
 
@@ -245,41 +249,38 @@ def _sizes(size: int) -> list[int]:
     return sorted({2**power for power in range(most + 1)} | {size})
 
 
-def _same(shown: float, wanted: float, within: float = _STEP) -> bool:
-    """Say whether two positive numbers lie within half a slider's step of each other."""
-    return wanted > 0 and abs(math.log10(shown / wanted)) <= 0.51 * within
+def _meant(slider: ipywidgets.FloatLogSlider) -> float:
+    """Return what a person means who left a logarithmic slider there: 3e-3, and not its step at 3.0199e-3.
 
-
-def _meant(value: float) -> float:
-    """Return what a person means who left a logarithmic slider there: 3e-3, and not its notch at 3.0199e-3."""
+    What was typed into the readout, or set from code, is between two steps and meant to the digit.
+    """
+    value = slider.value
+    steps = (math.log10(value) - slider.min) / slider.step
+    if abs(steps - round(steps)) > 1e-6:
+        return value
     short = float(f"{value:.1e}")
-    return short if _same(short, value, _NOTCH) else float(f"{value:.2e}")
+    return short if abs(math.log10(short / value)) <= 0.51 * _NOTCH else float(f"{value:.2e}")
 
 
 def _log_slider(text: str, span: tuple[float, float], value: float, digits: str) -> ipywidgets.FloatLogSlider:
     low, high = (math.log10(end) for end in span)
+    # Not at every move of a drag, but where it ends: each would be a change of the run. And with continuous
+    # updates the page reports every value that is set from code once more, rounded to the slider's step.
     slider = ipywidgets.FloatLogSlider(
-        value=span[0], min=low, max=high, step=_STEP, readout_format=digits, description=text,
+        value=span[0], min=low, max=high, step=_STEP, readout_format=digits, description=text, continuous_update=False,
     ).add_class("dlw-log")  # fmt: skip
     _show_on_log(slider, value)
     return slider
 
 
 def _show_on_log(slider: ipywidgets.FloatLogSlider, value: float) -> None:
-    """Let a logarithmic slider show a value, widening its range where the value lies outside."""
+    """Let a logarithmic slider show a value, widening its range, in powers of ten, where that lies outside."""
     if value <= 0:
         return  # no place on such a scale; the line under the control says it
     power = math.log10(value)
-    with slider.hold_sync():
-        if power < slider.min:
-            slider.min = math.floor(power)
-        if power > slider.max:
-            slider.max = math.ceil(power)
-        slider.value = value
+    if power < slider.min:
+        slider.min = math.floor(power)
+    if power > slider.max:
+        slider.max = math.ceil(power)
+    slider.value = value
     answer_anywhere(slider)
-
-
-def _show(control: Any, value: Any) -> None:
-    if control.value != value:
-        control.value = value
-    answer_anywhere(control)

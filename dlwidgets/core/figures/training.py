@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def panel_figure(run: dict[str, Any], asked: dict[str, Any], applied: dict[str, Any], error: str = "") -> Figure:
+def panel_figure(run: dict[str, Any], error: str, asked: dict[str, Any], applied: dict[str, Any]) -> Figure:
     """Return a Figure with the run's state on top and, for each control, what was asked and what is in force."""
     figure = blank(6.4, 1.7)
     axes = figure.subplots()
