@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -27,6 +28,13 @@ from .walk import uncompiled
 #: A model that certainly cannot run is run all the same, for the words of torch that its author knows, unless
 #: it had computed this much before it failed [MACs].
 _CHEAP = 2_000_000_000
+
+
+_NEEDS_VALUES = (
+    fakes.DataDependentOutputException,
+    fakes.DynamicOutputShapeException,
+    fakes.UnsupportedOperatorException,
+)
 
 
 @dataclass(frozen=True)
@@ -110,6 +118,8 @@ def _fake(model: nn.Module, example: Example) -> Followed | str:
         if this.error is None:
             return this
         found = found or this
+        if isinstance(this.error, _NEEDS_VALUES):
+            break  # hooks would not help
     return found if found is not None else "it has no hooks"
 
 
@@ -189,6 +199,21 @@ def _why_real(error: Exception | None) -> str:
     if isinstance(error, fakes.UnsupportedOperatorException):
         return f"{error.func} cannot be followed without values"
     return f"following it without values said: {_words(error)}"
+
+
+def let_go(error: BaseException) -> None:
+    """Keep the words and lines of an exception, but not what its frames hold: every tensor of the forward."""
+    traceback.clear_frames(error.__traceback__)
+    step = error.__traceback__
+    while step is not None:
+        frame = step.tb_frame.f_back
+        while frame is not None:
+            try:
+                frame.clear()
+            except RuntimeError:  # it is running: so are those around it
+                break
+            frame = frame.f_back
+        step = step.tb_next
 
 
 def _words(error: BaseException | None) -> str:

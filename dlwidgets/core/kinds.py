@@ -68,6 +68,21 @@ def telling(module: nn.Module) -> str:
     return ""
 
 
+def packed_weights(module: nn.Module) -> tuple[int, str] | None:
+    """Return how many weights a quantised layer keeps packed, and as what; None for other layers."""
+    if not hasattr(module, "_packed_params") and not hasattr(module, "_all_weight_values"):
+        return None
+    if not type(module).__module__.startswith("torch.ao.nn"):
+        return None
+    try:
+        found = module.get_weight() if hasattr(module, "get_weight") else module.weight()
+    except (AttributeError, RuntimeError, TypeError):
+        return None
+    weights = list(found.values()) if isinstance(found, dict) else [found]
+    types = dict.fromkeys(dtype_name(weight.dtype) for weight in weights)
+    return sum(weight.numel() for weight in weights), "+".join(types)
+
+
 @dataclass(frozen=True)
 class Want:
     """What a layer wants as input.

@@ -131,6 +131,10 @@ _FORMULAS: dict[str, Formula] = {
     "aten.addbmm_": _summed_batches,
     "aten.linear": _linear,
     "aten.mkldnn_linear": _linear,
+    **{
+        f"quantized.{name}": lambda args, output: prod(args[0].shape) * output.shape[-1]
+        for name in ("linear", "linear_relu", "linear_dynamic", "linear_relu_dynamic", "linear_dynamic_fp16")
+    },
     "aten.bilinear": _bilinear,
     "aten._trilinear": _trilinear,
     "aten.convolution": _convolution,

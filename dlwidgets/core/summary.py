@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import traceback
+import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
@@ -14,9 +14,9 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from .example import Example, from_input, from_shape, what_to_give
-from .follow import Followed, follow
+from .follow import Followed, follow, let_go
 from .holdings import Holding, bytes_of, holdings_of, numel_of
-from .kinds import by, dtype_name, telling
+from .kinds import by, dtype_name, packed_weights, telling
 from .trace import Failure, Record, Shapes
 from .trees import tensors
 from .walk import HOLDERS, Layer, walk
@@ -182,6 +182,7 @@ def summary(
     *,
     input_shape: Any = None,
     dtype: Any = None,
+    **other: Any,
 ) -> Summary:
     """Return the model as a table of its layers.
 
@@ -206,8 +207,10 @@ def summary(
 
     Raises
     ------
-    TypeError, ValueError : what was given is no model, no input or no shape.
+    TypeError, ValueError : what was given is no model, no input, no shape, or has another name.
     """
+    if other:
+        raise TypeError(_unknown(next(iter(other))))
     layers = walk(model)
     if input is not None and input_shape is not None:
         raise ValueError("Both input and input_shape were given: one of them is wanted.")
@@ -217,7 +220,29 @@ def summary(
         [from_input(model, input, dtype)] if input is not None else from_shape(model, input_shape, dtype)
     )
     found = follow(model, examples)
-    return _assembled(layers, found, error=found.clash.sentence if found.clash is not None else None)
+    try:
+        return _assembled(layers, found, error=found.clash.sentence if found.clash is not None else None)
+    finally:
+        if found.error is not None:
+            let_go(found.error)
+        # This frame stands in the exception's, too.
+        del model, input, layers, examples, found
+
+
+def _unknown(name: str) -> str:
+    """Return what is to be said of a keyword that there is not; some are those of other tools."""
+    if name in ("input_size", "input_sizes", "shape", "size", "shapes"):
+        return f"summary takes no {name}: input_shape, the shape of one sample, as (1, 28, 28), is meant."
+    if name in ("input_data", "inputs", "x", "X", "batch", "data", "example"):
+        return f"summary takes no {name}: input, a batch, as summary(model, X[:1]), is meant."
+    if name == "batch_size":
+        return "summary takes no batch_size: give a batch, or input_shape with the batch as its first axis."
+    if name in ("dtypes", "device", "depth", "verbose", "col_names", "mode"):
+        return f"summary takes no {name}; it takes model, input, input_shape and dtype."
+    near = difflib.get_close_matches(name, ["input", "input_shape", "dtype", "model"], n=1)
+    return f"summary takes no {name}" + (
+        f": {near[0]} is close to it." if near else "; it takes model, input, input_shape and dtype."
+    )
 
 
 def _assembled(layers: Sequence[Layer], found: Followed | None = None, error: str | None = None) -> Summary:
@@ -235,9 +260,6 @@ def _assembled(layers: Sequence[Layer], found: Followed | None = None, error: st
         # A forward that fails was run only for torch's own words.
         why = "until it failed" if found.error is not None else f"since {found.real}"
         notes.append(f"A copy of the model that shares its weights was run once for real, {why}.")
-    if found is not None and found.error is not None:
-        # The frames hold every tensor of the forward; the words and lines are kept without.
-        traceback.clear_frames(found.error.__traceback__)
     whole = records[""]
     return Summary(
         rows=tuple(rows),
@@ -309,6 +331,8 @@ def _note(layer: Layer, record: Record, lazy: bool) -> str:
         words.append(
             f"not built yet: its first batch gives it {count:,} parameters" if count else "not built yet"
         )
+    if (packed := packed_weights(layer.module)) is not None:
+        words.append(f"its {packed[0]:,} weights are packed as {packed[1]} and are no parameters")
     if record.varied:
         words.append("its calls had different shapes")
     if layer.again:

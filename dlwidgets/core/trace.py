@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from functools import cache, wraps
+from functools import cache, update_wrapper
 from typing import Any
 
 import torch
@@ -125,10 +125,10 @@ class Trace:
             if self._mode is not None:
                 stack.enter_context(self._mode)
             stack.enter_context(_Operations(self))
-            stack.enter_context(_Functions(self, whole_recurrences=self._mode is not None))
+            stack.enter_context(_Functions(self, whole_recurrences=self.fake))
             try:
                 if isinstance(self._twin, torch.jit.ScriptModule):
-                    with self._entered(self._twin, (inputs,), {}) as frame:
+                    with self.entered(self._twin, (inputs,), {}) as frame:
                         frame.output = call(self._twin, inputs)
                     return frame.output
                 return call(self._twin, inputs)
@@ -140,6 +140,11 @@ class Trace:
     def module(self, path: str) -> nn.Module:
         """Return the stand-in's layer at `path`."""
         return self._twin.get_submodule(path)
+
+    @property
+    def fake(self) -> bool:
+        """Whether the stand-in's tensors hold no values."""
+        return self._mode is not None
 
     def count(self, macs: int) -> None:
         """Add the MACs of an operation to the layer it runs in and to those around it."""
@@ -157,20 +162,11 @@ class Trace:
 
     def _listen(self, module: nn.Module) -> None:
         # On the instance, so that a layer whose forward is called directly is seen as well.
-        inner: Callable[..., Any] = module.forward
-        if hasattr(module, "_orig_mod"):
-            inner = module._orig_mod  # compiled for other inputs than fake ones
-
-        @wraps(inner)
-        def forward(*args: Any, **kwargs: Any) -> Any:
-            with self._entered(module, args, kwargs) as frame:
-                frame.output = inner(*args, **kwargs)
-            return frame.output
-
-        module.__dict__["forward"] = forward
+        module.__dict__["forward"] = _Listener(self, module)
 
     @contextmanager
-    def _entered(self, module: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Iterator[_Frame]:
+    def entered(self, module: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Iterator[_Frame]:
+        """Write down a call of `module`; what it returns is to be put into the frame."""
         if self._stack:
             self._stack[-1].alone = False
         frame = _Frame(self._place(module).path, module)
@@ -255,6 +251,21 @@ class _Frame:
     output: Any = None
 
 
+class _Listener:
+    """Stands in the place of a layer's forward; no closure, which an exception's frames would hold on to."""
+
+    def __init__(self, trace: Trace, module: nn.Module) -> None:
+        update_wrapper(self, module.forward)
+        self._trace, self._module = trace, module
+        # What was compiled was so for other inputs than fake ones.
+        self._forward: Callable[..., Any] = getattr(module, "_orig_mod", module.forward)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        with self._trace.entered(self._module, args, kwargs) as frame:
+            frame.output = self._forward(*args, **kwargs)
+        return frame.output
+
+
 class _Operations(TorchDispatchMode):
     """Sees every tensor operation, those inside torch's own functions as well."""
 
@@ -273,13 +284,37 @@ class _Operations(TorchDispatchMode):
             if output is not NotImplemented:
                 return output
         self._trace.operation = Operation(name, args)
-        output = func(*args, **kwargs)
+        if name == "aten._grouped_mm" and self._trace.fake:
+            output = _grouped_product(*args, **kwargs)
+        else:
+            output = func(*args, **kwargs)
         self._trace.operation = None
         if formula is not None:
             self._trace.count(int(formula(args, output)))
         elif not overload or has_macs(func):
             self._trace.leave_uncounted(name)
         return output
+
+
+def _grouped_product(
+    a: torch.Tensor,
+    b: torch.Tensor,
+    offs: torch.Tensor | None = None,
+    bias: Any = None,
+    out_dtype: torch.dtype | None = None,
+) -> torch.Tensor:
+    """Return what the products of a mixture's experts put out; torch's own rule takes bfloat16 alone.
+
+    Raises
+    ------
+    RuntimeError : the two do not fit.
+    """
+    if a.shape[-1] != b.shape[-2]:
+        raise RuntimeError(f"Grouped products of {tuple(a.shape)} and {tuple(b.shape)} cannot be taken.")
+    groups = a.shape[:1] if a.ndim == 3 and b.ndim == 3 else ()
+    if a.ndim == b.ndim == 2 and offs is not None:
+        groups = offs.shape[:1]
+    return a.new_empty((*groups, a.shape[-2], b.shape[-1]), dtype=out_dtype or a.dtype)
 
 
 @cache

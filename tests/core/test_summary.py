@@ -426,13 +426,51 @@ def test_a_torchscript_model_is_run_for_real_and_the_table_says_so():
     assert "run once for real" in table.notes[0]
 
 
-def test_a_dynamically_quantised_model_is_run_for_real():
+@pytest.mark.filterwarnings("ignore")
+def test_a_dynamically_quantised_layer_has_macs_and_tells_of_its_packed_weights():
     if "fbgemm" not in torch.backends.quantized.supported_engines:
         pytest.skip("This build of torch has no quantised kernels.")
-    model = torch.ao.quantization.quantize_dynamic(nn.Sequential(nn.Linear(4, 3)), {nn.Linear})
-    table = dlw.summary(model, torch.rand(2, 4))
-    assert table.rows[0].output_shape == (2, 3)
-    assert table.uncounted  # its products are named, not taken for zero
+    whole = nn.Sequential(nn.Linear(4, 3), nn.LSTM(3, 5))
+    model = torch.ao.quantization.quantize_dynamic(whole, {nn.Linear, nn.LSTM})
+    table = dlw.summary(model, torch.rand(7, 2, 4))
+    assert table["0"].output_shape == (7, 2, 3) and table["0"].macs == 7 * 2 * 4 * 3
+    assert "12 weights are packed as qint8" in table["0"].note
+    assert f"{3 * 20 + 5 * 20} weights are packed as qint8" in table["1"].note
+    assert table.total_parameters == sum(p.numel() for p in model.parameters())
+    assert set(table.uncounted) == {"aten.quantized_lstm"}  # named, not taken for zero
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("input_size", "input_shape"),
+        ("input_data", "input"),
+        ("imput_shape", "input_shape"),
+        ("depth", "dtype"),
+    ],
+)
+def test_a_keyword_of_another_tool_or_misspelt_gets_a_sentence(name, meant):
+    with pytest.raises(TypeError, match=f"takes no {name}.*{meant}"):
+        dlw.summary(MLP(2, 2), **{name: (2,)})
+
+
+def test_a_mixture_of_experts_is_followed_without_values():
+    if not hasattr(torch, "_grouped_mm"):
+        pytest.skip("This torch has no grouped products.")
+
+    class Experts(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.rand(3, 4, 6))
+
+        def forward(self, x, ends):
+            return torch._grouped_mm(x, self.weight, offs=ends)
+
+    ends = torch.tensor([2, 5, 8], dtype=torch.int32)
+    table = dlw.summary(Experts(), (torch.rand(8, 4), ends))
+    assert table.rows[0].output_shape == (8, 6) and table.notes == ()
+    assert table.total_macs == 8 * 4 * 6  # each row meets one expert
+    assert not dlw.summary(Experts(), (torch.rand(8, 5), ends)).complete
 
 
 # -- properties

@@ -128,7 +128,6 @@ hugging("LongformerModel", "LongformerConfig", _WORDS, attention_window=8,
 
 _DECODER = _SMALL | dict(max_position_embeddings=64, num_key_value_heads=2, use_cache=False, head_dim=8)
 _EXPERTS = dict(num_experts_per_tok=2)
-_GROUPED = "without values, torch takes grouped products of bfloat16 alone"
 
 hugging("GPT2LMHeadModel", "GPT2Config", _WORDS, n_embd=32, n_layer=2, n_head=4, n_positions=64,
     vocab_size=100, use_cache=False)
@@ -148,10 +147,10 @@ hugging("Gemma2ForCausalLM", "Gemma2Config", _WORDS, sliding_window=8, **_DECODE
 hugging("PhiForCausalLM", "PhiConfig", _WORDS, **{k: v for k, v in _DECODER.items() if k != "head_dim"})
 hugging("FalconForCausalLM", "FalconConfig", _WORDS, hidden_size=32, num_hidden_layers=2,
     num_attention_heads=4, vocab_size=100, use_cache=False)
-hugging("MixtralForCausalLM", "MixtralConfig", _WORDS, num_local_experts=4, numbers=_GROUPED, **_EXPERTS,
+hugging("MixtralForCausalLM", "MixtralConfig", _WORDS, num_local_experts=4, **_EXPERTS,
     **_DECODER)
 hugging("Qwen2MoeForCausalLM", "Qwen2MoeConfig", _WORDS, num_experts=4, moe_intermediate_size=32,
-    shared_expert_intermediate_size=32, decoder_sparse_step=1, numbers=_GROUPED, **_EXPERTS, **_DECODER)
+    shared_expert_intermediate_size=32, decoder_sparse_step=1, **_EXPERTS, **_DECODER)
 hugging("MambaForCausalLM", "MambaConfig", tokens(), vocab_size=100, hidden_size=32, num_hidden_layers=2,
     state_size=8, use_cache=False)
 hugging("Mamba2ForCausalLM", "Mamba2Config", tokens(), vocab_size=100, hidden_size=32, num_hidden_layers=2,
