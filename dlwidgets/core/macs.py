@@ -100,11 +100,9 @@ def _bilinear(args: Sequence[Any], output: Any) -> int:
 
 
 def _trilinear(args: Sequence[Any], output: Any) -> int:
-    # As nn.Bilinear calls it: N x 1 x I, 1 x O x I x J and N x 1 x J.
-    first, weight, second = args[:3]
-    if weight.ndim != 4:
-        return output.numel() * first.shape[-1]
-    return first.shape[0] * weight.shape[1] * weight.shape[3] * (weight.shape[2] + 1)
+    # As bilinear layers call it: N x I, O x I x J and N x J.
+    first, weight = args[:2]
+    return first.shape[0] * weight.shape[0] * weight.shape[2] * (weight.shape[1] + 1)
 
 
 _FORMULAS: dict[str, Formula] = {
