@@ -46,7 +46,7 @@ def explain(failure: Failure, module: nn.Module) -> Clash:
     words = (lines[0].rstrip(".") if lines else "") or type(failure.error).__name__
     if isinstance(failure.error, TypeError) and "argument" in words:
         return Clash(f"{where} was called with other arguments than its forward takes: {words}.", False)
-    on = f" on {_shapes(given)}" if given else ""
+    on = f", given {_shapes(given)}" if given else ""
     return Clash(f"{where} failed{on}: {words}.", False)
 
 

@@ -106,8 +106,10 @@ class Trace:
         self._stack: list[_Frame] = []
         self._calls = 0
         self._places: dict[int, list[Layer]] = {}
+        self._modules: dict[str, nn.Module] = {}
         for layer in walk(twin):
             self.records[layer.path] = Record()
+            self._modules[layer.path] = layer.module
             self._places.setdefault(id(layer.module), []).append(layer)
         for places in self._places.values():
             if not isinstance(places[0].module, torch.jit.ScriptModule):
@@ -139,7 +141,7 @@ class Trace:
 
     def module(self, path: str) -> nn.Module:
         """Return the stand-in's layer at `path`."""
-        return self._twin.get_submodule(path)
+        return self._modules[path]
 
     @property
     def fake(self) -> bool:
@@ -284,6 +286,8 @@ class _Operations(TorchDispatchMode):
             if output is not NotImplemented:
                 return output
         self._trace.operation = Operation(name, args)
+        if self._trace.fake and name in _OF_ONE_DTYPE:
+            _check_dtypes(self._trace.operation)
         if name == "aten._grouped_mm" and self._trace.fake:
             output = _grouped_product(*args, **kwargs)
         else:
@@ -294,6 +298,18 @@ class _Operations(TorchDispatchMode):
         elif not overload or has_macs(func):
             self._trace.leave_uncounted(name)
         return output
+
+
+#: Refused for operands of several dtypes, but not while these hold no values.
+_OF_ONE_DTYPE = {"aten.mm", "aten.addmm", "aten.bmm", "aten.baddbmm", "aten.mv", "aten.addmv", "aten.dot"}
+
+
+def _check_dtypes(operation: Operation) -> None:
+    types = list(dict.fromkeys(str(tensor.dtype) for tensor in operation.tensors))
+    if len(types) > 1:
+        raise RuntimeError(
+            f"{operation.name} wants tensors of one dtype, but was given {' and '.join(types)}"
+        )
 
 
 def _grouped_product(

@@ -50,7 +50,10 @@ def walk(model: nn.Module) -> list[Layer]:
     TypeError : `model` is no module.
     """
     if not isinstance(model, nn.Module):
-        raise TypeError(f"A torch.nn.Module is wanted, not {type(model).__name__}.")
+        given = type(model).__name__
+        if isinstance(model, type):
+            given = f"the class {model.__name__}: {model.__name__}(...) makes a model of it"
+        raise TypeError(f"A torch.nn.Module is wanted, not {given}.")
     seen: dict[int, str] = {}
 
     def visit(module: nn.Module, path: str, name: str, depth: int, parent: str | None) -> Iterator[Layer]:

@@ -259,11 +259,11 @@ def test_any_convolution_has_half_the_flops_that_torch_counts(data):
     kind = getattr(nn, f"Conv{'Transpose' if transposed else ''}{axes}d")
     layer = kind(
         channels, outputs, data.draw(st.integers(1, 3)), stride=data.draw(st.integers(1, 2)), groups=groups,
-        padding=data.draw(st.integers(0, 1)), dilation=data.draw(st.integers(1, 2)), bias=data.draw(st.booleans()),
+        padding=data.draw(st.integers(0, 1)), dilation=data.draw(st.integers(1, 2)),
+        bias=data.draw(st.booleans()),
     )  # fmt: skip
-    x = torch.rand(
-        data.draw(st.integers(1, 3)), channels, *(data.draw(st.integers(5, 9)) for _ in range(axes))
-    )
+    sizes = [data.draw(st.integers(5, 9)) for _ in range(axes)]
+    x = torch.rand(data.draw(st.integers(1, 3)), channels, *sizes)
     assert macs_of(layer, x) == macs_of_torch(layer, x)
 
 
