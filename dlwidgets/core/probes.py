@@ -1,7 +1,8 @@
-"""Per-layer statistics of one training step: norms of weights and gradients, how far the weights moved."""
+"""What a training step did to each layer: norms of weights and gradients, how far the weights moved."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,35 +32,37 @@ class LayerStats:
 class LayerProbe:
     """Measures one step: `before()` after backward, `after()` after the optimizer's step.
 
-    Between the two it holds a copy of the trainable weights; nothing of it stays.
+    Between the two it holds a copy of the trainable weights; nothing of it stays. A tensor that several
+    layers share belongs to the first of them; a layer with all weights frozen or without gradients is left out.
     """
 
     def __init__(self, model: nn.Module) -> None:
         self._model = model
+        self._let_go()
+
+    def _let_go(self) -> None:
         self._weights: list[torch.Tensor] = []
         self._kept: list[torch.Tensor] = []
-        self._gradients: list[torch.Tensor] = []
+        self._norms: Sequence[torch.Tensor] = []
         self._owners: list[int] = []
         self._paths: list[str] = []
 
     @torch.no_grad()
     def before(self) -> None:
         """Keep what the step will change."""
-        self._weights, self._owners, self._paths = [], [], []
+        self._let_go()
         seen: set[int] = set()
-        for place in walk(self._model):
-            own = [
-                p for p in place.module.parameters(recurse=False) if p.grad is not None and id(p) not in seen
-            ]
-            # A tied tensor belongs to the first layer that has it.
-            seen.update(id(p) for p in own)
+        for layer in walk(self._model):
+            own = [p for p in layer.module._parameters.values() if p is not None and id(p) not in seen]
+            own = [p for p in own if p.requires_grad and p.grad is not None]
+            seen.update(map(id, own))
             if own:
                 self._owners += [len(self._paths)] * len(own)
-                self._paths.append(place.path)
+                self._paths.append(layer.path)
                 self._weights += own
-        self._gradients = [_dense(p.grad) for p in self._weights]  # type: ignore[arg-type]
-        self._norms = torch._foreach_norm(self._gradients) if self._gradients else []
-        self._kept = [p.detach().clone() for p in self._weights]
+        if self._weights:
+            self._norms = _norms([_dense(p.grad) for p in self._weights if p.grad is not None])
+            self._kept = [p.detach().clone() for p in self._weights]
 
     @torch.no_grad()
     def after(self, step: int = 0) -> LayerStats:
@@ -68,20 +71,37 @@ class LayerProbe:
         if not weights:
             none = np.empty(0, np.float32)
             return LayerStats(step, [], none, none, none, none.astype(bool))
-        moved = torch._foreach_norm(torch._foreach_sub(weights, self._kept))
-        sizes = torch._foreach_norm(weights)
-        weight, grad, update = (self._by_layer(norms) for norms in (sizes, self._norms, moved))
-        self._kept, self._gradients, self._norms, self._weights = [], [], [], []
+        torch._foreach_sub_(self._kept, weights)  # the sign does not matter to a norm
+        weight, grad, update = map(self._by_layer, (_norms(weights), self._norms, _norms(self._kept)))
         ratio = np.divide(update, weight, out=np.full_like(update, np.nan), where=weight > 0)
-        return LayerStats(step, self._paths, weight, grad, ratio, np.isfinite(weight) & np.isfinite(grad))
+        found = LayerStats(step, self._paths, weight, grad, ratio, np.isfinite(weight) & np.isfinite(grad))
+        self._let_go()
+        return found
 
-    def _by_layer(self, norms: list[torch.Tensor]) -> np.ndarray:
+    def _by_layer(self, norms: Sequence[torch.Tensor]) -> np.ndarray:
         """Return the norm over each layer's tensors together: the root of the sum of squares."""
-        squares = torch.stack([n.float() for n in norms]).double().cpu().numpy() ** 2
-        return np.sqrt(np.bincount(self._owners, weights=squares, minlength=len(self._paths))).astype(
-            np.float32
-        )
+        if len({norm.device for norm in norms}) > 1:
+            norms = [norm.cpu() for norm in norms]
+        # Once to the CPU, and there to double: Apple's devices have none.
+        squares = torch.stack(list(norms)).cpu().double().numpy() ** 2
+        summed = np.bincount(self._owners, weights=squares, minlength=len(self._paths))
+        return np.sqrt(summed).astype(np.float32)
+
+
+def _norms(tensors: list[torch.Tensor]) -> Sequence[torch.Tensor]:
+    """Return the L2 norm of each tensor in float32, in which those of half precision cannot overflow."""
+    found: list[torch.Tensor] = [tensors[0]] * len(tensors)
+    by_dtype: dict[torch.dtype, list[int]] = {}
+    for i, tensor in enumerate(tensors):
+        by_dtype.setdefault(tensor.dtype, []).append(i)
+    for dtype, places in by_dtype.items():
+        half = dtype in (torch.float16, torch.bfloat16)
+        norms = torch._foreach_norm([tensors[i] for i in places], 2, dtype=torch.float32 if half else None)
+        for i, norm in zip(places, norms):
+            found[i] = norm.float()
+    return found
 
 
 def _dense(gradient: torch.Tensor) -> torch.Tensor:
-    return gradient.to_dense() if gradient.is_sparse else gradient
+    """Return the gradient itself, or the values that a sparse one has: their norm is the same."""
+    return gradient.coalesce().values() if gradient.is_sparse else gradient

@@ -1,6 +1,6 @@
-"""A summary as people read it: whole printed tables, kept beside this file, and what must hold of any of them.
+"""A summary as people read it: printed tables, kept whole beside this file, and what holds of any of them.
 
-python -m tests.core.test_summary_text      writes the kept tables anew; read the difference before committing it
+python -m tests.core.test_summary_text    writes the kept tables anew: read what changed before committing
 """
 
 from __future__ import annotations
