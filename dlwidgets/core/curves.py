@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .history import Column
+from .history import Column, History, thinned
 
 #: How many rows one chunk of the first coarse copy stands for, and how many chunks one of the next.
 _CHUNK = 16
@@ -99,6 +99,40 @@ class Curve:
                     else _combined(below[:, new].reshape(4, -1, _CHUNK))
                 )  # fmt: skip
             below = copy.parts
+
+
+class Evaluated:
+    """The validation losses of a history, read anew only where it has grown.
+
+    Parameters
+    ----------
+    history : its evaluations are rows with "step" and "valid_loss"; the last may still be replaced.
+    """
+
+    def __init__(self, history: History) -> None:
+        self._history = history
+        self._steps, self._losses = Column(), Column()
+
+    def within(
+        self, first: float = -np.inf, last: float = np.inf, most: int = 400
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return steps and losses from `first` to `last` and one more on either side, so that a line reaches the edges.
+
+        Of more than `2 * most` points each bucket's least and greatest are kept, and the newest point.
+        """
+        rows = self._history.evaluations[len(self._steps) :]
+        for row in rows[:-1]:
+            self._steps.append(row["step"])
+            self._losses.append(row["valid_loss"])
+        steps = np.append(self._steps.values, [row["step"] for row in rows[-1:]])
+        losses = np.append(self._losses.values, [row["valid_loss"] for row in rows[-1:]])
+        begin = max(0, int(np.searchsorted(steps, first)) - 1)
+        end = int(np.searchsorted(steps, last, side="right")) + 1
+        steps, losses = steps[begin:end], losses[begin:end]
+        if len(steps) <= 2 * most:
+            return steps, losses
+        thin = thinned(steps, losses, most - 1)
+        return np.append(thin[0], steps[-1]), np.append(thin[1], losses[-1])
 
 
 class _Copy:

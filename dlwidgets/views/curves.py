@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import traitlets
 
-from ..core.curves import Buckets, Curve
+from ..core.curves import Buckets, Curve, Evaluated
 from ..session import Session
 from .view import View, module, style
 
@@ -16,8 +17,10 @@ if TYPE_CHECKING:
 
 #: Buckets a curve is drawn with: about one for each pixel and a half of a notebook's width.
 _BUCKETS = 400
-#: Changes closer together than this many steps are one mark: a drag of a slider is one change to a person.
-_NEAR = 20
+#: Changes of one control closer together than this are one mark, to a person one change [steps; s, by hand].
+_NEAR, _SOON = 20, 1.0
+#: The largest step that float32 holds exactly.
+_LARGEST = 2**24
 
 
 class Curves(View):
@@ -30,7 +33,7 @@ class Curves(View):
     session : the session whose run is drawn.
     """
 
-    _esm = module("vendor/uPlot.iife.min.js", "curves.js")
+    _esm = module("vendor/uPlot.iife.min.js", "curves_shape.js", "curves_charts.js", "curves.js")
     _css = style("vendor/uPlot.min.css", "curves.css")
     watches = ("pulse", "evaluation", "status")
 
@@ -49,7 +52,9 @@ class Curves(View):
             raise TypeError(f"Curves wants a Session, not {type(session).__name__}: dlwidgets.Curves(session).")
         self._record = session.record
         self._curves = {name: Curve(session.record.columns[name]) for name in ("loss", "lr", "grad_norm")}
+        self._evaluated = Evaluated(session.record)
         self._seen: list[int] = []
+        self._marked: tuple[int, list[list[Any]]] = (0, [])
         super().__init__(session)
 
     def project(self) -> dict[str, Any]:
@@ -58,55 +63,90 @@ class Curves(View):
             return {}
         first, last = self._seen or (1, None)
         picture = {name: curve.buckets(first, last, _BUCKETS) for name, curve in self._curves.items()}
-        evaluations = list(session.record.evaluations)
-        valid = np.array([[row["step"] for row in evaluations], [row["valid_loss"] for row in evaluations]], np.float32)
-        clip = session.applied.get("clip")
+        steps, losses = self._evaluated.within(*self._seen) if self._seen else self._evaluated.within()
         return {
             "train": _bytes(picture["loss"]),
             "rate": _bytes(picture["lr"]),
             "norm": _bytes(picture["grad_norm"]),
-            "valid": valid.tobytes(),
-            "marks": marks(session.changes),
-            "clip": clip[1] if clip and clip[0] == "norm" else None,
+            "valid": np.stack([steps, losses]).astype(np.float32).tobytes(),
+            "marks": self._marks(session),
+            "clip": _norm_limit(session),
             "window": list(self._seen),
             "steps": len(session.record),
         }
 
     def wish(self, name: str, value: Any) -> None:
+        """Take the stretch of steps that a person zoomed to, [first, last], or all of them, []."""
         if name != "window":
             return super().wish(name, value)
-        if value:
-            first, last = (int(round(float(number))) for number in value)
-            self._seen = [max(1, first), max(first + 1, last)]
-        else:
-            self._seen = []
+        self._seen = _stretch(value)
         self.refresh()
 
     def figure(self) -> Figure:
+        """Return the curves of all steps, or of those that were zoomed to."""
         from ..core.figures.curves import curves_figure
 
-        changes = [] if self.session is None else [(step, words) for step, words in marks(self.session.changes)]
-        return curves_figure(self._record, changes)
+        changes = self._marked[1] if self.session is None else self._marks(self.session)
+        clip = self.clip if self.session is None else _norm_limit(self.session)
+        window = (self._seen[0], self._seen[1]) if self._seen else None
+        return curves_figure(self._record, [(step, words) for step, words in changes], window, clip)
+
+    def _marks(self, session: Session) -> list[list[Any]]:
+        # The ledger only grows, and seldom.
+        changes = session.changes
+        if self._marked[0] != len(changes):
+            self._marked = len(changes), marks(changes)
+        return self._marked[1]
+
+
+def _norm_limit(session: Session) -> float | None:
+    clip = session.applied.get("clip")
+    return clip[1] if clip and clip[0] == "norm" else None
 
 
 def _bytes(buckets: Buckets) -> bytes:
     return np.stack(buckets).astype(np.float32).tobytes()
 
 
+def _stretch(wanted: Any) -> list[int]:
+    """Return [first, last] for a stretch of steps wished for by a page, [] for all of them."""
+    if wanted is None or wanted == []:
+        return []
+    numbers = wanted if isinstance(wanted, (list, tuple)) else ()
+    if len(numbers) != 2 or not all(type(n) in (int, float) and math.isfinite(n) for n in numbers):
+        raise ValueError(f"The curves can show the steps [first, last], or all of them, [], and not {wanted!r}.")
+    first = min(max(1, round(min(numbers))), _LARGEST - 1)
+    return [first, max(first + 1, min(round(max(numbers)), _LARGEST))]
+
+
 def marks(changes: list[Any], most: int = 100) -> list[list[Any]]:
-    """Return the ledger's applied changes as [step, words], a drag as one, the last `most` of them."""
-    found: list[list[Any]] = []
-    names: list[str] = []
+    """Return the ledger's applied changes as [step, words], the last `most` of them.
+
+    What was rejected is left out. A drag, or a key held down, is one change; changes at one step are one mark.
+    """
+    found: list[tuple[Any, str]] = []
     for entry in list(changes):
         if entry.rejected:
             continue
-        if found and names[-1] == entry.name and entry.step - found[-1][0] <= _NEAR:
-            found[-1][0] = entry.step
+        words = f"{entry.name.replace('_', ' ')} → {_short(entry.applied)} ({entry.by})"
+        if found and _is_one_move(found[-1][0], entry):
+            found[-1] = entry, words
         else:
-            found.append([entry.step, ""])
-            names.append(entry.name)
-        found[-1][1] = f"{entry.name.replace('_', ' ')} → {_short(entry.applied)} ({entry.by})"
-    return found[-most:]
+            found.append((entry, words))
+    made: list[list[Any]] = []
+    for entry, words in found:
+        if made and made[-1][0] == entry.step:
+            made[-1][1] += f", {words}"
+        else:
+            made.append([entry.step, words])
+    return made[-most:]
+
+
+def _is_one_move(before: Any, entry: Any) -> bool:
+    if (before.name, before.by) != (entry.name, entry.by):
+        return False
+    by_hand = entry.by != "code" and entry.time - before.time <= _SOON
+    return entry.step - before.step <= _NEAR or by_hand
 
 
 def _short(value: Any) -> str:

@@ -6,6 +6,7 @@ import base64
 import gc
 import json
 import random
+import re
 import subprocess
 import sys
 import threading
@@ -670,3 +671,32 @@ def test_in_any_order_of_losses_reloads_and_answers_every_page_comes_to_show_wha
             assert len(wire.pictures(self.view)) <= self.allowed
 
     run_state_machine_as_test(Talk, settings=settings(max_examples=60, stateful_step_count=30, deadline=None))
+
+
+# -- the colours
+
+
+def contrast(one, other):
+    """Return the contrast ratio of two colours (WCAG 2.2)."""
+
+    def brightness(colour):
+        parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    low, high = sorted((brightness(one), brightness(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+#: JupyterLab's own paper beside ours.
+PAPER = {"light": "#ffffff", "dark": "#111111"}
+
+
+@pytest.mark.parametrize("theme", PAPER)
+@pytest.mark.parametrize("name", ["faint", "blue", "orange", "green", "red", "ink", "ink-2"])
+def test_text_in_every_colour_can_be_read_on_every_ground(theme, name):
+    rules = dict(re.findall(r"([^{}]*)\{([^{}]*)\}", re.sub(r"/\*.*?\*/", "", style(), flags=re.DOTALL)))
+    (rule,) = (body for selector, body in rules.items() if "--dlw-ink:" in body and ("dark" in selector) == (theme == "dark"))
+    colours = dict(re.findall(r"--dlw-([\w-]+):\s*(?:var\([^,]*,\s*)?(#[0-9a-f]{6})", rule))
+    for ground in (PAPER[theme], colours["paper"], colours["fill"], colours["wash"], colours["blue-wash"]):
+        assert contrast(colours[name], ground) >= 4.5, ground

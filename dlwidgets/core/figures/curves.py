@@ -2,55 +2,143 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from ..curves import Curve
+import numpy as np
+
+from ..curves import Curve, Evaluated
 from ..history import History
-from . import BLUE, GREY, INK, ORANGE, blank
+from . import BLUE, GREEN, GREY, INK, LINE, ORANGE, blank, rate
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from matplotlib.figure import Figure
 
 
-def curves_figure(history: History, changes: list[tuple[int, str]] | None = None) -> Figure:
+def curves_figure(
+    history: History,
+    changes: list[tuple[int, str]] | None = None,
+    window: tuple[int, int] | None = None,
+    clip: float | None = None,
+) -> Figure:
     """Return loss, learning rate and gradient norm of `history` over the steps.
 
     Parameters
     ----------
     changes : (step, words) of what was changed, marked on top of the loss.
+    window : the first and the last step shown; None: all.
+    clip : the norm that gradients are clipped at, drawn where given.
     """
-    figure = blank(6.4, 4.2)
-    loss, rate, norm = figure.subplots(3, 1, sharex=True, height_ratios=[4, 1, 1])
     if not len(history):
-        loss.text(0.5, 0.5, "No step taken yet: session.start() trains.", ha="center", va="center", color=GREY,
-                  transform=loss.transAxes)
-    train = Curve(history.columns["loss"]).buckets(most=800)
-    loss.fill_between(train.step, train.low, train.high, color=BLUE, alpha=0.25, linewidth=0)
-    loss.plot(train.step, train.mean, color=BLUE, linewidth=1.4)
-    _name_end(loss, train.step, train.mean, "train", BLUE)
-    valid = [(row["step"], row["valid_loss"]) for row in list(history.evaluations)]
-    if valid:
-        steps, values = zip(*valid)
-        loss.plot(steps, values, color=ORANGE, linewidth=1.4, marker="o", markersize=2.5)
-        _name_end(loss, steps, values, "valid", ORANGE)
+        figure = blank(6.4, 0.6)
+        figure.text(0.01, 0.5, "No step taken yet: session.start() trains.", fontsize=9, color=GREY, va="center")
+        return figure
+    figure = blank(6.4, 3.9)
+    loss, lr, norm = figure.subplots(3, 1, sharex=True, height_ratios=[4, 1, 1])
+    first, last = window or (1, max(1, len(history)))
+    train = Curve(history.columns["loss"]).buckets(first, last, 800)
+    loss.fill_between(train.step, _known(train.low), _known(train.high), color=BLUE, alpha=0.25, linewidth=0)
+    ends = [_line(loss, train.step, train.mean, "train", BLUE)]
+    steps, values = Evaluated(history).within(first, last)
+    seen = (steps >= first) & (steps <= last)
+    marker = {"marker": "o", "markersize": 3} if seen.sum() <= 60 else {}
+    ends.append(_line(loss, steps, values, "valid", ORANGE, **marker))
+    drawn = _values(loss)
+    if len(drawn) and (drawn.min() == drawn.max() or 0 <= drawn.min() < 0.6 * drawn.max()):
+        loss.set_ylim(min(0.0, 1.25 * drawn.min()), max(1.06 * drawn.max(), 0.0) or 1.0)
     for step, _ in changes or []:
-        loss.plot([step], [1.0], marker="v", markersize=5, color=ORANGE, transform=loss.get_xaxis_transform(), clip_on=False)
-    for axes, name, column in ((rate, "LR", "lr"), (norm, "‖grad‖", "grad_norm")):
-        part = Curve(history.columns[column]).buckets(most=800)
-        axes.plot(part.step, part.mean, color=INK, linewidth=1.0)
-        _name_end(axes, part.step, part.mean, "", INK)
-        axes.set_ylabel(name, color=GREY, rotation=0, ha="right", va="center")
-    loss.set_ylabel("loss", color=GREY)
-    norm.set_xlabel("step", color=GREY)
-    for axes in (loss, rate, norm):
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.tick_params(colors=GREY, labelsize=8)
-        axes.margins(x=0.01)
+        if first - 1 <= step <= last:
+            loss.plot([step], [1.0], marker="v", markersize=5, color=ORANGE, clip_on=False,
+                      transform=loss.get_xaxis_transform())  # fmt: skip
+    parts = {name: Curve(history.columns[name]).buckets(first, last, 800) for name in ("lr", "grad_norm")}
+    # A rate holds for whole steps: between two of them it jumps.
+    rates = _line(lr, parts["lr"].step, parts["lr"].mean, "", INK, rate, drawstyle="steps-pre")
+    norms = [_line(norm, parts["grad_norm"].step, parts["grad_norm"].mean, "", INK, color=GREY)]
+    if clip is not None and len(parts["grad_norm"].step):
+        norms.append(_line(norm, np.array([first, last]), np.array([clip, clip]), "clip", GREEN, linestyle="--"))
+    for axes, name in ((loss, "loss"), (lr, "LR"), (norm, "‖grad‖")):
+        axes.set_ylabel(name, color=GREY, rotation=0, ha="right", va="center", fontsize=8)
+        axes.spines[["top", "right", "left"]].set_visible(False)
+        axes.spines["bottom"].set_color(LINE)
+        axes.tick_params(colors=GREY, labelsize=8, length=0)
+    for axes in (lr, norm):
+        axes.spines["bottom"].set_visible(False)
+        _logarithmic(axes)
+    loss.grid(axis="y", color=LINE, linewidth=0.6)
+    loss.set_axisbelow(True)
+    norm.set_xlabel("step", color=GREY, fontsize=8)
+    norm.locator_params(axis="x", integer=True)
+    loss.set_xlim(first - 1, max(last, first + 1))
+    _name(loss, ends, 0.07)
+    _name(lr, [rates], 0.3)
+    _name(norm, norms, 0.3)
     return figure
 
 
-def _name_end(axes, x, y, name: str, color: str) -> None:  # type: ignore[no-untyped-def]
-    """Write name and last value at the end of the curve: no legend to look up."""
-    if len(x):
-        axes.annotate(f"{name} {float(y[-1]):.3g}".strip(), (float(x[-1]), float(y[-1])), xytext=(4, 0),
-                      textcoords="offset points", va="center", fontsize=8, color=color, annotation_clip=False)
+def apart(wanted: list[float], gap: float, low: float, high: float) -> list[float]:
+    """Return heights from `low` to `high`, `gap` apart, as near to the wanted ones as that allows.
+
+    Least squares with an order kept: the pool-adjacent-violators algorithm.
+    """
+    order = sorted(range(len(wanted)), key=wanted.__getitem__)
+    blocks: list[list[float]] = []
+    for rank, index in enumerate(order):
+        blocks.append([wanted[index] - rank * gap])
+        while len(blocks) > 1 and np.mean(blocks[-2]) > np.mean(blocks[-1]):
+            blocks[-2:] = [blocks[-2] + blocks[-1]]
+    room = max(low, high - (len(wanted) - 1) * gap)
+    placed, rank = list(wanted), 0
+    for block in blocks:
+        at = min(room, max(low, float(np.mean(block))))
+        for _ in block:
+            placed[order[rank]] = at + rank * gap
+            rank += 1
+    return placed
+
+
+def _known(values: np.ndarray) -> np.ndarray:
+    """Return the values with NaN, a gap, in place of the infinite."""
+    values = np.asarray(values, float)
+    return np.where(np.isfinite(values), values, np.nan)
+
+
+def _line(
+    axes: Any, x: np.ndarray, y: np.ndarray, name: str, ink: str, form: Callable[[float], str] = "{:#.3g}".format, **style: Any
+) -> tuple[float, str, str] | None:
+    """Draw a curve; return its end as (height, words, colour), None where nothing was drawn."""
+    y = _known(y)
+    kept = np.flatnonzero(np.isfinite(y))
+    if not len(kept):
+        return None
+    if len(kept) == 1:
+        style = {"marker": "o", "markersize": 3, **style}
+    axes.plot(x, y, **{"color": ink, "linewidth": 1.3, **style})
+    last = float(y[kept[-1]])
+    return last, f"{name} {form(last)}".strip(), ink
+
+
+def _values(axes: Any) -> np.ndarray:
+    """Return all finite heights that are drawn."""
+    values = np.concatenate([np.empty(0), *(np.asarray(line.get_ydata(), float) for line in axes.lines)])
+    return values[np.isfinite(values)]
+
+
+def _logarithmic(axes: Any) -> None:
+    """Make the height logarithmic where every value allows it, with no marks but the name at the curve's end."""
+    values = _values(axes)
+    if len(values) and values.min() > 0:
+        air = max(1.12, (2.2 * values.min() / values.max()) ** 0.5)
+        axes.set_yscale("log")
+        axes.set_ylim(values.min() / air, values.max() * air)
+    axes.set_yticks([], minor=False)
+    axes.set_yticks([], minor=True)
+
+
+def _name(axes: Any, ends: list[tuple[float, str, str] | None], gap: float) -> None:
+    """Write names and last values beside the axes, at the heights where the curves end: no legend to look up."""
+    there = [end for end in ends if end is not None]
+    place = axes.transData + axes.transAxes.inverted()
+    heights = [float(place.transform((0.0, height))[1]) for height, *_ in there]
+    for (_, words, ink), height in zip(there, apart(heights, gap, 0.02, 0.98)):
+        axes.text(1.01, height, words, transform=axes.transAxes, va="center", fontsize=8, color=ink, clip_on=False)

@@ -4,37 +4,54 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from . import BLUE, GREY, INK, ORANGE, blank
+from . import BLUE, GREEN, GREY, INK, LINE, ORANGE, blank, rate
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+#: The controls: name -> label.
+_CONTROLS = {"lr": "Learning rate", "batch_size": "Batch size", "clip": "Clip gradients"}
+
 
 def panel_figure(run: dict[str, Any], error: str, asked: dict[str, Any], applied: dict[str, Any]) -> Figure:
-    """Return a Figure with the run's state on top and, for each control, what was asked and what is in force."""
-    figure = blank(6.4, 1.7)
-    axes = figure.subplots()
+    """Return a Figure with the run's state on top and, for each control, what was asked and what is in force.
+
+    Parameters
+    ----------
+    run : title, about, status, epoch, epochs, steps, share (0..1 or None), as they are known.
+    error : why the run failed; "" where it did not.
+    asked, applied : control -> value, for lr, batch_size and clip.
+    """
+    figure = blank(6.4, 1.8 if error else 1.5)
+    figure.set_layout_engine("none")
+    axes = figure.add_axes((0.015, 0.0, 0.97, 1.0))
     axes.axis("off")
     axes.set_xlim(0, 1)
-    axes.set_ylim(0, 6)
-    axes.text(0, 5.4, run.get("title", ""), fontsize=11, fontweight="bold", color=INK)
-    state = f"{run.get('status', '')} · epoch {run.get('epoch', 0)} of {run.get('epochs', 0)} · step {run.get('steps', 0):,}"
-    axes.text(1, 5.4, state, fontsize=9, color=ORANGE if error else BLUE, ha="right")
-    axes.text(0, 4.5, run.get("about", ""), fontsize=9, color=GREY)
-    for row, (name, label) in enumerate((("lr", "Learning rate"), ("batch_size", "Batch size"), ("clip", "Clip gradients"))):
-        y = 3.2 - row
-        axes.text(0, y, label, fontsize=9, color=INK)
-        axes.text(0.45, y, f"asked {words(asked.get(name))}", fontsize=9, color=INK)
-        axes.text(1, y, f"in force {words(applied.get(name))}", fontsize=9, color=GREY, ha="right")
+    bottom = 0.0 if error else 0.9
+    axes.set_ylim(bottom, 6)
+    axes.text(0, 5.4, run.get("title", ""), fontsize=11, fontweight="bold", color=INK, va="center")
+    words = [run.get("status", ""), f"epoch {run.get('epoch', 0)} of {run.get('epochs', 0)}", f"step {run.get('steps', 0):,}"]
+    axes.text(1, 5.4, " · ".join(words), fontsize=9, color=ORANGE if error else BLUE, ha="right", va="center")
+    axes.text(0, 4.6, run.get("about", ""), fontsize=9, color=GREY, va="center")
+    axes.plot([0, 1], [4.1, 4.1], color=LINE, linewidth=2, solid_capstyle="butt")
+    axes.plot([0, run.get("share") or 0], [4.1, 4.1], color=BLUE, linewidth=2, solid_capstyle="butt")
+    for row, (name, label) in enumerate(_CONTROLS.items()):
+        y, same = 3.4 - 0.85 * row, asked.get(name) == applied.get(name)
+        axes.text(0, y, label, fontsize=9, color=INK, va="center")
+        axes.text(0.3, y, value_in_words(name, asked.get(name)), fontsize=9, fontweight="bold", color=INK, va="center")
+        axes.text(1, y, f"in force {value_in_words(name, applied.get(name))}", fontsize=9, ha="right", va="center",
+                  color=GREEN if same else GREY)  # fmt: skip
     if error:
-        axes.text(0, 0.1, error, fontsize=8, color=ORANGE, wrap=True)
+        axes.text(0, 0.5, f"▲ {error}", fontsize=8.5, color=ORANGE, wrap=True, va="center")
     return figure
 
 
-def words(value: Any) -> str:
-    """Return the value of a control in words: 0.001, 64, norm 1, off."""
+def value_in_words(name: str, value: Any) -> str:
+    """Return the value of a control in words: 1.0e-3, 64, norm 1, off."""
     if value is None:
         return "off"
+    if name == "lr":
+        return rate(value)
     if isinstance(value, (tuple, list)):
-        return " ".join(words(part) for part in value)
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+        return f"{value[0]} {value[1]:.3g}"
+    return f"{value:,}"
