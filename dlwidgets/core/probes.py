@@ -33,7 +33,7 @@ class LayerProbe:
     """Measures one step: `before()` after backward, `after()` after the optimizer's step.
 
     Between the two it holds a copy of the trainable weights; nothing of it stays. A tensor that several
-    layers share belongs to the first of them; a layer with all weights frozen or without gradients is left out.
+    layers share belongs to the first of them; a layer without gradients, or frozen, is left out.
     """
 
     def __init__(self, model: nn.Module) -> None:
