@@ -1,20 +1,11 @@
-"""The whole dashboard: how it lies on wide and narrow pages, in the light and in the dark; the README's picture."""
+"""The whole dashboard: how it lies on wide and narrow pages, in the light and in the dark."""
 
 from __future__ import annotations
 
-import os
-import re
-from pathlib import Path
-
 import pytest
-from PIL import Image
 from playwright.sync_api import expect
 
 BOARD = "session = new_session(evaluate_every=30); board = dlw.Dashboard(session); board"
-#: The picture that the README shows; made anew where this variable is set.
-README = Path(__file__).with_name("tour.png")
-RENEW = "DLWIDGETS_RENEW_PICTURE"
-
 #: What sticks out of the dashboard at the right, by its class; what may scroll sideways keeps it inside.
 _STICKS_OUT = """(board) => {
     const right = board.getBoundingClientRect().right + 1;

@@ -78,6 +78,12 @@ def test_a_view_shown_late_shows_all_that_happened_before(desk):
     expect(desk.page.locator(".dlw-mark")).to_have_count(1)
     expect(desk.page.locator(".dlw-confusion .dlw-head")).to_contain_text("after step 80")
     expect(Panel(desk.page).readout("Learning rate")).to_have_text("2.0e-3")
+    # In the theme's colours, though it was drawn before it lay in the page.
+    blue = desk.page.locator(".dlw-curves canvas").first.evaluate(
+        "(c) => { const p = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;"
+        " let n = 0; for (let i = 0; i < p.length; i += 4) n += p[i + 2] > p[i] + 60; return n; }"
+    )
+    assert blue > 50
 
 
 def test_every_view_twice_in_one_notebook_is_alive_in_both_places(desk):
