@@ -14,7 +14,8 @@ from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.nn.modules.pooling import _AvgPoolNd, _MaxPoolNd
 
 from .kinds import SPACE, by, dtype_name
-from .trace import Failure, Operation
+from .operations import Operation
+from .trace import Failure
 from .walk import kind_of
 
 

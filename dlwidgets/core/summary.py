@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -250,9 +250,10 @@ def _assembled(layers: Sequence[Layer], found: Followed | None = None, error: st
     holdings = holdings_of(layers)
     _fill(layers, records)
     failure = found.trace.failure if found is not None and found.error is not None else None
-    rows = [_row(layer, records[layer.path], holdings[layer.path]) for layer in _in_order(layers, records)]
-    if found is not None:
-        rows = [replace(row, note=_noted(row, failure)) for row in rows]
+    rows = [
+        _row(layer, records[layer.path], holdings[layer.path], followed=found is not None, failure=failure)
+        for layer in _in_order(layers, records)
+    ]
     every, trained = holdings[""].tensors, [t for t in holdings[""].tensors.values() if t.requires_grad]
     example = found.example if found is not None else Example(())
     notes = [*example.notes]
@@ -291,7 +292,7 @@ def _fill(layers: Sequence[Layer], records: Mapping[str, Record]) -> None:
             above.activation_bytes += record.activation_bytes
 
 
-def _row(layer: Layer, record: Record, holding: Holding) -> Row:
+def _row(layer: Layer, record: Record, holding: Holding, followed: bool, failure: Failure | None) -> Row:
     kept = holding.tensors.values()
     types = dict.fromkeys(dtype_name(tensor.dtype) for tensor in kept)
     trained = {tensor.requires_grad for tensor in kept}
@@ -320,11 +321,11 @@ def _row(layer: Layer, record: Record, holding: Holding) -> Row:
         dtype="+".join(types) or (dtype_name(record.dtype) if record.dtype is not None else None),
         same_as=layer.first if layer.again else None,
         holder=isinstance(layer.module, HOLDERS),
-        note=_note(layer, record, lazy),
+        note=_note(layer, record, lazy, followed, failure),
     )
 
 
-def _note(layer: Layer, record: Record, lazy: bool) -> str:
+def _note(layer: Layer, record: Record, lazy: bool, followed: bool, failure: Failure | None) -> str:
     words = []
     if lazy and any(is_lazy(tensor) for tensor in layer.module._parameters.values() if tensor is not None):
         count = sum(prod(shape) for shape in record.built.values())
@@ -337,14 +338,9 @@ def _note(layer: Layer, record: Record, lazy: bool) -> str:
         words.append("its calls had different shapes")
     if layer.again:
         words.append(f"the same module as {layer.first}")
-    return "; ".join(words)
-
-
-def _noted(row: Row, failure: Failure | None) -> str:
-    words = [row.note] if row.note else []
-    if failure is not None and row.path == failure.path:
-        words.append("fails here" + (f", given {by(row.input_shape)}" if row.input_shape is not None else ""))
-    elif not row.calls and not row.holder:
+    if failure is not None and layer.path == failure.path:
+        words.append("fails here" + (f", given {by(record.inputs[0][1])}" if record.inputs else ""))
+    elif followed and not record.calls and not isinstance(layer.module, HOLDERS):
         words.append("not called" if failure is None else "not reached")
     return "; ".join(words)
 

@@ -505,3 +505,52 @@ def test_a_row_is_found_by_its_path():
     assert table["head"].kind == "Linear" and len(table) == len(list(table))
     with pytest.raises(KeyError, match="no layer 'tail'"):
         table["tail"]
+
+
+# -- layers met before
+
+
+def test_equal_layers_are_told_alike_whether_followed_or_recalled():
+    """The second of two equal layers is recalled; alone, it is followed."""
+    for make, shape in [
+        (lambda: nn.Linear(6, 6), (3, 6)),
+        (lambda: nn.Conv2d(6, 6, 3, padding=1), (2, 6, 8, 8)),
+        (lambda: nn.Conv2d(6, 6, 3, padding=1).to(memory_format=torch.channels_last), (2, 6, 8, 8)),
+        (lambda: nn.BatchNorm1d(6), (3, 6)),
+        (lambda: nn.MaxPool2d(3, 1, 1), (2, 6, 8, 8)),
+        (lambda: nn.ReLU(inplace=True), (3, 6)),
+    ]:
+        alone = dlw.summary(make(), torch.rand(shape)).rows[0]
+        table = dlw.summary(nn.Sequential(make(), make(), make()), torch.rand(shape))
+        for row in table.rows[1:]:
+            assert (row.macs, row.output_shape, row.activation_bytes, row.dtype, row.calls) == (
+                alone.macs, alone.output_shape, alone.activation_bytes, alone.dtype, alone.calls,
+            )  # fmt: skip
+
+
+def test_layers_that_differ_in_anything_are_not_taken_for_one_another():
+    x = torch.rand(1, 4, 9, 9)
+    kinds = [
+        nn.Conv2d(4, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1, groups=2), nn.Conv2d(4, 4, 3, stride=1),
+        nn.Conv2d(4, 4, 3, padding=1, dilation=1, bias=False), nn.Conv2d(4, 4, 1), nn.Conv2d(4, 4, 3, 2),
+    ]  # fmt: skip
+    table = dlw.summary(nn.Sequential(*kinds), x)
+    for row, kind in zip(table.rows[1:], kinds, strict=True):
+        alone = dlw.summary(kind, x).rows[0]
+        x = kind(x)
+        assert (row.macs, row.output_shape) == (alone.macs, tuple(x.shape))
+
+
+def test_a_replaced_forward_is_followed():
+    model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
+    model[1].forward = lambda x: torch.cat([x, x], -1)
+    table = dlw.summary(model, torch.rand(2, 4))
+    assert table["1"].output_shape == (2, 8) and table["1"].macs == 0
+
+
+def test_under_autocast_the_dtypes_are_those_of_a_real_forward():
+    model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4), nn.LayerNorm(4))
+    with torch.autocast("cpu", torch.bfloat16):
+        table = dlw.summary(model, torch.rand(2, 4))
+        kept = model[0](torch.rand(2, 4))
+    assert kept.dtype == torch.bfloat16 and table["0"].activation_bytes == kept.nbytes
