@@ -1,51 +1,14 @@
-"""A model and the random generators on loan: used for a while, given back as they were."""
+"""A model, the random generators and the threads on loan: used for a while, given back as they were."""
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
-
-@dataclass
-class Streams:
-    """The states of all global random generators: torch (and each CUDA device), numpy, python."""
-
-    torch_cpu: torch.Tensor
-    torch_cuda: list[torch.Tensor]
-    numpy: Any
-    python: Any
-
-    @classmethod
-    def now(cls) -> Streams:
-        """Return the states as they are."""
-        cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
-        return cls(torch.get_rng_state(), cuda, np.random.get_state(), random.getstate())
-
-    @classmethod
-    def seeded(cls, seed: int) -> Streams:
-        """Return the states that `torch.manual_seed(seed)` and its kin leave; the global ones stay as they are."""
-        kept = cls.now()
-        torch.manual_seed(seed)
-        np.random.seed(seed % 2**32)
-        random.seed(seed)
-        seeded = cls.now()
-        kept.install()
-        return seeded
-
-    def install(self) -> None:
-        """Make these the states of the global generators."""
-        torch.set_rng_state(self.torch_cpu)
-        if self.torch_cuda:
-            torch.cuda.set_rng_state_all(self.torch_cuda)
-        np.random.set_state(self.numpy)
-        random.setstate(self.python)
+from .randomness import Streams
 
 
 @contextmanager
@@ -68,6 +31,20 @@ def modes_kept(model: nn.Module) -> Iterator[None]:
         # Set one by one: train() would walk the tree, and some models override it.
         for module, training in kept:
             module.training = training
+
+
+@contextmanager
+def torch_threads(count: int) -> Iterator[None]:
+    """Let this thread compute with `count` threads, and with as many as before afterwards."""
+    before = torch.get_num_threads()
+    if count == before:
+        yield
+        return
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @contextmanager

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import torch
@@ -34,7 +36,7 @@ class Clip:
             mode, limit = wanted.mode, wanted.limit
         elif wanted is None or wanted is False:
             mode, limit = "off", 1.0
-        elif isinstance(wanted, (int, float)) and not isinstance(wanted, bool):
+        elif isinstance(wanted, Real) and not isinstance(wanted, bool):
             mode, limit = "norm", wanted
         elif isinstance(wanted, str):
             mode, limit = wanted, 1.0
@@ -44,9 +46,9 @@ class Clip:
             raise ValueError(f'clip={wanted!r}: pass None, a norm such as 1.0, or ("value", 0.5).')
         if mode not in CLIP_MODES:
             raise ValueError(f"clip has the mode {mode!r}, which is none of {', '.join(CLIP_MODES)}.")
-        if not isinstance(limit, (int, float)) or isinstance(limit, bool) or not math.isfinite(limit) or limit <= 0:
-            raise ValueError(f"clip has the limit {limit!r}: a positive number is wanted.")
-        return cls(mode, float(limit))
+        if mode != "off" and not _positive(limit):
+            raise ValueError(f"clip has the limit {limit!r}: a positive number is wanted; None switches clipping off.")
+        return cls(mode, float(limit) if _positive(limit) else 1.0)
 
     def apply(self, parameters: list[nn.Parameter]) -> float | None:
         """Clip the gradients in place; return their total norm before, where it had to be computed."""
@@ -58,6 +60,10 @@ class Clip:
 
     def __str__(self) -> str:
         return "off" if self.mode == "off" else f"{self.mode} {self.limit:g}"
+
+
+def _positive(limit: Any) -> bool:
+    return isinstance(limit, Real) and not isinstance(limit, bool) and math.isfinite(limit) and limit > 0
 
 
 def grad_norm(parameters: Iterable[nn.Parameter]) -> float:
@@ -72,7 +78,7 @@ def grad_norm(parameters: Iterable[nn.Parameter]) -> float:
 def make_optimizer(
     wanted: str | type[Optimizer] | Callable[..., Optimizer] | Optimizer,
     model: nn.Module,
-    lr: float | None,
+    lr: float | None = None,
     weight_decay: float | None = None,
 ) -> Optimizer:
     """Return an optimizer over the model's parameters.
@@ -81,33 +87,50 @@ def make_optimizer(
     ----------
     wanted : the name of a class of torch.optim in any case, the class, a factory `parameters -> Optimizer`,
         or an optimizer that was already made for this model (used as it is).
-    lr : the learning rate; None: what the class has by default.
-    weight_decay : None: what the class has by default.
+    lr : the learning rate; None: 1e-3 for a name or a class, else what the optimizer was made with.
+    weight_decay : None: what the class has by default, or the optimizer was made with.
 
     Raises
     ------
     ValueError, TypeError : one sentence on what is wrong.
     """
-    own = [p for p in model.parameters()]
+    own = list(model.parameters())
     if not own:
         raise ValueError(f"The model {type(model).__name__} has no parameters: there is nothing to train.")
-    if isinstance(wanted, Optimizer):
-        theirs = {id(p) for group in wanted.param_groups for p in group["params"]}
-        if not theirs & {id(p) for p in own}:
-            raise ValueError("The optimizer was made for other parameters: make it from this model's parameters().")
-        return wanted
+    if not any(p.requires_grad for p in own):
+        raise ValueError(
+            f"All parameters of {type(model).__name__} are frozen (requires_grad is False): there is nothing to train."
+        )
     if isinstance(wanted, str):
         wanted = _named(wanted)
-    settings: dict[str, float] = {}
-    if lr is not None:
-        settings["lr"] = lr
-    if weight_decay is not None:
-        settings["weight_decay"] = weight_decay
     if isinstance(wanted, type) and issubclass(wanted, Optimizer):
-        try:
-            return wanted(own, **settings)
-        except TypeError as error:
-            raise TypeError(f"{wanted.__name__} does not take {', '.join(settings)}: {error}") from error
+        made = _made(wanted, own, 1e-3 if lr is None else lr, weight_decay)
+    else:
+        made = wanted if isinstance(wanted, Optimizer) else _from_factory(wanted, own)
+        _check_parameters(made, own)
+        for name, value in (("lr", lr), ("weight_decay", weight_decay)):
+            if value is not None:
+                if name not in made.defaults:
+                    raise ValueError(f"{type(made).__name__} has no {name}: leave {name}= out.")
+                GroupValue(made, name).set(value)
+    if isinstance(made, torch.optim.LBFGS):
+        raise ValueError(
+            "LBFGS evaluates the loss several times a step, which is not supported: take another optimizer, such as "
+            '"adamw".'
+        )
+    return made
+
+
+def _made(kind: type[Optimizer], own: list[nn.Parameter], lr: float, weight_decay: float | None) -> Optimizer:
+    settings = {"lr": lr} if weight_decay is None else {"lr": lr, "weight_decay": weight_decay}
+    taken = inspect.signature(kind).parameters
+    for name in settings:
+        if name not in taken and not any(p.kind is p.VAR_KEYWORD for p in taken.values()):
+            raise TypeError(f"{kind.__name__} does not take {name}=; its options are {', '.join(list(taken)[1:])}.")
+    return kind(own, **settings)
+
+
+def _from_factory(wanted: Any, own: list[nn.Parameter]) -> Optimizer:
     if not callable(wanted):
         raise TypeError(f'optimizer={wanted!r}: pass a name such as "adamw", a class of torch.optim, or a factory.')
     made = wanted(own)
@@ -116,42 +139,51 @@ def make_optimizer(
     return made
 
 
+def _check_parameters(made: Optimizer, own: list[nn.Parameter]) -> None:
+    theirs = {id(p) for group in made.param_groups for p in group["params"]}
+    if not theirs & {id(p) for p in own}:
+        raise ValueError("The optimizer was made for other parameters: make it from this model's parameters().")
+
+
 def _named(name: str) -> type[Optimizer]:
     classes = {
         key.lower(): value for key, value in vars(torch.optim).items()
         if isinstance(value, type) and issubclass(value, Optimizer) and value is not Optimizer
-    }
+    }  # fmt: skip
     chosen = classes.get(name.lower().replace("_", ""))
     if chosen is None:
         near = difflib.get_close_matches(name.lower(), classes, n=1)
-        meant = f" Did you mean {near[0]!r}?" if near else f" There are: {', '.join(sorted(classes))}."
-        raise ValueError(f"optimizer={name!r} is not in torch.optim.{meant}")
+        hint = f" Did you mean {near[0]!r}?" if near else f" There are: {', '.join(sorted(classes))}."
+        raise ValueError(f"optimizer={name!r} is not in torch.optim.{hint}")
     return chosen
 
 
-class Rate:
-    """The learning rate of all parameter groups: one number, times each group's own multiplier.
+class GroupValue:
+    """A number of all parameter groups, as "lr": one value, times each group's own multiplier.
 
-    An optimizer made by a person may give its groups different rates. Their ratios to the first group
-    stay what they were.
+    An optimizer made by a person may give its groups different rates, or no decay to some. Their ratios to
+    the leading group, the first whose number is not 0, stay what they were.
     """
 
-    def __init__(self, optimizer: Optimizer) -> None:
-        self.optimizer = optimizer
-        first = float(optimizer.param_groups[0]["lr"])
-        self._multipliers = [float(group["lr"]) / first if first else 1.0 for group in optimizer.param_groups]
+    def __init__(self, optimizer: Optimizer, key: str) -> None:
+        self.optimizer, self._key = optimizer, key
+        numbers = [float(group[key]) for group in optimizer.param_groups if key in group]
+        self._there = len(numbers) == len(optimizer.param_groups)
+        self._leader = next((i for i, number in enumerate(numbers) if number), 0)
+        first = numbers[self._leader] if numbers else 0.0
+        self._multipliers = [number / first if first else 1.0 for number in numbers]
 
     @property
-    def value(self) -> float:
-        """The rate of the first group, which is really in force."""
-        return float(self.optimizer.param_groups[0]["lr"])
+    def value(self) -> float | None:
+        """The number of the leading group, which is really in force; None where the optimizer has no such number."""
+        return float(self.optimizer.param_groups[self._leader][self._key]) if self._there else None
 
-    def set(self, lr: float) -> None:
-        """Put `lr` in force, from the next step on."""
+    def set(self, value: float) -> None:
+        """Put `value` in force, from the next step on."""
         for group, multiplier in zip(self.optimizer.param_groups, self._multipliers):
-            rate = lr * multiplier if multiplier != 1.0 else lr
-            if isinstance(group["lr"], torch.Tensor):
+            number = value * multiplier
+            if isinstance(group[self._key], torch.Tensor):
                 # A capturable or compiled optimizer keeps its rate in a tensor that must stay the same object.
-                group["lr"].fill_(rate)
+                group[self._key].fill_(number)
             else:
-                group["lr"] = rate
+                group[self._key] = number

@@ -6,51 +6,84 @@ import ctypes
 import os
 import sys
 from functools import cache
+from pathlib import Path
 
 import torch
 
 
-def available_cpus() -> int:
+def available_cpus(system: str | Path = "/") -> int:
     """Return the whole CPUs this process may use: affinity and container quota (cgroup) counted, at least 1.
 
-    joblib reads `cpu.max` (cgroup v2) or `cpu.cfs_quota_us` (v1); a quota of 1.5 CPUs is 2 to it, which
-    is one more than spinning threads can have: so the quota is rounded down here.
+    A quota is rounded down: half a CPU more is of no use to threads that spin while they wait for one another.
+
+    Parameters
+    ----------
+    system : the folder in which `proc` and `sys` lie.
     """
-    import joblib
-
-    cpus = joblib.cpu_count()
-    quota = _quota()
-    return max(1, min(cpus, int(quota)) if quota is not None else cpus)
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = cpu_quota(system)
+    return max(1, cpus if quota is None else min(cpus, int(quota)))
 
 
-def _quota() -> float | None:
-    """Return the container's CPU quota in CPUs, or None where there is none."""
-    for limit, period in (
-        ("/sys/fs/cgroup/cpu.max", None),
-        ("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "/sys/fs/cgroup/cpu/cpu.cfs_period_us"),
-    ):
-        try:
-            with open(limit, encoding="ascii") as file:
-                words = file.read().split()
-            if period is not None:
-                with open(period, encoding="ascii") as file:
-                    words += file.read().split()
-        except OSError:
+def cpu_quota(system: str | Path = "/") -> float | None:
+    """Return the smallest CPU quota of this process's control groups, in CPUs; None where there is none.
+
+    Read from `cpu.max` (cgroup v2) or `cpu.cfs_quota_us` (v1), for the group named in `/proc/self/cgroup`
+    and those around it. In a container the root of the tree that it sees is its own group.
+    """
+    root = Path(system)
+    found = [_group_quota(folder) for folder in _group_folders(root)]
+    return min((quota for quota in found if quota is not None), default=None)
+
+
+def _group_folders(root: Path) -> list[Path]:
+    base = root / "sys/fs/cgroup"
+    folders = [base, base / "cpu", base / "cpu,cpuacct"]
+    try:
+        lines = (root / "proc/self/cgroup").read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return folders
+    for line in lines:
+        _, controllers, path = (line.split(":", 2) + ["", ""])[:3]
+        if controllers and "cpu" not in controllers.split(","):
             continue
-        if len(words) == 2 and words[0] not in ("max", "-1"):
-            return int(words[0]) / int(words[1])
-    return None
+        for mount in [base] if not controllers else [base / controllers, base / "cpu"]:
+            folder = mount / path.strip("/")
+            # A path outside the visible tree ("/../other") belongs to a group that cannot be read.
+            if ".." in folder.parts:
+                continue
+            folders += [folder, *(parent for parent in folder.parents if mount in parent.parents)]
+    return folders
 
 
-def choose_threads(wanted: int | None = None) -> tuple[int, str]:
+def _group_quota(folder: Path) -> float | None:
+    try:
+        limit = folder / "cpu.max"
+        if limit.exists():
+            words = limit.read_text("ascii").split()
+        else:
+            words = [(folder / name).read_text("ascii").strip() for name in ("cpu.cfs_quota_us", "cpu.cfs_period_us")]
+        quota, period = float(words[0]), float(words[1])
+    except (OSError, ValueError, IndexError):
+        return None  # no such file, or "max": no limit
+    return quota / period if quota > 0 and period > 0 else None
+
+
+def choose_threads(wanted: int | None = None, system: str | Path = "/") -> tuple[int, str]:
     """Return how many threads torch is to use for training, and why, in words.
 
     Without a wish it is what torch would use, but no more than the CPUs that are really there: OpenMP's
     threads spin while they wait, and where two of them share one CPU a step takes ten times as long.
+
+    Raises
+    ------
+    ValueError : the wish is not a whole number, 1 or more.
     """
     if wanted is not None:
+        if not isinstance(wanted, int) or isinstance(wanted, bool) or wanted < 1:
+            raise ValueError(f"threads={wanted!r}: a whole number of threads, 1 or more, is wanted, or None.")
         return wanted, f"{_threads(wanted)}, as asked"
-    usual, cpus = torch.get_num_threads(), available_cpus()
+    usual, cpus = torch.get_num_threads(), available_cpus(system)
     seen = os.cpu_count() or 1
     if cpus < usual:
         return cpus, f"{_threads(cpus)}: {seen} CPUs are visible but only {cpus} may be used"

@@ -1,4 +1,4 @@
-"""What was measured, step by step: columns that grow, pictures of them that do not."""
+"""What was measured, step by step, in columns that grow."""
 
 from __future__ import annotations
 
@@ -45,14 +45,19 @@ class Column:
 class History:
     """The steps and the evaluations of a run.
 
-    `step(...)` and `evaluation(...)` are called by the loop alone. Step numbers count from 1: row i of the
-    step columns is step i + 1.
+    `step(...)` and `evaluation(...)` are called by the loop alone, everything else by anybody. Step numbers
+    count from 1: row i of the step columns is step i + 1.
+
+    Attributes
+    ----------
+    columns : name -> `Column`, one value a step; NaN where nothing was measured.
+    evaluations : dicts of "step", "valid_loss" and metrics, in order.
+    seconds : what the steps have taken in all.
     """
 
     def __init__(self) -> None:
         self.columns = {name: Column() for name in STEP_COLUMNS}
         self.evaluations: list[dict[str, Any]] = []
-        #: Wall-clock seconds that training has taken, pauses not counted.
         self.seconds = 0.0
 
     def __len__(self) -> int:
@@ -93,12 +98,12 @@ class History:
         length = min(len(column) for column in self.columns.values())
         data = {name: column.values[:length].copy() for name, column in self.columns.items()}
         frame = pd.DataFrame(data, index=pd.RangeIndex(1, length + 1, name="step"))
+        evaluations = [row for row in self.evaluations if row["step"] <= length]
+        if evaluations:
+            # An evaluation before the first step has a row of its own: step 0, of no epoch and no samples.
+            frame = frame.join(pd.DataFrame(evaluations).set_index("step"), how="outer")
         for name in ("epoch", "batch_size"):
-            frame[name] = frame[name].astype("int64")
-        if self.evaluations:
-            rows = pd.DataFrame(self.evaluations).set_index("step")
-            # An evaluation before the first step has a row of its own: step 0.
-            frame = frame.join(rows, how="outer")
+            frame[name] = frame[name].fillna(0).astype("int64")
         return frame
 
 

@@ -45,6 +45,6 @@ class Ledger:
 
         columns = ["time", "step", "name", "asked", "applied", "by", "rejected", "note"]
         rows = [[getattr(entry, column) for column in columns] for entry in self.entries]
-        frame = pd.DataFrame(rows, columns=columns)
+        frame = pd.DataFrame(rows, columns=columns).astype({"step": "int64", "rejected": bool})
         frame["time"] = pd.to_datetime(frame["time"], unit="s", utc=True)
         return frame

@@ -33,6 +33,14 @@ def tensors(tree: Any) -> Iterator[torch.Tensor]:
             yield from tensors(value)
 
 
+def rows(tree: Any, first: int, last: int) -> Any:
+    """Return the samples `first` to `last` (excluded) of a batch; the batch itself where it has no common axis 0."""
+    lengths = {len(tensor) if tensor.ndim else None for tensor in tensors(tree)}
+    if len(lengths) != 1 or None in lengths:
+        return tree
+    return tree_map(lambda tensor: tensor[first:last], tree)
+
+
 def shapes(tree: Any) -> str:
     """Return the shapes of the tensors in `tree` in words, as "(4, 1, 28, 28)"."""
     found = [str(tuple(tensor.shape)) for tensor in tensors(tree)]

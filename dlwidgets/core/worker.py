@@ -1,13 +1,12 @@
-"""The thread that trains: it takes steps while it is told to go, does jobs between them, and ends when idle."""
+"""A thread that works in bursts: it lives while there is something to do, and jobs are done between steps."""
 
 from __future__ import annotations
 
 import asyncio
-import atexit
+import concurrent.futures
 import contextlib
 import contextvars
 import threading
-import weakref
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -16,41 +15,29 @@ from typing import Any
 from . import cpus
 
 
-#: The workers that are alive, to be ended with the interpreter.
-_alive: weakref.WeakSet[Worker] = weakref.WeakSet()
-
-
-@atexit.register
-def _end_all() -> None:
-    """End every run before the interpreter goes: torch aborts the process when a thread in it is cut off."""
-    for worker in list(_alive):
-        worker.leave()
-
-
 class Worker:
-    """Runs `work(worker)` on a thread of its own whenever there is something to do.
+    """Runs `work()` on a thread of its own whenever it is woken, again as long as more is wanted.
 
-    The thread starts with the first `go()` or `job()` and ends as soon as nothing is to be done: no thread
-    means that nothing runs. `work` is called once for each such burst; it takes steps while `going` and
-    calls `do_jobs()` between them.
+    The thread ends as soon as nothing is to be done: no thread means that nothing runs. `work` is called
+    once for each burst; it takes steps while they are wanted and calls `do_jobs()` between them.
 
     Parameters
     ----------
-    work : what a burst does. It must not raise; what it raises goes to `failed`.
+    work : what a burst does. It should not raise; what it raises goes to `failed`.
     failed : told of an exception that `work` let through.
+    wanted : says whether steps are wanted.
     """
 
-    def __init__(self, work: Callable[[], None], failed: Callable[[BaseException], None]) -> None:
-        self._work, self._failed = work, failed
+    def __init__(
+        self, work: Callable[[], None], failed: Callable[[BaseException], None], wanted: Callable[[], bool]
+    ) -> None:
+        self._work, self._failed, self._wanted = work, failed, wanted
         self._change = threading.Condition()
         self._jobs: deque[tuple[Callable[[], Any], Future[Any]]] = deque()
+        self._results: deque[tuple[Future[Any], Any, BaseException | None]] = deque()
         self._thread: threading.Thread | None = None
         self._begun = threading.Event()
-        _alive.add(self)
-        #: Whether steps are to be taken.
-        self.going = False
-        #: How the run ended, or is about to: "paused", "stopped", "done"; "" while it goes.
-        self.ending = ""
+        self._woken = False
         try:
             self._main_loop: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
         except RuntimeError:
@@ -66,87 +53,15 @@ class Worker:
         """Whether the caller is on the worker's own thread."""
         return threading.current_thread() is self._thread
 
-    def go(self) -> None:
-        """Let steps be taken; return once the thread has begun."""
+    @property
+    def has_jobs(self) -> bool:
+        """Whether jobs wait."""
+        return bool(self._jobs)
+
+    def wake(self) -> None:
+        """Have a burst done; return once it is under way (or a second later: the caller may hold what it needs)."""
         with self._change:
-            self.going, self.ending = True, ""
-        self._wake()
-
-    def end(self, how: str) -> bool:
-        """Let no step be taken after the current one; return whether steps were being taken."""
-        with self._change:
-            was, self.going, self.ending = self.going, False, how
-        return was
-
-    def job(self, work: Callable[[], Any]) -> Future[Any]:
-        """Have `work()` done between two steps, or soon where none are taken."""
-        future: Future[Any] = Future()
-        with self._change:
-            self._jobs.append((work, future))
-        self._wake()
-        return future
-
-    def do_jobs(self) -> None:
-        """Do the jobs that wait; for the worker's own thread."""
-        while self._jobs:
-            work, future = self._jobs.popleft()
-            if not future.set_running_or_notify_cancel():
-                continue
-            try:
-                result = work()
-            except BaseException as error:  # noqa: BLE001 - it belongs to who asked
-                future.set_exception(error)
-            else:
-                future.set_result(result)
-
-    def begun(self) -> None:
-        """Note that the burst is under way, for `go()` to return."""
-        self._begun.set()
-
-    def wait(self) -> None:
-        """Return when nothing runs any more. An interrupt ends the steps, then the waiting."""
-        if self.here:
-            return  # asked from an observer: waiting for itself would wait for ever
-        with self._change:
-            while self._thread is not None:
-                try:
-                    # With a time-out the main thread wakes for an interrupt.
-                    self._change.wait(0.1)
-                except KeyboardInterrupt:
-                    self.going, self.ending = False, "paused"
-
-    def leave(self, patience: float = 10.0) -> None:
-        """End the steps, drop the jobs that wait, and give the thread `patience` seconds to finish what it does."""
-        self.end("stopped")
-        self._jobs.clear()
-        thread = self._thread
-        if thread is not None and not self.here:
-            thread.join(patience)
-
-    def result(self, future: Future[Any]) -> Any:
-        """Return the future's result; an interrupt gives up waiting for it."""
-        if self.here:
-            self.do_jobs()
-        while True:
-            try:
-                return future.result(timeout=0.1)
-            except TimeoutError:
-                if future.done():
-                    raise
-            except KeyboardInterrupt:
-                future.cancel()
-                raise
-
-    def free_main_pool(self) -> None:
-        """Let the main thread drop its OpenMP threads, at once or as soon as it is idle: see `cpus.release_pool`."""
-        if threading.current_thread() is threading.main_thread():
-            cpus.release_pool()
-        elif self._main_loop is not None:
-            with contextlib.suppress(RuntimeError):  # the loop is closed: the main thread has gone
-                self._main_loop.call_soon_threadsafe(cpus.release_pool)
-
-    def _wake(self) -> None:
-        with self._change:
+            self._woken = True
             if self._thread is not None:
                 return
             self.free_main_pool()
@@ -157,16 +72,92 @@ class Worker:
             self._thread.start()
         begun.wait(1.0)
 
+    def job(self, work: Callable[[], Any]) -> Future[Any]:
+        """Have `work()` done between two steps, or soon where none are taken."""
+        future: Future[Any] = Future()
+        self._jobs.append((work, future))
+        self.wake()
+        return future
+
+    def do_jobs(self, hold: bool = False) -> None:
+        """Do the jobs that wait; for the worker's own thread. With `hold`, their results wait for `deliver()`."""
+        while self._jobs:
+            work, future = self._jobs.popleft()
+            if not future.set_running_or_notify_cancel():
+                continue
+            try:
+                result, error = work(), None
+            except BaseException as raised:  # noqa: BLE001 - it belongs to who asked
+                result, error = None, raised
+            self._results.append((future, result, error))
+            if not hold:
+                self.deliver()
+
+    def deliver(self) -> None:
+        """Hand the results of jobs to those who wait for them."""
+        while self._results:
+            future, result, error = self._results.popleft()
+            if error is None:
+                future.set_result(result)
+            else:
+                future.set_exception(error)
+
+    def begun(self) -> None:
+        """Note that the burst is under way, for `wake()` to return."""
+        self._begun.set()
+
+    def wait(self, until: Callable[[], bool] = lambda: False) -> None:
+        """Return when nothing runs any more, or `until()` says so; on the worker's own thread at once."""
+        if self.here:
+            return  # asked from an observer: waiting for itself would wait for ever
+        with self._change:
+            while self._thread is not None and not until():
+                # With a time-out the main thread wakes for an interrupt.
+                self._change.wait(0.1)
+
+    def result(self, future: Future[Any]) -> Any:
+        """Return the future's result; an interrupt gives up waiting for it."""
+        if self.here:
+            self.do_jobs()
+        try:
+            # With a time-out the main thread wakes for an interrupt.
+            while not future.done():
+                concurrent.futures.wait([future], timeout=0.1)
+        except KeyboardInterrupt:
+            future.cancel()
+            raise
+        return future.result()
+
+    def free_main_pool(self) -> None:
+        """Let the main thread drop its OpenMP threads, at once or as soon as it is idle: see `cpus.release_pool`."""
+        if threading.current_thread() is threading.main_thread():
+            cpus.release_pool()
+        elif self._main_loop is not None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: the main thread has gone
+                self._main_loop.call_soon_threadsafe(cpus.release_pool)
+
     def _live(self) -> None:
         while True:
+            self._woken = False
             try:
                 self._work()
             except BaseException as error:  # noqa: BLE001 - a thread must not die silently
-                self._failed(error)
+                self.deliver()
+                self._drop_jobs(error)
+                # Whatever is wrong with telling it: those who wait must see the thread end.
+                with contextlib.suppress(BaseException):
+                    self._failed(error)
             with self._change:
-                if self.going or self._jobs:
+                if self._woken or self._jobs or self._wanted():
                     continue
                 self._thread = None
                 self._begun.set()
                 self._change.notify_all()
                 return
+
+    def _drop_jobs(self, error: BaseException) -> None:
+        """Tell those who wait for a job that it will not be done."""
+        while self._jobs:
+            _, future = self._jobs.popleft()
+            if future.set_running_or_notify_cancel():
+                future.set_exception(error)

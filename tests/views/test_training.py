@@ -242,7 +242,7 @@ def test_a_wish_that_is_refused_at_once_is_told_until_the_next(session, panel, o
     def refuse(size):
         raise ValueError(f"{size} samples do not fit.")
 
-    monkeypatch.setattr(session, "_check_size", refuse)
+    monkeypatch.setattr("dlwidgets.core.wishes.read_batch_size", refuse)
     say(panel.batch_size, index=0)
     assert page.state["rejected"] == {"batch_size": "1 samples do not fit."}
     assert session.batch_size == 32
@@ -270,7 +270,7 @@ def test_a_failure_stands_in_the_head_with_its_traceback(wire, open_page):
     panel = TrainingPanel(session)
     page = open_page(panel._head, eager=True)
     session.start()
-    session._worker.wait()
+    session._trainer.worker.wait()
     assert page.state["error"] == "RuntimeError: <b>cable</b>" and "cable" in page.state["trace"]
     assert page.state["run"]["status"] == "failed"
     panel.close(), session.close()
@@ -289,7 +289,7 @@ def test_the_buttons_start_pause_resume_step_and_stop(session, panel):
     wait_for(session, lambda: session.steps > 3)
     click(panel, "Pause")
     wait_for(session, lambda: session.status == "paused")
-    session._worker.wait()
+    session._trainer.worker.wait()
     steps = session.steps
     click(panel, "Step")
     wait_for(session, lambda: session.steps == steps + 1 and session.status == "paused")

@@ -1,0 +1,291 @@
+"""Batches of a person's DataLoader, which can be resized and put back where its sampler is an ordinary one."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import itertools
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import torch
+from torch.utils.data import BatchSampler, DataLoader, IterableDataset
+
+from .batches import Batches
+from .borrowed import untouched_rng
+from .randomness import Mark
+from .wording import counted
+
+_END = object()
+
+
+class _Feed(BatchSampler):
+    """The order of a person's sampler, batch by batch, at a size that may change; indices can be given back."""
+
+    def __init__(self, sampler: Iterable[int], batch_size: int, drop_last: bool) -> None:
+        super().__init__(sampler, batch_size, drop_last)
+        self._order: Iterator[int] = iter(())
+        self._goes_on = False
+        #: Whether what is left is to be dropped, though another size would make a batch of it.
+        self.last = False
+        #: Indices that come next, before those of the sampler.
+        self.returned: deque[int] = deque()
+        #: The batches of indices handed out that were not taken yet: workers fetch ahead.
+        self.ahead: deque[list[int]] = deque()
+        #: The place in the random numbers where the last indices were handed out.
+        self.mark = Mark()
+
+    def __iter__(self) -> Iterator[list[int]]:
+        if not self._goes_on:
+            self._order = iter(self.sampler)
+            self.returned.clear()
+        self._goes_on = self.last = False
+        self.ahead.clear()
+        while True:
+            batch = [self.returned.popleft() for _ in range(min(self.batch_size, len(self.returned)))]
+            batch += itertools.islice(self._order, self.batch_size - len(batch))
+            if not batch or (self.drop_last and (len(batch) < self.batch_size or self.last)):
+                return
+            self.ahead.append(batch)
+            self.mark.set()
+            yield batch
+
+    def give_back(self, batch: list[int]) -> None:
+        """Let `batch`, and all that was handed out after it, come next."""
+        self.returned.extendleft(reversed([*batch, *itertools.chain.from_iterable(self.ahead)]))
+        self.ahead.clear()
+
+    def go_on(self) -> None:
+        """Let the next iteration go on with this epoch instead of beginning another."""
+        self._goes_on = True
+
+
+class Loaded(Batches):
+    """Batches of a person's DataLoader: its dataset, order, collate and workers; the loader itself is left alone.
+
+    Where the loader's batches are made by an ordinary BatchSampler, they are made here in its stead, by the
+    same sampler, so that their size can change and a failed batch can come back. Any other loader (a batch
+    sampler of a person's own, an IterableDataset, a subclass with an iteration of its own) is read as it is.
+    """
+
+    def __init__(self, loader: DataLoader) -> None:
+        #: The person's own loader, never changed.
+        self.loader = self._loader = loader
+        self._feed: _Feed | None = None
+        self._iterator: Iterator[Any] | None = None
+        self._held: list[Any] = []
+        self._last: Any = None
+        self._indices: list[int] = []
+        #: Samples taken in this epoch; batches, where there is no feed.
+        self._taken = 0
+        #: Known when a batch was taken; another size does not change it any more.
+        self._over = False
+        self._trusted, self._broken_off = True, False
+        self._size = loader.batch_size or getattr(loader.batch_sampler, "batch_size", None) or 1
+        if _is_ordinary(loader):
+            theirs = loader.batch_sampler
+            self._feed = _Feed(theirs.sampler, theirs.batch_size, theirs.drop_last)  # type: ignore[union-attr]
+            self._loader = _with_feed(loader, self._feed)
+            with contextlib.suppress(TypeError):
+                self.samples = len(theirs.sampler)  # type: ignore[arg-type,union-attr]
+
+    @property
+    def batch_size(self) -> int:  # type: ignore[override]
+        return self._size
+
+    @batch_size.setter
+    def batch_size(self, size: int) -> None:
+        self._size = size
+        if self._feed is not None:
+            self._feed.batch_size = size
+
+    @property
+    def over(self) -> bool:
+        return self._over
+
+    @property
+    def midway(self) -> bool:
+        return self._taken > 0 and not self._over
+
+    def take(self) -> Any:
+        if self._held:
+            return self._took(self._held.pop())
+        if self._over:
+            # As the plain loop does: a sampler may draw from its generator when it is read to its end.
+            if self._feed is not None:
+                self._feed.last = True
+            batch = next(self._iterator, _END)  # type: ignore[arg-type]
+            if batch is not _END:
+                self._trusted = False
+                return self._took(batch)
+            self._end()
+        if self._iterator is None:
+            self._iterator = self._opened()
+        try:
+            batch = next(self._iterator)
+        except StopIteration:
+            self._end()
+            return None
+        except BaseException:
+            self._give_back([])
+            raise
+        return self._took(batch)
+
+    def put_back(self) -> None:
+        self._over = False
+        if self._feed is None:
+            self._held.append(self._last)
+            self._taken -= 1
+        else:
+            self._taken -= len(self._indices)
+            self._give_back(self._indices)
+
+    def sweep(self, batch_size: int) -> Iterator[Any]:
+        with _generators_kept(self.loader):
+            yield from self.loader
+
+    def few(self, count: int) -> Any:
+        dataset, collate = self.loader.dataset, self.loader.collate_fn
+        if self.loader.batch_sampler is None:
+            # batch_size=None: the dataset's items are batches already.
+            return collate(next(iter(dataset)) if isinstance(dataset, IterableDataset) else dataset[0])
+        if isinstance(dataset, IterableDataset):
+            return collate(list(itertools.islice(iter(dataset), count)))
+        return collate([dataset[i] for i in range(min(count, len(dataset)))])  # type: ignore[arg-type]
+
+    def browsable(self) -> int:
+        return len(self.loader.dataset) if self._by_number() else super().browsable()  # type: ignore[arg-type]
+
+    def one(self, index: int) -> Any:
+        if not self._by_number():
+            return super().one(index)
+        return self.loader.collate_fn([self.loader.dataset[index]])
+
+    def why_not(self, batch_size: int) -> str | None:
+        if self._feed is None:
+            if batch_size == self._size:
+                return None
+            if isinstance(self.loader.dataset, IterableDataset):
+                return "the DataLoader reads an IterableDataset, which fixes the size"
+            return "the DataLoader makes its batches in a way of its own, which fixes the size"
+        if self._feed.drop_last and self.samples is not None and batch_size > self.samples:
+            return f"the DataLoader drops batches that are not full, and there are only {self.samples} samples"
+        return None
+
+    def note(self) -> str | None:
+        ahead = 0 if self._feed is None else len(self._feed.ahead)
+        if not ahead:
+            return None
+        return f"{counted(ahead, 'batch')} of the old size had been fetched ahead by workers"
+
+    def steps_left(self) -> int | None:
+        return self._left()
+
+    def steps_in_epoch(self) -> int | None:
+        if self._feed is not None:
+            return None if self.samples is None else self._whole(self.samples)
+        try:
+            return len(self.loader)
+        except TypeError:
+            return None
+
+    def close(self) -> None:
+        self._iterator = None
+        if self._feed is not None:
+            # Dropping the loader ends workers that persist.
+            self._loader = _with_feed(self.loader, self._feed)
+
+    def _took(self, batch: Any) -> Any:
+        if self._feed is None:
+            self._last = batch
+            self._taken += 1
+        else:
+            self._indices = self._feed.ahead.popleft()
+            self._taken += len(self._indices)
+        ahead = self._held or (self._feed is not None and self._feed.ahead)
+        self._over = not ahead and self._left() == 0
+        return batch
+
+    def _end(self) -> None:
+        self._iterator, self._taken, self._over = None, 0, False
+
+    def _opened(self) -> Iterator[Any]:
+        if not self._broken_off:
+            return iter(self._loader)
+        # The workers were let go in mid-epoch: new ones go on, and no random number is drawn for that.
+        self._broken_off = False
+        self._feed.go_on()  # type: ignore[union-attr]
+        with untouched_rng(), _generators_kept(self.loader):
+            return iter(self._loader)
+
+    def _give_back(self, indices: list[int]) -> None:
+        """Let the samples of a failed batch come next."""
+        feed = self._feed
+        if feed is None:
+            return
+        feed.give_back(indices)
+        self._indices = []
+        if not feed.returned:
+            self._end()  # the sampler itself failed: the epoch begins anew
+        elif self._loader.num_workers == 0:
+            feed.mark.back()
+        else:
+            # Workers have copies of the dataset, and batches of the old size on their way: they start anew.
+            self._broken_off = True
+            self.close()
+
+    def _left(self) -> int | None:
+        """Return how many batches are left to take; None where the loader cannot say, or said what was not so."""
+        if not self._trusted:
+            return None
+        if self._feed is None:
+            count = self.steps_in_epoch()
+            return None if count is None else max(0, count - self._taken)
+        return None if self.samples is None else self._whole(self.samples - self._taken)
+
+    def _whole(self, samples: int) -> int:
+        """Return how many batches so many samples make."""
+        full, rest = divmod(max(0, samples), self._size)
+        return full + (1 if rest and not self._feed.drop_last else 0)  # type: ignore[union-attr]
+
+    def _by_number(self) -> bool:
+        dataset = self.loader.dataset
+        return (
+            self.loader.batch_sampler is not None
+            and not isinstance(dataset, IterableDataset)
+            and hasattr(dataset, "__getitem__")
+        )
+
+
+def _is_ordinary(loader: DataLoader) -> bool:
+    return (
+        type(loader.batch_sampler) is BatchSampler
+        and type(loader).__iter__ is DataLoader.__iter__
+        and not isinstance(loader.dataset, IterableDataset)
+    )
+
+
+def _with_feed(loader: DataLoader, feed: _Feed) -> DataLoader:
+    """Return a DataLoader like the person's own whose batches `feed` makes."""
+    same = (
+        "num_workers", "collate_fn", "pin_memory", "timeout", "worker_init_fn", "multiprocessing_context", "generator",
+        "prefetch_factor", "persistent_workers", "pin_memory_device", "in_order",
+    )  # fmt: skip
+    known = inspect.signature(DataLoader).parameters
+    options = {name: getattr(loader, name) for name in same if name in known and hasattr(loader, name)}
+    return DataLoader(loader.dataset, batch_sampler=feed, **options)
+
+
+@contextlib.contextmanager
+def _generators_kept(loader: DataLoader) -> Iterator[None]:
+    """Give back the generators of a loader and of its sampler as they were: training may share them."""
+    owners = (loader, loader.sampler, loader.batch_sampler)
+    kept = [(g, g.get_state()) for g in (getattr(o, "generator", None) for o in owners) if isinstance(g, torch.Generator)]
+    try:
+        yield
+    finally:
+        for generator, state in kept:
+            generator.set_state(state)
+
+

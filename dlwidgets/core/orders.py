@@ -1,0 +1,108 @@
+"""What was last asked of a run: to go, to pause after a step, to stop; and when it is done."""
+
+from __future__ import annotations
+
+import threading
+
+
+class Orders:
+    """Whether steps are to be taken, until when, and how it ended. Any thread may ask; no call waits.
+
+    A *run* begins with `start` and has a goal, counted in epochs. It may be paused and gone on with; it ends
+    done, or stopped. `step` takes steps whether there is a run or not.
+
+    Attributes
+    ----------
+    going : whether steps are to be taken.
+    ending : how the last going ended, or "" while it goes: "paused", "stopped", "done" or "failed".
+    began : epochs that were completed when the run began.
+    goal : epochs that will have been completed when it is done; None without a run.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.going = False
+        self.ending = ""
+        self.began = 0
+        self.goal: int | None = None
+        self._until: int | None = None
+
+    @property
+    def paused(self) -> bool:
+        """Whether something waits to be gone on with."""
+        return self.ending == "paused"
+
+    def start(self, done: int, epochs: int, anew: bool = False) -> None:
+        """Go: on with the run there is, or with a new one of `epochs` epochs after the `done` that lie behind.
+
+        Parameters
+        ----------
+        anew : begin a new run even if there is one.
+        """
+        with self._lock:
+            if self.goal is None or anew:
+                self.began, self.goal = done, done + epochs
+            self._until = None
+            self._go()
+
+    def step(self, until: int) -> None:
+        """Go until `until` steps have been taken in all, then pause."""
+        with self._lock:
+            self._until = until
+            self._go()
+
+    def pause(self) -> None:
+        """Take no step after the current one; the run can be gone on with."""
+        self._end("paused")
+
+    def stop(self) -> None:
+        """Take no step after the current one; the run is over, also where it was paused or failed."""
+        with self._lock:
+            if self.going or self.ending in ("paused", "failed"):
+                self.going, self.ending = False, "stopped"
+            self.goal = self._until = None
+
+    def fail(self) -> None:
+        """Take no step: something went wrong. The run can be gone on with."""
+        with self._lock:
+            self.going, self.ending, self._until = False, "failed", None
+
+    def finish(self) -> None:
+        """Take no step: there is nothing left to do."""
+        with self._lock:
+            self._finish()
+
+    def epochs_changed(self, epochs: int) -> None:
+        """Move the goal of the run there is."""
+        with self._lock:
+            if self.goal is not None:
+                self.goal = self.began + epochs
+
+    def proceed(self, steps: int, epochs: int, midway: bool = False) -> bool:
+        """Say whether to take a step; asked before each.
+
+        Parameters
+        ----------
+        steps, epochs : how many steps and whole epochs lie behind.
+        midway : whether an epoch is under way: it is not broken off, even if the goal was moved before it.
+        """
+        with self._lock:
+            if not self.going:
+                return False
+            # A run that ends with the very step that was asked for is done, not paused.
+            if self.goal is not None and epochs >= self.goal and not midway:
+                self._finish()
+            elif self._until is not None and steps >= self._until:
+                self.going, self.ending, self._until = False, "paused", None
+            return self.going
+
+    def _go(self) -> None:
+        self.going, self.ending = True, ""
+
+    def _finish(self) -> None:
+        self.going, self.ending, self.goal, self._until = False, "done", None, None
+
+    def _end(self, how: str) -> None:
+        with self._lock:
+            if self.going:
+                self.going, self.ending = False, how

@@ -1,0 +1,226 @@
+"""The verbs of a session: start, pause, step, stop, wait, evaluate, predict."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from typing import Any
+
+import torch
+
+from . import wishes
+from .evaluating import Evaluation
+from .opening import Opened
+from .predicting import outputs, read_for_prediction
+from .trainer import Trainer
+
+
+class Runnable:
+    """Something that trains and can be told so; a session without its traits.
+
+    Whoever inherits sets `_trainer` and `_opened`, has the wishes `epochs` and `thresholds`, and may take
+    notice of orders (`_ordered`) and of callers that wait (`_blocks`). All methods may be called from any
+    thread, also from observers on the training thread, where none of them waits.
+    """
+
+    _trainer: Trainer
+    _opened: Opened
+    epochs: int
+    thresholds: Any
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._closed = False
+        self._waiters, self._counting = 0, threading.Lock()
+
+    # -- steering
+
+    def start(self, epochs: int | None = None) -> Any:
+        """Train in the background for `epochs` more epochs; return at once. A paused session goes on.
+
+        Parameters
+        ----------
+        epochs : how many epochs; None: as `session.epochs` says, or those a paused run still has to do. The
+            rest of an epoch that was broken off counts as the first.
+
+        Raises
+        ------
+        ValueError : the data was a generator, which has been read to its end.
+        """
+        self._check_open()
+        if self._opened.train.used_up:
+            raise ValueError("train was a generator and has been read to its end: pass a list of batches, or a Dataset.")
+        done, anew = self._trainer.loop.epochs, epochs is not None
+        wanted = self.epochs if epochs is None else wishes.read_epochs(epochs)
+        self._trainer.orders.start(done, wanted, anew)
+        self.epochs = wanted
+        return self._go()
+
+    def resume(self) -> Any:
+        """Go on after a pause, or after a failure whose cause is mended; return at once."""
+        return self.start()
+
+    def pause(self, wait: bool = True) -> Any:
+        """Pause after the step that is being taken; with `wait`, return once nothing runs any more."""
+        self._trainer.orders.pause()
+        return self._settle(wait)
+
+    def stop(self, wait: bool = True) -> Any:
+        """End the run after the step that is being taken. `start()` begins another, from the weights of now."""
+        self._trainer.orders.stop()
+        return self._settle(wait)
+
+    def step(self, n: int = 1, wait: bool = True) -> Any:
+        """Take `n` steps, then pause. With `wait`, return when they are taken; an interrupt pauses.
+
+        Raises
+        ------
+        Exception : with `wait`, what the model, the loss or the data raised.
+        """
+        self._check_open()
+        if not isinstance(n, int) or isinstance(n, bool) or n < 1:
+            raise ValueError(f"step({n!r}): a whole number of steps, 1 or more, is wanted.")
+        with self._interruptible(wait):
+            self._trainer.orders.step(until=self._trainer.loop.steps + n)
+            self._go()
+        return self
+
+    def fit(self, epochs: int | None = None) -> Any:
+        """Train and wait until done: for scripts, graders and CI. An interrupt pauses, the model kept.
+
+        Raises
+        ------
+        Exception : what the model, the loss or the data raised.
+        """
+        with self._interruptible():
+            self.start(epochs)
+        return self
+
+    async def done(self) -> Any:
+        """Wait until training ends or pauses, while the browser's messages are let in: `await session.done()`.
+
+        Raises
+        ------
+        Exception : what the model, the loss or the data raised.
+        """
+        while not self._trainer.worker.idle:
+            await asyncio.sleep(0.02)
+        self._raise()
+        return self
+
+    def skip(self) -> int:
+        """Leave out the batch that comes next, as after a failure of its samples' making; return how many they are."""
+        return self._result(self._trainer.loop.skip)
+
+    def close(self) -> None:
+        """End the run and let workers go. What was measured can still be read."""
+        if not self._closed:
+            self.stop()
+            self._closed = True
+            self._opened.train.close()
+
+    # -- asking the model
+
+    def evaluate(self) -> Evaluation:
+        """Evaluate on the validation data now, between two steps, and return loss, metrics and scores.
+
+        Raises
+        ------
+        ValueError : there is no validation data.
+        """
+        if self._opened.valid is None:
+            raise ValueError("There is no validation data: pass valid=(X, y) to the Session.")
+        return self._result(self._trainer.evaluate)
+
+    def predict(self, X: Any, batch_size: int = 256) -> torch.Tensor:
+        """Return what the model says of `X`, on the CPU.
+
+        Multilabel: N x C of 0 and 1, at `session.thresholds`; binary: N of 0 and 1; multiclass: N class numbers;
+        any other task: the model's output. `X` is as in `train=(X, y)`, or a Dataset or DataLoader.
+        """
+        return self._opened.task.predictions(self._outputs(X, batch_size), self.thresholds)
+
+    def predict_scores(self, X: Any, batch_size: int = 256) -> torch.Tensor:
+        """Return the probabilities that the model gives to `X` (N x C; N for binary), on the CPU."""
+        return self._opened.task.scores(self._outputs(X, batch_size))
+
+    def at_step(self, work: Callable[[], Any]) -> Future[Any]:
+        """Run `work()` on the training thread between two steps, or soon where nothing trains; return its Future.
+
+        All computing with the model belongs there: the main thread would slow the training by a third
+        (see `core.cpus.release_pool`). Random numbers drawn by `work` do not disturb the training's.
+        """
+        self._check_open()
+        return self._trainer.at_step(work)
+
+    def _outputs(self, X: Any, batch_size: int) -> torch.Tensor:
+        batch_size = wishes.read_batch_size(batch_size)
+        X = read_for_prediction(X, self._opened)
+        return self._result(lambda: outputs(self._trainer.loop, X, batch_size))
+
+    # -- waiting
+
+    def _ordered(self) -> None:
+        """Take notice that an order was given."""
+
+    def _blocks(self, on: bool) -> None:
+        """Take notice of whether a caller waits."""
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise RuntimeError("The session is closed: make a new one.")
+
+    def _go(self) -> Any:
+        self._ordered()
+        self._trainer.worker.wake()
+        return self
+
+    def _settle(self, wait: bool) -> Any:
+        """Let the training thread tell how it ended, unless somebody starts it again meanwhile."""
+        self._go()
+        if wait:
+            with self._waiting():
+                self._trainer.worker.wait(until=lambda: self._trainer.orders.going)
+        return self
+
+    @contextlib.contextmanager
+    def _interruptible(self, wait: bool = True) -> Iterator[None]:
+        """Wait for the end of what was started inside. An interrupt pauses it; a second one gives up waiting."""
+        try:
+            yield
+            if not wait:
+                return
+            with self._waiting():
+                self._trainer.worker.wait()
+        except KeyboardInterrupt:
+            self._trainer.orders.pause()
+            self._settle(wait=True)
+        self._raise()
+
+    def _raise(self) -> None:
+        if self._trainer.failure is not None:
+            raise self._trainer.failure
+
+    def _result(self, work: Callable[[], Any]) -> Any:
+        future = self.at_step(work)
+        with self._waiting():
+            return self._trainer.worker.result(future)
+
+    @contextlib.contextmanager
+    def _waiting(self) -> Iterator[None]:
+        if self._trainer.worker.here:
+            yield
+            return
+        try:
+            self._count(1)
+            yield
+        finally:
+            self._count(-1)
+
+    def _count(self, more: int) -> None:
+        with self._counting:
+            self._waiters += more
+        self._blocks(self._waiters > 0)

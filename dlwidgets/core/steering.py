@@ -1,0 +1,84 @@
+"""The controls of a run: what is in force, read off the loop, and wishes put in force or rejected."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .controls import Clip, GroupValue
+from .ledger import Entry, Ledger
+
+if TYPE_CHECKING:
+    from .loop import Loop
+
+
+class Rejected(ValueError):
+    """A wish that cannot be met, and why, in a clause."""
+
+
+class Steering:
+    """Puts wishes in force between two steps and keeps the ledger of what came of each.
+
+    A control is a method `_put_NAME(value)`: it puts the value in force, returns what is to be said of it or
+    None, and raises `Rejected` where that cannot be; and an entry of `in_force`.
+
+    Attributes
+    ----------
+    rejected : control -> why its newest wish could not be met.
+    """
+
+    #: The names of the controls.
+    CONTROLS = ("lr", "batch_size", "clip", "weight_decay")
+
+    def __init__(self, loop: Loop) -> None:
+        self._loop = loop
+        self._decay = GroupValue(loop.optimizer, "weight_decay")
+        self._own_decay = self._decay.value
+        self.ledger = Ledger()
+        self.rejected: dict[str, str] = {}
+
+    def in_force(self) -> dict[str, Any]:
+        """Return the controls as they are, not as they were asked for."""
+        clip = self._loop.clip
+        return {
+            "lr": self._loop.rate.value,
+            "batch_size": self._loop.batches.batch_size,
+            "clip": None if clip.mode == "off" else (clip.mode, clip.limit),
+            "weight_decay": self._decay.value,
+        }
+
+    def put(self, name: str, value: Any, by: str) -> None:
+        """Put a wish in force, or reject it, and write in the ledger what came of it; `by` says who asked."""
+        before = self.in_force()[name]
+        self.rejected.pop(name, None)
+        note, rejected = "", False
+        try:
+            note = getattr(self, f"_put_{name}")(value) or ""
+        except Rejected as why:
+            note, rejected = str(why), True
+            self.rejected[name] = note
+        after = self.in_force()[name]
+        # There and back again between two steps is no change.
+        if rejected or note or after != before:
+            self.ledger.add(Entry(self._loop.steps, name, value, after, by, note, rejected))
+
+    def _put_lr(self, value: float) -> None:
+        self._loop.rate.set(value)
+
+    def _put_batch_size(self, value: int) -> str | None:
+        batches = self._loop.batches
+        if value == batches.batch_size:
+            return None
+        if why := batches.why_not(value):
+            raise Rejected(why)
+        batches.batch_size = value
+        return batches.note()
+
+    def _put_clip(self, value: Any) -> None:
+        self._loop.clip = Clip.read(value)
+
+    def _put_weight_decay(self, value: float | None) -> None:
+        if self._decay.value is None:
+            if value is None:
+                return
+            raise Rejected(f"{type(self._loop.optimizer).__name__} has no weight decay")
+        self._decay.set(self._own_decay if value is None else value)

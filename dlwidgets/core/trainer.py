@@ -1,0 +1,218 @@
+"""A loop on a thread of its own: it takes orders, puts wishes in force between two steps, and tells what comes of it."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import threading
+import time
+import traceback
+import weakref
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from typing import Any
+
+import torch
+
+from .batches import Batches
+from .borrowed import modes_kept, on_device, torch_threads, untouched_rng
+from .evaluating import Evaluation
+from .loop import Loop, NotFinite
+from .orders import Orders
+from .randomness import Streams
+from .steering import Steering
+from .worker import Worker
+
+#: Facts are told at most this often [s]; views draw no faster.
+PULSE = 0.1
+
+
+class Trainer:
+    """Trains on its own thread as `orders` say; while nothing runs there is no thread.
+
+    During a burst of work it borrows the model (in train mode, on the device), the global random generators
+    and the number of torch's threads; between bursts all is as its owner left it.
+
+    Parameters
+    ----------
+    valid : what is evaluated; None for nothing.
+    wish : returns what is wished for now, by name: the controls of `Steering`, and "evaluate_every".
+    tell : told of facts as keywords, in the order in which they are to be seen; always on the training thread.
+        `pulse=n` comes last, when all other facts of a moment have been told.
+
+    Attributes
+    ----------
+    failure : what made the run fail; None once it goes again, or was stopped.
+    """
+
+    def __init__(
+        self,
+        loop: Loop,
+        valid: Batches | None,
+        *,
+        seed: int,
+        threads: int,
+        wish: Callable[[str], Any],
+        tell: Callable[..., None],
+    ) -> None:
+        self.loop, self.valid, self.threads = loop, valid, threads
+        self.orders, self.steering = Orders(), Steering(loop)
+        self.worker = Worker(self._burst, self._crashed, lambda: self.orders.going)
+        self.failure: BaseException | None = None
+        self._wish, self._tell = wish, tell
+        self._device = loop.objective.device
+        self._streams = Streams.seeded(seed, self._device)
+        self._asked: dict[str, str] = {}
+        self._asking = threading.Lock()
+        self._borrowing = self._telling = self._owed = False
+        self._ending = ""
+        self._pulses, self._pulsed = 0, 0.0
+        _all.add(self)
+
+    # -- any thread
+
+    def asked(self, name: str, by: str) -> None:
+        """Note that the wish `name` changed, and who asked; its newest value is applied before the next step."""
+        with self._asking:
+            self._asked[name] = by
+
+    def at_step(self, work: Callable[[], Any]) -> Future[Any]:
+        """Have `work()` done on the training thread between two steps.
+
+        Random numbers that it draws and modes that it sets (`model.eval()`) disturb no training. Its result is
+        there once all that was borrowed for it is given back, or at once where training goes on.
+        """
+
+        def apart() -> Any:
+            with self._borrowed(), untouched_rng(), modes_kept(self.loop.model):
+                return work()
+
+        return self.worker.job(apart)
+
+    def evaluate(self) -> Evaluation:
+        """Evaluate now, and tell; for the training thread."""
+        found = self.loop.evaluate(self.valid)  # type: ignore[arg-type]
+        self._tell(evaluation=found, scores=found.scores)
+        self._publish()
+        return found
+
+    # -- the training thread
+
+    def _burst(self) -> None:
+        """Take steps and do jobs until there is nothing to do; then tell how it ended."""
+        if self.orders.going or self.worker.has_jobs:
+            with self._borrowed():
+                self._run()
+            self.worker.deliver()
+        # Told when all is given back: an observer finds the model as its owner left it.
+        ending = self.orders.ending
+        if ending and not self.orders.going and ending != self._ending:
+            self._ending = ending
+            if ending != "failed":
+                self.failure = None
+            self._publish(status=ending)
+
+    @contextlib.contextmanager
+    def _borrowed(self) -> Iterator[None]:
+        """Take model, random generators and threads for training; give them back as they were."""
+        if self._borrowing:
+            yield
+            return
+        model, theirs = self.loop.model, Streams.now()
+        with on_device(model, self._device), modes_kept(model), torch_threads(self.threads):
+            self._borrowing = True
+            self._streams.install()
+            model.train()
+            try:
+                yield
+            finally:
+                self._streams = Streams.now()
+                theirs.install()
+                self._borrowing = False
+
+    def _run(self) -> None:
+        orders, worker, loop = self.orders, self.worker, self.loop
+        loop.refresh()
+        if orders.going:
+            self.failure, self._ending = None, ""
+            self._publish(error="", traceback="", status="running")
+        worker.begun()
+        while True:
+            worker.do_jobs(hold=not orders.going)
+            if not orders.going:
+                return
+            worker.deliver()
+            try:
+                if self._asked:
+                    self._apply()
+                if self._owed:
+                    self.evaluate()
+                    self._owed = False
+                elif loop.batches.used_up:
+                    orders.finish()
+                elif orders.proceed(loop.steps, loop.epochs, loop.batches.midway):
+                    self._owed = self._due(loop.step())
+            except BaseException as error:  # noqa: BLE001 - becomes a fact
+                self._fail(error)
+            if time.perf_counter() - self._pulsed >= PULSE:
+                self._publish()
+
+    def _due(self, took: bool) -> bool:
+        """Say whether the model is to be evaluated after this step."""
+        every = self._wish("evaluate_every")
+        if self.valid is None or every is None:
+            return False
+        return self.loop.epoch_ended if every == "epoch" else took and self.loop.steps % every == 0
+
+    def _apply(self) -> None:
+        """Put the wishes in force, and tell what came of them."""
+        with self._asking:
+            asked, self._asked = self._asked, {}
+        for name, by in asked.items():
+            self.steering.put(name, self._wish(name), by)
+        self._tell(applied=self.steering.in_force(), rejected=dict(self.steering.rejected))
+
+    def _fail(self, error: BaseException) -> None:
+        self.orders.fail()
+        self.failure = error
+        sentence = str(error) or type(error).__name__
+        if not isinstance(error, NotFinite):
+            sentence = f"{type(error).__name__}: {sentence}"
+        self._tell(error=sentence, traceback="".join(traceback.format_exception(error)))
+
+    def _crashed(self, error: BaseException) -> None:
+        """Tell of an exception outside of any step, as where the model cannot be moved to the device."""
+        self._fail(error)
+        self._ending = "failed"
+        self._publish(status="failed")
+
+    def _publish(self, **first: Any) -> None:
+        """Tell where the run is, then `first`, then the pulse."""
+        loop = self.loop
+        self._pulsed = time.perf_counter()
+        self._tell(steps=loop.steps, epoch=loop.epoch, loss=loop.loss, layer_stats=loop.layer_stats, **first)
+        if self._telling:
+            return  # an observer of the pulse asked for what is told here: no pulse within a pulse
+        self._telling = True
+        try:
+            self._pulses += 1
+            self._tell(pulse=self._pulses)
+        finally:
+            self._telling = False
+        if self.threads > 1 and self._pulses % 16 == 0:
+            # A cell that used torch meanwhile has given the main thread a pool again.
+            self.worker.free_main_pool()
+
+
+_all: weakref.WeakSet[Trainer] = weakref.WeakSet()
+
+
+@atexit.register
+def _pause_all() -> None:
+    """Let no thread be in the middle of a step when the interpreter goes: that would crash it."""
+    for trainer in list(_all):
+        trainer.orders.pause()
+    patience = time.monotonic() + 10
+    for trainer in list(_all):
+        with contextlib.suppress(KeyboardInterrupt):
+            trainer.worker.wait(until=lambda: time.monotonic() > patience)

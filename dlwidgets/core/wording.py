@@ -1,0 +1,18 @@
+"""Words for sentences: lists of names, numbers of things."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+
+def listed(names: Iterable[Any]) -> str:
+    """Return names in quotes, eight of them at most: "'a', 'b' and 12 more"."""
+    words = [repr(str(name)) for name in names]
+    return ", ".join(words[:8]) + (f" and {len(words) - 8} more" if len(words) > 8 else "")
+
+
+def counted(number: int, thing: str) -> str:
+    """Return "1 sample", "2,000 samples", "2 batches"."""
+    many = f"{thing}es" if thing.endswith("s") or thing == "batch" else f"{thing}s"
+    return f"{number:,} {thing if number == 1 else many}"
