@@ -36,7 +36,7 @@ class Dashboard(Pictured, ipywidgets.VBox):
         self.training = TrainingPanel(session)
         self.curves = Curves(session)
         self.layers = LayerTable(session)
-        self.confusion = ConfusionGrid(session)
+        self.confusion = ConfusionGrid(session, table=True)
         self.activations = ActivationBrowser(session)
         self._rows = [
             ipywidgets.Box([self.training.controls, self.curves]).add_class("dlw-row").add_class("dlw-row-steer"),
