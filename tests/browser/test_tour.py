@@ -52,6 +52,8 @@ def test_the_tour_runs_and_answers_and_outlives_a_reload(lab, measured):
     lab.wait_until("session.selected_layer == 'stage3.relu'")
     expect(page.locator(".dlw-act-what")).to_contain_text("stage3.relu")
 
+    # What is out of sight is not drawn, nor are the buttons that fit.
+    panel.bar.scroll_into_view_if_needed()
     panel.button("Resume").click()
     lab.wait_until(f"session.steps > {steps + 5}")
     page = lab.reload()
