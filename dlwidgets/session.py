@@ -59,8 +59,8 @@ class Session(Runnable, HasTraits):
     ----------
     model : the module to train. It stays yours: when nothing runs, its train/eval flags, its device and the
         global random generators are as you left them.
-    train : `(X, y)` of tensors or arrays (axis 0 counts samples), a pandas DataFrame with `target=`, a map-style
-        Dataset, an iterable of batches, or a DataLoader (its collate and workers are respected).
+    train : `(X, y)` of tensors or arrays (axis 0 counts samples), a pandas DataFrame with `target=`, a
+        map-style Dataset, an iterable of batches, or a DataLoader (its collate and workers are respected).
     valid : the same for validation; a number between 0 and 1 holds out that share of `train`; None for none.
     loss : `(output, targets) -> scalar tensor`, a class or a name of torch.nn losses; None: inferred.
     task : "multilabel", "multiclass", "binary" or "regression"; None: inferred from the targets.
@@ -88,10 +88,11 @@ class Session(Runnable, HasTraits):
     Notes
     -----
     *Wishes* are traits that a person or a view writes: `lr, batch_size, clip, weight_decay, epochs,
-    evaluate_every, paused, thresholds, selected_layer, selected_sample`. The loop reads them between two steps.
-    *Facts* are read-only traits that the loop writes: `status, steps, epoch, loss, applied, rejected, scores,
-    evaluation, layer_stats, error, traceback, notes, pulse`. Every fact may be observed; observers are called
-    on the training thread and should be quick. One that raises is named in `notes`, and the training goes on.
+    evaluate_every, paused, thresholds, selected_layer, selected_sample`. The loop reads them between two
+    steps. *Facts* are read-only traits that the loop writes: `status, steps, epoch, loss, applied, rejected,
+    scores, evaluation, layer_stats, error, traceback, notes, pulse`. Every fact may be observed; observers
+    are called on the training thread and should be quick. One that raises is named in `notes`, and the
+    training goes on.
 
     The weights are those of the plain loop: `torch.manual_seed(seed)`, a generator `g` seeded with `seed`,
     and for each epoch the batches of `torch.randperm(n, generator=g)` in order. While it trains in the
@@ -120,11 +121,15 @@ class Session(Runnable, HasTraits):
     rejected = Dict(read_only=True, help="wishes that could not be met: control -> why")
     scores = AnyTrait(None, allow_none=True, read_only=True, help="Scores of the last evaluation, or None")
     evaluation = AnyTrait(None, allow_none=True, read_only=True, help="the last Evaluation, or None")
-    layer_stats = AnyTrait(None, allow_none=True, read_only=True, help="LayerStats of the last sampled step, or None")
+    layer_stats = AnyTrait(
+        None, allow_none=True, read_only=True, help="LayerStats of the last sampled step, or None"
+    )
     error = Unicode("", read_only=True, help="what made the run fail, one sentence")
     traceback = Unicode("", read_only=True, help="the traceback of the failure")
     notes = Tuple(read_only=True, help="what the session chose by itself, in sentences")
-    pulse = Int(0, read_only=True, help="counts the times that facts were published; always the last to change")
+    pulse = Int(
+        0, read_only=True, help="counts the times that facts were published; always the last to change"
+    )
     blocking = Bool(False, read_only=True, help="whether a call of this session keeps its caller waiting")
 
     def __init__(
@@ -158,6 +163,7 @@ class Session(Runnable, HasTraits):
             model, train, valid, loss=loss, task=task, classes=classes, optimizer=optimizer, lr=lr,
             batch_size=batch_size, clip=clip, weight_decay=weight_decay, target=target, step=step, seed=seed,
             device=device, threads=threads, wish=lambda name: getattr(self, name), tell=self._told,
+            note=self._noted,
         )  # fmt: skip
         # The wishes start as what is in force.
         in_force = self._trainer.steering.in_force()
@@ -165,7 +171,9 @@ class Session(Runnable, HasTraits):
             setattr(self, name, in_force[name])
         self.epochs, self.evaluate_every = epochs, evaluate_every
         self._told(applied=in_force, notes=notes)
-        self.observe(lambda change: self._trainer.asked(change["name"], _author.get()), names=[*Steering.CONTROLS])
+        self.observe(
+            lambda change: self._trainer.asked(change["name"], _author.get()), names=[*Steering.CONTROLS]
+        )
         self.observe(lambda change: self._trainer.orders.epochs_changed(change["new"]), names=["epochs"])
         self.observe(self._pause_wished, names=["paused"])
 
@@ -222,8 +230,8 @@ class Session(Runnable, HasTraits):
         """Return a data frame with a row for each step: epoch, loss, lr, batch_size, grad_norm, seconds.
 
         `grad_norm` is the gradients' L2 norm before clipping; NaN in steps where nobody needed it and it was
-        not measured, to save time. Rows of steps after which the model was evaluated hold `valid_loss` and the
-        metrics too; a dict of losses has a column `loss_NAME` for each.
+        not measured, to save time. Rows of steps after which the model was evaluated hold `valid_loss` and
+        the metrics too; a dict of losses has a column `loss_NAME` for each.
         """
         return self._trainer.loop.history.frame()
 
@@ -233,7 +241,7 @@ class Session(Runnable, HasTraits):
         return self._trainer.loop.history
 
     def ledger(self) -> pd.DataFrame:
-        """Return a data frame with a row for each change: time, step, name, asked, applied, by, rejected, note."""
+        """Return a data frame, a row a change: time, step, name, asked, applied, by, rejected, note."""
         return self._trainer.steering.ledger.frame()
 
     @property
@@ -252,14 +260,21 @@ class Session(Runnable, HasTraits):
         return self._summary
 
     def progress(self) -> dict[str, Any]:
-        """Return where the run is: epoch, epochs, steps, total (steps), share (0..1), rate (steps/s), left (s)."""
+        """Return where the run is: epoch, epochs, steps, total, share (0..1), rate (steps/s), left (s)."""
         goal = self._trainer.orders.goal
         every = self.evaluate_every if self.has_valid else None
-        return progress(self._trainer.loop, self._trainer.orders.began + self.epochs if goal is None else goal, every)
+        return progress(
+            self._trainer.loop, self._trainer.orders.began + self.epochs if goal is None else goal, every
+        )
 
     def __repr__(self) -> str:
         return describing.describe(
-            self._opened, self._trainer.loop, status=self.status, error=self.error, threads=self._trainer.threads, epochs=self.epochs
+            self._opened,
+            self._trainer.loop,
+            status=self.status,
+            error=self.error,
+            threads=self._trainer.threads,
+            epochs=self.epochs,
         )
 
     # ------------------------------------------------------------------ wishes
@@ -281,7 +296,9 @@ class Session(Runnable, HasTraits):
             if known is None:
                 raise AttributeError(f"A Session has no {name!r}.{wishes.meant(name, _wishes())}")
             if not isinstance(known, traitlets.TraitType) or known.read_only:
-                raise AttributeError(f"{name} can be read, not set: what can be set is {', '.join(_wishes())}.")
+                raise AttributeError(
+                    f"{name} can be read, not set: what can be set is {', '.join(_wishes())}."
+                )
         super().__setattr__(name, value)
 
     @contextlib.contextmanager
@@ -295,7 +312,7 @@ class Session(Runnable, HasTraits):
 
     def probe_layers(self, on: bool) -> None:
         """Say whether somebody looks at `layer_stats`, which are measured only then."""
-        self._trainer.loop.probe(on)
+        self._trainer.loop.watch.switch(self.model, on)
 
     def close(self) -> None:
         """End the run and let workers and observers go. What was measured can still be read."""
@@ -314,10 +331,10 @@ class Session(Runnable, HasTraits):
     def _blocks(self, on: bool) -> None:
         self.set_trait("blocking", on)
 
-    def observe(self, handler: Callable[..., Any], names: Any = traitlets.All, type: str = "change") -> None:  # noqa: A002
+    def observe(self, handler: Callable[..., Any], names: Any = traitlets.All, type: str = "change") -> None:
         """Have `handler(change)` called when a trait of `names` changes, as `HasTraits.observe` does.
 
-        A handler that raises while the training tells of its facts stops neither the training nor other handlers.
+        A handler that raises while the training tells of its facts stops neither it nor other handlers.
         """
         super().observe(Guarded(handler, self._observer_raised), names, type)
 
@@ -325,10 +342,13 @@ class Session(Runnable, HasTraits):
         if not self._trainer.worker.here:
             return False  # the caller set a wish: it hears of the error
         name = getattr(handler, "__qualname__", type(handler).__name__)
-        note = f"An observer ({name}) raised {type(error).__name__}: {error}. The training goes on."
+        self._noted(f"An observer ({name}) raised {type(error).__name__}: {error}. The training goes on.")
+        return True
+
+    def _noted(self, note: str) -> None:
+        # The twentieth different one tells nobody anything new.
         if note not in self.notes and len(self.notes) < 20:
             self.set_trait("notes", (*self.notes, note))
-        return True
 
     def _pause_wished(self, change: Any) -> None:
         if self._mirroring_here.on:

@@ -32,11 +32,13 @@ def assemble(
     threads: Any,
     wish: Callable[[str], Any],
     tell: Callable[..., None],
+    note: Callable[[str], None],
     **learnt: Any,
 ) -> tuple[Trainer, Opened, tuple[str, ...]]:
     """Return a trainer, the data it trains on, and what was chosen by itself, in sentences.
 
-    The parameters are those of `Session`, with `wish` and `tell` of `Trainer`; `learnt` is task, loss and classes.
+    The parameters are those of `Session`, with `wish`, `tell` and `note` of `Trainer`; `learnt` is task, loss
+    and classes.
 
     Raises
     ------
@@ -56,11 +58,19 @@ def assemble(
     where = choose_device(device, model)
     made = make_optimizer(optimizer, model, lr, weight_decay)
     opened = open_data(
-        model, train, valid, batch_size=batch_size, seed=seed, device=where, target=target, step=step, **learnt
+        model,
+        train,
+        valid,
+        batch_size=batch_size,
+        seed=seed,
+        device=where,
+        target=target,
+        step=step,
+        **learnt,
     )
     objective = Objective(model, opened.task, where, step, target if isinstance(target, str) else None)
     loop = Loop(objective, opened.train, made, clip)
-    trainer = Trainer(loop, opened.valid, seed=seed, threads=threads, wish=wish, tell=tell)
+    trainer = Trainer(loop, opened.valid, seed=seed, threads=threads, wish=wish, tell=tell, note=note)
     # What was run here to look at the model must not slow the training thread.
     cpus.release_pool()
     return trainer, opened, describing.notes(opened, loop, because)

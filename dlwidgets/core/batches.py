@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch.utils.data import default_collate
 
-from .randomness import Mark
 from .data import Rows
+from .randomness import Mark
 from .trees import rows, tensors
 
 

@@ -34,6 +34,18 @@ def modes_kept(model: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
+def buffers_kept(model: nn.Module) -> Iterator[None]:
+    """Give back the values of the model's buffers, as running statistics, as they were."""
+    kept = [(buffer, buffer.clone()) for buffer in model.buffers()]
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for buffer, value in kept:
+                buffer.copy_(value)
+
+
+@contextmanager
 def torch_threads(count: int) -> Iterator[None]:
     """Let this thread compute with `count` threads, and with as many as before afterwards."""
     before = torch.get_num_threads()

@@ -47,7 +47,9 @@ class Clip:
         if mode not in CLIP_MODES:
             raise ValueError(f"clip has the mode {mode!r}, which is none of {', '.join(CLIP_MODES)}.")
         if mode != "off" and not _positive(limit):
-            raise ValueError(f"clip has the limit {limit!r}: a positive number is wanted; None switches clipping off.")
+            raise ValueError(
+                f"clip has the limit {limit!r}: a positive number is wanted; None switches clipping off."
+            )
         return cls(mode, float(limit) if _positive(limit) else 1.0)
 
     def apply(self, parameters: list[nn.Parameter]) -> float | None:
@@ -99,7 +101,8 @@ def make_optimizer(
         raise ValueError(f"The model {type(model).__name__} has no parameters: there is nothing to train.")
     if not any(p.requires_grad for p in own):
         raise ValueError(
-            f"All parameters of {type(model).__name__} are frozen (requires_grad is False): there is nothing to train."
+            f"All parameters of {type(model).__name__} are frozen (requires_grad is False): "
+            "there is nothing to train."
         )
     if isinstance(wanted, str):
         wanted = _named(wanted)
@@ -115,8 +118,8 @@ def make_optimizer(
                 GroupValue(made, name).set(value)
     if isinstance(made, torch.optim.LBFGS):
         raise ValueError(
-            "LBFGS evaluates the loss several times a step, which is not supported: take another optimizer, such as "
-            '"adamw".'
+            "LBFGS evaluates the loss several times a step, which is not supported: "
+            'take another optimizer, such as "adamw".'
         )
     return made
 
@@ -126,13 +129,17 @@ def _made(kind: type[Optimizer], own: list[nn.Parameter], lr: float, weight_deca
     taken = inspect.signature(kind).parameters
     for name in settings:
         if name not in taken and not any(p.kind is p.VAR_KEYWORD for p in taken.values()):
-            raise TypeError(f"{kind.__name__} does not take {name}=; its options are {', '.join(list(taken)[1:])}.")
+            raise TypeError(
+                f"{kind.__name__} does not take {name}=; its options are {', '.join(list(taken)[1:])}."
+            )
     return kind(own, **settings)
 
 
 def _from_factory(wanted: Any, own: list[nn.Parameter]) -> Optimizer:
     if not callable(wanted):
-        raise TypeError(f'optimizer={wanted!r}: pass a name such as "adamw", a class of torch.optim, or a factory.')
+        raise TypeError(
+            f'optimizer={wanted!r}: pass a name such as "adamw", a class of torch.optim, or a factory.'
+        )
     made = wanted(own)
     if not isinstance(made, Optimizer):
         raise TypeError(f"The optimizer factory returned {type(made).__name__}, not a torch.optim.Optimizer.")
@@ -142,7 +149,9 @@ def _from_factory(wanted: Any, own: list[nn.Parameter]) -> Optimizer:
 def _check_parameters(made: Optimizer, own: list[nn.Parameter]) -> None:
     theirs = {id(p) for group in made.param_groups for p in group["params"]}
     if not theirs & {id(p) for p in own}:
-        raise ValueError("The optimizer was made for other parameters: make it from this model's parameters().")
+        raise ValueError(
+            "The optimizer was made for other parameters: make it from this model's parameters()."
+        )
 
 
 def _named(name: str) -> type[Optimizer]:
@@ -175,7 +184,7 @@ class GroupValue:
 
     @property
     def value(self) -> float | None:
-        """The number of the leading group, which is really in force; None where the optimizer has no such number."""
+        """The number of the leading group, read off it; None where the optimizer has no such number."""
         return float(self.optimizer.param_groups[self._leader][self._key]) if self._there else None
 
     def set(self, value: float) -> None:
@@ -183,7 +192,7 @@ class GroupValue:
         for group, multiplier in zip(self.optimizer.param_groups, self._multipliers):
             number = value * multiplier
             if isinstance(group[self._key], torch.Tensor):
-                # A capturable or compiled optimizer keeps its rate in a tensor that must stay the same object.
+                # A capturable optimizer keeps its rate in a tensor that must stay the same object.
                 group[self._key].fill_(number)
             else:
                 group[self._key] = number

@@ -14,7 +14,7 @@ import torch
 def available_cpus(system: str | Path = "/") -> int:
     """Return the whole CPUs this process may use: affinity and container quota (cgroup) counted, at least 1.
 
-    A quota is rounded down: half a CPU more is of no use to threads that spin while they wait for one another.
+    A quota is rounded down: half a CPU more is of no use to threads that spin while they wait for another.
 
     Parameters
     ----------
@@ -62,7 +62,10 @@ def _group_quota(folder: Path) -> float | None:
         if limit.exists():
             words = limit.read_text("ascii").split()
         else:
-            words = [(folder / name).read_text("ascii").strip() for name in ("cpu.cfs_quota_us", "cpu.cfs_period_us")]
+            words = [
+                (folder / name).read_text("ascii").strip()
+                for name in ("cpu.cfs_quota_us", "cpu.cfs_period_us")
+            ]
         quota, period = float(words[0]), float(words[1])
     except (OSError, ValueError, IndexError):
         return None  # no such file, or "max": no limit

@@ -18,7 +18,7 @@ from .wording import counted, listed
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows in memory: inputs (a tensor, or a tuple or dict of them) and targets, sample by sample in axis 0."""
+    """Rows in memory: inputs (a tensor, or a tuple or dict of them) and targets; axis 0 counts samples."""
 
     inputs: Any
     targets: torch.Tensor
@@ -49,8 +49,8 @@ def read(
 
     Parameters
     ----------
-    data : (X, y) of tensors or arrays, a pandas DataFrame, a dict of columns, a map-style Dataset, an iterable
-        or a DataLoader.
+    data : (X, y) of tensors or arrays, a pandas DataFrame, a dict of columns, a map-style Dataset, an
+        iterable or a DataLoader.
     name : what to call it in a message.
     target : the column, or list of columns, of a DataFrame that is to be predicted; the entry of a dict.
     classes : the names of the classes in order; targets given as names become their numbers.
@@ -76,10 +76,14 @@ def read(
     if type(data) is TensorDataset and len(data.tensors) == 2:
         data = tuple(data.tensors)
     if isinstance(data, Mapping) and isinstance(target, str) and target in data:
-        return _rows({key: value for key, value in data.items() if key != target}, data[target], name, classes)
+        return _rows(
+            {key: value for key, value in data.items() if key != target}, data[target], name, classes
+        )
     if _is_pair(data):
         if target is not None:
-            raise TypeError(f"target={target!r} is for a DataFrame or dicts: {name}=(X, y) says itself what y is.")
+            raise TypeError(
+                f"target={target!r} is for a DataFrame or dicts: {name}=(X, y) says itself what y is."
+            )
         X, y = data
         if is_frame(X) and columns is None:
             columns = tuple(X.columns)
@@ -96,7 +100,9 @@ def _unread(data: Any, name: str) -> Any:
             f"Pass {name}=(X, y)."
         )
     if isinstance(data, tuple):
-        raise TypeError(f"{name} has {len(data)} parts: pass {name}=(X, y), with several inputs as X=(X1, X2).")
+        raise TypeError(
+            f"{name} has {len(data)} parts: pass {name}=(X, y), with several inputs as X=(X1, X2)."
+        )
     if isinstance(data, Mapping):
         raise TypeError(
             f"{name} is a dict with {listed(data)}: say which entry is to be predicted, as target=..., "
@@ -114,19 +120,23 @@ def _unread(data: Any, name: str) -> Any:
             _refuse_empty(data, name, "batches")
         return data
     raise TypeError(
-        f"{name} is of type {type(data).__name__}, which is none of: (X, y) of tensors or arrays, a DataFrame with "
-        "target=..., a Dataset, a DataLoader, an iterable of batches."
+        f"{name} is of type {type(data).__name__}, which is none of: (X, y) of tensors or arrays, "
+        "a DataFrame with target=..., a Dataset, a DataLoader, an iterable of batches."
     )
 
 
 def split(rows: Any, share: float, seed: int) -> tuple[Any, Any]:
-    """Return (train, valid) of `rows` or a Dataset, with `share` of the samples, drawn at random, in valid."""
+    """Return (train, valid) of `rows` or a Dataset, with a random `share` of the samples in valid."""
     if not 0 < share < 1:
-        raise ValueError(f"valid={share!r}: as a number it is the share of train to hold out, between 0 and 1.")
+        raise ValueError(
+            f"valid={share!r}: as a number it is the share of train to hold out, between 0 and 1."
+        )
     if not isinstance(rows, Rows) and (
         isinstance(rows, (DataLoader, IterableDataset, list)) or not hasattr(rows, "__getitem__")
     ):
-        raise TypeError("valid as a share needs (X, y), a DataFrame or a Dataset; pass valid data of its own.")
+        raise TypeError(
+            "valid as a share needs (X, y), a DataFrame or a Dataset; pass valid data of its own."
+        )
     count = len(rows)
     held = round(count * share)
     if not 0 < held < count:
@@ -157,7 +167,9 @@ def read_inputs(X: Any, name: str, columns: Sequence[Any] | None = None) -> Any:
         # A list holds samples, a tuple several inputs.
         shapes = {tuple(part.shape) for part in X}
         if len(shapes) > 1:
-            raise ValueError(f"{name} is a list of tensors of different shapes, as {_two(shapes)}: make them equal.")
+            raise ValueError(
+                f"{name} is a list of tensors of different shapes, as {_two(shapes)}: make them equal."
+            )
         X = torch.stack(X)
     if hasattr(X, "to_numpy"):
         X = X.to_numpy()
@@ -171,7 +183,11 @@ def _is_pair(data: Any) -> bool:
     if isinstance(data, tuple):
         return len(data) == 2
     # [X, y] for (X, y); a list of two ready-made batches holds pairs or dicts.
-    return isinstance(data, list) and len(data) == 2 and all(isinstance(part, (torch.Tensor, np.ndarray)) for part in data)
+    return (
+        isinstance(data, list)
+        and len(data) == 2
+        and all(isinstance(part, (torch.Tensor, np.ndarray)) for part in data)
+    )
 
 
 def _rows(X: Any, y: Any, name: str, classes: Sequence[str] | None) -> Rows:
@@ -183,8 +199,8 @@ def _rows(X: Any, y: Any, name: str, classes: Sequence[str] | None) -> Rows:
     if counts != {len(targets.values)}:
         given = " and ".join(str(count) for count in sorted(counts))
         raise ValueError(
-            f"{name} has {given} inputs but {counted(len(targets.values), 'target')}: X and y must have one row for each "
-            "sample."
+            f"{name} has {given} inputs but {counted(len(targets.values), 'target')}: "
+            "X and y must have one row for each sample."
         )
     _refuse_empty(targets.values, name)
     return Rows(inputs, targets.values, targets.classes, named=targets.named)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from .batches import Batches
 from .controls import Clip
 from .loop import Loop
@@ -20,7 +19,9 @@ def notes(opened: Opened, loop: Loop, threads_because: str) -> tuple[str, ...]:
     if task.loss is None:
         said.append("The loss is what step= returns.")
     else:
-        said.append(f"{task.name.capitalize()}{_classes(opened)}, since {task.because}; the loss is {task.loss_name}.")
+        said.append(
+            f"{task.name.capitalize()}{_classes(opened)}, since {task.because}; the loss is {task.loss_name}."
+        )
     if task.classes and getattr(getattr(opened.train, "source", None), "named", False):
         said.append(f"The names of the classes became numbers: {_numbered(task.classes)}.")
     said += opened.notes
@@ -80,5 +81,3 @@ def _status(loop: Loop, status: str, error: str, epochs: int) -> str:
 def _numbered(classes: tuple[str, ...]) -> str:
     shown = ", ".join(f"{name} = {number}" for number, name in enumerate(classes[:8]))
     return shown + (f" and {len(classes) - 8} more" if len(classes) > 8 else "")
-
-

@@ -1,4 +1,4 @@
-"""A pass over the validation data: loss, scores and metrics, with the model and all random numbers left as they were."""
+"""A pass over the validation data: loss, scores and metrics; model and random numbers stay as they are."""
 
 from __future__ import annotations
 
@@ -35,7 +35,9 @@ class Evaluation:
     metrics: dict[str, float] = field(default_factory=dict)
 
 
-def evaluate(objective: Objective, batches: Batches, batch_size: int, classes: tuple[str, ...] | None = None) -> Evaluation:
+def evaluate(
+    objective: Objective, batches: Batches, batch_size: int, classes: tuple[str, ...] | None = None
+) -> Evaluation:
     """Return loss and scores over all of `batches`, in eval mode.
 
     Raises
@@ -86,11 +88,11 @@ def _judge(
     if task.name not in ("multilabel", "multiclass", "binary") or output.ndim > 2:
         return None, {}
     guess = task.scores(output)
-    unknown = ~guess.isfinite().reshape(len(guess), -1).all(1)
-    if bool(unknown.any()):
+    bad = ~guess.isfinite().reshape(len(guess), -1).all(1)
+    if bool(bad.any()):
         raise ValueError(
-            f"The model's output is NaN or infinite for {int(unknown.sum())} of {len(guess)} validation samples, the first "
-            f"is sample {int(unknown.int().argmax())}: are its inputs, or the weights?"
+            f"The model's output is NaN or infinite for {int(bad.sum())} of {len(guess)} validation samples, "
+            f"the first is sample {int(bad.int().argmax())}: are its inputs, or the weights?"
         )
     if task.name == "multiclass":
         return _of_classes(task, truth, guess, classes)

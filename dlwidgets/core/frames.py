@@ -52,11 +52,15 @@ def split_columns(frame: Any, name: str, target: Any) -> tuple[tuple[Any, ...], 
     ValueError : `target` is None or names what is no column.
     """
     if target is None:
-        raise ValueError(f'{name} is a DataFrame: say which column is to be predicted, as target="{frame.columns[-1]}".')
+        raise ValueError(
+            f'{name} is a DataFrame: say which column is to be predicted, as target="{frame.columns[-1]}".'
+        )
     several = isinstance(target, (list, tuple)) and target not in list(frame.columns)
     chosen = list(target) if several else [target]
     missing = [column for column in chosen if column not in frame.columns]
     if missing:
-        raise ValueError(f"target {str(missing[0])!r} is not a column of {name}, which has {listed(frame.columns)}.")
+        raise ValueError(
+            f"target {str(missing[0])!r} is not a column of {name}, which has {listed(frame.columns)}."
+        )
     rest = tuple(column for column in frame.columns if column not in chosen)
     return rest, frame[chosen] if several else frame[target]

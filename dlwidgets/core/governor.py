@@ -22,7 +22,7 @@ class Governor:
             raise ValueError(f"budget is a share of the time, above 0 and at most 1, not {budget!r}.")
         self.budget = budget
         self.least = least
-        #: What one piece of work costs, in seconds: an average that leans to the recent; None before the first.
+        #: What one piece of work costs, in seconds: an average that leans to the recent; None before any.
         self.cost: float | None = None
         self._next = 0.0
 

@@ -24,7 +24,12 @@ _LOSSES: dict[str, type[nn.Module]] = {
 _CLASS_LOSSES = (nn.CrossEntropyLoss, nn.NLLLoss, nn.MultiMarginLoss)
 _NUMBER_LOSSES = (nn.MSELoss, nn.L1Loss, nn.SmoothL1Loss, nn.HuberLoss)
 _LOGIT_LOSSES = (nn.BCEWithLogitsLoss, nn.MultiLabelSoftMarginLoss, nn.SoftMarginLoss, *_CLASS_LOSSES)
-_LOGIT_FUNCTIONS = (F.binary_cross_entropy_with_logits, F.cross_entropy, F.nll_loss, F.multilabel_soft_margin_loss)
+_LOGIT_FUNCTIONS = (
+    F.binary_cross_entropy_with_logits,
+    F.cross_entropy,
+    F.nll_loss,
+    F.multilabel_soft_margin_loss,
+)
 _LABEL_LOSSES = (nn.BCELoss, nn.BCEWithLogitsLoss, nn.MultiLabelSoftMarginLoss)
 #: Rows with exactly one 1 each are taken for one-hot classes from so many rows on.
 _ENOUGH = 20
@@ -46,7 +51,8 @@ def infer_task(
     targets : a tensor of targets, one row a sample: all of them, or those of one batch.
     output : what the model gave for a few samples.
     task : one of "multilabel", "multiclass", "binary", "regression"; None to infer.
-    loss : a function (output, targets) -> scalar tensor, a class of torch.nn losses or its name; None: the task's.
+    loss : a function (output, targets) -> scalar tensor, a class of torch.nn losses or its name; None: the
+        task's.
     classes : the names of the classes; checked against the output.
     named : whether the targets were names of classes, so that numbers are out of the question.
 
@@ -55,13 +61,19 @@ def infer_task(
     ValueError, TypeError : one sentence on what does not fit.
     """
     if task is not None and task not in TASKS:
-        raise ValueError(f"task={task!r} is none of {', '.join(TASKS)}; for any other, pass step=(model, batch) -> loss.")
+        raise ValueError(
+            f"task={task!r} is none of {', '.join(TASKS)}; for any other, pass step=(model, batch) -> loss."
+        )
     loss, names = read_loss(loss), class_names(classes)
     tensors = isinstance(targets, torch.Tensor) and isinstance(output, torch.Tensor)
     if loss is not None and task is None and not tensors:
         return Task("custom", loss, "the targets or the output are not tensors", names)
     if not tensors:
-        what, found = ("model's output is", output) if not isinstance(output, torch.Tensor) else ("targets are", targets)
+        what, found = (
+            ("model's output is", output)
+            if not isinstance(output, torch.Tensor)
+            else ("targets are", targets)
+        )
         raise TypeError(
             f"The {what} of type {type(found).__name__}, not a tensor: pass loss=(output, targets) -> loss, "
             "or step=(model, batch) -> loss."
@@ -98,7 +110,9 @@ def class_names(classes: Sequence[str] | None) -> tuple[str, ...] | None:
     try:
         names = tuple(str(name) for name in classes)
     except TypeError:
-        raise TypeError(f"classes={classes!r} is of type {type(classes).__name__}: pass a list of names.") from None
+        raise TypeError(
+            f"classes={classes!r} is of type {type(classes).__name__}: pass a list of names."
+        ) from None
     twice = next((name for i, name in enumerate(names) if name in names[:i]), None)
     if twice is not None:
         raise ValueError(f"classes has the name {twice!r} twice: each class needs a name of its own.")
@@ -121,7 +135,10 @@ def _guess(targets: torch.Tensor, output: torch.Tensor, loss: Any, named: bool) 
             return ("multiclass" if columns > 1 else "binary"), "the targets are names of classes"
         # Labels kept as real numbers; beside a loss of one's own they may as well be numbers.
         if columns > 1 and output.ndim == 2 and (not targets.is_floating_point() or (whole and loss is None)):
-            return "multiclass", f"the targets are whole numbers, one a sample, and the model puts out {columns} values"
+            return (
+                "multiclass",
+                f"the targets are whole numbers, one a sample, and the model puts out {columns} values",
+            )
         if zero_one:
             return "binary", "the targets are 0 or 1, one a sample"
         if not targets.is_floating_point() and columns == 1:
@@ -133,7 +150,10 @@ def _guess(targets: torch.Tensor, output: torch.Tensor, loss: Any, named: bool) 
             return "multiclass", f"each row of the {targets.shape[1]} columns has exactly one 1 (one-hot)"
         return "multilabel", f"the targets are 0 or 1 in {targets.shape[1]} columns"
     if targets.ndim > 1 and not targets.is_floating_point() and output.ndim == targets.ndim + 1:
-        return "multiclass", f"the targets are whole numbers, one a position, and the model puts out {columns} values"
+        return (
+            "multiclass",
+            f"the targets are whole numbers, one a position, and the model puts out {columns} values",
+        )
     return "regression", f"the targets are numbers of shape {shapes(targets[0])} a sample"
 
 
@@ -152,7 +172,9 @@ def looks_like_probabilities(task: str, output: torch.Tensor) -> bool:
         return False
     inside = bool(((output >= 0) & (output <= 1)).all())
     if task == "multiclass":
-        inside = inside and output.ndim > 1 and bool(torch.isclose(output.sum(1), torch.ones(()), atol=1e-3).all())
+        inside = (
+            inside and output.ndim > 1 and bool(torch.isclose(output.sum(1), torch.ones(()), atol=1e-3).all())
+        )
     return inside
 
 
@@ -161,13 +183,15 @@ def _check(task: Task, targets: torch.Tensor, output: torch.Tensor) -> None:
     if targets.is_floating_point() and bool(targets.isnan().any()):
         rows = targets.isnan().reshape(len(targets), -1).any(1)
         raise ValueError(
-            f"The targets hold NaN in {counted(int(rows.sum()), 'sample')}, the first is sample {int(rows.int().argmax())}: "
-            "leave those samples out, or give each a value."
+            f"The targets hold NaN in {counted(int(rows.sum()), 'sample')}, "
+            f"the first is sample {int(rows.int().argmax())}: leave those samples out, or give each a value."
         )
     given, out = tuple(targets.shape[1:]), tuple(output.shape[1:])
     if task.name == "multiclass":
         if output.ndim < 2:
-            raise ValueError(f"The model puts out shape {tuple(output.shape)}; multiclass needs one value for each class.")
+            raise ValueError(
+                f"The model puts out shape {tuple(output.shape)}; multiclass needs one value for each class."
+            )
         if given != out:
             _check_labels(task, targets, output)
         return
@@ -175,11 +199,13 @@ def _check(task: Task, targets: torch.Tensor, output: torch.Tensor) -> None:
         low, high = float(targets.min()), float(targets.max())
         if low < 0 or high > 1:
             raise ValueError(
-                f"The targets hold {low if low < 0 else high:g}; a {task.name} task has targets between 0 and 1."
+                f"The targets hold {low if low < 0 else high:g}; "
+                f"a {task.name} task has targets between 0 and 1."
             )
     if math.prod(given) != math.prod(out):
         raise ValueError(
-            f"The targets have {counted(math.prod(given), 'value')} a sample, but the model puts out {math.prod(out)}. "
+            f"The targets have {counted(math.prod(given), 'value')} a sample, "
+            f"but the model puts out {math.prod(out)}. "
             f"The model's last layer should put out {math.prod(given)}."
         )
 
@@ -190,11 +216,14 @@ def _check_labels(task: Task, targets: torch.Tensor, output: torch.Tensor) -> No
     if where != wanted and where != (1, *wanted):
         each = f"whole numbers of shape {wanted}" if wanted else "one whole number"
         raise ValueError(
-            f"The targets have shape {where} a sample and the model's output {tuple(output.shape[1:])}: for {count} "
-            f"classes each sample has {each}, or a number for each class."
+            f"The targets have shape {where} a sample and the model's output {tuple(output.shape[1:])}: "
+            f"for {count} classes each sample has {each}, or a number for each class."
         )
     if targets.is_floating_point() and bool((targets != targets.floor()).any()):
-        raise ValueError("The targets are not whole numbers: a multiclass task has the number of its class for each sample.")
+        raise ValueError(
+            "The targets are not whole numbers: "
+            "a multiclass task has the number of its class for each sample."
+        )
     labels = targets[targets != ignored]
     if not len(labels):
         return

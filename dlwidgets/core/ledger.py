@@ -40,7 +40,7 @@ class Ledger:
         return len(self.entries)
 
     def frame(self) -> pd.DataFrame:
-        """Return a data frame with a row for each entry: time, step, name, asked, applied, by, rejected, note."""
+        """Return a data frame, a row an entry: time, step, name, asked, applied, by, rejected, note."""
         import pandas as pd
 
         columns = ["time", "step", "name", "asked", "applied", "by", "rejected", "note"]

@@ -1,4 +1,4 @@
-"""Batches of a person's DataLoader, which can be resized and put back where its sampler is an ordinary one."""
+"""Batches of a person's DataLoader; where its sampler is an ordinary one they can be resized and put back."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _END = object()
 
 
 class _Feed(BatchSampler):
-    """The order of a person's sampler, batch by batch, at a size that may change; indices can be given back."""
+    """A person's sampler, batch by batch, at a size that may change; indices can be given back."""
 
     def __init__(self, sampler: Iterable[int], batch_size: int, drop_last: bool) -> None:
         super().__init__(sampler, batch_size, drop_last)
@@ -62,7 +62,7 @@ class _Feed(BatchSampler):
 
 
 class Loaded(Batches):
-    """Batches of a person's DataLoader: its dataset, order, collate and workers; the loader itself is left alone.
+    """Batches of a person's DataLoader: its dataset, order, collate and workers; the loader stays as it is.
 
     Where the loader's batches are made by an ordinary BatchSampler, they are made here in its stead, by the
     same sampler, so that their size can change and a failed batch can come back. Any other loader (a batch
@@ -170,7 +170,9 @@ class Loaded(Batches):
                 return "the DataLoader reads an IterableDataset, which fixes the size"
             return "the DataLoader makes its batches in a way of its own, which fixes the size"
         if self._feed.drop_last and self.samples is not None and batch_size > self.samples:
-            return f"the DataLoader drops batches that are not full, and there are only {self.samples} samples"
+            return (
+                f"the DataLoader drops batches that are not full, and there are only {self.samples} samples"
+            )
         return None
 
     def note(self) -> str | None:
@@ -236,7 +238,7 @@ class Loaded(Batches):
             self.close()
 
     def _left(self) -> int | None:
-        """Return how many batches are left to take; None where the loader cannot say, or said what was not so."""
+        """Return how many batches are left; None where the loader cannot say, or said what was not so."""
         if not self._trusted:
             return None
         if self._feed is None:
@@ -269,8 +271,8 @@ def _is_ordinary(loader: DataLoader) -> bool:
 def _with_feed(loader: DataLoader, feed: _Feed) -> DataLoader:
     """Return a DataLoader like the person's own whose batches `feed` makes."""
     same = (
-        "num_workers", "collate_fn", "pin_memory", "timeout", "worker_init_fn", "multiprocessing_context", "generator",
-        "prefetch_factor", "persistent_workers", "pin_memory_device", "in_order",
+        "num_workers", "collate_fn", "pin_memory", "timeout", "worker_init_fn", "multiprocessing_context",
+        "generator", "prefetch_factor", "persistent_workers", "pin_memory_device", "in_order",
     )  # fmt: skip
     known = inspect.signature(DataLoader).parameters
     options = {name: getattr(loader, name) for name in same if name in known and hasattr(loader, name)}
@@ -281,11 +283,13 @@ def _with_feed(loader: DataLoader, feed: _Feed) -> DataLoader:
 def _generators_kept(loader: DataLoader) -> Iterator[None]:
     """Give back the generators of a loader and of its sampler as they were: training may share them."""
     owners = (loader, loader.sampler, loader.batch_sampler)
-    kept = [(g, g.get_state()) for g in (getattr(o, "generator", None) for o in owners) if isinstance(g, torch.Generator)]
+    kept = [
+        (g, g.get_state())
+        for g in (getattr(o, "generator", None) for o in owners)
+        if isinstance(g, torch.Generator)
+    ]
     try:
         yield
     finally:
         for generator, state in kept:
             generator.set_state(state)
-
-

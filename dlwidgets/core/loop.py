@@ -19,9 +19,10 @@ from .history import History
 from .objective import Objective
 from .randomness import Mark
 from .trees import call
+from .watching import Watch
 
 if TYPE_CHECKING:
-    from .probes import LayerProbe, LayerStats
+    from .probes import LayerStats
 
 #: Buffers of more values than this are not kept for the case that a step fails: as a rule they are tables and
 #: masks that no step writes.
@@ -33,7 +34,7 @@ class NotFinite(ArithmeticError):
 
 
 class Loop:
-    """Trains a model one step at a time; whoever calls `step()` decides when, and may change controls between.
+    """Trains a model one step at a time; whoever calls `step()` decides when, and may steer in between.
 
     A step draws a batch, computes the loss, clips the gradients and moves the weights, as the plain loop
 
@@ -41,31 +42,37 @@ class Loop:
         optimizer.zero_grad(); loss.backward(); optimizer.step()
 
     does, with the same result bit for bit. If anything in it raises, the batch is put back, buffers and
-    random numbers are as before, and the weights have not moved (unless the optimizer itself raised half-way).
-    The model must be in train mode and on the objective's device; that is the caller's affair.
+    random numbers are as before, and the weights have not moved (unless the optimizer itself raised
+    half-way). The model must be in train mode and on the objective's device; that is the caller's affair.
 
     Attributes
     ----------
     steps, epochs : optimizer steps taken, and epochs completed.
     clip, rate : gradient clipping and learning rate in force; to be changed between two steps.
     epoch_ended : whether an epoch ended with the last call of `step()`.
-    layer_stats : statistics of the layers at the last step that was sampled for them, or None.
+    watch : measures the layers in some of the steps, once it is switched on.
+    layer_stats : what it measured last, or None.
     evaluation_cost : seconds that the last evaluation took.
     """
 
-    def __init__(self, objective: Objective, batches: Batches, optimizer: Optimizer, clip: Clip = Clip()) -> None:  # noqa: B008 - frozen
-        self.objective, self.model, self.batches, self.optimizer = objective, objective.model, batches, optimizer
+    def __init__(
+        self,
+        objective: Objective,
+        batches: Batches,
+        optimizer: Optimizer,
+        clip: Clip = Clip(),  # noqa: B008 - frozen
+    ) -> None:
+        self.objective, self.model = objective, objective.model
+        self.batches, self.optimizer = batches, optimizer
         self.clip, self.rate = clip, GroupValue(optimizer, "lr")
         self.history = History()
-        self.steps = 0
-        self.epochs = 0
+        self.steps = self.epochs = 0
         self.epoch_ended = False
         self.layer_stats: LayerStats | None = None
         self.evaluation_cost = 0.0
         self._taken = False
-        self._norms, self._probes = Governor(0.005, least=0.0), Governor(0.005, least=0.25)
-        self._probe: LayerProbe | None = None
-        self._probing = 0.0
+        self.watch = Watch()
+        self._norms = Governor(0.005, least=0.0)
         self._mark = Mark()
         self.refresh()
 
@@ -81,16 +88,16 @@ class Loop:
         losses = self.history.columns["loss"].values
         return float(losses[-1]) if len(losses) else math.nan
 
-    def probe(self, on: bool) -> None:
-        """Measure the layers' statistics in some of the steps, or stop: nobody pays for what is not shown."""
-        from .probes import LayerProbe
-
-        self._probe = LayerProbe(self.model) if on else None
-
     def refresh(self) -> None:
         """Note the model's tensors anew: a person may have changed its modules while nothing ran."""
         self._parameters: list[nn.Parameter] = list(self.model.parameters())
         self._buffers = [buffer for buffer in self.model.buffers() if buffer.numel() <= _LARGE]
+        # The optimizer may have been made, or used, while the model was elsewhere.
+        for parameter, state in self.optimizer.state.items():
+            for name, value in state.items():
+                # Its count of steps lies on the CPU as a rule.
+                if isinstance(value, torch.Tensor) and value.device != parameter.device and name != "step":
+                    state[name] = value.to(parameter.device)
 
     def step(self) -> bool:
         """Take one step; return False, with nothing done, where the epoch had no batch left.
@@ -110,7 +117,7 @@ class Loop:
         self._mark.set()
         buffers = [buffer.clone() for buffer in self._buffers]
         try:
-            value, norm, parts, probe = self._learn(batch)
+            value, norm, parts = self._learn(batch)
         except BaseException:
             self._mark.back()
             self.batches.put_back()
@@ -124,16 +131,13 @@ class Loop:
             epoch=self.epochs + 1, loss=value, lr=self.rate.value, batch_size=batch_length(batch),
             grad_norm=norm, seconds=time.perf_counter() - started, **parts,
         )  # fmt: skip
-        if probe is not None:
-            began = time.perf_counter()
-            self.layer_stats = probe.after(self.steps)
-            self._probes.spent(time.perf_counter() - began + self._probing)
+        self.layer_stats = self.watch.after(self.steps) or self.layer_stats
         if self.batches.over:
             self._end_epoch()
         return True
 
     def skip(self) -> int:
-        """Take the next batch without training on it; return the number of its samples, 0 at the end of an epoch."""
+        """Leave out the next batch; return the number of its samples, 0 at the end of an epoch."""
         batch = self.batches.take()
         self._taken = True
         if batch is None or self.batches.over:
@@ -157,8 +161,8 @@ class Loop:
         with looking(self.model):
             return call(self.model, self.objective.there(inputs))
 
-    def _learn(self, batch: Any) -> tuple[float, float, dict[str, float], LayerProbe | None]:
-        """Move the weights; return the loss, the gradients' norm, the loss's parts, and the probe that watched."""
+    def _learn(self, batch: Any) -> tuple[float, float, dict[str, float]]:
+        """Move the weights; return the loss, the gradients' norm before clipping, and the loss's parts."""
         there = self.objective.there(batch)
         loss, parts = self.objective.loss(there)
         value = float(loss.detach())
@@ -169,16 +173,12 @@ class Loop:
         norm = self._clip()
         if math.isinf(norm):
             raise NotFinite(self._not_finite("The gradients became infinite or NaN", there))
-        probe = self._probe if self._probe is not None and self._probes.due() else None
-        if probe is not None:
-            began = time.perf_counter()
-            probe.before()
-            self._probing = time.perf_counter() - began
+        self.watch.before()
         self.optimizer.step()
-        return value, norm, parts, probe
+        return value, norm, parts
 
     def _clip(self) -> float:
-        """Clip, and return the total gradient norm before: NaN where it was not measured, inf where it is not finite."""
+        """Clip, and return the gradient norm before: NaN where it was not measured, inf where not finite."""
         norm = None
         if self.clip.mode != "norm" and self._norms.due():
             began = time.perf_counter()
@@ -192,7 +192,9 @@ class Loop:
 
     def _end_epoch(self) -> None:
         if not self._taken:
-            raise ValueError("train gave no batch in a whole epoch: is it empty, or smaller than a batch that is dropped?")
+            raise ValueError(
+                "train gave no batch in a whole epoch: is it empty, or smaller than a batch that is dropped?"
+            )
         self._taken = False
         self.epochs += 1
         self.epoch_ended = True
@@ -200,5 +202,3 @@ class Loop:
     def _not_finite(self, what: str, batch: Any) -> str:
         blame = self.objective.blame(batch) or "A lower learning rate or gradient clipping often helps."
         return f"{what} in step {self.steps + 1}, which was not taken. {blame} Then resume."
-
-

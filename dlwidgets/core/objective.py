@@ -43,18 +43,20 @@ class Objective:
         return one_number(loss)
 
     def judged(self, batch: Any) -> tuple[Any, Any, Any]:
-        """Return loss, output and prepared targets of a batch that is there; for tasks, not for a custom step."""
+        """Return loss, output and prepared targets of a batch that is there; not for a custom step."""
         inputs, targets = unpack(batch, self.target)
         output = call(self.model, inputs)
         targets = self.task.prepare(targets, output)
         return self.task.loss(output, targets), output, targets  # type: ignore[misc]
 
     def blame(self, batch: Any) -> str:
-        """Return what in a batch may have made its loss NaN or infinite, in a sentence, or "" where nothing stands out."""
+        """Return what in a batch may have made its loss NaN or infinite, in a sentence; "" for nothing."""
         parts = {"batch": batch}
         if self.custom is None:
             parts = dict(zip(("inputs", "targets"), unpack(batch, self.target)))
         for name, part in parts.items():
             if any(t.is_floating_point() and not bool(t.isfinite().all()) for t in tensors(part)):
-                return f"The {name} of this batch hold{'s' if name == 'batch' else ''} NaN or infinite values."
+                return (
+                    f"The {name} of this batch hold{'s' if name == 'batch' else ''} NaN or infinite values."
+                )
         return ""

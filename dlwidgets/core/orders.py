@@ -33,7 +33,7 @@ class Orders:
         return self.ending == "paused"
 
     def start(self, done: int, epochs: int, anew: bool = False) -> None:
-        """Go: on with the run there is, or with a new one of `epochs` epochs after the `done` that lie behind.
+        """Go on with the run there is, or with a new one of `epochs` epochs after the `done` behind.
 
         Parameters
         ----------

@@ -53,7 +53,9 @@ def outputs(loop: Loop, X: Any, batch_size: int) -> torch.Tensor:
     for inputs in _batches(X, batch_size, loop.objective.target):
         output = loop.forward(inputs)
         if not isinstance(output, torch.Tensor):
-            raise TypeError(f"The model's output is of type {type(output).__name__}: a tensor is wanted to predict from.")
+            raise TypeError(
+                f"The model's output is of type {type(output).__name__}: a tensor is wanted to predict from."
+            )
         parts.append(output.reshape(output.shape or (1,)).cpu())
     return torch.cat(parts)
 

@@ -27,7 +27,10 @@ def progress(loop: Loop, epochs: int, evaluate_every: str | int | None = None) -
     total = None if to_go is None else steps + to_go
     left = None
     if rate and to_go is not None:
-        left = to_go / rate + _evaluations(steps, to_go, max(0, epochs - loop.epochs), evaluate_every) * loop.evaluation_cost
+        left = (
+            to_go / rate
+            + _evaluations(steps, to_go, max(0, epochs - loop.epochs), evaluate_every) * loop.evaluation_cost
+        )
     return {
         "epoch": loop.epoch, "epochs": epochs, "steps": steps, "total": total,
         "share": steps / total if total else None, "rate": rate, "left": left,

@@ -33,7 +33,7 @@ class Streams:
 
     @classmethod
     def seeded(cls, seed: int, device: torch.device | None = None) -> Streams:
-        """Return the states that `torch.manual_seed(seed)` and its kin leave; the global ones stay as they are.
+        """Return the states that `torch.manual_seed(seed)` and its kin leave; the global ones stay.
 
         Parameters
         ----------
@@ -60,9 +60,7 @@ class Streams:
     def same_beside_torch(self, other: Streams) -> bool:
         """Say whether numpy's and python's generators are where they are in `other`."""
         ours, theirs = self.numpy, other.numpy
-        return (
-            ours[2:] == theirs[2:] and np.array_equal(ours[1], theirs[1]) and self.python == other.python
-        )
+        return ours[2:] == theirs[2:] and np.array_equal(ours[1], theirs[1]) and self.python == other.python
 
 
 class Mark:

@@ -52,7 +52,9 @@ class Runnable:
         """
         self._check_open()
         if self._opened.train.used_up:
-            raise ValueError("train was a generator and has been read to its end: pass a list of batches, or a Dataset.")
+            raise ValueError(
+                "train was a generator and has been read to its end: pass a list of batches, or a Dataset."
+            )
         done, anew = self._trainer.loop.epochs, epochs is not None
         wanted = self.epochs if epochs is None else wishes.read_epochs(epochs)
         self._trainer.orders.start(done, wanted, anew)
@@ -69,7 +71,7 @@ class Runnable:
         return self._settle(wait)
 
     def stop(self, wait: bool = True) -> Any:
-        """End the run after the step that is being taken. `start()` begins another, from the weights of now."""
+        """End the run after the step that is being taken; `start()` begins another, from these weights."""
         self._trainer.orders.stop()
         return self._settle(wait)
 
@@ -100,7 +102,7 @@ class Runnable:
         return self
 
     async def done(self) -> Any:
-        """Wait until training ends or pauses, while the browser's messages are let in: `await session.done()`.
+        """Wait for the end or a pause while the browser's messages are let in: `await session.done()`.
 
         Raises
         ------
@@ -112,7 +114,7 @@ class Runnable:
         return self
 
     def skip(self) -> int:
-        """Leave out the batch that comes next, as after a failure of its samples' making; return how many they are."""
+        """Leave out the batch that comes next, such as one that fails; return the number of its samples."""
         return self._result(self._trainer.loop.skip)
 
     def close(self) -> None:
@@ -138,8 +140,8 @@ class Runnable:
     def predict(self, X: Any, batch_size: int = 256) -> torch.Tensor:
         """Return what the model says of `X`, on the CPU.
 
-        Multilabel: N x C of 0 and 1, at `session.thresholds`; binary: N of 0 and 1; multiclass: N class numbers;
-        any other task: the model's output. `X` is as in `train=(X, y)`, or a Dataset or DataLoader.
+        Multilabel: N x C of 0 and 1, at `session.thresholds`; binary: N of 0 and 1; multiclass: N class
+        numbers; any other task: the model's output. `X` is as in `train=(X, y)`, or a Dataset or DataLoader.
         """
         return self._opened.task.predictions(self._outputs(X, batch_size), self.thresholds)
 
@@ -148,10 +150,11 @@ class Runnable:
         return self._opened.task.scores(self._outputs(X, batch_size))
 
     def at_step(self, work: Callable[[], Any]) -> Future[Any]:
-        """Run `work()` on the training thread between two steps, or soon where nothing trains; return its Future.
+        """Run `work()` on the training thread, between two steps where it trains; return its Future.
 
         All computing with the model belongs there: the main thread would slow the training by a third
-        (see `core.cpus.release_pool`). Random numbers drawn by `work` do not disturb the training's.
+        (see `core.cpus.release_pool`). Random numbers that it draws and `model.eval()` do not disturb the
+        training.
         """
         self._check_open()
         return self._trainer.at_step(work)
@@ -188,7 +191,7 @@ class Runnable:
 
     @contextlib.contextmanager
     def _interruptible(self, wait: bool = True) -> Iterator[None]:
-        """Wait for the end of what was started inside. An interrupt pauses it; a second one gives up waiting."""
+        """Wait for the end of what was started inside; an interrupt pauses it, a second gives up waiting."""
         try:
             yield
             if not wait:

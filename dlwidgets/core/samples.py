@@ -34,7 +34,7 @@ class Samples:
         return tree_map(lambda tensor: tensor.to(self._device), self._pair(index)[0])
 
     def target(self, index: int) -> Any:
-        """Return the target of one sample as the source gives it, without the batch axis; None if it has none."""
+        """Return the target of one sample, without the batch axis; None if it has none."""
         found = self._pair(index)[1]
         return found[0] if isinstance(found, torch.Tensor) and found.ndim else found
 

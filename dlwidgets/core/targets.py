@@ -1,4 +1,4 @@
-"""What is to be predicted, as people have it, made a tensor: numbers, names of classes, columns of a DataFrame."""
+"""What is to be predicted, made a tensor: numbers, names of classes, columns of a DataFrame."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .wording import counted, listed
 
 
 class Targets(NamedTuple):
-    """Targets as a tensor, one row a sample; the names of the classes where they brought them; whether they *were* names."""
+    """Targets as a tensor, one row a sample; the names of the classes; whether the targets *were* names."""
 
     values: torch.Tensor
     classes: tuple[str, ...] | None = None
@@ -51,7 +51,7 @@ def read_targets(y: Any, name: str, names: Sequence[str] | None = None) -> Targe
 
 
 def as_tensor(values: Any, what: str) -> torch.Tensor:
-    """Return an array, or what numpy makes one of, as a tensor; a tensor as it is, without its gradient's graph."""
+    """Return an array, or what numpy makes one of, as a tensor; a tensor as it is, detached."""
     if isinstance(values, torch.Tensor):
         return values.detach()
     try:
@@ -68,10 +68,12 @@ def _as_array(y: Any, name: str) -> np.ndarray:
         array = np.asarray(y)
     except ValueError:
         array = None
-    if array is None or (array.dtype.kind == "O" and array.ndim and isinstance(array.flat[0], (list, tuple, set))):
+    if array is None or (
+        array.dtype.kind == "O" and array.ndim and isinstance(array.flat[0], (list, tuple, set))
+    ):
         raise ValueError(
-            f"{name} has targets of unequal length, as lists of labels have: pass 0 and 1 in a column for each label "
-            "(sklearn.preprocessing.MultiLabelBinarizer)."
+            f"{name} has targets of unequal length, as lists of labels have: pass 0 and 1 in a column for "
+            "each label (sklearn.preprocessing.MultiLabelBinarizer)."
         )
     if array.dtype.kind == "O" and array.ndim and array.size:
         # Numbers among objects, as pandas gives them for its nullable types.
@@ -84,12 +86,14 @@ def _encoded(y: np.ndarray, name: str, names: Sequence[str] | None) -> Targets:
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
     if y.ndim != 1:
-        raise ValueError(f"{name} has targets of text in shape {y.shape}: one name for each sample is wanted.")
+        raise ValueError(
+            f"{name} has targets of text in shape {y.shape}: one name for each sample is wanted."
+        )
     missing = [i for i, one in enumerate(y) if one is None or one != one]
     if missing:
         raise ValueError(
-            f"{name} has {counted(len(missing), 'sample')} without a target, the first is sample {missing[0]}: "
-            "leave them out."
+            f"{name} has {counted(len(missing), 'sample')} without a target, "
+            f"the first is sample {missing[0]}: leave them out."
         )
     words = [str(word) for word in y]
     classes = tuple(map(str, names)) if names is not None else tuple(sorted(set(words)))

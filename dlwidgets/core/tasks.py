@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from .wording import listed
+
 TASKS = ("multilabel", "multiclass", "binary", "regression")
 
 
@@ -22,7 +24,7 @@ class Task:
     loss : `(output, targets) -> scalar tensor`; None where a custom step computes it.
     because : what was decided and from what, in a clause.
     classes : the names of the classes, where known.
-    outputs : how many values the model puts out for a sample, or for each of its positions; None where unknown.
+    outputs : how many values the model puts out for a sample, or each of its positions; None where unknown.
     probabilities : whether the model puts out probabilities, and not logits.
     """
 
@@ -58,7 +60,7 @@ class Task:
         return targets
 
     def scores(self, output: torch.Tensor) -> torch.Tensor:
-        """Return probabilities (N x C; N for binary) from the model's output; regression: the output itself."""
+        """Return probabilities (N x C; N for binary) of the model's output; regression: the output."""
         output = output.detach().float()
         if self.name == "binary":
             output = output.reshape(-1)
@@ -71,8 +73,8 @@ class Task:
     def predictions(self, output: torch.Tensor, thresholds: Any = 0.5) -> torch.Tensor:
         """Return what is said of each sample.
 
-        Multilabel: N x C of 0 and 1, where the score reaches its threshold; binary: N of 0 and 1; multiclass: N
-        class numbers; any other task: the output.
+        Multilabel: N x C of 0 and 1, where the score reaches its threshold; binary: N of 0 and 1; multiclass:
+        N class numbers; any other task: the output.
         """
         if self.name == "multiclass":
             return output.argmax(dim=1)
@@ -95,7 +97,7 @@ def unpack(batch: Any, target: str | None = None) -> tuple[Any, Any]:
     if isinstance(batch, Mapping):
         if target is None or target not in batch:
             raise TypeError(
-                f"A batch is a dict with {', '.join(map(repr, list(batch)[:8]))}: say which entry is the target "
+                f"A batch is a dict with {listed(batch)}: say which entry is the target "
                 "(target=...), or pass step=(model, batch) -> loss."
             )
         return {key: value for key, value in batch.items() if key != target}, batch[target]
@@ -103,7 +105,8 @@ def unpack(batch: Any, target: str | None = None) -> tuple[Any, Any]:
         return batch[0], batch[1]
     parts = f" with {len(batch)} parts" if isinstance(batch, (tuple, list)) else ""
     raise TypeError(
-        f"A batch is of type {type(batch).__name__}{parts}, not (inputs, targets): pass step=(model, batch) -> loss."
+        f"A batch is of type {type(batch).__name__}{parts}, not (inputs, targets): "
+        "pass step=(model, batch) -> loss."
     )
 
 
@@ -121,13 +124,17 @@ def one_number(loss: Any) -> tuple[torch.Tensor, dict[str, float]]:
         parts = {f"loss_{name}": float(torch.as_tensor(value).detach()) for name, value in loss.items()}
         loss = sum(loss.values())
     if not isinstance(loss, torch.Tensor) or loss.numel() != 1:
-        what = f"a tensor of shape {tuple(loss.shape)}" if isinstance(loss, torch.Tensor) else f"of type {type(loss).__name__}"
+        what = (
+            f"a tensor of shape {tuple(loss.shape)}"
+            if isinstance(loss, torch.Tensor)
+            else f"of type {type(loss).__name__}"
+        )
         raise TypeError(f"The loss is {what}: one number (a scalar tensor) is wanted, such as its mean.")
     return loss.reshape(()) if loss.ndim else loss, parts
 
 
 def read_loss(loss: Any) -> Any:
-    """Return what is meant by `loss`: a name or a class of torch.nn becomes a loss; a function stays; None is None.
+    """Return the loss that is meant by a name or a class of torch.nn; a function stays; None is None.
 
     Raises
     ------
@@ -148,5 +155,7 @@ def read_loss(loss: Any) -> Any:
     if isinstance(loss, type) and issubclass(loss, nn.Module):
         return loss()
     if loss is not None and not callable(loss):
-        raise TypeError(f"loss={loss!r} cannot be called: pass a function (output, targets) -> scalar tensor.")
+        raise TypeError(
+            f"loss={loss!r} cannot be called: pass a function (output, targets) -> scalar tensor."
+        )
     return loss

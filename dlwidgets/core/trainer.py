@@ -1,4 +1,4 @@
-"""A loop on a thread of its own: it takes orders, puts wishes in force between two steps, and tells what comes of it."""
+"""A loop on a thread of its own: takes orders, puts wishes in force, and tells what comes of it."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from typing import Any
-
-import torch
 
 from .batches import Batches
 from .borrowed import modes_kept, on_device, torch_threads, untouched_rng
@@ -37,8 +35,9 @@ class Trainer:
     ----------
     valid : what is evaluated; None for nothing.
     wish : returns what is wished for now, by name: the controls of `Steering`, and "evaluate_every".
-    tell : told of facts as keywords, in the order in which they are to be seen; always on the training thread.
+    tell : told of facts as keywords, in the order in which they are to be seen, on the training thread.
         `pulse=n` comes last, when all other facts of a moment have been told.
+    note : told, in a sentence, of what a person should know.
 
     Attributes
     ----------
@@ -54,12 +53,14 @@ class Trainer:
         threads: int,
         wish: Callable[[str], Any],
         tell: Callable[..., None],
+        note: Callable[[str], None],
     ) -> None:
         self.loop, self.valid, self.threads = loop, valid, threads
         self.orders, self.steering = Orders(), Steering(loop)
         self.worker = Worker(self._burst, self._crashed, lambda: self.orders.going)
         self.failure: BaseException | None = None
         self._wish, self._tell = wish, tell
+        loop.watch.note = note
         self._device = loop.objective.device
         self._streams = Streams.seeded(seed, self._device)
         self._asked: dict[str, str] = {}
@@ -72,15 +73,15 @@ class Trainer:
     # -- any thread
 
     def asked(self, name: str, by: str) -> None:
-        """Note that the wish `name` changed, and who asked; its newest value is applied before the next step."""
+        """Note that the wish `name` changed, and who asked; the newest value holds from the next step."""
         with self._asking:
             self._asked[name] = by
 
     def at_step(self, work: Callable[[], Any]) -> Future[Any]:
         """Have `work()` done on the training thread between two steps.
 
-        Random numbers that it draws and modes that it sets (`model.eval()`) disturb no training. Its result is
-        there once all that was borrowed for it is given back, or at once where training goes on.
+        Random numbers that it draws and modes that it sets (`model.eval()`) disturb no training. Its result
+        is there once all that was borrowed for it is given back, or at once where training goes on.
         """
 
         def apart() -> Any:
@@ -175,10 +176,7 @@ class Trainer:
     def _fail(self, error: BaseException) -> None:
         self.orders.fail()
         self.failure = error
-        sentence = str(error) or type(error).__name__
-        if not isinstance(error, NotFinite):
-            sentence = f"{type(error).__name__}: {sentence}"
-        self._tell(error=sentence, traceback="".join(traceback.format_exception(error)))
+        self._tell(error=_sentence(error), traceback="".join(traceback.format_exception(error)))
 
     def _crashed(self, error: BaseException) -> None:
         """Tell of an exception outside of any step, as where the model cannot be moved to the device."""
@@ -202,6 +200,14 @@ class Trainer:
         if self.threads > 1 and self._pulses % 16 == 0:
             # A cell that used torch meanwhile has given the main thread a pool again.
             self.worker.free_main_pool()
+
+
+def _sentence(error: BaseException) -> str:
+    """Return an exception as one line."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [""]
+    if "Original Traceback" in str(error):
+        return lines[-1]  # of a worker process of a DataLoader: what happened there comes last
+    return lines[0] if isinstance(error, NotFinite) else f"{type(error).__name__}: {lines[0]}"
 
 
 _all: weakref.WeakSet[Trainer] = weakref.WeakSet()

@@ -34,7 +34,7 @@ def tensors(tree: Any) -> Iterator[torch.Tensor]:
 
 
 def rows(tree: Any, first: int, last: int) -> Any:
-    """Return the samples `first` to `last` (excluded) of a batch; the batch itself where it has no common axis 0."""
+    """Return samples `first` to `last` (excluded) of a batch; all of it where it has no common axis 0."""
     lengths = {len(tensor) if tensor.ndim else None for tensor in tensors(tree)}
     if len(lengths) != 1 or None in lengths:
         return tree

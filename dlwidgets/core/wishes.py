@@ -16,11 +16,12 @@ from .controls import Clip
 #: What people type for what is called otherwise here.
 _MEANT = {
     "learning_rate": "lr", "rate": "lr", "batchsize": "batch_size", "bs": "batch_size", "grad_clip": "clip",
-    "gradient_clip": "clip", "clip_norm": "clip", "max_norm": "clip", "clipnorm": "clip", "num_epochs": "epochs",
-    "n_epochs": "epochs", "max_epochs": "epochs", "class_names": "classes", "labels": "classes",
+    "gradient_clip": "clip", "clip_norm": "clip", "max_norm": "clip", "clipnorm": "clip",
+    "num_epochs": "epochs", "n_epochs": "epochs", "max_epochs": "epochs", "class_names": "classes",
+    "labels": "classes",
     "criterion": "loss", "loss_fn": "loss", "loss_function": "loss", "optim": "optimizer", "opt": "optimizer",
     "validation": "valid", "validation_data": "valid", "val": "valid", "val_data": "valid", "test": "valid",
-    "validation_split": "valid", "random_state": "seed", "random_seed": "seed", "wd": "weight_decay", "l2": "weight_decay",
+    "validation_split": "valid", "random_state": "seed", "random_seed": "seed", "wd": "weight_decay",
     "threshold": "thresholds", "training_step": "step", "num_threads": "threads", "label": "target",
     "eval_every": "evaluate_every", "log_every": "evaluate_every",
 }  # fmt: skip
@@ -46,7 +47,7 @@ _ELSEWHERE = {
 
 
 def meant(name: str, options: Iterable[str]) -> str:
-    """Return " Did you mean 'lr'?" or another hint for a name that is not among `options`; "" without an idea."""
+    """Return " Did you mean 'lr'?" or another hint for a name not among `options`; "" without an idea."""
     options = list(options)
     key = name.lower()
     if _MEANT.get(key) in options:
@@ -85,7 +86,9 @@ def read_weight_decay(value: Any) -> float | None:
         return None
     number = _number(value)
     if number is None or not math.isfinite(number) or number < 0:
-        raise ValueError(f"weight_decay={value!r}: a number, 0 or more, is wanted, or None for the optimizer's own.")
+        raise ValueError(
+            f"weight_decay={value!r}: a number, 0 or more, is wanted, or None for the optimizer's own."
+        )
     return number
 
 
@@ -103,7 +106,9 @@ def read_evaluate_every(value: Any) -> str | int | None:
         return value
     number = _whole(value)
     if number is None or number < 1:
-        raise ValueError(f'evaluate_every={value!r}: "epoch", a number of steps, or None for never, is wanted.')
+        raise ValueError(
+            f'evaluate_every={value!r}: "epoch", a number of steps, or None for never, is wanted.'
+        )
     return number
 
 
@@ -119,7 +124,9 @@ def read_thresholds(value: Any, count: int | None = None) -> float | list[float]
     if not numbers or any(one is None or math.isnan(one) for one in numbers):
         raise ValueError(f"thresholds={value!r}: one number, or one for each class, is wanted.")
     if count is not None and len(numbers) != count:
-        raise ValueError(f"thresholds has {len(numbers)} numbers for {count} classes: one for each is wanted.")
+        raise ValueError(
+            f"thresholds has {len(numbers)} numbers for {count} classes: one for each is wanted."
+        )
     return numbers  # type: ignore[return-value]
 
 
@@ -132,7 +139,7 @@ def read_seed(value: Any) -> int:
 
 
 def _number(value: Any) -> float | None:
-    """Return a real number as float, as numpy and torch have it too; None for anything else, truth values included."""
+    """Return a real number, also of numpy or torch, as float; None for anything else, as True."""
     if isinstance(value, torch.Tensor) and value.ndim == 0 and value.dtype is not torch.bool:
         value = value.item()
     if hasattr(value, "dtype") and getattr(value, "ndim", 1) == 0 and hasattr(value, "item"):

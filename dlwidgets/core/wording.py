@@ -14,5 +14,11 @@ def listed(names: Iterable[Any]) -> str:
 
 def counted(number: int, thing: str) -> str:
     """Return "1 sample", "2,000 samples", "2 batches"."""
-    many = f"{thing}es" if thing.endswith("s") or thing == "batch" else f"{thing}s"
+    many = f"{thing}es" if thing.endswith(("ss", "tch")) else f"{thing}s"
     return f"{number:,} {thing if number == 1 else many}"
+
+
+def first_line(error: BaseException | None) -> str:
+    """Return what an exception says first, as a sentence; its type where it says nothing."""
+    text = str(error).strip().split("\n")[0] or type(error).__name__
+    return text if text.endswith((".", "!", "?")) else f"{text}."

@@ -59,16 +59,18 @@ class Worker:
         return bool(self._jobs)
 
     def wake(self) -> None:
-        """Have a burst done; return once it is under way (or a second later: the caller may hold what it needs)."""
+        """Have a burst done; return once it is under way (at most a second later, lest it wait for us)."""
         with self._change:
             self._woken = True
             if self._thread is not None:
                 return
             self.free_main_pool()
-            # With the cell's context: ipykernel 7.0 raises LookupError on a trait update from a thread without.
+            # With the cell's context: without, ipykernel 7.0 raises LookupError on trait updates.
             run = contextvars.copy_context().run
             self._begun = begun = threading.Event()
-            self._thread = threading.Thread(target=run, args=(self._live,), name="dlwidgets-training", daemon=True)
+            self._thread = threading.Thread(
+                target=run, args=(self._live,), name="dlwidgets-training", daemon=True
+            )
             self._thread.start()
         begun.wait(1.0)
 
@@ -80,7 +82,7 @@ class Worker:
         return future
 
     def do_jobs(self, hold: bool = False) -> None:
-        """Do the jobs that wait; for the worker's own thread. With `hold`, their results wait for `deliver()`."""
+        """Do the jobs that wait, on the worker's own thread; with `hold`, results wait for `deliver()`."""
         while self._jobs:
             work, future = self._jobs.popleft()
             if not future.set_running_or_notify_cancel():
@@ -129,7 +131,7 @@ class Worker:
         return future.result()
 
     def free_main_pool(self) -> None:
-        """Let the main thread drop its OpenMP threads, at once or as soon as it is idle: see `cpus.release_pool`."""
+        """Let the main thread drop its OpenMP threads as soon as it is idle: see `cpus.release_pool`."""
         if threading.current_thread() is threading.main_thread():
             cpus.release_pool()
         elif self._main_loop is not None:

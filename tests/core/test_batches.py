@@ -1,4 +1,4 @@
-"""Batches of rows, Datasets, DataLoaders and iterables: each sample once an epoch, whatever happens to their size."""
+"""Batches of rows, Datasets, DataLoaders and iterables: each sample once an epoch, whatever their sizes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,14 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch.utils.data import BatchSampler, DataLoader, Dataset, IterableDataset, SequentialSampler, TensorDataset
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    Dataset,
+    IterableDataset,
+    SequentialSampler,
+    TensorDataset,
+)
 
 from dlwidgets.core.batches import Shuffled, batch_length
 from dlwidgets.core.data import Rows
@@ -113,7 +120,9 @@ def test_no_sample_is_lost_or_seen_twice_however_the_size_changes(kind, data):
 
 
 @pytest.mark.parametrize("kind", [kind for kind in SOURCES if kind != "stream"])
-@given(count=st.integers(1, 30), size=st.integers(1, 30), resized=st.integers(1, 30), before=st.integers(0, 5))
+@given(
+    count=st.integers(1, 30), size=st.integers(1, 30), resized=st.integers(1, 30), before=st.integers(0, 5)
+)
 @settings(max_examples=20, deadline=None)
 def test_the_steps_left_are_the_steps_that_come(kind, count, size, resized, before):
     batches = SOURCES[kind](count, min(size, count), False)
@@ -140,7 +149,12 @@ def test_rows_come_in_the_order_of_randperm_with_one_generator():
 def test_a_loader_gives_what_a_plain_loop_over_it_gives(workers, count, drop):
     def loader():
         return DataLoader(
-            Numbers(count), 4, shuffle=True, generator=torch.Generator().manual_seed(1), num_workers=workers, drop_last=drop
+            Numbers(count),
+            4,
+            shuffle=True,
+            generator=torch.Generator().manual_seed(1),
+            num_workers=workers,
+            drop_last=drop,
         )
 
     plain, batches = loader(), Loaded(loader())
@@ -150,7 +164,10 @@ def test_a_loader_gives_what_a_plain_loop_over_it_gives(workers, count, drop):
 
 def test_a_loader_without_a_generator_draws_from_the_global_one_as_a_plain_loop_does():
     torch.manual_seed(5)
-    plain = [[values(batch) for batch in loader] + [torch.rand(1).item()] for loader in [DataLoader(Numbers(9), 3, shuffle=True)] * 3]
+    plain = [
+        [values(batch) for batch in loader] + [torch.rand(1).item()]
+        for loader in [DataLoader(Numbers(9), 3, shuffle=True)] * 3
+    ]
     torch.manual_seed(5)
     batches = Loaded(DataLoader(Numbers(9), 3, shuffle=True))
     assert [[*epoch_of(batches), torch.rand(1).item()] for _ in range(3)] == plain
@@ -250,7 +267,9 @@ def test_a_batch_that_was_put_back_or_failed_draws_the_same_random_numbers_again
 
 def test_an_epoch_that_gives_no_full_batch_gives_none():
     batches = Loaded(DataLoader(Numbers(3), 2, drop_last=True))
-    assert batches.why_not(4) == "the DataLoader drops batches that are not full, and there are only 3 samples"
+    assert (
+        batches.why_not(4) == "the DataLoader drops batches that are not full, and there are only 3 samples"
+    )
     assert batches.why_not(3) is None
 
 
@@ -368,7 +387,8 @@ def test_a_sweep_leaves_a_shared_generator_alone():
 @pytest.mark.parametrize(
     ("batch", "length"),
     [
-        ((torch.zeros(5, 2), torch.zeros(5)), 5), ({"x": torch.zeros(3, 1)}, 3), (torch.tensor(1.0), 1), ("words", 0),
+        ((torch.zeros(5, 2), torch.zeros(5)), 5), ({"x": torch.zeros(3, 1)}, 3), (torch.tensor(1.0), 1),
+        ("words", 0),
         (([torch.zeros(2)], 4), 2),
     ],
 )  # fmt: skip
@@ -391,4 +411,6 @@ def test_a_dataset_may_fetch_many_at_once():
 
 def test_tensors_in_a_dataset_are_collated_as_a_loader_does():
     data = TensorDataset(torch.arange(6), -torch.arange(6))
-    assert epoch_of(Shuffled(data, 4, seed=0, shuffle=False)) == [values(batch) for batch in DataLoader(data, 4)]
+    assert epoch_of(Shuffled(data, 4, seed=0, shuffle=False)) == [
+        values(batch) for batch in DataLoader(data, 4)
+    ]

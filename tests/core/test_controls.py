@@ -1,5 +1,7 @@
 """Controls: optimizers, numbers of parameter groups and gradient clipping, and what is refused."""
 
+# ruff: noqa: E501 - a case is one line, with the whole of its sentence
+
 from __future__ import annotations
 
 import math
@@ -85,7 +87,11 @@ def test_the_norm_is_that_of_all_gradients_in_one_vector():
 def test_one_rate_keeps_the_ratios_of_the_groups(lr):
     first, second, third = nn.Linear(2, 2), nn.Linear(2, 2), nn.Linear(2, 2)
     optimizer = torch.optim.SGD(
-        [{"params": first.parameters(), "lr": 0.0}, {"params": second.parameters(), "lr": 0.1}, {"params": third.parameters()}],
+        [
+            {"params": first.parameters(), "lr": 0.0},
+            {"params": second.parameters(), "lr": 0.1},
+            {"params": third.parameters()},
+        ],
         lr=0.01,
     )
     rate = GroupValue(optimizer, "lr")
@@ -113,7 +119,8 @@ def test_a_rate_that_is_a_tensor_stays_the_same_tensor():
 def test_a_group_without_decay_stays_without():
     first, second = nn.Linear(2, 2), nn.Linear(2, 2)
     optimizer = torch.optim.AdamW(
-        [{"params": first.parameters(), "weight_decay": 0.0}, {"params": second.parameters()}], weight_decay=0.1
+        [{"params": first.parameters(), "weight_decay": 0.0}, {"params": second.parameters()}],
+        weight_decay=0.1,
     )
     GroupValue(optimizer, "weight_decay").set(0.4)
     assert [group["weight_decay"] for group in optimizer.param_groups] == [0.0, 0.4]

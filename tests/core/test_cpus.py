@@ -21,6 +21,7 @@ def system(tmp_path, files):
 
 
 V1 = "sys/fs/cgroup/cpu/cpu.cfs_"
+BOTH = "sys/fs/cgroup/cpu,cpuacct/cpu.cfs_"
 
 
 @pytest.mark.parametrize(
@@ -35,7 +36,7 @@ V1 = "sys/fs/cgroup/cpu/cpu.cfs_"
         ({f"{V1}quota_us": "-1\n", f"{V1}period_us": "100000\n"}, None),
         ({f"{V1}quota_us": "200000\n", f"{V1}period_us": "100000\n"}, 2.0),
         ({f"{V1}quota_us": "200000\n"}, None),
-        ({"sys/fs/cgroup/cpu,cpuacct/cpu.cfs_quota_us": "50000", "sys/fs/cgroup/cpu,cpuacct/cpu.cfs_period_us": "50000"}, 1.0),
+        ({f"{BOTH}quota_us": "50000", f"{BOTH}period_us": "50000"}, 1.0),
         # A group within the visible tree, and the groups around it: the smallest counts.
         (
             {
@@ -63,7 +64,9 @@ def test_the_quota_is_read_from_both_versions_of_control_groups(tmp_path, files,
     assert cpus.cpu_quota(system(tmp_path, files)) == quota
 
 
-@pytest.mark.parametrize(("quota", "whole"), [("20000", 1), ("100000", 1), ("150000", 1), ("290000", 2), ("99900000", 8)])
+@pytest.mark.parametrize(
+    ("quota", "whole"), [("20000", 1), ("100000", 1), ("150000", 1), ("290000", 2), ("99900000", 8)]
+)
 def test_part_of_a_cpu_is_no_cpu_and_one_there_always_is(tmp_path, monkeypatch, quota, whole):
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)), raising=False)
     assert cpus.available_cpus(system(tmp_path, {"sys/fs/cgroup/cpu.max": f"{quota} 100000"})) == whole
@@ -83,7 +86,9 @@ def machine(monkeypatch, tmp_path):
         monkeypatch.setattr(os, "cpu_count", lambda: 8)
         monkeypatch.setattr(os, "getloadavg", lambda: (load, load, load), raising=False)
         monkeypatch.setattr(torch, "get_num_threads", lambda: usual)
-        return system(tmp_path, {} if quota is None else {"sys/fs/cgroup/cpu.max": f"{quota * 100000:.0f} 100000"})
+        return system(
+            tmp_path, {} if quota is None else {"sys/fs/cgroup/cpu.max": f"{quota * 100000:.0f} 100000"}
+        )
 
     return made
 
@@ -94,7 +99,10 @@ def test_threads_are_as_many_as_torch_would_use_on_a_free_machine(machine):
 
 
 def test_a_quota_limits_the_threads_and_is_said(machine):
-    assert cpus.choose_threads(system=machine(quota=1.5)) == (1, "1 thread: 8 CPUs are visible but only 1 may be used")
+    assert cpus.choose_threads(system=machine(quota=1.5)) == (
+        1,
+        "1 thread: 8 CPUs are visible but only 1 may be used",
+    )
     assert cpus.choose_threads(system=machine(usual=2, quota=4)) == (2, "2 threads")
 
 

@@ -1,5 +1,7 @@
 """What people hand over as data: the forms that are understood, and a sentence for those that are not."""
 
+# ruff: noqa: E501 - a case is one line, with the whole of its sentence
+
 from __future__ import annotations
 
 import numpy as np
@@ -11,7 +13,9 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 from dlwidgets.core.data import Rows, read, read_inputs, split
 
 X, y = torch.randn(6, 3), torch.tensor([0, 1, 2, 0, 1, 2])
-FRAME = pd.DataFrame({"a": [1.0, 2.0, 3.0], "b": [4, 5, 6], "on": [True, False, True], "kind": ["x", "y", "x"]})
+FRAME = pd.DataFrame(
+    {"a": [1.0, 2.0, 3.0], "b": [4, 5, 6], "on": [True, False, True], "kind": ["x", "y", "x"]}
+)
 
 
 @pytest.mark.parametrize(
@@ -78,7 +82,10 @@ def test_pandas_types_that_may_be_missing_are_numbers(dtype):
     assert rows.classes is None
 
 
-@pytest.mark.parametrize("wrap", [list, np.array, lambda w: np.array(w, object), pd.Series, lambda w: pd.Series(w, dtype="category")])
+@pytest.mark.parametrize(
+    "wrap",
+    [list, np.array, lambda w: np.array(w, object), pd.Series, lambda w: pd.Series(w, dtype="category")],
+)
 def test_names_become_numbers_as_in_scikit_learns_label_encoder(wrap):
     from sklearn.preprocessing import LabelEncoder
 
@@ -109,7 +116,14 @@ def test_datasets_loaders_and_iterables_stay_what_they_are():
         def __getitem__(self, i):
             return X[i], y[i]
 
-    for given in (DataLoader(TensorDataset(X, y)), Three(), Duck(), [(X, y)], ((X, y) for _ in range(2)), TensorDataset(X, X, y)):
+    for given in (
+        DataLoader(TensorDataset(X, y)),
+        Three(),
+        Duck(),
+        [(X, y)],
+        ((X, y) for _ in range(2)),
+        TensorDataset(X, X, y),
+    ):
         assert read(given) is given
 
 

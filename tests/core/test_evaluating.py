@@ -1,4 +1,4 @@
-"""Evaluation: loss, scores and metrics over all validation data, equal to scikit-learn's, and nothing is touched."""
+"""Evaluation: loss, scores and metrics over all validation data, equal to scikit-learn's, without a trace."""
 
 from __future__ import annotations
 
@@ -55,7 +55,9 @@ def test_multilabel_metrics_are_scikit_learns():
     said = (probabilities.double() >= 0.5).int()
     expected = metrics.f1_score(y.int(), said, average="macro", zero_division=0)
     assert result.metrics == {"macro_f1": pytest.approx(expected, abs=1e-12)}
-    np.testing.assert_array_equal(result.scores.confusion(), metrics.multilabel_confusion_matrix(y.int(), said))
+    np.testing.assert_array_equal(
+        result.scores.confusion(), metrics.multilabel_confusion_matrix(y.int(), said)
+    )
     assert result.scores.classes == tuple("abcd")
 
 
@@ -71,7 +73,9 @@ def test_regression_has_its_mean_absolute_error():
     model, y = net(1), X.sum(1)
     result = found(model, y)
     said = model.eval()(X).detach()[:, 0]
-    assert result.metrics["mean_absolute_error"] == pytest.approx(metrics.mean_absolute_error(y, said), rel=1e-6)
+    assert result.metrics["mean_absolute_error"] == pytest.approx(
+        metrics.mean_absolute_error(y, said), rel=1e-6
+    )
     assert result.loss == pytest.approx(metrics.mean_squared_error(y, said), rel=1e-6)
     assert result.scores is None
 
@@ -122,12 +126,16 @@ def test_a_last_batch_of_one_that_the_model_squeezes_is_one_sample():
 def test_a_summed_loss_is_judged_batch_by_batch():
     model, y = net(1), X.sum(1, keepdim=True)
     result = found(model, y, loss=nn.MSELoss(reduction="sum"), size=103)
-    assert result.loss == pytest.approx(nn.functional.mse_loss(model.eval()(X), y, reduction="sum").item(), rel=1e-5)
+    assert result.loss == pytest.approx(
+        nn.functional.mse_loss(model.eval()(X), y, reduction="sum").item(), rel=1e-5
+    )
 
 
 def test_a_custom_step_is_its_own_loss():
     model, y = net(1), X.sum(1, keepdim=True)
-    result = found(model, y, step=lambda m, batch: {"a": (m(batch[0]) - batch[1]).abs().mean(), "b": torch.tensor(1.0)})
+    result = found(
+        model, y, step=lambda m, batch: {"a": (m(batch[0]) - batch[1]).abs().mean(), "b": torch.tensor(1.0)}
+    )
     assert result.loss == pytest.approx((model.eval()(X) - y).abs().mean().item() + 1, rel=1e-5)
     assert (result.scores, result.metrics) == (None, {})
 
@@ -160,7 +168,11 @@ def test_model_random_numbers_and_gradients_stay_as_they_are():
     evaluate(Objective(model, task, CPU), loader, 10)
     assert [module.training for module in model.modules()] == flags
     assert all(torch.equal(p.grad, kept) for p, kept in zip(model.parameters(), gradients))
-    assert all(torch.equal(model.state_dict()[name], value) for name, value in before.items() if "num_batches" not in name)
+    assert all(
+        torch.equal(model.state_dict()[name], value)
+        for name, value in before.items()
+        if "num_batches" not in name
+    )
     assert torch.equal(torch.get_rng_state(), random_before)
 
 
@@ -169,7 +181,9 @@ def test_output_that_is_not_finite_is_said_with_the_first_sample():
     bad = X.clone()
     bad[17] = float("nan")
     source = Shuffled(Rows(bad, torch.arange(103) % 2), 16, seed=0, shuffle=False)
-    with pytest.raises(ValueError, match="NaN or infinite for 1 of 103 validation samples, the first is sample 17"):
+    with pytest.raises(
+        ValueError, match="NaN or infinite for 1 of 103 validation samples, the first is sample 17"
+    ):
         found(model, torch.arange(103) % 2, source=source)
 
 

@@ -34,20 +34,21 @@ def net():
     return nn.Sequential(nn.Linear(5, 6), nn.BatchNorm1d(6), nn.ReLU(), nn.Dropout(0.4), nn.Linear(6, 2))
 
 
-def loop(model=None, batches=None, *, custom=None, loss=None, target=None, clip=Clip()):
+def loop(model=None, batches=None, *, custom=None, loss=None, target=None, clip=None):
     model = net() if model is None else model
     X, y = data()
     task = Task("custom", None, "") if custom else infer_task(y, y[:4], task="regression", loss=loss)
     batches = Shuffled(Rows(X, y), 8, seed=0) if batches is None else batches
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
-    return Loop(Objective(model, task, CPU, custom, target), batches, optimizer, clip)
+    return Loop(Objective(model, task, CPU, custom, target), batches, optimizer, clip or Clip())
 
 
 def state(made):
     """Everything that a step changes."""
     return {
         **{name: value.clone() for name, value in made.model.state_dict().items()},
-        "torch": torch.get_rng_state(), "numpy": tuple(map(str, np.random.get_state())), "python": random.getstate(),
+        "torch": torch.get_rng_state(), "numpy": tuple(map(str, np.random.get_state())),
+        "python": random.getstate(),
         "steps": made.steps, "epochs": made.epochs, "rows": len(made.history),
         "momentum": copy.deepcopy(made.optimizer.state_dict()["state"]),
     }  # fmt: skip
@@ -101,13 +102,22 @@ def test_the_norm_is_that_before_clipping():
 
 def test_an_epochs_end_is_known_at_its_last_step():
     made = loop()
-    assert [(made.step(), made.epoch_ended) for _ in range(4)] == [(True, False), (True, False), (True, True), (True, False)]
+    assert [(made.step(), made.epoch_ended) for _ in range(4)] == [
+        (True, False),
+        (True, False),
+        (True, True),
+        (True, False),
+    ]
 
 
 def test_an_epochs_end_that_only_shows_when_no_batch_comes_is_an_empty_step():
     X, y = data()
     made = loop(batches=Streamed((pair for pair in [(X[:8], y[:8]), (X[8:], y[8:])]), 8))
-    assert [(made.step(), made.epoch_ended, made.epochs) for _ in range(3)] == [(True, False, 0), (True, False, 0), (False, True, 1)]
+    assert [(made.step(), made.epoch_ended, made.epochs) for _ in range(3)] == [
+        (True, False, 0),
+        (True, False, 0),
+        (False, True, 1),
+    ]
     assert made.epoch == 1
 
 
@@ -249,7 +259,9 @@ def test_a_loss_that_is_not_finite_says_where_it_may_come_from(poison, blame):
 def test_gradients_that_are_not_finite_do_not_poison_the_weights():
     made = bombed(clip=Clip("norm", 1.0))
     made.model[3].armed = "infinite gradient"
-    with pytest.raises(NotFinite, match="The gradients became infinite or NaN in step 1, which was not taken"):
+    with pytest.raises(
+        NotFinite, match="The gradients became infinite or NaN in step 1, which was not taken"
+    ):
         made.step()
     assert all(p.isfinite().all() for p in made.model.parameters())
 
@@ -281,7 +293,10 @@ def test_dict_batches_are_the_models_keywords():
     assert made.evaluate(batches).samples == 20
 
 
-@pytest.mark.parametrize(("returned", "sentence"), [(3.0, "of type float"), (torch.zeros(2), "a tensor of shape"), ({}, "empty dict")])
+@pytest.mark.parametrize(
+    ("returned", "sentence"),
+    [(3.0, "of type float"), (torch.zeros(2), "a tensor of shape"), ({}, "empty dict")],
+)
 def test_a_custom_step_that_returns_no_loss_is_told_so(returned, sentence):
     made = loop(custom=lambda model, batch: returned)
     with pytest.raises(TypeError, match=sentence):
@@ -304,6 +319,30 @@ def test_a_module_that_was_swapped_while_nothing_ran_is_seen():
     with pytest.raises(RuntimeError):
         made.step()
     assert torch.equal(made.model[4].seen, torch.zeros(3))
+
+
+class Elsewhere(torch.Tensor):
+    """A tensor that says it lies on a GPU."""
+
+    device = property(lambda self: torch.device("cuda", 7))
+
+    def to(self, device):
+        assert device == CPU
+        return self.as_subclass(torch.Tensor)
+
+
+def test_the_optimizers_state_comes_to_where_the_model_is():
+    made, smooth = loop(), loop()
+    for one in (made, smooth):
+        torch.manual_seed(0)
+        one.step()
+    for state_ in made.optimizer.state.values():
+        state_["momentum_buffer"] = state_["momentum_buffer"].as_subclass(Elsewhere)
+    made.refresh()
+    for one in (made, smooth):
+        torch.manual_seed(1)
+        one.step()
+    same(state(made), state(smooth))
 
 
 def test_large_buffers_are_not_copied_in_each_step():

@@ -186,7 +186,9 @@ class AnyOrders(RuleBasedStateMachine):
             return
         self.run.until_it_stops()
         whole = -(-before // EACH) * EACH
-        ends = [value for value in (until, None if goal is None else max(whole, goal * EACH)) if value is not None]
+        ends = [
+            value for value in (until, None if goal is None else max(whole, goal * EACH)) if value is not None
+        ]
         assert self.run.steps == max(before, min(ends))
 
     @invariant()

@@ -30,13 +30,15 @@ def loop(kind, count, size):
         "generator": lambda: Streamed(zip(X.split(size), y.split(size)), size),
     }[kind]()
     task = Task("regression", nn.MSELoss(), "")
-    return Loop(Objective(model, task, torch.device("cpu")), batches, torch.optim.SGD(model.parameters(), lr=0.1))
+    return Loop(
+        Objective(model, task, torch.device("cpu")), batches, torch.optim.SGD(model.parameters(), lr=0.1)
+    )
 
 
 @pytest.mark.parametrize("kind", ["rows", "loader", "dropping loader", "list"])
 @given(
-    count=st.integers(1, 30), size=st.integers(1, 10), resized=st.none() | st.integers(1, 10), epochs=st.integers(1, 4),
-    at=st.integers(0, 60),
+    count=st.integers(1, 30), size=st.integers(1, 10), resized=st.none() | st.integers(1, 10),
+    epochs=st.integers(1, 4), at=st.integers(0, 60),
 )  # fmt: skip
 @settings(max_examples=25, deadline=None)
 def test_the_total_is_the_number_of_steps_that_a_run_takes(kind, count, size, resized, epochs, at):

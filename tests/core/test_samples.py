@@ -49,7 +49,9 @@ def test_a_sample_is_a_batch_of_one_and_its_target(kind):
 def test_a_number_that_is_none_is_said():
     samples = Samples(SOURCES["rows"], "validation", torch.device("cpu"))
     for index in (-1, 6):
-        with pytest.raises(IndexError, match=f"Sample {index} does not exist: the validation samples are 0 to 5"):
+        with pytest.raises(
+            IndexError, match=f"Sample {index} does not exist: the validation samples are 0 to 5"
+        ):
             samples.inputs(index)
 
 

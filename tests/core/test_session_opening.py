@@ -1,5 +1,7 @@
 """Opening a session: everything a student may type wrong is answered in one sentence, before anything is trained."""
 
+# ruff: noqa: E501 - a case is one line, with the whole of its sentence
+
 from __future__ import annotations
 
 import numpy as np
@@ -14,7 +16,11 @@ from dlwidgets.session import Session
 
 G = torch.Generator().manual_seed(0)
 X = torch.randn(24, 6, generator=G)
-LABELS, SEVERAL, NUMBERS = torch.arange(24) % 3, (torch.rand(24, 3, generator=G) > 0.5).float(), torch.randn(24, generator=G)
+LABELS, SEVERAL, NUMBERS = (
+    torch.arange(24) % 3,
+    (torch.rand(24, 3, generator=G) > 0.5).float(),
+    torch.randn(24, generator=G),
+)
 FRAME = pd.DataFrame(X.numpy(), columns=list("abcdef")).assign(kind=["x", "y", "z"] * 8, text="words")
 
 
@@ -111,7 +117,7 @@ WRONG = {
     "three parts a batch": (net(), [DataLoader(TensorDataset(X, X, LABELS))], {}, "A batch is of type list with 3 parts, not (inputs, targets): pass step=(model, batch) -> loss."),
     "dicts without a target": (net(), [[{"x": X, "label": LABELS}]], {}, "A batch is a dict with 'x', 'label': say which entry is the target (target=...), or pass step="),
     "items of float64": (net(), [Items(lambda x, y, i: (x.double(), y))], {}, "Sequential fails on a batch of inputs of shape (4, 6): "),
-    "a Dataset that raises": (net(), [Items(broken)], {}, "train gave no batch to look at: OSError: no such file"),
+    "a Dataset that raises": (net(), [Items(broken)], {}, "train gave no batch to look at: OSError: no such file."),
     "items of different shapes": (net(), [Items(lambda x, y, i: (x[: i % 2 + 1], y))], {}, "Sequential fails on a batch of inputs of shape (1, 1)"),
     "a batch size of ready-made batches": (net(), [[(X, LABELS)]], {"batch_size": 8}, "batch_size=8 cannot be had: the data comes as ready-made batches."),
     "a loader that drops all": (net(), [DataLoader(TensorDataset(X, LABELS), 30, drop_last=True)], {}, "train has no batch: the DataLoader drops batches that are not full, and there are only 24 samples."),
@@ -149,7 +155,7 @@ def test_what_is_typed_wrong_is_answered_in_one_sentence(what):
     said = str(caught.value)
     assert said.startswith(sentence)
     assert "\n" not in said
-    assert said.endswith((".", "?", "file", "samples"))
+    assert said.endswith((".", "?"))
 
 
 @pytest.mark.parametrize(
@@ -166,7 +172,9 @@ def test_inputs_of_the_wrong_kind_get_a_hint(inputs, hint):
 
 
 def test_a_dataset_of_float64_gets_a_hint():
-    with pytest.raises(ValueError, match="The inputs are float64, the model's weights float32: let the Dataset return those"):
+    with pytest.raises(
+        ValueError, match="The inputs are float64, the model's weights float32: let the Dataset return those"
+    ):
         Session(net(), Items(lambda x, y, i: (x.double(), y)))
 
 
@@ -193,7 +201,12 @@ def test_opening_leaves_model_and_random_numbers_as_they_were():
         Session(model, (X, LABELS), batch_size=23)
     assert torch.equal(torch.rand(2), expected[0])
     assert np.random.rand() == expected[1]
-    assert [module.training for module in (model, model[0], model[1], model[2])] == [False, False, True, False]
+    assert [module.training for module in (model, model[0], model[1], model[2])] == [
+        False,
+        False,
+        True,
+        False,
+    ]
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
 
 
@@ -219,7 +232,10 @@ def test_names_of_classes_are_numbered_and_that_is_said():
     session = Session(net(), (X, ["dog", "cat", "ape"] * 8), epochs=1).fit()
     assert session.classes == ("ape", "cat", "dog")
     assert "The names of the classes became numbers: ape = 0, cat = 1, dog = 2." in session.notes
-    assert session.notes[0] == "Multiclass, 3 classes, since the targets are names of classes; the loss is CrossEntropyLoss."
+    assert (
+        session.notes[0]
+        == "Multiclass, 3 classes, since the targets are names of classes; the loss is CrossEntropyLoss."
+    )
 
 
 def test_names_of_classes_keep_the_order_they_are_given_in():
@@ -243,7 +259,10 @@ def test_nan_that_the_model_deals_with_is_no_error():
 def test_outputs_that_are_probabilities_already_are_noted():
     model = nn.Sequential(net(), nn.Sigmoid())
     session = Session(model, (X, SEVERAL))
-    assert any("look like probabilities, but BCEWithLogitsLoss wants them as they are before the sigmoid" in n for n in session.notes)
+    assert any(
+        "look like probabilities, but BCEWithLogitsLoss wants them as they are before the sigmoid" in n
+        for n in session.notes
+    )
     assert not any("probabilities" in note for note in Session(model, (X, SEVERAL), loss=nn.BCELoss()).notes)
 
 
@@ -252,7 +271,9 @@ def test_a_loss_that_masks_unknown_targets_may_have_them():
         known = ~targets.isnan()
         return F.binary_cross_entropy_with_logits(output[known], targets[known])
 
-    session = Session(net(), (X, with_nan(SEVERAL, (3, 1))), (X, with_nan(SEVERAL, (3, 1))), loss=masked, epochs=2).fit()
+    session = Session(
+        net(), (X, with_nan(SEVERAL, (3, 1))), (X, with_nan(SEVERAL, (3, 1))), loss=masked, epochs=2
+    ).fit()
     assert session.task == "multilabel"
     assert session.scores.positives.sum() + session.scores.negatives.sum() == 24 * 3 - 1
 
@@ -343,8 +364,15 @@ def test_what_needs_validation_data_says_so():
 
 
 def test_wishes_start_as_what_is_in_force():
-    session = Session(net(), (X, LABELS), lr=np.float32(0.5), batch_size=np.int64(5), clip=2, weight_decay=0.25)
-    assert (session.lr, session.batch_size, session.clip, session.weight_decay) == (0.5, 5, ("norm", 2.0), 0.25)
+    session = Session(
+        net(), (X, LABELS), lr=np.float32(0.5), batch_size=np.int64(5), clip=2, weight_decay=0.25
+    )
+    assert (session.lr, session.batch_size, session.clip, session.weight_decay) == (
+        0.5,
+        5,
+        ("norm", 2.0),
+        0.25,
+    )
     assert session.applied == {"lr": 0.5, "batch_size": 5, "clip": ("norm", 2.0), "weight_decay": 0.25}
     assert Session(net(), DataLoader(TensorDataset(X, LABELS), 7)).batch_size == 7
     assert Session(net(), DataLoader(TensorDataset(X, LABELS), 7), batch_size=5).batch_size == 5

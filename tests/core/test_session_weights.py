@@ -93,7 +93,12 @@ def test_fit_is_the_plain_loop_with_clipping(clip, plainly):
 @pytest.mark.parametrize("name", ["sgd", "adam", "AdamW", "rmsprop"])
 def test_an_optimizer_by_name_is_torchs_own_with_the_rate_asked_for(name):
     made = Session(net(), (X, Y["multiclass"]), optimizer=name, lr=0.02, batch_size=SIZE, epochs=EPOCHS).fit()
-    kind = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "rmsprop": torch.optim.RMSprop}
+    kind = {
+        "sgd": torch.optim.SGD,
+        "adam": torch.optim.Adam,
+        "adamw": torch.optim.AdamW,
+        "rmsprop": torch.optim.RMSprop,
+    }
     model = net()
     plain_loop(model, Y["multiclass"], LOSS["multiclass"], kind[name.lower()](model.parameters(), lr=0.02))
     assert_same(made.model, model)
@@ -184,8 +189,8 @@ def watched_by_the_layer_probe(made):
 
 
 WAYS = [
-    in_the_background, step_by_step, in_pieces, pausing_now_and_then, pausing_by_the_wish, stopping_and_starting,
-    looking_all_the_time, evaluating_between_steps, watched_by_the_layer_probe,
+    in_the_background, step_by_step, in_pieces, pausing_now_and_then, pausing_by_the_wish,
+    stopping_and_starting, looking_all_the_time, evaluating_between_steps, watched_by_the_layer_probe,
 ]  # fmt: skip
 
 
@@ -211,7 +216,13 @@ def test_no_changes_are_no_changes():
 def test_a_loader_with_its_own_generator_trains_as_in_the_plain_loop(workers, count):
     def loader():
         generator = torch.Generator().manual_seed(11)
-        return DataLoader(TensorDataset(X[:count], Y["multiclass"][:count]), SIZE, shuffle=True, generator=generator, num_workers=workers)
+        return DataLoader(
+            TensorDataset(X[:count], Y["multiclass"][:count]),
+            SIZE,
+            shuffle=True,
+            generator=generator,
+            num_workers=workers,
+        )
 
     model = net()
     optimizer = OPTIMIZERS["adamw"](model.parameters())
@@ -241,7 +252,9 @@ def test_a_loader_that_shuffles_by_the_global_generator_trains_as_in_the_plain_l
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-    assert_same(Session(net(), loader(), loader(), optimizer=OPTIMIZERS["sgd"], epochs=EPOCHS).fit().model, model)
+    assert_same(
+        Session(net(), loader(), loader(), optimizer=OPTIMIZERS["sgd"], epochs=EPOCHS).fit().model, model
+    )
 
 
 def test_changes_at_known_steps_are_those_of_a_plain_loop_that_makes_them():
@@ -310,8 +323,15 @@ def test_a_custom_step_trains_as_in_the_plain_loop():
 
     model = net()
     optimizer = OPTIMIZERS["adam"](model.parameters())
-    plain_loop(model, Y["multiclass"], lambda output, y: nn.functional.cross_entropy(output, y) + 0.1 * output.square().mean(), optimizer)
-    made = Session(net(), (X, Y["multiclass"]), step=step, optimizer=OPTIMIZERS["adam"], batch_size=SIZE, epochs=EPOCHS).fit()
+    plain_loop(
+        model,
+        Y["multiclass"],
+        lambda output, y: nn.functional.cross_entropy(output, y) + 0.1 * output.square().mean(),
+        optimizer,
+    )
+    made = Session(
+        net(), (X, Y["multiclass"]), step=step, optimizer=OPTIMIZERS["adam"], batch_size=SIZE, epochs=EPOCHS
+    ).fit()
     assert_same(made.model, model)
     assert {"loss_a", "loss_b"} <= set(made.history().columns)
 

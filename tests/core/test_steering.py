@@ -21,7 +21,9 @@ def steering(make=torch.optim.AdamW, batches=None):
     model = nn.Linear(2, 1)
     task = Task("regression", nn.MSELoss(), "")
     batches = Shuffled(Rows(X, y), 4, seed=0) if batches is None else batches
-    return Steering(Loop(Objective(model, task, torch.device("cpu")), batches, make(model.parameters(), lr=0.01)))
+    return Steering(
+        Loop(Objective(model, task, torch.device("cpu")), batches, make(model.parameters(), lr=0.01))
+    )
 
 
 def entries(made):
@@ -31,7 +33,8 @@ def entries(made):
 @pytest.mark.parametrize(
     ("name", "value", "in_force"),
     [
-        ("lr", 0.5, 0.5), ("batch_size", 2, 2), ("clip", ("norm", 1.0), ("norm", 1.0)), ("weight_decay", 0.3, 0.3),
+        ("lr", 0.5, 0.5), ("batch_size", 2, 2), ("clip", ("norm", 1.0), ("norm", 1.0)),
+        ("weight_decay", 0.3, 0.3),
     ],
 )  # fmt: skip
 def test_a_wish_is_in_force_and_in_the_ledger(name, value, in_force):

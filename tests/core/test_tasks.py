@@ -1,5 +1,7 @@
 """Tasks: inferred from targets and output, with the loss that fits, or refused in a sentence."""
 
+# ruff: noqa: E501 - a case is one line, with the whole of its sentence
+
 from __future__ import annotations
 
 import numpy as np
@@ -51,7 +53,12 @@ def cases():
         yield "regression", labels(30, 9).to(dtype), out(4, 1), f"whole numbers {dtype}"
     for dtype in FLOATS:
         yield "regression", torch.linspace(-1, 1, 30, dtype=dtype), out(4, 1), f"numbers {dtype}"
-        yield "regression", torch.linspace(-1, 1, 30, dtype=dtype)[:, None], out(4), f"numbers in a column {dtype}"
+        yield (
+            "regression",
+            torch.linspace(-1, 1, 30, dtype=dtype)[:, None],
+            out(4),
+            f"numbers in a column {dtype}",
+        )
         yield "regression", torch.linspace(-1, 1, 60, dtype=dtype).reshape(30, 2), out(4, 2), f"pairs {dtype}"
         yield "regression", torch.randn(8, 3, 4, 4).to(dtype), out(4, 3, 4, 4), f"pictures {dtype}"
     yield "multiclass", labels(6 * 16, 3).reshape(6, 4, 4), out(4, 3, 4, 4), "a class for each pixel"
@@ -83,7 +90,9 @@ def test_labels_of_any_dtype_give_the_loss_of_labels_in_int64(dtype):
     column_out=st.booleans(), column_target=st.booleans(), count=st.integers(2, 7),
     name=st.sampled_from(["binary", "regression"]),
 )  # fmt: skip
-def test_a_column_beside_a_row_is_compared_sample_by_sample_and_not_broadcast(column_out, column_target, count, name):
+def test_a_column_beside_a_row_is_compared_sample_by_sample_and_not_broadcast(
+    column_out, column_target, count, name
+):
     output, targets = out(count), (out(count) > 0).float()
     loss = {"binary": F.binary_cross_entropy_with_logits, "regression": F.mse_loss}[name]
     task = infer_task(targets, output, task=name)
@@ -112,7 +121,12 @@ def test_targets_take_the_dtype_of_the_output(dtype):
         ("mse", labels(8, 2), out(4, 1), "regression"),
         (nn.L1Loss(), labels(8, 2), out(4, 1), "regression"),
         (F.mse_loss, labels(8, 2), out(4, 1), "regression"),
-        (lambda output, targets: (output - targets).abs().mean(), torch.linspace(0, 5, 8), out(4, 1), "regression"),
+        (
+            lambda output, targets: (output - targets).abs().mean(),
+            torch.linspace(0, 5, 8),
+            out(4, 1),
+            "regression",
+        ),
     ],
 )
 def test_the_loss_has_a_say_in_the_task(loss, targets, output, name):
@@ -210,7 +224,9 @@ def test_scores_are_softmax_or_sigmoid_of_logits():
     assert torch.equal(infer_task(labels(30, 3), output).scores(output), output.softmax(1))
     assert torch.equal(infer_task(table(30, 3), output).scores(output), output.sigmoid())
     assert torch.equal(infer_task(labels(30, 2), output[:, :1]).scores(output[:, :1]), output[:, 0].sigmoid())
-    assert torch.equal(infer_task(torch.linspace(0, 5, 30), output[:, :1]).scores(output[:, :1]), output[:, :1])
+    assert torch.equal(
+        infer_task(torch.linspace(0, 5, 30), output[:, :1]).scores(output[:, :1]), output[:, :1]
+    )
 
 
 @pytest.mark.parametrize(
@@ -234,7 +250,9 @@ def test_logits_of_a_loss_of_ones_own_are_squashed():
 
 def test_log_probabilities_give_their_probabilities():
     output = out(6, 3).log_softmax(1)
-    torch.testing.assert_close(infer_task(labels(30, 3), output, loss=nn.NLLLoss()).scores(output), output.exp())
+    torch.testing.assert_close(
+        infer_task(labels(30, 3), output, loss=nn.NLLLoss()).scores(output), output.exp()
+    )
 
 
 def test_predictions_follow_the_thresholds():
@@ -281,7 +299,10 @@ def test_a_dict_of_losses_is_summed_and_its_parts_are_named():
     ("loss", "sentence"),
     [
         ({}, "The step returned an empty dict: losses by name are wanted."),
-        (torch.zeros(4), "The loss is a tensor of shape (4,): one number (a scalar tensor) is wanted, such as its mean."),
+        (
+            torch.zeros(4),
+            "The loss is a tensor of shape (4,): one number (a scalar tensor) is wanted, such as its mean.",
+        ),
         (0.5, "The loss is of type float: one number (a scalar tensor) is wanted, such as its mean."),
         (None, "The loss is of type NoneType: one number (a scalar tensor) is wanted, such as its mean."),
     ],

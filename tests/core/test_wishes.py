@@ -1,5 +1,7 @@
 """Wishes: read into one form, or refused in one sentence."""
 
+# ruff: noqa: E501 - a case is one line, with the whole of its sentence
+
 from __future__ import annotations
 
 import math

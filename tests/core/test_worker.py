@@ -116,7 +116,10 @@ def test_a_job_that_was_cancelled_is_not_done():
 
 def test_waiting_on_the_workers_own_thread_returns_at_once():
     steps = Steps()
-    assert steps.worker.result(steps.worker.job(lambda: (steps.worker.here, steps.worker.wait()))) == (True, None)
+    assert steps.worker.result(steps.worker.job(lambda: (steps.worker.here, steps.worker.wait()))) == (
+        True,
+        None,
+    )
 
 
 def test_waiting_ends_when_the_caller_says_so():

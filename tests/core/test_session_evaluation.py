@@ -1,0 +1,121 @@
+"""Evaluation in a session: at the right steps, without a trace in the training, and in its history."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+import torch
+from sklearn import metrics
+from torch import nn
+
+from dlwidgets.session import Session
+
+X, Y = torch.randn(40, 6, generator=torch.Generator().manual_seed(0)), torch.arange(40) % 3
+
+
+def session(**options):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.2), nn.Linear(8, 3))
+    return Session(model, (X, Y), (X[:20], Y[:20]), **{"batch_size": 8, "epochs": 3, **options})
+
+
+@pytest.mark.parametrize(
+    ("every", "steps"), [("epoch", [5, 10, 15]), (4, [4, 8, 12]), (1, [*range(1, 16)]), (None, [])]
+)
+def test_it_is_evaluated_when_it_was_asked_for(every, steps):
+    made = session(evaluate_every=every).fit()
+    assert [row["step"] for row in made.record.evaluations] == steps
+    frame = made.history()
+    if steps:
+        assert frame.index[frame.valid_loss.notna()].tolist() == steps
+        assert {"valid_loss", "accuracy", "macro_f1"} <= set(frame.columns)
+
+
+def test_when_to_evaluate_can_change_while_it_trains():
+    made = session(evaluate_every=None)
+    made.step(5)
+    made.evaluate_every = 2
+    made.step(5)
+    made.evaluate_every = "epoch"
+    made.step(5)
+    assert [row["step"] for row in made.record.evaluations] == [6, 8, 10, 15]
+
+
+def test_a_list_of_batches_is_evaluated_with_the_last_of_them():
+    made = Session(nn.Linear(6, 3), [*zip(X.split(8), Y.split(8))], (X, Y), epochs=2)
+    made.step(5)
+    assert [row["step"] for row in made.record.evaluations] == [5]
+
+
+def test_the_metrics_of_an_evaluation_are_scikit_learns():
+    made = session().fit()
+    said = made.predict(X[:20])
+    assert made.evaluation.metrics["accuracy"] == metrics.accuracy_score(Y[:20], said)
+    assert made.evaluation.metrics["macro_f1"] == pytest.approx(
+        metrics.f1_score(Y[:20], said, average="macro"), abs=1e-12
+    )
+    frame = made.history()
+    assert frame.accuracy.iloc[-1] == made.evaluation.metrics["accuracy"]
+    assert frame.valid_loss.iloc[-1] == made.evaluation.loss
+
+
+def test_evaluating_now_is_told_as_any_other_evaluation():
+    made, seen = session(), []
+    made.observe(lambda change: seen.append(change["name"]), names=["evaluation", "scores", "pulse"])
+    made.step(2)
+    seen.clear()
+    found = made.evaluate()
+    assert made.evaluation is found
+    assert made.scores is found.scores
+    assert seen == ["evaluation", "scores", "pulse"]
+    assert made.status == "paused"
+
+
+def test_it_can_be_evaluated_before_the_first_step():
+    made = session()
+    made.evaluate()
+    assert made.status == "ready"
+    assert made.history().index.tolist() == [0]
+    made.step()
+    frame = made.history()
+    assert frame.index.tolist() == [0, 1]
+    assert frame.epoch.dtype == "int64"
+
+
+def test_it_can_be_evaluated_while_it_trains():
+    made = session(epochs=10**6, evaluate_every=None)
+    made.start()
+    found = [made.evaluate() for _ in range(5)]
+    assert made.status == "running"
+    made.pause()
+    steps = [row["step"] for row in made.record.evaluations]
+    assert steps == sorted(steps)
+    assert all(one.samples == 20 for one in found)
+
+
+def test_many_threads_may_evaluate_and_predict_at_once():
+    made = session(epochs=10**6, evaluate_every=3)
+    made.start()
+    results = []
+    threads = [
+        threading.Thread(target=lambda: results.extend([made.evaluate().samples, len(made.predict(X))]))
+        for _ in range(6)
+    ]
+    [thread.start() for thread in threads]
+    [thread.join(30) for thread in threads]
+    made.stop()
+    assert sorted(results) == [20] * 6 + [40] * 6
+
+
+def test_progress_knows_the_run():
+    made = session()
+    assert made.progress()["total"] == 15
+    made.step(5)
+    told = made.progress()
+    assert (told["epoch"], told["epochs"], told["steps"], told["share"]) == (1, 3, 5, 5 / 15)
+    made.epochs = 2
+    made.fit()
+    told = made.progress()
+    assert (told["steps"], told["share"], told["left"], told["epoch"]) == (15, 1.0, 0.0, 3)
+    assert told["rate"] > 0

@@ -1,0 +1,151 @@
+"""What a session leaves as it was when nothing runs: flags of modules, random numbers, threads, device."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from dlwidgets.session import Session
+
+X, Y = torch.randn(40, 6, generator=torch.Generator().manual_seed(0)), torch.arange(40) % 3
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.norm, self.drop, self.b = (
+            nn.Linear(6, 8),
+            nn.BatchNorm1d(8),
+            nn.Dropout(0.3),
+            nn.Linear(8, 3),
+        )
+        self.seen, self.fails = [], False
+
+    def forward(self, x):
+        if self.training:
+            self.seen.append((torch.get_num_threads(), x.device.type, torch.is_grad_enabled()))
+            if self.fails:
+                raise RuntimeError("as told")
+        return self.b(self.drop(self.norm(self.a(x))))
+
+
+def draws():
+    return torch.rand(3).tolist(), np.random.rand(3).tolist(), random.random(), np.random.randn()
+
+
+def failing(made):
+    made.model.fails = True
+    with pytest.raises(RuntimeError):
+        made.fit()
+
+
+def in_the_background(made):
+    made.start()
+    asyncio.run(made.done())
+
+
+def paused(made):
+    made.start()
+    made.pause()
+
+
+def stopped(made):
+    made.start()
+    made.stop()
+
+
+AFTER = {
+    "fit": lambda made: made.fit(),
+    "step": lambda made: made.step(2),
+    "pause": paused,
+    "stop": stopped,
+    "done in the background": in_the_background,
+    "failure": failing,
+    "evaluate": lambda made: made.evaluate(),
+    "predict": lambda made: made.predict(X),
+    "layers": lambda made: made.layers(),
+    "a job": lambda made: made.at_step(
+        lambda: (draws(), made.model.eval(), torch.set_num_threads(1))
+    ).result(),
+    "a job that fails": lambda made: made.at_step(lambda: 1 / 0).exception(20),
+    "skip": lambda made: made.skip(),
+    "close": lambda made: made.close(),
+}
+
+
+@pytest.mark.parametrize("after", AFTER)
+@pytest.mark.parametrize("before", [None, "step"])
+def test_all_is_as_it_was_left(after, before):
+    model = Net()
+    made = Session(model, (X, Y), (X, Y), batch_size=8, epochs=2)
+    if before:
+        made.step()
+    model.eval()
+    model.norm.train()
+    flags = [module.training for module in model.modules()]
+    threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    torch.manual_seed(5), np.random.seed(5), random.seed(5)
+    expected = draws()
+    torch.manual_seed(5), np.random.seed(5), random.seed(5)
+    AFTER[after](made)
+    assert [module.training for module in model.modules()] == flags
+    assert draws() == expected
+    assert torch.get_num_threads() == threads
+    assert torch.are_deterministic_algorithms_enabled() == deterministic
+    assert {p.device.type for p in model.parameters()} == {"cpu"}
+    assert torch.is_grad_enabled()
+
+
+def test_training_uses_the_threads_that_were_chosen_and_gives_them_back():
+    made = Session(Net(), (X, Y), epochs=1, threads=3)
+    before = torch.get_num_threads()
+    made.fit()
+    assert {count for count, *_ in made.model.seen} == {3}
+    assert torch.get_num_threads() == before
+    assert made.threads == 3
+
+
+def test_training_has_gradients_even_where_the_caller_has_none():
+    with torch.no_grad():
+        made = Session(Net(), (X, Y), epochs=1).fit()
+    assert {grad for *_, grad in made.model.seen} == {True}
+
+
+def test_what_a_person_draws_between_steps_changes_nothing():
+    runs = []
+    for meddling in (False, True):
+        torch.manual_seed(0)
+        made = Session(Net(), (X, Y), batch_size=8, epochs=1)
+        for _ in range(5):
+            made.step()
+            if meddling:
+                torch.manual_seed(99), draws()
+        runs.append(made.model.a.weight.clone())
+    assert torch.equal(*runs)
+
+
+def test_modules_may_be_changed_while_nothing_runs():
+    made = Session(Net(), (X, Y), batch_size=8, epochs=1)
+    made.step(2)
+    made.model.drop = nn.Dropout(0.9)
+    made.model.drop.eval()
+    made.fit()
+    assert not made.model.drop.training
+
+
+def test_gradients_and_hooks_of_a_person_survive_a_look():
+    model = Net()
+    made = Session(model, (X, Y), (X, Y))
+    model.train()(X).sum().backward()
+    kept, calls = [p.grad.clone() for p in model.parameters()], []
+    handle = model.a.register_forward_hook(lambda *_: calls.append(1))
+    made.evaluate(), made.predict(X), made.layers()
+    assert all(torch.equal(p.grad, grad) for p, grad in zip(model.parameters(), kept))
+    assert len(model.a._forward_hooks) == 1
+    assert calls
+    handle.remove()

@@ -1,0 +1,104 @@
+"""A session in words: what a newcomer reads."""
+
+# ruff: noqa: E501 - a case is one line, with the whole of its sentence
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from dlwidgets.session import Session
+
+X = torch.randn(200, 6, generator=torch.Generator().manual_seed(0))
+SEVERAL = (torch.rand(200, 3, generator=torch.Generator().manual_seed(1)) > 0.5).float()
+
+
+class Net(nn.Sequential):
+    def __init__(self, out=3):
+        torch.manual_seed(0)
+        super().__init__(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, out))
+
+
+def test_a_session_says_what_it_is():
+    made = Session(Net(), (X, SEVERAL), (X[:50], SEVERAL[:50]), batch_size=64, threads=1, clip=1.0)
+    assert repr(made) == (
+        "Session of Net: 83 parameters, on cpu with 1 thread\n"
+        "  task       multilabel, 3 classes (the targets are 0 or 1 in 3 columns)\n"
+        "  loss       BCEWithLogitsLoss\n"
+        "  train      200 samples, (6,) each, in batches of 64: 4 steps an epoch\n"
+        "  valid      50 samples\n"
+        "  optimizer  AdamW, lr 0.001, gradients clipped at norm 1\n"
+        "  status     ready: start() trains 10 epochs in the background"
+    )
+
+
+def status(made):
+    return repr(made).splitlines()[-1].split(maxsplit=1)[1]
+
+
+def test_a_session_says_how_it_stands():
+    made = Session(Net(), (X, SEVERAL), batch_size=64, threads=1, epochs=1)
+    assert "valid      none: valid=0.2 would hold out a fifth" in repr(made)
+    assert status(made) == "ready: start() trains 1 epoch in the background"
+    made.step()
+    assert status(made) == f"paused, 1 step taken, loss {made.loss:.4g}; resume() goes on"
+    made.fit()
+    assert status(made) == f"done, 4 steps taken, loss {made.loss:.4g}"
+    made.model[0].weight.data.fill_(float("nan"))
+    with pytest.raises(ArithmeticError):
+        made.step()
+    assert status(made).startswith(
+        f"failed, {made.steps} steps taken, loss {made.loss:.4g}: The loss became nan in step"
+    )
+
+
+def test_a_session_on_a_stream_does_not_pretend_to_know_its_length():
+    made = Session(Net(), zip(X.split(20), SEVERAL.split(20)))
+    assert "train      samples not counted, (6,) each, in batches of 20\n" in repr(made)
+
+
+@pytest.mark.parametrize(
+    ("targets", "out", "options", "sentence"),
+    [
+        (SEVERAL, 3, {}, "Multilabel, 3 classes, since the targets are 0 or 1 in 3 columns; the loss is BCEWithLogitsLoss."),
+        (torch.arange(200) % 3, 3, {}, "Multiclass, 3 classes, since the targets are whole numbers, one a sample, and the model puts out 3 values; the loss is CrossEntropyLoss."),
+        (SEVERAL[:, 0], 1, {}, "Binary, since the targets are 0 or 1, one a sample; the loss is BCEWithLogitsLoss."),
+        (X[:, 0], 1, {}, "Regression, since the targets are real numbers; the loss is MSELoss."),
+        (SEVERAL, 3, {"task": "regression", "loss": "mae"}, "Regression, since it was given; the loss is L1Loss."),
+        (SEVERAL, 3, {"step": lambda model, batch: model(batch[0]).mean()}, "The loss is what step= returns."),
+    ],
+)  # fmt: skip
+def test_the_first_note_says_what_is_learnt_and_why(targets, out, options, sentence):
+    assert Session(Net(out), (X, targets), **options).notes[0] == sentence
+
+
+def test_the_last_note_says_on_what_it_trains():
+    assert (
+        Session(Net(), (X, SEVERAL), threads=2).notes[-1] == "Training on the CPU with 2 threads, as asked."
+    )
+
+
+def test_what_was_chosen_is_to_be_had_as_data():
+    made = Session(Net(), (X, SEVERAL), classes=["a", "b", "c"], threads=1)
+    assert (made.task, made.classes, made.threads, made.has_valid) == (
+        "multilabel",
+        ("a", "b", "c"),
+        1,
+        False,
+    )
+    assert made.device == torch.device("cpu")
+    assert isinstance(made.model, Net)
+    assert isinstance(made.optimizer, torch.optim.AdamW)
+
+
+def test_a_loader_says_its_samples():
+    made = Session(Net(), DataLoader(TensorDataset(X, SEVERAL), 32, shuffle=True))
+    assert "200 samples, (6,) each, in batches of 32: 7 steps an epoch" in repr(made)
+
+
+def test_the_help_names_every_option_and_every_trait():
+    text = Session.__doc__
+    traits = [name for name in Session.class_trait_names() if name != "blocking"]
+    assert [name for name in traits if name not in text] == []
