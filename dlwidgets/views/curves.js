@@ -60,7 +60,11 @@ export default {
     const build = () => {
       charts.forEach((chart) => chart.destroy());
       plots.replaceChildren();
-      charts = chartsIn({ place: plots, el, logarithmic, moved: () => { if (charts.length) read(); }, chosen: look, all: () => look([]) });
+      charts = chartsIn({
+        place: plots, el, logarithmic, chosen: look, all: () => look([]),
+        moved: () => { if (charts.length) read(); },
+        last: () => now.rates[nearest(now.rStep, shown()[1])],
+      });
     };
 
     const draw = () => {
@@ -138,7 +142,8 @@ export default {
       else if (event.key === "ArrowLeft" || event.key === "ArrowRight") {
         const by = (event.key === "ArrowLeft" ? -1 : 1) * Math.max(1, span / 50);
         at = Math.min(last, Math.max(first, (at ?? last) + by));
-        charts[0]?.setCursor({ left: charts[0].valToPos(at, "x"), top: 10 });
+        const left = charts[0]?.valToPos(at, "x");
+        charts.forEach((chart) => chart.setCursor({ left, top: 10 }));
         read();
       } else if ((event.key === "+" || event.key === "=") && span > 4) {
         const middle = at ?? (first + last) / 2;

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import traitlets
 
-from ..core.curves import Buckets, Curve, Evaluated
+from ..core.curves import Curve, Evaluated
 from ..session import Session
 from .view import View, module, style
 
@@ -68,7 +68,7 @@ class Curves(View):
             "train": _bytes(picture["loss"]),
             "rate": _bytes(picture["lr"]),
             "norm": _bytes(picture["grad_norm"]),
-            "valid": np.stack([steps, losses]).astype(np.float32).tobytes(),
+            "valid": _bytes((steps, losses)),
             "marks": self._marks(session),
             "clip": _norm_limit(session),
             "window": list(self._seen),
@@ -104,8 +104,10 @@ def _norm_limit(session: Session) -> float | None:
     return clip[1] if clip and clip[0] == "norm" else None
 
 
-def _bytes(buckets: Buckets) -> bytes:
-    return np.stack(buckets).astype(np.float32).tobytes()
+def _bytes(rows: tuple[np.ndarray, ...]) -> bytes:
+    # What is too large for float32 becomes infinite, and a gap in the page.
+    with np.errstate(over="ignore"):
+        return np.stack(rows).astype(np.float32).tobytes()
 
 
 def _stretch(wanted: Any) -> list[int]:

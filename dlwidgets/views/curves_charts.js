@@ -1,9 +1,9 @@
 // The three charts of the curves, one below the other on one axis of steps: loss, learning rate, gradient norm.
 import { color, rate, sig, whole } from "./front.js";
-import { apart, logRange, range, tick } from "./curves_shape.js";
+import { apart, logRange, logTicks, range, tick } from "./curves_shape.js";
 
 /** Left for the axis, right for the names at the curves' ends, and the heights of the charts [px]. */
-export const LEFT = 52, RIGHT = 92, HEIGHTS = [214, 52, 78];
+export const LEFT = 52, RIGHT = 98, HEIGHTS = [214, 52, 78];
 /** Height of a label at a curve's end [px]. */
 const LINE = 14;
 
@@ -16,18 +16,18 @@ let groups = 0;
  * Make the charts in `place`.
  *
  * `logarithmic` is the loss axis. `moved` is called when the pointer moves, `chosen` with the steps that were
- * dragged over, `all` when all steps are wanted, `clip` for the limit to be drawn.
+ * dragged over, `all` when all steps are wanted; `last` gives the newest rate in sight.
  * @param {{place: HTMLElement, el: HTMLElement, logarithmic: boolean, moved: () => void,
- *   chosen: (window: number[]) => void, all: () => void}} options
+ *   chosen: (window: number[]) => void, all: () => void, last: () => number | undefined}} options
  * @returns {uPlot[]}
  */
-export function chartsIn({ place, el, logarithmic, moved, chosen, all }) {
+export function chartsIn({ place, el, logarithmic, moved, chosen, all, last }) {
   const ink = color(el, "ink"), faint = color(el, "faint"), line = color(el, "line");
   const blue = color(el, "blue"), soft = color(el, "blue-soft"), orange = color(el, "orange"), green = color(el, "green");
   const family = getComputedStyle(el).fontFamily, font = `11.5px ${family}`;
   const key = `dlw-curves-${++groups}`;
   const axis = { stroke: faint, font, gap: 4, grid: { stroke: line, width: 1 }, ticks: { show: false } };
-  const hidden = { ...axis, show: false }, bare = { ...axis, size: LEFT, grid: { show: false }, values: () => [] };
+  const hidden = { ...axis, show: false }, bare = { ...axis, size: LEFT, grid: { show: false }, splits: () => [], values: () => [] };
   const steps = (/** @type {any} */ _, /** @type {number[]} */ values) => values.map((value) => (Number.isInteger(value) ? whole(value) : ""));
   const line2 = { width: 2, points: { show: few(1), size: 6 } };
   const edge = { stroke: soft, width: 1, points: { show: false } };
@@ -55,11 +55,13 @@ export function chartsIn({ place, el, logarithmic, moved, chosen, all }) {
 
   const x = { time: false, auto: false };
   const strip = { distr: 3, range: (/** @type {any} */ _, /** @type {any} */ a, /** @type {any} */ b) => logRange(a, b) };
+  const scale = { ...axis, size: LEFT, values: (/** @type {any} */ _, /** @type {number[]} */ values) => values.map(tick) };
+  const powers = { ...scale, splits: (/** @type {any} */ _, /** @type {any} */ __, /** @type {number} */ a, /** @type {number} */ b) => logTicks(a, b), filter: (/** @type {any} */ _, /** @type {any} */ values) => values };
   return [
     chart(HEIGHTS[0], {
       padding: [18, RIGHT, 6, 0],
       scales: { x, y: logarithmic ? strip : { range: (/** @type {any} */ _, /** @type {any} */ a, /** @type {any} */ b) => range(a, b) } },
-      axes: [hidden, { ...axis, size: LEFT, space: 32, values: (/** @type {any} */ _, /** @type {any[]} */ v) => v.map((value) => (value === null ? "" : tick(value))) }],
+      axes: [hidden, logarithmic ? powers : { ...scale, space: 32 }],
       series: [{}, edge, edge, { ...line2, stroke: blue }, { ...line2, stroke: orange, spanGaps: true, points: { show: few(60), size: 5, fill: orange } }],
       bands: [{ series: [2, 1], fill: soft }],
     }, [3, 4], (u) => {
@@ -72,7 +74,8 @@ export function chartsIn({ place, el, logarithmic, moved, chosen, all }) {
       series: [{}, { stroke: ink, width: 1.5, points: { show: few(1), size: 5 }, paths: stepped }],
     }, [1], (u) => {
       caption(u, family, faint, "LR");
-      nameEnds(u, family, [ending(u, 1, "", ink, rate)]);
+      // Zero has no place on a logarithmic scale: it is said at the foot.
+      nameEnds(u, family, [last() === 0 ? { y: u.bbox.top + u.bbox.height, text: "0", ink } : ending(u, 1, "", ink, rate)]);
     }),
     chart(HEIGHTS[2], {
       padding: [6, RIGHT, 0, 0], scales: { x, y: strip },

@@ -71,6 +71,24 @@ export function logRange(low, high) {
 }
 
 /**
+ * Round values for the marks of a logarithmic axis, about five: 1, 2, 5 in each power of ten, or whole powers.
+ * uPlot's own never end on some ranges.
+ * @param {number} low @param {number} high @returns {number[]}
+ */
+export function logTicks(low, high) {
+  const first = Math.floor(Math.log10(low)), last = Math.ceil(Math.log10(high));
+  if (!Number.isFinite(first) || !Number.isFinite(last)) return [];
+  const span = Math.log10(high / low), stride = Math.ceil(span / 6);
+  const between = span < 0.8 ? [1, 2, 3, 4, 5, 6, 7, 8, 9] : span < 2.3 ? [1, 2, 5] : [1];
+  const found = [];
+  for (let power = first; power <= last; power += stride) {
+    // Of a text, which is exact where a product is not.
+    for (const digit of between) found.push(Number(`${digit}e${power}`));
+  }
+  return found.filter((value) => value >= low && value <= high);
+}
+
+/**
  * Heights for labels that must not lie on one another: as near to their wishes as the gap and the bounds allow
  * (least squares with an order kept: the pool-adjacent-violators algorithm).
  * @param {number[]} wanted @param {number} gap @param {number} [low] @param {number} [high] @returns {number[]}

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import {
-  apart, gaps, logRange, nearest, positive, range, rowsOf, smooth, tick, widths,
+  apart, gaps, logRange, logTicks, nearest, positive, range, rowsOf, smooth, tick, widths,
 } from "../../dlwidgets/views/curves_shape.js";
 
 let state = 7;
@@ -91,6 +91,17 @@ test("a logarithmic axis holds its values, never zero, and is not all noise wher
     const [from, to] = logRange(low, high);
     assert.ok(0 < from && from < to && Number.isFinite(to));
   }
+});
+
+test("the marks of a logarithmic axis are few, round, inside, and there", () => {
+  for (let n = 0; n < 500; n++) {
+    const low = 10 ** (60 * random() - 30), high = low * 10 ** (0.35 + 40 * random() ** 3), ticks = logTicks(low, high);
+    assert.ok(ticks.length >= 1 && ticks.length <= 10, `${low} .. ${high}: ${ticks}`);
+    assert.ok(ticks.every((value, i) => value >= low && value <= high && (i === 0 || value > ticks[i - 1])));
+    assert.ok(ticks.every((value) => /^[1-9](e|$)/.test(value.toExponential().replace(/\.0+/, ""))));
+  }
+  assert.deepEqual(logTicks(0.08, 12), [0.1, 0.2, 0.5, 1, 2, 5, 10]);
+  for (const [low, high] of [[0, 1], [NaN, 1], [1, Infinity]]) assert.deepEqual(logTicks(low, high), []);
 });
 
 test("labels that lie apart stay where they wish to be", () => {
