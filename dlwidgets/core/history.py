@@ -1,4 +1,4 @@
-"""What was measured, step by step, in columns that grow."""
+"""What was measured, step by step: columns that grow, pictures of them that do not."""
 
 from __future__ import annotations
 
@@ -105,3 +105,23 @@ class History:
         for name in ("epoch", "batch_size"):
             frame[name] = frame[name].fillna(0).astype("int64")
         return frame
+
+
+def thinned(steps: np.ndarray, values: np.ndarray, buckets: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return at most `2 * buckets` points that draw like all of them: each bucket's least and greatest.
+
+    The peaks of a noisy curve survive, which every n-th point or a mean would lose (the min-max
+    decimation of oscilloscopes). NaN values are left out. Steps must ascend.
+    """
+    kept = ~np.isnan(values)
+    steps, values = steps[kept], values[kept]
+    count = len(values)
+    if count <= 2 * buckets:
+        return steps, values
+    edges = np.linspace(0, count, buckets + 1).astype(np.int64)[:-1]
+    least, greatest = np.minimum.reduceat(values, edges), np.maximum.reduceat(values, edges)
+    left, right = steps[edges], steps[np.append(edges[1:], count) - 1]
+    # Which of the two came first in the bucket does not show at this width.
+    x = np.stack([left, right], axis=1).ravel()
+    y = np.stack([least, greatest], axis=1).ravel()
+    return x, y

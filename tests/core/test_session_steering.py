@@ -580,10 +580,10 @@ def test_a_storm_of_orders_from_many_threads_ends_in_a_state_that_makes_sense():
 
     def storm(seed):
         orders = [
-            made.start, made.resume, made.pause, lambda: made.pause(wait=False),
-            lambda: made.stop(wait=False), lambda: made.step(2, wait=False), lambda: setattr(made, "paused", True),
-            lambda: setattr(made, "paused", False),
-            lambda: made.at_step(lambda: None).result(20), made.progress, made.history,
+            made.start, made.resume, made.pause, made.progress, made.history,
+            lambda: made.pause(wait=False), lambda: made.stop(wait=False), lambda: made.step(2, wait=False),
+            lambda: setattr(made, "paused", True), lambda: setattr(made, "paused", False),
+            lambda: made.at_step(lambda: None).result(20),
         ]  # fmt: skip
         try:
             for number in torch.randint(
