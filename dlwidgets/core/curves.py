@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .history import Column, History, thinned
+from .history import Column, History
 
 #: How many rows one chunk of the first coarse copy stands for, and how many chunks one of the next.
 _CHUNK = 16
@@ -131,8 +131,14 @@ class Evaluated:
         steps, losses = steps[begin:end], losses[begin:end]
         if len(steps) <= 2 * most:
             return steps, losses
-        thin = thinned(steps, losses, most - 1)
-        return np.append(thin[0], steps[-1]), np.append(thin[1], losses[-1])
+        edges = np.linspace(0, len(steps), most).astype(np.int64)
+        known = ~np.isnan(losses)
+        low = np.minimum.reduceat(np.where(known, losses, np.inf), edges[:-1])
+        high = np.maximum.reduceat(np.where(known, losses, -np.inf), edges[:-1])
+        # Which of the two came first in its bucket does not show at this width.
+        x = np.stack([steps[edges[:-1]], steps[edges[1:] - 1]], axis=1).ravel()
+        y = np.stack([low, high], axis=1).ravel()
+        return np.append(x, steps[-1]), np.append(y, losses[-1])
 
 
 class _Copy:
