@@ -10,7 +10,6 @@ Prints tables and fails on nothing. Run it alone on the machine: spinning thread
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
 import subprocess
