@@ -15,7 +15,7 @@ from matplotlib.image import imread
 from scipy.optimize import minimize
 
 from dlwidgets.core import figures
-from dlwidgets.core.figures import blank, png, rate, stacked
+from dlwidgets.core.figures import blank, png, rate, significant, stacked
 from dlwidgets.core.figures.curves import apart, curves_figure
 from dlwidgets.core.figures.training import panel_figure, value_in_words
 from dlwidgets.core.history import History
@@ -98,13 +98,21 @@ def test_a_learning_rate_is_always_written_alike(value, text):
     assert rate(value) == text
 
 
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.0, "0"), (0.032, "0.0320"), (12.34, "12.3"), (1234.6, "1,235"), (2.8e-5, "2.80e-5"), (-0.5, "-0.500"), (1e7, "1.00e7")],
+)  # fmt: skip
+def test_a_number_has_three_digits_that_count(value, text):
+    assert significant(value) == text
+
+
 # -- curves
 
 
 def test_the_curves_carry_their_names_and_last_values():
     figure = curves_figure(history(50, 10), clip=1.5)
-    assert set(written(figure)) == {"train 0.0200", "valid 0.0220", "1.0e-3", "4.00", "clip 1.50"}
-    assert [axes.get_ylabel() for axes in figure.axes] == ["loss", "LR", "‖grad‖"]
+    names = {"loss", "LR", "‖grad‖"}
+    assert set(written(figure)) == {"train 0.0200", "valid 0.0220", "1.0e-3", "4.00", "clip 1.50", *names}
     assert figure.axes[-1].get_xlabel() == "step"
 
 
@@ -157,8 +165,21 @@ def test_names_that_end_at_one_height_are_written_apart():
     made.evaluation(50, valid_loss=1 / 50)
     figure = curves_figure(made)
     figure.canvas.draw()
-    boxes = sorted((text.get_window_extent().y0, text.get_window_extent().y1) for text in figure.axes[0].texts)
-    assert boxes[0][1] <= boxes[1][0] + 1
+    ends = [text.get_window_extent() for text in figure.axes[0].texts if text.get_text() != "loss"]
+    lower, upper = sorted(ends, key=lambda box: box.y0)
+    assert lower.y1 <= upper.y0 + 1
+
+
+def test_every_text_of_the_curves_lies_inside_the_picture():
+    made = history(1200, 100, loss=lambda n: 123456.0 + n, lr=lambda n: 1.2e-12)
+    figure = curves_figure(made, clip=1.2345e-7)
+    figure.canvas.draw()
+    width, height = figure.canvas.get_width_height()
+    labels = [label for axes in figure.axes for label in (*axes.get_yticklabels(), *axes.texts) if label.get_text()]
+    assert len(labels) > 8
+    for label in labels:
+        box = label.get_window_extent()
+        assert box.x0 >= 0 and box.x1 <= width and box.y0 >= 0 and box.y1 <= height, label.get_text()
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=6), st.sampled_from([0.02, 0.1, 0.3]))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from functools import cache
 from io import BytesIO
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -41,7 +44,8 @@ def _shown_figure() -> type[Figure]:
 def png(figure: Figure, dpi: int = 100) -> bytes:
     """Return the Figure as PNG bytes at `dpi` dots an inch."""
     file = BytesIO()
-    figure.savefig(file, format="png", dpi=dpi)
+    # Level 4 of 9 takes half of the time for one hundredth more bytes.
+    figure.savefig(file, format="png", dpi=dpi, pil_kwargs={"compress_level": 4})
     return file.getvalue()
 
 
@@ -51,20 +55,34 @@ def rate(value: float) -> str:
     return f"{mantissa}e{int(power)}" if value else "0"
 
 
+def significant(value: float) -> str:
+    """Return a number with three significant digits, as the page writes it: 0.0320, 12.3, 1,234, 2.80e-5."""
+    if not 1e-3 <= abs(value) < 1e6 and value:
+        mantissa, power = f"{value:.2e}".split("e")
+        return f"{mantissa}e{int(power)}"
+    return f"{value:,.{max(0, 2 - math.floor(math.log10(abs(value))))}f}" if value else "0"
+
+
+def pixels(figure: Figure, dpi: int = 100) -> np.ndarray:
+    """Return the Figure as it is drawn at `dpi` dots an inch: uint8, height x width x 4 (RGBA)."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    figure.set_dpi(dpi)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())
+
+
 def stacked(figures: list[Figure], dpi: int = 100) -> Figure:
     """Return one Figure that shows the given ones below one another, each as wide as its own inches ask."""
-    import numpy as np
-    from matplotlib.image import imread
-
-    images = [imread(BytesIO(png(figure, dpi))) for figure in figures]
+    images = [pixels(figure, dpi) for figure in figures]
     width = max(image.shape[1] for image in images)
-    height = sum(image.shape[0] for image in images)
-    page = np.ones((height, width, 4), dtype=np.float32)
+    page = np.full((sum(image.shape[0] for image in images), width, 4), 255, dtype=np.uint8)
     top = 0
     for image in images:
-        page[top : top + image.shape[0], : image.shape[1], : image.shape[2]] = image
+        page[top : top + image.shape[0], : image.shape[1]] = image
         top += image.shape[0]
-    whole = blank(width / dpi, height / dpi)
+    whole = blank(width / dpi, len(page) / dpi)
     whole.set_layout_engine("none")
     whole.figimage(page)
     return whole

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..curves import Curve, Evaluated
 from ..history import History
-from . import BLUE, GREEN, GREY, INK, LINE, ORANGE, blank, rate
+from . import BLUE, GREEN, GREY, INK, LINE, ORANGE, blank, rate, significant
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,7 +35,10 @@ def curves_figure(
         figure.text(0.01, 0.5, "No step taken yet: session.start() trains.", fontsize=9, color=GREY, va="center")
         return figure
     figure = blank(6.4, 3.9)
-    loss, lr, norm = figure.subplots(3, 1, sharex=True, height_ratios=[4, 1, 1])
+    # Places by hand: finding them by drawing all texts twice takes as long as the drawing.
+    figure.set_layout_engine("none")
+    places = {"left": 0.1, "right": 0.865, "top": 0.93, "bottom": 0.11, "hspace": 0.16}
+    loss, lr, norm = figure.subplots(3, 1, sharex=True, height_ratios=[4, 1, 1], gridspec_kw=places)
     first, last = window or (1, max(1, len(history)))
     train = Curve(history.columns["loss"]).buckets(first, last, 800)
     loss.fill_between(train.step, _known(train.low), _known(train.high), color=BLUE, alpha=0.25, linewidth=0)
@@ -57,8 +60,8 @@ def curves_figure(
     norms = [_line(norm, parts["grad_norm"].step, parts["grad_norm"].mean, "", INK, color=GREY)]
     if clip is not None and len(parts["grad_norm"].step):
         norms.append(_line(norm, np.array([first, last]), np.array([clip, clip]), "clip", GREEN, linestyle="--"))
-    for axes, name in ((loss, "loss"), (lr, "LR"), (norm, "‖grad‖")):
-        axes.set_ylabel(name, color=GREY, rotation=0, ha="right", va="center", fontsize=8)
+    for axes, name, height in ((loss, "loss", 1.05), (lr, "LR", 0.5), (norm, "‖grad‖", 0.5)):
+        axes.text(-0.012, height, name, color=GREY, ha="right", va="center", fontsize=8, transform=axes.transAxes)
         axes.spines[["top", "right", "left"]].set_visible(False)
         axes.spines["bottom"].set_color(LINE)
         axes.tick_params(colors=GREY, labelsize=8, length=0)
@@ -104,7 +107,7 @@ def _known(values: np.ndarray) -> np.ndarray:
 
 
 def _line(
-    axes: Any, x: np.ndarray, y: np.ndarray, name: str, ink: str, form: Callable[[float], str] = "{:#.3g}".format, **style: Any
+    axes: Any, x: np.ndarray, y: np.ndarray, name: str, ink: str, form: Callable[[float], str] = significant, **style: Any
 ) -> tuple[float, str, str] | None:
     """Draw a curve; return its end as (height, words, colour), None where nothing was drawn."""
     y = _known(y)
