@@ -56,11 +56,10 @@ class Dashboard(Pictured, ipywidgets.VBox):
 
         return stacked([view.figure() for view in self.views])
 
-    def picture(self) -> Figure:
-        """Return the pictures that are stored beside the views as one."""
-        from ..core.figures import stacked
+    def _still(self) -> bytes:
+        from ..core.figures import encoded, stack
 
-        return stacked([view.picture() for view in self.views])
+        return encoded(stack([view.picture() for view in self.views]))
 
     def close(self) -> None:
         """Remove every view and let the session go; a run goes on."""

@@ -79,15 +79,19 @@ class Pictured:
         """Return the Figure that is stored beside the widget: `figure()`, or a plainer one that is drawn faster."""
         return self.figure()
 
-    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+    def _still(self) -> bytes:
+        """Return the picture as PNG bytes."""
         from ..core.figures import png
 
+        return png(self.picture())
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         bundle = super()._repr_mimebundle_(**kwargs)  # type: ignore[misc]
         data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
         # No HTML: viewers without widgets prefer it to the picture.
         data.pop("text/html", None)
         try:
-            data["image/png"] = base64.b64encode(png(self.picture())).decode()
+            data["image/png"] = base64.b64encode(self._still()).decode()
         except Exception as error:  # noqa: BLE001 - a picture that fails must not keep the widget from showing
             data["text/plain"] = f"{type(self).__name__} (no static picture: {error})"
         return data, metadata
