@@ -116,7 +116,7 @@ class Evaluated:
     def within(
         self, first: float = -np.inf, last: float = np.inf, most: int = 400
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return steps and losses from `first` to `last` and one more on either side, so that a line reaches the edges.
+        """Return steps and losses from `first` to `last`, and one more on either side: a line reaches the edges.
 
         Of more than `2 * most` points each bucket's least and greatest are kept, and the newest point.
         """
@@ -163,7 +163,7 @@ class _Copy:
 
 
 def _width(begin: int, end: int, most: int) -> int:
-    """Return the smallest power of two that cuts rows `begin` to `end` into at most `most` aligned buckets."""
+    """Return the least power of two that cuts rows `begin` to `end` into at most `most` aligned buckets."""
     width = 1
     while (end - 1) // width - begin // width >= most:
         width *= 2

@@ -24,7 +24,7 @@ _LARGEST = 2**24
 
 
 class Curves(View):
-    """Loss (train: all steps as a band with their mean; valid: each evaluation), learning rate, gradient norm.
+    """Loss (train: all steps, as a band and its mean; valid: each evaluation), learning rate, gradient norm.
 
     Drag to zoom, double-click to see all again; while zoomed, the kernel sends that stretch in full detail.
 
@@ -43,13 +43,17 @@ class Curves(View):
     norm = traitlets.Bytes(help=f"gradient norm before clipping: {_LAYOUT}").tag(sync=True)
     valid = traitlets.Bytes(help="validation loss: float32, 2 x n in C order: step, loss").tag(sync=True)
     marks = traitlets.List(help="changes: [step, words], in order").tag(sync=True)
-    clip = traitlets.Float(None, allow_none=True, help="the norm gradients are clipped at, or None").tag(sync=True)
+    clip = traitlets.Float(None, allow_none=True, help="the norm gradients are clipped at, or None").tag(
+        sync=True
+    )
     window = traitlets.List(help="[first, last] step shown in detail; empty: all").tag(sync=True)
     steps = traitlets.Int(0, help="steps taken").tag(sync=True)
 
     def __init__(self, session: Session) -> None:
         if not isinstance(session, Session):
-            raise TypeError(f"Curves wants a Session, not {type(session).__name__}: dlwidgets.Curves(session).")
+            raise TypeError(
+                f"Curves wants a Session, not {type(session).__name__}: dlwidgets.Curves(session)."
+            )
         self._record = session.record
         self._curves = {name: Curve(session.record.columns[name]) for name in ("loss", "lr", "grad_norm")}
         self._evaluated = Evaluated(session.record)
@@ -116,7 +120,9 @@ def _stretch(wanted: Any) -> list[int]:
         return []
     numbers = wanted if isinstance(wanted, (list, tuple)) else ()
     if len(numbers) != 2 or not all(type(n) in (int, float) and math.isfinite(n) for n in numbers):
-        raise ValueError(f"The curves can show the steps [first, last], or all of them, [], and not {wanted!r}.")
+        raise ValueError(
+            f"The curves can show the steps [first, last], or all of them, [], and not {wanted!r}."
+        )
     first = min(max(1, round(min(numbers))), _LARGEST - 1)
     return [first, max(first + 1, min(round(max(numbers)), _LARGEST))]
 
@@ -124,7 +130,7 @@ def _stretch(wanted: Any) -> list[int]:
 def marks(changes: list[Any], most: int = 100) -> list[list[Any]]:
     """Return the ledger's applied changes as [step, words], the last `most` of them.
 
-    What was rejected is left out. A drag, or a key held down, is one change; changes at one step are one mark.
+    What was rejected is left out. A drag, or a key held down, is one change; changes at one step share a mark.
     """
     found: list[tuple[Any, str]] = []
     for entry in list(changes):

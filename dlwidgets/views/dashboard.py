@@ -1,4 +1,4 @@
-"""Dashboard: every view of one session, arranged for wide and narrow notebooks; it has no state of its own."""
+"""Dashboard: every view of one session, arranged for wide and narrow notebooks; it keeps no state itself."""
 
 from __future__ import annotations
 
@@ -32,14 +32,18 @@ class Dashboard(Pictured, ipywidgets.VBox):
 
     def __init__(self, session: Session) -> None:
         if not isinstance(session, Session):
-            raise TypeError(f"Dashboard wants a Session, not {type(session).__name__}: dlwidgets.Dashboard(session).")
+            raise TypeError(
+                f"Dashboard wants a Session, not {type(session).__name__}: dlwidgets.Dashboard(session)."
+            )
         self.training = TrainingPanel(session)
         self.curves = Curves(session)
         self.layers = LayerTable(session)
         self.confusion = ConfusionGrid(session, table=True)
         self.activations = ActivationBrowser(session)
         self._rows = [
-            ipywidgets.Box([self.training.controls, self.curves]).add_class("dlw-row").add_class("dlw-row-steer"),
+            ipywidgets.Box([self.training.controls, self.curves])
+            .add_class("dlw-row")
+            .add_class("dlw-row-steer"),
             ipywidgets.Box([self.confusion, self.activations]).add_class("dlw-row").add_class("dlw-row-look"),
         ]
         super().__init__([self.training.bar, self._rows[0], self.layers, self._rows[1]])

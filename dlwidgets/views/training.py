@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 #: The rates that the slider spans; a rate outside, set from code, widens it.
 _RATES = (1e-6, 1.0)
 _LIMITS = (1e-3, 1e2)
-#: What an arrow key moves a logarithmic slider by, in powers of ten: about 5 %; training.js has the fifth of it.
+#: What an arrow key moves a logarithmic slider by, in powers of ten: about 5 %, five of the slider's steps.
 _NOTCH = 0.02
-#: The slider's own step. The page shows values rounded to it, and two digits must survive that (half of it is 0.5 %).
+#: The slider's own step. The page shows values rounded to it, and two digits must survive that.
 _STEP = _NOTCH / 5
 
 
@@ -103,7 +103,8 @@ class TrainingPanel(Pictured, ipywidgets.VBox):
     def __init__(self, session: Session) -> None:
         if not isinstance(session, Session):
             raise TypeError(
-                f"TrainingPanel wants a Session, not {type(session).__name__}: dlwidgets.TrainingPanel(session)."
+                f"TrainingPanel wants a Session, not {type(session).__name__}: "
+                "dlwidgets.TrainingPanel(session)."
             )
         self.session = session
         self._head, self._facts = _Head(session), _Facts(session)
@@ -114,8 +115,16 @@ class TrainingPanel(Pictured, ipywidgets.VBox):
         buttons = [
             self._button("Start", "play", "start", "Train in the background", lambda run: run.start()),
             self._button("Resume", "play", "resume", "Go on where the run paused", lambda run: run.resume()),
-            self._button("Pause", "pause", "pause", "Pause after the step being taken", lambda run: run.pause(wait=False)),
-            self._button("Step", "step-forward", "step", "Take one step, then pause", lambda run: run.step(wait=False)),
+            self._button(
+                "Pause",
+                "pause",
+                "pause",
+                "Pause after the step being taken",
+                lambda run: run.pause(wait=False),
+            ),
+            self._button(
+                "Step", "step-forward", "step", "Take one step, then pause", lambda run: run.step(wait=False)
+            ),
             self._button("Stop", "stop", "stop", "End the run", lambda run: run.stop(wait=False)),
         ]
         self.bar = ipywidgets.HBox([self._head, ipywidgets.HBox(buttons).add_class("dlw-buttons")])
@@ -123,27 +132,38 @@ class TrainingPanel(Pictured, ipywidgets.VBox):
 
         self.lr = _log_slider("Learning rate", _RATES, session.lr, ".1e")
         self.batch_size = ipywidgets.SelectionSlider(
-            options=_sizes(session.batch_size), value=session.batch_size, description="Batch size",
+            options=_sizes(session.batch_size),
+            value=session.batch_size,
+            description="Batch size",
             continuous_update=False,
         )
         clip = Clip.read(session.clip)
         self.clip = ipywidgets.ToggleButtons(
-            options=list(CLIP_MODES), value=clip.mode, description="Clip gradients",
-            tooltips=["Leave gradients as they are", "Scale all gradients so that their total L2 norm stays below",
-                      "Cut each gradient element at"],
+            options=list(CLIP_MODES),
+            value=clip.mode,
+            description="Clip gradients",
+            tooltips=[
+                "Leave gradients as they are",
+                "Scale all gradients so that their total L2 norm stays below",
+                "Cut each gradient element at",
+            ],
         )
         self.limit = _log_slider("Clip at", _LIMITS, clip.limit, ".2g")
         controls = [self.lr, self.batch_size, self.clip, self.limit]
         for control in controls:
             control.observe(self._asked, names="value")
-        self.controls = ipywidgets.VBox([*controls, self._facts]).add_class("dlw-controls").add_class("dlw-vars")
+        self.controls = (
+            ipywidgets.VBox([*controls, self._facts]).add_class("dlw-controls").add_class("dlw-vars")
+        )
         session.observe(self._moved, names=["lr", "batch_size", "clip"])
         super().__init__([self.bar, self.controls])
         self.add_class("dlw-panel")
         for widget in (*controls, *buttons):
             answer_anywhere(widget)
 
-    def _button(self, text: str, icon: str, kind: str, tip: str, do: Callable[[Session], Any]) -> ipywidgets.Button:
+    def _button(
+        self, text: str, icon: str, kind: str, tip: str, do: Callable[[Session], Any]
+    ) -> ipywidgets.Button:
         button = ipywidgets.Button(description=text, icon=icon, tooltip=tip)
         button.add_class("dlw-button").add_class(f"dlw-{kind}")
 
@@ -157,7 +177,7 @@ class TrainingPanel(Pictured, ipywidgets.VBox):
     def _asked(self, change: Any) -> None:
         """A person moved a control: wish for it; a sentence of refusal goes beside it."""
         session, control = self.session, change["owner"]
-        # Set here, a control tells its observers too; a page that moves one meanwhile does so on another thread.
+        # Set here, a control tells us too; a page that moves one meanwhile does so on another thread.
         if session is None or self._showing == threading.get_ident():
             return
         if control is self.lr:
@@ -225,14 +245,22 @@ class TrainingPanel(Pictured, ipywidgets.VBox):
             self.session.unobserve(self._moved, names=["lr", "batch_size", "clip"])
             self.session = None
             buttons = self.bar.children[1]
-            let_go(*buttons.children, *self.bar.children, self.bar, *self.controls.children, self.controls, self.layout)
+            let_go(
+                *buttons.children,
+                *self.bar.children,
+                self.bar,
+                *self.controls.children,
+                self.controls,
+                self.layout,
+            )
         super().close()
 
 
 def about(session: Session) -> str:
     """Return what a session trains in a few words: "multilabel, 14 classes · 1.21 M parameters"."""
     classes = f", {len(session.classes)} classes" if session.classes else ""
-    return f"{session.task}{classes} · {short(sum(p.numel() for p in session.model.parameters()))} parameters"
+    count = sum(parameter.numel() for parameter in session.model.parameters())
+    return f"{session.task}{classes} · {short(count)} parameters"
 
 
 def short(count: int) -> str:
@@ -267,14 +295,15 @@ def _log_slider(text: str, span: tuple[float, float], value: float, digits: str)
     # Not at every move of a drag, but where it ends: each would be a change of the run. And with continuous
     # updates the page reports every value that is set from code once more, rounded to the slider's step.
     slider = ipywidgets.FloatLogSlider(
-        value=span[0], min=low, max=high, step=_STEP, readout_format=digits, description=text, continuous_update=False,
+        value=span[0], min=low, max=high, step=_STEP, readout_format=digits, description=text,
+        continuous_update=False,
     ).add_class("dlw-log")  # fmt: skip
     _show_on_log(slider, value)
     return slider
 
 
 def _show_on_log(slider: ipywidgets.FloatLogSlider, value: float) -> None:
-    """Let a logarithmic slider show a value, widening its range, in powers of ten, where that lies outside."""
+    """Let a logarithmic slider show a value, widening its range by powers of ten where that is outside."""
     if value <= 0:
         return  # no place on such a scale; the line under the control says it
     power = math.log10(value)

@@ -56,7 +56,7 @@ def answer_anywhere(widget: Widget) -> None:
 
 
 def let_go(*widgets: Widget) -> None:
-    """Close widgets, each with its layout and style: ipywidgets keeps those for ever, and sends them to every page."""
+    """Close widgets, each with its layout and style, which ipywidgets keeps for ever and sends to every page."""
     for widget in widgets:
         for name in ("layout", "style"):
             part = getattr(widget, name, None)
@@ -76,7 +76,7 @@ class Pictured:
         raise NotImplementedError
 
     def picture(self) -> Figure:
-        """Return the Figure that is stored beside the widget: `figure()`, or a plainer one that is drawn faster."""
+        """Return the Figure that is stored beside the widget: `figure()`, or a plainer one, drawn faster."""
         return self.figure()
 
     def _still(self) -> bytes:
@@ -92,7 +92,7 @@ class Pictured:
         data.pop("text/html", None)
         try:
             data["image/png"] = base64.b64encode(self._still()).decode()
-        except Exception as error:  # noqa: BLE001 - a picture that fails must not keep the widget from showing
+        except Exception as error:  # noqa: BLE001 - without a picture the widget is shown all the same
             data["text/plain"] = f"{type(self).__name__} (no static picture: {error})"
         return data, metadata
 

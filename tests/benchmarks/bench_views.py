@@ -1,12 +1,12 @@
-"""What a picture costs the thread that trains: microseconds and bytes of each view, with a wire that ends here.
+"""What a picture costs the thread that trains: microseconds and bytes of each view, on a wire that ends here.
 
     python tests/benchmarks/bench_views.py            every view, its curves, its stored picture
-    python tests/benchmarks/bench_views.py pictures   project() and a whole turn (project, compare, serialise, send)
+    python tests/benchmarks/bench_views.py pictures   project(), and a whole turn: project, compare, serialise, send
     python tests/benchmarks/bench_views.py curves     a curve of up to ten million steps
     python tests/benchmarks/bench_views.py stored     the static picture beside each widget
 
-Prints tables and fails on nothing. The wire serialises as the kernel does (jupyter_client's Session: JSON and a
-signature), and sends nothing.
+Prints tables and fails on nothing. The wire serialises and signs as the kernel does, with jupyter_client's
+Session, and sends nothing.
 """
 
 from __future__ import annotations
@@ -63,14 +63,26 @@ def training(steps: int) -> tuple[Any, Any]:
     data = dlw.teaching.findings(n_train=300, n_valid=400)
     torch.manual_seed(0)
     session = dlw.Session(
-        dlw.teaching.ChestNet(), train=data.train, valid=data.valid, classes=data.classes, batch_size=32, evaluate_every=10
+        dlw.teaching.ChestNet(),
+        train=data.train,
+        valid=data.valid,
+        classes=data.classes,
+        batch_size=32,
+        evaluate_every=10,
     )
     board = dlw.Dashboard(session)
     session.step(steps)
     # A long run: the curves as after a night.
     rng = np.random.default_rng(0)
-    for n in range(100_000):
-        session.record.step(epoch=2, loss=float(rng.random()), lr=1e-3, batch_size=32, grad_norm=float(rng.random()), seconds=0.01)
+    for _ in range(100_000):
+        session.record.step(
+            epoch=2,
+            loss=float(rng.random()),
+            lr=1e-3,
+            batch_size=32,
+            grad_norm=float(rng.random()),
+            seconds=0.01,
+        )
     return session, board
 
 
@@ -78,17 +90,21 @@ def pictures() -> None:
     """Print what one picture of each view costs, on the training thread, and how many bytes it has."""
     session, board = training(30)
     views: dict[str, View] = {
-        "training: head": board.training._head, "training: facts": board.training._facts, "curves": board.curves,
-        "layers": board.layers, "confusion": board.confusion, "activations": board.activations,
-    }  # fmt: skip
+        "training: head": board.training._head,
+        "training: facts": board.training._facts,
+        "curves": board.curves,
+        "layers": board.layers,
+        "confusion": board.confusion,
+        "activations": board.activations,
+    }
 
     def measure() -> None:
         total = 0.0
-        print(f"\n{'view':<20}{'project() µs':>14}{'whole turn µs':>15}{'KB':>9}{'% of a core at 10 a second':>30}")
+        print(f"\n{'view':<20}{'project() µs':>14}{'whole turn µs':>15}{'KB':>9}{'% of a core at 10/s':>30}")
         for name, view in views.items():
             view._handle_custom_msg({"hello": 0}, [])
 
-            def step() -> None:
+            def step(view: View = view) -> None:
                 # One more step between two pictures, and a page that has drawn the last.
                 session.record.step(epoch=2, loss=0.5, lr=1e-3, batch_size=32, grad_norm=1.0, seconds=0.01)
                 view._drawn = view.frame
@@ -148,7 +164,9 @@ def stored() -> None:
 if __name__ == "__main__":
     comm.create_comm = Wire
     tables = {"pictures": pictures, "curves": curves, "stored": stored}
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("what", nargs="?", choices=list(tables))
     chosen = parser.parse_args().what
     for name, show in tables.items():

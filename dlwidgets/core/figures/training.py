@@ -30,17 +30,30 @@ def panel_figure(run: dict[str, Any], error: str, asked: dict[str, Any], applied
     bottom = 0.0 if error else 0.9
     axes.set_ylim(bottom, 6)
     axes.text(0, 5.4, run.get("title", ""), fontsize=11, fontweight="bold", color=INK, va="center")
-    words = [run.get("status", ""), f"epoch {run.get('epoch', 0)} of {run.get('epochs', 0)}", f"step {run.get('steps', 0):,}"]
-    axes.text(1, 5.4, " · ".join(words), fontsize=9, color=ORANGE if error else BLUE, ha="right", va="center")
+    words = [
+        run.get("status", ""),
+        f"epoch {run.get('epoch', 0)} of {run.get('epochs', 0)}",
+        f"step {run.get('steps', 0):,}",
+    ]
+    ink = ORANGE if error else BLUE
+    axes.text(1, 5.4, " · ".join(words), fontsize=9, color=ink, ha="right", va="center")
     axes.text(0, 4.6, run.get("about", ""), fontsize=9, color=GREY, va="center")
     axes.plot([0, 1], [4.1, 4.1], color=LINE, linewidth=2, solid_capstyle="butt")
     axes.plot([0, run.get("share") or 0], [4.1, 4.1], color=BLUE, linewidth=2, solid_capstyle="butt")
     for row, (name, label) in enumerate(_CONTROLS.items()):
         y, same = 3.4 - 0.85 * row, asked.get(name) == applied.get(name)
         axes.text(0, y, label, fontsize=9, color=INK, va="center")
-        axes.text(0.3, y, value_in_words(name, asked.get(name)), fontsize=9, fontweight="bold", color=INK, va="center")
-        axes.text(1, y, f"in force {value_in_words(name, applied.get(name))}", fontsize=9, ha="right", va="center",
-                  color=GREEN if same else GREY)  # fmt: skip
+        axes.text(
+            0.3,
+            y,
+            value_in_words(name, asked.get(name)),
+            fontsize=9,
+            fontweight="bold",
+            color=INK,
+            va="center",
+        )
+        words, ink = f"in force {value_in_words(name, applied.get(name))}", GREEN if same else GREY
+        axes.text(1, y, words, fontsize=9, color=ink, ha="right", va="center")
     if error:
         axes.text(0, 0.5, f"▲ {error}", fontsize=8.5, color=ORANGE, wrap=True, va="center")
     return figure
