@@ -116,7 +116,7 @@ class Evaluated:
     def within(
         self, first: float = -np.inf, last: float = np.inf, most: int = 400
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return steps and losses from `first` to `last`, and one more on either side: a line reaches the edges.
+        """Return steps and losses from `first` to `last`, and one more on either side, for the line.
 
         Of more than `2 * most` points each bucket's least and greatest are kept, and the newest point.
         """

@@ -130,7 +130,7 @@ def _stretch(wanted: Any) -> list[int]:
 def marks(changes: list[Any], most: int = 100) -> list[list[Any]]:
     """Return the ledger's applied changes as [step, words], the last `most` of them.
 
-    What was rejected is left out. A drag, or a key held down, is one change; changes at one step share a mark.
+    What was rejected is left out. A drag, or a key held down, is one change; changes at one step are one.
     """
     found: list[tuple[Any, str]] = []
     for entry in list(changes):

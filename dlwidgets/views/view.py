@@ -56,7 +56,7 @@ def answer_anywhere(widget: Widget) -> None:
 
 
 def let_go(*widgets: Widget) -> None:
-    """Close widgets, each with its layout and style, which ipywidgets keeps for ever and sends to every page."""
+    """Close widgets, each with its layout and style, which ipywidgets would keep and send to every page."""
     for widget in widgets:
         for name in ("layout", "style"):
             part = getattr(widget, name, None)

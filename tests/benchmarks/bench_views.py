@@ -1,7 +1,7 @@
 """What a picture costs the thread that trains: microseconds and bytes of each view, on a wire that ends here.
 
     python tests/benchmarks/bench_views.py            every view, its curves, its stored picture
-    python tests/benchmarks/bench_views.py pictures   project(), and a whole turn: project, compare, serialise, send
+    python tests/benchmarks/bench_views.py pictures   project(), and a whole turn with serialising and sending
     python tests/benchmarks/bench_views.py curves     a curve of up to ten million steps
     python tests/benchmarks/bench_views.py stored     the static picture beside each widget
 
