@@ -44,6 +44,9 @@ def new_session(**options):
     options = dict(train=data.train, valid=data.valid, classes=data.classes, batch_size=64, epochs=1000) | options
     model = options.pop("model", None) or dlw.teaching.SmallCNN(data.classes)
     return dlw.Session(model, **options)
+
+def quick_session(**options):
+    return new_session(model=dlw.teaching.MLP(32 * 32, data.classes, hidden=(32,)), **options)
 """
 _CLEARED = """
 if "session" in globals():
@@ -149,7 +152,8 @@ def _desks(browser, lab_server) -> Iterator[list[Lab]]:
 
 @pytest.fixture
 def desk(_desks, browser, lab_server, request) -> Iterator[Lab]:
-    """A person at a notebook of two cells, shared by the tests: its kernel holds `data` and `new_session()`.
+    """A person at a notebook of two cells, shared by the tests: its kernel holds `data`, `new_session()`
+    (a CNN, some 30 steps a second) and `quick_session()` (many more).
 
     A test shows its own session, named `session`, with `run_cell()`; it is let go after the test.
     """

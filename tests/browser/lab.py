@@ -199,8 +199,12 @@ class Lab:
 
     def save(self, *, widget_state: bool = False) -> Path:
         """Save the notebook, on demand with the state of its widgets; return the file."""
-        if widget_state:
-            self.command("@jupyter-widgets/jupyterlab-manager:saveWidgetState")
+        # The command of that name does not save: it switches the saving of the state on and off.
+        switch = "@jupyter-widgets/jupyterlab-manager:saveWidgetState"
+        toggled = "([name, wanted]) => window.jupyterapp.commands.isToggled(name) === wanted"
+        if self.server.application == "jupyterlab" and not self.page.evaluate(toggled, [switch, widget_state]):
+            self.command(switch)
+            self.page.wait_for_function(toggled, arg=[switch, widget_state])
         self.page.evaluate(f"(path) => ({_FIND})(path).context.save()", self.path)
         return self.server.root / self.path
 

@@ -37,14 +37,19 @@ def stopped(desk) -> Iterator[None]:
 
 def trained(steps: int, view: str) -> str:
     """Return the cell that shows a view of a session trained for some steps."""
-    return f"session = new_session(); session.step({steps})\nview = dlw.{view}(session)\nview"
+    return f"session = quick_session(); session.step({steps})\nview = dlw.{view}(session)\nview"
+
+
+def watched() -> str:
+    """Return the cell that shows the activation browser of a CNN."""
+    return "session = new_session(); session.step(3)\nview = dlw.ActivationBrowser(session)\nview"
 
 
 @pytest.fixture
 def curves(desk) -> Locator:
     """The curves of a session paused at step 120, with two evaluations and two changes."""
     desk.run_cell(
-        "session = new_session(batch_size=100, evaluate_every=40); session.step(60)\n"
+        "session = quick_session(batch_size=100, evaluate_every=40); session.step(60)\n"
         "session.lr = 3e-3; session.step(60)\nview = dlw.Curves(session)\nview"
     )
     return desk.page.locator(".dlw-curves")
@@ -66,7 +71,7 @@ def test_the_curves_say_the_values_under_the_pointer(desk, curves):
     desk.page.mouse.move(box["x"] + 0.4 * box["width"], box["y"] + 20)
     expect(reading).to_contain_text("step 48 ")
     valid = desk.kernel_eval("session.history().valid_loss.dropna().iloc[0]")
-    expect(reading).to_contain_text(re.compile(rf"train 0\.\d+ · valid {valid:#.3g} · LR 1.0e-3"))
+    expect(reading).to_contain_text(re.compile(rf"train\s0\.\d+ · valid\s{valid:#.3g} · LR\s1\.0e-3"))
     desk.page.mouse.move(box["x"] + 0.75 * box["width"], box["y"] + 20)
     expect(reading).to_contain_text("LR 3.0e-3")
 
@@ -183,7 +188,7 @@ def test_a_tile_says_its_cells_in_words(desk):
 
 
 def test_another_layer_and_another_sample_are_picked_while_training(desk):
-    desk.run_cell(trained(3, "ActivationBrowser"))
+    desk.run_cell(watched())
     desk.kernel.execute("session.start()")
     browser = desk.page.locator(".dlw-activations")
     browser.get_by_role("combobox", name="layer", exact=True).select_option("stage2.relu")
@@ -205,7 +210,7 @@ def test_another_layer_and_another_sample_are_picked_while_training(desk):
 
 
 def test_a_layer_chosen_in_code_is_shown(desk):
-    desk.run_cell(trained(3, "ActivationBrowser"))
+    desk.run_cell(watched())
     desk.kernel.execute("session.selected_layer = 'head.linear'; session.selected_sample = 5")
     browser = desk.page.locator(".dlw-activations")
     expect(browser.get_by_role("combobox", name="layer", exact=True)).to_have_value("head.linear")
@@ -213,7 +218,7 @@ def test_a_layer_chosen_in_code_is_shown(desk):
 
 
 def test_the_values_of_a_map_are_read_with_the_pointer_and_are_the_tensors(desk):
-    desk.run_cell(trained(3, "ActivationBrowser"))
+    desk.run_cell(watched())
     browser = desk.page.locator(".dlw-activations")
     browser.get_by_role("combobox", name="layer", exact=True).select_option("stage3.conv")
     expect(browser.locator(".dlw-act-what")).to_contain_text("stage3.conv")

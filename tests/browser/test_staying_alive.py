@@ -87,7 +87,7 @@ def test_a_view_shown_late_shows_all_that_happened_before(desk):
 
 
 def test_every_view_twice_in_one_notebook_is_alive_in_both_places(desk):
-    desk.page.set_viewport_size({"width": 1280, "height": 3600})
+    desk.page.set_viewport_size({"width": 1280, "height": 1800})
     desk.run_cell(BOARD + "\nfrom IPython.display import display\ndisplay(board); display(dlw.Dashboard(session))\nboard")
     boards = desk.page.locator(".dlw-dash")
     expect(boards).to_have_count(3)
@@ -98,6 +98,7 @@ def test_every_view_twice_in_one_notebook_is_alive_in_both_places(desk):
     Panel(desk.page, 1).drag("Learning rate", 0.25)
     shown = Panel(desk.page, 1).readout("Learning rate").text_content() or ""
     for number in range(3):
+        Panel(desk.page, number).controls.scroll_into_view_if_needed()
         expect(Panel(desk.page, number).readout("Learning rate")).to_have_text(shown)
         expect(Panel(desk.page, number).fact("Learning rate")).to_have_text(f"in force {shown}")
 
@@ -138,8 +139,7 @@ def inked(view: Locator) -> bool:
 def test_a_saved_notebook_carries_a_picture_beside_every_widget(board, tmp_path):
     board.kernel.execute("session.pause()")
     notebook = json.loads(board.save().read_text())
-    # The desk's notebook may have been saved with the state of its widgets before; by default there is none.
-    notebook["metadata"].pop("widgets", None)
+    notebook["metadata"].pop("widgets", None)  # of an earlier test; by default no state is saved
     saved = tmp_path / "saved.ipynb"
     saved.write_text(json.dumps(notebook))
     (data,) = [
