@@ -37,10 +37,9 @@ def places(page: Page | Locator) -> dict[str, Locator]:
 def everything_is_alive(page: Page | Locator) -> None:
     """Wait until each view shows something, then something else."""
     for name, place in places(page).items():
-        expect(place, name).to_contain_text(re.compile(r"\d"))
         place.scroll_into_view_if_needed()
-        before = place.inner_text()
-        expect(place, f"{name} stands still").not_to_have_text(before, use_inner_text=True)
+        expect(place, name).to_contain_text(re.compile(r"\d"))
+        expect(place, f"{name} stands still").not_to_have_text(place.inner_text(), use_inner_text=True)
 
 
 def everything_is_drawn(desk: Lab) -> None:
