@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import json
 import time
 from collections.abc import Iterator
@@ -85,13 +86,20 @@ class Kernel:
 
     def _subshell(self) -> str:
         if self.subshell is None:
-            reply = self._ask(self.control, self.messages.msg("create_subshell_request", {}), 30)
+            reply = self._ask_again(self.control, "create_subshell_request")
             if reply.get("status") != "ok":
                 raise RuntimeError(
                     "This kernel has no subshells: while a cell runs, nothing can be evaluated."
                 )
             self.subshell = reply["subshell_id"]
         return self.subshell
+
+    def _ask_again(self, socket: zmq.Socket[bytes], kind: str) -> dict[str, Any]:
+        """Ask until there is an answer: a kernel that the page asks for a subshell in the same moment drops one."""
+        for attempt in range(6):
+            with contextlib.suppress(TimeoutError):
+                return self._ask(socket, self.messages.msg(kind, {}), 5 * (attempt + 1))
+        raise TimeoutError(f"The kernel never answered a {kind}.")
 
     def _ask(self, socket: zmq.Socket[bytes], request: dict[str, Any], timeout: float) -> dict[str, Any]:
         self.messages.send(socket, request)
