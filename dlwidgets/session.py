@@ -158,7 +158,8 @@ class Session(Runnable, HasTraits):
         for name in unknown:
             raise TypeError(f"Session has no option {name!r}.{wishes.meant(name, _OPTIONS)}")
         super().__init__()
-        self._mirroring_here, self._summary = _Here(), None
+        self._mirroring_here = _Here()
+        self._summary: Summary | None = None
         self._trainer, self._opened, notes = assemble(
             model, train, valid, loss=loss, task=task, classes=classes, optimizer=optimizer, lr=lr,
             batch_size=batch_size, clip=clip, weight_decay=weight_decay, target=target, step=step, seed=seed,
@@ -331,12 +332,14 @@ class Session(Runnable, HasTraits):
     def _blocks(self, on: bool) -> None:
         self.set_trait("blocking", on)
 
-    def observe(self, handler: Callable[..., Any], names: Any = traitlets.All, type: str = "change") -> None:
+    def observe(self, handler: Callable[..., Any], names: Any = traitlets.All, type: Any = "change") -> None:
         """Have `handler(change)` called when a trait of `names` changes, as `HasTraits.observe` does.
 
         A handler that raises while the training tells of its facts stops neither it nor other handlers.
         """
-        super().observe(Guarded(handler, self._observer_raised), names, type)
+        if not isinstance(handler, traitlets.EventHandler):  # a method of a subclass, marked as observer
+            handler = Guarded(handler, self._observer_raised)
+        super().observe(handler, names, type)
 
     def _observer_raised(self, handler: Any, error: Exception) -> bool:
         if not self._trainer.worker.here:

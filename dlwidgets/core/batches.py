@@ -15,9 +15,12 @@ from .trees import rows, tensors
 
 def batch_length(batch: Any) -> int:
     """Return the number of samples in a batch: the length of its first tensor; 0 where it has none."""
-    for tensor in tensors(batch):
-        return len(tensor) if tensor.ndim else 1
-    return 0
+    first = batch[0] if isinstance(batch, (tuple, list)) and batch else batch
+    if not isinstance(first, torch.Tensor):
+        first = next(tensors(batch), None)
+        if first is None:
+            return 0
+    return first.shape[0] if first.ndim else 1
 
 
 class Batches:
@@ -110,31 +113,34 @@ class Shuffled(Batches):
     """
 
     def __init__(self, source: Any, batch_size: int, seed: int, shuffle: bool = True) -> None:
-        self.source, self.samples, self.batch_size, self.shuffle = source, len(source), batch_size, shuffle
+        self.source, self.batch_size, self.shuffle = source, batch_size, shuffle
+        self.samples = self._count = len(source)
         self._generator = torch.Generator().manual_seed(seed)
         self._order = torch.empty(0, dtype=torch.int64)
-        self._at = self._before = 0
+        #: The place in the order, that before the last batch, and the end: 0 before the first epoch.
+        self._at = self._before = self._end = 0
         # Rows in memory draw no random numbers; a Dataset that augments does.
         self._draws = not isinstance(source, Rows)
         self._mark = Mark()
 
     @property
     def over(self) -> bool:
-        return 0 < len(self._order) <= self._at
+        return 0 < self._end <= self._at
 
     @property
     def midway(self) -> bool:
-        return 0 < self._at < len(self._order)
+        return 0 < self._at < self._end
 
     def take(self) -> Any:
-        if self._at >= len(self._order):
+        if self._at >= self._end:
             self._order = (
-                torch.randperm(self.samples, generator=self._generator)
+                torch.randperm(self._count, generator=self._generator)
                 if self.shuffle
-                else torch.arange(self.samples)
+                else torch.arange(self._count)
             )
-            self._at = self._before = 0
-        index = self._order[self._at : self._at + self.batch_size]
+            self._at, self._before, self._end = 0, 0, self._count
+        end = min(self._at + self.batch_size, self._end)
+        index = self._order[self._at : end]
         if not self._draws:
             batch = self.source.take(index)
         else:
@@ -144,7 +150,7 @@ class Shuffled(Batches):
             except BaseException:
                 self._mark.back()
                 raise
-        self._before, self._at = self._at, self._at + len(index)
+        self._before, self._at = self._at, end
         return batch
 
     def put_back(self) -> None:
@@ -152,20 +158,20 @@ class Shuffled(Batches):
         self._mark.back()
 
     def sweep(self, batch_size: int) -> Iterator[Any]:
-        for start in range(0, self.samples, batch_size):
-            yield self._slice(start, min(start + batch_size, self.samples))
+        for start in range(0, self._count, batch_size):
+            yield self._slice(start, min(start + batch_size, self._count))
 
     def few(self, count: int) -> Any:
-        return self._slice(0, min(count, self.samples))
+        return self._slice(0, min(count, self._count))
 
     def browsable(self) -> int:
-        return self.samples
+        return self._count
 
     def one(self, index: int) -> Any:
         return self._slice(index, index + 1)
 
     def steps_left(self) -> int:
-        return -(-(len(self._order) - self._at) // self.batch_size)
+        return -(-(self._end - self._at) // self.batch_size)
 
     def _slice(self, first: int, last: int) -> Any:
         if isinstance(self.source, Rows):

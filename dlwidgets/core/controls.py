@@ -32,6 +32,8 @@ class Clip:
         ------
         ValueError : the mode is unknown or the limit is not a positive number.
         """
+        mode: Any
+        limit: Any
         if isinstance(wanted, Clip):
             mode, limit = wanted.mode, wanted.limit
         elif wanted is None or wanted is False:
@@ -65,7 +67,8 @@ class Clip:
 
 
 def _positive(limit: Any) -> bool:
-    return isinstance(limit, Real) and not isinstance(limit, bool) and math.isfinite(limit) and limit > 0
+    number = isinstance(limit, Real) and not isinstance(limit, bool)
+    return number and math.isfinite(limit) and limit > 0
 
 
 def grad_norm(parameters: Iterable[nn.Parameter]) -> float:
@@ -125,7 +128,9 @@ def make_optimizer(
 
 
 def _made(kind: type[Optimizer], own: list[nn.Parameter], lr: float, weight_decay: float | None) -> Optimizer:
-    settings = {"lr": lr} if weight_decay is None else {"lr": lr, "weight_decay": weight_decay}
+    settings: dict[str, Any] = (
+        {"lr": lr} if weight_decay is None else {"lr": lr, "weight_decay": weight_decay}
+    )
     taken = inspect.signature(kind).parameters
     for name in settings:
         if name not in taken and not any(p.kind is p.VAR_KEYWORD for p in taken.values()):

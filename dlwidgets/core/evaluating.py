@@ -63,7 +63,8 @@ def evaluate(
             samples += size
     if not samples:
         raise ValueError("The validation data gave no samples.")
-    scores, metrics = None, {}
+    scores: Scores | None = None
+    metrics: dict[str, float] = {}
     if truths:
         scores, metrics = _judge(objective.task, torch.cat(truths), torch.cat(outputs), classes)
     return Evaluation(total / samples, samples, scores, metrics)

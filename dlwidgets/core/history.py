@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -65,15 +66,23 @@ class History:
 
     def step(self, **values: float) -> None:
         """Record one training step; a name that was never seen before opens a column of its own."""
-        for name in values.keys() - self.columns.keys():
+        columns = self.columns
+        if len(values) != len(columns) or values.keys() != columns.keys():
+            self._open(values.keys() - columns.keys())
+            columns = self.columns
+            values = {name: values.get(name, np.nan) for name in columns}
+        for name, value in values.items():
+            columns[name].append(value)
+        self.seconds += values["seconds"]
+
+    def _open(self, names: Iterable[str]) -> None:
+        """Add columns that are empty so far."""
+        for name in names:
             column = Column()
             for _ in range(len(self)):
                 column.append(np.nan)
             # A new dict: another thread may be walking the old one.
             self.columns = {**self.columns, name: column}
-        for name, column in self.columns.items():
-            column.append(values.get(name, np.nan))
-        self.seconds += values["seconds"]
 
     def evaluation(self, step: int, **values: float) -> None:
         """Record an evaluation after `step` steps; one at the same step replaces it."""

@@ -193,6 +193,8 @@ class Loaded(Batches):
             return None
 
     def close(self) -> None:
+        # At once, and not when it is collected: that may be in a worker forked later, which complains.
+        getattr(self._iterator, "_shutdown_workers", lambda: None)()
         self._iterator = None
         if self._feed is not None:
             # Dropping the loader ends workers that persist.

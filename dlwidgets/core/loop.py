@@ -72,7 +72,7 @@ class Loop:
         self.evaluation_cost = 0.0
         self._taken = False
         self.watch = Watch()
-        self._norms = Governor(0.005, least=0.0)
+        self._norms = Governor(0.002, least=0.0)
         self._mark = Mark()
         self.refresh()
 
@@ -128,7 +128,7 @@ class Loop:
         self.steps += 1
         self._taken = True
         self.history.step(
-            epoch=self.epochs + 1, loss=value, lr=self.rate.value, batch_size=batch_length(batch),
+            epoch=self.epochs + 1, loss=value, lr=self.rate.value or 0.0, batch_size=batch_length(batch),
             grad_norm=norm, seconds=time.perf_counter() - started, **parts,
         )  # fmt: skip
         self.layer_stats = self.watch.after(self.steps) or self.layer_stats
@@ -165,7 +165,7 @@ class Loop:
         """Move the weights; return the loss, the gradients' norm before clipping, and the loss's parts."""
         there = self.objective.there(batch)
         loss, parts = self.objective.loss(there)
-        value = float(loss.detach())
+        value = loss.item()
         if not math.isfinite(value):
             raise NotFinite(self._not_finite(f"The loss became {value}", there))
         self.optimizer.zero_grad()

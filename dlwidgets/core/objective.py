@@ -33,7 +33,10 @@ class Objective:
 
     def there(self, batch: Any) -> Any:
         """Return a batch on the device where training computes."""
-        return tree_map(lambda tensor: tensor.to(self.device, non_blocking=True), batch)
+        device = self.device
+        return tree_map(
+            lambda tensor: tensor if tensor.device == device else tensor.to(device, non_blocking=True), batch
+        )
 
     def loss(self, batch: Any) -> tuple[torch.Tensor, dict[str, float]]:
         """Return the loss of a batch that is there, and its parts by name where there are several."""

@@ -7,7 +7,7 @@ import contextlib
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -16,6 +16,9 @@ from .evaluating import Evaluation
 from .opening import Opened
 from .predicting import outputs, read_for_prediction
 from .trainer import Trainer
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class Runnable:
@@ -38,7 +41,7 @@ class Runnable:
 
     # -- steering
 
-    def start(self, epochs: int | None = None) -> Any:
+    def start(self, epochs: int | None = None) -> Self:
         """Train in the background for `epochs` more epochs; return at once. A paused session goes on.
 
         Parameters
@@ -61,21 +64,21 @@ class Runnable:
         self.epochs = wanted
         return self._go()
 
-    def resume(self) -> Any:
+    def resume(self) -> Self:
         """Go on after a pause, or after a failure whose cause is mended; return at once."""
         return self.start()
 
-    def pause(self, wait: bool = True) -> Any:
+    def pause(self, wait: bool = True) -> Self:
         """Pause after the step that is being taken; with `wait`, return once nothing runs any more."""
         self._trainer.orders.pause()
         return self._settle(wait)
 
-    def stop(self, wait: bool = True) -> Any:
+    def stop(self, wait: bool = True) -> Self:
         """End the run after the step that is being taken; `start()` begins another, from these weights."""
         self._trainer.orders.stop()
         return self._settle(wait)
 
-    def step(self, n: int = 1, wait: bool = True) -> Any:
+    def step(self, n: int = 1, wait: bool = True) -> Self:
         """Take `n` steps, then pause. With `wait`, return when they are taken; an interrupt pauses.
 
         Raises
@@ -90,8 +93,10 @@ class Runnable:
             self._go()
         return self
 
-    def fit(self, epochs: int | None = None) -> Any:
+    def fit(self, epochs: int | None = None) -> Self:
         """Train and wait until done: for scripts, graders and CI. An interrupt pauses, the model kept.
+
+        A pause by anybody ends the waiting; `resume()` or another `fit()` goes on.
 
         Raises
         ------
@@ -101,7 +106,7 @@ class Runnable:
             self.start(epochs)
         return self
 
-    async def done(self) -> Any:
+    async def done(self) -> Self:
         """Wait for the end or a pause while the browser's messages are let in: `await session.done()`.
 
         Raises
@@ -176,12 +181,12 @@ class Runnable:
         if self._closed:
             raise RuntimeError("The session is closed: make a new one.")
 
-    def _go(self) -> Any:
+    def _go(self) -> Self:
         self._ordered()
         self._trainer.worker.wake()
         return self
 
-    def _settle(self, wait: bool) -> Any:
+    def _settle(self, wait: bool) -> Self:
         """Let the training thread tell how it ended, unless somebody starts it again meanwhile."""
         self._go()
         if wait:

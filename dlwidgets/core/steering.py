@@ -77,7 +77,7 @@ class Steering:
         self._loop.clip = Clip.read(value)
 
     def _put_weight_decay(self, value: float | None) -> None:
-        if self._decay.value is None:
+        if self._own_decay is None:
             if value is None:
                 return
             raise Rejected(f"{type(self._loop.optimizer).__name__} has no weight decay")

@@ -53,7 +53,8 @@ class Task:
                 targets = targets[:, 0]
             return targets if targets.dtype == torch.int64 else targets.long()
         if self.name in TASKS:
-            targets = _like(targets, output)
+            if targets.dtype != output.dtype:
+                targets = _like(targets, output)
             # An output of shape (B, 1) beside targets of shape (B,) would broadcast to (B, B), silently.
             if output.shape != targets.shape and output.numel() == targets.numel():
                 targets = targets.reshape(output.shape)
@@ -94,6 +95,8 @@ def unpack(batch: Any, target: str | None = None) -> tuple[Any, Any]:
     ------
     TypeError : the batch is neither; pass `step=` to the session.
     """
+    if isinstance(batch, (tuple, list)) and len(batch) == 2:
+        return batch[0], batch[1]
     if isinstance(batch, Mapping):
         if target is None or target not in batch:
             raise TypeError(
@@ -101,8 +104,6 @@ def unpack(batch: Any, target: str | None = None) -> tuple[Any, Any]:
                 "(target=...), or pass step=(model, batch) -> loss."
             )
         return {key: value for key, value in batch.items() if key != target}, batch[target]
-    if isinstance(batch, (tuple, list)) and len(batch) == 2:
-        return batch[0], batch[1]
     parts = f" with {len(batch)} parts" if isinstance(batch, (tuple, list)) else ""
     raise TypeError(
         f"A batch is of type {type(batch).__name__}{parts}, not (inputs, targets): "
@@ -118,17 +119,14 @@ def one_number(loss: Any) -> tuple[torch.Tensor, dict[str, float]]:
     TypeError : it is not one number.
     """
     parts: dict[str, float] = {}
-    if isinstance(loss, Mapping):
+    if not isinstance(loss, torch.Tensor) and isinstance(loss, Mapping):
         if not loss:
             raise TypeError("The step returned an empty dict: losses by name are wanted.")
         parts = {f"loss_{name}": float(torch.as_tensor(value).detach()) for name, value in loss.items()}
         loss = sum(loss.values())
     if not isinstance(loss, torch.Tensor) or loss.numel() != 1:
-        what = (
-            f"a tensor of shape {tuple(loss.shape)}"
-            if isinstance(loss, torch.Tensor)
-            else f"of type {type(loss).__name__}"
-        )
+        given = isinstance(loss, torch.Tensor)
+        what = f"a tensor of shape {tuple(loss.shape)}" if given else f"of type {type(loss).__name__}"
         raise TypeError(f"The loss is {what}: one number (a scalar tensor) is wanted, such as its mean.")
     return loss.reshape(()) if loss.ndim else loss, parts
 

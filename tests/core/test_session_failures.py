@@ -146,7 +146,7 @@ async def _ended(made):
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_a_sample_that_cannot_be_read_fails_the_run_and_mended_it_ends_as_if_undisturbed(workers, tmp_path):
+def test_a_sample_that_cannot_be_read_fails_the_run_and_mended_it_ends_as_if_undisturbed(workers, tmp_path, capfd):
     flag = tmp_path / "broken"
     made = session(loader(flag, workers))
     made.step(1)
@@ -162,6 +162,7 @@ def test_a_sample_that_cannot_be_read_fails_the_run_and_mended_it_ends_as_if_und
     smooth.step(1)
     assert_same(made, smooth.fit())
     made.close()
+    assert capfd.readouterr() == ("", "")
 
 
 def test_a_dataset_that_draws_random_numbers_goes_on_with_the_same_ones():

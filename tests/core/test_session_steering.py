@@ -13,6 +13,7 @@ import weakref
 
 import pytest
 import torch
+import traitlets
 from torch import nn
 
 from dlwidgets.session import Session
@@ -470,6 +471,16 @@ def test_an_observer_that_raises_is_heard_by_who_set_the_wish():
     made.observe(lambda change: 1 / 0, names=["lr"])
     with pytest.raises(ZeroDivisionError):
         made.lr = 0.5
+
+
+def test_a_subclass_may_mark_its_methods_as_observers():
+    class Noting(Session):
+        @traitlets.observe("status")
+        def _note(self, change):
+            self._seen = [*getattr(self, "_seen", []), change["new"]]
+
+    made = Noting(nn.Linear(6, 3), (X, Y), epochs=1).fit()
+    assert made._seen == ["running", "done"]
 
 
 def test_an_observer_can_be_taken_away():
