@@ -42,18 +42,23 @@ export default {
     };
     let now = picture();
 
+    /** Say the values beside the title; a line may break between two parts, not inside one. @param {string[]} parts */
+    const tell = (parts) => {
+      if (reading.textContent === parts.join(" · ")) return;
+      reading.replaceChildren(...parts.flatMap((text, i) => [...(i ? [" · "] : []), make("span", { text })]));
+    };
+
     /** Say in words what is under the pointer, or the newest values. */
     const read = () => {
       const left = charts[0]?.cursor.left ?? -1;
       const x = at ?? (left >= 0 ? charts[0].posToVal(left, "x") : Infinity);
       const i = nearest(now.step, x), v = nearest(now.vStep, x), r = nearest(now.rStep, x), g = nearest(now.nStep, x);
-      if (i < 0) { say(reading, ""); return; }
-      // With spaces that break no line between a name and its value.
-      const parts = [`step\u00a0${whole(now.step[i])}`, `train\u00a0${sig(now.mean[i], 3)}`];
-      if (v >= 0) parts.push(`valid\u00a0${sig(now.vLoss[v], 3)}`);
-      if (r >= 0) parts.push(`LR\u00a0${rate(now.rates[r])}`);
-      if (g >= 0) parts.push(`‖grad‖\u00a0${sig(now.norms[g], 3)}`);
-      say(reading, parts.join(" · "));
+      if (i < 0) { tell([]); return; }
+      const parts = [`step ${whole(now.step[i])}`, `train ${sig(now.mean[i], 3)}`];
+      if (v >= 0) parts.push(`valid ${sig(now.vLoss[v], 3)}`);
+      if (r >= 0) parts.push(`LR ${rate(now.rates[r])}`);
+      if (g >= 0) parts.push(`‖grad‖ ${sig(now.norms[g], 3)}`);
+      tell(parts);
       plots.setAttribute("aria-label", `Loss, learning rate and gradient norm. ${parts.join(", ")}.`);
     };
 
@@ -72,7 +77,7 @@ export default {
       const some = model.get("steps") > 0;
       empty.hidden = some; plots.hidden = rail.hidden = log.hidden = !some;
       all.style.visibility = zoom.length ? "visible" : "hidden";
-      if (!some) { say(reading, ""); return; }
+      if (!some) { tell([]); return; }
       const width = plots.clientWidth;
       if (!width) return;  // not on the page yet; it asks again once it has a size
       const key = `${el.dataset.theme}-${logarithmic}`;
@@ -115,8 +120,7 @@ export default {
     };
     const mark = () => {
       const node = make("button", { type: "button", class: "dlw-mark", text: "▼" });
-      const tell = () => say(reading, node.title);
-      for (const event of ["focus", "mouseenter"]) listen(node, event, tell, signal);
+      for (const event of ["focus", "mouseenter"]) listen(node, event, () => say(reading, node.title), signal);
       for (const event of ["blur", "mouseleave"]) listen(node, event, read, signal);
       return node;
     };
