@@ -123,7 +123,7 @@ def test_a_moved_threshold_is_painted_by_the_page_alone_then_becomes_the_session
     desk.kernel.execute("found = session.evaluate()")
     grid = desk.page.locator(".dlw-confusion")
     slider = grid.get_by_role("slider", name="Threshold")
-    expect(grid.locator(".dlw-conf-tile")).to_have_count(10)
+    expect(grid.locator(".dlw-head")).to_contain_text("after step 200")
     with stopped(desk):
         painted = {position: slider.evaluate(_MOVE, [position, 2]) for position in (100, 250, 400, 731)}
     for position, seen in painted.items():
@@ -165,6 +165,7 @@ def test_the_classes_are_sorted_and_listed_in_a_table(desk):
     desk.run_cell(trained(120, "ConfusionGrid"))
     desk.kernel.execute("found = session.evaluate()")
     grid = desk.page.locator(".dlw-confusion")
+    expect(grid.locator(".dlw-head")).to_contain_text("after step 120")
     grid.get_by_label("Sort by").select_option("f1")
     shown = grid.locator(".dlw-conf-tile").locator("b")
     desk.wait_until("view.look['sort'] == 'f1'")
@@ -183,6 +184,7 @@ def test_a_tile_says_its_cells_in_words(desk):
     desk.kernel.execute("found = session.evaluate()")
     grid = desk.page.locator(".dlw-confusion")
     grid.locator(".dlw-conf-tile").nth(3).hover()
+    expect(grid.locator(".dlw-head")).to_contain_text("after step 30")
     missed = desk.kernel_eval("int(session.scores.confusion()[3, 1, 0])")
     expect(grid.locator(".dlw-conf-words")).to_contain_text(f"{missed} have 3 and were missed")
 
