@@ -146,7 +146,7 @@ async def _ended(made):
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_a_sample_that_cannot_be_read_fails_the_run_and_mended_it_ends_as_if_undisturbed(workers, tmp_path, capfd):
+def test_a_sample_that_cannot_be_read_fails_the_run_and_nothing_is_lost(workers, tmp_path, capfd):
     flag = tmp_path / "broken"
     made = session(loader(flag, workers))
     made.step(1)

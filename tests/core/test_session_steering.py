@@ -84,10 +84,15 @@ def test_a_pause_is_after_the_step_that_is_being_taken():
 
 
 def test_resume_goes_on_to_the_same_end():
-    made = session()
+    made = session(Gate(free=7))
     made.step(3)
     made.start()
-    made.pause()
+    made.model.reached.wait(20)
+    made.pause(wait=False)
+    made.model.free = 10**9
+    made.model.gate.set()
+    background(made)
+    assert (made.status, made.steps) == ("paused", 8)
     made.resume()
     background(made)
     assert (made.status, made.steps) == ("done", 4 * PER_EPOCH)
@@ -121,11 +126,14 @@ def test_a_step_while_it_runs_is_the_last_before_a_pause():
 
 
 def test_a_step_that_ends_the_run_is_done():
-    made = session(epochs=1)
+    made = session(Gate(free=3), epochs=1)
     made.start()
-    made.pause()
-    made.step(PER_EPOCH - made.steps) if made.steps < PER_EPOCH else None
-    assert (made.status, made.paused) == ("done", False)
+    made.model.reached.wait(20)
+    made.step(2, wait=False)
+    made.model.free = 10**9
+    made.model.gate.set()
+    background(made)
+    assert (made.steps, made.status, made.paused) == (5, "done", False)
 
 
 def test_steps_go_on_after_a_run_is_done():
@@ -142,7 +150,7 @@ def test_fit_twice_trains_twice():
 
 
 def test_stop_ends_the_run_and_start_begins_another():
-    made = session()
+    made = session(epochs=10**6)
     made.step(PER_EPOCH + 1)
     made.start()
     made.stop()
@@ -154,7 +162,7 @@ def test_stop_ends_the_run_and_start_begins_another():
 
 
 def test_stop_ends_a_paused_run_too():
-    made = session()
+    made = session(epochs=10**6)
     made.start()
     made.pause()
     made.stop()
