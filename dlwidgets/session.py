@@ -78,7 +78,9 @@ class Session(Runnable, HasTraits):
     seed : seeds the order of the samples and the random numbers of training. Same seed and same wishes at the
         same steps give the same weights, bit for bit, on the CPU.
     device : "auto" (CUDA where there is one, else where the model is), or a torch device.
-    threads : threads torch uses in training; None: as many as there are CPUs really to be had.
+    threads : threads torch uses in training; None: as many as there are CPUs really to be had. Where other
+        work holds some of them, as a browser on a laptop with two, one fewer is often twice as fast; the last
+        bits of the weights depend on it.
 
     Raises
     ------
@@ -87,7 +89,7 @@ class Session(Runnable, HasTraits):
 
     Notes
     -----
-    *Wishes* are traits that a person or a view writes: `lr, batch_size, clip, weight_decay, epochs,
+    *Wishes* are traits that a person or a view writes: `lr, batch_size, clip, weight_decay, threads, epochs,
     evaluate_every, paused, thresholds, selected_layer, selected_sample`. The loop reads them between two
     steps. *Facts* are read-only traits that the loop writes: `status, steps, epoch, loss, applied, rejected,
     scores, evaluation, layer_stats, error, traceback, notes, pulse`. Every fact may be observed; observers
@@ -105,6 +107,7 @@ class Session(Runnable, HasTraits):
     batch_size = _Wish(32, help="samples a step asked for")
     clip = _Wish(None, help="gradient clipping asked for: (mode, limit), or None")
     weight_decay = _Wish(None, help="weight decay asked for; None: the optimizer's own")
+    threads = _Wish(None, help="threads of torch asked for; None: the session's own choice")
     epochs = _Wish(10, help="epochs that a run trains")
     evaluate_every = _Wish("epoch", help='"epoch", a number of steps, or None')
     paused = Bool(False, help="whether training is to wait")
@@ -210,11 +213,6 @@ class Session(Runnable, HasTraits):
         return self._trainer.loop.objective.device
 
     @property
-    def threads(self) -> int:
-        """How many threads torch uses in training."""
-        return self._trainer.threads
-
-    @property
     def has_valid(self) -> bool:
         """Whether there is validation data."""
         return self._opened.valid is not None
@@ -280,7 +278,9 @@ class Session(Runnable, HasTraits):
 
     # ------------------------------------------------------------------ wishes
 
-    @traitlets.validate("lr", "batch_size", "clip", "weight_decay", "epochs", "evaluate_every", "thresholds")
+    @traitlets.validate(
+        "lr", "batch_size", "clip", "weight_decay", "threads", "epochs", "evaluate_every", "thresholds"
+    )
     def _read_wish(self, proposal: Any) -> Any:
         name, value = proposal["trait"].name, proposal["value"]
         try:

@@ -54,7 +54,7 @@ def assemble(
     batch_size = None if batch_size is None else wishes.read_batch_size(batch_size)
     weight_decay = wishes.read_weight_decay(weight_decay)
     clip = Clip.read(clip)
-    threads, because = cpus.choose_threads(threads)
+    threads = wishes.read_threads(threads)
     where = choose_device(device, model)
     made = make_optimizer(optimizer, model, lr, weight_decay)
     opened = open_data(
@@ -71,6 +71,7 @@ def assemble(
     objective = Objective(model, opened.task, where, step, target if isinstance(target, str) else None)
     loop = Loop(objective, opened.train, made, clip)
     trainer = Trainer(loop, opened.valid, seed=seed, threads=threads, wish=wish, tell=tell, note=note)
+    _, because = cpus.choose_threads(threads)
     # What was run here to look at the model must not slow the training thread.
     cpus.release_pool()
     return trainer, opened, describing.notes(opened, loop, because)

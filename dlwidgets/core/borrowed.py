@@ -49,14 +49,14 @@ def buffers_kept(model: nn.Module) -> Iterator[None]:
 def torch_threads(count: int) -> Iterator[None]:
     """Let this thread compute with `count` threads, and with as many as before afterwards."""
     before = torch.get_num_threads()
-    if count == before:
-        yield
-        return
-    torch.set_num_threads(count)
+    if count != before:
+        torch.set_num_threads(count)
     try:
         yield
     finally:
-        torch.set_num_threads(before)
+        # Also where the count was changed meanwhile.
+        if torch.get_num_threads() != before:
+            torch.set_num_threads(before)
 
 
 @contextmanager

@@ -77,14 +77,8 @@ def choose_threads(wanted: int | None = None, system: str | Path = "/") -> tuple
 
     Without a wish it is what torch would use, but no more than the CPUs that are really there: OpenMP's
     threads spin while they wait, and where two of them share one CPU a step takes ten times as long.
-
-    Raises
-    ------
-    ValueError : the wish is not a whole number, 1 or more.
     """
     if wanted is not None:
-        if not isinstance(wanted, int) or isinstance(wanted, bool) or wanted < 1:
-            raise ValueError(f"threads={wanted!r}: a whole number of threads, 1 or more, is wanted, or None.")
         return wanted, f"{_threads(wanted)}, as asked"
     usual, cpus = torch.get_num_threads(), available_cpus(system)
     seen = os.cpu_count() or 1
@@ -94,7 +88,7 @@ def choose_threads(wanted: int | None = None, system: str | Path = "/") -> tuple
     if usual > 1 and load > 2 * seen:
         return usual, (
             f"{_threads(usual)}; the machine is busy (load {load:.0f} on {seen} CPUs): "
-            "Session(..., threads=1) may be faster"
+            "session.threads = 1 may be faster"
         )
     return usual, _threads(usual)
 

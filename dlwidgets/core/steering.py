@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from .controls import Clip, GroupValue
+from .cpus import choose_threads
 from .ledger import Entry, Ledger
 
 if TYPE_CHECKING:
@@ -24,13 +27,21 @@ class Steering:
     Attributes
     ----------
     rejected : control -> why its newest wish could not be met.
+    threads : how many threads torch uses in training.
+
+    Parameters
+    ----------
+    threads : how many threads torch is to use; None: `cpus.choose_threads`.
     """
 
     #: The names of the controls.
-    CONTROLS = ("lr", "batch_size", "clip", "weight_decay")
+    CONTROLS = ("lr", "batch_size", "clip", "weight_decay", "threads")
 
-    def __init__(self, loop: Loop) -> None:
+    def __init__(self, loop: Loop, threads: int | None = None) -> None:
         self._loop = loop
+        # Asked here: on the training thread torch tells what is in force there.
+        self._usual_threads = choose_threads()[0]
+        self.threads = threads or self._usual_threads
         self._decay = GroupValue(loop.optimizer, "weight_decay")
         self._own_decay = self._decay.value
         self.ledger = Ledger()
@@ -44,6 +55,7 @@ class Steering:
             "batch_size": self._loop.batches.batch_size,
             "clip": None if clip.mode == "off" else (clip.mode, clip.limit),
             "weight_decay": self._decay.value,
+            "threads": self.threads,
         }
 
     def put(self, name: str, value: Any, by: str) -> None:
@@ -82,3 +94,11 @@ class Steering:
                 return
             raise Rejected(f"{type(self._loop.optimizer).__name__} has no weight decay")
         self._decay.set(self._own_decay if value is None else value)
+
+    def _put_threads(self, value: int | None) -> str | None:
+        wanted = self._usual_threads if value is None else value
+        if wanted == self.threads:
+            return None
+        self.threads = wanted
+        torch.set_num_threads(wanted)  # of this thread, which trains; given back with all that is borrowed
+        return "sums are taken in another order: from here on the last bits of the weights may differ"

@@ -14,6 +14,7 @@ from typing import Any
 
 from .batches import Batches
 from .borrowed import modes_kept, on_device, torch_threads, untouched_rng
+from .crowding import Crowd
 from .evaluating import Evaluation
 from .loop import Loop, NotFinite
 from .orders import Orders
@@ -50,17 +51,18 @@ class Trainer:
         valid: Batches | None,
         *,
         seed: int,
-        threads: int,
+        threads: int | None,
         wish: Callable[[str], Any],
         tell: Callable[..., None],
         note: Callable[[str], None],
     ) -> None:
-        self.loop, self.valid, self.threads = loop, valid, threads
-        self.orders, self.steering = Orders(), Steering(loop)
+        self.loop, self.valid = loop, valid
+        self.orders, self.steering = Orders(), Steering(loop, threads)
         self.worker = Worker(self._burst, self._crashed, lambda: self.orders.going)
         self.failure: BaseException | None = None
         self._wish, self._tell = wish, tell
-        loop.watch.note = note
+        loop.watch.note = self._note = note
+        self._crowd = Crowd()
         self._device = loop.objective.device
         self._streams = Streams.seeded(seed, self._device)
         self._asked: dict[str, str] = {}
@@ -69,6 +71,11 @@ class Trainer:
         self._ending = ""
         self._pulses, self._pulsed = 0, 0.0
         _all.add(self)
+
+    @property
+    def threads(self) -> int:
+        """How many threads torch uses in training."""
+        return self.steering.threads
 
     # -- any thread
 
@@ -136,6 +143,7 @@ class Trainer:
         loop.refresh()
         if orders.going:
             self.failure, self._ending = None, ""
+            self._crowd.start()
             self._publish(error="", traceback="", status="running")
         worker.begun()
         while True:
@@ -200,6 +208,8 @@ class Trainer:
         if self.threads > 1 and self._pulses % 16 == 0:
             # A cell that used torch meanwhile has given the main thread a pool again.
             self.worker.free_main_pool()
+        if said := self._crowd.note(self.threads if self._device.type == "cpu" else 1):
+            self._note(said)
 
 
 def _sentence(error: BaseException) -> str:

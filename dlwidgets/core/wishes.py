@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 import operator
+import os
 from collections.abc import Iterable
 from numbers import Real
 from typing import Any
@@ -89,6 +90,16 @@ def read_weight_decay(value: Any) -> float | None:
         raise ValueError(
             f"weight_decay={value!r}: a number, 0 or more, is wanted, or None for the optimizer's own."
         )
+    return number
+
+
+def read_threads(value: Any) -> int | None:
+    """Return a number of threads for torch: a whole number, 1 or more; None is the session's own choice."""
+    number = None if value is None else _whole(value)
+    # More, and the system may refuse the threads: GNU OpenMP then ends the process.
+    most = max(64, os.cpu_count() or 1)
+    if value is not None and (number is None or not 1 <= number <= most):
+        raise ValueError(f"threads={value!r}: a whole number of threads, 1 to {most}, is wanted, or None.")
     return number
 
 

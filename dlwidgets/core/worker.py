@@ -13,6 +13,7 @@ from concurrent.futures import Future
 from typing import Any
 
 from . import cpus
+from .allocator import keep_freed_memory
 
 
 class Worker:
@@ -139,6 +140,7 @@ class Worker:
                 self._main_loop.call_soon_threadsafe(cpus.release_pool)
 
     def _live(self) -> None:
+        keep_freed_memory()
         while True:
             self._woken = False
             try:

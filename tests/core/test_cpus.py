@@ -116,12 +116,6 @@ def test_threads_that_were_asked_for_are_taken(machine):
     assert cpus.choose_threads(3, machine(quota=1)) == (3, "3 threads, as asked")
 
 
-@pytest.mark.parametrize("wanted", [0, -1, 1.5, "2", True])
-def test_threads_are_a_whole_number(wanted):
-    with pytest.raises(ValueError, match="threads=.* a whole number of threads, 1 or more, is wanted"):
-        cpus.choose_threads(wanted)
-
-
 def test_letting_go_of_the_pool_is_harmless_with_and_without_the_library(monkeypatch):
     assert cpus.release_pool() in (True, False)
     assert torch.equal(torch.ones(200_000) + 1, torch.full((200_000,), 2.0))

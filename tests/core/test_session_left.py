@@ -107,7 +107,57 @@ def test_training_uses_the_threads_that_were_chosen_and_gives_them_back():
     made.fit()
     assert {count for count, *_ in made.model.seen} == {3}
     assert torch.get_num_threads() == before
-    assert made.threads == 3
+    assert made.threads == made.applied["threads"] == 3
+
+
+def test_the_threads_may_change_while_it_trains_and_are_given_back():
+    made, before = Session(Net(), (X, Y), batch_size=8, epochs=1, threads=2), torch.get_num_threads()
+    for count in (2, 1, 3, None):
+        made.threads = count
+        made.step(2)
+        assert torch.get_num_threads() == before
+    usual = Session(Net(), (X, Y)).applied["threads"]
+    assert [count for count, *_ in made.model.seen] == [2, 2, 1, 1, 3, 3, usual, usual]
+    changes = made.ledger()
+    assert list(zip(changes.step, changes.name, changes.applied)) == [
+        (2, "threads", 1), (4, "threads", 3), (6, "threads", usual),
+    ]  # fmt: skip
+    assert "another order" in changes.note[0]
+
+
+def test_a_change_of_threads_is_that_of_the_plain_loop():
+    def model():
+        torch.manual_seed(0)
+        return nn.Sequential(nn.Linear(512, 512), nn.ReLU(), nn.Linear(512, 1))
+
+    generator = torch.Generator().manual_seed(1)
+    inputs, targets = torch.randn(256, 512, generator=generator), torch.randn(256, 1, generator=generator)
+    plain, before = model(), torch.get_num_threads()
+    optimizer, order = torch.optim.SGD(plain.parameters(), lr=0.01), torch.Generator().manual_seed(0)
+    torch.set_num_threads(2)
+    torch.manual_seed(0)
+    for step, index in enumerate(torch.randperm(256, generator=order).split(32)):
+        if step == 4:
+            torch.set_num_threads(1)
+        nn.functional.mse_loss(plain(inputs[index]), targets[index]).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    torch.set_num_threads(before)
+
+    made = Session(model(), (inputs, targets), optimizer="sgd", lr=0.01, threads=2)
+    made.step(4)
+    made.threads = 1
+    made.step(4)
+    for ours, theirs in zip(made.model.parameters(), plain.parameters()):
+        assert torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize("wanted", [0, -1, 1.5, "2", True, 10**6])
+def test_threads_that_no_machine_could_run_are_refused_and_the_old_count_stays(wanted):
+    made = Session(Net(), (X, Y), threads=2)
+    with pytest.raises(ValueError, match="threads=.* a whole number of threads, 1 to .*, is wanted"):
+        made.threads = wanted
+    assert made.threads == 2
 
 
 def test_training_has_gradients_even_where_the_caller_has_none():

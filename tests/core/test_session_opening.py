@@ -348,7 +348,8 @@ def test_a_name_that_cannot_be_set_is_refused(name, sentence):
     assert str(caught.value).startswith(sentence)
     if "what can be set" in sentence:
         assert str(caught.value).endswith(
-            "batch_size, clip, epochs, evaluate_every, lr, paused, selected_layer, selected_sample, thresholds, weight_decay."
+            "batch_size, clip, epochs, evaluate_every, lr, paused, selected_layer, selected_sample, threads, "
+            "thresholds, weight_decay."
         )
 
 
@@ -365,7 +366,7 @@ def test_what_needs_validation_data_says_so():
 
 def test_wishes_start_as_what_is_in_force():
     session = Session(
-        net(), (X, LABELS), lr=np.float32(0.5), batch_size=np.int64(5), clip=2, weight_decay=0.25
+        net(), (X, LABELS), lr=np.float32(0.5), batch_size=np.int64(5), clip=2, weight_decay=0.25, threads=2
     )
     assert (session.lr, session.batch_size, session.clip, session.weight_decay) == (
         0.5,
@@ -373,7 +374,9 @@ def test_wishes_start_as_what_is_in_force():
         ("norm", 2.0),
         0.25,
     )
-    assert session.applied == {"lr": 0.5, "batch_size": 5, "clip": ("norm", 2.0), "weight_decay": 0.25}
+    assert session.applied == {
+        "lr": 0.5, "batch_size": 5, "clip": ("norm", 2.0), "weight_decay": 0.25, "threads": 2,
+    }  # fmt: skip
     assert Session(net(), DataLoader(TensorDataset(X, LABELS), 7)).batch_size == 7
     assert Session(net(), DataLoader(TensorDataset(X, LABELS), 7), batch_size=5).batch_size == 5
     assert Session(net(), (X, LABELS), optimizer=lambda p: torch.optim.SGD(p, lr=0.3)).lr == 0.3
