@@ -1,4 +1,4 @@
-"""dlwidgets: see a PyTorch model, steer its training live, and understand what went wrong, in the notebook."""
+"""dlwidgets: see a PyTorch model, steer its training live, understand what went wrong, in the notebook."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
-#: Where each public name lives. Nothing is imported before it is used, so that `import dlwidgets` stays cheap.
+#: Where each public name lives. Nothing is imported before it is used: `import dlwidgets` stays cheap.
 _HOMES = {
     "Session": "session",
     "summary": "core.summary",
@@ -21,6 +21,8 @@ _HOMES = {
     "ActivationBrowser": "views.activations",
     "Dashboard": "views.dashboard",
 }
+#: What IPython calls for `%load_ext dlwidgets`.
+_HOOKS = {"load_ipython_extension": "extension", "unload_ipython_extension": "extension"}
 
 if TYPE_CHECKING:
     from . import teaching
@@ -41,8 +43,9 @@ __all__ = [*_HOMES, "teaching"]
 def __getattr__(name: str) -> Any:
     if name == "teaching":
         return import_module(".teaching", __name__)
-    if name in _HOMES:
-        value = getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    home = _HOMES.get(name) or _HOOKS.get(name)
+    if home is not None:
+        value = getattr(import_module(f".{home}", __name__), name)
         globals()[name] = value
         return value
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

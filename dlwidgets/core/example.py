@@ -239,18 +239,21 @@ def _dtype(dtype: Any, real: torch.dtype) -> torch.dtype:
     raise TypeError(f"dtype={dtype!r}: a torch dtype, as torch.float32 or torch.long, is wanted.")
 
 
-def what_to_give(layers: Sequence[Layer]) -> str:
-    """Return what is to be said where no input was given: which layer needs what, and how to give it."""
+def what_to_give(layers: Sequence[Layer], call: str = "summary") -> str:
+    """Return what is to be said where no input was given: which layer needs what, and how to give it.
+
+    `call` is how the function is reached that takes an input.
+    """
     names = forward_names(layers[0].module)
     first = next(((layer, want) for layer in layers if (want := wanted(layer.module)) is not None), None)
-    said, shape = "", "summary(model, input_shape=...)"
+    said, shape = "", f"{call}(model, input_shape=...)"
     if first is not None:
         layer, want = first
         said = f"{layer.path or 'it'} ({layer.kind}) comes first and wants {want.shape}"
         said += f", {want.also}" if want.also else ""
         sizes = ", ".join(map(str, want.sample)) + ("," if len(want.sample) == 1 else "")
         letters = [size for size in want.sample if isinstance(size, str)]
-        shape = f"summary(model, input_shape=({sizes}){', dtype=torch.long' if want.whole_numbers else ''})"
+        shape = f"{call}(model, input_shape=({sizes}){', dtype=torch.long' if want.whole_numbers else ''})"
         if letters:
             named = " and ".join((", ".join(letters[:-1]), letters[-1]) if letters[1:] else letters)
             shape += f" with your own {named}"
@@ -259,11 +262,11 @@ def what_to_give(layers: Sequence[Layer]) -> str:
         listed = ", ".join(names)
         return (
             f"No input was given, so there are no shapes: the model's forward takes {listed}. "
-            f"Pass a tuple of them, summary(model, ({listed})).{said}"
+            f"Pass a tuple of them, {call}(model, ({listed})).{said}"
         )
     return (
         f"No input was given, so there are no shapes{': ' if said else ''}{said}. "
-        f"Pass a batch, summary(model, X[:1]), or the shape of one sample, {shape}."
+        f"Pass a batch, {call}(model, X[:1]), or the shape of one sample, {shape}."
     )
 
 

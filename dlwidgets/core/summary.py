@@ -50,7 +50,7 @@ class Row:
     own_parameters, own_macs : without the layers inside.
     tied_parameters : how many of its own parameters a layer above it in the table has too.
     tied_to : that layer's path; None where nothing is tied.
-    parameterbytes_of, buffer_bytes : memory of parameters and of buffers, each tensor once.
+    parameter_bytes, buffer_bytes : memory of parameters and of buffers, each tensor once.
     dtype : of its parameters, several joined by "+"; without any, of its output; None where neither is known.
     same_as : the path where the same module stands first; None for most layers.
     holder : whether it only holds others, as a ModuleList, and is never called itself.
@@ -101,7 +101,7 @@ class Summary:
     total_parameters, trainable_parameters : each tensor once, however often it is held. The rows' own
         parameters without their tied ones add up to the total.
     total_macs, activation_bytes : of one forward with the inputs that were given.
-    parameterbytes_of, buffer_bytes : memory of the parameters and of the buffers.
+    parameter_bytes, buffer_bytes : memory of the parameters and of the buffers.
     complete : whether the whole forward was followed.
     error : why not, and what to do about it, a sentence; None when `complete`.
     exception : what the model raised, or None.

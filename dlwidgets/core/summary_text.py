@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 
 _HEADS = ("layer", "type", "output", "params", "MACs", "activations", "trains", "")
 _RIGHT = (2, 3, 4, 5)
+#: Known of a model that was followed alone; left out where no layer has them.
+_FOLLOWED = (2, 4, 5)
+#: Most lines of the HTML: beyond them pages grow slow, and notebooks large.
+_MOST = 300
 #: A name longer than this would push the numbers off the screen.
 _WIDEST = 44
 
@@ -146,6 +150,20 @@ def _cells(line: Line) -> tuple[str, ...]:
     )
 
 
+def _columns(body: Sequence[Sequence[str]]) -> list[int]:
+    """Return which columns are shown."""
+    return [i for i in range(len(_HEADS)) if i not in _FOLLOWED or any(cells[i] for cells in body)]
+
+
+def _outer(every: Sequence[Line]) -> Sequence[Line]:
+    """Return the lines down to the greatest depth at which there is room for them; else the first ones."""
+    for depth in range(max(line.row.depth for line in every) - 1, 0, -1):
+        shown = [line for line in every if line.row.depth <= depth]
+        if len(shown) <= _MOST:
+            return shown
+    return [line for line in every if line.row.depth <= 1][:_MOST]
+
+
 def _cut(words: str) -> str:
     return words if len(words) <= _WIDEST else words[: _WIDEST - 1] + "…"
 
@@ -183,12 +201,11 @@ def head(table: Summary) -> str:
 def text(table: Summary) -> str:
     """Return the table as text."""
     body = [_HEADS, *map(_cells, lines(table.rows))]
-    widths = [max(len(cells[i]) for cells in body) for i in range(len(_HEADS))]
+    widths = {i: max(len(cells[i]) for cells in body) for i in _columns(body[1:])}
 
     def one(cells: Sequence[str]) -> str:
         parts = [
-            cell.rjust(width) if i in _RIGHT else cell.ljust(width)
-            for i, (cell, width) in enumerate(zip(cells, widths))
+            cells[i].rjust(width) if i in _RIGHT else cells[i].ljust(width) for i, width in widths.items()
         ]
         return "  ".join(parts).rstrip()
 
@@ -201,7 +218,11 @@ def text(table: Summary) -> str:
 
 
 def html(table: Summary) -> str:
-    """Return the table as HTML that takes the notebook's own colours."""
+    """Return the table as HTML that takes the notebook's own colours; a long one down to some depth only."""
+    every = lines(table.rows)
+    shown = every if len(every) <= _MOST else _outer(every)
+    body = list(map(_cells, shown))
+    columns = _columns(body)
 
     def cell(i: int, words: str, tag: str = "td") -> str:
         align = "right" if i in _RIGHT else "left"
@@ -211,17 +232,18 @@ def html(table: Summary) -> str:
         )
         return f'<{tag} style="text-align:{align};white-space:nowrap{pad}">{escape(stripped)}</{tag}>'
 
-    rows = "".join(
-        "<tr>" + "".join(cell(i, words) for i, words in enumerate(_cells(line))) + "</tr>"
-        for line in lines(table.rows)
-    )
-    heads = "".join(cell(i, words, "th") for i, words in enumerate(_HEADS))
+    rows = "".join("<tr>" + "".join(cell(i, cells[i]) for i in columns) + "</tr>" for cells in body)
+    heads = "".join(cell(i, _HEADS[i], "th") for i in columns)
     error = (
-        f'<p style="border-left:3px solid #b95f08;padding:4px 10px">{escape(table.error)}</p>'
+        f'<p style="border-left:3px solid #a85507;padding:4px 10px">{escape(table.error)}</p>'
         if table.error
         else ""
     )
-    after = "".join(f"<br>{escape(words)}" for words in remarks(table))
+    said = remarks(table)
+    if len(shown) < len(every):
+        left = len(every) - len(shown)
+        said.insert(0, f"{left:,} more lines are left out: a LayerTable folds and searches them all.")
+    after = "".join(f"<br>{escape(words)}" for words in said)
     return (
         f'<div style="overflow-x:auto"><b>{escape(head(table))}</b>{error}'
         f'<table style="font-variant-numeric:tabular-nums"><thead><tr>{heads}</tr></thead>'

@@ -121,13 +121,37 @@ def test_names_of_layers_are_text_on_the_page():
     assert any("<img" in word for word in page.words) and any("<script" in word for word in page.words)
 
 
+def test_what_only_a_followed_model_has_takes_no_column_of_another():
+    without, table = (str(dlw.summary(failing(), input_shape=shape)) for shape in (None, (1, 28, 28)))
+    for title in ("output", "MACs", "activations"):
+        assert f" {title} " in table
+        assert title not in without
+
+
+def test_a_long_table_is_shown_in_html_down_to_some_depth_and_says_so():
+    blocks = (nn.Sequential(nn.Linear(i + 1, 2), nn.Linear(2, i + 1)) for i in range(200))
+    table = dlw.summary(nn.Sequential(nn.Sequential(*blocks), nn.Linear(5, 5)))
+    page = Cells(table._repr_html_())
+    assert page.rows == 1 + 3 + 200  # with the heads
+    assert any("400 more lines are left out" in word for word in page.words)
+    # The print keeps them all.
+    assert len(str(table).splitlines()) > 600
+
+
+def test_a_long_table_without_depth_is_shown_up_to_its_first_hundreds():
+    table = dlw.summary(nn.Sequential(*(nn.Linear(i + 1, 1) for i in range(5000))))
+    page = table._repr_html_()
+    assert 100 < Cells(page).rows < 500
+    assert len(page) < 300_000
+
+
 def test_columns_are_aligned_and_no_line_ends_in_spaces():
     for name in TABLES:
         lines = str(TABLES[name]()).splitlines()
         assert all(line == line.rstrip() for line in lines)
         rules = [i for i, line in enumerate(lines) if set(line) == {"─"}]
         head, body = lines[rules[0] + 1], lines[rules[1] + 1 : rules[2]]
-        for title in ("params", "MACs", "activations"):
+        for title in {"params", "MACs", "activations"} & set(head.split()):
             end = head.index(title) + len(title)
             for line in body:
                 assert end >= len(line) or line[end] == " ", line

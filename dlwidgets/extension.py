@@ -1,0 +1,93 @@
+"""`%load_ext dlwidgets`: a bare model at the end of a cell, or in `display(model)`, shows its layer table."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from IPython.utils.dir2 import get_real_method
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+    from torch import nn
+
+
+def load_ipython_extension(ipython: InteractiveShell) -> None:
+    """Show models as tables from now on. Done twice it is done once."""
+    printers = _html(ipython)
+    for name, table in _TABLES.items():
+        before = printers.pop(name, None)
+        printers.for_type(name, before if isinstance(before, _Shown) else _Shown(table, before))
+
+
+def unload_ipython_extension(ipython: InteractiveShell) -> None:
+    """Show models as before; what was registered for them since by others stays."""
+    printers = _html(ipython)
+    for name in _TABLES:
+        current = printers.pop(name, None)
+        left = current.before if isinstance(current, _Shown) else current
+        if left is not None:
+            printers.for_type(name, left)
+
+
+def table(model: nn.Module) -> str:
+    """Return the layer table of a model as HTML, with a line on how to see its shapes.
+
+    The model is not run, and nothing is kept: unlike a view, the table costs nothing once it is shown.
+    """
+    from .core.example import what_to_give
+    from .core.summary import summary
+    from .core.summary_text import html
+    from .core.walk import walk
+
+    found = summary(model)
+    # Nobody was asked for an input, so that there is none is no error.
+    hint = what_to_give(walk(model), call="dlwidgets.summary")
+    return html(dataclasses.replace(found, error=None, notes=(*found.notes, hint)))
+
+
+class _Shown:
+    """Makes the text/html of one type of object, for IPython; what the object says itself goes first.
+
+    Only this one format is added: text/plain stays the object's `repr`, and a terminal, which has no HTML,
+    asks for nothing more.
+
+    Attributes
+    ----------
+    before : what made it until the extension was loaded; None for nothing.
+    """
+
+    def __init__(self, table: Callable[[Any], str] | None, before: Callable[[Any], Any] | None) -> None:
+        self._table = table
+        self.before = before
+
+    def __call__(self, shown: Any) -> Any:
+        # IPython would ask us before these.
+        if get_real_method(shown, "_repr_mimebundle_") is not None:
+            return None
+        own = get_real_method(shown, "_repr_html_")
+        if own is not None:
+            return own()
+        if self._table is None:
+            return None
+        try:
+            return self._table(shown)
+        except Exception as error:  # noqa: BLE001 - said in a line; the object is shown by its repr
+            because = " ".join(str(error).split())
+            words = f"{type(error).__name__}: {because}" if because else type(error).__name__
+            print(f"dlwidgets has no layer table of this {type(shown).__name__}: {words}", file=sys.stderr)
+            return None
+
+
+#: By the names of types, so that neither torch nor Keras is imported here; IPython takes the nearest base.
+_TABLES: dict[str, Callable[[Any], str] | None] = {
+    "torch.nn.modules.module.Module": table,
+    # On the torch backend these are modules, too, but most hide their layers from torch.
+    "keras.src.layers.layer.Layer": None,
+}
+
+
+def _html(ipython: InteractiveShell) -> Any:
+    return ipython.display_formatter.formatters["text/html"]
