@@ -14,6 +14,7 @@ from .batches import Batches, batch_length
 from .borrowed import looking
 from .controls import Clip, GroupValue, grad_norm
 from .evaluating import Evaluation, evaluate
+from .freezing import Freezing
 from .governor import Governor
 from .history import History
 from .objective import Objective
@@ -48,6 +49,7 @@ class Loop:
     Attributes
     ----------
     steps, epochs : optimizer steps taken, and epochs completed.
+    freezing : which parameters train; to be changed between two steps.
     clip, rate : gradient clipping and learning rate in force; to be changed between two steps.
     epoch_ended : whether an epoch ended with the last call of `step()`.
     watch : measures the layers in some of the steps, once it is switched on.
@@ -65,6 +67,7 @@ class Loop:
         self.objective, self.model = objective, objective.model
         self.batches, self.optimizer = batches, optimizer
         self.clip, self.rate = clip, GroupValue(optimizer, "lr")
+        self.freezing = Freezing(self.model)
         self.history = History()
         self.steps = self.epochs = 0
         self.epoch_ended = False
@@ -90,6 +93,7 @@ class Loop:
 
     def refresh(self) -> None:
         """Note the model's tensors anew: a person may have changed its modules while nothing ran."""
+        self.freezing.renew(self.optimizer)
         self._parameters: list[nn.Parameter] = list(self.model.parameters())
         self._buffers = [buffer for buffer in self.model.buffers() if buffer.numel() <= _LARGE]
         # The optimizer may have been made, or used, while the model was elsewhere.
@@ -164,7 +168,8 @@ class Loop:
     def _learn(self, batch: Any) -> tuple[float, float, dict[str, float]]:
         """Move the weights; return the loss, the gradients' norm before clipping, and the loss's parts."""
         there = self.objective.there(batch)
-        loss, parts = self.objective.loss(there)
+        with self.watch.forward():
+            loss, parts = self.objective.loss(there)
         value = loss.item()
         if not math.isfinite(value):
             raise NotFinite(self._not_finite(f"The loss became {value}", there))
@@ -200,5 +205,6 @@ class Loop:
         self.epoch_ended = True
 
     def _not_finite(self, what: str, batch: Any) -> str:
+        self.layer_stats = self.watch.failed(self.steps + 1) or self.layer_stats
         blame = self.objective.blame(batch) or "A lower learning rate or gradient clipping often helps."
         return f"{what} in step {self.steps + 1}, which was not taken. {blame} Then resume."

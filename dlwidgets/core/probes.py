@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import nn
 
 from .walk import walk
+
+if TYPE_CHECKING:
+    from .dead import DeadUnits
 
 
 @dataclass(frozen=True)
@@ -27,6 +32,13 @@ class LayerStats:
     update_ratio: np.ndarray
     #: Whether weights and gradients are all finite.
     finite: np.ndarray
+    #: The dead units of the activations in the batch of this step; None where they were not looked at.
+    dead: DeadUnits | None = None
+    #: Seconds and steps from the look before to this one; None of a first look.
+    every: float | None = None
+    between: int | None = None
+    #: The share of the time that looking took of late, 0..1; None of a first look.
+    share: float | None = None
 
 
 class LayerProbe:
@@ -73,10 +85,17 @@ class LayerProbe:
             return LayerStats(step, [], none, none, none, none.astype(bool))
         torch._foreach_sub_(self._kept, weights)  # the sign does not matter to a norm
         weight, grad, update = map(self._by_layer, (_norms(weights), self._norms, _norms(self._kept)))
-        ratio = np.divide(update, weight, out=np.full_like(update, np.nan), where=weight > 0)
+        with np.errstate(invalid="ignore"):  # infinite by infinite is NaN
+            ratio = np.divide(update, weight, out=np.full_like(update, np.nan), where=weight > 0)
         found = LayerStats(step, self._paths, weight, grad, ratio, np.isfinite(weight) & np.isfinite(grad))
         self._let_go()
         return found
+
+    def stopped(self, step: int = 0) -> LayerStats:
+        """Return what there is of a step that was not taken: no ratios, since no weight has moved."""
+        self.before()
+        found = self.after(step)
+        return dataclasses.replace(found, update_ratio=np.full_like(found.update_ratio, np.nan))
 
     def _by_layer(self, norms: Sequence[torch.Tensor]) -> np.ndarray:
         """Return the norm over each layer's tensors together: the root of the sum of squares."""

@@ -1,0 +1,214 @@
+"""Dead units: which channels of an activation let nothing through in a whole batch."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from .walk import Layer, uncompiled, walk
+
+#: Below this input an activation is flat at zero: exactly so, or with a slope under 1e-3 (GELU, SiLU, Mish).
+_FLAT: dict[type[nn.Module], float] = {
+    nn.ReLU: 0.0, nn.ReLU6: 0.0, nn.Hardswish: -3.0, nn.GELU: -4.0, nn.SiLU: -10.0, nn.Mish: -10.0,
+}  # fmt: skip
+#: The axis of a layer's output that counts its units.
+_CHANNELS = (nn.modules.conv._ConvNd, nn.modules.batchnorm._NormBase, nn.GroupNorm)
+_FEATURES = (nn.Linear, nn.LayerNorm)
+#: These hand on each channel by itself, so that a unit behind them is still one of the layer before them.
+_CHANNELWISE = (nn.modules.batchnorm._BatchNorm, nn.modules.instancenorm._InstanceNorm)
+
+
+@dataclass(frozen=True)
+class DeadUnits:
+    """How many units were dead in one batch; arrays are int32 and bool, one value a layer.
+
+    A *unit* is a channel (of a convolution) or a feature (of a linear layer). It is *dead* in a batch where
+    the activation's input stays, for every sample and at every position, where the activation is flat at
+    zero: the unit puts out nothing and passes no gradient back (CS231n notes, "dying ReLU"; Lu et al. 2019,
+    "Dying ReLU and initialization"). That is at or below 0 for ReLU and ReLU6, -3 for Hardswish; for smooth
+    ones where the slope is under 1e-3: at or below -4 for GELU, -10 for SiLU and Mish. An activation that
+    keeps a slope or a value there (LeakyReLU, ELU, sigmoid, tanh) has no dead units and is not listed, nor
+    is one that is called as a function (`F.relu`), which no hook sees.
+    """
+
+    paths: list[str]
+    dead: np.ndarray
+    units: np.ndarray
+    #: Whether it is the activation itself, or the layer whose output went straight into one.
+    own: np.ndarray
+
+
+class UnitProbe:
+    """Watches the activations of `model` inside `with probe:`; hooks are there only as long.
+
+    What the hooks find stays on the model's device until `found()`. They read and never write, and what one
+    of them raises is kept in `error` and fails no forward.
+
+    Attributes
+    ----------
+    cost : seconds that the hooks took, with putting them on and taking them off.
+    error : what went wrong in them, or None.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self._model = model
+        self._handles: list[Any] = []
+        self._forget()
+
+    def _forget(self) -> None:
+        self.cost = 0.0
+        self.error: Exception | None = None
+        #: What layers gave, by the tensor's identity: the tensor, their paths, the axis of their units.
+        self._given: dict[int, tuple[weakref.ref[torch.Tensor], tuple[str, ...], int]] = {}
+        self._calls: list[tuple[str, tuple[str, ...], torch.Tensor]] = []
+        self._thread = threading.get_ident()
+
+    def __enter__(self) -> UnitProbe:
+        self._forget()
+        with self._counted():
+            layers = _watchable(self._model)
+            activations = [(layer, floor) for layer in layers if (floor := flat_below(layer.module)) is not None]
+            for layer, floor in activations:
+                hook = self._activation(layer.path, floor)
+                self._handles.append(layer.module.register_forward_pre_hook(hook, with_kwargs=True))
+            for layer in layers if activations else ():
+                if (axis := _axis(layer.module)) is not None:
+                    hook = self._layer(layer.path, axis, isinstance(layer.module, _CHANNELWISE))
+                    self._handles.append(layer.module.register_forward_hook(hook))
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        with self._counted():
+            for handle in self._handles:
+                handle.remove()
+            self._handles.clear()
+            self._given.clear()
+
+    def found(self) -> DeadUnits:
+        """Return what was seen since the last `with`, and forget it.
+
+        An activation that ran several times counts its units each time; a layer's unit is dead where it was
+        in all of its calls.
+
+        Raises
+        ------
+        Exception : what a hook raised.
+        """
+        if self.error is not None:
+            raise self.error
+        counts: dict[str, list[torch.Tensor]] = {}
+        masks: dict[str, torch.Tensor] = {}
+        calls, self._calls = self._calls, []
+        for path, fed, mask in calls:
+            counts.setdefault(path, []).append(mask)
+            for layer in fed:
+                known = masks.get(layer)
+                masks[layer] = mask if known is None or known.shape != mask.shape else known & mask
+        lists = [*counts.values(), *([mask] for mask in masks.values())]
+        sums = [mask.sum() for several in lists for mask in several]
+        dead = iter(_numbers(sums))
+        return DeadUnits(
+            [*counts, *masks],
+            np.array([sum(next(dead) for _ in several) for several in lists], np.int32),
+            np.array([sum(mask.numel() for mask in several) for several in lists], np.int32),
+            np.array([True] * len(counts) + [False] * len(masks), bool),
+        )
+
+    # -- inside
+
+    @contextlib.contextmanager
+    def _counted(self) -> Iterator[None]:
+        """Count the time, and keep an exception from the forward around."""
+        began = time.perf_counter()
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - told by whoever asks for `error`
+            self.error = self.error or error
+        self.cost += time.perf_counter() - began
+
+    def _activation(self, path: str, floor: float) -> Callable[..., None]:
+        @torch.no_grad()
+        def look(module: nn.Module, inputs: tuple[Any, ...], keywords: dict[str, Any]) -> None:
+            # A cell may call the model meanwhile, in a thread of its own.
+            if threading.get_ident() != self._thread or self.error is not None:
+                return
+            with self._counted():
+                x = inputs[0] if inputs else keywords.get("input")
+                if isinstance(x, torch.Tensor) and x.is_floating_point() and x.ndim > 1 and x.numel():
+                    fed, axis = self._origin(x)
+                    self._calls.append((path, fed, highest(x, axis) <= floor))
+
+        return look
+
+    def _layer(self, path: str, axis: int, channelwise: bool) -> Callable[..., None]:
+        def note(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+            if threading.get_ident() != self._thread or self.error is not None:
+                return
+            with self._counted():
+                if isinstance(output, torch.Tensor):
+                    before = self._origin(inputs[0])[0] if channelwise and inputs else ()
+                    self._given[id(output)] = (weakref.ref(output), (*before, path), axis)
+
+        return note
+
+    def _origin(self, x: torch.Tensor) -> tuple[tuple[str, ...], int]:
+        """Return the paths of the layers that gave this very tensor, and the axis of its units."""
+        known = self._given.get(id(x))
+        if known is not None and known[0]() is x:
+            return known[1], known[2]
+        return (), -1 if x.ndim == 3 else 1
+
+
+def flat_below(module: nn.Module) -> float | None:
+    """Return the input at and below which an activation is flat at zero; None for any other layer."""
+    if isinstance(module, nn.Threshold):
+        return float(module.threshold) if module.value == 0 else None
+    return next((floor for kind, floor in _FLAT.items() if isinstance(module, kind)), None)
+
+
+def highest(x: torch.Tensor, axis: int) -> torch.Tensor:
+    """Return the largest value of each unit, over all other axes."""
+    x = x.detach()
+    axis %= x.ndim
+    if axis == 1 and x.ndim > 2 and x.is_contiguous():
+        return x.flatten(2).amax(2).amax(0)  # over contiguous values: several times faster
+    return x.movedim(axis, -1).flatten(0, -2).amax(0)
+
+
+def _watchable(model: nn.Module) -> list[Layer]:
+    """Return the layers that may carry a hook for a moment without computing otherwise."""
+    layers = [] if uncompiled(model) is not model else [layer for layer in walk(model) if not layer.again]
+    if any(getattr(layer.module, "_compiled_call_impl", None) is not None for layer in layers):
+        return []  # a hook might have it compiled anew
+    # In eval mode these leave their fast path as soon as anything in them has a hook.
+    fast = [
+        f"{layer.path}."
+        for layer in layers
+        if isinstance(layer.module, nn.TransformerEncoderLayer) and not layer.module.training
+    ]
+    return [
+        layer
+        for layer in layers
+        if not isinstance(layer.module, torch.jit.ScriptModule) and not layer.path.startswith(tuple(fast))
+    ]
+
+
+def _axis(module: nn.Module) -> int | None:
+    return 1 if isinstance(module, _CHANNELS) else -1 if isinstance(module, _FEATURES) else None
+
+
+def _numbers(sums: Sequence[torch.Tensor]) -> list[int]:
+    if not sums:
+        return []
+    if len({one.device for one in sums}) > 1:
+        sums = [one.cpu() for one in sums]
+    return [int(number) for number in torch.stack(list(sums)).tolist()]
