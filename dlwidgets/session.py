@@ -26,12 +26,9 @@ from .core.running import Runnable
 from .core.samples import Samples
 from .core.steering import Steering
 from .core.tasks import Task
-from .core.trees import tree_map
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from .core.summary import Summary
 
 _author: contextvars.ContextVar[str] = contextvars.ContextVar("dlwidgets_author", default="code")
 
@@ -81,6 +78,9 @@ class Session(Runnable, HasTraits):
     threads : threads torch uses in training; None: as many as there are CPUs really to be had. Where other
         work holds some of them, as a browser on a laptop with two, one fewer is often twice as fast; the last
         bits of the weights depend on it.
+    trainable : what trains: `{"features": False}`, read in order, the last pattern that means a parameter
+        counting; or a list of all that is to train, as `["classifier"]`; None: as the model is. A pattern is
+        the path of a layer, the name of a parameter, or one with wildcards as "*.bias": see `freeze`.
 
     Raises
     ------
@@ -89,12 +89,12 @@ class Session(Runnable, HasTraits):
 
     Notes
     -----
-    *Wishes* are traits that a person or a view writes: `lr, batch_size, clip, weight_decay, threads, epochs,
-    evaluate_every, paused, thresholds, selected_layer, selected_sample`. The loop reads them between two
-    steps. *Facts* are read-only traits that the loop writes: `status, steps, epoch, loss, applied, rejected,
-    scores, evaluation, layer_stats, error, traceback, notes, pulse`. Every fact may be observed; observers
-    are called on the training thread and should be quick. One that raises is named in `notes`, and the
-    training goes on.
+    *Wishes* are traits that a person or a view writes: `lr, batch_size, clip, weight_decay, threads,
+    trainable, epochs, evaluate_every, paused, thresholds, selected_layer, selected_sample`. The loop reads
+    them between two steps. *Facts* are read-only traits that the loop writes: `status, steps, epoch, loss,
+    applied, rejected, scores, evaluation, layer_stats, error, traceback, notes, pulse`. Every fact may be
+    observed; observers are called on the training thread and should be quick. One that raises is named in
+    `notes`, and the training goes on.
 
     The weights are those of the plain loop: `torch.manual_seed(seed)`, a generator `g` seeded with `seed`,
     and for each epoch the batches of `torch.randperm(n, generator=g)` in order. While it trains in the
@@ -108,6 +108,7 @@ class Session(Runnable, HasTraits):
     clip = _Wish(None, help="gradient clipping asked for: (mode, limit), or None")
     weight_decay = _Wish(None, help="weight decay asked for; None: the optimizer's own")
     threads = _Wish(None, help="threads of torch asked for; None: the session's own choice")
+    trainable = _Wish(None, help="pattern -> whether it is to train; None: as the model was")
     epochs = _Wish(10, help="epochs that a run trains")
     evaluate_every = _Wish("epoch", help='"epoch", a number of steps, or None')
     paused = Bool(False, help="whether training is to wait")
@@ -156,18 +157,18 @@ class Session(Runnable, HasTraits):
         seed: int = 0,
         device: str | torch.device = "auto",
         threads: int | None = None,
+        trainable: Any = None,
         **unknown: Any,
     ) -> None:
         for name in unknown:
             raise TypeError(f"Session has no option {name!r}.{wishes.meant(name, _OPTIONS)}")
         super().__init__()
         self._mirroring_here = _Here()
-        self._summary: Summary | None = None
         self._trainer, self._opened, notes = assemble(
             model, train, valid, loss=loss, task=task, classes=classes, optimizer=optimizer, lr=lr,
             batch_size=batch_size, clip=clip, weight_decay=weight_decay, target=target, step=step, seed=seed,
-            device=device, threads=threads, wish=lambda name: getattr(self, name), tell=self._told,
-            note=self._noted,
+            device=device, threads=threads, trainable=trainable, wish=lambda name: getattr(self, name),
+            tell=self._told, note=self._noted,
         )  # fmt: skip
         # The wishes start as what is in force.
         in_force = self._trainer.steering.in_force()
@@ -175,9 +176,7 @@ class Session(Runnable, HasTraits):
             setattr(self, name, in_force[name])
         self.epochs, self.evaluate_every = epochs, evaluate_every
         self._told(applied=in_force, notes=notes)
-        self.observe(
-            lambda change: self._trainer.asked(change["name"], _author.get()), names=[*Steering.CONTROLS]
-        )
+        self.observe(lambda change: self._ask(change["name"], _author.get()), names=[*Steering.CONTROLS])
         self.observe(lambda change: self._trainer.orders.epochs_changed(change["new"]), names=["epochs"])
         self.observe(self._pause_wished, names=["paused"])
 
@@ -248,16 +247,6 @@ class Session(Runnable, HasTraits):
         """The ledger's entries, in order."""
         return self._trainer.steering.ledger.entries
 
-    def layers(self) -> Summary:
-        """Return the model as a table of its layers, for one training sample."""
-        if self._summary is None:
-            from .core.summary import summary
-
-            inputs = tree_map(lambda t: t[:1] if t.ndim else t, self._opened.example)
-            # On the training thread: what looks into the model must not find it in the middle of a step.
-            self._summary = self._result(lambda: summary(self.model, inputs))
-        return self._summary
-
     def progress(self) -> dict[str, Any]:
         """Return where the run is: epoch, epochs, steps, total, share (0..1), rate (steps/s), left (s)."""
         goal = self._trainer.orders.goal
@@ -279,13 +268,16 @@ class Session(Runnable, HasTraits):
     # ------------------------------------------------------------------ wishes
 
     @traitlets.validate(
-        "lr", "batch_size", "clip", "weight_decay", "threads", "epochs", "evaluate_every", "thresholds"
-    )
+        "lr", "batch_size", "clip", "weight_decay", "threads", "trainable", "epochs", "evaluate_every",
+        "thresholds",
+    )  # fmt: skip
     def _read_wish(self, proposal: Any) -> Any:
         name, value = proposal["trait"].name, proposal["value"]
         try:
             if name == "thresholds":
                 return wishes.read_thresholds(value, self._opened.task.outputs)
+            if name == "trainable":
+                return self._trainer.loop.freezing.read(value)
             return getattr(wishes, f"read_{name}")(value)
         except ValueError as error:
             raise WishError(str(error)) from None

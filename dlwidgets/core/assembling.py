@@ -12,6 +12,7 @@ from .controls import Clip, make_optimizer
 from .loop import Loop
 from .objective import Objective
 from .opening import Opened, choose_device, open_data
+from .patterns import Parts, read_choice
 from .trainer import Trainer
 
 
@@ -30,6 +31,7 @@ def assemble(
     seed: Any,
     device: Any,
     threads: Any,
+    trainable: Any,
     wish: Callable[[str], Any],
     tell: Callable[..., None],
     note: Callable[[str], None],
@@ -55,8 +57,9 @@ def assemble(
     weight_decay = wishes.read_weight_decay(weight_decay)
     clip = Clip.read(clip)
     threads = wishes.read_threads(threads)
+    choice = read_choice(Parts(model), trainable)
     where = choose_device(device, model)
-    made = make_optimizer(optimizer, model, lr, weight_decay)
+    made = make_optimizer(optimizer, model, lr, weight_decay, frozen=choice is not None)
     opened = open_data(
         model,
         train,
@@ -70,6 +73,10 @@ def assemble(
     )
     objective = Objective(model, opened.task, where, step, target if isinstance(target, str) else None)
     loop = Loop(objective, opened.train, made, clip)
+    try:
+        loop.freezing.put(choice, made)
+    except ValueError as why:
+        raise ValueError(f"trainable={trainable!r}: {why}.") from None
     trainer = Trainer(loop, opened.valid, seed=seed, threads=threads, wish=wish, tell=tell, note=note)
     _, because = cpus.choose_threads(threads)
     # What was run here to look at the model must not slow the training thread.

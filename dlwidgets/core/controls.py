@@ -85,6 +85,7 @@ def make_optimizer(
     model: nn.Module,
     lr: float | None = None,
     weight_decay: float | None = None,
+    frozen: bool = False,
 ) -> Optimizer:
     """Return an optimizer over the model's parameters.
 
@@ -94,6 +95,7 @@ def make_optimizer(
         or an optimizer that was already made for this model (used as it is).
     lr : the learning rate; None: 1e-3 for a name or a class, else what the optimizer was made with.
     weight_decay : None: what the class has by default, or the optimizer was made with.
+    frozen : whether all parameters may be frozen by now, since some are to be unfrozen.
 
     Raises
     ------
@@ -102,7 +104,7 @@ def make_optimizer(
     own = list(model.parameters())
     if not own:
         raise ValueError(f"The model {type(model).__name__} has no parameters: there is nothing to train.")
-    if not any(p.requires_grad for p in own):
+    if not frozen and not any(p.requires_grad for p in own):
         raise ValueError(
             f"All parameters of {type(model).__name__} are frozen (requires_grad is False): "
             "there is nothing to train."

@@ -1,8 +1,9 @@
-"""The verbs of a session: start, pause, step, stop, wait, evaluate, predict."""
+"""The verbs of a session: start, pause, step, stop, wait, freeze, evaluate, predict."""
 
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import contextlib
 import threading
 from collections.abc import Callable, Iterator
@@ -16,16 +17,23 @@ from .evaluating import Evaluation
 from .opening import Opened
 from .predicting import outputs, read_for_prediction
 from .trainer import Trainer
+from .trees import tree_map
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+    from .summary import Summary
+
+#: How long a wish that holds at rest too is waited for, lest a long job holds up who made it [s].
+_PATIENCE = 2.0
 
 
 class Runnable:
     """Something that trains and can be told so; a session without its traits.
 
-    Whoever inherits sets `_trainer` and `_opened`, has the wishes `epochs` and `thresholds`, and may take
-    notice of orders (`_ordered`) and of callers that wait (`_blocks`). All methods may be called from any
+    Whoever inherits sets `_trainer` and `_opened`, has the wishes `epochs`, `thresholds` and `trainable` and
+    the facts `applied` and `rejected`, calls `_ask` where a wish changes, and may take notice of orders
+    (`_ordered`) and of callers that wait (`_blocks`). All methods may be called from any
     thread, also from observers on the training thread, where none of them waits.
     """
 
@@ -33,9 +41,14 @@ class Runnable:
     _opened: Opened
     epochs: int
     thresholds: Any
+    trainable: Any
+    applied: dict[str, Any]
+    rejected: dict[str, str]
 
     def __init__(self) -> None:
         super().__init__()
+        self._summary: Summary | None = None
+        self._choosing = threading.RLock()
         self._closed = False
         self._waiters, self._counting = 0, threading.Lock()
 
@@ -129,6 +142,33 @@ class Runnable:
             self._closed = True
             self._opened.train.close()
 
+    def freeze(self, *what: Any) -> Self:
+        """Have `what` train no more, from the next step on; its weights and BatchNorm statistics stay.
+
+        It is written into the wish `session.trainable`, and stays after `stop()` and `close()`. Where nothing
+        runs it is so at once. `rejected["trainable"]` says why, where it cannot be.
+
+        Parameters
+        ----------
+        what : layers, with everything below them, or parameters: a path as "features" or "features.0.weight",
+            a pattern as "*.bias", "" for the whole model, or the module or parameter itself.
+
+        Raises
+        ------
+        TypeError, ValueError : the model has no such part.
+        """
+        if not what:
+            raise TypeError("freeze() wants to know what, as freeze('features') or freeze(model.features).")
+        return self._choose(what, False)
+
+    def unfreeze(self, *what: Any) -> Self:
+        """Have `what` train again, from the next step on, also what was frozen before the session.
+
+        Momentum and the like go on from where they were held; what the optimizer was never given is added to
+        it. Everything else is as in `freeze`; without `what`, the whole model trains.
+        """
+        return self._choose(what or ("*",), True)
+
     # -- asking the model
 
     def evaluate(self) -> Evaluation:
@@ -154,6 +194,19 @@ class Runnable:
         """Return the probabilities that the model gives to `X` (N x C; N for binary), on the CPU."""
         return self._opened.task.scores(self._outputs(X, batch_size))
 
+    def layers(self) -> Summary:
+        """Return the model as a table of its layers, for one training sample, and what of it trains now."""
+        from .freezing import up_to_date
+
+        if self._summary is None:
+            from .summary import summary
+
+            inputs = tree_map(lambda t: t[:1] if t.ndim else t, self._opened.example)
+            # On the training thread: what looks into the model must not find it in the middle of a step.
+            self._summary = self._result(lambda: summary(self._trainer.loop.model, inputs))
+        self._summary = up_to_date(self._summary, self._trainer.loop.model)
+        return self._summary
+
     def at_step(self, work: Callable[[], Any]) -> Future[Any]:
         """Run `work()` on the training thread, between two steps where it trains; return its Future.
 
@@ -176,6 +229,24 @@ class Runnable:
 
     def _blocks(self, on: bool) -> None:
         """Take notice of whether a caller waits."""
+
+    def _choose(self, what: tuple[Any, ...], trains: bool) -> Self:
+        self._check_open()
+        loop = self._trainer.loop
+        with self._choosing:  # two threads that freeze at once lose neither
+            refused = "trainable" in self.rejected and not self._trainer.waits("trainable")
+            # What was refused is not built upon: the person saw it refused, and goes on from what is so.
+            now = self.applied["trainable"] if refused else self.trainable
+            self.trainable = loop.freezing.added(now, what, trains, loop.optimizer)
+        return self
+
+    def _ask(self, name: str, by: str) -> None:
+        """Have a wish that changed put in force; where it is at once, return after that."""
+        future = self._trainer.asked(name, by)
+        if future is not None and not self._trainer.worker.here:
+            concurrent.futures.wait([future], timeout=_PATIENCE)
+            if future.done():
+                future.result()
 
     def _check_open(self) -> None:
         if self._closed:

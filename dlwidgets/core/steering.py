@@ -12,6 +12,7 @@ from .ledger import Entry, Ledger
 
 if TYPE_CHECKING:
     from .loop import Loop
+    from .patterns import Choice
 
 
 class Rejected(ValueError):
@@ -35,7 +36,9 @@ class Steering:
     """
 
     #: The names of the controls.
-    CONTROLS = ("lr", "batch_size", "clip", "weight_decay", "threads")
+    CONTROLS = ("lr", "batch_size", "clip", "weight_decay", "threads", "trainable")
+    #: Those that are put in force at once where nothing runs: a model that is at rest shows them.
+    AT_REST = ("trainable",)
 
     def __init__(self, loop: Loop, threads: int | None = None) -> None:
         self._loop = loop
@@ -56,6 +59,7 @@ class Steering:
             "clip": None if clip.mode == "off" else (clip.mode, clip.limit),
             "weight_decay": self._decay.value,
             "threads": self.threads,
+            "trainable": self._loop.freezing.choice,
         }
 
     def put(self, name: str, value: Any, by: str) -> None:
@@ -102,3 +106,12 @@ class Steering:
         self.threads = wanted
         torch.set_num_threads(wanted)  # of this thread, which trains; given back with all that is borrowed
         return "sums are taken in another order: from here on the last bits of the weights may differ"
+
+    def _put_trainable(self, value: Choice | None) -> str:
+        freezing = self._loop.freezing
+        try:
+            note = freezing.put(value, self._loop.optimizer)
+        except ValueError as why:
+            raise Rejected(str(why)) from None
+        freezing.hold()
+        return note

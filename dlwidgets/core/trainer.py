@@ -79,10 +79,21 @@ class Trainer:
 
     # -- any thread
 
-    def asked(self, name: str, by: str) -> None:
-        """Note that the wish `name` changed, and who asked; the newest value holds from the next step."""
+    def asked(self, name: str, by: str) -> Future[Any] | None:
+        """Note that the wish `name` changed, and who asked; the newest value holds from the next step.
+
+        What holds without one too (`Steering.AT_REST`) gives a Future where no step is to be taken.
+        """
         with self._asking:
             self._asked[name] = by
+        if name not in Steering.AT_REST or self.orders.going:
+            return None
+        return self.worker.job(self._apply_at_rest)
+
+    def waits(self, name: str) -> bool:
+        """Say whether the wish `name` has changed and is not in force, or rejected, yet."""
+        with self._asking:
+            return name in self._asked
 
     def at_step(self, work: Callable[[], Any]) -> Future[Any]:
         """Have `work()` done on the training thread between two steps.
@@ -131,6 +142,7 @@ class Trainer:
             self._borrowing = True
             self._streams.install()
             model.train()
+            self.loop.freezing.hold(anew=True)
             try:
                 yield
             finally:
@@ -149,6 +161,7 @@ class Trainer:
         while True:
             worker.do_jobs(hold=not orders.going)
             if not orders.going:
+                self._apply_at_rest()
                 return
             worker.deliver()
             try:
@@ -177,6 +190,16 @@ class Trainer:
         """Put the wishes in force, and tell what came of them."""
         with self._asking:
             asked, self._asked = self._asked, {}
+        self._put(asked)
+
+    def _apply_at_rest(self) -> None:
+        """Put those wishes in force that a model at rest shows, and tell what came of them."""
+        with self._asking:
+            asked = {name: self._asked.pop(name) for name in Steering.AT_REST if name in self._asked}
+        if asked:
+            self._put(asked)
+
+    def _put(self, asked: dict[str, str]) -> None:
         for name, by in asked.items():
             self.steering.put(name, self._wish(name), by)
         self._tell(applied=self.steering.in_force(), rejected=dict(self.steering.rejected))

@@ -24,8 +24,13 @@ _MEANT = {
     "validation": "valid", "validation_data": "valid", "val": "valid", "val_data": "valid", "test": "valid",
     "validation_split": "valid", "random_state": "seed", "random_seed": "seed", "wd": "weight_decay",
     "threshold": "thresholds", "training_step": "step", "num_threads": "threads", "label": "target",
-    "eval_every": "evaluate_every", "log_every": "evaluate_every",
+    "eval_every": "evaluate_every", "log_every": "evaluate_every", "requires_grad": "trainable",
+    "unfreeze": "trainable", "unfrozen": "trainable", "train_only": "trainable",
+    "trainable_layers": "trainable", "trainable_parameters": "trainable",
 }  # fmt: skip
+
+#: What people type for the opposite of `trainable`.
+_FROZEN = ("freeze", "frozen", "freeze_layers", "frozen_layers", "freeze_backbone", "fixed", "freeze_at")
 
 #: What people ask for that has its place elsewhere.
 _ELSEWHERE = {
@@ -53,6 +58,8 @@ def meant(name: str, options: Iterable[str]) -> str:
     key = name.lower()
     if _MEANT.get(key) in options:
         return f" Did you mean {_MEANT[key]!r}?"
+    if key in _FROZEN and "trainable" in options:
+        return " Did you mean trainable={'features': False}?"
     if key in _ELSEWHERE and "train" in options:
         return f" {_ELSEWHERE[key]}"
     near = difflib.get_close_matches(key, options, n=1)

@@ -349,7 +349,7 @@ def test_a_name_that_cannot_be_set_is_refused(name, sentence):
     if "what can be set" in sentence:
         assert str(caught.value).endswith(
             "batch_size, clip, epochs, evaluate_every, lr, paused, selected_layer, selected_sample, threads, "
-            "thresholds, weight_decay."
+            "thresholds, trainable, weight_decay."
         )
 
 
