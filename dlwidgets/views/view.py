@@ -6,6 +6,7 @@ import base64
 import contextlib
 import contextvars
 import re
+import sys
 import threading
 import time
 import weakref
@@ -78,6 +79,11 @@ class Pictured:
     def picture(self) -> Figure:
         """Return the Figure that is stored beside the widget: `figure()`, or a plainer one, drawn faster."""
         return self.figure()
+
+    def __del__(self) -> None:
+        # While Python ends there is nothing left to close, and modules can no longer be imported.
+        if not sys.is_finalizing():
+            super().__del__()  # type: ignore[misc]
 
     def _still(self) -> bytes:
         """Return the picture as PNG bytes."""

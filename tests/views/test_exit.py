@@ -1,0 +1,38 @@
+"""What is said when Python ends with views still open: nothing."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+_VIEWS = ("Dashboard", "LayerTable", "TrainingPanel", "Curves", "ConfusionGrid", "ActivationBrowser")
+_LEFT_OPEN = """
+import torch, dlwidgets as dlw
+X = torch.randn(40, 4)
+y = (X[:, :3] > 0).float()
+session = dlw.Session(torch.nn.Linear(4, 3), train=(X, y), valid=(X, y), classes=["a", "b", "c"])
+views = [getattr(dlw, name)(session) for name in {names}]
+{then}
+"""
+
+
+@pytest.mark.parametrize(
+    ("names", "then"),
+    [(_VIEWS, ""), (("Dashboard",), "session.start()"), (("Dashboard",), "session.fit(2)")],
+    ids=["nothing-run", "training", "trained"],
+)
+def test_python_ends_in_silence_with_views_left_open(tmp_path, names, then):
+    done = subprocess.run(
+        [sys.executable, "-c", _LEFT_OPEN.format(names=names, then=then)],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(CHECKOUT)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
