@@ -13,11 +13,12 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from .borrowed import device_of
-from .choosing import Layers, choose, kind_of, layer_paths
+from .choosing import Layers, choose, layer_paths
 from .inspecting import inspecting
 from .outputs import described, layer_of, parts
 from .statistics import Statistics, statistics
 from .trees import call, tree_map
+from .walk import kind_of
 
 if TYPE_CHECKING:
     import pandas as pd

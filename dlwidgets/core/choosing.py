@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 
 from torch import nn
 
-from .walk import walk
+from .walk import kind_of, walk
 
 #: How one names layers: a path, a glob over paths, a module type, or several of these.
 Layers = str | type | Iterable["str | type"] | None
@@ -24,7 +24,7 @@ def layer_paths(model: nn.Module) -> dict[str, nn.Module]:
     if not isinstance(model, nn.Module):
         raise TypeError(f"activations wants a torch.nn.Module, not {type(model).__name__}.")
     # A compiled model is listed as what it was compiled from.
-    return {layer.path: layer.module for layer in walk(getattr(model, "_orig_mod", model))}
+    return {layer.path: layer.module for layer in walk(model)}
 
 
 def choose(modules: Mapping[str, nn.Module], layers: Layers) -> list[str]:
@@ -72,8 +72,3 @@ def no_such_layer(layer: str, modules: Mapping[str, nn.Module]) -> str:
         return f"The model has no layer {layer!r}; close to it are {', '.join(map(repr, near))}."
     some = ", ".join(map(repr, paths[:5])) + (f" and {len(paths) - 5} more" if len(paths) > 5 else "")
     return f"The model has no layer {layer!r}; it has {some or 'no layers inside'}."
-
-
-def kind_of(module: nn.Module) -> str:
-    """Return the class name of a layer, of a TorchScript layer that of the class it was made from."""
-    return getattr(module, "original_name", None) or type(module).__name__

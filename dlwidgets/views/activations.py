@@ -13,13 +13,14 @@ import traitlets
 from torch import nn
 
 from ..core.borrowed import untouched_rng
-from ..core.choosing import kind_of, layer_paths, no_such_layer
+from ..core.choosing import layer_paths, no_such_layer
 from ..core.given import Given
 from ..core.governor import Governor
 from ..core.looks import Look, first_choice, look
 from ..core.packing import number, pack
 from ..core.tiles import BUDGET, LIVE_BUDGET
 from ..core.verdict import Verdict, verdict
+from ..core.walk import kind_of
 from ..session import Session
 from .view import View, module, style
 
