@@ -263,6 +263,7 @@ class Session(Runnable, HasTraits):
             error=self.error,
             threads=self._trainer.threads,
             epochs=self.epochs,
+            rejected=self.rejected,
         )
 
     # ------------------------------------------------------------------ wishes

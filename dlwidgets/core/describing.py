@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from .batches import Batches
 from .controls import Clip
+from .holdings import numel_of
 from .loop import Loop
 from .opening import Opened
+from .patterns import Choice
 from .trees import shapes, tree_map
 from .wording import counted
 
@@ -31,10 +35,21 @@ def notes(opened: Opened, loop: Loop, threads_because: str) -> tuple[str, ...]:
     return (*said, f"Training {where}.")
 
 
-def describe(opened: Opened, loop: Loop, *, status: str, error: str, threads: int, epochs: int) -> str:
+def describe(
+    opened: Opened,
+    loop: Loop,
+    *,
+    status: str,
+    error: str,
+    threads: int,
+    epochs: int,
+    rejected: Mapping[str, str],
+) -> str:
     """Return a session as text, a line for each thing a reader asks for."""
     model, task, device = loop.model, opened.task, loop.objective.device
-    count = sum(p.numel() for p in model.parameters())
+    tensors = [*model.parameters()]
+    count, trained = sum(map(numel_of, tensors)), sum(numel_of(p) for p in tensors if p.requires_grad)
+    size = f"{count:,} parameters" + (f", {trained:,} of them trainable" if trained != count else "")
     steps = opened.train.steps_in_epoch()
     each = shapes(tree_map(lambda t: t[0] if t.ndim else t, opened.example))
     rows = {
@@ -44,12 +59,14 @@ def describe(opened: Opened, loop: Loop, *, status: str, error: str, threads: in
         + (f": {steps:,} steps an epoch" if steps else ""),
         "valid": "none: valid=0.2 would hold out a fifth" if opened.valid is None else _size(opened.valid),
         "optimizer": f"{type(loop.optimizer).__name__}, lr {loop.rate.value:g}" + _clip(loop.clip),
+        "trainable": _trainable(loop.freezing.choice),
+        "rejected": "; ".join(f"{name}: {why}" for name, why in rejected.items()),
         "status": _status(loop, status, error, epochs),
     }
     threads_said = f" with {counted(threads, 'thread')}" if device.type == "cpu" else ""
     return "\n".join([
-        f"Session of {type(model).__name__}: {count:,} parameters, on {device}{threads_said}",
-        *(f"  {name:<10} {said}" for name, said in rows.items()),
+        f"Session of {type(model).__name__}: {size}, on {device}{threads_said}",
+        *(f"  {name:<10} {said}" for name, said in rows.items() if said),
     ])  # fmt: skip
 
 
@@ -63,6 +80,14 @@ def _classes(opened: Opened) -> str:
 
 def _clip(clip: Clip) -> str:
     return "" if clip.mode == "off" else f", gradients clipped at {clip.mode} {clip.limit:g}"
+
+
+def _trainable(choice: Choice | None) -> str:
+    said = [
+        f"{'all' if name == '*' else name} {'trains' if on else 'frozen'}"
+        for name, on in (choice or {}).items()
+    ]
+    return ", ".join(said[:6]) + (f" and {len(said) - 6} more" if len(said) > 6 else "")
 
 
 def _size(batches: Batches) -> str:

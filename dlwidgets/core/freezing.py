@@ -41,8 +41,8 @@ class Freezing:
 
     A layer with running statistics (BatchNorm, InstanceNorm, spectral norm) whose parameters are all frozen
     by the wish is in eval mode while the model trains, so that its statistics are held; one without
-    parameters, where a pattern that freezes means it. Every other layer keeps its mode: dropout between frozen
-    layers goes on, since it is there for what trains behind it.
+    parameters, where a pattern that freezes means it. Every other layer keeps its mode: dropout between
+    frozen layers goes on, since it is there for what trains behind it.
 
     A parameter that no pattern means is as its owner made it, frozen or not. A tensor with several names
     (tied weights) is one: the last pattern that means any of them counts.

@@ -376,6 +376,7 @@ def test_wishes_start_as_what_is_in_force():
     )
     assert session.applied == {
         "lr": 0.5, "batch_size": 5, "clip": ("norm", 2.0), "weight_decay": 0.25, "threads": 2,
+        "trainable": None,
     }  # fmt: skip
     assert Session(net(), DataLoader(TensorDataset(X, LABELS), 7)).batch_size == 7
     assert Session(net(), DataLoader(TensorDataset(X, LABELS), 7), batch_size=5).batch_size == 5

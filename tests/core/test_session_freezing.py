@@ -1,0 +1,324 @@
+"""Freezing a session's model: the weights are those of a plain loop that freezes at the same steps."""
+
+# ruff: noqa: E501 - a case is one line, with the whole of its sentence
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+import torch
+from torch import nn
+
+from dlwidgets.session import Session
+
+COUNT, SIZE, STEPS = 50, 16, 14  # batches of 16, 16, 16, 2
+X = torch.randn(COUNT, 12, generator=torch.Generator().manual_seed(1))
+Y = torch.arange(COUNT) % 4
+OPTIMIZERS = {
+    "sgd": lambda p: torch.optim.SGD(p, lr=0.1),
+    "momentum": lambda p: torch.optim.SGD(p, lr=0.05, momentum=0.9, weight_decay=0.1),
+    "nesterov": lambda p: torch.optim.SGD(p, lr=0.05, momentum=0.9, nesterov=True, weight_decay=0.1),
+    "maximize": lambda p: torch.optim.SGD(p, lr=1e-4, momentum=0.9, weight_decay=0.1, maximize=True),
+    "adam": lambda p: torch.optim.Adam(p, lr=0.01, weight_decay=0.1),
+    "amsgrad": lambda p: torch.optim.Adam(p, lr=0.01, amsgrad=True, foreach=True),
+    "adamw": lambda p: torch.optim.AdamW(p, lr=0.01, weight_decay=0.1),
+    "fused": lambda p: torch.optim.AdamW(p, lr=0.01, weight_decay=0.1, fused=True),
+    "rmsprop": lambda p: torch.optim.RMSprop(p, lr=0.01, momentum=0.9, weight_decay=0.1),
+    "adagrad": lambda p: torch.optim.Adagrad(p, lr=0.05, weight_decay=0.1),
+}
+
+
+class Net(nn.Module):
+    """A body of two blocks and a head, with dropout and BatchNorm in the body."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(7)
+        self.first = nn.Sequential(nn.Linear(12, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(0.3))
+        self.second = nn.Sequential(nn.Linear(16, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(0.3))
+        self.head = nn.Linear(16, 4)
+
+    def forward(self, x):
+        return self.head(self.second(self.first(x)))
+
+
+def session(optimizer="adamw", model=None, **options):
+    torch.rand(5)  # the global random numbers are somewhere
+    options = {"batch_size": SIZE, "epochs": 4, "valid": (X[:10], Y[:10]), "evaluate_every": 1, **options}
+    return Session(Net() if model is None else model, (X, Y), optimizer=OPTIMIZERS[optimizer], **options)
+
+
+def plain(changes, optimizer="adamw", model=None, steps=STEPS, clip=lambda parameters: None):
+    """Train in a plain loop; `changes[n](model)` is done after n steps."""
+    model = Net() if model is None else model
+    made = OPTIMIZERS[optimizer](model.parameters())
+    torch.manual_seed(0)
+    order, batches = torch.Generator().manual_seed(0), []
+    model.train()
+    for step in range(steps):
+        changes.get(step, lambda model: None)(model)
+        batches = batches or [*torch.randperm(COUNT, generator=order).split(SIZE)]
+        index = batches.pop(0)
+        loss = nn.functional.cross_entropy(model(X[index]), Y[index])
+        made.zero_grad()
+        loss.backward()
+        clip(model.parameters())
+        made.step()
+    return model
+
+
+def by_hand(trains, *names):
+    """Return what freezes or unfreezes children of a model as a careful person does."""
+
+    def change(model):
+        for name in names:
+            for parameter in model.get_submodule(name).parameters():
+                parameter.requires_grad_(trains)
+                parameter.grad = None
+            for module in model.get_submodule(name).modules():
+                if isinstance(module, nn.BatchNorm1d):
+                    module.train(trains)
+
+    return change
+
+
+def assert_same(left, right):
+    left, right = left.state_dict(), right.state_dict()
+    assert [name for name in left if not torch.equal(left[name], right[name])] == []
+
+
+def kept(module):
+    return {name: value.clone() for name, value in module.state_dict().items()}
+
+
+# -- the weights
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_freezing_and_unfreezing_is_the_plain_loop_that_does_the_same(optimizer):
+    made = session(optimizer)
+    made.step(3).freeze("first").step(5)
+    made.freeze("second").step(2).unfreeze("first").step(4)
+    changes = {3: by_hand(False, "first"), 8: by_hand(False, "second"), 10: by_hand(True, "first")}
+    assert_same(made.model, plain(changes, optimizer))
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_what_is_frozen_does_not_move_a_bit_and_the_rest_does(optimizer):
+    made = session(optimizer, clip=0.5)
+    made.step(3).freeze(made.model.first, made.model.second[0].bias)
+    frozen, bias, head = kept(made.model.first), made.model.second[0].bias.clone(), kept(made.model.head)
+    made.step(6)
+    assert all(torch.equal(frozen[name], value) for name, value in made.model.first.state_dict().items())
+    assert torch.equal(bias, made.model.second[0].bias)
+    assert not any(torch.equal(head[name], value) for name, value in made.model.head.state_dict().items())
+
+
+@pytest.mark.parametrize("optimizer", ["momentum", "adam", "adagrad"])
+def test_an_optimizer_that_leaves_zeros_for_gradients_moves_nothing_frozen_either(optimizer):
+    made = session(optimizer)
+    zero = made.optimizer.zero_grad
+    made.optimizer.zero_grad = lambda set_to_none=True: zero(set_to_none=False)
+    made.step(3).freeze("first")
+    frozen = kept(made.model.first)
+    made.step(3)
+    assert all(torch.equal(frozen[name], value) for name, value in made.model.first.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("clip", "plainly"),
+    [(0.05, lambda p: nn.utils.clip_grad_norm_(p, 0.05)), (("value", 0.01), lambda p: nn.utils.clip_grad_value_(p, 0.01))],
+)  # fmt: skip
+def test_clipping_is_by_the_gradients_of_what_trains(clip, plainly):
+    made = session(clip=clip)
+    made.step(2).freeze("first").step(6)
+    assert_same(made.model, plain({2: by_hand(False, "first")}, steps=8, clip=plainly))
+
+
+def test_the_norm_of_the_gradients_is_of_what_trains():
+    made = session(clip=100.0, optimizer="sgd")
+    made.freeze("first", "second").step(1)
+    gradients = torch.cat([p.grad.flatten() for p in made.model.head.parameters()])
+    assert made.history().grad_norm.iloc[0] == pytest.approx(float(gradients.norm()), rel=1e-6)
+
+
+def test_a_layer_frozen_from_the_start_is_frozen_in_the_first_step():
+    made = session(trainable={"first": False})
+    made.step(6)
+    assert_same(made.model, plain({0: by_hand(False, "first")}, steps=6))
+    assert made.ledger().empty
+
+
+def test_a_change_while_it_trains_is_of_the_step_that_the_ledger_says():
+    made = session(epochs=50)
+    seen = threading.Event()
+    made.observe(lambda change: seen.set() if made.steps >= 5 else None, names="pulse")
+    made.start()
+    assert seen.wait(20)
+    made.freeze("first")
+    while made.applied["trainable"] is None:
+        made.at_step(lambda: None).result(10)
+    made.pause()
+    entry = made.changes[0]
+    assert (entry.name, entry.applied, entry.by) == ("trainable", {"first": False}, "code")
+    assert_same(made.model, plain({entry.step: by_hand(False, "first")}, steps=made.steps))
+
+
+def test_looking_at_the_model_between_steps_lets_no_statistics_go_on():
+    made = session(trainable={"first": False})
+    made.start()
+    looks = 0
+    while made.status == "running" or made.steps < 16:
+        made.evaluate(), made.predict(X), made.layers()
+        made.at_step(lambda: made.model.eval()(X)).result()
+        made.at_step(lambda: made.model.train()).result()
+        looks += 1
+    assert looks
+    assert_same(made.model, plain({0: by_hand(False, "first")}, steps=16))
+
+
+# -- modes
+
+
+def modes(model):
+    return [module.training for module in model.modules()]
+
+
+def test_the_train_and_eval_flags_are_afterwards_what_they_were():
+    model = Net()
+    model.second.eval()
+    before = modes(model)
+    made = session(model=model, trainable=["head"])
+    made.step(2).unfreeze("first").step(2).freeze("second.1").step(1)
+    assert modes(model) == before
+
+
+class Recorder(nn.Module):
+    """Notes in which modes the layers of a model were in each training step."""
+
+    def __init__(self):
+        super().__init__()
+        self.net, self.seen = Net(), []
+
+    def forward(self, x):
+        if self.training:
+            net = self.net
+            self.seen.append((net.first[1].training, net.first[3].training, net.second[1].training))
+        return self.net(x)
+
+
+def test_a_frozen_batch_norm_is_in_eval_mode_in_a_training_step_and_frozen_dropout_is_not():
+    made = session(model=Recorder(), trainable={"net.first": False})
+    made.step(2).evaluate()
+    made.step(1).unfreeze("net.first").step(1)
+    assert made.model.seen == [(False, True, True)] * 3 + [(True, True, True)]
+
+
+def test_a_batch_norm_with_one_parameter_that_trains_goes_on():
+    made = session(model=Recorder(), trainable={"net.first.1.bias": False})
+    made.step(1)
+    assert made.model.seen == [(True, True, True)]
+
+
+def test_a_batch_norm_without_parameters_is_held_where_its_layer_is_frozen():
+    model = nn.Sequential(nn.Linear(12, 8), nn.BatchNorm1d(8, affine=False), nn.Linear(8, 4))
+    made = session(model=model)
+    made.step(2).freeze("1")
+    mean = model[1].running_mean.clone()
+    made.step(2)
+    assert torch.equal(model[1].running_mean, mean)
+    assert int(model[1].num_batches_tracked) == 2
+    assert made.changes[0].note == "running statistics of 1 BatchNorm1d held"
+
+
+def test_a_model_frozen_by_hand_before_keeps_its_running_statistics_going():
+    model, twin = Net(), Net()
+    for one in (model, twin):
+        one.first.requires_grad_(False)
+    made = session(model=model)
+    made.step(5)
+    assert_same(model, plain({}, model=twin, steps=5))
+    assert made.trainable is None
+    assert int(model.first[1].num_batches_tracked) == 5
+
+
+# -- at rest
+
+
+def flags(model):
+    return {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+
+
+def test_a_model_at_rest_is_frozen_at_once():
+    made = session()
+    assert made.freeze("first", "second") is made
+    assert flags(made.model) == {"head.weight", "head.bias"}
+    assert made.applied["trainable"] == made.trainable == {"first": False, "second": False}
+    assert made.status == "ready"
+    made.trainable = None
+    assert len(flags(made.model)) == 10
+    made.trainable = ["head"]
+    assert flags(made.model) == {"head.weight", "head.bias"}
+
+
+def test_the_table_of_layers_says_what_trains_now():
+    made = session()
+    before = made.layers()
+    assert made.layers() is before
+    made.freeze("first.0", "head")
+    trains = {row.path: row.trainable for row in made.layers().rows}
+    assert [trains[path] for path in ("", "first", "first.0", "first.2", "second", "head")] == ["partly", "partly", "no", "", "yes", "no"]  # fmt: skip
+    assert made.layers().trainable_parameters == sum(
+        p.numel() for p in made.model.parameters() if p.requires_grad
+    )
+    assert [row.macs for row in made.layers().rows] == [row.macs for row in before.rows]
+    made.trainable = None
+    assert made.layers() == before
+    made.model.head.requires_grad_(False)
+    assert made.layers().rows[-1].trainable == "no"
+
+
+def test_a_session_says_how_many_parameters_train():
+    made = session()
+    count = sum(p.numel() for p in made.model.parameters())
+    assert repr(made).startswith(f"Session of Net: {count} parameters, on cpu")
+    made.trainable = ["head"]
+    assert repr(made).startswith(f"Session of Net: {count} parameters, 68 of them trainable, on cpu")
+    assert "\n  trainable  all frozen, head trains\n" in repr(made)
+    made.freeze("head")
+    assert "\n  rejected   trainable: everything would be frozen: there would be nothing to train\n" in repr(
+        made
+    )
+
+
+def test_what_is_frozen_stays_so_after_the_end():
+    made = session()
+    made.freeze("first").fit(1)
+    made.stop()
+    made.close()
+    assert not any(p.requires_grad for p in made.model.first.parameters())
+
+
+# -- the wish
+
+
+def test_a_hundred_clicks_leave_a_small_wish():
+    made = session()
+    for _ in range(25):
+        made.freeze("first.0").freeze("first.1").freeze("first").unfreeze("first.0")
+    assert made.trainable == {"first": False, "first.0": True}
+    made.unfreeze("first")
+    assert made.trainable is None
+
+
+def test_a_wish_that_leaves_nothing_to_train_is_rejected_and_the_run_goes_on():
+    made = session()
+    made.step(2).freeze("*")
+    assert made.rejected == {"trainable": "everything would be frozen: there would be nothing to train"}
+    assert made.applied["trainable"] is None
+    assert len(flags(made.model)) == 10
+    made.step(2)
+    made.freeze("head")
+    assert not made.rejected
+    assert made.trainable == made.applied["trainable"] == {"head": False}
