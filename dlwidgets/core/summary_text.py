@@ -152,7 +152,8 @@ def _cells(line: Line) -> tuple[str, ...]:
 
 def _columns(body: Sequence[Sequence[str]]) -> list[int]:
     """Return which columns are shown."""
-    return [i for i in range(len(_HEADS)) if i not in _FOLLOWED or any(cells[i] for cells in body)]
+    followed = any(cells[i] for cells in body for i in _FOLLOWED)
+    return [i for i in range(len(_HEADS)) if followed or i not in _FOLLOWED]
 
 
 def _outer(every: Sequence[Line]) -> Sequence[Line]:
