@@ -9,7 +9,7 @@ from .controls import Clip
 from .holdings import numel_of
 from .loop import Loop
 from .opening import Opened
-from .patterns import Choice
+from .patterns import in_words
 from .trees import shapes, tree_map
 from .wording import counted
 
@@ -59,7 +59,7 @@ def describe(
         + (f": {steps:,} steps an epoch" if steps else ""),
         "valid": "none: valid=0.2 would hold out a fifth" if opened.valid is None else _size(opened.valid),
         "optimizer": f"{type(loop.optimizer).__name__}, lr {loop.rate.value:g}" + _clip(loop.clip),
-        "trainable": _trainable(loop.freezing.choice),
+        "trainable": in_words(loop.freezing.choice),
         "rejected": "; ".join(f"{name}: {why}" for name, why in rejected.items()),
         "status": _status(loop, status, error, epochs),
     }
@@ -80,14 +80,6 @@ def _classes(opened: Opened) -> str:
 
 def _clip(clip: Clip) -> str:
     return "" if clip.mode == "off" else f", gradients clipped at {clip.mode} {clip.limit:g}"
-
-
-def _trainable(choice: Choice | None) -> str:
-    said = [
-        f"{'all' if name == '*' else name} {'trains' if on else 'frozen'}"
-        for name, on in (choice or {}).items()
-    ]
-    return ", ".join(said[:6]) + (f" and {len(said) - 6} more" if len(said) > 6 else "")
 
 
 def _size(batches: Batches) -> str:

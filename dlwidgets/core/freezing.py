@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 
 from .groups import fitting_group, held_by, joining, leave
 from .holdings import holdings_of, numel_of
-from .patterns import Choice, Parts, outermost, read_choice, with_added
+from .patterns import Choice, Parts, outermost, read_choice, statistics_of, with_added
 from .walk import walk
 from .wording import counted, first_line
 
@@ -44,7 +44,8 @@ class Freezing:
     parameters, where a pattern that freezes means it. Every other layer keeps its mode: dropout between
     frozen layers goes on, since it is there for what trains behind it.
 
-    A parameter that no pattern means is as its owner made it, frozen or not. A tensor with several names
+    A parameter that no pattern means is as its owner made it, frozen or not, and may be changed by hand while
+    nothing runs; one that a pattern means follows it whenever training goes on. A tensor with several names
     (tied weights) is one: the last pattern that means any of them counts.
 
     Attributes
@@ -162,6 +163,10 @@ class _Plan:
         self._joins, self.joining, any_trains = [], {}, False
         names = {names[0]: tensor for names, tensor in zip(parts.names, parts.tensors)}
         for number, (tensor, said) in enumerate(zip(parts.tensors, self.said)):
+            if is_lazy(tensor) and self.after[number] != self.before[number]:
+                raise ValueError(
+                    f"{parts.names[number][0]!r} gets its size in the first step: it is frozen after that"
+                )
             if not self.after[number]:
                 continue
             if id(tensor) in held:
@@ -177,8 +182,7 @@ class _Plan:
         if said is None:
             was = self.was.get(id(tensor))
             return tensor.requires_grad if was is None else was.trained
-        # Whole numbers, as those of quantised weights, have no gradient.
-        return said and (tensor.is_floating_point() or tensor.is_complex())
+        return said
 
     def _leaves(self, tensor: nn.Parameter) -> bool:
         was = self.was.get(id(tensor))
@@ -223,7 +227,7 @@ def _words(parts: Parts, plan: _Plan, still_before: Sequence[nn.Module], still: 
         if numbers:
             words.append(f"{verb} {_named(parts, numbers)}")
     for layers, others, verb in ((still, still_before, "held"), (still_before, still, "going on")):
-        kinds = Counter(type(layer).__name__ for layer in layers if all(layer is not one for one in others))
+        kinds = Counter(statistics_of(layer) for layer in layers if all(layer is not one for one in others))
         if kinds:
             those = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
             words.append(f"running statistics of {those} {verb}")
@@ -241,8 +245,6 @@ def _named(parts: Parts, numbers: Sequence[int]) -> str:
     tensors = [parts.tensors[number] for number in numbers]
     layers = {parts.owners[number] for number in numbers}
     sizes = [counted(len(layers), "layer"), counted(sum(map(numel_of, tensors)), "parameter")]
-    if any(map(is_lazy, tensors)):
-        sizes.append("not all built yet")
     if others := [name for number in numbers for name in parts.names[number][1:]]:
         sizes.append(f"shared with {_few(others)}")
     return f"{_few(names)}: {', '.join(sizes)}"

@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn.utils.parametrizations import _SpectralNorm
+from torch.nn.utils.spectral_norm import SpectralNorm
 
-from .walk import Layer, uncompiled, walk
+from .walk import Layer, kind_of, uncompiled, walk
 
 #: What means the whole model.
 WHOLE = ("", "*")
@@ -55,7 +56,7 @@ class Parts:
 
     Attributes
     ----------
-    tensors : the parameters.
+    tensors : the parameters, without those of whole numbers (quantised weights), which have no gradient.
     names : all the names of each; the first is that of `named_parameters`.
     owners : the path of the layer that each belongs to, where it stands first.
     running : the layers with running statistics, each with its parts: its parameters, or itself.
@@ -70,6 +71,7 @@ class Parts:
         self.owners: list[str] = []
         self._number: dict[int, int] = {}
         self._by_name: dict[str, int] = {}
+        self._whole: dict[str, str] = {}
         for layer in self.layers:
             self.places[layer.path] = layer.module
             # What stands in a second place has names there, too.
@@ -83,9 +85,10 @@ class Parts:
         self.running: list[tuple[nn.Module, list[int]]] = []
         bare = len(self.tensors)
         for layer in self.layers:
-            if layer.again or not keeps_statistics(layer.module):
+            if layer.again or not statistics_of(layer.module):
                 continue
-            own = [self._number[id(tensor)] for tensor in layer.module.parameters(recurse=False)]
+            kept = map(id, layer.module.parameters(recurse=False))
+            own = [self._number[one] for one in kept if one in self._number]
             if not own:
                 own, bare = [bare], bare + 1
                 self._number[id(layer.module)] = own[0]
@@ -93,6 +96,9 @@ class Parts:
         self.count = bare
 
     def _add(self, path: str, name: str, tensor: nn.Parameter) -> None:
+        if not (tensor.is_floating_point() or tensor.is_complex()):
+            self._whole[name] = str(tensor.dtype).removeprefix("torch.")
+            return
         number = self._number.setdefault(id(tensor), len(self.tensors))
         if number == len(self.tensors):
             self.tensors.append(tensor)
@@ -104,8 +110,8 @@ class Parts:
 
     def inside(self, module: nn.Module) -> list[int]:
         """Return the parts in a module and everything below it."""
-        parts = [self._number[id(tensor)] for tensor in module.parameters()]
-        return parts + [self._number[id(below)] for below in module.modules() if id(below) in self._number]
+        inside = [*module.parameters(), *module.modules()]
+        return [self._number[id(one)] for one in inside if id(one) in self._number]
 
     def meant(self, pattern: str) -> set[int]:
         """Return the parts that a pattern means, none where the model has no such name.
@@ -170,7 +176,11 @@ class Parts:
         kind = type(self.model).__name__
         if pattern in self.places:
             inside = type(self.places[pattern]).__name__
-            raise ValueError(f"{pattern!r} is a {inside} without parameters: there is nothing to freeze.")
+            raise ValueError(
+                f"{pattern!r} is a {inside} without parameters that could train: there is nothing to freeze."
+            )
+        if pattern in self._whole:
+            raise ValueError(f"{pattern!r} holds {self._whole[pattern]} numbers, which cannot train.")
         if _is_glob(pattern):
             raise ValueError(f"{pattern!r} matches no layer and no parameter of the {kind}.")
         raise ValueError(f"The {kind} has no layer or parameter {pattern!r}.{self._hint(pattern)}")
@@ -215,6 +225,15 @@ def read_choice(parts: Parts, value: Any) -> Choice | None:
     return Choice({"*": False, **dict.fromkeys(alone, True)})
 
 
+def in_words(choice: Mapping[str, bool] | None) -> str:
+    """Return a choice as "features frozen, features.3 trains"; "" where there is none."""
+    said = [
+        f"{'all' if name in WHOLE else name} {'trains' if on else 'frozen'}"
+        for name, on in (choice or {}).items()
+    ]
+    return ", ".join(said[:6]) + (f" and {len(said) - 6} more" if len(said) > 6 else "")
+
+
 def with_added(
     parts: Parts, choice: Choice | None, patterns: Sequence[str], trains: bool, without: Sequence[Any]
 ) -> Choice | None:
@@ -254,15 +273,19 @@ def with_added(
     return Choice({pattern: entries[pattern] for pattern in kept}) or None
 
 
-def keeps_statistics(module: nn.Module) -> bool:
-    """Say whether a module's own buffers follow what it sees in train mode, as those of a BatchNorm do."""
-    if isinstance(module, _SpectralNorm):
-        return True
-    buffers = getattr(module, "_buffers", {})
-    return any(
+def statistics_of(module: nn.Module) -> str:
+    """Return the kind of a module whose own buffers follow what it sees in train mode, as a BatchNorm's do.
+
+    "" for any other. In eval mode these buffers are held.
+    """
+    hooks = getattr(module, "_forward_pre_hooks", {})
+    if isinstance(module, _SpectralNorm) or any(isinstance(hook, SpectralNorm) for hook in hooks.values()):
+        return "SpectralNorm"
+    follow = any(
         buffer is not None and (name.startswith("running_") or name == "num_batches_tracked")
-        for name, buffer in buffers.items()
+        for name, buffer in module._buffers.items()
     )
+    return kind_of(module) if follow else ""
 
 
 def outermost(parts: Parts, numbers: Iterable[int]) -> Iterator[str]:
