@@ -98,8 +98,6 @@ class Pictured:
         data.pop("text/html", None)
         try:
             data["image/png"] = base64.b64encode(self._still()).decode()
-            # Read aloud where the page is; without it nbconvert writes that nobody has described the image.
-            metadata["image/png"] = {"alt": f"{type(self).__name__}, as it was when it was shown"}
         except Exception as error:  # noqa: BLE001 - without a picture the widget is shown all the same
             data["text/plain"] = f"{type(self).__name__} (no static picture: {error})"
         return data, metadata
