@@ -15,7 +15,7 @@ import traitlets
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from ..core.figures.layers import output_of_a_sample
+from ..core.layer_columns import LIVE, SORTS, USUAL, Table, input_of_a_sample, output_of_a_sample, read_columns
 from ..core.probes import LayerStats
 from ..core.sparks import Sparks
 from ..core.summary import Row, Summary, summary
@@ -25,44 +25,53 @@ from ..session import Session
 from .view import View, module, style
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.figure import Figure
 
 #: How long the table is waited for, so that it is there when the cell ends [s].
 _FIRST = 3.0
 #: Most bytes of the live numbers of one picture.
 _BUDGET = 64_000
-#: What a table can be sorted by; "-params" is the largest first.
-SORTS = ("tree", "layer", "type", "output", "params", "macs", "activations", "grad", "ratio", "trains")
 #: Row.trainable in one letter a row.
 _LETTERS = {"yes": "y", "no": "n", "partly": "p", "": "-"}
+_WORDS = {letter: word for word, letter in _LETTERS.items()}
 
 
 class LayerTable(View):
     """A model as a tree that folds: shapes, parameters, MACs and bytes; with a session, what training does.
 
-    With a session the table follows `layer_stats` (gradient norm and update-to-weight ratio of each layer)
-    and `selected_layer`, which it also writes: a click on a row selects that layer for the whole session.
+    With a session the table follows `layer_stats` (weight and gradient norm, update-to-weight ratio and dead
+    units of each layer) and `selected_layer`, which it also writes: a click on a row selects that layer for
+    the whole session; a click on what says whether it trains freezes or unfreezes it with all inside.
     Layers are measured only while a LayerTable of the session is open.
 
     Parameters
     ----------
     source : a Session, a torch.nn.Module or a Summary.
     input, input_shape, dtype : with a module: what it is given, as in `dlwidgets.summary`.
+    columns : names of the columns to be shown, in order, of `layer, type, input, output, params, bytes, dtype,
+        macs, activations, calls, weight, grad, ratio, dead, spark, trains`; None: the usual ones that fit.
+    sort : what the rows are sorted by, a column's name, with "-" in front from the largest; "tree": not.
 
     Raises
     ------
     TypeError, ValueError : one sentence on what does not fit.
     """
 
-    _esm = module("layers_tree.js", "layers_words.js", "layers_columns.js", "layers_line.js", "layers.js")
+    _esm = module(
+        "layers_tree.js", "layers_words.js", "layers_columns.js", "layers_line.js", "layers_text.js",
+        "layers_menu.js", "layers.js",
+    )  # fmt: skip
     _css = style("layers.css")
-    watches = ("layer_stats", "selected_layer", "status")
+    watches = ("layer_stats", "selected_layer", "status", "applied", "rejected")
 
     rows = traitlets.List(
-        help="[name, depth, type, detail, output shape, remark, tied] of each layer, outer before inner"
+        help="[name, depth, type, detail, output shape, remark, tied, input shape, dtype, calls] of each layer, "
+        "outer before inner"
     ).tag(sync=True)
     sizes = traitlets.Bytes(
-        help="float64, N x 4, C order: parameters, MACs, activation bytes with all inside; own parameters"
+        help="float64, N x 5, C order: parameters, MACs, activation bytes with all inside; own parameters; "
+        "parameter bytes"
     ).tag(sync=True)
     trains = traitlets.Unicode("", help="a letter a row: y yes, n no, p partly, - has no parameters").tag(
         sync=True
@@ -75,11 +84,15 @@ class LayerTable(View):
     sparks = traitlets.Bytes(
         help="uint8, L x K, C order, oldest first: update ratio 10 ** (-9 + 0.04 (q - 1)); 0 is a gap"
     ).tag(sync=True)
-    moment = traitlets.Dict(help="status, step, K as points, since: the step of the oldest point").tag(
-        sync=True
-    )
+    dead = traitlets.Bytes(
+        help="int32, D x 4, C order: row, dead units, all units, whether it is the activation itself (0 or 1)"
+    ).tag(sync=True)
+    moment = traitlets.Dict(
+        help="status, step, K as points, since: the step of the oldest point; every: seconds from look to look, "
+        "between: steps, share of the time it takes; asked: whether freezing waits; refused: why not"
+    ).tag(sync=True)
     selected_layer = traitlets.Unicode(None, allow_none=True, help="path of the layer in view").tag(sync=True)
-    look = traitlets.Dict(help="sort, and the folds that a person has turned").tag(sync=True)
+    look = traitlets.Dict(help="sort, the folds that a person has turned, columns or None").tag(sync=True)
 
     def __init__(
         self,
@@ -88,12 +101,14 @@ class LayerTable(View):
         input: Any = None,
         input_shape: Sequence[Any] | None = None,
         dtype: torch.dtype | None = None,
+        columns: Sequence[str] | None = None,
+        sort: str = "tree",
     ) -> None:
         # Also of a view that was refused, which Python will close.
         self.session, self._probes = None, None
         _check(source, given=any(value is not None for value in (input, input_shape, dtype)))
         self._selected: str | None = None
-        self._look: dict[str, Any] = {"sort": "tree", "turned": []}
+        self._look = _read_look({"sort": sort, "turned": [], "columns": columns}, isinstance(source, Session))
         self._sparks = Sparks()
         self._future: Future[Summary] | None = None
         self._summary: Summary | None = None
@@ -134,25 +149,27 @@ class LayerTable(View):
         picture: dict[str, Any] = {
             "selected_layer": self._selected if self.session is None else self.session.selected_layer,
             "look": dict(self._look),
-            "moment": {"status": status, "step": None, "points": 0, "since": None},
+            "moment": self._moment(None, 0),
         }
         if table is None:
             return picture
         stats = None if self.session is None else self.session.layer_stats
         static = self._static(table)
         flags = self._trainable(table, status, [] if stats is None else stats.paths)
-        return {**picture, **static, **flags, **self._live(stats, status)}
+        return {**picture, **static, **flags, **self._live(stats)}
 
     def wish(self, name: str, value: Any) -> None:
-        """Select a layer, or keep how the table is sorted and folded, as the page asks."""
+        """Select a layer, freeze or unfreeze some, or keep how the table looks, as the page asks."""
         if name == "selected_layer":
             if value is not None and value not in self._order:
                 raise ValueError(f"The table has no layer {value!r}.")
             self._selected = value
             if self.session is not None:
                 self.session.selected_layer = value
+        elif name == "trainable":
+            self._freeze(*_read_trainable(value, self._order))
         elif name == "look":
-            self._look = _read_look(value)
+            self._look = _read_look(value, self.session is not None)
         else:
             super().wish(name, value)
         self.refresh()
@@ -163,6 +180,18 @@ class LayerTable(View):
 
         stats = None if self.session is None else self.session.layer_stats
         return layer_figure(self.summary, stats)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return what the table shows as a data frame: its columns, its order, every layer of the model."""
+        return self._table().frame(self._columns(), self._look["sort"])
+
+    def to_csv(self) -> str:
+        """Return what the table shows as comma-separated values: the text that its Copy button copies."""
+        return self._table().csv(self._columns(), self._look["sort"])
+
+    def to_markdown(self) -> str:
+        """Return what the table shows as a Markdown table."""
+        return self._table().markdown(self._columns(), self._look["sort"])
 
     def close(self) -> None:
         """Stop following the session, stop measuring if no other table is open, and remove the view."""
@@ -179,14 +208,53 @@ class LayerTable(View):
             self._sparks.add(change["new"], time.monotonic())
         super()._note(change)
 
+    def _table(self) -> Table:
+        if self.summary is None and self._future is not None:
+            wait([self._future])
+        table = self.summary
+        if table is None:
+            raise RuntimeError("The table has no layers: its session was closed before they were looked at.")
+        self._static(table)
+        stats = None if self.session is None else self.session.layer_stats
+        letters = self._trainable(table, "", [])["trains"]
+        return Table(table, stats, {row.path: _WORDS[letter] for row, letter in zip(table.rows, letters)})
+
+    def _columns(self) -> list[str]:
+        live = self.session is not None
+        return self._look["columns"] or [name for name in USUAL if live or name not in LIVE]
+
+    def _freeze(self, paths: list[str], trains: bool) -> None:
+        if self.session is None:
+            raise ValueError("Without a session nothing is frozen: LayerTable(session) freezes layers.")
+        with self.session.by("layers"):
+            (self.session.unfreeze if trains else self.session.freeze)(*paths)
+
+    def _moment(self, stats: LayerStats | None, points: int) -> dict[str, Any]:
+        session = self.session
+        about: dict[str, Any] = {"status": "" if session is None else session.status}
+        about |= {"step": None, "points": points, "since": None, "every": None, "between": None, "share": None}
+        if stats is not None:
+            about |= {"step": stats.step, "since": self._sparks.since}
+            about |= {"every": stats.every, "between": stats.between, "share": stats.share}
+        refused = "" if session is None else session.rejected.get("trainable", "")
+        asked = session is not None and session.trainable != session.applied.get("trainable") and not refused
+        return {**about, "asked": asked, "refused": refused}
+
     def _static(self, table: Summary) -> dict[str, Any]:
         if not self._packed:
             rows = [
-                [r.name, r.depth, r.kind, r.detail, output_of_a_sample(r, table.batch), remark(r), _tied(r)]
+                [
+                    r.name, r.depth, r.kind, r.detail, output_of_a_sample(r, table.batch), remark(r), _tied(r),
+                    input_of_a_sample(r, table.batch), r.dtype or "", r.calls,
+                ]
                 for r in table.rows
-            ]
+            ]  # fmt: skip
             sizes = np.array(
-                [[r.parameters, r.macs, r.activation_bytes, r.own_parameters] for r in table.rows], np.float64
+                [
+                    [r.parameters, r.macs, r.activation_bytes, r.own_parameters, r.parameter_bytes]
+                    for r in table.rows
+                ],
+                np.float64,
             )
             about = {
                 "name": table.name, "parameters": table.total_parameters, "macs": table.total_macs,
@@ -200,37 +268,50 @@ class LayerTable(View):
         return self._packed
 
     def _trainable(self, table: Summary, status: str, paths: list[str]) -> dict[str, Any]:
-        """Return which rows train: of a session, read anew when its status or the measured layers change."""
-        if self._flags[:2] != (status, paths):
+        """Return which rows train: of a session, read anew when what was asked, or is measured, changes."""
+        session = self.session
+        wish = None if session is None else session.applied.get("trainable")
+        if self._flags[:3] != (status, paths, wish):
             about = self._packed["about"]
-            if self.session is None:
+            if session is None:
                 letters = "".join(_LETTERS[row.trainable] for row in table.rows)
             else:
-                known, model = {}, self.session.model
+                known, model = {}, session.model
                 for place in walk(model):
                     known[place.path] = _letter({p.requires_grad for p in place.module.parameters()})
                 letters = "".join(known.get(row.path, "-") for row in table.rows)
                 count = sum(p.numel() for p in model.parameters() if p.requires_grad and not is_lazy(p))
                 about = {**about, "trainable": count}
-            self._flags = (status, paths, letters, about)
-        return {"trains": self._flags[2], "about": self._flags[3]}
+            self._flags = (status, paths, wish, letters, about)
+        return {"trains": self._flags[3], "about": self._flags[4]}
 
-    def _live(self, stats: LayerStats | None, status: str) -> dict[str, Any]:
+    def _live(self, stats: LayerStats | None) -> dict[str, Any]:
         if stats is None:
-            nothing = {"status": status, "step": None, "points": 0, "since": None}
-            return {"measured": b"", "stats": b"", "sparks": b"", "moment": nothing}
+            nothing = {"measured": b"", "stats": b"", "sparks": b"", "dead": b""}
+            return {**nothing, "moment": self._moment(None, 0)}
         known = [i for i, path in enumerate(stats.paths) if path in self._order]
         paths = [stats.paths[i] for i in known]
         columns = (stats.weight_norm, stats.grad_norm, stats.update_ratio, stats.finite)
         numbers = np.stack([np.asarray(column, np.float32)[known] for column in columns], axis=1)
-        most = max(0, _BUDGET // max(1, len(known)) - numbers.itemsize * len(columns))
+        dead = self._dead(stats)
+        most = max(0, (_BUDGET - dead.nbytes) // max(1, len(known)) - numbers.itemsize * len(columns))
         sparks, points = self._sparks.packed(paths, most)
         return {
             "measured": np.array([self._order[path] for path in paths], np.int32).tobytes(),
             "stats": numbers.tobytes(),
             "sparks": sparks,
-            "moment": {"status": status, "step": stats.step, "points": points, "since": self._sparks.since},
+            "dead": dead.tobytes(),
+            "moment": self._moment(stats, points),
         }
+
+    def _dead(self, stats: LayerStats) -> np.ndarray:
+        """Return row, dead units, units and whether it is the activation itself, of each layer known."""
+        found = stats.dead
+        if found is None:
+            return np.empty((0, 4), np.int32)
+        columns = ([self._order.get(path, -1) for path in found.paths], found.dead, found.units, found.own)
+        numbers = np.array(columns, np.int32).T
+        return np.ascontiguousarray(numbers[numbers[:, 0] >= 0])
 
 
 # ---------------------------------------------------------------------- who looks at a session's layers
@@ -268,13 +349,26 @@ def _check(source: Any, given: bool) -> None:
         )
 
 
-def _read_look(value: Any) -> dict[str, Any]:
-    sort, turned = (value.get("sort"), value.get("turned")) if isinstance(value, dict) else (None, None)
+def _read_look(value: Any, live: bool) -> dict[str, Any]:
+    given = value if isinstance(value, dict) else {}
+    sort, turned = given.get("sort"), given.get("turned")
     if not isinstance(sort, str) or sort.removeprefix("-") not in SORTS:
         raise ValueError(f"A layer table cannot be sorted by {sort!r}: give one of {', '.join(SORTS)}.")
     if not isinstance(turned, list) or not all(isinstance(key, str) for key in turned):
         raise ValueError(f"Folds are named by a list of text: {turned!r} given.")
-    return {"sort": sort, "turned": turned}
+    return {"sort": sort, "turned": turned, "columns": read_columns(given.get("columns"), live)}
+
+
+def _read_trainable(value: Any, known: dict[str, int]) -> tuple[list[str], bool]:
+    """Return the paths of layers and whether they are to train, from [path or paths, true or false]."""
+    paths, trains = value if isinstance(value, list) and len(value) == 2 else (None, None)
+    paths = [paths] if isinstance(paths, str) else paths
+    if not isinstance(paths, list) or not paths or not isinstance(trains, bool):
+        raise ValueError(f"[path, true or false] is wanted to freeze or unfreeze a layer: {value!r} given.")
+    for path in paths:
+        if path not in known:
+            raise ValueError(f"The table has no layer {path!r}.")
+    return paths, trains
 
 
 def _tied(row: Row) -> bool:

@@ -1,6 +1,6 @@
 // The layer table as a tree: what repeats, what is open, what a search finds, what a sort puts first.
 
-/** What the kernel says of a layer: name, depth, type, detail, output shape, remark, whether weights are tied. @typedef {[string, number, string, string, string, string, boolean]} Row */
+/** What the kernel says of a layer: name, depth, type, detail, output shape, remark, whether weights are tied, input shape, dtype, calls. @typedef {[string, number, string, string, string, string, boolean, string, string, number]} Row */
 
 /**
  * A line of the tree: a layer, or a run of siblings that are all alike. `row` is its (first) layer, `end` the
@@ -10,8 +10,8 @@
 
 /** @typedef {{rows: Row[], paths: string[], parents: Int32Array, ends: Int32Array, sizes: Float64Array, trains: string, lines: Line[]}} Tree */
 
-/** Numbers of a layer in `sizes`: parameters, MACs, activation bytes, with all inside; own parameters. */
-export const SIZES = 4;
+/** Numbers of a layer in `sizes`: parameters, MACs, activation bytes, with all inside; own parameters; parameter bytes. */
+export const SIZES = 5;
 /** So many alike siblings are shown as one line: layers that hold others, and plain ones. */
 const ALIKE = 2, ALIKE_PLAIN = 4;
 /** A table opens as deep as leaves it at most so many lines. */
@@ -21,7 +21,7 @@ const LISTS = new Set(["Sequential", "ModuleList", "ModuleDict"]);
 
 /**
  * Build the tree of lines. A parent stands before its children.
- * @param {Row[]} rows @param {Float64Array} sizes N x 4 @param {string} trains a letter a row @returns {Tree}
+ * @param {Row[]} rows @param {Float64Array} sizes N x 5 @param {string} trains a letter a row @returns {Tree}
  */
 export function treeOf(rows, sizes, trains) {
   const n = rows.length, paths = /** @type {string[]} */ (new Array(n)), parents = new Int32Array(n).fill(-1), ends = new Int32Array(n).fill(n);
@@ -37,22 +37,26 @@ export function treeOf(rows, sizes, trains) {
     if (up >= 0) children[up].push(i);
     above.push(i);
   }
-  const kinds = kindsOf(rows, sizes, trains, children);
+  const kinds = kindsOf(rows, sizes, children);
   /** @type {Line[]} */
   const lines = [];
   if (n) addLines(lines, [0], { rows, paths, ends, children, kinds });
   return { rows, paths, parents, ends, sizes, trains, lines };
 }
 
-/** Number the layers so that alike ones, with all inside them, have the same number. @param {Row[]} rows @param {Float64Array} sizes @param {string} trains @param {number[][]} children */
-function kindsOf(rows, sizes, trains, children) {
+/**
+ * Number the layers so that alike ones, with all inside them, have the same number. Whether they train is left
+ * out: freezing one must not fold the tree anew under the pointer.
+ * @param {Row[]} rows @param {Float64Array} sizes @param {number[][]} children
+ */
+function kindsOf(rows, sizes, children) {
   /** @type {Map<string, number>} */
   const seen = new Map();
   const kinds = new Int32Array(rows.length);
   // Children stand behind their parent, so that from the end they are known first.
   for (let i = rows.length - 1; i >= 0; i--) {
     const inside = children[i].map((child) => `${rows[child][0]} ${kinds[child]}`);
-    const key = JSON.stringify([rows[i].slice(2), sizes[SIZES * i], sizes[SIZES * i + 1], trains[i], inside]);
+    const key = JSON.stringify([rows[i].slice(2), sizes[SIZES * i], sizes[SIZES * i + 1], inside]);
     const known = seen.get(key) ?? seen.size;
     seen.set(key, known);
     kinds[i] = known;
@@ -120,9 +124,22 @@ export function shownBy(tree, line, open) {
   return !line.run && line.times > 1 && !open ? tree.lines[line.children[0]].row : line.row;
 }
 
-/** Parameters, MACs (0, 1) or activation bytes (2) of a line: of a run, all together, but tied weights once. @param {Tree} tree @param {Line} line @param {number} which */
+/** The letter of a line in `trains`: of a run, "p" where its layers differ. @param {Tree} tree @param {Line} line */
+export function letterOf({ trains, lines }, line) {
+  if (!line.run) return trains[line.row] ?? "-";
+  const letters = new Set(line.children.map((child) => trains[lines[child].row] ?? "-"));
+  letters.delete("-");
+  return letters.size > 1 ? "p" : [...letters][0] ?? "-";
+}
+
+/** The paths of the layers that a line stands for. @param {Tree} tree @param {Line} line */
+export function pathsOf({ paths, lines }, line) {
+  return line.run ? line.children.map((child) => paths[lines[child].row]) : [paths[line.row]];
+}
+
+/** Parameters, MACs (0, 1) or activation bytes (2) of a line, parameter bytes (4): of a run, all together, but tied weights once. @param {Tree} tree @param {Line} line @param {number} which */
 export function sizeOf(tree, line, which) {
-  return tree.sizes[SIZES * line.row + which] * (line.run && !(which === 0 && tree.rows[line.row][6]) ? line.times : 1);
+  return tree.sizes[SIZES * line.row + which] * (line.run && !((which === 0 || which === 4) && tree.rows[line.row][6]) ? line.times : 1);
 }
 
 /**
@@ -197,6 +214,8 @@ export function foundLines(tree, query, turned = new Set()) {
   return { list, found, open };
 }
 
+/** What is measured of a layer, NaN where it is not. @typedef {{weight: number, grad: number, ratio: number, dead: number}} Measured */
+
 /** "-params" as a key and a direction. @param {string} sort */
 export function readSort(sort) { return { key: sort.replace(/^-/, ""), falling: sort.startsWith("-") }; }
 
@@ -205,7 +224,7 @@ export function nextSort(sort, key) { return sort === key ? `-${key}` : sort ===
 
 /**
  * The layers one by one, without the tree: those that hold no others or have parameters of their own.
- * @param {Tree} tree @param {string} sort @param {string} query @param {(row: number) => {grad: number, ratio: number}} live @returns {number[]} line numbers
+ * @param {Tree} tree @param {string} sort @param {string} query @param {(row: number) => Measured} live @returns {number[]} line numbers
  */
 export function sortedLines(tree, sort, query, live) {
   const { key, falling } = readSort(sort), words = wordsOf(query), value = valueBy(tree, key, live);
@@ -218,18 +237,24 @@ export function sortedLines(tree, sort, query, live) {
   return list.sort((a, b) => compare(values.get(a), values.get(b), sign) || a - b);
 }
 
-/** @param {Tree} tree @param {string} key @param {(row: number) => {grad: number, ratio: number}} live @returns {(row: number) => number | string} */
+/** How many numbers a shape holds. @param {string} shape */
+function volume(shape) { return shape ? shape.split("×").reduce((product, part) => product * Number(part), 1) : NaN; }
+
+/** @param {Tree} tree @param {string} key @param {(row: number) => Measured} live @returns {(row: number) => number | string} */
 function valueBy(tree, key, live) {
   const { rows, sizes, paths, trains } = tree;
   switch (key) {
     case "layer": return (row) => paths[row];
     case "type": return (row) => `${rows[row][2]} ${rows[row][3]}`;
-    case "output": return (row) => (rows[row][4] ? rows[row][4].split("×").reduce((product, part) => product * Number(part), 1) : NaN);
+    case "output": return (row) => volume(rows[row][4]);
+    case "input": return (row) => volume(rows[row][7]);
+    case "dtype": return (row) => rows[row][8];
+    case "calls": return (row) => rows[row][9];
+    case "bytes": return (row) => sizes[SIZES * row + 4];
     case "params": return (row) => sizes[SIZES * row];
     case "macs": return (row) => sizes[SIZES * row + 1];
     case "activations": return (row) => sizes[SIZES * row + 2];
-    case "grad": return (row) => live(row).grad;
-    case "ratio": return (row) => live(row).ratio;
+    case "weight": case "grad": case "ratio": case "dead": return (row) => live(row)[key];
     case "trains": return (row) => "ypn".indexOf(trains[row]) >= 0 ? "ypn".indexOf(trains[row]) : NaN;
     default: return (row) => row;
   }

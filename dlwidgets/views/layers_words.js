@@ -1,25 +1,30 @@
 // The layer table in words and written numbers, and what is to be marked.
 
-import { count, rate, sig, whole } from "./front.js";
+import { clock, count, rate, sig, whole } from "./front.js";
 
 /** @typedef {import("./layers_tree.js").Tree} Tree */
 /** @typedef {import("./layers_tree.js").Line} Line */
 
 /** Between these a step usually moves a layer's weights (Karpathy, CS231n: about 1e-3). */
 const USUAL = [1e-4, 1e-2];
+/** From this share of dead units on a layer stands out ("as much as 40 % of your network", CS231n). */
+const MANY_DEAD = 0.4;
+/** Layers whose units may be dead: where nothing is known of them, that is said. */
+const HAS_UNITS = /^(Lazy)?(Conv|Linear)/;
 /** Bytes of a spark line for a decade. */
 const DECADE = 25;
 
 /**
  * What was measured: `at` gives a row's place in `stats` (L x 4: weight norm, gradient norm, ratio, finite) or
- * -1; `sparks` has `points` bytes for each place.
- * @typedef {{at: Int32Array, stats: Float32Array, sparks: Uint8Array, points: number}} Live
+ * -1; `sparks` has `points` bytes for each place; `dead` has for a row its dead units, all its units, and whether
+ * it is the activation itself.
+ * @typedef {{at: Int32Array, stats: Float32Array, sparks: Uint8Array, points: number, dead: Map<number, {dead: number, units: number, own: boolean}>}} Live
  */
 
 /**
  * What a line shows of the training. `mark` is "high", "low", "broken" or ""; `places` are those of the layers
  * it stands for, `worst` the row that the mark is about.
- * @typedef {{grad: number, ratio: number, mark: string, places: number[], worst: number, marked: number}} Shown
+ * @typedef {{weight: number, grad: number, ratio: number, mark: string, places: number[], worst: number, marked: number}} Shown
  */
 
 /** @param {Float32Array} stats @param {number} place */
@@ -52,7 +57,7 @@ export function together({ at, stats }, from, to) {
   }
   if (!places.length) return null;
   const ratio = weights > 0 ? Math.sqrt(moves / weights) : NaN;
-  return { grad: Math.sqrt(grads), ratio, mark, places, worst, marked };
+  return { weight: Math.sqrt(weights), grad: Math.sqrt(grads), ratio, mark, places, worst, marked };
 }
 
 /** What a line shows: a folded one stands for all inside it, an open one for its own weights. @param {Tree} tree @param {Live} live @param {Line} line @param {boolean} open */
@@ -67,6 +72,74 @@ function notFinite(x) { return Number.isNaN(x) ? "NaN" : x > 0 ? "∞" : "−∞
 export function gradText(shown) {
   if (!shown) return "";
   return shown.mark === "broken" ? `▲ ${Number.isFinite(shown.grad) ? sig(shown.grad) : notFinite(shown.grad)}` : sig(shown.grad);
+}
+
+/** The cell of the weight norm. @param {Shown | null} shown */
+export function weightText(shown) {
+  return shown ? (Number.isFinite(shown.weight) ? sig(shown.weight) : `▲ ${notFinite(shown.weight)}`) : "";
+}
+
+/**
+ * What a line shows of dead units: `worst` is the row with the largest share, `layers` how many it is about; null
+ * where nothing is known. A folded line counts those of the activations inside, each once.
+ * @param {Live} live @param {Line} line @param {boolean} open
+ * @returns {{dead: number, units: number, worst: number, layers: number, marked: number, own: boolean} | null}
+ */
+export function deadIn({ dead: known }, line, open) {
+  const alone = known.get(line.row);
+  if (!line.children.length || (open && !line.run)) return alone ? { ...alone, worst: line.row, layers: 1, marked: Number(share(alone) >= MANY_DEAD) } : null;
+  if (open) return null;
+  const all = { dead: 0, units: 0, worst: -1, layers: 0, marked: 0, own: true };
+  for (let row = line.row; row < line.end; row++) {
+    const one = known.get(row);
+    if (!one?.own) continue;
+    all.dead += one.dead; all.units += one.units; all.layers += 1;
+    if (share(one) >= MANY_DEAD) all.marked += 1;
+    const worst = known.get(all.worst);
+    if (!worst || share(one) > share(worst)) all.worst = row;
+  }
+  return all.layers ? all : null;
+}
+
+/** @param {{dead: number, units: number}} one */
+function share({ dead, units }) { return units ? dead / units : 0; }
+
+/** Whether a line has units of which it would be good to know. @param {Tree} tree @param {Line} line @param {boolean} open */
+export function hasUnits({ rows }, line, open) {
+  for (let row = line.row; row < (open || !line.children.length ? line.row + 1 : line.end); row++) if (HAS_UNITS.test(rows[row][2])) return true;
+  return false;
+}
+
+/** The cell of the dead units. @param {ReturnType<typeof deadIn>} found */
+export function deadText(found) {
+  if (!found) return "";
+  const percent = 100 * share(found), text = percent > 0 && percent < 1 ? "<1 %" : percent > 99 && percent < 100 ? ">99 %" : `${Math.round(percent)} %`;
+  return found.marked ? `▲ ${text}` : text;
+}
+
+/** Dead units in words. @param {ReturnType<typeof deadIn>} found @param {Tree} tree @param {Live} live */
+export function deadWords(found, tree, live) {
+  if (!found) return "";
+  const { dead, units, layers, marked, worst } = found, most = live.dead.get(worst);
+  const counted = `${whole(dead)} of ${whole(units)} units put out nothing in a whole batch and do not learn from it`;
+  if (layers > 1 && most) {
+    const inside = marked ? `${whole(marked)} of ${whole(layers)} activations inside stand out, most of all` : `in ${whole(layers)} activations, most in`;
+    return `${counted}; ${inside} ${tree.paths[worst]}: ${whole(most.dead)} of ${whole(most.units)}`;
+  }
+  const whose = found.own ? "" : " (of the activation behind it)";
+  return marked ? `${dead === units ? "dead" : "dying"}: ${counted}${whose}. A lower learning rate, or an activation that keeps a slope, helps.` : counted + whose;
+}
+
+/** Why a layer shows no share of dead units. */
+export const NO_UNITS = "not known: no activation layer (ReLU, GELU, SiLU...) takes its output straight; one that is called as a function cannot be watched";
+
+/** How often the layers are measured, and what that costs. @param {any} moment @param {boolean} session */
+export function measuredWords({ status, step, every, between, share: part }, session) {
+  if (!session) return "";
+  if (!step) return status === "running" ? "Layers are being measured: the first numbers come in a moment." : "Layers are measured while training, for at most 0.5 % of the time.";
+  if (every === null || every === undefined) return `Measured in step ${whole(step)}.`;
+  const often = between === 1 ? "every step" : `every ${every < 60 ? `${sig(every)} s` : clock(every)} (${whole(between)} steps)`;
+  return `Measured in step ${whole(step)}, ${often}, ${part < 5e-4 ? "under 0.1" : (100 * part).toFixed(1)} % of the time.`;
 }
 
 /** The cell of the update ratio. @param {Shown | null} shown */

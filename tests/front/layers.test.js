@@ -2,12 +2,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import {
-  follows, foundLines, lineOf, nameOf, nextSort, openedAtFirst, readSort, seenLines, shownBy, sizeOf, sortedLines, treeOf,
+  follows, foundLines, letterOf, lineOf, nameOf, nextSort, openedAtFirst, pathsOf, readSort, seenLines, shownBy, sizeOf, sortedLines, treeOf,
 } from "../../dlwidgets/views/layers_tree.js";
-import { COLUMNS, LINE, columnsFor, inSight, keyLeads, scrolledTo } from "../../dlwidgets/views/layers_columns.js";
+import { COLUMNS, LINE, columnsFor, columnsOf, inSight, keyLeads, scrolledTo, toggled } from "../../dlwidgets/views/layers_columns.js";
 import {
-  gradText, headline, markWords, ratioText, shownIn, sparkPath, sparkWords, together, trainsSign, waitingWords,
+  deadIn, deadText, deadWords, gradText, hasUnits, headline, markWords, measuredWords, ratioText, shownIn, sparkPath, sparkWords, together, trainsSign,
+  waitingWords, weightText,
 } from "../../dlwidgets/views/layers_words.js";
+import { csvOf, markdownOf, written } from "../../dlwidgets/views/layers_text.js";
 
 /** @typedef {import("../../dlwidgets/views/layers_tree.js").Row} Row */
 /** @typedef {{name: string, kind?: string, detail?: string, output?: string, own?: number, macs?: number, tied?: boolean, inside?: Layer[]}} Layer */
@@ -22,12 +24,12 @@ function sent(top) {
   /** @param {Layer} layer @param {number} depth @returns {number[]} */
   const add = ({ name, kind = "Linear", detail = "", output = "8", own = 0, macs = own, tied = false, inside = [] }, depth) => {
     const at = rows.length;
-    rows.push([name, depth, kind, detail, output, tied ? "tied" : "", tied]);
-    sizes.push(0, 0, 0, own);
+    rows.push([name, depth, kind, detail, output, tied ? "tied" : "", tied, "4", "float32", 1]);
+    sizes.push(0, 0, 0, own, 0);
     trains += own ? "y" : "-";
-    const sums = [own, macs, 4];
+    const sums = [own, macs, 4, 4 * own];
     for (const child of inside) add(child, depth + 1).forEach((x, i) => { sums[i] += x; });
-    sums.forEach((x, i) => { sizes[4 * at + i] = x; });
+    sums.forEach((x, i) => { sizes[5 * at + (i === 3 ? 4 : i)] = x; });
     return sums;
   };
   add(top, 0);
@@ -98,11 +100,19 @@ test("blocks that differ inside, in shape or in name stay apart", () => {
   assert.ok(namesSeen(treeFrom({ name: "M", kind: "M", inside: [block("layer1"), block("layer2")] })).includes("layer1–2 ×2"));
 });
 
-test("a frozen block is not like one that trains", () => {
+test("freezing one of alike blocks moves no line; their line then trains in part", () => {
   const { rows, sizes, trains } = sent({ name: "M", kind: "M", inside: ["0", "1"].map(block) });
-  const frozen = `${trains.slice(0, 5)}n${trains.slice(6)}`;
-  assert.ok(treeOf(rows, sizes, trains).lines.some((line) => line.run));
-  assert.ok(!treeOf(rows, sizes, frozen).lines.some((line) => line.run));
+  const tree = treeOf(rows, sizes, trains), run = tree.lines.find((line) => line.run);
+  assert.ok(run);
+  assert.deepEqual(pathsOf(tree, run), ["0", "1"]);
+  // As the kernel says it: of a block, all inside.
+  tree.trains = "yyy-yy-";
+  assert.equal(letterOf(tree, run), "y");
+  tree.trains = "pyy-nn-";
+  assert.equal(letterOf(tree, run), "p");
+  tree.trains = "nnn-nn-";
+  assert.equal(letterOf(tree, run), "n");
+  assert.deepEqual(treeOf(rows, sizes, tree.trains).lines.map(({ key }) => key), tree.lines.map(({ key }) => key));
 });
 
 test("names follow one another when only the number at their end differs", () => {
@@ -131,8 +141,8 @@ test("every layer has exactly one line of its own, and parents stand before thei
 
 test("a model deeper than the browser's stack is still a tree", () => {
   /** @type {Row[]} */
-  const rows = Array.from({ length: 20_000 }, (_, i) => ["x", i, "Wrap", "", "", "", false]);
-  const tree = treeOf(rows, new Float64Array(80_000), "-".repeat(20_000));
+  const rows = Array.from({ length: 20_000 }, (_, i) => ["x", i, "Wrap", "", "", "", false, "", "", 1]);
+  const tree = treeOf(rows, new Float64Array(100_000), "-".repeat(20_000));
   assert.equal(seenLines(tree, () => true).length, 20_000);
 });
 
@@ -151,13 +161,13 @@ test("what a search found can be folded, and unfolded to all it holds", () => {
 });
 
 test("a sort shows the layers one by one, equal ones in the tree's order, unknown ones last both ways", () => {
-  const tree = treeFrom(NET), live = () => ({ grad: NaN, ratio: NaN });
+  const tree = treeFrom(NET), none = { weight: NaN, grad: NaN, ratio: NaN, dead: NaN }, live = () => none;
   const by = (/** @type {string} */ sort, query = "") => sortedLines(tree, sort, query, live).map((i) => tree.paths[tree.lines[i].row]);
   assert.deepEqual(by("-params").slice(0, 3), ["head", "stem.conv", "stem.norm"]);
   assert.deepEqual(by("params").slice(-2), ["stem.conv", "head"]);
   assert.ok(!by("params").includes("stem") && !by("params").includes("blocks"));
   assert.deepEqual(by("-params", "blocks"), ["blocks.0.conv", "blocks.1.conv", "blocks.2.conv", "blocks.0.relu", "blocks.1.relu", "blocks.2.relu"]);
-  const gradient = (/** @type {number} */ row) => ({ grad: row === 2 ? 5 : row === 3 ? 1 : NaN, ratio: NaN });
+  const gradient = (/** @type {number} */ row) => ({ ...none, grad: row === 2 ? 5 : row === 3 ? 1 : NaN });
   for (const [sort, first] of [["grad", ["stem.norm", "stem.conv"]], ["-grad", ["stem.conv", "stem.norm"]]]) {
     assert.deepEqual(sortedLines(tree, String(sort), "", gradient).slice(0, 2).map((i) => tree.paths[tree.lines[i].row]), first);
   }
@@ -165,7 +175,7 @@ test("a sort shows the layers one by one, equal ones in the tree's order, unknow
 
 test("names sort as people count, shapes by their size", () => {
   const tree = treeFrom({ name: "S", kind: "S", inside: [{ name: "10", output: "2×3" }, { name: "9", output: "100" }, { name: "2", output: "" }] });
-  const by = (/** @type {string} */ sort) => sortedLines(tree, sort, "", () => ({ grad: NaN, ratio: NaN })).map((i) => tree.paths[tree.lines[i].row]);
+  const by = (/** @type {string} */ sort) => sortedLines(tree, sort, "", () => ({ weight: NaN, grad: NaN, ratio: NaN, dead: NaN })).map((i) => tree.paths[tree.lines[i].row]);
   assert.deepEqual(by("layer"), ["2", "9", "10"]);
   assert.deepEqual(by("output"), ["10", "9", "2"]);
   assert.deepEqual(by("-output"), ["9", "10", "2"]);
@@ -185,7 +195,26 @@ test("columns never need more than the width, and the name is always there", () 
       assert.equal(columns.some((column) => column.live), live);
     }
   }
-  assert.equal(columnsFor(1150, true).columns.length, COLUMNS.length);
+  assert.deepEqual(columnsFor(1150, true).columns, COLUMNS.filter(({ extra }) => !extra));
+});
+
+test("columns that were chosen are all there, in their order, however narrow it is", () => {
+  const chosen = ["layer", "trains", "dtype", "input", "calls", "bytes", "params"];
+  for (const width of [200, 500, 1500]) {
+    const { columns, template, needed } = columnsFor(width, true, chosen);
+    assert.deepEqual(columns.map(({ key }) => key), chosen);
+    const total = template.split(" ").reduce((sum, w) => sum + Number.parseInt(w, 10), 0);
+    assert.ok(total <= Math.max(width, needed) && total > Math.min(width, needed) - chosen.length);
+  }
+  assert.deepEqual(columnsFor(900, false, ["layer", "grad", "params"]).columns.map(({ key }) => key), ["layer", "params"]);
+  assert.ok(columnsOf(false).every((column) => !column.live));
+});
+
+test("a column that is switched on stands where it does among all, and the layer's name stays", () => {
+  assert.deepEqual(toggled(["layer", "type", "trains"], "params"), ["layer", "type", "params", "trains"]);
+  assert.deepEqual(toggled(["layer", "params", "type"], "dead"), ["layer", "params", "type", "dead"]);
+  assert.deepEqual(toggled(["layer", "type", "trains"], "type"), ["layer", "trains"]);
+  assert.deepEqual(toggled(["layer", "type"], "layer"), ["layer", "type"]);
 });
 
 test("a wider table loses no column that a narrower one has", () => {
@@ -228,7 +257,12 @@ test("keys walk a treegrid: up and down, out to the parent, in to the first chil
 function measuredIn(measured, n, sparks = []) {
   const at = new Int32Array(n).fill(-1);
   measured.forEach(([row], place) => { at[row] = place; });
-  return { at, stats: new Float32Array(measured.flatMap(([, ...values]) => values)), sparks: new Uint8Array(sparks.flat()), points: sparks[0]?.length ?? 0 };
+  return { at, stats: new Float32Array(measured.flatMap(([, ...values]) => values)), sparks: new Uint8Array(sparks.flat()), points: sparks[0]?.length ?? 0, dead: new Map() };
+}
+
+/** What is known of dead units: row, dead, units, whether it is the activation itself. @param {number[][]} known @returns {import("../../dlwidgets/views/layers_words.js").Live} */
+function deadOf(...known) {
+  return { ...measuredIn([], 20), dead: new Map(known.map(([row, dead, units, own]) => [row, { dead, units, own: own === 1 }])) };
 }
 
 test("norms of a folded line are those of all its weights as one vector", () => {
@@ -268,6 +302,71 @@ test("a folded line says which layer inside stands out, the gravest first", () =
 
 test("weights that are all zero have no ratio, which is nothing to mark", () => {
   assert.equal(ratioText(together(measuredIn([[0, 0, 1, NaN, 1]], 1), 0, 1)), "–");
+});
+
+test("an infinite weight norm is marked", () => {
+  assert.equal(weightText(together(measuredIn([[0, Infinity, 1, 1e-3, 0]], 1), 0, 1)), "▲ ∞");
+  assert.equal(weightText(together(measuredIn([[0, 3.21, 1, 1e-3, 1]], 1), 0, 1)), "3.2");
+});
+
+test("dead units of a folded line are those of the activations inside, each once", () => {
+  const tree = treeFrom(NET), blocks = tree.lines[lineOf(tree, "blocks")];
+  // Of each block the convolution and the activation that it feeds say the same.
+  const live = deadOf([6, 2, 8, 0], [7, 2, 8, 1], [9, 0, 8, 0], [10, 0, 8, 1], [12, 6, 8, 0], [13, 6, 8, 1]);
+  const found = deadIn(live, blocks, false);
+  assert.deepEqual([found?.dead, found?.units, found?.worst, found?.marked], [8, 24, 13, 1]);
+  assert.equal(deadText(found), "▲ 33 %");
+  assert.match(deadWords(found, tree, live), /8 of 24 units.*1 of 3 activations inside stand out.*blocks\.2\.relu: 6 of 8/);
+  assert.equal(deadIn(live, blocks, true), null);
+});
+
+test("a layer of which most units are dead stands out by a sign and in words, another does not", () => {
+  const tree = treeFrom(NET), conv = tree.lines[lineOf(tree, "blocks.0.conv")];
+  const cells = [[6, 0, 64, 0], [6, 5, 64, 0], [6, 40, 64, 0], [6, 64, 64, 0]].map((one) => ({ live: deadOf(one), found: deadIn(deadOf(one), conv, false) }));
+  assert.deepEqual(cells.map(({ found }) => deadText(found)), ["0 %", "8 %", "▲ 63 %", "▲ 100 %"]);
+  assert.match(deadWords(cells[1].found, tree, cells[1].live), /5 of 64 units.*\(of the activation behind it\)$/);
+  assert.match(deadWords(cells[2].found, tree, cells[2].live), /^dying:/);
+  assert.match(deadWords(cells[3].found, tree, cells[3].live), /^dead:/);
+});
+
+test("a share that is small but not nothing is not written as nothing", () => {
+  const tree = treeFrom(NET), line = tree.lines[lineOf(tree, "head")];
+  assert.equal(deadText(deadIn(deadOf([14, 1, 512, 1]), line, false)), "<1 %");
+  assert.equal(deadText(deadIn(deadOf([14, 511, 512, 1]), line, false)), "▲ >99 %");
+});
+
+test("what is not known of dead units is known to be so of layers that have units alone", () => {
+  const tree = treeFrom(NET), of = (/** @type {string} */ path, open = false) => hasUnits(tree, tree.lines[lineOf(tree, path)], open);
+  assert.deepEqual(["head", "stem.conv", "stem.norm", "blocks.0.relu"].map((path) => of(path)), [true, true, false, false]);
+  assert.deepEqual([of("stem"), of("stem", true)], [true, false]);
+});
+
+test("the line below says how often is measured and what it costs", () => {
+  const moment = { status: "running", step: 2184, every: 0.312, between: 12, share: 0.0038 };
+  assert.equal(measuredWords(moment, true), "Measured in step 2,184, every 0.31 s (12 steps), 0.4 % of the time.");
+  assert.match(measuredWords({ ...moment, between: 1, share: 1e-5 }, true), /every step, under 0\.1 % of the time/);
+  assert.match(measuredWords({ ...moment, every: 90 }, true), /every 1:30/);
+  assert.equal(measuredWords({ ...moment, every: null, share: null }, true), "Measured in step 2,184.");
+  assert.match(measuredWords({ status: "ready", step: null }, true), /while training/);
+  assert.equal(measuredWords(moment, false), "");
+});
+
+test("text holds the columns shown, numbers in full, and quotes what needs it", () => {
+  const tree = treeFrom({ name: "Net", kind: "Net", inside: [{ name: 'a "b", c|d', kind: "Conv2d", detail: "3×3", own: 1234567 }, { name: "act", kind: "ReLU" }] });
+  tree.trains = "yy-";
+  const live = { ...measuredIn([[1, 2, NaN, 1.5e-3, 0]], 3), dead: new Map([[2, { dead: 3, units: 8, own: true }]]) }, columns = ["layer", "type", "params", "grad", "ratio", "dead", "spark", "trains"];
+  assert.equal(csvOf(tree, live, columns, [0, 1, 2]), [
+    "layer,type,parameters,grad_norm,update_ratio,dead_units,units,trainable", "Net,,1234567,,,,,yes",
+    '"a ""b"", c|d",Conv2d 3×3,1234567,NaN,1.5000e-3,,,yes', "act,ReLU,0,,,3,8,", "",
+  ].join("\n"));
+  assert.equal(markdownOf(tree, live, ["layer", "bytes", "calls"], [1]), [
+    "| layer | parameter_bytes | calls |", "| --- | ---: | ---: |", '| a "b", c\\|d | 4938268 | 1 |', "",
+  ].join("\n"));
+});
+
+test("measured numbers are written so that they can be read back", () => {
+  for (const x of [1, 0.1, 123456, 3.2e-9, 0, -5]) assert.ok(Math.abs(Number(written(x)) - x) <= 1e-4 * Math.abs(x));
+  assert.deepEqual([NaN, Infinity, -Infinity].map(written), ["NaN", "inf", "-inf"]);
 });
 
 test("an empty live cell says when it will be filled", () => {

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import shutil
 import subprocess
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import nn
 
+import dlwidgets.views
+from dlwidgets.core.dead import DeadUnits
 from dlwidgets.core.figures.layers import first_lines
+from dlwidgets.core.layer_columns import COLUMNS, LIVE, USUAL
 from dlwidgets.core.probes import LayerStats
 from dlwidgets.core.summary import summary
 from dlwidgets.core.summary_text import lines
@@ -103,8 +110,8 @@ def paths_of(view):
 
 
 def sizes_of(view):
-    """Read parameters, MACs, activation bytes and own parameters as the page does."""
-    return np.frombuffer(view.sizes, np.float64).reshape(-1, 4)
+    """Read parameters, MACs, activation bytes, own parameters and bytes of parameters as the page does."""
+    return np.frombuffer(view.sizes, np.float64).reshape(-1, 5)
 
 
 def stats_of(view):
@@ -175,7 +182,10 @@ def test_a_session_is_shown_with_the_shapes_of_its_data_before_it_begins(session
     view = LayerTable(session)
     assert view.problem == "" and view.about["live"]
     assert [row[4] for row in view.rows][0] == "3"
-    assert view.moment == {"status": "ready", "step": None, "points": 0, "since": None}
+    assert view.moment == {
+        "status": "ready", "step": None, "points": 0, "since": None, "every": None, "between": None,
+        "share": None, "asked": False, "refused": "",
+    }  # fmt: skip
     assert view.stats == b"" and view.sparks == b""
 
 
@@ -280,17 +290,18 @@ def test_sort_and_folds_are_kept_for_the_next_page():
     view = LayerTable(Net(), input_shape=(4,))
     open_page(view)
     page_says(view, wish="look", value={"sort": "-params", "turned": ["blocks"]})
-    assert view.look == {"sort": "-params", "turned": ["blocks"]}
+    assert view.look == {"sort": "-params", "turned": ["blocks"], "columns": None}
 
 
 @pytest.mark.parametrize(
     "look",
-    [None, {"sort": "colour", "turned": []}, {"sort": "params", "turned": [1]}, {"sort": "params"}],
+    [None, {"sort": "colour", "turned": []}, {"sort": "params", "turned": [1]}, {"sort": "params"},
+     {"sort": "tree", "turned": [], "columns": ["colour"]}, {"sort": "tree", "turned": [], "columns": "type"}],
 )
 def test_a_look_that_makes_no_sense_is_refused(said, look):
     view = LayerTable(Net(), input_shape=(4,))
     page_says(view, wish="look", value=look)
-    assert said[-1]["refused"] == "look" and view.look == {"sort": "tree", "turned": []}
+    assert said[-1]["refused"] == "look" and view.look == {"sort": "tree", "turned": [], "columns": None}
 
 
 def test_a_wish_that_nobody_knows_is_refused(said):
@@ -432,6 +443,223 @@ def test_the_figure_of_a_large_model_is_as_deep_as_there_is_room_for():
     assert len(first_lines(every, 91)) == 91
     assert [line.row.depth for line in first_lines(every, 90)] == [0] + 30 * [1]
     assert len(first_lines(every, 10)) == 10
+
+
+# -- columns, and the table as data
+
+
+def test_columns_and_sort_can_be_said_from_the_start(session):
+    view = LayerTable(session, columns=["params", "dtype", "params"], sort="-params")
+    assert view.look == {"sort": "-params", "turned": [], "columns": ["layer", "params", "dtype"]}
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        (["parms"], "no column 'parms'. Did you mean 'params'?"),
+        (["weight_norm"], "Did you mean 'weight'?"),
+        (["flops"], "Did you mean 'macs'?"),
+        (["qqqq"], "no column 'qqqq'. There are layer, type"),
+    ],
+)
+def test_a_column_that_there_is_not_is_refused_with_what_was_perhaps_meant(session, columns, said):
+    with pytest.raises(ValueError, match=said.replace("?", r"\?")):
+        LayerTable(session, columns=columns)
+
+
+def test_a_name_in_place_of_a_list_and_a_column_of_training_without_one_are_refused():
+    with pytest.raises(TypeError, match="a list of names"):
+        LayerTable(Net(), input_shape=(4,), columns="params")
+    with pytest.raises(ValueError, match="about training"):
+        LayerTable(Net(), input_shape=(4,), columns=["grad"])
+    with pytest.raises(ValueError, match="cannot be sorted by 'size'"):
+        LayerTable(Net(), input_shape=(4,), sort="size")
+
+
+def test_the_page_knows_the_columns_that_python_knows():
+    text = (Path(dlwidgets.views.__file__).parent / "layers_columns.js").read_text("utf-8")
+    columns = [line for line in text.splitlines() if line.startswith("  { key: ")]
+    keys = [line.split('"')[1] for line in columns]
+    assert keys == list(COLUMNS)
+    assert [key for key, line in zip(keys, columns) if "live: true" in line] == list(LIVE)
+    assert [key for key, line in zip(keys, columns) if "extra: true" not in line] == list(USUAL)
+
+
+def test_the_frame_has_the_columns_shown_of_every_layer(session):
+    view = LayerTable(session)
+    session.step(1)
+    frame = view.to_frame()
+    assert list(frame.columns) == [name for key in USUAL for name in COLUMNS[key]]
+    named = [path for path, _ in session.model.named_modules()]
+    assert frame["layer"].tolist() == ["Net", *named[1:]]
+    counted = [sum(p.numel() for p in module.parameters()) for module in session.model.modules()]
+    assert frame["parameters"].tolist() == counted
+    assert frame.set_index("layer")["grad_norm"].notna().tolist() == [
+        any(p.numel() for p in module.parameters(recurse=False)) for module in session.model.modules()
+    ]
+    assert "grad_norm" not in LayerTable(Net(), input_shape=(4,)).to_frame()
+
+
+def test_csv_is_read_back_as_the_frame(session):
+    view = LayerTable(session, columns=["type", "output", "params", "macs", "weight", "grad", "ratio", "dead"], sort="-params")
+    session.step(1)
+    read = pd.read_csv(io.StringIO(view.to_csv()))
+    frame = view.to_frame()
+    assert frame["parameters"].is_monotonic_decreasing and len(frame) < len(view.rows)
+    for name in ("layer", "parameters", "macs"):
+        assert read[name].tolist() == frame[name].tolist()
+    for name in ("weight_norm", "grad_norm", "update_ratio", "dead_units"):
+        np.testing.assert_allclose(read[name], frame[name].astype(float), rtol=1e-4)
+
+
+_TEXT = """
+import {{ sortedLines, treeOf }} from "{folder}/layers_tree.js";
+import {{ csvOf, markdownOf }} from "{folder}/layers_text.js";
+const given = JSON.parse(process.argv[2]);
+const bytes = (text, Kind) => new Kind(new Uint8Array(Buffer.from(text, "base64")).buffer);
+const tree = treeOf(given.rows, bytes(given.sizes, Float64Array), given.trains);
+const at = new Int32Array(tree.rows.length).fill(-1), stats = bytes(given.stats, Float32Array), dead = new Map(), units = bytes(given.dead, Int32Array);
+bytes(given.measured, Int32Array).forEach((row, place) => {{ at[row] = place; }});
+for (let i = 0; i < units.length; i += 4) dead.set(units[i], {{ dead: units[i + 1], units: units[i + 2], own: units[i + 3] === 1 }});
+const live = {{ at, stats, dead, sparks: new Uint8Array(0), points: 0 }};
+const measured = (row) => {{
+  const [weight, grad, ratio] = at[row] < 0 ? [NaN, NaN, NaN] : stats.subarray(4 * at[row], 4 * at[row] + 3), one = dead.get(row);
+  return {{ weight, grad, ratio, dead: one ? one.dead / one.units : NaN }};
+}};
+const rows = given.sort === "tree" ? tree.rows.map((_, i) => i) : sortedLines(tree, given.sort, "", measured).map((i) => tree.lines[i].row);
+console.log(JSON.stringify([csvOf(tree, live, given.columns, rows), markdownOf(tree, live, given.columns, rows)]));
+"""
+
+
+@pytest.mark.parametrize(
+    "sort", ["tree", "-params", "layer", "-type", "output", "-input", "macs", "grad", "-ratio", "dead", "-weight", "trains", "-bytes", "calls", "dtype"]
+)
+def test_the_page_copies_the_text_that_python_gives(session, probed, sort, tmp_path):
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("Node is not installed.")
+    session.model.stem.requires_grad_(False)
+    view = LayerTable(session, columns=list(COLUMNS), sort=sort)
+    paths = ["blocks.0.0", "blocks.1.0", "blocks.2.0", "head"]
+    numbers = np.float32([[1.5, 3.25e-7, 1e4, 12.0], [0.5, np.nan, np.inf, 0.25], [1e-3, 2e-2, np.nan, 1e-4]])
+    dead = DeadUnits(["blocks.0.1", "blocks.2.1", "blocks.0.0"], np.int32([2, 6, 2]), np.int32([6, 6, 6]), np.array([True, True, False]))
+    publish(session, LayerStats(3, paths, *numbers, np.array([True, False, False, True]), dead))
+    open_page(view)
+    given = {name: base64.b64encode(getattr(view, name)).decode() for name in ("sizes", "measured", "stats", "dead")}
+    given |= {"rows": view.rows, "trains": view.trains, "sort": sort, "columns": list(COLUMNS)}
+    script = tmp_path / "text.mjs"
+    folder = (Path(dlwidgets.views.__file__).parent).as_uri()
+    script.write_text(_TEXT.format(folder=folder))
+    done = subprocess.run([node, "--no-warnings", script, json.dumps(given)], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == [view.to_csv(), view.to_markdown()]
+
+
+# -- dead units, and what measuring costs
+
+
+def test_the_page_is_told_of_dead_units_by_row(session, probed):
+    view = LayerTable(session)
+    open_page(view)
+    dead = DeadUnits(["blocks.1.1", "gone", "blocks.1.0"], np.int32([4, 1, 4]), np.int32([6, 1, 6]), np.array([True, True, False]))
+    publish(session, LayerStats(1, [], *4 * [np.empty(0, np.float32)], dead, 0.3, 12, 0.004))
+    rows = np.frombuffer(view.dead, np.int32).reshape(-1, 4).tolist()
+    assert [[paths_of(view)[row], *rest] for row, *rest in rows] == [["blocks.1.1", 4, 6, 1], ["blocks.1.0", 4, 6, 0]]
+    assert (view.moment["every"], view.moment["between"], view.moment["share"]) == (0.3, 12, 0.004)
+
+
+def test_training_counts_the_dead_units_of_its_activations(session):
+    with torch.no_grad():
+        session.model.blocks[1][0].bias[:2] = -1e3
+    view = LayerTable(session)
+    session.step(1)
+    frame = view.to_frame().set_index("layer")
+    assert frame.loc["blocks.1.1", "dead_units"] >= 2 and frame.loc["blocks.1.1", "units"] == 6
+    assert frame.loc["blocks.1.0", "dead_units"] == frame.loc["blocks.1.1", "dead_units"]
+    assert np.isnan(frame.loc["head", "dead_units"])
+
+
+def test_a_run_driven_to_nan_shows_which_layers_are_not_finite(session):
+    view = LayerTable(session)
+    session.step(1)
+    with torch.no_grad():
+        session.model.head.weight[0, 0] = float("nan")
+    with pytest.raises(ArithmeticError):
+        session.step(1)
+    open_page(view)
+    finite = {path: bool(values[3]) for path, values in stats_of(view).items()}
+    assert finite == {path: path != "head" for path in finite} and "head" in finite
+
+
+# -- freezing
+
+
+def test_a_click_freezes_a_layer_with_all_inside_and_another_lets_it_train_again(session):
+    view = LayerTable(session)
+    open_page(view)
+    page_says(view, wish="trainable", value=["blocks", False])
+    session.step(1)
+    open_page(view)
+    trains = dict(zip(paths_of(view), view.trains))
+    assert (trains["blocks"], trains["blocks.1.0"], trains["head"], trains[""]) == ("n", "n", "y", "p")
+    assert not any(p.requires_grad for p in session.model.blocks.parameters())
+    last = session.changes[-1]
+    assert (last.name, last.by) == ("trainable", "layers")
+    page_says(view, wish="trainable", value=[["blocks"], True])
+    session.step(1)
+    open_page(view)
+    assert set(view.trains) == {"y", "-"}
+
+
+def test_frozen_layers_keep_their_weights_while_others_move(session):
+    view = LayerTable(session)
+    before = {name: value.clone() for name, value in session.model.state_dict().items()}
+    page_says(view, wish="trainable", value=[["blocks.0", "blocks.2"], False])
+    session.step(3)
+    moved = {name for name, value in session.model.state_dict().items() if not torch.equal(value, before[name])}
+    assert moved == {name for name in before if not name.startswith(("blocks.0", "blocks.2"))}
+
+
+def test_a_freeze_asked_for_in_code_is_shown_too(session):
+    view = LayerTable(session)
+    open_page(view)
+    session.freeze("stem")
+    session.step(1)
+    open_page(view)
+    assert dict(zip(paths_of(view), view.trains))["stem"] == "n"
+    assert view.moment["asked"] is False
+
+
+def test_a_wish_to_freeze_that_waits_is_shown_as_waiting(session):
+    view = LayerTable(session)
+    open_page(view)
+    with session.hold_trait_notifications():
+        session.freeze("stem")
+        page_says(view, drawn=view.frame)
+        assert view._moment(None, 0)["asked"] is True
+
+
+def test_a_freeze_that_cannot_be_is_said_beside_the_table(session):
+    view = LayerTable(session)
+    open_page(view)
+    session.freeze("")
+    session.step(1)
+    open_page(view)
+    said = session.rejected.get("trainable", "")
+    assert view.moment["refused"] == said
+
+
+@pytest.mark.parametrize("value", [None, "stem", ["stem"], ["stem", "no"], ["nose", False], [[], True], [[1], True]])
+def test_a_wish_to_freeze_that_makes_no_sense_is_refused(session, said, value):
+    view = LayerTable(session)
+    page_says(view, wish="trainable", value=value)
+    assert said[-1]["refused"] == "trainable" and session.trainable is None
+
+
+def test_without_a_session_nothing_is_frozen(said):
+    model = Net()
+    page_says(LayerTable(model, input_shape=(4,)), wish="trainable", value=["stem", False])
+    assert "LayerTable(session)" in said[-1]["because"]
+    assert all(p.requires_grad for p in model.parameters())
 
 
 def test_the_parts_of_the_page_fit_together_in_one_module(tmp_path):

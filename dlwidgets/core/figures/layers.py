@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ..kinds import by
+from ..layer_columns import output_of_a_sample
 from ..summary_text import Line, count, lines, ran, remark, remarks, type_words
 from . import BLUE, GREY, INK, ORANGE, blank
 
@@ -20,13 +20,16 @@ if TYPE_CHECKING:
 _FIRST = (("layer", 0.0, "left"), ("type", 0.25, "left"), ("output", 0.58, "right"), ("params", 0.7, "right"))
 _STILL = (("MACs", 0.8, "right"), ("activations", 0.91, "right"), ("trains", 1.0, "right"))
 _LIVE = (
-    ("MACs", 0.78, "right"), ("‖grad‖", 0.85, "right"), ("Δw / w", 0.93, "right"), ("trains", 1.0, "right"),
+    ("MACs", 0.77, "right"), ("‖grad‖", 0.825, "right"), ("Δw / w", 0.895, "right"), ("dead", 0.95, "right"),
+    ("trains", 1.0, "right"),
 )  # fmt: skip
 _TRAINS = {"yes": "yes", "no": "frozen", "partly": "partly"}
 #: A line's height, and the page's width [inch]; so many characters fit the width.
 _LINE, _WIDTH, _ACROSS = 0.2, 9.0, 150
 #: Between these a step usually moves a layer's weights.
 _USUAL = (1e-4, 1e-2)
+#: From this share of dead units on a layer stands out ("as much as 40 % of your network", CS231n notes).
+MANY_DEAD = 0.4
 
 
 def layer_figure(table: Summary | None, stats: LayerStats | None = None, most: int = 40) -> Figure:
@@ -81,14 +84,6 @@ def first_lines(every: Sequence[Line], most: int) -> list[Line]:
     return [line for line in every if line.row.depth <= 1][:most]
 
 
-def output_of_a_sample(row: Row, batch: int | None) -> str:
-    """Return an output's shape, without a batch axis where it has one: "16×64×64"; "" without output."""
-    shape = row.output_shape
-    if shape is None:
-        return ""
-    return by(shape[1:] if batch is not None and len(shape) > 1 and shape[0] == batch else shape)
-
-
 def headline(table: Summary) -> str:
     """Return the totals in a line: "SmallCNN · 33,658 parameters (all trainable) · 1.52 M MACs ..."."""
     some, whole = table.trainable_parameters, table.total_parameters
@@ -121,6 +116,7 @@ def _cells(line: Line, batch: int | None, stats: LayerStats | None) -> dict[str,
         "activations": count(sum(one.activation_bytes for one in all_), "B") if known else "",
         "‖grad‖": grad,
         "Δw / w": ratio,
+        "dead": _dead(row.path, stats) if not like else "",
         "trains": _TRAINS.get(row.trainable, ""),
     }
 
@@ -134,6 +130,14 @@ def _measured(path: str, stats: LayerStats | None) -> tuple[str, str]:
         return "", ""
     place = stats.paths.index(path)
     return f"{float(stats.grad_norm[place]):.2g}", _ratio(float(stats.update_ratio[place]))
+
+
+def _dead(path: str, stats: LayerStats | None) -> str:
+    if stats is None or stats.dead is None or path not in stats.dead.paths:
+        return ""
+    place = stats.dead.paths.index(path)
+    share = float(stats.dead.dead[place]) / max(1, int(stats.dead.units[place]))
+    return f"{'▲ ' if share >= MANY_DEAD else ''}{100 * share:.0f} %"
 
 
 def _ratio(ratio: float) -> str:
