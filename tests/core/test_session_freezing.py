@@ -322,3 +322,154 @@ def test_a_wish_that_leaves_nothing_to_train_is_rejected_and_the_run_goes_on():
     made.freeze("head")
     assert not made.rejected
     assert made.trainable == made.applied["trainable"] == {"head": False}
+
+
+def test_what_is_not_there_is_refused_at_once():
+    made = session()
+    with pytest.raises(ValueError, match="The Net has no layer or parameter 'frist'. Did you mean 'first'?"):
+        made.freeze("frist")
+    with pytest.raises(ValueError, match="The Net has no layer or parameter 'frist'"):
+        made.trainable = {"frist": False}
+    with pytest.raises(TypeError, match="freeze\\(\\) wants to know what"):
+        made.freeze()
+    assert made.trainable is None
+    assert made.ledger().empty
+
+
+@pytest.mark.parametrize("name", ["freeze", "frozen", "freeze_layers"])
+def test_who_writes_what_is_frozen_is_told_how(name):
+    with pytest.raises(TypeError, match="Did you mean trainable={'features': False}?"):
+        session(**{name: ["first"]})
+
+
+@pytest.mark.parametrize("name", ["requires_grad", "trainable_layers", "trainabel"])
+def test_who_writes_what_trains_is_told_its_name(name):
+    with pytest.raises(AttributeError, match="Did you mean 'trainable'?"):
+        setattr(session(), name, ["head"])
+
+
+def test_the_ledger_says_what_was_frozen_by_whom_and_why_not():
+    made = session()
+    made.step(2)
+    with made.by("panel"):
+        made.freeze("first")
+    made.step(1).freeze("*").unfreeze()
+    entries = [(e.step, e.asked, e.applied, e.by, e.rejected, e.note) for e in made.changes]
+    frozen = "2 layers, 240 parameters; running statistics of 1 BatchNorm1d"
+    assert entries == [
+        (2, {"first": False}, {"first": False}, "panel", False, f"froze first: {frozen} held"),
+        (3, {"*": False}, {"first": False}, "code", True, "everything would be frozen: there would be nothing to train"),
+        (3, None, None, "code", False, f"unfroze first: {frozen} going on"),
+    ]  # fmt: skip
+
+
+def test_an_observer_on_the_training_thread_may_freeze():
+    made = session(epochs=2)
+
+    def freeze(change):
+        if change["new"] == 3:
+            made.freeze("first")
+
+    made.observe(freeze, names="steps")
+    made.step(3).step(3)
+    assert_same(made.model, plain({3: by_hand(False, "first")}, steps=6))
+    made.observe(lambda change: made.unfreeze() if change["new"] == "done" else None, names="status")
+    made.fit()
+    made._trainer.worker.wait()
+    assert len(flags(made.model)) == 10
+
+
+def test_an_observer_of_an_evaluation_at_rest_may_freeze_too():
+    made = session()
+    made.observe(lambda change: made.freeze("first"), names="evaluation")
+    made.evaluate()
+    made._trainer.worker.wait()
+    assert made.applied["trainable"] == {"first": False}
+    made.step(2)
+    assert int(made.model.first[1].num_batches_tracked) == 0
+
+
+def test_threads_that_freeze_at_once_lose_nothing():
+    model = nn.Sequential(*[nn.Linear(12, 12) for _ in range(8)], nn.Linear(12, 4))
+    made = session(model=model, epochs=200).start()
+    threads = [threading.Thread(target=made.freeze, args=(str(number),)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    made.pause()
+    assert sorted(made.trainable) == [str(number) for number in range(8)]
+    made.step(1)
+    assert flags(model) == {"8.weight", "8.bias"}
+
+
+def test_a_long_job_does_not_hold_up_who_freezes(monkeypatch):
+    monkeypatch.setattr("dlwidgets.core.running._PATIENCE", 0.01)
+    made, gate = session(), threading.Event()
+    job = made.at_step(lambda: gate.wait(20))
+    made.freeze("first")
+    assert made.trainable == {"first": False}
+    assert made.applied["trainable"] is None
+    gate.set()
+    job.result(20)
+    made._trainer.worker.wait()
+    assert made.applied["trainable"] == {"first": False}
+
+
+# -- the model and the optimizer of a person's own
+
+
+def test_a_model_that_was_frozen_whole_trains_what_it_is_told_to():
+    model, twin = Net().requires_grad_(False), Net().requires_grad_(False)
+    made = session(model=model, trainable=["head"])
+    made.step(4)
+    twin.head.requires_grad_(True)
+    assert_same(model, plain({0: by_hand(False, "first", "second")}, model=twin, steps=4))
+    made.unfreeze("second")
+    assert flags(model) == {name for name, _ in model.named_parameters() if not name.startswith("first")}
+    made.trainable = None
+    assert made.rejected == {"trainable": "everything would be frozen: there would be nothing to train"}
+
+
+def test_a_session_that_is_refused_leaves_the_model_as_it_was():
+    model = Net()
+    for trainable, sentence in (
+        (
+            {"*": False},
+            "trainable={'\\*': False}: everything would be frozen: there would be nothing to train.",
+        ),
+        (["heads"], "The Net has no layer or parameter 'heads'. Did you mean 'head'?"),
+    ):
+        with pytest.raises(ValueError, match=sentence):
+            session(model=model, trainable=trainable)
+        assert len(flags(model)) == 10
+
+
+@pytest.mark.parametrize("kind", [torch.optim.SGD, torch.optim.Adam, torch.optim.Adagrad])
+def test_what_the_optimizer_was_not_given_joins_it_as_in_a_plain_loop(kind):
+    model, twin = Net(), Net()
+    made = Session(model, (X, Y), optimizer=kind(model.head.parameters(), lr=0.01), batch_size=SIZE)
+    made.step(2).unfreeze("second").step(3)
+    assert made.changes[0].note == "4 tensors added to the optimizer, lr 0.01"
+
+    # By hand: from the start in the optimizer, without a gradient until it is to train.
+    optimizer = kind([*twin.head.parameters(), *twin.second.parameters()], lr=0.01)
+    torch.manual_seed(0)
+    twin.train()
+    order = torch.Generator().manual_seed(0)
+    batches = [index for _ in range(2) for index in torch.randperm(COUNT, generator=order).split(SIZE)]
+    for step, index in enumerate(batches[:5]):
+        loss = nn.functional.cross_entropy(twin(X[index]), Y[index])
+        optimizer.zero_grad()
+        loss.backward()
+        for parameter in twin.second.parameters() if step < 2 else ():
+            parameter.grad = None
+        optimizer.step()
+    assert_same(model, twin)
+
+
+def test_a_closed_session_freezes_nothing():
+    made = session()
+    made.close()
+    with pytest.raises(RuntimeError, match="The session is closed: make a new one."):
+        made.freeze("first")
