@@ -2,7 +2,9 @@
 
     python tests/benchmarks/bench_throughput.py            both tables
     python tests/benchmarks/bench_throughput.py threads    the loop in the main thread, in a background thread, under a quota
-    python tests/benchmarks/bench_throughput.py dashboard  the dashboard live in a real JupyterLab
+    python tests/benchmarks/bench_throughput.py dashboard  the dashboard live in a real JupyterLab, on the same CPUs
+    python tests/benchmarks/bench_throughput.py apart      the same, the kernel on one CPU and the page on the others:
+                                                           as where the page is on another machine (Binder, a hub)
 
 Prints tables and fails on nothing. Run it alone on the machine: spinning threads make a busy one collapse.
 """
@@ -142,7 +144,30 @@ def threads() -> None:
 
 
 LIVE = """
-import dlwidgets as dlw, time
+import dlwidgets as dlw, os, time
+
+def cpu_seconds():
+    # of the training thread, and of all others of this process
+    training = {t.native_id for t in threading.enumerate() if t.name == "dlwidgets-training"}
+    spent = [0.0, 0.0]
+    for thread in os.listdir("/proc/self/task"):
+        fields = open(f"/proc/self/task/{thread}/stat").read().rsplit(")", 1)[1].split()
+        spent[int(thread) not in training] += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return spent
+
+def moment():
+    return len(session.record), time.perf_counter(), *cpu_seconds()
+
+def bare_cpu(make, seconds):
+    # steps a second, and milliseconds of CPU a step
+    began, spent = time.perf_counter(), time.process_time()
+    rate = bare(make, seconds)
+    return rate, 1000 * (time.process_time() - spent) / (rate * (time.perf_counter() - began))
+
+def stay_on(cpu):
+    for thread in os.listdir("/proc/self/task"):
+        os.sched_setaffinity(int(thread), {cpu})
+    torch.set_num_threads(1)
 
 def live(make):
     global session, dashboard
@@ -152,8 +177,11 @@ def live(make):
 """
 
 
-def dashboard() -> None:
+def dashboard(apart: bool = False) -> None:
     """Print what the dashboard costs while a real page draws it, round by round in one kernel."""
+    if apart:
+        alone, *others = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, others or {alone})
     sys.path.insert(0, str(REPO))
     from playwright.sync_api import sync_playwright
 
@@ -169,37 +197,51 @@ def dashboard() -> None:
         for model in ("small CNN", "MLP"):
             rates: dict[str, list[float]] = {"bare loop": [], "session, no views": [], "session, dashboard live": []}
             traffic: list[tuple[float, float]] = []
+            bare_ms: list[float] = []
+            live_ms: list[float] = []
+            others: list[float] = []
             for _ in range(ROUNDS):
                 # A fresh page and a fresh kernel each round.
                 lab = Lab(server, browser.new_context(viewport={"width": 1280, "height": 1600}))
-                lab.open([COMMON + LIVE, f"live(MODELS[{model!r}])"])
+                lab.open([COMMON + LIVE + (f"stay_on({alone})\n" if apart else ""), f"live(MODELS[{model!r}])"])
                 lab.run_all()
                 lab.page.wait_for_selector(".dlw-curves")
                 ask = lab.kernel_eval
-                rates["bare loop"].append(ask(f"bare(MODELS[{model!r}], {SECONDS})"))
+                rate, milliseconds = ask(f"bare_cpu(MODELS[{model!r}], {SECONDS})")
+                rates["bare loop"].append(rate)
+                bare_ms.append(milliseconds)
                 rates["session, no views"].append(ask(f"session_rate(MODELS[{model!r}], {SECONDS})"))
                 ask("session.start() and None")
                 lab.wait_until("session.steps > 60")
-                first, began = ask("(len(session.record), time.perf_counter())")
+                first, began, trained, rested = ask("moment()")
                 with lab.traffic() as sent:
                     lab.page.wait_for_timeout(1000 * SECONDS)
-                    last, ended = ask("(len(session.record), time.perf_counter())")
+                    last, ended, trained_then, rested_then = ask("moment()")
+                live_ms.append(1000 * (trained_then - trained) / (last - first))
+                others.append((rested_then - rested) / (ended - began))
                 rates["session, dashboard live"].append((last - first) / (ended - began))
                 traffic.append((len(sent.comm()) / (ended - began), sum(sent.comm()) / (ended - began)))
                 ask("session.stop() and None")
                 lab.close()
-            table(f"{model}, 28x28, batch 64, dashboard in JupyterLab on the same {os.cpu_count()} CPUs", rates, "bare loop")
+            where = "the kernel on a CPU of its own" if apart else f"all on the same {os.cpu_count()} CPUs"
+            table(f"{model}, 28x28, batch 64, dashboard in JupyterLab, {where}", rates, "bare loop")
             print(f"  messages to the page: {statistics.median(t[0] for t in traffic):.0f} a second, "
                   f"{statistics.median(t[1] for t in traffic) / 1000:.0f} KB a second")
+            # Which others on the machine cannot distort as they distort the clock.
+            print(f"  CPU time of a step: bare {statistics.median(bare_ms):.2f} ms, with the dashboard live "
+                  f"{statistics.median(live_ms):.2f} ms on the training thread; the kernel's other threads take "
+                  f"{100 * statistics.median(others):.1f} % of a CPU")
         server.close()
         browser.close()
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="?", choices=["threads", "dashboard"])
+    parser.add_argument("what", nargs="?", choices=["threads", "dashboard", "apart"])
     chosen = parser.parse_args().what
     if chosen in (None, "threads"):
         threads()
     if chosen in (None, "dashboard"):
         dashboard()
+    if chosen == "apart" or (chosen is None and hasattr(os, "sched_setaffinity")):
+        dashboard(apart=True)
