@@ -90,6 +90,15 @@ def lines(rows: Sequence[Row]) -> list[Line]:
     return found
 
 
+def first_lines(every: Sequence[Line], most: int) -> Sequence[Line]:
+    """Return the lines down to the greatest depth at which at most `most` are left; else the first `most`."""
+    for depth in range(max(line.row.depth for line in every), 0, -1):
+        shown = [line for line in every if line.row.depth <= depth]
+        if len(shown) <= most:
+            return shown
+    return [line for line in every if line.row.depth <= 1][:most]
+
+
 def _closed(rows: Sequence[Row], ends: Sequence[int], place: int) -> list[int]:
     """Return the blocks that end at `place` and have a sibling there: at most one."""
     if place >= len(rows):
@@ -156,15 +165,6 @@ def _columns(body: Sequence[Sequence[str]]) -> list[int]:
     return [i for i in range(len(_HEADS)) if followed or i not in _FOLLOWED]
 
 
-def _outer(every: Sequence[Line]) -> Sequence[Line]:
-    """Return the lines down to the greatest depth at which there is room for them; else the first ones."""
-    for depth in range(max(line.row.depth for line in every) - 1, 0, -1):
-        shown = [line for line in every if line.row.depth <= depth]
-        if len(shown) <= _MOST:
-            return shown
-    return [line for line in every if line.row.depth <= 1][:_MOST]
-
-
 def _cut(words: str) -> str:
     return words if len(words) <= _WIDEST else words[: _WIDEST - 1] + "…"
 
@@ -221,7 +221,7 @@ def text(table: Summary) -> str:
 def html(table: Summary) -> str:
     """Return the table as HTML that takes the notebook's own colours; a long one down to some depth only."""
     every = lines(table.rows)
-    shown = every if len(every) <= _MOST else _outer(every)
+    shown = first_lines(every, _MOST)
     body = list(map(_cells, shown))
     columns = _columns(body)
 
