@@ -76,7 +76,8 @@ class UnitProbe:
         self._forget()
         with self._counted():
             layers = _watchable(self._model)
-            activations = [(layer, floor) for layer in layers if (floor := flat_below(layer.module)) is not None]
+            floors = [(layer, flat_below(layer.module)) for layer in layers]
+            activations = [(layer, floor) for layer, floor in floors if floor is not None]
             for layer, floor in activations:
                 hook = self._activation(layer.path, floor)
                 self._handles.append(layer.module.register_forward_pre_hook(hook, with_kwargs=True))

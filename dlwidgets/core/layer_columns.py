@@ -32,17 +32,18 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 LIVE = ("weight", "grad", "ratio", "dead", "spark")
 #: What is shown where nobody has chosen.
 USUAL = (
-    "layer", "type", "output", "params", "macs", "activations", "weight", "grad", "ratio", "dead", "spark", "trains",
+    "layer", "type", "output", "params", "macs", "activations", "weight", "grad", "ratio", "dead", "spark",
+    "trains",
 )  # fmt: skip
 #: What a table can be sorted by; "-params" is the largest first.
 SORTS = ("tree", *(name for name in COLUMNS if name != "spark"))
 _TEXT = ("layer", "type", "input", "output", "dtype", "trainable")
 _MEANT = {
-    "path": "layer", "name": "layer", "kind": "type", "class": "type", "input_shape": "input", "shape": "output",
-    "output_shape": "output", "parameters": "params", "parameter_bytes": "bytes", "memory": "activations",
-    "flops": "macs", "activation_bytes": "activations", "weight_norm": "weight", "grad_norm": "grad",
-    "gradient": "grad", "update_ratio": "ratio", "dead_units": "dead", "sparks": "spark", "trainable": "trains",
-    "frozen": "trains",
+    "path": "layer", "name": "layer", "kind": "type", "class": "type", "input_shape": "input",
+    "shape": "output", "output_shape": "output", "parameters": "params", "parameter_bytes": "bytes",
+    "memory": "activations", "flops": "macs", "activation_bytes": "activations", "weight_norm": "weight",
+    "grad_norm": "grad", "gradient": "grad", "update_ratio": "ratio", "dead_units": "dead",
+    "sparks": "spark", "trainable": "trains", "frozen": "trains",
 }  # fmt: skip
 
 
@@ -66,6 +67,11 @@ def read_columns(given: Any, live: bool = True) -> list[str] | None:
         if name not in found:
             found.append(name)
     return found
+
+
+def usual(live: bool) -> list[str]:
+    """Return the columns that are shown where nobody has chosen, with a session or without."""
+    return [name for name in USUAL if live or name not in LIVE]
 
 
 def _hint(name: Any) -> str:
@@ -121,7 +127,7 @@ class Table:
                 self._dead = dict(zip(stats.dead.paths, numbers))
 
     def rows(self, sort: str = "tree") -> list[Row]:
-        """Return the rows as they are shown: as the tree, or, sorted, those that have weights or hold no others."""
+        """Return the rows as shown: the tree, or, sorted, those with own weights or without layers inside."""
         key, rows = sort.removeprefix("-"), self._table.rows
         if key == "tree":
             return list(rows)
@@ -203,7 +209,7 @@ class Table:
 
 
 def written(value: Any) -> str:
-    """Return a value as it stands in CSV: whole numbers in full, others in five digits, "" for unknown ones."""
+    """Return a value as it stands in CSV: whole numbers in full, others in five digits, "" for none."""
     if value is None:
         return ""
     if not isinstance(value, float):
@@ -223,7 +229,7 @@ def _escaped(text: str) -> str:
 
 
 def _natural(text: str) -> list[tuple[int, int, str]]:
-    """Return a key by which "2" comes before "10", and marks before digits before letters, as browsers sort."""
+    """Return a key by which "2" comes before "10", and marks before digits before letters, as in browsers."""
     return [
         (1, int(part), "") if part.isdigit() else (2, 0, part) if part.isalpha() else (0, -ord(part), "")
         for part in re.findall(r"\d+|\D", text.casefold())

@@ -60,7 +60,7 @@ class Watch:
         self._probe = LayerProbe(model) if on else None
 
     def forward(self) -> contextlib.AbstractContextManager[Any]:
-        """Return what the loss is to be computed in; the layers' outputs are watched in it where it is time."""
+        """Return what the loss is to be computed in; where it is time, the activations are watched in it."""
         self._watching = probe = self._probe
         if probe is None:
             return _NOTHING

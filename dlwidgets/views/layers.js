@@ -229,7 +229,7 @@ export default {
       say(facts, head);
       attribute(facts, "title", some ? `${count(about.bytes, "B")} of parameters` : null);
       const { refused } = model.get("moment") ?? {};
-      say(note, [problem, some ? about.error : "", want.refusal, refused && refused !== want.refusal ? refused : ""].filter(Boolean).join("\n"));
+      say(note, [problem, some ? about.error : "", want.refusal, refused && `Freezing was refused: ${refused}.`].filter(Boolean).join("\n"));
       say(caveat, some ? (about.remarks ?? []).join(" ") : "");
       const none = some && !listed.lines.length;
       say(empty, problem ? "" : none ? "No layer has all these words in its path, type or remark." : "The layers are being looked at.");

@@ -15,7 +15,8 @@ import traitlets
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from ..core.layer_columns import LIVE, SORTS, USUAL, Table, input_of_a_sample, output_of_a_sample, read_columns
+from ..core import layer_columns
+from ..core.layer_columns import Table, input_of_a_sample, output_of_a_sample
 from ..core.probes import LayerStats
 from ..core.sparks import Sparks
 from ..core.summary import Row, Summary, summary
@@ -49,8 +50,9 @@ class LayerTable(View):
     ----------
     source : a Session, a torch.nn.Module or a Summary.
     input, input_shape, dtype : with a module: what it is given, as in `dlwidgets.summary`.
-    columns : names of the columns to be shown, in order, of `layer, type, input, output, params, bytes, dtype,
-        macs, activations, calls, weight, grad, ratio, dead, spark, trains`; None: the usual ones that fit.
+    columns : names of the columns to be shown, in order, of `layer, type, input, output, params, bytes,
+        dtype, macs, activations, calls, weight, grad, ratio, dead, spark, trains`; None: the usual ones
+        that fit.
     sort : what the rows are sorted by, a column's name, with "-" in front from the largest; "tree": not.
 
     Raises
@@ -66,8 +68,8 @@ class LayerTable(View):
     watches = ("layer_stats", "selected_layer", "status", "applied", "rejected")
 
     rows = traitlets.List(
-        help="[name, depth, type, detail, output shape, remark, tied, input shape, dtype, calls] of each layer, "
-        "outer before inner"
+        help="[name, depth, type, detail, output shape, remark, tied, input shape, dtype, calls] of each "
+        "layer, outer before inner"
     ).tag(sync=True)
     sizes = traitlets.Bytes(
         help="float64, N x 5, C order: parameters, MACs, activation bytes with all inside; own parameters; "
@@ -88,8 +90,8 @@ class LayerTable(View):
         help="int32, D x 4, C order: row, dead units, all units, whether it is the activation itself (0 or 1)"
     ).tag(sync=True)
     moment = traitlets.Dict(
-        help="status, step, K as points, since: the step of the oldest point; every: seconds from look to look, "
-        "between: steps, share of the time it takes; asked: whether freezing waits; refused: why not"
+        help="status, step, K as points, since: the step of the oldest point; every: seconds and between: "
+        "steps from look to look, share of the time it takes; asked: whether freezing waits; refused: why not"
     ).tag(sync=True)
     selected_layer = traitlets.Unicode(None, allow_none=True, help="path of the layer in view").tag(sync=True)
     look = traitlets.Dict(help="sort, the folds that a person has turned, columns or None").tag(sync=True)
@@ -221,7 +223,7 @@ class LayerTable(View):
 
     def _columns(self) -> list[str]:
         live = self.session is not None
-        return self._look["columns"] or [name for name in USUAL if live or name not in LIVE]
+        return self._look["columns"] or layer_columns.usual(live)
 
     def _freeze(self, paths: list[str], trains: bool) -> None:
         if self.session is None:
@@ -231,8 +233,8 @@ class LayerTable(View):
 
     def _moment(self, stats: LayerStats | None, points: int) -> dict[str, Any]:
         session = self.session
-        about: dict[str, Any] = {"status": "" if session is None else session.status}
-        about |= {"step": None, "points": points, "since": None, "every": None, "between": None, "share": None}
+        about: dict[str, Any] = dict.fromkeys(("step", "since", "every", "between", "share"))
+        about |= {"status": "" if session is None else session.status, "points": points}
         if stats is not None:
             about |= {"step": stats.step, "since": self._sparks.since}
             about |= {"every": stats.every, "between": stats.between, "share": stats.share}
@@ -244,8 +246,8 @@ class LayerTable(View):
         if not self._packed:
             rows = [
                 [
-                    r.name, r.depth, r.kind, r.detail, output_of_a_sample(r, table.batch), remark(r), _tied(r),
-                    input_of_a_sample(r, table.batch), r.dtype or "", r.calls,
+                    r.name, r.depth, r.kind, r.detail, output_of_a_sample(r, table.batch), remark(r),
+                    _tied(r), input_of_a_sample(r, table.batch), r.dtype or "", r.calls,
                 ]
                 for r in table.rows
             ]  # fmt: skip
@@ -352,11 +354,13 @@ def _check(source: Any, given: bool) -> None:
 def _read_look(value: Any, live: bool) -> dict[str, Any]:
     given = value if isinstance(value, dict) else {}
     sort, turned = given.get("sort"), given.get("turned")
-    if not isinstance(sort, str) or sort.removeprefix("-") not in SORTS:
-        raise ValueError(f"A layer table cannot be sorted by {sort!r}: give one of {', '.join(SORTS)}.")
+    if not isinstance(sort, str) or sort.removeprefix("-") not in layer_columns.SORTS:
+        raise ValueError(
+            f"A layer table cannot be sorted by {sort!r}: give one of {', '.join(layer_columns.SORTS)}."
+        )
     if not isinstance(turned, list) or not all(isinstance(key, str) for key in turned):
         raise ValueError(f"Folds are named by a list of text: {turned!r} given.")
-    return {"sort": sort, "turned": turned, "columns": read_columns(given.get("columns"), live)}
+    return {"sort": sort, "turned": turned, "columns": layer_columns.read_columns(given.get("columns"), live)}
 
 
 def _read_trainable(value: Any, known: dict[str, int]) -> tuple[list[str], bool]:

@@ -36,7 +36,8 @@ def killed(layer, units):
 
 def test_dead_units_are_those_whose_output_is_zero_in_the_whole_batch():
     torch.manual_seed(0)
-    model = nn.Sequential(killed(nn.Conv2d(1, 8, 3), [1, 5, 6]), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 36, 4), nn.ReLU())
+    convolved = nn.Sequential(killed(nn.Conv2d(1, 8, 3), [1, 5, 6]), nn.ReLU(), nn.Flatten())
+    model = convolved.extend([nn.Linear(8 * 36, 4), nn.ReLU()])
     x = torch.randn(5, 1, 8, 8)
     out = model[:2](x)
     zero = int((out == 0).all(dim=3).all(dim=2).all(dim=0).sum())
@@ -62,7 +63,10 @@ def test_the_highest_of_each_unit_is_that_over_all_other_axes(seed, batch, units
 
 @pytest.mark.parametrize(
     "activation",
-    [nn.ReLU(), nn.ReLU6(), nn.Hardswish(), nn.GELU(), nn.GELU(approximate="tanh"), nn.SiLU(), nn.Mish(), nn.Threshold(0.5, 0.0)],
+    [
+        nn.ReLU(), nn.ReLU6(), nn.Hardswish(), nn.GELU(), nn.GELU(approximate="tanh"), nn.SiLU(), nn.Mish(),
+        nn.Threshold(0.5, 0.0),
+    ],
     ids=str,
 )  # fmt: skip
 def test_below_its_floor_an_activation_passes_no_gradient_and_puts_out_nothing(activation):
@@ -75,7 +79,9 @@ def test_below_its_floor_an_activation_passes_no_gradient_and_puts_out_nothing(a
     assert torch.autograd.grad(activation(above).sum(), above)[0].abs() > 1e-3
 
 
-@pytest.mark.parametrize("activation", [nn.LeakyReLU(), nn.ELU(), nn.Sigmoid(), nn.Tanh(), nn.Threshold(0.0, 7.0)], ids=str)
+@pytest.mark.parametrize(
+    "activation", [nn.LeakyReLU(), nn.ELU(), nn.Sigmoid(), nn.Tanh(), nn.Threshold(0.0, 7.0)], ids=str
+)
 def test_an_activation_that_keeps_a_slope_or_a_value_has_no_dead_units(activation):
     assert seen(nn.Sequential(nn.Linear(3, 4), activation), torch.randn(5, 3)) == {}
 
@@ -154,8 +160,7 @@ def test_no_hook_remains_even_where_the_forward_raises():
     probe = UnitProbe(model)
     with pytest.raises(RuntimeError), probe:
         model(torch.randn(2, 3))
-    hooks = [len(m._forward_hooks) + len(m._forward_pre_hooks) + len(m._forward_hooks_with_kwargs) for m in model.modules()]
-    assert hooks == [0] * 5
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
 
 
 def test_a_watched_step_is_bit_for_bit_the_step_that_it_would_have_been():
@@ -180,7 +185,8 @@ def test_a_watched_step_is_bit_for_bit_the_step_that_it_would_have_been():
 
 def test_a_frozen_transformer_keeps_its_fast_path():
     torch.manual_seed(0)
-    layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True, activation=nn.ReLU()).eval().requires_grad_(False)
+    layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True, activation=nn.ReLU())
+    layer.eval().requires_grad_(False)
     model, x = nn.Sequential(layer, nn.Linear(8, 2), nn.ReLU()), torch.randn(2, 5, 8)
     plain = model(x)
     with UnitProbe(model) as probe:
@@ -211,4 +217,5 @@ def test_a_failing_hook_fails_no_forward_and_is_told(monkeypatch):
 def test_a_compiled_or_scripted_model_is_left_alone():
     scripted = torch.jit.script(nn.Sequential(nn.Linear(3, 4), nn.ReLU()))
     assert seen(scripted, torch.randn(2, 3)) == {}
-    assert seen(torch.compile(nn.Sequential(nn.Linear(3, 4), nn.ReLU()), backend="eager"), torch.randn(2, 3)) == {}
+    compiled = torch.compile(nn.Sequential(nn.Linear(3, 4), nn.ReLU()), backend="eager")
+    assert seen(compiled, torch.randn(2, 3)) == {}

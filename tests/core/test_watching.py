@@ -80,7 +80,8 @@ def test_a_look_sees_weights_gradients_and_dead_units_of_one_step():
 def test_looks_cost_at_most_their_budget_and_say_so(clock):
     watch, model = Watch(), net()
     watch.switch(model, True)
-    found = [stats for step in range(4_000) if (stats := take(watch, model, step, clock, 0.01, 0.004)) is not None]
+    taken = [take(watch, model, step, clock, 0.01, 0.004) for step in range(4_000)]
+    found = [stats for stats in taken if stats is not None]
     assert found[0].share is None and found[0].every is None
     last = found[-1]
     assert last.share == pytest.approx(0.005, rel=0.05)

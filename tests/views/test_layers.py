@@ -295,8 +295,14 @@ def test_sort_and_folds_are_kept_for_the_next_page():
 
 @pytest.mark.parametrize(
     "look",
-    [None, {"sort": "colour", "turned": []}, {"sort": "params", "turned": [1]}, {"sort": "params"},
-     {"sort": "tree", "turned": [], "columns": ["colour"]}, {"sort": "tree", "turned": [], "columns": "type"}],
+    [
+        None,
+        {"sort": "colour", "turned": []},
+        {"sort": "params", "turned": [1]},
+        {"sort": "params"},
+        {"sort": "tree", "turned": [], "columns": ["colour"]},
+        {"sort": "tree", "turned": [], "columns": "type"},
+    ],
 )
 def test_a_look_that_makes_no_sense_is_refused(said, look):
     view = LayerTable(Net(), input_shape=(4,))
@@ -485,6 +491,12 @@ def test_the_page_knows_the_columns_that_python_knows():
     assert [key for key, line in zip(keys, columns) if "extra: true" not in line] == list(USUAL)
 
 
+def units_of(known):
+    """Return dead units by path: how many of six, and whether it is the activation itself."""
+    dead = np.int32([dead for dead, _ in known.values()])
+    return DeadUnits(list(known), dead, np.full_like(dead, 6), np.array([own for _, own in known.values()]))
+
+
 def test_the_frame_has_the_columns_shown_of_every_layer(session):
     view = LayerTable(session)
     session.step(1)
@@ -501,7 +513,8 @@ def test_the_frame_has_the_columns_shown_of_every_layer(session):
 
 
 def test_csv_is_read_back_as_the_frame(session):
-    view = LayerTable(session, columns=["type", "output", "params", "macs", "weight", "grad", "ratio", "dead"], sort="-params")
+    columns = ["type", "output", "params", "macs", "weight", "grad", "ratio", "dead"]
+    view = LayerTable(session, columns=columns, sort="-params")
     session.step(1)
     read = pd.read_csv(io.StringIO(view.to_csv()))
     frame = view.to_frame()
@@ -518,21 +531,43 @@ import {{ csvOf, markdownOf }} from "{folder}/layers_text.js";
 const given = JSON.parse(process.argv[2]);
 const bytes = (text, Kind) => new Kind(new Uint8Array(Buffer.from(text, "base64")).buffer);
 const tree = treeOf(given.rows, bytes(given.sizes, Float64Array), given.trains);
-const at = new Int32Array(tree.rows.length).fill(-1), stats = bytes(given.stats, Float32Array), dead = new Map(), units = bytes(given.dead, Int32Array);
+const at = new Int32Array(tree.rows.length).fill(-1), stats = bytes(given.stats, Float32Array);
 bytes(given.measured, Int32Array).forEach((row, place) => {{ at[row] = place; }});
-for (let i = 0; i < units.length; i += 4) dead.set(units[i], {{ dead: units[i + 1], units: units[i + 2], own: units[i + 3] === 1 }});
+const dead = new Map(), units = bytes(given.dead, Int32Array);
+for (let i = 0; i < units.length; i += 4) {{
+  dead.set(units[i], {{ dead: units[i + 1], units: units[i + 2], own: units[i + 3] === 1 }});
+}}
 const live = {{ at, stats, dead, sparks: new Uint8Array(0), points: 0 }};
 const measured = (row) => {{
-  const [weight, grad, ratio] = at[row] < 0 ? [NaN, NaN, NaN] : stats.subarray(4 * at[row], 4 * at[row] + 3), one = dead.get(row);
+  const [weight, grad, ratio] = at[row] < 0 ? [NaN, NaN, NaN] : stats.subarray(4 * at[row], 4 * at[row] + 3);
+  const one = dead.get(row);
   return {{ weight, grad, ratio, dead: one ? one.dead / one.units : NaN }};
 }};
-const rows = given.sort === "tree" ? tree.rows.map((_, i) => i) : sortedLines(tree, given.sort, "", measured).map((i) => tree.lines[i].row);
-console.log(JSON.stringify([csvOf(tree, live, given.columns, rows), markdownOf(tree, live, given.columns, rows)]));
+const sorted = sortedLines(tree, given.sort, "", measured).map((i) => tree.lines[i].row);
+const rows = given.sort === "tree" ? tree.rows.map((_, i) => i) : sorted;
+console.log(JSON.stringify([csvOf, markdownOf].map((text) => text(tree, live, given.columns, rows))));
 """
 
 
 @pytest.mark.parametrize(
-    "sort", ["tree", "-params", "layer", "-type", "output", "-input", "macs", "grad", "-ratio", "dead", "-weight", "trains", "-bytes", "calls", "dtype"]
+    "sort",
+    [
+        "tree",
+        "-params",
+        "layer",
+        "-type",
+        "output",
+        "-input",
+        "macs",
+        "grad",
+        "-ratio",
+        "dead",
+        "-weight",
+        "trains",
+        "-bytes",
+        "calls",
+        "dtype",
+    ],
 )
 def test_the_page_copies_the_text_that_python_gives(session, probed, sort, tmp_path):
     node = shutil.which("node")
@@ -542,15 +577,17 @@ def test_the_page_copies_the_text_that_python_gives(session, probed, sort, tmp_p
     view = LayerTable(session, columns=list(COLUMNS), sort=sort)
     paths = ["blocks.0.0", "blocks.1.0", "blocks.2.0", "head"]
     numbers = np.float32([[1.5, 3.25e-7, 1e4, 12.0], [0.5, np.nan, np.inf, 0.25], [1e-3, 2e-2, np.nan, 1e-4]])
-    dead = DeadUnits(["blocks.0.1", "blocks.2.1", "blocks.0.0"], np.int32([2, 6, 2]), np.int32([6, 6, 6]), np.array([True, True, False]))
+    dead = units_of({"blocks.0.1": (2, True), "blocks.2.1": (6, True), "blocks.0.0": (2, False)})
     publish(session, LayerStats(3, paths, *numbers, np.array([True, False, False, True]), dead))
     open_page(view)
-    given = {name: base64.b64encode(getattr(view, name)).decode() for name in ("sizes", "measured", "stats", "dead")}
+    sent = ("sizes", "measured", "stats", "dead")
+    given = {name: base64.b64encode(getattr(view, name)).decode() for name in sent}
     given |= {"rows": view.rows, "trains": view.trains, "sort": sort, "columns": list(COLUMNS)}
     script = tmp_path / "text.mjs"
     folder = (Path(dlwidgets.views.__file__).parent).as_uri()
     script.write_text(_TEXT.format(folder=folder))
-    done = subprocess.run([node, "--no-warnings", script, json.dumps(given)], capture_output=True, text=True, check=True)
+    command = [node, "--no-warnings", script, json.dumps(given)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) == [view.to_csv(), view.to_markdown()]
 
 
@@ -560,10 +597,11 @@ def test_the_page_copies_the_text_that_python_gives(session, probed, sort, tmp_p
 def test_the_page_is_told_of_dead_units_by_row(session, probed):
     view = LayerTable(session)
     open_page(view)
-    dead = DeadUnits(["blocks.1.1", "gone", "blocks.1.0"], np.int32([4, 1, 4]), np.int32([6, 1, 6]), np.array([True, True, False]))
+    dead = units_of({"blocks.1.1": (4, True), "gone": (1, True), "blocks.1.0": (4, False)})
     publish(session, LayerStats(1, [], *4 * [np.empty(0, np.float32)], dead, 0.3, 12, 0.004))
     rows = np.frombuffer(view.dead, np.int32).reshape(-1, 4).tolist()
-    assert [[paths_of(view)[row], *rest] for row, *rest in rows] == [["blocks.1.1", 4, 6, 1], ["blocks.1.0", 4, 6, 0]]
+    found = {paths_of(view)[row]: rest for row, *rest in rows}
+    assert found == {"blocks.1.1": [4, 6, 1], "blocks.1.0": [4, 6, 0]}
     assert (view.moment["every"], view.moment["between"], view.moment["share"]) == (0.3, 12, 0.004)
 
 
@@ -615,7 +653,8 @@ def test_frozen_layers_keep_their_weights_while_others_move(session):
     before = {name: value.clone() for name, value in session.model.state_dict().items()}
     page_says(view, wish="trainable", value=[["blocks.0", "blocks.2"], False])
     session.step(3)
-    moved = {name for name, value in session.model.state_dict().items() if not torch.equal(value, before[name])}
+    after = session.model.state_dict()
+    moved = {name for name, value in after.items() if not torch.equal(value, before[name])}
     assert moved == {name for name in before if not name.startswith(("blocks.0", "blocks.2"))}
 
 
@@ -644,11 +683,18 @@ def test_a_freeze_that_cannot_be_is_said_beside_the_table(session):
     session.freeze("")
     session.step(1)
     open_page(view)
-    said = session.rejected.get("trainable", "")
-    assert view.moment["refused"] == said
+    assert view.moment["refused"] == session.rejected["trainable"] != ""
+    assert "n" not in view.trains
+    # What was refused does not stand in the way of the next.
+    page_says(view, wish="trainable", value=["stem", False])
+    session.step(1)
+    open_page(view)
+    assert view.moment["refused"] == "" and dict(zip(paths_of(view), view.trains))["stem"] == "n"
 
 
-@pytest.mark.parametrize("value", [None, "stem", ["stem"], ["stem", "no"], ["nose", False], [[], True], [[1], True]])
+@pytest.mark.parametrize(
+    "value", [None, "stem", ["stem"], ["stem", "no"], ["nose", False], [[], True], [[1], True]]
+)
 def test_a_wish_to_freeze_that_makes_no_sense_is_refused(session, said, value):
     view = LayerTable(session)
     page_says(view, wish="trainable", value=value)

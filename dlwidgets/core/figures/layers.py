@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from ..probes import LayerStats
-    from ..summary import Row, Summary
+    from ..summary import Summary
 
 #: Columns, with the place of each as a share of the width, and how it is aligned.
 _FIRST = (("layer", 0.0, "left"), ("type", 0.25, "left"), ("output", 0.58, "right"), ("params", 0.7, "right"))
