@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import copy
 import gc
 import os
@@ -35,6 +36,10 @@ def bare(tmp_path, monkeypatch):
     yield shell
     shell.reset(new_session=False)
     shell.history_manager.end_session()
+    # A shell puts a module of its own in the place of __main__, and names among the builtins.
+    shell.restore_sys_module_state()
+    vars(builtins).pop("__IPYTHON__", None)
+    vars(builtins).pop("display", None)
     InteractiveShell.clear_instance()
 
 
