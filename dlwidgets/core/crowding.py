@@ -45,7 +45,7 @@ class Crowd:
         self._last, self._seen = None, 0
 
     def note(self, threads: int) -> str | None:
-        """Return a sentence where fewer than `threads` threads would be faster, in two measurements on end."""
+        """Return a sentence where fewer than `threads` threads would be faster, twice in a row."""
         now = self._clock()
         if threads < 2 or (self._last is not None and now - self._last[0] < self._every):
             return None

@@ -1,10 +1,12 @@
-"""Steps a second: the bare PyTorch loop, a session without views, a session with its dashboard in the browser.
+"""Steps a second: the bare PyTorch loop, a session without views, a session with its dashboard live.
 
-    python tests/benchmarks/bench_throughput.py            both tables
-    python tests/benchmarks/bench_throughput.py threads    the loop in the main thread, in a background thread, under a quota
-    python tests/benchmarks/bench_throughput.py dashboard  the dashboard live in a real JupyterLab, on the same CPUs
-    python tests/benchmarks/bench_throughput.py apart      the same, the kernel on one CPU and the page on the others:
-                                                           as where the page is on another machine (Binder, a hub)
+    python tests/benchmarks/bench_throughput.py [WHAT]
+
+    threads    the loop in the main thread, in a background thread, under a quota
+    dashboard  the dashboard live in a real JupyterLab, on the same CPUs
+    apart      the same, the kernel on one CPU and the page on the others: as where the page is on another
+               machine (Binder, a hub)
+    nothing    all of them
 
 Prints tables and fails on nothing. Run it alone on the machine: spinning threads make a busy one collapse.
 """
@@ -30,12 +32,14 @@ from torch import nn
 def small_cnn():
     torch.manual_seed(0)
     return nn.Sequential(
-        nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(),
-        nn.MaxPool2d(2), nn.Flatten(), nn.Linear(32 * 49, 64), nn.ReLU(), nn.Linear(64, 10))
+        nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Flatten(), nn.Linear(32 * 49, 64), nn.ReLU(), nn.Linear(64, 10))
 
 def mlp():
     torch.manual_seed(0)
-    return nn.Sequential(nn.Flatten(), nn.Linear(784, 96), nn.ReLU(), nn.Linear(96, 64), nn.ReLU(), nn.Linear(64, 10))
+    return nn.Sequential(
+        nn.Flatten(), nn.Linear(784, 96), nn.ReLU(), nn.Linear(96, 64), nn.ReLU(), nn.Linear(64, 10))
 
 MODELS = {"small CNN": small_cnn, "MLP": mlp}
 g = torch.Generator().manual_seed(0)
@@ -82,7 +86,9 @@ def session_rate(make, seconds, **options):
 THREADS = {
     "main thread": "bare(make, seconds)",
     "background thread": "in_thread(lambda: bare(make, seconds))",
-    "background, after the main thread used torch": "(bare(make, 0.5), in_thread(lambda: bare(make, seconds)))[1]",
+    "background, after the main thread used torch": (
+        "(bare(make, 0.5), in_thread(lambda: bare(make, seconds)))[1]"
+    ),
     "session, after the main thread used torch": "(bare(make, 0.5), session_rate(make, seconds))[1]",
 }
 
@@ -95,8 +101,8 @@ def measure(expression: str, model: str, *, quota: str | None = None) -> float:
         Path(quota, "cgroup.procs").write_text(str(os.getpid()))
 
     environment = {**os.environ, "PYTHONPATH": str(REPO)}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True,
-                          preexec_fn=join_group if quota else None)  # fmt: skip
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True,
+                          env=environment, check=True, preexec_fn=join_group if quota else None)  # fmt: skip
     return float(done.stdout.split()[-1])
 
 
@@ -105,12 +111,18 @@ def table(title: str, rates: dict[str, list[float]], base: str) -> None:
     print(f"\n{title}")
     for name, values in rates.items():
         ratio = statistics.median(v / b for v, b in zip(values, rates[base]))
-        print(f"  {name:<48}{statistics.median(values):8.1f} steps/s   {min(values):7.1f} .. {max(values):<7.1f}  x {ratio:.2f}")
+        print(
+            f"  {name:<48}{statistics.median(values):8.1f} steps/s"
+            f"   {min(values):7.1f} .. {max(values):<7.1f}  x {ratio:.2f}"
+        )
 
 
 def one_cpu() -> str | None:
     """Return a new cgroup that may use one CPU while all stay visible; None where groups cannot be made."""
-    for parent, limit in ((Path("/sys/fs/cgroup/cpu"), "cpu.cfs_quota_us"), (Path("/sys/fs/cgroup"), "cpu.max")):
+    for parent, limit in (
+        (Path("/sys/fs/cgroup/cpu"), "cpu.cfs_quota_us"),
+        (Path("/sys/fs/cgroup"), "cpu.max"),
+    ):
         group = parent / f"dlwidgets-bench-{os.getpid()}"
         try:
             group.mkdir()
@@ -127,7 +139,10 @@ def threads() -> None:
     quota = one_cpu()
     if quota:
         cases["quota of 1 CPU: bare loop, as torch chooses"] = ("bare(make, seconds)", quota)
-        cases["quota of 1 CPU: bare loop, one thread"] = ("(torch.set_num_threads(1), bare(make, seconds))[1]", quota)
+        cases["quota of 1 CPU: bare loop, one thread"] = (
+            "(torch.set_num_threads(1), bare(make, seconds))[1]",
+            quota,
+        )
         cases["quota of 1 CPU: session, as it chooses"] = ("session_rate(make, seconds)", quota)
     else:
         print("(no quota is measured: control groups cannot be written here)")
@@ -171,7 +186,8 @@ def stay_on(cpu):
 
 def live(make):
     global session, dashboard
-    session = dlw.Session(make(), train=(X, y), valid=(X[:512], y[:512]), batch_size=64, epochs=100_000, evaluate_every=None)
+    session = dlw.Session(
+        make(), train=(X, y), valid=(X[:512], y[:512]), batch_size=64, epochs=100_000, evaluate_every=None)
     dashboard = dlw.Dashboard(session)
     return dashboard
 """
@@ -195,7 +211,11 @@ def dashboard(apart: bool = False) -> None:
         browser = playwright.chromium.launch(executable_path=_chromium(), args=_FLAGS)
         server = Server("jupyterlab", Path(folder))
         for model in ("small CNN", "MLP"):
-            rates: dict[str, list[float]] = {"bare loop": [], "session, no views": [], "session, dashboard live": []}
+            rates: dict[str, list[float]] = {
+                "bare loop": [],
+                "session, no views": [],
+                "session, dashboard live": [],
+            }
             traffic: list[tuple[float, float]] = []
             bare_ms: list[float] = []
             live_ms: list[float] = []
@@ -203,7 +223,9 @@ def dashboard(apart: bool = False) -> None:
             for _ in range(ROUNDS):
                 # A fresh page and a fresh kernel each round.
                 lab = Lab(server, browser.new_context(viewport={"width": 1280, "height": 1600}))
-                lab.open([COMMON + LIVE + (f"stay_on({alone})\n" if apart else ""), f"live(MODELS[{model!r}])"])
+                lab.open(
+                    [COMMON + LIVE + (f"stay_on({alone})\n" if apart else ""), f"live(MODELS[{model!r}])"]
+                )
                 lab.run_all()
                 lab.page.wait_for_selector(".dlw-curves")
                 ask = lab.kernel_eval
@@ -225,18 +247,25 @@ def dashboard(apart: bool = False) -> None:
                 lab.close()
             where = "the kernel on a CPU of its own" if apart else f"all on the same {os.cpu_count()} CPUs"
             table(f"{model}, 28x28, batch 64, dashboard in JupyterLab, {where}", rates, "bare loop")
-            print(f"  messages to the page: {statistics.median(t[0] for t in traffic):.0f} a second, "
-                  f"{statistics.median(t[1] for t in traffic) / 1000:.0f} KB a second")
+            print(
+                f"  messages to the page: {statistics.median(t[0] for t in traffic):.0f} a second, "
+                f"{statistics.median(t[1] for t in traffic) / 1000:.0f} KB a second"
+            )
             # Which others on the machine cannot distort as they distort the clock.
-            print(f"  CPU time of a step: bare {statistics.median(bare_ms):.2f} ms, with the dashboard live "
-                  f"{statistics.median(live_ms):.2f} ms on the training thread; the kernel's other threads take "
-                  f"{100 * statistics.median(others):.1f} % of a CPU")
+            print(
+                f"  CPU time of a step: bare {statistics.median(bare_ms):.2f} ms, with the dashboard live "
+                f"{statistics.median(live_ms):.2f} ms on the training thread; "
+                "the kernel's other threads take "
+                f"{100 * statistics.median(others):.1f} % of a CPU"
+            )
         server.close()
         browser.close()
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("what", nargs="?", choices=["threads", "dashboard", "apart"])
     chosen = parser.parse_args().what
     if chosen in (None, "threads"):

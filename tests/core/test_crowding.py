@@ -13,7 +13,9 @@ class Machine:
 
     def __init__(self, cpus: int) -> None:
         self.cpus, self.now, self.busy, self.own_time = cpus, 0.0, 0.0, 0.0
-        self.crowd = Crowd(lambda: (self.busy, self.cpus * self.now - self.busy), lambda: self.own_time, lambda: self.now)
+        self.crowd = Crowd(
+            lambda: (self.busy, self.cpus * self.now - self.busy), lambda: self.own_time, lambda: self.now
+        )
 
     def run(self, own: float, others: float, seconds: float = 6.0, threads: int | None = None) -> str | None:
         self.now += seconds
@@ -23,7 +25,8 @@ class Machine:
 
 
 @pytest.mark.parametrize(
-    ("cpus", "own", "others", "fewer"), [(2, 1.4, 0.6, 1), (8, 6.5, 1.5, 6), (2, 0.2, 1.8, 1), (16, 14, 2.0, 14)]
+    ("cpus", "own", "others", "fewer"),
+    [(2, 1.4, 0.6, 1), (8, 6.5, 1.5, 6), (2, 0.2, 1.8, 1), (16, 14, 2.0, 14)],
 )
 def test_a_machine_that_others_use_too_is_told_of_with_the_threads_that_are_left(cpus, own, others, fewer):
     machine = Machine(cpus)
