@@ -48,6 +48,9 @@ class Freezing:
     nothing runs; one that a pattern means follows it whenever training goes on. A tensor with several names
     (tied weights) is one: the last pattern that means any of them counts.
 
+    What a layer does to its weights by itself goes on: an embedding with `max_norm` rescales the rows that it
+    looks up, frozen or not.
+
     Attributes
     ----------
     choice : what is in force; None is as the model was. It is the whole state: `put` of an earlier one takes
@@ -115,13 +118,18 @@ class Freezing:
             anew, self.choice, self._still = choice != self.choice, choice, still
         return said or ("nothing changed by it" if anew else "")
 
-    def renew(self, optimizer: Optimizer) -> None:
-        """Put the choice in force once more: a person may have changed the model while nothing ran."""
-        if self.choice is not None:
-            try:
-                self.put(self.choice, optimizer)
-            except ValueError:
-                return  # what remains of the model cannot be trained: the next step says so
+    def renew(self, optimizer: Optimizer) -> str:
+        """Put the choice in force once more, and say in a sentence what that changed, or why it cannot be.
+
+        A person may have changed the model while nothing ran.
+        """
+        if self.choice is None:
+            return ""
+        try:
+            said = self.put(self.choice, optimizer)
+        except ValueError as why:
+            return f"trainable cannot be as asked for in the model that is here now: {why}."
+        return said and f"The model has changed: trainable was put in force anew, which {said}."
 
     def hold(self, anew: bool = False) -> None:
         """Set the layers whose statistics are held to eval mode, and those that are held no more back.

@@ -91,9 +91,12 @@ class Loop:
         losses = self.history.columns["loss"].values
         return float(losses[-1]) if len(losses) else math.nan
 
-    def refresh(self) -> None:
-        """Note the model's tensors anew: a person may have changed its modules while nothing ran."""
-        self.freezing.renew(self.optimizer)
+    def refresh(self) -> str:
+        """Note the model's tensors anew, and say what is frozen or unfrozen by it.
+
+        A person may have changed the model's modules while nothing ran.
+        """
+        said = self.freezing.renew(self.optimizer)
         self._parameters: list[nn.Parameter] = list(self.model.parameters())
         self._buffers = [buffer for buffer in self.model.buffers() if buffer.numel() <= _LARGE]
         # The optimizer may have been made, or used, while the model was elsewhere.
@@ -102,6 +105,7 @@ class Loop:
                 # Its count of steps lies on the CPU as a rule.
                 if isinstance(value, torch.Tensor) and value.device != parameter.device and name != "step":
                     state[name] = value.to(parameter.device)
+        return said
 
     def step(self) -> bool:
         """Take one step; return False, with nothing done, where the epoch had no batch left.

@@ -152,7 +152,8 @@ class Trainer:
 
     def _run(self) -> None:
         orders, worker, loop = self.orders, self.worker, self.loop
-        loop.refresh()
+        if said := loop.refresh():
+            self._note(said)
         if orders.going:
             self.failure, self._ending = None, ""
             self._crowd.start()

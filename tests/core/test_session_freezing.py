@@ -416,7 +416,63 @@ def test_a_long_job_does_not_hold_up_who_freezes(monkeypatch):
     assert made.applied["trainable"] == {"first": False}
 
 
+class Gate(nn.Module):
+    """Waits at the gate in its training steps."""
+
+    def __init__(self):
+        super().__init__()
+        self.net, self.reached, self.gate = Net(), threading.Event(), threading.Event()
+
+    def forward(self, x):
+        if self.training:
+            self.reached.set()
+            self.gate.wait(20)
+        return self.net(x)
+
+
+def test_what_is_frozen_in_the_last_step_before_a_pause_is_frozen_after_it():
+    made = session(model=Gate()).start()
+    assert made.model.reached.wait(20)
+    made.freeze("net.first").pause(wait=False)
+    assert made.applied["trainable"] is None
+    made.model.gate.set()
+    made._trainer.worker.wait()
+    assert (made.status, made.steps) == ("paused", 1)
+    assert made.applied["trainable"] == {"net.first": False}
+    assert made.changes[0].step == 1
+    assert not any(p.requires_grad for p in made.model.net.first.parameters())
+
+
 # -- the model and the optimizer of a person's own
+
+
+def test_a_new_head_trains_and_what_was_unfrozen_by_hand_is_frozen_again_and_both_are_said():
+    model = Net()
+    made = session(model=model, trainable=["head"])
+    made.step(2)
+    model.head = nn.Linear(16, 4)
+    model.first[0].requires_grad_(True)
+    before = kept(model)
+    made.step(2)
+    assert {name for name, value in before.items() if not torch.equal(value, model.state_dict()[name])} == {
+        "head.weight", "head.bias",
+    }  # fmt: skip
+    assert made.notes[-1] == (
+        "The model has changed: trainable was put in force anew, which froze first.0: 1 layer, 208 parameters; "
+        "2 tensors added to the optimizer, lr 0.01."
+    )
+
+
+def test_a_model_that_has_nothing_left_to_train_is_said():
+    model = Net()
+    made = session(model=model)
+    made.freeze("first", "second")
+    model.head = nn.Linear(16, 4)
+    made.evaluate()
+    assert made.notes[-1] == (
+        "trainable cannot be as asked for in the model that is here now: "
+        "everything would be frozen: there would be nothing to train."
+    )
 
 
 def test_a_model_that_was_frozen_whole_trains_what_it_is_told_to():
