@@ -89,15 +89,24 @@ class Freezing:
         with self._lock:
             parts = Parts(self.model)
             patterns = [parts.check(parts.name_of(one)) for one in flat]
-            held, without = held_by(optimizer), []
-            for tensor in parts.tensors:
-                was = self._was.get(id(tensor), _Was(tensor, tensor.requires_grad))
-                without.append(was.trained and id(tensor) in held and was.joined is not optimizer)
-        without += [True] * (parts.count - len(without))
-        running = {number for _, numbers in parts.running for number in numbers}
-        # Frozen by a pattern is more than frozen already where statistics are held with it.
-        states = [None if number in running and not on else on for number, on in enumerate(without)]
+            states = self._without_patterns(parts, optimizer)
         return with_added(parts, choice, patterns, trains, states)
+
+    def _without_patterns(self, parts: Parts, optimizer: Optimizer) -> list[bool | None]:
+        """Return of each part whether it trains where no pattern means it; None where a pattern says more.
+
+        One that freezes holds the statistics of a BatchNorm too, frozen by hand or not; one that has it train
+        gives the optimizer what it was not given.
+        """
+        held = held_by(optimizer)
+        running = {number for _, numbers in parts.running for number in numbers}
+        states: list[bool | None] = [True] * parts.count
+        for number, tensor in enumerate(parts.tensors):
+            was = self._was.get(id(tensor), _Was(tensor, tensor.requires_grad))
+            given = id(tensor) in held and was.joined is not optimizer
+            says_more = number in running if not was.trained else not given
+            states[number] = None if says_more else was.trained
+        return states
 
     # -- between two steps
 

@@ -235,13 +235,14 @@ def in_words(choice: Mapping[str, bool] | None) -> str:
 
 
 def with_added(
-    parts: Parts, choice: Choice | None, patterns: Sequence[str], trains: bool, without: Sequence[Any]
+    parts: Parts, choice: Choice | None, patterns: Sequence[str], trains: bool, without: Sequence[bool | None]
 ) -> Choice | None:
     """Return a choice with patterns added at its end, and without those that say nothing any more.
 
     Parameters
     ----------
-    without : of each part, what is so where no pattern means it: to be compared with what a pattern says.
+    without : of each part whether it trains where no pattern means it; None where that is not the same as a
+        pattern that says so.
     """
     entries = dict(choice or {})
     for pattern in patterns:

@@ -448,6 +448,16 @@ def test_it_leaves_the_optimizer_when_the_model_is_as_it_was():
     optimizer.load_state_dict(optimizer.state_dict())
 
 
+def test_what_the_optimizer_was_not_given_can_be_frozen_and_unfrozen_by_turns():
+    model = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 2))
+    optimizer, freezing, _ = joined(lambda m: torch.optim.SGD(m[1].parameters()), model)
+    for trains in (False, True, False, True):
+        freezing.put(freezing.added(freezing.choice, ["0"], trains, optimizer), optimizer)
+        assert freezing.choice == {"0": trains}
+        assert model[0].weight.requires_grad is trains
+    assert len(optimizer.param_groups[0]["params"]) == 4
+
+
 def test_an_optimizer_that_does_not_take_it_is_named_and_nothing_changes():
     model = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 2))
     if not hasattr(torch.optim, "Muon"):
@@ -482,3 +492,13 @@ def test_what_the_optimizer_lacks_counts_for_nothing_that_trains():
     freezing = Freezing(model)
     with pytest.raises(ValueError, match="everything would be frozen"):
         freezing.put(freezing.read({"1": False}), torch.optim.SGD(model[1].parameters(), lr=0.1))
+
+
+def test_to_freeze_what_is_frozen_by_hand_holds_its_statistics_and_is_a_wish():
+    model = Net()
+    model.features[0].requires_grad_(False)
+    freezing, optimizer = Freezing(model), sgd(model)
+    assert freezing.added(None, ["features.0.0"], False, optimizer) is None
+    choice = freezing.added(None, ["features.0"], False, optimizer)
+    assert choice == {"features.0": False}
+    assert freezing.put(choice, optimizer) == "running statistics of 1 BatchNorm2d held"

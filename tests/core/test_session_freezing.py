@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+import sys
 import threading
+import time
 
 import pytest
 import torch
@@ -379,6 +381,20 @@ def test_an_observer_on_the_training_thread_may_freeze():
     assert len(flags(made.model)) == 10
 
 
+def test_the_training_thread_does_not_wait_for_itself(monkeypatch):
+    monkeypatch.setattr("dlwidgets.core.running._PATIENCE", 10.0)
+    made, took = session(), []
+
+    def freeze(change):
+        began = time.monotonic()
+        made.freeze("first")
+        took.append(time.monotonic() - began)
+
+    made.observe(freeze, names="evaluation")
+    made.evaluate()
+    assert max(took) < 5
+
+
 def test_an_observer_of_an_evaluation_at_rest_may_freeze_too():
     made = session()
     made.observe(lambda change: made.freeze("first"), names="evaluation")
@@ -392,11 +408,14 @@ def test_an_observer_of_an_evaluation_at_rest_may_freeze_too():
 def test_threads_that_freeze_at_once_lose_nothing():
     model = nn.Sequential(*[nn.Linear(12, 12) for _ in range(8)], nn.Linear(12, 4))
     made = session(model=model, epochs=200).start()
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
     threads = [threading.Thread(target=made.freeze, args=(str(number),)) for number in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
+    sys.setswitchinterval(before)
     made.pause()
     assert sorted(made.trainable) == [str(number) for number in range(8)]
     made.step(1)
@@ -441,6 +460,17 @@ def test_what_is_frozen_in_the_last_step_before_a_pause_is_frozen_after_it():
     assert made.applied["trainable"] == {"net.first": False}
     assert made.changes[0].step == 1
     assert not any(p.requires_grad for p in made.model.net.first.parameters())
+
+
+def test_wishes_that_wait_for_the_next_step_are_built_upon_after_a_refusal_too():
+    made = session(model=Gate())
+    made.freeze("*").start()
+    assert "trainable" in made.rejected
+    assert made.model.reached.wait(20)
+    made.freeze("net.first").freeze("net.second").pause(wait=False)
+    made.model.gate.set()
+    made._trainer.worker.wait()
+    assert made.applied["trainable"] == {"net.first": False, "net.second": False}
 
 
 # -- the model and the optimizer of a person's own
