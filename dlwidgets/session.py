@@ -18,6 +18,7 @@ from traitlets import Bool, Dict, Float, HasTraits, Int, Tuple, Unicode
 
 from .core import describing, wishes
 from .core.assembling import assemble
+from .core.clipping import clipping
 from .core.guarded import Guarded
 from .core.history import History
 from .core.ledger import Entry
@@ -65,7 +66,7 @@ class Session(Runnable, HasTraits):
     lr : the learning rate; None: 1e-3, or that of an optimizer that was made already.
     batch_size : samples a step; None: 32, or what a DataLoader brings.
     epochs : how many epochs `start()` and `fit()` train.
-    clip : gradient clipping: None, a norm as 1.0, or ("norm" | "value", limit).
+    clip : gradient clipping: None, a norm as 1.0, ("norm" | "value" | "adaptive", limit), or "adaptive" (AGC).
     weight_decay : None: what the optimizer has by default.
     classes : the names of the classes, in the order of the model's outputs.
     target : the column of a DataFrame, or the entry of a dict batch, that is to be predicted.
@@ -228,10 +229,15 @@ class Session(Runnable, HasTraits):
         """Return a data frame with a row for each step: epoch, loss, lr, batch_size, grad_norm, seconds.
 
         `grad_norm` is the gradients' L2 norm before clipping; NaN in steps where nobody needed it and it was
-        not measured, to save time. Rows of steps after which the model was evaluated hold `valid_loss` and
+        not measured, to save time. Once clipping was on, `clipped_norm` is that after it, and `clipped` 1 where
+        the step was clipped. Rows of steps after which the model was evaluated hold `valid_loss` and
         the metrics too; a dict of losses has a column `loss_NAME` for each.
         """
         return self._trainer.loop.history.frame()
+
+    def clipping(self, last: int = 200) -> dict[str, Any]:
+        """Return how many of the `last` steps were clipped: steps (with clipping on), clipped, share (0..1)."""
+        return clipping(self.record, last)
 
     @property
     def record(self) -> History:

@@ -8,7 +8,8 @@ from typing import Any
 from torch import nn
 
 from . import cpus, describing, wishes
-from .controls import Clip, make_optimizer
+from .clipping import Clip
+from .controls import make_optimizer
 from .loop import Loop
 from .objective import Objective
 from .opening import Opened, choose_device, open_data

@@ -1,83 +1,15 @@
-"""What steers a run between two steps: the optimizer, its learning rate, gradient clipping."""
+"""What steers a run between two steps: the optimizer and its learning rate."""
 
 from __future__ import annotations
 
 import difflib
 import inspect
-import math
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from numbers import Real
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import nn
 from torch.optim import Optimizer
-
-CLIP_MODES = ("off", "norm", "value")
-
-
-@dataclass(frozen=True)
-class Clip:
-    """Gradient clipping: "off", by total "norm" (Pascanu et al. 2013) or by "value" of each element."""
-
-    mode: str = "off"
-    limit: float = 1.0
-
-    @classmethod
-    def read(cls, wanted: Any) -> Clip:
-        """Return the clipping meant by None or "off", a number (a norm), a mode, or (mode, limit).
-
-        Raises
-        ------
-        ValueError : the mode is unknown or the limit is not a positive number.
-        """
-        mode: Any
-        limit: Any
-        if isinstance(wanted, Clip):
-            mode, limit = wanted.mode, wanted.limit
-        elif wanted is None or wanted is False:
-            mode, limit = "off", 1.0
-        elif isinstance(wanted, Real) and not isinstance(wanted, bool):
-            mode, limit = "norm", wanted
-        elif isinstance(wanted, str):
-            mode, limit = wanted, 1.0
-        elif isinstance(wanted, (tuple, list)) and len(wanted) == 2:
-            mode, limit = wanted
-        else:
-            raise ValueError(f'clip={wanted!r}: pass None, a norm such as 1.0, or ("value", 0.5).')
-        if mode not in CLIP_MODES:
-            raise ValueError(f"clip has the mode {mode!r}, which is none of {', '.join(CLIP_MODES)}.")
-        if mode != "off" and not _positive(limit):
-            raise ValueError(
-                f"clip has the limit {limit!r}: a positive number is wanted; None switches clipping off."
-            )
-        return cls(mode, float(limit) if _positive(limit) else 1.0)
-
-    def apply(self, parameters: list[nn.Parameter]) -> float | None:
-        """Clip the gradients in place; return their total norm before, where it had to be computed."""
-        if self.mode == "norm":
-            return float(nn.utils.clip_grad_norm_(parameters, self.limit))
-        if self.mode == "value":
-            nn.utils.clip_grad_value_(parameters, self.limit)
-        return None
-
-    def __str__(self) -> str:
-        return "off" if self.mode == "off" else f"{self.mode} {self.limit:g}"
-
-
-def _positive(limit: Any) -> bool:
-    number = isinstance(limit, Real) and not isinstance(limit, bool)
-    return number and math.isfinite(limit) and limit > 0
-
-
-def grad_norm(parameters: Iterable[nn.Parameter]) -> float:
-    """Return the total L2 norm of the gradients, 0.0 where there are none."""
-    gradients = [p.grad for p in parameters if p.grad is not None]
-    if not gradients:
-        return 0.0
-    # One fused call for all; get_total_norm exists from torch 2.6 on, the oldest supported.
-    return float(nn.utils.get_total_norm(gradients))
 
 
 def make_optimizer(

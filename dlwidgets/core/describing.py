@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from .batches import Batches
-from .controls import Clip
+from .clipping import Clip
 from .holdings import numel_of
 from .loop import Loop
 from .opening import Opened

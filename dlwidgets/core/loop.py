@@ -12,10 +12,10 @@ from torch.optim import Optimizer
 
 from .batches import Batches, batch_length
 from .borrowed import looking
-from .controls import Clip, GroupValue, grad_norm
+from .clipping import Clip, Gradients
+from .controls import GroupValue
 from .evaluating import Evaluation, evaluate
 from .freezing import Freezing
-from .governor import Governor
 from .history import History
 from .objective import Objective
 from .randomness import Mark
@@ -75,7 +75,7 @@ class Loop:
         self.evaluation_cost = 0.0
         self._taken = False
         self.watch = Watch()
-        self._norms = Governor(0.002, least=0.0)
+        self._gradients = Gradients(self.model)
         self._mark = Mark()
         self.refresh()
 
@@ -112,7 +112,7 @@ class Loop:
 
         Raises
         ------
-        NotFinite : the loss, or the gradients' norm where it was measured, is infinite or NaN.
+        NotFinite : the loss or a gradient is infinite or NaN, with clipping or without.
         ValueError : a whole epoch gave no batch.
         Exception : whatever the model, the loss or the data raised.
         """
@@ -125,7 +125,7 @@ class Loop:
         self._mark.set()
         buffers = [buffer.clone() for buffer in self._buffers]
         try:
-            value, norm, parts = self._learn(batch)
+            value, measured = self._learn(batch)
         except BaseException:
             self._mark.back()
             self.batches.put_back()
@@ -137,7 +137,7 @@ class Loop:
         self._taken = True
         self.history.step(
             epoch=self.epochs + 1, loss=value, lr=self.rate.value or 0.0, batch_size=batch_length(batch),
-            grad_norm=norm, seconds=time.perf_counter() - started, **parts,
+            seconds=time.perf_counter() - started, **measured,
         )  # fmt: skip
         self.layer_stats = self.watch.after(self.steps) or self.layer_stats
         if self.batches.over:
@@ -169,8 +169,8 @@ class Loop:
         with looking(self.model):
             return call(self.model, self.objective.there(inputs))
 
-    def _learn(self, batch: Any) -> tuple[float, float, dict[str, float]]:
-        """Move the weights; return the loss, the gradients' norm before clipping, and the loss's parts."""
+    def _learn(self, batch: Any) -> tuple[float, dict[str, float]]:
+        """Move the weights; return the loss, and what else was measured, as the history names it."""
         there = self.objective.there(batch)
         with self.watch.forward():
             loss, parts = self.objective.loss(there)
@@ -179,25 +179,13 @@ class Loop:
             raise NotFinite(self._not_finite(f"The loss became {value}", there))
         self.optimizer.zero_grad()
         loss.backward()
-        norm = self._clip()
-        if math.isinf(norm):
-            raise NotFinite(self._not_finite("The gradients became infinite or NaN", there))
+        measured = self._gradients.clip(self.clip, self._parameters)
+        if measured is None:
+            said = self._gradients.blame()
+            raise NotFinite(self._not_finite("The gradients became infinite or NaN", there, said))
         self.watch.before()
         self.optimizer.step()
-        return value, norm, parts
-
-    def _clip(self) -> float:
-        """Clip, and return the gradient norm before: NaN where it was not measured, inf where not finite."""
-        norm = None
-        if self.clip.mode != "norm" and self._norms.due():
-            began = time.perf_counter()
-            norm = grad_norm(self._parameters)
-            self._norms.spent(time.perf_counter() - began)
-        clipped = self.clip.apply(self._parameters)
-        norm = norm if clipped is None else clipped
-        if norm is None:
-            return math.nan
-        return norm if math.isfinite(norm) else math.inf
+        return value, {**measured, **parts}
 
     def _end_epoch(self) -> None:
         if not self._taken:
@@ -208,7 +196,8 @@ class Loop:
         self.epochs += 1
         self.epoch_ended = True
 
-    def _not_finite(self, what: str, batch: Any) -> str:
+    def _not_finite(self, what: str, batch: Any, where: str = "") -> str:
         self.layer_stats = self.watch.failed(self.steps + 1) or self.layer_stats
         blame = self.objective.blame(batch) or "A lower learning rate or gradient clipping often helps."
-        return f"{what} in step {self.steps + 1}, which was not taken. {blame} Then resume."
+        said = f"{what} in step {self.steps + 1}, which was not taken. {where}".rstrip()
+        return f"{said} {blame} Then resume."

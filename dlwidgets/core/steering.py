@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from .controls import Clip, GroupValue
+from .clipping import Clip, spared
+from .controls import GroupValue
 from .cpus import choose_threads
 from .ledger import Entry, Ledger
 
@@ -89,8 +90,12 @@ class Steering:
         batches.batch_size = value
         return batches.note()
 
-    def _put_clip(self, value: Any) -> None:
-        self._loop.clip = Clip.read(value)
+    def _put_clip(self, value: Any) -> str | None:
+        self._loop.clip = clip = Clip.read(value)
+        path = spared(self._loop.model)[0] if clip.mode == "adaptive" else None
+        if path == "":
+            return "the model is a single linear layer, which adaptive clipping leaves alone"
+        return f"the last linear layer ({path}) is left alone, as in the paper" if path else None
 
     def _put_weight_decay(self, value: float | None) -> None:
         if self._own_decay is None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from .controls import Clip
+from .clipping import Clip
 
 #: What people type for what is called otherwise here.
 _MEANT = {

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from typing import Any
 
 
-def listed(names: Iterable[Any]) -> str:
-    """Return names in quotes, eight of them at most: "'a', 'b' and 12 more"."""
+def listed(names: Iterable[Any], most: int = 8) -> str:
+    """Return names in quotes, `most` of them: "'a', 'b' and 12 more"."""
     words = [repr(str(name)) for name in names]
-    return ", ".join(words[:8]) + (f" and {len(words) - 8} more" if len(words) > 8 else "")
+    return ", ".join(words[:most]) + (f" and {len(words) - most} more" if len(words) > most else "")
 
 
 def counted(number: int, thing: str) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets
 import traitlets
 
-from ..core.controls import CLIP_MODES, Clip
+from ..core.clipping import CLIP_MODES, Clip
 from ..session import Session
 from .view import Pictured, View, answer_anywhere, let_go, module, style
 

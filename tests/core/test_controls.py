@@ -1,4 +1,4 @@
-"""Controls: optimizers, numbers of parameter groups and gradient clipping, and what is refused."""
+"""Controls: optimizers, numbers of parameter groups, and what is refused."""
 
 # ruff: noqa: E501 - a case is one line, with the whole of its sentence
 
@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from dlwidgets.core.controls import Clip, GroupValue, grad_norm, make_optimizer
+from dlwidgets.core.controls import GroupValue, make_optimizer
 
 
 def model():
@@ -21,66 +21,6 @@ def model():
     made = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
     made(torch.randn(5, 3)).square().sum().backward()
     return made
-
-
-@pytest.mark.parametrize(
-    ("given", "meant"),
-    [
-        (None, ("off", 1.0)), (False, ("off", 1.0)), ("off", ("off", 1.0)), (("off", None), ("off", 1.0)), (2, ("norm", 2.0)),
-        (0.5, ("norm", 0.5)), (np.float32(0.5), ("norm", 0.5)), ("norm", ("norm", 1.0)), ("value", ("value", 1.0)),
-        (("value", 0.1), ("value", 0.1)), (["norm", 3], ("norm", 3.0)), (Clip("value", 2.0), ("value", 2.0)),
-    ],
-)  # fmt: skip
-def test_clipping_is_read_from_what_people_write(given, meant):
-    clip = Clip.read(given)
-    assert (clip.mode, clip.limit) == meant
-
-
-@pytest.mark.parametrize(
-    ("given", "sentence"),
-    [
-        (True, 'clip=True: pass None, a norm such as 1.0, or ("value", 0.5).'),
-        ((1, 2, 3), 'clip=(1, 2, 3): pass None, a norm such as 1.0, or ("value", 0.5).'),
-        ({"norm": 1}, "clip={'norm': 1}: pass None, a norm such as 1.0, or (\"value\", 0.5)."),
-        ("length", "clip has the mode 'length', which is none of off, norm, value."),
-        (0, "clip has the limit 0: a positive number is wanted; None switches clipping off."),
-        (-1.0, "clip has the limit -1.0: a positive number is wanted; None switches clipping off."),
-        (math.inf, "clip has the limit inf: a positive number is wanted; None switches clipping off."),
-        (math.nan, "clip has the limit nan: a positive number is wanted; None switches clipping off."),
-        (("norm", "1"), "clip has the limit '1': a positive number is wanted; None switches clipping off."),
-        (("norm", True), "clip has the limit True: a positive number is wanted; None switches clipping off."),
-    ],
-)
-def test_clipping_that_cannot_be_is_refused(given, sentence):
-    with pytest.raises(ValueError) as caught:
-        Clip.read(given)
-    assert str(caught.value) == sentence
-
-
-@given(limit=st.floats(1e-3, 1e2), mode=st.sampled_from(["norm", "value"]))
-def test_clipping_is_torchs_own(limit, mode):
-    ours, theirs = model(), model()
-    norm = Clip(mode, limit).apply(list(ours.parameters()))
-    if mode == "norm":
-        assert norm == nn.utils.clip_grad_norm_(theirs.parameters(), limit).item()
-    else:
-        nn.utils.clip_grad_value_(theirs.parameters(), limit)
-        assert norm is None
-    assert all(torch.equal(p.grad, q.grad) for p, q in zip(ours.parameters(), theirs.parameters()))
-
-
-def test_no_clipping_touches_nothing():
-    made = model()
-    before = [p.grad.clone() for p in made.parameters()]
-    assert Clip().apply(list(made.parameters())) is None
-    assert all(torch.equal(p.grad, kept) for p, kept in zip(made.parameters(), before))
-
-
-def test_the_norm_is_that_of_all_gradients_in_one_vector():
-    made = model()
-    flat = torch.cat([p.grad.flatten() for p in made.parameters()])
-    assert grad_norm(made.parameters()) == pytest.approx(float(flat.norm()), rel=1e-6)
-    assert grad_norm(nn.Linear(2, 2).parameters()) == 0.0
 
 
 @pytest.mark.parametrize("lr", [0.5, 0.1, 3e-4])

@@ -12,7 +12,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from dlwidgets.core.batches import Shuffled
-from dlwidgets.core.controls import Clip
+from dlwidgets.core.clipping import Clip
 from dlwidgets.core.data import Rows
 from dlwidgets.core.inference import infer_task
 from dlwidgets.core.loaded import Loaded
