@@ -10,7 +10,9 @@ from torch.utils.data import default_collate
 
 from .data import Rows
 from .randomness import Mark
+from .redrawing import Sources
 from .trees import rows, tensors
+from .wording import counted
 
 
 def batch_length(batch: Any) -> int:
@@ -90,6 +92,21 @@ class Batches:
         """Return how many batches an epoch has at this batch size; None where the source cannot say."""
         return None if self.samples is None else -(-self.samples // self.batch_size)
 
+    def state(self) -> Any:
+        """Return the place in the data and the batch size: see `stateful.Stateful`."""
+        raise NotImplementedError
+
+    def install(self, state: Any) -> str | None:
+        """Go to a place in the data, from which the same batches follow as then.
+
+        The global random generators may be left anywhere. Returns in a clause what could not be had.
+
+        Raises
+        ------
+        ValueError : in a clause, why there is no way back; the place is as before.
+        """
+        raise NotImplementedError
+
     def close(self) -> None:
         """Let go of what fetches ahead."""
 
@@ -122,6 +139,7 @@ class Shuffled(Batches):
         # Rows in memory draw no random numbers; a Dataset that augments does.
         self._draws = not isinstance(source, Rows)
         self._mark = Mark()
+        self._sources = Sources(source) if self._draws else Sources()
 
     @property
     def over(self) -> bool:
@@ -172,6 +190,26 @@ class Shuffled(Batches):
 
     def steps_left(self) -> int:
         return -(-(self._end - self._at) // self.batch_size)
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "generator": self._generator.get_state(),
+            "order": self._order,
+            "place": (self._before, self._at, self._end),
+            "batch_size": self.batch_size,
+            "own": self._sources.own(),
+        }
+
+    def install(self, state: dict[str, Any]) -> None:
+        if len(state["order"]) not in (0, self._count):
+            then = counted(len(state["order"]), "sample")
+            raise ValueError(f"the data had {then} and has {self._count:,} now")
+        self._generator.set_state(state["generator"])
+        self._order = state["order"].clone()
+        self._before, self._at, self._end = state["place"]
+        self.batch_size = state["batch_size"]
+        self._sources.put_own(state["own"])
+        self._mark.forget()
 
     def _slice(self, first: int, last: int) -> Any:
         if isinstance(self.source, Rows):

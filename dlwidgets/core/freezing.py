@@ -15,6 +15,7 @@ from torch.optim import Optimizer
 from .groups import fitting_group, held_by, joining, leave
 from .holdings import holdings_of, numel_of
 from .patterns import Choice, Parts, outermost, read_choice, statistics_of, with_added
+from .stateful import Kept, thing
 from .walk import walk
 from .wording import counted, first_line
 
@@ -139,6 +140,20 @@ class Freezing:
         except ValueError as why:
             return f"trainable cannot be as asked for in the model that is here now: {why}."
         return said and f"The model has changed: trainable was put in force anew, which {said}."
+
+    def state(self) -> dict[str, Any]:
+        """Return the choice, and what the model was before it: see `stateful.Stateful`."""
+        return {"choice": self.choice, "before": Kept((dict(self._was), list(self._still)))}
+
+    def install(self, state: dict[str, Any], optimizer: Optimizer) -> None:
+        """Take over an earlier choice, the model's flags and the optimizer's groups being those of then."""
+        with self._lock:
+            self.choice = state["choice"]
+            if (before := thing(state["before"])) is not None:
+                self._was, self._still = dict(before[0]), list(before[1])
+            elif self.choice is not None:
+                self.put(self.choice, optimizer)
+        self.hold()
 
     def hold(self, anew: bool = False) -> None:
         """Set the layers whose statistics are held to eval mode, and those that are held no more back.

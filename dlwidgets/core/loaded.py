@@ -6,7 +6,7 @@ import contextlib
 import inspect
 import itertools
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -14,51 +14,12 @@ from torch.utils.data import BatchSampler, DataLoader, IterableDataset
 
 from .batches import Batches
 from .borrowed import untouched_rng
-from .randomness import Mark
+from .feed import Feed
+from .redrawing import Sources, fingerprint, unrolled
+from .stateful import Kept, thing
 from .wording import counted
 
 _END = object()
-
-
-class _Feed(BatchSampler):
-    """A person's sampler, batch by batch, at a size that may change; indices can be given back."""
-
-    def __init__(self, sampler: Iterable[int], batch_size: int, drop_last: bool) -> None:
-        super().__init__(sampler, batch_size, drop_last)
-        self._order: Iterator[int] = iter(())
-        self._goes_on = False
-        #: Whether what is left is to be dropped, though another size would make a batch of it.
-        self.last = False
-        #: Indices that come next, before those of the sampler.
-        self.returned: deque[int] = deque()
-        #: The batches of indices handed out that were not taken yet: workers fetch ahead.
-        self.ahead: deque[list[int]] = deque()
-        #: The place in the random numbers where the last indices were handed out.
-        self.mark = Mark()
-
-    def __iter__(self) -> Iterator[list[int]]:
-        if not self._goes_on:
-            self._order = iter(self.sampler)
-            self.returned.clear()
-        self._goes_on = self.last = False
-        self.ahead.clear()
-        while True:
-            batch = [self.returned.popleft() for _ in range(min(self.batch_size, len(self.returned)))]
-            batch += itertools.islice(self._order, self.batch_size - len(batch))
-            if not batch or (self.drop_last and (len(batch) < self.batch_size or self.last)):
-                return
-            self.ahead.append(batch)
-            self.mark.set()
-            yield batch
-
-    def give_back(self, batch: list[int]) -> None:
-        """Let `batch`, and all that was handed out after it, come next."""
-        self.returned.extendleft(reversed([*batch, *itertools.chain.from_iterable(self.ahead)]))
-        self.ahead.clear()
-
-    def go_on(self) -> None:
-        """Let the next iteration go on with this epoch instead of beginning another."""
-        self._goes_on = True
 
 
 class Loaded(Batches):
@@ -72,7 +33,7 @@ class Loaded(Batches):
     def __init__(self, loader: DataLoader) -> None:
         #: The person's own loader, never changed.
         self.loader = self._loader = loader
-        self._feed: _Feed | None = None
+        self._feed: Feed | None = None
         self._iterator: Iterator[Any] | None = None
         self._held: list[Any] = []
         self._last: Any = None
@@ -82,10 +43,13 @@ class Loaded(Batches):
         #: Known when a batch was taken; another size does not change it any more.
         self._over = False
         self._trusted, self._broken_off = True, False
+        #: What decided this epoch's batches when it was opened.
+        self._opening: Any = None
+        self._sources = Sources(loader, loader.sampler, loader.batch_sampler, loader.dataset)
         self._size = loader.batch_size or getattr(loader.batch_sampler, "batch_size", None) or 1
         if _is_ordinary(loader):
             theirs = loader.batch_sampler
-            self._feed = _Feed(theirs.sampler, theirs.batch_size, theirs.drop_last)  # type: ignore[union-attr]
+            self._feed = Feed(theirs.sampler, theirs.batch_size, theirs.drop_last, self._sources)  # type: ignore[union-attr]
             self._loader = _with_feed(loader, self._feed)
             with contextlib.suppress(TypeError):
                 self.samples = len(theirs.sampler)  # type: ignore[arg-type,union-attr]
@@ -176,7 +140,7 @@ class Loaded(Batches):
         return None
 
     def note(self) -> str | None:
-        ahead = 0 if self._feed is None else len(self._feed.ahead)
+        ahead = 0 if self._feed is None else len(self._feed.ahead) + len(self._feed.ready)
         if not ahead:
             return None
         return f"{counted(ahead, 'batch')} of the old size had been fetched ahead by workers"
@@ -194,6 +158,89 @@ class Loaded(Batches):
 
     def close(self) -> None:
         # At once, and not when it is collected: that may be in a worker forked later, which complains.
+        self._end_workers()
+
+    def state(self) -> dict[str, Any]:
+        feed = self._feed
+        return {
+            "batch_size": self._size, "taken": self._taken, "over": self._over, "trusted": self._trusted,
+            "broken_off": self._broken_off, "open": self._iterator is not None, "opening": self._opening,
+            "own": self._sources.own(), "feed": None if feed is None or feed.begun is None else feed.state(),
+            "held": Kept(list(self._held)), "count": self._taken + len(self._held),
+            "last": fingerprint(self._last) if self._reads_again else None,
+        }  # fmt: skip
+
+    def install(self, state: dict[str, Any]) -> str | None:
+        said = None
+        if state["open"] or state["broken_off"]:
+            with self._sources.untouched():
+                said = self._reopen(state)
+        else:
+            self.close()
+        self._broken_off = state["broken_off"] and not state["open"]
+        self._taken, self._over, self._trusted = state["taken"], state["over"], state["trusted"]
+        self._held, self._opening, self._indices = thing(state["held"]) or [], state["opening"], []
+        self._held = list(self._held)
+        self.batch_size = state["batch_size"]
+        self._sources.put_own(state["own"])
+        if self._feed is not None:
+            self._feed.mark.forget()
+        return said
+
+    @property
+    def _reads_again(self) -> bool:
+        """Whether a place can be had only by fetching all batches of the epoch before it once more."""
+        return self._loader.num_workers > 0 or isinstance(self.loader.dataset, IterableDataset)
+
+    def _reopen(self, state: dict[str, Any]) -> str | None:
+        """Open the epoch of `state` again, go to the place in it, then let the one under way go."""
+        feed, loader, was = None, self.loader, state["feed"]
+        if self._feed is not None:
+            if was is None:
+                raise ValueError("the sampler had failed")
+            theirs = loader.batch_sampler
+            size, drops = state["batch_size"], theirs.drop_last  # type: ignore[union-attr]
+            feed = Feed(theirs.sampler, size, drops, self._sources)  # type: ignore[union-attr]
+            loader = _with_feed(loader, feed)
+        iterator, said = None, None
+        if feed is None or (loader.num_workers and state["open"] and was["clean"]):
+            iterator, said = self._read_again(loader, feed, state)
+        else:
+            feed.install(was)
+            iterator = iter(loader) if state["open"] else None
+            if loader.num_workers:
+                said = "the workers of the DataLoader began their random numbers anew"
+        self._end_workers()
+        self._loader, self._feed, self._iterator = loader, feed, iterator
+        return said
+
+    def _read_again(
+        self, loader: DataLoader, feed: Feed | None, state: dict[str, Any]
+    ) -> tuple[Iterator[Any], str | None]:
+        count = state["count"]
+        self._sources.install(state["opening"])
+        if feed is not None:
+            sizes = unrolled(state["feed"]["handed"])
+            count, feed.sizes = len(sizes) - len(state["feed"]["ahead"]), deque(sizes)
+        iterator, got, last = iter(loader), 0, None
+        own = getattr(iterator, "_sampler_iter", None)
+        if own is not None and not self._reads_again:
+            # The samples themselves need not be fetched: their random numbers are the global generators'.
+            got = sum(1 for _ in itertools.islice(own, count))
+        else:
+            for batch in itertools.islice(iterator, count):
+                got, last = got + 1, batch
+                if feed is not None:
+                    feed.ahead.popleft()
+        if got < count:
+            raise ValueError("the DataLoader gives fewer batches when it is read again")
+        if feed is not None:
+            feed.same_order(state["feed"])
+        if self._reads_again and not thing(state["held"]) and fingerprint(last) != state["last"]:
+            return iterator, "the DataLoader gave other samples when it was read again up to there"
+        return iterator, None
+
+    def _end_workers(self) -> None:
         getattr(self._iterator, "_shutdown_workers", lambda: None)()
         self._iterator = None
         if self._feed is not None:
@@ -201,8 +248,8 @@ class Loaded(Batches):
             self._loader = _with_feed(self.loader, self._feed)
 
     def _took(self, batch: Any) -> Any:
+        self._last = batch
         if self._feed is None:
-            self._last = batch
             self._taken += 1
         else:
             self._indices = self._feed.ahead.popleft()
@@ -216,6 +263,7 @@ class Loaded(Batches):
 
     def _opened(self) -> Iterator[Any]:
         if not self._broken_off:
+            self._opening = self._sources.state()
             return iter(self._loader)
         # The workers were let go in mid-epoch: new ones go on, and no random number is drawn for that.
         self._broken_off = False
@@ -270,7 +318,7 @@ def _is_ordinary(loader: DataLoader) -> bool:
     )
 
 
-def _with_feed(loader: DataLoader, feed: _Feed) -> DataLoader:
+def _with_feed(loader: DataLoader, feed: Feed) -> DataLoader:
     """Return a DataLoader like the person's own whose batches `feed` makes."""
     same = (
         "num_workers", "collate_fn", "pin_memory", "timeout", "worker_init_fn", "multiprocessing_context",

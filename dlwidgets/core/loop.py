@@ -152,6 +152,20 @@ class Loop:
             self._end_epoch()
         return batch_length(batch)
 
+    def state(self) -> dict[str, Any]:
+        """Return where the loop is: see `stateful.Stateful`; weights, optimizer, data say it themselves."""
+        clip = (self.clip.mode, self.clip.limit)
+        return {
+            "steps": self.steps, "epochs": self.epochs, "epoch_ended": self.epoch_ended,
+            "taken": self._taken, "clip": clip,
+        }  # fmt: skip
+
+    def install(self, state: dict[str, Any]) -> None:
+        """Be where the loop was; the history is cut off by whoever keeps the others."""
+        self.steps, self.epochs, self.epoch_ended = state["steps"], state["epochs"], state["epoch_ended"]
+        self._taken, self.clip, self.layer_stats = state["taken"], Clip(*state["clip"]), None
+        self._mark.forget()
+
     def evaluate(self, batches: Batches) -> Evaluation:
         """Evaluate on `batches` and note it in the history; model and random numbers stay as they are."""
         began = time.perf_counter()

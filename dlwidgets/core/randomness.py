@@ -57,6 +57,17 @@ class Streams:
         np.random.set_state(self.numpy)
         random.setstate(self.python)
 
+    def state(self) -> dict[str, Any]:
+        """Return the states as plain data."""
+        return {
+            "torch": self.torch_cpu, "cuda": list(self.torch_cuda), "numpy": self.numpy, "python": self.python
+        }  # fmt: skip
+
+    @classmethod
+    def of(cls, state: dict[str, Any]) -> Streams:
+        """Return what `state` was read off."""
+        return cls(state["torch"], list(state["cuda"]), state["numpy"], state["python"])
+
     def same_beside_torch(self, other: Streams) -> bool:
         """Say whether numpy's and python's generators are where they are in `other`."""
         ours, theirs = self.numpy, other.numpy
@@ -90,6 +101,11 @@ class Mark:
             self._settled = True
             self._governor.spent(time.perf_counter() - began)
         self._read, self._torch, self._cuda, self._goes_on = now, now.torch_cpu, now.torch_cuda, True
+
+    def forget(self) -> None:
+        """Begin anew: the random numbers were put somewhere else, by no training."""
+        self._read = self._torch = None
+        self._goes_on = self._settled = False
 
     def back(self) -> None:
         """Make the random numbers go on from the mark."""

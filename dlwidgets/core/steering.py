@@ -10,6 +10,7 @@ from .clipping import Clip, spared
 from .controls import GroupValue
 from .cpus import choose_threads
 from .ledger import Entry, Ledger
+from .stateful import Kept, thing
 
 if TYPE_CHECKING:
     from .loop import Loop
@@ -62,6 +63,32 @@ class Steering:
             "threads": self.threads,
             "trainable": self._loop.freezing.choice,
         }
+
+    def wishes(self) -> dict[str, Any]:
+        """Return the wishes that mean what is in force, for a session to show after going back."""
+        return {name: value for name, value in self.in_force().items() if name in self.CONTROLS}
+
+    def state(self) -> dict[str, Any]:
+        """Return what is in force and stands nowhere else: see `stateful.Stateful`.
+
+        The rate and the decay stand in the optimizer's groups, the batch size with the data, clipping in the
+        loop. What a control keeps beside that belongs here, or into a part of its own in `Trainer.parts`.
+        """
+        return {
+            "threads": self.threads,
+            "trainable": self._loop.freezing.state(),
+            "decay": Kept((self._decay, self._own_decay)),
+        }
+
+    def install(self, state: dict[str, Any]) -> None:
+        """Put in force what was; the optimizer and the weights' flags have been put back already."""
+        self.rejected = {}
+        if state["threads"] != self.threads:
+            self.threads = state["threads"]
+            torch.set_num_threads(self.threads)
+        self._loop.freezing.install(state["trainable"], self._loop.optimizer)
+        if (decay := thing(state["decay"])) is not None:
+            self._decay, self._own_decay = decay
 
     def put(self, name: str, value: Any, by: str) -> None:
         """Put a wish in force, or reject it, and write in the ledger what came of it; `by` says who asked."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -10,6 +11,8 @@ from torch.utils.data import IterableDataset, default_collate
 
 from .batches import Batches, batch_length
 from .randomness import Mark
+from .redrawing import Sources, fingerprint
+from .stateful import Kept, thing
 
 _END = object()
 
@@ -35,6 +38,10 @@ class Streamed(Batches):
         self._held: list[Any] = []
         self._last: list[Any] = []
         self._taken, self._trusted = 0, True
+        #: Samples or batches that were read from the source in this pass, and what decided them.
+        self._drawn = 0
+        self._sources = Sources(source)
+        self._opening: Any = None
         self.batch_size = batch_size
         self._mark = Mark()
         self._look: Any = None
@@ -96,12 +103,50 @@ class Streamed(Batches):
             return None
         return len(self.source)  # type: ignore[arg-type]
 
+    def state(self) -> dict[str, Any]:
+        return {
+            "batch_size": self.batch_size, "taken": self._taken, "trusted": self._trusted,
+            "used_up": self.used_up, "drawn": None if self._iterator is None else self._drawn,
+            "held": len(self._held), "items": Kept(list(self._held)),
+            "batch": len(self._last), "last": fingerprint(self._last), "opening": self._opening,
+            "own": self._sources.own(),
+        }  # fmt: skip
+
+    def install(self, state: dict[str, Any]) -> str | None:
+        here, held, said = self.state(), thing(state["items"]), None
+        same = all(here[name] == state[name] for name in ("drawn", "held", "taken", "used_up"))
+        if isinstance(self.source, Iterator):
+            if not same:
+                raise ValueError("the data is a generator, which can be read once only")
+        elif state["drawn"] is None:
+            self._iterator, self._held = None, []
+        else:
+            with self._sources.untouched():
+                self._sources.install(state["opening"])
+                iterator = iter(self.source)
+                past = deque(
+                    itertools.islice(iterator, state["drawn"] - state["held"]), maxlen=max(1, state["batch"])
+                )
+                again = list(itertools.islice(iterator, state["held"]))
+            if len(past) < state["batch"] or len(again) < state["held"]:
+                raise ValueError("the data gives less when it is read again")
+            if fingerprint(list(past)[: state["batch"]]) != state["last"]:
+                said = "the data gave other samples when it was read again up to there"
+            self._iterator, self._held = iterator, again if held is None else list(held)
+        self._drawn, self._taken, self._trusted = state["drawn"] or 0, state["taken"], state["trusted"]
+        self.batch_size, self.used_up, self._opening = state["batch_size"], state["used_up"], state["opening"]
+        self._last = []
+        self._sources.put_own(state["own"])
+        self._mark.forget()
+        return said
+
     def _draw(self) -> Any:
         """Return the next batch, or _END, after which another pass begins."""
         if self._iterator is None:
             if self.used_up:
                 return _END
-            self._iterator, self._taken = iter(self.source), 0
+            self._opening = self._sources.state()
+            self._iterator, self._taken, self._drawn = iter(self.source), 0, 0
         wanted = self.batch_size if self._gives_samples else 1
         self._mark.set()
         try:
@@ -110,6 +155,7 @@ class Streamed(Batches):
                 if (item := next(self._iterator, _END)) is _END:
                     break
                 self._held.append(item)
+                self._drawn += 1
             items = self._held[:wanted]
             batch = (default_collate(items) if self._gives_samples else items[0]) if items else _END
         except BaseException:
@@ -131,6 +177,6 @@ class Streamed(Batches):
             raise ValueError("the iterable gives no batches")
         if batches is self.source:
             # It can be read once only: what was looked at is kept for training.
-            self._iterator = batches
+            self._iterator, self._drawn = batches, 1
             self._held.append(first)
         return first
