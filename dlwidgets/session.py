@@ -202,6 +202,10 @@ class Session(Runnable, HasTraits):
         """The task: "multilabel", "multiclass", "binary", "regression" or "custom"."""
         return self._task.name
 
+    def scores_of(self, output: torch.Tensor) -> torch.Tensor:
+        """Return the probabilities that an output of the model stands for; for regression the output."""
+        return self._task.scores(output)
+
     @property
     def classes(self) -> tuple[str, ...] | None:
         """The names of the classes, where given."""

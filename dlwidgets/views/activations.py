@@ -203,7 +203,7 @@ class ActivationBrowser(View):
         if session is not None:
             step = session.progress()["steps"]
             budget = LIVE_BUDGET if session.status == "running" else BUDGET
-        scores = _scores(self._task) if session is None else session._task.scores
+        scores = _scores(self._task) if session is None else session.scores_of
         with self._looking, untouched_rng():
             target = None
             try:

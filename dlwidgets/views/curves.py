@@ -9,6 +9,7 @@ import numpy as np
 import traitlets
 
 from ..core.curves import Curve, Evaluated
+from ..core.patterns import in_words
 from ..session import Session
 from .view import View, module, style
 
@@ -136,7 +137,7 @@ def marks(changes: list[Any], most: int = 100) -> list[list[Any]]:
     for entry in list(changes):
         if entry.rejected:
             continue
-        words = f"{entry.name.replace('_', ' ')} → {_short(entry.applied)} ({entry.by})"
+        words = f"{_change(entry)} ({entry.by})"
         if found and _is_one_move(found[-1][0], entry):
             found[-1] = entry, words
         else:
@@ -155,6 +156,12 @@ def _is_one_move(before: Any, entry: Any) -> bool:
         return False
     by_hand = entry.by != "code" and entry.time - before.time <= _SOON
     return entry.step - before.step <= _NEAR or by_hand
+
+
+def _change(entry: Any) -> str:
+    if entry.name == "trainable":
+        return in_words(entry.applied) or "trains as it was made"
+    return f"{entry.name.replace('_', ' ')} → {_short(entry.applied)}"
 
 
 def _short(value: Any) -> str:

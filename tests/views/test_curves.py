@@ -185,6 +185,17 @@ def test_the_words_of_a_mark_are_short(applied, words):
     assert marks([entry(1, "clip", applied)]) == [[1, f"clip → {words} (code)"]]
 
 
+@pytest.mark.parametrize(
+    ("choice", "words"),
+    [
+        ({"features": False, "features.3": True}, "features frozen, features.3 trains"),
+        (None, "trains as it was made"),
+    ],
+)
+def test_what_was_frozen_is_marked_in_words(choice, words):
+    assert marks([entry(1, "trainable", choice, "layers")]) == [[1, f"{words} (layers)"]]
+
+
 def test_a_drag_is_one_mark_where_it_ended():
     drag = [entry(step, applied=step / 100, by="panel") for step in range(10, 60, 5)]
     assert marks([entry(1), *drag, entry(200)]) == [
