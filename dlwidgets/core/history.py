@@ -25,6 +25,15 @@ class Column:
         self._array = np.empty(1024)
         self._length = 0
 
+    @classmethod
+    def of(cls, values: np.ndarray) -> Column:
+        """Return a column that holds a copy of `values`."""
+        made = cls()
+        made._length = len(values)
+        made._array = np.empty(max(1024, 2 * len(values)))
+        made._array[: len(values)] = values
+        return made
+
     def append(self, value: float) -> None:
         """Add one value; NaN stands for "not measured"."""
         if self._length == len(self._array):
@@ -90,6 +99,14 @@ class History:
             self.evaluations[-1] = {"step": step, **values}
         else:
             self.evaluations.append({"step": step, **values})
+
+    def upto(self, step: int) -> History:
+        """Return a history of its own that ends with step `step`, the evaluation after it included."""
+        other = History()
+        other.columns = {name: Column.of(column.values[:step]) for name, column in self.columns.items()}
+        other.evaluations = [row for row in self.evaluations if row["step"] <= step]
+        other.seconds = float(np.sum(other.columns["seconds"].values))
+        return other
 
     def rate(self, window: float = 2.0) -> float | None:
         """Return steps a second over about the last `window` seconds of training; None before any."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ class Entry:
     rejected: bool = False
     #: Seconds since 1970 (UTC).
     time: float = field(default_factory=time.time)
+    #: The line of the run on which it was made.
+    line: str = "main"
 
 
 class Ledger:
@@ -31,19 +33,21 @@ class Ledger:
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
+        #: The line under way.
+        self.line = "main"
 
     def add(self, entry: Entry) -> None:
-        """Add an entry at the end."""
-        self.entries.append(entry)
+        """Add an entry at the end, as one of the line under way."""
+        self.entries.append(replace(entry, line=self.line))
 
     def __len__(self) -> int:
         return len(self.entries)
 
     def frame(self) -> pd.DataFrame:
-        """Return a data frame, a row an entry: time, step, name, asked, applied, by, rejected, note."""
+        """Return a data frame, a row an entry: time, step, name, asked, applied, by, rejected, note, line."""
         import pandas as pd
 
-        columns = ["time", "step", "name", "asked", "applied", "by", "rejected", "note"]
+        columns = ["time", "step", "name", "asked", "applied", "by", "rejected", "note", "line"]
         rows = [[getattr(entry, column) for column in columns] for entry in self.entries]
         frame = pd.DataFrame(rows, columns=columns).astype({"step": "int64", "rejected": bool})
         frame["time"] = pd.to_datetime(frame["time"], unit="s", utc=True)

@@ -16,6 +16,7 @@ class Orders:
     going : whether steps are to be taken.
     ending : how the last going ended, or "" while it goes: "paused", "stopped", "done" or "failed".
     began : epochs that were completed when the run began.
+    runs : how many runs have begun.
     goal : epochs that will have been completed when it is done; None without a run.
     """
 
@@ -23,9 +24,11 @@ class Orders:
         self._lock = threading.Lock()
         self.going = False
         self.ending = ""
-        self.began = 0
+        self.began = self.runs = 0
         self.goal: int | None = None
         self._until: int | None = None
+        #: Beginning and goal of the newest run.
+        self._last: tuple[int, int] | None = None
 
     @property
     def paused(self) -> bool:
@@ -42,6 +45,8 @@ class Orders:
         with self._lock:
             if self.goal is None or anew:
                 self.began, self.goal = done, done + epochs
+                self.runs += 1
+            self._last = self.began, self.goal
             self._until = None
             self._go()
 
@@ -77,6 +82,22 @@ class Orders:
         with self._lock:
             if self.goal is not None:
                 self.goal = self.began + epochs
+                self._last = self.began, self.goal
+
+    def rewound(self, epochs: int) -> None:
+        """Wait where the run was taken back to; it has the goal that it had, also where it was over.
+
+        Parameters
+        ----------
+        epochs : how many whole epochs lie behind there.
+        """
+        with self._lock:
+            if self.goal is None and self._last is not None:
+                self.began, self.goal = self._last
+            self.began = min(self.began, epochs)
+            if self.goal is not None and self.goal <= epochs:
+                self.goal = None
+            self.going, self.ending, self._until = False, "paused", None
 
     def proceed(self, steps: int, epochs: int, midway: bool = False) -> bool:
         """Say whether to take a step; asked before each.

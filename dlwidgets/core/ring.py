@@ -81,7 +81,7 @@ class Ring:
     def _least(self, newest: Snapshot | None) -> Snapshot:
         """Return the snapshot that is missed least."""
         ours = [one for one in self._all if self.ours(one)]
-        others = [one for one in self._all if not self.ours(one) and one is not newest]
+        others = [one for one in self._all if not self.ours(one)]
         if others:
             return min(others, key=lambda one: (one.why == "left", one.time))
         spare = [one for one in ours[1:-1] if one is not newest]

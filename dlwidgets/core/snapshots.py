@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .stateful import Copier, Stateful, tensors_of
+from .stateful import Stateful, tensors_of
 
 #: Why a snapshot is taken; those that thinning spares before others come first.
 WHY = ("start", "change", "epoch", "left", "time")
@@ -61,11 +61,3 @@ class Snapshot:
             if name in self.parts and (clause := part.install(self.parts[name])):
                 said.append(clause)
         return said
-
-
-def capture(
-    parts: Mapping[str, Stateful], copier: Copier, *, step: int, changes: int, why: str, line: str
-) -> Snapshot:
-    """Return the state of all parts as it is now."""
-    states = {name: copier(part.state()) for name, part in parts.items()}
-    return Snapshot(step, changes, why, line, states)

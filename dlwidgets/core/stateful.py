@@ -18,7 +18,9 @@ _NUMBERS = (bool, int, float, str, type(None))
 class Stateful(Protocol):
     """A part of a run whose whole state can be read off, and put back, between two steps.
 
-    A new control joins by having these two methods and being named in `Trainer.parts`.
+    A new control joins by having these two methods and being named in `Trainer.parts`. One that depends on
+    evaluations may have `evaluated(found)` too: while steps are taken again evaluations are not made again,
+    and it is called with "valid_loss" and the metrics that were found then.
     """
 
     def state(self) -> Any:
@@ -57,8 +59,8 @@ class Copier:
     """Copies states; a tensor that has not changed since it was last copied shares that copy.
 
     Copies lie in the CPU's memory. A tensor counts as unchanged when it is the same object, of the same
-    version and with the same bits: the version alone misses what is written through `.data` or a numpy array, and to
-    compare costs no more than to copy.
+    version and with the same bits: the version alone misses what is written through `.data` or a numpy
+    array, and to compare costs no more than to copy.
     """
 
     def __init__(self) -> None:
@@ -81,18 +83,30 @@ class Copier:
         except Exception:  # noqa: BLE001 - a thing that cannot be copied is no state that changes
             return Kept(state)
 
-    def _tensor(self, tensor: torch.Tensor) -> torch.Tensor:
-        version = tensor._version if not tensor.is_inference() else 0
+    def fresh(self, state: Any) -> int:
+        """Return the bytes that a copy of `state` will take beside what is shared, as far as can be told."""
+        found = {id(tensor): tensor for tensor in tensors_of(state)}
+        return sum(tensor.nbytes for tensor in found.values() if self._known(tensor) is None)
+
+    def _known(self, tensor: Any) -> torch.Tensor | None:
         last = self._last.get(id(tensor))
-        if last is not None and last[0]() is tensor and last[1] == version:
-            made = last[2]()
-            if made is not None and same_bits(tensor, made):
-                return made
+        if last is None or last[0]() is not tensor or last[1] != _version(tensor):
+            return None
+        return last[2]()
+
+    def _tensor(self, tensor: torch.Tensor) -> torch.Tensor:
+        made = self._known(tensor)
+        if made is not None and same_bits(tensor, made):
+            return made
         made = tensor.detach().to("cpu", copy=True)
         if len(self._last) > 10_000:
             self._last = {key: one for key, one in self._last.items() if one[0]() is not None}
-        self._last[id(tensor)] = weakref.ref(tensor), version, weakref.ref(made)
+        self._last[id(tensor)] = weakref.ref(tensor), _version(tensor), weakref.ref(made)
         return made
+
+
+def _version(tensor: torch.Tensor) -> int:
+    return 0 if tensor.is_inference() else tensor._version
 
 
 def same_bits(one: torch.Tensor, other: torch.Tensor) -> bool:

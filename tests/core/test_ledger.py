@@ -13,7 +13,9 @@ def test_the_frame_has_a_row_for_each_entry_in_order():
     ledger.add(Entry(5, "batch_size", 64, 32, "code", "the data comes as ready-made batches", rejected=True))
     frame = ledger.frame()
     assert len(ledger) == 2
-    assert frame.columns.tolist() == ["time", "step", "name", "asked", "applied", "by", "rejected", "note"]
+    assert frame.columns.tolist() == [
+        "time", "step", "name", "asked", "applied", "by", "rejected", "note", "line"
+    ]  # fmt: skip
     assert frame.step.tolist() == [3, 5]
     assert frame.by.tolist() == ["panel", "code"]
     assert frame.rejected.tolist() == [False, True]
