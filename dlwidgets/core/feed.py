@@ -28,6 +28,7 @@ class Feed(BatchSampler):
         #: What decided the sampler's order in this epoch, how many indices it gave, and their checksum.
         self.begun: Any = None
         self.drawn = self.check = 0
+        self.ended = False
         #: The sizes of the batches handed out in this epoch, and whether none was given back.
         self.handed: list[int] = []
         self.clean = True
@@ -47,7 +48,7 @@ class Feed(BatchSampler):
             self._order = iter(self.sampler)
             self.returned.clear()
             self.ready.clear()
-            self.handed, self.drawn, self.check, self.clean = [], 0, 0, True
+            self.handed, self.drawn, self.check, self.clean, self.ended = [], 0, 0, True, False
         self._goes_on = self.last = False
         self.ahead.clear()
         while True:
@@ -79,6 +80,8 @@ class Feed(BatchSampler):
     def _draw(self, count: int) -> list[int]:
         indices = list(itertools.islice(self._order, count))
         self.drawn += len(indices)
+        # At its end a sampler may draw random numbers once more.
+        self.ended = self.ended or len(indices) < count
         self.check = _checked(indices, self.check)
         return indices
 
@@ -87,7 +90,7 @@ class Feed(BatchSampler):
         return {
             "begun": self.begun, "drawn": self.drawn, "check": self.check, "handed": runs(self.handed),
             "ahead": [list(batch) for batch in (*self.ahead, *self.ready)], "returned": list(self.returned),
-            "clean": self.clean,
+            "clean": self.clean, "ended": self.ended,
         }  # fmt: skip
 
     def install(self, state: dict[str, Any]) -> None:
@@ -102,6 +105,8 @@ class Feed(BatchSampler):
             self._order = iter(self.sampler)
             while self.drawn < state["drawn"] and self._draw(min(1024, state["drawn"] - self.drawn)):
                 pass
+            if state["ended"]:
+                self._draw(1)
         self.same_order(state)
         self.begun, self.clean, self._goes_on = state["begun"], state["clean"], True
         self.ready = deque(list(batch) for batch in state["ahead"])

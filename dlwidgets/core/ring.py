@@ -85,6 +85,9 @@ class Ring:
         if others:
             return min(others, key=lambda one: (one.why == "left", one.time))
         spare = [one for one in ours[1:-1] if one is not newest]
+        if not spare and newest is None:
+            spare = ours[1:]  # room is made for what will be the newest
+            return spare[-1] if spare else ours[0]
         if not spare:
             # Two at most are left: the start goes before the newest, and the one that is added last of all.
             return next((one for one in ours if one is not newest), self._all[0])
