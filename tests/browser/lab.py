@@ -147,7 +147,7 @@ class Lab:
 
     def _wait_until_ready(self) -> None:
         self.page.wait_for_function(_FIND, arg=self.path, timeout=60_000)
-        self.page.evaluate(_READY, self.path)
+        self.to_front()
         if self.server.application == "jupyterlab":
             self.page.evaluate("() => window.jupyterapp.shell.collapseLeft()")
 
@@ -207,6 +207,10 @@ class Lab:
             self.page.wait_for_function(toggled, arg=[switch, widget_state])
         self.page.evaluate(f"(path) => ({_FIND})(path).context.save()", self.path)
         return self.server.root / self.path
+
+    def to_front(self) -> None:
+        """Bring the notebook to the front of the host's tabs."""
+        self.page.evaluate(_READY, self.path)
 
     # -- looking
 

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 
+import ipykernel
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
@@ -204,6 +205,17 @@ def test_a_view_scrolled_out_of_sight_is_sent_nothing(board):
     everything_is_alive(board.page)
 
 
+def test_a_notebook_behind_another_tab_is_sent_nothing(board):
+    everything_is_alive(board.page)
+    board.command("launcher:create")
+    expect(board.page.locator(".jp-Launcher")).to_be_visible()
+    pictures(board, 1.5)
+    hidden = pictures(board, 3.0)
+    assert max(hidden.values()) <= 1, hidden
+    board.to_front()
+    everything_is_alive(board.page)
+
+
 def test_a_slow_page_gets_fewer_pictures_and_the_training_goes_on(board):
     everything_is_alive(board.page)
     quick = pictures(board, 3.0)
@@ -221,12 +233,19 @@ def test_a_slow_page_gets_fewer_pictures_and_the_training_goes_on(board):
 
 # -- the kernel is busy, or gone
 
+#: Older kernels answer nobody, this test included, while a cell runs.
+subshells = pytest.mark.skipif(
+    ipykernel.version_info[0] < 7, reason="ipykernel 6 has no subshells to look into a busy kernel with"
+)
 
+
+@subshells
 @pytest.mark.parametrize(
     "cell",
     [
         pytest.param("for _ in range(400):\n    if gate: break\n    time.sleep(0.05)", id="sleeps"),
         pytest.param("await session.done()", id="awaits"),
+        pytest.param("session.fit()", id="fits"),
     ],
 )
 def test_pictures_and_controls_are_alive_while_a_cell(desk, cell):
@@ -255,6 +274,21 @@ def test_pictures_and_controls_are_alive_while_a_cell(desk, cell):
     expect(panel.status).to_have_text("paused")
     desk.kernel_eval("gate.append(1)", busy=True)
     desk.wait_for_cells()
+
+
+@subshells
+def test_an_interrupted_fit_is_paused_and_goes_on(desk):
+    desk.run_cell("session = new_session(); dlw.TrainingPanel(session)")
+    desk.run_cell("session.fit()", 1, wait=False)
+    desk.wait_until("session.steps > 3", busy=True)
+    desk.command("notebook:interrupt-kernel")
+    desk.wait_for_cells()  # without an error
+    assert desk.kernel_eval("session.status") == "paused"
+    panel = Panel(desk.page)
+    expect(panel.status).to_have_text("paused")
+    steps = desk.kernel_eval("session.steps")
+    panel.button("Resume").click()
+    desk.wait_until(f"session.steps > {steps + 3}")
 
 
 def test_a_closed_dashboard_lets_everything_go(desk):

@@ -51,6 +51,8 @@ def test_a_dragged_learning_rate_comes_into_force_while_training(desk, running):
     desk.wait_until(f"session.steps > {steps + 2}")
     assert desk.kernel_eval("session.history().lr.iloc[-1]") == rate
     assert desk.kernel_eval("session.optimizer.param_groups[0]['lr']") == rate
+    last = desk.kernel_eval("session.ledger().iloc[-1].to_dict()")
+    assert (last["name"], last["asked"], last["applied"], last["by"]) == ("lr", rate, rate, "panel")
 
 
 @pytest.mark.parametrize(("key", "notches"), [("ArrowRight", 5), ("ArrowUp", 3), ("ArrowLeft", -5), ("ArrowDown", -3)])
@@ -179,6 +181,24 @@ def test_a_failed_run_says_why_and_goes_on_once_mended(desk):
     desk.wait_until(f"session.steps > {steps + 3}")
     expect(panel.status).to_have_text("running")
     expect(panel.bar.get_by_role("alert")).to_be_hidden()
+
+
+def test_a_wish_that_cannot_be_met_is_rejected_beside_its_control_and_the_run_goes_on(desk):
+    desk.run_cell(
+        "batches = [(data.train[0][i : i + 64], data.train[1][i : i + 64]) for i in range(0, 640, 64)]\n"
+        "session = new_session(train=batches, batch_size=None); dlw.TrainingPanel(session)"
+    )
+    panel = Panel(desk.page)
+    panel.button("Start").click()
+    desk.wait_until("session.steps > 3")
+    panel.handle("Batch size").focus()
+    desk.page.keyboard.press("ArrowLeft")
+    why = desk.wait_until("session.rejected.get('batch_size')")
+    expect(panel.fact("Batch size")).to_contain_text("rejected")
+    expect(panel.fact("Batch size")).to_contain_text("in force 64")
+    expect(panel.controls).to_contain_text(why)
+    steps = desk.kernel_eval("session.steps")
+    desk.wait_until(f"session.status == 'running' and session.steps > {steps + 3}")
 
 
 def test_values_set_in_code_move_the_controls_and_stay_as_they_were_set(desk, running):
