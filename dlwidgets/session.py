@@ -23,6 +23,7 @@ from .core.guarded import Guarded
 from .core.history import History
 from .core.ledger import Entry
 from .core.progress import progress
+from .core.rewinding import Rewindable
 from .core.running import Runnable
 from .core.samples import Samples
 from .core.steering import Steering
@@ -50,7 +51,7 @@ class WishError(traitlets.TraitError, ValueError):
     """A wish that no session could meet, said in one sentence."""
 
 
-class Session(Runnable, HasTraits):
+class Session(Runnable, Rewindable, HasTraits):
     """A model, its data and its training, to be watched and steered while it runs.
 
     Parameters
@@ -82,6 +83,8 @@ class Session(Runnable, HasTraits):
     trainable : what trains: `{"features": False}`, read in order, the last pattern that means a parameter
         counting; or a list of all that is to train, as `["classifier"]`; None: as the model is. A pattern is
         the path of a layer, the name of a parameter, or one with wildcards as "*.bias": see `freeze`.
+    snapshot_memory : bytes that snapshots may take, to go back to; None: a tenth of the memory that is really
+        there but no more than 512 MB, or room for two where they take less than a quarter; 0: none are taken.
 
     Raises
     ------
@@ -93,9 +96,9 @@ class Session(Runnable, HasTraits):
     *Wishes* are traits that a person or a view writes: `lr, batch_size, clip, weight_decay, threads,
     trainable, epochs, evaluate_every, paused, thresholds, selected_layer, selected_sample`. The loop reads
     them between two steps. *Facts* are read-only traits that the loop writes: `status, steps, epoch, loss,
-    applied, rejected, scores, evaluation, layer_stats, error, traceback, notes, pulse`. Every fact may be
-    observed; observers are called on the training thread and should be quick. One that raises is named in
-    `notes`, and the training goes on.
+    applied, rejected, scores, evaluation, layer_stats, error, traceback, notes, line, branches, snapshots,
+    pulse`. Every fact may be observed; observers are called on the training thread and should be quick. One
+    that raises is named in `notes`, and the training goes on.
 
     The weights are those of the plain loop: `torch.manual_seed(seed)`, a generator `g` seeded with `seed`,
     and for each epoch the batches of `torch.randperm(n, generator=g)` in order. While it trains in the
@@ -135,6 +138,9 @@ class Session(Runnable, HasTraits):
     pulse = Int(
         0, read_only=True, help="counts the times that facts were published; always the last to change"
     )
+    line = Unicode("main", read_only=True, help="the line of the run that is under way")
+    branches = Tuple(read_only=True, help="the lines that were left: a `core.lines.Branch` for each")
+    snapshots = Tuple(read_only=True, help="(step, why) of the states of this line that are kept")
     blocking = Bool(False, read_only=True, help="whether a call of this session keeps its caller waiting")
 
     def __init__(
@@ -159,6 +165,7 @@ class Session(Runnable, HasTraits):
         device: str | torch.device = "auto",
         threads: int | None = None,
         trainable: Any = None,
+        snapshot_memory: int | None = None,
         **unknown: Any,
     ) -> None:
         for name in unknown:
@@ -168,7 +175,8 @@ class Session(Runnable, HasTraits):
         self._trainer, self._opened, notes = assemble(
             model, train, valid, loss=loss, task=task, classes=classes, optimizer=optimizer, lr=lr,
             batch_size=batch_size, clip=clip, weight_decay=weight_decay, target=target, step=step, seed=seed,
-            device=device, threads=threads, trainable=trainable, wish=lambda name: getattr(self, name),
+            device=device, threads=threads, trainable=trainable, memory=snapshot_memory,
+            wish=lambda name: getattr(self, name),
             tell=self._told, note=self._noted,
         )  # fmt: skip
         # The wishes start as what is in force.
@@ -177,7 +185,7 @@ class Session(Runnable, HasTraits):
             setattr(self, name, in_force[name])
         self.epochs, self.evaluate_every = epochs, evaluate_every
         self._told(applied=in_force, notes=notes)
-        self.observe(lambda change: self._ask(change["name"], _author.get()), names=[*Steering.CONTROLS])
+        self.observe(self._wished, names=[*Steering.CONTROLS])
         self.observe(lambda change: self._trainer.orders.epochs_changed(change["new"]), names=["epochs"])
         self.observe(self._pause_wished, names=["paused"])
 
@@ -330,7 +338,13 @@ class Session(Runnable, HasTraits):
         if "status" in facts:
             self._ordered()
         for name, value in facts.items():
-            self.set_trait(name, value)
+            if name == "wishes":
+                self._mirror(value)
+            else:
+                self.set_trait(name, value)
+
+    def _by(self) -> str:
+        return _author.get()
 
     def _blocks(self, on: bool) -> None:
         self.set_trait("blocking", on)
@@ -355,6 +369,10 @@ class Session(Runnable, HasTraits):
         # The twentieth different one tells nobody anything new.
         if note not in self.notes and len(self.notes) < 20:
             self.set_trait("notes", (*self.notes, note))
+
+    def _wished(self, change: Any) -> None:
+        if not self._mirroring_here.on:
+            self._ask(change["name"], _author.get())
 
     def _pause_wished(self, change: Any) -> None:
         if self._mirroring_here.on:

@@ -36,6 +36,7 @@ def assemble(
     wish: Callable[[str], Any],
     tell: Callable[..., None],
     note: Callable[[str], None],
+    memory: Any = None,
     **learnt: Any,
 ) -> tuple[Trainer, Opened, tuple[str, ...]]:
     """Return a trainer, the data it trains on, and what was chosen by itself, in sentences.
@@ -78,7 +79,9 @@ def assemble(
         loop.freezing.put(choice, made)
     except ValueError as why:
         raise ValueError(f"trainable={trainable!r}: {why}.") from None
-    trainer = Trainer(loop, opened.valid, seed=seed, threads=threads, wish=wish, tell=tell, note=note)
+    trainer = Trainer(
+        loop, opened.valid, seed=seed, threads=threads, wish=wish, tell=tell, note=note, memory=memory
+    )
     _, because = cpus.choose_threads(threads)
     # What was run here to look at the model must not slow the training thread.
     cpus.release_pool()

@@ -19,13 +19,15 @@ if TYPE_CHECKING:
 class Rewindable:
     """What can be taken back; a session without its traits and without the verbs of `Runnable`.
 
-    Whoever inherits brings `_trainer`, `_result`, `_check_open`, `_settle` and `_author_now` of a session.
+    Whoever inherits brings `_trainer`, `_result`, `_check_open`, `_settle` and `_waiting` of a session, and a flag
+    of each thread, `_mirroring_here.on`, under which a wish that is set asks for nothing.
     """
 
     _trainer: Trainer
     _check_open: Callable[[], None]
     _settle: Callable[[bool], Any]
     _waiting: Callable[[], Any]
+    _mirroring_here: Any
 
     def rewind(self, step: int, exact: bool = True) -> Self:
         """Go back to the state after `step` steps, and pause there; the run then goes on as it would have.
@@ -145,6 +147,15 @@ class Rewindable:
             known: Sequence[str] = self._trainer.steering.CONTROLS
             raise ValueError(f"{name!r} is no control: there are {', '.join(known)}.")
         return reader(value)
+
+    def _mirror(self, in_force: Mapping[str, Any]) -> None:
+        """Let the wishes be what is in force, without asking for anything."""
+        here, self._mirroring_here.on = self._mirroring_here.on, True
+        try:
+            for name, value in in_force.items():
+                setattr(self, name, value)
+        finally:
+            self._mirroring_here.on = here
 
     # -- inside
 

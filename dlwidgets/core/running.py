@@ -133,7 +133,7 @@ class Runnable:
 
     def skip(self) -> int:
         """Leave out the batch that comes next, such as one that fails; return the number of its samples."""
-        return self._result(self._trainer.loop.skip)
+        return self._result(self._trainer.skip)
 
     def close(self) -> None:
         """End the run and let workers go. What was measured can still be read."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from .borrowed import untouched_rng
 from .clipping import Clip, spared
 from .controls import GroupValue
 from .cpus import choose_threads
@@ -104,6 +106,15 @@ class Steering:
         # There and back again between two steps is no change.
         if rejected or note or after != before:
             self.ledger.add(Entry(self._loop.steps, name, value, after, by, note, rejected))
+
+    def redo(self, entry: Entry) -> None:
+        """Put once more in force what an entry of the ledger says; it is not written down again."""
+        with contextlib.suppress(Rejected):
+            getattr(self, f"_put_{entry.name}")(entry.asked)
+
+    def _put_skip(self, value: int) -> None:
+        with untouched_rng():
+            self._loop.skip()
 
     def _put_lr(self, value: float) -> None:
         self._loop.rate.set(value)

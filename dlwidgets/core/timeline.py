@@ -88,7 +88,7 @@ class Timeline:
         line = self.line
         return Branch(
             line.name, line.parent, line.place[0], self._loop.steps, self._loop.history,
-            tuple(line.changes), self._steering.in_force(), True,
+            tuple(line.changes), self._steering.wishes(), True,
         )  # fmt: skip
 
     # -- taking snapshots
@@ -223,7 +223,7 @@ class Timeline:
         """Let a new line part from the one under way here; return that one, which stays as it is."""
         line, now = self.line, self.place
         tip = self._captured("left", must=True)
-        self._leave(line, now, self._loop.history, tip, self._steering.in_force())
+        self._leave(line, now, self._loop.history, tip, self._steering.wishes())
         self._loop.history = self._loop.history.upto(now[0])
         self._enter(line.parting(self._new_name(), now))
         return line
@@ -238,7 +238,7 @@ class Timeline:
             raise ValueError(_NOTHING)
         base = max(mine, key=lambda one: one.place)
         before = self._loop.history
-        self._left_settings = self._steering.in_force()
+        self._left_settings = self._steering.wishes()
         try:
             said = base.install(self._ordered())
             self._loop.history = record.upto(base.step)

@@ -8,7 +8,7 @@ import threading
 import time
 import traceback
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 
@@ -16,10 +16,14 @@ from .batches import Batches
 from .borrowed import modes_kept, on_device, torch_threads, untouched_rng
 from .crowding import Crowd
 from .evaluating import Evaluation
+from .ledger import Entry
 from .loop import Loop, NotFinite
 from .orders import Orders
+from .parts import Moves, Randomness, Weights
 from .randomness import Streams
+from .stateful import Kept, Stateful, thing
 from .steering import Steering
+from .timeline import Timeline
 from .worker import Worker
 
 #: Facts are told at most this often [s]; views draw no faster.
@@ -39,9 +43,14 @@ class Trainer:
     tell : told of facts as keywords, in the order in which they are to be seen, on the training thread.
         `pulse=n` comes last, when all other facts of a moment have been told.
     note : told, in a sentence, of what a person should know.
+    memory : bytes that snapshots may take; None: see `memory.snapshot_budget`.
 
     Attributes
     ----------
+    parts : name -> part of the run whose state a snapshot holds: see `stateful.Stateful`. What is added here
+        is in every snapshot from then on.
+    timeline : the snapshots, and the lines of the run.
+    owed : whether the model is to be evaluated before the next step.
     failure : what made the run fail; None once it goes again, or was stopped.
     """
 
@@ -55,6 +64,7 @@ class Trainer:
         wish: Callable[[str], Any],
         tell: Callable[..., None],
         note: Callable[[str], None],
+        memory: int | None = None,
     ) -> None:
         self.loop, self.valid = loop, valid
         self.orders, self.steering = Orders(), Steering(loop, threads)
@@ -62,12 +72,19 @@ class Trainer:
         self.failure: BaseException | None = None
         self._wish, self._tell = wish, tell
         loop.watch.note = self._note = note
+        self._evaluation: Evaluation | None = None
+        # In this order they are put back: the data may refuse, and the others draw random numbers.
+        self.parts: dict[str, Stateful] = {
+            "data": loop.batches, "optimizer": Moves(loop), "weights": Weights(loop), "loop": loop,
+            "steering": self.steering, "trainer": self, "random": Randomness(),
+        }  # fmt: skip
+        self.timeline = Timeline(loop, self.steering, self.parts, memory=memory, note=note)
         self._crowd = Crowd()
         self._device = loop.objective.device
         self._streams = Streams.seeded(seed, self._device)
         self._asked: dict[str, str] = {}
         self._asking = threading.Lock()
-        self._borrowing = self._telling = self._owed = False
+        self._borrowing = self._telling = self.owed = False
         self._ending = ""
         self._pulses, self._pulsed = 0, 0.0
         _all.add(self)
@@ -108,9 +125,66 @@ class Trainer:
 
         return self.worker.job(apart)
 
+    def travel(self, work: Callable[[Timeline], Any]) -> Future[Any]:
+        """Pause, have `work(timeline)` done between two steps, and tell where the run is after it."""
+        self.orders.pause()
+
+        def gone() -> Any:
+            with self._borrowed():
+                self.timeline.begin()
+                self._apply()
+                try:
+                    return work(self.timeline)
+                finally:
+                    self._arrived()
+
+        return self.worker.job(gone)
+
+    def try_each(self, steps: int, settings: Sequence[Mapping[str, Any]], by: str) -> list[str]:
+        """Take steps with each of some settings from here, and come back; return the names of their lines.
+
+        For the training thread. An interrupt of the caller ends the trying.
+        """
+        timeline, names, origin = self.timeline, [], None
+        timeline.abandoned = False
+        for wishes in settings:
+            left = timeline.fork()
+            origin, line = origin or left, timeline.line
+            names.append(line.name)
+            self._put_all(wishes, dict.fromkeys(wishes, by))
+            goal = self.loop.steps + steps
+            try:
+                while self.loop.steps < goal and not timeline.abandoned and not self.loop.batches.used_up:
+                    if self._due(self.loop.step()):
+                        self.evaluate()
+                    if time.perf_counter() - self._pulsed >= PULSE:
+                        self._publish()
+            except Exception as error:  # noqa: BLE001 - it belongs to the try, and is said there
+                line.note = _sentence(error)
+            timeline.switch(origin.name, by)
+        return names
+
+    def skip(self) -> int:
+        """Leave out the next batch, and write it down; for the training thread."""
+        self.timeline.before_change()
+        entry = Entry(self.loop.steps, "skip", 1, count := self.loop.skip(), "code")
+        self.steering.ledger.add(entry)
+        self.timeline.changed([entry])
+        return count
+
+    # -- what a snapshot holds of it
+
+    def state(self) -> dict[str, Any]:
+        """Return what was evaluated last, and whether an evaluation is due."""
+        return {"evaluation": Kept(self._evaluation), "owed": self.owed}
+
+    def install(self, state: dict[str, Any]) -> None:
+        """Have that as the last evaluation, and as what is due."""
+        self._evaluation, self.owed = thing(state["evaluation"]), state["owed"]
+
     def evaluate(self) -> Evaluation:
         """Evaluate now, and tell; for the training thread."""
-        found = self.loop.evaluate(self.valid)  # type: ignore[arg-type]
+        found = self._evaluation = self.loop.evaluate(self.valid)  # type: ignore[arg-type]
         self._tell(evaluation=found, scores=found.scores)
         self._publish()
         return found
@@ -157,6 +231,7 @@ class Trainer:
         if orders.going:
             self.failure, self._ending = None, ""
             self._crowd.start()
+            self.timeline.begin()
             self._publish(error="", traceback="", status="running")
         worker.begun()
         while True:
@@ -168,13 +243,14 @@ class Trainer:
             try:
                 if self._asked:
                     self._apply()
-                if self._owed:
+                if self.owed:
                     self.evaluate()
-                    self._owed = False
+                    self.owed = False
                 elif loop.batches.used_up:
                     orders.finish()
                 elif orders.proceed(loop.steps, loop.epochs, loop.batches.midway):
-                    self._owed = self._due(loop.step())
+                    self.owed = self._due(loop.step())
+                    self.timeline.after_step()
             except BaseException as error:  # noqa: BLE001 - becomes a fact
                 self._fail(error)
             if time.perf_counter() - self._pulsed >= PULSE:
@@ -201,9 +277,31 @@ class Trainer:
             self._put(asked)
 
     def _put(self, asked: dict[str, str]) -> None:
-        for name, by in asked.items():
-            self.steering.put(name, self._wish(name), by)
+        if asked:
+            self._put_all({name: self._wish(name) for name in asked}, asked)
+
+    def _put_all(self, wishes: Mapping[str, Any], by: Mapping[str, str]) -> None:
+        self.timeline.before_change()
+        known = len(self.steering.ledger)
+        for name, value in wishes.items():
+            self.steering.put(name, value, by[name])
+        self.timeline.changed(self.steering.ledger.entries[known:])
         self._tell(applied=self.steering.in_force(), rejected=dict(self.steering.rejected))
+
+    def _arrived(self) -> None:
+        """Tell where the run is after it was taken somewhere else."""
+        loop, found = self.loop, self._evaluation
+        last = loop.history.evaluations[-1:]
+        if found is not None and [found.loss] != [row["valid_loss"] for row in last]:
+            found = self._evaluation = None  # a later one than the last of this line
+        self.orders.rewound(loop.epochs)
+        self.failure, self._ending = None, "" if self._ending != "paused" else "paused"
+        self.owed = self._due(loop.steps > 0) and [loop.steps] != [row["step"] for row in last]
+        self._tell(
+            error="", traceback="", applied=self.steering.in_force(), rejected=dict(self.steering.rejected),
+            wishes=self.steering.wishes(), evaluation=found, scores=None if found is None else found.scores,
+        )  # fmt: skip
+        self._publish()
 
     def _fail(self, error: BaseException) -> None:
         self.orders.fail()
@@ -220,7 +318,11 @@ class Trainer:
         """Tell where the run is, then `first`, then the pulse."""
         loop = self.loop
         self._pulsed = time.perf_counter()
-        self._tell(steps=loop.steps, epoch=loop.epoch, loss=loop.loss, layer_stats=loop.layer_stats, **first)
+        line = self.timeline
+        self._tell(
+            steps=loop.steps, epoch=loop.epoch, loss=loop.loss, layer_stats=loop.layer_stats,
+            line=line.line.name, branches=line.branches, snapshots=line.snapshots, **first,
+        )  # fmt: skip
         if self._telling:
             return  # an observer of the pulse asked for what is told here: no pulse within a pulse
         self._telling = True

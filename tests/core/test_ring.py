@@ -113,7 +113,8 @@ def test_what_was_left_of_other_lines_goes_first_and_their_ends_last_of_it():
     ring = Ring(6 * SIZE)
     ring.ours = lambda one: one.line == "main"
     for one in (
-        snapshot(0), snapshot(4, line="old"), snapshot(9, "left", line="old"), snapshot(5), snapshot(6), snapshot(7)
+        snapshot(0), snapshot(4, line="old"), snapshot(9, "left", line="old"), snapshot(5), snapshot(6),
+        snapshot(7),
     ):  # fmt: skip
         ring.add(one)
     ring.add(snapshot(8))

@@ -25,7 +25,8 @@ def test_a_copy_is_not_changed_by_what_changes_later():
     state = {"a": torch.ones(3), "b": [np.ones(2), (1, "x", None)], "c": {"d": torch.zeros(())}}
     copy = Copier()(state)
     state["a"].add_(1), state["b"][0].fill(7), state["c"]["d"].fill_(9)
-    assert same_state(copy, {"a": torch.ones(3), "b": [np.ones(2), (1, "x", None)], "c": {"d": torch.zeros(())}})
+    before = {"a": torch.ones(3), "b": [np.ones(2), (1, "x", None)], "c": {"d": torch.zeros(())}}
+    assert same_state(copy, before)
 
 
 def test_tensors_that_did_not_change_are_shared():
@@ -150,7 +151,9 @@ SOURCES = {
     ),
     "loader with workers": lambda: loader(num_workers=2),
     "own batches": lambda: Loaded(DataLoader(Drawing(), batch_sampler=OwnBatches())),
-    "own batches with workers": lambda: Loaded(DataLoader(Drawing(), batch_sampler=OwnBatches(), num_workers=2)),
+    "own batches with workers": lambda: Loaded(
+        DataLoader(Drawing(), batch_sampler=OwnBatches(), num_workers=2)
+    ),
     "stream": lambda: Streamed(Stream(), 8),
     "loader of a stream": lambda: loader(Stream, shuffle=False),
     "loader of a stream with a worker": lambda: loader(Stream, shuffle=False, num_workers=1),
