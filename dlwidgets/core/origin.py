@@ -1,0 +1,76 @@
+"""Where a run began: the first weights, the optimizer and the settings, kept so that it can be told as a script."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+from torch.nn.parameter import is_lazy
+from torch.optim import Optimizer
+
+from .memory import snapshot_budget
+from .script_modules import Structure, structure
+
+if TYPE_CHECKING:
+    from .loop import Loop
+    from .steering import Steering
+
+
+@dataclass(frozen=True, eq=False)
+class Origin:
+    """The state of a run before its first step.
+
+    Weights are copied to the CPU's memory, where there is room for them (see `memory.snapshot_budget`).
+
+    Attributes
+    ----------
+    weights : the model's state dict; None where it was not kept, and `why` says why not, in a clause.
+    structure : what the model was made of.
+    kind : the class of the optimizer.
+    groups : its parameter groups, "params" being names.
+    state : its state dict, where it had moved weights before; None for a new one.
+    settings : the controls in force.
+    changes : how many changes of the line were in force already.
+    """
+
+    weights: Mapping[str, torch.Tensor] | None
+    why: str
+    structure: Structure
+    kind: type[Optimizer]
+    groups: tuple[Mapping[str, Any], ...]
+    state: Mapping[str, Any] | None
+    settings: Mapping[str, Any]
+    changes: int
+
+    @classmethod
+    def of(cls, loop: Loop, steering: Steering, changes: int) -> Origin:
+        """Return where a run is that takes its first step next."""
+        model, optimizer = loop.model, loop.optimizer
+        weights, why = _weights(model)
+        names = {id(parameter): name for name, parameter in model.named_parameters()}
+        groups = tuple(
+            {
+                **{key: copy.deepcopy(value) for key, value in group.items() if key != "params"},
+                "params": tuple(names.get(id(parameter)) for parameter in group["params"]),
+            }
+            for group in optimizer.param_groups
+        )
+        moved = any(optimizer.state.values())
+        return cls(
+            weights, why, structure(model), type(optimizer), groups,
+            copy.deepcopy(optimizer.state_dict()) if moved else None, steering.in_force(), changes,
+        )  # fmt: skip
+
+
+def _weights(model: nn.Module) -> tuple[dict[str, torch.Tensor] | None, str]:
+    if any(map(is_lazy, model.parameters())):
+        return None, "some layers get their size in the first step only"
+    state = {name: value for name, value in model.state_dict().items() if isinstance(value, torch.Tensor)}
+    size = sum({id(tensor): tensor.nbytes for tensor in state.values()}.values())
+    if size > snapshot_budget(size):
+        return None, f"a copy of {size / 2**20:,.0f} MB did not fit in the memory set aside for it"
+    return {name: value.detach().to("cpu", copy=True) for name, value in state.items()}, ""

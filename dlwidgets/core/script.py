@@ -1,0 +1,231 @@
+"""A run as a plain PyTorch script that gives the same weights, bit for bit, and that a student can read."""
+
+from __future__ import annotations
+
+import platform
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from .script_controls import Controls
+from .script_data import Supply, supply
+from .script_draft import Draft
+from .script_modules import expression, texts_of
+from .script_sources import Unwritable, constant
+from .script_text import comment, indented, sections, tidy
+from .wording import counted
+
+#: Variables of the script. What was written out under such a name keeps it, and the script's is changed.
+_NAMES = (
+    "model", "data", "dataset", "loader", "batches", "X", "y", "optimizer", "loss_function", "step", "epoch",
+    "order", "start", "index", "shuffle", "inputs", "targets", "batch", "loss", "losses", "batch_size", "device",
+    "load_data", "make_model", "max_norm", "max_value", "max_ratio", "head", "clipped", "group", "share", "parameter",
+    "unit_norms", "clip_adaptively",
+)  # fmt: skip
+
+
+def write_script(draft: Draft, about: str) -> str:
+    """Return the text of the script; what is to lie beside it is in `draft.files`.
+
+    Parameters
+    ----------
+    about : what wrote it, with its version.
+
+    Raises
+    ------
+    Unwritable : something of the run cannot be written, in a clause.
+    """
+    model = _model(draft)
+    loss = _loss(draft)
+    data = supply(draft)
+    controls = Controls(draft, data.resized)
+    setup_from = len(draft.setup)
+    changes = controls.begin()
+    settings = _settings(draft, controls, data, changes)
+    loop = _loop(draft, data, changes, loss)
+    path = f"{draft.path.stem}.weights.pt"
+    draft.sources.imports.add("import torch")
+    draft.sources.imports.add("from pathlib import Path")
+    ending = (
+        f'torch.save(model.state_dict(), HERE / "{path}")\n'
+        f"print(f\"step {draft.steps:,}: loss {{loss.item():.6g}} (it was {draft.loop.loss:.6g})\")"
+    )
+    ours = [
+        "HERE = Path(__file__).resolve().parent",
+        *draft.definitions,
+        settings,
+        _headed("The model, with the weights it began with", model),
+        _headed("The data", data.load),
+        _headed("Loss and optimizer", "\n".join([*loss[0], *draft.setup[setup_from : setup_from + 1]])),
+        *draft.setup[setup_from + 1 :],
+        _headed("Training", data.order + "\n" + loop),
+        ending,
+    ]
+    taken = draft.sources.names
+    text = sections([
+        _docstring(draft, about, path), draft.sources.imports_text(), *draft.sources.definitions.values(),
+        *(_renamed(part, taken) for part in ours),
+    ])  # fmt: skip
+    return tidy(text.replace("\0", ""))
+
+
+def _docstring(draft: Draft, about: str, path: str) -> str:
+    loop = draft.loop
+    epochs = loop.epoch
+    changes = counted(len(draft.changes), "change")
+    lines = [
+        f'"""Train {type(loop.model).__name__} for {counted(draft.steps, "step")} ({counted(epochs, "epoch")}), '
+        f"with {changes} on the way." if draft.changes else
+        f'"""Train {type(loop.model).__name__} for {counted(draft.steps, "step")} ({counted(epochs, "epoch")}).',
+        "",
+        f"The run of {time.strftime('%Y-%m-%d %H:%M')} as a plain PyTorch loop, written by {about}.",
+    ]  # fmt: skip
+    version = f"PyTorch {torch.__version__} and Python {platform.python_version()}"
+    lines.append(f"On the CPU, with {version}, it gives the same weights, bit for bit.")
+    if draft.reads:
+        lines += ["", *(f"Reads  {name}: {words}" for name, words in draft.reads.items())]
+    lines += ["" if not draft.reads else None, f"Writes {path}: the weights after the last step"]  # type: ignore[list-item]
+    lines += ["", *(f"To do: {note}" for note in draft.notes)] if draft.notes else []
+    return "\n".join([line for line in lines if line is not None] + ['"""'])
+
+
+def _model(draft: Draft) -> str:
+    origin = draft.origin
+    if origin.weights is None:
+        raise Unwritable(f"the weights that the run began with were not kept: {origin.why}")
+    path = draft.beside("initial", dict(origin.weights), "the weights it began with")
+    try:
+        made = expression(draft.model, draft.sources, origin.structure, texts_of(type(draft.model)))
+        made = f"model = {made}"
+    except Unwritable as why:
+        kind = type(draft.model).__name__
+        draft.note(f"Put the line that makes the {kind} into make_model(): {why}.")
+        made = (
+            f'def make_model():\n    """Return the {kind} as it was made."""\n'
+            f'    raise NotImplementedError("Put the line here that makes the {kind}.")\n\n\nmodel = make_model()'
+        )
+    load = f"model.load_state_dict(torch.load({path}, weights_only=True))"
+    there = f"\nmodel.to(device)" if draft.device != "cpu" else ""
+    return f"{made}\n{load}{there}\nmodel.train()"
+
+
+def _loss(draft: Draft) -> tuple[list[str], str, list[str]]:
+    """Return the lines that make the loss, the expression of a batch's loss with {}, and lines after it."""
+    objective, sources = draft.loop.objective, draft.sources
+    if objective.custom is not None:
+        name = _callable(draft, objective.custom, "step")
+        several = any(column.startswith("loss_") for column in draft.loop.history.columns)
+        after = ["loss = sum(losses.values())"] if several else []
+        return [], f"{'losses' if several else 'loss'} = {name}(model, {{batch}})", after
+    loss = objective.task.loss
+    line = "loss = loss_function(model({inputs}), {targets})"
+    if isinstance(loss, nn.Module):
+        try:
+            made = expression(loss, sources, None, texts_of(type(loss)))
+        except Unwritable as why:
+            raise Unwritable(f"the loss cannot be written: {why}") from None
+        there = ".to(device)" if draft.device != "cpu" and any(True for _ in loss.buffers()) else ""
+        return [f"loss_function = {made}{there}"], line, []
+    name = _callable(draft, loss, "loss")
+    return [], line.replace("loss_function", name), []
+
+
+def _callable(draft: Draft, function: Any, what: str) -> str:
+    """Return the name of a function of a person's own, marked as theirs."""
+    try:
+        if getattr(function, "__name__", "") == "<lambda>":
+            from .script_sources import lambda_source
+
+            source = lambda_source(function)
+            draft.sources._resolve(source, function)
+            draft.sources.definitions[f"{what}_function"] = f"{what}_function = {source}"
+            return f"\0{what}_function\0"
+        return f"\0{draft.sources.use(function)}\0"
+    except Unwritable as why:
+        raise Unwritable(f"the {what} function cannot be written: {why}") from None
+
+
+def _settings(draft: Draft, controls: Controls, data: Supply, changes: dict[int, list[str]]) -> str:
+    lines = []
+    if draft.device != "cpu":
+        lines.append(f'device = torch.device("{draft.device}")')
+    size = controls.first("batch_size")
+    text = "".join([data.load, data.opening, data.loop, data.take])
+    if re.search(r"\bbatch_size\b", text):
+        lines.append(f"batch_size = {size}")
+    lines += draft.settings
+    threads = controls.first("threads")
+    lines.append(f"torch.set_num_threads({threads})  # the last bits of the weights depend on it")
+    return "\n".join(lines)
+
+
+def _loop(draft: Draft, data: Supply, changes: dict[int, list[str]], loss: tuple[list[str], str, list[str]]) -> str:
+    loop, breaks = draft.loop, draft.loop.epochs < draft.loop.epoch
+    late = {step: lines for step, lines in changes.items() if data.resized is not None}
+    early = {} if late else changes
+    counts = bool(changes) or breaks or bool(draft.changed("skip"))
+    body: list[str] = []
+    if early:
+        body += ["# What was changed after so many steps.", *_ifs(early), ""]
+    if data.take:
+        body += _skips(draft, data.take.splitlines())
+    made = loss[1].format(inputs=data.inputs, targets=data.targets, batch=data.batch)
+    body += [made, *loss[2], "optimizer.zero_grad()", "loss.backward()", *draft.before, "optimizer.step()", *draft.after]
+    if counts:
+        body.append("step += 1")
+    if late:
+        body += _ifs(late)
+    if breaks:
+        body += [f"if step == {draft.steps}:", "    break  # the run ended in mid-epoch"]
+    inner = "\n".join([data.loop, indented("\n".join(body))])
+    epoch = [data.opening] if data.opening else []
+    epoch += [inner, *draft.epoch_end, 'print(f"epoch {epoch}: loss {loss.item():.4f}")']
+    head = f"for epoch in range(1, {loop.epoch + 1}):"
+    return ("step = 0\n" if counts else "") + head + "\n" + indented("\n".join(epoch))
+
+
+def _ifs(changes: dict[int, list[str]]) -> list[str]:
+    lines = []
+    for number, (step, inside) in enumerate(sorted(changes.items())):
+        lines.append(f"{'if' if number == 0 else 'elif'} step == {step}:")
+        lines += [indented(line) for line in inside]
+    return lines
+
+
+def _skips(draft: Draft, take: list[str]) -> list[str]:
+    skipped = [entry.step for entry in draft.changed("skip")]
+    if not skipped:
+        return take
+    draft.settings.append(f"left_out = {skipped!r}  # a batch was left out after so many steps")
+    return [*take, "if step in left_out:", "    left_out.remove(step)", "    continue"]
+
+
+def _headed(heading: str, text: str) -> str:
+    return comment(heading) + "\n" + text if not text.startswith("def ") else text
+
+
+def _renamed(text: str, taken: set[str]) -> str:
+    """Return our own text with variables renamed that what was written out has taken."""
+    for name in taken & set(_NAMES):
+        text = re.sub(rf"(?<![.\w\0\"']){name}(?![\w\0=]*\0)(?![\w\"'])", f"{name}_", text)
+    return text
+
+
+def constant_text(value: Any) -> str:
+    """Return a plain value as the expression for it."""
+    text = constant(value)
+    if text is None:
+        raise Unwritable(f"{value!r} is no plain value")
+    return text
+
+
+def save(draft: Draft, text: str, path: Path) -> None:
+    """Write the script, and what lies beside it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for name, thing in draft.files.items():
+        torch.save(thing, path.parent / name)
+    path.write_text(text, encoding="utf-8")

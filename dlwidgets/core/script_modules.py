@@ -1,0 +1,279 @@
+"""A module as the Python expression that makes it, checked by making it and comparing."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import keyword
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from .borrowed import untouched_rng
+from .script_sources import Sources, Unwritable, is_installed
+from .script_text import call_text
+
+if TYPE_CHECKING:
+    from torch.nn import Module
+
+_PLAIN = (bool, int, float, str, bytes, type(None), torch.dtype, torch.Size)
+
+
+@dataclass(frozen=True)
+class Structure:
+    """What a model is made of, its weights left out: two with the same structure compute the same.
+
+    Attributes
+    ----------
+    modules : (path, class, plain attributes) of each module.
+    tensors : name -> shape, dtype, whether it is a parameter.
+    ties : the names of each parameter that has several.
+    """
+
+    modules: tuple[tuple[str, type[nn.Module], tuple[tuple[str, Any], ...]], ...]
+    tensors: tuple[tuple[str, Any, Any, bool], ...]
+    ties: tuple[tuple[str, ...], ...]
+
+
+def structure(model: nn.Module) -> Structure:
+    """Return what a model is made of."""
+    modules = tuple(
+        (path, type(module), tuple(_numbers(module))) for path, module in model.named_modules()
+    )
+    tensors = [(name, p.shape, p.dtype, True) for name, p in model.named_parameters() if hasattr(p, "shape")]
+    tensors += [(name, b.shape, b.dtype, False) for name, b in model.named_buffers()]
+    names: dict[int, list[str]] = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        names.setdefault(id(parameter), []).append(name)
+    ties = tuple(tuple(one) for one in names.values() if len(one) > 1)
+    return Structure(modules, tuple(tensors), ties)
+
+
+def _numbers(module: nn.Module) -> Iterator[tuple[str, Any]]:
+    for name, value in sorted(vars(module).items()):
+        if name != "training" and not name.startswith("_") and _is_plain(value):
+            yield name, tuple(value) if isinstance(value, list) else value
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, (tuple, list)):
+        return all(map(_is_plain, value))
+    return isinstance(value, _PLAIN)
+
+
+def expression(
+    module: nn.Module, sources: Sources, wanted: Structure | None = None, texts: tuple[str, ...] = ()
+) -> str:
+    """Return the expression that makes a module of the same structure, its classes and imports noted in `sources`.
+
+    Parameters
+    ----------
+    wanted : its structure; None: as it is now.
+    texts : cells or files in which the call that made it may be found.
+
+    Raises
+    ------
+    Unwritable : its class, or the arguments it was made with, are not to be had, in a sentence.
+    """
+    for made in _candidates(module, sources, texts):
+        if _makes(made, module, wanted or structure(module)):
+            sources.use_all(made)
+            return made.text
+    raise Unwritable(
+        f"the arguments that {type(module).__name__} was made with are not known"
+    )
+
+
+@dataclass(frozen=True)
+class Made:
+    """A way to make a module: the text, what makes it, and the classes that it names."""
+
+    text: str
+    make: Callable[[], nn.Module]
+    names: tuple[Any, ...] = ()
+
+
+def _makes(made: Made, module: nn.Module, wanted: Structure) -> bool:
+    try:
+        with untouched_rng():
+            built = made.make()
+        return structure(built) == wanted
+    except Exception:  # noqa: BLE001 - a guess that does not fit may raise anything
+        return False
+
+
+def _candidates(module: nn.Module, sources: Sources, texts: tuple[str, ...]) -> Iterator[Made]:
+    kind = type(module)
+    if kind is nn.Sequential:
+        yield from _sequential(module, sources, texts)
+        return
+    name = sources.name_of(kind)
+    if not kind.__module__.startswith("torch.nn."):
+        yield Made(f"{name}()", kind, (kind,))
+        for args, kwargs in _calls(kind, texts):
+            yield Made(call_text(name, args, kwargs), lambda a=args, k=kwargs: kind(*a, **k), (kind,))
+    args, kwargs = _from_attributes(module)
+    if args is not None:
+        yield Made(call_text(name, args, kwargs), lambda: kind(*args, **kwargs), (kind,))
+
+
+def _sequential(module: nn.Module, sources: Sources, texts: tuple[str, ...]) -> Iterator[Made]:
+    children = []
+    for name, child in module._modules.items():
+        found = None
+        for made in _candidates(child, sources, texts):
+            if _makes(made, child, structure(child)):
+                found = made
+                break
+        if found is None:
+            raise Unwritable(f"the arguments that {type(child).__name__} (layer {name!r}) was made with are not known")
+        children.append((name, found))
+    used = tuple(one for _, made in children for one in made.names)
+    head = sources.name_of(nn.Sequential)
+    if [name for name, _ in children] == [str(i) for i in range(len(children))]:
+        text = call_text(head, [Raw(made.text) for _, made in children], {}, open_up=True)
+        yield Made(text, lambda: nn.Sequential(*(made.make() for _, made in children)), (nn.Sequential, *used))
+        return
+    from collections import OrderedDict
+
+    pairs = ",\n".join(f"    ({name!r}, {made.text})" for name, made in children)
+    dictionary = f"OrderedDict([\n{pairs},\n])"
+    yield Made(
+        f"{head}({dictionary})",
+        lambda: nn.Sequential(OrderedDict((name, made.make()) for name, made in children)),
+        (nn.Sequential, OrderedDict, *used),
+    )
+
+
+class Raw(str):
+    """Text that is an expression already, whose repr is itself."""
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+#: Flags that a layer of torch keeps as whether it has a parameter.
+_AS_PARAMETER = {"bias": ("bias", "in_proj_bias", "bias_ih_l0"), "add_bias_kv": ("bias_k",)}
+
+
+def _from_attributes(module: nn.Module) -> tuple[Any, Any]:
+    """Return the arguments of a module's class as its attributes of the same names have them; (None, None) without."""
+    parameters = list(inspect.signature(type(module).__init__).parameters.values())[1:]
+    args: list[Any] = []
+    kwargs: dict[str, Any] = {}
+    for parameter in parameters:
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            continue
+        name, required = parameter.name, parameter.default is parameter.empty
+        if name in ("device", "_weight", "_freeze"):
+            continue
+        known, value = _attribute(module, name, parameter.default)
+        if not known:
+            if required:
+                return None, None
+            continue
+        if required and parameter.kind is not parameter.KEYWORD_ONLY:
+            args.append(value)
+        elif required or not _equal(value, parameter.default):
+            kwargs[name] = value
+    return args, kwargs
+
+
+def _attribute(module: nn.Module, name: str, default: Any) -> tuple[bool, Any]:
+    if name == "dtype":
+        found = next((t.dtype for t in (*module.parameters(), *module.buffers()) if t.is_floating_point()), None)
+        return found is not None and found is not torch.get_default_dtype(), found
+    if name == "inplace" and not hasattr(module, name):
+        return False, None
+    value = getattr(module, name, inspect.Parameter.empty)
+    if name in _AS_PARAMETER and (isinstance(default, bool) or isinstance(value, nn.Parameter)):
+        if isinstance(value, bool):
+            return True, value
+        kept = [getattr(module, one) for one in _AS_PARAMETER[name] if hasattr(module, one)]
+        return (True, any(one is not None for one in kept)) if kept else (False, None)
+    if isinstance(value, torch.Tensor) and not isinstance(value, nn.Parameter) and value.numel() <= 64:
+        kind = "" if value.dtype in (torch.float32, torch.int64) else f", dtype={value.dtype}"
+        if torch.equal(torch.tensor(value.tolist(), dtype=value.dtype), value.cpu()):
+            return True, _Literal(value, Raw(f"torch.tensor({value.tolist()!r}{kind})"))
+    if not _is_plain(value):
+        return False, None
+    # What stands for one number in each direction reads better as that number.
+    each_way = ("kernel_size", "stride", "padding", "dilation", "output_padding", "output_size")
+    if name in each_way and isinstance(value, tuple) and len(value) > 1 and len(set(value)) == 1:
+        return True, value[0]
+    return True, value
+
+
+class _Literal:
+    """A value that is written otherwise than by its repr."""
+
+    def __init__(self, value: Any, text: str) -> None:
+        self.value, self._text = value, text
+
+    def __repr__(self) -> str:
+        return str(self._text)
+
+
+def _equal(value: Any, default: Any) -> bool:
+    if isinstance(value, _Literal):
+        return False
+    return type(value) in (type(default), int, float) and bool(value == default)
+
+
+def _calls(kind: type[Any], texts: tuple[str, ...]) -> Iterator[tuple[list[Any], dict[str, Any]]]:
+    """Yield the arguments of the calls of a class that stand in some texts, the last first, where plain."""
+    seen = []
+    for text in reversed(texts):
+        try:
+            tree = ast.parse(text)
+        except (SyntaxError, ValueError):
+            continue
+        for node in reversed(list(ast.walk(tree))):
+            if not isinstance(node, ast.Call):
+                continue
+            called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", None)
+            if called != kind.__name__:
+                continue
+            try:
+                args = [ast.literal_eval(arg) for arg in node.args]
+                kwargs = {str(one.arg): ast.literal_eval(one.value) for one in node.keywords}
+            except ValueError:
+                continue
+            if (args, kwargs) not in seen:
+                seen.append((args, kwargs))
+                yield args, kwargs
+
+
+def texts_of(kind: type[Any]) -> tuple[str, ...]:
+    """Return texts in which a class may have been called: the cells of a notebook, the file of the program."""
+    main = sys.modules.get("__main__")
+    cells = [cell for cell in vars(main).get("In", []) if isinstance(cell, str)] if main else []
+    files = []
+    for module in (sys.modules.get(kind.__module__), main):
+        path = getattr(module, "__file__", None)
+        if path and not is_installed(module.__name__ if module else ""):
+            try:
+                with open(path, encoding="utf-8") as file:
+                    files.append(file.read())
+            except OSError:
+                continue
+    return (*files, *cells)
+
+
+def place(model: nn.Module, path: str, name: str = "model") -> str:
+    """Return the expression for what stands at a path in a model: `model.features[3].weight`."""
+    text, here = name, model
+    for part in path.split(".") if path else ():
+        indexed = isinstance(here, (nn.Sequential, nn.ModuleList)) and part.isdigit()
+        if indexed:
+            text += f"[{part}]"
+        elif part.isidentifier() and not keyword.iskeyword(part):
+            text += f".{part}"
+        else:
+            text = f"getattr({text}, {part!r})"
+        here = here._modules.get(part) if isinstance(here, nn.Module) and part in here._modules else None
+    return text

@@ -1,0 +1,73 @@
+"""Python text that reads well: calls broken over lines, tables of numbers, blocks indented."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+#: The length of a line.
+WIDTH = 100
+
+
+def call_text(head: str, args: Sequence[Any], kwargs: Mapping[str, Any], open_up: bool = False) -> str:
+    """Return a call as text, broken into a line for each argument where it is long, or opened up.
+
+    Parameters
+    ----------
+    args, kwargs : their reprs are written.
+    open_up : put each argument on a line of its own, where there are more than one.
+    """
+    parts = [*map(repr, args), *(f"{name}={value!r}" for name, value in kwargs.items())]
+    line = f"{head}({', '.join(parts)})"
+    if "\n" not in line and len(line) <= WIDTH - 12 and not (open_up and len(parts) > 1):
+        return line
+    return f"{head}(\n" + "".join(f"{indented(part)},\n" for part in parts) + ")"
+
+
+def indented(text: str, depth: int = 1) -> str:
+    """Return text with each of its lines set in by four blanks, or more."""
+    return textwrap.indent(text, "    " * depth)
+
+
+def table(name: str, entries: Mapping[Any, str]) -> str:
+    """Return `name = {key: value, ...}`, as many entries on a line as fit."""
+    items = [f"{key!r}: {value}" for key, value in entries.items()]
+    line = f"{name} = {{{', '.join(items)}}}"
+    if len(line) <= WIDTH:
+        return line
+    lines = textwrap.wrap(", ".join(items) + ",", WIDTH - 4, break_long_words=False, break_on_hyphens=False)
+    return f"{name} = {{\n" + "\n".join(f"    {one}" for one in lines) + "\n}"
+
+
+def comment(text: str, width: int = WIDTH) -> str:
+    """Return text as a comment, wrapped."""
+    return "\n".join(f"# {line}" for line in textwrap.wrap(text, width - 2))
+
+
+def sections(parts: Iterable[str]) -> str:
+    """Return parts of a script with an empty line between them, two around definitions; empty ones are left out."""
+    text = ""
+    before = ""
+    for part in parts:
+        part = part.strip("\n")
+        if not part:
+            continue
+        gap = "\n\n\n" if _defines(part) or _defines(before) else "\n\n"
+        text += (gap if text else "") + part
+        before = part
+    return text + "\n"
+
+
+def _defines(part: str) -> bool:
+    return part.startswith(("def ", "class ", "@"))
+
+
+def tidy(text: str) -> str:
+    """Return text without blanks at the ends of lines, and at most two empty lines in a row."""
+    lines: list[str] = []
+    for line in text.splitlines():
+        line = line.rstrip()
+        if line or lines[-2:] != ["", ""]:
+            lines.append(line)
+    return "\n".join(lines).strip("\n") + "\n"
