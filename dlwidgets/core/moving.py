@@ -44,7 +44,7 @@ class MovingControls:
         rate, optimizer = self._loop.rate, self._loop.optimizer
         group = optimizer.param_groups[0]
         return {
-            "optimizer": in_short(optimizer, without=rate.cycled),
+            "optimizer": in_short(optimizer, rate.uncycled),
             "lr": rate.value,
             "schedule": rate.settled,
             "weight_decay": self._decay.value,
@@ -130,7 +130,8 @@ class MovingControls:
             raise Rejected(first_line(error).rstrip(".")) from None
         loop.swap(made)
         self._look_at_optimizer()
-        said = "with the state that it came with" if made.state else "its state starts anew"
+        brought = made is value[0] and made.state
+        said = "with the state that it came with" if brought else "its state starts anew"
         names = ["weight_decay", "momentum", "betas"]
         if lr is not None and lr != before:
             said += f"; lr {'none' if before is None else f'{before:g}'} → {lr:g}"

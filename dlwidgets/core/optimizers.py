@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -124,16 +124,20 @@ def swap(wish: Wish, model: nn.Module, now: Optimizer, weight_decay: float | Non
     return Swap(made, None if lr is None else float(lr))
 
 
-def in_short(optimizer: Optimizer, without: tuple[str, ...] = ()) -> Wish:
+def in_short(optimizer: Optimizer, instead: Mapping[str, Any] | None = None) -> Wish:
     """Return an optimizer as its name and those settings that are not as its class has them by default.
 
-    Rate and weight decay are left out, as are those `without` which it is to be told.
+    Rate and weight decay are left out.
+
+    Parameters
+    ----------
+    instead : settings that stand for those in the optimizer, as where a schedule cycles them.
     """
-    kind, group = type(optimizer), optimizer.param_groups[0]
-    usual = _defaults(kind)
-    return kind.__name__, {
-        name: group[name] for name, value in usual.items()
-        if name in group and name not in (*_APART, *without) and not _same(group[name], value)
+    kind, group = type(optimizer), {**optimizer.param_groups[0], **(instead or {})}
+    name = kind.__name__ if vars(torch.optim).get(kind.__name__) is kind else kind
+    return name, {
+        key: group[key] for key, value in _defaults(kind).items()
+        if key in group and key not in _APART and not _same(group[key], value)
     }  # fmt: skip
 
 

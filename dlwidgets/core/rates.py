@@ -95,6 +95,11 @@ class Rate(RateState):
         return () if self._scheduled is None else self._scheduled.cycled
 
     @property
+    def uncycled(self) -> dict[str, Any]:
+        """What the leading group has in place of what is cycled, once it is not any more."""
+        return self._before[self._own.leader] if self._before else {}
+
+    @property
     def scheduler(self) -> Any:
         """torch's scheduler, on a stand-in of the optimizer; None without a schedule."""
         return None if self._scheduled is None else self._scheduled.scheduler
