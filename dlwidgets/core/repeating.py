@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .opening import Opened
+from .recorded import Recorded
 from .replaying import exactly, read_ledger
 from .trainer import Trainer
 
@@ -18,17 +19,19 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 
-class Repeatable:
+class Repeatable(Recorded):
     """What repeats a run; a session without its traits and without the verbs of `Runnable`.
 
-    Whoever inherits brings `_trainer`, `_opened`, `_result`, `_check_open` and `_read` of a session.
+    Whoever inherits brings `_trainer`, `_opened`, `_result` and `_check_open` of a session, its traits, and
+    `_read_wish`, which returns a wish in one form.
     """
 
     _trainer: Trainer
     _opened: Opened
     _result: Callable[[Callable[[], Any]], Any]
     _check_open: Callable[[], None]
-    _read: Callable[[str, Any], Any]
+    _read_wish: Callable[[Any], Any]
+    traits: Callable[[], dict[str, Any]]
 
     def ledger(self) -> pd.DataFrame:
         """Return a data frame, a row a change: time, step, name, asked, applied, by, rejected, note, line...
@@ -37,7 +40,7 @@ class Repeatable:
         applied) as Python writes them, so that a ledger written to a file loses no digit.
         """
         steering, line = self._trainer.steering, self._trainer.timeline.line
-        frame, entries = steering.ledger.frame(), list(steering.ledger.entries)
+        frame, entries = super().ledger(), list(steering.ledger.entries)
         there = set(map(id, line.changes))
         kept = [id(one) in there or one.rejected or (one.by == "run" and not one.step) for one in entries]
         same = {(one.time, one.name, one.step) for one in line.changes}
@@ -119,6 +122,8 @@ class Repeatable:
         steps = self._trainer.loop.steps
         if steps:
             raise ValueError(f"This session is at step {steps:,}: a ledger is replayed by one that was not trained yet.")
-        known = self._trainer.steering.CONTROLS
-        self._trainer.pending = read_ledger(ledger, known, self._read)
+        known, traits = self._trainer.steering.CONTROLS, self.traits()
+        self._trainer.pending = read_ledger(
+            ledger, known, lambda name, value: self._read_wish({"trait": traits[name], "value": value})
+        )
         return self
