@@ -45,8 +45,8 @@ def write_script(draft: Draft, about: str) -> str:
     controls = Controls(draft, data.resized)
     setup_from = len(draft.setup)
     changes = controls.begin()
-    settings = _settings(draft, controls, data, changes)
     loop = _loop(draft, data, changes, loss)
+    settings = _settings(draft, controls, data)
     path = f"{draft.path.stem}.weights.pt"
     draft.sources.imports.add("import torch")
     draft.sources.imports.add("from pathlib import Path")
@@ -149,7 +149,7 @@ def _callable(draft: Draft, function: Any, what: str) -> str:
         raise Unwritable(f"the {what} function cannot be written: {why}") from None
 
 
-def _settings(draft: Draft, controls: Controls, data: Supply, changes: dict[int, list[str]]) -> str:
+def _settings(draft: Draft, controls: Controls, data: Supply) -> str:
     lines = []
     if draft.device != "cpu":
         lines.append(f'device = torch.device("{draft.device}")')

@@ -45,7 +45,7 @@ class Trainable:
         verdicts = parts.verdicts(None if choice is None else Choice(choice))
         tensors = range(len(parts.tensors))
         after = [self._own[i] if (said := verdicts[i]) is None else said for i in tensors]
-        lines: list[str] = []
+        lines = self._membership(verdicts)
         for on in (False, True):
             changed = {i for i in tensors if after[i] is on and self._now[i] is not on}
             for name in self._names(changed):
@@ -54,7 +54,6 @@ class Trainable:
                 name = parts.names[i][0]
                 if not on and name not in self._moved:
                     lines.append(f"{place(model, name)}.grad = None  # the optimizer does not clear it")
-        lines += self._membership(verdicts, after)
         still = [module for module, own in parts.running if all(verdicts[i] is False for i in own)]
         lines += self._modes(still)
         self._now = after
@@ -72,7 +71,7 @@ class Trainable:
         }  # fmt: skip
         return names if covered == numbers else [parts.names[i][0] for i in sorted(numbers)]
 
-    def _membership(self, verdicts: list[Any], after: list[bool]) -> list[str]:
+    def _membership(self, verdicts: list[Any]) -> list[str]:
         """Return the lines that give the optimizer what it was not given, or take that away again."""
         parts, model = self._parts, self._draft.model
         known = dict(model.named_parameters())

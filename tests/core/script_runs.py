@@ -1,0 +1,66 @@
+"""Runs to be written as scripts, all run in one process that never sees the package, and their final weights."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from dlwidgets.session import Session
+
+COUNT, SIZE = 50, 16  # batches of 16, 16, 16, 2
+X = torch.randn(COUNT, 12, generator=torch.Generator().manual_seed(1))
+Y = {
+    "multilabel": (torch.rand(COUNT, 4, generator=torch.Generator().manual_seed(2)) > 0.5).long(),
+    "multiclass": torch.arange(COUNT) % 4,
+    "regression": torch.randn(COUNT, 4, generator=torch.Generator().manual_seed(3)),
+}
+
+
+def net():
+    torch.manual_seed(7)
+    return nn.Sequential(nn.Linear(12, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(0.3), nn.Linear(16, 4))
+
+
+def session(task="multiclass", *, model=None, data=None, **options):
+    torch.rand(3)  # the global random numbers are somewhere: the seed alone decides
+    model, data = model or net(), data or (X, Y[task])
+    options = {"batch_size": SIZE, "epochs": 3, "threads": 1, "seed": 3, "task": task, **options}
+    return Session(model, data, **options)
+
+
+_ALONE = """
+import json, runpy, sys, traceback
+from pathlib import Path
+
+failed = {}
+for path in map(Path, json.loads(sys.argv[1])):
+    try:
+        runpy.run_path(str(path), run_name="__main__")
+    except BaseException:
+        failed[path.stem] = traceback.format_exc()
+    if any(name.partition(".")[0] == "dlwidgets" for name in sys.modules):
+        failed[path.stem] = "it imported dlwidgets"
+print("FAILED" + json.dumps(failed))
+"""
+
+
+def run_alone(paths: list[Path], folder: Path) -> dict[str, str]:
+    """Run scripts one after the other in a process of their own; return what went wrong, by name."""
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", _ALONE, json.dumps([str(path) for path in paths])],
+        capture_output=True, text=True, cwd=folder, timeout=240, check=False,
+    )  # fmt: skip
+    assert "FAILED" in done.stdout, done.stderr
+    return json.loads(done.stdout.rpartition("FAILED")[2])
+
+
+def differing(session, weights: Path) -> list[str]:
+    """Return the names of what a script's weights differ in, by a single bit."""
+    ours, theirs = session.model.state_dict(), torch.load(weights, weights_only=True)
+    assert ours.keys() == theirs.keys()
+    return [name for name in ours if not torch.equal(ours[name], theirs[name])]

@@ -1,0 +1,186 @@
+"""The truth of the scripts: run alone, without the package, each gives the session's weights, bit for bit."""
+
+from __future__ import annotations
+
+import traceback
+
+import pytest
+import torch
+
+from tests.core.script_runs import Y, differing, net, run_alone, session
+
+RUNS = {}
+
+
+def run(make):
+    """Name a function that returns a trained session as one of the runs that are written and compared."""
+    RUNS[make.__name__] = make
+    return make
+
+
+def optimizer(name, **options):
+    made = getattr(torch.optim, name)
+    RUNS[f"{name.lower()}_{'_'.join(options) or 'plain'}"] = lambda: session(
+        optimizer=lambda p: made(p, **options)
+    ).fit()
+
+
+optimizer("SGD", lr=0.1)
+optimizer("SGD", lr=0.05, momentum=0.9)
+optimizer("SGD", lr=0.05, momentum=0.9, nesterov=True, weight_decay=1e-3)
+optimizer("Adam", lr=0.01)
+optimizer("Adam", lr=0.01, amsgrad=True, betas=(0.8, 0.95))
+optimizer("AdamW", lr=0.01, weight_decay=0.1)
+optimizer("RMSprop", lr=0.01, momentum=0.5)
+optimizer("Adagrad", lr=0.05)
+optimizer("NAdam", lr=0.01)
+
+for _task in Y:
+    RUNS[f"task_{_task}"] = lambda task=_task: session(task, loss=None).fit()
+
+for _name, _clip in {"norm": 0.1, "value": ("value", 0.01), "adaptive": "adaptive"}.items():
+    RUNS[f"clipped_by_{_name}"] = lambda clip=_clip: session(clip=clip).fit()
+
+
+@run
+def clip_changes():
+    made = session(optimizer="sgd", lr=0.3).step(2)
+    for clip in (0.05, ("value", 0.001), "adaptive", ("adaptive", 0.5), None, 0.01):
+        made.clip = clip
+        made.step(2)
+    return made
+
+
+@run
+def batch_size_changes_in_mid_epoch():
+    made = session().step(2)
+    made.batch_size = 5
+    made.step(3)
+    made.batch_size = 40
+    return made.step(4)
+
+
+@run
+def everything_before_the_first_step():
+    made = session(optimizer="sgd")
+    made.lr, made.batch_size, made.clip, made.weight_decay = 0.2, 6, 0.5, 0.01
+    made.freeze("0.bias")
+    return made.fit(1)
+
+
+@run
+def rates_and_decays():
+    made = session().step(3)
+    made.lr = 1 / 3
+    made.step(2)
+    made.weight_decay = 0.3
+    made.step()
+    made.lr = 1e-4
+    made.weight_decay = None
+    return made.step(5)
+
+
+@run
+def freezes_with_batchnorm_and_momentum():
+    made = session(optimizer=lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9, weight_decay=0.01)).step(3)
+    made.freeze("0", "1")
+    made.step(4)
+    made.unfreeze("0.weight")
+    made.step(2)
+    made.unfreeze()
+    return made.step(3)
+
+
+@run
+def frozen_from_the_beginning():
+    made = session(trainable=["4"]).step(5)
+    made.trainable = None
+    return made.step(5)
+
+
+@run
+def frozen_by_hand_and_unfrozen():
+    model = net()
+    model[0].requires_grad_(False)
+    made = session(model=model, optimizer=lambda p: torch.optim.Adam([q for q in p if q.requires_grad], lr=0.01))
+    made.step(4)
+    made.unfreeze("0")
+    made.clip = 0.5
+    made.step(4)
+    made.trainable = None
+    return made.step(3)
+
+
+@run
+def groups_of_their_own():
+    def make(parameters):
+        parameters = list(parameters)
+        return torch.optim.SGD(
+            [{"params": parameters[:4], "lr": 0.01}, {"params": parameters[4:], "weight_decay": 0.1}],
+            lr=0.1, momentum=0.9,
+        )  # fmt: skip
+
+    made = session(optimizer=make).step(3)
+    made.lr = 0.07
+    return made.step(5)
+
+
+@run
+def several_runs_and_a_broken_epoch():
+    made = session(epochs=1).fit()
+    made.step(2)
+    made.stop()
+    made.batch_size = 6
+    made.fit(2)
+    return made.step(3)
+
+
+@run
+def rewound():
+    made = session(optimizer="adam", lr=0.01).step(3)
+    made.lr = 0.1
+    made.step(5)
+    made.batch_size = 4
+    made.step(5)
+    made.rewind(5)
+    made.lr = 0.02
+    return made.step(6)
+
+
+@run
+def a_batch_left_out():
+    made = session().step(2)
+    made.skip()
+    made.step(3)
+    made.batch_size = 10
+    made.skip()
+    return made.step(4)
+
+
+@run
+def many_changes():
+    made = session()
+    for number in range(40):
+        made.lr = 1e-3 * (number + 1)
+        made.step()
+    return made
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    """Return the folder of the scripts, the sessions by name, and what went wrong by name."""
+    folder, sessions, failed, paths = tmp_path_factory.mktemp("scripts"), {}, {}, []
+    for name, make in RUNS.items():
+        try:
+            sessions[name] = make()
+            paths.append(sessions[name].to_script(folder / f"{name}.py"))
+        except Exception:  # noqa: BLE001 - it is told by the test of that name
+            failed[name] = traceback.format_exc()
+    return folder, sessions, failed | run_alone(paths, folder)
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_a_script_gives_the_weights_of_the_run_bit_for_bit(done, name):
+    folder, sessions, failed = done
+    assert name not in failed, failed[name]
+    assert differing(sessions[name], folder / f"{name}.weights.pt") == []
