@@ -27,6 +27,10 @@ _NOTCH = 0.02
 _STEP = _NOTCH / 5
 
 
+#: What a way to clip is called where its name is too long for a button.
+_CLIP_WORDS = {"adaptive": "AGC"}
+
+
 class _Part(View):
     """A picture of the panel: its traits are written by the kernel alone, so that no control ever is."""
 
@@ -139,13 +143,14 @@ class TrainingPanel(Pictured, ipywidgets.VBox):
         )
         clip = Clip.read(session.clip)
         self.clip = ipywidgets.ToggleButtons(
-            options=list(CLIP_MODES),
+            options=[(_CLIP_WORDS.get(mode, mode), mode) for mode in CLIP_MODES],
             value=clip.mode,
             description="Clip gradients",
             tooltips=[
                 "Leave gradients as they are",
                 "Scale all gradients so that their total L2 norm stays below",
                 "Cut each gradient element at",
+                "Adaptive (AGC): scale each unit's gradient so that its norm, in parts of its weights', stays below",
             ],
         )
         self.limit = _log_slider("Clip at", _LIMITS, clip.limit, ".2g")
