@@ -8,7 +8,8 @@ import inspect
 import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import torch
 import traitlets
@@ -18,19 +19,17 @@ from traitlets import Bool, Dict, Float, HasTraits, Int, Tuple, Unicode
 
 from .core import describing, wishes
 from .core.assembling import assemble
-from .core.clipping import clipping
+from .core.autosave import Resumable
 from .core.guarded import Guarded
-from .core.history import History
-from .core.ledger import Entry
-from .core.progress import progress
+from .core.optimizers import read_optimizer
+from .core.recorded import Recorded
+from .core.regimen_controls import RegimenControls
+from .core.repeating import Repeatable
 from .core.rewinding import Rewindable
 from .core.running import Runnable
 from .core.samples import Samples
 from .core.steering import Steering
 from .core.tasks import Task
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 _author: contextvars.ContextVar[str] = contextvars.ContextVar("dlwidgets_author", default="code")
 
@@ -47,11 +46,18 @@ class _Wish(AnyTrait):
     allow_none = False
 
 
+class _OptimizerWish(_Wish):
+    """The wish for an optimizer; read, it is the optimizer in force."""
+
+    def get(self, obj: Any, cls: Any = None) -> Any:
+        return obj._trainer.loop.optimizer
+
+
 class WishError(traitlets.TraitError, ValueError):
     """A wish that no session could meet, said in one sentence."""
 
 
-class Session(Runnable, Rewindable, HasTraits):
+class Session(Runnable, Rewindable, Resumable, Repeatable, Recorded, HasTraits):
     """A model, its data and its training, to be watched and steered while it runs.
 
     Parameters
@@ -63,8 +69,20 @@ class Session(Runnable, Rewindable, HasTraits):
     valid : the same for validation; a number between 0 and 1 holds out that share of `train`; None for none.
     loss : `(output, targets) -> scalar tensor`, a class or a name of torch.nn losses; None: inferred.
     task : "multilabel", "multiclass", "binary" or "regression"; None: inferred from the targets.
-    optimizer : a name of torch.optim, a class, a factory `parameters -> optimizer`, or an optimizer.
-    lr : the learning rate; None: 1e-3, or that of an optimizer that was made already.
+    optimizer : a name of torch.optim, a class, either with options as ("sgd", {"momentum": 0.9}), a factory
+        `parameters -> optimizer`, or an optimizer. Set while it trains, the new one begins with empty state, at
+        the rate in force unless it names another, and `session.optimizer` is it.
+    lr : the learning rate that the schedule begins from; None: 1e-3, or that of an optimizer that was made
+        already. Set while it trains, it is the rate from the next step on, whatever the schedule, and scales
+        all that comes after by the same factor.
+    schedule : None for a rate that stays; "step", "exponential", "cosine", "cosine restarts", "one-cycle",
+        "linear", "polynomial" or "plateau", which fit the length of the run (see `core.schedules.NAMES`), with
+        options as ("cosine", {"warmup": 100, "unit": "epoch", "eta_min": 1e-5}): those of torch's class,
+        `warmup` (steps, or a share of the run below 1), `unit` ("step" or "epoch"), `over` (how many of them,
+        in place of the run's), for plateau `metric` ("valid_loss", "loss", "accuracy"...); the name of any
+        class of torch.optim.lr_scheduler with options, or a factory `optimizer -> scheduler`, both of which
+        count epochs as in torch's own examples unless `unit` says otherwise. Set while it trains, it begins
+        anew from the rate in force and spans the rest of the run.
     batch_size : samples a step; None: 32, or what a DataLoader brings.
     epochs : how many epochs `start()` and `fit()` train.
     clip : gradient clipping: None, a norm as 1.0, ("norm" | "value" | "adaptive", limit), or "adaptive" (AGC).
@@ -83,8 +101,19 @@ class Session(Runnable, Rewindable, HasTraits):
     trainable : what trains: `{"features": False}`, read in order, the last pattern that means a parameter
         counting; or a list of all that is to train, as `["classifier"]`; None: as the model is. A pattern is
         the path of a layer, the name of a parameter, or one with wildcards as "*.bias": see `freeze`.
+    accumulate : batches a step; their gradients are those of the mean over all their samples.
+    normalise : "unit", "unit_dim1", "max_norm", ("max_norm", 3.0) or "weight_norm" for all weights of two or
+        more axes, or {pattern: rule}: see `core.normalising.Normalising`.
+    dropout : a rate for all dropout layers, or {pattern: rate}; None: as the model was made.
+    label_smoothing : that of the training loss, where it has one; evaluations keep the loss as given.
+    ema : decay, as 0.999, of an average of the weights that `evaluate` and `predict` then use.
+    precision : "full", "bf16" (CPU, CUDA) or "fp16" (CUDA) for the forward pass of training.
+    early_stopping : patience, (metric, patience), (metric, patience, min_delta), or a dict of these with
+        `restore=True`, which puts the best weights back.
     snapshot_memory : bytes that snapshots may take, to go back to; None: a tenth of the memory that is really
         there but no more than 512 MB, or room for two where they take less than a quarter; 0: none are taken.
+    checkpoint_dir, checkpoint_every : a folder for the state of the run, written every so many seconds while
+        it trains on, and where it pauses or ends: `Session.from_checkpoint` goes on from there, in any kernel.
 
     Raises
     ------
@@ -93,8 +122,10 @@ class Session(Runnable, Rewindable, HasTraits):
 
     Notes
     -----
-    *Wishes* are traits that a person or a view writes: `lr, batch_size, clip, weight_decay, threads,
-    trainable, epochs, evaluate_every, paused, thresholds, selected_layer, selected_sample`. The loop reads
+    *Wishes* are traits that a person or a view writes: `lr, schedule, optimizer, momentum, betas, batch_size,
+    clip, weight_decay, threads, trainable, epochs, evaluate_every, paused, thresholds,
+    accumulate, normalise, dropout, label_smoothing, ema, precision, early_stopping, selected_layer,
+    selected_sample`. The loop reads
     them between two steps. *Facts* are read-only traits that the loop writes: `status, steps, epoch, loss,
     applied, rejected, scores, evaluation, layer_stats, error, traceback, notes, line, branches, snapshots,
     pulse`. Every fact may be observed; observers are called on the training thread and should be quick. One
@@ -108,9 +139,20 @@ class Session(Runnable, Rewindable, HasTraits):
 
     # -- wishes: written by people and views
     lr = _Wish(1e-3, help="learning rate asked for")
+    optimizer = _OptimizerWish(("AdamW", {}), help="optimizer asked for; read, the one in force")
+    schedule = _Wish(None, help="schedule asked for: (what, options), or None")
+    momentum = _Wish(None, help="momentum asked for; None: the optimizer's own")
+    betas = _Wish(None, help="betas asked for; None: the optimizer's own")
     batch_size = _Wish(32, help="samples a step asked for")
     clip = _Wish(None, help="gradient clipping asked for: (mode, limit), or None")
     weight_decay = _Wish(None, help="weight decay asked for; None: the optimizer's own")
+    accumulate = _Wish(1, help="batches a step asked for, whose gradients are accumulated")
+    normalise = _Wish(None, help="weight normalisation asked for: pattern -> rule, or None")
+    dropout = _Wish(None, help="dropout rates asked for: pattern -> rate; None: as the model was")
+    label_smoothing = _Wish(None, help="label smoothing asked for; None: the loss's own")
+    ema = _Wish(None, help="decay of the averaged weights asked for, or None")
+    precision = _Wish("full", help='"full", "bf16" or "fp16"')
+    early_stopping = _Wish(None, help="(metric, patience, min_delta, restore), or None")
     threads = _Wish(None, help="threads of torch asked for; None: the session's own choice")
     trainable = _Wish(None, help="pattern -> whether it is to train; None: as the model was")
     epochs = _Wish(10, help="epochs that a run trains")
@@ -153,6 +195,7 @@ class Session(Runnable, Rewindable, HasTraits):
         task: str | None = None,
         optimizer: Any = "adamw",
         lr: float | None = None,
+        schedule: Any = None,
         batch_size: int | None = None,
         epochs: int = 10,
         clip: Any = None,
@@ -165,25 +208,37 @@ class Session(Runnable, Rewindable, HasTraits):
         device: str | torch.device = "auto",
         threads: int | None = None,
         trainable: Any = None,
+        accumulate: int = 1,
+        normalise: Any = None,
+        dropout: Any = None,
+        label_smoothing: float | None = None,
+        ema: float | None = None,
+        precision: str = "full",
+        early_stopping: Any = None,
         snapshot_memory: int | None = None,
+        checkpoint_dir: str | Path | None = None,
+        checkpoint_every: float = 60.0,
         **unknown: Any,
     ) -> None:
         for name in unknown:
             raise TypeError(f"Session has no option {name!r}.{wishes.meant(name, _OPTIONS)}")
         super().__init__()
         self._mirroring_here = _Here()
+        self.epochs, self.evaluate_every = epochs, evaluate_every
         self._trainer, self._opened, notes = assemble(
             model, train, valid, loss=loss, task=task, classes=classes, optimizer=optimizer, lr=lr,
             batch_size=batch_size, clip=clip, weight_decay=weight_decay, target=target, step=step, seed=seed,
-            device=device, threads=threads, trainable=trainable, memory=snapshot_memory,
-            wish=lambda name: getattr(self, name),
-            tell=self._told, note=self._noted,
+            device=device, threads=threads, trainable=trainable, schedule=schedule, memory=snapshot_memory,
+            regimen={
+                "accumulate": accumulate, "normalise": normalise, "dropout": dropout, "ema": ema,
+                "label_smoothing": label_smoothing, "precision": precision, "early_stopping": early_stopping,
+            },
+            wish=self._asked_for, tell=self._told, note=self._noted,
         )  # fmt: skip
+        self._autosave(checkpoint_dir, checkpoint_every)
         # The wishes start as what is in force.
-        in_force = self._trainer.steering.in_force()
-        for name in Steering.CONTROLS:
-            setattr(self, name, in_force[name])
-        self.epochs, self.evaluate_every = epochs, evaluate_every
+        in_force = self._trainer.steering.applied()
+        self._mirror(self._trainer.steering.wishes())
         self._told(applied=in_force, notes=notes)
         self.observe(self._wished, names=[*Steering.CONTROLS])
         self.observe(lambda change: self._trainer.orders.epochs_changed(change["new"]), names=["epochs"])
@@ -195,11 +250,6 @@ class Session(Runnable, Rewindable, HasTraits):
     def model(self) -> nn.Module:
         """The model."""
         return self._trainer.loop.model
-
-    @property
-    def optimizer(self) -> torch.optim.Optimizer:
-        """The optimizer in force."""
-        return self._trainer.loop.optimizer
 
     @property
     def _task(self) -> Task:
@@ -237,42 +287,6 @@ class Session(Runnable, Rewindable, HasTraits):
             name, batches = "training", self._opened.train
         return Samples(batches, name, self.device, self._trainer.loop.objective.target)
 
-    def history(self) -> pd.DataFrame:
-        """Return a data frame with a row for each step: epoch, loss, lr, batch_size, grad_norm, seconds.
-
-        `grad_norm` is the gradients' L2 norm before clipping; NaN in steps where nobody needed it and it was
-        not measured, to save time. Once clipping was on, `clipped_norm` is that after it, and `clipped` 1 where
-        the step was clipped. Rows of steps after which the model was evaluated hold `valid_loss` and
-        the metrics too; a dict of losses has a column `loss_NAME` for each.
-        """
-        return self._trainer.loop.history.frame()
-
-    def clipping(self, last: int = 200) -> dict[str, Any]:
-        """Return how many of the `last` steps were clipped: steps (with clipping on), clipped, share (0..1)."""
-        return clipping(self.record, last)
-
-    @property
-    def record(self) -> History:
-        """The history as growing columns, for views: see `core.history.History`."""
-        return self._trainer.loop.history
-
-    def ledger(self) -> pd.DataFrame:
-        """Return a data frame, a row a change: time, step, name, asked, applied, by, rejected, note."""
-        return self._trainer.steering.ledger.frame()
-
-    @property
-    def changes(self) -> list[Entry]:
-        """The ledger's entries, in order."""
-        return self._trainer.steering.ledger.entries
-
-    def progress(self) -> dict[str, Any]:
-        """Return where the run is: epoch, epochs, steps, total, share (0..1), rate (steps/s), left (s)."""
-        goal = self._trainer.orders.goal
-        every = self.evaluate_every if self.has_valid else None
-        return progress(
-            self._trainer.loop, self._trainer.orders.began + self.epochs if goal is None else goal, every
-        )
-
     def __repr__(self) -> str:
         return describing.describe(
             self._opened,
@@ -288,7 +302,7 @@ class Session(Runnable, Rewindable, HasTraits):
 
     @traitlets.validate(
         "lr", "batch_size", "clip", "weight_decay", "threads", "trainable", "epochs", "evaluate_every",
-        "thresholds",
+        "thresholds", "optimizer", "schedule", "momentum", "betas", *RegimenControls.CONTROLS,
     )  # fmt: skip
     def _read_wish(self, proposal: Any) -> Any:
         name, value = proposal["trait"].name, proposal["value"]
@@ -297,8 +311,14 @@ class Session(Runnable, Rewindable, HasTraits):
                 return wishes.read_thresholds(value, self._opened.task.outputs)
             if name == "trainable":
                 return self._trainer.loop.freezing.read(value)
+            if name == "schedule":
+                return self._trainer.loop.rate.read(value)
+            if name in RegimenControls.CONTROLS:
+                return self._trainer.steering.read_wish(name, value)
+            if name == "optimizer":
+                return read_optimizer(value, self.model)
             return getattr(wishes, f"read_{name}")(value)
-        except ValueError as error:
+        except (ValueError, TypeError) as error:
             raise WishError(str(error)) from None
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -311,7 +331,13 @@ class Session(Runnable, Rewindable, HasTraits):
                 raise AttributeError(
                     f"{name} can be read, not set: what can be set is {', '.join(_wishes())}."
                 )
+        if name not in ("lr", "schedule"):
+            return super().__setattr__(name, value)
+        # Under a schedule, the same wish once more asks for something: the rate has moved since.
+        before = getattr(self, name)
         super().__setattr__(name, value)
+        if getattr(self, name) == before and not self._mirroring_here.on:
+            self._ask(name, _author.get())
 
     @contextlib.contextmanager
     def by(self, author: str) -> Iterator[None]:
@@ -321,6 +347,9 @@ class Session(Runnable, Rewindable, HasTraits):
             yield
         finally:
             _author.reset(token)
+
+    def _asked_for(self, name: str) -> Any:
+        return self._trait_values["optimizer"] if name == "optimizer" else getattr(self, name)
 
     def probe_layers(self, on: bool) -> None:
         """Say whether somebody looks at `layer_stats`, which are measured only then."""

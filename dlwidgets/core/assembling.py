@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import nn
 
 from . import cpus, describing, wishes
 from .clipping import Clip
-from .controls import make_optimizer
 from .loop import Loop
 from .objective import Objective
 from .opening import Opened, choose_device, open_data
+from .optimizers import make_optimizer
 from .patterns import Parts, read_choice
 from .trainer import Trainer
 
@@ -27,6 +27,8 @@ def assemble(
     batch_size: Any,
     clip: Any,
     weight_decay: Any,
+    schedule: Any = None,
+    regimen: Mapping[str, Any] | None = None,
     target: Any,
     step: Any,
     seed: Any,
@@ -41,7 +43,7 @@ def assemble(
 ) -> tuple[Trainer, Opened, tuple[str, ...]]:
     """Return a trainer, the data it trains on, and what was chosen by itself, in sentences.
 
-    The parameters are those of `Session`, with `wish`, `tell` and `note` of `Trainer`; `learnt` is task, loss
+    The parameters are those of `Session`, `regimen` being those of `RegimenControls` by name, with `wish`, `tell` and `note` of `Trainer`; `learnt` is task, loss
     and classes.
 
     Raises
@@ -75,13 +77,18 @@ def assemble(
     )
     objective = Objective(model, opened.task, where, step, target if isinstance(target, str) else None)
     loop = Loop(objective, opened.train, made, clip)
+    loop.goal = lambda: wishes.read_epochs(wish("epochs"))
+    loop.rate.valid = opened.valid is not None
+    asked = loop.rate.read(schedule)
     try:
         loop.freezing.put(choice, made)
     except ValueError as why:
         raise ValueError(f"trainable={trainable!r}: {why}.") from None
-    trainer = Trainer(
-        loop, opened.valid, seed=seed, threads=threads, wish=wish, tell=tell, note=note, memory=memory
-    )
+    loop.rate.begin(asked)
+    trainer = Trainer(loop, opened.valid, seed=seed, threads=threads, wish=wish, tell=tell, note=note, memory=memory)
+    for name, value in (regimen or {}).items():
+        if value is not None:
+            trainer.steering.begin(name, value)
     _, because = cpus.choose_threads(threads)
     # What was run here to look at the model must not slow the training thread.
     cpus.release_pool()

@@ -9,6 +9,7 @@ from .clipping import Clip
 from .holdings import numel_of
 from .loop import Loop
 from .opening import Opened
+from .optimizers import in_short
 from .patterns import in_words
 from .trees import shapes, tree_map
 from .wording import counted
@@ -29,6 +30,9 @@ def notes(opened: Opened, loop: Loop, threads_because: str) -> tuple[str, ...]:
     if task.classes and getattr(getattr(opened.train, "source", None), "named", False):
         said.append(f"The names of the classes became numbers: {_numbered(task.classes)}.")
     said += opened.notes
+    if loop.rate.plan is not None:
+        also = f"; it cycles {' and '.join(loop.rate.cycled)} as well" if loop.rate.cycled else ""
+        said.append(f"The learning rate goes by the schedule {loop.rate.words}{also}.")
     if frozen:
         said.append(f"{frozen} of {len(parameters)} parameter tensors are frozen and stay as they are.")
     where = f"on the CPU with {threads_because}" if device.type == "cpu" else f"on {device}"
@@ -58,7 +62,7 @@ def describe(
         "train": f"{_size(opened.train)}, {each} each, in batches of {opened.train.batch_size}"
         + (f": {steps:,} steps an epoch" if steps else ""),
         "valid": "none: valid=0.2 would hold out a fifth" if opened.valid is None else _size(opened.valid),
-        "optimizer": f"{type(loop.optimizer).__name__}, lr {loop.rate.value:g}" + _clip(loop.clip),
+        "optimizer": _moving(loop) + _clip(loop.clip),
         "trainable": in_words(loop.freezing.choice),
         "rejected": "; ".join(f"{name}: {why}" for name, why in rejected.items()),
         "status": _status(loop, status, error, epochs),
@@ -76,6 +80,13 @@ def _classes(opened: Opened) -> str:
         return ""
     count = len(task.classes) if task.classes else task.outputs
     return f", {counted(count, 'class')}" if count else ""
+
+
+def _moving(loop: Loop) -> str:
+    rate, (_, settings) = loop.rate, in_short(loop.optimizer, loop.rate.uncycled)
+    said = type(loop.optimizer).__name__ + "".join(f", {key} {value}" for key, value in settings.items())
+    said += "" if rate.value is None else f", lr {rate.value:g}"
+    return said + (f", {rate.words}" if rate.plan is not None else "")
 
 
 def _clip(clip: Clip) -> str:

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from .accumulating import added, divisors
 from .batches import Batches, batch_length
 from .borrowed import looking
 from .clipping import Clip, Gradients
-from .controls import GroupValue
 from .evaluating import Evaluation, evaluate
 from .freezing import Freezing
 from .history import History
 from .objective import Objective
+from .progress import steps_to_go
 from .randomness import Mark
+from .rates import Rate
+from .regimen import Regimen
+from .schedules import Ahead
 from .trees import call
 from .watching import Watch
 
@@ -50,7 +56,9 @@ class Loop:
     ----------
     steps, epochs : optimizer steps taken, and epochs completed.
     freezing : which parameters train; to be changed between two steps.
-    clip, rate : gradient clipping and learning rate in force; to be changed between two steps.
+    clip, rate : gradient clipping and learning rate in force, with its schedule; to be changed between two
+        steps.
+    goal : returns how many epochs the run, or the next one, will have completed when it is done.
     epoch_ended : whether an epoch ended with the last call of `step()`.
     watch : measures the layers in some of the steps, once it is switched on.
     layer_stats : what it measured last, or None.
@@ -66,7 +74,9 @@ class Loop:
     ) -> None:
         self.objective, self.model = objective, objective.model
         self.batches, self.optimizer = batches, optimizer
-        self.clip, self.rate = clip, GroupValue(optimizer, "lr")
+        self.clip, self.rate = clip, Rate(optimizer)
+        self.goal: Callable[[], int] = lambda: self.epochs + 1
+        self.rate.ahead = self.ahead
         self.freezing = Freezing(self.model)
         self.history = History()
         self.steps = self.epochs = 0
@@ -76,6 +86,8 @@ class Loop:
         self._taken = False
         self.watch = Watch()
         self._gradients = Gradients(self.model)
+        self.regimen = Regimen(objective, batches)
+        self.regimen.steps = lambda: self.steps
         self._mark = Mark()
         self.refresh()
 
@@ -97,6 +109,8 @@ class Loop:
         A person may have changed the model's modules while nothing ran.
         """
         said = self.freezing.renew(self.optimizer)
+        self._gradients.renew()
+        self.regimen.renew()
         self._parameters: list[nn.Parameter] = list(self.model.parameters())
         self._buffers = [buffer for buffer in self.model.buffers() if buffer.numel() <= _LARGE]
         # The optimizer may have been made, or used, while the model was elsewhere.
@@ -118,17 +132,17 @@ class Loop:
         """
         started = time.perf_counter()
         self.epoch_ended = False
-        batch = self.batches.take()
-        if batch is None:
+        groups = self.regimen.groups
+        if not (group := groups.take()):
             self._end_epoch()
             return False
         self._mark.set()
         buffers = [buffer.clone() for buffer in self._buffers]
         try:
-            value, measured = self._learn(batch)
+            value, measured = self._learn(group)
         except BaseException:
             self._mark.back()
-            self.batches.put_back()
+            groups.put_back()
             with torch.no_grad():
                 for buffer, kept in zip(self._buffers, buffers):
                     buffer.copy_(kept)
@@ -136,21 +150,37 @@ class Loop:
         self.steps += 1
         self._taken = True
         self.history.step(
-            epoch=self.epochs + 1, loss=value, lr=self.rate.value or 0.0, batch_size=batch_length(batch),
-            seconds=time.perf_counter() - started, **measured,
+            epoch=self.epochs + 1, loss=value, lr=self.rate.value or 0.0,
+            batch_size=sum(map(batch_length, group)), seconds=time.perf_counter() - started, **measured,
         )  # fmt: skip
         self.layer_stats = self.watch.after(self.steps) or self.layer_stats
-        if self.batches.over:
+        self.rate.stepped(value)
+        if groups.over:
             self._end_epoch()
         return True
 
     def skip(self) -> int:
-        """Leave out the next batch; return the number of its samples, 0 at the end of an epoch."""
-        batch = self.batches.take()
+        """Leave out the batches of the next step; return how many samples, 0 at the end of an epoch."""
+        group = self.regimen.groups.take()
         self._taken = True
-        if batch is None or self.batches.over:
+        if not group or self.regimen.groups.over:
             self._end_epoch()
-        return batch_length(batch)
+        return sum(map(batch_length, group))
+
+    def swap(self, optimizer: Optimizer) -> None:
+        """Go on with another optimizer from the next step on; its groups have their rates already."""
+        self.optimizer = optimizer
+        self.rate.rebind(optimizer)
+        self.refresh()
+
+    def ahead(self) -> Ahead:
+        """Return what of the run lies ahead."""
+        goal, groups = self.goal(), self.regimen.groups
+        each = groups.steps_in_epoch()
+        left = groups.steps_left() if groups.midway else each
+        return Ahead(
+            steps_to_go(self, goal), max(0, goal - self.epochs), left, each, (self.steps, self.epochs)
+        )
 
     def state(self) -> dict[str, Any]:
         """Return where the loop is: see `stateful.Stateful`; weights, optimizer, data say it themselves."""
@@ -171,35 +201,46 @@ class Loop:
         began = time.perf_counter()
         size = self.batches.batch_size
         # A summed loss grows with the batch; a mean does not, and large batches are faster.
-        if getattr(self.objective.task.loss, "reduction", "mean") != "sum":
+        if not self._summed:
             size = max(256, size)
-        found = evaluate(self.objective, batches, size, self.objective.task.classes)
+        with self.regimen.looking():
+            found = evaluate(self.objective, batches, size, self.objective.task.classes)
         self.history.evaluation(self.steps, valid_loss=found.loss, **found.metrics)
         self.evaluation_cost = time.perf_counter() - began
         return found
 
     def forward(self, inputs: Any) -> Any:
         """Return the model's output for a batch of inputs, on the objective's device; for looking only."""
-        with looking(self.model):
+        with looking(self.model), self.regimen.looking():
             return call(self.model, self.objective.there(inputs))
 
-    def _learn(self, batch: Any) -> tuple[float, dict[str, float]]:
+    def _learn(self, group: list[Any]) -> tuple[float, dict[str, float]]:
         """Move the weights; return the loss, and what else was measured, as the history names it."""
-        there = self.objective.there(batch)
-        with self.watch.forward():
-            loss, parts = self.objective.loss(there)
-        value = loss.item()
-        if not math.isfinite(value):
-            raise NotFinite(self._not_finite(f"The loss became {value}", there))
-        self.optimizer.zero_grad()
-        loss.backward()
+        regimen, value, parts = self.regimen, 0.0, {}
+        for number, (batch, divisor) in enumerate(zip(group, divisors(group, self._summed))):
+            there = self.objective.there(batch)
+            with self.watch.forward() if not number else nullcontext(), regimen.precision.forward():
+                loss, said = self.objective.loss(there)
+            one = loss.item()
+            if not math.isfinite(one):
+                raise NotFinite(self._not_finite(f"The loss became {one}", there))
+            value, parts = value + one / divisor, added(parts, said, divisor)
+            if not number:
+                self.optimizer.zero_grad()
+            regimen.precision.backward(loss if divisor == 1 else loss / divisor)
+        regimen.precision.unscale(self.optimizer)
         measured = self._gradients.clip(self.clip, self._parameters)
         if measured is None:
-            said = self._gradients.blame()
-            raise NotFinite(self._not_finite("The gradients became infinite or NaN", there, said))
+            if (skipped := regimen.precision.skip()) is not None:
+                return value, {"grad_norm": math.nan, **skipped, **parts}
+            where = self._gradients.blame()
+            raise NotFinite(self._not_finite("The gradients became infinite or NaN", there, where))
         self.watch.before()
-        self.optimizer.step()
-        return value, {**measured, **parts}
+        return value, {**measured, **regimen.step(self.optimizer), **parts}
+
+    @property
+    def _summed(self) -> bool:
+        return self.objective.custom is None and getattr(self.objective.task.loss, "reduction", "") == "sum"
 
     def _end_epoch(self) -> None:
         if not self._taken:
@@ -209,6 +250,7 @@ class Loop:
         self._taken = False
         self.epochs += 1
         self.epoch_ended = True
+        self.rate.epoch_ended()
 
     def _not_finite(self, what: str, batch: Any, where: str = "") -> str:
         self.layer_stats = self.watch.failed(self.steps + 1) or self.layer_stats

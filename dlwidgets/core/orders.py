@@ -99,6 +99,13 @@ class Orders:
                 self.goal = None
             self.going, self.ending, self._until = False, "paused", None
 
+    def continued(self, began: int, goal: int | None) -> None:
+        """Have the run of another kernel: its beginning and its goal; it waits to be gone on with."""
+        with self._lock:
+            self.began, self.goal = began, goal
+            self._last = None if goal is None else (began, goal)
+            self.going, self.ending, self._until = False, "paused", None
+
     def proceed(self, steps: int, epochs: int, midway: bool = False) -> bool:
         """Say whether to take a step; asked before each.
 

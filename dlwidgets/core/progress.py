@@ -23,7 +23,7 @@ def progress(loop: Loop, epochs: int, evaluate_every: str | int | None = None) -
         left : seconds to the end at this rate, evaluations included; None where it cannot be told.
     """
     steps, rate = loop.steps, loop.history.rate()
-    to_go = _steps_to_go(loop, epochs)
+    to_go = steps_to_go(loop, epochs)
     total = None if to_go is None else steps + to_go
     left = None
     if rate and to_go is not None:
@@ -37,17 +37,17 @@ def progress(loop: Loop, epochs: int, evaluate_every: str | int | None = None) -
     }  # fmt: skip
 
 
-def _steps_to_go(loop: Loop, epochs: int) -> int | None:
+def steps_to_go(loop: Loop, epochs: int) -> int | None:
     """Return the steps from here to the end, at the batch size of now."""
     whole = epochs - loop.epochs
     if whole <= 0:
         return 0
-    each = loop.batches.steps_in_epoch()
+    each = loop.regimen.groups.steps_in_epoch()
     if each is None:
         return None
-    if not loop.batches.midway:
+    if not loop.regimen.groups.midway:
         return whole * each
-    rest = loop.batches.steps_left()
+    rest = loop.regimen.groups.steps_left()
     return None if rest is None else rest + (whole - 1) * each
 
 

@@ -53,6 +53,7 @@ class RateState:
             return None
         wish, plan = thing(state["made"]) or self._again(state)
         if plan is None:
+            self._scheduled, self.wish, self._factor, self._before = None, None, 1.0, []
             return f"the schedule ({state['name']}) was made by code: set session.schedule again"
         scheduled = Scheduled(plan, thing(state["scheduled"]["home"]) or optimizer, state["began"])
         scheduled.install(state["scheduled"])

@@ -8,6 +8,7 @@ import contextlib
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -16,12 +17,14 @@ from . import wishes
 from .evaluating import Evaluation
 from .opening import Opened
 from .predicting import outputs, read_for_prediction
+from .saving import save_weights
 from .trainer import Trainer
 from .trees import tree_map
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+    from .rates import Coming
     from .summary import Summary
 
 #: How long a wish that holds at rest too is waited for, lest a long job holds up who made it [s].
@@ -169,6 +172,19 @@ class Runnable:
         """
         return self._choose(what or ("*",), True)
 
+    def coming_rates(self, points: int = 200) -> Coming:
+        """Return the rates that are to come, to be drawn before and during the run: see `core.coming.Coming`.
+
+        Steps count as in `history()`, up to the end of the run; before `start()`, of the run that it would
+        begin. Nothing is touched by it. What waits for a metric (plateau) is drawn flat, and `note` says so.
+        """
+        return self._trainer.loop.rate.coming(points)
+
+    @property
+    def scheduler(self) -> Any:
+        """torch's scheduler in force, on a stand-in of the optimizer; None where the rate stays."""
+        return self._trainer.loop.rate.scheduler
+
     # -- asking the model
 
     def evaluate(self) -> Evaluation:
@@ -193,6 +209,22 @@ class Runnable:
     def predict_scores(self, X: Any, batch_size: int = 256) -> torch.Tensor:
         """Return the probabilities that the model gives to `X` (N x C; N for binary), on the CPU."""
         return self._opened.task.scores(self._outputs(X, batch_size))
+
+    def save(self, path: Any, averaged: bool = True) -> Path:
+        """Write the weights of now, between two steps, to a file; return its path.
+
+        It is a state dict for the model as its class makes it: `model.load_state_dict(torch.load(path,
+        weights_only=True))`. It is written whole or not at all.
+
+        Parameters
+        ----------
+        averaged : where `ema` is on, write the averaged weights, as `predict` uses them.
+
+        Raises
+        ------
+        OSError : it cannot be written there.
+        """
+        return save_weights(self._result(lambda: self._trainer.loop.regimen.weights(averaged)), path)
 
     def layers(self) -> Summary:
         """Return the model as a table of its layers, for one training sample, and what of it trains now."""

@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from .borrowed import untouched_rng
 from .clipping import Clip, spared
-from .controls import GroupValue
 from .cpus import choose_threads
 from .ledger import Entry, Ledger
-from .stateful import Kept, thing
+from .moving import MovingControls, Rejected
+from .regimen_controls import RegimenControls
 
 if TYPE_CHECKING:
     from .loop import Loop
     from .patterns import Choice
 
 
-class Rejected(ValueError):
-    """A wish that cannot be met, and why, in a clause."""
-
-
-class Steering:
+class Steering(MovingControls, RegimenControls):
     """Puts wishes in force between two steps and keeps the ledger of what came of each.
 
     A control is a method `_put_NAME(value)`: it puts the value in force, returns what is to be said of it or
@@ -40,17 +37,18 @@ class Steering:
     """
 
     #: The names of the controls.
-    CONTROLS = ("lr", "batch_size", "clip", "weight_decay", "threads", "trainable")
+    CONTROLS = (
+        *MovingControls.CONTROLS, "batch_size", "clip", "threads", "trainable", *RegimenControls.CONTROLS,
+    )  # fmt: skip
     #: Those that are put in force at once where nothing runs: a model that is at rest shows them.
     AT_REST = ("trainable",)
 
     def __init__(self, loop: Loop, threads: int | None = None) -> None:
         self._loop = loop
+        super().__init__()
         # Asked here: on the training thread torch tells what is in force there.
         self._usual_threads = choose_threads()[0]
         self.threads = threads or self._usual_threads
-        self._decay = GroupValue(loop.optimizer, "weight_decay")
-        self._own_decay = self._decay.value
         self.ledger = Ledger()
         self.rejected: dict[str, str] = {}
 
@@ -58,17 +56,25 @@ class Steering:
         """Return the controls as they are, not as they were asked for."""
         clip = self._loop.clip
         return {
-            "lr": self._loop.rate.value,
+            **self.moving(),
             "batch_size": self._loop.batches.batch_size,
             "clip": None if clip.mode == "off" else (clip.mode, clip.limit),
-            "weight_decay": self._decay.value,
             "threads": self.threads,
             "trainable": self._loop.freezing.choice,
+            **self.regimen(),
         }
+
+    def applied(self) -> dict[str, Any]:
+        """Return what is in force, and what follows from it: see `MovingControls.following`.
+
+        "effective_batch" is how many samples a step has.
+        """
+        return {**self.in_force(), **self.following(), "effective_batch": self.effective_batch()}
 
     def wishes(self) -> dict[str, Any]:
         """Return the wishes that mean what is in force, for a session to show after going back."""
-        return {name: value for name, value in self.in_force().items() if name in self.CONTROLS}
+        in_force = {**self.in_force(), "schedule": self._loop.rate.wish}
+        return {name: value for name, value in in_force.items() if name in self.CONTROLS}
 
     def state(self) -> dict[str, Any]:
         """Return what is in force and stands nowhere else: see `stateful.Stateful`.
@@ -79,18 +85,17 @@ class Steering:
         return {
             "threads": self.threads,
             "trainable": self._loop.freezing.state(),
-            "decay": Kept((self._decay, self._own_decay)),
+            "moving": self.moving_state(),
         }
 
-    def install(self, state: dict[str, Any]) -> None:
+    def install(self, state: dict[str, Any]) -> str | None:
         """Put in force what was; the optimizer and the weights' flags have been put back already."""
         self.rejected = {}
         if state["threads"] != self.threads:
             self.threads = state["threads"]
             torch.set_num_threads(self.threads)
         self._loop.freezing.install(state["trainable"], self._loop.optimizer)
-        if (decay := thing(state["decay"])) is not None:
-            self._decay, self._own_decay = decay
+        return self.install_moving(state["moving"])
 
     def put(self, name: str, value: Any, by: str) -> None:
         """Put a wish in force, or reject it, and write in the ledger what came of it; `by` says who asked."""
@@ -110,14 +115,18 @@ class Steering:
     def redo(self, entry: Entry) -> None:
         """Put once more in force what an entry of the ledger says; it is not written down again."""
         with contextlib.suppress(Rejected):
-            getattr(self, f"_put_{entry.name}")(entry.asked)
+            if entry.name == "schedule":
+                self.redo_schedule(entry)
+            else:
+                getattr(self, f"_put_{entry.name}")(entry.asked)
+
+    def evaluated(self, found: Mapping[str, float]) -> None:
+        """Take notice of what was evaluated after a step that has been taken once more."""
+        self._loop.rate.retaken(found, self._loop.steps)
 
     def _put_skip(self, value: int) -> None:
         with untouched_rng():
             self._loop.skip()
-
-    def _put_lr(self, value: float) -> None:
-        self._loop.rate.set(value)
 
     def _put_batch_size(self, value: int) -> str | None:
         batches = self._loop.batches
@@ -134,13 +143,6 @@ class Steering:
         if path == "":
             return "the model is a single linear layer, which adaptive clipping leaves alone"
         return f"the last linear layer ({path}) is left alone, as in the paper" if path else None
-
-    def _put_weight_decay(self, value: float | None) -> None:
-        if self._own_decay is None:
-            if value is None:
-                return
-            raise Rejected(f"{type(self._loop.optimizer).__name__} has no weight decay")
-        self._decay.set(self._own_decay if value is None else value)
 
     def _put_threads(self, value: int | None) -> str | None:
         wanted = self._usual_threads if value is None else value

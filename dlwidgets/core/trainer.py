@@ -10,7 +10,8 @@ import traceback
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from .batches import Batches
 from .borrowed import modes_kept, on_device, torch_threads, untouched_rng
@@ -19,12 +20,17 @@ from .evaluating import Evaluation
 from .ledger import Entry
 from .loop import Loop, NotFinite
 from .orders import Orders
+from .origin import Origin
 from .parts import Moves, Randomness, Weights
+from .regimen import Form
 from .randomness import Streams
 from .stateful import Kept, Stateful, thing
 from .steering import Steering
 from .timeline import Timeline
 from .worker import Worker
+
+if TYPE_CHECKING:
+    from .autosave import Autosave
 
 #: Facts are told at most this often [s]; views draw no faster.
 PULSE = 0.1
@@ -51,6 +57,8 @@ class Trainer:
         is in every snapshot from then on.
     timeline : the snapshots, and the lines of the run.
     owed : whether the model is to be evaluated before the next step.
+    origin : where the run began, once it has; None before.
+    pending : changes of another run, in order, that are made at their steps.
     failure : what made the run fail; None once it goes again, or was stopped.
     """
 
@@ -66,8 +74,13 @@ class Trainer:
         note: Callable[[str], None],
         memory: int | None = None,
     ) -> None:
-        self.loop, self.valid = loop, valid
+        self.loop, self.valid, self.seed = loop, valid, seed
+        self.origin: Origin | None = None
+        self.pending: list[Entry] = []
         self.orders, self.steering = Orders(), Steering(loop, threads)
+        loop.goal = self._goal
+        loop.regimen.precision.note = note
+        self.steering.evaluates = loop.rate.valid = valid is not None
         self.worker = Worker(self._burst, self._crashed, lambda: self.orders.going)
         self.failure: BaseException | None = None
         self._wish, self._tell = wish, tell
@@ -75,10 +88,13 @@ class Trainer:
         self._evaluation: Evaluation | None = None
         # In this order they are put back: the data may refuse, and the others draw random numbers.
         self.parts: dict[str, Stateful] = {
-            "data": loop.batches, "optimizer": Moves(loop), "weights": Weights(loop), "loop": loop,
-            "steering": self.steering, "trainer": self, "random": Randomness(),
+            "data": loop.batches, "form": Form(loop), "optimizer": Moves(loop), "weights": Weights(loop),
+            "regimen": loop.regimen, "loop": loop, "steering": self.steering, "trainer": self, "random": Randomness(),
         }  # fmt: skip
         self.timeline = Timeline(loop, self.steering, self.parts, memory=memory, note=note)
+        #: Writes checkpoints; None for none.
+        self.autosave: Autosave | None = None
+        self.note = note
         self._crowd = Crowd()
         self._device = loop.objective.device
         self._streams = Streams.seeded(seed, self._device)
@@ -88,6 +104,11 @@ class Trainer:
         self._ending = ""
         self._pulses, self._pulsed = 0, 0.0
         _all.add(self)
+
+    def _goal(self) -> int:
+        """Return how many epochs the run, or else the next one, will have completed when it is done."""
+        goal = self.orders.goal
+        return self.loop.epochs + self._wish("epochs") if goal is None else goal
 
     @property
     def threads(self) -> int:
@@ -143,7 +164,7 @@ class Trainer:
     def try_each(self, steps: int, settings: Sequence[Mapping[str, Any]], by: str) -> list[str]:
         """Take steps with each of some settings from here, and come back; return the names of their lines.
 
-        For the training thread. An interrupt of the caller ends the trying.
+        For the training thread. The run pauses; an order that it go or stop, or an interrupt, ends the trying.
         """
         timeline, names, origin = self.timeline, [], None
         timeline.abandoned = False
@@ -154,9 +175,9 @@ class Trainer:
             self._put_all(wishes, dict.fromkeys(wishes, by))
             goal = self.loop.steps + steps
             try:
-                while self.loop.steps < goal and not timeline.abandoned and not self.loop.batches.used_up:
+                while self.loop.steps < goal and not timeline.abandoned and not self.loop.regimen.groups.used_up:
                     if self._due(self.loop.step()):
-                        self.evaluate()
+                        self._evaluate_due()
                     if time.perf_counter() - self._pulsed >= PULSE:
                         self._publish()
             except Exception as error:  # noqa: BLE001 - it belongs to the try, and is said there
@@ -231,30 +252,62 @@ class Trainer:
         if orders.going:
             self.failure, self._ending = None, ""
             self._crowd.start()
+            if not loop.steps:
+                self.steering.run_begins(orders.runs)
+                self.origin = Origin.of(loop, self.steering, len(self.timeline.line.changes))
             self.timeline.begin()
+            if self._asked:
+                self._apply()
+            self._put_entries(lambda: self.steering.run_begins(orders.runs))
             self._publish(error="", traceback="", status="running")
         worker.begun()
         while True:
             worker.do_jobs(hold=not orders.going)
             if not orders.going:
                 self._apply_at_rest()
+                if self.autosave is not None:
+                    self.autosave.at_end(orders.ending)
                 return
             worker.deliver()
             try:
                 if self._asked:
                     self._apply()
+                while self.pending and self.pending[0].step <= loop.steps and orders.going:
+                    self._replay(self.pending.pop(0))
                 if self.owed:
-                    self.evaluate()
+                    self._evaluate_due()
                     self.owed = False
-                elif loop.batches.used_up:
+                elif loop.regimen.groups.used_up:
                     orders.finish()
-                elif orders.proceed(loop.steps, loop.epochs, loop.batches.midway):
+                elif orders.proceed(loop.steps, loop.epochs, loop.regimen.groups.midway):
                     self.owed = self._due(loop.step())
                     self.timeline.after_step()
+                    if self.autosave is not None:
+                        self.autosave.after_step()
             except BaseException as error:  # noqa: BLE001 - becomes a fact
                 self._fail(error)
             if time.perf_counter() - self._pulsed >= PULSE:
                 self._publish()
+
+    def _evaluate_due(self) -> None:
+        found = self.evaluate()
+        said = self.loop.rate.evaluated(found.figures, self.loop.steps)
+        if said:
+            self._note(said)
+        why = self.loop.regimen.evaluated(found.figures)
+        if why and self.orders.going:
+            self._stop_early(why)
+
+    def _stop_early(self, why: str) -> None:
+        """End the run, say why, and put the best weights back where that is wished for."""
+        why += self.loop.regimen.restore_best()
+        rule = self.loop.regimen.stopping.rule
+        entry = Entry(self.loop.steps, "early_stopping", rule, rule, "early stopping", why)
+        self._put_entries(lambda: self.steering.ledger.add(entry))
+        # The weights may be others than steps taken again would give.
+        self.timeline.take("change")
+        self._note(why)
+        self.orders.finish()
 
     def _due(self, took: bool) -> bool:
         """Say whether the model is to be evaluated after this step."""
@@ -281,12 +334,41 @@ class Trainer:
             self._put_all({name: self._wish(name) for name in asked}, asked)
 
     def _put_all(self, wishes: Mapping[str, Any], by: Mapping[str, str]) -> None:
+        # What else is asked for at the same time is asked of the new optimizer.
+        order = sorted(wishes, key=lambda name: name != "optimizer")
         self.timeline.before_change()
+        self._put_entries(lambda: [self.steering.put(name, wishes[name], by[name]) for name in order])
+        adopted, self.steering.adopted = self.steering.adopted, {}
+        adopted = {name: one for name, one in adopted.items() if name not in wishes and not self.waits(name)}
+        if adopted:
+            self._tell(wishes=adopted)
+        self._tell(applied=self.steering.applied(), rejected=dict(self.steering.rejected))
+
+    def _put_entries(self, work: Callable[[], Any]) -> None:
+        """Do what may write into the ledger, and have the timeline know of it."""
         known = len(self.steering.ledger)
-        for name, value in wishes.items():
-            self.steering.put(name, value, by[name])
+        work()
         self.timeline.changed(self.steering.ledger.entries[known:])
-        self._tell(applied=self.steering.in_force(), rejected=dict(self.steering.rejected))
+
+    def _replay(self, entry: Entry) -> None:
+        """Make a change of another run once more."""
+        if entry.name == "skip":
+            self.skip()
+            return
+        steering = self.steering
+
+        def again() -> None:
+            if entry.name != "schedule":
+                steering.put(entry.name, entry.asked, entry.by)
+                return
+            # As it was settled then, whatever the length of this run.
+            steering.redo(entry)
+            now = steering.in_force()["schedule"]
+            steering.ledger.add(replace(entry, step=self.loop.steps, applied=now, time=time.time()))
+
+        self.timeline.before_change()
+        self._put_entries(again)
+        self._tell(wishes=steering.wishes(), applied=steering.applied(), rejected=dict(steering.rejected))
 
     def _arrived(self) -> None:
         """Tell where the run is after it was taken somewhere else."""
@@ -298,7 +380,7 @@ class Trainer:
         self.failure, self._ending = None, "" if self._ending != "paused" else "paused"
         self.owed = self._due(loop.steps > 0) and [loop.steps] != [row["step"] for row in last]
         self._tell(
-            error="", traceback="", applied=self.steering.in_force(), rejected=dict(self.steering.rejected),
+            error="", traceback="", applied=self.steering.applied(), rejected=dict(self.steering.rejected),
             wishes=self.steering.wishes(), evaluation=found, scores=None if found is None else found.scores,
         )  # fmt: skip
         self._publish()
@@ -319,6 +401,11 @@ class Trainer:
         loop = self.loop
         self._pulsed = time.perf_counter()
         line = self.timeline
+        if loop.rate.plan is not None:
+            # The rate moves by itself.
+            first = {"applied": self.steering.applied(), **first}
+            if loop.rate.ended:
+                self._note(loop.rate.ended)
         self._tell(
             steps=loop.steps, epoch=loop.epoch, loss=loop.loss, layer_stats=loop.layer_stats,
             line=line.line.name, branches=line.branches, snapshots=line.snapshots, **first,
@@ -358,3 +445,5 @@ def _pause_all() -> None:
     for trainer in list(_all):
         with contextlib.suppress(KeyboardInterrupt):
             trainer.worker.wait(until=lambda: time.monotonic() > patience)
+            if trainer.autosave is not None:
+                trainer.autosave.checkpoints.wait(max(0.0, patience - time.monotonic()))

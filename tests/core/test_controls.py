@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from dlwidgets.core.controls import GroupValue, make_optimizer
+from dlwidgets.core.controls import GroupValue
+from dlwidgets.core.optimizers import make_optimizer
 
 
 def model():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import math
 import warnings
 
@@ -15,6 +16,7 @@ from torch import nn
 from torch.optim import lr_scheduler as S
 from torch.optim.swa_utils import SWALR
 
+from dlwidgets.core.stateful import Copier, Kept
 from dlwidgets.session import Session
 
 COUNT, SIZE, EPOCHS = 40, 8, 4
@@ -532,3 +534,49 @@ def test_a_run_goes_on_after_a_rewind_as_it_would_have(name):
     made.step(6)
     assert rates(made) == expected
     assert all(torch.equal(weights[k], v) for k, v in made.model.state_dict().items())
+
+
+def from_disk(state):
+    """Return a state as it comes back from disk: plain data, and nothing of what is kept by reference."""
+    def plain(value):
+        if isinstance(value, Kept):
+            return None
+        if isinstance(value, dict):
+            return {key: plain(one) for key, one in value.items()}
+        return [plain(one) for one in value] if isinstance(value, (list, tuple)) else value
+
+    return json.loads(json.dumps(plain(Copier()(state))))
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [*NAMED, ("MultiStepLR", {"milestones": [2, 9], "unit": "step"}), ("CyclicLR", {"base_lr": 0.01, "max_lr": 0.1}),
+     (SCHEDULERS["LambdaLR"], {"unit": "step"}), (SCHEDULERS["SequentialLR"], {"unit": "step"}), None],
+    ids=str,
+)  # fmt: skip
+def test_a_schedule_goes_on_from_its_state_on_disk(schedule):
+    made, again = session(schedule), session(schedule)
+    made.step(7)
+    made.lr = 0.03
+    made.step()
+    rate, other = made._trainer.loop.rate, again._trainer.loop.rate
+    state = from_disk(rate.state())
+    for group, theirs in zip(other.optimizer.param_groups, rate.optimizer.param_groups):
+        group.update({key: value for key, value in theirs.items() if key != "params"})
+    assert other.install(state, other.optimizer) is None
+    got = []
+    for one in (rate, other):
+        got.append([])
+        for _ in range(10):
+            got[-1].append(one.value)
+            one.stepped(1.0)
+    assert got[0] == got[1]
+    assert rate.multiplier == other.multiplier
+
+
+def test_a_schedule_made_by_code_is_asked_for_again_where_there_is_only_its_state():
+    made, again = session((SCHEDULERS["LambdaLR"], {"unit": "step"})), session(None)
+    rate = again._trainer.loop.rate
+    said = rate.install(from_disk(made._trainer.loop.rate.state()), rate.optimizer)
+    assert said == "the schedule (LambdaLR) was made by code: set session.schedule again"
+    assert rate.plan is None

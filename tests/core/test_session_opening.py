@@ -71,7 +71,7 @@ def broken(*_):
 WRONG = {
     "an unknown option": (net(), [(X, LABELS)], {"learning_rate": 0.1}, "Session has no option 'learning_rate'. Did you mean 'lr'?"),
     "an unknown option without an idea": (net(), [(X, LABELS)], {"zzz": 1}, "Session has no option 'zzz'."),
-    "momentum": (net(), [(X, LABELS)], {"momentum": 0.9}, "Session has no option 'momentum'. Pass optimizer=lambda p: torch.optim.SGD("),
+    "momentum": (net(), [(X, LABELS)], {"momentum": 0.9}, "Session has no option 'momentum'. Pass optimizer=('sgd', {'momentum': 0.9})"),
     "X and y by name": (net(), [], {"X": X, "y": LABELS}, "Session has no option 'X'. Data goes in as train=(X, y)."),
     "no data": (net(), [], {}, "There is no data: pass train=(X, y), a DataFrame, a Dataset or a DataLoader."),
     "X, y": (net(), [X, LABELS], {}, "The third argument is the validation data: pass the targets along with X, as train=(X, y)."),
@@ -348,8 +348,9 @@ def test_a_name_that_cannot_be_set_is_refused(name, sentence):
     assert str(caught.value).startswith(sentence)
     if "what can be set" in sentence:
         assert str(caught.value).endswith(
-            "batch_size, clip, epochs, evaluate_every, lr, paused, selected_layer, selected_sample, threads, "
-            "thresholds, trainable, weight_decay."
+            "accumulate, batch_size, betas, clip, dropout, early_stopping, ema, epochs, evaluate_every, "
+            "label_smoothing, lr, momentum, normalise, optimizer, paused, precision, schedule, "
+            "selected_layer, selected_sample, threads, thresholds, trainable, weight_decay."
         )
 
 
@@ -376,7 +377,10 @@ def test_wishes_start_as_what_is_in_force():
     )
     assert session.applied == {
         "lr": 0.5, "batch_size": 5, "clip": ("norm", 2.0), "weight_decay": 0.25, "threads": 2,
-        "trainable": None,
+        "trainable": None, "optimizer": ("AdamW", {}), "betas": (0.9, 0.999), "momentum": None,
+        "schedule": None, "schedule_in_words": "constant", "scheduled_lr": 0.5, "lr_multiplier": 1.0,
+        "accumulate": 1, "effective_batch": 5, "normalise": None, "dropout": None, "label_smoothing": 0.0,
+        "ema": None, "precision": "full", "early_stopping": None,
     }  # fmt: skip
     assert Session(net(), DataLoader(TensorDataset(X, LABELS), 7)).batch_size == 7
     assert Session(net(), DataLoader(TensorDataset(X, LABELS), 7), batch_size=5).batch_size == 5

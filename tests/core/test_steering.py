@@ -53,7 +53,7 @@ def test_what_is_in_force_is_read_off_the_optimizer():
 
 def test_a_wish_that_changes_nothing_is_not_in_the_ledger():
     made = steering()
-    for name, value in made.in_force().items():
+    for name, value in made.wishes().items():
         made.put(name, value, "code")
     assert not made.ledger.entries
 
