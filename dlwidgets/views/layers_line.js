@@ -4,7 +4,8 @@ import { make, say, whole } from "./front.js";
 import { SIZES, letterOf, nameOf, pathsOf, shownBy, sizeOf } from "./layers_tree.js";
 import { LINE, SPARK } from "./layers_columns.js";
 import {
-  NO_UNITS, cell, deadIn, deadText, deadWords, gradText, hasUnits, markWords, ratioText, shownIn, sparkPath, sparkWords, trainsSign, waitingWords, weightText,
+  NO_UNITS, cell, deadIn, deadText, deadWords, gradText, hasUnits, many, markWords, ratioText, shownIn, sparkPath, sparkWords, trainsSign, usual, waitingWords,
+  weightText,
 } from "./layers_words.js";
 
 /** @typedef {import("./layers_tree.js").Tree} Tree */
@@ -34,7 +35,7 @@ export function attribute(node, name, value) {
 /** The elements of a line. @param {Column[]} columns @param {string} id */
 export function lineParts(columns, id) {
   const twist = make("span", { class: "dlw-lay-twist", "aria-hidden": "true" }), name = make("span", { class: "dlw-lay-text" });
-  const button = make("button", { type: "button", tabindex: -1, class: "dlw-lay-freeze" });
+  const button = make("button", { type: "button", tabindex: -1, class: "dlw-lay-freeze" }), plain = make("span", { class: "dlw-lay-plain", role: "img" });
   /** @type {Record<string, {bar: HTMLElement, number: HTMLElement}>} */
   const bars = {};
   const svg = document.createElementNS(SVG, "svg"), spark = document.createElementNS(SVG, "path");
@@ -44,11 +45,11 @@ export function lineParts(columns, id) {
   const cells = {};
   for (const { key, right } of columns) {
     if (BARS[key]) bars[key] = { bar: make("i", { class: "dlw-lay-bar" }), number: make("span") };
-    const inside = key === "layer" ? [twist, name] : bars[key] ? [bars[key].bar, bars[key].number] : key === "spark" ? [svg] : key === "trains" ? [button] : [];
+    const inside = key === "layer" ? [twist, name] : bars[key] ? [bars[key].bar, bars[key].number] : key === "spark" ? [svg] : key === "trains" ? [button, plain] : [];
     cells[key] = make("div", { role: key === "layer" ? "rowheader" : "gridcell", class: `dlw-lay-cell dlw-lay-${key}${bars[key] ? " dlw-lay-barred" : ""}`, "data-right": !!right }, ...inside);
   }
   const node = make("div", { role: "row", class: "dlw-lay-line", id }, ...columns.map(({ key }) => cells[key]));
-  return { node, cells, twist, name, bars, button, svg, spark };
+  return { node, cells, twist, name, bars, button, plain, svg, spark };
 }
 
 /** Write a line. @param {Parts} parts @param {What} what */
@@ -81,6 +82,7 @@ function drawLayer({ node, cells, twist, name, bars }, { tree, line, open, folds
     say(cells[key], text);
     attribute(cells[key], "title", title);
   };
+  attribute(node, "data-path", line.run ? null : tree.paths[line.row]);
   node.toggleAttribute("data-failed", remark.startsWith("fail"));
   say(twist, folds ? (open ? "▾" : "▸") : "");
   say(name, flat ? own : nameOf(tree, line, open));
@@ -104,16 +106,18 @@ function drawLayer({ node, cells, twist, name, bars }, { tree, line, open, folds
 }
 
 /** Whether the layer trains, which a click changes where there is a session. @param {Parts} parts @param {What} what */
-function drawTrains({ cells, button }, { tree, line, steered, wanted }) {
+function drawTrains({ cells, button, plain }, { tree, line, steered, wanted }) {
   if (!cells.trains) return;
   const letter = letterOf(tree, line), [sign, words] = trainsSign(wanted || letter), can = steered && letter !== "-", paths = pathsOf(tree, line);
   cells.trains.dataset.letter = wanted || letter;
   cells.trains.toggleAttribute("data-asked", !!wanted);
-  say(button, sign);
-  button.disabled = !can;
-  attribute(button, "aria-pressed", can ? { n: "true", p: "mixed" }[wanted || letter] ?? "false" : null);
+  button.hidden = !can;
+  plain.hidden = can || !sign;
+  say(can ? button : plain, sign);
+  attribute(plain, "aria-label", words);
+  attribute(button, "aria-pressed", { n: "true", p: "mixed" }[wanted || letter] ?? "false");
   const name = paths[0] || tree.rows[line.row][0], of = paths.length > 1 ? `${name} and ${paths.length - 1} like it` : name;
-  attribute(button, "aria-label", can ? `Freeze ${of}` : words || null);
+  attribute(button, "aria-label", `Freeze ${of}`);
   const still = wanted ? `asked for: ${words} from the next step on` : words;
   attribute(cells.trains, "title", can && !wanted ? `${words}; click or press F to ${letter === "n" ? "let it train again" : "freeze it with all inside"}` : still);
 }
@@ -135,12 +139,14 @@ function drawLive({ cells, svg, spark }, { tree, live, moment, line, open, flat 
   const broken = shown?.mark === "broken" ? "broken" : "";
   write("weight", waits ? "–" : weightText(shown), why, shown && !Number.isFinite(shown.weight) ? "broken" : "");
   write("grad", waits ? "–" : gradText(shown), why, broken);
-  write("ratio", waits ? "–" : ratioText(shown), why, shown?.mark ?? "");
+  // Of a folded line the number may be as usual, and what stands out be inside.
+  write("ratio", waits ? "–" : ratioText(shown), why, shown?.mark && shown.mark !== "broken" && usual(shown.ratio) ? "inside" : shown?.mark ?? "");
   const dead = deadIn(live, line, open || flat), unknown = !dead && !!shown && hasUnits(tree, line, open || flat);
-  write("dead", unknown ? "n/a" : deadText(dead), unknown ? NO_UNITS : deadWords(dead, tree, live), unknown ? "unknown" : dead?.marked ? "high" : "");
+  write("dead", unknown ? "n/a" : deadText(dead), unknown ? NO_UNITS : deadWords(dead, tree, live), unknown ? "unknown" : dead?.marked ? (many(dead) ? "high" : "inside") : "");
   if (!cells.spark) return;
   const d = shown ? sparkPath(live, shown.places, SPARK.width, SPARK.height) : "", words = d && shown ? sparkWords(live, shown.places, moment) : "";
   attribute(spark, "d", d);
   attribute(cells.spark, "title", words);
-  attribute(svg, "aria-label", words || "no history yet");
+  attribute(svg, "aria-label", words || null);
+  attribute(svg, "aria-hidden", words ? null : "true");
 }

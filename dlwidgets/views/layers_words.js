@@ -27,6 +27,9 @@ const DECADE = 25;
  * @typedef {{weight: number, grad: number, ratio: number, mark: string, places: number[], worst: number, marked: number}} Shown
  */
 
+/** Whether a ratio is as it usually is. @param {number} ratio */
+export function usual(ratio) { return ratio >= USUAL[0] && ratio <= USUAL[1]; }
+
 /** @param {Float32Array} stats @param {number} place */
 function markOf(stats, place) {
   const ratio = stats[4 * place + 2];
@@ -103,6 +106,9 @@ export function deadIn({ dead: known }, line, open) {
 
 /** @param {{dead: number, units: number}} one */
 function share({ dead, units }) { return units ? dead / units : 0; }
+
+/** Whether so many units are dead that it stands out. @param {{dead: number, units: number}} one */
+export function many(one) { return share(one) >= MANY_DEAD; }
 
 /** Whether a line has units of which it would be good to know. @param {Tree} tree @param {Line} line @param {boolean} open */
 export function hasUnits({ rows }, line, open) {
