@@ -34,6 +34,10 @@ class Origin:
     groups : its parameter groups, "params" being names.
     state : its state dict, where it had moved weights before; None for a new one.
     settings : the controls in force.
+    schedule, asked_schedule : the schedule, settled and as it was asked for; None without one.
+    began : the rates of the groups where it begins.
+    cycled : what it changes beside the rate.
+    dropouts : path -> rate of each dropout layer.
     changes : how many changes of the line were in force already.
     """
 
@@ -44,6 +48,11 @@ class Origin:
     groups: tuple[Mapping[str, Any], ...]
     state: Mapping[str, Any] | None
     settings: Mapping[str, Any]
+    schedule: Any
+    asked_schedule: Any
+    began: tuple[float, ...]
+    cycled: tuple[str, ...]
+    dropouts: Mapping[str, float]
     changes: int
 
     @classmethod
@@ -59,10 +68,17 @@ class Origin:
             }
             for group in optimizer.param_groups
         )
+        rate, began = loop.rate, tuple(float(group.get("lr", 0.0)) for group in groups)
+        if rate.plan is not None:
+            # What the schedule has written is not what it began from.
+            began = tuple(map(float, rate._scheduled.began))  # type: ignore[union-attr]
+            before = rate._before or [{}] * len(groups)
+            groups = tuple({**g, "lr": lr, **own} for g, lr, own in zip(groups, began, before))
         moved = any(optimizer.state.values())
         return cls(
             weights, why, structure(model), type(optimizer), groups,
-            copy.deepcopy(optimizer.state_dict()) if moved else None, steering.in_force(), changes,
+            copy.deepcopy(optimizer.state_dict()) if moved else None, steering.in_force(), rate.settled, rate.wish,
+            began, rate.cycled, loop.regimen.dropping.rates(), changes,
         )  # fmt: skip
 
 

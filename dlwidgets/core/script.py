@@ -24,7 +24,7 @@ _NAMES = (
     "model", "data", "dataset", "loader", "batches", "X", "y", "optimizer", "loss_function", "step", "epoch",
     "order", "start", "index", "shuffle", "inputs", "targets", "batch", "loss", "losses", "batch_size", "device",
     "load_data", "make_model", "max_norm", "max_value", "max_ratio", "head", "clipped", "group", "share", "parameter",
-    "unit_norms", "clip_adaptively",
+    "unit_norms", "clip_adaptively", "left_out",
 )  # fmt: skip
 
 
@@ -167,7 +167,7 @@ def _loop(draft: Draft, data: Supply, changes: dict[int, list[str]], loss: tuple
     loop, breaks = draft.loop, draft.loop.epochs < draft.loop.epoch
     late = {step: lines for step, lines in changes.items() if data.resized is not None}
     early = {} if late else changes
-    counts = bool(changes) or breaks or bool(draft.changed("skip"))
+    counts = bool(changes) or breaks or bool(draft.after_count) or bool(draft.changed("skip"))
     body: list[str] = []
     if early:
         body += ["# What was changed after so many steps.", *_ifs(early), ""]
@@ -177,6 +177,7 @@ def _loop(draft: Draft, data: Supply, changes: dict[int, list[str]], loss: tuple
     body += [made, *loss[2], "optimizer.zero_grad()", "loss.backward()", *draft.before, "optimizer.step()", *draft.after]
     if counts:
         body.append("step += 1")
+    body += draft.after_count
     if late:
         body += _ifs(late)
     if breaks:
@@ -197,11 +198,12 @@ def _ifs(changes: dict[int, list[str]]) -> list[str]:
 
 
 def _skips(draft: Draft, take: list[str]) -> list[str]:
-    skipped = [entry.step for entry in draft.changed("skip")]
+    """Return the lines that cut a batch out, those before it that leave samples out included."""
+    skipped = [(entry.step, entry.applied) for entry in draft.changed("skip")]
     if not skipped:
         return take
-    draft.settings.append(f"left_out = {skipped!r}  # a batch was left out after so many steps")
-    return [*take, "if step in left_out:", "    left_out.remove(step)", "    continue"]
+    draft.settings.append(f"left_out = {skipped!r}  # (after so many steps, so many samples)")
+    return ["if left_out and left_out[0][0] == step:", "    start += left_out.pop(0)[1]", "    continue", *take]
 
 
 def _headed(heading: str, text: str) -> str:

@@ -27,7 +27,8 @@ class Controls:
 
     def __init__(self, draft: Draft, resized: str | None) -> None:
         self._draft, self._resized = draft, resized or "batch_size = {}"
-        self._clip, self._moving, self._trainable = Clipping(draft), Moving(draft), Trainable(draft)
+        self._clip, self._moving = Clipping(draft), Moving(draft)
+        self._trainable = Trainable(draft, self._moving.shadow)
         self._changes: dict[str, Callable[[Entry], list[str]]] = {
             "batch_size": self._batch_size,
             "threads": self._threads,
@@ -54,6 +55,8 @@ class Controls:
             else:
                 lines.setdefault(entry.step, []).extend(made)
         self._clip.step()
+        # To the last step, so that each rate is compared with that of the run.
+        self._moving.shadow.go_to(draft.steps)
         return lines
 
     def first(self, name: str) -> Any:

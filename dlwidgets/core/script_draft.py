@@ -32,7 +32,8 @@ class Draft:
     definitions : functions that the run needs.
     setup : blocks between the optimizer and the loop.
     batch : what of the loop's head and batches depends on the data: see `script_data`.
-    before, after : lines of a step between the gradients and the optimizer's step, and after that.
+    before, after, after_count : lines of a step between the gradients and the optimizer's step, after that, and
+        after the step was counted.
     epoch_end : lines after the last step of an epoch.
     files : name -> what is to be saved beside the script.
     notes : what a reader must do or know, in sentences.
@@ -51,6 +52,7 @@ class Draft:
     setup: list[str] = field(default_factory=list)
     before: list[str] = field(default_factory=list)
     after: list[str] = field(default_factory=list)
+    after_count: list[str] = field(default_factory=list)
     epoch_end: list[str] = field(default_factory=list)
     files: dict[str, Any] = field(default_factory=dict)
     reads: dict[str, str] = field(default_factory=dict)

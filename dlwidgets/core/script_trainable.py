@@ -7,18 +7,19 @@ from typing import Any
 
 from torch import nn
 
-from .groups import fitting_group
+from .groups import fitting_group, leave
 from .ledger import Entry
 from .patterns import Choice, Parts, outermost
 from .script_draft import Draft
 from .script_modules import place
+from .script_moving import Shadow
 
 
 class Trainable:
     """The lines that freeze and unfreeze."""
 
-    def __init__(self, draft: Draft) -> None:
-        self._draft, self._parts = draft, Parts(draft.model)
+    def __init__(self, draft: Draft, shadow: Shadow) -> None:
+        self._draft, self._shadow, self._parts = draft, shadow, Parts(draft.model)
         was = draft.loop.freezing._was
         #: Of each tensor, whether it trains where no pattern means it.
         self._own = [
@@ -79,7 +80,9 @@ class Trainable:
         for i, tensor in enumerate(parts.tensors):
             name = parts.names[i][0]
             if verdicts[i] and name not in self._moved:
-                group = fitting_group(name, tensor, known, self._draft.loop.optimizer)
+                optimizer = self._shadow.optimizer
+                group = fitting_group(name, tensor, known, optimizer)
+                optimizer.param_groups[group]["params"].append(tensor)
                 lines.append(f'optimizer.param_groups[{group}]["params"].append({place(model, name)})')
                 self._moved.add(name)
                 self._joined.add(name)
@@ -89,6 +92,7 @@ class Trainable:
                     f'    group["params"] = [p for p in group["params"] if p is not {place(model, name)}]',
                     f"optimizer.state.pop({place(model, name)}, None)",
                 ]
+                leave(self._shadow.optimizer, tensor)
                 self._moved.discard(name)
                 self._joined.discard(name)
         return lines

@@ -7,7 +7,7 @@ import traceback
 import pytest
 import torch
 
-from tests.core.script_runs import Y, differing, net, run_alone, session
+from tests.core.script_runs import X, Y, differing, net, run_alone, session
 
 RUNS = {}
 
@@ -164,6 +164,80 @@ def many_changes():
         made.lr = 1e-3 * (number + 1)
         made.step()
     return made
+
+
+for _schedule in (
+    "step", "exponential", "cosine", "cosine restarts", "one-cycle", "linear", "polynomial", "plateau",
+    ("cosine", {"warmup": 3}), ("step", {"unit": "epoch", "step_size": 1}), ("linear", {"over": 5}),
+    ("plateau", {"metric": "loss", "patience": 0}), ("CyclicLR", {"base_lr": 0.01, "max_lr": 0.1, "step_size_up": 3}),
+):  # fmt: skip
+    _label = _schedule if isinstance(_schedule, str) else "_".join([_schedule[0], *_schedule[1]])
+
+    def _scheduled(schedule=_schedule, **options):
+        return session(optimizer="sgd", lr=0.1, schedule=schedule, valid=(X[:10], Y["multiclass"][:10]), **options)
+
+    RUNS[f"schedule_{_label}"] = lambda make=_scheduled: make().fit()
+
+    def _slid(make=_scheduled):
+        made = make().step(4)
+        made.lr = 0.03
+        made.step(3)
+        made.lr = 1 / 7
+        return made.fit()
+
+    RUNS[f"slider_over_{_label}"] = _slid
+
+
+@run
+def a_schedule_by_a_lambda():
+    return session(
+        optimizer="adam", schedule=lambda o: torch.optim.lr_scheduler.LambdaLR(o, lambda k: 0.9**k)
+    ).fit()
+
+
+@run
+def schedules_come_and_go():
+    made = session(optimizer="adam", lr=0.01).step(2)
+    made.schedule = "one-cycle"
+    made.step(3)
+    made.schedule = ("cosine", {"warmup": 2})
+    made.step(4)
+    made.schedule = None
+    made.step()
+    made.lr = 0.02
+    return made.fit()
+
+
+@run
+def a_schedule_for_two_runs():
+    return session(schedule="cosine", epochs=1).fit().fit(2)
+
+
+@run
+def optimizers_swapped():
+    made = session(optimizer="adamw", lr=0.01).step(3)
+    made.optimizer = "sgd"
+    made.step(2)
+    made.momentum = 0.9
+    made.step(2)
+    made.optimizer = ("rmsprop", {"alpha": 0.9})
+    made.weight_decay = 0.01
+    made.step(2)
+    made.momentum = 0.5
+    made.step(2)
+    made.optimizer = ("adam", {"lr": 0.05})
+    made.step()
+    made.betas = (0.5, 0.9)
+    return made.step(3)
+
+
+@run
+def an_optimizer_swapped_under_a_schedule():
+    made = session(optimizer="sgd", lr=0.1, schedule=("cosine", {"warmup": 2})).step(4)
+    made.optimizer = ("adam", {"lr": 0.01})
+    made.step(3)
+    made.lr = 0.02
+    return made.fit()
 
 
 @pytest.fixture(scope="module")
