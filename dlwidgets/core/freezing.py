@@ -143,12 +143,13 @@ class Freezing:
 
     def state(self) -> dict[str, Any]:
         """Return the choice, and what the model was before it: see `stateful.Stateful`."""
-        return {"choice": self.choice, "before": Kept((dict(self._was), list(self._still)))}
+        choice = None if self.choice is None else [[pattern, on] for pattern, on in self.choice.items()]
+        return {"choice": choice, "before": Kept((dict(self._was), list(self._still)))}
 
     def install(self, state: dict[str, Any], optimizer: Optimizer) -> None:
         """Take over an earlier choice, the model's flags and the optimizer's groups being those of then."""
         with self._lock:
-            self.choice = state["choice"]
+            self.choice = None if state["choice"] is None else Choice(dict(state["choice"]))
             if (before := thing(state["before"])) is not None:
                 self._was, self._still = dict(before[0]), list(before[1])
             elif self.choice is not None:

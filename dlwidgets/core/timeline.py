@@ -119,7 +119,7 @@ class Timeline:
         if any(one.place == self.place and self.line.holds(one) for one in self.ring):
             return None
         began = time.perf_counter()
-        snapshot = self._captured(why)
+        snapshot = self.captured(why)
         if snapshot is not None:
             self.ring.add(snapshot)
         seconds = time.perf_counter() - began
@@ -127,7 +127,7 @@ class Timeline:
             governor.spent(seconds)
         return snapshot
 
-    def _captured(self, why: str, must: bool = False) -> Snapshot | None:
+    def captured(self, why: str, must: bool = False) -> Snapshot | None:
         """Return the state of now, copied; None where the budget has no room for it, unless it must be."""
         try:
             states = {name: part.state() for name, part in self.parts.items()}
@@ -176,7 +176,7 @@ class Timeline:
             if not mine:
                 raise ValueError(_NOTHING)
             target = min(mine, key=lambda one: (abs(one.step - step), one.place)).place
-        tip = self._captured("left", must=True)
+        tip = self.captured("left", must=True)
         said = self._go(line, target, record, tip)
         reached, ledger = (self._loop.steps, self._went[1]), self._steering.ledger
         said = "; ".join(filter(None, [note, said]))
@@ -207,7 +207,7 @@ class Timeline:
         if other is None:
             there = ", ".join(repr(one) for one in self.lines)
             raise ValueError(f"There is no line {name!r}: there are {there}.")
-        tip = self._captured("left", must=True)
+        tip = self.captured("left", must=True)
         said = self._go(other, other.end, other.history or History(), tip)
         self._steering.ledger.add(Entry(now[0], "switch", name, self._loop.steps, by, said))
         if line.parent is not None and now == line.place and not self._has_children(line):
@@ -222,7 +222,7 @@ class Timeline:
     def fork(self) -> Line:
         """Let a new line part from the one under way here; return that one, which stays as it is."""
         line, now = self.line, self.place
-        tip = self._captured("left", must=True)
+        tip = self.captured("left", must=True)
         self._leave(line, now, self._loop.history, tip, self._steering.wishes())
         self._loop.history = self._loop.history.upto(now[0])
         self._enter(line.parting(self._new_name(), now))
@@ -235,17 +235,18 @@ class Timeline:
             mine.append(line.tip)
         mine += [tip] if tip is not None and line is self.line and tip.place == target else []
         if not mine:
-            raise ValueError(_NOTHING)
+            first = min((one.step for one in self.ring if line.holds(one)), default=None)
+            raise ValueError(_NOTHING if first is None else f"Nothing is kept from before step {first:,}.")
         base = max(mine, key=lambda one: one.place)
         before = self._loop.history
         self._left_settings = self._steering.wishes()
         try:
-            said = base.install(self._ordered())
+            said = base.install(self.ordered())
             self._loop.history = record.upto(base.step)
             differs = self._retake(line, base, target, record)
         except BaseException as error:
             if tip is not None:
-                tip.install(self._ordered())
+                tip.install(self.ordered())
             self._loop.history = before
             if isinstance(error, ValueError):
                 raise ValueError(f"There is no way back to step {target[0]:,}: {error}.") from error
@@ -290,7 +291,15 @@ class Timeline:
             if (evaluated := getattr(part, "evaluated", None)) is not None:
                 evaluated({name: value for name, value in row.items() if name != "step"})  # type: ignore[union-attr]
 
-    def _ordered(self) -> Mapping[str, Stateful]:
+    def begin_anew(self, line: Line) -> None:
+        """Have `line` as the only one, and the state of now as the first snapshot."""
+        self.line, self.lines, self._steering.ledger.line = line, {line.name: line}, line.name
+        for one in list(self.ring):
+            self.ring.drop(one)
+        self.take("start")
+
+    def ordered(self) -> Mapping[str, Stateful]:
+        """Return the parts in the order in which they are put back."""
         last = ("random",)
         return {
             **{name: part for name, part in self.parts.items() if name not in last},

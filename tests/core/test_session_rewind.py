@@ -143,7 +143,9 @@ def test_a_run_that_was_rewound_ends_where_it_would_have_ended():
     made._trainer.worker.wait()
     assert (made.status, made.steps) == ("done", 16)
     assert_same(made.model, whole.model)
-    assert made.history().drop(columns="seconds").equals(whole.history().drop(columns="seconds"))
+    # How long a step took, and which steps' gradients were measured, depends on the clock.
+    ours, theirs = (one.history().drop(columns=["seconds", "grad_norm"]) for one in (made, whole))
+    assert ours.equals(theirs)
 
 
 def changed():
