@@ -163,7 +163,7 @@ def adapt(parameters: Sequence[nn.Parameter], limit: float) -> bool:
 
 
 def _unit_norms(tensor: torch.Tensor) -> torch.Tensor:
-    """Return the norm of each unit, shaped to multiply the tensor: of each row; of all where it has one axis."""
+    """Return the norm of each unit, shaped to multiply the tensor: of a row; of all where it has one axis."""
     if tensor.ndim <= 1:
         return torch.linalg.vector_norm(tensor)
     return torch.linalg.vector_norm(tensor, dim=tuple(range(1, tensor.ndim)), keepdim=True)

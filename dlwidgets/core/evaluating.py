@@ -34,6 +34,11 @@ class Evaluation:
     scores: Scores | None = None
     metrics: dict[str, float] = field(default_factory=dict)
 
+    @property
+    def figures(self) -> dict[str, float]:
+        """The loss, as "valid_loss", and the metrics."""
+        return {"valid_loss": self.loss, **self.metrics}
+
 
 def evaluate(
     objective: Objective, batches: Batches, batch_size: int, classes: tuple[str, ...] | None = None

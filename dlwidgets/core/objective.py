@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from .smoothing import Smoothing
 from .tasks import Task, one_number, unpack
 from .trees import call, tensors, tree_map
 
@@ -30,6 +31,8 @@ class Objective:
         target: str | None = None,
     ) -> None:
         self.model, self.task, self.device, self.custom, self.target = model, task, device, step, target
+        #: The loss of training in the task's stead, where one is wished for.
+        self.smoothing = Smoothing(task, step is not None)
 
     def there(self, batch: Any) -> Any:
         """Return a batch on the device where training computes."""
@@ -42,15 +45,20 @@ class Objective:
         """Return the loss of a batch that is there, and its parts by name where there are several."""
         if self.custom is not None:
             return one_number(self.custom(self.model, batch))
-        loss, _, _ = self.judged(batch)
+        loss, _, _ = self.judged(batch, self.smoothing.loss)
         return one_number(loss)
 
-    def judged(self, batch: Any) -> tuple[Any, Any, Any]:
-        """Return loss, output and prepared targets of a batch that is there; not for a custom step."""
+    def judged(self, batch: Any, loss: Callable[[Any, Any], Any] | None = None) -> tuple[Any, Any, Any]:
+        """Return loss, output and prepared targets of a batch that is there; not for a custom step.
+
+        Parameters
+        ----------
+        loss : in the task's stead.
+        """
         inputs, targets = unpack(batch, self.target)
         output = call(self.model, inputs)
         targets = self.task.prepare(targets, output)
-        return self.task.loss(output, targets), output, targets  # type: ignore[misc]
+        return (loss or self.task.loss)(output, targets), output, targets  # type: ignore[misc]
 
     def blame(self, batch: Any) -> str:
         """Return what in a batch may have made its loss NaN or infinite, in a sentence; "" for nothing."""

@@ -13,7 +13,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from dlwidgets.core.clipping import Clip, FiniteCheck, Gradients, adapt, clipping, grad_norm, not_finite, spared, total_norm
+from dlwidgets.core.clipping import (
+    Clip,
+    FiniteCheck,
+    Gradients,
+    adapt,
+    clipping,
+    grad_norm,
+    not_finite,
+    spared,
+    total_norm,
+)
 from dlwidgets.core.history import History
 from dlwidgets.session import Session
 
