@@ -70,13 +70,13 @@ class Session(Runnable, Rewindable, Resumable, Repeatable, Recorded, HasTraits):
     loss : `(output, targets) -> scalar tensor`, a class or a name of torch.nn losses; None: inferred.
     task : "multilabel", "multiclass", "binary" or "regression"; None: inferred from the targets.
     optimizer : a name of torch.optim, a class, either with options as ("sgd", {"momentum": 0.9}), a factory
-        `parameters -> optimizer`, or an optimizer. Set while it trains, the new one begins with empty state, at
-        the rate in force unless it names another, and `session.optimizer` is it.
+        `parameters -> optimizer`, or an optimizer. Set while it trains, the new one begins with empty state,
+        at the rate in force unless it names another.
     lr : the learning rate that the schedule begins from; None: 1e-3, or that of an optimizer that was made
         already. Set while it trains, it is the rate from the next step on, whatever the schedule, and scales
         all that comes after by the same factor.
     schedule : None for a rate that stays; "step", "exponential", "cosine", "cosine restarts", "one-cycle",
-        "linear", "polynomial" or "plateau", which fit the length of the run (see `core.schedules.NAMES`), with
+        "linear", "polynomial" or "plateau", which fit the run's length (see `core.schedules.NAMES`), with
         options as ("cosine", {"warmup": 100, "unit": "epoch", "eta_min": 1e-5}): those of torch's class,
         `warmup` (steps, or a share of the run below 1), `unit` ("step" or "epoch"), `over` (how many of them,
         in place of the run's), for plateau `metric` ("valid_loss", "loss", "accuracy"...); the name of any

@@ -51,7 +51,9 @@ def look_ahead(
     if scheduled is None:
         return Coming(first + 1 + offsets, np.full(len(offsets), rate), note)
     rates = scheduled.coming(offsets.tolist(), leader, ahead)
-    if scheduled.plan.metric is not None:
+    if scheduled.plan.unit == "epoch" and ahead.each is None:
+        note = "The data does not say how many steps an epoch has: drawn as it is in this one."
+    elif scheduled.plan.metric is not None:
         note = f"What comes depends on {scheduled.plan.metric}: drawn as if it went on getting better."
     elif len(rates) < len(offsets):
         note = f"Drawn up to step {first + 1 + int(offsets[len(rates) - 1]):,}." if rates else ""

@@ -55,8 +55,8 @@ class MovingControls:
     def following(self) -> dict[str, Any]:
         """Return what is to be shown beside what is in force.
 
-        "schedule_in_words", "scheduled_lr": what the schedule has for the next step, and "lr_multiplier", which
-        makes "lr", the rate in force, of it.
+        "schedule_in_words", "scheduled_lr": what the schedule has for the next step, and "lr_multiplier",
+        which makes "lr", the rate in force, of it.
         """
         rate = self._loop.rate
         return {
@@ -162,7 +162,7 @@ class MovingControls:
             )
         self._check_free("momentum")
         self._momentum.set(self._own_momentum if value is None else value)
-        loop_ready(optimizer)
+        ready_for_momentum(optimizer)
 
     def _put_betas(self, value: tuple[float, ...] | None) -> None:
         groups = self._loop.optimizer.param_groups
@@ -189,7 +189,7 @@ class MovingControls:
             )
 
 
-def loop_ready(optimizer: Any) -> None:
+def ready_for_momentum(optimizer: Any) -> None:
     """Give RMSprop what it makes only with the first step: without, it fails once it has a momentum."""
     for group in optimizer.param_groups:
         if type(optimizer).__name__ == "RMSprop" and group["momentum"] > 0:

@@ -371,17 +371,18 @@ class Rate(RateState):
     def _notice(self) -> None:
         """Take a rate that a person wrote into the optimizer by hand as one that was set."""
         for number, (group, written) in enumerate(zip(self.optimizer.param_groups, self._written)):
-            now = float(group["lr"])
-            if now != written:
+            if group["lr"] != written:
+                now = float(group["lr"])
                 raw = float(self._raws()[number][0])
                 if raw and self._factor:
                     self._ratios[number] = now / raw / self._factor
 
     def _write(self) -> None:
         """Put the rates of the next step in force, and what else the schedule changes."""
+        cycled = self.cycled
         for number, (raw, ratio) in enumerate(self._raws()):
             self._put(number, float(raw * self._factor * ratio))
-            if self._scheduled.cycled:  # type: ignore[union-attr]
+            if cycled:  # type: ignore[union-attr]
                 cycle(self.optimizer.param_groups[number], self._scheduled.settings(number))
 
     def _put(self, number: int, value: float) -> None:

@@ -180,11 +180,6 @@ class Runnable:
         """
         return self._trainer.loop.rate.coming(points)
 
-    @property
-    def scheduler(self) -> Any:
-        """torch's scheduler in force, on a stand-in of the optimizer; None where the rate stays."""
-        return self._trainer.loop.rate.scheduler
-
     # -- asking the model
 
     def evaluate(self) -> Evaluation:

@@ -91,13 +91,14 @@ class Scheduled:
         self.scheduler = made
         self.start = [_own(group["lr"]) for group in self._model.param_groups]
         self.taken = self.units = 0
+        self._last = plan.last
         self.ended = ""
         self.cycled = self._find_cycled(before)
 
     @property
     def over(self) -> bool:
         """Whether it came to its end."""
-        return bool(self.ended) or (self.plan.last is not None and self.units >= self.plan.last)
+        return self._last is not None and self.units >= self._last or bool(self.ended)
 
     @property
     def warming(self) -> bool:

@@ -103,9 +103,9 @@ NAMES: dict[str, _Kind] = {
 }
 """The names. A run of `n` steps (of epochs with `unit="epoch"`) has by default: "step" a tenth of the rate
 after each third; "exponential" a hundredth at the end; "cosine" 0 at the end; "cosine restarts" three cycles,
-each twice as long as the last; "one-cycle" its peak, the rate it begins from, after 0.3 of the run; "linear" 0
-at the end; "polynomial" 0 at the end, by the square of what is left of the run; "plateau" a tenth once as many
-evaluations as a fifth of the epochs brought nothing better. All else is as the classes have it."""
+each twice as long as the last; "one-cycle" its peak, the rate it begins from, after 0.3 of the run; "linear"
+0 at the end; "polynomial" 0 at the end, by the square of what is left of the run; "plateau" a tenth once as
+many evaluations as a fifth of the epochs brought nothing better. All else is as the classes have it."""
 
 #: torch's classes of schedulers that a name and options are enough for.
 CLASSES: dict[str, type[Any]] = {

@@ -1,4 +1,6 @@
-"""Schedules: every scheduler of torch gives torch's own rates and weights, and a person's rate scales them."""
+"""Schedules: each of torch's has torch's own rates and weights, and a person's rate scales them."""
+
+# ruff: noqa: E501 - a case is one line, with the whole of its sentence
 
 from __future__ import annotations
 
@@ -179,12 +181,12 @@ def test_the_coming_rates_are_those_that_come(name):
     made.step(3)
     made.lr = made.applied["lr"] * 0.5
     made.step(2)
-    state = copy.deepcopy(made.scheduler.state_dict())
+    state = copy.deepcopy(made._trainer.loop.rate.scheduler.state_dict())
     generator = torch.get_rng_state()
     coming = made.coming_rates()
     assert torch.equal(torch.get_rng_state(), generator)
-    assert made.scheduler.state_dict().keys() == state.keys()
-    assert getattr(made.scheduler, "last_epoch", None) == state.get("last_epoch")
+    assert made._trainer.loop.rate.scheduler.state_dict().keys() == state.keys()
+    assert getattr(made._trainer.loop.rate.scheduler, "last_epoch", None) == state.get("last_epoch")
     made.step(STEPS - 5)
     assert coming.steps.tolist() == list(range(6, 6 + len(coming.steps)))
     if name == "ReduceLROnPlateau":
