@@ -28,7 +28,8 @@ class Recorded:
         `grad_norm` is the gradients' L2 norm before clipping; NaN in steps where nobody needed it and it was
         not measured, to save time. Once clipping was on, `clipped_norm` is that after it, and `clipped` 1
         where the step was clipped. `lr` is the rate that the step was taken with. Rows of steps
-        after which the model was evaluated hold `valid_loss` and the metrics too; a dict of losses has a column `loss_NAME` for each.
+        after which the model was evaluated hold `valid_loss` and the metrics too; a dict of losses has a
+        column `loss_NAME` for each.
         """
         return self._trainer.loop.history.frame()
 
