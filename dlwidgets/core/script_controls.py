@@ -55,8 +55,7 @@ class Controls:
             else:
                 lines.setdefault(entry.step, []).extend(made)
         self._clip.step()
-        # To the last step, so that each rate is compared with that of the run.
-        self._moving.shadow.go_to(draft.steps)
+        self._moving.finish()
         return lines
 
     def first(self, name: str) -> Any:

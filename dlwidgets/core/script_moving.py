@@ -29,6 +29,7 @@ class Moving:
         self._draft = draft
         self.shadow = Shadow(draft)
         self._schedules = Schedules(draft)
+        self._cycled, self._slider = set(draft.origin.cycled), False
         self.changes: dict[str, Callable[[Entry], list[str]]] = {
             name: self._change for name in MovingControls.CONTROLS
         }
@@ -43,17 +44,27 @@ class Moving:
         draft.setup.append(text)
         self._schedules.begin()
 
+    def finish(self) -> None:
+        """Contribute what is known only once all changes are written; compare the last rates."""
+        self.shadow.go_to(self._draft.steps)
+        self._schedules.finish(sorted(self._cycled & {"momentum", "betas"}), self._slider)
+
     def _change(self, entry: Entry) -> list[str]:
         shadow = self.shadow
         shadow.go_to(entry.step)
         rate, before = shadow.rate, shadow.before()
         scheduled = rate.plan is not None
         began = rate._beginning() if entry.by != "run" or not scheduled else rate._scheduled.began  # type: ignore[union-attr]
+        own = rate._before[0] if rate.cycled and rate._before else {}
         shadow.put(entry)
+        self._cycled |= set(rate.cycled)
         if entry.name == "schedule":
             factor = rate._factor if entry.by == "run" else 1.0
-            lines = self._schedules.change(entry, began, factor)
-            return lines + (self._numbers(before, beside=("lr",)) if entry.applied is None else [])
+            back = [
+                line for key, value in own.items()
+                for line in ("for group in optimizer.param_groups:", f'    group["{key}"] = {_plain(value)!r}')
+            ]  # fmt: skip
+            return back + self._schedules.change(entry, began, factor)
         if entry.name == "optimizer":
             lines = self._swapped()
             if scheduled and rate._factor != before["factor"]:
@@ -64,7 +75,7 @@ class Moving:
         return self._numbers(before)
 
     def _set(self, value: Any) -> str:
-        leader = self.shadow.rate._own.leader
+        leader, self._slider = self.shadow.rate._own.leader, True
         return f"schedule.set({value!r}" + (f", leader={leader})" if leader else ")")
 
     def _swapped(self) -> list[str]:
@@ -78,13 +89,13 @@ class Moving:
         ]
         return f"optimizer = {optimizer_text(type(optimizer), groups, draft.model, draft.sources)}".splitlines()
 
-    def _numbers(self, before: Mapping[str, Any], beside: tuple[str, ...] = ()) -> list[str]:
+    def _numbers(self, before: Mapping[str, Any]) -> list[str]:
         """Return the lines that set what has changed in the groups."""
         lines = []
         groups = self.shadow.optimizer.param_groups
         for key in ("lr", "weight_decay", "momentum", "betas"):
             now = [_plain(group.get(key)) for group in groups]
-            if now == before[key] or key in beside:
+            if now == before[key]:
                 continue
             if len(groups) == 1:
                 lines.append(f'optimizer.param_groups[0]["{key}"] = {now[0]!r}')

@@ -14,11 +14,12 @@ from .script_draft import Draft
 from .script_sources import Unwritable, lambda_source
 from .script_text import table
 
+#: A line with a mark stays where what the mark names is needed.
 _CLASS = '''
 class Schedule:
-    """A scheduler on a stand-in of the optimizer: its rates times a factor are those of the optimizer."""
+    """A scheduler on a stand-in of the optimizer, whose rates the optimizer gets: {WHAT}."""
 
-    def __init__(self, make, rates, unit, warmup=0, most=None, factor=1.0):
+    def __init__(self, make, rates{OPTIONS}):
         groups = [
             {**group, "params": [torch.zeros(1)], "lr": rate}
             for group, rate in zip(optimizer.param_groups, rates)
@@ -27,53 +28,71 @@ class Schedule:
             group.pop("initial_lr", None)
         self.stand_in = type(optimizer)(groups)
         self.scheduler = make(self.stand_in)
-        self.start = [group["lr"] for group in self.stand_in.param_groups]
-        self.unit, self.warmup, self.most, self.factor = unit, warmup, most, factor
-        self.taken = self.advanced = 0
+        self.start = [group["lr"] for group in self.stand_in.param_groups]  #? warmup slider
+        self.warmup, self.taken = warmup, 0  #? warmup
+        self.most, self.advanced = most, 0  #? most
+        self.factor = factor  #? slider
         self.write()
 
     def rates(self):
-        """Return what the scheduler has for the next step, or the warm-up before it."""
-        if self.taken < self.warmup:
-            return [rate * ((self.taken + 1) / (self.warmup + 1)) for rate in self.start]
+        """Return what the scheduler has for the next step{OR}."""
+        if self.taken < self.warmup:  #? warmup
+            return [rate * ((self.taken + 1) / (self.warmup + 1)) for rate in self.start]  #? warmup
         return [group["lr"] for group in self.stand_in.param_groups]
 
-    def set(self, rate, leader=0):
-        """Make the rate of the next step so, and those that come larger or smaller by the same factor."""
-        now = self.rates()[leader]
-        self.factor = rate / (now or self.start[leader])
-        self.write()
-        if now:
-            optimizer.param_groups[leader]["lr"] = rate
-
-    def stepped(self):
-        """Take notice of a step."""
-        self.taken += 1
-        if self.unit == "step":
-            self.advance()
-        self.write()
-
-    def epoch_ended(self):
-        """Take notice of the end of an epoch."""
-        if self.unit == "epoch":
-            self.advance()
-        self.write()
-
+    def set(self, rate, leader=0):  #? slider
+        """Make the rate of the next step so, and all that come after it larger by the same factor."""  #? slider
+        now = self.rates()[leader]  #? slider
+        self.factor = rate / (now or self.start[leader])  #? slider
+        self.write()  #? slider
+        if now:  #? slider
+            optimizer.param_groups[leader]["lr"] = rate  #? slider
+  #? slider
     def advance(self, *metric):
-        """Step the scheduler, after the warm-up and before its end."""
-        if (self.warmup and self.taken <= self.warmup) or self.advanced == self.most:
-            return
+        """Step the scheduler{UNLESS}."""
+        if self.warmup and self.taken <= self.warmup:  #? warmup
+            return self.write()  #? warmup
+        if self.advanced == self.most:  #? most
+            return self.write()  #? most
         self.stand_in.step()
         self.scheduler.step(*metric)
-        self.advanced += 1
+        self.advanced += 1  #? most
+        self.write()
 
     def write(self):
-        """Give the optimizer its rates, and what else the scheduler cycles."""
-        for group, stand_in, rate in zip(optimizer.param_groups, self.stand_in.param_groups, self.rates()):
-            group["lr"] = rate * self.factor
-            for name in {CYCLED}:
-                group[name] = stand_in[name]
+        """Give the optimizer its rates{CYCLES}."""
+        for group, stand_in, rate in zip(optimizer.param_groups, self.stand_in.param_groups, self.rates()):  #? cycles
+        for group, rate in zip(optimizer.param_groups, self.rates()):  #? straight
+            group["lr"] = rate * self.factor  #? slider
+            group["lr"] = rate  #? bare
+            for name in {CYCLED}:  #? cycles
+                group[name] = stand_in[name]  #? cycles
 '''
+
+
+def class_text(needs: set[str], cycled: Sequence[str]) -> str:
+    """Return the class with the lines that are needed: "warmup", "most", "slider"."""
+    needs = needs | ({"cycles"} if cycled else {"straight"}) | (set() if "slider" in needs else {"bare"})
+    lines = []
+    for line in _CLASS.strip("\n").splitlines():
+        text, mark, wanted = line.partition("  #? ")
+        if not mark or needs & set(wanted.split()):
+            lines.append(text.rstrip())
+    options = {"warmup": ", warmup=0", "most": ", most=None", "slider": ", factor=1.0"}
+    what = [words for need, words in (("warmup", "a warm-up before it"), ("slider", "a factor over it")) if need in needs]
+    unless = [words for need, words in (("warmup", "after the warm-up"), ("most", "before its end")) if need in needs]
+    filled = {
+        "WHAT": " and ".join(what) or "it can be exchanged",
+        "OPTIONS": "".join(text for need, text in options.items() if need in needs),
+        "OR": ", or the warm-up before it" if "warmup" in needs else "",
+        "UNLESS": (", " + " and ".join(unless)) if unless else "",
+        "CYCLES": ", and what else the scheduler cycles" if cycled else "",
+        "CYCLED": repr(list(cycled)).replace("'", '"'),
+    }
+    text = "\n".join(lines)
+    for name, words in filled.items():
+        text = text.replace(f"{{{name}}}", words)
+    return text
 
 
 class Schedules:
@@ -97,8 +116,7 @@ class Schedules:
         self.plain = self.used and len(entries) + (self.first is not None) == 1 and not over and not any(
             wish[1].get("warmup") for wish in plans
         )
-        self._cycles = bool(draft.origin.cycled or draft.loop.rate.cycled)
-        self._on = False
+        self._needs: set[str] = set()
         self._units = {self._unit(wish) for wish in plans}
 
     def begin(self) -> None:
@@ -106,19 +124,24 @@ class Schedules:
         draft = self._draft
         if not self.used:
             return
-        if not self.plain:
-            names = ["betas", "momentum"] if self._cycles else []
-            own = [name for name in names if name in draft.origin.groups[0]]
-            text = _CLASS.strip("\n")
-            if not own:
-                text = text[: text.index("            for name in {CYCLED}")].rstrip("\n")
-                text = text.replace("its rates, and what else the scheduler cycles.", "its rates.")
-            draft.definitions.append(text.replace("{CYCLED}", repr(own)))
         if self.first is None:
             draft.setup.append("schedule = None" if not self.plain else "scheduler = None")
         else:
             draft.setup.append(self._text(self.first, draft.origin.began, 1.0))
         self._each_step()
+
+    def finish(self, cycled: Sequence[str], slider: bool) -> None:
+        """Contribute the class, if it is used, once it is known what of it is.
+
+        Parameters
+        ----------
+        cycled : the settings that any of the schedules changes beside the rate.
+        slider : whether a rate was set over a schedule.
+        """
+        if self.used and not self.plain:
+            if slider:
+                self._needs.add("slider")
+            self._draft.definitions.append(class_text(self._needs, cycled))
 
     def change(self, entry: Entry, rates: Sequence[float], factor: float) -> list[str]:
         """Return the lines of another schedule.
@@ -133,7 +156,7 @@ class Schedules:
 
     def _text(self, wish: tuple[Any, Mapping[str, Any]], rates: Sequence[float], factor: float) -> str:
         what, settled = wish[0], dict(wish[1])
-        unit, warmup = settled.pop("unit", "step"), settled.pop("warmup", 0)
+        warmup, _ = settled.pop("warmup", 0), settled.pop("unit", None)
         length, _ = settled.pop("over", None), settled.pop("metric", None)
         made = self._made(what, settled)
         if self.plain:
@@ -142,8 +165,10 @@ class Schedules:
         more = f", warmup={warmup}" if warmup else ""
         more += f", most={most}" if most is not None else ""
         more += f", factor={factor!r}" if factor != 1.0 else ""
+        needed = {"warmup": warmup, "most": most is not None, "slider": factor != 1.0}
+        self._needs |= {name for name, needs in needed.items() if needs}
         rates = [float(rate) for rate in rates]
-        return f"schedule = Schedule(\n    lambda optimizer: {made('optimizer')},\n    {rates!r}, {unit!r}{more},\n)".replace("'", '"')
+        return f"schedule = Schedule(\n    lambda optimizer: {made('optimizer')},\n    {rates!r}{more},\n)"
 
     def _made(self, what: Any, options: Mapping[str, Any]) -> Any:
         sources = self._draft.sources
@@ -198,14 +223,13 @@ class Schedules:
             draft.sources.imports.add("import numpy as np")
             draft.setup.append("losses_of_epoch = []")
             draft.after.append("losses_of_epoch.append(loss.item())")
-            draft.epoch_end += _guarded(guard, name, [f"{step}(float(np.mean(losses_of_epoch)))", *self._write()])
+            draft.epoch_end += _guarded(guard, name, [f"{step}(float(np.mean(losses_of_epoch)))"])
             draft.epoch_end.append("losses_of_epoch.clear()")
             metrics -= {"loss"}
         if metrics:
             self._fed(metrics, step, guard, name)
         if not self.plain:
-            draft.after += _guarded(guard, name, ["schedule.stepped()"])
-            draft.epoch_end += _guarded(guard, name, ["schedule.epoch_ended()"]) if "epoch" in units else []
+            self._told(units, guard)
             return
         most = None
         for wish in [self.first, *(e.applied for e in draft.changes if e.name == "schedule")]:
@@ -219,8 +243,21 @@ class Schedules:
         if "epoch" in units:
             draft.epoch_end += _guarded(guard, name, lines)
 
-    def _write(self) -> list[str]:
-        return [] if self.plain else ["schedule.write()"]
+    def _told(self, units: set[str], guard: bool) -> None:
+        """Contribute what tells the class of steps and epochs; a warm-up counts the steps."""
+        draft = self._draft
+        lines = ["schedule.taken += 1"] if "warmup" in self._warm() else []
+        if {"step", "epoch"} <= units:
+            raise Unwritable("one schedule counted steps and another one epochs")
+        lines.append("schedule.advance()" if "step" in units else "schedule.write()")
+        draft.after += _guarded(guard, "schedule", lines)
+        if "epoch" in units:
+            draft.epoch_end += _guarded(guard, "schedule", ["schedule.advance()"])
+
+    def _warm(self) -> set[str]:
+        entries = [entry for entry in self._draft.changes if entry.name == "schedule"]
+        wishes = [self.first, *(entry.applied for entry in entries)]
+        return {"warmup" for wish in wishes if wish is not None and wish[1].get("warmup")}
 
     def _fed(self, metrics: set[str], step: str, guard: bool, name: str) -> None:
         if len(metrics) > 1:
@@ -234,7 +271,7 @@ class Schedules:
         draft.setup.append(f"# What the evaluations on the validation data found.\n{table(metric, found)}")
         draft.after_count += [
             f"if step in {metric}" + (f" and {name} is not None:" if guard else ":"),
-            f"    {step}({metric}[step])", *(f"    {line}" for line in self._write()),
+            f"    {step}({metric}[step])",
         ]  # fmt: skip
 
 
