@@ -1,5 +1,7 @@
-// The pictures of the training panel: the head (the run in one line) and the facts under each control.
-import { live, make, say, sig, whole, clock, rate, keepKeys } from "./front.js";
+// The pictures of the training panel: the head (the run in one line), the facts under each control, the sections.
+import { live, make, say, sig, whole, clock, count, rate, keepKeys } from "./front.js";
+import { handles, runKeys, stride } from "./training_keys.js";
+import { sections } from "./training_sections.js";
 
 /** The controls in the order of their rows, and where under each its facts stand [px]; training.css has the same heights. */
 const ROWS = { lr: 26, batch_size: 74, clip: 122, limit: 156 };
@@ -19,16 +21,19 @@ export function inWords(name, value) {
 /**
  * What stands under a control: a remark at the left, what is in force at the right.
  * @param {string} name @param {any} asked @param {any} applied @param {string | undefined} rejected @param {boolean} running
+ * @param {boolean} [waits] whether the wish is still on its way; not said: where it is not what is in force
+ * @param {string} [beside] a remark on what is in force
  * @returns {{left: string, right: string, kind: "in-force" | "waiting" | "rejected"}}
  */
-export function factOf(name, asked, applied, rejected, running) {
+export function factOf(name, asked, applied, rejected, running, waits, beside = "") {
   const right = `in force ${inWords(name, applied)}`;
   if (rejected) return { left: "▲ rejected", right, kind: "rejected" };
-  if (JSON.stringify(asked) !== JSON.stringify(applied)) {
+  // Under a schedule the rate in force is another than the one that was asked for.
+  if (waits ?? JSON.stringify(asked) !== JSON.stringify(applied)) {
     return { left: `asked ${inWords(name, asked)}: ${running ? "from the next step" : "when training goes on"}`, right, kind: "waiting" };
   }
   // A logarithmic slider has no place for it, and stays where it was.
-  return { left: name === "lr" && asked === 0 ? "0, set in code" : "", right, kind: "in-force" };
+  return { left: name === "lr" && asked === 0 ? "0, set in code" : beside, right, kind: "in-force" };
 }
 
 /**
@@ -42,31 +47,52 @@ export function figures(run) {
   return [epoch, `step ${whole(run.steps)}`, [speed, left].filter(Boolean).join(" · ")];
 }
 
+/**
+ * Samples a second and memory, in their order.
+ * @param {any} run @returns {string}
+ */
+export function machine(run) {
+  const samples = run.steps && run.samples ? `${run.samples >= 100 ? whole(Number(run.samples.toPrecision(3))) : sig(run.samples, 2)} samples/s` : "";
+  const memory = run.memory ? count(run.memory, "B") : "", there = run.device_memory ? `${count(run.device_memory, "B")} on the device` : "";
+  return [samples, memory, there].filter(Boolean).join(" · ");
+}
+
 /** @param {{model: import("./front.js").Model, el: HTMLElement, signal: AbortSignal}} view */
 function head({ model, el, signal }) {
   el.classList.add("dlw", "dlw-head-part");
   const name = make("span", { class: "dlw-name" }), about = make("span", { class: "dlw-faint" });
   const status = make("span", { class: "dlw-status", role: "status" });
-  const numbers = [0, 1, 2].map(() => make("span", { class: "dlw-figure" }));
-  numbers[2].classList.add("dlw-faint");
+  const numbers = [0, 1, 2, 3].map(() => make("span", { class: "dlw-figure" }));
+  numbers[2].classList.add("dlw-faint"); numbers[3].classList.add("dlw-faint");
+  numbers[3].title = "Samples trained on a second, and the memory that the kernel's process holds";
   const bar = make("progress", { max: 1, "aria-label": "Share of the run that is done" });
-  const problem = make("div", { class: "dlw-note" }), failure = make("div", { class: "dlw-note", role: "alert" });
+  const problem = make("div", { class: "dlw-note" }), why = make("div", { class: "dlw-note", role: "status" });
+  const failure = make("div", { class: "dlw-note", role: "alert" });
   const trace = make("pre"), traced = make("details", {}, make("summary", { text: "Traceback" }), trace);
-  el.append(make("div", { class: "dlw-line" }, name, about, status, ...numbers), bar, problem, failure, traced);
+  el.append(make("div", { class: "dlw-line" }, name, about, status, ...numbers), bar, problem, why, failure, traced);
 
   const draw = () => {
     const run = model.get("run");
     say(name, run.title ?? ""); say(about, run.about ?? "");
     say(status, run.status ?? ""); status.dataset.status = run.status;
-    figures(run).forEach((text, i) => say(numbers[i], text));
+    [...figures(run), machine(run)].forEach((text, i) => say(numbers[i], text));
     bar.value = run.share ?? 0;
     say(problem, model.get("problem"));
+    say(why, model.get("said"));
     say(failure, model.get("error"));
     say(trace, model.get("trace")); traced.hidden = !model.get("trace");
     // The buttons are controls, which the training never writes: the page itself shows the ones that fit.
     const panel = el.closest(".dlw-bar");
     if (!(panel instanceof HTMLElement)) return;
     panel.dataset.theme = el.dataset.theme;
+    for (const button of panel.querySelectorAll(".dlw-button")) {
+      const key = button.matches(".dlw-step") ? "." : button.matches(".dlw-start, .dlw-resume, .dlw-pause") ? "Space" : "";
+      if (key) button.setAttribute("aria-keyshortcuts", key);
+      if (!(button instanceof HTMLElement) || !button.matches(".dlw-undo")) continue;
+      // Not disabled: that would take the focus away, and with it the keys.
+      button.setAttribute("aria-disabled", String(!run.undo));
+      button.title = run.undo ? `Take the last change back: ${run.undo}` : "Nothing was changed yet";
+    }
     if (panel.dataset.dlwStatus !== run.status) {
       const held = document.activeElement instanceof HTMLElement && panel.contains(document.activeElement) ? document.activeElement : null;
       panel.dataset.dlwStatus = run.status;
@@ -84,15 +110,14 @@ function head({ model, el, signal }) {
 function facts({ model, el, signal }) {
   el.classList.add("dlw", "dlw-facts-part");
   const lines = Object.entries(ROWS).map(([row, top]) => {
-    const left = make("span"), right = make("span");
-    const line = make("div", { class: "dlw-fact", id: `dlw-fact-${row}-${++parts}` }, left, right);
+    const left = make("span"), right = make("span"), lock = make("span", { class: "dlw-lock", role: "img", "aria-label": "locked", title: "Locked in this panel" });
+    const line = make("div", { class: "dlw-fact", id: `dlw-fact-${row}-${++parts}` }, lock, left, right);
     line.style.top = `${top}px`;
     el.append(line);
-    return { left, right, line };
+    return { left, right, line, lock };
   });
   const note = make("div", { class: "dlw-note", role: "status" });
-  const notes = make("div"), noted = make("details", {}, make("summary", { text: "What the session chose" }), notes);
-  el.append(note, noted);
+  el.append(note);
 
   const draw = () => {
     const asked = model.get("asked"), applied = model.get("applied"), rejected = model.get("rejected");
@@ -101,7 +126,8 @@ function facts({ model, el, signal }) {
     Object.keys(ROWS).forEach((name, i) => {
       if (name === "limit") return;  // mode and limit are one control: its facts stand under the limit
       const at = name === "clip" ? lines[i + 1] : lines[i];
-      const fact = factOf(name, asked[name], applied[name], rejected[name], model.get("running"));
+      const fact = factOf(name, asked[name], applied[name], rejected[name], model.get("running"), model.get("waiting").includes(name), model.get("beside")[name]);
+      at.lock.hidden = !model.get("locked").includes(name);
       say(at.left, fact.left);
       at.left.className = `dlw-${fact.kind}`;
       say(at.right, fact.right);
@@ -109,8 +135,6 @@ function facts({ model, el, signal }) {
       if (rejected[name]) sentences.push(`${NAMES[name]} ${inWords(name, asked[name])}: ${rejected[name]}`);
     });
     say(note, sentences.join("\n"));
-    say(notes, model.get("notes").join("\n"));
-    noted.hidden = !model.get("notes").length;
 
     const around = el.closest(".dlw-controls");
     if (!(around instanceof HTMLElement)) return;
@@ -130,45 +154,20 @@ function facts({ model, el, signal }) {
 /** Numbers the lines of facts, whose ids must be single in the page. */
 let parts = 0;
 
-/**
- * The sliders' handles, each with the words of its readout and the number of its row.
- * @param {Element} controls
- */
-function handles(controls) {
-  const rows = [...controls.children].filter((row) => row.matches(".widget-inline-hbox, .widget-toggle-buttons"));
-  return rows.flatMap((row, i) => {
-    const handle = row.querySelector(".noUi-handle");
-    return handle ? [{ handle, words: row.querySelector(".widget-readout")?.textContent ?? "", row: i }] : [];
-  });
-}
-
-/**
- * Let an arrow key move a logarithmic slider by 5 %, and by 1 % with Shift: its own step is small, so that what
- * is typed or set from code keeps its digits. The page keys move it by five steps.
- * @param {HTMLElement} controls @param {AbortSignal} signal
- */
-function stride(controls, signal) {
-  const way = /** @type {Record<string, string>} */ ({ ArrowRight: "PageUp", ArrowUp: "PageUp", ArrowLeft: "PageDown", ArrowDown: "PageDown" });
-  controls.addEventListener("keydown", (event) => {
-    const handle = event.target, key = way[event.key];
-    if (!key || event.shiftKey || event.ctrlKey || event.altKey || event.metaKey) return;
-    if (!(handle instanceof Element) || !handle.matches(".dlw-log .noUi-handle")) return;
-    event.preventDefault();
-    event.stopPropagation();
-    handle.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true }));
-  }, { capture: true, signal });
-}
-
 export default {
   /** @param {{model: import("./front.js").Model, el: HTMLElement, signal: AbortSignal}} view */
   render(view) {
-    const { draw } = view.model.get("part") === "head" ? head(view) : facts(view);
-    live({ ...view, draw });
+    const part = view.model.get("part");
+    let repaint = () => {};
+    const { draw } = part === "head" ? head(view) : part === "facts" ? facts(view) : sections({ ...view, repaint: () => repaint() });
+    repaint = live({ ...view, draw });
     // The element joins the page after this call; only then is the panel around it known.
     requestAnimationFrame(() => {
       draw();
       const around = view.el.closest(".dlw-bar, .dlw-controls");
-      if (!(around instanceof HTMLElement) || view.signal.aborted) return;
+      // One of the parts of a box listens for all of it.
+      if (!(around instanceof HTMLElement) || view.signal.aborted || part === "sections") return;
+      runKeys(around, view.model, view.signal);
       keepKeys(around, view.signal);
       stride(around, view.signal);
     });

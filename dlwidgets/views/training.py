@@ -2,141 +2,117 @@
 
 from __future__ import annotations
 
-import math
 import threading
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets
-import traitlets
 
 from ..core.clipping import CLIP_MODES, Clip
 from ..session import Session
-from .view import Pictured, View, answer_anywhere, let_go, module, style
+from .training_folded import Sections
+from .training_presets import PRESETS, Preset
+from .training_rules import Rules
+from .training_sliders import log_slider, show_on_log, sizes, span_on_log
+from .training_sliders import meant as _meant
+from .training_views import _Facts, _Head, about, short
+from .view import Pictured, answer_anywhere, let_go
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from matplotlib.figure import Figure
+    from typing_extensions import Self
+
+__all__ = ["TrainingPanel", "_meant", "about", "short"]
 
 #: The rates that the slider spans; a rate outside, set from code, widens it.
 _RATES = (1e-6, 1.0)
 _LIMITS = (1e-3, 1e2)
-#: What an arrow key moves a logarithmic slider by, in powers of ten: about 5 %, five of the slider's steps.
-_NOTCH = 0.02
-#: The slider's own step. The page shows values rounded to it, and two digits must survive that.
-_STEP = _NOTCH / 5
-
-
 #: What a way to clip is called where its name is too long for a button.
 _CLIP_WORDS = {"adaptive": "AGC"}
-
-
-class _Part(View):
-    """A picture of the panel: its traits are written by the kernel alone, so that no control ever is."""
-
-    _esm = module("training.js")
-    _css = style("training.css", "dashboard.css")
-    part = traitlets.Unicode(help='"head" or "facts"').tag(sync=True)
-
-
-class _Head(_Part):
-    """The run in one line: model, task, status, epoch, step, speed, time left; and its failure."""
-
-    watches = ("pulse", "status", "error", "epochs")
-    run = traitlets.Dict(help="title, about, status, epoch, epochs, steps, share, rate, left").tag(sync=True)
-    error = traitlets.Unicode(help="why the run failed, one sentence").tag(sync=True)
-    trace = traitlets.Unicode(help="the traceback of the failure").tag(sync=True)
-
-    def __init__(self, session: Session) -> None:
-        # Neither changes, and counting parameters is too slow to do at every picture.
-        self._names = {"title": type(session.model).__name__, "about": about(session)}
-        super().__init__(session, part="head")
-
-    def project(self) -> dict[str, Any]:
-        session = self.session
-        if session is None:
-            return {}
-        return {
-            "run": {**self._names, "status": session.status, **session.progress()},
-            "error": session.error,
-            "trace": session.traceback,
-        }
-
-
-class _Facts(_Part):
-    """Beside each control: what is in force, what is still on its way, what was rejected and why."""
-
-    watches = ("applied", "rejected", "lr", "batch_size", "clip", "status", "notes")
-    asked = traitlets.Dict(help="control -> what was asked for").tag(sync=True)
-    applied = traitlets.Dict(help="control -> what is in force").tag(sync=True)
-    rejected = traitlets.Dict(help="control -> why the wish was rejected").tag(sync=True)
-    running = traitlets.Bool(help="whether steps are being taken").tag(sync=True)
-    notes = traitlets.List(help="what the session chose by itself, in sentences").tag(sync=True)
-
-    def __init__(self, session: Session) -> None:
-        #: Values that the session refused at once: control -> why.
-        self.refused: dict[str, str] = {}
-        super().__init__(session, part="facts")
-
-    def project(self) -> dict[str, Any]:
-        session = self.session
-        if session is None:
-            return {}
-        return {
-            "asked": {"lr": session.lr, "batch_size": session.batch_size, "clip": session.clip},
-            "applied": {name: session.applied[name] for name in ("lr", "batch_size", "clip")},
-            "rejected": {**session.rejected, **self.refused},
-            "running": session.status == "running",
-            "notes": list(session.notes),
-        }
+_CLIP_TIPS = {
+    "off": "Leave gradients as they are",
+    "norm": "Scale all gradients so that their total L2 norm stays below",
+    "value": "Cut each gradient element at",
+    "adaptive": "Adaptive (AGC): scale each unit's gradient so that its norm, in parts of its weights', stays below",
+}
+#: Clipping by these has a limit on a scale of its own, and keeps it apart from that of the others.
+_APART = ("adaptive",)
 
 
 class TrainingPanel(Pictured, ipywidgets.VBox):
-    """Buttons to start, pause, step and stop; sliders for learning rate and batch size; gradient clipping.
+    """Buttons to start, pause, step, stop and undo; sliders for learning rate and batch size; clipping; and more.
 
-    Each control is a wish of the session; under it stands what is in force. A value that cannot be is
-    rejected there, and the run goes on. Changes made from code move the controls too.
+    Each control is a wish of the session; beside it stands what is in force. A value that cannot be is
+    rejected there, and the run goes on. Changes made from code move the controls too. Optimizer, schedule,
+    regularisation, the run's own settings, presets and the way back fold away below.
+
+    With the focus in the panel, Space starts, pauses and resumes, and "." takes a step, unless the focused
+    control needs the key itself.
 
     Parameters
     ----------
     session : the session that is steered.
+    limits : control -> (least, greatest) that the panel lets a person have: see `limits()`.
+    locked : names of controls that are locked: see `lock()`.
+    presets : name -> wishes, as {"Gentle": {"lr": 1e-4}}, or a function that returns them for a session;
+        None: those of `training_presets.PRESETS`.
     """
 
     session: Session | None = None
 
-    def __init__(self, session: Session) -> None:
+    def __init__(
+        self,
+        session: Session,
+        *,
+        limits: Mapping[str, Any] | None = None,
+        locked: Iterable[str] = (),
+        presets: Mapping[str, Preset] | None = None,
+    ) -> None:
         if not isinstance(session, Session):
             raise TypeError(
                 f"TrainingPanel wants a Session, not {type(session).__name__}: "
                 "dlwidgets.TrainingPanel(session)."
             )
-        self.session = session
-        self._head, self._facts = _Head(session), _Facts(session)
+        rules = Rules()
+        rules.limit(limits or {})
+        rules.lock([locked] if isinstance(locked, str) else locked)
+        self.session, self._rules = session, rules
+        self._head, self._facts = _Head(session), _Facts(session, rules)
+        self._more = Sections(session, rules, PRESETS if presets is None else presets)
+        for part in (self._head, self._facts, self._more):
+            part.press = self._press
         #: What a control of ours has just wished for: it stands where the person left it.
         self._wished: tuple[str, Any] | None = None
         #: The thread on which controls are being set here, if any.
         self._showing: int | None = None
         buttons = [
-            self._button("Start", "play", "start", "Train in the background", lambda run: run.start()),
-            self._button("Resume", "play", "resume", "Go on where the run paused", lambda run: run.resume()),
+            self._button("Start", "play", "start", "Train in the background (Space)", lambda run: run.start()),
+            self._button(
+                "Resume", "play", "resume", "Go on where the run paused (Space)", lambda run: run.resume()
+            ),
             self._button(
                 "Pause",
                 "pause",
                 "pause",
-                "Pause after the step being taken",
+                "Pause after the step being taken (Space)",
                 lambda run: run.pause(wait=False),
             ),
             self._button(
-                "Step", "step-forward", "step", "Take one step, then pause", lambda run: run.step(wait=False)
+                "Step",
+                "step-forward",
+                "step",
+                "Take one step, then pause (.)",
+                lambda run: run.step(wait=False),
             ),
             self._button("Stop", "stop", "stop", "End the run", lambda run: run.stop(wait=False)),
+            self._button("Undo", "undo", "undo", "Take the last change back", lambda run: self._undo()),
         ]
         self.bar = ipywidgets.HBox([self._head, ipywidgets.HBox(buttons).add_class("dlw-buttons")])
         self.bar.add_class("dlw-bar").add_class("dlw-vars")
 
-        self.lr = _log_slider("Learning rate", _RATES, session.lr, ".1e")
+        self.lr = log_slider("Learning rate", _RATES, session.lr, ".1e")
         self.batch_size = ipywidgets.SelectionSlider(
-            options=_sizes(session.batch_size),
+            options=sizes(session.batch_size),
             value=session.batch_size,
             description="Batch size",
             continuous_update=False,
@@ -146,25 +122,85 @@ class TrainingPanel(Pictured, ipywidgets.VBox):
             options=[(_CLIP_WORDS.get(mode, mode), mode) for mode in CLIP_MODES],
             value=clip.mode,
             description="Clip gradients",
-            tooltips=[
-                "Leave gradients as they are",
-                "Scale all gradients so that their total L2 norm stays below",
-                "Cut each gradient element at",
-                "Adaptive (AGC): scale each unit's gradient so that its norm, in parts of its weights', stays below",
-            ],
+            tooltips=[_CLIP_TIPS[mode] for mode in CLIP_MODES],
         )
-        self.limit = _log_slider("Clip at", _LIMITS, clip.limit, ".2g")
+        self.limit = log_slider("Clip at", _LIMITS, clip.limit, ".2g")
+        #: The limits of the ways to clip that have their own, and, as "", of the others.
+        self._kept = {mode: Clip.read(mode).limit for mode in _APART} | {"": Clip().limit}
+        self._mode = clip.mode
         controls = [self.lr, self.batch_size, self.clip, self.limit]
         for control in controls:
             control.observe(self._asked, names="value")
         self.controls = (
-            ipywidgets.VBox([*controls, self._facts]).add_class("dlw-controls").add_class("dlw-vars")
+            ipywidgets.VBox([*controls, self._facts, self._more])
+            .add_class("dlw-controls")
+            .add_class("dlw-vars")
         )
+        self._rule()
         session.observe(self._moved, names=["lr", "batch_size", "clip"])
         super().__init__([self.bar, self.controls])
         self.add_class("dlw-panel")
         for widget in (*controls, *buttons):
             answer_anywhere(widget)
+
+    # -- what a teacher sets
+
+    def limits(self, **ranges: Any) -> Self:
+        """Let the panel's controls go only so far, as `limits(lr=(1e-4, 1e-1), batch_size=(1, 128))`.
+
+        Both ends are allowed; None takes a limit away. What code sets is not bound by it.
+
+        Raises
+        ------
+        ValueError : in a sentence, a name that is no number of the panel, or no range.
+        """
+        self._rules.limit(ranges)
+        self._rule()
+        return self
+
+    def lock(self, *names: str) -> Self:
+        """Lock controls, by the names of the wishes, or "presets", "undo", "rewind": they show, and do nothing.
+
+        Raises
+        ------
+        ValueError : in a sentence, there is no such control.
+        """
+        self._rules.lock(names)
+        self._rule()
+        return self
+
+    def unlock(self, *names: str) -> Self:
+        """Unlock controls; without a name, all of them.
+
+        Raises
+        ------
+        ValueError : in a sentence, there is no such control.
+        """
+        self._rules.unlock(names)
+        self._rule()
+        return self
+
+    def _rule(self) -> None:
+        """Let the controls span what they may, and be locked where they are."""
+        session, rules = self.session, self._rules
+        if session is None:
+            return
+        before, self._showing = self._showing, threading.get_ident()
+        try:
+            ranges = rules.ranges
+            span_on_log(self.lr, ranges.get("lr", _RATES), session.lr)
+            span_on_log(self.limit, ranges.get("clip", _LIMITS), self.limit.value)
+            self._show_size(session.batch_size, anew=True)
+            for control, name in (
+                (self.lr, "lr"), (self.batch_size, "batch_size"), (self.clip, "clip"), (self.limit, "clip"),
+            ):  # fmt: skip
+                control.disabled = name in rules.locked
+        finally:
+            self._showing = before
+        for part in (self._facts, self._more):
+            part.refresh()
+
+    # -- buttons and keys
 
     def _button(
         self, text: str, icon: str, kind: str, tip: str, do: Callable[[Session], Any]
@@ -179,22 +215,44 @@ class TrainingPanel(Pictured, ipywidgets.VBox):
         button.on_click(clicked)
         return button
 
+    def _press(self, key: str) -> None:
+        """Do what a key stands for."""
+        session = self.session
+        if session is None:
+            return
+        if key == "step":
+            session.step(wait=False)
+        elif session.status == "running":
+            session.pause(wait=False)
+        elif session.status in ("paused", "failed"):
+            session.resume()
+        else:
+            session.start()
+
+    def _undo(self) -> None:
+        self._more.go_back("undo", "Taking the last change back", lambda run: run.undo())
+
+    # -- controls and wishes
+
     def _asked(self, change: Any) -> None:
         """A person moved a control: wish for it; a sentence of refusal goes beside it."""
         session, control = self.session, change["owner"]
         # Set here, a control tells us too; a page that moves one meanwhile does so on another thread.
         if session is None or self._showing == threading.get_ident():
             return
+        ranges = self._rules.ranges
         if control is self.lr:
-            name, wanted = "lr", _meant(self.lr)
+            name, wanted = "lr", _meant(self.lr, ranges.get("lr"))
         elif control is self.batch_size:
             name, wanted = "batch_size", self.batch_size.value
         else:
-            name, wanted = "clip", None if self.clip.value == "off" else (self.clip.value, _meant(self.limit))
+            if control is self.clip:
+                self._change_mode(self.clip.value)
+            limit = _meant(self.limit, ranges.get("clip"))
+            name, wanted = "clip", None if self.clip.value == "off" else (self.clip.value, limit)
         self._wished = name, wanted
         try:
-            with session.by("panel"):
-                setattr(session, name, wanted)
+            self._more.ask(session, {name: wanted})
         except ValueError as error:
             self._facts.refused[name] = str(error)
         else:
@@ -202,6 +260,22 @@ class TrainingPanel(Pictured, ipywidgets.VBox):
         finally:
             self._wished = None
         self._facts.refresh()
+
+    def _change_mode(self, mode: str) -> None:
+        """Give another way to clip the limit that is its own."""
+        before, self._mode = self._mode, mode
+        one, other = (way if way in _APART else "" for way in (before, mode))
+        # While clipping is off, the limit stays whose it was.
+        if mode == "off" or one == other:
+            if mode == "off":
+                self._mode = before
+            return
+        self._kept[one] = _meant(self.limit)
+        self._showing = threading.get_ident()
+        try:
+            show_on_log(self.limit, self._kept[other])
+        finally:
+            self._showing = None
 
     def _moved(self, change: Any) -> None:
         """A wish was written, here or in code: the control shows it."""
@@ -213,7 +287,7 @@ class TrainingPanel(Pictured, ipywidgets.VBox):
         self._showing = threading.get_ident()
         try:
             if name == "lr":
-                _show_on_log(self.lr, value)
+                show_on_log(self.lr, value)
             elif name == "batch_size":
                 self._show_size(value)
             else:
@@ -221,16 +295,21 @@ class TrainingPanel(Pictured, ipywidgets.VBox):
                 self.clip.value = clip.mode
                 answer_anywhere(self.clip)
                 if clip.mode != "off":
-                    _show_on_log(self.limit, clip.limit)
+                    self._mode = clip.mode
+                    show_on_log(self.limit, clip.limit)
         finally:
             self._showing = None
 
-    def _show_size(self, size: int) -> None:
+    def _show_size(self, size: int, anew: bool = False) -> None:
         control = self.batch_size
-        if size not in control.options:
-            control.options = _sizes(size)
+        if anew or size not in control.options:
+            options = tuple(sizes(size, self._rules.ranges.get("batch_size")))
+            if options != tuple(control.options):
+                control.options = options
         control.value = size
         answer_anywhere(control)
+
+    # -- as a picture, and the end
 
     def figure(self) -> Figure:
         """Return the run's state and its controls as a table."""
@@ -259,62 +338,3 @@ class TrainingPanel(Pictured, ipywidgets.VBox):
                 self.layout,
             )
         super().close()
-
-
-def about(session: Session) -> str:
-    """Return what a session trains in a few words: "multilabel, 14 classes · 1.21 M parameters"."""
-    classes = f", {len(session.classes)} classes" if session.classes else ""
-    count = sum(parameter.numel() for parameter in session.model.parameters())
-    return f"{session.task}{classes} · {short(count)} parameters"
-
-
-def short(count: int) -> str:
-    """Return a count with three digits and a unit: 432, 1.21 M."""
-    for size, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if count >= size:
-            return f"{count / size:.3g} {unit}"
-    return str(count)
-
-
-def _sizes(size: int) -> list[int]:
-    """Return the powers of two up to 1,024 and beyond `size`, with `size` among them."""
-    most = max(10, math.ceil(math.log2(size)))
-    return sorted({2**power for power in range(most + 1)} | {size})
-
-
-def _meant(slider: ipywidgets.FloatLogSlider) -> float:
-    """Return what a person means who left a logarithmic slider there: 3e-3, and not its step at 3.0199e-3.
-
-    What was typed into the readout, or set from code, is between two steps and meant to the digit.
-    """
-    value = slider.value
-    steps = (math.log10(value) - slider.min) / slider.step
-    if abs(steps - round(steps)) > 1e-6:
-        return value
-    short = float(f"{value:.1e}")
-    return short if abs(math.log10(short / value)) <= 0.51 * _NOTCH else float(f"{value:.2e}")
-
-
-def _log_slider(text: str, span: tuple[float, float], value: float, digits: str) -> ipywidgets.FloatLogSlider:
-    low, high = (math.log10(end) for end in span)
-    # Not at every move of a drag, but where it ends: each would be a change of the run. And with continuous
-    # updates the page reports every value that is set from code once more, rounded to the slider's step.
-    slider = ipywidgets.FloatLogSlider(
-        value=span[0], min=low, max=high, step=_STEP, readout_format=digits, description=text,
-        continuous_update=False,
-    ).add_class("dlw-log")  # fmt: skip
-    _show_on_log(slider, value)
-    return slider
-
-
-def _show_on_log(slider: ipywidgets.FloatLogSlider, value: float) -> None:
-    """Let a logarithmic slider show a value, widening its range by powers of ten where that is outside."""
-    if value <= 0:
-        return  # no place on such a scale; the line under the control says it
-    power = math.log10(value)
-    if power < slider.min:
-        slider.min = math.floor(power)
-    if power > slider.max:
-        slider.max = math.ceil(power)
-    slider.value = value
-    answer_anywhere(slider)

@@ -1,0 +1,274 @@
+"""The part of the training panel that folds away: all other controls, presets, the way back, the last step."""
+
+from __future__ import annotations
+
+import contextvars
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import traitlets
+
+from ..session import Session
+from .training_fields import SECTIONS, Field, State, fields_of, summed_up, text_of, word_of
+from .training_presets import Preset, in_words, wishes_of
+from .training_rules import Rules
+from .training_views import Part, waits
+
+#: The sections beside those of the fields: name -> label.
+_MORE = {
+    "presets": "Presets", "past": "Go back", "step": "Last step", "notes": "What the session chose",
+}  # fmt: skip
+#: Why a snapshot was taken, in words.
+_WHY = {"start": "the beginning", "change": "before a change", "epoch": "end of an epoch", "left": "end of a line"}
+#: How often the rates to come are worked out anew while nothing else changes [pulses].
+_FEW = 5
+
+
+class Sections(Part):
+    """Sections of controls, closed at first; each row with what is asked for, in force, or refused.
+
+    Rows come from `training_fields.FIELDS`: one for each control that the session has. Which sections are
+    open is kept here, so that a page that is loaded again shows them as they were.
+    """
+
+    watches = (
+        "pulse", "applied", "rejected", "status", "epochs", "evaluate_every", "notes", "snapshots", "branches",
+        "line",
+    )  # fmt: skip
+    opened = traitlets.List(help="names of the sections that are open").tag(sync=True)
+    form = traitlets.List(
+        help="sections: name, label, rows of key, label, kind, unit, hint, empty"
+    ).tag(sync=True)
+    rows = traitlets.Dict(
+        help="key -> value, choices, fact, kind (in-force, waiting, rejected), why, there, off (why not), locked"
+    ).tag(sync=True)
+    sums = traitlets.Dict(help="section -> what it says while it is closed").tag(sync=True)
+    rates = traitlets.Dict(help="scheduled, multiplier, applied, coming (step, rate), note").tag(sync=True)
+    presets = traitlets.List(help="name, what it sets in words").tag(sync=True)
+    past = traitlets.Dict(
+        help="snapshots (step, why), branches (name, steps), undo, busy (what is under way), locked (names)"
+    ).tag(sync=True)
+    taken = traitlets.Dict(help="what the last step measured: rows, layers").tag(sync=True)
+    said = traitlets.Dict(help="section -> why a button of it did not do what it says").tag(sync=True)
+    notes = traitlets.List(help="what the session chose by itself, in sentences").tag(sync=True)
+    running = traitlets.Bool(help="whether steps are being taken").tag(sync=True)
+
+    def __init__(self, session: Session, rules: Rules, presets: Mapping[str, Preset]) -> None:
+        self._rules, self._presets = rules, dict(presets)
+        self._fields = {field.key: field for field in fields_of(session)}
+        #: Wishes as they were last set; for those of which a session gives another thing back when read.
+        self._asked: dict[str, Any] = {}
+        #: Refused at once: key of a row -> (what was typed, why).
+        self._refused: dict[str, tuple[Any, str]] = {}
+        self._open: list[str] = []
+        self._said: dict[str, str] = {}
+        self._busy = ""
+        self._ahead: tuple[Any, list[list[float]], str] = (None, [], "")
+        super().__init__(session, part="sections")
+        self._controls = sorted({field.control for field in self._fields.values()})
+        session.observe(self._moved, names=self._controls)
+
+    # -- what is shown
+
+    def project(self) -> dict[str, Any]:
+        session = self.session
+        if session is None:
+            return {}
+        state = self._state(session)
+        form = [
+            {"name": name, "label": label, "rows": [_form(row) for row in self._fields.values() if row.section == name]}
+            for name, label in SECTIONS.items()
+        ]
+        form = [section for section in form if section["rows"]]
+        form += [{"name": name, "label": label, "rows": []} for name, label in _MORE.items()]
+        locked = self._rules.locked
+        return {
+            "opened": list(self._open),
+            "form": form,
+            "rows": {key: self._row(field, state) for key, field in self._fields.items()},
+            "sums": {name: summed_up(name, state) for name in SECTIONS},
+            "rates": self._rates(session) if "schedule" in self._open else {},
+            "presets": [[name, self._words(session, preset)] for name, preset in self._presets.items()],
+            "past": {
+                "snapshots": [[step, _WHY.get(why, why)] for step, why in reversed(session.snapshots)],
+                "branches": [[branch.name, branch.steps] for branch in session.branches],
+                "busy": self._busy,
+                "locked": [name for name in ("presets", "undo", "rewind") if name in locked],
+            },
+            "taken": _taken(session) if "step" in self._open and session.status != "running" else {},
+            "said": dict(self._said),
+            "notes": list(session.notes),
+            "running": session.status == "running",
+        }
+
+    def _state(self, session: Session) -> State:
+        names = {field.control for field in self._fields.values()}
+        asked = {name: getattr(session, name) for name in names if name != "optimizer"}
+        return State(session, asked | {"optimizer": self._asked.get("optimizer")}, session.applied)
+
+    def _row(self, field: Field, state: State) -> dict[str, Any]:
+        session, name = state.session, field.control
+        typed, refused = self._refused.get(field.key, (None, ""))
+        value = field.show(state.asked.get("schedule") if name == "schedule" else state.shown(name))
+        kind = "waiting" if waits(session, name) else "in-force"
+        # What was refused or rejected is said once, beside the first row of its control.
+        why = refused or (session.rejected.get(name, "") if not field.part else "")
+        there = name in state.applied
+        words = word_of(field, state.applied[name]) if there else ""
+        if name == "accumulate" and (state.applied.get(name) or 1) > 1:
+            words += f" = {state.applied['effective_batch']:,} a step"
+        shown = bool(value) if field.kind == "flag" else text_of(value)
+        return {
+            "value": str(typed) if refused else shown,
+            "choices": list(field.choices(state)),
+            "fact": words,
+            "kind": "rejected" if why else kind,
+            "why": why,
+            "there": field.there(state),
+            "off": field.why_not(state),
+            "locked": name in self._rules.locked,
+        }
+
+    def _rates(self, session: Session) -> dict[str, Any]:
+        """Return asked, scheduled and applied, and a few of the rates to come."""
+        applied = session.applied
+        if "scheduled_lr" not in applied:
+            return {}
+        what = (repr(applied.get("schedule")), applied.get("lr_multiplier"), session.epochs, session.epoch, session.status)
+        if self._ahead[0] != what:
+            try:
+                coming = session.coming_rates(5)
+                points = [[int(step), float(rate)] for step, rate in zip(coming.steps, coming.rates)]
+                self._ahead = what, points, coming.note
+            except Exception as error:  # noqa: BLE001 - a scheduler of a person's own may raise anything
+                self._ahead = what, [], f"The rates to come cannot be told: {error}"
+        return {
+            "asked": session.lr, "scheduled": applied["scheduled_lr"], "multiplier": applied["lr_multiplier"],
+            "applied": applied["lr"], "coming": self._ahead[1], "note": self._ahead[2],
+        }  # fmt: skip
+
+    def _words(self, session: Session, preset: Preset) -> str:
+        try:
+            return in_words(wishes_of(preset, session))
+        except Exception as error:  # noqa: BLE001 - a preset of a person's own; said where it is chosen
+            return str(error)
+
+    def _moved(self, change: Any) -> None:
+        """A wish was written, here or in code."""
+        name = change["name"]
+        self._asked[name] = change["new"]
+        for key in [key for key in self._refused if self._fields[key].control == name]:
+            del self._refused[key]
+        self.refresh()
+
+    # -- what a person asks for
+
+    def wish(self, name: str, value: Any) -> None:
+        """Put a row's value in force, open or close a section, set a preset, or go back."""
+        session = self.session
+        if session is None:
+            return
+        if name in self._fields:
+            self._set(session, self._fields[name], value)
+        elif name == "opened":
+            known = {*SECTIONS, *_MORE}
+            self._open = [one for one in map(str, value) if one in known]
+        elif name == "preset":
+            self._said["presets"] = self._preset(session, str(value))
+        elif name == "rewind":
+            self.go_back("rewind", f"Going back to step {int(value):,}", lambda run: run.rewind(int(value)))
+        elif name == "switch":
+            self.go_back("rewind", f"Going to line {value}", lambda run: run.switch(str(value)))
+        else:
+            return super().wish(name, value)
+        self.refresh()
+
+    def _set(self, session: Session, field: Field, value: Any) -> None:
+        try:
+            wanted = field.wish(self._state(session), value)
+            self.ask(session, {field.control: wanted})
+        except (ValueError, TypeError) as error:
+            self._refused[field.key] = value, str(error)
+        else:
+            self._refused.pop(field.key, None)
+
+    def ask(self, session: Session, wishes: Mapping[str, Any]) -> None:
+        """Write wishes in the name of the panel.
+
+        Raises
+        ------
+        ValueError : a rule of the panel, or the session, refuses one; those before it are set.
+        """
+        for name, value in wishes.items():
+            if why := self._rules.why_not(name, value):
+                raise ValueError(why)
+        with session.by("panel"):
+            for name, value in wishes.items():
+                setattr(session, name, value)
+
+    def _preset(self, session: Session, name: str) -> str:
+        if "presets" in self._rules.locked:
+            return "Presets are locked in this panel."
+        if name not in self._presets:
+            return f"There is no preset {name!r}."
+        try:
+            self.ask(session, wishes_of(self._presets[name], session))
+        except (ValueError, TypeError) as error:
+            return str(error)
+        return ""
+
+    def go_back(self, what: str, words: str, work: Callable[[Session], Any]) -> None:
+        """Do on a thread of its own what goes to another place of the run; it may take steps again."""
+        session = self.session
+        if session is None or self._busy:
+            return
+        if what in self._rules.locked:
+            self._said["past"] = f"{what} is locked in this panel."
+            return self.refresh()
+        self._busy = words
+
+        def gone() -> None:
+            said = ""
+            try:
+                with session.by("panel"):
+                    work(session)
+            except Exception as error:  # noqa: BLE001 - said beside the button
+                said = str(error) or type(error).__name__
+            self._busy, self._said["past"] = "", said
+            self.refresh()
+
+        run = contextvars.copy_context().run
+        threading.Thread(target=run, args=(gone,), name="dlwidgets-going-back", daemon=True).start()
+        self.refresh()
+
+    def close(self) -> None:
+        """Stop following the session and remove the view from every page."""
+        if self.session is not None:
+            self.session.unobserve(self._moved, names=self._controls)
+        super().close()
+
+
+def _form(field: Field) -> dict[str, Any]:
+    return {
+        "key": field.key, "label": field.label, "kind": field.kind, "unit": field.unit, "hint": field.hint,
+        "empty": field.empty,
+    }  # fmt: skip
+
+
+def _taken(session: Session) -> dict[str, Any]:
+    """Return what the last step measured."""
+    record = session.record
+    if not len(record):
+        return {}
+    last = {name: column.values[-1] for name, column in record.columns.items() if len(column)}
+    # No number where none was measured: NaN is no JSON.
+    known = {name: float(value) for name, value in last.items() if value == value and abs(value) != float("inf")}
+    found: dict[str, Any] = {"step": len(record), "numbers": known, "layers": []}
+    stats = session.layer_stats
+    if stats is not None and stats.step == len(record):
+        found["layers"] = [
+            [path, *(float(value) if value == value and abs(value) != float("inf") else None for value in values)]
+            for path, *values in zip(stats.paths, stats.grad_norm, stats.weight_norm, stats.update_ratio)
+        ]
+    return found
