@@ -73,6 +73,7 @@ class Repeatable(Recorded):
         """
         from .script import save, write_script
         from .script_draft import Draft
+        from .script_regimen import restored_from
         from .script_sources import Unwritable
 
         path = Path(path)
@@ -89,7 +90,8 @@ class Repeatable(Recorded):
             line, origin = trainer.timeline.line, trainer.origin
             changes = [
                 entry for number, entry in enumerate(line.changes)
-                if entry.step < trainer.loop.steps and (number >= origin.changes or entry.name == "skip")
+                if (entry.step < trainer.loop.steps or restored_from(entry) is not None)
+                and (number >= origin.changes or entry.name == "skip")
             ]  # fmt: skip
             draft = Draft(trainer.loop, self._opened, origin, changes, trainer.seed, path, data)
             try:

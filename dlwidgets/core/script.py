@@ -5,16 +5,18 @@ from __future__ import annotations
 import platform
 import re
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.modules.dropout import _DropoutNd
 
 from .script_controls import Controls
 from .script_data import Supply, supply
 from .script_draft import Draft
-from .script_modules import expression, texts_of
+from .script_modules import expression, place, texts_of
 from .script_sources import Unwritable, constant
 from .script_text import comment, indented, sections, tidy
 from .wording import counted
@@ -24,7 +26,8 @@ _NAMES = (
     "model", "data", "dataset", "loader", "batches", "X", "y", "optimizer", "loss_function", "step", "epoch",
     "order", "start", "index", "shuffle", "inputs", "targets", "batch", "loss", "losses", "batch_size", "device",
     "load_data", "make_model", "max_norm", "max_value", "max_ratio", "head", "clipped", "group", "share", "parameter",
-    "unit_norms", "clip_adaptively", "left_out",
+    "unit_norms", "clip_adaptively", "left_out", "group", "samples", "accumulate", "rest", "mixed", "averaged", "best", "projected", "schedule",
+    "scheduler", "Schedule", "HERE",
 )  # fmt: skip
 
 
@@ -45,15 +48,19 @@ def write_script(draft: Draft, about: str) -> str:
     controls = Controls(draft, data.resized)
     setup_from = len(draft.setup)
     changes = controls.begin()
+    # What was done after the last step, as putting the best weights back.
+    draft.ending[:0] = changes.pop(draft.steps, [])
     loop = _loop(draft, data, changes, loss)
     settings = _settings(draft, controls, data)
     path = f"{draft.path.stem}.weights.pt"
     draft.sources.imports.add("import torch")
     draft.sources.imports.add("from pathlib import Path")
-    ending = (
-        f'torch.save(model.state_dict(), HERE / "{path}")\n'
-        f"print(f\"step {draft.steps:,}: loss {{loss.item():.6g}} (it was {draft.loop.loss:.6g})\")"
-    )
+    loss_was = "" if draft.accumulates else f" (it was {draft.loop.loss:.6g})"
+    ending = "\n".join([
+        *draft.ending,
+        f'torch.save(model.state_dict(), HERE / "{path}")',
+        f'print(f"step {draft.steps:,}: loss {{loss.item():.6g}}{loss_was}")',
+    ])  # fmt: skip
     ours = [
         "HERE = Path(__file__).resolve().parent",
         *draft.definitions,
@@ -99,8 +106,11 @@ def _model(draft: Draft) -> str:
         raise Unwritable(f"the weights that the run began with were not kept: {origin.why}")
     path = draft.beside("initial", dict(origin.weights), "the weights it began with")
     try:
-        made = expression(draft.model, draft.sources, origin.structure, texts_of(type(draft.model)))
+        made, built = expression(draft.model, draft.sources, origin.structure, texts_of(type(draft.model)))
         made = f"model = {made}"
+        for name, layer in built.named_modules():
+            if isinstance(layer, _DropoutNd) and layer.p != origin.dropouts.get(name, layer.p):
+                made += f"\n{place(draft.model, name)}.p = {origin.dropouts[name]!r}"
     except Unwritable as why:
         kind = type(draft.model).__name__
         draft.note(f"Put the line that makes the {kind} into make_model(): {why}.")
@@ -125,7 +135,7 @@ def _loss(draft: Draft) -> tuple[list[str], str, list[str]]:
     line = "loss = loss_function(model({inputs}), {targets})"
     if isinstance(loss, nn.Module):
         try:
-            made = expression(loss, sources, None, texts_of(type(loss)))
+            made, _ = expression(loss, sources, None, texts_of(type(loss)))
         except Unwritable as why:
             raise Unwritable(f"the loss cannot be written: {why}") from None
         there = ".to(device)" if draft.device != "cpu" and any(True for _ in loss.buffers()) else ""
@@ -169,12 +179,18 @@ def _loop(draft: Draft, data: Supply, changes: dict[int, list[str]], loss: tuple
     early = {} if late else changes
     counts = bool(changes) or breaks or bool(draft.after_count) or bool(draft.changed("skip"))
     body: list[str] = []
+    data = _in_groups(draft, data) if draft.accumulates else data
     if early:
         body += ["# What was changed after so many steps.", *_ifs(early), ""]
     if data.take:
         body += _skips(draft, data.take.splitlines())
-    made = loss[1].format(inputs=data.inputs, targets=data.targets, batch=data.batch)
-    body += [made, *loss[2], "optimizer.zero_grad()", "loss.backward()", *draft.before, "optimizer.step()", *draft.after]
+    made = [loss[1].format(inputs=data.inputs, targets=data.targets, batch=data.batch), *loss[2]]
+    made = [draft.context, *(f"    {line}" for line in made)] if draft.context else made
+    if draft.accumulates:
+        body += ["optimizer.zero_grad()", *_accumulated(draft, data, made)]
+    else:
+        body += [*made, "optimizer.zero_grad()", "loss.backward()"]
+    body += [*draft.before, "optimizer.step()", *draft.after]
     if counts:
         body.append("step += 1")
     body += draft.after_count
@@ -187,6 +203,41 @@ def _loop(draft: Draft, data: Supply, changes: dict[int, list[str]], loss: tuple
     epoch += [inner, *draft.epoch_end, 'print(f"epoch {epoch}: loss {loss.item():.4f}")']
     head = f"for epoch in range(1, {loop.epoch + 1}):"
     return ("step = 0\n" if counts else "") + head + "\n" + indented("\n".join(epoch))
+
+
+def _in_groups(draft: Draft, data: Supply) -> Supply:
+    """Return the supply of a step that has several batches."""
+    if data.cut is None:
+        draft.sources.imports.add("import itertools")
+        name = data.loop.rstrip(":").rpartition(" in ")[2]
+        return replace(
+            data, opening=f"rest = iter({name})", loop="while group := list(itertools.islice(rest, accumulate)):",
+            each=data.loop.replace(f" in {name}:", " in group:"), take="", inside=data.take,
+        )  # fmt: skip
+    order, count = data.cut
+    take = [
+        "group = []", f"while len(group) < accumulate and start < {count}:",
+        "    group.append(order[start : start + batch_size])", "    start += batch_size",
+    ]  # fmt: skip
+    return replace(
+        data, opening=f"order = {order}\nstart = 0", loop=f"while start < {count}:", each="for index in group:",
+        take="\n".join(take), inside=data.fetch,
+    )  # fmt: skip
+
+
+def _accumulated(draft: Draft, data: Supply, made: list[str]) -> list[str]:
+    """Return the lines of a step that has several batches; each sample counts the same in it."""
+    inside = [*data.inside.splitlines(), *made]
+    if draft.loop._summed:
+        return [data.each, *(f"    {line}" for line in inside), "    loss.backward()"]
+    if data.cut is not None:
+        samples, length = "sum(len(index) for index in group)", "len(index)"
+    elif data.each.startswith("for inputs, targets"):
+        samples, length = "sum(len(targets) for _, targets in group)", "len(targets)"
+    else:
+        raise Unwritable("gradients of batches that are no pairs were accumulated")
+    lines = [f"samples = {samples}", data.each, *(f"    {line}" for line in inside)]
+    return [*lines, f"    (loss / (samples / {length})).backward()"]
 
 
 def _ifs(changes: dict[int, list[str]]) -> list[str]:

@@ -9,8 +9,14 @@ from .ledger import Entry
 from .script_clipping import Clipping
 from .script_draft import Draft
 from .script_moving import Moving
+from .script_regimen import Regimen
 from .script_sources import Unwritable
 from .script_trainable import Trainable
+
+#: What `Steering.in_force` has that follows from others.
+_DERIVED = ("schedule_in_words", "scheduled_lr", "lr_multiplier")
+#: What is a variable at the head of the script, which has the value that the first step has.
+_BEGIN = ("batch_size", "threads", "clip", "accumulate")
 
 
 class Controls:
@@ -28,14 +34,19 @@ class Controls:
     def __init__(self, draft: Draft, resized: str | None) -> None:
         self._draft, self._resized = draft, resized or "batch_size = {}"
         self._clip, self._moving = Clipping(draft), Moving(draft)
-        self._trainable = Trainable(draft, self._moving.shadow)
+        self._trainable, self._regimen = Trainable(draft, self._moving.shadow), Regimen(draft)
         self._changes: dict[str, Callable[[Entry], list[str]]] = {
             "batch_size": self._batch_size,
             "threads": self._threads,
             "clip": self._clip.change,
             "trainable": self._trainable.change,
             **self._moving.changes,
+            **self._regimen.changes,
         }
+        known = {*self._changes, *_DERIVED}
+        unwritten = [name for name in draft.origin.settings if name not in known]
+        if unwritten:
+            raise Unwritable(f"the control {unwritten[0]!r} has no writer yet")
         unknown = {entry.name for entry in draft.changes} - {*self._changes, "skip"}
         if unknown:
             raise Unwritable(f"the control {sorted(unknown)[0]!r} was changed, for which there is no writer yet")
@@ -45,10 +56,13 @@ class Controls:
         self._moving.begin()
         self._trainable.begin()
         self._clip.begin()
+        self._regimen.begin()
         draft, lines = self._draft, dict[int, list[str]]()
+        for step, kept in self._regimen.best().items():
+            lines.setdefault(step, []).extend(kept)
         for entry in draft.changes:
-            if entry.name == "skip" or (entry.step == 0 and entry.name in ("batch_size", "threads", "clip")):
-                continue  # where it begins, or a place of its own
+            if entry.name == "skip" or (entry.step == 0 and entry.name in _BEGIN):
+                continue  # in its place where the script begins, or of its own
             made = self._changes[entry.name](entry)
             if entry.step == 0:
                 draft.setup += made

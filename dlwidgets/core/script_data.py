@@ -36,6 +36,9 @@ class Supply:
     batch : the expression for the whole batch.
     loop : the head of the loop over an epoch's batches; `opening` comes before it, in the epoch.
     take : the first lines of a step, which cut the batch out where its size may change.
+    cut : the expressions for the order and for the number of samples, where batches are cut out of an order.
+    fetch, each, inside : the lines that fetch a batch; where a step has several, the head of the loop over them, and
+        what comes first in it.
     resized : the line that changes the batch size, with {}; None where that is the variable `batch_size`.
     """
 
@@ -48,6 +51,10 @@ class Supply:
     loop: str = ""
     take: str = ""
     resized: str | None = None
+    cut: tuple[str, str] | None = None
+    fetch: str = ""
+    each: str = ""
+    inside: str = ""
 
 
 def supply(draft: Draft) -> Supply:
@@ -91,11 +98,14 @@ def _shuffled(draft: Draft, source: Shuffled, resizes: bool) -> Supply:
     order = f"torch.randperm({count}, generator=shuffle)" if source.shuffle else f"torch.arange({count})"
     cut = "" if isinstance(source.source, Rows) else _unpacking(draft, fetch)
     if not resizes:
-        return Supply(load, _seeded(draft, source.shuffle), parts, y, batch, "", f"for index in {order}.split(batch_size):", cut)
+        head = f"for index in {order}.split(batch_size):"
+        return Supply(
+            load, _seeded(draft, source.shuffle), parts, y, batch, "", head, cut, None, (order, count), cut
+        )  # fmt: skip
     take = "index = order[start : start + batch_size]\nstart += batch_size\n" + cut
     return Supply(
         load, _seeded(draft, source.shuffle), parts, y, batch, f"order = {order}\nstart = 0",
-        f"while start < {count}:", take.rstrip("\n"),
+        f"while start < {count}:", take.rstrip("\n"), None, (order, count), cut,
     )  # fmt: skip
 
 

@@ -35,6 +35,9 @@ class Draft:
     before, after, after_count : lines of a step between the gradients and the optimizer's step, after that, and
         after the step was counted.
     epoch_end : lines after the last step of an epoch.
+    ending : lines after the run.
+    accumulates : whether gradients of several batches were accumulated.
+    context : the head of a block in which the loss is computed; "" for none.
     files : name -> what is to be saved beside the script.
     notes : what a reader must do or know, in sentences.
     """
@@ -54,6 +57,9 @@ class Draft:
     after: list[str] = field(default_factory=list)
     after_count: list[str] = field(default_factory=list)
     epoch_end: list[str] = field(default_factory=list)
+    ending: list[str] = field(default_factory=list)
+    accumulates: bool = False
+    context: str = ""
     files: dict[str, Any] = field(default_factory=dict)
     reads: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
+from torch.nn.modules.dropout import _DropoutNd
 
 from .borrowed import untouched_rng
 from .script_sources import Sources, Unwritable, is_installed
@@ -25,7 +26,7 @@ _PLAIN = (bool, int, float, str, bytes, type(None), torch.dtype, torch.Size)
 
 @dataclass(frozen=True)
 class Structure:
-    """What a model is made of, its weights left out: two with the same structure compute the same.
+    """What a model is made of: two with the same structure, weights and dropout rates compute the same.
 
     Attributes
     ----------
@@ -55,6 +56,8 @@ def structure(model: nn.Module) -> Structure:
 
 def _numbers(module: nn.Module) -> Iterator[tuple[str, Any]]:
     for name, value in sorted(vars(module).items()):
+        if name == "p" and isinstance(module, _DropoutNd):
+            continue
         if name != "training" and not name.startswith("_") and _is_plain(value):
             yield name, tuple(value) if isinstance(value, list) else value
 
@@ -67,8 +70,10 @@ def _is_plain(value: Any) -> bool:
 
 def expression(
     module: nn.Module, sources: Sources, wanted: Structure | None = None, texts: tuple[str, ...] = ()
-) -> str:
-    """Return the expression that makes a module of the same structure, its classes and imports noted in `sources`.
+) -> tuple[str, nn.Module]:
+    """Return the expression that makes a module of the same structure, and what it makes.
+
+    Its classes and imports are noted in `sources`.
 
     Parameters
     ----------
@@ -80,9 +85,9 @@ def expression(
     Unwritable : its class, or the arguments it was made with, are not to be had, in a sentence.
     """
     for made in _candidates(module, sources, texts):
-        if _makes(made, module, wanted or structure(module)):
+        if (built := _made(made, wanted or structure(module))) is not None:
             sources.use_all(made)
-            return made.text
+            return made.text, built
     raise Unwritable(
         f"the arguments that {type(module).__name__} was made with are not known"
     )
@@ -97,13 +102,14 @@ class Made:
     names: tuple[Any, ...] = ()
 
 
-def _makes(made: Made, module: nn.Module, wanted: Structure) -> bool:
+def _made(made: Made, wanted: Structure) -> nn.Module | None:
+    """Return what is made, if it has the structure that is wanted."""
     try:
         with untouched_rng():
             built = made.make()
-        return structure(built) == wanted
+        return built if structure(built) == wanted else None
     except Exception:  # noqa: BLE001 - a guess that does not fit may raise anything
-        return False
+        return None
 
 
 def _candidates(module: nn.Module, sources: Sources, texts: tuple[str, ...]) -> Iterator[Made]:
@@ -126,7 +132,7 @@ def _sequential(module: nn.Module, sources: Sources, texts: tuple[str, ...]) -> 
     for name, child in module._modules.items():
         found = None
         for made in _candidates(child, sources, texts):
-            if _makes(made, child, structure(child)):
+            if _made(made, structure(child)) is not None:
                 found = made
                 break
         if found is None:

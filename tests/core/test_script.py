@@ -6,6 +6,8 @@ import traceback
 
 import pytest
 import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
 
 from tests.core.script_runs import X, Y, differing, net, run_alone, session
 
@@ -240,6 +242,95 @@ def an_optimizer_swapped_under_a_schedule():
     return made.fit()
 
 
+@run
+def accumulated():
+    made = session(accumulate=3).step(2)
+    made.accumulate = 2
+    made.step(2)
+    made.batch_size = 8
+    made.clip = 0.5
+    made.step(3)
+    made.accumulate = 1
+    return made.fit()
+
+
+@run
+def accumulated_from_a_loader():
+    loader = DataLoader(TensorDataset(X, Y["multiclass"], X), batch_size=16, shuffle=True, collate_fn=first_two)
+    return session(data=loader, batch_size=None, accumulate=2).fit()
+
+
+def first_two(samples):
+    return torch.stack([one[0] for one in samples]), torch.stack([one[1] for one in samples])
+
+
+@run
+def dropout_changes():
+    made = session(dropout=0.6).step(3)
+    made.dropout = 0.1
+    made.step(3)
+    made.dropout = None
+    return made.step(3)
+
+
+@run
+def projected_weights():
+    made = session(normalise={"0": "unit"}).step(3)
+    made.normalise = {"4": "max_norm", "0": ("max_norm", 0.5)}
+    made.step(3)
+    made.normalise = {"*": "unit_dim1"}
+    made.step(2)
+    made.freeze("0")
+    made.step(2)
+    made.normalise = None
+    return made.step(2)
+
+
+@run
+def smoothed_labels():
+    made = session(loss=nn.CrossEntropyLoss(label_smoothing=0.2)).step(3)
+    made.label_smoothing = 0.05
+    made.step(3)
+    made.label_smoothing = None
+    return made.step(3)
+
+
+@run
+def smoothed_from_the_beginning():
+    return session(label_smoothing=0.1).fit()
+
+
+@run
+def averaged_weights():
+    made = session(ema=0.9).step(4)
+    made.ema = 0.5
+    return made.step(4)
+
+
+@run
+def averaged_later():
+    made = session().step(4)
+    made.ema = 0.5
+    return made.step(4)
+
+
+@run
+def in_bfloat16():
+    made = session(precision="bf16").step(3)
+    made.precision = "full"
+    made.step(2)
+    made.precision = "bf16"
+    return made.step(3)
+
+
+@run
+def stopped_early_and_restored():
+    rule = {"metric": "valid_loss", "patience": 2, "restore": True}
+    return session(
+        optimizer="sgd", lr=3.0, epochs=30, early_stopping=rule, valid=(X[:10], Y["multiclass"].roll(1)[:10])
+    ).fit()
+
+
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):
     """Return the folder of the scripts, the sessions by name, and what went wrong by name."""
@@ -258,3 +349,12 @@ def test_a_script_gives_the_weights_of_the_run_bit_for_bit(done, name):
     folder, sessions, failed = done
     assert name not in failed, failed[name]
     assert differing(sessions[name], folder / f"{name}.weights.pt") == []
+
+
+@pytest.mark.parametrize("name", ["averaged_weights", "averaged_later"])
+def test_a_script_gives_the_averaged_weights_bit_for_bit(done, name):
+    folder, sessions, failed = done
+    assert name not in failed, failed[name]
+    ours = sessions[name]._trainer.loop.regimen.weights(averaged=True)
+    theirs = torch.load(folder / f"{name}.averaged.pt", weights_only=True)
+    assert [key for key in ours if not torch.equal(ours[key], theirs[key])] == []
