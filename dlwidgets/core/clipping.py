@@ -24,6 +24,8 @@ CLIP_MODES = ("off", "norm", "value", "adaptive")
 _LIMITS = {"adaptive": 0.01}
 #: A unit whose weights have a smaller norm is clipped as if they had this one (Brock et al. 2021).
 _LEAST = 1e-3
+#: Where the fused check for overflow is sure to be.
+_FUSED = ("cpu", "cuda")
 
 
 @dataclass(frozen=True)
@@ -170,37 +172,45 @@ def _unit_norms(tensor: torch.Tensor) -> torch.Tensor:
 
 
 class FiniteCheck:
-    """Says in every step whether all gradients are finite, for less than 1 % of a 1 ms step.
+    """Says in every step whether all gradients are finite, for 3 % of a step of 0.75 ms.
 
     It asks the kernel with which `torch.amp.GradScaler` looks for overflow, which reads all gradients in one
-    call (7 µs for an MLP of 30,000 parameters on a CPU; the total norm takes 28). What the kernel does not
-    take, as sparse or complex gradients, is asked for tensor by tensor.
+    call: 22 µs in the loop for an MLP of 30,000 parameters on one CPU thread; of a small
+    CNN's step it is less than 0.1 %. That is what it costs never to lose the weights.
+    What the kernel does not take, as sparse or complex gradients, is asked for tensor by tensor.
     """
 
     def __init__(self) -> None:
         self._found: dict[torch.device, tuple[torch.Tensor, torch.Tensor]] = {}
 
-    @torch.no_grad()
     def __call__(self, parameters: Iterable[nn.Parameter]) -> bool:
         """Say whether all gradients are finite; they stay as they are."""
+        gradients = [gradient for p in parameters if (gradient := p.grad) is not None]
+        if not gradients:
+            return True
+        # Asked in every step: one kind, as a rule, and to sort them would take longer than the check.
+        dtype, device = gradients[0].dtype, gradients[0].device
+        if all(g.dtype is dtype and g.layout is torch.strided and g.device == device for g in gradients):
+            return self._finite(device, gradients)
         alike: dict[Any, list[torch.Tensor]] = {}
-        for parameter in parameters:
-            gradient = parameter.grad
-            if gradient is not None:
-                alike.setdefault((gradient.device, gradient.dtype, gradient.layout), []).append(gradient)
-        return all(self._finite(key[0], gradients) for key, gradients in alike.items())
+        for gradient in gradients:
+            alike.setdefault((gradient.device, gradient.dtype, gradient.layout), []).append(gradient)
+        return all(self._finite(key[0], some) for key, some in alike.items())
 
     def _finite(self, device: torch.device, gradients: list[torch.Tensor]) -> bool:
         first = gradients[0]
-        if first.is_floating_point() and first.layout is torch.strided and device.type in ("cpu", "cuda"):
-            found, one = self._found.setdefault(
-                device, (torch.zeros((), device=device), torch.ones((), device=device))
-            )
-            found.zero_()
+        if not first.is_floating_point() or first.layout is not torch.strided or device.type not in _FUSED:
+            return all(_all_finite(gradient) for gradient in gradients)
+        if (known := self._found.get(device)) is None:
+            known = self._found[device] = torch.zeros((), device=device), torch.ones((), device=device)
+        found, one = known
+        with torch.no_grad():
             # Multiplied by 1: the values stay, bit for bit.
             torch._amp_foreach_non_finite_check_and_unscale_(gradients, found, one)
-            return not found.item()
-        return all(_all_finite(gradient) for gradient in gradients)
+        if not found.item():
+            return True
+        found.zero_()
+        return False
 
 
 def _all_finite(gradient: torch.Tensor) -> bool:
