@@ -112,6 +112,7 @@ function facts({ model, el, signal }) {
   const lines = Object.entries(ROWS).map(([row, top]) => {
     const left = make("span"), right = make("span"), lock = make("span", { class: "dlw-lock", role: "img", "aria-label": "locked", title: "Locked in this panel" });
     const line = make("div", { class: "dlw-fact", id: `dlw-fact-${row}-${++parts}` }, lock, left, right);
+    lock.hidden = true;
     line.style.top = `${top}px`;
     el.append(line);
     return { left, right, line, lock };
@@ -129,7 +130,8 @@ function facts({ model, el, signal }) {
       const fact = factOf(name, asked[name], applied[name], rejected[name], model.get("running"), model.get("waiting").includes(name), model.get("beside")[name]);
       at.lock.hidden = !model.get("locked").includes(name);
       say(at.left, fact.left);
-      at.left.className = `dlw-${fact.kind}`;
+      at.left.className = fact.kind === "in-force" ? "" : `dlw-${fact.kind}`;
+      at.left.title = name === "clip" && fact.left === model.get("beside").clip ? "Norm of the gradients before and after clipping in the last step; share of the last 200 steps that were clipped" : fact.left;
       say(at.right, fact.right);
       at.right.className = fact.kind === "in-force" ? "dlw-in-force" : "";
       if (rejected[name]) sentences.push(`${NAMES[name]} ${inWords(name, asked[name])}: ${rejected[name]}`);

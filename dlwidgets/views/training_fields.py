@@ -275,7 +275,7 @@ FIELDS: tuple[Field, ...] = (
         "regularisation", "label_smoothing", "Label smoothing", "text", _same, _typed, why_not=_smooths,
     ),
     Field(
-        "regularisation", "normalise", "Normalise weights", "choice", _rule, _choose_rule,
+        "regularisation", "normalise", "Normalise", "choice", _rule, _choose_rule,
         choices=lambda state: [*dict.fromkeys((*_RULES.values(), _rule(state.asked.get("normalise"))))],
         hint="Weights of each filter or row: scaled to norm 1 after each step, held below a norm, or split",
     ),
@@ -296,7 +296,7 @@ FIELDS: tuple[Field, ...] = (
         hint="Batches whose gradients a step adds up",
     ),
     Field(
-        "run", "ema", "Average weights", "text", _same, _typed, unit="decay", empty="off",
+        "run", "ema", "Average (EMA)", "text", _same, _typed, unit="decay", empty="off",
         hint="Decay of the moving average that is evaluated, as 0.999; empty: off",
     ),
     Field("run", "precision", "Precision", "choice", _same, lambda _, word: word, choices=lambda _: ("full", "bf16", "fp16")),
@@ -339,6 +339,8 @@ def word_of(field: Field, value: Any) -> str:
     shown = field.show(value)
     if field.kind == "flag":
         return "on" if shown else "off"
+    if isinstance(shown, int) and not isinstance(shown, bool):
+        return f"{shown:,}"
     return text_of(shown) or "off"
 
 

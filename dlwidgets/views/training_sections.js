@@ -141,12 +141,16 @@ function row(field, want, signal) {
   // What is being typed is not written over.
   let typing = false;
   input.addEventListener("input", () => { typing = field.kind === "text"; }, { signal });
-  input.addEventListener("change", () => {
+  const commit = () => {
     typing = false;
-    want.set(field.key, input instanceof HTMLInputElement && field.kind === "flag" ? input.checked : input.value);
-  }, { signal });
+    const value = input instanceof HTMLInputElement && field.kind === "flag" ? input.checked : input.value;
+    // Enter and leaving the field both say that it is done.
+    if (String(value) !== input.dataset.value) want.set(field.key, value);
+  };
+  input.addEventListener("change", commit, { signal });
   input.addEventListener("blur", () => { typing = false; }, { signal });
   line.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && field.kind === "text") commit();
     if (event.key !== "Escape" || !typing) return;
     typing = false;
     input.value = input.dataset.value ?? "";
@@ -221,7 +225,7 @@ function chooser(label, verb, title, signal, act) {
 
 /** @param {ReturnType<typeof wishes>} want @param {AbortSignal} signal */
 function presetsOf(want, signal) {
-  const words = make("div", { class: "dlw-rates" }), why = make("div", { class: "dlw-why", role: "status" });
+  const words = make("div", { class: "dlw-rates dlw-indent" }), why = make("div", { class: "dlw-why", role: "status" });
   const choice = chooser("Set several", "Apply", "Set what the preset names", signal, (name) => want.call("preset", name));
   /** @type {[string, string][]} */
   let known = [];
@@ -265,11 +269,11 @@ function pastOf(want, signal) {
 
 /** What the last step measured. */
 function stepOf() {
-  const hint = make("div", { class: "dlw-empty" }), lines = make("dl", { class: "dlw-step-lines" });
+  const hint = make("div", { class: "dlw-empty" }), lines = make("tbody");
   const body = make("tbody"), head = make("tr", {}, ...["layer", "‖grad‖", "‖w‖", "Δw / w"].map((text) => make("th", { text, scope: "col" })));
   const table = make("table", { class: "dlw-step-layers" }, make("thead", {}, head), body);
   return {
-    box: make("div", {}, hint, lines, table),
+    box: make("div", {}, hint, make("table", { class: "dlw-step-lines" }, lines), table),
     /** @param {any} taken @param {boolean} running */
     draw(taken, running) {
       const there = taken.step !== undefined;
@@ -280,7 +284,7 @@ function stepOf() {
       if (lines.dataset.shown === shown) return;
       lines.dataset.shown = shown;
       const all = there ? [["step", whole(taken.step)], ...stepLines(taken.numbers)] : [];
-      lines.replaceChildren(...all.flatMap(([name, value]) => [make("dt", { text: name }), make("dd", { text: value })]));
+      lines.replaceChildren(...all.map(([name, value]) => make("tr", {}, make("th", { text: name, scope: "row" }), make("td", { text: value }))));
       table.hidden = !there || !taken.layers.length;
       body.replaceChildren(...(there ? taken.layers : []).map((/** @type {any[]} */ [path, grad, weight, ratio]) => make("tr", {},
         make("th", { text: path || "the model", scope: "row" }), make("td", { text: sig(grad, 2) }), make("td", { text: sig(weight, 2) }), make("td", { text: rate(ratio) }))));

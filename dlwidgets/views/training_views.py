@@ -122,7 +122,7 @@ def beside(session: Session) -> dict[str, str]:
         if share is not None and "clipped_norm" in columns:
             before, after = (columns[name].values[-1:] for name in ("grad_norm", "clipped_norm"))
             if len(before) and len(after) and before[0] == before[0]:
-                said["clip"] = f"‖grad‖ {before[0]:.2g} → {after[0]:.2g}, {share:.0%} clipped"
+                said["clip"] = f"{before[0]:.2g} → {after[0]:.2g} · cut {100 * share:.0f} %"
     return said
 
 
