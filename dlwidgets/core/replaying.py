@@ -5,12 +5,17 @@ from __future__ import annotations
 import ast
 import csv
 import json
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .ledger import Entry
 from .script_sources import constant
+
+if TYPE_CHECKING:
+    from .trainer import Trainer
 
 #: What is written by going back; it changes nothing by itself.
 MOVES = ("rewind", "switch")
@@ -58,6 +63,27 @@ def read_ledger(ledger: Any, known: Sequence[str], read: Callable[[str, Any], An
     if steps != sorted(steps):
         raise ValueError("The ledger's steps go back, but none of its rows is a rewind: it is not of one run.")
     return found
+
+
+def make_again(trainer: Trainer, entry: Entry) -> None:
+    """Make a change of another run once more, between two steps; for the training thread."""
+    if entry.name == "skip":
+        trainer.skip()
+        return
+    steering = trainer.steering
+
+    def work() -> None:
+        if entry.name != "schedule":
+            steering.put(entry.name, entry.asked, entry.by)
+            return
+        # As it was settled then, whatever the length of this run.
+        steering.redo(entry)
+        now = steering.in_force()["schedule"]
+        steering.ledger.add(replace(entry, step=trainer.loop.steps, applied=now, time=time.time()))
+
+    trainer.timeline.before_change()
+    trainer._put_entries(work)
+    trainer._tell(wishes=steering.wishes(), applied=steering.applied(), rejected=dict(steering.rejected))
 
 
 def _entry(

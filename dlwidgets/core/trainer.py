@@ -10,7 +10,6 @@ import traceback
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from .batches import Batches
@@ -24,6 +23,7 @@ from .origin import Origin
 from .parts import Moves, Randomness, Weights
 from .regimen import Form
 from .randomness import Streams
+from .replaying import make_again
 from .stateful import Kept, Stateful, thing
 from .steering import Steering
 from .timeline import Timeline
@@ -273,7 +273,7 @@ class Trainer:
                 if self._asked:
                     self._apply()
                 while self.pending and self.pending[0].step <= loop.steps and orders.going:
-                    self._replay(self.pending.pop(0))
+                    make_again(self, self.pending.pop(0))
                 if self.owed:
                     self._evaluate_due()
                     self.owed = False
@@ -349,26 +349,6 @@ class Trainer:
         known = len(self.steering.ledger)
         work()
         self.timeline.changed(self.steering.ledger.entries[known:])
-
-    def _replay(self, entry: Entry) -> None:
-        """Make a change of another run once more."""
-        if entry.name == "skip":
-            self.skip()
-            return
-        steering = self.steering
-
-        def again() -> None:
-            if entry.name != "schedule":
-                steering.put(entry.name, entry.asked, entry.by)
-                return
-            # As it was settled then, whatever the length of this run.
-            steering.redo(entry)
-            now = steering.in_force()["schedule"]
-            steering.ledger.add(replace(entry, step=self.loop.steps, applied=now, time=time.time()))
-
-        self.timeline.before_change()
-        self._put_entries(again)
-        self._tell(wishes=steering.wishes(), applied=steering.applied(), rejected=dict(steering.rejected))
 
     def _arrived(self) -> None:
         """Tell where the run is after it was taken somewhere else."""
