@@ -81,6 +81,7 @@ class TrainingPanel(Pictured, ipywidgets.VBox):
         self._more = Sections(session, rules, PRESETS if presets is None else presets)
         for part in (self._head, self._facts, self._more):
             part.press = self._press
+        self._more.told = self._head.say
         #: What a control of ours has just wished for: it stands where the person left it.
         self._wished: tuple[str, Any] | None = None
         #: The thread on which controls are being set here, if any.

@@ -54,6 +54,9 @@ class Sections(Part):
     notes = traitlets.List(help="what the session chose by itself, in sentences").tag(sync=True)
     running = traitlets.Bool(help="whether steps are being taken").tag(sync=True)
 
+    #: Told what comes of going back, in a sentence; "" where all went well.
+    told: Callable[[str], None] = staticmethod(lambda sentence: None)
+
     def __init__(self, session: Session, rules: Rules, presets: Mapping[str, Preset]) -> None:
         self._rules, self._presets = rules, dict(presets)
         self._fields = {field.key: field for field in fields_of(session)}
@@ -225,8 +228,10 @@ class Sections(Part):
             return
         if what in self._rules.locked:
             self._said["past"] = f"{what} is locked in this panel."
+            self.told(self._said["past"])
             return self.refresh()
         self._busy = words
+        self.told(f"{words} …")
 
         def gone() -> None:
             said = ""
@@ -237,6 +242,7 @@ class Sections(Part):
                 said = str(error) or type(error).__name__
             self._busy, self._said["past"] = "", said
             self.refresh()
+            self.told(said)
 
         run = contextvars.copy_context().run
         threading.Thread(target=run, args=(gone,), name="dlwidgets-going-back", daemon=True).start()

@@ -50,8 +50,8 @@ class _Head(Part):
     def __init__(self, session: Session) -> None:
         # Neither changes, and counting parameters is too slow to do at every picture.
         self._names = {"title": type(session.model).__name__, "about": about(session)}
-        #: The sentence of `said`.
-        self.saying = ""
+        #: The sentence of `said`, and of what moment it is.
+        self._saying: tuple[str, Any] = ("", None)
         super().__init__(session, part="head")
 
     def project(self) -> dict[str, Any]:
@@ -65,7 +65,21 @@ class _Head(Part):
         changes = session.line_changes
         last = changes[-1] if changes else None
         run["undo"] = "" if last is None else f"{last.name}, step {last.step:,}"
-        return {"run": run, "error": session.error, "trace": session.traceback, "said": self.saying}
+        return {"run": run, "error": session.error, "trace": session.traceback, "said": self._still_true(session)}
+
+    def say(self, sentence: str) -> None:
+        """Show a sentence until the run goes on, or something is changed."""
+        if self.session is not None:
+            self._saying = sentence, _moment(self.session)
+            self.refresh()
+
+    def _still_true(self, session: Session) -> str:
+        sentence, moment = self._saying
+        return sentence if moment == _moment(session) else ""
+
+
+def _moment(session: Session) -> tuple[int, int]:
+    return session.steps, len(session.changes)
 
 
 class _Facts(Part):
@@ -122,7 +136,7 @@ def beside(session: Session) -> dict[str, str]:
         if share is not None and "clipped_norm" in columns:
             before, after = (columns[name].values[-1:] for name in ("grad_norm", "clipped_norm"))
             if len(before) and len(after) and before[0] == before[0]:
-                said["clip"] = f"{before[0]:.2g} → {after[0]:.2g} · cut {100 * share:.0f} %"
+                said["clip"] = f"{before[0]:.2g}→{after[0]:.2g} cut {100 * share:.0f} %"
     return said
 
 

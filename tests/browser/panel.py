@@ -45,6 +45,24 @@ class Panel:
         """Return what stands under a control: what is in force, or why it is not."""
         return self.controls.locator(".dlw-fact").nth(_ROWS.index(name))
 
+    def section(self, name: str) -> Locator:
+        """Return a section that folds away, by its label."""
+        return self.controls.locator(".dlw-sections-part > details").filter(
+            has=self.page.locator(f"summary .dlw-section:text-is('{name}')")
+        )
+
+    def summary(self, name: str) -> Locator:
+        """Return the line that opens and closes a section."""
+        return self.section(name).locator("summary")
+
+    def field(self, key: str) -> Locator:
+        """Return a row of a section, by the name of its wish."""
+        return self.controls.locator(f".dlw-field[data-key='{key}']")
+
+    def entry(self, key: str) -> Locator:
+        """Return what a person changes in a row."""
+        return self.field(key).locator("select, input")
+
     def drag(self, name: str, share: float) -> None:
         """Drag a slider's handle with the mouse to a share of the slider's length."""
         self.handle(name).scroll_into_view_if_needed()
