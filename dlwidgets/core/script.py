@@ -13,12 +13,15 @@ import torch
 from torch import nn
 from torch.nn.modules.dropout import _DropoutNd
 
+from .borrowed import looking
 from .script_controls import Controls
 from .script_data import Supply, supply
 from .script_draft import Draft
 from .script_modules import expression, place, texts_of
 from .script_sources import Unwritable, constant
 from .script_text import comment, indented, sections, tidy
+from .stateful import Copier, same_state
+from .trees import call
 from .wording import counted
 
 #: Variables of the script. What was written out under such a name keeps it, and the script's is changed.
@@ -106,7 +109,9 @@ def _model(draft: Draft) -> str:
         raise Unwritable(f"the weights that the run began with were not kept: {origin.why}")
     path = draft.beside("initial", dict(origin.weights), "the weights it began with")
     try:
-        made, built = expression(draft.model, draft.sources, origin.structure, texts_of(type(draft.model)))
+        made, built = expression(
+            draft.model, draft.sources, origin.structure, texts_of(type(draft.model)), lambda one: _same(draft, one)
+        )  # fmt: skip
         made = f"model = {made}"
         for name, layer in built.named_modules():
             if isinstance(layer, _DropoutNd) and layer.p != origin.dropouts.get(name, layer.p):
@@ -121,6 +126,19 @@ def _model(draft: Draft) -> str:
     load = f"model.load_state_dict(torch.load({path}, weights_only=True))"
     there = f"\nmodel.to(device)" if draft.device != "cpu" else ""
     return f"{made}\n{load}{there}\nmodel.train()"
+
+
+def _same(draft: Draft, built: nn.Module) -> bool:
+    """Say whether a model puts out for a few samples what ours does, with the same weights."""
+    model, there = draft.model, draft.loop.objective.there(draft.opened.example)
+    try:
+        built.load_state_dict(model.state_dict())
+        built.to(draft.loop.objective.device)
+        with looking(model), looking(built):
+            built.eval()
+            return same_state(Copier()(call(model, there)), Copier()(call(built, there)))
+    except Exception:  # noqa: BLE001 - a guess that does not fit may raise anything
+        return False
 
 
 def _loss(draft: Draft) -> tuple[list[str], str, list[str]]:

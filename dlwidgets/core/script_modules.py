@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ast
 import inspect
+import itertools
 import keyword
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,13 +17,18 @@ from torch import nn
 from torch.nn.modules.dropout import _DropoutNd
 
 from .borrowed import untouched_rng
-from .script_sources import Sources, Unwritable, is_installed
+from .script_sources import Sources, Unwritable, constant, is_installed
 from .script_text import call_text
 
 if TYPE_CHECKING:
     from torch.nn import Module
 
 _PLAIN = (bool, int, float, str, bytes, type(None), torch.dtype, torch.Size)
+
+#: What every module has.
+_OWN = frozenset(vars(nn.Module()))
+#: How many guesses are made at most, and for how long [s].
+_TRIES, _PATIENCE = 2000, 3.0
 
 
 @dataclass(frozen=True)
@@ -58,7 +65,7 @@ def _numbers(module: nn.Module) -> Iterator[tuple[str, Any]]:
     for name, value in sorted(vars(module).items()):
         if name == "p" and isinstance(module, _DropoutNd):
             continue
-        if name != "training" and not name.startswith("_") and _is_plain(value):
+        if name != "training" and name not in _OWN and _is_plain(value):
             yield name, tuple(value) if isinstance(value, list) else value
 
 
@@ -69,7 +76,11 @@ def _is_plain(value: Any) -> bool:
 
 
 def expression(
-    module: nn.Module, sources: Sources, wanted: Structure | None = None, texts: tuple[str, ...] = ()
+    module: nn.Module,
+    sources: Sources,
+    wanted: Structure | None = None,
+    texts: tuple[str, ...] = (),
+    same: Callable[[nn.Module], bool] = lambda built: True,
 ) -> tuple[str, nn.Module]:
     """Return the expression that makes a module of the same structure, and what it makes.
 
@@ -79,13 +90,14 @@ def expression(
     ----------
     wanted : its structure; None: as it is now.
     texts : cells or files in which the call that made it may be found.
+    same : says of a module of that structure whether it does the same.
 
     Raises
     ------
     Unwritable : its class, or the arguments it was made with, are not to be had, in a sentence.
     """
     for made in _candidates(module, sources, texts):
-        if (built := _made(made, wanted or structure(module))) is not None:
+        if (built := _made(made, wanted or structure(module))) is not None and same(built):
             sources.use_all(made)
             return made.text, built
     raise Unwritable(
@@ -124,7 +136,11 @@ def _candidates(module: nn.Module, sources: Sources, texts: tuple[str, ...]) -> 
             yield Made(call_text(name, args, kwargs), lambda a=args, k=kwargs: kind(*a, **k), (kind,))
     args, kwargs = _from_attributes(module)
     if args is not None:
-        yield Made(call_text(name, args, kwargs), lambda: kind(*args, **kwargs), (kind,))
+        plain = [_value(one) for one in args], {key: _value(one) for key, one in kwargs.items()}
+        yield Made(call_text(name, args, kwargs), lambda: kind(*plain[0], **plain[1]), (kind,))
+    if not kind.__module__.startswith("torch.nn."):
+        for kwargs in _guesses(module):
+            yield Made(call_text(name, [], kwargs), lambda k=kwargs: kind(**k), (kind,))
 
 
 def _sequential(module: nn.Module, sources: Sources, texts: tuple[str, ...]) -> Iterator[Made]:
@@ -224,14 +240,43 @@ class _Literal:
         return str(self._text)
 
 
+def _value(one: Any) -> Any:
+    return one.value if isinstance(one, _Literal) else one
+
+
 def _equal(value: Any, default: Any) -> bool:
     if isinstance(value, _Literal):
         return False
     return type(value) in (type(default), int, float) and bool(value == default)
 
 
+def _guesses(module: nn.Module) -> Iterator[dict[str, Any]]:
+    """Yield arguments that a module may have been made with, from the sizes of its weights.
+
+    Whoever asks makes it with them and compares.
+    """
+    choices: dict[str, list[Any]] = {}
+    sizes = [size for p in module.parameters() for size in p.shape]
+    sizes = list(dict.fromkeys([*reversed(sizes), *(len(one) for one in module.modules() if isinstance(one, nn.ModuleList))]))
+    for parameter in list(inspect.signature(type(module).__init__).parameters.values())[1:]:
+        required = parameter.default is parameter.empty
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            continue
+        known = vars(module).get(parameter.name, parameter.empty)
+        if known is not parameter.empty and _is_plain(known):
+            choices[parameter.name] = [known]
+        elif required or type(parameter.default) is int:
+            choices[parameter.name] = [*([] if required else [parameter.default]), *sizes[:12]]
+    began = time.perf_counter()
+    for made in itertools.islice(itertools.product(*choices.values()), _TRIES):
+        if time.perf_counter() - began > _PATIENCE:
+            return
+        yield dict(zip(choices, made))
+
+
 def _calls(kind: type[Any], texts: tuple[str, ...]) -> Iterator[tuple[list[Any], dict[str, Any]]]:
     """Yield the arguments of the calls of a class that stand in some texts, the last first, where plain."""
+    scope = {**vars(sys.modules.get("__main__", object)), **vars(sys.modules.get(kind.__module__, object))}
     seen = []
     for text in reversed(texts):
         try:
@@ -245,13 +290,28 @@ def _calls(kind: type[Any], texts: tuple[str, ...]) -> Iterator[tuple[list[Any],
             if called != kind.__name__:
                 continue
             try:
-                args = [ast.literal_eval(arg) for arg in node.args]
-                kwargs = {str(one.arg): ast.literal_eval(one.value) for one in node.keywords}
-            except ValueError:
+                args = [_evaluated(arg, scope) for arg in node.args]
+                kwargs = {str(one.arg): _evaluated(one.value, scope) for one in node.keywords}
+            except (ValueError, LookupError, AttributeError, TypeError):
                 continue
             if (args, kwargs) not in seen:
                 seen.append((args, kwargs))
                 yield args, kwargs
+
+
+def _evaluated(node: ast.AST, scope: Mapping[str, Any]) -> Any:
+    """Return the value of an expression that runs nothing: constants, names of them, lengths and shapes."""
+    if isinstance(node, ast.Name):
+        value = scope[node.id]
+    elif isinstance(node, ast.Call) and getattr(node.func, "id", "") == "len" and len(node.args) == 1:
+        value = len(scope[node.args[0].id]) if isinstance(node.args[0], ast.Name) else None
+    elif isinstance(node, ast.Subscript) and isinstance(node.value, ast.Attribute) and node.value.attr == "shape":
+        value = scope[node.value.value.id].shape[ast.literal_eval(node.slice)]  # type: ignore[attr-defined]
+    else:
+        value = ast.literal_eval(node)  # type: ignore[arg-type]
+    if constant(value) is None:
+        raise ValueError
+    return value
 
 
 def texts_of(kind: type[Any]) -> tuple[str, ...]:
