@@ -19,7 +19,7 @@ from .script_data import Supply, supply
 from .script_draft import Draft
 from .script_modules import expression, place, texts_of
 from .script_sources import Unwritable, constant
-from .script_text import comment, indented, sections, tidy
+from .script_text import comment, indented, sections, table, tidy
 from .stateful import Copier, same_state
 from .trees import call
 from .wording import counted
@@ -30,7 +30,7 @@ _NAMES = (
     "order", "start", "index", "shuffle", "inputs", "targets", "batch", "loss", "losses", "batch_size", "device",
     "load_data", "make_model", "max_norm", "max_value", "max_ratio", "head", "clipped", "group", "share", "parameter",
     "unit_norms", "clip_adaptively", "left_out", "group", "samples", "accumulate", "rest", "mixed", "averaged", "best", "projected", "schedule",
-    "scheduler", "Schedule", "HERE",
+    "scheduler", "Schedule", "HERE", "seed", "epochs",
 )  # fmt: skip
 
 
@@ -88,19 +88,26 @@ def _docstring(draft: Draft, about: str, path: str) -> str:
     epochs = loop.epoch
     changes = counted(len(draft.changes), "change")
     lines = [
-        f'"""Train {type(loop.model).__name__} for {counted(draft.steps, "step")} ({counted(epochs, "epoch")}), '
+        f'"""Train {_article(type(loop.model).__name__)} for {counted(draft.steps, "step")} ({counted(epochs, "epoch")}), '
         f"with {changes} on the way." if draft.changes else
-        f'"""Train {type(loop.model).__name__} for {counted(draft.steps, "step")} ({counted(epochs, "epoch")}).',
+        f'"""Train {_article(type(loop.model).__name__)} for {counted(draft.steps, "step")} ({counted(epochs, "epoch")}).',
         "",
         f"The run of {time.strftime('%Y-%m-%d %H:%M')} as a plain PyTorch loop, written by {about}.",
     ]  # fmt: skip
     version = f"PyTorch {torch.__version__} and Python {platform.python_version()}"
-    lines.append(f"On the CPU, with {version}, it gives the same weights, bit for bit.")
-    if draft.reads:
-        lines += ["", *(f"Reads  {name}: {words}" for name, words in draft.reads.items())]
-    lines += ["" if not draft.reads else None, f"Writes {path}: the weights after the last step"]  # type: ignore[list-item]
+    if draft.device == "cpu":
+        lines.append(f"With {version} it gives the same weights on the CPU, bit for bit.")
+    else:
+        lines.append(f"With {version} it gives nearly the same weights: on {draft.device} not bit for bit.")
+    files = {**draft.reads, path: "written: the weights after the last step"}
+    width = max(map(len, files))
+    lines += ["", "Beside it lie:", *(f"  {name:<{width}}  {words}" for name, words in files.items())]
     lines += ["", *(f"To do: {note}" for note in draft.notes)] if draft.notes else []
-    return "\n".join([line for line in lines if line is not None] + ['"""'])
+    return "\n".join([*lines, '"""'])
+
+
+def _article(name: str) -> str:
+    return f"{'an' if name[0] in 'AEIOUaeiou' else 'a'} {name}"
 
 
 def _model(draft: Draft) -> str:
@@ -185,6 +192,8 @@ def _settings(draft: Draft, controls: Controls, data: Supply) -> str:
     text = "".join([data.load, data.opening, data.loop, data.take])
     if re.search(r"\bbatch_size\b", text):
         lines.append(f"batch_size = {size}")
+    lines.insert(0, f"seed = {draft.seed}")
+    lines.insert(1, f"epochs = {draft.loop.epoch}")
     lines += draft.settings
     threads = controls.first("threads")
     lines.append(f"torch.set_num_threads({threads})  # the last bits of the weights depend on it")
@@ -194,7 +203,8 @@ def _settings(draft: Draft, controls: Controls, data: Supply) -> str:
 def _loop(draft: Draft, data: Supply, changes: dict[int, list[str]], loss: tuple[list[str], str, list[str]]) -> str:
     loop, breaks = draft.loop, draft.loop.epochs < draft.loop.epoch
     late = {step: lines for step, lines in changes.items() if data.resized is not None}
-    early = {} if late else changes
+    changes = _tabled(draft, changes)
+    late, early = (changes, {}) if late else ({}, changes)
     counts = bool(changes) or breaks or bool(draft.after_count) or bool(draft.changed("skip"))
     body: list[str] = []
     data = _in_groups(draft, data) if draft.accumulates else data
@@ -219,7 +229,7 @@ def _loop(draft: Draft, data: Supply, changes: dict[int, list[str]], loss: tuple
     inner = "\n".join([data.loop, indented("\n".join(body))])
     epoch = [data.opening] if data.opening else []
     epoch += [inner, *draft.epoch_end, 'print(f"epoch {epoch}: loss {loss.item():.4f}")']
-    head = f"for epoch in range(1, {loop.epoch + 1}):"
+    head = "for epoch in range(1, epochs + 1):"
     return ("step = 0\n" if counts else "") + head + "\n" + indented("\n".join(epoch))
 
 
@@ -258,11 +268,40 @@ def _accumulated(draft: Draft, data: Supply, made: list[str]) -> list[str]:
     return [*lines, f"    (loss / (samples / {length})).backward()"]
 
 
-def _ifs(changes: dict[int, list[str]]) -> list[str]:
+#: A line that sets a number and nothing else.
+_SETS = re.compile(r"^(.* = |schedule\.set\()(-?[\d.e-]+)(\)?)$")
+
+
+def _tabled(draft: Draft, changes: dict[Any, list[str]]) -> dict[Any, list[str]]:
+    """Return changes with numbers that were set again and again, as by a slider, looked up in a table.
+
+    The keys are steps; that of a table is its name.
+    """
+    often: dict[tuple[str, str], dict[int, str]] = {}
+    for step, lines in changes.items():
+        for line in lines:
+            if found := _SETS.match(line):
+                often.setdefault((found[1], found[3]), {})[step] = found[2]
+    left = {step: list(lines) for step, lines in changes.items()}
+    for (before, after), numbers in often.items():
+        if len(numbers) < 7:
+            continue
+        name = re.findall(r"[a-z_]+", "lr" if before.startswith("schedule") else before)[-1] + "_after"
+        draft.settings.append(f"# What was set after so many steps.\n{table(name, numbers)}")
+        for step, number in numbers.items():
+            left[step].remove(f"{before}{number}{after}")
+        left[name] = [f"{before}{name}[step]{after}"]
+    return {key: lines for key, lines in left.items() if lines}
+
+
+def _ifs(changes: dict[Any, list[str]]) -> list[str]:
     lines = []
-    for number, (step, inside) in enumerate(sorted(changes.items())):
+    steps = {key: inside for key, inside in changes.items() if isinstance(key, int)}
+    for number, (step, inside) in enumerate(sorted(steps.items())):
         lines.append(f"{'if' if number == 0 else 'elif'} step == {step}:")
         lines += [indented(line) for line in inside]
+    for name in (key for key in changes if isinstance(key, str)):
+        lines += [f"if step in {name}:", *(indented(line) for line in changes[name])]
     return lines
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch.utils.data import DataLoader, RandomSampler, SequentialSampler, default_collate
 
@@ -13,6 +14,7 @@ from .batches import Batches, Shuffled
 from .borrowed import untouched_rng
 from .data import Rows
 from .loaded import Loaded
+from .randomness import Streams
 from .redrawing import Sources as Generators
 from .script_draft import Draft
 from .script_sources import Unwritable
@@ -110,9 +112,16 @@ def _shuffled(draft: Draft, source: Shuffled, resizes: bool) -> Supply:
 
 
 def _seeded(draft: Draft, shuffle: bool) -> str:
-    lines = [f"torch.manual_seed({draft.seed})"]
+    lines = ["torch.manual_seed(seed)"]
+    streams, seeded = Streams.now(), Streams.seeded(draft.seed)
+    if not np.array_equal(streams.numpy[1], seeded.numpy[1]) or streams.numpy[2:] != seeded.numpy[2:]:
+        draft.sources.imports.add("import numpy as np")
+        lines.append("np.random.seed(seed % 2**32)")
+    if streams.python != seeded.python:
+        draft.sources.imports.add("import random")
+        lines.append("random.seed(seed)")
     if shuffle:
-        lines.append(f"shuffle = torch.Generator().manual_seed({draft.seed})  # decides the order of the samples")
+        lines.append("shuffle = torch.Generator().manual_seed(seed)  # decides the order of the samples")
     return "\n".join(lines)
 
 
@@ -133,7 +142,7 @@ def _rows(draft: Draft, inputs: Any, targets: torch.Tensor) -> tuple[str, list[s
     if draft.data:
         path = draft.beside("data", {name: value.detach().cpu().contiguous().clone() for name, value in whole.items()}, "the training data")
         picked = ", ".join(f'data["{name}"]' for name in names)
-        return f"data = torch.load({path}, weights_only=True)\n{', '.join(names)} = {picked}  # {about}", names[:-1]
+        return f"data = torch.load({path}, weights_only=True)\n{', '.join(names)} = {picked}\n# {about}", names[:-1]
     wanted = "\n".join(f"    {name}: {_shape(value)}" for name, value in whole.items())
     draft.note("Put your data into load_data(): it was left out of the script.")
     return (
@@ -158,7 +167,7 @@ def _dataset(draft: Draft, dataset: Any) -> tuple[str, str]:
     kind = type(dataset).__name__
     if draft.data and (samples := _samples(dataset)) is not None:
         path = draft.beside("data", samples, f"the samples of the {kind}")
-        return f"dataset = torch.load({path}, weights_only=True)  # the samples of the {kind}, in its order", "dataset"
+        return f"# The samples of the {kind}, in its order.\ndataset = torch.load({path}, weights_only=True)", "dataset"
     return _place_for(draft, "dataset", f"the {kind}, with its samples in the same order"), "dataset"
 
 

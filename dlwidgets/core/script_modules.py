@@ -134,10 +134,14 @@ def _candidates(module: nn.Module, sources: Sources, texts: tuple[str, ...]) -> 
         yield Made(f"{name}()", kind, (kind,))
         for args, kwargs in _calls(kind, texts):
             yield Made(call_text(name, args, kwargs), lambda a=args, k=kwargs: kind(*a, **k), (kind,))
-    args, kwargs = _from_attributes(module)
+    args, kwargs = _from_attributes(module, sources, texts)
     if args is not None:
-        plain = [_value(one) for one in args], {key: _value(one) for key, one in kwargs.items()}
-        yield Made(call_text(name, args, kwargs), lambda: kind(*plain[0], **plain[1]), (kind,))
+        used = tuple(name for one in (*args, *kwargs.values()) if isinstance(one, _Literal) for name in one.names)
+
+        def make() -> nn.Module:
+            return kind(*map(_value, args), **{key: _value(one) for key, one in kwargs.items()})
+
+        yield Made(call_text(name, args, kwargs), make, (kind, *used))
     if not kind.__module__.startswith("torch.nn."):
         for kwargs in _guesses(module):
             yield Made(call_text(name, [], kwargs), lambda k=kwargs: kind(**k), (kind,))
@@ -182,7 +186,7 @@ class Raw(str):
 _AS_PARAMETER = {"bias": ("bias", "in_proj_bias", "bias_ih_l0"), "add_bias_kv": ("bias_k",)}
 
 
-def _from_attributes(module: nn.Module) -> tuple[Any, Any]:
+def _from_attributes(module: nn.Module, sources: Sources, texts: tuple[str, ...]) -> tuple[Any, Any]:
     """Return the arguments of a module's class as its attributes of the same names have them; (None, None) without."""
     parameters = list(inspect.signature(type(module).__init__).parameters.values())[1:]
     args: list[Any] = []
@@ -194,6 +198,8 @@ def _from_attributes(module: nn.Module) -> tuple[Any, Any]:
         if name in ("device", "_weight", "_freeze"):
             continue
         known, value = _attribute(module, name, parameter.default)
+        if isinstance(value, nn.Module):
+            known, value = _part(value, sources, texts)
         if not known:
             if required:
                 return None, None
@@ -221,6 +227,8 @@ def _attribute(module: nn.Module, name: str, default: Any) -> tuple[bool, Any]:
         kind = "" if value.dtype in (torch.float32, torch.int64) else f", dtype={value.dtype}"
         if torch.equal(torch.tensor(value.tolist(), dtype=value.dtype), value.cpu()):
             return True, _Literal(value, Raw(f"torch.tensor({value.tolist()!r}{kind})"))
+    if isinstance(value, nn.Module):
+        return True, value
     if not _is_plain(value):
         return False, None
     # What stands for one number in each direction reads better as that number.
@@ -230,18 +238,31 @@ def _attribute(module: nn.Module, name: str, default: Any) -> tuple[bool, Any]:
     return True, value
 
 
-class _Literal:
-    """A value that is written otherwise than by its repr."""
+def _part(module: nn.Module, sources: Sources, texts: tuple[str, ...]) -> tuple[bool, Any]:
+    """Return a module that another was given, as an argument."""
+    try:
+        for made in _candidates(module, sources, texts):
+            if _made(made, structure(module)) is not None:
+                return True, _Literal(None, made.text, made.make, made.names)
+    except Unwritable:
+        pass
+    return False, None
 
-    def __init__(self, value: Any, text: str) -> None:
-        self.value, self._text = value, text
+
+class _Literal:
+    """A value that is written otherwise than by its repr, or made anew each time."""
+
+    def __init__(self, value: Any, text: str, make: Any = None, names: tuple[Any, ...] = ()) -> None:
+        self.value, self._text, self.make, self.names = value, text, make, names
 
     def __repr__(self) -> str:
         return str(self._text)
 
 
 def _value(one: Any) -> Any:
-    return one.value if isinstance(one, _Literal) else one
+    if not isinstance(one, _Literal):
+        return one
+    return one.value if one.make is None else one.make()
 
 
 def _equal(value: Any, default: Any) -> bool:

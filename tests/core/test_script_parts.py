@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 import traceback
 import warnings
@@ -280,8 +281,41 @@ class Named(nn.Module):
         return self.net(input)
 
 
+class Secret(nn.Module):
+    def __init__(self, make):
+        super().__init__()
+        self.layer = make()
+
+    def forward(self, x):
+        return self.layer(x)
+
+
+@run
+def a_model_that_cannot_be_made_again():
+    return session(model=Secret(net)).step(2)
+
+
+class Rough(nn.Module):
+    """Draws from the generators of numpy and of Python."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(12, 4)
+
+    def forward(self, x):
+        if self.training:
+            x = x + float(np.random.rand()) + random.random()
+        return self.layer(x)
+
+
+@run
+def random_numbers_of_numpy_and_python():
+    torch.manual_seed(1)
+    return session(model=Rough()).fit()
+
+
 #: Runs whose script has a place for something that could not be written: what it says.
-MISSING = {"loader_of_dicts": "Named"}
+MISSING = {"a_model_that_cannot_be_made_again": "Secret"}
 
 
 @pytest.fixture(scope="module")
@@ -309,8 +343,8 @@ def test_a_script_gives_the_weights_of_the_run_bit_for_bit(done, name):
 
 def test_a_model_whose_arguments_are_unknown_has_a_marked_place(done, tmp_path):
     _, sessions, _ = done
-    with pytest.warns(UserWarning, match="Put the line that makes the Named into make_model"):
-        path = sessions["loader_of_dicts"].to_script(tmp_path / "run.py")
+    with pytest.warns(UserWarning, match="Put the line that makes the Secret into make_model"):
+        path = sessions["a_model_that_cannot_be_made_again"].to_script(tmp_path / "run.py")
     assert "def make_model():" in path.read_text()
     assert "NotImplementedError" in run_alone([path], tmp_path)["run"]
 
@@ -382,5 +416,5 @@ def test_writing_a_script_disturbs_no_training(tmp_path):
 
 def test_a_script_is_short_and_plain_where_the_run_was(tmp_path):
     text = session().fit().to_script(tmp_path / "run.py").read_text()
-    assert len(text.splitlines()) < 56
+    assert len(text.splitlines()) < 60
     assert not re.search(r"clip|skip|accumulate|autocast|step ==|Schedule|def |class ", text)
