@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import wishes
 from .lines import Branch, Comparison, compared
+from .side_by_side import try_each
 from .timeline import Timeline
 from .trainer import Trainer
 
@@ -120,7 +121,7 @@ class Rewindable:
         by, found = self._by(), []
 
         def work(timeline: Timeline) -> None:
-            names = self._trainer.try_each(steps, read, by)
+            names = try_each(self._trainer, steps, read, by)
             if keep is not None:
                 timeline.switch(names[keep], by)
             made = {branch.name: branch for branch in (*timeline.branches, timeline.here())}

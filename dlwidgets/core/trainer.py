@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import threading
 import time
 import traceback
-import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
@@ -16,17 +14,19 @@ from .batches import Batches
 from .borrowed import modes_kept, on_device, torch_threads, untouched_rng
 from .crowding import Crowd
 from .evaluating import Evaluation
+from .leaving import end_at_exit
 from .ledger import Entry
 from .loop import Loop, NotFinite
 from .orders import Orders
 from .origin import Origin
 from .parts import Moves, Randomness, Weights
-from .regimen import Form
 from .randomness import Streams
+from .regimen import Form
 from .replaying import make_again
 from .stateful import Kept, Stateful, thing
 from .steering import Steering
 from .timeline import Timeline
+from .wording import in_one_line
 from .worker import Worker
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ class Trainer:
         self._borrowing = self._telling = self.owed = False
         self._ending = ""
         self._pulses, self._pulsed = 0, 0.0
-        _all.add(self)
+        end_at_exit(self)
 
     def _goal(self) -> int:
         """Return how many epochs the run, or else the next one, will have completed when it is done."""
@@ -161,29 +161,12 @@ class Trainer:
 
         return self.worker.job(gone)
 
-    def try_each(self, steps: int, settings: Sequence[Mapping[str, Any]], by: str) -> list[str]:
-        """Take steps with each of some settings from here, and come back; return the names of their lines.
-
-        For the training thread. The run pauses; an order that it go or stop, or an interrupt, ends the trying.
-        """
-        timeline, names, origin = self.timeline, [], None
-        timeline.abandoned = False
-        for wishes in settings:
-            left = timeline.fork()
-            origin, line = origin or left, timeline.line
-            names.append(line.name)
-            self._put_all(wishes, dict.fromkeys(wishes, by))
-            goal = self.loop.steps + steps
-            try:
-                while self.loop.steps < goal and not timeline.abandoned and not self.loop.regimen.groups.used_up:
-                    if self._due(self.loop.step()):
-                        self._evaluate_due()
-                    if time.perf_counter() - self._pulsed >= PULSE:
-                        self._publish()
-            except Exception as error:  # noqa: BLE001 - it belongs to the try, and is said there
-                line.note = _sentence(error)
-            timeline.switch(origin.name, by)
-        return names
+    def take_step(self) -> None:
+        """Take a step, evaluate where that is due, and tell; for the training thread, between runs."""
+        if self._due(self.loop.step()):
+            self._evaluate_due()
+        if time.perf_counter() - self._pulsed >= PULSE:
+            self._publish()
 
     def skip(self) -> int:
         """Leave out the next batch, and write it down; for the training thread."""
@@ -331,9 +314,10 @@ class Trainer:
 
     def _put(self, asked: dict[str, str]) -> None:
         if asked:
-            self._put_all({name: self._wish(name) for name in asked}, asked)
+            self.put({name: self._wish(name) for name in asked}, asked)
 
-    def _put_all(self, wishes: Mapping[str, Any], by: Mapping[str, str]) -> None:
+    def put(self, wishes: Mapping[str, Any], by: Mapping[str, str]) -> None:
+        """Put wishes in force, by whom each was asked for, and tell; for the training thread."""
         # What else is asked for at the same time is asked of the new optimizer.
         order = sorted(wishes, key=lambda name: name != "optimizer")
         self.timeline.before_change()
@@ -368,7 +352,7 @@ class Trainer:
     def _fail(self, error: BaseException) -> None:
         self.orders.fail()
         self.failure = error
-        self._tell(error=_sentence(error), traceback="".join(traceback.format_exception(error)))
+        self._tell(error=in_one_line(error, bare=NotFinite), traceback="".join(traceback.format_exception(error)))
 
     def _crashed(self, error: BaseException) -> None:
         """Tell of an exception outside of any step, as where the model cannot be moved to the device."""
@@ -403,27 +387,3 @@ class Trainer:
             self.worker.free_main_pool()
         if said := self._crowd.note(self.threads if self._device.type == "cpu" else 1):
             self._note(said)
-
-
-def _sentence(error: BaseException) -> str:
-    """Return an exception as one line."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [""]
-    if "Original Traceback" in str(error):
-        return lines[-1]  # of a worker process of a DataLoader: what happened there comes last
-    return lines[0] if isinstance(error, NotFinite) else f"{type(error).__name__}: {lines[0]}"
-
-
-_all: weakref.WeakSet[Trainer] = weakref.WeakSet()
-
-
-@atexit.register
-def _pause_all() -> None:
-    """Let no thread be in the middle of a step when the interpreter goes: that would crash it."""
-    for trainer in list(_all):
-        trainer.orders.pause()
-    patience = time.monotonic() + 10
-    for trainer in list(_all):
-        with contextlib.suppress(KeyboardInterrupt):
-            trainer.worker.wait(until=lambda: time.monotonic() > patience)
-            if trainer.autosave is not None:
-                trainer.autosave.checkpoints.wait(max(0.0, patience - time.monotonic()))

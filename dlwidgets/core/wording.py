@@ -22,3 +22,11 @@ def first_line(error: BaseException | None) -> str:
     """Return what an exception says first, as a sentence; its type where it says nothing."""
     text = str(error).strip().split("\n")[0] or type(error).__name__
     return text if text.endswith((".", "!", "?")) else f"{text}."
+
+
+def in_one_line(error: BaseException, bare: type[BaseException] | tuple[type[BaseException], ...] = ()) -> str:
+    """Return an exception as one line: its type, unless it is one of `bare`, and what it says first."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [""]
+    if "Original Traceback" in str(error):
+        return lines[-1]  # of a worker process of a DataLoader: what happened there comes last
+    return lines[0] if isinstance(error, bare) else f"{type(error).__name__}: {lines[0]}"
