@@ -19,7 +19,7 @@ from .script_data import Supply, supply
 from .script_draft import Draft
 from .script_modules import expression, place, texts_of
 from .script_sources import Unwritable, constant
-from .script_text import comment, indented, sections, table, tidy
+from .script_text import comment, double_quoted, indented, sections, table, tidy
 from .stateful import Copier, same_state
 from .trees import call
 from .wording import counted
@@ -49,7 +49,6 @@ def write_script(draft: Draft, about: str) -> str:
     loss = _loss(draft)
     data = supply(draft)
     controls = Controls(draft, data.resized)
-    setup_from = len(draft.setup)
     changes = controls.begin()
     # What was done after the last step, as putting the best weights back.
     draft.ending[:0] = changes.pop(draft.steps, [])
@@ -70,17 +69,21 @@ def write_script(draft: Draft, about: str) -> str:
         settings,
         _headed("The model, with the weights it began with", model),
         _headed("The data", data.load),
-        _headed("Loss and optimizer", "\n".join([*loss[0], *draft.setup[setup_from : setup_from + 1]])),
-        *draft.setup[setup_from + 1 :],
+        _headed("Loss and optimizer", "\n".join([*loss[0], *_together(draft.setup)])),
         _headed("Training", data.order + "\n" + loop),
         ending,
     ]
     taken = draft.sources.names
     text = sections([
         _docstring(draft, about, path), draft.sources.imports_text(), *draft.sources.definitions.values(),
-        *(_renamed(part, taken) for part in ours),
+        *(double_quoted(_renamed(part, taken)) for part in ours),
     ])  # fmt: skip
     return tidy(text.replace("\0", ""))
+
+
+def _together(blocks: list[str]) -> list[str]:
+    """Return blocks of lines, those with a heading of their own set apart by an empty line."""
+    return [f"\n{block}" if block.startswith("#") and number else block for number, block in enumerate(blocks)]
 
 
 def _docstring(draft: Draft, about: str, path: str) -> str:

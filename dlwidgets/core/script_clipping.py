@@ -103,7 +103,7 @@ class Clipping:
     def _words(self, mode: str, limit: Any) -> str:
         words = {"norm": "gradients are clipped to this norm", "value": "gradients are clipped to this value",
                  "adaptive": "gradients are clipped to this share of their weights' norm"}  # fmt: skip
-        return f"  # {words[mode]}" + ("" if limit is not None else ", later")
+        return f"  # {words[mode]}" + ("" if limit is not None else ", once it is set")
 
 
 def _read(clip: Any) -> tuple[str, float] | None:

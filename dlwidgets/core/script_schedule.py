@@ -17,7 +17,7 @@ from .script_text import table
 #: A line with a mark stays where what the mark names is needed.
 _CLASS = '''
 class Schedule:
-    """A scheduler on a stand-in of the optimizer, whose rates the optimizer gets: {WHAT}."""
+    """A scheduler that steps a stand-in of the optimizer{WHAT}."""
 
     def __init__(self, make, rates{OPTIONS}):
         groups = [
@@ -82,7 +82,7 @@ def class_text(needs: set[str], cycled: Sequence[str]) -> str:
     what = [words for need, words in (("warmup", "a warm-up before it"), ("slider", "a factor over it")) if need in needs]
     unless = [words for need, words in (("warmup", "after the warm-up"), ("most", "before its end")) if need in needs]
     filled = {
-        "WHAT": " and ".join(what) or "it can be exchanged",
+        "WHAT": (", with " + " and ".join(what)) if what else "",
         "OPTIONS": "".join(text for need, text in options.items() if need in needs),
         "OR": ", or the warm-up before it" if "warmup" in needs else "",
         "UNLESS": (", " + " and ".join(unless)) if unless else "",

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from .script_text import double_quoted
 from .wording import first_line
 
 _CONSTANTS = (bool, int, float, complex, str, bytes, type(None), type(...))
@@ -137,7 +138,7 @@ class Sources:
             self._bring_callable(name, value)
         elif (text := constant(value)) is not None:
             self._claim(name, value)
-            self.definitions.setdefault(name, f"{name} = {text}")
+            self.definitions.setdefault(name, double_quoted(f"{name} = {text}"))
         elif _home := _home_of(name, value):
             self.imports.add(f"from {_home} import {name}")
             self._claim(name, value)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import textwrap
+import tokenize
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -36,8 +38,9 @@ def table(name: str, entries: Mapping[Any, str]) -> str:
     line = f"{name} = {{{', '.join(items)}}}"
     if len(line) <= WIDTH:
         return line
-    lines = textwrap.wrap(", ".join(items) + ",", WIDTH - 4, break_long_words=False, break_on_hyphens=False)
-    return f"{name} = {{\n" + "\n".join(f"    {one}" for one in lines) + "\n}"
+    whole = ", ".join(item.replace(" ", "\0") for item in items) + ","
+    lines = textwrap.wrap(whole, WIDTH - 4, break_long_words=False, break_on_hyphens=False)
+    return f"{name} = {{\n" + "\n".join(f"    {one}" for one in lines).replace("\0", " ") + "\n}"
 
 
 def comment(text: str, width: int = WIDTH) -> str:
@@ -61,6 +64,22 @@ def sections(parts: Iterable[str]) -> str:
 
 def _defines(part: str) -> bool:
     return part.startswith(("def ", "class ", "@"))
+
+
+def double_quoted(text: str) -> str:
+    """Return Python text whose plain strings are in double quotes."""
+    lines = text.splitlines(keepends=True)
+    try:
+        tokens = list(tokenize.generate_tokens(io.StringIO(text).readline))
+    except (tokenize.TokenError, IndentationError):
+        return text
+    for token in reversed(tokens):
+        if token.type == tokenize.STRING and token.string.startswith("'") and token.start[0] == token.end[0]:
+            inside = token.string[1:-1]
+            if '"' not in inside and "\\" not in inside and not token.string.startswith("'''"):
+                row, (first, last) = token.start[0] - 1, (token.start[1], token.end[1])
+                lines[row] = f'{lines[row][:first]}"{inside}"{lines[row][last:]}'
+    return "".join(lines)
 
 
 def tidy(text: str) -> str:

@@ -150,6 +150,48 @@ def rewound():
 
 
 @run
+def rewound_to_the_beginning():
+    made = session(optimizer="sgd", lr=0.1)
+    made.lr = 0.2
+    made.freeze("0")
+    made.step(3)
+    made.clip = 0.1
+    made.step(2)
+    made.rewind(0)
+    made.lr = 0.05
+    return made.step(4)
+
+
+@run
+def undone():
+    made = session().step(3)
+    made.batch_size = 5
+    made.step(2)
+    made.undo()
+    return made.step(3)
+
+
+@run
+def switched_back_to_a_line_that_was_left():
+    made = session(optimizer="sgd", lr=0.1).step(3)
+    made.lr = 0.2
+    made.step(3)
+    made.rewind(2)
+    made.lr = 0.9
+    made.step(4)
+    made.switch("main")
+    made.clip = 0.5
+    return made.step(3)
+
+
+@run
+def the_better_of_two_tries():
+    made = session(optimizer="sgd", lr=0.1).step(3)
+    made.try_each(4, {"lr": 0.01}, {"lr": 0.3, "batch_size": 8}, keep=1)
+    return made.step(2)
+
+
+@run
 def a_batch_left_out():
     made = session().step(2)
     made.skip()
