@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -55,17 +56,17 @@ class Curves(View):
             raise TypeError(
                 f"Curves wants a Session, not {type(session).__name__}: dlwidgets.Curves(session)."
             )
-        self._record = session.record
-        self._curves = {name: Curve(session.record.columns[name]) for name in ("loss", "lr", "grad_norm")}
-        self._evaluated = Evaluated(session.record)
+        self._follow(session)
         self._seen: list[int] = []
-        self._marked: tuple[int, list[list[Any]]] = (0, [])
+        self._marked: tuple[str, int, list[list[Any]]] = ("", 0, [])
         super().__init__(session)
 
     def project(self) -> dict[str, Any]:
         session = self.session
         if session is None:
             return {}
+        if session.record is not self._record:
+            self._follow(session)  # the run was taken back, or to another line
         first, last = self._seen or (1, None)
         picture = {name: curve.buckets(first, last, _BUCKETS) for name, curve in self._curves.items()}
         steps, losses = self._evaluated.within(*self._seen) if self._seen else self._evaluated.within()
@@ -91,17 +92,22 @@ class Curves(View):
         """Return the curves of all steps, or of those that were zoomed to."""
         from ..core.figures.curves import curves_figure
 
-        changes = self._marked[1] if self.session is None else self._marks(self.session)
+        changes = self._marked[2] if self.session is None else self._marks(self.session)
         clip = self.clip if self.session is None else _norm_limit(self.session)
         window = (self._seen[0], self._seen[1]) if self._seen else None
         return curves_figure(self._record, [(step, words) for step, words in changes], window, clip)
 
     def _marks(self, session: Session) -> list[list[Any]]:
-        # The ledger only grows, and seldom.
-        changes = session.changes
-        if self._marked[0] != len(changes):
-            self._marked = len(changes), marks(changes)
-        return self._marked[1]
+        # A line's changes only grow, and seldom.
+        line, changes = session.line, session.line_changes
+        if self._marked[:2] != (line, len(changes)):
+            self._marked = line, len(changes), marks(changes)
+        return self._marked[2]
+
+    def _follow(self, session: Session) -> None:
+        self._record = record = session.record
+        self._curves = {name: Curve(record.columns[name]) for name in ("loss", "lr", "grad_norm")}
+        self._evaluated = Evaluated(record)
 
 
 def _norm_limit(session: Session) -> float | None:
@@ -167,6 +173,10 @@ def _change(entry: Any) -> str:
 def _short(value: Any) -> str:
     if value is None:
         return "off"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_short(one)}" for name, one in list(value.items())[:3])
+    if isinstance(value, tuple) and len(value) == 2 and isinstance(value[1], Mapping):
+        return _short(value[0])  # an optimizer or a schedule: its settings are in the ledger
     if isinstance(value, (tuple, list)):
         return " ".join(_short(part) for part in value)
     return f"{value:.3g}" if isinstance(value, float) else str(value)

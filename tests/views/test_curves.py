@@ -179,8 +179,13 @@ def test_a_change_is_marked_at_its_step_in_few_words(session, view):
 
 
 @pytest.mark.parametrize(
-    ("applied", "words"), [(None, "off"), (("norm", 0.25), "norm 0.25"), (64, "64"), (1e-5, "1e-05")]
-)
+    ("applied", "words"),
+    [
+        (None, "off"), (("norm", 0.25), "norm 0.25"), (64, "64"), (1e-5, "1e-05"),
+        (("step", {"gamma": 0.1}), "step"),
+        ({"*": "unit", "head": None}, "* unit, head off"),
+    ],
+)  # fmt: skip
 def test_the_words_of_a_mark_are_short(applied, words):
     assert marks([entry(1, "clip", applied)]) == [[1, f"clip → {words} (code)"]]
 
@@ -194,6 +199,22 @@ def test_the_words_of_a_mark_are_short(applied, words):
 )
 def test_what_was_frozen_is_marked_in_words(choice, words):
     assert marks([entry(1, "trainable", choice, "layers")]) == [[1, f"{words} (layers)"]]
+
+
+def test_a_run_that_was_taken_back_is_drawn_anew(session, view):
+    session.step(6)
+    session.lr = 0.5
+    session.step(2)
+    assert [words for _, words in view.project()["marks"]] == ["lr → 0.5 (code)"]
+    session.rewind(4)
+    picture = view.project()
+    assert picture["steps"] == 4 and picture["marks"] == []
+    session.lr = 0.25
+    session.step()
+    step, *_, mean = np.frombuffer(view.project()["rate"], np.float32).reshape(4, -1)
+    assert step.tolist() == [1, 2, 3, 4, 5]
+    assert mean[-1] == 0.25 and mean[-1] != mean[-2]
+    assert [words for _, words in view.project()["marks"]] == ["lr → 0.25 (code)"]
 
 
 def test_a_drag_is_one_mark_where_it_ended():
