@@ -37,6 +37,8 @@ class Origin:
     schedule, asked_schedule : the schedule, settled and as it was asked for; None without one.
     began : the rates of the groups where it begins.
     cycled : what it changes beside the rate.
+    names : those of the model's parameters.
+    split : the weights that were split by `weight_norm`.
     dropouts : path -> rate of each dropout layer.
     changes : how many changes of the line were in force already.
     """
@@ -52,6 +54,8 @@ class Origin:
     asked_schedule: Any
     began: tuple[float, ...]
     cycled: tuple[str, ...]
+    names: tuple[str, ...]
+    split: tuple[str, ...]
     dropouts: Mapping[str, float]
     changes: int
 
@@ -78,7 +82,7 @@ class Origin:
         return cls(
             weights, why, structure(model), type(optimizer), groups,
             copy.deepcopy(optimizer.state_dict()) if moved else None, steering.in_force(), rate.settled, rate.wish,
-            began, rate.cycled, loop.regimen.dropping.rates(), changes,
+            began, rate.cycled, tuple(names.values()), tuple(loop.regimen.normalising.state()["split"]), loop.regimen.dropping.rates(), changes,
         )  # fmt: skip
 
 

@@ -133,6 +133,11 @@ def _model(draft: Draft) -> str:
             f'def make_model():\n    """Return the {kind} as it was made."""\n'
             f'    raise NotImplementedError("Put the line here that makes the {kind}.")\n\n\nmodel = make_model()'
         )
+    for slot in draft.loop.regimen.normalising.slots():
+        if slot.name in origin.split:
+            layer = place(draft.model, slot.name.rpartition(".")[0])
+            made += f'\nnn.utils.parametrizations.weight_norm({layer}, "{slot.key}", dim={slot.axis})'
+            draft.sources.imports.add("from torch import nn")
     load = f"model.load_state_dict(torch.load({path}, weights_only=True))"
     there = f"\nmodel.to(device)" if draft.device != "cpu" else ""
     return f"{made}\n{load}{there}\nmodel.train()"
@@ -142,7 +147,7 @@ def _same(draft: Draft, built: nn.Module) -> bool:
     """Say whether a model puts out for a few samples what ours does, with the same weights."""
     model, there = draft.model, draft.loop.objective.there(draft.opened.example)
     try:
-        built.load_state_dict(model.state_dict())
+        built.load_state_dict(draft.loop.regimen.normalising.plain(model.state_dict()))
         built.to(draft.loop.objective.device)
         with looking(model), looking(built):
             built.eval()

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 from torch.nn.modules.dropout import _DropoutNd
+from torch.nn.utils.parametrize import type_before_parametrizations
 
 from .borrowed import untouched_rng
 from .script_sources import Sources, Unwritable, constant, is_installed
@@ -48,17 +49,33 @@ class Structure:
 
 
 def structure(model: nn.Module) -> Structure:
-    """Return what a model is made of."""
-    modules = tuple(
-        (path, type(module), tuple(_numbers(module))) for path, module in model.named_modules()
-    )
-    tensors = [(name, p.shape, p.dtype, True) for name, p in model.named_parameters() if hasattr(p, "shape")]
+    """Return what a model is made of; a weight that `weight_norm` has split counts as whole."""
+    modules, tensors = [], []
+    for path, module in model.named_modules():
+        if "parametrizations" in path.split("."):
+            continue
+        modules.append((path, type_before_parametrizations(module), tuple(_numbers(module))))
+    for name, parameter in model.named_parameters():
+        path, _, key = f".{name}".partition(".parametrizations.")
+        path = path[1:]
+        if not hasattr(parameter, "shape") or key.endswith("original0") and _is_split(model, path, key):
+            continue
+        if _is_split(model, path, key):
+            name = f"{path}.{key.partition('.')[0]}" if path else key.partition(".")[0]
+        tensors.append((name, parameter.shape, parameter.dtype, True))
     tensors += [(name, b.shape, b.dtype, False) for name, b in model.named_buffers()]
     names: dict[int, list[str]] = {}
     for name, parameter in model.named_parameters(remove_duplicate=False):
         names.setdefault(id(parameter), []).append(name)
     ties = tuple(tuple(one) for one in names.values() if len(one) > 1)
-    return Structure(modules, tuple(tensors), ties)
+    return Structure(tuple(modules), tuple(sorted(tensors, key=lambda one: one[0])), ties)
+
+
+def _is_split(model: nn.Module, path: str, key: str) -> bool:
+    if not key:
+        return False
+    listed = model.get_submodule(path).parametrizations[key.partition(".")[0]]  # type: ignore[union-attr,index]
+    return [type(one).__name__ for one in listed] == ["_WeightNorm"]
 
 
 def _numbers(module: nn.Module) -> Iterator[tuple[str, Any]]:
@@ -125,7 +142,7 @@ def _made(made: Made, wanted: Structure) -> nn.Module | None:
 
 
 def _candidates(module: nn.Module, sources: Sources, texts: tuple[str, ...]) -> Iterator[Made]:
-    kind = type(module)
+    kind = type_before_parametrizations(module)
     if kind is nn.Sequential:
         yield from _sequential(module, sources, texts)
         return
@@ -188,7 +205,7 @@ _AS_PARAMETER = {"bias": ("bias", "in_proj_bias", "bias_ih_l0"), "add_bias_kv": 
 
 def _from_attributes(module: nn.Module, sources: Sources, texts: tuple[str, ...]) -> tuple[Any, Any]:
     """Return the arguments of a module's class as its attributes of the same names have them; (None, None) without."""
-    parameters = list(inspect.signature(type(module).__init__).parameters.values())[1:]
+    parameters = list(inspect.signature(type_before_parametrizations(module).__init__).parameters.values())[1:]
     args: list[Any] = []
     kwargs: dict[str, Any] = {}
     for parameter in parameters:
@@ -279,7 +296,7 @@ def _guesses(module: nn.Module) -> Iterator[dict[str, Any]]:
     choices: dict[str, list[Any]] = {}
     sizes = [size for p in module.parameters() for size in p.shape]
     sizes = list(dict.fromkeys([*reversed(sizes), *(len(one) for one in module.modules() if isinstance(one, nn.ModuleList))]))
-    for parameter in list(inspect.signature(type(module).__init__).parameters.values())[1:]:
+    for parameter in list(inspect.signature(type_before_parametrizations(module).__init__).parameters.values())[1:]:
         required = parameter.default is parameter.empty
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             continue

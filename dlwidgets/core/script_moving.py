@@ -37,7 +37,7 @@ class Moving:
     def begin(self) -> None:
         """Contribute the optimizer, and the schedule that there was from the beginning."""
         draft, origin = self._draft, self._draft.origin
-        text = f"optimizer = {optimizer_text(origin.kind, origin.groups, draft.model, draft.sources)}"
+        text = f"optimizer = {_made(draft)}"
         if origin.state is not None:
             path = draft.beside("optimizer", origin.state, "what the optimizer had kept before the run")
             text += f"\noptimizer.load_state_dict(torch.load({path}, weights_only=True))"
@@ -198,6 +198,12 @@ class Shadow(MovingControls):
     def _swap(self, optimizer: Optimizer) -> None:
         self._loop.optimizer = optimizer
         self.rate.rebind(optimizer)
+
+
+def _made(draft: Draft) -> str:
+    origin = draft.origin
+    names = origin.names if origin.state is None else None
+    return optimizer_text(origin.kind, origin.groups, draft.model, draft.sources, names)
 
 
 def _plain(value: Any) -> Any:

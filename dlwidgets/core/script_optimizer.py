@@ -16,9 +16,17 @@ from .script_text import call_text, indented
 
 
 def optimizer_text(
-    kind: type[Optimizer], groups: Sequence[Mapping[str, Any]], model: nn.Module, sources: Sources
+    kind: type[Optimizer],
+    groups: Sequence[Mapping[str, Any]],
+    model: nn.Module,
+    sources: Sources,
+    names: Sequence[str] | None = None,
 ) -> str:
     """Return the expression for an optimizer with such parameter groups, whose "params" are names.
+
+    Parameters
+    ----------
+    names : those of all parameters that the model has where it is made; None: those of now.
 
     Raises
     ------
@@ -26,14 +34,15 @@ def optimizer_text(
     """
     head = sources.use(kind)
     usual = _defaults(kind)
-    names = [name for name, _ in model.named_parameters()]
+    names = [name for name, _ in model.named_parameters()] if names is None else list(names)
     for group in groups:
         if None in group["params"]:
             raise Unwritable("the optimizer moves tensors that are no parameters of the model")
     shared = _settings(groups[0], usual)
     for group in groups[1:]:
         shared = {key: value for key, value in shared.items() if _equal(group.get(key), value)}
-    if len(groups) == 1 and list(groups[0]["params"]) == names:
+    # Each parameter is moved by itself: their order plays no part.
+    if len(groups) == 1 and sorted(groups[0]["params"]) == sorted(names):
         first: Any = Raw("model.parameters()")
         options = _settings(groups[0], usual)
     elif len(groups) == 1:
@@ -106,7 +115,7 @@ def _check(
     given = [
         {
             **{k: v for k, v in _settings(group, usual).items() if k not in options},
-            "params": [parameters[name] for name in group["params"]],
+            "params": [parameters[name] for name in group["params"] if name in parameters],
         }
         for group in groups
     ]

@@ -33,6 +33,32 @@ def unit_norm_of_inputs(weight):
 '''),
 }  # fmt: skip
 
+_SPLIT = '''
+def split(layer, name, dim):
+    """Split a weight into length and direction, which the optimizer moves in its place."""
+    whole = layer._parameters[name]
+    nn.utils.parametrizations.weight_norm(layer, name, dim=dim)
+    exchange([whole], [layer.parametrizations[name].original0, layer.parametrizations[name].original1])
+
+
+def unite(layer, name):
+    """Make a weight one again."""
+    parts = [layer.parametrizations[name].original0, layer.parametrizations[name].original1]
+    nn.utils.parametrize.remove_parametrizations(layer, name, leave_parametrized=True)
+    for other in [other for other in layer._parameters if other != name]:
+        layer._parameters[other] = layer._parameters.pop(other)  # the weight comes first, as before
+    exchange(parts, [layer._parameters[name]])
+
+
+def exchange(old, new):
+    """Let the optimizer move other parameters; what it kept of the old ones is gone."""
+    for group in optimizer.param_groups:
+        if any(one is old[0] for one in group["params"]):
+            group["params"] = [p for p in group["params"] if all(p is not one for one in old)] + new
+    for one in old:
+        optimizer.state.pop(one, None)
+'''
+
 
 class Regimen:
     """The lines of these controls; each is left out where the run never used it."""
@@ -40,6 +66,7 @@ class Regimen:
     def __init__(self, draft: Draft) -> None:
         self._draft, self._settings = draft, draft.origin.settings
         self._choice = self._settings["normalise"]
+        self._split, self._projects = set(draft.origin.split), False
         self._dropouts = dict(draft.origin.dropouts)
         dropping = draft.loop.regimen.dropping
         self._own_rates = {
@@ -98,9 +125,16 @@ class Regimen:
 
     def _begin_normalising(self) -> None:
         draft = self._draft
-        draft.setup.append("# The weights that are projected after each step, and how.\nprojected = []")
-        if lines := self._normalise(self._choice):
-            draft.setup[-1] = draft.setup[-1].replace("projected = []", "\n".join(lines))
+        rules = [rule for choice in self.ever("normalise") for rule in (choice or {}).values()]
+        if "weight_norm" in rules:
+            self._check_split()
+            if draft.changed("normalise"):
+                draft.definitions.append(_SPLIT.strip("\n"))
+        self._projects = any(rule not in (None, "weight_norm") for rule in rules)
+        lines = self._normalise(self._choice)
+        if not self._projects:
+            return
+        draft.setup.append("\n".join(["# The weights that are projected after each step, and how.", *lines]))
         draft.after += [
             "with torch.no_grad():",
             "    for weight, project in projected:",
@@ -109,18 +143,30 @@ class Regimen:
         ]
 
     def _normalise(self, choice: Any) -> list[str]:
-        draft, pairs = self._draft, []
+        draft, pairs, lines = self._draft, [], []
         for slot in draft.loop.regimen.normalising.slots():
             rule = setting_of(choice, slot.name, None)
-            if rule is None:
-                continue
-            if rule == "weight_norm":
-                raise Unwritable("weights were split by weight_norm, for which there is no writer yet")
-            pairs.append(f"({place(draft.model, slot.name)}, {self._projection(rule, slot.axis)})")
-        if not pairs:
-            return ["projected = []"]
+            layer, split = place(draft.model, slot.name.rpartition(".")[0]), rule == "weight_norm"
+            if split != (slot.name in self._split):
+                call = f'{"split" if split else "unite"}({layer}, "{slot.key}"'
+                lines.append(f"{call}, dim={slot.axis})" if split else f"{call})")
+                (self._split.add if split else self._split.discard)(slot.name)
+            if rule is not None and not split:
+                pairs.append(f"({place(draft.model, slot.name)}, {self._projection(rule, slot.axis)})")
+        if not self._projects:
+            return lines
         line = f"projected = [{', '.join(pairs)}]"
-        return [line] if len(line) < 80 else ["projected = [", *(f"    {pair}," for pair in pairs), "]"]
+        return [*lines, *([line] if len(line) < 80 else ["projected = [", *(f"    {pair}," for pair in pairs), "]"])]
+
+    def _check_split(self) -> None:
+        """Refuse what of `weight_norm` cannot be written."""
+        draft = self._draft
+        model, origin = draft.model, draft.origin
+        others = draft.changed("trainable", "optimizer", "ema") or origin.settings["ema"] is not None
+        if others or not all(parameter.requires_grad for parameter in model.parameters()):
+            raise Unwritable("weights were split by weight_norm beside freezing, averages or another optimizer")
+        if origin.kind.__name__ in ("Adagrad", "Rprop") and draft.changed("normalise"):
+            raise Unwritable(f"weights were split by weight_norm in mid-run under {origin.kind.__name__}")
 
     def _projection(self, rule: Any, axis: int) -> str:
         if rule not in ("unit", "unit_dim1"):

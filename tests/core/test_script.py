@@ -329,6 +329,22 @@ def projected_weights():
 
 
 @run
+def weight_norm_from_the_beginning():
+    return session(normalise={"0": "weight_norm"}, clip=0.5, optimizer="sgd", lr=0.1).fit()
+
+
+@run
+def weight_norm_comes_and_goes():
+    made = session(optimizer="adam", lr=0.01, clip=0.5).step(3)
+    made.normalise = {"0": "weight_norm", "4": "unit"}
+    made.step(3)
+    made.normalise = {"4": "weight_norm"}
+    made.step(3)
+    made.normalise = None
+    return made.step(3)
+
+
+@run
 def smoothed_labels():
     made = session(loss=nn.CrossEntropyLoss(label_smoothing=0.2)).step(3)
     made.label_smoothing = 0.05
