@@ -6,6 +6,7 @@ import ast
 import builtins
 import functools
 import inspect
+import linecache
 import math
 import symtable
 import sys
@@ -197,7 +198,31 @@ def source_of(thing: Any) -> str:
     try:
         return textwrap.dedent(inspect.getsource(thing)).rstrip()
     except (OSError, TypeError) as error:
+        if isinstance(thing, type) and (found := _class_source(thing)) is not None:
+            return found
         raise Unwritable(f"the source of {thing.__name__} is not to be had: {first_line(error).rstrip('.')}") from None
+
+
+def _class_source(kind: type) -> str | None:
+    """Return the source of a class that was defined in a cell, which `inspect` looks for in a file."""
+    texts = []
+    for method in _methods(kind):
+        if lines := linecache.getlines(method.__code__.co_filename):
+            texts.append(("".join(lines), method.__code__.co_firstlineno))
+    cells = vars(sys.modules.get("__main__", object)).get("In", [])
+    # One without methods: the last cell that defines a class of this name.
+    texts += [(cell, None) for cell in reversed(cells) if isinstance(cell, str)] if not texts else []
+    for text, line in texts:
+        try:
+            tree = ast.parse(text)
+        except SyntaxError:
+            continue
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ClassDef) and node.name == kind.__name__:
+                first = min([node.lineno, *(one.lineno for one in node.decorator_list)])
+                if line is None or first <= line <= (node.end_lineno or first):
+                    return textwrap.dedent("\n".join(text.splitlines()[first - 1 : node.end_lineno]))
+    return None
 
 
 def lambda_source(function: Any) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import linecache
 import random
 import re
+import sys
 import traceback
 import warnings
 from collections import OrderedDict
@@ -375,6 +377,39 @@ def test_a_partial_is_refused_in_a_sentence(tmp_path):
     with pytest.raises(ValueError, match=r"^This run cannot be written as a script: the loss function .*\.$"):
         made.to_script(tmp_path / "run.py")
     assert not list(tmp_path.iterdir())
+
+
+_CELL = """
+import torch.nn.functional as F
+from torch import nn
+
+SCALE = 0.5
+
+
+class Base(nn.Module):
+    pass
+
+
+class FromACell(Base):
+    def __init__(self, width):
+        super().__init__()
+        self.first, self.last = nn.Linear(12, width), nn.Linear(width, 4)
+
+    def forward(self, x):
+        return self.last(F.relu(self.first(x))) * SCALE
+"""
+
+
+def test_a_class_that_was_defined_in_a_cell_is_written_out(tmp_path, monkeypatch):
+    monkeypatch.setitem(linecache.cache, "<cell 1>", (len(_CELL), None, _CELL.splitlines(True), "<cell 1>"))
+    monkeypatch.setattr(sys.modules["__main__"], "In", [_CELL, "FromACell(9)"], raising=False)
+    names = {"__name__": "__main__"}
+    exec(compile(_CELL, "<cell 1>", "exec"), names)  # noqa: S102 - as a kernel runs a cell
+    made = session(model=names["FromACell"](9)).fit()
+    path = made.to_script(tmp_path / "run.py")
+    assert "model = FromACell(9)" in path.read_text()
+    assert run_alone([path], tmp_path) == {}
+    assert differing(made, tmp_path / "run.weights.pt") == []
 
 
 def test_no_step_no_script(tmp_path):
