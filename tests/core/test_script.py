@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import traceback
 
 import pytest
@@ -387,6 +388,36 @@ def stopped_early_and_restored():
     return session(
         optimizer="sgd", lr=3.0, epochs=30, early_stopping=rule, valid=(X[:10], Y["multiclass"].roll(1)[:10])
     ).fit()
+
+
+WISHES = {
+    "lr": [0.3, 1e-3, 0.02, 0.0], "batch_size": [3, 8, 21, 50], "clip": [None, 0.05, ("value", 0.01), "adaptive"],
+    "weight_decay": [None, 0.1], "momentum": [0.0, 0.9], "trainable": [None, {"0": False}, ["4"], {"1": False, "4.bias": False}],
+    "schedule": [None, "cosine", "one-cycle", ("linear", {"warmup": 2}), ("step", {"unit": "step", "step_size": 3})],
+    "optimizer": ["sgd", "adam", ("sgd", {"momentum": 0.5}), "adamw"], "accumulate": [1, 2],
+    "dropout": [None, 0.0, {"3": 0.7}], "label_smoothing": [None, 0.1], "precision": ["full", "bf16"],
+    "normalise": [None, {"0": "unit"}, {"*": ("max_norm", 1.0)}], "ema": [None, 0.9],
+}  # fmt: skip
+
+
+def at_random(number):
+    """Return a session that was steered at random, as by a class that tries what there is."""
+    choose = random.Random(number)
+    made = session(optimizer=choose.choice(["sgd", "adamw"]), lr=0.05, seed=number)
+    for _ in range(12):
+        act = choose.random()
+        if act < 0.55:
+            name = choose.choice([*WISHES])
+            setattr(made, name, choose.choice(WISHES[name]))
+        elif act < 0.65 and made.steps:
+            made.rewind(choose.randrange(made.steps + 1))
+        else:
+            made.step(choose.randint(1, 5))
+    return made.step(2)
+
+
+for _number in range(16):
+    RUNS[f"at_random_{_number}"] = lambda number=_number: at_random(number)
 
 
 @pytest.fixture(scope="module")
