@@ -40,6 +40,7 @@ class Origin:
     names : those of the model's parameters.
     split : the weights that were split by `weight_norm`.
     dropouts : path -> rate of each dropout layer.
+    generator : the state of the random generator that a DataLoader was given; None without one.
     changes : how many changes of the line were in force already.
     """
 
@@ -57,6 +58,7 @@ class Origin:
     names: tuple[str, ...]
     split: tuple[str, ...]
     dropouts: Mapping[str, float]
+    generator: torch.Tensor | None
     changes: int
 
     @classmethod
@@ -82,8 +84,16 @@ class Origin:
         return cls(
             weights, why, structure(model), type(optimizer), groups,
             copy.deepcopy(optimizer.state_dict()) if moved else None, steering.in_force(), rate.settled, rate.wish,
-            began, rate.cycled, tuple(names.values()), tuple(loop.regimen.normalising.state()["split"]), loop.regimen.dropping.rates(), changes,
+            began, rate.cycled, tuple(names.values()), tuple(loop.regimen.normalising.state()["split"]), loop.regimen.dropping.rates(), _generator(loop),
+            changes,
         )  # fmt: skip
+
+
+def _generator(loop: Loop) -> torch.Tensor | None:
+    """Return the state of a loader's generator, which its random sampler shares."""
+    loader = getattr(loop.batches, "loader", None)
+    generator = getattr(loader, "generator", None)
+    return None if generator is None else generator.get_state()
 
 
 def _weights(model: nn.Module) -> tuple[dict[str, torch.Tensor] | None, str]:

@@ -221,8 +221,8 @@ def _loaded(draft: Draft, source: Loaded, resizes: bool) -> Supply:
         why = f"its batches are made by a {type(loader.batch_sampler or sampler).__name__} of its own"
     elif resizes and (loader.num_workers or loader.drop_last):
         why = "its batch size was changed while workers had fetched ahead, or with drop_last"
-    elif loader.generator is not None or getattr(sampler, "generator", None) is not None:
-        why = "it has a random generator of its own"
+    elif getattr(sampler, "generator", None) is not loader.generator:
+        why = "its sampler has a random generator of its own"
     elif isinstance(sampler, RandomSampler) and (sampler.replacement or sampler._num_samples is not None):
         why = "its RandomSampler draws in a way of its own"
     if why:
@@ -235,12 +235,24 @@ def _loaded(draft: Draft, source: Loaded, resizes: bool) -> Supply:
     options = ["dataset", "batch_size=batch_size"]
     options += ["shuffle=True"] if isinstance(sampler, RandomSampler) else []
     options += ["drop_last=True"] if loader.drop_last else []
+    if loader.generator is not None:
+        load += f"\ngenerator = torch.Generator(){_seeding(draft, loader.generator)}"
+        options.append("generator=generator")
     options += [f"num_workers={loader.num_workers}"] if loader.num_workers else []
     if loader.collate_fn is not default_collate:
         options.append(f"collate_fn={draft.sources.use(loader.collate_fn)}")
     load += f"\nloader = DataLoader({', '.join(options)})"
     made = _of_batches(draft, load, "loader", True)
     return Supply(**{**made.__dict__, "resized": "loader.batch_sampler.batch_size = {}"})
+
+
+def _seeding(draft: Draft, generator: torch.Generator) -> str:
+    """Return the call that brings a new generator where one was when the run began."""
+    state, number = draft.origin.generator, generator.initial_seed()
+    if state is not None and torch.equal(torch.Generator().manual_seed(number).get_state(), state):
+        return f".manual_seed({number})"
+    path = draft.beside("generator", state, "where the generator of the DataLoader was")
+    return f"\ngenerator.set_state(torch.load({path}, weights_only=True))"
 
 
 def _of_batches(draft: Draft, load: str, name: str, pair: bool) -> Supply:

@@ -263,6 +263,19 @@ def a_loader_in_order_that_drops_the_last():
 
 
 @run
+def a_loader_with_a_seeded_generator():
+    loader = DataLoader(Rows(), batch_size=8, shuffle=True, generator=torch.Generator().manual_seed(17))
+    return session(data=loader, batch_size=None).fit()
+
+
+@run
+def a_loader_whose_generator_was_used_before():
+    loader = DataLoader(Rows(), batch_size=8, shuffle=True, generator=torch.Generator().manual_seed(17))
+    list(loader)
+    return session(data=loader, batch_size=None).fit()
+
+
+@run
 def a_list_of_batches():
     batches = [(X[i : i + 10], Y["multiclass"][i : i + 10]) for i in range(0, 50, 10)]
     return session(data=batches, batch_size=None).fit()
