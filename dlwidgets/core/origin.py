@@ -1,4 +1,4 @@
-"""Where a run began: the first weights, the optimizer and the settings, kept so that it can be told as a script."""
+"""Where a run began: first weights, optimizer and settings, kept so that a script can begin there."""
 
 from __future__ import annotations
 
@@ -83,8 +83,9 @@ class Origin:
         moved = any(optimizer.state.values())
         return cls(
             weights, why, structure(model), type(optimizer), groups,
-            copy.deepcopy(optimizer.state_dict()) if moved else None, steering.in_force(), rate.settled, rate.wish,
-            began, rate.cycled, tuple(names.values()), tuple(loop.regimen.normalising.state()["split"]), loop.regimen.dropping.rates(), _generator(loop),
+            copy.deepcopy(optimizer.state_dict()) if moved else None, steering.in_force(), rate.settled,
+            rate.wish, began, rate.cycled, tuple(names.values()),
+            tuple(loop.regimen.normalising.state()["split"]), loop.regimen.dropping.rates(), _generator(loop),
             changes,
         )  # fmt: skip
 

@@ -34,10 +34,10 @@ class Repeatable(Recorded):
     traits: Callable[[], dict[str, Any]]
 
     def ledger(self) -> pd.DataFrame:
-        """Return a data frame, a row a change: time, step, name, asked, applied, by, rejected, note, line...
+        """Return a data frame, a row a change: time, step, name, asked, applied, by, rejected, note, line.
 
-        `undone` says that a rewind took it back, or that it belongs to a line that was left. `exactly` is (asked,
-        applied) as Python writes them, so that a ledger written to a file loses no digit.
+        `undone` says that a rewind took it back, or that it belongs to a line that was left. `exactly` is
+        (asked, applied) as Python writes them, so that a ledger written to a file loses no digit.
         """
         steering, line = self._trainer.steering, self._trainer.timeline.line
         frame, entries = super().ledger(), list(steering.ledger.entries)
@@ -53,9 +53,9 @@ class Repeatable(Recorded):
         """Write the run as a plain PyTorch script, and return its path.
 
         The script imports no dlwidgets. Run on the CPU with the same PyTorch and as many threads it gives the
-        weights of now, bit for bit: it begins with the weights that the run began with, sees the same batches, and
-        makes each change at its step. Where the run was taken back, it has the line under way alone. The first
-        weights and the data lie beside it, as "run.initial.pt" and "run.data.pt" for "run.py".
+        weights of now, bit for bit: it begins with the weights that the run began with, sees the same
+        batches, and makes each change at its step. Where the run was taken back, it has the line under way
+        alone. First weights and data lie beside it, as "run.initial.pt" and "run.data.pt" for "run.py".
 
         Parameters
         ----------
@@ -67,9 +67,9 @@ class Repeatable(Recorded):
 
         Notes
         -----
-        The first weights are kept in the CPU's memory from the first step on, where they take no more than the
-        memory that snapshots may take by themselves. Where the script needs something put into it by hand, as a
-        model whose source is not to be had, it stops there and says what, and a warning says so here.
+        The first weights are kept in the CPU's memory from the first step on, where they take no more than
+        the memory that is set aside for snapshots by itself. Where the script needs something put into it by
+        hand, as a model whose source is not to be had, it stops there and says what, and a warning does here.
         """
         from .script import save, write_script
         from .script_draft import Draft
@@ -108,8 +108,8 @@ class Repeatable(Recorded):
         """Have the changes of another run made once more, each at its step, as this one trains.
 
         With the same model, data and seed it gives the same weights, bit for bit, as far as the ledger goes.
-        Nothing trains by this alone: `fit()`, `start()` and `step()` do. What was rejected or undone is left out,
-        and in this session's ledger the changes are by "replay".
+        Nothing trains by this alone: `fit()`, `start()` and `step()` do. What was rejected or undone is left
+        out, and in this session's ledger the changes are by "replay".
 
         Parameters
         ----------
@@ -123,7 +123,9 @@ class Repeatable(Recorded):
         self._check_open()
         steps = self._trainer.loop.steps
         if steps:
-            raise ValueError(f"This session is at step {steps:,}: a ledger is replayed by one that was not trained yet.")
+            raise ValueError(
+                f"This session is at step {steps:,}: a ledger is replayed by one that was not trained yet."
+            )
         known, traits = self._trainer.steering.CONTROLS, self.traits()
         self._trainer.pending = read_ledger(
             ledger, known, lambda name, value: self._read_wish({"trait": traits[name], "value": value})

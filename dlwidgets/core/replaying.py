@@ -26,8 +26,8 @@ def read_ledger(ledger: Any, known: Sequence[str], read: Callable[[str, Any], An
 
     Parameters
     ----------
-    ledger : a data frame as `Session.ledger()` gives it, entries, or the path of a .json or .csv file that such a
-        frame was written to.
+    ledger : a data frame as `Session.ledger()` gives it, entries, or the path of a .json or .csv file that
+        such a frame was written to.
     known : the names of the controls.
     read : returns a wish in one form, from its name and a value; raises ValueError.
 
@@ -41,27 +41,32 @@ def read_ledger(ledger: Any, known: Sequence[str], read: Callable[[str, Any], An
         ledger = ledger.to_dict("records")
     if not isinstance(ledger, Iterable) or isinstance(ledger, Mapping):
         raise TypeError(
-            f"replay() wants a ledger, as session.ledger() gives it, or the path of one; not {type(ledger).__name__}."
+            "replay() wants a ledger, as session.ledger() gives it, or the path of one; "
+            f"not {type(ledger).__name__}."
         )
     rows = list(ledger)
     if rows and all(isinstance(row, Entry) for row in rows):
         moved = next((row for row in rows if row.name in MOVES), None)
         if moved is not None:
             raise ValueError(
-                f"These entries hold a {moved.name}: pass session.ledger() or session.line_changes, which say "
-                "what was in force at the end."
+                f"These entries hold a {moved.name}: pass session.ledger() or session.line_changes, which "
+                "say what was in force at the end."
             )
         rows = [vars(row) for row in rows]
     found = []
     for number, row in enumerate(rows, start=1):
         if not isinstance(row, Mapping) or not {"step", "name", "asked"} <= row.keys():
-            raise TypeError(f"Row {number} of the ledger has no step, name and asked: is it one of session.ledger()?")
+            raise TypeError(
+                f"Row {number} of the ledger has no step, name and asked: is it one of session.ledger()?"
+            )
         entry = _entry(row, number, known, read)
         if entry is not None:
             found.append(entry)
     steps = [entry.step for entry in found]
     if steps != sorted(steps):
-        raise ValueError("The ledger's steps go back, but none of its rows is a rewind: it is not of one run.")
+        raise ValueError(
+            "The ledger's steps go back, but none of its rows is a rewind: it is not of one run."
+        )
     return found
 
 

@@ -98,7 +98,11 @@ class Clipping:
             f"head = {{*{head}.parameters()}}\n"
             "clipped = [parameter for parameter in model.parameters() if parameter not in head]"
         )
-        return _CALLS[mode].format("clipped", limit) if names else _CALLS[mode].format("model.parameters()", limit)
+        return (
+            _CALLS[mode].format("clipped", limit)
+            if names
+            else _CALLS[mode].format("model.parameters()", limit)
+        )
 
     def _words(self, mode: str, limit: Any) -> str:
         words = {"norm": "gradients are clipped to this norm", "value": "gradients are clipped to this value",

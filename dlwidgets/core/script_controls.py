@@ -1,4 +1,4 @@
-"""What each control contributes to a script: how it begins, the lines of a change, and what of a step it needs."""
+"""What each control contributes to a script: how it begins, its changes, and what of a step it needs."""
 
 from __future__ import annotations
 
@@ -49,7 +49,9 @@ class Controls:
             raise Unwritable(f"the control {unwritten[0]!r} has no writer yet")
         unknown = {entry.name for entry in draft.changes} - {*self._changes, "skip"}
         if unknown:
-            raise Unwritable(f"the control {sorted(unknown)[0]!r} was changed, for which there is no writer yet")
+            raise Unwritable(
+                f"the control {sorted(unknown)[0]!r} was changed, for which there is no writer yet"
+            )
 
     def begin(self) -> dict[int, list[str]]:
         """Contribute what comes before the loop; return step -> the lines of the changes made after it."""

@@ -39,8 +39,8 @@ class Supply:
     loop : the head of the loop over an epoch's batches; `opening` comes before it, in the epoch.
     take : the first lines of a step, which cut the batch out where its size may change.
     cut : the expressions for the order and for the number of samples, where batches are cut out of an order.
-    fetch, each, inside : the lines that fetch a batch; where a step has several, the head of the loop over them, and
-        what comes first in it.
+    fetch, each, inside : the lines that fetch a batch; where a step has several, the head of the loop over
+        them, and what comes first in it.
     resized : the line that changes the batch size, with {}; None where that is the variable `batch_size`.
     """
 
@@ -128,7 +128,10 @@ def _seeded(draft: Draft, shuffle: bool) -> str:
 def _rows(draft: Draft, inputs: Any, targets: torch.Tensor) -> tuple[str, list[str]]:
     if isinstance(inputs, Mapping):
         named = {str(key): value for key, value in inputs.items()}
-        if not all(key.isidentifier() and isinstance(v, torch.Tensor) for key, v in named.items()) or "y" in named:
+        if (
+            not all(key.isidentifier() and isinstance(v, torch.Tensor) for key, v in named.items())
+            or "y" in named
+        ):
             raise Unwritable("the inputs are a dict of what are not names and tensors")
     elif isinstance(inputs, (tuple, list)):
         named = {f"X{number}": value for number, value in enumerate(inputs, start=1)}
@@ -140,13 +143,21 @@ def _rows(draft: Draft, inputs: Any, targets: torch.Tensor) -> tuple[str, list[s
     names = list(whole)
     about = ", ".join(f"{name}: {_shape(value)}" for name, value in whole.items())
     if draft.data:
-        path = draft.beside("data", {name: value.detach().cpu().contiguous().clone() for name, value in whole.items()}, "the training data")
+        path = draft.beside(
+            "data",
+            {name: value.detach().cpu().contiguous().clone() for name, value in whole.items()},
+            "the training data",
+        )
         picked = ", ".join(f'data["{name}"]' for name in names)
-        return f"data = torch.load({path}, weights_only=True)\n{', '.join(names)} = {picked}\n# {about}", names[:-1]
+        return (
+            f"data = torch.load({path}, weights_only=True)\n{', '.join(names)} = {picked}\n# {about}",
+            names[:-1],
+        )
     wanted = "\n".join(f"    {name}: {_shape(value)}" for name, value in whole.items())
     draft.note("Put your data into load_data(): it was left out of the script.")
     return (
-        f'def load_data():\n    """Return {", ".join(names)}: the training data, in the order it had.\n\n{wanted}\n    """\n'
+        f'def load_data():\n    """Return {", ".join(names)}: the training data, in the order it had.\n\n'
+        f'{wanted}\n    """\n'
         '    raise NotImplementedError("Put your data here.")\n\n\n' + f"{', '.join(names)} = load_data()"
     ), names[:-1]
 
@@ -167,7 +178,10 @@ def _dataset(draft: Draft, dataset: Any) -> tuple[str, str]:
     kind = type(dataset).__name__
     if draft.data and (samples := _samples(dataset)) is not None:
         path = draft.beside("data", samples, f"the samples of the {kind}")
-        return f"# The samples of the {kind}, in its order.\ndataset = torch.load({path}, weights_only=True)", "dataset"
+        return (
+            f"# The samples of the {kind}, in its order.\ndataset = torch.load({path}, weights_only=True)",
+            "dataset",
+        )
     return _place_for(draft, "dataset", f"the {kind}, with its samples in the same order"), "dataset"
 
 
@@ -290,8 +304,10 @@ def _unpacking(draft: Draft, fetch: str) -> str:
     if draft.loop.objective.custom is not None:
         return f"batch = {fetch}"
     if _is_dict(draft):
-        return f'inputs = {fetch}\ntargets = inputs.pop("{draft.loop.objective.target}")' if fetch != "batch" else (
-            f'inputs = dict(batch)\ntargets = inputs.pop("{draft.loop.objective.target}")'
+        return (
+            f'inputs = {fetch}\ntargets = inputs.pop("{draft.loop.objective.target}")'
+            if fetch != "batch"
+            else (f'inputs = dict(batch)\ntargets = inputs.pop("{draft.loop.objective.target}")')
         )
     return "\n".join([f"inputs, targets = {fetch}", *_prepare_lines(draft)])
 
@@ -309,7 +325,9 @@ def _prepare_lines(draft: Draft) -> list[str]:
     there = task.prepare(targets.to(output.device), output)
     line = "targets"
     if there.shape != targets.shape:
-        line += ".reshape(-1)" if there.ndim == 1 else f".reshape({', '.join(map(str, (-1, *there.shape[1:])))})"
+        line += (
+            ".reshape(-1)" if there.ndim == 1 else f".reshape({', '.join(map(str, (-1, *there.shape[1:])))})"
+        )
     if there.dtype != targets.dtype:
         line += {torch.int64: ".long()", torch.float32: ".float()"}.get(there.dtype, f".to({there.dtype})")
     return [f"targets = {line}"] if line != "targets" else []

@@ -32,8 +32,8 @@ class Draft:
     definitions : functions that the run needs.
     setup : blocks between the optimizer and the loop.
     batch : what of the loop's head and batches depends on the data: see `script_data`.
-    before, after, after_count : lines of a step between the gradients and the optimizer's step, after that, and
-        after the step was counted.
+    before, after, after_count : lines of a step between the gradients and the optimizer's step, after that,
+        and after the step was counted.
     epoch_end : lines after the last step of an epoch.
     ending : lines after the run.
     accumulates : whether gradients of several batches were accumulated.

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import nn
@@ -20,9 +20,6 @@ from torch.nn.utils.parametrize import type_before_parametrizations
 from .borrowed import untouched_rng
 from .script_sources import Sources, Unwritable, constant, is_installed
 from .script_text import call_text
-
-if TYPE_CHECKING:
-    from torch.nn import Module
 
 _PLAIN = (bool, int, float, str, bytes, type(None), torch.dtype, torch.Size)
 
@@ -117,9 +114,7 @@ def expression(
         if (built := _made(made, wanted or structure(module))) is not None and same(built):
             sources.use_all(made)
             return made.text, built
-    raise Unwritable(
-        f"the arguments that {type(module).__name__} was made with are not known"
-    )
+    raise Unwritable(f"the arguments that {type(module).__name__} was made with are not known")
 
 
 @dataclass(frozen=True)
@@ -153,7 +148,9 @@ def _candidates(module: nn.Module, sources: Sources, texts: tuple[str, ...]) -> 
             yield Made(call_text(name, args, kwargs), lambda a=args, k=kwargs: kind(*a, **k), (kind,))
     args, kwargs = _from_attributes(module, sources, texts)
     if args is not None:
-        used = tuple(name for one in (*args, *kwargs.values()) if isinstance(one, _Literal) for name in one.names)
+        used = tuple(
+            name for one in (*args, *kwargs.values()) if isinstance(one, _Literal) for name in one.names
+        )
 
         def make() -> nn.Module:
             return kind(*map(_value, args), **{key: _value(one) for key, one in kwargs.items()})
@@ -173,13 +170,17 @@ def _sequential(module: nn.Module, sources: Sources, texts: tuple[str, ...]) -> 
                 found = made
                 break
         if found is None:
-            raise Unwritable(f"the arguments that {type(child).__name__} (layer {name!r}) was made with are not known")
+            raise Unwritable(
+                f"the arguments that {type(child).__name__} (layer {name!r}) was made with are not known"
+            )
         children.append((name, found))
     used = tuple(one for _, made in children for one in made.names)
     head = sources.name_of(nn.Sequential)
     if [name for name, _ in children] == [str(i) for i in range(len(children))]:
         text = call_text(head, [Raw(made.text) for _, made in children], {}, open_up=True)
-        yield Made(text, lambda: nn.Sequential(*(made.make() for _, made in children)), (nn.Sequential, *used))
+        yield Made(
+            text, lambda: nn.Sequential(*(made.make() for _, made in children)), (nn.Sequential, *used)
+        )
         return
     from collections import OrderedDict
 
@@ -204,8 +205,10 @@ _AS_PARAMETER = {"bias": ("bias", "in_proj_bias", "bias_ih_l0"), "add_bias_kv": 
 
 
 def _from_attributes(module: nn.Module, sources: Sources, texts: tuple[str, ...]) -> tuple[Any, Any]:
-    """Return the arguments of a module's class as its attributes of the same names have them; (None, None) without."""
-    parameters = list(inspect.signature(type_before_parametrizations(module).__init__).parameters.values())[1:]
+    """Return a module's arguments, as its attributes of the same names have them; (None, None) without."""
+    parameters = list(inspect.signature(type_before_parametrizations(module).__init__).parameters.values())[
+        1:
+    ]
     args: list[Any] = []
     kwargs: dict[str, Any] = {}
     for parameter in parameters:
@@ -230,7 +233,9 @@ def _from_attributes(module: nn.Module, sources: Sources, texts: tuple[str, ...]
 
 def _attribute(module: nn.Module, name: str, default: Any) -> tuple[bool, Any]:
     if name == "dtype":
-        found = next((t.dtype for t in (*module.parameters(), *module.buffers()) if t.is_floating_point()), None)
+        found = next(
+            (t.dtype for t in (*module.parameters(), *module.buffers()) if t.is_floating_point()), None
+        )
         return found is not None and found is not torch.get_default_dtype(), found
     if name == "inplace" and not hasattr(module, name):
         return False, None
@@ -295,8 +300,14 @@ def _guesses(module: nn.Module) -> Iterator[dict[str, Any]]:
     """
     choices: dict[str, list[Any]] = {}
     sizes = [size for p in module.parameters() for size in p.shape]
-    sizes = list(dict.fromkeys([*reversed(sizes), *(len(one) for one in module.modules() if isinstance(one, nn.ModuleList))]))
-    for parameter in list(inspect.signature(type_before_parametrizations(module).__init__).parameters.values())[1:]:
+    sizes = list(
+        dict.fromkeys(
+            [*reversed(sizes), *(len(one) for one in module.modules() if isinstance(one, nn.ModuleList))]
+        )
+    )
+    for parameter in list(
+        inspect.signature(type_before_parametrizations(module).__init__).parameters.values()
+    )[1:]:
         required = parameter.default is parameter.empty
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             continue
@@ -324,7 +335,9 @@ def _calls(kind: type[Any], texts: tuple[str, ...]) -> Iterator[tuple[list[Any],
         for node in reversed(list(ast.walk(tree))):
             if not isinstance(node, ast.Call):
                 continue
-            called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", None)
+            called = (
+                node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", None)
+            )
             if called != kind.__name__:
                 continue
             try:
@@ -343,7 +356,11 @@ def _evaluated(node: ast.AST, scope: Mapping[str, Any]) -> Any:
         value = scope[node.id]
     elif isinstance(node, ast.Call) and getattr(node.func, "id", "") == "len" and len(node.args) == 1:
         value = len(scope[node.args[0].id]) if isinstance(node.args[0], ast.Name) else None
-    elif isinstance(node, ast.Subscript) and isinstance(node.value, ast.Attribute) and node.value.attr == "shape":
+    elif (
+        isinstance(node, ast.Subscript)
+        and isinstance(node.value, ast.Attribute)
+        and node.value.attr == "shape"
+    ):
         value = scope[node.value.value.id].shape[ast.literal_eval(node.slice)]  # type: ignore[attr-defined]
     else:
         value = ast.literal_eval(node)  # type: ignore[arg-type]
@@ -353,7 +370,7 @@ def _evaluated(node: ast.AST, scope: Mapping[str, Any]) -> Any:
 
 
 def texts_of(kind: type[Any]) -> tuple[str, ...]:
-    """Return texts in which a class may have been called: the cells of a notebook, the file of the program."""
+    """Return texts in which a class may have been called: a notebook's cells, the file of the program."""
     main = sys.modules.get("__main__")
     cells = [cell for cell in vars(main).get("In", []) if isinstance(cell, str)] if main else []
     files = []

@@ -1,4 +1,4 @@
-"""How the weights move, in a script: the optimizer, its rate and schedule, weight decay, momentum and betas."""
+"""How the weights move, in a script: optimizer, rate and schedule, weight decay, momentum and betas."""
 
 from __future__ import annotations
 
@@ -62,7 +62,9 @@ class Moving:
             factor = rate._factor if entry.by == "run" else 1.0
             back = [
                 line for key, value in own.items()
-                for line in ("for group in optimizer.param_groups:", f'    group["{key}"] = {_plain(value)!r}')
+                for line in (
+                    "for group in optimizer.param_groups:", f'    group["{key}"] = {_plain(value)!r}',
+                )
             ]  # fmt: skip
             return back + self._schedules.change(entry, began, factor)
         if entry.name == "optimizer":
@@ -87,7 +89,9 @@ class Moving:
             {**group, "params": tuple(names.get(id(one)) for one in group["params"])}
             for group in optimizer.param_groups
         ]
-        return f"optimizer = {optimizer_text(type(optimizer), groups, draft.model, draft.sources)}".splitlines()
+        return (
+            f"optimizer = {optimizer_text(type(optimizer), groups, draft.model, draft.sources)}".splitlines()
+        )
 
     def _numbers(self, before: Mapping[str, Any]) -> list[str]:
         """Return the lines that set what has changed in the groups."""
@@ -103,9 +107,14 @@ class Moving:
                 lines += ["for group in optimizer.param_groups:", f'    group["{key}"] = {now[0]!r}']
             else:
                 lines += [
-                    f"for group, value in zip(optimizer.param_groups, {now!r}):", f'    group["{key}"] = value'
-                ]  # fmt: skip
-            if key == "momentum" and type(self.shadow.optimizer) is torch.optim.RMSprop and not any(before[key]):
+                    f"for group, value in zip(optimizer.param_groups, {now!r}):",
+                    f'    group["{key}"] = value',
+                ]
+            if (
+                key == "momentum"
+                and type(self.shadow.optimizer) is torch.optim.RMSprop
+                and not any(before[key])
+            ):
                 lines += [
                     "for parameter, kept in optimizer.state.items():",
                     '    kept.setdefault("momentum_buffer", torch.zeros_like(parameter))',
@@ -114,7 +123,7 @@ class Moving:
 
 
 class Shadow(MovingControls):
-    """The optimizer and its rate once more, without the weights: it goes through the steps and changes of a run."""
+    """The optimizer and its rate once more, without weights: it goes through a run's steps and changes."""
 
     def __init__(self, draft: Draft) -> None:
         self._draft, origin = draft, draft.origin
@@ -154,7 +163,9 @@ class Shadow(MovingControls):
         """Return the numbers of the groups, and the factor over the schedule."""
         groups = self.optimizer.param_groups
         keys = ("lr", "weight_decay", "momentum", "betas")
-        return {key: [_plain(group.get(key)) for group in groups] for key in keys} | {"factor": self.rate._factor}
+        return {key: [_plain(group.get(key)) for group in groups] for key in keys} | {
+            "factor": self.rate._factor
+        }
 
     def go_to(self, step: int) -> None:
         """Take the steps up to one, and compare their rates with those of the run.
@@ -170,7 +181,8 @@ class Shadow(MovingControls):
             rate = self.rate.value
             if (rate or 0.0) != self._rates[number]:
                 raise Unwritable(
-                    f"step {number + 1} was taken with the rate {self._rates[number]!r}, which no change explains"
+                    f"step {number + 1} was taken with the rate {self._rates[number]!r}, "
+                    "which no change explains"
                 )
             self._loop.steps = number + 1
             self.rate.stepped(self._losses[number])
@@ -191,9 +203,13 @@ class Shadow(MovingControls):
             else:
                 getattr(self, f"_put_{entry.name}")(entry.asked)
         except Rejected as why:
-            raise Unwritable(f"the change of {entry.name} after step {entry.step} cannot be made again: {why}") from None
+            raise Unwritable(
+                f"the change of {entry.name} after step {entry.step} cannot be made again: {why}"
+            ) from None
         if self.rate.plan is not None and set(self.rate._ratios) - {1.0}:
-            raise Unwritable("the groups of the optimizer have other proportions than their schedule gives them")
+            raise Unwritable(
+                "the groups of the optimizer have other proportions than their schedule gives them"
+            )
 
     def _swap(self, optimizer: Optimizer) -> None:
         self._loop.optimizer = optimizer

@@ -108,7 +108,11 @@ def _defaults(kind: type[Optimizer]) -> dict[str, Any]:
 
 
 def _check(
-    kind: type[Optimizer], groups: Sequence[Mapping[str, Any]], options: Mapping[str, Any], model: nn.Module, head: str
+    kind: type[Optimizer],
+    groups: Sequence[Mapping[str, Any]],
+    options: Mapping[str, Any],
+    model: nn.Module,
+    head: str,
 ) -> None:
     parameters = dict(model.named_parameters())
     usual = _defaults(kind)

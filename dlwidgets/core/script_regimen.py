@@ -1,4 +1,4 @@
-"""What a step has beside the plain loop, in a script: accumulation, autocast, projections, averages, dropout..."""
+"""What a step has beside the plain loop, in a script: accumulation, autocast, projections, averages..."""
 
 from __future__ import annotations
 
@@ -156,7 +156,10 @@ class Regimen:
         if not self._projects:
             return lines
         line = f"projected = [{', '.join(pairs)}]"
-        return [*lines, *([line] if len(line) < 80 else ["projected = [", *(f"    {pair}," for pair in pairs), "]"])]
+        return [
+            *lines,
+            *([line] if len(line) < 80 else ["projected = [", *(f"    {pair}," for pair in pairs), "]"]),
+        ]
 
     def _check_split(self) -> None:
         """Refuse what of `weight_norm` cannot be written."""
@@ -164,7 +167,9 @@ class Regimen:
         model, origin = draft.model, draft.origin
         others = draft.changed("trainable", "optimizer", "ema") or origin.settings["ema"] is not None
         if others or not all(parameter.requires_grad for parameter in model.parameters()):
-            raise Unwritable("weights were split by weight_norm beside freezing, averages or another optimizer")
+            raise Unwritable(
+                "weights were split by weight_norm beside freezing, averages or another optimizer"
+            )
         if origin.kind.__name__ in ("Adagrad", "Rprop") and draft.changed("normalise"):
             raise Unwritable(f"weights were split by weight_norm in mid-run under {origin.kind.__name__}")
 
@@ -198,8 +203,9 @@ class Regimen:
     def _begin_averaging(self) -> None:
         draft, decay = self._draft, self._settings["ema"]
         draft.sources.imports |= {
-            "from torch.optim.swa_utils import AveragedModel", "from torch.optim.swa_utils import get_ema_multi_avg_fn"
-        }  # fmt: skip
+            "from torch.optim.swa_utils import AveragedModel",
+            "from torch.optim.swa_utils import get_ema_multi_avg_fn",
+        }
         self._decay = decay
         guard = bool(draft.changed("ema"))
         draft.setup.append("averaged = None" if decay is None else self._averaged(decay))

@@ -1,4 +1,4 @@
-"""A schedule in a script: torch's scheduler as in any tutorial, or on a stand-in where a slider or warm-up is over it."""
+"""A schedule in a script: torch's scheduler as in any tutorial, or on a stand-in with a slider over it."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Schedule:
         return [group["lr"] for group in self.stand_in.param_groups]
 
     def set(self, rate, leader=0):  #? slider
-        """Make the rate of the next step so, and all that come after it larger by the same factor."""  #? slider
+        """Set the rate of the next step, and scale all that come after it."""  #? slider
         now = self.rates()[leader]  #? slider
         self.factor = rate / (now or self.start[leader])  #? slider
         self.write()  #? slider
@@ -61,7 +61,8 @@ class Schedule:
 
     def write(self):
         """Give the optimizer its rates{CYCLES}."""
-        for group, stand_in, rate in zip(optimizer.param_groups, self.stand_in.param_groups, self.rates()):  #? cycles
+        groups = zip(optimizer.param_groups, self.stand_in.param_groups, self.rates())  #? cycles
+        for group, stand_in, rate in groups:  #? cycles
         for group, rate in zip(optimizer.param_groups, self.rates()):  #? straight
             group["lr"] = rate * self.factor  #? slider
             group["lr"] = rate  #? bare
@@ -79,8 +80,16 @@ def class_text(needs: set[str], cycled: Sequence[str]) -> str:
         if not mark or needs & set(wanted.split()):
             lines.append(text.rstrip())
     options = {"warmup": ", warmup=0", "most": ", most=None", "slider": ", factor=1.0"}
-    what = [words for need, words in (("warmup", "a warm-up before it"), ("slider", "a factor over it")) if need in needs]
-    unless = [words for need, words in (("warmup", "after the warm-up"), ("most", "before its end")) if need in needs]
+    what = [
+        words
+        for need, words in (("warmup", "a warm-up before it"), ("slider", "a factor over it"))
+        if need in needs
+    ]
+    unless = [
+        words
+        for need, words in (("warmup", "after the warm-up"), ("most", "before its end"))
+        if need in needs
+    ]
     filled = {
         "WHAT": (", with " + " and ".join(what)) if what else "",
         "OPTIONS": "".join(text for need, text in options.items() if need in needs),
@@ -98,8 +107,8 @@ def class_text(needs: set[str], cycled: Sequence[str]) -> str:
 class Schedules:
     """The lines of a run's schedules.
 
-    It is written as in any tutorial where one schedule was in force, from some step to the end, and nothing was laid
-    over it; else with a class of a few lines, which is what a session does.
+    It is written as in any tutorial where one schedule was in force, from some step to the end, and nothing
+    was laid over it; else with a class of a few lines, which is what a session does.
     """
 
     def __init__(self, draft: Draft) -> None:
@@ -111,10 +120,14 @@ class Schedules:
         begins = [0] if self.first is not None else []
         begins += [entry.step for entry in entries if entry.applied is not None]
         over = any(
-            entry.name in ("lr", "optimizer") and entry.step >= min(begins, default=0) for entry in draft.changes
+            entry.name in ("lr", "optimizer") and entry.step >= min(begins, default=0)
+            for entry in draft.changes
         )
-        self.plain = self.used and len(entries) + (self.first is not None) == 1 and not over and not any(
-            wish[1].get("warmup") for wish in plans
+        self.plain = (
+            self.used
+            and len(entries) + (self.first is not None) == 1
+            and not over
+            and not any(wish[1].get("warmup") for wish in plans)
         )
         self._needs: set[str] = set()
         self._units = {self._unit(wish) for wish in plans}
@@ -185,7 +198,9 @@ class Schedules:
                 given.append(f"{name}={self._value(value)}")
             return lambda optimizer: f"{head}({', '.join([optimizer, *given])})"
         if is_scheduler(what):
-            raise Unwritable("the schedule is a scheduler that was made elsewhere: pass a factory that makes it")
+            raise Unwritable(
+                "the schedule is a scheduler that was made elsewhere: pass a factory that makes it"
+            )
         if getattr(what, "__name__", "") == "<lambda>":
             source = lambda_source(what)
             sources._resolve(source, what)

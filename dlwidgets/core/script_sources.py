@@ -32,8 +32,8 @@ class Sources:
     """Imports and definitions of a script, gathered as names are asked for.
 
     A class or function of an installed package is imported. What was defined in a notebook, a program or any
-    other file is written out with its source, and with all that the source names: other functions and classes,
-    modules, and constants.
+    other file is written out with its source, and with all that the source names: other functions and
+    classes, modules, and constants.
     """
 
     def __init__(self) -> None:
@@ -83,6 +83,7 @@ class Sources:
         groups: list[list[str]] = [[], []]
         for line, package in ours.items():
             groups[package not in sys.stdlib_module_names].append(line)
+
         def order(line: str) -> tuple[Any, ...]:
             return line.startswith("from"), line.lower()
 
@@ -200,7 +201,9 @@ def source_of(thing: Any) -> str:
     except (OSError, TypeError) as error:
         if isinstance(thing, type) and (found := _class_source(thing)) is not None:
             return found
-        raise Unwritable(f"the source of {thing.__name__} is not to be had: {first_line(error).rstrip('.')}") from None
+        raise Unwritable(
+            f"the source of {thing.__name__} is not to be had: {first_line(error).rstrip('.')}"
+        ) from None
 
 
 def _class_source(kind: type) -> str | None:
@@ -237,7 +240,7 @@ def lambda_source(function: Any) -> str:
     for node in ast.walk(_parsed_fragment(text)):
         if isinstance(node, ast.Lambda):
             code = ast.unparse(node)
-            made = eval(compile(code, "<lambda>", "eval"), {})  # noqa: S307 - makes the function, runs nothing
+            made = eval(compile(code, "<lambda>", "eval"), {})
             same = (made.__code__.co_code, made.__code__.co_names, made.__code__.co_varnames)
             if same == (function.__code__.co_code, function.__code__.co_names, function.__code__.co_varnames):
                 if _numbers_of(made) == _numbers_of(function):
@@ -272,7 +275,11 @@ def constant(value: Any) -> str | None:
         return repr(value)
     if type(value) in (list, tuple, set, frozenset, dict):
         parts = [*value.keys(), *value.values()] if isinstance(value, dict) else list(value)
-        return repr(value) if all(constant(part) is not None and math.inf not in [part] for part in parts) else None
+        return (
+            repr(value)
+            if all(constant(part) is not None and math.inf not in [part] for part in parts)
+            else None
+        )
     if isinstance(value, (torch.dtype, torch.Size)):
         return repr(value)
     if isinstance(value, torch.device):

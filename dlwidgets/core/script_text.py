@@ -49,7 +49,7 @@ def comment(text: str, width: int = WIDTH) -> str:
 
 
 def sections(parts: Iterable[str]) -> str:
-    """Return parts of a script with an empty line between them, two around definitions; empty ones are left out."""
+    """Return parts with an empty line between them, two around definitions; empty ones are left out."""
     text = ""
     before = ""
     for part in parts:

@@ -1,4 +1,4 @@
-"""Freezing in a script: `requires_grad_` on layers and parameters, and the layers whose statistics are held."""
+"""Freezing in a script: `requires_grad_` on layers and parameters, and layers whose statistics are held."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ class Trainable:
         was = draft.loop.freezing._was
         #: Of each tensor, whether it trains where no pattern means it.
         self._own = [
-            was[id(tensor)].trained if id(tensor) in was else tensor.requires_grad for tensor in self._parts.tensors
+            was[id(tensor)].trained if id(tensor) in was else tensor.requires_grad
+            for tensor in self._parts.tensors
         ]
         # As the model's constructor leaves them.
         self._now = [True] * len(self._parts.tensors)

@@ -1,4 +1,4 @@
-"""Runs to be written as scripts, all run in one process that never sees the package, and their final weights."""
+"""Runs to be written as scripts, which are run in one process that never sees the package."""
 
 from __future__ import annotations
 

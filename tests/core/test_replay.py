@@ -118,15 +118,18 @@ def test_a_session_that_was_trained_replays_nothing():
         made.replay(made.ledger())
 
 
+BACKWARDS = [{"step": 5, "name": "lr", "asked": 1}, {"step": 2, "name": "lr", "asked": 1}]
+
+
 @pytest.mark.parametrize(
     ("ledger", "error", "words"),
     [
         (7, TypeError, "wants a ledger"),
         ([{"step": 1}], TypeError, "Row 1 of the ledger has no step, name and asked"),
-        ([{"step": 1, "name": "colour", "asked": "red"}], ValueError, "changes 'colour', which this session has not"),
-        ([{"step": 1, "name": "lr", "asked": -1}], ValueError, "Row 1 of the ledger cannot be replayed: lr=-1"),
+        ([{"step": 1, "name": "colour", "asked": "red"}], ValueError, "changes 'colour', which this"),
+        ([{"step": 1, "name": "lr", "asked": -1}], ValueError, "cannot be replayed: lr=-1"),
         ("nowhere.json", ValueError, "There is no file 'nowhere.json'"),
-        ([{"step": 5, "name": "lr", "asked": 1}, {"step": 2, "name": "lr", "asked": 1}], ValueError, "steps go back"),
+        (BACKWARDS, ValueError, "go back"),
         ([{"step": 5, "name": "optimizer", "asked": "<function f>"}], ValueError, "which no file can hold"),
     ],
 )  # fmt: skip

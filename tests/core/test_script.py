@@ -105,7 +105,9 @@ def frozen_from_the_beginning():
 def frozen_by_hand_and_unfrozen():
     model = net()
     model[0].requires_grad_(False)
-    made = session(model=model, optimizer=lambda p: torch.optim.Adam([q for q in p if q.requires_grad], lr=0.01))
+    made = session(
+        model=model, optimizer=lambda p: torch.optim.Adam([q for q in p if q.requires_grad], lr=0.01)
+    )
     made.step(4)
     made.unfreeze("0")
     made.clip = 0.5
@@ -214,12 +216,15 @@ def many_changes():
 for _schedule in (
     "step", "exponential", "cosine", "cosine restarts", "one-cycle", "linear", "polynomial", "plateau",
     ("cosine", {"warmup": 3}), ("step", {"unit": "epoch", "step_size": 1}), ("linear", {"over": 5}),
-    ("plateau", {"metric": "loss", "patience": 0}), ("CyclicLR", {"base_lr": 0.01, "max_lr": 0.1, "step_size_up": 3}),
+    ("plateau", {"metric": "loss", "patience": 0}),
+    ("CyclicLR", {"base_lr": 0.01, "max_lr": 0.1, "step_size_up": 3}),
 ):  # fmt: skip
     _label = _schedule if isinstance(_schedule, str) else "_".join([_schedule[0], *_schedule[1]])
 
     def _scheduled(schedule=_schedule, **options):
-        return session(optimizer="sgd", lr=0.1, schedule=schedule, valid=(X[:10], Y["multiclass"][:10]), **options)
+        return session(
+            optimizer="sgd", lr=0.1, schedule=schedule, valid=(X[:10], Y["multiclass"][:10]), **options
+        )
 
     RUNS[f"schedule_{_label}"] = lambda make=_scheduled: make().fit()
 
@@ -299,7 +304,9 @@ def accumulated():
 
 @run
 def accumulated_from_a_loader():
-    loader = DataLoader(TensorDataset(X, Y["multiclass"], X), batch_size=16, shuffle=True, collate_fn=first_two)
+    loader = DataLoader(
+        TensorDataset(X, Y["multiclass"], X), batch_size=16, shuffle=True, collate_fn=first_two
+    )
     return session(data=loader, batch_size=None, accumulate=2).fit()
 
 
@@ -391,9 +398,12 @@ def stopped_early_and_restored():
 
 
 WISHES = {
-    "lr": [0.3, 1e-3, 0.02, 0.0], "batch_size": [3, 8, 21, 50], "clip": [None, 0.05, ("value", 0.01), "adaptive"],
-    "weight_decay": [None, 0.1], "momentum": [0.0, 0.9], "trainable": [None, {"0": False}, ["4"], {"1": False, "4.bias": False}],
-    "schedule": [None, "cosine", "one-cycle", ("linear", {"warmup": 2}), ("step", {"unit": "step", "step_size": 3})],
+    "lr": [0.3, 1e-3, 0.02, 0.0], "batch_size": [3, 8, 21, 50],
+    "clip": [None, 0.05, ("value", 0.01), "adaptive"],
+    "weight_decay": [None, 0.1], "momentum": [0.0, 0.9],
+    "trainable": [None, {"0": False}, ["4"], {"1": False, "4.bias": False}],
+    "schedule": [None, "cosine", "one-cycle", ("linear", {"warmup": 2}),
+                 ("step", {"unit": "step", "step_size": 3})],
     "optimizer": ["sgd", "adam", ("sgd", {"momentum": 0.5}), "adamw"], "accumulate": [1, 2],
     "dropout": [None, 0.0, {"3": 0.7}], "label_smoothing": [None, 0.1], "precision": ["full", "bf16"],
     "normalise": [None, {"0": "unit"}, {"*": ("max_norm", 1.0)}], "ema": [None, 0.9],

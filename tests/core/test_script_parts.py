@@ -1,4 +1,4 @@
-"""Models, data and losses of every kind in scripts: each gives the session's weights, or says what is missing."""
+"""Models, data and losses of every kind in scripts: each gives the same weights, or says what is missing."""
 
 from __future__ import annotations
 
@@ -137,7 +137,8 @@ def a_convolutional_sequential():
         OrderedDict(
             features=nn.Sequential(
                 nn.Conv2d(1, 4, 3, padding=1, bias=False), nn.BatchNorm2d(4, eps=1e-3, momentum=0.03),
-                nn.LeakyReLU(0.1, inplace=True), nn.MaxPool2d(2), nn.Conv2d(4, 6, (3, 1), stride=(1, 2), padding="valid"),
+                nn.LeakyReLU(0.1, inplace=True), nn.MaxPool2d(2),
+                nn.Conv2d(4, 6, (3, 1), stride=(1, 2), padding="valid"),
                 nn.GroupNorm(2, 6), nn.SiLU(), nn.Dropout2d(0.1), nn.AdaptiveAvgPool2d(1),
             ),
             flat=nn.Flatten(), head=nn.Linear(6, 3),
@@ -175,7 +176,9 @@ def arrays_and_names_of_classes():
 
 @run
 def a_loss_with_weights():
-    return session("multilabel", loss=nn.BCEWithLogitsLoss(pos_weight=torch.tensor([1.0, 2.5, 0.1, 3.0]))).fit()
+    return session(
+        "multilabel", loss=nn.BCEWithLogitsLoss(pos_weight=torch.tensor([1.0, 2.5, 0.1, 3.0]))
+    ).fit()
 
 
 @run
@@ -284,7 +287,9 @@ def a_list_of_batches():
 @run
 def loader_of_dicts():
     samples = [{"input": x, "label": y} for x, y in zip(X, Y["multiclass"])]
-    return session(model=Named(net()), data=DataLoader(samples, batch_size=8), batch_size=None, target="label", task=None).fit()
+    return session(
+        model=Named(net()), data=DataLoader(samples, batch_size=8), batch_size=None, target="label", task=None
+    ).fit()
 
 
 class Named(nn.Module):
@@ -380,7 +385,9 @@ def test_data_may_be_left_out_and_put_in_by_hand(tmp_path):
     text = path.read_text()
     assert "X: 50 × 12 float32" in text and "y: 50 int64" in text
     torch.save((X, Y["multiclass"]), tmp_path / "mine.pt")
-    path.write_text(text.replace('raise NotImplementedError("Put your data here.")', 'return torch.load("mine.pt")'))
+    path.write_text(
+        text.replace('raise NotImplementedError("Put your data here.")', 'return torch.load("mine.pt")')
+    )
     assert run_alone([path], tmp_path) == {}
     assert differing(made, tmp_path / "run.weights.pt") == []
 
@@ -417,7 +424,7 @@ def test_a_class_that_was_defined_in_a_cell_is_written_out(tmp_path, monkeypatch
     monkeypatch.setitem(linecache.cache, "<cell 1>", (len(_CELL), None, _CELL.splitlines(True), "<cell 1>"))
     monkeypatch.setattr(sys.modules["__main__"], "In", [_CELL, "FromACell(9)"], raising=False)
     names = {"__name__": "__main__"}
-    exec(compile(_CELL, "<cell 1>", "exec"), names)  # noqa: S102 - as a kernel runs a cell
+    exec(compile(_CELL, "<cell 1>", "exec"), names)
     made = session(model=names["FromACell"](9)).fit()
     path = made.to_script(tmp_path / "run.py")
     assert "model = FromACell(9)" in path.read_text()
