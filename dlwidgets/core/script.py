@@ -19,11 +19,11 @@ from .wording import counted
 
 #: Variables of the script. What was written out under such a name keeps it, and the script's is changed.
 _NAMES = frozenset(
-    """HERE Schedule X accumulate averaged batch batch_size batches best clip_adaptively clipped data dataset
-    device epoch epochs exchange generator group head index inputs left_out load_data loader loss
-    loss_function losses losses_of_epoch lr_after make_model max_norm max_ratio max_value mixed model
-    optimizer order parameter project projected rest samples schedule scheduler seed shuffle split start step targets
-    unit_norm unit_norms unite weight y""".split()
+    """HERE Schedule X accumulate averaged batch batch_size batches best clip_adaptively clipped data
+    dataset device epoch epochs exchange generator group head index inputs left_out load_data loader
+    loss loss_function losses losses_of_epoch lr_after make_model max_norm max_ratio max_value mixed
+    model optimizer order parameter project projected rest samples schedule scheduler seed shuffle
+    split start step targets unit_norm unit_norms unite weight y""".split()
 )
 
 

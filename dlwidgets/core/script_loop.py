@@ -23,9 +23,8 @@ def loop_text(
     loss : lines that make the loss, the expression of a batch's loss, and lines after that.
     """
     breaks = draft.loop.epochs < draft.loop.epoch
-    late = {step: lines for step, lines in changes.items() if data.resized is not None}
-    changes = _tabled(draft, changes)
-    late, early = (changes, {}) if late else ({}, changes)
+    early, late = _early_and_late(changes, data.resized)
+    early = _tabled(draft, early)
     counts = bool(changes) or breaks or bool(draft.after_count) or bool(draft.changed("skip"))
     body: list[str] = []
     data = _in_groups(draft, data) if draft.accumulates else data
@@ -89,6 +88,18 @@ def _accumulated(draft: Draft, data: Supply, made: list[str]) -> list[str]:
         raise Unwritable("gradients of batches that are no pairs were accumulated")
     lines = [f"samples = {samples}", data.each, *(f"    {line}" for line in inside)]
     return [*lines, f"    (loss / (samples / {length})).backward()"]
+
+
+def _early_and_late(
+    changes: dict[int, list[str]], resized: str | None
+) -> tuple[dict[int, list[str]], dict[int, list[str]]]:
+    """Return the changes before a step, and those after one: a loader has fetched by then."""
+    if resized is None:
+        return changes, {}
+    head = resized.partition(" = ")[0]
+    early = {step: [one for one in lines if not one.startswith(head)] for step, lines in changes.items()}
+    late = {step: [one for one in lines if one.startswith(head)] for step, lines in changes.items()}
+    return tuple({step: lines for step, lines in part.items() if lines} for part in (early, late))  # type: ignore[return-value]
 
 
 #: A line that sets a number and nothing else.

@@ -279,6 +279,18 @@ def a_loader_whose_generator_was_used_before():
 
 
 @run
+def a_loader_with_a_schedule_by_epochs_and_a_slider_over_it():
+    loader = DataLoader(Rows(), batch_size=10, shuffle=True)
+    schedule = ("step", {"unit": "epoch", "step_size": 1, "gamma": 0.5})
+    made = session(data=loader, batch_size=None, optimizer="sgd", lr=0.1, schedule=schedule).step(3)
+    made.lr = 0.07
+    made.batch_size = 6
+    made.step(5)
+    made.lr = 0.02
+    return made.step(3)
+
+
+@run
 def a_list_of_batches():
     batches = [(X[i : i + 10], Y["multiclass"][i : i + 10]) for i in range(0, 50, 10)]
     return session(data=batches, batch_size=None).fit()
@@ -430,6 +442,14 @@ def test_a_class_that_was_defined_in_a_cell_is_written_out(tmp_path, monkeypatch
     assert "model = FromACell(9)" in path.read_text()
     assert run_alone([path], tmp_path) == {}
     assert differing(made, tmp_path / "run.weights.pt") == []
+
+
+def test_a_model_too_large_to_keep_twice_is_said_so(tmp_path, monkeypatch):
+    monkeypatch.setattr("dlwidgets.core.origin.snapshot_budget", lambda size: size - 1)
+    with pytest.raises(
+        ValueError, match="the weights that the run began with were not kept: a copy of 0 MB did"
+    ):
+        session().step().to_script(tmp_path / "run.py")
 
 
 def test_no_step_no_script(tmp_path):
