@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from .opening import Opened
 from .recorded import Recorded
-from .replaying import exactly, read_ledger
+from .replaying import MOVES, exactly, read_ledger
 from .trainer import Trainer
 
 if TYPE_CHECKING:
@@ -93,7 +93,8 @@ class Repeatable(Recorded):
                 if (entry.step < trainer.loop.steps or restored_from(entry) is not None)
                 and (number >= origin.changes or entry.name == "skip")
             ]  # fmt: skip
-            draft = Draft(trainer.loop, self._opened, origin, changes, trainer.seed, path, data)
+            rewound = any(entry.name in MOVES for entry in trainer.steering.ledger.entries)
+            draft = Draft(trainer.loop, self._opened, origin, changes, trainer.seed, path, rewound, data)
             try:
                 save(draft, write_script(draft, f"dlwidgets {version}".rstrip()), path)
             except Unwritable as why:

@@ -62,7 +62,10 @@ def write_script(draft: Draft, about: str) -> str:
         settings,
         _headed("The model, with the weights it began with", model),
         _headed("The data", data.load),
-        _headed("Loss and optimizer", "\n".join([*loss[0], *_together(draft.setup)])),
+        _headed(
+            "Loss and optimizer" if loss[0] else "The optimizer",
+            "\n".join([*loss[0], *_together(draft.setup)]),
+        ),
         _headed("Training", data.order + "\n" + loop),
         ending,
     ]
@@ -94,6 +97,8 @@ def _docstring(draft: Draft, about: str, path: str) -> str:
         lines.append(f"With {version} it gives the same weights on the CPU, bit for bit.")
     else:
         lines.append(f"With {version} it gives nearly the same weights: on {draft.device} not bit for bit.")
+    if draft.rewound:
+        lines.append("Steps that were taken back are left out: it goes straight to where the run is.")
     files = {**draft.reads, path: "written: the weights after the last step"}
     width = max(map(len, files))
     lines += ["", "Beside it lie:", *(f"  {name:<{width}}  {words}" for name, words in files.items())]

@@ -27,6 +27,7 @@ class Draft:
     loop, opened, origin : the run.
     changes : the changes in force, in order, from the origin on; those after the last step left out.
     path : the script's own; what lies beside it is named after it.
+    rewound : whether steps were taken back, which the script leaves out.
     data : whether the data is to lie beside it.
     settings : lines that set the variables which changes set anew.
     definitions : functions that the run needs.
@@ -48,6 +49,7 @@ class Draft:
     changes: Sequence[Entry]
     seed: int
     path: Path
+    rewound: bool = False
     data: bool = True
     sources: Sources = field(default_factory=Sources)
     settings: list[str] = field(default_factory=list)

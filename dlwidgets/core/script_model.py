@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 from torch import nn
 from torch.nn.modules.dropout import _DropoutNd
 
 from .borrowed import looking
+from .script_calls import texts_of
 from .script_draft import Draft
-from .script_modules import expression, place, texts_of
+from .script_modules import expression, place
 from .script_sources import Unwritable, lambda_source
 from .stateful import Copier, same_state
 from .trees import call
@@ -27,10 +30,11 @@ def model_text(draft: Draft) -> str:
         raise Unwritable(f"the weights that the run began with were not kept: {origin.why}")
     path = draft.beside("initial", dict(origin.weights), "the weights it began with")
     try:
-        made, built = expression(
-            draft.model, draft.sources, origin.structure, texts_of(type(draft.model)),
-            lambda one: _same(draft, one)
-        )  # fmt: skip
+        with _dropouts(draft):
+            made, built = expression(
+                draft.model, draft.sources, origin.structure, texts_of(type(draft.model)),
+                lambda one: _same(draft, one)
+            )  # fmt: skip
         made = f"model = {made}"
         for name, layer in built.named_modules():
             if isinstance(layer, _DropoutNd) and layer.p != origin.dropouts.get(name, layer.p):
@@ -51,6 +55,20 @@ def model_text(draft: Draft) -> str:
     load = f"model.load_state_dict(torch.load({path}, weights_only=True))"
     there = "\nmodel.to(device)" if draft.device != "cpu" else ""
     return f"{made}\n{load}{there}\nmodel.train()"
+
+
+@contextlib.contextmanager
+def _dropouts(draft: Draft) -> Iterator[None]:
+    """Let the model have the dropout rates that it had when the run began; give it back its own."""
+    layers = draft.loop.regimen.dropping.layers()
+    own = {path: layer.p for path, layer in layers.items()}
+    try:
+        for path, layer in layers.items():
+            layer.p = draft.origin.dropouts.get(path, layer.p)
+        yield
+    finally:
+        for path, layer in layers.items():
+            layer.p = own[path]
 
 
 def _same(draft: Draft, built: nn.Module) -> bool:

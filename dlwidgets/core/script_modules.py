@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import ast
 import inspect
-import itertools
 import keyword
-import sys
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,15 +14,12 @@ from torch.nn.modules.dropout import _DropoutNd
 from torch.nn.utils.parametrize import type_before_parametrizations
 
 from .borrowed import untouched_rng
-from .script_sources import Sources, Unwritable, constant, is_installed
+from .script_calls import calls, guesses, is_plain
+from .script_sources import Sources, Unwritable
 from .script_text import call_text
-
-_PLAIN = (bool, int, float, str, bytes, type(None), torch.dtype, torch.Size)
 
 #: What every module has.
 _OWN = frozenset(vars(nn.Module()))
-#: How many guesses are made at most, and for how long [s].
-_TRIES, _PATIENCE = 2000, 3.0
 
 
 @dataclass(frozen=True)
@@ -79,14 +72,8 @@ def _numbers(module: nn.Module) -> Iterator[tuple[str, Any]]:
     for name, value in sorted(vars(module).items()):
         if name == "p" and isinstance(module, _DropoutNd):
             continue
-        if name != "training" and name not in _OWN and _is_plain(value):
+        if name != "training" and name not in _OWN and is_plain(value):
             yield name, tuple(value) if isinstance(value, list) else value
-
-
-def _is_plain(value: Any) -> bool:
-    if isinstance(value, (tuple, list)):
-        return all(map(_is_plain, value))
-    return isinstance(value, _PLAIN)
 
 
 def expression(
@@ -144,7 +131,7 @@ def _candidates(module: nn.Module, sources: Sources, texts: tuple[str, ...]) -> 
     name = sources.name_of(kind)
     if not kind.__module__.startswith("torch.nn."):
         yield Made(f"{name}()", kind, (kind,))
-        for args, kwargs in _calls(kind, texts):
+        for args, kwargs in calls(kind, texts):
             yield Made(call_text(name, args, kwargs), lambda a=args, k=kwargs: kind(*a, **k), (kind,))
     args, kwargs = _from_attributes(module, sources, texts)
     if args is not None:
@@ -157,7 +144,7 @@ def _candidates(module: nn.Module, sources: Sources, texts: tuple[str, ...]) -> 
 
         yield Made(call_text(name, args, kwargs), make, (kind, *used))
     if not kind.__module__.startswith("torch.nn."):
-        for kwargs in _guesses(module):
+        for kwargs in guesses(module):
             yield Made(call_text(name, [], kwargs), lambda k=kwargs: kind(**k), (kind,))
 
 
@@ -224,8 +211,13 @@ def _from_attributes(module: nn.Module, sources: Sources, texts: tuple[str, ...]
             if required:
                 return None, None
             continue
-        if required and parameter.kind is not parameter.KEYWORD_ONLY:
-            args.append(value)
+        if name == "stride" and hasattr(module, "kernel_size") and parameter.default is None:
+            if _whole(value) == _whole(module.kernel_size):
+                continue  # as a pool has it
+        first = not args and not kwargs and name in ("p", "negative_slope", "upscale_factor")
+        if (required or first) and parameter.kind is not parameter.KEYWORD_ONLY:
+            if required or not _equal(value, parameter.default):
+                args.append(value)
         elif required or not _equal(value, parameter.default):
             kwargs[name] = value
     return args, kwargs
@@ -251,7 +243,7 @@ def _attribute(module: nn.Module, name: str, default: Any) -> tuple[bool, Any]:
             return True, _Literal(value, Raw(f"torch.tensor({value.tolist()!r}{kind})"))
     if isinstance(value, nn.Module):
         return True, value
-    if not _is_plain(value):
+    if not is_plain(value):
         return False, None
     # What stands for one number in each direction reads better as that number.
     each_way = ("kernel_size", "stride", "padding", "dilation", "output_padding", "output_size")
@@ -281,6 +273,10 @@ class _Literal:
         return str(self._text)
 
 
+def _whole(size: Any) -> Any:
+    return size[0] if isinstance(size, tuple) and len(set(size)) == 1 else size
+
+
 def _value(one: Any) -> Any:
     if not isinstance(one, _Literal):
         return one
@@ -291,98 +287,6 @@ def _equal(value: Any, default: Any) -> bool:
     if isinstance(value, _Literal):
         return False
     return type(value) in (type(default), int, float) and bool(value == default)
-
-
-def _guesses(module: nn.Module) -> Iterator[dict[str, Any]]:
-    """Yield arguments that a module may have been made with, from the sizes of its weights.
-
-    Whoever asks makes it with them and compares.
-    """
-    choices: dict[str, list[Any]] = {}
-    sizes = [size for p in module.parameters() for size in p.shape]
-    sizes = list(
-        dict.fromkeys(
-            [*reversed(sizes), *(len(one) for one in module.modules() if isinstance(one, nn.ModuleList))]
-        )
-    )
-    for parameter in list(
-        inspect.signature(type_before_parametrizations(module).__init__).parameters.values()
-    )[1:]:
-        required = parameter.default is parameter.empty
-        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-            continue
-        known = vars(module).get(parameter.name, parameter.empty)
-        if known is not parameter.empty and _is_plain(known):
-            choices[parameter.name] = [known]
-        elif required or type(parameter.default) is int:
-            choices[parameter.name] = [*([] if required else [parameter.default]), *sizes[:12]]
-    began = time.perf_counter()
-    for made in itertools.islice(itertools.product(*choices.values()), _TRIES):
-        if time.perf_counter() - began > _PATIENCE:
-            return
-        yield dict(zip(choices, made))
-
-
-def _calls(kind: type[Any], texts: tuple[str, ...]) -> Iterator[tuple[list[Any], dict[str, Any]]]:
-    """Yield the arguments of the calls of a class that stand in some texts, the last first, where plain."""
-    scope = {**vars(sys.modules.get("__main__", object)), **vars(sys.modules.get(kind.__module__, object))}
-    seen = []
-    for text in reversed(texts):
-        try:
-            tree = ast.parse(text)
-        except (SyntaxError, ValueError):
-            continue
-        for node in reversed(list(ast.walk(tree))):
-            if not isinstance(node, ast.Call):
-                continue
-            called = (
-                node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", None)
-            )
-            if called != kind.__name__:
-                continue
-            try:
-                args = [_evaluated(arg, scope) for arg in node.args]
-                kwargs = {str(one.arg): _evaluated(one.value, scope) for one in node.keywords}
-            except (ValueError, LookupError, AttributeError, TypeError):
-                continue
-            if (args, kwargs) not in seen:
-                seen.append((args, kwargs))
-                yield args, kwargs
-
-
-def _evaluated(node: ast.AST, scope: Mapping[str, Any]) -> Any:
-    """Return the value of an expression that runs nothing: constants, names of them, lengths and shapes."""
-    if isinstance(node, ast.Name):
-        value = scope[node.id]
-    elif isinstance(node, ast.Call) and getattr(node.func, "id", "") == "len" and len(node.args) == 1:
-        value = len(scope[node.args[0].id]) if isinstance(node.args[0], ast.Name) else None
-    elif (
-        isinstance(node, ast.Subscript)
-        and isinstance(node.value, ast.Attribute)
-        and node.value.attr == "shape"
-    ):
-        value = scope[node.value.value.id].shape[ast.literal_eval(node.slice)]  # type: ignore[attr-defined]
-    else:
-        value = ast.literal_eval(node)  # type: ignore[arg-type]
-    if constant(value) is None:
-        raise ValueError
-    return value
-
-
-def texts_of(kind: type[Any]) -> tuple[str, ...]:
-    """Return texts in which a class may have been called: a notebook's cells, the file of the program."""
-    main = sys.modules.get("__main__")
-    cells = [cell for cell in vars(main).get("In", []) if isinstance(cell, str)] if main else []
-    files = []
-    for module in (sys.modules.get(kind.__module__), main):
-        path = getattr(module, "__file__", None)
-        if path and not is_installed(module.__name__ if module else ""):
-            try:
-                with open(path, encoding="utf-8") as file:
-                    files.append(file.read())
-            except OSError:
-                continue
-    return (*files, *cells)
 
 
 def place(model: nn.Module, path: str, name: str = "model") -> str:
