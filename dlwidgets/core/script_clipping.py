@@ -47,6 +47,7 @@ class Clipping:
         later = [_read(entry.applied) for entry in self._changes if entry.step > 0]
         self._used = list(dict.fromkeys(clip[0] for clip in (self._first, *later) if clip is not None))
         self._varies = bool(later)
+        self._always = len(self._used) == 1 and None not in (self._first, *later)
 
     def begin(self) -> None:
         """Contribute the variables that later changes set, and the function that clips adaptively."""
@@ -64,6 +65,8 @@ class Clipping:
                 self._draft.sources.imports.add("from torch import nn")
             if not self._varies:
                 self._draft.before.append(self._call(mode, repr(self._first[1])))  # type: ignore[index]
+            elif self._always:
+                self._draft.before.append(self._call(mode, _NAMES[mode]))
             else:
                 name = _NAMES[mode]
                 self._draft.before += [f"if {name} is not None:", f"    {self._call(mode, name)}"]

@@ -123,14 +123,19 @@ class Schedules:
             entry.name in ("lr", "optimizer") and entry.step >= min(begins, default=0)
             for entry in draft.changes
         )
-        self.plain = (
-            self.used
-            and len(entries) + (self.first is not None) == 1
-            and not over
-            and not any(wish[1].get("warmup") for wish in plans)
-        )
-        self._needs: set[str] = set()
         self._units = {self._unit(wish) for wish in plans}
+        self.plain = self.used and not over and not any(wish[1].get("warmup") for wish in plans)
+        ends = [*begins[1:], draft.steps]
+        #: Whether a scheduler would be stepped beyond its end, where the rate is to stay.
+        self._beyond = any(
+            (most := self._last(wish[0], wish[1].get("over"))) is not None and end - begin > most
+            for wish, begin, end in zip(plans, begins, ends)
+        )
+        let_go = any(entry.applied is None for entry in entries)
+        if len(plans) > 1 and (self._beyond or let_go or len(self._units) > 1):
+            self.plain = False
+        self._needs: set[str] = set()
+        self._begun = False
 
     def begin(self) -> None:
         """Contribute the schedule that the run begins with, and what a step does for it."""
@@ -164,7 +169,7 @@ class Schedules:
         rates, factor : where it begins, and what is laid over it.
         """
         if entry.applied is None:
-            return ["schedule = None"]
+            return [f"{'scheduler' if self.plain else 'schedule'} = None"]
         return self._text(entry.applied, rates, factor).splitlines()
 
     def _text(self, wish: tuple[Any, Mapping[str, Any]], rates: Sequence[float], factor: float) -> str:
@@ -173,7 +178,8 @@ class Schedules:
         length, _ = settled.pop("over", None), settled.pop("metric", None)
         made = self._made(what, settled)
         if self.plain:
-            return f"scheduler = {made('optimizer')}"
+            again, self._begun = self._begun, True
+            return (self._anew(rates) if again else "") + f"scheduler = {made('optimizer')}"
         most = self._last(what, length)
         more = f", warmup={warmup}" if warmup else ""
         more += f", most={most}" if most is not None else ""
@@ -182,6 +188,16 @@ class Schedules:
         self._needs |= {name for name, needs in needed.items() if needs}
         rates = [float(rate) for rate in rates]
         return f"schedule = Schedule(\n    lambda optimizer: {made('optimizer')},\n    {rates!r}{more},\n)"
+
+    def _anew(self, rates: Sequence[float]) -> str:
+        """Return the lines that take back what an earlier scheduler has left in the optimizer."""
+        if len(rates) == 1:
+            head = "optimizer.param_groups[0]"
+            return f'{head}["lr"] = {float(rates[0])!r}\n{head}.pop("initial_lr", None)\n'
+        return (
+            f"for group, rate in zip(optimizer.param_groups, {[float(rate) for rate in rates]!r}):\n"
+            '    group["lr"] = rate\n    group.pop("initial_lr", None)\n'
+        )
 
     def _made(self, what: Any, options: Mapping[str, Any]) -> Any:
         sources = self._draft.sources
@@ -251,7 +267,7 @@ class Schedules:
             if wish is not None:
                 most = self._last(wish[0], wish[1].get("over"))
         lines = ["scheduler.step()"]
-        if most is not None and draft.steps > most:
+        if most is not None and self._beyond:
             lines = [f"if scheduler.last_epoch < {most}:", "    scheduler.step()"]
         if "step" in units:
             draft.after += _guarded(guard, name, lines)

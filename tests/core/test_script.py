@@ -259,6 +259,25 @@ def schedules_come_and_go():
 
 
 @run
+def a_schedule_switched_off():
+    made = session(optimizer="adam", lr=0.01, schedule="one-cycle").step(3)
+    made.schedule = None
+    made.clip = 1.0
+    made.step(2)
+    made.clip = 0.1
+    return made.fit()
+
+
+@run
+def one_schedule_after_another():
+    made = session(optimizer="sgd", lr=0.1, schedule=("step", {"unit": "step", "step_size": 2})).step(3)
+    made.schedule = "one-cycle"
+    made.step(2)
+    made.schedule = "linear"
+    return made.fit()
+
+
+@run
 def a_schedule_for_two_runs():
     return session(schedule="cosine", epochs=1).fit().fit(2)
 
