@@ -89,8 +89,12 @@ class MovingControls:
 
     def run_begins(self, run: int) -> None:
         """Fit the schedule to a run that begins."""
-        rate = self._loop.rate
-        if note := rate.run_begins(run):
+        rate, before = self._loop.rate, self._loop.rate.settled
+        note = rate.run_begins(run)
+        if not note and rate.settled != before and any(one.name == "schedule" for one in self.ledger.entries):
+            # What the ledger says of the schedule would not be so any more.
+            note = f"fitted to the run: {rate.words}"
+        if note:
             self.ledger.add(Entry(self._loop.steps, "schedule", rate.wish, rate.settled, "run", note))
 
     def redo_schedule(self, entry: Entry) -> None:

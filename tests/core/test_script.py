@@ -278,6 +278,14 @@ def one_schedule_after_another():
 
 
 @run
+def a_schedule_that_the_run_shortens_before_its_first_step():
+    made = session(optimizer="sgd", lr=0.1)
+    made.schedule = "one-cycle"
+    made.accumulate = 2
+    return made.fit()
+
+
+@run
 def a_schedule_for_two_runs():
     return session(schedule="cosine", epochs=1).fit().fit(2)
 
