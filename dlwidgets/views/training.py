@@ -103,7 +103,7 @@ class TrainingPanel(Pictured, ipywidgets.VBox):
                 "step-forward",
                 "step",
                 "Take one step, then pause (.)",
-                lambda run: run.step(wait=False),
+                lambda run: self._more.step(),
             ),
             self._button("Stop", "stop", "stop", "End the run", lambda run: run.stop(wait=False)),
             self._button("Undo", "undo", "undo", "Take the last change back", lambda run: self._undo()),
@@ -222,7 +222,7 @@ class TrainingPanel(Pictured, ipywidgets.VBox):
         if session is None:
             return
         if key == "step":
-            session.step(wait=False)
+            self._more.step()
         elif session.status == "running":
             session.pause(wait=False)
         elif session.status in ("paused", "failed"):

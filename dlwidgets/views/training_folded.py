@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextvars
+import math
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import traitlets
 
+from ..core.microscope import Microscope, Step
 from ..session import Session
 from .training_fields import SECTIONS, Field, State, fields_of, summed_up, text_of, word_of
 from .training_presets import Preset, in_words, wishes_of
@@ -21,8 +23,6 @@ _MORE = {
 }  # fmt: skip
 #: Why a snapshot was taken, in words.
 _WHY = {"start": "the beginning", "change": "before a change", "epoch": "end of an epoch", "left": "end of a line"}
-#: How often the rates to come are worked out anew while nothing else changes [pulses].
-_FEW = 5
 
 
 class Sections(Part):
@@ -49,7 +49,11 @@ class Sections(Part):
     past = traitlets.Dict(
         help="snapshots (step, why), branches (name, steps), undo, busy (what is under way), locked (names)"
     ).tag(sync=True)
-    taken = traitlets.Dict(help="what the last step measured: rows, layers").tag(sync=True)
+    taken = traitlets.Dict(
+        help="what the last step measured: step, numbers, layers, losses, why_not, shown (numbers of samples), "
+        "shape (samples, height, width)"
+    ).tag(sync=True)
+    thumbs = traitlets.Bytes(help="uint8, samples x height x width x 3: the samples that are shown").tag(sync=True)
     said = traitlets.Dict(help="section -> why a button of it did not do what it says").tag(sync=True)
     notes = traitlets.List(help="what the session chose by itself, in sentences").tag(sync=True)
     running = traitlets.Bool(help="whether steps are being taken").tag(sync=True)
@@ -67,10 +71,13 @@ class Sections(Part):
         self._open: list[str] = []
         self._said: dict[str, str] = {}
         self._busy = ""
+        self._scope: Microscope | None = None
+        self._seen: Step | None = None
         self._ahead: tuple[Any, list[list[float]], str] = (None, [], "")
         super().__init__(session, part="sections")
         self._controls = sorted({field.control for field in self._fields.values()})
         session.observe(self._moved, names=self._controls)
+        session.observe(self._stepped, names=["pulse"])
 
     # -- what is shown
 
@@ -86,6 +93,8 @@ class Sections(Part):
         form = [section for section in form if section["rows"]]
         form += [{"name": name, "label": label, "rows": []} for name, label in _MORE.items()]
         locked = self._rules.locked
+        told = "step" in self._open and session.status != "running"
+        seen = self._seen if told and self._seen is not None and self._seen.step == len(session.record) else None
         return {
             "opened": list(self._open),
             "form": form,
@@ -99,7 +108,8 @@ class Sections(Part):
                 "busy": self._busy,
                 "locked": [name for name in ("presets", "undo", "rewind") if name in locked],
             },
-            "taken": _taken(session) if "step" in self._open and session.status != "running" else {},
+            "taken": _taken(session, seen) if told else {},
+            "thumbs": seen.images.tobytes() if seen is not None and seen.images is not None else b"",
             "said": dict(self._said),
             "notes": list(session.notes),
             "running": session.status == "running",
@@ -164,6 +174,22 @@ class Sections(Part):
         for key in [key for key in self._refused if self._fields[key].control == name]:
             del self._refused[key]
         self.refresh()
+
+    def step(self) -> None:
+        """Take one step; while its section is open, look at it closely."""
+        session = self.session
+        if session is None:
+            return
+        if "step" in self._open and session.status != "running":
+            self._scope = Microscope(session._trainer.loop)
+            session.at_step(self._scope.before)
+        session.step(wait=False)
+
+    def _stepped(self, _change: Any) -> None:
+        """Facts were told, on the training thread: the step that is looked at may have been taken."""
+        if self._scope is not None and (seen := self._scope.after()) is not None:
+            self._seen, self._scope = seen, None
+            self.refresh()
 
     # -- what a person asks for
 
@@ -252,6 +278,8 @@ class Sections(Part):
         """Stop following the session and remove the view from every page."""
         if self.session is not None:
             self.session.unobserve(self._moved, names=self._controls)
+            self.session.unobserve(self._stepped, names=["pulse"])
+            self._scope = self._seen = None
         super().close()
 
 
@@ -262,19 +290,31 @@ def _form(field: Field) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _taken(session: Session) -> dict[str, Any]:
-    """Return what the last step measured."""
+def _taken(session: Session, seen: Step | None) -> dict[str, Any]:
+    """Return what the last step measured, and what was seen of it."""
     record = session.record
     if not len(record):
         return {}
     last = {name: column.values[-1] for name, column in record.columns.items() if len(column)}
-    # No number where none was measured: NaN is no JSON.
-    known = {name: float(value) for name, value in last.items() if value == value and abs(value) != float("inf")}
+    known = {name: _finite(value) for name, value in last.items()}
+    known = {name: value for name, value in known.items() if value is not None}
     found: dict[str, Any] = {"step": len(record), "numbers": known, "layers": []}
     stats = session.layer_stats
-    if stats is not None and stats.step == len(record):
+    if seen is not None:
         found["layers"] = [
-            [path, *(float(value) if value == value and abs(value) != float("inf") else None for value in values)]
+            [one.path, _finite(one.grad_norm), _finite(one.weight_norm), _finite(one.moved)] for one in seen.layers
+        ]
+        found["losses"] = None if seen.losses is None else [_finite(loss) for loss in seen.losses]
+        found["why_not"], found["shown"] = seen.why_not, list(seen.shown)
+        found["shape"] = [] if seen.images is None else list(seen.images.shape[:3])
+    elif stats is not None and stats.step == len(record):
+        found["layers"] = [
+            [path, *map(_finite, values)]
             for path, *values in zip(stats.paths, stats.grad_norm, stats.weight_norm, stats.update_ratio)
         ]
     return found
+
+
+def _finite(value: Any) -> float | None:
+    """Return a number, None where it is not finite: that is no JSON."""
+    return float(value) if math.isfinite(value) else None

@@ -1,5 +1,5 @@
 // The sections of the training panel that fold away: rows of controls, presets, the way back, the last step.
-import { make, say, sig, whole, rate, wishes } from "./front.js";
+import { color, make, numbers, say, sig, surface, whole, rate, wishes } from "./front.js";
 
 /** Numbers the rows, whose ids must be single in the page. */
 let rowsMade = 0;
@@ -32,6 +32,7 @@ export function rateLine(rates) {
  * @param {[number, number][]} coming steps and rates @returns {string}
  */
 export function comingLine(coming) {
+  if (coming.length && coming.every(([, value]) => value === coming[0][1])) return `stays ${rate(coming[0][1])}`;
   return coming.map(([step, value], i) => (i ? `${rate(value)} at step ${whole(step)}` : `next ${rate(value)}`)).join(" → ");
 }
 
@@ -113,7 +114,7 @@ export function sections({ model, el, signal, repaint }) {
     rates.draw(model.get("rates"));
     presets.draw(model.get("presets"), model.get("past").locked ?? [], said.presets ?? "");
     past.draw(model.get("past"), said.past ?? "");
-    step.draw(model.get("taken"), running);
+    step.draw(model.get("taken"), model.get("thumbs"), running);
     say(notes, all.join("\n"));
     const dark = el.dataset.theme;
     const around = el.closest(".dlw-controls");
@@ -267,27 +268,73 @@ function pastOf(want, signal) {
   };
 }
 
-/** What the last step measured. */
+/** What the last step measured: numbers, the loss of each sample, the batch, and how far each layer moved. */
 function stepOf() {
   const hint = make("div", { class: "dlw-empty" }), lines = make("tbody");
+  const each = make("div", { class: "dlw-each" }), caption = make("div", { class: "dlw-rates" });
+  const bars = make("canvas", { class: "dlw-bars", role: "img" }), samples = make("div", { class: "dlw-samples", role: "list" });
+  each.append(caption, bars, samples);
   const body = make("tbody"), head = make("tr", {}, ...["layer", "‖grad‖", "‖w‖", "Δw / w"].map((text) => make("th", { text, scope: "col" })));
   const table = make("table", { class: "dlw-step-layers" }, make("thead", {}, head), body);
+  const box = make("div", {}, hint, make("table", { class: "dlw-step-lines" }, lines), each, table);
+  let drawn = "";
+
+  /** @param {any} taken @param {DataView | null} thumbs */
+  const batch = (taken, thumbs) => {
+    const losses = /** @type {(number | null)[] | null | undefined} */ (taken.losses), shown = /** @type {number[]} */ (taken.shown ?? []);
+    each.hidden = taken.shown === undefined;
+    const known = (losses ?? []).filter((loss) => loss !== null);
+    say(caption, !losses ? `loss of each sample: n/a${taken.why_not ? `, since ${taken.why_not}` : ""}`
+      : `loss of each of ${whole(losses.length)} samples, largest first: ${sig(Math.max(...known), 3)} to ${sig(Math.min(...known), 3)}${taken.why_not ? ` (${taken.why_not})` : ""}`);
+    bars.hidden = !losses;
+    bars.setAttribute("aria-label", caption.textContent ?? "");
+    if (losses) {
+      const width = Math.max(80, box.clientWidth || 300), high = 32, ctx = surface(bars, width, high);
+      const sorted = known.slice().sort((a, b) => b - a), most = sorted[0] || 1, each = width / sorted.length;
+      ctx.fillStyle = color(box, "blue");
+      sorted.forEach((loss, i) => { const h = Math.max(1, (high * Math.max(0, loss)) / most); ctx.fillRect(i * each, high - h, Math.max(0.6, each - (each > 3 ? 1 : 0)), h); });
+    }
+    const [count, height, width] = taken.shape?.length ? taken.shape : [0, 0, 0], pixels = numbers(thumbs, Uint8Array);
+    samples.replaceChildren(...shown.map((number, i) => {
+      const said = losses ? sig(losses[number], 3) : "";
+      const one = make("figure", { role: "listitem", title: `sample ${number} of the batch${said ? `, loss ${said}` : ""}` });
+      if (i < count && pixels.length >= count * height * width * 3) one.append(picture(pixels.subarray(i * height * width * 3, (i + 1) * height * width * 3), height, width));
+      one.append(make("figcaption", { text: said ? `${number}: ${said}` : `${number}` }));
+      return one;
+    }));
+  };
   return {
-    box: make("div", {}, hint, make("table", { class: "dlw-step-lines" }, lines), table),
-    /** @param {any} taken @param {boolean} running */
-    draw(taken, running) {
+    box,
+    /** @param {any} taken @param {DataView | null} thumbs @param {boolean} running */
+    draw(taken, thumbs, running) {
       const there = taken.step !== undefined;
-      say(hint, there ? (taken.layers.length ? "" : "Its layers were not measured: a layer table beside the panel measures them.")
+      say(hint, there ? (taken.layers.length ? "" : "Press Step once more: with this section open, its samples and layers are looked at.")
         : running ? "Pause, then press Step: what that one step did is told here." : "Press Step: what that one step did is told here.");
       hint.hidden = !hint.textContent;
-      const shown = there ? JSON.stringify(taken) : "";
-      if (lines.dataset.shown === shown) return;
-      lines.dataset.shown = shown;
+      const now = there ? JSON.stringify([taken, box.clientWidth, color(box, "blue")]) : "";
+      if (now === drawn && drawn) return;
+      drawn = now;
       const all = there ? [["step", whole(taken.step)], ...stepLines(taken.numbers)] : [];
       lines.replaceChildren(...all.map(([name, value]) => make("tr", {}, make("th", { text: name, scope: "row" }), make("td", { text: value }))));
+      if (there) batch(taken, thumbs); else each.hidden = true;
       table.hidden = !there || !taken.layers.length;
       body.replaceChildren(...(there ? taken.layers : []).map((/** @type {any[]} */ [path, grad, weight, ratio]) => make("tr", {},
         make("th", { text: path || "the model", scope: "row" }), make("td", { text: sig(grad, 2) }), make("td", { text: sig(weight, 2) }), make("td", { text: rate(ratio) }))));
     },
   };
+}
+
+/**
+ * A small picture of a sample.
+ * @param {Uint8Array} pixels height x width x 3 @param {number} height @param {number} width
+ */
+function picture(pixels, height, width) {
+  const canvas = make("canvas", { width, height, "aria-hidden": "true" }), ctx = canvas.getContext("2d");
+  if (!ctx) return canvas;
+  const data = ctx.createImageData(width, height);
+  for (let i = 0; i < width * height; i += 1) {
+    data.data.set([pixels[3 * i], pixels[3 * i + 1], pixels[3 * i + 2], 255], 4 * i);
+  }
+  ctx.putImageData(data, 0, 0);
+  return canvas;
 }

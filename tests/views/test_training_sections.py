@@ -368,6 +368,18 @@ def test_the_last_step_is_told_once_it_is_asked_for(session, page):
     assert taken["layers"] == []
 
 
+def test_a_step_is_seen_closely_while_its_section_is_open(session, panel, page):
+    page.say(wish="opened", value=["step"])
+    panel.bar.children[1].children[3].click()
+    wait_for(page, lambda: page.state["taken"].get("losses"))
+    taken, row = page.state["taken"], session.history().iloc[-1]
+    assert taken["step"] == session.steps == 1 and len(taken["losses"]) == row.batch_size
+    assert sum(taken["losses"]) / len(taken["losses"]) == pytest.approx(row.loss, rel=1e-5)
+    assert [path for path, *_ in taken["layers"]] == ["0", "2"]
+    session.step()
+    assert page.state["taken"]["step"] == 2 and "losses" not in page.state["taken"]
+
+
 def test_adaptive_clipping_has_a_limit_of_its_own(session, panel):
     panel.clip.value = "adaptive"
     assert session.clip == ("adaptive", 0.01)
