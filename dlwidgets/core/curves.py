@@ -25,6 +25,14 @@ class Buckets(NamedTuple):
     mean: np.ndarray
 
 
+def together(one: History, other: History) -> int:
+    """Return how many steps two histories have in common, counted from the first; losses are compared."""
+    ours, theirs = one.columns["loss"].values, other.columns["loss"].values
+    most = min(len(ours), len(theirs))
+    differ = np.flatnonzero(ours[:most] != theirs[:most])
+    return int(differ[0]) if len(differ) else most
+
+
 class Curve:
     """Pictures of a growing column, in which no peak is lost: each bucket keeps its least and its greatest.
 

@@ -1,7 +1,7 @@
 // Curves: loss, learning rate and gradient norm over the steps, on one axis, each named at its end.
 import { live, wishes, listen, make, say, sig, whole, rate } from "./front.js";
-import { gaps, nearest, positive, rowsOf, smooth, widths } from "./curves_shape.js";
-import { chartsIn, LEFT, RIGHT } from "./curves_charts.js";
+import { gaps, linesOf, nearest, positive, rowsOf, smooth, widths } from "./curves_shape.js";
+import { chartsIn, LEFT, PAST, RIGHT } from "./curves_charts.js";
 
 export default {
   /** @param {{model: import("./front.js").Model, el: HTMLElement, signal: AbortSignal}} view */
@@ -32,13 +32,14 @@ export default {
 
     /** @param {number[]} window */
     const look = (window) => { zoom = window; at = null; want.set("window", window); };
-    const shown = () => (zoom.length ? zoom : [0, Math.max(1, model.get("steps"))]);
+    const shown = () => (zoom.length ? zoom : [0, Math.max(1, model.get("reach") ?? 0, model.get("steps"))]);
 
     const picture = () => {
       const [step, low, high, mean] = rowsOf(model.get("train"), 4);
       const [vStep, vLoss] = rowsOf(model.get("valid"), 2);
+      const past = linesOf(model.get("past"), PAST);
       const [rStep, , , rates] = rowsOf(model.get("rate"), 4), [nStep, , , norms] = rowsOf(model.get("norm"), 4);
-      return { step, low, high, mean: smooth(mean, Math.min(8, Math.floor(mean.length / 24)), widths(step)), vStep, vLoss, rStep, rates, nStep, norms };
+      return { step, low, high, mean: smooth(mean, Math.min(8, Math.floor(mean.length / 24)), widths(step)), vStep, vLoss, past, rStep, rates, nStep, norms };
     };
     let now = picture();
 
@@ -69,6 +70,7 @@ export default {
         place: plots, el, logarithmic, chosen: look, all: () => look([]),
         moved: () => { if (charts.length) read(); },
         last: () => now.rates[nearest(now.rStep, shown()[1])],
+        names: () => model.get("names") ?? [],
       });
     };
 
@@ -86,7 +88,8 @@ export default {
       const [first, last] = shown(), loss = logarithmic ? positive : gaps;
       const clip = model.get("clip");
       const data = [
-        uPlot.join([[now.step, loss(now.low), loss(now.high), loss(now.mean)], [now.vStep, loss(now.vLoss)]].map((table) => /** @type {any} */ (table))),
+        uPlot.join([[now.step, loss(now.low), loss(now.high), loss(now.mean)], [now.vStep, loss(now.vLoss)],
+          ...now.past.map(([step, mean]) => [step, loss(mean)])].map((table) => /** @type {any} */ (table))),
         [now.rStep, positive(now.rates)],
         [now.nStep, positive(now.norms), Array.from(now.nStep, () => clip)],
       ];

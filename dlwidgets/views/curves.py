@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import traitlets
 
-from ..core.curves import Curve, Evaluated
+from ..core.curves import Curve, Evaluated, together
 from ..core.patterns import in_words
 from ..session import Session
 from .view import View, module, style
@@ -17,16 +17,22 @@ from .view import View, module, style
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from ..core.lines import Branch
+
 #: Buckets a curve is drawn with: about one for each pixel and a half of a notebook's width.
 _BUCKETS = 400
 #: Changes of one control closer together than this are one mark, to a person one change [steps; s, by hand].
 _NEAR, _SOON = 20, 1.0
+#: How many lines that were left are drawn, the newest, and with how many buckets each.
+_PAST, _PALE = 4, 120
 #: The largest step that float32 holds exactly.
 _LARGEST = 2**24
 
 
 class Curves(View):
     """Loss (train: all steps, as a band and its mean; valid: each evaluation), learning rate, gradient norm.
+
+    Lines that were left, by a rewind or a try, stay as pale curves of their training loss.
 
     Drag to zoom, double-click to see all again; while zoomed, the kernel sends that stretch in full detail.
 
@@ -37,13 +43,18 @@ class Curves(View):
 
     _esm = module("vendor/uPlot.iife.min.js", "curves_shape.js", "curves_charts.js", "curves.js")
     _css = style("vendor/uPlot.min.css", "curves.css")
-    watches = ("pulse", "evaluation", "status")
+    watches = ("pulse", "evaluation", "status", "line")
 
     _LAYOUT = "float32, 4 x n in C order: step, least, greatest, mean of each bucket"
     train = traitlets.Bytes(help=f"training loss: {_LAYOUT}").tag(sync=True)
     rate = traitlets.Bytes(help=f"learning rate: {_LAYOUT}").tag(sync=True)
     norm = traitlets.Bytes(help=f"gradient norm before clipping: {_LAYOUT}").tag(sync=True)
     valid = traitlets.Bytes(help="validation loss: float32, 2 x n in C order: step, loss").tag(sync=True)
+    past = traitlets.Bytes(
+        help="training loss of lines that were left: float32, 3 x n in C order: line, step, mean"
+    ).tag(sync=True)
+    names = traitlets.List(help="the names of those lines, by number").tag(sync=True)
+    reach = traitlets.Int(0, help="the last step of any line that is drawn").tag(sync=True)
     marks = traitlets.List(help="changes: [step, words], in order").tag(sync=True)
     clip = traitlets.Float(None, allow_none=True, help="the norm gradients are clipped at, or None").tag(
         sync=True
@@ -69,6 +80,7 @@ class Curves(View):
             self._follow(session)  # the run was taken back, or to another line
         first, last = self._seen or (1, None)
         picture = {name: curve.buckets(first, last, _BUCKETS) for name, curve in self._curves.items()}
+        branches = list(session.branches)[-_PAST:]
         steps, losses = self._evaluated.within(*self._seen) if self._seen else self._evaluated.within()
         return {
             "train": _bytes(picture["loss"]),
@@ -79,6 +91,9 @@ class Curves(View):
             "clip": _norm_limit(session),
             "window": list(self._seen),
             "steps": len(session.record),
+            "past": self._past(branches, first, last),
+            "names": [branch.name for branch in branches],
+            "reach": max([len(session.record), *(branch.steps for branch in branches)]),
         }
 
     def wish(self, name: str, value: Any) -> None:
@@ -95,7 +110,9 @@ class Curves(View):
         changes = self._marked[2] if self.session is None else self._marks(self.session)
         clip = self.clip if self.session is None else _norm_limit(self.session)
         window = (self._seen[0], self._seen[1]) if self._seen else None
-        return curves_figure(self._record, [(step, words) for step, words in changes], window, clip)
+        past = [] if self.session is None else list(self.session.branches)[-_PAST:]
+        marked = [(step, words) for step, words in changes]
+        return curves_figure(self._record, marked, window, clip, past)
 
     def _marks(self, session: Session) -> list[list[Any]]:
         # A line's changes only grow, and seldom.
@@ -104,10 +121,24 @@ class Curves(View):
             self._marked = line, len(changes), marks(changes)
         return self._marked[2]
 
+    def _past(self, branches: list[Branch], first: int, last: int | None) -> bytes:
+        """Return what each line trained by itself, from where it and the line under way parted."""
+        rows = []
+        for number, branch in enumerate(branches):
+            if id(branch) not in self._left:
+                losses = branch.record.columns["loss"]
+                self._left[id(branch)] = branch, Curve(losses), together(branch.record, self._record)
+            _, curve, parted = self._left[id(branch)]
+            found = curve.buckets(max(first, parted), last or branch.steps, _PALE)
+            rows.append((np.full(len(found.step), number), found.step, found.mean))
+        return _bytes(tuple(np.concatenate(row) for row in zip(*rows))) if rows else b""
+
     def _follow(self, session: Session) -> None:
         self._record = record = session.record
         self._curves = {name: Curve(record.columns[name]) for name in ("loss", "lr", "grad_norm")}
         self._evaluated = Evaluated(record)
+        #: Lines that were left, by identity: with their curve, and the last step in common with this one.
+        self._left: dict[int, tuple[Branch, Curve, int]] = {}
 
 
 def _norm_limit(session: Session) -> float | None:

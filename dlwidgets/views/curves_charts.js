@@ -4,6 +4,8 @@ import { apart, logRange, logTicks, range, tick } from "./curves_shape.js";
 
 /** Left for the axis, right for the names at the curves' ends, and the heights of the charts [px]. */
 export const LEFT = 52, RIGHT = 98, HEIGHTS = [214, 52, 78];
+/** How many lines that were left may be drawn. */
+export const PAST = 4;
 /** Height of a label at a curve's end [px]. */
 const LINE = 14;
 
@@ -16,12 +18,13 @@ let groups = 0;
  * Make the charts in `place`.
  *
  * `logarithmic` is the loss axis. `moved` is called when the pointer moves, `chosen` with the steps that were
- * dragged over, `all` when all steps are wanted; `last` gives the newest rate in sight.
+ * dragged over, `all` when all steps are wanted; `last` gives the newest rate in sight, `names`
+ * the lines that were left.
  * @param {{place: HTMLElement, el: HTMLElement, logarithmic: boolean, moved: () => void,
- *   chosen: (window: number[]) => void, all: () => void, last: () => number | undefined}} options
+ *   chosen: (window: number[]) => void, all: () => void, last: () => number | undefined, names: () => string[]}} options
  * @returns {uPlot[]}
  */
-export function chartsIn({ place, el, logarithmic, moved, chosen, all, last }) {
+export function chartsIn({ place, el, logarithmic, moved, chosen, all, last, names }) {
   const ink = color(el, "ink"), faint = color(el, "faint"), line = color(el, "line");
   const blue = color(el, "blue"), soft = color(el, "blue-soft"), orange = color(el, "orange"), green = color(el, "green");
   const family = getComputedStyle(el).fontFamily, font = `11.5px ${family}`;
@@ -62,11 +65,13 @@ export function chartsIn({ place, el, logarithmic, moved, chosen, all, last }) {
       padding: [18, RIGHT, 6, 0],
       scales: { x, y: logarithmic ? strip : { range: (/** @type {any} */ _, /** @type {any} */ a, /** @type {any} */ b) => range(a, b) } },
       axes: [hidden, logarithmic ? powers : { ...scale, space: 32 }],
-      series: [{}, edge, edge, { ...line2, stroke: blue }, { ...line2, stroke: orange, spanGaps: true, points: { show: few(60), size: 5, fill: orange } }],
+      series: [{}, edge, edge, { ...line2, stroke: blue }, { ...line2, stroke: orange, spanGaps: true, points: { show: few(60), size: 5, fill: orange } },
+        ...Array.from({ length: PAST }, () => ({ stroke: faint, alpha: 0.55, width: 1, spanGaps: true, points: { show: false } }))],
       bands: [{ series: [2, 1], fill: soft }],
     }, [3, 4], (u) => {
       caption(u, family, faint, "loss", -8);
-      nameEnds(u, family, [ending(u, 3, "train", blue), ending(u, 4, "valid", orange)]);
+      nameEnds(u, family, [ending(u, 3, "train", blue), ending(u, 4, "valid", orange),
+        ...names().map((name, i) => ending(u, 5 + i, name, faint))]);
     }),
     chart(HEIGHTS[1], {
       padding: [6, RIGHT, 6, 0], scales: { x, y: strip }, axes: [hidden, bare],

@@ -12,6 +12,19 @@ export function rowsOf(bytes, rows) {
 }
 
 /**
+ * The curves of lines that were left: always `most` of them, each [steps, losses], those without a line empty.
+ * @param {DataView | ArrayBuffer | Uint8Array | undefined} bytes float32, 3 x n: number of the line, step, loss
+ * @param {number} most @returns {[Float32Array, Float32Array][]}
+ */
+export function linesOf(bytes, most) {
+  const [line, step, loss] = rowsOf(bytes, 3);
+  return Array.from({ length: most }, (_, number) => {
+    const from = line.indexOf(number), to = line.lastIndexOf(number) + 1;
+    return from < 0 ? [new Float32Array(), new Float32Array()] : [step.slice(from, to), loss.slice(from, to)];
+  });
+}
+
+/**
  * A centred moving mean over `2 * reach + 1` values, shorter at the ends, each counted by its weight.
  * @param {ArrayLike<number>} values @param {number} reach @param {ArrayLike<number>} [weights] @returns {number[]}
  */

@@ -2,12 +2,20 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import {
-  apart, gaps, logRange, logTicks, nearest, positive, range, rowsOf, smooth, tick, widths,
+  apart, gaps, linesOf, logRange, logTicks, nearest, positive, range, rowsOf, smooth, tick, widths,
 } from "../../dlwidgets/views/curves_shape.js";
 
 let state = 7;
 /** A number from 0 to 1, the same at every run. */
 const random = () => { state = (state * 1103515245 + 12345) % 2147483648; return state / 2147483648; };
+
+test("lines that were left come apart, and there are always as many", () => {
+  const rows = [[0, 0, 2, 2, 2], [4, 5, 1, 2, 3], [0.5, 0.25, 1, 2, 4]];
+  const bytes = new DataView(Float32Array.from(rows.flat()).buffer);
+  const lines = linesOf(bytes, 4).map((line) => line.map((values) => [...values]));
+  assert.deepEqual(lines, [[[4, 5], [0.5, 0.25]], [[], []], [[1, 2, 3], [1, 2, 4]], [[], []]]);
+  assert.deepEqual(linesOf(new DataView(new ArrayBuffer(0)), 2).map((line) => line.map((values) => [...values])), [[[], []], [[], []]]);
+});
 
 test("a block of float32 is read row by row, wherever its bytes start", () => {
   const values = Float32Array.from({ length: 12 }, (_, i) => i / 8);

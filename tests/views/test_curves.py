@@ -217,6 +217,22 @@ def test_a_run_that_was_taken_back_is_drawn_anew(session, view):
     assert [words for _, words in view.project()["marks"]] == ["lr → 0.25 (code)"]
 
 
+def test_a_line_that_was_left_stays_from_where_it_parted(session, view):
+    session.step(9)
+    left = session.history().loss
+    session.rewind(4)
+    session.lr = 0.25
+    session.step(2)
+    picture = view.project()
+    line, step, loss = np.frombuffer(picture["past"], np.float32).reshape(3, -1)
+    assert set(line) == {0} and step.tolist() == [5, 6, 7, 8, 9]  # the loss of step 5 is that of both
+    assert loss.tolist() == left.to_numpy(np.float32)[4:].tolist()
+    assert picture["names"] == [branch.name for branch in session.branches]
+    assert picture["reach"] == 9 and picture["steps"] == 6
+    drawn = [curve.get_xdata().tolist() for curve in view.figure().axes[0].get_lines()]
+    assert step.tolist() in drawn
+
+
 def test_a_drag_is_one_mark_where_it_ended():
     drag = [entry(step, applied=step / 100, by="panel") for step in range(10, 60, 5)]
     assert marks([entry(1), *drag, entry(200)]) == [

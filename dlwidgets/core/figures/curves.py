@@ -6,14 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..curves import Curve, Evaluated
+from ..curves import Curve, Evaluated, together
 from ..history import History
 from . import BLUE, GREEN, GREY, INK, LINE, ORANGE, blank, rate, significant
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from matplotlib.figure import Figure
+
+    from ..lines import Branch
 
 
 def curves_figure(
@@ -21,6 +23,7 @@ def curves_figure(
     changes: list[tuple[int, str]] | None = None,
     window: tuple[int, int] | None = None,
     clip: float | None = None,
+    past: Sequence[Branch] = (),
 ) -> Figure:
     """Return loss, learning rate and gradient norm of `history` over the steps.
 
@@ -29,6 +32,7 @@ def curves_figure(
     changes : (step, words) of what was changed, marked on top of the loss.
     window : the first and the last step shown; None: all.
     clip : the norm that gradients are clipped at, drawn where given.
+    past : lines that were left, drawn pale from where each parted.
     """
     if not len(history):
         figure = blank(6.4, 0.6)
@@ -41,7 +45,11 @@ def curves_figure(
     figure.set_layout_engine("none")
     places = {"left": 0.1, "right": 0.865, "top": 0.93, "bottom": 0.11, "hspace": 0.16}
     loss, lr, norm = figure.subplots(3, 1, sharex=True, height_ratios=[4, 1, 1], gridspec_kw=places)
-    first, last = window or (1, max(1, len(history)))
+    first, last = window or (1, max(1, len(history), *(branch.steps for branch in past)))
+    for branch in past:
+        parted = together(branch.record, history)
+        left = Curve(branch.record.columns["loss"]).buckets(max(first, parted), last, 400)
+        loss.plot(left.step, _known(left.mean), color=GREY, alpha=0.5, linewidth=1)
     train = Curve(history.columns["loss"]).buckets(first, last, 800)
     loss.fill_between(train.step, _known(train.low), _known(train.high), color=BLUE, alpha=0.25, linewidth=0)
     ends = [_line(loss, train.step, train.mean, "train", BLUE)]
