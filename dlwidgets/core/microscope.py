@@ -44,7 +44,7 @@ class Step:
     Attributes
     ----------
     step : its number, from 1.
-    losses : float32, one for each sample of the batch, before the weights moved; None where it cannot be told.
+    losses : float32, one for each sample of the batch, before the weights moved; None where not to be told.
     why_not : why not, in a clause.
     shown : numbers of the samples with the largest losses in the batch, largest first; the first ones where
         losses are not known.
@@ -61,7 +61,7 @@ class Step:
 
 
 class Microscope:
-    """Looks at the next step: `before()` on the training thread between two steps, `after()` once it is taken.
+    """Looks at the next step: `before()` on the training thread between two steps, `after()` once taken.
 
     The batch is drawn and given back, as for a step that failed, so that the step draws the same one; the
     loss of each sample is computed as the step will do it, with the same random numbers. Those have to be

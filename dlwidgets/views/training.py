@@ -33,14 +33,14 @@ _CLIP_TIPS = {
     "off": "Leave gradients as they are",
     "norm": "Scale all gradients so that their total L2 norm stays below",
     "value": "Cut each gradient element at",
-    "adaptive": "Adaptive (AGC): scale each unit's gradient so that its norm, in parts of its weights', stays below",
+    "adaptive": "Adaptive (AGC): hold each unit's gradient norm, over its weights' norm, below",
 }
 #: Clipping by these has a limit on a scale of its own, and keeps it apart from that of the others.
 _APART = ("adaptive",)
 
 
 class TrainingPanel(Pictured, ipywidgets.VBox):
-    """Buttons to start, pause, step, stop and undo; sliders for learning rate and batch size; clipping; and more.
+    """Buttons to start, pause, step, stop, undo; sliders for rate and batch size; clipping; and more.
 
     Each control is a wish of the session; beside it stands what is in force. A value that cannot be is
     rejected there, and the run goes on. Changes made from code move the controls too. Optimizer, schedule,
@@ -87,7 +87,9 @@ class TrainingPanel(Pictured, ipywidgets.VBox):
         #: The thread on which controls are being set here, if any.
         self._showing: int | None = None
         buttons = [
-            self._button("Start", "play", "start", "Train in the background (Space)", lambda run: run.start()),
+            self._button(
+                "Start", "play", "start", "Train in the background (Space)", lambda run: run.start()
+            ),
             self._button(
                 "Resume", "play", "resume", "Go on where the run paused (Space)", lambda run: run.resume()
             ),
@@ -160,7 +162,7 @@ class TrainingPanel(Pictured, ipywidgets.VBox):
         return self
 
     def lock(self, *names: str) -> Self:
-        """Lock controls, by the names of the wishes, or "presets", "undo", "rewind": they show, and do nothing.
+        """Lock controls, by the names of the wishes, or "presets", "undo", "rewind": they only show.
 
         Raises
         ------

@@ -207,7 +207,14 @@ def _smooths(state: State) -> str:
 
 # -- run
 
-_EVERY = {"each epoch": "epoch", "10 steps": 10, "50 steps": 50, "100 steps": 100, "500 steps": 500, "never": None}
+_EVERY = {
+    "each epoch": "epoch",
+    "10 steps": 10,
+    "50 steps": 50,
+    "100 steps": 100,
+    "500 steps": 500,
+    "never": None,
+}
 
 
 def _every(value: Any) -> str:
@@ -259,7 +266,9 @@ FIELDS: tuple[Field, ...] = (
         hint="Steps in which the rate grows to where the schedule begins; below 1: a share of the run",
         empty="0",
     ),
-    _option("over", "Length", _LASTING, hint="How many steps or epochs it takes; empty: the run's", empty="the run"),
+    _option(
+        "over", "Length", _LASTING, hint="How many steps or epochs it takes; empty: the run's", empty="the run",
+    ),
     _option("gamma", "Factor", ("step", "exponential"), hint="What the rate is multiplied with"),
     _option("eta_min", "Lowest rate", ("cosine", "cosine restarts")),
     _option("max_lr", "Highest rate", ("one-cycle",)),
@@ -299,7 +308,10 @@ FIELDS: tuple[Field, ...] = (
         "run", "ema", "Average (EMA)", "text", _same, _typed, unit="decay", empty="off",
         hint="Decay of the moving average that is evaluated, as 0.999; empty: off",
     ),
-    Field("run", "precision", "Precision", "choice", _same, lambda _, word: word, choices=lambda _: ("full", "bf16", "fp16")),
+    Field(
+        "run", "precision", "Precision", "choice", _same, lambda _, word: word,
+        choices=lambda _: ("full", "bf16", "fp16"),
+    ),
     Field(
         "run", "early_stopping", "Stop early", "choice", lambda value: value.metric if value else "never",
         lambda state, word: None if word == "never" else _stopping(state, "metric", word), choices=_metrics,

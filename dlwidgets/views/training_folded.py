@@ -1,4 +1,4 @@
-"""The part of the training panel that folds away: all other controls, presets, the way back, the last step."""
+"""What folds away in the training panel: all other controls, presets, the way back, the last step."""
 
 from __future__ import annotations
 
@@ -22,7 +22,12 @@ _MORE = {
     "presets": "Presets", "past": "Go back", "step": "Last step", "notes": "What the session chose",
 }  # fmt: skip
 #: Why a snapshot was taken, in words.
-_WHY = {"start": "the beginning", "change": "before a change", "epoch": "end of an epoch", "left": "end of a line"}
+_WHY = {
+    "start": "the beginning",
+    "change": "before a change",
+    "epoch": "end of an epoch",
+    "left": "end of a line",
+}
 
 
 class Sections(Part):
@@ -33,15 +38,15 @@ class Sections(Part):
     """
 
     watches = (
-        "pulse", "applied", "rejected", "status", "epochs", "evaluate_every", "notes", "snapshots", "branches",
-        "line",
+        "pulse", "applied", "rejected", "status", "epochs", "evaluate_every", "notes", "snapshots",
+        "branches", "line",
     )  # fmt: skip
     opened = traitlets.List(help="names of the sections that are open").tag(sync=True)
-    form = traitlets.List(
-        help="sections: name, label, rows of key, label, kind, unit, hint, empty"
-    ).tag(sync=True)
+    form = traitlets.List(help="sections: name, label, rows of key, label, kind, unit, hint, empty").tag(
+        sync=True
+    )
     rows = traitlets.Dict(
-        help="key -> value, choices, fact, kind (in-force, waiting, rejected), why, there, off (why not), locked"
+        help="key -> value, choices, fact, kind (in-force, waiting, rejected), why, there, off, locked"
     ).tag(sync=True)
     sums = traitlets.Dict(help="section -> what it says while it is closed").tag(sync=True)
     rates = traitlets.Dict(help="scheduled, multiplier, applied, coming (step, rate), note").tag(sync=True)
@@ -50,10 +55,12 @@ class Sections(Part):
         help="snapshots (step, why), branches (name, steps), undo, busy (what is under way), locked (names)"
     ).tag(sync=True)
     taken = traitlets.Dict(
-        help="what the last step measured: step, numbers, layers, losses, why_not, shown (numbers of samples), "
+        help="what the last step measured: step, numbers, layers, losses, why_not, shown (samples), "
         "shape (samples, height, width)"
     ).tag(sync=True)
-    thumbs = traitlets.Bytes(help="uint8, samples x height x width x 3: the samples that are shown").tag(sync=True)
+    thumbs = traitlets.Bytes(help="uint8, samples x height x width x 3: the samples that are shown").tag(
+        sync=True
+    )
     said = traitlets.Dict(help="section -> why a button of it did not do what it says").tag(sync=True)
     notes = traitlets.List(help="what the session chose by itself, in sentences").tag(sync=True)
     running = traitlets.Bool(help="whether steps are being taken").tag(sync=True)
@@ -87,14 +94,20 @@ class Sections(Part):
             return {}
         state = self._state(session)
         form = [
-            {"name": name, "label": label, "rows": [_form(row) for row in self._fields.values() if row.section == name]}
+            {
+                "name": name,
+                "label": label,
+                "rows": [_form(row) for row in self._fields.values() if row.section == name],
+            }
             for name, label in SECTIONS.items()
         ]
         form = [section for section in form if section["rows"]]
         form += [{"name": name, "label": label, "rows": []} for name, label in _MORE.items()]
         locked = self._rules.locked
         told = "step" in self._open and session.status != "running"
-        seen = self._seen if told and self._seen is not None and self._seen.step == len(session.record) else None
+        seen = (
+            self._seen if told and self._seen is not None and self._seen.step == len(session.record) else None
+        )
         return {
             "opened": list(self._open),
             "form": form,
@@ -148,7 +161,13 @@ class Sections(Part):
         applied = session.applied
         if "scheduled_lr" not in applied:
             return {}
-        what = (repr(applied.get("schedule")), applied.get("lr_multiplier"), session.epochs, session.epoch, session.status)
+        what = (
+            repr(applied.get("schedule")),
+            applied.get("lr_multiplier"),
+            session.epochs,
+            session.epoch,
+            session.status,
+        )
         if self._ahead[0] != what:
             try:
                 coming = session.coming_rates(5)
@@ -302,7 +321,8 @@ def _taken(session: Session, seen: Step | None) -> dict[str, Any]:
     stats = session.layer_stats
     if seen is not None:
         found["layers"] = [
-            [one.path, _finite(one.grad_norm), _finite(one.weight_norm), _finite(one.moved)] for one in seen.layers
+            [one.path, _finite(one.grad_norm), _finite(one.weight_norm), _finite(one.moved)]
+            for one in seen.layers
         ]
         found["losses"] = None if seen.losses is None else [_finite(loss) for loss in seen.losses]
         found["why_not"], found["shown"] = seen.why_not, list(seen.shown)

@@ -40,8 +40,8 @@ class _Head(Part):
 
     watches = ("pulse", "status", "error", "epochs")
     run = traitlets.Dict(
-        help="title, about, status, epoch, epochs, steps, share, rate, left, samples (a second), memory, device "
-        "memory [bytes], undo (what would be taken back, or empty)"
+        help="title, about, status, epoch, epochs, steps, share, rate, left, samples (a second), memory, "
+        "device_memory [bytes], undo (what would be taken back, or empty)"
     ).tag(sync=True)
     error = traitlets.Unicode(help="why the run failed, one sentence").tag(sync=True)
     trace = traitlets.Unicode(help="the traceback of the failure").tag(sync=True)
@@ -65,7 +65,12 @@ class _Head(Part):
         changes = session.line_changes
         last = changes[-1] if changes else None
         run["undo"] = "" if last is None else f"{last.name}, step {last.step:,}"
-        return {"run": run, "error": session.error, "trace": session.traceback, "said": self._still_true(session)}
+        return {
+            "run": run,
+            "error": session.error,
+            "trace": session.traceback,
+            "said": self._still_true(session),
+        }
 
     def say(self, sentence: str) -> None:
         """Show a sentence until the run goes on, or something is changed."""
@@ -124,7 +129,7 @@ def waits(session: Session, name: str) -> bool:
 
 
 def beside(session: Session) -> dict[str, str]:
-    """Return remarks on the main controls: the schedule of the rate, the samples of a step, what is clipped."""
+    """Return remarks on the main controls: the rate's schedule, the samples of a step, what is clipped."""
     applied, said = session.applied, {}
     if applied.get("schedule") is not None:
         said["lr"] = f"× {applied['schedule'][0] if isinstance(applied['schedule'][0], str) else 'schedule'}"

@@ -66,7 +66,9 @@ def test_optimizer_and_schedule_are_changed_while_it_trains_and_say_what_is_in_f
     desk.wait_until("session.applied['schedule'] is not None")
     expect(panel.fact("Learning rate")).to_contain_text("× cosine")
     expect(panel.section("Schedule")).to_contain_text("at step")
-    assert desk.kernel_eval("sorted({entry.by for entry in session.changes if entry.by != 'run'})") == ["panel"]
+    assert desk.kernel_eval("sorted({entry.by for entry in session.changes if entry.by != 'run'})") == [
+        "panel"
+    ]
 
 
 def test_a_value_that_cannot_be_is_refused_beside_its_row(desk, panel):

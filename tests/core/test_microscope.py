@@ -22,7 +22,9 @@ def new_session(loader=False, **options) -> Session:
         nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Dropout(0.5), nn.Flatten(), nn.Linear(144, 3)
     )
     train = DataLoader(TensorDataset(X, y), batch_size=16, shuffle=True) if loader else (X, y)
-    return Session(model, train=train, **{"batch_size": None if loader else 16, "optimizer": "sgd", "lr": 0.1, **options})
+    return Session(
+        model, train=train, **{"batch_size": None if loader else 16, "optimizer": "sgd", "lr": 0.1, **options}
+    )
 
 
 def look(session, count=1):
@@ -104,7 +106,10 @@ def test_a_step_that_was_not_taken_or_followed_by_more_is_not_told():
 def test_a_custom_step_tells_no_loss_for_each_sample():
     X, y = torch.randn(32, 4), torch.randn(32, 1)
     session = Session(
-        nn.Linear(4, 1), train=(X, y), batch_size=8, step=lambda model, batch: (model(batch[0]) - batch[1]).square().mean()
+        nn.Linear(4, 1),
+        train=(X, y),
+        batch_size=8,
+        step=lambda model, batch: (model(batch[0]) - batch[1]).square().mean(),
     )
     (seen,) = look(session)
     assert seen.losses is None and "custom step" in seen.why_not and len(seen.layers) == 1

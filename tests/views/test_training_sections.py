@@ -84,7 +84,10 @@ def test_a_row_writes_its_wish_in_the_name_of_the_panel(session, page, row, said
     assert page.state["rows"][row]["kind"] == "in-force" and page.state["rows"][row]["why"] == ""
 
 
-@pytest.mark.parametrize(("row", "said", "wish"), [("epochs", "7", 7), ("evaluate_every", "50 steps", 50), ("evaluate_every", "never", None)])
+@pytest.mark.parametrize(
+    ("row", "said", "wish"),
+    [("epochs", "7", 7), ("evaluate_every", "50 steps", 50), ("evaluate_every", "never", None)],
+)
 def test_what_is_no_control_of_the_loop_is_set_too(session, page, row, said, wish):
     page.say(wish=row, value=said)
     assert getattr(session, row) == wish
@@ -113,7 +116,9 @@ def test_only_options_that_a_schedule_has_are_offered(session, page):
     offered = {"cosine": "eta_min", "plateau": "patience", "one-cycle": "max_lr", "polynomial": "power"}
     for name, option in offered.items():
         page.say(wish="schedule", value=name)
-        there = {key for key, row in page.state["rows"].items() if key.startswith("schedule.") and row["there"]}
+        there = {
+            key for key, row in page.state["rows"].items() if key.startswith("schedule.") and row["there"]
+        }
         assert f"schedule.{option}" in there
         assert not there & {f"schedule.{other}" for other in offered.values() if other != option}
 
@@ -123,7 +128,11 @@ def test_asked_scheduled_and_applied_rate_are_told_while_the_section_is_open(ses
     session.schedule = ("linear", {"over": 100})
     session.step(50)
     rates = page.state["rates"]
-    assert (rates["asked"], rates["scheduled"], rates["applied"]) == (1e-3, pytest.approx(5e-4), pytest.approx(5e-4))
+    assert (rates["asked"], rates["scheduled"], rates["applied"]) == (
+        1e-3,
+        pytest.approx(5e-4),
+        pytest.approx(5e-4),
+    )
     session.lr = 1e-3
     session.step()
     rates = page.state["rates"]
@@ -133,7 +142,14 @@ def test_asked_scheduled_and_applied_rate_are_told_while_the_section_is_open(ses
 
 @pytest.mark.parametrize(
     ("row", "said"),
-    [("weight_decay", "-1"), ("betas", "2"), ("ema", "1.5"), ("epochs", "0"), ("accumulate", "many"), ("dropout", "1")],
+    [
+        ("weight_decay", "-1"),
+        ("betas", "2"),
+        ("ema", "1.5"),
+        ("epochs", "0"),
+        ("accumulate", "many"),
+        ("dropout", "1"),
+    ],
 )
 def test_a_value_that_cannot_be_is_refused_beside_its_row_until_the_next(session, page, row, said):
     page.say(wish=row, value=said)
@@ -142,7 +158,9 @@ def test_a_value_that_cannot_be_is_refused_beside_its_row_until_the_next(session
     assert "\n" not in shown["why"]
     session.step()
     assert ledger(session) == []
-    page.say(wish=row, value="2" if row in ("epochs", "accumulate") else "0.5, 0.5" if row == "betas" else "0.5")
+    page.say(
+        wish=row, value="2" if row in ("epochs", "accumulate") else "0.5, 0.5" if row == "betas" else "0.5"
+    )
     assert page.state["rows"][row]["why"] == ""
 
 
@@ -241,7 +259,7 @@ def test_a_run_goes_back_to_a_snapshot_and_to_the_line_that_was_left(session, pa
     assert 0 in steps
     page.say(wish="rewind", value=0)
     wait_for(page, lambda: session.steps == 0 and page.state["past"]["busy"] == "")
-    (name, length), = page.state["past"]["branches"]
+    ((name, length),) = page.state["past"]["branches"]
     assert length == 12
     page.say(wish="switch", value=name)
     wait_for(page, lambda: session.steps == 12 and page.state["past"]["busy"] == "")
@@ -328,7 +346,10 @@ def test_a_locked_way_back_stays_shut(session, panel, page):
     ("ask", "sentence"),
     [
         (lambda panel: panel.limits(learning_rate=(0, 1)), r"has no 'learning_rate'\. Did you mean 'lr'\?"),
-        (lambda panel: panel.limits(optimizer=(0, 1)), r"no number that has a range: panel\.lock\('optimizer'\)"),
+        (
+            lambda panel: panel.limits(optimizer=(0, 1)),
+            r"no number that has a range: panel\.lock\('optimizer'\)",
+        ),
         (lambda panel: panel.limits(lr=1e-3), r"\(least, greatest\) is wanted"),
         (lambda panel: panel.limits(lr=(1e-1, 1e-4)), r"the least first"),
         (lambda panel: panel.limits(lr=(0, 1)), r"above 0"),
