@@ -94,7 +94,7 @@ def test_the_wheel_carries_nothing_else(wheel):
         name
         for name in zipfile.ZipFile(wheel).namelist()
         if not re.match(r"dlwidgets(-[\d.]+\.dist-info)?/", name)
-        or "checkpoint" in name
+        or ".ipynb_checkpoints" in name
         or "__pycache__" in name
     ]
     assert not strays
