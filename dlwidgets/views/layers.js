@@ -19,6 +19,8 @@ const MANY = 12;
 const HEAD = 26;
 /** How long it is said that something was copied, and how long an answer to a click is waited for [ms]. */
 const SAID = 4000, ANSWER = 3000;
+/** How long after a selection the kernel's word may be about an older one [ms]. */
+const SETTLED = 1500;
 
 export default {
   /** @param {{model: import("./front.js").Model, el: HTMLElement, signal: AbortSignal}} view */
@@ -51,6 +53,7 @@ export default {
     let cursor = "", toSee = "", followed = /** @type {string | null | undefined} */ (undefined);
     // What this page selected stands until the kernel says something that did not come from here.
     let mine = /** @type {string | null} */ (null), heard = model.get("selected_layer"), asked = /** @type {Set<string>} */ (new Set());
+    let selectedAt = -Infinity, heardAt = -Infinity;
     let listed = { of: "", lines: /** @type {number[]} */ ([]), found: /** @type {Set<number> | null} */ (null), open: /** @type {Set<number> | null} */ (null), flat: false };
     let shownColumns = { of: "", columns: /** @type {Column[]} */ ([]) };
     let pool = /** @type {ReturnType<typeof lineParts>[]} */ ([]), places = /** @type {number[]} */ ([]);
@@ -80,7 +83,7 @@ export default {
     /** @param {Line} line */
     const select = (line) => {
       cursor = line.key;
-      if (tree && !line.run) { mine = tree.paths[line.row]; asked.add(mine); want.set("selected_layer", mine); } else again();
+      if (tree && !line.run) { mine = tree.paths[line.row]; asked.add(mine); selectedAt = performance.now(); want.set("selected_layer", mine); } else again();
     };
 
     /** @param {Line} line */
@@ -176,9 +179,14 @@ export default {
 
     /** The path of the selected layer. @returns {string | null} */
     const selection = () => {
-      const said = model.get("selected_layer") ?? null;
+      const said = model.get("selected_layer") ?? null, now = performance.now();
+      if (said !== heard) heardAt = now;
       if (want.refusal || (said !== heard && !asked.has(said))) mine = null;
-      if (said === mine || mine === null) asked.clear();
+      // The kernel's answer to an older selection may still be on its way, also where it said this one before:
+      // only what it says later than that moves the cursor from under the keys.
+      const settled = now - selectedAt > SETTLED;
+      if (settled && said !== mine && heardAt > selectedAt && now - heardAt > SETTLED) mine = null;
+      if (mine === null || (said === mine && settled)) asked.clear();
       heard = said;
       return mine ?? said;
     };
