@@ -30,6 +30,12 @@ ALIVE = {
 }
 
 
+#: Older kernels answer nobody, this test included, while a cell runs.
+subshells = pytest.mark.skipif(
+    ipykernel.version_info[0] < 7, reason="ipykernel 6 has no subshells to look into a busy kernel with"
+)
+
+
 def places(page: Page | Locator) -> dict[str, Locator]:
     """Return the text of each view that moves on while training."""
     return {name: page.locator(selector).first for name, selector in ALIVE.items()}
@@ -192,6 +198,7 @@ def test_a_closed_page_is_sent_nothing_and_the_training_goes_on(board):
     everything_is_alive(page)
 
 
+@subshells
 def test_a_view_scrolled_out_of_sight_is_sent_nothing(board):
     everything_is_alive(board.page)
     board.page.set_viewport_size({"width": 1280, "height": 300})
@@ -232,11 +239,6 @@ def test_a_slow_page_gets_fewer_pictures_and_the_training_goes_on(board):
 
 
 # -- the kernel is busy, or gone
-
-#: Older kernels answer nobody, this test included, while a cell runs.
-subshells = pytest.mark.skipif(
-    ipykernel.version_info[0] < 7, reason="ipykernel 6 has no subshells to look into a busy kernel with"
-)
 
 
 @subshells
