@@ -17,6 +17,7 @@ from .view import View, module, style
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from ..core.history import History
     from ..core.lines import Branch
 
 #: Buckets a curve is drawn with: about one for each pixel and a half of a notebook's width.
@@ -123,12 +124,15 @@ class Curves(View):
 
     def _past(self, branches: list[Branch], first: int, last: int | None) -> bytes:
         """Return what each line trained by itself, from where it and the line under way parted."""
-        rows = []
+        known, rows = self._left, []
+        # A session's branches are new objects each time it is asked; their histories stay.
+        self._left = {
+            branch.record: known.get(branch.record)
+            or (Curve(branch.record.columns["loss"]), together(branch.record, self._record))
+            for branch in branches
+        }
         for number, branch in enumerate(branches):
-            if id(branch) not in self._left:
-                losses = branch.record.columns["loss"]
-                self._left[id(branch)] = branch, Curve(losses), together(branch.record, self._record)
-            _, curve, parted = self._left[id(branch)]
+            curve, parted = self._left[branch.record]
             found = curve.buckets(max(first, parted), last or branch.steps, _PALE)
             rows.append((np.full(len(found.step), number), found.step, found.mean))
         return _bytes(tuple(np.concatenate(row) for row in zip(*rows))) if rows else b""
@@ -137,8 +141,8 @@ class Curves(View):
         self._record = record = session.record
         self._curves = {name: Curve(record.columns[name]) for name in ("loss", "lr", "grad_norm")}
         self._evaluated = Evaluated(record)
-        #: Lines that were left, by identity: with their curve, and the last step in common with this one.
-        self._left: dict[int, tuple[Branch, Curve, int]] = {}
+        #: History of a line that was left -> its curve, and the last step in common with this one.
+        self._left: dict[History, tuple[Curve, int]] = {}
 
 
 def _norm_limit(session: Session) -> float | None:

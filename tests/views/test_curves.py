@@ -229,6 +229,9 @@ def test_a_line_that_was_left_stays_from_where_it_parted(session, view):
     assert loss.tolist() == left.to_numpy(np.float32)[4:].tolist()
     assert picture["names"] == [branch.name for branch in session.branches]
     assert picture["reach"] == 9 and picture["steps"] == 6
+    kept = dict(view._left)
+    assert view.project()["past"] == picture["past"]
+    assert list(view._left.values()) == list(kept.values()) and len(kept) == 1  # not read anew each time
     drawn = [curve.get_xdata().tolist() for curve in view.figure().axes[0].get_lines()]
     assert step.tolist() in drawn
 
