@@ -11,6 +11,7 @@ from typing import Any
 from torch.optim.lr_scheduler import OneCycleLR, ReduceLROnPlateau
 
 from .schedules import CLASSES, NAMES, Wish, is_scheduler
+from .wording import did_you_mean
 
 #: Options of every schedule, beside those of its class in torch.
 COMMON = ("warmup", "unit")
@@ -133,9 +134,8 @@ def _check_options(what: Any, options: dict[str, Any]) -> None:
     said = what if isinstance(what, str) else getattr(what, "__name__", type(what).__name__)
     for name in options:
         if name not in known and not open_ended:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(known)}."
-            raise ValueError(f"schedule {said!r} has no option {name!r}. {hint}")
+            hint = did_you_mean(name, known, f" There are: {', '.join(known)}.")
+            raise ValueError(f"schedule {said!r} has no option {name!r}.{hint}")
     if options.get("unit", "step") not in ("step", "epoch"):
         raise ValueError(f'schedule {said!r} has unit={options["unit"]!r}: "step" or "epoch" is wanted.')
     for name in ("warmup", "over"):

@@ -2,42 +2,23 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable, Mapping
 from fnmatch import fnmatchcase
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 from torch import nn
 
+from .in_order import InOrder
 from .patterns import WHOLE, Parts
+from .wording import did_you_mean
 
 T = TypeVar("T")
 
 
-class ByPattern(dict[str, Any]):
-    """Pattern -> setting; of the patterns that mean a part, the last one counts.
+class ByPattern(InOrder[Any]):
+    """Pattern -> setting; of the patterns that mean a part, the last one counts."""
 
-    The order is part of the value, and nothing can be written into it: it is replaced as a whole.
-    """
-
-    def __eq__(self, other: object) -> bool:
-        if isinstance(other, ByPattern):
-            return [*self.items()] == [*other.items()]
-        return super().__eq__(other)
-
-    def __ne__(self, other: object) -> bool:
-        return not self == other
-
-    __hash__ = None  # type: ignore[assignment]
-
-    def __reduce__(self) -> Any:
-        return type(self), (dict(self),)
-
-    def _refuse(self, *_: Any, **__: Any) -> NoReturn:
-        raise TypeError("This wish is replaced as a whole, as by {**session.dropout, 'features': 0.2}.")
-
-    __setitem__ = __delitem__ = __ior__ = _refuse  # type: ignore[assignment]
-    clear = pop = popitem = setdefault = update = _refuse  # type: ignore[assignment]
+    instead = "This wish is replaced as a whole, as by {**session.dropout, 'features': 0.2}."
 
 
 def read_by_pattern(
@@ -90,7 +71,5 @@ def setting_of(choice: Mapping[str, T] | None, name: str, otherwise: T) -> T:
 
 
 def _hint(pattern: str, names: list[str]) -> str:
-    if near := difflib.get_close_matches(pattern, names, n=1):
-        return f" Did you mean {near[0]!r}?"
     some = ", ".join(map(repr, names[:5])) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-    return f" There are {some}." if names else " The model has none."
+    return did_you_mean(pattern, names, f" There are {some}." if names else " The model has none.")

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import torch
 
+from .cgroups import group_folders
+
 
 def available_cpus(system: str | Path = "/") -> int:
     """Return the whole CPUs this process may use: affinity and container quota (cgroup) counted, at least 1.
@@ -29,31 +31,11 @@ def cpu_quota(system: str | Path = "/") -> float | None:
     """Return the smallest CPU quota of this process's control groups, in CPUs; None where there is none.
 
     Read from `cpu.max` (cgroup v2) or `cpu.cfs_quota_us` (v1), for the group named in `/proc/self/cgroup`
-    and those around it. In a container the root of the tree that it sees is its own group.
+    and those around it.
     """
     root = Path(system)
-    found = [_group_quota(folder) for folder in _group_folders(root)]
+    found = [_group_quota(folder) for folder in group_folders(root, "cpu", "cpu,cpuacct")]
     return min((quota for quota in found if quota is not None), default=None)
-
-
-def _group_folders(root: Path) -> list[Path]:
-    base = root / "sys/fs/cgroup"
-    folders = [base, base / "cpu", base / "cpu,cpuacct"]
-    try:
-        lines = (root / "proc/self/cgroup").read_text("utf-8").splitlines()
-    except (OSError, UnicodeDecodeError):
-        return folders
-    for line in lines:
-        _, controllers, path = (line.split(":", 2) + ["", ""])[:3]
-        if controllers and "cpu" not in controllers.split(","):
-            continue
-        for mount in [base] if not controllers else [base / controllers, base / "cpu"]:
-            folder = mount / path.strip("/")
-            # A path outside the visible tree ("/../other") belongs to a group that cannot be read.
-            if ".." in folder.parts:
-                continue
-            folders += [folder, *(parent for parent in folder.parents if mount in parent.parents)]
-    return folders
 
 
 def _group_quota(folder: Path) -> float | None:

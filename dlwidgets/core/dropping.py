@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn.modules.dropout import _DropoutNd
 
 from .by_pattern import ByPattern, read_by_pattern, setting_of
+from .reading import fraction
 from .walk import uncompiled
 
 
@@ -81,10 +82,8 @@ class Dropping:
 
 
 def _rate(value: Any) -> float | None:
-    from .wishes import _number
-
-    number = None if value is None else _number(value)
-    if value is not None and (number is None or not 0 <= number < 1):
+    number = None if value is None else fraction(value)
+    if value is not None and number is None:
         raise ValueError(
             f"dropout has the rate {value!r}: a share of what is dropped, 0 or more and below 1, is wanted."
         )

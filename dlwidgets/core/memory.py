@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from .cgroups import group_folders
+
 #: The share of the memory that snapshots take of themselves, and the most they do [bytes].
 SHARE, MOST = 0.10, 512 * 2**20
 #: Two snapshots are kept even where they take more than that, up to this share.
@@ -22,7 +24,7 @@ def total_memory(system: str | Path = "/") -> int:
     system : the folder in which `proc` and `sys` lie.
     """
     root = Path(system)
-    found = [_machine(root), *map(_limit, _folders(root))]
+    found = [_machine(root), *map(_limit, group_folders(root, "memory"))]
     # An unlimited group of version 1 has the limit 2**63, rounded down to pages.
     return min((one for one in found if one), default=4 * 2**30)
 
@@ -54,24 +56,6 @@ def _machine(root: Path) -> int | None:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if str(root) == "/" else None
     except (AttributeError, OSError, ValueError):
         return None
-
-
-def _folders(root: Path) -> list[Path]:
-    base = root / "sys/fs/cgroup"
-    folders = [base, base / "memory"]
-    try:
-        lines = (root / "proc/self/cgroup").read_text("utf-8").splitlines()
-    except (OSError, UnicodeDecodeError):
-        return folders
-    for line in lines:
-        _, controllers, path = (line.split(":", 2) + ["", ""])[:3]
-        if controllers and "memory" not in controllers.split(","):
-            continue
-        mount = base / "memory" if controllers else base
-        folder = mount / path.strip("/")
-        if ".." not in folder.parts:
-            folders += [folder, *(parent for parent in folder.parents if mount in parent.parents)]
-    return folders
 
 
 def _limit(folder: Path) -> int | None:

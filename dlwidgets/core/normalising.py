@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from numbers import Real
 from typing import Any, NamedTuple
@@ -16,7 +15,7 @@ from torch.optim import Optimizer
 from .by_pattern import ByPattern, read_by_pattern, setting_of
 from .reparametrising import Split
 from .walk import uncompiled
-from .wording import counted
+from .wording import counted, did_you_mean
 
 MODES = ("unit", "unit_dim1", "max_norm", "weight_norm")
 #: The norm that a unit's weights may have at most, where none was given (Srivastava et al. 2014: 3 or 4).
@@ -234,8 +233,7 @@ def read_rule(value: Any) -> Any:
     mode, limit = value if isinstance(value, (tuple, list)) and len(value) == 2 else (value, None)
     if not isinstance(mode, str) or mode not in MODES:
         key = str(mode).lower()
-        near = difflib.get_close_matches(key, MODES, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
+        hint = did_you_mean(key, MODES)
         hint = next((f" {said}" for word, said in _ELSEWHERE.items() if key.startswith(word)), hint)
         raise ValueError(f"normalise has the rule {value!r}, which is none of {', '.join(MODES)}.{hint}")
     if mode != "max_norm":

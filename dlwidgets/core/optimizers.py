@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -12,7 +11,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from .controls import GroupValue
-from .wording import first_line
+from .wording import did_you_mean, first_line
 
 #: A wish in one form: what is a name of torch.optim, a class, a factory `parameters -> Optimizer` or an
 #: optimizer; options are keywords of the class.
@@ -256,8 +255,7 @@ def _named(name: str) -> type[Optimizer]:
     }  # fmt: skip
     chosen = classes.get(name.lower().replace("_", ""))
     if chosen is None:
-        near = difflib.get_close_matches(name.lower(), classes, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else f" There are: {', '.join(sorted(classes))}."
+        hint = did_you_mean(name.lower(), classes, f" There are: {', '.join(sorted(classes))}.")
         raise ValueError(f"optimizer={name!r} is not in torch.optim.{hint}")
     return chosen
 
@@ -268,9 +266,8 @@ def _check_options(kind: type[Optimizer], options: dict[str, Any]) -> None:
     loose = any(p.kind is p.VAR_KEYWORD for p in inspect.signature(kind).parameters.values())
     for name in options:
         if name not in known and not loose:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(known)}."
-            raise ValueError(f"{kind.__name__} has no option {name!r}. {hint}")
+            hint = did_you_mean(name, known, f" There are: {', '.join(known)}.")
+            raise ValueError(f"{kind.__name__} has no option {name!r}.{hint}")
     try:
         # Any optimizer takes a matrix, Muon alone nothing else.
         kind([nn.Parameter(torch.zeros(1, 1))], **options)

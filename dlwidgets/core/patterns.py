@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,39 +12,21 @@ from torch import nn
 from torch.nn.utils.parametrizations import _SpectralNorm
 from torch.nn.utils.spectral_norm import SpectralNorm
 
+from .in_order import InOrder
 from .walk import Layer, kind_of, uncompiled, walk
+from .wording import did_you_mean
 
 #: What means the whole model.
 WHOLE = ("", "*")
 
 
-class Choice(dict[str, bool]):
-    """Pattern -> whether it is to train; of the patterns that mean a parameter, the last one counts.
+class Choice(InOrder[bool]):
+    """Pattern -> whether it is to train; of the patterns that mean a parameter, the last one counts."""
 
-    The order is part of the value, and nothing can be written into it: it is replaced as a whole.
-    """
-
-    def __eq__(self, other: object) -> bool:
-        if isinstance(other, Choice):
-            return [*self.items()] == [*other.items()]
-        return super().__eq__(other)
-
-    def __ne__(self, other: object) -> bool:
-        return not self == other
-
-    __hash__ = None  # type: ignore[assignment]
-
-    def __reduce__(self) -> Any:
-        return type(self), (dict(self),)
-
-    def _refuse(self, *_: Any, **__: Any) -> NoReturn:
-        raise TypeError(
-            "trainable is replaced as a whole, as by freeze('features'), "
-            "or trainable = {**trainable, 'features': False}."
-        )
-
-    __setitem__ = __delitem__ = __ior__ = _refuse  # type: ignore[assignment]
-    clear = pop = popitem = setdefault = update = _refuse  # type: ignore[assignment]
+    instead = (
+        "trainable is replaced as a whole, as by freeze('features'), "
+        "or trainable = {**trainable, 'features': False}."
+    )
 
 
 class Parts:
@@ -188,12 +169,12 @@ class Parts:
     def _hint(self, pattern: str) -> str:
         known = [*filter(None, self.places), *self._by_name]
         below = [name for name in known if name.endswith(f".{pattern}")]
-        near = below if len(below) == 1 else difflib.get_close_matches(pattern, known, n=1)
-        if near:
-            return f" Did you mean {near[0]!r}?"
+        if len(below) == 1:
+            return f" Did you mean {below[0]!r}?"
         top = [name for name in self.places if name and "." not in name]
         more = f" and {len(top) - 8} more" if len(top) > 8 else ""
-        return f" Its layers are {', '.join(map(repr, top[:8]))}{more}." if top else ""
+        layers = f" Its layers are {', '.join(map(repr, top[:8]))}{more}." if top else ""
+        return did_you_mean(pattern, known, layers)
 
 
 def read_choice(parts: Parts, value: Any) -> Choice | None:

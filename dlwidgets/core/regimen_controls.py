@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING, Any
 
 from . import wishes
 from .moving import Rejected
 from .stopping import EarlyStopping
-from .wording import counted
+from .wording import counted, did_you_mean
 
 if TYPE_CHECKING:
     from .by_pattern import ByPattern
@@ -126,8 +125,7 @@ class RegimenControls:
 def _check_metric(metric: str, task: str) -> None:
     known = ("valid_loss", *_METRICS.get(task, ()))
     if metric not in known:
-        near = difflib.get_close_matches(metric, known, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
+        hint = did_you_mean(metric, known)
         raise ValueError(
             f"early_stopping has the metric {metric!r}; evaluations have {', '.join(known)}.{hint}"
         )

@@ -84,7 +84,7 @@ class Trainer:
         self.worker = Worker(self._burst, self._crashed, lambda: self.orders.going)
         self.failure: BaseException | None = None
         self._wish, self._tell = wish, tell
-        loop.watch.note = self._note = note
+        loop.watch.note = self.note = note
         self._evaluation: Evaluation | None = None
         # In this order they are put back: the data may refuse, and the others draw random numbers.
         self.parts: dict[str, Stateful] = {
@@ -94,7 +94,6 @@ class Trainer:
         self.timeline = Timeline(loop, self.steering, self.parts, memory=memory, note=note)
         #: Writes checkpoints; None for none.
         self.autosave: Autosave | None = None
-        self.note = note
         self._crowd = Crowd()
         self._device = loop.objective.device
         self._streams = Streams.seeded(seed, self._device)
@@ -165,8 +164,7 @@ class Trainer:
         """Take a step, evaluate where that is due, and tell; for the training thread, between runs."""
         if self._due(self.loop.step()):
             self._evaluate_due()
-        if time.perf_counter() - self._pulsed >= PULSE:
-            self._publish()
+        self._publish_in_time()
 
     def skip(self) -> int:
         """Leave out the next batch, and write it down; for the training thread."""
@@ -231,7 +229,7 @@ class Trainer:
     def _run(self) -> None:
         orders, worker, loop = self.orders, self.worker, self.loop
         if said := loop.refresh():
-            self._note(said)
+            self.note(said)
         if orders.going:
             self.failure, self._ending = None, ""
             self._crowd.start()
@@ -269,14 +267,13 @@ class Trainer:
                         self.autosave.after_step()
             except BaseException as error:  # noqa: BLE001 - becomes a fact
                 self._fail(error)
-            if time.perf_counter() - self._pulsed >= PULSE:
-                self._publish()
+            self._publish_in_time()
 
     def _evaluate_due(self) -> None:
         found = self.evaluate()
         said = self.loop.rate.evaluated(found.figures, self.loop.steps)
         if said:
-            self._note(said)
+            self.note(said)
         why = self.loop.regimen.evaluated(found.figures)
         if why and self.orders.going:
             self._stop_early(why)
@@ -289,7 +286,7 @@ class Trainer:
         self._put_entries(lambda: self.steering.ledger.add(entry))
         # The weights may be others than steps taken again would give.
         self.timeline.take("change")
-        self._note(why)
+        self.note(why)
         self.orders.finish()
 
     def _due(self, took: bool) -> bool:
@@ -360,6 +357,11 @@ class Trainer:
         self._ending = "failed"
         self._publish(status="failed")
 
+    def _publish_in_time(self) -> None:
+        """Tell where the run is, as often as views draw."""
+        if time.perf_counter() - self._pulsed >= PULSE:
+            self._publish()
+
     def _publish(self, **first: Any) -> None:
         """Tell where the run is, then `first`, then the pulse."""
         loop = self.loop
@@ -369,7 +371,7 @@ class Trainer:
             # The rate moves by itself.
             first = {"applied": self.steering.applied(), **first}
             if loop.rate.ended:
-                self._note(loop.rate.ended)
+                self.note(loop.rate.ended)
         self._tell(
             steps=loop.steps, epoch=loop.epoch, loss=loop.loss, layer_stats=loop.layer_stats,
             line=line.line.name, branches=line.branches, snapshots=line.snapshots, **first,
@@ -386,4 +388,4 @@ class Trainer:
             # A cell that used torch meanwhile has given the main thread a pool again.
             self.worker.free_main_pool()
         if said := self._crowd.note(self.threads if self._device.type == "cpu" else 1):
-            self._note(said)
+            self.note(said)

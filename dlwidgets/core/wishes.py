@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 import math
-import operator
 import os
 from collections.abc import Iterable, Mapping
-from numbers import Real
 from typing import Any
-
-import torch
 
 from .clipping import Clip
 from .precision import PRECISIONS
+from .reading import count, fraction, number_of, whole
 from .stopping import EarlyStopping
+from .wording import did_you_mean
 
 #: What people type for what is called otherwise here.
 _MEANT = {
@@ -91,13 +88,12 @@ def meant(name: str, options: Iterable[str]) -> str:
         return " Did you mean trainable={'features': False}?"
     if key in _ELSEWHERE and "train" in options:
         return f" {_ELSEWHERE[key]}"
-    near = difflib.get_close_matches(key, options, n=1)
-    return f" Did you mean {near[0]!r}?" if near else ""
+    return did_you_mean(key, options)
 
 
 def read_lr(value: Any) -> float:
     """Return a learning rate: a finite number, 0 or more."""
-    number = _number(value)
+    number = number_of(value)
     if number is None or not math.isfinite(number) or number < 0:
         raise ValueError(f"lr={value!r}: a learning rate is a number, 0 or more, such as 1e-3.")
     return number
@@ -105,8 +101,8 @@ def read_lr(value: Any) -> float:
 
 def read_batch_size(value: Any) -> int:
     """Return a batch size: a whole number of samples, 1 or more."""
-    number = _whole(value)
-    if number is None or number < 1:
+    number = count(value)
+    if number is None:
         raise ValueError(f"batch_size={value!r}: a whole number of samples, 1 or more, is wanted.")
     return number
 
@@ -121,7 +117,7 @@ def read_weight_decay(value: Any) -> float | None:
     """Return a weight decay: a finite number, 0 or more; None is the optimizer's own."""
     if value is None:
         return None
-    number = _number(value)
+    number = number_of(value)
     if number is None or not math.isfinite(number) or number < 0:
         raise ValueError(
             f"weight_decay={value!r}: a number, 0 or more, is wanted, or None for the optimizer's own."
@@ -131,8 +127,8 @@ def read_weight_decay(value: Any) -> float | None:
 
 def read_momentum(value: Any) -> float | None:
     """Return a momentum: a number, 0 or more and below 1; None is the optimizer's own."""
-    number = None if value is None else _number(value)
-    if value is not None and (number is None or not 0 <= number < 1):
+    number = None if value is None else fraction(value)
+    if value is not None and number is None:
         raise ValueError(f"momentum={value!r}: a number from 0 to below 1 is wanted, as 0.9, or None.")
     return number
 
@@ -142,10 +138,10 @@ def read_betas(value: Any) -> tuple[float, ...] | None:
     if value is None:
         return None
     try:
-        numbers = [_number(one) for one in value]
+        numbers = [fraction(one) for one in value]
     except TypeError:
         numbers = []
-    if len(numbers) < 2 or any(one is None or not 0 <= one < 1 for one in numbers):
+    if len(numbers) < 2 or None in numbers:
         raise ValueError(
             f"betas={value!r}: two numbers from 0 to below 1 are wanted, as (0.9, 0.999), or None."
         )
@@ -154,8 +150,8 @@ def read_betas(value: Any) -> tuple[float, ...] | None:
 
 def read_accumulate(value: Any) -> int:
     """Return how many batches a step accumulates: a whole number, 1 or more; None is 1."""
-    number = 1 if value is None else _whole(value)
-    if number is None or number < 1:
+    number = 1 if value is None else count(value)
+    if number is None:
         raise ValueError(
             f"accumulate={value!r}: a whole number of batches, 1 or more, is wanted; 1 accumulates nothing."
         )
@@ -164,8 +160,8 @@ def read_accumulate(value: Any) -> int:
 
 def read_label_smoothing(value: Any) -> float | None:
     """Return a label smoothing: 0 or more and below 1; None is the loss's own."""
-    number = None if value is None else _number(value)
-    if value is not None and (number is None or not 0 <= number < 1):
+    number = None if value is None else fraction(value)
+    if value is not None and number is None:
         raise ValueError(
             f"label_smoothing={value!r}: a number from 0 to below 1 is wanted, as 0.1, or None."
         )
@@ -174,7 +170,7 @@ def read_label_smoothing(value: Any) -> float | None:
 
 def read_ema(value: Any) -> float | None:
     """Return the decay of an average of the weights: between 0 and 1; None and False are none."""
-    number = None if value is None or value is False else _number(value)
+    number = None if value is None or value is False else number_of(value)
     if value is not None and value is not False and (number is None or not 0 < number < 1):
         raise ValueError(f"ema={value!r}: a decay between 0 and 1 is wanted, such as 0.999, or None.")
     return number
@@ -185,8 +181,7 @@ def read_precision(value: Any) -> str:
     key = "full" if value is None else str(value).lower().removeprefix("torch.")
     mode = _PRECISIONS.get(key, key)
     if mode not in PRECISIONS:
-        near = difflib.get_close_matches(key, [*PRECISIONS, *_PRECISIONS], n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
+        hint = did_you_mean(key, [*PRECISIONS, *_PRECISIONS])
         raise ValueError(f"precision={value!r} is none of {', '.join(PRECISIONS)}.{hint}")
     return mode
 
@@ -201,24 +196,23 @@ def read_early_stopping(value: Any) -> EarlyStopping | None:
     if isinstance(value, Mapping):
         for key in value:
             if key not in EarlyStopping._fields:
-                near = difflib.get_close_matches(str(key), EarlyStopping._fields, n=1)
-                hint = f" Did you mean {near[0]!r}?" if near else ""
+                hint = did_you_mean(str(key), EarlyStopping._fields)
                 raise ValueError(
                     f"early_stopping has {key!r}; it can have {', '.join(EarlyStopping._fields)}.{hint}"
                 )
         rule = EarlyStopping(**value)
     elif isinstance(value, str):
         rule = EarlyStopping(value)
-    elif _whole(value) is not None:
+    elif whole(value) is not None:
         rule = EarlyStopping(patience=value)
     elif isinstance(value, (tuple, list)) and 1 <= len(value) <= 4:
         rule = EarlyStopping(*value)
     else:
         raise ValueError(f'early_stopping={value!r}: ("valid_loss", 5), a patience, or None, is wanted.')
-    patience, delta = _whole(rule.patience), _number(rule.min_delta)
+    patience, delta = count(rule.patience), number_of(rule.min_delta)
     if not isinstance(rule.metric, str):
         raise ValueError(f"early_stopping has the metric {rule.metric!r}: a name as 'valid_loss' is wanted.")
-    if patience is None or patience < 1:
+    if patience is None:
         raise ValueError(
             f"early_stopping has the patience {rule.patience!r}: evaluations, 1 or more, are wanted."
         )
@@ -231,18 +225,18 @@ def read_early_stopping(value: Any) -> EarlyStopping | None:
 
 def read_threads(value: Any) -> int | None:
     """Return a number of threads for torch: a whole number, 1 or more; None is the session's own choice."""
-    number = None if value is None else _whole(value)
+    number = None if value is None else count(value)
     # More, and the system may refuse the threads: GNU OpenMP then ends the process.
     most = max(64, os.cpu_count() or 1)
-    if value is not None and (number is None or not 1 <= number <= most):
+    if value is not None and (number is None or number > most):
         raise ValueError(f"threads={value!r}: a whole number of threads, 1 to {most}, is wanted, or None.")
     return number
 
 
 def read_epochs(value: Any) -> int:
     """Return a number of epochs: a whole number, 1 or more."""
-    number = _whole(value)
-    if number is None or number < 1:
+    number = count(value)
+    if number is None:
         raise ValueError(f"epochs={value!r}: a whole number, 1 or more, is wanted.")
     return number
 
@@ -251,8 +245,8 @@ def read_evaluate_every(value: Any) -> str | int | None:
     """Return how often to evaluate: "epoch", a number of steps, or None for never."""
     if value is None or (isinstance(value, str) and value == "epoch"):
         return value
-    number = _whole(value)
-    if number is None or number < 1:
+    number = count(value)
+    if number is None:
         raise ValueError(
             f'evaluate_every={value!r}: "epoch", a number of steps, or None for never, is wanted.'
         )
@@ -261,11 +255,11 @@ def read_evaluate_every(value: Any) -> str | int | None:
 
 def read_thresholds(value: Any, count: int | None = None) -> float | list[float]:
     """Return one threshold, or one for each of `count` classes."""
-    number = _number(value)
+    number = number_of(value)
     if number is not None and not math.isnan(number):
         return number
     try:
-        numbers = [_number(one) for one in value]
+        numbers = [number_of(one) for one in value]
     except TypeError:
         numbers = [None]
     if not numbers or any(one is None or math.isnan(one) for one in numbers):
@@ -279,25 +273,7 @@ def read_thresholds(value: Any, count: int | None = None) -> float | list[float]
 
 def read_seed(value: Any) -> int:
     """Return a seed: a whole number."""
-    number = _whole(value)
+    number = whole(value)
     if number is None:
         raise ValueError(f"seed={value!r}: a whole number is wanted; the same seed gives the same weights.")
     return number
-
-
-def _number(value: Any) -> float | None:
-    """Return a real number, also of numpy or torch, as float; None for anything else, as True."""
-    if isinstance(value, torch.Tensor) and value.ndim == 0 and value.dtype is not torch.bool:
-        value = value.item()
-    if hasattr(value, "dtype") and getattr(value, "ndim", 1) == 0 and hasattr(value, "item"):
-        value = value.item()
-    return float(value) if isinstance(value, Real) and not isinstance(value, bool) else None
-
-
-def _whole(value: Any) -> int | None:
-    if isinstance(value, bool):
-        return None
-    try:
-        return operator.index(value)
-    except TypeError:
-        return None

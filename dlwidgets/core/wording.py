@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable
 from typing import Any
 
@@ -16,6 +17,12 @@ def counted(number: int, thing: str) -> str:
     """Return "1 sample", "2,000 samples", "2 batches"."""
     many = f"{thing}es" if thing.endswith(("ss", "tch")) else f"{thing}s"
     return f"{number:,} {thing if number == 1 else many}"
+
+
+def did_you_mean(name: str, known: Iterable[str], otherwise: str = "") -> str:
+    """Return " Did you mean 'lr'?" where a known name is close to `name`, else `otherwise`."""
+    near = difflib.get_close_matches(name, [*known], n=1)
+    return f" Did you mean {near[0]!r}?" if near else otherwise
 
 
 def first_line(error: BaseException | None) -> str:

@@ -213,6 +213,20 @@ def test_no_changes_are_no_changes():
     assert made.ledger().empty
 
 
+def plain_loop_over(loader, optimizer_name):
+    """Train a net as anybody would, with the batches of `loader()`."""
+    model = net()
+    optimizer = OPTIMIZERS[optimizer_name](model.parameters())
+    torch.manual_seed(0)
+    for batches in [loader()] * EPOCHS:
+        for inputs, targets in batches:
+            loss = nn.functional.cross_entropy(model(inputs), targets)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    return model
+
+
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("count", [48, 50])
 def test_a_loader_with_its_own_generator_trains_as_in_the_plain_loop(workers, count):
@@ -226,15 +240,7 @@ def test_a_loader_with_its_own_generator_trains_as_in_the_plain_loop(workers, co
             num_workers=workers,
         )
 
-    model = net()
-    optimizer = OPTIMIZERS["adamw"](model.parameters())
-    torch.manual_seed(0)
-    for batches in [loader()] * EPOCHS:
-        for inputs, targets in batches:
-            loss = nn.functional.cross_entropy(model(inputs), targets)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
+    model = plain_loop_over(loader, "adamw")
     # The evaluation reads another loader that shares nothing, in the midst of it.
     made = Session(net(), loader(), loader(), optimizer=OPTIMIZERS["adamw"], epochs=EPOCHS)
     made.step(2), made.evaluate(), made.fit()
@@ -245,15 +251,7 @@ def test_a_loader_that_shuffles_by_the_global_generator_trains_as_in_the_plain_l
     def loader():
         return DataLoader(TensorDataset(X, Y["multiclass"]), SIZE, shuffle=True)
 
-    model = net()
-    optimizer = OPTIMIZERS["sgd"](model.parameters())
-    torch.manual_seed(0)
-    for batches in [loader()] * EPOCHS:
-        for inputs, targets in batches:
-            loss = nn.functional.cross_entropy(model(inputs), targets)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
+    model = plain_loop_over(loader, "sgd")
     assert_same(
         Session(net(), loader(), loader(), optimizer=OPTIMIZERS["sgd"], epochs=EPOCHS).fit().model, model
     )
