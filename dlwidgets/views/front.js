@@ -62,6 +62,8 @@ export function live({ model, el, signal, draw }) {
   const paint = () => {
     queued = 0;
     if (!alive || !visible) return;
+    // Not on the page yet, or hidden for a moment, as by a host that changes its theme: no observer tells of that.
+    if (el.clientWidth === 0) { repaint(); return; }
     el.dataset.theme = isDark() ? "dark" : "light";
     painted = newest;
     draw();

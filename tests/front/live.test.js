@@ -40,6 +40,20 @@ test("a picture is acknowledged once it is drawn, not before", () => {
   assert.deepEqual(model.heard(), [{ drawn: 3 }]);
 });
 
+test("a view that is hidden for a moment is drawn as soon as it has a width again", () => {
+  const { page, model, drawn, el } = opened();
+  const before = drawn.length;
+  Object.assign(el, { clientWidth: 0 });
+  model.picture();
+  page.pass(100);
+  assert.equal(drawn.length, before);
+  assert.deepEqual(model.heard(), []);
+  Object.assign(el, { clientWidth: 300 });
+  page.pass(100);
+  assert.equal(drawn.at(-1), 3);
+  assert.deepEqual(model.heard(), [{ drawn: 3 }]);
+});
+
 test("a kernel that sends as fast as it may sends ten pictures a second", () => {
   const { page, model } = opened();
   let pictures = 0;
