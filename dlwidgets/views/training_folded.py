@@ -23,7 +23,7 @@ _MORE = {
 }  # fmt: skip
 #: Why a snapshot was taken, in words.
 _WHY = {
-    "start": "the beginning",
+    "start": "start",
     "change": "before a change",
     "epoch": "end of an epoch",
     "left": "end of a line",
