@@ -46,6 +46,20 @@ def heads(table: Locator) -> list[str]:
     return [text.rstrip(" ↑↓") for text in table.locator(".dlw-lay-heads button").all_inner_texts()]
 
 
+def test_bars_show_where_parameters_macs_and_memory_sit(desk, table):
+    """A bar is the share of the whole that the layer has, in pixels rounded up."""
+    shares = desk.kernel_eval(
+        "{row.path: [row.parameters / view.summary.total_parameters, row.macs / view.summary.total_macs,"
+        " row.activation_bytes / view.summary.activation_bytes] for row in view.summary.rows}"
+    )
+    for number, column in enumerate(("params", "macs", "activations")):
+        whole = line(table, "").locator(f".dlw-lay-{column} .dlw-lay-bar").bounding_box()["width"]
+        assert whole > 10
+        for path in ("stage1", "stage1.conv", "stage2.conv"):
+            drawn = line(table, path).locator(f".dlw-lay-{column} .dlw-lay-bar").bounding_box()["width"]
+            assert abs(drawn - whole * shares[path][number]) <= 1, (column, path)
+
+
 def test_a_click_on_a_line_makes_the_activation_browser_follow(desk):
     desk.run_cell(
         "session = new_session(); session.step(1)\nview = dlw.LayerTable(session); browser = dlw.ActivationBrowser(session)\n"
