@@ -10,10 +10,10 @@ __version__ = "0.1.0"
 #: Where each public name lives. Nothing is imported before it is used: `import dlwidgets` stays cheap.
 _HOMES = {
     "Session": "session",
-    "summary": "core.summary",
-    "Summary": "core.summary",
-    "activations": "core.activations",
-    "Scores": "core.scores",
+    "summary": "core.models.summary",
+    "Summary": "core.models.summary",
+    "activations": "core.activations.activations",
+    "Scores": "core.scoring.scores",
     "LayerTable": "views.layers",
     "TrainingPanel": "views.training",
     "Curves": "views.curves",
@@ -26,9 +26,9 @@ _HOOKS = {"load_ipython_extension": "extension", "unload_ipython_extension": "ex
 
 if TYPE_CHECKING:
     from . import teaching
-    from .core.activations import activations
-    from .core.scores import Scores
-    from .core.summary import Summary, summary
+    from .core.activations.activations import activations
+    from .core.models.summary import Summary, summary
+    from .core.scoring.scores import Scores
     from .session import Session
     from .views.activations import ActivationBrowser
     from .views.confusion import ConfusionGrid

@@ -12,15 +12,15 @@ import torch
 import traitlets
 from torch import nn
 
-from ..core.borrowed import untouched_rng
-from ..core.choosing import layer_paths, no_such_layer
-from ..core.given import Given
-from ..core.governor import Governor
-from ..core.looks import Look, first_choice, look
-from ..core.packing import number, pack
-from ..core.tiles import BUDGET, LIVE_BUDGET
-from ..core.verdict import Verdict, verdict
-from ..core.walk import kind_of
+from ..core.activations.choosing import layer_paths, no_such_layer
+from ..core.activations.looks import Look, first_choice, look
+from ..core.activations.packing import number, pack
+from ..core.activations.tiles import BUDGET, LIVE_BUDGET
+from ..core.data.given import Given
+from ..core.models.borrowed import untouched_rng
+from ..core.models.walk import kind_of
+from ..core.scoring.verdict import Verdict, verdict
+from ..core.training.governor import Governor
 from ..session import Session
 from .view import View, module, style
 
@@ -85,7 +85,7 @@ class ActivationBrowser(View):
     )
     per = traitlets.Unicode("layer", help="'layer' or 'map': what the colours span").tag(sync=True)
     chosen = traitlets.Int(0, help="number of the enlarged map").tag(sync=True)
-    drawing = traitlets.Dict(help="kind, shape and words of the picture: core.packing").tag(sync=True)
+    drawing = traitlets.Dict(help="kind, shape and words of the picture: core.activations.packing").tag(sync=True)
     maps = traitlets.Bytes(b"", help="uint8, M x h x w; (q - 128) * scale / 127, 0: not finite").tag(
         sync=True
     )

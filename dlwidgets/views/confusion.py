@@ -9,7 +9,7 @@ import numpy as np
 import traitlets
 
 from ..core.figures.confusion import SORTS
-from ..core.scores import Scores
+from ..core.scoring.scores import Scores
 from ..session import Session
 from .view import View, module, style
 

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import traitlets
 
-from ..core.curves import Curve, Evaluated, together
-from ..core.patterns import in_words
+from ..core.steering.patterns import in_words
+from ..core.training.curves import Curve, Evaluated, together
 from ..session import Session
 from .view import View, module, style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from ..core.history import History
-    from ..core.lines import Branch
+    from ..core.snapshots.lines import Branch
+    from ..core.training.history import History
 
 #: Buckets a curve is drawn with: about one for each pixel and a half of a notebook's width.
 _BUCKETS = 400

@@ -15,13 +15,13 @@ import traitlets
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from ..core import layer_columns
-from ..core.layer_columns import Table, input_of_a_sample, output_of_a_sample
-from ..core.probes import LayerStats
-from ..core.sparks import Sparks
-from ..core.summary import Row, Summary, summary
-from ..core.summary_text import remark, remarks
-from ..core.walk import walk
+from ..core.models import layer_columns
+from ..core.models.layer_columns import Table, input_of_a_sample, output_of_a_sample
+from ..core.models.probes import LayerStats
+from ..core.models.sparks import Sparks
+from ..core.models.summary import Row, Summary, summary
+from ..core.models.summary_text import remark, remarks
+from ..core.models.walk import walk
 from ..session import Session
 from .view import View, module, style
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets
 
-from ..core.clipping import CLIP_MODES, Clip
+from ..core.steering.clipping import CLIP_MODES, Clip
 from ..session import Session
 from .training_folded import Sections
 from .training_presets import PRESETS, Preset

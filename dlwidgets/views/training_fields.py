@@ -8,7 +8,7 @@ from typing import Any
 
 from torch.nn.modules.dropout import _DropoutNd
 
-from ..core.schedules import NAMES
+from ..core.schedules.schedules import NAMES
 from ..session import Session
 
 #: The sections in their order: name -> label.

@@ -10,7 +10,7 @@ from typing import Any
 
 import traitlets
 
-from ..core.microscope import Microscope, Step
+from ..core.training.microscope import Microscope, Step
 from ..session import Session
 from .training_fields import SECTIONS, Field, State, fields_of, summed_up, text_of, word_of
 from .training_presets import Preset, in_words, wishes_of

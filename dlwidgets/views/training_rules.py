@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from numbers import Real
 from typing import Any
 
-from ..core.steering import Steering
-from ..core.wishes import meant
+from ..core.steering.steering import Steering
+from ..core.steering.wishes import meant
 
 #: Controls that are a number, or hold one: those that can have a range.
 NUMBERS = (

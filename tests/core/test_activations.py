@@ -12,8 +12,8 @@ import pytest
 import torch
 from torch import nn
 
-from dlwidgets.core.activations import ForwardFailed, activations
-from dlwidgets.core.outputs import layer_of
+from dlwidgets.core.activations.activations import ForwardFailed, activations
+from dlwidgets.core.activations.outputs import layer_of
 
 
 def convnet() -> nn.Sequential:

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from dlwidgets.core.pictures import one_sample, picture
-from dlwidgets.core.verdict import verdict
+from dlwidgets.core.activations.pictures import one_sample, picture
+from dlwidgets.core.scoring.verdict import verdict
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from dlwidgets.core.statistics import statistics
-from dlwidgets.core.tiles import LIVE_BUDGET, Tiles, tiles
+from dlwidgets.core.activations.statistics import statistics
+from dlwidgets.core.activations.tiles import LIVE_BUDGET, Tiles, tiles
 
 FLOATS = st.floats(allow_nan=True, allow_infinity=True, width=32)
 MAPS = hnp.arrays(np.float32, hnp.array_shapes(min_dims=3, max_dims=3, max_side=6), elements=FLOATS)

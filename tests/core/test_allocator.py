@@ -11,7 +11,7 @@ import pytest
 FAULTS = """
 import resource, sys, threading, torch
 torch.set_num_threads(1)
-from dlwidgets.core.allocator import keep_freed_memory
+from dlwidgets.core.training.allocator import keep_freed_memory
 asked = keep_freed_memory() if "ask" in sys.argv else None
 
 def steps(count):

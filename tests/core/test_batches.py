@@ -20,10 +20,10 @@ from torch.utils.data import (
     TensorDataset,
 )
 
-from dlwidgets.core.batches import Shuffled, batch_length
-from dlwidgets.core.data import Rows
-from dlwidgets.core.loaded import Loaded
-from dlwidgets.core.streamed import Streamed
+from dlwidgets.core.data.batches import Shuffled, batch_length
+from dlwidgets.core.data.data import Rows
+from dlwidgets.core.data.loaded import Loaded
+from dlwidgets.core.data.streamed import Streamed
 
 pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")
 

@@ -9,8 +9,15 @@ import pytest
 import torch
 from torch import nn
 
-from dlwidgets.core.borrowed import device_of, looking, modes_kept, on_device, torch_threads, untouched_rng
-from dlwidgets.core.randomness import Mark, Streams
+from dlwidgets.core.models.borrowed import (
+    device_of,
+    looking,
+    modes_kept,
+    on_device,
+    torch_threads,
+    untouched_rng,
+)
+from dlwidgets.core.training.randomness import Mark, Streams
 
 
 def draws():

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from dlwidgets.core.clipping import (
+from dlwidgets.core.steering.clipping import (
     Clip,
     FiniteCheck,
     Gradients,
@@ -24,7 +24,7 @@ from dlwidgets.core.clipping import (
     spared,
     total_norm,
 )
-from dlwidgets.core.history import History
+from dlwidgets.core.training.history import History
 from dlwidgets.session import Session
 
 

@@ -4,15 +4,14 @@
 
 from __future__ import annotations
 
-
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from dlwidgets.core.controls import GroupValue
-from dlwidgets.core.optimizers import make_optimizer
+from dlwidgets.core.steering.controls import GroupValue
+from dlwidgets.core.steering.optimizers import make_optimizer
 
 
 def model():

@@ -9,7 +9,7 @@ import sys
 import pytest
 import torch
 
-from dlwidgets.core import cpus
+from dlwidgets.core.training import cpus
 
 
 def system(tmp_path, files):

@@ -5,7 +5,7 @@ import time
 import psutil
 import pytest
 
-from dlwidgets.core.crowding import Crowd, cpu_times
+from dlwidgets.core.training.crowding import Crowd, cpu_times
 
 
 class Machine:

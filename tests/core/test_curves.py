@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dlwidgets.core.curves import Curve, Evaluated
-from dlwidgets.core.history import Column, History
+from dlwidgets.core.training.curves import Curve, Evaluated
+from dlwidgets.core.training.history import Column, History
 
 
 def column(values) -> Column:

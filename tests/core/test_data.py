@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
-from dlwidgets.core.data import Rows, read, read_inputs, split
+from dlwidgets.core.data.data import Rows, read, read_inputs, split
 
 X, y = torch.randn(6, 3), torch.tensor([0, 1, 2, 0, 1, 2])
 FRAME = pd.DataFrame(

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
-from dlwidgets.core.dead import UnitProbe, flat_below, highest
+from dlwidgets.core.models.dead import UnitProbe, flat_below, highest
 from dlwidgets.teaching.models import SmallCNN
 
 
@@ -207,7 +207,7 @@ def test_a_call_from_another_thread_is_not_the_training_s():
 
 def test_a_failing_hook_fails_no_forward_and_is_told(monkeypatch):
     model = nn.Sequential(nn.Linear(3, 4), nn.ReLU())
-    monkeypatch.setattr("dlwidgets.core.dead.highest", lambda x, axis: 1 / 0)
+    monkeypatch.setattr("dlwidgets.core.models.dead.highest", lambda x, axis: 1 / 0)
     probe = UnitProbe(model)
     with probe:
         model(torch.randn(2, 3))

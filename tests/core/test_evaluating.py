@@ -9,13 +9,13 @@ from sklearn import metrics
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from dlwidgets.core.batches import Shuffled
-from dlwidgets.core.data import Rows
-from dlwidgets.core.evaluating import evaluate
-from dlwidgets.core.inference import infer_task
-from dlwidgets.core.loaded import Loaded
-from dlwidgets.core.objective import Objective
-from dlwidgets.core.tasks import Task
+from dlwidgets.core.data.batches import Shuffled
+from dlwidgets.core.data.data import Rows
+from dlwidgets.core.data.loaded import Loaded
+from dlwidgets.core.models.inference import infer_task
+from dlwidgets.core.scoring.evaluating import evaluate
+from dlwidgets.core.training.objective import Objective
+from dlwidgets.core.training.tasks import Task
 
 CPU = torch.device("cpu")
 X = torch.randn(103, 5, generator=torch.Generator().manual_seed(0))

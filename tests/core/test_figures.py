@@ -18,7 +18,7 @@ from dlwidgets.core import figures
 from dlwidgets.core.figures import blank, png, rate, significant, stacked
 from dlwidgets.core.figures.curves import apart, curves_figure
 from dlwidgets.core.figures.training import panel_figure, value_in_words
-from dlwidgets.core.history import History
+from dlwidgets.core.training.history import History
 
 
 def history(steps: int, every: int = 0, loss=lambda n: 1 / n, lr=lambda n: 1e-3) -> History:

@@ -15,9 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from dlwidgets.core.freezing import Freezing
-from dlwidgets.core.groups import fitting_group
-from dlwidgets.core.patterns import Choice, Parts, in_words, read_choice, statistics_of
+from dlwidgets.core.steering.freezing import Freezing
+from dlwidgets.core.steering.groups import fitting_group
+from dlwidgets.core.steering.patterns import Choice, Parts, in_words, read_choice, statistics_of
 
 
 class Net(nn.Module):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlwidgets.core.governor import Governor
+from dlwidgets.core.training.governor import Governor
 
 
 @given(

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlwidgets.core.history import Column, History, thinned
+from dlwidgets.core.training.history import Column, History, thinned
 
 
 def step(history, **more):

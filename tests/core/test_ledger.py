@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from dlwidgets.core.ledger import Entry, Ledger
+from dlwidgets.core.training.ledger import Entry, Ledger
 
 
 def test_the_frame_has_a_row_for_each_entry_in_order():

@@ -11,15 +11,15 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from dlwidgets.core.batches import Shuffled
-from dlwidgets.core.clipping import Clip
-from dlwidgets.core.data import Rows
-from dlwidgets.core.inference import infer_task
-from dlwidgets.core.loaded import Loaded
-from dlwidgets.core.loop import Loop, NotFinite
-from dlwidgets.core.objective import Objective
-from dlwidgets.core.streamed import Streamed
-from dlwidgets.core.tasks import Task
+from dlwidgets.core.data.batches import Shuffled
+from dlwidgets.core.data.data import Rows
+from dlwidgets.core.data.loaded import Loaded
+from dlwidgets.core.data.streamed import Streamed
+from dlwidgets.core.models.inference import infer_task
+from dlwidgets.core.steering.clipping import Clip
+from dlwidgets.core.training.loop import Loop, NotFinite
+from dlwidgets.core.training.objective import Objective
+from dlwidgets.core.training.tasks import Task
 
 CPU = torch.device("cpu")
 

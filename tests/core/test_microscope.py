@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from dlwidgets.core.microscope import Microscope, unreduced
+from dlwidgets.core.training.microscope import Microscope, unreduced
 from dlwidgets.session import Session
 
 

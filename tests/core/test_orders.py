@@ -8,7 +8,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from dlwidgets.core.orders import Orders
+from dlwidgets.core.training.orders import Orders
 
 EACH = 4  # steps an epoch
 

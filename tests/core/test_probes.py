@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from dlwidgets.core.probes import LayerProbe, LayerStats
+from dlwidgets.core.models.probes import LayerProbe, LayerStats
 from dlwidgets.teaching.models import SmallCNN
 
 

@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from dlwidgets.core.batches import Shuffled
-from dlwidgets.core.data import Rows
-from dlwidgets.core.loaded import Loaded
-from dlwidgets.core.loop import Loop
-from dlwidgets.core.objective import Objective
-from dlwidgets.core.progress import progress
-from dlwidgets.core.streamed import Streamed
-from dlwidgets.core.tasks import Task
+from dlwidgets.core.data.batches import Shuffled
+from dlwidgets.core.data.data import Rows
+from dlwidgets.core.data.loaded import Loaded
+from dlwidgets.core.data.streamed import Streamed
+from dlwidgets.core.training.loop import Loop
+from dlwidgets.core.training.objective import Objective
+from dlwidgets.core.training.progress import progress
+from dlwidgets.core.training.tasks import Task
 
 
 def loop(kind, count, size):

@@ -9,9 +9,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dlwidgets.core.memory import MOST, snapshot_budget, total_memory
-from dlwidgets.core.ring import Ring
-from dlwidgets.core.snapshots import Snapshot
+from dlwidgets.core.snapshots.memory import MOST, snapshot_budget, total_memory
+from dlwidgets.core.snapshots.ring import Ring
+from dlwidgets.core.snapshots.snapshots import Snapshot
 
 SIZE = 64  # bytes of one snapshot
 

@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch.utils.data import BatchSampler, DataLoader, IterableDataset, SequentialSampler, TensorDataset
 
-from dlwidgets.core.batches import Shuffled
-from dlwidgets.core.data import Rows
-from dlwidgets.core.loaded import Loaded
-from dlwidgets.core.samples import Samples
-from dlwidgets.core.streamed import Streamed
+from dlwidgets.core.data.batches import Shuffled
+from dlwidgets.core.data.data import Rows
+from dlwidgets.core.data.loaded import Loaded
+from dlwidgets.core.data.samples import Samples
+from dlwidgets.core.data.streamed import Streamed
 
 X, y = torch.arange(12.0).reshape(6, 2), torch.arange(6)
 

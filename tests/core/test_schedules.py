@@ -18,7 +18,7 @@ from torch import nn
 from torch.optim import lr_scheduler as S
 from torch.optim.swa_utils import SWALR
 
-from dlwidgets.core.stateful import Copier, Kept
+from dlwidgets.core.snapshots.stateful import Copier, Kept
 from dlwidgets.session import Session
 
 COUNT, SIZE, EPOCHS = 40, 8, 4

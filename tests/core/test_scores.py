@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from sklearn import metrics as sk
 
-from dlwidgets.core.scores import Scores
+from dlwidgets.core.scoring.scores import Scores
 
 # Timings on a busy machine say nothing about the code.
 varied = settings(deadline=None, max_examples=60)

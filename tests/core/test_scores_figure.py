@@ -10,7 +10,7 @@ import pytest
 
 from dlwidgets.core.figures import png
 from dlwidgets.core.figures.confusion import confusion_figure, confusion_tiles, order
-from dlwidgets.core.scores import Scores
+from dlwidgets.core.scoring.scores import Scores
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +92,7 @@ def test_the_public_figure_is_the_seaborn_grid(scores):
 
 def test_building_and_counting_import_neither_pandas_nor_a_plotting_library():
     code = (
-        "import sys; from dlwidgets.core.scores import Scores; s = Scores([0, 1], [.2, .7]); s.confusion(); "
+        "import sys; from dlwidgets.core.scoring.scores import Scores; s = Scores([0, 1], [.2, .7]); s.confusion(); "
         "s.counts_at(); repr(s); "
         "print([m for m in ('pandas', 'sklearn', 'matplotlib', 'seaborn') if m in sys.modules])"
     )

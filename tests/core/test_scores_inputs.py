@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dlwidgets.core.scores import Scores
+from dlwidgets.core.scoring.scores import Scores
 
 Y, P = np.array([[0, 1, 1], [1, 0, 1]]), np.array([[0.1, 0.9, 0.6], [0.8, 0.3, 0.2]])
 

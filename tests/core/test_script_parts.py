@@ -445,7 +445,7 @@ def test_a_class_that_was_defined_in_a_cell_is_written_out(tmp_path, monkeypatch
 
 
 def test_a_model_too_large_to_keep_twice_is_said_so(tmp_path, monkeypatch):
-    monkeypatch.setattr("dlwidgets.core.origin.snapshot_budget", lambda size: size - 1)
+    monkeypatch.setattr("dlwidgets.core.scripts.origin.snapshot_budget", lambda size: size - 1)
     with pytest.raises(
         ValueError, match="the weights that the run began with were not kept: a copy of 0 MB did"
     ):
@@ -461,7 +461,7 @@ def test_no_step_no_script(tmp_path):
 
 def test_an_unknown_control_is_named_and_not_passed_over(tmp_path, monkeypatch):
     made = session().step()
-    from dlwidgets.core.steering import Steering
+    from dlwidgets.core.steering.steering import Steering
 
     known = Steering.in_force
     monkeypatch.setattr(Steering, "in_force", lambda self: {**known(self), "sharpness": 1.0})

@@ -20,7 +20,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from dlwidgets.core import checkpoints, safefile
+from dlwidgets.core.snapshots import checkpoints, safefile
 from dlwidgets.session import Session
 
 X = torch.randn(50, 12, generator=torch.Generator().manual_seed(1))

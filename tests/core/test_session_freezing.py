@@ -382,7 +382,7 @@ def test_an_observer_on_the_training_thread_may_freeze():
 
 
 def test_the_training_thread_does_not_wait_for_itself(monkeypatch):
-    monkeypatch.setattr("dlwidgets.core.running._PATIENCE", 10.0)
+    monkeypatch.setattr("dlwidgets.core.training.running._PATIENCE", 10.0)
     made, took = session(), []
 
     def freeze(change):
@@ -423,7 +423,7 @@ def test_threads_that_freeze_at_once_lose_nothing():
 
 
 def test_a_long_job_does_not_hold_up_who_freezes(monkeypatch):
-    monkeypatch.setattr("dlwidgets.core.running._PATIENCE", 0.01)
+    monkeypatch.setattr("dlwidgets.core.training.running._PATIENCE", 0.01)
     made, gate = session(), threading.Event()
     job = made.at_step(lambda: gate.wait(20))
     made.freeze("first")

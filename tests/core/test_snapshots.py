@@ -10,13 +10,13 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, Dataset, IterableDataset, WeightedRandomSampler
 
-from dlwidgets.core.batches import Shuffled
-from dlwidgets.core.data import Rows
-from dlwidgets.core.generators import Generators
-from dlwidgets.core.loaded import Loaded
-from dlwidgets.core.randomness import Streams
-from dlwidgets.core.stateful import Copier, Kept, same_bits, same_state
-from dlwidgets.core.streamed import Streamed
+from dlwidgets.core.data.batches import Shuffled
+from dlwidgets.core.data.data import Rows
+from dlwidgets.core.data.generators import Generators
+from dlwidgets.core.data.loaded import Loaded
+from dlwidgets.core.data.streamed import Streamed
+from dlwidgets.core.snapshots.stateful import Copier, Kept, same_bits, same_state
+from dlwidgets.core.training.randomness import Streams
 
 # -- copies
 

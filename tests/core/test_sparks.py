@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dlwidgets.core.probes import LayerStats
-from dlwidgets.core.sparks import LOWEST, STEP, Sparks
+from dlwidgets.core.models.probes import LayerStats
+from dlwidgets.core.models.sparks import LOWEST, STEP, Sparks
 
 
 def measured(step: int, **ratios: float) -> LayerStats:

@@ -6,13 +6,13 @@ import pytest
 import torch
 from torch import nn
 
-from dlwidgets.core.batches import Shuffled
-from dlwidgets.core.data import Rows
-from dlwidgets.core.loop import Loop
-from dlwidgets.core.objective import Objective
-from dlwidgets.core.steering import Steering
-from dlwidgets.core.streamed import Streamed
-from dlwidgets.core.tasks import Task
+from dlwidgets.core.data.batches import Shuffled
+from dlwidgets.core.data.data import Rows
+from dlwidgets.core.data.streamed import Streamed
+from dlwidgets.core.steering.steering import Steering
+from dlwidgets.core.training.loop import Loop
+from dlwidgets.core.training.objective import Objective
+from dlwidgets.core.training.tasks import Task
 
 X, y = torch.randn(8, 2), torch.randn(8, 1)
 

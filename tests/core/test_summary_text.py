@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 import dlwidgets as dlw
-from dlwidgets.core.summary_text import count
+from dlwidgets.core.models.summary_text import count
 from dlwidgets.teaching.models import SmallCNN
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
-from dlwidgets.core.inference import class_names, infer_task
-from dlwidgets.core.tasks import Task, one_number, read_loss, unpack
+from dlwidgets.core.models.inference import class_names, infer_task
+from dlwidgets.core.training.tasks import Task, one_number, read_loss, unpack
 
 INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 FLOATS = (torch.float16, torch.float32, torch.float64)

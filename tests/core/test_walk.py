@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from dlwidgets.core.walk import walk
+from dlwidgets.core.models.walk import walk
 
 
 def test_every_module_is_listed_under_the_path_that_torch_gives_it():

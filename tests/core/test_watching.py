@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch import nn
 
-from dlwidgets.core import dead, governor, watching
-from dlwidgets.core.watching import Watch
+from dlwidgets.core.models import dead, watching
+from dlwidgets.core.models.watching import Watch
+from dlwidgets.core.training import governor
 from dlwidgets.session import Session
 
 
@@ -102,11 +103,11 @@ def test_a_look_that_fails_is_told_and_fails_no_step(monkeypatch):
     watch, model, said = Watch(), net(), []
     watch.note = said.append
     watch.switch(model, True)
-    monkeypatch.setattr("dlwidgets.core.dead.highest", lambda x, axis: 1 / 0)
+    monkeypatch.setattr("dlwidgets.core.models.dead.highest", lambda x, axis: 1 / 0)
     assert take(watch, model, 1).dead is None
     assert len(said) == 1 and "Dead units" in said[0] and "ZeroDivisionError" in said[0]
     watch._governor.due = lambda now=None: True
-    monkeypatch.setattr("dlwidgets.core.probes._norms", lambda tensors: 1 / 0)
+    monkeypatch.setattr("dlwidgets.core.models.probes._norms", lambda tensors: 1 / 0)
     assert take(watch, model, 2) is None
     assert len(said) == 2 and "Layer statistics are off" in said[1]
     assert take(watch, model, 3) is None and len(said) == 2

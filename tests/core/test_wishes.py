@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from dlwidgets.core import wishes
+from dlwidgets.core.steering import wishes
 
 
 @pytest.mark.parametrize(

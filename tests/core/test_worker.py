@@ -10,8 +10,8 @@ import threading
 
 import pytest
 
-from dlwidgets.core import cpus
-from dlwidgets.core.worker import Worker
+from dlwidgets.core.training import cpus
+from dlwidgets.core.training.worker import Worker
 
 
 class Steps:

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from dlwidgets.core.activations import activations
+from dlwidgets.core.activations.activations import activations
 from dlwidgets.session import Session
 from dlwidgets.views.activations import ActivationBrowser
 

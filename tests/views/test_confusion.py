@@ -13,7 +13,7 @@ from sklearn.metrics import multilabel_confusion_matrix
 from torch import nn
 
 from dlwidgets.core.figures.confusion import order
-from dlwidgets.core.scores import Scores
+from dlwidgets.core.scoring.scores import Scores
 from dlwidgets.session import Session
 from dlwidgets.views.confusion import ConfusionGrid
 

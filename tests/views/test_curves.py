@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from dlwidgets.core.ledger import Entry
+from dlwidgets.core.training.ledger import Entry
 from dlwidgets.session import Session
 from dlwidgets.views.curves import Curves, marks
 

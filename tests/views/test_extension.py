@@ -211,7 +211,7 @@ def test_a_model_without_a_table_prints_and_a_line_says_why(shell, capsys):
 
 def test_a_terminal_that_shows_no_html_makes_no_table(shell, monkeypatch):
     shell.display_formatter.active_types = ["text/plain"]
-    monkeypatch.setattr("dlwidgets.core.summary.summary", lambda *args: pytest.fail("a table was made"))
+    monkeypatch.setattr("dlwidgets.core.models.summary.summary", lambda *args: pytest.fail("a table was made"))
     assert set(shown(shell, nn.Linear(2, 2))) == {"text/plain"}
 
 

@@ -16,12 +16,12 @@ import torch
 from torch import nn
 
 import dlwidgets.views
-from dlwidgets.core.dead import DeadUnits
 from dlwidgets.core.figures.layers import first_lines
-from dlwidgets.core.layer_columns import COLUMNS, LIVE, USUAL
-from dlwidgets.core.probes import LayerStats
-from dlwidgets.core.summary import summary
-from dlwidgets.core.summary_text import lines
+from dlwidgets.core.models.dead import DeadUnits
+from dlwidgets.core.models.layer_columns import COLUMNS, LIVE, USUAL
+from dlwidgets.core.models.probes import LayerStats
+from dlwidgets.core.models.summary import summary
+from dlwidgets.core.models.summary_text import lines
 from dlwidgets.session import Session
 from dlwidgets.views.layers import LayerTable
 

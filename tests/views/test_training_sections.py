@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from dlwidgets.core.steering import Steering
+from dlwidgets.core.steering.steering import Steering
 from dlwidgets.session import Session
 from dlwidgets.views.training import TrainingPanel
 from dlwidgets.views.training_fields import FIELDS

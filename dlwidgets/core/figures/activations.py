@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from matplotlib.colors import Colormap
     from matplotlib.figure import Figure
 
-    from ..pictures import Picture
-    from ..thumbnails import Thumbnail
-    from ..tiles import Tiles
+    from ..activations.pictures import Picture
+    from ..activations.thumbnails import Thumbnail
+    from ..activations.tiles import Tiles
 
 #: A map that is zero everywhere, and a value that is not finite.
 _DEAD, _BROKEN = "#d9dde2", "#b3261e"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..counts import averaged, rates
+from ..scoring.counts import averaged, rates
 from . import BLUE, GREY, INK, ORANGE, blank
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
-    from ..scores import Scores
+    from ..scoring.scores import Scores
 
 #: What a grid can be sorted by; with a leading "-" the other way round.
 SORTS = ("given", "name", "f1", "precision", "recall", "support")

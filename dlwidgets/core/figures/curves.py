@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..curves import Curve, Evaluated, together
-from ..history import History
+from ..training.curves import Curve, Evaluated, together
+from ..training.history import History
 from . import BLUE, GREEN, GREY, INK, LINE, ORANGE, blank, rate, significant
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
-    from ..lines import Branch
+    from ..snapshots.lines import Branch
 
 
 def curves_figure(

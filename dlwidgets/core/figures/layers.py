@@ -6,15 +6,15 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ..layer_columns import output_of_a_sample
-from ..summary_text import Line, count, lines, ran, remark, remarks, type_words
+from ..models.layer_columns import output_of_a_sample
+from ..models.summary_text import Line, count, lines, ran, remark, remarks, type_words
 from . import BLUE, GREY, INK, ORANGE, blank
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from ..probes import LayerStats
-    from ..summary import Summary
+    from ..models.probes import LayerStats
+    from ..models.summary import Summary
 
 #: Columns, with the place of each as a share of the width, and how it is aligned.
 _FIRST = (("layer", 0.0, "left"), ("type", 0.25, "left"), ("output", 0.58, "right"), ("params", 0.7, "right"))

@@ -1,0 +1,1 @@
+"""What layers put out for samples, and what of it can be shown."""

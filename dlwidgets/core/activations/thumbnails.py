@@ -1,0 +1,91 @@
+"""What a model was given, small enough to stand beside its activations: an image, bars, a matrix or words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from ..trees import tensors
+from .pictures import Picture, one_sample, picture
+from .statistics import real
+
+#: The longest side of an image, in pixels, and the bytes of any other picture of an input.
+_SIDE, _BUDGET = 128, 16_384
+#: Token numbers that are spelled out.
+_TOKENS = 48
+
+
+@dataclass(frozen=True)
+class Thumbnail:
+    """One sample's input.
+
+    Attributes
+    ----------
+    kind : "image", "picture" (bars or a matrix, as for a layer), "tokens" or "none".
+    shape : of the sample, without the batch axis.
+    image : uint8, H x W x 3, for images.
+    low, high : the values that black and white stand for.
+    picture : for "picture".
+    words : the tokens; and what is not shown.
+    """
+
+    kind: Literal["image", "picture", "tokens", "none"]
+    shape: tuple[int, ...] = ()
+    image: np.ndarray | None = None
+    low: float = 0.0
+    high: float = 1.0
+    picture: Picture | None = None
+    words: str = ""
+
+
+def thumbnail(inputs: Any) -> Thumbnail:
+    """Return the picture of a batch of one: of its first tensor, where there are several."""
+    found = list(tensors(inputs))
+    if not found or found[0].numel() == 0:
+        return Thumbnail("none", words="The input holds no tensor.")
+    tensor = found[0]
+    note = f"the first of {len(found)} inputs" if len(found) > 1 else ""
+    sample = one_sample(tensor)
+    shape = tuple(sample.shape)
+    if (
+        not tensor.is_floating_point()
+        and not tensor.is_complex()
+        and sample.ndim == 1
+        and tensor.dtype != torch.bool
+    ):
+        numbers = [str(int(number)) for number in sample[:_TOKENS]]
+        more = " …" if sample.numel() > _TOKENS else ""
+        return Thumbnail("tokens", shape, words=" ".join(numbers) + more)
+    if sample.ndim == 4:
+        sample, note = sample[:, sample.shape[1] // 2], "; ".join(filter(None, [note, "the middle slice"]))
+    if sample.ndim == 3:
+        return _image(sample, shape, note)
+    return Thumbnail("picture", shape, picture=picture(tensor, budget=_BUDGET), words=note)
+
+
+def _image(sample: torch.Tensor, shape: tuple[int, ...], note: str) -> Thumbnail:
+    values = real(sample).float()
+    channels = values.shape[0]
+    if channels not in (1, 3) and values.shape[-1] in (1, 3):
+        values, channels = values.permute(2, 0, 1), values.shape[-1]  # channels last
+    if channels != 3:
+        if channels > 1:
+            note = "; ".join(filter(None, [note, f"channel 0 of {channels}"]))
+        values = values[:1].expand(3, -1, -1)
+    finite = values[values.isfinite()]
+    low, high = (float(finite.min()), float(finite.max())) if finite.numel() else (0.0, 1.0)
+    # The usual ranges stay what they are, so that a dark image looks dark.
+    if low >= 0 and high <= 1:
+        low, high = 0.0, 1.0
+    elif low >= 0 and high <= 255 and not sample.is_floating_point():
+        low, high = 0.0, 255.0
+    step = -(-max(values.shape[1:]) // _SIDE)
+    if step > 1:
+        values = F.avg_pool2d(values[None], step, ceil_mode=True, count_include_pad=False)[0]
+    shades = ((values - low) / (high - low or 1.0)).nan_to_num(0.0, 1.0, 0.0).clamp(0, 1)
+    pixels = (shades * 255).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
+    return Thumbnail("image", shape, np.ascontiguousarray(pixels), low, high, words=note)

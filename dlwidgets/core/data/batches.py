@@ -1,0 +1,223 @@
+"""Batches that can be resized in mid-epoch and put back: no sample is lost, none is seen twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch.utils.data import default_collate
+
+from ..training.randomness import Mark
+from ..trees import rows, tensors
+from ..wording import counted
+from .data import Rows
+from .redrawing import Sources
+
+
+def batch_length(batch: Any) -> int:
+    """Return the number of samples in a batch: the length of its first tensor; 0 where it has none."""
+    first = batch[0] if isinstance(batch, (tuple, list)) and batch else batch
+    if not isinstance(first, torch.Tensor):
+        first = next(tensors(batch), None)
+        if first is None:
+            return 0
+    return first.shape[0] if first.ndim else 1
+
+
+class Batches:
+    """An endless supply of training batches, epoch after epoch.
+
+    `take()` returns the next batch, or None where the epoch is over; the one after that opens the next
+    epoch. `batch_size` may be set at any time and holds from the next batch on. `put_back()` gives the last
+    batch back, so that a failed step can be taken again: the next `take()` returns the same samples, in a
+    batch of the size that holds then, and draws the same random numbers for them. If `take()` raises, it has
+    taken nothing and the global random numbers are as before. `sweep()` yields all data once, in order, and
+    leaves the training's place alone.
+    """
+
+    #: Samples in an epoch; None where the source cannot say.
+    samples: int | None = None
+    #: Whether the source can be read once only, and has been.
+    used_up = False
+    batch_size: int
+
+    @property
+    def over(self) -> bool:
+        """Whether the epoch is known, before another `take()`, to have no batch left."""
+        return False
+
+    @property
+    def midway(self) -> bool:
+        """Whether an epoch is under way: a batch of it was taken, and it is not known to be over."""
+        raise NotImplementedError
+
+    def take(self) -> Any:
+        """Return the next batch, or None at the end of the epoch."""
+        raise NotImplementedError
+
+    def put_back(self) -> None:
+        """Give the last batch back."""
+        raise NotImplementedError
+
+    def sweep(self, batch_size: int) -> Iterator[Any]:
+        """Yield each sample once, in the source's order, `batch_size` at a time where that can be chosen."""
+        raise NotImplementedError
+
+    def few(self, count: int) -> Any:
+        """Return a batch of the first `count` samples (or so) without using any up."""
+        raise NotImplementedError
+
+    def browsable(self) -> int:
+        """Return how many samples can be looked at by number."""
+        return batch_length(self._first())
+
+    def one(self, index: int) -> Any:
+        """Return a sample as a batch of size 1; `index` is below `browsable()`."""
+        return rows(self._first(), index, index + 1)
+
+    def why_not(self, batch_size: int) -> str | None:
+        """Say why the batches cannot have this size, in a clause; None if they can."""
+        return None
+
+    def note(self) -> str | None:
+        """Say what holds for a change of the batch size, in a clause; None where nothing is to be said."""
+        return None
+
+    def steps_left(self) -> int | None:
+        """Return how many batches the epoch under way still has; None where the source cannot say."""
+        return None
+
+    def steps_in_epoch(self) -> int | None:
+        """Return how many batches an epoch has at this batch size; None where the source cannot say."""
+        return None if self.samples is None else -(-self.samples // self.batch_size)
+
+    def state(self) -> Any:
+        """Return the place in the data and the batch size: see `stateful.Stateful`."""
+        raise NotImplementedError
+
+    def install(self, state: Any) -> str | None:
+        """Go to a place in the data, from which the same batches follow as then.
+
+        The global random generators may be left anywhere. Returns in a clause what could not be had.
+
+        Raises
+        ------
+        ValueError : in a clause, why there is no way back; the place is as before.
+        """
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Let go of what fetches ahead."""
+
+    def _first(self) -> Any:
+        found = self.__dict__.get("_first_batch")
+        if found is None:
+            found = self.__dict__["_first_batch"] = self.few(256)
+        return found
+
+
+class Shuffled(Batches):
+    """Batches of rows or of a map-style Dataset, in a new random order each epoch.
+
+    The order of each epoch is `torch.randperm(n, generator=g)`, with one `g = torch.Generator()` seeded
+    once: a plain loop that does the same sees the same batches.
+
+    Parameters
+    ----------
+    source : `Rows`, or anything with `__len__` and `__getitem__`.
+    shuffle : False: in the source's own order.
+    """
+
+    def __init__(self, source: Any, batch_size: int, seed: int, shuffle: bool = True) -> None:
+        self.source, self.batch_size, self.shuffle = source, batch_size, shuffle
+        self.samples = self._count = len(source)
+        self._generator = torch.Generator().manual_seed(seed)
+        self._order = torch.empty(0, dtype=torch.int64)
+        #: The place in the order, that before the last batch, and the end: 0 before the first epoch.
+        self._at = self._before = self._end = 0
+        # Rows in memory draw no random numbers; a Dataset that augments does.
+        self._draws = not isinstance(source, Rows)
+        self._mark = Mark()
+        self._sources = Sources(source) if self._draws else Sources()
+
+    @property
+    def over(self) -> bool:
+        return 0 < self._end <= self._at
+
+    @property
+    def midway(self) -> bool:
+        return 0 < self._at < self._end
+
+    def take(self) -> Any:
+        if self._at >= self._end:
+            self._order = (
+                torch.randperm(self._count, generator=self._generator)
+                if self.shuffle
+                else torch.arange(self._count)
+            )
+            self._at, self._before, self._end = 0, 0, self._count
+        end = min(self._at + self.batch_size, self._end)
+        index = self._order[self._at : end]
+        if not self._draws:
+            batch = self.source.take(index)
+        else:
+            self._mark.set()
+            try:
+                batch = _fetch(self.source, index)
+            except BaseException:
+                self._mark.back()
+                raise
+        self._before, self._at = self._at, end
+        return batch
+
+    def put_back(self) -> None:
+        self._at = self._before
+        self._mark.back()
+
+    def sweep(self, batch_size: int) -> Iterator[Any]:
+        for start in range(0, self._count, batch_size):
+            yield self._slice(start, min(start + batch_size, self._count))
+
+    def few(self, count: int) -> Any:
+        return self._slice(0, min(count, self._count))
+
+    def browsable(self) -> int:
+        return self._count
+
+    def one(self, index: int) -> Any:
+        return self._slice(index, index + 1)
+
+    def steps_left(self) -> int:
+        return -(-(self._end - self._at) // self.batch_size)
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "generator": self._generator.get_state(),
+            "order": self._order,
+            "place": (self._before, self._at, self._end),
+            "batch_size": self.batch_size,
+            "own": self._sources.own(),
+        }
+
+    def install(self, state: dict[str, Any]) -> None:
+        if len(state["order"]) not in (0, self._count):
+            then = counted(len(state["order"]), "sample")
+            raise ValueError(f"the data had {then} and has {self._count:,} now")
+        self._generator.set_state(state["generator"])
+        self._order = state["order"].clone()
+        self._before, self._at, self._end = state["place"]
+        self.batch_size = state["batch_size"]
+        self._sources.put_own(state["own"])
+        self._mark.forget()
+
+    def _slice(self, first: int, last: int) -> Any:
+        if isinstance(self.source, Rows):
+            return self.source.take(slice(first, last))
+        return _fetch(self.source, torch.arange(first, last))
+
+
+def _fetch(source: Any, index: torch.Tensor) -> Any:
+    indices = index.tolist()
+    many = getattr(source, "__getitems__", None)
+    return default_collate(many(indices) if many else [source[i] for i in indices])

@@ -1,0 +1,1 @@
+"""What a model said of labelled samples, and how good that is at any threshold."""

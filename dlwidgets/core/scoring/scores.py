@@ -1,0 +1,243 @@
+"""Scores: what a classifier said of labelled samples, and its mistakes at any threshold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .counts import RATES, RankedScores, averaged, rates
+from .score_inputs import (
+    as_array,
+    as_labels,
+    as_scores,
+    class_names,
+    column_names,
+    sample_names,
+    sigmoid,
+    softmax,
+    task_of,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+
+
+class Scores:
+    """True labels and scores of N samples and C classes: confusion and metrics at any threshold.
+
+    Immutable: it keeps its own copies, so arrays and tensors may be reused afterwards. A sample is predicted
+    when ``score >= threshold``, compared in float64: a float32 score of 0.7 is 0.69999999 and not
+    predicted at 0.7. Each class stands alone, one against the rest; where a label is unknown, that
+    sample is left out of that class.
+
+    Parameters
+    ----------
+    y_true
+        What is so. Multilabel: N x C of 0 and 1, with -1 or NaN where unknown. Multiclass: N class numbers
+        0 ... C-1, with -1 or NaN where unknown. Binary: N or N x 1 of 0 and 1, with -1 or NaN.
+    y_score
+        What was said: N x C floats, for binary N or N x 1. Meant to be probabilities (0 ... 1), though any
+        score works whose thresholds are given in the same unit; for logits use `Scores.from_logits`. Hard
+        predictions are scores of 0 and 1.
+    classes
+        C names; for binary the name of the positive class, or the two names (negative, positive).
+        Default: the columns of `y_true` where it is a DataFrame, else "class 0", "class 1", ...
+    sample_ids
+        N names of the samples, used by `to_frame` and in errors. Default 0 ... N-1.
+
+    Attributes
+    ----------
+    y_true
+        N x C int8, read-only: 1, 0, or -1 unknown.
+    y_score
+        N x C float32 or float64, read-only.
+    task
+        "multilabel", "multiclass" or "binary".
+    positives, negatives
+        C int64: known positives (the support) and known negatives.
+
+    Raises
+    ------
+    ValueError
+        Shapes that do not fit, no samples, labels out of range, a NaN score, a wrong count of names.
+    TypeError
+        Labels or scores that are not numbers.
+
+    Notes
+    -----
+    Building sorts every class once; `confusion` then takes two bisections a class. Memory: two copies of
+    the scores and a byte a label, 126 MB for 1,000,000 x 14 in float32.
+    """
+
+    def __init__(
+        self,
+        y_true: Any,
+        y_score: Any,
+        classes: Sequence[str] | None = None,
+        sample_ids: Sequence[Any] | None = None,
+    ) -> None:
+        classes = column_names(y_true, y_score) if classes is None else classes
+        label, score = as_array(y_true, "y_true"), as_array(y_score, "y_score")
+        self.task = task_of(label, score)
+        score = score.reshape(len(score), -1)
+        self.n_samples, self.n_classes = score.shape
+        self.sample_ids = sample_names(sample_ids, self.n_samples)
+        self.classes = class_names(classes, self.n_classes, self.task)
+        self.y_true = as_labels(label, self.n_classes, self.task, self._row)
+        self.y_score = as_scores(score, self._row)
+        self.y_true.setflags(write=False)
+        self.y_score.setflags(write=False)
+        self._ranked = RankedScores(self.y_true, self.y_score)
+        self.positives, self.negatives = self._ranked.totals.T.copy()
+
+    @classmethod
+    def from_logits(
+        cls,
+        y_true: Any,
+        logits: Any,
+        classes: Sequence[str] | None = None,
+        sample_ids: Sequence[Any] | None = None,
+    ) -> Scores:
+        """Return the Scores of raw model outputs: softmax over classes for multiclass, else sigmoid."""
+        classes = column_names(y_true, logits) if classes is None else classes
+        raw = as_array(logits, "logits")
+        raw = raw.astype(np.result_type(raw.dtype, np.float32))
+        multiclass = task_of(as_array(y_true, "y_true"), raw) == "multiclass"
+        return cls(y_true, softmax(raw) if multiclass else sigmoid(raw), classes, sample_ids)
+
+    # -- what it says
+
+    def confusion(self, thresholds: float | Sequence[float] = 0.5) -> NDArray[np.int64]:
+        """Return the C x 2 x 2 counts ``[[tn, fp], [fn, tp]]`` at one threshold, or at one a class.
+
+        Rows say what is, columns what was said, as in `sklearn.metrics.multilabel_confusion_matrix`, to
+        which it is equal to the last count.
+        """
+        return self._ranked.confusion(self._thresholds(thresholds))
+
+    def metrics(self, thresholds: float | Sequence[float] = 0.5) -> pd.DataFrame:
+        """Return one row a class: accuracy, precision, recall, specificity, f1, support, predicted.
+
+        A rate whose denominator is 0 is NaN, where scikit-learn says 0 and warns (its
+        ``zero_division=nan`` says the same as here). `support` counts the known positives and `predicted`
+        the samples said to be positive.
+        """
+        import pandas as pd
+
+        confusion = self.confusion(thresholds)
+        columns = {**rates(confusion), "support": self.positives, "predicted": confusion[:, :, 1].sum(axis=1)}
+        return pd.DataFrame(columns, index=pd.Index(self.classes, name="class"))
+
+    def averages(self, thresholds: float | Sequence[float] = 0.5) -> pd.DataFrame:
+        """Return the rows macro, micro and weighted (by support) with the columns of `metrics`.
+
+        Macro and weighted leave out the classes whose rate is NaN. `support` and `predicted` are sums.
+        """
+        import pandas as pd
+
+        confusion = self.confusion(thresholds)
+        frame = pd.DataFrame(averaged(confusion)).T[list(RATES)].rename_axis("average")
+        return frame.assign(support=self.positives.sum(), predicted=confusion[:, :, 1].sum())
+
+    def best_thresholds(self, metric: str = "f1") -> NDArray[np.float64]:
+        """Return for each class the threshold at which `metric` is highest on these very samples.
+
+        Every cut between two scores is tried. Of equal optima the highest threshold is taken, which
+        predicts least. Chosen and judged on the same samples a threshold flatters itself: judge it on others.
+
+        Parameters
+        ----------
+        metric
+            "f1", "accuracy", "precision", "recall" or "specificity".
+
+        Returns
+        -------
+        C float64, to be given to `confusion` or `metrics`; 0.5 for a class with no known positive, or none
+        known at all, since there no threshold is better than another.
+        """
+        if metric not in RATES:
+            raise ValueError(
+                f"There is no metric {metric!r} to choose thresholds by: give one of {', '.join(RATES)}."
+            )
+        best = np.full(self.n_classes, 0.5)
+        for c in np.flatnonzero(self.positives):
+            cuts, confusion = self._ranked.sweep(c)
+            value = np.nan_to_num(rates(confusion)[metric], nan=-1.0)
+            best[c] = cuts[len(cuts) - 1 - np.argmax(value[::-1])]
+        return best
+
+    def counts_at(self, positions: int = 1001) -> NDArray[np.unsignedinteger]:
+        """Return what is predicted at each threshold ``k / (positions - 1)``, the whole of 0 ... 1.
+
+        Returns
+        -------
+        C x 2 x positions, C order, in the smallest unsigned dtype that holds the largest count (uint8,
+        uint16, uint32 or uint64): ``[c, 0, k]`` positives of class c that score at least the k-th
+        threshold (tp), ``[c, 1, k]`` such negatives (fp). With `positives` and `negatives` that is the
+        confusion, exact at each position: ``fn = positives - tp``, ``tn = negatives - fp``.
+        """
+        if positions < 2:
+            raise ValueError(f"counts_at() needs at least 2 positions, 0 and 1: {positions} given.")
+        grid = np.arange(positions) / (positions - 1)
+        counts = self._ranked.at_least(np.tile(grid, (self.n_classes, 1)))
+        return counts.astype(np.min_scalar_type(self._ranked.totals.max()))
+
+    # -- other forms
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row a sample: columns ("label", class), -1 where unknown, and ("score", class)."""
+        import pandas as pd
+
+        index = pd.RangeIndex(self.n_samples) if self.sample_ids is None else pd.Index(self.sample_ids)
+        parts = {
+            "label": pd.DataFrame(self.y_true, index, self.classes),
+            "score": pd.DataFrame(self.y_score, index, self.classes),
+        }
+        return pd.concat(parts, axis=1, names=["", "class"]).rename_axis("sample")
+
+    def figure(self, thresholds: float | Sequence[float] = 0.5, sort: str = "given") -> Figure:
+        """Return the grid of 2 x 2 heatmaps as a Figure; `sort` as in `confusion_figure`."""
+        from ..figures.confusion import confusion_figure
+
+        return confusion_figure(self, thresholds, sort=sort)
+
+    def __repr__(self) -> str:
+        f1 = averaged(self.confusion())["macro"]["f1"]
+        return (
+            f"Scores({self.task}: {self.n_samples:,} samples x {self.n_classes:,} "
+            f"{'class' if self.n_classes == 1 else 'classes'}, macro F1 {f1:.3f} at 0.5)"
+        )
+
+    def _repr_html_(self) -> str:
+        import html
+
+        import pandas as pd
+
+        table = pd.concat([self.metrics(), self.averages()])
+        return f"<p>{html.escape(repr(self))}</p>" + table.to_html(
+            float_format="{:.3f}".format, na_rep="n/a", max_rows=60, border=0
+        )
+
+    # -- inside
+
+    def _thresholds(self, given: Any) -> NDArray[np.float64]:
+        try:
+            values = np.asarray(as_array(given, "thresholds"), np.float64)
+        except TypeError:
+            raise TypeError(f"Thresholds must be numbers: {given!r} given.") from None
+        if values.ndim > 1 or (values.ndim == 1 and len(values) not in (1, self.n_classes)):
+            raise ValueError(
+                f"Thresholds of shape {values.shape} for {self.n_classes} classes: give one number, or "
+                f"{self.n_classes} in the order of the classes."
+            )
+        values = np.broadcast_to(values.reshape(-1), (self.n_classes,))
+        if np.isnan(values).any():
+            raise ValueError("A threshold is NaN: give numbers.")
+        return values
+
+    def _row(self, n: int) -> str:
+        return str(n) if self.sample_ids is None else repr(self.sample_ids[n])

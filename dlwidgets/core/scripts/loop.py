@@ -1,0 +1,153 @@
+"""The training loop of a script: epochs, batches, the changes at their steps, and one step."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import Any
+
+from .data import Supply
+from .draft import Draft
+from .sources import Unwritable
+from .text import indented, table
+
+
+def loop_text(
+    draft: Draft, data: Supply, changes: dict[int, list[str]], loss: tuple[list[str], str, list[str]]
+) -> str:
+    """Return the loop over epochs and batches.
+
+    Parameters
+    ----------
+    changes : step -> the lines of the changes that are made after it.
+    loss : lines that make the loss, the expression of a batch's loss, and lines after that.
+    """
+    breaks = draft.loop.epochs < draft.loop.epoch
+    early, late = _early_and_late(changes, data.resized)
+    early = _tabled(draft, early)
+    counts = bool(changes) or breaks or bool(draft.after_count) or bool(draft.changed("skip"))
+    body: list[str] = []
+    data = _in_groups(draft, data) if draft.accumulates else data
+    if early:
+        body += ["# What was changed after so many steps.", *_ifs(early), ""]
+    if data.take:
+        body += _skips(draft, data.take.splitlines())
+    made = [loss[1].format(inputs=data.inputs, targets=data.targets, batch=data.batch), *loss[2]]
+    made = [draft.context, *(f"    {line}" for line in made)] if draft.context else made
+    if draft.accumulates:
+        body += ["optimizer.zero_grad()", *_accumulated(draft, data, made)]
+    else:
+        body += [*made, "optimizer.zero_grad()", "loss.backward()"]
+    body += [*draft.before, "optimizer.step()", *draft.after]
+    if counts:
+        body.append("step += 1")
+    body += draft.after_count
+    if late:
+        body += _ifs(late)
+    if breaks:
+        body += [f"if step == {draft.steps}:", "    break  # the run ended in mid-epoch"]
+    inner = "\n".join([data.loop, indented("\n".join(body))])
+    epoch = [data.opening] if data.opening else []
+    epoch += [inner, *draft.epoch_end, 'print(f"epoch {epoch}: loss {loss.item():.4f}")']
+    head = "for epoch in range(1, epochs + 1):"
+    return ("step = 0\n" if counts else "") + head + "\n" + indented("\n".join(epoch))
+
+
+def _in_groups(draft: Draft, data: Supply) -> Supply:
+    """Return the supply of a step that has several batches."""
+    if data.cut is None:
+        draft.sources.imports.add("import itertools")
+        name = data.loop.rstrip(":").rpartition(" in ")[2]
+        return replace(
+            data, opening=f"rest = iter({name})",
+            loop="while group := list(itertools.islice(rest, accumulate)):",
+            each=data.loop.replace(f" in {name}:", " in group:"), take="", inside=data.take,
+        )  # fmt: skip
+    order, count = data.cut
+    take = [
+        "group = []", f"while len(group) < accumulate and start < {count}:",
+        "    group.append(order[start : start + batch_size])", "    start += batch_size",
+    ]  # fmt: skip
+    return replace(
+        data, opening=f"order = {order}\nstart = 0", loop=f"while start < {count}:",
+        each="for index in group:",
+        take="\n".join(take), inside=data.fetch,
+    )  # fmt: skip
+
+
+def _accumulated(draft: Draft, data: Supply, made: list[str]) -> list[str]:
+    """Return the lines of a step that has several batches; each sample counts the same in it."""
+    inside = [*data.inside.splitlines(), *made]
+    if draft.loop._summed:
+        return [data.each, *(f"    {line}" for line in inside), "    loss.backward()"]
+    if data.cut is not None:
+        samples, length = "sum(len(index) for index in group)", "len(index)"
+    elif data.each.startswith("for inputs, targets"):
+        samples, length = "sum(len(targets) for _, targets in group)", "len(targets)"
+    else:
+        raise Unwritable("gradients of batches that are no pairs were accumulated")
+    lines = [f"samples = {samples}", data.each, *(f"    {line}" for line in inside)]
+    return [*lines, f"    (loss / (samples / {length})).backward()"]
+
+
+def _early_and_late(
+    changes: dict[int, list[str]], resized: str | None
+) -> tuple[dict[int, list[str]], dict[int, list[str]]]:
+    """Return the changes before a step, and those after one: a loader has fetched by then."""
+    if resized is None:
+        return changes, {}
+    head = resized.partition(" = ")[0]
+    early = {step: [one for one in lines if not one.startswith(head)] for step, lines in changes.items()}
+    late = {step: [one for one in lines if one.startswith(head)] for step, lines in changes.items()}
+    return tuple({step: lines for step, lines in part.items() if lines} for part in (early, late))  # type: ignore[return-value]
+
+
+#: A line that sets a number and nothing else.
+_SETS = re.compile(r"^(.* = |schedule\.set\()(-?[\d.e-]+)(\)?)$")
+
+
+def _tabled(draft: Draft, changes: dict[Any, list[str]]) -> dict[Any, list[str]]:
+    """Return changes with numbers that were set again and again, as by a slider, looked up in a table.
+
+    The keys are steps; that of a table is its name.
+    """
+    often: dict[tuple[str, str], dict[int, str]] = {}
+    for step, lines in changes.items():
+        for line in lines:
+            if found := _SETS.match(line):
+                often.setdefault((found[1], found[3]), {})[step] = found[2]
+    left = {step: list(lines) for step, lines in changes.items()}
+    for (before, after), numbers in often.items():
+        if len(numbers) < 7:
+            continue
+        name = re.findall(r"[a-z_]+", "lr" if before.startswith("schedule") else before)[-1] + "_after"
+        draft.settings.append(f"# What was set after so many steps.\n{table(name, numbers)}")
+        for step, number in numbers.items():
+            left[step].remove(f"{before}{number}{after}")
+        left[name] = [f"{before}{name}[step]{after}"]
+    return {key: lines for key, lines in left.items() if lines}
+
+
+def _ifs(changes: dict[Any, list[str]]) -> list[str]:
+    lines = []
+    steps = {key: inside for key, inside in changes.items() if isinstance(key, int)}
+    for number, (step, inside) in enumerate(sorted(steps.items())):
+        lines.append(f"{'if' if number == 0 else 'elif'} step == {step}:")
+        lines += [indented(line) for line in inside]
+    for name in (key for key in changes if isinstance(key, str)):
+        lines += [f"if step in {name}:", *(indented(line) for line in changes[name])]
+    return lines
+
+
+def _skips(draft: Draft, take: list[str]) -> list[str]:
+    """Return the lines that cut a batch out, those before it that leave samples out included."""
+    skipped = [(entry.step, entry.applied) for entry in draft.changed("skip")]
+    if not skipped:
+        return take
+    draft.settings.append(f"left_out = {skipped!r}  # (after so many steps, so many samples)")
+    return [
+        "if left_out and left_out[0][0] == step:",
+        "    start += left_out.pop(0)[1]",
+        "    continue",
+        *take,
+    ]

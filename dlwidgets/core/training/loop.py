@@ -1,0 +1,259 @@
+"""The training loop as single steps: each is taken whole or not at all."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from ..data.batches import Batches, batch_length
+from ..models.borrowed import looking
+from ..models.watching import Watch
+from ..schedules.rates import Rate
+from ..schedules.schedules import Ahead
+from ..scoring.evaluating import Evaluation, evaluate
+from ..steering.accumulating import added, divisors
+from ..steering.clipping import Clip, Gradients
+from ..steering.freezing import Freezing
+from ..steering.regimen import Regimen
+from ..trees import call
+from .history import History
+from .objective import Objective
+from .progress import steps_to_go
+from .randomness import Mark
+
+if TYPE_CHECKING:
+    from ..models.probes import LayerStats
+
+#: Buffers of more values than this are not kept for the case that a step fails: as a rule they are tables and
+#: masks that no step writes.
+_LARGE = 1_000_000
+
+
+class NotFinite(ArithmeticError):
+    """The loss or the gradients of a step are infinite or not a number; the step was not taken."""
+
+
+class Loop:
+    """Trains a model one step at a time; whoever calls `step()` decides when, and may steer in between.
+
+    A step draws a batch, computes the loss, clips the gradients and moves the weights, as the plain loop
+
+        loss = loss_function(model(X), y)
+        optimizer.zero_grad(); loss.backward(); optimizer.step()
+
+    does, with the same result bit for bit. If anything in it raises, the batch is put back, buffers and
+    random numbers are as before, and the weights have not moved (unless the optimizer itself raised
+    half-way). The model must be in train mode and on the objective's device; that is the caller's affair.
+
+    Attributes
+    ----------
+    steps, epochs : optimizer steps taken, and epochs completed.
+    freezing : which parameters train; to be changed between two steps.
+    clip, rate : gradient clipping and learning rate in force, with its schedule; to be changed between two
+        steps.
+    goal : returns how many epochs the run, or the next one, will have completed when it is done.
+    epoch_ended : whether an epoch ended with the last call of `step()`.
+    watch : measures the layers in some of the steps, once it is switched on.
+    layer_stats : what it measured last, or None.
+    evaluation_cost : seconds that the last evaluation took.
+    """
+
+    def __init__(
+        self,
+        objective: Objective,
+        batches: Batches,
+        optimizer: Optimizer,
+        clip: Clip = Clip(),  # noqa: B008 - frozen
+    ) -> None:
+        self.objective, self.model = objective, objective.model
+        self.batches, self.optimizer = batches, optimizer
+        self.clip, self.rate = clip, Rate(optimizer)
+        self.goal: Callable[[], int] = lambda: self.epochs + 1
+        self.rate.ahead = self.ahead
+        self.freezing = Freezing(self.model)
+        self.history = History()
+        self.steps = self.epochs = 0
+        self.epoch_ended = False
+        self.layer_stats: LayerStats | None = None
+        self.evaluation_cost = 0.0
+        self._taken = False
+        self.watch = Watch()
+        self._gradients = Gradients(self.model)
+        self.regimen = Regimen(objective, batches)
+        self.regimen.steps = lambda: self.steps
+        self._mark = Mark()
+        self.refresh()
+
+    @property
+    def epoch(self) -> int:
+        """The epoch that the last step belongs to, from 1; 0 before the first."""
+        epochs = self.history.columns["epoch"].values
+        return int(epochs[-1]) if len(epochs) else 0
+
+    @property
+    def loss(self) -> float:
+        """The training loss of the last step; NaN before the first."""
+        losses = self.history.columns["loss"].values
+        return float(losses[-1]) if len(losses) else math.nan
+
+    def refresh(self) -> str:
+        """Note the model's tensors anew, and say what is frozen or unfrozen by it.
+
+        A person may have changed the model's modules while nothing ran.
+        """
+        said = self.freezing.renew(self.optimizer)
+        self._gradients.renew()
+        self.regimen.renew()
+        self._parameters: list[nn.Parameter] = list(self.model.parameters())
+        self._buffers = [buffer for buffer in self.model.buffers() if buffer.numel() <= _LARGE]
+        # The optimizer may have been made, or used, while the model was elsewhere.
+        for parameter, state in self.optimizer.state.items():
+            for name, value in state.items():
+                # Its count of steps lies on the CPU as a rule.
+                if isinstance(value, torch.Tensor) and value.device != parameter.device and name != "step":
+                    state[name] = value.to(parameter.device)
+        return said
+
+    def step(self) -> bool:
+        """Take one step; return False, with nothing done, where the epoch had no batch left.
+
+        Raises
+        ------
+        NotFinite : the loss or a gradient is infinite or NaN, with clipping or without.
+        ValueError : a whole epoch gave no batch.
+        Exception : whatever the model, the loss or the data raised.
+        """
+        started = time.perf_counter()
+        self.epoch_ended = False
+        groups = self.regimen.groups
+        if not (group := groups.take()):
+            self._end_epoch()
+            return False
+        self._mark.set()
+        buffers = [buffer.clone() for buffer in self._buffers]
+        try:
+            value, measured = self._learn(group)
+        except BaseException:
+            self._mark.back()
+            groups.put_back()
+            with torch.no_grad():
+                for buffer, kept in zip(self._buffers, buffers):
+                    buffer.copy_(kept)
+            raise
+        self.steps += 1
+        self._taken = True
+        self.history.step(
+            epoch=self.epochs + 1, loss=value, lr=self.rate.value or 0.0,
+            batch_size=sum(map(batch_length, group)), seconds=time.perf_counter() - started, **measured,
+        )  # fmt: skip
+        self.layer_stats = self.watch.after(self.steps) or self.layer_stats
+        self.rate.stepped(value)
+        if groups.over:
+            self._end_epoch()
+        return True
+
+    def skip(self) -> int:
+        """Leave out the batches of the next step; return how many samples, 0 at the end of an epoch."""
+        group = self.regimen.groups.take()
+        self._taken = True
+        if not group or self.regimen.groups.over:
+            self._end_epoch()
+        return sum(map(batch_length, group))
+
+    def swap(self, optimizer: Optimizer) -> None:
+        """Go on with another optimizer from the next step on; its groups have their rates already."""
+        self.optimizer = optimizer
+        self.rate.rebind(optimizer)
+        self.refresh()
+
+    def ahead(self) -> Ahead:
+        """Return what of the run lies ahead."""
+        goal, groups = self.goal(), self.regimen.groups
+        each = groups.steps_in_epoch()
+        left = groups.steps_left() if groups.midway else each
+        return Ahead(
+            steps_to_go(self, goal), max(0, goal - self.epochs), left, each, (self.steps, self.epochs)
+        )
+
+    def state(self) -> dict[str, Any]:
+        """Return where the loop is: see `stateful.Stateful`; weights, optimizer, data say it themselves."""
+        clip = (self.clip.mode, self.clip.limit)
+        return {
+            "steps": self.steps, "epochs": self.epochs, "epoch_ended": self.epoch_ended,
+            "taken": self._taken, "clip": clip,
+        }  # fmt: skip
+
+    def install(self, state: dict[str, Any]) -> None:
+        """Be where the loop was; the history is cut off by whoever keeps the others."""
+        self.steps, self.epochs, self.epoch_ended = state["steps"], state["epochs"], state["epoch_ended"]
+        self._taken, self.clip, self.layer_stats = state["taken"], Clip(*state["clip"]), None
+        self._mark.forget()
+
+    def evaluate(self, batches: Batches) -> Evaluation:
+        """Evaluate on `batches` and note it in the history; model and random numbers stay as they are."""
+        began = time.perf_counter()
+        size = self.batches.batch_size
+        # A summed loss grows with the batch; a mean does not, and large batches are faster.
+        if not self._summed:
+            size = max(256, size)
+        with self.regimen.looking():
+            found = evaluate(self.objective, batches, size, self.objective.task.classes)
+        self.history.evaluation(self.steps, valid_loss=found.loss, **found.metrics)
+        self.evaluation_cost = time.perf_counter() - began
+        return found
+
+    def forward(self, inputs: Any) -> Any:
+        """Return the model's output for a batch of inputs, on the objective's device; for looking only."""
+        with looking(self.model), self.regimen.looking():
+            return call(self.model, self.objective.there(inputs))
+
+    def _learn(self, group: list[Any]) -> tuple[float, dict[str, float]]:
+        """Move the weights; return the loss, and what else was measured, as the history names it."""
+        regimen, value, parts = self.regimen, 0.0, {}
+        for number, (batch, divisor) in enumerate(zip(group, divisors(group, self._summed))):
+            there = self.objective.there(batch)
+            with self.watch.forward() if not number else nullcontext(), regimen.precision.forward():
+                loss, said = self.objective.loss(there)
+            one = loss.item()
+            if not math.isfinite(one):
+                raise NotFinite(self._not_finite(f"The loss became {one}", there))
+            value, parts = value + one / divisor, added(parts, said, divisor)
+            if not number:
+                self.optimizer.zero_grad()
+            regimen.precision.backward(loss if divisor == 1 else loss / divisor)
+        regimen.precision.unscale(self.optimizer)
+        measured = self._gradients.clip(self.clip, self._parameters)
+        if measured is None:
+            if (skipped := regimen.precision.skip()) is not None:
+                return value, {"grad_norm": math.nan, **skipped, **parts}
+            where = self._gradients.blame()
+            raise NotFinite(self._not_finite("The gradients became infinite or NaN", there, where))
+        self.watch.before()
+        return value, {**measured, **regimen.step(self.optimizer), **parts}
+
+    @property
+    def _summed(self) -> bool:
+        return self.objective.custom is None and getattr(self.objective.task.loss, "reduction", "") == "sum"
+
+    def _end_epoch(self) -> None:
+        if not self._taken:
+            raise ValueError(
+                "train gave no batch in a whole epoch: is it empty, or smaller than a batch that is dropped?"
+            )
+        self._taken = False
+        self.epochs += 1
+        self.epoch_ended = True
+        self.rate.epoch_ended()
+
+    def _not_finite(self, what: str, batch: Any, where: str = "") -> str:
+        self.layer_stats = self.watch.failed(self.steps + 1) or self.layer_stats
+        blame = self.objective.blame(batch) or "A lower learning rate or gradient clipping often helps."
+        said = f"{what} in step {self.steps + 1}, which was not taken. {where}".rstrip()
+        return f"{said} {blame} Then resume."

@@ -1,0 +1,194 @@
+"""One step seen closely: its batch, the loss of each sample in it, and how far it moved each layer."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from ..activations.thumbnails import thumbnail
+from ..data.batches import Shuffled, batch_length
+from ..models.borrowed import buffers_kept
+from ..models.walk import walk
+from ..trees import tree_map
+from .tasks import unpack
+
+if TYPE_CHECKING:
+    from .loop import Loop
+
+#: How many samples are shown, those with the largest loss, and the longest side of their pictures [pixels].
+_SHOWN, _SIDE = 12, 32
+
+
+@dataclass(frozen=True)
+class Layer:
+    """What a step did to the parameters that a layer owns: L2 norms of gradient, weights, and move."""
+
+    path: str
+    grad_norm: float
+    weight_norm: float
+    moved: float
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a step did.
+
+    Attributes
+    ----------
+    step : its number, from 1.
+    losses : float32, one for each sample of the batch, before the weights moved; None where not to be told.
+    why_not : why not, in a clause.
+    shown : numbers of the samples with the largest losses in the batch, largest first; the first ones where
+        losses are not known.
+    images : uint8, samples x H x W x 3, of those shown; None where inputs are no images.
+    layers : in the model's order; those that are frozen are left out.
+    """
+
+    step: int
+    losses: np.ndarray | None
+    why_not: str
+    shown: tuple[int, ...]
+    images: np.ndarray | None
+    layers: tuple[Layer, ...]
+
+
+class Microscope:
+    """Looks at the next step: `before()` on the training thread between two steps, `after()` once taken.
+
+    The batch is drawn and given back, as for a step that failed, so that the step draws the same one; the
+    loss of each sample is computed as the step will do it, with the same random numbers. Those have to be
+    put back by whoever calls, as `Session.at_step` does. What changes between `before()` and the step, as a
+    batch size that was asked for, is seen by `after()`, which then tells of the layers alone.
+    """
+
+    def __init__(self, loop: Loop) -> None:
+        self._loop = loop
+        self._next: int | None = None
+        self._kept: dict[int, torch.Tensor] = {}
+
+    def before(self) -> None:
+        """Keep what the step will change, and look at its batch."""
+        loop = self._loop
+        self._next = loop.steps + 1
+        self._kept = {id(p): p.detach().clone() for p in loop.model.parameters() if p.requires_grad}
+        self._losses, self._why_not, self._shown, self._images, self._size = None, "", (), None, 0
+        try:
+            self._look()
+        except Exception as error:  # noqa: BLE001 - said; the step itself is taken, and tells of its own errors
+            self._why_not = f"{type(error).__name__}: {error}"
+
+    def after(self) -> Step | None:
+        """Return what the step did; None where another was taken, or none."""
+        if self._next is None or self._loop.steps != self._next:
+            return None
+        step, self._next = self._next, None
+        losses, shown, images, why_not = self._losses, self._shown, self._images, self._why_not
+        taken = self._loop.history.columns["batch_size"].values[-1]
+        if self._size and taken != self._size:
+            losses, shown, images, why_not = None, (), None, "the batch size changed with this step"
+        layers = tuple(self._moves())
+        self._kept = {}
+        return Step(step, losses, why_not, shown, images, layers)
+
+    # -- inside
+
+    def _look(self) -> None:
+        loop = self._loop
+        groups = loop.regimen.groups
+        ahead = groups.steps_left() if groups.midway else groups.steps_in_epoch()
+        if not isinstance(loop.batches, Shuffled) or not ahead:
+            # A loader would draw its random numbers now and not again, and a stream may end the epoch.
+            self._why_not = "batches of a loader or a stream are not drawn ahead of the step"
+            return
+        group = groups.take()
+        try:
+            if not group:
+                self._why_not = "the epoch is over"
+                return
+            batch = loop.objective.there(group[0])
+            self._size = sum(map(batch_length, group))
+            self._losses, self._why_not = self._each(batch)
+            if len(group) > 1 and self._losses is not None:
+                self._why_not = f"of the first of {len(group)} batches"
+            count = batch_length(batch)
+            order = np.arange(count) if self._losses is None else np.argsort(-self._losses, kind="stable")
+            self._shown = tuple(map(int, order[:_SHOWN]))
+            self._images = self._pictures(batch)
+        finally:
+            groups.put_back()
+
+    @torch.no_grad()
+    def _each(self, batch: Any) -> tuple[np.ndarray | None, str]:
+        loop = self._loop
+        objective = loop.objective
+        if objective.custom is not None:
+            return None, "a custom step returns one loss for the batch"
+        each = unreduced(objective.smoothing.loss or objective.task.loss)
+        if each is None:
+            return None, f"{objective.task.loss_name} has no reduction='none'"
+        with buffers_kept(loop.model), loop.regimen.precision.forward():
+            losses, _, _ = objective.judged(batch, each)
+        count = batch_length(batch)
+        if not isinstance(losses, torch.Tensor) or not losses.ndim or len(losses) != count:
+            return None, f"{objective.task.loss_name} tells no loss for each sample"
+        return losses.float().reshape(count, -1).mean(1).cpu().numpy(), ""
+
+    def _pictures(self, batch: Any) -> np.ndarray | None:
+        objective = self._loop.objective
+        inputs = batch if objective.custom is not None else unpack(batch, objective.target)[0]
+        found = []
+        for number in self._shown:
+            one = thumbnail(tree_map(lambda tensor, n=number: tensor[n : n + 1], inputs))
+            if one.image is None:
+                return None
+            pixels = torch.from_numpy(one.image).permute(2, 0, 1)[None].float()
+            step = math.ceil(max(pixels.shape[2:]) / _SIDE)
+            if step > 1:
+                pixels = F.avg_pool2d(pixels, step, ceil_mode=True, count_include_pad=False)
+            found.append(pixels[0].permute(1, 2, 0).round().to(torch.uint8).numpy())
+        return np.stack(found) if found and len({image.shape for image in found}) == 1 else None
+
+    @torch.no_grad()
+    def _moves(self) -> list[Layer]:
+        seen: set[int] = set()
+        found = []
+        for layer in walk(self._loop.model):
+            own = [p for p in layer.module._parameters.values() if p is not None and id(p) in self._kept]
+            own = [p for p in own if id(p) not in seen]
+            seen.update(map(id, own))
+            own = [p for p in own if p.grad is not None and self._kept[id(p)].shape == p.shape]
+            if own:
+                weights = _norm(own)
+                moved = _norm([p - self._kept[id(p)].to(p.device) for p in own])
+                grads = _norm([p.grad for p in own if p.grad is not None])
+                found.append(Layer(layer.path, grads, weights, moved / weights if weights else math.nan))
+        return found
+
+
+def unreduced(loss: Any) -> Any:
+    """Return a loss that gives one value a sample, from one of torch; None where it has no `reduction`."""
+    if isinstance(loss, functools.partial):
+        return unreduced(loss.func) and functools.partial(loss, reduction="none")
+    if isinstance(loss, nn.Module):
+        if not isinstance(getattr(loss, "reduction", None), str):
+            return None
+        made = copy.copy(loss)
+        made.reduction = "none"
+        return made
+    if getattr(F, getattr(loss, "__name__", ""), None) is loss:
+        return functools.partial(loss, reduction="none")
+    return None
+
+
+def _norm(tensors: list[torch.Tensor]) -> float:
+    dense = [tensor.coalesce().values() if tensor.is_sparse else tensor.detach() for tensor in tensors]
+    norms = [torch.linalg.vector_norm(tensor) for tensor in dense]
+    return float(torch.linalg.vector_norm(torch.stack([norm.float().cpu() for norm in norms])))

@@ -1,0 +1,391 @@
+"""A loop on a thread of its own: takes orders, puts wishes in force, and tells what comes of it."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any
+
+from ..data.batches import Batches
+from ..models.borrowed import modes_kept, on_device, torch_threads, untouched_rng
+from ..scoring.evaluating import Evaluation
+from ..scripts.origin import Origin
+from ..scripts.replaying import make_again
+from ..snapshots.parts import Moves, Randomness, Weights
+from ..snapshots.stateful import Kept, Stateful, thing
+from ..snapshots.timeline import Timeline
+from ..steering.regimen import Form
+from ..steering.steering import Steering
+from ..wording import in_one_line
+from .crowding import Crowd
+from .leaving import end_at_exit
+from .ledger import Entry
+from .loop import Loop, NotFinite
+from .orders import Orders
+from .randomness import Streams
+from .worker import Worker
+
+if TYPE_CHECKING:
+    from ..snapshots.autosave import Autosave
+
+#: Facts are told at most this often [s]; views draw no faster.
+PULSE = 0.1
+
+
+class Trainer:
+    """Trains on its own thread as `orders` say; while nothing runs there is no thread.
+
+    During a burst of work it borrows the model (in train mode, on the device), the global random generators
+    and the number of torch's threads; between bursts all is as its owner left it.
+
+    Parameters
+    ----------
+    valid : what is evaluated; None for nothing.
+    wish : returns what is wished for now, by name: the controls of `Steering`, and "evaluate_every".
+    tell : told of facts as keywords, in the order in which they are to be seen, on the training thread.
+        `pulse=n` comes last, when all other facts of a moment have been told.
+    note : told, in a sentence, of what a person should know.
+    memory : bytes that snapshots may take; None: see `memory.snapshot_budget`.
+
+    Attributes
+    ----------
+    parts : name -> part of the run whose state a snapshot holds: see `stateful.Stateful`. What is added here
+        is in every snapshot from then on.
+    timeline : the snapshots, and the lines of the run.
+    owed : whether the model is to be evaluated before the next step.
+    origin : where the run began, once it has; None before.
+    pending : changes of another run, in order, that are made at their steps.
+    failure : what made the run fail; None once it goes again, or was stopped.
+    """
+
+    def __init__(
+        self,
+        loop: Loop,
+        valid: Batches | None,
+        *,
+        seed: int,
+        threads: int | None,
+        wish: Callable[[str], Any],
+        tell: Callable[..., None],
+        note: Callable[[str], None],
+        memory: int | None = None,
+    ) -> None:
+        self.loop, self.valid, self.seed = loop, valid, seed
+        self.origin: Origin | None = None
+        self.pending: list[Entry] = []
+        self.orders, self.steering = Orders(), Steering(loop, threads)
+        loop.goal = self._goal
+        loop.regimen.precision.note = note
+        self.steering.evaluates = loop.rate.valid = valid is not None
+        self.worker = Worker(self._burst, self._crashed, lambda: self.orders.going)
+        self.failure: BaseException | None = None
+        self._wish, self._tell = wish, tell
+        loop.watch.note = self.note = note
+        self._evaluation: Evaluation | None = None
+        # In this order they are put back: the data may refuse, and the others draw random numbers.
+        self.parts: dict[str, Stateful] = {
+            "data": loop.batches, "form": Form(loop), "optimizer": Moves(loop), "weights": Weights(loop),
+            "regimen": loop.regimen, "loop": loop, "steering": self.steering, "trainer": self, "random": Randomness(),
+        }  # fmt: skip
+        self.timeline = Timeline(loop, self.steering, self.parts, memory=memory, note=note)
+        #: Writes checkpoints; None for none.
+        self.autosave: Autosave | None = None
+        self._crowd = Crowd()
+        self._device = loop.objective.device
+        self._streams = Streams.seeded(seed, self._device)
+        self._asked: dict[str, str] = {}
+        self._asking = threading.Lock()
+        self._borrowing = self._telling = self.owed = False
+        self._ending = ""
+        self._pulses, self._pulsed = 0, 0.0
+        end_at_exit(self)
+
+    def _goal(self) -> int:
+        """Return how many epochs the run, or else the next one, will have completed when it is done."""
+        goal = self.orders.goal
+        return self.loop.epochs + self._wish("epochs") if goal is None else goal
+
+    @property
+    def threads(self) -> int:
+        """How many threads torch uses in training."""
+        return self.steering.threads
+
+    # -- any thread
+
+    def asked(self, name: str, by: str) -> Future[Any] | None:
+        """Note that the wish `name` changed, and who asked; the newest value holds from the next step.
+
+        What holds without one too (`Steering.AT_REST`) gives a Future where no step is to be taken.
+        """
+        with self._asking:
+            self._asked[name] = by
+        if name not in Steering.AT_REST or self.orders.going:
+            return None
+        return self.worker.job(self._apply_at_rest)
+
+    def waits(self, name: str) -> bool:
+        """Say whether the wish `name` has changed and is not in force, or rejected, yet."""
+        with self._asking:
+            return name in self._asked
+
+    def at_step(self, work: Callable[[], Any]) -> Future[Any]:
+        """Have `work()` done on the training thread between two steps.
+
+        Random numbers that it draws and modes that it sets (`model.eval()`) disturb no training. Its result
+        is there once all that was borrowed for it is given back, or at once where training goes on.
+        """
+
+        def apart() -> Any:
+            with self._borrowed(), untouched_rng(), modes_kept(self.loop.model):
+                return work()
+
+        return self.worker.job(apart)
+
+    def travel(self, work: Callable[[Timeline], Any]) -> Future[Any]:
+        """Pause, have `work(timeline)` done between two steps, and tell where the run is after it."""
+        self.orders.pause()
+
+        def gone() -> Any:
+            with self._borrowed():
+                self.timeline.begin()
+                self._apply()
+                try:
+                    return work(self.timeline)
+                finally:
+                    self._arrived()
+
+        return self.worker.job(gone)
+
+    def take_step(self) -> None:
+        """Take a step, evaluate where that is due, and tell; for the training thread, between runs."""
+        if self._due(self.loop.step()):
+            self._evaluate_due()
+        self._publish_in_time()
+
+    def skip(self) -> int:
+        """Leave out the next batch, and write it down; for the training thread."""
+        self.timeline.before_change()
+        entry = Entry(self.loop.steps, "skip", 1, count := self.loop.skip(), "code")
+        self.steering.ledger.add(entry)
+        self.timeline.changed([entry])
+        return count
+
+    # -- what a snapshot holds of it
+
+    def state(self) -> dict[str, Any]:
+        """Return what was evaluated last, and whether an evaluation is due."""
+        return {"evaluation": Kept(self._evaluation), "owed": self.owed}
+
+    def install(self, state: dict[str, Any]) -> None:
+        """Have that as the last evaluation, and as what is due."""
+        self._evaluation, self.owed = thing(state["evaluation"]), state["owed"]
+
+    def evaluate(self) -> Evaluation:
+        """Evaluate now, and tell; for the training thread."""
+        found = self._evaluation = self.loop.evaluate(self.valid)  # type: ignore[arg-type]
+        self._tell(evaluation=found, scores=found.scores)
+        self._publish()
+        return found
+
+    # -- the training thread
+
+    def _burst(self) -> None:
+        """Take steps and do jobs until there is nothing to do; then tell how it ended."""
+        if self.orders.going or self.worker.has_jobs:
+            with self._borrowed():
+                self._run()
+            self.worker.deliver()
+        # Told when all is given back: an observer finds the model as its owner left it.
+        ending = self.orders.ending
+        if ending and not self.orders.going and ending != self._ending:
+            self._ending = ending
+            if ending != "failed":
+                self.failure = None
+            self._publish(status=ending)
+
+    @contextlib.contextmanager
+    def _borrowed(self) -> Iterator[None]:
+        """Take model, random generators and threads for training; give them back as they were."""
+        if self._borrowing:
+            yield
+            return
+        model, theirs = self.loop.model, Streams.now()
+        with on_device(model, self._device), modes_kept(model), torch_threads(self.threads):
+            self._borrowing = True
+            self._streams.install()
+            model.train()
+            self.loop.freezing.hold(anew=True)
+            try:
+                yield
+            finally:
+                self._streams = Streams.now()
+                theirs.install()
+                self._borrowing = False
+
+    def _run(self) -> None:
+        orders, worker, loop = self.orders, self.worker, self.loop
+        if said := loop.refresh():
+            self.note(said)
+        if orders.going:
+            self.failure, self._ending = None, ""
+            self._crowd.start()
+            if not loop.steps:
+                self.steering.run_begins(orders.runs)
+                self.origin = Origin.of(loop, self.steering, len(self.timeline.line.changes))
+            self.timeline.begin()
+            if self._asked:
+                self._apply()
+            self._put_entries(lambda: self.steering.run_begins(orders.runs))
+            self._publish(error="", traceback="", status="running")
+        worker.begun()
+        while True:
+            worker.do_jobs(hold=not orders.going)
+            if not orders.going:
+                self._apply_at_rest()
+                if self.autosave is not None:
+                    self.autosave.at_end(orders.ending)
+                return
+            worker.deliver()
+            try:
+                if self._asked:
+                    self._apply()
+                while self.pending and self.pending[0].step <= loop.steps and orders.going:
+                    make_again(self, self.pending.pop(0))
+                if self.owed:
+                    self._evaluate_due()
+                    self.owed = False
+                elif loop.regimen.groups.used_up:
+                    orders.finish()
+                elif orders.proceed(loop.steps, loop.epochs, loop.regimen.groups.midway):
+                    self.owed = self._due(loop.step())
+                    self.timeline.after_step()
+                    if self.autosave is not None:
+                        self.autosave.after_step()
+            except BaseException as error:  # noqa: BLE001 - becomes a fact
+                self._fail(error)
+            self._publish_in_time()
+
+    def _evaluate_due(self) -> None:
+        found = self.evaluate()
+        said = self.loop.rate.evaluated(found.figures, self.loop.steps)
+        if said:
+            self.note(said)
+        why = self.loop.regimen.evaluated(found.figures)
+        if why and self.orders.going:
+            self._stop_early(why)
+
+    def _stop_early(self, why: str) -> None:
+        """End the run, say why, and put the best weights back where that is wished for."""
+        why += self.loop.regimen.restore_best()
+        rule = self.loop.regimen.stopping.rule
+        entry = Entry(self.loop.steps, "early_stopping", rule, rule, "early stopping", why)
+        self._put_entries(lambda: self.steering.ledger.add(entry))
+        # The weights may be others than steps taken again would give.
+        self.timeline.take("change")
+        self.note(why)
+        self.orders.finish()
+
+    def _due(self, took: bool) -> bool:
+        """Say whether the model is to be evaluated after this step."""
+        every = self._wish("evaluate_every")
+        if self.valid is None or every is None:
+            return False
+        return self.loop.epoch_ended if every == "epoch" else took and self.loop.steps % every == 0
+
+    def _apply(self) -> None:
+        """Put the wishes in force, and tell what came of them."""
+        with self._asking:
+            asked, self._asked = self._asked, {}
+        self._put(asked)
+
+    def _apply_at_rest(self) -> None:
+        """Put those wishes in force that a model at rest shows, and tell what came of them."""
+        with self._asking:
+            asked = {name: self._asked.pop(name) for name in Steering.AT_REST if name in self._asked}
+        if asked:
+            self._put(asked)
+
+    def _put(self, asked: dict[str, str]) -> None:
+        if asked:
+            self.put({name: self._wish(name) for name in asked}, asked)
+
+    def put(self, wishes: Mapping[str, Any], by: Mapping[str, str]) -> None:
+        """Put wishes in force, by whom each was asked for, and tell; for the training thread."""
+        # What else is asked for at the same time is asked of the new optimizer.
+        order = sorted(wishes, key=lambda name: name != "optimizer")
+        self.timeline.before_change()
+        self._put_entries(lambda: [self.steering.put(name, wishes[name], by[name]) for name in order])
+        adopted, self.steering.adopted = self.steering.adopted, {}
+        adopted = {name: one for name, one in adopted.items() if name not in wishes and not self.waits(name)}
+        if adopted:
+            self._tell(wishes=adopted)
+        self._tell(applied=self.steering.applied(), rejected=dict(self.steering.rejected))
+
+    def _put_entries(self, work: Callable[[], Any]) -> None:
+        """Do what may write into the ledger, and have the timeline know of it."""
+        known = len(self.steering.ledger)
+        work()
+        self.timeline.changed(self.steering.ledger.entries[known:])
+
+    def _arrived(self) -> None:
+        """Tell where the run is after it was taken somewhere else."""
+        loop, found = self.loop, self._evaluation
+        last = loop.history.evaluations[-1:]
+        if found is not None and [found.loss] != [row["valid_loss"] for row in last]:
+            found = self._evaluation = None  # a later one than the last of this line
+        self.orders.rewound(loop.epochs)
+        self.failure, self._ending = None, "" if self._ending != "paused" else "paused"
+        self.owed = self._due(loop.steps > 0) and [loop.steps] != [row["step"] for row in last]
+        self._tell(
+            error="", traceback="", applied=self.steering.applied(), rejected=dict(self.steering.rejected),
+            wishes=self.steering.wishes(), evaluation=found, scores=None if found is None else found.scores,
+        )  # fmt: skip
+        self._publish()
+
+    def _fail(self, error: BaseException) -> None:
+        self.orders.fail()
+        self.failure = error
+        self._tell(error=in_one_line(error, bare=NotFinite), traceback="".join(traceback.format_exception(error)))
+
+    def _crashed(self, error: BaseException) -> None:
+        """Tell of an exception outside of any step, as where the model cannot be moved to the device."""
+        self._fail(error)
+        self._ending = "failed"
+        self._publish(status="failed")
+
+    def _publish_in_time(self) -> None:
+        """Tell where the run is, as often as views draw."""
+        if time.perf_counter() - self._pulsed >= PULSE:
+            self._publish()
+
+    def _publish(self, **first: Any) -> None:
+        """Tell where the run is, then `first`, then the pulse."""
+        loop = self.loop
+        self._pulsed = time.perf_counter()
+        line = self.timeline
+        if loop.rate.plan is not None:
+            # The rate moves by itself.
+            first = {"applied": self.steering.applied(), **first}
+            if loop.rate.ended:
+                self.note(loop.rate.ended)
+        self._tell(
+            steps=loop.steps, epoch=loop.epoch, loss=loop.loss, layer_stats=loop.layer_stats,
+            line=line.line.name, branches=line.branches, snapshots=line.snapshots, **first,
+        )  # fmt: skip
+        if self._telling:
+            return  # an observer of the pulse asked for what is told here: no pulse within a pulse
+        self._telling = True
+        try:
+            self._pulses += 1
+            self._tell(pulse=self._pulses)
+        finally:
+            self._telling = False
+        if self.threads > 1 and self._pulses % 16 == 0:
+            # A cell that used torch meanwhile has given the main thread a pool again.
+            self.worker.free_main_pool()
+        if said := self._crowd.note(self.threads if self._device.type == "cpu" else 1):
+            self.note(said)
