@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
+    from .best import BestThresholds
+
 
 class Scores:
     """True labels and scores of N samples and C classes: confusion and metrics at any threshold.
@@ -143,33 +145,6 @@ class Scores:
         frame = pd.DataFrame(averaged(confusion)).T[list(RATES)].rename_axis("average")
         return frame.assign(support=self.positives.sum(), predicted=confusion[:, :, 1].sum())
 
-    def best_thresholds(self, metric: str = "f1") -> NDArray[np.float64]:
-        """Return for each class the threshold at which `metric` is highest on these very samples.
-
-        Every cut between two scores is tried. Of equal optima the highest threshold is taken, which
-        predicts least. Chosen and judged on the same samples a threshold flatters itself: judge it on others.
-
-        Parameters
-        ----------
-        metric
-            "f1", "accuracy", "precision", "recall" or "specificity".
-
-        Returns
-        -------
-        C float64, to be given to `confusion` or `metrics`; 0.5 for a class with no known positive, or none
-        known at all, since there no threshold is better than another.
-        """
-        if metric not in RATES:
-            raise ValueError(
-                f"There is no metric {metric!r} to choose thresholds by: give one of {', '.join(RATES)}."
-            )
-        best = np.full(self.n_classes, 0.5)
-        for c in np.flatnonzero(self.positives):
-            cuts, confusion = self._ranked.sweep(c)
-            value = np.nan_to_num(rates(confusion)[metric], nan=-1.0)
-            best[c] = cuts[len(cuts) - 1 - np.argmax(value[::-1])]
-        return best
-
     def counts_at(self, positions: int = 1001) -> NDArray[np.unsignedinteger]:
         """Return what is predicted at each threshold ``k / (positions - 1)``, the whole of 0 ... 1.
 
@@ -241,3 +216,49 @@ class Scores:
 
     def _row(self, n: int) -> str:
         return str(n) if self.sample_ids is None else repr(self.sample_ids[n])
+
+    # -- deeper: each is a file of its own
+
+    def best_thresholds(
+        self,
+        metric: str = "f1",
+        constraint: str | Sequence[Any] | None = None,
+        *,
+        beta: float = 1.0,
+        holdout: float | None = None,
+        seed: int = 0,
+    ) -> BestThresholds:
+        """Return for each class the threshold at which `metric` is highest, over all its cut points.
+
+        Of equal optima the highest threshold is taken, which predicts least. Chosen and judged on the same
+        samples a threshold flatters itself: `holdout` judges it on others.
+
+        Parameters
+        ----------
+        metric
+            "f1", "fbeta" (with `beta`; or "f2", "f0.5"), "youden" (recall + specificity - 1), "accuracy",
+            "matthews", "jaccard", "precision", "recall" or "specificity".
+        constraint
+            A bound that another metric must reach: "recall >= 0.9" or ("recall", 0.9). The best of `metric`
+            among the cuts that keep it; where none does, the cut that comes nearest, with a warning.
+        beta
+            How much more recall weighs than precision in "fbeta".
+        holdout
+            The share of the samples, drawn by `seed`, a share of each class's positives and negatives, that
+            takes no part in choosing and on which the value is reported, with its 95 % interval. None:
+            chosen and reported on all, and a warning says so.
+
+        Returns
+        -------
+        BestThresholds
+            Stands for C float64, to be given to `confusion` or `metrics`: 0.5 for a class with no known
+            positive, since there no threshold is better than another; `.to_frame()` and `.warnings` beside.
+
+        Raises
+        ------
+        TypeError, ValueError
+            A metric, constraint, beta, holdout or seed that is not one.
+        """
+        from .best import best_thresholds
+
+        return best_thresholds(self, metric, constraint, beta=beta, holdout=holdout, seed=seed)
