@@ -1,7 +1,8 @@
 // Curves: loss, learning rate and gradient norm over the steps, on one axis, each named at its end.
 import { live, wishes, listen, make, say, sig, whole, rate } from "./front.js";
 import { gaps, linesOf, nearest, positive, rowsOf, smooth, widths } from "./curves_shape.js";
-import { chartsIn, LEFT, PAST, RIGHT } from "./curves_charts.js";
+import { chartsIn, PAST } from "./curves_charts.js";
+import { railOf } from "./curves_rail.js";
 
 export default {
   /** @param {{model: import("./front.js").Model, el: HTMLElement, signal: AbortSignal}} view */
@@ -16,13 +17,12 @@ export default {
       "aria-description": "Arrow keys read the values, plus and minus zoom, Home shows all steps.",
     });
     const empty = make("div", { class: "dlw-empty", text: "No step taken yet: press Start, or session.start()." });
-    const rail = make("div", { class: "dlw-rail" });
     el.append(make("div", { class: "dlw-head" }, make("span", { class: "dlw-title", text: "Curves" }), all, reading, log),
-      note, empty, plots, rail);
+      note, empty, plots);
 
     /** @type {uPlot[]} */
     let charts = [];
-    let made = "", marked = "", logarithmic = false;
+    let made = "", logarithmic = false;
     /** @type {number[]} first and last step that are shown; empty: all */
     let zoom = model.get("window") ?? [];
     /** @type {number | null} the step that is read with the keyboard */
@@ -75,9 +75,9 @@ export default {
     };
 
     const draw = () => {
-      say(note, [model.get("problem"), want.refusal].filter(Boolean).join("\n"));
+      say(note, [model.get("problem"), want.refusal || model.get("said")].filter(Boolean).join("\n"));
       const some = model.get("steps") > 0;
-      empty.hidden = some; plots.hidden = rail.hidden = log.hidden = !some;
+      empty.hidden = some; plots.hidden = rail.node.hidden = log.hidden = !some;
       all.style.visibility = zoom.length ? "visible" : "hidden";
       if (!some) { tell([]); return; }
       const width = plots.clientWidth;
@@ -100,33 +100,17 @@ export default {
           chart.setScale("x", { min: first, max: last });
         });
       });
-      drawRail(first, last, width);
+      rail.draw({
+        marks: model.get("marks"), kept: model.get("kept"), first, last, width, steps: model.get("steps"),
+        able: model.get("able"), busy: model.get("busy"),
+      });
       read();
     };
 
-    /** The rail: a mark where something was changed. @param {number} first @param {number} last @param {number} width */
-    const drawRail = (first, last, width) => {
-      const marks = model.get("marks").filter((/** @type {any[]} */ mark) => mark[0] >= first && mark[0] <= last);
-      const key = JSON.stringify([marks, first, last, width]);
-      if (key === marked) return;
-      marked = key;
-      // Marks are moved, not made anew: a focused one keeps its focus, and its words stay under the pointer.
-      while (rail.children.length > marks.length) rail.lastElementChild?.remove();
-      while (rail.children.length < marks.length) rail.append(mark());
-      [...rail.children].forEach((node, i) => {
-        const [step, words] = marks[i], text = `step ${whole(step)}: ${words}`;
-        if (!(node instanceof HTMLElement)) return;
-        node.title = text;
-        node.setAttribute("aria-label", text);
-        node.style.left = `${LEFT + ((step - first) / Math.max(1, last - first)) * (width - LEFT - RIGHT)}px`;
-      });
-    };
-    const mark = () => {
-      const node = make("button", { type: "button", class: "dlw-mark", text: "▼" });
-      for (const event of ["focus", "mouseenter"]) listen(node, event, () => say(reading, node.title), signal);
-      for (const event of ["blur", "mouseleave"]) listen(node, event, read, signal);
-      return node;
-    };
+    const rail = railOf({
+      signal, tell: (words) => say(reading, words), untell: () => read(), go: (step) => want.call("rewind", step),
+    });
+    el.append(rail.node);
 
     // Another page of this view zoomed, or code did: all show the same stretch, since the kernel sends one.
     const zoomed = () => { zoom = model.get("window"); };

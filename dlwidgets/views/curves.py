@@ -10,8 +10,10 @@ import numpy as np
 import traitlets
 
 from ..core.steering.patterns import in_words
+from ..core.snapshots.snapshots import REASONS
 from ..core.training.curves import Curve, Evaluated, together
 from ..session import Session
+from .going_back import Journey
 from .view import View, module, style
 
 if TYPE_CHECKING:
@@ -36,15 +38,20 @@ class Curves(View):
     Lines that were left, by a rewind or a try, stay as pale curves of their training loss.
 
     Drag to zoom, double-click to see all again; while zoomed, the kernel sends that stretch in full detail.
+    On the rail below stand the states that are kept and what was changed; its handle, dragged, takes the run
+    back to a step, where it pauses. What came after stays as a pale line.
 
     Parameters
     ----------
     session : the session whose run is drawn.
+    rewind : whether the rail takes the run back, or only shows.
     """
 
-    _esm = module("vendor/uPlot.iife.min.js", "curves_shape.js", "curves_charts.js", "curves.js")
+    _esm = module(
+        "vendor/uPlot.iife.min.js", "curves_shape.js", "curves_charts.js", "curves_rail.js", "curves.js"
+    )
     _css = style("vendor/uPlot.min.css", "curves.css")
-    watches = ("pulse", "evaluation", "status", "line")
+    watches = ("pulse", "evaluation", "status", "line", "snapshots")
 
     _LAYOUT = "float32, 4 x n in C order: step, least, greatest, mean of each bucket"
     train = traitlets.Bytes(help=f"training loss: {_LAYOUT}").tag(sync=True)
@@ -57,13 +64,17 @@ class Curves(View):
     names = traitlets.List(help="the names of those lines, by number").tag(sync=True)
     reach = traitlets.Int(0, help="the last step of any line that is drawn").tag(sync=True)
     marks = traitlets.List(help="changes: [step, words], in order").tag(sync=True)
+    kept = traitlets.List(help="states that are kept: [step, why], in order").tag(sync=True)
+    able = traitlets.Bool(True, help="whether the rail takes the run back").tag(sync=True)
+    busy = traitlets.Unicode("", help="what is under way, in words").tag(sync=True)
+    said = traitlets.Unicode("", help="why the run was not taken back, one sentence").tag(sync=True)
     clip = traitlets.Float(None, allow_none=True, help="the norm gradients are clipped at, or None").tag(
         sync=True
     )
     window = traitlets.List(help="[first, last] step shown in detail; empty: all").tag(sync=True)
     steps = traitlets.Int(0, help="steps taken").tag(sync=True)
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, *, rewind: bool = True) -> None:
         if not isinstance(session, Session):
             raise TypeError(
                 f"Curves wants a Session, not {type(session).__name__}: dlwidgets.Curves(session)."
@@ -71,6 +82,8 @@ class Curves(View):
         self._follow(session)
         self._seen: list[int] = []
         self._marked: tuple[str, int, list[list[Any]]] = ("", 0, [])
+        self._able = rewind
+        self._journey = Journey("curves", self.refresh)
         super().__init__(session)
 
     def project(self) -> dict[str, Any]:
@@ -89,6 +102,10 @@ class Curves(View):
             "norm": _bytes(picture["grad_norm"]),
             "valid": _bytes((steps, losses)),
             "marks": self._marks(session),
+            "kept": [[step, REASONS.get(why, why)] for step, why in session.snapshots],
+            "able": self._able,
+            "busy": self._journey.busy,
+            "said": self._journey.said,
             "clip": _norm_limit(session),
             "window": list(self._seen),
             "steps": len(session.record),
@@ -98,11 +115,23 @@ class Curves(View):
         }
 
     def wish(self, name: str, value: Any) -> None:
-        """Take the stretch of steps that a person zoomed to, [first, last], or all of them, []."""
+        """Take the stretch of steps that a person zoomed to, [first, last] or [], or go back to a step."""
+        if name == "rewind":
+            return self._go_back(value)
         if name != "window":
             return super().wish(name, value)
         self._seen = _stretch(value)
         self.refresh()
+
+    def _go_back(self, step: Any) -> None:
+        if not self._able:
+            raise ValueError("This rail only shows: it was made with rewind=False.")
+        if type(step) is not int:
+            raise ValueError(f"The number of a step is wanted to go back to, not {step!r}.")
+        if self.session is not None:
+            self._journey.begin(
+                self.session, f"Going back to step {step:,}", lambda session: session.rewind(step)
+            )
 
     def figure(self) -> Figure:
         """Return the curves of all steps, or of those that were zoomed to."""

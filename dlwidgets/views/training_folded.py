@@ -2,33 +2,27 @@
 
 from __future__ import annotations
 
-import contextvars
 import math
-import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import traitlets
 
+from ..core.snapshots.snapshots import REASONS
 from ..core.training.microscope import Microscope, Step
 from ..session import Session
+from .going_back import Journey
 from .training_fields import SECTIONS, Field, State, fields_of, summed_up, text_of, word_of
+from .training_lines import STEPS, TRIED, Standings, settings_of, suggested
 from .training_presets import Preset, in_words, wishes_of
 from .training_rules import Rules
 from .training_views import Part, waits
 
 #: The sections beside those of the fields: name -> label.
 _MORE = {
-    "presets": "Presets", "past": "Go back", "step": "Last step", "notes": "What the session chose",
+    "presets": "Presets", "past": "Go back", "lines": "Side by side", "step": "Last step",
+    "notes": "What the session chose",
 }  # fmt: skip
-#: Why a snapshot was taken, in words.
-_WHY = {
-    "start": "start",
-    "change": "before a change",
-    "epoch": "end of an epoch",
-    "left": "end of a line",
-}
-
 
 class Sections(Part):
     """Sections of controls, closed at first; each row with what is asked for, in force, or refused.
@@ -54,6 +48,9 @@ class Sections(Part):
     past = traitlets.Dict(
         help="snapshots (step, why), branches (name, steps), undo, busy (what is under way), locked (names)"
     ).tag(sync=True)
+    lines = traitlets.Dict(
+        help="choices (control, label, two values to try), steps, rows: name, here, words, steps, loss, valid, note"
+    ).tag(sync=True)
     taken = traitlets.Dict(
         help="what the last step measured: step, numbers, layers, losses, why_not, shown (samples), "
         "shape (samples, height, width)"
@@ -77,7 +74,8 @@ class Sections(Part):
         self._refused: dict[str, tuple[Any, str]] = {}
         self._open: list[str] = []
         self._said: dict[str, str] = {}
-        self._busy = ""
+        self._journey, self._standings = Journey("panel", self._arrived), Standings()
+        self._bound = "past"
         self._scope: Microscope | None = None
         self._seen: Step | None = None
         self._ahead: tuple[Any, list[list[float]], str] = (None, [], "")
@@ -112,15 +110,16 @@ class Sections(Part):
             "opened": list(self._open),
             "form": form,
             "rows": {key: self._row(field, state) for key, field in self._fields.items()},
-            "sums": {name: summed_up(name, state) for name in SECTIONS},
+            "sums": {name: summed_up(name, state) for name in SECTIONS} | {"lines": _left(session)},
             "rates": self._rates(session) if "schedule" in self._open else {},
             "presets": [[name, self._words(session, preset)] for name, preset in self._presets.items()],
             "past": {
-                "snapshots": [[step, _WHY.get(why, why)] for step, why in reversed(session.snapshots)],
+                "snapshots": [[step, REASONS.get(why, why)] for step, why in reversed(session.snapshots)],
                 "branches": [[branch.name, branch.steps] for branch in session.branches],
-                "busy": self._busy,
+                "busy": self._journey.busy,
                 "locked": [name for name in ("presets", "undo", "rewind") if name in locked],
             },
+            "lines": self._lines(session) if "lines" in self._open else {},
             "taken": _taken(session, seen) if told else {},
             "thumbs": seen.images.tobytes() if seen is not None and seen.images is not None else b"",
             "said": dict(self._said),
@@ -180,6 +179,12 @@ class Sections(Part):
             "applied": applied["lr"], "coming": self._ahead[1], "note": self._ahead[2],
         }  # fmt: skip
 
+    def _lines(self, session: Session) -> dict[str, Any]:
+        choices = [
+            [name, label, suggested(session, name)] for name, label in TRIED.items() if name in session.applied
+        ]
+        return {"choices": choices, "steps": STEPS, "rows": self._standings.rows(session)}
+
     def _words(self, session: Session, preset: Preset) -> str:
         try:
             return in_words(wishes_of(preset, session))
@@ -227,7 +232,9 @@ class Sections(Part):
         elif name == "rewind":
             self.go_back("rewind", f"Going back to step {int(value):,}", lambda run: run.rewind(int(value)))
         elif name == "switch":
-            self.go_back("rewind", f"Going to line {value}", lambda run: run.switch(str(value)))
+            self.go_back("rewind", f"Going to {value}", lambda run: run.switch(str(value)))
+        elif name == "try":
+            self._try(session, value if isinstance(value, Mapping) else {})
         else:
             return super().wish(name, value)
         self.refresh()
@@ -266,31 +273,38 @@ class Sections(Part):
             return str(error)
         return ""
 
+    def _try(self, session: Session, typed: Mapping[str, Any]) -> None:
+        """Take the same steps with each of the values that were typed, and come back."""
+        self._said.pop("lines", None)
+        try:
+            steps, settings = settings_of(
+                session, self._rules, str(typed.get("control")), str(typed.get("values")), typed.get("steps")
+            )
+        except (ValueError, TypeError) as error:
+            self._said["lines"] = str(error)
+            return
+        words = f"Trying {len(settings)} values, {steps:,} steps each"
+        self._set_out("lines", words, lambda run: run.try_each(steps, *settings))
+
     def go_back(self, what: str, words: str, work: Callable[[Session], Any]) -> None:
         """Do on a thread of its own what goes to another place of the run; it may take steps again."""
-        session = self.session
-        if session is None or self._busy:
-            return
         if what in self._rules.locked:
             self._said["past"] = f"{what} is locked in this panel."
             self.told(self._said["past"])
             return self.refresh()
-        self._busy = words
-        self.told(f"{words} …")
+        self._set_out("past", words, work)
 
-        def gone() -> None:
-            said = ""
-            try:
-                with session.by("panel"):
-                    work(session)
-            except Exception as error:  # noqa: BLE001 - said beside the button
-                said = str(error) or type(error).__name__
-            self._busy, self._said["past"] = "", said
-            self.refresh()
-            self.told(said)
+    def _set_out(self, section: str, words: str, work: Callable[[Session], Any]) -> None:
+        """Begin what takes its time; what comes of it is said in a section."""
+        if self.session is not None and not self._journey.busy:
+            self._bound = section
+            self.told(f"{words} …")
+            self._journey.begin(self.session, words, work)
 
-        run = contextvars.copy_context().run
-        threading.Thread(target=run, args=(gone,), name="dlwidgets-going-back", daemon=True).start()
+    def _arrived(self) -> None:
+        if not self._journey.busy:
+            self._said[self._bound] = self._journey.said
+            self.told(self._journey.said)
         self.refresh()
 
     def close(self) -> None:
@@ -300,6 +314,12 @@ class Sections(Part):
             self.session.unobserve(self._stepped, names=["pulse"])
             self._scope = self._seen = None
         super().close()
+
+
+def _left(session: Session) -> str:
+    """Return how many lines were left, in words; "" for none."""
+    count = len(session.branches)
+    return f"{count} {'line' if count == 1 else 'lines'} left" if count else ""
 
 
 def _form(field: Field) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 // The sections of the training panel that fold away: rows of controls, presets, the way back, the last step.
 import { color, make, numbers, say, sig, surface, whole, rate, wishes } from "./front.js";
+import { linesOfRun } from "./training_lines.js";
 
 /** Numbers the rows, whose ids must be single in the page. */
 let rowsMade = 0;
@@ -66,7 +67,7 @@ export function sections({ model, el, signal, repaint }) {
   const made = new Map();
   let built = "";
 
-  const presets = presetsOf(want, signal), past = pastOf(want, signal), step = stepOf(), rates = ratesOf();
+  const presets = presetsOf(want, signal), past = pastOf(want, signal), step = stepOf(), rates = ratesOf(), lines = linesOfRun(want, signal);
   const notes = make("div", { class: "dlw-notes" });
 
   /** @param {any[]} form */
@@ -85,6 +86,7 @@ export function sections({ model, el, signal, repaint }) {
       if (section.name === "schedule") body.append(rates.box);
       if (section.name === "presets") body.append(presets.box);
       if (section.name === "past") body.append(past.box);
+      if (section.name === "lines") body.append(lines.box);
       if (section.name === "step") body.append(step.box);
       if (section.name === "notes") body.append(notes);
       // Not on "toggle", which comes late: a picture drawn before it would close the section again.
@@ -114,6 +116,7 @@ export function sections({ model, el, signal, repaint }) {
     rates.draw(model.get("rates"));
     presets.draw(model.get("presets"), model.get("past").locked ?? [], said.presets ?? "");
     past.draw(model.get("past"), said.past ?? "");
+    lines.draw(model.get("lines"), model.get("past"), said.lines ?? "");
     step.draw(model.get("taken"), model.get("thumbs"), running);
     say(notes, all.join("\n"));
     const dark = el.dataset.theme;

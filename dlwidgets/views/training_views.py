@@ -20,7 +20,7 @@ from .view import View, module, style
 class Part(View):
     """A picture of the panel: its traits are written by the kernel alone, so that no control ever is."""
 
-    _esm = module("training_keys.js", "training_sections.js", "training.js")
+    _esm = module("training_keys.js", "training_lines.js", "training_sections.js", "training.js")
     _css = style("training.css", "training_sections.css", "dashboard.css")
     part = traitlets.Unicode(help='"head", "facts" or "sections"').tag(sync=True)
 

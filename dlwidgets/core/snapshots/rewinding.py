@@ -117,7 +117,7 @@ class Rewindable:
             raise TypeError("try_each() wants settings to try, as try_each(50, {'lr': 1e-3}, {'lr': 1e-2}).")
         if keep is not None and not (isinstance(keep, int) and 0 <= keep < len(settings)):
             raise ValueError(f"keep={keep!r}: there are the tries 0 to {len(settings) - 1}.")
-        read = [{name: self._read(name, value) for name, value in one.items()} for one in settings]
+        read = [{name: self.read_wish(name, value) for name, value in one.items()} for one in settings]
         by, found = self._by(), []
 
         def work(timeline: Timeline) -> None:
@@ -135,19 +135,24 @@ class Rewindable:
         """The ledger's entries that are in force on the line under way, from its beginning, in order."""
         return list(self._trainer.timeline.line.changes)
 
-    # -- for those that inherit
+    def read_wish(self, name: str, value: Any) -> Any:
+        """Return what a wish for a control would be read as, without wishing for it.
 
-    def _by(self) -> str:
-        """Return who asks."""
-        return "code"
-
-    def _read(self, name: str, value: Any) -> Any:
-        """Return a wish in one form, or raise an error in one sentence."""
+        Raises
+        ------
+        ValueError, TypeError : in a sentence, why it cannot be.
+        """
         reader = getattr(wishes, f"read_{name}", None)
         if reader is None or name not in self._trainer.steering.CONTROLS:
             known: Sequence[str] = self._trainer.steering.CONTROLS
             raise ValueError(f"{name!r} is no control: there are {', '.join(known)}.")
         return reader(value)
+
+    # -- for those that inherit
+
+    def _by(self) -> str:
+        """Return who asks."""
+        return "code"
 
     def _mirror(self, in_force: Mapping[str, Any]) -> None:
         """Let the wishes be what is in force, without asking for anything."""

@@ -11,6 +11,11 @@ from .stateful import Stateful, tensors_of
 
 #: Why a snapshot is taken; those that thinning spares before others come first.
 WHY = ("start", "change", "epoch", "left", "time")
+#: The same in words.
+REASONS = {
+    "start": "start", "change": "before a change", "epoch": "end of an epoch", "left": "end of a line",
+    "time": "on the way",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,51 @@
+"""Going to another place of a run without keeping the page waiting: steps may have to be taken again."""
+
+from __future__ import annotations
+
+import contextvars
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from ..session import Session
+
+
+class Journey:
+    """One way at a time to another place of the run, on a thread of its own.
+
+    Parameters
+    ----------
+    by : whose name stands in the ledger.
+    changed : called, on any thread, when `busy` or `said` has changed.
+
+    Attributes
+    ----------
+    busy : what is under way, in words; "" where nothing is.
+    said : why the last one did not arrive, one sentence; "" where it did.
+    """
+
+    def __init__(self, by: str, changed: Callable[[], None]) -> None:
+        self.busy, self.said = "", ""
+        self._by, self._changed = by, changed
+
+    def begin(self, session: Session, words: str, work: Callable[[Session], Any]) -> bool:
+        """Have `work(session)` done; False where another one is still under way."""
+        if self.busy:
+            return False
+        self.busy, self.said = words, ""
+
+        def go() -> None:
+            said = ""
+            try:
+                with session.by(self._by):
+                    work(session)
+            except Exception as error:  # noqa: BLE001 - said beside what was pressed
+                said = str(error) or type(error).__name__
+            self.busy, self.said = "", said
+            self._changed()
+
+        # ipykernel 7.0 raises LookupError on a message from a thread without the cell's context.
+        run = contextvars.copy_context().run
+        threading.Thread(target=run, args=(go,), name="dlwidgets-going-back", daemon=True).start()
+        self._changed()
+        return True
