@@ -1,0 +1,199 @@
+// The samples of one quadrant of a class: thumbnails, rows or texts, a page at a time; a click selects one.
+
+import { listen, make, say, whole } from "./front.js";
+import { position } from "./confusion_words.js";
+
+/**
+ * A sample as the kernel sends it; `true` and `said` are class numbers.
+ * @typedef {{number: number, name: string, score: number, true: number[], said: number[], kind: string, size?: number[], values?: any[], text?: string}} Sample
+ */
+
+/** Samples on a page; as in confusion_detail.py. */
+const PAGED = 24;
+/** The quadrants as they are offered, with their cells. @type {[number, string][]} */
+const QUADRANTS = [[2, "missed"], [1, "said, but is not"], [3, "found"], [0, "rightly not said"]];
+
+/** In which order a quadrant is listed, in words. @param {number} cell */
+export function orderWords(cell) {
+  return ["lowest score first", "highest score first: the most confidently wrong", "lowest score first: the most confidently wrong", "highest score first"][cell] ?? "";
+}
+
+/** Names of classes in a line, at most `most` of them. @param {number[]} numbers @param {string[]} names @param {number} [most] */
+export function listedNames(numbers, names, most = 6) {
+  if (!numbers.length) return "none";
+  const shown = numbers.slice(0, most).map((c) => names[c] ?? `class ${c}`);
+  return shown.join(", ") + (numbers.length > most ? ` and ${numbers.length - most} more` : "");
+}
+
+/** Which of a page is in view: "1–24 of 122". @param {number} first @param {number} count @param {number} total */
+export function pageWords(first, count, total) {
+  return total ? `${whole(first + 1)}–${whole(first + count)} of ${whole(total)}` : "none";
+}
+
+/** Where a key leads from item `i`, or -1 where it means nothing. @param {number} i @param {string} key @param {number} columns @param {number} items */
+export function stepTo(i, key, columns, items) {
+  /** @type {Record<string, number>} */
+  const to = { ArrowLeft: i - 1, ArrowRight: i + 1, ArrowUp: i - columns, ArrowDown: i + columns, Home: 0, End: items - 1 };
+  if (!(key in to)) return -1;
+  return to[key] < 0 || to[key] >= items ? i : to[key];
+}
+
+/** A value of a row, short. @param {any} value */
+export function valueWords(value) {
+  if (value === null || value === undefined) return "–";
+  if (typeof value !== "number") return String(value);
+  if (value === 0) return "0";
+  const size = Math.abs(value);
+  return (size >= 1e5 || size < 1e-3 ? value.toExponential(1) : String(Number(value.toPrecision(3)))).replace("-", "−");
+}
+
+/**
+ * The bytes of an image as RGBA.
+ * @param {Uint8Array} bytes @param {number[]} size height, width, channels @returns {Uint8ClampedArray<ArrayBuffer>}
+ */
+export function pixelsOf(bytes, [height, width, channels]) {
+  const out = new Uint8ClampedArray(4 * height * width);
+  for (let i = 0; i < height * width; i++) {
+    for (let part = 0; part < 3; part++) out[4 * i + part] = bytes[channels * i + (channels === 3 ? part : 0)];
+    out[4 * i + 3] = 255;
+  }
+  return out;
+}
+
+/**
+ * The samples of the quadrant that is open.
+ * @param {{model: import("./front.js").Model, signal: AbortSignal, want: {get(name: string): any, set(name: string, value: any): void}, open: (cell: number) => void}} hands
+ */
+export function sampleList({ model, signal, want, open }) {
+  const tabs = QUADRANTS.map(([cell, text]) => {
+    const number = make("b"), button = make("button", { type: "button", "aria-pressed": "false" }, text, " ", number);
+    listen(button, "click", () => open(cell), signal);
+    return { cell, button, number };
+  });
+  const back = make("button", { type: "button", class: "dlw-conf-icon", text: "‹", "aria-label": "Samples before" });
+  const on = make("button", { type: "button", class: "dlw-conf-icon", text: "›", "aria-label": "More samples" });
+  const range = make("span", { class: "dlw-det-range" }), order = make("span", { class: "dlw-faint" });
+  const note = make("div", { class: "dlw-faint dlw-det-note", role: "status" });
+  const heads = make("div", { class: "dlw-det-line dlw-det-heads", "aria-hidden": "true" });
+  const list = make("div", { class: "dlw-det-list", role: "listbox", "aria-label": "Samples" });
+  const scroll = make("div", { class: "dlw-det-scroll" }, heads, list);
+  const node = make("div", { class: "dlw-det-samples" },
+    make("div", { class: "dlw-det-tabs", role: "group", "aria-label": "Which samples" }, ...tabs.map(({ button }) => button)),
+    make("div", { class: "dlw-det-pager" }, back, range, on, order), note, scroll);
+  /** @type {{item: HTMLElement, canvas: HTMLCanvasElement, parts: HTMLElement[], of: any}[]} */
+  const items = [];
+  /** @type {Sample[]} */
+  let shown = [];
+  let focused = 0, names = /** @type {string[]} */ ([]);
+
+  /** @param {number} page */
+  function turn(page) { if (page >= 0) want.set("sample_page", page); }
+  /** @param {number} i */
+  function select(i) { if (shown[i]) want.set("selected_sample", shown[i].number); }
+  function rove() { items.forEach(({ item }, j) => { item.tabIndex = j === focused ? 0 : -1; }); }
+  /** How many items stand in the first line. */
+  function columns() {
+    const tops = items.slice(0, shown.length).map(({ item }) => item.offsetTop);
+    return Math.max(1, tops.filter((top) => top === tops[0]).length);
+  }
+  function add() {
+    const i = items.length, canvas = make("canvas", { "aria-hidden": "true" });
+    const item = make("div", { role: "option", tabindex: i === focused ? 0 : -1, "aria-selected": "false" }, canvas);
+    items.push({ item, canvas, parts: [], of: null });
+    list.append(item);
+    listen(item, "click", () => { focused = i; rove(); select(i); }, signal);
+    listen(item, "focus", () => { focused = i; rove(); }, signal);
+  }
+  listen(back, "click", () => turn(page() - 1), signal);
+  listen(on, "click", () => turn(page() + 1), signal);
+  listen(list, "keydown", (/** @type {KeyboardEvent} */ event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.key === "Enter" || event.key === " ") select(focused);
+    else if (event.key === "PageDown" && !on.disabled) turn(page() + 1);
+    else if (event.key === "PageUp" && !back.disabled) turn(page() - 1);
+    else {
+      const to = stepTo(focused, event.key, columns(), shown.length);
+      if (to < 0) return;
+      items[to]?.item.focus();
+    }
+    event.preventDefault();
+    event.stopPropagation();
+  }, signal);
+  function page() { return Number(want.get("sample_page") ?? 0); }
+
+  /** The words of a sample for its place in the list. @param {Sample} sample @param {string} form @param {boolean} multilabel */
+  function wordsOf(sample, form, multilabel) {
+    const is = `${multilabel ? "has" : "is"} ${listedNames(sample.true, names)}`, said = `said ${listedNames(sample.said, names)}`;
+    const score = position(sample.score);
+    if (form === "image") return [score, is, said];
+    const body = sample.kind === "row" ? (sample.values ?? []).map(valueWords) : [sample.kind === "waiting" ? "…" : sample.text ?? ""];
+    return [sample.name, score, ...(form === "none" ? [] : body), listedNames(sample.true, names), listedNames(sample.said, names)];
+  }
+  /** @param {HTMLElement} node @param {HTMLElement[]} parts @param {string[]} words */
+  function fillLine(node, parts, words) {
+    while (parts.length < words.length) { const part = make("span"); parts.push(part); node.append(part); }
+    while (parts.length > words.length) parts.pop()?.remove();
+    words.forEach((text, i) => { say(parts[i], text); if (parts[i].title !== text) parts[i].title = text; });
+  }
+
+  /**
+   * @param {{names: string[], cells: Float64Array, task: string}} picture @param {number} c @param {number} cell
+   */
+  function draw(picture, c, cell) {
+    names = picture.names;
+    const listed = model.get("listed") ?? {}, mine = listed.class === c && listed.cell === cell, form = listed.form ?? "none";
+    tabs.forEach((tab) => {
+      say(tab.number, whole(picture.cells[4 * c + tab.cell]));
+      tab.button.setAttribute("aria-pressed", String(tab.cell === cell));
+    });
+    // Another quadrant's samples are not shown under this one's name, not for a moment.
+    shown = mine ? /** @type {Sample[]} */ (model.get("cards") ?? []) : [];
+    const total = mine ? Number(listed.total) : picture.cells[4 * c + cell], first = mine ? Number(listed.first) : 0;
+    back.disabled = first === 0;
+    on.disabled = first + PAGED >= total;
+    say(range, shown.length || !mine ? (mine ? pageWords(first, shown.length, total) : "…") : "none");
+    say(order, orderWords(cell));
+    say(note, !mine ? "" : listed.note || (total ? "" : "No sample is here at this threshold."));
+    list.dataset.form = form;
+    const lines = form !== "image";
+    heads.hidden = !lines || !shown.length;
+    const titles = ["sample", "score", ...(form === "row" ? listed.columns : form === "text" ? ["text"] : []), picture.task === "multilabel" ? "has" : "is", "said"];
+    if (lines) fillLine(heads, /** @type {HTMLElement[]} */ ([...heads.children]), titles);
+    scroll.style.setProperty("--dlw-det-columns", form === "row" ? `52px 48px repeat(${(listed.columns ?? []).length}, minmax(44px, 1fr)) minmax(60px, 1.4fr) minmax(60px, 1.4fr)`
+      : form === "text" ? "52px 48px minmax(80px, 4fr) minmax(60px, 1fr) minmax(60px, 1fr)" : "minmax(52px, 1fr) 48px minmax(60px, 2fr) minmax(60px, 2fr)");
+    while (items.length < shown.length) add();
+    if (focused >= shown.length) { focused = 0; rove(); }
+    const bytes = model.get("card_pixels"), selected = want.get("selected_sample");
+    const all = bytes ? (bytes instanceof ArrayBuffer ? new Uint8Array(bytes) : new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength)) : new Uint8Array(0);
+    let at = 0;
+    items.forEach((one, i) => {
+      const sample = shown[i];
+      one.item.hidden = !sample;
+      if (!sample) return;
+      one.item.className = lines ? "dlw-det-line" : "dlw-det-card";
+      one.item.setAttribute("aria-selected", String(sample.number === selected));
+      const length = sample.size ? sample.size[0] * sample.size[1] * sample.size[2] : 0;
+      one.canvas.hidden = lines;
+      const key = sample.size ? `${sample.number}:${sample.size}` : "";
+      if (!lines && one.of !== bytes) paintCard(one.canvas, sample.size ? all.subarray(at, at + length) : null, sample.size);
+      one.of = bytes;
+      one.canvas.dataset.key = key;
+      at += length;
+      fillLine(one.item, one.parts, wordsOf(sample, form, picture.task === "multilabel"));
+      const has = picture.task === "multilabel" ? "has" : "is";
+      const label = `Sample ${sample.name}, score ${position(sample.score)}: ${has} ${listedNames(sample.true, names)}, said ${listedNames(sample.said, names)}`
+        + (sample.kind === "text" || sample.kind === "none" ? `. ${sample.text ?? ""}` : "");
+      if (one.item.getAttribute("aria-label") !== label) { one.item.setAttribute("aria-label", label); one.item.title = lines ? "" : label; }
+    });
+  }
+  return { node, draw };
+}
+
+/** @param {HTMLCanvasElement} canvas @param {Uint8Array | null} bytes @param {number[] | undefined} size */
+function paintCard(canvas, bytes, size) {
+  const [height, width] = size ?? [1, 1];
+  canvas.width = width; canvas.height = height;
+  const ctx = canvas.getContext("2d");
+  if (!ctx || !bytes || !size || bytes.length < size[0] * size[1] * size[2]) return;
+  ctx.putImageData(new ImageData(pixelsOf(bytes, size), width, height), 0, 0);
+}
