@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .metrics import averaged as averaged
+from .metrics import rates as rates
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-#: The rates of a 2 x 2 matrix, in the order of the printed tables.
-RATES = ("accuracy", "precision", "recall", "specificity", "f1")
 
 
 class RankedScores:
@@ -58,22 +58,6 @@ class RankedScores:
         """Return C x 2 x 2 ``[[tn, fp], [fn, tp]]`` at C thresholds."""
         return matrices(self.at_least(thresholds[:, None])[:, :, 0], self.totals)
 
-    def sweep(self, c: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        """Return the K cuts of class `c` and its K x 2 x 2 confusion at each of them."""
-        cuts = self.cuts(c)
-        predicted = [
-            len(scores) - np.searchsorted(scores, round_up(cuts, self.dtype)) for scores in self.columns[c]
-        ]
-        return cuts, matrices(np.stack(predicted, axis=1), self.totals[c])
-
-    def cuts(self, c: int) -> NDArray[np.float64]:
-        """Return every threshold at which the predictions of class `c` differ, from the lowest.
-
-        These are its distinct scores, and one number above them all, at which nothing is predicted.
-        """
-        distinct = np.unique(np.concatenate(self.columns[c])).astype(np.float64)
-        return np.append(distinct, np.nextafter(distinct[-1], np.inf)) if len(distinct) else distinct
-
 
 def matrices(predicted: NDArray[np.int64], totals: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return ... x 2 x 2 ``[[tn, fp], [fn, tp]]`` from (tp, fp) and (positives, negatives), each ... x 2."""
@@ -91,38 +75,3 @@ def round_up(values: NDArray[np.float64], dtype: np.dtype) -> NDArray[np.floatin
         rounded = values.astype(dtype)
     below = rounded.astype(np.float64) < values
     return np.where(below, np.nextafter(rounded, dtype.type(np.inf)), rounded)
-
-
-def rates(confusion: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
-    """Return accuracy, precision, recall, specificity and F1 of ... x 2 x 2 matrices; NaN for 0 / 0."""
-    tn, fp, fn, tp = (confusion[..., i, j] for i in (0, 1) for j in (0, 1))
-    return {
-        "accuracy": _ratio(tp + tn, tp + tn + fp + fn),
-        "precision": _ratio(tp, tp + fp),
-        "recall": _ratio(tp, tp + fn),
-        "specificity": _ratio(tn, tn + fp),
-        "f1": _ratio(2 * tp, 2 * tp + fp + fn),
-    }
-
-
-def averaged(confusion: NDArray[np.int64]) -> dict[str, dict[str, float]]:
-    """Return the rates of C x 2 x 2 matrices as macro, micro and weighted averages.
-
-    A class whose rate is NaN is left out of its macro and weighted averages, as scikit-learn does with
-    ``zero_division=nan``. Weights are the supports.
-    """
-    support = confusion[:, 1].sum(axis=1)
-    each, pooled = rates(confusion), rates(confusion.sum(axis=0))
-    table: dict[str, dict[str, float]] = {"macro": {}, "micro": {}, "weighted": {}}
-    for name in RATES:
-        known = ~np.isnan(each[name])
-        value, weight = each[name][known], support[known]
-        table["macro"][name] = float(value.mean()) if known.any() else np.nan
-        table["micro"][name] = float(pooled[name])
-        table["weighted"][name] = float(value @ weight / weight.sum()) if weight.sum() else np.nan
-    return table
-
-
-def _ratio(part: NDArray[np.int64], whole: NDArray[np.int64]) -> NDArray[np.float64]:
-    part, whole = np.asarray(part, np.float64), np.asarray(whole, np.float64)
-    return np.divide(part, whole, out=np.full(whole.shape, np.nan), where=whole > 0)

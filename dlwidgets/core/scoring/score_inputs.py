@@ -37,8 +37,8 @@ def column_names(y_true: Any, y_score: Any) -> Sequence[str] | None:
     names = [list(x.columns) for x in (y_true, y_score) if hasattr(x, "columns")]
     if len(names) == 2 and names[0] != names[1]:
         raise ValueError(
-            f"The columns of y_true ({_some(names[0])}) and y_score ({_some(names[1])}) differ: "
-            "give both with the same columns in the same order."
+            f"The columns of y_true ({listed_names(names[0])}) and y_score ({listed_names(names[1])}) "
+            "differ: give both with the same columns in the same order."
         )
     return names[0] if hasattr(y_true, "columns") else None
 
@@ -76,7 +76,7 @@ def class_names(classes: Sequence[str] | None, count: int, task: str) -> tuple[s
         return names[1:]
     if len(names) != count:
         raise ValueError(
-            f"{len(names)} class names ({_some(names)}) for {count} columns of scores: give {count}."
+            f"{len(names)} class names ({listed_names(names)}) for {count} columns of scores: give {count}."
         )
     return names
 
@@ -146,5 +146,6 @@ def softmax(x: NDArray[np.floating]) -> NDArray[np.floating]:
     return e / e.sum(axis=1, keepdims=True)
 
 
-def _some(names: Sequence[Any]) -> str:
+def listed_names(names: Sequence[Any]) -> str:
+    """Return the first three names in quotes."""
     return ", ".join(repr(str(name)) for name in names[:3]) + (", ..." if len(names) > 3 else "")

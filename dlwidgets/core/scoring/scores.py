@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .counts import RATES, RankedScores, averaged, rates
+from .counts import RankedScores, round_up
+from .hard import as_predictions
+from .metrics import averaged, one_against_rest
 from .score_inputs import (
     as_array,
     as_labels,
@@ -19,6 +21,7 @@ from .score_inputs import (
     softmax,
     task_of,
 )
+from .tables import averages_table, metrics_table, ranking_averages_table, ranking_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,7 +47,7 @@ class Scores:
     y_score
         What was said: N x C floats, for binary N or N x 1. Meant to be probabilities (0 ... 1), though any
         score works whose thresholds are given in the same unit; for logits use `Scores.from_logits`. Hard
-        predictions are scores of 0 and 1.
+        predictions: `Scores.from_predictions`.
     classes
         C names; for binary the name of the positive class, or the two names (negative, positive).
         Default: the columns of `y_true` where it is a DataFrame, else "class 0", "class 1", ...
@@ -111,39 +114,178 @@ class Scores:
         multiclass = task_of(as_array(y_true, "y_true"), raw) == "multiclass"
         return cls(y_true, softmax(raw) if multiclass else sigmoid(raw), classes, sample_ids)
 
+    @classmethod
+    def from_predictions(
+        cls,
+        y_true: Any,
+        y_pred: Any,
+        classes: Sequence[str] | None = None,
+        sample_ids: Sequence[Any] | None = None,
+    ) -> Scores:
+        """Return the Scores of hard predictions, which are scores of 0 and 1.
+
+        Parameters
+        ----------
+        y_true
+            As for Scores; for a multiclass task also N names of classes (None or NaN where unknown).
+        y_pred
+            What was said. Multilabel: N x C of 0 and 1. Multiclass: N class numbers, or N names. Binary: N or
+            N x 1 of 0 and 1.
+        classes
+            C names. N numbers of 0 and 1 alone are a binary task unless more than two are named; names are
+            always multiclass, by default in the order of the alphabet.
+        sample_ids
+            N names of the samples.
+
+        Raises
+        ------
+        ValueError, TypeError
+            Predictions that are not 0 and 1, or no class numbers, or unknown; as for Scores besides.
+        """
+        classes = column_names(y_true, y_pred) if classes is None else classes
+        return cls(*as_predictions(y_true, y_pred, classes), sample_ids)
+
     # -- what it says
 
-    def confusion(self, thresholds: float | Sequence[float] = 0.5) -> NDArray[np.int64]:
+    def confusion(self, thresholds: float | Sequence[float] | None = 0.5) -> NDArray[np.int64]:
         """Return the C x 2 x 2 counts ``[[tn, fp], [fn, tp]]`` at one threshold, or at one a class.
 
         Rows say what is, columns what was said, as in `sklearn.metrics.multilabel_confusion_matrix`, to
-        which it is equal to the last count.
+        which it is equal to the last count. `thresholds` None: each sample of a multiclass task is said to be
+        of its likeliest class (the first of equals) and of no other; for other tasks 0.5.
         """
+        if thresholds is None and self.task == "multiclass":
+            return one_against_rest(self.matrix())
         return self._ranked.confusion(self._thresholds(thresholds))
 
-    def metrics(self, thresholds: float | Sequence[float] = 0.5) -> pd.DataFrame:
-        """Return one row a class: accuracy, precision, recall, specificity, f1, support, predicted.
+    def matrix(self, thresholds: float | Sequence[float] | None = None) -> NDArray[np.int64]:
+        """Return the C x C counts of a multiclass task, or the 2 x 2 of a binary one: rows are, columns said.
 
-        A rate whose denominator is 0 is NaN, where scikit-learn says 0 and warns (its
-        ``zero_division=nan`` says the same as here). `support` counts the known positives and `predicted`
-        the samples said to be positive.
+        Equal to `sklearn.metrics.confusion_matrix`. Each sample is said to be of its likeliest class, the
+        first of equals; for a binary task the threshold decides, 0.5 unless given. Unknown samples are left
+        out.
+
+        Raises
+        ------
+        ValueError
+            A multilabel task, where a sample has no single class; thresholds for a multiclass task.
         """
-        import pandas as pd
+        if self.task == "multilabel":
+            raise ValueError(
+                f"A sample has any number of the {self.n_classes} labels, so there is no matrix of one label "
+                "against another: confusion() gives 2 x 2 for each label, missed_for() what is said instead."
+            )
+        if self.task == "binary":
+            return self.confusion(0.5 if thresholds is None else thresholds)[0]
+        if thresholds is not None:
+            raise ValueError(
+                "The matrix of a multiclass task takes the likeliest class of each sample, so it has no "
+                "thresholds: leave them out, or see confusion(thresholds) for one class against the rest."
+            )
+        known = self.y_true[:, 0] >= 0
+        is_so, said = self.y_true[known].argmax(axis=1), self.y_score[known].argmax(axis=1)
+        cells = np.bincount(is_so * self.n_classes + said, minlength=self.n_classes**2)
+        return cells.reshape(self.n_classes, self.n_classes).astype(np.int64)
 
-        confusion = self.confusion(thresholds)
-        columns = {**rates(confusion), "support": self.positives, "predicted": confusion[:, :, 1].sum(axis=1)}
-        return pd.DataFrame(columns, index=pd.Index(self.classes, name="class"))
+    def predictions(self, thresholds: float | Sequence[float] | None = 0.5) -> NDArray[np.bool_]:
+        """Return N x C booleans: what is said of each sample; `thresholds` as in `confusion`."""
+        if thresholds is None and self.task == "multiclass":
+            return self.y_score.argmax(axis=1)[:, None] == np.arange(self.n_classes)
+        return self.y_score >= round_up(self._thresholds(thresholds), self.y_score.dtype)
 
-    def averages(self, thresholds: float | Sequence[float] = 0.5) -> pd.DataFrame:
-        """Return the rows macro, micro and weighted (by support) with the columns of `metrics`.
+    def metrics(
+        self,
+        thresholds: float | Sequence[float] | None = 0.5,
+        *,
+        beta: float = 1.0,
+        interval: str | None = None,
+        level: float = 0.95,
+        zero_division: float = np.nan,
+        seed: int = 0,
+    ) -> pd.DataFrame:
+        """Return one row a class: accuracy, precision, recall, specificity, f1, matthews, jaccard and counts.
 
-        Macro and weighted leave out the classes whose rate is NaN. `support` and `predicted` are sums.
+        `support` counts the known positives and `predicted` the samples said to be positive.
+
+        Parameters
+        ----------
+        thresholds
+            One, or one a class; None for the likeliest class of a multiclass task.
+        beta
+            Where it is not 1, a column `fbeta` follows f1: recall counts `beta` times as much as precision.
+        interval
+            "wilson": from the counts, good with few samples; n/a for fbeta and matthews. "bootstrap":
+            percentiles of 2,000 draws of the class's samples. Both as columns NAME_low and NAME_high.
+        level
+            How often the interval is to hold the true value.
+        zero_division
+            What a rate is whose denominator is 0. Default: NaN, not known. 0 is what scikit-learn says,
+            with a warning. A class without any known label stays NaN.
+        seed
+            Of the bootstrap.
         """
-        import pandas as pd
+        return metrics_table(self, thresholds, beta, interval, level, zero_division, seed)
 
-        confusion = self.confusion(thresholds)
-        frame = pd.DataFrame(averaged(confusion)).T[list(RATES)].rename_axis("average")
-        return frame.assign(support=self.positives.sum(), predicted=confusion[:, :, 1].sum())
+    def averages(
+        self,
+        thresholds: float | Sequence[float] | None = 0.5,
+        *,
+        beta: float = 1.0,
+        interval: str | None = None,
+        level: float = 0.95,
+        zero_division: float = np.nan,
+        seed: int = 0,
+    ) -> pd.DataFrame:
+        """Return the rows macro, micro, weighted and samples with the columns of `metrics`.
+
+        macro is the mean of the classes, weighted that mean weighted by support, micro the rate of the
+        summed counts, samples the mean of each sample's own rate over its known labels (n/a for a binary
+        task). What is NaN is left out of a mean; with ``zero_division=0`` it counts as 0, and all equal
+        scikit-learn's. `support` and `predicted` are sums.
+
+        Parameters
+        ----------
+        thresholds, beta, level, zero_division, seed
+            As in `metrics`.
+        interval
+            "bootstrap": whole samples are drawn, since the labels of one go together. "wilson" is n/a here
+            but for a binary task: a mean over classes is no share of counted samples.
+        """
+        return averages_table(self, thresholds, beta, interval, level, zero_division, seed)
+
+    def ranking(
+        self, interval: str | None = None, *, level: float = 0.95, bins: int = 10, seed: int = 0
+    ) -> pd.DataFrame:
+        """Return what the scores are worth at no threshold, one row a class.
+
+        Parameters
+        ----------
+        interval
+            "bootstrap": columns NAME_low and NAME_high from 1,000 draws of the class's samples; each takes
+            as long as there are different scores (1,000,000 of them: a minute and more a class).
+        level
+            How often the interval is to hold the true value.
+        bins
+            Of equal width over 0 ... 1, of the calibration error.
+        seed
+            Of the draws.
+
+        Returns
+        -------
+        Columns roc_auc (ties count one half), average_precision (without interpolation), brier (mean squared
+        error of the probability) as in scikit-learn, and ece: the expected calibration error, the mean over
+        the samples of how far their bin's mean score is from its share of positives (Naeini et al., 2015).
+        roc_auc is NaN where all known labels are the same, average_precision where none is positive, brier
+        and ece where a score lies outside 0 ... 1.
+        """
+        return ranking_table(self, self._ranked, interval, level, bins, seed)
+
+    def ranking_averages(self, *, bins: int = 10) -> pd.DataFrame:
+        """Return the rows macro, micro (all labels pooled) and weighted with the columns of `ranking`.
+
+        Sorts all N x C scores once more.
+        """
+        return ranking_averages_table(self, self._ranked, bins)
 
     def counts_at(self, positions: int = 1001) -> NDArray[np.unsignedinteger]:
         """Return what is predicted at each threshold ``k / (positions - 1)``, the whole of 0 ... 1.
@@ -181,10 +323,11 @@ class Scores:
         return confusion_figure(self, thresholds, sort=sort)
 
     def __repr__(self) -> str:
-        f1 = averaged(self.confusion())["macro"]["f1"]
+        f1 = averaged(self.confusion(None))["macro"]["f1"]
+        rule = "of the likeliest class" if self.task == "multiclass" else "at 0.5"
         return (
             f"Scores({self.task}: {self.n_samples:,} samples x {self.n_classes:,} "
-            f"{'class' if self.n_classes == 1 else 'classes'}, macro F1 {f1:.3f} at 0.5)"
+            f"{'class' if self.n_classes == 1 else 'classes'}, macro F1 {f1:.3f} {rule})"
         )
 
     def _repr_html_(self) -> str:
@@ -192,14 +335,18 @@ class Scores:
 
         import pandas as pd
 
-        table = pd.concat([self.metrics(), self.averages()])
+        # Accuracy says little of rare labels, and Jaccard nothing that F1 does not.
+        columns = ["precision", "recall", "specificity", "f1", "matthews", "support", "predicted"]
+        table = pd.concat([self.metrics(None), self.averages(None)])[columns]
+        counts = dict.fromkeys(["support", "predicted"], "{:,}".format)
         return f"<p>{html.escape(repr(self))}</p>" + table.to_html(
-            float_format="{:.3f}".format, na_rep="n/a", max_rows=60, border=0
+            float_format="{:.3f}".format, formatters=counts, na_rep="n/a", max_rows=60, border=0
         )
 
     # -- inside
 
     def _thresholds(self, given: Any) -> NDArray[np.float64]:
+        given = 0.5 if given is None else given
         try:
             values = np.asarray(as_array(given, "thresholds"), np.float64)
         except TypeError:
