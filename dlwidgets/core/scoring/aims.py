@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..wording import did_you_mean
+from .metrics import rate
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,9 +27,6 @@ METRICS = (
     "recall",
     "specificity",
 )
-
-#: Those that are a share of counted samples: so many of so many.
-SHARES = {"accuracy", "precision", "recall", "specificity"}
 
 #: Names that other books and libraries use.
 ALIASES = {
@@ -119,48 +117,23 @@ def read_bound(constraint: Any) -> Bound | None:
     return Bound(name, value, sign == ">")
 
 
-def values(
-    metric: str,
-    tn: NDArray[np.int64],
-    fp: NDArray[np.int64],
-    fn: NDArray[np.int64],
-    tp: NDArray[np.int64],
-    beta: float = 1.0,
-) -> NDArray[np.float64]:
-    """Return a metric of counts; NaN where its denominator is 0.
+def worth(metric: str, confusion: NDArray[np.int64], beta: float = 1.0) -> NDArray[np.float64]:
+    """Return a metric of ... x 2 x 2 matrices ``[[tn, fp], [fn, tp]]``; NaN where its denominator is 0.
 
-    Each is one division of whole numbers (Matthews and F-beta apart), so that equal values are equal to
-    the last bit and ties are ties. Youden's J is recall + specificity - 1 (Youden, 1950).
+    Youden's J is recall + specificity - 1 (W. J. Youden, "Index for rating diagnostic tests", 1950), here one
+    division of whole numbers, so that equal values are equal to the last bit.
     """
-    positives, negatives = tp + fn, tn + fp
-    if metric == "accuracy":
-        return _ratio(tp + tn, positives + negatives)
-    if metric == "precision":
-        return _ratio(tp, tp + fp)
-    if metric == "recall":
-        return _ratio(tp, positives)
-    if metric == "specificity":
-        return _ratio(tn, negatives)
-    if metric == "jaccard":
-        return _ratio(tp, tp + fp + fn)
-    if metric == "youden":
-        return _ratio(tp * negatives - fp * positives, positives * negatives)
-    if metric == "matthews":
-        whole = np.sqrt((tp + fp) * 1.0 * (tn + fn)) * np.sqrt(positives * 1.0 * negatives)
-        return _ratio(tp * 1.0 * tn - fp * 1.0 * fn, whole)
-    weight = 1.0 if metric == "f1" else beta**2
-    return _ratio((1 + weight) * tp, (1 + weight) * tp + weight * fn + fp)
-
-
-def _ratio(part: NDArray, whole: NDArray) -> NDArray[np.float64]:
-    part, whole = np.broadcast_arrays(np.asarray(part, np.float64), np.asarray(whole, np.float64))
-    return np.divide(part, whole, out=np.full(whole.shape, np.nan), where=whole > 0)
+    if metric != "youden":
+        return rate(metric, confusion, beta)
+    (tn, fp), (fn, tp) = np.moveaxis(np.asarray(confusion, np.int64), (-2, -1), (0, 1))
+    whole = (tp + fn) * (tn + fp)
+    return np.divide(tp * tn - fp * fn, whole, out=np.full(whole.shape, np.nan), where=whole > 0)
 
 
 def _known(name: Any, purpose: str) -> str:
     if not isinstance(name, str):
         raise TypeError(f"A metric is named by a text, as 'f1': {name!r} given.")
-    plain = name.strip().lower().replace("-", "_").replace(" ", "_").replace("_score", "")
+    plain = name.strip().lower().replace("-", "_").replace(" ", "_").replace("_score", "").replace("f_beta", "fbeta")
     plain = ALIASES.get(plain, plain)
     if plain in METRICS or _OF_BETA.fullmatch(plain):
         return plain

@@ -35,14 +35,10 @@ class Cuts:
     negatives: int
 
     @property
-    def fn(self) -> NDArray[np.int64]:
-        """K int64: positives that are missed."""
-        return self.positives - self.tp
-
-    @property
-    def tn(self) -> NDArray[np.int64]:
-        """K int64: negatives that are not predicted."""
-        return self.negatives - self.fp
+    def confusion(self) -> NDArray[np.int64]:
+        """K x 2 x 2 ``[[tn, fp], [fn, tp]]``."""
+        tn, fn = self.negatives - self.fp, self.positives - self.tp
+        return np.stack([tn, self.fp, fn, self.tp], axis=-1).reshape(-1, 2, 2)
 
 
 def all_cuts(label: NDArray[np.int8], score: NDArray[np.floating]) -> Cuts:
