@@ -128,7 +128,7 @@ class Session(Runnable, Rewindable, Resumable, Repeatable, Recorded, HasTraits):
     accumulate, normalise, dropout, label_smoothing, ema, precision, early_stopping, selected_layer,
     selected_sample`. The loop reads
     them between two steps. *Facts* are read-only traits that the loop writes: `status, steps, epoch, loss,
-    applied, rejected, scores, evaluation, layer_stats, error, traceback, notes, line, branches, snapshots,
+    applied, rejected, scores, past_scores, evaluation, layer_stats, error, traceback, notes, line, branches, snapshots,
     pulse`. Every fact may be observed; observers are called on the training thread and should be quick. One
     that raises is named in `notes`, and the training goes on.
 
@@ -171,6 +171,7 @@ class Session(Runnable, Rewindable, Resumable, Repeatable, Recorded, HasTraits):
     applied = Dict(read_only=True, help="what is really in force: control -> value")
     rejected = Dict(read_only=True, help="wishes that could not be met: control -> why")
     scores = AnyTrait(None, allow_none=True, read_only=True, help="Scores of the last evaluation, or None")
+    past_scores = Tuple(read_only=True, help="PastScores of the evaluations of all lines, thinned with age")
     evaluation = AnyTrait(None, allow_none=True, read_only=True, help="the last Evaluation, or None")
     layer_stats = AnyTrait(
         None, allow_none=True, read_only=True, help="LayerStats of the last sampled step, or None"

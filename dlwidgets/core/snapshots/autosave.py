@@ -63,7 +63,11 @@ class Autosave:
             self.place = place
             self.checkpoints.write(Checkpoint(
                 snapshot, trainer.loop.history.upto(snapshot.step), tuple(trainer.steering.ledger.entries),
-                tuple(timeline.line.changes), {"began": trainer.orders.began, "goal": trainer.orders.goal},
+                tuple(timeline.line.changes),
+                {
+                    "began": trainer.orders.began, "goal": trainer.orders.goal,
+                    "past": trainer.past.state(trainer.past.of(timeline.line.went)),
+                },
             ))
         for governor in (self._often, self._pauses):
             governor.spent(time.perf_counter() - began)
@@ -116,6 +120,7 @@ class Resumable:
             trainer.loop.history = found.history
             trainer.steering.ledger.entries[:] = found.entries
             timeline.begin_anew(Line(found.snapshot.line, changes=list(found.changes)))
+            trainer.past.install(found.more.get("past", ()), found.snapshot.line)
             trainer.orders.continued(found.more["began"], found.more["goal"])
             if trainer.autosave is not None and trainer.autosave.checkpoints.folder == place:
                 trainer.autosave.place = timeline.line, timeline.place  # it is there already

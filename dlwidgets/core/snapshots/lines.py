@@ -118,6 +118,10 @@ class Line:
         limit = self.ancestors.get(snapshot.line)
         return limit is not None and snapshot.place <= limit
 
+    def went(self, line: str, step: int) -> bool:
+        """Say whether step `step` of the line named `line` is one of this line too."""
+        return line == self.name or step <= self.ancestors.get(line, (-1, 0))[0]
+
     def parting(self, name: str, place: Place) -> Line:
         """Return a line that parts from this one at `place`."""
         ancestors = {one: min(limit, place) for one, limit in self.ancestors.items()}

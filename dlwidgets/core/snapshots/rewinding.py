@@ -14,6 +14,7 @@ from .timeline import Timeline
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+    from ..scoring.past import PastScores
     from ..training.ledger import Entry
 
 
@@ -147,6 +148,20 @@ class Rewindable:
             known: Sequence[str] = self._trainer.steering.CONTROLS
             raise ValueError(f"{name!r} is no control: there are {', '.join(known)}.")
         return reader(value)
+
+    def past_on(self, branch: Branch | str | None = None) -> tuple[PastScores, ...]:
+        """Return those of `past_scores` that a line went through, by step: its own, and its parents' before.
+
+        Parameters
+        ----------
+        branch : None: the line under way.
+        """
+        timeline = self._trainer.timeline
+        name = branch.name if isinstance(branch, Branch) else branch
+        line = timeline.line if name is None else timeline.lines.get(name)
+        if line is None:
+            raise ValueError(f"There is no line {name!r}: there are {', '.join(map(repr, timeline.lines))}.")
+        return self._trainer.past.of(line.went)
 
     # -- for those that inherit
 

@@ -91,6 +91,14 @@ class Timeline:
             tuple(line.changes), self._steering.wishes(), True,
         )  # fmt: skip
 
+    @property
+    def spans(self) -> dict[str, tuple[int, int]]:
+        """Name -> (step after which it parted, its last step) of all lines."""
+        return {
+            name: (line.place[0], self._loop.steps if line is self.line else line.end[0])
+            for name, line in self.lines.items()
+        }
+
     # -- taking snapshots
 
     def begin(self) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ..data.batches import Batches
 from ..models.borrowed import modes_kept, on_device, torch_threads, untouched_rng
 from ..scoring.evaluating import Evaluation
+from ..scoring.past import Past, PastScores
 from ..scripts.origin import Origin
 from ..scripts.replaying import make_again
 from ..snapshots.parts import Moves, Randomness, Weights
@@ -60,6 +61,7 @@ class Trainer:
     origin : where the run began, once it has; None before.
     pending : changes of another run, in order, that are made at their steps.
     failure : what made the run fail; None once it goes again, or was stopped.
+    past : what the evaluations of all lines found.
     """
 
     def __init__(
@@ -86,6 +88,7 @@ class Trainer:
         self._wish, self._tell = wish, tell
         loop.watch.note = self.note = note
         self._evaluation: Evaluation | None = None
+        self.past = Past()
         # In this order they are put back: the data may refuse, and the others draw random numbers.
         self.parts: dict[str, Stateful] = {
             "data": loop.batches, "form": Form(loop), "optimizer": Moves(loop), "weights": Weights(loop),
@@ -187,7 +190,10 @@ class Trainer:
     def evaluate(self) -> Evaluation:
         """Evaluate now, and tell; for the training thread."""
         found = self._evaluation = self.loop.evaluate(self.valid)  # type: ignore[arg-type]
-        self._tell(evaluation=found, scores=found.scores)
+        if found.scores is not None:
+            loop = self.loop
+            self.past.add(PastScores.of(found.scores, loop.steps, loop.epoch, self.timeline.line.name))
+        self._tell(past_scores=self.past.all, evaluation=found, scores=found.scores)
         self._publish()
         return found
 
@@ -338,11 +344,13 @@ class Trainer:
         if found is not None and [found.loss] != [row["valid_loss"] for row in last]:
             found = self._evaluation = None  # a later one than the last of this line
         self.orders.rewound(loop.epochs)
+        self.past.on_lines(self.timeline.spans)
         self.failure, self._ending = None, "" if self._ending != "paused" else "paused"
         self.owed = self._due(loop.steps > 0) and [loop.steps] != [row["step"] for row in last]
         self._tell(
             error="", traceback="", applied=self.steering.applied(), rejected=dict(self.steering.rejected),
-            wishes=self.steering.wishes(), evaluation=found, scores=None if found is None else found.scores,
+            wishes=self.steering.wishes(), past_scores=self.past.all,
+            evaluation=found, scores=None if found is None else found.scores,
         )  # fmt: skip
         self._publish()
 

@@ -1,0 +1,185 @@
+"""What earlier evaluations found, as counts at 1,001 thresholds, so that any moment can be judged by any."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .counts import matrices, rates
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from .scores import Scores
+
+#: Thresholds at which the counts are kept: k / 1000.
+POSITIONS = 1001
+#: What all of them may take [bytes]; room for `FEW` is made where that takes no more than `MOST`.
+BUDGET, FEW, MOST = 16 * 2**20, 32, 64 * 2**20
+#: A curve shows no more of them.
+COUNT = 1000
+
+
+@dataclass(frozen=True, eq=False)
+class PastScores:
+    """What an evaluation counted, exact at each threshold of a thousandth.
+
+    Attributes
+    ----------
+    step, epoch : after how many optimizer steps, and in which epoch; 0 before the first step.
+    line : the name of the line of the run on which it was made.
+    samples : how many were evaluated.
+    classes : C names.
+    totals : C x 2 int64: known positives and known negatives of each class.
+    counts : C x 2 x 1001 of the smallest unsigned dtype: how many positives, and how many negatives, score
+        at least k / 1000; as `Scores.counts_at` returns them.
+    """
+
+    step: int
+    epoch: int
+    line: str
+    samples: int
+    classes: tuple[str, ...]
+    totals: NDArray[np.int64]
+    counts: NDArray[np.unsignedinteger]
+
+    @classmethod
+    def of(cls, scores: Scores, step: int, epoch: int, line: str) -> PastScores:
+        """Return what is kept of the scores of an evaluation."""
+        totals = np.stack([scores.positives, scores.negatives], axis=1).astype(np.int64)
+        counts = scores.counts_at(POSITIONS)
+        for array in (totals, counts):
+            array.setflags(write=False)
+        return cls(step, epoch, line, scores.n_samples, tuple(scores.classes), totals, counts)
+
+    def confusion(self, thresholds: float | Sequence[float] = 0.5) -> NDArray[np.int64]:
+        """Return the C x 2 x 2 counts ``[[tn, fp], [fn, tp]]`` at one threshold, or at one a class.
+
+        A threshold counts as the nearest thousandth. Below 0 everything is predicted, above 1 nothing, as is
+        so for probabilities.
+
+        Raises
+        ------
+        ValueError : there are neither one nor C thresholds, or one is NaN.
+        """
+        limits = np.asarray(thresholds, np.float64)
+        if limits.ndim > 1 or limits.size not in (1, len(self.classes)) or np.isnan(limits).any():
+            raise ValueError(
+                f"thresholds={thresholds!r}: one number, or one for each of {len(self.classes)} classes, is "
+                "wanted."
+            )
+        place = np.broadcast_to(np.rint(limits.reshape(-1) * (POSITIONS - 1)), (len(self.classes),))
+        at = place.clip(0, POSITIONS - 1).astype(np.int64)
+        predicted = self.counts[np.arange(len(at)), :, at].astype(np.int64)
+        predicted = np.where((place < 0)[:, None], self.totals, predicted)
+        predicted[place > POSITIONS - 1] = 0
+        return matrices(predicted, self.totals)
+
+    def rates(self, thresholds: float | Sequence[float] = 0.5) -> dict[str, NDArray[np.float64]]:
+        """Return accuracy, precision, recall, specificity and f1 of each class (C float64); NaN for 0 / 0."""
+        return rates(self.confusion(thresholds))
+
+    @property
+    def bytes(self) -> int:
+        """The memory it takes."""
+        return self.totals.nbytes + self.counts.nbytes
+
+
+class Past:
+    """Keeps what the evaluations of all lines of a run found, within a memory budget.
+
+    Where one has to go, it is the one whose absence leaves the smallest gap for its age: the least
+    (next step - step before) / (newest step - its own step) on its line. So they lie dense near now and
+    sparse far back. The first and the newest of the line under way always stay, those of other lines last.
+
+    Parameters
+    ----------
+    budget : bytes; None: 16 MB, or room for 32 evaluations where these take no more than 64 MB.
+    """
+
+    def __init__(self, budget: int | None = None) -> None:
+        self._budget = budget
+        self._all: tuple[PastScores, ...] = ()
+
+    @property
+    def all(self) -> tuple[PastScores, ...]:
+        """All that are kept, line by line in the order in which lines began, then by step."""
+        return self._all
+
+    @property
+    def bytes(self) -> int:
+        """The memory they take."""
+        return sum(one.bytes for one in self._all)
+
+    def add(self, one: PastScores) -> None:
+        """Keep an evaluation; one of the same line and step is replaced, later ones of its line go."""
+        kept = [old for old in self._all if old.line != one.line or old.step < one.step]
+        last = max((place for place, old in enumerate(kept) if old.line == one.line), default=len(kept) - 1)
+        kept.insert(last + 1, one)
+        budget = max(BUDGET, min(FEW * one.bytes, MOST)) if self._budget is None else self._budget
+        size = sum(old.bytes for old in kept)
+        while (size > budget or len(kept) > COUNT) and len(kept) > 2:
+            missed = _least(kept, one)
+            if missed is None:
+                break
+            size -= missed.bytes
+            kept.remove(missed)
+        self._all = tuple(kept)
+
+    def on_lines(self, spans: Mapping[str, tuple[int, int]]) -> None:
+        """Let go what belongs to none of the lines any more.
+
+        Parameters
+        ----------
+        spans : name -> (step after which the line parted, its last step).
+        """
+        nowhere = (0, -1)
+        self._all = tuple(
+            one for one in self._all
+            if spans.get(one.line, nowhere)[0] <= one.step <= spans.get(one.line, nowhere)[1]
+        )  # fmt: skip
+
+    def of(self, holds: Callable[[str, int], bool]) -> tuple[PastScores, ...]:
+        """Return those of a line and, up to where it parted from them, of those before it, by step.
+
+        Parameters
+        ----------
+        holds : says of the name of a line and a step whether that belongs to the line that is meant.
+        """
+        found: dict[int, PastScores] = {}
+        for one in self._all:
+            if holds(one.line, one.step):
+                found[one.step] = one  # what was evaluated after the parting is the newer one
+        return tuple(found[step] for step in sorted(found))
+
+    # -- on disk
+
+    def state(self, chosen: Iterable[PastScores]) -> list[dict[str, Any]]:
+        """Return some of them as plain data for a checkpoint."""
+        return [{**vars(one), "classes": list(one.classes)} for one in chosen]
+
+    def install(self, state: Iterable[Mapping[str, Any]], line: str) -> None:
+        """Have those that `state` returned, as of one line, and no others."""
+        self._all = tuple(
+            replace(PastScores(**{**one, "classes": tuple(one["classes"])}), line=line) for one in state
+        )
+
+
+def _least(kept: Sequence[PastScores], newest: PastScores) -> PastScores | None:
+    """Return the one that is missed least; None where only the first and the newest are there."""
+    best: tuple[float, PastScores] | None = None
+    lines: dict[str, list[PastScores]] = {}
+    for one in kept:
+        lines.setdefault(one.line, []).append(one)
+    for those in lines.values():
+        now = those[-1].step
+        for before, one, after in zip(those, those[1:], those[2:]):
+            worth = (after.step - before.step) / max(1, now - one.step)
+            if best is None or worth < best[0]:
+                best = worth, one
+    if best is not None:
+        return best[1]
+    return next((one for one in kept[1:] if one is not newest), None)
