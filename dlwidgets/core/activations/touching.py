@@ -1,0 +1,192 @@
+"""Channels switched off or scaled while a model looks at a sample, and what it then says."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.utils.rnn import PackedSequence
+
+from ..models.inspecting import inspecting
+from ..models.walk import kind_of
+from ..trees import call
+from .bringing import brought
+from .channel_axes import channel_axis
+from .choosing import layer_paths, no_such_layer
+from .outputs import parts
+
+#: Path of a layer -> channel -> the factor that its values are multiplied by; 0 switches it off.
+Factors = Mapping[str, Mapping[int, float]]
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What a model says of one sample: `before`, untouched, and `after`; float32 vectors of C scores."""
+
+    before: torch.Tensor
+    after: torch.Tensor
+
+
+@contextmanager
+def touched(model: nn.Module, factors: Factors) -> Iterator[nn.Module]:
+    """Yield the module to call, whose layers put out the channels in `factors` multiplied.
+
+    It computes as in `inspecting`: in eval mode, without gradients, and everything is afterwards as it was.
+    Only what layers hand on is changed, in copies: nothing reaches a weight, a buffer or a gradient. A layer
+    that is called several times is touched each time; of an output with several tensors, the first is, and of
+    recurrent layers also the last hidden state.
+
+    Raises
+    ------
+    ValueError : there is no such layer or channel, found when the layer is called, or it cannot be touched.
+    """
+    modules = layer_paths(model)
+    for path in factors:
+        if path not in modules:
+            raise ValueError(no_such_layer(path, modules))
+        if isinstance(modules[path], torch.jit.ScriptModule):
+            raise ValueError(f"{path or 'The model'} runs inside TorchScript, where nothing can be touched.")
+    handles = []
+    with inspecting(model) as eager:
+        try:
+            for path, channels in factors.items():
+                if channels:
+                    handles.append(modules[path].register_forward_hook(_scaling(path, dict(channels))))
+            yield eager
+        finally:
+            for handle in handles:
+                handle.remove()
+
+
+def touch(
+    model: nn.Module,
+    inputs: Any,
+    factors: Factors,
+    scores: Callable[[torch.Tensor], torch.Tensor] | None = None,
+) -> Effect:
+    """Return what `model` says of `inputs`, a batch of one, with all channels as they are and touched.
+
+    Parameters
+    ----------
+    scores : turns the model's output into scores, as a softmax; None: the output is taken as it is.
+
+    Raises
+    ------
+    ValueError : as `touched`; or the model puts out something else than one row of numbers.
+    """
+    return Effect(said(model, inputs, {}, scores), said(model, inputs, factors, scores))
+
+
+def said(
+    model: nn.Module,
+    inputs: Any,
+    factors: Factors,
+    scores: Callable[[torch.Tensor], torch.Tensor] | None = None,
+) -> torch.Tensor:
+    """Return the scores of `inputs`, a batch of one, under `factors`: float32, on the CPU."""
+    with touched(model, factors) as eager:
+        output = call(eager, brought(eager, inputs))
+        found = next((tensor for _, tensor in parts(output)), None)
+        if found is None or not found.is_floating_point() or found.ndim > 2 or found.numel() == 0:
+            what = "no tensor" if found is None else f"a tensor of {tuple(found.shape)}"
+            raise ValueError(f"The model puts out {what} for a sample: one row of scores is wanted.")
+        rows = found if found.ndim == 2 else found[None] if found.ndim == 1 else found[None, None]
+        return (rows if scores is None else scores(rows)).reshape(-1).float().cpu()
+
+
+def ladder(
+    model: nn.Module,
+    inputs: Any,
+    layer: str,
+    channel: int,
+    steps: tuple[float, ...] = (0.0, 0.5, 1.0, 2.0),
+    factors: Factors | None = None,
+    scores: Callable[[torch.Tensor], torch.Tensor] | None = None,
+) -> torch.Tensor:
+    """Return the scores, steps x C, with one channel at each of several factors, others as in `factors`."""
+    rows = []
+    for step in steps:
+        channels = {**(factors or {}).get(layer, {}), channel: step}
+        rows.append(said(model, inputs, {**(factors or {}), layer: channels}, scores))
+    return torch.stack(rows)
+
+
+def _scaling(path: str, factors: dict[int, float]) -> Callable[..., Any]:
+    def hook(module: nn.Module, _args: Any, output: Any) -> Any:
+        if isinstance(module, nn.RNNBase):
+            return _recurrent(path, module, output, factors)
+        return _first_changed(path, module, output, lambda tensor: _scaled(path, module, tensor, factors))
+
+    return hook
+
+
+def _scaled(path: str, module: nn.Module, tensor: torch.Tensor, factors: dict[int, float]) -> torch.Tensor:
+    if not (tensor.is_floating_point() or tensor.is_complex()):
+        raise ValueError(f"{path or kind_of(module)} puts out {tensor.dtype}, which has no half or double.")
+    axis = channel_axis(module, tensor)
+    made = tensor.clone()
+    for channel, factor in factors.items():
+        if not 0 <= channel < tensor.shape[axis]:
+            last = tensor.shape[axis] - 1
+            raise ValueError(f"{path or kind_of(module)} has the channels 0 to {last}, not {channel}.")
+        _scale(made.select(axis, channel), factor)
+    return made
+
+
+def _scale(part: torch.Tensor, factor: float) -> None:
+    # Zero times infinity is no number, and what is off is off.
+    part.zero_() if factor == 0 else part.mul_(factor)
+
+
+def _recurrent(path: str, module: nn.RNNBase, output: Any, factors: dict[int, float]) -> Any:
+    sequence, state = output
+    packed = isinstance(sequence, PackedSequence)
+    values = _scaled(path, module, sequence.data if packed else sequence, factors)
+    hidden = state[0] if isinstance(state, tuple) else state
+    directions = 2 if module.bidirectional else 1
+    hidden, width = hidden.clone(), hidden.shape[-1]
+    for channel, factor in factors.items():
+        # The last layer's states come last, one for each direction.
+        _scale(hidden[-directions + channel // width].select(-1, channel % width), factor)
+    made = (hidden, *state[1:]) if isinstance(state, tuple) else hidden
+    return (sequence._replace(data=values) if packed else values), made
+
+
+def _first_changed(
+    path: str, module: nn.Module, output: Any, change: Callable[[torch.Tensor], torch.Tensor]
+) -> Any:
+    """Return `output` with its first tensor changed, in a container of the same kind."""
+    if isinstance(output, torch.Tensor):
+        return change(output)
+    if isinstance(output, Mapping):
+        names: list[Any] = list(output)
+    elif isinstance(output, tuple) and hasattr(output, "_fields"):
+        names = list(output._fields)
+    elif isinstance(output, (tuple, list)):
+        names = list(range(len(output)))
+    elif dataclasses.is_dataclass(output) and not isinstance(output, type):
+        names = [field.name for field in dataclasses.fields(output)]
+    else:
+        names = []
+    for name in names:
+        keyed = isinstance(output, Mapping) or isinstance(name, int)
+        old = output[name] if keyed else getattr(output, name)
+        if next(parts(old), None) is None:
+            continue
+        new = _first_changed(path, module, old, change)
+        if isinstance(output, Mapping):
+            made = copy.copy(output)
+            made[name] = new  # type: ignore[index]
+            return made
+        if hasattr(output, "_fields"):
+            return output._replace(**{name: new})
+        if isinstance(output, (tuple, list)):
+            return type(output)(new if i == name else one for i, one in enumerate(output))
+        return dataclasses.replace(output, **{name: new})
+    raise ValueError(f"{path or kind_of(module)} puts out no tensor that could be touched.")
