@@ -21,17 +21,17 @@ from .score_inputs import (
     softmax,
     task_of,
 )
-from .tables import averages_table, metrics_table, ranking_averages_table, ranking_table
+from .stream import ScoreStream
+from .tables import ScoreTables
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
     from .best import BestThresholds
 
 
-class Scores:
+class Scores(ScoreTables):
     """True labels and scores of N samples and C classes: confusion and metrics at any threshold.
 
     Immutable: it keeps its own copies, so arrays and tensors may be reused afterwards. A sample is predicted
@@ -145,6 +145,13 @@ class Scores:
         classes = column_names(y_true, y_pred) if classes is None else classes
         return cls(*as_predictions(y_true, y_pred, classes), sample_ids)
 
+    @staticmethod
+    def stream(
+        classes: Sequence[str] | None = None, task: str | None = None, logits: bool = False
+    ) -> ScoreStream:
+        """Return a stream that batches are added to during a validation; see `ScoreStream`."""
+        return ScoreStream(classes, task, logits)
+
     # -- what it says
 
     def confusion(self, thresholds: float | Sequence[float] | None = 0.5) -> NDArray[np.int64]:
@@ -193,100 +200,6 @@ class Scores:
             return self.y_score.argmax(axis=1)[:, None] == np.arange(self.n_classes)
         return self.y_score >= round_up(self._thresholds(thresholds), self.y_score.dtype)
 
-    def metrics(
-        self,
-        thresholds: float | Sequence[float] | None = 0.5,
-        *,
-        beta: float = 1.0,
-        interval: str | None = None,
-        level: float = 0.95,
-        zero_division: float = np.nan,
-        seed: int = 0,
-    ) -> pd.DataFrame:
-        """Return one row a class: accuracy, precision, recall, specificity, f1, matthews, jaccard and counts.
-
-        `support` counts the known positives and `predicted` the samples said to be positive.
-
-        Parameters
-        ----------
-        thresholds
-            One, or one a class; None for the likeliest class of a multiclass task.
-        beta
-            Where it is not 1, a column `fbeta` follows f1: recall counts `beta` times as much as precision.
-        interval
-            "wilson": from the counts, good with few samples; n/a for fbeta and matthews. "bootstrap":
-            percentiles of 2,000 draws of the class's samples. Both as columns NAME_low and NAME_high.
-        level
-            How often the interval is to hold the true value.
-        zero_division
-            What a rate is whose denominator is 0. Default: NaN, not known. 0 is what scikit-learn says,
-            with a warning. A class without any known label stays NaN.
-        seed
-            Of the bootstrap.
-        """
-        return metrics_table(self, thresholds, beta, interval, level, zero_division, seed)
-
-    def averages(
-        self,
-        thresholds: float | Sequence[float] | None = 0.5,
-        *,
-        beta: float = 1.0,
-        interval: str | None = None,
-        level: float = 0.95,
-        zero_division: float = np.nan,
-        seed: int = 0,
-    ) -> pd.DataFrame:
-        """Return the rows macro, micro, weighted and samples with the columns of `metrics`.
-
-        macro is the mean of the classes, weighted that mean weighted by support, micro the rate of the
-        summed counts, samples the mean of each sample's own rate over its known labels (n/a for a binary
-        task). What is NaN is left out of a mean; with ``zero_division=0`` it counts as 0, and all equal
-        scikit-learn's. `support` and `predicted` are sums.
-
-        Parameters
-        ----------
-        thresholds, beta, level, zero_division, seed
-            As in `metrics`.
-        interval
-            "bootstrap": whole samples are drawn, since the labels of one go together. "wilson" is n/a here
-            but for a binary task: a mean over classes is no share of counted samples.
-        """
-        return averages_table(self, thresholds, beta, interval, level, zero_division, seed)
-
-    def ranking(
-        self, interval: str | None = None, *, level: float = 0.95, bins: int = 10, seed: int = 0
-    ) -> pd.DataFrame:
-        """Return what the scores are worth at no threshold, one row a class.
-
-        Parameters
-        ----------
-        interval
-            "bootstrap": columns NAME_low and NAME_high from 1,000 draws of the class's samples; each takes
-            as long as there are different scores (1,000,000 of them: a minute and more a class).
-        level
-            How often the interval is to hold the true value.
-        bins
-            Of equal width over 0 ... 1, of the calibration error.
-        seed
-            Of the draws.
-
-        Returns
-        -------
-        Columns roc_auc (ties count one half), average_precision (without interpolation), brier (mean squared
-        error of the probability) as in scikit-learn, and ece: the expected calibration error, the mean over
-        the samples of how far their bin's mean score is from its share of positives (Naeini et al., 2015).
-        roc_auc is NaN where all known labels are the same, average_precision where none is positive, brier
-        and ece where a score lies outside 0 ... 1.
-        """
-        return ranking_table(self, self._ranked, interval, level, bins, seed)
-
-    def ranking_averages(self, *, bins: int = 10) -> pd.DataFrame:
-        """Return the rows macro, micro (all labels pooled) and weighted with the columns of `ranking`.
-
-        Sorts all N x C scores once more.
-        """
-        return ranking_averages_table(self, self._ranked, bins)
-
     def counts_at(self, positions: int = 1001) -> NDArray[np.unsignedinteger]:
         """Return what is predicted at each threshold ``k / (positions - 1)``, the whole of 0 ... 1.
 
@@ -305,17 +218,6 @@ class Scores:
 
     # -- other forms
 
-    def to_frame(self) -> pd.DataFrame:
-        """Return one row a sample: columns ("label", class), -1 where unknown, and ("score", class)."""
-        import pandas as pd
-
-        index = pd.RangeIndex(self.n_samples) if self.sample_ids is None else pd.Index(self.sample_ids)
-        parts = {
-            "label": pd.DataFrame(self.y_true, index, self.classes),
-            "score": pd.DataFrame(self.y_score, index, self.classes),
-        }
-        return pd.concat(parts, axis=1, names=["", "class"]).rename_axis("sample")
-
     def figure(self, thresholds: float | Sequence[float] = 0.5, sort: str = "given") -> Figure:
         """Return the grid of 2 x 2 heatmaps as a Figure; `sort` as in `confusion_figure`."""
         from ..figures.confusion import confusion_figure
@@ -328,19 +230,6 @@ class Scores:
         return (
             f"Scores({self.task}: {self.n_samples:,} samples x {self.n_classes:,} "
             f"{'class' if self.n_classes == 1 else 'classes'}, macro F1 {f1:.3f} {rule})"
-        )
-
-    def _repr_html_(self) -> str:
-        import html
-
-        import pandas as pd
-
-        # Accuracy says little of rare labels, and Jaccard nothing that F1 does not.
-        columns = ["precision", "recall", "specificity", "f1", "matthews", "support", "predicted"]
-        table = pd.concat([self.metrics(None), self.averages(None)])[columns]
-        counts = dict.fromkeys(["support", "predicted"], "{:,}".format)
-        return f"<p>{html.escape(repr(self))}</p>" + table.to_html(
-            float_format="{:.3f}".format, formatters=counts, na_rep="n/a", max_rows=60, border=0
         )
 
     # -- inside
