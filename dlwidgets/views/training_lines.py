@@ -33,7 +33,8 @@ def suggested(session: Session, control: str) -> str:
     """Return two values to try, as text: the one in force, and one that tells something beside it."""
     now = session.applied.get(control)
     if control == "lr":
-        return f"{now:.3g}, {now / 10:.3g}" if now else "0.001, 0.0001"
+        # The rate that was asked for: that in force has the digits of the schedule.
+        return f"{session.lr:.3g}, {session.lr / 10:.3g}" if session.lr else "0.001, 0.0001"
     if control == "batch_size":
         return f"{now}, {max(1, now // 4)}"
     if control == "clip":

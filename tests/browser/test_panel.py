@@ -197,3 +197,23 @@ def test_nothing_is_cut_off_or_lies_over_another(desk, theme, width):
     finally:
         desk.set_theme("light")
         desk.page.set_viewport_size({"width": 1280, "height": 960})
+
+
+def test_two_rates_are_tried_by_one_click_and_the_run_goes_on_with_the_better(desk, panel):
+    panel.button("Start").click()
+    desk.wait_until("session.steps > 5")
+    panel.button("Pause").click()
+    desk.wait_until("session.status == 'paused'")
+    steps = desk.kernel_eval("session.steps")
+    panel.summary("Side by side").click()
+    section = panel.section("Side by side")
+    section.get_by_role("button", name="Try side by side").click()
+    rows = section.locator("tbody tr")
+    expect(rows).to_have_count(3, timeout=60_000)
+    expect(rows.first).to_contain_text("under way")
+    assert desk.kernel_eval("session.steps") == steps
+    rates = desk.kernel_eval("sorted(branch.settings['lr'] for branch in session.branches)")
+    assert rates == pytest.approx([1e-4, 1e-3])
+    rows.nth(1).get_by_role("button", name="Go on").click()
+    desk.wait_until(f"session.steps == {steps + 50} and session.line != 'main'")
+    expect(rows.first).to_contain_text(desk.kernel_eval("session.line"))

@@ -4,6 +4,7 @@ import { test } from "node:test";
 import {
   apart, gaps, linesOf, logRange, logTicks, nearest, positive, range, rowsOf, smooth, tick, widths,
 } from "../../dlwidgets/views/curves_shape.js";
+import { stepAt, stepBy } from "../../dlwidgets/views/curves_rail.js";
 
 let state = 7;
 /** A number from 0 to 1, the same at every run. */
@@ -144,4 +145,30 @@ test("what is no number is a gap, and so is zero on a logarithmic axis", () => {
 
 test("values beside an axis are short", () => {
   assert.deepEqual([0, 0.2, 0.30000000000000004, 1234, 0.9995, 0.005, 2e6].map(tick), ["0", "0.2", "0.3", "1234", "0.9995", "0.005", "2e6"]);
+});
+
+test("the rail's handle goes to a kept state that is near, else to the very step, and never beyond what was taken", () => {
+  const scale = { first: 0, last: 1000, width: 500, steps: 800 };
+  assert.equal(stepAt(100, scale, [0, 210]), 210);
+  assert.equal(stepAt(100, scale, [0, 230]), 200);
+  assert.equal(stepAt(450, scale, [0]), 800);
+  assert.equal(stepAt(-20, scale, []), 0);
+  for (let n = 0; n < 300; n++) {
+    const kept = Array.from({ length: Math.floor(6 * random()) }, () => Math.floor(900 * random()));
+    const first = Math.floor(500 * random()), x = 700 * random() - 100;
+    const found = stepAt(x, { ...scale, first }, kept), exact = first + (x * (1000 - first)) / 500;
+    assert.ok(Number.isInteger(found) && found >= 0 && found <= 800);
+    // No step is chosen that lies further from the pointer than seven pixels, but at the ends of the run.
+    if (found > 0 && found < 800) assert.ok(Math.abs(found - exact) * (500 / (1000 - first)) <= 7 + 1, `${found} for ${exact}`);
+  }
+});
+
+test("the arrow keys go from one kept state to the next, with shift by one step", () => {
+  const kept = [0, 40, 90];
+  assert.deepEqual(["ArrowLeft", "ArrowRight", "Home", "End", "a"].map((key) => stepBy(key, false, 60, kept, 120)), [40, 90, 0, 120, null]);
+  assert.equal(stepBy("ArrowLeft", true, 60, kept, 120), 59);
+  assert.equal(stepBy("ArrowRight", true, 120, kept, 120), 120);
+  assert.equal(stepBy("ArrowRight", false, 100, kept, 120), 120);
+  assert.equal(stepBy("ArrowLeft", false, 0, kept, 120), 0);
+  assert.equal(stepBy("Home", false, 30, [], 120), 120);
 });

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { factOf, figures, inWords, machine } from "../../dlwidgets/views/training.js";
 import { pressed } from "../../dlwidgets/views/training_keys.js";
+import { lineWords, lowest } from "../../dlwidgets/views/training_lines.js";
 import { besideRow, comingLine, rateLine, stepLines } from "../../dlwidgets/views/training_sections.js";
 
 test("a control's value is said in few words", () => {
@@ -97,4 +98,14 @@ test("a step is told with its gradient's norm before and after clipping", () => 
   const lines = Object.fromEntries(stepLines({ loss: 0.51234, lr: 1e-3, batch_size: 64, grad_norm: 2, clipped_norm: 1, seconds: 0.0123 }));
   assert.deepEqual(lines, { loss: "0.5123", "learning rate": "1.0e-3", samples: "64", "‖grad‖": "2.00 before clipping, 1.00 after", time: "12 ms" });
   assert.equal(Object.fromEntries(stepLines({ grad_norm: 2 }))["‖grad‖"], "2.00, not clipped");
+});
+
+test("a line is told by how its settings differ, and the lowest losses are found where two can be compared", () => {
+  const rows = [
+    { name: "main", here: true, words: "this line", loss: 0.5, valid: null },
+    { name: "branch 1", here: false, words: "lr 1.0e-2", loss: 0.25, valid: 0.75 },
+  ];
+  assert.deepEqual(rows.map(lineWords), ["main, under way", "lr 1.0e-2 (branch 1)"]);
+  assert.deepEqual(lowest(rows), { loss: 0.25, valid: null });
+  assert.deepEqual(lowest([]), { loss: null, valid: null });
 });

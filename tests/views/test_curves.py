@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import time
 import weakref
 from types import SimpleNamespace
 
@@ -315,3 +316,65 @@ def test_the_figure_shows_every_curve_and_what_was_zoomed_to(session, view):
 def test_a_stand_in_of_changes_may_be_any_object_with_their_names():
     made = SimpleNamespace(step=3, name="weight_decay", applied=0.01, by="code", rejected=False, time=0.0)
     assert marks([made]) == [[3, "weight decay → 0.01 (code)"]]
+
+
+# -- the rail
+
+
+def wait_until(condition):
+    """Wait for what another thread does."""
+    until = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+def test_the_rail_shows_the_states_of_this_line_that_are_kept(session, view, open_page):
+    page = open_page(view, eager=True)
+    session.step(3)
+    session.lr = 0.01
+    session.step(2)
+    assert [step for step, _ in page.state["kept"]] == [step for step, _ in session.snapshots]
+    assert page.state["kept"][0] == [0, "start"]
+
+
+def test_the_rail_takes_the_run_back_and_names_who_did(session, view, open_page):
+    page = open_page(view, eager=True)
+    session.step(6)
+    weights = {name: tensor.clone() for name, tensor in session.model.state_dict().items()}
+    session.step(6)
+    page.say(wish="rewind", value=6)
+    wait_until(lambda: session.steps == 6 and page.state["busy"] == "")
+    torch.testing.assert_close(session.model.state_dict(), weights, rtol=0, atol=0)
+    assert session.changes[-1].name == "rewind" and session.changes[-1].by == "curves"
+    assert page.state["steps"] == 6 and page.state["reach"] == 12 and page.state["names"] == ["main"]
+    assert page.state["said"] == ""
+
+
+def test_why_there_is_no_way_back_is_said_in_the_view(wire, open_page):
+    session = new_session(snapshot_memory=0)
+    view = Curves(session)
+    page = open_page(view, eager=True)
+    session.step(4)
+    page.say(wish="rewind", value=2)
+    wait_until(lambda: page.state["said"] != "")
+    assert session.steps == 4 and page.state["said"].endswith(".") and page.state["busy"] == ""
+    view.close(), session.close()
+
+
+@pytest.mark.parametrize("value", [2.5, "2", None, [1]])
+def test_only_the_number_of_a_step_takes_the_run_back(session, view, open_page, wire, value):
+    page = open_page(view, eager=True)
+    session.step(4)
+    page.say(wish="rewind", value=value)
+    assert "number of a step" in wire.customs(view)[-1]["because"] and session.steps == 4
+
+
+def test_a_rail_may_only_show(wire, session, open_page):
+    view = Curves(session, rewind=False)
+    page = open_page(view, eager=True)
+    session.step(4)
+    page.say(wish="rewind", value=2)
+    assert not page.state["able"] and session.steps == 4
+    assert "only shows" in wire.customs(view)[-1]["because"]
+    view.close()

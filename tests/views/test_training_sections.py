@@ -412,3 +412,71 @@ def test_adaptive_clipping_has_a_limit_of_its_own(session, panel):
     assert session.clip == ("value", 1.0)
     panel.clip.value = "adaptive"
     assert session.clip == ("adaptive", 0.05)
+
+
+# -- side by side
+
+
+def test_two_values_are_tried_from_one_step_and_the_run_stands_where_it_stood(session, page):
+    session.step(5)
+    page.say(wish="opened", value=["lines"])
+    assert page.state["lines"]["choices"][0] == ["lr", "Learning rate", "0.001, 0.0001"]
+    weights = {name: tensor.clone() for name, tensor in session.model.state_dict().items()}
+    page.say(wish="try", value={"control": "lr", "values": "0.01, 0.1", "steps": "7"})
+    wait_for(page, lambda: len(page.state["lines"]["rows"]) == 3 and page.state["past"]["busy"] == "")
+    assert session.steps == 5 and session.lr == 1e-3
+    torch.testing.assert_close(session.model.state_dict(), weights, rtol=0, atol=0)
+    here, *tried = page.state["lines"]["rows"]
+    assert here["here"] and here["steps"] == 5
+    assert {row["words"] for row in tried} == {"lr 1.0e-2", "lr 1.0e-1"}
+    assert {row["steps"] for row in tried} == {7}
+    for row, branch in zip(tried, reversed(session.branches)):
+        own = branch.history().iloc[5:]
+        assert row["loss"] == pytest.approx(own.loss.mean())
+        assert row["valid"] == pytest.approx(own.valid_loss.dropna().iloc[-1])
+    page.say(wish="switch", value=tried[0]["name"])
+    wait_for(page, lambda: session.steps == 12 and page.state["past"]["busy"] == "")
+    assert session.line == tried[0]["name"] and page.state["lines"]["rows"][0]["name"] == session.line
+
+
+@pytest.mark.parametrize(
+    ("typed", "why"),
+    [
+        ({"control": "lr", "values": "0.01", "steps": "7"}, "Two to 6 values"),
+        ({"control": "lr", "values": "0.01, fast", "steps": "7"}, "lr='fast'"),
+        ({"control": "lr", "values": "0.01, -1", "steps": "7"}, "lr=-1"),
+        ({"control": "lr", "values": "0.01, 0.1", "steps": "many"}, "'many' steps"),
+        ({"control": "optimizer", "values": "sgd, adam", "steps": "7"}, "'optimizer' cannot be tried here"),
+        ({}, "'None' cannot be tried here"),
+    ],
+)
+def test_what_cannot_be_tried_is_said_in_a_sentence_and_takes_no_step(session, page, typed, why):
+    session.step(2)
+    page.say(wish="try", value=typed)
+    assert why in page.state["said"]["lines"] and page.state["said"]["lines"].endswith(".")
+    assert session.steps == 2 and not session.branches
+
+
+def test_a_locked_control_and_a_limit_hold_for_what_is_tried_too(session, panel, page):
+    panel.limits(lr=(1e-4, 1e-1))
+    page.say(wish="try", value={"control": "lr", "values": "0.01, 1", "steps": "2"})
+    assert page.state["said"]["lines"] == "lr=1 is outside what this panel allows: 0.0001 to 0.1."
+    panel.lock("batch_size")
+    page.say(wish="try", value={"control": "batch_size", "values": "8, 16", "steps": "2"})
+    assert page.state["said"]["lines"] == "batch_size is locked in this panel."
+    panel.lock("rewind")
+    page.say(wish="try", value={"control": "lr", "values": "0.01, 0.02", "steps": "2"})
+    assert page.state["said"]["lines"] == "rewind is locked in this panel."
+
+
+@pytest.mark.parametrize("control", ["lr", "batch_size", "weight_decay", "momentum", "clip"])
+def test_what_is_suggested_for_a_control_can_be_tried_as_it_stands(wire, open_page, control):
+    session = new_session(optimizer=("sgd", {"momentum": 0.5}), lr=0.05)
+    panel = TrainingPanel(session)
+    page = open_page(panel._more, eager=True)
+    page.say(wish="opened", value=["lines"])
+    values = next(values for name, _, values in page.state["lines"]["choices"] if name == control)
+    page.say(wish="try", value={"control": control, "values": values, "steps": "2"})
+    wait_for(page, lambda: len(session.branches) == 2 and page.state["past"]["busy"] == "")
+    assert page.state["said"].get("lines", "") == ""
+    panel.close(), session.close()
