@@ -146,6 +146,17 @@ def test_the_first_tensor_of_any_container_is_touched_and_the_kind_of_it_stays(p
     assert values[0].tolist() == [[0, 1, 1]] and values[1].tolist() == [[2, 2, 2]]
 
 
+def test_behind_a_one_dimensional_convolution_an_activation_is_touched_by_channel():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv1d(2, 3, 3), nn.ReLU())
+    x = torch.rand(1, 2, 9)
+    with torch.no_grad():
+        expected = model(x)
+    expected[:, 1] = 0
+    with touched(model, {"1": {1: 0.0}}, behind={"1": model[0]}) as looked:
+        assert torch.equal(looked(x), expected)
+
+
 def test_a_ladder_gives_the_scores_at_each_factor():
     model = net()
     rows = ladder(model, IMAGE, "5", 2, factors={"0": {0: 0.0}})

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +18,7 @@ from .bringing import brought
 from .channel_axes import channel_axis
 from .choosing import layer_paths, no_such_layer
 from .outputs import parts
+from .replacing import first_replaced
 
 #: Path of a layer -> channel -> the factor that its values are multiplied by; 0 switches it off.
 Factors = Mapping[str, Mapping[int, float]]
@@ -33,14 +32,25 @@ class Effect:
     after: torch.Tensor
 
 
+#: Turns outputs of the model into scores.
+Scores = Callable[[torch.Tensor], torch.Tensor] | None
+#: Path of a layer that works on each number by itself -> the layer whose channels it hands on.
+Behind = Mapping[str, nn.Module]
+
+
 @contextmanager
-def touched(model: nn.Module, factors: Factors) -> Iterator[nn.Module]:
+def touched(model: nn.Module, factors: Factors, behind: Behind | None = None) -> Iterator[nn.Module]:
     """Yield the module to call, whose layers put out the channels in `factors` multiplied.
 
     It computes as in `inspecting`: in eval mode, without gradients, and everything is afterwards as it was.
     Only what layers hand on is changed, in copies: nothing reaches a weight, a buffer or a gradient. A layer
     that is called several times is touched each time; of an output with several tensors, the first is, and of
     recurrent layers also the last hidden state.
+
+    Parameters
+    ----------
+    behind : what tells along which axis the channels of an elementwise layer lie, where its own shape does
+        not: three axes are channels x positions behind a 1-D convolution, else positions x features.
 
     Raises
     ------
@@ -57,7 +67,8 @@ def touched(model: nn.Module, factors: Factors) -> Iterator[nn.Module]:
         try:
             for path, channels in factors.items():
                 if channels:
-                    handles.append(modules[path].register_forward_hook(_scaling(path, dict(channels))))
+                    scaling = _scaling(path, dict(channels), (behind or {}).get(path))
+                    handles.append(modules[path].register_forward_hook(scaling))
             yield eager
         finally:
             for handle in handles:
@@ -68,7 +79,8 @@ def touch(
     model: nn.Module,
     inputs: Any,
     factors: Factors,
-    scores: Callable[[torch.Tensor], torch.Tensor] | None = None,
+    scores: Scores = None,
+    behind: Behind | None = None,
 ) -> Effect:
     """Return what `model` says of `inputs`, a batch of one, with all channels as they are and touched.
 
@@ -80,17 +92,18 @@ def touch(
     ------
     ValueError : as `touched`; or the model puts out something else than one row of numbers.
     """
-    return Effect(said(model, inputs, {}, scores), said(model, inputs, factors, scores))
+    return Effect(said(model, inputs, {}, scores), said(model, inputs, factors, scores, behind))
 
 
 def said(
     model: nn.Module,
     inputs: Any,
     factors: Factors,
-    scores: Callable[[torch.Tensor], torch.Tensor] | None = None,
+    scores: Scores = None,
+    behind: Behind | None = None,
 ) -> torch.Tensor:
     """Return the scores of `inputs`, a batch of one, under `factors`: float32, on the CPU."""
-    with touched(model, factors) as eager:
+    with touched(model, factors, behind) as eager:
         output = call(eager, brought(eager, inputs))
         found = next((tensor for _, tensor in parts(output)), None)
         if found is None or not found.is_floating_point() or found.ndim > 2 or found.numel() == 0:
@@ -107,21 +120,26 @@ def ladder(
     channel: int,
     steps: tuple[float, ...] = (0.0, 0.5, 1.0, 2.0),
     factors: Factors | None = None,
-    scores: Callable[[torch.Tensor], torch.Tensor] | None = None,
+    scores: Scores = None,
+    behind: Behind | None = None,
 ) -> torch.Tensor:
     """Return the scores, steps x C, with one channel at each of several factors, others as in `factors`."""
     rows = []
     for step in steps:
         channels = {**(factors or {}).get(layer, {}), channel: step}
-        rows.append(said(model, inputs, {**(factors or {}), layer: channels}, scores))
+        rows.append(said(model, inputs, {**(factors or {}), layer: channels}, scores, behind))
     return torch.stack(rows)
 
 
-def _scaling(path: str, factors: dict[int, float]) -> Callable[..., Any]:
+def _scaling(path: str, factors: dict[int, float], behind: nn.Module | None) -> Callable[..., Any]:
     def hook(module: nn.Module, _args: Any, output: Any) -> Any:
         if isinstance(module, nn.RNNBase):
             return _recurrent(path, module, output, factors)
-        return _first_changed(path, module, output, lambda tensor: _scaled(path, module, tensor, factors))
+        by = module if behind is None else behind
+        made = first_replaced(output, lambda tensor: _scaled(path, by, tensor, factors))
+        if made is None:
+            raise ValueError(f"{path or kind_of(module)} puts out no tensor that could be touched.")
+        return made
 
     return hook
 
@@ -156,37 +174,3 @@ def _recurrent(path: str, module: nn.RNNBase, output: Any, factors: dict[int, fl
         _scale(hidden[-directions + channel // width].select(-1, channel % width), factor)
     made = (hidden, *state[1:]) if isinstance(state, tuple) else hidden
     return (sequence._replace(data=values) if packed else values), made
-
-
-def _first_changed(
-    path: str, module: nn.Module, output: Any, change: Callable[[torch.Tensor], torch.Tensor]
-) -> Any:
-    """Return `output` with its first tensor changed, in a container of the same kind."""
-    if isinstance(output, torch.Tensor):
-        return change(output)
-    if isinstance(output, Mapping):
-        names: list[Any] = list(output)
-    elif isinstance(output, tuple) and hasattr(output, "_fields"):
-        names = list(output._fields)
-    elif isinstance(output, (tuple, list)):
-        names = list(range(len(output)))
-    elif dataclasses.is_dataclass(output) and not isinstance(output, type):
-        names = [field.name for field in dataclasses.fields(output)]
-    else:
-        names = []
-    for name in names:
-        keyed = isinstance(output, Mapping) or isinstance(name, int)
-        old = output[name] if keyed else getattr(output, name)
-        if next(parts(old), None) is None:
-            continue
-        new = _first_changed(path, module, old, change)
-        if isinstance(output, Mapping):
-            made = copy.copy(output)
-            made[name] = new  # type: ignore[index]
-            return made
-        if hasattr(output, "_fields"):
-            return output._replace(**{name: new})
-        if isinstance(output, (tuple, list)):
-            return type(output)(new if i == name else one for i, one in enumerate(output))
-        return dataclasses.replace(output, **{name: new})
-    raise ValueError(f"{path or kind_of(module)} puts out no tensor that could be touched.")
