@@ -1,4 +1,4 @@
-"""Best thresholds against brute force by scikit-learn over every cut, and what they say of samples held out."""
+"""Best thresholds against brute force by scikit-learn, and what they say of samples held out."""
 
 from __future__ import annotations
 

@@ -36,6 +36,7 @@ ALIASES = {
     "ppv": "precision",
     "mcc": "matthews",
     "iou": "jaccard",
+    "f_beta": "fbeta",
     "youden_j": "youden",
     "informedness": "youden",
 }
@@ -133,7 +134,7 @@ def worth(metric: str, confusion: NDArray[np.int64], beta: float = 1.0) -> NDArr
 def _known(name: Any, purpose: str) -> str:
     if not isinstance(name, str):
         raise TypeError(f"A metric is named by a text, as 'f1': {name!r} given.")
-    plain = name.strip().lower().replace("-", "_").replace(" ", "_").replace("_score", "").replace("f_beta", "fbeta")
+    plain = name.strip().lower().replace("-", "_").replace(" ", "_").removesuffix("_score")
     plain = ALIASES.get(plain, plain)
     if plain in METRICS or _OF_BETA.fullmatch(plain):
         return plain

@@ -10,6 +10,7 @@ import numpy as np
 from .counts import RankedScores, round_up
 from .hard import as_predictions
 from .metrics import averaged, one_against_rest
+from .questions import Questions
 from .score_inputs import (
     as_array,
     as_labels,
@@ -28,10 +29,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
-    from .best import BestThresholds
 
-
-class Scores(ScoreTables):
+class Scores(ScoreTables, Questions):
     """True labels and scores of N samples and C classes: confusion and metrics at any threshold.
 
     Immutable: it keeps its own copies, so arrays and tensors may be reused afterwards. A sample is predicted
@@ -252,49 +251,3 @@ class Scores(ScoreTables):
 
     def _row(self, n: int) -> str:
         return str(n) if self.sample_ids is None else repr(self.sample_ids[n])
-
-    # -- deeper: each is a file of its own
-
-    def best_thresholds(
-        self,
-        metric: str = "f1",
-        constraint: str | Sequence[Any] | None = None,
-        *,
-        beta: float = 1.0,
-        holdout: float | None = None,
-        seed: int = 0,
-    ) -> BestThresholds:
-        """Return for each class the threshold at which `metric` is highest, over all its cut points.
-
-        Of equal optima the highest threshold is taken, which predicts least. Chosen and judged on the same
-        samples a threshold flatters itself: `holdout` judges it on others.
-
-        Parameters
-        ----------
-        metric
-            "f1", "fbeta" (with `beta`; or "f2", "f0.5"), "youden" (recall + specificity - 1), "accuracy",
-            "matthews", "jaccard", "precision", "recall" or "specificity".
-        constraint
-            A bound that another metric must reach: "recall >= 0.9" or ("recall", 0.9). The best of `metric`
-            among the cuts that keep it; where none does, the cut that comes nearest, with a warning.
-        beta
-            How much more recall weighs than precision in "fbeta".
-        holdout
-            The share of the samples, drawn by `seed`, a share of each class's positives and negatives, that
-            takes no part in choosing and on which the value is reported, with its 95 % interval. None:
-            chosen and reported on all, and a warning says so.
-
-        Returns
-        -------
-        BestThresholds
-            Stands for C float64, to be given to `confusion` or `metrics`: 0.5 for a class with no known
-            positive, since there no threshold is better than another; `.to_frame()` and `.warnings` beside.
-
-        Raises
-        ------
-        TypeError, ValueError
-            A metric, constraint, beta, holdout or seed that is not one.
-        """
-        from .best import best_thresholds
-
-        return best_thresholds(self, metric, constraint, beta=beta, holdout=holdout, seed=seed)

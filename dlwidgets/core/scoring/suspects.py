@@ -1,0 +1,139 @@
+"""Suspicious labels: given labels that out-of-sample scores confidently contradict (confident learning)."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .class_curves import class_number, probabilities
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from .scores import Scores
+
+ENGINES = ("own", "cleanlab")
+RULE = "confident_learning"
+
+#: What is this close counts as equal, as in cleanlab: a mean of equal scores is rounded.
+CLOSE = 1e-6
+
+
+def suspicious(
+    scores: Scores,
+    cls: int | str | None = None,
+    top: int | None = None,
+    *,
+    engine: str = "own",
+    rule: str = RULE,
+) -> pd.DataFrame:
+    """Return the given labels that the scores confidently contradict; see `Scores.suspicious`."""
+    import pandas as pd
+
+    _check(engine, rule, top)
+    chosen = None if cls is None else class_number(scores, cls)
+    probabilities(scores.y_score, "suspicious()")
+    if scores.task == "multiclass":
+        row, column, instead = _of_many(scores, engine, rule)
+        if chosen is not None:
+            row, column, instead = (part[column == chosen] for part in (row, column, instead))
+    else:
+        row, column = _of_each(scores, range(scores.n_classes) if chosen is None else [chosen], engine, rule)
+    given, score = scores.y_true[row, column], scores.y_score[row, column].astype(np.float64)
+    confidence = np.where(given == 1, score, 1 - score)
+    order = np.lexsort((column, row, confidence))[:top]
+    ids = np.arange(scores.n_samples) if scores.sample_ids is None else scores.sample_ids
+    columns = {
+        "sample": ids[row[order]],
+        "class": np.array(scores.classes, object)[column[order]],
+        "given": given[order],
+        "score": score[order],
+        "confidence": confidence[order],
+        "rank": np.arange(1, len(order) + 1),
+    }
+    if scores.task == "multiclass":
+        columns["instead"] = np.array(scores.classes, object)[instead[order]]
+    return pd.DataFrame(columns)
+
+
+def contradicted(labels: NDArray[np.integer], chances: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return N booleans: the given answer is confidently contradicted.
+
+    Parameters
+    ----------
+    labels
+        N: the given answers 0 ... K-1, each of which occurs.
+    chances
+        N x K float64 in 0 ... 1: of each answer.
+    """
+    given = chances[np.arange(len(labels)), labels]
+    usual = np.bincount(labels, weights=given, minlength=chances.shape[1]) / np.bincount(labels)
+    # An answer that is never given any chance would be reached by all.
+    reached = chances >= np.maximum(usual, 2 * CLOSE) - CLOSE
+    guess = np.where(reached.sum(axis=1) > 1, chances.argmax(axis=1), reached.argmax(axis=1))
+    return reached.any(axis=1) & (guess != labels) & (given < chances.max(axis=1) - CLOSE)
+
+
+def _of_each(
+    scores: Scores, classes: Any, engine: str, rule: str
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the rows and columns of suspicious labels, each class a question of its own."""
+    rows, columns = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+    for c in classes:
+        known = np.flatnonzero(scores.y_true[:, c] >= 0)
+        label = scores.y_true[known, c].astype(np.int64)
+        if not 0 < label.sum() < len(label):
+            continue
+        yes = scores.y_score[known, c].astype(np.float64)
+        found = known[_found(label, np.stack([1 - yes, yes], axis=1), engine, rule)]
+        rows.append(found)
+        columns.append(np.full(len(found), c))
+    return np.concatenate(rows), np.concatenate(columns)
+
+
+def _of_many(
+    scores: Scores, engine: str, rule: str
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Return the rows of suspicious labels of one question of C answers, the given and the likeliest."""
+    known = np.flatnonzero(scores.y_true[:, 0] >= 0)
+    label, chances = scores.y_true[known].argmax(axis=1), scores.y_score[known].astype(np.float64)
+    # An answer that is never given has no usual score, and so cannot be guessed.
+    answers = np.flatnonzero(np.bincount(label, minlength=scores.n_classes))
+    if len(answers) < 2:
+        return (np.empty(0, np.int64),) * 3
+    place = np.searchsorted(answers, label)
+    found = np.flatnonzero(_found(place, chances[:, answers], engine, rule))
+    return known[found], label[found], answers[chances[found][:, answers].argmax(axis=1)]
+
+
+def _found(
+    labels: NDArray[np.int64], chances: NDArray[np.float64], engine: str, rule: str
+) -> NDArray[np.bool_]:
+    if engine == "own":
+        return contradicted(labels, chances)
+    try:
+        cleanlab = import_module("cleanlab.filter")
+    except ImportError as error:
+        raise RuntimeError(
+            f"engine='cleanlab' needs the package cleanlab, which cannot be imported ({error}): install it "
+            "(pip install cleanlab), or leave engine='own'."
+        ) from error
+    # Its other rules want rows that sum to 1, which answers left out may have spoilt.
+    total = chances.sum(axis=1, keepdims=True)
+    rows = np.divide(chances, total, out=np.full_like(chances, 1 / chances.shape[1]), where=total > 0)
+    return np.asarray(cleanlab.find_label_issues(labels, rows, filter_by=rule, n_jobs=1), bool)
+
+
+def _check(engine: Any, rule: Any, top: Any) -> None:
+    if engine not in ENGINES:
+        raise ValueError(f"There is no engine {engine!r}: give 'own' or 'cleanlab'.")
+    rules = (RULE,) if engine == "own" else (RULE, "prune_by_noise_rate", "prune_by_class", "both")
+    if rule not in rules:
+        raise ValueError(f"The engine {engine!r} has no rule {rule!r}: give one of {', '.join(rules)}.")
+    if top is not None and (isinstance(top, bool) or not isinstance(top, (int, np.integer))):
+        raise TypeError(f"top is {top!r}: give a number of rows, or None for all.")
+    if top is not None and top < 1:
+        raise ValueError(f"top is {top}: give 1 or more, or None for all.")
