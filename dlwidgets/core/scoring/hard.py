@@ -38,7 +38,9 @@ def as_predictions(
 
 
 def _check_known(said: NDArray) -> None:
-    unknown = (np.isnan(said) | (said < 0)).reshape(len(said) if said.ndim else 1, -1).any(axis=1)
+    if not said.ndim or not said.size:
+        return  # Scores refuses both in its own words
+    unknown = (np.isnan(said) | (said < 0)).reshape(len(said), -1).any(axis=1)
     if unknown.any():
         row = int(unknown.argmax())
         raise ValueError(
