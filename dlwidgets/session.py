@@ -77,22 +77,27 @@ class Session(Runnable, Rewindable, Resumable, Repeatable, Recorded, HasTraits):
         already. Set while it trains, it is the rate from the next step on, whatever the schedule, and scales
         all that comes after by the same factor.
     schedule : None for a rate that stays; "step", "exponential", "cosine", "cosine restarts", "one-cycle",
-        "linear", "polynomial" or "plateau", which fit the run's length (see `core.schedules.schedules.NAMES`), with
-        options as ("cosine", {"warmup": 100, "unit": "epoch", "eta_min": 1e-5}): those of torch's class,
-        `warmup` (steps, or a share of the run below 1), `unit` ("step" or "epoch"), `over` (how many of them,
-        in place of the run's), for plateau `metric` ("valid_loss", "loss", "accuracy"...); the name of any
-        class of torch.optim.lr_scheduler with options, or a factory `optimizer -> scheduler`, both of which
-        count epochs as in torch's own examples unless `unit` says otherwise. Set while it trains, it begins
-        anew from the rate in force and spans the rest of the run.
+        "linear", "polynomial" or "plateau", which fit the run's length (see
+        `core.schedules.schedules.NAMES`), with options as ("cosine", {"warmup": 100, "unit": "epoch",
+        "eta_min": 1e-5}): those of torch's class, `warmup` (steps, or a share of the run below 1), `unit`
+        ("step" or "epoch"), `over` (how many of them, in place of the run's), for plateau `metric`
+        ("valid_loss", "loss", "accuracy"...); the name of any class of torch.optim.lr_scheduler
+        with options, or a factory `optimizer -> scheduler`, both of which count epochs as in torch's own
+        examples unless `unit` says otherwise. Set while it trains, it begins anew from the rate in force and
+        spans the rest of the run.
     batch_size : samples a step; None: 32, or what a DataLoader brings.
     epochs : how many epochs `start()` and `fit()` train.
-    clip : gradient clipping: None, a norm as 1.0, ("norm" | "value" | "adaptive", limit), or "adaptive" (AGC).
+    clip : gradient clipping: None, a norm as 1.0, ("norm" | "value" | "adaptive", limit), or "adaptive"
+        (AGC).
     weight_decay : None: what the optimizer has by default.
     classes : the names of the classes, in the order of the model's outputs.
     target : the column of a DataFrame, or the entry of a dict batch, that is to be predicted.
     step : `(model, batch) -> loss or dict of losses` for models that none of the tasks fits; it computes the
         loss only, the session does the rest. A dict of losses is summed.
-    evaluate_every : "epoch", a number of steps, or None for never.
+    evaluate_every : "epoch", a number of steps, a time as "30 s" or "2 min" (of taking steps: pauses and
+        evaluations do not count), or None for never.
+    evaluate_samples : how many validation samples to evaluate: always the same, drawn at random with `seed`
+        (the first where they have no numbers, as those of an iterable); None for all.
     seed : seeds the order of the samples and the random numbers of training. Same seed and same wishes at the
         same steps give the same weights, bit for bit, on the CPU.
     device : "auto" (CUDA where there is one, else where the model is), or a torch device.
@@ -114,7 +119,8 @@ class Session(Runnable, Rewindable, Resumable, Repeatable, Recorded, HasTraits):
     snapshot_memory : bytes that snapshots may take, to go back to; None: a tenth of the memory that is really
         there but no more than 512 MB, or room for two where they take less than a quarter; 0: none are taken.
     checkpoint_dir, checkpoint_every : a folder for the state of the run, written every so many seconds while
-        it trains on, and where it pauses or ends: `Session.from_checkpoint` goes on from there, in any kernel.
+        it trains on, and where it pauses or ends: `Session.from_checkpoint` goes on from there, in
+        any kernel.
 
     Raises
     ------
@@ -124,13 +130,14 @@ class Session(Runnable, Rewindable, Resumable, Repeatable, Recorded, HasTraits):
     Notes
     -----
     *Wishes* are traits that a person or a view writes: `lr, schedule, optimizer, momentum, betas, batch_size,
-    clip, weight_decay, threads, trainable, epochs, evaluate_every, paused, thresholds,
+    clip, weight_decay, threads, trainable, epochs, evaluate_every, evaluate_samples, paused, thresholds,
     accumulate, normalise, dropout, label_smoothing, ema, precision, early_stopping, selected_layer,
-    selected_sample`. The loop reads
-    them between two steps. *Facts* are read-only traits that the loop writes: `status, steps, epoch, loss,
-    applied, rejected, scores, past_scores, evaluation, layer_stats, error, traceback, notes, line, branches, snapshots,
-    pulse`. Every fact may be observed; observers are called on the training thread and should be quick. One
-    that raises is named in `notes`, and the training goes on.
+    selected_sample`. The loop reads them between two steps.
+
+    *Facts* are read-only traits that the loop writes: `status, steps, epoch, loss, applied, rejected, scores,
+    past_scores, evaluation, layer_stats, error, traceback, notes, line, branches, snapshots, pulse`. Every
+    fact may be observed; observers are called on the training thread and should be quick. One that raises is
+    named in `notes`, and the training goes on.
 
     The weights are those of the plain loop: `torch.manual_seed(seed)`, a generator `g` seeded with `seed`,
     and for each epoch the batches of `torch.randperm(n, generator=g)` in order. While it trains in the
@@ -157,7 +164,8 @@ class Session(Runnable, Rewindable, Resumable, Repeatable, Recorded, HasTraits):
     threads = _Wish(None, help="threads of torch asked for; None: the session's own choice")
     trainable = _Wish(None, help="pattern -> whether it is to train; None: as the model was")
     epochs = _Wish(10, help="epochs that a run trains")
-    evaluate_every = _Wish("epoch", help='"epoch", a number of steps, or None')
+    evaluate_every = _Wish("epoch", help='"epoch", a number of steps, a time as "30 s", or None')
+    evaluate_samples = _Wish(None, help="validation samples to evaluate; None: all")
     paused = Bool(False, help="whether training is to wait")
     thresholds = _Wish(0.5, help="one threshold for all classes, or one for each")
     selected_layer = Unicode(None, allow_none=True, help="path of the layer that views look at")
@@ -183,7 +191,7 @@ class Session(Runnable, Rewindable, Resumable, Repeatable, Recorded, HasTraits):
         0, read_only=True, help="counts the times that facts were published; always the last to change"
     )
     line = Unicode("main", read_only=True, help="the line of the run that is under way")
-    branches = Tuple(read_only=True, help="the lines that were left: a `core.snapshots.snapshots.lines.Branch` for each")
+    branches = Tuple(read_only=True, help="the lines that were left: a `core.snapshots.lines.Branch` each")
     snapshots = Tuple(read_only=True, help="(step, why) of the states of this line that are kept")
     blocking = Bool(False, read_only=True, help="whether a call of this session keeps its caller waiting")
 
@@ -206,6 +214,7 @@ class Session(Runnable, Rewindable, Resumable, Repeatable, Recorded, HasTraits):
         target: Any = None,
         step: Callable[[nn.Module, Any], Any] | None = None,
         evaluate_every: str | int | None = "epoch",
+        evaluate_samples: int | None = None,
         seed: int = 0,
         device: str | torch.device = "auto",
         threads: int | None = None,
@@ -226,7 +235,7 @@ class Session(Runnable, Rewindable, Resumable, Repeatable, Recorded, HasTraits):
             raise TypeError(f"Session has no option {name!r}.{wishes.meant(name, _OPTIONS)}")
         super().__init__()
         self._mirroring_here = _Here()
-        self.epochs, self.evaluate_every = epochs, evaluate_every
+        self.epochs, self.evaluate_every, self.evaluate_samples = epochs, evaluate_every, evaluate_samples
         self._trainer, self._opened, notes = assemble(
             model, train, valid, loss=loss, task=task, classes=classes, optimizer=optimizer, lr=lr,
             batch_size=batch_size, clip=clip, weight_decay=weight_decay, target=target, step=step, seed=seed,
@@ -304,7 +313,8 @@ class Session(Runnable, Rewindable, Resumable, Repeatable, Recorded, HasTraits):
 
     @traitlets.validate(
         "lr", "batch_size", "clip", "weight_decay", "threads", "trainable", "epochs", "evaluate_every",
-        "thresholds", "optimizer", "schedule", "momentum", "betas", *RegimenControls.CONTROLS,
+        "evaluate_samples", "thresholds", "optimizer", "schedule", "momentum", "betas",
+        *RegimenControls.CONTROLS,
     )  # fmt: skip
     def _read_wish(self, proposal: Any) -> Any:
         name, value = proposal["trait"].name, proposal["value"]

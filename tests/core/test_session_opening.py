@@ -349,7 +349,7 @@ def test_a_name_that_cannot_be_set_is_refused(name, sentence):
     if "what can be set" in sentence:
         assert str(caught.value).endswith(
             "accumulate, batch_size, betas, clip, dropout, early_stopping, ema, epochs, evaluate_every, "
-            "label_smoothing, lr, momentum, normalise, optimizer, paused, precision, schedule, "
+            "evaluate_samples, label_smoothing, lr, momentum, normalise, optimizer, paused, precision, schedule, "
             "selected_layer, selected_sample, threads, thresholds, trainable, weight_decay."
         )
 

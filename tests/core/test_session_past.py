@@ -1,4 +1,4 @@
-"""What earlier evaluations found: exact at thousandths, on its line, thinned with age, and without a trace."""
+"""What earlier evaluations found: exact at thousandths, each on its line, thinned with age."""
 
 from __future__ import annotations
 

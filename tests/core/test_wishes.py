@@ -26,7 +26,8 @@ from dlwidgets.core.steering import wishes
         ("evaluate_every", "epoch", "epoch"), ("evaluate_every", None, None), ("evaluate_every", np.int64(20), 20),
         ("thresholds", 0.3, 0.3), ("thresholds", np.float32(0.5), 0.5), ("thresholds", [0.1, 0.9], [0.1, 0.9]),
         ("thresholds", np.array([0.1, 0.9]), [0.1, 0.9]), ("thresholds", torch.tensor([0.25, 0.5]), [0.25, 0.5]),
-        ("thresholds", 1, 1.0),
+        ("thresholds", 1, 1.0), ("evaluate_every", "2 min", "120 s"), ("evaluate_every", "0.5s", "0.5 s"),
+        ("evaluate_samples", None, None), ("evaluate_samples", np.int64(9), 9),
     ],
 )  # fmt: skip
 def test_a_wish_is_read_into_one_form(read, value, meant):

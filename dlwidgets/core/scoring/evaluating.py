@@ -10,7 +10,9 @@ import torch
 from ..data.batches import Batches, batch_length
 from ..models.borrowed import looking
 from ..training.objective import Objective
-from ..training.tasks import Task, one_number
+from ..training.tasks import one_number
+from .judging import judge_of
+from .sampling import part_of
 
 if TYPE_CHECKING:
     from .scores import Scores
@@ -24,15 +26,20 @@ class Evaluation:
     ----------
     loss : mean over the samples.
     samples : how many there were.
-    scores : the scores of a classification task; None for any other.
+    scores : the scores of a classification task; None for any other. Where a part was evaluated, their
+        `sample_ids` are the samples' row numbers in the validation data.
     metrics : by name: "accuracy" (multiclass), "macro_f1" (classes; at a threshold of 0.5, multiclass: of the
         likeliest class), "mean_absolute_error" (regression).
+    of : how many samples the validation data has; None where it cannot say.
+    note : which samples these were, in a sentence, where it is not all of them; "" where it is.
     """
 
     loss: float
     samples: int
     scores: Scores | None = None
     metrics: dict[str, float] = field(default_factory=dict)
+    of: int | None = None
+    note: str = ""
 
     @property
     def figures(self) -> dict[str, float]:
@@ -41,38 +48,54 @@ class Evaluation:
 
 
 def evaluate(
-    objective: Objective, batches: Batches, batch_size: int, classes: tuple[str, ...] | None = None
+    objective: Objective,
+    batches: Batches,
+    batch_size: int,
+    classes: tuple[str, ...] | None = None,
+    count: int | None = None,
+    seed: int = 0,
 ) -> Evaluation:
-    """Return loss and scores over all of `batches`, in eval mode.
+    """Return loss and scores over `batches`, in eval mode.
+
+    On a GPU nothing is read from the device before the last batch, so that no batch waits for another.
+
+    Parameters
+    ----------
+    count, seed : evaluate so many samples only, chosen by the seed: see `sampling.part_of`; None: all.
 
     Raises
     ------
     ValueError : the data gave no samples, or the model's output is NaN for some.
     """
-    total, samples = 0.0, 0
-    truths: list[torch.Tensor] = []
-    outputs: list[torch.Tensor] = []
+    part = part_of(batches, batch_size, count, seed)
+    judge = judge_of(objective.task, classes)
+    total: Any = 0.0
+    samples = 0
     with looking(objective.model):
-        for batch in batches.sweep(batch_size):
+        for batch in part.batches:
             batch = objective.there(batch)
             size = batch_length(batch)
             if objective.custom is not None:
                 loss = _custom_loss(objective, batch)
             else:
                 loss, output, targets = objective.judged(batch)
-                if isinstance(output, torch.Tensor) and isinstance(targets, torch.Tensor):
-                    # A model that squeezes its output gives a single number for a last batch of one sample.
-                    truths.append(targets.detach().reshape(targets.shape or (1,)).cpu())
-                    outputs.append(output.detach().reshape(output.shape or (1,)).cpu())
-            total += float(one_number(loss)[0]) * size
+                if judge is not None and all(isinstance(one, torch.Tensor) for one in (output, targets)):
+                    judge.add(targets.detach(), output.detach(), part.rows(samples, size))
+            total = total + _wide(one_number(loss)[0].detach()) * size
             samples += size
-    if not samples:
-        raise ValueError("The validation data gave no samples.")
-    scores: Scores | None = None
-    metrics: dict[str, float] = {}
-    if truths:
-        scores, metrics = _judge(objective.task, torch.cat(truths), torch.cat(outputs), classes)
-    return Evaluation(total / samples, samples, scores, metrics)
+        if not samples:
+            raise ValueError("The validation data gave no samples.")
+        scores, metrics = (None, {}) if judge is None else judge.found()
+    whole = count is None or samples < count or part.of == samples
+    return Evaluation(
+        float(total) / samples, samples, scores, metrics, samples if whole else part.of,
+        "" if whole else f"Evaluated on {part.words}.",
+    )  # fmt: skip
+
+
+def _wide(value: torch.Tensor) -> torch.Tensor:
+    """Return a loss in double precision, which some devices lack, so that the sum loses no digit."""
+    return (value.cpu() if value.device.type == "mps" else value).double()
 
 
 def _custom_loss(objective: Objective, batch: Any) -> Any:
@@ -84,57 +107,3 @@ def _custom_loss(objective: Objective, batch: Any) -> Any:
             raise
         with torch.enable_grad():
             return objective.custom(objective.model, batch)  # type: ignore[misc]
-
-
-def _judge(
-    task: Task, truth: torch.Tensor, output: torch.Tensor, classes: tuple[str, ...] | None
-) -> tuple[Scores | None, dict[str, float]]:
-    if task.name == "regression":
-        return None, {"mean_absolute_error": float((output.double() - truth.double()).abs().mean())}
-    if task.name not in ("multilabel", "multiclass", "binary") or output.ndim > 2:
-        return None, {}
-    guess = task.scores(output)
-    bad = ~guess.isfinite().reshape(len(guess), -1).all(1)
-    if bool(bad.any()):
-        raise ValueError(
-            f"The model's output is NaN or infinite for {int(bad.sum())} of {len(guess)} validation samples, "
-            f"the first is sample {int(bad.int().argmax())}: are its inputs, or the weights?"
-        )
-    if task.name == "multiclass":
-        return _of_classes(task, truth, guess, classes)
-    truth, guess = truth.reshape(guess.shape), guess
-    known = truth[~truth.isnan()]
-    if not bool(((known == 0) | (known == 1)).all()):
-        return None, {}  # smoothed or mixed labels are neither true nor false
-    from .scores import Scores
-
-    shape = (len(guess), -1)
-    scores = Scores(truth.reshape(shape).numpy(), guess.reshape(shape).numpy(), classes)
-    return scores, {"macro_f1": macro_f1(scores)}
-
-
-def _of_classes(
-    task: Task, truth: torch.Tensor, guess: torch.Tensor, classes: tuple[str, ...] | None
-) -> tuple[Scores | None, dict[str, float]]:
-    from .scores import Scores
-
-    if truth.ndim == 2:
-        truth = truth.argmax(dim=1)
-    # Scores know a label of -1 as "unknown"; the loss leaves out its own.
-    truth = truth.masked_fill(truth == getattr(task.loss, "ignore_index", -100), -1)
-    known = truth >= 0
-    if not bool(known.any()):
-        return None, {}
-    said = guess.argmax(dim=1)
-    hot = torch.nn.functional.one_hot(said, guess.shape[1])
-    return Scores(truth.numpy(), guess.numpy(), classes), {
-        "accuracy": float((said == truth)[known].double().mean()),
-        "macro_f1": macro_f1(Scores(truth.numpy(), hot.double().numpy(), classes)),
-    }
-
-
-def macro_f1(scores: Scores, thresholds: Any = 0.5) -> float:
-    """Return the mean over the classes of F1 = 2 TP / (2 TP + FP + FN), 0 where a class has neither."""
-    counts = scores.confusion(thresholds)
-    tp, wrong = counts[:, 1, 1].astype(float), (counts[:, 0, 1] + counts[:, 1, 0]).astype(float)
-    return float((2 * tp / (2 * tp + wrong).clip(min=1)).mean())

@@ -52,7 +52,7 @@ class Autosave:
     def save(self) -> None:
         """Have the state of now written."""
         trainer, timeline = self._trainer, self._trainer.timeline
-        place = (timeline.line, timeline.place)
+        place, past = (timeline.line, timeline.place), trainer.evaluations.past
         if not trainer.loop.steps or place == self.place:
             return
         began = time.perf_counter()
@@ -66,7 +66,7 @@ class Autosave:
                 tuple(timeline.line.changes),
                 {
                     "began": trainer.orders.began, "goal": trainer.orders.goal,
-                    "past": trainer.past.state(trainer.past.of(timeline.line.went)),
+                    "past": past.state(past.of(timeline.line.went)),
                 },
             ))
         for governor in (self._often, self._pauses):
@@ -110,7 +110,7 @@ class Resumable:
         made: Any = cls
         session = made(model, train, valid, **{"checkpoint_dir": folder, **options})
         trainer: Trainer = session._trainer
-        place = Path(folder).expanduser()
+        place, past = Path(folder).expanduser(), trainer.evaluations.past
 
         def work(timeline: Timeline) -> None:
             try:
@@ -120,7 +120,7 @@ class Resumable:
             trainer.loop.history = found.history
             trainer.steering.ledger.entries[:] = found.entries
             timeline.begin_anew(Line(found.snapshot.line, changes=list(found.changes)))
-            trainer.past.install(found.more.get("past", ()), found.snapshot.line)
+            past.install(found.more.get("past", ()), found.snapshot.line)
             trainer.orders.continued(found.more["began"], found.more["goal"])
             if trainer.autosave is not None and trainer.autosave.checkpoints.folder == place:
                 trainer.autosave.place = timeline.line, timeline.place  # it is there already

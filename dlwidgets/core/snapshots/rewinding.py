@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 class Rewindable:
     """What can be taken back; a session without its traits and without the verbs of `Runnable`.
 
-    Whoever inherits brings `_trainer`, `_result`, `_check_open`, `_settle` and `_waiting` of a session, and a flag
-    of each thread, `_mirroring_here.on`, under which a wish that is set asks for nothing.
+    Whoever inherits brings `_trainer`, `_result`, `_check_open`, `_settle` and `_waiting` of a session, and a
+    flag of each thread, `_mirroring_here.on`, under which a wish that is set asks for nothing.
     """
 
     _trainer: Trainer
@@ -99,8 +99,8 @@ class Rewindable:
     ) -> tuple[Branch, ...]:
         """Train `steps` steps with each of several settings, all from here, and return the lines that come.
 
-        "Same step, two learning rates" is `session.try_each(50, {"lr": 1e-3}, {"lr": 1e-2})`. Each starts from
-        the same state and sees the same batches. A try whose loss becomes infinite ends there, and its
+        "Same step, two learning rates" is `session.try_each(50, {"lr": 1e-3}, {"lr": 1e-2})`. Each starts
+        from the same state and sees the same batches. A try whose loss becomes infinite ends there, and its
         `note` says so.
 
         Parameters
@@ -161,7 +161,7 @@ class Rewindable:
         line = timeline.line if name is None else timeline.lines.get(name)
         if line is None:
             raise ValueError(f"There is no line {name!r}: there are {', '.join(map(repr, timeline.lines))}.")
-        return self._trainer.past.of(line.went)
+        return self._trainer.evaluations.past.of(line.went)
 
     # -- for those that inherit
 

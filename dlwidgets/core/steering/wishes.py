@@ -12,6 +12,7 @@ from .clipping import Clip
 from .precision import PRECISIONS
 from .reading import count, fraction, number_of, whole
 from .stopping import EarlyStopping
+from .timing import read_time
 
 #: What people type for what is called otherwise here.
 _MEANT = {
@@ -25,11 +26,13 @@ _MEANT = {
     "accumulation": "accumulate", "grad_accum": "accumulate", "accumulation_steps": "accumulate",
     "gradient_accumulation": "accumulate", "gradient_accumulation_steps": "accumulate",
     "accumulate_grad_batches": "accumulate", "normalize": "normalise", "weight_norm": "normalise",
-    "weight_normalisation": "normalise", "weight_normalization": "normalise", "max_norm_constraint": "normalise",
+    "weight_normalisation": "normalise", "weight_normalization": "normalise",
+    "max_norm_constraint": "normalise",
     "dropout_rate": "dropout", "smoothing": "label_smoothing", "ema_decay": "ema", "average": "ema",
     "amp": "precision", "mixed_precision": "precision", "stop_early": "early_stopping",
     "earlystopping": "early_stopping", "early_stop": "early_stopping",
     "threshold": "thresholds", "training_step": "step", "num_threads": "threads", "label": "target",
+    "eval_samples": "evaluate_samples", "valid_samples": "evaluate_samples",
     "eval_every": "evaluate_every", "log_every": "evaluate_every", "requires_grad": "trainable",
     "scheduler": "schedule", "lr_scheduler": "schedule", "lr_schedule": "schedule", "lr_decay": "schedule",
     "learning_rate_schedule": "schedule", "learning_rate_scheduler": "schedule", "sched": "schedule",
@@ -242,13 +245,27 @@ def read_epochs(value: Any) -> int:
 
 
 def read_evaluate_every(value: Any) -> str | int | None:
-    """Return how often to evaluate: "epoch", a number of steps, or None for never."""
+    """Return how often to evaluate: "epoch", a number of steps, a time as "30 s", or None for never.
+
+    Times come in seconds: "120 s" for "2 min".
+    """
     if value is None or (isinstance(value, str) and value == "epoch"):
         return value
-    number = count(value)
-    if number is None:
+    found = read_time(value) if isinstance(value, str) else count(value)
+    if found is None:
         raise ValueError(
-            f'evaluate_every={value!r}: "epoch", a number of steps, or None for never, is wanted.'
+            f'evaluate_every={value!r}: "epoch", a number of steps, or None for never, is wanted; '
+            'or a time with its unit, as "30 s" or "2 min".'
+        )
+    return found
+
+
+def read_evaluate_samples(value: Any) -> int | None:
+    """Return how many samples to evaluate: a whole number, 1 or more, or None for all."""
+    number = None if value is None else count(value)
+    if value is not None and number is None:
+        raise ValueError(
+            f"evaluate_samples={value!r}: a whole number of samples, 1 or more, or None for all, is wanted."
         )
     return number
 

@@ -44,8 +44,8 @@ def assemble(
 ) -> tuple[Trainer, Opened, tuple[str, ...]]:
     """Return a trainer, the data it trains on, and what was chosen by itself, in sentences.
 
-    The parameters are those of `Session`, `regimen` being those of `RegimenControls` by name, with `wish`, `tell` and `note` of `Trainer`; `learnt` is task, loss
-    and classes.
+    The parameters are those of `Session`, `regimen` being those of `RegimenControls` by name, with `wish`,
+    `tell` and `note` of `Trainer`; `learnt` is task, loss and classes.
 
     Raises
     ------
@@ -86,7 +86,9 @@ def assemble(
     except ValueError as why:
         raise ValueError(f"trainable={trainable!r}: {why}.") from None
     loop.rate.begin(asked)
-    trainer = Trainer(loop, opened.valid, seed=seed, threads=threads, wish=wish, tell=tell, note=note, memory=memory)
+    trainer = Trainer(
+        loop, opened.valid, seed=seed, threads=threads, wish=wish, tell=tell, note=note, memory=memory
+    )
     for name, value in (regimen or {}).items():
         if value is not None:
             trainer.steering.begin(name, value)

@@ -196,15 +196,20 @@ class Loop:
         self._taken, self.clip, self.layer_stats = state["taken"], Clip(*state["clip"]), None
         self._mark.forget()
 
-    def evaluate(self, batches: Batches) -> Evaluation:
-        """Evaluate on `batches` and note it in the history; model and random numbers stay as they are."""
+    def evaluate(self, batches: Batches, samples: int | None = None, seed: int = 0) -> Evaluation:
+        """Evaluate on `batches` and note it in the history; model and random numbers stay as they are.
+
+        Parameters
+        ----------
+        samples, seed : how many to evaluate, where it is not all of them: see `evaluating.evaluate`.
+        """
         began = time.perf_counter()
         size = self.batches.batch_size
         # A summed loss grows with the batch; a mean does not, and large batches are faster.
         if not self._summed:
             size = max(256, size)
         with self.regimen.looking():
-            found = evaluate(self.objective, batches, size, self.objective.task.classes)
+            found = evaluate(self.objective, batches, size, self.objective.task.classes, samples, seed)
         self.history.evaluation(self.steps, valid_loss=found.loss, **found.metrics)
         self.evaluation_cost = time.perf_counter() - began
         return found

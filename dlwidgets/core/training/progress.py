@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ..steering.timing import seconds_of
+
 if TYPE_CHECKING:
     from .loop import Loop
 
@@ -29,7 +31,7 @@ def progress(loop: Loop, epochs: int, evaluate_every: str | int | None = None) -
     if rate and to_go is not None:
         left = (
             to_go / rate
-            + _evaluations(steps, to_go, max(0, epochs - loop.epochs), evaluate_every) * loop.evaluation_cost
+            + _evaluations(loop, to_go, rate, epochs, evaluate_every) * loop.evaluation_cost
         )
     return {
         "epoch": loop.epoch, "epochs": epochs, "steps": steps, "total": total,
@@ -51,9 +53,11 @@ def steps_to_go(loop: Loop, epochs: int) -> int | None:
     return None if rest is None else rest + (whole - 1) * each
 
 
-def _evaluations(steps: int, to_go: int, epochs: int, every: str | int | None) -> int:
+def _evaluations(loop: Loop, to_go: int, rate: float, epochs: int, every: str | int | None) -> int:
     if every is None:
         return 0
     if every == "epoch":
-        return epochs
-    return (steps + to_go) // int(every) - steps // int(every)
+        return max(0, epochs - loop.epochs)
+    if (seconds := seconds_of(every)) is not None:
+        return int(to_go / rate / seconds)
+    return (loop.steps + to_go) // int(every) - loop.steps // int(every)

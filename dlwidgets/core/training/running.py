@@ -173,7 +173,7 @@ class Runnable:
         return self._choose(what or ("*",), True)
 
     def coming_rates(self, points: int = 200) -> Coming:
-        """Return the rates that are to come, to be drawn before and during the run: see `core.schedules.coming.Coming`.
+        """Return the rates that are to come, to be drawn before and during the run: see `Coming`.
 
         Steps count as in `history()`, up to the end of the run; before `start()`, of the run that it would
         begin. Nothing is touched by it. What waits for a metric (plateau) is drawn flat, and `note` says so.
@@ -237,8 +237,8 @@ class Runnable:
     def at_step(self, work: Callable[[], Any]) -> Future[Any]:
         """Run `work()` on the training thread, between two steps where it trains; return its Future.
 
-        All computing with the model belongs there: the main thread would slow the training by a third
-        (see `core.training.cpus.release_pool`). Random numbers that it draws and `model.eval()` do not disturb the
+        All computing with the model belongs there: the main thread would slow the training by a third (see
+        `core.training.cpus.release_pool`). Random numbers that it draws and `model.eval()` do not disturb the
         training.
         """
         self._check_open()

@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Any
 from ..data.batches import Batches
 from ..models.borrowed import modes_kept, on_device, torch_threads, untouched_rng
 from ..scoring.evaluating import Evaluation
-from ..scoring.past import Past, PastScores
 from ..scripts.origin import Origin
 from ..scripts.replaying import make_again
 from ..snapshots.parts import Moves, Randomness, Weights
-from ..snapshots.stateful import Kept, Stateful, thing
+from ..snapshots.stateful import Stateful
 from ..snapshots.timeline import Timeline
 from ..steering.regimen import Form
 from ..steering.steering import Steering
 from ..wording import in_one_line
 from .crowding import Crowd
+from .evaluations import Evaluations
 from .leaving import end_at_exit
 from .ledger import Entry
 from .loop import Loop, NotFinite
@@ -46,7 +46,8 @@ class Trainer:
     Parameters
     ----------
     valid : what is evaluated; None for nothing.
-    wish : returns what is wished for now, by name: the controls of `Steering`, and "evaluate_every".
+    wish : returns what is wished for now, by name: the controls of `Steering`, "evaluate_every" and
+        "evaluate_samples".
     tell : told of facts as keywords, in the order in which they are to be seen, on the training thread.
         `pulse=n` comes last, when all other facts of a moment have been told.
     note : told, in a sentence, of what a person should know.
@@ -57,11 +58,10 @@ class Trainer:
     parts : name -> part of the run whose state a snapshot holds: see `stateful.Stateful`. What is added here
         is in every snapshot from then on.
     timeline : the snapshots, and the lines of the run.
-    owed : whether the model is to be evaluated before the next step.
     origin : where the run began, once it has; None before.
     pending : changes of another run, in order, that are made at their steps.
     failure : what made the run fail; None once it goes again, or was stopped.
-    past : what the evaluations of all lines found.
+    evaluations : when one is due, and what those there were found.
     """
 
     def __init__(
@@ -87,12 +87,12 @@ class Trainer:
         self.failure: BaseException | None = None
         self._wish, self._tell = wish, tell
         loop.watch.note = self.note = note
-        self._evaluation: Evaluation | None = None
-        self.past = Past()
+        self.evaluations = Evaluations(loop, valid, seed, wish, note)
         # In this order they are put back: the data may refuse, and the others draw random numbers.
         self.parts: dict[str, Stateful] = {
             "data": loop.batches, "form": Form(loop), "optimizer": Moves(loop), "weights": Weights(loop),
-            "regimen": loop.regimen, "loop": loop, "steering": self.steering, "trainer": self, "random": Randomness(),
+            "regimen": loop.regimen, "loop": loop, "steering": self.steering, "trainer": self.evaluations,
+            "random": Randomness(),
         }  # fmt: skip
         self.timeline = Timeline(loop, self.steering, self.parts, memory=memory, note=note)
         #: Writes checkpoints; None for none.
@@ -102,7 +102,7 @@ class Trainer:
         self._streams = Streams.seeded(seed, self._device)
         self._asked: dict[str, str] = {}
         self._asking = threading.Lock()
-        self._borrowing = self._telling = self.owed = False
+        self._borrowing = self._telling = False
         self._ending = ""
         self._pulses, self._pulsed = 0, 0.0
         end_at_exit(self)
@@ -165,7 +165,7 @@ class Trainer:
 
     def take_step(self) -> None:
         """Take a step, evaluate where that is due, and tell; for the training thread, between runs."""
-        if self._due(self.loop.step()):
+        if self.evaluations.due(self.loop.step()):
             self._evaluate_due()
         self._publish_in_time()
 
@@ -177,23 +177,10 @@ class Trainer:
         self.timeline.changed([entry])
         return count
 
-    # -- what a snapshot holds of it
-
-    def state(self) -> dict[str, Any]:
-        """Return what was evaluated last, and whether an evaluation is due."""
-        return {"evaluation": Kept(self._evaluation), "owed": self.owed}
-
-    def install(self, state: dict[str, Any]) -> None:
-        """Have that as the last evaluation, and as what is due."""
-        self._evaluation, self.owed = thing(state["evaluation"]), state["owed"]
-
     def evaluate(self) -> Evaluation:
         """Evaluate now, and tell; for the training thread."""
-        found = self._evaluation = self.loop.evaluate(self.valid)  # type: ignore[arg-type]
-        if found.scores is not None:
-            loop = self.loop
-            self.past.add(PastScores.of(found.scores, loop.steps, loop.epoch, self.timeline.line.name))
-        self._tell(past_scores=self.past.all, evaluation=found, scores=found.scores)
+        found = self.evaluations.make(self.timeline.line.name)
+        self._tell(**self.evaluations.facts())
         self._publish()
         return found
 
@@ -261,13 +248,13 @@ class Trainer:
                     self._apply()
                 while self.pending and self.pending[0].step <= loop.steps and orders.going:
                     make_again(self, self.pending.pop(0))
-                if self.owed:
+                if self.evaluations.owed:
                     self._evaluate_due()
-                    self.owed = False
+                    self.evaluations.owed = False
                 elif loop.regimen.groups.used_up:
                     orders.finish()
                 elif orders.proceed(loop.steps, loop.epochs, loop.regimen.groups.midway):
-                    self.owed = self._due(loop.step())
+                    self.evaluations.owed = self.evaluations.due(loop.step())
                     self.timeline.after_step()
                     if self.autosave is not None:
                         self.autosave.after_step()
@@ -294,13 +281,6 @@ class Trainer:
         self.timeline.take("change")
         self.note(why)
         self.orders.finish()
-
-    def _due(self, took: bool) -> bool:
-        """Say whether the model is to be evaluated after this step."""
-        every = self._wish("evaluate_every")
-        if self.valid is None or every is None:
-            return False
-        return self.loop.epoch_ended if every == "epoch" else took and self.loop.steps % every == 0
 
     def _apply(self) -> None:
         """Put the wishes in force, and tell what came of them."""
@@ -339,25 +319,20 @@ class Trainer:
 
     def _arrived(self) -> None:
         """Tell where the run is after it was taken somewhere else."""
-        loop, found = self.loop, self._evaluation
-        last = loop.history.evaluations[-1:]
-        if found is not None and [found.loss] != [row["valid_loss"] for row in last]:
-            found = self._evaluation = None  # a later one than the last of this line
-        self.orders.rewound(loop.epochs)
-        self.past.on_lines(self.timeline.spans)
+        self.orders.rewound(self.loop.epochs)
+        self.evaluations.arrived(self.timeline.spans)
         self.failure, self._ending = None, "" if self._ending != "paused" else "paused"
-        self.owed = self._due(loop.steps > 0) and [loop.steps] != [row["step"] for row in last]
         self._tell(
             error="", traceback="", applied=self.steering.applied(), rejected=dict(self.steering.rejected),
-            wishes=self.steering.wishes(), past_scores=self.past.all,
-            evaluation=found, scores=None if found is None else found.scores,
+            wishes=self.steering.wishes(), **self.evaluations.facts(),
         )  # fmt: skip
         self._publish()
 
     def _fail(self, error: BaseException) -> None:
         self.orders.fail()
         self.failure = error
-        self._tell(error=in_one_line(error, bare=NotFinite), traceback="".join(traceback.format_exception(error)))
+        trace = "".join(traceback.format_exception(error))
+        self._tell(error=in_one_line(error, bare=NotFinite), traceback=trace)
 
     def _crashed(self, error: BaseException) -> None:
         """Tell of an exception outside of any step, as where the model cannot be moved to the device."""

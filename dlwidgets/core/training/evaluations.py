@@ -1,0 +1,116 @@
+"""The evaluations of a run: when one is due, what the last one found, and what those of all lines did."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from ..data.batches import Batches
+from ..scoring.evaluating import Evaluation
+from ..scoring.past import Past, PastScores
+from ..snapshots.stateful import Kept, thing
+from ..steering.timing import seconds_of
+
+if TYPE_CHECKING:
+    from .loop import Loop
+
+
+class Evaluations:
+    """Evaluates the model between two steps; for the training thread, as a part of a run (see `Stateful`).
+
+    Parameters
+    ----------
+    valid : what is evaluated; None for nothing.
+    seed : chooses the samples, where not all are evaluated.
+    wish : returns what is wished for now: "evaluate_every" and "evaluate_samples".
+    note : told, in a sentence, of what a person should know.
+
+    Attributes
+    ----------
+    latest : the last evaluation; None before any.
+    owed : whether the model is to be evaluated before the next step.
+    past : what the evaluations of all lines found.
+    """
+
+    def __init__(
+        self,
+        loop: Loop,
+        valid: Batches | None,
+        seed: int,
+        wish: Callable[[str], Any],
+        note: Callable[[str], None],
+    ) -> None:
+        self._loop, self._valid, self._seed, self._wish, self._note = loop, valid, seed, wish, note
+        self.latest: Evaluation | None = None
+        self.owed = False
+        self.past = Past()
+        #: What the steps had taken in all when it was last evaluated [s].
+        self._since = 0.0
+
+    def due(self, took: bool) -> bool:
+        """Say whether the model is to be evaluated after this step.
+
+        Parameters
+        ----------
+        took : whether a step was taken.
+        """
+        every, loop = self._wish("evaluate_every"), self._loop
+        if self._valid is None or every is None:
+            return False
+        if every == "epoch":
+            return loop.epoch_ended
+        if (seconds := seconds_of(every)) is None:
+            return took and loop.steps % every == 0
+        self._say_what_the_clock_decides()
+        return took and loop.history.seconds - self._since >= seconds
+
+    def make(self, line: str) -> Evaluation:
+        """Evaluate now, on the line of this name; return what was found."""
+        loop = self._loop
+        found = self.latest = loop.evaluate(self._valid, self._wish("evaluate_samples"), self._seed)  # type: ignore[arg-type]
+        self._since = loop.history.seconds
+        if found.note:
+            self._note(found.note)
+        if found.scores is not None:
+            self.past.add(PastScores.of(found.scores, loop.steps, loop.epoch, line))
+        return found
+
+    def facts(self) -> dict[str, Any]:
+        """Return the facts that an evaluation renews, in the order in which they are to be told."""
+        found = self.latest
+        return {
+            "past_scores": self.past.all, "evaluation": found,
+            "scores": None if found is None else found.scores,
+        }  # fmt: skip
+
+    def arrived(self, spans: Mapping[str, tuple[int, int]]) -> None:
+        """Take notice that the run was taken somewhere else; see `Past.on_lines` for `spans`."""
+        loop = self._loop
+        last = loop.history.evaluations[-1:]
+        if self.latest is not None and [self.latest.loss] != [row["valid_loss"] for row in last]:
+            self.latest = None  # a later one than the last of this line
+        self.past.on_lines(spans)
+        before = last[0]["step"] if last else 0
+        self._since = float(loop.history.columns["seconds"].values[:before].sum())
+        self.owed = self.due(loop.steps > 0) and before != loop.steps
+
+    # -- what a snapshot holds of it
+
+    def state(self) -> dict[str, Any]:
+        """Return what was evaluated last, and whether an evaluation is due."""
+        return {"evaluation": Kept(self.latest), "owed": self.owed}
+
+    def install(self, state: dict[str, Any]) -> None:
+        """Have that as the last evaluation, and as what is due."""
+        self.latest, self.owed = thing(state["evaluation"]), state["owed"]
+
+    def _say_what_the_clock_decides(self) -> None:
+        loop = self._loop
+        plan, rule = loop.rate.plan, loop.regimen.stopping.rule
+        waits = plan is not None and plan.metric not in (None, "loss")
+        if waits or rule is not None:
+            self._note(
+                f"{'The schedule' if waits else 'Early stopping'} goes by evaluations that the clock times: "
+                "the same seed need not give the same weights again. A script (to_script) holds the steps at "
+                "which they fell and gives these weights; replay() evaluates by the clock anew."
+            )
