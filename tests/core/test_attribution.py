@@ -99,7 +99,7 @@ def test_of_a_linear_model_gradient_x_input_is_weight_times_input(seed, target):
     found = gradient_x_input(model, x, target)
     torch.testing.assert_close(found.values, model.weight[target].detach() * x[0])
     # Its sum is the score without the bias: the attribution is complete.
-    assert float(found.values.sum() + model.bias[target]) == pytest.approx(found.score, abs=1e-5)
+    assert float(found.values.sum() + model.bias[target].detach()) == pytest.approx(found.score, abs=1e-5)
 
 
 def test_grad_cam_of_a_mean_over_the_maps_is_their_weighted_sum():
