@@ -1,6 +1,6 @@
 // The curves of one class: precision-recall, ROC and reliability, from the counts at all thresholds, with the point of now.
 
-import { listen, make, say, surface, color, whole } from "./front.js";
+import { listen, make, say, surface, color, numbers, whole } from "./front.js";
 import { POSITIONS } from "./confusion_counts.js";
 import { position, share } from "./confusion_words.js";
 
@@ -32,6 +32,16 @@ export function sweepOf(counts, totals, c, positions = POSITIONS) {
   // Scores below 0 are said at no threshold that is here.
   if (tp[tp.length - 1] !== positives || fp[fp.length - 1] !== negatives) { at.push(-Infinity); tp.push(positives); fp.push(negatives); }
   return { at: Float64Array.from(at), tp: Float64Array.from(tp), fp: Float64Array.from(fp), positives, negatives };
+}
+
+/**
+ * The same from the points that the kernel chose, K x 3: threshold falling, true positives, false positives.
+ * @param {ArrayLike<number>} curve @param {ArrayLike<number>} totals @param {number} c @returns {Sweep}
+ */
+export function sweepFrom(curve, totals, c) {
+  const count = curve.length / 3, part = (/** @type {number} */ j, /** @type {number} */ first) =>
+    Float64Array.from({ length: count + 1 }, (_, i) => (i ? curve[3 * (i - 1) + j] : first));
+  return { at: part(0, Infinity), tp: part(1, 0), fp: part(2, 0), positives: totals[2 * c], negatives: totals[2 * c + 1] };
 }
 
 /** Points of the ROC curve from (0, 0) to (1, 1); none where a side is empty. @param {Sweep} sweep @returns {Spot[]} */
@@ -80,6 +90,11 @@ export function reliabilityOf(counts, c, bins = 10, positions = POSITIONS) {
   return found.filter(({ n }) => n > 0).map((bin) => ({ ...bin, score: bin.score / bin.n, share: bin.share / bin.n }));
 }
 
+/** The bins as the kernel counted them: [bin, samples, mean score, share] of ten. @param {number[][]} told @returns {Bin[]} */
+export function binsFrom(told) {
+  return told.map(([b, n, score, is]) => ({ low: b / 10, high: (b + 1) / 10, n, score, share: is }));
+}
+
 /** The expected calibration error: how far the shares lie from the scores, each bin by its samples. @param {Bin[]} bins */
 export function calibrationError(bins) {
   const all = bins.reduce((sum, { n }) => sum + n, 0);
@@ -120,9 +135,9 @@ export function classCharts({ signal }) {
   });
   const row = make("div", { class: "dlw-det-three" }, ...charts.map(({ node }) => node));
   const node = make("div", { class: "dlw-det-charts" }, row, reading);
-  /** @typedef {{names: string[], counts: ArrayLike<number>, totals: ArrayLike<number>, cells: Float64Array, limits: number[], facts: any}} Shown */
+  /** @typedef {{names: string[], counts: ArrayLike<number>, totals: ArrayLike<number>, cells: Float64Array, limits: number[], facts: any, curve: any}} Shown */
   let shown = /** @type {(Shown & {c: number}) | null} */ (null);
-  let read = { of: /** @type {any} */ (null), c: -1, sweep: /** @type {Sweep | null} */ (null), bins: /** @type {Bin[]} */ ([]) };
+  let read = { of: /** @type {any[]} */ ([]), c: -1, sweep: /** @type {Sweep | null} */ (null), bins: /** @type {Bin[]} */ ([]) };
 
   for (const chart of charts) {
     listen(chart.canvas, "pointermove", (event) => {
@@ -223,16 +238,23 @@ export function classCharts({ signal }) {
   /** @param {Shown} picture @param {number} c @param {number} width */
   function draw(picture, c, width) {
     shown = { ...picture, c };
-    if (read.of !== picture.counts || read.c !== c) {
+    // What the kernel says of another class is not of this one; until it answers, the counts serve.
+    const mine = picture.facts?.class === c, of = [picture.counts, mine ? picture.curve : null];
+    if (of.some((one, i) => one !== read.of[i]) || read.c !== c) {
       if (read.c !== c) charts.forEach((chart) => { chart.at = -1; });
-      read = { of: picture.counts, c, sweep: sweepOf(picture.counts, picture.totals, c), bins: reliabilityOf(picture.counts, c) };
+      const curve = mine ? /** @type {Float64Array} */ (/** @type {unknown} */ (numbers(picture.curve, /** @type {any} */ (Float64Array)))) : null;
+      read = {
+        of, c,
+        sweep: curve?.length ? sweepFrom(curve, picture.totals, c) : sweepOf(picture.counts, picture.totals, c),
+        bins: mine ? binsFrom(picture.facts.bins ?? []) : reliabilityOf(picture.counts, c),
+      };
       const sweep = /** @type {Sweep} */ (read.sweep);
       charts[0].points = precisionRecallOf(sweep);
       charts[1].points = rocOf(sweep);
       charts[2].points = read.bins.map(({ score, share: is }, i) => ({ x: score, y: is, i }));
       charts.forEach((chart) => { if (chart.at >= chart.points.length) chart.at = -1; });
     }
-    const { columns, wide } = chartsIn(width), facts = picture.facts ?? {}, name = picture.names[c];
+    const { columns, wide } = chartsIn(width), facts = mine ? picture.facts : {}, name = picture.names[c];
     row.style.gridTemplateColumns = `repeat(${columns}, ${wide}px)`;
     const values = {
       pr: ["AP", facts.average_precision ?? averagePrecision(charts[0].points), `chance ${share(chanceOf(picture, c))}`],

@@ -10,12 +10,15 @@ import { position } from "./confusion_words.js";
 
 /** Samples on a page; as in confusion_detail.py. */
 const PAGED = 24;
-/** The quadrants as they are offered, with their cells. @type {[number, string][]} */
-const QUADRANTS = [[2, "missed"], [1, "said, but is not"], [3, "found"], [0, "rightly not said"]];
+/** The quadrants as they are offered, with their cells; the last is no quadrant. @type {[number, string][]} */
+const QUADRANTS = [[2, "missed"], [1, "said, but is not"], [3, "found"], [0, "rightly not said"], [4, "labels to check"]];
 
 /** In which order a quadrant is listed, in words. @param {number} cell */
 export function orderWords(cell) {
-  return ["lowest score first", "highest score first: the most confidently wrong", "lowest score first: the most confidently wrong", "highest score first"][cell] ?? "";
+  return [
+    "lowest score first", "highest score first: the most confidently wrong", "lowest score first: the most confidently wrong",
+    "highest score first", "the least likely label first",
+  ][cell] ?? "";
 }
 
 /** Names of classes in a line, at most `most` of them. @param {number[]} numbers @param {string[]} names @param {number} [most] */
@@ -143,17 +146,19 @@ export function sampleList({ model, signal, want, open }) {
     names = picture.names;
     const listed = model.get("listed") ?? {}, mine = listed.class === c && listed.cell === cell, form = listed.form ?? "none";
     tabs.forEach((tab) => {
-      say(tab.number, whole(picture.cells[4 * c + tab.cell]));
+      // How many labels are to be checked is known once they were looked for.
+      say(tab.number, tab.cell < 4 ? whole(picture.cells[4 * c + tab.cell]) : mine && cell === 4 ? whole(listed.total) : "");
       tab.button.setAttribute("aria-pressed", String(tab.cell === cell));
     });
     // Another quadrant's samples are not shown under this one's name, not for a moment.
     shown = mine ? /** @type {Sample[]} */ (model.get("cards") ?? []) : [];
-    const total = mine ? Number(listed.total) : picture.cells[4 * c + cell], first = mine ? Number(listed.first) : 0;
+    const total = mine ? Number(listed.total) : cell < 4 ? picture.cells[4 * c + cell] : 0, first = mine ? Number(listed.first) : 0;
     back.disabled = first === 0;
     on.disabled = first + PAGED >= total;
     say(range, shown.length || !mine ? (mine ? pageWords(first, shown.length, total) : "…") : "none");
     say(order, orderWords(cell));
-    say(note, !mine ? "" : listed.note || (total ? "" : "No sample is here at this threshold."));
+    const none = cell < 4 ? "No sample is here at this threshold." : "No label stands out as doubtful.";
+    say(note, !mine ? "" : [total || listed.note ? "" : none, listed.rule, listed.note].filter(Boolean).join(" "));
     list.dataset.form = form;
     const lines = form !== "image";
     heads.hidden = !lines || !shown.length;
