@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import operator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..wording import did_you_mean, listed
-from .cuts import all_cuts
+from .asked import class_number, probabilities
+from .cuts import all_cuts, share_of
 from .intervals import wilson
 
 if TYPE_CHECKING:
     import pandas as pd
-    from numpy.typing import NDArray
 
     from .scores import Scores
 
@@ -96,38 +94,3 @@ def reliability(
             "observed_high": high,
         }
     ).rename_axis("bin")
-
-
-def class_number(scores: Scores, cls: Any) -> int:
-    """Return the number of a class given by name or number; None means the only one."""
-    if cls is None and scores.n_classes == 1:
-        return 0
-    known = f"give one of {listed(scores.classes)}, or a number 0 ... {scores.n_classes - 1}"
-    if isinstance(cls, str):
-        if cls in scores.classes:
-            return scores.classes.index(cls)
-        raise ValueError(f"There is no class {cls!r}: {known}.{did_you_mean(cls, scores.classes)}")
-    try:
-        number = operator.index(cls)
-    except TypeError:
-        number = -1
-    if isinstance(cls, (bool, np.bool_)) or number < 0 and not isinstance(cls, (int, np.integer)):
-        raise TypeError(f"Of {scores.n_classes} classes one is wanted, {cls!r} given: {known}.")
-    if not 0 <= number < scores.n_classes:
-        raise ValueError(f"There is no class {number} of {scores.n_classes}: {known}.")
-    return number
-
-
-def probabilities(score: NDArray[np.floating], what: str) -> None:
-    """Refuse scores outside 0 ... 1, in a sentence that says what needs them."""
-    if len(score) and not 0 <= score.min() <= score.max() <= 1:
-        raise ValueError(
-            f"{what} needs probabilities, and the scores run from {score.min():.3g} to {score.max():.3g}: "
-            "build the Scores of logits with Scores.from_logits."
-        )
-
-
-def share_of(part: NDArray, whole: Any) -> NDArray[np.float64]:
-    """Return `part` / `whole`, NaN of nothing."""
-    part, whole = np.broadcast_arrays(np.asarray(part, np.float64), np.asarray(whole, np.float64))
-    return np.divide(part, whole, out=np.full(whole.shape, np.nan), where=whole > 0)

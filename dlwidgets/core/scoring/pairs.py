@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .class_curves import share_of
+from .asked import rows_wanted
+from .cuts import share_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,14 +57,12 @@ def mistaken_sets(
     """Return the commonest mistakes: which set of labels was taken for which; see `Scores.mistaken_sets`."""
     import pandas as pd
 
-    if top is not None and (isinstance(top, bool) or not isinstance(top, (int, np.integer)) or top < 1):
-        raise (ValueError if isinstance(top, int) else TypeError)(f"top is {top!r}: give 1 or more, or None.")
     known = scores.y_true >= 0
     is_so, said = scores.y_true == 1, scores.predictions(thresholds) & known
     rows = np.flatnonzero((is_so != said).any(axis=1))
     pairs = np.packbits(np.concatenate([is_so[rows], said[rows]], axis=1), axis=1)
     first, count = _equal_rows(pairs)
-    order = np.lexsort((first, -count))[: top or len(count)]
+    order = np.lexsort((first, -count))[: rows_wanted(top)]
     examples = rows[first[order]]
     ids = np.arange(scores.n_samples) if scores.sample_ids is None else scores.sample_ids
     return pd.DataFrame(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .class_curves import class_number, probabilities
+from .asked import class_number, probabilities, rows_wanted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,7 +33,8 @@ def suspicious(
     """Return the given labels that the scores confidently contradict; see `Scores.suspicious`."""
     import pandas as pd
 
-    _check(engine, rule, top)
+    _check(engine, rule)
+    rows = rows_wanted(top)
     chosen = None if cls is None else class_number(scores, cls)
     probabilities(scores.y_score, "suspicious()")
     if scores.task == "multiclass":
@@ -44,7 +45,7 @@ def suspicious(
         row, column = _of_each(scores, range(scores.n_classes) if chosen is None else [chosen], engine, rule)
     given, score = scores.y_true[row, column], scores.y_score[row, column].astype(np.float64)
     confidence = np.where(given == 1, score, 1 - score)
-    order = np.lexsort((column, row, confidence))[:top]
+    order = np.lexsort((column, row, confidence))[:rows]
     ids = np.arange(scores.n_samples) if scores.sample_ids is None else scores.sample_ids
     columns = {
         "sample": ids[row[order]],
@@ -127,13 +128,9 @@ def _found(
     return np.asarray(cleanlab.find_label_issues(labels, rows, filter_by=rule, n_jobs=1), bool)
 
 
-def _check(engine: Any, rule: Any, top: Any) -> None:
+def _check(engine: Any, rule: Any) -> None:
     if engine not in ENGINES:
         raise ValueError(f"There is no engine {engine!r}: give 'own' or 'cleanlab'.")
     rules = (RULE,) if engine == "own" else (RULE, "prune_by_noise_rate", "prune_by_class", "both")
     if rule not in rules:
         raise ValueError(f"The engine {engine!r} has no rule {rule!r}: give one of {', '.join(rules)}.")
-    if top is not None and (isinstance(top, bool) or not isinstance(top, (int, np.integer))):
-        raise TypeError(f"top is {top!r}: give a number of rows, or None for all.")
-    if top is not None and top < 1:
-        raise ValueError(f"top is {top}: give 1 or more, or None for all.")
