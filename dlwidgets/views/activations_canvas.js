@@ -54,3 +54,46 @@ export function drawScale(ctx, across, height, colours, signed) {
     ctx.fillRect(x, 0, 1, height);
   }
 }
+
+/**
+ * Draw values as a line around a zero line, in a box; values that are not finite leave gaps.
+ * @param {Element} el whose colours it has @param {CanvasRenderingContext2D} ctx @param {ArrayLike<number>} values
+ * @param {number} peak what half of the height stands for @param {number} x @param {number} y @param {number} width @param {number} height
+ * @param {string} [name] the colour's
+ */
+export function drawLine(el, ctx, values, peak, x, y, width, height, name = "blue") {
+  const middle = y + height / 2, each = width / Math.max(1, values.length - 1), half = height / 2 - 1;
+  ctx.fillStyle = color(el, "line");
+  ctx.fillRect(x, Math.round(middle) - 0.5, width, 1);
+  ctx.strokeStyle = color(el, name);
+  ctx.lineWidth = 1.25;
+  ctx.lineJoin = "round";
+  ctx.beginPath();
+  let on = false;
+  for (let i = 0; i < values.length; i += 1) {
+    const value = values[i];
+    if (!Number.isFinite(value)) { on = false; continue; }
+    const at = middle - (peak > 0 ? Math.max(-1, Math.min(1, value / peak)) : 0) * half, across = x + (values.length > 1 ? i * each : width / 2);
+    if (on) ctx.lineTo(across, at); else ctx.moveTo(across, at);
+    on = true;
+  }
+  ctx.stroke();
+}
+
+/** Write names along an axis, as many as have room. @param {Element} el @param {CanvasRenderingContext2D} ctx @param {string[]} names @param {number} from @param {number} length @param {(at: number) => [number, number]} where @param {boolean} [upright] */
+export function drawNames(el, ctx, names, from, length, where, upright = false) {
+  const each = length / names.length, every = Math.max(1, Math.ceil(11 / each));
+  ctx.fillStyle = color(el, "faint");
+  ctx.font = `10px ${getComputedStyle(el).fontFamily}`;
+  ctx.textAlign = "right";
+  ctx.textBaseline = "middle";
+  for (let i = 0; i < names.length; i += every) {
+    const [x, y] = where(from + (i + 0.5) * each);
+    const text = names[i].length > 8 ? `${names[i].slice(0, 7)}…` : names[i];
+    ctx.save();
+    ctx.translate(x, y);
+    if (upright) ctx.rotate(-Math.PI / 2);
+    ctx.fillText(text, 0, 0);
+    ctx.restore();
+  }
+}

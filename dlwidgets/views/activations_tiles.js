@@ -5,6 +5,16 @@
  * @typedef {{columns: number, rows: number, width: number, height: number, gap: number, across: number, down: number, left?: number}} Grid
  */
 
+/**
+ * What the parts of the activation browser share: the picture as the kernel sent it, and where the person points.
+ * @typedef {{
+ *   picture: any, maps: Uint8Array, near: Float32Array, incoming: Uint8Array, bars: Float32Array,
+ *   scales: Float32Array, means: Float32Array, zeros: Float32Array, colours: Uint8Array,
+ *   hover: {index: number, row: number, column: number} | null, cursor: [number, number] | null,
+ *   grid: Grid, input: HTMLCanvasElement | null,
+ * }} State
+ */
+
 /** No sheet of tiles grows higher than this while its tiles can be made smaller [px]. */
 const TALLEST = 420;
 /** Sides of a tile [px]. */
@@ -12,15 +22,15 @@ const SMALLEST = 12, LARGEST = 112;
 
 /**
  * Lay `count` tiles of the given aspect (width / height) out in `across` pixels: as large as they fit.
- * A single map takes the room there is; a matrix ("sequence", "signal") is stretched to the width.
+ * A single map takes the room there is; a matrix ("sequence") or a line is stretched to the width.
  * @param {number} count @param {number} aspect @param {number} across @param {string} [form]
  * @returns {Grid}
  */
 export function tileGrid(count, aspect, across, form = "maps") {
   if (count === 1) {
-    const matrix = form === "sequence" || form === "signal";
-    const width = matrix ? across : Math.min(across, 300, 300 * aspect);
-    const height = matrix ? Math.min(300, Math.max(72, across / aspect)) : width / aspect;
+    const matrix = form === "sequence", stretched = matrix || form === "lines";
+    const width = stretched ? across : Math.min(across, 300, 300 * aspect);
+    const height = matrix ? Math.min(300, Math.max(72, across / aspect)) : stretched ? 160 : width / aspect;
     return { columns: 1, rows: 1, width, height: Math.max(8, height), gap: 0, across: width, down: Math.max(8, height) };
   }
   const shape = Math.min(4, Math.max(0.25, aspect));
@@ -137,3 +147,54 @@ export function paintMaps(maps, count, height, width, columns, scales, peak, col
 
 /** Whether any byte stands for a negative number. @param {Uint8Array} maps @returns {boolean} */
 export function anyNegative(maps) { return maps.some((q) => q > 0 && q < 128); }
+
+/** The number in the tensor of the tile at a place. @param {any} picture @param {number} place @returns {number} */
+export function numberAt(picture, place) { return picture.numbers ? picture.numbers[place] : place; }
+
+/** The place of a map among the tiles, -1 where it is not among them. @param {any} picture @param {number} number @returns {number} */
+export function placeOf(picture, number) {
+  if (picture.numbers) return picture.numbers.indexOf(number);
+  return number < (picture.count ?? 0) ? number : -1;
+}
+
+/** The byte of a value where the colours span `span`: 0 for what is not finite. @param {number} value @param {number} span @returns {number} */
+export function byteOf(value, span) {
+  if (!Number.isFinite(value)) return 0;
+  return span > 0 ? Math.min(255, Math.max(1, 128 + Math.round((127 * value) / span))) : 128;
+}
+
+/**
+ * One map of numbers as RGBA pixels.
+ * @param {Float32Array} values @param {number} span what the colours span @param {Uint8Array} colours @returns {Uint8ClampedArray}
+ */
+export function paintFloats(values, span, colours) {
+  const pixels = new Uint8ClampedArray(4 * values.length);
+  for (let i = 0; i < values.length; i += 1) {
+    const at = 3 * byteOf(values[i], span);
+    pixels[4 * i] = colours[at]; pixels[4 * i + 1] = colours[at + 1]; pixels[4 * i + 2] = colours[at + 2]; pixels[4 * i + 3] = 255;
+  }
+  return pixels;
+}
+
+/**
+ * Filters over three colours as RGBA pixels, `columns` side by side: grey is zero.
+ * @param {Uint8Array} maps M x h x w x 3 @param {number} count @param {number} height @param {number} width @param {number} columns
+ * @param {Float32Array | number[]} scales @param {number | null} peak null: each by its own scale
+ * @returns {{pixels: Uint8ClampedArray, width: number, height: number}}
+ */
+export function paintRgb(maps, count, height, width, columns, scales, peak) {
+  const across = columns * width, down = Math.ceil(count / columns) * height;
+  const pixels = new Uint8ClampedArray(across * down * 4);
+  for (let m = 0; m < count; m += 1) {
+    const shade = shades(scales[m], peak === null ? scales[m] : peak);
+    const left = (m % columns) * width, top = Math.floor(m / columns) * height;
+    for (let r = 0; r < height; r += 1) {
+      for (let c = 0; c < width; c += 1) {
+        const from = ((m * height + r) * width + c) * 3, to = ((top + r) * across + left + c) * 4;
+        for (let k = 0; k < 3; k += 1) pixels[to + k] = shade[maps[from + k]];
+        pixels[to + 3] = 255;
+      }
+    }
+  }
+  return { pixels, width: across, height: down };
+}

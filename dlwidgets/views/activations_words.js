@@ -33,14 +33,17 @@ export function percent(share) {
 }
 
 /**
- * "row 3, column 9", or "rows 6–7, columns 18–19" where a pixel is the mean of several.
+ * "row 3, column 9", or "rows 6–7, columns 18–19" where a pixel is the mean of several; with the names of tokens, as
+ * "from 3 “the”, to 5 “cat”", where the axes stand for them.
  * @param {string[]} axes @param {number[]} at row and column of the pixel @param {number[]} block @param {number[]} size of the whole map
+ * @param {string[] | null} [tokens]
  * @returns {string}
  */
-export function place(axes, at, block, size) {
+export function place(axes, at, block, size, tokens = null) {
   return [0, 1].map((i) => {
     const first = at[i] * block[i], last = Math.min(size[i], first + block[i]) - 1;
-    return first === last ? `${axes[i + 1]} ${first}` : `${axes[i + 1]}s ${first}–${last}`;
+    const name = tokens && tokens.length === size[i] && (i === 0 || axes[2] === "to") && first === last ? ` “${tokens[first]}”` : "";
+    return first === last ? `${axes[i + 1]} ${first}${name}` : `${axes[i + 1]}s ${first}–${last}`;
   }).join(", ");
 }
 
@@ -95,13 +98,24 @@ export function partName(part) {
   return output || "first";
 }
 
+/** What is shown of a layer, before its name. @type {Record<string, string>} */
+const SHOWN = { input: "given to ", filters: "weights of " };
+
 /**
  * The line above the picture: what is shown of which sample, and how it fared.
  * @param {any} picture @param {any} sample @returns {string}
  */
 export function heading(picture, sample) {
-  const layer = picture.layer || picture.kind || "";
-  const part = picture.part ? ` ${partName(picture.part)}` : "";
+  const layer = (SHOWN[picture.show] ?? "") + (picture.layer || picture.kind || "");
+  const part = picture.part && picture.show !== "filters" ? ` ${partName(picture.part)}` : "";
   const said = sample.words ? `, ${sample.words}` : "";
-  return [layer + part, sample.number === undefined ? "" : `sample ${sample.number}${said}`, picture.words ?? ""].filter(Boolean).join(" · ");
+  const which = sample.own ? sample.own.name : sample.number === undefined || sample.number === null ? "" : `sample ${sample.number}`;
+  const by = picture.by && picture.by !== "index" ? ` by ${picture.by}` : "";
+  return [layer + part, which && `${which}${said}`, picture.words ? picture.words + by : ""].filter(Boolean).join(" · ");
+}
+
+/** What is said under the picture of what was left out, and of the order of the maps. @param {any} picture @param {(n: number) => string} whole @returns {string} */
+export function footNote(picture, whole) {
+  const at = picture.sorted_at === null || picture.sorted_at === undefined ? "" : `sorted at step ${whole(picture.sorted_at)}`;
+  return [picture.note, at].filter(Boolean).join("; ");
 }

@@ -22,7 +22,7 @@ from dlwidgets.core.scoring.verdict import verdict
         (torch.randn(2), None, "bars", "1 unit"),
         (torch.tensor(3.0), None, "bars", "1 unit"),
         (torch.randn(2, 9, 4), nn.Embedding(10, 4), "sequence", "9 × 4"),
-        (torch.randn(2, 4, 9), nn.Conv1d(1, 4, 3), "signal", "4 × 9"),
+        (torch.randn(2, 4, 9), nn.Conv1d(1, 4, 3), "lines", "4 lines"),
         (torch.randn(2, 5, 8, 6, 7), nn.Conv3d(1, 5, 3), "volume", "5 maps"),
         (torch.randn(2, 4, 6, 6).softmax(-1), nn.Softmax(-1), "attention", "4 heads"),
         (

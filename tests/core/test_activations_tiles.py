@@ -96,7 +96,7 @@ def test_a_smaller_map_holds_the_mean_of_each_block(height, width, budget):
 
 
 def test_a_smaller_budget_costs_sharpness_before_it_costs_maps():
-    full, live = tiles(torch.rand(64, 64, 64)), tiles(torch.rand(64, 64, 64), budget=LIVE_BUDGET)
+    full, live = tiles(torch.rand(64, 56, 56)), tiles(torch.rand(64, 56, 56), budget=LIVE_BUDGET)
     assert full.block == (1, 1)
     assert live.block == (2, 2)
     assert len(full.maps) == len(live.maps) == 64
@@ -105,6 +105,27 @@ def test_a_smaller_budget_costs_sharpness_before_it_costs_maps():
 def test_very_many_maps_are_cut_and_counted():
     made = tiles(torch.rand(3000, 7, 7))
     assert (len(made.maps), made.total) == (512, 3000)
+
+
+def test_256_maps_of_28_x_28_are_sent_as_they_are():
+    made = tiles(torch.rand(256, 28, 28))
+    assert (made.block, len(made.maps)) == ((1, 1), 256)
+
+
+@given(st.integers(1, 40), st.integers(0, 10_000), st.integers(20, 2000))
+def test_maps_stand_in_the_order_asked_for_and_say_which_they_are(count, seed, budget):
+    generator = torch.Generator().manual_seed(seed)
+    maps = torch.rand(count, 4, 5, generator=generator)
+    order = torch.randperm(count, generator=generator).tolist()
+    made = tiles(maps, budget=budget, order=order)
+    assert made.numbers.tolist() == order[: len(made.maps)]
+    expected = maps[made.numbers]
+    assert np.abs(made.values() - expected.numpy()).max() <= made.error.max() * 1.001
+
+
+def test_an_order_that_is_no_order_is_refused():
+    with pytest.raises(ValueError, match="each of the 3 maps once"):
+        tiles(torch.rand(3, 2, 2), order=[0, 1, 1])
 
 
 def test_an_average_of_large_values_does_not_overflow():
@@ -147,6 +168,7 @@ def test_a_value_is_read_as_the_docstring_says():
         shape=(1, 4),
         mean=np.zeros(1, np.float32),
         zeros=np.zeros(1, np.float32),
+        numbers=np.zeros(1, np.int64),
     )
     assert np.array_equal(made.values(), np.array([[[np.nan, -2, 0, 2]]], np.float32), equal_nan=True)
 

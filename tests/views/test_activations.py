@@ -160,25 +160,40 @@ def test_each_call_of_a_layer_can_be_shown(session, view):
     assert view.project()["part"] == ""
 
 
-def test_a_map_made_smaller_is_sharp_when_chosen():
-    model = nn.Conv2d(1, 8, 1)
-    image = torch.rand(1, 1, 250, 250)
+@pytest.mark.parametrize("side", [28, 112, 224])
+def test_the_chosen_map_is_sent_in_the_tensors_own_numbers(side):
+    model = nn.Conv2d(1, 64, 1)
+    image = torch.rand(1, 1, side, side)
     view = ActivationBrowser(model, image, layer="")
-    assert view.drawing["block"] == [2, 2]
     view.wish("chosen", 5)
     shown = view.project()
-    near = np.frombuffer(shown["near"], np.uint8).reshape(shown["drawing"]["near"]["size"]).astype(float)
-    expected = activations(model, image, "")[""][0, 5].numpy()
-    assert near.shape == (250, 250)
-    scale = shown["drawing"]["near"]["scale"]
-    assert np.abs((near - 128) * scale / 127 - expected).max() <= scale / 254 * 1.001
+    near = np.frombuffer(shown["near"], np.float32).reshape(shown["drawing"]["near"]["size"])
+    assert shown["drawing"]["near"]["map"] == 5
+    assert np.array_equal(near, activations(model, image, "")[""][0, 5].numpy())
 
 
-def test_no_view_takes_more_than_300_kb():
-    model = nn.Sequential(nn.Conv2d(3, 512, 3), nn.ReLU())
-    view = ActivationBrowser(model, torch.rand(1, 3, 224, 224))
-    assert sum(len(value) for value in view.get_state().values() if isinstance(value, bytes)) <= 500_000
-    assert len(view.maps) + len(view.facts) <= 310_000
+def test_of_a_very_large_map_means_of_blocks_are_sent_and_said():
+    model = nn.Conv2d(1, 8, 1)
+    image = torch.rand(1, 1, 500, 500)
+    view = ActivationBrowser(model, image, layer="")
+    near = view.drawing["near"]
+    whole = activations(model, image, "")[""][:, :1]
+    expected = torch.nn.functional.avg_pool2d(whole, near["block"], ceil_mode=True, count_include_pad=False)
+    values = np.frombuffer(view.near, np.float32).reshape(near["size"])
+    assert np.abs(values - expected[0, 0].numpy()).max() < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("channels", "side"), [(512, 14), (256, 28), (512, 28), (64, 112), (64, 224), (512, 224), (3, 700)]
+)
+def test_no_view_takes_more_than_300_kb(channels, side):
+    model = nn.Sequential(nn.Conv2d(3, channels, 1), nn.ReLU())
+    view = ActivationBrowser(model, torch.rand(1, 3, side, side))
+    state = view.get_state()
+    state = {name: value for name, value in state.items() if not name.startswith("_")}
+    held = sum(len(value) for value in state.values() if isinstance(value, bytes))
+    words = json.dumps({name: value for name, value in state.items() if not isinstance(value, bytes)})
+    assert held + len(words) <= 300_000
 
 
 # -- what it obeys

@@ -1,22 +1,25 @@
-"""One look into a model: a sample's input, what one layer makes of it, and what the model says."""
+"""One look into a model: a sample's input, what one layer makes of it or holds, and what the model says."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 import torch
 from torch import nn
 
+from ..models.walk import kind_of
 from .activations import ForwardFailed, activations
 from .choosing import layer_paths
+from .filters import filters
+from .incoming import ELEMENTWISE, Incoming, incoming
 from .pictures import Picture, one_sample, picture
+from .sorting import Sort
 from .thumbnails import Thumbnail, thumbnail
-from .tiles import BUDGET, Tiles, tiles
+from .tiles import BUDGET
 
-#: The bytes that one enlarged map may take.
-_CLOSE = 65_536
+Show = Literal["output", "input", "filters"]
 
 _ACTIVATIONS = (
     nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.RReLU, nn.ELU, nn.SELU, nn.CELU, nn.GELU, nn.SiLU, nn.Mish,
@@ -26,87 +29,174 @@ _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTra
 
 
 @dataclass(frozen=True)
+class Wanted:
+    """What is to be looked at.
+
+    Attributes
+    ----------
+    layer : the path of the layer.
+    part : which tensor of the layer, as the rest of its key in `activations` ("", "[1][0]", "#2"); an unknown
+        one falls back to the first.
+    show : what it puts out, what it is given, or its own weights.
+    by : what the maps are sorted by.
+    order : an earlier order of the maps, to be kept.
+    at_slice : which slice of a volume; None: the middle one.
+    channel : which input channel of the filters.
+    budget : the bytes that the maps may take.
+    """
+
+    layer: str
+    part: str = ""
+    show: Show = "output"
+    by: Sort = "index"
+    order: Sequence[int] | None = None
+    at_slice: int | None = None
+    channel: int = 0
+    budget: int = BUDGET
+
+
+@dataclass(frozen=True)
 class Look:
     """What was seen of one layer on one sample.
 
     Attributes
     ----------
-    layer : the path that was asked for.
+    wanted : what was asked for.
     kind : the class name of the layer.
     part : which of `parts` is shown: the first tensor, a further one ("[1]"), a further call ("#2").
-    tensor : one sample's output, without batch axis; None where there is none.
+    tensor : the sample's output, without batch axis; None where there is none, or its input was looked at.
+    values : what is shown: the output, the input, or a copy of the weights.
     picture : how it is drawn; None where there is nothing to draw, for the reason in `reason`.
     scores : vector of the model's scores; None where its output is no tensor of one row.
     is_output : whether the layer puts out what the model puts out, so that its units are the classes.
+    behind : the layer that weighs a vector's units, where it is known.
+    channels : how many input channels the filters have to choose among, 0 for none.
+    channel : which of them is shown.
     """
 
-    layer: str
+    wanted: Wanted
     kind: str = ""
     part: str = ""
     parts: tuple[str, ...] = ()
     tensor: torch.Tensor | None = None
+    values: torch.Tensor | None = None
     picture: Picture | None = None
     reason: str = ""
-    input: Thumbnail = Thumbnail("none")
+    input: Thumbnail = field(default=Thumbnail("none"))
     scores: Any = None
     is_output: bool = False
+    behind: Incoming | None = None
+    channels: int = 0
+    channel: int = 0
 
-    def close_up(self, number: int) -> Tiles | None:
-        """Return map `number` alone, as sharp as 64 KB allow; None where the picture is as sharp."""
-        drawn = None if self.picture is None else self.picture.tiles
-        if self.tensor is None or drawn is None or drawn.block == (1, 1) or not 0 <= number < len(drawn.maps):
-            return None
-        sample = self.tensor
-        if self.picture is not None and self.picture.kind == "volume":
-            sample = sample.select(-3, sample.shape[-3] // 2).reshape(-1, *sample.shape[-2:])
-        sample = sample[None] if sample.ndim == 2 else sample
-        made = tiles(sample[number : number + 1], budget=_CLOSE)
-        return None if made.block == drawn.block else made
+    @property
+    def layer(self) -> str:
+        """The path that was asked for."""
+        return self.wanted.layer
 
 
 def look(
     model: nn.Module,
     inputs: Any,
-    layer: str,
-    part: str = "",
-    budget: int = BUDGET,
+    wanted: Wanted,
     scores: Callable[[torch.Tensor], torch.Tensor] | None = None,
+    known: dict[tuple[str, str], Incoming | None] | None = None,
 ) -> Look:
-    """Look at what `layer` puts out for `inputs`, a batch of one, and leave the model as it was.
+    """Look at a layer on `inputs`, a batch of one, and leave the model as it was.
 
     Never raises on account of the model: what went wrong is in `.reason`, a sentence.
 
     Parameters
     ----------
-    part : which tensor of the layer, as the rest of its key in `activations` ("", "[1][0]", "#2"); an unknown
-        one falls back to the first.
-    budget : the bytes that the maps may take.
     scores : turns the model's output into scores, such as a softmax; None: the output is taken as it is.
+    known : what earlier looks found behind a layer, by layer and part; it is read and added to, and saves a
+        forward.
     """
-    seen = thumbnail(inputs)
+    layer = wanted.layer
+    seen = Look(wanted, input=thumbnail(inputs, lines=_begins_1d(model)))
     try:
         module = layer_paths(model).get(layer)
-        found = activations(model, inputs, [layer])
+        if wanted.show == "input":
+            found = activations(model, inputs, [layer], of="inputs")
+        else:
+            found = activations(model, inputs, [layer])
     except (ForwardFailed, ValueError) as error:
-        return Look(layer, reason=str(error), input=seen)
-    said = found.output
-    if isinstance(said, torch.Tensor) and said.ndim in (1, 2) and len(said) == 1 and said.is_floating_point():
-        said = (scores(said) if scores is not None else said)[0].float().cpu()
-    else:
-        said = None
-    kind = type(module).__name__
+        return replace(seen, reason=str(error))
+    seen = replace(seen, kind=type(module).__name__, scores=_scores(found.output, scores))
     keys = found.parts(layer)
-    if not keys:
-        return Look(layer, kind, reason=f"{layer or kind} {found.missing[layer]}.", input=seen, scores=said)
     parts = tuple(key[len(layer) :] for key in keys)
-    part = part if part in parts else parts[0]
+    part = wanted.part if wanted.part in parts else (parts[0] if parts else "")
+    seen = replace(seen, part=part, parts=parts)
+    known = {} if known is None else known
+
+    def behind() -> Incoming | None:
+        if (layer, part) not in known:
+            call = int(part[1:].split("[")[0]) if part.startswith("#") else 1
+            known[layer, part] = incoming(model, inputs, layer, call)
+        return known[layer, part]
+
+    if wanted.show == "filters":
+        if keys:
+            seen = replace(seen, tensor=one_sample(found[layer + part], module))
+        return _weights(seen, module, behind)
+    if not keys:
+        return replace(seen, reason=f"{layer or seen.kind} {found.missing[layer]}.")
     tensor = found[layer + part]
+    source = behind() if isinstance(module, ELEMENTWISE) and wanted.show == "output" else None
+    by = module if source is None else source.module
     try:
-        drawn = picture(tensor, module, budget)
+        drawn = picture(tensor, by, wanted.budget, by=wanted.by, order=wanted.order, at_slice=wanted.at_slice)
     except ValueError as error:
-        return Look(layer, kind, part, parts, reason=str(error), input=seen, scores=said)
-    same = isinstance(found.output, torch.Tensor) and torch.equal(found.output, tensor)
-    return Look(layer, kind, part, parts, one_sample(tensor, module), drawn, "", seen, said, same)
+        return replace(seen, reason=str(error))
+    same = (
+        wanted.show == "output"
+        and isinstance(found.output, torch.Tensor)
+        and torch.equal(found.output, tensor)
+    )
+    if drawn.kind == "bars" and drawn.group == 1 and wanted.show == "output":
+        source = behind()
+    values = one_sample(tensor, by)
+    tensor = values if wanted.show == "output" else None
+    return replace(seen, tensor=tensor, values=values, picture=drawn, is_output=same, behind=source)
+
+
+def _weights(seen: Look, module: nn.Module | None, behind: Callable[[], Incoming | None]) -> Look:
+    """Return the look at the layer's own weights."""
+    wanted = seen.wanted
+    if module is None:
+        return replace(seen, reason=f"The model has no layer {wanted.layer!r}.")
+    image: tuple[int, ...] = ()
+    parts = ("[input]", "[state]") if isinstance(module, nn.RNNBase) else ()
+    part = wanted.part if wanted.part in parts else (parts[0] if parts else "")
+    if isinstance(module, nn.Linear):
+        source = behind()
+        image = source.shape if source is not None and source.module is module else ()
+    found = filters(
+        module, wanted.channel, wanted.budget,
+        by=wanted.by, order=wanted.order, at_slice=wanted.at_slice, image=image,
+        part=parts.index(part) if parts else 0,
+    )  # fmt: skip
+    if found.picture is None:
+        return replace(seen, parts=(), reason=f"{wanted.layer or kind_of(module)} {found.reason}.")
+    return replace(
+        seen, part=part, parts=parts, values=found.weight, picture=found.picture,
+        channels=found.channels, channel=found.channel,
+    )  # fmt: skip
+
+
+def _scores(output: Any, scores: Callable[[torch.Tensor], torch.Tensor] | None) -> Any:
+    one_row = isinstance(output, torch.Tensor) and output.ndim in (1, 2) and len(output) == 1
+    if not one_row or not output.is_floating_point():
+        return None
+    return (scores(output) if scores is not None else output)[0].float().cpu()
+
+
+def _begins_1d(model: nn.Module) -> bool:
+    """Say whether the first layer with weights is a 1-D convolution, so that its input is lines."""
+    for module in model.modules():
+        if next(module.children(), None) is None and next(module.parameters(recurse=False), None) is not None:
+            return isinstance(module, (nn.Conv1d, nn.ConvTranspose1d))
+    return False
 
 
 def first_choice(model: nn.Module) -> str:

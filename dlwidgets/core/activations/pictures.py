@@ -1,26 +1,33 @@
-"""Which picture suits a layer's output: maps, a matrix, slices, attention or bars."""
+"""Which picture suits a layer's output: maps, slices, attention, lines, a matrix or bars."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 import torch
 from torch import nn
 
+from .sorting import Sort, sorted_maps
 from .statistics import Statistics, real, statistics
-from .tiles import BUDGET, Tiles, tiles
+from .tiles import BUDGET, LIVE_BUDGET, Tiles, tiles
 
-Kind = Literal["maps", "volume", "attention", "signal", "sequence", "bars"]
+Kind = Literal["maps", "volume", "attention", "lines", "sequence", "bars", "rgb"]
 
 #: More units than this are drawn as the strongest of each group.
 _MOST_BARS = 1024
+#: Values of one map that are handed over as they are, at rest (224 x 224) and while training; and the bytes
+#: that are left for all maps beside so large a one.
+CLOSE, LIVE_CLOSE, _BESIDE = 50_176, 13_225, 57_344
 
-_CONV_1D = (
+CONV_1D = (
     nn.Conv1d, nn.ConvTranspose1d, nn.MaxPool1d, nn.AvgPool1d, nn.AdaptiveAvgPool1d, nn.AdaptiveMaxPool1d,
     nn.BatchNorm1d, nn.InstanceNorm1d,
 )  # fmt: skip
+#: Layers that work along the last axis, so that it holds the channels, whatever the axes before it.
+_LAST = (nn.Linear, nn.LayerNorm, nn.Embedding)
 
 
 @dataclass(frozen=True)
@@ -29,14 +36,21 @@ class Picture:
 
     Attributes
     ----------
-    kind : "maps" (C x H x W), "volume" (C x D x H x W, its middle slices), "attention" (heads x T x T, rows
-        that sum to one), "signal" (C x L as one map), "sequence" (T x D as one map) or "bars" (a vector).
+    kind : "maps" (C x H x W), "volume" (C x D x H x W, one slice of each), "attention" (heads x T x T, rows
+        that sum to one), "lines" (C x L, each channel a line), "sequence" (T x D as one map), "rgb" (filters
+        over three colours, the three beside each other in each column) or "bars" (a vector).
     shape : of the sample's output, without the batch axis.
     axes : what the axes of the picture are called: for tiles map, row, column; for bars unit.
     tiles : the maps; None for bars.
     bars : float32, the units, exactly, or of each `group` of them the one with the largest absolute value.
     group : how many units share a bar.
     note : what was left out or made smaller, in words, or "".
+    by : what the maps are sorted by.
+    slices : how many slices there are, and which one is shown; None where there are none.
+    maps : the stack that `tiles` was made from, all of its maps in the tensor's order; None for bars.
+    names : names of the maps or units, where they have any.
+    order : the numbers of all maps in the order asked for; None: as they stand.
+    close : how many values of one map are handed over as they are.
     """
 
     kind: Kind
@@ -47,6 +61,12 @@ class Picture:
     bars: np.ndarray | None = None
     group: int = 1
     note: str = ""
+    by: Sort = "index"
+    slices: tuple[int, int] | None = None
+    maps: torch.Tensor | None = field(default=None, repr=False, compare=False)
+    names: tuple[str, ...] = ()
+    order: Sequence[int] | None = field(default=None, repr=False)
+    close: int = CLOSE
 
     @property
     def peak(self) -> float:
@@ -61,21 +81,56 @@ class Picture:
         """How much there is, in words: "64 maps", "10 units", "1 map"."""
         if self.kind == "bars":
             return _plural(self.shape[0] if self.shape else 1, "unit")
-        if self.kind in ("signal", "sequence"):
+        if self.kind == "sequence":
             return f"{self.shape[0]} × {self.shape[1]}"
         number = self.tiles.total if self.tiles is not None else 0
-        return _plural(number, "head" if self.kind == "attention" else "map")
+        word = {"attention": "head", "lines": "line", "rgb": "filter"}.get(self.kind, "map")
+        return _plural(number, "filter" if self.axes[0] == "filter" else word)
+
+    def close_up(self, number: int) -> tuple[np.ndarray, tuple[int, int]] | None:
+        """Return map `number` of the tensor as float32 numbers, H x W, and the block each is the mean of.
+
+        The numbers are the tensor's own, block (1, 1), up to `close` of them. None for bars, where there is
+        no such map, and where the tiles are as sharp.
+        """
+        if self.maps is None or self.tiles is None or not 0 <= number < len(self.maps):
+            return None
+        values = real(self.maps[number].detach()).float()
+        block = (1, 1)
+        while -(-values.shape[0] // block[0]) * -(-values.shape[1] // block[1]) > self.close:
+            longer = 0 if values.shape[0] / block[0] > values.shape[1] / block[1] else 1
+            block = (block[0] + 1, block[1]) if longer == 0 else (block[0], block[1] + 1)
+        drawn = self.tiles.block
+        if block != (1, 1) and drawn[0] * drawn[1] <= block[0] * block[1] and number in self.tiles.numbers:
+            return None
+        if block != (1, 1):
+            pooled = torch.nn.functional.avg_pool2d(
+                values[None], block, ceil_mode=True, count_include_pad=False
+            )
+            values = pooled[0]
+        return np.ascontiguousarray(values.cpu().numpy(), dtype=np.float32), block
 
 
-def picture(tensor: torch.Tensor, layer: nn.Module | None = None, budget: int = BUDGET) -> Picture:
+def picture(
+    tensor: torch.Tensor,
+    layer: nn.Module | None = None,
+    budget: int = BUDGET,
+    *,
+    by: Sort = "index",
+    order: Sequence[int] | None = None,
+    at_slice: int | None = None,
+) -> Picture:
     """Return the picture of the first sample of a layer's output.
 
     Parameters
     ----------
     tensor : the output, with its batch axis.
-    layer : the module that put it out; it tells a 1-D convolution from a sequence, and time first from
-        batch first.
+    layer : the module that put it out, or that put out what an elementwise layer handed on; it tells a 1-D
+        convolution from a sequence, channels last from channels first, and time first from batch first.
     budget : the bytes that the maps may take.
+    by : what the maps are sorted by.
+    order : an earlier order of the maps, to be kept; one that does not fit is made anew.
+    at_slice : which slice of a volume; None: the middle one.
 
     Raises
     ------
@@ -86,13 +141,55 @@ def picture(tensor: torch.Tensor, layer: nn.Module | None = None, budget: int = 
     sample = one_sample(tensor, layer)
     shape, found = tuple(sample.shape), statistics(sample)
     if sample.ndim <= 1:
-        values, group = _bars(real(sample).float().flatten().cpu().numpy())
-        note = f"each bar is the strongest of {group} units" if group > 1 else ""
-        return Picture("bars", shape, ("unit",), found, bars=values, group=group, note=note)
-    kind, axes, maps, note = _as_maps(sample, layer)
-    drawn = tiles(maps, budget=budget)
-    notes = [note, _what_was_left(drawn)]
-    return Picture(kind, shape, axes, found, tiles=drawn, note="; ".join(filter(None, notes)))
+        return bars(sample, shape, found)
+    kind, axes, maps, slices, note = _as_maps(sample, layer, at_slice)
+    return stack(
+        kind, axes, maps, budget, shape=shape, found=found, by=by, order=order, slices=slices, note=note
+    )
+
+
+def stack(
+    kind: Kind,
+    axes: tuple[str, ...],
+    maps: torch.Tensor,
+    budget: int = BUDGET,
+    *,
+    shape: tuple[int, ...] | None = None,
+    found: Statistics | None = None,
+    by: Sort = "index",
+    order: Sequence[int] | None = None,
+    slices: tuple[int, int] | None = None,
+    note: str = "",
+    names: Sequence[str] = (),
+) -> Picture:
+    """Return the picture of `maps`, M x h x w."""
+    by = by if len(maps) > 1 and kind not in ("attention", "sequence") else "index"
+    if by == "index":
+        order = None
+    elif order is None or len(order) != len(maps):
+        order = sorted_maps(maps, by)
+    live = budget <= LIVE_BUDGET
+    if not live and len(maps) > 1 and maps.shape[1] * maps.shape[2] > LIVE_CLOSE:
+        budget = _BESIDE
+    drawn = tiles(maps, budget=budget, order=order)
+    notes = filter(None, [note, _what_was_left(drawn, by)])
+    shape = tuple(maps.shape) if shape is None else shape
+    found = statistics(maps) if found is None else found
+    return Picture(
+        kind, shape, axes, found, drawn,
+        note="; ".join(notes), by=by, slices=slices, maps=maps, names=tuple(names), order=order,
+        close=LIVE_CLOSE if live else CLOSE,
+    )  # fmt: skip
+
+
+def bars(
+    sample: torch.Tensor, shape: tuple[int, ...] | None = None, found: Statistics | None = None
+) -> Picture:
+    """Return the picture of a vector (or one number) as bars."""
+    values, group = _bars(real(sample).float().flatten().cpu().numpy())
+    note = f"each bar is the strongest of {group} units" if group > 1 else ""
+    shape = tuple(sample.shape) if shape is None else shape
+    return Picture("bars", shape, ("unit",), found or statistics(sample), bars=values, group=group, note=note)
 
 
 def one_sample(tensor: torch.Tensor, layer: nn.Module | None = None) -> torch.Tensor:
@@ -105,7 +202,7 @@ def one_sample(tensor: torch.Tensor, layer: nn.Module | None = None) -> torch.Te
         return tensor
     if tensor.ndim == 3 and _time_first(layer):
         return tensor[:, 0]
-    if tensor.ndim == 3 and tensor.shape[0] != 1 and tensor.shape[1] == 1 and not isinstance(layer, _CONV_1D):
+    if tensor.ndim == 3 and tensor.shape[0] != 1 and tensor.shape[1] == 1 and not isinstance(layer, CONV_1D):
         return tensor[:, 0]
     return tensor[0]
 
@@ -117,23 +214,27 @@ def _time_first(layer: nn.Module | None) -> bool:
 
 
 def _as_maps(
-    sample: torch.Tensor, layer: nn.Module | None
-) -> tuple[Kind, tuple[str, str, str], torch.Tensor, str]:
+    sample: torch.Tensor, layer: nn.Module | None, at_slice: int | None
+) -> tuple[Kind, tuple[str, str, str], torch.Tensor, tuple[int, int] | None, str]:
     if sample.ndim == 2 and _attends(sample):
-        return "attention", ("head", "from", "to"), sample[None], ""
+        return "attention", ("head", "from", "to"), sample[None], None, ""
     if sample.ndim == 2:
-        if isinstance(layer, _CONV_1D):
-            return "signal", ("map", "channel", "position"), sample[None], ""
-        return "sequence", ("map", "step", "unit"), sample[None], ""
+        if isinstance(layer, CONV_1D):
+            return "lines", ("channel", "line", "position"), sample[:, None], None, ""
+        return "sequence", ("map", "step", "unit"), sample[None], None, ""
+    if sample.ndim == 3 and _attends(sample):
+        return "attention", ("head", "from", "to"), sample, None, ""
+    note = ""
+    if isinstance(layer, _LAST):
+        sample, note = sample.movedim(-1, 0), "channels are the last axis"
     if sample.ndim == 3:
-        if _attends(sample):
-            return "attention", ("head", "from", "to"), sample, ""
-        return "maps", ("channel", "row", "column"), sample, ""
-    # Whatever has more axes: slices through the middle of the third from last, all axes before it as maps.
-    middle = sample.shape[-3] // 2
-    maps = sample.select(-3, middle).reshape(-1, *sample.shape[-2:])
-    note = f"slice {middle} of {sample.shape[-3]} (0 is the first)"
-    return "volume", ("channel", "row", "column"), maps, note
+        return "maps", ("channel", "row", "column"), sample, None, note
+    # Whatever has more axes: one slice along the third from last, all axes before it as maps.
+    depth = sample.shape[-3]
+    at = depth // 2 if at_slice is None else min(max(0, at_slice), depth - 1)
+    maps = sample.select(-3, at).reshape(-1, *sample.shape[-2:])
+    said = f"slice {at} of {depth} (0 is the first)"
+    return "volume", ("channel", "row", "column"), maps, (depth, at), "; ".join(filter(None, [said, note]))
 
 
 def _attends(sample: torch.Tensor) -> bool:
@@ -156,13 +257,14 @@ def _bars(values: np.ndarray) -> tuple[np.ndarray, int]:
     return rows[np.arange(len(rows)), strength.argmax(1)].copy(), group
 
 
-def _what_was_left(drawn: Tiles) -> str:
+def _what_was_left(drawn: Tiles, by: Sort) -> str:
     rows, columns = drawn.block
     notes = []
     if drawn.block != (1, 1):
         notes.append(f"each pixel is the mean of {rows} × {columns}")
     if len(drawn.maps) < drawn.total:
-        notes.append(f"the first {len(drawn.maps)} of {drawn.total}")
+        which = {"index": "first", "strength": "strongest", "variance": "most varied"}[by]
+        notes.append(f"the {which} {len(drawn.maps)} of {drawn.total:,}")
     return "; ".join(notes)
 
 

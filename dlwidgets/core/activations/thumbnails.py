@@ -10,13 +10,13 @@ import torch
 import torch.nn.functional as F
 
 from ..trees import tensors
-from .pictures import Picture, one_sample, picture
+from .pictures import Picture, one_sample, picture, stack
 from .statistics import real
 
 #: The longest side of an image, in pixels, and the bytes of any other picture of an input.
-_SIDE, _BUDGET = 128, 16_384
-#: Token numbers that are spelled out.
-_TOKENS = 48
+_SIDE, _BUDGET = 96, 16_384
+#: Tokens that are named, and those that are spelled out.
+TOKENS, _SPELLED = 512, 48
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ class Thumbnail:
     low, high : the values that black and white stand for.
     picture : for "picture".
     words : the tokens; and what is not shown.
+    tokens : the numbers of the first tokens, for "tokens".
     """
 
     kind: Literal["image", "picture", "tokens", "none"]
@@ -40,10 +41,14 @@ class Thumbnail:
     high: float = 1.0
     picture: Picture | None = None
     words: str = ""
+    tokens: tuple[int, ...] = ()
 
 
-def thumbnail(inputs: Any) -> Thumbnail:
-    """Return the picture of a batch of one: of its first tensor, where there are several."""
+def thumbnail(inputs: Any, lines: bool = False) -> Thumbnail:
+    """Return the picture of a batch of one: of its first tensor, where there are several.
+
+    With `lines`, channels x positions are drawn as lines, as for a model that begins with a 1-D convolution.
+    """
     found = list(tensors(inputs))
     if not found or found[0].numel() == 0:
         return Thumbnail("none", words="The input holds no tensor.")
@@ -57,14 +62,19 @@ def thumbnail(inputs: Any) -> Thumbnail:
         and sample.ndim == 1
         and tensor.dtype != torch.bool
     ):
-        numbers = [str(int(number)) for number in sample[:_TOKENS]]
-        more = " …" if sample.numel() > _TOKENS else ""
-        return Thumbnail("tokens", shape, words=" ".join(numbers) + more)
+        numbers = tuple(int(number) for number in sample[:TOKENS])
+        more = " …" if sample.numel() > _SPELLED else ""
+        spelled = " ".join(map(str, numbers[:_SPELLED])) + more
+        return Thumbnail("tokens", shape, words=spelled, tokens=numbers)
     if sample.ndim == 4:
         sample, note = sample[:, sample.shape[1] // 2], "; ".join(filter(None, [note, "the middle slice"]))
     if sample.ndim == 3:
         return _image(sample, shape, note)
-    return Thumbnail("picture", shape, picture=picture(tensor, budget=_BUDGET), words=note)
+    if lines and sample.ndim == 2:
+        drawn = stack("lines", ("channel", "line", "position"), sample[:, None], _BUDGET)
+    else:
+        drawn = picture(tensor, budget=_BUDGET)
+    return Thumbnail("picture", shape, picture=drawn, words=note)
 
 
 def _image(sample: torch.Tensor, shape: tuple[int, ...], note: str) -> Thumbnail:
