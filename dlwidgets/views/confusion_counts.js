@@ -1,9 +1,9 @@
-// Counts, rates and orders of the confusion grid: plain numbers in, plain numbers out.
+// Counts of the confusion grid at any threshold: plain numbers in, plain numbers out.
 
 /** Thresholds that can be shown without the kernel: k / (POSITIONS - 1). */
 export const POSITIONS = 1001;
-
-/** @typedef {{precision: number, recall: number, f1: number, support: number}} Rates */
+/** What a cell may be a share of: of its row, its column, all samples of the class, or of nothing. */
+export const NORMALISE = [["true", "row: what it is"], ["predicted", "column: what was said"], ["all", "all samples"], ["none", "counts alone"]];
 
 /**
  * The 2 x 2 counts of each class, [tn, fp, fn, tp] one after the other.
@@ -30,76 +30,57 @@ export function cellsAt(counts, totals, k, positions = POSITIONS) {
   return cellsFrom(totals, (c) => counts[2 * c * positions + k], (c) => counts[(2 * c + 1) * positions + k]);
 }
 
-/**
- * Precision, recall, F1 and support of four cells starting at `at`; NaN where there is nothing to divide by.
- * @param {ArrayLike<number>} cells @param {number} [at] @returns {Rates}
- */
-export function ratesOf(cells, at = 0) {
-  const fp = cells[at + 1], fn = cells[at + 2], tp = cells[at + 3];
-  return { precision: tp / (tp + fp), recall: tp / (tp + fn), f1: (2 * tp) / (2 * tp + fp + fn), support: tp + fn };
+/** The position whose threshold is `t` exactly, or -1 where it lies between two or outside. @param {number} t @param {number} [positions] */
+export function positionOf(t, positions = POSITIONS) {
+  const k = Math.round(t * (positions - 1));
+  return k >= 0 && k < positions && k / (positions - 1) === t ? k : -1;
 }
 
 /**
- * Macro and micro averages; a class whose rate is NaN is left out of that macro average.
- * @param {ArrayLike<number>} cells @returns {{macro: Rates, micro: Rates}}
+ * The cells at one threshold a class: from the counts where it is a position, else as the kernel counted them.
+ * @param {{counts: ArrayLike<number>, totals: ArrayLike<number>}} read @param {number[]} limits C thresholds
+ * @param {{limits: number[], exact: ArrayLike<number>}} kernel its thresholds, one or C, and C x 2: tp, fp there
+ * @param {number} [positions]
  */
-export function averagesOf(cells) {
-  const sum = [0, 0, 0, 0], total = { precision: 0, recall: 0, f1: 0 }, known = { precision: 0, recall: 0, f1: 0 };
-  const keys = /** @type {(keyof typeof total)[]} */ (["precision", "recall", "f1"]);
-  for (let at = 0; at < cells.length; at += 4) {
-    for (let i = 0; i < 4; i++) sum[i] += cells[at + i];
-    const rates = ratesOf(cells, at);
-    for (const key of keys) if (!Number.isNaN(rates[key])) { total[key] += rates[key]; known[key] += 1; }
-  }
-  const micro = ratesOf(sum);
-  const macro = { precision: 0, recall: 0, f1: 0, support: micro.support };
-  for (const key of keys) macro[key] = total[key] / known[key];
-  return { macro, micro };
-}
-
-/** @param {string} sort @returns {{key: string, falling: boolean}} */
-export function readSort(sort) {
-  return sort.startsWith("-") ? { key: sort.slice(1), falling: true } : { key: sort, falling: false };
-}
-
-/** The metric that tiles sorted so carry beside the name. @param {string} sort @returns {keyof Rates} */
-export function shownBy(sort) {
-  const { key } = readSort(sort);
-  return /** @type {keyof Rates} */ (["precision", "recall", "support"].includes(key) ? key : "f1");
-}
-
-/**
- * How two classes compare in the order `sort`; an undefined value comes last either way.
- * @param {string} sort @param {string[]} names @param {ArrayLike<number>} cells @returns {(a: number, b: number) => number}
- */
-export function compareBy(sort, names, cells) {
-  const { key, falling } = readSort(sort), sign = falling ? -1 : 1;
-  if (key === "given") return (a, b) => sign * (a - b);
-  if (key === "name") {
-    const low = names.map((name) => name.toLowerCase());
-    return (a, b) => sign * (low[a] < low[b] ? -1 : low[a] > low[b] ? 1 : 0);
-  }
-  const metric = shownBy(sort);
-  const values = names.map((_, c) => ratesOf(cells, 4 * c)[metric]);
-  return (a, b) => {
-    const x = values[a], y = values[b];
-    if (Number.isNaN(x) || Number.isNaN(y)) return Number(Number.isNaN(x)) - Number(Number.isNaN(y));
-    return sign * (x - y);
+export function cellsAtEach({ counts, totals }, limits, kernel, positions = POSITIONS) {
+  /** @param {number} c @param {number} kind */
+  const said = (c, kind) => {
+    const k = positionOf(limits[c], positions);
+    if (k >= 0) return counts[(2 * c + kind) * positions + k];
+    if ((kernel.limits[kernel.limits.length > 1 ? c : 0]) === limits[c]) return kernel.exact[2 * c + kind];
+    // For the moment in which the kernel already has another threshold: the next position above.
+    return counts[(2 * c + kind) * positions + Math.min(positions - 1, Math.max(0, Math.ceil(limits[c] * (positions - 1))))];
   };
+  return cellsFrom(totals, (c) => said(c, 0), (c) => said(c, 1));
 }
 
-/** The classes in the order `sort`, equal ones as given. @param {string} sort @param {string[]} names @param {ArrayLike<number>} cells */
-export function orderOf(sort, names, cells) {
-  return names.map((_, c) => c).sort(compareBy(sort, names, cells));
+/**
+ * How many scores lie in each of `bins` equal parts of 0 ... 1, summed over some classes. What scores below 0
+ * is in the first, 1 and more in the last. @param {{counts: ArrayLike<number>, totals: ArrayLike<number>}} read
+ * @param {number[]} classes @param {0 | 1} kind 0: positives, 1: negatives @param {number} [bins] @param {number} [positions]
+ */
+export function histogramOf({ counts, totals }, classes, kind, bins = 50, positions = POSITIONS) {
+  const found = new Float64Array(bins);
+  for (const c of classes) {
+    let above = totals[2 * c + kind];
+    for (let b = 0; b < bins; b++) {
+      const next = b === bins - 1 ? 0 : counts[(2 * c + kind) * positions + Math.round(((b + 1) * (positions - 1)) / bins)];
+      found[b] += above - next;
+      above = next;
+    }
+  }
+  return found;
 }
 
-/** Whether an order still is one, with the numbers of now. @param {number[]} order @param {(a: number, b: number) => number} compare */
-export function inOrder(order, compare) {
-  return order.every((c, i) => i === 0 || compare(order[i - 1], c) <= 0);
-}
-
-/** The classes of `order` whose name holds the text, any case. @param {number[]} order @param {string[]} names @param {string} text */
-export function matching(order, names, text) {
-  const wanted = text.trim().toLowerCase();
-  return wanted ? order.filter((c) => names[c].toLowerCase().includes(wanted)) : order;
+/**
+ * What each of four cells is a share of. @param {ArrayLike<number>} cells @param {number} at @param {string} normalise
+ * @param {number} largest the largest count of the grid, to which counts alone are compared
+ * @returns {[number, number, number, number]}
+ */
+export function wholesOf(cells, at, normalise, largest) {
+  const [tn, fp, fn, tp] = [cells[at], cells[at + 1], cells[at + 2], cells[at + 3]];
+  if (normalise === "true") return [tn + fp, tn + fp, fn + tp, fn + tp];
+  if (normalise === "predicted") return [tn + fn, fp + tp, tn + fn, fp + tp];
+  const whole = normalise === "all" ? tn + fp + fn + tp : largest;
+  return [whole, whole, whole, whole];
 }

@@ -1,16 +1,29 @@
 // The confusion grid in words and written numbers.
 
 import { count, whole, sig } from "./front.js";
-import { ratesOf } from "./confusion_counts.js";
+import { isCount, ratesOf } from "./confusion_metrics.js";
 
-/** @typedef {import("./confusion_counts.js").Rates} Rates */
+/** @typedef {import("./confusion_metrics.js").Rates} Rates */
+/** @typedef {import("./confusion_metrics.js").Metric} Metric */
 
 /** A rate in two digits. @param {number} x */
-export function share(x) { return Number.isNaN(x) ? "n/a" : x.toFixed(2); }
+export function share(x) { return Number.isNaN(x) ? "n/a" : x.toFixed(2).replace("-", "−"); }
 
-/** A metric as it is written. @param {Rates} rates @param {keyof Rates} metric */
+/** The ends of an interval, short: .48–.61. @param {[number, number] | null} ends */
+export function interval(ends) {
+  if (!ends || Number.isNaN(ends[0])) return "";
+  return ends.map((x) => (x >= 0.995 ? "1" : x.toFixed(2).replace(/^0/, ""))).join("–");
+}
+
+/** A share of a cell: 93%, <1%. @param {number} x */
+export function percent(x) {
+  if (!Number.isFinite(x)) return "";
+  return x > 0 && x < 0.005 ? "<1%" : x < 1 && x >= 0.995 ? ">99%" : `${Math.round(100 * x)}%`;
+}
+
+/** A metric as it is written. @param {Rates} rates @param {Metric} metric */
 export function written(rates, metric) {
-  return metric === "support" ? short(rates.support) : share(rates[metric]);
+  return isCount(metric) ? short(rates[metric]) : share(rates[metric]);
 }
 
 /** Made once: toLocaleString() looks the language up each time, which took half of a repaint. */
@@ -50,6 +63,19 @@ export function meaning(cell) {
   return ["is not, and was not said to be", "is not, but was said to be", "is, but was missed", "is, and was found"][cell];
 }
 
+/** What the shade is, as the line under the tiles says it. @param {string} normalise */
+export function shadeWords(normalise) {
+  const of = { true: "its row", predicted: "its column", all: "all samples of the class" }[normalise];
+  return of ? `shade: share of ${of}` : "shade: count, against the largest of all";
+}
+
+/** Who stands in a histogram. @param {number} kind 0: positives, 1: negatives @param {string} name "" for all classes @param {string} task */
+export function whose(kind, name, task) {
+  const has = task === "multilabel";
+  if (!name) return kind === 0 ? (has ? "have the label" : "are of the class") : has ? "do not" : "are not";
+  return kind === 0 ? `${has ? "have" : "are"} ${name}` : `${has ? "do" : "are"} not`;
+}
+
 /** A tile for those who hear it. @param {string} name @param {ArrayLike<number>} cells @param {number} at @param {string} task */
 export function spoken(name, cells, at, task) {
   const rates = ratesOf(cells, at);
@@ -57,10 +83,23 @@ export function spoken(name, cells, at, task) {
   return `${name}: F1 ${share(rates.f1)}, precision ${share(rates.precision)}, recall ${share(rates.recall)}. ${words.join("; ")}.`;
 }
 
-/** What the numbers are of. @param {{task: string, samples: number, validation: boolean, step: number | null}} about @param {number} classes */
+/**
+ * What the numbers are of.
+ * @param {{task: string, samples: number, of?: number | null, validation: boolean, step: number | null}} about @param {number} classes
+ */
 export function headline(about, classes) {
-  const parts = [`${whole(about.samples)} ${about.validation ? "validation " : ""}${about.samples === 1 ? "sample" : "samples"}`];
+  const some = about.of && about.of > about.samples ? ` of ${whole(about.of)}` : "", all = about.of || about.samples;
+  const parts = [`${whole(about.samples)}${some} ${about.validation ? "validation " : ""}${all === 1 ? "sample" : "samples"}`];
+  if (some) parts[0] += ", drawn at random";
   if (classes > 1) parts.push(`${whole(classes)} classes${about.task === "multiclass" ? ", each against the rest" : ""}`);
   if (about.step !== null && about.step !== undefined) parts.push(`after step ${whole(about.step)}`);
   return parts.join(" · ");
+}
+
+/** A cell of the C x C matrix in words. @param {number} n @param {string} from @param {string} to @param {number} of how many are `from` */
+export function confused(n, from, to, of) {
+  const are = n === 1 ? "was" : "were", part = of > 0 ? ` (${percent(n / of)})` : "";
+  return from === to
+    ? `${whole(n)} of the ${whole(of)} of class ${from} ${are} said to be it${part}`
+    : `${whole(n)} of the ${whole(of)} of class ${from} ${are} said to be ${to}${part}`;
 }

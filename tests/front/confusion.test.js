@@ -2,11 +2,19 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
+import { cellsAt, cellsAtEach, cellsFrom, histogramOf, positionOf, wholesOf } from "../../dlwidgets/views/confusion_counts.js";
+import { METRICS, averagesOf, intervalOf, ratesOf, wilson } from "../../dlwidgets/views/confusion_metrics.js";
+import { compareBy, inOrder, matching, orderOf, passing, readSort, shownBy } from "../../dlwidgets/views/confusion_order.js";
 import {
-  averagesOf, cellsAt, cellsFrom, compareBy, inOrder, matching, orderOf, ratesOf, readSort, shownBy,
-} from "../../dlwidgets/views/confusion_counts.js";
-import { headline, meaning, position, sentence, share, short, spoken, written } from "../../dlwidgets/views/confusion_words.js";
+  confused, headline, interval, meaning, percent, position, sentence, share, short, spoken, written,
+} from "../../dlwidgets/views/confusion_words.js";
 import { cuttable, layoutOf, step, strength } from "../../dlwidgets/views/confusion_tiles.js";
+import { leap, nearestPosition } from "../../dlwidgets/views/confusion_slider.js";
+import { ownLimits } from "../../dlwidgets/views/confusion_limits.js";
+import { widthOf } from "../../dlwidgets/views/confusion_table.js";
+import { firstFilter } from "../../dlwidgets/views/confusion_bar.js";
+import { reportOf, summaryOf } from "../../dlwidgets/views/confusion_best.js";
+import { matrixLayout, sumsOf, wholeOf } from "../../dlwidgets/views/confusion_matrix.js";
 
 /** Random samples of `classes` classes, and the cells counted one by one. @param {number} seed */
 function samples(seed, classes = 5, n = 40) {
@@ -68,7 +76,7 @@ test("macro leaves out what is not defined, micro pools the counts", () => {
 
 test("classes sort by any metric, both ways, undefined ones last, equal ones as given", () => {
   const from = samples(7), cells = from.count(0.5), names = ["e", "D", "c", "b", "A"];
-  for (const metric of /** @type {const} */ (["f1", "precision", "recall", "support"])) {
+  for (const [metric] of METRICS) {
     for (const sort of [metric, `-${metric}`]) {
       const values = orderOf(sort, names, cells).map((c) => ratesOf(cells, 4 * c)[metric]);
       const known = values.filter((x) => !Number.isNaN(x));
@@ -120,7 +128,11 @@ test("a tile is spoken with its rates and its four counts", () => {
 test("numbers are written as short as they may be", () => {
   assert.equal(share(NaN), "n/a");
   assert.equal(share(0.405), "0.41");
-  assert.equal(written({ precision: 0, recall: 1, f1: 0.5, support: 1234 }, "support"), "1,234");
+  assert.equal(written(ratesOf([0, 0, 1000, 234]), "support"), "1,234");
+  assert.equal(share(-0.25), "−0.25");
+  assert.equal(interval([0.481, 1]), ".48–1");
+  assert.equal(interval([NaN, NaN]), "");
+  assert.deepEqual([0, 0.001, 0.126, 0.999, 1, NaN].map(percent), ["0%", "<1%", "13%", ">99%", "100%", ""]);
   assert.equal(short(99_999), "99,999");
   assert.equal(short(1_210_000), "1.21 M");
   assert.equal(short(1488, 4), "1.49 k");
@@ -132,6 +144,8 @@ test("the headline says what the numbers are of", () => {
   assert.equal(headline(about, 14), "1,600 validation samples · 14 classes · after step 2,184");
   assert.equal(headline({ ...about, samples: 1, validation: false, step: null }, 1), "1 sample");
   assert.match(headline({ ...about, task: "multiclass" }, 10), /each against the rest/);
+  assert.match(headline({ ...about, of: 20_000 }, 14), /^1,600 of 20,000 validation samples/);
+  assert.equal(headline({ ...about, of: 1600 }, 14), headline(about, 14));
 });
 
 test("tiles of every number fit in every width, without an empty line", () => {
@@ -140,7 +154,7 @@ test("tiles of every number fit in every width, without an empty line", () => {
       const { columns, tile, lines } = layoutOf(width, tiles);
       assert.ok(columns * tile + 4 * (columns - 1) <= width, `${tiles} in ${width}`);
       assert.ok(columns * lines >= tiles && columns * (lines - 1) < tiles, `${tiles} in ${width}`);
-      assert.ok(tile >= 88 && tile <= 150, `${tiles} in ${width}: ${tile}`);
+      assert.ok(tile >= 88 && tile <= 160, `${tiles} in ${width}: ${tile}`);
     }
   }
 });
@@ -191,4 +205,126 @@ test("counts are readable on every shade, in both themes (WCAG AA, 4.5)", () => 
 test("a row without samples has no shade, a fuller cell a stronger one", () => {
   assert.equal(strength(0, 0, false), 0);
   assert.ok(strength(3, 10, true) < strength(4, 10, true));
+});
+
+test("one threshold a class is counted as each class by itself would be", () => {
+  const from = samples(3), { counts, totals } = cumulative(from, 101), limits = [0.1, 0.25, 0.5, 0.77, 1];
+  const cells = cellsAtEach({ counts, totals }, limits, { limits: [0.5], exact: new Uint32Array(10) }, 101);
+  limits.forEach((t, c) => assert.deepEqual([...cells.subarray(4 * c, 4 * c + 4)], from.count(t).slice(4 * c, 4 * c + 4)));
+});
+
+test("between two positions the kernel's own counts are taken", () => {
+  const from = samples(3), { counts, totals } = cumulative(from, 101), at = 0.123456;
+  const wanted = from.count(at), exact = new Uint32Array(wanted.flatMap((_, i) => (i % 4 ? [] : [wanted[i + 3], wanted[i + 1]])));
+  const kernel = { limits: [at, 0.5, at, at, at], exact };
+  const cells = cellsAtEach({ counts, totals }, kernel.limits, kernel, 101);
+  assert.deepEqual([...cells.subarray(0, 4)], wanted.slice(0, 4));
+  assert.deepEqual([...cells.subarray(4, 8)], from.count(0.5).slice(4, 8));
+});
+
+test("a position is known by its threshold, to the last bit", () => {
+  for (let k = 0; k <= 1000; k++) assert.equal(positionOf(k / 1000), k);
+  assert.deepEqual([0.1234, 1 / 3, -0.001, 1.001, Infinity].map((t) => positionOf(t)), [-1, -1, -1, -1, -1]);
+});
+
+test("a histogram holds every score once, below 0 in its first bar and from 1 on in its last", () => {
+  const score = [-3, 0, 0.019, 0.02, 0.5, 0.999, 1, 7], counts = new Uint8Array(2 * 1001), totals = new Uint32Array([score.length, 0]);
+  for (let k = 0; k <= 1000; k++) counts[k] = score.filter((x) => x >= k / 1000).length;
+  const bins = histogramOf({ counts, totals }, [0], 0, 50);
+  assert.equal(bins[0], 3);
+  assert.equal(bins[1], 1);
+  assert.equal(bins[25], 1);
+  assert.equal(bins[49], 3);
+  assert.equal(bins.reduce((sum, n) => sum + n, 0), score.length);
+  assert.equal(histogramOf({ counts, totals }, [0], 1, 50).reduce((sum, n) => sum + n, 0), 0);
+});
+
+test("a cell is a share of its row, its column, all, or of the largest count", () => {
+  const cells = [6, 2, 1, 3];
+  assert.deepEqual(wholesOf(cells, 0, "true", 9), [8, 8, 4, 4]);
+  assert.deepEqual(wholesOf(cells, 0, "predicted", 9), [7, 5, 7, 5]);
+  assert.deepEqual(wholesOf(cells, 0, "all", 9), [12, 12, 12, 12]);
+  assert.deepEqual(wholesOf(cells, 0, "none", 9), [9, 9, 9, 9]);
+});
+
+test("a metric that is no share of samples has no interval, an empty denominator none either", () => {
+  assert.equal(intervalOf("matthews", [1, 2, 3, 4]), null);
+  assert.equal(intervalOf("support", [1, 2, 3, 4]), null);
+  assert.ok((intervalOf("precision", [1, 0, 3, 0]) ?? [0]).every(Number.isNaN));
+  assert.deepEqual(wilson(0, 5)[0], 0);
+  assert.deepEqual(wilson(5, 5)[1], 1);
+});
+
+test("classes sort by their thresholds", () => {
+  assert.deepEqual(orderOf("-threshold", ["a", "b", "c"], new Float64Array(12), [0.2, 0.9, 0.4]), [1, 2, 0]);
+});
+
+test("a filter keeps the order and lets no undefined value pass", () => {
+  const cells = [5, 0, 5, 0, 5, 1, 1, 4, 5, 4, 4, 1]; // never predicted, good, bad
+  assert.deepEqual(passing([2, 1, 0], cells, { metric: "f1", side: "below", value: 0.5 }), [2, 0]);
+  assert.deepEqual(passing([2, 1, 0], cells, { metric: "precision", side: "least", value: 0 }), [2, 1]);
+  assert.deepEqual(passing([2, 1, 0], cells, firstFilter("predicted")), [0]);
+  assert.deepEqual(passing([2, 1, 0], cells, null), [2, 1, 0]);
+  assert.deepEqual(firstFilter("support"), { metric: "support", side: "least", value: 10 });
+});
+
+test("shift and an arrow move a slider by ten positions and stop at the ends", () => {
+  assert.equal(leap(500, { key: "ArrowRight", shiftKey: true }), 510);
+  assert.equal(leap(4, { key: "ArrowDown", shiftKey: true }), 0);
+  assert.equal(leap(995, { key: "ArrowUp", shiftKey: true }), 1000);
+  assert.equal(leap(500, { key: "ArrowRight", shiftKey: false }), -1);
+  assert.deepEqual([-3, 0.4996, 2].map(nearestPosition), [0, 500, 1000]);
+});
+
+test("a moved threshold stands with no word from the kernel, and goes out as one or as one a class", () => {
+  /** @type {[string, any][]} */
+  const said = [];
+  const want = { refusal: "", get: () => null, set: (/** @type {string} */ name, /** @type {any} */ value) => said.push([name, value]) };
+  const limits = ownLimits(want, { get: () => [0.5] });
+  assert.deepEqual(limits.now(3), [0.5, 0.5, 0.5]);
+  limits.move(1, 250, 3);
+  assert.deepEqual(limits.now(3), [0.5, 0.25, 0.5]);
+  limits.move(-1, 731, 3);
+  assert.deepEqual(limits.now(3), [0.731, 0.731, 0.731]);
+  assert.deepEqual(said, [["thresholds", [0.5, 0.25, 0.5]], ["thresholds", 0.731]]);
+  want.refusal = "Three are wanted.";
+  assert.deepEqual(limits.now(3), [0.5, 0.5, 0.5]);
+});
+
+test("the table takes more room with intervals and thresholds, never less than its columns need", () => {
+  assert.ok(widthOf(["f1"], true, false) > widthOf(["f1"], false, false));
+  assert.equal(widthOf(["support", "matthews"], true, false), widthOf(["support", "matthews"], false, false));
+  assert.ok(widthOf(["f1"], true, true) > widthOf(["f1"], true, false));
+});
+
+test("what was chosen is reported with what it is worth elsewhere", () => {
+  const found = {
+    metric: "F1", bound: "recall ≥ 0.9", class: -1, thresholds: [0.3, 0.5], chosen: [0.61, null], reported: [0.55, null],
+    low: [0.48, null], high: [0.613, null], positives: [41, 0], samples: 1600, step: 2184, warnings: [], asked: 1,
+  };
+  assert.equal(reportOf(found, 0, ["edema", "hernia"]), "edema: F1 0.61 on the half it was chosen on (41 positives), 0.55 [0.48, 0.61] on the other half.");
+  assert.match(reportOf(found, 1, ["edema", "hernia"]), /hernia: no positives/);
+  assert.match(summaryOf(found), /recall ≥ 0.9.*1,600 samples, after step 2,184.*0\.61.*0\.55/);
+});
+
+test("a matrix fits its width, has names while they can be read and numbers while they fit", () => {
+  for (const width of [330, 640, 900, 1280]) {
+    for (const n of [2, 10, 40, 100, 200]) {
+      const layout = matrixLayout(width, n);
+      assert.ok(layout.cell >= 3 && (layout.width <= width || layout.cell === 3), `${n} in ${width}`);
+    }
+  }
+  assert.ok(matrixLayout(900, 40).named && !matrixLayout(900, 200).named);
+  const sums = sumsOf([5, 1, 2, 0, 7, 0, 1, 1, 3], 3);
+  assert.deepEqual([...sums.rows], [8, 7, 5]);
+  assert.deepEqual([...sums.columns], [6, 9, 5]);
+  assert.deepEqual([sums.all, sums.largest], [20, 7]);
+  assert.deepEqual(["true", "predicted", "all", "none"].map((by) => wholeOf(sums.rows, sums.columns, sums.all, sums.largest, by, 0, 1)), [8, 9, 20, 7]);
+});
+
+test("a cell of the matrix says what was taken for what", () => {
+  assert.equal(confused(12, "3", "5", 160), "12 of the 160 of class 3 were said to be 5 (8%)");
+  assert.equal(confused(1, "cat", "dog", 4), "1 of the 4 of class cat was said to be dog (25%)");
+  assert.equal(confused(0, "cat", "dog", 0), "0 of the 0 of class cat were said to be dog");
+  assert.match(confused(3, "cat", "cat", 4), /said to be it/);
 });

@@ -136,9 +136,10 @@ def test_new_scores_reach_a_page_that_has_drawn_the_last(session):
     open_page(view)
     session.step(3)
     session.evaluate()
+    page_says(view, drawn=view.frame)
     assert view.empty == "" and view.names == NAMES
     assert view.about == {
-        "task": "multilabel", "samples": 60, "validation": True, "step": 3,
+        "task": "multilabel", "samples": 60, "of": 60, "validation": True, "step": 3, "note": "",
         "low": session.scores.y_score.min(), "high": session.scores.y_score.max(),
     }  # fmt: skip
 
@@ -148,7 +149,7 @@ def test_the_look_chosen_in_the_page_is_kept_for_the_next_page_and_the_figure():
     view = ConfusionGrid(scores)
     open_page(view)
     page_says(view, wish="look", value={"sort": "-recall", "table": True})
-    assert view.look == {"sort": "-recall", "table": True}
+    assert view.look["sort"] == "-recall" and view.look["table"] is True
     titles = [ax.get_title().split("  ")[0] for ax in view.figure().axes if ax.get_title()]
     assert titles == [scores.classes[c] for c in order(scores, scores.confusion(), "-recall")]
 
