@@ -9,11 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 import traitlets
+from torch import nn
 
 from ..core.activations.channel_axes import channel_axis
+from ..core.activations.films import kept_states, output_of
+from ..core.activations.incoming import ELEMENTWISE, incoming
 from ..core.models.borrowed import untouched_rng
 from ..core.training.governor import Governor
+from .activations_excites import Excites
+from .activations_place import Layout, Place
+from .activations_time import OverTime
 from .activations_touch import Touch
+from .activations_where import Where
 
 if TYPE_CHECKING:
     from ..session import Session
@@ -22,10 +29,15 @@ if TYPE_CHECKING:
 _SHARE, _LEAST = 0.01, 1 / 3
 
 #: The page's files of the study, in the order in which they are joined, and its style sheet.
-STUDY_SCRIPTS = ("activations_touching.js", "activations_study.js")
+STUDY_SCRIPTS = (
+    "activations_touching.js",
+    "activations_study.js",
+)
 STUDY_STYLES = ("activations_study.css",)
 #: The sections; one at a time is open.
-_SECTIONS = ("touch",)
+_SECTIONS = ("touch", "excites", "where", "time")
+#: How long a piece of work takes at rest, between two steps of a run, and all without a session [s].
+_PIECE, _LIVE_PIECE, _WHOLE = 0.15, 0.03, 2.0
 
 
 class Study(traitlets.HasTraits):
@@ -40,6 +52,29 @@ class Study(traitlets.HasTraits):
 
     study = traitlets.Unicode("", help="the open section, or ''").tag(sync=True)
     touching = traitlets.Dict(help="the touched channels and what the model then says").tag(sync=True)
+    exciting = traitlets.Dict(help="the samples that drive the channel most").tag(sync=True)
+    excited = traitlets.Bytes(b"", help="uint8, tiles x h x w x 3: those samples, small").tag(sync=True)
+    where = traitlets.Dict(help="where the model looked: method, class, layer, size").tag(sync=True)
+    where_map = traitlets.Bytes(b"", help="uint8, h x w; (q - 128) * peak / 127, 0: not finite").tag(
+        sync=True
+    )
+    film = traitlets.Dict(help="layer, steps of the frames, sizes of maps and of the near map").tag(sync=True)
+    film_maps = traitlets.Bytes(b"", help="uint8, for each frame M x h x w maps, then the near one").tag(
+        sync=True
+    )
+    film_scales = traitlets.Bytes(b"", help="float32, for each frame M + 1: scales of maps, near").tag(
+        sync=True
+    )
+    film_now = traitlets.Bytes(b"", help="of now: float32 M + 1 scales, uint8 M x h x w maps and near").tag(
+        sync=True
+    )
+    film_change = traitlets.Bytes(b"", help="as film_now, twice: before the last step, and the change").tag(
+        sync=True
+    )
+    spread = traitlets.Dict(help="steps, reach, mean, sd and zeros of the spread's columns").tag(sync=True)
+    spread_shades = traitlets.Bytes(b"", help="uint8, columns x bins, the low end first; 0: none").tag(
+        sync=True
+    )
 
     _model: Any
     _home: Session | None
@@ -56,34 +91,40 @@ class Study(traitlets.HasTraits):
 
     def _open_study(self) -> None:
         self._section = ""
-        self._touch = Touch()
+        self._touch, self._excites, self._where, self._time = Touch(), Excites(), Where(), OverTime()
+        self._layouts: dict[tuple[str, str], Layout] = {}
         self._study_channel = 0
         self._study_governor = Governor(_SHARE, _LEAST)
         self._study_turn, self._study_asked = threading.Lock(), False
         self._study_done: Any = None
+        self._study_more = False
         self._study_reason = ""
         self._study_step: int | None = None
+        self._noted: Any = None
 
     def _close_study(self) -> None:
         self._section = ""
-        self._touch.forget()
+        self._forget_study()
 
     # -- what the browser asks
 
     def project_study(self) -> dict[str, Any]:
-        """Return the picture of the open section."""
+        """Return the picture of the open section; of the others nothing."""
         values: dict[str, Any] = {"study": self._section, "touching": {}}
+        for section in (self._excites, self._where, self._time):
+            values.update(section.values())
         if self._section == "touch":
             layer, channel = self._wanted_layer(), self._channel()
-            about = {
-                "layer": layer,
-                "channel": channel,
-                "channels": self._channels(),
-                "step": self._study_step,
-                "reason": self._study_reason,
+            values["touching"] = {
+                **self._about(),
                 "measure": "probability" if self._task in _PROBABLE else "output",
+                **self._touch.project(layer, channel, self._names),
             }
-            values["touching"] = {**about, **self._touch.project(layer, channel, self._names)}
+        elif self._section:
+            name = {"excites": "exciting", "where": "where", "time": "film"}[self._section]
+            values[name] = {**values[name], **({"reason": self._study_reason} if self._study_reason else {})}
+            values[name].setdefault("reason", "")
+            values[name]["channels"] = self._channels()
         return values
 
     def wish_study(self, name: str, value: Any) -> bool:
@@ -92,6 +133,7 @@ class Study(traitlets.HasTraits):
             if value not in ("", *_SECTIONS):
                 raise ValueError(f"The study has the sections {', '.join(_SECTIONS)}, not {value!r}.")
             self._section, self._study_done, self._study_reason = value, None, ""
+            self._forget_study()
         elif name == "touch":
             layer, channel = self._wanted_layer(), self._channel()
             if isinstance(value, dict):
@@ -104,6 +146,12 @@ class Study(traitlets.HasTraits):
             self._touch.reset()
         elif name == "study_channel":
             self._choose_channel(value)
+        elif name == "excites_by":
+            if value not in ("max", "mean"):
+                raise ValueError(f"Samples are ordered by 'max' or 'mean', not by {value!r}.")
+            self._excites.by = value
+        elif name in ("where_method", "where_target", "where_here"):
+            self._where.choose(name, value)
         else:
             return False
         self.study_moved()
@@ -111,47 +159,114 @@ class Study(traitlets.HasTraits):
         return True
 
     def study_moved(self) -> None:
-        """Compute the open section anew where layer, sample, channel, factors or step changed. Any thread."""
+        """Compute the open section anew where layer, sample, channel, wish or step changed. Any thread."""
+        self._note_look()
         if not self._section:
             return
-        new, session = self._study_key() != self._study_done, self.session
+        session = self.session
         if self._home is None:
-            self._study_work()
-            self.refresh()
+            self._study_at_once()
             return
         # What a person asked for is done at once; what only follows the training, as its time allows.
-        governed = self._home.status == "running" and not new
+        governed = self._home.status == "running" and self._study_key() == self._study_done
         if session is None or governed and not (self._study_governor.due() and self._may_send()):
             return
         with self._study_turn:
             if self._study_asked:
                 return
             self._study_asked = True
-        session.at_step(self._study_work).add_done_callback(lambda _: self.refresh())
+        session.at_step(self._study_work).add_done_callback(self._study_worked)
 
     # -- inside
 
+    def _forget_study(self) -> None:
+        """Let go what the folded sections computed; what a person touched stays."""
+        self._touch.forget()
+        self._excites.forget()
+        self._where.forget()
+        self._time.forget()
+
     def _study_key(self) -> Any:
-        return self._section, self._wanted_layer(), self._wanted_sample(), self._channel(), self._touch.key
+        chosen = {"touch": self._touch, "excites": self._excites, "where": self._where, "time": self._time}
+        own = getattr(self._samples, "own", None)
+        return (
+            self._section, self._wanted_layer(), getattr(self, "_part", ""), self._wanted_sample(), id(own),
+            self._channel(), chosen[self._section].key if self._section else None,
+        )  # fmt: skip
+
+    def _study_at_once(self) -> None:
+        until = time.perf_counter() + _WHOLE
+        self._study_work()
+        while self._study_more and time.perf_counter() < until:
+            self._study_work()
+        self.refresh()
+
+    def _study_worked(self, _future: Any) -> None:
+        self.refresh()
+        # While it trains the next look asks for the rest.
+        if self._study_more and self._home is not None and self._home.status != "running":
+            self.study_moved()
 
     def _study_work(self) -> None:
         self._study_asked = False
-        began, session = time.perf_counter(), self._home
+        began, section = time.perf_counter(), self._section
+        if not section:
+            return
         with self._looking, untouched_rng():
-            self._study_done, self._study_reason = self._study_key(), ""
             try:
-                self._compute()
-                self._study_step = None if session is None else session.progress()["steps"]
+                place = self._place()
+                # Once the layout is known, so is the channel.
+                self._study_done = self._study_key()
+                seconds = _LIVE_PIECE if place.running else _PIECE
+                self._study_more = self._compute(section, place, seconds)
+                self._study_step, self._study_reason = place.step, ""
             except Exception as error:  # noqa: BLE001 - said in the section; training and kernel go on
+                self._study_done, self._study_more = self._study_key(), False
                 self._study_reason = str(error) or type(error).__name__
         self._study_governor.spent(time.perf_counter() - began)
 
-    def _compute(self) -> None:
-        inputs = self._samples.inputs(self._wanted_sample())
-        if self._section == "touch":
-            layer, channel, channels = self._wanted_layer(), self._channel(), self._channels()
-            self._touch.forget()
-            self._touch.work(self._model, inputs, layer, channel, channels, self._scores_of())
+    def _compute(self, section: str, place: Place, seconds: float) -> bool:
+        if section == "touch":
+            self._touch.work(place)
+            return False
+        sections = {"excites": self._excites, "where": self._where, "time": self._time}
+        return sections[section].work(place, seconds)
+
+    def _place(self) -> Place:
+        """Return what is to be studied; on the thread that may use the model."""
+        session, layer = self._home, self._wanted_layer()
+        part, sample = getattr(self, "_part", ""), self._wanted_sample()
+        if (layer, part) not in self._layouts:
+            inputs = self._samples.inputs(sample)
+            self._layouts[layer, part] = layout_of(self._model, self._layers[layer], inputs, layer, part)
+        timeline = None if session is None else session._trainer.timeline
+        return Place(
+            self._model, self._samples, sample, id(getattr(self._samples, "own", None)), layer, part,
+            self._channel(), self._layouts[layer, part], self._scores_of(), self._names,
+            step=None if session is None else session.progress()["steps"],
+            running=session is not None and session.status == "running",
+            line="" if session is None else session.line,
+            states=() if timeline is None or self._section != "time" else kept_states(timeline),
+        )  # fmt: skip
+
+    def _note_look(self) -> None:
+        """Count the values of a look that was taken anyway, for the spread."""
+        seen, session = self._seen, self._home
+        if session is None or seen is None or seen is self._noted or seen.step is None:
+            return
+        self._noted = seen
+        look = seen.look
+        if look.tensor is None or look.wanted.show != "output":
+            return
+        sample = self._wanted_sample() if seen.index is None else seen.index
+        owner = id(getattr(self._samples, "own", None))
+        self._time.note((look.layer, look.part, sample, owner, session.line), seen.step, look.tensor)
+
+    def _about(self) -> dict[str, Any]:
+        return {
+            "layer": self._wanted_layer(), "channel": self._channel(), "channels": self._channels(),
+            "step": self._study_step, "reason": self._study_reason,
+        }  # fmt: skip
 
     def _scores_of(self) -> Callable[[torch.Tensor], torch.Tensor] | None:
         if self._home is not None:
@@ -174,18 +289,21 @@ class Study(traitlets.HasTraits):
 
     def _channels(self) -> int:
         """Return how many channels the layer shown has; 0 where that is not known, or it has none."""
-        layer, seen = self._wanted_layer(), self._seen
-        if seen is None or seen.look.layer != layer or seen.look.tensor is None or seen.look.part:
-            return 0
-        tensor = seen.look.tensor[None]
-        return tensor.shape[channel_axis(self._layers[layer], tensor)] if tensor.ndim > 1 else 0
+        layout = self._layouts.get((self._wanted_layer(), getattr(self, "_part", "")))
+        return 0 if layout is None else layout.channels
+
+    def _is_each(self) -> bool:
+        """Whether each map or bar of the picture shown is a channel."""
+        picture = None if self._seen is None else self._seen.look.picture
+        if picture is None or self._seen.look.wanted.show == "input":
+            return False
+        return picture.kind in _EACH
 
     def _channel(self) -> int:
         """Return the channel in question: that of the enlarged map or bar, where there is one for each."""
-        picture = None if self._seen is None else self._seen.look.picture
         number = self._study_channel
-        if picture is not None and picture.kind in _EACH:
-            number = self._chosen * picture.group
+        if self._is_each():
+            number = self._chosen * self._seen.look.picture.group
         return min(number, max(0, self._channels() - 1))
 
     def _choose_channel(self, value: Any) -> None:
@@ -193,12 +311,29 @@ class Study(traitlets.HasTraits):
         if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < max(1, channels):
             raise ValueError(f"The layer has the channels 0 to {max(0, channels - 1)}, not {value!r}.")
         self._study_channel = value
-        picture = None if self._seen is None else self._seen.look.picture
-        if picture is not None and picture.kind in _EACH:
-            self._chosen = value // picture.group
+        if self._is_each():
+            self._chosen = value // self._seen.look.picture.group
+
+
+def layout_of(model: nn.Module, module: nn.Module, inputs: Any, layer: str, part: str) -> Layout:
+    """Return how the output of `layer` is laid out for one sample; the model runs once or twice.
+
+    Raises
+    ------
+    ValueError : in a sentence: the layer gives no tensor, or the model could not run.
+    """
+    behind = None
+    if isinstance(module, ELEMENTWISE):
+        number = int(part[1:].split("[")[0]) if part.startswith("#") else 1
+        found = incoming(model, inputs, layer, number)
+        behind = None if found is None or found.module is module else found.module
+    tensor = output_of(model, inputs, layer, part, behind)
+    by = module if behind is None else behind
+    axis = channel_axis(by, tensor[None]) - 1 if tensor.ndim else None
+    return Layout(tuple(tensor.shape), axis, behind)
 
 
 _PROBABLE = ("multiclass", "multilabel", "binary")
 _WORDS = {"multiclass": "class", "multilabel": "label", "binary": "label"}
 #: Pictures in which each map or bar is a channel.
-_EACH = ("maps", "volume", "lines", "bars")
+_EACH = ("maps", "volume", "lines", "bars", "rgb")

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from ..core.activations.touching import ladder, touch
+from .activations_place import Place
 
 #: The factors of a channel that are tried in passing.
 STEPS = (0.0, 0.5, 1.0, 2.0)
@@ -29,6 +30,8 @@ class Touch:
         self._factors: dict[tuple[str, int], float] = {}
         self._past: list[dict[tuple[str, int], float]] = []
         self._found: dict[str, Any] = {}
+        #: What lies behind the layers that were touched.
+        self._behind: dict[str, nn.Module] = {}
 
     @property
     def key(self) -> Any:
@@ -67,23 +70,20 @@ class Touch:
     def _keep(self) -> None:
         self._past = [*self._past[-99:], dict(self._factors)]
 
-    def work(
-        self,
-        model: nn.Module,
-        inputs: Any,
-        layer: str,
-        channel: int,
-        channels: int,
-        scores: Callable[[torch.Tensor], torch.Tensor] | None,
-    ) -> None:
-        """Compute the effect of the factors, and of those that could be given to `channel`."""
+    def work(self, place: Place) -> None:
+        """Compute the effect of the factors, and of those that could be given to the channel in question."""
         factors: dict[str, dict[int, float]] = {}
         for (path, number), factor in self._factors.items():
             factors.setdefault(path, {})[number] = factor
-        effect = touch(model, inputs, factors, scores)
+        model, inputs = place.model, place.inputs
+        self._behind.update(place.behind)
+        self._found = {}
+        effect = touch(model, inputs, factors, place.scores, self._behind)
         rungs = None
-        if 0 <= channel < channels:
-            rungs = ladder(model, inputs, layer, channel, STEPS, factors, scores)
+        if place.channel < place.layout.channels:
+            rungs = ladder(
+                model, inputs, place.layer, place.channel, STEPS, factors, place.scores, self._behind
+            )
         self._found = {"before": effect.before, "after": effect.after, "rungs": rungs}
 
     def forget(self) -> None:

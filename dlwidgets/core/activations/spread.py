@@ -58,10 +58,10 @@ class Column:
 class Spread:
     """Histograms of one tensor over a run, negatives included, column by column.
 
-    All columns have the same bins: `bins` equal ones over -reach..reach, where `reach` is a power of two that
-    doubles when more than 0.2 % of the values of a look that are not zero lie beyond it. Doubling puts each two neighbouring bins
-    together, so that no count is guessed; what lay beyond the ends before that stays counted as beyond. When
-    `columns` looks are there, neighbours are put together in pairs and time becomes coarser.
+    All columns have the same bins: `bins` equal ones over -reach..reach, where `reach` is a power of two. It
+    doubles when more than 0.2 % of a look's values, zeros aside, lie beyond it. Doubling puts neighbours
+    together in pairs, so that no count is guessed; what lay beyond the ends before stays counted as such.
+    When `columns` looks are there, neighbours are put together in pairs and time becomes coarser.
 
     The picture is the "colour dimension" of Howard and Gugger (Deep Learning for Coders, 2020, chapter 13).
     """
