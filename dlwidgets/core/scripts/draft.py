@@ -29,6 +29,7 @@ class Draft:
     path : the script's own; what lies beside it is named after it.
     rewound : whether steps were taken back, which the script leaves out.
     data : whether the data is to lie beside it.
+    thresholds : those in force: one, or one for each class.
     settings : lines that set the variables which changes set anew.
     definitions : functions that the run needs.
     setup : blocks between the optimizer and the loop.
@@ -51,6 +52,7 @@ class Draft:
     path: Path
     rewound: bool = False
     data: bool = True
+    thresholds: Any = 0.5
     sources: Sources = field(default_factory=Sources)
     settings: list[str] = field(default_factory=list)
     definitions: list[str] = field(default_factory=list)

@@ -31,6 +31,7 @@ class Repeatable(Recorded):
     _result: Callable[[Callable[[], Any]], Any]
     _check_open: Callable[[], None]
     _read_wish: Callable[[Any], Any]
+    thresholds: Any
     traits: Callable[[], dict[str, Any]]
 
     def ledger(self) -> pd.DataFrame:
@@ -57,6 +58,9 @@ class Repeatable(Recorded):
         batches, and makes each change at its step. Where the run was taken back, it has the line under way
         alone. First weights and data lie beside it, as "run.initial.pt" and "run.data.pt" for "run.py".
 
+        Multilabel and binary models end with a function `predict`, which says 1 or 0 at `session.thresholds`,
+        and with what it finds and misses on validation data in memory ("run.valid.pt").
+
         Parameters
         ----------
         data : False: the data is left out, and the script has a marked place for it.
@@ -79,6 +83,7 @@ class Repeatable(Recorded):
         path = Path(path)
         if path.suffix != ".py":
             raise ValueError(f"to_script({str(path)!r}): the name of a Python file is wanted, as 'run.py'.")
+        thresholds = self.thresholds
         version = getattr(sys.modules.get(__name__.partition(".")[0]), "__version__", "")
 
         def work() -> Draft:
@@ -94,7 +99,9 @@ class Repeatable(Recorded):
                 and (number >= origin.changes or entry.name == "skip")
             ]  # fmt: skip
             rewound = any(entry.name in MOVES for entry in trainer.steering.ledger.entries)
-            draft = Draft(trainer.loop, self._opened, origin, changes, trainer.seed, path, rewound, data)
+            draft = Draft(
+                trainer.loop, self._opened, origin, changes, trainer.seed, path, rewound, data, thresholds
+            )
             try:
                 save(draft, write_script(draft, f"dlwidgets {version}".rstrip()), path)
             except Unwritable as why:

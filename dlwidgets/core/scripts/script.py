@@ -15,15 +15,17 @@ from .data import Supply, supply
 from .draft import Draft
 from .loop import loop_text
 from .model import loss_text, model_text
+from .predicting import predicting_text
 from .text import comment, double_quoted, sections, tidy
 
 #: Variables of the script. What was written out under such a name keeps it, and the script's is changed.
 _NAMES = frozenset(
     """HERE Schedule X accumulate averaged batch batch_size batches best clip_adaptively clipped data
-    dataset device epoch epochs exchange generator group head index inputs left_out load_data loader
-    loss loss_function losses losses_of_epoch lr_after make_model max_norm max_ratio max_value mixed
-    model optimizer order parameter project projected rest samples schedule scheduler seed shuffle
-    split start step targets unit_norm unit_norms unite weight y""".split()
+    classes dataset device epoch epochs exchange found generator group head index inputs left_out
+    load_data loader loss loss_function losses losses_of_epoch lr_after make_model max_norm max_ratio max_value missed mixed
+    model name optimizer order parameter predict predicted probabilities project projected rest said samples
+    schedule scheduler seed shuffle so split start step targets thresholds true unit_norm unit_norms unite
+    valid weight wrong y""".split()
 )
 
 
@@ -56,6 +58,7 @@ def write_script(draft: Draft, about: str) -> str:
         f'torch.save(model.state_dict(), HERE / "{path}")',
         f'print(f"step {draft.steps:,}: loss {{loss.item():.6g}}{loss_was}")',
     ])  # fmt: skip
+    predicting = predicting_text(draft)
     ours = [
         "HERE = Path(__file__).resolve().parent",
         *draft.definitions,
@@ -68,6 +71,7 @@ def write_script(draft: Draft, about: str) -> str:
         ),
         _headed("Training", data.order + "\n" + loop),
         ending,
+        predicting,
     ]
     taken = draft.sources.names
     text = sections([

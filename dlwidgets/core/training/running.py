@@ -193,12 +193,19 @@ class Runnable:
             raise ValueError("There is no validation data: pass valid=(X, y) to the Session.")
         return self._result(self._trainer.evaluate)
 
-    def predict(self, X: Any, batch_size: int = 256) -> torch.Tensor:
+    def predict(self, X: Any, batch_size: int = 256, labels: bool = True) -> torch.Tensor:
         """Return what the model says of `X`, on the CPU.
 
         Multilabel: N x C of 0 and 1, at `session.thresholds`; binary: N of 0 and 1; multiclass: N class
         numbers; any other task: the model's output. `X` is as in `train=(X, y)`, or a Dataset or DataLoader.
+
+        Parameters
+        ----------
+        batch_size : samples that are computed at a time.
+        labels : False: the probabilities instead, as `predict_scores` returns them.
         """
+        if not labels:
+            return self.predict_scores(X, batch_size)
         return self._opened.task.predictions(self._outputs(X, batch_size), self.thresholds)
 
     def predict_scores(self, X: Any, batch_size: int = 256) -> torch.Tensor:
