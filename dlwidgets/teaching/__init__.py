@@ -1,4 +1,4 @@
-"""Small data sets and models to learn on: nothing to download, nothing loaded before it is asked for."""
+"""Small data sets and models to learn on; nothing is loaded, or fetched, before it is asked for."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .chest import findings
+    from .chest_images import chestmnist
     from .data import Data
     from .digits import collages
     from .genes import yeast
@@ -18,12 +19,13 @@ _HOME = {
     "Data": "data",
     "MLP": "models",
     "SmallCNN": "models",
+    "chestmnist": "chest_images",
     "collages": "digits",
     "findings": "chest",
     "yeast": "genes",
 }
 
-__all__ = ["MLP", "ChestNet", "Data", "SmallCNN", "collages", "findings", "yeast"]
+__all__ = ["MLP", "ChestNet", "Data", "SmallCNN", "chestmnist", "collages", "findings", "yeast"]
 
 
 def __getattr__(name: str) -> Any:
