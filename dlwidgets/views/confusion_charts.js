@@ -52,8 +52,10 @@ export function rocOf({ tp, fp, positives, negatives }) {
 /** Points of the precision-recall curve, recall rising; none without positives. @param {Sweep} sweep @returns {Spot[]} */
 export function precisionRecallOf({ tp, fp, positives }) {
   if (!positives) return [];
-  const points = Array.from(tp, (p, i) => ({ x: p / positives, y: p / (p + fp[i]), i }));
-  return points.filter(({ y }) => !Number.isNaN(y));
+  const points = Array.from(tp, (p, i) => ({ x: p / positives, y: p / (p + fp[i]), i })).filter(({ y }) => !Number.isNaN(y));
+  // Once all are found, lower thresholds only add what is wrong.
+  const all = points.findIndex(({ x }) => x === 1);
+  return all < 0 ? points : points.slice(0, all + 1);
 }
 
 /** The area under a ROC curve by trapezoids; NaN where there is none. @param {Spot[]} points */
@@ -115,7 +117,7 @@ export function nearest(points, x, y) {
 function cut(t) { return t === Infinity ? "above all scores" : t === -Infinity ? "below all scores" : position(t); }
 
 /** The plot inside its canvas: room for the ticks and the names of the axes [px]. */
-const CHART = { tall: 178, left: 34, right: 8, top: 6, bottom: 32, gap: 14, least: 150, most: 250 };
+const CHART = { tall: 178, left: 42, right: 8, top: 6, bottom: 32, gap: 14, least: 150, most: 250 };
 
 /** How wide each of three charts is, and how many stand in a line. @param {number} width */
 export function chartsIn(width) {

@@ -16,9 +16,10 @@ const BESIDE = 900;
 export function mistakeWords({ missed, instead, sets }, name, names, multilabel) {
   const percent_ = (/** @type {number} */ n) => `${Math.round((100 * n) / missed)} %`;
   // Of several labels some may be there as well: only what is wrong is said in place of the missed one.
-  const parts = instead.map(([c, n, wrong]) => `${names[c] ?? `class ${c}`} ${percent_(n)}${multilabel ? ` (${percent_(wrong)} wrongly)` : ""}`);
+  const parts = instead.map(([c, n, wrong]) => `${names[c] ?? `class ${c}`} (${percent_(n)}${multilabel ? `, ${percent_(wrong)} wrongly` : ""})`);
+  const where = `${missed === 1 ? "The one sample" : `The ${whole(missed)} samples`} where ${name} is missed ${missed === 1 ? "is" : "are"} ${multilabel ? "said to have" : "likeliest"}`;
   return {
-    instead: missed ? `When ${name} is missed (${whole(missed)}), said ${multilabel ? "there" : "instead"}: ${parts.length ? parts.join(", ") : "nothing"}.` : `${name} is never missed at this threshold.`,
+    instead: missed ? `${where}: ${parts.length ? parts.join(", ") : "nothing"}.` : `${name} is never missed at this threshold.`,
     sets: sets.map(([is, said, n]) => `${whole(n)} × has ${listedNames(is, names)} → said ${listedNames(said, names)}`),
   };
 }
@@ -41,7 +42,8 @@ export function classDetail({ model, el, signal, want, repaint, pin }) {
   const title = make("b"), charts = classCharts({ signal }), samples = sampleList({ model, signal, want, open });
   const rail = pastRail({ model, signal, repaint, open: (on) => want.set("past_open", on) });
   const instead = make("div"), sets = make("ol", { class: "dlw-det-sets", "aria-label": "The commonest mistaken sets" });
-  const right = make("div", { class: "dlw-det-right" }, charts.node, make("div", { class: "dlw-det-mistakes" }, instead, sets));
+  const commonest = make("div", { class: "dlw-det-common", text: "The commonest mistaken sets" });
+  const right = make("div", { class: "dlw-det-right" }, charts.node, make("div", { class: "dlw-det-mistakes" }, instead, commonest, sets));
   const body = make("div", { class: "dlw-det-body" }, samples.node, right);
   const of = make("section", { "aria-label": "The pinned class" },
     make("div", { class: "dlw-det-head" }, make("span", { class: "dlw-title", text: "Class" }), " ", title), body);
@@ -69,8 +71,9 @@ export function classDetail({ model, el, signal, want, repaint, pin }) {
     body.style.gridTemplateColumns = beside ? `minmax(0, 1fr) ${room}px` : "minmax(0, 1fr)";
     samples.draw(picture, c, cell);
     charts.draw({ ...picture, facts: model.get("class_facts"), curve: model.get("class_curve") }, c, room);
-    const mistakes = model.get("mistakes") ?? {}, words = mistakes.class === c ? mistakeWords(mistakes, picture.names[c], picture.names, picture.task === "multilabel") : null;
+    const mistakes = model.get("mistakes") ?? {}, words = mistakes.class === c && picture.names.length > 1 ? mistakeWords(mistakes, picture.names[c], picture.names, picture.task === "multilabel") : null;
     say(instead, words?.instead ?? "");
+    commonest.hidden = !words?.sets.length;
     while (sets.children.length < (words?.sets.length ?? 0)) sets.append(make("li"));
     [...sets.children].forEach((line, i) => {
       const text = words?.sets[i] ?? "";

@@ -120,7 +120,7 @@ class ClassDetail(traitlets.HasTraits):
             self._of_class = ((scores, cls), found)
         limits = self._thresholds()
         counts, wrong, missed = said_instead(scores, cls, limits)
-        often = [c for c in np.argsort(-counts, kind="stable").tolist() if counts[c] and c != cls][:5]
+        often = [c for c in np.argsort(-counts, kind="stable").tolist() if counts[c]][:5]
         sets = mistaken_sets(scores, cls, limits) if scores.task == "multilabel" else []
         mistakes = {
             "class": cls, "missed": missed, "instead": [[c, int(counts[c]), int(wrong[c])] for c in often],

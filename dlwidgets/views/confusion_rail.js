@@ -78,7 +78,7 @@ export function signed(x) {
 }
 
 /** The rail in its canvas: room for the ticks and for the name at the end [px]. */
-const RAIL = { tall: 128, left: 34, right: 96, top: 8, bottom: 20 };
+const RAIL = { tall: 138, left: 34, right: 116, top: 18, bottom: 20 };
 
 /** The rail of a session's past. @param {{model: import("./front.js").Model, signal: AbortSignal, repaint: () => void, open: (on: boolean) => void}} hands */
 export function pastRail({ model, signal, repaint, open }) {
@@ -170,13 +170,14 @@ export function pastRail({ model, signal, repaint, open }) {
     at.forEach((i, which) => {
       const x = xOf(moments[i]);
       ctx.strokeStyle = ink["line-2"]; trace(ctx, [[x, RAIL.top], [x, Y(low)]]);
-      ctx.fillStyle = ink.ink; ctx.textAlign = "center"; ctx.fillText("AB"[which], x, Y(low) + 5);
+      ctx.fillStyle = ink.ink; ctx.textAlign = "center"; ctx.fillText(at[0] === at[1] ? "A B" : "AB"[which], x, 2);
     });
     if (pointed >= 0 && pointed < moments.length) { ctx.strokeStyle = ink.line; trace(ctx, [[xOf(moments[pointed]), RAIL.top], [xOf(moments[pointed]), Y(low)]]); }
     const order = Array.from({ length: classes }, (_, c) => c).filter((c) => c !== pinned);
     for (const c of pinned >= 0 ? [...order, pinned] : order) {
       const strong = c === pinned;
-      ctx.strokeStyle = strong ? ink.blue : ink["line-2"]; ctx.lineWidth = strong ? 2 : 1; ctx.globalAlpha = strong || classes < 30 ? 1 : 0.5;
+      ctx.strokeStyle = strong ? ink.blue : ink.faint; ctx.lineWidth = strong ? 2 : 1;
+      ctx.globalAlpha = strong ? 1 : classes < 30 ? 0.55 : 0.3;
       lines.forEach(({ drawn }, i) => {
         ctx.setLineDash(i < lines.length - 1 ? [4, 3] : []);
         const points = drawn.map((m) => [xOf(moments[m]), Y(metricAt(metric, cells, 4 * (m * classes + c)))]).filter(([, y]) => !Number.isNaN(y));

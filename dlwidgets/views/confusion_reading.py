@@ -93,7 +93,7 @@ class SampleReader:
         session = self._session
         names = getattr(self._given, "columns", None) if session is None else session._opened.columns
         return [
-            (c, str(names[c]) if names is not None and c < len(names) else f"column {c}")
+            (c, str(names[c]) if names is not None and c < len(names) else f"x[{c}]")
             for c in self._columns[1]
         ]
 

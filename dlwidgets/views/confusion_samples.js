@@ -1,7 +1,6 @@
 // The samples of one quadrant of a class: thumbnails, rows or texts, a page at a time; a click selects one.
 
-import { listen, make, say, whole } from "./front.js";
-import { position } from "./confusion_words.js";
+import { listen, make, say, sig, whole } from "./front.js";
 
 /**
  * A sample as the kernel sends it; `true` and `said` are class numbers.
@@ -28,6 +27,14 @@ export function listedNames(numbers, names, most = 6) {
   return shown.join(", ") + (numbers.length > most ? ` and ${numbers.length - most} more` : "");
 }
 
+/** Some classes with those first that the other list lacks: what differs is read first. @param {number[]} those @param {number[]} others */
+export function apart(those, others) {
+  return [...those.filter((c) => !others.includes(c)), ...those.filter((c) => others.includes(c))];
+}
+
+/** What the second list of classes is: of one class a sample the likeliest, whatever the thresholds. @param {string} task */
+function saidWord(task) { return task === "multiclass" ? "likeliest" : "said"; }
+
 /** Which of a page is in view: "1–24 of 122". @param {number} first @param {number} count @param {number} total */
 export function pageWords(first, count, total) {
   return total ? `${whole(first + 1)}–${whole(first + count)} of ${whole(total)}` : "none";
@@ -41,13 +48,17 @@ export function stepTo(i, key, columns, items) {
   return to[key] < 0 || to[key] >= items ? i : to[key];
 }
 
+/** A score in three digits; what is nearer to 0 or 1 says so. @param {number} x */
+export function scoreWords(x) {
+  if (x < 0 || x > 1) return valueWords(x);
+  return x > 0 && x < 0.0005 ? "<0.001" : x < 1 && x >= 0.9995 ? ">0.999" : x.toFixed(3);
+}
+
 /** A value of a row, short. @param {any} value */
 export function valueWords(value) {
   if (value === null || value === undefined) return "–";
   if (typeof value !== "number") return String(value);
-  if (value === 0) return "0";
-  const size = Math.abs(value);
-  return (size >= 1e5 || size < 1e-3 ? value.toExponential(1) : String(Number(value.toPrecision(3)))).replace("-", "−");
+  return Number.isInteger(value) && Math.abs(value) < 1e6 ? String(value).replace("-", "−") : sig(value, 3);
 }
 
 /**
@@ -79,10 +90,11 @@ export function sampleList({ model, signal, want, open }) {
   const note = make("div", { class: "dlw-faint dlw-det-note", role: "status" });
   const heads = make("div", { class: "dlw-det-line dlw-det-heads", "aria-hidden": "true" });
   const list = make("div", { class: "dlw-det-list", role: "listbox", "aria-label": "Samples" });
-  const scroll = make("div", { class: "dlw-det-scroll" }, heads, list);
+  // What is said of a list stands inside it, so that nothing below moves.
+  const scroll = make("div", { class: "dlw-det-scroll" }, note, heads, list);
   const node = make("div", { class: "dlw-det-samples" },
     make("div", { class: "dlw-det-tabs", role: "group", "aria-label": "Which samples" }, ...tabs.map(({ button }) => button)),
-    make("div", { class: "dlw-det-pager" }, back, range, on, order), note, scroll);
+    make("div", { class: "dlw-det-pager" }, back, range, on, order), scroll);
   /** @type {{item: HTMLElement, canvas: HTMLCanvasElement, parts: HTMLElement[], of: any}[]} */
   const items = [];
   /** @type {Sample[]} */
@@ -124,13 +136,23 @@ export function sampleList({ model, signal, want, open }) {
   }, signal);
   function page() { return Number(want.get("sample_page") ?? 0); }
 
-  /** The words of a sample for its place in the list. @param {Sample} sample @param {string} form @param {boolean} multilabel */
-  function wordsOf(sample, form, multilabel) {
-    const is = `${multilabel ? "has" : "is"} ${listedNames(sample.true, names)}`, said = `said ${listedNames(sample.said, names)}`;
-    const score = position(sample.score);
-    if (form === "image") return [score, is, said];
+  /**
+   * The words of a sample for its place in the list; of a label to check also whether class `doubted` is given, else -1.
+   * @param {Sample} sample @param {string} form @param {string} task @param {number} doubted
+   */
+  function wordsOf(sample, form, task, doubted) {
+    const [true_, said_] = [apart(sample.true, sample.said), apart(sample.said, sample.true)];
+    const is = `${task === "multilabel" ? "has" : "is"} ${listedNames(true_, names)}`, said = `${saidWord(task)} ${listedNames(said_, names)}`;
+    const given = doubted < 0 ? [] : [sample.true.includes(doubted) ? "yes" : "no"];
+    const score = scoreWords(sample.score);
+    if (form === "image") {
+      const first = given.length ? `${score} · given ${given[0]}` : score;
+      return names.length > 1 ? [first, is, said] : [first, `sample ${sample.name}`];
+    }
     const body = sample.kind === "row" ? (sample.values ?? []).map(valueWords) : [sample.kind === "waiting" ? "…" : sample.text ?? ""];
-    return [sample.name, score, ...(form === "none" ? [] : body), listedNames(sample.true, names), listedNames(sample.said, names)];
+    // Of one class the quadrant has said it all.
+    const labels = names.length > 1 ? [true_, said_].map((which) => listedNames(which, names)) : [];
+    return [sample.name, score, ...given, ...(form === "none" ? [] : body), ...labels];
   }
   /** @param {HTMLElement} node @param {HTMLElement[]} parts @param {string[]} words */
   function fillLine(node, parts, words) {
@@ -160,12 +182,15 @@ export function sampleList({ model, signal, want, open }) {
     const none = cell < 4 ? "No sample is here at this threshold." : "No label stands out as doubtful.";
     say(note, !mine ? "" : [total || listed.note ? "" : none, listed.rule, listed.note].filter(Boolean).join(" "));
     list.dataset.form = form;
+    scroll.dataset.form = form;
     const lines = form !== "image";
     heads.hidden = !lines || !shown.length;
-    const titles = ["sample", "score", ...(form === "row" ? listed.columns : form === "text" ? ["text"] : []), picture.task === "multilabel" ? "has" : "is", "said"];
+    const doubted = cell > 3 ? c : -1, titles = ["sample", "score", ...(doubted < 0 ? [] : ["given"]), ...(form === "row" ? listed.columns : form === "text" ? ["text"] : []), ...(names.length > 1 ? [picture.task === "multilabel" ? "has" : "is", saidWord(picture.task)] : [])];
     if (lines) fillLine(heads, /** @type {HTMLElement[]} */ ([...heads.children]), titles);
-    scroll.style.setProperty("--dlw-det-columns", form === "row" ? `52px 48px repeat(${(listed.columns ?? []).length}, minmax(44px, 1fr)) minmax(60px, 1.4fr) minmax(60px, 1.4fr)`
-      : form === "text" ? "52px 48px minmax(80px, 4fr) minmax(60px, 1fr) minmax(60px, 1fr)" : "minmax(52px, 1fr) 48px minmax(60px, 2fr) minmax(60px, 2fr)");
+    const middle = form === "row" ? `repeat(${(listed.columns ?? []).length}, minmax(44px, 1fr))` : form === "text" ? "minmax(80px, 4fr)" : "";
+    scroll.style.setProperty("--dlw-det-columns", `64px 48px ${doubted < 0 ? "" : "40px"} ${middle} ${names.length > 1 ? "minmax(60px, 1.6fr) minmax(60px, 1.6fr)" : ""}`);
+    list.toggleAttribute("data-labels", names.length > 1);
+    heads.toggleAttribute("data-labels", names.length > 1);
     while (items.length < shown.length) add();
     if (focused >= shown.length) { focused = 0; rove(); }
     const bytes = model.get("card_pixels"), selected = want.get("selected_sample");
@@ -184,9 +209,9 @@ export function sampleList({ model, signal, want, open }) {
       one.of = bytes;
       one.canvas.dataset.key = key;
       at += length;
-      fillLine(one.item, one.parts, wordsOf(sample, form, picture.task === "multilabel"));
+      fillLine(one.item, one.parts, wordsOf(sample, form, picture.task, doubted));
       const has = picture.task === "multilabel" ? "has" : "is";
-      const label = `Sample ${sample.name}, score ${position(sample.score)}: ${has} ${listedNames(sample.true, names)}, said ${listedNames(sample.said, names)}`
+      const label = `Sample ${sample.name}, score ${scoreWords(sample.score)}: ${has} ${listedNames(sample.true, names)}, ${saidWord(picture.task)} ${listedNames(sample.said, names)}`
         + (sample.kind === "text" || sample.kind === "none" ? `. ${sample.text ?? ""}` : "");
       if (one.item.getAttribute("aria-label") !== label) { one.item.setAttribute("aria-label", label); one.item.title = lines ? "" : label; }
     });

@@ -77,6 +77,8 @@ def _precision_recall(ax: Axes, curve: NDArray, confusion: NDArray, positives: i
     _square(ax, "recall", "precision")
     if not positives:
         return _say(ax, "no positives known")
+    # Once all are found, lower thresholds only add what is wrong.
+    curve = curve[: int(np.argmax(curve[:, 1] == positives)) + 1]
     tp, fp = curve[:, 1], curve[:, 2]
     recall, precision = np.append(0.0, tp / positives), tp / np.maximum(tp + fp, 1)
     ax.step(recall, np.append(precision[:1], precision), where="pre", color=BLUE, linewidth=1.5)

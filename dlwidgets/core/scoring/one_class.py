@@ -62,15 +62,17 @@ def said_instead(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
     """Return how often each class is said where `cls` is missed, how often wrongly, and how many are missed.
 
+    Of a multiclass task the likeliest class is counted, which may be `cls` itself, below its threshold.
+
     Parameters
     ----------
     thresholds : one, or one a class; None: of a multiclass task the likeliest class is said.
     """
-    missed = np.flatnonzero(scores.y_true[:, cls] == 1)
-    said = said_of(scores, missed, thresholds)
-    missing = ~said[:, cls]
-    said, wrong = said[missing], scores.y_true[missed[missing]] == 0
-    return said.sum(axis=0, dtype=np.int64), (said & wrong).sum(axis=0, dtype=np.int64), len(said)
+    rows = np.flatnonzero(scores.y_true[:, cls] == 1)
+    missed = rows[~said_column(scores, rows, cls, thresholds)]
+    said = said_of(scores, missed, None if scores.task == "multiclass" else thresholds)
+    wrong = said & (scores.y_true[missed] == 0)
+    return said.sum(axis=0, dtype=np.int64), wrong.sum(axis=0, dtype=np.int64), len(missed)
 
 
 def mistaken_sets(

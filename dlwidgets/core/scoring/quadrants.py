@@ -59,7 +59,7 @@ def _lowest(values: NDArray[np.floating], count: int) -> NDArray[np.int64]:
 
 
 def telling_columns(
-    positive: NDArray[np.floating], negative: NDArray[np.floating], most: int = 5
+    positive: NDArray[np.floating], negative: NDArray[np.floating], most: int = 4
 ) -> list[int]:
     """Return the columns in which two groups differ most, the most telling first.
 
