@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.stats import binomtest
 from sklearn import metrics as sk
+from sklearn.linear_model import LinearRegression
 
 from dlwidgets.core.scoring.scores import Scores
+from dlwidgets.teaching import yeast
 
 varied = settings(deadline=None, max_examples=80)
 
@@ -280,6 +282,35 @@ def test_the_frame_has_a_row_a_class_and_what_the_bound_reached():
     ]  # fmt: skip
     assert (frame["recall_chosen"] >= 0.8).all() and frame["met"].all()
     np.testing.assert_array_equal(frame["threshold"], best)
+
+
+def test_a_bound_that_is_kept_only_where_it_was_chosen_is_told_with_what_was_reached():
+    best = Scores(*halves()).best_thresholds("precision", "recall >= 0.9", holdout=0.5)
+    lost = best.met & (best.bounded_reported < 0.9)
+    assert lost.any() and not lost.all()
+    told = next(line for line in best.warnings if "missed on the other samples" in line)
+    for c in range(5):
+        assert (f"'class {c}' ({best.bounded_reported[c]:.2f})" in told) == lost[c]
+
+
+def test_on_yeast_the_best_f1_is_that_of_scikit_learns_curves():
+    pytest.importorskip("river", minversion="0.26")
+    data = yeast()
+    (X, y), (Xv, yv) = data.train, data.valid
+    scores = np.clip(LinearRegression().fit(X, y).predict(Xv), 0, 1)
+    best = Scores(yv, scores, data.classes).best_thresholds("f1")
+    for c in range(14):
+        precision, recall, _ = sk.precision_recall_curve(yv[:, c], scores[:, c])
+        f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
+        assert best.chosen[c] == pytest.approx(f1.max())
+        assert sk.f1_score(yv[:, c], scores[:, c] >= best[c]) == pytest.approx(f1.max())
+
+
+def test_without_a_copy_the_array_is_the_values_themselves():
+    best = Scores([1, 0], [0.3, 0.2]).best_thresholds()
+    assert best.__array__(copy=False) is best.values and best.__array__() is not best.values
+    with pytest.raises(ValueError, match="without a copy"):
+        best.__array__(np.dtype(np.float32), copy=False)
 
 
 @pytest.mark.parametrize(

@@ -92,7 +92,13 @@ class BestThresholds:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray:
         """Return the thresholds, C float64."""
-        return self.values.copy() if dtype is None else self.values.astype(dtype)
+        if copy is False:
+            if dtype not in (None, self.values.dtype):
+                raise ValueError(
+                    f"Thresholds of {self.values.dtype} cannot be had as {dtype} without a copy."
+                )
+            return self.values
+        return self.values.astype(self.values.dtype if dtype is None else dtype)
 
     def __len__(self) -> int:
         return len(self.values)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .aims import worth
 from .intervals import wilson
 
 if TYPE_CHECKING:
@@ -74,6 +75,15 @@ def cautions(
             f"{bound} is reached at no threshold in {_names(classes, ~met & ~none)}: the threshold there "
             f"has the highest {bound.metric} there is."
         )
+    if bound is not None and divided:
+        other = worth(bound.metric, tables[1])
+        lost = met & ~none & ~np.isnan(other) & ~bound.met(other)
+        if lost.any():
+            names = _names(classes, lost, [f"{value:.2f}" for value in other])
+            yield (
+                f"{bound} is kept where it was chosen and missed on the other samples in {names}: "
+                "ask for more than is needed."
+            )
 
 
 def _names(classes: tuple[str, ...], which: NDArray[np.bool_], counts: Any = None, most: int = 6) -> str:
