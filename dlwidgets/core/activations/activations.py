@@ -1,86 +1,39 @@
-"""What the layers of a model put out for given inputs."""
+"""What the layers of a model put out, or are given, for given inputs."""
 
 from __future__ import annotations
 
-import dataclasses
-import traceback
+from collections import Counter
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, Literal
 
-import numpy as np
 import torch
 from torch import nn
-from torch.nn.parameter import is_lazy
 
-from ..models.borrowed import device_of
 from ..models.inspecting import inspecting
 from ..models.walk import kind_of
-from ..trees import call, tree_map
-from .choosing import Layers, choose, layer_paths
-from .outputs import described, layer_of, parts
-from .statistics import Statistics, statistics
+from ..trees import call, tensors
+from .attending import ATTENTION, Attended
+from .axes import axis_of_samples
+from .bringing import brought
+from .capping import CAP, Keeper
+from .choosing import Layers, attention_of, choose, layer_paths
+from .failing import ForwardFailed, forward_failed, must_be_built, why_no_attention, why_not_called
+from .outputs import layer_of
+from .result import Activations
+from .watch import Seen, Watch
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-
-class Activations(dict[str, torch.Tensor]):
-    """Path -> tensor, in the order in which the layers ran; and in `missing`, path -> why there is none.
-
-    Attributes
-    ----------
-    missing : layers that were asked for and gave no tensor, each with the reason, a sentence.
-    output : what the model itself returned.
-    kinds : for each key, the class name of the layer that put it out.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.missing: dict[str, str] = {}
-        self.output: Any = None
-        self.kinds: dict[str, str] = {}
-
-    def parts(self, path: str) -> list[str]:
-        """Return the keys of the layer at `path`: its first tensor, further ones, further calls."""
-        return [key for key in self if layer_of(key) == path]
-
-    def statistics(self) -> dict[str, Statistics]:
-        """Return mean, deviation, share of zeros and of non-finite values of each tensor."""
-        return {key: statistics(tensor) for key, tensor in self.items()}
-
-    def to_frame(self) -> pd.DataFrame:
-        """Return the statistics as a table, a row for each key, with `kind` and `shape`."""
-        import pandas as pd
-
-        rows = [
-            (key, self.kinds[key], tuple(tensor.shape), *dataclasses.astuple(statistics(tensor)))
-            for key, tensor in self.items()
-        ]
-        columns = ["layer", "kind", "shape", *(field.name for field in dataclasses.fields(Statistics))]
-        return pd.DataFrame(rows, columns=columns).set_index("layer")
-
-    def __repr__(self) -> str:
-        names = [key or "(model)" for key in (*self, *self.missing)]
-        shapes = ["×".join(map(str, tensor.shape)) or "scalar" for tensor in self.values()]
-        words = [f"{shape}  {str(tensor.dtype)[6:]}" for shape, tensor in zip(shapes, self.values())]
-        words += [f"– {reason}" for reason in self.missing.values()]
-        width = max(map(len, names), default=0)
-        return "\n".join(f"{name:<{width}}  {said}" for name, said in zip(names, words)) or "no activations"
+__all__ = ["Activations", "ForwardFailed", "activations"]
 
 
-class ForwardFailed(RuntimeError):
-    """A model that could not run on the inputs: says in which layer, on which shapes and why.
-
-    `layer` is the path of the layer that failed ("" for the model itself), the original exception its cause.
-    """
-
-    def __init__(self, sentence: str, layer: str) -> None:
-        super().__init__(sentence)
-        self.layer = layer
-
-
-def activations(model: nn.Module, inputs: Any, layers: Layers = None) -> Activations:
-    """Return what the chosen layers of `model` put out for `inputs`.
+def activations(
+    model: nn.Module,
+    inputs: Any,
+    layers: Layers = None,
+    *,
+    of: Literal["outputs", "inputs"] = "outputs",
+    cap: int | None = CAP,
+) -> Activations:
+    """Return what the chosen layers of `model` put out for `inputs`, or what they are given.
 
     The model runs once, in eval mode and without gradients, and is left as it was: modes, buffers, hooks,
     gradients, random generators (see `inspecting` for the two limits).
@@ -92,15 +45,25 @@ def activations(model: nn.Module, inputs: Any, layers: Layers = None) -> Activat
         model wants it. Moved to the model's device; floating arrays take its dtype, tensors keep theirs.
     layers : a path ("features.3", "" for the model itself), a glob over paths ("features.*", where ``*``
         also stands for dots), a module type (``nn.Conv2d``), or a list of these. None: every layer that
-        holds no others.
+        holds no others. With ``[attention]`` at its end, a path or glob means the attention weights alone:
+        ``"*[attention]"`` are those of the whole model.
+    of : "outputs", or "inputs" for what the layers are given; these are named likewise, by position or
+        keyword: ``path``, ``path[1]``, ``path[mask]``.
+    cap : the most bytes that are kept, 256 MB unless one says otherwise; None: as many as it takes. What
+        exceeds it is sampled: all layers keep the first samples of the batch alone, and where one sample is
+        still too much, the largest keep every second position, then every second channel, and so on. Each
+        tensor that is not whole has a sentence in `.sampled`. `.output` is always whole.
 
     Returns
     -------
     Activations : a dict of tensors, detached copies on the model's device, in the order of the calls. What
         comes first is under the bare path: the first call of a layer, and the first tensor of an output that
         is a tuple, list, dict, dataclass or distribution. Further tensors are under ``path[1]``,
-        ``path[1][0]``, ``path[hidden]``; further calls under ``path#2``, ``path#3``. Layers that gave nothing
-        are in `.missing` with the reason.
+        ``path[1][0]``, ``path[hidden]``; further calls under ``path#2``, ``path#3``. A chosen layer that
+        computes attention has its weights beside its output, under ``path[attention]``: samples x heads x
+        queries x keys, rows that sum to one, whether the layer returns them or not (nn.MultiheadAttention,
+        scaled_dot_product_attention, or a softmax that multiplies values). Layers that gave nothing are in
+        `.missing` with the reason.
 
     Raises
     ------
@@ -109,109 +72,85 @@ def activations(model: nn.Module, inputs: Any, layers: Layers = None) -> Activat
     ForwardFailed : the model could not run on `inputs`.
     """
     modules = layer_paths(model)
-    wanted = choose(modules, layers)
-    _must_be_built(modules)
+    if of not in ("outputs", "inputs"):
+        raise ValueError(f'of is "outputs" or "inputs", not {of!r}.')
+    if cap is not None and cap <= 0:
+        raise ValueError(f"cap is a number of bytes, at least 1, or None for no limit; {cap!r} is neither.")
+    rest, attention = attention_of(layers)
+    wanted = choose(modules, rest)
+    attending = choose(modules, attention)
+    must_be_built(modules)
+    ready = brought(model, inputs)
+    keeper = Keeper(cap, samples_of(ready))
     found = Activations()
-    calls = dict.fromkeys(wanted, 0)
-    handles = []
 
-    def keep(path: str, kind: str) -> Any:
-        def hook(_module: nn.Module, _args: Any, output: Any) -> None:
-            calls[path] += 1
-            again = f"#{calls[path]}" if calls[path] > 1 else ""
-            for number, (suffix, tensor) in enumerate(parts(output)):
-                key = path + again + (suffix if number else "")
-                # A copy, since a following in-place layer (ReLU(inplace=True)) would change it.
-                found[key] = tensor.detach().clone()
-                found.kinds[key] = kind
-            if path not in found:
-                found.missing[path] = f"gives no tensor but {described(output)}"
+    def keep(seen: Seen) -> None:
+        rows = axis_of_samples(seen.module, seen.suffix, seen.tensor.shape, keeper.samples)
+        keeper.add(seen.key, seen.tensor, rows, seen.channels)
+        found.kinds[seen.key], found.axes[seen.key] = kind_of(seen.module), seen.channels
 
-        return hook
+    def attend(key: str, module: nn.Module, attended: Attended) -> None:
+        keeper.add_attention(key, attended)
+        found.kinds[key], found.axes[key] = kind_of(module), 1
 
-    with inspecting(model) as eager:
+    watch = Watch(
+        modules,
+        wanted,
+        keep,
+        of=of,
+        attending=dict.fromkeys((*wanted, *attending)) if of == "outputs" else attending,
+        attention=attend,
+        samples=keeper.samples,
+    )
+    with inspecting(model) as eager, watch.listening():
         try:
-            for path in wanted:
-                try:
-                    handles.append(modules[path].register_forward_hook(keep(path, kind_of(modules[path]))))
-                except (RuntimeError, AttributeError):  # parts of a TorchScript model take no hooks
-                    continue
-            ready = _ready(eager, inputs)
-            try:
-                found.output = call(eager, ready)
-            except Exception as error:
-                raise _failure(error, modules, ready) from error
-        finally:
-            for handle in handles:
-                handle.remove()
-    for path in wanted:
-        if calls[path] == 0:
-            found.missing[path] = _why_not_called(path, modules)
+            found.output = call(eager, ready)
+        except Exception as error:
+            raise forward_failed(error, modules, ready) from error
+    kept = keeper.tensors()
+    found.update((key, kept[key]) for key in _in_order(kept))
+    found.sampled = keeper.sampled()
+    _say_what_is_missing(found, modules, watch, wanted, [path for path in attention if path in modules])
     return found
 
 
-def _must_be_built(modules: Mapping[str, nn.Module]) -> None:
-    for path, module in modules.items():
-        tensors = [t for t in (*module._parameters.values(), *module._buffers.values()) if t is not None]
-        if any(is_lazy(tensor) for tensor in tensors):
-            raise ValueError(
-                f"Layer {path!r} ({kind_of(module)}) is not built yet; run the model once on a batch, "
-                "since looking at it must not build it."
+def samples_of(inputs: Any) -> int | None:
+    """Return how many samples a batch has: the length that most of its tensors share; None for no tensors."""
+    lengths = Counter(tensor.shape[0] for tensor in tensors(inputs) if tensor.ndim)
+    return lengths.most_common(1)[0][0] if lengths else None
+
+
+def _say_what_is_missing(
+    found: Activations,
+    modules: Mapping[str, nn.Module],
+    watch: Watch,
+    wanted: list[str],
+    attention: list[str],
+) -> None:
+    for path in wanted:
+        if watch.calls[path] == 0:
+            found.missing[path] = why_not_called(path, modules, watch.used_by.get(path))
+        elif path not in found:
+            found.missing[path] = watch.empty.get(path, "gave no tensor in its first call")
+    for path, reason in watch.unfollowed.items():
+        found.missing.setdefault(path + ATTENTION, reason)
+    for path in attention:
+        if path + ATTENTION not in found:
+            found.missing.setdefault(
+                path + ATTENTION,
+                why_no_attention(path, modules)
+                if watch.calls[path]
+                else why_not_called(path, modules, watch.used_by.get(path)),
             )
-        if any(tensor.is_meta for tensor in tensors):
-            raise ValueError(
-                f"Layer {path!r} ({kind_of(module)}) is on the meta device and holds no values; "
-                "load its weights first (model.to_empty, load_state_dict)."
-            )
 
 
-def _ready(model: nn.Module, inputs: Any) -> Any:
-    """Bring arrays and device in order; the model decides about everything else."""
-    dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.get_default_dtype())
-    device = device_of(model)
-
-    def tensor(value: Any) -> Any:
-        if isinstance(value, np.ndarray):
-            value = torch.as_tensor(value)
-            value = value.to(dtype) if value.is_floating_point() else value
-        return value
-
-    if isinstance(inputs, Mapping):
-        inputs = {key: tensor(value) for key, value in inputs.items()}
-    elif isinstance(inputs, (tuple, list)):
-        inputs = tuple(tensor(value) for value in inputs)
-    return tree_map(lambda value: value.to(device), tensor(inputs))
-
-
-def _failure(error: Exception, modules: Mapping[str, nn.Module], inputs: Any) -> ForwardFailed:
-    """Say in which layer a forward failed: the innermost module whose forward is on the traceback."""
-    paths = {id(module): path for path, module in modules.items()}
-    layer = ""
-    for frame, _line in traceback.walk_tb(error.__traceback__):
-        inner = frame.f_locals.get("self")
-        if frame.f_code.co_name == "forward" and id(inner) in paths:
-            layer = paths[id(inner)]
-    where = (
-        f"layer {layer!r} ({kind_of(modules[layer])})" if layer else f"the forward of {kind_of(modules[''])}"
-    )
-    given = ", ".join("×".join(map(str, tensor.shape)) or "scalar" for _, tensor in parts(inputs))
-    because = (str(error).strip().splitlines() or [""])[0].rstrip(".") or type(error).__name__
-    given = given or "no tensor"
-    return ForwardFailed(f"The model could not run on inputs of {given}: {where} said: {because}.", layer)
-
-
-def _why_not_called(path: str, modules: Mapping[str, nn.Module]) -> str:
-    module = modules[path]
-    parent = modules.get(path.rpartition(".")[0])
-    if isinstance(module, (nn.ModuleList, nn.ModuleDict, nn.ParameterList, nn.ParameterDict)):
-        return f"only holds others ({kind_of(module)}) and is never called itself"
-    if any(isinstance(modules[above], torch.jit.ScriptModule) for above in _above(path) if above in modules):
-        return "runs inside a TorchScript model, whose layers cannot be watched"
-    if isinstance(parent, nn.MultiheadAttention):
-        return "has its weights used by the MultiheadAttention around it, which does not call it"
-    return "was not called for this input"
-
-
-def _above(path: str) -> list[str]:
-    names = path.split(".")
-    return ["", *(".".join(names[:end]) for end in range(1, len(names) + 1))]
+def _in_order(keys: Mapping[str, torch.Tensor]) -> list[str]:
+    """Return the keys with the attention of a layer behind its output, though it was computed before."""
+    order = [key for key in keys if not key.endswith(ATTENTION)]
+    places = {key: number for number, key in enumerate(keys)}
+    for key in keys:
+        if key.endswith(ATTENTION):
+            own = [at for at, other in enumerate(order) if layer_of(other) == layer_of(key)]
+            later = [at for at, other in enumerate(order) if places[other] > places[key]]
+            order.insert(own[-1] + 1 if own else min(later, default=len(order)), key)
+    return order

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from torch import nn
 
 from ..models.walk import kind_of, walk
+from .attending import ATTENTION
 
 #: How one names layers: a path, a glob over paths, a module type, or several of these.
 Layers = str | type | Iterable["str | type"] | None
@@ -59,6 +60,16 @@ def choose(modules: Mapping[str, nn.Module], layers: Layers) -> list[str]:
             raise TypeError(f"A layer is named by its path, a glob or a module type, not by {layer!r}.")
         wanted.update(dict.fromkeys(matches))
     return list(wanted)
+
+
+def attention_of(layers: Layers) -> tuple[Layers, list[str]]:
+    """Part what names layers from what names attention weights: "heads.*[attention]" becomes "heads.*"."""
+    if layers is None or isinstance(layers, type) or not isinstance(layers, Iterable):
+        return layers, []
+    given = [layers] if isinstance(layers, str) else list(layers)
+    ends = [layer for layer in given if isinstance(layer, str) and layer.endswith(ATTENTION)]
+    rest = [layer for layer in given if not (isinstance(layer, str) and layer.endswith(ATTENTION))]
+    return rest, [layer.removesuffix(ATTENTION) for layer in ends]
 
 
 def no_such_layer(layer: str, modules: Mapping[str, nn.Module]) -> str:

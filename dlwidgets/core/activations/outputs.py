@@ -41,4 +41,8 @@ def described(output: Any) -> str:
     """Return what an output without tensors is, to follow "gives no tensor but ..."."""
     if isinstance(output, torch.Tensor):
         return "a nested one"
-    return "None" if output is None else f"a {type(output).__name__}"
+    if output is None:
+        return "None"
+    if output in ({}, ()):
+        return "nothing"
+    return f"a {type(output).__name__}"

@@ -1,0 +1,238 @@
+"""The attention weights that a forward computes, seen where it computes them, and never written to."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Protocol
+
+import torch
+import torch.nn.functional as F
+from torch.overrides import TorchFunctionMode
+
+#: The key of attention weights, behind the path of the layer that computes them.
+ATTENTION = "[attention]"
+#: Functions that hand on probabilities as they are, in eval mode or in another precision.
+_HAND_ON = {"dropout", "to", "type_as", "contiguous", "type", "float", "half", "bfloat16"}
+_PRODUCTS = {"matmul", "__matmul__", "bmm", "einsum"}
+_WHOLE = {"scaled_dot_product_attention", "multi_head_attention_forward"}
+_INTERESTING = _WHOLE | {"softmax"} | _HAND_ON | _PRODUCTS
+
+
+@dataclass(frozen=True)
+class Attended:
+    """One computation of attention: how large its weights are, and how to get some of them.
+
+    Attributes
+    ----------
+    shape : of the weights: samples x heads x queries x keys, each row over the keys sums to one.
+    itemsize : the bytes of a weight.
+    weights : returns those of the first so many samples, and of every so many-th query.
+    """
+
+    shape: tuple[int, ...]
+    itemsize: int
+    weights: Callable[[int, int], torch.Tensor]
+
+
+def attention_weights(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    mask: torch.Tensor | None = None,
+    is_causal: bool = False,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+    rows: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Return softmax(QKᵀ · scale + mask), ... x queries x keys, at least in float32.
+
+    What `scaled_dot_product_attention` multiplies its values by (Vaswani et al. 2017, "Attention is all you
+    need", equation 1); dropout left out, and zeros for a query that may look at nothing.
+
+    Parameters
+    ----------
+    query, key : ... x queries x d and ... x keys x d.
+    mask : bool, True where a query may look; or numbers to be added.
+    scale : None: 1/√d.
+    enable_gqa : whether several heads of queries share one of keys.
+    rows : the numbers of the queries that are wanted; None: all.
+    """
+    length, keys = query.shape[-2], key.shape[-2]
+    if enable_gqa:
+        key = key.repeat_interleave(query.shape[-3] // key.shape[-3], -3)
+    numbers = torch.arange(length, device=query.device) if rows is None else rows
+    if rows is not None:
+        query = query.index_select(-2, rows)
+        if mask is not None and mask.ndim > 1 and mask.shape[-2] == length:
+            mask = mask.index_select(-2, rows)
+    wide = torch.promote_types(query.dtype, torch.float32)
+    scores = query.to(wide) @ key.to(wide).transpose(-2, -1)
+    scores *= 1 / math.sqrt(query.shape[-1]) if scale is None else scale
+    if is_causal:
+        scores.masked_fill_(numbers[:, None] < torch.arange(keys, device=query.device), -torch.inf)
+    if mask is not None:
+        scores = scores.masked_fill(~mask, -torch.inf) if mask.dtype == torch.bool else scores + mask
+    nowhere = scores.isneginf().all(-1, keepdim=True)
+    return scores.softmax(-1).masked_fill(nowhere, 0.0)
+
+
+class Listener(Protocol):
+    """Whoever is told by `AttentionMode` what goes on."""
+
+    def watching(self) -> bool:
+        """Say whether anyone wants the attention weights of the layer that runs now."""
+
+    def found(self, attended: Attended) -> None:
+        """Hear of a computation of attention."""
+
+    def failed(self, error: Exception) -> None:
+        """Hear of one that could not be followed."""
+
+    def using(self, tensor: int) -> None:
+        """Hear that a function was given a tensor, by its identity."""
+
+
+class AttentionMode(TorchFunctionMode):
+    """Tells a listener of each computation of attention while it is entered, on this thread alone.
+
+    Seen are `scaled_dot_product_attention`, `nn.MultiheadAttention` (whether it needs weights or not), and
+    attention written out: a softmax over the last axis that then multiplies from the left. What the model
+    computes stays what it is.
+
+    Parameters
+    ----------
+    weights : identities of tensors whose use is to be told.
+    samples : how many samples the model was given, to take heads apart that are stacked along their axis.
+    """
+
+    def __init__(self, listener: Listener, weights: set[int], samples: int | None) -> None:
+        super().__init__()
+        self._listener, self._weights, self._samples = listener, weights, samples
+        self._softmax: torch.Tensor | None = None
+        self._handed: set[int] = set()
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Call `func` as it is, and look at it."""
+        kwargs = kwargs or {}
+        result = func(*args, **kwargs)
+        if self._weights:
+            for value in (*args, *kwargs.values()):
+                if id(value) in self._weights:
+                    self._listener.using(id(value))
+        name = getattr(func, "__name__", "")
+        if name in _INTERESTING:
+            try:
+                self._look(func, name, args, kwargs, result)
+            except Exception as error:  # noqa: BLE001 - a look must not stop what is looked at
+                self._listener.failed(error)
+        return result
+
+    def __exit__(self, *raised: Any) -> None:
+        self._softmax = None
+        super().__exit__(*raised)
+
+    def _look(self, func: Any, name: str, args: Sequence[Any], kwargs: dict[str, Any], result: Any) -> None:
+        if func is F.scaled_dot_product_attention:
+            if self._listener.watching():
+                self._listener.found(_of_products(*args, **kwargs))
+        elif func is F.multi_head_attention_forward:
+            if self._listener.watching():
+                self._listener.found(_of_module(args, kwargs))
+        elif name == "softmax":
+            if isinstance(result, torch.Tensor) and result.ndim >= 3 and _last_axis(args, kwargs, result):
+                self._softmax, self._handed = result, {result.data_ptr()}
+        elif self._softmax is None:
+            return
+        elif name in _HAND_ON:
+            if args and isinstance(args[0], torch.Tensor) and isinstance(result, torch.Tensor):
+                if args[0].data_ptr() in self._handed and result.shape == self._softmax.shape:
+                    self._handed.add(result.data_ptr())
+        elif name in _PRODUCTS:
+            left = args[1] if name == "einsum" and len(args) > 1 else args[0] if args else None
+            left = left[0] if isinstance(left, (tuple, list)) and left else left
+            if isinstance(left, torch.Tensor) and left.data_ptr() in self._handed:
+                if left.numel() == self._softmax.numel() and self._listener.watching():
+                    self._listener.found(_of_softmax(self._softmax, self._samples))
+                self._softmax, self._handed = None, set()
+
+
+def _last_axis(args: Sequence[Any], kwargs: dict[str, Any], result: torch.Tensor) -> bool:
+    dim = kwargs.get("dim", args[1] if len(args) > 1 else None)
+    return isinstance(dim, int) and dim in (-1, result.ndim - 1)
+
+
+def _of_products(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attn_mask: torch.Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> Attended:
+    # Samples x heads x queries x d, whatever axes are missing.
+    query = query.reshape(*(1,) * (4 - query.ndim), *query.shape) if query.ndim < 3 else query
+    if query.ndim == 3:
+        query, key = query[:, None], key[:, None] if key.ndim == 3 else key
+        if attn_mask is not None and attn_mask.ndim == 3:
+            attn_mask = attn_mask[:, None]
+
+    def weights(samples: int, step: int) -> torch.Tensor:
+        rows = torch.arange(0, query.shape[-2], step, device=query.device) if step > 1 else None
+        mask = attn_mask
+        if mask is not None and mask.ndim == query.ndim and mask.shape[0] == query.shape[0]:
+            mask = mask[:samples]
+        keys = key[:samples] if key.ndim == query.ndim else key
+        return attention_weights(query[:samples], keys, mask, is_causal, scale, enable_gqa, rows)
+
+    size = torch.promote_types(query.dtype, torch.float32).itemsize
+    return Attended((*query.shape[:-1], key.shape[-2]), size, weights)
+
+
+def _of_module(args: Sequence[Any], kwargs: dict[str, Any]) -> Attended:
+    """Return the attention of `nn.MultiheadAttention`, which is time first by now, by asking it once more."""
+    given = _signature().bind(*args, **kwargs).arguments
+    query, key, heads = given["query"], given["key"], given["num_heads"]
+    alone = query.ndim == 2
+    samples = 1 if alone else query.shape[1]
+    more = (given.get("bias_k") is not None) + bool(given.get("add_zero_attn"))
+    static = given.get("static_k")
+    keys = (key.shape[0] if static is None else static.shape[1]) + more
+
+    def weights(count: int, step: int) -> torch.Tensor:
+        asked = dict(given, need_weights=True, average_attn_weights=False, training=False)
+        if not alone and count < samples:
+            for name in ("query", "key", "value"):
+                asked[name] = given[name][:, :count]
+            if (padding := given.get("key_padding_mask")) is not None:
+                asked["key_padding_mask"] = padding[:count]
+            mask = given.get("attn_mask")
+            each = {"static_k": heads, "static_v": heads}
+            if mask is not None and mask.ndim == 3:
+                each["attn_mask"] = heads
+            for name, rows in each.items():
+                if given.get(name) is not None:
+                    asked[name] = given[name][: count * rows]
+        found = F.multi_head_attention_forward(**asked)[1]
+        found = found[None] if alone else found
+        return found[..., ::step, :]
+
+    return Attended((samples, heads, query.shape[0], keys), query.element_size(), weights)
+
+
+@cache
+def _signature() -> inspect.Signature:
+    return inspect.signature(F.multi_head_attention_forward)
+
+
+def _of_softmax(found: torch.Tensor, samples: int | None) -> Attended:
+    if found.ndim == 3:
+        stacked = samples and found.shape[0] % samples == 0
+        found = found.unflatten(0, (samples, -1)) if stacked else found[:, None]
+    return Attended(
+        tuple(found.shape), found.element_size(), lambda count, step: found[:count, ..., ::step, :]
+    )

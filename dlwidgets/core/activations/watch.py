@@ -1,0 +1,177 @@
+"""One forward of a model, watched: which layer runs, what it is given and puts out, what it attends to."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from ..wording import first_line
+from .attending import ATTENTION, Attended, AttentionMode
+from .axes import Known, axis_of_channels
+from .outputs import described, parts
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A tensor that a layer was given or put out, not to be changed.
+
+    Attributes
+    ----------
+    key : the layer's path, with what tells it from its other tensors and calls.
+    suffix : which tensor of the call it is, as "[1][0]"; "" for a tensor by itself.
+    channels : the axis of its channels, or None.
+    """
+
+    key: str
+    path: str
+    module: nn.Module
+    suffix: str
+    tensor: torch.Tensor
+    channels: int | None
+
+
+class Watch:
+    """Listens to a model's layers inside `with watch.listening():`, on this thread; nothing of it stays.
+
+    Attributes
+    ----------
+    calls : path -> how often the layer was called; of those that are watched.
+    empty : path -> what a layer put out that holds no tensor, in words.
+    attended : path -> how often a layer computed attention; of those whose weights are wanted.
+    unfollowed : path -> why its attention is not among them, in words.
+    used_by : path -> the path of a layer that used its weights without calling it.
+    """
+
+    def __init__(
+        self,
+        modules: Mapping[str, nn.Module],
+        wanted: Sequence[str],
+        receive: Callable[[Seen], None],
+        *,
+        of: Literal["outputs", "inputs"] = "outputs",
+        attending: Collection[str] = (),
+        attention: Callable[[str, nn.Module, Attended], None],
+        samples: int | None = None,
+    ) -> None:
+        self._modules, self._receive, self._of = modules, receive, of
+        self._attention, self._samples = attention, samples
+        self._thread = threading.get_ident()
+        self._first = {id(module): path for path, module in reversed(modules.items())}
+        self._wanted: dict[int, list[str]] = {}
+        for path in wanted:
+            self._wanted.setdefault(id(modules[path]), []).append(path)
+        self._attending: dict[int, list[str]] = {}
+        for path in attending:
+            self._attending.setdefault(id(modules[path]), []).append(path)
+        self._stack: list[nn.Module] = []
+        self._known: dict[int, tuple[weakref.ref[torch.Tensor], Known]] = {}
+        self._owners = {
+            id(tensor): path
+            for path in reversed(list(wanted))
+            for tensor in modules[path]._parameters.values()
+            if tensor is not None
+        }
+        self.calls = dict.fromkeys((*wanted, *attending), 0)
+        self.empty: dict[str, str] = {}
+        self.attended: dict[str, int] = {}
+        self.unfollowed: dict[str, str] = {}
+        self.used_by: dict[str, str] = {}
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Listen until the end of the block."""
+        with ExitStack() as stack:
+            for module in {id(module): module for module in self._modules.values()}.values():
+                try:
+                    handle = module.register_forward_pre_hook(self._before, with_kwargs=True)
+                    stack.callback(handle.remove)
+                    handle = module.register_forward_hook(self._after, with_kwargs=True, always_call=True)
+                    stack.callback(handle.remove)
+                except (RuntimeError, AttributeError):  # parts of a TorchScript model take no hooks
+                    continue
+            stack.enter_context(AttentionMode(self, set(self._owners), self._samples))
+            yield
+
+    # -- inside
+
+    def _before(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if threading.get_ident() != self._thread:
+            return
+        self._stack.append(module)
+        for path in self._wanted.get(id(module), ()):
+            self.calls[path] += 1
+            if self._of == "inputs":
+                given = {**dict(enumerate(args)), **kwargs}
+                self._hand_over(path, module, list(parts(given)), "is given no tensor but", given)
+        for path in self._attending.get(id(module), ()):
+            if path not in self._wanted.get(id(module), ()):
+                self.calls[path] += 1
+
+    def _after(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+        if threading.get_ident() != self._thread or not self._stack or self._stack[-1] is not module:
+            return
+        self._stack.pop()
+        found = list(parts(output))
+        given = next((self._axis(tensor) for _, tensor in parts((args, kwargs))), None)
+        for _, tensor in found:
+            # What a layer inside put out, and this one hands on, is known already.
+            axis = axis_of_channels(module, tensor, given) if self._axis(tensor) is None else None
+            if axis is not None:
+                self._known[id(tensor)] = weakref.ref(tensor), (axis, tensor.ndim)
+        if self._of == "outputs":
+            for path in self._wanted.get(id(module), ()):
+                self._hand_over(path, module, found, "gives no tensor but", output)
+
+    def _hand_over(
+        self, path: str, module: nn.Module, found: list[tuple[str, torch.Tensor]], verb: str, what: Any
+    ) -> None:
+        start = path + self._again(self.calls[path])
+        for number, (suffix, tensor) in enumerate(found):
+            known = self._axis(tensor)
+            axis = known[0] if known is not None else axis_of_channels(module, tensor)
+            key = start + (suffix if number else "")
+            self._receive(Seen(key, path, module, suffix, tensor, axis))
+        if not found:
+            self.empty.setdefault(path, f"{verb} {described(what)}")
+
+    def _axis(self, tensor: torch.Tensor) -> Known | None:
+        known = self._known.get(id(tensor))
+        # An identity may come again once its tensor is gone.
+        return known[1] if known is not None and known[0]() is tensor else None
+
+    # -- told by AttentionMode
+
+    def watching(self) -> bool:
+        """Say whether anyone wants the attention weights of the layer that runs now."""
+        return bool(self._stack) and id(self._stack[-1]) in self._attending
+
+    def failed(self, error: Exception) -> None:
+        """Note that attention was computed, and could not be followed."""
+        for path in self._attending.get(id(self._stack[-1]), ()) if self._stack else ():
+            said = first_line(error)
+            self.unfollowed[path] = f"computes attention whose weights could not be followed: {said}"
+
+    def found(self, attended: Attended) -> None:
+        """Hand on what the layer that runs now attends to."""
+        module = self._stack[-1]
+        for path in self._attending[id(module)]:
+            self.attended[path] = self.attended.get(path, 0) + 1
+            self._attention(path + self._again(self.attended[path]) + ATTENTION, module, attended)
+
+    def using(self, tensor: int) -> None:
+        """Note that a function was given the weights of a layer."""
+        owner = self._owners[tensor]
+        running = self._stack[-1] if self._stack else None
+        if running is not None and running is not self._modules[owner]:
+            self.used_by.setdefault(owner, self._first.get(id(running), ""))
+
+    @staticmethod
+    def _again(call: int) -> str:
+        return f"#{call}" if call > 1 else ""
