@@ -1,5 +1,8 @@
 // The study below the maps: its sections folded to one line, and one of them open at a time.
 import { listen, make } from "./front.js";
+import { exciteSection } from "./activations_excite.js";
+import { whereSection } from "./activations_overlay.js";
+import { pastSection } from "./activations_past.js";
 import { touchSection } from "./activations_touching.js";
 
 /** @typedef {import("./front.js").Model} Model */
@@ -15,6 +18,9 @@ export function study({ model, el, signal, want, repaint }) {
   /** @type {[string, string, string, {node: HTMLElement, draw: () => void}][]} */
   const sections = [
     ["touch", "Touch", "switch channels off or scale them, and see what the model says then", touchSection(view)],
+    ["excites", "Excites", "the samples that drive the chosen channel most", exciteSection(view)],
+    ["where", "Where it looked", "Grad-CAM and gradient × input for a class", whereSection(view)],
+    ["time", "Over time", "the layer across the snapshots, before and after a step, and the spread of its values", pastSection(view)],
   ];
   const heads = sections.map(([key, name, title]) => {
     const head = make("button", { type: "button", class: "dlw-study-head", title, "aria-expanded": "false" },

@@ -31,6 +31,11 @@ _SHARE, _LEAST = 0.01, 1 / 3
 #: The page's files of the study, in the order in which they are joined, and its style sheet.
 STUDY_SCRIPTS = (
     "activations_touching.js",
+    "activations_excite.js",
+    "activations_overlay.js",
+    "activations_film.js",
+    "activations_spreading.js",
+    "activations_past.js",
     "activations_study.js",
 )
 STUDY_STYLES = ("activations_study.css",)

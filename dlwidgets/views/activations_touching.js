@@ -13,7 +13,7 @@ const MOST_FACTOR = 3;
 export function factorName(factor) { return factor === 0 ? "off" : `×${String(+factor.toPrecision(3)).replace("-", "−")}`; }
 
 /** A score as it is written: two digits of a probability, three of anything else. @param {number | null} value @param {boolean} share */
-export function score(value, share) {
+export function scoreText(value, share) {
   if (value === null || value === undefined) return "n/a";
   return share ? value.toFixed(value > 0 && value < 0.005 || value < 1 && value > 0.995 ? 4 : 2) : sig(value, 3);
 }
@@ -30,7 +30,7 @@ export function effectWords(touching, least = 0.005) {
   if (touching.list?.length) {
     const [name, before, after] = largest(rows, (row) => (row[2] ?? 0) - (row[1] ?? 0));
     const moved = Math.abs((after ?? 0) - (before ?? 0));
-    return moved < least ? "changes no score by more than 0.01" : `changes ${label(name)} ${score(before, share)} → ${score(after, share)}`;
+    return moved < least ? "changes no score by more than 0.01" : `changes ${label(name)} ${scoreText(before, share)} → ${scoreText(after, share)}`;
   }
   const at = (touching.steps ?? []).map((/** @type {number} */ step) => step);
   const [off, one, two] = [at.indexOf(0), at.indexOf(1), at.indexOf(2)];
@@ -38,7 +38,7 @@ export function effectWords(touching, least = 0.005) {
   const row = largest(rows, (one_) => Math.max(...one_.slice(3).map(Number)) - Math.min(...one_.slice(3).map(Number)));
   const said = [off, one, two].map((i) => row[3 + i]);
   if (Math.max(...said) - Math.min(...said) < least) return "off / ×1 / ×2 changes no score by more than 0.01";
-  return `off / ×1 / ×2: ${label(row[0])} ${said.map((value) => score(value, share)).join(" / ")}`;
+  return `off / ×1 / ×2: ${label(row[0])} ${said.map((value) => scoreText(value, share)).join(" / ")}`;
 }
 
 /** The row with the largest size. @param {any[][]} rows @param {(row: any[]) => number} size @returns {any[]} */
@@ -123,7 +123,7 @@ export function touchSection({ model, signal, want }) {
     rows.forEach((/** @type {any[]} */ row, /** @type {number} */ i) => {
       const [name, before, bar, after] = /** @type {HTMLElement[]} */ ([...table.children[i].children]);
       say(name, row[0]); name.title = row[0];
-      say(before, score(row[1], share)); say(after, score(row[2], share));
+      say(before, scoreText(row[1], share)); say(after, scoreText(row[2], share));
       const moved = Math.abs((row[2] ?? 0) - (row[1] ?? 0)) >= 0.005;
       after.dataset.moved = String(moved);
       const [line, from, to] = /** @type {HTMLElement[]} */ ([...bar.children]);
