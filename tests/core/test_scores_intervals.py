@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from sklearn import metrics as sk
 
+from dlwidgets.core.scoring.drawing import drawn
 from dlwidgets.core.scoring.intervals import wilson
 from dlwidgets.core.scoring.scores import Scores
 from tests.core.scored import labelled, quiet, varied
@@ -217,3 +218,23 @@ def test_samples_that_occur_alike_are_drawn_as_often_as_they_occur():
     row = Scores(y, p).averages(interval="bootstrap", level=0.9).loc["macro"]
     expected = stats.binom(1000, 0.9).ppf([0.05, 0.95]) / 1000
     np.testing.assert_allclose([row["accuracy_low"], row["accuracy_high"]], expected, atol=0.003)
+
+
+@pytest.mark.parametrize("counts", [[3, 1, 2], [40, 0, 160], [1] * 50])
+def test_drawing_samples_gives_the_counts_their_multinomial_distribution(counts):
+    counts = np.array(counts)
+    total = counts.sum()
+    found = np.concatenate(list(drawn(counts, 4000, seed=1)))
+    assert found.shape == (4000, len(counts)) and (found.sum(axis=1) == total).all()
+    assert (found[:, counts == 0] == 0).all()
+    law = stats.multinomial(total, counts / total)
+    # Five standard errors of 4,000 draws.
+    error = 5 * np.sqrt(np.diag(law.cov()) / 4000)
+    assert (np.abs(found.mean(axis=0) - counts) <= error + 1e-12).all()
+    np.testing.assert_allclose(np.cov(found.T), law.cov(), atol=5 * total / np.sqrt(4000) / len(counts))
+
+
+@pytest.mark.parametrize("counts", [[3, 1, 2], [40, 60, 900]])
+def test_how_many_draws_are_held_at_a_time_changes_none(counts):
+    few, many = (np.concatenate(list(drawn(np.array(counts), 50, 3, cells))) for cells in (1, 10_000))
+    np.testing.assert_array_equal(few, many)

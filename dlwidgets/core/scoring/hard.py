@@ -70,9 +70,13 @@ def _holds_names(given: Any) -> bool:
     """Return whether `given` holds texts."""
     if isinstance(given, torch.Tensor):
         return False
-    array = given if hasattr(given, "dtype") else np.asarray(given, object)
-    kinds = getattr(array.dtype, "kind", "O")
-    return kinds in "UOT" and any(isinstance(value, str) for value in np.asarray(array, object).reshape(-1))
+    try:
+        array = np.asarray(given)
+    except (TypeError, ValueError):
+        return False  # as_array says in words why not
+    if array.dtype.kind in "biuf":
+        return False
+    return any(isinstance(value, str) for value in np.asarray(given, object).reshape(-1))
 
 
 def _numbered(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .drawing import drawn
 from .intervals import ends_of
 from .ranked import BINS, RANKED, ranked
 
@@ -15,9 +16,6 @@ if TYPE_CHECKING:
 
 #: How often is drawn: a draw takes as long as there are different scores.
 RESAMPLES = 1000
-
-#: Cells of random numbers held at a time, 32 MB.
-_BLOCK = 4_000_000
 
 
 def bootstrap_ranked(
@@ -51,44 +49,46 @@ def bootstrap_ranked(
         return ends
     distinct = np.unique(np.concatenate([positives, negatives]))
     tallies = np.stack([_tally(distinct, scores) for scores in (negatives, positives)])
-    total, left = int(tallies.sum()), RESAMPLES
-    random, share = np.random.default_rng(seed), tallies.reshape(-1) / tallies.sum()
-    blocks: list[dict[str, NDArray[np.float64]]] = []
-    while left:
-        rows = min(left, max(1, _BLOCK // share.size))
-        drawn = random.multinomial(total, share, rows).reshape(rows, 2, -1)
-        blocks.append(_measured(distinct.astype(np.float64), drawn, bins))
-        left -= rows
+    place = np.searchsorted(np.linspace(0, 1, bins + 1)[1:-1], distinct)
+    found = [
+        _measured(distinct.astype(np.float64), place, block.reshape(len(block), 2, -1), bins)
+        for block in drawn(tallies.reshape(-1), RESAMPLES, seed)
+    ]
     for name, value in of_class.items():
         if not np.isnan(value):
-            ends[name] = ends_of(np.concatenate([block[name] for block in blocks]), level)
+            ends[name] = ends_of(np.concatenate([part[name] for part in found]), level)
     return ends
 
 
 def _measured(
-    distinct: NDArray[np.float64], drawn: NDArray[np.int64], bins: int
+    distinct: NDArray[np.float64], place: NDArray[np.int64], counts: NDArray[np.float64], bins: int
 ) -> dict[str, NDArray[np.float64]]:
-    """Return each measure of B draws: `drawn` is B x 2 x K counts of negatives and positives at K scores."""
-    negatives, positives = drawn[:, 0], drawn[:, 1]
+    """Return each measure of B draws.
+
+    `counts` is B x 2 x K: negatives and positives at the K `distinct` scores, which lie in the bins `place`.
+    """
+    negatives, positives = counts[:, 0], counts[:, 1]
     all_negative, all_positive = negatives.sum(axis=1), positives.sum(axis=1)
-    # From the lowest score upward: negatives below a score, and one half of those that tie with it.
-    below = np.cumsum(negatives, axis=1) - negatives / 2
-    with np.errstate(invalid="ignore", divide="ignore"):
-        area = (positives * below).sum(axis=1) / (all_positive * all_negative)
-        tp = np.cumsum(positives[:, ::-1], axis=1)
-        fp = np.cumsum(negatives[:, ::-1], axis=1)
-        precision = tp / (tp + fp)
-        hits = positives[:, ::-1]
-        steps = np.where(hits > 0, hits * precision, 0).sum(axis=1)
-        mean_precision = steps / all_positive
-    known = all_negative + all_positive
-    with np.errstate(over="ignore", invalid="ignore"):
+    not_above = np.cumsum(negatives, axis=1)
+    fp = all_negative[:, None] - not_above + negatives
+    tp = all_positive[:, None] - np.cumsum(positives, axis=1) + positives
+    with np.errstate(invalid="ignore", over="ignore"):
+        # Negatives below a positive, and one half of those that tie with it.
+        pairs = (positives * (not_above - negatives / 2)).sum(axis=1)
+        area = pairs / (all_positive * all_negative)
+        # Where nothing is predicted there is no positive either, so any number will do for the precision.
+        precision = (positives * (tp / np.maximum(tp + fp, 1))).sum(axis=1) / all_positive
+        known = all_negative + all_positive
         off = (positives @ (1 - distinct) ** 2 + negatives @ distinct**2) / known
-        place = np.searchsorted(np.linspace(0, 1, bins + 1)[1:-1], distinct)
         gap = (negatives + positives) * distinct - positives
-        in_bins = np.stack([gap[:, place == b].sum(axis=1) for b in range(bins)], axis=1)
-        apart = np.abs(in_bins).sum(axis=1) / known
-    return {"roc_auc": area, "average_precision": mean_precision, "brier": off, "ece": apart}
+        starts = np.searchsorted(place, np.arange(bins))
+        in_bins = np.stack([gap[:, a:b].sum(axis=1) for a, b in zip(starts, [*starts[1:], len(place)])])
+    return {
+        "roc_auc": area,
+        "average_precision": precision,
+        "brier": off,
+        "ece": np.abs(in_bins).sum(axis=0) / known,
+    }
 
 
 def _tally(distinct: NDArray[np.floating], scores: NDArray[np.floating]) -> NDArray[np.int64]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -135,7 +136,7 @@ class ScoreTables:
         ----------
         interval
             "bootstrap": columns NAME_low and NAME_high from 1,000 draws of the class's samples; each takes
-            as long as there are different scores (1,000,000 of them: a minute and more a class).
+            as long as there are different scores (20,000 of them: a second a class).
         level
             How often the interval is to hold the true value.
         bins
@@ -241,8 +242,8 @@ def _between(row: dict[str, Any], ends: dict[str, tuple[float, float]]) -> dict[
 
 def _checked(beta: Any, interval: Any, level: Any, zero: Any) -> tuple[float, float]:
     check_interval(interval, level)
-    if isinstance(beta, bool) or not isinstance(beta, (int, float, np.number)) or not beta >= 0:
+    if isinstance(beta, bool) or not isinstance(beta, Real) or not beta >= 0:
         raise ValueError(f"beta is {beta!r}: give a number from 0, as 2 to let recall count twice as much.")
-    if not isinstance(zero, (int, float, np.number)):
+    if not isinstance(zero, Real):
         raise ValueError(f"zero_division is {zero!r}: give what 0 / 0 is, as 0, 1 or nan.")
     return float(beta), float(zero)
