@@ -12,7 +12,7 @@ import { cellWords, fill } from "./confusion_says.js";
 import { classTable, columnMenu, widthOf } from "./confusion_table.js";
 import { gridBar, segments } from "./confusion_bar.js";
 import { bestThresholds } from "./confusion_best.js";
-import { classMatrix } from "./confusion_matrix.js";
+import { cellsOfMatrix, classMatrix } from "./confusion_matrix.js";
 import { classDetail } from "./confusion_detail.js";
 
 /** From this many classes on the grid scrolls and can be searched. */
@@ -133,7 +133,7 @@ export default {
       for (const part of [limit, best.node, best.report, bar.node, mean, body, detail.node]) part.hidden = !some;
       empty.hidden = some;
       say(empty, nothing || (problem ? "" : "Nothing to show yet."));
-      say(facts, some ? headline(about, names.length) : "");
+      say(facts, some ? headline(about, names.length, look().matrix) : "");
       const outside = some && (about.low < 0 || about.high > 1);
       say(note, problem || want.refusal || (outside
         ? `Scores run from ${sig(about.low)} to ${sig(about.high)}, the slider from 0 to 1. For logits use Scores.from_logits().` : ""));
@@ -147,7 +147,7 @@ export default {
       hearPin();
       const shown = look(), { sort, table: open, each, filter, normalise, columns, intervals } = shown;
       const width = el.clientWidth || 640, squares = shown.matrix && about.task === "multiclass";
-      const many = names.length >= MANY, wide = widthOf(columns, intervals, each), beside = open && width >= wide + TILES_BESIDE;
+      const many = names.length >= MANY, wide = widthOf(columns, intervals, each && !squares), beside = open && width >= wide + TILES_BESIDE;
       // The layout is read before anything is written, which would make the browser do it twice.
       const seen = { top: grid.node.scrollTop, tall: many ? TALL : Infinity }, rowsSeen = { ...seen, top: table.node.scrollTop };
       el.toggleAttribute("data-many", many);
@@ -164,27 +164,31 @@ export default {
         names, cells, limits, counts: read.counts, totals: read.totals, task: about.task, samples: about.samples,
         sort, normalise, each, pinned: pinned.c, cell: pinned.cell, focus: focus(),
       };
-      const compare = compareBy(sort, names, cells, limits), of = JSON.stringify([sort, filter, names]);
+      // The matrix takes the likeliest class of each sample, whatever the thresholds: so does what stands around it.
+      const counted = squares ? cellsOfMatrix(read.matrix, names.length) : cells;
+      const compare = compareBy(sort, names, counted, limits), of = JSON.stringify([sort, filter, squares, names]);
       // An order and a filter stand while the numbers change, or tiles would jump under the eye.
-      if (held.of !== of) held = { order: passing(orderOf(sort, names, cells, limits), cells, filter), of };
-      const listed = matching(held.order, names, many ? bar.search.value : "");
-      const inPlace = inOrder(held.order, compare) && (!filter || passing(orderOf("given", names, cells), cells, filter).length === held.order.length
+      if (held.of !== of) held = { order: passing(orderOf(sort, names, counted, limits), counted, squares ? null : filter), of };
+      const listed = matching(held.order, names, many && !squares ? bar.search.value : "");
+      const inPlace = inOrder(held.order, compare) && (!filter || squares || passing(orderOf("given", names, cells), cells, filter).length === held.order.length
         && passing(held.order, cells, filter).length === held.order.length);
       bar.draw({ task: about.task, classes: names.length, many, inPlace, count: listed.length < names.length ? `${whole(listed.length)} of ${whole(names.length)}` : "" });
       menu.draw(shown);
-      Object.entries(averagesOf(cells)).forEach(([name, r], i) => fill(mean.children[i],
+      Object.entries(averagesOf(counted)).forEach(([name, r], i) => fill(mean.children[i],
         ["", name], ["F1", share(r.f1)], ["precision", share(r.precision)], ["recall", share(r.recall)]));
       // Of one class both averages are its own rates.
       for (const part of [mean.children[0].children[0], mean.children[1]]) part.toggleAttribute("hidden", names.length === 1);
+      // The table has them on top.
+      mean.hidden = open && names.length > 1;
 
       drawLimits(picture, width, squares);
-      const left = (beside ? width - wide - 34 : width) - (many ? 18 : 4);
+      const left = (beside ? width - wide - 36 : width) - (many ? 18 : 4);
       grid.node.hidden = words.node.hidden = squares;
       none.hidden = squares || listed.length > 0;
       matrix.node.hidden = !squares;
-      if (squares) matrix.draw(read.matrix, names, orderOf(sort, names, cells, limits), normalise, left);
+      if (squares) matrix.draw(read.matrix, names, held.order, normalise, left);
       else grid.draw(picture, listed, left, seen);
-      if (open) table.draw(picture, listed, rowsSeen, { columns, intervals });
+      if (open) table.draw(squares ? { ...picture, cells: counted, each: false } : picture, listed, rowsSeen, { columns, intervals });
       sayWords();
       detail.draw(picture);
     };

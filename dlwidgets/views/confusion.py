@@ -184,21 +184,23 @@ class ConfusionGrid(ClassDetail, View):
         """Return the table that is shown: a row a class, in its order and filter, with the chosen columns.
 
         Where they are shown, the 95 % Wilson intervals stand beside a metric as NAME_low and NAME_high; a
-        column `threshold` comes first. For macro and micro see `scores.averages`. Empty before the first
-        evaluation.
+        column `threshold` comes first, but beside the matrix, where each sample is of its likeliest class.
+        For macro and micro see `scores.averages`. Empty before the first evaluation.
         """
         import pandas as pd
 
         scores, look = self.scores, self._look
         if scores is None:
             return pd.DataFrame(columns=["threshold", *look["columns"]]).rename_axis("class")
-        thresholds = self._thresholds()
+        thresholds = None if look["matrix"] else self._thresholds()
         frame = scores.metrics(thresholds, interval="wilson" if look["intervals"] else None)
         ends = ("", "_low", "_high")
         columns = [f"{name}{end}" for name in look["columns"] for end in ends if f"{name}{end}" in frame]
         columns = [name for name in columns if not frame[name].isna().all() or name in look["columns"]]
-        frame.insert(0, "threshold", np.broadcast_to(np.asarray(thresholds, float), (scores.n_classes,)))
-        return frame.iloc[self._classes(scores)][["threshold", *columns]]
+        if thresholds is not None:
+            columns.insert(0, "threshold")
+            frame["threshold"] = np.broadcast_to(np.asarray(thresholds, float), (scores.n_classes,))
+        return frame.iloc[self._classes(scores)][columns]
 
     # -- inside
 
@@ -246,9 +248,10 @@ class ConfusionGrid(ClassDetail, View):
         """Return the numbers of the classes that are shown, in their order."""
         from ..core.figures.confusion import order
 
-        thresholds, sort = self._thresholds(), self._look["sort"]
-        confusion = scores.confusion(thresholds)
-        return order(scores, confusion, sort, thresholds=thresholds, only=self._only())
+        matrix, thresholds = self._look["matrix"], self._thresholds()
+        confusion = scores.confusion(None if matrix else thresholds)
+        only = None if matrix else self._only()
+        return order(scores, confusion, self._look["sort"], thresholds=thresholds, only=only)
 
     def _only(self) -> tuple[str, str, float] | None:
         chosen = self._look["filter"]
@@ -311,12 +314,7 @@ class ConfusionGrid(ClassDetail, View):
             return figure
         normalise = None if look["normalise"] == "none" else look["normalise"]
         if look["matrix"] and scores.task == "multiclass":
-            from ..core.figures.confusion import order
-
-            classes = order(
-                scores, scores.confusion(self._thresholds()), look["sort"], thresholds=self._thresholds()
-            )
-            return draw_matrix(scores, normalise=normalise, order=classes)
+            return draw_matrix(scores, normalise=normalise, order=self._classes(scores))
         return draw(scores, self._thresholds(), sort=look["sort"], normalise=normalise, only=self._only())
 
 

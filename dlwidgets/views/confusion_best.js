@@ -1,7 +1,7 @@
 // Buttons that ask the kernel for the best thresholds, and what it reports of them, without flattery.
 
-import { listen, make, say, sig, whole } from "./front.js";
-import { share } from "./confusion_words.js";
+import { listen, make, say, whole } from "./front.js";
+import { position, share } from "./confusion_words.js";
 
 /**
  * What the kernel found: per class the threshold, the metric where it was chosen and where it was not; null for n/a.
@@ -43,6 +43,7 @@ export function bestThresholds({ ask, reset, signal }) {
   const beta = make("input", { type: "number", min: 0.1, max: 10, step: 0.1, value: 2, "aria-label": "Beta: how much more recall weighs" });
   const least = make("input", { type: "number", min: 0, max: 1, step: 0.05, value: 0.9, "aria-label": "Lowest recall" });
   const whom = make("select", { "aria-label": "Choose for" }, make("option", { value: "all", text: "all classes" }), make("option", { value: "one" }));
+  const whose_ = make("label", { class: "dlw-conf-set" }, "for", whom);
   const report = make("div", { class: "dlw-conf-report", role: "status" });
   let focus = -1, asked = 0, waiting = 0;
 
@@ -67,14 +68,14 @@ export function bestThresholds({ ask, reset, signal }) {
     button("Youden", "The highest recall + specificity − 1", () => ({ metric: "youden" })),
     make("span", { class: "dlw-conf-set" }, button("Precision", "The highest precision at which recall is kept", () => ({ metric: "precision", constraint: `recall >= ${least.value}` })),
       make("label", {}, "at recall ≥", least)),
-    make("label", { class: "dlw-conf-set" }, "for", whom), half);
+    whose_, half);
 
   /** @param {Found | null} found @param {string[]} names @param {number} c the class in focus @param {number[]} limits @param {string} refusal */
   function draw(found, names, c, limits, refusal) {
     focus = c >= 0 ? c : 0;
     const one = `only ${names[focus] ?? ""}`;
     say(whom.children[1], one.length > 26 ? `${one.slice(0, 25)}…` : one);
-    whom.hidden = names.length === 1;
+    whose_.hidden = names.length === 1;
     if (refusal) waiting = 0;
     if (waiting && found?.asked !== waiting) return;
     waiting = 0;
@@ -83,7 +84,7 @@ export function bestThresholds({ ask, reset, signal }) {
     if (!shown || !found) { if (!refusal) say(report, ""); return; }
     const of = found.class >= 0 ? found.class : focus, parts = [];
     if (found.class < 0 && names.length > 1) parts.push(summaryOf(found));
-    parts.push(found.thresholds[of] === limits[of] ? `${reportOf(found, of, names)} It is ${sig(found.thresholds[of], 3)}.` : `${names[of]}: moved since.`);
+    parts.push(found.thresholds[of] === limits[of] ? `${reportOf(found, of, names)} At ${position(found.thresholds[of])}.` : `${names[of]}: moved since.`);
     say(report, [...parts, ...found.warnings.map((line) => `⚠ ${line}`)].join("\n"));
   }
   return { node, report, draw };

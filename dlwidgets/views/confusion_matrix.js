@@ -4,13 +4,15 @@ import { listen, make, say, surface, color, isDark, whole } from "./front.js";
 import { strength } from "./confusion_tiles.js";
 import { confused, percent, short } from "./confusion_words.js";
 
-/** Cells in pixels: least, most, from which on they hold a number; the room of the names. */
-const MATRIX = { least: 3, most: 40, numbers: 25, rows: 120, heads: 72, gap: 1 };
+/** Cells in pixels: least, most, from which on they hold a number; the room of the names; the height of all cells. */
+const MATRIX = { least: 3, most: 40, numbers: 25, rows: 120, heads: 72, gap: 1, tall: 640 };
+/** From so many classes on a mistake is so rare among the cells of its row that its shade is the root of its share. */
+const ROOT = 41;
 
 /** How large the cells are in so much width. @param {number} width @param {number} classes */
 export function matrixLayout(width, classes) {
   const named = classes <= 60, left = named ? Math.min(MATRIX.rows, Math.round(width / 4)) : 0, top = named ? MATRIX.heads : 0;
-  const cell = Math.max(MATRIX.least, Math.min(MATRIX.most, Math.floor((width - left - 2) / classes)));
+  const cell = Math.max(MATRIX.least, Math.min(MATRIX.most, Math.floor((width - left - 2) / classes), Math.floor(MATRIX.tall / classes)));
   return { left, top, cell, width: left + cell * classes + 1, height: top + cell * classes + 1, named: named && cell >= 9 };
 }
 
@@ -30,6 +32,16 @@ export function sumsOf(matrix, classes) {
     }
   }
   return { rows, columns, all, largest };
+}
+
+/** Each class against the rest, [tn, fp, fn, tp], when each sample is said to be of its likeliest class. @param {ArrayLike<number>} matrix @param {number} classes */
+export function cellsOfMatrix(matrix, classes) {
+  const { rows, columns, all } = sumsOf(matrix, classes), cells = new Float64Array(4 * classes);
+  for (let c = 0; c < classes; c++) {
+    const tp = matrix[c * classes + c], fn = rows[c] - tp, fp = columns[c] - tp;
+    cells.set([all - tp - fn - fp, fp, fn, tp], 4 * c);
+  }
+  return cells;
 }
 
 /** The matrix as a picture that is read with the pointer or the arrow keys. @param {{signal: AbortSignal}} hands */
@@ -57,7 +69,7 @@ export function classMatrix({ signal }) {
       ctx.strokeStyle = color(node, "ink"); ctx.lineWidth = strong ? 2 : 1;
       ctx.strokeRect(left + place[1] * cell + 0.5, top + place[0] * cell + 0.5, cell, cell);
     }
-    if (!at) { say(words, "Rows: what it is, columns: what was said by the highest score. The diagonal is right. Point at a cell."); return; }
+    if (!at) { say(words, "Rows: what it is, columns: what was said by the highest score. The diagonal is right." + (drawn.order.length < ROOT ? "" : " Shade: the root of the share, so that rare mistakes show.") + " Point at a cell."); return; }
     const [from, to] = [order[at[0]], order[at[1]]];
     say(words, `${confused(matrix[from * names.length + to], names[from], names[to], sums.rows[from])}.`);
   }
@@ -91,7 +103,7 @@ export function classMatrix({ signal }) {
       ctx.fillStyle = fill_; ctx.fillRect(x, y, cell - gap, cell - gap);
       if (!count) return;
       const part = wholeOf(sums.rows, sums.columns, sums.all, sums.largest, normalise, from, to);
-      ctx.globalAlpha = strength(count, part, dark);
+      ctx.globalAlpha = n < ROOT ? strength(count, part, dark) : strength(Math.sqrt(count / part), 1, dark);
       ctx.fillStyle = from === to ? blue : orange; ctx.fillRect(x, y, cell - gap, cell - gap);
       ctx.globalAlpha = 1;
       if (cell >= MATRIX.numbers) {

@@ -69,7 +69,7 @@ export function scoreSlider({ moved, signal }) {
   /** @param {number} width @param {number[]} ends lowest and highest threshold @param {string[]} words */
   function paint(width, [low, high], words) {
     const ctx = surface(canvas, width, SLIDE.tall), span = width - 2 * SLIDE.edge, middle = SLIDE.middle;
-    const [blue, orange, faint, line, ink] = ["blue", "orange", "faint", "line-2", "ink"].map((name) => color(node, name));
+    const [blue, orange, faint, line, ink, paper] = ["blue", "orange", "faint", "line-2", "ink", "paper"].map((name) => color(node, name));
     /** @param {number} t */
     const x = (t) => SLIDE.edge + span * t;
     held.bins.forEach((bins, kind) => {
@@ -97,7 +97,10 @@ export function scoreSlider({ moved, signal }) {
     held.bins.forEach((bins, kind) => {
       const half = BINS / 2, left = Math.max(...bins.slice(0, half)) <= Math.max(...bins.slice(half));
       ctx.textAlign = left ? "left" : "right"; ctx.textBaseline = kind === 0 ? "top" : "bottom";
-      ctx.fillText(words[kind], left ? SLIDE.edge + 2 : width - SLIDE.edge - 2, kind === 0 ? 1 : SLIDE.tall - 1, span);
+      const at = /** @type {[string, number, number, number]} */ ([words[kind], left ? SLIDE.edge + 2 : width - SLIDE.edge - 2, kind === 0 ? 1 : SLIDE.tall - 1, span]);
+      // A rim of paper sets the word off from what lies under it.
+      ctx.strokeStyle = paper; ctx.lineWidth = 3; ctx.lineJoin = "round"; ctx.strokeText(...at);
+      ctx.fillText(...at);
     });
   }
   return { node, input, shown, draw };

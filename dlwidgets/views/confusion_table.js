@@ -8,16 +8,21 @@ import { interval, position, share, short, written } from "./confusion_words.js"
 /** @typedef {import("./confusion_metrics.js").Metric} Metric */
 /** @typedef {import("./confusion_tiles.js").Picture} Picture */
 
-/** The height of a row; as in confusion.css. The widths of its columns: name, threshold, a metric, with its interval [px]. */
-const TABLE = { row: 23, name: 120, threshold: 66, metric: 70, interval: 108 };
+/** The height of a row; as in confusion.css. The widths of the names, a letter of a heading, a value, an interval beside it [px]. */
+const TABLE = { row: 23, name: 104, letter: 6.4, value: 46, interval: 47 };
+/** Columns that are no share of counted samples, so that Wilson's interval is not theirs. */
+const BARE = new Set(["threshold", "matthews", "support", "predicted"]);
 
 /** How wide the table wants to be. @param {Metric[]} columns @param {boolean} intervals @param {boolean} each */
 export function widthOf(columns, intervals, each) {
-  const wide = columns.filter((key) => intervals && hasInterval(key)).length;
-  return TABLE.name + (each ? TABLE.threshold : 0) + wide * TABLE.interval + (columns.length - wide) * TABLE.metric;
+  const keys = [...(each ? ["threshold"] : []), ...columns];
+  return keys.reduce((sum, key) => sum + columnOf(key, intervals), TABLE.name);
 }
-/** @param {Metric} metric */
-function hasInterval(metric) { return !isCount(metric) && metric !== "matthews"; }
+/** A column holds its heading, with the arrow of an order, and its values. @param {string} key @param {boolean} intervals */
+function columnOf(key, intervals) {
+  const values = TABLE.value + (intervals && !BARE.has(key) ? TABLE.interval : 0);
+  return Math.round(Math.max(values, TABLE.letter * (titleOf(key).length + 2) + 8));
+}
 
 /**
  * The table of all classes; a click on a heading sorts, on a row pins.
@@ -33,12 +38,13 @@ export function classTable({ point, pin, sortBy, signal }) {
   let heads = [];
   /** @type {number[]} */
   let listed = [];
-  let built = "";
+  let built = "", wide = false;
   /** @type {string[]} */
   let keys = [];
 
-  /** @param {string} tag @param {Record<string, string>} [attributes] */
-  const cell = (tag, attributes = {}) => make(/** @type {"td"} */ (tag), attributes, make("span"), make("small"));
+  /** @param {string} key @param {boolean} [head] */
+  const cell = (key, head = false) => make(/** @type {"td"} */ (key === "name" ? "th" : "td"),
+    { ...(key === "name" && !head ? { scope: "row" } : {}), "data-wide": wide && !BARE.has(key) && key !== "name" }, make("span"), make("small"));
   /** @param {HTMLElement} part @param {string} value @param {string} ends */
   const fillCell = (part, value, ends) => { say(part.children[0], value); say(part.children[1], ends); };
 
@@ -46,8 +52,9 @@ export function classTable({ point, pin, sortBy, signal }) {
   function build(columns, intervals, each) {
     keys = ["name", ...(each ? ["threshold"] : []), ...columns];
     built = `${keys} ${intervals}`;
+    wide = intervals;
     colgroup.replaceChildren(...keys.map((key) => make("col", {
-      style: key === "name" ? "" : `width: ${key === "threshold" ? TABLE.threshold : intervals && hasInterval(/** @type {Metric} */ (key)) ? TABLE.interval : TABLE.metric}px`,
+      style: key === "name" ? "" : `width: ${columnOf(key, intervals)}px`,
     })));
     heads = keys.map((key) => {
       const button = make("button", { type: "button" });
@@ -55,13 +62,13 @@ export function classTable({ point, pin, sortBy, signal }) {
       return make("th", { scope: "col" }, button);
     });
     heading.replaceChildren(...heads);
-    [macro, micro].forEach((row) => row.replaceChildren(...keys.map((key) => cell(key === "name" ? "th" : "td"))));
+    [macro, micro].forEach((row) => row.replaceChildren(...keys.map((key) => cell(key, true))));
     body.replaceChildren();
     rows = [];
     inner.style.minWidth = `${widthOf(columns, intervals, each)}px`;
   }
   function add() {
-    const i = rows.length, parts = keys.map((key) => (key === "name" ? cell("th", { scope: "row" }) : cell("td")));
+    const i = rows.length, parts = keys.map((key) => cell(key));
     const row = make("tr", {}, ...parts);
     rows.push({ row, parts });
     body.append(row);

@@ -7,8 +7,8 @@ import { shownBy } from "./confusion_order.js";
 import { nearestPosition, slides } from "./confusion_slider.js";
 import { percent, position, short, spoken, written } from "./confusion_words.js";
 
-/** A tile in pixels: narrowest, widest, gaps, what lies around the cells, a cell's height, its slider's. */
-const TILE = { least: 88, most: 160, gap: 4, below: 8, sides: 8, name: 24, cell: 23, slider: 17 };
+/** A tile in pixels: narrowest, narrowest among many, widest, gaps, what lies around the cells, a cell's height, its slider's. */
+const TILE = { least: 86, roomy: 104, most: 160, gap: 4, below: 8, sides: 8, name: 24, cell: 23, slider: 17 };
 /** A cell of this width has room for its share beside its count [px]. */
 const ROOMY = 64;
 /**
@@ -28,7 +28,7 @@ const ROOMY = 64;
  * @param {number} width @param {number} tiles @returns {{columns: number, tile: number, lines: number}}
  */
 export function layoutOf(width, tiles) {
-  const { least, most, gap } = TILE;
+  const { most, gap } = TILE, least = tiles > 40 ? TILE.roomy : TILE.least;
   const fit = Math.max(1, Math.floor((width + gap) / (least + gap)));
   // A few tiles stand wide in even lines, where names have room; many fill the lines.
   const lines = Math.ceil(tiles / Math.min(fit, 10));

@@ -86,20 +86,22 @@ export function spoken(name, cells, at, task) {
 /**
  * What the numbers are of.
  * @param {{task: string, samples: number, of?: number | null, validation: boolean, step: number | null}} about @param {number} classes
+ * @param {boolean} [matrix] whether the C x C matrix is shown
  */
-export function headline(about, classes) {
+export function headline(about, classes, matrix = false) {
   const some = about.of && about.of > about.samples ? ` of ${whole(about.of)}` : "", all = about.of || about.samples;
   const parts = [`${whole(about.samples)}${some} ${about.validation ? "validation " : ""}${all === 1 ? "sample" : "samples"}`];
   if (some) parts[0] += ", drawn at random";
-  if (classes > 1) parts.push(`${whole(classes)} classes${about.task === "multiclass" ? ", each against the rest" : ""}`);
+  if (classes > 1) parts.push(`${whole(classes)} classes${about.task === "multiclass" && !matrix ? ", each against the rest" : ""}`);
   if (about.step !== null && about.step !== undefined) parts.push(`after step ${whole(about.step)}`);
   return parts.join(" · ");
 }
 
 /** A cell of the C x C matrix in words. @param {number} n @param {string} from @param {string} to @param {number} of how many are `from` */
 export function confused(n, from, to, of) {
+  const kind = /^class\b/i.test(from) ? from : `class ${from}`;
   const are = n === 1 ? "was" : "were", part = of > 0 ? ` (${percent(n / of)})` : "";
   return from === to
-    ? `${whole(n)} of the ${whole(of)} of class ${from} ${are} said to be it${part}`
-    : `${whole(n)} of the ${whole(of)} of class ${from} ${are} said to be ${to}${part}`;
+    ? `${whole(n)} of the ${whole(of)} of ${kind} ${are} said to be it${part}`
+    : `${whole(n)} of the ${whole(of)} of ${kind} ${are} said to be ${to}${part}`;
 }

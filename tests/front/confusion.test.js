@@ -14,7 +14,7 @@ import { ownLimits } from "../../dlwidgets/views/confusion_limits.js";
 import { widthOf } from "../../dlwidgets/views/confusion_table.js";
 import { firstFilter } from "../../dlwidgets/views/confusion_bar.js";
 import { reportOf, summaryOf } from "../../dlwidgets/views/confusion_best.js";
-import { matrixLayout, sumsOf, wholeOf } from "../../dlwidgets/views/confusion_matrix.js";
+import { cellsOfMatrix, matrixLayout, sumsOf, wholeOf } from "../../dlwidgets/views/confusion_matrix.js";
 
 /** Random samples of `classes` classes, and the cells counted one by one. @param {number} seed */
 function samples(seed, classes = 5, n = 40) {
@@ -154,7 +154,7 @@ test("tiles of every number fit in every width, without an empty line", () => {
       const { columns, tile, lines } = layoutOf(width, tiles);
       assert.ok(columns * tile + 4 * (columns - 1) <= width, `${tiles} in ${width}`);
       assert.ok(columns * lines >= tiles && columns * (lines - 1) < tiles, `${tiles} in ${width}`);
-      assert.ok(tile >= 88 && tile <= 160, `${tiles} in ${width}: ${tile}`);
+      assert.ok(tile >= (tiles > 40 ? 104 : 86) && tile <= 160, `${tiles} in ${width}: ${tile}`);
     }
   }
 });
@@ -327,4 +327,9 @@ test("a cell of the matrix says what was taken for what", () => {
   assert.equal(confused(1, "cat", "dog", 4), "1 of the 4 of class cat was said to be dog (25%)");
   assert.equal(confused(0, "cat", "dog", 0), "0 of the 0 of class cat were said to be dog");
   assert.match(confused(3, "cat", "cat", 4), /said to be it/);
+  assert.match(confused(3, "class 3", "class 5", 4), /of class 3 were said to be class 5/);
+});
+
+test("the matrix read class by class is each against the rest", () => {
+  assert.deepEqual([...cellsOfMatrix([5, 1, 2, 0, 7, 0, 1, 1, 3], 3)], [11, 1, 3, 5, 11, 2, 0, 7, 13, 2, 2, 3]);
 });

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from sklearn.metrics import multilabel_confusion_matrix
+from scipy.stats import binomtest
+from sklearn.metrics import confusion_matrix, multilabel_confusion_matrix
 from torch import nn
 
 from dlwidgets.core.figures.confusion import order
@@ -18,6 +20,9 @@ from dlwidgets.session import Session
 from dlwidgets.views.confusion import ConfusionGrid
 
 NAMES = ["ant", "<img src=x onerror=alert(1)>", "cat"]
+
+
+VIEWS = Path(__file__).resolve().parents[2] / "dlwidgets" / "views"
 
 
 def labelled(n=300, seed=0):
@@ -152,6 +157,166 @@ def test_the_look_chosen_in_the_page_is_kept_for_the_next_page_and_the_figure():
     assert view.look["sort"] == "-recall" and view.look["table"] is True
     titles = [ax.get_title().split("  ")[0] for ax in view.figure().axes if ax.get_title()]
     assert titles == [scores.classes[c] for c in order(scores, scores.confusion(), "-recall")]
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("normalise", "diagonal"), ("columns", ["f1", "mcc"]), ("columns", []), ("filter", "f1"),
+     ("filter", ("f1", "above", 0.5)), ("filter", ("f1", "below", float("nan")))],
+)  # fmt: skip
+def test_a_look_that_does_not_exist_is_refused_in_python_and_from_the_page(said, option, value):
+    scores = Scores(*labelled())
+    with pytest.raises(ValueError, match=r"\.$"):
+        ConfusionGrid(scores, **{option: value})
+    view = ConfusionGrid(scores)
+    page_says(view, wish="look", value={**view.look, option: value})
+    assert said[0]["refused"] == "look" and view.look["columns"] == ["precision", "recall", "f1", "support"]
+
+
+def test_the_table_that_is_shown_is_there_as_a_frame():
+    scores = Scores(*labelled(), ["ant", "bee", "cat"])
+    view = ConfusionGrid(scores, thresholds=[0.4, 0.5, 0.6], sort="-support", columns=["recall", "support"])
+    frame, all_of_it = view.to_frame(), scores.metrics([0.4, 0.5, 0.6], interval="wilson")
+    assert list(frame.columns) == ["threshold", "recall", "recall_low", "recall_high", "support"]
+    assert frame["support"].is_monotonic_decreasing
+    assert frame["threshold"].to_dict() == {"ant": 0.4, "bee": 0.5, "cat": 0.6}
+    np.testing.assert_array_equal(frame["recall_low"], all_of_it.loc[frame.index, "recall_low"])
+
+
+def test_a_filter_leaves_out_classes_in_the_frame_and_the_figure():
+    scores = Scores(*labelled(), ["ant", "bee", "cat"])
+    view = ConfusionGrid(scores, filter=("support", "least", 60))
+    kept = [name for name, n in zip(scores.classes, scores.positives) if n >= 60]
+    assert 0 < len(kept) < 3
+    assert list(view.to_frame().index) == kept
+    assert [ax.get_title().split("  ")[0] for ax in view.figure().axes if ax.get_title()] == kept
+    nobody = ConfusionGrid(scores, filter=("f1", "least", 2.0))
+    assert nobody.to_frame().empty
+    assert nobody.picture().texts[0].get_text() == "None of 3 classes has f1 at least 2."
+
+
+@pytest.mark.parametrize(
+    ("normalise", "axis"), [("true", (2,)), ("predicted", (1,)), ("all", (1, 2)), (None, None)]
+)
+def test_the_figure_writes_the_share_that_was_asked_for_and_each_threshold(normalise, axis):
+    y, p = labelled()
+    thresholds = [0.4, 0.5, 0.6]
+    figure = ConfusionGrid(
+        Scores(y, p, ["ant", "bee", "cat"]), thresholds=thresholds, normalise=normalise
+    ).figure()
+    counts = multilabel_confusion_matrix(y, p >= thresholds)
+    written = sorted(t.get_text() for ax in figure.axes for t in ax.texts if "%" in t.get_text())
+    if axis is None:
+        assert written == []
+    else:
+        share = 100 * counts / counts.sum(axis=axis, keepdims=True)
+        assert written == sorted(f"{part:.0f} %" for part in share.ravel())
+    titles = [ax.get_title() for ax in figure.axes if ax.get_title()]
+    assert [title.split("\nat ")[1] for title in titles] == ["0.400", "0.500", "0.600"]
+
+
+def test_a_multiclass_matrix_is_the_likeliest_classes_and_is_drawn_as_such():
+    rng = np.random.default_rng(0)
+    truth, said = rng.integers(0, 4, 400), rng.integers(0, 4, 400)
+    p = rng.random((400, 4)) * 0.2 + 0.5 * np.eye(4)[said]
+    view = ConfusionGrid(Scores(truth, p / p.sum(axis=1, keepdims=True)), matrix=True)
+    kind = {1: np.uint8, 2: np.uint16}[view.matrix_width]
+    wanted = confusion_matrix(truth, said)
+    np.testing.assert_array_equal(np.frombuffer(view.matrix, kind).reshape(4, 4), wanted)
+    for figure in (view.figure(), view.picture()):
+        texts = [t.get_text().split("\n")[0] for ax in figure.axes for t in ax.texts]
+        assert sorted(int(t) for t in texts if t) == sorted(n for n in wanted.ravel().tolist() if n)
+    assert "threshold" not in view.to_frame()
+
+
+def test_only_a_multiclass_task_has_a_matrix():
+    with pytest.raises(ValueError, match="only a multiclass task has one"):
+        ConfusionGrid(Scores(*labelled()), matrix=True)
+
+
+def test_a_new_threshold_sends_the_counts_of_every_position_to_nobody():
+    view, changed = ConfusionGrid(Scores(*labelled(), NAMES)), []
+    open_page(view)
+    # What does not change is not sent to a page that has drawn the last picture.
+    view.observe(lambda change: changed.append(change.name))
+    page_says(view, wish="thresholds", value=[0.2, 0.3, 0.4])
+    assert set(changed) == {"exact", "thresholds", "frame"}
+    assert not view._whole
+
+
+def test_the_best_thresholds_are_chosen_on_one_half_and_reported_on_the_other(session):
+    session.evaluate()
+    view = ConfusionGrid(session)
+    open_page(view)
+    asked = {"metric": "f1", "beta": 1.0, "constraint": None, "class": -1, "asked": 7}
+    page_says(view, wish="best", value=asked)
+    found = session.scores.best_thresholds("f1", holdout=0.5)
+    assert session.thresholds == pytest.approx(list(found.values))
+    assert (
+        view.best["asked"] == 7
+        and view.best["metric"] == "F1"
+        and view.best["warnings"] == list(found.warnings)
+    )
+    for name in ("chosen", "reported", "low", "high"):
+        assert view.best[name] == [None if np.isnan(x) else x for x in getattr(found, name)]
+    json.dumps(view.best, allow_nan=False)
+
+
+def test_the_best_threshold_of_one_class_leaves_the_others_alone(session):
+    session.evaluate()
+    session.thresholds = [0.1, 0.2, 0.3]
+    view = ConfusionGrid(session)
+    open_page(view)
+    asked = {"metric": "precision", "constraint": "recall >= 0.9", "class": 1, "asked": 1}
+    page_says(view, wish="best", value=asked)
+    assert session.thresholds[0] == 0.1 and session.thresholds[2] == 0.3
+    found = session.scores.best_thresholds("precision", "recall >= 0.9", holdout=0.5)
+    assert session.thresholds[1] == found.values[1] and view.best["bound"] == "recall ≥ 0.9"
+
+
+@pytest.mark.parametrize("asked", [{"metric": "luck"}, {"class": 3}, {"constraint": "recall >= 2"}, None])
+def test_a_best_threshold_that_cannot_be_found_is_refused_with_a_sentence(session, said, asked):
+    session.evaluate()
+    page_says(ConfusionGrid(session), wish="best", value=asked)
+    assert said[0]["refused"] == "best" and said[0]["because"].endswith(".")
+    assert session.thresholds == 0.5
+
+
+def test_the_metrics_and_intervals_of_the_page_are_those_of_python_and_scipy(tmp_path):
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("Node is not installed.")
+    rng = np.random.default_rng(0)
+    y = (rng.random((200, 6)) < [0, 1, 0.02, 0.3, 0.5, 0.9]).astype(int)
+    scores = Scores(y, np.clip(0.3 * y + rng.random((200, 6)) * 0.8, 0, 1))
+    confusion = scores.confusion([0.5, 0.5, 0.99, 0.4, 0.5, 1.1])
+    script = tmp_path / "page.mjs"
+    page = json.dumps((VIEWS / "confusion_metrics.js").as_uri())
+    script.write_text(
+        f"import {{ METRICS, ratesOf, intervalOf }} from {page};\n"
+        f"const cells = {json.dumps(confusion.ravel().tolist())};\n"
+        "console.log(JSON.stringify([0, 1, 2, 3, 4, 5].map((c) => METRICS.map(([m]) => "
+        "[m, ratesOf(cells, 4 * c)[m], ...(intervalOf(m, cells, 4 * c) ?? [])]))));"
+    )
+    done = subprocess.run([node, script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    table = scores.metrics([0.5, 0.5, 0.99, 0.4, 0.5, 1.1], interval="wilson")
+    seen = 0
+    for c, row in enumerate(json.loads(done.stdout)):
+        for metric, value, *ends in row:
+            wanted = table[metric].iloc[c]
+            assert (value is None and np.isnan(wanted)) or value == pytest.approx(wanted, abs=1e-12)
+            for end, name in zip(ends, ("low", "high")):
+                wanted = table[f"{metric}_{name}"].iloc[c]
+                assert (end is None and np.isnan(wanted)) or end == pytest.approx(wanted, abs=1e-9)
+        (_, fp), (fn, tp) = confusion[c]
+        for metric, hits, of in (("precision", tp, tp + fp), ("recall", tp, tp + fn)):
+            ends = next(entry[2:] for entry in row if entry[0] == metric)
+            if of:
+                judged = binomtest(int(hits), int(of)).proportion_ci(method="wilson")
+                assert ends == pytest.approx([judged.low, judged.high], abs=1e-9)
+                seen += 1
+    assert seen > 6
 
 
 def test_an_order_that_does_not_exist_is_refused(said):

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 #: Up to so many classes each cell holds its number, and each class its name.
 _NUMBERED, _NAMED = 25, 60
+#: From so many on a mistake is so rare among its row that its shade is the root of its share.
+_ROOT = 41
 _SHARES = {"true": "share of its row", "predicted": "share of its column", "all": "share of all samples"}
 
 
@@ -94,7 +96,8 @@ def _prepared(
     sign = np.where(np.eye(len(counts), dtype=bool), 1, -1)
     names = [scores.classes[c].replace("$", r"\$") for c in order]
     names = [name if len(name) <= 18 else name[:17] + "…" for name in names]
-    return np.nan_to_num(shares(counts, normalise)) * sign, counts, names
+    shade = np.nan_to_num(shares(counts, normalise))
+    return (shade if len(counts) < _ROOT else np.sqrt(shade)) * sign, counts, names
 
 
 def _texts(counts: NDArray[np.int64], normalise: str | None, *, with_shares: bool) -> NDArray[np.object_]:
@@ -111,6 +114,7 @@ def _labelled(figure: Figure, ax: Axes, counts: NDArray[np.int64], normalise: st
     samples = f"{int(counts.sum()):,} samples · {len(counts)} classes · accuracy {right:.3f}"
     ax.tick_params(length=0, labelsize=8, labelcolor=GREY)
     shade = _SHARES.get(normalise or "", "count, against the largest")
+    shade = shade if len(counts) < _ROOT else f"root of the {shade}"
     ax.set_xlabel(f"said to be, by the highest score · shade: {shade}", fontsize=8.5, color=GREY)
     ax.set_ylabel("what it is", fontsize=8.5, color=GREY)
     figure.suptitle(samples, fontsize=9.5, color=INK)
