@@ -76,7 +76,8 @@ export default {
 
     const draw = () => {
       say(note, [model.get("problem"), want.refusal || model.get("said")].filter(Boolean).join("\n"));
-      const some = model.get("steps") > 0;
+      // Back at the beginning there still are the lines that were left.
+      const some = model.get("reach") > 0;
       empty.hidden = some; plots.hidden = rail.node.hidden = log.hidden = !some;
       all.style.visibility = zoom.length ? "visible" : "hidden";
       if (!some) { tell([]); return; }

@@ -65,7 +65,7 @@ export function linesOfRun(want, signal) {
     suggest();
     if (!counted && lines.steps) steps.value = String(lines.steps);
     const shut = Boolean(past.busy) || (past.locked ?? []).includes("rewind");
-    go.disabled = shut;
+    go.disabled = shut || !choices.length;
     say(busy, past.busy ? `${past.busy} …` : "");
     say(why, said);
     const rows = /** @type {any[]} */ (lines.rows ?? []);

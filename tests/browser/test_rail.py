@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import expect
 
-CURVES = "session = quick_session({{}})\nsession.step(60)\ncurves = dlw.Curves(session{})\ncurves"
+CURVES = "session = quick_session()\nsession.step(60)\ncurves = dlw.Curves(session{})\ncurves"
 
 
 @pytest.fixture
