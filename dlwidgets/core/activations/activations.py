@@ -14,9 +14,10 @@ from ..models.walk import kind_of
 from ..trees import call, tensors
 from .attending import ATTENTION, Attended
 from .axes import axis_of_samples
+from .between import Between
 from .bringing import brought
 from .capping import CAP, Keeper
-from .choosing import Layers, attention_of, choose, layer_paths
+from .choosing import Layers, attention_of, choose, layer_paths, unmatched
 from .failing import ForwardFailed, forward_failed, must_be_built, why_no_attention, why_not_called
 from .outputs import layer_of
 from .result import Activations
@@ -32,6 +33,7 @@ def activations(
     *,
     of: Literal["outputs", "inputs"] = "outputs",
     cap: int | None = CAP,
+    functional: bool = False,
 ) -> Activations:
     """Return what the chosen layers of `model` put out for `inputs`, or what they are given.
 
@@ -46,13 +48,17 @@ def activations(
     layers : a path ("features.3", "" for the model itself), a glob over paths ("features.*", where ``*``
         also stands for dots), a module type (``nn.Conv2d``), or a list of these. None: every layer that
         holds no others. With ``[attention]`` at its end, a path or glob means the attention weights alone:
-        ``"*[attention]"`` are those of the whole model.
+        ``"*[attention]"`` are those of the whole model. A name that no path has may be that of a functional
+        operation, as ``"add_1"`` or ``"relu*"``.
     of : "outputs", or "inputs" for what the layers are given; these are named likewise, by position or
         keyword: ``path``, ``path[1]``, ``path[mask]``.
     cap : the most bytes that are kept, 256 MB unless one says otherwise; None: as many as it takes. What
         exceeds it is sampled: all layers keep the first samples of the batch alone, and where one sample is
         still too much, the largest keep every second position, then every second channel, and so on. Each
         tensor that is not whole has a sentence in `.sampled`. `.output` is always whole.
+    functional : whether to give what the model computes between its layers as well (``x + y``, ``F.relu``),
+        each under the name that `torch.fx` has for it. The model is then traced, and its graph runs once
+        more. Where it does not trace, `.untraced` says why.
 
     Returns
     -------
@@ -68,7 +74,8 @@ def activations(
     Raises
     ------
     TypeError : `model` is no module, or `layers` holds something else than text and types.
-    ValueError : no layer matches, or the model has layers that are not built yet or hold no values.
+    ValueError : no layer matches, or the model has layers that are not built yet or hold no values; or a
+        functional operation is named, and the model does not trace.
     ForwardFailed : the model could not run on `inputs`.
     """
     modules = layer_paths(model)
@@ -77,11 +84,14 @@ def activations(
     if cap is not None and cap <= 0:
         raise ValueError(f"cap is a number of bytes, at least 1, or None for no limit; {cap!r} is neither.")
     rest, attention = attention_of(layers)
+    rest, operations = unmatched(modules, rest)
     wanted = choose(modules, rest)
     attending = choose(modules, attention)
     must_be_built(modules)
     ready = brought(model, inputs)
-    keeper = Keeper(cap, samples_of(ready))
+    between = Between(model, ready, modules, operations, functional)
+    samples = Counter(tensor.shape[0] for tensor in tensors(ready) if tensor.ndim).most_common(1)
+    keeper = Keeper(cap, samples[0][0] if samples else None)
     found = Activations()
 
     def keep(seen: Seen) -> None:
@@ -107,17 +117,13 @@ def activations(
             found.output = call(eager, ready)
         except Exception as error:
             raise forward_failed(error, modules, ready) from error
+    before = _in_order(keeper.tensors())
+    between.run(keeper, found)
     kept = keeper.tensors()
-    found.update((key, kept[key]) for key in _in_order(kept))
-    found.sampled = keeper.sampled()
+    found.update((key, kept[key]) for key in between.placed(before))
+    found.sampled, found.untraced = keeper.sampled(), between.untraced
     _say_what_is_missing(found, modules, watch, wanted, [path for path in attention if path in modules])
     return found
-
-
-def samples_of(inputs: Any) -> int | None:
-    """Return how many samples a batch has: the length that most of its tensors share; None for no tensors."""
-    lengths = Counter(tensor.shape[0] for tensor in tensors(inputs) if tensor.ndim)
-    return lengths.most_common(1)[0][0] if lengths else None
 
 
 def _say_what_is_missing(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import fnmatch
+import re
 from collections.abc import Iterable, Mapping
 
 from torch import nn
@@ -11,6 +12,8 @@ from torch import nn
 from ..models.walk import kind_of, walk
 from .attending import ATTENTION
 
+#: What a node of torch.fx may be called, or a glob over such names.
+_OPERATION = re.compile(r"[A-Za-z_*?][\w*?]*")
 #: How one names layers: a path, a glob over paths, a module type, or several of these.
 Layers = str | type | Iterable["str | type"] | None
 
@@ -72,9 +75,28 @@ def attention_of(layers: Layers) -> tuple[Layers, list[str]]:
     return rest, [layer.removesuffix(ATTENTION) for layer in ends]
 
 
-def no_such_layer(layer: str, modules: Mapping[str, nn.Module]) -> str:
-    """Return the sentence that says so, with the layers whose paths are close to `layer`."""
-    paths = [path for path in modules if path]
+def unmatched(modules: Mapping[str, nn.Module], layers: Layers) -> tuple[Layers, list[str]]:
+    """Part what names layers from names that no layer has, of operations perhaps: ["conv1", "add"].
+
+    Nothing is parted that could not be the name of an operation, as "features.9".
+    """
+    if layers is None or isinstance(layers, type) or not isinstance(layers, Iterable):
+        return layers, []
+    given = [layers] if isinstance(layers, str) else list(layers)
+    others = [
+        layer
+        for layer in given
+        if isinstance(layer, str)
+        and _OPERATION.fullmatch(layer)
+        and layer not in modules
+        and not any(fnmatch.fnmatchcase(path, layer) for path in modules)
+    ]
+    return [layer for layer in given if layer not in others], others
+
+
+def no_such_layer(layer: str, modules: Mapping[str, nn.Module], operations: Iterable[str] = ()) -> str:
+    """Return the sentence that says so, with the layers (and operations) whose names are close to `layer`."""
+    paths = [*(path for path in modules if path), *operations]
     close = difflib.get_close_matches(layer, paths, n=3, cutoff=0.5)
     # "conv1" is close to "features.stem.conv1" in a person's eyes, though not in letters.
     ends = [path for path in paths if path.rsplit(".", 1)[-1] == layer.rsplit(".", 1)[-1]]

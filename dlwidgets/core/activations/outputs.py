@@ -43,6 +43,6 @@ def described(output: Any) -> str:
         return "a nested one"
     if output is None:
         return "None"
-    if output in ({}, ()):
+    if isinstance(output, (dict, tuple)) and not output:
         return "nothing"
     return f"a {type(output).__name__}"
