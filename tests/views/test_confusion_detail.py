@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score, roc_curve
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -514,3 +520,38 @@ def test_a_closed_view_follows_no_sample_and_keeps_none(session, open_page):
 def test_a_view_that_was_refused_is_closed_without_a_word():
     with pytest.raises(TypeError):
         ConfusionGrid(np.zeros(3))
+
+
+def test_the_pages_own_curves_are_scikit_learns(tmp_path):
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("Node is not installed.")
+    y, p = labelled(600)
+    p = np.round(p, 3)  # where a score is a thousandth, the counts say all
+    view = ConfusionGrid(Scores(y, p, NAMES))
+    counts = np.frombuffer(view.counts, {1: np.uint8, 2: np.uint16, 4: np.uint32}[view.width])
+    totals = np.frombuffer(view.totals, np.uint32)
+    charts = (Path(__file__).parents[2] / "dlwidgets" / "views" / "confusion_charts.js").as_uri()
+    script = f"""
+        import {{ areaUnder, averagePrecision, precisionRecallOf, rocOf, sweepOf }} from "{charts}";
+        const [counts, totals] = {json.dumps([counts.tolist(), totals.tolist()])};
+        console.log(JSON.stringify([0, 1, 2].map((c) => {{
+          const sweep = sweepOf(counts, totals, c), roc = rocOf(sweep), pr = precisionRecallOf(sweep);
+          const plain = (points) => points.map(({{ x, y }}) => [x, y]);
+          return [plain(roc), plain(pr), areaUnder(roc), averagePrecision(pr)];
+        }})));"""
+    (tmp_path / "curves.mjs").write_text(script)
+    done = subprocess.run(
+        [node, "--disable-warning=MODULE_TYPELESS_PACKAGE_JSON", tmp_path / "curves.mjs"],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    for c, (roc, pr, area, average) in enumerate(json.loads(done.stdout)):
+        fpr, tpr, _ = roc_curve(y[:, c], p[:, c], drop_intermediate=False)
+        np.testing.assert_allclose(roc, np.stack([fpr, tpr], axis=1), atol=1e-12)
+        precision, recall, _ = precision_recall_curve(y[:, c], p[:, c])
+        wanted = np.stack([recall, precision], axis=1)[::-1][1:]
+        np.testing.assert_allclose(pr, wanted[: len(pr)], atol=1e-12)
+        assert recall[::-1][1:][len(pr) - 1] == 1
+        assert area == pytest.approx(roc_auc_score(y[:, c], p[:, c]))
+        assert average == pytest.approx(average_precision_score(y[:, c], p[:, c]))
