@@ -92,8 +92,8 @@ def test_the_public_figure_is_the_seaborn_grid(scores):
 
 def test_building_and_counting_import_neither_pandas_nor_a_plotting_library():
     code = (
-        "import sys; from dlwidgets.core.scoring.scores import Scores; s = Scores([0, 1], [.2, .7]); s.confusion(); "
-        "s.counts_at(); repr(s); "
+        "import sys; from dlwidgets.core.scoring.scores import Scores; s = Scores([0, 1], [.2, .7]); "
+        "s.confusion(); s.counts_at(); repr(s); "
         "print([m for m in ('pandas', 'sklearn', 'matplotlib', 'seaborn') if m in sys.modules])"
     )
     assert (

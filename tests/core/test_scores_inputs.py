@@ -120,3 +120,11 @@ def test_thresholds_that_do_not_fit_are_refused(thresholds, error, sentence):
 
 def test_a_score_is_described_in_a_line():
     assert repr(Scores(Y, P)) == "Scores(multilabel: 2 samples x 3 classes, macro F1 0.889 at 0.5)"
+
+
+def test_infinite_logits_are_certain_where_they_say_so_and_a_nan_where_they_do_not():
+    assert Scores.from_logits([0, 1], [-np.inf, np.inf]).y_score.ravel().tolist() == [0, 1]
+    certain = Scores.from_logits([0, 1], np.array([[0, -np.inf], [-np.inf, 3.0]])).y_score
+    assert certain.tolist() == [[1, 0], [0, 1]]
+    with pytest.raises(ValueError, match=r"NaN in 1 of 2 samples \(rows 1\)"):
+        Scores.from_logits([0, 1], np.array([[0.0, 1.0], [np.inf, 3.0]]))

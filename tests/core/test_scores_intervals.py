@@ -211,6 +211,13 @@ def test_the_bootstrap_of_averages_takes_unknown_labels_and_leaves_the_values(ca
         assert ((low <= high) | (low.isna() & high.isna())).all()
 
 
+def test_many_classes_are_summed_in_parts_without_a_difference(drawn_case, monkeypatch):
+    scores = Scores(*drawn_case)
+    whole = scores.averages(interval="bootstrap")
+    monkeypatch.setattr("dlwidgets.core.scoring.intervals._NUMBERS", 1)
+    assert scores.averages(interval="bootstrap").equals(whole)
+
+
 def test_samples_that_occur_alike_are_drawn_as_often_as_they_occur():
     # 1,000 samples of two kinds: the accuracy of a draw is binomial.
     y = np.repeat([[1, 0], [1, 1]], [900, 100], axis=0)

@@ -13,7 +13,7 @@ from dlwidgets.core.scoring.scores import Scores
 from tests.core.scored import THRESHOLDS, labelled, quiet, said, varied
 
 RATES = ["accuracy", "precision", "recall", "specificity", "f1", "matthews", "jaccard"]
-BETAS = st.sampled_from([0.0, 0.25, 0.5, 2.0, 3.7, np.inf])
+BETAS = st.sampled_from([0.0, 1e-200, 0.25, 0.5, 2.0, 3.7, np.inf])
 
 
 def by_scikit_learn(metric, t, p, zero_division=np.nan, beta=1.0):
@@ -212,6 +212,27 @@ def test_without_thresholds_multiclass_is_judged_by_the_likeliest_class(n_classe
                     assert averages.loc[average, name] == pytest.approx(value, nan_ok=True, abs=1e-12)
     assert averages.loc["micro", "recall"] == pytest.approx(sk.accuracy_score(y, guess))
     assert averages.loc["samples", "recall"] == pytest.approx(sk.accuracy_score(y, guess))
+
+
+def test_the_likeliest_class_of_an_unknown_sample_counts_nowhere():
+    rng = np.random.default_rng(0)
+    y, p = rng.integers(-1, 3, 50), rng.dirichlet(np.ones(3), 50)
+    found, known = Scores(y, p), Scores(y[y >= 0], p[y >= 0])
+    np.testing.assert_array_equal(found.confusion(None), known.confusion(None))
+    assert found.averages(None).equals(known.averages(None))
+    assert found.exact_match(None) == known.exact_match(None)
+
+
+@varied
+@given(labelled(labels=(0, 1, -1), least=2))
+def test_the_exact_match_is_scikit_learns_accuracy_of_whole_samples(case):
+    y, scores, thresholds = case
+    predicted, known = said(scores, thresholds), y != -1
+    found = Scores(y, scores).exact_match(thresholds)
+    # What is said of an unknown label is right, whatever it is; a sample of those alone is left out.
+    t, judged = np.where(known, y, predicted), known.any(axis=1)
+    expected = sk.accuracy_score(t[judged], predicted[judged]) if judged.any() else np.nan
+    assert found == pytest.approx(expected, nan_ok=True)
 
 
 def test_without_thresholds_other_tasks_are_judged_at_one_half():

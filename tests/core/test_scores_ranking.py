@@ -95,6 +95,15 @@ def test_the_averages_of_the_ranking_are_scikit_learns(case):
                 assert table.loc[row, "roc_auc"] == pytest.approx(sk.roc_auc_score(y, s, average=average))
 
 
+@pytest.mark.parametrize("average", ["macro", "weighted", "micro"])
+def test_classes_are_ranked_one_against_the_rest(average):
+    rng = np.random.default_rng(1)
+    y = rng.integers(0, 4, 200)
+    p = rng.dirichlet(np.ones(4), 200) * 0.7 + 0.3 * np.eye(4)[y]
+    expected = sk.roc_auc_score(y, p, multi_class="ovr", average=average)
+    assert Scores(y, p).ranking_averages().loc[average, "roc_auc"] == pytest.approx(expected)
+
+
 def test_unknown_labels_are_no_part_of_the_pooled_ranking():
     y = np.array([[1, -1], [0, 1], [-1, 0]])
     s = np.array([[0.3, 0.99], [0.4, 0.9], [0.0, 0.1]])

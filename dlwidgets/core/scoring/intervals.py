@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from numbers import Real
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,9 @@ INTERVALS = (None, "wilson", "bootstrap")
 
 #: How often the bootstrap draws; the ends of a 95 % interval then stand on 50 draws each.
 RESAMPLES = 2000
+
+#: Numbers of a table of different samples that are held at a time, 64 MB.
+_NUMBERS = 8_000_000
 
 
 def check_interval(interval: Any, level: Any) -> None:
@@ -137,8 +141,7 @@ def bootstrap_averages(
     known, positive, said = patterns[:, 0] >= 0, patterns[:, 0] == 1, patterns[:, 1] == 1
     cells = np.stack([~positive & ~said, ~positive & said, positive & ~said, positive & said], axis=-1)
     cells &= known[..., None]
-    count, classes = len(counts), cells.shape[1]
-    flat = cells.reshape(count, -1).astype(np.float64)
+    sums = _class_sums(cells)
     of_samples = cells.sum(axis=1).reshape(-1, 2, 2)
     own = np.stack([rate(name, of_samples, beta, zero_division) for name in names(beta)], axis=-1)
     there = (~np.isnan(own)).astype(np.float64)
@@ -146,7 +149,7 @@ def bootstrap_averages(
     found = []
     # The products below want many rows at a time.
     for block in drawn(counts, RESAMPLES, seed, cells=4_000_000):
-        tables = np.rint(block @ flat).astype(np.int64).reshape(-1, classes, 2, 2)
+        tables = sums(block)
         with np.errstate(invalid="ignore"):
             of_draws = (block @ own) / (block @ there)
         samples = dict(zip(names(beta), of_draws.T))
@@ -167,6 +170,22 @@ def ends_of(values: NDArray[np.float64], level: float) -> tuple[float, float]:
         return np.nan, np.nan
     low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
+
+
+def _class_sums(cells: NDArray[np.bool_]) -> Callable[[NDArray[np.float64]], NDArray[np.int64]]:
+    """Return what sums the K x C x 4 `cells`, weighted by each row of rows x K, to rows x C x 2 x 2."""
+    count, classes = cells.shape[:2]
+    step = max(1, _NUMBERS // (4 * count))
+    parts = [cells[:, c : c + step].reshape(count, -1) for c in range(0, classes, step)]
+    if len(parts) == 1:
+        # Widened once; of more parts only one at a time is held in eight times its size.
+        parts = [parts[0].astype(np.float64)]
+
+    def sums(block: NDArray[np.float64]) -> NDArray[np.int64]:
+        found = [block @ part.astype(np.float64, copy=False) for part in parts]
+        return np.rint(np.concatenate(found, axis=1)).astype(np.int64).reshape(len(block), classes, 2, 2)
+
+    return sums
 
 
 def _patterns(

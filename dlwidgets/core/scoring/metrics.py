@@ -162,8 +162,9 @@ def _ratio(part: NDArray, whole: NDArray) -> NDArray[np.float64]:
 
 
 def _of_beta(fp: NDArray, fn: NDArray, tp: NDArray, beta: float) -> NDArray[np.float64]:
-    # Divided by 1 + beta^2, so that an infinite beta is no special case.
-    recall_share = 1 / (1 + beta**-2) if beta else 0.0
+    # Divided by 1 + beta^2, so that an infinite one is a limit and no 0 x infinity.
+    square = float(beta) * float(beta)
+    recall_share = square / (1 + square) if square < np.inf else 1.0
     return _ratio(tp, tp + recall_share * fn + (1 - recall_share) * fp)
 
 

@@ -141,8 +141,9 @@ def sigmoid(x: NDArray[np.floating]) -> NDArray[np.floating]:
 
 
 def softmax(x: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Return exp(x) / sum(exp(x)) of each row."""
-    e = np.exp(x - x.max(axis=1, keepdims=True))
+    """Return exp(x) / sum(exp(x)) of each row; NaN for a row with +infinity."""
+    with np.errstate(invalid="ignore"):
+        e = np.exp(x - x.max(axis=1, keepdims=True))
     return e / e.sum(axis=1, keepdims=True)
 
 

@@ -199,6 +199,16 @@ class Scores(ScoreTables, Questions):
             return self.y_score.argmax(axis=1)[:, None] == np.arange(self.n_classes)
         return self.y_score >= round_up(self._thresholds(thresholds), self.y_score.dtype)
 
+    def exact_match(self, thresholds: float | Sequence[float] | None = 0.5) -> float:
+        """Return the share of the samples all of whose known labels are right; NaN where none is known.
+
+        That is `sklearn.metrics.accuracy_score` (of labels: subset accuracy); `thresholds` as in `confusion`.
+        """
+        known = self.y_true >= 0
+        wrong = (known & (self.predictions(thresholds) != (self.y_true == 1))).any(axis=1)
+        judged = known.any(axis=1)
+        return float(1 - wrong[judged].mean()) if judged.any() else np.nan
+
     def counts_at(self, positions: int = 1001) -> NDArray[np.unsignedinteger]:
         """Return what is predicted at each threshold ``k / (positions - 1)``, the whole of 0 ... 1.
 

@@ -49,7 +49,8 @@ class ScoreTables:
     ) -> pd.DataFrame:
         """Return one row a class: accuracy, precision, recall, specificity, f1, matthews, jaccard and counts.
 
-        `support` counts the known positives and `predicted` the samples said to be positive.
+        `support` counts the known positives and `predicted` the samples said to be positive. Accuracy is that
+        of single labels (1 - Hamming loss); for whole samples see `exact_match`.
 
         Parameters
         ----------
