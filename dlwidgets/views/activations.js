@@ -46,7 +46,7 @@ const activationBrowser = {
       ["index", "index", "the maps as they stand"], ["strength", "strength", "largest mean absolute value first; again: sort anew"],
       ["variance", "variance", "most varied first; again: sort anew"],
     ], (value) => want.set("sort", value), signal);
-    const per = segments("Colours span", [
+    const per = segments("Colours", [
       ["layer", "layer", "the colours span the largest value of the layer"], ["map", "each map", "the colours span the largest value of each map"],
     ], (value) => want.set("per", value), signal);
     const slice = steps("Slice", (value) => want.set("slice", value), signal), channel = steps("Input channel", (value) => want.set("channel", value), signal);

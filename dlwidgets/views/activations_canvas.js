@@ -42,6 +42,19 @@ export function drawBars(el, ctx, values, across, height, gutter = 0) {
   if (height - zero > 16) write(low, height);
 }
 
+/** Write what each bar is called below it, cut to its width. @param {Element} el @param {CanvasRenderingContext2D} ctx @param {string[]} names @param {number} left @param {number} each width of a bar @param {number} y */
+export function nameBars(el, ctx, names, left, each, y) {
+  ctx.fillStyle = color(el, "faint");
+  ctx.font = `11px ${getComputedStyle(el).fontFamily}`;
+  ctx.textAlign = "center";
+  ctx.textBaseline = "middle";
+  names.forEach((name, i) => {
+    let text = name;
+    while (text.length > 1 && ctx.measureText(text === name ? text : `${text}…`).width > each - 3) text = text.slice(0, -1);
+    ctx.fillText(text === name ? text : `${text}…`, left + (i + 0.5) * each, y);
+  });
+}
+
 /**
  * Draw the colours from left to right: from -1, or from 0 where nothing is negative, to 1.
  * @param {CanvasRenderingContext2D} ctx @param {number} across @param {number} height @param {Uint8Array} colours @param {boolean} signed
@@ -56,13 +69,14 @@ export function drawScale(ctx, across, height, colours, signed) {
 }
 
 /**
- * Draw values as a line around a zero line, in a box; values that are not finite leave gaps.
+ * Draw values as a line over a zero line, in a box; values that are not finite leave gaps.
  * @param {Element} el whose colours it has @param {CanvasRenderingContext2D} ctx @param {ArrayLike<number>} values
- * @param {number} peak what half of the height stands for @param {number} x @param {number} y @param {number} width @param {number} height
- * @param {string} [name] the colour's
+ * @param {number} peak what the height above zero stands for @param {number} x @param {number} y @param {number} width @param {number} height
+ * @param {{name?: string, signed?: boolean}} [look] its colour; whether it may go below zero, which then lies in the middle
  */
-export function drawLine(el, ctx, values, peak, x, y, width, height, name = "blue") {
-  const middle = y + height / 2, each = width / Math.max(1, values.length - 1), half = height / 2 - 1;
+export function drawLine(el, ctx, values, peak, x, y, width, height, { name = "blue", signed = true } = {}) {
+  const middle = signed ? y + height / 2 : y + height - 1.5, each = width / Math.max(1, values.length - 1);
+  const half = (signed ? height / 2 : height - 2) - 1;
   ctx.fillStyle = color(el, "line");
   ctx.fillRect(x, Math.round(middle) - 0.5, width, 1);
   ctx.strokeStyle = color(el, name);

@@ -1,7 +1,7 @@
 // Beside the layer: what the model was given, and what it said of it.
 import { make, numbers, say, sig, surface } from "./front.js";
 import { bitmap, drawBars, drawLine } from "./activations_canvas.js";
-import { paintMaps } from "./activations_tiles.js";
+import { anyNegative, paintMaps } from "./activations_tiles.js";
 import { keepPlaces, range } from "./activations_words.js";
 
 /** @typedef {import("./front.js").Model} Model */
@@ -62,7 +62,7 @@ export function givenAndSaid({ model, el, state }) {
       const ctx = surface(canvas, width, 72), scales = shown.scales ?? [], peak = Math.max(...scales);
       for (let m = Math.min(shown.count, OVERLAID) - 1; m >= 0; m -= 1) {
         const line = Float32Array.from(bytes.subarray(m * h * w, (m + 1) * h * w), (q) => (q === 0 ? NaN : ((q - 128) / 127) * (scales[m] ?? 1)));
-        drawLine(el, ctx, line, peak, 0, 0, width, 72, m === 0 ? "blue" : "line-2");
+        drawLine(el, ctx, line, peak, 0, 0, width, 72, { name: m === 0 ? "blue" : "line-2", signed: anyNegative(bytes) });
       }
       return;
     }

@@ -59,7 +59,8 @@ class Looking(View):
         self._layers = layer_paths(model)
         self._samples = Source(samples, self._scores_of_samples, encode)
         self._shares_sample = shares_sample
-        self._layer, self._sample, self._part = layer, sample, ""
+        self._layer, self._sample = layer, sample
+        self._part: str | None = None
         self._facet: Show = "output"
         self._sort: Sort = "index"
         self._at_slice: int | None = None
@@ -97,7 +98,7 @@ class Looking(View):
         """Return what to look at, and what an order of the maps is kept for."""
         layer = self._wanted_layer()
         if self._seen is not None and self._seen.look.layer != layer:
-            self._part, self._at_slice, self._filter_channel = "", None, 0
+            self._part, self._at_slice, self._filter_channel = None, None, 0
         session = self._home
         live = session is not None and session.status == "running"
         own = self._samples.own

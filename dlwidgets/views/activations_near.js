@@ -1,12 +1,12 @@
 // The close-up of the activation browser: one map with its own numbers, over the input; a line; a unit's weights.
 import { color, listen, make, say, sig, surface } from "./front.js";
 import { bitmap, drawLine, drawNames } from "./activations_canvas.js";
-import { dequantise, numberAt, paintFloats, paintMaps, paintRgb, placeOf } from "./activations_tiles.js";
+import { anyNegative, dequantise, numberAt, paintFloats, paintMaps, paintRgb, placeOf } from "./activations_tiles.js";
 
 /** @typedef {import("./activations_tiles.js").State} State */
 
 /** The longest side of the close-up, and the room for names of tokens [px]. */
-const SIDE = 236, NAMES = 46;
+const SIDE = 208, NAMES = 44;
 
 /**
  * The map that is shown large: the one under the pointer, else the picked one; with its own numbers where the kernel
@@ -49,7 +49,7 @@ export function closeUp({ el, signal, state, want, moved }) {
     const { picture } = state, into = picture.incoming;
     const [count, h, w] = into.size, wide = into.shape.length < 3;
     const columns = wide ? 1 : Math.ceil(Math.sqrt(count)), rows = Math.ceil(count / columns), width = Math.min(node.clientWidth || SIDE, SIDE);
-    const name = picture.names?.[into.unit] ? `, ${picture.names[into.unit]}` : "";
+    const name = picture.names?.[into.unit] ? ` “${picture.names[into.unit]}”` : "";
     say(words, `weights into unit ${into.unit}${name}`);
     words.title = `${words.textContent}: of ${into.layer || "the model"}, ${into.shape.join("×")}; colours to ±${sig(into.scale, 3)}${into.bias === null ? "" : `; bias ${sig(into.bias, 3)}`}`;
     canvas.setAttribute("aria-label", words.title);
@@ -95,7 +95,7 @@ export function closeUp({ el, signal, state, want, moved }) {
     const values = large.exact ? near : Float32Array.from(maps.subarray(large.place * h * w, (large.place + 1) * h * w), (q) => dequantise(q, own));
     const ctx = surface(canvas, width, 110), at = pointed(state, large.size);
     place = [0, 0, width, 110];
-    drawLine(el, ctx, values, span, 0, 0, width, 110);
+    drawLine(el, ctx, values, span, 0, 0, width, 110, { signed: anyNegative(maps) });
     if (at) { ctx.fillStyle = color(el, "ink"); ctx.fillRect(Math.round((at[1] / Math.max(1, w - 1)) * width) - 0.5, 0, 1, 110); }
   };
 
@@ -108,7 +108,7 @@ export function closeUp({ el, signal, state, want, moved }) {
     if (node.hidden) return;
     if (weights) { showWeights(); return; }
     const large = shownLarge(state, want.get("chosen")), [h, w] = large.size;
-    const name = picture.names?.[large.number] ? `, ${picture.names[large.number]}` : "";
+    const name = picture.names?.[large.number] ? ` “${picture.names[large.number]}”` : "";
     say(words, `${picture.axes[0]} ${large.number}${name}${state.hover ? "" : ", picked"}`);
     words.title = words.textContent ?? "";
     canvas.setAttribute("aria-label", `${words.textContent} enlarged; arrow keys read its values`);

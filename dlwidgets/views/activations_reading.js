@@ -19,7 +19,7 @@ export function exactly(value) {
 function ofBar({ picture, bars }, at) {
   const i = Math.min(bars.length - 1, at), first = i * picture.group;
   const last = Math.min(picture.shape[0] ?? 1, first + picture.group) - 1;
-  const name = picture.names?.[i] ? `, ${picture.names[i]}` : "";
+  const name = picture.names?.[i] ? ` “${picture.names[i]}”` : "";
   return first === last ? `unit ${first}${name}: ${exactly(bars[i])}` : `units ${first}–${last}, the strongest: ${exactly(bars[i])}`;
 }
 
@@ -41,7 +41,7 @@ export function readingOf(state, chosen) {
   if (picture.form === "bars") return state.bars.length ? ofBar(state, state.hover?.index ?? chosen) : "";
   if (!picture.count) return "";
   const large = shownLarge(state, chosen), { size, block, number, place: m } = large, at = pointed(state, size);
-  const matrix = picture.form === "sequence", name = picture.names?.[number] ? `, ${picture.names[number]}` : "";
+  const matrix = picture.form === "sequence", name = picture.names?.[number] ? ` “${picture.names[number]}”` : "";
   const map = matrix ? "" : `${picture.axes[0]} ${number}${name}: ${aboutMap(state, m) || "not among those that are shown"}`;
   if (!at) return matrix ? "point at the picture to read its values" : map;
   if (m < 0 && !large.exact) return map;

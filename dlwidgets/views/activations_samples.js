@@ -140,6 +140,7 @@ export function samplePicker({ model, el, signal, want, failed }) {
     order.value = now.order ?? "number";
     order.disabled = orders.length < 2;
     order.title = orders.length < 2 ? "by loss and by class after the first evaluation" : "the way that next and previous go";
+    box.dataset.own = String(ours);
     own.hidden = !now.takes?.image;
     own.setAttribute("aria-pressed", String(ours));
     text.hidden = !now.takes?.text;

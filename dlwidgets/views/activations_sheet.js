@@ -1,14 +1,16 @@
 // The sheet of the activation browser: all maps as tiles or lines, a matrix, or bars, and which one is picked.
 import { color, listen, make, surface } from "./front.js";
-import { bitmap, drawBars, drawLine, drawNames } from "./activations_canvas.js";
+import { bitmap, drawBars, drawLine, drawNames, nameBars } from "./activations_canvas.js";
 import {
-  dequantise, numberAt, paintMaps, paintRgb, placeOf, sheetColumns, tileAt, tileGrid, tileStep,
+  anyNegative, dequantise, numberAt, paintMaps, paintRgb, placeOf, sheetColumns, tileAt, tileGrid, tileStep,
 } from "./activations_tiles.js";
 
 /** @typedef {import("./activations_tiles.js").State} State */
 
 /** Room for the numbers beside bars, and for the names of tokens beside a matrix [px]. */
 const GUTTER = 48;
+/** Room for the names below bars, and the width that a bar with a name has [px]. */
+const NAMED = 16, NARROWEST = 18;
 /** Lines are this much wider than high. */
 const LINE = 3;
 
@@ -51,13 +53,13 @@ export function sheetOf({ el, signal, state, want, moved, key }) {
     const ctx = surface(sheet, grid.across + left, grid.down);
     // Blocks of pixels stay blocks; only what is shown smaller than it is may blur.
     ctx.imageSmoothingEnabled = grid.width * (window.devicePixelRatio || 1) < w;
-    const dead = color(el, "map-dead");
+    const dead = color(el, "map-dead"), signed = lines && anyNegative(maps);
     for (let m = 0; m < many; m += 1) {
       const x = left + (m % grid.columns) * (grid.width + grid.gap), y = Math.floor(m / grid.columns) * (grid.height + grid.gap);
       if (zeros[m] === 1) { ctx.fillStyle = dead; ctx.fillRect(x, y, grid.width, grid.height); continue; }
       if (lines) {
         const values = Array.from(maps.subarray(m * h * w, (m + 1) * h * w), (q) => dequantise(q, scales[m]));
-        drawLine(el, ctx, values, each ? scales[m] : picture.peak, x, y, grid.width, grid.height);
+        drawLine(el, ctx, values, each ? scales[m] : picture.peak, x, y, grid.width, grid.height, { signed });
       } else if (atlas) ctx.drawImage(atlas, (m % columns) * w, Math.floor(m / columns) * h, w, h, x, y, grid.width, grid.height);
     }
     if (names) drawNames(el, ctx, names, 0, grid.down, (at) => [left - 5, at]);
@@ -71,7 +73,9 @@ export function sheetOf({ el, signal, state, want, moved, key }) {
     if (isBars()) {
       const width = (room - GUTTER) / Math.max(1, state.bars.length);
       state.grid = { columns: state.bars.length, rows: 1, width, height: 200, gap: 0, across: room, down: 200, left: GUTTER };
-      drawBars(el, surface(sheet, room, 200), state.bars, room, 200, GUTTER);
+      const ctx = surface(sheet, room, 200 + NAMED);
+      drawBars(el, ctx, state.bars, room, 200, GUTTER);
+      if (width >= NARROWEST) nameBars(el, ctx, picture.names ?? Array.from(state.bars, (_, i) => String(i * picture.group)), GUTTER, width, 200 + NAMED / 2 + 2);
     } else if (count()) drawTiles(room);
   };
 

@@ -87,12 +87,13 @@ export function keepPlaces(before, rows) {
 }
 
 /**
- * What a part of a layer's output is called: "first output", "output 1 · 0", "call 2".
+ * What a part of a layer's output is called: "first", "output 1 · 0", "call 2", "attention".
  * @param {string} part "", "[1][0]", "#2[1]" @returns {string}
  */
 export function partName(part) {
   const call = /^#(\d+)/.exec(part);
   const keys = [...part.matchAll(/\[([^\]]*)\]/g)].map((found) => found[1]);
+  if (part === "[attention]") return "attention";
   const output = keys.length ? `output ${keys.join(" · ")}` : "";
   if (call) return output ? `call ${call[1]}, ${output}` : `call ${call[1]}`;
   return output || "first";

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from dlwidgets.core.activations.channels import channel_frame
 from dlwidgets.core.activations.pictures import one_sample, picture
+from dlwidgets.core.activations.sorting import sorted_maps
 from dlwidgets.core.scoring.verdict import verdict
 
 
@@ -112,6 +115,92 @@ def test_what_was_made_smaller_or_left_out_is_said():
 def test_the_budget_is_kept_whatever_the_output():
     for shape in [(1, 64, 112, 112), (1, 512, 2048), (1, 197, 768), (1, 2048, 7, 7), (1, 8, 16, 32, 32)]:
         assert picture(torch.rand(shape), budget=65_536).tiles.maps.nbytes <= 65_536
+
+
+# -- the order of the maps, and their numbers
+
+
+@given(st.integers(1, 30), st.integers(0, 10_000))
+def test_maps_are_sorted_by_strength_or_variance_as_numpy_does(count, seed):
+    maps = torch.randn(count, 4, 5, generator=torch.Generator().manual_seed(seed))
+    values = maps.numpy().reshape(count, -1).astype(float)
+    assert sorted_maps(maps, "strength") == np.argsort(-np.abs(values).mean(1), kind="stable").tolist()
+    assert sorted_maps(maps, "variance") == np.argsort(-values.var(1), kind="stable").tolist()
+    assert sorted_maps(maps, "index") == list(range(count))
+
+
+def test_equal_maps_keep_their_order_and_what_is_not_finite_comes_first():
+    maps = torch.ones(4, 2, 2)
+    maps[2, 0, 0] = torch.nan
+    assert sorted_maps(maps, "strength") == [2, 0, 1, 3]
+
+
+def test_of_too_many_maps_the_strongest_are_kept_when_sorted_by_strength():
+    maps = torch.rand(1, 600, 7, 7) * torch.arange(600)[None, :, None, None]
+    found = picture(maps, by="strength")
+    assert set(found.tiles.numbers) == set(sorted_maps(maps[0], "strength")[:512])
+    assert found.note == "the strongest 512 of 600"
+
+
+def test_an_order_that_is_handed_over_is_kept():
+    first = picture(torch.rand(1, 9, 5, 5), by="strength")
+    again = picture(torch.rand(1, 9, 5, 5), by="strength", order=first.order)
+    assert again.tiles.numbers.tolist() == first.tiles.numbers.tolist()
+
+
+def test_an_unknown_order_is_refused():
+    with pytest.raises(ValueError, match="sorted by 'index', 'strength', 'variance', not by 'name'"):
+        sorted_maps(torch.rand(2, 2, 2), "name")
+
+
+@pytest.mark.parametrize("at", [0, 3, 99])
+def test_any_slice_of_a_volume_can_be_shown(at):
+    output = torch.randn(1, 2, 9, 4, 5)
+    found = picture(output, nn.Conv3d(1, 2, 3), at_slice=at)
+    kept = min(at, 8)
+    assert found.slices == (9, kept)
+    assert np.array_equal(found.close_up(1)[0], output[0, 1, kept].numpy())
+
+
+def test_channels_that_are_the_last_axis_are_the_maps():
+    output = torch.randn(1, 5, 6, 7)
+    for found in (picture(output, nn.Linear(7, 7)), picture(output, nn.GELU(), channels=3)):
+        assert found.size == "7 maps"
+        assert np.array_equal(found.close_up(2)[0], output[0, :, :, 2].numpy())
+
+
+def test_an_activation_after_a_1d_convolution_is_lines():
+    assert picture(torch.randn(1, 4, 9), nn.ReLU(), channels=1).kind == "lines"
+    assert picture(torch.randn(1, 4, 9), nn.ReLU(), channels=2).kind == "sequence"
+
+
+def test_attention_over_other_keys_than_queries_is_heads_too():
+    found = picture(torch.rand(1, 2, 3, 7), attends=True)
+    assert (found.kind, found.size) == ("attention", "2 heads")
+
+
+@pytest.mark.parametrize("picked", [0, 3])
+def test_the_rows_of_numbers_are_those_of_pandas(picked):
+    output = torch.randn(1, 4, 5, 6).relu()
+    frame = channel_frame(picture(output))
+    column = pd.Series(output[0, picked].flatten().numpy().astype(float))
+    row = frame.loc[picked]
+    assert row["mean"] == pytest.approx(column.mean())
+    assert row["std"] == pytest.approx(column.std(ddof=0))
+    assert (row["min"], row["max"]) == (column.min(), column.max())
+    assert row["strength"] == pytest.approx(column.abs().mean())
+    assert row["zeros"] == pytest.approx((column == 0).mean())
+    assert frame.index.name == "channel"
+
+
+def test_the_rows_of_a_vector_are_its_units():
+    output = torch.randn(1, 6)
+    assert channel_frame(picture(output))["value"].tolist() == output[0].tolist()
+
+
+def test_a_map_without_finite_values_has_no_mean():
+    frame = channel_frame(picture(torch.full((1, 1, 2, 2), torch.nan)))
+    assert np.isnan(frame.loc[0, "mean"]) and frame.loc[0, "nonfinite"] == 1
 
 
 def test_an_empty_output_is_refused():

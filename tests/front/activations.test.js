@@ -2,10 +2,15 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import {
-  anyNegative, dequantise, halfStep, paintMaps, palette, rgb, shades, sheetColumns, tileAt, tileGrid, tileStep,
+  anyNegative, byteOf, dequantise, halfStep, numberAt, paintFloats, paintMaps, paintRgb, palette, placeOf, rgb, shades, sheetColumns,
+  tileAt, tileGrid, tileStep,
 } from "../../dlwidgets/views/activations_tiles.js";
+import { onWhite, sentSize } from "../../dlwidgets/views/activations_samples.js";
+import { pointed, shownLarge } from "../../dlwidgets/views/activations_near.js";
+import { exactly, readingOf } from "../../dlwidgets/views/activations_reading.js";
+import { above, around, layerLines, layerMove, opened } from "../../dlwidgets/views/activations_tree.js";
 import {
-  heading, keepPlaces, layerGroups, partName, percent, place, range, withError,
+  footNote, heading, keepPlaces, layerGroups, partName, percent, place, range, withError,
 } from "../../dlwidgets/views/activations_words.js";
 
 const STOPS = ["#8a3d00", "#e08a35", "#f5f6f8", "#6f9fd8", "#0f3f86"];
@@ -217,4 +222,171 @@ test("the heading says layer, sample, verdict and size", () => {
   assert.equal(heading(picture, { number: 412, words: "has pneumonia, missed (0.31)" }),
     "relu5 · sample 412, has pneumonia, missed (0.31) · 64 maps");
   assert.equal(heading({ layer: "", kind: "Net", part: "", reason: "no" }, { number: 0, words: "" }), "Net · sample 0");
+});
+
+test("the heading says what is shown of the layer, the order of the maps, and one's own sample", () => {
+  const picture = { layer: "conv", kind: "Conv2d", part: "", words: "64 filters", show: "filters", by: "strength" };
+  assert.equal(heading(picture, { own: { name: "cat.png" }, number: null, words: "" }), "weights of conv · cat.png · 64 filters by strength");
+});
+
+test("an order that is older than the picture says of which step it is", () => {
+  assert.equal(footNote({ note: "slice 1 of 3", sorted_at: 1200 }, (n) => n.toLocaleString("en-US")), "slice 1 of 3; sorted at step 1,200");
+  assert.equal(footNote({ note: "", sorted_at: null }, String), "");
+});
+
+test("tokens are named where the axes stand for them", () => {
+  const tokens = ["the", "cat"];
+  assert.equal(place(["head", "from", "to"], [0, 1], [1, 1], [2, 2], tokens), "from 0 “the”, to 1 “cat”");
+  assert.equal(place(["map", "step", "unit"], [1, 0], [1, 1], [2, 2], tokens), "step 1 “cat”, unit 0");
+  assert.equal(place(["map", "step", "unit"], [1, 0], [1, 1], [3, 2], tokens), "step 1, unit 0");
+});
+
+test("the attention of a layer is a part with a name of its own", () => assert.equal(partName("[attention]"), "attention"));
+
+// -- the tree of layers
+
+/** @type {[string, string, number, boolean][]} */
+const DEEP = [
+  ["", "Net", 0, false], ["stem", "Conv2d", 1, false], ["blocks", "ModuleList", 1, true], ["blocks.0", "Sequential", 2, false],
+  ["blocks.0.fc", "Linear", 3, false], ["blocks.1", "Sequential", 2, false], ["blocks.1.fc", "Linear", 3, false], ["head", "Linear", 1, false],
+];
+const paths = (/** @type {{path: string}[]} */ lines) => lines.map((line) => line.path);
+
+test("a small model's tree is open all the way", () => {
+  assert.deepEqual(paths(layerLines(DEEP, opened(DEEP))), DEEP.map(([path]) => path));
+});
+
+test("what lies in a closed branch is not seen", () => {
+  assert.deepEqual(paths(layerLines(DEEP, new Set([""]))), ["", "stem", "blocks", "head"]);
+  assert.deepEqual(paths(layerLines(DEEP, new Set(["", "blocks"]))), ["", "stem", "blocks", "blocks.0", "blocks.1", "head"]);
+  assert.deepEqual(paths(layerLines(DEEP, new Set(["blocks"]))), [""]);
+});
+
+test("a large model's tree opens as deep as there is room", () => {
+  /** @type {[string, string, number, boolean][]} */
+  const wide = [["", "Net", 0, false]];
+  for (let i = 0; i < 20; i += 1) { wide.push([`b${i}`, "Block", 1, false]); for (let j = 0; j < 9; j += 1) wide.push([`b${i}.c${j}`, "Conv2d", 2, false]); }
+  assert.equal(layerLines(wide, opened(wide)).length, 21);
+});
+
+test("a search keeps what it finds and what is around it, open", () => {
+  const lines = layerLines(DEEP, new Set(), "linear 1");
+  assert.deepEqual(paths(lines), ["", "blocks", "blocks.1", "blocks.1.fc"]);
+  assert.deepEqual(lines.map((line) => line.open), [true, true, true, false]);
+  assert.deepEqual(layerLines(DEEP, new Set(), "gelu"), []);
+});
+
+test("lines have their last name, their level and what they hold", () => {
+  const [root, , blocks, first] = layerLines(DEEP, opened(DEEP));
+  assert.deepEqual([root.name, root.level, root.branch], ["Net", 1, true]);
+  assert.deepEqual([blocks.name, blocks.level, blocks.holds], ["blocks", 2, true]);
+  assert.deepEqual([first.name, first.level, first.kind], ["0", 3, "Sequential"]);
+});
+
+test("arrow keys walk the tree, open and close it", () => {
+  const all = layerLines(DEEP, opened(DEEP)), shut = layerLines(DEEP, new Set([""]));
+  assert.deepEqual(layerMove("ArrowDown", all, 3), { at: 4, turn: false });
+  assert.deepEqual(layerMove("ArrowUp", all, 0), { at: 0, turn: false });
+  assert.deepEqual(layerMove("ArrowRight", all, 2), { at: 3, turn: false }, "into an open branch");
+  assert.deepEqual(layerMove("ArrowRight", shut, 2), { at: 2, turn: true }, "opens a closed one");
+  assert.deepEqual(layerMove("ArrowLeft", all, 2), { at: 2, turn: true }, "closes an open one");
+  assert.deepEqual(layerMove("ArrowLeft", all, 4), { at: 3, turn: false }, "a leaf leads to what holds it");
+  assert.deepEqual(layerMove("End", all, 0), { at: 7, turn: false });
+  assert.equal(layerMove("a", all, 0), null);
+});
+
+test("every line of every tree is reached with the arrow keys, and what is above it is above it", () => {
+  const all = layerLines(DEEP, opened(DEEP));
+  let at = 0;
+  for (let i = 1; i < all.length; i += 1) { at = layerMove("ArrowDown", all, at)?.at ?? -1; assert.equal(at, i); }
+  assert.deepEqual(above("a.b.c"), ["", "a", "a.b"]);
+  assert.equal(around("a.b.c"), "a.b");
+  assert.equal(around(""), null);
+});
+
+// -- an image of one's own
+
+test("an image is sent in its form, in less than 300 KB, and never larger than it is", () => {
+  for (const [w, h] of [[4000, 3000], [300, 300], [20, 9000], [640, 480], [1, 1]]) {
+    const [width, height] = sentSize(w, h);
+    assert.ok(width * height * 3 <= 300_000 && width <= w && height <= h && width >= 1 && height >= 1);
+    if (Math.min(width, height) > 20) assert.ok(Math.abs(width / height / (w / h) - 1) < 0.05);
+  }
+  assert.deepEqual(sentSize(300, 300), [300, 300]);
+});
+
+test("what is transparent is white", () => {
+  assert.deepEqual([...onWhite(Uint8ClampedArray.from([10, 20, 30, 255, 10, 20, 30, 0, 0, 0, 0, 51]))], [10, 20, 30, 255, 255, 255, 204, 204, 204]);
+});
+
+// -- maps in an order, and their own numbers
+
+test("places and numbers of sorted maps are each other's inverse", () => {
+  const picture = { count: 3, numbers: [4, 0, 2] };
+  for (let at = 0; at < 3; at += 1) assert.equal(placeOf(picture, numberAt(picture, at)), at);
+  assert.equal(placeOf(picture, 1), -1);
+  assert.equal(placeOf({ count: 3, numbers: null }, 2), 2);
+  assert.equal(placeOf({ count: 3, numbers: null }, 3), -1);
+});
+
+test("a number has the byte that the kernel would give it", () => {
+  assert.deepEqual([byteOf(0, 2), byteOf(2, 2), byteOf(-2, 2), byteOf(9, 2), byteOf(NaN, 2), byteOf(1, 0)], [128, 255, 1, 255, 0, 128]);
+});
+
+test("numbers are painted in the colours of their bytes", () => {
+  const table = palette(STOPS, "#b3261e"), pixels = paintFloats(Float32Array.from([-1, 0, 1, NaN]), 1, table);
+  const at = (/** @type {number} */ i) => [...pixels.subarray(4 * i, 4 * i + 4)];
+  assert.deepEqual([at(0), at(1), at(2), at(3)], [[...rgb(STOPS[0]), 255], [...rgb(STOPS[2]), 255], [...rgb(STOPS[4]), 255], [...rgb("#b3261e"), 255]]);
+});
+
+test("filters over three colours are painted around grey", () => {
+  const { pixels } = paintRgb(Uint8Array.from([128, 255, 1]), 1, 1, 1, 1, [1], null);
+  assert.deepEqual([...pixels], [128, 255, 1, 255]);
+});
+
+/** @param {Record<string, any>} picture @param {Record<string, any>} [more] @returns {import("../../dlwidgets/views/activations_tiles.js").State} */
+const stateOf = (picture, more = {}) => ({
+  picture: { axes: ["channel", "row", "column"], form: "maps", size: [1, 2], whole: [1, 2], block: [1, 1], ...picture }, maps: new Uint8Array(), near: new Float32Array(),
+  incoming: new Uint8Array(), bars: new Float32Array(), scales: new Float32Array(), means: new Float32Array(), zeros: new Float32Array(), colours: new Uint8Array(768),
+  hover: null, cursor: null, input: null, grid: { columns: 1, rows: 1, width: 1, height: 1, gap: 0, across: 1, down: 1 }, ...more,
+});
+
+test("the picked map is read in the tensor's own numbers, another one with its error", () => {
+  const state = stateOf({ count: 2, total: 2, numbers: [1, 0], near: { map: 1, size: [1, 2], block: [1, 1] } }, {
+    maps: Uint8Array.from([128, 255, 128, 1]), near: Float32Array.from([0, 0.123456789]), scales: Float32Array.from([0.125, 2]),
+    means: Float32Array.from([0.0625, -1]), zeros: Float32Array.from([0.5, 0.5]), cursor: /** @type {[number, number]} */ ([0.5, 0.75]),
+  });
+  assert.equal(readingOf(state, 1), "row 0, column 1: 0.123457 · channel 1: mean 0.063, zero 50 %, peak 0.125");
+  state.hover = { index: 1, row: 0.5, column: 0.75 };
+  assert.equal(readingOf(state, 1), "row 0, column 1: −2.000 ± 0.008 · channel 0: mean −1.0, zero 50 %, peak 2.00");
+});
+
+test("of a picked map that is not among the tiles its own numbers are read all the same", () => {
+  const state = stateOf({ count: 1, total: 600, numbers: [5], near: { map: 7, size: [1, 1], block: [1, 1] }, size: [1, 1], whole: [1, 1] }, {
+    near: Float32Array.from([3]), scales: Float32Array.from([1]), means: Float32Array.from([1]), zeros: Float32Array.from([0]), cursor: /** @type {[number, number]} */ ([0, 0]),
+  });
+  assert.equal(shownLarge(state, 7).place, -1);
+  assert.equal(readingOf(state, 7), "row 0, column 0: 3 · channel 7: not among those that are shown");
+});
+
+test("three colours, lines and bars are read in their own words", () => {
+  const colour = stateOf({ form: "rgb", axes: ["filter", "row", "column"], count: 1, total: 1, numbers: null, size: [1, 1], whole: [1, 1], near: { map: 0, size: [1, 3], block: [1, 1] } }, {
+    near: Float32Array.from([1, -2, 0.5]), scales: Float32Array.from([2]), means: Float32Array.from([0]), zeros: Float32Array.from([0]), cursor: /** @type {[number, number]} */ ([0, 0]),
+  });
+  assert.ok(readingOf(colour, 0).startsWith("row 0, column 0: red 1, green −2, blue 0.5 · filter 0"));
+  const line = stateOf({ form: "lines", axes: ["channel", "line", "position"], count: 1, total: 1, numbers: null, size: [1, 4], whole: [1, 4], near: { map: 0, size: [1, 4], block: [1, 1] } }, {
+    near: Float32Array.from([1, 2, 3, 4]), scales: Float32Array.from([4]), means: Float32Array.from([2.5]), zeros: Float32Array.from([0]), cursor: /** @type {[number, number]} */ ([0, 0.5]),
+  });
+  assert.ok(readingOf(line, 0).startsWith("position 2: 3 · channel 0"));
+  assert.equal(readingOf(stateOf({ form: "bars", shape: [2], group: 1, names: ["cat", "dog"] }, { bars: Float32Array.from([0.5, -1]) }), 1), "unit 1 “dog”: −1");
+});
+
+test("a point lies in the picture, wherever the pointer is", () => {
+  assert.deepEqual(pointed(stateOf({}, { cursor: [0.9999, 0.9999] }), [3, 5]), [2, 4]);
+  assert.equal(pointed(stateOf({}), [3, 5]), null);
+});
+
+test("a number is as the tensor holds it", () => {
+  assert.deepEqual([0.1, -2.5, 1234567.8, 0, 0.000012345678, NaN, Infinity].map((x) => exactly(Math.fround(x))),
+    ["0.1", "−2.5", "1.23457e6", "0", "1.23457e-5", "not finite (nan)", "not finite (∞)"]);
 });

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import random
 import threading
 from dataclasses import replace
 
@@ -13,8 +14,10 @@ import torch
 from torch import nn
 
 from dlwidgets.core.activations.activations import activations
+from dlwidgets.core.data.given import Given
 from dlwidgets.session import Session
 from dlwidgets.views.activations import ActivationBrowser
+from dlwidgets.views.activations_source import Source
 
 NAMES = ["zero", "one", "two"]
 
@@ -223,6 +226,11 @@ def test_what_a_person_picks_is_a_wish_of_the_session(session, view):
         ("selected_sample", "many", "Sample many does not exist"),
         ("per", "channel", "does not know"),
         ("chosen", -1, "does not know"),
+        ("chosen", True, "does not know"),
+        ("show", "gradient", "does not know"),
+        ("sort", "name", "does not know"),
+        ("go", "home", "no way 'home'"),
+        ("order", "loudest", "after the first evaluation"),
         ("lr", 1.0, "does not know"),
     ],
 )
@@ -254,6 +262,219 @@ def test_colours_and_the_chosen_map_are_kept_by_the_kernel(view):
 def test_a_chosen_map_beyond_the_last_falls_back_to_the_last(view):
     view.wish("chosen", 99)
     assert view.project()["chosen"] == 5
+
+
+# -- the way through the samples, and one of one's own
+
+
+def judged() -> tuple[Session, ActivationBrowser]:
+    session = Session(net(), data(), data(10), classes=NAMES, batch_size=8)
+    session.evaluate()
+    return session, ActivationBrowser(session)
+
+
+def test_before_an_evaluation_samples_have_numbers_alone(view):
+    assert view.sample["orders"] == [["number", "number"]]
+    with pytest.raises(ValueError, match="after the first evaluation"):
+        view.wish("order", "worst")
+
+
+def test_samples_are_walked_from_the_worst_loss_on():
+    session, view = judged()
+    X, y = data(10)
+    with torch.no_grad():
+        logits = copy.deepcopy(session.model).eval()(X)
+    losses = nn.functional.cross_entropy(logits, y, reduction="none")
+    worst = losses.argsort(descending=True).tolist()
+    view.wish("order", "worst")
+    walked = [session.selected_sample]
+    for _ in range(10):
+        view.wish("go", "next")
+        walked.append(session.selected_sample)
+    assert walked == [*worst, worst[-1]]
+    assert view.project()["sample"]["place"] == [9, 10]
+    view.wish("go", "previous")
+    assert session.selected_sample == worst[8]
+    session.close()
+
+
+def test_the_samples_of_one_class_can_be_walked_alone():
+    session, view = judged()
+    view.wish("order", "class:two")
+    walked = [session.selected_sample]
+    for _ in range(3):
+        view.wish("go", "next")
+        walked.append(session.selected_sample)
+    assert walked == [2, 5, 8, 8]
+    view.wish("go", "random")
+    assert session.selected_sample in (2, 5)
+    session.close()
+
+
+def test_a_sample_at_random_draws_nothing_from_the_generators_that_training_uses():
+    source = Source(Given(torch.rand(9, 2)))
+    before = (random.getstate(), torch.get_rng_state().tolist(), np.random.get_state()[1].tolist())
+    assert {source.go("random", 4) for _ in range(40)} <= set(range(9)) - {4}
+    assert (random.getstate(), torch.get_rng_state().tolist(), np.random.get_state()[1].tolist()) == before
+
+
+def test_ones_own_sample_is_looked_at_until_another_is_picked(session, view):
+    image = torch.rand(1, 8, 8)
+    view.look_at(image, "mine")
+    settle(session)
+    shown = view.project()
+    assert (shown["sample"]["own"], shown["sample"]["number"]) == ({"name": "mine", "done": ""}, None)
+    expected = activations(session.model, image[None], "relu")["relu"][0].numpy()
+    assert np.abs(maps(view) - expected).max() <= expected.max() / 254 * 1.001
+    assert "mine" in view.title()
+    assert session.selected_sample == 0
+    view.wish("selected_sample", 0)
+    settle(session)
+    assert view.project()["sample"]["own"] is None
+
+
+def test_another_view_that_selects_a_sample_lets_ones_own_go(session, view):
+    view.look_at(torch.rand(1, 8, 8))
+    session.selected_sample = 3
+    settle(session)
+    assert view.project()["sample"]["number"] == 3
+
+
+def test_an_image_that_the_page_decoded_is_fitted_and_what_was_done_is_said(session, view):
+    pixels = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+    said = {"width": 16, "height": 16, "name": "cat.png", "done": "made smaller in the page"}
+    view._handle_custom_msg({"own": said}, [memoryview(pixels.tobytes())])
+    settle(session)
+    own = view.project()["sample"]["own"]
+    assert own["name"] == "cat.png"
+    assert own["done"] == "made smaller in the page, made grey, 16 × 16 scaled to 8 × 8"
+
+
+@pytest.mark.parametrize(
+    ("said", "size"), [({"width": 4, "height": 4}, 47), ({"width": -4, "height": -4}, 48), ({}, 0)]
+)
+def test_pixels_that_are_not_what_they_say_are_refused(session, view, said, size):
+    sent = []
+    view.send = lambda message, *rest: sent.append(message)
+    view._handle_custom_msg({"own": said}, [b"x" * size])
+    assert sent == [{"refused": "own", "because": "The page sent an image whose size is not what it says."}]
+    assert view.project()["sample"]["number"] == 0
+
+
+def test_a_text_is_looked_at_where_it_can_be_encoded():
+    model = nn.Sequential(nn.Embedding(9, 4), nn.Flatten(), nn.Linear(12, 2))
+    X = torch.randint(0, 9, (5, 3))
+    view = ActivationBrowser(model, X, layer="0", encode=lambda text: [int(word) for word in text.split()])
+    assert view.sample["takes"] == {"image": False, "text": True}
+    view.wish("own_text", "1 2 3")
+    assert view.project()["shown"]["words"] == "1 2 3"
+    near = np.frombuffer(view.project()["near"], np.float32).reshape(3, 4)
+    assert np.array_equal(near, model[0].weight[1:4].detach().numpy())
+
+
+# -- what of the layer
+
+
+def test_the_input_of_a_layer_can_be_shown(session, view):
+    session.selected_layer = "head"
+    view.wish("show", "input")
+    settle(session)
+    expected = activations(session.model, data(10)[0][:1], "head", of="inputs")["head"][0].numpy()
+    assert np.array_equal(np.frombuffer(view.project()["bars"], np.float32), expected)
+    assert view.title().startswith("given to head")
+
+
+def test_the_filters_of_a_layer_can_be_shown(session, view):
+    session.selected_layer = "conv"
+    view.wish("show", "filters")
+    settle(session)
+    expected = session.model.conv.weight[:, 0].detach().numpy()
+    assert np.abs(maps(view) - expected).max() <= np.abs(expected).max() / 254 * 1.001
+    assert view.title().startswith("weights of conv")
+
+
+def test_a_dense_unit_shows_its_incoming_weights_as_the_image_that_it_looks_at(session, view):
+    session.selected_layer = "hidden"
+    view.wish("chosen", 5)
+    settle(session)
+    shown = view.project()
+    into = shown["drawing"]["incoming"]
+    assert (into["unit"], into["layer"], into["shape"]) == (5, "hidden", [6, 6, 6])
+    codes = np.frombuffer(shown["incoming"], np.uint8).reshape(into["size"]).astype(float)
+    expected = session.model.hidden.weight[5].reshape(6, 6, 6).detach().numpy()
+    assert np.abs((codes - 128) * into["scale"] / 127 - expected).max() <= into["scale"] / 254 * 1.001
+
+
+def test_the_order_of_the_maps_stays_while_the_model_trains_until_it_is_asked_for_again(session, view):
+    Page(view)
+    view.wish("sort", "strength")
+    settle(session)
+    first = view.project()["drawing"]["numbers"] or list(range(6))
+    with torch.no_grad():
+        # The weakest is now the strongest.
+        session.model.norm.bias[first[-1]] = 50.0
+    session.step(1)
+    settle(session)
+    assert (view.project()["drawing"]["numbers"] or list(range(6))) == first
+    assert view.project()["drawing"]["sorted_at"] == 0
+    view.wish("sort", "strength")
+    settle(session)
+    assert (view.project()["drawing"]["numbers"] or list(range(6)))[0] == first[-1]
+    assert view.project()["drawing"]["sorted_at"] is None
+
+
+def test_a_slice_is_picked_and_forgotten_with_the_layer():
+    model = nn.Sequential(nn.Conv3d(1, 3, 3, padding=1), nn.ReLU())
+    view = ActivationBrowser(model, torch.rand(2, 1, 7, 6, 6), layer="0")
+    view.wish("slice", 1)
+    assert view.project()["drawing"]["slices"] == [7, 1]
+    view.wish("selected_layer", "1")
+    assert view.project()["drawing"]["slices"] == [7, 3]
+
+
+def test_attention_is_shown_as_heads_with_the_tokens_named():
+    class Reader(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.embed = nn.Embedding(5, 8)
+            self.attend = nn.MultiheadAttention(8, 2, batch_first=True)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            x = self.embed(x)
+            return self.attend(x, x, x, need_weights=False)[0]
+
+    model, X = Reader(), torch.tensor([[3, 1, 4]])
+    view = ActivationBrowser(model, X, layer="attend", tokens=["the", "cat", "sat", "on", "mat"])
+    assert view.drawing["form"] == "attention"
+    assert view.drawing["tokens"] == ["on", "cat", "mat"]
+    embedded = model.embed(X)
+    expected = model.attend(embedded, embedded, embedded, average_attn_weights=False)[1][0, 0]
+    near = np.frombuffer(view.near, np.float32).reshape(3, 3)
+    assert np.abs(near - expected.detach().numpy()).max() < 1e-6
+
+
+def test_the_statistics_of_the_channels_come_as_a_frame(view):
+    frame = view.to_frame()
+    assert len(frame) == 6
+    assert frame["max"].max() == pytest.approx(maps(view).max(), rel=0.01)
+
+
+def test_what_is_looked_at_is_saved_in_full(session, view, tmp_path):
+    session.selected_sample = 4
+    settle(session)
+    written = view.save(tmp_path / "seen")
+    with np.load(written) as held:
+        assert np.array_equal(held["input"], data(10)[0][4].numpy())
+        assert np.array_equal(held["values"], activations(session.model, data(10)[0][4:5], "relu")["relu"][0])
+        assert (held["layer"].item(), held["sample"].item(), held["step"].item()) == ("relu", 4, 0)
+        assert held["scores"].sum() == pytest.approx(1, abs=1e-6)
+
+
+def test_there_is_nothing_to_save_of_a_layer_that_was_not_called(session, view, tmp_path):
+    session.selected_layer = "spare"
+    settle(session)
+    with pytest.raises(ValueError, match="nothing to save: spare was not called"):
+        view.save(tmp_path / "seen")
 
 
 # -- while training
@@ -423,6 +644,7 @@ def test_ones_own_samples_leave_the_sessions_selection_alone(session):
             "Sample 3 does not exist: the given samples are 0 to 2",
         ),
         ((nn.Linear(2, 2), torch.rand(3, 2)), {"per": "row"}, "per is 'layer' or 'map'"),
+        ((nn.Linear(2, 2), torch.rand(3, 2)), {"sort": "name"}, "sort is 'index', 'strength', 'variance'"),
     ],
 )
 def test_what_does_not_fit_is_refused_in_a_sentence(arguments, options, sentence):

@@ -32,7 +32,7 @@ class Incoming:
     path : of the layer that is not elementwise, the layer itself or the one before it.
     module : that layer.
     shape : for `nn.Linear`: of what each of its units looks at, (C, h, w) where that was an image before it
-        was flattened, else (n,).
+        was flattened ((1, h, w) where it was a matrix), else (n,).
     """
 
     path: str
@@ -114,9 +114,10 @@ def _looked_at(calls: list[_Call], at: int, inputs: list[torch.Tensor]) -> tuple
     if given.ndim != 2:
         return flat
     for made in (*(earlier.made for earlier in reversed(calls[:at])), *inputs):
-        image = made.ndim == 4 and made.shape[-1] * made.shape[-2] > 1
+        image = made.ndim in (3, 4) and made.shape[-1] * made.shape[-2] > 1
         if image and made.numel() == given.numel() and _equal(made.flatten(1), given):
-            return tuple(made.shape[1:])
+            # Channels by positions, or steps by units, are one map.
+            return (1, *made.shape[1:]) if made.ndim == 3 else tuple(made.shape[1:])
     return flat
 
 

@@ -13,7 +13,7 @@ from ..models.walk import kind_of
 from .activations import ForwardFailed, activations
 from .choosing import layer_paths
 from .filters import filters
-from .incoming import ELEMENTWISE, Incoming, incoming
+from .incoming import Incoming, incoming
 from .pictures import Picture, one_sample, picture
 from .sorting import Sort
 from .thumbnails import Thumbnail, thumbnail
@@ -27,6 +27,8 @@ _ACTIVATIONS = (
 )  # fmt: skip
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
+_WEIGHING = (nn.Linear, nn.Embedding, nn.EmbeddingBag, nn.RNNBase, nn.MultiheadAttention)
+
 
 @dataclass(frozen=True)
 class Wanted:
@@ -35,8 +37,8 @@ class Wanted:
     Attributes
     ----------
     layer : the path of the layer.
-    part : which tensor of the layer, as the rest of its key in `activations` ("", "[1][0]", "#2"); an unknown
-        one falls back to the first.
+    part : which tensor of the layer, as the rest of its key in `activations` ("", "[1][0]", "#2"); None, and
+        one that there is not: the first, and of nn.MultiheadAttention its weights.
     show : what it puts out, what it is given, or its own weights.
     by : what the maps are sorted by.
     order : an earlier order of the maps, to be kept.
@@ -46,7 +48,7 @@ class Wanted:
     """
 
     layer: str
-    part: str = ""
+    part: str | None = None
     show: Show = "output"
     by: Sort = "index"
     order: Sequence[int] | None = None
@@ -125,7 +127,8 @@ def look(
     seen = replace(seen, kind=type(module).__name__, scores=_scores(found.output, scores))
     keys = found.parts(layer)
     parts = tuple(key[len(layer) :] for key in keys)
-    part = wanted.part if wanted.part in parts else (parts[0] if parts else "")
+    usual = "[attention]" if isinstance(module, nn.MultiheadAttention) and "[attention]" in parts else ""
+    part = wanted.part if wanted.part in parts else (usual or (parts[0] if parts else ""))
     seen = replace(seen, part=part, parts=parts)
     known = {} if known is None else known
 
@@ -141,23 +144,24 @@ def look(
         return _weights(seen, module, behind)
     if not keys:
         return replace(seen, reason=f"{layer or seen.kind} {found.missing[layer]}.")
-    tensor = found[layer + part]
-    source = behind() if isinstance(module, ELEMENTWISE) and wanted.show == "output" else None
-    by = module if source is None else source.module
+    key = layer + part
+    attends = part.endswith("[attention]")
     try:
-        drawn = picture(tensor, by, wanted.budget, by=wanted.by, order=wanted.order, at_slice=wanted.at_slice)
+        drawn = picture(
+            found[key], None if attends else module, wanted.budget, by=wanted.by, order=wanted.order,
+            at_slice=wanted.at_slice, channels=found.axes.get(key), attends=attends,
+        )  # fmt: skip
     except ValueError as error:
         return replace(seen, reason=str(error))
-    same = (
-        wanted.show == "output"
-        and isinstance(found.output, torch.Tensor)
-        and torch.equal(found.output, tensor)
-    )
-    if drawn.kind == "bars" and drawn.group == 1 and wanted.show == "output":
-        source = behind()
-    values = one_sample(tensor, by)
-    tensor = values if wanted.show == "output" else None
-    return replace(seen, tensor=tensor, values=values, picture=drawn, is_output=same, behind=source)
+    if key in found.sampled:
+        drawn = replace(drawn, note="; ".join(filter(None, [found.sampled[key], drawn.note])))
+    values = one_sample(found[key], None if attends else module)
+    seen = replace(seen, values=values, picture=drawn)
+    if wanted.show == "input":
+        return seen
+    same = isinstance(found.output, torch.Tensor) and torch.equal(found.output, found[key])
+    vector = drawn.kind == "bars" and drawn.group == 1
+    return replace(seen, tensor=values, is_output=same, behind=behind() if vector else None)
 
 
 def _weights(seen: Look, module: nn.Module | None, behind: Callable[[], Incoming | None]) -> Look:
@@ -200,16 +204,19 @@ def _begins_1d(model: nn.Module) -> bool:
 
 
 def first_choice(model: nn.Module) -> str:
-    """Return the layer to look at where nobody chose: the first convolution's activation, or the first layer.
+    """Return the layer to look at where nobody chose: the first convolution's activation.
 
-    The activation is the first one that follows the convolution before another convolution does.
+    The activation is the first one that follows the convolution before another convolution does. Without a
+    convolution, it is that of the first layer with weights; without weights, the first layer.
     """
     leaves = {p: m for p, m in layer_paths(model).items() if next(m.children(), None) is None}
+    convolutions = any(isinstance(module, _CONVOLUTIONS) for module in leaves.values())
+    kinds = _CONVOLUTIONS if convolutions else _WEIGHING
     chosen = ""
     for path, module in leaves.items():
         if chosen and isinstance(module, _ACTIVATIONS):
             return path
-        if isinstance(module, _CONVOLUTIONS):
+        if isinstance(module, kinds):
             if chosen:
                 break
             chosen = path

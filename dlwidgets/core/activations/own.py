@@ -117,7 +117,7 @@ def _tensor(x: Any) -> torch.Tensor:
     except (TypeError, ValueError):
         kind = type(x).__name__
         wanted = "an array, a tensor, an image or a text"
-        raise TypeError(f"A sample of your own is {wanted}, not a {kind}.") from None
+        raise TypeError(f"A sample of your own is {wanted}, not one of type {kind}.") from None
 
 
 def _as_it_is(x: Any, like: Any) -> Any:

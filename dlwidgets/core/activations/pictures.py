@@ -84,8 +84,8 @@ class Picture:
         if self.kind == "sequence":
             return f"{self.shape[0]} × {self.shape[1]}"
         number = self.tiles.total if self.tiles is not None else 0
-        word = {"attention": "head", "lines": "line", "rgb": "filter"}.get(self.kind, "map")
-        return _plural(number, "filter" if self.axes[0] == "filter" else word)
+        word = {"attention": "head", "lines": "line"}.get(self.kind, "map")
+        return _plural(number, self.axes[0] if self.axes[0] in ("filter", "gate", "matrix") else word)
 
     def close_up(self, number: int) -> tuple[np.ndarray, tuple[int, int]] | None:
         """Return map `number` of the tensor as float32 numbers, H x W, and the block each is the mean of.
@@ -119,18 +119,23 @@ def picture(
     by: Sort = "index",
     order: Sequence[int] | None = None,
     at_slice: int | None = None,
+    channels: int | None = None,
+    attends: bool = False,
 ) -> Picture:
     """Return the picture of the first sample of a layer's output.
 
     Parameters
     ----------
     tensor : the output, with its batch axis.
-    layer : the module that put it out, or that put out what an elementwise layer handed on; it tells a 1-D
-        convolution from a sequence, channels last from channels first, and time first from batch first.
+    layer : the module that put it out; it tells a 1-D convolution from a sequence, and time first from batch
+        first.
     budget : the bytes that the maps may take.
     by : what the maps are sorted by.
     order : an earlier order of the maps, to be kept; one that does not fit is made anew.
     at_slice : which slice of a volume; None: the middle one.
+    channels : the axis of the channels in `tensor`, where it is known (`Activations.axes`).
+    attends : whether these are attention weights, samples x heads x queries x keys; without it they are known
+        by their rows, which sum to one, where there are as many keys as queries.
 
     Raises
     ------
@@ -142,7 +147,10 @@ def picture(
     shape, found = tuple(sample.shape), statistics(sample)
     if sample.ndim <= 1:
         return bars(sample, shape, found)
-    kind, axes, maps, slices, note = _as_maps(sample, layer, at_slice)
+    if attends and sample.ndim in (2, 3):
+        kind, axes, maps = "attention", ("head", "from", "to"), sample if sample.ndim == 3 else sample[None]
+        return stack(kind, axes, maps, budget, shape=shape, found=found)
+    kind, axes, maps, slices, note = _as_maps(sample, layer, at_slice, channels)
     return stack(
         kind, axes, maps, budget, shape=shape, found=found, by=by, order=order, slices=slices, note=note
     )
@@ -214,18 +222,18 @@ def _time_first(layer: nn.Module | None) -> bool:
 
 
 def _as_maps(
-    sample: torch.Tensor, layer: nn.Module | None, at_slice: int | None
+    sample: torch.Tensor, layer: nn.Module | None, at_slice: int | None, channels: int | None
 ) -> tuple[Kind, tuple[str, str, str], torch.Tensor, tuple[int, int] | None, str]:
     if sample.ndim == 2 and _attends(sample):
         return "attention", ("head", "from", "to"), sample[None], None, ""
     if sample.ndim == 2:
-        if isinstance(layer, CONV_1D):
+        if isinstance(layer, CONV_1D) or channels == 1:
             return "lines", ("channel", "line", "position"), sample[:, None], None, ""
         return "sequence", ("map", "step", "unit"), sample[None], None, ""
     if sample.ndim == 3 and _attends(sample):
         return "attention", ("head", "from", "to"), sample, None, ""
     note = ""
-    if isinstance(layer, _LAST):
+    if isinstance(layer, _LAST) or channels == sample.ndim:
         sample, note = sample.movedim(-1, 0), "channels are the last axis"
     if sample.ndim == 3:
         return "maps", ("channel", "row", "column"), sample, None, note
@@ -269,4 +277,5 @@ def _what_was_left(drawn: Tiles, by: Sort) -> str:
 
 
 def _plural(number: int, word: str) -> str:
-    return f"{number:,} {word}" + ("" if number == 1 else "s")
+    words = "matrices" if word == "matrix" else f"{word}s"
+    return f"{number:,} {word if number == 1 else words}"

@@ -1,4 +1,4 @@
-"""The Figure of one layer's output for one sample: maps as tiles, a matrix, or bars."""
+"""The Figure of one layer's output for one sample: maps as tiles, lines, a matrix, or bars."""
 
 from __future__ import annotations
 
@@ -68,6 +68,10 @@ def activation_figure(
         main.text(0, 0.5, reason or "nothing to draw", wrap=True, fontsize=9, color=INK)
     elif picture.tiles is None:
         _draw_bars(main, picture)
+    elif picture.kind == "lines":
+        _draw_lines(main, picture, picture.tiles, per)
+    elif picture.kind == "rgb":
+        _draw_rgb(main, picture, picture.tiles, per)
     else:
         _draw_tiles(figure, main, picture, picture.tiles, per)
     return figure
@@ -92,9 +96,9 @@ def mosaic(picture: Picture, columns: int, per: Literal["layer", "map"] = "layer
     return sheet
 
 
-def _columns(drawn: Tiles) -> int:
+def _columns(drawn: Tiles, depth: int = 1) -> int:
     count, height, width = drawn.maps.shape
-    aspect = width / height
+    aspect = width / depth / height
     # About twice as wide as high, whatever the form of the maps.
     return max(1, min(count, round(math.sqrt(2.0 * count / aspect))))
 
@@ -103,7 +107,11 @@ def _height(picture: Picture, width: float) -> float:
     if picture.tiles is None:
         return 2.6
     count, height, across = picture.tiles.maps.shape
-    columns = _columns(picture.tiles)
+    if picture.kind == "lines":
+        return 0.9 + min(8.0, max(1.2, 0.35 * math.sqrt(1.5 * count)))
+    if picture.kind == "rgb":
+        across //= 3
+    columns = _columns(picture.tiles, 3 if picture.kind == "rgb" else 1)
     ratio = math.ceil(count / columns) * height / (columns * across)
     return 0.9 + min(9.0, max(0.8, min(ratio, _SLENDER) * width * 0.85))
 
@@ -129,18 +137,11 @@ def _draw_tiles(
         row, column = divmod(int(index), columns)
         corner = (column * (width + gap) - 0.5, row * (height + gap) - 0.5)
         axes.add_patch(Rectangle(corner, width, height, facecolor=_DEAD, edgecolor="none"))
-    axes.set_anchor("NW")
-    axes.set_xticks([])
-    axes.set_yticks([])
-    axes.spines[:].set_visible(False)
-    if len(drawn.maps) == 1 and picture.kind in ("sequence", "signal", "attention"):
+    _bare(axes)
+    if len(drawn.maps) == 1 and picture.kind in ("sequence", "attention"):
         axes.set_ylabel(picture.axes[1], fontsize=8, color=GREY)
     dead = int(drawn.dead.sum())
-    words = [
-        f"{dead} of {len(drawn.maps)} zero everywhere (grey)" if dead else "",
-        picture.note,
-    ]
-    axes.set_xlabel("; ".join(filter(None, words)), fontsize=8, color=GREY, loc="left")
+    _say_below(axes, picture, f"{dead} of {len(drawn.maps)} zero everywhere (grey)" if dead else "")
     peak = picture.peak or 1.0
     limits = Normalize(-peak, peak) if per == "layer" else Normalize(-1, 1)
     bar = figure.colorbar(ScalarMappable(limits, scale), ax=axes, shrink=0.8, pad=0.01, fraction=0.03)
@@ -150,6 +151,56 @@ def _draw_tiles(
         bar.ax.set_ylim(0, limits.vmax)
     if per == "map":
         bar.set_label("share of each map's largest value", fontsize=7, color=GREY)
+
+
+def _say_below(axes: Axes, picture: Picture, first: str = "") -> None:
+    by = "" if picture.by == "index" else f"sorted by {picture.by}"
+    axes.set_xlabel("; ".join(filter(None, [first, by, picture.note])), fontsize=8, color=GREY, loc="left")
+
+
+def _draw_rgb(axes: Axes, picture: Picture, drawn: Tiles, per: Literal["layer", "map"]) -> None:
+    count, height, across = drawn.maps.shape
+    width, columns = across // 3, _columns(drawn, 3)
+    limit = drawn.scale if per == "map" else np.full(count, drawn.scale.max())
+    values = (
+        drawn.values().reshape(count, height, width, 3) / np.where(limit > 0, limit, 1)[:, None, None, None]
+    )
+    rows, gap = math.ceil(count / columns), max(1, round(height / 14))
+    sheet = np.zeros((rows * (height + gap) - gap, columns * (width + gap) - gap, 4), np.float32)
+    for index, value in enumerate(values):
+        top, left = (index // columns) * (height + gap), (index % columns) * (width + gap)
+        # Grey is zero.
+        sheet[top : top + height, left : left + width, :3] = np.nan_to_num((value + 1) / 2, nan=0.0)
+        sheet[top : top + height, left : left + width, 3] = 1
+    axes.imshow(sheet, interpolation="nearest")
+    _bare(axes)
+    _say_below(axes, picture)
+
+
+def _draw_lines(axes: Axes, picture: Picture, drawn: Tiles, per: Literal["layer", "map"]) -> None:
+    from matplotlib.collections import LineCollection
+
+    count, _, length = drawn.maps.shape
+    columns = 1 if count == 1 else max(2, round(math.sqrt(count / 1.5)))
+    limit = drawn.scale if per == "map" else np.full(count, drawn.scale.max())
+    values = drawn.values()[:, 0] / np.where(limit > 0, limit, 1)[:, None]
+    x = np.linspace(0.04, 0.96, length)
+    corners = [(index % columns, -(index // columns)) for index in range(count)]
+    lines = [np.column_stack([x + left, 0.45 * value + top]) for value, (left, top) in zip(values, corners)]
+    zeros = [[(left + 0.04, top), (left + 0.96, top)] for left, top in corners]
+    axes.add_collection(LineCollection(zeros, colors="#e3e6ea", linewidths=0.6))
+    axes.add_collection(LineCollection(lines, colors=BLUE, linewidths=0.9))
+    axes.set_xlim(0, columns)
+    axes.set_ylim(0.5 - math.ceil(count / columns), 0.5)
+    _bare(axes)
+    _say_below(axes, picture, f"{picture.axes[2]} from left to right, to ±{picture.peak:.3g}")
+
+
+def _bare(axes: Axes) -> None:
+    axes.set_anchor("NW")
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.spines[:].set_visible(False)
 
 
 def _draw_bars(axes: Axes, picture: Picture) -> None:
