@@ -7,7 +7,7 @@ import { percent } from "./activations_words.js";
 /** @typedef {import("./activations_touching.js").Want} Want */
 
 /** The longest side of a sample's picture, and the least of a mark [px]. */
-const PICTURE = 76, LEAST_MARK = 14;
+const PICTURE = 76, LEAST_MARK = 18;
 
 /**
  * Where the mark around a place lies in a picture of a size, whole in it and no smaller than can be seen.

@@ -1,12 +1,14 @@
 // The frames of a film: bytes of the kernel taken apart, and one frame painted: the chosen map large, all maps small.
 import { color, surface } from "./front.js";
 import { bitmap } from "./activations_canvas.js";
-import { dequantise, paintMaps, palette, sheetColumns, tileGrid } from "./activations_tiles.js";
+import { dequantise, paintMaps, palette, sheetColumns } from "./activations_tiles.js";
 
 /** @typedef {{maps: Uint8Array, near: Uint8Array, scales: Float32Array, nearScale: number}} Frame */
 
 /** The side of the chosen map, the gap beside it, and the height of bars and matrices [px]. */
 const NEAR_SIDE = 132, NEAR_GAP = 12, ROWS_HIGH = 132;
+/** The gap between small maps, and their sides [px]. */
+const TILE_GAP = 2, TILE_SIDES = [14, 64];
 /** The five colours from −1 over 0 to 1. */
 const FILM_STOPS = ["map-n2", "map-n1", "map-0", "map-p1", "map-p2"];
 
@@ -48,6 +50,18 @@ export function filmPeak(frames) {
 }
 
 /**
+ * How small maps are laid out beside the large one: as large as they go in its height, or as they must be seen.
+ * @param {number} count @param {number} aspect width / height @param {number} across @returns {{columns: number, width: number, height: number, down: number}}
+ */
+export function stripGrid(count, aspect, across) {
+  for (let height = TILE_SIDES[1]; ; height -= 1) {
+    const width = Math.min(across, Math.max(4, Math.round(height * Math.min(4, Math.max(0.25, aspect)))));
+    const columns = Math.max(1, Math.floor((across + TILE_GAP) / (width + TILE_GAP))), down = Math.ceil(count / columns) * (height + TILE_GAP) - TILE_GAP;
+    if (down <= NEAR_SIDE || height <= TILE_SIDES[0]) return { columns: Math.min(columns, count), width, height, down };
+  }
+}
+
+/**
  * Paint a frame into a canvas of `room` pixels; the colours span `peak` in all frames alike.
  * @param {HTMLElement} el @param {HTMLCanvasElement} canvas @param {any} film @param {Frame} frame @param {number} peak @param {number} room
  */
@@ -66,8 +80,8 @@ export function paintFrame(el, canvas, film, frame, peak, room) {
   }
   const aspect = film.whole[1] / film.whole[0], wide = Math.min(NEAR_SIDE, NEAR_SIDE * aspect), high = wide / aspect;
   const beside = film.count > 1 ? room - wide - NEAR_GAP : 0;
-  const grid = tileGrid(film.count, aspect, Math.max(40, beside));
-  const across = film.count > 1 ? wide + NEAR_GAP + grid.across : wide;
+  const grid = stripGrid(film.count, aspect, Math.max(40, beside));
+  const across = film.count > 1 ? wide + NEAR_GAP + grid.columns * (grid.width + TILE_GAP) - TILE_GAP : wide;
   const ctx = surface(canvas, across, film.count > 1 ? Math.max(high, grid.down) : high);
   ctx.imageSmoothingEnabled = false;
   const near = paintMaps(frame.near, 1, film.near[0], film.near[1], 1, [frame.nearScale], peak, colours);
@@ -77,7 +91,7 @@ export function paintFrame(el, canvas, film, frame, peak, room) {
   const all = paintMaps(frame.maps, film.count, h, w, columns, frame.scales, peak, colours), sheet = bitmap(all.pixels, all.width, all.height);
   ctx.imageSmoothingEnabled = grid.width * (window.devicePixelRatio || 1) < w;
   for (let m = 0; m < film.count; m += 1) {
-    const x = wide + NEAR_GAP + (m % grid.columns) * (grid.width + grid.gap), y = Math.floor(m / grid.columns) * (grid.height + grid.gap);
+    const x = wide + NEAR_GAP + (m % grid.columns) * (grid.width + TILE_GAP), y = Math.floor(m / grid.columns) * (grid.height + TILE_GAP);
     ctx.drawImage(sheet, (m % columns) * w, Math.floor(m / columns) * h, w, h, x, y, grid.width, grid.height);
     if (m !== film.channel) continue;
     ctx.strokeStyle = color(el, "orange"); ctx.lineWidth = 2;

@@ -33,8 +33,8 @@ export function whereWords(now) {
   const name = now.classes?.find((/** @type {any[]} */ row) => row[0] === now.target)?.[1] ?? `class ${now.target}`;
   if (!now.peak) return now.method === "grad_cam" ? `no place of ${now.layer} speaks for ${name}: choose another class, or gradient × input` : `nothing in the input moves ${name}`;
   const size = (now.shape ?? []).join(" × ");
-  if (now.method === "grad_cam") return `what speaks for ${name} in the maps of ${now.layer}, ${size} places, drawn larger · strongest ${sig(now.peak, 2)}`;
-  return `how much each ${now.form === "tokens" ? "token" : now.form === "line" ? "value" : "pixel"} speaks for ${name} (blue) or against it (orange) · strongest ±${sig(now.peak, 2)}`;
+  if (now.method === "grad_cam") return `what speaks for ${name} in the maps of ${now.layer}, ${size} places, drawn as large as the input`;
+  return `how much each ${now.form === "tokens" ? "token" : now.form === "line" ? "value" : "pixel"} speaks for ${name} or against it`;
 }
 
 /**
@@ -51,11 +51,13 @@ export function whereSection({ model, el, signal, want, repaint }) {
   const shade = make("label", { class: "dlw-study-group" }, make("span", { class: "dlw-faint", text: "opacity" }), opacity);
   const canvas = make("canvas", { role: "img" }), tokens = make("div", { class: "dlw-study-tokens" });
   const words = make("div", { class: "dlw-study-words", role: "status" });
+  const from = make("span"), scale = make("canvas", { role: "img", "aria-label": "colour scale" }), to = make("span");
+  const legend = make("div", { class: "dlw-study-group dlw-faint dlw-small" }, from, scale, to);
   const node = make("div", { class: "dlw-study-where" },
     make("div", { class: "dlw-study-row" },
       make("div", { class: "dlw-study-buttons", role: "group", "aria-label": "method" }, cam, grad),
       make("label", {}, make("span", { class: "dlw-faint", text: "for" }), classes), of, shade),
-    make("div", { class: "dlw-study-picture" }, canvas, tokens), words);
+    make("div", { class: "dlw-study-picture dlw-study-side" }, canvas, make("div", {}, words, legend, tokens)));
   let listed = "";
 
   /** @param {any} now */
@@ -88,8 +90,20 @@ export function whereSection({ model, el, signal, want, repaint }) {
       ctx.drawImage(bitmap(rgba, iw, ih), 0, 0, across, down);
     }
     ctx.imageSmoothingEnabled = now.method === "grad_cam";
-    const over = heat(codes, Number(opacity.value), rgb(color(el, "study-plus")), rgb(color(el, "study-minus")));
+    const over = heat(codes, Number(opacity.value), rgb(color(node, "study-plus")), rgb(color(node, "study-minus")));
     ctx.drawImage(bitmap(over, w, h), 0, 0, across, down);
+  };
+
+  /** @param {any} now @param {boolean} signed */
+  const showLegend = (now, signed) => {
+    const ctx = surface(scale, 96, 8), start = signed ? -1 : 0;
+    for (let x = 0; x < 96; x += 1) {
+      const value = start + ((1 - start) * x) / 95;
+      ctx.globalAlpha = Math.abs(value);
+      ctx.fillStyle = color(node, value < 0 ? "study-minus" : "study-plus");
+      ctx.fillRect(x, 0, 1, 8);
+    }
+    say(from, signed ? `against −${sig(now.peak, 2)}` : "0"); say(to, `${signed ? "for " : ""}${sig(now.peak, 2)}`);
   };
 
   /** @param {any} now @param {Uint8Array} codes */
@@ -115,7 +129,9 @@ export function whereSection({ model, el, signal, want, repaint }) {
     const there = !now.reason && now.size && codes.length === now.size[0] * now.size[1];
     shade.hidden = !there || now.form !== "map";
     canvas.hidden = !there || now.form === "tokens"; tokens.hidden = !there || now.form !== "tokens";
+    legend.hidden = !there || now.form === "line" || !now.peak;
     if (!there) return;
+    if (!legend.hidden) showLegend(now, method !== "grad_cam");
     canvas.setAttribute("aria-label", words.textContent ?? "");
     if (now.form === "tokens") showTokens(now, codes);
     else if (now.form === "line") {

@@ -1,7 +1,7 @@
 // A layer over time: the film across the snapshots, the last step before and after, and the spread of its values.
 import { listen, make, numbers, say, sig, whole } from "./front.js";
 import { filmFrames, filmPeak, looseFrames, paintFrame } from "./activations_film.js";
-import { binAt, columnWords, paintSpread } from "./activations_spreading.js";
+import { binAt, columnWords, paintSpread, usedBins } from "./activations_spreading.js";
 
 /** @typedef {import("./front.js").Model} Model */
 
@@ -119,8 +119,8 @@ export function pastSection({ model, el, signal, repaint }) {
   listen(scrubber, "input", () => { stop(); moment = "film"; frame = Number(scrubber.value); repaint(); }, signal);
   buttons.forEach((button) => listen(button, "click", () => { stop(); moment = button.dataset.value ?? "film"; repaint(); }, signal));
   listen(plot, "pointermove", (event) => {
-    const box = plot.getBoundingClientRect();
-    hover = binAt(event.clientX - box.left, event.clientY - box.top, box.width, model.get("spread"));
+    const box = plot.getBoundingClientRect(), spread = model.get("spread"), shades = numbers(model.get("spread_shades"), Uint8Array);
+    hover = binAt(event.clientX - box.left, event.clientY - box.top, box.width, spread, usedBins(shades, spread.bins));
     repaint();
   }, signal);
   listen(plot, "pointerleave", () => { hover = null; repaint(); }, signal);

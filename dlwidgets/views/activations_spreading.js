@@ -11,15 +11,25 @@ const PLOT = 116, LABELS = 46;
 export function plotBox(room) { return { left: LABELS, width: Math.max(40, room - LABELS), height: PLOT }; }
 
 /**
+ * The lowest and the highest bin that any look fills, with zero between them.
+ * @param {Uint8Array} shades @param {number} bins @returns {[number, number]}
+ */
+export function usedBins(shades, bins) {
+  let low = bins / 2 - 1, high = bins / 2;
+  shades.forEach((shade, i) => { if (shade) { low = Math.min(low, i % bins); high = Math.max(high, i % bins); } });
+  return [low, high];
+}
+
+/**
  * The column and the bin under a point; null outside the plot.
- * @param {number} x @param {number} y @param {number} room @param {any} spread
+ * @param {number} x @param {number} y @param {number} room @param {any} spread @param {[number, number]} used
  * @returns {{column: number, bin: number} | null}
  */
-export function binAt(x, y, room, spread) {
+export function binAt(x, y, room, spread, [low, high]) {
   const box = plotBox(room), columns = spread.steps.length;
   if (!columns || x < box.left || x >= box.left + box.width || y < 0 || y >= box.height) return null;
-  const column = Math.floor(((x - box.left) / box.width) * columns), bin = spread.bins - 1 - Math.floor((y / box.height) * spread.bins);
-  return { column: Math.min(columns - 1, column), bin: Math.min(spread.bins - 1, Math.max(0, bin)) };
+  const column = Math.floor(((x - box.left) / box.width) * columns), bin = high - Math.floor((y / box.height) * (high - low + 1));
+  return { column: Math.min(columns - 1, column), bin: Math.min(high, Math.max(low, bin)) };
 }
 
 /** The share that a shade stands for. @param {number} shade */
@@ -45,18 +55,20 @@ export function columnWords(spread, column, bin, shades) {
 export function paintSpread(el, canvas, spread, shades, room, step) {
   const box = plotBox(room), columns = spread.steps.length, { bins, reach } = spread;
   const ctx = surface(canvas, room, PLOT + 16), [pale, mid, deep] = ["map-0", "map-p1", "map-p2"].map((name) => rgb(color(el, name)));
-  const rgba = new Uint8ClampedArray(4 * columns * bins);
+  const [low, high] = usedBins(shades, bins), rows = high - low + 1, width = (2 * reach) / bins;
+  const bottom = -reach + low * width, top = -reach + (high + 1) * width;
+  const rgba = new Uint8ClampedArray(4 * columns * rows);
   for (let c = 0; c < columns; c += 1) {
-    for (let b = 0; b < bins; b += 1) {
-      const shade = shades[c * bins + b] / 255, to = 4 * ((bins - 1 - b) * columns + c);
+    for (let b = low; b <= high; b += 1) {
+      const shade = shades[c * bins + b] / 255, to = 4 * ((high - b) * columns + c);
       const [one, other, at] = shade < 0.5 ? [pale, mid, 2 * shade] : [mid, deep, 2 * shade - 1];
       for (let i = 0; i < 3; i += 1) rgba[to + i] = one[i] + at * (other[i] - one[i]);
       rgba[to + 3] = 255;
     }
   }
   ctx.imageSmoothingEnabled = false;
-  ctx.drawImage(bitmap(rgba, columns, bins), box.left, 0, box.width, box.height);
-  const y = (/** @type {number} */ value) => (1 - (value / reach + 1) / 2) * box.height, each = box.width / columns;
+  ctx.drawImage(bitmap(rgba, columns, rows), box.left, 0, box.width, box.height);
+  const y = (/** @type {number} */ value) => ((top - value) / (top - bottom)) * box.height, each = box.width / columns;
   ctx.fillStyle = color(el, "line-2");
   ctx.fillRect(box.left, y(0) - 0.5, box.width, 1);
   ctx.strokeStyle = color(el, "orange"); ctx.lineWidth = 1.5;
@@ -74,7 +86,9 @@ export function paintSpread(el, canvas, spread, shades, room, step) {
   ctx.fillStyle = color(el, "faint");
   ctx.font = `11px ${getComputedStyle(el).fontFamily}`;
   ctx.textAlign = "right"; ctx.textBaseline = "middle";
-  ctx.fillText(sig(reach, 2), LABELS - 6, 7); ctx.fillText("0", LABELS - 6, y(0)); ctx.fillText(sig(-reach, 2), LABELS - 6, PLOT - 7);
+  ctx.fillText(sig(top, 2), LABELS - 6, 7); ctx.fillText("0", LABELS - 6, Math.min(PLOT - 7, y(0)));
+  // Where an end lies close to zero, zero says enough.
+  if (PLOT - y(0) > 20) ctx.fillText(sig(bottom, 2), LABELS - 6, PLOT - 7);
   ctx.textBaseline = "top";
   ctx.textAlign = "left"; ctx.fillText(`step ${whole(spread.steps[0][0])}`, box.left, PLOT + 3);
   if (columns > 1) { ctx.textAlign = "right"; ctx.fillText(whole(spread.steps[columns - 1][1]), box.left + box.width, PLOT + 3); }

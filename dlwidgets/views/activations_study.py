@@ -195,7 +195,7 @@ class Study(traitlets.HasTraits):
         chosen = {"touch": self._touch, "excites": self._excites, "where": self._where, "time": self._time}
         own = getattr(self._samples, "own", None)
         return (
-            self._section, self._wanted_layer(), getattr(self, "_part", ""), self._wanted_sample(), id(own),
+            self._section, self._wanted_layer(), self._shown_part(), self._wanted_sample(), id(own),
             self._channel(), chosen[self._section].key if self._section else None,
         )  # fmt: skip
 
@@ -240,7 +240,7 @@ class Study(traitlets.HasTraits):
     def _place(self) -> Place:
         """Return what is to be studied; on the thread that may use the model."""
         session, layer = self._home, self._wanted_layer()
-        part, sample = getattr(self, "_part", ""), self._wanted_sample()
+        part, sample = self._shown_part(), self._wanted_sample()
         if (layer, part) not in self._layouts:
             inputs = self._samples.inputs(sample)
             self._layouts[layer, part] = layout_of(self._model, self._layers[layer], inputs, layer, part)
@@ -253,6 +253,13 @@ class Study(traitlets.HasTraits):
             line="" if session is None else session.line,
             states=() if timeline is None or self._section != "time" else kept_states(timeline),
         )  # fmt: skip
+
+    def _shown_part(self) -> str:
+        """Return which tensor of the layer is shown: "" for the first, and where no output is."""
+        seen = self._seen
+        if seen is None or seen.look.layer != self._wanted_layer() or seen.look.wanted.show != "output":
+            return ""
+        return str(seen.look.part)
 
     def _note_look(self) -> None:
         """Count the values of a look that was taken anyway, for the spread."""
@@ -294,7 +301,7 @@ class Study(traitlets.HasTraits):
 
     def _channels(self) -> int:
         """Return how many channels the layer shown has; 0 where that is not known, or it has none."""
-        layout = self._layouts.get((self._wanted_layer(), getattr(self, "_part", "")))
+        layout = self._layouts.get((self._wanted_layer(), self._shown_part()))
         return 0 if layout is None else layout.channels
 
     def _is_each(self) -> bool:

@@ -114,6 +114,7 @@ export function touchSection({ model, signal, want }) {
 
   /** @param {any} now */
   const showRows = (now) => {
+    const truth = new Set((model.get("sample")?.ranking ?? []).filter((/** @type {any[]} */ row) => row[2]).map((/** @type {any[]} */ row) => row[0]));
     const rows = now.rows ?? [], share = now.measure === "probability", at = scaleOf(rows, share);
     table.hidden = !rows.length;
     while (table.childElementCount > rows.length) table.lastElementChild?.remove();
@@ -122,7 +123,9 @@ export function touchSection({ model, signal, want }) {
     }
     rows.forEach((/** @type {any[]} */ row, /** @type {number} */ i) => {
       const [name, before, bar, after] = /** @type {HTMLElement[]} */ ([...table.children[i].children]);
-      say(name, row[0]); name.title = row[0];
+      say(name, truth.has(row[0]) ? `✓ ${row[0]}` : row[0]);
+      name.title = truth.has(row[0]) ? `${row[0]}: true` : row[0];
+      name.dataset.truth = String(truth.has(row[0]));
       say(before, scoreText(row[1], share)); say(after, scoreText(row[2], share));
       const moved = Math.abs((row[2] ?? 0) - (row[1] ?? 0)) >= 0.005;
       after.dataset.moved = String(moved);
