@@ -20,7 +20,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from dlwidgets.core.snapshots import checkpoints, safefile
+from dlwidgets.core.snapshots import checkpoints, plain, safefile
 from dlwidgets.session import Session
 
 X = torch.randn(50, 12, generator=torch.Generator().manual_seed(1))
@@ -303,9 +303,9 @@ def test_only_the_newest_two_stay(tmp_path):
     for _ in range(5):
         made.step(1)
         made.save_checkpoint()
-    names = sorted(place.name for place in tmp_path.glob("*.json"))
+    names = sorted(place.name for place in tmp_path.glob("step-*.json"))
     assert names == ["step-00000004.json", "step-00000005.json"]
-    assert len(list(tmp_path.iterdir())) == 4
+    assert len(list(tmp_path.glob("step-*"))) == 4 and len(list(tmp_path.iterdir())) == 6
 
 
 def test_the_tensors_are_those_that_safetensors_reads_and_no_pickle(tmp_path):
@@ -330,8 +330,26 @@ def test_a_state_is_the_same_after_writing_and_reading():
         "$": {"nan": float("inf")}, "t": torch.randn(2, dtype=torch.complex64), "f": np.float32(0.1),
     }  # fmt: skip
     tensors = {}
-    text = json.dumps(checkpoints._encoded(state, "x", tensors))
-    found = checkpoints._decoded(json.loads(text), tensors)
+    text = json.dumps(plain.encoded(state, "x", tensors))
+    found = plain.decoded(json.loads(text), tensors)
     assert found["a"] == state["a"] and found[3] == state[3] and found["$"] == state["$"]
     assert np.array_equal(found["n"], state["n"]) and found["n"].dtype == np.uint32
     assert torch.equal(found["t"], state["t"])
+
+
+def test_what_the_model_was_before_it_was_frozen_is_known_after_a_restart(tmp_path):
+    made = session(tmp_path)
+    made.step(2)
+    made.freeze("0", "1")
+    made.step(2)
+    made.save_checkpoint()
+    other = again(tmp_path)
+    assert not other.model[0].weight.requires_grad
+    for one in (made, other):
+        one.unfreeze("0")
+    assert other.trainable == made.trainable == {"1": False}
+    for one in (made, other):
+        one.trainable = None
+        one.step(3)
+    assert all(parameter.requires_grad for parameter in other.model.parameters())
+    assert_same(other.model, made.model)

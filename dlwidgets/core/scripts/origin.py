@@ -42,6 +42,7 @@ class Origin:
     dropouts : path -> rate of each dropout layer.
     generator : the state of the random generator that a DataLoader was given; None without one.
     changes : how many changes of the line were in force already.
+    device : where the run computed; several, with commas between, where it went on elsewhere.
     """
 
     weights: Mapping[str, torch.Tensor] | None
@@ -60,6 +61,7 @@ class Origin:
     dropouts: Mapping[str, float]
     generator: torch.Tensor | None
     changes: int
+    device: str = "cpu"
 
     @classmethod
     def of(cls, loop: Loop, steering: Steering, changes: int) -> Origin:
@@ -86,7 +88,7 @@ class Origin:
             copy.deepcopy(optimizer.state_dict()) if moved else None, steering.in_force(), rate.settled,
             rate.wish, began, rate.cycled, tuple(names.values()),
             tuple(loop.regimen.normalising.state()["split"]), loop.regimen.dropping.rates(), _generator(loop),
-            changes,
+            changes, str(loop.objective.device),
         )  # fmt: skip
 
 

@@ -91,7 +91,8 @@ class Repeatable(Recorded):
             if not trainer.loop.steps:
                 raise ValueError("No step was taken yet: there is nothing that a script could repeat.")
             if trainer.origin is None:
-                raise ValueError("This session did not begin this run: its first weights are not known.")
+                why = trainer.lost or "This session did not begin this run: its first weights are not known."
+                raise ValueError(why)
             line, origin = trainer.timeline.line, trainer.origin
             changes = [
                 entry for number, entry in enumerate(line.changes)

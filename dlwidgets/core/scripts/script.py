@@ -22,10 +22,10 @@ from .text import comment, double_quoted, sections, tidy
 _NAMES = frozenset(
     """HERE Schedule X accumulate averaged batch batch_size batches best clip_adaptively clipped data
     classes dataset device epoch epochs exchange found generator group head index inputs left_out
-    load_data loader loss loss_function losses losses_of_epoch lr_after make_model max_norm max_ratio max_value missed mixed
-    model name optimizer order parameter predict predicted probabilities project projected rest said samples
-    schedule scheduler seed shuffle so split start step targets thresholds true unit_norm unit_norms unite
-    valid weight wrong y""".split()
+    load_data loader loss loss_function losses losses_of_epoch lr_after make_model max_norm max_ratio
+    max_value missed mixed model name optimizer order parameter predict predicted probabilities project
+    projected rest said samples schedule scheduler seed shuffle so split start step targets thresholds
+    true unit_norm unit_norms unite valid weight wrong y""".split()
 )
 
 
@@ -97,7 +97,9 @@ def _docstring(draft: Draft, about: str, path: str) -> str:
         f"The run of {time.strftime('%Y-%m-%d %H:%M')} as a plain PyTorch loop, written by {about}.",
     ]
     version = f"PyTorch {torch.__version__} and Python {platform.python_version()}"
-    if draft.device == "cpu":
+    if draft.origin.device != draft.device:
+        lines.append(f"It was trained on {draft.origin.device} in turn: it gives nearly the same weights.")
+    elif draft.device == "cpu":
         lines.append(f"With {version} it gives the same weights on the CPU, bit for bit.")
     else:
         lines.append(f"With {version} it gives nearly the same weights: on {draft.device} not bit for bit.")

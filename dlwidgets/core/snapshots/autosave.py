@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..scripts.origin_file import Beginnings, read_origin, with_device
 from ..training.governor import Governor
 from .checkpoints import Checkpoint, Checkpoints, load
 from .lines import Line
@@ -30,7 +32,7 @@ class Autosave:
     """
 
     def __init__(self, trainer: Trainer, folder: str | Path, every: float) -> None:
-        self.checkpoints = Checkpoints(folder)
+        self.checkpoints, self.beginnings = Checkpoints(folder), Beginnings()
         self._trainer = trainer
         self._often = Governor(0.02, least=every)
         self._pauses = Governor(0.1, least=0.5)
@@ -67,7 +69,9 @@ class Autosave:
                 {
                     "began": trainer.orders.began, "goal": trainer.orders.goal,
                     "past": past.state(past.of(timeline.line.went)),
+                    "due": sorted(trainer.loop.rate._due),
                 },
+                partial(self.beginnings.written, trainer.origin, trainer.seed),
             ))
         for governor in (self._often, self._pauses):
             governor.spent(time.perf_counter() - began)
@@ -77,6 +81,11 @@ class Autosave:
         """Say what went wrong with the last one."""
         if self.checkpoints.problem:
             self._trainer.note(self.checkpoints.problem)
+        if self.beginnings.problem:
+            self._trainer.note(
+                f"Where this run began could not be written beside its checkpoints: "
+                f"{self.beginnings.problem}. What goes on from them cannot write its script."
+            )
 
 
 class Resumable:
@@ -95,7 +104,8 @@ class Resumable:
         """Return a session that goes on from the newest checkpoint in `folder`, in this kernel.
 
         On the CPU it goes on bit for bit: `session.resume()` trains what was left of the run. New checkpoints
-        go into the same folder. Snapshots and branches of then are not there; the history and the ledger are.
+        go into the same folder. Snapshots and branches of then are not there; the history, the ledger and
+        where it began are, so that `to_script` writes the whole run.
 
         Parameters
         ----------
@@ -121,11 +131,14 @@ class Resumable:
             trainer.steering.ledger.entries[:] = found.entries
             timeline.begin_anew(Line(found.snapshot.line, changes=list(found.changes)))
             past.install(found.more.get("past", ()), found.snapshot.line)
+            trainer.loop.rate._due = set(found.more.get("due", ()))
             trainer.orders.continued(found.more["began"], found.more["goal"])
             if trainer.autosave is not None and trainer.autosave.checkpoints.folder == place:
                 trainer.autosave.place = timeline.line, timeline.place  # it is there already
             for clause in clauses:
                 trainer.note(f"From the checkpoint: {clause}.")
+            if found.origin is not None:
+                _begin_as_then(trainer, place, found.origin)
 
         try:
             session._travel(work)
@@ -160,3 +173,21 @@ class Resumable:
             raise ValueError(f"checkpoint_every={every!r}: a number of seconds above 0 is wanted.")
         if folder is not None:
             self._trainer.autosave = Autosave(self._trainer, folder, float(every))
+
+
+def _begin_as_then(trainer: Trainer, folder: Path, name: str) -> None:
+    """Let a run that goes on know where it began, for a script of it."""
+    try:
+        origin, seed = read_origin(folder, name, trainer.loop)
+    except (OSError, ValueError) as why:
+        said = getattr(why, "strerror", None) or why
+        trainer.lost = f"Where this run began is not known: {said}."
+        return
+    trainer.seed = trainer.evaluations.seed = seed
+    device = str(trainer.loop.objective.device)
+    if device in origin.device.split(", "):
+        if trainer.autosave is not None:
+            trainer.autosave.beginnings.known(origin, folder, name)
+    else:
+        origin = with_device(origin, device)
+    trainer.origin = origin

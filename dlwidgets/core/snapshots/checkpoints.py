@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import hashlib
 import json
 import shutil
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from ..training.history import Column, History
 from ..training.ledger import Entry
+from .plain import decoded, encoded
 from .safefile import read_tensors, write_tensors, write_whole
 from .snapshots import Snapshot
-from .stateful import Kept
 
 _FORMAT, _VERSION = "dlwidgets checkpoint", 1
 #: How many checkpoints stay in the folder: the one before the newest is there if that is damaged.
@@ -34,7 +32,9 @@ class Checkpoint:
 
     Attributes
     ----------
-    more : what the session keeps for itself: wishes that are no controls, the goal of the run.
+    more : what the session keeps for itself: the goal of the run, past scores.
+    beginning : has where the run began written into a folder, and returns the name of that file.
+    origin : the name of the file, where it was read.
     """
 
     snapshot: Snapshot
@@ -42,13 +42,16 @@ class Checkpoint:
     entries: tuple[Entry, ...]
     changes: tuple[Entry, ...]
     more: Mapping[str, Any]
+    beginning: Callable[[Path], str | None] = lambda folder: None
+    origin: str | None = None
 
 
 class Checkpoints:
     """Writes checkpoints into a folder on a thread of its own; the newest that waits replaces an older one.
 
     Each is two files: tensors as `step-N.safetensors`, everything else as `step-N.json`, which holds the
-    checksum of the first and its own, and is written last: only with it the checkpoint is there. Both are
+    checksum of the first and its own, and is written last: only with it the checkpoint is there. Where the
+    run began, its first weights above all, lies in two files of its own, written once. All are
     written beside their place and moved there, so that a process that is killed, or a disk that is full,
     leaves the one before whole.
 
@@ -119,12 +122,12 @@ def save(folder: Path, checkpoint: Checkpoint) -> Path:
     body = {
         "step": snapshot.step, "changes": snapshot.changes, "line": snapshot.line, "time": time.time(),
         "torch": torch.__version__,
-        "parts": {name: _encoded(part, name, tensors) for name, part in snapshot.parts.items()},
+        "parts": {name: encoded(part, name, tensors) for name, part in snapshot.parts.items()},
         "history": list(checkpoint.history.columns),
-        "evaluations": _encoded(checkpoint.history.evaluations, "evaluations", tensors),
-        "entries": _encoded([dict(vars(entry)) for entry in checkpoint.entries], "entries", tensors),
-        "in_force": _encoded([dict(vars(entry)) for entry in checkpoint.changes], "in_force", tensors),
-        "more": _encoded(dict(checkpoint.more), "more", tensors),
+        "evaluations": encoded(checkpoint.history.evaluations, "evaluations", tensors),
+        "entries": encoded([dict(vars(entry)) for entry in checkpoint.entries], "entries", tensors),
+        "in_force": encoded([dict(vars(entry)) for entry in checkpoint.changes], "in_force", tensors),
+        "more": encoded(dict(checkpoint.more), "more", tensors), "origin": checkpoint.beginning(folder),
     }  # fmt: skip
     for name, column in checkpoint.history.columns.items():
         tensors[f"history.{name}"] = torch.from_numpy(column.values.copy())
@@ -189,14 +192,15 @@ def _read(folder: Path, place: Path) -> Checkpoint:
     tensors = read_tensors(file, body["sha256"])
     history = History()
     history.columns = {name: Column.of(tensors[f"history.{name}"].numpy()) for name in body["history"]}
-    history.evaluations = _decoded(body["evaluations"], tensors)
+    history.evaluations = decoded(body["evaluations"], tensors)
     history.seconds = float(history.columns["seconds"].values.sum())
     entries, in_force = (
-        tuple(Entry(**one) for one in _decoded(body[name], tensors)) for name in ("entries", "in_force")
+        tuple(Entry(**one) for one in decoded(body[name], tensors)) for name in ("entries", "in_force")
     )
-    parts = {name: _decoded(part, tensors) for name, part in body["parts"].items()}
+    parts = {name: decoded(part, tensors) for name, part in body["parts"].items()}
     snapshot = Snapshot(body["step"], body["changes"], "start", body["line"], parts)
-    return Checkpoint(snapshot, history, entries, in_force, _decoded(body["more"], tensors))
+    more = decoded(body["more"], tensors)
+    return Checkpoint(snapshot, history, entries, in_force, more, origin=body.get("origin"))
 
 
 def _places(folder: Path) -> list[Path]:
@@ -213,76 +217,13 @@ def _tidy(folder: Path) -> None:
                 place.unlink()
             continue
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            kept.add(json.loads(json.loads(place.read_bytes())["body"])["file"])
-    for file in folder.glob("step-*.safetensors"):
+            body = json.loads(json.loads(place.read_bytes())["body"])
+            kept |= {body["file"], *_files_of(body.get("origin"))}
+    for file in (*folder.glob("step-*.safetensors"), *folder.glob("origin-*.*")):
         if file.name not in kept:
             with contextlib.suppress(OSError):
                 file.unlink()
 
 
-def _encoded(value: Any, name: str, tensors: dict[str, torch.Tensor]) -> Any:
-    """Return a state as JSON; its tensors go into `tensors`, by a name that says where they belong."""
-
-    def several(items: Any) -> list[Any]:
-        return [_encoded(item, f"{name}.{number}", tensors) for number, item in enumerate(items)]
-
-    if value is None or isinstance(value, (bool, int, str)):
-        return value if not isinstance(value, str) or type(value) is str else str(value)
-    if isinstance(value, float):
-        return float(value)
-    if isinstance(value, Kept):
-        return None
-    if isinstance(value, torch.Tensor):
-        value = value.detach().cpu()
-        if value.is_complex():
-            tensors[name] = torch.view_as_real(value)
-            return {"$": "complex tensor", "v": name}
-        tensors[name] = value
-        return {"$": "tensor", "v": name}
-    if isinstance(value, np.generic):
-        return _encoded(value.item(), name, tensors)
-    if isinstance(value, np.ndarray):
-        if value.dtype.kind not in "biuf":
-            raise ValueError(f"{name} holds an array of {value.dtype}, which cannot be saved")
-        tensors[name] = torch.from_numpy(np.frombuffer(value.tobytes(), np.uint8).copy())
-        return {"$": "array", "v": name, "dtype": value.dtype.str, "shape": list(value.shape)}
-    if isinstance(value, (bytes, bytearray)):
-        return {"$": "bytes", "v": base64.b64encode(value).decode()}
-    if isinstance(value, tuple):
-        return {"$": "tuple", "v": several(value)}
-    if isinstance(value, list):
-        return several(value)
-    if isinstance(value, dict):
-        if all(type(key) is str for key in value) and "$" not in value:
-            prefix = "model" if name == "weights.tensors" else name
-            return {key: _encoded(one, f"{prefix}.{key}", tensors) for key, one in value.items()}
-        pairs = [
-            [_encoded(key, name, tensors), _encoded(one, f"{name}.{key}", tensors)]
-            for key, one in value.items()
-        ]
-        return {"$": "dict", "v": pairs}
-    return {"$": "word", "v": getattr(value, "__name__", None) or repr(value)}
-
-
-def _decoded(value: Any, tensors: Mapping[str, torch.Tensor]) -> Any:
-    if isinstance(value, list):
-        return [_decoded(one, tensors) for one in value]
-    if not isinstance(value, dict):
-        return value
-    kind, what = value.get("$"), value.get("v")
-    if kind is None:
-        return {key: _decoded(one, tensors) for key, one in value.items()}
-    if kind == "tensor":
-        return tensors[what]
-    if kind == "complex tensor":
-        return torch.view_as_complex(tensors[what])
-    if kind == "array":
-        flat = np.frombuffer(tensors[what].numpy().tobytes(), np.dtype(value["dtype"]))
-        return flat.reshape(value["shape"]).copy()
-    if kind == "bytes":
-        return base64.b64decode(what)
-    if kind == "tuple":
-        return tuple(_decoded(one, tensors) for one in what)
-    if kind == "dict":
-        return {_decoded(k, tensors): _decoded(v, tensors) for k, v in what}
-    return what
+def _files_of(origin: str | None) -> tuple[str, ...]:
+    return () if origin is None else (origin, f"{Path(origin).stem}.safetensors")

@@ -144,7 +144,7 @@ class Freezing:
     def state(self) -> dict[str, Any]:
         """Return the choice, and what the model was before it: see `stateful.Stateful`."""
         choice = None if self.choice is None else [[pattern, on] for pattern, on in self.choice.items()]
-        return {"choice": choice, "before": Kept((dict(self._was), list(self._still)))}
+        return {"choice": choice, "own": self._own(), "before": Kept((dict(self._was), list(self._still)))}
 
     def install(self, state: dict[str, Any], optimizer: Optimizer) -> None:
         """Take over an earlier choice, the model's flags and the optimizer's groups being those of then."""
@@ -153,8 +153,21 @@ class Freezing:
             if (before := thing(state["before"])) is not None:
                 self._was, self._still = dict(before[0]), list(before[1])
             elif self.choice is not None:
+                tensors = Parts(self.model).tensors
+                self._was = {
+                    id(tensors[number]): _Was(tensors[number], trained, optimizer if joined else None)
+                    for number, trained, joined in state.get("own", ()) if number < len(tensors)
+                }
                 self.put(self.choice, optimizer)
         self.hold()
+
+    def _own(self) -> list[list[Any]]:
+        """Return (number, whether it trained, whether it joined the optimizer) of what a pattern means."""
+        numbered = enumerate(Parts(self.model).tensors) if self._was else ()
+        return [
+            [number, was.trained, was.joined is not None]
+            for number, tensor in numbered if (was := self._was.get(id(tensor))) is not None
+        ]
 
     def hold(self, anew: bool = False) -> None:
         """Set the layers whose statistics are held to eval mode, and those that are held no more back.

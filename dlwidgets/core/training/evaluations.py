@@ -40,7 +40,7 @@ class Evaluations:
         wish: Callable[[str], Any],
         note: Callable[[str], None],
     ) -> None:
-        self._loop, self._valid, self._seed, self._wish, self._note = loop, valid, seed, wish, note
+        self._loop, self._valid, self.seed, self._wish, self._note = loop, valid, seed, wish, note
         self.latest: Evaluation | None = None
         self.owed = False
         self.past = Past()
@@ -67,7 +67,7 @@ class Evaluations:
     def make(self, line: str) -> Evaluation:
         """Evaluate now, on the line of this name; return what was found."""
         loop = self._loop
-        found = self.latest = loop.evaluate(self._valid, self._wish("evaluate_samples"), self._seed)  # type: ignore[arg-type]
+        found = self.latest = loop.evaluate(self._valid, self._wish("evaluate_samples"), self.seed)  # type: ignore[arg-type]
         self._since = loop.history.seconds
         if found.note:
             self._note(found.note)

@@ -78,6 +78,8 @@ class Trainer:
     ) -> None:
         self.loop, self.valid, self.seed = loop, valid, seed
         self.origin: Origin | None = None
+        #: Why it is not known, a sentence; "" where it is, or is yet to come.
+        self.lost = ""
         self.pending: list[Entry] = []
         self.orders, self.steering = Orders(), Steering(loop, threads)
         loop.goal = self._goal
