@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
 from dlwidgets.core.training.microscope import Microscope, unreduced
 from dlwidgets.session import Session
@@ -78,18 +78,16 @@ def test_layers_move_as_their_weights_do():
     session.close()
 
 
-def test_a_batch_size_that_changes_with_the_step_is_said():
+def test_a_batch_size_that_changes_with_the_step_is_that_of_the_step():
     session = new_session()
     session.step()
-    session.batch_size = 8
-    scope = Microscope(session._trainer.loop)
+    scope = session.microscope()
     session.at_step(scope.before).result(10)
+    session.batch_size = 8
     session.step()
     seen = scope.after()
-    if seen.losses is None:
-        assert seen.why_not == "the batch size changed with this step" and seen.layers
-    else:
-        assert len(seen.losses) == 8
+    assert len(seen.losses) == 8
+    assert np.mean(seen.losses) == pytest.approx(session.loss, rel=1e-5)
     session.close()
 
 
@@ -122,11 +120,46 @@ def test_an_unreduced_loss_is_torchs_own(loss):
     assert torch.equal(unreduced(loss)(output, target), nn.CrossEntropyLoss(reduction="none")(output, target))
 
 
-def test_a_loader_is_not_drawn_from_ahead_of_the_step_and_that_is_said():
-    session = new_session(loader=True)
-    (seen,) = look(session)
-    assert seen.losses is None and "not drawn ahead" in seen.why_not and len(seen.layers) == 3
-    session.close()
+class Stream(IterableDataset):
+    def __iter__(self):
+        return ((torch.rand(1, 8, 8), number % 3) for number in range(40))
+
+
+class Augmented(Dataset):
+    def __len__(self):
+        return 48
+
+    def __getitem__(self, number):
+        return torch.rand(1, 8, 8) + number / 48, number % 3
+
+
+SOURCES = {
+    "a loader": lambda: DataLoader(Augmented(), 16, shuffle=True),
+    "a loader with workers": lambda: DataLoader(Augmented(), 16, shuffle=True, num_workers=1),
+    "a loader of a stream": lambda: DataLoader(Stream(), 16),
+    "a stream": Stream,
+    "a list of batches": lambda: [(torch.full((8, 1, 8, 8), n / 5), torch.arange(8) % 3) for n in range(5)],
+    "a generator": lambda: ((torch.full((8, 1, 8, 8), n / 5), torch.arange(8) % 3) for n in range(50)),
+}
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_the_losses_of_samples_are_told_whatever_the_batches_come_from(source):
+    sessions = []
+    for _ in range(2):
+        torch.manual_seed(0)
+        middle = (nn.BatchNorm1d(8), nn.Dropout(0.5))
+        model = nn.Sequential(nn.Flatten(), nn.Linear(64, 8), *middle, nn.Linear(8, 3))
+        sessions.append(Session(model, SOURCES[source](), lr=0.1, seed=1))
+    one, other = sessions
+    for seen in look(one, 5):
+        row = one.history().loc[seen.step]
+        assert seen.why_not == "" and len(seen.losses) == row.batch_size
+        assert np.mean(seen.losses) == pytest.approx(row.loss, rel=1e-5)
+    other.step(5)
+    for a, b in zip(one.model.state_dict().values(), other.model.state_dict().values()):
+        assert torch.equal(a, b)
+    one.close(), other.close()
 
 
 def test_a_loss_of_a_persons_own_is_not_taken_apart():

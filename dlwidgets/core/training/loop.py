@@ -63,6 +63,8 @@ class Loop:
     watch : measures the layers in some of the steps, once it is switched on.
     layer_stats : what it measured last, or None.
     evaluation_cost : seconds that the last evaluation took.
+    look : shown the first batch of the next step, once, and how many batches the step has; it must leave no
+        trace and not raise.
     """
 
     def __init__(
@@ -89,6 +91,7 @@ class Loop:
         self.regimen = Regimen(objective, batches)
         self.regimen.steps = lambda: self.steps
         self._mark = Mark()
+        self.look: Callable[[Any, int], None] | None = None
         self.refresh()
 
     @property
@@ -224,6 +227,9 @@ class Loop:
         regimen, value, parts = self.regimen, 0.0, {}
         for number, (batch, divisor) in enumerate(zip(group, divisors(group, self._summed))):
             there = self.objective.there(batch)
+            if self.look is not None:
+                look, self.look = self.look, None
+                look(there, len(group))
             with self.watch.forward() if not number else nullcontext(), regimen.precision.forward():
                 loss, said = self.objective.loss(there)
             one = loss.item()

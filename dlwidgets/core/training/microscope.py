@@ -14,8 +14,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from ..activations.thumbnails import thumbnail
-from ..data.batches import Shuffled, batch_length
-from ..models.borrowed import buffers_kept
+from ..data.batches import batch_length
+from ..models.borrowed import buffers_kept, modes_kept, untouched_rng
 from ..models.walk import walk
 from ..trees import tree_map
 from .tasks import unpack
@@ -63,10 +63,9 @@ class Step:
 class Microscope:
     """Looks at the next step: `before()` on the training thread between two steps, `after()` once taken.
 
-    The batch is drawn and given back, as for a step that failed, so that the step draws the same one; the
-    loss of each sample is computed as the step will do it, with the same random numbers. Those have to be
-    put back by whoever calls, as `Session.at_step` does. What changes between `before()` and the step, as a
-    batch size that was asked for, is seen by `after()`, which then tells of the layers alone.
+    The loss of each sample is computed within the step, once its batch is there and before the model has seen
+    it, as the step will compute it: in the same modes and with the same random numbers, which are then put
+    back, as are the model's buffers. So no batch is drawn ahead, whatever it comes from.
     """
 
     def __init__(self, loop: Loop) -> None:
@@ -75,15 +74,12 @@ class Microscope:
         self._kept: dict[int, torch.Tensor] = {}
 
     def before(self) -> None:
-        """Keep what the step will change, and look at its batch."""
+        """Keep what the step will change, and have its batch looked at."""
         loop = self._loop
         self._next = loop.steps + 1
         self._kept = {id(p): p.detach().clone() for p in loop.model.parameters() if p.requires_grad}
-        self._losses, self._why_not, self._shown, self._images, self._size = None, "", (), None, 0
-        try:
-            self._look()
-        except Exception as error:  # noqa: BLE001 - said; the step itself is taken, and tells of its own errors
-            self._why_not = f"{type(error).__name__}: {error}"
+        self._losses, self._why_not, self._shown, self._images = None, "", (), None
+        loop.look = self._look
 
     def after(self) -> Step | None:
         """Return what the step did; None where another was taken, or none."""
@@ -91,39 +87,25 @@ class Microscope:
             return None
         step, self._next = self._next, None
         losses, shown, images, why_not = self._losses, self._shown, self._images, self._why_not
-        taken = self._loop.history.columns["batch_size"].values[-1]
-        if self._size and taken != self._size:
-            losses, shown, images, why_not = None, (), None, "the batch size changed with this step"
         layers = tuple(self._moves())
         self._kept = {}
         return Step(step, losses, why_not, shown, images, layers)
 
     # -- inside
 
-    def _look(self) -> None:
-        loop = self._loop
-        groups = loop.regimen.groups
-        ahead = groups.steps_left() if groups.midway else groups.steps_in_epoch()
-        if not isinstance(loop.batches, Shuffled) or not ahead:
-            # A loader would draw its random numbers now and not again, and a stream may end the epoch.
-            self._why_not = "batches of a loader or a stream are not drawn ahead of the step"
-            return
-        group = groups.take()
+    def _look(self, batch: Any, count: int) -> None:
+        """Look at the first batch of the step, which is on the device, of `count`."""
         try:
-            if not group:
-                self._why_not = "the epoch is over"
-                return
-            batch = loop.objective.there(group[0])
-            self._size = sum(map(batch_length, group))
-            self._losses, self._why_not = self._each(batch)
-            if len(group) > 1 and self._losses is not None:
-                self._why_not = f"of the first of {len(group)} batches"
-            count = batch_length(batch)
-            order = np.arange(count) if self._losses is None else np.argsort(-self._losses, kind="stable")
+            with untouched_rng(), modes_kept(self._loop.model):
+                self._losses, self._why_not = self._each(batch)
+            if count > 1 and self._losses is not None:
+                self._why_not = f"of the first of {count} batches"
+            size = batch_length(batch)
+            order = np.arange(size) if self._losses is None else np.argsort(-self._losses, kind="stable")
             self._shown = tuple(map(int, order[:_SHOWN]))
             self._images = self._pictures(batch)
-        finally:
-            groups.put_back()
+        except Exception as error:  # noqa: BLE001 - said; the step itself is taken, and tells of its own errors
+            self._why_not = f"{type(error).__name__}: {error}"
 
     @torch.no_grad()
     def _each(self, batch: Any) -> tuple[np.ndarray | None, str]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ..steering.clipping import clipping
 from .history import History
 from .ledger import Entry
+from .microscope import Microscope
 from .progress import progress
 from .trainer import Trainer
 
@@ -45,6 +46,17 @@ class Recorded:
     def ledger(self) -> pd.DataFrame:
         """Return a data frame, a row a change: time, step, name, asked, applied, by, rejected, note."""
         return self._trainer.steering.ledger.frame()
+
+    def waits(self, name: str) -> bool:
+        """Say whether the wish `name` has changed and is neither in force nor rejected yet."""
+        return self._trainer.waits(name)
+
+    def microscope(self) -> Microscope:
+        """Return what looks closely at the next step: batch, losses of its samples, what moved how far.
+
+        `session.at_step(scope.before)`, then `session.step()`, then `scope.after()`: see `Microscope`.
+        """
+        return Microscope(self._trainer.loop)
 
     @property
     def changes(self) -> list[Entry]:
