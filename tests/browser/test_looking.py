@@ -1,4 +1,4 @@
-"""The pictures under mouse and keyboard: curves zoomed and read, a threshold moved, a layer and a sample picked."""
+"""The pictures under mouse and keyboard: curves zoomed and read, a threshold moved."""
 
 from __future__ import annotations
 
@@ -38,11 +38,6 @@ def stopped(desk) -> Iterator[None]:
 def trained(steps: int, view: str) -> str:
     """Return the cell that shows a view of a session trained for some steps."""
     return f"session = quick_session(); session.step({steps})\nview = dlw.{view}(session)\nview"
-
-
-def watched() -> str:
-    """Return the cell that shows the activation browser of a CNN."""
-    return "session = new_session(); session.step(3)\nview = dlw.ActivationBrowser(session)\nview"
 
 
 @pytest.fixture
@@ -187,53 +182,3 @@ def test_a_tile_says_its_cells_in_words(desk):
     expect(grid.locator(".dlw-head")).to_contain_text("after step 30")
     missed = desk.kernel_eval("int(session.scores.confusion()[3, 1, 0])")
     expect(grid.locator(".dlw-conf-words")).to_contain_text(f"{missed} have 3 and were missed")
-
-
-def test_another_layer_and_another_sample_are_picked_while_training(desk):
-    desk.run_cell(watched())
-    desk.kernel.execute("session.start()")
-    browser = desk.page.locator(".dlw-activations")
-    browser.get_by_role("combobox", name="layer", exact=True).select_option("stage2.relu")
-    desk.wait_until("session.selected_layer == 'stage2.relu'")
-    expect(browser.locator(".dlw-act-what")).to_contain_text(re.compile("stage2.relu · sample 0.* 32 maps"))
-    browser.get_by_role("button", name="next sample").click()
-    desk.wait_until("session.selected_sample == 1")
-    expect(browser.locator(".dlw-act-what")).to_contain_text("sample 1")
-    number = browser.get_by_label("sample number")
-    number.fill("17")
-    desk.page.keyboard.press("Enter")
-    desk.wait_until("session.selected_sample == 17")
-    expect(browser.locator(".dlw-act-what")).to_contain_text("sample 17")
-    # It is alive: the step it is of moves on.
-    moment = browser.locator(".dlw-act-moment")
-    before = moment.text_content() or ""
-    expect(moment).not_to_have_text(before)
-    expect(moment).to_contain_text("live")
-
-
-def test_a_layer_chosen_in_code_is_shown(desk):
-    desk.run_cell(watched())
-    desk.kernel.execute("session.selected_layer = 'head.linear'; session.selected_sample = 5")
-    browser = desk.page.locator(".dlw-activations")
-    expect(browser.get_by_role("combobox", name="layer", exact=True)).to_have_value("head.linear")
-    expect(browser.locator(".dlw-act-what")).to_contain_text("head.linear · sample 5")
-
-
-def test_the_values_of_a_map_are_read_with_the_pointer_and_are_the_tensors(desk):
-    desk.run_cell(watched())
-    browser = desk.page.locator(".dlw-activations")
-    browser.get_by_role("combobox", name="layer", exact=True).select_option("stage3.conv")
-    expect(browser.locator(".dlw-act-what")).to_contain_text("stage3.conv")
-    sheet = browser.locator(".dlw-act-sheet canvas")
-    sheet.scroll_into_view_if_needed()
-    sheet.hover(position={"x": 12, "y": 12})
-    reading = browser.locator(".dlw-act-reading")
-    expect(reading).to_contain_text(re.compile(r"row \d+, column \d+: .*channel 0"))
-    said = reading.text_content() or ""
-    row, column = map(int, re.search(r"row (\d+), column (\d+)", said).groups())
-    value = desk.kernel_eval(
-        "float(dlw.activations(session.model, data.valid[0][:1], ['stage3.conv'])['stage3.conv']"
-        f"[0, 0, {row}, {column}])"
-    )
-    shown, error = (float(x.replace("−", "-")) for x in re.search(r"([−\d.e-]+) ± ([\d.e-]+)", said).groups())
-    assert abs(shown - value) <= 1.5 * error + 1e-9
