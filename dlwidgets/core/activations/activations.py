@@ -21,6 +21,7 @@ from .choosing import Layers, attention_of, choose, layer_paths, unmatched
 from .failing import ForwardFailed, forward_failed, must_be_built, why_no_attention, why_not_called
 from .outputs import layer_of
 from .result import Activations
+from .saturation import ATTENDING, limits_of
 from .watch import Seen, Watch
 
 __all__ = ["Activations", "ForwardFailed", "activations"]
@@ -98,10 +99,11 @@ def activations(
         rows = axis_of_samples(seen.module, seen.suffix, seen.tensor.shape, keeper.samples)
         keeper.add(seen.key, seen.tensor, rows, seen.channels)
         found.kinds[seen.key], found.axes[seen.key] = kind_of(seen.module), seen.channels
+        found.limits[seen.key] = limits_of(seen.module, seen.suffix) if of == "outputs" else None
 
     def attend(key: str, module: nn.Module, attended: Attended) -> None:
         keeper.add_attention(key, attended)
-        found.kinds[key], found.axes[key] = kind_of(module), 1
+        found.kinds[key], found.axes[key], found.limits[key] = kind_of(module), 1, ATTENDING
 
     watch = Watch(
         modules,

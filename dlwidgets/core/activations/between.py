@@ -16,6 +16,7 @@ from .choosing import no_such_layer
 from .functional import DoesNotTrace, Operation, Traced
 from .outputs import parts
 from .result import Activations
+from .saturation import limits_of
 
 
 class Between:
@@ -70,6 +71,7 @@ class Between:
                 rows = axis_of_samples(nn.Identity(), suffix, tensor.shape, keeper.samples)
                 keeper.add(key, tensor, rows, axis)
                 found.kinds[key], found.axes[key] = operation.kind, axis
+                found.limits[key] = limits_of(operation.kind)
                 self._found.append((key, operation.after))
 
         output = self._traced.run(self._inputs, self._wanted, receive)

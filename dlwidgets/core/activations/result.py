@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
+import itertools
+import json
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
+from .distributions import COLUMNS, Distribution, by_channel, channel_frame, distribution
+from .npz import as_array, named, save_arrays
 from .outputs import layer_of
-from .statistics import Statistics, statistics
+from .saturation import Limits
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,6 +31,7 @@ class Activations(dict[str, torch.Tensor]):
     kinds : for each key, the class name of the layer that put it out; for a functional operation its
         function's name, as "add".
     axes : for each key, the axis of its channels (units, heads); None where it has none.
+    limits : for each key, from where on its values are saturated; None where they never are.
     untraced : why functional operations, which were asked for, have no names in this model, or "".
     """
 
@@ -35,26 +42,57 @@ class Activations(dict[str, torch.Tensor]):
         self.output: Any = None
         self.kinds: dict[str, str] = {}
         self.axes: dict[str, int | None] = {}
+        self.limits: dict[str, Limits | None] = {}
         self.untraced = ""
 
     def parts(self, path: str) -> list[str]:
         """Return the keys of the layer at `path`: its first tensor, further ones, further calls."""
         return [key for key in self if layer_of(key) == path]
 
-    def statistics(self) -> dict[str, Statistics]:
-        """Return mean, deviation, share of zeros and of non-finite values of each tensor."""
-        return {key: statistics(tensor) for key, tensor in self.items()}
+    def statistics(self) -> dict[str, Distribution]:
+        """Return how the values of each tensor are spread; of what was kept, where it is sampled."""
+        return {key: distribution(tensor, self.limits.get(key)) for key, tensor in self.items()}
 
     def to_frame(self) -> pd.DataFrame:
-        """Return the statistics as a table, a row for each key, with `kind` and `shape`."""
+        """Return the statistics as a table, a row for each key.
+
+        Columns: kind, shape, mean, std, zeros, saturated, nonfinite (shares, 0..1), min, 5% ... 95%, max (of
+        the finite values), and sampled, whether the tensor is not whole.
+        """
         import pandas as pd
 
         rows = [
-            (key, self.kinds[key], tuple(tensor.shape), *dataclasses.astuple(statistics(tensor)))
-            for key, tensor in self.items()
+            (key, self.kinds[key], tuple(self[key].shape), *found.row(), key in self.sampled)
+            for key, found in self.statistics().items()
         ]
-        columns = ["layer", "kind", "shape", *(field.name for field in dataclasses.fields(Statistics))]
-        return pd.DataFrame(rows, columns=columns).set_index("layer")
+        return pd.DataFrame(rows, columns=["layer", "kind", "shape", *COLUMNS, "sampled"]).set_index("layer")
+
+    def channels(self) -> pd.DataFrame:
+        """Return the same of each channel (unit, head), a row for each, by layer and channel.
+
+        Left out are tensors that have no channels, as a single number.
+        """
+        found = {
+            key: by_channel(tensor, axis, self.limits.get(key))
+            for key, tensor in self.items()
+            if (axis := self.axes.get(key)) is not None
+        }
+        return channel_frame(found)
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write all tensors as NPZ, and return the file's path, which ends in ".npz".
+
+        `numpy.load(path)` has each under its key; the model itself under "(model)", and under "(about)" a
+        text in JSON with kinds, missing and sampled. Types that numpy has not, as bfloat16, become float32.
+
+        Raises
+        ------
+        OSError : it cannot be written there; what was there before is still whole.
+        """
+        about = {"kinds": self.kinds, "missing": self.missing, "sampled": self.sampled}
+        said = json.dumps(about, ensure_ascii=False)
+        arrays = ((named(key), as_array(tensor)) for key, tensor in self.items())
+        return save_arrays(path, itertools.chain(arrays, [("(about)", np.array(said))]))
 
     def __repr__(self) -> str:
         names = [key or "(model)" for key in (*self, *self.missing)]

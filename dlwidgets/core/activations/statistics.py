@@ -1,10 +1,14 @@
-"""One tensor in four numbers."""
+"""One tensor in four numbers, read piece by piece."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
+
+#: Values that are looked at together: as doubles they take 2 MB.
+PIECE = 2**18
 
 
 @dataclass(frozen=True)
@@ -22,18 +26,45 @@ class Statistics:
 
 def statistics(tensor: torch.Tensor) -> Statistics:
     """Return mean, standard deviation, share of zeros and share of non-finite values of `tensor`."""
-    values = real(tensor).flatten()
-    if values.numel() == 0:
-        return Statistics(float("nan"), float("nan"), 0.0, 0.0)
-    finite = values[values.isfinite()]
-    # In double precision where the device has it: a large mean would swallow a small deviation.
-    wide = finite if finite.device.type == "mps" else finite.double()
-    return Statistics(
-        mean=float(wide.mean()),
-        std=float(wide.std(correction=0)) if wide.numel() else float("nan"),
-        zeros=int((values == 0).sum()) / values.numel(),
-        nonfinite=1 - finite.numel() / values.numel(),
-    )
+    total = finite = zeros = 0
+    mean = squares = 0.0
+    for piece in flat(tensor).split(PIECE):
+        values = real(piece)
+        total += values.numel()
+        zeros += values.numel() - int(values.count_nonzero())
+        if not math.isfinite(float(_wide(values).sum())):
+            values = values[values.isfinite()]
+        if not (count := values.numel()):
+            continue
+        # A copy of the piece, which may be overwritten; on its own, since a large mean would swallow a small
+        # deviation.
+        apart = _wide(values)
+        apart = apart.clone() if apart is values else apart
+        here = float(apart.mean())
+        apart.sub_(here)
+        # Chan, Golub and LeVeque 1979: the squares of two parts make those of the whole.
+        gap, before = here - mean, finite
+        finite += count
+        squares += float(torch.dot(apart, apart)) + gap * gap * before * count / finite
+        mean += gap * count / finite
+    if not total:
+        return Statistics(math.nan, math.nan, 0.0, 0.0)
+    if not finite:
+        return Statistics(math.nan, math.nan, zeros / total, 1.0)
+    return Statistics(mean, math.sqrt(max(0.0, squares / finite)), zeros / total, 1 - finite / total)
+
+
+def _wide(values: torch.Tensor) -> torch.Tensor:
+    # In double precision where the device has it.
+    return values if values.device.type == "mps" else values.double()
+
+
+def flat(tensor: torch.Tensor) -> torch.Tensor:
+    """Return the values of `tensor` in any order as a vector: a view of it wherever it has no holes."""
+    if tensor.is_quantized or tensor.layout != torch.strided:
+        tensor = real(tensor)
+    order = sorted(range(tensor.ndim), key=lambda axis: -tensor.stride(axis))
+    return tensor.detach().permute(order).reshape(-1)
 
 
 def real(tensor: torch.Tensor) -> torch.Tensor:
