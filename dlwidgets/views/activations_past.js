@@ -92,7 +92,7 @@ export function pastSection({ model, el, signal, repaint }) {
   const filmWords = (film, shown, peak) => {
     const scale = moment === "difference" ? `after − before, colours to ±${sig(peak, 2)}` : `colours to ±${sig(peak, 2)} in all frames`;
     const tip = !film.session ? "a film needs a session: its snapshots are the frames"
-      : shown < 2 ? "train on: each snapshot becomes a frame" : shown <= film.of ? `${shown} of ${film.of + 1} states` : "";
+      : shown < 2 ? "train on: each snapshot becomes a frame" : shown < film.of + 1 ? `${shown} of ${film.of + 1} states` : "";
     return [film.form === "maps" && film.count > 1 ? `channel ${film.channel} and all ${film.total} maps` : "", scale, tip, film.left].filter(Boolean).join(" · ");
   };
 

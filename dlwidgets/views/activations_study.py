@@ -23,6 +23,9 @@ from .activations_touch import Touch
 from .activations_where import Where
 
 if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
     from ..session import Session
 
 #: The share of the training's time that a study may take, and the shortest time between two pieces of it [s].
@@ -106,8 +109,12 @@ class Study(traitlets.HasTraits):
         self._study_reason = ""
         self._study_step: int | None = None
         self._noted: Any = None
+        if self._home is not None:
+            self._home.observe(self._study_pulsed, names=["pulse"])
 
     def _close_study(self) -> None:
+        if self._home is not None:
+            self._home.unobserve(self._study_pulsed, names=["pulse"])
         self._section = ""
         self._forget_study()
 
@@ -182,6 +189,28 @@ class Study(traitlets.HasTraits):
             self._study_asked = True
         session.at_step(self._study_work).add_done_callback(self._study_worked)
 
+    def open_study(self, section: str) -> None:
+        """Open a section: "touch", "excites", "where", "time", or "" to fold all.
+
+        Raises
+        ------
+        ValueError : there is no such section.
+        """
+        self.wish_study("study", section)
+
+    def study_figure(self) -> Figure:
+        """Return what the open section shows as a matplotlib Figure."""
+        from .activations_studied import figure_of
+
+        image = None if self._seen is None else self._seen.look.input.image
+        return figure_of(self._section, self.project_study(), image)
+
+    def study_frame(self) -> pd.DataFrame:
+        """Return what the open section shows as a table: see `activations_studied.frame_of`."""
+        from .activations_studied import frame_of
+
+        return frame_of(self._section, self.project_study())
+
     # -- inside
 
     def _forget_study(self) -> None:
@@ -190,6 +219,14 @@ class Study(traitlets.HasTraits):
         self._excites.forget()
         self._where.forget()
         self._time.forget()
+
+    def _study_pulsed(self, _change: Any) -> None:
+        """Follow a run that moved at rest, as one that was taken back; while it trains, looks tell of it."""
+        session = self.session
+        if not self._section or session is None or session.status == "running":
+            return
+        if self._study_step != session.progress()["steps"]:
+            self.study_moved()
 
     def _study_key(self) -> Any:
         chosen = {"touch": self._touch, "excites": self._excites, "where": self._where, "time": self._time}

@@ -73,7 +73,8 @@ export function touchSection({ model, signal, want }) {
   const node = make("div", { class: "dlw-study-touch" },
     make("div", { class: "dlw-study-row" },
       make("label", {}, make("span", { class: "dlw-faint", text: "Channel " }), channel), of,
-      make("div", { class: "dlw-study-buttons", role: "group", "aria-label": "factor" }, ...buttons), slider, factorWords,
+      make("div", { class: "dlw-study-buttons", role: "group", "aria-label": "factor" }, ...buttons),
+      make("div", { class: "dlw-study-slide" }, slider, factorWords),
       make("span", { class: "dlw-study-gap" }), undo, back),
     chips, words, table);
 

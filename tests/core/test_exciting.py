@@ -115,6 +115,12 @@ def test_an_answer_that_is_not_finite_comes_first():
     assert [one.sample for one in gathered("", nn.Identity(), Given(x)).top(0, count=2)] == [2, 0]
 
 
+def test_equal_answers_are_in_the_order_of_their_numbers_however_they_were_run():
+    made = Responses("", [4, 1, 3, 0, 2])
+    made.gather(nn.Identity(), Given(torch.ones(5, 2)))
+    assert [one.sample for one in made.top(0)] == [0, 1, 2, 3, 4]
+
+
 # -- piece by piece
 
 

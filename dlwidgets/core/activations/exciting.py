@@ -125,7 +125,8 @@ class Responses:
         ValueError : there is no such channel, or no such way to order.
         """
         values = self.values(channel, by)
-        order = np.argsort(-np.where(np.isfinite(values), values, np.inf), kind="stable")[:count]
+        strength = np.where(np.isfinite(values), values, np.inf)
+        order = np.lexsort((self.numbers[: self.taken], -strength))[:count]
         return [
             Excited(
                 int(self.numbers[row]),
