@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from concurrent.futures import wait
+from concurrent.futures import Future, wait
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -153,7 +153,6 @@ class ActivationBrowser(Study, Told, Looking):
         self._open_study()
         self._opened = True
         self._per, self._sort, self._tokens = per, sort, tokens
-        self._takes: dict[str, bool] | None = None
         if sample is not None:
             self._samples.must_exist(sample)
         if session is not None and layer is not None:
@@ -213,8 +212,6 @@ class ActivationBrowser(Study, Told, Looking):
         """Return what is said of the sample: its place, what it is, what the model makes of it."""
         samples, seen, said = self._samples, self._seen, self._verdict()
         own = samples.own if seen is not None and seen.index is None else None
-        if self._takes is None:
-            self._takes = samples.takes()
         return {
             "number": None if seen is None else seen.index,
             "count": len(samples),
@@ -317,18 +314,23 @@ class ActivationBrowser(Study, Told, Looking):
         ------
         TypeError, ValueError : one sentence on what does not fit.
         """
-        self._samples.bring(x, name)
+        self._bring(lambda: self._samples.bring(x, name)).result()
         self._look()
 
     def _hear(self, widget: Any, message: Any, buffers: Any) -> None:
         super()._hear(widget, message, buffers)
         if isinstance(message, dict) and isinstance(message.get("own"), dict):
-            try:
-                self._samples.bring_pixels(message["own"], bytes(buffers[0]) if buffers else b"")
-                self._look()
-            except Exception as error:  # noqa: BLE001 - the sentence goes back to the person who asked
-                self.send({"refused": "own", "because": str(error) or type(error).__name__})
-                answer_anywhere(self)
+            said, pixels = message["own"], bytes(buffers[0]) if buffers else b""
+            self._bring(lambda: self._samples.bring_pixels(said, pixels)).add_done_callback(self._brought)
+
+    def _brought(self, done: Future[Any]) -> None:
+        error = done.exception()
+        if error is None:
+            self._look()
+            return
+        # The sentence goes back to the person who asked.
+        self.send({"refused": "own", "because": str(error) or type(error).__name__})
+        answer_anywhere(self)
 
     def close(self) -> None:
         """Stop following the session, let the last look go and remove the view from every page."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,6 +71,7 @@ class Looking(View):
         self._asking, self._looking = threading.Lock(), threading.Lock()
         self._asked = False
         self._seen: Seen | None = None
+        self._takes: dict[str, bool] = {}
         #: What lies behind each layer, found once.
         self._behind: dict[tuple[str, str], Incoming | None] = {}
         #: The order of the maps: what it was made for, when, and itself.
@@ -127,6 +129,18 @@ class Looking(View):
             self._asked = True
         session.at_step(self._work).add_done_callback(self._looked)
 
+    def _bring(self, work: Callable[[], Any]) -> Future[Any]:
+        """Have `work` fit a sample of one's own: between two steps, since it reads samples."""
+        if self.session is not None:
+            return self.session.at_step(work)
+        done: Future[Any] = Future()
+        try:
+            with untouched_rng():
+                done.set_result(work())
+        except Exception as error:  # noqa: BLE001 - raised where the result is asked for
+            done.set_exception(error)
+        return done
+
     def _looked(self, _future: Any) -> None:
         self._asked = False
         self._moved()
@@ -142,6 +156,8 @@ class Looking(View):
         scores = scores_of(self._task) if session is None else session.scores_of
         with self._looking, untouched_rng():
             target = None
+            if not self._takes:
+                self._takes = self._samples.takes()
             wanted, key = self._wanted(step)
             index, own = self._wanted_sample(), self._samples.own
             try:

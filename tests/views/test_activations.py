@@ -357,6 +357,7 @@ def test_pixels_that_are_not_what_they_say_are_refused(session, view, said, size
     sent = []
     view.send = lambda message, *rest: sent.append(message)
     view._handle_custom_msg({"own": said}, [b"x" * size])
+    settle(session)
     assert sent == [{"refused": "own", "because": "The page sent an image whose size is not what it says."}]
     assert view.project()["sample"]["number"] == 0
 

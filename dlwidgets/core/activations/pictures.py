@@ -249,6 +249,10 @@ def _attends(sample: torch.Tensor) -> bool:
     """Say whether the rows are probabilities, over as many things as there are rows."""
     if sample.shape[-1] != sample.shape[-2] or sample.shape[-1] < 2 or not sample.is_floating_point():
         return False
+    # Most are seen not to at their first row.
+    first = sample.select(-2, 0).reshape(-1, sample.shape[-1])[0]
+    if abs(float(first.float().sum()) - 1) > 1e-2:
+        return False
     sums = sample.float().sum(-1)
     return bool((sample >= 0).all()) and bool((sums - 1).abs().max() < 1e-2)
 
