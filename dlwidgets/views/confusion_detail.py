@@ -76,6 +76,7 @@ class ClassDetail(traitlets.HasTraits):
     ).tag(sync=True)
     past_width = traitlets.Int(1, help="bytes of a count of the past: 1, 2 or 4").tag(sync=True)
     past_moments = traitlets.List(help="[step, epoch, line] of each of the E evaluations").tag(sync=True)
+    past_line = traitlets.Unicode("", help="the line of the run that is under way").tag(sync=True)
 
     def _open_detail(
         self, session: Session | None, scores: Callable[[], Scores | None], X: Any = None
@@ -191,11 +192,14 @@ class ClassDetail(traitlets.HasTraits):
 
     def _past(self, pinned: bool) -> dict[str, Any]:
         session = self._detail_session
-        past = () if session is None else session.past_scores
+        if session is None:
+            return {"past": b"", "past_width": 1, "past_moments": [], "past_line": ""}
+        past, limits = session.past_scores, self._thresholds()
         if pinned or self._past_open:
-            return packed(past, 0.5 if self._thresholds() is None else self._thresholds())
+            return {**packed(past, 0.5 if limits is None else limits), "past_line": session.line}
         # Whether there is a past at all is said, so that it can be opened.
-        return {"past": b"", "past_width": 1, "past_moments": [[p.step, p.epoch, p.line] for p in past[-1:]]}
+        last = [[one.step, one.epoch, one.line] for one in past[-1:]]
+        return {"past": b"", "past_width": 1, "past_moments": last, "past_line": session.line}
 
     # -- what a person wants
 

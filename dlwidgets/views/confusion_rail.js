@@ -46,7 +46,7 @@ export function linesOf(moments) {
     const begun = moments[own[0]].step;
     let from = -1;
     moments.forEach((moment, i) => {
-      if (moment.line !== line && i < own[0] && moment.step <= begun && (from < 0 || moment.step >= moments[from].step)) from = i;
+      if (moment.line !== line && i < own[0] && moment.step < begun && (from < 0 || moment.step >= moments[from].step)) from = i;
     });
     return { line, own, drawn: from < 0 ? own : [from, ...own] };
   });
@@ -108,7 +108,9 @@ export function pastRail({ model, signal, repaint, open }) {
   let opened = /** @type {boolean | null} */ (null), metric = "f1";
   /** @type {(Moment | null)[]} */
   const chosen = [null, null];
-  let shown = /** @type {{past: Past, lines: ReturnType<typeof linesOf>, names: string[], pinned: number} | null} */ (null);
+  let shown = /** @type {{past: Past, lines: ReturnType<typeof linesOf>, line: string, names: string[], pinned: number} | null} */ (null);
+  // What was painted last: a move of a threshold that the kernel has not answered changes nothing here.
+  let painted = /** @type {any[]} */ ([]);
   let pointed = -1;
 
   listen(toggle, "click", () => { opened = !isOpen(); open(opened); repaint(); }, signal);
@@ -136,12 +138,17 @@ export function pastRail({ model, signal, repaint, open }) {
     chosen[which] = shown.past.moments[own[Math.min(own.length - 1, place)]];
     repaint();
   }
+  /** The number of the newest moment of the line that is under way. */
+  function newest() {
+    const own = shown?.lines.find(({ line }) => line === shown?.line)?.own ?? [];
+    return own.length ? own[own.length - 1] : (shown?.past.moments.length ?? 1) - 1;
+  }
   /** The number of a moment among those that are here now, or that of the nearest of its line. @param {number} which */
   function momentOf(which) {
     if (!shown) return 0;
     const { past: { moments }, lines } = shown, wanted = chosen[which];
     const own = wanted ? lines.find(({ line }) => line === wanted.line)?.own : undefined;
-    if (!wanted || !own) return which ? moments.length - 1 : 0;
+    if (!wanted || !own) return which ? newest() : 0;
     return own.reduce((best, i) => (Math.abs(moments[i].step - wanted.step) < Math.abs(moments[best].step - wanted.step) ? i : best), own[0]);
   }
   let wide = 300, first = 0, last = 0;
@@ -178,8 +185,8 @@ export function pastRail({ model, signal, repaint, open }) {
       const strong = c === pinned;
       ctx.strokeStyle = strong ? ink.blue : ink.faint; ctx.lineWidth = strong ? 2 : 1;
       ctx.globalAlpha = strong ? 1 : classes < 30 ? 0.55 : 0.3;
-      lines.forEach(({ drawn }, i) => {
-        ctx.setLineDash(i < lines.length - 1 ? [4, 3] : []);
+      lines.forEach(({ line, drawn }) => {
+        ctx.setLineDash(line === shown?.line ? [] : [4, 3]);
         const points = drawn.map((m) => [xOf(moments[m]), Y(metricAt(metric, cells, 4 * (m * classes + c)))]).filter(([, y]) => !Number.isNaN(y));
         trace(ctx, points);
         if (strong && points.length === 1) { ctx.beginPath(); ctx.arc(points[0][0], points[0][1], 3, 0, 7); ctx.fillStyle = ink.blue; ctx.fill(); }
@@ -187,7 +194,7 @@ export function pastRail({ model, signal, repaint, open }) {
     }
     ctx.setLineDash([]); ctx.globalAlpha = 1;
     if (pinned >= 0) {
-      const value = metricAt(metric, cells, 4 * ((moments.length - 1) * classes + pinned)), y = Number.isNaN(value) ? Y(low) : Y(value);
+      const value = metricAt(metric, cells, 4 * (newest() * classes + pinned)), y = Number.isNaN(value) ? Y(low) : Y(value);
       ctx.fillStyle = ink.blue; ctx.textAlign = "left"; ctx.textBaseline = "middle";
       ctx.fillText(`${cutTo(ctx, names[pinned] ?? "", RAIL.right - 38)} ${share(value)}`, wide - RAIL.right + 6, Math.min(Y(low) - 4, Math.max(RAIL.top + 4, y)));
     }
@@ -223,7 +230,7 @@ export function pastRail({ model, signal, repaint, open }) {
     const Kind = { 1: Uint8Array, 2: Uint16Array }[/** @type {number} */ (model.get("past_width"))] ?? Uint32Array;
     const cells = /** @type {ArrayLike<number>} */ (numbers(model.get("past"), /** @type {any} */ (Kind)));
     const moments = said.map(([step, epoch, line]) => ({ step, epoch, line }));
-    shown = { past: { moments, cells, classes: names.length }, lines: linesOf(moments), names, pinned };
+    shown = { past: { moments, cells, classes: names.length }, lines: linesOf(moments), line: model.get("past_line") ?? "", names, pinned };
     first = Math.min(...moments.map(({ step }) => step));
     last = Math.max(...moments.map(({ step }) => step));
     const on = isOpen(), there = on && cells.length === 4 * names.length * moments.length;
@@ -231,6 +238,9 @@ export function pastRail({ model, signal, repaint, open }) {
     toggle.setAttribute("aria-expanded", String(on));
     metrics.hidden = inside.hidden = !on;
     inside.toggleAttribute("data-beside", width >= 900);
+    const theme = canvas.closest(".dlw")?.getAttribute("data-theme"), now = [model.get("past"), said, names, pinned, metric, on, width, pointed, theme, ...chosen];
+    if (now.every((one, i) => one === painted[i])) return;
+    painted = now;
     if (!there) { say(reading, on ? "…" : ""); return; }
     wide = Math.max(220, width >= 900 ? Math.floor(0.5 * width) - 10 : width - 4);
     const several = shown.lines.length > 1, at = [momentOf(0), momentOf(1)];

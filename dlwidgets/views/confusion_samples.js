@@ -99,7 +99,7 @@ export function sampleList({ model, signal, want, open }) {
   const items = [];
   /** @type {Sample[]} */
   let shown = [];
-  let focused = 0, names = /** @type {string[]} */ ([]);
+  let focused = 0, names = /** @type {string[]} */ ([]), painted = /** @type {any[]} */ ([]);
 
   /** @param {number} page */
   function turn(page) { if (page >= 0) want.set("sample_page", page); }
@@ -172,6 +172,10 @@ export function sampleList({ model, signal, want, open }) {
       say(tab.number, tab.cell < 4 ? whole(picture.cells[4 * c + tab.cell]) : mine && cell === 4 ? whole(listed.total) : "");
       tab.button.setAttribute("aria-pressed", String(tab.cell === cell));
     });
+    const selected = want.get("selected_sample"), now = [listed, model.get("cards"), model.get("card_pixels"), selected, c, cell, picture.names, picture.task];
+    // At a move of a threshold the list is what it was until the kernel has answered.
+    if (mine && now.every((one, i) => one === painted[i])) return;
+    painted = mine ? now : [];
     // Another quadrant's samples are not shown under this one's name, not for a moment.
     shown = mine ? /** @type {Sample[]} */ (model.get("cards") ?? []) : [];
     const total = mine ? Number(listed.total) : cell < 4 ? picture.cells[4 * c + cell] : 0, first = mine ? Number(listed.first) : 0;
@@ -193,7 +197,7 @@ export function sampleList({ model, signal, want, open }) {
     heads.toggleAttribute("data-labels", names.length > 1);
     while (items.length < shown.length) add();
     if (focused >= shown.length) { focused = 0; rove(); }
-    const bytes = model.get("card_pixels"), selected = want.get("selected_sample");
+    const bytes = model.get("card_pixels");
     const all = bytes ? (bytes instanceof ArrayBuffer ? new Uint8Array(bytes) : new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength)) : new Uint8Array(0);
     let at = 0;
     items.forEach((one, i) => {

@@ -83,8 +83,9 @@ def mistaken_sets(
     The commonest come first, equal ones in the order in which they appear. Of more than 20,000 mistakes the
     first 20,000 are looked through. A class that is not known of a sample is in neither of its sets.
     """
-    known = np.flatnonzero(scores.y_true[:, cls] >= 0)
-    wrong = known[said_column(scores, known, cls, thresholds) != (scores.y_true[known, cls] == 1)][:_LOOKED]
+    given = scores.y_true[:, cls]
+    said = said_column(scores, slice(None), cls, thresholds)
+    wrong = np.flatnonzero((given >= 0) & (said != (given == 1)))[:_LOOKED]
     if not len(wrong):
         return []
     label = scores.y_true[wrong]
