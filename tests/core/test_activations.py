@@ -392,6 +392,22 @@ def test_hooks_stay():
     handle.remove()
 
 
+def test_hooks_that_a_model_adds_in_its_first_forward_are_taken_away():
+    class Prepares(nn.Sequential):
+        prepared = False
+
+        def forward(self, x):
+            if not self.prepared:
+                self[0].register_forward_hook(lambda module, args, output: output + 1)
+                self.prepared = True
+            return super().forward(x)
+
+    model = Prepares(nn.Linear(3, 3))
+    x = torch.rand(2, 3)
+    first, second = activations(model, x).output, activations(model, x).output
+    assert torch.equal(first, second) and not model[0]._forward_hooks and not model.prepared
+
+
 def test_gradients_stay_and_none_is_recorded():
     model = convnet()
     model(IMAGES).sum().backward()

@@ -79,9 +79,10 @@ class ProbeStatistics:
 class ProbeSet:
     """Inputs that are kept as they are, so that what a layer makes of them differs by the model alone.
 
-    To look costs a forward in eval mode and a pass or two over each layer's output, of which nothing is kept:
-    about as much as three to four training steps on as many samples (measured on the small CNN of the course:
-    64 samples of 28 x 28). So look every few seconds, between two steps (`Session.at_step`), not at each.
+    To look costs a forward in eval mode and some passes over each layer's output, of which nothing is kept:
+    together as much as two training steps on as many samples, and less than one without channels (measured
+    on the small CNN of the course: 64 samples of 28 x 28). So look every few seconds, between two steps
+    (`Session.at_step`), not at each.
 
     Mean, deviation and shares are exact, as are the extremes. The other quantiles of a layer are taken from
     8,192 of its values, those of a channel from 512, spread evenly: the share of values below a quartile

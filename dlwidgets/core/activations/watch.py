@@ -137,7 +137,9 @@ class Watch:
             known = self._axis(tensor)
             axis = known[0] if known is not None else axis_of_channels(module, tensor)
             key = start + (suffix if number else "")
-            self._receive(Seen(key, path, module, suffix, tensor, axis))
+            # What is done with it is no part of the model's forward.
+            with torch._C.DisableTorchFunction():
+                self._receive(Seen(key, path, module, suffix, tensor, axis))
         if not found:
             self.empty.setdefault(path, f"{verb} {described(what)}")
 

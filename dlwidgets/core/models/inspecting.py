@@ -15,6 +15,11 @@ from .borrowed import untouched_rng
 
 #: The dicts in which a module holds its tensors and children: changed in place, so their contents are kept.
 _REGISTERS = ("_parameters", "_buffers", "_modules")
+#: Those in which it holds its hooks.
+_HOOKS = (
+    "_forward_hooks", "_forward_hooks_with_kwargs", "_forward_hooks_always_called", "_forward_pre_hooks",
+    "_forward_pre_hooks_with_kwargs", "_backward_hooks", "_backward_pre_hooks",
+)  # fmt: skip
 
 
 @contextmanager
@@ -22,9 +27,10 @@ def inspecting(model: nn.Module) -> Iterator[nn.Module]:
     """Yield the module to call: in eval mode, without gradients; afterwards all is as it was.
 
     Given back are each module's train/eval flag, its buffers (BatchNorm's statistics), the attributes that a
-    forward sets (a hidden state, a counter), the random generators of torch, numpy and python, and the
-    weights of embeddings that renormalise themselves when used. The fused path of transformer layers is
-    switched off within, since it calls none of the layers inside; a compiled model runs uncompiled.
+    forward sets (a hidden state, a counter), the hooks that it adds, the random generators of torch, numpy
+    and python, and the weights of embeddings that renormalise themselves when used. The fused path of
+    transformer layers is switched off within, since it calls none of the layers inside; a compiled model runs
+    uncompiled.
 
     Not given back: what a forward writes *into* its parameters or into lists and dicts of its own. Parameters
     are not copied, as that would double the memory of a large model.
@@ -36,6 +42,7 @@ def inspecting(model: nn.Module) -> Iterator[nn.Module]:
         stack.enter_context(untouched_rng())
         stack.enter_context(torch.no_grad())
         stack.enter_context(_fused_path_off())
+        stack.enter_context(_hooks_kept(modules))
         stack.enter_context(_attributes_kept(modules))
         stack.enter_context(_values_kept(modules))
         stack.enter_context(_eval_mode(modules))
@@ -82,6 +89,24 @@ def _attributes_kept(modules: Sequence[nn.Module]) -> Iterator[None]:
             _reset(now, before)
             for name, register in zip(_REGISTERS, registers, strict=True):
                 _reset(now[name], register)
+
+
+@contextmanager
+def _hooks_kept(modules: Sequence[nn.Module]) -> Iterator[None]:
+    """Take away the hooks that were added: some models add theirs in their first forward, and note it."""
+    kept = [
+        (hooks, set(hooks))
+        for module in modules
+        if not isinstance(module, torch.jit.ScriptModule)
+        for hooks in (module.__dict__[name] for name in _HOOKS)
+    ]
+    try:
+        yield
+    finally:
+        # None is put back: another thread may have taken one of its own away meanwhile.
+        for hooks, before in kept:
+            for key in [key for key in hooks if key not in before]:
+                hooks.pop(key, None)
 
 
 def _reset(now: dict[str, Any], before: dict[str, Any]) -> None:
