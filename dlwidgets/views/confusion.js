@@ -87,6 +87,8 @@ export default {
       const same = c === pinned.c && (cell === pinned.cell || cell < 0);
       pinned = same || c < 0 ? { c: -1, cell: -1 } : { c, cell };
       if (c >= 0) attended = c;
+      // The focus that a click brings has pointed at the class as a whole.
+      if (c >= 0 && cell >= 0) pointed = { c, cell };
       // A class without a cell is opened where the detail chooses.
       if (pinned.c < 0 || cell >= 0) want.set("quadrant", { class: pinned.c, cell: pinned.cell });
       repaint();

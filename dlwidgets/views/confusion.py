@@ -85,7 +85,7 @@ class ConfusionGrid(ClassDetail, View):
     ).tag(sync=True)
     matrix_width = traitlets.Int(1, help="bytes of a count of the matrix: 1, 2 or 4").tag(sync=True)
     about = traitlets.Dict(
-        help="task, samples, of (or None), validation, step (or None), note, low and high (score)"
+        help="task, samples, validation, step (or None), note (where not all), low and high (score)"
     ).tag(sync=True)
     empty = traitlets.Unicode("", help="what to do where there is nothing to show").tag(sync=True)
     look = traitlets.Dict(
@@ -266,8 +266,8 @@ class ConfusionGrid(ClassDetail, View):
             evaluation = None if self.session is None else self.session.evaluation
             about = {
                 "task": scores.task, "samples": scores.n_samples, "validation": self.session is not None,
-                "of": None if evaluation is None else evaluation.of, "step": self._step(),
-                "note": "" if evaluation is None else evaluation.note, "low": low, "high": high,
+                "step": self._step(), "note": "" if evaluation is None else evaluation.note,
+                "low": low, "high": high,
             }  # fmt: skip
             picture = {
                 "counts": counts.tobytes(), "width": counts.itemsize, "names": list(scores.classes),

@@ -7,7 +7,7 @@ import { confused, percent, short } from "./confusion_words.js";
 /** Cells in pixels: least, most, from which on they hold a number; the room of the names; the height of all cells. */
 const MATRIX = { least: 3, most: 40, numbers: 25, rows: 120, heads: 72, gap: 1, tall: 640 };
 /** From so many classes on a mistake is so rare among the cells of its row that its shade is the root of its share. */
-const ROOT = 41;
+const ROOT = 16;
 
 /** How large the cells are in so much width. @param {number} width @param {number} classes */
 export function matrixLayout(width, classes) {

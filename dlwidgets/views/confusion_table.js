@@ -38,7 +38,9 @@ export function classTable({ point, pin, sortBy, signal }) {
   let heads = [];
   /** @type {number[]} */
   let listed = [];
-  let built = "", wide = false;
+  let built = "", wide = false, from = 0;
+  // What is scrolled out of sight has its height, and no rows: a browser lays out every row of a table again and again.
+  const above = make("tr", { "aria-hidden": "true" }), below = make("tr", { "aria-hidden": "true" });
   /** @type {string[]} */
   let keys = [];
 
@@ -63,7 +65,7 @@ export function classTable({ point, pin, sortBy, signal }) {
     });
     heading.replaceChildren(...heads);
     [macro, micro].forEach((row) => row.replaceChildren(...keys.map((key) => cell(key, true))));
-    body.replaceChildren();
+    body.replaceChildren(above, below);
     rows = [];
     inner.style.minWidth = `${widthOf(columns, intervals, each)}px`;
   }
@@ -71,10 +73,10 @@ export function classTable({ point, pin, sortBy, signal }) {
     const i = rows.length, parts = keys.map((key) => cell(key));
     const row = make("tr", {}, ...parts);
     rows.push({ row, parts });
-    body.append(row);
-    listen(row, "pointerenter", () => point({ c: listed[i], cell: -1 }), signal);
+    below.before(row);
+    listen(row, "pointerenter", () => point({ c: listed[from + i], cell: -1 }), signal);
     listen(row, "pointerleave", () => point(null), signal);
-    listen(row, "click", () => pin(listed[i], -1), signal);
+    listen(row, "click", () => pin(listed[from + i], -1), signal);
   }
 
   /**
@@ -96,12 +98,19 @@ export function classTable({ point, pin, sortBy, signal }) {
       keys.forEach((key, j) => fillCell(/** @type {HTMLElement} */ (row.children[j]), key === "name" ? name : key === "threshold" ? ""
         : written(averages[name], /** @type {Metric} */ (key)), ""));
     }
-    while (rows.length < listed.length) add();
-    const first = Math.floor(top / TABLE.row) - 4, last = (top + tall) / TABLE.row + 4;
+    from = Math.max(0, Math.min(listed.length, Math.floor(top / TABLE.row) - 6));
+    const until = Math.min(listed.length, Math.ceil((top + tall) / TABLE.row) + 6), count = until - from;
+    above.style.height = `${from * TABLE.row}px`;
+    below.style.height = `${(listed.length - until) * TABLE.row}px`;
+    above.hidden = from === 0;
+    below.hidden = until === listed.length;
+    inner.setAttribute("aria-rowcount", String(listed.length + 3));
+    while (rows.length < count) add();
     rows.forEach(({ row, parts }, i) => {
-      row.hidden = i >= listed.length;
-      if (row.hidden || i < first || i > last) return;
-      const c = listed[i], rates = ratesOf(cells, 4 * c);
+      row.hidden = i >= count;
+      if (row.hidden) return;
+      const c = listed[from + i], rates = ratesOf(cells, 4 * c);
+      row.setAttribute("aria-rowindex", String(from + i + 4));
       row.toggleAttribute("data-chosen", c === pinned);
       if (parts[0].title !== names[c]) parts[0].title = names[c];
       keys.forEach((key, j) => {

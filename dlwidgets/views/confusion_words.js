@@ -85,13 +85,11 @@ export function spoken(name, cells, at, task) {
 
 /**
  * What the numbers are of.
- * @param {{task: string, samples: number, of?: number | null, validation: boolean, step: number | null}} about @param {number} classes
+ * @param {{task: string, samples: number, note?: string, validation: boolean, step: number | null}} about @param {number} classes
  * @param {boolean} [matrix] whether the C x C matrix is shown
  */
 export function headline(about, classes, matrix = false) {
-  const some = about.of && about.of > about.samples ? ` of ${whole(about.of)}` : "", all = about.of || about.samples;
-  const parts = [`${whole(about.samples)}${some} ${about.validation ? "validation " : ""}${all === 1 ? "sample" : "samples"}`];
-  if (some) parts[0] += ", drawn at random";
+  const parts = [about.note || `${whole(about.samples)} ${about.validation ? "validation " : ""}${about.samples === 1 ? "sample" : "samples"}`];
   if (classes > 1) parts.push(`${whole(classes)} classes${about.task === "multiclass" && !matrix ? ", each against the rest" : ""}`);
   if (about.step !== null && about.step !== undefined) parts.push(`after step ${whole(about.step)}`);
   return parts.join(" · ");

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 #: Up to so many classes each cell holds its number, and each class its name.
 _NUMBERED, _NAMED = 25, 60
 #: From so many on a mistake is so rare among its row that its shade is the root of its share.
-_ROOT = 41
+_ROOT = 16
 _SHARES = {"true": "share of its row", "predicted": "share of its column", "all": "share of all samples"}
 
 
