@@ -6,8 +6,6 @@ import { confused, percent, short } from "./confusion_words.js";
 
 /** Cells in pixels: least, most, from which on they hold a number; the room of the names; the height of all cells. */
 const MATRIX = { least: 3, most: 40, numbers: 25, rows: 120, heads: 72, gap: 1, tall: 640 };
-/** From so many classes on a mistake is so rare among the cells of its row that its shade is the root of its share. */
-const ROOT = 16;
 
 /** How large the cells are in so much width. @param {number} width @param {number} classes */
 export function matrixLayout(width, classes) {
@@ -69,7 +67,7 @@ export function classMatrix({ signal }) {
       ctx.strokeStyle = color(node, "ink"); ctx.lineWidth = strong ? 2 : 1;
       ctx.strokeRect(left + place[1] * cell + 0.5, top + place[0] * cell + 0.5, cell, cell);
     }
-    if (!at) { say(words, "Rows: what it is, columns: what was said by the highest score. The diagonal is right." + (drawn.order.length < ROOT ? "" : " Shade: the root of the share, so that rare mistakes show.") + " Point at a cell."); return; }
+    if (!at) { say(words, "Rows: what it is, columns: what was said by the highest score. The diagonal is right. Shade: the root of the share, so that rare mistakes show. Point at a cell."); return; }
     const [from, to] = [order[at[0]], order[at[1]]];
     say(words, `${confused(matrix[from * names.length + to], names[from], names[to], sums.rows[from])}.`);
   }
@@ -103,7 +101,8 @@ export function classMatrix({ signal }) {
       ctx.fillStyle = fill_; ctx.fillRect(x, y, cell - gap, cell - gap);
       if (!count) return;
       const part = wholeOf(sums.rows, sums.columns, sums.all, sums.largest, normalise, from, to);
-      ctx.globalAlpha = n < ROOT ? strength(count, part, dark) : strength(Math.sqrt(count / part), 1, dark);
+      // A mistake is rare among the many cells of its row: the root lets it be seen.
+      ctx.globalAlpha = strength(Math.sqrt(count / part), 1, dark);
       ctx.fillStyle = from === to ? blue : orange; ctx.fillRect(x, y, cell - gap, cell - gap);
       ctx.globalAlpha = 1;
       if (cell >= MATRIX.numbers) {

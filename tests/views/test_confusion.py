@@ -43,9 +43,14 @@ def session():
 
 @pytest.fixture
 def said(monkeypatch):
-    """What views send to the page beside their traits."""
+    """What views refuse; views of other tests may ask their pages for a sign of life meanwhile."""
     messages = []
-    monkeypatch.setattr(ConfusionGrid, "send", lambda self, message, buffers=None: messages.append(message))
+
+    def send(self, message, buffers=None):
+        if "refused" in message:
+            messages.append(message)
+
+    monkeypatch.setattr(ConfusionGrid, "send", send)
     return messages
 
 

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 #: Up to so many classes each cell holds its number, and each class its name.
 _NUMBERED, _NAMED = 25, 60
-#: From so many on a mistake is so rare among its row that its shade is the root of its share.
-_ROOT = 16
 _SHARES = {"true": "share of its row", "predicted": "share of its column", "all": "share of all samples"}
 
 
@@ -35,7 +33,7 @@ def matrix_figure(
     scores
         Of a multiclass task.
     normalise
-        What the shade is a share of: "true" the row, "predicted" the column, "all" all samples, None: the
+        What the shade is the root of the share of: "true" the row, "predicted" the column, "all" all samples, None: the
         counts, against the largest.
     order
         The numbers of the classes in the order of rows and columns; default as given.
@@ -96,8 +94,8 @@ def _prepared(
     sign = np.where(np.eye(len(counts), dtype=bool), 1, -1)
     names = [scores.classes[c].replace("$", r"\$") for c in order]
     names = [name if len(name) <= 18 else name[:17] + "…" for name in names]
-    shade = np.nan_to_num(shares(counts, normalise))
-    return (shade if len(counts) < _ROOT else np.sqrt(shade)) * sign, counts, names
+    # A mistake is rare among the many cells of its row: the root lets it be seen.
+    return np.sqrt(np.nan_to_num(shares(counts, normalise))) * sign, counts, names
 
 
 def _texts(counts: NDArray[np.int64], normalise: str | None, *, with_shares: bool) -> NDArray[np.object_]:
@@ -113,8 +111,8 @@ def _labelled(figure: Figure, ax: Axes, counts: NDArray[np.int64], normalise: st
     right = np.trace(counts) / max(1, counts.sum())
     samples = f"{int(counts.sum()):,} samples · {len(counts)} classes · accuracy {right:.3f}"
     ax.tick_params(length=0, labelsize=8, labelcolor=GREY)
+    ax.tick_params(axis="y", rotation=0)
     shade = _SHARES.get(normalise or "", "count, against the largest")
-    shade = shade if len(counts) < _ROOT else f"root of the {shade}"
-    ax.set_xlabel(f"said to be, by the highest score · shade: {shade}", fontsize=8.5, color=GREY)
+    ax.set_xlabel(f"said to be, by the highest score · shade: root of the {shade}", fontsize=8.5, color=GREY)
     ax.set_ylabel("what it is", fontsize=8.5, color=GREY)
     figure.suptitle(samples, fontsize=9.5, color=INK)
