@@ -102,25 +102,53 @@ def test_a_name_of_a_layer_is_never_covered_by_an_operation():
     assert found.kinds["add_1"] == "Linear"
 
 
-class Decides(nn.Module):
+class Checks(nn.Module):
     def __init__(self):
         super().__init__()
         self.inside = nn.Linear(3, 3)
 
     def forward(self, x):
-        return self.inside(x) if x.sum() > 0 else x + 1
+        if not isinstance(x, torch.Tensor):
+            raise TypeError("only tensors are taken")
+        return self.inside(x) + 1
 
 
 def test_a_model_that_does_not_trace_says_so_and_gives_its_layers():
-    found = activations(Decides(), torch.ones(2, 3), functional=True)
+    found = activations(Checks(), torch.ones(2, 3), functional=True)
     assert list(found) == ["inside"]
-    assert found.untraced.startswith("The model does not trace, so that the operations between its layers")
-    assert "control flow" in found.untraced and found.untraced in repr(found)
+    assert found.untraced == (
+        "The model does not trace, so that the operations between its layers have no names; torch.fx says: "
+        "only tensors are taken."
+    )
+    assert found.untraced in repr(found)
 
 
 def test_a_named_operation_of_a_model_that_does_not_trace_is_refused_with_the_reason():
     with pytest.raises(ValueError, match="has no layer 'add'.* The model does not trace"):
-        activations(Decides(), torch.ones(2, 3), "add")
+        activations(Checks(), torch.ones(2, 3), "add")
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_a_forward_that_depends_on_its_inputs_is_followed_for_these(sign):
+    class Depends(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inside = nn.Linear(3, 3)
+
+        def forward(self, x):
+            x = self.inside(x) * 0 + x
+            if x.sum() > 0 and x.ndim == 2:
+                x = F.relu(x)
+            for row in x:
+                x = x - row
+            return x.reshape(len(x), int(x.shape[1]))
+
+    model, x = Depends(), sign * torch.ones(2, 3)
+    with pytest.raises(fx.proxy.TraceError):
+        fx.symbolic_trace(model)
+    found = activations(model, x, functional=True)
+    assert ("relu" in found) == (sign > 0) and not found.untraced
+    assert torch.equal(found["sub_1"], found.output)
 
 
 def test_other_inputs_than_one_tensor_are_traced_with_those_that_are_given():
@@ -145,6 +173,17 @@ def test_a_dropout_without_a_layer_draws_as_in_the_models_own_forward():
 
     found = activations(Drops(), torch.ones(50, 4), [], functional=True)
     assert torch.equal(found["add"], found.output) and not found.untraced
+
+
+def test_a_tensor_that_a_forward_makes_from_nothing_is_no_hindrance():
+    class Shifts(nn.Module):
+        def forward(self, x):
+            return x + torch.ones(3)
+
+    model = Shifts()
+    found = activations(model, torch.zeros(2, 3), "add")
+    assert torch.equal(found["add"], torch.ones(2, 3)) and not dict(model.named_buffers())
+    assert not [name for name in vars(model) if name.startswith("_tensor")]
 
 
 def test_looking_between_layers_leaves_no_trace():

@@ -23,6 +23,9 @@ _ONE_AT_A_TIME = threading.Lock()
 #: These put axes in another order, so that the channels move.
 _MOVES = {"transpose", "permute", "t", "movedim", "moveaxis", "swapaxes", "swapdims", "mT", "T"}
 
+#: What torch.fx calls a tensor that a forward makes from nothing.
+_CONSTANT = "_tensor_constant"
+
 
 class DoesNotTrace(ValueError):
     """A model that torch.fx cannot follow; the sentence says why."""
@@ -62,7 +65,7 @@ class Traced:
 
     def __init__(self, model: nn.Module, inputs: Any) -> None:
         self._model = model
-        self._graph = _graph(model, inputs)
+        self._graph, self._constants = _graph(model, inputs)
         self.names = [node.name for node in self._graph.nodes if _is_functional(node)]
 
     def run(self, inputs: Any, wanted: Sequence[str], receive: Callable[[Operation], None]) -> Any:
@@ -71,16 +74,19 @@ class Traced:
         The layers called are the model's own. It is left as it was, as by `activations`.
         """
         with inspecting(self._model) as eager:
-            return _Runner(eager, self._graph, set(wanted), receive).run(*tensors(inputs))
+            return _Runner(eager, self._graph, self._constants, set(wanted), receive).run(*tensors(inputs))
 
 
-def _graph(model: nn.Module, inputs: Any) -> fx.Graph:
+def _graph(model: nn.Module, inputs: Any) -> tuple[fx.Graph, dict[str, Any]]:
+    """Return the graph, and the constants in it, which torch.fx puts into the model: they are taken out."""
     failed: Exception | None = None
     # The layers of torch as wholes, as torch.fx has it; if need be, all layers that hold no others.
     for coarse in (False, True):
         try:
             with _ONE_AT_A_TIME, inspecting(model) as eager:
-                return _Tracer(inputs, coarse).trace(eager)
+                graph = _Tracer(inputs, coarse).trace(eager)
+                named = {str(node.target) for node in graph.nodes if node.op == "get_attr"}
+                return graph, {name: getattr(eager, name) for name in named if name.startswith(_CONSTANT)}
         except Exception as error:  # noqa: BLE001 - a forward raises whatever it likes on values that are none
             failed = failed or error
     raise DoesNotTrace(
@@ -89,13 +95,72 @@ def _graph(model: nn.Module, inputs: Any) -> fx.Graph:
     )
 
 
+class _Proxy(fx.Proxy):
+    """A placeholder that has a length and is a number where the forward asks for it."""
+
+    def __len__(self) -> int:
+        return len(self.tracer.value(self.node))
+
+    def __index__(self) -> int:
+        return operator.index(self.tracer.value(self.node))
+
+    def __int__(self) -> int:
+        return int(self.tracer.value(self.node))
+
+    def __float__(self) -> float:
+        return float(self.tracer.value(self.node))
+
+
 class _Tracer(fx.Tracer):
-    """Follows a model on placeholders in the place of the tensors of its inputs."""
+    """Follows a model on placeholders in the place of the tensors of its inputs.
+
+    Where the forward depends on what a placeholder stands for, as in an if or a loop, that much of the graph
+    is computed: it is the graph for these inputs. torch.fx itself gives up there.
+    """
 
     def __init__(self, inputs: Any, coarse: bool) -> None:
         super().__init__()
         self._inputs, self._coarse = inputs, coarse
         self._thread = threading.get_ident()
+        self._values: dict[fx.Node, Any] = {}
+        self._computing = False
+
+    def value(self, node: fx.Node) -> Any:
+        """Return what a node stands for, computing it and what was before it."""
+        self._computing = True
+        try:
+            for one in self.graph.nodes:
+                if one not in self._values:
+                    self._values[one] = self._computed(one)
+                if one is node:
+                    break
+        finally:
+            self._computing = False
+        return self._values[node]
+
+    def _computed(self, node: fx.Node) -> Any:
+        args, kwargs = fx.node.map_arg((node.args, node.kwargs), self._values.__getitem__)
+        if node.op == "call_function":
+            return node.target(*args, **kwargs)  # type: ignore[operator]
+        if node.op == "call_method":
+            return getattr(args[0], str(node.target))(*args[1:], **kwargs)
+        found = operator.attrgetter(str(node.target))(self.root)
+        return found(*args, **kwargs) if node.op == "call_module" else found
+
+    def proxy(self, node: fx.Node) -> fx.Proxy:
+        """Return the placeholder of a node."""
+        return _Proxy(node, self)
+
+    def to_bool(self, obj: fx.Proxy) -> bool:
+        """Answer an if."""
+        return bool(self.value(obj.node))
+
+    def iter(self, obj: fx.Proxy) -> Iterator[Any]:
+        """Answer a loop."""
+        try:
+            return super().iter(obj)
+        except fx.proxy.TraceError:
+            return iter([obj[number] for number in range(len(self.value(obj.node)))])
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         """Say whether a layer is taken as a whole."""
@@ -105,22 +170,26 @@ class _Tracer(fx.Tracer):
 
     def call_module(self, m: nn.Module, forward: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         """Note a call of a layer, unless another thread made it: a training that goes on meanwhile."""
-        if threading.get_ident() != self._thread:
+        if self._computing or threading.get_ident() != self._thread:
             return forward(*args, **kwargs)
         return super().call_module(m, forward, args, kwargs)
 
     def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, Any]) -> Any:
         """Return a parameter as a node, unless another thread asks for it."""
-        if threading.get_ident() != self._thread:
+        if self._computing or threading.get_ident() != self._thread:
             return attr_val
         return super().getattr(attr, attr_val, parameter_proxy_cache)
 
     def create_args_for_root(self, root_fn: Any, is_module: bool, concrete_args: Any = None) -> Any:
         """Return the forward with placeholders for the tensors that there are, and for them alone."""
         names = _names(self.root.forward, self._inputs)
-        proxies = tree_map(
-            lambda _: self.create_proxy("placeholder", next(names, "input"), (), {}), self._inputs
-        )
+
+        def placeholder(tensor: torch.Tensor) -> fx.Proxy:
+            made = self.create_proxy("placeholder", next(names, "input"), (), {})
+            self._values[made.node] = tensor.clone()
+            return made
+
+        proxies = tree_map(placeholder, self._inputs)
         return lambda: self._output(call(self.root.forward, proxies)), ()
 
     def _output(self, output: Any) -> Any:
@@ -157,13 +226,23 @@ class _Runner(fx.Interpreter):
     """Runs a graph, and hands over what its functional operations give."""
 
     def __init__(
-        self, model: nn.Module, graph: fx.Graph, wanted: set[str], receive: Callable[[Operation], None]
+        self,
+        model: nn.Module,
+        graph: fx.Graph,
+        constants: dict[str, Any],
+        wanted: set[str],
+        receive: Callable[[Operation], None],
     ) -> None:
         super().__init__(model, graph=graph)
+        self._constants = constants
         self.extra_traceback = False
         self._wanted, self._receive = wanted, receive
         self._after: list[str] = []
         self._known: dict[str, Known] = {}
+
+    def fetch_attr(self, target: str) -> Any:
+        """Return a layer, a parameter, or a constant of the graph."""
+        return self._constants[target] if target in self._constants else super().fetch_attr(target)
 
     def run_node(self, n: fx.Node) -> Any:
         """Run one node, and note it."""
