@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..core.activations.touching import ladder, touch
+from ..core.activations.touching import Factors, rungs, said
 from .activations_place import Place
 
 #: The factors of a channel that are tried in passing.
@@ -78,13 +78,11 @@ class Touch:
         model, inputs = place.model, place.inputs
         self._behind.update(place.behind)
         self._found = {}
-        effect = touch(model, inputs, factors, place.scores, self._behind)
-        rungs = None
+        variants: list[Factors] = [{}, factors]
         if place.channel < place.layout.channels:
-            rungs = ladder(
-                model, inputs, place.layer, place.channel, STEPS, factors, place.scores, self._behind
-            )
-        self._found = {"before": effect.before, "after": effect.after, "rungs": rungs}
+            variants += rungs(place.layer, place.channel, STEPS, factors)
+        before, after, *steps = said(model, inputs, variants, place.scores, self._behind)
+        self._found = {"before": before, "after": after, "rungs": torch.stack(steps) if steps else None}
 
     def forget(self) -> None:
         """Let go what was computed."""
@@ -101,22 +99,22 @@ class Touch:
         }
         if not self._found:
             return words
-        before, after, rungs = self._found["before"], self._found["after"], self._found["rungs"]
+        before, after, steps = self._found["before"], self._found["after"], self._found["rungs"]
         labels = names(len(before))
-        for i in _worth_showing(before, after, rungs):
-            row = [float(before[i]), float(after[i]), *([] if rungs is None else map(float, rungs[:, i]))]
+        for i in _worth_showing(before, after, steps):
+            row = [float(before[i]), float(after[i]), *([] if steps is None else map(float, steps[:, i]))]
             words["rows"].append([labels[i], *(value if math.isfinite(value) else None for value in row)])
         words["of"] = len(before)
         return words
 
 
-def _worth_showing(before: torch.Tensor, after: torch.Tensor, rungs: torch.Tensor | None) -> list[int]:
+def _worth_showing(before: torch.Tensor, after: torch.Tensor, steps: torch.Tensor | None) -> list[int]:
     """Return the classes to list: all of a few, else the likely ones and those that change most."""
     if len(before) <= _SHOWN:
         return list(range(len(before)))
     change = (after - before).abs()
-    if rungs is not None:
-        change = torch.maximum(change, rungs.amax(0) - rungs.amin(0))
+    if steps is not None:
+        change = torch.maximum(change, steps.amax(0) - steps.amin(0))
     wanted: dict[int, None] = {}
     orders = [torch.argsort(-row.nan_to_num(0.0), stable=True).tolist() for row in (before, after, change)]
     for place in range(len(before)):

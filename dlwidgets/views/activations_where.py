@@ -54,7 +54,7 @@ class Where:
     def work(self, place: Place, _seconds: float = 0.0) -> bool:
         """Compute the map."""
         inputs = place.inputs
-        scores = said(place.model, inputs, {}, place.scores)
+        scores = said(place.model, inputs, [{}], place.scores)[0]
         target = self.target if self.target is not None and self.target < len(scores) else None
         words = self._about(place, scores, target)
         try:

@@ -76,23 +76,26 @@ def grad_cam(
             f"Grad-CAM weights the maps of a convolution, and {kind_of(modules[''])} has none: "
             "gradient × input works without."
         )
-    seen: list[tuple[str, torch.Tensor]] = []
-    chosen = _last_called(model, inputs, wanted, modules) if layer is None else layer
+    seen: list[torch.Tensor] = []
 
     def hook(_module: nn.Module, _args: Any, output: Any) -> Any:
         first = next((tensor for _, tensor in parts(output)), None)
         if first is None or first.ndim < 3 or not first.is_floating_point() or seen:
             return output
         leaf = first.detach().requires_grad_()
-        seen.append((chosen, leaf))
+        seen.append(leaf)
         # A copy, since what follows may write into it.
         return first_replaced(output, lambda _: leaf.clone())
 
-    with _differentiating(model) as eager, _hooked(modules[chosen], hook):
-        output = call(eager, brought(eager, inputs))
+    with _differentiating(model) as eager:
+        ready = brought(eager, inputs)
+        # In the same look: to open and close one takes longer than a small model's forward.
+        chosen = _last_called(eager, ready, wanted, modules) if layer is None else layer
+        with _hooked(modules[chosen], hook):
+            output = call(eager, ready)
         if not seen:
             raise ValueError(_no_maps(chosen, modules))
-        maps = seen[0][1]
+        maps = seen[0]
         score, number = _of_class(output, target)
         (gradient,) = _gradients(score, [maps], chosen)
         places = tuple(range(2, maps.ndim))
@@ -162,20 +165,11 @@ def _of_tokens(
     return Attribution(values.detach().float().cpu(), number, float(score.detach()), path)
 
 
-def convolution_of(model: nn.Module, inputs: Any) -> str | None:
-    """Return the path of the last convolution that runs on `inputs`; None where there is none."""
-    modules = layer_paths(model)
-    wanted = _convolutions(modules)
-    return _last_called(model, inputs, wanted, modules) if wanted else None
-
-
 def _convolutions(modules: dict[str, nn.Module]) -> list[str]:
     return [path for path, module in modules.items() if isinstance(module, _CONVOLUTIONS)]
 
 
-def _last_called(
-    model: nn.Module, inputs: Any, wanted: list[str], modules: dict[str, nn.Module]
-) -> str:
+def _last_called(model: nn.Module, inputs: Any, wanted: list[str], modules: dict[str, nn.Module]) -> str:
     """Return which of `wanted` runs last with more than one place, or else runs last."""
     calls: list[tuple[str, bool]] = []
 
@@ -185,10 +179,11 @@ def _last_called(
 
         return run
 
-    with inspecting(model) as eager, ExitStack() as stack:
+    with torch.no_grad(), ExitStack() as stack:
         for path in wanted:
             stack.enter_context(_hooked(modules[path], hook(path)))
-        call(eager, brought(eager, inputs))
+        # Copies, since the model may write into what it is given.
+        call(model, tree_map(torch.clone, inputs))
     wide = [path for path, places in calls if places] or [path for path, _ in calls]
     if not wide:
         raise ValueError("Grad-CAM weights the maps of a convolution, and none ran on this sample.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +13,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from ..models.inspecting import inspecting
 from ..models.walk import kind_of
-from ..trees import call
+from ..trees import call, tree_map
 from .bringing import brought
 from .channel_axes import channel_axis
 from .choosing import layer_paths, no_such_layer
@@ -49,6 +49,7 @@ def touched(model: nn.Module, factors: Factors, behind: Behind | None = None) ->
 
     Parameters
     ----------
+    factors : they are read at each call of a layer, so that they may be changed within, but for their paths.
     behind : what tells along which axis the channels of an elementwise layer lie, where its own shape does
         not: three axes are channels x positions behind a 1-D convolution, else positions x features.
 
@@ -65,10 +66,9 @@ def touched(model: nn.Module, factors: Factors, behind: Behind | None = None) ->
     handles = []
     with inspecting(model) as eager:
         try:
-            for path, channels in factors.items():
-                if channels:
-                    scaling = _scaling(path, dict(channels), (behind or {}).get(path))
-                    handles.append(modules[path].register_forward_hook(scaling))
+            for path in factors:
+                scaling = _scaling(path, factors, (behind or {}).get(path))
+                handles.append(modules[path].register_forward_hook(scaling))
             yield eager
         finally:
             for handle in handles:
@@ -76,41 +76,20 @@ def touched(model: nn.Module, factors: Factors, behind: Behind | None = None) ->
 
 
 def touch(
-    model: nn.Module,
-    inputs: Any,
-    factors: Factors,
-    scores: Scores = None,
-    behind: Behind | None = None,
+    model: nn.Module, inputs: Any, factors: Factors, scores: Scores = None, behind: Behind | None = None
 ) -> Effect:
     """Return what `model` says of `inputs`, a batch of one, with all channels as they are and touched.
 
     Parameters
     ----------
     scores : turns the model's output into scores, as a softmax; None: the output is taken as it is.
+    behind : see `touched`.
 
     Raises
     ------
     ValueError : as `touched`; or the model puts out something else than one row of numbers.
     """
-    return Effect(said(model, inputs, {}, scores), said(model, inputs, factors, scores, behind))
-
-
-def said(
-    model: nn.Module,
-    inputs: Any,
-    factors: Factors,
-    scores: Scores = None,
-    behind: Behind | None = None,
-) -> torch.Tensor:
-    """Return the scores of `inputs`, a batch of one, under `factors`: float32, on the CPU."""
-    with touched(model, factors, behind) as eager:
-        output = call(eager, brought(eager, inputs))
-        found = next((tensor for _, tensor in parts(output)), None)
-        if found is None or not found.is_floating_point() or found.ndim > 2 or found.numel() == 0:
-            what = "no tensor" if found is None else f"a tensor of {tuple(found.shape)}"
-            raise ValueError(f"The model puts out {what} for a sample: one row of scores is wanted.")
-        rows = found if found.ndim == 2 else found[None] if found.ndim == 1 else found[None, None]
-        return (rows if scores is None else scores(rows)).reshape(-1).float().cpu()
+    return Effect(*said(model, inputs, [{}, factors], scores, behind))
 
 
 def ladder(
@@ -118,25 +97,65 @@ def ladder(
     inputs: Any,
     layer: str,
     channel: int,
-    steps: tuple[float, ...] = (0.0, 0.5, 1.0, 2.0),
+    steps: Sequence[float] = (0.0, 0.5, 1.0, 2.0),
     factors: Factors | None = None,
     scores: Scores = None,
     behind: Behind | None = None,
 ) -> torch.Tensor:
     """Return the scores, steps x C, with one channel at each of several factors, others as in `factors`."""
-    rows = []
-    for step in steps:
-        channels = {**(factors or {}).get(layer, {}), channel: step}
-        rows.append(said(model, inputs, {**(factors or {}), layer: channels}, scores, behind))
-    return torch.stack(rows)
+    return torch.stack(said(model, inputs, rungs(layer, channel, steps, factors), scores, behind))
 
 
-def _scaling(path: str, factors: dict[int, float], behind: nn.Module | None) -> Callable[..., Any]:
+def rungs(
+    layer: str, channel: int, steps: Sequence[float], factors: Factors | None = None
+) -> list[dict[str, Mapping[int, float]]]:
+    """Return `factors` with one channel at each of several factors."""
+    others = dict(factors or {})
+    return [{**others, layer: {**others.get(layer, {}), channel: step}} for step in steps]
+
+
+def said(
+    model: nn.Module,
+    inputs: Any,
+    variants: Sequence[Factors],
+    scores: Scores = None,
+    behind: Behind | None = None,
+) -> list[torch.Tensor]:
+    """Return the scores of `inputs`, a batch of one, under each of several factors: float32, on the CPU.
+
+    One look for all of them: to open and close it takes longer than a small model's forward.
+    """
+    paths = dict.fromkeys(path for factors in variants for path in factors)
+    now: dict[str, Mapping[int, float]] = {path: {} for path in paths}
+    found = []
+    with touched(model, now, behind) as eager:
+        ready = brought(eager, inputs)
+        for factors in variants:
+            now.update({path: factors.get(path, {}) for path in paths})
+            # A copy each time, since a model may write into what it is given.
+            given = tree_map(torch.clone, ready) if len(variants) > 1 else ready
+            found.append(_row(call(eager, given), scores))
+    return found
+
+
+def _row(output: Any, scores: Scores) -> torch.Tensor:
+    found = next((tensor for _, tensor in parts(output)), None)
+    if found is None or not found.is_floating_point() or found.ndim > 2 or found.numel() == 0:
+        what = "no tensor" if found is None else f"a tensor of {tuple(found.shape)}"
+        raise ValueError(f"The model puts out {what} for a sample: one row of scores is wanted.")
+    rows = found if found.ndim == 2 else found[None] if found.ndim == 1 else found[None, None]
+    return (rows if scores is None else scores(rows)).reshape(-1).float().cpu()
+
+
+def _scaling(path: str, factors: Factors, behind: nn.Module | None) -> Callable[..., Any]:
     def hook(module: nn.Module, _args: Any, output: Any) -> Any:
+        channels = factors[path]
+        if not channels:
+            return output
         if isinstance(module, nn.RNNBase):
-            return _recurrent(path, module, output, factors)
+            return _recurrent(path, module, output, channels)
         by = module if behind is None else behind
-        made = first_replaced(output, lambda tensor: _scaled(path, by, tensor, factors))
+        made = first_replaced(output, lambda tensor: _scaled(path, by, tensor, channels))
         if made is None:
             raise ValueError(f"{path or kind_of(module)} puts out no tensor that could be touched.")
         return made
@@ -144,7 +163,7 @@ def _scaling(path: str, factors: dict[int, float], behind: nn.Module | None) -> 
     return hook
 
 
-def _scaled(path: str, module: nn.Module, tensor: torch.Tensor, factors: dict[int, float]) -> torch.Tensor:
+def _scaled(path: str, module: nn.Module, tensor: torch.Tensor, factors: Mapping[int, float]) -> torch.Tensor:
     if not (tensor.is_floating_point() or tensor.is_complex()):
         raise ValueError(f"{path or kind_of(module)} puts out {tensor.dtype}, which has no half or double.")
     axis = channel_axis(module, tensor)
@@ -162,7 +181,7 @@ def _scale(part: torch.Tensor, factor: float) -> None:
     part.zero_() if factor == 0 else part.mul_(factor)
 
 
-def _recurrent(path: str, module: nn.RNNBase, output: Any, factors: dict[int, float]) -> Any:
+def _recurrent(path: str, module: nn.RNNBase, output: Any, factors: Mapping[int, float]) -> Any:
     sequence, state = output
     packed = isinstance(sequence, PackedSequence)
     values = _scaled(path, module, sequence.data if packed else sequence, factors)
