@@ -234,8 +234,9 @@ class ClassDetail(traitlets.HasTraits):
         self._open_at = asked
 
     def _select(self, number: Any) -> None:
-        samples, scores = self._reader.samples, self._detail_scores()
-        count = len(samples) if samples is not None else scores.n_samples if scores is not None else 0
+        scores, count = self._detail_scores(), self._reader.count
+        if count is None:
+            count = 0 if scores is None else self._reader.number(scores, scores.n_samples - 1) + 1
         if not _whole(number) or not 0 <= number < count:
             raise ValueError(f"Sample {number!r} does not exist: the samples are 0 to {count - 1}.")
         self._chosen_sample = number

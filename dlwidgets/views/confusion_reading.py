@@ -49,6 +49,8 @@ class SampleReader:
         self._reading = False
         self._columns: tuple[int, list[int]] | None = None
         self._other_order = ""
+        #: How many samples there are by number: known once some were read, since an iterable is drawn from.
+        self.count: int | None = None
 
     @property
     def samples(self) -> Any:
@@ -78,10 +80,9 @@ class SampleReader:
             return "To see the samples pass them too: ConfusionGrid(scores, X)."
         if self._other_order:
             return self._other_order
-        last = scores.n_samples - 1
-        if self._session is not None and len(samples) <= self.number(scores, last):
+        if self.count is not None and self.count <= self.number(scores, scores.n_samples - 1):
             return (
-                f"The validation data is an iterable: only its first {len(samples)} samples can be seen. "
+                f"The validation data is an iterable: only its first {self.count} samples can be seen. "
                 "Pass a Dataset or (X, y) to see them all."
             )
         return ""
@@ -124,6 +125,7 @@ class SampleReader:
             return
         scores, cls, rows = wanted
         with untouched_rng():
+            self.count = len(samples)
             for row in rows:
                 number = self.number(scores, row)
                 if number not in self._cards:
@@ -137,7 +139,7 @@ class SampleReader:
 
     def _card(self, samples: Any, scores: Scores, row: int, number: int) -> Card:
         try:
-            if number >= len(samples):
+            if self.count is not None and number >= self.count:
                 return Card("none", text="cannot be had by number")
             # A loader that shuffles gives its samples in another order than they are numbered.
             if self._session is not None and not _same(samples.target(number), scores.y_true[row]):
@@ -163,7 +165,8 @@ class SampleReader:
         for label in (1, 0):
             rows = np.flatnonzero(scores.y_true[:, cls] == label)
             rows = rows[np.linspace(0, len(rows) - 1, min(len(rows), _COMPARED)).astype(int)]
-            numbers = [n for n in (self.number(scores, row) for row in rows.tolist()) if n < len(samples)]
+            numbers = [self.number(scores, row) for row in rows.tolist()]
+            numbers = [number for number in numbers if number < (self.count or 0)]
             read = [card(samples.inputs(number)).values for number in numbers]
             groups.append(np.array([[v if isinstance(v, float) else np.nan for v in row] for row in read]))
         width = max(group.shape[1] if group.ndim == 2 else 0 for group in groups)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import pytest
 import torch
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score, roc_curve
 from torch import nn
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 from dlwidgets.core.scoring.scores import Scores
 from dlwidgets.session import Session
@@ -272,8 +273,6 @@ def test_a_session_brings_its_own_samples(session):
 
 
 def test_samples_are_read_on_the_training_thread_and_draw_no_random_numbers(open_page):
-    import threading
-
     readers = set()
 
     class Noisy(torch.utils.data.Dataset):
@@ -555,3 +554,26 @@ def test_the_pages_own_curves_are_scikit_learns(tmp_path):
         assert recall[::-1][1:][len(pr) - 1] == 1
         assert area == pytest.approx(roc_auc_score(y[:, c], p[:, c]))
         assert average == pytest.approx(average_precision_score(y[:, c], p[:, c]))
+
+
+def test_an_iterable_is_drawn_from_on_the_training_thread_alone(open_page):
+    drawn_on = set()
+
+    X, y = pictures(400)
+
+    class Stream(IterableDataset):
+        def __iter__(self):
+            drawn_on.add(threading.current_thread())
+            return iter(zip(X, y))
+
+    valid = DataLoader(Stream(), batch_size=20)
+    session = Session(nn.Sequential(nn.Flatten(), nn.Linear(192, 3)), train=(X, y), valid=valid)
+    session.evaluate()
+    drawn_on.clear()
+    view = ConfusionGrid(session)
+    page = open_page(view, eager=True)
+    page.say(wish="quadrant", value={"class": 0, "cell": 3})
+    settle(view, session)
+    assert drawn_on and threading.current_thread() not in drawn_on
+    assert "first 256" in page.state["listed"]["note"]
+    session.close()
