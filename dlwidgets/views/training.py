@@ -322,7 +322,7 @@ class TrainingPanel(Pictured, ipywidgets.VBox):
         kept = {"run": head.run, "error": head.error, "asked": facts.asked, "applied": facts.applied}
         # Asked anew: the traits hold what a page was last sent.
         now = {**kept, **head.project(), **facts.project()}
-        return panel_figure(*(now[name] for name in kept))
+        return panel_figure(*(now[name] for name in kept), self._more.in_force())
 
     def close(self) -> None:
         """Remove the panel and let the session go; a run goes on."""

@@ -127,6 +127,19 @@ class Sections(Part):
             "running": session.status == "running",
         }
 
+    def in_force(self) -> list[tuple[str, str]]:
+        """Return the controls that a row has, and what is in force of each, in words."""
+        session = self.session
+        if session is None:
+            return []
+        state = self._state(session)
+        rows = [(field, self._row(field, state)) for field in self._fields.values()]
+        # "Kind" alone says nothing outside its section.
+        return [
+            (SECTIONS[field.section] if field.label == "Kind" else field.label, row["fact"])
+            for field, row in rows if row["there"] and row["fact"] and not row["off"]
+        ]  # fmt: skip
+
     def _state(self, session: Session) -> State:
         names = {field.control for field in self._fields.values()}
         asked = {name: getattr(session, name) for name in names if name != "optimizer"}

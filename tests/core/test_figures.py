@@ -237,6 +237,15 @@ def test_the_panel_tells_the_run_and_what_is_in_force():
             "in force 2,048", "norm 1", "in force norm 1"} <= set(said)  # fmt: skip
 
 
+def test_what_else_is_in_force_stands_below_and_nothing_lies_over_another():
+    others = [("Optimizer", "SGD"), ("Momentum", "0.9"), ("Accumulate", "2 = 128 a step")]
+    figure = panel_figure({}, "", {}, {}, others)
+    texts = {text.get_text() for text in figure.texts}
+    assert {word for pair in others for word in pair} <= texts
+    boxes = [text.get_window_extent() for text in figure.texts]
+    assert not any(one.overlaps(other) for i, one in enumerate(boxes) for other in boxes[i + 1:])
+
+
 def test_a_failure_stands_in_the_panels_figure():
     assert "▲ RuntimeError: cable" in written(panel_figure({}, "RuntimeError: cable", {}, {}))
 

@@ -404,3 +404,13 @@ def test_the_panel_is_shown_as_a_widget_with_a_picture_and_no_html(panel):
     data = panel._repr_mimebundle_()
     data = data[0] if isinstance(data, tuple) else data
     assert {"application/vnd.jupyter.widget-view+json", "image/png"} <= set(data) and "text/html" not in data
+
+
+def test_the_figure_tells_of_every_control_that_is_in_force(wire):
+    session = new_session(optimizer=("sgd", {"momentum": 0.9}), schedule="cosine")
+    panel = TrainingPanel(session)
+    session.step()
+    texts = [text.get_text() for text in panel.figure().texts]
+    pairs = dict(zip(texts[::2], texts[1::2]))
+    assert (pairs["Optimizer"], pairs["Schedule"], pairs["Momentum"]) == ("SGD", "cosine", "0.9")
+    panel.close(), session.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from . import BLUE, GREEN, GREY, INK, LINE, ORANGE, blank, rate
@@ -13,7 +14,17 @@ if TYPE_CHECKING:
 _CONTROLS = {"lr": "Learning rate", "batch_size": "Batch size", "clip": "Clip gradients"}
 
 
-def panel_figure(run: dict[str, Any], error: str, asked: dict[str, Any], applied: dict[str, Any]) -> Figure:
+#: The height of a row of what else is in force, and of all above it [in].
+_ROW, _TOP = 0.19, 1.5
+
+
+def panel_figure(
+    run: dict[str, Any],
+    error: str,
+    asked: dict[str, Any],
+    applied: dict[str, Any],
+    others: Sequence[tuple[str, str]] = (),
+) -> Figure:
     """Return a Figure with the run's state on top and, for each control, what was asked and what is in force.
 
     Parameters
@@ -21,10 +32,14 @@ def panel_figure(run: dict[str, Any], error: str, asked: dict[str, Any], applied
     run : title, about, status, epoch, epochs, steps, share (0..1 or None), as they are known.
     error : why the run failed; "" where it did not.
     asked, applied : control -> value, for lr, batch_size and clip.
+    others : what else is in force, (label, value in words), in two columns below.
     """
-    figure = blank(6.4, 1.8 if error else 1.5)
+    above = _TOP + (0.3 if error else 0.0)
+    below = _ROW * -(-len(others) // 2)
+    figure = blank(6.4, above + below)
     figure.set_layout_engine("none")
-    axes = figure.add_axes((0.015, 0.0, 0.97, 1.0))
+    _two_columns(figure, others, below / (above + below))
+    axes = figure.add_axes((0.015, below / (above + below), 0.97, above / (above + below)))
     axes.axis("off")
     axes.set_xlim(0, 1)
     bottom = 0.0 if error else 0.9
@@ -57,6 +72,16 @@ def panel_figure(run: dict[str, Any], error: str, asked: dict[str, Any], applied
     if error:
         axes.text(0, 0.5, f"▲ {error}", fontsize=8.5, color=ORANGE, wrap=True, va="center")
     return figure
+
+
+def _two_columns(figure: Figure, rows: Sequence[tuple[str, str]], share: float) -> None:
+    """Write names and values of what else is in force into the lower `share` of the figure, column by column."""
+    count = -(-len(rows) // 2)
+    for number, (label, words) in enumerate(rows):
+        column, row = divmod(number, count)
+        left, y = 0.015 + 0.5 * column, share * (1 - (row + 0.4) / count)
+        figure.text(left, y, label, fontsize=8, color=GREY, va="center")
+        figure.text(left + 0.47, y, words, fontsize=8, color=INK, ha="right", va="center")
 
 
 def value_in_words(name: str, value: Any) -> str:
