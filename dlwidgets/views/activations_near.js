@@ -34,6 +34,18 @@ export function pointed(state, size) {
 }
 
 /**
+ * Let pixels cover what is below them by how strong they are: not at all at zero, by `most` from half of the scale on;
+ * what is not finite wholly.
+ * @param {Uint8ClampedArray} pixels RGBA, changed in place @param {(i: number) => number} strength 0..1 @param {number} most
+ */
+export function byStrength(pixels, strength, most) {
+  for (let i = 0; i < pixels.length / 4; i += 1) {
+    const share = strength(i);
+    pixels[4 * i + 3] = Number.isFinite(share) ? Math.round(255 * most * Math.min(1, 2 * share)) : 255;
+  }
+}
+
+/**
  * @param {{el: HTMLElement, signal: AbortSignal, state: State, want: {get(name: string): any}, moved: () => void}} view
  * @returns {{node: HTMLElement, show: () => void}}
  */
@@ -88,6 +100,13 @@ export function closeUp({ el, signal, state, want, moved }) {
     return paintMaps(maps.subarray(large.place * h * w, (large.place + 1) * h * w), 1, h, w, 1, [own], span, colours).pixels;
   };
 
+  /** The size of each value, as a share of what the colours span. @param {ReturnType<typeof shownLarge>} large @returns {(i: number) => number} */
+  const strengthOf = (large) => {
+    const { picture, maps, near, scales } = state, [h, w] = large.size, own = large.place >= 0 ? scales[large.place] : picture.peak;
+    const span = want.get("per") === "map" ? own : picture.peak, from = large.place * h * w;
+    return large.exact ? (i) => Math.abs(near[i]) / (span || 1) : (i) => Math.abs(dequantise(maps[from + i], own)) / (span || 1);
+  };
+
   /** @param {ReturnType<typeof shownLarge>} large */
   const showLine = (large) => {
     const { picture, maps, near, scales } = state, [h, w] = large.size, width = node.clientWidth || SIDE;
@@ -120,13 +139,15 @@ export function closeUp({ el, signal, state, want, moved }) {
     place = [gutter, 0, across, down];
     const ctx = surface(canvas, across + gutter, down + gutter);
     const over = laid && overlay.checked, smooth = across * (window.devicePixelRatio || 1) < w;
-    if (over && state.input) { ctx.imageSmoothingEnabled = true; ctx.drawImage(state.input, gutter, 0, across, down); ctx.globalAlpha = Number(opacity.value) / 100; }
-    if (state.zeros[large.place] === 1) { ctx.fillStyle = color(el, "map-dead"); ctx.fillRect(gutter, 0, across, down); }
+    if (over && state.input) { ctx.imageSmoothingEnabled = true; ctx.drawImage(state.input, gutter, 0, across, down); }
+    if (state.zeros[large.place] === 1 && !over) { ctx.fillStyle = color(el, "map-dead"); ctx.fillRect(gutter, 0, across, down); }
     else {
       ctx.imageSmoothingEnabled = smooth;
-      ctx.drawImage(bitmap(pixelsOf(large), w, h), gutter, 0, across, down);
+      const pixels = pixelsOf(large);
+      // Where the map is zero the input is seen as it is.
+      if (over) byStrength(pixels, strengthOf(large), Number(opacity.value) / 100);
+      ctx.drawImage(bitmap(pixels, w, h), gutter, 0, across, down);
     }
-    ctx.globalAlpha = 1;
     if (tokens) {
       drawNames(el, ctx, tokens, 0, down, (at) => [gutter - 4, at]);
       drawNames(el, ctx, tokens, gutter, across, (at) => [at, down + 4], true);

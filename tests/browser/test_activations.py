@@ -229,4 +229,6 @@ def test_the_map_is_laid_over_the_input(desk):
     over = near.evaluate(_SUM)
     assert over != alone
     browser.get_by_label("how much the map covers the input").fill("100")
+    assert near.evaluate(_SUM) not in (alone, over)
+    browser.get_by_label("over the input").uncheck()
     assert near.evaluate(_SUM) == alone

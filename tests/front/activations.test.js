@@ -6,7 +6,7 @@ import {
   tileAt, tileGrid, tileStep,
 } from "../../dlwidgets/views/activations_tiles.js";
 import { onWhite, sentSize } from "../../dlwidgets/views/activations_samples.js";
-import { pointed, shownLarge } from "../../dlwidgets/views/activations_near.js";
+import { byStrength, pointed, shownLarge } from "../../dlwidgets/views/activations_near.js";
 import { exactly, readingOf } from "../../dlwidgets/views/activations_reading.js";
 import { above, around, layerLines, layerMove, opened } from "../../dlwidgets/views/activations_tree.js";
 import {
@@ -379,6 +379,12 @@ test("three colours, lines and bars are read in their own words", () => {
   });
   assert.ok(readingOf(line, 0).startsWith("position 2: 3 · channel 0"));
   assert.equal(readingOf(stateOf({ form: "bars", shape: [2], group: 1, names: ["cat", "dog"] }, { bars: Float32Array.from([0.5, -1]) }), 1), "unit 1 “dog”: −1");
+});
+
+test("laid over the input, a map covers it where it is strong, and not at all where it is zero", () => {
+  const pixels = new Uint8ClampedArray(16).fill(255), shares = [0, 0.25, 0.5, NaN];
+  byStrength(pixels, (i) => shares[i], 0.8);
+  assert.deepEqual([3, 7, 11, 15].map((i) => pixels[i]), [0, 102, 204, 255]);
 });
 
 test("a point lies in the picture, wherever the pointer is", () => {
