@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .metrics import averaged as averaged
 from .metrics import rates as rates
 
 if TYPE_CHECKING:
