@@ -16,9 +16,10 @@ from .coming import Coming, look_ahead
 from .rate_state import RateState
 from .scheduled import Scheduled, cycle, cycled_in, stand_in
 from .schedules import Ahead, Plan, Wish, is_scheduler, settle
+from .stretching import Stretchable
 
 
-class Rate(RateState):
+class Rate(RateState, Stretchable):
     """The rate of an optimizer's groups: scheduled x multiplier = applied.
 
     Without a schedule, the rate is the number in the optimizer. A schedule begins from the rate that is in
@@ -85,9 +86,9 @@ class Rate(RateState):
         """The schedule in force as a wish that leaves nothing open; None without one."""
         if self.plan is None or self.wish is None:
             return None
-        plan = self.plan
-        options = {"unit": plan.unit, "warmup": plan.warmup, "over": plan.length, "metric": plan.metric}
-        return self.wish[0], {name: one for name, one in options.items() if one} | plan.options
+        plan, names = self.plan, ("unit", "warmup", "over", "metric", "at")
+        options = zip(names, (plan.unit, plan.warmup, plan.length, plan.metric, plan.at))
+        return self.wish[0], {name: one for name, one in options if one} | plan.options
 
     @property
     def cycled(self) -> tuple[str, ...]:
@@ -299,8 +300,8 @@ class Rate(RateState):
                 known = dict(settled[1])
                 known.pop("unit", None)
                 known.pop("metric", None)
-                warmup, length = known.pop("warmup", 0), known.pop("over", None)
-                plan = dataclasses.replace(plan, options=known, warmup=warmup, length=length)
+                warmup, length, at = known.pop("warmup", 0), known.pop("over", None), known.pop("at", 0)
+                plan = dataclasses.replace(plan, options=known, warmup=warmup, length=length, at=at)
             return Scheduled(plan, self.optimizer, rates, clean)
         finally:
             # A factory may know the optimizer itself, and its scheduler write into it.

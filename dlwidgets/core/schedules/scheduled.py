@@ -94,6 +94,10 @@ class Scheduled:
         self._last = plan.last
         self.ended = ""
         self.cycled = self._find_cycled(before)
+        if plan.at:
+            self.taken = plan.at
+            for _ in range(plan.at - plan.warmup):
+                self._advance()
 
     @property
     def over(self) -> bool:

@@ -133,6 +133,7 @@ class Plan:
     fitted : whether that is the length of the run.
     metric : what a scheduler that waits for a metric is fed.
     ends : whether the rate stays where it is after that length, whatever the scheduler would do.
+    at : steps, those of a warm-up included, that it has behind it where it begins: one that is stretched.
     """
 
     name: str
@@ -145,6 +146,7 @@ class Plan:
     fitted: bool = False
     metric: str | None = None
     ends: bool = False
+    at: int = 0
 
     @property
     def words(self) -> str:

@@ -79,7 +79,8 @@ def make_again(trainer: Trainer, entry: Entry) -> None:
 
     def work() -> None:
         if entry.name != "schedule":
-            steering.put(entry.name, entry.asked, entry.by)
+            # Whether the schedule was stretched by it stands in the ledger as well.
+            steering.put(entry.name, entry.asked, entry.by, stretch=False)
             return
         # As it was settled then, whatever the length of this run.
         steering.redo(entry)

@@ -48,6 +48,11 @@ class Schedule:
         if now:  #? slider
             optimizer.param_groups[leader]["lr"] = rate  #? slider
   #? slider
+    def skip(self, steps):  #? at
+        """Step the scheduler so many times at once."""  #? at
+        for _ in range(steps):  #? at
+            self.advance()  #? at
+  #? at
     def advance(self, *metric):
         """Step the scheduler{UNLESS}."""
         if self.warmup and self.taken <= self.warmup:  #? warmup
@@ -125,6 +130,7 @@ class Schedules:
         )
         self._units = {self._unit(wish) for wish in plans}
         self.plain = self.used and not over and not any(wish[1].get("warmup") for wish in plans)
+        self.plain = self.plain and not any(wish[1].get("at") for wish in plans)
         ends = [*begins[1:], draft.steps]
         #: Whether a scheduler would be stepped beyond its end, where the rate is to stay.
         self._beyond = any(
@@ -176,6 +182,7 @@ class Schedules:
         what, settled = wish[0], dict(wish[1])
         warmup, _ = settled.pop("warmup", 0), settled.pop("unit", None)
         length, _ = settled.pop("over", None), settled.pop("metric", None)
+        at = settled.pop("at", 0)
         made = self._made(what, settled)
         if self.plain:
             again, self._begun = self._begun, True
@@ -187,7 +194,18 @@ class Schedules:
         needed = {"warmup": warmup, "most": most is not None, "slider": factor != 1.0}
         self._needs |= {name for name, needs in needed.items() if needs}
         rates = [float(rate) for rate in rates]
-        return f"schedule = Schedule(\n    lambda optimizer: {made('optimizer')},\n    {rates!r}{more},\n)"
+        text = f"schedule = Schedule(\n    lambda optimizer: {made('optimizer')},\n    {rates!r}{more},\n)"
+        return text + self._behind(at, warmup)
+
+    def _behind(self, at: int, warmup: int) -> str:
+        """Return the lines that take a stretched schedule to its place."""
+        lines = [f"schedule.taken = {at}"] if at and warmup else []
+        if at > warmup:
+            self._needs.add("at")
+            lines.append(f"schedule.skip({at - warmup})  # as far along as it was")
+        elif at:
+            lines.append("schedule.write()")
+        return "".join(f"\n{line}" for line in lines)
 
     def _anew(self, rates: Sequence[float]) -> str:
         """Return the lines that take back what an earlier scheduler has left in the optimizer."""

@@ -69,9 +69,12 @@ class Rewindable:
             changes = timeline.line.changes
             if not changes:
                 raise ValueError("There is nothing to undo: no change was made on this line.")
-            last = changes[-1]
+            last, count = changes[-1], 1
+            if last.by == "run" and len(changes) > 1 and changes[-2].name in ("batch_size", "accumulate"):
+                if changes[-2].step == last.step:
+                    last, count = changes[-2], 2  # the schedule was stretched by it
             note = f"took back {last.name} = {last.applied!r}"
-            timeline.rewind(last.step, True, by, changes=len(changes) - 1, note=note)
+            timeline.rewind(last.step, True, by, changes=len(changes) - count, note=note)
 
         return self._travel(work)
 

@@ -97,6 +97,12 @@ class MovingControls:
         if note:
             self.ledger.add(Entry(self._loop.steps, "schedule", rate.wish, rate.settled, "run", note))
 
+    def stretch_schedule(self) -> None:
+        """Have the schedule end with a run whose steps are others now; in the ledger it is by the run."""
+        rate = self._loop.rate
+        if note := rate.stretch():
+            self.ledger.add(Entry(self._loop.steps, "schedule", rate.wish, rate.settled, "run", note))
+
     def redo_schedule(self, entry: Entry) -> None:
         """Put a schedule in force once more as it was when the entry was written."""
         if entry.by == "run":

@@ -97,8 +97,13 @@ class Steering(MovingControls, RegimenControls):
         self._loop.freezing.install(state["trainable"], self._loop.optimizer)
         return self.install_moving(state["moving"])
 
-    def put(self, name: str, value: Any, by: str) -> None:
-        """Put a wish in force, or reject it, and write in the ledger what came of it; `by` says who asked."""
+    def put(self, name: str, value: Any, by: str, stretch: bool = True) -> None:
+        """Put a wish in force, or reject it, and write in the ledger what came of it; `by` says who asked.
+
+        Parameters
+        ----------
+        stretch : have a schedule that was fitted to the run end with it, where the run has other steps now.
+        """
         before = self.in_force()[name]
         self.rejected.pop(name, None)
         note, rejected = "", False
@@ -111,6 +116,8 @@ class Steering(MovingControls, RegimenControls):
         # There and back again between two steps is no change.
         if rejected or note or after != before:
             self.ledger.add(Entry(self._loop.steps, name, value, after, by, note, rejected))
+        if stretch and after != before and name in ("batch_size", "accumulate") and self._loop.steps:
+            self.stretch_schedule()
 
     def redo(self, entry: Entry) -> None:
         """Put once more in force what an entry of the ledger says; it is not written down again."""
