@@ -41,7 +41,7 @@ export default {
 
     // What the person did here stands until the kernel says the same, and without a kernel for good.
     let chosen = /** @type {Partial<Look>} */ ({}), heard = "", chosenAt = -STAND;
-    let pointed = /** @type {Pointed | null} */ (null), pinned = { c: -1, cell: -1 }, pinHeard = "", attended = -1;
+    let pointed = /** @type {Pointed | null} */ (null), pinned = { c: -1, cell: -1 }, pinHeard = "", pinnedAt = -STAND, attended = -1;
     let held = { order: /** @type {number[]} */ ([]), of: "" };
     let read = { counts: /** @type {ArrayLike<number>} */ ([]), totals: new Uint32Array(0), matrix: /** @type {ArrayLike<number>} */ ([]), of: /** @type {any[]} */ ([]) };
     let picture = /** @type {Picture | null} */ (null);
@@ -55,7 +55,7 @@ export default {
     const note = make("div", { class: "dlw-note", role: "status" }), empty = make("div", { class: "dlw-empty" });
     const scores = scoreSlider({ moved: (k) => moved(look().each ? focus() : -1, k), signal });
     const many_ = segments("Thresholds", [["one", "one for all"], ["each", "one per class"]], (key) => choose({ each: key === "each" }), signal);
-    const best = bestThresholds({ ask: (what) => { thresholds.yieldToKernel(); want.call("best", what); }, reset: () => moved(-1, 500), signal });
+    const best = bestThresholds({ ask: (what) => { thresholds.yieldToKernel(); want.call("best", what); repaint(); }, reset: (c) => moved(c, 500), signal });
     const limitName = make("div", { class: "dlw-conf-whose" });
     const limit = make("div", { class: "dlw-conf-limit" }, make("div", { class: "dlw-conf-which" }, limitName, many_.node), scores.node, scores.shown);
     const menu = columnMenu({ choose, signal });
@@ -86,6 +86,7 @@ export default {
     function pin(c, cell) {
       const same = c === pinned.c && (cell === pinned.cell || cell < 0);
       pinned = same || c < 0 ? { c: -1, cell: -1 } : { c, cell };
+      pinnedAt = performance.now();
       if (c >= 0) attended = c;
       // The focus that a click brings has pointed at the class as a whole.
       if (c >= 0 && cell >= 0) pointed = { c, cell };
@@ -97,8 +98,8 @@ export default {
     function attend(c) { if (attended !== c) { attended = c; repaint(); } }
     /** Another page or code may have pinned a class. */
     function hearPin() {
-      const said = want.get("quadrant"), tag = JSON.stringify(said ?? null);
-      if (!said || tag === pinHeard) return;
+      const said = model.get("quadrant"), tag = JSON.stringify(said ?? null);
+      if (!said || tag === pinHeard || (said.class !== pinned.c && performance.now() - pinnedAt < STAND)) return;
       pinHeard = tag;
       if (said.class !== pinned.c || said.cell >= 0) pinned = { c: said.class, cell: said.cell };
     }

@@ -37,7 +37,7 @@ export function summaryOf(found) {
 }
 
 /**
- * @param {{ask: (what: Asked) => void, reset: () => void, signal: AbortSignal}} hands
+ * @param {{ask: (what: Asked) => void, reset: (c: number) => void, signal: AbortSignal}} hands
  */
 export function bestThresholds({ ask, reset, signal }) {
   const beta = make("input", { type: "number", min: 0.1, max: 10, step: 0.1, value: 2, "aria-label": "Beta: how much more recall weighs" });
@@ -59,7 +59,7 @@ export function bestThresholds({ ask, reset, signal }) {
     return node;
   }
   const half = make("button", { type: "button", text: "Back to 0.5" });
-  listen(half, "click", () => { waiting = 0; say(report, ""); reset(); }, signal);
+  listen(half, "click", () => { waiting = 0; say(report, ""); reset(whom.value === "one" ? focus : -1); }, signal);
   const node = make("div", { class: "dlw-conf-best" },
     make("span", { class: "dlw-faint", text: "Best" }),
     button("F1", "The highest F1", () => ({ metric: "f1" })),

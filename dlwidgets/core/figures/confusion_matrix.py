@@ -33,8 +33,8 @@ def matrix_figure(
     scores
         Of a multiclass task.
     normalise
-        What the shade is the root of the share of: "true" the row, "predicted" the column, "all" all samples, None: the
-        counts, against the largest.
+        What the shade is the root of the share of: "true" the row, "predicted" the column, "all" all samples,
+        None: the largest count.
     order
         The numbers of the classes in the order of rows and columns; default as given.
 
