@@ -39,8 +39,14 @@ export function classDetail({ model, el, signal, want, repaint, pin }) {
     if (c === pinned && now === cell) return;
     if (pin) pin(pinned, cell); else want.set("quadrant", { class: pinned, cell });
   };
+  /** Another class, at the list that is open. @param {number} c */
+  function choose(c) {
+    const { cell } = want.get("quadrant") ?? {};
+    if (c === pinned) return;
+    if (pin) pin(c, cell >= 0 ? cell : 2); else want.set("quadrant", { class: c, cell: cell >= 0 ? cell : 2 });
+  }
   const title = make("b"), charts = classCharts({ signal }), samples = sampleList({ model, signal, want, open });
-  const rail = pastRail({ model, signal, repaint, open: (on) => want.set("past_open", on) });
+  const rail = pastRail({ model, signal, repaint, open: (on) => want.set("past_open", on), choose });
   const instead = make("div"), sets = make("ol", { class: "dlw-det-sets", "aria-label": "The commonest mistaken sets" });
   const commonest = make("div", { class: "dlw-det-common", text: "The commonest mistaken sets" });
   const right = make("div", { class: "dlw-det-right" }, charts.node, make("div", { class: "dlw-det-mistakes" }, instead, commonest, sets));

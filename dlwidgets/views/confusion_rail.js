@@ -80,8 +80,11 @@ export function signed(x) {
 /** The rail in its canvas: room for the ticks and for the name at the end [px]. */
 const RAIL = { tall: 138, left: 34, right: 116, top: 18, bottom: 20 };
 
-/** The rail of a session's past. @param {{model: import("./front.js").Model, signal: AbortSignal, repaint: () => void, open: (on: boolean) => void}} hands */
-export function pastRail({ model, signal, repaint, open }) {
+/**
+ * The rail of a session's past. `open` tells that it was opened or folded, `choose` that a class was picked in its table.
+ * @param {{model: import("./front.js").Model, signal: AbortSignal, repaint: () => void, open: (on: boolean) => void, choose: (c: number) => void}} hands
+ */
+export function pastRail({ model, signal, repaint, open, choose: pick }) {
   const toggle = make("button", { type: "button", class: "dlw-det-fold", "aria-expanded": "false" });
   const metrics = make("select", { "aria-label": "Metric over the epochs" }, ...PAST_METRICS.map(([key, text]) => make("option", { value: key, text })));
   const reading = make("span", { class: "dlw-faint", role: "status" });
@@ -102,7 +105,7 @@ export function pastRail({ model, signal, repaint, open }) {
   const inside = make("div", { class: "dlw-det-past" }, make("div", { class: "dlw-det-lines" }, plot, ...handles.map(({ node }) => node)),
     make("div", { class: "dlw-det-compared" }, words, make("div", { class: "dlw-det-sides" }, table, pair)));
   const node = make("div", { class: "dlw-det-rail", hidden: true }, make("div", { class: "dlw-det-head" }, toggle, metrics, reading), inside);
-  /** @type {{row: HTMLElement, parts: HTMLElement[], bar: HTMLElement}[]} */
+  /** @type {{row: HTMLElement, parts: HTMLElement[], bar: HTMLElement, c: number}[]} */
   const rows = [];
   // What the person chose: whether it is open, and two moments; null follows the first and the newest.
   let opened = /** @type {boolean | null} */ (null), metric = "f1";
@@ -204,15 +207,19 @@ export function pastRail({ model, signal, repaint, open }) {
   function fillTable(changes) {
     if (!shown) return;
     while (rows.length < changes.length) {
-      const parts = ["th", "td", "td", "td"].map((tag, i) => make(/** @type {"th" | "td"} */ (tag), i ? {} : { scope: "row" }));
-      const bar = make("i"), row = make("tr", {}, ...parts, make("td", { "aria-hidden": "true" }, bar));
-      rows.push({ row, parts, bar }); body.append(row);
+      const name = make("button", { type: "button", class: "dlw-det-fold" }), cells = [0, 1, 2].map(() => make("td")), bar = make("i");
+      const row = make("tr", {}, make("th", { scope: "row" }, name), ...cells, make("td", { "aria-hidden": "true" }, bar));
+      const one = { row, parts: [name, ...cells], bar, c: -1 };
+      rows.push(one); body.append(row);
+      listen(row, "click", () => pick(one.c), signal);
     }
     const most = Math.max(0.05, ...changes.map(({ change }) => (Number.isNaN(change) ? 0 : Math.abs(change))));
-    rows.forEach(({ row, parts, bar }, i) => {
+    rows.forEach((one, i) => {
+      const { row, parts, bar } = one;
       row.hidden = i >= changes.length;
       if (row.hidden || !shown) return;
       const { c, a, b, change } = changes[i], name = shown.names[c];
+      one.c = c;
       row.toggleAttribute("data-chosen", c === shown.pinned);
       [name, share(a), share(b), signed(change)].forEach((text, j) => say(parts[j], text));
       if (parts[0].title !== name) parts[0].title = name;

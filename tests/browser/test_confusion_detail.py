@@ -192,6 +192,11 @@ def test_two_moments_are_compared_and_a_third_is_picked_by_its_slider(desk, grid
     step = desk.kernel_eval(f"session.past_scores[{last - 1}].step")
     expect(rail.locator("output").nth(1)).to_contain_text(f"step {step}")
     assert told(0)[:3] == wanted(first, last - 1)[0]
+    # A class that stands out in the table is looked into from there.
+    name = told(9)[0]
+    rail.get_by_role("button", name=name, exact=True).click()
+    number = desk.kernel_eval("list(session.classes)").index(name)
+    desk.wait_until(f"view.quadrant == {{'class': {number}, 'cell': 2}}")
 
 
 def test_while_it_trains_the_list_is_renewed_and_the_training_goes_on(desk, grid):
