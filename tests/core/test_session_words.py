@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import pandas as pd
 import pytest
 import torch
 from torch import nn
@@ -102,3 +103,17 @@ def test_the_help_names_every_option_and_every_trait():
     text = Session.__doc__
     traits = [name for name in Session.class_trait_names() if name != "blocking"]
     assert [name for name in traits if name not in text] == []
+
+
+def test_what_views_read_of_a_session_is_public():
+    frame = pd.DataFrame({"b": [0.1, 0.2, 0.3, 0.4], "a": [1.0, 2.0, 3.0, 4.0], "y": [0, 1, 0, 1]})
+    made = Session(nn.Linear(2, 2), frame, target="y", batch_size=2)
+    assert made.columns == ("b", "a")
+    assert Session(nn.Linear(2, 2), (torch.zeros(4, 2), torch.tensor([0, 1, 0, 1]))).columns is None
+    made.lr = 0.5
+    assert made.waits("lr") and not made.waits("clip")
+    scope = made.microscope()
+    made.at_step(scope.before).result(10)
+    made.step()
+    assert not made.waits("lr") and len(scope.after().losses) == 2
+    assert made.timeline.place == (1, 1)

@@ -135,6 +135,11 @@ class Rewindable:
         return tuple(found)
 
     @property
+    def timeline(self) -> Timeline:
+        """The snapshots and the lines of the run; its methods are for the training thread (see `at_step`)."""
+        return self._trainer.timeline
+
+    @property
     def line_changes(self) -> list[Entry]:
         """The ledger's entries that are in force on the line under way, from its beginning, in order."""
         return list(self._trainer.timeline.line.changes)

@@ -180,6 +180,11 @@ class Runnable:
         """
         return self._trainer.loop.rate.coming(points)
 
+    @property
+    def columns(self) -> tuple[Any, ...] | None:
+        """The columns of the DataFrame that the inputs were, in order; None where they were none."""
+        return self._opened.columns
+
     # -- asking the model
 
     def evaluate(self) -> Evaluation:
