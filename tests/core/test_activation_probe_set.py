@@ -11,6 +11,7 @@ from torch import nn
 
 from dlwidgets.core.activations.activations import ForwardFailed, activations
 from dlwidgets.core.activations.probe_set import ProbeSet, spread
+from dlwidgets.session import Session
 
 
 def convnet() -> nn.Sequential:
@@ -113,6 +114,26 @@ def test_looking_leaves_no_trace():
     assert torch.equal(torch.get_rng_state(), generator)
     assert all(m.training and not m._forward_hooks and not m._forward_pre_hooks for m in model.modules())
     assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_a_run_that_is_looked_at_between_its_steps_trains_as_one_that_is_not():
+    def run(look: bool) -> tuple[dict, list]:
+        model = convnet()
+        y = torch.arange(16) % 3
+        session = Session(model, train=(X, y), valid=(X, y), batch_size=8, seed=0, lr=0.1)
+        probe = ProbeSet(model, session.samples, count=6)
+        seen = []
+        for _ in range(3):
+            session.step(1)
+            if look:
+                seen.append(session.at_step(lambda: probe.statistics().layers).result(30))
+        state = copy.deepcopy(model.state_dict())
+        session.stop()
+        return state, seen
+
+    (plain, _), (looked, seen) = run(False), run(True)
+    assert all(torch.equal(value, plain[name]) for name, value in looked.items())
+    assert not seen[0].equals(seen[2])
 
 
 def test_a_layer_that_was_not_called_is_missing_for_a_reason():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fnmatch
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -86,20 +85,20 @@ class Between:
 
     def placed(self, keys: Sequence[str]) -> list[str]:
         """Return the keys of layers and operations, each operation behind the last layer before it."""
-        order = list(keys)
-        last: dict[int, str] = {}
+        order, known, placed = list(keys), set(keys), set()
         for key, after in self._found:
-            counts: Counter[str] = Counter()
             place = 0
-            for path in after:
-                counts[path] += 1
-                name = path if counts[path] == 1 else f"{path}#{counts[path]}"
-                place = order.index(name) + 1 if name in order else place
+            for number in range(len(after) - 1, -1, -1):
+                call = after[: number + 1].count(after[number])
+                name = after[number] if call == 1 else f"{after[number]}#{call}"
+                if name in known:
+                    place = order.index(name) + 1
+                    break
             # Behind operations that ran before it in the same place.
-            while place < len(order) and order[place] in last.values():
+            while place < len(order) and order[place] in placed:
                 place += 1
             order.insert(place, key)
-            last[len(last)] = key
+            placed.add(key)
         return order
 
     def _named(self, name: str) -> bool:
