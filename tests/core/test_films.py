@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from dlwidgets.core.activations.activations import activations
-from dlwidgets.core.activations.films import MOST_FRAMES, Film, Twin, evenly, kept_states
+from dlwidgets.core.activations.films import MOST_FRAMES, Film, Twin, evenly, kept_states, output_of
 from dlwidgets.session import Session
 
 
@@ -202,6 +202,16 @@ def test_a_twin_computes_with_the_weights_it_wears(make):
 
 def _flat(output) -> list[torch.Tensor]:
     return [output] if isinstance(output, torch.Tensor) else [t for part in output for t in _flat(part)]
+
+
+def test_a_layer_that_puts_out_nothing_or_something_sparse_says_so_or_is_made_dense():
+    class Rare(nn.Module):
+        def forward(self, x):
+            return (x * 0).to_sparse()
+
+    assert torch.equal(output_of(Rare(), torch.ones(1, 3), ""), torch.zeros(3))
+    with pytest.raises(ValueError, match="puts out nothing for this sample"):
+        output_of(nn.Identity(), torch.ones(0, 3), "")
 
 
 def test_things_are_picked_evenly_with_both_ends():

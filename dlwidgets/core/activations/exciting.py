@@ -163,7 +163,7 @@ class Responses:
             return
         self._keep(tensor, layer, count)
         if self.taken == 1 and self._batch == 1 and len(self.numbers) > 1:
-            self._batch = max(1, min(_BATCH, _BATCH_BYTES // max(1, tensor.nbytes)))
+            self._batch = max(1, min(_BATCH, _BATCH_BYTES // max(1, tensor.numel() * tensor.element_size())))
 
     def _run(self, model: nn.Module, inputs: Any, layer: nn.Module) -> torch.Tensor:
         seen: list[Any] = []
@@ -187,8 +187,9 @@ class Responses:
 
     def _keep(self, tensor: torch.Tensor, layer: nn.Module, count: int) -> None:
         by = layer if self._behind is None else self._behind
+        tensor = real(tensor)
         try:
-            rows = real(samples_first(by, tensor, count)).float()
+            rows = samples_first(by, tensor, count).float()
         except ValueError as error:
             raise ValueError(f"{self.layer or kind_of(layer)} {error}.") from None
         if not self.taken:

@@ -20,6 +20,7 @@ from ..snapshots.stateful import Kept, put_numbers, thing
 from .activations import activations
 from .choosing import layer_paths
 from .pictures import one_sample
+from .statistics import real
 
 if TYPE_CHECKING:
     from ..snapshots.snapshots import Snapshot
@@ -111,7 +112,7 @@ class Twin:
 def output_of(
     model: nn.Module, inputs: Any, layer: str, part: str = "", behind: nn.Module | None = None
 ) -> torch.Tensor:
-    """Return one tensor of a layer for `inputs`, a batch of one, without the batch axis, on the CPU.
+    """Return one tensor of a layer for `inputs`, a batch of one: dense, real, on the CPU, without batch axis.
 
     Parameters
     ----------
@@ -131,7 +132,10 @@ def output_of(
         raise ValueError(f"{layer or 'The model'} {found.missing[layer]}.")
     key = layer + part if layer + part in keys else keys[0]
     module = layer_paths(model)[layer] if behind is None else behind
-    return one_sample(found[key], module).cpu()
+    if not found[key].numel():
+        shape = tuple(found[key].shape)
+        raise ValueError(f"{layer or 'The model'} puts out nothing for this sample: {shape}.")
+    return one_sample(real(found[key]), module).cpu()
 
 
 class Film:

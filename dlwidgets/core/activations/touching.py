@@ -166,6 +166,8 @@ def _scaling(path: str, factors: Factors, behind: nn.Module | None) -> Callable[
 def _scaled(path: str, module: nn.Module, tensor: torch.Tensor, factors: Mapping[int, float]) -> torch.Tensor:
     if not (tensor.is_floating_point() or tensor.is_complex()):
         raise ValueError(f"{path or kind_of(module)} puts out {tensor.dtype}, which has no half or double.")
+    if tensor.layout != torch.strided:
+        raise ValueError(f"{path or kind_of(module)} puts out a sparse tensor, which cannot be touched.")
     axis = channel_axis(module, tensor)
     made = tensor.clone()
     for channel, factor in factors.items():
