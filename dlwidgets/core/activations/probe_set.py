@@ -80,9 +80,9 @@ class ProbeSet:
     """Inputs that are kept as they are, so that what a layer makes of them differs by the model alone.
 
     To look costs a forward in eval mode and some passes over each layer's output, of which nothing is kept:
-    together as much as two training steps on as many samples, and less than one without channels (measured
-    on the small CNN of the course: 64 samples of 28 x 28). So look every few seconds, between two steps
-    (`Session.at_step`), not at each.
+    together as much as one and a half training steps on as many samples, two and a half with channels
+    (measured on the small CNN of the course, 64 samples of 28 x 28: tests/benchmarks/bench_activations.py).
+    So look every few seconds, between two steps (`Session.at_step`), not at each.
 
     Mean, deviation and shares are exact, as are the extremes. The other quantiles of a layer are taken from
     8,192 of its values, those of a channel from 512, spread evenly: the share of values below a quartile
