@@ -92,6 +92,7 @@ export function exciteSection({ model, el, signal, want }) {
       tiles.append(button);
     }
     const chosen = model.get("sample")?.number;
+    tiles.dataset.form = pixels.length ? "images" : list[0]?.line ? "lines" : "words";
     list.forEach((/** @type {any} */ tile, /** @type {number} */ i) => {
       const button = /** @type {HTMLElement} */ (tiles.children[i]), value = tile.value === null ? "not finite" : sig(tile.value, 3);
       button.dataset.sample = String(tile.sample);

@@ -90,10 +90,12 @@ export function pastSection({ model, el, signal, repaint }) {
 
   /** @param {any} film @param {number} shown @param {number} peak */
   const filmWords = (film, shown, peak) => {
-    const scale = moment === "difference" ? `after − before, colours to ±${sig(peak, 2)}` : `colours to ±${sig(peak, 2)} in all frames`;
+    const what = film.form === "bars" ? "bars" : "colours";
+    const scale = moment === "difference" ? `after − before, ${what} to ±${sig(peak, 2)}` : `${what} to ±${sig(peak, 2)} in all frames`;
     const tip = !film.session ? "a film needs a session: its snapshots are the frames"
       : shown < 2 ? "train on: each snapshot becomes a frame" : shown < film.of + 1 ? `${shown} of ${film.of + 1} states` : "";
-    return [film.form === "maps" && film.count > 1 ? `channel ${film.channel} and all ${film.total} maps` : "", scale, tip, film.left].filter(Boolean).join(" · ");
+    const size = film.form === "matrix" ? `${film.whole[0]} × ${film.whole[1]} values` : film.form === "maps" && film.count > 1 ? `channel ${film.channel} and all ${film.total} maps` : "";
+    return [film.steps ? size : "", scale, tip, film.left].filter(Boolean).join(" · ");
   };
 
   /** @param {number} room @param {number | null} step */
