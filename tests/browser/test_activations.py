@@ -19,6 +19,18 @@ _HAND = """async (view, [event, name, type, data]) => {
     view.dispatchEvent(given);
     return given.defaultPrevented;
 }"""
+#: Pick a layer, and say after how many seconds its maps are painted: words and canvas change in one frame.
+_CLICK = """async (view, layer) => {
+    const list = view.querySelector("select"), what = view.querySelector(".dlw-act-what");
+    const frame = () => new Promise((done) => requestAnimationFrame(() => done()));
+    // A person does not pick the next one in the very frame in which the last was painted.
+    await new Promise((done) => setTimeout(done, 200));
+    const from = performance.now();
+    list.value = layer;
+    list.dispatchEvent(new Event("change", { bubbles: true }));
+    while (!what.textContent.startsWith(`${layer} · `)) await frame();
+    return (performance.now() - from) / 1000;
+}"""
 #: The sum of all that a canvas shows.
 _SUM = """(canvas) => {
     const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
@@ -232,3 +244,23 @@ def test_the_map_is_laid_over_the_input(desk):
     assert near.evaluate(_SUM) not in (alone, over)
     browser.get_by_label("over the input").uncheck()
     assert near.evaluate(_SUM) == alone
+
+
+def test_256_maps_of_28_x_28_are_painted_after_a_click_while_training_runs(desk, measured):
+    desk.run_cell(
+        "wide = nn.Sequential(nn.Conv2d(1, 256, 3, padding=1), nn.ReLU(), nn.MaxPool2d(4),\n"
+        "    nn.Conv2d(256, 16, 3), nn.ReLU(), nn.Flatten(), nn.LazyLinear(10))\n"
+        "small = data.train[0][:, :, 2:30, 2:30].contiguous()\n"
+        "found = wide(small[:2])\n"
+        "session = new_session(model=wide, train=(small, data.train[1]), batch_size=4,\n"
+        "    valid=(small[:200], data.train[1][:200]))\n"
+        "view = dlw.ActivationBrowser(session); view"
+    )
+    desk.kernel.execute("session.start()")
+    desk.wait_until("session.steps > 20")
+    browser = desk.page.locator(".dlw-activations")
+    waits = [browser.evaluate(_CLICK, ("0", "1")[number % 2]) for number in range(40)]
+    expect(browser.locator(".dlw-act-what")).to_contain_text("256 maps")
+    assert desk.kernel_eval("view.project()['drawing']['block']") == [2, 2]
+    measured("layer picked -> 256 maps of 28 x 28 painted", waits)
+    measured("  of which a step takes", desk.kernel_eval("session.history().seconds.tail(100).tolist()"))
