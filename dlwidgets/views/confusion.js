@@ -63,10 +63,10 @@ export default {
     const grid = tileGrid(hands), words = cellWords(), matrix = classMatrix({ signal });
     const none = make("div", { class: "dlw-empty", text: "No class passes: show all classes, or search for another name." });
     const table = classTable({ ...hands, sortBy: (key) => sortBy(look().sort === key ? `-${key}` : key) });
-    const body = make("div", { class: "dlw-conf-body" }, make("div", { class: "dlw-conf-left" }, grid.node, none, matrix.node, words.node), table.node);
     const detail = classDetail({ model, el, signal, want, repaint, pin });
+    const body = make("div", { class: "dlw-conf-body" }, make("div", { class: "dlw-conf-left" }, grid.node, none, matrix.node, words.node), detail.node, table.node);
     el.replaceChildren(make("div", { class: "dlw-head" }, make("span", { class: "dlw-title", text: "Confusion" }), facts), note, empty,
-      limit, best.node, best.report, bar.node, mean, body, detail.node);
+      limit, best.node, best.report, bar.node, mean, body);
 
     /** @returns {Look & {each: boolean}} */
     function look() {
@@ -133,7 +133,7 @@ export default {
     const draw = () => {
       const names = /** @type {string[]} */ (model.get("names") ?? []), about = model.get("about") ?? {};
       const nothing = model.get("empty"), problem = model.get("problem"), some = !nothing && names.length > 0;
-      for (const part of [limit, best.node, best.report, bar.node, mean, body, detail.node]) part.hidden = !some;
+      for (const part of [limit, best.node, best.report, bar.node, mean, body]) part.hidden = !some;
       empty.hidden = some;
       say(empty, nothing || (problem ? "" : "Nothing to show yet."));
       say(facts, some ? headline(about, names.length, look().matrix) : "");
