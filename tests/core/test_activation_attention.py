@@ -196,6 +196,12 @@ def test_a_layer_without_attention_says_so_when_asked_for_it():
     assert "MultiheadAttention around it" in found.missing["attention.out_proj[attention]"]
 
 
+def test_a_model_without_attention_says_so_when_asked_for_all_of_it():
+    found = activations(nn.Sequential(nn.Linear(8, 8)), X, "*[attention]")
+    assert not found
+    assert found.missing == {"*[attention]": "is met by no layer that computes attention in this forward"}
+
+
 def test_a_layer_that_attends_twice_has_both():
     class Twice(nn.Module):
         def forward(self, x):

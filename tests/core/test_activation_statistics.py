@@ -260,6 +260,33 @@ def test_the_channels_are_where_the_kind_of_layer_has_them(model, shape, count):
     assert table["mean"].iloc[-1] == pytest.approx(float(channel.double().mean()))
 
 
+class Turn(nn.Module):
+    """Puts the channels last, as ConvNeXt does."""
+
+    def forward(self, x):
+        return x.permute(0, 2, 3, 1)
+
+
+def test_channels_are_followed_where_a_layer_puts_the_axes_in_another_order():
+    model = nn.Sequential(nn.Conv2d(1, 3, 3), Turn(), nn.Linear(3, 5), nn.GELU())
+    axes = activations(model, torch.rand(2, 1, 9, 9)).axes
+    assert (axes["0"], axes["2"], axes["3"]) == (1, 3, 3)
+
+
+def test_channels_are_followed_through_functions():
+    class Joins(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv1d(2, 3, 1)
+
+        def forward(self, x):
+            y = torch.relu(self.conv(x))
+            return torch.cat([y, y], 1).transpose(1, 2)
+
+    found = activations(Joins(), torch.rand(2, 2, 9), functional=True)
+    assert found.axes == {"conv": 1, "relu": 1, "cat": 1, "transpose": 2}
+
+
 def test_a_recurrence_has_its_units_last():
     found = activations(nn.LSTM(3, 6, batch_first=True), torch.rand(2, 4, 3), "")
     assert found.axes == {"": 2, "[1][0]": 2, "[1][1]": 2}

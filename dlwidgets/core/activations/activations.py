@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -124,7 +125,7 @@ def activations(
     kept = keeper.tensors()
     found.update((key, kept[key]) for key in between.placed(before))
     found.sampled, found.untraced = keeper.sampled(), between.untraced
-    _say_what_is_missing(found, modules, watch, wanted, [path for path in attention if path in modules])
+    _say_what_is_missing(found, modules, watch, wanted, attention)
     return found
 
 
@@ -143,7 +144,9 @@ def _say_what_is_missing(
     for path, reason in watch.unfollowed.items():
         found.missing.setdefault(path + ATTENTION, reason)
     for path in attention:
-        if path + ATTENTION not in found:
+        if path not in modules and not any(fnmatch.fnmatchcase(one, path) for one in watch.attended):
+            found.missing[path + ATTENTION] = "is met by no layer that computes attention in this forward"
+        elif path in modules and path + ATTENTION not in found:
             found.missing.setdefault(
                 path + ATTENTION,
                 why_no_attention(path, modules)

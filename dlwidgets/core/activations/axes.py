@@ -24,8 +24,8 @@ _ONE_AXIS = (
     nn.BatchNorm1d, nn.InstanceNorm1d, nn.GroupNorm, nn.Upsample, nn.LocalResponseNorm,
 )  # fmt: skip
 
-#: The axis of the channels of a tensor, and how many axes it has.
-Known = tuple[int, int]
+#: The axis of the channels of a tensor, how many axes it has, and how many channels; -1 for any number.
+Known = tuple[int, int, int]
 
 
 def axis_of_channels(module: nn.Module, tensor: torch.Tensor, given: Known | None = None) -> int | None:
@@ -36,8 +36,11 @@ def axis_of_channels(module: nn.Module, tensor: torch.Tensor, given: Known | Non
     """
     if tensor.ndim < 2:
         return None
-    if not isinstance(module, _KNOWN) and given is not None and given[1] == tensor.ndim:
-        return given[0]
+    if not isinstance(module, _KNOWN) and given is not None:
+        axis, axes, count = given
+        # What puts axes in another order has other sizes there.
+        if axes == tensor.ndim and count in (-1, tensor.shape[axis]):
+            return axis
     if isinstance(module, _ONE_AXIS):
         return 1
     return channel_axis(module, tensor)

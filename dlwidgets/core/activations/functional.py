@@ -23,6 +23,8 @@ _ONE_AT_A_TIME = threading.Lock()
 #: These put axes in another order, so that the channels move.
 _MOVES = {"transpose", "permute", "t", "movedim", "moveaxis", "swapaxes", "swapdims", "mT", "T"}
 
+#: These change the number of channels, not where they are.
+_JOINS = {"cat", "concat", "concatenate"}
 #: What torch.fx calls a tensor that a forward makes from nothing.
 _CONSTANT = "_tensor_constant"
 
@@ -248,19 +250,19 @@ class _Runner(fx.Interpreter):
         """Run one node, and note it."""
         given = next((self._known[arg.name] for arg in n.all_input_nodes if arg.name in self._known), None)
         before = self.map_nodes_to_values(n.args, n)
-        first = next(tensors(before), None)
-        shape = first.shape if first is not None else None
         result = super().run_node(n)
         found = tuple(parts(result))
         module: nn.Module = nn.Identity()
         if n.op == "call_module":
             module = self.fetch_attr(n.target)
             self._after.append(str(n.target))
-        elif n.op == "placeholder" or _name_of(n) in _MOVES or (found and found[0][1].shape != shape):
+        elif n.op == "placeholder" or _name_of(n) in _MOVES:
             given = None
+        elif given is not None and _name_of(n) in _JOINS:
+            given = (*given[:2], -1)
         axes = tuple(axis_of_channels(module, tensor, given) for _, tensor in found)
         if found and axes[0] is not None:
-            self._known[n.name] = axes[0], found[0][1].ndim
+            self._known[n.name] = axes[0], found[0][1].ndim, found[0][1].shape[axes[0]]
         unpacked = n.target is operator.getitem and not isinstance(before[0], torch.Tensor)
         if n.name in self._wanted and found and not unpacked:
             self._receive(Operation(n.name, _name_of(n), tuple(self._after), found, axes))

@@ -124,7 +124,7 @@ class Watch:
             # What a layer inside put out, and this one hands on, is known already.
             axis = axis_of_channels(module, tensor, given) if self._axis(tensor) is None else None
             if axis is not None:
-                self._known[id(tensor)] = weakref.ref(tensor), (axis, tensor.ndim)
+                self._known[id(tensor)] = weakref.ref(tensor), (axis, tensor.ndim, tensor.shape[axis])
         if self._of == "outputs":
             for path in self._wanted.get(id(module), ()):
                 self._hand_over(path, module, found, "gives no tensor but", output)
