@@ -15,7 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from dlwidgets.core.activations import quantiles as counting
 from dlwidgets.core.activations.activations import activations
-from dlwidgets.core.activations.distributions import by_channel, distribution
+from dlwidgets.core.activations.distributions import by_channel, distribution, of_channels
 from dlwidgets.core.activations.quantiles import QUANTILES, quantiles
 from dlwidgets.core.activations.saturation import limits_of
 from dlwidgets.core.activations.statistics import PIECE, statistics
@@ -122,6 +122,22 @@ def test_each_channel_has_what_the_channel_alone_has(shape, axis, seed, holes):
     found = by_channel(tensor, axis, limits_of(nn.Tanh()))
     for number, channel in enumerate(tensor.unbind(axis)):
         assert close(found.table()[number], distribution(channel, limits_of(nn.Tanh())).row())
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    shape=st.lists(st.integers(1, 5), min_size=2, max_size=4),
+    seed=st.integers(0, 2**31),
+    bad=st.sampled_from([0.0, 0.3, 1.0]),
+    layer=st.sampled_from([nn.Tanh(), nn.Softmax(1), nn.ReLU()]),
+)
+def test_the_channels_together_have_what_the_whole_has(shape, seed, bad, layer):
+    torch.manual_seed(seed)
+    tensor = layer(torch.randn(shape) * 5)
+    tensor[torch.rand(shape) < bad] = math.nan
+    limits = limits_of(layer)
+    found = of_channels(by_channel(tensor, 1, limits), tensor, limits)
+    assert np.allclose(found.row(), distribution(tensor, limits).row(), rtol=1e-9, atol=1e-9, equal_nan=True)
 
 
 def test_large_channels_are_read_by_pieces_and_are_the_same():

@@ -99,6 +99,30 @@ def by_channel(
     return Channels(*(table[:, column] for column in range(5)), table[:, 5:])
 
 
+def of_channels(
+    channels: Channels, tensor: torch.Tensor, limits: Limits | None = None, *, most: int | None = None
+) -> Distribution:
+    """Return `distribution(tensor, limits, most=most)`, given what is known of its channels: in less time."""
+    each = tensor.numel() // max(1, len(channels))
+    count = np.rint((1 - channels.nonfinite) * each)
+    some, total = count > 0, float(count.sum())
+    if not total:
+        return distribution(tensor, limits, most=most)
+    count, mean, std = count[some], channels.mean[some], channels.std[some]
+    middle = float((count * mean).sum() / total)
+    squares = float((count * (std**2 + (mean - middle) ** 2)).sum())
+    rows = 1 if limits is None or limits.row is None else tensor.shape[limits.row]
+    low, high = np.nanmin(channels.quantiles[:, 0]), np.nanmax(channels.quantiles[:, -1])
+    return Distribution(
+        mean=middle,
+        std=math.sqrt(squares / total),
+        zeros=float(channels.zeros.mean()),
+        nonfinite=1 - total / (each * len(channels)),
+        saturated=float(channels.saturated.mean()) * rows,
+        quantiles=(float(low), *quantiles(tensor, QUANTILES[1:-1], most), float(high)),
+    )
+
+
 def channel_frame(found: Mapping[str, Channels]) -> pd.DataFrame:
     """Return the channels of several layers as one table, by layer and channel."""
     import pandas as pd
@@ -133,7 +157,7 @@ def _table(channels: torch.Tensor, limits: Limits | None, most: int | None) -> n
         none[:, [2, 4]] = 0.0
         return none
     apart = rows.clone() if rows.dtype == torch.float64 or rows.device.type == "mps" else rows.double()
-    zeros = size - rows.count_nonzero(1)
+    zeros = (size - rows.count_nonzero(1)).to(apart.dtype)
     sums = apart.sum(1)
     count = torch.full_like(sums, size)
     finite = None
@@ -147,7 +171,7 @@ def _table(channels: torch.Tensor, limits: Limits | None, most: int | None) -> n
         apart.masked_fill_(~finite, 0.0)
     squares = apart.square_().sum(1)
     nothing = torch.full_like(mean, math.nan)
-    saturated = nothing if limits is None else limits.mask(rows).sum(1) / size
+    saturated = nothing if limits is None else limits.mask(rows).sum(1).to(mean.dtype) / size
     first = torch.stack([mean, (squares / count).sqrt(), zeros / size, saturated, 1 - count / size])
     first = first.double().cpu().numpy()
     return np.column_stack([first.T, by_row(rows, most=most)])

@@ -17,7 +17,15 @@ from ..trees import call, tensors, tree_map
 from .attending import Attended
 from .bringing import brought
 from .choosing import Layers, choose, layer_paths
-from .distributions import COLUMNS, Channels, Distribution, by_channel, channel_frame, distribution
+from .distributions import (
+    COLUMNS,
+    Channels,
+    Distribution,
+    by_channel,
+    channel_frame,
+    distribution,
+    of_channels,
+)
 from .failing import forward_failed, must_be_built, why_not_called
 from .saturation import limits_of
 from .watch import Seen, Watch
@@ -80,7 +88,7 @@ class ProbeSet:
     """Inputs that are kept as they are, so that what a layer makes of them differs by the model alone.
 
     To look costs a forward in eval mode and some passes over each layer's output, of which nothing is kept:
-    together as much as one and a half training steps on as many samples, two and a half with channels
+    together as much as one and a half training steps on as many samples, about two with channels
     (measured on the small CNN of the course, 64 samples of 28 x 28: tests/benchmarks/bench_activations.py).
     So look every few seconds, between two steps (`Session.at_step`), not at each.
 
@@ -145,11 +153,13 @@ class ProbeSet:
         def receive(seen: Seen) -> None:
             limits = limits_of(seen.module, seen.suffix)
             found.kinds[seen.key] = kind_of(seen.module)
-            most = None if exact else _OF_LAYER
-            found.by_layer[seen.key] = distribution(seen.tensor, limits, most=most)
+            most, fewer = (None, None) if exact else (_OF_LAYER, _OF_CHANNEL)
             if channels and seen.channels is not None:
-                most = None if exact else _OF_CHANNEL
-                found.by_channel[seen.key] = by_channel(seen.tensor, seen.channels, limits, most=most)
+                each = by_channel(seen.tensor, seen.channels, limits, most=fewer)
+                found.by_channel[seen.key] = each
+                found.by_layer[seen.key] = of_channels(each, seen.tensor, limits, most=most)
+            else:
+                found.by_layer[seen.key] = distribution(seen.tensor, limits, most=most)
 
         watch = Watch(modules, wanted, receive, attention=_nobody, samples=len(self))
         # Taken anew should the model have moved to another device.

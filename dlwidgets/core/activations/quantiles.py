@@ -34,7 +34,7 @@ def quantiles(tensor: torch.Tensor, at: Sequence[float] = QUANTILES, most: int |
     if values.numel() == 0:
         return [math.nan] * len(at)
     if most is not None and values.numel() > most:
-        low, high = _extremes(values)
+        low, high = _extremes(values) if {0, 1} & set(at) else (math.nan, math.nan)
         found = quantiles(values[_spread(values.numel(), most, values.device)], at)
         return [low if q == 0 else high if q == 1 else one for q, one in zip(at, found)]
     if values.numel() <= _SORTED:
