@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 import torch
@@ -136,10 +138,26 @@ def test_pieces_give_what_one_go_gives(pieces):
     np.testing.assert_allclose(made.values(1), whole.values(1), rtol=1e-6)
 
 
-def test_no_time_still_gives_one_batch_and_says_that_more_is_left():
+def test_no_time_still_gives_one_sample_and_says_that_more_are_left():
     made = Responses("2", probe_numbers(50))
-    assert made.gather(net(), SAMPLES, 0.0) and made.taken == 1
-    assert made.gather(net(), SAMPLES, 0.0) and made.taken == 33
+    for taken in (1, 2, 3):
+        assert made.gather(net(), SAMPLES, 0.0) and made.taken == taken
+
+
+def test_batches_are_no_larger_than_the_time_allows_by_what_a_sample_took():
+    class Slow(nn.Module):
+        sizes = []
+
+        def forward(self, x):
+            self.sizes.append(len(x))
+            time.sleep(0.004 * len(x))
+            return x.flatten(1)
+
+    made = Responses("", probe_numbers(50))
+    while made.gather(Slow(), SAMPLES, 0.03):
+        pass
+    # A sample takes 4 ms at the least, so that 7 of them fill the time.
+    assert max(Slow.sizes) <= 8 and sum(Slow.sizes) == 50
 
 
 def test_inputs_of_several_sizes_are_run_one_by_one():

@@ -86,6 +86,8 @@ class Responses:
         self.places: tuple[int, ...] = ()
         self._behind, self._cap = behind, cap
         self._batch = 1
+        #: What a sample took of late [s]; 0 before any.
+        self._each = 0.0
         self._pieces = False
         self._max = self._mean = np.empty((0, 0), np.float32)
         self._at = np.empty((0, 0), np.int32)
@@ -96,7 +98,7 @@ class Responses:
         return self.taken >= len(self.numbers)
 
     def gather(self, model: nn.Module, samples: Any, seconds: float = math.inf) -> bool:
-        """Run further samples for at most about `seconds`, one batch at least; return whether some are left.
+        """Run further samples for at most about `seconds`, one at least; return whether some are left.
 
         The model is left as it was. `samples.inputs(i)` returns sample i as a batch of one.
 
@@ -110,8 +112,13 @@ class Responses:
         until = time.perf_counter() + seconds
         with inspecting(model) as eager:
             while not self.complete:
-                self._piece(eager, samples, modules[self.layer])
-                if time.perf_counter() >= until:
+                began, taken = time.perf_counter(), self.taken
+                left = max(0.0, until - began)
+                most = int(min(_BATCH, left / self._each)) if self._each else 1
+                self._piece(eager, samples, modules[self.layer], max(1, most))
+                now = time.perf_counter()
+                self._each = (now - began) / max(1, self.taken - taken)
+                if now >= until:
                     break
         return not self.complete
 
@@ -146,8 +153,8 @@ class Responses:
 
     # -- inside
 
-    def _piece(self, model: nn.Module, samples: Any, layer: nn.Module) -> None:
-        wanted = self.numbers[self.taken : self.taken + self._batch]
+    def _piece(self, model: nn.Module, samples: Any, layer: nn.Module, most: int) -> None:
+        wanted = self.numbers[self.taken : self.taken + min(self._batch, most)]
         batches = [samples.inputs(int(number)) for number in wanted]
         together = joined(batches) if len(batches) > 1 else batches[0]
         if together is None:
