@@ -66,6 +66,15 @@ def test_the_calibration_error_is_that_of_scikit_learns_calibration_curve(case, 
         assert table["ece"].iloc[c] == pytest.approx(expected, nan_ok=True, abs=1e-12)
 
 
+@pytest.mark.parametrize(("bins", "edge"), [(2, 0.5), (4, 0.25), (4, 0.75), (10, 0.5)])
+def test_a_score_on_the_edge_of_two_bins_belongs_to_the_lower_one(bins, edge):
+    # In one bin the two make up for one another in part, in two bins they do not.
+    y, p = np.array([0, 1]), np.array([edge - 0.05, edge])
+    expected = calibration_error(y, p, bins)
+    assert expected == pytest.approx(abs(2 * edge - 1.05) / 2)
+    assert Scores(y, p).ranking(bins=bins)["ece"].iloc[0] == pytest.approx(expected)
+
+
 def test_the_calibration_error_is_torchmetrics_where_no_score_lies_on_an_edge():
     torchmetrics = pytest.importorskip("torchmetrics.classification")
     rng = np.random.default_rng(0)
