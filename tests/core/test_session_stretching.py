@@ -225,3 +225,16 @@ def test_a_stretched_schedule_has_as_many_steps_left_as_the_run(length, taken, w
         if taken >= warmup:
             before, after = (taken - warmup) / length, (at - warmup) / options["over"]
             assert abs(before - after) <= 1 / options["over"]
+
+
+def test_one_cycle_may_be_put_over_rmsprop_in_mid_run(tmp_path):
+    made = session(optimizer="rmsprop", lr=0.001, epochs=4)
+    made.step(3)
+    made.schedule = "one-cycle"  # which gives it a momentum that it did not begin with
+    made.step(6)
+    assert made.error == "" and made.applied["momentum"] > 0
+    made.rewind(5)
+    made.step(4)
+    made.to_script(tmp_path / "run.py")
+    assert run_alone([tmp_path / "run.py"], tmp_path) == {}
+    assert differing(made, tmp_path / "run.weights.pt") == []

@@ -17,6 +17,12 @@ from .optimizer import optimizer_text
 from .schedule import Schedules
 from .sources import Unwritable
 
+#: What RMSprop makes only with the first step, and fails without once it has a momentum.
+_BUFFERS = [
+    "for parameter, kept in optimizer.state.items():",
+    '    kept.setdefault("momentum_buffer", torch.zeros_like(parameter))',
+]
+
 
 class Moving:
     """The lines that make the optimizer and change its numbers.
@@ -66,7 +72,10 @@ class Moving:
                     "for group in optimizer.param_groups:", f'    group["{key}"] = {_plain(value)!r}',
                 )
             ]  # fmt: skip
-            return back + self._schedules.change(entry, began, factor)
+            lines = back + self._schedules.change(entry, began, factor)
+            if type(shadow.optimizer) is torch.optim.RMSprop and "momentum" in rate.cycled and entry.step:
+                lines += _BUFFERS
+            return lines
         if entry.name == "optimizer":
             lines = self._swapped()
             if scheduled and rate._factor != before["factor"]:
@@ -115,10 +124,7 @@ class Moving:
                 and type(self.shadow.optimizer) is torch.optim.RMSprop
                 and not any(before[key])
             ):
-                lines += [
-                    "for parameter, kept in optimizer.state.items():",
-                    '    kept.setdefault("momentum_buffer", torch.zeros_like(parameter))',
-                ]
+                lines += _BUFFERS
         return lines
 
 

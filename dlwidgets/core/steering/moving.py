@@ -109,6 +109,7 @@ class MovingControls:
             self._loop.rate.renew(entry.applied)
         else:
             self._loop.rate.begin(entry.asked, entry.applied)
+        ready_for_momentum(self._loop.optimizer)
 
     def _put_lr(self, value: float) -> str | None:
         try:
@@ -118,9 +119,11 @@ class MovingControls:
 
     def _put_schedule(self, value: Any) -> str:
         try:
-            return self._loop.rate.begin(value)
+            said = self._loop.rate.begin(value)
         except ValueError as why:
             raise Rejected(str(why).rstrip(".")) from None
+        ready_for_momentum(self._loop.optimizer)  # which one-cycle changes along
+        return said
 
     def _put_optimizer(self, value: Any) -> str | None:
         loop = self._loop
