@@ -281,7 +281,7 @@ class Study(traitlets.HasTraits):
         if (layer, part) not in self._layouts:
             inputs = self._samples.inputs(sample)
             self._layouts[layer, part] = layout_of(self._model, self._layers[layer], inputs, layer, part)
-        timeline = None if session is None else session._trainer.timeline
+        timeline = None if session is None else session.timeline
         return Place(
             self._model, self._samples, sample, id(getattr(self._samples, "own", None)), layer, part,
             self._channel(), self._layouts[layer, part], self._scores_of(), self._names,

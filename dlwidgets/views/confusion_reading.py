@@ -92,7 +92,7 @@ class SampleReader:
         if self._columns is None or self._columns[0] != cls:
             return []
         session = self._session
-        names = getattr(self._given, "columns", None) if session is None else session._opened.columns
+        names = getattr(self._given, "columns", None) if session is None else session.columns
         return [
             (c, str(names[c]) if names is not None and c < len(names) else f"x[{c}]")
             for c in self._columns[1]

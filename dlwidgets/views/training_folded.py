@@ -218,7 +218,7 @@ class Sections(Part):
         if session is None:
             return
         if "step" in self._open and session.status != "running":
-            self._scope = Microscope(session._trainer.loop)
+            self._scope = session.microscope()
             session.at_step(self._scope.before)
         session.step(wait=False)
 

@@ -125,7 +125,7 @@ class _Facts(Part):
 
 def waits(session: Session, name: str) -> bool:
     """Say whether a wish has changed and is not in force, or rejected, yet."""
-    return session._trainer.waits(name)
+    return session.waits(name)
 
 
 def beside(session: Session) -> dict[str, str]:

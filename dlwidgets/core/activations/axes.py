@@ -18,12 +18,6 @@ _KNOWN = (
     nn.RNNBase, nn.RNNCellBase, nn.TransformerEncoderLayer, nn.TransformerDecoderLayer,
     nn.TransformerEncoder, nn.TransformerDecoder,
 )  # fmt: skip
-#: What works on images C x H x W without a batch axis, or N x C x L: one spatial axis.
-_ONE_AXIS = (
-    nn.Conv1d, nn.ConvTranspose1d, nn.MaxPool1d, nn.AvgPool1d, nn.AdaptiveAvgPool1d, nn.AdaptiveMaxPool1d,
-    nn.BatchNorm1d, nn.InstanceNorm1d, nn.GroupNorm, nn.Upsample, nn.LocalResponseNorm,
-)  # fmt: skip
-
 #: The axis of the channels of a tensor, how many axes it has, and how many channels; -1 for any number.
 Known = tuple[int, int, int]
 
@@ -41,8 +35,6 @@ def axis_of_channels(module: nn.Module, tensor: torch.Tensor, given: Known | Non
         # What puts axes in another order has other sizes there.
         if axes == tensor.ndim and count in (-1, tensor.shape[axis]):
             return axis
-    if isinstance(module, _ONE_AXIS):
-        return 1
     return channel_axis(module, tensor)
 
 

@@ -8,7 +8,7 @@ from torch import nn
 #: Layers of one spatial axis, N x C x L; a sequence, N x T x D, has three axes too.
 _ONE_AXIS = (
     nn.Conv1d, nn.ConvTranspose1d, nn.MaxPool1d, nn.AvgPool1d, nn.AdaptiveAvgPool1d, nn.AdaptiveMaxPool1d,
-    nn.BatchNorm1d, nn.InstanceNorm1d, nn.LPPool1d, nn.Dropout1d,
+    nn.BatchNorm1d, nn.InstanceNorm1d, nn.LPPool1d, nn.Dropout1d, nn.GroupNorm, nn.LocalResponseNorm, nn.Upsample,
 )  # fmt: skip
 #: Layers that work along the last axis, whatever the axes before it.
 _LAST = (
