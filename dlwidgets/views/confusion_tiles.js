@@ -67,6 +67,9 @@ export function tileGrid({ point, pin, attend, moved, signal }) {
   // A canvas for each line lies over its tiles: browsers take their time for every canvas, however small.
   /** @type {HTMLCanvasElement[]} */
   const canvases = [];
+  // What each line was painted of: where one class's slider moves, the other lines stay as they are.
+  /** @type {{of: string, names: string[], numbers: number[]}[]} */
+  const lines_ = [];
   /** @type {number[]} */
   let listed = [];
   /** @type {Picture | null} */
@@ -166,11 +169,17 @@ export function tileGrid({ point, pin, attend, moved, signal }) {
     });
     // What is out of sight keeps its place, and is drawn when it is scrolled to.
     const first = Math.max(0, Math.floor(top / line) - 1), last = Math.min(lines, Math.ceil((top + tall) / line) + 1);
+    const style = [metric, picture.normalise, picture.pinned, picture.cell, picture.each, w, columns, window.devicePixelRatio,
+      Object.values(ink), picture.normalise === "none" ? largest : 0].join();
     canvases.forEach((canvas, row) => {
       canvas.hidden = row < first || row >= last || row >= lines;
       if (canvas.hidden) return;
+      const here = listed.slice(row * columns, (row + 1) * columns), was = lines_[row];
+      const numbers_ = here.flatMap((c) => [c, picture.limits[c], ...picture.cells.subarray(4 * c, 4 * c + 4)]);
+      if (was && was.of === style && was.names === picture.names && same(was.numbers, numbers_)) return;
+      lines_[row] = { of: style, names: picture.names, numbers: numbers_ };
       const ctx = surface(canvas, across, 2 * TILE.cell + 1);
-      listed.slice(row * columns, (row + 1) * columns).forEach((c, column) => {
+      here.forEach((c, column) => {
         const i = row * columns + column, { tile, head, tail, value } = tiles[i];
         const name = picture.names[c], [start, end] = cuttable(name), cells = picture.cells.subarray(4 * c, 4 * c + 4);
         say(head, start); say(tail, end);
@@ -200,6 +209,9 @@ export function tileGrid({ point, pin, attend, moved, signal }) {
   }
   return { node, draw, current: () => (node.contains(node.ownerDocument.activeElement) ? listed[focused] ?? -1 : -1) };
 }
+
+/** @param {number[]} a @param {number[]} b */
+function same(a, b) { return a.length === b.length && a.every((x, i) => Object.is(x, b[i])); }
 
 /** The colours and the type of now. @param {HTMLElement} el */
 function inkOf(el) {

@@ -206,12 +206,12 @@ def test_the_table_shows_the_columns_that_were_chosen_with_their_intervals(desk,
     grid.get_by_role("checkbox", name="specificity").check()
     grid.get_by_role("checkbox", name="support").uncheck()
     desk.page.keyboard.press("Escape")
-    heads = grid.locator("thead tr").first.locator("th:visible")
+    heads = grid.locator(".dlw-conf-table thead tr").first.locator("th:visible")
     expect(heads).to_have_text(["class", "precision", "recall", "F1", "specificity"])
     low, high = desk.kernel_eval(
         "session.scores.metrics(interval='wilson').iloc[0][['specificity_low', 'specificity_high']].tolist()"
     )
-    cell = grid.locator("tbody tr:visible").first.locator("td").nth(3)
+    cell = grid.locator(".dlw-conf-table tbody tr:visible").first.locator("td").nth(3)
     assert [float(x) for x in (cell.locator("small").text_content() or "").split("–")] == pytest.approx(
         [low, high], abs=0.0051
     )
