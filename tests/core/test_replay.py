@@ -153,3 +153,17 @@ def test_other_data_may_be_trained_by_the_same_ledger():
     first.step(2)
     again = session(data=(X[:30], Y["multiclass"][:30]), model=net()).replay(first.ledger()).fit(2)
     assert again.lr == 0.5 and again.history()["lr"].tolist() == [1e-3, 1e-3, 0.5, 0.5]
+
+
+def test_a_decay_that_changed_nothing_plays_no_part_in_a_later_optimizer():
+    one, other = (session(optimizer="sgd", lr=0.01) for _ in range(2))  # without decay; AdamW has one
+    one.step(2)
+    for value in (None, 0.0):
+        one.weight_decay = value
+        one.step()
+    one.optimizer = "adamw"
+    one.step(4)
+    assert [entry.name for entry in one.changes if entry.step] == ["optimizer"]
+    other.replay(one.ledger())
+    other.step(8)
+    assert all(map(torch.equal, one.model.state_dict().values(), other.model.state_dict().values()))

@@ -161,8 +161,11 @@ class MovingControls:
             if value is None:
                 return
             raise Rejected(f"{type(self._loop.optimizer).__name__} has no weight decay")
+        wanted = self._own_decay if value is None else value
+        if wanted == self._decay.value:
+            return  # the ledger says nothing of it: the next optimizer must not know of it either
         self._asked_decay = value
-        self._decay.set(self._own_decay if value is None else value)
+        self._decay.set(wanted)
 
     def _put_momentum(self, value: float | None) -> None:
         optimizer = self._loop.optimizer
