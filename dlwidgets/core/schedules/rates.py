@@ -281,7 +281,7 @@ class Rate(RateState, Stretchable):
     # -- inside
 
     def _made(self, wish: Wish, rates: list[Any] | None = None, settled: Wish | None = None) -> Scheduled:
-        """Return a schedule that begins at these rates; that of the optimizer without."""
+        """Return a schedule that begins at these rates; the optimizer may be swapped meanwhile."""
         rates = self._beginning() if rates is None else rates
         ahead = self.ahead()
         clean = ahead.done[0] > 0
@@ -290,11 +290,12 @@ class Rate(RateState, Stretchable):
                 "the scheduler was made for another optimizer: pass a factory, as "
                 "lambda optimizer: torch.optim.lr_scheduler.StepLR(optimizer, 30)"
             )
-        kept = [dict(group) for group in self.optimizer.param_groups]
+        optimizer, own = self.optimizer, not isinstance(wish[0], (str, type)) and not is_scheduler(wish[0])
+        kept = [dict(group) for group in optimizer.param_groups] if own else []
         try:
             plan = settle(
                 wish, ahead, [float(rate) for rate in rates],
-                lambda: stand_in(self.optimizer, rates, clean), self.valid,
+                lambda: stand_in(optimizer, rates, clean), self.valid,
             )  # fmt: skip
             if settled is not None:
                 known = dict(settled[1])
@@ -302,14 +303,13 @@ class Rate(RateState, Stretchable):
                 known.pop("metric", None)
                 warmup, length, at = known.pop("warmup", 0), known.pop("over", None), known.pop("at", 0)
                 plan = dataclasses.replace(plan, options=known, warmup=warmup, length=length, at=at)
-            return Scheduled(plan, self.optimizer, rates, clean)
+            return Scheduled(plan, optimizer, rates, clean)
         finally:
             # A factory may know the optimizer itself, and its scheduler write into it.
-            for group, was in zip(self.optimizer.param_groups, kept):
-                if not is_scheduler(wish[0]) and group.keys() != was.keys():
-                    params = group["params"]
-                    group.clear()
-                    group.update(was, params=params)
+            for group, was in zip(optimizer.param_groups, kept):
+                if group.keys() != was.keys():
+                    was["params"] = group["params"]
+                    group.clear(), group.update(was)
 
     def _beginning(self) -> list[Any]:
         """Return the rates that a new schedule begins from."""
