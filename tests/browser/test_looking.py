@@ -152,7 +152,7 @@ def test_the_keyboard_moves_the_threshold(desk):
 def test_a_threshold_set_in_code_moves_the_slider_and_stays(desk):
     desk.run_cell(trained(5, "ConfusionGrid"))
     desk.kernel.execute("found = session.evaluate(); session.thresholds = 1 / 3")
-    expect(desk.page.locator(".dlw-confusion output")).to_have_text(re.compile(r"0\.333"))
+    expect(desk.page.locator(".dlw-conf-limit output")).to_have_text(re.compile(r"0\.333"))
     assert desk.kernel_eval("session.thresholds") == pytest.approx(1 / 3, abs=1e-12)
 
 

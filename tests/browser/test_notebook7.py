@@ -27,6 +27,6 @@ def test_the_tour_is_alive_in_notebook_7_and_answers_to_mouse_and_keyboard(noteb
     expect(panel.fact("Learning rate")).to_have_text(f"in force {rate:.1e}".replace("e-0", "e-"))
     panel.drag("Learning rate", 0.25)
     notebook7.wait_until("session.applied['lr'] < 1e-4")
-    page.locator(".dlw-confusion input[type=range]").press("ArrowLeft")
+    page.locator(".dlw-conf-scores input").press("ArrowLeft")
     notebook7.wait_until("session.thresholds == 0.499")
     everything_is_alive(notebook7.reload())

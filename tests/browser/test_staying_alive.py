@@ -127,8 +127,8 @@ def test_a_saved_notebook_shows_every_view_with_no_kernel(board):
             assert inked(page.locator(f".dlw-{view}")), view
         expect(page.locator(".dlw-confusion .dlw-conf-tile")).to_have_count(10)
         # The threshold still moves: the page has the counts.
-        page.locator(".dlw-confusion input[type=range]").press("ArrowRight")
-        expect(page.locator(".dlw-confusion output")).to_have_text("0.501")
+        page.locator(".dlw-conf-scores input").press("ArrowRight")
+        expect(page.locator(".dlw-conf-limit output")).to_have_text("0.501")
     finally:
         page.close()
         board.back_to(first, "desk.ipynb")

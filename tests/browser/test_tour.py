@@ -44,7 +44,7 @@ def test_the_tour_runs_and_answers_and_outlives_a_reload(lab, measured):
     panel.button("Step").click()
     lab.wait_until(f"session.steps == {steps + 1} and session.status == 'paused'")
 
-    slider = page.locator(".dlw-confusion input[type=range]")
+    slider = page.locator(".dlw-conf-scores input")
     slider.fill("300")
     lab.wait_until("session.thresholds == 0.3")
     layer = page.locator(".dlw-activations").get_by_role("combobox", name="layer", exact=True)
@@ -59,7 +59,7 @@ def test_the_tour_runs_and_answers_and_outlives_a_reload(lab, measured):
     page = lab.reload()
     everything_is_alive(page)
     expect(Panel(page).readout("Learning rate")).to_have_text(shown or "")
-    expect(page.locator(".dlw-confusion output")).to_have_text("0.300")
+    expect(page.locator(".dlw-conf-limit output")).to_have_text("0.300")
     expect(page.locator(".dlw-act-what")).to_contain_text("stage3.relu")
 
 

@@ -679,3 +679,20 @@ def test_a_script_that_ends_while_it_trains_ends_cleanly():
         session.at_step(lambda: None).result()
     """)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_a_run_that_is_resumed_while_a_job_is_done_at_rest_begins_as_any_other():
+    made = session(epochs=10_000)
+    made.step(2)
+    in_job, go_on = threading.Event(), threading.Event()
+    made.at_step(lambda: (in_job.set(), go_on.wait(20)))
+    assert in_job.wait(20)
+    resuming = threading.Thread(target=made.resume)
+    resuming.start()
+    seen = threading.Event()
+    made.observe(lambda change: seen.set() if change["new"] == "running" else None, names="status")
+    go_on.set()
+    resuming.join()
+    assert seen.wait(20) and made.status == "running"
+    made.stop()
+    made.close()

@@ -225,7 +225,9 @@ class Trainer:
         orders, worker, loop = self.orders, self.worker, self.loop
         if said := loop.refresh():
             self.note(said)
-        if orders.going:
+        # A burst that began at rest, for a job, ends with it: what a run begins with is done in a burst of its own.
+        run = orders.going
+        if run:
             self.failure, self._ending = None, ""
             self._crowd.start()
             if not loop.steps:
@@ -238,10 +240,10 @@ class Trainer:
             self._publish(error="", traceback="", status="running")
         worker.begun()
         while True:
-            worker.do_jobs(hold=not orders.going)
-            if not orders.going:
+            worker.do_jobs(hold=not (run and orders.going))
+            if not (run and orders.going):
                 self._apply_at_rest()
-                if self.autosave is not None:
+                if self.autosave is not None and not orders.going:
                     self.autosave.at_end(orders.ending)
                 return
             worker.deliver()
