@@ -188,7 +188,10 @@ class Looking(View):
             return
         if name == "selected_sample" and self._shares_sample:
             self._samples.let_go()
-        if name != "pulse" or (session.status == "running" and self._governor.due() and self._may_send()):
+        running = session.status == "running"
+        # At rest only what takes the run elsewhere, as a rewind, is news.
+        news = self._governor.due() if running else self._seen is not None and self._seen.step != session.steps
+        if name != "pulse" or (news and self._may_send()):
             self._look()
 
     def _hear(self, widget: Any, message: Any, buffers: Any) -> None:

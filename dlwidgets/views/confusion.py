@@ -302,6 +302,8 @@ class ConfusionGrid(ClassDetail, View):
             return f"Appears after the first evaluation ({now})."
         if session.evaluate_every == "epoch":
             return f"Appears after the first evaluation, at the end of epoch {max(1, session.epoch)} ({now})."
+        if isinstance(session.evaluate_every, str):
+            return f"Appears after the first evaluation, once it has trained for {session.evaluate_every} ({now})."
         return f"Appears after the first evaluation, at step {session.evaluate_every:,} ({now})."
 
     def _drawn_by(self, draw: Any, draw_matrix: Any) -> Figure:

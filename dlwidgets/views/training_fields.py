@@ -213,12 +213,15 @@ _EVERY = {
     "50 steps": 50,
     "100 steps": 100,
     "500 steps": 500,
+    "10 s": "10 s",
+    "1 min": "60 s",
     "never": None,
 }
 
 
 def _every(value: Any) -> str:
-    return next((word for word, one in _EVERY.items() if one == value), f"{value} steps")
+    other = value if isinstance(value, str) else f"{value} steps"
+    return next((word for word, one in _EVERY.items() if one == value), other)
 
 
 def _metrics(state: State) -> tuple[str, ...]:
@@ -298,6 +301,11 @@ FIELDS: tuple[Field, ...] = (
         "run", "evaluate_every", "Evaluate", "choice", _every,
         lambda state, word: _EVERY.get(word, state.asked.get("evaluate_every")),
         choices=lambda state: [*dict.fromkeys((*_EVERY, _every(state.asked.get("evaluate_every"))))],
+        why_not=lambda state: "" if state.session.has_valid else "no validation data",
+    ),
+    Field(
+        "run", "evaluate_samples", "on", "text", _same, _typed, unit="samples", empty="all",
+        hint="How many validation samples to evaluate, always the same ones; empty: all",
         why_not=lambda state: "" if state.session.has_valid else "no validation data",
     ),
     Field(

@@ -32,8 +32,8 @@ class Sections(Part):
     """
 
     watches = (
-        "pulse", "applied", "rejected", "status", "epochs", "evaluate_every", "notes", "snapshots",
-        "branches", "line",
+        "pulse", "applied", "rejected", "status", "epochs", "evaluate_every", "evaluate_samples", "notes",
+        "snapshots", "branches", "line",
     )  # fmt: skip
     opened = traitlets.List(help="names of the sections that are open").tag(sync=True)
     form = traitlets.List(help="sections: name, label, rows of key, label, kind, unit, hint, empty").tag(

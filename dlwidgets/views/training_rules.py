@@ -15,7 +15,7 @@ NUMBERS = (
     "dropout", "label_smoothing", "ema",
 )  # fmt: skip
 #: What can be locked beside the controls of a session.
-OTHERS = ("epochs", "evaluate_every", "presets", "undo", "rewind")
+OTHERS = ("epochs", "evaluate_every", "evaluate_samples", "presets", "undo", "rewind")
 #: Of these the ends of a range must be above 0: their sliders are logarithmic, or they count.
 _POSITIVE = ("lr", "clip", "batch_size", "threads", "epochs", "accumulate")
 

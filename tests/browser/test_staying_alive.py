@@ -57,7 +57,7 @@ def everything_is_drawn(desk: Lab) -> None:
 @pytest.fixture
 def board(desk) -> Lab:
     """A desk with the dashboard of a session that trains."""
-    desk.page.set_viewport_size({"width": 1280, "height": 1800})
+    desk.page.set_viewport_size({"width": 1280, "height": 2600})
     desk.run_cell(BOARD)
     desk.kernel.execute("session.start()")
     desk.wait_until("session.scores is not None")
@@ -93,7 +93,7 @@ def test_a_view_shown_late_shows_all_that_happened_before(desk):
 
 
 def test_every_view_twice_in_one_notebook_is_alive_in_both_places(desk):
-    desk.page.set_viewport_size({"width": 1280, "height": 1800})
+    desk.page.set_viewport_size({"width": 1280, "height": 2600})
     desk.run_cell(BOARD + "\nfrom IPython.display import display\ndisplay(board); display(dlw.Dashboard(session))\nboard")
     boards = desk.page.locator(".dlw-dash")
     expect(boards).to_have_count(3)
@@ -119,7 +119,7 @@ def test_a_saved_notebook_shows_every_view_with_no_kernel(board):
     # A fresh kernel knows nothing of the widgets.
     first = board.page
     page = board.open(saved, name="saved.ipynb")
-    page.set_viewport_size({"width": 1280, "height": 1800})
+    page.set_viewport_size({"width": 1280, "height": 2600})
     try:
         for name, place in places(page).items():
             expect(place, name).to_have_text(said[name], use_inner_text=True)
@@ -194,7 +194,7 @@ def test_a_closed_page_is_sent_nothing_and_the_training_goes_on(board):
     fresh.close()
     # Opened again, it is brought up to date.
     page = board.open_page()
-    page.set_viewport_size({"width": 1280, "height": 1800})
+    page.set_viewport_size({"width": 1280, "height": 2600})
     everything_is_alive(page)
 
 
@@ -208,7 +208,7 @@ def test_a_view_scrolled_out_of_sight_is_sent_nothing(board):
     seen = pictures(board, 3.0)
     assert seen["head"] > 5, seen
     assert all(seen[name] <= 1 for name in ("confusion", "activations")), seen
-    board.page.set_viewport_size({"width": 1280, "height": 1800})
+    board.page.set_viewport_size({"width": 1280, "height": 2600})
     everything_is_alive(board.page)
 
 
@@ -251,7 +251,7 @@ def test_a_slow_page_gets_fewer_pictures_and_the_training_goes_on(board):
     ],
 )
 def test_pictures_and_controls_are_alive_while_a_cell(desk, cell):
-    desk.page.set_viewport_size({"width": 1280, "height": 1800})
+    desk.page.set_viewport_size({"width": 1280, "height": 2600})
     # The views are older than the cell: a cell's own output is on the page before its widgets are told of.
     desk.run_cell("gate = []\n" + BOARD)
     desk.run_cell("session.start()\n" + cell, 1, wait=False)

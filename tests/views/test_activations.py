@@ -6,6 +6,7 @@ import copy
 import json
 import random
 import threading
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -678,3 +679,16 @@ def test_a_static_picture_stands_beside_the_widget(view):
     bundle = view._repr_mimebundle_()
     data = bundle[0] if isinstance(bundle, tuple) else bundle
     assert data["image/png"].startswith("iVBOR")
+
+
+def test_a_rewind_at_rest_is_looked_at(wire, session, open_page):
+    session.step(6)
+    view = ActivationBrowser(session)
+    page = open_page(view, eager=True)
+    assert page.state["moment"]["step"] == 6
+    session.rewind(2)
+    until = time.monotonic() + 20
+    while page.state["moment"]["step"] != 2:
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    view.close()

@@ -346,6 +346,10 @@ def test_a_wish_that_nobody_knows_is_refused(said):
             {"evaluate_every": 50},
             "Appears after the first evaluation, at step 50 (session.evaluate() does it now).",
         ),
+        (
+            {"evaluate_every": "30 s"},
+            "Appears after the first evaluation, once it has trained for 30 s (session.evaluate() does it now).",
+        ),
         ({"evaluate_every": None}, "Appears after the first evaluation (session.evaluate() does it now)."),
     ],
 )

@@ -480,3 +480,24 @@ def test_what_is_suggested_for_a_control_can_be_tried_as_it_stands(wire, open_pa
     wait_for(page, lambda: len(session.branches) == 2 and page.state["past"]["busy"] == "")
     assert page.state["said"].get("lines", "") == ""
     panel.close(), session.close()
+
+
+@pytest.mark.parametrize(("word", "meant"), [("1 min", "60 s"), ("50 steps", 50), ("each epoch", "epoch"), ("never", None)])
+def test_how_often_is_evaluated_is_chosen_in_steps_or_in_time(session, page, word, meant):
+    assert word in page.state["rows"]["evaluate_every"]["choices"]
+    page.say(wish="evaluate_every", value=word)
+    assert session.evaluate_every == meant and page.state["rows"]["evaluate_every"]["value"] == word
+
+
+def test_a_time_that_code_asked_for_is_shown_as_it_is(session, page):
+    session.evaluate_every = "45 s"
+    assert page.state["rows"]["evaluate_every"]["value"] == "45 s"
+
+
+def test_a_part_of_the_validation_data_is_asked_for_and_all_of_it_again(session, page):
+    page.say(wish="evaluate_samples", value="16")
+    assert session.evaluate_samples == 16 and session.evaluate().samples == 16
+    page.say(wish="evaluate_samples", value="")
+    assert session.evaluate_samples is None and session.evaluate().samples == 64
+    page.say(wish="evaluate_samples", value="-3")
+    assert "evaluate_samples=-3" in page.state["rows"]["evaluate_samples"]["why"]
