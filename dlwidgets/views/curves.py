@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import traitlets
 
-from ..core.steering.patterns import in_words
 from ..core.snapshots.snapshots import REASONS
+from ..core.steering.patterns import in_words
 from ..core.training.curves import Curve, Evaluated, together
 from ..session import Session
 from .going_back import Journey
