@@ -132,7 +132,7 @@ def test_elsewhere_than_on_linux_there_is_no_library_to_ask(monkeypatch, platfor
 def test_results_stay_the_same_when_the_pool_was_let_go():
     code = (
         "import torch; torch.set_num_threads(2)\n"
-        "from dlwidgets.core import cpus\n"
+        "from dlwidgets.core.training import cpus\n"
         "a = torch.randn(400, 400); b = (a @ a).sum()\n"
         "for _ in range(3): cpus.release_pool(); assert torch.equal((a @ a).sum(), b)\n"
         "print(torch.get_num_threads())"
