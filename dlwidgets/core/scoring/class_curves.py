@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .asked import class_number, probabilities
-from .cuts import all_cuts, share_of
+from .cuts import all_cuts
 from .intervals import wilson
+from .metrics import ratio
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,8 +29,8 @@ def roc(scores: Scores, cls: int | str | None = None) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "threshold": cuts.thresholds,
-            "false_positive_rate": share_of(cuts.fp, cuts.negatives),
-            "recall": share_of(cuts.tp, cuts.positives),
+            "false_positive_rate": ratio(cuts.fp, cuts.negatives),
+            "recall": ratio(cuts.tp, cuts.positives),
             "fp": cuts.fp,
             "tp": cuts.tp,
         }
@@ -46,7 +47,7 @@ def precision_recall(scores: Scores, cls: int | str | None = None) -> pd.DataFra
     return pd.DataFrame(
         {
             "threshold": cuts.thresholds,
-            "recall": share_of(cuts.tp, cuts.positives),
+            "recall": ratio(cuts.tp, cuts.positives),
             "precision": np.where(predicted > 0, cuts.tp / np.maximum(predicted, 1), 1.0),
             "predicted": predicted,
             "tp": cuts.tp,
@@ -77,7 +78,8 @@ def reliability(
     probabilities(score, f"The reliability of {scores.classes[c]!r}")
     edges = np.linspace(0, 1, bins + 1)
     if BINNINGS[binning] == "mass":
-        edges = np.quantile(score, edges) if len(score) else np.full(bins + 1, np.nan)
+        # In percent, as scikit-learn asks: where many scores are equal, the last bit decides on which side they lie.
+        edges = np.percentile(score, edges * 100) if len(score) else np.full(bins + 1, np.nan)
     at = np.searchsorted(edges[1:-1], score)
     count = np.bincount(at, minlength=bins)
     hits = np.bincount(at, weights=label, minlength=bins).astype(np.int64)
@@ -88,8 +90,8 @@ def reliability(
             "high": edges[1:],
             "samples": count,
             "positives": hits,
-            "mean_score": share_of(np.bincount(at, weights=score, minlength=bins), count),
-            "observed": share_of(hits, count),
+            "mean_score": ratio(np.bincount(at, weights=score, minlength=bins), count),
+            "observed": ratio(hits, count),
             "observed_low": low,
             "observed_high": high,
         }
