@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -13,7 +12,7 @@ from ..core.training.microscope import Microscope, Step
 from ..session import Session
 from .going_back import Journey
 from .training_fields import SECTIONS, Field, State, fields_of, summed_up, text_of, word_of
-from .training_lines import STEPS, TRIED, Standings, settings_of, suggested
+from .training_lines import STEPS, TRIED, Standings, finite, settings_of, suggested
 from .training_presets import Preset, in_words, wishes_of
 from .training_rules import Rules
 from .training_views import Part, waits
@@ -348,26 +347,21 @@ def _taken(session: Session, seen: Step | None) -> dict[str, Any]:
     if not len(record):
         return {}
     last = {name: column.values[-1] for name, column in record.columns.items() if len(column)}
-    known = {name: _finite(value) for name, value in last.items()}
+    known = {name: finite(value) for name, value in last.items()}
     known = {name: value for name, value in known.items() if value is not None}
     found: dict[str, Any] = {"step": len(record), "numbers": known, "layers": []}
     stats = session.layer_stats
     if seen is not None:
         found["layers"] = [
-            [one.path, _finite(one.grad_norm), _finite(one.weight_norm), _finite(one.moved)]
+            [one.path, finite(one.grad_norm), finite(one.weight_norm), finite(one.moved)]
             for one in seen.layers
         ]
-        found["losses"] = None if seen.losses is None else [_finite(loss) for loss in seen.losses]
+        found["losses"] = None if seen.losses is None else [finite(loss) for loss in seen.losses]
         found["why_not"], found["shown"] = seen.why_not, list(seen.shown)
         found["shape"] = [] if seen.images is None else list(seen.images.shape[:3])
     elif stats is not None and stats.step == len(record):
         found["layers"] = [
-            [path, *map(_finite, values)]
+            [path, *map(finite, values)]
             for path, *values in zip(stats.paths, stats.grad_norm, stats.weight_norm, stats.update_ratio)
         ]
     return found
-
-
-def _finite(value: Any) -> float | None:
-    """Return a number, None where it is not finite: that is no JSON."""
-    return float(value) if math.isfinite(value) else None

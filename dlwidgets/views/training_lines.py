@@ -114,10 +114,11 @@ def _measured(record: Any, since: int) -> dict[str, float | None]:
     losses = record.columns["loss"].values[since:][-_LAST:]
     evaluated = [row["valid_loss"] for row in record.evaluations if row["step"] > since and "valid_loss" in row]
     return {
-        "loss": _finite(np.mean(losses)) if len(losses) else None,
-        "valid": _finite(evaluated[-1]) if evaluated else None,
+        "loss": finite(np.mean(losses)) if len(losses) else None,
+        "valid": finite(evaluated[-1]) if evaluated else None,
     }
 
 
-def _finite(value: Any) -> float | None:
+def finite(value: Any) -> float | None:
+    """Return a number, None where it is not finite: that is no JSON."""
     return float(value) if math.isfinite(value) else None

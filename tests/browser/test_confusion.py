@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Locator, expect
 from sklearn.metrics import f1_score
 
-from .test_looking import stopped
+from .kernel import stopped
 
 #: Note for each input event of a slider how long after its own time its frame was painted [ms].
 _WATCH = """(grid) => {

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 from playwright.sync_api import Locator, expect
+
+from .kernel import stopped
 
 #: Where the cells of a tile lie in it [px].
 _CELLS = {0: (0.25, 34), 1: (0.75, 34), 2: (0.25, 58), 3: (0.75, 58)}
@@ -30,17 +28,6 @@ _PIXELS = """(canvas) => {
     const { width, height } = canvas, image = canvas.getContext("2d").getImageData(0, 0, width, height);
     return [width, height, [...image.data].filter((_, i) => i % 4 === 0)];
 }"""
-
-
-@contextmanager
-def stopped(desk) -> Iterator[None]:
-    """Stop the kernel's process inside the block: what is painted meanwhile, it has no part in."""
-    pid = desk.kernel_eval("__import__('os').getpid()")
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(pid, signal.SIGCONT)
 
 
 @pytest.fixture

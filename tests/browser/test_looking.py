@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 from playwright.sync_api import Locator, expect
+
+from .kernel import stopped
 
 #: What the page paints in the frame after the threshold slider moved, with the time it took [ms].
 _MOVE = """async (slider, [position, frames]) => {
@@ -22,17 +20,6 @@ _MOVE = """async (slider, [position, frames]) => {
     for (let n = 0; n < frames; n += 1) await frame();
     return { tiles: tiles(), took: performance.now() - from };
 }"""
-
-
-@contextmanager
-def stopped(desk) -> Iterator[None]:
-    """Stop the kernel's process inside the block: what is painted meanwhile, it has no part in."""
-    pid = desk.kernel_eval("__import__('os').getpid()")
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(pid, signal.SIGCONT)
 
 
 def trained(steps: int, view: str) -> str:

@@ -7,34 +7,12 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 from sklearn import metrics as sk
 
 from dlwidgets.core.scoring.scores import Scores
-
-# Timings on a busy machine say nothing about the code.
-varied = settings(deadline=None, max_examples=60)
-
-# Few distinct values, so that ties among scores and with the threshold are common; some outside 0..1.
-SCORES = st.one_of(
-    st.sampled_from([0.0, -0.0, 0.1, 0.3, 0.5, 0.7, 1.0, -2.5, 40.0, 0.49975586]), st.floats(-5, 5, width=16)
-)
-THRESHOLDS = st.one_of(st.sampled_from([0.0, 0.1, 0.3, 0.5, 0.7, 1.0, -2.5, 1.5]), st.floats(-6, 6))
-
-
-@st.composite
-def labelled(draw, labels=(0, 1), dtypes=(np.float16, np.float32, np.float64)):
-    """Draw N x C labels and scores, columns of one label only included."""
-    n, c = draw(st.integers(1, 12)), draw(st.integers(1, 4))
-    y = draw(hnp.arrays(np.int64, (n, c), elements=st.sampled_from(labels)))
-    constant = draw(st.lists(st.sampled_from((None, *labels)), min_size=c, max_size=c))
-    for column, value in enumerate(constant):
-        if value is not None:
-            y[:, column] = value
-    scores = draw(hnp.arrays(np.float64, (n, c), elements=SCORES)).astype(draw(st.sampled_from(dtypes)))
-    return y, scores, np.array(draw(st.lists(THRESHOLDS, min_size=c, max_size=c)))
+from tests.core.scored import THRESHOLDS, labelled, varied
 
 
 def said(scores, thresholds):

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import tempfile
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..wholefile import whole_file
 from .statistics import real
 
 
@@ -45,27 +44,9 @@ def save_arrays(path: str | os.PathLike[str], arrays: Iterable[tuple[str, Any]])
     place = Path(path).expanduser()
     if place.suffix != ".npz":
         place = place.with_name(f"{place.name}.npz")
-    if place.is_dir():
-        raise IsADirectoryError(f"{place} is a folder: the name of a file, as 'layers.npz', is wanted.")
-    if not place.parent.is_dir():
-        raise FileNotFoundError(f"There is no folder {place.parent} to write {place.name} to.")
-    number, name = tempfile.mkstemp(dir=place.parent, prefix=f".{place.name}.", suffix=".part")
-    try:
-        with os.fdopen(number, "wb") as file:
-            with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as packed:
-                for key, array in arrays:
-                    # By hand, since numpy.savez has no array called "file", and holds them all.
-                    with packed.open(f"{key}.npy", "w", force_zip64=True) as entry:
-                        np.lib.format.write_array(entry, np.asanyarray(array), allow_pickle=False)
-            file.flush()
-            os.fsync(file.fileno())
-        mask = os.umask(0)
-        os.umask(mask)
-        mode = place.stat().st_mode & 0o777 if place.exists() else 0o666 & ~mask
-        os.chmod(name, mode)  # mkstemp lets nobody else read
-        os.replace(name, place)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(name)
-        raise
+    with whole_file(place, "layers.npz") as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as packed:
+        for key, array in arrays:
+            # By hand, since numpy.savez has no array called "file", and holds them all.
+            with packed.open(f"{key}.npy", "w", force_zip64=True) as entry:
+                np.lib.format.write_array(entry, np.asanyarray(array), allow_pickle=False)
     return place

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..trees import tensors
 from .looks import Look
+from .npz import save_arrays
 from .statistics import real
 
 
@@ -38,16 +39,8 @@ def save_look(
     arrays: dict[str, Any] = dict(zip(names, given, strict=True))
     if look.scores is not None:
         arrays["scores"] = np.asarray(look.scores)
-    written = os.fspath(path)
-    written = written if written.endswith(".npz") else f"{written}.npz"
-    np.savez_compressed(
-        written,
-        values=values,
-        layer=look.layer,
-        part=look.part,
-        show=look.wanted.show,
-        sample=-1 if sample is None else sample,
-        step=-1 if step is None else step,
-        **arrays,
-    )
-    return written
+    about = {
+        "layer": look.layer, "part": look.part, "show": look.wanted.show,
+        "sample": -1 if sample is None else sample, "step": -1 if step is None else step,
+    }  # fmt: skip
+    return str(save_arrays(path, {"values": values, **about, **arrays}.items()))

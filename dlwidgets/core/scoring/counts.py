@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .metrics import rates as rates
-
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -70,9 +70,3 @@ def all_cuts(label: NDArray[np.int8], score: NDArray[np.floating]) -> Cuts:
         tp, fp = np.insert(tp, 0, 0), np.insert(fp, 0, 0)
     positives = int(np.count_nonzero(label))
     return Cuts(thresholds, tp, fp, positives, len(label) - positives)
-
-
-def share_of(part: NDArray, whole: Any) -> NDArray[np.float64]:
-    """Return `part` / `whole`, NaN of nothing."""
-    part, whole = np.broadcast_arrays(np.asarray(part, np.float64), np.asarray(whole, np.float64))
-    return np.divide(part, whole, out=np.full(whole.shape, np.nan), where=whole > 0)

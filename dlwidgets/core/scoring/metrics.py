@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
 #: The rates of a 2 x 2 matrix, in the order of the tables; "fbeta" stands behind "f1" where asked for.
 RATES = ("accuracy", "precision", "recall", "specificity", "f1", "matthews", "jaccard")
@@ -152,11 +152,12 @@ def _count(which: NDArray[np.bool_]) -> NDArray[np.int64]:
 
 def _mean(values: NDArray[np.float64], weights: NDArray) -> NDArray[np.float64]:
     weights = np.where(np.isnan(values), 0, weights)
-    return _ratio((np.nan_to_num(values) * weights).sum(axis=-1), weights.sum(axis=-1))
+    return ratio((np.nan_to_num(values) * weights).sum(axis=-1), weights.sum(axis=-1))
 
 
-def _ratio(part: NDArray, whole: NDArray) -> NDArray[np.float64]:
-    part, whole = np.asarray(part, np.float64), np.asarray(whole, np.float64)
+def ratio(part: ArrayLike, whole: ArrayLike) -> NDArray[np.float64]:
+    """Return `part` / `whole`, NaN of nothing."""
+    part, whole = np.broadcast_arrays(np.asarray(part, np.float64), np.asarray(whole, np.float64))
     # The brackets make an array of no dimension the number that it is.
     return np.divide(part, whole, out=np.full(whole.shape, np.nan), where=whole > 0)[()]
 
@@ -165,21 +166,21 @@ def _of_beta(fp: NDArray, fn: NDArray, tp: NDArray, beta: float) -> NDArray[np.f
     # Divided by 1 + beta^2, so that an infinite one is a limit and no 0 x infinity.
     square = float(beta) * float(beta)
     recall_share = square / (1 + square) if square < np.inf else 1.0
-    return _ratio(tp, tp + recall_share * fn + (1 - recall_share) * fp)
+    return ratio(tp, tp + recall_share * fn + (1 - recall_share) * fp)
 
 
 def _matthews(tn: NDArray, fp: NDArray, fn: NDArray, tp: NDArray) -> NDArray[np.float64]:
     # The product of all four margins would leave int64 at 100,000 samples.
     said, is_so = (np.asarray(pair, np.float64) for pair in ((tp + fp) * (tn + fn), (tp + fn) * (tn + fp)))
-    return _ratio(tp * tn - fp * fn, np.sqrt(said * is_so))
+    return ratio(tp * tn - fp * fn, np.sqrt(said * is_so))
 
 
 _FORMULAS: dict[str, Callable[[NDArray, NDArray, NDArray, NDArray], NDArray[np.float64]]] = {
-    "accuracy": lambda tn, fp, fn, tp: _ratio(tp + tn, tp + tn + fp + fn),
-    "precision": lambda tn, fp, fn, tp: _ratio(tp, tp + fp),
-    "recall": lambda tn, fp, fn, tp: _ratio(tp, tp + fn),
-    "specificity": lambda tn, fp, fn, tp: _ratio(tn, tn + fp),
-    "f1": lambda tn, fp, fn, tp: _ratio(2 * tp, 2 * tp + fp + fn),
+    "accuracy": lambda tn, fp, fn, tp: ratio(tp + tn, tp + tn + fp + fn),
+    "precision": lambda tn, fp, fn, tp: ratio(tp, tp + fp),
+    "recall": lambda tn, fp, fn, tp: ratio(tp, tp + fn),
+    "specificity": lambda tn, fp, fn, tp: ratio(tn, tn + fp),
+    "f1": lambda tn, fp, fn, tp: ratio(2 * tp, 2 * tp + fp + fn),
     "matthews": _matthews,
-    "jaccard": lambda tn, fp, fn, tp: _ratio(tp, tp + fp + fn),
+    "jaccard": lambda tn, fp, fn, tp: ratio(tp, tp + fp + fn),
 }

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .counts import round_up
+from .pairs import equal_rows
 from .ranked import BINS, calibration_bins, ranked
 
 if TYPE_CHECKING:
@@ -90,9 +91,7 @@ def mistaken_sets(
         return []
     label = scores.y_true[wrong]
     pairs = np.concatenate([label == 1, said_of(scores, wrong, thresholds) & (label >= 0)], axis=1)
-    packed = np.packbits(pairs, axis=1)
-    keys = np.ascontiguousarray(packed).view(np.dtype((np.void, packed.shape[1]))).ravel()
-    _, first, count = np.unique(keys, return_index=True, return_counts=True)
+    first, count = equal_rows(np.packbits(pairs, axis=1))
     best = sorted(range(len(first)), key=lambda i: (-count[i], first[i]))[:top]
     classes = scores.n_classes
     return [

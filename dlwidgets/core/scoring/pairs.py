@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .asked import rows_wanted
-from .cuts import share_of
+from .metrics import ratio
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,7 +32,7 @@ def missed_for(
     missed = (scores.y_true == 1) & ~said
     counts = together(missed, said & (scores.y_true == 0) if wrong_only else said)
     return _square(
-        scores, share_of(counts, missed.sum(axis=0)[:, None]) if shares else counts, "missed", "predicted"
+        scores, ratio(counts, missed.sum(axis=0)[:, None]) if shares else counts, "missed", "predicted"
     )
 
 
@@ -48,7 +48,7 @@ def cooccurrence(
         raise ValueError(f"There is no co-occurrence of {kind!r}: give 'true' or 'predicted'.")
     has = scores.y_true == 1 if kind == "true" else scores.predictions(thresholds)
     counts = together(has, has)
-    return _square(scores, share_of(counts, has.sum(axis=0)[:, None]) if shares else counts, "has", "and")
+    return _square(scores, ratio(counts, has.sum(axis=0)[:, None]) if shares else counts, "has", "and")
 
 
 def mistaken_sets(
@@ -61,7 +61,7 @@ def mistaken_sets(
     is_so, said = scores.y_true == 1, scores.predictions(thresholds) & known
     rows = np.flatnonzero((is_so != said).any(axis=1))
     pairs = np.packbits(np.concatenate([is_so[rows], said[rows]], axis=1), axis=1)
-    first, count = _equal_rows(pairs)
+    first, count = equal_rows(pairs)
     order = np.lexsort((first, -count))[: rows_wanted(top)]
     examples = rows[first[order]]
     ids = np.arange(scores.n_samples) if scores.sample_ids is None else scores.sample_ids
@@ -70,7 +70,7 @@ def mistaken_sets(
             "true": [_named(scores, is_so[n]) for n in examples],
             "predicted": [_named(scores, said[n]) for n in examples],
             "count": count[order],
-            "share": share_of(count[order], known.any(axis=1).sum()),
+            "share": ratio(count[order], known.any(axis=1).sum()),
             "sample": ids[examples],
         }
     )
@@ -85,7 +85,7 @@ def together(left: NDArray[np.bool_], right: NDArray[np.bool_]) -> NDArray[np.in
     return counts
 
 
-def _equal_rows(packed: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def equal_rows(packed: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return of each distinct row where it first stands, and how often it occurs."""
     if packed.shape[1] <= 8:
         # As one number a row they sort many times faster.

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .counts import matrices, rates
+from .counts import matrices
+from .metrics import rates
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -79,7 +80,7 @@ class PastScores:
         return matrices(predicted, self.totals)
 
     def rates(self, thresholds: float | Sequence[float] = 0.5) -> dict[str, NDArray[np.float64]]:
-        """Return accuracy, precision, recall, specificity and f1 of each class (C float64); NaN for 0 / 0."""
+        """Return each of `metrics.RATES` of each class (C float64); NaN for 0 / 0."""
         return rates(self.confusion(thresholds))
 
     @property

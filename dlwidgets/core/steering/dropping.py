@@ -9,7 +9,7 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from ..models.walk import uncompiled
 from .by_pattern import ByPattern, read_by_pattern, setting_of
-from .reading import fraction
+from .reading import fraction, optional
 
 
 class Dropping:
@@ -82,9 +82,8 @@ class Dropping:
 
 
 def _rate(value: Any) -> float | None:
-    number = None if value is None else fraction(value)
-    if value is not None and number is None:
-        raise ValueError(
-            f"dropout has the rate {value!r}: a share of what is dropped, 0 or more and below 1, is wanted."
-        )
-    return number
+    return optional(
+        value,
+        fraction,
+        f"dropout has the rate {value!r}: a share of what is dropped, 0 or more and below 1, is wanted.",
+    )

@@ -3,10 +3,26 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Callable
 from numbers import Real
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
+
+T = TypeVar("T")
+
+
+def optional(value: Any, read: Callable[[Any], T | None], refusal: str) -> T | None:
+    """Return None for None, else what `read` makes of the value.
+
+    Raises
+    ------
+    ValueError : with the sentence `refusal`, it is not of the kind.
+    """
+    found = None if value is None else read(value)
+    if value is not None and found is None:
+        raise ValueError(refusal)
+    return found
 
 
 def number_of(value: Any) -> float | None:

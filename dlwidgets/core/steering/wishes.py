@@ -10,7 +10,7 @@ from typing import Any
 from ..wording import did_you_mean
 from .clipping import Clip
 from .precision import PRECISIONS
-from .reading import count, fraction, number_of, whole
+from .reading import count, fraction, number_of, optional, whole
 from .stopping import EarlyStopping
 from .timing import read_time
 
@@ -130,10 +130,9 @@ def read_weight_decay(value: Any) -> float | None:
 
 def read_momentum(value: Any) -> float | None:
     """Return a momentum: a number, 0 or more and below 1; None is the optimizer's own."""
-    number = None if value is None else fraction(value)
-    if value is not None and number is None:
-        raise ValueError(f"momentum={value!r}: a number from 0 to below 1 is wanted, as 0.9, or None.")
-    return number
+    return optional(
+        value, fraction, f"momentum={value!r}: a number from 0 to below 1 is wanted, as 0.9, or None."
+    )
 
 
 def read_betas(value: Any) -> tuple[float, ...] | None:
@@ -163,12 +162,9 @@ def read_accumulate(value: Any) -> int:
 
 def read_label_smoothing(value: Any) -> float | None:
     """Return a label smoothing: 0 or more and below 1; None is the loss's own."""
-    number = None if value is None else fraction(value)
-    if value is not None and number is None:
-        raise ValueError(
-            f"label_smoothing={value!r}: a number from 0 to below 1 is wanted, as 0.1, or None."
-        )
-    return number
+    return optional(
+        value, fraction, f"label_smoothing={value!r}: a number from 0 to below 1 is wanted, as 0.1, or None."
+    )
 
 
 def read_ema(value: Any) -> float | None:
@@ -262,12 +258,9 @@ def read_evaluate_every(value: Any) -> str | int | None:
 
 def read_evaluate_samples(value: Any) -> int | None:
     """Return how many samples to evaluate: a whole number, 1 or more, or None for all."""
-    number = None if value is None else count(value)
-    if value is not None and number is None:
-        raise ValueError(
-            f"evaluate_samples={value!r}: a whole number of samples, 1 or more, or None for all, is wanted."
-        )
-    return number
+    return optional(
+        value, count, f"evaluate_samples={value!r}: a whole number of samples, 1 or more, or None for all, is wanted."
+    )
 
 
 def read_thresholds(value: Any, count: int | None = None) -> float | list[float]:

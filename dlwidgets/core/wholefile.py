@@ -1,0 +1,47 @@
+"""A file that a person asked for, written whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+
+@contextmanager
+def whole_file(place: Path, example: str) -> Iterator[IO[bytes]]:
+    """Give a file to be written in the block, which appears at `place` once the block has ended well.
+
+    It is written beside its place and then moved there: whatever happens meanwhile, what was there is either
+    still whole or replaced. It can be read by whom the old one could, or any new file.
+
+    Parameters
+    ----------
+    example : the name of a file of this kind, for the sentence where `place` is a folder.
+
+    Raises
+    ------
+    OSError : it cannot be written there.
+    """
+    if place.is_dir():
+        raise IsADirectoryError(f"{place} is a folder: the name of a file, as {example!r}, is wanted.")
+    if not place.parent.is_dir():
+        raise FileNotFoundError(f"There is no folder {place.parent} to write {place.name} to.")
+    number, name = tempfile.mkstemp(dir=place.parent, prefix=f".{place.name}.", suffix=".part")
+    try:
+        with os.fdopen(number, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        mask = os.umask(0)
+        os.umask(mask)
+        mode = place.stat().st_mode & 0o777 if place.exists() else 0o666 & ~mask
+        os.chmod(name, mode)  # mkstemp lets nobody else read
+        os.replace(name, place)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(name)
+        raise
