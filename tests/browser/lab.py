@@ -69,6 +69,20 @@ _ERRORS = f"""(path) => {{
 }}"""
 
 
+#: Whether the page has the theme's name and its colours: light behind dark text, or the other way round.
+_THEMED = """(light) => {
+    const probe = document.createElement("i");
+    document.body.append(probe);
+    const brightness = (name) => {
+        probe.style.color = `var(${name})`;
+        return getComputedStyle(probe).color.match(/[\\d.]+/g).slice(0, 3).reduce((sum, part) => sum + Number(part), 0);
+    };
+    const bright = brightness("--jp-layout-color0") > brightness("--jp-content-font-color1");
+    probe.remove();
+    return document.body.dataset.jpThemeLight === light && String(bright) === light;
+}"""
+
+
 class Lab:
     """One person's browser at one server. Every wait is for a state; none is for a time.
 
@@ -229,7 +243,8 @@ class Lab:
         """Switch the host to its "light" or "dark" theme."""
         self.command("apputils:change-theme", theme=f"JupyterLab {theme.capitalize()}")
         light = "true" if theme == "light" else "false"
-        self.page.wait_for_function("(light) => document.body.dataset.jpThemeLight === light", arg=light)
+        # The name comes before the colours: those of the text and of what lies behind it must be the theme's.
+        self.page.wait_for_function(_THEMED, arg=light)
 
     def throttle_cpu(self, rate: float) -> None:
         """Make the page's CPU `rate` times slower; 1 is its own speed."""
