@@ -11,7 +11,10 @@
  * }} Model
  */
 
-/** A page lets the kernel send at most one picture in this many milliseconds. */
+/**
+ * A page lets the kernel send at most one picture in this many milliseconds. Where several may be on their way it
+ * is the kernel that keeps the pace, and one answer tells of half as many pictures.
+ */
 const PACE = 100;
 /** A hello that no picture answers is repeated after this long, then ever more rarely, up to the second [ms]. */
 const PATIENCE = 3000, LONGEST = 60_000;
@@ -34,8 +37,9 @@ export function live({ model, el, signal, draw }) {
   let alive = true, visible = true, queued = 0;
   // The newest picture that came, the newest that was painted, and whether one before them never came.
   let newest = Number(model.get("frame")), painted = newest, missed = true;
-  // Whether the newest waits for its acknowledgement, and when that may go at the earliest.
+  // Whether the newest waits for its acknowledgement, when that may go at the earliest, and how long it is put off.
   let owing = false, due = 0, timer = 0;
+  const puts = PACE * ((Number(model.get("ahead")) || 1) - 1) / 2;
   let greeted = 0, patience = PATIENCE;
 
   const looked = () => alive && visible && !document.hidden;
@@ -56,6 +60,7 @@ export function live({ model, el, signal, draw }) {
       // What is not seen is not drawn: the kernel waits until it is.
       if (!looked()) return;
       owing = painted !== newest;
+      if (puts) due = performance.now() + puts;
       if (missed) greet(); else post(model, { drawn: painted });
     }, Math.max(0, due - performance.now()));
   };
@@ -76,9 +81,10 @@ export function live({ model, el, signal, draw }) {
     // A message may have been lost, and what it changed with it.
     if (frame !== newest + 1) missed = true;
     newest = frame;
-    owing = true;
     // Counted from when pictures come, which twins of a view see alike: two do not double the pace.
-    due = Math.max(performance.now(), due + PACE);
+    if (!puts) due = Math.max(performance.now(), due + PACE);
+    else if (!owing) due = performance.now() + puts;
+    owing = true;
     window.clearTimeout(greeted);
     repaint();
   };

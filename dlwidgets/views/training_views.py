@@ -38,6 +38,7 @@ class Part(View):
 class _Head(Part):
     """The run in one line: model, task, status, epoch, step, speed, memory, time left; and its failure."""
 
+    AHEAD = 10
     watches = ("pulse", "status", "error", "epochs")
     run = traitlets.Dict(
         help="title, about, status, epoch, epochs, steps, share, rate, left, samples (a second), memory, "
@@ -90,6 +91,7 @@ def _moment(session: Session) -> tuple[int, int]:
 class _Facts(Part):
     """Beside each control: what is in force, what is still on its way, what was rejected and why."""
 
+    AHEAD, BEAT = 10, 2
     watches = ("pulse", "applied", "rejected", "lr", "batch_size", "clip", "status")
     asked = traitlets.Dict(help="control -> what was asked for").tag(sync=True)
     applied = traitlets.Dict(help="control -> what is in force").tag(sync=True)

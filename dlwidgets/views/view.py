@@ -112,20 +112,28 @@ class View(Pictured, anywidget.AnyWidget):
       picture as ``{trait: value}``, never a difference, so that a view shown late, twice or after a reload
       is right. It may run on the training thread: it reads, computes little, and waits for nothing.
     * The kernel alone writes synced traits. The page sends messages: *hello* when it opens, *drawn* when it
-      has painted a picture, *wish* when a person wants something. The next picture is sent only after the
-      last is drawn: a closed, hidden or slow page costs nothing. A message may be lost, so a page that may
-      have missed one gets the whole picture again, not what changed since.
+      has painted a picture, *wish* when a person wants something. A picture is sent only while fewer than
+      ``AHEAD`` of those before it are not drawn yet: a closed, hidden or slow page costs nothing. One that
+      shows what the last one showed is not sent. A message may be lost, so a page that may have missed one gets
+      the whole picture again, not what changed since.
+    * ``BEAT`` says at how many pulses it is drawn anew while training: what changes slowly, or takes long to
+      make, is not drawn at each. Every other trait in ``watches`` is shown at once.
     * ``wish(name, value)`` receives what a person asked for; an exception's sentence is shown in the view.
     * ``close()`` lets everything go.
     """
 
     _css = style()
     watches: ClassVar[tuple[str, ...]] = ("pulse",)
+    #: How many pictures may be on their way: 1 where one may be large, for whoever is far away waits for all of
+    #: them; more where they are small, since to hear that one is drawn costs the kernel more than to send it.
+    AHEAD: ClassVar[int] = 1
+    BEAT: ClassVar[int] = 1
     #: Here too for a view that refused its source before it got one, and is closed all the same.
     session: Session | None = None
 
     frame = traitlets.Int(0, help="number of the picture; the page repeats it once drawn").tag(sync=True)
     problem = traitlets.Unicode("", help="why the picture could not be made, one sentence").tag(sync=True)
+    ahead = traitlets.Int(1, help="how many pictures are sent before an answer is waited for").tag(sync=True)
 
     def __init__(self, session: Session | None = None, **traits: Any) -> None:
         self.session = session
@@ -135,10 +143,10 @@ class View(Pictured, anywidget.AnyWidget):
         self._sent_at = time.monotonic()
         self._patience = _PATIENCE
         self._gap = 1.0
-        self._whole = False
+        self._whole = self._greeted = False
         # Made before the comm opens, so that the first picture travels with it.
         values, problem = self._picture()
-        super().__init__(**{**traits, **values, "problem": problem, "frame": 1})
+        super().__init__(**{**traits, **values, "problem": problem, "frame": 1, "ahead": self.AHEAD})
         self.on_msg(self._hear)
         answer_anywhere(self)
         if session is not None:
@@ -172,12 +180,17 @@ class View(Pictured, anywidget.AnyWidget):
     def _may_send(self) -> bool:
         if self.comm is None:
             return False
-        if self._drawn is not None and self._drawn >= self.frame:
+        if self._asked_for:
             return True
         # Older kernels hear the page only after the running cell. While that cell is one of our own
         # (fit, step), pictures go unasked, ever more rarely.
         blocking = self.session is not None and self.session.blocking
         return blocking and time.monotonic() - self._sent_at > self._gap
+
+    @property
+    def _asked_for(self) -> bool:
+        """Whether a page waits for the next picture."""
+        return self._drawn is not None and self.frame - self._drawn < self.AHEAD
 
     def _picture(self) -> tuple[dict[str, Any], str]:
         try:
@@ -186,32 +199,44 @@ class View(Pictured, anywidget.AnyWidget):
             return {}, f"This view could not be drawn: {_sentence(error)}"
 
     def _show(self) -> None:
-        whole, self._whole = self._whole, False
-        if self._drawn is None or self._drawn < self.frame:
+        # A page that says hello waits for an answer, though nothing may have changed.
+        whole, greeted = self._whole, self._greeted
+        self._whole = self._greeted = False
+        if not self._asked_for:
             self._gap = min(2 * self._gap, _LONGEST)
             whole = True
         values, problem = self._picture()
-        self._sent_at = time.monotonic()
         frame = self.frame + 1
         try:
-            self._send_picture(frame, values, problem, whole)
+            sent = self._send_picture(frame, values, problem, whole, greeted)
         except Exception as error:  # noqa: BLE001 - said in the view; the training that called goes on
             # What could not be written as a message must not be part of the next.
             self._states_to_send.clear()
+            sent = True
             with contextlib.suppress(Exception):
                 self._send_picture(frame, {}, f"This view could not be sent: {_sentence(error)}", True)
-        if self.comm is not None:
-            answer_anywhere(self)
-            if self._drawn is not None:
-                _Watch.over(self)
+        if sent:
+            self._sent_at = time.monotonic()
+            if self.comm is not None:
+                answer_anywhere(self)
+                if self._drawn is not None:
+                    _Watch.over(self)
 
-    def _send_picture(self, frame: int, values: dict[str, Any], problem: str, whole: bool) -> None:
-        values = {**values, "problem": problem, "frame": frame}
+    def _send_picture(
+        self, frame: int, values: dict[str, Any], problem: str, whole: bool, greeted: bool = False
+    ) -> bool:
+        """Send what changed, or the whole picture; return whether there was anything to be sent."""
+        values = {**values, "problem": problem}
         with self.hold_sync():
             for name, value in values.items():
                 setattr(self, name, value)
             if whole:
                 self._states_to_send.update(name for name in values if name in self.keys)
+            elif not self._states_to_send and not greeted:
+                return False
+            self.frame = frame
+            self._states_to_send.add("frame")  # a picture that could not be sent has counted it up already
+        return True
 
     @property
     def _waits(self) -> bool:
@@ -244,12 +269,13 @@ class View(Pictured, anywidget.AnyWidget):
             # A page that has the newest picture, with none missing before it, needs only what changes.
             if not _is(message["hello"], self.frame):
                 self._whole = True
-            self._drawn = self.frame
+            self._greeted, self._drawn = True, self.frame
             self.refresh()
         elif "drawn" in message:
-            # An older number is an answer to a picture that a newer one has replaced.
-            if _is(message["drawn"], self.frame):
-                self._drawn = self.frame
+            # With an older number those after it are still on their way, or were replaced.
+            drawn = message["drawn"]
+            if type(drawn) is int and (self._drawn or 0) < drawn <= self.frame:
+                self._drawn = drawn
             if self._stale:
                 self.refresh()
         elif "wish" in message:
@@ -259,8 +285,9 @@ class View(Pictured, anywidget.AnyWidget):
                 self.send({"refused": message["wish"], "because": str(error) or type(error).__name__})
                 answer_anywhere(self)
 
-    def _note(self, _change: Any) -> None:
-        self.refresh()
+    def _note(self, change: Any) -> None:
+        if change["name"] != "pulse" or change["new"] % self.BEAT == 0:
+            self.refresh()
 
     def close(self) -> None:
         """Stop following the session and remove the view from every page."""

@@ -174,6 +174,20 @@ def test_sparse_and_complex_gradients_are_looked_at_too():
     assert not check([table.weight])
 
 
+def test_a_gradient_of_another_kind_than_its_parameter_is_looked_at_too():
+    one, other = nn.Parameter(torch.zeros(4)), nn.Parameter(torch.zeros(3, 2))
+    check, parameters = FiniteCheck(), [one, other]
+    # One value that is seen as four, which the fused kernel refuses to write to.
+    one.grad, other.grad = torch.ones(1).expand(4), torch.ones(3, 2)
+    assert check(parameters)
+    other.grad[1, 1] = math.nan
+    assert not check(parameters)
+    other.grad = torch.sparse_coo_tensor([[1]], [[1.0, math.inf]], (3, 2), check_invariants=True)
+    assert not check(parameters)
+    one.grad, other.grad = torch.ones(4), None
+    assert check(parameters) and check([])
+
+
 @pytest.mark.parametrize("mode", ["off", "value", "adaptive"])
 def test_finite_gradients_whose_norm_overflows_are_still_used(mode):
     made = model()

@@ -217,3 +217,24 @@ def test_arrays_that_may_not_be_written_are_copied_without_a_warning(recwarn):
 
 def test_arrays_with_negative_strides_are_read():
     assert torch.equal(read_inputs(X.numpy()[::-1], "X"), X.flip(0))
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        torch.randn(20), torch.randn(20, 1), torch.randn(20, 1, 8, 8), torch.randn(20, 3, 1, 1), torch.randn(20, 0, 4),
+        torch.randn(20, 3, 8, 8).to(memory_format=torch.channels_last),
+        # One channel: is_contiguous() holds for both, and a convolution rounds by the strides.
+        torch.randn(20, 8, 8, 1).permute(0, 3, 1, 2), torch.randn(8, 20, 3).transpose(0, 1),
+        torch.randn(20, 6)[:, ::2], torch.randn(20, 1).expand(20, 5), torch.randn(20, 3) > 0,
+        torch.randn(20, 3, dtype=torch.complex64), torch.randn(20, 3).bfloat16(),
+    ],
+    ids=lambda tensor: f"{tuple(tensor.shape)} {tuple(tensor.stride())} {tensor.dtype}",
+)  # fmt: skip
+def test_rows_are_those_that_indexing_gives_strides_and_all(made):
+    rows, index = Rows(made, torch.arange(20)), torch.randperm(20)[:7]
+    for some in (index, index[:1], slice(2, 9)):
+        inputs, targets = rows.take(some)
+        assert torch.equal(inputs, made[some]) and torch.equal(targets, rows.targets[some])
+        assert inputs.stride() == made[some].stride() and inputs.dtype == made.dtype
+    assert rows.take(index[:0])[0].shape == made[:0].shape

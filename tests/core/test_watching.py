@@ -85,10 +85,10 @@ def test_looks_cost_at_most_their_budget_and_say_so(clock):
     found = [stats for stats in taken if stats is not None]
     assert found[0].share is None and found[0].every is None
     last = found[-1]
-    assert last.share == pytest.approx(0.005, rel=0.05)
-    assert last.every == pytest.approx(0.8, rel=0.05) and last.between == pytest.approx(80, abs=3)
+    assert last.share == pytest.approx(0.003, rel=0.05)
+    assert last.every == pytest.approx(0.004 / 0.003, rel=0.05) and last.between == pytest.approx(133, abs=5)
     looked = 0.004 * len(found)
-    assert looked <= 0.0051 * (clock.now - 100.0) + 0.004
+    assert looked <= 0.0031 * (clock.now - 100.0) + 0.004
 
 
 def test_a_pause_counts_neither_as_training_nor_between_looks(clock):

@@ -81,6 +81,44 @@ test("twins of one view, in one page, let no more pictures through than one", ()
   assert.ok(pictures >= 85 && pictures <= 102, `${pictures} pictures in 10 s`);
 });
 
+test("of pictures that may go ahead of the answers, one answer tells of several", () => {
+  const page = browser(), model = new Model({ ahead: 10 });
+  const { drawn } = open(page, model);
+  model.picture();
+  page.pass(1000);
+  model.heard();
+  /** @type {number[]} */
+  const answers = [];
+  let most = 0;
+  for (let ms = 0; ms < 10_000; ms += 1) {
+    page.pass(1);
+    if (ms % 100 === 0) model.picture();
+    answers.push(...model.heard().map((message) => message.drawn));
+    most = Math.max(most, model.get("frame") - (answers.at(-1) ?? 2));
+  }
+  assert.ok(answers.length >= 18 && answers.length <= 23, `${answers.length} answers in 10 s`);
+  assert.ok(answers.every((frame, i) => !i || frame > answers[i - 1]));
+  // The kernel never has to wait, and each picture is drawn.
+  assert.ok(most < 10, `${most} pictures unanswered`);
+  assert.ok(drawn.length >= 100);
+});
+
+test("the last of pictures that may go ahead is answered soon, and a missing one is asked for", () => {
+  const page = browser(), model = new Model({ ahead: 10 });
+  open(page, model);
+  model.picture();
+  page.pass(1000);
+  model.heard();
+  model.picture();
+  page.pass(30);
+  assert.deepEqual(model.heard(), []);
+  page.pass(500);
+  assert.deepEqual(model.heard(), [{ drawn: 3 }]);
+  model.picture({}, 7);
+  page.pass(500);
+  assert.deepEqual(model.heard(), [{ hello: 0 }]);
+});
+
 test("a picture that comes after a rest is acknowledged at once", () => {
   const { page, model } = opened();
   page.pass(5000);

@@ -197,6 +197,94 @@ def test_one_of_two_pages_that_missed_a_picture_heals_too(wire, run, view, open_
     assert read(other) == shown(2, "second")
 
 
+def test_a_picture_that_shows_what_the_last_one_showed_is_not_sent(wire, run, view, open_page):
+    page = open_page(view)
+    page.draw()
+    before = len(wire.of(view))
+    for _ in range(3):
+        view.refresh()
+    assert len(wire.of(view)) == before
+    # A page that says hello waits for an answer all the same.
+    page.greet()
+    assert set(wire.of(view)[-1].state) == {"frame"} and read(page) == shown(0)
+
+
+class Small(Picture):
+    """Pictures so small that three may be on their way."""
+
+    AHEAD = 3
+
+
+def test_small_pictures_go_ahead_of_the_answers_and_no_further(wire, run, open_page):
+    view = Small(run)
+    page = open_page(view)
+    page.draw()
+    assert page.state["ahead"] == 3
+    for run.pulse in range(1, 10):
+        pass
+    first = view.frame
+    assert [message.state["number"] for message in wire.pictures(view)] == [0, 1, 2, 3]
+    # Only what changed, though nothing was said of those before.
+    assert set(wire.pictures(view)[-1].state) == {"number", "data", "frame"}
+    page.say(drawn=first - 2)
+    assert view.frame == first + 1 and read(page) == shown(9)
+    for run.pulse in range(10, 20):
+        pass
+    assert view.frame == first + 1
+    page.draw()
+    for run.pulse in range(20, 30):
+        pass
+    assert view.frame == first + 4 and read(page) == shown(21)
+    view.close()
+
+
+def test_an_answer_from_before_the_last_changes_nothing(wire, run, open_page):
+    view = Small(run)
+    page = open_page(view)
+    page.draw()
+    for run.pulse in range(1, 10):
+        pass
+    page.draw()
+    newest = view.frame
+    for old in (newest - 2, newest + 2, 0, -1, True, "3", None, 2.0):
+        page.say(drawn=old)
+    for run.pulse in range(10, 30):
+        pass
+    # The newest was on its way already.
+    assert view.frame == newest + 2
+    view.close()
+
+
+def test_a_page_that_is_closed_costs_no_more_than_what_may_go_ahead(quick_time, wire, run, open_page):
+    view = Small(run)
+    page = open_page(view)
+    page.draw()
+    page.close()
+    for run.pulse in range(1, 500):
+        quick_time.now += 0.1
+    assert len(wire.pictures(view)) == 1 + 3
+    assert read(open_page(view)) == shown(499)
+    view.close()
+
+
+def test_what_changes_slowly_is_drawn_at_every_second_pulse(wire, run, open_page):
+    class Slow(Picture):
+        BEAT = 2
+        watches = ("pulse", "blocking")
+
+    view = Slow(run)
+    page = open_page(view, eager=True)
+    before = len(wire.pictures(view))
+    for run.pulse in range(1, 11):
+        pass
+    assert len(wire.pictures(view)) == before + 5 and read(page) == shown(10)
+    # What else it watches is shown at once.
+    run.pulse = 11
+    run.blocking = True
+    assert read(page) == shown(11)
+    view.close()
+
+
 def test_the_bytes_of_a_picture_are_its_own(wire, run, view, open_page):
     page = open_page(view, eager=True)
     for run.pulse in range(1, 20):
@@ -345,7 +433,7 @@ def test_threads_that_refresh_at_once_neither_stall_nor_lose_the_last_state(wire
 def test_two_threads_that_both_found_the_page_waiting_send_one_picture(wire, run, view, open_page):
     page = open_page(view)
     page.draw()
-    before = len(wire.pictures(view))
+    before, view.text = len(wire.pictures(view)), "second"
     both = threading.Barrier(2)
     may_send = view._may_send
     first = threading.local()

@@ -34,7 +34,28 @@ class Rows:
 
     def take(self, index: Any) -> tuple[Any, torch.Tensor]:
         """Return (inputs, targets) of the samples at `index`: integers or a slice."""
-        return tree_map(lambda tensor: tensor[index], self.inputs), self.targets[index]
+        return tree_map(lambda tensor: _picked(tensor, index), self.inputs), _picked(self.targets, index)
+
+
+def _picked(tensor: torch.Tensor, index: Any) -> torch.Tensor:
+    """Return `tensor[index]`, strides and all; of integers in a third of the time where that can be."""
+    if isinstance(index, torch.Tensor) and tensor.device == index.device and _packed(tensor):
+        return tensor.index_select(0, index)
+    return tensor[index]
+
+
+def _packed(tensor: torch.Tensor) -> bool:
+    """Say whether the strides are those of a new tensor of this shape.
+
+    More than `is_contiguous()`, which overlooks the axes of length 1: by their strides a convolution tells whether
+    one channel comes first or last, and rounds differently.
+    """
+    expected = 1
+    for size, stride in zip(reversed(tensor.shape), reversed(tensor.stride())):
+        if stride != expected:
+            return False
+        expected *= max(size, 1)
+    return True
 
 
 def read(

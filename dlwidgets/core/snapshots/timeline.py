@@ -54,8 +54,12 @@ class Timeline:
         self.ring = Ring(0)
         self.ring.ours = lambda snapshot: self.line.holds(snapshot)
         self._copier = Copier()
-        self._often, self._epochs = Governor(0.02, least=1.0), Governor(0.02, least=0.0)
+        # Epochs that take no longer than a snapshot's share allows get one now and then: any step between two is
+        # reached by taking the steps from the first again.
+        self._often, self._epochs = Governor(0.003, least=1.0), Governor(0.003, least=0.0)
         self._before = Governor(0.05, least=0.1)
+        #: The bytes of a snapshot, and the budget that goes with them: read off the system once, not each time.
+        self._budgeted = (-1, 0)
         self._born = 0
         self._went: Place = (0, 0)
         self._left_settings: dict[str, Any] = {}
@@ -142,7 +146,9 @@ class Timeline:
         except ValueError:
             return None  # a layer without a size yet: after the first step it has one
         size = sum({id(tensor): tensor.nbytes for tensor in tensors_of(states)}.values())
-        self.ring.budget = budget = snapshot_budget(size, self._memory)
+        if size != self._budgeted[0]:
+            self._budgeted = size, snapshot_budget(size, self._memory)
+        self.ring.budget = budget = self._budgeted[1]
         if size > budget and not must:
             self._note(
                 f"A snapshot takes {_megabytes(size)}, more than the {_megabytes(budget)} set aside: going "

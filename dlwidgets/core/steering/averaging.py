@@ -52,11 +52,14 @@ class Averaging:
             for weight in self._weights
         ]
 
-    @torch.no_grad()
     def update(self) -> None:
         """Take the weights of a step in."""
-        if self.decay is None:
-            return
+        # Asked in every step: to enter no_grad takes longer than all else that a step asks beside the weights.
+        if self.decay is not None:
+            self._update()
+
+    @torch.no_grad()
+    def _update(self) -> None:
         if not self._averages:
             self._weights = [*self._model.parameters()]
             self._averages = [weight.detach().clone() for weight in self._weights]

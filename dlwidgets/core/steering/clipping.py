@@ -172,45 +172,55 @@ def _unit_norms(tensor: torch.Tensor) -> torch.Tensor:
 
 
 class FiniteCheck:
-    """Says in every step whether all gradients are finite, for 3 % of a step of 0.75 ms.
+    """Says in every step whether all gradients are finite, for 2 % of a step of 0.65 ms.
 
     It asks the kernel with which `torch.amp.GradScaler` looks for overflow, which reads all gradients in one
-    call: 22 µs in the loop for an MLP of 30,000 parameters on one CPU thread; of a small
-    CNN's step it is less than 0.1 %. That is what it costs never to lose the weights.
+    call: 14 µs in the loop for an MLP of 82,000 parameters on one CPU thread, 60 µs (0.6 % of a step) for a
+    small CNN, whose step leaves the caches cold. That is what it costs never to lose the weights.
     What the kernel does not take, as sparse or complex gradients, is asked for tensor by tensor.
     """
 
     def __init__(self) -> None:
-        self._found: dict[torch.device, tuple[torch.Tensor, torch.Tensor]] = {}
+        self._of: Sequence[nn.Parameter] = ()
+        #: What the kernel writes into and multiplies by; None where it is no help.
+        self._kernel: tuple[torch.Tensor, torch.Tensor] | None = None
 
-    def __call__(self, parameters: Iterable[nn.Parameter]) -> bool:
-        """Say whether all gradients are finite; they stay as they are."""
+    def __call__(self, parameters: Sequence[nn.Parameter]) -> bool:
+        """Say whether all gradients are finite; they stay as they are.
+
+        Parameters
+        ----------
+        parameters : the same object from step to step, as long as they are the same.
+        """
+        if parameters is not self._of:
+            self._of, self._kernel = parameters, _kernel_for(parameters)
         gradients = [gradient for p in parameters if (gradient := p.grad) is not None]
-        if not gradients:
-            return True
-        # Asked in every step: one kind, as a rule, and to sort them would take longer than the check.
-        dtype, device = gradients[0].dtype, gradients[0].device
-        if all(g.dtype is dtype and g.layout is torch.strided and g.device == device for g in gradients):
-            return self._finite(device, gradients)
-        alike: dict[Any, list[torch.Tensor]] = {}
-        for gradient in gradients:
-            alike.setdefault((gradient.device, gradient.dtype, gradient.layout), []).append(gradient)
-        return all(self._finite(key[0], some) for key, some in alike.items())
-
-    def _finite(self, device: torch.device, gradients: list[torch.Tensor]) -> bool:
-        first = gradients[0]
-        if not first.is_floating_point() or first.layout is not torch.strided or device.type not in _FUSED:
-            return all(_all_finite(gradient) for gradient in gradients)
-        if (known := self._found.get(device)) is None:
-            known = self._found[device] = torch.zeros((), device=device), torch.ones((), device=device)
-        found, one = known
-        with torch.no_grad():
-            # Multiplied by 1: the values stay, bit for bit.
+        if self._kernel is None or not gradients:
+            return all(map(_all_finite, gradients))
+        found, one = self._kernel
+        try:
+            # Multiplied by 1: the values stay, bit for bit. Gradients have no gradient of their own here, and to
+            # say so (no_grad) would take as long as the kernel.
             torch._amp_foreach_non_finite_check_and_unscale_(gradients, found, one)
+        except (NotImplementedError, RuntimeError):
+            # A gradient of another kind than its parameter: sparse, or one value seen as many.
+            found.zero_()
+            return all(map(_all_finite, gradients))
         if not found.item():
             return True
         found.zero_()
         return False
+
+
+def _kernel_for(parameters: Iterable[nn.Parameter]) -> tuple[torch.Tensor, torch.Tensor] | None:
+    """Return the scalars that the fused check works with; None where it does not take these parameters."""
+    kinds = {(parameter.device, parameter.dtype) for parameter in parameters}
+    if len(kinds) != 1:
+        return None
+    (device, dtype), = kinds
+    if device.type not in _FUSED or not dtype.is_floating_point:
+        return None
+    return torch.zeros((), device=device), torch.ones((), device=device)
 
 
 def _all_finite(gradient: torch.Tensor) -> bool:

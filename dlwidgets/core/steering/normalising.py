@@ -123,12 +123,14 @@ class Normalising:
             if rule is not None and rule != "weight_norm" and not self._is_split(slot):
                 self._projections.append((slot.module._parameters[slot.key], projection(rule, slot.axis)))  # type: ignore[arg-type]
 
-    @torch.no_grad()
     def project(self) -> None:
         """Project the weights that a step has moved."""
-        for weight, projected in self._projections:
-            if weight.requires_grad:
-                weight.copy_(projected(weight))
+        if not self._projections:
+            return
+        with torch.no_grad():
+            for weight, projected in self._projections:
+                if weight.requires_grad:
+                    weight.copy_(projected(weight))
 
     def plain(self, weights: dict[str, Any]) -> dict[str, Any]:
         """Return a state dict as the model has it without `weight_norm`."""

@@ -78,7 +78,7 @@ class Mark:
     """A place in the random numbers to come back to, cheap enough to set in every step.
 
     Reading numpy's and python's generators takes 40 µs, and most training draws from neither. So they are
-    read in the first two steps and, as far as 0.1 % of the time goes, in later ones; once a number is seen
+    read in the first two steps and, as far as 0.02 % of the time goes, in later ones; once a number is seen
     to have been drawn from them, they are read at every mark.
     """
 
@@ -87,7 +87,7 @@ class Mark:
         self._cuda: list[torch.Tensor] = []
         self._read: Streams | None = None
         self._goes_on = self._settled = self._drawn_from = False
-        self._governor = Governor(0.001, least=0.0)
+        self._governor = Governor(0.0002, least=0.0)
 
     def set(self) -> None:
         """Mark the place of now."""
