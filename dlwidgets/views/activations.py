@@ -164,7 +164,7 @@ class ActivationBrowser(Study, Told, Looking):
             self._work()
             super().__init__()
         else:
-            first = session.at_step(self._work)
+            first = session.at_batch(self._work)
             wait([first], timeout=_FIRST)
             super().__init__(session)
             if not first.done():

@@ -127,12 +127,12 @@ class Looking(View):
             if self._asked or session is None:
                 return
             self._asked = True
-        session.at_step(self._work).add_done_callback(self._looked)
+        session.at_batch(self._work).add_done_callback(self._looked)
 
     def _bring(self, work: Callable[[], Any]) -> Future[Any]:
         """Have `work` fit a sample of one's own: between two steps, since it reads samples."""
         if self.session is not None:
-            return self.session.at_step(work)
+            return self.session.at_batch(work)
         done: Future[Any] = Future()
         try:
             with untouched_rng():

@@ -110,7 +110,7 @@ class SampleReader:
         elif not self._reading:
             self._reading = True
             try:
-                self._session.at_step(lambda: self._read(_TURN)).add_done_callback(self._done)
+                self._session.at_batch(lambda: self._read(_TURN)).add_done_callback(self._done)
             except (RuntimeError, ValueError):  # the session was closed: what is here stays
                 self._reading = False
 

@@ -119,3 +119,65 @@ def test_progress_knows_the_run():
     told = made.progress()
     assert (told["steps"], told["share"], told["left"], told["epoch"]) == (15, 1.0, 0.0, 3)
     assert told["rate"] > 0
+
+
+class Held(torch.utils.data.Dataset):
+    """Validation samples; the tenth is given only once somebody says so."""
+
+    def __init__(self):
+        self.reached, self.go_on = threading.Event(), threading.Event()
+
+    def __len__(self):
+        return 20
+
+    def __getitem__(self, index):
+        if index == 10 and not self.go_on.is_set():
+            self.reached.set()
+            assert self.go_on.wait(30)
+        return X[index], Y[index]
+
+
+def test_whoever_looks_need_not_wait_for_the_end_of_an_evaluation():
+    def made(valid):
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.2), nn.Linear(8, 3))
+        loader = torch.utils.data.DataLoader(valid, batch_size=2)
+        return Session(model, (X, Y), loader, batch_size=8, epochs=3)
+
+    plain = made(torch.utils.data.TensorDataset(X[:20], Y[:20])).fit()
+    valid = Held()
+    watched = made(valid)
+    watched.start()
+    assert valid.reached.wait(30)
+    seen = []
+
+    def look():
+        # As rude as a look may be: it draws, and leaves the model in another mode.
+        torch.rand(3)
+        watched.model.train()
+        seen.append(len(watched.record.evaluations))
+
+    waiting, changing = watched.at_batch(look), watched.at_step(lambda: seen.append("between steps"))
+    valid.go_on.set()
+    waiting.result(30)
+    assert seen[0] == 0
+    changing.result(30)
+    watched._trainer.worker.wait()
+    assert watched.record.evaluations == plain.record.evaluations
+    for one, other in zip(watched.model.state_dict().values(), plain.model.state_dict().values()):
+        assert torch.equal(one, other)
+
+
+def test_a_look_that_raises_or_is_cancelled_ends_no_evaluation():
+    valid = Held()
+    made = Session(nn.Linear(6, 3), (X, Y), torch.utils.data.DataLoader(valid, batch_size=2), batch_size=8, epochs=1)
+    made.start()
+    assert valid.reached.wait(30)
+    failing, dropped, last = (made.at_batch(lambda: 1 / 0) for _ in range(3))
+    assert dropped.cancel()
+    valid.go_on.set()
+    for one in (failing, last):
+        with pytest.raises(ZeroDivisionError):
+            one.result(30)
+    made._trainer.worker.wait()
+    assert made.status == "done" and len(made.record.evaluations) == 1

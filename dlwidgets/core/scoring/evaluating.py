@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -54,6 +55,7 @@ def evaluate(
     classes: tuple[str, ...] | None = None,
     count: int | None = None,
     seed: int = 0,
+    between: Callable[[], None] | None = None,
 ) -> Evaluation:
     """Return loss and scores over `batches`, in eval mode.
 
@@ -62,6 +64,7 @@ def evaluate(
     Parameters
     ----------
     count, seed : evaluate so many samples only, chosen by the seed: see `sampling.part_of`; None: all.
+    between : called before each batch but the first.
 
     Raises
     ------
@@ -73,6 +76,8 @@ def evaluate(
     samples = 0
     with looking(objective.model):
         for batch in part.batches:
+            if between is not None and samples:
+                between()
             batch = objective.there(batch)
             size = batch_length(batch)
             if objective.custom is not None:

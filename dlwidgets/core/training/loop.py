@@ -65,6 +65,8 @@ class Loop:
     evaluation_cost : seconds that the last evaluation took.
     look : shown the first batch of the next step, once, and how many batches the step has; it must leave no
         trace and not raise.
+    between_batches : called between two batches of an evaluation, with the model in eval mode; must leave no
+        trace and not raise.
     """
 
     def __init__(
@@ -92,6 +94,7 @@ class Loop:
         self.regimen.steps = lambda: self.steps
         self._mark = Mark()
         self.look: Callable[[Any, int], None] | None = None
+        self.between_batches: Callable[[], None] = lambda: None
         self.refresh()
 
     @property
@@ -212,7 +215,11 @@ class Loop:
         if not self._summed:
             size = max(256, size)
         with self.regimen.looking():
-            found = evaluate(self.objective, batches, size, self.objective.task.classes, samples, seed)
+            # Who looks meanwhile is to see the weights that are trained, not their average.
+            between = None if self.regimen.averaging.on else self.between_batches
+            found = evaluate(
+                self.objective, batches, size, self.objective.task.classes, samples, seed, between
+            )
         self.history.evaluation(self.steps, valid_loss=found.loss, **found.metrics)
         self.evaluation_cost = time.perf_counter() - began
         return found

@@ -256,6 +256,15 @@ class Runnable:
         self._check_open()
         return self._trainer.at_step(work)
 
+    def at_batch(self, work: Callable[[], Any]) -> Future[Any]:
+        """Run `work()`, which only looks at the model, as `at_step` does, and in the midst of an evaluation too.
+
+        Whoever looks does not wait for thousands of validation samples. The model is in eval mode then, and
+        `work` sets no wish and changes no weight.
+        """
+        self._check_open()
+        return self._trainer.at_step(work, looks=True)
+
     def _outputs(self, X: Any, batch_size: int) -> torch.Tensor:
         batch_size = wishes.read_batch_size(batch_size)
         X = read_for_prediction(X, self._opened)

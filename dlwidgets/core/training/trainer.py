@@ -86,6 +86,7 @@ class Trainer:
         loop.regimen.precision.note = note
         self.steering.evaluates = loop.rate.valid = valid is not None
         self.worker = Worker(self._burst, self._crashed, lambda: self.orders.going)
+        loop.between_batches = self.worker.do_looks
         self.failure: BaseException | None = None
         self._wish, self._tell = wish, tell
         loop.watch.note = self.note = note
@@ -137,18 +138,22 @@ class Trainer:
         with self._asking:
             return name in self._asked
 
-    def at_step(self, work: Callable[[], Any]) -> Future[Any]:
+    def at_step(self, work: Callable[[], Any], looks: bool = False) -> Future[Any]:
         """Have `work()` done on the training thread between two steps.
 
         Random numbers that it draws and modes that it sets (`model.eval()`) disturb no training. Its result
         is there once all that was borrowed for it is given back, or at once where training goes on.
+
+        Parameters
+        ----------
+        looks : it only looks at the model, and need not wait for the end of an evaluation.
         """
 
         def apart() -> Any:
             with self._borrowed(), untouched_rng(), modes_kept(self.loop.model):
                 return work()
 
-        return self.worker.job(apart)
+        return self.worker.job(apart, looks)
 
     def travel(self, work: Callable[[Timeline], Any]) -> Future[Any]:
         """Pause, have `work(timeline)` done between two steps, and tell where the run is after it."""

@@ -15,6 +15,9 @@ from typing import Any
 from . import cpus
 from .allocator import keep_freed_memory
 
+#: A job's Future, and its result or what it raised.
+_Outcome = tuple[Future[Any], Any, BaseException | None]
+
 
 class Worker:
     """Runs `work()` on a thread of its own whenever it is woken, again as long as more is wanted.
@@ -35,7 +38,9 @@ class Worker:
         self._work, self._failed, self._wanted = work, failed, wanted
         self._change = threading.Condition()
         self._jobs: deque[tuple[Callable[[], Any], Future[Any]]] = deque()
-        self._results: deque[tuple[Future[Any], Any, BaseException | None]] = deque()
+        #: Jobs that only look, and may be done in the middle of another that lets them.
+        self._looks: deque[tuple[Callable[[], Any], Future[Any]]] = deque()
+        self._results: deque[_Outcome] = deque()
         self._thread: threading.Thread | None = None
         self._begun = threading.Event()
         self._woken = False
@@ -57,7 +62,7 @@ class Worker:
     @property
     def has_jobs(self) -> bool:
         """Whether jobs wait."""
-        return bool(self._jobs)
+        return bool(self._jobs or self._looks)
 
     def wake(self) -> None:
         """Have a burst done; return once it is under way (at most a second later, lest it wait for us)."""
@@ -75,35 +80,47 @@ class Worker:
             self._thread.start()
         begun.wait(1.0)
 
-    def job(self, work: Callable[[], Any]) -> Future[Any]:
-        """Have `work()` done between two steps, or soon where none are taken."""
+    def job(self, work: Callable[[], Any], looks: bool = False) -> Future[Any]:
+        """Have `work()` done between two steps, or soon where none are taken.
+
+        Parameters
+        ----------
+        looks : it only looks at the model: it may be done in the middle of a job that calls `do_looks()`.
+        """
         future: Future[Any] = Future()
-        self._jobs.append((work, future))
+        (self._looks if looks else self._jobs).append((work, future))
         self.wake()
         return future
 
     def do_jobs(self, hold: bool = False) -> None:
         """Do the jobs that wait, on the worker's own thread; with `hold`, results wait for `deliver()`."""
-        while self._jobs:
-            work, future = self._jobs.popleft()
-            if not future.set_running_or_notify_cancel():
-                continue
-            try:
-                result, error = work(), None
-            except BaseException as raised:  # noqa: BLE001 - it belongs to who asked
-                result, error = None, raised
-            self._results.append((future, result, error))
+        while self.has_jobs:
+            self._results += self._done((self._looks or self._jobs).popleft())
             if not hold:
                 self.deliver()
+
+    def do_looks(self) -> None:
+        """Do the jobs that wait and only look; for a job that takes long, on the worker's own thread."""
+        while self._looks:
+            # Whoever looks waits for nothing else.
+            for outcome in self._done(self._looks.popleft()):
+                _give(*outcome)
 
     def deliver(self) -> None:
         """Hand the results of jobs to those who wait for them."""
         while self._results:
-            future, result, error = self._results.popleft()
-            if error is None:
-                future.set_result(result)
-            else:
-                future.set_exception(error)
+            _give(*self._results.popleft())
+
+    @staticmethod
+    def _done(job: tuple[Callable[[], Any], Future[Any]]) -> list[_Outcome]:
+        """Do a job; return what came of it, nothing where it was cancelled."""
+        work, future = job
+        if not future.set_running_or_notify_cancel():
+            return []
+        try:
+            return [(future, work(), None)]
+        except BaseException as raised:  # noqa: BLE001 - it belongs to who asked
+            return [(future, None, raised)]
 
     def begun(self) -> None:
         """Note that the burst is under way, for `wake()` to return."""
@@ -152,7 +169,7 @@ class Worker:
                 with contextlib.suppress(BaseException):
                     self._failed(error)
             with self._change:
-                if self._woken or self._jobs or self._wanted():
+                if self._woken or self.has_jobs or self._wanted():
                     continue
                 self._thread = None
                 self._begun.set()
@@ -161,7 +178,15 @@ class Worker:
 
     def _drop_jobs(self, error: BaseException) -> None:
         """Tell those who wait for a job that it will not be done."""
-        while self._jobs:
-            _, future = self._jobs.popleft()
+        while self.has_jobs:
+            _, future = (self._looks or self._jobs).popleft()
             if future.set_running_or_notify_cancel():
                 future.set_exception(error)
+
+
+def _give(future: Future[Any], result: Any, error: BaseException | None) -> None:
+    """Hand a result to those who wait for it."""
+    if error is None:
+        future.set_result(result)
+    else:
+        future.set_exception(error)
