@@ -38,7 +38,7 @@ class Part(View):
 class _Head(Part):
     """The run in one line: model, task, status, epoch, step, speed, memory, time left; and its failure."""
 
-    AHEAD = 10
+    AHEAD = 20
     watches = ("pulse", "status", "error", "epochs")
     run = traitlets.Dict(
         help="title, about, status, epoch, epochs, steps, share, rate, left, samples (a second), memory, "

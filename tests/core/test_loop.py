@@ -17,7 +17,7 @@ from dlwidgets.core.data.loaded import Loaded
 from dlwidgets.core.data.streamed import Streamed
 from dlwidgets.core.models.inference import infer_task
 from dlwidgets.core.steering.clipping import Clip
-from dlwidgets.core.training.loop import Loop, NotFinite
+from dlwidgets.core.training.loop import Loop, NotFinite, let_gradients_go
 from dlwidgets.core.training.objective import Objective
 from dlwidgets.core.training.tasks import Task
 
@@ -359,3 +359,27 @@ def test_forward_is_for_looking_only():
     assert not out.requires_grad
     assert made.model.training
     same(before, state(made))
+
+
+def test_gradients_are_let_go_as_zero_grad_does():
+    one, other, outside = (nn.Parameter(torch.ones(2)) for _ in range(3))
+    for made in (torch.optim.SGD([{"params": [one]}, {"params": [other]}], lr=0.1), torch.optim.Adam([one, other])):
+        for parameter in (one, other, outside):
+            parameter.grad = torch.ones(2)
+        let_gradients_go(made)
+        assert one.grad is None and other.grad is None
+        torch.testing.assert_close(outside.grad, torch.ones(2))
+
+
+def test_a_zero_grad_of_a_persons_own_is_called():
+    class Own(torch.optim.SGD):
+        def zero_grad(self, set_to_none=True):
+            calls.append("class")
+            super().zero_grad(set_to_none)
+
+    calls, weight = [], nn.Parameter(torch.ones(2))
+    let_gradients_go(Own([weight], lr=0.1))
+    made = torch.optim.SGD([weight], lr=0.1)
+    made.zero_grad = lambda: calls.append("object")
+    let_gradients_go(made)
+    assert calls == ["class", "object"]

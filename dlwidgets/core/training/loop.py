@@ -36,6 +36,16 @@ if TYPE_CHECKING:
 _LARGE = 1_000_000
 
 
+def let_gradients_go(optimizer: Optimizer) -> None:
+    """Do what `optimizer.zero_grad()` does, without its entry in a profile, which takes ten times as long."""
+    if type(optimizer).zero_grad is not Optimizer.zero_grad or "zero_grad" in vars(optimizer):
+        optimizer.zero_grad()  # a person's own may do more
+        return
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            parameter.grad = None
+
+
 class NotFinite(ArithmeticError):
     """The loss or the gradients of a step are infinite or not a number; the step was not taken."""
 
@@ -244,7 +254,7 @@ class Loop:
                 raise NotFinite(self._not_finite(f"The loss became {one}", there))
             value, parts = value + one / divisor, added(parts, said, divisor)
             if not number:
-                self.optimizer.zero_grad()
+                let_gradients_go(self.optimizer)
             regimen.precision.backward(loss if divisor == 1 else loss / divisor)
         regimen.precision.unscale(self.optimizer)
         measured = self._gradients.clip(self.clip, self._parameters)
