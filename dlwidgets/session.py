@@ -253,7 +253,7 @@ class Session(Runnable, Rewindable, Resumable, Repeatable, Recorded, HasTraits):
         self._mirror(self._trainer.steering.wishes())
         self._told(applied=in_force, notes=notes)
         self.observe(self._wished, names=[*Steering.CONTROLS])
-        self.observe(lambda change: self._trainer.orders.epochs_changed(change["new"]), names=["epochs"])
+        self.observe(lambda change: self._trainer.epochs_changed(change["new"]), names=["epochs"])
         self.observe(self._pause_wished, names=["paused"])
 
     # ------------------------------------------------------------------ what it is

@@ -22,10 +22,23 @@ FITTED = {
 }  # fmt: skip
 
 
+def begun(made):
+    """Begin a run, whose end is known then, and pause it before its first step."""
+
+    def at_once(change):
+        if change["new"] == "running":
+            made.pause(wait=False)
+
+    made.observe(at_once, "status")
+    made.start().pause()
+    made.unobserve(at_once, "status")
+    assert made.status == "paused"
+
+
 def run(schedule, *changes, **options):
     """Return a session of 50 samples and 6 epochs whose batch size was changed after so many steps."""
     made = session(**{"schedule": schedule, "epochs": 6, "optimizer": "sgd", "lr": 0.2, **options})
-    made.start().pause()  # a run whose end is known
+    begun(made)
     for step, name, value in changes:
         if step > made.steps:
             made.step(step - made.steps)
@@ -171,7 +184,7 @@ def test_a_checkpoint_goes_on_with_it(tmp_path):
 
     whole = run("one-cycle", (8, "batch_size", 8))
     one = Session(net(), (X, Y["multiclass"]), **made(checkpoint_dir=tmp_path))
-    one.start().pause()
+    begun(one)
     one.step(8 - one.steps)
     one.batch_size = 8
     one.step(2)
@@ -190,6 +203,8 @@ def scripts(tmp_path_factory):
     runs["with a slider"] = ("one-cycle", (3, "lr", 0.02), (8, "batch_size", 8), (12, "lr", 0.01))
     runs["another optimizer"] = ("cosine", (6, "optimizer", "adam"), (8, "batch_size", 8))
     runs["in a warm-up"] = (("cosine", {"warmup": 6}), (2, "batch_size", 8))
+    runs["more epochs"] = ("one-cycle", (8, "epochs", 8), (14, "epochs", 9))
+    runs["fewer epochs"] = (("cosine", {"warmup": 3}), (8, "epochs", 4))
     runs["accumulated"] = ("polynomial", (5, "accumulate", 2), (9, "batch_size", 8))
     for name, arguments in runs.items():
         sessions[name] = run(*arguments)
@@ -199,7 +214,7 @@ def scripts(tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    "name", [*FITTED, "with a slider", "another optimizer", "in a warm-up", "accumulated"]
+    "name", [*FITTED, "with a slider", "another optimizer", "in a warm-up", "accumulated", "more epochs", "fewer epochs"]
 )
 def test_a_script_gives_the_same_weights_bit_for_bit(scripts, name):
     folder, sessions, failed = scripts
@@ -238,3 +253,52 @@ def test_one_cycle_may_be_put_over_rmsprop_in_mid_run(tmp_path):
     made.to_script(tmp_path / "run.py")
     assert run_alone([tmp_path / "run.py"], tmp_path) == {}
     assert differing(made, tmp_path / "run.weights.pt") == []
+
+
+def test_more_or_fewer_epochs_in_mid_run_move_the_end_of_the_schedule():
+    plain = run("cosine")
+    for epochs, steps in ((9, 36), (4, 16)):
+        made = run("cosine", (8, "epochs", epochs))
+        found = rates(made)
+        assert made.steps == steps
+        assert np.array_equal(found[:8], rates(plain)[:8])
+        # No jump, and the end of the curve at the end of the run.
+        assert abs(found[8] - rates(plain)[8]) <= np.abs(np.diff(found)).max() + 1e-12
+        assert found[-1] == pytest.approx(0, abs=0.004) and (np.diff(found) <= 1e-12).all()
+        entry = made.changes[-1]
+        assert (entry.name, entry.by, entry.step) == ("schedule", "run", 8) and "stretched" in entry.note
+
+
+def test_epochs_that_change_while_it_goes_or_rests_are_followed_once():
+    made = session(schedule="linear", epochs=6, optimizer="sgd", lr=0.2)
+    made.step(8)
+    made.epochs = 8
+    assert [one for one in made.changes if one.step] == []  # no run is under way that would end elsewhere
+    begun(made)
+    made.step(2)
+    made.epochs = 12
+    made.epochs = 10
+    begun(made)
+    made.step(1)
+    made.step(1)
+    assert len([one for one in made.changes if one.by == "run" and "stretched" in one.note]) == 1
+    made.fit()
+    assert rates(made)[-1] == pytest.approx(0, abs=0.02)
+
+
+def test_epochs_say_nothing_of_a_schedule_that_was_not_fitted_to_the_run():
+    for schedule in (None, ("cosine", {"over": 30}), "plateau"):
+        made = run(schedule, (8, "epochs", 8))
+        assert [one for one in made.changes if one.step and one.by == "run"] == []
+
+
+def test_back_before_the_end_was_moved_the_schedule_follows_the_run_all_the_same():
+    made = session(schedule="cosine", epochs=6, optimizer="sgd", lr=0.2)
+    begun(made)
+    made.step(10)
+    made.epochs = 9
+    made.step(4)
+    made.rewind(6)
+    made.fit()
+    assert made.steps == 36
+    assert rates(made)[-1] == pytest.approx(0, abs=0.004)

@@ -108,6 +108,8 @@ class Trainer:
         self._borrowing = self._telling = False
         self._ending = ""
         self._pulses, self._pulsed = 0, 0.0
+        #: Whether the end of the run was moved, and whether the schedule is still to follow it.
+        self._end_moved = self._end_news = False
         end_at_exit(self)
 
     def _goal(self) -> int:
@@ -132,6 +134,12 @@ class Trainer:
         if name not in Steering.AT_REST or self.orders.going:
             return None
         return self.worker.job(self._apply_at_rest)
+
+    def epochs_changed(self, epochs: int) -> None:
+        """Move the goal of the run there is; a schedule that was fitted to the run follows with the next step."""
+        self.orders.epochs_changed(epochs)
+        if self.orders.goal is not None and self.loop.steps:
+            self._end_moved = self._end_news = True
 
     def waits(self, name: str) -> bool:
         """Say whether the wish `name` has changed and is not in force, or rejected, yet."""
@@ -255,6 +263,8 @@ class Trainer:
             try:
                 if self._asked:
                     self._apply()
+                if self._end_news:
+                    self._follow_end()
                 while self.pending and self.pending[0].step <= loop.steps and orders.going:
                     make_again(self, self.pending.pop(0))
                 if self.evaluations.owed:
@@ -270,6 +280,14 @@ class Trainer:
             except BaseException as error:  # noqa: BLE001 - becomes a fact
                 self._fail(error)
             self._publish_in_time()
+
+    def _follow_end(self) -> None:
+        """Have a schedule that was fitted to the run end with it, now that its end is another."""
+        self._end_news = False
+        if self.loop.rate.plan is not None:
+            self.timeline.before_change()
+            self._put_entries(self.steering.stretch_schedule)
+            self._tell(applied=self.steering.applied())
 
     def _evaluate_due(self) -> None:
         found = self.evaluate()
@@ -329,6 +347,8 @@ class Trainer:
     def _arrived(self) -> None:
         """Tell where the run is after it was taken somewhere else."""
         self.orders.rewound(self.loop.epochs)
+        # There the schedule may end where the run ended once.
+        self._end_news = self._end_moved
         self.evaluations.arrived(self.timeline.spans)
         self.failure, self._ending = None, "" if self._ending != "paused" else "paused"
         self._tell(
