@@ -74,8 +74,8 @@ class Session(Runnable, Rewindable, Resumable, Repeatable, Recorded, HasTraits):
         `parameters -> optimizer`, or an optimizer. Set while it trains, the new one begins with empty state,
         at the rate in force unless it names another.
     lr : the learning rate that the schedule begins from; None: 1e-3, or that of an optimizer that was made
-        already. Set while it trains, it is the rate from the next step on, whatever the schedule, and scales
-        all that comes after by the same factor.
+        already. Set while it trains, it is the rate from the next step on; under a schedule it is the rate
+        that scales, as if it had begun from it: halved, it halves all rates to come.
     schedule : None for a rate that stays; "step", "exponential", "cosine", "cosine restarts", "one-cycle",
         "linear", "polynomial" or "plateau", which fit the run's length (see
         `core.schedules.schedules.NAMES`), with options as ("cosine", {"warmup": 100, "unit": "epoch",

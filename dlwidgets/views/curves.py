@@ -232,7 +232,9 @@ def _is_one_move(before: Any, entry: Any) -> bool:
 def _change(entry: Any) -> str:
     if entry.name == "trainable":
         return in_words(entry.applied) or "trains as it was made"
-    return f"{entry.name.replace('_', ' ')} → {_short(entry.applied)}"
+    # A rate under a schedule: what was asked for is what it scales; what is in force is another with each step.
+    value = entry.asked if entry.name == "lr" else entry.applied
+    return f"{entry.name.replace('_', ' ')} → {_short(value)}"
 
 
 def _short(value: Any) -> str:

@@ -33,7 +33,7 @@ def suggested(session: Session, control: str) -> str:
     """Return two values to try, as text: the one in force, and one that tells something beside it."""
     now = session.applied.get(control)
     if control == "lr":
-        # The rate that was asked for: that in force has the digits of the schedule.
+        # The rate that was asked for: the schedule is over it in each try.
         return f"{session.lr:.3g}, {session.lr / 10:.3g}" if session.lr else "0.001, 0.0001"
     if control == "batch_size":
         return f"{now}, {max(1, now // 4)}"

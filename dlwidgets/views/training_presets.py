@@ -13,8 +13,8 @@ Preset = Mapping[str, Any] | Callable[[Session], Mapping[str, Any]]
 
 #: Name -> preset. Wishes are made in this order; an optimizer comes before its rate.
 PRESETS: dict[str, Preset] = {
-    "Gentle: rate × 0.1": lambda session: {"lr": session.applied["lr"] * 0.1},
-    "Bold: rate × 3": lambda session: {"lr": session.applied["lr"] * 3},
+    "Gentle: rate × 0.1": lambda session: {"lr": session.lr * 0.1},
+    "Bold: rate × 3": lambda session: {"lr": session.lr * 3},
     "Adam 1e-3": {"optimizer": ("Adam", {}), "schedule": None, "lr": 1e-3},
     "AdamW 1e-3, one-cycle": {"optimizer": ("AdamW", {}), "lr": 1e-3, "schedule": ("one-cycle", {})},
     "SGD 0.1, momentum 0.9, cosine": {

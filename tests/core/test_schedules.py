@@ -145,7 +145,7 @@ def test_rates_and_weights_are_those_of_the_plain_loop(name, unit, optimizer):
 def test_a_rate_that_is_halved_halves_all_that_comes(name, optimizer):
     made = session((SCHEDULERS[name], {"unit": "step"}), optimizer)
     made.step(8)
-    made.lr = made.applied["lr"] / 2
+    made.lr = made.lr / 2
     made.start(EPOCHS)
     made._trainer.orders.goal = EPOCHS
     made._trainer.worker.wait()
@@ -162,24 +162,72 @@ def test_a_rate_that_is_halved_halves_all_that_comes(name, optimizer):
 
 
 @pytest.mark.parametrize("name", SCHEDULERS)
-def test_what_is_set_is_in_force_at_once_and_scales_what_comes(name):
+def test_what_is_set_is_what_the_schedule_scales(name):
     made = session((SCHEDULERS[name], {"unit": "step"}))
     made.step(4)
     scheduled = made.applied["scheduled_lr"]
     assert scheduled == made.applied["lr"]
     made.lr = 0.037
     made.step()
-    assert rates(made)[4] == 0.037
+    assert rates(made)[4] == pytest.approx(scheduled * 0.037 / LR)
     made.step(3)
-    assert made.applied["lr"] == pytest.approx(made.applied["scheduled_lr"] * 0.037 / scheduled)
-    assert made.applied["lr_multiplier"] == 0.037 / scheduled
+    assert made.lr == 0.037
+    assert made.applied["lr_multiplier"] == pytest.approx(0.037 / LR)
+    assert made.applied["lr"] == pytest.approx(made.applied["scheduled_lr"] * 0.037 / LR)
+
+
+@pytest.mark.parametrize("schedule", [("cosine", {"warmup": 20}), "one-cycle", ("exponential", {"gamma": 0.5})])
+def test_a_nudge_of_the_rate_is_a_nudge_wherever_the_schedule_stands(schedule):
+    plain, made = session(schedule), session(schedule)
+    for step in (1, 9, 17):
+        made.step(step - made.steps)
+        made.lr *= 1.05
+    made.step(STEPS - made.steps)
+    plain.step(STEPS)
+    ratios = np.array(rates(made)) / np.array(rates(plain))
+    wanted = np.repeat([1, 1.05, 1.05**2, 1.05**3], [1, 8, 8, STEPS - 17])
+    np.testing.assert_allclose(ratios, wanted, rtol=1e-9)
+
+
+def test_a_rate_set_while_the_schedule_has_left_next_to_nothing_is_no_danger_to_the_next():
+    made = session(("exponential", {"gamma": 0.2, "unit": "step"}))
+    made.step(12)
+    made.lr = LR
+    made.step()
+    made.schedule = "one-cycle"
+    made.step(STEPS - 13)
+    assert max(rates(made)) <= LR * (1 + 1e-9)
+
+
+def test_what_a_schedule_begins_from_is_the_learning_rate_from_then_on():
+    made = session("cosine")
+    made.step(12)
+    now = made.applied["lr"]
+    made.schedule = "linear"
+    made.step()
+    assert made.lr == rates(made)[12] == now
+    made.lr = now / 2
+    made.step()
+    scheduled = made.applied["scheduled_lr"]
+    assert made.applied["lr"] == pytest.approx(scheduled / 2)
+    made.schedule = None
+    made.step()
+    assert made.lr == made.applied["lr"] == pytest.approx(scheduled / 2)
+
+
+def test_a_rate_asked_for_with_a_schedule_is_that_of_the_schedule():
+    made = session("cosine")
+    made.step(12)
+    made.lr, made.schedule = 0.03, "linear"
+    made.step()
+    assert made.lr == rates(made)[12] == pytest.approx(0.03)
 
 
 @pytest.mark.parametrize("name", SCHEDULERS)
 def test_the_coming_rates_are_those_that_come(name):
     made = session((SCHEDULERS[name], {"unit": "step"}))
     made.step(3)
-    made.lr = made.applied["lr"] * 0.5
+    made.lr = made.lr * 0.5
     made.step(2)
     state = copy.deepcopy(made._trainer.loop.rate.scheduler.state_dict())
     generator = torch.get_rng_state()
@@ -262,8 +310,7 @@ def test_rates_that_are_set_at_any_steps_scale_torchs_own(changes, name):
     factor, expected = 1.0, []
     for step, raw in enumerate(own):
         if step in changes:
-            # Where the schedule stands at 0, a rate means the one that it began from.
-            factor = changes[step] / (raw or own[0])
+            factor = changes[step] / LR
         expected.append(raw * factor)
     assert rates(made) == pytest.approx(expected, rel=1e-12)
 
@@ -297,14 +344,13 @@ def test_the_same_schedule_asked_for_again_begins_anew():
     assert rates(made)[10] == now
 
 
-def test_the_rate_that_was_asked_for_before_is_asked_for_again():
+def test_the_rate_that_was_asked_for_before_changes_nothing():
     made = session("cosine", lr=LR)
     made.step(10)
     assert made.applied["lr"] < LR == made.lr
     made.lr = LR
     made.step()
-    assert rates(made)[10] == LR
-    assert made.changes[-1].name == "lr"
+    assert rates(made)[10] < LR and not made.changes
 
 
 def test_no_schedule_any_more_leaves_the_rate_where_it_is():
@@ -374,7 +420,7 @@ def test_where_the_schedule_left_nothing_the_next_begins_where_it_had_begun():
     assert rates(made)[8] == LR
 
 
-def test_a_rate_set_where_the_schedule_has_none_stands_for_the_one_it_began_from():
+def test_a_rate_set_where_the_schedule_has_none_is_said_to_do_nothing_yet():
     made = session(("linear", {"over": 6}))
     made.step(8)
     made.lr = 0.05
@@ -444,7 +490,20 @@ def test_coming_rates_before_the_run_are_those_of_the_whole_run():
     made.fit()
     assert coming.steps.tolist() == list(range(1, STEPS + 1))
     assert coming.rates.tolist() == pytest.approx(rates(made), rel=1e-9)
-    assert len(made.coming_rates().steps) > 0  # of the run that start() would begin
+
+
+@pytest.mark.parametrize("schedule", [("cosine", {"warmup": 0.25}), "one-cycle", ("linear", {"over": 9}), ("step", {"step_size": 3})])
+def test_coming_rates_after_a_run_are_those_of_the_next(schedule):
+    made = session(schedule)
+    made.fit()
+    done, before = made.steps, rates(made)
+    coming = made.coming_rates()
+    assert rates(made) == before
+    assert ("begins the schedule anew" in coming.note) == (schedule not in (("linear", {"over": 9}), ("step", {"step_size": 3})))
+    made.fit()
+    assert coming.steps.tolist() == list(range(done + 1, made.steps + 1))
+    assert coming.rates.tolist() == pytest.approx(rates(made)[done:], rel=1e-9, abs=1e-12)
+
 
 
 def test_coming_rates_of_a_long_run_are_few_and_end_where_it_does():

@@ -12,14 +12,14 @@ from torch.optim import Optimizer
 
 from ..steering.controls import GroupValue
 from .asking import read_schedule
-from .coming import Coming, look_ahead
 from .rate_state import RateState
+from .renewing import Renewable
 from .scheduled import Scheduled, cycle, cycled_in, stand_in
 from .schedules import Ahead, Plan, Wish, is_scheduler, settle
 from .stretching import Stretchable
 
 
-class Rate(RateState, Stretchable):
+class Rate(RateState, Stretchable, Renewable):
     """The rate of an optimizer's groups: scheduled x multiplier = applied.
 
     Without a schedule, the rate is the number in the optimizer. A schedule begins from the rate that is in
@@ -33,6 +33,7 @@ class Rate(RateState, Stretchable):
     wish, plan : the schedule asked for, and what became of it; None without one.
     ahead : returns what of the run lies ahead.
     valid : whether there is validation data.
+    begins_run : says whether the next step begins another run.
     """
 
     def __init__(self, optimizer: Optimizer) -> None:
@@ -40,6 +41,7 @@ class Rate(RateState, Stretchable):
         self.wish: Wish | None = None
         self.ahead: Callable[[], Ahead] = lambda: Ahead(None, 1)
         self.valid = False
+        self.begins_run: Callable[[], bool] = lambda: False
         self._own = GroupValue(optimizer, "lr")
         self._scheduled: Scheduled | None = None
         # The factor of all groups, and that of each beside it.
@@ -75,6 +77,11 @@ class Rate(RateState, Stretchable):
     def multiplier(self) -> float:
         """What the person makes of the schedule: applied / scheduled."""
         return 1.0 if self._scheduled is None else self._factor * self._ratios[self._own.leader]
+
+    @property
+    def base(self) -> float | None:
+        """The rate that the schedule scales, in the person's words "the learning rate"; without one that in force."""
+        return self.value if self._scheduled is None else self._began() * self.multiplier
 
     @property
     def words(self) -> str:
@@ -123,16 +130,12 @@ class Rate(RateState, Stretchable):
                 raise ValueError(f"schedule: {said} cannot be had: {why}.") from None
         return wish
 
-    def coming(self, points: int = 200) -> Coming:
-        """Return the rates to the end of the run, at `points` steps at most; nothing is touched by it."""
-        return look_ahead(
-            self.value, self.multiplier, self._scheduled, self._own.leader, self.ahead(), points
-        )
-
     # -- between two steps
 
     def set(self, value: float) -> str | None:
-        """Make the rate `value` from the next step on; return what is to be said of it.
+        """Make `value` the rate from the next step on, or the base of the schedule, whose curve it scales.
+
+        Returns what is to be said of it.
 
         Raises
         ------
@@ -141,25 +144,18 @@ class Rate(RateState, Stretchable):
         if self._scheduled is None:
             self._own.set(value)
             return None
-        leader, now = self._own.leader, self.scheduled
-        ratio = self._ratios[leader]
-        if now:
-            self._factor = value / now / ratio
-            self._write()
-            self._put(leader, value)
-            return None
-        start = float(self._scheduled.start[leader])
-        if not start:
-            raise ValueError("the schedule has a rate of 0 here, which no factor makes larger")
-        self._factor = value / start / ratio
+        began = self._began()
+        if not began:
+            raise ValueError("the schedule begins from a rate of 0, which no factor makes larger")
+        self._factor = value / began / self._ratios[self._own.leader]
         self._write()
-        return f"the schedule has a rate of 0 here: {value:g} is in place of the {start:g} it began from"
+        return None if self.scheduled else "the schedule has a rate of 0 here, which stays 0"
 
     def begin(self, wish: Wish | None, settled: Wish | None = None) -> str:
         """Put a schedule in force from the next step on; return in words what it is.
 
         It begins from the rate in force; in a warm-up from the one that leads up to; and where the last
-        schedule has left less than a thousandth, from the one that began from.
+        schedule has left less than a thousandth, from the base of that.
 
         Parameters
         ----------
@@ -180,36 +176,6 @@ class Rate(RateState, Stretchable):
         made = self._made(wish, rates, settled)
         self._let_go()
         return self._install(wish, made)
-
-    def run_begins(self, run: int) -> str:
-        """Fit a schedule of the run's length to a run that begins; return what is to be said of it.
-
-        Parameters
-        ----------
-        run : the number of the run.
-        """
-        scheduled, new = self._scheduled, run != self._run
-        self._run = run
-        if scheduled is None or not scheduled.plan.fitted or not (new or not scheduled.taken):
-            return ""
-        ahead = self.ahead()
-        if ahead.end(scheduled.plan.unit) == self._end or ahead.epochs < 1:
-            return ""
-        said = self.renew()
-        return f"begins anew with the run: {said}" if said and ahead.done[0] else ""
-
-    def renew(self, settled: Wish | None = None) -> str:
-        """Have the schedule begin anew where it began, with the person's factor over it as it is."""
-        if self._scheduled is None or self.wish is None:
-            return ""
-        began = self._scheduled.began
-        if len(began) != len(self._ratios):
-            began = [began[min(self._own.leader, len(began) - 1)]] * len(self._ratios)
-        try:
-            made = self._made(self.wish, began, settled)
-        except ValueError:
-            return ""
-        return self._install(self.wish, made, self._factor, self._ratios)
 
     def stepped(self, loss: float) -> None:
         """Take notice that a step was taken, of a batch with this loss."""
@@ -326,12 +292,15 @@ class Rate(RateState, Stretchable):
     @property
     def _used_up(self) -> bool:
         """Whether the schedule has left next to nothing of the rate."""
-        old, leader = self._scheduled, self._own.leader
+        old, began = self._scheduled, self._began()
         if old is None or self._factor == 0:
             return False
-        return float(old.rates()[min(leader, len(old.began) - 1)]) < 1e-3 * float(
-            old.began[min(leader, len(old.began) - 1)]
-        )
+        return float(old.rates()[min(self._own.leader, len(old.began) - 1)]) < 1e-3 * began
+
+    def _began(self) -> float:
+        """Return the leading group's rate that the schedule began from, without the person's factor."""
+        rates = [] if self._scheduled is None else self._scheduled.began
+        return float(rates[min(self._own.leader, len(rates) - 1)]) if rates else 0.0
 
     def _install(
         self, wish: Wish, made: Scheduled, multiplier: float = 1.0, ratios: list[float] | None = None

@@ -89,6 +89,7 @@ def make_again(trainer: Trainer, entry: Entry) -> None:
 
     trainer.timeline.before_change()
     trainer._put_entries(work)
+    steering.adopted = {}  # told with all others
     trainer._tell(wishes=steering.wishes(), applied=steering.applied(), rejected=dict(steering.rejected))
 
 

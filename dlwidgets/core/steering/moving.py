@@ -123,6 +123,8 @@ class MovingControls:
         except ValueError as why:
             raise Rejected(str(why).rstrip(".")) from None
         ready_for_momentum(self._loop.optimizer)  # which one-cycle changes along
+        # What it begins from, or ends with, is the learning rate from here on.
+        self.adopted = {**self.adopted, "lr": self._loop.rate.base}
         return said
 
     def _put_optimizer(self, value: Any) -> str | None:
@@ -152,8 +154,8 @@ class MovingControls:
             names.append("lr")
         elif before is not None and loop.rate.value is not None:
             said += f"; lr stays {before:g}"
-        in_force = self.moving()
-        self.adopted = {name: in_force[name] for name in names}
+        in_force = {**self.moving(), "lr": loop.rate.base}
+        self.adopted = {**self.adopted, **{name: in_force[name] for name in names}}
         return said
 
     def _put_weight_decay(self, value: float | None) -> None:

@@ -73,7 +73,7 @@ class Steering(MovingControls, RegimenControls):
 
     def wishes(self) -> dict[str, Any]:
         """Return the wishes that mean what is in force, for a session to show after going back."""
-        in_force = {**self.in_force(), "schedule": self._loop.rate.wish}
+        in_force = {**self.in_force(), "schedule": self._loop.rate.wish, "lr": self._loop.rate.base}
         return {name: value for name, value in in_force.items() if name in self.CONTROLS}
 
     def state(self) -> dict[str, Any]:
@@ -126,6 +126,8 @@ class Steering(MovingControls, RegimenControls):
                 self.redo_schedule(entry)
             else:
                 getattr(self, f"_put_{entry.name}")(entry.asked)
+        # Where the run is then, its wishes are told as a whole.
+        self.adopted = {}
 
     def evaluated(self, found: Mapping[str, float]) -> None:
         """Take notice of what was evaluated after a step that has been taken once more."""

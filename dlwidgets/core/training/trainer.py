@@ -6,7 +6,7 @@ import contextlib
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from ..snapshots.timeline import Timeline
 from ..steering.regimen import Form
 from ..steering.steering import Steering
 from ..wording import in_one_line
+from .applying import Applying
 from .crowding import Crowd
 from .evaluations import Evaluations
 from .leaving import end_at_exit
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 PULSE = 0.1
 
 
-class Trainer:
+class Trainer(Applying):
     """Trains on its own thread as `orders` say; while nothing runs there is no thread.
 
     During a burst of work it borrows the model (in train mode, on the device), the global random generators
@@ -84,6 +85,7 @@ class Trainer:
         self.orders, self.steering = Orders(), Steering(loop, threads)
         loop.goal = self._goal
         loop.regimen.precision.note = note
+        loop.rate.begins_run = lambda: self.orders.goal is None
         self.steering.evaluates = loop.rate.valid = valid is not None
         self.worker = Worker(self._burst, self._crashed, lambda: self.orders.going)
         loop.between_batches = self.worker.do_looks
@@ -123,28 +125,6 @@ class Trainer:
         return self.steering.threads
 
     # -- any thread
-
-    def asked(self, name: str, by: str) -> Future[Any] | None:
-        """Note that the wish `name` changed, and who asked; the newest value holds from the next step.
-
-        What holds without one too (`Steering.AT_REST`) gives a Future where no step is to be taken.
-        """
-        with self._asking:
-            self._asked[name] = by
-        if name not in Steering.AT_REST or self.orders.going:
-            return None
-        return self.worker.job(self._apply_at_rest)
-
-    def epochs_changed(self, epochs: int) -> None:
-        """Move the goal of the run there is; a schedule that was fitted to the run follows with the next step."""
-        self.orders.epochs_changed(epochs)
-        if self.orders.goal is not None and self.loop.steps:
-            self._end_moved = self._end_news = True
-
-    def waits(self, name: str) -> bool:
-        """Say whether the wish `name` has changed and is not in force, or rejected, yet."""
-        with self._asking:
-            return name in self._asked
 
     def at_step(self, work: Callable[[], Any], looks: bool = False) -> Future[Any]:
         """Have `work()` done on the training thread between two steps.
@@ -281,14 +261,6 @@ class Trainer:
                 self._fail(error)
             self._publish_in_time()
 
-    def _follow_end(self) -> None:
-        """Have a schedule that was fitted to the run end with it, now that its end is another."""
-        self._end_news = False
-        if self.loop.rate.plan is not None:
-            self.timeline.before_change()
-            self._put_entries(self.steering.stretch_schedule)
-            self._tell(applied=self.steering.applied())
-
     def _evaluate_due(self) -> None:
         found = self.evaluate()
         said = self.loop.rate.evaluated(found.figures, self.loop.steps)
@@ -308,41 +280,6 @@ class Trainer:
         self.timeline.take("change")
         self.note(why)
         self.orders.finish()
-
-    def _apply(self) -> None:
-        """Put the wishes in force, and tell what came of them."""
-        with self._asking:
-            asked, self._asked = self._asked, {}
-        self._put(asked)
-
-    def _apply_at_rest(self) -> None:
-        """Put those wishes in force that a model at rest shows, and tell what came of them."""
-        with self._asking:
-            asked = {name: self._asked.pop(name) for name in Steering.AT_REST if name in self._asked}
-        if asked:
-            self._put(asked)
-
-    def _put(self, asked: dict[str, str]) -> None:
-        if asked:
-            self.put({name: self._wish(name) for name in asked}, asked)
-
-    def put(self, wishes: Mapping[str, Any], by: Mapping[str, str]) -> None:
-        """Put wishes in force, by whom each was asked for, and tell; for the training thread."""
-        # What else is asked for at the same time is asked of the new optimizer.
-        order = sorted(wishes, key=lambda name: name != "optimizer")
-        self.timeline.before_change()
-        self._put_entries(lambda: [self.steering.put(name, wishes[name], by[name]) for name in order])
-        adopted, self.steering.adopted = self.steering.adopted, {}
-        adopted = {name: one for name, one in adopted.items() if name not in wishes and not self.waits(name)}
-        if adopted:
-            self._tell(wishes=adopted)
-        self._tell(applied=self.steering.applied(), rejected=dict(self.steering.rejected))
-
-    def _put_entries(self, work: Callable[[], Any]) -> None:
-        """Do what may write into the ledger, and have the timeline know of it."""
-        known = len(self.steering.ledger)
-        work()
-        self.timeline.changed(self.steering.ledger.entries[known:])
 
     def _arrived(self) -> None:
         """Tell where the run is after it was taken somewhere else."""
