@@ -85,7 +85,7 @@ class Session(Runnable, Rewindable, Resumable, Repeatable, Recorded, HasTraits):
         with options, or a factory `optimizer -> scheduler`, both of which count epochs as in torch's own
         examples unless `unit` says otherwise. Set while it trains, it begins anew from the rate in force and
         spans the rest of the run. One that fits the run's length still ends with it where another batch size,
-        or `accumulate`, makes its steps more or fewer: the rest of its curve is drawn out, or in.
+        `accumulate` or `epochs` makes its steps more or fewer: the rest of its curve is drawn out, or in.
     batch_size : samples a step; None: 32, or what a DataLoader brings.
     epochs : how many epochs `start()` and `fit()` train.
     clip : gradient clipping: None, a norm as 1.0, ("norm" | "value" | "adaptive", limit), or "adaptive"

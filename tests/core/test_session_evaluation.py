@@ -122,16 +122,16 @@ def test_progress_knows_the_run():
 
 
 class Held(torch.utils.data.Dataset):
-    """Validation samples; the tenth is given only once somebody says so."""
+    """Validation samples; once it holds, the eleventh is given only when somebody says so."""
 
     def __init__(self):
-        self.reached, self.go_on = threading.Event(), threading.Event()
+        self.holds, self.reached, self.go_on = False, threading.Event(), threading.Event()
 
     def __len__(self):
         return 20
 
     def __getitem__(self, index):
-        if index == 10 and not self.go_on.is_set():
+        if index == 10 and self.holds and not self.go_on.is_set():
             self.reached.set()
             assert self.go_on.wait(30)
         return X[index], Y[index]
@@ -147,6 +147,7 @@ def test_whoever_looks_need_not_wait_for_the_end_of_an_evaluation():
     plain = made(torch.utils.data.TensorDataset(X[:20], Y[:20])).fit()
     valid = Held()
     watched = made(valid)
+    valid.holds = True
     watched.start()
     assert valid.reached.wait(30)
     seen = []
@@ -171,6 +172,7 @@ def test_whoever_looks_need_not_wait_for_the_end_of_an_evaluation():
 def test_a_look_that_raises_or_is_cancelled_ends_no_evaluation():
     valid = Held()
     made = Session(nn.Linear(6, 3), (X, Y), torch.utils.data.DataLoader(valid, batch_size=2), batch_size=8, epochs=1)
+    valid.holds = True
     made.start()
     assert valid.reached.wait(30)
     failing, dropped, last = (made.at_batch(lambda: 1 / 0) for _ in range(3))
@@ -181,3 +183,35 @@ def test_a_look_that_raises_or_is_cancelled_ends_no_evaluation():
             one.result(30)
     made._trainer.worker.wait()
     assert made.status == "done" and len(made.record.evaluations) == 1
+
+
+@pytest.mark.parametrize("how", ["pause", "stop"])
+def test_a_pause_does_not_wait_for_the_end_of_an_evaluation_which_is_made_later(how):
+    def made(valid):
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.2), nn.Linear(8, 3))
+        loader = torch.utils.data.DataLoader(valid, batch_size=2)
+        return Session(model, (X, Y), loader, batch_size=8, epochs=2, early_stopping=50)
+
+    plain, valid = made(torch.utils.data.TensorDataset(X[:20], Y[:20])).fit(), Held()
+    held = made(valid)
+    valid.holds = True
+    held.start()
+    assert valid.reached.wait(30)
+    getattr(held, how)(wait=False)
+    valid.go_on.set()
+    held._trainer.worker.wait()
+    assert held.status == ("paused" if how == "pause" else "stopped")
+    assert held.steps == 5 and held.record.evaluations == [] and held.evaluation is None
+    assert held.model.training
+    held.fit(1 if how == "stop" else None)
+    assert held.record.evaluations == plain.record.evaluations
+    for one, other in zip(held.model.state_dict().values(), plain.model.state_dict().values()):
+        assert torch.equal(one, other)
+
+
+def test_an_evaluation_that_a_person_asks_for_in_a_pause_is_made_to_its_end():
+    made = session()
+    made.step(2)
+    assert made.status == "paused"
+    assert made.evaluate().samples == 20

@@ -76,7 +76,7 @@ class Loop:
     look : shown the first batch of the next step, once, and how many batches the step has; it must leave no
         trace and not raise.
     between_batches : called between two batches of an evaluation, with the model in eval mode; must leave no
-        trace and not raise.
+        trace. What it raises ends the evaluation, of which nothing is kept.
     """
 
     def __init__(
@@ -225,10 +225,8 @@ class Loop:
         if not self._summed:
             size = max(256, size)
         with self.regimen.looking():
-            # Who looks meanwhile is to see the weights that are trained, not their average.
-            between = None if self.regimen.averaging.on else self.between_batches
             found = evaluate(
-                self.objective, batches, size, self.objective.task.classes, samples, seed, between
+                self.objective, batches, size, self.objective.task.classes, samples, seed, self.between_batches
             )
         self.history.evaluation(self.steps, valid_loss=found.loss, **found.metrics)
         self.evaluation_cost = time.perf_counter() - began

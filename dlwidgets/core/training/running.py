@@ -85,7 +85,10 @@ class Runnable:
         return self.start()
 
     def pause(self, wait: bool = True) -> Self:
-        """Pause after the step that is being taken; with `wait`, return once nothing runs any more."""
+        """Pause after the step that is being taken; with `wait`, return once nothing runs any more.
+
+        An evaluation that was due is not waited for: it is made when the run goes on.
+        """
         self._trainer.orders.pause()
         return self._settle(wait)
 

@@ -38,6 +38,10 @@ if TYPE_CHECKING:
 PULSE = 0.1
 
 
+class _GivenUp(Exception):
+    """A pause came in the middle of an evaluation; it is made again when the run goes on."""
+
+
 class Trainer(Applying):
     """Trains on its own thread as `orders` say; while nothing runs there is no thread.
 
@@ -88,7 +92,8 @@ class Trainer(Applying):
         loop.rate.begins_run = lambda: self.orders.goal is None
         self.steering.evaluates = loop.rate.valid = valid is not None
         self.worker = Worker(self._burst, self._crashed, lambda: self.orders.going)
-        loop.between_batches = self.worker.do_looks
+        loop.between_batches = self._between_batches
+        self._gives_up = False
         self.failure: BaseException | None = None
         self._wish, self._tell = wish, tell
         loop.watch.note = self.note = note
@@ -248,8 +253,10 @@ class Trainer(Applying):
                 while self.pending and self.pending[0].step <= loop.steps and orders.going:
                     make_again(self, self.pending.pop(0))
                 if self.evaluations.owed:
-                    self._evaluate_due()
-                    self.evaluations.owed = False
+                    self._gives_up = True
+                    with contextlib.suppress(_GivenUp):
+                        self._evaluate_due()
+                        self.evaluations.owed = False
                 elif loop.regimen.groups.used_up:
                     orders.finish()
                 elif orders.proceed(loop.steps, loop.epochs, loop.regimen.groups.midway):
@@ -259,7 +266,16 @@ class Trainer(Applying):
                         self.autosave.after_step()
             except BaseException as error:  # noqa: BLE001 - becomes a fact
                 self._fail(error)
+            self._gives_up = False
             self._publish_in_time()
+
+    def _between_batches(self) -> None:
+        """Let those who look have their turn in an evaluation, and end it where the run is to pause."""
+        # They are to see the weights that are trained, not their average.
+        if not self.loop.regimen.averaging.on:
+            self.worker.do_looks()
+        if self._gives_up and not self.orders.going:
+            raise _GivenUp
 
     def _evaluate_due(self) -> None:
         found = self.evaluate()
