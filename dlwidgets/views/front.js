@@ -39,7 +39,11 @@ export function live({ model, el, signal, draw }) {
   let newest = Number(model.get("frame")), painted = newest, missed = true;
   // Whether the newest waits for its acknowledgement, when that may go at the earliest, and how long it is put off.
   let owing = false, due = 0, timer = 0;
-  const puts = PACE * ((Number(model.get("ahead")) || 1) - 1) / 2;
+  const ahead = Number(model.get("ahead")) || 1, puts = PACE * (ahead - 1) / 2;
+  // How long the last picture waited to be painted, and since when the next one does [ms]: a slow page is sent no
+  // more than it paints.
+  let lag = 0, since = 0;
+  const hold = () => Math.min(PATIENCE, Math.max(puts, lag * ahead));
   let greeted = 0, patience = PATIENCE;
 
   const looked = () => alive && visible && !document.hidden;
@@ -60,7 +64,7 @@ export function live({ model, el, signal, draw }) {
       // What is not seen is not drawn: the kernel waits until it is.
       if (!looked()) return;
       owing = painted !== newest;
-      if (puts) due = performance.now() + puts;
+      if (puts) due = performance.now() + hold();
       if (missed) greet(); else post(model, { drawn: painted });
     }, Math.max(0, due - performance.now()));
   };
@@ -72,6 +76,7 @@ export function live({ model, el, signal, draw }) {
     el.dataset.theme = isDark() ? "dark" : "light";
     painted = newest;
     draw();
+    if (since) { lag = performance.now() - since; since = 0; }
     acknowledge();
   };
   const repaint = () => { if (alive && visible && !queued) queued = requestAnimationFrame(paint); };
@@ -83,8 +88,9 @@ export function live({ model, el, signal, draw }) {
     newest = frame;
     // Counted from when pictures come, which twins of a view see alike: two do not double the pace.
     if (!puts) due = Math.max(performance.now(), due + PACE);
-    else if (!owing) due = performance.now() + puts;
+    else if (!owing) due = performance.now() + hold();
     owing = true;
+    since = looked() ? since || performance.now() : 0;
     window.clearTimeout(greeted);
     repaint();
   };

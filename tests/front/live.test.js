@@ -103,6 +103,25 @@ test("of pictures that may go ahead of the answers, one answer tells of several"
   assert.ok(drawn.length >= 100);
 });
 
+test("a page that paints late answers late, so that it is sent no more than it paints", () => {
+  const page = browser(), model = new Model({ ahead: 10 });
+  const frame = globalThis.requestAnimationFrame;
+  globalThis.requestAnimationFrame = (call) => window.setTimeout(() => call(0), 240);
+  open(page, model);
+  model.picture();
+  page.pass(2000);
+  model.heard();
+  let sent = 0, owed = 0;
+  for (let ms = 0; ms < 20_000; ms += 1) {
+    page.pass(1);
+    for (const message of model.heard()) owed = model.get("frame") - message.drawn;
+    // The kernel, ten times a second where it may.
+    if (ms % 100 === 0 && owed < 10) { model.picture(); owed += 1; sent += 1; }
+  }
+  globalThis.requestAnimationFrame = frame;
+  assert.ok(sent >= 50 && sent <= 110, `${sent} pictures in 20 s`);
+});
+
 test("the last of pictures that may go ahead is answered soon, and a missing one is asked for", () => {
   const page = browser(), model = new Model({ ahead: 10 });
   open(page, model);

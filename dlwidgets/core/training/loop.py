@@ -221,9 +221,10 @@ class Loop:
         """
         began = time.perf_counter()
         size = self.batches.batch_size
-        # A summed loss grows with the batch; a mean does not, and large batches are faster.
+        # A summed loss grows with the batch; a mean does not. A GPU is faster with large batches; a CPU is slower
+        # (a small CNN: 200 ms with 64, 229 with 256, 309 with 512), and whoever looks waits for the end of one.
         if not self._summed:
-            size = max(256, size)
+            size = max(64 if self.objective.device.type == "cpu" else 256, size)
         with self.regimen.looking():
             found = evaluate(
                 self.objective, batches, size, self.objective.task.classes, samples, seed, self.between_batches
