@@ -81,7 +81,9 @@ def test_a_thumbnail_shows_the_pixels_of_its_sample(desk, grid):
     pin(grid, 1, 2)
     desk.wait_until("view.cards and all(r['kind'] == 'image' for r in view.cards)")
     expect(options(grid)).to_have_count(24)
-    shown = options(grid).nth(5).locator("canvas").evaluate(_PIXELS)
+    canvas = options(grid).nth(5).locator("canvas")
+    expect(canvas).to_have_attribute("width", "32")  # the rows come before their pictures
+    shown = canvas.evaluate(_PIXELS)
     number = desk.kernel_eval("view.cards[5]['number']")
     wanted = desk.kernel_eval(f"(data.valid[0][{number}, 0] * 255).round().int().flatten().tolist()")
     assert shown[:2] == [32, 32] and shown[2] == pytest.approx(wanted, abs=1)
