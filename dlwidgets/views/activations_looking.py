@@ -130,7 +130,7 @@ class Looking(View):
         session.at_batch(self._work).add_done_callback(self._looked)
 
     def _bring(self, work: Callable[[], Any]) -> Future[Any]:
-        """Have `work` fit a sample of one's own: between two steps, since it reads samples."""
+        """Have `work` fit a sample of one's own: where looks are taken, since it reads samples."""
         if self.session is not None:
             return self.session.at_batch(work)
         done: Future[Any] = Future()

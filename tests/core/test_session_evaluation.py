@@ -17,7 +17,7 @@ X, Y = torch.randn(40, 6, generator=torch.Generator().manual_seed(0)), torch.ara
 def session(**options):
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.2), nn.Linear(8, 3))
-    return Session(model, (X, Y), (X[:20], Y[:20]), **{"batch_size": 8, "epochs": 3, **options})
+    return Session(model, (X, Y), **{"valid": (X[:20], Y[:20]), "batch_size": 8, "epochs": 3, **options})
 
 
 @pytest.mark.parametrize(
@@ -121,6 +121,10 @@ def test_progress_knows_the_run():
     assert told["rate"] > 0
 
 
+def in_twos(dataset):
+    return torch.utils.data.DataLoader(dataset, batch_size=2)
+
+
 class Held(torch.utils.data.Dataset):
     """Validation samples; once it holds, the eleventh is given only when somebody says so."""
 
@@ -138,15 +142,8 @@ class Held(torch.utils.data.Dataset):
 
 
 def test_whoever_looks_need_not_wait_for_the_end_of_an_evaluation():
-    def made(valid):
-        torch.manual_seed(0)
-        model = nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.2), nn.Linear(8, 3))
-        loader = torch.utils.data.DataLoader(valid, batch_size=2)
-        return Session(model, (X, Y), loader, batch_size=8, epochs=3)
-
-    plain = made(torch.utils.data.TensorDataset(X[:20], Y[:20])).fit()
-    valid = Held()
-    watched = made(valid)
+    plain, valid = session(valid=in_twos(torch.utils.data.TensorDataset(X[:20], Y[:20]))).fit(), Held()
+    watched = session(valid=in_twos(valid))
     valid.holds = True
     watched.start()
     assert valid.reached.wait(30)
@@ -171,7 +168,7 @@ def test_whoever_looks_need_not_wait_for_the_end_of_an_evaluation():
 
 def test_a_look_that_raises_or_is_cancelled_ends_no_evaluation():
     valid = Held()
-    made = Session(nn.Linear(6, 3), (X, Y), torch.utils.data.DataLoader(valid, batch_size=2), batch_size=8, epochs=1)
+    made = session(valid=in_twos(valid), epochs=1)
     valid.holds = True
     made.start()
     assert valid.reached.wait(30)
@@ -187,14 +184,10 @@ def test_a_look_that_raises_or_is_cancelled_ends_no_evaluation():
 
 @pytest.mark.parametrize("how", ["pause", "stop"])
 def test_a_pause_does_not_wait_for_the_end_of_an_evaluation_which_is_made_later(how):
-    def made(valid):
-        torch.manual_seed(0)
-        model = nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.2), nn.Linear(8, 3))
-        loader = torch.utils.data.DataLoader(valid, batch_size=2)
-        return Session(model, (X, Y), loader, batch_size=8, epochs=2, early_stopping=50)
-
-    plain, valid = made(torch.utils.data.TensorDataset(X[:20], Y[:20])).fit(), Held()
-    held = made(valid)
+    options = {"epochs": 2, "early_stopping": 50}
+    plain = session(valid=in_twos(torch.utils.data.TensorDataset(X[:20], Y[:20])), **options).fit()
+    valid = Held()
+    held = session(valid=in_twos(valid), **options)
     valid.holds = True
     held.start()
     assert valid.reached.wait(30)

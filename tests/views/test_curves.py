@@ -378,3 +378,14 @@ def test_a_rail_may_only_show(wire, session, open_page):
     assert not page.state["able"] and session.steps == 4
     assert "only shows" in wire.customs(view)[-1]["because"]
     view.close()
+
+
+def test_a_rate_under_a_schedule_is_marked_as_it_was_asked_for(wire):
+    session = new_session(schedule="cosine", lr=0.1)
+    view = Curves(session)
+    session.step(5)
+    session.lr = 0.05
+    session.step()
+    assert session.applied["lr"] < 0.05
+    assert [words for _, words in view.project()["marks"]] == ["lr → 0.05 (code)"]
+    view.close()

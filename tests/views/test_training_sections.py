@@ -222,6 +222,17 @@ def test_every_preset_can_be_had_and_says_what_it_sets(session, page):
         assert not session.rejected and page.state["said"].get("presets", "") == ""
 
 
+def test_a_preset_that_multiplies_the_rate_multiplies_it_wherever_the_schedule_stands(session, page):
+    session.schedule = "cosine"
+    session.step(20)
+    before, scheduled = session.lr, session.applied["scheduled_lr"]
+    assert session.applied["lr"] == scheduled < before
+    page.say(wish="preset", value="Bold: rate × 3")
+    session.step()
+    assert session.lr == pytest.approx(3 * before)
+    assert session.history().lr.iloc[-1] == pytest.approx(3 * scheduled)
+
+
 def test_presets_of_a_persons_own_stand_in_the_place_of_ours(wire, session, open_page):
     panel = TrainingPanel(session, presets={"Slow": {"lr": 1e-5}})
     page = open_page(panel._more, eager=True)

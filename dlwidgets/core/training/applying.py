@@ -67,8 +67,7 @@ class Applying:
         """Put those wishes in force that a model at rest shows, and tell what came of them."""
         with self._asking:
             asked = {name: self._asked.pop(name) for name in Steering.AT_REST if name in self._asked}
-        if asked:
-            self._put(asked)
+        self._put(asked)
 
     def _put(self, asked: dict[str, str]) -> None:
         if asked:
