@@ -208,3 +208,30 @@ def test_an_evaluation_that_a_person_asks_for_in_a_pause_is_made_to_its_end():
     made.step(2)
     assert made.status == "paused"
     assert made.evaluate().samples == 20
+
+
+class Jittered(Held):
+    """Samples with noise from a generator of the dataset's own; more than one batch of an evaluation."""
+
+    def __init__(self):
+        super().__init__()
+        self.generator = torch.Generator().manual_seed(1)
+
+    def __len__(self):
+        return 150
+
+    def __getitem__(self, index):
+        x, y = super().__getitem__(index % 20)
+        return x + torch.randn(6, generator=self.generator), y
+
+
+@pytest.mark.parametrize("wrap", [in_twos, lambda dataset: dataset], ids=["loader", "dataset"])
+def test_a_sample_that_is_looked_at_in_an_evaluation_leaves_the_others_as_they_are(wrap):
+    plain = session(valid=wrap(Jittered()), epochs=1, evaluate_every=None)
+    plain.fit()
+    wanted = plain.evaluate()
+    made, looks = session(valid=wrap(Jittered()), epochs=1, evaluate_every=None), []
+    made.fit()
+    made._trainer.loop.between_batches = lambda: looks.append(made.samples.inputs(len(looks)))
+    assert made.evaluate().loss == wanted.loss
+    assert looks

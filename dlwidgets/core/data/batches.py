@@ -73,7 +73,7 @@ class Batches:
         return batch_length(self._first())
 
     def one(self, index: int) -> Any:
-        """Return a sample as a batch of size 1; `index` is below `browsable()`."""
+        """Return a sample as a batch of size 1, with no trace in any generator; `index` is below `browsable()`."""
         return rows(self._first(), index, index + 1)
 
     def why_not(self, batch_size: int) -> str | None:
@@ -186,7 +186,8 @@ class Shuffled(Batches):
         return self._count
 
     def one(self, index: int) -> Any:
-        return self._slice(index, index + 1)
+        with self._sources.untouched():
+            return self._slice(index, index + 1)
 
     def steps_left(self) -> int:
         return -(-(self._end - self._at) // self.batch_size)

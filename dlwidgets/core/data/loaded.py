@@ -124,7 +124,8 @@ class Loaded(Batches):
     def one(self, index: int) -> Any:
         if not self._by_number():
             return super().one(index)
-        return self.loader.collate_fn([self.loader.dataset[index]])
+        with self._sources.untouched():
+            return self.loader.collate_fn([self.loader.dataset[index]])
 
     def why_not(self, batch_size: int) -> str | None:
         if self._feed is None:
