@@ -51,7 +51,7 @@ class Curves(View):
         "vendor/uPlot.iife.min.js", "curves_shape.js", "curves_charts.js", "curves_rail.js", "curves.js"
     )
     _css = style("vendor/uPlot.min.css", "curves.css")
-    AHEAD, BEAT = 10, 2
+    AHEAD, BEAT, CALM = 10, 3, ("snapshots",)
     watches = ("pulse", "evaluation", "status", "line", "snapshots")
 
     _LAYOUT = "float32, 4 x n in C order: step, least, greatest, mean of each bucket"

@@ -16,12 +16,22 @@
  * is the kernel that keeps the pace, and one answer tells of half as many pictures.
  */
 const PACE = 100;
+/** That, while nobody acts in the page: what comes by itself need not come as fast [ms]; and what acting is [ms]. */
+const QUIET = 500, ACTING = 1000;
 /** A hello that no picture answers is repeated after this long, then ever more rarely, up to the second [ms]. */
 const PATIENCE = 3000, LONGEST = 60_000;
 /** Wishes of one name are sent at most this often [ms]. */
 const HASTE = 50;
 /** For this long after a person's change the page shows that, not what the kernel still says [ms]. */
 const OWN = 1500;
+/**
+ * What all views in the page share, whichever copy of this module draws them: `acted` is when a person last wished
+ * for something. Whoever speaks to a kernel says for its other views too what they have drawn, since to hear a
+ * message costs the kernel more than to send one.
+ * @type {{views: Set<{address: string, answer: () => number}>, acted: number}}
+ */
+const page = Reflect.get(globalThis, Symbol.for("dlwidgets.page.1")) ?? { views: new Set(), acted: -Infinity };
+Reflect.set(globalThis, Symbol.for("dlwidgets.page.1"), page);
 /** Made once: toLocaleString makes one at every call, which took half of a large grid's repaint. */
 const WHOLE = new Intl.NumberFormat("en-US");
 
@@ -38,7 +48,7 @@ export function live({ model, el, signal, draw }) {
   // The newest picture that came, the newest that was painted, and whether one before them never came.
   let newest = Number(model.get("frame")), painted = newest, missed = true;
   // Whether the newest waits for its acknowledgement, when that may go at the earliest, and how long it is put off.
-  let owing = false, due = 0, timer = 0;
+  let owing = false, due = 0, timer = 0, answered = 0;
   const ahead = Number(model.get("ahead")) || 1, puts = PACE * (ahead - 1) / 2;
   // How long the last picture waited to be painted, and since when the next one does [ms]: a slow page is sent no
   // more than it paints.
@@ -57,15 +67,27 @@ export function live({ model, el, signal, draw }) {
     }, patience);
   };
   const greet = () => { patience = PATIENCE; hello(missed ? 0 : newest); missed = false; };
+  /** The picture that is drawn and not answered for yet, which whoever asks now does; 0 for none. */
+  const answer = () => {
+    // What is not seen is not drawn: the kernel waits until it is.
+    if (!looked() || !owing || missed || painted === answered) return 0;
+    window.clearTimeout(timer);
+    timer = 0;
+    owing = painted !== newest;
+    due = performance.now() + (puts ? hold() : 0);
+    answered = painted;
+    return painted;
+  };
+  const mine = { address: String(model.get("address") ?? ""), answer };
+  page.views.add(mine);
   const acknowledge = () => {
     if (timer || !owing) return;
     timer = window.setTimeout(() => {
       timer = 0;
-      // What is not seen is not drawn: the kernel waits until it is.
       if (!looked()) return;
-      owing = painted !== newest;
-      if (puts) due = performance.now() + hold();
-      if (missed) greet(); else post(model, { drawn: painted });
+      if (missed) { owing = painted !== newest; due = performance.now() + (puts ? hold() : 0); greet(); return; }
+      const drawn = answer();
+      if (drawn) post(model, { drawn });
     }, Math.max(0, due - performance.now()));
   };
   const paint = () => {
@@ -87,7 +109,7 @@ export function live({ model, el, signal, draw }) {
     if (frame !== newest + 1) missed = true;
     newest = frame;
     // Counted from when pictures come, which twins of a view see alike: two do not double the pace.
-    if (!puts) due = Math.max(performance.now(), due + PACE);
+    if (!puts) due = Math.max(performance.now(), due + (performance.now() - page.acted < ACTING ? PACE : QUIET));
     else if (!owing) due = performance.now() + hold();
     owing = true;
     since = looked() ? since || performance.now() : 0;
@@ -117,6 +139,7 @@ export function live({ model, el, signal, draw }) {
 
   signal.addEventListener("abort", () => {
     alive = false;
+    page.views.delete(mine);
     cancelAnimationFrame(queued);
     window.clearTimeout(timer);
     window.clearTimeout(greeted);
@@ -133,12 +156,31 @@ export function live({ model, el, signal, draw }) {
 }
 
 /**
- * Send the kernel a message, where there is one: after a restart the line to it is cut, and sending throws. The
- * style sheet says so in the view, which still draws what it has.
+ * Send the kernel a message, with what its other views have drawn. After a restart the line to it is cut, and
+ * sending throws; the style sheet says so in the view, which still draws what it has.
  * @param {Model} model @param {any} message
  */
 function post(model, message) {
-  try { model.send(message); } catch { /* nobody is there to be told */ }
+  const beside = answers(model);
+  try { model.send(beside ? { ...message, beside } : message); } catch { /* nobody is there to be told */ }
+}
+
+/**
+ * What the views of the model's kernel have drawn and not answered for: address -> picture; null for nothing.
+ * @param {Model} model @returns {Record<string, number> | null}
+ */
+function answers(model) {
+  /** @type {Record<string, number>} */
+  const all = {};
+  // An address is "kernel/view".
+  const kernel = /^.+\//.exec(String(model.get("address") ?? ""));
+  for (const { address, answer } of kernel ? page.views : []) {
+    if (!address.startsWith(String(kernel))) continue;
+    const drawn = answer();
+    // Twins of a view have one address.
+    if (drawn) all[address] = Math.max(drawn, all[address] ?? 0);
+  }
+  return Object.keys(all).length ? all : null;
 }
 
 /**
@@ -177,7 +219,7 @@ export function wishes({ model, signal, repaint }) {
     const mine = own.get(name);
     if (!mine) return;
     mine.timer = 0;
-    mine.sent = performance.now();
+    mine.sent = page.acted = performance.now();
     post(model, { wish: name, value: mine.value });
   };
   model.on("msg:custom", heard);
@@ -210,7 +252,7 @@ export function wishes({ model, signal, repaint }) {
       repaint();
     },
     /** Ask for something to be done, once: nothing to show meanwhile. @param {string} name @param {any} [value] */
-    call(name, value = null) { refusal = ""; post(model, { wish: name, value }); },
+    call(name, value = null) { refusal = ""; page.acted = performance.now(); post(model, { wish: name, value }); },
     /** Why the last wish was refused, or "". */
     get refusal() { return refusal; },
   };

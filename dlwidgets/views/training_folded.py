@@ -30,7 +30,7 @@ class Sections(Part):
     open is kept here, so that a page that is loaded again shows them as they were.
     """
 
-    AHEAD, BEAT = 8, 5
+    AHEAD, BEAT, CALM = 8, 5, ("snapshots",)
     watches = (
         "pulse", "applied", "rejected", "status", "epochs", "evaluate_every", "evaluate_samples", "notes",
         "snapshots", "branches", "line",
@@ -204,6 +204,11 @@ class Sections(Part):
         except Exception as error:  # noqa: BLE001 - a preset of a person's own; said where it is chosen
             return str(error)
 
+    def _note(self, change: Any) -> None:
+        # Under a schedule the rate moves with each pulse.
+        if change["name"] != "applied" or not _only_rates(change["old"], change["new"]):
+            super()._note(change)
+
     def _moved(self, change: Any) -> None:
         """A wish was written, here or in code."""
         name = change["name"]
@@ -327,6 +332,12 @@ class Sections(Part):
             self.session.unobserve(self._stepped, names=["pulse"])
             self._scope = self._seen = None
         super().close()
+
+
+def _only_rates(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    """Say whether of all that is in force only the rate moved, as a schedule moves it."""
+    moved = {name for name in {*before, *now} if before.get(name) != now.get(name)}
+    return bool(moved) and moved <= {"lr", "scheduled_lr"} and now.get("schedule") is not None
 
 
 def _left(session: Session) -> str:

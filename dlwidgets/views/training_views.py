@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,9 @@ import traitlets
 from ..session import Session
 from .training_rules import Rules
 from .view import View, module, style
+
+#: The process's memory is asked for this often: it takes a third of the time of a picture [s].
+_MEMORY = 1.0
 
 
 class Part(View):
@@ -53,6 +57,8 @@ class _Head(Part):
         self._names = {"title": type(session.model).__name__, "about": about(session)}
         #: The sentence of `said`, and of what moment it is.
         self._saying: tuple[str, Any] = ("", None)
+        #: The memory that the process held, and when it was asked [bytes, s].
+        self._resident: tuple[int | None, float] = (None, -_MEMORY)
         super().__init__(session, part="head")
 
     def project(self) -> dict[str, Any]:
@@ -62,7 +68,9 @@ class _Head(Part):
         run = {**self._names, "status": session.status, **session.progress()}
         rate, batch = run.get("rate"), session.applied.get("effective_batch", session.applied["batch_size"])
         on_device = torch.cuda.memory_allocated(session.device) if session.device.type == "cuda" else None
-        run |= {"samples": rate and rate * batch, "memory": resident(), "device_memory": on_device}
+        if time.monotonic() - self._resident[1] >= _MEMORY:
+            self._resident = resident(), time.monotonic()
+        run |= {"samples": rate and rate * batch, "memory": self._resident[0], "device_memory": on_device}
         changes = session.line_changes
         last = changes[-1] if changes else None
         run["undo"] = "" if last is None else f"{last.name}, step {last.step:,}"

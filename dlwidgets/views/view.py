@@ -5,10 +5,12 @@ from __future__ import annotations
 import base64
 import contextlib
 import contextvars
+import itertools
 import re
 import sys
 import threading
 import time
+import uuid
 import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 _HERE = Path(__file__).parent
 #: How long a page may take to say that it drew a picture before it is asked, and the longest such wait [s].
 _PATIENCE, _LONGEST = 3.0, 60.0
+#: Sets the views of this process apart from those of other kernels in a page, and counts them.
+_PROCESS, _NUMBERS = uuid.uuid4().hex[:12], itertools.count(1)
 
 
 def module(*names: str) -> str:
@@ -115,9 +119,11 @@ class View(Pictured, anywidget.AnyWidget):
       has painted a picture, *wish* when a person wants something. A picture is sent only while fewer than
       ``AHEAD`` of those before it are not drawn yet: a closed, hidden or slow page costs nothing. One that
       shows what the last one showed is not sent. A message may be lost, so a page that may have missed one gets
-      the whole picture again, not what changed since.
+      the whole picture again, not what changed since. What any view of the page says brings along, as *beside*,
+      what the others have drawn: the kernel hears two messages a second for all of them, not seven.
     * ``BEAT`` says at how many pulses it is drawn anew while training: what changes slowly, or takes long to
-      make, is not drawn at each. Every other trait in ``watches`` is shown at once.
+      make, is not drawn at each. Every other trait in ``watches`` is shown at once, but those in ``CALM`` wait
+      for that pulse too, since training changes them by itself.
     * ``wish(name, value)`` receives what a person asked for; an exception's sentence is shown in the view.
     * ``close()`` lets everything go.
     """
@@ -128,12 +134,16 @@ class View(Pictured, anywidget.AnyWidget):
     #: them; more where they are small, since to hear that one is drawn costs the kernel more than to send it.
     AHEAD: ClassVar[int] = 1
     BEAT: ClassVar[int] = 1
+    CALM: ClassVar[tuple[str, ...]] = ()
     #: Here too for a view that refused its source before it got one, and is closed all the same.
     session: Session | None = None
 
     frame = traitlets.Int(0, help="number of the picture; the page repeats it once drawn").tag(sync=True)
     problem = traitlets.Unicode("", help="why the picture could not be made, one sentence").tag(sync=True)
     ahead = traitlets.Int(1, help="how many pictures are sent before an answer is waited for").tag(sync=True)
+    address = traitlets.Unicode(help='"kernel/view": whose answers may travel with those of others').tag(sync=True)
+    #: The views of this process by address.
+    _addressed: ClassVar[weakref.WeakValueDictionary[str, View]] = weakref.WeakValueDictionary()
 
     def __init__(self, session: Session | None = None, **traits: Any) -> None:
         self.session = session
@@ -146,7 +156,9 @@ class View(Pictured, anywidget.AnyWidget):
         self._whole = self._greeted = False
         # Made before the comm opens, so that the first picture travels with it.
         values, problem = self._picture()
-        super().__init__(**{**traits, **values, "problem": problem, "frame": 1, "ahead": self.AHEAD})
+        own = {"frame": 1, "ahead": self.AHEAD, "address": f"{_PROCESS}/{next(_NUMBERS)}"}
+        super().__init__(**{**traits, **values, "problem": problem, **own})
+        self._addressed[self.address] = self
         self.on_msg(self._hear)
         answer_anywhere(self)
         if session is not None:
@@ -229,7 +241,9 @@ class View(Pictured, anywidget.AnyWidget):
         values = {**values, "problem": problem}
         with self.hold_sync():
             for name, value in values.items():
-                setattr(self, name, value)
+                # As a rule few have changed, and setting those that have not takes ten times as long.
+                if getattr(self, name) != value:
+                    setattr(self, name, value)
             if whole:
                 self._states_to_send.update(name for name in values if name in self.keys)
             elif not self._states_to_send and not greeted:
@@ -272,21 +286,33 @@ class View(Pictured, anywidget.AnyWidget):
             self._greeted, self._drawn = True, self.frame
             self.refresh()
         elif "drawn" in message:
-            # With an older number those after it are still on their way, or were replaced.
-            drawn = message["drawn"]
-            if type(drawn) is int and (self._drawn or 0) < drawn <= self.frame:
-                self._drawn = drawn
-            if self._stale:
-                self.refresh()
+            self._answered(message["drawn"])
         elif "wish" in message:
             try:
                 self.wish(str(message["wish"]), message.get("value"))
             except Exception as error:  # noqa: BLE001 - the sentence goes back to the person who asked
                 self.send({"refused": message["wish"], "because": str(error) or type(error).__name__})
                 answer_anywhere(self)
+        # After the wish, so that the others are drawn with what came of it.
+        beside = message.get("beside")
+        for address, drawn in beside.items() if isinstance(beside, dict) else ():
+            if (view := self._addressed.get(address)) is not None:
+                view._answered(drawn)
+
+    def _answered(self, drawn: Any) -> None:
+        """Note that a page has drawn a picture, and send it the next where one waits."""
+        self._patience, self._gap = _PATIENCE, 1.0
+        # With an older number those after it are still on their way, or were replaced.
+        if type(drawn) is int and (self._drawn or 0) < drawn <= self.frame:
+            self._drawn = drawn
+        if self._stale:
+            self.refresh()
 
     def _note(self, change: Any) -> None:
-        if change["name"] != "pulse" or change["new"] % self.BEAT == 0:
+        name = change["name"]
+        if name in self.CALM and self.session is not None and self.session.status == "running":
+            return
+        if name != "pulse" or change["new"] % self.BEAT == 0:
             self.refresh()
 
     def close(self) -> None:
@@ -294,6 +320,7 @@ class View(Pictured, anywidget.AnyWidget):
         if self.session is not None:
             self.session.unobserve(self._note, names=list(self.watches))
             self.session = None
+        self._addressed.pop(self.address, None)
         if self.comm is not None:
             self.layout.close()
         super().close()

@@ -89,6 +89,9 @@ export function browser() {
     Object.defineProperty(globalThis, name, { value, configurable: true, writable: true });
   }
   Observer.all.clear();
+  // What the views of a page share; the module is loaded once for all tests.
+  const shared = Reflect.get(globalThis, Symbol.for("dlwidgets.page.1"));
+  if (shared) { shared.views.clear(); shared.acted = -Infinity; }
   return {
     /** Let time pass, doing what falls due. @param {number} ms */
     pass(ms) {

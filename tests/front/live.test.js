@@ -54,31 +54,71 @@ test("a view that is hidden for a moment is drawn as soon as it has a width agai
   assert.deepEqual(model.heard(), [{ drawn: 3 }]);
 });
 
-test("a kernel that sends as fast as it may sends ten pictures a second", () => {
-  const { page, model } = opened();
+/**
+ * How many pictures a page lets through in 10 s from a kernel that sends as fast as it may.
+ * @param {any} page @param {Model} model @param {() => void} meanwhile called every 800 ms
+ */
+function letThrough(page, model, meanwhile = () => {}) {
   let pictures = 0;
   model.picture();
   for (let ms = 0; ms < 10_000; ms += 1) {
+    if (ms % 800 === 0) meanwhile();
     page.pass(1);
-    if (model.heard().some((message) => "drawn" in message)) { pictures += 1; model.picture(); }
+    if (model.heard().some((message) => message.drawn === model.get("frame"))) { pictures += 1; model.picture(); }
   }
+  return pictures;
+}
+
+test("a kernel that sends as fast as it may sends two pictures a second", () => {
+  const { page, model } = opened();
+  const pictures = letThrough(page, model);
+  assert.ok(pictures >= 18 && pictures <= 21, `${pictures} pictures in 10 s`);
+});
+
+test("while a person acts in any view of the page, ten pictures a second", () => {
+  const { page, model } = opened(), other = new Model({});
+  const want = wishes({ model: other, signal: new AbortController().signal, repaint: () => {} });
+  const pictures = letThrough(page, model, () => want.call("evaluate"));
   assert.ok(pictures >= 85 && pictures <= 101, `${pictures} pictures in 10 s`);
 });
 
 test("twins of one view, in one page, let no more pictures through than one", () => {
-  const page = browser(), model = new Model({});
+  const page = browser(), model = new Model({ address: "twin/1" });
   open(page, model);
   model.picture();
   // The second opens at a time of its own.
   page.pass(137);
   open(page, model);
-  let pictures = 0;
-  model.picture();
-  for (let ms = 0; ms < 10_000; ms += 1) {
-    page.pass(1);
-    if (model.heard().some((message) => message.drawn === model.get("frame"))) { pictures += 1; model.picture(); }
-  }
-  assert.ok(pictures >= 85 && pictures <= 102, `${pictures} pictures in 10 s`);
+  const pictures = letThrough(page, model);
+  assert.ok(pictures >= 18 && pictures <= 22, `${pictures} pictures in 10 s`);
+});
+
+test("what the other views of a kernel have drawn travels with whatever is said first", () => {
+  const page = browser();
+  const [slow, quick, foreign] = [["a/1", 1], ["a/2", 10], ["b/1", 1]].map(([address, ahead]) => new Model({ address, ahead }));
+  const models = [slow, quick, foreign];
+  for (const model of models) { open(page, model); model.picture(); }
+  page.pass(2000);
+  models.forEach((model) => model.heard());
+  // At once, after a rest; the one that may be late goes along, and that of another kernel speaks for itself.
+  models.forEach((model) => model.picture());
+  page.pass(20);
+  assert.deepEqual(models.map((model) => model.heard()), [[{ drawn: 3, beside: { "a/2": 3 } }], [], [{ drawn: 3 }]]);
+  page.pass(2000);
+  assert.deepEqual(models.map((model) => model.heard()), [[], [], []]);
+  // A wish takes along what waits to be said, its own view's too, and what is not drawn yet comes later.
+  models.forEach((model) => model.picture());
+  page.pass(100);
+  models.forEach((model) => model.heard());
+  models.forEach((model) => model.picture());
+  page.pass(20);
+  const want = wishes({ model: slow, signal: new AbortController().signal, repaint: () => {} });
+  quick.picture();
+  want.call("evaluate");
+  assert.deepEqual(models.map((model) => model.heard()),
+    [[{ wish: "evaluate", value: null, beside: { "a/1": 5, "a/2": 5 } }], [], []]);
+  page.pass(2000);
+  assert.deepEqual(models.map((model) => model.heard()), [[], [{ drawn: 6 }], [{ drawn: 5 }]]);
 });
 
 test("of pictures that may go ahead of the answers, one answer tells of several", () => {
@@ -213,7 +253,7 @@ test("a page that finds a picture missing asks for all of it, in place of the ac
   page.pass(200);
   assert.deepEqual(model.heard(), [{ hello: 0 }]);
   model.picture({}, 6);
-  page.pass(200);
+  page.pass(500);
   assert.deepEqual(model.heard(), [{ drawn: 6 }]);
 });
 

@@ -535,6 +535,27 @@ def test_a_wish_is_granted(view, open_page):
     assert view.wished == ["hello"]
 
 
+def test_a_page_answers_for_all_views_in_what_it_says_to_one(wire, run, view, open_page):
+    other = Picture(run)
+    pages = open_page(view), open_page(other)
+    run.pulse = 1
+    assert [page.state["number"] for page in pages] == [0, 0]
+    beside = {other.address: pages[1].seen, "elsewhere/1": 7}
+    pages[0].say(drawn=pages[0].seen, beside=beside)
+    assert [page.state["number"] for page in pages] == [1, 1]
+    # With a wish too; what is not known yet, or makes no sense, counts for nothing.
+    run.pulse = 2
+    for drawn in (99, None, "2", [2], pages[1].seen - 1):
+        pages[0].say(wish="text", value="hello", beside={other.address: drawn})
+    assert pages[1].state["number"] == 1
+    pages[0].say(wish="text", value="hello", beside={other.address: pages[1].seen})
+    assert [page.state["number"] for page in pages] == [1, 2]
+    address = other.address
+    other.close()
+    pages[0].say(drawn=pages[0].seen, beside={address: 5})
+    assert pages[0].state["number"] == 2
+
+
 def test_a_wish_that_is_refused_is_answered_with_a_sentence(wire, view, open_page):
     page = open_page(view)
     page.say(wish="text", value=3)
@@ -550,7 +571,8 @@ def test_a_wish_that_is_refused_is_answered_with_a_sentence(wire, view, open_pag
     [None, 3, "hello", [], ["wish"], {}, {"hallo": 1}, {"drawn": None}, {"drawn": {"a": 1}}, {"drawn": 1.5},
      {"wish": None}, {"wish": {"a": [1]}}, {"wish": ["text"], "value": "x"}, {"wish": 3}, {"hello": None},
      {"hello": {"a": 1}}, {"hello": -1}, {"wish": "text"}, {"wish": "text", "value": {"__proto__": 1}},
-     {"wish": "__init__"}, {"ask": 1}, {"kind": "anywidget-command"}],
+     {"wish": "__init__"}, {"ask": 1}, {"kind": "anywidget-command"}, {"beside": 3}, {"beside": {"nobody": 1}},
+     {"drawn": 1, "beside": {"nobody/1": {}}}],
 )  # fmt: skip
 def test_a_message_that_makes_no_sense_is_ignored_or_refused(wire, run, view, open_page, content):
     page = open_page(view, eager=True)
