@@ -203,6 +203,88 @@ def test_a_pause_does_not_wait_for_the_end_of_an_evaluation_which_is_made_later(
         assert torch.equal(one, other)
 
 
+#: What only the next step knows of.
+WISHES = {"lr": 0.02, "clip": ("norm", 0.1), "batch_size": 4, "weight_decay": 0.1, "accumulate": 2, "betas": (0.8, 0.9)}
+
+
+def held_at_its_first_evaluation(**options):
+    valid = Held()
+    made = session(valid=in_twos(valid), **options)
+    valid.holds = True
+    made.start()
+    assert valid.reached.wait(30)
+    return made, valid.go_on
+
+
+def same_weights(one, other):
+    return all(map(torch.equal, one.model.state_dict().values(), other.model.state_dict().values()))
+
+
+@pytest.mark.parametrize("wishes", [{name: value} for name, value in WISHES.items()] + [WISHES], ids=lambda w: "+".join(w))
+def test_a_wish_for_the_next_step_is_in_force_before_an_evaluation_ends_and_does_the_same(wishes):
+    made, go_on = held_at_its_first_evaluation()
+    seen = []
+
+    def told(change):
+        seen.append((len(made.record.evaluations), made.model.training, torch.is_grad_enabled(), len(made.record)))
+        torch.rand(3)  # as rude as who is told may be
+
+    made.observe(told, "applied")
+    for name, value in wishes.items():
+        setattr(made, name, value)
+    go_on.set()
+    made._trainer.worker.wait()
+    assert seen[0] == (0, True, True, 5)
+    twin = session(valid=in_twos(torch.utils.data.TensorDataset(X[:20], Y[:20])))
+    twin.step(5)
+    for name, value in wishes.items():
+        setattr(twin, name, value)
+    twin.fit(2)
+    assert same_weights(made, twin)
+    assert made.record.evaluations == twin.record.evaluations and len(made.record.evaluations) == 3
+    assert {entry.step for entry in made.changes} == {5}
+    again = session(valid=in_twos(torch.utils.data.TensorDataset(X[:20], Y[:20])))
+    again.replay(made.ledger()).fit()
+    assert same_weights(made, again) and made.record.evaluations == again.record.evaluations
+
+
+def test_what_was_kept_in_the_midst_of_an_evaluation_leads_back_to_the_step_before_it():
+    plain = session(valid=in_twos(torch.utils.data.TensorDataset(X[:20], Y[:20]))).fit()
+    made, go_on = held_at_its_first_evaluation()
+    made.lr = 0.05
+    go_on.set()
+    made._trainer.worker.wait()
+    assert not same_weights(made, plain)
+    made.undo()
+    assert made.steps == 5 and made.lr == plain.lr
+    made.fit(2)
+    assert same_weights(made, plain)
+    assert made.record.evaluations == plain.record.evaluations
+
+
+@pytest.mark.parametrize("also", [{"dropout": 0.5}, {"label_smoothing": 0.1}, {"trainable": {"*": True, "0": False}}])
+def test_a_wish_that_an_evaluation_may_know_of_waits_for_its_end_and_others_with_it(also):
+    made, go_on = held_at_its_first_evaluation(epochs=2)
+    seen = []
+    made.observe(lambda change: seen.append(len(made.record.evaluations)), "applied")
+    for name, value in {"lr": 0.02, **also}.items():
+        setattr(made, name, value)
+    go_on.set()
+    made._trainer.worker.wait()
+    assert seen[0] == 1
+    assert {entry.name for entry in made.changes} == {"lr", *also}
+
+
+def test_no_wish_is_put_in_force_while_the_averaged_weights_are_evaluated():
+    made, go_on = held_at_its_first_evaluation(epochs=2, ema=0.9)
+    seen = []
+    made.observe(lambda change: seen.append(len(made.record.evaluations)), "applied")
+    made.lr = 0.02
+    go_on.set()
+    made._trainer.worker.wait()
+    assert seen[0] == 1 and made.changes[-1].step == 5
+
+
 def test_an_evaluation_that_a_person_asks_for_in_a_pause_is_made_to_its_end():
     made = session()
     made.step(2)

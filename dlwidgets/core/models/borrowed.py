@@ -67,6 +67,23 @@ def looking(model: nn.Module) -> Iterator[None]:
         yield
 
 
+class Standing:
+    """How a model that trains and the random numbers stand now, to come back to in the midst of a look."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self._model, self._streams = model, Streams.now()
+        self._modes = [(module, module.training) for module in model.modules()]
+
+    @contextmanager
+    def again(self) -> Iterator[None]:
+        """Let all stand for a while as it did; the look then goes on from where it was."""
+        with modes_kept(self._model), untouched_rng(), torch.enable_grad():
+            self._streams.install()
+            for module, training in self._modes:
+                module.training = training
+            yield
+
+
 def device_of(model: nn.Module) -> torch.device:
     """Return the device of the model's first parameter or buffer; the CPU if it has none."""
     for tensor in (*model.parameters(), *model.buffers()):

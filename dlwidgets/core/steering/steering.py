@@ -42,6 +42,8 @@ class Steering(MovingControls, RegimenControls):
     )  # fmt: skip
     #: Those that are put in force at once where nothing runs: a model that is at rest shows them.
     AT_REST = ("trainable",)
+    #: Those that only the next step knows of: an evaluation under way need not end before they are put in force.
+    OF_THE_STEP = ("lr", "weight_decay", "momentum", "betas", "clip", "batch_size", "accumulate")
 
     def __init__(self, loop: Loop, threads: int | None = None) -> None:
         self._loop = loop

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
+from ..models.borrowed import Standing
 from ..steering.steering import Steering
 from .orders import Orders
 from .worker import Worker
@@ -68,6 +69,22 @@ class Applying:
         with self._asking:
             asked = {name: self._asked.pop(name) for name in Steering.AT_REST if name in self._asked}
         self._put(asked)
+
+    def _apply_early(self, standing: Standing) -> None:
+        """Put the wishes in force in the midst of an evaluation, where it and they know nothing of one another.
+
+        It belongs to the step before it, as they do: they might as well have come before it began.
+
+        Parameters
+        ----------
+        standing : how all stood when the evaluation began.
+        """
+        with self._asking:
+            if not self._asked or not self._asked.keys() <= set(Steering.OF_THE_STEP):
+                return
+            asked, self._asked = self._asked, {}
+        with standing.again():
+            self._put(asked)
 
     def _put(self, asked: dict[str, str]) -> None:
         if asked:

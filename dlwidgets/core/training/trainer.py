@@ -11,7 +11,7 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 from ..data.batches import Batches
-from ..models.borrowed import modes_kept, on_device, torch_threads, untouched_rng
+from ..models.borrowed import Standing, modes_kept, on_device, torch_threads, untouched_rng
 from ..scoring.evaluating import Evaluation
 from ..scripts.origin import Origin
 from ..scripts.replaying import make_again
@@ -93,7 +93,8 @@ class Trainer(Applying):
         self.steering.evaluates = loop.rate.valid = valid is not None
         self.worker = Worker(self._burst, self._crashed, lambda: self.orders.going)
         loop.between_batches = self._between_batches
-        self._gives_up = False
+        #: How all stood when the evaluation under way began, if that is one that the run made due.
+        self._standing: Standing | None = None
         self.failure: BaseException | None = None
         self._wish, self._tell = wish, tell
         loop.watch.note = self.note = note
@@ -253,7 +254,7 @@ class Trainer(Applying):
                 while self.pending and self.pending[0].step <= loop.steps and orders.going:
                     make_again(self, self.pending.pop(0))
                 if self.evaluations.owed:
-                    self._gives_up = True
+                    self._standing = Standing(loop.model)
                     with contextlib.suppress(_GivenUp):
                         self._evaluate_due()
                         self.evaluations.owed = False
@@ -266,16 +267,21 @@ class Trainer(Applying):
                         self.autosave.after_step()
             except BaseException as error:  # noqa: BLE001 - becomes a fact
                 self._fail(error)
-            self._gives_up = False
+            self._standing = None
             self._publish_in_time()
 
     def _between_batches(self) -> None:
-        """Let those who look have their turn in an evaluation, and end it where the run is to pause."""
+        """Let those who look have their turn in an evaluation, and wishes; end it where the run is to pause."""
         # They are to see the weights that are trained, not their average.
-        if not self.loop.regimen.averaging.on:
+        plain = not self.loop.regimen.averaging.on
+        if plain:
             self.worker.do_looks()
-        if self._gives_up and not self.orders.going:
+        if self._standing is None:
+            return
+        if not self.orders.going:
             raise _GivenUp
+        if plain:
+            self._apply_early(self._standing)
 
     def _evaluate_due(self) -> None:
         found = self.evaluate()
