@@ -692,3 +692,45 @@ def test_a_rewind_at_rest_is_looked_at(wire, session, open_page):
         assert time.monotonic() < until
         time.sleep(0.01)
     view.close()
+
+
+class Halting(torch.utils.data.Dataset):
+    """Validation samples, in batches of two; from when it halts, two of them are given when somebody says so."""
+
+    def __init__(self) -> None:
+        self.halts = False
+        self.at = {4: (threading.Event(), threading.Event()), 8: (threading.Event(), threading.Event())}
+
+    def __len__(self) -> int:
+        return 10
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+        if self.halts and index in self.at:
+            reached, go_on = self.at[index]
+            reached.set()
+            assert go_on.wait(30)
+        return data(10)[0][index], index % 3
+
+
+def test_a_layer_that_is_chosen_in_an_evaluation_is_drawn_before_that_ends(wire, open_page):
+    valid = Halting()
+    loader = torch.utils.data.DataLoader(valid, batch_size=2)
+    session = Session(net(), data(), loader, classes=NAMES, batch_size=8, epochs=1)
+    view = ActivationBrowser(session)
+    page = open_page(view, eager=True)
+    valid.halts = True
+    session.start()
+    (first, go_on), (second, end) = valid.at.values()
+    assert first.wait(30)
+    page.say(wish="selected_layer", value="hidden")
+    go_on.set()
+    assert second.wait(30)
+    # The look was taken before this batch; its picture may still be on its way.
+    until = time.monotonic() + 20
+    while page.state["drawing"]["layer"] != "hidden":
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    assert page.state["drawing"]["words"] == "8 units" and not session.record.evaluations
+    end.set()
+    view.close()
+    session.close()

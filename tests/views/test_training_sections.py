@@ -123,6 +123,19 @@ def test_only_options_that_a_schedule_has_are_offered(session, page):
         assert not there & {f"schedule.{other}" for other in offered.values() if other != option}
 
 
+def test_a_schedule_that_was_drawn_out_is_said_to_end_with_the_run(session, page):
+    session.schedule, session.epochs = ("cosine", {}), 2
+    session.step(3)
+    assert page.state["rows"]["schedule.over"]["fact"] == "16"
+    assert page.state["sums"]["schedule"] == "cosine over 16 steps"
+    session.epochs = 4
+    session.step()
+    assert page.state["rows"]["schedule.over"]["fact"] == "to the end of the run"
+    assert page.state["sums"]["schedule"] == "cosine to the end of the run"
+    note = session.changes[-1].note
+    assert note == "stretched to end with the run: cosine over 36 steps, 7 of them behind"
+
+
 def test_asked_scheduled_and_applied_rate_are_told_while_the_section_is_open(session, page):
     page.say(wish="opened", value=["schedule"])
     session.schedule = ("linear", {"over": 100})

@@ -154,6 +154,8 @@ class Plan:
         said = self.name
         if self.metric is not None:
             said += f" of {self.metric}"
+        elif self.at:
+            said += " to the end of the run"  # drawn out, with more or less behind it than was taken
         elif self.length is not None:
             said += f" over {counted(self.length, self.unit)}"
         else:

@@ -67,5 +67,8 @@ class Stretchable:
         settled = stretched(self.wish, scheduled.plan, scheduled.taken, self.ahead(), scheduled.began)
         if settled is None or not self.renew(settled):
             return ""
-        behind = counted(settled[1].get("at", 0), "step")
-        return f"stretched to end with the run: {self.words}, {behind} of it behind"
+        options = settled[1]
+        return (
+            f"stretched to end with the run: {settled[0]} over {counted(options['over'], 'step')}, "
+            f"{options.get('at', 0):,} of them behind"
+        )
