@@ -125,6 +125,19 @@ def test_only_options_that_a_schedule_has_are_offered(session, page):
         assert not there & {f"schedule.{other}" for other in offered.values() if other != option}
 
 
+def test_a_rate_that_only_its_schedule_moves_is_not_drawn_at_each_step(wire, session, panel, page):
+    session.schedule = "cosine"
+    session.step()
+    sent, applied = len(wire.pictures(panel._more)), session.applied
+    session.set_trait("applied", {**applied, "lr": 0.5, "scheduled_lr": 0.5})
+    assert len(wire.pictures(panel._more)) == sent
+    session.set_trait("applied", {**applied, "weight_decay": 0.25})
+    assert page.state["rows"]["weight_decay"]["fact"] == "0.25"
+    # Without a schedule it is somebody's wish.
+    session.set_trait("applied", {**applied, "schedule": None, "lr": 0.5, "scheduled_lr": 0.5})
+    assert page.state["rows"]["schedule"]["fact"] != "cosine"
+
+
 def test_a_schedule_that_was_drawn_out_is_said_to_end_with_the_run(session, page):
     session.schedule, session.epochs = ("cosine", {}), 500
     session.start()
