@@ -32,7 +32,7 @@ class ActivationBrowser(Study, Told, Looking):
 
     Maps as tiles, slices, attention, lines, a matrix or bars, as the layer asks for. With a session it
     follows `selected_layer` and `selected_sample`, which other views write as well, and looks again while
-    training: at most three times a second, in at most 0.3 % of the time, and only while a page draws it. With
+    training: at most three times a second, in at most 0.2 % of the time, and only while a page draws it. With
     a bare model it looks at `X`.
 
     Parameters

@@ -23,7 +23,7 @@ from .activations_source import Source
 from .view import View
 
 #: The share of the training's time that looking may take, and the shortest time between two looks [s].
-_SHARE, _LEAST = 0.003, 1 / 3
+_SHARE, _LEAST = 0.002, 1 / 3
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Looking(View):
     """Takes looks at one layer on one sample: at once, or between two steps where there is a session.
 
     A view that is one calls `_open_looking` before `View.__init__`, and has a `session` or none. While it
-    trains, looks are taken at most three times a second, in at most 0.3 % of the time, while a page draws them.
+    trains, looks are taken at most three times a second, in at most 0.2 % of the time, while a page draws them.
     """
 
     def _open_looking(

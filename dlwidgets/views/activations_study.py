@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ..session import Session
 
 #: The share of the training's time that a study may take, and the shortest time between two pieces of it [s].
-_SHARE, _LEAST = 0.003, 1 / 3
+_SHARE, _LEAST = 0.002, 1 / 3
 
 #: The page's files of the study, in the order in which they are joined, and its style sheet.
 STUDY_SCRIPTS = (

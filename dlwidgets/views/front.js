@@ -17,7 +17,7 @@
  */
 const PACE = 100;
 /** That, while nobody acts in the page: what comes by itself need not come as fast [ms]; and what acting is [ms]. */
-const QUIET = 500, ACTING = 1000;
+const QUIET = 1000, ACTING = 1000;
 /** A hello that no picture answers is repeated after this long, then ever more rarely, up to the second [ms]. */
 const PATIENCE = 3000, LONGEST = 60_000;
 /** Wishes of one name are sent at most this often [ms]. */

@@ -142,7 +142,7 @@ export const NO_UNITS = "not known: no activation layer (ReLU, GELU, SiLU...) ta
 /** How often the layers are measured, and what that costs. @param {any} moment @param {boolean} session */
 export function measuredWords({ status, step, every, between, share: part }, session) {
   if (!session) return "";
-  if (!step) return status === "running" ? "Layers are being measured: the first numbers come in a moment." : "Layers are measured while training, for about 0.3 % of the time.";
+  if (!step) return status === "running" ? "Layers are being measured: the first numbers come in a moment." : "Layers are measured while training, for about 0.2 % of the time.";
   if (every === null || every === undefined) return `Measured in step ${whole(step)}.`;
   const often = between === 1 ? "every step" : `every ${every < 60 ? `${sig(every)} s` : clock(every)} (${whole(between)} steps)`;
   return `Measured in step ${whole(step)}, ${often}, ${part < 5e-4 ? "under 0.1" : (100 * part).toFixed(1)} % of the time.`;

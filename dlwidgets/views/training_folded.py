@@ -30,7 +30,7 @@ class Sections(Part):
     open is kept here, so that a page that is loaded again shows them as they were.
     """
 
-    AHEAD, BEAT, CALM = 8, 5, ("snapshots",)
+    AHEAD, BEAT, CALM = 8, 10, ("snapshots",)
     watches = (
         "pulse", "applied", "rejected", "status", "epochs", "evaluate_every", "evaluate_samples", "notes",
         "snapshots", "branches", "line",

@@ -120,7 +120,7 @@ class View(Pictured, anywidget.AnyWidget):
       ``AHEAD`` of those before it are not drawn yet: a closed, hidden or slow page costs nothing. One that
       shows what the last one showed is not sent. A message may be lost, so a page that may have missed one gets
       the whole picture again, not what changed since. What any view of the page says brings along, as *beside*,
-      what the others have drawn: the kernel hears two messages a second for all of them, not seven.
+      what the others have drawn: the kernel hears one message a second for all of them, not seven.
     * ``BEAT`` says at how many pulses it is drawn anew while training: what changes slowly, or takes long to
       make, is not drawn at each. Every other trait in ``watches`` is shown at once, but those in ``CALM`` wait
       for that pulse too, since training changes them by itself.

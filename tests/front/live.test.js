@@ -19,7 +19,7 @@ function opened() {
   const page = browser(), model = new Model({});
   const view = open(page, model);
   model.picture();
-  page.pass(1000);
+  page.pass(3000);
   model.heard();
   return { page, model, ...view };
 }
@@ -69,10 +69,10 @@ function letThrough(page, model, meanwhile = () => {}) {
   return pictures;
 }
 
-test("a kernel that sends as fast as it may sends two pictures a second", () => {
+test("a kernel that sends as fast as it may sends one picture a second", () => {
   const { page, model } = opened();
   const pictures = letThrough(page, model);
-  assert.ok(pictures >= 18 && pictures <= 21, `${pictures} pictures in 10 s`);
+  assert.ok(pictures >= 9 && pictures <= 11, `${pictures} pictures in 10 s`);
 });
 
 test("while a person acts in any view of the page, ten pictures a second", () => {
@@ -90,7 +90,7 @@ test("twins of one view, in one page, let no more pictures through than one", ()
   page.pass(137);
   open(page, model);
   const pictures = letThrough(page, model);
-  assert.ok(pictures >= 18 && pictures <= 22, `${pictures} pictures in 10 s`);
+  assert.ok(pictures >= 9 && pictures <= 12, `${pictures} pictures in 10 s`);
 });
 
 test("what the other views of a kernel have drawn travels with whatever is said first", () => {
@@ -253,7 +253,7 @@ test("a page that finds a picture missing asks for all of it, in place of the ac
   page.pass(200);
   assert.deepEqual(model.heard(), [{ hello: 0 }]);
   model.picture({}, 6);
-  page.pass(500);
+  page.pass(1000);
   assert.deepEqual(model.heard(), [{ drawn: 6 }]);
 });
 

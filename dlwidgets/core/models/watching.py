@@ -39,7 +39,7 @@ class Watch:
         self._probe: LayerProbe | None = None
         self._units: UnitProbe | None = None
         self._watching: LayerProbe | None = None
-        self._governor = Governor(0.003, least=0.25)
+        self._governor = Governor(0.002, least=0.25)
         self._anew()
 
     def _anew(self) -> None:

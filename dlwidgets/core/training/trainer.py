@@ -115,7 +115,8 @@ class Trainer(Applying):
         self._asking = threading.Lock()
         self._borrowing = self._telling = False
         self._ending = ""
-        self._pulses, self._pulsed = 0, 0.0
+        #: How many pulses there were; when the last one was, and when one was last thought of [s].
+        self._pulses, self._pulsed, self._checked = 0, 0.0, 0.0
         #: Whether the end of the run was moved, and whether the schedule is still to follow it.
         self._end_moved = self._end_news = False
         end_at_exit(self)
@@ -329,8 +330,10 @@ class Trainer(Applying):
         self._publish(status="failed")
 
     def _publish_in_time(self) -> None:
-        """Tell where the run is, as often as views draw."""
-        if time.perf_counter() - self._pulsed >= PULSE:
+        """Tell where the run is, as often as views draw: after the step whose end comes nearest to that."""
+        now = time.perf_counter()
+        step, self._checked = now - self._checked, now
+        if now - self._pulsed >= PULSE - min(step, PULSE) / 2:
             self._publish()
 
     def _publish(self, **first: Any) -> None:
