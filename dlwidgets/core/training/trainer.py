@@ -333,7 +333,9 @@ class Trainer(Applying):
         """Tell where the run is, as often as views draw: after the step whose end comes nearest to that."""
         now = time.perf_counter()
         step, self._checked = now - self._checked, now
-        if now - self._pulsed >= PULSE - min(step, PULSE) / 2:
+        # The steps before an evaluation are not to be seen only after it.
+        soon = self.evaluations.owed and self.loop.evaluation_cost > PULSE / 4
+        if soon or now - self._pulsed >= PULSE - min(step, PULSE) / 2:
             self._publish()
 
     def _publish(self, **first: Any) -> None:
