@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from dlwidgets.core.models import dead, watching
-from dlwidgets.core.models.watching import Watch
+from dlwidgets.core.models.watching import SHARE, Watch
 from dlwidgets.core.training import governor
 from dlwidgets.session import Session
 
@@ -85,10 +85,11 @@ def test_looks_cost_at_most_their_budget_and_say_so(clock):
     found = [stats for stats in taken if stats is not None]
     assert found[0].share is None and found[0].every is None
     last = found[-1]
-    assert last.share == pytest.approx(0.003, rel=0.05)
-    assert last.every == pytest.approx(0.004 / 0.003, rel=0.05) and last.between == pytest.approx(133, abs=5)
+    assert last.share == pytest.approx(SHARE, rel=0.05)
+    every = 0.004 / SHARE
+    assert last.every == pytest.approx(every, rel=0.05) and last.between == pytest.approx(every / 0.01, rel=0.05)
     looked = 0.004 * len(found)
-    assert looked <= 0.0031 * (clock.now - 100.0) + 0.004
+    assert looked <= 1.05 * SHARE * (clock.now - 100.0) + 0.004
 
 
 def test_a_pause_counts_neither_as_training_nor_between_looks(clock):

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from .dead import UnitProbe
     from .probes import LayerProbe, LayerStats
 
+#: The share of the training's time that measuring may take.
+SHARE = 0.002
 _NOTHING = contextlib.nullcontext()
 #: A pause between two steps that is longer than this is no part of the training [s].
 _PAUSE = 1.0
@@ -39,7 +41,7 @@ class Watch:
         self._probe: LayerProbe | None = None
         self._units: UnitProbe | None = None
         self._watching: LayerProbe | None = None
-        self._governor = Governor(0.002, least=0.25)
+        self._governor = Governor(SHARE, least=0.25)
         self._anew()
 
     def _anew(self) -> None:
