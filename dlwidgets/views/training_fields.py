@@ -360,7 +360,7 @@ def word_of(field: Field, value: Any) -> str:
     if field.kind == "flag":
         return "on" if shown else "off"
     if field.part == "over" and value and value[1].get("at"):
-        return "to the end of the run"  # drawn out: its whole length is no number of steps that are taken
+        return "to the end"  # of the run; drawn out: its whole length is no number of steps that are taken
     if isinstance(shown, int) and not isinstance(shown, bool):
         return f"{shown:,}"
     return text_of(shown) or "off"

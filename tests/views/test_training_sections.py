@@ -149,7 +149,7 @@ def test_a_schedule_that_was_drawn_out_is_said_to_end_with_the_run(session, page
     session.epochs = 1000
     session.step()
     rows, sums = page.state["rows"], page.state["sums"]
-    assert rows["schedule.over"]["fact"] == "to the end of the run"
+    assert rows["schedule.over"]["fact"] == "to the end"
     assert sums["schedule"] == "cosine to the end of the run"
     assert re.fullmatch(
         r"stretched to end with the run: cosine over 8,\d{3} steps, \d+ of them behind", session.changes[-1].note
