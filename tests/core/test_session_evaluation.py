@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import pytest
 import torch
@@ -290,6 +291,43 @@ def test_an_evaluation_that_a_person_asks_for_in_a_pause_is_made_to_its_end():
     made.step(2)
     assert made.status == "paused"
     assert made.evaluate().samples == 20
+
+
+class Slow(torch.utils.data.Dataset):
+    """Validation samples that take their time, 0.1 s in all; the first of them tells when it is asked for."""
+
+    def __init__(self):
+        self.asked = lambda: None
+
+    def __len__(self):
+        return 20
+
+    def __getitem__(self, index):
+        if not index:
+            self.asked()
+        time.sleep(0.005)
+        return X[index], Y[index]
+
+
+def test_the_steps_before_an_evaluation_that_takes_long_are_told_before_it():
+    valid, seen = Slow(), []
+    made = session(valid=in_twos(valid), epochs=4)
+    valid.asked = lambda: seen.append((made.steps, len(made.record)))
+    made.fit()
+    # How long the first takes was not known before.
+    assert seen[1:] == [(10, 10), (15, 15), (20, 20)]
+
+
+def test_each_of_steps_that_take_nearly_a_tenth_of_a_second_is_told():
+    class Sleepy(nn.Linear):
+        def forward(self, x):
+            time.sleep(0.07)
+            return super().forward(x)
+
+    made, told = Session(Sleepy(6, 3), (X, Y), batch_size=8, epochs=1), []
+    made.observe(lambda change: told.append(made.steps), "pulse")
+    made.fit()
+    assert sorted(set(told) - {0}) == [1, 2, 3, 4, 5]
 
 
 class Jittered(Held):
