@@ -108,7 +108,7 @@ class Pictured:
 
 
 class View(Pictured, anywidget.AnyWidget):
-    """Projects its source into synced traits, as often as the page keeps up and at most 10 times a second.
+    """Projects its source into synced traits, as often as the page keeps up, about 10 times a second.
 
     The contract of a view (name.py, name.js):
 

@@ -234,7 +234,8 @@ def test_a_slow_page_gets_fewer_pictures_and_the_training_goes_on(board):
         steps, slow = board.kernel_eval("session.steps"), pictures(board, 3.0)
         assert board.kernel_eval("session.steps") > steps + 10
         assert sum(slow.values()) <= sum(quick.values()) + 3, (quick, slow)
-        assert max(slow.values()) <= 31
+        # Ten a second, sooner by up to half a step, and one before each evaluation.
+        assert max(slow.values()) <= 40
     finally:
         board.throttle_cpu(1)
     everything_is_alive(board.page)
