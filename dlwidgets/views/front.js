@@ -67,14 +67,14 @@ export function live({ model, el, signal, draw }) {
     }, patience);
   };
   const greet = () => { patience = PATIENCE; hello(missed ? 0 : newest); missed = false; };
+  const settle = () => { owing = painted !== newest; due = performance.now() + (puts ? hold() : 0); };
   /** The picture that is drawn and not answered for yet, which whoever asks now does; 0 for none. */
   const answer = () => {
     // What is not seen is not drawn: the kernel waits until it is.
     if (!looked() || !owing || missed || painted === answered) return 0;
     window.clearTimeout(timer);
     timer = 0;
-    owing = painted !== newest;
-    due = performance.now() + (puts ? hold() : 0);
+    settle();
     answered = painted;
     return painted;
   };
@@ -85,7 +85,7 @@ export function live({ model, el, signal, draw }) {
     timer = window.setTimeout(() => {
       timer = 0;
       if (!looked()) return;
-      if (missed) { owing = painted !== newest; due = performance.now() + (puts ? hold() : 0); greet(); return; }
+      if (missed) { settle(); greet(); return; }
       const drawn = answer();
       if (drawn) post(model, { drawn });
     }, Math.max(0, due - performance.now()));
@@ -161,6 +161,7 @@ export function live({ model, el, signal, draw }) {
  * @param {Model} model @param {any} message
  */
 function post(model, message) {
+  if ("wish" in message) page.acted = performance.now();
   const beside = answers(model);
   try { model.send(beside ? { ...message, beside } : message); } catch { /* nobody is there to be told */ }
 }
@@ -219,7 +220,7 @@ export function wishes({ model, signal, repaint }) {
     const mine = own.get(name);
     if (!mine) return;
     mine.timer = 0;
-    mine.sent = page.acted = performance.now();
+    mine.sent = performance.now();
     post(model, { wish: name, value: mine.value });
   };
   model.on("msg:custom", heard);
@@ -252,7 +253,7 @@ export function wishes({ model, signal, repaint }) {
       repaint();
     },
     /** Ask for something to be done, once: nothing to show meanwhile. @param {string} name @param {any} [value] */
-    call(name, value = null) { refusal = ""; page.acted = performance.now(); post(model, { wish: name, value }); },
+    call(name, value = null) { refusal = ""; post(model, { wish: name, value }); },
     /** Why the last wish was refused, or "". */
     get refusal() { return refusal; },
   };

@@ -5,8 +5,8 @@
 Nothing is drawn here: a robot at the other end of the kernel's wire answers as a page does (see front.js: half a
 second after a picture, for all views at once). So this is what the kernel itself pays for its views, on one CPU
 of its own; bench_throughput.py measures it with a real page drawn beside it. In each round a bare PyTorch loop, a
-session without views and one with its dashboard live train the same fresh model, in random order. Prints medians
-and the quarters, and fails on nothing. Run it alone on the machine.
+session without views and one with its dashboard live train the same fresh model, in random order. Prints tables
+and fails on nothing. Run it alone on the machine.
 """
 
 from __future__ import annotations
@@ -14,14 +14,13 @@ from __future__ import annotations
 import os
 import queue
 import random
-import statistics
 import sys
 import threading
 import time
 from pathlib import Path
 from typing import Any
 
-from bench_throughput import COMMON, LIVE
+from bench_throughput import COMMON, LIVE, table
 from jupyter_client.manager import start_new_kernel
 
 REPO = Path(__file__).parents[2]
@@ -130,14 +129,7 @@ def main(rounds: int) -> None:
                 last, end = robot.run("", "(len(session.record), time.perf_counter())")
                 rates[kind].append((last - first) / (end - began))
                 robot.run("ended()")
-        print(f"\n{model}, 28x28, batch 64, the kernel on a CPU of its own, the page on another machine")
-        for kind, found in rates.items():
-            ratios = sorted(rate / bare for rate, bare in zip(found, rates["bare loop"]))
-            low, high = ratios[len(ratios) // 4], ratios[3 * len(ratios) // 4]
-            print(
-                f"  {kind:<16}{statistics.median(found):8.1f} steps/s   x {statistics.median(ratios):.3f}"
-                f"   ({low:.3f} .. {high:.3f})"
-            )
+        table(f"{model}, 28x28, batch 64, the kernel on a CPU of its own, the page elsewhere", rates, "bare loop")
         print(f"  pictures of the dashboard: {pictures / rounds / SECONDS:.0f} a second")
     robot.close()
 

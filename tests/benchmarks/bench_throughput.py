@@ -113,7 +113,7 @@ def table(title: str, rates: dict[str, list[float]], base: str) -> None:
         ratio = statistics.median(v / b for v, b in zip(values, rates[base]))
         print(
             f"  {name:<48}{statistics.median(values):8.1f} steps/s"
-            f"   {min(values):7.1f} .. {max(values):<7.1f}  x {ratio:.2f}"
+            f"   {min(values):7.1f} .. {max(values):<7.1f}  x {ratio:.3f}"
         )
 
 

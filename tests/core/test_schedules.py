@@ -503,7 +503,6 @@ def test_coming_rates_after_a_run_are_those_of_the_next(schedule):
     assert coming.rates.tolist() == pytest.approx(rates(made)[done:], rel=1e-9, abs=1e-12)
 
 
-
 def test_coming_rates_of_a_long_run_are_few_and_end_where_it_does():
     made = session(("cosine", {"unit": "step"}), epochs=200_000)
     coming = made.coming_rates(points=50)

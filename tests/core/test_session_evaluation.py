@@ -142,12 +142,25 @@ class Held(torch.utils.data.Dataset):
         return X[index], Y[index]
 
 
-def test_whoever_looks_need_not_wait_for_the_end_of_an_evaluation():
-    plain, valid = session(valid=in_twos(torch.utils.data.TensorDataset(X[:20], Y[:20]))).fit(), Held()
-    watched = session(valid=in_twos(valid))
+def held_at_its_first_evaluation(**options):
+    valid = Held()
+    made = session(valid=in_twos(valid), **options)
     valid.holds = True
-    watched.start()
+    made.start()
     assert valid.reached.wait(30)
+    return made, valid.go_on
+
+
+def never_held(**options):
+    return session(valid=in_twos(torch.utils.data.TensorDataset(X[:20], Y[:20])), **options)
+
+
+def same_weights(one, other):
+    return all(map(torch.equal, one.model.state_dict().values(), other.model.state_dict().values()))
+
+
+def test_whoever_looks_need_not_wait_for_the_end_of_an_evaluation():
+    plain, (watched, go_on) = never_held().fit(), held_at_its_first_evaluation()
     seen = []
 
     def look():
@@ -157,25 +170,20 @@ def test_whoever_looks_need_not_wait_for_the_end_of_an_evaluation():
         seen.append(len(watched.record.evaluations))
 
     waiting, changing = watched.at_batch(look), watched.at_step(lambda: seen.append("between steps"))
-    valid.go_on.set()
+    go_on.set()
     waiting.result(30)
     assert seen[0] == 0
     changing.result(30)
     watched._trainer.worker.wait()
     assert watched.record.evaluations == plain.record.evaluations
-    for one, other in zip(watched.model.state_dict().values(), plain.model.state_dict().values()):
-        assert torch.equal(one, other)
+    assert same_weights(watched, plain)
 
 
 def test_a_look_that_raises_or_is_cancelled_ends_no_evaluation():
-    valid = Held()
-    made = session(valid=in_twos(valid), epochs=1)
-    valid.holds = True
-    made.start()
-    assert valid.reached.wait(30)
+    made, go_on = held_at_its_first_evaluation(epochs=1)
     failing, dropped, last = (made.at_batch(lambda: 1 / 0) for _ in range(3))
     assert dropped.cancel()
-    valid.go_on.set()
+    go_on.set()
     for one in (failing, last):
         with pytest.raises(ZeroDivisionError):
             one.result(30)
@@ -186,39 +194,20 @@ def test_a_look_that_raises_or_is_cancelled_ends_no_evaluation():
 @pytest.mark.parametrize("how", ["pause", "stop"])
 def test_a_pause_does_not_wait_for_the_end_of_an_evaluation_which_is_made_later(how):
     options = {"epochs": 2, "early_stopping": 50}
-    plain = session(valid=in_twos(torch.utils.data.TensorDataset(X[:20], Y[:20])), **options).fit()
-    valid = Held()
-    held = session(valid=in_twos(valid), **options)
-    valid.holds = True
-    held.start()
-    assert valid.reached.wait(30)
+    plain, (held, go_on) = never_held(**options).fit(), held_at_its_first_evaluation(**options)
     getattr(held, how)(wait=False)
-    valid.go_on.set()
+    go_on.set()
     held._trainer.worker.wait()
     assert held.status == ("paused" if how == "pause" else "stopped")
     assert held.steps == 5 and held.record.evaluations == [] and held.evaluation is None
     assert held.model.training
     held.fit(1 if how == "stop" else None)
     assert held.record.evaluations == plain.record.evaluations
-    for one, other in zip(held.model.state_dict().values(), plain.model.state_dict().values()):
-        assert torch.equal(one, other)
+    assert same_weights(held, plain)
 
 
 #: What only the next step knows of.
 WISHES = {"lr": 0.02, "clip": ("norm", 0.1), "batch_size": 4, "weight_decay": 0.1, "accumulate": 2, "betas": (0.8, 0.9)}
-
-
-def held_at_its_first_evaluation(**options):
-    valid = Held()
-    made = session(valid=in_twos(valid), **options)
-    valid.holds = True
-    made.start()
-    assert valid.reached.wait(30)
-    return made, valid.go_on
-
-
-def same_weights(one, other):
-    return all(map(torch.equal, one.model.state_dict().values(), other.model.state_dict().values()))
 
 
 @pytest.mark.parametrize("wishes", [{name: value} for name, value in WISHES.items()] + [WISHES], ids=lambda w: "+".join(w))
@@ -236,7 +225,7 @@ def test_a_wish_for_the_next_step_is_in_force_before_an_evaluation_ends_and_does
     go_on.set()
     made._trainer.worker.wait()
     assert seen[0] == (0, True, True, 5)
-    twin = session(valid=in_twos(torch.utils.data.TensorDataset(X[:20], Y[:20])))
+    twin = never_held()
     twin.step(5)
     for name, value in wishes.items():
         setattr(twin, name, value)
@@ -244,13 +233,13 @@ def test_a_wish_for_the_next_step_is_in_force_before_an_evaluation_ends_and_does
     assert same_weights(made, twin)
     assert made.record.evaluations == twin.record.evaluations and len(made.record.evaluations) == 3
     assert {entry.step for entry in made.changes} == {5}
-    again = session(valid=in_twos(torch.utils.data.TensorDataset(X[:20], Y[:20])))
+    again = never_held()
     again.replay(made.ledger()).fit()
     assert same_weights(made, again) and made.record.evaluations == again.record.evaluations
 
 
 def test_what_was_kept_in_the_midst_of_an_evaluation_leads_back_to_the_step_before_it():
-    plain = session(valid=in_twos(torch.utils.data.TensorDataset(X[:20], Y[:20]))).fit()
+    plain = never_held().fit()
     made, go_on = held_at_its_first_evaluation()
     made.lr = 0.05
     go_on.set()
