@@ -10,15 +10,15 @@ __version__ = "0.1.0"
 #: Where each public name lives. Nothing is imported before it is used: `import dlwidgets` stays cheap.
 _HOMES = {
     "Session": "session",
-    "summary": "core.models.summary",
-    "Summary": "core.models.summary",
+    "summary": "core.layers.summary",
+    "Summary": "core.layers.summary",
     "activations": "core.activations.activations",
     "Scores": "core.scoring.scores",
-    "LayerTable": "views.layers",
-    "TrainingPanel": "views.training",
-    "Curves": "views.curves",
-    "ConfusionGrid": "views.confusion",
-    "ActivationBrowser": "views.activations",
+    "LayerTable": "views.layers.view",
+    "TrainingPanel": "views.training.view",
+    "Curves": "views.curves.view",
+    "ConfusionGrid": "views.confusion.view",
+    "ActivationBrowser": "views.activations.view",
     "Dashboard": "views.dashboard",
 }
 #: What IPython calls for `%load_ext dlwidgets`.
@@ -27,15 +27,15 @@ _HOOKS = {"load_ipython_extension": "extension", "unload_ipython_extension": "ex
 if TYPE_CHECKING:
     from . import teaching
     from .core.activations.activations import activations
-    from .core.models.summary import Summary, summary
+    from .core.layers.summary import Summary, summary
     from .core.scoring.scores import Scores
     from .session import Session
-    from .views.activations import ActivationBrowser
-    from .views.confusion import ConfusionGrid
-    from .views.curves import Curves
+    from .views.activations.view import ActivationBrowser
+    from .views.confusion.view import ConfusionGrid
+    from .views.curves.view import Curves
     from .views.dashboard import Dashboard
-    from .views.layers import LayerTable
-    from .views.training import TrainingPanel
+    from .views.layers.view import LayerTable
+    from .views.training.view import TrainingPanel
 
 __all__ = [*_HOMES, "teaching"]
 

@@ -37,10 +37,10 @@ def table(model: nn.Module) -> str:
 
     The model is not run, and nothing is kept: unlike a view, the table costs nothing once it is shown.
     """
-    from .core.models.example import what_to_give
-    from .core.models.summary import summary
-    from .core.models.summary_text import html
-    from .core.models.walk import walk
+    from .core.layers.example_input import what_to_give
+    from .core.layers.summary import summary
+    from .core.layers.summary_text import html
+    from .core.layers.walk import walk
 
     found = summary(model)
     # Nobody was asked for an input, so that there is none is no error.

@@ -17,20 +17,20 @@ from torch import nn
 from traitlets import Any as AnyTrait
 from traitlets import Bool, Dict, Float, HasTraits, Int, Tuple, Unicode
 
+from .core.controls import wishes
+from .core.controls.optimizers import read_optimizer
+from .core.controls.regimen_controls import RegimenControls
+from .core.controls.steering import Steering
 from .core.data.samples import Samples
-from .core.scripts.repeating import Repeatable
-from .core.snapshots.autosave import Resumable
-from .core.snapshots.rewinding import Rewindable
-from .core.steering import wishes
-from .core.steering.optimizers import read_optimizer
-from .core.steering.regimen_controls import RegimenControls
-from .core.steering.steering import Steering
-from .core.training import describing
-from .core.training.assembling import assemble
-from .core.training.guarded import Guarded
+from .core.data.task import Task
+from .core.export.repeating import Repeatable
+from .core.training import description as describing
+from .core.training.assembly import assemble
+from .core.training.observer import Guarded
 from .core.training.recorded import Recorded
 from .core.training.running import Runnable
-from .core.training.tasks import Task
+from .core.training.snapshots.autosave import Resumable
+from .core.training.snapshots.rewinding import Rewindable
 
 _author: contextvars.ContextVar[str] = contextvars.ContextVar("dlwidgets_author", default="code")
 
@@ -42,7 +42,7 @@ class _Here(threading.local):
 
 
 class _Wish(AnyTrait):
-    """A trait that one of `core.steering.wishes` reads, None included."""
+    """A trait that one of `core.controls.wishes` reads, None included."""
 
     allow_none = False
 
@@ -78,7 +78,7 @@ class Session(Runnable, Rewindable, Resumable, Repeatable, Recorded, HasTraits):
         that scales, as if it had begun from it: halved, it halves all rates to come.
     schedule : None for a rate that stays; "step", "exponential", "cosine", "cosine restarts", "one-cycle",
         "linear", "polynomial" or "plateau", which fit the run's length (see
-        `core.schedules.schedules.NAMES`), with options as ("cosine", {"warmup": 100, "unit": "epoch",
+        `core.controls.schedule.plan.NAMES`), with options as ("cosine", {"warmup": 100, "unit": "epoch",
         "eta_min": 1e-5}): those of torch's class, `warmup` (steps, or a share of the run below 1), `unit`
         ("step" or "epoch"), `over` (how many of them, in place of the run's), for plateau `metric`
         ("valid_loss", "loss", "accuracy"...); the name of any class of torch.optim.lr_scheduler
@@ -110,7 +110,7 @@ class Session(Runnable, Rewindable, Resumable, Repeatable, Recorded, HasTraits):
         the path of a layer, the name of a parameter, or one with wildcards as "*.bias": see `freeze`.
     accumulate : batches a step; their gradients are those of the mean over all their samples.
     normalise : "unit", "unit_dim1", "max_norm", ("max_norm", 3.0) or "weight_norm" for all weights of two or
-        more axes, or {pattern: rule}: see `core.steering.normalising.Normalising`.
+        more axes, or {pattern: rule}: see `core.controls.weight_normalisation.Normalising`.
     dropout : a rate for all dropout layers, or {pattern: rate}; None: as the model was made.
     label_smoothing : that of the training loss, where it has one; evaluations keep the loss as given.
     ema : decay, as 0.999, of an average of the weights that `evaluate` and `predict` then use.
@@ -192,7 +192,7 @@ class Session(Runnable, Rewindable, Resumable, Repeatable, Recorded, HasTraits):
         0, read_only=True, help="counts the times that facts were published; always the last to change"
     )
     line = Unicode("main", read_only=True, help="the line of the run that is under way")
-    branches = Tuple(read_only=True, help="the lines that were left: a `core.snapshots.lines.Branch` each")
+    branches = Tuple(read_only=True, help="the lines that were left: a `core.training.snapshots.lines.Branch` each")
     snapshots = Tuple(read_only=True, help="(step, why) of the states of this line that are kept")
     blocking = Bool(False, read_only=True, help="whether a call of this session keeps its caller waiting")
 

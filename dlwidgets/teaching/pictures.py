@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..core.figures import BLUE, INK, blank
+from ..core.base.canvas import BLUE, INK, blank
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets
 
 from ..session import Session
-from .activations import ActivationBrowser
-from .confusion import ConfusionGrid
-from .curves import Curves
-from .layers import LayerTable
-from .training import TrainingPanel
+from .activations.view import ActivationBrowser
+from .confusion.view import ConfusionGrid
+from .curves.view import Curves
+from .layers.view import LayerTable
+from .training.view import TrainingPanel
 from .view import Pictured, let_go
 
 if TYPE_CHECKING:
@@ -56,12 +56,12 @@ class Dashboard(Pictured, ipywidgets.VBox):
 
     def figure(self) -> Figure:
         """Return all views' figures as one, from top to bottom."""
-        from ..core.figures import stacked
+        from ..core.base.canvas import stacked
 
         return stacked([view.figure() for view in self.views])
 
     def _still(self) -> bytes:
-        from ..core.figures import encoded, stack
+        from ..core.base.canvas import encoded, stack
 
         return encoded(stack([view.picture() for view in self.views]))
 

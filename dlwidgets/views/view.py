@@ -25,22 +25,41 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _HERE = Path(__file__).parent
+#: What a file imports from another, in the order of its lines.
+_IMPORTED = re.compile(r'^import\s[^;]*?from\s*"(\.[^"]+)";[ \t]*$', re.MULTILINE)
 #: How long a page may take to say that it drew a picture before it is asked, and the longest such wait [s].
 _PATIENCE, _LONGEST = 3.0, 60.0
 #: Sets the views of this process apart from those of other kernels in a page, and counts them.
 _PROCESS, _NUMBERS = uuid.uuid4().hex[:12], itertools.count(1)
 
 
-def module(*names: str) -> str:
-    """Return the text of one ES module: front.js and the named files, joined in order.
+def module(name: str) -> str:
+    """Return the text of one ES module: the named file after all that it imports, each file once.
 
     Each anywidget evaluates its own copy of its module from a blob, where a relative import cannot be
     resolved. So the files, which import from one another for the type checker and the tests, are joined
-    here with those lines taken out.
+    here in the order of their `import` lines, with those lines taken out.
     """
-    text = "\n".join((_HERE / name).read_text("utf-8") for name in ("front.js", *names))
-    text = re.sub(r'^import\s[^;]*?from\s*"\./[^"]+";[ \t]*$', "", text, flags=re.MULTILINE)
-    return re.sub(r"^export (?!default)", "", text, flags=re.MULTILINE)
+    texts: dict[Path, str] = {}
+
+    def visit(file: Path) -> None:
+        if file in texts:
+            return
+        text = file.read_text("utf-8")
+        texts[file] = ""  # under way: files may import from one another in a circle
+        for source in _IMPORTED.findall(text):
+            visit((file.parent / source).resolve())
+        del texts[file]
+        texts[file] = text
+
+    visit((_HERE / name).resolve())
+    joined = re.sub(r'^import\s[^;]*?from\s*"\.[^"]+";[ \t]*$', "", "\n".join(texts.values()), flags=re.MULTILINE)
+    return re.sub(r"^export (?!default)", "", joined, flags=re.MULTILINE)
+
+
+def vendored(name: str) -> str:
+    """Return the text of a library that is shipped as it was published."""
+    return (_HERE / "vendor" / name).read_text("utf-8") + "\n"
 
 
 def style(*names: str) -> str:
@@ -91,7 +110,7 @@ class Pictured:
 
     def _still(self) -> bytes:
         """Return the picture as PNG bytes."""
-        from ..core.figures import png
+        from ..core.base.canvas import png
 
         return png(self.picture())
 

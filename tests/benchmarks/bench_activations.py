@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 
 from dlwidgets.core.activations.activations import activations
-from dlwidgets.core.activations.capping import megabytes
+from dlwidgets.core.activations.cap import megabytes
 from dlwidgets.core.activations.probe_set import ProbeSet
 from dlwidgets.teaching.models import SmallCNN
 

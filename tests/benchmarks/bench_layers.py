@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from dlwidgets.core.models.watching import Watch
+from dlwidgets.core.layers.watch import Watch
 from dlwidgets.teaching.models import MLP, SmallCNN
 
 

@@ -143,7 +143,7 @@ print(json.dumps([len(table.rows), first, best, text, frame, page, rose]))
 """
 
 PROBE = """
-from dlwidgets.core.models.probes import LayerProbe
+from dlwidgets.core.layers.probes import LayerProbe
 torch.manual_seed(0)
 if sys.argv[1] == "small CNN":
     model, x = small_cnn(), torch.randn(64, 1, 28, 28)

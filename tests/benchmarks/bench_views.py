@@ -24,8 +24,8 @@ from comm.base_comm import BaseComm
 from jupyter_client.session import Session as Messages
 
 import dlwidgets as dlw
-from dlwidgets.core.training.curves import Curve
-from dlwidgets.core.training.history import Column
+from dlwidgets.core.base.buckets import Curve
+from dlwidgets.core.base.history import Column
 from dlwidgets.views.view import View
 
 ROUNDS = 300

@@ -4,14 +4,14 @@ import { test } from "node:test";
 import {
   anyNegative, byteOf, dequantise, halfStep, numberAt, paintFloats, paintMaps, paintRgb, palette, placeOf, rgb, shades, sheetColumns,
   tileAt, tileGrid, tileStep,
-} from "../../dlwidgets/views/activations_tiles.js";
-import { onWhite, sentSize } from "../../dlwidgets/views/activations_samples.js";
-import { byStrength, pointed, shownLarge } from "../../dlwidgets/views/activations_near.js";
-import { exactly, readingOf } from "../../dlwidgets/views/activations_reading.js";
-import { above, around, layerLines, layerMove, opened } from "../../dlwidgets/views/activations_tree.js";
+} from "../../dlwidgets/views/activations/tiles.js";
+import { onWhite, sentSize } from "../../dlwidgets/views/activations/sample_picker.js";
+import { byStrength, pointed, shownLarge } from "../../dlwidgets/views/activations/close_up.js";
+import { exactly, readingOf } from "../../dlwidgets/views/activations/readout.js";
+import { above, around, layerLines, layerMove, opened } from "../../dlwidgets/views/activations/tree.js";
 import {
   footNote, heading, keepPlaces, layerGroups, partName, percent, place, range, withError,
-} from "../../dlwidgets/views/activations_words.js";
+} from "../../dlwidgets/views/activations/words.js";
 
 const STOPS = ["#8a3d00", "#e08a35", "#f5f6f8", "#6f9fd8", "#0f3f86"];
 
@@ -344,7 +344,7 @@ test("filters over three colours are painted around grey", () => {
   assert.deepEqual([...pixels], [128, 255, 1, 255]);
 });
 
-/** @param {Record<string, any>} picture @param {Record<string, any>} [more] @returns {import("../../dlwidgets/views/activations_tiles.js").State} */
+/** @param {Record<string, any>} picture @param {Record<string, any>} [more] @returns {import("../../dlwidgets/views/activations/tiles.js").State} */
 const stateOf = (picture, more = {}) => ({
   picture: { axes: ["channel", "row", "column"], form: "maps", size: [1, 2], whole: [1, 2], block: [1, 1], ...picture }, maps: new Uint8Array(), near: new Float32Array(),
   incoming: new Uint8Array(), bars: new Float32Array(), scales: new Float32Array(), means: new Float32Array(), zeros: new Float32Array(), colours: new Uint8Array(768),

@@ -1,12 +1,12 @@
 // The pure parts of the study: words of an effect, marks, overlays, frames of a film, the spread.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { excitesWords, markAt } from "../../dlwidgets/views/activations_excite.js";
-import { filmFrames, filmPeak, looseFrames, stripGrid } from "../../dlwidgets/views/activations_film.js";
-import { heat, whereWords } from "../../dlwidgets/views/activations_overlay.js";
-import { changeWords, nextFrame } from "../../dlwidgets/views/activations_past.js";
-import { binAt, columnWords, plotBox, shareOf, usedBins } from "../../dlwidgets/views/activations_spreading.js";
-import { effectWords, factorName, scaleOf, scoreText } from "../../dlwidgets/views/activations_touching.js";
+import { excitesWords, markAt } from "../../dlwidgets/views/study/top_samples.js";
+import { filmFrames, filmPeak, looseFrames, stripGrid } from "../../dlwidgets/views/study/film.js";
+import { heat, whereWords } from "../../dlwidgets/views/study/attribution.js";
+import { changeWords, nextFrame } from "../../dlwidgets/views/study/over_time.js";
+import { binAt, columnWords, plotBox, shareOf, usedBins } from "../../dlwidgets/views/study/spread.js";
+import { effectWords, factorName, scaleOf, scoreText } from "../../dlwidgets/views/study/ablation.js";
 
 const TOUCHED = {
   measure: "probability", steps: [0, 0.5, 1, 2], list: [["relu", 14, 0]],

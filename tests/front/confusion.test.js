@@ -2,19 +2,19 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
-import { cellsAt, cellsAtEach, cellsFrom, histogramOf, positionOf, wholesOf } from "../../dlwidgets/views/confusion_counts.js";
-import { METRICS, averagesOf, intervalOf, ratesOf, wilson } from "../../dlwidgets/views/confusion_metrics.js";
-import { compareBy, inOrder, matching, orderOf, passing, readSort, shownBy } from "../../dlwidgets/views/confusion_order.js";
+import { cellsAt, cellsAtEach, cellsFrom, histogramOf, positionOf, wholesOf } from "../../dlwidgets/views/confusion/counts.js";
+import { METRICS, averagesOf, intervalOf, ratesOf, wilson } from "../../dlwidgets/views/confusion/metrics.js";
+import { compareBy, inOrder, matching, orderOf, passing, readSort, shownBy } from "../../dlwidgets/views/confusion/order.js";
 import {
   confused, headline, interval, meaning, percent, position, sentence, share, short, spoken, written,
-} from "../../dlwidgets/views/confusion_words.js";
-import { cuttable, layoutOf, step, strength } from "../../dlwidgets/views/confusion_tiles.js";
-import { leap, nearestPosition } from "../../dlwidgets/views/confusion_slider.js";
-import { ownLimits } from "../../dlwidgets/views/confusion_limits.js";
-import { widthOf } from "../../dlwidgets/views/confusion_table.js";
-import { firstFilter } from "../../dlwidgets/views/confusion_bar.js";
-import { reportOf, summaryOf } from "../../dlwidgets/views/confusion_best.js";
-import { cellsOfMatrix, matrixLayout, sumsOf, wholeOf } from "../../dlwidgets/views/confusion_matrix.js";
+} from "../../dlwidgets/views/confusion/words.js";
+import { cuttable, layoutOf, step, strength } from "../../dlwidgets/views/confusion/tiles.js";
+import { leap, nearestPosition } from "../../dlwidgets/views/confusion/slider.js";
+import { ownLimits } from "../../dlwidgets/views/confusion/limits.js";
+import { widthOf } from "../../dlwidgets/views/confusion/table.js";
+import { firstFilter } from "../../dlwidgets/views/confusion/toolbar.js";
+import { reportOf, summaryOf } from "../../dlwidgets/views/confusion/best_thresholds.js";
+import { cellsOfMatrix, matrixLayout, sumsOf, wholeOf } from "../../dlwidgets/views/confusion/matrix.js";
 
 /** Random samples of `classes` classes, and the cells counted one by one. @param {number} seed */
 function samples(seed, classes = 5, n = 40) {

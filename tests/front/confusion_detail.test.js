@@ -3,10 +3,10 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import {
   areaUnder, averagePrecision, binsFrom, calibrationError, chartsIn, nearest, precisionRecallOf, reliabilityOf, rocOf, stairs, sweepFrom, sweepOf,
-} from "../../dlwidgets/views/confusion_charts.js";
-import { apart, listedNames, orderWords, pageWords, pixelsOf, scoreWords, stepTo, valueWords } from "../../dlwidgets/views/confusion_samples.js";
-import { PAST_METRICS, changesBetween, changeWords, linesOf, metricAt, momentWords, signed } from "../../dlwidgets/views/confusion_rail.js";
-import { mistakeWords } from "../../dlwidgets/views/confusion_detail.js";
+} from "../../dlwidgets/views/confusion/charts.js";
+import { apart, listedNames, orderWords, pageWords, pixelsOf, scoreWords, stepTo, valueWords } from "../../dlwidgets/views/confusion/samples.js";
+import { PAST_METRICS, changesBetween, changeWords, linesOf, metricAt, momentWords, signed } from "../../dlwidgets/views/confusion/rail.js";
+import { mistakeWords } from "../../dlwidgets/views/confusion/class_detail.js";
 
 /** Samples of one class with scores at thousandths, and what the kernel sends of them. @param {number} seed @param {number} n */
 function drawn(seed, n = 300) {

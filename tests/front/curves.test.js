@@ -3,8 +3,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import {
   apart, gaps, linesOf, logRange, logTicks, nearest, positive, range, rowsOf, smooth, tick, widths,
-} from "../../dlwidgets/views/curves_shape.js";
-import { stepAt, stepBy } from "../../dlwidgets/views/curves_rail.js";
+} from "../../dlwidgets/views/curves/series.js";
+import { stepAt, stepBy } from "../../dlwidgets/views/curves/rail.js";
 
 let state = 7;
 /** A number from 0 to 1, the same at every run. */

@@ -3,15 +3,15 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import {
   follows, foundLines, letterOf, lineOf, nameOf, nextSort, openedAtFirst, pathsOf, readSort, seenLines, shownBy, sizeOf, sortedLines, treeOf,
-} from "../../dlwidgets/views/layers_tree.js";
-import { COLUMNS, LINE, columnsFor, columnsOf, inSight, keyLeads, scrolledTo, toggled } from "../../dlwidgets/views/layers_columns.js";
+} from "../../dlwidgets/views/layers/tree.js";
+import { COLUMNS, LINE, columnsFor, columnsOf, inSight, keyLeads, scrolledTo, toggled } from "../../dlwidgets/views/layers/columns.js";
 import {
   deadIn, deadText, deadWords, gradText, hasUnits, headline, markWords, measuredWords, ratioText, shownIn, sparkPath, sparkWords, together, trainsSign,
   waitingWords, weightText,
-} from "../../dlwidgets/views/layers_words.js";
-import { csvOf, markdownOf, written } from "../../dlwidgets/views/layers_text.js";
+} from "../../dlwidgets/views/layers/words.js";
+import { csvOf, markdownOf, written } from "../../dlwidgets/views/layers/text.js";
 
-/** @typedef {import("../../dlwidgets/views/layers_tree.js").Row} Row */
+/** @typedef {import("../../dlwidgets/views/layers/tree.js").Row} Row */
 /** @typedef {{name: string, kind?: string, detail?: string, output?: string, own?: number, macs?: number, tied?: boolean, inside?: Layer[]}} Layer */
 
 /** Rows and sums of nested layers, as the kernel sends them. @param {Layer} top */
@@ -42,7 +42,7 @@ function treeFrom(top) { const { rows, sizes, trains } = sent(top); return treeO
 /** @param {string} name @returns {Layer} */
 const block = (name) => ({ name, kind: "Residual", inside: [{ name: "conv", kind: "Conv2d", own: 9 }, { name: "relu", kind: "ReLU" }] });
 
-/** The names in sight, with the folds as they are at first, some turned. @param {import("../../dlwidgets/views/layers_tree.js").Tree} tree @param {string[]} turned */
+/** The names in sight, with the folds as they are at first, some turned. @param {import("../../dlwidgets/views/layers/tree.js").Tree} tree @param {string[]} turned */
 function namesSeen(tree, ...turned) {
   const opened = openedAtFirst(tree), open = (/** @type {any} */ line) => line.children.length > 0 && opened.has(line.key) !== turned.includes(line.key);
   return seenLines(tree, open).map((i) => nameOf(tree, tree.lines[i], open(tree.lines[i])));
@@ -260,7 +260,7 @@ function measuredIn(measured, n, sparks = []) {
   return { at, stats: new Float32Array(measured.flatMap(([, ...values]) => values)), sparks: new Uint8Array(sparks.flat()), points: sparks[0]?.length ?? 0, dead: new Map() };
 }
 
-/** What is known of dead units: row, dead, units, whether it is the activation itself. @param {number[][]} known @returns {import("../../dlwidgets/views/layers_words.js").Live} */
+/** What is known of dead units: row, dead, units, whether it is the activation itself. @param {number[][]} known @returns {import("../../dlwidgets/views/layers/words.js").Live} */
 function deadOf(...known) {
   return { ...measuredIn([], 20), dead: new Map(known.map(([row, dead, units, own]) => [row, { dead, units, own: own === 1 }])) };
 }

@@ -1,10 +1,10 @@
 // The words of the training panel: what is in force, what is on its way, how far the run is.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { factOf, figures, inWords, machine } from "../../dlwidgets/views/training.js";
-import { pressed } from "../../dlwidgets/views/training_keys.js";
-import { lineWords, lowest } from "../../dlwidgets/views/training_lines.js";
-import { besideRow, comingLine, rateLine, stepLines } from "../../dlwidgets/views/training_sections.js";
+import { factOf, figures, inWords, machine } from "../../dlwidgets/views/training/view.js";
+import { pressed } from "../../dlwidgets/views/training/keys.js";
+import { lineWords, lowest } from "../../dlwidgets/views/training/comparison.js";
+import { besideRow, comingLine, rateLine, stepLines } from "../../dlwidgets/views/training/sections.js";
 
 test("a control's value is said in few words", () => {
   const said = /** @type {[string, any, string][]} */ ([

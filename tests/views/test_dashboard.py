@@ -13,7 +13,7 @@ from ipywidgets.widgets.widget import _instances
 from matplotlib.image import imread
 from torch import nn
 
-from dlwidgets.core.figures import png
+from dlwidgets.core.base.canvas import png
 from dlwidgets.session import Session
 from dlwidgets.views.dashboard import Dashboard
 from dlwidgets.views.view import View

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 from ipywidgets.widgets.widget import _instances
 
-from dlwidgets.core.figures import blank
+from dlwidgets.core.base.canvas import blank
 from dlwidgets.views import view as view_module
 from dlwidgets.views.view import View, module, style
 
@@ -684,8 +684,8 @@ def views():
     from pathlib import Path
 
     found = {}
-    for path in sorted(Path(view_module.__file__).parent.glob("*.py")):
-        module = f"dlwidgets.views.{path.stem}"
+    for path in sorted(Path(view_module.__file__).parent.rglob("*.py")):
+        module = ".".join(["dlwidgets.views", *path.relative_to(Path(view_module.__file__).parent).with_suffix("").parts])
         for cls in vars(importlib.import_module(module)).values():
             if isinstance(cls, type) and issubclass(cls, View) and cls.__module__ == module and "_esm" in vars(cls):
                 found[cls.__name__] = cls
@@ -718,13 +718,13 @@ def test_a_view_carries_the_shared_style_once(views):
 
 
 def test_joining_takes_out_imports_of_ours_alone():
-    text = module("curves.js")
+    text = module("curves/view.js")
     assert "import {" not in text and "\nexport default {" in text
 
 
 def test_importing_the_views_starts_no_thread_and_no_matplotlib():
     code = (
-        "import dlwidgets.views.curves, dlwidgets.views.training, threading, sys;"
+        "import dlwidgets.views.curves.view, dlwidgets.views.training.view, threading, sys;"
         "assert threading.active_count() == 1, threading.enumerate(); assert 'matplotlib' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -10,17 +10,17 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from ..models.inspecting import inspecting
-from ..models.walk import kind_of
-from ..trees import call, tensors
-from .attending import ATTENTION, Attended
+from ..base.isolation import inspecting
+from ..base.outputs import layer_of
+from ..base.trees import call, tensors
+from ..layers.walk import kind_of
+from .attention import ATTENTION, Attended
 from .axes import axis_of_samples
 from .between import Between
-from .bringing import brought
-from .capping import CAP, Keeper
-from .choosing import Layers, attention_of, choose, layer_paths, unmatched
-from .failing import ForwardFailed, forward_failed, must_be_built, why_no_attention, why_not_called
-from .outputs import layer_of
+from .cap import CAP, Keeper
+from .failure import ForwardFailed, forward_failed, must_be_built, why_no_attention, why_not_called
+from .inputs import brought
+from .layer_choice import Layers, attention_of, choose, layer_paths, unmatched
 from .result import Activations
 from .saturation import ATTENDING, limits_of
 from .watch import Seen, Watch

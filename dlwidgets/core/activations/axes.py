@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from .channel_axes import channel_axis
+from ..layers.axes import channel_axis
 
 #: Layers that say by their kind where the channels are; any other keeps those of what it was given.
 _KNOWN = (

@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..base.outputs import parts
 from .axes import axis_of_samples
-from .capping import Keeper
-from .choosing import no_such_layer
+from .cap import Keeper
 from .functional import DoesNotTrace, Operation, Traced
-from .outputs import parts
+from .layer_choice import no_such_layer
 from .result import Activations
 from .saturation import limits_of
 

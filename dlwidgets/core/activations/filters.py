@@ -9,11 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ..models.walk import kind_of
-from .pictures import Picture, bars, stack
-from .sorting import Sort
-from .statistics import statistics
-from .tiles import BUDGET, MOST
+from ..layers.walk import kind_of
+from ..pictures.map_order import Sort
+from ..pictures.picture import Picture, bars, stack
+from ..pictures.statistics import statistics
+from ..pictures.tiles import BUDGET, MOST
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)

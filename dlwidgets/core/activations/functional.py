@@ -12,11 +12,11 @@ from typing import Any
 import torch
 from torch import fx, nn
 
-from ..models.inspecting import inspecting
-from ..trees import call, tensors, tree_map
-from ..wording import first_line
+from ..base.isolation import inspecting
+from ..base.outputs import parts
+from ..base.trees import call, tensors, tree_map
+from ..base.words import first_line
 from .axes import Known, axis_of_channels
-from .outputs import parts
 
 #: Tracing patches nn.Module while it lasts; two tracers at once would leave the patches of one behind.
 _ONE_AT_A_TIME = threading.Lock()

@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..models.borrowed import device_of
-from ..models.inspecting import inspecting
-from ..trees import call, tensors, tree_map
-from .choosing import layer_paths
+from ..base.isolation import inspecting
+from ..base.loan import device_of
+from ..base.trees import call, tensors, tree_map
+from .layer_choice import layer_paths
 
 #: Layers that hand on each unit by itself, so that unit 3 of theirs is unit 3 of the layer before.
 ELEMENTWISE = (

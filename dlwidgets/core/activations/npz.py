@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..wholefile import whole_file
-from .statistics import real
+from ..base.whole_file import whole_file
+from ..pictures.statistics import real
 
 
 def named(key: str) -> str:

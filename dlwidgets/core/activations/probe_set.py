@@ -11,13 +11,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 from torch import nn
 
-from ..models.inspecting import inspecting
-from ..models.walk import kind_of
-from ..trees import call, tensors, tree_map
-from .attending import Attended
-from .bringing import brought
-from .choosing import Layers, choose, layer_paths
-from .distributions import (
+from ..base.isolation import inspecting
+from ..base.trees import call, tensors, tree_map
+from ..layers.walk import kind_of
+from .attention import Attended
+from .distribution import (
     COLUMNS,
     Channels,
     Distribution,
@@ -26,7 +24,9 @@ from .distributions import (
     distribution,
     of_channels,
 )
-from .failing import forward_failed, must_be_built, why_not_called
+from .failure import forward_failed, must_be_built, why_not_called
+from .inputs import brought
+from .layer_choice import Layers, choose, layer_paths
 from .saturation import limits_of
 from .watch import Seen, Watch
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from .statistics import PIECE, flat, real
+from ..pictures.statistics import PIECE, flat, real
 
 #: The shares that are looked at: the extremes, the tails, the quarters.
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)

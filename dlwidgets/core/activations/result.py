@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from .distributions import COLUMNS, Distribution, by_channel, channel_frame, distribution
+from ..base.outputs import layer_of
+from .distribution import COLUMNS, Distribution, by_channel, channel_frame, distribution
 from .npz import as_array, named, save_arrays
-from .outputs import layer_of
 from .saturation import Limits
 
 if TYPE_CHECKING:

@@ -12,10 +12,10 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from ..wording import first_line
-from .attending import ATTENTION, Attended, AttentionMode
+from ..base.outputs import described, parts
+from ..base.words import first_line
+from .attention import ATTENTION, Attended, AttentionMode
 from .axes import Known, axis_of_channels
-from .outputs import described, parts
 
 
 @dataclass(frozen=True)

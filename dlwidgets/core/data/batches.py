@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from torch.utils.data import default_collate
 
-from ..training.randomness import Mark
-from ..trees import rows, tensors
-from ..wording import counted
-from .data import Rows
-from .redrawing import Sources
+from ..base.random_state import Mark
+from ..base.trees import rows, tensors
+from ..base.words import counted
+from .forms import Rows
+from .position import Sources
 
 
 def batch_length(batch: Any) -> int:

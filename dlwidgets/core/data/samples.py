@@ -6,9 +6,9 @@ from typing import Any
 
 import torch
 
-from ..training.tasks import unpack
-from ..trees import tree_map
+from ..base.trees import tree_map
 from .batches import Batches
+from .task import unpack
 
 
 class Samples:

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from ..wording import counted, listed
-from .frames import is_frame
+from ..base.words import counted, listed
+from .frame import is_frame
 
 
 class Targets(NamedTuple):

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from . import BLUE, GREY, INK, ORANGE, blank
+from ..base.canvas import BLUE, GREY, INK, ORANGE, blank
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.colors import Colormap
     from matplotlib.figure import Figure
 
-    from ..activations.pictures import Picture
-    from ..activations.thumbnails import Thumbnail
-    from ..activations.tiles import Tiles
+    from ..pictures.picture import Picture
+    from ..pictures.thumbnail import Thumbnail
+    from ..pictures.tiles import Tiles
 
 #: A map that is zero everywhere, and a value that is not finite.
 _DEAD, _BROKEN = "#d9dde2", "#b3261e"

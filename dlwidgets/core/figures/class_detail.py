@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..base.canvas import BLUE, GREY, INK, LINE, ORANGE, blank
 from ..scoring.one_class import curve_of, summary_of
-from . import BLUE, GREY, INK, LINE, ORANGE, blank
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

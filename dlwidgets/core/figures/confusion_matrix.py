@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from . import GREY, INK, blank
-from .confusion import percent, shares, short, two_colors
+from ..base.canvas import GREY, INK, blank
+from ..scoring.confusion_figure import percent, shares, short, two_colors
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

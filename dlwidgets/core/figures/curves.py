@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..training.curves import Curve, Evaluated, together
-from ..training.history import History
-from . import BLUE, GREEN, GREY, INK, LINE, ORANGE, blank, rate, significant
+from ..base.buckets import Curve, Evaluated, together
+from ..base.canvas import BLUE, GREEN, GREY, INK, LINE, ORANGE, blank, rate, significant
+from ..base.history import History
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from matplotlib.figure import Figure
 
-    from ..snapshots.lines import Branch
+    from ..training.snapshots.lines import Branch
 
 
 def curves_figure(

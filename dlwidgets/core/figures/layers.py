@@ -6,15 +6,15 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ..models.layer_columns import output_of_a_sample
-from ..models.summary_text import Line, count, lines, ran, remark, remarks, type_words
-from . import BLUE, GREY, INK, ORANGE, blank
+from ..base.canvas import BLUE, GREY, INK, ORANGE, blank
+from ..layers.columns import output_of_a_sample
+from ..layers.summary_text import Line, count, lines, ran, remark, remarks, type_words
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from ..models.probes import LayerStats
-    from ..models.summary import Summary
+    from ..layers.probes import LayerStats
+    from ..layers.summary import Summary
 
 #: Columns, with the place of each as a share of the width, and how it is aligned.
 _FIRST = (("layer", 0.0, "left"), ("type", 0.25, "left"), ("output", 0.58, "right"), ("params", 0.7, "right"))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import BLUE, GREY, INK, LINE, ORANGE, blank
+from ..base.canvas import BLUE, GREY, INK, LINE, ORANGE, blank
 from .activations import signed
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from . import BLUE, GREEN, GREY, INK, LINE, ORANGE, blank, rate
+from ..base.canvas import BLUE, GREEN, GREY, INK, LINE, ORANGE, blank, rate
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .aims import worth
+from .criteria import worth
 from .intervals import wilson
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from .aims import Bound
+    from .criteria import Bound
 
 #: Below this many positives a class is said to have few. With 20, a recall of one half is known to +-0.20
 #: (Wilson, 95 %): the next best cut may be the better one as well as not.

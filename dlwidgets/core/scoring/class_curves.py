@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .asked import class_number, probabilities
-from .cuts import all_cuts
+from .cut_points import all_cuts
 from .intervals import wilson
 from .metrics import ratio
+from .query import class_number, probabilities
 
 if TYPE_CHECKING:
     import pandas as pd

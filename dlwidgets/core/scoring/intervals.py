@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .drawing import drawn
+from .bootstrap import drawn
 from .metrics import averaged, names, rate
 
 if TYPE_CHECKING:

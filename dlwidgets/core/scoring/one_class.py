@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .counts import round_up
-from .pairs import equal_rows
-from .ranked import BINS, calibration_bins, ranked
+from .label_pairs import equal_rows
+from .ranking import BINS, calibration_bins, ranked
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray

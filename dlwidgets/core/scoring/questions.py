@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
-    from .best import BestThresholds
+    from .best_thresholds import BestThresholds
     from .scores import Scores
 
 
@@ -59,7 +59,7 @@ class Questions:
         TypeError, ValueError
             A metric, constraint, beta, holdout or seed that is not one.
         """
-        from .best import best_thresholds
+        from .best_thresholds import best_thresholds
 
         return best_thresholds(self, metric, constraint, beta=beta, holdout=holdout, seed=seed)
 
@@ -155,7 +155,7 @@ class Questions:
         DataFrame
             int64 counts, or float64 shares. The diagonal is 0.
         """
-        from .pairs import missed_for
+        from .label_pairs import missed_for
 
         return missed_for(self, thresholds, wrong_only=wrong_only, shares=shares)
 
@@ -176,7 +176,7 @@ class Questions:
         shares
             Divide row i by how many samples have label i: of those with i, how many have j. NaN of none.
         """
-        from .pairs import cooccurrence
+        from .label_pairs import cooccurrence
 
         return cooccurrence(self, kind, thresholds, shares=shares)
 
@@ -205,7 +205,7 @@ class Questions:
         TypeError, ValueError
             A top that is not a number above 0.
         """
-        from .pairs import mistaken_sets
+        from .label_pairs import mistaken_sets
 
         return mistaken_sets(self, thresholds, top)
 

@@ -17,10 +17,10 @@ from torch.utils.data import (
     SubsetRandomSampler,
 )
 
+from ..base.trees import rows
 from ..data.batches import Batches, Shuffled, batch_length
-from ..data.data import Rows
-from ..data.loaded import Loaded
-from ..trees import rows
+from ..data.forms import Rows
+from ..data.loader import Loaded
 
 #: What a part of a person's loader is fetched with.
 _KEPT = ("num_workers", "collate_fn", "pin_memory", "timeout", "worker_init_fn", "multiprocessing_context")

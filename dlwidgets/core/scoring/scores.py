@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .counts import RankedScores, round_up
-from .hard import as_predictions
-from .metrics import averaged, one_against_rest
-from .questions import Questions
-from .score_inputs import (
+from .hard_predictions import as_predictions
+from .inputs import (
     as_array,
     as_labels,
     as_scores,
@@ -22,6 +20,8 @@ from .score_inputs import (
     softmax,
     task_of,
 )
+from .metrics import averaged, one_against_rest
+from .questions import Questions
 from .stream import ScoreStream
 from .tables import ScoreTables
 
@@ -229,7 +229,7 @@ class Scores(ScoreTables, Questions):
 
     def figure(self, thresholds: float | Sequence[float] = 0.5, sort: str = "given") -> Figure:
         """Return the grid of 2 x 2 heatmaps as a Figure; `sort` as in `confusion_figure`."""
-        from ..figures.confusion import confusion_figure
+        from .confusion_figure import confusion_figure
 
         return confusion_figure(self, thresholds, sort=sort)
 

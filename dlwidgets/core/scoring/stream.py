@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from .score_inputs import as_array
+from .inputs import as_array
 
 if TYPE_CHECKING:
     from .scores import Scores

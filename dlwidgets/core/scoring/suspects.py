@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .asked import class_number, probabilities, rows_wanted
+from .query import class_number, probabilities, rows_wanted
 
 if TYPE_CHECKING:
     import pandas as pd

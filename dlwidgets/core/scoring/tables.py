@@ -11,8 +11,8 @@ import numpy as np
 from .counts import RankedScores
 from .intervals import bootstrap, bootstrap_averages, check_interval, wilson_of
 from .metrics import averaged, mean, names, rates, samples_averaged, weighted_mean
-from .ranked import RANKED, ranked
-from .ranked_intervals import bootstrap_ranked
+from .ranking import RANKED, ranked
+from .ranking_intervals import bootstrap_ranked
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,14 +7,14 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
-from ..models.borrowed import Standing
-from ..steering.steering import Steering
+from ..base.loan import Standing
+from ..controls.steering import Steering
 from .orders import Orders
 from .worker import Worker
 
 if TYPE_CHECKING:
-    from ..snapshots.timeline import Timeline
     from .loop import Loop
+    from .snapshots.timeline import Timeline
 
 
 class Applying:

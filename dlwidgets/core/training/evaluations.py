@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from ..base.duration import seconds_of
+from ..base.state import Kept, thing
 from ..data.batches import Batches
-from ..scoring.evaluating import Evaluation
-from ..scoring.past import Past, PastScores
-from ..snapshots.stateful import Kept, thing
-from ..steering.timing import seconds_of
+from ..scoring.evaluation import Evaluation
+from ..scoring.past_scores import Past, PastScores
 
 if TYPE_CHECKING:
     from .loop import Loop

@@ -12,24 +12,24 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from ..base.history import History
+from ..base.loan import looking
+from ..base.random_state import Mark
+from ..base.trees import call
+from ..controls.clipping import Clip, Gradients
+from ..controls.freezing import Freezing
+from ..controls.gradient_accumulation import added, divisors
+from ..controls.regimen import Regimen
+from ..controls.schedule.plan import Ahead
+from ..controls.schedule.rate import Rate
 from ..data.batches import Batches, batch_length
-from ..models.borrowed import looking
-from ..models.watching import Watch
-from ..schedules.rates import Rate
-from ..schedules.schedules import Ahead
-from ..scoring.evaluating import Evaluation, evaluate
-from ..steering.accumulating import added, divisors
-from ..steering.clipping import Clip, Gradients
-from ..steering.freezing import Freezing
-from ..steering.regimen import Regimen
-from ..trees import call
-from .history import History
-from .objective import Objective
+from ..data.objective import Objective
+from ..layers.watch import Watch
+from ..scoring.evaluation import Evaluation, evaluate
 from .progress import steps_to_go
-from .randomness import Mark
 
 if TYPE_CHECKING:
-    from ..models.probes import LayerStats
+    from ..layers.probes import LayerStats
 
 #: Buffers of more values than this are not kept for the case that a step fails: as a rule they are tables and
 #: masks that no step writes.

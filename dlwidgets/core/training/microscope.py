@@ -13,12 +13,12 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ..activations.thumbnails import thumbnail
+from ..base.loan import buffers_kept, modes_kept, untouched_rng
+from ..base.trees import tree_map
 from ..data.batches import batch_length
-from ..models.borrowed import buffers_kept, modes_kept, untouched_rng
-from ..models.walk import walk
-from ..trees import tree_map
-from .tasks import unpack
+from ..data.task import unpack
+from ..layers.walk import walk
+from ..pictures.thumbnail import thumbnail
 
 if TYPE_CHECKING:
     from .loop import Loop

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..steering.timing import seconds_of
+from ..base.duration import seconds_of
 
 if TYPE_CHECKING:
     from .loop import Loop

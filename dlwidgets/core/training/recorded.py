@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..steering.clipping import clipping
-from .history import History
-from .ledger import Entry
+from ..base.history import History
+from ..base.ledger import Entry
+from ..controls.clipping import clipping
 from .microscope import Microscope
 from .progress import progress
 from .trainer import Trainer
@@ -40,7 +40,7 @@ class Recorded:
 
     @property
     def record(self) -> History:
-        """The history as growing columns, for views: see `core.training.history.History`."""
+        """The history as growing columns, for views: see `core.base.history.History`."""
         return self._trainer.loop.history
 
     def ledger(self) -> pd.DataFrame:

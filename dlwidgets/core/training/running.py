@@ -13,19 +13,19 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ..scoring.evaluating import Evaluation
-from ..scoring.predicting import outputs, read_for_prediction
-from ..snapshots.saving import save_weights
-from ..steering import wishes
-from ..trees import tree_map
-from .opening import Opened
+from ..base.trees import tree_map
+from ..controls import wishes
+from ..data.setup import Opened
+from ..scoring.evaluation import Evaluation
+from .prediction import outputs, read_for_prediction
+from .snapshots.weights_file import save_weights
 from .trainer import Trainer
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from ..models.summary import Summary
-    from ..schedules.rates import Coming
+    from ..controls.schedule.rate import Coming
+    from ..layers.summary import Summary
 
 #: How long a wish that holds at rest too is waited for, lest a long job holds up who made it [s].
 _PATIENCE = 2.0
@@ -238,10 +238,10 @@ class Runnable:
 
     def layers(self) -> Summary:
         """Return the model as a table of its layers, for one training sample, and what of it trains now."""
-        from ..steering.freezing import up_to_date
+        from ..controls.freezing import up_to_date
 
         if self._summary is None:
-            from ..models.summary import summary
+            from ..layers.summary import summary
 
             inputs = tree_map(lambda t: t[:1] if t.ndim else t, self._opened.example)
             # On the training thread: what looks into the model must not find it in the middle of a step.
@@ -253,7 +253,7 @@ class Runnable:
         """Run `work()` on the training thread, between two steps where it trains; return its Future.
 
         All computing with the model belongs there: the main thread would slow the training by a third (see
-        `core.training.cpus.release_pool`). Random numbers that it draws and `model.eval()` do not disturb the
+        `core.base.cpus.release_pool`). Random numbers that it draws and `model.eval()` do not disturb the
         training.
         """
         self._check_open()

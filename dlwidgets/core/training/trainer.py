@@ -10,29 +10,29 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
+from ..base.ledger import Entry
+from ..base.loan import Standing, modes_kept, on_device, torch_threads, untouched_rng
+from ..base.random_state import Streams
+from ..base.state import Stateful
+from ..base.words import in_one_line
+from ..controls.regimen import Form
+from ..controls.steering import Steering
 from ..data.batches import Batches
-from ..models.borrowed import Standing, modes_kept, on_device, torch_threads, untouched_rng
-from ..scoring.evaluating import Evaluation
-from ..scripts.origin import Origin
-from ..scripts.replaying import make_again
-from ..snapshots.parts import Moves, Randomness, Weights
-from ..snapshots.stateful import Stateful
-from ..snapshots.timeline import Timeline
-from ..steering.regimen import Form
-from ..steering.steering import Steering
-from ..wording import in_one_line
+from ..scoring.evaluation import Evaluation
 from .applying import Applying
-from .crowding import Crowd
+from .contention import Crowd
 from .evaluations import Evaluations
-from .leaving import end_at_exit
-from .ledger import Entry
+from .exit import end_at_exit
 from .loop import Loop, NotFinite
 from .orders import Orders
-from .randomness import Streams
+from .replay import make_again
+from .snapshots.origin import Origin
+from .snapshots.parts import Moves, Randomness, Weights
+from .snapshots.timeline import Timeline
 from .worker import Worker
 
 if TYPE_CHECKING:
-    from ..snapshots.autosave import Autosave
+    from .snapshots.autosave import Autosave
 
 #: Facts are told at most this often [s]; views draw no faster.
 PULSE = 0.1

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
-from . import cpus
+from ..base import cpus
 from .allocator import keep_freed_memory
 
 #: A job's Future, and its result or what it raised.

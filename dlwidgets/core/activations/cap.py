@@ -1,0 +1,190 @@
+"""Tensors kept within a number of bytes: what is too much is thinned, and each says how."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from .attention import Attended
+
+#: Bytes of activations that are kept unless one asks for more: a small server has 1 to 2 GB for all.
+CAP = 2**28
+#: Positions of an axis that are kept as long as another axis can be thinned.
+_FEW = 8
+
+
+@dataclass
+class _Kept:
+    """What is held of one tensor.
+
+    Attributes
+    ----------
+    full : the shape of the whole tensor.
+    rows : the axis of the samples and how many rows belong to each, or None.
+    channels : the axis of the channels, thinned last; or None.
+    steps : every how many-th entry is held, along each axis.
+    """
+
+    tensor: torch.Tensor
+    full: tuple[int, ...]
+    rows: tuple[int, int] | None
+    channels: int | None
+    steps: list[int]
+
+    @property
+    def samples(self) -> int:
+        """How many samples are held."""
+        return self.tensor.shape[self.rows[0]] // self.rows[1] if self.rows is not None else 1
+
+    @property
+    def size(self) -> int:
+        """How many bytes are held."""
+        count = self.tensor.numel() if self.tensor.layout == torch.strided else self.tensor._nnz()
+        return count * self.tensor.element_size()
+
+    def shortened(self, samples: int) -> None:
+        """Hold the first `samples` alone."""
+        if self.rows is not None and self.samples > samples:
+            axis, each = self.rows
+            self.tensor = self.tensor.narrow(axis, 0, samples * each).clone()
+
+    def thinned(self) -> bool:
+        """Hold every second entry along one more axis; False where there is none left."""
+        if self.tensor.layout != torch.strided:
+            return False
+        shape = list(self.tensor.shape)
+        rows = self.rows[0] if self.rows is not None else None
+        places = [axis for axis in range(len(shape)) if axis not in (rows, self.channels)]
+        long = [axis for axis in places if shape[axis] > _FEW]
+        if not long and self.channels is not None and shape[self.channels] > 1:
+            long = [self.channels]
+        long = long or [axis for axis in places if shape[axis] > 1]
+        if not long:
+            return False
+        axis = max(long, key=lambda axis: shape[axis])
+        # A clone, since a view would hold the whole.
+        self.tensor = self.tensor[(slice(None),) * axis + (slice(None, None, 2),)].clone()
+        self.steps[axis] *= 2
+        return True
+
+    def said(self, cap: int) -> str:
+        """Return what is held, as a sentence; "" where it is everything."""
+        words = []
+        if self.rows is not None and self.tensor.shape[self.rows[0]] < self.full[self.rows[0]]:
+            axis = self.rows[0]
+            words.append(f"the first {self.tensor.shape[axis]} of {self.full[axis]} rows (axis {axis})")
+        for axis, step in enumerate(self.steps):
+            if step > 1:
+                what = "channel" if axis == self.channels else "position"
+                words.append(f"every {_ordinal(step)} {what} of {self.full[axis]} along axis {axis}")
+        if not words:
+            return ""
+        listed = " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+        return f"Holds {listed}, so that all layers together stay within the cap of {megabytes(cap)}."
+
+
+class Keeper:
+    """Holds tensors by key, together at most `cap` bytes (None: any number), as copies.
+
+    Where they are too many, all hold fewer samples, the first ones, the same everywhere; with one sample
+    left, the largest tensors hold every second position, and last every second channel, and so on.
+    """
+
+    def __init__(self, cap: int | None, samples: int | None) -> None:
+        self._cap, self.samples = cap, samples
+        self._kept: dict[str, _Kept] = {}
+        self._total = 0
+        #: Samples that are held of each tensor at most.
+        self.most = samples
+
+    def add(
+        self,
+        key: str,
+        tensor: torch.Tensor,
+        rows: tuple[int, int] | None,
+        channels: int | None,
+        full: Sequence[int] | None = None,
+        steps: Sequence[int] | None = None,
+    ) -> None:
+        """Hold a copy of `tensor`; `full` and `steps` say what it is of, where it is thinned already."""
+        full = tuple(tensor.shape) if full is None else tuple(full)
+        steps = [1] * len(full) if steps is None else list(steps)
+        if tensor.layout != torch.strided:  # sparse ones are neither narrowed nor thinned
+            rows, channels = None, None
+        kept = _Kept(tensor.detach(), full, rows, channels, steps)
+        if rows is not None:
+            if self._cap is not None and kept.size > self._cap and kept.samples > 1:
+                self.limit(max(1, kept.samples * self._cap // kept.size))
+            if self.most is not None and kept.samples > self.most:
+                kept.tensor = kept.tensor.narrow(rows[0], 0, self.most * rows[1])
+        # Where it alone is too much, it is thinned before it is copied.
+        copied = False
+        while self._cap is not None and kept.size > self._cap and kept.thinned():
+            copied = True
+        kept.tensor = kept.tensor if copied else kept.tensor.clone()
+        self._kept[key] = kept
+        self._total += kept.size
+        self._fit()
+
+    def add_attention(self, key: str, attended: Attended) -> None:
+        """Hold attention weights, computing no more of them than fit."""
+        shape = attended.shape
+        each = shape[0] // self.samples if self.samples and shape[0] % self.samples == 0 else 0
+        count, step = shape[0], 1
+        if each and self.most is not None:
+            count = self.most * each
+        size = attended.itemsize * math.prod(shape[1:])
+        if self._cap is not None and each and size * count > self._cap:
+            count = max(1, min(self.most or 1, self._cap // (size * each))) * each
+            self.limit(count // each)
+        while self._cap is not None and size * count // step > self._cap and step < shape[-2]:
+            step *= 2
+        rows = (0, each) if each else None
+        self.add(key, attended.weights(count, step), rows, 1, shape, [1, 1, step, 1])
+
+    def limit(self, samples: int) -> None:
+        """Hold the first `samples` at most, of all tensors."""
+        self.most = samples if self.most is None else min(self.most, samples)
+        for kept in self._kept.values():
+            kept.shortened(self.most)
+        self._total = sum(kept.size for kept in self._kept.values())
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """Return what is held, in the order in which it came."""
+        return {key: kept.tensor for key, kept in self._kept.items()}
+
+    def sampled(self) -> dict[str, str]:
+        """Return a sentence for each tensor that is not whole."""
+        if self._cap is None:
+            return {}
+        said = {key: kept.said(self._cap) for key, kept in self._kept.items()}
+        return {key: sentence for key, sentence in said.items() if sentence}
+
+    def _fit(self) -> None:
+        if self._cap is None:
+            return
+        while self._total > self._cap:
+            most = max((kept.samples for kept in self._kept.values()), default=1)
+            if most > 1:
+                # By halves: each halving copies what is held, so that there are few of them.
+                self.limit(max(1, most // 2))
+                continue
+            by_size = sorted(self._kept.values(), key=lambda kept: kept.size, reverse=True)
+            if not any(kept.thinned() for kept in by_size):
+                return
+            self._total = sum(kept.size for kept in self._kept.values())
+
+
+def megabytes(size: int) -> str:
+    """Return a number of bytes in words: "256 MB", "64 KB", "100 bytes"."""
+    if size < 2**10:
+        return f"{size} bytes"
+    return f"{size / 2**20:,.4g} MB" if size >= 2**20 else f"{size / 2**10:,.4g} KB"
+
+
+def _ordinal(number: int) -> str:
+    teen = 10 <= number % 100 <= 20
+    return f"{number}{'th' if teen else {1: 'st', 2: 'nd', 3: 'rd'}.get(number % 10, 'th')}"

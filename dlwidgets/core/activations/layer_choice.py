@@ -1,0 +1,107 @@
+"""Layers by name: which ones a path, a glob or a type means, and what to say where it means none."""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+import re
+from collections.abc import Iterable, Mapping
+
+from torch import nn
+
+from ..layers.walk import kind_of, walk
+from .attention import ATTENTION
+
+#: What a node of torch.fx may be called, or a glob over such names.
+_OPERATION = re.compile(r"[A-Za-z_*?][\w*?]*")
+#: How one names layers: a path, a glob over paths, a module type, or several of these.
+Layers = str | type | Iterable["str | type"] | None
+
+
+def layer_paths(model: nn.Module) -> dict[str, nn.Module]:
+    """Return path -> layer, the model itself under "", a layer used under two paths under both.
+
+    Raises
+    ------
+    TypeError : `model` is no module.
+    """
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"activations wants a torch.nn.Module, not {type(model).__name__}.")
+    # A compiled model is listed as what it was compiled from.
+    return {layer.path: layer.module for layer in walk(model)}
+
+
+def choose(modules: Mapping[str, nn.Module], layers: Layers) -> list[str]:
+    """Return the paths that `layers` means; None means every layer that holds no others.
+
+    Raises
+    ------
+    TypeError : a layer is named by something else than text or a type.
+    ValueError : no layer matches.
+    """
+    # A layer used under two paths is meant once, unless it is asked for by its other path.
+    first = {id(module): path for path, module in reversed(modules.items())}
+    once = {path: module for path, module in modules.items() if first[id(module)] == path}
+    if layers is None:
+        return [path for path, module in once.items() if next(module.children(), None) is None]
+    if isinstance(layers, (str, type)) or not isinstance(layers, Iterable):
+        layers = [layers]
+    wanted: dict[str, None] = {}
+    for layer in layers:
+        if isinstance(layer, str):
+            # A path is itself, whatever it looks like as a glob.
+            matches = [path for path in once if fnmatch.fnmatchcase(path, layer)]
+            matches = [layer] if layer in modules else matches
+            if not matches:
+                raise ValueError(no_such_layer(layer, modules))
+        elif isinstance(layer, type):
+            matches = [path for path, module in once.items() if isinstance(module, layer)]
+            if not matches:
+                kinds = ", ".join(dict.fromkeys(kind_of(module) for module in modules.values()))
+                raise ValueError(f"The model has no layer of type {layer.__name__}; it has {kinds}.")
+        else:
+            raise TypeError(f"A layer is named by its path, a glob or a module type, not by {layer!r}.")
+        wanted.update(dict.fromkeys(matches))
+    return list(wanted)
+
+
+def attention_of(layers: Layers) -> tuple[Layers, list[str]]:
+    """Part what names layers from what names attention weights: "heads.*[attention]" becomes "heads.*"."""
+    if layers is None or isinstance(layers, type) or not isinstance(layers, Iterable):
+        return layers, []
+    given = [layers] if isinstance(layers, str) else list(layers)
+    ends = [layer for layer in given if isinstance(layer, str) and layer.endswith(ATTENTION)]
+    rest = [layer for layer in given if not (isinstance(layer, str) and layer.endswith(ATTENTION))]
+    return rest, [layer.removesuffix(ATTENTION) for layer in ends]
+
+
+def unmatched(modules: Mapping[str, nn.Module], layers: Layers) -> tuple[Layers, list[str]]:
+    """Part what names layers from names that no layer has, of operations perhaps: ["conv1", "add"].
+
+    Nothing is parted that could not be the name of an operation, as "features.9".
+    """
+    if layers is None or isinstance(layers, type) or not isinstance(layers, Iterable):
+        return layers, []
+    given = [layers] if isinstance(layers, str) else list(layers)
+    others = [
+        layer
+        for layer in given
+        if isinstance(layer, str)
+        and _OPERATION.fullmatch(layer)
+        and layer not in modules
+        and not any(fnmatch.fnmatchcase(path, layer) for path in modules)
+    ]
+    return [layer for layer in given if layer not in others], others
+
+
+def no_such_layer(layer: str, modules: Mapping[str, nn.Module], operations: Iterable[str] = ()) -> str:
+    """Return the sentence that says so, with the layers (and operations) whose names are close to `layer`."""
+    paths = [*(path for path in modules if path), *operations]
+    close = difflib.get_close_matches(layer, paths, n=3, cutoff=0.5)
+    # "conv1" is close to "features.stem.conv1" in a person's eyes, though not in letters.
+    ends = [path for path in paths if path.rsplit(".", 1)[-1] == layer.rsplit(".", 1)[-1]]
+    near = list(dict.fromkeys([*ends[:3], *close]))[:3]
+    if near:
+        return f"The model has no layer {layer!r}; close to it are {', '.join(map(repr, near))}."
+    some = ", ".join(map(repr, paths[:5])) + (f" and {len(paths) - 5} more" if len(paths) > 5 else "")
+    return f"The model has no layer {layer!r}; it has {some or 'no layers inside'}."

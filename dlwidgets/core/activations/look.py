@@ -1,0 +1,223 @@
+"""One look into a model: a sample's input, what one layer makes of it or holds, and what the model says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from ..layers.walk import kind_of
+from ..pictures.map_order import Sort
+from ..pictures.picture import Picture, one_sample, picture
+from ..pictures.thumbnail import Thumbnail, thumbnail
+from ..pictures.tiles import BUDGET
+from .activations import ForwardFailed, activations
+from .filters import filters
+from .incoming import Incoming, incoming
+from .layer_choice import layer_paths
+
+Show = Literal["output", "input", "filters"]
+
+_ACTIVATIONS = (
+    nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.RReLU, nn.ELU, nn.SELU, nn.CELU, nn.GELU, nn.SiLU, nn.Mish,
+    nn.Tanh, nn.Sigmoid, nn.Softplus, nn.Softsign, nn.Hardswish, nn.Hardsigmoid, nn.Hardtanh,
+)  # fmt: skip
+_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+
+_WEIGHING = (nn.Linear, nn.Embedding, nn.EmbeddingBag, nn.RNNBase, nn.MultiheadAttention)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is to be looked at.
+
+    Attributes
+    ----------
+    layer : the path of the layer.
+    part : which tensor of the layer, as the rest of its key in `activations` ("", "[1][0]", "#2"); None, and
+        one that there is not: the first, and of nn.MultiheadAttention its weights.
+    show : what it puts out, what it is given, or its own weights.
+    by : what the maps are sorted by.
+    order : an earlier order of the maps, to be kept.
+    at_slice : which slice of a volume; None: the middle one.
+    channel : which input channel of the filters.
+    budget : the bytes that the maps may take.
+    """
+
+    layer: str
+    part: str | None = None
+    show: Show = "output"
+    by: Sort = "index"
+    order: Sequence[int] | None = None
+    at_slice: int | None = None
+    channel: int = 0
+    budget: int = BUDGET
+
+
+@dataclass(frozen=True)
+class Look:
+    """What was seen of one layer on one sample.
+
+    Attributes
+    ----------
+    wanted : what was asked for.
+    kind : the class name of the layer.
+    part : which of `parts` is shown: the first tensor, a further one ("[1]"), a further call ("#2").
+    tensor : the sample's output, without batch axis; None where there is none, or its input was looked at.
+    values : what is shown: the output, the input, or a copy of the weights.
+    picture : how it is drawn; None where there is nothing to draw, for the reason in `reason`.
+    scores : vector of the model's scores; None where its output is no tensor of one row.
+    is_output : whether the layer puts out what the model puts out, so that its units are the classes.
+    behind : the layer that weighs a vector's units, where it is known.
+    channels : how many input channels the filters have to choose among, 0 for none.
+    channel : which of them is shown.
+    """
+
+    wanted: Wanted
+    kind: str = ""
+    part: str = ""
+    parts: tuple[str, ...] = ()
+    tensor: torch.Tensor | None = None
+    values: torch.Tensor | None = None
+    picture: Picture | None = None
+    reason: str = ""
+    input: Thumbnail = field(default=Thumbnail("none"))
+    scores: Any = None
+    is_output: bool = False
+    behind: Incoming | None = None
+    channels: int = 0
+    channel: int = 0
+
+    @property
+    def layer(self) -> str:
+        """The path that was asked for."""
+        return self.wanted.layer
+
+
+def look(
+    model: nn.Module,
+    inputs: Any,
+    wanted: Wanted,
+    scores: Callable[[torch.Tensor], torch.Tensor] | None = None,
+    known: dict[tuple[str, str], Incoming | None] | None = None,
+) -> Look:
+    """Look at a layer on `inputs`, a batch of one, and leave the model as it was.
+
+    Never raises on account of the model: what went wrong is in `.reason`, a sentence.
+
+    Parameters
+    ----------
+    scores : turns the model's output into scores, such as a softmax; None: the output is taken as it is.
+    known : what earlier looks found behind a layer, by layer and part; it is read and added to, and saves a
+        forward.
+    """
+    layer = wanted.layer
+    seen = Look(wanted, input=thumbnail(inputs, lines=_begins_1d(model)))
+    try:
+        module = layer_paths(model).get(layer)
+        if wanted.show == "input":
+            found = activations(model, inputs, [layer], of="inputs")
+        else:
+            found = activations(model, inputs, [layer])
+    except (ForwardFailed, ValueError) as error:
+        return replace(seen, reason=str(error))
+    seen = replace(seen, kind=type(module).__name__, scores=_scores(found.output, scores))
+    keys = found.parts(layer)
+    parts = tuple(key[len(layer) :] for key in keys)
+    usual = "[attention]" if isinstance(module, nn.MultiheadAttention) and "[attention]" in parts else ""
+    part = wanted.part if wanted.part in parts else (usual or (parts[0] if parts else ""))
+    seen = replace(seen, part=part, parts=parts)
+    known = {} if known is None else known
+
+    def behind() -> Incoming | None:
+        if (layer, part) not in known:
+            call = int(part[1:].split("[")[0]) if part.startswith("#") else 1
+            known[layer, part] = incoming(model, inputs, layer, call)
+        return known[layer, part]
+
+    if wanted.show == "filters":
+        if keys:
+            seen = replace(seen, tensor=one_sample(found[layer + part], module))
+        return _weights(seen, module, behind)
+    if not keys:
+        return replace(seen, reason=f"{layer or seen.kind} {found.missing[layer]}.")
+    key = layer + part
+    attends = part.endswith("[attention]")
+    try:
+        drawn = picture(
+            found[key], None if attends else module, wanted.budget, by=wanted.by, order=wanted.order,
+            at_slice=wanted.at_slice, channels=found.axes.get(key), attends=attends,
+        )  # fmt: skip
+    except ValueError as error:
+        return replace(seen, reason=str(error))
+    if key in found.sampled:
+        drawn = replace(drawn, note="; ".join(filter(None, [found.sampled[key], drawn.note])))
+    values = one_sample(found[key], None if attends else module)
+    seen = replace(seen, values=values, picture=drawn)
+    if wanted.show == "input":
+        return seen
+    same = isinstance(found.output, torch.Tensor) and torch.equal(found.output, found[key])
+    vector = drawn.kind == "bars" and drawn.group == 1
+    return replace(seen, tensor=values, is_output=same, behind=behind() if vector else None)
+
+
+def _weights(seen: Look, module: nn.Module | None, behind: Callable[[], Incoming | None]) -> Look:
+    """Return the look at the layer's own weights."""
+    wanted = seen.wanted
+    if module is None:
+        return replace(seen, reason=f"The model has no layer {wanted.layer!r}.")
+    image: tuple[int, ...] = ()
+    parts = ("[input]", "[state]") if isinstance(module, nn.RNNBase) else ()
+    part = wanted.part if wanted.part in parts else (parts[0] if parts else "")
+    if isinstance(module, nn.Linear):
+        source = behind()
+        image = source.shape if source is not None and source.module is module else ()
+    found = filters(
+        module, wanted.channel, wanted.budget,
+        by=wanted.by, order=wanted.order, at_slice=wanted.at_slice, image=image,
+        part=parts.index(part) if parts else 0,
+    )  # fmt: skip
+    if found.picture is None:
+        return replace(seen, parts=(), reason=f"{wanted.layer or kind_of(module)} {found.reason}.")
+    return replace(
+        seen, part=part, parts=parts, values=found.weight, picture=found.picture,
+        channels=found.channels, channel=found.channel,
+    )  # fmt: skip
+
+
+def _scores(output: Any, scores: Callable[[torch.Tensor], torch.Tensor] | None) -> Any:
+    one_row = isinstance(output, torch.Tensor) and output.ndim in (1, 2) and len(output) == 1
+    if not one_row or not output.is_floating_point():
+        return None
+    return (scores(output) if scores is not None else output)[0].float().cpu()
+
+
+def _begins_1d(model: nn.Module) -> bool:
+    """Say whether the first layer with weights is a 1-D convolution, so that its input is lines."""
+    for module in model.modules():
+        if next(module.children(), None) is None and next(module.parameters(recurse=False), None) is not None:
+            return isinstance(module, (nn.Conv1d, nn.ConvTranspose1d))
+    return False
+
+
+def first_choice(model: nn.Module) -> str:
+    """Return the layer to look at where nobody chose: the first convolution's activation.
+
+    The activation is the first one that follows the convolution before another convolution does. Without a
+    convolution, it is that of the first layer with weights; without weights, the first layer.
+    """
+    leaves = {p: m for p, m in layer_paths(model).items() if next(m.children(), None) is None}
+    convolutions = any(isinstance(module, _CONVOLUTIONS) for module in leaves.values())
+    kinds = _CONVOLUTIONS if convolutions else _WEIGHING
+    chosen = ""
+    for path, module in leaves.items():
+        if chosen and isinstance(module, _ACTIVATIONS):
+            return path
+        if isinstance(module, kinds):
+            if chosen:
+                break
+            chosen = path
+    return chosen or next(iter(leaves), "")

@@ -1,0 +1,1 @@
+"""Studies of one layer: ablation, top samples, attribution, film and spread over training."""

@@ -1,0 +1,197 @@
+"""Channels switched off or scaled while a model looks at a sample, and what it then says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.utils.rnn import PackedSequence
+
+from ...base.isolation import inspecting
+from ...base.outputs import parts
+from ...base.replacement import first_replaced
+from ...base.trees import call, tree_map
+from ...layers.axes import channel_axis
+from ...layers.walk import kind_of
+from ..inputs import brought
+from ..layer_choice import layer_paths, no_such_layer
+
+#: Path of a layer -> channel -> the factor that its values are multiplied by; 0 switches it off.
+Factors = Mapping[str, Mapping[int, float]]
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What a model says of one sample: `before`, untouched, and `after`; float32 vectors of C scores."""
+
+    before: torch.Tensor
+    after: torch.Tensor
+
+
+#: Turns outputs of the model into scores.
+Scores = Callable[[torch.Tensor], torch.Tensor] | None
+#: Path of a layer that works on each number by itself -> the layer whose channels it hands on.
+Behind = Mapping[str, nn.Module]
+
+
+@contextmanager
+def touched(model: nn.Module, factors: Factors, behind: Behind | None = None) -> Iterator[nn.Module]:
+    """Yield the module to call, whose layers put out the channels in `factors` multiplied.
+
+    It computes as in `inspecting`: in eval mode, without gradients, and everything is afterwards as it was.
+    Only what layers hand on is changed, in copies: nothing reaches a weight, a buffer or a gradient. A layer
+    that is called several times is touched each time; of an output with several tensors, the first is, and of
+    recurrent layers also the last hidden state.
+
+    Parameters
+    ----------
+    factors : they are read at each call of a layer, so that they may be changed within, but for their paths.
+    behind : what tells along which axis the channels of an elementwise layer lie, where its own shape does
+        not: three axes are channels x positions behind a 1-D convolution, else positions x features.
+
+    Raises
+    ------
+    ValueError : there is no such layer or channel, found when the layer is called, or it cannot be touched.
+    """
+    modules = layer_paths(model)
+    for path in factors:
+        if path not in modules:
+            raise ValueError(no_such_layer(path, modules))
+        if isinstance(modules[path], torch.jit.ScriptModule):
+            raise ValueError(f"{path or 'The model'} runs inside TorchScript, where nothing can be touched.")
+    handles = []
+    with inspecting(model) as eager:
+        try:
+            for path in factors:
+                scaling = _scaling(path, factors, (behind or {}).get(path))
+                handles.append(modules[path].register_forward_hook(scaling))
+            yield eager
+        finally:
+            for handle in handles:
+                handle.remove()
+
+
+def touch(
+    model: nn.Module, inputs: Any, factors: Factors, scores: Scores = None, behind: Behind | None = None
+) -> Effect:
+    """Return what `model` says of `inputs`, a batch of one, with all channels as they are and touched.
+
+    Parameters
+    ----------
+    scores : turns the model's output into scores, as a softmax; None: the output is taken as it is.
+    behind : see `touched`.
+
+    Raises
+    ------
+    ValueError : as `touched`; or the model puts out something else than one row of numbers.
+    """
+    return Effect(*said(model, inputs, [{}, factors], scores, behind))
+
+
+def ladder(
+    model: nn.Module,
+    inputs: Any,
+    layer: str,
+    channel: int,
+    steps: Sequence[float] = (0.0, 0.5, 1.0, 2.0),
+    factors: Factors | None = None,
+    scores: Scores = None,
+    behind: Behind | None = None,
+) -> torch.Tensor:
+    """Return the scores, steps x C, with one channel at each of several factors, others as in `factors`."""
+    return torch.stack(said(model, inputs, rungs(layer, channel, steps, factors), scores, behind))
+
+
+def rungs(
+    layer: str, channel: int, steps: Sequence[float], factors: Factors | None = None
+) -> list[dict[str, Mapping[int, float]]]:
+    """Return `factors` with one channel at each of several factors."""
+    others = dict(factors or {})
+    return [{**others, layer: {**others.get(layer, {}), channel: step}} for step in steps]
+
+
+def said(
+    model: nn.Module,
+    inputs: Any,
+    variants: Sequence[Factors],
+    scores: Scores = None,
+    behind: Behind | None = None,
+) -> list[torch.Tensor]:
+    """Return the scores of `inputs`, a batch of one, under each of several factors: float32, on the CPU.
+
+    One look for all of them: to open and close it takes longer than a small model's forward.
+    """
+    paths = dict.fromkeys(path for factors in variants for path in factors)
+    now: dict[str, Mapping[int, float]] = {path: {} for path in paths}
+    found = []
+    with touched(model, now, behind) as eager:
+        ready = brought(eager, inputs)
+        for factors in variants:
+            now.update({path: factors.get(path, {}) for path in paths})
+            # A copy each time, since a model may write into what it is given.
+            given = tree_map(torch.clone, ready) if len(variants) > 1 else ready
+            found.append(_row(call(eager, given), scores))
+    return found
+
+
+def _row(output: Any, scores: Scores) -> torch.Tensor:
+    found = next((tensor for _, tensor in parts(output)), None)
+    if found is None or not found.is_floating_point() or found.ndim > 2 or found.numel() == 0:
+        what = "no tensor" if found is None else f"a tensor of {tuple(found.shape)}"
+        raise ValueError(f"The model puts out {what} for a sample: one row of scores is wanted.")
+    rows = found if found.ndim == 2 else found[None] if found.ndim == 1 else found[None, None]
+    return (rows if scores is None else scores(rows)).reshape(-1).float().cpu()
+
+
+def _scaling(path: str, factors: Factors, behind: nn.Module | None) -> Callable[..., Any]:
+    def hook(module: nn.Module, _args: Any, output: Any) -> Any:
+        channels = factors[path]
+        if not channels:
+            return output
+        if isinstance(module, nn.RNNBase):
+            return _recurrent(path, module, output, channels)
+        by = module if behind is None else behind
+        made = first_replaced(output, lambda tensor: _scaled(path, by, tensor, channels))
+        if made is None:
+            raise ValueError(f"{path or kind_of(module)} puts out no tensor that could be touched.")
+        return made
+
+    return hook
+
+
+def _scaled(path: str, module: nn.Module, tensor: torch.Tensor, factors: Mapping[int, float]) -> torch.Tensor:
+    if not (tensor.is_floating_point() or tensor.is_complex()):
+        raise ValueError(f"{path or kind_of(module)} puts out {tensor.dtype}, which has no half or double.")
+    if tensor.layout != torch.strided:
+        raise ValueError(f"{path or kind_of(module)} puts out a sparse tensor, which cannot be touched.")
+    axis = channel_axis(module, tensor)
+    made = tensor.clone()
+    for channel, factor in factors.items():
+        if not 0 <= channel < tensor.shape[axis]:
+            last = tensor.shape[axis] - 1
+            raise ValueError(f"{path or kind_of(module)} has the channels 0 to {last}, not {channel}.")
+        _scale(made.select(axis, channel), factor)
+    return made
+
+
+def _scale(part: torch.Tensor, factor: float) -> None:
+    # Zero times infinity is no number, and what is off is off.
+    part.zero_() if factor == 0 else part.mul_(factor)
+
+
+def _recurrent(path: str, module: nn.RNNBase, output: Any, factors: Mapping[int, float]) -> Any:
+    sequence, state = output
+    packed = isinstance(sequence, PackedSequence)
+    values = _scaled(path, module, sequence.data if packed else sequence, factors)
+    hidden = state[0] if isinstance(state, tuple) else state
+    directions = 2 if module.bidirectional else 1
+    hidden, width = hidden.clone(), hidden.shape[-1]
+    for channel, factor in factors.items():
+        # The last layer's states come last, one for each direction.
+        _scale(hidden[-directions + channel // width].select(-1, channel % width), factor)
+    made = (hidden, *state[1:]) if isinstance(state, tuple) else hidden
+    return (sequence._replace(data=values) if packed else values), made

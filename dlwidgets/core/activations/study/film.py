@@ -1,0 +1,232 @@
+"""One layer's output for one sample across the kept states of a run, from its first step to now."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+from torch.nn.utils.spectral_norm import SpectralNorm
+from torch.nn.utils.weight_norm import WeightNorm
+
+from ...base.loan import device_of
+from ...base.state import Kept, put_numbers, thing
+from ...layers.stand_in import lent
+from ...layers.walk import uncompiled
+from ...pictures.picture import one_sample
+from ...pictures.statistics import real
+from ..activations import activations
+from ..layer_choice import layer_paths
+
+if TYPE_CHECKING:
+    from ...training.snapshots.snapshot import Snapshot
+    from ...training.snapshots.timeline import Timeline
+
+#: How many frames a film has at most, and the bytes that they may take.
+MOST_FRAMES, _BYTES = 48, 64_000_000
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """A layer's output for one sample at one state.
+
+    Attributes
+    ----------
+    step : the state's.
+    why : why the snapshot was taken; "now" for the state of now.
+    tensor : the output, without batch axis; None where there is none, for the reason in `reason`.
+    """
+
+    step: int
+    why: str
+    tensor: torch.Tensor | None
+    reason: str = ""
+
+
+class Twin:
+    """A stand-in of a model that takes on the weights of earlier states; the model itself is not touched.
+
+    It shares no buffer with the model, and its parameters only until the first `wear`.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self.module = lent(model)
+        for own, made in zip(uncompiled(model).modules(), self.module.modules(), strict=True):
+            for hook in own._forward_pre_hooks.values():
+                # Of the older weight and spectral norms, which compute the weight in a hook.
+                if isinstance(hook, (WeightNorm, SpectralNorm)):
+                    made.register_forward_pre_hook(copy.copy(hook))
+        self._device = device_of(self.module)
+        self._places: dict[int, list[tuple[nn.Module, str]]] = {}
+        for module in self.module.modules():
+            for name, parameter in module._parameters.items():
+                if parameter is not None:
+                    self._places.setdefault(id(parameter), []).append((module, name))
+
+    def wear(self, state: Mapping[str, Any]) -> None:
+        """Take on the weights, buffers and numbers of `state`, the "weights" part of a snapshot.
+
+        Raises
+        ------
+        ValueError : in a clause: the model was another one then.
+        """
+        given = {name.removeprefix("_orig_mod."): tensor for name, tensor in state["tensors"].items()}
+        parameters, buffers = dict(self.module.named_parameters()), dict(self.module.named_buffers())
+        for name, parameter in parameters.items():
+            if name not in given or given[name].shape != parameter.shape:
+                raise ValueError(f"the model was another one then: {name} has been added or changed since")
+        for name, parameter in parameters.items():
+            # The state's own tensor, which nobody writes into: the twin only reads it.
+            value = given[name].to(self._device, parameter.dtype)
+            worn = nn.Parameter(value, requires_grad=False)
+            places = self._places.pop(id(parameter))
+            for module, own in places:
+                setattr(module, own, worn)
+            self._places[id(worn)] = places
+        for name, buffer in buffers.items():
+            if name in given and given[name].shape == buffer.shape:
+                buffer.copy_(given[name])
+        modules = dict(self.module.named_modules())
+        for path, numbers in state.get("numbers", {}).items():
+            if path in modules:
+                put_numbers(modules[path], numbers)
+        for path, extra in state.get("extra", {}).items():
+            kept = thing(extra) if isinstance(extra, Kept) else extra
+            if path in modules and kept is not None:
+                modules[path].set_extra_state(copy.deepcopy(kept))
+
+    def output(self, inputs: Any, layer: str, part: str = "", behind: nn.Module | None = None) -> Any:
+        """Return what a layer puts out for `inputs`, a batch of one, without the batch axis.
+
+        Raises
+        ------
+        ValueError : in a sentence: the layer gave no such tensor, or the model could not run.
+        """
+        return output_of(self.module, inputs, layer, part, behind)
+
+
+def output_of(
+    model: nn.Module, inputs: Any, layer: str, part: str = "", behind: nn.Module | None = None
+) -> torch.Tensor:
+    """Return one tensor of a layer for `inputs`, a batch of one: dense, real, on the CPU, without batch axis.
+
+    Parameters
+    ----------
+    part : the rest of its key in `activations`, as "[1]" or "#2"; an unknown one falls back to the first.
+    behind : the layer whose output an elementwise `layer` hands on, which tells where the samples lie.
+
+    Raises
+    ------
+    ValueError : in a sentence: the layer gave no tensor, or the model could not run.
+    """
+    try:
+        found = activations(model, inputs, [layer])
+    except RuntimeError as error:
+        raise ValueError(str(error)) from None
+    keys = found.parts(layer)
+    if not keys:
+        raise ValueError(f"{layer or 'The model'} {found.missing[layer]}.")
+    key = layer + part if layer + part in keys else keys[0]
+    module = layer_paths(model)[layer] if behind is None else behind
+    if not found[key].numel():
+        shape = tuple(found[key].shape)
+        raise ValueError(f"{layer or 'The model'} puts out nothing for this sample: {shape}.")
+    return one_sample(real(found[key]), module).cpu()
+
+
+class Film:
+    """The frames of one layer and one sample, made piece by piece; each state is looked at once.
+
+    Parameters
+    ----------
+    layer, part : which tensor, as in `activations`.
+    inputs : the sample, a batch of one.
+    behind : see `output_of`.
+    """
+
+    def __init__(self, layer: str, part: str, inputs: Any, behind: nn.Module | None = None) -> None:
+        self.layer, self.part = layer, part
+        self._inputs, self._behind = inputs, behind
+        self._frames: dict[Any, Frame] = {}
+        self._size = 0
+        #: How many states there were to choose from at the last `advance`.
+        self.of = 0
+
+    @property
+    def frames(self) -> list[Frame]:
+        """The frames, in the order of their steps."""
+        return sorted(self._frames.values(), key=lambda frame: frame.step)
+
+    def advance(self, model: nn.Module, states: Sequence[Snapshot], seconds: float = float("inf")) -> bool:
+        """Look at states that were not looked at yet, for about `seconds`; return whether some are left.
+
+        Frames of states that are no longer among `states`, and whose step no newer one has, stay.
+
+        Raises
+        ------
+        ValueError : in a sentence: the model has a part that cannot be copied.
+        """
+        self.of = len(states)
+        wanted = self._chosen(states)
+        missing = [one for one in wanted if _key(one) not in self._frames]
+        if not missing:
+            return False
+        until = time.perf_counter() + seconds
+        try:
+            twin = Twin(model)
+        except Exception as error:
+            raise ValueError(f"The model cannot be copied to look back: {error}.") from error
+        for number, one in enumerate(missing):
+            self._frames[_key(one)] = self._frame(twin, one)
+            if time.perf_counter() >= until:
+                self._thin(wanted)
+                return number + 1 < len(missing)
+        self._thin(wanted)
+        return False
+
+    def cut(self, step: int) -> None:
+        """Let go of what comes after `step`, as when a run went back."""
+        self._frames = {key: frame for key, frame in self._frames.items() if frame.step <= step}
+
+    def _frame(self, twin: Twin, state: Snapshot) -> Frame:
+        try:
+            twin.wear(state.parts["weights"])
+            tensor = twin.output(self._inputs, self.layer, self.part, self._behind)
+        except ValueError as error:
+            return Frame(state.step, state.why, None, str(error))
+        self._size = tensor.nbytes
+        return Frame(state.step, state.why, tensor)
+
+    def _chosen(self, states: Sequence[Snapshot]) -> list[Snapshot]:
+        return evenly(states, max(2, min(MOST_FRAMES, _BYTES // max(1, self._size))))
+
+    def _thin(self, wanted: Iterable[Snapshot]) -> None:
+        """Keep to the number of frames: those of states that are still kept stay first."""
+        most = max(2, min(MOST_FRAMES, _BYTES // max(1, self._size)))
+        kept = [key for one in wanted if (key := _key(one)) in self._frames]
+        others = [key for key in self._frames if key not in set(kept)]
+        room = set(evenly(kept, most)) | set(evenly(others, max(0, most - len(kept))))
+        self._frames = {key: frame for key, frame in self._frames.items() if key in room}
+
+
+def kept_states(timeline: Timeline) -> list[Snapshot]:
+    """Return the snapshots of the line under way, in the order of their steps, one a step."""
+    found = {one.step: one for one in timeline.ring if timeline.line.holds(one)}
+    return [found[step] for step in sorted(found)]
+
+
+def evenly(things: Sequence[Any], most: int) -> list[Any]:
+    """Return at most `most` of `things`, spread evenly over them, the first and the last among them."""
+    if len(things) <= most:
+        return list(things)
+    if most < 2:
+        return list(things[:most])
+    return [things[round(i * (len(things) - 1) / (most - 1))] for i in range(most)]
+
+
+def _key(state: Snapshot) -> Any:
+    return state.line, state.place, state.time

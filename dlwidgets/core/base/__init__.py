@@ -1,0 +1,1 @@
+"""What everything else stands on: words, trees of tensors, random states, state, budgets, history."""

@@ -1,0 +1,41 @@
+"""Plain values as Python writes them."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+
+_CONSTANTS = (bool, int, float, complex, str, bytes, type(None), type(...))
+_PLAIN = (bool, int, float, str, bytes, type(None), torch.dtype, torch.Size)
+
+
+def is_plain(value: Any) -> bool:
+    """Say whether a value is a number, a text or the like, or a sequence of them."""
+    if isinstance(value, (tuple, list)):
+        return all(map(is_plain, value))
+    return isinstance(value, _PLAIN)
+
+
+def constant(value: Any) -> str | None:
+    """Return a value that is plain as the expression for it; None for any other."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return f'float("{value}")'
+    if type(value) in _CONSTANTS:
+        return repr(value)
+    if type(value) in (list, tuple, set, frozenset, dict):
+        parts = [*value.keys(), *value.values()] if isinstance(value, dict) else list(value)
+        return (
+            repr(value)
+            if all(constant(part) is not None and math.inf not in [part] for part in parts)
+            else None
+        )
+    if isinstance(value, (torch.dtype, torch.Size)):
+        return repr(value)
+    if isinstance(value, torch.device):
+        return f"torch.{value!r}"
+    if isinstance(value, np.generic):
+        return constant(value.item())
+    return None

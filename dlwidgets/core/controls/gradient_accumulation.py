@@ -1,0 +1,138 @@
+"""Gradient accumulation: the micro-batches of a step, and the weight that each has in its loss."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..base.trees import rows
+from ..data.batches import Batches, batch_length
+
+
+class Groups:
+    """The batches of a step: one as a rule, `count` of them where gradients are accumulated.
+
+    A group ends with its epoch, full or not. One that failed is put back as a whole and comes next; of
+    batches that were drawn for it none is drawn again, and where the batch size was lowered meanwhile they
+    come in pieces of that size.
+
+    Attributes
+    ----------
+    count : batches a step; may be set at any time and holds from the next step on.
+    """
+
+    def __init__(self, batches: Batches) -> None:
+        self.batches, self.count = batches, 1
+        self._held: list[Any] = []
+        self._group: list[Any] = []
+        self._drawn_alone = False
+        #: Whether the source has said that the epoch is over, while a group was open.
+        self._ended = False
+        self._size = 0
+
+    def take(self) -> list[Any]:
+        """Return the next group; an empty one at the end of an epoch. If it raises, nothing is lost."""
+        self._drawn_alone = self.count == 1 and not self._held
+        if self._drawn_alone:
+            batch = self.batches.take()
+            self._group = [] if batch is None else [batch]
+            return self._group
+        group: list[Any] = []
+        try:
+            while len(group) < self.count:
+                if self._held:
+                    group.append(self._next_held())
+                elif group and (self._ended or self.batches.over):
+                    break
+                elif (batch := self.batches.take()) is not None:
+                    group.append(batch)
+                else:
+                    self._ended = bool(group)
+                    break
+        except BaseException:
+            self._hold(group)
+            raise
+        self._group = group
+        return group
+
+    def put_back(self) -> None:
+        """Give the last group back."""
+        if self._drawn_alone:
+            self.batches.put_back()
+        else:
+            self._hold(self._group)
+
+    def epoch_ends(self) -> None:
+        """Take notice that the next group begins another epoch."""
+        self._ended = False
+
+    @property
+    def over(self) -> bool:
+        """Whether the epoch is known to have no batch left."""
+        return not self._held and (self._ended or self.batches.over)
+
+    @property
+    def midway(self) -> bool:
+        """Whether an epoch is under way."""
+        return bool(self._held) or (self.batches.midway and not self._ended)
+
+    @property
+    def used_up(self) -> bool:
+        """Whether the source could be read once only, and has been."""
+        return self.batches.used_up and not self._held
+
+    def steps_left(self) -> int | None:
+        """Return how many steps the epoch under way still has; None where the source cannot say."""
+        left = self.batches.steps_left()
+        return None if left is None else -(-(left + len(self._held)) // self.count)
+
+    def steps_in_epoch(self) -> int | None:
+        """Return how many steps an epoch has; None where the source cannot say."""
+        each = self.batches.steps_in_epoch()
+        return None if each is None else -(-each // self.count)
+
+    def state(self) -> dict[str, Any]:
+        """Return how many batches make a step, and what of a failed step comes next."""
+        return {"count": self.count, "held": list(self._held), "ended": self._ended, "size": self._size}
+
+    def install(self, state: dict[str, Any]) -> None:
+        """Take over a state."""
+        self.count, self._ended, self._size = state["count"], state["ended"], state["size"]
+        self._held, self._group = list(state["held"]), []
+
+    def _hold(self, group: Sequence[Any]) -> None:
+        self._held, self._size = [*group, *self._held], self.batches.batch_size
+
+    def _next_held(self) -> Any:
+        batch, size = self._held.pop(0), self.batches.batch_size
+        first = rows(batch, 0, size) if size < self._size else batch
+        if first is not batch and batch_length(first) < batch_length(batch):
+            self._held.insert(0, rows(batch, size, batch_length(batch)))
+            return first
+        return batch
+
+
+def divisors(group: Sequence[Any], summed: bool = False) -> list[float]:
+    """Return what the loss of each micro-batch is divided by, so that together they are the step's.
+
+    A loss that is a mean becomes the mean over all samples of the step: each of them counts the same, also
+    where the last micro-batch is smaller. Where all are of one size the divisor is their number, as in the
+    plain recipe `(loss / k).backward()`, bit for bit.
+
+    Parameters
+    ----------
+    summed : the loss is a sum over the samples, which is divided by nothing.
+    """
+    if summed or len(group) == 1:
+        return [1.0] * len(group)
+    lengths = [batch_length(batch) for batch in group]
+    if not all(lengths):
+        return [float(len(group))] * len(group)
+    return [sum(lengths) / length for length in lengths]
+
+
+def added(parts: dict[str, float], more: dict[str, float], divisor: float) -> dict[str, float]:
+    """Return the parts of a step's loss with those of another micro-batch, weighted as the loss is."""
+    if not parts and divisor == 1:
+        return more
+    return {name: parts.get(name, 0.0) + value / divisor for name, value in more.items()}

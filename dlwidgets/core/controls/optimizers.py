@@ -1,0 +1,317 @@
+"""Optimizers: what a person may ask for, made for a model, or put in the place of another while it trains."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from ..base.words import did_you_mean, first_line
+from .group_value import GroupValue
+
+#: A wish in one form: what is a name of torch.optim, a class, a factory `parameters -> Optimizer` or an
+#: optimizer; options are keywords of the class.
+Wish = tuple[Any, dict[str, Any]]
+
+#: Settings that are controls of their own, or say how it is computed, not what.
+_APART = ("lr", "weight_decay", "foreach", "fused", "capturable", "differentiable", "params", "param_names")
+
+_LBFGS = (
+    "LBFGS evaluates the loss several times a step, which is not supported: "
+    'take another optimizer, such as "adamw".'
+)
+
+
+class Swap(NamedTuple):
+    """An optimizer that is to take the place of another.
+
+    Attributes
+    ----------
+    lr : the rate that whoever asked for it named; None: the rate of before stays.
+    """
+
+    optimizer: Optimizer
+    lr: float | None
+
+
+def read_optimizer(value: Any, model: nn.Module) -> Wish:
+    """Return a wish for an optimizer in one form.
+
+    Parameters
+    ----------
+    value : a name of torch.optim in any case, a class, a factory `parameters -> Optimizer`, an optimizer over
+        parameters of the model, or a name or class with options, as ("sgd", {"momentum": 0.9}).
+
+    Raises
+    ------
+    ValueError, TypeError : one sentence on what is wrong.
+    """
+    options: dict[str, Any] = {}
+    what = value
+    if isinstance(value, (tuple, list)):
+        if len(value) != 2 or not isinstance(value[1], dict):
+            raise ValueError(f'optimizer={value!r}: a pair is wanted, as ("sgd", {{"momentum": 0.9}}).')
+        what, options = value[0], dict(value[1])
+    kind = _named(what) if isinstance(what, str) else what
+    if isinstance(kind, type) and issubclass(kind, Optimizer):
+        if kind is torch.optim.LBFGS:
+            raise ValueError(_LBFGS)
+        _check_options(kind, options)
+        return (kind.__name__ if vars(torch.optim).get(kind.__name__) is kind else kind), options
+    if options:
+        raise ValueError("Options go with the name or the class of an optimizer; a factory sets its own.")
+    if isinstance(what, Optimizer):
+        _check_parameters(what, list(model.parameters()))
+    elif not callable(what):
+        raise TypeError(
+            f'optimizer={what!r}: pass a name such as "adamw", a class of torch.optim, or a factory.'
+        )
+    return what, {}
+
+
+def swap(wish: Wish, model: nn.Module, now: Optimizer, weight_decay: float | None = None) -> Swap:
+    """Return an optimizer to take the place of `now`, at its rate.
+
+    A class gets the parameter groups of `now`, with their rates and, beside one another, their shares of the
+    weight decay. A factory makes its own groups, whose proportions stay.
+
+    Parameters
+    ----------
+    weight_decay : what a person asked for; it holds for the new one as well, unless that names its own.
+
+    Raises
+    ------
+    ValueError, TypeError : why it cannot be had.
+    """
+    what, options = wish
+    kind = vars(torch.optim)[what] if isinstance(what, str) else what
+    rate = GroupValue(now, "lr").value
+    own = list(model.parameters())
+    if isinstance(kind, type) and issubclass(kind, Optimizer):
+        if kind is torch.optim.SparseAdam and not _all_sparse(model):
+            raise ValueError("SparseAdam moves sparse gradients alone, as of nn.Embedding(sparse=True)")
+        options = dict(options)
+        lr = options.pop("lr", None)
+        if weight_decay is not None and "weight_decay" in inspect.signature(kind).parameters:
+            options.setdefault("weight_decay", weight_decay)
+        if rate is not None:
+            options["lr"] = rate
+        elif lr is not None:
+            options["lr"] = lr
+        made = kind(_groups(kind, options, now), **options)
+    else:
+        made = what if isinstance(what, Optimizer) else _from_factory(what, own)
+        if made is now:
+            return Swap(now, None)
+        _check_parameters(made, own)
+        if isinstance(made, torch.optim.LBFGS):
+            raise ValueError(_LBFGS)
+        lr = _said(made, "lr")
+        if (
+            weight_decay is not None
+            and "weight_decay" in made.defaults
+            and _said(made, "weight_decay") is None
+        ):
+            GroupValue(made, "weight_decay").set(weight_decay)
+        own_rate = GroupValue(made, "lr")
+        if rate is not None and own_rate.value is not None:
+            own_rate.set(rate)
+    return Swap(made, None if lr is None else float(lr))
+
+
+def in_short(optimizer: Optimizer, instead: Mapping[str, Any] | None = None) -> Wish:
+    """Return an optimizer as its name and those settings that are not as its class has them by default.
+
+    Rate and weight decay are left out.
+
+    Parameters
+    ----------
+    instead : settings that stand for those in the optimizer, as where a schedule cycles them.
+    """
+    kind, group = type(optimizer), {**optimizer.param_groups[0], **(instead or {})}
+    name = kind.__name__ if vars(torch.optim).get(kind.__name__) is kind else kind
+    return name, {
+        key: group[key] for key, value in _defaults(kind).items()
+        if key in group and key not in _APART and not _same(group[key], value)
+    }  # fmt: skip
+
+
+def is_so(wish: Wish, optimizer: Optimizer) -> bool:
+    """Say whether an optimizer is already what a wish for a class asks for."""
+    kind = vars(torch.optim)[wish[0]] if isinstance(wish[0], str) else wish[0]
+    if type(optimizer) is not kind:
+        return False
+    usual, settings = {**_defaults(kind), **in_short(optimizer)[1]}, wish[1]
+    group = optimizer.param_groups[0]
+    apart = {name: group[name] for name in ("lr", "weight_decay") if name in settings}
+    wanted = {**_defaults(kind), **{name: one for name, one in settings.items() if name not in apart}}
+    return _same(wanted, usual) and all(_same(group[name], settings[name]) for name in apart)
+
+
+def make_optimizer(
+    wanted: str | type[Optimizer] | Callable[..., Optimizer] | Optimizer,
+    model: nn.Module,
+    lr: float | None = None,
+    weight_decay: float | None = None,
+    frozen: bool = False,
+) -> Optimizer:
+    """Return an optimizer over the model's parameters.
+
+    Parameters
+    ----------
+    wanted : the name of a class of torch.optim in any case, the class, either with options as
+        ("sgd", {"momentum": 0.9}), a factory `parameters -> Optimizer`, or an optimizer that was already made
+        for this model (used as it is).
+    lr : the learning rate; None: 1e-3 for a name or a class, else what the optimizer was made with.
+    weight_decay : None: what the class has by default, or the optimizer was made with.
+    frozen : whether all parameters may be frozen by now, since some are to be unfrozen.
+
+    Raises
+    ------
+    ValueError, TypeError : one sentence on what is wrong.
+    """
+    own = list(model.parameters())
+    if not own:
+        raise ValueError(f"The model {type(model).__name__} has no parameters: there is nothing to train.")
+    if not frozen and not any(p.requires_grad for p in own):
+        raise ValueError(
+            f"All parameters of {type(model).__name__} are frozen (requires_grad is False): "
+            "there is nothing to train."
+        )
+    options: dict[str, Any] = {}
+    if isinstance(wanted, (tuple, list)):
+        wanted, options = read_optimizer(wanted, model)
+    if isinstance(wanted, str):
+        wanted = _named(wanted)
+    if isinstance(wanted, type) and issubclass(wanted, Optimizer):
+        if wanted is torch.optim.LBFGS:
+            raise ValueError(_LBFGS)
+        lr = options.pop("lr", None) if lr is None else lr
+        weight_decay = options.pop("weight_decay", None) if weight_decay is None else weight_decay
+        options = {name: value for name, value in options.items() if name not in ("lr", "weight_decay")}
+        try:
+            made = _made(wanted, own, 1e-3 if lr is None else lr, weight_decay, options)
+        except (ValueError, RuntimeError) as error:
+            raise ValueError(f"{wanted.__name__} cannot be had: {first_line(error)}") from None
+    else:
+        made = wanted if isinstance(wanted, Optimizer) else _from_factory(wanted, own)
+        _check_parameters(made, own)
+        for name, value in (("lr", lr), ("weight_decay", weight_decay)):
+            if value is not None:
+                if name not in made.defaults:
+                    raise ValueError(f"{type(made).__name__} has no {name}: leave {name}= out.")
+                GroupValue(made, name).set(value)
+    if isinstance(made, torch.optim.LBFGS):
+        raise ValueError(_LBFGS)
+    return made
+
+
+def _made(
+    kind: type[Optimizer],
+    own: list[nn.Parameter],
+    lr: float,
+    weight_decay: float | None,
+    options: dict[str, Any],
+) -> Optimizer:
+    settings: dict[str, Any] = (
+        {"lr": lr} if weight_decay is None else {"lr": lr, "weight_decay": weight_decay}
+    )
+    taken = inspect.signature(kind).parameters
+    for name in settings:
+        if name not in taken and not any(p.kind is p.VAR_KEYWORD for p in taken.values()):
+            raise TypeError(
+                f"{kind.__name__} does not take {name}=; its options are {', '.join(list(taken)[1:])}."
+            )
+    return kind(own, **settings, **options)
+
+
+def _from_factory(wanted: Any, own: list[nn.Parameter]) -> Optimizer:
+    if not callable(wanted):
+        raise TypeError(
+            f'optimizer={wanted!r}: pass a name such as "adamw", a class of torch.optim, or a factory.'
+        )
+    made = wanted(own)
+    if not isinstance(made, Optimizer):
+        raise TypeError(f"The optimizer factory returned {type(made).__name__}, not a torch.optim.Optimizer.")
+    return made
+
+
+def _check_parameters(made: Optimizer, own: list[nn.Parameter]) -> None:
+    theirs = {id(p) for group in made.param_groups for p in group["params"]}
+    if not theirs & {id(p) for p in own}:
+        raise ValueError(
+            "The optimizer was made for other parameters: make it from this model's parameters()."
+        )
+
+
+def _named(name: str) -> type[Optimizer]:
+    classes = {
+        key.lower(): value for key, value in vars(torch.optim).items()
+        if isinstance(value, type) and issubclass(value, Optimizer) and value is not Optimizer
+    }  # fmt: skip
+    chosen = classes.get(name.lower().replace("_", ""))
+    if chosen is None:
+        hint = did_you_mean(name.lower(), classes, f" There are: {', '.join(sorted(classes))}.")
+        raise ValueError(f"optimizer={name!r} is not in torch.optim.{hint}")
+    return chosen
+
+
+def _check_options(kind: type[Optimizer], options: dict[str, Any]) -> None:
+    """Refuse options that a class has not, and values that it does not take."""
+    known = [name for name in _defaults(kind) if name != "params"]
+    loose = any(p.kind is p.VAR_KEYWORD for p in inspect.signature(kind).parameters.values())
+    for name in options:
+        if name not in known and not loose:
+            hint = did_you_mean(name, known, f" There are: {', '.join(known)}.")
+            raise ValueError(f"{kind.__name__} has no option {name!r}.{hint}")
+    try:
+        # Any optimizer takes a matrix, Muon alone nothing else.
+        kind([nn.Parameter(torch.zeros(1, 1))], **options)
+    except Exception as error:  # noqa: BLE001 - a class of a person's own may want anything
+        if options and vars(torch.optim).get(kind.__name__) is kind:
+            raise ValueError(f"optimizer=({kind.__name__!r}, {options!r}): {first_line(error)}") from None
+
+
+def _defaults(kind: type[Optimizer]) -> dict[str, Any]:
+    """Return the keywords of a class of optimizers, and what they are by default."""
+    taken = list(inspect.signature(kind).parameters.values())[1:]
+    return {p.name: p.default for p in taken if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}
+
+
+def _same(one: Any, other: Any) -> bool:
+    one = one.tolist() if isinstance(one, torch.Tensor) else one
+    return bool(one == other)
+
+
+def _said(made: Optimizer, name: str) -> Any:
+    """Return a setting that an optimizer was made with, None where it is the default of its class."""
+    value = made.defaults.get(name)
+    return None if value is None or _same(value, _defaults(type(made)).get(name)) else value
+
+
+def _groups(kind: type[Optimizer], options: dict[str, Any], now: Optimizer) -> list[Any]:
+    """Return the parameter groups of an optimizer for another one of a class."""
+    if len(now.param_groups) == 1:
+        return list(now.param_groups[0]["params"])
+    decays = GroupValue(now, "weight_decay")
+    usual = options.get("weight_decay", _defaults(kind).get("weight_decay"))
+    groups = []
+    for group in now.param_groups:
+        made: dict[str, Any] = {"params": list(group["params"])}
+        if "lr" in group:
+            made["lr"] = float(group["lr"])
+        if usual is not None and decays.value:
+            made["weight_decay"] = usual * (float(group["weight_decay"]) / decays.value)
+        groups.append(made)
+    return groups
+
+
+def _all_sparse(model: nn.Module) -> bool:
+    sparse = {
+        id(p) for m in model.modules() if getattr(m, "sparse", False) for p in m.parameters(recurse=False)
+    }
+    return all(id(p) in sparse for p in model.parameters() if p.requires_grad)

@@ -1,0 +1,312 @@
+"""Patterns: which of a model's parameters a name means, and what several in order say of each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.utils.parametrizations import _SpectralNorm
+from torch.nn.utils.spectral_norm import SpectralNorm
+
+from ..base.ordered import InOrder
+from ..base.words import did_you_mean
+from ..layers.walk import Layer, kind_of, uncompiled, walk
+
+#: What means the whole model.
+WHOLE = ("", "*")
+
+
+class Choice(InOrder[bool]):
+    """Pattern -> whether it is to train; of the patterns that mean a parameter, the last one counts."""
+
+    instead = (
+        "trainable is replaced as a whole, as by freeze('features'), "
+        "or trainable = {**trainable, 'features': False}."
+    )
+
+
+class Parts:
+    """What of a model can be frozen: its parameters, each tensor once, and layers that keep statistics.
+
+    Parts have numbers: the parameters come first, then those layers that keep running statistics and have no
+    parameters of their own, as a BatchNorm with `affine=False`.
+
+    Attributes
+    ----------
+    tensors : the parameters, without those of whole numbers (quantised weights), which have no gradient.
+    names : all the names of each; the first is that of `named_parameters`.
+    owners : the path of the layer that each belongs to, where it stands first.
+    running : the layers with running statistics, each with its parts: its parameters, or itself.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self.model = uncompiled(model)
+        self.layers: list[Layer] = walk(model)
+        self.places: dict[str, nn.Module] = {}
+        self.tensors: list[nn.Parameter] = []
+        self.names: list[list[str]] = []
+        self.owners: list[str] = []
+        self._number: dict[int, int] = {}
+        self._by_name: dict[str, int] = {}
+        self._whole: dict[str, str] = {}
+        for layer in self.layers:
+            self.places[layer.path] = layer.module
+            # What stands in a second place has names there, too.
+            inside = [(layer.path, layer.module)]
+            if layer.again:
+                inside = [*layer.module.named_modules(prefix=layer.path)]
+            for path, module in inside:
+                self.places.setdefault(path, module)
+                for name, tensor in module.named_parameters(path, recurse=False, remove_duplicate=False):
+                    self._add(path, name, tensor)
+        self.running: list[tuple[nn.Module, list[int]]] = []
+        bare = len(self.tensors)
+        for layer in self.layers:
+            if layer.again or not statistics_of(layer.module):
+                continue
+            kept = map(id, layer.module.parameters(recurse=False))
+            own = [self._number[one] for one in kept if one in self._number]
+            if not own:
+                own, bare = [bare], bare + 1
+                self._number[id(layer.module)] = own[0]
+            self.running.append((layer.module, own))
+        self.count = bare
+
+    def _add(self, path: str, name: str, tensor: nn.Parameter) -> None:
+        if not (tensor.is_floating_point() or tensor.is_complex()):
+            self._whole[name] = str(tensor.dtype).removeprefix("torch.")
+            return
+        number = self._number.setdefault(id(tensor), len(self.tensors))
+        if number == len(self.tensors):
+            self.tensors.append(tensor)
+            self.names.append([])
+            self.owners.append(path)
+        if name not in self._by_name:
+            self._by_name[name] = number
+            self.names[number].append(name)
+
+    def inside(self, module: nn.Module) -> list[int]:
+        """Return the parts in a module and everything below it."""
+        inside = [*module.parameters(), *module.modules()]
+        return [self._number[id(one)] for one in inside if id(one) in self._number]
+
+    def meant(self, pattern: str) -> set[int]:
+        """Return the parts that a pattern means, none where the model has no such name.
+
+        A pattern is the path of a layer, which means everything below it too, the name of a parameter, or
+        either with wildcards (`*`, `?`, `[12]`); "" and "*" mean the whole model.
+        """
+        if pattern in WHOLE:
+            return set(range(self.count))
+        if pattern in self._by_name:
+            return {self._by_name[pattern]}
+        if pattern in self.places:
+            return set(self.inside(self.places[pattern]))
+        if not _is_glob(pattern):
+            return set()
+        found = {number for name, number in self._by_name.items() if fnmatchcase(name, pattern)}
+        for path, module in self.places.items():
+            if path and fnmatchcase(path, pattern):
+                found.update(self.inside(module))
+        return found
+
+    def verdicts(self, choice: Choice | None) -> list[bool | None]:
+        """Return of each part whether `choice` has it train; None where no pattern means it."""
+        said: list[bool | None] = [None] * self.count
+        for pattern, trains in (choice or {}).items():
+            for number in self.meant(pattern):
+                said[number] = trains
+        return said
+
+    def name_of(self, wanted: Any) -> str:
+        """Return the pattern that means a module or a parameter of the model; text is one already.
+
+        Raises
+        ------
+        TypeError, ValueError : one sentence on what does not fit.
+        """
+        if isinstance(wanted, str):
+            return wanted or "*"
+        if isinstance(wanted, nn.Module):
+            for path, module in self.places.items():
+                if module is wanted or module is uncompiled(wanted):
+                    return path or "*"
+        elif isinstance(wanted, torch.Tensor):
+            if id(wanted) in self._number:
+                return self.names[self._number[id(wanted)]][0]
+        else:
+            raise TypeError(
+                f"{wanted!r} names nothing that could train: a layer, as 'features' or model.features, "
+                "a parameter, as 'features.0.weight', or a pattern, as '*.bias', is wanted."
+            )
+        raise ValueError(f"This {type(wanted).__name__} is no part of the {type(self.model).__name__}.")
+
+    def check(self, pattern: str) -> str:
+        """Return the pattern if it means anything that can be frozen.
+
+        Raises
+        ------
+        ValueError : one sentence on what the model has instead.
+        """
+        if self.meant(pattern):
+            return pattern
+        kind = type(self.model).__name__
+        if pattern in self.places:
+            inside = type(self.places[pattern]).__name__
+            raise ValueError(
+                f"{pattern!r} is a {inside} without parameters that could train: there is nothing to freeze."
+            )
+        if pattern in self._whole:
+            raise ValueError(f"{pattern!r} holds {self._whole[pattern]} numbers, which cannot train.")
+        if _is_glob(pattern):
+            raise ValueError(f"{pattern!r} matches no layer and no parameter of the {kind}.")
+        raise ValueError(f"The {kind} has no layer or parameter {pattern!r}.{self._hint(pattern)}")
+
+    def _hint(self, pattern: str) -> str:
+        known = [*filter(None, self.places), *self._by_name]
+        below = [name for name in known if name.endswith(f".{pattern}")]
+        if len(below) == 1:
+            return f" Did you mean {below[0]!r}?"
+        top = [name for name in self.places if name and "." not in name]
+        more = f" and {len(top) - 8} more" if len(top) > 8 else ""
+        layers = f" Its layers are {', '.join(map(repr, top[:8]))}{more}." if top else ""
+        return did_you_mean(pattern, known, layers)
+
+
+def read_choice(parts: Parts, value: Any) -> Choice | None:
+    """Return which parameters are to train, in one form; None is as the model was.
+
+    Parameters
+    ----------
+    value : a dict of pattern -> whether it trains, read in order; a pattern or a list of them, that alone are
+        to train; None or an empty dict.
+
+    Raises
+    ------
+    TypeError, ValueError : one sentence on what does not fit.
+    """
+    if value is None or (isinstance(value, Mapping) and not value):
+        return None
+    if isinstance(value, Mapping):
+        return Choice({parts.check(parts.name_of(key)): _flag(key, on) for key, on in value.items()})
+    if isinstance(value, (str, nn.Module)):
+        value = [value]
+    if not isinstance(value, (list, tuple)) or not value:
+        raise ValueError(
+            f"trainable={value!r}: a dict such as {{'features': False}}, a list of all that is to train, "
+            "as ['classifier'], or None for as the model was, is wanted."
+        )
+    alone = [parts.check(parts.name_of(pattern)) for pattern in value]
+    if set(alone) & set(WHOLE):
+        return Choice({"*": True})
+    return Choice({"*": False, **dict.fromkeys(alone, True)})
+
+
+def in_words(choice: Mapping[str, bool] | None) -> str:
+    """Return a choice as "features frozen, features.3 trains"; "" where there is none."""
+    said = [
+        f"{'all' if name in WHOLE else name} {'trains' if on else 'frozen'}"
+        for name, on in (choice or {}).items()
+    ]
+    return ", ".join(said[:6]) + (f" and {len(said) - 6} more" if len(said) > 6 else "")
+
+
+def with_added(
+    parts: Parts, choice: Choice | None, patterns: Sequence[str], trains: bool, without: Sequence[bool | None]
+) -> Choice | None:
+    """Return a choice with patterns added at its end, and without those that say nothing any more.
+
+    Parameters
+    ----------
+    without : of each part whether it trains where no pattern means it; None where that is not the same as a
+        pattern that says so.
+    """
+    entries = dict(choice or {})
+    for pattern in patterns:
+        entries.pop(pattern, None)  # to the end, where it counts
+        entries[pattern] = trains
+    # Of each part the patterns that mean it; the last counts.
+    stacks: list[list[str]] = [[] for _ in range(parts.count)]
+    meant = {pattern: parts.meant(pattern) for pattern in entries}
+    for pattern, numbers in meant.items():
+        for number in numbers:
+            stacks[number].append(pattern)
+
+    def says_something(pattern: str) -> bool:
+        for number in meant[pattern]:
+            stack = stacks[number]
+            if stack[-1] == pattern:
+                below = entries[stack[-2]] if len(stack) > 1 else without[number]
+                if below is not entries[pattern]:
+                    return True
+        return False
+
+    kept = []
+    for pattern in entries:
+        if says_something(pattern):
+            kept.append(pattern)
+        else:
+            for number in meant[pattern]:
+                stacks[number].remove(pattern)
+    return Choice({pattern: entries[pattern] for pattern in kept}) or None
+
+
+def statistics_of(module: nn.Module) -> str:
+    """Return the kind of a module whose own buffers follow what it sees in train mode, as a BatchNorm's do.
+
+    "" for any other. In eval mode these buffers are held.
+    """
+    hooks = getattr(module, "_forward_pre_hooks", {})
+    if isinstance(module, _SpectralNorm) or any(isinstance(hook, SpectralNorm) for hook in hooks.values()):
+        return "SpectralNorm"
+    follow = any(
+        buffer is not None and (name.startswith("running_") or name == "num_batches_tracked")
+        for name, buffer in module._buffers.items()
+    )
+    return kind_of(module) if follow else ""
+
+
+def outermost(parts: Parts, numbers: Iterable[int]) -> Iterator[str]:
+    """Yield the fewest names that mean exactly these parameters: whole layers where they are whole."""
+    wanted = set(numbers)
+    first = {layer.path for layer in parts.layers if not layer.again}
+    done: list[str] = []
+    for layer in parts.layers:
+        if layer.path not in first or any(layer.path.startswith(f"{path}.") for path in done):
+            continue
+        inside = {number for number in parts.inside(layer.module) if _is_own(parts, number, layer)}
+        if inside and inside <= wanted:
+            if not layer.path:
+                yield "the whole model"
+                return
+            done.append(layer.path)
+            yield layer.path
+        else:
+            yield from (
+                parts.names[number][0] for number in sorted(inside & wanted)
+                if parts.owners[number] == layer.path
+            )  # fmt: skip
+
+
+def _is_own(parts: Parts, number: int, layer: Layer) -> bool:
+    """Say whether a part is a parameter that belongs there, and not to a layer that stands before it."""
+    if number >= len(parts.tensors):
+        return False
+    owner = parts.owners[number]
+    return not layer.path or owner == layer.path or owner.startswith(f"{layer.path}.")
+
+
+def _flag(pattern: Any, value: Any) -> bool:
+    if isinstance(value, (bool, np.bool_)):
+        return bool(value)
+    raise ValueError(
+        f"trainable has {value!r} for {pattern!r}: True, it trains, or False, it is frozen, is wanted."
+    )
+
+
+def _is_glob(pattern: str) -> bool:
+    return any(sign in pattern for sign in "*?[")

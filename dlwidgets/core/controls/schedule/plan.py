@@ -1,0 +1,346 @@
+"""Schedules: those that there are by name, and what a wish for one becomes with every number settled."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import inspect
+import math
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from torch.optim import Optimizer, lr_scheduler
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+from torch.optim.swa_utils import SWALR
+
+from ...base.words import counted, first_line
+
+#: A wish in one form: (what, options), or None for a rate that stays. What is a name, a class, a factory
+#: `optimizer -> scheduler` or a scheduler.
+Wish = tuple[Any, dict[str, Any]]
+
+#: Classes that torch documents as stepped after each batch; the others count epochs there.
+_BY_BATCH = (lr_scheduler.OneCycleLR, lr_scheduler.CyclicLR)
+
+
+class Ahead(NamedTuple):
+    """What of a run lies ahead.
+
+    Attributes
+    ----------
+    steps : how many; None where the data does not say.
+    epochs : how many, one that is under way included.
+    left : steps to the end of the epoch under way, or of the next one; None as above.
+    each : steps of an epoch; None as above.
+    done : (steps, epochs) that lie behind.
+    """
+
+    steps: int | None
+    epochs: int
+    left: int | None = None
+    each: int | None = None
+    done: tuple[int, int] = (0, 0)
+
+    def end(self, unit: str) -> int | None:
+        """Return the number of the run's last step or epoch."""
+        if unit == "epoch":
+            return self.done[1] + self.epochs
+        return None if self.steps is None else self.done[0] + self.steps
+
+
+class _Kind(NamedTuple):
+    """A schedule by name.
+
+    Attributes
+    ----------
+    fitted : its options for a run of `n` units that begins at `rates`.
+    length : the option that says how long it is.
+    ends : whether the rate then stays where it is; torch's cosine goes up again, its one-cycle raises.
+    """
+
+    scheduler: type[Any]
+    length: str
+    fitted: Callable[[int, list[float]], dict[str, Any]]
+    ends: bool = False
+
+
+NAMES: dict[str, _Kind] = {
+    "step": _Kind(
+        lr_scheduler.StepLR, "step_size", lambda n, rates: {"step_size": math.ceil(n / 3), "gamma": 0.1}
+    ),
+    "exponential": _Kind(lr_scheduler.ExponentialLR, "gamma", lambda n, rates: {"gamma": 0.01 ** (1 / n)}),
+    "cosine": _Kind(
+        lr_scheduler.CosineAnnealingLR, "T_max", lambda n, rates: {"T_max": n, "eta_min": 0.0}, ends=True
+    ),
+    "cosine restarts": _Kind(
+        lr_scheduler.CosineAnnealingWarmRestarts,
+        "T_0",
+        lambda n, rates: {"T_0": math.ceil(n / 7), "T_mult": 2, "eta_min": 0.0},
+    ),
+    "one-cycle": _Kind(
+        lr_scheduler.OneCycleLR,
+        "total_steps",
+        lambda n, rates: {"max_lr": rates[0] if len(rates) == 1 else rates, "total_steps": n},
+        ends=True,
+    ),
+    "linear": _Kind(
+        lr_scheduler.LinearLR,
+        "total_iters",
+        lambda n, rates: {"start_factor": 1.0, "end_factor": 0.0, "total_iters": n},
+        ends=True,
+    ),
+    "polynomial": _Kind(
+        lr_scheduler.PolynomialLR,
+        "total_iters",
+        lambda n, rates: {"total_iters": n, "power": 2.0},
+        ends=True,
+    ),
+    "plateau": _Kind(
+        ReduceLROnPlateau, "patience", lambda n, rates: {"factor": 0.1, "patience": max(1, n // 5)}
+    ),
+}
+"""The names. A run of `n` steps (of epochs with `unit="epoch"`) has by default: "step" a tenth of the rate
+after each third; "exponential" a hundredth at the end; "cosine" 0 at the end; "cosine restarts" three cycles,
+each twice as long as the last; "one-cycle" its peak, the rate it begins from, after 0.3 of the run; "linear"
+0 at the end; "polynomial" 0 at the end, by the square of what is left of the run; "plateau" a tenth once as
+many evaluations as a fifth of the epochs brought nothing better. All else is as the classes have it."""
+
+#: torch's classes of schedulers that a name and options are enough for.
+CLASSES: dict[str, type[Any]] = {
+    name: kind for name, kind in {**vars(lr_scheduler), "SWALR": SWALR}.items()
+    if isinstance(kind, type) and issubclass(kind, LRScheduler) and not name.startswith("_")
+    and kind not in (LRScheduler, lr_scheduler.SequentialLR, lr_scheduler.ChainedScheduler)
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A schedule with every number settled.
+
+    Attributes
+    ----------
+    name : of a schedule, of a class of schedulers, or of a factory.
+    make : a factory `optimizer -> scheduler`, or a scheduler that was made already; None with `scheduler`.
+    scheduler : the class; None for a factory.
+    options : the keywords of that class.
+    unit : "step" or "epoch": after each of them the scheduler is stepped; "evaluation" where it waits for a
+        metric.
+    warmup : steps before the schedule proper, in which the rate grows linearly to where that begins: in step
+        i of them, from 1, it is i / (warmup + 1) of it. The scheduler is not stepped meanwhile.
+    length : units that it takes to its end; None where it has none.
+    fitted : whether that is the length of the run.
+    metric : what a scheduler that waits for a metric is fed.
+    ends : whether the rate stays where it is after that length, whatever the scheduler would do.
+    at : steps, those of a warm-up included, that it has behind it where it begins: one that is stretched.
+    """
+
+    name: str
+    make: Any = None
+    scheduler: type[Any] | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+    unit: str = "step"
+    warmup: int = 0
+    length: int | None = None
+    fitted: bool = False
+    metric: str | None = None
+    ends: bool = False
+    at: int = 0
+
+    @property
+    def words(self) -> str:
+        """The schedule as a reader wants it: "cosine over 900 steps, after a warm-up of 100 steps"."""
+        said = self.name
+        if self.metric is not None:
+            said += f" of {self.metric}"
+        elif self.at:
+            said += " to the end of the run"  # drawn out, with more or less behind it than was taken
+        elif self.length is not None:
+            said += f" over {counted(self.length, self.unit)}"
+        else:
+            said += f", counted in {self.unit}s"
+        return said + (f", after a warm-up of {counted(self.warmup, 'step')}" if self.warmup else "")
+
+    @property
+    def source(self) -> str | None:
+        """The scheduler as an expression of Python with `optimizer` in it; None for a factory."""
+        if self.scheduler is None:
+            return None
+        home = "swa_utils" if self.scheduler is SWALR else "lr_scheduler"
+        given = "".join(f", {name}={value!r}" for name, value in self.options.items())
+        return f"torch.optim.{home}.{self.scheduler.__name__}(optimizer{given})"
+
+    def plain(self) -> dict[str, Any] | None:
+        """Return it as numbers and words; None where that cannot be, as for a factory."""
+        if not (self.name in NAMES or self.name in CLASSES) or not is_plain(self.options):
+            return None
+        fields = (one.name for one in dataclasses.fields(self))
+        return {name: getattr(self, name) for name in fields if name not in ("make", "scheduler")}
+
+    @classmethod
+    def of(cls, plain: dict[str, Any]) -> Plan:
+        """Return the plan that `plain()` told of."""
+        name = plain["name"]
+        return cls(scheduler=NAMES[name].scheduler if name in NAMES else CLASSES[name], **plain)
+
+    @property
+    def last(self) -> int | None:
+        """How often the scheduler is stepped at most; None for as often as one likes."""
+        if not self.ends or self.length is None:
+            return None
+        return self.length - (self.scheduler is lr_scheduler.OneCycleLR)
+
+    def build(self, optimizer: Optimizer) -> Any:
+        """Return the scheduler for an optimizer; that of a factory may be one for another optimizer."""
+        with quiet():
+            if self.scheduler is not None:
+                return self.scheduler(optimizer, **self.options)
+            return self.make(optimizer) if not is_scheduler(self.make) else self.make
+
+
+def settle(
+    wish: Wish, ahead: Ahead, rates: list[float], stand_in: Callable[[], Optimizer], valid: bool
+) -> Plan:
+    """Return a schedule with every number settled.
+
+    Parameters
+    ----------
+    rates : those of the parameter groups where it begins.
+    stand_in : returns an optimizer that a scheduler may be tried on.
+    valid : whether there is validation data.
+
+    Raises
+    ------
+    ValueError : why it cannot be had, in a clause.
+    """
+    what, options = wish[0], dict(wish[1])
+    unit, warmup, metric = options.pop("unit", None), options.pop("warmup", 0), options.pop("metric", None)
+    over = options.pop("over", None)
+    warmup = _steps_of(warmup or 0, ahead)
+    kind = NAMES.get(what) if isinstance(what, str) else None
+    if kind is not None:
+        plan = _fitted(what, kind, options, unit, warmup, over, ahead, rates)
+    elif isinstance(what, str):
+        plan = Plan(what, None, CLASSES[what], options)
+    elif isinstance(what, type):
+        plan = Plan(what.__name__, None, what, options)
+    else:
+        plan = Plan("", what)
+    try:
+        built = plan.build(stand_in())
+    except Exception as error:  # noqa: BLE001 - a factory may raise anything
+        raise ValueError(first_line(error).rstrip(".")) from None
+    if not is_scheduler(built):
+        raise ValueError(f"the factory returned {type(built).__name__}, which is no scheduler")
+    if warmup and isinstance(built, lr_scheduler.OneCycleLR):
+        raise ValueError("one-cycle warms up by itself: pct_start says how long")
+    if waits_for_metric(built):
+        metric = metric or ("valid_loss" if valid else "loss")
+        if metric != "loss" and not valid:
+            raise ValueError(f"there is no validation data to measure {metric} on: pass metric='loss'")
+        unit = "evaluation"
+        if plan.scheduler is not None and "mode" not in plan.options:
+            better = "min" if "loss" in metric or "error" in metric else "max"
+            plan = dataclasses.replace(plan, options={"mode": better, **plan.options})
+    elif metric is not None:
+        raise ValueError("it takes no metric")
+    elif kind is not None:
+        unit = plan.unit
+    unit = unit or ("step" if isinstance(built, _BY_BATCH) else "epoch")
+    return dataclasses.replace(
+        plan, name=plan.name or type(built).__name__, unit=unit, warmup=warmup, metric=metric
+    )
+
+
+def is_scheduler(thing: Any) -> bool:
+    """Say whether something is a scheduler, of torch or like one."""
+    return not isinstance(thing, (type, Optimizer)) and callable(getattr(thing, "step", None))
+
+
+def is_plain(value: Any) -> bool:
+    """Say whether something can be written down as numbers and words."""
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and is_plain(one) for key, one in value.items())
+    if isinstance(value, (list, tuple)):
+        return all(map(is_plain, value))
+    return isinstance(value, (bool, int, float, str, type(None)))
+
+
+def waits_for_metric(scheduler: Any) -> bool:
+    """Say whether a scheduler is stepped with a metric.
+
+    Raises
+    ------
+    ValueError : its step() wants something else, in a clause.
+    """
+    for parameter in inspect.signature(scheduler.step).parameters.values():
+        if parameter.default is parameter.empty and parameter.kind in (
+            parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD
+        ):  # fmt: skip
+            if "metric" in parameter.name or parameter.name in ("loss", "value", "score"):
+                return True
+            raise ValueError(f"its step() wants {parameter.name}, which a session does not know")
+    return False
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keep torch's words on options that it will drop, and on the order of calls, from being printed."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"(?s).*(scheduler|verbose)", UserWarning)
+        yield
+
+
+def _steps_of(warmup: Any, ahead: Ahead) -> int:
+    """Return a warm-up in steps."""
+    if warmup >= 1 or not warmup:
+        return int(warmup)
+    if ahead.steps is None:
+        raise ValueError(
+            "the data does not say how many steps an epoch has: give warmup as a number of steps"
+        )
+    return round(warmup * ahead.steps)
+
+
+def _fitted(
+    name: str,
+    kind: _Kind,
+    options: dict[str, Any],
+    unit: str | None,
+    warmup: int,
+    over: int | None,
+    ahead: Ahead,
+    rates: list[float],
+) -> Plan:
+    """Return a schedule of a name with what is not given fitted to the run."""
+    own = kind.length in options or {"epochs", "steps_per_epoch"} <= options.keys()
+    fits = over is None and not own
+    if kind.scheduler is ReduceLROnPlateau:
+        length: int | None = ahead.epochs
+    elif own:
+        length = options.get(kind.length) or options.get("epochs", 0) * options.get("steps_per_epoch", 0)
+        unit = unit or "step"
+    elif over is not None:
+        unit, length = unit or "step", int(over)
+    else:
+        unit = unit or ("epoch" if ahead.steps is None else "step")
+        if unit == "epoch":
+            gone = warmup * ahead.epochs // ahead.steps if ahead.steps else 0
+            length = max(1, ahead.epochs - gone)
+        elif ahead.steps is None:
+            raise ValueError(
+                "the data does not say how many steps an epoch has: "
+                f'say ({name!r}, {{"over": 1000}}), or {{"unit": "epoch"}}'
+            )
+        else:
+            length = max(1, ahead.steps - warmup)
+    made = {**(kind.fitted(length or 1, rates) if isinstance(length, int) and length > 0 else {}), **options}
+    if "epochs" in options:
+        made.pop("total_steps", None)
+    lasting = kind.scheduler is not ReduceLROnPlateau and (kind.ends or not own)
+    return Plan(
+        name, None, kind.scheduler, made, unit or "step", warmup,
+        length if lasting and isinstance(length, int) else None,
+        fits and kind.scheduler is not ReduceLROnPlateau, None, kind.ends and isinstance(length, int),
+    )  # fmt: skip

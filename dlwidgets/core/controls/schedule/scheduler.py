@@ -1,0 +1,322 @@
+"""A schedule under way: torch's scheduler on a stand-in of the optimizer, so that its rates stay its own."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch.optim import Optimizer, lr_scheduler
+
+from ...base.state import Kept
+from ...base.words import first_line
+from .plan import Ahead, Plan, is_scheduler, quiet
+
+#: What a scheduler writes into a parameter group for itself.
+_NOTES = ("initial_lr", "max_lr", "min_lr", "swa_lr", "max_momentum", "base_momentum")
+
+#: Rates that a number alone gives, without the steps before it.
+_DIRECT = (lr_scheduler.LambdaLR, lr_scheduler.OneCycleLR, lr_scheduler.CyclicLR)
+
+#: Steps of a scheduler that are tried at most to draw the coming rates: a tenth of a second.
+_MOST = 20_000
+
+
+def stand_in(optimizer: Optimizer, rates: Sequence[Any] | None = None, clean: bool = True) -> Optimizer:
+    """Return an optimizer of the same class over the same parameters, with parameter groups of its own.
+
+    It shares everything else and is never stepped. What a scheduler does to it reaches nobody.
+
+    Parameters
+    ----------
+    rates : those of its groups; None: as they are.
+    clean : leave out what an earlier scheduler wrote into the groups.
+    """
+    made = object.__new__(type(optimizer))
+    made.__dict__.update(optimizer.__dict__)
+    made.param_groups = [
+        {key: _own(value) for key, value in group.items() if not clean or key not in _NOTES}
+        for group in optimizer.param_groups
+    ]
+    for group, rate in zip(made.param_groups, rates or ()):
+        group["lr"] = _own(rate)
+
+    def step() -> None:
+        """Stand for a step that was taken."""
+
+    # So torch sees that its schedulers are stepped after the optimizer, and leaves our method alone.
+    step._wrapped_by_lr_sched = True  # type: ignore[attr-defined]
+    made.step, made._opt_called = step, True  # type: ignore[method-assign, attr-defined]
+    return made
+
+
+class Scheduled:
+    """A plan under way. `rates()` are the scheduler's own, whatever a person makes of them.
+
+    `stepped()`, `epoch_ended()` and `fed()` are told of what happened; they step the scheduler as its plan
+    says. One that raises is not stepped again: the rate stays where it is, and `ended` says why.
+
+    Parameters
+    ----------
+    optimizer : what is stood in for; its class and settings are those that a factory sees.
+    rates : those of the groups where the schedule begins.
+
+    Attributes
+    ----------
+    scheduler : torch's scheduler. Its optimizer is a stand-in.
+    taken : optimizer steps since it began.
+    units : how often the scheduler was stepped.
+    cycled : the settings of a group, beside the rate, that it changes along, as "momentum".
+    """
+
+    def __init__(self, plan: Plan, optimizer: Optimizer, rates: Sequence[Any], clean: bool = True) -> None:
+        self.plan, self.began, self._home = plan, [_own(rate) for rate in rates], optimizer
+        self._model = stand_in(optimizer, rates, clean)
+        before = [dict(group) for group in self._model.param_groups]
+        made = plan.build(self._model)
+        if not is_scheduler(made):
+            raise ValueError(f"the factory returned {type(made).__name__}, which is no scheduler")
+        owner = getattr(made, "optimizer", self._model)
+        if owner is not self._model:
+            if owner is not optimizer and made is not plan.make:
+                raise ValueError(
+                    "the scheduler was made for another optimizer: pass a factory, as "
+                    "lambda optimizer: torch.optim.lr_scheduler.StepLR(optimizer, 30)"
+                )
+            # Made for the optimizer itself: it goes on from where it is, on the stand-in.
+            made = copy.deepcopy(made, {id(owner): self._model})
+            for group, theirs in zip(self._model.param_groups, owner.param_groups):
+                group.update({key: _own(value) for key, value in theirs.items() if key != "params"})
+        self.scheduler = made
+        self.start = [_own(group["lr"]) for group in self._model.param_groups]
+        self.taken = self.units = 0
+        self._last = plan.last
+        self.ended = ""
+        self.cycled = self._find_cycled(before)
+        if plan.at:
+            self.taken = plan.at
+            for _ in range(plan.at - plan.warmup):
+                self._advance()
+
+    @property
+    def over(self) -> bool:
+        """Whether it came to its end."""
+        return self._last is not None and self.units >= self._last or bool(self.ended)
+
+    @property
+    def warming(self) -> bool:
+        """Whether the next step belongs to the warm-up."""
+        return self.taken < self.plan.warmup
+
+    def rates(self) -> list[Any]:
+        """Return the rate of each group for the next step."""
+        if self.warming:
+            return [self._warm(rate, self.taken) for rate in self.start]
+        return [group["lr"] for group in self._model.param_groups]
+
+    def settings(self, group: int) -> dict[str, Any]:
+        """Return what else it has set in a group."""
+        groups = self._model.param_groups
+        return {key: groups[min(group, len(groups) - 1)][key] for key in self.cycled}
+
+    def stepped(self) -> None:
+        """Take notice of a step of the optimizer."""
+        self.taken += 1
+        if self.plan.unit == "step":
+            self._advance()
+
+    def epoch_ended(self) -> None:
+        """Take notice of the end of an epoch."""
+        if self.plan.unit == "epoch":
+            self._advance()
+
+    def fed(self, value: float) -> None:
+        """Take notice of the value of the metric."""
+        if self.plan.unit == "evaluation":
+            self._advance(value)
+
+    def _advance(self, *metric: float) -> None:
+        if self.taken <= self.plan.warmup and self.plan.warmup or self.over:
+            return
+        try:
+            _step(self.scheduler, *metric)
+        except Exception as error:  # noqa: BLE001 - a person's scheduler may raise anything
+            self.ended = first_line(error)
+        else:
+            self.units += 1
+
+    def _warm(self, rate: Any, taken: int) -> Any:
+        return rate * ((taken + 1) / (self.plan.warmup + 1))
+
+    def _find_cycled(self, before: Sequence[dict[str, Any]]) -> tuple[str, ...]:
+        found = set()
+        trials = [self._model.param_groups]
+        try:
+            twin, groups = self._twin()
+        except Exception:  # noqa: BLE001 - what a person's scheduler holds may not let itself be copied
+            return ()
+        try:
+            for _ in range(3):
+                _step(twin, *([0.0] if self.plan.unit == "evaluation" else []))
+            trials.append(groups)
+        except Exception as error:  # noqa: BLE001 - what the first steps raise is told when it is asked for
+            if self.plan.last is None or self.plan.last > 3:
+                raise ValueError(f"its first steps failed: {first_line(error).rstrip('.')}") from None
+        for groups in trials:
+            for was, now in zip(before, groups):
+                found |= {
+                    key for key in was if key not in ("params", "lr", *_NOTES) and _differ(was[key], now[key])
+                }
+        return tuple(sorted(found))
+
+    # -- what comes
+
+    def coming(self, offsets: Sequence[int], leader: int, ahead: Ahead) -> list[float]:
+        """Return a group's rate some steps ahead (0: the next step), as far as it can be said; ascending.
+
+        The scheduler is not touched: a copy runs ahead.
+        """
+        counts = [self._advances(offset, ahead) for offset in offsets]
+        if self.plan.unit == "evaluation" or self.over:
+            counts = [0 for _ in counts]
+        try:
+            twin, groups = self._twin()
+        except Exception:  # noqa: BLE001 - what a person's scheduler holds may not let itself be copied
+            return []
+        direct = type(twin) in _DIRECT or (
+            hasattr(twin, "_get_closed_form_lr") and type(twin).__module__ == "torch.optim.lr_scheduler"
+        )
+        now, at, done, rates = groups[leader]["lr"], getattr(twin, "last_epoch", 0), 0, []
+        for offset, count in zip(offsets, counts):
+            if self.taken + offset < self.plan.warmup:
+                rates.append(float(self._warm(self.start[leader], self.taken + offset)))
+                continue
+            if self.plan.last is not None:
+                count = min(count, self.plan.last - self.units)
+            try:
+                if count == 0 or count == done:
+                    pass
+                elif direct:
+                    now = _rate_at(twin, at + count)[leader]
+                elif type(twin) is lr_scheduler.CosineAnnealingWarmRestarts:
+                    twin.step(at + count)
+                    now = groups[leader]["lr"]
+                elif count > _MOST:
+                    break
+                else:
+                    for _ in range(count - done):
+                        _step(twin)
+                    now = groups[leader]["lr"]
+            except Exception:  # noqa: BLE001 - a schedule that ends by raising stays where it was
+                last = rates[-1] if rates else float(now)
+                rates += [last] * (len(offsets) - len(rates))
+                break
+            done = count
+            rates.append(float(now))
+        return rates
+
+    def _advances(self, offset: int, ahead: Ahead) -> int:
+        """Return how often the scheduler will have been stepped more, so many steps from now."""
+        warm = max(0, self.plan.warmup - self.taken)
+        if self.plan.unit == "step":
+            return max(0, offset - warm)
+        return max(0, _ends(offset, ahead) - _ends(warm, ahead))
+
+    def _twin(self) -> tuple[Any, list[dict[str, Any]]]:
+        """Return a copy of the scheduler that runs on groups of its own."""
+        other = stand_in(self._model, clean=False)
+        return copy.deepcopy(self.scheduler, {id(self._model): other}), other.param_groups
+
+    # -- its state
+
+    def state(self) -> dict[str, Any]:
+        """Return how far it is, as plain data for schedulers of torch."""
+        return {
+            "home": Kept(self._home), "taken": self.taken, "units": self.units, "ended": self.ended,
+            "start": self.start,
+            "scheduler": self.scheduler.state_dict() if hasattr(self.scheduler, "state_dict") else None,
+            "groups": [
+                {k: v for k, v in group.items() if k != "params"} for group in self._model.param_groups
+            ],
+        }  # fmt: skip
+
+    def install(self, state: dict[str, Any]) -> None:
+        """Go back to where `state()` was taken, of this plan."""
+        state = _opened({key: value for key, value in state.items() if key != "home"})
+        self.taken, self.units, self.ended = state["taken"], state["units"], state["ended"]
+        self.start = list(state["start"])
+        if state["scheduler"] is not None:
+            # What is no plain data is not there when it comes from disk: it is as it was made.
+            made = self.scheduler.state_dict()
+            kept = {key: made.get(key) if one is None else one for key, one in state["scheduler"].items()}
+            self.scheduler.load_state_dict(kept)
+        for group, kept in zip(self._model.param_groups, state["groups"]):
+            group.update(kept)
+
+
+def cycled_in(group: Mapping[str, Any], cycled: Sequence[str]) -> list[str]:
+    """Return the settings of a group that a schedule cycles; Adam's first beta is what SGD calls momentum."""
+    found = [key for key in cycled if key in group]
+    if "momentum" in cycled and "momentum" not in group and "betas" in group:
+        found.append("betas")
+    if "betas" in cycled and "betas" not in group and "momentum" in group:
+        found.append("momentum")
+    return found
+
+
+def cycle(group: dict[str, Any], wanted: Mapping[str, Any]) -> None:
+    """Set in a group what a schedule cycles."""
+    for key in cycled_in(group, tuple(wanted)):
+        if key in wanted:
+            group[key] = wanted[key]
+        elif key == "betas":
+            group["betas"] = (wanted["momentum"], *group["betas"][1:])
+        else:
+            group["momentum"] = wanted["betas"][0]
+
+
+def _opened(state: Any) -> Any:
+    """Return a copy of a state with what was kept by reference in its place."""
+    if isinstance(state, Kept):
+        return copy.deepcopy(state.thing)
+    if type(state) is dict:
+        return {key: _opened(value) for key, value in state.items()}
+    if type(state) in (list, tuple):
+        return type(state)(map(_opened, state))
+    return copy.deepcopy(state)
+
+
+def _own(value: Any) -> Any:
+    return value.clone() if isinstance(value, torch.Tensor) else value
+
+
+def _differ(one: Any, other: Any) -> bool:
+    if isinstance(one, torch.Tensor) or isinstance(other, torch.Tensor):
+        return float(one) != float(other)
+    return bool(one != other)
+
+
+def _step(scheduler: Any, *metric: float) -> None:
+    """Step a scheduler; where older versions of torch warn of their own call, unheard."""
+    if getattr(scheduler, "last_epoch", 0) + 1 in getattr(scheduler, "_milestones", ()):
+        with quiet():
+            scheduler.step(*metric)
+    else:
+        scheduler.step(*metric)
+
+
+def _rate_at(scheduler: Any, position: int) -> list[Any]:
+    scheduler.last_epoch = position
+    if hasattr(scheduler, "_get_closed_form_lr"):
+        return scheduler._get_closed_form_lr()
+    scheduler._get_lr_called_within_step = True
+    return scheduler.get_lr()
+
+
+def _ends(offset: int, ahead: Ahead) -> int:
+    """Return how many epochs will have ended so many steps from now."""
+    left, each = ahead.left, ahead.each
+    if not left or not each or offset < left:
+        return 0
+    return 1 + (offset - left) // each

@@ -1,0 +1,74 @@
+"""A schedule drawn out, or in: where the steps of a run become more or fewer, it still ends with the run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ...base.words import counted
+from .plan import NAMES, Ahead, Plan, Wish
+from .scheduler import Scheduled
+
+#: A scheduler is stepped to its place again, at most so often, which takes two seconds; one that would have
+#: to be stepped more stays as it is.
+_MOST = 300_000
+
+
+def stretched(wish: Wish, plan: Plan, taken: int, ahead: Ahead, rates: Sequence[Any]) -> Wish | None:
+    """Return a schedule that ends with the run, as a wish that leaves nothing open; None where it does so.
+
+    What is left of the curve spreads over the steps that are left of the run, and what lies behind is as much
+    of the whole as before: after u of n steps, with r to come, it has n' = r n / (n - u) in all and n' - r of
+    them behind. A warm-up that is under way goes on as it is.
+
+    Parameters
+    ----------
+    plan : what it is now; one that is not fitted to the run, or counts epochs, stays as it is.
+    taken : the steps of it that were taken.
+    rates : those of the parameter groups where it began.
+    """
+    rest, kind = ahead.steps, NAMES.get(plan.name)
+    if kind is None or not plan.fitted or plan.unit != "step" or plan.length is None or not rest:
+        return None
+    warming = plan.warmup - taken
+    if warming > 0:
+        length, at = rest - warming, taken
+    else:
+        left = plan.length + warming
+        if left <= 0:
+            return None  # it is over: the rate stays where it is
+        length = round(rest * plan.length / left)
+        at = plan.warmup + length - rest
+    if length < 1 or length > _MOST or (length == plan.length and at == taken):
+        return None
+    options = {name: one for name, one in wish[1].items() if name not in ("unit", "warmup", "over", "metric")}
+    settled: dict[str, Any] = {"unit": "step", "warmup": plan.warmup, "over": length, "at": at}
+    made = kind.fitted(length, [float(rate) for rate in rates])
+    return wish[0], {name: one for name, one in settled.items() if one} | made | options
+
+
+class Stretchable:
+    """What of a `Rate` lets its schedule end with a run whose steps have become more or fewer."""
+
+    wish: Wish | None
+    ahead: Callable[[], Ahead]
+    words: str
+    renew: Callable[[Wish], str]
+    _scheduled: Scheduled | None
+
+    def stretch(self) -> str:
+        """Have a schedule that was fitted to the run end with it; return what is to be said of it.
+
+        Its curve stays, and the place on it: the rest is drawn out, or in.
+        """
+        scheduled = self._scheduled
+        if scheduled is None or self.wish is None:
+            return ""
+        settled = stretched(self.wish, scheduled.plan, scheduled.taken, self.ahead(), scheduled.began)
+        if settled is None or not self.renew(settled):
+            return ""
+        options = settled[1]
+        return (
+            f"stretched to end with the run: {settled[0]} over {counted(options['over'], 'step')}, "
+            f"{options.get('at', 0):,} of them behind"
+        )

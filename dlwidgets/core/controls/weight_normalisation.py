@@ -1,0 +1,269 @@
+"""Weight normalisation: chosen weights projected after each step, or split into length and direction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from numbers import Real
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.nn.parameter import is_lazy
+from torch.optim import Optimizer
+
+from ..base.words import counted, did_you_mean
+from ..layers.walk import uncompiled
+from .by_pattern import ByPattern, read_by_pattern, setting_of
+from .weight_norm import Split
+
+MODES = ("unit", "unit_dim1", "max_norm", "weight_norm")
+#: The norm that a unit's weights may have at most, where none was given (Srivastava et al. 2014: 3 or 4).
+_MOST = 3.0
+_TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+_ELSEWHERE = {
+    "l2": "Plain L2 is weight_decay=1e-4.",
+    "spectral": "Spectral norm is put on by torch.nn.utils.parametrizations.spectral_norm.",
+    "batch": "Batch normalisation is a layer of the model.",
+}
+
+
+class Slot(NamedTuple):
+    """A weight with two or more axes: where it stands, and the axis that counts its units."""
+
+    name: str
+    module: nn.Module
+    key: str
+    axis: int
+
+
+class Normalising:
+    """Normalises the weights of chosen layers; those that are frozen are left alone.
+
+    A rule is one of
+
+    * "unit": each unit, a filter or a row of a matrix, is scaled to an L2 norm of 1 after each step:
+      `F.normalize(w.flatten(1), dim=1)`;
+    * "unit_dim1": `F.normalize(w, p=2, dim=1)` as it is often written, which for a convolution normalises
+      over the input channels, at each position apart;
+    * "max_norm" or ("max_norm", c): a unit whose norm is more than c is scaled to c after each step
+      (Srivastava et al. 2014): `torch.renorm(w, 2, 0, c)`; 3 where no c is given;
+    * "weight_norm": each unit is split into length and direction, which train apart (Salimans & Kingma 2016):
+      `torch.nn.utils.parametrizations.weight_norm`.
+
+    The first three begin with the next step. Biases and gains, with one axis, are never normalised.
+
+    Attributes
+    ----------
+    choice : pattern -> rule, or None for what is left alone; None: nothing is normalised.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self.model = uncompiled(model)
+        self.choice: ByPattern | None = None
+        self._splits: dict[tuple[int, str], Split] = {}
+        self._projections: list[tuple[nn.Parameter, Callable[[torch.Tensor], torch.Tensor]]] = []
+
+    def read(self, value: Any) -> ByPattern | None:
+        """Return a wish in one form: a rule for all weights, pattern -> rule, or None.
+
+        Raises
+        ------
+        ValueError, TypeError : one sentence on what does not fit.
+        """
+        names = [slot.name for slot in self.slots()]
+        return read_by_pattern(self.model, "normalise", value, names, "weight of two or more axes", read_rule)
+
+    def slots(self) -> list[Slot]:
+        """Return the weights that can be normalised, in the model's order, each once."""
+        found, seen = [], set()
+        for path, module in self.model.named_modules():
+            own = {key: one for key, one in module._parameters.items() if one is not None}
+            for (owner, key), split in self._splits.items():
+                if owner == id(module) and split.on:
+                    own[key] = split.direction
+            for key, tensor in own.items():
+                inside = ".parametrizations." in f".{path}."
+                if id(tensor) in seen or inside or is_lazy(tensor) or tensor.ndim < 2:
+                    continue
+                if tensor.is_floating_point():
+                    seen.add(id(tensor))
+                    name = f"{path}.{key}" if path else key
+                    found.append(Slot(name, module, key, 1 if isinstance(module, _TRANSPOSED) else 0))
+        return found
+
+    def put(self, choice: ByPattern | None, optimizer: Optimizer) -> str:
+        """Put a choice in force, and return in words what came of it.
+
+        Raises
+        ------
+        ValueError : why it cannot be, in a clause; all is as before.
+        """
+        slots = self.slots()
+        rules = {slot.name: setting_of(choice, slot.name, None) for slot in slots}
+        wanted = [slot for slot in slots if rules[slot.name] == "weight_norm" and self._trains(slot)]
+        on = [slot for slot in slots if self._is_split(slot)]
+        # What is frozen stays as it is, split or not.
+        off = [slot for slot in on if rules[slot.name] != "weight_norm"]
+        fresh = [slot for slot in wanted if not self._is_split(slot)]
+        self._put_on(fresh, optimizer)
+        for slot in off:
+            self._splits[id(slot.module), slot.key].take_off(optimizer)
+        self.choice = choice
+        self.renew()
+        return self._words(slots, rules, fresh, off)
+
+    def renew(self) -> None:
+        """Note anew which tensors are projected: a person may have changed the model."""
+        self._projections = []
+        if self.choice is None:
+            return
+        for slot in self.slots():
+            rule = setting_of(self.choice, slot.name, None)
+            if rule is not None and rule != "weight_norm" and not self._is_split(slot):
+                self._projections.append((slot.module._parameters[slot.key], projection(rule, slot.axis)))  # type: ignore[arg-type]
+
+    def project(self) -> None:
+        """Project the weights that a step has moved."""
+        if not self._projections:
+            return
+        with torch.no_grad():
+            for weight, projected in self._projections:
+                if weight.requires_grad:
+                    weight.copy_(projected(weight))
+
+    def plain(self, weights: dict[str, Any]) -> dict[str, Any]:
+        """Return a state dict as the model has it without `weight_norm`."""
+        for slot in self.slots():
+            if not self._is_split(slot):
+                continue
+            path = slot.name[: -len(slot.key)] + f"parametrizations.{slot.key}."
+            weights = {
+                (slot.name if name == f"{path}original0" else name): (
+                    getattr(slot.module, slot.key) if name == f"{path}original0" else value
+                )
+                for name, value in weights.items()
+                if name != f"{path}original1"
+            }
+        return weights
+
+    def state(self) -> dict[str, Any]:
+        """Return the choice, and which weights are split."""
+        split = [slot.name for slot in self.slots() if self._is_split(slot)]
+        return {"choice": None if self.choice is None else dict(self.choice), "split": split}
+
+    def install(self, state: dict[str, Any], optimizer: Optimizer) -> None:
+        """Take over a state; to be done before weights and optimizer are put back."""
+        choice = state["choice"]
+        rules = {name: tuple(r) if isinstance(r, list) else r for name, r in (choice or {}).items()}
+        slots = self.slots()
+        self._put_on([s for s in slots if s.name in state["split"] and not self._is_split(s)], optimizer)
+        for slot in slots:
+            if self._is_split(slot) and slot.name not in state["split"]:
+                self._splits[id(slot.module), slot.key].take_off(optimizer)
+        self.choice = None if choice is None else ByPattern(rules)
+        self.renew()
+
+    def _is_split(self, slot: Slot) -> bool:
+        split = self._splits.get((id(slot.module), slot.key))
+        return split is not None and split.on
+
+    def _trains(self, slot: Slot) -> bool:
+        split = self._splits.get((id(slot.module), slot.key))
+        tensor = split.direction if split is not None and split.on else slot.module._parameters[slot.key]
+        return tensor is not None and tensor.requires_grad
+
+    def _put_on(self, slots: list[Slot], optimizer: Optimizer) -> None:
+        done: list[Split] = []
+        try:
+            for slot in slots:
+                if isinstance(slot.module, nn.RNNBase):
+                    raise ValueError(f"{slot.name!r} belongs to an {type(slot.module).__name__}, "
+                                     "which reads its weights as one block")  # fmt: skip
+                if sum(one is slot.module._parameters[slot.key] for one in self._everywhere()) > 1:
+                    raise ValueError(f"{slot.name!r} is shared with another layer (tied weights)")
+                key = (id(slot.module), slot.key)
+                split = self._splits.setdefault(key, Split(slot.module, slot.key, slot.name, slot.axis))
+                split.put_on(optimizer)
+                done.append(split)
+        except ValueError:
+            for split in done:
+                split.take_off(optimizer)
+            raise
+
+    def _everywhere(self) -> list[nn.Parameter | None]:
+        return [
+            one for module in self.model.modules() for one in module._parameters.values()
+        ]
+
+    def _words(self, slots: list[Slot], rules: dict[str, Any], fresh: list[Slot], off: list[Slot]) -> str:
+        said = []
+        if fresh:
+            said.append(f"weight_norm put on {_named(fresh)}")
+        if off:
+            said.append(f"weight_norm taken off {_named(off)}, the weights stay")
+        if fresh or off:
+            said.append("what the optimizer kept of these weights begins anew")
+        frozen = [slot for slot in slots if rules[slot.name] is not None and not self._trains(slot)]
+        if frozen:
+            said.append(f"{_named(frozen)} {'is' if len(frozen) == 1 else 'are'} frozen and left alone")
+        if signs := [slot for slot in slots if self._only_signs(slot, rules[slot.name])]:
+            dim1 = rules[signs[0].name] == "unit_dim1"
+            why = "has a single input channel" if dim1 else "holds one number a unit"
+            more = f" and {len(signs) - 1} more" if len(signs) > 1 else ""
+            said.append(f"{signs[0].name!r}{more} {why}: its weights become +1 or -1 and nothing else")
+        return "; ".join(said)
+
+    def _only_signs(self, slot: Slot, rule: Any) -> bool:
+        if rule not in ("unit", "unit_dim1") or self._is_split(slot) or not self._trains(slot):
+            return False
+        shape = slot.module._parameters[slot.key].shape  # type: ignore[union-attr]
+        if rule == "unit_dim1":
+            return shape[1] == 1
+        return shape.numel() == shape[slot.axis]
+
+
+def read_rule(value: Any) -> Any:
+    """Return a rule in one form: None, a mode, or ("max_norm", c).
+
+    Raises
+    ------
+    ValueError : one sentence on what does not fit.
+    """
+    if value is None:
+        return None
+    mode, limit = value if isinstance(value, (tuple, list)) and len(value) == 2 else (value, None)
+    if not isinstance(mode, str) or mode not in MODES:
+        key = str(mode).lower()
+        hint = did_you_mean(key, MODES)
+        hint = next((f" {said}" for word, said in _ELSEWHERE.items() if key.startswith(word)), hint)
+        raise ValueError(f"normalise has the rule {value!r}, which is none of {', '.join(MODES)}.{hint}")
+    if mode != "max_norm":
+        if limit is not None:
+            raise ValueError(f"normalise has the rule {value!r}: only max_norm has a number.")
+        return mode
+    limit = _MOST if limit is None else limit
+    if not isinstance(limit, Real) or isinstance(limit, bool) or not 0 < limit < float("inf"):
+        raise ValueError(
+            f"normalise has the rule {value!r}: the largest norm is a positive number, such as 3."
+        )
+    return "max_norm", float(limit)
+
+
+def projection(rule: Any, axis: int = 0) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Return what a rule makes of a weight whose units are counted by `axis`."""
+    if rule == "unit_dim1":
+        return lambda w: F.normalize(w, p=2.0, dim=1)
+    if rule == "unit":
+        if axis == 0:
+            return lambda w: F.normalize(w.flatten(1), dim=1).view_as(w)
+        return lambda w: F.normalize(w.transpose(0, axis).flatten(1), dim=1).view_as(
+            w.transpose(0, axis)
+        ).transpose(0, axis)
+    most = rule[1]
+    return lambda w: torch.renorm(w, 2, axis, most)
+
+
+def _named(slots: list[Slot]) -> str:
+    names = ", ".join(slot.name for slot in slots[:3])
+    return names if len(slots) <= 3 else f"{names} and {counted(len(slots) - 3, 'more weight')}"

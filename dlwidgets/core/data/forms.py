@@ -1,0 +1,240 @@
+"""What people hand over as data, brought into one of three forms: rows in memory, a Dataset, an iterable."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
+
+from ..base.trees import tensors, tree_map
+from ..base.words import counted, listed
+from .frame import features, is_frame, split_columns
+from .targets import as_tensor, read_targets
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows in memory: inputs (a tensor, or a tuple or dict of them) and targets; axis 0 counts samples."""
+
+    inputs: Any
+    targets: torch.Tensor
+    #: The names of the classes, where the targets brought them.
+    classes: tuple[str, ...] | None = None
+    #: The columns of the DataFrame that the inputs were, in order.
+    columns: tuple[Any, ...] | None = None
+    #: Whether the targets were given as names.
+    named: bool = False
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def take(self, index: Any) -> tuple[Any, torch.Tensor]:
+        """Return (inputs, targets) of the samples at `index`: integers or a slice."""
+        return tree_map(lambda tensor: _picked(tensor, index), self.inputs), _picked(self.targets, index)
+
+
+def _picked(tensor: torch.Tensor, index: Any) -> torch.Tensor:
+    """Return `tensor[index]`, strides and all; of integers in a third of the time where that can be."""
+    if isinstance(index, torch.Tensor) and tensor.device == index.device and _packed(tensor):
+        return tensor.index_select(0, index)
+    return tensor[index]
+
+
+def _packed(tensor: torch.Tensor) -> bool:
+    """Say whether the strides are those of a new tensor of this shape.
+
+    More than `is_contiguous()`, which overlooks the axes of length 1: by their strides a convolution tells whether
+    one channel comes first or last, and rounds differently.
+    """
+    expected = 1
+    for size, stride in zip(reversed(tensor.shape), reversed(tensor.stride())):
+        if stride != expected:
+            return False
+        expected *= max(size, 1)
+    return True
+
+
+def read(
+    data: Any,
+    *,
+    name: str = "train",
+    target: Any = None,
+    classes: Sequence[str] | None = None,
+    like: Rows | None = None,
+) -> Any:
+    """Return `data` as `Rows`, a map-style Dataset, a DataLoader or an iterable of batches.
+
+    Parameters
+    ----------
+    data : (X, y) of tensors or arrays, a pandas DataFrame, a dict of columns, a map-style Dataset, an
+        iterable or a DataLoader.
+    name : what to call it in a message.
+    target : the column, or list of columns, of a DataFrame that is to be predicted; the entry of a dict.
+    classes : the names of the classes in order; targets given as names become their numbers.
+    like : the training rows, whose columns and class names serve for the validation rows too.
+
+    Raises
+    ------
+    TypeError, ValueError : one sentence that says what was given and what is wanted.
+    """
+    if classes is None and like is not None and like.named:
+        classes = like.classes
+    columns = None if like is None else like.columns
+    if data is None:
+        raise TypeError(f"There is no data: pass {name}=(X, y), a DataFrame, a Dataset or a DataLoader.")
+    if is_frame(data):
+        rest, y = split_columns(data, name, target)
+        rest = columns or rest
+        return replace(_rows(features(data, name, rest), y, name, classes), columns=rest)
+    if isinstance(data, (DataLoader, Rows)):
+        _refuse_empty(getattr(data, "dataset", data), name)
+        return data
+    # Not a subclass: its items may be changed on the way.
+    if type(data) is TensorDataset and len(data.tensors) == 2:
+        data = tuple(data.tensors)
+    if isinstance(data, Mapping) and isinstance(target, str) and target in data:
+        return _rows(
+            {key: value for key, value in data.items() if key != target}, data[target], name, classes
+        )
+    if _is_pair(data):
+        if target is not None:
+            raise TypeError(
+                f"target={target!r} is for a DataFrame or dicts: {name}=(X, y) says itself what y is."
+            )
+        X, y = data
+        if is_frame(X) and columns is None:
+            columns = tuple(X.columns)
+        X = features(X, f"the X of {name}", columns) if is_frame(X) else X
+        return replace(_rows(X, y, name, classes), columns=columns)
+    return _unread(data, name)
+
+
+def _unread(data: Any, name: str) -> Any:
+    """Return a Dataset or an iterable as it is; refuse everything else in a sentence."""
+    if isinstance(data, (torch.Tensor, np.ndarray)):
+        raise TypeError(
+            f"{name} is one {type(data).__name__} of shape {tuple(data.shape)}: targets are missing. "
+            f"Pass {name}=(X, y)."
+        )
+    if isinstance(data, tuple):
+        raise TypeError(
+            f"{name} has {len(data)} parts: pass {name}=(X, y), with several inputs as X=(X1, X2)."
+        )
+    if isinstance(data, Mapping):
+        raise TypeError(
+            f"{name} is a dict with {listed(data)}: say which entry is to be predicted, as target=..., "
+            f"or pass {name}=(X, y)."
+        )
+    if isinstance(data, IterableDataset):
+        return data
+    if isinstance(data, Dataset) or (
+        hasattr(data, "__getitem__") and hasattr(data, "__len__") and not isinstance(data, (list, str, bytes))
+    ):
+        _refuse_empty(data, name)
+        return data
+    if isinstance(data, Iterable) and not isinstance(data, (str, bytes)):
+        if isinstance(data, list):
+            _refuse_empty(data, name, "batches")
+        return data
+    raise TypeError(
+        f"{name} is of type {type(data).__name__}, which is none of: (X, y) of tensors or arrays, "
+        "a DataFrame with target=..., a Dataset, a DataLoader, an iterable of batches."
+    )
+
+
+def split(rows: Any, share: float, seed: int) -> tuple[Any, Any]:
+    """Return (train, valid) of `rows` or a Dataset, with a random `share` of the samples in valid."""
+    if not 0 < share < 1:
+        raise ValueError(
+            f"valid={share!r}: as a number it is the share of train to hold out, between 0 and 1."
+        )
+    if not isinstance(rows, Rows) and (
+        isinstance(rows, (DataLoader, IterableDataset, list)) or not hasattr(rows, "__getitem__")
+    ):
+        raise TypeError(
+            "valid as a share needs (X, y), a DataFrame or a Dataset; pass valid data of its own."
+        )
+    count = len(rows)
+    held = round(count * share)
+    if not 0 < held < count:
+        raise ValueError(f"valid={share!r} of {count} samples leaves one part empty.")
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
+    parts = order[held:].sort().values, order[:held].sort().values
+    if isinstance(rows, Rows):
+        taken = [rows.take(part) for part in parts]
+        return tuple(replace(rows, inputs=X, targets=y) for X, y in taken)  # type: ignore[return-value]
+    return tuple(torch.utils.data.Subset(rows, part.tolist()) for part in parts)  # type: ignore[return-value]
+
+
+def read_inputs(X: Any, name: str, columns: Sequence[Any] | None = None) -> Any:
+    """Return inputs as a tensor, or a tuple or dict of tensors, one row a sample.
+
+    Parameters
+    ----------
+    name : what to call them in a message.
+    columns : the columns of a DataFrame that are wanted, in order; None: all.
+    """
+    if is_frame(X):
+        X = features(X, name, columns)
+    if isinstance(X, Mapping):
+        return {key: read_inputs(value, f"{name}[{key!r}]") for key, value in X.items()}
+    if isinstance(X, tuple) and X and all(isinstance(part, (torch.Tensor, np.ndarray)) for part in X):
+        return tuple(read_inputs(part, name) for part in X)
+    if isinstance(X, list) and X and all(isinstance(part, torch.Tensor) for part in X):
+        # A list holds samples, a tuple several inputs.
+        shapes = {tuple(part.shape) for part in X}
+        if len(shapes) > 1:
+            raise ValueError(
+                f"{name} is a list of tensors of different shapes, as {_two(shapes)}: make them equal."
+            )
+        X = torch.stack(X)
+    if hasattr(X, "to_numpy"):
+        X = X.to_numpy()
+    tensor = as_tensor(X, name)
+    if tensor.ndim == 0:
+        raise ValueError(f"{name} has no sample axis: it is a single number.")
+    return tensor
+
+
+def _is_pair(data: Any) -> bool:
+    if isinstance(data, tuple):
+        return len(data) == 2
+    # [X, y] for (X, y); a list of two ready-made batches holds pairs or dicts.
+    return (
+        isinstance(data, list)
+        and len(data) == 2
+        and all(isinstance(part, (torch.Tensor, np.ndarray)) for part in data)
+    )
+
+
+def _rows(X: Any, y: Any, name: str, classes: Sequence[str] | None) -> Rows:
+    inputs = read_inputs(X, f"the X of {name}")
+    targets = read_targets(y, name, classes)
+    counts = {len(tensor) for tensor in tensors(inputs)}
+    if not counts:
+        raise TypeError(f"{name} has inputs of type {type(X).__name__}: pass tensors or arrays.")
+    if counts != {len(targets.values)}:
+        given = " and ".join(str(count) for count in sorted(counts))
+        raise ValueError(
+            f"{name} has {given} inputs but {counted(len(targets.values), 'target')}: "
+            "X and y must have one row for each sample."
+        )
+    _refuse_empty(targets.values, name)
+    return Rows(inputs, targets.values, targets.classes, named=targets.named)
+
+
+def _refuse_empty(data: Any, name: str, what: str = "samples") -> None:
+    try:
+        count = len(data)
+    except TypeError:
+        return  # an IterableDataset: only reading it will tell
+    if count == 0:
+        raise ValueError(f"{name} is empty: it has no {what}.")
+
+
+def _two(shapes: set[tuple[int, ...]]) -> str:
+    return " and ".join(str(shape) for shape in sorted(shapes)[:2])

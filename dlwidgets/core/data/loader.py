@@ -1,0 +1,346 @@
+"""Batches of a person's DataLoader; where its sampler is an ordinary one they can be resized and put back."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import itertools
+from collections import deque
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch.utils.data import BatchSampler, DataLoader, IterableDataset
+
+from ..base.loan import untouched_rng
+from ..base.state import Kept, thing
+from ..base.words import counted
+from .batches import Batches
+from .position import Sources, fingerprint, unrolled
+from .sampler import Feed
+
+_END = object()
+
+
+class Loaded(Batches):
+    """Batches of a person's DataLoader: its dataset, order, collate and workers; the loader stays as it is.
+
+    Where the loader's batches are made by an ordinary BatchSampler, they are made here in its stead, by the
+    same sampler, so that their size can change and a failed batch can come back. Any other loader (a batch
+    sampler of a person's own, an IterableDataset, a subclass with an iteration of its own) is read as it is.
+    """
+
+    def __init__(self, loader: DataLoader) -> None:
+        #: The person's own loader, never changed.
+        self.loader = self._loader = loader
+        self._feed: Feed | None = None
+        self._iterator: Iterator[Any] | None = None
+        self._held: list[Any] = []
+        self._last: Any = None
+        self._indices: list[int] = []
+        #: Samples taken in this epoch; batches, where there is no feed.
+        self._taken = 0
+        #: Known when a batch was taken; another size does not change it any more.
+        self._over = False
+        self._trusted, self._broken_off = True, False
+        #: What decided this epoch's batches when it was opened.
+        self._opening: Any = None
+        self._sources = Sources(loader, loader.sampler, loader.batch_sampler, loader.dataset)
+        self._size = loader.batch_size or getattr(loader.batch_sampler, "batch_size", None) or 1
+        if _is_ordinary(loader):
+            theirs = loader.batch_sampler
+            self._feed = Feed(theirs.sampler, theirs.batch_size, theirs.drop_last, self._sources)  # type: ignore[union-attr]
+            self._loader = _with_feed(loader, self._feed)
+            with contextlib.suppress(TypeError):
+                self.samples = len(theirs.sampler)  # type: ignore[arg-type,union-attr]
+
+    @property
+    def batch_size(self) -> int:  # type: ignore[override]
+        return self._size
+
+    @batch_size.setter
+    def batch_size(self, size: int) -> None:
+        self._size = size
+        if self._feed is not None:
+            self._feed.batch_size = size
+
+    @property
+    def over(self) -> bool:
+        return self._over
+
+    @property
+    def midway(self) -> bool:
+        return self._taken > 0 and not self._over
+
+    def take(self) -> Any:
+        if self._held:
+            return self._took(self._held.pop())
+        if self._over:
+            # As the plain loop does: a sampler may draw from its generator when it is read to its end.
+            if self._feed is not None:
+                self._feed.last = True
+            batch = next(self._iterator, _END)  # type: ignore[arg-type]
+            if batch is not _END:
+                self._trusted = False
+                return self._took(batch)
+            self._end()
+        if self._iterator is None:
+            self._iterator = self._opened()
+        try:
+            batch = next(self._iterator)
+        except StopIteration:
+            self._end()
+            return None
+        except BaseException:
+            self._give_back([])
+            raise
+        return self._took(batch)
+
+    def put_back(self) -> None:
+        self._over = False
+        if self._feed is None:
+            self._held.append(self._last)
+            self._taken -= 1
+        else:
+            self._taken -= len(self._indices)
+            self._give_back(self._indices)
+
+    def sweep(self, batch_size: int) -> Iterator[Any]:
+        with _generators_kept(self.loader):
+            yield from self.loader
+
+    def few(self, count: int) -> Any:
+        dataset, collate = self.loader.dataset, self.loader.collate_fn
+        if self.loader.batch_sampler is None:
+            # batch_size=None: the dataset's items are batches already.
+            return collate(next(iter(dataset)) if isinstance(dataset, IterableDataset) else dataset[0])
+        if isinstance(dataset, IterableDataset):
+            return collate(list(itertools.islice(iter(dataset), count)))
+        return collate([dataset[i] for i in range(min(count, len(dataset)))])  # type: ignore[arg-type]
+
+    def browsable(self) -> int:
+        return len(self.loader.dataset) if self._by_number() else super().browsable()  # type: ignore[arg-type]
+
+    def one(self, index: int) -> Any:
+        if not self._by_number():
+            return super().one(index)
+        with self._sources.untouched():
+            return self.loader.collate_fn([self.loader.dataset[index]])
+
+    def why_not(self, batch_size: int) -> str | None:
+        if self._feed is None:
+            if batch_size == self._size:
+                return None
+            if isinstance(self.loader.dataset, IterableDataset):
+                return "the DataLoader reads an IterableDataset, which fixes the size"
+            return "the DataLoader makes its batches in a way of its own, which fixes the size"
+        if self._feed.drop_last and self.samples is not None and batch_size > self.samples:
+            return (
+                f"the DataLoader drops batches that are not full, and there are only {self.samples} samples"
+            )
+        return None
+
+    def note(self) -> str | None:
+        ahead = 0 if self._feed is None else len(self._feed.ahead) + len(self._feed.ready)
+        if not ahead:
+            return None
+        return f"{counted(ahead, 'batch')} of the old size had been fetched ahead by workers"
+
+    def steps_left(self) -> int | None:
+        return self._left()
+
+    def steps_in_epoch(self) -> int | None:
+        if self._feed is not None:
+            return None if self.samples is None else self._whole(self.samples)
+        try:
+            return len(self.loader)
+        except TypeError:
+            return None
+
+    def close(self) -> None:
+        # At once, and not when it is collected: that may be in a worker forked later, which complains.
+        self._end_workers()
+
+    def state(self) -> dict[str, Any]:
+        feed = self._feed
+        return {
+            "batch_size": self._size, "taken": self._taken, "over": self._over, "trusted": self._trusted,
+            "broken_off": self._broken_off, "open": self._iterator is not None, "opening": self._opening,
+            "own": self._sources.own(), "feed": None if feed is None or feed.begun is None else feed.state(),
+            "held": Kept(list(self._held)), "count": self._taken + len(self._held),
+            "last": fingerprint(self._last) if self._reads_again else None,
+        }  # fmt: skip
+
+    def install(self, state: dict[str, Any]) -> str | None:
+        said = None
+        if state["open"] or state["broken_off"]:
+            with self._sources.untouched():
+                said = self._reopen(state)
+        else:
+            self.close()
+        self._broken_off = state["broken_off"] and not state["open"]
+        self._taken, self._over, self._trusted = state["taken"], state["over"], state["trusted"]
+        self._held, self._opening, self._indices = thing(state["held"]) or [], state["opening"], []
+        self._held = list(self._held)
+        self.batch_size = state["batch_size"]
+        self._sources.put_own(state["own"])
+        if self._feed is not None:
+            self._feed.mark.forget()
+        return said
+
+    @property
+    def _reads_again(self) -> bool:
+        """Whether a place can be had only by fetching all batches of the epoch before it once more."""
+        return self._loader.num_workers > 0 or isinstance(self.loader.dataset, IterableDataset)
+
+    def _reopen(self, state: dict[str, Any]) -> str | None:
+        """Open the epoch of `state` again, go to the place in it, then let the one under way go."""
+        feed, loader, was = None, self.loader, state["feed"]
+        if self._feed is not None:
+            if was is None:
+                raise ValueError("the sampler had failed")
+            theirs = loader.batch_sampler
+            size, drops = state["batch_size"], theirs.drop_last  # type: ignore[union-attr]
+            feed = Feed(theirs.sampler, size, drops, self._sources)  # type: ignore[union-attr]
+            loader = _with_feed(loader, feed)
+        iterator, said = None, None
+        if feed is None or (loader.num_workers and state["open"] and was["clean"]):
+            iterator, said = self._read_again(loader, feed, state)
+        else:
+            feed.install(was)
+            iterator = iter(loader) if state["open"] else None
+            if loader.num_workers:
+                said = "the workers of the DataLoader began their random numbers anew"
+        self._end_workers()
+        self._loader, self._feed, self._iterator = loader, feed, iterator
+        return said
+
+    def _read_again(
+        self, loader: DataLoader, feed: Feed | None, state: dict[str, Any]
+    ) -> tuple[Iterator[Any], str | None]:
+        count = state["count"]
+        self._sources.install(state["opening"])
+        if feed is not None:
+            sizes = unrolled(state["feed"]["handed"])
+            count, feed.sizes = len(sizes) - len(state["feed"]["ahead"]), deque(sizes)
+        iterator, got, last = iter(loader), 0, None
+        own = getattr(iterator, "_sampler_iter", None)
+        if own is not None and not self._reads_again:
+            # The samples themselves need not be fetched: their random numbers are the global generators'.
+            got = sum(1 for _ in itertools.islice(own, count))
+        else:
+            for batch in itertools.islice(iterator, count):
+                got, last = got + 1, batch
+                if feed is not None:
+                    feed.ahead.popleft()
+        if got < count:
+            raise ValueError("the DataLoader gives fewer batches when it is read again")
+        if feed is not None:
+            feed.same_order(state["feed"])
+        if self._reads_again and not thing(state["held"]) and fingerprint(last) != state["last"]:
+            return iterator, "the DataLoader gave other samples when it was read again up to there"
+        return iterator, None
+
+    def _end_workers(self) -> None:
+        getattr(self._iterator, "_shutdown_workers", lambda: None)()
+        self._iterator = None
+        if self._feed is not None:
+            # Dropping the loader ends workers that persist.
+            self._loader = _with_feed(self.loader, self._feed)
+
+    def _took(self, batch: Any) -> Any:
+        self._last = batch
+        if self._feed is None:
+            self._taken += 1
+        else:
+            self._indices = self._feed.ahead.popleft()
+            self._taken += len(self._indices)
+        ahead = self._held or (self._feed is not None and self._feed.ahead)
+        self._over = not ahead and self._left() == 0
+        return batch
+
+    def _end(self) -> None:
+        self._iterator, self._taken, self._over = None, 0, False
+
+    def _opened(self) -> Iterator[Any]:
+        if not self._broken_off:
+            self._opening = self._sources.state()
+            return iter(self._loader)
+        # The workers were let go in mid-epoch: new ones go on, and no random number is drawn for that.
+        self._broken_off = False
+        self._feed.go_on()  # type: ignore[union-attr]
+        with untouched_rng(), _generators_kept(self.loader):
+            return iter(self._loader)
+
+    def _give_back(self, indices: list[int]) -> None:
+        """Let the samples of a failed batch come next."""
+        feed = self._feed
+        if feed is None:
+            return
+        feed.give_back(indices)
+        self._indices = []
+        if not feed.returned:
+            self._end()  # the sampler itself failed: the epoch begins anew
+        elif self._loader.num_workers == 0:
+            feed.mark.back()
+        else:
+            # Workers have copies of the dataset, and batches of the old size on their way: they start anew.
+            self._broken_off = True
+            self.close()
+
+    def _left(self) -> int | None:
+        """Return how many batches are left; None where the loader cannot say, or said what was not so."""
+        if not self._trusted:
+            return None
+        if self._feed is None:
+            count = self.steps_in_epoch()
+            return None if count is None else max(0, count - self._taken)
+        return None if self.samples is None else self._whole(self.samples - self._taken)
+
+    def _whole(self, samples: int) -> int:
+        """Return how many batches so many samples make."""
+        full, rest = divmod(max(0, samples), self._size)
+        return full + (1 if rest and not self._feed.drop_last else 0)  # type: ignore[union-attr]
+
+    def _by_number(self) -> bool:
+        dataset = self.loader.dataset
+        return (
+            self.loader.batch_sampler is not None
+            and not isinstance(dataset, IterableDataset)
+            and hasattr(dataset, "__getitem__")
+        )
+
+
+def _is_ordinary(loader: DataLoader) -> bool:
+    return (
+        type(loader.batch_sampler) is BatchSampler
+        and type(loader).__iter__ is DataLoader.__iter__
+        and not isinstance(loader.dataset, IterableDataset)
+    )
+
+
+def _with_feed(loader: DataLoader, feed: Feed) -> DataLoader:
+    """Return a DataLoader like the person's own whose batches `feed` makes."""
+    same = (
+        "num_workers", "collate_fn", "pin_memory", "timeout", "worker_init_fn", "multiprocessing_context",
+        "generator", "prefetch_factor", "persistent_workers", "pin_memory_device", "in_order",
+    )  # fmt: skip
+    known = inspect.signature(DataLoader).parameters
+    options = {name: getattr(loader, name) for name in same if name in known and hasattr(loader, name)}
+    return DataLoader(loader.dataset, batch_sampler=feed, **options)
+
+
+@contextlib.contextmanager
+def _generators_kept(loader: DataLoader) -> Iterator[None]:
+    """Give back the generators of a loader and of its sampler as they were: training may share them."""
+    owners = (loader, loader.sampler, loader.batch_sampler)
+    kept = [
+        (g, g.get_state())
+        for g in (getattr(o, "generator", None) for o in owners)
+        if isinstance(g, torch.Generator)
+    ]
+    try:
+        yield
+    finally:
+        for generator, state in kept:
+            generator.set_state(state)

@@ -1,0 +1,73 @@
+"""What training makes small: the loss of a model on a batch, by its task or by a step of a person's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..base.trees import call, tensors, tree_map
+from .label_smoothing import Smoothing
+from .task import Task, one_number, unpack
+
+
+class Objective:
+    """The loss of `model` on a batch, on `device`.
+
+    Parameters
+    ----------
+    step : `(model, batch) -> loss or dict of losses`, in the task's stead.
+    target : the entry of a dict batch that is the target.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        task: Task,
+        device: torch.device,
+        step: Callable[[nn.Module, Any], Any] | None = None,
+        target: str | None = None,
+    ) -> None:
+        self.model, self.task, self.device, self.custom, self.target = model, task, device, step, target
+        #: The loss of training in the task's stead, where one is wished for.
+        self.smoothing = Smoothing(task, step is not None)
+
+    def there(self, batch: Any) -> Any:
+        """Return a batch on the device where training computes."""
+        device = self.device
+        return tree_map(
+            lambda tensor: tensor if tensor.device == device else tensor.to(device, non_blocking=True), batch
+        )
+
+    def loss(self, batch: Any) -> tuple[torch.Tensor, dict[str, float]]:
+        """Return the loss of a batch that is there, and its parts by name where there are several."""
+        if self.custom is not None:
+            return one_number(self.custom(self.model, batch))
+        loss, _, _ = self.judged(batch, self.smoothing.loss)
+        return one_number(loss)
+
+    def judged(self, batch: Any, loss: Callable[[Any, Any], Any] | None = None) -> tuple[Any, Any, Any]:
+        """Return loss, output and prepared targets of a batch that is there; not for a custom step.
+
+        Parameters
+        ----------
+        loss : in the task's stead.
+        """
+        inputs, targets = unpack(batch, self.target)
+        output = call(self.model, inputs)
+        targets = self.task.prepare(targets, output)
+        return (loss or self.task.loss)(output, targets), output, targets  # type: ignore[misc]
+
+    def blame(self, batch: Any) -> str:
+        """Return what in a batch may have made its loss NaN or infinite, in a sentence; "" for nothing."""
+        parts = {"batch": batch}
+        if self.custom is None:
+            parts = dict(zip(("inputs", "targets"), unpack(batch, self.target)))
+        for name, part in parts.items():
+            if any(t.is_floating_point() and not bool(t.isfinite().all()) for t in tensors(part)):
+                return (
+                    f"The {name} of this batch hold{'s' if name == 'batch' else ''} NaN or infinite values."
+                )
+        return ""

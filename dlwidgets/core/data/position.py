@@ -1,0 +1,83 @@
+"""What it takes to read data a second time up to a place: where every random generator was, and a check."""
+
+from __future__ import annotations
+
+import itertools
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from ..base.generators import Generators
+from ..base.random_state import Streams
+from ..base.state import numbers_of, put_numbers
+from ..base.trees import tensors
+
+#: Bytes of each tensor of a batch that go into its fingerprint.
+_LOOK = 65_536
+
+
+class Sources:
+    """All that decides what data gives next: the global random generators, those of its owners, and counters.
+
+    Parameters
+    ----------
+    owners : a dataset, a sampler, a loader: the generators they hold at any depth count, and their numbers.
+    """
+
+    def __init__(self, *owners: Any) -> None:
+        self._owners = [owner for owner in owners if hasattr(owner, "__dict__")]
+        self._generators = Generators(*owners)
+
+    def own(self) -> dict[str, Any]:
+        """Return the state of what the owners hold."""
+        return {
+            "generators": self._generators.state(),
+            "numbers": [numbers_of(owner) for owner in self._owners],
+        }
+
+    def put_own(self, state: dict[str, Any]) -> None:
+        """Put back what `own` returned."""
+        self._generators.install(state["generators"])
+        for owner, numbers in zip(self._owners, state["numbers"]):
+            put_numbers(owner, numbers)
+
+    def state(self) -> dict[str, Any]:
+        """Return the state of the owners and of the global generators."""
+        return {**self.own(), "streams": Streams.now().state()}
+
+    def install(self, state: dict[str, Any]) -> None:
+        """Put back what `state` returned."""
+        self.put_own(state)
+        Streams.of(state["streams"]).install()
+
+    @contextmanager
+    def untouched(self) -> Iterator[None]:
+        """Give everything back as it was."""
+        kept = self.state()
+        try:
+            yield
+        finally:
+            self.install(kept)
+
+
+def fingerprint(batch: Any) -> int:
+    """Return a checksum of the beginning of each tensor of a batch."""
+    code = 0
+    for tensor in tensors(batch):
+        flat = tensor.detach().cpu().contiguous().reshape(-1)
+        few = flat[: max(1, _LOOK // max(1, flat.element_size()))]
+        code = zlib.crc32(few.view(torch.uint8).numpy().tobytes() if few.numel() else b"", code)
+    return code
+
+
+def runs(numbers: list[int]) -> list[list[int]]:
+    """Return numbers as [number, how often in a row]."""
+    return [[number, len(list(group))] for number, group in itertools.groupby(numbers)]
+
+
+def unrolled(counts: list[list[int]]) -> list[int]:
+    """Return the numbers that `runs` was given."""
+    return [number for number, count in counts for _ in range(count)]

@@ -1,0 +1,182 @@
+"""Batches of an iterable: an IterableDataset gives samples, any other iterable gives ready-made batches."""
+
+from __future__ import annotations
+
+import itertools
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from torch.utils.data import IterableDataset, default_collate
+
+from ..base.random_state import Mark
+from ..base.state import Kept, thing
+from .batches import Batches, batch_length
+from .position import Sources, fingerprint
+
+_END = object()
+
+
+class Streamed(Batches):
+    """Batches of an iterable, one pass an epoch. What a generator gives can be read once only.
+
+    Parameters
+    ----------
+    source : an IterableDataset, whose samples are collated `batch_size` at a time, or an iterable of batches.
+    batch_size : samples a batch; ready-made batches have a size of their own.
+
+    Raises
+    ------
+    ValueError : the source gives nothing.
+    """
+
+    def __init__(self, source: Iterable[Any], batch_size: int) -> None:
+        self.source = source
+        self._gives_samples = isinstance(source, IterableDataset)
+        self._iterator: Iterator[Any] | None = None
+        #: What comes next, before what the source gives: samples, or batches.
+        self._held: list[Any] = []
+        self._last: list[Any] = []
+        self._taken, self._trusted = 0, True
+        #: Samples or batches that were read from the source in this pass, and what decided them.
+        self._drawn = 0
+        self._sources = Sources(source)
+        self._opening: Any = None
+        self.batch_size = batch_size
+        self._mark = Mark()
+        self._look: Any = None
+        if not self._gives_samples:
+            self._look = self._first_look()
+            # What the data says, not what was asked for.
+            self.batch_size = batch_length(self._look) or batch_size
+
+    @property
+    def over(self) -> bool:
+        return self._iterator is not None and not self._held and self.steps_left() == 0
+
+    @property
+    def midway(self) -> bool:
+        return self._taken > 0 and not self.over
+
+    def take(self) -> Any:
+        was_over = self.over
+        batch = self._draw()
+        if batch is _END and was_over:
+            # It was known to be over, and nobody needs to be told again: this opens the next epoch.
+            batch = self._draw()
+        elif was_over:
+            self._trusted = False  # the source has more than it says
+        return None if batch is _END else batch
+
+    def put_back(self) -> None:
+        self._held = self._last + self._held
+        self._last = []
+        self._taken -= 1
+
+    def sweep(self, batch_size: int) -> Iterator[Any]:
+        if not self._gives_samples:
+            yield from self.source
+            return
+        samples = iter(self.source)
+        while items := list(itertools.islice(samples, batch_size)):
+            yield default_collate(items)
+
+    def few(self, count: int) -> Any:
+        if not self._gives_samples:
+            return self._look
+        items = list(itertools.islice(iter(self.source), count))
+        if not items:
+            raise ValueError("the IterableDataset gives no samples")
+        return default_collate(items)
+
+    def why_not(self, batch_size: int) -> str | None:
+        if not self._gives_samples and batch_size != self.batch_size:
+            return "the data comes as ready-made batches"
+        return None
+
+    def steps_left(self) -> int | None:
+        count = self.steps_in_epoch()
+        return max(0, count - self._taken) if self._trusted and count is not None else None
+
+    def steps_in_epoch(self) -> int | None:
+        if self._gives_samples or not hasattr(self.source, "__len__"):
+            return None
+        return len(self.source)  # type: ignore[arg-type]
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "batch_size": self.batch_size, "taken": self._taken, "trusted": self._trusted,
+            "used_up": self.used_up, "drawn": None if self._iterator is None else self._drawn,
+            "held": len(self._held), "items": Kept(list(self._held)),
+            "batch": len(self._last), "last": fingerprint(self._last), "opening": self._opening,
+            "own": self._sources.own(),
+        }  # fmt: skip
+
+    def install(self, state: dict[str, Any]) -> str | None:
+        here, held, said = self.state(), thing(state["items"]), None
+        same = all(here[name] == state[name] for name in ("drawn", "held", "taken", "used_up"))
+        if isinstance(self.source, Iterator):
+            if not same:
+                raise ValueError("the data is a generator, which can be read once only")
+        elif state["drawn"] is None:
+            self._iterator, self._held = None, []
+        else:
+            with self._sources.untouched():
+                self._sources.install(state["opening"])
+                iterator = iter(self.source)
+                past = deque(
+                    itertools.islice(iterator, state["drawn"] - state["held"]), maxlen=max(1, state["batch"])
+                )
+                again = list(itertools.islice(iterator, state["held"]))
+            if len(past) < state["batch"] or len(again) < state["held"]:
+                raise ValueError("the data gives less when it is read again")
+            if fingerprint(list(past)[: state["batch"]]) != state["last"]:
+                said = "the data gave other samples when it was read again up to there"
+            self._iterator, self._held = iterator, again if held is None else list(held)
+        self._drawn, self._taken, self._trusted = state["drawn"] or 0, state["taken"], state["trusted"]
+        self.batch_size, self.used_up, self._opening = state["batch_size"], state["used_up"], state["opening"]
+        self._last = []
+        self._sources.put_own(state["own"])
+        self._mark.forget()
+        return said
+
+    def _draw(self) -> Any:
+        """Return the next batch, or _END, after which another pass begins."""
+        if self._iterator is None:
+            if self.used_up:
+                return _END
+            self._opening = self._sources.state()
+            self._iterator, self._taken, self._drawn = iter(self.source), 0, 0
+        wanted = self.batch_size if self._gives_samples else 1
+        self._mark.set()
+        try:
+            # One by one: what was drawn before the source raised is not lost.
+            while len(self._held) < wanted:
+                if (item := next(self._iterator, _END)) is _END:
+                    break
+                self._held.append(item)
+                self._drawn += 1
+            items = self._held[:wanted]
+            batch = (default_collate(items) if self._gives_samples else items[0]) if items else _END
+        except BaseException:
+            self._mark.back()
+            raise
+        if batch is _END:
+            # A generator is its own iterator: there is no second epoch in it.
+            self.used_up = self._iterator is self.source
+            self._iterator, self._taken, self._last = None, 0, []
+            return _END
+        self._held, self._last = self._held[wanted:], items
+        self._taken += 1
+        return batch
+
+    def _first_look(self) -> Any:
+        batches = iter(self.source)
+        first = next(batches, _END)
+        if first is _END:
+            raise ValueError("the iterable gives no batches")
+        if batches is self.source:
+            # It can be read once only: what was looked at is kept for training.
+            self._iterator, self._drawn = batches, 1
+            self._held.append(first)
+        return first

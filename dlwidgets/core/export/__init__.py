@@ -1,0 +1,1 @@
+"""A run written as a plain PyTorch script."""

@@ -1,0 +1,371 @@
+"""The data of a script: saved beside it, or a marked place for it; and the loop over its batches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, RandomSampler, SequentialSampler, default_collate
+
+from ..base.loan import untouched_rng
+from ..base.random_state import Streams
+from ..base.state import same_state
+from ..base.trees import tensors
+from ..data.batches import Batches, Shuffled
+from ..data.forms import Rows
+from ..data.loader import Loaded
+from ..data.position import Sources as Generators
+from ..data.stream import Streamed
+from .draft import Draft
+from .sources import Unwritable
+
+#: Samples of a Dataset that are read one by one to be saved, at most, and their bytes.
+_MANY, _LARGE = 200_000, 2 * 2**30
+
+
+@dataclass(frozen=True)
+class Supply:
+    """How a script comes by its batches.
+
+    Attributes
+    ----------
+    load : the lines that load the data.
+    order : the lines before the loop that decide the order.
+    inputs, targets : the expressions for what the model and the loss get of a batch; `inputs` as arguments.
+    batch : the expression for the whole batch.
+    loop : the head of the loop over an epoch's batches; `opening` comes before it, in the epoch.
+    take : the first lines of a step, which cut the batch out where its size may change.
+    cut : the expressions for the order and for the number of samples, where batches are cut out of an order.
+    fetch, each, inside : the lines that fetch a batch; where a step has several, the head of the loop over
+        them, and what comes first in it.
+    resized : the line that changes the batch size, with {}; None where that is the variable `batch_size`.
+    """
+
+    load: str
+    order: str
+    inputs: str
+    targets: str
+    batch: str
+    opening: str = ""
+    loop: str = ""
+    take: str = ""
+    resized: str | None = None
+    cut: tuple[str, str] | None = None
+    fetch: str = ""
+    each: str = ""
+    inside: str = ""
+
+
+def supply(draft: Draft) -> Supply:
+    """Return how a script comes by its batches.
+
+    Raises
+    ------
+    Unwritable : it cannot say it, in a clause.
+    """
+    source: Batches = draft.loop.batches
+    resizes = bool(draft.changed("batch_size", "skip", after=0) or draft.changed("skip"))
+    if isinstance(source, Shuffled):
+        return _shuffled(draft, source, resizes)
+    if draft.changed("skip"):
+        raise Unwritable("batches were left out by skip(), which is written for rows in memory only")
+    if isinstance(source, Loaded):
+        return _loaded(draft, source, resizes)
+    if isinstance(source, Streamed) and isinstance(source.source, list):
+        load = _saved(draft, "batches", source.source, "the batches, in order")
+        pair = isinstance(source.source[0], (tuple, list)) and len(source.source[0]) == 2
+        return _of_batches(draft, load, "batches", pair)
+    load = _place_for(draft, "batches", "an iterable of the same batches, in the same order, for each epoch")
+    return _of_batches(draft, load, "batches", True)
+
+
+def _shuffled(draft: Draft, source: Shuffled, resizes: bool) -> Supply:
+    count = "len(y)"
+    if isinstance(source.source, Rows):
+        inputs, targets = source.source.inputs, _prepared(draft, source.source.targets)
+        load, names = _rows(draft, inputs, targets)
+        get = {name: f"{name}[index]" + _there(draft) for name in names}
+        parts, y = _arguments(inputs, get), f"y[index]{_there(draft)}"
+        batch = f"({_tree(inputs, get)}, {y})"
+    else:
+        load, items = _dataset(draft, source.source)
+        count = f"len({items})"
+        fetch = "default_collate([dataset[i] for i in index.tolist()])"
+        if items == "dataset":
+            draft.sources.imports.add("from torch.utils.data import default_collate")
+        parts, y, batch = _of_pair(draft, "inputs", "targets")
+    order = f"torch.randperm({count}, generator=shuffle)" if source.shuffle else f"torch.arange({count})"
+    cut = "" if isinstance(source.source, Rows) else _unpacking(draft, fetch)
+    if not resizes:
+        head = f"for index in {order}.split(batch_size):"
+        return Supply(
+            load, _seeded(draft, source.shuffle), parts, y, batch, "", head, cut, None, (order, count), cut
+        )  # fmt: skip
+    take = "index = order[start : start + batch_size]\nstart += batch_size\n" + cut
+    return Supply(
+        load, _seeded(draft, source.shuffle), parts, y, batch, f"order = {order}\nstart = 0",
+        f"while start < {count}:", take.rstrip("\n"), None, (order, count), cut,
+    )  # fmt: skip
+
+
+def _seeded(draft: Draft, shuffle: bool) -> str:
+    lines = ["torch.manual_seed(seed)"]
+    streams, seeded = Streams.now(), Streams.seeded(draft.seed)
+    if not np.array_equal(streams.numpy[1], seeded.numpy[1]) or streams.numpy[2:] != seeded.numpy[2:]:
+        draft.sources.imports.add("import numpy as np")
+        lines.append("np.random.seed(seed % 2**32)")
+    if streams.python != seeded.python:
+        draft.sources.imports.add("import random")
+        lines.append("random.seed(seed)")
+    if shuffle:
+        lines.append("shuffle = torch.Generator().manual_seed(seed)  # decides the order of the samples")
+    return "\n".join(lines)
+
+
+def _rows(draft: Draft, inputs: Any, targets: torch.Tensor) -> tuple[str, list[str]]:
+    if isinstance(inputs, Mapping):
+        named = {str(key): value for key, value in inputs.items()}
+        if (
+            not all(key.isidentifier() and isinstance(v, torch.Tensor) for key, v in named.items())
+            or "y" in named
+        ):
+            raise Unwritable("the inputs are a dict of what are not names and tensors")
+    elif isinstance(inputs, (tuple, list)):
+        named = {f"X{number}": value for number, value in enumerate(inputs, start=1)}
+        if not all(isinstance(value, torch.Tensor) for value in named.values()):
+            raise Unwritable("the inputs are nested deeper than a tuple of tensors")
+    else:
+        named = {"X": inputs}
+    whole = {**named, "y": targets}
+    names = list(whole)
+    about = ", ".join(f"{name}: {_shape(value)}" for name, value in whole.items())
+    if draft.data:
+        path = draft.beside(
+            "data",
+            {name: value.detach().cpu().contiguous().clone() for name, value in whole.items()},
+            "the training data",
+        )
+        picked = ", ".join(f'data["{name}"]' for name in names)
+        return (
+            f"data = torch.load({path}, weights_only=True)\n{', '.join(names)} = {picked}\n# {about}",
+            names[:-1],
+        )
+    wanted = "\n".join(f"    {name}: {_shape(value)}" for name, value in whole.items())
+    draft.note("Put your data into load_data(): it was left out of the script.")
+    return (
+        f'def load_data():\n    """Return {", ".join(names)}: the training data, in the order it had.\n\n'
+        f'{wanted}\n    """\n'
+        '    raise NotImplementedError("Put your data here.")\n\n\n' + f"{', '.join(names)} = load_data()"
+    ), names[:-1]
+
+
+def _prepared(draft: Draft, targets: torch.Tensor) -> torch.Tensor:
+    """Return all targets as the loss gets them."""
+    task = draft.opened.task
+    if draft.loop.objective.custom is not None or task.loss is None:
+        return targets
+    output = draft.loop.forward(draft.opened.example)
+    if not isinstance(output, torch.Tensor):
+        return targets
+    like = torch.empty((), dtype=output.dtype).expand(len(targets), *output.shape[1:])
+    return task.prepare(targets.cpu(), like)
+
+
+def _dataset(draft: Draft, dataset: Any) -> tuple[str, str]:
+    kind = type(dataset).__name__
+    if draft.data and (samples := _samples(dataset)) is not None:
+        path = draft.beside("data", samples, f"the samples of the {kind}")
+        return (
+            f"# The samples of the {kind}, in its order.\ndataset = torch.load({path}, weights_only=True)",
+            "dataset",
+        )
+    return _place_for(draft, "dataset", f"the {kind}, with its samples in the same order"), "dataset"
+
+
+def _samples(dataset: Any) -> list[Any] | None:
+    """Return the samples of a Dataset that gives the same ones each time; None for any other."""
+    if len(dataset) > _MANY:
+        return None
+    generators = Generators(dataset)
+    before = generators.state()
+    many = getattr(dataset, "__getitems__", None)
+    with generators.untouched(), untouched_rng():
+        try:
+            indices = list(range(len(dataset)))
+            samples = list(many(indices)) if many else [dataset[i] for i in indices]
+            drew = not same_state(before, generators.state())
+            again = [dataset[i] for i in (0, len(dataset) - 1)]
+        except Exception:  # noqa: BLE001 - whatever it raises, its samples are not to be had
+            return None
+    samples = [_plain(sample) for sample in samples]
+    if drew or not same_state([_plain(one) for one in again], [samples[0], samples[-1]]):
+        return None
+    if sum(t.nbytes for t in tensors(samples)) > _LARGE or not _loadable(samples[0]):
+        return None
+    return samples
+
+
+def _plain(sample: Any) -> Any:
+    """Return a sample as tensors and numbers of Python, which collate to the same."""
+    if isinstance(sample, Mapping):
+        return {key: _plain(value) for key, value in sample.items()}
+    if isinstance(sample, (tuple, list)) and not hasattr(sample, "_fields"):
+        return type(sample)(_plain(value) for value in sample)
+    if type(sample).__module__ == "numpy":
+        return torch.as_tensor(sample)
+    return sample.detach().clone() if isinstance(sample, torch.Tensor) else sample
+
+
+def _loadable(sample: Any) -> bool:
+    if isinstance(sample, Mapping):
+        return all(map(_loadable, sample.values()))
+    if isinstance(sample, (tuple, list)):
+        return all(map(_loadable, sample))
+    return isinstance(sample, (torch.Tensor, int, float, str, bool))
+
+
+def _loaded(draft: Draft, source: Loaded, resizes: bool) -> Supply:
+    loader: DataLoader = source.loader
+    why = ""
+    sampler = loader.sampler
+    if source._feed is None or type(sampler) not in (RandomSampler, SequentialSampler):
+        why = f"its batches are made by a {type(loader.batch_sampler or sampler).__name__} of its own"
+    elif resizes and (loader.num_workers or loader.drop_last):
+        why = "its batch size was changed while workers had fetched ahead, or with drop_last"
+    elif getattr(sampler, "generator", None) is not loader.generator:
+        why = "its sampler has a random generator of its own"
+    elif isinstance(sampler, RandomSampler) and (sampler.replacement or sampler._num_samples is not None):
+        why = "its RandomSampler draws in a way of its own"
+    if why:
+        load = _place_for(draft, "loader", f"the DataLoader, with the same order: {why}")
+        if resizes:
+            raise Unwritable(f"the batch size of the DataLoader was changed, and {why}")
+        return _of_batches(draft, load, "loader", True)
+    load, _ = _dataset(draft, loader.dataset)
+    draft.sources.imports.add("from torch.utils.data import DataLoader")
+    options = ["dataset", "batch_size=batch_size"]
+    options += ["shuffle=True"] if isinstance(sampler, RandomSampler) else []
+    options += ["drop_last=True"] if loader.drop_last else []
+    if loader.generator is not None:
+        load += f"\ngenerator = torch.Generator(){_seeding(draft, loader.generator)}"
+        options.append("generator=generator")
+    options += [f"num_workers={loader.num_workers}"] if loader.num_workers else []
+    if loader.collate_fn is not default_collate:
+        options.append(f"collate_fn={draft.sources.use(loader.collate_fn)}")
+    load += f"\nloader = DataLoader({', '.join(options)})"
+    made = _of_batches(draft, load, "loader", True)
+    return Supply(**{**made.__dict__, "resized": "loader.batch_sampler.batch_size = {}"})
+
+
+def _seeding(draft: Draft, generator: torch.Generator) -> str:
+    """Return the call that brings a new generator where one was when the run began."""
+    state, number = draft.origin.generator, generator.initial_seed()
+    if state is not None and torch.equal(torch.Generator().manual_seed(number).get_state(), state):
+        return f".manual_seed({number})"
+    path = draft.beside("generator", state, "where the generator of the DataLoader was")
+    return f"\ngenerator.set_state(torch.load({path}, weights_only=True))"
+
+
+def _of_batches(draft: Draft, load: str, name: str, pair: bool) -> Supply:
+    parts, y, batch = _of_pair(draft, "inputs", "targets")
+    if draft.loop.objective.custom is not None:
+        head, take = f"for batch in {name}:", ""
+        if draft.device != "cpu":
+            take = "batch = [part.to(device) for part in batch]"
+    elif _is_dict(draft):
+        head, take = f"for batch in {name}:", _unpacking(draft, "batch")
+    else:
+        head, take = f"for inputs, targets in {name}:", "\n".join(_prepare_lines(draft))
+    return Supply(load, _seeded(draft, False), parts, y, batch, "", head, take)
+
+
+def _of_pair(draft: Draft, inputs: str, targets: str) -> tuple[str, str, str]:
+    """Return the expressions for inputs, targets and batch of what a Dataset or a loader gives."""
+    example, there = draft.opened.example, _there(draft)
+    if draft.loop.objective.custom is not None:
+        return "", "", "batch"
+    if isinstance(example, torch.Tensor):
+        return inputs + there, targets + there, ""
+    if there:
+        raise Unwritable("batches of several tensors are written for the CPU only")
+    star = "**" if isinstance(example, Mapping) else "*"
+    return f"{star}{inputs}", targets, ""
+
+
+def _is_dict(draft: Draft) -> bool:
+    return draft.loop.objective.target is not None and isinstance(draft.opened.example, Mapping)
+
+
+def _unpacking(draft: Draft, fetch: str) -> str:
+    """Return the lines that make inputs and targets of a batch."""
+    if draft.loop.objective.custom is not None:
+        return f"batch = {fetch}"
+    if _is_dict(draft):
+        return (
+            f'inputs = {fetch}\ntargets = inputs.pop("{draft.loop.objective.target}")'
+            if fetch != "batch"
+            else (f'inputs = dict(batch)\ntargets = inputs.pop("{draft.loop.objective.target}")')
+        )
+    return "\n".join([f"inputs, targets = {fetch}", *_prepare_lines(draft)])
+
+
+def _prepare_lines(draft: Draft) -> list[str]:
+    """Return what a batch's targets are changed by, as `Task.prepare` does, found out on a few samples."""
+    few = draft.loop.batches.few(2)
+    from ..data.task import unpack
+
+    inputs, targets = unpack(few, draft.loop.objective.target)
+    output = draft.loop.forward(inputs)
+    task = draft.opened.task
+    if not isinstance(targets, torch.Tensor) or not isinstance(output, torch.Tensor):
+        return []
+    there = task.prepare(targets.to(output.device), output)
+    line = "targets"
+    if there.shape != targets.shape:
+        line += (
+            ".reshape(-1)" if there.ndim == 1 else f".reshape({', '.join(map(str, (-1, *there.shape[1:])))})"
+        )
+    if there.dtype != targets.dtype:
+        line += {torch.int64: ".long()", torch.float32: ".float()"}.get(there.dtype, f".to({there.dtype})")
+    return [f"targets = {line}"] if line != "targets" else []
+
+
+def _saved(draft: Draft, name: str, things: Any, words: str) -> str:
+    things = [_plain(one) for one in things]
+    if draft.data and _loadable(things):
+        path = draft.beside("data", things, words)
+        return f"{name} = torch.load({path}, weights_only=True)"
+    return _place_for(draft, name, words)
+
+
+def _place_for(draft: Draft, name: str, what: str) -> str:
+    """Return a marked place where a reader puts data that could not be written."""
+    draft.note(f"Put {what}, into load_data() of the script.")
+    return (
+        f'def load_data():\n    """Return {what}."""\n'
+        f'    raise NotImplementedError("Put your data here.")\n\n\n{name} = load_data()'
+    )
+
+
+def _arguments(inputs: Any, get: Mapping[str, str]) -> str:
+    if isinstance(inputs, Mapping):
+        return ", ".join(f"{name}={text}" for name, text in get.items())
+    return ", ".join(get.values())
+
+
+def _tree(inputs: Any, get: Mapping[str, str]) -> str:
+    if isinstance(inputs, Mapping):
+        return "{" + ", ".join(f'"{name}": {text}' for name, text in get.items()) + "}"
+    return f"({', '.join(get.values())})" if isinstance(inputs, (tuple, list)) else next(iter(get.values()))
+
+
+def _there(draft: Draft) -> str:
+    return "" if draft.device == "cpu" else ".to(device)"
+
+
+def _shape(value: torch.Tensor) -> str:
+    size = " × ".join(f"{length:,}" for length in value.shape)
+    return f"{size} {str(value.dtype).removeprefix('torch.')}"

@@ -1,0 +1,100 @@
+"""A script in the making: what is known of the run, and the pieces that each part of it contributes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from .sources import Sources
+
+if TYPE_CHECKING:
+    from ..base.ledger import Entry
+    from ..data.setup import Opened
+    from ..training.loop import Loop
+    from ..training.snapshots.origin import Origin
+
+
+@dataclass
+class Draft:
+    """What is known of a run, and the script as far as it is written.
+
+    Attributes
+    ----------
+    loop, opened, origin : the run.
+    changes : the changes in force, in order, from the origin on; those after the last step left out.
+    path : the script's own; what lies beside it is named after it.
+    rewound : whether steps were taken back, which the script leaves out.
+    data : whether the data is to lie beside it.
+    thresholds : those in force: one, or one for each class.
+    settings : lines that set the variables which changes set anew.
+    definitions : functions that the run needs.
+    setup : blocks between the optimizer and the loop.
+    batch : what of the loop's head and batches depends on the data: see `script_data`.
+    before, after, after_count : lines of a step between the gradients and the optimizer's step, after that,
+        and after the step was counted.
+    epoch_end : lines after the last step of an epoch.
+    ending : lines after the run.
+    accumulates : whether gradients of several batches were accumulated.
+    context : the head of a block in which the loss is computed; "" for none.
+    files : name -> what is to be saved beside the script.
+    notes : what a reader must do or know, in sentences.
+    """
+
+    loop: Loop
+    opened: Opened
+    origin: Origin
+    changes: Sequence[Entry]
+    seed: int
+    path: Path
+    rewound: bool = False
+    data: bool = True
+    thresholds: Any = 0.5
+    sources: Sources = field(default_factory=Sources)
+    settings: list[str] = field(default_factory=list)
+    definitions: list[str] = field(default_factory=list)
+    setup: list[str] = field(default_factory=list)
+    before: list[str] = field(default_factory=list)
+    after: list[str] = field(default_factory=list)
+    after_count: list[str] = field(default_factory=list)
+    epoch_end: list[str] = field(default_factory=list)
+    ending: list[str] = field(default_factory=list)
+    accumulates: bool = False
+    context: str = ""
+    files: dict[str, Any] = field(default_factory=dict)
+    reads: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def model(self) -> nn.Module:
+        """The model."""
+        return self.loop.model
+
+    @property
+    def device(self) -> str:
+        """Where the run computed."""
+        return str(self.loop.objective.device)
+
+    @property
+    def steps(self) -> int:
+        """How many steps were taken."""
+        return self.loop.steps
+
+    def changed(self, *names: str, after: int = -1) -> list[Entry]:
+        """Return the changes of some controls, those made after more than `after` steps."""
+        return [entry for entry in self.changes if entry.name in names and entry.step > after]
+
+    def beside(self, what: str, thing: Any, words: str) -> str:
+        """Have a thing saved beside the script; return the expression for its path."""
+        name = f"{self.path.stem}.{what}.pt"
+        self.files[name], self.reads[name] = thing, words
+        self.sources.imports.add("from pathlib import Path")
+        return f'HERE / "{name}"'
+
+    def note(self, sentence: str) -> None:
+        """Note what a reader must know."""
+        if sentence not in self.notes:
+            self.notes.append(sentence)

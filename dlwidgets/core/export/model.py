@@ -1,0 +1,118 @@
+"""The model and the loss of a script: made by their classes, or a marked place; functions by their source."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+from torch import nn
+from torch.nn.modules.dropout import _DropoutNd
+
+from ..base.loan import looking
+from ..base.state import Copier, same_state
+from ..base.trees import call
+from .calls import texts_of
+from .draft import Draft
+from .module_expression import expression, place
+from .sources import Unwritable, lambda_source
+
+
+def model_text(draft: Draft) -> str:
+    """Return the lines that make the model with the weights it began with.
+
+    Raises
+    ------
+    Unwritable : these weights were not kept.
+    """
+    origin = draft.origin
+    if origin.weights is None:
+        raise Unwritable(f"the weights that the run began with were not kept: {origin.why}")
+    path = draft.beside("initial", dict(origin.weights), "the weights it began with")
+    try:
+        with _dropouts(draft):
+            made, built = expression(
+                draft.model, draft.sources, origin.structure, texts_of(type(draft.model)),
+                lambda one: _same(draft, one)
+            )  # fmt: skip
+        made = f"model = {made}"
+        for name, layer in built.named_modules():
+            if isinstance(layer, _DropoutNd) and layer.p != origin.dropouts.get(name, layer.p):
+                made += f"\n{place(draft.model, name)}.p = {origin.dropouts[name]!r}"
+    except Unwritable as why:
+        kind = type(draft.model).__name__
+        draft.note(f"Put the line that makes the {kind} into make_model(): {why}.")
+        made = (
+            f'def make_model():\n    """Return the {kind} as it was made."""\n'
+            f'    raise NotImplementedError("Put the line here that makes the {kind}.")\n\n\n'
+            "model = make_model()"
+        )
+    for slot in draft.loop.regimen.normalising.slots():
+        if slot.name in origin.split:
+            layer = place(draft.model, slot.name.rpartition(".")[0])
+            made += f'\nnn.utils.parametrizations.weight_norm({layer}, "{slot.key}", dim={slot.axis})'
+            draft.sources.imports.add("from torch import nn")
+    load = f"model.load_state_dict(torch.load({path}, weights_only=True))"
+    there = "\nmodel.to(device)" if draft.device != "cpu" else ""
+    return f"{made}\n{load}{there}\nmodel.train()"
+
+
+@contextlib.contextmanager
+def _dropouts(draft: Draft) -> Iterator[None]:
+    """Let the model have the dropout rates that it had when the run began; give it back its own."""
+    layers = draft.loop.regimen.dropping.layers()
+    own = {path: layer.p for path, layer in layers.items()}
+    try:
+        for path, layer in layers.items():
+            layer.p = draft.origin.dropouts.get(path, layer.p)
+        yield
+    finally:
+        for path, layer in layers.items():
+            layer.p = own[path]
+
+
+def _same(draft: Draft, built: nn.Module) -> bool:
+    """Say whether a model puts out for a few samples what ours does, with the same weights."""
+    model, there = draft.model, draft.loop.objective.there(draft.opened.example)
+    try:
+        built.load_state_dict(draft.loop.regimen.normalising.plain(model.state_dict()))
+        built.to(draft.loop.objective.device)
+        with looking(model), looking(built):
+            built.eval()
+            return same_state(Copier()(call(model, there)), Copier()(call(built, there)))
+    except Exception:  # noqa: BLE001 - a guess that does not fit may raise anything
+        return False
+
+
+def loss_text(draft: Draft) -> tuple[list[str], str, list[str]]:
+    """Return the lines that make the loss, the expression of a batch's loss with {}, and lines after it."""
+    objective, sources = draft.loop.objective, draft.sources
+    if objective.custom is not None:
+        name = _callable(draft, objective.custom, "step")
+        several = any(column.startswith("loss_") for column in draft.loop.history.columns)
+        after = ["loss = sum(losses.values())"] if several else []
+        return [], f"{'losses' if several else 'loss'} = {name}(model, {{batch}})", after
+    loss = objective.task.loss
+    line = "loss = loss_function(model({inputs}), {targets})"
+    if isinstance(loss, nn.Module):
+        try:
+            made, _ = expression(loss, sources, None, texts_of(type(loss)))
+        except Unwritable as why:
+            raise Unwritable(f"the loss cannot be written: {why}") from None
+        there = ".to(device)" if draft.device != "cpu" and any(True for _ in loss.buffers()) else ""
+        return [f"loss_function = {made}{there}"], line, []
+    name = _callable(draft, loss, "loss")
+    return [], line.replace("loss_function", name), []
+
+
+def _callable(draft: Draft, function: Any, what: str) -> str:
+    """Return the name of a function of a person's own, marked as theirs."""
+    try:
+        if getattr(function, "__name__", "") == "<lambda>":
+            source = lambda_source(function)
+            draft.sources._resolve(source, function)
+            draft.sources.definitions[f"{what}_function"] = f"{what}_function = {source}"
+            return f"\0{what}_function\0"
+        return f"\0{draft.sources.use(function)}\0"
+    except Unwritable as why:
+        raise Unwritable(f"the {what} function cannot be written: {why}") from None

@@ -1,0 +1,232 @@
+"""How the weights move, in a script: optimizer, rate and schedule, weight decay, momentum and betas."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from torch.optim import Optimizer
+
+from ..base.ledger import Entry, Ledger
+from ..controls.moving import MovingControls, Rejected
+from ..controls.schedule.rate import Rate
+from .draft import Draft
+from .optimizer import optimizer_text
+from .schedule import Schedules
+from .sources import Unwritable
+
+#: What RMSprop makes only with the first step, and fails without once it has a momentum.
+_BUFFERS = [
+    "for parameter, kept in optimizer.state.items():",
+    '    kept.setdefault("momentum_buffer", torch.zeros_like(parameter))',
+]
+
+
+class Moving:
+    """The lines that make the optimizer and change its numbers.
+
+    A shadow of the optimizer, over the model's parameters but never stepped, goes through the changes as the
+    session's did: what it has then is what the script sets.
+    """
+
+    def __init__(self, draft: Draft) -> None:
+        self._draft = draft
+        self.shadow = Shadow(draft)
+        self._schedules = Schedules(draft)
+        self._cycled, self._slider = set(draft.origin.cycled), False
+        self.changes: dict[str, Callable[[Entry], list[str]]] = {
+            name: self._change for name in MovingControls.CONTROLS
+        }
+
+    def begin(self) -> None:
+        """Contribute the optimizer, and the schedule that there was from the beginning."""
+        draft, origin = self._draft, self._draft.origin
+        text = f"optimizer = {_made(draft)}"
+        if origin.state is not None:
+            path = draft.beside("optimizer", origin.state, "what the optimizer had kept before the run")
+            text += f"\noptimizer.load_state_dict(torch.load({path}, weights_only=True))"
+        draft.setup.append(text)
+        self._schedules.begin()
+
+    def finish(self) -> None:
+        """Contribute what is known only once all changes are written; compare the last rates."""
+        self.shadow.go_to(self._draft.steps)
+        self._schedules.finish(sorted(self._cycled & {"momentum", "betas"}), self._slider)
+
+    def _change(self, entry: Entry) -> list[str]:
+        shadow = self.shadow
+        shadow.go_to(entry.step)
+        rate, before = shadow.rate, shadow.before()
+        scheduled = rate.plan is not None
+        began = rate._beginning() if entry.by != "run" or not scheduled else rate._scheduled.began  # type: ignore[union-attr]
+        own = rate._before[0] if rate.cycled and rate._before else {}
+        shadow.put(entry)
+        self._cycled |= set(rate.cycled)
+        if entry.name == "schedule":
+            factor = rate._factor if entry.by == "run" else 1.0
+            back = [
+                line for key, value in own.items()
+                for line in (
+                    "for group in optimizer.param_groups:", f'    group["{key}"] = {_plain(value)!r}',
+                )
+            ]  # fmt: skip
+            lines = back + self._schedules.change(entry, began, factor)
+            if type(shadow.optimizer) is torch.optim.RMSprop and "momentum" in rate.cycled and entry.step:
+                lines += _BUFFERS
+            return lines
+        if entry.name == "optimizer":
+            lines = self._swapped()
+            if scheduled and rate._factor != before["factor"]:
+                lines.append(self._set(rate.value))
+            return lines
+        if entry.name == "lr" and scheduled:
+            return [self._set(entry.applied)]
+        return self._numbers(before)
+
+    def _set(self, value: Any) -> str:
+        leader, self._slider = self.shadow.rate._own.leader, True
+        return f"schedule.set({value!r}" + (f", leader={leader})" if leader else ")")
+
+    def _swapped(self) -> list[str]:
+        draft, optimizer = self._draft, self.shadow.optimizer
+        if any(optimizer.state.values()):
+            raise Unwritable("the optimizer was exchanged for one that had moved weights before")
+        names = {id(parameter): name for name, parameter in draft.model.named_parameters()}
+        groups = [
+            {**group, "params": tuple(names.get(id(one)) for one in group["params"])}
+            for group in optimizer.param_groups
+        ]
+        return (
+            f"optimizer = {optimizer_text(type(optimizer), groups, draft.model, draft.sources)}".splitlines()
+        )
+
+    def _numbers(self, before: Mapping[str, Any]) -> list[str]:
+        """Return the lines that set what has changed in the groups."""
+        lines = []
+        groups = self.shadow.optimizer.param_groups
+        for key in ("lr", "weight_decay", "momentum", "betas"):
+            now = [_plain(group.get(key)) for group in groups]
+            if now == before[key]:
+                continue
+            if len(groups) == 1:
+                lines.append(f'optimizer.param_groups[0]["{key}"] = {now[0]!r}')
+            elif all(one == now[0] for one in now):
+                lines += ["for group in optimizer.param_groups:", f'    group["{key}"] = {now[0]!r}']
+            else:
+                lines += [
+                    f"for group, value in zip(optimizer.param_groups, {now!r}):",
+                    f'    group["{key}"] = value',
+                ]
+            if (
+                key == "momentum"
+                and type(self.shadow.optimizer) is torch.optim.RMSprop
+                and not any(before[key])
+            ):
+                lines += _BUFFERS
+        return lines
+
+
+class Shadow(MovingControls):
+    """The optimizer and its rate once more, without weights: it goes through a run's steps and changes."""
+
+    def __init__(self, draft: Draft) -> None:
+        self._draft, origin = draft, draft.origin
+        parameters = dict(draft.model.named_parameters())
+        groups = [
+            {**group, "params": [parameters[name] for name in group["params"] if name in parameters]}
+            for group in origin.groups
+        ]
+        optimizer = origin.kind(groups)
+        rate = Rate(optimizer)
+        rate.ahead, rate.valid = draft.loop.ahead, draft.loop.rate.valid
+        freezing = SimpleNamespace(choice=None, put=lambda choice, optimizer: "")
+        self._loop: Any = SimpleNamespace(
+            optimizer=optimizer, rate=rate, model=draft.model, freezing=freezing, steps=0, swap=self._swap
+        )
+        self.ledger = Ledger()
+        super().__init__()
+        self._asked_decay = None
+        if origin.schedule is not None:
+            rate.begin(origin.asked_schedule, origin.schedule)
+        columns = draft.loop.history.columns
+        self._epochs, self._losses, self._rates = (
+            columns[name].values.tolist() for name in ("epoch", "loss", "lr")
+        )
+
+    @property
+    def optimizer(self) -> Optimizer:
+        """The optimizer of now."""
+        return self._loop.optimizer
+
+    @property
+    def rate(self) -> Rate:
+        """Its rate of now."""
+        return self._loop.rate
+
+    def before(self) -> dict[str, Any]:
+        """Return the numbers of the groups, and the factor over the schedule."""
+        groups = self.optimizer.param_groups
+        keys = ("lr", "weight_decay", "momentum", "betas")
+        return {key: [_plain(group.get(key)) for group in groups] for key in keys} | {
+            "factor": self.rate._factor
+        }
+
+    def go_to(self, step: int) -> None:
+        """Take the steps up to one, and compare their rates with those of the run.
+
+        Raises
+        ------
+        Unwritable : one of them is another.
+        """
+        evaluations = {row["step"]: row for row in self._draft.loop.history.evaluations}
+        due = self._draft.loop.rate._due
+        while self._loop.steps < step:
+            number = self._loop.steps
+            rate = self.rate.value
+            if (rate or 0.0) != self._rates[number]:
+                raise Unwritable(
+                    f"step {number + 1} was taken with the rate {self._rates[number]!r}, "
+                    "which no change explains"
+                )
+            self._loop.steps = number + 1
+            self.rate.stepped(self._losses[number])
+            if number + 1 == len(self._epochs):
+                ended = self._draft.loop.epochs == self._epochs[number]
+            else:
+                ended = self._epochs[number + 1] != self._epochs[number]
+            if ended:
+                self.rate.epoch_ended()
+            if number + 1 in evaluations and number + 1 in due:
+                self.rate.evaluated(evaluations[number + 1], number + 1)
+
+    def put(self, entry: Entry) -> None:
+        """Make a change as the session did."""
+        try:
+            if entry.name == "schedule":
+                self.redo_schedule(entry)
+            else:
+                getattr(self, f"_put_{entry.name}")(entry.asked)
+        except Rejected as why:
+            raise Unwritable(
+                f"the change of {entry.name} after step {entry.step} cannot be made again: {why}"
+            ) from None
+        if self.rate.plan is not None and set(self.rate._ratios) - {1.0}:
+            raise Unwritable(
+                "the groups of the optimizer have other proportions than their schedule gives them"
+            )
+
+    def _swap(self, optimizer: Optimizer) -> None:
+        self._loop.optimizer = optimizer
+        self.rate.rebind(optimizer)
+
+
+def _made(draft: Draft) -> str:
+    origin = draft.origin
+    names = origin.names if origin.state is None else None
+    return optimizer_text(origin.kind, origin.groups, draft.model, draft.sources, names)
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, torch.Tensor) else value

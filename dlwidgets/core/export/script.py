@@ -1,0 +1,151 @@
+"""A run as a plain PyTorch script that gives the same weights, bit for bit, and that a student can read."""
+
+from __future__ import annotations
+
+import platform
+import re
+import time
+from pathlib import Path
+
+import torch
+
+from ..base.words import counted
+from .controls import Controls
+from .data import Supply, supply
+from .draft import Draft
+from .loop import loop_text
+from .model import loss_text, model_text
+from .prediction import predicting_text
+from .text import comment, double_quoted, sections, tidy
+
+#: Variables of the script. What was written out under such a name keeps it, and the script's is changed.
+_NAMES = frozenset(
+    """HERE Schedule X accumulate averaged batch batch_size batches best clip_adaptively clipped data
+    classes dataset device epoch epochs exchange found generator group head index inputs left_out
+    load_data loader loss loss_function losses losses_of_epoch lr_after make_model max_norm max_ratio
+    max_value missed mixed model name optimizer order parameter predict predicted probabilities project
+    projected rest said samples schedule scheduler seed shuffle so split start step targets thresholds
+    true unit_norm unit_norms unite valid weight wrong y""".split()
+)
+
+
+def write_script(draft: Draft, about: str) -> str:
+    """Return the text of the script; what is to lie beside it is in `draft.files`.
+
+    Parameters
+    ----------
+    about : what wrote it, with its version.
+
+    Raises
+    ------
+    Unwritable : something of the run cannot be written, in a clause.
+    """
+    model = model_text(draft)
+    loss = loss_text(draft)
+    data = supply(draft)
+    controls = Controls(draft, data.resized)
+    changes = controls.begin()
+    # What was done after the last step, as putting the best weights back.
+    draft.ending[:0] = changes.pop(draft.steps, [])
+    loop = loop_text(draft, data, changes, loss)
+    settings = _settings(draft, controls, data)
+    path = f"{draft.path.stem}.weights.pt"
+    draft.sources.imports.add("import torch")
+    draft.sources.imports.add("from pathlib import Path")
+    loss_was = "" if draft.accumulates else f" (it was {draft.loop.loss:.6g})"
+    ending = "\n".join([
+        *draft.ending,
+        f'torch.save(model.state_dict(), HERE / "{path}")',
+        f'print(f"step {draft.steps:,}: loss {{loss.item():.6g}}{loss_was}")',
+    ])  # fmt: skip
+    predicting = predicting_text(draft)
+    ours = [
+        "HERE = Path(__file__).resolve().parent",
+        *draft.definitions,
+        settings,
+        _headed("The model, with the weights it began with", model),
+        _headed("The data", data.load),
+        _headed(
+            "Loss and optimizer" if loss[0] else "The optimizer",
+            "\n".join([*loss[0], *_together(draft.setup)]),
+        ),
+        _headed("Training", data.order + "\n" + loop),
+        ending,
+        predicting,
+    ]
+    taken = draft.sources.names
+    text = sections([
+        _docstring(draft, about, path), draft.sources.imports_text(), *draft.sources.definitions.values(),
+        *(double_quoted(_renamed(part, taken).replace("\0", "")) for part in ours),
+    ])  # fmt: skip
+    return tidy(text)
+
+
+def _together(blocks: list[str]) -> list[str]:
+    """Return blocks of lines, those with a heading of their own set apart by an empty line."""
+    return [
+        f"\n{block}" if block.startswith("#") and number else block for number, block in enumerate(blocks)
+    ]
+
+
+def _docstring(draft: Draft, about: str, path: str) -> str:
+    length = f"{counted(draft.steps, 'step')} ({counted(draft.loop.epoch, 'epoch')})"
+    changes = f", with {counted(len(draft.changes), 'change')} on the way" if draft.changes else ""
+    lines = [
+        f'"""Train {_article(type(draft.model).__name__)} for {length}{changes}.',
+        "",
+        f"The run of {time.strftime('%Y-%m-%d %H:%M')} as a plain PyTorch loop, written by {about}.",
+    ]
+    version = f"PyTorch {torch.__version__} and Python {platform.python_version()}"
+    if draft.origin.device != draft.device:
+        lines.append(f"It was trained on {draft.origin.device} in turn: it gives nearly the same weights.")
+    elif draft.device == "cpu":
+        lines.append(f"With {version} it gives the same weights on the CPU, bit for bit.")
+    else:
+        lines.append(f"With {version} it gives nearly the same weights: on {draft.device} not bit for bit.")
+    if draft.rewound:
+        lines.append("Steps that were taken back are left out: it goes straight to where the run is.")
+    files = {**draft.reads, path: "written: the weights after the last step"}
+    width = max(map(len, files))
+    lines += ["", "Beside it lie:", *(f"  {name:<{width}}  {words}" for name, words in files.items())]
+    lines += ["", *(f"To do: {note}" for note in draft.notes)] if draft.notes else []
+    return "\n".join([*lines, '"""'])
+
+
+def _article(name: str) -> str:
+    return f"{'an' if name[0] in 'AEIOUaeiou' else 'a'} {name}"
+
+
+def _settings(draft: Draft, controls: Controls, data: Supply) -> str:
+    lines = []
+    if draft.device != "cpu":
+        lines.append(f'device = torch.device("{draft.device}")')
+    size = controls.first("batch_size")
+    text = "".join([data.load, data.opening, data.loop, data.take])
+    if re.search(r"\bbatch_size\b", text):
+        lines.append(f"batch_size = {size}")
+    lines.insert(0, f"seed = {draft.seed}")
+    lines.insert(1, f"epochs = {draft.loop.epoch}")
+    lines += draft.settings
+    threads = controls.first("threads")
+    lines.append(f"torch.set_num_threads({threads})  # the last bits of the weights depend on it")
+    return "\n".join(lines)
+
+
+def _headed(heading: str, text: str) -> str:
+    return comment(heading) + "\n" + text if not text.startswith("def ") else text
+
+
+def _renamed(text: str, taken: set[str]) -> str:
+    """Return our own text with variables renamed that what was written out has taken."""
+    for name in taken & _NAMES:
+        text = re.sub(rf"(?<![.\w\0\"']){name}(?![\w\0=]*\0)(?![\w\"'])", f"{name}_", text)
+    return text
+
+
+def save(draft: Draft, text: str, path: Path) -> None:
+    """Write the script, and what lies beside it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for name, thing in draft.files.items():
+        torch.save(thing, path.parent / name)
+    path.write_text(text, encoding="utf-8")

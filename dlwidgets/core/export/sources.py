@@ -1,0 +1,348 @@
+"""Names that a script needs: imported where a package has them, written out with their source where not."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import functools
+import inspect
+import linecache
+import symtable
+import sys
+import textwrap
+import types
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..base.literals import constant
+from ..base.words import first_line
+from .text import double_quoted
+
+
+class Unwritable(ValueError):
+    """Something that a script cannot say; why, in a clause."""
+
+
+class Sources:
+    """Imports and definitions of a script, gathered as names are asked for.
+
+    A class or function of an installed package is imported. What was defined in a notebook, a program or any
+    other file is written out with its source, and with all that the source names: other functions and
+    classes, modules, and constants.
+    """
+
+    def __init__(self) -> None:
+        self.imports: set[str] = set()
+        #: name -> source, in the order in which they can be run.
+        self.definitions: dict[str, str] = {}
+        self._objects: dict[str, Any] = {}
+        self._under_way: set[str] = set()
+
+    # -- what the writers ask for
+
+    def name_of(self, thing: Any) -> str:
+        """Return what a class or function is called in the script; nothing is noted."""
+        return _known_name(thing) or thing.__name__
+
+    def use_all(self, made: Any) -> None:
+        """Note what an expression for a module names: see `script_modules.Made`."""
+        for name in made.names or (nn.Module,):
+            self.use(name)
+
+    def use(self, thing: Any) -> str:
+        """Note an import or a definition of a class or function, and return what it is called in the script.
+
+        Raises
+        ------
+        Unwritable : its source is not to be had, or names what cannot be written.
+        """
+        if (known := _known_name(thing)) is not None:
+            self.imports.add("import torch" if known.startswith("torch.") else "from torch import nn")
+            return known
+        name = getattr(thing, "__name__", "")
+        if is_installed(getattr(thing, "__module__", None) or "") and _has(thing):
+            self.imports.add(f"from {thing.__module__} import {name}")
+            self._claim(name, thing)
+            return name
+        self._define(name, thing)
+        return name
+
+    @property
+    def names(self) -> set[str]:
+        """The names that are taken by definitions."""
+        return {*self.definitions}
+
+    def imports_text(self) -> str:
+        """Return the imports, those of the standard library first."""
+        ours = {line: line.split()[1].split(".")[0] for line in self.imports}
+        groups: list[list[str]] = [[], []]
+        for line, package in ours.items():
+            groups[package not in sys.stdlib_module_names].append(line)
+
+        def order(line: str) -> tuple[Any, ...]:
+            return line.startswith("from"), line.lower()
+
+        texts = [_merged(sorted(group, key=order)) for group in groups if group]
+        return "\n\n".join(texts)
+
+    # -- inside
+
+    def _claim(self, name: str, thing: Any) -> None:
+        there = self._objects.setdefault(name, thing)
+        if there is not thing and not _same(there, thing):
+            raise Unwritable(f"there are two different things called {name!r}")
+
+    def _define(self, name: str, thing: Any) -> None:
+        if name in self.definitions and self._objects.get(name) is thing or name in self._under_way:
+            return
+        if isinstance(thing, functools.partial) or not isinstance(thing, (type, types.FunctionType)):
+            raise Unwritable(f"{_described(thing)} has no source that can be written out")
+        source = lambda_source(thing) if name == "<lambda>" else source_of(thing)
+        self._claim(name, thing)
+        self._under_way.add(name)
+        try:
+            self._resolve(source, thing)
+        finally:
+            self._under_way.discard(name)
+        self.definitions[name] = source
+
+    def _resolve(self, source: str, thing: Any) -> None:
+        """Note all that a source names and does not bring itself."""
+        scope = _scope(thing)
+        for name in _free_names(source):
+            if name == getattr(thing, "__name__", None) or (name not in scope and hasattr(builtins, name)):
+                continue
+            # One that is not there would be an error in the notebook, too.
+            if name in scope:
+                self._bring(name, scope[name], thing)
+
+    def _bring(self, name: str, value: Any, user: Any) -> None:
+        if isinstance(value, types.ModuleType):
+            if not is_installed(value.__name__):
+                raise Unwritable(f"{user.__name__} uses the module {value.__name__}, which is not installed")
+            short = value.__name__.rpartition(".")[2]
+            root = value.__name__.partition(".")[0]
+            if name == value.__name__:
+                self.imports.add(f"import {name}")
+            elif name == short and "." in value.__name__:
+                self.imports.add(f"from {value.__name__.rpartition('.')[0]} import {short}")
+            elif name == root:
+                self.imports.add(f"import {root}")
+            else:
+                self.imports.add(f"import {value.__name__} as {name}")
+            self._claim(name, value)
+        elif isinstance(value, (type, types.FunctionType, types.BuiltinFunctionType)):
+            self._bring_callable(name, value)
+        elif (text := constant(value)) is not None:
+            self._claim(name, value)
+            self.definitions.setdefault(name, double_quoted(f"{name} = {text}"))
+        elif _home := _home_of(name, value):
+            self.imports.add(f"from {_home} import {name}")
+            self._claim(name, value)
+        else:
+            raise Unwritable(f"{user.__name__} uses {name!r}, which is {_described(value)}")
+
+    def _bring_callable(self, name: str, value: Any) -> None:
+        own, home = value.__name__, getattr(value, "__module__", None) or ""
+        if is_installed(home):
+            found = home if _has(value) else _home_of(own, value)
+            if found is None:
+                raise Unwritable(f"{name!r} of {home} cannot be imported by its name")
+            self.imports.add(f"from {found} import {own}" + ("" if own == name else f" as {name}"))
+            self._claim(name, value)
+        elif own == "<lambda>":
+            source = lambda_source(value)
+            self._claim(name, value)
+            self._resolve(source, value)
+            self.definitions.setdefault(name, f"{name} = {source}")
+        else:
+            self._define(own, value)
+            if own != name:
+                self._claim(name, value)
+                self.definitions.setdefault(name, f"{name} = {own}")
+
+
+def _merged(lines: list[str]) -> str:
+    """Return imports with several names of a module on one line."""
+    plain = [line for line in lines if not line.startswith("from")]
+    names: dict[str, list[str]] = {}
+    for line in lines:
+        if line.startswith("from"):
+            home, _, name = line[len("from ") :].partition(" import ")
+            names.setdefault(home, []).append(name)
+    return "\n".join([*plain, *(f"from {home} import {', '.join(all_)}" for home, all_ in names.items())])
+
+
+def is_installed(module: str) -> bool:
+    """Say whether a module comes with Python or from an installed package, and is none of ours."""
+    root = module.partition(".")[0]
+    if not root or root in ("__main__", __name__.partition(".")[0]):
+        return False
+    if root in sys.stdlib_module_names or root in ("builtins", "torch", "numpy"):
+        return True
+    path = getattr(sys.modules.get(root), "__file__", None) or ""
+    return "site-packages" in path or "dist-packages" in path
+
+
+def source_of(thing: Any) -> str:
+    """Return the source of a class or function, not set in.
+
+    Raises
+    ------
+    Unwritable : it is not to be had.
+    """
+    try:
+        return textwrap.dedent(inspect.getsource(thing)).rstrip()
+    except (OSError, TypeError) as error:
+        if isinstance(thing, type) and (found := _class_source(thing)) is not None:
+            return found
+        raise Unwritable(
+            f"the source of {thing.__name__} is not to be had: {first_line(error).rstrip('.')}"
+        ) from None
+
+
+def _class_source(kind: type) -> str | None:
+    """Return the source of a class that was defined in a cell, which `inspect` looks for in a file."""
+    texts = []
+    for method in _methods(kind):
+        if lines := linecache.getlines(method.__code__.co_filename):
+            texts.append(("".join(lines), method.__code__.co_firstlineno))
+    cells = vars(sys.modules.get("__main__", object)).get("In", [])
+    # One without methods: the last cell that defines a class of this name.
+    texts += [(cell, None) for cell in reversed(cells) if isinstance(cell, str)] if not texts else []
+    for text, line in texts:
+        try:
+            tree = ast.parse(text)
+        except SyntaxError:
+            continue
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ClassDef) and node.name == kind.__name__:
+                first = min([node.lineno, *(one.lineno for one in node.decorator_list)])
+                if line is None or first <= line <= (node.end_lineno or first):
+                    return textwrap.dedent("\n".join(text.splitlines()[first - 1 : node.end_lineno]))
+    return None
+
+
+def lambda_source(function: Any) -> str:
+    """Return the text of a lambda.
+
+    Raises
+    ------
+    Unwritable : it cannot be told from others on its lines.
+    """
+    text = source_of(function).strip()
+    found = []
+    for node in ast.walk(_parsed_fragment(text)):
+        if isinstance(node, ast.Lambda):
+            code = ast.unparse(node)
+            made = eval(compile(code, "<lambda>", "eval"), {})
+            same = (made.__code__.co_code, made.__code__.co_names, made.__code__.co_varnames)
+            if same == (function.__code__.co_code, function.__code__.co_names, function.__code__.co_varnames):
+                if _numbers_of(made) == _numbers_of(function):
+                    found.append(code)
+    if len(set(found)) != 1:
+        raise Unwritable("a lambda cannot be told from what stands around it: give it a name with def")
+    return found[0]
+
+
+def _numbers_of(function: Any) -> list[Any]:
+    return [one for one in function.__code__.co_consts if not isinstance(one, types.CodeType)]
+
+
+def _parsed_fragment(text: str) -> ast.AST:
+    """Return the tree of lines that may be a piece of a longer statement."""
+    for end in range(len(text), 0, -1):
+        for piece in (text[:end], f"({text[:end]})", f"{{{text[:end]}}}", f"f({text[:end]})"):
+            try:
+                return ast.parse(piece)
+            except SyntaxError:
+                continue
+        if len(text) - end > 200:
+            break
+    raise Unwritable("the source of a lambda cannot be read: give it a name with def")
+
+
+def _known_name(thing: Any) -> str | None:
+    """Return the usual name of something of torch."""
+    name, home = getattr(thing, "__name__", ""), getattr(thing, "__module__", "") or ""
+    for space, text in ((nn, "nn"), (torch.optim, "torch.optim"), (nn.functional, "nn.functional")):
+        if home.startswith("torch") and vars(space).get(name) is thing:
+            return f"{text}.{name}"
+    return None
+
+
+def _has(thing: Any) -> bool:
+    """Say whether a thing stands under its name in the module that it says it is of."""
+    module = sys.modules.get(getattr(thing, "__module__", None) or "")
+    return "." not in getattr(thing, "__qualname__", ".") and getattr(module, thing.__name__, None) is thing
+
+
+def _home_of(name: str, value: Any) -> str | None:
+    for home in ("torch", "torch.nn.functional", "math", "numpy"):
+        if getattr(sys.modules.get(home), name, None) is value:
+            return home
+    return None
+
+
+def _scope(thing: Any) -> dict[str, Any]:
+    """Return what the names in a class or function may mean, closures included."""
+    functions = [thing] if isinstance(thing, types.FunctionType) else _methods(thing)
+    scope: dict[str, Any] = {}
+    if isinstance(thing, type):
+        scope.update(vars(sys.modules.get(thing.__module__, types.ModuleType(""))))
+    for function in functions:
+        scope.update(function.__globals__)
+    for function in functions:
+        for name, cell in zip(function.__code__.co_freevars, function.__closure__ or ()):
+            try:
+                scope[name] = cell.cell_contents
+            except ValueError:
+                continue
+    if isinstance(thing, type):
+        # A base that is local to a function, as the class itself.
+        for base in thing.__bases__:
+            scope.setdefault(base.__name__, base)
+    scope.pop("__class__", None)
+    return scope
+
+
+def _methods(kind: type) -> list[Any]:
+    found = []
+    for value in vars(kind).values():
+        value = getattr(value, "__func__", value)
+        value = value.fget if isinstance(value, property) else value
+        value = inspect.unwrap(value) if callable(value) and not isinstance(value, type) else value
+        if isinstance(value, types.FunctionType):
+            found.append(value)
+    return found
+
+
+def _free_names(source: str) -> list[str]:
+    """Return the names that a source uses and does not set itself, in the order of the alphabet."""
+    names: set[str] = set()
+
+    def visit(scope: symtable.SymbolTable) -> None:
+        top = scope.get_type() == "module"
+        for symbol in scope.get_symbols():
+            if symbol.is_global() or (top and symbol.is_referenced() and not symbol.is_assigned()):
+                names.add(symbol.get_name())
+            elif top and symbol.is_referenced():
+                names.add(symbol.get_name())
+        for child in scope.get_children():
+            visit(child)
+
+    visit(symtable.symtable(source, "<source>", "exec"))
+    return sorted(names - {"__class__"})
+
+
+def _same(one: Any, other: Any) -> bool:
+    try:
+        return type(one) is type(other) and bool(one == other)
+    except Exception:  # noqa: BLE001 - arrays and the like compare otherwise
+        return False
+
+
+def _described(value: Any) -> str:
+    return f"of type {type(value).__name__}"

@@ -1,0 +1,1 @@
+"""A model as rows: its layers, shapes, parameters and costs, and what training does to each."""

@@ -1,0 +1,274 @@
+"""What a model is to be looked at with: a batch or only shapes, in any of the forms people have at hand."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from ..base.trees import tensors, tree_map
+from .kinds import wanted
+from .walk import Layer, uncompiled
+
+
+@dataclass(frozen=True)
+class Example:
+    """Inputs for one call of a model.
+
+    Attributes
+    ----------
+    inputs : a tuple of positional inputs, or a dict of keywords. Those made from shapes are on the meta
+        device: they hold no values.
+    notes : what was made of the things given, in sentences.
+    typed : whether the person said which dtype the inputs have.
+    """
+
+    inputs: tuple[Any, ...] | dict[str, Any]
+    notes: tuple[str, ...] = ()
+    typed: bool = True
+
+    @property
+    def batch(self) -> int | None:
+        """The size of the first axis, where all inputs have one and agree on it."""
+        sizes = {int(tensor.shape[0]) if tensor.ndim else None for tensor in tensors(self.inputs)}
+        return sizes.pop() if len(sizes) == 1 else None
+
+    def whole(self) -> Example:
+        """Return the same with whole numbers in place of real ones."""
+
+        def turned(tensor: torch.Tensor) -> torch.Tensor:
+            return tensor.to(torch.long) if tensor.is_floating_point() else tensor
+
+        note = "The inputs are taken as whole numbers (torch.long), as an embedding looks them up."
+        return replace(self, inputs=tree_map(turned, self.inputs), notes=(*self.notes, note), typed=True)
+
+
+def from_input(model: nn.Module, given: Any, dtype: torch.dtype | None = None) -> Example:
+    """Read a tensor, an array, a tuple of positional inputs, a dict of keywords, or a batch of a DataLoader.
+
+    A list is a batch as a DataLoader gives it: its first entries are the inputs, as many as the model's
+    forward needs, the rest targets. So are the entries of a tuple, and the keys of a dict, that forward has
+    no room for.
+
+    Raises
+    ------
+    TypeError, ValueError : there is no tensor in it.
+    """
+    notes: list[str] = []
+    inputs = _fitted(model, given, notes)
+    real = _real_dtype(model)
+
+    def read(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {key: read(part) for key, part in value.items()}
+        if isinstance(value, tuple) and hasattr(value, "_fields"):
+            return type(value)(*map(read, value))
+        if isinstance(value, (tuple, list)):
+            return type(value)(map(read, value))
+        if hasattr(value, "to_numpy") and hasattr(value, "columns"):
+            value = value.to_numpy()
+        if isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind in "biufc":
+            value = torch.from_numpy(np.array(value))
+            # numpy's own default is float64, which nobody chose.
+            value = value.to(real) if value.is_floating_point() else value
+        if isinstance(value, torch.Tensor) and dtype is not None and value.is_floating_point():
+            value = value.to(dtype)
+        return value
+
+    inputs = read(inputs)
+    if not any(True for _ in tensors(inputs)):
+        raise TypeError(
+            f"input is of type {type(given).__name__} and holds no tensor: a tensor, an array, a tuple of "
+            "positional inputs, a dict of keywords or a batch of a DataLoader is wanted."
+        )
+    return Example(inputs, tuple(notes))
+
+
+def from_shape(model: nn.Module, shape: Any, dtype: Any = None) -> list[Example]:
+    """Read the shape of one sample, several shapes or a dict of them; return what may be meant.
+
+    The likeliest comes first: with a batch axis of 1 in front, except where a shape begins with None or -1,
+    which stand for it. Should the model not take that, the shape is meant to have its batch axis already.
+
+    Raises
+    ------
+    TypeError, ValueError : it is no shape.
+    """
+    shapes: Any
+    if isinstance(shape, Mapping):
+        shapes = {name: _one_shape(one) for name, one in shape.items()}
+        types = {name: dtype[name] if isinstance(dtype, Mapping) else dtype for name in shapes}
+    elif isinstance(shape, (tuple, list)) and shape and all(isinstance(one, (tuple, list)) for one in shape):
+        shapes = dict(enumerate(map(_one_shape, shape)))
+        if isinstance(dtype, Sequence) and not isinstance(dtype, str):
+            if len(dtype) != len(shapes):
+                raise ValueError(
+                    f"{len(shapes)} shapes and {len(dtype)} dtypes were given: one for each is wanted."
+                )
+            types = dict(enumerate(dtype))
+        else:
+            types = dict.fromkeys(shapes, dtype)
+    else:
+        shapes, types = {0: _one_shape(shape)}, {0: dtype}
+    real = _real_dtype(model)
+
+    def made(batched: bool) -> Example:
+        found = {
+            name: torch.empty(
+                _batched(one) if batched else _plain(one), dtype=_dtype(types[name], real), device="meta"
+            )
+            for name, one in shapes.items()
+        }
+        inputs = found if isinstance(shape, Mapping) else tuple(found.values())
+        return Example(inputs, typed=dtype is not None)
+
+    first = made(True)
+    if all(_says_batch(one) for one in shapes.values()):
+        return [first]
+    note = "The shape is taken with its first axis as the batch."
+    return [first, replace(made(False), notes=(note,))]
+
+
+def _fitted(model: nn.Module, given: Any, notes: list[str]) -> tuple[Any, ...] | dict[str, Any]:
+    needed, most, keywords = _parameters(model)
+    if isinstance(given, Mapping):
+        entries = dict(given)
+        if keywords is not None and (extra := [key for key in entries if key not in keywords]):
+            if len(extra) < len(entries):
+                notes.append(
+                    f"Left out: {', '.join(map(str, extra))}, which the model's forward does not take."
+                )
+                entries = {key: value for key, value in entries.items() if key not in extra}
+        return entries
+    if not isinstance(given, (tuple, list)) or hasattr(given, "_fields"):
+        return (given,)
+    if not given:
+        raise ValueError("input is empty: a batch is wanted.")
+    if isinstance(given, list):
+        count = len(given) if len(given) == 1 else min(max(1, needed), len(given))
+        if needed == 0 and most is None:
+            count = max(1, len(given) - 1)  # forward(*inputs): all but the targets
+    else:
+        count = len(given) if most is None else min(len(given), max(1, most))
+    only = given[0]
+    if count == len(given) == 1 and isinstance(given, list) and isinstance(only, Mapping):
+        return _fitted(model, only, notes)
+    if count == len(given):
+        return tuple(given)
+    notes.append(
+        f"Of the {len(given)} entries the first {'is' if count == 1 else f'{count} are'} taken as input, "
+        f"the rest as {'targets' if len(given) - count > 1 else 'target'}."
+    )
+    if count == 1 and isinstance(only, (Mapping, tuple, list)):
+        return _fitted(model, tuple(only) if isinstance(only, list) else only, notes)
+    return tuple(given[:count])
+
+
+def _parameters(model: nn.Module) -> tuple[int, int | None, set[str] | None]:
+    """Return how many inputs forward needs, how many it takes by position, and their names; None: any."""
+    try:
+        parameters = list(inspect.signature(uncompiled(model).forward).parameters.values())
+    except (TypeError, ValueError):
+        return 1, None, None
+    kinds = inspect.Parameter
+    places = [p for p in parameters if p.kind in (kinds.POSITIONAL_ONLY, kinds.POSITIONAL_OR_KEYWORD)]
+    any_place = any(p.kind is kinds.VAR_POSITIONAL for p in parameters)
+    any_name = any(p.kind is kinds.VAR_KEYWORD for p in parameters)
+    needed = sum(1 for p in places if p.default is kinds.empty)
+    return needed, None if any_place else len(places), None if any_name else {p.name for p in parameters}
+
+
+def forward_names(model: nn.Module) -> list[str]:
+    """Return the names of the inputs that the model's forward cannot do without."""
+    try:
+        parameters = inspect.signature(uncompiled(model).forward).parameters.values()
+    except (TypeError, ValueError):
+        return []
+    named = (
+        inspect.Parameter.POSITIONAL_ONLY,
+        inspect.Parameter.POSITIONAL_OR_KEYWORD,
+        inspect.Parameter.KEYWORD_ONLY,
+    )
+    return [p.name for p in parameters if p.kind in named and p.default is inspect.Parameter.empty]
+
+
+def _real_dtype(model: nn.Module) -> torch.dtype:
+    return next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.get_default_dtype())
+
+
+def _one_shape(shape: Any) -> tuple[int | None, ...]:
+    sizes = (shape,) if isinstance(shape, (int, np.integer)) and not isinstance(shape, bool) else shape
+    if not isinstance(sizes, (tuple, list)) or not sizes:
+        raise TypeError(
+            f"input_shape={shape!r}: the shape of one sample, as (3, 64, 64), or several of these, is wanted."
+        )
+    found: list[int | None] = []
+    for place, size in enumerate(sizes):
+        if place == 0 and (size is None or size == -1):
+            found.append(None)
+        elif isinstance(size, (int, np.integer)) and not isinstance(size, bool) and size >= 0:
+            found.append(int(size))
+        else:
+            raise ValueError(f"input_shape={shape!r}: sizes are whole numbers, 0 or more; {size!r} is none.")
+    return tuple(found)
+
+
+def _says_batch(shape: Sequence[int | None]) -> bool:
+    return shape[0] is None
+
+
+def _batched(shape: Sequence[int | None]) -> list[int]:
+    return [1, *_plain(shape[1:] if _says_batch(shape) else shape)]
+
+
+def _plain(shape: Sequence[int | None]) -> list[int]:
+    return [1 if size is None else size for size in shape]
+
+
+def _dtype(dtype: Any, real: torch.dtype) -> torch.dtype:
+    if dtype is None:
+        return real
+    found = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
+    if isinstance(found, torch.dtype):
+        return found
+    raise TypeError(f"dtype={dtype!r}: a torch dtype, as torch.float32 or torch.long, is wanted.")
+
+
+def what_to_give(layers: Sequence[Layer], call: str = "summary") -> str:
+    """Return what is to be said where no input was given: which layer needs what, and how to give it.
+
+    `call` is how the function is reached that takes an input.
+    """
+    names = forward_names(layers[0].module)
+    first = next(((layer, want) for layer in layers if (want := wanted(layer.module)) is not None), None)
+    said, shape = "", f"{call}(model, input_shape=...)"
+    if first is not None:
+        layer, want = first
+        said = f"{layer.path or 'it'} ({layer.kind}) comes first and wants {want.shape}"
+        said += f", {want.also}" if want.also else ""
+        sizes = ", ".join(map(str, want.sample)) + ("," if len(want.sample) == 1 else "")
+        letters = [size for size in want.sample if isinstance(size, str)]
+        shape = f"{call}(model, input_shape=({sizes}){', dtype=torch.long' if want.whole_numbers else ''})"
+        if letters:
+            named = " and ".join((", ".join(letters[:-1]), letters[-1]) if letters[1:] else letters)
+            shape += f" with your own {named}"
+    if len(names) > 1:
+        said = f" {_capital(said)}." if said else ""
+        listed = ", ".join(names)
+        return (
+            f"No input was given, so there are no shapes: the model's forward takes {listed}. "
+            f"Pass a tuple of them, {call}(model, ({listed})).{said}"
+        )
+    return (
+        f"No input was given, so there are no shapes{': ' if said else ''}{said}. "
+        f"Pass a batch, {call}(model, X[:1]), or the shape of one sample, {shape}."
+    )
+
+
+def _capital(words: str) -> str:
+    return words[:1].upper() + words[1:]

@@ -1,0 +1,221 @@
+"""A forward followed: without arithmetic where the model lets itself be followed so, else in one real run."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import nn
+from torch._subclasses import fake_tensor as fakes
+from torch.nn.parameter import is_lazy
+
+from ..base.isolation import inspecting
+from ..base.loan import device_of, untouched_rng
+from ..base.trees import tree_map
+from .example_input import Example
+from .forward_error import Clash, explain
+from .stand_in import fake_tensor, faked, lent
+from .trace import Trace
+from .walk import uncompiled
+
+#: A model that certainly cannot run is run all the same, for the words of torch that its author knows, unless
+#: it had computed this much before it failed [MACs].
+_CHEAP = 2_000_000_000
+
+
+_NEEDS_VALUES = (
+    fakes.DataDependentOutputException,
+    fakes.DynamicOutputShapeException,
+    fakes.UnsupportedOperatorException,
+)
+
+
+@dataclass(frozen=True)
+class Followed:
+    """A forward that was followed.
+
+    Attributes
+    ----------
+    trace : what was written down.
+    example : the inputs that it was followed with.
+    real : why the model had to be run for real, a clause; "" where no arithmetic was done.
+    clash : why the forward failed; None where it did not.
+    error : what it raised.
+    """
+
+    trace: Trace
+    example: Example
+    real: str = ""
+    clash: Clash | None = None
+    error: Exception | None = None
+
+
+def follow(model: nn.Module, examples: Sequence[Example]) -> Followed:
+    """Follow the model's forward with the first of the examples that it takes; the model stays as it was.
+
+    At first a stand-in with fake tensors runs: shapes without values. Where that needs values after all (an
+    `if` on a tensor, `.item()`, an operation that torch cannot fake), or fails, one real run tells.
+    """
+    model = uncompiled(model)
+    with untouched_rng():
+        best, reason = None, ""
+        if any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()):
+            reason = "it holds TorchScript, whose layers cannot be followed otherwise"
+        else:
+            for example in _tried(model, examples):
+                found = _fake(model, example)
+                if isinstance(found, str):
+                    reason = found
+                    break
+                if found.error is None:
+                    return found
+                if best is None or _reach(found) > _reach(best):
+                    best = found
+        if best is not None:
+            reason = _why_real(best.error)
+            certain = best.clash is not None and best.clash.certain
+            if not _has_values(model) or (certain and best.trace.records[""].macs > _CHEAP):
+                return best
+            # A shape that another reading of it takes further is the one that is meant.
+            examples = [best.example]
+        elif not _has_values(model):
+            raise ValueError(f"The model holds no values and cannot be followed without: {reason}.")
+        return _real(model, examples[0], reason)
+
+
+def _tried(model: nn.Module, examples: Sequence[Example]) -> list[Example]:
+    """Return the examples, those whose dtype nobody chose also as whole numbers."""
+    looked_up = any(isinstance(module, (nn.Embedding, nn.EmbeddingBag)) for module in model.modules())
+    whole = [example.whole() for example in examples if not example.typed] if looked_up else []
+    return [*examples, *whole]
+
+
+def _reach(found: Followed) -> tuple[int, int]:
+    return sum(record.calls > 0 for record in found.trace.records.values()), found.trace.records[""].macs
+
+
+def _fake(model: nn.Module, example: Example) -> Followed | str:
+    """Run a fake stand-in; return why not where there can be none."""
+    device = device_of(model)
+    found: Followed | None = None
+    for hooks in _with_hooks(model):
+        mode = fakes.FakeTensorMode(allow_non_fake_inputs=True)
+        try:
+            twin = faked(model, mode, hooks)
+            inputs = tree_map(partial(fake_tensor, mode=mode, device=device), example.inputs)
+            trace = Trace(twin, mode)
+        except Exception as error:  # noqa: BLE001 - the model may hold anything
+            return f"its structure cannot be copied with fake weights ({_words(error)})"
+        with _quiet():
+            this = _run(trace, inputs, example)
+        if this.error is None:
+            return this
+        found = found or this
+        if isinstance(this.error, _NEEDS_VALUES):
+            break  # hooks would not help
+    return found if found is not None else "it has no hooks"
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep torch from logging what it could not follow, in this thread: the table says it."""
+    log, here = logging.getLogger(fakes.__name__), threading.get_ident()
+
+    def others(record: logging.LogRecord) -> bool:
+        return record.thread != here
+
+    log.addFilter(others)
+    try:
+        yield
+    finally:
+        log.removeFilter(others)
+
+
+def _real(model: nn.Module, example: Example, reason: str) -> Followed:
+    device = device_of(model)
+
+    def ready(tensor: torch.Tensor) -> torch.Tensor:
+        return _values(tensor, device) if tensor.is_meta else tensor.to(device)
+
+    inputs = tree_map(ready, example.inputs)
+    found: Followed | None = None
+    for hooks in _with_hooks(model):
+        with ExitStack() as stack:
+            try:
+                trace = Trace(lent(model, hooks))
+            except Exception:  # noqa: BLE001 - what cannot be copied is borrowed
+                trace = Trace(stack.enter_context(inspecting(model)))
+            this = _run(trace, inputs, example, reason)
+        if this.error is None:
+            return this
+        found = found or this
+    if found is None:
+        raise RuntimeError("No forward was run.")
+    return found
+
+
+def _run(trace: Trace, inputs: Any, example: Example, reason: str = "") -> Followed:
+    try:
+        trace.run(inputs)
+    except Exception as error:  # noqa: BLE001 - told in the table
+        failure = trace.failure
+        clash = explain(failure, trace.module(failure.path)) if failure is not None else None
+        return Followed(trace, example, reason, clash, error)
+    return Followed(trace, example, reason)
+
+
+def _with_hooks(model: nn.Module) -> tuple[bool, ...]:
+    """Return the ways to try: without the model's hooks, which may only watch; then with them, if any."""
+    hung = any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
+    return (False, True) if hung else (False,)
+
+
+def _values(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Return values for an input of which only the shape is known: small ones, whole ones zero."""
+    if not tensor.is_floating_point():
+        return torch.zeros(tensor.shape, dtype=tensor.dtype, device=device)
+    generator = torch.Generator().manual_seed(0)
+    return torch.rand(tensor.shape, generator=generator).to(device, tensor.dtype)
+
+
+def _has_values(model: nn.Module) -> bool:
+    return not any(
+        tensor.is_meta and not is_lazy(tensor) for tensor in (*model.parameters(), *model.buffers())
+    )
+
+
+def _why_real(error: Exception | None) -> str:
+    if isinstance(error, fakes.DataDependentOutputException):
+        return f"{error.func} needs the values of a tensor, as .item() or an if does"
+    if isinstance(error, fakes.DynamicOutputShapeException):
+        return f"the shape of what {error.func} puts out depends on values"
+    if isinstance(error, fakes.UnsupportedOperatorException):
+        return f"{error.func} cannot be followed without values"
+    return f"following it without values said: {_words(error)}"
+
+
+def let_go(error: BaseException) -> None:
+    """Keep the words and lines of an exception, but not what its frames hold: every tensor of the forward."""
+    traceback.clear_frames(error.__traceback__)
+    step = error.__traceback__
+    while step is not None:
+        frame = step.tb_frame.f_back
+        while frame is not None:
+            try:
+                frame.clear()
+            except RuntimeError:  # it is running: so are those around it
+                break
+            frame = frame.f_back
+        step = step.tb_next
+
+
+def _words(error: BaseException | None) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0].rstrip('.')}" if lines else type(error).__name__

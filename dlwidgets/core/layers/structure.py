@@ -1,0 +1,70 @@
+"""What a model is made of, for comparison: modules, plain attributes, tensors and ties."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+from torch.nn.modules.dropout import _DropoutNd
+from torch.nn.utils.parametrize import type_before_parametrizations
+
+from ..base.literals import is_plain
+
+#: What every module has.
+_OWN = frozenset(vars(nn.Module()))
+
+
+@dataclass(frozen=True)
+class Structure:
+    """What a model is made of: two with the same structure, weights and dropout rates compute the same.
+
+    Attributes
+    ----------
+    modules : (path, class, plain attributes) of each module.
+    tensors : name -> shape, dtype, whether it is a parameter.
+    ties : the names of each parameter that has several.
+    """
+
+    modules: tuple[tuple[str, type[nn.Module], tuple[tuple[str, Any], ...]], ...]
+    tensors: tuple[tuple[str, Any, Any, bool], ...]
+    ties: tuple[tuple[str, ...], ...]
+
+
+def structure(model: nn.Module) -> Structure:
+    """Return what a model is made of; a weight that `weight_norm` has split counts as whole."""
+    modules, tensors = [], []
+    for path, module in model.named_modules():
+        if "parametrizations" in path.split("."):
+            continue
+        modules.append((path, type_before_parametrizations(module), tuple(_numbers(module))))
+    for name, parameter in model.named_parameters():
+        path, _, key = f".{name}".partition(".parametrizations.")
+        path = path[1:]
+        if not hasattr(parameter, "shape") or key.endswith("original0") and _is_split(model, path, key):
+            continue
+        if _is_split(model, path, key):
+            name = f"{path}.{key.partition('.')[0]}" if path else key.partition(".")[0]
+        tensors.append((name, parameter.shape, parameter.dtype, True))
+    tensors += [(name, b.shape, b.dtype, False) for name, b in model.named_buffers()]
+    names: dict[int, list[str]] = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        names.setdefault(id(parameter), []).append(name)
+    ties = tuple(tuple(one) for one in names.values() if len(one) > 1)
+    return Structure(tuple(modules), tuple(sorted(tensors, key=lambda one: one[0])), ties)
+
+
+def _is_split(model: nn.Module, path: str, key: str) -> bool:
+    if not key:
+        return False
+    listed = model.get_submodule(path).parametrizations[key.partition(".")[0]]  # type: ignore[union-attr,index]
+    return [type(one).__name__ for one in listed] == ["_WeightNorm"]
+
+
+def _numbers(module: nn.Module) -> Iterator[tuple[str, Any]]:
+    for name, value in sorted(vars(module).items()):
+        if name == "p" and isinstance(module, _DropoutNd):
+            continue
+        if name != "training" and name not in _OWN and is_plain(value):
+            yield name, tuple(value) if isinstance(value, list) else value

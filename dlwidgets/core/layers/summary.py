@@ -1,0 +1,367 @@
+"""A model as rows: a layer each, with shapes, parameters, MACs and bytes, in the order in which they run."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+from torch.nn.parameter import is_lazy
+
+from ..base.trees import tensors
+from .example_input import Example, from_input, from_shape, what_to_give
+from .forward import Followed, follow, let_go
+from .holdings import Holding, bytes_of, holdings_of, numel_of
+from .kinds import by, dtype_name, packed_weights, telling
+from .trace import Failure, Record, Shapes
+from .walk import HOLDERS, Layer, walk
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One layer of a model. Sums include the layers inside; shapes are those of the first call.
+
+    Attributes
+    ----------
+    path : its name from the model down, as in `named_modules`; "" for the model.
+    kind : the name of its class.
+    depth : 0 for the model, 1 for what it holds, and so on.
+    input_shape : shape of the first tensor that it was given; None if it was given none, or did not run.
+    output_shape : shape of its output; None if that is no tensor, or it did not run.
+    parameters : numbers in its parameters and those inside, each tensor once.
+    trainable : "yes", "no", "partly"; "" without parameters.
+    macs : multiply-accumulate operations of all its calls, those of functions called in it among them.
+    activation_bytes : memory of what the layers in it put out, over all calls. What shares memory with its
+        input (in place, a view) adds none; so do functions called between layers, whose results are not seen.
+    calls : how often it ran.
+    name : the last part of the path; for the model, its class.
+    detail : the arguments that tell it from others of its class, as "3×3".
+    inputs, outputs : name and shape of each tensor that it was given and put out.
+    own_parameters, own_macs : without the layers inside.
+    tied_parameters : how many of its own parameters a layer above it in the table has too.
+    tied_to : that layer's path; None where nothing is tied.
+    parameter_bytes, buffer_bytes : memory of parameters and of buffers, each tensor once.
+    dtype : of its parameters, several joined by "+"; without any, of its output; None where neither is known.
+    same_as : the path where the same module stands first; None for most layers.
+    holder : whether it only holds others, as a ModuleList, and is never called itself.
+    note : what else is to be said of it, as "not called"; "" for nothing.
+    """
+
+    path: str
+    kind: str
+    depth: int
+    input_shape: Shape | None
+    output_shape: Shape | None
+    parameters: int
+    trainable: str
+    macs: int
+    activation_bytes: int
+    calls: int
+    name: str
+    detail: str = ""
+    inputs: Shapes = ()
+    outputs: Shapes = ()
+    own_parameters: int = 0
+    own_macs: int = 0
+    tied_parameters: int = 0
+    tied_to: str | None = None
+    parameter_bytes: int = 0
+    buffer_bytes: int = 0
+    dtype: str | None = None
+    same_as: str | None = None
+    holder: bool = False
+    note: str = ""
+
+    @property
+    def shared(self) -> bool:
+        """Whether a layer above it in the table has some of its parameters too (tied weights)."""
+        return self.tied_parameters > 0
+
+
+@dataclass(frozen=True, repr=False)
+class Summary:
+    """A model as a table.
+
+    `str(summary)` is the table as text; a notebook shows it as HTML.
+
+    Attributes
+    ----------
+    rows : a row for each layer, each before those inside it, in the order of the first calls; layers that
+        were not called come last among their siblings.
+    total_parameters, trainable_parameters : each tensor once, however often it is held. The rows' own
+        parameters without their tied ones add up to the total.
+    total_macs, activation_bytes : of one forward with the inputs that were given.
+    parameter_bytes, buffer_bytes : memory of the parameters and of the buffers.
+    complete : whether the whole forward was followed.
+    error : why not, and what to do about it, a sentence; None when `complete`.
+    exception : what the model raised, or None.
+    failed : path of the layer where it failed, or None.
+    uncounted : operations that may hold MACs but are not in `macs`, by name, with the paths of their layers.
+    notes : what else is to be known about the numbers, sentences.
+    batch : the size of the first axis of the inputs, where they agree on it.
+    """
+
+    rows: tuple[Row, ...]
+    total_parameters: int
+    trainable_parameters: int
+    total_macs: int = 0
+    activation_bytes: int = 0
+    parameter_bytes: int = 0
+    buffer_bytes: int = 0
+    complete: bool = True
+    error: str | None = None
+    exception: Exception | None = None
+    failed: str | None = None
+    uncounted: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    inputs: tuple[Shape, ...] = ()
+    batch: int | None = None
+
+    @property
+    def name(self) -> str:
+        """The class of the model."""
+        return self.rows[0].kind
+
+    @property
+    def how(self) -> str:
+        """What else is to be known about the numbers, in sentences."""
+        return " ".join(self.notes)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[Row]:
+        return iter(self.rows)
+
+    def __getitem__(self, path: str) -> Row:
+        """Return the row of the layer at `path`.
+
+        Raises
+        ------
+        KeyError : there is no such layer.
+        """
+        for row in self.rows:
+            if row.path == path:
+                return row
+        raise KeyError(f"The model has no layer {path!r}.")
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the rows as a data frame, a column for each attribute of `Row`."""
+        import pandas as pd
+
+        names = [part.name for part in dataclasses.fields(Row)]
+        return pd.DataFrame([[getattr(row, name) for name in names] for row in self.rows], columns=names)
+
+    def __str__(self) -> str:
+        from .summary_text import text
+
+        return text(self)
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        from .summary_text import html
+
+        return html(self)
+
+
+def summary(
+    model: nn.Module,
+    input: Any = None,
+    *,
+    input_shape: Any = None,
+    dtype: Any = None,
+    **other: Any,
+) -> Summary:
+    """Return the model as a table of its layers.
+
+    The model is left as it is: a stand-in is followed, in eval mode and with tensors that hold no values, so
+    that no weight is copied and nothing computed. Hooks on the model are not called, unless it cannot run
+    without. A model that needs values is run once for real, in the same way apart from it; the notes say so.
+
+    Parameters
+    ----------
+    model : the model; it may be on the meta device. What it was compiled from is looked at.
+    input : a batch: a tensor or array, a tuple of positional inputs, a dict of keywords, or what a DataLoader
+        gives (a list, of which the targets are left out).
+    input_shape : in place of `input`, the shape of one sample, as (1, 28, 28); a list of shapes for several
+        inputs, a dict for keywords. A batch axis of 1 is put in front.
+    dtype : the dtype of the inputs made from `input_shape`, or of real-valued `input`; one for all or one for
+        each. None: that of the model's weights, or whole numbers where an embedding wants them.
+
+    Returns
+    -------
+    Summary : complete, or up to the layer where the forward failed, or, without input, without shapes; then
+        `.error` says in a sentence what to do.
+
+    Raises
+    ------
+    TypeError, ValueError : what was given is no model, no input, no shape, or has another name.
+    """
+    if other:
+        raise TypeError(_unknown(next(iter(other))))
+    layers = walk(model)
+    if input is not None and input_shape is not None:
+        raise ValueError("Both input and input_shape were given: one of them is wanted.")
+    if input is None and input_shape is None:
+        return _assembled(layers, error=what_to_give(layers))
+    examples = (
+        [from_input(model, input, dtype)] if input is not None else from_shape(model, input_shape, dtype)
+    )
+    found = follow(model, examples)
+    try:
+        return _assembled(layers, found, error=found.clash.sentence if found.clash is not None else None)
+    finally:
+        if found.error is not None:
+            let_go(found.error)
+        # This frame stands in the exception's, too.
+        del model, input, layers, examples, found
+
+
+def _unknown(name: str) -> str:
+    """Return what is to be said of a keyword that there is not; some are those of other tools."""
+    if name in ("input_size", "input_sizes", "shape", "size", "shapes"):
+        return f"summary takes no {name}: input_shape, the shape of one sample, as (1, 28, 28), is meant."
+    if name in ("input_data", "inputs", "x", "X", "batch", "data", "example"):
+        return f"summary takes no {name}: input, a batch, as summary(model, X[:1]), is meant."
+    if name == "batch_size":
+        return "summary takes no batch_size: give a batch, or input_shape with the batch as its first axis."
+    if name in ("dtypes", "device", "depth", "verbose", "col_names", "mode"):
+        return f"summary takes no {name}; it takes model, input, input_shape and dtype."
+    near = difflib.get_close_matches(name, ["input", "input_shape", "dtype", "model"], n=1)
+    return f"summary takes no {name}" + (
+        f": {near[0]} is close to it." if near else "; it takes model, input, input_shape and dtype."
+    )
+
+
+def _assembled(layers: Sequence[Layer], found: Followed | None = None, error: str | None = None) -> Summary:
+    records = found.trace.records if found is not None else {layer.path: Record() for layer in layers}
+    holdings = holdings_of(layers)
+    _fill(layers, records)
+    failure = found.trace.failure if found is not None and found.error is not None else None
+    rows = [
+        _row(layer, records[layer.path], holdings[layer.path], followed=found is not None, failure=failure)
+        for layer in _in_order(layers, records)
+    ]
+    every, trained = holdings[""].tensors, [t for t in holdings[""].tensors.values() if t.requires_grad]
+    example = found.example if found is not None else Example(())
+    notes = [*example.notes]
+    if found is not None and found.real:
+        # A forward that fails was run only for torch's own words.
+        why = "until it failed" if found.error is not None else f"since {found.real}"
+        notes.append(f"A copy of the model that shares its weights was run once for real, {why}.")
+    whole = records[""]
+    return Summary(
+        rows=tuple(rows),
+        total_parameters=sum(map(numel_of, every.values())),
+        trainable_parameters=sum(map(numel_of, trained)),
+        total_macs=whole.macs,
+        activation_bytes=whole.activation_bytes,
+        parameter_bytes=rows[0].parameter_bytes,
+        buffer_bytes=rows[0].buffer_bytes,
+        complete=error is None,
+        error=error,
+        exception=found.error if found is not None else None,
+        failed=failure.path if failure is not None else None,
+        uncounted={name: tuple(paths) for name, paths in found.trace.uncounted.items()}
+        if found is not None
+        else {},
+        notes=tuple(notes),
+        inputs=tuple(tuple(tensor.shape) for tensor in tensors(example.inputs)),
+        batch=example.batch,
+    )
+
+
+def _fill(layers: Sequence[Layer], records: Mapping[str, Record]) -> None:
+    """Give layers that only hold others, or whose forward was not called, the sums of what is inside."""
+    for layer in reversed(layers[1:]):
+        above, record = records[layer.parent or ""], records[layer.path]
+        if not above.calls:
+            above.macs += record.macs
+            above.activation_bytes += record.activation_bytes
+
+
+def _row(layer: Layer, record: Record, holding: Holding, followed: bool, failure: Failure | None) -> Row:
+    kept = holding.tensors.values()
+    types = dict.fromkeys(dtype_name(tensor.dtype) for tensor in kept)
+    trained = {tensor.requires_grad for tensor in kept}
+    lazy = any(map(is_lazy, kept)) if not isinstance(layer.module, torch.jit.ScriptModule) else False
+    return Row(
+        path=layer.path,
+        kind=layer.kind,
+        depth=layer.depth,
+        input_shape=record.inputs[0][1] if record.inputs else None,
+        output_shape=record.outputs[0][1] if record.whole and record.outputs else None,
+        parameters=sum(map(numel_of, kept)),
+        trainable="" if not trained else "partly" if len(trained) > 1 else "yes" if True in trained else "no",
+        macs=record.macs,
+        activation_bytes=record.activation_bytes,
+        calls=record.calls,
+        name=layer.name,
+        detail=telling(layer.module),
+        inputs=record.inputs,
+        outputs=record.outputs,
+        own_parameters=holding.own,
+        own_macs=record.own_macs,
+        tied_parameters=holding.tied,
+        tied_to=holding.tied_to,
+        parameter_bytes=sum(map(bytes_of, kept)),
+        buffer_bytes=sum(map(bytes_of, holding.buffers.values())),
+        dtype="+".join(types) or (dtype_name(record.dtype) if record.dtype is not None else None),
+        same_as=layer.first if layer.again else None,
+        holder=isinstance(layer.module, HOLDERS),
+        note=_note(layer, record, lazy, followed, failure),
+    )
+
+
+def _note(layer: Layer, record: Record, lazy: bool, followed: bool, failure: Failure | None) -> str:
+    words = []
+    if lazy and any(is_lazy(tensor) for tensor in layer.module._parameters.values() if tensor is not None):
+        count = sum(prod(shape) for shape in record.built.values())
+        words.append(
+            f"not built yet: its first batch gives it {count:,} parameters" if count else "not built yet"
+        )
+    if (packed := packed_weights(layer.module)) is not None:
+        words.append(f"its {packed[0]:,} weights are packed as {packed[1]} and are no parameters")
+    if record.varied:
+        words.append("its calls had different shapes")
+    if layer.again:
+        words.append(f"the same module as {layer.first}")
+    if failure is not None and layer.path == failure.path:
+        words.append("fails here" + (f", given {by(record.inputs[0][1])}" if record.inputs else ""))
+    elif followed and not record.calls and not isinstance(layer.module, HOLDERS):
+        words.append("not called" if failure is None else "not reached")
+    return "; ".join(words)
+
+
+# -- the order of the rows
+
+
+def _in_order(layers: Sequence[Layer], records: Mapping[str, Record]) -> list[Layer]:
+    """Return the layers with siblings in the order of the first call in or under them."""
+    never = len(records) + sum(record.calls for record in records.values())
+    began = {layer.path: never if (order := records[layer.path].order) is None else order for layer in layers}
+    inside: dict[str, list[Layer]] = {layer.path: [] for layer in layers}
+    for layer in layers[1:]:
+        inside[layer.parent or ""].append(layer)
+    for layer in reversed(layers[1:]):
+        above = layer.parent or ""
+        began[above] = min(began[above], began[layer.path])
+    ordered: list[Layer] = []
+    waiting = [layers[0]]
+    while waiting:
+        layer = waiting.pop()
+        ordered.append(layer)
+        waiting += reversed(sorted(inside[layer.path], key=lambda one: began[one.path]))
+    return ordered

@@ -1,0 +1,143 @@
+"""A look at the layers in some of the steps, for as much of the time as is set aside for it."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from ..base.time_budget import Governor
+
+if TYPE_CHECKING:
+    from .dead_units import UnitProbe
+    from .probes import LayerProbe, LayerStats
+
+#: The share of the training's time that measuring may take.
+SHARE = 0.002
+_NOTHING = contextlib.nullcontext()
+#: A pause between two steps that is longer than this is no part of the training [s].
+_PAUSE = 1.0
+#: How much of what is known of the past counts in the share of the time, from one look to the next.
+_FADING = 0.8
+
+
+class Watch:
+    """Measures what a step does to the layers, in steps of its own choosing; its failure fails no step.
+
+    In each step the loop computes the loss inside `with watch.forward():`, calls `before()` once the
+    gradients are there and `after()` once the weights have moved.
+
+    Attributes
+    ----------
+    note : told in a sentence where the measuring failed and was switched off.
+    """
+
+    def __init__(self) -> None:
+        self.note: Callable[[str], None] = lambda sentence: None
+        self._probe: LayerProbe | None = None
+        self._units: UnitProbe | None = None
+        self._watching: LayerProbe | None = None
+        self._governor = Governor(SHARE, least=0.25)
+        self._anew()
+
+    def _anew(self) -> None:
+        self._spent = self._began = self._ended = 0.0
+        #: Seconds and steps since the last look; None before the first.
+        self._passed: float | None = None
+        self._steps = 0
+        #: Seconds in looks and in all, the past fading.
+        self._looked = self._all = 0.0
+
+    def switch(self, model: nn.Module, on: bool) -> None:
+        """Measure from now on, or no more: nobody pays for what is not shown."""
+        from .dead_units import UnitProbe
+        from .probes import LayerProbe
+
+        self._anew()
+        self._units = UnitProbe(model) if on else None
+        self._probe = LayerProbe(model) if on else None
+
+    def forward(self) -> contextlib.AbstractContextManager[Any]:
+        """Return what the loss is to be computed in; where it is time, the activations are watched in it."""
+        self._watching = probe = self._probe
+        if probe is None:
+            return _NOTHING
+        self._began = time.perf_counter()
+        if not self._governor.due(self._began):
+            self._watching = None
+            return _NOTHING
+        self._spent = 0.0
+        return self._units or _NOTHING
+
+    def before(self) -> None:
+        """Keep what the step will change, if it is to be measured; called once the gradients are there."""
+        probe = self._watching
+        if probe is None:
+            return
+        began = time.perf_counter()
+        try:
+            probe.before()
+        except Exception as error:  # noqa: BLE001 - said, and the training goes on
+            self._give_up(error)
+        self._spent += time.perf_counter() - began
+
+    def after(self, step: int) -> LayerStats | None:
+        """Return what the step `step` has changed; None where it was not measured."""
+        probe, self._watching = self._watching, None
+        found = None if probe is None else self._measured(lambda: probe.after(step), self._units)
+        if self._probe is not None:
+            self._count()
+        return found if found is None else self._told(found)
+
+    def failed(self, step: int) -> LayerStats | None:
+        """Return what the layers are like in a step that was not taken, since a number is not finite."""
+        seen, self._watching = self._watching is not None, None
+        if (probe := self._probe) is None:
+            return None
+        if not seen:
+            self._spent = 0.0
+        return self._measured(lambda: probe.stopped(step), self._units if seen else None)
+
+    # -- inside
+
+    def _measured(self, work: Callable[[], LayerStats], units: UnitProbe | None) -> LayerStats | None:
+        began, found = time.perf_counter(), None
+        try:
+            found = work()
+        except Exception as error:  # noqa: BLE001 - said, and the training goes on
+            self._give_up(error)
+        if units is not None and found is not None:
+            try:
+                found = dataclasses.replace(found, dead=units.found())
+            except Exception as error:  # noqa: BLE001 - said; the rest is still measured
+                self._units = None
+                self.note(f"Dead units are not counted: {type(error).__name__}: {error}.")
+        self._spent += time.perf_counter() - began + (units.cost if units is not None else 0.0)
+        self._governor.spent(self._spent)
+        return found
+
+    def _count(self) -> None:
+        """Note the time of a step, with what came before it unless that was a pause."""
+        now = time.perf_counter()
+        gap = self._began - self._ended
+        self._ended = now
+        if self._passed is not None:
+            self._passed += now - self._began + (gap if gap < _PAUSE else 0.0)
+            self._steps += 1
+
+    def _told(self, found: LayerStats) -> LayerStats:
+        """Add how often the layers are looked at, and what share of the time that takes."""
+        passed, steps, self._passed, self._steps = self._passed, self._steps, 0.0, 0
+        if passed is None:
+            return found
+        self._looked = _FADING * self._looked + self._spent
+        self._all = _FADING * self._all + passed
+        return dataclasses.replace(found, every=passed, between=steps, share=self._looked / self._all)
+
+    def _give_up(self, error: Exception) -> None:
+        self._probe = self._units = self._watching = None
+        self.note(f"Layer statistics are off: {type(error).__name__}: {error}.")

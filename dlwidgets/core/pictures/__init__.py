@@ -1,0 +1,1 @@
+"""Tensors as small pictures: tiles, bars, matrices, thumbnails of inputs."""

@@ -1,0 +1,285 @@
+"""Which picture suits a layer's output: maps, slices, attention, lines, a matrix or bars."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import nn
+
+from .map_order import Sort, sorted_maps
+from .statistics import Statistics, real, statistics
+from .tiles import BUDGET, LIVE_BUDGET, Tiles, tiles
+
+Kind = Literal["maps", "volume", "attention", "lines", "sequence", "bars", "rgb"]
+
+#: More units than this are drawn as the strongest of each group.
+_MOST_BARS = 1024
+#: Values of one map that are handed over as they are, at rest (224 x 224) and while training; and the bytes
+#: that are left for all maps beside so large a one.
+CLOSE, LIVE_CLOSE, _BESIDE = 50_176, 13_225, 57_344
+
+CONV_1D = (
+    nn.Conv1d, nn.ConvTranspose1d, nn.MaxPool1d, nn.AvgPool1d, nn.AdaptiveAvgPool1d, nn.AdaptiveMaxPool1d,
+    nn.BatchNorm1d, nn.InstanceNorm1d,
+)  # fmt: skip
+#: Layers that work along the last axis, so that it holds the channels, whatever the axes before it.
+_LAST = (nn.Linear, nn.LayerNorm, nn.Embedding)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One sample's output of one layer, ready to be drawn.
+
+    Attributes
+    ----------
+    kind : "maps" (C x H x W), "volume" (C x D x H x W, one slice of each), "attention" (heads x T x T, rows
+        that sum to one), "lines" (C x L, each channel a line), "sequence" (T x D as one map), "rgb" (filters
+        over three colours, the three beside each other in each column) or "bars" (a vector).
+    shape : of the sample's output, without the batch axis.
+    axes : what the axes of the picture are called: for tiles map, row, column; for bars unit.
+    tiles : the maps; None for bars.
+    bars : float32, the units, exactly, or of each `group` of them the one with the largest absolute value.
+    group : how many units share a bar.
+    note : what was left out or made smaller, in words, or "".
+    by : what the maps are sorted by.
+    slices : how many slices there are, and which one is shown; None where there are none.
+    maps : the stack that `tiles` was made from, all of its maps in the tensor's order; None for bars.
+    names : names of the maps or units, where they have any.
+    order : the numbers of all maps in the order asked for; None: as they stand.
+    close : how many values of one map are handed over as they are.
+    """
+
+    kind: Kind
+    shape: tuple[int, ...]
+    axes: tuple[str, ...]
+    statistics: Statistics
+    tiles: Tiles | None = None
+    bars: np.ndarray | None = None
+    group: int = 1
+    note: str = ""
+    by: Sort = "index"
+    slices: tuple[int, int] | None = None
+    maps: torch.Tensor | None = field(default=None, repr=False, compare=False)
+    names: tuple[str, ...] = ()
+    order: Sequence[int] | None = field(default=None, repr=False)
+    close: int = CLOSE
+
+    @property
+    def peak(self) -> float:
+        """The largest finite absolute value in the picture."""
+        if self.tiles is not None:
+            return float(self.tiles.scale.max())
+        finite = self.bars[np.isfinite(self.bars)] if self.bars is not None else np.empty(0)
+        return float(np.abs(finite).max(initial=0.0))
+
+    @property
+    def size(self) -> str:
+        """How much there is, in words: "64 maps", "10 units", "1 map"."""
+        if self.kind == "bars":
+            return _plural(self.shape[0] if self.shape else 1, "unit")
+        if self.kind == "sequence":
+            return f"{self.shape[0]} × {self.shape[1]}"
+        number = self.tiles.total if self.tiles is not None else 0
+        word = {"attention": "head", "lines": "line"}.get(self.kind, "map")
+        return _plural(number, self.axes[0] if self.axes[0] in ("filter", "gate", "matrix") else word)
+
+    def close_up(self, number: int) -> tuple[np.ndarray, tuple[int, int]] | None:
+        """Return map `number` of the tensor as float32 numbers, H x W, and the block each is the mean of.
+
+        The numbers are the tensor's own, block (1, 1), up to `close` of them. None for bars, where there is
+        no such map, and where the tiles are as sharp.
+        """
+        if self.maps is None or self.tiles is None or not 0 <= number < len(self.maps):
+            return None
+        values = real(self.maps[number].detach()).float()
+        block = (1, 1)
+        while -(-values.shape[0] // block[0]) * -(-values.shape[1] // block[1]) > self.close:
+            longer = 0 if values.shape[0] / block[0] > values.shape[1] / block[1] else 1
+            block = (block[0] + 1, block[1]) if longer == 0 else (block[0], block[1] + 1)
+        drawn = self.tiles.block
+        if block != (1, 1) and drawn[0] * drawn[1] <= block[0] * block[1] and number in self.tiles.numbers:
+            return None
+        if block != (1, 1):
+            pooled = torch.nn.functional.avg_pool2d(
+                values[None], block, ceil_mode=True, count_include_pad=False
+            )
+            values = pooled[0]
+        return np.ascontiguousarray(values.cpu().numpy(), dtype=np.float32), block
+
+
+def picture(
+    tensor: torch.Tensor,
+    layer: nn.Module | None = None,
+    budget: int = BUDGET,
+    *,
+    by: Sort = "index",
+    order: Sequence[int] | None = None,
+    at_slice: int | None = None,
+    channels: int | None = None,
+    attends: bool = False,
+) -> Picture:
+    """Return the picture of the first sample of a layer's output.
+
+    Parameters
+    ----------
+    tensor : the output, with its batch axis.
+    layer : the module that put it out; it tells a 1-D convolution from a sequence, and time first from batch
+        first.
+    budget : the bytes that the maps may take.
+    by : what the maps are sorted by.
+    order : an earlier order of the maps, to be kept; one that does not fit is made anew.
+    at_slice : which slice of a volume; None: the middle one.
+    channels : the axis of the channels in `tensor`, where it is known (`Activations.axes`).
+    attends : whether these are attention weights, samples x heads x queries x keys; without it they are known
+        by their rows, which sum to one, where there are as many keys as queries.
+
+    Raises
+    ------
+    ValueError : the tensor holds no values.
+    """
+    if tensor.numel() == 0:
+        raise ValueError(f"The output is empty, {tuple(tensor.shape)}: there is nothing to draw.")
+    sample = one_sample(tensor, layer)
+    shape, found = tuple(sample.shape), statistics(sample)
+    if sample.ndim <= 1:
+        return bars(sample, shape, found)
+    if attends and sample.ndim in (2, 3):
+        kind, axes, maps = "attention", ("head", "from", "to"), sample if sample.ndim == 3 else sample[None]
+        return stack(kind, axes, maps, budget, shape=shape, found=found)
+    kind, axes, maps, slices, note = _as_maps(sample, layer, at_slice, channels)
+    return stack(
+        kind, axes, maps, budget, shape=shape, found=found, by=by, order=order, slices=slices, note=note
+    )
+
+
+def stack(
+    kind: Kind,
+    axes: tuple[str, ...],
+    maps: torch.Tensor,
+    budget: int = BUDGET,
+    *,
+    shape: tuple[int, ...] | None = None,
+    found: Statistics | None = None,
+    by: Sort = "index",
+    order: Sequence[int] | None = None,
+    slices: tuple[int, int] | None = None,
+    note: str = "",
+    names: Sequence[str] = (),
+) -> Picture:
+    """Return the picture of `maps`, M x h x w."""
+    by = by if len(maps) > 1 and kind not in ("attention", "sequence") else "index"
+    if by == "index":
+        order = None
+    elif order is None or len(order) != len(maps):
+        order = sorted_maps(maps, by)
+    live = budget <= LIVE_BUDGET
+    if not live and len(maps) > 1 and maps.shape[1] * maps.shape[2] > LIVE_CLOSE:
+        budget = _BESIDE
+    drawn = tiles(maps, budget=budget, order=order)
+    notes = filter(None, [note, _what_was_left(drawn, by)])
+    shape = tuple(maps.shape) if shape is None else shape
+    found = statistics(maps) if found is None else found
+    return Picture(
+        kind, shape, axes, found, drawn,
+        note="; ".join(notes), by=by, slices=slices, maps=maps, names=tuple(names), order=order,
+        close=LIVE_CLOSE if live else CLOSE,
+    )  # fmt: skip
+
+
+def bars(
+    sample: torch.Tensor, shape: tuple[int, ...] | None = None, found: Statistics | None = None
+) -> Picture:
+    """Return the picture of a vector (or one number) as bars."""
+    values, group = _bars(real(sample).float().flatten().cpu().numpy())
+    note = f"each bar is the strongest of {group} units" if group > 1 else ""
+    shape = tuple(sample.shape) if shape is None else shape
+    return Picture("bars", shape, ("unit",), found or statistics(sample), bars=values, group=group, note=note)
+
+
+def one_sample(tensor: torch.Tensor, layer: nn.Module | None = None) -> torch.Tensor:
+    """Return the first sample of `tensor`: along axis 0, or axis 1 where the layer has time first.
+
+    A layer inside a time-first model does not know it; there an axis of length 1 behind a longer one is taken
+    for the batch. Windows of an image, stacked along axis 0, show the first window.
+    """
+    if tensor.ndim == 0:
+        return tensor
+    if tensor.ndim == 3 and _time_first(layer):
+        return tensor[:, 0]
+    if tensor.ndim == 3 and tensor.shape[0] != 1 and tensor.shape[1] == 1 and not isinstance(layer, CONV_1D):
+        return tensor[:, 0]
+    return tensor[0]
+
+
+def _time_first(layer: nn.Module | None) -> bool:
+    if isinstance(layer, (nn.TransformerEncoderLayer, nn.TransformerDecoderLayer)):
+        layer = layer.self_attn
+    return isinstance(layer, (nn.RNNBase, nn.MultiheadAttention)) and not layer.batch_first
+
+
+def _as_maps(
+    sample: torch.Tensor, layer: nn.Module | None, at_slice: int | None, channels: int | None
+) -> tuple[Kind, tuple[str, str, str], torch.Tensor, tuple[int, int] | None, str]:
+    if sample.ndim == 2 and _attends(sample):
+        return "attention", ("head", "from", "to"), sample[None], None, ""
+    if sample.ndim == 2:
+        if isinstance(layer, CONV_1D) or channels == 1:
+            return "lines", ("channel", "line", "position"), sample[:, None], None, ""
+        return "sequence", ("map", "step", "unit"), sample[None], None, ""
+    if sample.ndim == 3 and _attends(sample):
+        return "attention", ("head", "from", "to"), sample, None, ""
+    note = ""
+    if isinstance(layer, _LAST) or channels == sample.ndim:
+        sample, note = sample.movedim(-1, 0), "channels are the last axis"
+    if sample.ndim == 3:
+        return "maps", ("channel", "row", "column"), sample, None, note
+    # Whatever has more axes: one slice along the third from last, all axes before it as maps.
+    depth = sample.shape[-3]
+    at = depth // 2 if at_slice is None else min(max(0, at_slice), depth - 1)
+    maps = sample.select(-3, at).reshape(-1, *sample.shape[-2:])
+    said = f"slice {at} of {depth} (0 is the first)"
+    return "volume", ("channel", "row", "column"), maps, (depth, at), "; ".join(filter(None, [said, note]))
+
+
+def _attends(sample: torch.Tensor) -> bool:
+    """Say whether the rows are probabilities, over as many things as there are rows."""
+    if sample.shape[-1] != sample.shape[-2] or sample.shape[-1] < 2 or not sample.is_floating_point():
+        return False
+    # Most are seen not to at their first row.
+    first = sample.select(-2, 0).reshape(-1, sample.shape[-1])[0]
+    if abs(float(first.float().sum()) - 1) > 1e-2:
+        return False
+    sums = sample.float().sum(-1)
+    return bool((sample >= 0).all()) and bool((sums - 1).abs().max() < 1e-2)
+
+
+def _bars(values: np.ndarray) -> tuple[np.ndarray, int]:
+    group = -(-values.size // _MOST_BARS)
+    if group == 1:
+        return values.copy(), 1
+    padded = np.zeros(-(-values.size // group) * group, np.float32)
+    padded[: values.size] = values
+    rows = padded.reshape(-1, group)
+    # A value that is not finite is the strongest, so that it is not hidden by its neighbours.
+    strength = np.where(np.isfinite(rows), np.abs(rows), np.inf)
+    return rows[np.arange(len(rows)), strength.argmax(1)].copy(), group
+
+
+def _what_was_left(drawn: Tiles, by: Sort) -> str:
+    rows, columns = drawn.block
+    notes = []
+    if drawn.block != (1, 1):
+        notes.append(f"each pixel is the mean of {rows} × {columns}")
+    if len(drawn.maps) < drawn.total:
+        which = {"index": "first", "strength": "strongest", "variance": "most varied"}[by]
+        notes.append(f"the {which} {len(drawn.maps)} of {drawn.total:,}")
+    return "; ".join(notes)
+
+
+def _plural(number: int, word: str) -> str:
+    words = "matrices" if word == "matrix" else f"{word}s"
+    return f"{number:,} {word if number == 1 else words}"

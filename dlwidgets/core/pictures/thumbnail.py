@@ -1,0 +1,101 @@
+"""What a model was given, small enough to stand beside its activations: an image, bars, a matrix or words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from ..base.trees import tensors
+from .picture import Picture, one_sample, picture, stack
+from .statistics import real
+
+#: The longest side of an image, in pixels, and the bytes of any other picture of an input.
+_SIDE, _BUDGET = 96, 16_384
+#: Tokens that are named, and those that are spelled out.
+TOKENS, _SPELLED = 512, 48
+
+
+@dataclass(frozen=True)
+class Thumbnail:
+    """One sample's input.
+
+    Attributes
+    ----------
+    kind : "image", "picture" (bars or a matrix, as for a layer), "tokens" or "none".
+    shape : of the sample, without the batch axis.
+    image : uint8, H x W x 3, for images.
+    low, high : the values that black and white stand for.
+    picture : for "picture".
+    words : the tokens; and what is not shown.
+    tokens : the numbers of the first tokens, for "tokens".
+    """
+
+    kind: Literal["image", "picture", "tokens", "none"]
+    shape: tuple[int, ...] = ()
+    image: np.ndarray | None = None
+    low: float = 0.0
+    high: float = 1.0
+    picture: Picture | None = None
+    words: str = ""
+    tokens: tuple[int, ...] = ()
+
+
+def thumbnail(inputs: Any, lines: bool = False) -> Thumbnail:
+    """Return the picture of a batch of one: of its first tensor, where there are several.
+
+    With `lines`, channels x positions are drawn as lines, as for a model that begins with a 1-D convolution.
+    """
+    found = list(tensors(inputs))
+    if not found or found[0].numel() == 0:
+        return Thumbnail("none", words="The input holds no tensor.")
+    tensor = found[0]
+    note = f"the first of {len(found)} inputs" if len(found) > 1 else ""
+    sample = one_sample(tensor)
+    shape = tuple(sample.shape)
+    if (
+        not tensor.is_floating_point()
+        and not tensor.is_complex()
+        and sample.ndim == 1
+        and tensor.dtype != torch.bool
+    ):
+        numbers = tuple(int(number) for number in sample[:TOKENS])
+        more = " …" if sample.numel() > _SPELLED else ""
+        spelled = " ".join(map(str, numbers[:_SPELLED])) + more
+        return Thumbnail("tokens", shape, words=spelled, tokens=numbers)
+    if sample.ndim == 4:
+        sample, note = sample[:, sample.shape[1] // 2], "; ".join(filter(None, [note, "the middle slice"]))
+    if sample.ndim == 3:
+        return _image(sample, shape, note)
+    if lines and sample.ndim == 2:
+        drawn = stack("lines", ("channel", "line", "position"), sample[:, None], _BUDGET)
+    else:
+        drawn = picture(tensor, budget=_BUDGET)
+    return Thumbnail("picture", shape, picture=drawn, words=note)
+
+
+def _image(sample: torch.Tensor, shape: tuple[int, ...], note: str) -> Thumbnail:
+    values = real(sample).float()
+    channels = values.shape[0]
+    if channels not in (1, 3) and values.shape[-1] in (1, 3):
+        values, channels = values.permute(2, 0, 1), values.shape[-1]  # channels last
+    if channels != 3:
+        if channels > 1:
+            note = "; ".join(filter(None, [note, f"channel 0 of {channels}"]))
+        values = values[:1].expand(3, -1, -1)
+    finite = values[values.isfinite()]
+    low, high = (float(finite.min()), float(finite.max())) if finite.numel() else (0.0, 1.0)
+    # The usual ranges stay what they are, so that a dark image looks dark.
+    if low >= 0 and high <= 1:
+        low, high = 0.0, 1.0
+    elif low >= 0 and high <= 255 and not sample.is_floating_point():
+        low, high = 0.0, 255.0
+    step = -(-max(values.shape[1:]) // _SIDE)
+    if step > 1:
+        values = F.avg_pool2d(values[None], step, ceil_mode=True, count_include_pad=False)[0]
+    shades = ((values - low) / (high - low or 1.0)).nan_to_num(0.0, 1.0, 0.0).clamp(0, 1)
+    pixels = (shades * 255).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
+    return Thumbnail("image", shape, np.ascontiguousarray(pixels), low, high, words=note)

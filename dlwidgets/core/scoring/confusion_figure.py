@@ -1,0 +1,301 @@
+"""The confusion grid as a Figure: a 2 x 2 heatmap for each class."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import ceil
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..base.canvas import BLUE, GREY, INK, ORANGE, blank
+from .metrics import averaged, rate
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.colors import Colormap
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+
+    from ..scoring.scores import Scores
+
+#: The metrics of a class, by which a grid can be sorted and filtered.
+METRICS = (
+    "precision", "recall", "f1", "specificity", "matthews", "jaccard", "accuracy", "support", "predicted",
+)  # fmt: skip
+#: What a grid can be sorted by; with a leading "-" the other way round.
+SORTS = ("given", "name", *METRICS, "threshold")
+#: What the shade of a cell is a share of: its row, its column, all samples of the class; None: of nothing.
+NORMALISE = ("true", "predicted", "all", None)
+_SHARES = {"true": "of its row", "predicted": "of its column", "all": "of all samples"}
+
+
+def order(
+    scores: Scores,
+    confusion: NDArray[np.int64],
+    sort: str = "given",
+    *,
+    thresholds: float | Sequence[float] = 0.5,
+    only: tuple[str, str, float] | None = None,
+) -> NDArray[np.int64]:
+    """Return the numbers of the classes in the order `sort`: the lowest first, undefined values last.
+
+    "given" keeps the order of the classes, "name" goes by the alphabet, "threshold" by `thresholds`, the
+    others by the metric; "-f1" puts the highest first. Classes that are equal keep their given order.
+    `only` leaves out what does not pass: ("f1", "below", 0.5) or ("support", "least", 10), at least 10; a
+    metric that is not defined passes neither.
+    """
+    key, falling = sort.removeprefix("-"), sort.startswith("-")
+    if key not in SORTS:
+        raise ValueError(f"A confusion grid cannot be sorted by {sort!r}: give one of {', '.join(SORTS)}.")
+    if key == "given":
+        numbers = np.arange(scores.n_classes)
+        found = numbers[::-1] if falling else numbers
+    elif key == "name":
+        names = [name.casefold() for name in scores.classes]
+        found = np.array(sorted(range(len(names)), key=names.__getitem__, reverse=falling))
+    else:
+        if key == "threshold":
+            value = np.broadcast_to(np.asarray(thresholds, float).reshape(-1), (scores.n_classes,))
+        else:
+            value = values(confusion, key)
+        # NaN is greater than all for argsort, so it stays last either way.
+        found = np.argsort(-value if falling else value, kind="stable")
+    if only is None:
+        return found
+    metric, side, limit = only
+    with np.errstate(invalid="ignore"):
+        passes = values(confusion, metric) < limit if side == "below" else values(confusion, metric) >= limit
+    return found[passes[found]]
+
+
+def values(confusion: NDArray[np.int64], metric: str) -> NDArray[np.float64]:
+    """Return one of `METRICS` of C x 2 x 2 matrices: C float64, NaN where it is not defined."""
+    if metric == "support":
+        return confusion[:, 1].sum(axis=1).astype(float)
+    if metric == "predicted":
+        return confusion[:, :, 1].sum(axis=1).astype(float)
+    return rate(metric, confusion)
+
+
+def shown(sort: str) -> str:
+    """Return the metric that tiles sorted by `sort` carry beside the name."""
+    key = sort.removeprefix("-")
+    return key if key in METRICS else "f1"
+
+
+def confusion_figure(
+    scores: Scores,
+    thresholds: float | Sequence[float] = 0.5,
+    *,
+    sort: str = "given",
+    columns: int | None = None,
+    normalise: str | None = "true",
+    only: tuple[str, str, float] | None = None,
+) -> Figure:
+    """Return the grid as seaborn heatmaps, ready to be printed.
+
+    Each cell holds its count and its share. Rows say what is, columns what was said; blue is right, orange
+    wrong. Where the thresholds differ each tile says its own.
+
+    Parameters
+    ----------
+    scores
+        What to show.
+    thresholds
+        One, or one for each class.
+    sort
+        One of `SORTS`: lowest first; "-f1" highest first.
+    columns
+        Tiles in a line; default so that the grid is wider than high and its lines are even.
+    normalise
+        What shade and share are of: "true" the row, so that a rare class is read as easily as a common one,
+        "predicted" the column, "all" all samples of the class, None counts alone.
+    only
+        Which classes, as in `order`; default all.
+    """
+    import seaborn
+
+    confusion = scores.confusion(thresholds)
+    classes = order(scores, confusion, sort, thresholds=thresholds, only=only)
+    if not len(classes):
+        return _nobody(scores, only)
+    wide = min(12, round((3.5 * len(classes)) ** 0.5))
+    columns = columns or ceil(len(classes) / ceil(len(classes) / wide))
+    lines = ceil(len(classes) / columns)
+    titles = _tile_titles(scores, confusion, thresholds, shown(sort))
+    tall = 1.38 if "\n" in titles[0] else 1.24
+    figure = blank(max(4.4, 1.25 * columns + 0.7), tall * lines + 0.9)
+    colors, shade, written = two_colors(), _shade(confusion, normalise), _written(confusion)
+    parts = shares(confusion, normalise) if normalise else np.full(confusion.shape, np.nan)
+    axes = figure.subplots(lines, columns, squeeze=False)
+    # seaborn draws the whole figure after each heatmap to see whether labels overlap: seconds for 14
+    # classes. What is not visible and not laid out is drawn in no time.
+    layout = figure.get_layout_engine()
+    figure.set_layout_engine("none")
+    for ax in axes.flat:
+        ax.set_visible(False)
+    for place, (ax, c) in enumerate(zip(axes.flat, classes)):
+        seaborn.heatmap(
+            shade[c], ax=ax, cmap=colors, vmin=-1, vmax=1, cbar=False, linewidths=1.5, linecolor="white",
+            annot=written[c], fmt="",
+            annot_kws={"size": 8, "color": INK, "va": "bottom" if normalise else "center"},
+            xticklabels=["no", "yes"] if place + columns >= len(classes) else False,
+            yticklabels=["not", "is"] if place % columns == 0 else False,
+        )  # fmt: skip
+        for (i, j), part in np.ndenumerate(parts[c]):
+            if not np.isnan(part):
+                ax.text(j + 0.5, i + 0.57, percent(part), fontsize=6.5, color=INK, ha="center", va="top")
+        ax.tick_params(length=0, labelsize=8, labelcolor=GREY, rotation=0)
+        ax.set_title(titles[c], fontsize=8.5, color=INK, pad=3)
+    for ax in axes.flat[: len(classes)]:
+        ax.set_visible(True)
+    figure.set_layout_engine(layout)
+    said = f" · shade and %: share {_SHARES[normalise]}" if normalise else " · shade: count"
+    figure.supxlabel(f"said to be{said}", fontsize=9, color=GREY)
+    figure.supylabel("what it is", fontsize=9, color=GREY)
+    figure.suptitle(headline(scores, confusion, thresholds), fontsize=9.5, color=INK)
+    return figure
+
+
+def confusion_tiles(
+    scores: Scores,
+    thresholds: float | Sequence[float] = 0.5,
+    *,
+    sort: str = "given",
+    most: int = 60,
+    normalise: str | None = "true",
+    only: tuple[str, str, float] | None = None,
+) -> Figure:
+    """Return the same grid drawn on one pair of axes, without seaborn: many times faster, for previews.
+
+    Of more than `most` classes the first `most` in the order `sort` are drawn, and the rest are counted.
+    """
+    from matplotlib.collections import PolyCollection
+
+    confusion = scores.confusion(thresholds)
+    passing = order(scores, confusion, sort, thresholds=thresholds, only=only)
+    classes = passing[:most]
+    if not len(classes):
+        return _nobody(scores, only)
+    columns = min(len(classes), 7)
+    lines = ceil(len(classes) / columns)
+    titles = _tile_titles(scores, confusion, thresholds, shown(sort))
+    line = 3.1 if "\n" not in titles[0] else 3.5
+    figure = blank(max(4.4, 1.1 * columns + 0.2), 0.95 * line / 3.1 * lines + 0.65)
+    ax: Axes = figure.add_subplot()
+    ax.set_axis_off()
+    colors, shade, written = two_colors(), _shade(confusion, normalise), _written(confusion)
+    boxes, fills = [], []
+    for place, c in enumerate(classes):
+        left, top = 2.35 * (place % columns), line * (place // columns)
+        ax.text(left + 1, top - 0.12, titles[c], fontsize=7.5, color=INK, ha="center", va="bottom")
+        for (i, j), text in np.ndenumerate(written[c]):
+            x, y = left + j, top + i
+            boxes.append([(x, y), (x + 1, y), (x + 1, y + 1), (x, y + 1)])
+            fills.append(colors((shade[c, i, j] + 1) / 2))
+            ax.text(x + 0.5, y + 0.52, text, fontsize=7.5, color=INK, ha="center", va="center")
+    ax.add_collection(PolyCollection(boxes, facecolors=fills, edgecolors="white", linewidths=1))
+    ax.set_xlim(-0.1, 2.35 * max(columns, 4) - 0.25)
+    ax.set_ylim(line * lines - 0.9, -0.8 if line < 3.2 else -1.2)
+    share = f"share {_SHARES[normalise]}" if normalise else "count"
+    figure.supxlabel(
+        f"rows: is not, is · columns: said no, said yes · shade: {share}", fontsize=7, color=GREY
+    )
+    rest = len(passing) - len(classes)
+    more = f" · and {rest} more {'class' if rest == 1 else 'classes'}" if rest else ""
+    figure.suptitle(headline(scores, confusion, thresholds) + more, fontsize=8.5, color=INK)
+    return figure
+
+
+def _nobody(scores: Scores, only: tuple[str, str, float] | None) -> Figure:
+    figure = blank(6.4, 0.6)
+    metric, side, limit = only or ("f1", "below", 0)
+    word = "below" if side == "below" else "at least"
+    said = f"None of {scores.n_classes:,} classes has {metric} {word} {limit:g}."
+    figure.text(0.01, 0.5, said, fontsize=9, color=GREY, va="center")
+    return figure
+
+
+def headline(scores: Scores, confusion: NDArray[np.int64], thresholds: float | Sequence[float]) -> str:
+    """Return one line: how many samples, at which threshold, macro and micro F1."""
+    values = np.unique(np.asarray(thresholds, float))
+    at = (
+        f"threshold {values[0]:.3g}"
+        if len(values) == 1
+        else f"thresholds {values[0]:.2g} to {values[-1]:.2g}"
+    )
+    average = averaged(confusion)
+    macro, micro = (_rate(average[name]["f1"]) for name in ("macro", "micro"))
+    samples = "sample" if scores.n_samples == 1 else "samples"
+    return f"{scores.n_samples:,} {samples} · {at} · F1 macro {macro}, micro {micro}"
+
+
+def shares(confusion: NDArray[np.int64], normalise: str | None) -> NDArray[np.float64]:
+    """Return what share each cell of ... x K x K matrices is of what `normalise` says; NaN of nothing.
+
+    "true" divides by the sum of the row, "predicted" of the column, "all" of the matrix, None by the largest
+    count there is.
+    """
+    whole = {
+        "true": lambda: confusion.sum(axis=-1, keepdims=True),
+        "predicted": lambda: confusion.sum(axis=-2, keepdims=True),
+        "all": lambda: confusion.sum(axis=(-2, -1), keepdims=True),
+        None: lambda: np.array(confusion.max(initial=0)),
+    }[normalise]()
+    whole = np.broadcast_to(whole, confusion.shape)
+    return np.divide(confusion, whole, out=np.full(confusion.shape, np.nan), where=whole > 0)
+
+
+def _shade(confusion: NDArray[np.int64], normalise: str | None) -> NDArray[np.float64]:
+    """Return the share of each cell, negative where wrong."""
+    return np.nan_to_num(shares(confusion, normalise)) * np.array([[1, -1], [-1, 1]])
+
+
+def two_colors() -> Colormap:
+    """Return the colours of -1 (all wrong, orange) over 0 (nothing) to 1 (all right, blue)."""
+    from matplotlib.colors import LinearSegmentedColormap, to_rgb
+
+    def pale(color: str) -> tuple[float, ...]:
+        return tuple(0.7 * part + 0.3 for part in to_rgb(color))
+
+    return LinearSegmentedColormap.from_list("right and wrong", [pale(ORANGE), "#f6f4f1", pale(BLUE)])
+
+
+def _written(confusion: NDArray[np.int64]) -> NDArray[np.object_]:
+    return np.array([short(n) for n in confusion.ravel()], object).reshape(confusion.shape)
+
+
+def short(n: float) -> str:
+    """Return a count as a cell holds it: 1,488, 121 k, 1.21 M."""
+    n = int(n)
+    if n < 100_000:
+        return f"{n:,}"
+    unit, power = ("M", 1e6) if n >= 999_500 else ("k", 1e3)
+    return f"{n / power:.3g} {unit}"
+
+
+def percent(part: float) -> str:
+    """Return a share as 93 %; "" where there is none."""
+    if np.isnan(part):
+        return ""
+    if 0 < part < 0.005:
+        return "<1 %"
+    return ">99 %" if 0.995 <= part < 1 else f"{100 * part:.0f} %"
+
+
+def _tile_titles(
+    scores: Scores, confusion: NDArray[np.int64], thresholds: float | Sequence[float], metric: str
+) -> list[str]:
+    write = short if metric in ("support", "predicted") else _rate
+    # A dollar sign would start a formula.
+    names = [(name if len(name) <= 13 else name[:12] + "…").replace("$", r"\$") for name in scores.classes]
+    titles = [f"{name}  {write(value)}" for name, value in zip(names, values(confusion, metric))]
+    each = np.asarray(thresholds, float).reshape(-1)
+    if len(np.unique(each)) == 1:
+        return titles
+    return [f"{title}\nat {limit:.3f}" for title, limit in zip(titles, each)]
+
+
+def _rate(value: float) -> str:
+    return "n/a" if np.isnan(value) else f"{value:.2f}"

@@ -1,1 +1,0 @@
-"""A run written as a plain PyTorch script, and done again from its ledger."""

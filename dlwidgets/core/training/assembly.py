@@ -1,0 +1,99 @@
+"""A trainer put together from what a person hands to a session, everything read and checked on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import nn
+
+from ..base import cpus
+from ..controls import wishes
+from ..controls.clipping import Clip
+from ..controls.optimizers import make_optimizer
+from ..controls.patterns import Parts, read_choice
+from ..data.objective import Objective
+from ..data.setup import Opened, choose_device, open_data
+from . import description as describing
+from .loop import Loop
+from .trainer import Trainer
+
+
+def assemble(
+    model: nn.Module,
+    train: Any,
+    valid: Any,
+    *,
+    optimizer: Any,
+    lr: Any,
+    batch_size: Any,
+    clip: Any,
+    weight_decay: Any,
+    schedule: Any = None,
+    regimen: Mapping[str, Any] | None = None,
+    target: Any,
+    step: Any,
+    seed: Any,
+    device: Any,
+    threads: Any,
+    trainable: Any,
+    wish: Callable[[str], Any],
+    tell: Callable[..., None],
+    note: Callable[[str], None],
+    memory: Any = None,
+    **learnt: Any,
+) -> tuple[Trainer, Opened, tuple[str, ...]]:
+    """Return a trainer, the data it trains on, and what was chosen by itself, in sentences.
+
+    The parameters are those of `Session`, `regimen` being those of `RegimenControls` by name, with `wish`,
+    `tell` and `note` of `Trainer`; `learnt` is task, loss and classes.
+
+    Raises
+    ------
+    TypeError, ValueError : one sentence on what does not fit.
+    """
+    if not isinstance(model, nn.Module):
+        made = f": make one first, as {model.__name__}(...)" if isinstance(model, type) else ""
+        raise TypeError(f"model is of type {type(model).__name__}, a torch.nn.Module is wanted{made}.")
+    if step is not None and not callable(step):
+        raise TypeError(f"step={step!r} cannot be called: pass a function (model, batch) -> loss.")
+    seed = wishes.read_seed(seed)
+    lr = None if lr is None else wishes.read_lr(lr)
+    batch_size = None if batch_size is None else wishes.read_batch_size(batch_size)
+    weight_decay = wishes.read_weight_decay(weight_decay)
+    clip = Clip.read(clip)
+    threads = wishes.read_threads(threads)
+    choice = read_choice(Parts(model), trainable)
+    where = choose_device(device, model)
+    made = make_optimizer(optimizer, model, lr, weight_decay, frozen=choice is not None)
+    opened = open_data(
+        model,
+        train,
+        valid,
+        batch_size=batch_size,
+        seed=seed,
+        device=where,
+        target=target,
+        step=step,
+        **learnt,
+    )
+    objective = Objective(model, opened.task, where, step, target if isinstance(target, str) else None)
+    loop = Loop(objective, opened.train, made, clip)
+    loop.goal = lambda: wishes.read_epochs(wish("epochs"))
+    loop.rate.valid = opened.valid is not None
+    asked = loop.rate.read(schedule)
+    try:
+        loop.freezing.put(choice, made)
+    except ValueError as why:
+        raise ValueError(f"trainable={trainable!r}: {why}.") from None
+    loop.rate.begin(asked)
+    trainer = Trainer(
+        loop, opened.valid, seed=seed, threads=threads, wish=wish, tell=tell, note=note, memory=memory
+    )
+    for name, value in (regimen or {}).items():
+        if value is not None:
+            trainer.steering.begin(name, value)
+    _, because = cpus.choose_threads(threads)
+    # What was run here to look at the model must not slow the training thread.
+    cpus.release_pool()
+    return trainer, opened, describing.notes(opened, loop, because)

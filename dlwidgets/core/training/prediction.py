@@ -1,0 +1,73 @@
+"""What a model says of inputs that it was not trained on, batch by batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from ..base.trees import rows, shapes, tensors
+from ..data.batches import Shuffled, batch_length
+from ..data.forms import read_inputs
+from ..data.loader import Loaded
+from ..data.setup import Opened, cast
+from .loop import Loop
+
+
+def read_for_prediction(X: Any, opened: Opened) -> Any:
+    """Return inputs to predict for, in the form of the training's: the columns it had, the model's own dtype.
+
+    Parameters
+    ----------
+    X : what `train=(X, y)` takes as X, a DataFrame with at least the training's columns, or a Dataset or
+        DataLoader of inputs, or of (inputs, targets).
+
+    Raises
+    ------
+    TypeError, ValueError : one sentence on what is wrong.
+    """
+    if isinstance(X, (Dataset, DataLoader)):
+        return X
+    X = cast(read_inputs(X, "X", opened.columns), opened.dtype)
+    if not batch_length(X):
+        raise ValueError("X has no samples.")
+    given, wanted = ([t.ndim for t in tensors(part)] for part in (X, opened.example))
+    if given != wanted:
+        raise ValueError(
+            f"X has shape {shapes(X)}, the training's inputs {shapes(opened.example)}: "
+            "one row for each sample is wanted, also for a single one (X[None])."
+        )
+    return X
+
+
+def outputs(loop: Loop, X: Any, batch_size: int) -> torch.Tensor:
+    """Return the model's output for X, on the CPU, in eval mode; `X` is what `read_for_prediction` returned.
+
+    Raises
+    ------
+    TypeError : the output is not a tensor.
+    """
+    parts = []
+    for inputs in _batches(X, batch_size, loop.objective.target):
+        output = loop.forward(inputs)
+        if not isinstance(output, torch.Tensor):
+            raise TypeError(
+                f"The model's output is of type {type(output).__name__}: a tensor is wanted to predict from."
+            )
+        parts.append(output.reshape(output.shape or (1,)).cpu())
+    return torch.cat(parts)
+
+
+def _batches(X: Any, batch_size: int, target: str | None) -> Iterator[Any]:
+    if not isinstance(X, (Dataset, DataLoader)):
+        for start in range(0, batch_length(X), batch_size):
+            yield rows(X, start, start + batch_size)
+        return
+    source = Loaded(X) if isinstance(X, DataLoader) else Shuffled(X, batch_size, seed=0)
+    for batch in source.sweep(batch_size):
+        if isinstance(batch, Mapping):
+            yield {key: value for key, value in batch.items() if key != target}
+        else:
+            yield batch[0] if isinstance(batch, (tuple, list)) and len(batch) == 2 else batch

@@ -1,0 +1,189 @@
+"""Weights, optimizer and random numbers as parts of a run whose state can be read off and put back."""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+from torch.nn.parameter import is_lazy
+
+from ...base.generators import Generators
+from ...base.random_state import Streams
+from ...base.state import Kept, numbers_of, put_numbers, thing
+
+if TYPE_CHECKING:
+    from ..loop import Loop
+
+
+class Weights:
+    """A model: parameters, buffers (also those that `state_dict` leaves out), flags, numbers, generators.
+
+    The numbers are public attributes of its modules and of the loss, such as a dropout's rate, or a
+    temperature that a model counts down by itself.
+    """
+
+    def __init__(self, loop: Loop) -> None:
+        self._loop = loop
+
+    def state(self) -> dict[str, Any]:
+        """Return the state; the tensors are those in use.
+
+        Raises
+        ------
+        ValueError : in a clause: a layer has no size yet.
+        """
+        model = self._loop.model
+        parameters = dict(model.named_parameters())
+        if any(map(is_lazy, parameters.values())):
+            raise ValueError("some layers get their size in the first step")
+        return {
+            "tensors": {**parameters, **dict(model.named_buffers())},
+            "trains": {name: parameter.requires_grad for name, parameter in parameters.items()},
+            "numbers": {path: numbers for path, module in self._modules() if (numbers := numbers_of(module))},
+            "extra": {
+                path: copy.deepcopy(module.get_extra_state()) for path, module in model.named_modules()
+                if type(module).get_extra_state is not nn.Module.get_extra_state
+            },
+            "generators": Generators(*(vars(module) for _, module in self._modules())).state(),
+        }  # fmt: skip
+
+    def install(self, state: dict[str, Any]) -> None:
+        """Write the state into the model's own tensors."""
+        model = self._loop.model
+        modules = dict(self._modules())
+        parameters = dict(model.named_parameters())
+        tensors = {**parameters, **dict(model.named_buffers())}
+        for name, parameter in parameters.items():
+            if name not in state["tensors"] or state["tensors"][name].shape != parameter.shape:
+                raise ValueError(f"the model has changed: {name!r} was not there, or of another shape")
+        with torch.no_grad():
+            for name, value in state["tensors"].items():
+                tensor = tensors.get(name)
+                if tensor is not None and tensor.shape == value.shape and tensor.dtype == value.dtype:
+                    tensor.copy_(value)
+                elif name not in parameters:
+                    path, _, buffer = name.rpartition(".")
+                    if path in modules and buffer in modules[path]._buffers:
+                        device = value.device if tensor is None else tensor.device
+                        modules[path]._buffers[buffer] = value.to(device, copy=True)
+        for name, trains in state["trains"].items():
+            if name in parameters and parameters[name].requires_grad != trains:
+                parameters[name].requires_grad_(trains)
+            if name in parameters:
+                parameters[name].grad = None
+        for path, numbers in state["numbers"].items():
+            if path in modules:
+                put_numbers(modules[path], numbers)
+        for path, extra in state["extra"].items():
+            kept = thing(extra) if isinstance(extra, Kept) else extra
+            if path in modules and kept is not None:
+                modules[path].set_extra_state(copy.deepcopy(kept))
+        Generators(*(vars(module) for _, module in self._modules())).install(state["generators"])
+
+    def _modules(self) -> list[tuple[str, nn.Module]]:
+        found = list(self._loop.model.named_modules())
+        loss = self._loop.objective.task.loss
+        return [*found, ("(loss)", loss)] if isinstance(loss, nn.Module) else found
+
+
+class Moves:
+    """The optimizer: which it is, its groups and their numbers, and what it keeps of each parameter."""
+
+    def __init__(self, loop: Loop) -> None:
+        self._loop = loop
+
+    def state(self) -> dict[str, Any]:
+        """Return the state; the tensors are those in use."""
+        optimizer = self._loop.optimizer
+        names = {id(parameter): name for name, parameter in self._loop.model.named_parameters()}
+        held = [list(group["params"]) for group in optimizer.param_groups]
+        flat = [parameter for group in held for parameter in group]
+        kept = [optimizer.state.get(parameter) for parameter in flat]
+        return {
+            "optimizer": Kept(optimizer),
+            "kind": type(optimizer).__name__,
+            "rate": Kept(self._loop.rate),
+            "groups": [
+                {key: v for key, v in group.items() if key != "params"} for group in optimizer.param_groups
+            ],
+            "params": Kept(held),
+            "names": [[names.get(id(parameter)) for parameter in group] for group in held],
+            "state": [None if one is None else dict(one) for one in kept],
+            "away": [
+                [] if one is None else [
+                    key for key, v in one.items() if isinstance(v, torch.Tensor) and v.device.type != "cpu"
+                ]
+                for one in kept
+            ],
+            "numbers": numbers_of(optimizer),
+        }  # fmt: skip
+
+    def install(self, state: dict[str, Any]) -> None:
+        """Put back the optimizer that was in force, and write its state into its own tensors."""
+        optimizer = thing(state["optimizer"])
+        if optimizer is None:
+            optimizer = self._loop.optimizer
+            if type(optimizer).__name__ != state["kind"]:
+                raise ValueError(f"the optimizer was {state['kind']} and is {type(optimizer).__name__} now")
+        held = thing(state["params"])
+        if held is None:
+            own = dict(self._loop.model.named_parameters())
+            lost = [name for group in state["names"] for name in group if name not in own]
+            if lost:
+                raise ValueError(f"the optimizer moved {lost[0]!r}, which this model has not")
+            held = [[own[name] for name in group] for group in state["names"]]
+        self._loop.optimizer = optimizer
+        if (rate := thing(state["rate"])) is not None:
+            self._loop.rate = rate
+        groups = optimizer.param_groups
+        del groups[len(held):]
+        groups.extend({"params": []} for _ in range(len(held) - len(groups)))
+        for group, numbers, params in zip(groups, state["groups"], held):
+            group["params"][:] = params
+            for key in [key for key in group if key != "params" and key not in numbers]:
+                del group[key]
+            for key, value in numbers.items():
+                group[key] = _put(group.get(key), value)
+        flat = [parameter for group in held for parameter in group]
+        wanted = {id(parameter) for parameter in flat}
+        for parameter in [one for one in optimizer.state if id(one) not in wanted]:
+            del optimizer.state[parameter]
+        for parameter, kept, away in zip(flat, state["state"], state["away"]):
+            if kept is None:
+                optimizer.state.pop(parameter, None)
+                continue
+            now = optimizer.state.get(parameter, {})
+            made = {}
+            for key, value in kept.items():
+                value = _put(now.get(key), value)
+                made[key] = value.to(parameter.device) if key in away else value
+            if parameter in optimizer.state:
+                now.clear()
+                now.update(made)
+            else:
+                optimizer.state[parameter] = made
+        put_numbers(optimizer, state["numbers"])
+
+
+class Randomness:
+    """The global random generators, as the training has them while it borrows them."""
+
+    def state(self) -> dict[str, Any]:
+        """Return where they are."""
+        return Streams.now().state()
+
+    def install(self, state: dict[str, Any]) -> None:
+        """Put them there."""
+        Streams.of(state).install()
+
+
+def _put(now: Any, value: Any) -> Any:
+    """Return `value` as something that may be changed: in the tensor of now where it fits."""
+    if isinstance(value, torch.Tensor):
+        if isinstance(now, torch.Tensor) and now.shape == value.shape and now.dtype == value.dtype:
+            with torch.no_grad():
+                return now.copy_(value)
+        return value.clone()
+    return copy.deepcopy(thing(value)) if isinstance(value, Kept) else copy.deepcopy(value)

@@ -1,0 +1,351 @@
+"""The timeline of a run: snapshots are taken as it goes, and it can be taken back to any step of any line."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ...base.history import History
+from ...base.ledger import Entry
+from ...base.memory import snapshot_budget
+from ...base.state import Copier, Stateful, tensors_of
+from ...base.time_budget import Governor
+from .lines import Branch, Line, Place
+from .ring import Ring
+from .snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from ...controls.steering import Steering
+    from ..loop import Loop
+
+#: The name of the first line.
+MAIN = "main"
+
+
+class Timeline:
+    """Takes snapshots between steps, and goes back to one; all methods are for the training thread.
+
+    A state between two steps is a *place* (step, changes): changes that were made after the same step are
+    places of their own. A place of which no snapshot is kept is reached from the newest before it: the steps
+    are taken again with the line's changes at their steps, which on the CPU gives the same bits. Each loss is
+    compared with the one that was written down then, so that it is said where something played a part that
+    no snapshot knows, as a number that a custom step keeps for itself.
+
+    Parameters
+    ----------
+    parts : name -> part; "data" refuses first, "random" comes last.
+    memory : bytes that snapshots may take; None: `memory.snapshot_budget`.
+    note : told, in a sentence, of what a person should know.
+    """
+
+    def __init__(
+        self,
+        loop: Loop,
+        steering: Steering,
+        parts: dict[str, Stateful],
+        *,
+        memory: int | None,
+        note: Callable[[str], None],
+    ) -> None:
+        self._loop, self._steering, self.parts, self._memory, self._note = loop, steering, parts, memory, note
+        self.line = Line(MAIN)
+        self.lines: dict[str, Line] = {MAIN: self.line}
+        self.ring = Ring(0)
+        self.ring.ours = lambda snapshot: self.line.holds(snapshot)
+        self._copier = Copier()
+        # Epochs that take no longer than a snapshot's share allows get one now and then: any step between two is
+        # reached by taking the steps from the first again.
+        self._often, self._epochs = Governor(0.003, least=1.0), Governor(0.003, least=0.0)
+        self._before = Governor(0.05, least=0.1)
+        #: The bytes of a snapshot, and the budget that goes with them: read off the system once, not each time.
+        self._budgeted = (-1, 0)
+        self._born = 0
+        self._went: Place = (0, 0)
+        self._left_settings: dict[str, Any] = {}
+        #: Set by another thread: steps are taken again no further.
+        self.abandoned = False
+
+    # -- what there is
+
+    @property
+    def place(self) -> Place:
+        """Where the run is on its line."""
+        return self._loop.steps, len(self.line.changes)
+
+    @property
+    def snapshots(self) -> tuple[tuple[int, str], ...]:
+        """(step, why) of the snapshots on the line under way, in order."""
+        return tuple((one.step, one.why) for one in self.ring if self.line.holds(one) and one.why != "left")
+
+    @property
+    def branches(self) -> tuple[Branch, ...]:
+        """The lines that were left."""
+        kept = set(map(id, self.ring))
+        return tuple(
+            line.branch(line.tip is not None and id(line.tip) in kept)
+            for line in self.lines.values() if line is not self.line
+        )  # fmt: skip
+
+    def here(self) -> Branch:
+        """Return the line under way as it is now."""
+        line = self.line
+        return Branch(
+            line.name, line.parent, line.place[0], self._loop.steps, self._loop.history,
+            tuple(line.changes), self._steering.wishes(), True,
+        )  # fmt: skip
+
+    @property
+    def spans(self) -> dict[str, tuple[int, int]]:
+        """Name -> (step after which it parted, its last step) of all lines."""
+        return {
+            name: (line.place[0], self._loop.steps if line is self.line else line.end[0])
+            for name, line in self.lines.items()
+        }
+
+    # -- taking snapshots
+
+    def begin(self) -> None:
+        """Take the first snapshot of all, where there is none."""
+        if not any(self.line.holds(one) for one in self.ring):
+            self.take("start")
+
+    def before_change(self) -> None:
+        """Take a snapshot before a change, unless changes follow one another too fast for it."""
+        if not len(self.ring) or self._before.due():
+            self.take("change")
+
+    def after_step(self) -> None:
+        """Take a snapshot where it is time."""
+        if self._loop.epoch_ended and self._epochs.due():
+            self.take("epoch")
+        elif self._often.due():
+            self.take("time")
+
+    def changed(self, entries: Sequence[Entry]) -> None:
+        """Note what was put in force."""
+        self.line.changes += [entry for entry in entries if not entry.rejected]
+
+    def take(self, why: str) -> Snapshot | None:
+        """Take a snapshot of now; None where it is there already, or has no room."""
+        if any(one.place == self.place and self.line.holds(one) for one in self.ring):
+            return None
+        began = time.perf_counter()
+        snapshot = self.captured(why)
+        if snapshot is not None:
+            self.ring.add(snapshot)
+        seconds = time.perf_counter() - began
+        for governor in (self._often, self._epochs, self._before):
+            governor.spent(seconds)
+        return snapshot
+
+    def captured(self, why: str, must: bool = False) -> Snapshot | None:
+        """Return the state of now, copied; None where the budget has no room for it, unless it must be."""
+        try:
+            states = {name: part.state() for name, part in self.parts.items()}
+        except ValueError:
+            return None  # a layer without a size yet: after the first step it has one
+        size = sum({id(tensor): tensor.nbytes for tensor in tensors_of(states)}.values())
+        if size != self._budgeted[0]:
+            self._budgeted = size, snapshot_budget(size, self._memory)
+        self.ring.budget = budget = self._budgeted[1]
+        if size > budget and not must:
+            self._note(
+                f"A snapshot takes {_megabytes(size)}, more than the {_megabytes(budget)} set aside: going "
+                "back is off. snapshot_memory= sets more aside."
+            )
+            return None
+        if 2 * size > budget and not must:
+            self._note(
+                f"A snapshot takes {_megabytes(size)} of the {_megabytes(budget)} set aside: only the newest "
+                "is kept. snapshot_memory= sets more aside."
+            )
+        self.ring.make_room(self._copier.fresh(states))
+        step, changes = self.place
+        states = {name: self._copier(state) for name, state in states.items()}
+        return Snapshot(step, changes, why, self.line.name, states)
+
+    # -- going back
+
+    def rewind(self, step: int, exact: bool, by: str, changes: int | None = None, note: str = "") -> Place:
+        """Go back on the line under way to the state after `step` steps; return the place that was reached.
+
+        Parameters
+        ----------
+        exact : take the steps from the last snapshot up to `step` again; False: go to the nearest snapshot.
+        changes : how many changes are then in force; None: none that were made right after `step`.
+
+        Raises
+        ------
+        ValueError : in a sentence, why it cannot be; all is as before.
+        """
+        line, now, record = self.line, self.place, self._loop.history
+        if not 0 <= step <= now[0]:
+            raise ValueError(
+                f"Step {step:,} was not taken: this line of the run is at step {now[0]:,}."
+            )
+        target = (step, line.changes_before(step) if changes is None else changes)
+        if not exact:
+            mine = [one for one in self.ring if line.holds(one)]
+            if not mine:
+                raise ValueError(_NOTHING)
+            target = min(mine, key=lambda one: (abs(one.step - step), one.place)).place
+        tip = self.captured("left", must=True)
+        said = self._go(line, target, record, tip)
+        reached, ledger = (self._loop.steps, self._went[1]), self._steering.ledger
+        said = "; ".join(filter(None, [note, said]))
+        ledger.add(Entry(now[0], "rewind", step, reached[0], by, said))
+        if now[0] > reached[0]:
+            owner = line
+            while owner.parent is not None and reached <= owner.place:
+                owner = self.lines[owner.parent]
+            if line.parent is not None and now == line.place and not self._has_children(line):
+                del self.lines[line.name]  # nothing happened on it
+                self._enter(owner.parting(line.name, reached))
+            else:
+                self._leave(line, now, record, tip, self._left_settings)
+                self._enter(owner.parting(self._new_name(), reached))
+        else:
+            del line.changes[reached[1]:]
+        for one in [one for one in self.ring if one.line == self.line.name and one.place > reached]:
+            self.ring.drop(one)
+        self._loop.history = record.upto(self._loop.steps)
+        return reached
+
+    def switch(self, name: str, by: str) -> Place:
+        """Go to the end of another line, and go on there."""
+        line, now, record = self.line, self.place, self._loop.history
+        if name == line.name:
+            return now
+        other = self.lines.get(name)
+        if other is None:
+            there = ", ".join(repr(one) for one in self.lines)
+            raise ValueError(f"There is no line {name!r}: there are {there}.")
+        tip = self.captured("left", must=True)
+        said = self._go(other, other.end, other.history or History(), tip)
+        self._steering.ledger.add(Entry(now[0], "switch", name, self._loop.steps, by, said))
+        if line.parent is not None and now == line.place and not self._has_children(line):
+            del self.lines[line.name]  # nothing happened on it
+        else:
+            self._leave(line, now, record, tip, self._left_settings)
+        self._enter(other)
+        self._loop.history = (other.history or History()).upto(self._loop.steps)
+        other.history = None
+        return self.place
+
+    def fork(self) -> Line:
+        """Let a new line part from the one under way here; return that one, which stays as it is."""
+        line, now = self.line, self.place
+        tip = self.captured("left", must=True)
+        self._leave(line, now, self._loop.history, tip, self._steering.wishes())
+        self._loop.history = self._loop.history.upto(now[0])
+        self._enter(line.parting(self._new_name(), now))
+        return line
+
+    def _go(self, line: Line, target: Place, record: History, tip: Snapshot | None) -> str:
+        """Put the state of a place in force, steps taken again where need be; return what is to be said."""
+        mine = [one for one in self.ring if line.holds(one) and one.place <= target]
+        if line.tip is not None and line.tip.place == target and line.tip in list(self.ring):
+            mine.append(line.tip)
+        mine += [tip] if tip is not None and line is self.line and tip.place == target else []
+        if not mine:
+            first = min((one.step for one in self.ring if line.holds(one)), default=None)
+            raise ValueError(_NOTHING if first is None else f"Nothing is kept from before step {first:,}.")
+        base = max(mine, key=lambda one: one.place)
+        before = self._loop.history
+        self._left_settings = self._steering.wishes()
+        try:
+            said = base.install(self.ordered())
+            self._loop.history = record.upto(base.step)
+            differs = self._retake(line, base, target, record)
+        except BaseException as error:
+            if tip is not None:
+                tip.install(self.ordered())
+            self._loop.history = before
+            if isinstance(error, ValueError):
+                raise ValueError(f"There is no way back to step {target[0]:,}: {error}.") from error
+            raise
+        if differs is not None:
+            said.append(
+                f"from step {differs:,} on the losses are not those of then: something plays a part that no "
+                "snapshot holds"
+            )
+        if said:
+            sentence = "; ".join(said)
+            self._note(f"Back to step {self._loop.steps:,}: {sentence}.")
+        return "; ".join(said)
+
+    def _retake(self, line: Line, base: Snapshot, target: Place, record: History) -> int | None:
+        """Take the steps from a snapshot to a place again; return the first whose loss differs from then."""
+        loop, (step, changes), count = self._loop, target, base.changes
+        losses, differs = record.columns["loss"].values, None
+        rows = {row["step"]: row for row in record.evaluations}
+        self.abandoned = False
+        if getattr(self.parts.get("trainer"), "owed", False):
+            self._evaluated(rows.get(loop.steps))
+        while True:
+            while count < changes and line.changes[count].step <= loop.steps:
+                self._steering.redo(line.changes[count])
+                count += 1
+            if loop.steps >= step or self.abandoned:
+                break
+            took = loop.step()
+            if took:
+                number = loop.steps
+                if differs is None and number <= len(losses) and losses[number - 1] != loop.loss:
+                    differs = number
+            if took or loop.epoch_ended:
+                self._evaluated(rows.pop(loop.steps, None))
+        self._went = loop.steps, count
+        return differs
+
+    def _evaluated(self, row: Mapping[str, Any] | None) -> None:
+        """Let the parts know what an evaluation found then; it is not made again."""
+        for part in self.parts.values() if row is not None else ():
+            if (evaluated := getattr(part, "evaluated", None)) is not None:
+                evaluated({name: value for name, value in row.items() if name != "step"})  # type: ignore[union-attr]
+
+    def begin_anew(self, line: Line) -> None:
+        """Have `line` as the only one, and the state of now as the first snapshot."""
+        self.line, self.lines, self._steering.ledger.line = line, {line.name: line}, line.name
+        for one in list(self.ring):
+            self.ring.drop(one)
+        self.take("start")
+
+    def ordered(self) -> Mapping[str, Stateful]:
+        """Return the parts in the order in which they are put back."""
+        last = ("random",)
+        return {
+            **{name: part for name, part in self.parts.items() if name not in last},
+            **{name: self.parts[name] for name in last if name in self.parts},
+        }
+
+    def _leave(
+        self, line: Line, end: Place, record: History, tip: Snapshot | None, settings: dict[str, Any]
+    ) -> None:
+        line.end, line.history, line.settings, line.tip = end, record, settings, tip
+
+    def _enter(self, line: Line) -> None:
+        """Let `line` be the one under way; the end of the one that was left is kept if there is room."""
+        left, self.line = self.line, line
+        self.lines[line.name] = line
+        self._steering.ledger.line = line.name
+        if left.tip is not None and left is not line and left.tip not in list(self.ring):
+            self.ring.add(left.tip)
+        if line.tip is not None:
+            # It is a state of the line under way like any other now.
+            line.tip = None
+
+    def _has_children(self, line: Line) -> bool:
+        return any(other.parent == line.name for other in self.lines.values())
+
+    def _new_name(self) -> str:
+        self._born += 1
+        return f"branch {self._born}"
+
+
+_NOTHING = "Nothing is kept to go back to."
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 2**20:,.0f} MB" if size >= 2**20 else f"{size / 2**10:,.0f} KB"

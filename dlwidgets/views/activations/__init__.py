@@ -1,0 +1,1 @@
+"""ActivationBrowser: what a layer makes of a sample."""

@@ -1,0 +1,197 @@
+"""The samples that an activation browser goes through: by number, by loss, by class, and one of one's own."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from ...core.activations.own_sample import Own, own_sample, span_of
+from ...core.activations.sample_order import in_order
+from ...core.base.trees import tensors
+
+if TYPE_CHECKING:
+    from ...core.scoring.scores import Scores
+
+#: Classes that are offered to go through.
+_MOST_CLASSES = 200
+#: The bytes of pixels that a page may hand over.
+_MOST_PIXELS = 300_000
+
+
+class Source:
+    """Numbered samples, with the one that a person brought behind the last.
+
+    It answers as the samples themselves do: `len()`, `.name`, `.inputs(i)` a batch of one, `.target(i)`. The
+    own sample is number `len()`, which no count contains.
+
+    Parameters
+    ----------
+    samples : a session's samples, or those that were handed over.
+    scores : returns the scores of the samples, None where there are none yet.
+    encode : turns a text into a sample.
+
+    Attributes
+    ----------
+    order : "number", "worst", "best" or "class:NAME": the way that next and previous go.
+    """
+
+    def __init__(
+        self,
+        samples: Any,
+        scores: Callable[[], Scores | None] = lambda: None,
+        encode: Callable[[str], Any] | None = None,
+    ) -> None:
+        self.samples = samples
+        self.order = "number"
+        self._scores, self._encode = scores, encode
+        self._own: Own | None = None
+        self._rows: tuple[Any, str, list[int]] = (None, "", [])
+        self._span: tuple[float, float] | None = None
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    @property
+    def name(self) -> str:
+        """What the samples are, as "validation"."""
+        return str(self.samples.name)
+
+    def inputs(self, index: int) -> Any:
+        """Return the inputs of a sample as a batch of one."""
+        return (
+            self._own.inputs if self._own is not None and index == len(self) else self.samples.inputs(index)
+        )
+
+    def target(self, index: int) -> Any:
+        """Return what is true of a sample; None where nothing is known, as of one's own."""
+        return None if index == len(self) else self.samples.target(index)
+
+    def must_exist(self, index: Any) -> None:
+        """Refuse what is no number of a sample.
+
+        Raises
+        ------
+        ValueError : there is no such sample.
+        """
+        last = len(self) - (self._own is None)
+        if not isinstance(index, int) or isinstance(index, bool) or not 0 <= index <= last:
+            raise ValueError(
+                f"Sample {index} does not exist: the {self.name} samples are 0 to {len(self) - 1}."
+            )
+
+    # -- one's own
+
+    @property
+    def own(self) -> Own | None:
+        """The sample that a person brought, while it is looked at."""
+        return self._own
+
+    def bring(self, x: Any, name: str | None = None) -> Own:
+        """Fit `x` to the model's inputs and look at it from now on, as `own_sample` does."""
+        self._own = own_sample(x, self.samples.inputs(0), name, span=self.span, encode=self._encode)
+        return self._own
+
+    def bring_pixels(self, said: dict[str, Any], pixels: bytes) -> Own:
+        """Look at an image that a page decoded: `said` has its width, height, name and what the page did.
+
+        Raises
+        ------
+        ValueError : the bytes are not width x height x 3.
+        """
+        width, height = said.get("width"), said.get("height")
+        fits = isinstance(width, int) and isinstance(height, int) and width > 0 and height > 0
+        if not fits or len(pixels) != width * height * 3 or len(pixels) > _MOST_PIXELS:
+            raise ValueError("The page sent an image whose size is not what it says.")
+        image = torch.frombuffer(bytearray(pixels), dtype=torch.uint8).reshape(height, width, 3)
+        found = self.bring(image, str(said.get("name") or "your own")[:80])
+        before = str(said.get("done") or "")[:120]
+        self._own = Own(found.inputs, found.name, ", ".join(filter(None, [before, found.done])))
+        return self._own
+
+    def let_go(self) -> None:
+        """Return from one's own sample to the numbered ones."""
+        self._own = None
+
+    def span(self) -> tuple[float, float]:
+        """Return the range of the samples' values."""
+        if self._span is None:
+            self._span = span_of(self.samples)
+        return self._span
+
+    def takes(self) -> dict[str, bool]:
+        """Return whether an image or a text can be brought by the page."""
+        try:
+            first = list(tensors(self.samples.inputs(0)))
+        except Exception:  # noqa: BLE001 - said when a sample is looked at
+            first = []
+        image = len(first) == 1 and first[0].ndim == 4 and first[0].is_floating_point()
+        return {"image": image, "text": self._encode is not None}
+
+    # -- the way through
+
+    def orders(self) -> list[list[str]]:
+        """Return the orders there are, each with the words for it."""
+        found, scores = [["number", "number"]], self._scores()
+        if scores is None:
+            return found
+        found += [["worst", "loss, worst first"], ["best", "loss, best first"]]
+        return found + [[f"class:{name}", f"of {name}"] for name in scores.classes[:_MOST_CLASSES]]
+
+    def choose(self, order: str) -> None:
+        """Go through the samples in another order.
+
+        Raises
+        ------
+        ValueError : there is no such order, or nothing to order by yet.
+        """
+        scores = self._scores()
+        if order != "number":
+            if scores is None:
+                raise ValueError("Samples are ordered by loss and class after the first evaluation.")
+            in_order(scores, order)
+        self.order = order
+
+    def _in_order(self) -> list[int]:
+        scores = self._scores()
+        if scores is None:
+            return []
+        if self._rows[0] is not scores or self._rows[1] != self.order:
+            rows = in_order(scores, self.order).tolist()
+            # Where a part was evaluated, its rows are named by the samples' numbers.
+            ids = scores.sample_ids
+            numbers = rows if ids is None else [int(ids[row]) for row in rows]
+            self._rows = (scores, self.order, numbers)
+        return self._rows[2]
+
+    def place(self, index: int) -> list[int] | None:
+        """Return where a sample stands in the order, and of how many; None in the order of numbers."""
+        if self.order == "number":
+            return None
+        rows = self._in_order()
+        return [rows.index(index) if index in rows else -1, len(rows)]
+
+    def go(self, where: str, index: int) -> int:
+        """Return the sample that lies "next", "previous", "first" or "random" from `index`.
+
+        Raises
+        ------
+        ValueError : there is no such way, or no sample to go to.
+        """
+        rows = list(range(len(self))) if self.order == "number" else self._in_order()
+        if not rows:
+            raise ValueError("There is no sample to go to in this order.")
+        at = rows.index(index) if index in rows else -1
+        if where == "next":
+            return rows[min(at + 1, len(rows) - 1)]
+        if where == "previous":
+            return rows[max(at - 1, 0)]
+        if where == "first":
+            return rows[0]
+        if where == "random":
+            # Not from the generators that training draws from.
+            others = [row for row in rows if row != index] or rows
+            return random.SystemRandom().choice(others)
+        raise ValueError(f"There is no way {where!r} from a sample.")

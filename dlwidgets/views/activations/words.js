@@ -1,0 +1,122 @@
+// What the activation browser says: values with their error, layers, parts, the line above the picture.
+import { sig } from "../front.js";
+
+/**
+ * A number with no more digits than its error lets be true: "0.421 ± 0.002".
+ * @param {number} value @param {number} error @returns {string}
+ */
+export function withError(value, error) {
+  if (Number.isNaN(value)) return "not finite";
+  if (!(error > 0)) return sig(value, 4);
+  const place = Math.floor(Math.log10(error));
+  if (place < -5 || Math.abs(value) >= 1e6) {
+    const digits = value === 0 ? 1 : Math.max(1, Math.floor(Math.log10(Math.abs(value))) - place + 1);
+    return `${sig(value, Math.min(digits, 6))} ± ${sig(error, 1)}`;
+  }
+  const decimals = Math.max(0, -place);
+  const shown = (Math.abs(value) < 0.5 * 10 ** -decimals ? 0 : value).toFixed(decimals).replace("-", "−");
+  return `${shown} ± ${error.toFixed(decimals)}`;
+}
+
+/** The ends of a scale in short: "0–1", "−2.12 to 2.64". @param {number} low @param {number} high @returns {string} */
+export function range(low, high) {
+  const [from, to] = [low, high].map((value) => String(+value.toPrecision(3)).replace("-", "−"));
+  return low < 0 ? `${from} to ${to}` : `${from}–${to}`;
+}
+
+/** A share in per cent: "0 %", "12 %", "0.3 %", "99.8 %". @param {number | null | undefined} share @returns {string} */
+export function percent(share) {
+  if (share === null || share === undefined || Number.isNaN(share)) return "–";
+  const hundred = 100 * share;
+  if (hundred === 0 || hundred === 100) return `${hundred} %`;
+  return `${hundred < 0.1 ? "<0.1" : hundred > 99.9 ? ">99.9" : hundred < 1 || hundred > 99 ? hundred.toFixed(1) : Math.round(hundred)} %`;
+}
+
+/**
+ * "row 3, column 9", or "rows 6–7, columns 18–19" where a pixel is the mean of several; with the names of tokens, as
+ * "from 3 “the”, to 5 “cat”", where the axes stand for them.
+ * @param {string[]} axes @param {number[]} at row and column of the pixel @param {number[]} block @param {number[]} size of the whole map
+ * @param {string[] | null} [tokens]
+ * @returns {string}
+ */
+export function place(axes, at, block, size, tokens = null) {
+  return [0, 1].map((i) => {
+    const first = at[i] * block[i], last = Math.min(size[i], first + block[i]) - 1;
+    const name = tokens && tokens.length === size[i] && (i === 0 || axes[2] === "to") && first === last ? ` “${tokens[first]}”` : "";
+    return first === last ? `${axes[i + 1]} ${first}${name}` : `${axes[i + 1]}s ${first}–${last}`;
+  }).join(", ");
+}
+
+/**
+ * The layers to choose from, in groups by the model's own children; when something is searched, those whose path or
+ * class holds it, in one group.
+ * @param {[string, string, number, boolean][]} layers path, class, depth, whether it only holds others
+ * @param {string} [query]
+ * @returns {{label: string, options: {value: string, text: string}[]}[]} a group without a label stands by itself
+ */
+export function layerGroups(layers, query = "") {
+  const wanted = query.trim().toLowerCase();
+  /** @type {{label: string, options: {value: string, text: string}[]}[]} */
+  const groups = [];
+  let top = "";
+  for (const [path, kind, depth, holds] of layers) {
+    if (wanted && !`${path} ${kind}`.toLowerCase().includes(wanted)) continue;
+    const first = path.split(".")[0], parent = layers.some(([other]) => other.startsWith(`${first}.`));
+    if (!groups.length || wanted === "" && (depth <= 1 || first !== top)) {
+      if (!wanted || !groups.length) groups.push({ label: !wanted && depth > 0 && parent ? first : "", options: [] });
+      top = first;
+    }
+    if (!holds) groups[groups.length - 1].options.push({ value: path, text: path === "" ? `${kind} (the model)` : `${path} · ${kind}` });
+  }
+  return groups.filter((group) => group.options.length);
+}
+
+/**
+ * The rows of a ranking, each where it stood before as long as it is there, so that names do not jump while
+ * their scores change; a new one takes the place of one that left.
+ * @template {[string, number | null, boolean | null]} Row
+ * @param {string[]} before names in their places @param {Row[]} rows highest first @returns {Row[]}
+ */
+export function keepPlaces(before, rows) {
+  const left = new Map(rows.map((row) => [row[0], row]));
+  /** @type {(Row | undefined)[]} */
+  const placed = before.slice(0, rows.length).map((name) => { const row = left.get(name); left.delete(name); return row; });
+  while (placed.length < rows.length) placed.push(undefined);
+  const rest = rows.filter((row) => left.has(row[0]));
+  return placed.map((row) => row ?? /** @type {Row} */ (rest.shift()));
+}
+
+/**
+ * What a part of a layer's output is called: "first", "output 1 · 0", "call 2", "attention".
+ * @param {string} part "", "[1][0]", "#2[1]" @returns {string}
+ */
+export function partName(part) {
+  const call = /^#(\d+)/.exec(part);
+  const keys = [...part.matchAll(/\[([^\]]*)\]/g)].map((found) => found[1]);
+  if (part === "[attention]") return "attention";
+  const output = keys.length ? `output ${keys.join(" · ")}` : "";
+  if (call) return output ? `call ${call[1]}, ${output}` : `call ${call[1]}`;
+  return output || "first";
+}
+
+/** What is shown of a layer, before its name. @type {Record<string, string>} */
+const SHOWN = { input: "given to ", filters: "weights of " };
+
+/**
+ * The line above the picture: what is shown of which sample, and how it fared.
+ * @param {any} picture @param {any} sample @returns {string}
+ */
+export function heading(picture, sample) {
+  const layer = (SHOWN[picture.show] ?? "") + (picture.layer || picture.kind || "");
+  const part = picture.part && picture.show !== "filters" ? ` ${partName(picture.part)}` : "";
+  const said = sample.words ? `, ${sample.words}` : "";
+  const which = sample.own ? sample.own.name : sample.number === undefined || sample.number === null ? "" : `sample ${sample.number}`;
+  const by = picture.by && picture.by !== "index" ? ` by ${picture.by}` : "";
+  return [layer + part, which && `${which}${said}`, picture.words ? picture.words + by : ""].filter(Boolean).join(" · ");
+}
+
+/** What is said under the picture of what was left out, and of the order of the maps. @param {any} picture @param {(n: number) => string} whole @returns {string} */
+export function footNote(picture, whole) {
+  const at = picture.sorted_at === null || picture.sorted_at === undefined ? "" : `sorted at step ${whole(picture.sorted_at)}`;
+  return [picture.note, at].filter(Boolean).join("; ");
+}

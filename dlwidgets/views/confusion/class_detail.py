@@ -1,0 +1,303 @@
+"""ClassDetail: the part of ConfusionGrid that looks into one class, its samples, its curves and its past."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import traitlets
+
+from ...core.data.card import Card
+from ...core.scoring.one_class import curve_of, mistaken_sets, said_instead, said_of, summary_of
+from ...core.scoring.quadrants import rows_in
+from .past import packed
+from .sample_reader import SampleReader
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from ...core.scoring.scores import Scores
+    from ...session import Session
+
+#: The parts of the page, in the order in which they are joined, and the style sheet.
+DETAIL_CSS = "confusion/class_detail.css"
+#: Samples on a page.
+PAGE = 24
+#: The list of labels to check, which stands beside the four quadrants.
+SUSPECTS = 4
+
+
+class ClassDetail(traitlets.HasTraits):
+    """What opens under the tiles of a ConfusionGrid when a class is pinned.
+
+    It lists the samples of one quadrant, the most confident first, a page at a time. With a session the
+    samples are its validation data, read between two steps of the training and kept; a click on one makes
+    it the session's `selected_sample`. With bare Scores they are `X`, and `selected_sample` holds the click.
+    The curves of the class are drawn by the page, from points that depend on no threshold and from the counts
+    of the grid; the past evaluations of a session are judged at the thresholds of now.
+
+    The grid calls `_open_detail` before its own traits are sent, `project_detail` within `project` and
+    `wish_detail` first in `wish`; `_thresholds()` is the grid's.
+    """
+
+    #: Also of a view that was refused before the detail was opened.
+    _detail_session: Session | None = None
+    _reader: SampleReader | None = None
+
+    quadrant = traitlets.Dict(
+        help="class: a number, or -1; cell: 0 tn, 1 fp, 2 fn, 3 tp, 4 labels to check, or -1"
+    ).tag(sync=True)
+    sample_page = traitlets.Int(0, help="which page of samples is shown").tag(sync=True)
+    listed = traitlets.Dict(
+        help="of the list: class, cell, total, page, first, form, columns, note, rule"
+    ).tag(sync=True)
+    cards = traitlets.List(
+        help="a dict a sample: number, name, score, true, said (class numbers), kind, size, values, text"
+    ).tag(sync=True)
+    card_pixels = traitlets.Bytes(
+        b"", help="uint8, the images of `cards` one after the other, each size = H x W x channels, C order"
+    ).tag(sync=True)
+    selected_sample = traitlets.Int(None, allow_none=True, help="number of the chosen sample").tag(sync=True)
+    class_facts = traitlets.Dict(
+        help="class, roc_auc, average_precision, brier, ece, bins [bin, n, mean score, share that is]"
+    ).tag(sync=True)
+    class_curve = traitlets.Bytes(
+        b"", help="K x 3 float64, C order: threshold falling, true positives, false positives"
+    ).tag(sync=True)
+    mistakes = traitlets.Dict(
+        help="class, missed, instead [class, said, wrongly], sets [true classes, said classes, count]"
+    ).tag(sync=True)
+    past = traitlets.Bytes(
+        b"", help="E x C x 4 unsigned integers of `past_width` bytes, C order: tn, fp, fn, tp"
+    ).tag(sync=True)
+    past_width = traitlets.Int(1, help="bytes of a count of the past: 1, 2 or 4").tag(sync=True)
+    past_moments = traitlets.List(help="[step, epoch, line] of each of the E evaluations").tag(sync=True)
+    past_line = traitlets.Unicode("", help="the line of the run that is under way").tag(sync=True)
+
+    def _open_detail(
+        self, session: Session | None, scores: Callable[[], Scores | None], X: Any = None
+    ) -> None:
+        reader, found = SampleReader(session, X, self._detail_moved), scores()
+        if X is not None and found is not None and len(reader.samples) != found.n_samples:
+            raise ValueError(
+                f"X has {len(reader.samples)} samples, the scores have {found.n_samples}: one each is wanted."
+            )
+        self._detail_session, self._detail_scores, self._reader = session, scores, reader
+        self._open_at, self._page_at = (-1, -1), 0
+        self._past_open = False
+        self._chosen_sample: int | None = None
+        self._of_class: tuple[Any, dict[str, Any]] | None = None
+        self._of_list: tuple[Any, np.ndarray, int] | None = None
+        self._suspects: tuple[Any, np.ndarray, str] | None = None
+        if session is not None:
+            session.observe(self._detail_moved, names=["selected_sample", "past_scores"])
+
+    # -- the picture
+
+    def project_detail(self) -> dict[str, Any]:
+        """Return the values of the detail's traits."""
+        scores, (cls, cell) = self._detail_scores(), self._open_at
+        values: dict[str, Any] = {
+            "quadrant": {"class": cls, "cell": cell}, "selected_sample": self._selected(),
+            "listed": {}, "cards": [], "card_pixels": b"", "class_facts": {}, "class_curve": b"",
+            "mistakes": {}, **self._past(cls >= 0),
+        }  # fmt: skip
+        if scores is not None and 0 <= cls < scores.n_classes:
+            values |= self._class(scores, cls)
+            if cell >= 0:
+                values |= self._list(scores, cls, cell)
+        return {**values, "sample_page": self._page_at}
+
+    def _class(self, scores: Scores, cls: int) -> dict[str, Any]:
+        if self._of_class is None or self._of_class[0] != (scores, cls):
+            found = {
+                "class_facts": {"class": cls, **summary_of(scores, cls)},
+                "class_curve": curve_of(scores, cls).tobytes(),
+            }
+            self._of_class = ((scores, cls), found)
+        limits = self._thresholds()
+        counts, wrong, missed = said_instead(scores, cls, limits)
+        often = [c for c in np.argsort(-counts, kind="stable").tolist() if counts[c]][:5]
+        sets = mistaken_sets(scores, cls, limits) if scores.task == "multilabel" else []
+        mistakes = {
+            "class": cls, "missed": missed, "instead": [[c, int(counts[c]), int(wrong[c])] for c in often],
+            "sets": [[list(true), list(said), count] for true, said, count in sets],
+        }  # fmt: skip
+        return {**self._of_class[1], "mistakes": mistakes}
+
+    def _list(self, scores: Scores, cls: int, cell: int) -> dict[str, Any]:
+        rows, total = self._rows(scores, cls, cell)
+        found = self._reader.want(scores, cls, rows.tolist())
+        columns = self._reader.columns(cls) if any(c is not None and c.kind == "row" for c in found) else []
+        said = said_of(scores, rows, None if scores.task == "multiclass" else self._thresholds())
+        packed_cards = [
+            {**self._facts(scores, row, cls, of), **_words(one, [c for c, _ in columns])}
+            for row, of, one in zip(rows.tolist(), said, found)
+        ]
+        pixels = [one.image.tobytes() for one in found if one is not None and one.image is not None]
+        forms = [one.kind for one in found if one is not None and one.kind != "none"]
+        listed = {
+            "class": cls, "cell": cell, "total": total, "page": self._page_at, "first": self._page_at * PAGE,
+            "form": forms[0] if forms else "none", "columns": [name for _, name in columns],
+            "note": self._reader.why_not(scores), "rule": self._rule() if cell == SUSPECTS else "",
+        }  # fmt: skip
+        return {"listed": listed, "cards": packed_cards, "card_pixels": b"".join(pixels)}
+
+    def _rows(self, scores: Scores, cls: int, cell: int) -> tuple[np.ndarray, int]:
+        """Return the rows on the page that is open and how many the list has."""
+        limits = self._thresholds()
+        key = (scores, str(limits), cls, cell, self._page_at)
+        if self._of_list is None or self._of_list[0] != key:
+            rows, total = self._some(scores, cls, cell, limits)
+            if not len(rows) and total:
+                # The list has become shorter than the page that was open.
+                self._page_at = (total - 1) // PAGE
+                rows, total = self._some(scores, cls, cell, limits)
+            self._of_list = (key, rows, total)
+        return self._of_list[1], self._of_list[2]
+
+    def _some(self, scores: Scores, cls: int, cell: int, limits: Any) -> tuple[np.ndarray, int]:
+        first = self._page_at * PAGE
+        if cell < SUSPECTS:
+            return rows_in(scores, cls, cell, limits, first, PAGE)
+        if self._suspects is None or self._suspects[0] != (scores, cls):
+            self._suspects = ((scores, cls), *_suspicious(scores, cls))
+        found = self._suspects[1]
+        return found[first : first + PAGE], len(found)
+
+    def _rule(self) -> str:
+        """Say by which rule labels are suspected, and of which scores that may be believed."""
+        if self._suspects is not None and self._suspects[2]:
+            return self._suspects[2]
+        sample = (
+            "Scores of the validation data are out-of-sample, as they must be."
+            if self._detail_session is not None
+            else "The scores must be out-of-sample: of samples that the model was not trained on."
+        )
+        return f"Confident learning: the other answer scores as high as it does where it is given. {sample}"
+
+    def _facts(self, scores: Scores, row: int, cls: int, said: np.ndarray) -> dict[str, Any]:
+        """Return what the scores say of a sample: number, name, score, true and said classes."""
+        number = self._reader.number(scores, row)
+        return {
+            "number": number, "name": str(number if scores.sample_ids is None else scores.sample_ids[row]),
+            # JSON has no infinity.
+            "score": float(np.clip(float(scores.y_score[row, cls]), -1e300, 1e300)),
+            "true": np.flatnonzero(scores.y_true[row] == 1).tolist(), "said": np.flatnonzero(said).tolist(),
+        }  # fmt: skip
+
+    def _past(self, pinned: bool) -> dict[str, Any]:
+        session = self._detail_session
+        if session is None:
+            return {"past": b"", "past_width": 1, "past_moments": [], "past_line": ""}
+        past, limits = session.past_scores, self._thresholds()
+        if pinned or self._past_open:
+            return {**packed(past, 0.5 if limits is None else limits), "past_line": session.line}
+        # Whether there is a past at all is said, so that it can be opened.
+        last = [[one.step, one.epoch, one.line] for one in past[-1:]]
+        return {"past": b"", "past_width": 1, "past_moments": last, "past_line": session.line}
+
+    # -- what a person wants
+
+    def wish_detail(self, name: str, value: Any) -> bool:
+        """Do what a person asked for, where it is the detail's; say whether it was."""
+        if name == "quadrant":
+            self._open_quadrant(value)
+        elif name == "sample_page":
+            if not _whole(value) or value < 0:
+                raise ValueError(f"There is no page {value!r} of samples: they count from 0.")
+            self._page_at = value
+        elif name == "selected_sample":
+            self._select(value)
+        elif name == "past_open":
+            self._past_open = bool(value)
+        else:
+            return False
+        self.refresh()
+        return True
+
+    def _open_quadrant(self, value: Any) -> None:
+        given = value if isinstance(value, dict) else {}
+        cls, cell = given.get("class", -1), given.get("cell", -1)
+        scores = self._detail_scores()
+        known = 0 if scores is None else scores.n_classes
+        fits = _whole(cls) and _whole(cell) and cls < known and -1 <= cell <= SUSPECTS
+        if value is not None and not fits:
+            raise ValueError(f"There is no quadrant {value!r}: a class and a cell, 0 to 3, are wanted.")
+        asked = (cls, cell) if cls >= 0 else (-1, -1)
+        if asked != self._open_at:
+            self._page_at = 0
+        self._open_at = asked
+
+    def _select(self, number: Any) -> None:
+        scores, count = self._detail_scores(), self._reader.count
+        if count is None:
+            count = 0 if scores is None else self._reader.number(scores, scores.n_samples - 1) + 1
+        if not _whole(number) or not 0 <= number < count:
+            raise ValueError(f"Sample {number!r} does not exist: the samples are 0 to {count - 1}.")
+        self._chosen_sample = number
+        if self._detail_session is not None:
+            self._detail_session.selected_sample = number
+
+    def _selected(self) -> int | None:
+        session = self._detail_session
+        return self._chosen_sample if session is None else session.selected_sample
+
+    # -- in Python
+
+    def class_figure(self, cls: int | str) -> Figure:
+        """Return precision-recall, ROC and reliability of one class, a name or a number, as a Figure."""
+        from ...core.figures.class_detail import class_figure
+
+        scores = self._detail_scores()
+        if scores is None:
+            raise ValueError("There are no scores yet: evaluate first (session.evaluate()).")
+        return class_figure(scores, cls, self._thresholds())
+
+    def close(self) -> None:
+        """Stop following the session's sample and let the samples go."""
+        session, reader = self._detail_session, self._reader
+        if session is not None:
+            with contextlib.suppress(ValueError):  # a session that was closed knows nobody any more
+                session.unobserve(self._detail_moved, names=["selected_sample", "past_scores"])
+        if reader is not None:
+            reader.close()
+        super().close()  # type: ignore[misc]
+
+    def _detail_moved(self, _change: Any = None) -> None:
+        # Before the view has opened its comm there is nobody to tell.
+        if getattr(self, "comm", None) is not None:
+            self.refresh()
+
+
+def _suspicious(scores: Scores, cls: int) -> tuple[np.ndarray, str]:
+    """Return the rows whose label of the class is to be checked, the worst first, or why there are none."""
+    try:
+        found = scores.suspicious(cls)["sample"].to_numpy()
+    except ValueError as error:
+        return np.empty(0, np.int64), str(error)
+    if scores.sample_ids is None:
+        return found.astype(np.int64), ""
+    row = {name: n for n, name in enumerate(scores.sample_ids)}
+    return np.array([row[name] for name in found.tolist()], np.int64), ""
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _words(one: Card | None, columns: list[int]) -> dict[str, Any]:
+    if one is None:
+        return {"kind": "waiting"}
+    if one.image is not None:
+        return {"kind": "image", "size": list(one.image.shape)}
+    if one.kind == "row":
+        return {"kind": "row", "values": [_json(one.values[c]) for c in columns if c < len(one.values)]}
+    return {"kind": one.kind, "text": one.text}
+
+
+def _json(value: Any) -> Any:
+    return value if not isinstance(value, float) or math.isfinite(value) else None

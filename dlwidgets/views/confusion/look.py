@@ -1,0 +1,101 @@
+"""The look of a confusion grid: its order, shade, filter and table, as chosen in Python or in the page."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ...core.base.words import did_you_mean
+from ...core.scoring.confusion_figure import METRICS, NORMALISE, SORTS
+
+#: What the table shows until somebody chooses.
+COLUMNS = ("precision", "recall", "f1", "support")
+#: Names that scikit-learn and others use.
+_ALIASES = {"pred": "predicted", "row": "true", "column": "predicted", "none": None}
+_SIDES = {"below": "below", "<": "below", "least": "least", "at least": "least", ">=": "least"}
+
+
+def read_sort(wanted: Any) -> str:
+    """Return an order: one of `SORTS`, with a leading "-" the other way round."""
+    if not isinstance(wanted, str) or wanted.removeprefix("-") not in SORTS:
+        near = did_you_mean(wanted, SORTS) if isinstance(wanted, str) else ""
+        raise ValueError(
+            f"A confusion grid cannot be sorted by {wanted!r}: give one of {', '.join(SORTS)}.{near}"
+        )
+    return wanted
+
+
+def read_normalise(wanted: Any) -> str | None:
+    """Return what a cell is a share of: "true", "predicted", "all" or None."""
+    wanted = _ALIASES.get(wanted, wanted) if isinstance(wanted, str) else wanted
+    if wanted is not None and wanted not in NORMALISE:
+        raise ValueError(
+            f"A confusion grid cannot be normalised by {wanted!r}: give 'true' (its row), 'predicted' (its "
+            "column), 'all' or None."
+        )
+    return wanted
+
+
+def read_columns(wanted: Any) -> list[str]:
+    """Return the columns of the table, in the order of `METRICS`."""
+    if wanted is None:
+        return list(COLUMNS)
+    names = list(wanted) if isinstance(wanted, Sequence) and not isinstance(wanted, str) else [wanted]
+    if wanted == "all":
+        return list(METRICS)
+    unknown = [name for name in names if name not in METRICS]
+    if unknown or not names:
+        given = repr(unknown[0]) if unknown else "no column"
+        raise ValueError(f"The table has no column {given}: choose from {', '.join(METRICS)}.")
+    return [name for name in METRICS if name in names]
+
+
+def read_filter(wanted: Any) -> dict[str, Any] | None:
+    """Return which classes are shown: None for all, ("f1", "below", 0.5), ("support", "least", 10)."""
+    if wanted is None:
+        return None
+    if isinstance(wanted, Mapping):
+        parts: Sequence[Any] = [wanted.get(name) for name in ("metric", "side", "value")]
+    else:
+        parts = wanted if isinstance(wanted, Sequence) and not isinstance(wanted, str) else [wanted]
+    number = parts[2] if len(parts) == 3 else None
+    fits = isinstance(number, (int, float)) and not isinstance(number, bool) and math.isfinite(number)
+    if not fits or parts[0] not in METRICS or parts[1] not in _SIDES:
+        raise ValueError(
+            f"A confusion grid cannot be filtered by {wanted!r}: give a metric, 'below' or 'least', and a "
+            f"number, as ('f1', 'below', 0.5). The metrics are {', '.join(METRICS)}."
+        )
+    return {"metric": parts[0], "side": _SIDES[parts[1]], "value": float(number)}
+
+
+def read_look(given: Mapping[str, Any], task: str | None) -> dict[str, Any]:
+    """Return a whole look from what was given, in the form in which the page has it.
+
+    Parameters
+    ----------
+    given
+        sort, table, normalise, filter, columns, intervals, each (None: where the thresholds differ), matrix.
+    task
+        Of the scores, or None where there are none yet; "multiclass" alone has a matrix.
+
+    Raises
+    ------
+    ValueError
+        One sentence: what it cannot be, and what it may.
+    """
+    each, matrix = given.get("each"), bool(given.get("matrix", False))
+    if matrix and task not in (None, "multiclass"):
+        raise ValueError(
+            f"A {task} task has no matrix of one class against another: only a multiclass task has one."
+        )
+    return {
+        "sort": read_sort(given.get("sort", "given")),
+        "table": bool(given.get("table", False)),
+        "normalise": read_normalise(given.get("normalise", "true")) or "none",
+        "filter": read_filter(given.get("filter")),
+        "columns": read_columns(given.get("columns")),
+        "intervals": bool(given.get("intervals", True)),
+        "each": None if each is None else bool(each),
+        "matrix": matrix,
+    }

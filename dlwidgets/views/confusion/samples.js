@@ -1,0 +1,233 @@
+// The samples of one quadrant of a class: thumbnails, rows or texts, a page at a time; a click selects one.
+
+import { listen, make, say, sig, whole } from "../front.js";
+
+/**
+ * A sample as the kernel sends it; `true` and `said` are class numbers.
+ * @typedef {{number: number, name: string, score: number, true: number[], said: number[], kind: string, size?: number[], values?: any[], text?: string}} Sample
+ */
+
+/** Samples on a page; as in confusion_detail.py. */
+const PAGED = 24;
+/** The quadrants as they are offered, with their cells; the last is no quadrant. @type {[number, string][]} */
+const QUADRANTS = [[2, "missed"], [1, "said, but is not"], [3, "found"], [0, "rightly not said"], [4, "labels to check"]];
+
+/** In which order a quadrant is listed, in words. @param {number} cell */
+export function orderWords(cell) {
+  return [
+    "lowest score first", "highest score first: the most confidently wrong", "lowest score first: the most confidently wrong",
+    "highest score first", "the least likely label first",
+  ][cell] ?? "";
+}
+
+/** Names of classes in a line, at most `most` of them. @param {number[]} numbers @param {string[]} names @param {number} [most] */
+export function listedNames(numbers, names, most = 6) {
+  if (!numbers.length) return "none";
+  const shown = numbers.slice(0, most).map((c) => names[c] ?? `class ${c}`);
+  return shown.join(", ") + (numbers.length > most ? ` and ${numbers.length - most} more` : "");
+}
+
+/** Some classes with those first that the other list lacks: what differs is read first. @param {number[]} those @param {number[]} others */
+export function apart(those, others) {
+  return [...those.filter((c) => !others.includes(c)), ...those.filter((c) => others.includes(c))];
+}
+
+/** What the second list of classes is: of one class a sample the likeliest, whatever the thresholds. @param {string} task */
+function saidWord(task) { return task === "multiclass" ? "likeliest" : "said"; }
+
+/** Which of a page is in view: "1–24 of 122". @param {number} first @param {number} count @param {number} total */
+export function pageWords(first, count, total) {
+  return total ? `${whole(first + 1)}–${whole(first + count)} of ${whole(total)}` : "none";
+}
+
+/** Where a key leads from item `i`, or -1 where it means nothing. @param {number} i @param {string} key @param {number} columns @param {number} items */
+export function stepTo(i, key, columns, items) {
+  /** @type {Record<string, number>} */
+  const to = { ArrowLeft: i - 1, ArrowRight: i + 1, ArrowUp: i - columns, ArrowDown: i + columns, Home: 0, End: items - 1 };
+  if (!(key in to)) return -1;
+  return to[key] < 0 || to[key] >= items ? i : to[key];
+}
+
+/** A score in three digits; what is nearer to 0 or 1 says so. @param {number} x */
+export function scoreWords(x) {
+  if (x < 0 || x > 1) return valueWords(x);
+  return x > 0 && x < 0.0005 ? "<0.001" : x < 1 && x >= 0.9995 ? ">0.999" : x.toFixed(3);
+}
+
+/** A value of a row, short. @param {any} value */
+export function valueWords(value) {
+  if (value === null || value === undefined) return "–";
+  if (typeof value !== "number") return String(value);
+  return Number.isInteger(value) && Math.abs(value) < 1e6 ? String(value).replace("-", "−") : sig(value, 3);
+}
+
+/**
+ * The bytes of an image as RGBA.
+ * @param {Uint8Array} bytes @param {number[]} size height, width, channels @returns {Uint8ClampedArray<ArrayBuffer>}
+ */
+export function pixelsOf(bytes, [height, width, channels]) {
+  const out = new Uint8ClampedArray(4 * height * width);
+  for (let i = 0; i < height * width; i++) {
+    for (let part = 0; part < 3; part++) out[4 * i + part] = bytes[channels * i + (channels === 3 ? part : 0)];
+    out[4 * i + 3] = 255;
+  }
+  return out;
+}
+
+/**
+ * The samples of the quadrant that is open.
+ * @param {{model: import("../front.js").Model, signal: AbortSignal, want: {get(name: string): any, set(name: string, value: any): void}, open: (cell: number) => void}} hands
+ */
+export function sampleList({ model, signal, want, open }) {
+  const tabs = QUADRANTS.map(([cell, text]) => {
+    const number = make("b"), button = make("button", { type: "button", "aria-pressed": "false" }, text, " ", number);
+    listen(button, "click", () => open(cell), signal);
+    return { cell, button, number };
+  });
+  const back = make("button", { type: "button", class: "dlw-conf-icon", text: "‹", "aria-label": "Samples before" });
+  const on = make("button", { type: "button", class: "dlw-conf-icon", text: "›", "aria-label": "More samples" });
+  const range = make("span", { class: "dlw-det-range" }), order = make("span", { class: "dlw-faint" });
+  const note = make("div", { class: "dlw-faint dlw-det-note", role: "status" });
+  const heads = make("div", { class: "dlw-det-line dlw-det-heads", "aria-hidden": "true" });
+  const list = make("div", { class: "dlw-det-list", role: "listbox", "aria-label": "Samples" });
+  // What is said of a list stands inside it, so that nothing below moves.
+  const scroll = make("div", { class: "dlw-det-scroll" }, note, heads, list);
+  const node = make("div", { class: "dlw-det-samples" },
+    make("div", { class: "dlw-det-tabs", role: "group", "aria-label": "Which samples" }, ...tabs.map(({ button }) => button)),
+    make("div", { class: "dlw-det-pager" }, back, range, on, order), scroll);
+  /** @type {{item: HTMLElement, canvas: HTMLCanvasElement, parts: HTMLElement[], of: any}[]} */
+  const items = [];
+  /** @type {Sample[]} */
+  let shown = [];
+  let focused = 0, names = /** @type {string[]} */ ([]), painted = /** @type {any[]} */ ([]);
+
+  /** @param {number} page */
+  function turn(page) { if (page >= 0) want.set("sample_page", page); }
+  /** @param {number} i */
+  function select(i) { if (shown[i]) want.set("selected_sample", shown[i].number); }
+  function rove() { items.forEach(({ item }, j) => { item.tabIndex = j === focused ? 0 : -1; }); }
+  /** How many items stand in the first line. */
+  function columns() {
+    const tops = items.slice(0, shown.length).map(({ item }) => item.offsetTop);
+    return Math.max(1, tops.filter((top) => top === tops[0]).length);
+  }
+  function add() {
+    const i = items.length, canvas = make("canvas", { "aria-hidden": "true" });
+    const item = make("div", { role: "option", tabindex: i === focused ? 0 : -1, "aria-selected": "false" }, canvas);
+    items.push({ item, canvas, parts: [], of: null });
+    list.append(item);
+    listen(item, "click", () => { focused = i; rove(); select(i); }, signal);
+    listen(item, "focus", () => { focused = i; rove(); }, signal);
+  }
+  listen(back, "click", () => turn(page() - 1), signal);
+  listen(on, "click", () => turn(page() + 1), signal);
+  listen(list, "keydown", (/** @type {KeyboardEvent} */ event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.key === "Enter" || event.key === " ") select(focused);
+    else if (event.key === "PageDown" && !on.disabled) turn(page() + 1);
+    else if (event.key === "PageUp" && !back.disabled) turn(page() - 1);
+    else {
+      const to = stepTo(focused, event.key, columns(), shown.length);
+      if (to < 0) return;
+      items[to]?.item.focus();
+    }
+    event.preventDefault();
+    event.stopPropagation();
+  }, signal);
+  function page() { return Number(want.get("sample_page") ?? 0); }
+
+  /**
+   * The words of a sample for its place in the list; of a label to check also whether class `doubted` is given, else -1.
+   * @param {Sample} sample @param {string} form @param {string} task @param {number} doubted
+   */
+  function wordsOf(sample, form, task, doubted) {
+    const [true_, said_] = [apart(sample.true, sample.said), apart(sample.said, sample.true)];
+    const is = `${task === "multilabel" ? "has" : "is"} ${listedNames(true_, names)}`, said = `${saidWord(task)} ${listedNames(said_, names)}`;
+    const given = doubted < 0 ? [] : [sample.true.includes(doubted) ? "yes" : "no"];
+    const score = scoreWords(sample.score);
+    if (form === "image") {
+      const first = given.length ? `${score} · given ${given[0]}` : score;
+      return names.length > 1 ? [first, is, said] : [first, `sample ${sample.name}`];
+    }
+    const body = sample.kind === "row" ? (sample.values ?? []).map(valueWords) : [sample.kind === "waiting" ? "…" : sample.text ?? ""];
+    // Of one class the quadrant has said it all.
+    const labels = names.length > 1 ? [true_, said_].map((which) => listedNames(which, names)) : [];
+    return [sample.name, score, ...given, ...(form === "none" ? [] : body), ...labels];
+  }
+  /** @param {HTMLElement} node @param {HTMLElement[]} parts @param {string[]} words */
+  function fillLine(node, parts, words) {
+    while (parts.length < words.length) { const part = make("span"); parts.push(part); node.append(part); }
+    while (parts.length > words.length) parts.pop()?.remove();
+    words.forEach((text, i) => { say(parts[i], text); if (parts[i].title !== text) parts[i].title = text; });
+  }
+
+  /**
+   * @param {{names: string[], cells: Float64Array, task: string}} picture @param {number} c @param {number} cell
+   */
+  function draw(picture, c, cell) {
+    names = picture.names;
+    const listed = model.get("listed") ?? {}, mine = listed.class === c && listed.cell === cell, form = listed.form ?? "none";
+    tabs.forEach((tab) => {
+      // How many labels are to be checked is known once they were looked for.
+      say(tab.number, tab.cell < 4 ? whole(picture.cells[4 * c + tab.cell]) : mine && cell === 4 ? whole(listed.total) : "");
+      tab.button.setAttribute("aria-pressed", String(tab.cell === cell));
+    });
+    const selected = want.get("selected_sample"), now = [listed, model.get("cards"), model.get("card_pixels"), selected, c, cell, picture.names, picture.task];
+    // At a move of a threshold the list is what it was until the kernel has answered.
+    if (mine && now.every((one, i) => one === painted[i])) return;
+    painted = mine ? now : [];
+    // Another quadrant's samples are not shown under this one's name, not for a moment.
+    shown = mine ? /** @type {Sample[]} */ (model.get("cards") ?? []) : [];
+    const total = mine ? Number(listed.total) : cell < 4 ? picture.cells[4 * c + cell] : 0, first = mine ? Number(listed.first) : 0;
+    back.disabled = first === 0;
+    on.disabled = first + PAGED >= total;
+    say(range, shown.length || !mine ? (mine ? pageWords(first, shown.length, total) : "…") : "none");
+    say(order, orderWords(cell));
+    const none = cell < 4 ? "No sample is here at this threshold." : "No label stands out as doubtful.";
+    say(note, !mine ? "" : [total || listed.note ? "" : none, listed.rule, listed.note].filter(Boolean).join(" "));
+    list.dataset.form = form;
+    scroll.dataset.form = form;
+    const lines = form !== "image";
+    heads.hidden = !lines || !shown.length;
+    const doubted = cell > 3 ? c : -1, titles = ["sample", "score", ...(doubted < 0 ? [] : ["given"]), ...(form === "row" ? listed.columns : form === "text" ? ["text"] : []), ...(names.length > 1 ? [picture.task === "multilabel" ? "has" : "is", saidWord(picture.task)] : [])];
+    if (lines) fillLine(heads, /** @type {HTMLElement[]} */ ([...heads.children]), titles);
+    const middle = form === "row" ? `repeat(${(listed.columns ?? []).length}, minmax(44px, 1fr))` : form === "text" ? "minmax(80px, 4fr)" : "";
+    scroll.style.setProperty("--dlw-det-columns", `64px 48px ${doubted < 0 ? "" : "40px"} ${middle} ${names.length > 1 ? "minmax(60px, 1.6fr) minmax(60px, 1.6fr)" : ""}`);
+    list.toggleAttribute("data-labels", names.length > 1);
+    heads.toggleAttribute("data-labels", names.length > 1);
+    while (items.length < shown.length) add();
+    if (focused >= shown.length) { focused = 0; rove(); }
+    const bytes = model.get("card_pixels");
+    const all = bytes ? (bytes instanceof ArrayBuffer ? new Uint8Array(bytes) : new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength)) : new Uint8Array(0);
+    let at = 0;
+    items.forEach((one, i) => {
+      const sample = shown[i];
+      one.item.hidden = !sample;
+      if (!sample) return;
+      one.item.className = lines ? "dlw-det-line" : "dlw-det-card";
+      one.item.setAttribute("aria-selected", String(sample.number === selected));
+      const length = sample.size ? sample.size[0] * sample.size[1] * sample.size[2] : 0;
+      one.canvas.hidden = lines;
+      const key = sample.size ? `${sample.number}:${sample.size}` : "";
+      if (!lines && one.of !== bytes) paintCard(one.canvas, sample.size ? all.subarray(at, at + length) : null, sample.size);
+      one.of = bytes;
+      one.canvas.dataset.key = key;
+      at += length;
+      fillLine(one.item, one.parts, wordsOf(sample, form, picture.task, doubted));
+      const has = picture.task === "multilabel" ? "has" : "is";
+      const label = `Sample ${sample.name}, score ${scoreWords(sample.score)}: ${has} ${listedNames(sample.true, names)}, ${saidWord(picture.task)} ${listedNames(sample.said, names)}`
+        + (sample.kind === "text" || sample.kind === "none" ? `. ${sample.text ?? ""}` : "");
+      if (one.item.getAttribute("aria-label") !== label) { one.item.setAttribute("aria-label", label); one.item.title = lines ? "" : label; }
+    });
+  }
+  return { node, draw };
+}
+
+/** @param {HTMLCanvasElement} canvas @param {Uint8Array | null} bytes @param {number[] | undefined} size */
+function paintCard(canvas, bytes, size) {
+  const [height, width] = size ?? [1, 1];
+  canvas.width = width; canvas.height = height;
+  const ctx = canvas.getContext("2d");
+  if (!ctx || !bytes || !size || bytes.length < size[0] * size[1] * size[2]) return;
+  ctx.putImageData(new ImageData(pixelsOf(bytes, size), width, height), 0, 0);
+}

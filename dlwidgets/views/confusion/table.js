@@ -1,0 +1,157 @@
+// The table of the confusion grid: averages on top, then a row a class, each metric with its 95 % interval.
+
+import { listen, make, say } from "../front.js";
+import { METRICS, averagesOf, intervalOf, isCount, ratesOf, titleOf } from "./metrics.js";
+import { readSort } from "./order.js";
+import { interval, position, share, short, written } from "./words.js";
+
+/** @typedef {import("./metrics.js").Metric} Metric */
+/** @typedef {import("./tiles.js").Picture} Picture */
+
+/** The height of a row; as in confusion/view.css. The widths of the names, a letter of a heading, a value, an interval beside it [px]. */
+const TABLE = { row: 23, name: 104, letter: 6.4, value: 46, interval: 47 };
+/** Columns that are no share of counted samples, so that Wilson's interval is not theirs. */
+const BARE = new Set(["threshold", "matthews", "support", "predicted"]);
+
+/** How wide the table wants to be. @param {Metric[]} columns @param {boolean} intervals @param {boolean} each */
+export function widthOf(columns, intervals, each) {
+  const keys = [...(each ? ["threshold"] : []), ...columns];
+  return keys.reduce((sum, key) => sum + columnOf(key, intervals), TABLE.name);
+}
+/** A column holds its heading, with the arrow of an order, and its values. @param {string} key @param {boolean} intervals */
+function columnOf(key, intervals) {
+  const values = TABLE.value + (intervals && !BARE.has(key) ? TABLE.interval : 0);
+  return Math.round(Math.max(values, TABLE.letter * (titleOf(key).length + 2) + 8));
+}
+
+/**
+ * The table of all classes; a click on a heading sorts, on a row pins.
+ * @param {import("./tiles.js").Hands & {sortBy: (key: string) => void}} hands
+ */
+export function classTable({ point, pin, sortBy, signal }) {
+  const colgroup = make("colgroup"), heading = make("tr"), macro = make("tr"), micro = make("tr"), body = make("tbody");
+  const inner = make("table", {}, colgroup, make("thead", {}, heading, macro, micro), body);
+  const node = make("div", { class: "dlw-conf-table", tabindex: 0, role: "region", "aria-label": "Metrics of each class" }, inner);
+  /** @type {{row: HTMLElement, parts: HTMLElement[]}[]} */
+  let rows = [];
+  /** @type {HTMLElement[]} */
+  let heads = [];
+  /** @type {number[]} */
+  let listed = [];
+  let built = "", wide = false, from = 0;
+  // What is scrolled out of sight has its height, and no rows: a browser lays out every row of a table again and again.
+  const above = make("tr", { "aria-hidden": "true" }), below = make("tr", { "aria-hidden": "true" });
+  /** @type {string[]} */
+  let keys = [];
+
+  /** @param {string} key @param {boolean} [head] */
+  const cell = (key, head = false) => make(/** @type {"td"} */ (key === "name" ? "th" : "td"),
+    { ...(key === "name" && !head ? { scope: "row" } : {}), "data-wide": wide && !BARE.has(key) && key !== "name" }, make("span"), make("small"));
+  /** @param {HTMLElement} part @param {string} value @param {string} ends */
+  const fillCell = (part, value, ends) => { say(part.children[0], value); say(part.children[1], ends); };
+
+  /** Make the columns anew. @param {Metric[]} columns @param {boolean} intervals @param {boolean} each */
+  function build(columns, intervals, each) {
+    keys = ["name", ...(each ? ["threshold"] : []), ...columns];
+    built = `${keys} ${intervals}`;
+    wide = intervals;
+    colgroup.replaceChildren(...keys.map((key) => make("col", {
+      style: key === "name" ? "" : `width: ${columnOf(key, intervals)}px`,
+    })));
+    heads = keys.map((key) => {
+      const button = make("button", { type: "button" });
+      listen(button, "click", () => sortBy(key), signal);
+      return make("th", { scope: "col" }, button);
+    });
+    heading.replaceChildren(...heads);
+    [macro, micro].forEach((row) => row.replaceChildren(...keys.map((key) => cell(key, true))));
+    body.replaceChildren(above, below);
+    rows = [];
+    inner.style.minWidth = `${widthOf(columns, intervals, each)}px`;
+  }
+  function add() {
+    const i = rows.length, parts = keys.map((key) => cell(key));
+    const row = make("tr", {}, ...parts);
+    rows.push({ row, parts });
+    below.before(row);
+    listen(row, "pointerenter", () => point({ c: listed[from + i], cell: -1 }), signal);
+    listen(row, "pointerleave", () => point(null), signal);
+    listen(row, "click", () => pin(listed[from + i], -1), signal);
+  }
+
+  /**
+   * @param {Picture} picture @param {number[]} classes @param {{top: number, tall: number}} seen
+   * @param {{columns: Metric[], intervals: boolean}} wanted
+   */
+  function draw({ names, cells, limits, sort, pinned, each }, classes, { top, tall }, { columns, intervals }) {
+    listed = classes;
+    const { key: by, falling } = readSort(sort);
+    if (built !== `${["name", ...(each ? ["threshold"] : []), ...columns]} ${intervals}`) build(columns, intervals, each);
+    heads.forEach((head, i) => {
+      const on = keys[i] === by;
+      if (on) head.setAttribute("aria-sort", falling ? "descending" : "ascending"); else head.removeAttribute("aria-sort");
+      say(head.children[0], (keys[i] === "name" ? "class" : titleOf(keys[i])) + (on ? (falling ? " ↓" : " ↑") : ""));
+    });
+    const averages = averagesOf(cells);
+    for (const [row, name] of /** @type {[HTMLElement, "macro" | "micro"][]} */ ([[macro, "macro"], [micro, "micro"]])) {
+      row.hidden = names.length === 1;
+      keys.forEach((key, j) => fillCell(/** @type {HTMLElement} */ (row.children[j]), key === "name" ? name : key === "threshold" ? ""
+        : written(averages[name], /** @type {Metric} */ (key)), ""));
+    }
+    from = Math.max(0, Math.min(listed.length, Math.floor(top / TABLE.row) - 6));
+    const until = Math.min(listed.length, Math.ceil((top + tall) / TABLE.row) + 6), count = until - from;
+    above.style.height = `${from * TABLE.row}px`;
+    below.style.height = `${(listed.length - until) * TABLE.row}px`;
+    above.hidden = from === 0;
+    below.hidden = until === listed.length;
+    inner.setAttribute("aria-rowcount", String(listed.length + 3));
+    while (rows.length < count) add();
+    rows.forEach(({ row, parts }, i) => {
+      row.hidden = i >= count;
+      if (row.hidden) return;
+      const c = listed[from + i], rates = ratesOf(cells, 4 * c);
+      row.setAttribute("aria-rowindex", String(from + i + 4));
+      row.toggleAttribute("data-chosen", c === pinned);
+      if (parts[0].title !== names[c]) parts[0].title = names[c];
+      keys.forEach((key, j) => {
+        if (key === "name") fillCell(parts[j], names[c], "");
+        else if (key === "threshold") fillCell(parts[j], position(limits[c]), "");
+        else {
+          const metric = /** @type {Metric} */ (key), value = rates[metric];
+          fillCell(parts[j], isCount(metric) ? short(value, 9) : share(value), intervals ? interval(intervalOf(metric, cells, 4 * c)) : "");
+        }
+      });
+    });
+  }
+  return { node, draw };
+}
+
+/**
+ * The menu that chooses the columns. @param {{choose: (change: {columns?: Metric[], intervals?: boolean}) => void, signal: AbortSignal}} hands
+ */
+export function columnMenu({ choose, signal }) {
+  const boxes = METRICS.map(([key, text]) => ({ key, box: make("input", { type: "checkbox" }), text }));
+  const ends = make("input", { type: "checkbox" });
+  const summary = make("summary", { text: "Columns" });
+  const node = make("details", { class: "dlw-conf-menu" }, summary, make("div", {},
+    ...boxes.map(({ box, text }) => make("label", {}, box, text)), make("hr"), make("label", {}, ends, "95 % intervals (Wilson)")));
+  const chosen = () => boxes.filter(({ box }) => box.checked).map(({ key }) => key);
+  for (const { box } of boxes) {
+    listen(box, "change", () => {
+      // A table without a column would say nothing.
+      if (!chosen().length) box.checked = true;
+      choose({ columns: chosen() });
+    }, signal);
+  }
+  listen(ends, "change", () => choose({ intervals: ends.checked }), signal);
+  const shut = (/** @type {boolean} */ back) => { if (node.open) { node.open = false; if (back) summary.focus(); } };
+  listen(node, "keydown", (/** @type {KeyboardEvent} */ event) => { if (event.key === "Escape") { shut(true); event.stopPropagation(); } }, signal);
+  listen(node.ownerDocument, "pointerdown", (event) => { if (!node.contains(event.target)) shut(false); }, signal);
+
+  /** @param {{columns: Metric[], intervals: boolean}} look */
+  function draw({ columns, intervals }) {
+    for (const { key, box } of boxes) box.checked = columns.includes(key);
+    ends.checked = intervals;
+  }
+  return { node, draw };
+}

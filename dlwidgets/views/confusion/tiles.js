@@ -1,0 +1,249 @@
+// The tiles of the confusion grid: laid out in even lines, painted where they are seen, walked by keys.
+
+import { listen, make, say, surface, color, isDark } from "../front.js";
+import { POSITIONS, wholesOf } from "./counts.js";
+import { ratesOf } from "./metrics.js";
+import { shownBy } from "./order.js";
+import { nearestPosition, slides } from "./slider.js";
+import { percent, position, short, spoken, written } from "./words.js";
+
+/** A tile in pixels: narrowest, narrowest among many, widest, gaps, what lies around the cells, a cell's height, its slider's. */
+const TILE = { least: 86, roomy: 104, most: 160, gap: 4, below: 8, sides: 8, name: 24, cell: 23, slider: 17 };
+/** A cell of this width has room for its share beside its count [px]. */
+const ROOMY = 64;
+/**
+ * What is drawn: the counts of each class at `limits` (one threshold a class), and what is looked at.
+ * @typedef {{names: string[], cells: Float64Array, limits: number[], counts: ArrayLike<number>, totals: ArrayLike<number>,
+ *   task: string, samples: number, sort: string, normalise: string, each: boolean, pinned: number, cell: number, focus: number}} Picture
+ */
+/** A class that is pointed at, and its cell, or -1. @typedef {{c: number, cell: number}} Pointed */
+/**
+ * What the grid is told: a class is pointed at, is pinned, is in focus, its threshold is moved.
+ * @typedef {{point: (to: Pointed | null) => void, pin: (c: number, cell: number) => void, attend: (c: number) => void,
+ *   moved: (c: number, k: number) => void, signal: AbortSignal}} Hands
+ */
+
+/**
+ * Tiles in lines of even length: how many in a line, how wide, how many lines.
+ * @param {number} width @param {number} tiles @returns {{columns: number, tile: number, lines: number}}
+ */
+export function layoutOf(width, tiles) {
+  const { most, gap } = TILE, least = tiles > 40 ? TILE.roomy : TILE.least;
+  const fit = Math.max(1, Math.floor((width + gap) / (least + gap)));
+  // A few tiles stand wide in even lines, where names have room; many fill the lines.
+  const lines = Math.ceil(tiles / Math.min(fit, 10));
+  const columns = lines > 4 ? fit : Math.max(1, Math.ceil(tiles / lines));
+  const tile = Math.floor(Math.min(most, (width - gap * (columns - 1)) / columns));
+  return { columns, tile: Math.max(40, tile), lines: Math.ceil(tiles / columns) };
+}
+
+/** Where an arrow key leads from tile `i`, or -1 where the key means nothing. @param {number} i @param {string} key @param {number} columns @param {number} tiles */
+export function step(i, key, columns, tiles) {
+  /** @type {Record<string, number>} */
+  const to = { ArrowLeft: i - 1, ArrowRight: i + 1, ArrowUp: i - columns, ArrowDown: i + columns, Home: 0, End: tiles - 1 };
+  if (!(key in to)) return -1;
+  return to[key] < 0 || to[key] >= tiles ? i : to[key];
+}
+
+/** How strongly a cell is coloured: its share of a whole. Text stays readable on the strongest. @param {number} n @param {number} whole @param {boolean} dark */
+export function strength(n, whole, dark) {
+  return whole > 0 ? 0.07 + (dark ? 0.45 : 0.6) * (n / whole) : 0;
+}
+
+/**
+ * A name in two parts, of which the first may be cut: "Pneumoth…rax" tells more than "Pneumothor…".
+ * @param {string} name @returns {[string, string]}
+ */
+export function cuttable(name) {
+  const letters = [...name];
+  return letters.length > 6 ? [letters.slice(0, -3).join(""), letters.slice(-3).join("")] : [name, ""];
+}
+
+/** The tiles: drawn where they can be seen, walked with the arrow keys. @param {Hands} hands */
+export function tileGrid({ point, pin, attend, moved, signal }) {
+  const node = make("div", { class: "dlw-conf-grid", role: "group", "aria-label": "Classes" });
+  /** @type {{tile: HTMLElement, head: HTMLElement, tail: HTMLElement, value: HTMLElement, four: HTMLElement, slider: HTMLInputElement | null}[]} */
+  const tiles = [];
+  // A canvas for each line lies over its tiles: browsers take their time for every canvas, however small.
+  /** @type {HTMLCanvasElement[]} */
+  const canvases = [];
+  // What each line was painted of: where one class's slider moves, the other lines stay as they are.
+  /** @type {{of: string, names: string[], numbers: number[]}[]} */
+  const lines_ = [];
+  /** @type {number[]} */
+  let listed = [];
+  /** @type {Picture | null} */
+  let drawn = null;
+  let focused = 0, columns = 1, resting = 0;
+
+  /** The cell under the pointer, or -1 over the name. @param {HTMLElement} four @param {PointerEvent} event */
+  function cellUnder(four, event) {
+    const box = four.getBoundingClientRect(), x = event.clientX - box.left, y = event.clientY - box.top;
+    return y < 0 || y > box.height ? -1 : 2 * Number(y > box.height / 2) + Number(x > box.width / 2);
+  }
+  function add() {
+    const i = tiles.length;
+    const head = make("span"), tail = make("span"), value = make("b"), four = make("div", { style: `height: ${2 * TILE.cell + 1}px` });
+    const tile = make("div", { class: "dlw-conf-tile", role: "button", tabindex: i === focused ? 0 : -1, "aria-pressed": "false" },
+      make("div", { class: "dlw-conf-name" }, head, tail, value), four);
+    tiles.push({ tile, head, tail, value, four, slider: null });
+    node.append(tile);
+    listen(tile, "pointermove", (event) => point({ c: listed[i], cell: cellUnder(four, event) }), signal);
+    listen(tile, "pointerleave", () => point(null), signal);
+    listen(tile, "click", (event) => { focus(i); pin(listed[i], cellUnder(four, event)); }, signal);
+    listen(tile, "focus", () => { reach(i); speak(i); point({ c: listed[i], cell: -1 }); }, signal);
+    listen(tile, "blur", () => point(null), signal);
+  }
+  /** A slider of its own under a tile, made once it can be seen. @param {number} i */
+  function sliderOf(i) {
+    const made = tiles[i].slider;
+    if (made) return made;
+    const input = make("input", { type: "range", class: "dlw-conf-own", min: 0, max: POSITIONS - 1, step: 1, tabindex: i === focused ? 0 : -1 });
+    slides(input, (k) => moved(listed[i], k), signal);
+    listen(input, "focus", () => { reach(i); point({ c: listed[i], cell: -1 }); }, signal);
+    listen(input, "pointerdown", () => attend(listed[i]), signal);
+    listen(input, "blur", () => point(null), signal);
+    tiles[i].tile.after(input);
+    tiles[i].slider = input;
+    return input;
+  }
+  /** @param {number} i */
+  function reach(i) { focused = i; rove(); attend(listed[i]); }
+  function rove() {
+    tiles.forEach(({ tile, slider }, j) => {
+      tile.tabIndex = j === focused ? 0 : -1;
+      if (slider) slider.tabIndex = tile.tabIndex;
+    });
+  }
+  /** @param {number} i */
+  function focus(i) { tiles[i]?.tile.focus(); }
+  /** @param {number} i */
+  function speak(i) {
+    const c = listed[i];
+    if (drawn && c !== undefined) tiles[i].tile.setAttribute("aria-label", spoken(drawn.names[c], drawn.cells, 4 * c, drawn.task));
+  }
+
+  listen(node, "keydown", (/** @type {KeyboardEvent} */ event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || !drawn) return;
+    if (event.target instanceof HTMLInputElement) {
+      // From a slider Escape leads back to its tile; all other keys are the slider's.
+      if (event.key === "Escape") focus(focused); else return;
+    } else if (event.key === "Enter" || event.key === " ") pin(listed[focused], -1);
+    else if (event.key === "Escape") pin(-1, -1);
+    else {
+      const to = step(focused, event.key, columns, listed.length);
+      if (to < 0) return;
+      focus(to);
+    }
+    event.preventDefault();
+    event.stopPropagation();
+  }, signal);
+  signal.addEventListener("abort", () => clearTimeout(resting));
+
+  /** @param {Picture} picture @param {number[]} classes in their order @param {number} width @param {{top: number, tall: number}} seen */
+  function draw(picture, classes, width, { top, tall }) {
+    drawn = picture;
+    listed = classes;
+    const layout = layoutOf(width, Math.max(1, listed.length)), { tile: w, lines } = layout, across = layout.columns * (w + TILE.gap) - TILE.gap;
+    const own = picture.each ? TILE.slider : 0, line = TILE.name + 2 * TILE.cell + 1 + own + TILE.below;
+    columns = layout.columns;
+    node.style.gridTemplateColumns = `repeat(${columns}, ${w}px)`;
+    node.style.gap = `${TILE.below}px ${TILE.gap}px`;
+    node.toggleAttribute("data-each", picture.each);
+    while (tiles.length < listed.length) add();
+    while (canvases.length < lines) {
+      const canvas = make("canvas", { "aria-hidden": "true", style: `grid-area: ${canvases.length + 1} / 1 / auto / -1` });
+      canvases.push(canvas);
+      node.append(canvas);
+    }
+    if (focused >= listed.length) { focused = 0; rove(); }
+    const metric = shownBy(picture.sort), ink = inkOf(node), largest = picture.cells.reduce((most, n) => Math.max(most, n), 0);
+    tiles.forEach(({ tile, slider }, i) => {
+      tile.hidden = i >= listed.length;
+      if (slider) slider.hidden = tile.hidden || !picture.each;
+      if (tile.hidden) return;
+      const place = `${Math.floor(i / columns) + 1} / ${(i % columns) + 1}`, on = String(listed[i] === picture.pinned);
+      if (tile.dataset.place !== place) { tile.dataset.place = place; tile.style.gridArea = place; if (slider) slider.style.gridArea = place; }
+      if (tile.getAttribute("aria-pressed") !== on) tile.setAttribute("aria-pressed", on);
+      tile.toggleAttribute("data-focus", picture.each && listed[i] === picture.focus);
+    });
+    // What is out of sight keeps its place, and is drawn when it is scrolled to.
+    const first = Math.max(0, Math.floor(top / line) - 1), last = Math.min(lines, Math.ceil((top + tall) / line) + 1);
+    const style = [metric, picture.normalise, picture.pinned, picture.cell, picture.each, w, columns, window.devicePixelRatio,
+      Object.values(ink), picture.normalise === "none" ? largest : 0].join();
+    canvases.forEach((canvas, row) => {
+      canvas.hidden = row < first || row >= last || row >= lines;
+      if (canvas.hidden) return;
+      const here = listed.slice(row * columns, (row + 1) * columns), was = lines_[row];
+      const numbers_ = here.flatMap((c) => [c, picture.limits[c], ...picture.cells.subarray(4 * c, 4 * c + 4)]);
+      if (was && was.of === style && was.names === picture.names && same(was.numbers, numbers_)) return;
+      lines_[row] = { of: style, names: picture.names, numbers: numbers_ };
+      const ctx = surface(canvas, across, 2 * TILE.cell + 1);
+      here.forEach((c, column) => {
+        const i = row * columns + column, { tile, head, tail, value } = tiles[i];
+        const name = picture.names[c], [start, end] = cuttable(name), cells = picture.cells.subarray(4 * c, 4 * c + 4);
+        say(head, start); say(tail, end);
+        if (tile.title !== name) tile.title = name;
+        say(value, written(ratesOf(cells), metric));
+        const marked = c === picture.pinned ? picture.cell : -1;
+        paintTile(ctx, column * (w + TILE.gap) + TILE.sides / 2, w - TILE.sides, cells, wholesOf(cells, 0, picture.normalise, largest), picture.normalise, marked, ink);
+        if (picture.each) place(i, c, picture);
+      });
+    });
+    // For those who hear the page: once the hand rests, not at each position of the slider.
+    clearTimeout(resting);
+    resting = window.setTimeout(() => listed.forEach((_, i) => speak(i)), 250);
+  }
+  /** Put the slider of tile `i` where the threshold of class `c` is. @param {number} i @param {number} c @param {Picture} picture */
+  function place(i, c, { names, limits }) {
+    const slider = sliderOf(i), at = String(nearestPosition(limits[c])), said = position(limits[c]);
+    slider.hidden = false;
+    slider.style.gridArea = tiles[i].tile.style.gridArea;
+    if (slider.value !== at) slider.value = at;
+    if (slider.title !== said) {
+      slider.title = said;
+      slider.setAttribute("aria-valuetext", said);
+    }
+    const label = `Threshold of ${names[c]}`;
+    if (slider.getAttribute("aria-label") !== label) slider.setAttribute("aria-label", label);
+  }
+  return { node, draw, current: () => (node.contains(node.ownerDocument.activeElement) ? listed[focused] ?? -1 : -1) };
+}
+
+/** @param {number[]} a @param {number[]} b */
+function same(a, b) { return a.length === b.length && a.every((x, i) => Object.is(x, b[i])); }
+
+/** The colours and the type of now. @param {HTMLElement} el */
+function inkOf(el) {
+  const family = getComputedStyle(el).fontFamily;
+  return {
+    blue: color(el, "blue"), orange: color(el, "orange"), ink: color(el, "ink"), fill: color(el, "fill"),
+    font: `11px ${family}`, fine: `9.5px ${family}`, dark: isDark(),
+  };
+}
+
+/**
+ * Paint the cells of one tile at `left`, `w` pixels wide: counts, and where there is room their shares.
+ * @param {CanvasRenderingContext2D} ctx @param {number} left @param {number} w @param {Float64Array} cells @param {number[]} wholes
+ * @param {string} normalise @param {number} marked a cell that is pinned, or -1 @param {ReturnType<typeof inkOf>} ink
+ */
+function paintTile(ctx, left, w, cells, wholes, normalise, marked, ink) {
+  const half = Math.floor((w - 1) / 2), shares = normalise !== "none" && half >= ROOMY;
+  const room = Math.max(3, Math.floor((half - 2 - (shares ? 28 : 0)) / 6.4));
+  ctx.textBaseline = "middle";
+  cells.forEach((n, cell) => {
+    const x = left + (cell % 2) * (half + 1), y = (cell >> 1) * (TILE.cell + 1), middle = y + TILE.cell / 2 + 0.5;
+    ctx.fillStyle = ink.fill; ctx.fillRect(x, y, half, TILE.cell);
+    ctx.globalAlpha = strength(n, wholes[cell], ink.dark);
+    ctx.fillStyle = cell === 0 || cell === 3 ? ink.blue : ink.orange; ctx.fillRect(x, y, half, TILE.cell);
+    ctx.globalAlpha = 1;
+    ctx.fillStyle = ink.ink; ctx.font = ink.font;
+    if (shares) {
+      ctx.textAlign = "right"; ctx.fillText(short(n, room), x + half - 31, middle);
+      ctx.font = ink.fine; ctx.fillText(percent(n / wholes[cell]), x + half - 3, middle + 0.5);
+    } else {
+      ctx.textAlign = "center"; ctx.fillText(short(n, room), x + half / 2, middle);
+    }
+    if (cell === marked) { ctx.strokeStyle = ink.ink; ctx.lineWidth = 1.5; ctx.strokeRect(x + 1, y + 1, half - 2, TILE.cell - 2); }
+  });
+}

@@ -1,0 +1,104 @@
+// The bar of the confusion grid: what is shown, in which shade and order, of which classes.
+
+import { listen, make, say } from "../front.js";
+import { NORMALISE } from "./counts.js";
+import { METRICS, isCount } from "./metrics.js";
+import { SORTS, readSort } from "./order.js";
+
+/** @typedef {import("./order.js").Filter} Filter */
+/** @typedef {import("./metrics.js").Metric} Metric */
+/**
+ * What is looked at and how, as the kernel keeps it.
+ * @typedef {{sort: string, table: boolean, normalise: string, filter: Filter | null, each: boolean | null, matrix: boolean,
+ *   columns: Metric[], intervals: boolean}} Look
+ */
+
+/** The filter that a metric begins with: what one would look for first. @param {Metric} metric @returns {Filter} */
+export function firstFilter(metric) {
+  if (metric === "predicted") return { metric, side: "below", value: 1 };
+  return isCount(metric) ? { metric, side: "least", value: 10 } : { metric, side: "below", value: 0.5 };
+}
+
+/**
+ * Two or more buttons of which one is pressed. @param {string} label @param {[string, string][]} choices
+ * @param {(key: string) => void} chosen @param {AbortSignal} signal
+ */
+export function segments(label, choices, chosen, signal) {
+  const buttons = choices.map(([key, text]) => {
+    const button = make("button", { type: "button", text });
+    listen(button, "click", () => chosen(key), signal);
+    return button;
+  });
+  const node = make("span", { class: "dlw-conf-segments", role: "group", "aria-label": label }, ...buttons);
+  /** @param {string} key */
+  const draw = (key) => buttons.forEach((button, i) => button.setAttribute("aria-pressed", String(choices[i][0] === key)));
+  return { node, draw };
+}
+
+/**
+ * @param {{choose: (change: Partial<Look>) => void, sortBy: (sort: string) => void, again: () => void, searched: () => void,
+ *   look: () => Look, extra: Node, signal: AbortSignal}} hands
+ */
+export function gridBar({ choose, sortBy, again, searched, look, extra, signal }) {
+  /** @param {string} label @param {readonly (readonly [string, string])[]} options */
+  const select = (label, options) => make("select", { "aria-label": label }, ...options.map(([value, text]) => make("option", { value, text })));
+  const shade = select("Shade", /** @type {[string, string][]} */ (NORMALISE)), sorts = select("Sort by", /** @type {[string, string][]} */ (SORTS));
+  const turn = make("button", { class: "dlw-conf-icon", type: "button" });
+  const renew = make("button", { class: "dlw-conf-icon", type: "button", text: "↻", "aria-label": "Sort again" });
+  const metric = select("Show", [["", "all classes"], ["never", "never predicted"], ...METRICS]);
+  const side = select("Below or at least", [["below", "below"], ["least", "at least"]]);
+  const value = make("input", { type: "number", step: "any", "aria-label": "Value of the filter" });
+  const search = make("input", { type: "search", placeholder: "Find a class", "aria-label": "Find a class" });
+  const found = make("span", { class: "dlw-faint", role: "status" });
+  const toggle = make("button", { type: "button", text: "Table" });
+  const views = segments("What is shown", [["tiles", "Each against the rest"], ["matrix", "Matrix"]], (key) => choose({ matrix: key === "matrix" }), signal);
+  const sorting = make("span", { class: "dlw-conf-set" }, "Sort by", sorts, turn, renew);
+  const showing = make("span", { class: "dlw-conf-set" }, "Show", metric, side, value);
+  const finding = make("span", { class: "dlw-conf-set" }, search, found);
+  const node = make("div", { class: "dlw-conf-bar" }, views.node, make("label", {}, "Shade", shade), sorting, showing, toggle, extra, finding);
+
+  listen(shade, "change", () => choose({ normalise: shade.value }), signal);
+  listen(sorts, "change", () => sortBy(sorts.value), signal);
+  listen(turn, "click", () => { const { key, falling } = readSort(look().sort); sortBy(falling ? key : `-${key}`); }, signal);
+  listen(renew, "click", again, signal);
+  listen(toggle, "click", () => choose({ table: !look().table }), signal);
+  listen(search, "input", searched, signal);
+  listen(metric, "change", () => {
+    const key = metric.value === "never" ? "predicted" : metric.value;
+    choose({ filter: key ? firstFilter(/** @type {Metric} */ (key)) : null });
+  }, signal);
+  const filtered = () => {
+    const filter = look().filter;
+    if (filter && value.value !== "" && Number.isFinite(Number(value.value))) {
+      choose({ filter: { ...filter, side: side.value === "least" ? "least" : "below", value: Number(value.value) } });
+    }
+  };
+  listen(side, "change", filtered, signal);
+  listen(value, "change", filtered, signal);
+
+  /** @param {{task: string, classes: number, many: boolean, inPlace: boolean, count: string}} now */
+  function draw({ task, classes, many, inPlace, count }) {
+    const { sort, table, normalise, filter, matrix } = look(), { key, falling } = readSort(sort);
+    views.node.hidden = task !== "multiclass";
+    views.draw(matrix ? "matrix" : "tiles");
+    if (shade.value !== normalise) shade.value = normalise;
+    if (sorts.value !== key) sorts.value = key;
+    say(turn, falling ? "↓" : "↑");
+    turn.title = falling ? "Highest first" : "Lowest first";
+    turn.setAttribute("aria-label", turn.title);
+    renew.disabled = inPlace;
+    renew.title = inPlace ? "The tiles are in order" : "Sort and filter again: the numbers have changed since";
+    toggle.setAttribute("aria-pressed", String(table));
+    const never = filter?.metric === "predicted" && filter.side === "below" && filter.value === 1;
+    const wanted = never ? "never" : filter?.metric ?? "";
+    if (metric.value !== wanted) metric.value = wanted;
+    side.hidden = value.hidden = !filter || never;
+    if (filter && side.value !== filter.side) side.value = filter.side;
+    if (filter && node.ownerDocument.activeElement !== value && value.value !== String(filter.value)) value.value = String(filter.value);
+    for (const part of [sorting, showing]) part.hidden = classes === 1;
+    showing.hidden = classes === 1 || matrix;
+    search.hidden = !many || matrix;
+    say(found, matrix ? "" : count);
+  }
+  return { node, draw, search };
+}

@@ -1,0 +1,329 @@
+"""ConfusionGrid: a 2 x 2 heatmap for each class, its mistakes at the threshold of the moment."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import traitlets
+
+from ...core.scoring.scores import Scores
+from ...session import Session
+from ..view import View, module, style
+from .class_detail import DETAIL_CSS, ClassDetail
+from .look import read_look
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+#: Thresholds that the page can go to by itself: 0, 0.001, ... 1.
+POSITIONS = 1001
+#: The largest number that the page is told for an infinite one, which JSON has not.
+_LARGEST = 1e300
+#: The share of the samples on which thresholds that were chosen on the rest are judged.
+_HELD_OUT = 0.5
+
+
+class ConfusionGrid(ClassDetail, View):
+    """Where a classifier is right and wrong, class by class, at any threshold.
+
+    A tile is read by position: its rows say what is, its columns what was said. The page holds the counts
+    at 1,001 thresholds, so a move of a slider is drawn there at once, for all classes or for one; the choice
+    then becomes the wish `session.thresholds`. Counts at thresholds chosen in Python, between those
+    positions, are exact too: the kernel sends them. A click on a cell opens its samples and the curves of
+    its class. The counts travel when the scores change, not when a threshold does.
+
+    Parameters
+    ----------
+    source
+        A Session, whose `scores` are followed, or Scores.
+    X
+        With Scores: the N samples they are of, to be looked at. A Session has its own.
+    thresholds
+        With Scores: one threshold, or one for each class. A Session has its own.
+    sort
+        "given", "name", "threshold", or a metric ("f1", "precision", "recall", "specificity", "matthews",
+        "jaccard", "accuracy", "support", "predicted"), lowest first; "-f1" highest first. An order is kept
+        when the numbers change, until somebody sorts again.
+    table
+        Whether the table of all classes is shown beside the tiles.
+    normalise
+        What the shade of a cell, and the share beside its count, are of: "true" its row, "predicted" its
+        column, "all" all samples of the class, None: counts alone.
+    filter
+        Which classes are shown: ("f1", "below", 0.5), ("support", "least", 10), ("predicted", "below", 1);
+        None: all. It stands, as the order does, until somebody filters again.
+    columns
+        The metrics of the table, "all" of them, or None for precision, recall, F1 and support.
+    matrix
+        Of a multiclass task: whether the C x C matrix is shown in place of the tiles.
+    """
+
+    _esm = module("confusion/view.js")
+    _css = style("confusion/view.css", DETAIL_CSS)
+    watches = ("scores", "thresholds")
+
+    counts = traitlets.Bytes(
+        help="C x 2 x 1001 unsigned integers of `width` bytes, C order: [tp, fp] at threshold k / 1000"
+    ).tag(sync=True)
+    width = traitlets.Int(1, help="bytes of a count: 1, 2 or 4").tag(sync=True)
+    totals = traitlets.Bytes(help="C x 2 uint32, C order: [positives, negatives] known").tag(sync=True)
+    exact = traitlets.Bytes(help="C x 2 uint32, C order: [tp, fp] at `thresholds`").tag(sync=True)
+    thresholds = traitlets.List(traitlets.Float(), help="one threshold for all classes, or C").tag(sync=True)
+    names = traitlets.List(traitlets.Unicode(), help="the C class names").tag(sync=True)
+    matrix = traitlets.Bytes(
+        b"",
+        help="multiclass: C x C unsigned integers of `matrix_width` bytes, C order: rows what it is",
+    ).tag(sync=True)
+    matrix_width = traitlets.Int(1, help="bytes of a count of the matrix: 1, 2 or 4").tag(sync=True)
+    about = traitlets.Dict(
+        help="task, samples, validation, step (or None), note (where not all), low and high (score)"
+    ).tag(sync=True)
+    empty = traitlets.Unicode("", help="what to do where there is nothing to show").tag(sync=True)
+    look = traitlets.Dict(
+        help="sort, table, normalise, filter, columns, intervals, each, matrix, as last chosen"
+    ).tag(sync=True)
+    best = traitlets.Dict(
+        help="of the thresholds chosen last: metric, bound, class (-1: all), step, samples, warnings, asked, "
+        "and lists of C: thresholds, chosen, reported, low, high, positives; or {}"
+    ).tag(sync=True)
+
+    def __init__(
+        self,
+        source: Session | Scores,
+        X: Any = None,
+        *,
+        thresholds: float | Sequence[float] | None = None,
+        sort: str = "given",
+        table: bool = False,
+        normalise: str | None = "true",
+        filter: tuple[str, str, float] | None = None,
+        columns: str | Sequence[str] | None = None,
+        matrix: bool = False,
+    ) -> None:
+        # Also of a view that was refused, which Python will close.
+        self.session = source if isinstance(source, Session) else None
+        if not isinstance(source, (Session, Scores)):
+            raise TypeError(
+                f"ConfusionGrid shows a Session or Scores: {type(source).__name__} given. "
+                "For arrays: ConfusionGrid(Scores(y_true, y_score, classes))."
+            )
+        if self.session is not None and thresholds is not None:
+            raise ValueError("A Session has thresholds of its own: set session.thresholds.")
+        self._alone = source if isinstance(source, Scores) else None
+        self._chosen: float | list[float] = 0.5
+        given = {"sort": sort, "table": table, "normalise": normalise, "filter": filter}
+        self._look = read_look({**given, "columns": columns, "matrix": matrix}, source.task)
+        self._counted: tuple[Scores, dict[str, Any]] | None = None
+        self._best: dict[str, Any] = {}
+        if thresholds is not None:
+            self._choose(thresholds)
+        self._open_detail(self.session, lambda: self.scores, X)
+        super().__init__(self.session)
+
+    @property
+    def scores(self) -> Scores | None:
+        """The Scores that are shown, or None before the first evaluation."""
+        return self._alone if self._alone is not None or self.session is None else self.session.scores
+
+    def project(self) -> dict[str, Any]:
+        """Return the picture: counts at every position, exact counts at the chosen thresholds, names."""
+        scores = self.scores
+        if scores is None:
+            return {"empty": self._nothing(), "look": dict(self._look), **self.project_detail()}
+        thresholds = self._thresholds()
+        confusion = scores.confusion(thresholds)
+        return {
+            **self._counts_of(scores),
+            "exact": confusion[:, ::-1, 1].astype(np.uint32).tobytes(),
+            "thresholds": _finite(np.atleast_1d(np.asarray(thresholds, float))),
+            "empty": "",
+            "look": dict(self._look),
+            "best": self._best,
+            **self.project_detail(),
+        }
+
+    def wish(self, name: str, value: Any) -> None:
+        """Take thresholds, the question for the best ones, another look, or what the detail knows."""
+        if self.wish_detail(name, value):
+            return
+        if name == "thresholds":
+            self._choose(value)
+        elif name == "look":
+            scores = self.scores
+            self._look = read_look(value, None if scores is None else scores.task)
+        elif name == "best":
+            self._choose_best(value)
+        else:
+            super().wish(name, value)
+        self.refresh()
+
+    def figure(self) -> Figure:
+        """Return what is shown as seaborn heatmaps: the tiles at their thresholds, or the matrix."""
+        from ...core.figures.confusion_matrix import matrix_figure
+        from ...core.scoring.confusion_figure import confusion_figure
+
+        return self._drawn_by(confusion_figure, matrix_figure)
+
+    def picture(self) -> Figure:
+        """Return the same drawn without seaborn, whose import takes seconds."""
+        from ...core.figures.confusion_matrix import matrix_picture
+        from ...core.scoring.confusion_figure import confusion_tiles
+
+        return self._drawn_by(confusion_tiles, matrix_picture)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the table that is shown: a row a class, in its order and filter, with the chosen columns.
+
+        Where they are shown, the 95 % Wilson intervals stand beside a metric as NAME_low and NAME_high; a
+        column `threshold` comes first, but beside the matrix, where each sample is of its likeliest class.
+        For macro and micro see `scores.averages`. Empty before the first evaluation.
+        """
+        import pandas as pd
+
+        scores, look = self.scores, self._look
+        if scores is None:
+            return pd.DataFrame(columns=["threshold", *look["columns"]]).rename_axis("class")
+        thresholds = None if look["matrix"] else self._thresholds()
+        frame = scores.metrics(thresholds, interval="wilson" if look["intervals"] else None)
+        ends = ("", "_low", "_high")
+        columns = [f"{name}{end}" for name in look["columns"] for end in ends if f"{name}{end}" in frame]
+        columns = [name for name in columns if not frame[name].isna().all() or name in look["columns"]]
+        if thresholds is not None:
+            columns.insert(0, "threshold")
+            frame["threshold"] = np.broadcast_to(np.asarray(thresholds, float), (scores.n_classes,))
+        return frame.iloc[self._classes(scores)][columns]
+
+    # -- inside
+
+    def _thresholds(self) -> float | Sequence[float]:
+        return self._chosen if self.session is None else self.session.thresholds
+
+    def _choose(self, value: Any) -> None:
+        values = value if isinstance(value, (list, tuple, np.ndarray)) else [value]
+        if not all(isinstance(v, (int, float, np.number)) and not isinstance(v, bool) for v in values):
+            raise ValueError(f"Thresholds must be numbers: {value!r} given.")
+        chosen = [float(v) for v in values] if len(values) > 1 else float(values[0])
+        # Whether they fit the classes is known best by who counts with them.
+        if self.scores is not None:
+            self.scores.confusion(chosen)
+        if self._alone is None and self.session is not None:
+            self.session.thresholds = chosen
+        else:
+            self._chosen = chosen
+
+    def _choose_best(self, asked: Any) -> None:
+        """Choose the best thresholds on one half of the samples, judge them on the other, take them."""
+        scores = self.scores
+        if scores is None or not isinstance(asked, dict):
+            raise ValueError("Thresholds are chosen on scores: there are none before the first evaluation.")
+        cls = asked.get("class", -1)
+        if isinstance(cls, bool) or not isinstance(cls, int) or not -1 <= cls < scores.n_classes:
+            raise ValueError(f"There is no class {cls!r}: they count from 0 to {scores.n_classes - 1}.")
+        found = scores.best_thresholds(
+            asked.get("metric", "f1"), asked.get("constraint"), beta=asked.get("beta", 1.0), holdout=_HELD_OUT
+        )
+        values = _finite(np.asarray(found, float))
+        if cls >= 0:
+            now = np.broadcast_to(np.asarray(self._thresholds(), float).reshape(-1), (scores.n_classes,))
+            values = [values[c] if c == cls else float(now[c]) for c in range(scores.n_classes)]
+        self._best = {
+            "metric": _title(found.metric, found.beta), "class": cls, "thresholds": values,
+            "bound": (found.constraint or "").replace(">=", "≥"), "asked": asked.get("asked", 0),
+            "chosen": _or_none(found.chosen), "reported": _or_none(found.reported),
+            "low": _or_none(found.low), "high": _or_none(found.high), "positives": found.positives.tolist(),
+            "samples": scores.n_samples, "step": self._step(), "warnings": list(found.warnings),
+        }  # fmt: skip
+        self._choose(values)
+
+    def _classes(self, scores: Scores) -> np.ndarray:
+        """Return the numbers of the classes that are shown, in their order."""
+        from ...core.scoring.confusion_figure import order
+
+        matrix, thresholds = self._look["matrix"], self._thresholds()
+        confusion = scores.confusion(None if matrix else thresholds)
+        only = None if matrix else self._only()
+        return order(scores, confusion, self._look["sort"], thresholds=thresholds, only=only)
+
+    def _only(self) -> tuple[str, str, float] | None:
+        chosen = self._look["filter"]
+        return None if chosen is None else (chosen["metric"], chosen["side"], chosen["value"])
+
+    def _counts_of(self, scores: Scores) -> dict[str, Any]:
+        """Return what depends on the scores alone; kept, since thresholds change far more often."""
+        if self._counted is None or self._counted[0] is not scores:
+            counts = scores.counts_at(POSITIONS)
+            totals = np.stack([scores.positives, scores.negatives], axis=1)
+            low, high = _finite(np.array([scores.y_score.min(), scores.y_score.max()], float))
+            evaluation = None if self.session is None else self.session.evaluation
+            about = {
+                "task": scores.task, "samples": scores.n_samples, "validation": self.session is not None,
+                "step": self._step(), "note": "" if evaluation is None else evaluation.note,
+                "low": low, "high": high,
+            }  # fmt: skip
+            picture = {
+                "counts": counts.tobytes(), "width": counts.itemsize, "names": list(scores.classes),
+                "totals": totals.astype(np.uint32).tobytes(), "about": about, "matrix": b"",
+            }  # fmt: skip
+            if scores.task == "multiclass":
+                matrix = scores.matrix()
+                matrix = matrix.astype(np.min_scalar_type(matrix.max(initial=0)))
+                picture |= {"matrix": matrix.tobytes(), "matrix_width": matrix.itemsize}
+            self._counted = scores, picture
+        return self._counted[1]
+
+    def _step(self) -> int | None:
+        evaluations = [] if self.session is None else self.session.record.evaluations
+        return evaluations[-1]["step"] if evaluations else None
+
+    def _nothing(self) -> str:
+        session = self.session
+        if session is None:
+            return "There is nothing to show any more: the view was closed."
+        if session.task not in ("multilabel", "multiclass", "binary"):
+            return (
+                f"A {session.task} task has no confusion: "
+                "this view is for multilabel, multiclass and binary tasks."
+            )
+        if not session.has_valid:
+            return "No validation data. Pass valid=(X, y) to the Session."
+        if session.evaluation is not None:
+            return "The last evaluation gave no scores: the output must be N x C, one row a sample."
+        now = "session.evaluate() does it now"
+        if session.evaluate_every is None:
+            return f"Appears after the first evaluation ({now})."
+        if session.evaluate_every == "epoch":
+            return f"Appears after the first evaluation, at the end of epoch {max(1, session.epoch)} ({now})."
+        if isinstance(session.evaluate_every, str):
+            return f"Appears after the first evaluation, once it has trained for {session.evaluate_every} ({now})."
+        return f"Appears after the first evaluation, at step {session.evaluate_every:,} ({now})."
+
+    def _drawn_by(self, draw: Any, draw_matrix: Any) -> Figure:
+        scores, look = self.scores, self._look
+        if scores is None:
+            from ...core.base.canvas import GREY, blank
+
+            figure = blank(6.4, 0.6)
+            figure.text(0.01, 0.5, self._nothing(), fontsize=9, color=GREY, va="center")
+            return figure
+        normalise = None if look["normalise"] == "none" else look["normalise"]
+        if look["matrix"] and scores.task == "multiclass":
+            return draw_matrix(scores, normalise=normalise, order=self._classes(scores))
+        return draw(scores, self._thresholds(), sort=look["sort"], normalise=normalise, only=self._only())
+
+
+def _title(metric: str, beta: float) -> str:
+    names = {"f1": "F1", "youden": "Youden's J", "matthews": "Matthews", "jaccard": "Jaccard"}
+    return f"F{beta:g}" if metric == "fbeta" else names.get(metric, metric)
+
+
+def _or_none(values: np.ndarray) -> list[float | None]:
+    """Return numbers as JSON has them: None for what is not defined."""
+    return [float(value) if math.isfinite(value) else None for value in values]
+
+
+def _finite(values: np.ndarray) -> list[float]:
+    return np.clip(values, -_LARGEST, _LARGEST).tolist()

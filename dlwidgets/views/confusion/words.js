@@ -1,0 +1,105 @@
+// The confusion grid in words and written numbers.
+
+import { count, whole, sig } from "../front.js";
+import { isCount, ratesOf } from "./metrics.js";
+
+/** @typedef {import("./metrics.js").Rates} Rates */
+/** @typedef {import("./metrics.js").Metric} Metric */
+
+/** A rate in two digits. @param {number} x */
+export function share(x) { return Number.isNaN(x) ? "n/a" : x.toFixed(2).replace("-", "−"); }
+
+/** The ends of an interval, short: .48–.61. @param {[number, number] | null} ends */
+export function interval(ends) {
+  if (!ends || Number.isNaN(ends[0])) return "";
+  return ends.map((x) => (x >= 0.995 ? "1" : x.toFixed(2).replace(/^0/, ""))).join("–");
+}
+
+/** A share of a cell: 93%, <1%. @param {number} x */
+export function percent(x) {
+  if (!Number.isFinite(x)) return "";
+  return x > 0 && x < 0.005 ? "<1%" : x < 1 && x >= 0.995 ? ">99%" : `${Math.round(100 * x)}%`;
+}
+
+/** A metric as it is written. @param {Rates} rates @param {Metric} metric */
+export function written(rates, metric) {
+  return isCount(metric) ? short(rates[metric]) : share(rates[metric]);
+}
+
+/** Made once: toLocaleString() looks the language up each time, which took half of a repaint. */
+const GROUPED = new Intl.NumberFormat("en-US");
+
+/** A count that fits a cell: whole up to 99,999, then 1.21 M. @param {number} n @param {number} [room] most characters */
+export function short(n, room = 6) {
+  const text = GROUPED.format(n);
+  return text.length <= room ? text : count(n);
+}
+
+/** A threshold as the slider says it: three digits, more where it has them. @param {number} t */
+export function position(t) {
+  if (Math.abs(t) >= 1000) return sig(t, 3);
+  return Math.abs(t * 1000 - Math.round(t * 1000)) < 1e-9 ? t.toFixed(3) : t.toFixed(4);
+}
+
+/**
+ * A cell of a tile in words. Cells: 0 is not, not said; 1 is not, said; 2 is, missed; 3 is, found.
+ * @param {number} cell @param {number} n @param {string} name @param {string} task
+ */
+export function sentence(cell, n, name, task) {
+  const one = n === 1, many = whole(n), were = one ? "was" : "were";
+  const has = task === "multilabel" ? (one ? "has" : "have") : (one ? "is" : "are");
+  const hasNot = task === "multilabel" ? (one ? "does not have" : "do not have") : (one ? "is not" : "are not");
+  const said = task === "multilabel" ? "said to" : "said to be";
+  return [
+    `${many} ${hasNot} ${name} and ${were} not ${said}`,
+    `${many} ${hasNot} ${name} but ${were} ${said}`,
+    `${many} ${has} ${name} and ${were} missed`,
+    `${many} ${has} ${name} and ${were} found`,
+  ][cell];
+}
+
+/** What the four cells mean, before a class is pointed at. @param {number} cell */
+export function meaning(cell) {
+  return ["is not, and was not said to be", "is not, but was said to be", "is, but was missed", "is, and was found"][cell];
+}
+
+/** What the shade is, as the line under the tiles says it. @param {string} normalise */
+export function shadeWords(normalise) {
+  const of = { true: "its row", predicted: "its column", all: "all samples of the class" }[normalise];
+  return of ? `shade: share of ${of}` : "shade: count, against the largest of all";
+}
+
+/** Who stands in a histogram. @param {number} kind 0: positives, 1: negatives @param {string} name "" for all classes @param {string} task */
+export function whose(kind, name, task) {
+  const has = task === "multilabel";
+  if (!name) return kind === 0 ? (has ? "have the label" : "are of the class") : has ? "do not" : "are not";
+  return kind === 0 ? `${has ? "have" : "are"} ${name}` : `${has ? "do" : "are"} not`;
+}
+
+/** A tile for those who hear it. @param {string} name @param {ArrayLike<number>} cells @param {number} at @param {string} task */
+export function spoken(name, cells, at, task) {
+  const rates = ratesOf(cells, at);
+  const words = [3, 2, 1, 0].map((i) => sentence(i, cells[at + i], name, task));
+  return `${name}: F1 ${share(rates.f1)}, precision ${share(rates.precision)}, recall ${share(rates.recall)}. ${words.join("; ")}.`;
+}
+
+/**
+ * What the numbers are of.
+ * @param {{task: string, samples: number, note?: string, validation: boolean, step: number | null}} about @param {number} classes
+ * @param {boolean} [matrix] whether the C x C matrix is shown
+ */
+export function headline(about, classes, matrix = false) {
+  const parts = [about.note || `${whole(about.samples)} ${about.validation ? "validation " : ""}${about.samples === 1 ? "sample" : "samples"}`];
+  if (classes > 1) parts.push(`${whole(classes)} classes${about.task === "multiclass" && !matrix ? ", each against the rest" : ""}`);
+  if (about.step !== null && about.step !== undefined) parts.push(`after step ${whole(about.step)}`);
+  return parts.join(" · ");
+}
+
+/** A cell of the C x C matrix in words. @param {number} n @param {string} from @param {string} to @param {number} of how many are `from` */
+export function confused(n, from, to, of) {
+  const kind = /^class\b/i.test(from) ? from : `class ${from}`;
+  const are = n === 1 ? "was" : "were", part = of > 0 ? ` (${percent(n / of)})` : "";
+  return from === to
+    ? `${whole(n)} of the ${whole(of)} of ${kind} ${are} said to be it${part}`
+    : `${whole(n)} of the ${whole(of)} of ${kind} ${are} said to be ${to}${part}`;
+}

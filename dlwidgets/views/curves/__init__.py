@@ -1,0 +1,1 @@
+"""Curves: losses, learning rate and gradient norm over the steps."""

@@ -1,0 +1,247 @@
+"""Curves: training and validation loss, learning rate and gradient norm, live."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import traitlets
+
+from ...core.base.buckets import Curve, Evaluated, together
+from ...core.controls.patterns import in_words
+from ...core.training.snapshots.snapshot import REASONS
+from ...session import Session
+from ..journey import Journey
+from ..view import View, module, style, vendored
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from ...core.base.history import History
+    from ...core.training.snapshots.lines import Branch
+
+#: Buckets a curve is drawn with: about one for each pixel and a half of a notebook's width.
+_BUCKETS = 400
+#: Changes of one control closer together than this are one mark, to a person one change [steps; s, by hand].
+_NEAR, _SOON = 20, 1.0
+#: How many lines that were left are drawn, the newest, and with how many buckets each.
+_PAST, _PALE = 4, 120
+#: The largest step that float32 holds exactly.
+_LARGEST = 2**24
+
+
+class Curves(View):
+    """Loss (train: all steps, as a band and its mean; valid: each evaluation), learning rate, gradient norm.
+
+    Lines that were left, by a rewind or a try, stay as pale curves of their training loss.
+
+    Drag to zoom, double-click to see all again; while zoomed, the kernel sends that stretch in full detail.
+    On the rail below stand the states that are kept and what was changed; its handle, dragged, takes the run
+    back to a step, where it pauses. What came after stays as a pale line.
+
+    Parameters
+    ----------
+    session : the session whose run is drawn.
+    rewind : whether the rail takes the run back, or only shows.
+    """
+
+    _esm = vendored("uPlot.iife.min.js") + module("curves/view.js")
+    _css = style("vendor/uPlot.min.css", "curves/view.css")
+    AHEAD, BEAT, CALM = 10, 3, ("snapshots",)
+    watches = ("pulse", "evaluation", "status", "line", "snapshots")
+
+    _LAYOUT = "float32, 4 x n in C order: step, least, greatest, mean of each bucket"
+    train = traitlets.Bytes(help=f"training loss: {_LAYOUT}").tag(sync=True)
+    rate = traitlets.Bytes(help=f"learning rate: {_LAYOUT}").tag(sync=True)
+    norm = traitlets.Bytes(help=f"gradient norm before clipping: {_LAYOUT}").tag(sync=True)
+    valid = traitlets.Bytes(help="validation loss: float32, 2 x n in C order: step, loss").tag(sync=True)
+    past = traitlets.Bytes(
+        help="training loss of lines that were left: float32, 3 x n in C order: line, step, mean"
+    ).tag(sync=True)
+    names = traitlets.List(help="the names of those lines, by number").tag(sync=True)
+    reach = traitlets.Int(0, help="the last step of any line that is drawn").tag(sync=True)
+    marks = traitlets.List(help="changes: [step, words], in order").tag(sync=True)
+    kept = traitlets.List(help="states that are kept: [step, why], in order").tag(sync=True)
+    able = traitlets.Bool(True, help="whether the rail takes the run back").tag(sync=True)
+    busy = traitlets.Unicode("", help="what is under way, in words").tag(sync=True)
+    said = traitlets.Unicode("", help="why the run was not taken back, one sentence").tag(sync=True)
+    clip = traitlets.Float(None, allow_none=True, help="the norm gradients are clipped at, or None").tag(
+        sync=True
+    )
+    window = traitlets.List(help="[first, last] step shown in detail; empty: all").tag(sync=True)
+    steps = traitlets.Int(0, help="steps taken").tag(sync=True)
+
+    def __init__(self, session: Session, *, rewind: bool = True) -> None:
+        if not isinstance(session, Session):
+            raise TypeError(
+                f"Curves wants a Session, not {type(session).__name__}: dlwidgets.Curves(session)."
+            )
+        self._follow(session)
+        self._seen: list[int] = []
+        self._marked: tuple[str, int, list[list[Any]]] = ("", 0, [])
+        self._able = rewind
+        self._journey = Journey("curves", self.refresh)
+        super().__init__(session)
+
+    def project(self) -> dict[str, Any]:
+        session = self.session
+        if session is None:
+            return {}
+        if session.record is not self._record:
+            self._follow(session)  # the run was taken back, or to another line
+        first, last = self._seen or (1, None)
+        picture = {name: curve.buckets(first, last, _BUCKETS) for name, curve in self._curves.items()}
+        branches = list(session.branches)[-_PAST:]
+        steps, losses = self._evaluated.within(*self._seen) if self._seen else self._evaluated.within()
+        return {
+            "train": _bytes(picture["loss"]),
+            "rate": _bytes(picture["lr"]),
+            "norm": _bytes(picture["grad_norm"]),
+            "valid": _bytes((steps, losses)),
+            "marks": self._marks(session),
+            "kept": [[step, REASONS.get(why, why)] for step, why in session.snapshots],
+            "able": self._able,
+            "busy": self._journey.busy,
+            "said": self._journey.said,
+            "clip": _norm_limit(session),
+            "window": list(self._seen),
+            "steps": len(session.record),
+            "past": self._past(branches, first, last),
+            "names": [branch.name for branch in branches],
+            "reach": max([len(session.record), *(branch.steps for branch in branches)]),
+        }
+
+    def wish(self, name: str, value: Any) -> None:
+        """Take the stretch of steps that a person zoomed to, [first, last] or [], or go back to a step."""
+        if name == "rewind":
+            return self._go_back(value)
+        if name != "window":
+            return super().wish(name, value)
+        self._seen = _stretch(value)
+        self.refresh()
+
+    def _go_back(self, step: Any) -> None:
+        if not self._able:
+            raise ValueError("This rail only shows: it was made with rewind=False.")
+        if type(step) is not int:
+            raise ValueError(f"The number of a step is wanted to go back to, not {step!r}.")
+        if self.session is not None:
+            self._journey.begin(
+                self.session, f"Going back to step {step:,}", lambda session: session.rewind(step)
+            )
+
+    def figure(self) -> Figure:
+        """Return the curves of all steps, or of those that were zoomed to."""
+        from ...core.figures.curves import curves_figure
+
+        changes = self._marked[2] if self.session is None else self._marks(self.session)
+        clip = self.clip if self.session is None else _norm_limit(self.session)
+        window = (self._seen[0], self._seen[1]) if self._seen else None
+        past = [] if self.session is None else list(self.session.branches)[-_PAST:]
+        marked = [(step, words) for step, words in changes]
+        return curves_figure(self._record, marked, window, clip, past)
+
+    def _marks(self, session: Session) -> list[list[Any]]:
+        # A line's changes only grow, and seldom.
+        line, changes = session.line, session.line_changes
+        if self._marked[:2] != (line, len(changes)):
+            self._marked = line, len(changes), marks(changes)
+        return self._marked[2]
+
+    def _past(self, branches: list[Branch], first: int, last: int | None) -> bytes:
+        """Return what each line trained by itself, from where it and the line under way parted."""
+        known, rows = self._left, []
+        # A session's branches are new objects each time it is asked; their histories stay.
+        self._left = {
+            branch.record: known.get(branch.record)
+            or (Curve(branch.record.columns["loss"]), together(branch.record, self._record))
+            for branch in branches
+        }
+        for number, branch in enumerate(branches):
+            curve, parted = self._left[branch.record]
+            found = curve.buckets(max(first, parted), last or branch.steps, _PALE)
+            rows.append((np.full(len(found.step), number), found.step, found.mean))
+        return _bytes(tuple(np.concatenate(row) for row in zip(*rows))) if rows else b""
+
+    def _follow(self, session: Session) -> None:
+        self._record = record = session.record
+        self._curves = {name: Curve(record.columns[name]) for name in ("loss", "lr", "grad_norm")}
+        self._evaluated = Evaluated(record)
+        #: History of a line that was left -> its curve, and the last step in common with this one.
+        self._left: dict[History, tuple[Curve, int]] = {}
+
+
+def _norm_limit(session: Session) -> float | None:
+    clip = session.applied.get("clip")
+    return clip[1] if clip and clip[0] == "norm" else None
+
+
+def _bytes(rows: tuple[np.ndarray, ...]) -> bytes:
+    # What is too large for float32 becomes infinite, and a gap in the page.
+    with np.errstate(over="ignore"):
+        return np.stack(rows).astype(np.float32).tobytes()
+
+
+def _stretch(wanted: Any) -> list[int]:
+    """Return [first, last] for a stretch of steps wished for by a page, [] for all of them."""
+    if wanted is None or wanted == []:
+        return []
+    numbers = wanted if isinstance(wanted, (list, tuple)) else ()
+    if len(numbers) != 2 or not all(type(n) in (int, float) and math.isfinite(n) for n in numbers):
+        raise ValueError(
+            f"The curves can show the steps [first, last], or all of them, [], and not {wanted!r}."
+        )
+    first = min(max(1, round(min(numbers))), _LARGEST - 1)
+    return [first, max(first + 1, min(round(max(numbers)), _LARGEST))]
+
+
+def marks(changes: list[Any], most: int = 100) -> list[list[Any]]:
+    """Return the ledger's applied changes as [step, words], the last `most` of them.
+
+    What was rejected is left out. A drag, or a key held down, is one change; changes at one step are one.
+    """
+    found: list[tuple[Any, str]] = []
+    for entry in list(changes):
+        if entry.rejected:
+            continue
+        words = f"{_change(entry)} ({entry.by})"
+        if found and _is_one_move(found[-1][0], entry):
+            found[-1] = entry, words
+        else:
+            found.append((entry, words))
+    made: list[list[Any]] = []
+    for entry, words in found:
+        if made and made[-1][0] == entry.step:
+            made[-1][1] += f", {words}"
+        else:
+            made.append([entry.step, words])
+    return made[-most:]
+
+
+def _is_one_move(before: Any, entry: Any) -> bool:
+    if (before.name, before.by) != (entry.name, entry.by):
+        return False
+    by_hand = entry.by != "code" and entry.time - before.time <= _SOON
+    return entry.step - before.step <= _NEAR or by_hand
+
+
+def _change(entry: Any) -> str:
+    if entry.name == "trainable":
+        return in_words(entry.applied) or "trains as it was made"
+    # A rate under a schedule: what was asked for is what it scales; what is in force is another with each step.
+    value = entry.asked if entry.name == "lr" else entry.applied
+    return f"{entry.name.replace('_', ' ')} → {_short(value)}"
+
+
+def _short(value: Any) -> str:
+    if value is None:
+        return "off"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_short(one)}" for name, one in list(value.items())[:3])
+    if isinstance(value, tuple) and len(value) == 2 and isinstance(value[1], Mapping):
+        return _short(value[0])  # an optimizer or a schedule: its settings are in the ledger
+    if isinstance(value, (tuple, list)):
+        return " ".join(_short(part) for part in value)
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

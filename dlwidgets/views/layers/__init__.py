@@ -1,0 +1,1 @@
+"""LayerTable: a model as a tree of its layers."""

@@ -1,0 +1,380 @@
+"""LayerTable: a model as a tree of its layers, with what each of them does while it trains."""
+
+from __future__ import annotations
+
+import threading
+import time
+import weakref
+from collections.abc import Sequence
+from concurrent.futures import Future, wait
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+import traitlets
+from torch import nn
+from torch.nn.parameter import is_lazy
+
+from ...core.layers import columns as layer_columns
+from ...core.layers.columns import Table, input_of_a_sample, output_of_a_sample
+from ...core.layers.probes import LayerStats
+from ...core.layers.sparklines import Sparks
+from ...core.layers.summary import Row, Summary, summary
+from ...core.layers.summary_text import remark, remarks
+from ...core.layers.walk import walk
+from ...session import Session
+from ..view import View, module, style
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+#: How long the table is waited for, so that it is there when the cell ends [s].
+_FIRST = 3.0
+#: Most bytes of the live numbers of one picture.
+_BUDGET = 64_000
+#: Row.trainable in one letter a row.
+_LETTERS = {"yes": "y", "no": "n", "partly": "p", "": "-"}
+_WORDS = {letter: word for word, letter in _LETTERS.items()}
+
+
+class LayerTable(View):
+    """A model as a tree that folds: shapes, parameters, MACs and bytes; with a session, what training does.
+
+    With a session the table follows `layer_stats` (weight and gradient norm, update-to-weight ratio and dead
+    units of each layer) and `selected_layer`, which it also writes: a click on a row selects that layer for
+    the whole session; a click on what says whether it trains freezes or unfreezes it with all inside.
+    Layers are measured only while a LayerTable of the session is open.
+
+    Parameters
+    ----------
+    source : a Session, a torch.nn.Module or a Summary.
+    input, input_shape, dtype : with a module: what it is given, as in `dlwidgets.summary`.
+    columns : names of the columns to be shown, in order, of `layer, type, input, output, params, bytes,
+        dtype, macs, activations, calls, weight, grad, ratio, dead, spark, trains`; None: the usual ones
+        that fit.
+    sort : what the rows are sorted by, a column's name, with "-" in front from the largest; "tree": not.
+
+    Raises
+    ------
+    TypeError, ValueError : one sentence on what does not fit.
+    """
+
+    _esm = module("layers/view.js")
+    _css = style("layers/view.css")
+    watches = ("layer_stats", "selected_layer", "status", "applied", "rejected")
+
+    rows = traitlets.List(
+        help="[name, depth, type, detail, output shape, remark, tied, input shape, dtype, calls] of each "
+        "layer, outer before inner"
+    ).tag(sync=True)
+    sizes = traitlets.Bytes(
+        help="float64, N x 5, C order: parameters, MACs, activation bytes with all inside; own parameters; "
+        "parameter bytes"
+    ).tag(sync=True)
+    trains = traitlets.Unicode("", help="a letter a row: y yes, n no, p partly, - has no parameters").tag(
+        sync=True
+    )
+    about = traitlets.Dict(help="name, totals, error and remarks of the summary; live").tag(sync=True)
+    measured = traitlets.Bytes(help="int32, L: the rows that `stats` and `sparks` are about").tag(sync=True)
+    stats = traitlets.Bytes(
+        help="float32, L x 4, C order: weight norm, gradient norm, update ratio, finite (0 or 1)"
+    ).tag(sync=True)
+    sparks = traitlets.Bytes(
+        help="uint8, L x K, C order, oldest first: update ratio 10 ** (-9 + 0.04 (q - 1)); 0 is a gap"
+    ).tag(sync=True)
+    dead = traitlets.Bytes(
+        help="int32, D x 4, C order: row, dead units, all units, whether it is the activation itself (0 or 1)"
+    ).tag(sync=True)
+    moment = traitlets.Dict(
+        help="status, step, K as points, since: the step of the oldest point; every: seconds and between: "
+        "steps from look to look, share of the time it takes; asked: whether freezing waits; refused: why not"
+    ).tag(sync=True)
+    selected_layer = traitlets.Unicode(None, allow_none=True, help="path of the layer in view").tag(sync=True)
+    look = traitlets.Dict(help="sort, the folds that a person has turned, columns or None").tag(sync=True)
+
+    def __init__(
+        self,
+        source: Session | nn.Module | Summary,
+        *,
+        input: Any = None,
+        input_shape: Sequence[Any] | None = None,
+        dtype: torch.dtype | None = None,
+        columns: Sequence[str] | None = None,
+        sort: str = "tree",
+    ) -> None:
+        # Also of a view that was refused, which Python will close.
+        self.session, self._probes = None, None
+        _check(source, given=any(value is not None for value in (input, input_shape, dtype)))
+        self._selected: str | None = None
+        self._look = _read_look({"sort": sort, "turned": [], "columns": columns}, isinstance(source, Session))
+        self._sparks = Sparks()
+        self._future: Future[Summary] | None = None
+        self._summary: Summary | None = None
+        self._packed: dict[str, Any] = {}
+        self._order: dict[str, int] = {}
+        self._flags: tuple[Any, ...] = ()
+        if not isinstance(source, Session):
+            if isinstance(source, nn.Module):
+                source = summary(source, input, input_shape=input_shape, dtype=dtype)
+            self._summary = source
+            super().__init__()
+            return
+        session = source
+        # Between two steps: the layers are watched for a moment, which a training step must not see.
+        self._future = session.at_step(session.layers)
+        wait([self._future], timeout=_FIRST)
+        if session.layer_stats is not None:
+            self._sparks.add(session.layer_stats, time.monotonic())
+        super().__init__(session)
+        _probed(session, +1)
+        self._probes = session
+        if not self._future.done():
+            self._future.add_done_callback(lambda _: self.refresh())
+
+    # -- the picture
+
+    @property
+    def summary(self) -> Summary | None:
+        """The Summary that is shown, or None while it is being made."""
+        if self._summary is None and self._future is not None and self._future.done():
+            self._summary = self._future.result()
+        return self._summary
+
+    def project(self) -> dict[str, Any]:
+        """Return the picture: the table, which is made once, and the live numbers of now."""
+        status = "" if self.session is None else self.session.status
+        table = self.summary
+        picture: dict[str, Any] = {
+            "selected_layer": self._selected if self.session is None else self.session.selected_layer,
+            "look": dict(self._look),
+            "moment": self._moment(None, 0),
+        }
+        if table is None:
+            return picture
+        stats = None if self.session is None else self.session.layer_stats
+        static = self._static(table)
+        flags = self._trainable(table, status, [] if stats is None else stats.paths)
+        return {**picture, **static, **flags, **self._live(stats)}
+
+    def wish(self, name: str, value: Any) -> None:
+        """Select a layer, freeze or unfreeze some, or keep how the table looks, as the page asks."""
+        if name == "selected_layer":
+            if value is not None and value not in self._order:
+                raise ValueError(f"The table has no layer {value!r}.")
+            self._selected = value
+            if self.session is not None:
+                self.session.selected_layer = value
+        elif name == "trainable":
+            self._freeze(*_read_trainable(value, self._order))
+        elif name == "look":
+            self._look = _read_look(value, self.session is not None)
+        else:
+            super().wish(name, value)
+        self.refresh()
+
+    def figure(self) -> Figure:
+        """Return the table as a Figure: the first rows of the tree, as deep as there is room for."""
+        from ...core.figures.layers import layer_figure
+
+        stats = None if self.session is None else self.session.layer_stats
+        return layer_figure(self.summary, stats)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return what the table shows as a data frame: its columns, its order, every layer of the model."""
+        return self._table().frame(self._columns(), self._look["sort"])
+
+    def to_csv(self) -> str:
+        """Return what the table shows as comma-separated values: the text that its Copy button copies."""
+        return self._table().csv(self._columns(), self._look["sort"])
+
+    def to_markdown(self) -> str:
+        """Return what the table shows as a Markdown table."""
+        return self._table().markdown(self._columns(), self._look["sort"])
+
+    def close(self) -> None:
+        """Stop following the session, stop measuring if no other table is open, and remove the view."""
+        session, self._probes = self._probes, None
+        if session is not None:
+            _probed(session, -1)
+        super().close()
+
+    # -- inside
+
+    def _note(self, change: Any) -> None:
+        # The history is kept whether or not a page is open.
+        if change["name"] == "layer_stats" and change["new"] is not None:
+            self._sparks.add(change["new"], time.monotonic())
+        super()._note(change)
+
+    def _table(self) -> Table:
+        if self.summary is None and self._future is not None:
+            wait([self._future])
+        table = self.summary
+        if table is None:
+            raise RuntimeError("The table has no layers: its session was closed before they were looked at.")
+        self._static(table)
+        stats = None if self.session is None else self.session.layer_stats
+        letters = self._trainable(table, "", [])["trains"]
+        return Table(table, stats, {row.path: _WORDS[letter] for row, letter in zip(table.rows, letters)})
+
+    def _columns(self) -> list[str]:
+        live = self.session is not None
+        return self._look["columns"] or layer_columns.usual(live)
+
+    def _freeze(self, paths: list[str], trains: bool) -> None:
+        if self.session is None:
+            raise ValueError("Without a session nothing is frozen: LayerTable(session) freezes layers.")
+        with self.session.by("layers"):
+            (self.session.unfreeze if trains else self.session.freeze)(*paths)
+
+    def _moment(self, stats: LayerStats | None, points: int) -> dict[str, Any]:
+        session = self.session
+        about: dict[str, Any] = dict.fromkeys(("step", "since", "every", "between", "share"))
+        about |= {"status": "" if session is None else session.status, "points": points}
+        if stats is not None:
+            about |= {"step": stats.step, "since": self._sparks.since}
+            about |= {"every": stats.every, "between": stats.between, "share": stats.share}
+        refused = "" if session is None else session.rejected.get("trainable", "")
+        asked = session is not None and session.trainable != session.applied.get("trainable") and not refused
+        return {**about, "asked": asked, "refused": refused}
+
+    def _static(self, table: Summary) -> dict[str, Any]:
+        if not self._packed:
+            rows = [
+                [
+                    r.name, r.depth, r.kind, r.detail, output_of_a_sample(r, table.batch), remark(r),
+                    _tied(r), input_of_a_sample(r, table.batch), r.dtype or "", r.calls,
+                ]
+                for r in table.rows
+            ]  # fmt: skip
+            sizes = np.array(
+                [
+                    [r.parameters, r.macs, r.activation_bytes, r.own_parameters, r.parameter_bytes]
+                    for r in table.rows
+                ],
+                np.float64,
+            )
+            about = {
+                "name": table.name, "parameters": table.total_parameters, "macs": table.total_macs,
+                "activations": table.activation_bytes, "bytes": table.parameter_bytes, "batch": table.batch,
+                "least": bool(table.uncounted) or not table.complete, "error": table.error or "",
+                "remarks": remarks(table), "trainable": table.trainable_parameters,
+                "live": self.session is not None,
+            }  # fmt: skip
+            self._order = {row.path: i for i, row in enumerate(table.rows)}
+            self._packed = {"rows": rows, "sizes": sizes.tobytes(), "about": about}
+        return self._packed
+
+    def _trainable(self, table: Summary, status: str, paths: list[str]) -> dict[str, Any]:
+        """Return which rows train: of a session, read anew when what was asked, or is measured, changes."""
+        session = self.session
+        wish = None if session is None else session.applied.get("trainable")
+        if self._flags[:3] != (status, paths, wish):
+            about = self._packed["about"]
+            if session is None:
+                letters = "".join(_LETTERS[row.trainable] for row in table.rows)
+            else:
+                known, model = {}, session.model
+                for place in walk(model):
+                    known[place.path] = _letter({p.requires_grad for p in place.module.parameters()})
+                letters = "".join(known.get(row.path, "-") for row in table.rows)
+                count = sum(p.numel() for p in model.parameters() if p.requires_grad and not is_lazy(p))
+                about = {**about, "trainable": count}
+            self._flags = (status, paths, wish, letters, about)
+        return {"trains": self._flags[3], "about": self._flags[4]}
+
+    def _live(self, stats: LayerStats | None) -> dict[str, Any]:
+        if stats is None:
+            nothing = {"measured": b"", "stats": b"", "sparks": b"", "dead": b""}
+            return {**nothing, "moment": self._moment(None, 0)}
+        known = [i for i, path in enumerate(stats.paths) if path in self._order]
+        paths = [stats.paths[i] for i in known]
+        columns = (stats.weight_norm, stats.grad_norm, stats.update_ratio, stats.finite)
+        numbers = np.stack([np.asarray(column, np.float32)[known] for column in columns], axis=1)
+        dead = self._dead(stats)
+        most = max(0, (_BUDGET - dead.nbytes) // max(1, len(known)) - numbers.itemsize * len(columns))
+        sparks, points = self._sparks.packed(paths, most)
+        return {
+            "measured": np.array([self._order[path] for path in paths], np.int32).tobytes(),
+            "stats": numbers.tobytes(),
+            "sparks": sparks,
+            "dead": dead.tobytes(),
+            "moment": self._moment(stats, points),
+        }
+
+    def _dead(self, stats: LayerStats) -> np.ndarray:
+        """Return row, dead units, units and whether it is the activation itself, of each layer known."""
+        found = stats.dead
+        if found is None:
+            return np.empty((0, 4), np.int32)
+        columns = ([self._order.get(path, -1) for path in found.paths], found.dead, found.units, found.own)
+        numbers = np.array(columns, np.int32).T
+        return np.ascontiguousarray(numbers[numbers[:, 0] >= 0])
+
+
+# ---------------------------------------------------------------------- who looks at a session's layers
+
+_open: weakref.WeakKeyDictionary[Session, int] = weakref.WeakKeyDictionary()
+_opening = threading.Lock()
+
+
+def _probed(session: Session, more: int) -> None:
+    """Count the open tables of a session, and have its layers measured while there is one."""
+    with _opening:
+        before = _open.get(session, 0)
+        _open[session] = before + more
+        if bool(before) != bool(before + more):
+            session.probe_layers(before + more > 0)
+
+
+# ---------------------------------------------------------------------- words
+
+
+def _check(source: Any, given: bool) -> None:
+    if isinstance(source, type) and issubclass(source, (nn.Module, Session)):
+        raise TypeError(
+            f"LayerTable got the class {source.__name__}: "
+            f"make one first, as LayerTable({source.__name__}(...))."
+        )
+    if not isinstance(source, (Session, nn.Module, Summary)):
+        raise TypeError(
+            f"LayerTable shows a Session, a torch.nn.Module or a Summary: {type(source).__name__} given."
+        )
+    if given and not isinstance(source, nn.Module):
+        raise ValueError(
+            f"A {type(source).__name__} has its own input: "
+            "input, input_shape and dtype belong to LayerTable(model, ...)."
+        )
+
+
+def _read_look(value: Any, live: bool) -> dict[str, Any]:
+    given = value if isinstance(value, dict) else {}
+    sort, turned = given.get("sort"), given.get("turned")
+    if not isinstance(sort, str) or sort.removeprefix("-") not in layer_columns.SORTS:
+        raise ValueError(
+            f"A layer table cannot be sorted by {sort!r}: give one of {', '.join(layer_columns.SORTS)}."
+        )
+    if not isinstance(turned, list) or not all(isinstance(key, str) for key in turned):
+        raise ValueError(f"Folds are named by a list of text: {turned!r} given.")
+    return {"sort": sort, "turned": turned, "columns": layer_columns.read_columns(given.get("columns"), live)}
+
+
+def _read_trainable(value: Any, known: dict[str, int]) -> tuple[list[str], bool]:
+    """Return the paths of layers and whether they are to train, from [path or paths, true or false]."""
+    paths, trains = value if isinstance(value, list) and len(value) == 2 else (None, None)
+    paths = [paths] if isinstance(paths, str) else paths
+    if not isinstance(paths, list) or not paths or not isinstance(trains, bool):
+        raise ValueError(f"[path, true or false] is wanted to freeze or unfreeze a layer: {value!r} given.")
+    for path in paths:
+        if path not in known:
+            raise ValueError(f"The table has no layer {path!r}.")
+    return paths, trains
+
+
+def _tied(row: Row) -> bool:
+    return row.same_as is not None or row.tied_to is not None
+
+
+def _letter(flags: set[bool]) -> str:
+    return _LETTERS["" if not flags else "partly" if len(flags) == 2 else "yes" if True in flags else "no"]

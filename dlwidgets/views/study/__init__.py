@@ -1,0 +1,1 @@
+"""The study below the maps: ablation, top samples, attribution, the layer over time."""

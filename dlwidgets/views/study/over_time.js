@@ -1,0 +1,130 @@
+// A layer over time: the film across the snapshots, the last step before and after, and the spread of its values.
+import { listen, make, numbers, say, sig, whole } from "../front.js";
+import { filmFrames, filmPeak, looseFrames, paintFrame } from "./film.js";
+import { binAt, columnWords, paintSpread, usedBins } from "./spread.js";
+
+/** @typedef {import("../front.js").Model} Model */
+
+/** The time between two frames of a film that plays [ms]. */
+const BEAT = 300;
+/** Why a snapshot was taken, in words. */
+const WHY = /** @type {Record<string, string>} */ ({ start: "start", change: "before a change", epoch: "end of an epoch", left: "end of a line", time: "", now: "now" });
+const MOMENTS = [["film", "film"], ["before", "before"], ["after", "after"], ["difference", "difference"]];
+
+/** The frame that follows in a film of `count`; after the last the first. @param {number} at @param {number} count */
+export function nextFrame(at, count) { return count ? (at + 1) % count : 0; }
+
+/** What the last step is called. @param {any} film */
+export function changeWords(film) {
+  if (film.before === null || film.before === undefined) return "";
+  return film.exact ? `last step, ${whole(film.before)} → ${whole(film.now)}` : `step ${whole(film.before)} → ${whole(film.now)}`;
+}
+
+/**
+ * @param {{model: Model, el: HTMLElement, signal: AbortSignal, repaint: () => void}} view
+ */
+export function pastSection({ model, el, signal, repaint }) {
+  const still = window.matchMedia("(prefers-reduced-motion: reduce)");
+  const play = make("button", { type: "button", class: "dlw-study-play" });
+  const scrubber = make("input", { type: "range", min: 0, step: 1, value: 0, class: "dlw-study-scrub", "aria-label": "frame of the film" });
+  const at = make("output", { class: "dlw-study-at" });
+  const buttons = MOMENTS.map(([value, text]) => make("button", { type: "button", text, "data-value": value }));
+  const change = make("span", { class: "dlw-faint" });
+  const canvas = make("canvas", { role: "img" }), words = make("div", { class: "dlw-study-words" });
+  const plot = make("canvas", { role: "img" }), plotWords = make("div", { class: "dlw-study-words" });
+  const title = make("div", { class: "dlw-faint dlw-small", text: "spread of its values: columns are looks, deeper is more (log), the line is the mean" });
+  const node = make("div", { class: "dlw-study-time" },
+    make("div", { class: "dlw-study-row" }, play, scrubber, at,
+      make("div", { class: "dlw-study-buttons", role: "group", "aria-label": "what is shown" }, ...buttons), change),
+    make("div", { class: "dlw-study-picture" }, canvas), words, title, plot, plotWords);
+
+  // Where the film stands; null follows the newest.
+  let frame = /** @type {number | null} */ (null), moment = "film", playing = false, timer = 0, count = 0;
+  let hover = /** @type {{column: number, bin: number} | null} */ (null);
+
+  const stop = () => { playing = false; window.clearTimeout(timer); timer = 0; };
+  const beat = () => {
+    window.clearTimeout(timer);
+    timer = window.setTimeout(() => {
+      if (!playing || node.hidden || !node.isConnected) { stop(); return; }
+      frame = nextFrame(frame ?? count - 1, count);
+      repaint();
+      beat();
+    }, BEAT);
+  };
+  signal.addEventListener("abort", stop);
+
+  const draw = () => {
+    const film = model.get("film"), room = Math.max(160, node.clientWidth - 2);
+    const said = film.reason || (film.steps ? "" : "The film is being made.");
+    const now = film.steps ? looseFrames(film, numbers(model.get("film_now"), Uint8Array)) : [];
+    const past = film.steps ? filmFrames(film, numbers(model.get("film_maps"), Uint8Array), numbers(model.get("film_scales"), Float32Array)) : [];
+    const frames = [...past, ...now], [before, difference] = film.steps ? looseFrames(film, numbers(model.get("film_change"), Uint8Array)) : [];
+    const steps = [...(film.steps ?? []).slice(0, past.length), ...(now.length ? [[film.now, "now"]] : [])];
+    count = frames.length;
+    if (frame !== null && frame >= count - 1 && !playing) frame = null;
+    const place = Math.min(frame ?? count - 1, count - 1);
+    if (!before && moment !== "film") moment = "film";
+    play.disabled = scrubber.disabled = count < 2;
+    say(play, still.matches ? "Next" : playing ? "❚❚" : "▶");
+    play.setAttribute("aria-label", still.matches ? "next frame" : playing ? "pause the film" : "play the film");
+    scrubber.max = String(Math.max(0, count - 1)); scrubber.value = String(Math.max(0, place));
+    scrubber.setAttribute("aria-valuetext", steps[place] ? `step ${steps[place][0]}` : "");
+    const why = steps[place] ? WHY[steps[place][1]] ?? "" : "";
+    say(at, steps[place] ? `step ${whole(steps[place][0])}${why ? ` · ${why}` : ""}` : "");
+    for (const button of buttons) {
+      button.setAttribute("aria-pressed", String(button.dataset.value === moment));
+      button.disabled = button.dataset.value !== "film" && !before;
+    }
+    say(change, changeWords(film));
+    const shown = moment === "before" ? before : moment === "after" ? now[0] : moment === "difference" ? difference : frames[place];
+    canvas.hidden = !shown;
+    const peak = moment === "difference" ? filmPeak(difference ? [difference] : []) : filmPeak(frames);
+    if (shown) {
+      paintFrame(el, canvas, film, shown, peak, room);
+      canvas.setAttribute("aria-label", `${film.layer}, ${moment === "film" ? at.textContent : `${moment} of ${change.textContent}`}`);
+    }
+    say(words, said || filmWords(film, count, peak));
+    showSpread(room, moment === "film" && steps[place] ? steps[place][0] : null);
+  };
+
+  /** @param {any} film @param {number} shown @param {number} peak */
+  const filmWords = (film, shown, peak) => {
+    const what = film.form === "bars" ? "bars" : "colours";
+    const scale = moment === "difference" ? `after − before, ${what} to ±${sig(peak, 2)}` : `${what} to ±${sig(peak, 2)} in all frames`;
+    const tip = !film.session ? "a film needs a session: its snapshots are the frames"
+      : shown < 2 ? "train on: each snapshot becomes a frame" : shown < film.of + 1 ? `${shown} of ${film.of + 1} states` : "";
+    const size = film.form === "matrix" ? `${film.whole[0]} × ${film.whole[1]} values` : film.form === "maps" && film.count > 1 ? `channel ${film.channel} and all ${film.total} maps` : "";
+    return [film.steps ? size : "", scale, tip, film.left].filter(Boolean).join(" · ");
+  };
+
+  /** @param {number} room @param {number | null} step */
+  const showSpread = (room, step) => {
+    const spread = model.get("spread"), shades = numbers(model.get("spread_shades"), Uint8Array);
+    const there = spread.steps?.length && shades.length === spread.steps.length * spread.bins;
+    plot.hidden = title.hidden = plotWords.hidden = !there;
+    if (!there) return;
+    paintSpread(el, plot, spread, shades, room, step);
+    if (hover && hover.column >= spread.steps.length) hover = null;
+    const column = hover?.column ?? spread.steps.length - 1;
+    const said = columnWords(spread, column, hover?.bin ?? null, shades);
+    say(plotWords, said);
+    plot.setAttribute("aria-label", `spread of the values of ${model.get("film").layer}; ${said}`);
+  };
+
+  listen(play, "click", () => {
+    if (still.matches) frame = nextFrame(frame ?? count - 1, count);
+    else if (playing) stop();
+    else { playing = true; moment = "film"; if (frame === null) frame = 0; beat(); }
+    repaint();
+  }, signal);
+  listen(scrubber, "input", () => { stop(); moment = "film"; frame = Number(scrubber.value); repaint(); }, signal);
+  buttons.forEach((button) => listen(button, "click", () => { stop(); moment = button.dataset.value ?? "film"; repaint(); }, signal));
+  listen(plot, "pointermove", (event) => {
+    const box = plot.getBoundingClientRect(), spread = model.get("spread"), shades = numbers(model.get("spread_shades"), Uint8Array);
+    hover = binAt(event.clientX - box.left, event.clientY - box.top, box.width, spread, usedBins(shades, spread.bins));
+    repaint();
+  }, signal);
+  listen(plot, "pointerleave", () => { hover = null; repaint(); }, signal);
+  return { node, draw };
+}

@@ -1,0 +1,1 @@
+"""TrainingPanel: the controls of a run."""

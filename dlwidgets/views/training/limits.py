@@ -1,0 +1,106 @@
+"""What a teacher sets for a panel: how far its controls go, and which of them are locked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from numbers import Real
+from typing import Any
+
+from ...core.controls.steering import Steering
+from ...core.controls.wishes import meant
+
+#: Controls that are a number, or hold one: those that can have a range.
+NUMBERS = (
+    "lr", "batch_size", "clip", "weight_decay", "momentum", "betas", "threads", "epochs", "accumulate",
+    "dropout", "label_smoothing", "ema",
+)  # fmt: skip
+#: What can be locked beside the controls of a session.
+OTHERS = ("epochs", "evaluate_every", "evaluate_samples", "presets", "undo", "rewind")
+#: Of these the ends of a range must be above 0: their sliders are logarithmic, or they count.
+_POSITIVE = ("lr", "clip", "batch_size", "threads", "epochs", "accumulate")
+
+
+class Rules:
+    """Ranges and locks of one panel; they bind the panel's own controls, and not what code sets.
+
+    Attributes
+    ----------
+    ranges : control -> (least, greatest).
+    locked : names of controls, and of `OTHERS`.
+    """
+
+    def __init__(self) -> None:
+        self.ranges: dict[str, tuple[float, float]] = {}
+        self.locked: frozenset[str] = frozenset()
+
+    def limit(self, ranges: Mapping[str, Any]) -> None:
+        """Set ranges; None takes one away. All are read before any is set.
+
+        Raises
+        ------
+        ValueError : in a sentence, a name that is no number of a panel, or no range.
+        """
+        read = {name: _range(name, value) for name, value in ranges.items()}
+        kept = {**self.ranges, **read}
+        self.ranges = {name: span for name, span in kept.items() if span is not None}
+
+    def lock(self, names: Iterable[str]) -> None:
+        """Lock controls.
+
+        Raises
+        ------
+        ValueError : in a sentence, a name that a panel does not have.
+        """
+        self.locked = self.locked | {_known(name, "lock") for name in names}
+
+    def unlock(self, names: Iterable[str]) -> None:
+        """Unlock controls; all of them without a name."""
+        names = [_known(name, "unlock") for name in names]
+        self.locked = self.locked - {*names} if names else frozenset()
+
+    def why_not(self, name: str, value: Any) -> str:
+        """Return why a panel does not let a person have a value, in a sentence; "" where it does."""
+        if name in self.locked:
+            return f"{name} is locked in this panel."
+        span = self.ranges.get(name)
+        for number in _numbers(value) if span is not None else ():
+            if not span[0] <= number <= span[1]:
+                return f"{name}={number:.4g} is outside what this panel allows: {span[0]:g} to {span[1]:g}."
+        return ""
+
+
+def _range(name: str, value: Any) -> tuple[float, float] | None:
+    if name not in NUMBERS:
+        if name in (*Steering.CONTROLS, *OTHERS):
+            raise ValueError(f"{name} is no number that has a range: panel.lock({name!r}) locks it.")
+        raise ValueError(f"A training panel has no {name!r}.{_hint(name, NUMBERS)}")
+    if value is None:
+        return None
+    try:
+        low, high = (float(end) for end in value)
+    except (TypeError, ValueError):
+        raise ValueError(f"limits({name}={value!r}): (least, greatest) is wanted, as (1e-4, 1e-1).") from None
+    if not low <= high or (name in _POSITIVE and low <= 0):
+        above = "above 0, " if name in _POSITIVE else ""
+        raise ValueError(f"limits({name}={value!r}): two numbers {above}the least first, are wanted.")
+    return low, high
+
+
+def _known(name: str, verb: str) -> str:
+    names = [*dict.fromkeys((*Steering.CONTROLS, *OTHERS))]
+    if name not in names:
+        raise ValueError(f"{verb}({name!r}): a training panel has no {name!r}.{_hint(str(name), names)}")
+    return name
+
+
+def _hint(name: str, names: Iterable[str]) -> str:
+    return meant(name, [*names]) or f" There are: {', '.join(names)}."
+
+
+def _numbers(value: Any) -> list[float]:
+    """Return the numbers in a wish: of ("norm", 1.0), of (0.9, 0.999), of {"*": 0.5}."""
+    if isinstance(value, Mapping):
+        value = tuple(value.values())
+    if isinstance(value, (tuple, list)):
+        return [number for one in value for number in _numbers(one)]
+    return [float(value)] if isinstance(value, Real) and not isinstance(value, bool) else []

@@ -1,0 +1,180 @@
+"""The pictures of the training panel: the run in one line, and what stands under its three main controls."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+import traitlets
+
+from ...session import Session
+from ..view import View, module, style
+from .limits import Rules
+
+#: The process's memory is asked for this often: it takes a third of the time of a picture [s].
+_MEMORY = 1.0
+
+
+class Part(View):
+    """A picture of the panel: its traits are written by the kernel alone, so that no control ever is."""
+
+    _esm = module("training/view.js")
+    _css = style("training/view.css", "training/sections.css", "dashboard.css")
+    part = traitlets.Unicode(help='"head", "facts" or "sections"').tag(sync=True)
+
+    #: What a key stands for: "toggle" and "step".
+    press: Callable[[str], None] = staticmethod(lambda key: None)
+
+    def wish(self, name: str, value: Any) -> None:
+        """Do what a key of the page stands for."""
+        if name != "press":
+            return super().wish(name, value)
+        if self.session is not None:
+            self.press(str(value))
+
+
+class _Head(Part):
+    """The run in one line: model, task, status, epoch, step, speed, memory, time left; and its failure."""
+
+    AHEAD = 20
+    watches = ("pulse", "status", "error", "epochs")
+    run = traitlets.Dict(
+        help="title, about, status, epoch, epochs, steps, share, rate, left, samples (a second), memory, "
+        "device_memory [bytes], undo (what would be taken back, or empty)"
+    ).tag(sync=True)
+    error = traitlets.Unicode(help="why the run failed, one sentence").tag(sync=True)
+    trace = traitlets.Unicode(help="the traceback of the failure").tag(sync=True)
+    said = traitlets.Unicode(help="why a button did not do what it says, one sentence").tag(sync=True)
+
+    def __init__(self, session: Session) -> None:
+        # Neither changes, and counting parameters is too slow to do at every picture.
+        self._names = {"title": type(session.model).__name__, "about": about(session)}
+        #: The sentence of `said`, and of what moment it is.
+        self._saying: tuple[str, Any] = ("", None)
+        #: The memory that the process held, and when it was asked [bytes, s].
+        self._resident: tuple[int | None, float] = (None, -_MEMORY)
+        super().__init__(session, part="head")
+
+    def project(self) -> dict[str, Any]:
+        session = self.session
+        if session is None:
+            return {}
+        run = {**self._names, "status": session.status, **session.progress()}
+        rate, batch = run.get("rate"), session.applied.get("effective_batch", session.applied["batch_size"])
+        on_device = torch.cuda.memory_allocated(session.device) if session.device.type == "cuda" else None
+        if time.monotonic() - self._resident[1] >= _MEMORY:
+            self._resident = resident(), time.monotonic()
+        run |= {"samples": rate and rate * batch, "memory": self._resident[0], "device_memory": on_device}
+        changes = session.line_changes
+        last = changes[-1] if changes else None
+        run["undo"] = "" if last is None else f"{last.name}, step {last.step:,}"
+        return {
+            "run": run,
+            "error": session.error,
+            "trace": session.traceback,
+            "said": self._still_true(session),
+        }
+
+    def say(self, sentence: str) -> None:
+        """Show a sentence until the run goes on, or something is changed."""
+        if self.session is not None:
+            self._saying = sentence, _moment(self.session)
+            self.refresh()
+
+    def _still_true(self, session: Session) -> str:
+        sentence, moment = self._saying
+        return sentence if moment == _moment(session) else ""
+
+
+def _moment(session: Session) -> tuple[int, int]:
+    return session.steps, len(session.changes)
+
+
+class _Facts(Part):
+    """Beside each control: what is in force, what is still on its way, what was rejected and why."""
+
+    AHEAD, BEAT = 10, 2
+    watches = ("pulse", "applied", "rejected", "lr", "batch_size", "clip", "status")
+    asked = traitlets.Dict(help="control -> what was asked for").tag(sync=True)
+    applied = traitlets.Dict(help="control -> what is in force").tag(sync=True)
+    rejected = traitlets.Dict(help="control -> why the wish was rejected").tag(sync=True)
+    waiting = traitlets.List(help="controls whose wish is not in force, or rejected, yet").tag(sync=True)
+    beside = traitlets.Dict(help="control -> a remark, as the schedule that the rate follows").tag(sync=True)
+    locked = traitlets.List(help="controls that are locked").tag(sync=True)
+    running = traitlets.Bool(help="whether steps are being taken").tag(sync=True)
+
+    NAMES = ("lr", "batch_size", "clip")
+
+    def __init__(self, session: Session, rules: Rules) -> None:
+        #: Values that the session, or the rules of the panel, refused at once: control -> why.
+        self.refused: dict[str, str] = {}
+        self._rules = rules
+        super().__init__(session, part="facts")
+
+    def project(self) -> dict[str, Any]:
+        session = self.session
+        if session is None:
+            return {}
+        applied = session.applied
+        return {
+            "asked": {name: getattr(session, name) for name in self.NAMES},
+            "applied": {name: applied[name] for name in self.NAMES},
+            "rejected": {**session.rejected, **self.refused},
+            "waiting": [name for name in self.NAMES if waits(session, name)],
+            "beside": beside(session),
+            "locked": [name for name in self.NAMES if name in self._rules.locked],
+            "running": session.status == "running",
+        }
+
+
+def waits(session: Session, name: str) -> bool:
+    """Say whether a wish has changed and is not in force, or rejected, yet."""
+    return session.waits(name)
+
+
+def beside(session: Session) -> dict[str, str]:
+    """Return remarks on the main controls: the rate's schedule, the samples of a step, what is clipped."""
+    applied, said = session.applied, {}
+    if applied.get("schedule") is not None:
+        said["lr"] = f"× {applied['schedule'][0] if isinstance(applied['schedule'][0], str) else 'schedule'}"
+    if (accumulated := applied.get("accumulate") or 1) > 1:
+        said["batch_size"] = f"× {accumulated} = {applied['effective_batch']:,} a step"
+    if applied["clip"] is not None:
+        share = session.clipping()["share"]
+        columns = session.record.columns
+        if share is not None and "clipped_norm" in columns:
+            before, after = (columns[name].values[-1:] for name in ("grad_norm", "clipped_norm"))
+            if len(before) and len(after) and before[0] == before[0]:
+                said["clip"] = f"{before[0]:.2g}→{after[0]:.2g} cut {100 * share:.0f} %"
+    return said
+
+
+def about(session: Session) -> str:
+    """Return what a session trains in a few words: "multilabel, 14 classes · 1.21 M parameters"."""
+    classes = f", {len(session.classes)} classes" if session.classes else ""
+    count = sum(parameter.numel() for parameter in session.model.parameters())
+    return f"{session.task}{classes} · {short(count)} parameters"
+
+
+def short(count: int) -> str:
+    """Return a count with three digits and a unit: 432, 1.21 M."""
+    for size, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if count >= size:
+            return f"{count / size:.3g} {unit}"
+    return str(count)
+
+
+def resident() -> int | None:
+    """Return the bytes of memory that this process holds; None where the system does not say."""
+    with contextlib.suppress(OSError, ValueError, IndexError, AttributeError):
+        pages = Path("/proc/self/statm").read_text("ascii").split()[1]
+        return int(pages) * os.sysconf("SC_PAGE_SIZE")
+    # Whatever runs a notebook has it there.
+    psutil: Any = sys.modules.get("psutil")
+    return None if psutil is None else int(psutil.Process().memory_info().rss)

@@ -1,0 +1,379 @@
+"""What folds away in the training panel: all other controls, presets, the way back, the last step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import traitlets
+
+from ...core.training.microscope import Microscope, Step
+from ...core.training.snapshots.snapshot import REASONS
+from ...session import Session
+from ..journey import Journey
+from .comparison import STEPS, TRIED, Standings, finite, settings_of, suggested
+from .fields import SECTIONS, Field, State, fields_of, summed_up, text_of, word_of
+from .limits import Rules
+from .pictures import Part, waits
+from .presets import Preset, in_words, wishes_of
+
+#: The sections beside those of the fields: name -> label.
+_MORE = {
+    "presets": "Presets", "past": "Go back", "lines": "Side by side", "step": "Last step",
+    "notes": "What the session chose",
+}  # fmt: skip
+
+class Sections(Part):
+    """Sections of controls, closed at first; each row with what is asked for, in force, or refused.
+
+    Rows come from `training_fields.FIELDS`: one for each control that the session has. Which sections are
+    open is kept here, so that a page that is loaded again shows them as they were.
+    """
+
+    AHEAD, BEAT, CALM = 8, 10, ("snapshots",)
+    watches = (
+        "pulse", "applied", "rejected", "status", "epochs", "evaluate_every", "evaluate_samples", "notes",
+        "snapshots", "branches", "line",
+    )  # fmt: skip
+    opened = traitlets.List(help="names of the sections that are open").tag(sync=True)
+    form = traitlets.List(help="sections: name, label, rows of key, label, kind, unit, hint, empty").tag(
+        sync=True
+    )
+    rows = traitlets.Dict(
+        help="key -> value, choices, fact, kind (in-force, waiting, rejected), why, there, off, locked"
+    ).tag(sync=True)
+    sums = traitlets.Dict(help="section -> what it says while it is closed").tag(sync=True)
+    rates = traitlets.Dict(help="scheduled, multiplier, applied, coming (step, rate), note").tag(sync=True)
+    presets = traitlets.List(help="name, what it sets in words").tag(sync=True)
+    past = traitlets.Dict(
+        help="snapshots (step, why), branches (name, steps), undo, busy (what is under way), locked (names)"
+    ).tag(sync=True)
+    lines = traitlets.Dict(
+        help="choices (control, label, two values to try), steps, rows: name, here, words, steps, loss, valid, note"
+    ).tag(sync=True)
+    taken = traitlets.Dict(
+        help="what the last step measured: step, numbers, layers, losses, why_not, shown (samples), "
+        "shape (samples, height, width)"
+    ).tag(sync=True)
+    thumbs = traitlets.Bytes(help="uint8, samples x height x width x 3: the samples that are shown").tag(
+        sync=True
+    )
+    said = traitlets.Dict(help="section -> why a button of it did not do what it says").tag(sync=True)
+    notes = traitlets.List(help="what the session chose by itself, in sentences").tag(sync=True)
+    running = traitlets.Bool(help="whether steps are being taken").tag(sync=True)
+
+    #: Told what comes of going back, in a sentence; "" where all went well.
+    told: Callable[[str], None] = staticmethod(lambda sentence: None)
+
+    def __init__(self, session: Session, rules: Rules, presets: Mapping[str, Preset]) -> None:
+        self._rules, self._presets = rules, dict(presets)
+        self._fields = {field.key: field for field in fields_of(session)}
+        #: Wishes as they were last set; for those of which a session gives another thing back when read.
+        self._asked: dict[str, Any] = {}
+        #: Refused at once: key of a row -> (what was typed, why).
+        self._refused: dict[str, tuple[Any, str]] = {}
+        self._open: list[str] = []
+        self._said: dict[str, str] = {}
+        self._journey, self._standings = Journey("panel", self._arrived), Standings()
+        self._bound = "past"
+        self._scope: Microscope | None = None
+        self._seen: Step | None = None
+        self._ahead: tuple[Any, list[list[float]], str] = (None, [], "")
+        super().__init__(session, part="sections")
+        self._controls = sorted({field.control for field in self._fields.values()})
+        session.observe(self._moved, names=self._controls)
+        session.observe(self._stepped, names=["pulse"])
+
+    # -- what is shown
+
+    def project(self) -> dict[str, Any]:
+        session = self.session
+        if session is None:
+            return {}
+        state = self._state(session)
+        form = [
+            {
+                "name": name,
+                "label": label,
+                "rows": [_form(row) for row in self._fields.values() if row.section == name],
+            }
+            for name, label in SECTIONS.items()
+        ]
+        form = [section for section in form if section["rows"]]
+        form += [{"name": name, "label": label, "rows": []} for name, label in _MORE.items()]
+        locked = self._rules.locked
+        told = "step" in self._open and session.status != "running"
+        seen = (
+            self._seen if told and self._seen is not None and self._seen.step == len(session.record) else None
+        )
+        return {
+            "opened": list(self._open),
+            "form": form,
+            "rows": {key: self._row(field, state) for key, field in self._fields.items()},
+            "sums": {name: summed_up(name, state) for name in SECTIONS} | {"lines": _left(session)},
+            "rates": self._rates(session) if "schedule" in self._open else {},
+            "presets": [[name, self._words(session, preset)] for name, preset in self._presets.items()],
+            "past": {
+                "snapshots": [[step, REASONS.get(why, why)] for step, why in reversed(session.snapshots)],
+                "branches": [[branch.name, branch.steps] for branch in session.branches],
+                "busy": self._journey.busy,
+                "locked": [name for name in ("presets", "undo", "rewind") if name in locked],
+            },
+            "lines": self._lines(session) if "lines" in self._open else {},
+            "taken": _taken(session, seen) if told else {},
+            "thumbs": seen.images.tobytes() if seen is not None and seen.images is not None else b"",
+            "said": dict(self._said),
+            "notes": list(session.notes),
+            "running": session.status == "running",
+        }
+
+    def in_force(self) -> list[tuple[str, str]]:
+        """Return the controls that a row has, and what is in force of each, in words."""
+        session = self.session
+        if session is None:
+            return []
+        state = self._state(session)
+        rows = [(field, self._row(field, state)) for field in self._fields.values()]
+        # "Kind" alone says nothing outside its section.
+        return [
+            (SECTIONS[field.section] if field.label == "Kind" else field.label, row["fact"])
+            for field, row in rows if row["there"] and row["fact"] and not row["off"]
+        ]  # fmt: skip
+
+    def _state(self, session: Session) -> State:
+        names = {field.control for field in self._fields.values()}
+        asked = {name: getattr(session, name) for name in names if name != "optimizer"}
+        return State(session, asked | {"optimizer": self._asked.get("optimizer")}, session.applied)
+
+    def _row(self, field: Field, state: State) -> dict[str, Any]:
+        session, name = state.session, field.control
+        typed, refused = self._refused.get(field.key, (None, ""))
+        value = field.show(state.asked.get("schedule") if name == "schedule" else state.shown(name))
+        kind = "waiting" if waits(session, name) else "in-force"
+        # What was refused or rejected is said once, beside the first row of its control.
+        why = refused or (session.rejected.get(name, "") if not field.part else "")
+        there = name in state.applied
+        words = word_of(field, state.applied[name]) if there else ""
+        if name == "accumulate" and (state.applied.get(name) or 1) > 1:
+            words += f" = {state.applied['effective_batch']:,} a step"
+        shown = bool(value) if field.kind == "flag" else text_of(value)
+        return {
+            "value": str(typed) if refused else shown,
+            "choices": list(field.choices(state)),
+            "fact": words,
+            "kind": "rejected" if why else kind,
+            "why": why,
+            "there": field.there(state),
+            "off": field.why_not(state),
+            "locked": name in self._rules.locked,
+        }
+
+    def _rates(self, session: Session) -> dict[str, Any]:
+        """Return asked, scheduled and applied, and a few of the rates to come."""
+        applied = session.applied
+        if "scheduled_lr" not in applied:
+            return {}
+        what = (
+            repr(applied.get("schedule")),
+            applied.get("lr_multiplier"),
+            session.epochs,
+            session.epoch,
+            session.status,
+        )
+        if self._ahead[0] != what:
+            try:
+                coming = session.coming_rates(5)
+                points = [[int(step), float(rate)] for step, rate in zip(coming.steps, coming.rates)]
+                self._ahead = what, points, coming.note
+            except Exception as error:  # noqa: BLE001 - a scheduler of a person's own may raise anything
+                self._ahead = what, [], f"The rates to come cannot be told: {error}"
+        return {
+            "asked": session.lr, "scheduled": applied["scheduled_lr"], "multiplier": applied["lr_multiplier"],
+            "applied": applied["lr"], "coming": self._ahead[1], "note": self._ahead[2],
+        }  # fmt: skip
+
+    def _lines(self, session: Session) -> dict[str, Any]:
+        choices = [
+            [name, label, suggested(session, name)] for name, label in TRIED.items() if name in session.applied
+        ]
+        return {"choices": choices, "steps": STEPS, "rows": self._standings.rows(session)}
+
+    def _words(self, session: Session, preset: Preset) -> str:
+        try:
+            return in_words(wishes_of(preset, session))
+        except Exception as error:  # noqa: BLE001 - a preset of a person's own; said where it is chosen
+            return str(error)
+
+    def _note(self, change: Any) -> None:
+        # Under a schedule the rate moves with each pulse.
+        if change["name"] != "applied" or not _only_rates(change["old"], change["new"]):
+            super()._note(change)
+
+    def _moved(self, change: Any) -> None:
+        """A wish was written, here or in code."""
+        name = change["name"]
+        self._asked[name] = change["new"]
+        for key in [key for key in self._refused if self._fields[key].control == name]:
+            del self._refused[key]
+        self.refresh()
+
+    def step(self) -> None:
+        """Take one step; while its section is open, look at it closely."""
+        session = self.session
+        if session is None:
+            return
+        if "step" in self._open and session.status != "running":
+            self._scope = session.microscope()
+            session.at_step(self._scope.before)
+        session.step(wait=False)
+
+    def _stepped(self, _change: Any) -> None:
+        """Facts were told, on the training thread: the step that is looked at may have been taken."""
+        if self._scope is not None and (seen := self._scope.after()) is not None:
+            self._seen, self._scope = seen, None
+            self.refresh()
+
+    # -- what a person asks for
+
+    def wish(self, name: str, value: Any) -> None:
+        """Put a row's value in force, open or close a section, set a preset, or go back."""
+        session = self.session
+        if session is None:
+            return
+        if name in self._fields:
+            self._set(session, self._fields[name], value)
+        elif name == "opened":
+            known = {*SECTIONS, *_MORE}
+            self._open = [one for one in map(str, value) if one in known]
+        elif name == "preset":
+            self._said["presets"] = self._preset(session, str(value))
+        elif name == "rewind":
+            self.go_back("rewind", f"Going back to step {int(value):,}", lambda run: run.rewind(int(value)))
+        elif name == "switch":
+            self.go_back("rewind", f"Going to {value}", lambda run: run.switch(str(value)))
+        elif name == "try":
+            self._try(session, value if isinstance(value, Mapping) else {})
+        else:
+            return super().wish(name, value)
+        self.refresh()
+
+    def _set(self, session: Session, field: Field, value: Any) -> None:
+        try:
+            wanted = field.wish(self._state(session), value)
+            self.ask(session, {field.control: wanted})
+        except (ValueError, TypeError) as error:
+            self._refused[field.key] = value, str(error)
+        else:
+            self._refused.pop(field.key, None)
+
+    def ask(self, session: Session, wishes: Mapping[str, Any]) -> None:
+        """Write wishes in the name of the panel.
+
+        Raises
+        ------
+        ValueError : a rule of the panel, or the session, refuses one; those before it are set.
+        """
+        for name, value in wishes.items():
+            if why := self._rules.why_not(name, value):
+                raise ValueError(why)
+        with session.by("panel"):
+            for name, value in wishes.items():
+                setattr(session, name, value)
+
+    def _preset(self, session: Session, name: str) -> str:
+        if "presets" in self._rules.locked:
+            return "Presets are locked in this panel."
+        if name not in self._presets:
+            return f"There is no preset {name!r}."
+        try:
+            self.ask(session, wishes_of(self._presets[name], session))
+        except (ValueError, TypeError) as error:
+            return str(error)
+        return ""
+
+    def _try(self, session: Session, typed: Mapping[str, Any]) -> None:
+        """Take the same steps with each of the values that were typed, and come back."""
+        self._said.pop("lines", None)
+        try:
+            steps, settings = settings_of(
+                session, self._rules, str(typed.get("control")), str(typed.get("values")), typed.get("steps")
+            )
+        except (ValueError, TypeError) as error:
+            self._said["lines"] = str(error)
+            return
+        words = f"Trying {len(settings)} values, {steps:,} steps each"
+        self._set_out("lines", words, lambda run: run.try_each(steps, *settings))
+
+    def go_back(self, what: str, words: str, work: Callable[[Session], Any]) -> None:
+        """Do on a thread of its own what goes to another place of the run; it may take steps again."""
+        if what in self._rules.locked:
+            self._said["past"] = f"{what} is locked in this panel."
+            self.told(self._said["past"])
+            return self.refresh()
+        self._set_out("past", words, work)
+
+    def _set_out(self, section: str, words: str, work: Callable[[Session], Any]) -> None:
+        """Begin what takes its time; what comes of it is said in a section."""
+        if self.session is not None and not self._journey.busy:
+            self._bound = section
+            self.told(f"{words} …")
+            self._journey.begin(self.session, words, work)
+
+    def _arrived(self) -> None:
+        if not self._journey.busy:
+            self._said[self._bound] = self._journey.said
+            self.told(self._journey.said)
+        self.refresh()
+
+    def close(self) -> None:
+        """Stop following the session and remove the view from every page."""
+        if self.session is not None:
+            self.session.unobserve(self._moved, names=self._controls)
+            self.session.unobserve(self._stepped, names=["pulse"])
+            self._scope = self._seen = None
+        super().close()
+
+
+def _only_rates(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    """Say whether of all that is in force only the rate moved, as a schedule moves it."""
+    moved = {name for name in {*before, *now} if before.get(name) != now.get(name)}
+    return bool(moved) and moved <= {"lr", "scheduled_lr"} and now.get("schedule") is not None
+
+
+def _left(session: Session) -> str:
+    """Return how many lines were left, in words; "" for none."""
+    count = len(session.branches)
+    return f"{count} {'line' if count == 1 else 'lines'} left" if count else ""
+
+
+def _form(field: Field) -> dict[str, Any]:
+    return {
+        "key": field.key, "label": field.label, "kind": field.kind, "unit": field.unit, "hint": field.hint,
+        "empty": field.empty,
+    }  # fmt: skip
+
+
+def _taken(session: Session, seen: Step | None) -> dict[str, Any]:
+    """Return what the last step measured, and what was seen of it."""
+    record = session.record
+    if not len(record):
+        return {}
+    last = {name: column.values[-1] for name, column in record.columns.items() if len(column)}
+    known = {name: finite(value) for name, value in last.items()}
+    known = {name: value for name, value in known.items() if value is not None}
+    found: dict[str, Any] = {"step": len(record), "numbers": known, "layers": []}
+    stats = session.layer_stats
+    if seen is not None:
+        found["layers"] = [
+            [one.path, finite(one.grad_norm), finite(one.weight_norm), finite(one.moved)]
+            for one in seen.layers
+        ]
+        found["losses"] = None if seen.losses is None else [finite(loss) for loss in seen.losses]
+        found["why_not"], found["shown"] = seen.why_not, list(seen.shown)
+        found["shape"] = [] if seen.images is None else list(seen.images.shape[:3])
+    elif stats is not None and stats.step == len(record):
+        found["layers"] = [
+            [path, *map(finite, values)]
+            for path, *values in zip(stats.paths, stats.grad_norm, stats.weight_norm, stats.update_ratio)
+        ]
+    return found

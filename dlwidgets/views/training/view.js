@@ -1,0 +1,177 @@
+// The pictures of the training panel: the head (the run in one line), the facts under each control, the sections.
+import { live, make, say, sig, whole, clock, count, rate, keepKeys } from "../front.js";
+import { handles, runKeys, stride } from "./keys.js";
+import { sections } from "./sections.js";
+
+/** The controls in the order of their rows, and where under each its facts stand [px]; training/view.css has the same heights. */
+const ROWS = { lr: 26, batch_size: 74, clip: 122, limit: 156 };
+/** What the controls are called. */
+const NAMES = /** @type {Record<string, string>} */ ({ lr: "Learning rate", batch_size: "Batch size", clip: "Clip gradients", limit: "Clip at" });
+
+/**
+ * A control's value in words.
+ * @param {string} name @param {any} value @returns {string}
+ */
+export function inWords(name, value) {
+  if (value === null || value === undefined) return "off";
+  if (Array.isArray(value)) return `${value[0]} ${sig(value[1], 2)}`;
+  return name === "batch_size" ? whole(value) : rate(value);
+}
+
+/**
+ * What stands under a control: a remark at the left, what is in force at the right.
+ * @param {string} name @param {any} asked @param {any} applied @param {string | undefined} rejected @param {boolean} running
+ * @param {boolean} [waits] whether the wish is still on its way; not said: where it is not what is in force
+ * @param {string} [beside] a remark on what is in force
+ * @returns {{left: string, right: string, kind: "in-force" | "waiting" | "rejected"}}
+ */
+export function factOf(name, asked, applied, rejected, running, waits, beside = "") {
+  const right = `in force ${inWords(name, applied)}`;
+  if (rejected) return { left: "▲ rejected", right, kind: "rejected" };
+  // Under a schedule the rate in force is another than the one that was asked for.
+  if (waits ?? JSON.stringify(asked) !== JSON.stringify(applied)) {
+    return { left: `asked ${inWords(name, asked)}: ${running ? "from the next step" : "when training goes on"}`, right, kind: "waiting" };
+  }
+  // A logarithmic slider has no place for it, and stays where it was.
+  return { left: name === "lr" && asked === 0 ? "0, set in code" : beside, right, kind: "in-force" };
+}
+
+/**
+ * The figures of the head, in their order.
+ * @param {any} run @returns {string[]}
+ */
+export function figures(run) {
+  const epoch = run.epoch ? `epoch ${whole(Math.min(run.epoch, run.epochs))} of ${whole(run.epochs)}` : `${whole(run.epochs)} epochs`;
+  const speed = run.steps && run.rate ? `${run.rate >= 10 ? whole(run.rate) : sig(run.rate, 2)} steps/s` : "";
+  const left = run.status === "running" && run.left !== null && run.steps ? `${clock(run.left)} left` : "";
+  return [epoch, `step ${whole(run.steps)}`, [speed, left].filter(Boolean).join(" · ")];
+}
+
+/**
+ * Samples a second and memory, in their order.
+ * @param {any} run @returns {string}
+ */
+export function machine(run) {
+  const samples = run.steps && run.samples ? `${run.samples >= 100 ? whole(Number(run.samples.toPrecision(3))) : sig(run.samples, 2)} samples/s` : "";
+  const memory = run.memory ? count(run.memory, "B") : "", there = run.device_memory ? `${count(run.device_memory, "B")} on the device` : "";
+  return [samples, memory, there].filter(Boolean).join(" · ");
+}
+
+/** @param {{model: import("../front.js").Model, el: HTMLElement, signal: AbortSignal}} view */
+function head({ model, el, signal }) {
+  el.classList.add("dlw", "dlw-head-part");
+  const name = make("span", { class: "dlw-name" }), about = make("span", { class: "dlw-faint" });
+  const status = make("span", { class: "dlw-status", role: "status" });
+  const numbers = [0, 1, 2, 3].map(() => make("span", { class: "dlw-figure" }));
+  numbers[2].classList.add("dlw-faint"); numbers[3].classList.add("dlw-faint");
+  numbers[3].title = "Samples trained on a second, and the memory that the kernel's process holds";
+  const bar = make("progress", { max: 1, "aria-label": "Share of the run that is done" });
+  const problem = make("div", { class: "dlw-note" }), why = make("div", { class: "dlw-note", role: "status" });
+  const failure = make("div", { class: "dlw-note", role: "alert" });
+  const trace = make("pre"), traced = make("details", {}, make("summary", { text: "Traceback" }), trace);
+  el.append(make("div", { class: "dlw-line" }, name, about, status, ...numbers), bar, problem, why, failure, traced);
+
+  const draw = () => {
+    const run = model.get("run");
+    say(name, run.title ?? ""); say(about, run.about ?? "");
+    say(status, run.status ?? ""); status.dataset.status = run.status;
+    [...figures(run), machine(run)].forEach((text, i) => say(numbers[i], text));
+    bar.value = run.share ?? 0;
+    say(problem, model.get("problem"));
+    say(why, model.get("said"));
+    say(failure, model.get("error"));
+    say(trace, model.get("trace")); traced.hidden = !model.get("trace");
+    // The buttons are controls, which the training never writes: the page itself shows the ones that fit.
+    const panel = el.closest(".dlw-bar");
+    if (!(panel instanceof HTMLElement)) return;
+    panel.dataset.theme = el.dataset.theme;
+    for (const button of panel.querySelectorAll(".dlw-button")) {
+      const key = button.matches(".dlw-step") ? "." : button.matches(".dlw-start, .dlw-resume, .dlw-pause") ? "Space" : "";
+      if (key) button.setAttribute("aria-keyshortcuts", key);
+      if (!(button instanceof HTMLElement) || !button.matches(".dlw-undo")) continue;
+      // Not disabled: that would take the focus away, and with it the keys.
+      button.setAttribute("aria-disabled", String(!run.undo));
+      button.title = run.undo ? `Take the last change back: ${run.undo}` : "Nothing was changed yet";
+    }
+    if (panel.dataset.dlwStatus !== run.status) {
+      const held = document.activeElement instanceof HTMLElement && panel.contains(document.activeElement) ? document.activeElement : null;
+      panel.dataset.dlwStatus = run.status;
+      // The focused button may just have gone: the one in its place takes over.
+      if (held && held.offsetParent === null) {
+        const next = [...panel.querySelectorAll(".dlw-button")].find((button) => /** @type {HTMLElement} */ (button).offsetParent !== null);
+        /** @type {HTMLElement | undefined} */ (next)?.focus();
+      }
+    }
+  };
+  return { draw, signal };
+}
+
+/** @param {{model: import("../front.js").Model, el: HTMLElement, signal: AbortSignal}} view */
+function facts({ model, el, signal }) {
+  el.classList.add("dlw", "dlw-facts-part");
+  const lines = Object.entries(ROWS).map(([row, top]) => {
+    const left = make("span"), right = make("span"), lock = make("span", { class: "dlw-lock", role: "img", "aria-label": "locked", title: "Locked in this panel" });
+    const line = make("div", { class: "dlw-fact", id: `dlw-fact-${row}-${++parts}` }, lock, left, right);
+    lock.hidden = true;
+    line.style.top = `${top}px`;
+    el.append(line);
+    return { left, right, line, lock };
+  });
+  const note = make("div", { class: "dlw-note", role: "status" });
+  el.append(note);
+
+  const draw = () => {
+    const asked = model.get("asked"), applied = model.get("applied"), rejected = model.get("rejected");
+    /** @type {string[]} */
+    const sentences = model.get("problem") ? [model.get("problem")] : [];
+    Object.keys(ROWS).forEach((name, i) => {
+      if (name === "limit") return;  // mode and limit are one control: its facts stand under the limit
+      const at = name === "clip" ? lines[i + 1] : lines[i];
+      const fact = factOf(name, asked[name], applied[name], rejected[name], model.get("running"), model.get("waiting").includes(name), model.get("beside")[name]);
+      at.lock.hidden = !model.get("locked").includes(name);
+      say(at.left, fact.left);
+      at.left.className = fact.kind === "in-force" ? "" : `dlw-${fact.kind}`;
+      at.left.title = name === "clip" && fact.left === model.get("beside").clip ? "Norm of the gradients before and after clipping in the last step; share of the last 200 steps that were clipped" : fact.left;
+      say(at.right, fact.right);
+      at.right.className = fact.kind === "in-force" ? "dlw-in-force" : "";
+      if (rejected[name]) sentences.push(`${NAMES[name]} ${inWords(name, asked[name])}: ${rejected[name]}`);
+    });
+    say(note, sentences.join("\n"));
+
+    const around = el.closest(".dlw-controls");
+    if (!(around instanceof HTMLElement)) return;
+    around.dataset.theme = el.dataset.theme;
+    // While gradients are not clipped, the limit is kept for later.
+    around.dataset.clip = asked.clip ? asked.clip[0] : "off";
+    handles(around).forEach(({ handle, words, row }) => {
+      // The slider itself would say the exponent.
+      if (words && handle.getAttribute("aria-valuetext") !== words) handle.setAttribute("aria-valuetext", words);
+      handle.setAttribute("aria-label", Object.values(NAMES)[row]);
+      handle.setAttribute("aria-describedby", lines[row].line.id);
+    });
+  };
+  return { draw, signal };
+}
+
+/** Numbers the lines of facts, whose ids must be single in the page. */
+let parts = 0;
+
+export default {
+  /** @param {{model: import("../front.js").Model, el: HTMLElement, signal: AbortSignal}} view */
+  render(view) {
+    const part = view.model.get("part");
+    let repaint = () => {};
+    const { draw } = part === "head" ? head(view) : part === "facts" ? facts(view) : sections({ ...view, repaint: () => repaint() });
+    repaint = live({ ...view, draw });
+    // The element joins the page after this call; only then is the panel around it known.
+    requestAnimationFrame(() => {
+      draw();
+      const around = view.el.closest(".dlw-bar, .dlw-controls");
+      // One of the parts of a box listens for all of it.
+      if (!(around instanceof HTMLElement) || view.signal.aborted || part === "sections") return;
+      runKeys(around, view.model, view.signal);
+      keepKeys(around, view.signal);
+      stride(around, view.signal);
+    });
+  },
+};

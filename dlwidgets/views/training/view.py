@@ -1,0 +1,343 @@
+"""TrainingPanel: start, pause and steer a run, and see beside each control what is really in force."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import ipywidgets
+
+from ...core.controls.clipping import CLIP_MODES, Clip
+from ...session import Session
+from ..view import Pictured, answer_anywhere, let_go
+from .limits import Rules
+from .pictures import _Facts, _Head, about, short
+from .presets import PRESETS, Preset
+from .sections import Sections
+from .sliders import log_slider, show_on_log, sizes, span_on_log
+from .sliders import meant as _meant
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from typing_extensions import Self
+
+__all__ = ["TrainingPanel", "_meant", "about", "short"]
+
+#: The rates that the slider spans; a rate outside, set from code, widens it.
+_RATES = (1e-6, 1.0)
+_LIMITS = (1e-3, 1e2)
+#: What a way to clip is called where its name is too long for a button.
+_CLIP_WORDS = {"adaptive": "AGC"}
+_CLIP_TIPS = {
+    "off": "Leave gradients as they are",
+    "norm": "Scale all gradients so that their total L2 norm stays below",
+    "value": "Cut each gradient element at",
+    "adaptive": "Adaptive (AGC): hold each unit's gradient norm, over its weights' norm, below",
+}
+#: Clipping by these has a limit on a scale of its own, and keeps it apart from that of the others.
+_APART = ("adaptive",)
+
+
+class TrainingPanel(Pictured, ipywidgets.VBox):
+    """Buttons to start, pause, step, stop, undo; sliders for rate and batch size; clipping; and more.
+
+    Each control is a wish of the session; beside it stands what is in force. A value that cannot be is
+    rejected there, and the run goes on. Changes made from code move the controls too. Optimizer, schedule,
+    regularisation, the run's own settings, presets and the way back fold away below.
+
+    With the focus in the panel, Space starts, pauses and resumes, and "." takes a step, unless the focused
+    control needs the key itself.
+
+    Parameters
+    ----------
+    session : the session that is steered.
+    limits : control -> (least, greatest) that the panel lets a person have: see `limits()`.
+    locked : names of controls that are locked: see `lock()`.
+    presets : name -> wishes, as {"Gentle": {"lr": 1e-4}}, or a function that returns them for a session;
+        None: those of `training_presets.PRESETS`.
+    """
+
+    session: Session | None = None
+
+    def __init__(
+        self,
+        session: Session,
+        *,
+        limits: Mapping[str, Any] | None = None,
+        locked: Iterable[str] = (),
+        presets: Mapping[str, Preset] | None = None,
+    ) -> None:
+        if not isinstance(session, Session):
+            raise TypeError(
+                f"TrainingPanel wants a Session, not {type(session).__name__}: "
+                "dlwidgets.TrainingPanel(session)."
+            )
+        rules = Rules()
+        rules.limit(limits or {})
+        rules.lock([locked] if isinstance(locked, str) else locked)
+        self.session, self._rules = session, rules
+        self._head, self._facts = _Head(session), _Facts(session, rules)
+        self._more = Sections(session, rules, PRESETS if presets is None else presets)
+        for part in (self._head, self._facts, self._more):
+            part.press = self._press
+        self._more.told = self._head.say
+        #: What a control of ours has just wished for: it stands where the person left it.
+        self._wished: tuple[str, Any] | None = None
+        #: The thread on which controls are being set here, if any.
+        self._showing: int | None = None
+        buttons = [
+            self._button(
+                "Start", "play", "start", "Train in the background (Space)", lambda run: run.start()
+            ),
+            self._button(
+                "Resume", "play", "resume", "Go on where the run paused (Space)", lambda run: run.resume()
+            ),
+            self._button(
+                "Pause",
+                "pause",
+                "pause",
+                "Pause after the step being taken (Space)",
+                lambda run: run.pause(wait=False),
+            ),
+            self._button(
+                "Step",
+                "step-forward",
+                "step",
+                "Take one step, then pause (.)",
+                lambda run: self._more.step(),
+            ),
+            self._button("Stop", "stop", "stop", "End the run", lambda run: run.stop(wait=False)),
+            self._button("Undo", "undo", "undo", "Take the last change back", lambda run: self._undo()),
+        ]
+        self.bar = ipywidgets.HBox([self._head, ipywidgets.HBox(buttons).add_class("dlw-buttons")])
+        self.bar.add_class("dlw-bar").add_class("dlw-vars")
+
+        self.lr = log_slider("Learning rate", _RATES, session.lr, ".1e")
+        self.batch_size = ipywidgets.SelectionSlider(
+            options=sizes(session.batch_size),
+            value=session.batch_size,
+            description="Batch size",
+            continuous_update=False,
+        )
+        clip = Clip.read(session.clip)
+        self.clip = ipywidgets.ToggleButtons(
+            options=[(_CLIP_WORDS.get(mode, mode), mode) for mode in CLIP_MODES],
+            value=clip.mode,
+            description="Clip gradients",
+            tooltips=[_CLIP_TIPS[mode] for mode in CLIP_MODES],
+        )
+        self.limit = log_slider("Clip at", _LIMITS, clip.limit, ".2g")
+        #: The limits of the ways to clip that have their own, and, as "", of the others.
+        self._kept = {mode: Clip.read(mode).limit for mode in _APART} | {"": Clip().limit}
+        self._mode = clip.mode
+        controls = [self.lr, self.batch_size, self.clip, self.limit]
+        for control in controls:
+            control.observe(self._asked, names="value")
+        self.controls = (
+            ipywidgets.VBox([*controls, self._facts, self._more])
+            .add_class("dlw-controls")
+            .add_class("dlw-vars")
+        )
+        self._rule()
+        session.observe(self._moved, names=["lr", "batch_size", "clip"])
+        super().__init__([self.bar, self.controls])
+        self.add_class("dlw-panel")
+        for widget in (*controls, *buttons):
+            answer_anywhere(widget)
+
+    # -- what a teacher sets
+
+    def limits(self, **ranges: Any) -> Self:
+        """Let the panel's controls go only so far, as `limits(lr=(1e-4, 1e-1), batch_size=(1, 128))`.
+
+        Both ends are allowed; None takes a limit away. What code sets is not bound by it.
+
+        Raises
+        ------
+        ValueError : in a sentence, a name that is no number of the panel, or no range.
+        """
+        self._rules.limit(ranges)
+        self._rule()
+        return self
+
+    def lock(self, *names: str) -> Self:
+        """Lock controls, by the names of the wishes, or "presets", "undo", "rewind": they only show.
+
+        Raises
+        ------
+        ValueError : in a sentence, there is no such control.
+        """
+        self._rules.lock(names)
+        self._rule()
+        return self
+
+    def unlock(self, *names: str) -> Self:
+        """Unlock controls; without a name, all of them.
+
+        Raises
+        ------
+        ValueError : in a sentence, there is no such control.
+        """
+        self._rules.unlock(names)
+        self._rule()
+        return self
+
+    def _rule(self) -> None:
+        """Let the controls span what they may, and be locked where they are."""
+        session, rules = self.session, self._rules
+        if session is None:
+            return
+        before, self._showing = self._showing, threading.get_ident()
+        try:
+            ranges = rules.ranges
+            span_on_log(self.lr, ranges.get("lr", _RATES), session.lr)
+            span_on_log(self.limit, ranges.get("clip", _LIMITS), self.limit.value)
+            self._show_size(session.batch_size, anew=True)
+            for control, name in (
+                (self.lr, "lr"), (self.batch_size, "batch_size"), (self.clip, "clip"), (self.limit, "clip"),
+            ):  # fmt: skip
+                control.disabled = name in rules.locked
+        finally:
+            self._showing = before
+        for part in (self._facts, self._more):
+            part.refresh()
+
+    # -- buttons and keys
+
+    def _button(
+        self, text: str, icon: str, kind: str, tip: str, do: Callable[[Session], Any]
+    ) -> ipywidgets.Button:
+        button = ipywidgets.Button(description=text, icon=icon, tooltip=tip)
+        button.add_class("dlw-button").add_class(f"dlw-{kind}")
+
+        def clicked(_button: Any) -> None:
+            if self.session is not None:
+                do(self.session)
+
+        button.on_click(clicked)
+        return button
+
+    def _press(self, key: str) -> None:
+        """Do what a key stands for."""
+        session = self.session
+        if session is None:
+            return
+        if key == "step":
+            self._more.step()
+        elif session.status == "running":
+            session.pause(wait=False)
+        elif session.status in ("paused", "failed"):
+            session.resume()
+        else:
+            session.start()
+
+    def _undo(self) -> None:
+        self._more.go_back("undo", "Taking the last change back", lambda run: run.undo())
+
+    # -- controls and wishes
+
+    def _asked(self, change: Any) -> None:
+        """A person moved a control: wish for it; a sentence of refusal goes beside it."""
+        session, control = self.session, change["owner"]
+        # Set here, a control tells us too; a page that moves one meanwhile does so on another thread.
+        if session is None or self._showing == threading.get_ident():
+            return
+        ranges = self._rules.ranges
+        if control is self.lr:
+            name, wanted = "lr", _meant(self.lr, ranges.get("lr"))
+        elif control is self.batch_size:
+            name, wanted = "batch_size", self.batch_size.value
+        else:
+            if control is self.clip:
+                self._change_mode(self.clip.value)
+            limit = _meant(self.limit, ranges.get("clip"))
+            name, wanted = "clip", None if self.clip.value == "off" else (self.clip.value, limit)
+        self._wished = name, wanted
+        try:
+            self._more.ask(session, {name: wanted})
+        except ValueError as error:
+            self._facts.refused[name] = str(error)
+        else:
+            self._facts.refused.pop(name, None)
+        finally:
+            self._wished = None
+        self._facts.refresh()
+
+    def _change_mode(self, mode: str) -> None:
+        """Give another way to clip the limit that is its own."""
+        before, self._mode = self._mode, mode
+        one, other = (way if way in _APART else "" for way in (before, mode))
+        # While clipping is off, the limit stays whose it was.
+        if mode == "off" or one == other:
+            if mode == "off":
+                self._mode = before
+            return
+        self._kept[one] = _meant(self.limit)
+        self._showing = threading.get_ident()
+        try:
+            show_on_log(self.limit, self._kept[other])
+        finally:
+            self._showing = None
+
+    def _moved(self, change: Any) -> None:
+        """A wish was written, here or in code: the control shows it."""
+        name, value = change["name"], change["new"]
+        if self._wished == (name, value):
+            return
+        if self._facts.refused.pop(name, None):
+            self._facts.refresh()
+        self._showing = threading.get_ident()
+        try:
+            if name == "lr":
+                show_on_log(self.lr, value)
+            elif name == "batch_size":
+                self._show_size(value)
+            else:
+                clip = Clip.read(value)
+                self.clip.value = clip.mode
+                answer_anywhere(self.clip)
+                if clip.mode != "off":
+                    self._mode = clip.mode
+                    show_on_log(self.limit, clip.limit)
+        finally:
+            self._showing = None
+
+    def _show_size(self, size: int, anew: bool = False) -> None:
+        control = self.batch_size
+        if anew or size not in control.options:
+            options = tuple(sizes(size, self._rules.ranges.get("batch_size")))
+            if options != tuple(control.options):
+                control.options = options
+        control.value = size
+        answer_anywhere(control)
+
+    # -- as a picture, and the end
+
+    def figure(self) -> Figure:
+        """Return the run's state and its controls as a table."""
+        from ...core.figures.training import panel_figure
+
+        head, facts = self._head, self._facts
+        kept = {"run": head.run, "error": head.error, "asked": facts.asked, "applied": facts.applied}
+        # Asked anew: the traits hold what a page was last sent.
+        now = {**kept, **head.project(), **facts.project()}
+        return panel_figure(*(now[name] for name in kept), self._more.in_force())
+
+    def close(self) -> None:
+        """Remove the panel and let the session go; a run goes on."""
+        if self.comm is None:  # closed before, or refused: Python closes what it collects
+            return
+        if self.session is not None:
+            self.session.unobserve(self._moved, names=["lr", "batch_size", "clip"])
+            self.session = None
+            buttons = self.bar.children[1]
+            let_go(
+                *buttons.children,
+                *self.bar.children,
+                self.bar,
+                *self.controls.children,
+                self.controls,
+                self.layout,
+            )
+        super().close()

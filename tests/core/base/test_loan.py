@@ -1,0 +1,150 @@
+"""What is on loan is given back: train/eval flags, random numbers, threads, device."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from dlwidgets.core.base.loan import device_of, looking, modes_kept, on_device, torch_threads, untouched_rng
+from dlwidgets.core.base.random_state import Mark, Streams
+
+
+def draws():
+    return torch.rand(3).tolist(), np.random.rand(3).tolist(), random.random(), np.random.randn()
+
+
+def seed(number):
+    torch.manual_seed(number), np.random.seed(number), random.seed(number)
+
+
+def test_random_numbers_go_on_as_if_nothing_had_been_drawn():
+    seed(0)
+    expected = draws()
+    seed(0)
+    with untouched_rng():
+        draws()
+        seed(5)
+    assert draws() == expected
+
+
+def test_random_numbers_are_given_back_after_an_exception_too():
+    seed(0)
+    expected = draws()
+    seed(0)
+    with pytest.raises(KeyError), untouched_rng():
+        draws()
+        raise KeyError
+    assert draws() == expected
+
+
+@pytest.mark.parametrize("number", [0, 7, -3, 2**40])
+def test_seeded_streams_are_those_of_manual_seed_and_leave_the_global_ones_alone(number):
+    seed(1)
+    expected_here = draws()
+    seed(1)
+    streams = Streams.seeded(number)
+    assert draws() == expected_here
+    streams.install()
+    found = draws()
+    torch.manual_seed(number), np.random.seed(number % 2**32), random.seed(number)
+    assert found == draws()
+
+
+def test_each_module_keeps_its_own_flag():
+    model = nn.Sequential(nn.Linear(2, 2), nn.Sequential(nn.BatchNorm1d(2), nn.Dropout()))
+    model[1][0].eval()
+    flags = [module.training for module in model.modules()]
+    with modes_kept(model):
+        model.eval()
+    assert [module.training for module in model.modules()] == flags
+
+
+def test_looking_is_in_eval_mode_without_gradients_and_leaves_all_as_it_was():
+    model = nn.Sequential(nn.BatchNorm1d(3), nn.Dropout(0.5))
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    seed(0)
+    expected = draws()
+    seed(0)
+    with looking(model):
+        assert not any(module.training for module in model.modules())
+        assert not torch.is_grad_enabled()
+        model(torch.randn(4, 3))
+    assert all(module.training for module in model.modules())
+    assert torch.is_grad_enabled()
+    assert draws() == expected
+    assert all(torch.equal(model.state_dict()[name], value) for name, value in before.items())
+
+
+def test_threads_are_lent_and_given_back():
+    before = torch.get_num_threads()
+    with torch_threads(before + 1):
+        assert torch.get_num_threads() == before + 1
+    assert torch.get_num_threads() == before
+    with pytest.raises(KeyError), torch_threads(before + 1):
+        raise KeyError
+    assert torch.get_num_threads() == before
+
+
+def test_a_model_comes_home_from_another_device():
+    model = nn.Linear(2, 2)
+    kept = model.weight
+    with on_device(model, torch.device("cpu")):
+        assert device_of(model).type == "cpu"
+    assert model.weight is kept
+    # The meta device stands in for a GPU: it holds no values, so only the way there can be seen.
+    with pytest.raises(NotImplementedError), on_device(model, torch.device("meta")):
+        assert device_of(model).type == "meta"
+
+
+def test_a_model_without_tensors_is_on_the_cpu():
+    assert device_of(nn.ReLU()) == torch.device("cpu")
+
+
+def test_a_buffer_tells_the_device_where_there_is_no_parameter():
+    model = nn.Module()
+    model.register_buffer("mean", torch.zeros(1, device="meta"))
+    assert device_of(model).type == "meta"
+
+
+def torch_only():
+    return torch.rand(2).tolist()
+
+
+def all_three():
+    return draws()
+
+
+def numpy_gauss():
+    return np.random.randn()
+
+
+@pytest.mark.parametrize("draw", [torch_only, all_three, numpy_gauss])
+def test_after_going_back_to_a_mark_the_same_numbers_come(draw):
+    seed(0)
+    expected = [draw() for _ in range(40)]
+    seed(0)
+    mark, found = Mark(), []
+    for number in range(40):
+        mark.set()
+        if number % 7 == 0:
+            draw()
+            mark.back()
+            mark.set()
+            draw()
+            mark.back()
+        found.append(draw())
+    assert found == expected
+
+
+def test_setting_a_mark_is_cheap_where_only_torch_draws(monkeypatch):
+    mark = Mark()
+    mark.set(), torch.rand(1), mark.set()
+    monkeypatch.setattr(random, "getstate", lambda: pytest.fail("python's generator was read"))
+    monkeypatch.setattr(mark._governor, "due", lambda: False)
+    for _ in range(5):
+        torch.rand(1)
+        mark.set()

@@ -1,0 +1,416 @@
+"""Batches of rows, Datasets, DataLoaders and iterables: each sample once an epoch, whatever their sizes."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    Dataset,
+    IterableDataset,
+    SequentialSampler,
+    TensorDataset,
+)
+
+from dlwidgets.core.data.batches import Shuffled, batch_length
+from dlwidgets.core.data.forms import Rows
+from dlwidgets.core.data.loader import Loaded
+from dlwidgets.core.data.stream import Streamed
+
+pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")
+
+
+class Numbers(Dataset):
+    """Sample i is the number i; those in `bad` raise."""
+
+    def __init__(self, count):
+        self.count, self.bad = count, set()
+
+    def __len__(self):
+        return self.count
+
+    def __getitem__(self, i):
+        if i in self.bad:
+            raise OSError(f"sample {i} cannot be read")
+        return torch.tensor(i), torch.tensor(-i)
+
+
+class Stream(IterableDataset):
+    def __init__(self, count):
+        self.count = count
+
+    def __iter__(self):
+        return iter([(torch.tensor(i), torch.tensor(-i)) for i in range(self.count)])
+
+
+def numbers(count):
+    return Rows(torch.arange(count), -torch.arange(count))
+
+
+def values(batch):
+    inputs, targets = batch
+    assert torch.equal(targets, -inputs)
+    return inputs.tolist()
+
+
+def epoch_of(batches):
+    """Take what is left of the epoch."""
+    found = []
+    while True:
+        batch = batches.take()
+        if batch is None:
+            return found
+        found.append(values(batch))
+        if batches.over:
+            return found
+
+
+SOURCES = {
+    "rows": lambda n, size, drop: Shuffled(numbers(n), size, seed=3),
+    "rows in order": lambda n, size, drop: Shuffled(numbers(n), size, seed=3, shuffle=False),
+    "dataset": lambda n, size, drop: Shuffled(Numbers(n), size, seed=3),
+    "loader": lambda n, size, drop: Loaded(DataLoader(Numbers(n), size, shuffle=True, drop_last=drop)),
+    "loader in order": lambda n, size, drop: Loaded(DataLoader(Numbers(n), size, drop_last=drop)),
+    "stream": lambda n, size, drop: Streamed(Stream(n), size),
+}
+
+
+@pytest.mark.parametrize("kind", SOURCES)
+@settings(max_examples=30, deadline=None)
+@given(data=st.data())
+def test_no_sample_is_lost_or_seen_twice_however_the_size_changes(kind, data):
+    drop = data.draw(st.booleans(), "drop_last") and "loader" in kind
+    count = data.draw(st.integers(1, 40), "samples")
+    batches = SOURCES[kind](count, data.draw(st.integers(1, count), "size"), drop)
+    for _ in range(3):
+        seen = Counter()
+        while True:
+            what = data.draw(st.sampled_from(["take", "take", "resize", "put back"]))
+            if what == "resize":
+                size = data.draw(st.integers(1, count + 3))
+                if batches.why_not(size) is None:
+                    batches.batch_size = size
+                continue
+            batch = batches.take()
+            if batch is None:
+                break
+            found = values(batch)
+            assert len(found) <= batches.batch_size
+            if what == "put back":
+                batches.put_back()
+                assert not batches.over
+                continue
+            seen.update(found)
+            if batches.over:
+                break
+        assert set(seen.values()) <= {1}
+        assert set(seen) <= set(range(count))
+        if drop:
+            assert count - len(seen) < batches.batch_size
+        else:
+            assert len(seen) == count
+
+
+@pytest.mark.parametrize("kind", [kind for kind in SOURCES if kind != "stream"])
+@given(
+    count=st.integers(1, 30), size=st.integers(1, 30), resized=st.integers(1, 30), before=st.integers(0, 5)
+)
+@settings(max_examples=20, deadline=None)
+def test_the_steps_left_are_the_steps_that_come(kind, count, size, resized, before):
+    batches = SOURCES[kind](count, min(size, count), False)
+    assert batches.steps_in_epoch() == len(epoch_of(batches))
+    assert not batches.midway
+    for _ in range(before):
+        batches.take()
+    batches.batch_size = resized
+    if batches.midway:
+        left = batches.steps_left()
+        assert left == len(epoch_of(batches))
+
+
+def test_rows_come_in_the_order_of_randperm_with_one_generator():
+    batches, generator = Shuffled(numbers(10), 4, seed=7), torch.Generator().manual_seed(7)
+    for _ in range(3):
+        order = torch.randperm(10, generator=generator)
+        assert epoch_of(batches) == [index.tolist() for index in order.split(4)]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("count", [12, 13])
+@pytest.mark.parametrize("drop", [False, True])
+def test_a_loader_gives_what_a_plain_loop_over_it_gives(workers, count, drop):
+    def loader():
+        return DataLoader(
+            Numbers(count),
+            4,
+            shuffle=True,
+            generator=torch.Generator().manual_seed(1),
+            num_workers=workers,
+            drop_last=drop,
+        )
+
+    plain, batches = loader(), Loaded(loader())
+    for _ in range(3):
+        assert epoch_of(batches) == [values(batch) for batch in plain]
+
+
+def test_a_loader_without_a_generator_draws_from_the_global_one_as_a_plain_loop_does():
+    torch.manual_seed(5)
+    plain = [
+        [values(batch) for batch in loader] + [torch.rand(1).item()]
+        for loader in [DataLoader(Numbers(9), 3, shuffle=True)] * 3
+    ]
+    torch.manual_seed(5)
+    batches = Loaded(DataLoader(Numbers(9), 3, shuffle=True))
+    assert [[*epoch_of(batches), torch.rand(1).item()] for _ in range(3)] == plain
+
+
+def test_the_loader_itself_is_left_alone():
+    loader = DataLoader(Numbers(10), 4)
+    batches = Loaded(loader)
+    batches.take()
+    batches.batch_size = 2
+    assert (loader.batch_size, loader.batch_sampler.batch_size) == (4, 4)
+    assert [values(batch) for batch in loader] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+
+
+@pytest.mark.parametrize("persistent", [False, True])
+def test_with_workers_a_new_size_holds_after_what_was_fetched_ahead_and_that_is_said(persistent):
+    batches = Loaded(DataLoader(Numbers(40), 4, num_workers=2, persistent_workers=persistent))
+    found = [values(batches.take())]
+    assert batches.note() == "4 batches of the old size had been fetched ahead by workers"
+    batches.batch_size = 8
+    found += epoch_of(batches)
+    assert sorted(itertools.chain(*found)) == list(range(40))
+    assert [len(batch) for batch in found] == [4] * 5 + [8, 8, 4]
+    assert [len(batch) for batch in epoch_of(batches)] == [8] * 5
+    batches.close()
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_sample_that_raises_is_taken_again_once_mended_and_nothing_is_lost(workers):
+    dataset = Numbers(20)
+    batches = Loaded(
+        DataLoader(dataset, 4, shuffle=True, generator=torch.Generator().manual_seed(2), num_workers=workers)
+    )
+    smooth = Loaded(DataLoader(Numbers(20), 4, shuffle=True, generator=torch.Generator().manual_seed(2)))
+    expected = epoch_of(smooth)
+    dataset.bad = {expected[2][1]}
+    found = [values(batches.take()), values(batches.take())]
+    for _ in range(2):
+        with pytest.raises(OSError, match="cannot be read"):
+            batches.take()
+    dataset.bad = set()
+    found += epoch_of(batches)
+    assert found == expected
+    assert epoch_of(batches) == epoch_of(smooth)
+    batches.close()
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_batch_of_a_loader_that_was_put_back_comes_again_in_the_size_of_now(workers):
+    batches = Loaded(DataLoader(Numbers(12), 6, num_workers=workers))
+    batches.take()
+    batches.put_back()
+    batches.batch_size = 4  # as after running out of memory
+    assert epoch_of(batches) == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]]
+    batches.close()
+
+
+class Noisy(Numbers):
+    """Draws from all three global generators for each sample."""
+
+    def __getitem__(self, i):
+        super().__getitem__(i)
+        return torch.rand(1) + np.random.rand() + random.random(), torch.tensor(i)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda data: Shuffled(data, 3, seed=0),
+        lambda data: Loaded(DataLoader(data, 3, shuffle=True)),
+        lambda data: Loaded(DataLoader(data, 3, shuffle=True, generator=torch.Generator().manual_seed(4))),
+    ],
+    ids=["dataset", "loader", "loader with a generator"],
+)
+def test_a_batch_that_was_put_back_or_failed_draws_the_same_random_numbers_again(make):
+    def run(failing):
+        torch.manual_seed(0), np.random.seed(0), random.seed(0)
+        data = Noisy(9)
+        batches, found = make(data), []
+        for number in range(7):
+            if failing and number in (0, 3, 5):
+                batches.take()
+                torch.rand(5), np.random.rand(5), random.random()
+                # What drew after the batch restores its own numbers first; here it is enough to put back.
+                batches.put_back()
+                data.bad = set(range(9))
+                with pytest.raises(OSError):
+                    batches.take()
+                data.bad = set()
+            found.append(batches.take()[0])
+        return torch.cat(found), torch.rand(1), np.random.rand(), random.random()
+
+    smooth, bumpy = run(False), run(True)
+    assert torch.equal(smooth[0], bumpy[0])
+    assert smooth[1:] == bumpy[1:]
+
+
+def test_an_epoch_that_gives_no_full_batch_gives_none():
+    batches = Loaded(DataLoader(Numbers(3), 2, drop_last=True))
+    assert (
+        batches.why_not(4) == "the DataLoader drops batches that are not full, and there are only 3 samples"
+    )
+    assert batches.why_not(3) is None
+
+
+class OddSizes(BatchSampler):
+    def __iter__(self):
+        yield from ([0, 1, 2], [3], [4, 5])
+
+    def __len__(self):
+        return 3
+
+
+def test_a_batch_sampler_of_a_persons_own_keeps_its_sizes():
+    batches = Loaded(DataLoader(Numbers(6), batch_sampler=OddSizes(SequentialSampler(range(6)), 2, False)))
+    assert "fixes the size" in batches.why_not(5)
+    assert batches.take()[0].tolist() == [0, 1, 2]
+    batches.put_back()
+    assert (batches.midway, batches.steps_in_epoch()) == (False, 3)
+    assert epoch_of(batches) == [[0, 1, 2], [3], [4, 5]] == epoch_of(batches)
+
+
+def test_a_loader_over_a_stream_is_read_as_it_is():
+    batches = Loaded(DataLoader(Stream(5), 2))
+    assert batches.why_not(4) == "the DataLoader reads an IterableDataset, which fixes the size"
+    for _ in range(2):
+        assert epoch_of(batches) == [[0, 1], [2, 3], [4]]
+
+
+def test_a_subclass_with_an_iteration_of_its_own_is_respected():
+    class Doubled(DataLoader):
+        def __iter__(self):
+            return (tuple(part.repeat(2) for part in batch) for batch in super().__iter__())
+
+    batches = Loaded(Doubled(Numbers(4), 2))
+    assert epoch_of(batches) == [[0, 1, 0, 1], [2, 3, 2, 3]]
+    assert batches.why_not(3) is not None
+
+
+def test_a_sampler_that_has_more_than_it_says_loses_nothing():
+    class Modest(SequentialSampler):
+        def __len__(self):
+            return 4
+
+    batches = Loaded(DataLoader(Numbers(6), 2, sampler=Modest(range(6))))
+    seen = [values(batches.take()) for _ in range(3)]
+    assert sorted(itertools.chain(*seen)) == list(range(6))
+    assert batches.take() is None
+    assert values(batches.take()) == [0, 1]
+
+
+def test_ready_made_batches_come_as_they_are_epoch_after_epoch():
+    ready = [(torch.arange(3), -torch.arange(3)), (torch.arange(3, 5), -torch.arange(3, 5))]
+    batches = Streamed(ready, 32)
+    assert batches.batch_size == 3
+    assert batches.why_not(8) == "the data comes as ready-made batches"
+    for _ in range(2):
+        assert batches.steps_in_epoch() == 2
+        assert epoch_of(batches) == [[0, 1, 2], [3, 4]]
+        assert batches.over
+
+
+def test_a_generator_is_read_once_and_the_look_at_its_first_batch_loses_nothing():
+    batches = Streamed(((torch.tensor([i]), torch.tensor([-i])) for i in range(3)), 1)
+    assert values(batches.few(4)) == [0]
+    assert epoch_of(batches) == [[0], [1], [2]]
+    assert batches.used_up
+    assert values(batches.few(4)) == [0]
+
+
+def test_a_stream_that_raises_in_the_middle_of_a_batch_keeps_what_it_gave():
+    class Bumpy(IterableDataset):
+        def __iter__(self):
+            return self
+
+        def __init__(self):
+            self.at = 0
+
+        def __next__(self):
+            self.at += 1
+            if self.at == 3:
+                raise OSError("a bump")
+            if self.at > 6:
+                raise StopIteration
+            return torch.tensor(self.at), torch.tensor(-self.at)
+
+    batches = Streamed(Bumpy(), 4)
+    with pytest.raises(OSError):
+        batches.take()
+    assert values(batches.take()) == [1, 2, 4, 5]
+
+
+def test_samples_of_a_stream_that_were_put_back_come_in_the_size_of_now():
+    batches = Streamed(Stream(7), 4)
+    batches.take()
+    batches.put_back()
+    batches.batch_size = 2
+    assert list(itertools.chain(*epoch_of(batches))) == list(range(7))
+
+
+@pytest.mark.parametrize("kind", ["rows in order", "dataset", "loader in order", "stream"])
+def test_a_sweep_gives_all_in_order_and_leaves_the_place_alone(kind):
+    batches, other = SOURCES[kind](10, 3, False), SOURCES[kind](10, 3, False)
+    batches.take(), other.take()
+    assert list(itertools.chain(*(values(batch) for batch in batches.sweep(4)))) == list(range(10))
+    assert epoch_of(batches) == epoch_of(other)
+
+
+def test_a_sweep_leaves_a_shared_generator_alone():
+    generator = torch.Generator().manual_seed(0)
+    batches = Loaded(DataLoader(Numbers(6), 2, shuffle=True, generator=generator))
+    before = generator.get_state()
+    list(batches.sweep(2))
+    assert torch.equal(generator.get_state(), before)
+
+
+@pytest.mark.parametrize(
+    ("batch", "length"),
+    [
+        ((torch.zeros(5, 2), torch.zeros(5)), 5), ({"x": torch.zeros(3, 1)}, 3), (torch.tensor(1.0), 1),
+        ("words", 0),
+        (([torch.zeros(2)], 4), 2),
+    ],
+)  # fmt: skip
+def test_a_batch_is_as_long_as_its_first_tensor(batch, length):
+    assert batch_length(batch) == length
+
+
+def test_a_dataset_may_fetch_many_at_once():
+    class Many(Numbers):
+        calls = 0
+
+        def __getitems__(self, indices):
+            self.calls += 1
+            return [self[i] for i in indices]
+
+    data = Many(6)
+    epoch_of(Shuffled(data, 3, seed=0))
+    assert data.calls == 2
+
+
+def test_tensors_in_a_dataset_are_collated_as_a_loader_does():
+    data = TensorDataset(torch.arange(6), -torch.arange(6))
+    assert epoch_of(Shuffled(data, 4, seed=0, shuffle=False)) == [
+        values(batch) for batch in DataLoader(data, 4)
+    ]

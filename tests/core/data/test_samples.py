@@ -1,0 +1,74 @@
+"""Samples: single ones by number, of whatever source."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.utils.data import BatchSampler, DataLoader, IterableDataset, SequentialSampler, TensorDataset
+
+from dlwidgets.core.data.batches import Shuffled
+from dlwidgets.core.data.forms import Rows
+from dlwidgets.core.data.loader import Loaded
+from dlwidgets.core.data.samples import Samples
+from dlwidgets.core.data.stream import Streamed
+
+X, y = torch.arange(12.0).reshape(6, 2), torch.arange(6)
+
+
+class Stream(IterableDataset):
+    def __iter__(self):
+        return iter(zip(X, y))
+
+
+SOURCES = {
+    "rows": Shuffled(Rows(X, y), 2, seed=0),
+    "dataset": Shuffled(TensorDataset(X, y), 2, seed=0),
+    "loader": Loaded(DataLoader(TensorDataset(X, y), 2, shuffle=True)),
+    "loader of ready batches": Loaded(DataLoader([(X, y)], batch_size=None)),
+    "loader with its own batches": Loaded(
+        DataLoader(TensorDataset(X, y), batch_sampler=BatchSampler(SequentialSampler(range(6)), 2, True))
+    ),
+    "loader of a stream": Loaded(DataLoader(Stream(), 2)),
+    "stream": Streamed(Stream(), 2),
+    "batches": Streamed([(X, y)], 2),
+    "dicts": Streamed([{"x": X, "label": y}], 2),
+}
+
+
+@pytest.mark.parametrize("kind", SOURCES)
+def test_a_sample_is_a_batch_of_one_and_its_target(kind):
+    samples = Samples(SOURCES[kind], "validation", torch.device("cpu"), "label" if kind == "dicts" else None)
+    assert len(samples) == 6
+    for index in (0, 3, 5):
+        inputs = samples.inputs(index)
+        inputs = inputs["x"] if kind == "dicts" else inputs
+        assert torch.equal(inputs, X[index : index + 1])
+        assert samples.target(index) == index
+
+
+def test_a_number_that_is_none_is_said():
+    samples = Samples(SOURCES["rows"], "validation", torch.device("cpu"))
+    for index in (-1, 6):
+        with pytest.raises(
+            IndexError, match=f"Sample {index} does not exist: the validation samples are 0 to 5"
+        ):
+            samples.inputs(index)
+
+
+def test_looking_does_not_disturb_the_training():
+    for kind in ("rows", "batches", "stream"):
+        batches, samples = SOURCES[kind], Samples(SOURCES[kind], "training", torch.device("cpu"))
+        first = batches.take()[1].tolist()
+        samples.inputs(1)
+        seen = first
+        while not batches.over and (batch := batches.take()) is not None:
+            seen += batch[1].tolist()
+        assert sorted(seen) == list(range(6))
+
+
+def test_a_batch_for_a_custom_step_shows_its_first_part():
+    samples = Samples(Streamed([(X, y, y)], 6), "training", torch.device("cpu"))
+    assert torch.equal(samples.inputs(2), X[2:3])
+    assert samples.target(2) is None
+    samples = Samples(Streamed([X], 6), "training", torch.device("cpu"))
+    assert torch.equal(samples.inputs(2), X[2:3])

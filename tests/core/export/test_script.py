@@ -1,0 +1,486 @@
+"""The truth of the scripts: run alone, without the package, each gives the session's weights, bit for bit."""
+
+from __future__ import annotations
+
+import random
+import traceback
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from tests.core.export.script_runs import X, Y, differing, net, run_alone, session
+
+RUNS = {}
+
+
+def run(make):
+    """Name a function that returns a trained session as one of the runs that are written and compared."""
+    RUNS[make.__name__] = make
+    return make
+
+
+def optimizer(name, **options):
+    made = getattr(torch.optim, name)
+    RUNS[f"{name.lower()}_{'_'.join(options) or 'plain'}"] = lambda: session(
+        optimizer=lambda p: made(p, **options)
+    ).fit()
+
+
+optimizer("SGD", lr=0.1)
+optimizer("SGD", lr=0.05, momentum=0.9)
+optimizer("SGD", lr=0.05, momentum=0.9, nesterov=True, weight_decay=1e-3)
+optimizer("Adam", lr=0.01)
+optimizer("Adam", lr=0.01, amsgrad=True, betas=(0.8, 0.95))
+optimizer("AdamW", lr=0.01, weight_decay=0.1)
+optimizer("RMSprop", lr=0.01, momentum=0.5)
+optimizer("Adagrad", lr=0.05)
+optimizer("NAdam", lr=0.01)
+
+for _task in Y:
+    RUNS[f"task_{_task}"] = lambda task=_task: session(task, loss=None).fit()
+
+for _name, _clip in {"norm": 0.1, "value": ("value", 0.01), "adaptive": "adaptive"}.items():
+    RUNS[f"clipped_by_{_name}"] = lambda clip=_clip: session(clip=clip).fit()
+
+
+@run
+def clip_changes():
+    made = session(optimizer="sgd", lr=0.3).step(2)
+    for clip in (0.05, ("value", 0.001), "adaptive", ("adaptive", 0.5), None, 0.01):
+        made.clip = clip
+        made.step(2)
+    return made
+
+
+@run
+def batch_size_changes_in_mid_epoch():
+    made = session().step(2)
+    made.batch_size = 5
+    made.step(3)
+    made.batch_size = 40
+    return made.step(4)
+
+
+@run
+def everything_before_the_first_step():
+    made = session(optimizer="sgd")
+    made.lr, made.batch_size, made.clip, made.weight_decay = 0.2, 6, 0.5, 0.01
+    made.freeze("0.bias")
+    return made.fit(1)
+
+
+@run
+def rates_and_decays():
+    made = session().step(3)
+    made.lr = 1 / 3
+    made.step(2)
+    made.weight_decay = 0.3
+    made.step()
+    made.lr = 1e-4
+    made.weight_decay = None
+    return made.step(5)
+
+
+@run
+def freezes_with_batchnorm_and_momentum():
+    made = session(optimizer=lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9, weight_decay=0.01)).step(3)
+    made.freeze("0", "1")
+    made.step(4)
+    made.unfreeze("0.weight")
+    made.step(2)
+    made.unfreeze()
+    return made.step(3)
+
+
+@run
+def frozen_from_the_beginning():
+    made = session(trainable=["4"]).step(5)
+    made.trainable = None
+    return made.step(5)
+
+
+@run
+def frozen_by_hand_and_unfrozen():
+    model = net()
+    model[0].requires_grad_(False)
+    made = session(
+        model=model, optimizer=lambda p: torch.optim.Adam([q for q in p if q.requires_grad], lr=0.01)
+    )
+    made.step(4)
+    made.unfreeze("0")
+    made.clip = 0.5
+    made.step(4)
+    made.trainable = None
+    return made.step(3)
+
+
+@run
+def groups_of_their_own():
+    def make(parameters):
+        parameters = list(parameters)
+        return torch.optim.SGD(
+            [{"params": parameters[:4], "lr": 0.01}, {"params": parameters[4:], "weight_decay": 0.1}],
+            lr=0.1, momentum=0.9,
+        )  # fmt: skip
+
+    made = session(optimizer=make).step(3)
+    made.lr = 0.07
+    return made.step(5)
+
+
+@run
+def several_runs_and_a_broken_epoch():
+    made = session(epochs=1).fit()
+    made.step(2)
+    made.stop()
+    made.batch_size = 6
+    made.fit(2)
+    return made.step(3)
+
+
+@run
+def rewound():
+    made = session(optimizer="adam", lr=0.01).step(3)
+    made.lr = 0.1
+    made.step(5)
+    made.batch_size = 4
+    made.step(5)
+    made.rewind(5)
+    made.lr = 0.02
+    return made.step(6)
+
+
+@run
+def rewound_to_the_beginning():
+    made = session(optimizer="sgd", lr=0.1)
+    made.lr = 0.2
+    made.freeze("0")
+    made.step(3)
+    made.clip = 0.1
+    made.step(2)
+    made.rewind(0)
+    made.lr = 0.05
+    return made.step(4)
+
+
+@run
+def undone():
+    made = session().step(3)
+    made.batch_size = 5
+    made.step(2)
+    made.undo()
+    return made.step(3)
+
+
+@run
+def switched_back_to_a_line_that_was_left():
+    made = session(optimizer="sgd", lr=0.1).step(3)
+    made.lr = 0.2
+    made.step(3)
+    made.rewind(2)
+    made.lr = 0.9
+    made.step(4)
+    made.switch("main")
+    made.clip = 0.5
+    return made.step(3)
+
+
+@run
+def the_better_of_two_tries():
+    made = session(optimizer="sgd", lr=0.1).step(3)
+    made.try_each(4, {"lr": 0.01}, {"lr": 0.3, "batch_size": 8}, keep=1)
+    return made.step(2)
+
+
+@run
+def a_batch_left_out():
+    made = session().step(2)
+    made.skip()
+    made.step(3)
+    made.batch_size = 10
+    made.skip()
+    return made.step(4)
+
+
+@run
+def many_changes():
+    made = session()
+    for number in range(40):
+        made.lr = 1e-3 * (number + 1)
+        made.step()
+    return made
+
+
+for _schedule in (
+    "step", "exponential", "cosine", "cosine restarts", "one-cycle", "linear", "polynomial", "plateau",
+    ("cosine", {"warmup": 3}), ("step", {"unit": "epoch", "step_size": 1}), ("linear", {"over": 5}),
+    ("plateau", {"metric": "loss", "patience": 0}),
+    ("CyclicLR", {"base_lr": 0.01, "max_lr": 0.1, "step_size_up": 3}),
+):  # fmt: skip
+    _label = _schedule if isinstance(_schedule, str) else "_".join([_schedule[0], *_schedule[1]])
+
+    def _scheduled(schedule=_schedule, **options):
+        return session(
+            optimizer="sgd", lr=0.1, schedule=schedule, valid=(X[:10], Y["multiclass"][:10]), **options
+        )
+
+    RUNS[f"schedule_{_label}"] = lambda make=_scheduled: make().fit()
+
+    def _slid(make=_scheduled):
+        made = make().step(4)
+        made.lr = 0.03
+        made.step(3)
+        made.lr = 1 / 7
+        return made.fit()
+
+    RUNS[f"slider_over_{_label}"] = _slid
+
+
+@run
+def a_schedule_by_a_lambda():
+    return session(
+        optimizer="adam", schedule=lambda o: torch.optim.lr_scheduler.LambdaLR(o, lambda k: 0.9**k)
+    ).fit()
+
+
+@run
+def schedules_come_and_go():
+    made = session(optimizer="adam", lr=0.01).step(2)
+    made.schedule = "one-cycle"
+    made.step(3)
+    made.schedule = ("cosine", {"warmup": 2})
+    made.step(4)
+    made.schedule = None
+    made.step()
+    made.lr = 0.02
+    return made.fit()
+
+
+@run
+def a_schedule_switched_off():
+    made = session(optimizer="adam", lr=0.01, schedule="one-cycle").step(3)
+    made.schedule = None
+    made.clip = 1.0
+    made.step(2)
+    made.clip = 0.1
+    return made.fit()
+
+
+@run
+def one_schedule_after_another():
+    made = session(optimizer="sgd", lr=0.1, schedule=("step", {"unit": "step", "step_size": 2})).step(3)
+    made.schedule = "one-cycle"
+    made.step(2)
+    made.schedule = "linear"
+    return made.fit()
+
+
+@run
+def a_schedule_that_the_run_shortens_before_its_first_step():
+    made = session(optimizer="sgd", lr=0.1)
+    made.schedule = "one-cycle"
+    made.accumulate = 2
+    return made.fit()
+
+
+@run
+def a_schedule_for_two_runs():
+    return session(schedule="cosine", epochs=1).fit().fit(2)
+
+
+@run
+def optimizers_swapped():
+    made = session(optimizer="adamw", lr=0.01).step(3)
+    made.optimizer = "sgd"
+    made.step(2)
+    made.momentum = 0.9
+    made.step(2)
+    made.optimizer = ("rmsprop", {"alpha": 0.9})
+    made.weight_decay = 0.01
+    made.step(2)
+    made.momentum = 0.5
+    made.step(2)
+    made.optimizer = ("adam", {"lr": 0.05})
+    made.step()
+    made.betas = (0.5, 0.9)
+    return made.step(3)
+
+
+@run
+def an_optimizer_swapped_under_a_schedule():
+    made = session(optimizer="sgd", lr=0.1, schedule=("cosine", {"warmup": 2})).step(4)
+    made.optimizer = ("adam", {"lr": 0.01})
+    made.step(3)
+    made.lr = 0.02
+    return made.fit()
+
+
+@run
+def accumulated():
+    made = session(accumulate=3).step(2)
+    made.accumulate = 2
+    made.step(2)
+    made.batch_size = 8
+    made.clip = 0.5
+    made.step(3)
+    made.accumulate = 1
+    return made.fit()
+
+
+@run
+def accumulated_from_a_loader():
+    loader = DataLoader(
+        TensorDataset(X, Y["multiclass"], X), batch_size=16, shuffle=True, collate_fn=first_two
+    )
+    return session(data=loader, batch_size=None, accumulate=2).fit()
+
+
+def first_two(samples):
+    return torch.stack([one[0] for one in samples]), torch.stack([one[1] for one in samples])
+
+
+@run
+def dropout_changes():
+    made = session(dropout=0.6).step(3)
+    made.dropout = 0.1
+    made.step(3)
+    made.dropout = None
+    return made.step(3)
+
+
+@run
+def projected_weights():
+    made = session(normalise={"0": "unit"}).step(3)
+    made.normalise = {"4": "max_norm", "0": ("max_norm", 0.5)}
+    made.step(3)
+    made.normalise = {"*": "unit_dim1"}
+    made.step(2)
+    made.freeze("0")
+    made.step(2)
+    made.normalise = None
+    return made.step(2)
+
+
+@run
+def weight_norm_from_the_beginning():
+    return session(normalise={"0": "weight_norm"}, clip=0.5, optimizer="sgd", lr=0.1).fit()
+
+
+@run
+def weight_norm_comes_and_goes():
+    made = session(optimizer="adam", lr=0.01, clip=0.5).step(3)
+    made.normalise = {"0": "weight_norm", "4": "unit"}
+    made.step(3)
+    made.normalise = {"4": "weight_norm"}
+    made.step(3)
+    made.normalise = None
+    return made.step(3)
+
+
+@run
+def smoothed_labels():
+    made = session(loss=nn.CrossEntropyLoss(label_smoothing=0.2)).step(3)
+    made.label_smoothing = 0.05
+    made.step(3)
+    made.label_smoothing = None
+    return made.step(3)
+
+
+@run
+def smoothed_from_the_beginning():
+    return session(label_smoothing=0.1).fit()
+
+
+@run
+def averaged_weights():
+    made = session(ema=0.9).step(4)
+    made.ema = 0.5
+    return made.step(4)
+
+
+@run
+def averaged_later():
+    made = session().step(4)
+    made.ema = 0.5
+    return made.step(4)
+
+
+@run
+def in_bfloat16():
+    made = session(precision="bf16").step(3)
+    made.precision = "full"
+    made.step(2)
+    made.precision = "bf16"
+    return made.step(3)
+
+
+@run
+def stopped_early_and_restored():
+    rule = {"metric": "valid_loss", "patience": 2, "restore": True}
+    return session(
+        optimizer="sgd", lr=3.0, epochs=30, early_stopping=rule, valid=(X[:10], Y["multiclass"].roll(1)[:10])
+    ).fit()
+
+
+WISHES = {
+    "lr": [0.3, 1e-3, 0.02, 0.0], "batch_size": [3, 8, 21, 50],
+    "clip": [None, 0.05, ("value", 0.01), "adaptive"],
+    "weight_decay": [None, 0.1], "momentum": [0.0, 0.9],
+    "trainable": [None, {"0": False}, ["4"], {"1": False, "4.bias": False}],
+    "schedule": [None, "cosine", "one-cycle", ("linear", {"warmup": 2}),
+                 ("step", {"unit": "step", "step_size": 3})],
+    "optimizer": ["sgd", "adam", ("sgd", {"momentum": 0.5}), "adamw"], "accumulate": [1, 2],
+    "dropout": [None, 0.0, {"3": 0.7}], "label_smoothing": [None, 0.1], "precision": ["full", "bf16"],
+    "normalise": [None, {"0": "unit"}, {"*": ("max_norm", 1.0)}], "ema": [None, 0.9],
+}  # fmt: skip
+
+
+def at_random(number):
+    """Return a session that was steered at random, as by a class that tries what there is."""
+    choose = random.Random(number)
+    made = session(optimizer=choose.choice(["sgd", "adamw"]), lr=0.05, seed=number)
+    for _ in range(12):
+        act = choose.random()
+        if act < 0.55:
+            name = choose.choice([*WISHES])
+            setattr(made, name, choose.choice(WISHES[name]))
+        elif act < 0.65 and made.steps:
+            made.rewind(choose.randrange(made.steps + 1))
+        else:
+            made.step(choose.randint(1, 5))
+    return made.step(2)
+
+
+for _number in range(16):
+    RUNS[f"at_random_{_number}"] = lambda number=_number: at_random(number)
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    """Return the folder of the scripts, the sessions by name, and what went wrong by name."""
+    folder, sessions, failed, paths = tmp_path_factory.mktemp("scripts"), {}, {}, []
+    for name, make in RUNS.items():
+        try:
+            sessions[name] = make()
+            paths.append(sessions[name].to_script(folder / f"{name}.py"))
+        except Exception:  # noqa: BLE001 - it is told by the test of that name
+            failed[name] = traceback.format_exc()
+    return folder, sessions, failed | run_alone(paths, folder)
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_a_script_gives_the_weights_of_the_run_bit_for_bit(done, name):
+    folder, sessions, failed = done
+    assert name not in failed, failed[name]
+    assert differing(sessions[name], folder / f"{name}.weights.pt") == []
+
+
+@pytest.mark.parametrize("name", ["averaged_weights", "averaged_later"])
+def test_a_script_gives_the_averaged_weights_bit_for_bit(done, name):
+    folder, sessions, failed = done
+    assert name not in failed, failed[name]
+    ours = sessions[name]._trainer.loop.regimen.weights(averaged=True)
+    theirs = torch.load(folder / f"{name}.averaged.pt", weights_only=True)
+    assert [key for key in ours if not torch.equal(ours[key], theirs[key])] == []
