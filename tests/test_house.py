@@ -1,10 +1,12 @@
-"""The floors of the house and its other standing rules, read from the source; nothing is imported."""
+"""The floors of the house and its other standing rules, read from the source; one of them by loading it."""
 
 from __future__ import annotations
 
 import ast
 import hashlib
+import json
 import re
+import subprocess
 import sys
 from collections.abc import Iterator
 from functools import cache
@@ -192,6 +194,27 @@ def test_every_import_of_core_points_down():
     assert not offences(
         one for source in PYTHON if source.floor for one in imports(source) if upward(source, one.module)
     )
+
+
+def test_loading_a_floor_loads_nothing_above_it():
+    floors: dict[str, list[str]] = {floor: [] for floor in reversed(FLOORS)}
+    for source in PYTHON:
+        if source.floor:
+            module = ".".join(source.path.relative_to(HOUSE.parent).with_suffix("").parts)
+            floors[source.floor].append(module.removesuffix(".__init__"))
+    script = """
+import importlib, json, sys
+seen = set()
+for floor, modules in json.loads(sys.argv[1]).items():
+    for module in modules:
+        importlib.import_module(module)
+    seen.add(floor)
+    core = {name.split(".")[2] for name in sys.modules if name.startswith("dlwidgets.core.")}
+    assert core <= seen, f"{floor} loads {core - seen}"
+"""
+    command = [sys.executable, "-c", script, json.dumps(floors)]
+    done = subprocess.run(command, cwd=HOUSE.parent, capture_output=True, text=True, timeout=120)
+    assert not done.returncode, done.stderr
 
 
 #: Folders of `views` that hold a part of another view, and whose it is.

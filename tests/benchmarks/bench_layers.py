@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from dlwidgets.core.layers.watch import Watch
+from dlwidgets.core.layers.monitor import LayerMonitor
 from dlwidgets.teaching.models import MLP, SmallCNN
 
 
@@ -61,7 +61,7 @@ class Run:
 
     def __init__(self, make: Callable[[], nn.Module], shape: tuple[int, ...]) -> None:
         torch.manual_seed(0)
-        self.model, self.watch, self.steps = make(), Watch(), 0
+        self.model, self.watch, self.steps = make(), LayerMonitor(), 0
         self.optimizer = torch.optim.AdamW(self.model.parameters(), 1e-3)
         self.x = torch.randn(shape)
 

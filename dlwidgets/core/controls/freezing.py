@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import threading
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from torch import nn
 from torch.nn.parameter import is_lazy
@@ -14,13 +13,9 @@ from torch.optim import Optimizer
 
 from ..base.state import Kept, thing
 from ..base.words import counted, first_line
-from ..layers.holdings import holdings_of, numel_of
-from ..layers.walk import walk
+from ..layers.walk import numel_of
 from .parameter_groups import fitting_group, held_by, joining, leave
 from .patterns import Choice, Parts, outermost, read_choice, statistics_of, with_added
-
-if TYPE_CHECKING:
-    from ..layers.summary import Summary
 
 
 class _Was(NamedTuple):
@@ -298,20 +293,3 @@ def _named(parts: Parts, numbers: Sequence[int]) -> str:
 
 def _few(names: Sequence[str]) -> str:
     return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
-
-
-def up_to_date(table: Summary, model: nn.Module) -> Summary:
-    """Return a table of the model with what trains now; the same where nothing has changed."""
-    layers = walk(model)
-    holdings = holdings_of(layers)
-    rows = []
-    for row in table.rows:
-        if (holding := holdings.get(row.path)) is not None:
-            flags = {tensor.requires_grad for tensor in holding.tensors.values()}
-            word = "" if not flags else "partly" if len(flags) > 1 else "yes" if True in flags else "no"
-            row = row if row.trainable == word else dataclasses.replace(row, trainable=word)
-        rows.append(row)
-    count = sum(numel_of(tensor) for tensor in holdings[""].tensors.values() if tensor.requires_grad)
-    if count == table.trainable_parameters and all(map(lambda a, b: a is b, rows, table.rows)):
-        return table
-    return dataclasses.replace(table, rows=tuple(rows), trainable_parameters=count)

@@ -57,6 +57,7 @@ class UnitProbe:
     ----------
     cost : seconds that the hooks took, with putting them on and taking them off.
     error : what went wrong in them, or None.
+    layers : the model's, walked when watching began; None before.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -67,6 +68,7 @@ class UnitProbe:
     def _forget(self) -> None:
         self.cost = 0.0
         self.error: Exception | None = None
+        self.layers: list[Layer] | None = None
         #: What layers gave, by the tensor's identity: the tensor, their paths, the axis of their units.
         self._given: dict[int, tuple[weakref.ref[torch.Tensor], tuple[str, ...], int]] = {}
         self._calls: list[tuple[str, tuple[str, ...], torch.Tensor]] = []
@@ -75,7 +77,8 @@ class UnitProbe:
     def __enter__(self) -> UnitProbe:
         self._forget()
         with self._counted():
-            layers = _watchable(self._model)
+            self.layers = walk(self._model)
+            layers = _watchable(self._model, self.layers)
             floors = [(layer, flat_below(layer.module)) for layer in layers]
             activations = [(layer, floor) for layer, floor in floors if floor is not None]
             for layer, floor in activations:
@@ -185,9 +188,9 @@ def highest(x: torch.Tensor, axis: int) -> torch.Tensor:
     return x.movedim(axis, -1).flatten(0, -2).amax(0)
 
 
-def _watchable(model: nn.Module) -> list[Layer]:
+def _watchable(model: nn.Module, layers: Sequence[Layer]) -> list[Layer]:
     """Return the layers that may carry a hook for a moment without computing otherwise."""
-    layers = [] if uncompiled(model) is not model else [layer for layer in walk(model) if not layer.again]
+    layers = [] if uncompiled(model) is not model else [layer for layer in layers if not layer.again]
     if any(getattr(layer.module, "_compiled_call_impl", None) is not None for layer in layers):
         return []  # a hook might have it compiled anew
     # In eval mode these leave their fast path as soon as anything in them has a hook.

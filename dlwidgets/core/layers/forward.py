@@ -23,7 +23,7 @@ from .example_input import Example
 from .forward_error import Clash, explain
 from .stand_in import fake_tensor, faked, lent
 from .trace import Trace
-from .walk import uncompiled
+from .walk import Layer
 
 #: A model that certainly cannot run is run all the same, for the words of torch that its author knows, unless
 #: it had computed this much before it failed [MACs].
@@ -57,20 +57,20 @@ class Followed:
     error: Exception | None = None
 
 
-def follow(model: nn.Module, examples: Sequence[Example]) -> Followed:
-    """Follow the model's forward with the first of the examples that it takes; the model stays as it was.
+def follow(layers: Sequence[Layer], examples: Sequence[Example]) -> Followed:
+    """Follow a model's forward with the first of the examples that it takes; the model stays as it was.
 
     At first a stand-in with fake tensors runs: shapes without values. Where that needs values after all (an
     `if` on a tensor, `.item()`, an operation that torch cannot fake), or fails, one real run tells.
     """
-    model = uncompiled(model)
+    model = layers[0].module
     with untouched_rng():
         best, reason = None, ""
         if any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()):
             reason = "it holds TorchScript, whose layers cannot be followed otherwise"
         else:
             for example in _tried(model, examples):
-                found = _fake(model, example)
+                found = _fake(layers, example)
                 if isinstance(found, str):
                     reason = found
                     break
@@ -87,7 +87,7 @@ def follow(model: nn.Module, examples: Sequence[Example]) -> Followed:
             examples = [best.example]
         elif not _has_values(model):
             raise ValueError(f"The model holds no values and cannot be followed without: {reason}.")
-        return _real(model, examples[0], reason)
+        return _real(layers, examples[0], reason)
 
 
 def _tried(model: nn.Module, examples: Sequence[Example]) -> list[Example]:
@@ -101,8 +101,9 @@ def _reach(found: Followed) -> tuple[int, int]:
     return sum(record.calls > 0 for record in found.trace.records.values()), found.trace.records[""].macs
 
 
-def _fake(model: nn.Module, example: Example) -> Followed | str:
+def _fake(layers: Sequence[Layer], example: Example) -> Followed | str:
     """Run a fake stand-in; return why not where there can be none."""
+    model = layers[0].module
     device = device_of(model)
     found: Followed | None = None
     for hooks in _with_hooks(model):
@@ -110,7 +111,7 @@ def _fake(model: nn.Module, example: Example) -> Followed | str:
         try:
             twin = faked(model, mode, hooks)
             inputs = tree_map(partial(fake_tensor, mode=mode, device=device), example.inputs)
-            trace = Trace(twin, mode)
+            trace = Trace(twin, layers, mode)
         except Exception as error:  # noqa: BLE001 - the model may hold anything
             return f"its structure cannot be copied with fake weights ({_words(error)})"
         with _quiet():
@@ -138,7 +139,8 @@ def _quiet() -> Iterator[None]:
         log.removeFilter(others)
 
 
-def _real(model: nn.Module, example: Example, reason: str) -> Followed:
+def _real(layers: Sequence[Layer], example: Example, reason: str) -> Followed:
+    model = layers[0].module
     device = device_of(model)
 
     def ready(tensor: torch.Tensor) -> torch.Tensor:
@@ -149,9 +151,9 @@ def _real(model: nn.Module, example: Example, reason: str) -> Followed:
     for hooks in _with_hooks(model):
         with ExitStack() as stack:
             try:
-                trace = Trace(lent(model, hooks))
+                trace = Trace(lent(model, hooks), layers)
             except Exception:  # noqa: BLE001 - what cannot be copied is borrowed
-                trace = Trace(stack.enter_context(inspecting(model)))
+                trace = Trace(stack.enter_context(inspecting(model)), layers)
             this = _run(trace, inputs, example, reason)
         if this.error is None:
             return this

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from .walk import walk
+from .walk import Layer, walk
 
 if TYPE_CHECKING:
     from .dead_units import DeadUnits
@@ -60,11 +60,11 @@ class LayerProbe:
         self._paths: list[str] = []
 
     @torch.no_grad()
-    def before(self) -> None:
-        """Keep what the step will change."""
+    def before(self, layers: Sequence[Layer] | None = None) -> None:
+        """Keep what the step will change; `layers` are the model's, where they were walked already."""
         self._let_go()
         seen: set[int] = set()
-        for layer in walk(self._model):
+        for layer in walk(self._model) if layers is None else layers:
             own = [p for p in layer.module._parameters.values() if p is not None and id(p) not in seen]
             own = [p for p in own if p.requires_grad and p.grad is not None]
             seen.update(map(id, own))

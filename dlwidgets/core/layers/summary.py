@@ -7,6 +7,7 @@ import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
+from operator import is_
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -16,10 +17,9 @@ from torch.nn.parameter import is_lazy
 from ..base.trees import tensors
 from .example_input import Example, from_input, from_shape, what_to_give
 from .forward import Followed, follow, let_go
-from .holdings import Holding, bytes_of, holdings_of, numel_of
 from .kinds import by, dtype_name, packed_weights, telling
 from .trace import Failure, Record, Shapes
-from .walk import HOLDERS, Layer, walk
+from .walk import HOLDERS, Holding, Layer, bytes_of, holdings_of, numel_of, walk
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -219,7 +219,7 @@ def summary(
     examples = (
         [from_input(model, input, dtype)] if input is not None else from_shape(model, input_shape, dtype)
     )
-    found = follow(model, examples)
+    found = follow(layers, examples)
     try:
         return _assembled(layers, found, error=found.clash.sentence if found.clash is not None else None)
     finally:
@@ -227,6 +227,19 @@ def summary(
             let_go(found.error)
         # This frame stands in the exception's, too.
         del model, input, layers, examples, found
+
+
+def with_trainable(table: Summary, model: nn.Module) -> Summary:
+    """Return a table of the model with what trains now; the same where nothing has changed."""
+    holdings = holdings_of(walk(model))
+    rows = []
+    for row in table.rows:
+        now = holdings[row.path].trainable if row.path in holdings else row.trainable
+        rows.append(row if row.trainable == now else dataclasses.replace(row, trainable=now))
+    count = holdings[""].trained
+    if count == table.trainable_parameters and all(map(is_, rows, table.rows)):
+        return table
+    return dataclasses.replace(table, rows=tuple(rows), trainable_parameters=count)
 
 
 def _unknown(name: str) -> str:
@@ -254,7 +267,6 @@ def _assembled(layers: Sequence[Layer], found: Followed | None = None, error: st
         _row(layer, records[layer.path], holdings[layer.path], followed=found is not None, failure=failure)
         for layer in _in_order(layers, records)
     ]
-    every, trained = holdings[""].tensors, [t for t in holdings[""].tensors.values() if t.requires_grad]
     example = found.example if found is not None else Example(())
     notes = [*example.notes]
     if found is not None and found.real:
@@ -264,8 +276,8 @@ def _assembled(layers: Sequence[Layer], found: Followed | None = None, error: st
     whole = records[""]
     return Summary(
         rows=tuple(rows),
-        total_parameters=sum(map(numel_of, every.values())),
-        trainable_parameters=sum(map(numel_of, trained)),
+        total_parameters=rows[0].parameters,
+        trainable_parameters=holdings[""].trained,
         total_macs=whole.macs,
         activation_bytes=whole.activation_bytes,
         parameter_bytes=rows[0].parameter_bytes,
@@ -295,7 +307,6 @@ def _fill(layers: Sequence[Layer], records: Mapping[str, Record]) -> None:
 def _row(layer: Layer, record: Record, holding: Holding, followed: bool, failure: Failure | None) -> Row:
     kept = holding.tensors.values()
     types = dict.fromkeys(dtype_name(tensor.dtype) for tensor in kept)
-    trained = {tensor.requires_grad for tensor in kept}
     lazy = any(map(is_lazy, kept)) if not isinstance(layer.module, torch.jit.ScriptModule) else False
     return Row(
         path=layer.path,
@@ -304,7 +315,7 @@ def _row(layer: Layer, record: Record, holding: Holding, followed: bool, failure
         input_shape=record.inputs[0][1] if record.inputs else None,
         output_shape=record.outputs[0][1] if record.whole and record.outputs else None,
         parameters=sum(map(numel_of, kept)),
-        trainable="" if not trained else "partly" if len(trained) > 1 else "yes" if True in trained else "no",
+        trainable=holding.trainable,
         macs=record.macs,
         activation_bytes=record.activation_bytes,
         calls=record.calls,

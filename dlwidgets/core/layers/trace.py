@@ -19,7 +19,7 @@ from ..base.trees import call, tensors
 from .operations import Functions, Operation, Operations
 from .recall import Recall
 from .stand_in import fake_tensor
-from .walk import Layer, walk
+from .walk import Layer
 
 #: What tells a tensor apart from others in the same output, and its shape.
 Shapes = tuple[tuple[str, tuple[int, ...]], ...]
@@ -72,7 +72,7 @@ class Failure:
 
 
 class Trace:
-    """Runs a stand-in once and keeps a `Record` for each path.
+    """Runs a stand-in once and keeps a `Record` for each of the `layers` of the model that it stands for.
 
     A layer that calls no layer inside puts out memory: each of its outputs counts its bytes, except those
     that share memory with an input or a weight (in place, a view). A layer that calls others has the sum.
@@ -85,7 +85,7 @@ class Trace:
     failure : where the forward failed, or None.
     """
 
-    def __init__(self, twin: nn.Module, mode: FakeTensorMode | None = None) -> None:
+    def __init__(self, twin: nn.Module, layers: Sequence[Layer], mode: FakeTensorMode | None = None) -> None:
         self.records: dict[str, Record] = {}
         self.uncounted: dict[str, dict[str, None]] = {}
         self.failure: Failure | None = None
@@ -96,13 +96,14 @@ class Trace:
         self._calls = 0
         self._places: dict[int, list[Layer]] = {}
         self._modules: dict[str, nn.Module] = {}
-        for layer in walk(twin):
+        for layer in layers:
+            module = twin if layer.parent is None else self._modules[layer.parent]._modules[layer.name]
             self.records[layer.path] = Record()
-            self._modules[layer.path] = layer.module
-            self._places.setdefault(id(layer.module), []).append(layer)
-        for places in self._places.values():
-            if not isinstance(places[0].module, torch.jit.ScriptModule):
-                self._listen(places[0].module)
+            self._modules[layer.path] = module
+            self._places.setdefault(id(module), []).append(layer)
+            if not layer.again and not isinstance(module, torch.jit.ScriptModule):
+                # On the instance, so that a layer whose forward is called directly is seen as well.
+                module.__dict__["forward"] = _Listener(self, module)
 
     def run(self, inputs: Any) -> Any:
         """Call the stand-in on `inputs` (see `trees.call`) and return what it returns.
@@ -150,10 +151,6 @@ class Trace:
 
     def _running(self) -> dict[str, None]:
         return dict.fromkeys(frame.path for frame in self._stack)
-
-    def _listen(self, module: nn.Module) -> None:
-        # On the instance, so that a layer whose forward is called directly is seen as well.
-        module.__dict__["forward"] = _Listener(self, module)
 
     @contextmanager
     def entered(self, module: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Iterator[_Frame]:

@@ -11,7 +11,7 @@ from ..controls.optimizers import in_short
 from ..controls.patterns import in_words
 from ..data.batches import Batches
 from ..data.setup import Opened
-from ..layers.holdings import numel_of
+from ..layers.walk import numel_of
 from .loop import Loop
 
 

@@ -24,7 +24,7 @@ from ..controls.schedule.plan import Ahead
 from ..controls.schedule.rate import Rate
 from ..data.batches import Batches, batch_length
 from ..data.objective import Objective
-from ..layers.watch import Watch
+from ..layers.monitor import LayerMonitor
 from ..scoring.evaluation import Evaluation, evaluate
 from .progress import steps_to_go
 
@@ -98,7 +98,7 @@ class Loop:
         self.layer_stats: LayerStats | None = None
         self.evaluation_cost = 0.0
         self._taken = False
-        self.watch = Watch()
+        self.watch = LayerMonitor()
         self._gradients = Gradients(self.model)
         self.regimen = Regimen(objective, batches)
         self.regimen.steps = lambda: self.steps

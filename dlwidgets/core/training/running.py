@@ -238,15 +238,14 @@ class Runnable:
 
     def layers(self) -> Summary:
         """Return the model as a table of its layers, for one training sample, and what of it trains now."""
-        from ..controls.freezing import up_to_date
+        from ..layers.summary import summary, with_trainable
 
         if self._summary is None:
-            from ..layers.summary import summary
-
             inputs = tree_map(lambda t: t[:1] if t.ndim else t, self._opened.example)
             # On the training thread: what looks into the model must not find it in the middle of a step.
             self._summary = self._result(lambda: summary(self._trainer.loop.model, inputs))
-        self._summary = up_to_date(self._summary, self._trainer.loop.model)
+        else:
+            self._summary = with_trainable(self._summary, self._trainer.loop.model)
         return self._summary
 
     def at_step(self, work: Callable[[], Any]) -> Future[Any]:

@@ -13,15 +13,13 @@ import numpy as np
 import torch
 import traitlets
 from torch import nn
-from torch.nn.parameter import is_lazy
 
 from ...core.layers import columns as layer_columns
 from ...core.layers.columns import Table, input_of_a_sample, output_of_a_sample
 from ...core.layers.probes import LayerStats
 from ...core.layers.sparklines import Sparks
-from ...core.layers.summary import Row, Summary, summary
+from ...core.layers.summary import Row, Summary, summary, with_trainable
 from ...core.layers.summary_text import remark, remarks
-from ...core.layers.walk import walk
 from ...session import Session
 from ..view import View, module, style
 
@@ -114,6 +112,8 @@ class LayerTable(View):
         self._packed: dict[str, Any] = {}
         self._order: dict[str, int] = {}
         self._flags: tuple[Any, ...] = ()
+        #: What was frozen when the summary was made.
+        self._made_under: Any = None
         if not isinstance(source, Session):
             if isinstance(source, nn.Module):
                 source = summary(source, input, input_shape=input_shape, dtype=dtype)
@@ -121,8 +121,13 @@ class LayerTable(View):
             super().__init__()
             return
         session = source
+
+        def layers() -> Summary:
+            self._made_under = session.applied.get("trainable")
+            return session.layers()
+
         # Between two steps: the layers are watched for a moment, which a training step must not see.
-        self._future = session.at_step(session.layers)
+        self._future = session.at_step(layers)
         wait([self._future], timeout=_FIRST)
         if session.layer_stats is not None:
             self._sparks.add(session.layer_stats, time.monotonic())
@@ -271,16 +276,11 @@ class LayerTable(View):
         session = self.session
         wish = None if session is None else session.applied.get("trainable")
         if self._flags[:3] != (status, paths, wish):
-            about = self._packed["about"]
-            if session is None:
-                letters = "".join(_LETTERS[row.trainable] for row in table.rows)
-            else:
-                known, model = {}, session.model
-                for place in walk(model):
-                    known[place.path] = _letter({p.requires_grad for p in place.module.parameters()})
-                letters = "".join(known.get(row.path, "-") for row in table.rows)
-                count = sum(p.numel() for p in model.parameters() if p.requires_grad and not is_lazy(p))
-                about = {**about, "trainable": count}
+            # Of a table that was just made nothing is out of date.
+            if session is not None and (self._flags or self._made_under != wish):
+                table = with_trainable(table, session.model)
+            letters = "".join(_LETTERS[row.trainable] for row in table.rows)
+            about = {**self._packed["about"], "trainable": table.trainable_parameters}
             self._flags = (status, paths, wish, letters, about)
         return {"trains": self._flags[3], "about": self._flags[4]}
 
@@ -375,6 +375,3 @@ def _read_trainable(value: Any, known: dict[str, int]) -> tuple[list[str], bool]
 def _tied(row: Row) -> bool:
     return row.same_as is not None or row.tied_to is not None
 
-
-def _letter(flags: set[bool]) -> str:
-    return _LETTERS["" if not flags else "partly" if len(flags) == 2 else "yes" if True in flags else "no"]

@@ -554,3 +554,10 @@ def test_under_autocast_the_dtypes_are_those_of_a_real_forward():
         table = dlw.summary(model, torch.rand(2, 4))
         kept = model[0](torch.rand(2, 4))
     assert kept.dtype == torch.bfloat16 and table["0"].activation_bytes == kept.nbytes
+
+
+def test_a_summary_walks_over_the_model_once(monkeypatch):
+    walked = []
+    monkeypatch.setattr("dlwidgets.core.layers.walk.uncompiled", lambda model: walked.append(model) or model)
+    dlw.summary(SmallCNN(10), input_shape=(1, 28, 28))
+    assert len(walked) == 1

@@ -121,6 +121,14 @@ def stats_of(view):
     return {paths_of(view)[row]: values for row, values in zip(rows, numbers)}
 
 
+def test_a_table_walks_over_the_model_once(session, probed, monkeypatch):
+    walked = []
+    monkeypatch.setattr("dlwidgets.core.layers.walk.uncompiled", lambda model: walked.append(model) or model)
+    LayerTable(Net(), input_shape=(4,))
+    LayerTable(session)
+    assert len(walked) == 2
+
+
 def test_the_page_knows_every_layer_with_its_path_and_its_parameters():
     model = Net()
     view = LayerTable(model, input_shape=(4,))

@@ -1,4 +1,4 @@
-"""Watch: which steps it looks at, what it says of its own cost, and that it fails no step."""
+"""LayerMonitor: which steps it looks at, what it says of its own cost, and that it fails no step."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from torch import nn
 
 from dlwidgets.core.base import time_budget as governor
 from dlwidgets.core.layers import dead_units as dead
-from dlwidgets.core.layers import watch as watching
-from dlwidgets.core.layers.watch import SHARE, Watch
+from dlwidgets.core.layers import monitor as monitoring
+from dlwidgets.core.layers.monitor import SHARE, LayerMonitor
 from dlwidgets.session import Session
 
 
@@ -29,7 +29,7 @@ class Clock:
 def clock(monkeypatch):
     """The clock by which looks are spaced out and what they cost is measured."""
     clock = Clock()
-    for module in (watching, governor, dead):
+    for module in (monitoring, governor, dead):
         monkeypatch.setattr(module, "time", clock)
     return clock
 
@@ -40,49 +40,57 @@ def net():
     return nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 1))
 
 
-def take(watch, model, step, clock=None, seconds=0.0, costs=0.0):
+def take(monitor, model, step, clock=None, seconds=0.0, costs=0.0):
     """Take one step as the loop does; `costs` passes while it looks."""
-    with watch.forward():
+    with monitor.forward():
         loss = model(torch.ones(2, 3)).sum()
     model.zero_grad()
     loss.backward()
     if clock is not None:
         clock.now += seconds
-        if costs and watch._watching is not None:
-            watch._spent += costs
+        if costs and monitor._watching is not None:
+            monitor._spent += costs
             clock.now += costs
-    watch.before()
+    monitor.before()
     with torch.no_grad():
         for p in model.parameters():
             p -= 1e-6 * p.grad
-    return watch.after(step)
+    return monitor.after(step)
 
 
 def test_nothing_is_looked_at_before_it_is_switched_on():
-    watch, model = Watch(), net()
-    assert take(watch, model, 1) is None
-    watch.switch(model, True)
-    assert take(watch, model, 2).step == 2
-    watch.switch(model, False)
-    assert take(watch, model, 3) is None
+    monitor, model = LayerMonitor(), net()
+    assert take(monitor, model, 1) is None
+    monitor.switch(model, True)
+    assert take(monitor, model, 2).step == 2
+    monitor.switch(model, False)
+    assert take(monitor, model, 3) is None
 
 
 def test_a_look_sees_weights_gradients_and_dead_units_of_one_step():
-    watch, model = Watch(), net()
+    monitor, model = LayerMonitor(), net()
     with torch.no_grad():
         model[0].bias[1] = -1e3
-    watch.switch(model, True)
-    found = take(watch, model, 1)
+    monitor.switch(model, True)
+    found = take(monitor, model, 1)
     assert found.paths == ["0", "2"]
     dead = dict(zip(found.dead.paths, found.dead.dead))
     assert dead["1"] == dead["0"] >= 1
     assert all(len(module._forward_hooks) + len(module._forward_pre_hooks) == 0 for module in model.modules())
 
 
+def test_a_look_walks_over_the_model_once(monkeypatch):
+    monitor, model, walked = LayerMonitor(), net(), []
+    monkeypatch.setattr("dlwidgets.core.layers.walk.uncompiled", lambda model: walked.append(model) or model)
+    monitor.switch(model, True)
+    take(monitor, model, 1)
+    assert len(walked) == 1
+
+
 def test_looks_cost_at_most_their_budget_and_say_so(clock):
-    watch, model = Watch(), net()
-    watch.switch(model, True)
-    taken = [take(watch, model, step, clock, 0.01, 0.004) for step in range(4_000)]
+    monitor, model = LayerMonitor(), net()
+    monitor.switch(model, True)
+    taken = [take(monitor, model, step, clock, 0.01, 0.004) for step in range(4_000)]
     found = [stats for stats in taken if stats is not None]
     assert found[0].share is None and found[0].every is None
     last = found[-1]
@@ -94,25 +102,25 @@ def test_looks_cost_at_most_their_budget_and_say_so(clock):
 
 
 def test_a_pause_counts_neither_as_training_nor_between_looks(clock):
-    watch, model = Watch(), net()
-    watch.switch(model, True)
-    take(watch, model, 1, clock, 0.1)
+    monitor, model = LayerMonitor(), net()
+    monitor.switch(model, True)
+    take(monitor, model, 1, clock, 0.1)
     clock.now += 3600
-    assert take(watch, model, 2, clock, 0.1).every == pytest.approx(0.1)
+    assert take(monitor, model, 2, clock, 0.1).every == pytest.approx(0.1)
 
 
 def test_a_look_that_fails_is_told_and_fails_no_step(monkeypatch):
-    watch, model, said = Watch(), net(), []
-    watch.note = said.append
-    watch.switch(model, True)
+    monitor, model, said = LayerMonitor(), net(), []
+    monitor.note = said.append
+    monitor.switch(model, True)
     monkeypatch.setattr("dlwidgets.core.layers.dead_units.highest", lambda x, axis: 1 / 0)
-    assert take(watch, model, 1).dead is None
+    assert take(monitor, model, 1).dead is None
     assert len(said) == 1 and "Dead units" in said[0] and "ZeroDivisionError" in said[0]
-    watch._governor.due = lambda now=None: True
+    monitor._governor.due = lambda now=None: True
     monkeypatch.setattr("dlwidgets.core.layers.probes._norms", lambda tensors: 1 / 0)
-    assert take(watch, model, 2) is None
+    assert take(monitor, model, 2) is None
     assert len(said) == 2 and "Layer statistics are off" in said[1]
-    assert take(watch, model, 3) is None and len(said) == 2
+    assert take(monitor, model, 3) is None and len(said) == 2
 
 
 def session_of(model, rows=64, **options):

@@ -25,10 +25,10 @@ _PAUSE = 1.0
 _FADING = 0.8
 
 
-class Watch:
+class LayerMonitor:
     """Measures what a step does to the layers, in steps of its own choosing; its failure fails no step.
 
-    In each step the loop computes the loss inside `with watch.forward():`, calls `before()` once the
+    In each step the loop computes the loss inside `with monitor.forward():`, calls `before()` once the
     gradients are there and `after()` once the weights have moved.
 
     Attributes
@@ -80,7 +80,8 @@ class Watch:
             return
         began = time.perf_counter()
         try:
-            probe.before()
+            # One walk over the model is enough for a look.
+            probe.before(self._units.layers if self._units is not None else None)
         except Exception as error:  # noqa: BLE001 - said, and the training goes on
             self._give_up(error)
         self._spent += time.perf_counter() - began
