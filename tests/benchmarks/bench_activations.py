@@ -20,7 +20,6 @@ import torch.nn.functional as F
 
 from dlwidgets.core.activations.activations import activations
 from dlwidgets.core.activations.cap import megabytes
-from dlwidgets.core.activations.probe_set import ProbeSet
 from dlwidgets.teaching.models import SmallCNN
 
 TURNS, MANY = 15, 1_024
@@ -33,7 +32,6 @@ def times() -> None:
     model, x = SmallCNN(14), torch.rand(64, 1, 28, 28)
     y = (torch.rand(64, 14) > 0.5).float()
     optimizer = torch.optim.SGD(model.parameters(), 0.01)
-    probe = ProbeSet(model, x)
 
     def step() -> None:
         optimizer.zero_grad()
@@ -52,9 +50,8 @@ def times() -> None:
         "all layers, 1 MB": lambda: activations(model, x, cap=2**20),
         "one layer, one sample": lambda: activations(model, x[:1], "stage1.conv"),
         "with operations, one sample": lambda: activations(model, x[:1], functional=True),
-        "probe set, layers": lambda: probe.statistics(channels=False),
-        "probe set, layers and channels": lambda: probe.statistics(),
-        "probe set, all quantiles exact": lambda: probe.statistics(exact=True),
+        "all layers, with statistics": lambda: activations(model, x).statistics(),
+        "all layers, with those of channels": lambda: activations(model, x).channels(),
     }
     spent: dict[str, list[float]] = {name: [] for name in cases}
     for _ in range(TURNS):

@@ -13,9 +13,9 @@ from torch import nn
 from ..base.isolation import inspecting
 from ..base.outputs import layer_of
 from ..base.trees import call, tensors
+from ..layers.axes import sample_axis
 from ..layers.walk import kind_of
 from .attention import ATTENTION, Attended
-from .axes import axis_of_samples
 from .between import Between
 from .cap import CAP, Keeper
 from .failure import ForwardFailed, forward_failed, must_be_built, why_no_attention, why_not_called
@@ -97,7 +97,7 @@ def activations(
     found = Activations()
 
     def keep(seen: Seen) -> None:
-        rows = axis_of_samples(seen.module, seen.suffix, seen.tensor.shape, keeper.samples)
+        rows = sample_axis(seen.module, seen.tensor.shape, keeper.samples, seen.suffix, seen.channels)
         keeper.add(seen.key, seen.tensor, rows, seen.channels)
         found.kinds[seen.key], found.axes[seen.key] = kind_of(seen.module), seen.channels
         found.limits[seen.key] = limits_of(seen.module, seen.suffix) if of == "outputs" else None

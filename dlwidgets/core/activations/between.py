@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from ..base.outputs import parts
-from .axes import axis_of_samples
+from ..layers.axes import sample_axis
 from .cap import Keeper
 from .functional import DoesNotTrace, Operation, Traced
 from .layer_choice import no_such_layer
@@ -67,7 +67,7 @@ class Between:
             start = f"{operation.name}()" if operation.name in self._modules else operation.name
             for number, ((suffix, tensor), axis) in enumerate(zip(operation.found, operation.channels)):
                 key = start + (suffix if number else "")
-                rows = axis_of_samples(nn.Identity(), suffix, tensor.shape, keeper.samples)
+                rows = sample_axis(nn.Identity(), tensor.shape, keeper.samples, suffix, axis)
                 keeper.add(key, tensor, rows, axis)
                 found.kinds[key], found.axes[key] = operation.kind, axis
                 found.limits[key] = limits_of(operation.kind)

@@ -1,9 +1,9 @@
-"""How the values of a tensor are spread: of a layer as a whole, and of each of its channels."""
+"""The distribution of a tensor's values: whole, and channel by channel."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,12 +11,15 @@ import numpy as np
 import torch
 
 from ..pictures.statistics import PIECE, Statistics, flat, real, statistics
-from .quantiles import QUANTILES, by_row, quantiles
 from .saturation import Limits
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from ..pictures.picture import Picture
+
+#: The shares that are looked at: the extremes, the tails, the quarters.
+QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 #: The columns of the tables, as pandas' `describe` has them.
 COLUMNS = (
     "mean", "std", "zeros", "saturated", "nonfinite", "min", "5%", "25%", "50%", "75%", "95%", "max",
@@ -65,17 +68,14 @@ class Channels:
         return np.column_stack([*first, self.quantiles])
 
 
-def distribution(
-    tensor: torch.Tensor, limits: Limits | None = None, *, most: int | None = None
-) -> Distribution:
+def distribution(tensor: torch.Tensor, limits: Limits | None = None) -> Distribution:
     """Return how the values of `tensor` are spread.
 
-    Read piece by piece: beside the tensor some tens of MB are taken at most, however large it is.
+    Its moments are read piece by piece; for the quantiles it is copied once, on the CPU.
 
     Parameters
     ----------
     limits : from where on a value is saturated, from `limits_of`; None: no value is.
-    most : take the quantiles from at most so many values (see `quantiles`); None: all, exactly.
     """
     found = statistics(tensor)
     saturated = math.nan
@@ -83,44 +83,54 @@ def distribution(
         rows = 1 if limits.row is None or not tensor.ndim else tensor.shape[limits.row]
         count = sum(int(limits.mask(real(piece)).sum()) for piece in flat(tensor).split(PIECE))
         saturated = count * rows / tensor.numel()
-    spread = tuple(quantiles(tensor, most=most))
+    spread = tuple(quantiles(tensor))
     return Distribution(found.mean, found.std, found.zeros, found.nonfinite, saturated, spread)
 
 
-def by_channel(
-    tensor: torch.Tensor, axis: int, limits: Limits | None = None, *, most: int | None = None
-) -> Channels:
-    """Return how the values of each channel of `tensor` are spread; `axis` counts the channels.
+def by_channel(tensor: torch.Tensor, axis: int, limits: Limits | None = None) -> Channels:
+    """Return how the values of each channel of `tensor` are spread.
 
     Some channels at a time are copied, as many as some MB hold; see `distribution` for the rest.
+
+    Parameters
+    ----------
+    axis : that of the channels.
     """
-    tables = [_table(rows, limits, most) for rows in _blocks(tensor.detach().movedim(axis, 0))]
+    tables = [_table(rows, limits) for rows in _blocks(tensor.detach().movedim(axis, 0))]
     table = np.concatenate(tables) if tables else np.empty((0, len(COLUMNS)))
     return Channels(*(table[:, column] for column in range(5)), table[:, 5:])
 
 
-def of_channels(
-    channels: Channels, tensor: torch.Tensor, limits: Limits | None = None, *, most: int | None = None
-) -> Distribution:
-    """Return `distribution(tensor, limits, most=most)`, given what is known of its channels: in less time."""
-    each = tensor.numel() // max(1, len(channels))
-    count = np.rint((1 - channels.nonfinite) * each)
-    some, total = count > 0, float(count.sum())
-    if not total:
-        return distribution(tensor, limits, most=most)
-    count, mean, std = count[some], channels.mean[some], channels.std[some]
-    middle = float((count * mean).sum() / total)
-    squares = float((count * (std**2 + (mean - middle) ** 2)).sum())
-    rows = 1 if limits is None or limits.row is None else tensor.shape[limits.row]
-    low, high = np.nanmin(channels.quantiles[:, 0]), np.nanmax(channels.quantiles[:, -1])
-    return Distribution(
-        mean=middle,
-        std=math.sqrt(squares / total),
-        zeros=float(channels.zeros.mean()),
-        nonfinite=1 - total / (each * len(channels)),
-        saturated=float(channels.saturated.mean()) * rows,
-        quantiles=(float(low), *quantiles(tensor, QUANTILES[1:-1], most), float(high)),
-    )
+def quantiles(tensor: torch.Tensor, at: Sequence[float] = QUANTILES) -> list[float]:
+    """Return the quantiles of the finite values of `tensor`; nan where there are none.
+
+    Equal to `numpy.quantile` in double precision, linear between two values. `at` holds shares, 0..1.
+    """
+    return _by_row(real(flat(tensor))[None], at)[0].tolist()
+
+
+def _by_row(rows: torch.Tensor, at: Sequence[float] = QUANTILES) -> np.ndarray:
+    """Return the quantiles of the finite values of each row, R x len(at), float64."""
+    if rows.shape[1] == 0:
+        return np.full((rows.shape[0], len(at)), math.nan)
+    values = np.array(rows.detach().cpu().numpy())
+    values[~np.isfinite(values)] = math.nan  # numpy puts these last
+    counts = np.isfinite(values).sum(1)
+    places = np.maximum(counts - 1, 0)[:, None] * np.asarray(at, float)
+    below = np.floor(places).astype(np.int64)
+    above = np.minimum(below + 1, values.shape[1] - 1)
+    ranks = np.unique([below, above])
+    # Rows without holes share their ranks: to part them there takes half of the time that sorting takes.
+    if len(ranks) <= 2 * len(at):
+        values.partition(ranks, axis=1)
+    else:
+        values.sort(axis=1)
+    left = np.take_along_axis(values, below, 1).astype(float)
+    right = np.take_along_axis(values, above, 1).astype(float)
+    with np.errstate(invalid="ignore"):
+        found = np.where(places > below, left + (right - left) * (places - below), left)
+    found[counts == 0] = math.nan
+    return found
 
 
 def channel_frame(found: Mapping[str, Channels]) -> pd.DataFrame:
@@ -138,6 +148,33 @@ def channel_frame(found: Mapping[str, Channels]) -> pd.DataFrame:
     return pd.DataFrame(table, index=index, columns=list(COLUMNS))
 
 
+def map_frame(picture: Picture | None) -> pd.DataFrame:
+    """Return a row for each map of `picture`, shown or not, or for each unit of a vector.
+
+    Columns: for maps mean, std (divided by n), min, max, strength (mean absolute value), zeros and nonfinite
+    (shares); the first five over the finite values, nan where there is none. For units: value.
+    """
+    import pandas as pd
+
+    if picture is None:
+        return pd.DataFrame()
+    if picture.maps is None:
+        values = [] if picture.bars is None else picture.bars
+        frame = pd.DataFrame({"value": values})
+        frame.index = pd.RangeIndex(len(frame), name="unit") * picture.group
+        return frame
+    maps = real(picture.maps.detach()).flatten(1)
+    found = by_channel(maps, 0)
+    frame = pd.DataFrame({
+        "mean": found.mean, "std": found.std, "min": found.quantiles[:, 0], "max": found.quantiles[:, -1],
+        "strength": maps.where(maps.isfinite(), math.nan).abs().double().nanmean(1).cpu().numpy(),
+        "zeros": found.zeros, "nonfinite": found.nonfinite,
+    }, index=pd.RangeIndex(len(maps), name=picture.axes[0]))  # fmt: skip
+    if picture.names:
+        frame.insert(0, "name", list(picture.names))
+    return frame
+
+
 def _blocks(channels: torch.Tensor) -> Iterator[torch.Tensor]:
     if channels.is_quantized or channels.layout != torch.strided:
         channels = real(channels)
@@ -145,11 +182,12 @@ def _blocks(channels: torch.Tensor) -> Iterator[torch.Tensor]:
     yield from channels.split(max(1, PIECE // each))
 
 
-def _table(channels: torch.Tensor, limits: Limits | None, most: int | None) -> np.ndarray:
-    """Return the rows of the table for some channels, C x ...; one of them, where it is large, by pieces."""
+def _table(channels: torch.Tensor, limits: Limits | None) -> np.ndarray:
+    """Return rows of `Channels.table` for some channels, C x ..."""
+    # One channel that is large is read by pieces.
     if len(channels) == 1 and channels.numel() > PIECE:
         whole = None if limits is None else Limits(limits.low, limits.high)
-        return np.array([distribution(channels[0], whole, most=most).row()])
+        return np.array([distribution(channels[0], whole).row()])
     rows = real(channels.reshape(len(channels), -1))
     size = rows.shape[1]
     if size == 0:
@@ -174,4 +212,4 @@ def _table(channels: torch.Tensor, limits: Limits | None, most: int | None) -> n
     saturated = nothing if limits is None else limits.mask(rows).sum(1).to(mean.dtype) / size
     first = torch.stack([mean, (squares / count).sqrt(), zeros / size, saturated, 1 - count / size])
     first = first.double().cpu().numpy()
-    return np.column_stack([first.T, by_row(rows, most=most)])
+    return np.column_stack([first.T, _by_row(rows)])

@@ -16,7 +16,7 @@ from ..base.isolation import inspecting
 from ..base.outputs import parts
 from ..base.trees import call, tensors, tree_map
 from ..base.words import first_line
-from .axes import Known, axis_of_channels
+from ..layers.axes import Known, channel_axis
 
 #: Tracing patches nn.Module while it lasts; two tracers at once would leave the patches of one behind.
 _ONE_AT_A_TIME = threading.Lock()
@@ -260,7 +260,7 @@ class _Runner(fx.Interpreter):
             given = None
         elif given is not None and _name_of(n) in _JOINS:
             given = (*given[:2], -1)
-        axes = tuple(axis_of_channels(module, tensor, given) for _, tensor in found)
+        axes = tuple(channel_axis(module, tensor, given) for _, tensor in found)
         if found and axes[0] is not None:
             self._known[n.name] = axes[0], found[0][1].ndim, found[0][1].shape[axes[0]]
         unpacked = n.target is operator.getitem and not isinstance(before[0], torch.Tensor)

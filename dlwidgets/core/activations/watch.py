@@ -14,8 +14,8 @@ from torch import nn
 
 from ..base.outputs import described, parts
 from ..base.words import first_line
+from ..layers.axes import Known, channel_axis
 from .attention import ATTENTION, Attended, AttentionMode
-from .axes import Known, axis_of_channels
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ class Watch:
         given = next((self._axis(tensor) for _, tensor in parts((args, kwargs))), None)
         for _, tensor in found:
             # What a layer inside put out, and this one hands on, is known already.
-            axis = axis_of_channels(module, tensor, given) if self._axis(tensor) is None else None
+            axis = channel_axis(module, tensor, given) if self._axis(tensor) is None else None
             if axis is not None:
                 self._known[id(tensor)] = weakref.ref(tensor), (axis, tensor.ndim, tensor.shape[axis])
         if self._of == "outputs":
@@ -135,7 +135,7 @@ class Watch:
         start = path + self._again(self.calls[path])
         for number, (suffix, tensor) in enumerate(found):
             known = self._axis(tensor)
-            axis = known[0] if known is not None else axis_of_channels(module, tensor)
+            axis = known[0] if known is not None else channel_axis(module, tensor)
             key = start + (suffix if number else "")
             # What is done with it is no part of the model's forward.
             with torch._C.DisableTorchFunction():

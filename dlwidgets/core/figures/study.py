@@ -113,30 +113,6 @@ def where_figure(
     return figure
 
 
-def film_figure(frames: Sequence[np.ndarray], steps: Sequence[int], title: str = "", most: int = 8) -> Figure:
-    """Return a film as a strip: one map at each of some steps, one colour scale for all.
-
-    Parameters
-    ----------
-    frames : float, h x w each, of the same shape.
-    steps : the step of each.
-    most : frames that are drawn, spread evenly, the first and the last among them.
-    """
-    count = min(most, len(frames))
-    chosen = sorted({round(i * (len(frames) - 1) / max(1, count - 1)) for i in range(count)})
-    figure = blank(max(2.0, 1.3 * len(chosen)), 1.9)
-    figure.suptitle(title, x=0.01, ha="left", fontsize=10, fontweight="bold", color=INK)
-    peak = max((float(np.nanmax(np.abs(one), initial=0.0)) for one in frames), default=1.0) or 1.0
-    for axes, number in zip(np.ravel(figure.subplots(1, len(chosen), squeeze=False)), chosen, strict=True):
-        axes.imshow(
-            frames[number], cmap=signed(), vmin=-peak, vmax=peak, interpolation="nearest",
-            aspect="equal" if min(frames[number].shape) > 1 else "auto",
-        )  # fmt: skip
-        axes.set_axis_off()
-        axes.set_title(f"step {steps[number]:,}", fontsize=8, color=GREY)
-    return figure
-
-
 def spread_figure(
     shares: np.ndarray,
     steps: Sequence[Sequence[int]],

@@ -1,6 +1,8 @@
-"""Along which axes of a layer's output its samples and its channels lie."""
+"""The batch and channel axes of a layer's output."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 from torch import nn
@@ -16,65 +18,98 @@ _LAST = (
     nn.RNNBase, nn.TransformerEncoderLayer, nn.TransformerDecoderLayer, nn.TransformerEncoder,
     nn.TransformerDecoder,
 )  # fmt: skip
+#: Layers that say by their kind where the channels are; any other keeps those of what it was given.
+_KNOWN = (
+    *_LAST, nn.modules.conv._ConvNd, nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LocalResponseNorm,
+    nn.modules.pooling._MaxPoolNd, nn.modules.pooling._AvgPoolNd, nn.modules.pooling._AdaptiveAvgPoolNd,
+    nn.modules.pooling._AdaptiveMaxPoolNd, nn.PixelShuffle, nn.PixelUnshuffle, nn.Upsample, nn.RNNCellBase,
+)  # fmt: skip
+#: The axis of the channels of a tensor, how many axes it has, and how many channels; -1 for any number.
+Known = tuple[int, int, int]
 
 
-def channel_axis(layer: nn.Module, tensor: torch.Tensor) -> int:
-    """Return the axis of the channels (units, features) in `tensor`, a batch that `layer` put out.
+def channel_axis(layer: nn.Module, tensor: torch.Tensor, given: Known | None = None) -> int | None:
+    """Find the axis of the channels (units, features); None without one beside the batch's.
 
     Axis 1 of images, volumes and what works along one spatial axis, the last one of vectors and sequences,
     and of layers that say so themselves (dense, norm over the last axis, Keras layers with channels last).
 
-    Raises
-    ------
-    ValueError : `tensor` has no axis beside the batch's.
+    Parameters
+    ----------
+    tensor : a batch that `layer` put out.
+    given : what is known of the tensor that the layer was given: an activation function after a 1-D
+        convolution has its channels where the convolution has them.
     """
     if tensor.ndim < 2:
-        raise ValueError(f"An output of shape {tuple(tensor.shape)} has no channels.")
+        return None
+    if given is not None and not isinstance(layer, _KNOWN):
+        axis, axes, count = given
+        # What puts axes in another order has other sizes there.
+        if axes == tensor.ndim and count in (-1, tensor.shape[axis]):
+            return axis
     said = getattr(layer, "data_format", None)
     if said in ("channels_last", "channels_first"):
         return tensor.ndim - 1 if said == "channels_last" else 1
     if isinstance(layer, _LAST) or tensor.ndim == 2:
         return tensor.ndim - 1
-    if tensor.ndim == 3 and not isinstance(layer, _ONE_AXIS):
-        return 2
-    return 1
+    return 2 if tensor.ndim == 3 and not isinstance(layer, _ONE_AXIS) else 1
 
 
-def samples_first(layer: nn.Module, tensor: torch.Tensor, count: int) -> torch.Tensor:
-    """Return `tensor`, what `layer` put out for `count` samples, as count x channels x positions.
+def sample_axis(
+    layer: nn.Module, shape: Sequence[int], samples: int | None, suffix: str = "", channels: int | None = None
+) -> tuple[int, int] | None:
+    """Find the axis of the samples, and how many of its rows belong to each.
 
     Layers with time first have their samples on axis 1. Where a layer was given several pieces of each sample
-    along axis 0, as the windows of an image, they are taken for positions.
+    along axis 0, as the windows of an image or heads, each sample has several rows. None: no axis holds them.
+
+    Parameters
+    ----------
+    shape : of a tensor that `layer` put out.
+    samples : how many samples the model was given; None where its inputs do not say.
+    suffix : which tensor of the output it is, as "[1][0]" for the hidden state of an LSTM.
+    channels : the axis of the channels, which cannot be that of the samples.
+    """
+    if not samples or not shape:
+        return None
+    if len(shape) == 3 and _time_first(layer, suffix):
+        return (1, 1) if shape[1] == samples else None
+    if shape[0] == samples:
+        return 0, 1
+    if len(shape) > 1 and shape[1] == samples and channels != 1:
+        return 1, 1
+    return (0, shape[0] // samples) if shape[0] and shape[0] % samples == 0 else None
+
+
+def samples_first(
+    layer: nn.Module, tensor: torch.Tensor, count: int
+) -> tuple[torch.Tensor, tuple[int, ...]]:
+    """Arrange what `layer` put out for `count` samples as count x channels x positions.
+
+    Returns the tensor, and the sizes of the axes that were flattened into positions; () where there are none.
 
     Raises
     ------
     ValueError : in a clause, why samples or channels cannot be told apart.
     """
-    if tensor.ndim < 2:
+    channels = channel_axis(layer, tensor)
+    if channels is None:
         raise ValueError("puts out one number, without channels" if tensor.ndim == 0 else "has no channels")
-    axis = channel_axis(layer, tensor)
-    first = not (_time_first(layer) or tensor.shape[0] != count and tensor.shape[1] == count and axis != 1)
-    if tensor.ndim == 3 and not first and tensor.shape[1] == count:
-        return tensor.permute(1, 2, 0)
-    if count == 0 or tensor.shape[0] % count:
+    found = sample_axis(layer, tensor.shape, count, channels=channels)
+    if found is None or found[0] == channels:
         raise ValueError(f"puts out {tensor.shape[0]} rows for {count} samples, so that none is known apart")
-    rows = tensor.movedim(axis, 1).flatten(2) if tensor.ndim > 2 else tensor[:, :, None]
-    pieces = len(rows) // count
-    return rows if pieces == 1 else rows.unflatten(0, (count, pieces)).transpose(1, 2).flatten(2)
+    rows = tensor.movedim((found[0], channels), (0, 1))
+    places, pieces = tuple(rows.shape[2:]), found[1]
+    rows = rows.flatten(2) if places else rows[:, :, None]
+    if pieces == 1:
+        return rows, places
+    return rows.unflatten(0, (count, pieces)).transpose(1, 2).flatten(2), (pieces, *places)
 
 
-def spatial_shape(layer: nn.Module, tensor: torch.Tensor, count: int) -> tuple[int, ...]:
-    """Return the sizes of the axes that `samples_first` flattens into positions; () where there are none."""
-    axis = channel_axis(layer, tensor)
-    if tensor.ndim == 3 and tensor.shape[0] != count and tensor.shape[1] == count and axis != 1:
-        return (tensor.shape[0],)
-    if tensor.ndim == 3 and _time_first(layer) and tensor.shape[1] == count:
-        return (tensor.shape[0],)
-    rest = tuple(size for number, size in enumerate(tensor.shape) if number not in (0, axis))
-    return rest if tensor.shape[0] == count else (tensor.shape[0] // max(1, count), *rest)
-
-
-def _time_first(layer: nn.Module) -> bool:
+def _time_first(layer: nn.Module, suffix: str) -> bool:
+    if isinstance(layer, nn.RNNBase):
+        # The states have their layers first.
+        return suffix.startswith("[1]") or not layer.batch_first
     if isinstance(layer, (nn.TransformerEncoderLayer, nn.TransformerDecoderLayer)):
         layer = layer.self_attn
-    return isinstance(layer, (nn.RNNBase, nn.MultiheadAttention)) and not layer.batch_first
+    return isinstance(layer, nn.MultiheadAttention) and not layer.batch_first and not suffix.startswith("[1]")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ...core.activations.channel_frame import channel_frame
+from ...core.activations.distribution import map_frame
 from ...core.activations.look import Look, Wanted
 from ...core.activations.look_file import save_look
 from ...core.scoring.verdict import Verdict, verdict
@@ -58,8 +58,8 @@ class Told(Looking):
         )
 
     def to_frame(self) -> pd.DataFrame:
-        """Return a row for each map that is looked at, or for each unit: see `channel_frame`."""
-        return channel_frame(None if self._seen is None else self._seen.look.picture)
+        """Return a row for each map that is looked at, or for each unit: see `map_frame`."""
+        return map_frame(None if self._seen is None else self._seen.look.picture)
 
     def save(self, path: str | os.PathLike[str]) -> str:
         """Write what is looked at as NPZ, and return where.

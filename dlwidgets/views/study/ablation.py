@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ...core.activations.study.ablation import Factors, rungs, said
+from ...core.activations.study.ablation import Factors, channel_variants, scores_under
 from .place import Place
 
 #: The factors of a channel that are tried in passing.
@@ -80,8 +80,8 @@ class Touch:
         self._found = {}
         variants: list[Factors] = [{}, factors]
         if place.channel < place.layout.channels:
-            variants += rungs(place.layer, place.channel, STEPS, factors)
-        before, after, *steps = said(model, inputs, variants, place.scores, self._behind)
+            variants += channel_variants(place.layer, place.channel, STEPS, factors)
+        before, after, *steps = scores_under(model, inputs, variants, place.scores, self._behind)
         self._found = {"before": before, "after": after, "rungs": torch.stack(steps) if steps else None}
 
     def forget(self) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from ...core.activations.study.ablation import said
+from ...core.activations.study.ablation import scores_under
 from ...core.activations.study.attribution import Attribution, grad_cam, gradient_x_input
 from ...core.pictures.tiles import tiles
 from .place import Place
@@ -54,7 +54,7 @@ class Where:
     def work(self, place: Place, _seconds: float = 0.0) -> bool:
         """Compute the map."""
         inputs = place.inputs
-        scores = said(place.model, inputs, [{}], place.scores)[0]
+        scores = scores_under(place.model, inputs, [{}], place.scores)[0]
         target = self.target if self.target is not None and self.target < len(scores) else None
         words = self._about(place, scores, target)
         try:

@@ -368,8 +368,8 @@ def layout_of(model: nn.Module, module: nn.Module, inputs: Any, layer: str, part
         behind = None if found is None or found.module is module else found.module
     tensor = output_of(model, inputs, layer, part, behind)
     by = module if behind is None else behind
-    axis = channel_axis(by, tensor[None]) - 1 if tensor.ndim else None
-    return Layout(tuple(tensor.shape), axis, behind)
+    axis = channel_axis(by, tensor[None])
+    return Layout(tuple(tensor.shape), None if axis is None else axis - 1, behind)
 
 
 _PROBABLE = ("multiclass", "multilabel", "binary")

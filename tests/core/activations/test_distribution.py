@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from unittest.mock import patch
+import tracemalloc
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given, settings
@@ -13,11 +14,10 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from dlwidgets.core.activations import quantiles as counting
 from dlwidgets.core.activations.activations import activations
-from dlwidgets.core.activations.distribution import by_channel, distribution, of_channels
-from dlwidgets.core.activations.quantiles import QUANTILES, quantiles
+from dlwidgets.core.activations.distribution import QUANTILES, by_channel, distribution, map_frame, quantiles
 from dlwidgets.core.activations.saturation import limits_of
+from dlwidgets.core.pictures.picture import picture
 from dlwidgets.core.pictures.statistics import PIECE, statistics
 
 FLOATS = st.floats(width=32, allow_nan=True, allow_infinity=True) | st.sampled_from([0.0, -0.0, 1.0])
@@ -73,35 +73,9 @@ def test_quantiles_are_those_of_numpy_over_the_finite_values(values):
         assert np.allclose(found, np.quantile(finite, QUANTILES), rtol=1e-6, atol=1e-6 * size)
 
 
-@settings(max_examples=150, deadline=None)
-@given(VALUES, st.booleans())
-def test_counted_quantiles_are_those_of_sorted_ones(values, double):
-    values = values.double() if double else values
-    with patch.object(counting, "_SORTED", 0), patch.object(counting, "PIECE", 7):
-        counted = quantiles(values)
-    assert np.allclose(counted, quantiles(values), rtol=1e-12, atol=0, equal_nan=True)
-
-
-def test_quantiles_of_more_values_than_are_sorted_are_exact():
+def test_quantiles_of_very_many_values_are_exact():
     values = torch.randn(2**22 + 1_000)
     assert close(quantiles(values), np.quantile(values.double().numpy(), QUANTILES))
-
-
-@settings(max_examples=40, deadline=None)
-@given(st.integers(0, 2**31), st.floats(0.02, 0.98))
-def test_quantiles_of_some_values_are_off_by_no_more_than_is_said(seed, q):
-    values = torch.randn(40_000, generator=torch.Generator().manual_seed(seed))
-    found = quantiles(values, (q,), most=1_000)[0]
-    share = float((values <= found).float().mean())
-    assert abs(share - q) < 5 * math.sqrt(q * (1 - q) / 1_000) + 1e-3
-
-
-def test_the_extremes_are_exact_even_where_few_values_are_taken():
-    values = torch.randn(10_000)
-    values[[17, 4711]] = torch.tensor([-99.0, 99.0])
-    assert quantiles(values, (0, 1), most=100) == [-99.0, 99.0]
-    found = by_channel(values.reshape(2, 1, 5_000).transpose(0, 1), 1, most=100)
-    assert found.quantiles[0, 0] == -99.0 and found.quantiles[:, -1].max() == 99.0
 
 
 @settings(max_examples=60, deadline=None)
@@ -122,22 +96,6 @@ def test_each_channel_has_what_the_channel_alone_has(shape, axis, seed, holes):
     found = by_channel(tensor, axis, limits_of(nn.Tanh()))
     for number, channel in enumerate(tensor.unbind(axis)):
         assert close(found.table()[number], distribution(channel, limits_of(nn.Tanh())).row())
-
-
-@settings(max_examples=60, deadline=None)
-@given(
-    shape=st.lists(st.integers(1, 5), min_size=2, max_size=4),
-    seed=st.integers(0, 2**31),
-    bad=st.sampled_from([0.0, 0.3, 1.0]),
-    layer=st.sampled_from([nn.Tanh(), nn.Softmax(1), nn.ReLU()]),
-)
-def test_the_channels_together_have_what_the_whole_has(shape, seed, bad, layer):
-    torch.manual_seed(seed)
-    tensor = layer(torch.randn(shape) * 5)
-    tensor[torch.rand(shape) < bad] = math.nan
-    limits = limits_of(layer)
-    found = of_channels(by_channel(tensor, 1, limits), tensor, limits)
-    assert np.allclose(found.row(), distribution(tensor, limits).row(), rtol=1e-9, atol=1e-9, equal_nan=True)
 
 
 def test_large_channels_are_read_by_pieces_and_are_the_same():
@@ -169,11 +127,17 @@ class Largest(TorchDispatchMode):
     ],
     ids=["as it is", "channels last", "turned"],
 )
-def test_nothing_is_copied_as_a_whole(tensor):
-    with Largest() as largest, patch.object(counting, "_SORTED", PIECE):
-        distribution(tensor, limits_of(nn.Tanh()))
+def test_nothing_is_copied_as_a_whole_but_once_for_the_quantiles(tensor):
+    tracemalloc.start()
+    with Largest() as largest:
         by_channel(tensor, 1)
+        by_pieces = tracemalloc.get_traced_memory()[1]
+        distribution(tensor, limits_of(nn.Tanh()))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
     assert 0 < largest.values <= PIECE < tensor.numel() / 7
+    # A byte of each value, too, says whether it is finite.
+    assert by_pieces < tensor.nbytes / 4 and peak < 1.6 * tensor.nbytes
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.int64, torch.bool, torch.complex64])
@@ -315,6 +279,33 @@ def test_the_tables_name_layers_and_channels():
     assert close(frame.loc["1", "95%"], np.quantile(found["1"].double().numpy(), 0.95))
     assert close(channels.loc[("0", 2), "50%"], np.quantile(found["0"][:, 2].double().numpy(), 0.5))
     assert not frame["sampled"].any()
+
+
+# -- the maps of a picture
+
+
+@pytest.mark.parametrize("picked", [0, 3])
+def test_the_rows_of_numbers_are_those_of_pandas(picked):
+    output = torch.randn(1, 4, 5, 6).relu()
+    frame = map_frame(picture(output))
+    column = pd.Series(output[0, picked].flatten().numpy().astype(float))
+    row = frame.loc[picked]
+    assert row["mean"] == pytest.approx(column.mean())
+    assert row["std"] == pytest.approx(column.std(ddof=0))
+    assert (row["min"], row["max"]) == (column.min(), column.max())
+    assert row["strength"] == pytest.approx(column.abs().mean())
+    assert row["zeros"] == pytest.approx((column == 0).mean())
+    assert frame.index.name == "channel"
+
+
+def test_the_rows_of_a_vector_are_its_units():
+    output = torch.randn(1, 6)
+    assert map_frame(picture(output))["value"].tolist() == output[0].tolist()
+
+
+def test_a_map_without_finite_values_has_no_mean():
+    frame = map_frame(picture(torch.full((1, 1, 2, 2), torch.nan)))
+    assert np.isnan(frame.loc[0, "mean"]) and frame.loc[0, "nonfinite"] == 1
 
 
 # -- saved

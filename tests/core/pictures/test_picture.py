@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from dlwidgets.core.activations.channel_frame import channel_frame
 from dlwidgets.core.pictures.map_order import sorted_maps
 from dlwidgets.core.pictures.picture import one_sample, picture
 from dlwidgets.core.scoring.verdict import verdict
@@ -177,30 +175,6 @@ def test_an_activation_after_a_1d_convolution_is_lines():
 def test_attention_over_other_keys_than_queries_is_heads_too():
     found = picture(torch.rand(1, 2, 3, 7), attends=True)
     assert (found.kind, found.size) == ("attention", "2 heads")
-
-
-@pytest.mark.parametrize("picked", [0, 3])
-def test_the_rows_of_numbers_are_those_of_pandas(picked):
-    output = torch.randn(1, 4, 5, 6).relu()
-    frame = channel_frame(picture(output))
-    column = pd.Series(output[0, picked].flatten().numpy().astype(float))
-    row = frame.loc[picked]
-    assert row["mean"] == pytest.approx(column.mean())
-    assert row["std"] == pytest.approx(column.std(ddof=0))
-    assert (row["min"], row["max"]) == (column.min(), column.max())
-    assert row["strength"] == pytest.approx(column.abs().mean())
-    assert row["zeros"] == pytest.approx((column == 0).mean())
-    assert frame.index.name == "channel"
-
-
-def test_the_rows_of_a_vector_are_its_units():
-    output = torch.randn(1, 6)
-    assert channel_frame(picture(output))["value"].tolist() == output[0].tolist()
-
-
-def test_a_map_without_finite_values_has_no_mean():
-    frame = channel_frame(picture(torch.full((1, 1, 2, 2), torch.nan)))
-    assert np.isnan(frame.loc[0, "mean"]) and frame.loc[0, "nonfinite"] == 1
 
 
 def test_an_empty_output_is_refused():

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from dlwidgets.core.activations.activations import activations
-from dlwidgets.core.activations.study.ablation import touch
+from dlwidgets.core.activations.study.ablation import scores_under
 from dlwidgets.core.activations.study.attribution import grad_cam
 from dlwidgets.session import Session
 from dlwidgets.views.activations.view import ActivationBrowser
@@ -98,11 +98,11 @@ def test_touching_shows_the_probabilities_before_and_after(session, view):
     view.wish("touch", 0)
     settle(session)
     shown = view.project()["touching"]
-    expected = touch(session.model, data(40)[0][:1], {"2": {4: 0.0}}, session.scores_of)
+    before, after = scores_under(session.model, data(40)[0][:1], [{}, {"2": {4: 0.0}}], session.scores_of)
     assert shown["list"] == [["2", 4, 0.0]] and shown["channels"] == 6
     assert [row[0] for row in shown["rows"]] == NAMES
-    assert [row[1] for row in shown["rows"]] == pytest.approx(expected.before.tolist())
-    assert [row[2] for row in shown["rows"]] == pytest.approx(expected.after.tolist())
+    assert [row[1] for row in shown["rows"]] == pytest.approx(before.tolist())
+    assert [row[2] for row in shown["rows"]] == pytest.approx(after.tolist())
 
 
 def test_the_ladder_tells_what_off_half_and_double_would_do(session, view):
@@ -111,7 +111,7 @@ def test_the_ladder_tells_what_off_half_and_double_would_do(session, view):
     settle(session)
     rows = view.project()["touching"]["rows"]
     for place, factor in enumerate((0.0, 0.5, 1.0, 2.0)):
-        expected = touch(session.model, data(40)[0][:1], {"2": {2: factor}}, session.scores_of).after
+        (expected,) = scores_under(session.model, data(40)[0][:1], [{"2": {2: factor}}], session.scores_of)
         assert [row[3 + place] for row in rows] == pytest.approx(expected.tolist())
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -24,14 +23,6 @@ from ..layer_choice import layer_paths, no_such_layer
 Factors = Mapping[str, Mapping[int, float]]
 
 
-@dataclass(frozen=True)
-class Effect:
-    """What a model says of one sample: `before`, untouched, and `after`; float32 vectors of C scores."""
-
-    before: torch.Tensor
-    after: torch.Tensor
-
-
 #: Turns outputs of the model into scores.
 Scores = Callable[[torch.Tensor], torch.Tensor] | None
 #: Path of a layer that works on each number by itself -> the layer whose channels it hands on.
@@ -39,7 +30,7 @@ Behind = Mapping[str, nn.Module]
 
 
 @contextmanager
-def touched(model: nn.Module, factors: Factors, behind: Behind | None = None) -> Iterator[nn.Module]:
+def scaled_channels(model: nn.Module, factors: Factors, behind: Behind | None = None) -> Iterator[nn.Module]:
     """Yield the module to call, whose layers put out the channels in `factors` multiplied.
 
     It computes as in `inspecting`: in eval mode, without gradients, and everything is afterwards as it was.
@@ -75,38 +66,7 @@ def touched(model: nn.Module, factors: Factors, behind: Behind | None = None) ->
                 handle.remove()
 
 
-def touch(
-    model: nn.Module, inputs: Any, factors: Factors, scores: Scores = None, behind: Behind | None = None
-) -> Effect:
-    """Return what `model` says of `inputs`, a batch of one, with all channels as they are and touched.
-
-    Parameters
-    ----------
-    scores : turns the model's output into scores, as a softmax; None: the output is taken as it is.
-    behind : see `touched`.
-
-    Raises
-    ------
-    ValueError : as `touched`; or the model puts out something else than one row of numbers.
-    """
-    return Effect(*said(model, inputs, [{}, factors], scores, behind))
-
-
-def ladder(
-    model: nn.Module,
-    inputs: Any,
-    layer: str,
-    channel: int,
-    steps: Sequence[float] = (0.0, 0.5, 1.0, 2.0),
-    factors: Factors | None = None,
-    scores: Scores = None,
-    behind: Behind | None = None,
-) -> torch.Tensor:
-    """Return the scores, steps x C, with one channel at each of several factors, others as in `factors`."""
-    return torch.stack(said(model, inputs, rungs(layer, channel, steps, factors), scores, behind))
-
-
-def rungs(
+def channel_variants(
     layer: str, channel: int, steps: Sequence[float], factors: Factors | None = None
 ) -> list[dict[str, Mapping[int, float]]]:
     """Return `factors` with one channel at each of several factors."""
@@ -114,7 +74,7 @@ def rungs(
     return [{**others, layer: {**others.get(layer, {}), channel: step}} for step in steps]
 
 
-def said(
+def scores_under(
     model: nn.Module,
     inputs: Any,
     variants: Sequence[Factors],
@@ -128,7 +88,7 @@ def said(
     paths = dict.fromkeys(path for factors in variants for path in factors)
     now: dict[str, Mapping[int, float]] = {path: {} for path in paths}
     found = []
-    with touched(model, now, behind) as eager:
+    with scaled_channels(model, now, behind) as eager:
         ready = brought(eager, inputs)
         for factors in variants:
             now.update({path: factors.get(path, {}) for path in paths})
@@ -169,6 +129,8 @@ def _scaled(path: str, module: nn.Module, tensor: torch.Tensor, factors: Mapping
     if tensor.layout != torch.strided:
         raise ValueError(f"{path or kind_of(module)} puts out a sparse tensor, which cannot be touched.")
     axis = channel_axis(module, tensor)
+    if axis is None:
+        raise ValueError(f"An output of shape {tuple(tensor.shape)} has no channels.")
     made = tensor.clone()
     for channel, factor in factors.items():
         if not 0 <= channel < tensor.shape[axis]:

@@ -15,7 +15,7 @@ from torch import nn
 from ...base.isolation import inspecting
 from ...base.outputs import described, parts
 from ...base.trees import call, tensors, tree_map
-from ...layers.axes import samples_first, spatial_shape
+from ...layers.axes import samples_first
 from ...layers.walk import kind_of
 from ...pictures.statistics import real
 from ..inputs import brought
@@ -196,26 +196,26 @@ class Responses:
         by = layer if self._behind is None else self._behind
         tensor = real(tensor)
         try:
-            rows = samples_first(by, tensor, count).float()
+            rows, places = samples_first(by, tensor, count)
         except ValueError as error:
             raise ValueError(f"{self.layer or kind_of(layer)} {error}.") from None
         if not self.taken:
             self.total = rows.shape[1]
             self.channels = max(1, min(self.total, self._cap // (12 * len(self.numbers))))
-            self.places = spatial_shape(by, tensor, count)
+            self.places = places
             # Several rows for a sample, as windows: where they lie in it is not known.
             self._pieces = len(self.places) > tensor.ndim - 2
             size = (len(self.numbers), self.channels)
             self._max, self._mean = np.empty(size, np.float32), np.empty(size, np.float32)
             self._at = np.zeros(size, np.int32)
-        rows = rows[:, : self.channels]
+        rows = rows[:, : self.channels].float()
         # A value that is not finite is the strongest, so that it is not hidden.
         strongest, at = rows.nan_to_num(torch.inf, torch.inf, -torch.inf).max(2)
         here = slice(self.taken, self.taken + count)
         self._max[here] = strongest.cpu().numpy()
         self._mean[here] = rows.mean(2).cpu().numpy()
         self._at[here] = at.to(torch.int32).cpu().numpy()
-        if spatial_shape(by, tensor, count) != self.places:
+        if places != self.places:
             # Samples of several sizes: places are kept as shares of the first one's.
             self.places = ()
         self.taken += count

@@ -1,4 +1,4 @@
-"""touching: channels are scaled on their way, and nothing of it stays."""
+"""Ablation: channels are scaled on their way, and nothing of it stays."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from dlwidgets.core.activations.study.ablation import ladder, touch, touched
+from dlwidgets.core.activations.study.ablation import channel_variants, scaled_channels, scores_under
 from dlwidgets.session import Session
 
 
@@ -23,7 +23,13 @@ def net() -> nn.Sequential:
     )  # fmt: skip
 
 
+Effect = namedtuple("Effect", "before after")
 IMAGE = torch.rand(1, 1, 8, 8, generator=torch.Generator().manual_seed(1))
+
+
+def ablate(model, inputs, factors, scores=None):
+    """What `model` says of `inputs` before and after channels are scaled."""
+    return Effect(*scores_under(model, inputs, [{}, factors], scores))
 
 
 # -- what comes out
@@ -31,7 +37,7 @@ IMAGE = torch.rand(1, 1, 8, 8, generator=torch.Generator().manual_seed(1))
 
 def test_a_channel_of_a_convolution_that_is_off_is_as_if_its_filter_were_zero():
     model = net()
-    found = touch(model, IMAGE, {"0": {2: 0.0}})
+    found = ablate(model, IMAGE, {"0": {2: 0.0}})
     with torch.no_grad():
         model[0].weight[2], model[0].bias[2] = 0, 0
         expected = model.eval()(IMAGE)[0]
@@ -42,7 +48,7 @@ def test_a_channel_of_a_convolution_that_is_off_is_as_if_its_filter_were_zero():
 @settings(max_examples=20, deadline=None)
 def test_a_unit_that_is_scaled_is_as_if_its_weights_were(factor, unit):
     model = net()
-    found = touch(model, IMAGE, {"5": {unit: factor}})
+    found = ablate(model, IMAGE, {"5": {unit: factor}})
     with torch.no_grad():
         model[5].weight[unit] *= factor
         model[5].bias[unit] *= factor
@@ -52,14 +58,14 @@ def test_a_unit_that_is_scaled_is_as_if_its_weights_were(factor, unit):
 
 def test_before_is_what_the_model_says_and_a_factor_of_one_changes_nothing():
     model = net()
-    found = touch(model, IMAGE, {"0": {1: 1.0}, "5": {0: 1.0}}, lambda output: output.softmax(-1))
+    found = ablate(model, IMAGE, {"0": {1: 1.0}, "5": {0: 1.0}}, lambda output: output.softmax(-1))
     expected = model.eval()(IMAGE).softmax(-1)[0]
     assert torch.equal(found.before, expected.detach()) and torch.equal(found.after, found.before)
 
 
 def test_several_channels_of_several_layers_are_touched_together():
     model = net()
-    both = touch(model, IMAGE, {"0": {0: 0.0, 3: 2.0}, "5": {1: 0.5}}).after
+    both = ablate(model, IMAGE, {"0": {0: 0.0, 3: 2.0}, "5": {1: 0.5}}).after
     with torch.no_grad():
         for channel, factor in ((0, 0.0), (3, 2.0)):
             model[0].weight[channel] *= factor
@@ -75,7 +81,7 @@ def test_a_channel_that_is_off_is_off_even_where_it_was_infinite():
     with torch.no_grad():
         model[0].weight.copy_(torch.tensor([[float("inf"), 0.0], [1.0, 1.0]]))
         model[1].weight.copy_(torch.tensor([[1.0, 1.0]]))
-    assert touch(model, torch.ones(1, 2), {"0": {0: 0.0}}).after.tolist() == [2.0]
+    assert ablate(model, torch.ones(1, 2), {"0": {0: 0.0}}).after.tolist() == [2.0]
 
 
 def test_a_sequence_is_touched_along_its_last_axis():
@@ -85,7 +91,7 @@ def test_a_sequence_is_touched_along_its_last_axis():
     with torch.no_grad():
         expected = layer(x)
     expected[..., 3] = 0
-    with touched(nn.Sequential(layer), {"0": {3: 0.0}}) as model:
+    with scaled_channels(nn.Sequential(layer), {"0": {3: 0.0}}) as model:
         assert torch.allclose(model(x), expected, atol=1e-6)
 
 
@@ -94,7 +100,7 @@ def test_attention_with_a_tuple_of_outputs_keeps_its_second():
     model = nn.MultiheadAttention(8, 2, batch_first=True)
     x = torch.rand(1, 5, 8)
     plain, weights = model.eval()(x, x, x)
-    with touched(model, {"": {1: 0.0}}) as looked:
+    with scaled_channels(model, {"": {1: 0.0}}) as looked:
         out, same = looked(x, x, x)
     assert torch.equal(same, weights) and out[..., 1].abs().sum() == 0
     torch.testing.assert_close(out[..., 2:], plain[..., 2:])
@@ -108,7 +114,7 @@ def test_a_recurrent_unit_is_touched_in_the_sequence_and_in_the_last_state(kind,
     x = torch.rand(1, 5, 3)
     with torch.no_grad():
         plain, state = model(x)
-    with touched(model, {"": {channel: 0.0}}) as looked:
+    with scaled_channels(model, {"": {channel: 0.0}}) as looked:
         out, after = looked(x)
     before, hidden = (state[0], after[0]) if kind is nn.LSTM else (state, after)
     expected = before.clone()
@@ -137,7 +143,7 @@ def test_the_first_tensor_of_any_container_is_touched_and_the_kind_of_it_stays(p
             return pack(x, x + 1)
 
     x = torch.ones(1, 3)
-    with touched(Two(), {"": {0: 0.0}}) as model:
+    with scaled_channels(Two(), {"": {0: 0.0}}) as model:
         found = model(x)
     assert type(found) is type(pack(x, x))
     if isinstance(found, Made):
@@ -153,15 +159,15 @@ def test_behind_a_one_dimensional_convolution_an_activation_is_touched_by_channe
     with torch.no_grad():
         expected = model(x)
     expected[:, 1] = 0
-    with touched(model, {"1": {1: 0.0}}, behind={"1": model[0]}) as looked:
+    with scaled_channels(model, {"1": {1: 0.0}}, behind={"1": model[0]}) as looked:
         assert torch.equal(looked(x), expected)
 
 
-def test_a_ladder_gives_the_scores_at_each_factor():
-    model = net()
-    rows = ladder(model, IMAGE, "5", 2, factors={"0": {0: 0.0}})
-    for row, factor in zip(rows, (0.0, 0.5, 1.0, 2.0), strict=True):
-        assert torch.equal(row, touch(model, IMAGE, {"0": {0: 0.0}, "5": {2: factor}}).after)
+def test_several_factors_give_the_scores_at_each_of_them():
+    model, factors = net(), (0.0, 0.5, 1.0, 2.0)
+    rows = scores_under(model, IMAGE, channel_variants("5", 2, factors, {"0": {0: 0.0}}))
+    for row, factor in zip(rows, factors, strict=True):
+        assert torch.equal(row, ablate(model, IMAGE, {"0": {0: 0.0}, "5": {2: factor}}).after)
 
 
 # -- what cannot be
@@ -170,17 +176,17 @@ def test_a_ladder_gives_the_scores_at_each_factor():
 @pytest.mark.parametrize("channel", [4, -1])
 def test_a_channel_that_is_not_there_is_refused_in_words(channel):
     with pytest.raises(ValueError, match="channels 0 to 3"):
-        touch(net(), IMAGE, {"0": {channel: 0.0}})
+        ablate(net(), IMAGE, {"0": {channel: 0.0}})
 
 
 def test_a_layer_that_is_not_there_is_refused_in_words():
     with pytest.raises(ValueError, match="no layer 'conv'"):
-        touch(net(), IMAGE, {"conv": {0: 0.0}})
+        ablate(net(), IMAGE, {"conv": {0: 0.0}})
 
 
 def test_a_model_that_gives_no_row_of_scores_is_refused_in_words():
     with pytest.raises(ValueError, match="one row of scores is wanted"):
-        touch(nn.Conv2d(1, 2, 3), IMAGE, {})
+        ablate(nn.Conv2d(1, 2, 3), IMAGE, {})
 
 
 # -- nothing of it stays
@@ -191,9 +197,9 @@ def test_a_model_is_left_as_it_was_also_after_an_error():
     model[3].eval()
     kept = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     rng = torch.get_rng_state()
-    touch(model, IMAGE, {"0": {0: 2.0}})
+    ablate(model, IMAGE, {"0": {0: 2.0}})
     with pytest.raises(ValueError):
-        touch(model, IMAGE, {"0": {99: 2.0}})
+        ablate(model, IMAGE, {"0": {99: 2.0}})
     assert all(torch.equal(kept[name], tensor) for name, tensor in model.state_dict().items())
     assert [module.training for module in model] == [True] * 3 + [False] + [True] * 4
     assert torch.equal(rng, torch.get_rng_state())
@@ -212,7 +218,7 @@ def test_a_run_that_is_touched_at_every_step_ends_with_the_weights_of_one_that_i
             for _ in range(12):
                 session.step(1)
                 if touching:
-                    session.at_step(lambda: touch(session.model, IMAGE, work, session.scores_of)).result(10)
+                    session.at_step(lambda: ablate(session.model, IMAGE, work, session.scores_of)).result(10)
             return {name: tensor.clone() for name, tensor in session.model.state_dict().items()}
         finally:
             session.close()
@@ -227,7 +233,7 @@ def test_touching_between_forward_and_backward_leaves_the_gradients_bit_for_bit(
         torch.manual_seed(1)
         loss = model(IMAGE.expand(4, -1, -1, -1)).square().sum()
         if touching:
-            touch(model, IMAGE, {"0": {1: 0.0}, "5": {3: 2.0}})
+            ablate(model, IMAGE, {"0": {1: 0.0}, "5": {3: 2.0}})
         loss.backward()
         return [parameter.grad for parameter in model.parameters()]
 
