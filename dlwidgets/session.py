@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import contextvars
 import inspect
 import math
+import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import traitlets
@@ -17,20 +21,36 @@ from torch import nn
 from traitlets import Any as AnyTrait
 from traitlets import Bool, Dict, Float, HasTraits, Int, Tuple, Unicode
 
+from .core.base.history import History
+from .core.base.ledger import Entry
+from .core.base.trees import tree_map
 from .core.controls import wishes
+from .core.controls.clipping import clipping
 from .core.controls.optimizers import read_optimizer
 from .core.controls.regimen_controls import RegimenControls
 from .core.controls.steering import Steering
 from .core.data.samples import Samples
 from .core.data.task import Task
-from .core.export.repeating import Repeatable
+from .core.scoring.evaluation import Evaluation
 from .core.training import description as describing
 from .core.training.assembly import assemble
-from .core.training.observer import Guarded
-from .core.training.recorded import Recorded
-from .core.training.running import Runnable
-from .core.training.snapshots.autosave import Resumable
-from .core.training.snapshots.rewinding import Rewindable
+from .core.training.microscope import Microscope
+from .core.training.prediction import outputs, read_for_prediction
+from .core.training.replay import ledger_frame, read_ledger
+from .core.training.snapshots.autosave import autosave, resume
+from .core.training.snapshots.checkpoints import load
+from .core.training.snapshots.lines import Branch, Comparison, compared
+from .core.training.snapshots.timeline import Timeline
+from .core.training.snapshots.weights_file import save_weights
+from .core.training.trials import check_trials, try_each
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from typing_extensions import Self
+
+    from .core.controls.schedule.rate import Coming
+    from .core.layers.summary import Summary
+    from .core.scoring.past_scores import PastScores
 
 _author: contextvars.ContextVar[str] = contextvars.ContextVar("dlwidgets_author", default="code")
 
@@ -51,14 +71,41 @@ class _OptimizerWish(_Wish):
     """The wish for an optimizer; read, it is the optimizer in force."""
 
     def get(self, obj: Any, cls: Any = None) -> Any:
-        return obj._trainer.loop.optimizer
+        return obj._run.loop.optimizer
 
 
 class WishError(traitlets.TraitError, ValueError):
     """A wish that no session could meet, said in one sentence."""
 
 
-class Session(Runnable, Rewindable, Resumable, Repeatable, Recorded, HasTraits):
+class _Guarded:
+    """Calls `handler`; where `caught(error)` takes the exception, all goes on.
+
+    Equal to its handler, so that a list of observers finds it by the handler.
+
+    Parameters
+    ----------
+    caught : given the handler and the exception; returns whether it was dealt with.
+    """
+
+    def __init__(self, handler: Callable[..., Any], caught: Callable[[Any, Exception], bool]) -> None:
+        self.handler, self._caught = handler, caught
+
+    def __call__(self, change: Any) -> Any:
+        try:
+            return self.handler(change)
+        except Exception as error:
+            if not self._caught(self.handler, error):
+                raise
+
+    def __eq__(self, other: object) -> bool:
+        return self.handler == (other.handler if isinstance(other, _Guarded) else other)
+
+    def __hash__(self) -> int:
+        return hash(self.handler)
+
+
+class Session(HasTraits):
     """A model, its data and its training, to be watched and steered while it runs.
 
     Parameters
@@ -236,8 +283,10 @@ class Session(Runnable, Rewindable, Resumable, Repeatable, Recorded, HasTraits):
             raise TypeError(f"Session has no option {name!r}.{wishes.meant(name, _OPTIONS)}")
         super().__init__()
         self._mirroring_here = _Here()
+        self._choosing = threading.RLock()
+        self._summary: Summary | None = None
         self.epochs, self.evaluate_every, self.evaluate_samples = epochs, evaluate_every, evaluate_samples
-        self._trainer, self._opened, notes = assemble(
+        self._run, notes = assemble(
             model, train, valid, loss=loss, task=task, classes=classes, optimizer=optimizer, lr=lr,
             batch_size=batch_size, clip=clip, weight_decay=weight_decay, target=target, step=step, seed=seed,
             device=device, threads=threads, trainable=trainable, schedule=schedule, memory=snapshot_memory,
@@ -247,13 +296,13 @@ class Session(Runnable, Rewindable, Resumable, Repeatable, Recorded, HasTraits):
             },
             wish=self._asked_for, tell=self._told, note=self._noted,
         )  # fmt: skip
-        self._autosave(checkpoint_dir, checkpoint_every)
+        self._run.autosave = autosave(self._run, checkpoint_dir, checkpoint_every)
         # The wishes start as what is in force.
-        in_force = self._trainer.steering.applied()
-        self._mirror(self._trainer.steering.wishes())
-        self._told(applied=in_force, notes=notes)
+        self._told(
+            wishes=self._run.steering.wishes(), applied=self._run.steering.applied(), notes=notes
+        )
         self.observe(self._wished, names=[*Steering.CONTROLS])
-        self.observe(lambda change: self._trainer.epochs_changed(change["new"]), names=["epochs"])
+        self.observe(lambda change: self._run.epochs_changed(change["new"]), names=["epochs"])
         self.observe(self._pause_wished, names=["paused"])
 
     # ------------------------------------------------------------------ what it is
@@ -261,11 +310,11 @@ class Session(Runnable, Rewindable, Resumable, Repeatable, Recorded, HasTraits):
     @property
     def model(self) -> nn.Module:
         """The model."""
-        return self._trainer.loop.model
+        return self._run.loop.model
 
     @property
     def _task(self) -> Task:
-        return self._opened.task
+        return self._run.data.task
 
     @property
     def task(self) -> str:
@@ -279,36 +328,523 @@ class Session(Runnable, Rewindable, Resumable, Repeatable, Recorded, HasTraits):
     @property
     def classes(self) -> tuple[str, ...] | None:
         """The names of the classes, where given."""
-        return self._opened.task.classes
+        return self._run.data.task.classes
 
     @property
     def device(self) -> torch.device:
         """Where training computes."""
-        return self._trainer.loop.objective.device
+        return self._run.loop.objective.device
+
+    @property
+    def columns(self) -> tuple[Any, ...] | None:
+        """The columns of the DataFrame that the inputs were, in order; None where they were none."""
+        return self._run.data.columns
 
     @property
     def has_valid(self) -> bool:
         """Whether there is validation data."""
-        return self._opened.valid is not None
+        return self._run.data.valid is not None
 
     @property
     def samples(self) -> Samples:
         """The validation samples one by one; the training samples where there are no others."""
-        name, batches = "validation", self._opened.valid
+        name, batches = "validation", self._run.data.valid
         if batches is None:
-            name, batches = "training", self._opened.train
-        return Samples(batches, name, self.device, self._trainer.loop.objective.target)
+            name, batches = "training", self._run.data.train
+        return Samples(batches, name, self.device, self._run.loop.objective.target)
 
     def __repr__(self) -> str:
         return describing.describe(
-            self._opened,
-            self._trainer.loop,
+            self._run.data,
+            self._run.loop,
             status=self.status,
             error=self.error,
-            threads=self._trainer.threads,
+            threads=self._run.threads,
             epochs=self.epochs,
             rejected=self.rejected,
         )
+
+    # ------------------------------------------------------------------ orders
+
+    def start(self, epochs: int | None = None) -> Self:
+        """Train in the background for `epochs` more epochs; return at once. A paused session goes on.
+
+        Parameters
+        ----------
+        epochs : how many epochs; None: as `session.epochs` says, or those a paused run still has to do. The
+            rest of an epoch that was broken off counts as the first.
+
+        Raises
+        ------
+        ValueError : the data was a generator, which has been read to its end.
+        """
+        self._run.check_open()
+        wanted = self.epochs if epochs is None else wishes.read_epochs(epochs)
+        self._run.begin(wanted, anew=epochs is not None)
+        self.epochs = wanted
+        self._run.go()
+        return self
+
+    def resume(self) -> Self:
+        """Go on after a pause, or after a failure whose cause is mended; return at once."""
+        return self.start()
+
+    def pause(self, wait: bool = True) -> Self:
+        """Pause after the step that is being taken; with `wait`, return once nothing runs any more.
+
+        An evaluation that was due is not waited for: it is made when the run goes on.
+        """
+        self._run.orders.pause()
+        self._run.settle(wait)
+        return self
+
+    def stop(self, wait: bool = True) -> Self:
+        """End the run after the step that is being taken; `start()` begins another, from these weights."""
+        self._run.orders.stop()
+        self._run.settle(wait)
+        return self
+
+    def step(self, n: int = 1, wait: bool = True) -> Self:
+        """Take `n` steps, then pause. With `wait`, return when they are taken; an interrupt pauses.
+
+        Raises
+        ------
+        Exception : with `wait`, what the model, the loss or the data raised.
+        """
+        self._run.check_open()
+        if not isinstance(n, int) or isinstance(n, bool) or n < 1:
+            raise ValueError(f"step({n!r}): a whole number of steps, 1 or more, is wanted.")
+        with self._run.awaiting_end(wait):
+            self._run.orders.step(until=self._run.loop.steps + n)
+            self._run.go()
+        return self
+
+    def fit(self, epochs: int | None = None) -> Self:
+        """Train and wait until done: for scripts, graders and CI. An interrupt pauses, the model kept.
+
+        A pause by anybody ends the waiting; `resume()` or another `fit()` goes on.
+
+        Raises
+        ------
+        Exception : what the model, the loss or the data raised.
+        """
+        with self._run.awaiting_end():
+            self.start(epochs)
+        return self
+
+    async def done(self) -> Self:
+        """Wait for the end or a pause while the browser's messages are let in: `await session.done()`.
+
+        Raises
+        ------
+        Exception : what the model, the loss or the data raised.
+        """
+        while not self._run.worker.idle:
+            await asyncio.sleep(0.02)
+        self._run.raise_failure()
+        return self
+
+    def skip(self) -> int:
+        """Leave out the batch that comes next, such as one that fails; return the number of its samples."""
+        return self._run.result(self._run.skip)
+
+    def at_step(self, work: Callable[[], Any]) -> Future[Any]:
+        """Run `work()` on the training thread, between two steps where it trains; return its Future.
+
+        All computing with the model belongs there: the main thread would slow the training by a third (see
+        `core.base.cpus.release_pool`). Random numbers that it draws and `model.eval()` do not disturb the
+        training.
+        """
+        return self._run.at_step(work)
+
+    def at_batch(self, work: Callable[[], Any]) -> Future[Any]:
+        """Run `work()`, which only looks at the model, as `at_step` does, and in the midst of an evaluation too.
+
+        Whoever looks does not wait for thousands of validation samples. The model is in eval mode then, and
+        `work` sets no wish and changes no weight.
+        """
+        return self._run.at_step(work, looks=True)
+
+    def close(self) -> None:
+        """End the run and let workers and observers go. What was measured can still be read."""
+        self._run.close()
+        self.unobserve_all()
+
+    # ------------------------------------------------------------------ what trains, and at which rate
+
+    def freeze(self, *what: Any) -> Self:
+        """Have `what` train no more, from the next step on; its weights and BatchNorm statistics stay.
+
+        It is written into the wish `session.trainable`, and stays after `stop()` and `close()`. Where nothing
+        runs it is so at once. `rejected["trainable"]` says why, where it cannot be.
+
+        Parameters
+        ----------
+        what : layers, with everything below them, or parameters: a path as "features" or "features.0.weight",
+            a pattern as "*.bias", "" for the whole model, or the module or parameter itself.
+
+        Raises
+        ------
+        TypeError, ValueError : the model has no such part.
+        """
+        if not what:
+            raise TypeError("freeze() wants to know what, as freeze('features') or freeze(model.features).")
+        return self._choose(what, False)
+
+    def unfreeze(self, *what: Any) -> Self:
+        """Have `what` train again, from the next step on, also what was frozen before the session.
+
+        Momentum and the like go on from where they were held; what the optimizer was never given is added to
+        it. Everything else is as in `freeze`; without `what`, the whole model trains.
+        """
+        return self._choose(what or ("*",), True)
+
+    def _choose(self, what: tuple[Any, ...], trains: bool) -> Self:
+        self._run.check_open()
+        loop = self._run.loop
+        with self._choosing:  # two threads that freeze at once lose neither
+            refused = "trainable" in self.rejected and not self._run.waits("trainable")
+            # What was refused is not built upon: the person saw it refused, and goes on from what is so.
+            now = self.applied["trainable"] if refused else self.trainable
+            self.trainable = loop.freezing.added(now, what, trains, loop.optimizer)
+        return self
+
+    def coming_rates(self, points: int = 200) -> Coming:
+        """Return the rates that are to come, to be drawn before and during the run: see `Coming`.
+
+        Steps count as in `history()`, up to the end of the run; before `start()`, of the run that it would
+        begin. Nothing is touched by it. What waits for a metric (plateau) is drawn flat, and `note` says so.
+        """
+        return self._run.loop.rate.coming(points)
+
+    # ------------------------------------------------------------------ asking the model
+
+    def evaluate(self) -> Evaluation:
+        """Evaluate on the validation data now, between two steps, and return loss, metrics and scores.
+
+        Raises
+        ------
+        ValueError : there is no validation data.
+        """
+        if not self.has_valid:
+            raise ValueError("There is no validation data: pass valid=(X, y) to the Session.")
+        return self._run.result(self._run.evaluate)
+
+    def predict(self, X: Any, batch_size: int = 256, labels: bool = True) -> torch.Tensor:
+        """Return what the model says of `X`, on the CPU.
+
+        Multilabel: N x C of 0 and 1, at `session.thresholds`; binary: N of 0 and 1; multiclass: N class
+        numbers; any other task: the model's output. `X` is as in `train=(X, y)`, or a Dataset or DataLoader.
+
+        Parameters
+        ----------
+        batch_size : samples that are computed at a time.
+        labels : False: the probabilities instead, as `predict_scores` returns them.
+        """
+        if not labels:
+            return self.predict_scores(X, batch_size)
+        return self._task.predictions(self._outputs(X, batch_size), self.thresholds)
+
+    def predict_scores(self, X: Any, batch_size: int = 256) -> torch.Tensor:
+        """Return the probabilities that the model gives to `X` (N x C; N for binary), on the CPU."""
+        return self._task.scores(self._outputs(X, batch_size))
+
+    def _outputs(self, X: Any, batch_size: int) -> torch.Tensor:
+        batch_size = wishes.read_batch_size(batch_size)
+        X = read_for_prediction(X, self._run.data)
+        return self._run.result(lambda: outputs(self._run.loop, X, batch_size))
+
+    def save(self, path: Any, averaged: bool = True) -> Path:
+        """Write the weights of now, between two steps, to a file; return its path.
+
+        It is a state dict for the model as its class makes it: `model.load_state_dict(torch.load(path,
+        weights_only=True))`. It is written whole or not at all.
+
+        Parameters
+        ----------
+        averaged : where `ema` is on, write the averaged weights, as `predict` uses them.
+
+        Raises
+        ------
+        OSError : it cannot be written there.
+        """
+        return save_weights(self._run.result(lambda: self._run.loop.regimen.weights(averaged)), path)
+
+    def layers(self) -> Summary:
+        """Return the model as a table of its layers, for one training sample, and what of it trains now."""
+        from .core.layers.summary import summary, with_trainable
+
+        if self._summary is None:
+            inputs = tree_map(lambda t: t[:1] if t.ndim else t, self._run.data.example)
+            # On the training thread: what looks into the model must not find it in the middle of a step.
+            self._summary = self._run.result(lambda: summary(self.model, inputs))
+        else:
+            self._summary = with_trainable(self._summary, self.model)
+        return self._summary
+
+    def probe_layers(self, on: bool) -> None:
+        """Say whether somebody looks at `layer_stats`, which are measured only then."""
+        self._run.loop.watch.switch(self.model, on)
+
+    def microscope(self) -> Microscope:
+        """Return what looks closely at the next step: batch, losses of its samples, what moved how far.
+
+        `session.at_step(scope.before)`, then `session.step()`, then `scope.after()`: see `Microscope`.
+        """
+        return Microscope(self._run.loop)
+
+    # ------------------------------------------------------------------ going back
+
+    def rewind(self, step: int, exact: bool = True) -> Self:
+        """Go back to the state after `step` steps, and pause there; the run then goes on as it would have.
+
+        What comes after `step` stays as a branch: see `branches` and `switch`. Changes that were made right
+        after `step`, before the next, are taken back too. The steps from the last snapshot up to `step` are
+        taken again, with the changes at their steps: on the CPU that gives the same weights bit for bit.
+
+        Parameters
+        ----------
+        step : 0 for the beginning; a negative number counts from now: -100 is a hundred steps back.
+        exact : False: go to the snapshot that is nearest instead, which takes no step.
+
+        Raises
+        ------
+        ValueError : the step was not taken, nothing is kept, or the data cannot be read again.
+        """
+        if not isinstance(step, int) or isinstance(step, bool):
+            raise ValueError(f"rewind({step!r}): the number of a step is wanted, 0 for the beginning.")
+        return self._travel(lambda timeline, by: timeline.rewind(step, exact, by))
+
+    def undo(self) -> Self:
+        """Take back the last change: go to the state right before it, and pause there.
+
+        Steps that were taken since then stay as a branch.
+
+        Raises
+        ------
+        ValueError : nothing was changed on this line, or there is no way back.
+        """
+        return self._travel(lambda timeline, by: timeline.undo(by))
+
+    def switch(self, branch: Branch | str) -> Self:
+        """Go to the end of another line, and pause there; the line under way stays as a branch.
+
+        Raises
+        ------
+        ValueError : there is no such line.
+        """
+        return self._travel(lambda timeline, by: timeline.switch(branch, by))
+
+    def _travel(self, work: Callable[[Timeline, str], Any]) -> Self:
+        by = _author.get()
+        self._run.travel(lambda timeline: work(timeline, by))
+        return self
+
+    def compare(self, branch: Branch | str, other: Branch | str | None = None) -> Comparison:
+        """Return two lines side by side: settings that differ, and losses and metrics step by step.
+
+        Parameters
+        ----------
+        other : None: the line under way.
+        """
+        timeline = self._run.timeline
+        return compared(timeline.branch(branch), timeline.branch(other))
+
+    def try_each(
+        self, steps: int, *settings: Mapping[str, Any], keep: int | None = None
+    ) -> tuple[Branch, ...]:
+        """Train `steps` steps with each of several settings, all from here, and return the lines that come.
+
+        "Same step, two learning rates" is `session.try_each(50, {"lr": 1e-3}, {"lr": 1e-2})`. Each starts
+        from the same state and sees the same batches. A try whose loss becomes infinite ends there, and its
+        `note` says so.
+
+        Parameters
+        ----------
+        settings : wishes by name, as {"lr": 0.1, "clip": 1.0}.
+        keep : the number of the try to go on with, from 0; None: the run is left where it was.
+
+        Raises
+        ------
+        ValueError, TypeError : in a sentence: no steps, no settings, or one that cannot be read.
+        """
+        check_trials(steps, settings, keep)
+        read = [{name: self.read_wish(name, value) for name, value in one.items()} for one in settings]
+        return try_each(self._run, steps, read, keep, _author.get())
+
+    @property
+    def timeline(self) -> Timeline:
+        """The snapshots and the lines of the run; its methods are for the training thread (see `at_step`)."""
+        return self._run.timeline
+
+    @property
+    def line_changes(self) -> list[Entry]:
+        """The ledger's entries that are in force on the line under way, from its beginning, in order."""
+        return list(self._run.timeline.line.changes)
+
+    def past_on(self, branch: Branch | str | None = None) -> tuple[PastScores, ...]:
+        """Return those of `past_scores` that a line went through, by step: its own, and its parents' before.
+
+        Parameters
+        ----------
+        branch : None: the line under way.
+        """
+        return self._run.evaluations.past.of(self._run.timeline.line_named(branch).went)
+
+    # ------------------------------------------------------------------ on disk, and once more
+
+    @classmethod
+    def from_checkpoint(
+        cls, folder: str | Path, model: Any, train: Any, valid: Any = None, **options: Any
+    ) -> Self:
+        """Return a session that goes on from the newest checkpoint in `folder`, in this kernel.
+
+        On the CPU it goes on bit for bit: `session.resume()` trains what was left of the run. New checkpoints
+        go into the same folder. Snapshots and branches of then are not there; the history, the ledger and
+        where it began are, so that `to_script` writes the whole run.
+
+        Parameters
+        ----------
+        model, train, valid, options : as they were given to the `Session` of then; controls are taken from
+            the checkpoint, whatever is given for them here.
+
+        Raises
+        ------
+        ValueError : in a sentence: there is no checkpoint that can be read, or it does not fit the model.
+        """
+        found, said = load(folder)
+        session = cls(model, train, valid, **{"checkpoint_dir": folder, **options})
+        try:
+            resume(session._run, found, folder)
+        except BaseException:
+            session.close()
+            raise
+        if said:
+            session._noted(said)
+        return session
+
+    def save_checkpoint(self, wait: bool = True) -> Self:
+        """Write a checkpoint of now into `checkpoint_dir`; with `wait`, return once the disk has it.
+
+        Raises
+        ------
+        ValueError : the session has no `checkpoint_dir`.
+        OSError : with `wait`: it could not be written.
+        """
+        autosave = self._run.autosave
+        if autosave is None:
+            raise ValueError("There is no folder for checkpoints: pass checkpoint_dir= to the Session.")
+        if wait:
+            autosave.write()
+        else:
+            self._run.result(autosave.save)
+        return self
+
+    def to_script(self, path: str | os.PathLike[str], *, data: bool = True) -> Path:
+        """Write the run as a plain PyTorch script, and return its path.
+
+        The script imports no dlwidgets. Run on the CPU with the same PyTorch and as many threads it gives the
+        weights of now, bit for bit: it begins with the weights that the run began with, sees the same
+        batches, and makes each change at its step. Where the run was taken back, it has the line under way
+        alone. First weights and data lie beside it, as "run.initial.pt" and "run.data.pt" for "run.py".
+
+        Multilabel and binary models end with a function `predict`, which says 1 or 0 at `session.thresholds`,
+        and with what it finds and misses on validation data in memory ("run.valid.pt").
+
+        Parameters
+        ----------
+        data : False: the data is left out, and the script has a marked place for it.
+
+        Raises
+        ------
+        ValueError : no step was taken, or something of the run cannot be written, in one sentence.
+
+        Notes
+        -----
+        The first weights are kept in the CPU's memory from the first step on, where they take no more than
+        the memory that is set aside for snapshots by itself. Where the script needs something put into it by
+        hand, as a model whose source is not to be had, it stops there and says what, and a warning does here.
+        """
+        from .core.export.script import export
+
+        path = Path(path)
+        if path.suffix != ".py":
+            raise ValueError(f"to_script({str(path)!r}): the name of a Python file is wanted, as 'run.py'.")
+        thresholds = self.thresholds
+        for note in self._run.result(lambda: export(self._run, path, data, thresholds)):
+            warnings.warn(f"{path.name}: {note}", stacklevel=2)
+        return path
+
+    def replay(self, ledger: Any) -> Self:
+        """Have the changes of another run made once more, each at its step, as this one trains.
+
+        With the same model, data and seed it gives the same weights, bit for bit, as far as the ledger goes.
+        Nothing trains by this alone: `fit()`, `start()` and `step()` do. What was rejected or undone is left
+        out, and in this session's ledger the changes are by "replay".
+
+        Parameters
+        ----------
+        ledger : a data frame as `session.ledger()` gives it, its entries, or the path of a file that it was
+            written to with `to_json` or `to_csv`.
+
+        Raises
+        ------
+        TypeError, ValueError : steps were taken already, or the ledger does not fit, in one sentence.
+        """
+        self._run.check_open()
+        if steps := self._run.loop.steps:
+            raise ValueError(
+                f"This session is at step {steps:,}: a ledger is replayed by one that was not trained yet."
+            )
+        traits = self.traits()
+        self._run.pending = read_ledger(
+            ledger, self._run.steering.CONTROLS,
+            lambda name, value: self._read_wish({"trait": traits[name], "value": value}),
+        )  # fmt: skip
+        return self
+
+    # ------------------------------------------------------------------ what was written down
+
+    def history(self) -> pd.DataFrame:
+        """Return a data frame with a row for each step: epoch, loss, lr, batch_size, grad_norm, seconds.
+
+        `grad_norm` is the gradients' L2 norm before clipping; NaN in steps where nobody needed it and it was
+        not measured, to save time. Once clipping was on, `clipped_norm` is that after it, and `clipped` 1
+        where the step was clipped. `lr` is the rate that the step was taken with. Rows of steps
+        after which the model was evaluated hold `valid_loss` and the metrics too; a dict of losses has a
+        column `loss_NAME` for each.
+        """
+        return self._run.loop.history.frame()
+
+    def clipping(self, last: int = 200) -> dict[str, Any]:
+        """Return how many of the `last` steps were clipped: steps (with clipping), clipped, share (0..1)."""
+        return clipping(self.record, last)
+
+    @property
+    def record(self) -> History:
+        """The history as growing columns, for views: see `core.base.history.History`."""
+        return self._run.loop.history
+
+    def ledger(self) -> pd.DataFrame:
+        """Return a data frame, a row a change: time, step, name, asked, applied, by, rejected, note, line.
+
+        `undone` says that a rewind took it back, or that it belongs to a line that was left. `exactly` is
+        (asked, applied) as Python writes them, so that a ledger written to a file loses no digit.
+        """
+        return ledger_frame(self._run)
+
+    @property
+    def changes(self) -> list[Entry]:
+        """The ledger's entries, in order."""
+        return self._run.steering.ledger.entries
+
+    def waits(self, name: str) -> bool:
+        """Say whether the wish `name` has changed and is neither in force nor rejected yet."""
+        return self._run.waits(name)
+
+    def progress(self) -> dict[str, Any]:
+        """Return where the run is: epoch, epochs, steps, total, share (0..1), rate (steps/s), left (s)."""
+        return self._run.progress()
 
     # ------------------------------------------------------------------ wishes
 
@@ -321,18 +857,31 @@ class Session(Runnable, Rewindable, Resumable, Repeatable, Recorded, HasTraits):
         name, value = proposal["trait"].name, proposal["value"]
         try:
             if name == "thresholds":
-                return wishes.read_thresholds(value, self._opened.task.outputs)
+                return wishes.read_thresholds(value, self._run.data.task.outputs)
             if name == "trainable":
-                return self._trainer.loop.freezing.read(value)
+                return self._run.loop.freezing.read(value)
             if name == "schedule":
-                return self._trainer.loop.rate.read(value)
+                return self._run.loop.rate.read(value)
             if name in RegimenControls.CONTROLS:
-                return self._trainer.steering.read_wish(name, value)
+                return self._run.steering.read_wish(name, value)
             if name == "optimizer":
                 return read_optimizer(value, self.model)
             return getattr(wishes, f"read_{name}")(value)
         except (ValueError, TypeError) as error:
             raise WishError(str(error)) from None
+
+    def read_wish(self, name: str, value: Any) -> Any:
+        """Return what a wish for a control would be read as, without wishing for it.
+
+        Raises
+        ------
+        ValueError, TypeError : in a sentence, why it cannot be.
+        """
+        reader = getattr(wishes, f"read_{name}", None)
+        if reader is None or name not in self._run.steering.CONTROLS:
+            known = self._run.steering.CONTROLS
+            raise ValueError(f"{name!r} is no control: there are {', '.join(known)}.")
+        return reader(value)
 
     def __setattr__(self, name: str, value: Any) -> None:
         # A misspelt wish must not vanish into an attribute that nobody reads.
@@ -350,7 +899,7 @@ class Session(Runnable, Rewindable, Resumable, Repeatable, Recorded, HasTraits):
         before = getattr(self, name)
         super().__setattr__(name, value)
         if getattr(self, name) == before and not self._mirroring_here.on:
-            self._ask(name, _author.get())
+            self._run.ask(name, _author.get())
 
     @contextlib.contextmanager
     def by(self, author: str) -> Iterator[None]:
@@ -364,32 +913,38 @@ class Session(Runnable, Rewindable, Resumable, Repeatable, Recorded, HasTraits):
     def _asked_for(self, name: str) -> Any:
         return self._trait_values["optimizer"] if name == "optimizer" else getattr(self, name)
 
-    def probe_layers(self, on: bool) -> None:
-        """Say whether somebody looks at `layer_stats`, which are measured only then."""
-        self._trainer.loop.watch.switch(self.model, on)
-
-    def close(self) -> None:
-        """End the run and let workers and observers go. What was measured can still be read."""
-        super().close()
-        self.unobserve_all()
-
     # ------------------------------------------------------------------ facts and pauses
 
     def _told(self, **facts: Any) -> None:
-        """Write facts, in order; called on the training thread."""
-        if "status" in facts:
-            self._ordered()
+        """Write facts, in order; called on the training thread, but for `paused` and `blocking`."""
         for name, value in facts.items():
             if name == "wishes":
                 self._mirror(value)
+            elif name == "paused":
+                self._follow_orders()
             else:
                 self.set_trait(name, value)
 
-    def _by(self) -> str:
-        return _author.get()
+    def _mirror(self, in_force: Mapping[str, Any]) -> None:
+        """Let the wishes be what is in force, without asking for anything."""
+        with self._mirroring():
+            for name, value in in_force.items():
+                setattr(self, name, value)
 
-    def _blocks(self, on: bool) -> None:
-        self.set_trait("blocking", on)
+    def _follow_orders(self) -> None:
+        """Let the trait `paused` say what is so, whoever changed it last."""
+        with self._mirroring():
+            while self.paused != self._run.orders.paused:
+                self.paused = self._run.orders.paused
+
+    @contextlib.contextmanager
+    def _mirroring(self) -> Iterator[None]:
+        """Let wishes be set on this thread that ask for nothing."""
+        here, self._mirroring_here.on = self._mirroring_here.on, True
+        try:
+            yield
+        finally:
+            self._mirroring_here.on = here
 
     def observe(self, handler: Callable[..., Any], names: Any = traitlets.All, type: Any = "change") -> None:
         """Have `handler(change)` called when a trait of `names` changes, as `HasTraits.observe` does.
@@ -397,11 +952,11 @@ class Session(Runnable, Rewindable, Resumable, Repeatable, Recorded, HasTraits):
         A handler that raises while the training tells of its facts stops neither it nor other handlers.
         """
         if not isinstance(handler, traitlets.EventHandler):  # a method of a subclass, marked as observer
-            handler = Guarded(handler, self._observer_raised)
+            handler = _Guarded(handler, self._observer_raised)
         super().observe(handler, names, type)
 
     def _observer_raised(self, handler: Any, error: Exception) -> bool:
-        if not self._trainer.worker.here:
+        if not self._run.worker.here:
             return False  # the caller set a wish: it hears of the error
         name = getattr(handler, "__qualname__", type(handler).__name__)
         self._noted(f"An observer ({name}) raised {type(error).__name__}: {error}. The training goes on.")
@@ -414,24 +969,15 @@ class Session(Runnable, Rewindable, Resumable, Repeatable, Recorded, HasTraits):
 
     def _wished(self, change: Any) -> None:
         if not self._mirroring_here.on:
-            self._ask(change["name"], _author.get())
+            self._run.ask(change["name"], _author.get())
 
     def _pause_wished(self, change: Any) -> None:
         if self._mirroring_here.on:
             return
         if change["new"]:
             self.pause(wait=False)
-        elif self._trainer.orders.paused:
+        elif self._run.orders.paused:
             self.start()
-
-    def _ordered(self) -> None:
-        """Let the trait `paused` say what is so, whoever changed it last."""
-        here, self._mirroring_here.on = self._mirroring_here.on, True
-        try:
-            while self.paused != self._trainer.orders.paused:
-                self.paused = self._trainer.orders.paused
-        finally:
-            self._mirroring_here.on = here
 
 
 #: What a Session can be given, and what can be set on it.

@@ -30,7 +30,7 @@ def session(model=None, **options):
 
 def background(made):
     """Wait until nothing runs."""
-    made._trainer.worker.wait()
+    made._run.worker.wait()
     return made
 
 
@@ -156,9 +156,9 @@ def test_stop_ends_the_run_and_start_begins_another():
     made.stop()
     assert made.status == "stopped"
     assert not made.paused
-    done = made._trainer.loop.epochs
+    done = made._run.loop.epochs
     made.fit(2)
-    assert made._trainer.loop.epochs == done + 2
+    assert made._run.loop.epochs == done + 2
 
 
 def test_stop_ends_a_paused_run_too():
@@ -622,7 +622,7 @@ def test_a_storm_of_orders_from_many_threads_ends_in_a_state_that_makes_sense():
     assert (made.status, made.paused, made.steps) == ("paused", True, len(made.record))
     made.stop()
     assert (made.status, made.paused) == ("stopped", False)
-    assert made._trainer.worker.idle
+    assert made._run.worker.idle
 
 
 # -- letting go
@@ -651,19 +651,19 @@ def test_closing_ends_a_run():
     made.start()
     made.close()
     assert made.status == "stopped"
-    assert made._trainer.worker.idle
+    assert made._run.worker.idle
 
 
 def test_a_session_with_nothing_running_can_be_let_go():
     made = session(valid=(X, Y))
     made.step(6)
     made.observe(lambda change: change["owner"].steps, names=["status"])
-    model, trainer = made.model, weakref.ref(made._trainer)
+    model, run = made.model, weakref.ref(made._run)
     gone = weakref.ref(made)
     del made
     gc.collect()
     assert gone() is None
-    assert trainer() is None
+    assert run() is None
     assert model[0].weight.isfinite().all()
 
 

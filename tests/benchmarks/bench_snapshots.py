@@ -56,16 +56,16 @@ def capture(make) -> list[str]:
     """Return what taking one snapshot costs, when the optimizer has its state."""
     session = made(make)
     session.step(2)
-    timeline, times, copies = session._trainer.timeline, [], []
+    timeline, times, copies = session._run.timeline, [], []
 
     def work():
         for _ in range(6):
             began = time.perf_counter()
             copies.append(timeline.captured("time", must=True))
             times.append(time.perf_counter() - began)
-            session._trainer.loop.step()
+            session._run.loop.step()
 
-    session._result(work)
+    session._run.result(work)
     state = sum({id(t): t.nbytes for t in [*session.model.parameters()]}.values())
     fresh = sum(size for key, size in copies[-1].sizes.items() if key not in copies[-2].sizes)
     session.close()
@@ -85,7 +85,7 @@ def share(make, **options) -> tuple[float, int, int]:
         time.sleep(0.05)
     steps, seconds = len(session.record) - first, time.perf_counter() - began
     session.stop()
-    ring = session._trainer.timeline.ring
+    ring = session._run.timeline.ring
     kept, size = len(ring), ring.bytes
     session.close()
     return steps / seconds, kept, size

@@ -107,7 +107,7 @@ def test_where_it_looked_is_laid_over_the_input_for_the_class_that_is_chosen(des
 
 def test_a_film_plays_pauses_and_is_moved_by_hand(desk, looker):
     desk.kernel.execute(
-        "take = lambda: session._trainer.timeline.take('change')\n"
+        "take = lambda: session._run.timeline.take('change')\n"
         "for _ in range(4): session.at_step(take).result(); session.step(2)"
     )
     time = opened(desk, looker, "Over time", "time")

@@ -18,7 +18,7 @@ _NUMBERS = (bool, int, float, str, type(None))
 class Stateful(Protocol):
     """A part of a run whose whole state can be read off, and put back, between two steps.
 
-    A new control joins by having these two methods and being named in `Trainer.parts`. One that depends on
+    A new control joins by having these two methods and being named in `Run.parts`. One that depends on
     evaluations may have `evaluated(found)` too: while steps are taken again evaluations are not made again,
     and it is called with "valid_loss" and the metrics that were found then.
     """

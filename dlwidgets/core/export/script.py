@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import platform
 import re
+import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from ..base.words import counted
+from ..training.replay import MOVES
 from .controls import Controls
 from .data import Supply, supply
 from .draft import Draft
 from .loop import loop_text
 from .model import loss_text, model_text
 from .prediction import predicting_text
+from .regimen import restored_from
+from .sources import Unwritable
 from .text import comment, double_quoted, sections, tidy
+
+if TYPE_CHECKING:
+    from ..training.run import Run
 
 #: Variables of the script. What was written out under such a name keeps it, and the script's is changed.
 _NAMES = frozenset(
@@ -141,6 +149,40 @@ def _renamed(text: str, taken: set[str]) -> str:
     for name in taken & _NAMES:
         text = re.sub(rf"(?<![.\w\0\"']){name}(?![\w\0=]*\0)(?![\w\"'])", f"{name}_", text)
     return text
+
+
+def export(run: Run, path: Path, data: bool, thresholds: Any) -> list[str]:
+    """Write a run as a script, and what lies beside it; return what is to be done by hand, in sentences.
+
+    Parameters
+    ----------
+    data : False: the data is left out, and the script has a marked place for it.
+    thresholds : of the function `predict` at the script's end.
+
+    Raises
+    ------
+    ValueError : in a sentence, why it cannot be written.
+    """
+    if not run.loop.steps:
+        raise ValueError("No step was taken yet: there is nothing that a script could repeat.")
+    origin, line = run.origin, run.timeline.line
+    if origin is None:
+        raise ValueError(
+            run.lost or "This session did not begin this run: its first weights are not known."
+        )
+    changes = [
+        entry for number, entry in enumerate(line.changes)
+        if (entry.step < run.loop.steps or restored_from(entry) is not None)
+        and (number >= origin.changes or entry.name == "skip")
+    ]  # fmt: skip
+    rewound = any(entry.name in MOVES for entry in run.steering.ledger.entries)
+    draft = Draft(run.loop, run.data, origin, changes, run.seed, path, rewound, data, thresholds)
+    version = getattr(sys.modules.get(__name__.partition(".")[0]), "__version__", "")
+    try:
+        save(draft, write_script(draft, f"dlwidgets {version}".rstrip()), path)
+    except Unwritable as why:
+        raise ValueError(f"This run cannot be written as a script: {str(why).rstrip('.')}.") from None
+    return draft.notes
 
 
 def save(draft: Draft, text: str, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A trainer put together from what a person hands to a session, everything read and checked on the way."""
+"""A run put together from what a person hands to a session, all read and checked."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from ..controls.clipping import Clip
 from ..controls.optimizers import make_optimizer
 from ..controls.patterns import Parts, read_choice
 from ..data.objective import Objective
-from ..data.setup import Opened, choose_device, open_data
+from ..data.setup import choose_device, open_data
 from . import description as describing
 from .loop import Loop
-from .trainer import Trainer
+from .run import Run
 
 
 def assemble(
@@ -42,11 +42,11 @@ def assemble(
     note: Callable[[str], None],
     memory: Any = None,
     **learnt: Any,
-) -> tuple[Trainer, Opened, tuple[str, ...]]:
-    """Return a trainer, the data it trains on, and what was chosen by itself, in sentences.
+) -> tuple[Run, tuple[str, ...]]:
+    """Return a run, and what was chosen by itself, in sentences.
 
     The parameters are those of `Session`, `regimen` being those of `RegimenControls` by name, with `wish`,
-    `tell` and `note` of `Trainer`; `learnt` is task, loss and classes.
+    `tell` and `note` of `Run`; `learnt` is task, loss and classes.
 
     Raises
     ------
@@ -87,13 +87,13 @@ def assemble(
     except ValueError as why:
         raise ValueError(f"trainable={trainable!r}: {why}.") from None
     loop.rate.begin(asked)
-    trainer = Trainer(
-        loop, opened.valid, seed=seed, threads=threads, wish=wish, tell=tell, note=note, memory=memory
+    run = Run(
+        loop, opened, seed=seed, threads=threads, wish=wish, tell=tell, note=note, memory=memory
     )
     for name, value in (regimen or {}).items():
         if value is not None:
-            trainer.steering.begin(name, value)
+            run.steering.begin(name, value)
     _, because = cpus.choose_threads(threads)
     # What was run here to look at the model must not slow the training thread.
     cpus.release_pool()
-    return trainer, opened, describing.notes(opened, loop, because)
+    return run, describing.notes(opened, loop, because)

@@ -199,7 +199,7 @@ class Loop:
         )
 
     def state(self) -> dict[str, Any]:
-        """Return where the loop is: see `stateful.Stateful`; weights, optimizer, data say it themselves."""
+        """Return where the loop is: see `base.state.Stateful`; weights, optimizer, data say it themselves."""
         clip = (self.clip.mode, self.clip.limit)
         return {
             "steps": self.steps, "epochs": self.epochs, "epoch_ended": self.epoch_ended,

@@ -1,4 +1,4 @@
-"""A ledger read back: the changes that are to be made once more, each at its step."""
+"""A ledger as a table, read back, and its changes made once more at their steps."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from ..base.ledger import Entry
 from ..base.literals import constant
 
 if TYPE_CHECKING:
-    from .trainer import Trainer
+    import pandas as pd
+
+    from .run import Run
 
 #: What is written by going back; it changes nothing by itself.
 MOVES = ("rewind", "switch")
@@ -70,12 +72,12 @@ def read_ledger(ledger: Any, known: Sequence[str], read: Callable[[str, Any], An
     return found
 
 
-def make_again(trainer: Trainer, entry: Entry) -> None:
+def make_again(run: Run, entry: Entry) -> None:
     """Make a change of another run once more, between two steps; for the training thread."""
     if entry.name == "skip":
-        trainer.skip()
+        run.skip()
         return
-    steering = trainer.steering
+    steering = run.steering
 
     def work() -> None:
         if entry.name != "schedule":
@@ -85,12 +87,12 @@ def make_again(trainer: Trainer, entry: Entry) -> None:
         # As it was settled then, whatever the length of this run.
         steering.redo(entry)
         now = steering.in_force()["schedule"]
-        steering.ledger.add(replace(entry, step=trainer.loop.steps, applied=now, time=time.time()))
+        steering.ledger.add(replace(entry, step=run.loop.steps, applied=now, time=time.time()))
 
-    trainer.timeline.before_change()
-    trainer._put_entries(work)
+    run.timeline.before_change()
+    run.put_entries(work)
     steering.adopted = {}  # told with all others
-    trainer._tell(wishes=steering.wishes(), applied=steering.applied(), rejected=dict(steering.rejected))
+    run.tell(wishes=steering.wishes(), applied=steering.applied(), rejected=dict(steering.rejected))
 
 
 def _entry(
@@ -117,6 +119,21 @@ def _entry(
     by = "run" if row.get("by") == "run" else "replay"
     note = row.get("note")
     return Entry(step, name, asked, applied, by, note if isinstance(note, str) else "")
+
+
+def ledger_frame(run: Run) -> pd.DataFrame:
+    """Return the ledger of a run as a data frame: see `Session.ledger`."""
+    changes, frame = run.timeline.line.changes, run.steering.ledger.frame()
+    entries = run.steering.ledger.entries[: len(frame)]
+    there, same = set(map(id, changes)), {(one.time, one.name, one.step) for one in changes}
+    kept = [
+        id(one) in there or one.rejected or (one.by == "run" and not one.step)
+        or (one.time, one.name, one.step) in same
+        for one in entries
+    ]  # fmt: skip
+    frame["undone"] = [not one for one in kept]
+    frame["exactly"] = [exactly(one) for one in entries]
+    return frame
 
 
 def exactly(entry: Entry) -> str:

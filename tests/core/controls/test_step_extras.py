@@ -511,7 +511,7 @@ def test_the_scaler_of_fp16_is_torchs_own_and_steps_that_overflow_are_left_out(m
     same(made.model, model)
     assert made.history().skipped.sum() == skipped > 0
     assert any("overflow in fp16" in note for note in made.notes)
-    scale = made._trainer.loop.regimen.precision.state()["scaler"]["scale"]
+    scale = made._run.loop.regimen.precision.state()["scaler"]["scale"]
     assert scale == scaler.get_scale()
 
 

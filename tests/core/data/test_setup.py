@@ -240,7 +240,7 @@ def test_names_of_classes_are_numbered_and_that_is_said():
 
 def test_names_of_classes_keep_the_order_they_are_given_in():
     session = Session(net(), (X, ["dog", "cat", "ape"] * 8), classes=["dog", "cat", "ape"], epochs=1, lr=0.1)
-    order = session.at_step(lambda: session._opened.train.source.targets[:3].tolist()).result()
+    order = session.at_step(lambda: session._run.data.train.source.targets[:3].tolist()).result()
     assert order == [0, 1, 2]
 
 

@@ -105,8 +105,8 @@ def gone_on(name, folder, **more):
     made.step(2)
     RUNS[name][2](made)
     made.resume()
-    made._trainer.worker.wait()
-    made._raise()
+    made._run.worker.wait()
+    made._run.raise_failure()
     return made
 
 
@@ -161,7 +161,7 @@ def test_an_origin_read_back_is_the_one_that_was_written(tmp_path):
     for name in ("plain", "scheduled", "moved before", "split", "from a loader"):
         model, train, given = options(name)
         made = Session(model, train, **given).step(1)
-        origin, loop = made._trainer.origin, made._trainer.loop
+        origin, loop = made._run.origin, made._run.loop
         other, seed = read_origin(tmp_path, write_origin(origin, 5, tmp_path), loop)
         assert seed == 5
         assert (other.structure, other.kind, other.began) == (origin.structure, origin.kind, origin.began)

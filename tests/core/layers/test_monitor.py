@@ -152,7 +152,7 @@ def test_a_session_whose_layers_are_watched_trains_to_the_same_weights():
         session = session_of(nn.Sequential(net(), nn.Dropout(0.5), nn.BatchNorm1d(1)), seed=3)
         session.probe_layers(on)
         # Every step, not only those that time allows.
-        session._trainer.loop.watch._governor.due = lambda now=None: True
+        session._run.loop.watch._governor.due = lambda now=None: True
         session.step(12)
         weights.append(session.model.state_dict())
         assert (session.layer_stats is not None) == on

@@ -177,7 +177,7 @@ def test_they_are_there_after_a_restart(tmp_path):
     made.close()
     torch.manual_seed(1)
     model = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Dropout(0.2), nn.Linear(8, 3))
-    made._trainer.autosave.checkpoints.wait()
+    made._run.autosave.checkpoints.wait()
     again = Session.from_checkpoint(tmp_path, model, (X, Y), (X, Y))
     assert [(one.step, one.epoch) for one in again.past_scores] == [(6, 1), (12, 2), (18, 3)]
     for one, other in zip(made.past_scores, again.past_scores):

@@ -100,7 +100,7 @@ def test_it_leaves_no_trace_in_the_training(slow):
 def test_progress_reckons_with_the_evaluations_that_the_clock_will_bring(slow):
     made = session(evaluate_every="30 s")
     made.step(6)
-    made._trainer.loop.evaluation_cost = 5.0
+    made._run.loop.evaluation_cost = 5.0
     assert made.progress()["left"] == pytest.approx(12 * 10 + 4 * 5.0)
 
 

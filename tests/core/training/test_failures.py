@@ -92,7 +92,7 @@ def assert_same(left, right):
 
 
 def broken(made, how, at):
-    layer, loss = made.model[2], made._opened.task.loss
+    layer, loss = made.model[2], made._run.data.task.loss
     layer.armed, layer.at = how, at
     loss.armed, loss.at = how == "loss", at
 
@@ -268,7 +268,7 @@ def test_validation_data_that_fails_stops_the_run_and_the_evaluation_is_made_up_
 def test_a_failing_evaluation_that_was_asked_for_stops_nothing():
     made = session(evaluate_every=None)
     made.step(2)
-    made._opened.valid.source = None
+    made._run.data.valid.source = None
     with pytest.raises(TypeError):
         made.evaluate()
     made.fit()
@@ -331,7 +331,7 @@ def test_even_an_exit_in_the_model_leaves_no_dead_thread_behind():
     with pytest.raises(SystemExit):
         made.fit()
     assert made.status == "failed"
-    assert made._trainer.worker.idle
+    assert made._run.worker.idle
 
 
 def test_a_model_that_cannot_be_moved_to_the_device_is_a_failed_run():
@@ -368,7 +368,7 @@ def test_a_layer_probe_that_fails_is_switched_off_and_said():
             raise KeyError("no such layer")
 
     made = session()
-    made._trainer.loop.watch._probe = Probe()
+    made._run.loop.watch._probe = Probe()
     made.fit()
     assert made.status == "done"
     assert "Layer statistics are off: KeyError: 'no such layer'." in made.notes

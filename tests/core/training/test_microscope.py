@@ -31,7 +31,7 @@ def look(session, count=1):
     """Take steps, each seen closely, and return what was seen."""
     seen = []
     for _ in range(count):
-        scope = Microscope(session._trainer.loop)
+        scope = Microscope(session._run.loop)
         session.at_step(scope.before).result(10)
         session.step()
         seen.append(scope.after())
@@ -93,7 +93,7 @@ def test_a_batch_size_that_changes_with_the_step_is_that_of_the_step():
 
 def test_a_step_that_was_not_taken_or_followed_by_more_is_not_told():
     session = new_session()
-    scope = Microscope(session._trainer.loop)
+    scope = Microscope(session._run.loop)
     session.at_step(scope.before).result(10)
     assert scope.after() is None
     session.step(2)

@@ -146,17 +146,17 @@ def check(made, storm):
     entries = made.changes
     assert [one.step for one in entries] == sorted(one.step for one in entries)
     assert [one.time for one in entries] == sorted(one.time for one in entries)
-    assert {one.name for one in entries} <= {*made._trainer.steering.CONTROLS}
+    assert {one.name for one in entries} <= {*made._run.steering.CONTROLS}
     assert all(one.note for one in entries if one.rejected)
     assert made.line_changes == [one for one in entries if not one.rejected]
     assert len(made.ledger()) == len(entries) <= storm.sent
 
 
 def check_that_nothing_piled_up(made):
-    trainer = made._trainer
-    assert trainer.timeline.ring.bytes <= trainer.timeline.ring.budget
+    run = made._run
+    assert run.timeline.ring.bytes <= run.timeline.ring.budget
     assert len(made.notes) <= 20
-    assert not trainer._asked and not trainer.worker._jobs and not trainer.worker._results
+    assert not run._asked and not run.worker._jobs and not run.worker._results
     assert len(made.past_scores) <= 1000 and len(made.branches) == 0
 
 
@@ -233,7 +233,7 @@ def test_a_minute_of_storm_does_not_let_memory_grow_without_bound():
     settled(made)
     check(made, storm)
     check_that_nothing_piled_up(made)
-    ring, budget = made._trainer.timeline.ring.bytes, made._trainer.timeline.ring.budget
+    ring, budget = made._run.timeline.ring.bytes, made._run.timeline.ring.budget
     print(
         f"\n{storm.sent:,} changes ({storm.rate:.0f} a second, {storm.refused:,} refused at once) in "
         f"{storm.seconds} s from {THREADS} threads; {made.steps:,} steps, {len(made.changes):,} entries, "

@@ -164,7 +164,7 @@ def stopping_and_starting(made):
 def looking_all_the_time(made):
     made.start()
     futures = []
-    while not made._trainer.worker.idle:
+    while not made._run.worker.idle:
         futures.append(made.at_step(lambda: (torch.rand(3), made.model.eval()(X[:3]).sum().item())))
         made.evaluate()
         made.predict(X)

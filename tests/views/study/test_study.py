@@ -279,7 +279,7 @@ def frames(shown: dict) -> np.ndarray:
 def test_the_film_shows_the_layer_at_each_snapshot(session, view):
     expected = []
     for _ in range(3):
-        session.at_step(lambda: session._trainer.timeline.take("change")).result(10)
+        session.at_step(lambda: session._run.timeline.take("change")).result(10)
         expected.append(activations(session.model, data(40)[0][:1], "2")["2"][0, 1])
         session.step(1)
     view.wish("chosen", 1)

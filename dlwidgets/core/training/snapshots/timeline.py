@@ -81,11 +81,7 @@ class Timeline:
     @property
     def branches(self) -> tuple[Branch, ...]:
         """The lines that were left."""
-        kept = set(map(id, self.ring))
-        return tuple(
-            line.branch(line.tip is not None and id(line.tip) in kept)
-            for line in self.lines.values() if line is not self.line
-        )  # fmt: skip
+        return tuple(line.branch(self._kept(line)) for line in self.lines.values() if line is not self.line)
 
     def here(self) -> Branch:
         """Return the line under way as it is now."""
@@ -94,6 +90,27 @@ class Timeline:
             line.name, line.parent, line.place[0], self._loop.steps, self._loop.history,
             tuple(line.changes), self._steering.wishes(), True,
         )  # fmt: skip
+
+    def line_named(self, which: Branch | str | None) -> Line:
+        """Return a line by its name or branch; None: the one under way.
+
+        Raises
+        ------
+        ValueError : there is no such line.
+        """
+        name = which.name if isinstance(which, Branch) else which
+        if name is None:
+            return self.line
+        if name not in self.lines:
+            raise ValueError(f"There is no line {name!r}: there are {', '.join(map(repr, self.lines))}.")
+        return self.lines[name]
+
+    def branch(self, which: Branch | str | None) -> Branch:
+        """Return a line as it is now, or as it was left, by its name; None: the one under way."""
+        if isinstance(which, Branch):
+            return which
+        line = self.line_named(which)
+        return self.here() if line is self.line else line.branch(self._kept(line))
 
     @property
     def spans(self) -> dict[str, tuple[int, int]]:
@@ -172,6 +189,7 @@ class Timeline:
 
         Parameters
         ----------
+        step : 0 for the beginning; a negative number counts from now.
         exact : take the steps from the last snapshot up to `step` again; False: go to the nearest snapshot.
         changes : how many changes are then in force; None: none that were made right after `step`.
 
@@ -180,7 +198,8 @@ class Timeline:
         ValueError : in a sentence, why it cannot be; all is as before.
         """
         line, now, record = self.line, self.place, self._loop.history
-        if not 0 <= step <= now[0]:
+        step = step if step >= 0 else max(0, now[0] + step)
+        if step > now[0]:
             raise ValueError(
                 f"Step {step:,} was not taken: this line of the run is at step {now[0]:,}."
             )
@@ -212,18 +231,37 @@ class Timeline:
         self._loop.history = record.upto(self._loop.steps)
         return reached
 
-    def switch(self, name: str, by: str) -> Place:
-        """Go to the end of another line, and go on there."""
+    def undo(self, by: str) -> Place:
+        """Go back to the state right before the last change; return the place that was reached.
+
+        Raises
+        ------
+        ValueError : nothing was changed on this line, or there is no way back.
+        """
+        changes = self.line.changes
+        if not changes:
+            raise ValueError("There is nothing to undo: no change was made on this line.")
+        last, count = changes[-1], 1
+        if last.by == "run" and len(changes) > 1 and changes[-2].name in ("batch_size", "accumulate"):
+            if changes[-2].step == last.step:
+                last, count = changes[-2], 2  # the schedule was stretched by it
+        note = f"took back {last.name} = {last.applied!r}"
+        return self.rewind(last.step, True, by, changes=len(changes) - count, note=note)
+
+    def switch(self, which: Branch | str, by: str) -> Place:
+        """Go to the end of another line, and go on there.
+
+        Raises
+        ------
+        ValueError : there is no such line.
+        """
         line, now, record = self.line, self.place, self._loop.history
-        if name == line.name:
+        other = self.line_named(which)
+        if other is line:
             return now
-        other = self.lines.get(name)
-        if other is None:
-            there = ", ".join(repr(one) for one in self.lines)
-            raise ValueError(f"There is no line {name!r}: there are {there}.")
         tip = self.captured("left", must=True)
         said = self._go(other, other.end, other.history or History(), tip)
-        self._steering.ledger.add(Entry(now[0], "switch", name, self._loop.steps, by, said))
+        self._steering.ledger.add(Entry(now[0], "switch", other.name, self._loop.steps, by, said))
         if line.parent is not None and now == line.place and not self._has_children(line):
             del self.lines[line.name]  # nothing happened on it
         else:
@@ -245,7 +283,7 @@ class Timeline:
     def _go(self, line: Line, target: Place, record: History, tip: Snapshot | None) -> str:
         """Put the state of a place in force, steps taken again where need be; return what is to be said."""
         mine = [one for one in self.ring if line.holds(one) and one.place <= target]
-        if line.tip is not None and line.tip.place == target and line.tip in list(self.ring):
+        if line.tip is not None and line.tip.place == target and line.tip in self.ring:
             mine.append(line.tip)
         mine += [tip] if tip is not None and line is self.line and tip.place == target else []
         if not mine:
@@ -330,11 +368,15 @@ class Timeline:
         left, self.line = self.line, line
         self.lines[line.name] = line
         self._steering.ledger.line = line.name
-        if left.tip is not None and left is not line and left.tip not in list(self.ring):
+        if left.tip is not None and left is not line and left.tip not in self.ring:
             self.ring.add(left.tip)
         if line.tip is not None:
             # It is a state of the line under way like any other now.
             line.tip = None
+
+    def _kept(self, line: Line) -> bool:
+        """Say whether the last state of a line that was left is in memory."""
+        return line.tip is not None and line.tip in self.ring
 
     def _has_children(self, line: Line) -> bool:
         return any(other.parent == line.name for other in self.lines.values())

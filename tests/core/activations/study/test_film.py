@@ -40,7 +40,7 @@ def session():
 
 
 def timeline(session: Session):
-    return session._trainer.timeline
+    return session._run.timeline
 
 
 def trained(session: Session, steps: int) -> dict[int, torch.Tensor]:

@@ -228,12 +228,12 @@ def test_the_coming_rates_are_those_that_come(name):
     made.step(3)
     made.lr = made.lr * 0.5
     made.step(2)
-    state = copy.deepcopy(made._trainer.loop.rate.scheduler.state_dict())
+    state = copy.deepcopy(made._run.loop.rate.scheduler.state_dict())
     generator = torch.get_rng_state()
     coming = made.coming_rates()
     assert torch.equal(torch.get_rng_state(), generator)
-    assert made._trainer.loop.rate.scheduler.state_dict().keys() == state.keys()
-    assert getattr(made._trainer.loop.rate.scheduler, "last_epoch", None) == state.get("last_epoch")
+    assert made._run.loop.rate.scheduler.state_dict().keys() == state.keys()
+    assert getattr(made._run.loop.rate.scheduler, "last_epoch", None) == state.get("last_epoch")
     made.step(STEPS - 5)
     assert coming.steps.tolist() == list(range(6, 6 + len(coming.steps)))
     if name == "ReduceLROnPlateau":
@@ -267,7 +267,7 @@ def test_a_name_fits_torchs_scheduler_to_the_run(name):
 @pytest.mark.parametrize("name", [n for n in NAMED if n != "plateau"])
 def test_what_a_schedule_came_to_can_be_run_as_python(name):
     made = session(name)
-    source = made._trainer.loop.rate.plan.source
+    source = made._run.loop.rate.plan.source
     made.fit()
     model, expected = plain(OPTIMIZERS["sgd"], lambda optimizer: eval(source, {"torch": torch, "optimizer": optimizer}))
     assert rates(made) == expected
@@ -283,7 +283,7 @@ def test_a_warm_up_is_a_line_to_where_the_schedule_begins(name, warmup):
     got = rates(made)
     assert got[:warmup] == pytest.approx([LR * (i + 1) / (warmup + 1) for i in range(warmup)], rel=1e-12)
     optimizer = torch.optim.SGD(nn.Linear(1, 1).parameters(), lr=LR)
-    plan = made._trainer.loop.rate.plan
+    plan = made._run.loop.rate.plan
     scheduler, expected = plan.build(optimizer), []
     for _ in range(STEPS - warmup):
         expected.append(optimizer.param_groups[0]["lr"])
@@ -324,7 +324,7 @@ def test_a_schedule_swapped_in_mid_run_begins_at_the_rate_in_force_and_spans_the
     done = made.steps
     made.schedule = "cosine"
     made.resume()
-    made._trainer.worker.wait()
+    made._run.worker.wait()
     rest = STEPS - done
     expected = [0.05 * (1 + math.cos(math.pi * k / rest)) / 2 for k in range(rest)]
     assert rates(made)[done:] == pytest.approx(expected, rel=1e-9)
@@ -396,7 +396,7 @@ def test_a_pause_changes_nothing():
     for _ in range(3):
         parted.pause()
         parted.resume()
-    parted._trainer.worker.wait()
+    parted._run.worker.wait()
     assert rates(parted) == rates(whole)
     assert same(parted.model, whole.model)
 
@@ -619,7 +619,7 @@ def test_a_schedule_goes_on_from_its_state_on_disk(schedule):
     made.step(7)
     made.lr = 0.03
     made.step()
-    rate, other = made._trainer.loop.rate, again._trainer.loop.rate
+    rate, other = made._run.loop.rate, again._run.loop.rate
     state = from_disk(rate.state())
     for group, theirs in zip(other.optimizer.param_groups, rate.optimizer.param_groups):
         group.update({key: value for key, value in theirs.items() if key != "params"})
@@ -636,7 +636,7 @@ def test_a_schedule_goes_on_from_its_state_on_disk(schedule):
 
 def test_a_schedule_made_by_code_is_asked_for_again_where_there_is_only_its_state():
     made, again = session((SCHEDULERS["LambdaLR"], {"unit": "step"})), session(None)
-    rate = again._trainer.loop.rate
-    said = rate.install(from_disk(made._trainer.loop.rate.state()), rate.optimizer)
+    rate = again._run.loop.rate
+    said = rate.install(from_disk(made._run.loop.rate.state()), rate.optimizer)
     assert said == "the schedule (LambdaLR) was made by code: set session.schedule again"
     assert rate.plan is None

@@ -140,7 +140,7 @@ def test_a_run_that_was_rewound_ends_where_it_would_have_ended():
     whole, made = session().fit(), session().fit()
     assert made.rewind(6).status == "paused"
     made.resume()
-    made._trainer.worker.wait()
+    made._run.worker.wait()
     assert (made.status, made.steps) == ("done", 16)
     assert_same(made.model, whole.model)
     # How long a step took, and which steps' gradients were measured, depends on the clock.
@@ -457,7 +457,7 @@ def test_a_branch_whose_end_is_not_kept_is_trained_anew():
     made.step(4)
     weights = {name: value.clone() for name, value in made.model.state_dict().items()}
     made.rewind(3)
-    timeline = made._trainer.timeline
+    timeline = made._run.timeline
     for one in list(timeline.ring):
         if one.why == "left":
             timeline.ring.drop(one)
@@ -477,7 +477,7 @@ def test_going_back_behind_the_fork_parts_from_the_line_that_went_there():
     assert {one.name: (one.parent, one.from_step, one.steps) for one in made.branches} == {
         "main": (None, 0, 8), "branch 1": ("main", 6, 9)
     }  # fmt: skip
-    assert made._trainer.timeline.here().parent == "main"
+    assert made._run.timeline.here().parent == "main"
     assert_same(made.model, plain(3)[0])
 
 

@@ -1,12 +1,15 @@
-"""A loop on a thread of its own: takes orders, puts wishes in force, and tells what comes of it."""
+"""Run: the one object that trains, on a thread of its own, as people and views ask."""
 
 from __future__ import annotations
 
+import atexit
+import concurrent.futures
 import contextlib
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+import weakref
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
@@ -17,14 +20,13 @@ from ..base.state import Stateful
 from ..base.words import in_one_line
 from ..controls.regimen import Form
 from ..controls.steering import Steering
-from ..data.batches import Batches
+from ..data.setup import Opened
 from ..scoring.evaluation import Evaluation
-from .applying import Applying
 from .contention import Crowd
 from .evaluations import Evaluations
-from .exit import end_at_exit
 from .loop import Loop, NotFinite
 from .orders import Orders
+from .progress import progress
 from .replay import make_again
 from .snapshots.origin import Origin
 from .snapshots.parts import Moves, Randomness, Weights
@@ -36,43 +38,52 @@ if TYPE_CHECKING:
 
 #: Facts are told at most this often [s]; views draw no faster.
 PULSE = 0.1
+#: How long a wish that holds at rest too is waited for, lest a long job holds up who made it [s].
+_PATIENCE = 2.0
+#: How long steps and checkpoints under way are waited for when the interpreter ends [s].
+_LAST_PATIENCE = 10.0
+
+_runs: weakref.WeakSet[Run] = weakref.WeakSet()
 
 
 class _GivenUp(Exception):
     """A pause came in the middle of an evaluation; it is made again when the run goes on."""
 
 
-class Trainer(Applying):
-    """Trains on its own thread as `orders` say; while nothing runs there is no thread.
+class Run:
+    """Train on a thread of its own as `orders` say; while nothing runs there is no thread.
 
     During a burst of work it borrows the model (in train mode, on the device), the global random generators
-    and the number of torch's threads; between bursts all is as its owner left it.
+    and the number of torch's threads; between bursts all is as its owner left it. Methods under "any thread"
+    may also be called from observers on the training thread, where none of them waits.
 
     Parameters
     ----------
-    valid : what is evaluated; None for nothing.
-    wish : returns what is wished for now, by name: the controls of `Steering`, "evaluate_every" and
+    data : what it trains on and is evaluated on.
+    wish : returns what is wished for now, by name: the controls of `Steering`, "epochs", "evaluate_every" and
         "evaluate_samples".
     tell : told of facts as keywords, in the order in which they are to be seen, on the training thread.
-        `pulse=n` comes last, when all other facts of a moment have been told.
+        `pulse=n` comes last, when all other facts of a moment have been told. `paused` and `blocking` (whether
+        a caller waits) are told on any thread.
     note : told, in a sentence, of what a person should know.
     memory : bytes that snapshots may take; None: see `memory.snapshot_budget`.
 
     Attributes
     ----------
-    parts : name -> part of the run whose state a snapshot holds: see `stateful.Stateful`. What is added here
-        is in every snapshot from then on.
+    parts : name -> part of the run whose state a snapshot holds: see `base.state.Stateful`. What is added
+        here is in every snapshot from then on.
     timeline : the snapshots, and the lines of the run.
-    origin : where the run began, once it has; None before.
+    origin : where the run began, once it has; None before. `lost` says in a sentence why it is not known.
     pending : changes of another run, in order, that are made at their steps.
     failure : what made the run fail; None once it goes again, or was stopped.
     evaluations : when one is due, and what those there were found.
+    autosave : writes checkpoints; None for none.
     """
 
     def __init__(
         self,
         loop: Loop,
-        valid: Batches | None,
+        data: Opened,
         *,
         seed: int,
         threads: int | None,
@@ -81,24 +92,22 @@ class Trainer(Applying):
         note: Callable[[str], None],
         memory: int | None = None,
     ) -> None:
-        self.loop, self.valid, self.seed = loop, valid, seed
+        self.loop, self.data, self.seed = loop, data, seed
+        self._wish, self._tell_session = wish, tell
         self.origin: Origin | None = None
-        #: Why it is not known, a sentence; "" where it is, or is yet to come.
         self.lost = ""
         self.pending: list[Entry] = []
         self.orders, self.steering = Orders(), Steering(loop, threads)
-        loop.goal = self._goal
-        loop.regimen.precision.note = note
-        loop.rate.begins_run = lambda: self.orders.goal is None
-        self.steering.evaluates = loop.rate.valid = valid is not None
         self.worker = Worker(self._burst, self._crashed, lambda: self.orders.going)
+        loop.goal = self._goal
         loop.between_batches = self._between_batches
+        loop.regimen.precision.note = loop.watch.note = self.note = note
+        loop.rate.begins_run = lambda: self.orders.goal is None
+        self.steering.evaluates = loop.rate.valid = data.valid is not None
         #: How all stood when the evaluation under way began, if that is one that the run made due.
         self._standing: Standing | None = None
         self.failure: BaseException | None = None
-        self._wish, self._tell = wish, tell
-        loop.watch.note = self.note = note
-        self.evaluations = Evaluations(loop, valid, seed, wish, note)
+        self.evaluations = Evaluations(loop, data.valid, seed, wish, note)
         # In this order they are put back: the data may refuse, and the others draw random numbers.
         self.parts: dict[str, Stateful] = {
             "data": loop.batches, "form": Form(loop), "optimizer": Moves(loop), "weights": Weights(loop),
@@ -106,20 +115,22 @@ class Trainer(Applying):
             "random": Randomness(),
         }  # fmt: skip
         self.timeline = Timeline(loop, self.steering, self.parts, memory=memory, note=note)
-        #: Writes checkpoints; None for none.
         self.autosave: Autosave | None = None
+        self.closed = False
         self._crowd = Crowd()
         self._device = loop.objective.device
         self._streams = Streams.seeded(seed, self._device)
         self._asked: dict[str, str] = {}
         self._asking = threading.Lock()
+        self._callers, self._counting = 0, threading.Lock()
         self._borrowing = self._telling = False
         self._ending = ""
         #: How many pulses there were; when the last one was, and when one was last thought of [s].
         self._pulses, self._pulsed, self._checked = 0, 0.0, 0.0
         #: Whether the end of the run was moved, and whether the schedule is still to follow it.
         self._end_moved = self._end_news = False
-        end_at_exit(self)
+        # An interpreter that ends while another thread is inside of torch crashes the process.
+        _runs.add(self)
 
     def _goal(self) -> int:
         """Return how many epochs the run, or else the next one, will have completed when it is done."""
@@ -131,7 +142,111 @@ class Trainer(Applying):
         """How many threads torch uses in training."""
         return self.steering.threads
 
-    # -- any thread
+    def progress(self) -> dict[str, Any]:
+        """Return where the run is: see `progress.progress`."""
+        goal, every = self.orders.goal, self._wish("evaluate_every") if self.data.valid is not None else None
+        return progress(
+            self.loop, self.orders.began + self._wish("epochs") if goal is None else goal, every
+        )
+
+    # -- any thread: orders
+
+    def check_open(self) -> None:
+        """Raise RuntimeError where the run was closed."""
+        if self.closed:
+            raise RuntimeError("The session is closed: make a new one.")
+
+    def begin(self, epochs: int, anew: bool) -> None:
+        """Order the run to go on, or a new one of `epochs` epochs to begin; `go()` then wakes it.
+
+        Parameters
+        ----------
+        anew : begin a new run even if there is one.
+
+        Raises
+        ------
+        ValueError : the data was a generator, which has been read to its end.
+        """
+        self.check_open()
+        if self.data.train.used_up:
+            raise ValueError(
+                "train was a generator and has been read to its end: pass a list of batches, or a Dataset."
+            )
+        self.orders.start(self.loop.epochs, epochs, anew)
+
+    def go(self) -> None:
+        """Have what was ordered done."""
+        self._tell_session(paused=self.orders.paused)
+        self.worker.wake()
+
+    def settle(self, wait: bool = True) -> None:
+        """Let the training thread tell how it ended, unless somebody starts it again meanwhile."""
+        self.go()
+        if wait:
+            with self._waiting():
+                self.worker.wait(until=lambda: self.orders.going)
+
+    @contextlib.contextmanager
+    def awaiting_end(self, wait: bool = True) -> Iterator[None]:
+        """Wait for the end of what was ordered inside; an interrupt pauses it, a second gives up waiting.
+
+        Raises
+        ------
+        Exception : what the model, the loss or the data raised.
+        """
+        try:
+            yield
+            if not wait:
+                return
+            with self._waiting():
+                self.worker.wait()
+        except KeyboardInterrupt:
+            self.orders.pause()
+            self.settle()
+        self.raise_failure()
+
+    def raise_failure(self) -> None:
+        """Raise what made the run fail, where it did."""
+        if self.failure is not None:
+            raise self.failure
+
+    def close(self) -> None:
+        """End the run and let the data's workers go."""
+        if not self.closed:
+            self.orders.stop()
+            self.settle()
+            self.closed = True
+            self.data.train.close()
+
+    def epochs_changed(self, epochs: int) -> None:
+        """Move the run's goal; a schedule that was fitted to the run follows with the next step."""
+        self.orders.epochs_changed(epochs)
+        if self.orders.goal is not None and self.loop.steps:
+            self._end_moved = self._end_news = True
+
+    # -- any thread: wishes
+
+    def ask(self, name: str, by: str) -> None:
+        """Note that the wish `name` changed, and who asked; the newest value holds from the next step.
+
+        What holds without one too (`Steering.AT_REST`) does when this returns, where no step is to be taken.
+        """
+        with self._asking:
+            self._asked[name] = by
+        if name not in Steering.AT_REST or self.orders.going:
+            return
+        future = self.worker.job(self._apply_at_rest)
+        if not self.worker.here:
+            concurrent.futures.wait([future], timeout=_PATIENCE)
+            if future.done():
+                future.result()
+
+    def waits(self, name: str) -> bool:
+        """Say whether the wish `name` has changed and is not in force, or rejected, yet."""
+        with self._asking:
+            return name in self._asked
+
+    # -- any thread: jobs
 
     def at_step(self, work: Callable[[], Any], looks: bool = False) -> Future[Any]:
         """Have `work()` done on the training thread between two steps.
@@ -143,6 +258,7 @@ class Trainer(Applying):
         ----------
         looks : it only looks at the model, and need not wait for the end of an evaluation.
         """
+        self.check_open()
 
         def apart() -> Any:
             with self._borrowed(), untouched_rng(), modes_kept(self.loop.model):
@@ -150,8 +266,15 @@ class Trainer(Applying):
 
         return self.worker.job(apart, looks)
 
-    def travel(self, work: Callable[[Timeline], Any]) -> Future[Any]:
-        """Pause, have `work(timeline)` done between two steps, and tell where the run is after it."""
+    def result(self, work: Callable[[], Any]) -> Any:
+        """Return what `work()` returns, done as by `at_step`."""
+        future = self.at_step(work)
+        with self._waiting():
+            return self.worker.result(future)
+
+    def travel(self, work: Callable[[Timeline], Any]) -> Any:
+        """Pause, have `work(timeline)` done between two steps, tell where the run is after it; wait for it."""
+        self.check_open()
         self.orders.pause()
 
         def gone() -> Any:
@@ -163,16 +286,43 @@ class Trainer(Applying):
                 finally:
                     self._arrived()
 
-        return self.worker.job(gone)
+        future = self.worker.job(gone)
+        try:
+            with self._waiting():
+                found = self.worker.result(future)
+        except KeyboardInterrupt:
+            self.timeline.abandoned = True
+            raise
+        self.settle()
+        return found
+
+    @contextlib.contextmanager
+    def _waiting(self) -> Iterator[None]:
+        """Have it be known that a caller waits; on the training thread none does."""
+        if self.worker.here:
+            yield
+            return
+        try:
+            self._count_caller(1)
+            yield
+        finally:
+            self._count_caller(-1)
+
+    def _count_caller(self, more: int) -> None:
+        with self._counting:
+            self._callers += more
+        self._tell_session(blocking=self._callers > 0)
+
+    # -- the training thread: steps and evaluations
 
     def take_step(self) -> None:
-        """Take a step, evaluate where that is due, and tell; for the training thread, between runs."""
+        """Take a step, evaluate where that is due, and tell; between runs."""
         if self.evaluations.due(self.loop.step()):
             self._evaluate_due()
         self._publish_in_time()
 
     def skip(self) -> int:
-        """Leave out the next batch, and write it down; for the training thread."""
+        """Leave out the next batch, and write it down; return the number of its samples."""
         self.timeline.before_change()
         entry = Entry(self.loop.steps, "skip", 1, count := self.loop.skip(), "code")
         self.steering.ledger.add(entry)
@@ -180,19 +330,17 @@ class Trainer(Applying):
         return count
 
     def evaluate(self) -> Evaluation:
-        """Evaluate now, and tell; for the training thread."""
+        """Evaluate now, and tell."""
         found = self.evaluations.make(self.timeline.line.name)
-        self._tell(**self.evaluations.facts())
+        self.tell(**self.evaluations.facts())
         self._publish()
         return found
-
-    # -- the training thread
 
     def _burst(self) -> None:
         """Take steps and do jobs until there is nothing to do; then tell how it ended."""
         if self.orders.going or self.worker.has_jobs:
             with self._borrowed():
-                self._run()
+                self._work()
             self.worker.deliver()
         # Told when all is given back: an observer finds the model as its owner left it.
         ending = self.orders.ending
@@ -221,23 +369,14 @@ class Trainer(Applying):
                 theirs.install()
                 self._borrowing = False
 
-    def _run(self) -> None:
+    def _work(self) -> None:
         orders, worker, loop = self.orders, self.worker, self.loop
         if said := loop.refresh():
             self.note(said)
         # A burst that began at rest, for a job, ends with it: what a run begins with is done in a burst of its own.
         run = orders.going
         if run:
-            self.failure, self._ending = None, ""
-            self._crowd.start()
-            if not loop.steps:
-                self.steering.run_begins(orders.runs)
-                self.origin = Origin.of(loop, self.steering, len(self.timeline.line.changes))
-            self.timeline.begin()
-            if self._asked:
-                self._apply()
-            self._put_entries(lambda: self.steering.run_begins(orders.runs))
-            self._publish(error="", traceback="", status="running")
+            self._begin_run()
         worker.begun()
         while True:
             worker.do_jobs(hold=not (run and orders.going))
@@ -271,6 +410,18 @@ class Trainer(Applying):
             self._standing = None
             self._publish_in_time()
 
+    def _begin_run(self) -> None:
+        self.failure, self._ending = None, ""
+        self._crowd.start()
+        if not self.loop.steps:
+            self.steering.run_begins(self.orders.runs)
+            self.origin = Origin.of(self.loop, self.steering, len(self.timeline.line.changes))
+        self.timeline.begin()
+        if self._asked:
+            self._apply()
+        self.put_entries(lambda: self.steering.run_begins(self.orders.runs))
+        self._publish(error="", traceback="", status="running")
+
     def _between_batches(self) -> None:
         """Let those who look have their turn in an evaluation, and wishes; end it where the run is to pause."""
         # They are to see the weights that are trained, not their average.
@@ -298,11 +449,79 @@ class Trainer(Applying):
         why += self.loop.regimen.restore_best()
         rule = self.loop.regimen.stopping.rule
         entry = Entry(self.loop.steps, "early_stopping", rule, rule, "early stopping", why)
-        self._put_entries(lambda: self.steering.ledger.add(entry))
+        self.put_entries(lambda: self.steering.ledger.add(entry))
         # The weights may be others than steps taken again would give.
         self.timeline.take("change")
         self.note(why)
         self.orders.finish()
+
+    # -- the training thread: wishes put in force
+
+    def _apply(self) -> None:
+        """Put the wishes in force, and tell what came of them."""
+        with self._asking:
+            asked, self._asked = self._asked, {}
+        self._put_asked(asked)
+
+    def _apply_at_rest(self) -> None:
+        """Put those wishes in force that a model at rest shows, and tell what came of them."""
+        with self._asking:
+            asked = {name: self._asked.pop(name) for name in Steering.AT_REST if name in self._asked}
+        self._put_asked(asked)
+
+    def _apply_early(self, standing: Standing) -> None:
+        """Put wishes in force in the midst of an evaluation, where it and they are independent.
+
+        They belong to the step before it, as it does: they might as well have come before it began.
+
+        Parameters
+        ----------
+        standing : how all stood when the evaluation began.
+        """
+        with self._asking:
+            if not self._asked or not self._asked.keys() <= set(Steering.OF_THE_STEP):
+                return
+            asked, self._asked = self._asked, {}
+        with standing.again():
+            self._put_asked(asked)
+
+    def _put_asked(self, asked: dict[str, str]) -> None:
+        if asked:
+            self.put({name: self._wish(name) for name in asked}, asked)
+
+    def put(self, wishes: Mapping[str, Any], by: Mapping[str, str]) -> None:
+        """Put wishes in force, by whom each was asked for, and tell."""
+        # What else is asked for at the same time is asked of the new optimizer, and a rate of the new schedule; a
+        # first schedule begins from that rate.
+        last = ("lr", "schedule") if self.loop.rate.plan is None else ("schedule", "lr")
+        order = sorted(wishes, key=lambda name: name != "optimizer" and 1 + (name in last and last.index(name)))
+        self.timeline.before_change()
+        self.put_entries(lambda: [self.steering.put(name, wishes[name], by[name]) for name in order])
+        adopted, self.steering.adopted = self.steering.adopted, {}
+        adopted = {name: one for name, one in adopted.items() if name not in wishes and not self.waits(name)}
+        if adopted:
+            self.tell(wishes=adopted)
+        self.tell(applied=self.steering.applied(), rejected=dict(self.steering.rejected))
+
+    def put_entries(self, work: Callable[[], Any]) -> None:
+        """Do what may write into the ledger, and have the timeline know of it."""
+        known = len(self.steering.ledger)
+        work()
+        self.timeline.changed(self.steering.ledger.entries[known:])
+
+    def _follow_end(self) -> None:
+        """Have a schedule that was fitted to the run end with it, now that its end is another."""
+        self._end_news = False
+        if self.loop.rate.plan is not None:
+            self.timeline.before_change()
+            self.put_entries(self.steering.stretch_schedule)
+            self.tell(applied=self.steering.applied())
+
+    # -- the training thread: telling
+
+    def tell(self, **facts: Any) -> None:
+        """Tell of facts, in the order in which they are to be seen."""
+        self._tell_session(**facts)
 
     def _arrived(self) -> None:
         """Tell where the run is after it was taken somewhere else."""
@@ -311,7 +530,7 @@ class Trainer(Applying):
         self._end_news = self._end_moved
         self.evaluations.arrived(self.timeline.spans)
         self.failure, self._ending = None, "" if self._ending != "paused" else "paused"
-        self._tell(
+        self.tell(
             error="", traceback="", applied=self.steering.applied(), rejected=dict(self.steering.rejected),
             wishes=self.steering.wishes(), **self.evaluations.facts(),
         )  # fmt: skip
@@ -321,7 +540,7 @@ class Trainer(Applying):
         self.orders.fail()
         self.failure = error
         trace = "".join(traceback.format_exception(error))
-        self._tell(error=in_one_line(error, bare=NotFinite), traceback=trace)
+        self.tell(error=in_one_line(error, bare=NotFinite), traceback=trace)
 
     def _crashed(self, error: BaseException) -> None:
         """Tell of an exception outside of any step, as where the model cannot be moved to the device."""
@@ -340,24 +559,24 @@ class Trainer(Applying):
 
     def _publish(self, **first: Any) -> None:
         """Tell where the run is, then `first`, then the pulse."""
-        loop = self.loop
+        loop, timeline = self.loop, self.timeline
         self._pulsed = time.perf_counter()
-        line = self.timeline
         if loop.rate.plan is not None:
             # The rate moves by itself.
             first = {"applied": self.steering.applied(), **first}
             if loop.rate.ended:
                 self.note(loop.rate.ended)
-        self._tell(
-            steps=loop.steps, epoch=loop.epoch, loss=loop.loss, layer_stats=loop.layer_stats,
-            line=line.line.name, branches=line.branches, snapshots=line.snapshots, **first,
+        order = {"paused": self.orders.paused} if "status" in first else {}
+        self.tell(
+            **order, steps=loop.steps, epoch=loop.epoch, loss=loop.loss, layer_stats=loop.layer_stats,
+            line=timeline.line.name, branches=timeline.branches, snapshots=timeline.snapshots, **first,
         )  # fmt: skip
         if self._telling:
             return  # an observer of the pulse asked for what is told here: no pulse within a pulse
         self._telling = True
         try:
             self._pulses += 1
-            self._tell(pulse=self._pulses)
+            self.tell(pulse=self._pulses)
         finally:
             self._telling = False
         if self.threads > 1 and self._pulses % 16 == 0:
@@ -365,3 +584,16 @@ class Trainer(Applying):
             self.worker.free_main_pool()
         if said := self._crowd.note(self.threads if self._device.type == "cpu" else 1):
             self.note(said)
+
+
+@atexit.register
+def _end_all() -> None:
+    """Pause all runs and have their checkpoints written before the interpreter goes."""
+    for run in list(_runs):
+        run.orders.pause()
+    until = time.monotonic() + _LAST_PATIENCE
+    for run in list(_runs):
+        with contextlib.suppress(KeyboardInterrupt):
+            run.worker.wait(until=lambda: time.monotonic() > until)
+            if run.autosave is not None:
+                run.autosave.checkpoints.wait(max(0.0, until - time.monotonic()))
