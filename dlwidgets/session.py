@@ -452,7 +452,7 @@ class Session(HasTraits):
         """Run `work()` on the training thread, between two steps where it trains; return its Future.
 
         All computing with the model belongs there: the main thread would slow the training by a third (see
-        `core.base.cpus.release_pool`). Random numbers that it draws and `model.eval()` do not disturb the
+        `core.base.machine.release_thread_pool`). Random numbers that it draws and `model.eval()` do not disturb the
         training.
         """
         return self._run.at_step(work)

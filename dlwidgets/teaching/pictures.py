@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..core.base.canvas import BLUE, INK, blank
+from ..core.base.canvas import BLUE, INK, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -21,7 +21,7 @@ def contact_sheet(images: np.ndarray, has: np.ndarray, classes: Sequence[str], a
     captions = [", ".join(np.array(classes, dtype=object)[row]) or "none" for row in has]
     wrapped = [textwrap.fill(caption, 18) for caption in captions]
     lines = max(caption.count("\n") + 1 for caption in wrapped)
-    figure = blank(1.25 * across, (1.25 + 0.13 * lines) * down)
+    figure = new_figure(1.25 * across, (1.25 + 0.13 * lines) * down)
     axes = figure.subplots(down, across, squeeze=False).ravel()
     for axis in axes:
         axis.set_axis_off()
@@ -34,7 +34,7 @@ def contact_sheet(images: np.ndarray, has: np.ndarray, classes: Sequence[str], a
 
 def frequencies(share: np.ndarray, classes: Sequence[str]) -> Figure:
     """Draw which share of the samples has each class, as labelled bars in the order of the classes."""
-    figure = blank(4.8, 0.6 + 0.22 * len(classes))
+    figure = new_figure(4.8, 0.6 + 0.22 * len(classes))
     axis = figure.subplots()
     bars = axis.barh(range(len(classes)), 100 * share, color=BLUE, height=0.7)
     axis.bar_label(bars, labels=[f"{100 * s:.3g} %" for s in share], padding=3, fontsize=8, color=INK)

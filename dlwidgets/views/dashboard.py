@@ -56,14 +56,14 @@ class Dashboard(Pictured, ipywidgets.VBox):
 
     def figure(self) -> Figure:
         """Return all views' figures as one, from top to bottom."""
-        from ..core.base.canvas import stacked
+        from ..core.base.canvas import stack_figures
 
-        return stacked([view.figure() for view in self.views])
+        return stack_figures([view.figure() for view in self.views])
 
     def _still(self) -> bytes:
-        from ..core.base.canvas import encoded, stack
+        from ..core.base.canvas import encode_png, stack_pixels
 
-        return encoded(stack([view.picture() for view in self.views]))
+        return encode_png(stack_pixels([view.picture() for view in self.views]))
 
     def close(self) -> None:
         """Remove every view and let the session go; a run goes on."""

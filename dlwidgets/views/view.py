@@ -110,9 +110,9 @@ class Pictured:
 
     def _still(self) -> bytes:
         """Return the picture as PNG bytes."""
-        from ..core.base.canvas import png
+        from ..core.base.canvas import render_png
 
-        return png(self.picture())
+        return render_png(self.picture())
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         bundle = super()._repr_mimebundle_(**kwargs)  # type: ignore[misc]

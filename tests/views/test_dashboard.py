@@ -13,7 +13,7 @@ from ipywidgets.widgets.widget import _instances
 from matplotlib.image import imread
 from torch import nn
 
-from dlwidgets.core.base.canvas import png
+from dlwidgets.core.base.canvas import render_png
 from dlwidgets.session import Session
 from dlwidgets.views.dashboard import Dashboard
 from dlwidgets.views.view import View
@@ -85,8 +85,8 @@ def test_the_figure_is_every_views_figure_one_below_the_other(wire, session):
     board = Dashboard(session)
     session.fit(1)
     board.activations._looked(None)
-    parts = [imread(BytesIO(png(view.figure()))) for view in board.views]
-    page = imread(BytesIO(png(board.figure())))
+    parts = [imread(BytesIO(render_png(view.figure()))) for view in board.views]
+    page = imread(BytesIO(render_png(board.figure())))
     assert page.shape[0] == sum(part.shape[0] for part in parts)
     assert page.shape[1] == max(part.shape[1] for part in parts)
     board.close()

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 from ipywidgets.widgets.widget import _instances
 
-from dlwidgets.core.base.canvas import blank
+from dlwidgets.core.base.canvas import new_figure
 from dlwidgets.views import view as view_module
 from dlwidgets.views.view import View, module, style
 
@@ -63,7 +63,7 @@ class Picture(View):
     def figure(self):
         if self.failing:
             raise ZeroDivisionError("no picture")
-        return blank(1, 1)
+        return new_figure(1, 1)
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from ..base.isolation import inspecting
-from ..base.outputs import layer_of
-from ..base.trees import call, tensors
+from ..base.isolation import isolate_model
+from ..base.outputs import layer_path
+from ..base.trees import call_model, tree_tensors
 from ..layers.axes import sample_axis
 from ..layers.walk import kind_of
 from .attention import ATTENTION, Attended
@@ -92,7 +92,7 @@ def activations(
     must_be_built(modules)
     ready = brought(model, inputs)
     between = Between(model, ready, modules, operations, functional)
-    samples = Counter(tensor.shape[0] for tensor in tensors(ready) if tensor.ndim).most_common(1)
+    samples = Counter(tensor.shape[0] for tensor in tree_tensors(ready) if tensor.ndim).most_common(1)
     keeper = Keeper(cap, samples[0][0] if samples else None)
     found = Activations()
 
@@ -115,9 +115,9 @@ def activations(
         attention=attend,
         samples=keeper.samples,
     )
-    with inspecting(model) as eager, watch.listening():
+    with isolate_model(model) as eager, watch.listening():
         try:
-            found.output = call(eager, ready)
+            found.output = call_model(eager, ready)
         except Exception as error:
             raise forward_failed(error, modules, ready) from error
     before = _in_order(keeper.tensors())
@@ -161,7 +161,7 @@ def _in_order(keys: Mapping[str, torch.Tensor]) -> list[str]:
     places = {key: number for number, key in enumerate(keys)}
     for key in keys:
         if key.endswith(ATTENTION):
-            own = [at for at, other in enumerate(order) if layer_of(other) == layer_of(key)]
+            own = [at for at, other in enumerate(order) if layer_path(other) == layer_path(key)]
             later = [at for at, other in enumerate(order) if places[other] > places[key]]
             order.insert(own[-1] + 1 if own else min(later, default=len(order)), key)
     return order

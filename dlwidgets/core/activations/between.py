@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..base.outputs import parts
+from ..base.outputs import named_tensors
 from ..layers.axes import sample_axis
 from .cap import Keeper
 from .functional import DoesNotTrace, Operation, Traced
@@ -106,8 +106,8 @@ class Between:
 
 
 def _same(one: Any, other: Any) -> bool:
-    left = [tensor for _, tensor in parts(one)]
-    right = [tensor for _, tensor in parts(other)]
+    left = [tensor for _, tensor in named_tensors(one)]
+    right = [tensor for _, tensor in named_tensors(other)]
     if not left or not right:
         return True  # an output of a class of its own cannot be compared
     return all(

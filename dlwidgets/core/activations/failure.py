@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from ..base.outputs import parts
+from ..base.outputs import named_tensors
 from ..layers.walk import HOLDERS, kind_of
 
 
@@ -36,7 +36,7 @@ def forward_failed(error: Exception, modules: Mapping[str, nn.Module], inputs: A
     where = (
         f"layer {layer!r} ({kind_of(modules[layer])})" if layer else f"the forward of {kind_of(modules[''])}"
     )
-    given = ", ".join("×".join(map(str, tensor.shape)) or "scalar" for _, tensor in parts(inputs))
+    given = ", ".join("×".join(map(str, tensor.shape)) or "scalar" for _, tensor in named_tensors(inputs))
     because = (str(error).strip().splitlines() or [""])[0].rstrip(".") or type(error).__name__
     given = given or "no tensor"
     return ForwardFailed(f"The model could not run on inputs of {given}: {where} said: {because}.", layer)

@@ -12,10 +12,10 @@ from typing import Any
 import torch
 from torch import fx, nn
 
-from ..base.isolation import inspecting
-from ..base.outputs import parts
-from ..base.trees import call, tensors, tree_map
-from ..base.words import first_line
+from ..base.isolation import isolate_model
+from ..base.outputs import named_tensors
+from ..base.trees import call_model, tree_map, tree_tensors
+from ..base.words import quote_error
 from ..layers.axes import Known, channel_axis
 
 #: Tracing patches nn.Module while it lasts; two tracers at once would leave the patches of one behind.
@@ -75,8 +75,10 @@ class Traced:
 
         The layers called are the model's own. It is left as it was, as by `activations`.
         """
-        with inspecting(self._model) as eager:
-            return _Runner(eager, self._graph, self._constants, set(wanted), receive).run(*tensors(inputs))
+        with isolate_model(self._model) as eager:
+            return _Runner(eager, self._graph, self._constants, set(wanted), receive).run(
+                *tree_tensors(inputs)
+            )
 
 
 def _graph(model: nn.Module, inputs: Any) -> tuple[fx.Graph, dict[str, Any]]:
@@ -85,7 +87,7 @@ def _graph(model: nn.Module, inputs: Any) -> tuple[fx.Graph, dict[str, Any]]:
     # The layers of torch as wholes, as torch.fx has it; if need be, all layers that hold no others.
     for coarse in (False, True):
         try:
-            with _ONE_AT_A_TIME, inspecting(model) as eager:
+            with _ONE_AT_A_TIME, isolate_model(model) as eager:
                 graph = _Tracer(inputs, coarse).trace(eager)
                 named = {str(node.target) for node in graph.nodes if node.op == "get_attr"}
                 return graph, {name: getattr(eager, name) for name in named if name.startswith(_CONSTANT)}
@@ -93,7 +95,7 @@ def _graph(model: nn.Module, inputs: Any) -> tuple[fx.Graph, dict[str, Any]]:
             failed = failed or error
     raise DoesNotTrace(
         "The model does not trace, so that the operations between its layers have no names; torch.fx says: "
-        f"{first_line(failed)}"
+        f"{quote_error(failed)}"
     )
 
 
@@ -192,7 +194,7 @@ class _Tracer(fx.Tracer):
             return made
 
         proxies = tree_map(placeholder, self._inputs)
-        return lambda: self._output(call(self.root.forward, proxies)), ()
+        return lambda: self._output(call_model(self.root.forward, proxies)), ()
 
     def _output(self, output: Any) -> Any:
         try:
@@ -206,7 +208,7 @@ def _names(forward: Callable[..., Any], inputs: Any) -> Iterator[str]:
     """Yield the names that torch.fx would give the tensors of the inputs."""
     if isinstance(inputs, dict):
         for name, value in inputs.items():
-            yield from (str(name) for _ in tensors(value))
+            yield from (str(name) for _ in tree_tensors(value))
         return
     try:
         parameters = list(inspect.signature(forward).parameters)
@@ -214,7 +216,7 @@ def _names(forward: Callable[..., Any], inputs: Any) -> Iterator[str]:
         parameters = []
     for number, value in enumerate(inputs if isinstance(inputs, (tuple, list)) else (inputs,)):
         name = parameters[number] if number < len(parameters) else "input"
-        yield from (name for _ in tensors(value))
+        yield from (name for _ in tree_tensors(value))
 
 
 def _is_functional(node: fx.Node) -> bool:
@@ -251,7 +253,7 @@ class _Runner(fx.Interpreter):
         given = next((self._known[arg.name] for arg in n.all_input_nodes if arg.name in self._known), None)
         before = self.map_nodes_to_values(n.args, n)
         result = super().run_node(n)
-        found = tuple(parts(result))
+        found = tuple(named_tensors(result))
         module: nn.Module = nn.Identity()
         if n.op == "call_module":
             module = self.fetch_attr(n.target)

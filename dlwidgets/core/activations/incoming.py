@@ -8,9 +8,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..base.isolation import inspecting
-from ..base.loan import device_of
-from ..base.trees import call, tensors, tree_map
+from ..base.isolation import find_device, isolate_model
+from ..base.trees import call_model, tree_map, tree_tensors
 from .layer_choice import layer_paths
 
 #: Layers that hand on each unit by itself, so that unit 3 of theirs is unit 3 of the layer before.
@@ -74,13 +73,13 @@ def incoming(model: nn.Module, inputs: Any, layer: str, call_number: int = 1) ->
 
         return hook
 
-    device = device_of(model)
+    device = find_device(model)
     inputs = tree_map(lambda value: value.to(device), inputs)
-    with inspecting(model) as eager:
+    with isolate_model(model) as eager:
         try:
             for path, module in leaves.items():
                 handles.append(module.register_forward_hook(note(path)))
-            call(eager, inputs)
+            call_model(eager, inputs)
         except Exception:  # noqa: BLE001 - what the model cannot do is said by the look itself
             return None
         finally:
@@ -96,7 +95,7 @@ def incoming(model: nn.Module, inputs: Any, layer: str, call_number: int = 1) ->
         return None
     found = calls[at]
     module = leaves[found.path]
-    shape = _looked_at(calls, at, list(tensors(inputs))) if isinstance(module, nn.Linear) else ()
+    shape = _looked_at(calls, at, list(tree_tensors(inputs))) if isinstance(module, nn.Linear) else ()
     return Incoming(found.path, module, shape)
 
 

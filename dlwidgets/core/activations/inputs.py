@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..base.loan import device_of
+from ..base.isolation import find_device
 from ..base.trees import tree_map
 
 
@@ -30,5 +30,5 @@ def brought(model: nn.Module, inputs: Any) -> Any:
         inputs = {key: tensor(value) for key, value in inputs.items()}
     elif isinstance(inputs, (tuple, list)):
         inputs = tuple(tensor(value) for value in inputs)
-    device = device_of(model)
+    device = find_device(model)
     return tree_map(lambda value: value.to(device), tensor(inputs))

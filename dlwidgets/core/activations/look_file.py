@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..base.trees import tensors
+from ..base.trees import tree_tensors
 from ..pictures.statistics import real
 from .look import Look
 from .npz import save_arrays
@@ -34,7 +34,7 @@ def save_look(
     if shown is None and (look.picture is None or look.picture.bars is None):
         raise ValueError(f"There is nothing to save: {look.reason or 'the layer shows nothing.'}")
     values = real(shown.detach()).cpu().numpy() if shown is not None else look.picture.bars  # type: ignore
-    given = [real(tensor.detach())[0].cpu().numpy() for tensor in tensors(inputs)]
+    given = [real(tensor.detach())[0].cpu().numpy() for tensor in tree_tensors(inputs)]
     names = ["input"] if len(given) == 1 else [f"input_{at}" for at in range(len(given))]
     arrays: dict[str, Any] = dict(zip(names, given, strict=True))
     if look.scores is not None:

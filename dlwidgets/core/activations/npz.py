@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..base.whole_file import whole_file
+from ..base.atomic_file import write_atomically
 from ..pictures.statistics import real
 
 
@@ -44,7 +44,10 @@ def save_arrays(path: str | os.PathLike[str], arrays: Iterable[tuple[str, Any]])
     place = Path(path).expanduser()
     if place.suffix != ".npz":
         place = place.with_name(f"{place.name}.npz")
-    with whole_file(place, "layers.npz") as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as packed:
+    with (
+        write_atomically(place, "layers.npz") as file,
+        zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as packed,
+    ):
         for key, array in arrays:
             # By hand, since numpy.savez has no array called "file", and holds them all.
             with packed.open(f"{key}.npy", "w", force_zip64=True) as entry:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from ..base.trees import tensors, tree_map
+from ..base.trees import tree_map, tree_tensors
 
 #: How many of the samples are read to learn in which range their values lie.
 RANGE_OF = 64
@@ -67,9 +67,9 @@ def own_sample(
             return Own(_as_it_is(encode(str(path)), like), name or _short(str(path)), "encoded")
         x, name = _opened(path), name or os.path.basename(str(path))
     name = name or "your own"
-    if isinstance(like, (tuple, list, Mapping)) and len(list(tensors(like))) > 1:
+    if isinstance(like, (tuple, list, Mapping)) and len(list(tree_tensors(like))) > 1:
         return Own(_as_it_is(x, like), name)
-    image = next(tensors(like), None)
+    image = next(tree_tensors(like), None)
     given = _tensor(x)
     if image is None:
         raise TypeError("This model takes no tensors, so a sample of your own cannot be fitted to it.")
@@ -214,7 +214,7 @@ def span_of(samples: Any) -> tuple[float, float]:
     """Return the range of the values of the first samples: (0, 1) where they lie in it."""
     low, high = float("inf"), float("-inf")
     for index in range(min(len(samples), RANGE_OF)):
-        for tensor in tensors(samples.inputs(index)):
+        for tensor in tree_tensors(samples.inputs(index)):
             finite = tensor[tensor.isfinite()] if tensor.is_floating_point() else tensor.float()
             if finite.numel():
                 low, high = min(low, float(finite.min())), max(high, float(finite.max()))

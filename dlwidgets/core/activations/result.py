@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from ..base.outputs import layer_of
+from ..base.outputs import layer_path
 from .distribution import COLUMNS, Distribution, by_channel, channel_frame, distribution
 from .npz import as_array, named, save_arrays
 from .saturation import Limits
@@ -47,7 +47,7 @@ class Activations(dict[str, torch.Tensor]):
 
     def parts(self, path: str) -> list[str]:
         """Return the keys of the layer at `path`: its first tensor, further ones, further calls."""
-        return [key for key in self if layer_of(key) == path]
+        return [key for key in self if layer_path(key) == path]
 
     def statistics(self) -> dict[str, Distribution]:
         """Return how the values of each tensor are spread; of what was kept, where it is sampled."""

@@ -12,8 +12,8 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from ..base.outputs import described, parts
-from ..base.words import first_line
+from ..base.outputs import describe_output, named_tensors
+from ..base.words import quote_error
 from ..layers.axes import Known, channel_axis
 from .attention import ATTENTION, Attended, AttentionMode
 
@@ -109,7 +109,7 @@ class Watch:
             self.calls[path] += 1
             if self._of == "inputs":
                 given = {**dict(enumerate(args)), **kwargs}
-                self._hand_over(path, module, list(parts(given)), "is given no tensor but", given)
+                self._hand_over(path, module, list(named_tensors(given)), "is given no tensor but", given)
         for path in self._attending.get(id(module), ()):
             if path not in self._wanted.get(id(module), ()):
                 self.calls[path] += 1
@@ -118,8 +118,8 @@ class Watch:
         if threading.get_ident() != self._thread or not self._stack or self._stack[-1] is not module:
             return
         self._stack.pop()
-        found = list(parts(output))
-        given = next((self._axis(tensor) for _, tensor in parts((args, kwargs))), None)
+        found = list(named_tensors(output))
+        given = next((self._axis(tensor) for _, tensor in named_tensors((args, kwargs))), None)
         for _, tensor in found:
             # What a layer inside put out, and this one hands on, is known already.
             axis = channel_axis(module, tensor, given) if self._axis(tensor) is None else None
@@ -141,7 +141,7 @@ class Watch:
             with torch._C.DisableTorchFunction():
                 self._receive(Seen(key, path, module, suffix, tensor, axis))
         if not found:
-            self.empty.setdefault(path, f"{verb} {described(what)}")
+            self.empty.setdefault(path, f"{verb} {describe_output(what)}")
 
     def _axis(self, tensor: torch.Tensor) -> Known | None:
         known = self._known.get(id(tensor))
@@ -157,7 +157,7 @@ class Watch:
     def failed(self, error: Exception) -> None:
         """Note that attention was computed, and could not be followed."""
         for path in self._attending.get(id(self._stack[-1]), ()) if self._stack else ():
-            said = first_line(error)
+            said = quote_error(error)
             self.unfollowed[path] = f"computes attention whose weights could not be followed: {said}"
 
     def found(self, attended: Attended) -> None:

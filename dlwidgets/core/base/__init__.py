@@ -1,1 +1,1 @@
-"""What everything else stands on: words, trees of tensors, random states, state, budgets, history."""
+"""What everything else stands on: words, trees of tensors, random states, history."""

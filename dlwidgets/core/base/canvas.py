@@ -1,8 +1,7 @@
-"""Static pictures: plain matplotlib Figures, drawn without pyplot so that any thread may draw them."""
+"""Matplotlib Figures without pyplot, so that any thread may draw them."""
 
 from __future__ import annotations
 
-import math
 from functools import cache
 from io import BytesIO
 from typing import TYPE_CHECKING
@@ -17,37 +16,37 @@ if TYPE_CHECKING:
 BLUE, ORANGE, GREEN, GREY, INK, LINE = "#2563ab", "#a85507", "#1d6f42", "#5f6875", "#1f2328", "#e3e6ea"
 
 
-def blank(width: float = 6.4, height: float = 3.6) -> Figure:
-    """Return an empty Figure of `width` x `height` inches on an Agg canvas.
+def new_figure(width: float = 6.4, height: float = 3.6) -> Figure:
+    """Return an empty Figure of a size in inches.
 
     pyplot keeps one global list of figures and is not safe outside the main thread; a bare Figure is.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-    figure = _shown_figure()(figsize=(width, height), layout="constrained")
+    figure = _figure_class()(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 
 
 @cache
-def _shown_figure() -> type[Figure]:
-    """Return a class of Figure that a notebook shows as a picture: without pyplot it shows the repr."""
+def _figure_class() -> type[Figure]:
+    """Return a class of Figure that a notebook shows as a picture."""
     from matplotlib.figure import Figure
 
     class ShownFigure(Figure):
         def _repr_png_(self) -> bytes:
-            return png(self)
+            return render_png(self)
 
     return ShownFigure
 
 
-def png(figure: Figure, dpi: int = 100) -> bytes:
-    """Return the Figure as PNG bytes at `dpi` dots an inch."""
-    return encoded(pixels(figure, dpi))
+def render_png(figure: Figure, dpi: int = 100) -> bytes:
+    """Draw the Figure as PNG bytes at `dpi` dots an inch."""
+    return encode_png(render_pixels(figure, dpi))
 
 
-def encoded(image: np.ndarray) -> bytes:
-    """Return an image (uint8, height x width x 4) as PNG bytes."""
+def encode_png(image: np.ndarray) -> bytes:
+    """Encode an image (uint8, height x width x 4) as PNG bytes."""
     from PIL import Image
 
     file = BytesIO()
@@ -56,22 +55,8 @@ def encoded(image: np.ndarray) -> bytes:
     return file.getvalue()
 
 
-def rate(value: float) -> str:
-    """Return a learning rate as the page writes it, so that two of them compare at a glance: 2.8e-4."""
-    mantissa, power = f"{value:.1e}".split("e")
-    return f"{mantissa}e{int(power)}" if value else "0"
-
-
-def significant(value: float) -> str:
-    """Return a number with three significant digits, as the page writes it: 0.0320, 12.3, 1,234, 2.80e-5."""
-    if not 1e-3 <= abs(value) < 1e6 and value:
-        mantissa, power = f"{value:.2e}".split("e")
-        return f"{mantissa}e{int(power)}"
-    return f"{value:,.{max(0, 2 - math.floor(math.log10(abs(value))))}f}" if value else "0"
-
-
-def pixels(figure: Figure, dpi: int = 100) -> np.ndarray:
-    """Return the Figure as it is drawn at `dpi` dots an inch: uint8, height x width x 4 (RGBA).
+def render_pixels(figure: Figure, dpi: int = 100) -> np.ndarray:
+    """Draw the Figure as RGBA pixels: uint8, height x width x 4.
 
     `Figure.savefig` draws it twice; a notebook waits for it with the first display.
     """
@@ -87,9 +72,9 @@ def pixels(figure: Figure, dpi: int = 100) -> np.ndarray:
         figure.canvas, figure.dpi = before
 
 
-def stack(figures: list[Figure], dpi: int = 100) -> np.ndarray:
-    """Return the Figures as drawn, below one another on white: uint8, height x width x 4 (RGBA)."""
-    images = [pixels(figure, dpi) for figure in figures]
+def stack_pixels(figures: list[Figure], dpi: int = 100) -> np.ndarray:
+    """Draw Figures below one another: uint8, height x width x 4."""
+    images = [render_pixels(figure, dpi) for figure in figures]
     width = max(image.shape[1] for image in images)
     page = np.full((sum(image.shape[0] for image in images), width, 4), 255, dtype=np.uint8)
     top = 0
@@ -99,10 +84,10 @@ def stack(figures: list[Figure], dpi: int = 100) -> np.ndarray:
     return page
 
 
-def stacked(figures: list[Figure], dpi: int = 100) -> Figure:
-    """Return one Figure that shows the given ones below one another, each as wide as its own inches ask."""
-    page = stack(figures, dpi)
-    whole = blank(page.shape[1] / dpi, page.shape[0] / dpi)
+def stack_figures(figures: list[Figure], dpi: int = 100) -> Figure:
+    """Return one Figure that shows the given ones below one another, unscaled."""
+    page = stack_pixels(figures, dpi)
+    whole = new_figure(page.shape[1] / dpi, page.shape[0] / dpi)
     whole.set_layout_engine("none")
     whole.figimage(page)
     return whole

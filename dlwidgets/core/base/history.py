@@ -1,4 +1,4 @@
-"""What was measured, step by step: columns that grow, pictures of them that do not."""
+"""The measurements of a run, step by step, in columns that grow."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Column:
         self._length = 0
 
     @classmethod
-    def of(cls, values: np.ndarray) -> Column:
+    def from_values(cls, values: np.ndarray) -> Column:
         """Return a column that holds a copy of `values`."""
         made = cls()
         made._length = len(values)
@@ -45,7 +45,7 @@ class Column:
 
     @property
     def values(self) -> np.ndarray:
-        """All values so far, float64, without a copy: not to be written to."""
+        """All values so far, without a copy: not to be written to."""
         return self._array[: self._length]
 
     def __len__(self) -> int:
@@ -74,7 +74,7 @@ class History:
         return len(self.columns["loss"])
 
     def step(self, **values: float) -> None:
-        """Record one training step; a name that was never seen before opens a column of its own."""
+        """Record one training step; a new name opens a column."""
         columns = self.columns
         if len(values) != len(columns) or values.keys() != columns.keys():
             self._open(values.keys() - columns.keys())
@@ -94,22 +94,24 @@ class History:
             self.columns = {**self.columns, name: column}
 
     def evaluation(self, step: int, **values: float) -> None:
-        """Record an evaluation after `step` steps; one at the same step replaces it."""
+        """Record an evaluation after `step` steps, replacing one that was there."""
         if self.evaluations and self.evaluations[-1]["step"] == step:
             self.evaluations[-1] = {"step": step, **values}
         else:
             self.evaluations.append({"step": step, **values})
 
     def upto(self, step: int) -> History:
-        """Return a history of its own that ends with step `step`, the evaluation after it included."""
+        """Return a copy up to step `step` and the evaluation after it."""
         other = History()
-        other.columns = {name: Column.of(column.values[:step]) for name, column in self.columns.items()}
+        other.columns = {
+            name: Column.from_values(column.values[:step]) for name, column in self.columns.items()
+        }
         other.evaluations = [row for row in self.evaluations if row["step"] <= step]
         other.seconds = float(np.sum(other.columns["seconds"].values))
         return other
 
     def rate(self, window: float = 2.0) -> float | None:
-        """Return steps a second over about the last `window` seconds of training; None before any."""
+        """Return the steps per second of the last `window` seconds, or None."""
         seconds = self.columns["seconds"].values
         if not len(seconds):
             return None
@@ -118,7 +120,7 @@ class History:
         return float(count / total[count - 1]) if total[count - 1] > 0 else None
 
     def frame(self) -> pd.DataFrame:
-        """Return a data frame indexed by step: the step columns, and the evaluations' where there was one."""
+        """Return steps and evaluations as a data frame, indexed by step."""
         import pandas as pd
 
         length = min(len(column) for column in self.columns.values())
@@ -131,23 +133,3 @@ class History:
         for name in ("epoch", "batch_size"):
             frame[name] = frame[name].fillna(0).astype("int64")
         return frame
-
-
-def thinned(steps: np.ndarray, values: np.ndarray, buckets: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return at most `2 * buckets` points that draw like all of them: each bucket's least and greatest.
-
-    The peaks of a noisy curve survive, which every n-th point or a mean would lose (the min-max
-    decimation of oscilloscopes). NaN values are left out. Steps must ascend.
-    """
-    kept = ~np.isnan(values)
-    steps, values = steps[kept], values[kept]
-    count = len(values)
-    if count <= 2 * buckets:
-        return steps, values
-    edges = np.linspace(0, count, buckets + 1).astype(np.int64)[:-1]
-    least, greatest = np.minimum.reduceat(values, edges), np.maximum.reduceat(values, edges)
-    left, right = steps[edges], steps[np.append(edges[1:], count) - 1]
-    # Which of the two came first in the bucket does not show at this width.
-    x = np.stack([left, right], axis=1).ravel()
-    y = np.stack([least, greatest], axis=1).ravel()
-    return x, y

@@ -1,4 +1,4 @@
-"""The ledger: every change that was asked for, what was applied at which step, or why it was rejected."""
+"""The ledger: every change asked for, and what became of it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Entry:
-    """One change: asked for by somebody, applied (or not) before step `step + 1`."""
+    """One change, applied or rejected before step `step + 1`."""
 
     step: int
     name: str
@@ -29,7 +29,7 @@ class Entry:
 
 
 class Ledger:
-    """Entries in the order in which they were applied. The loop alone adds to it."""
+    """Entries in order of application; only the loop adds to it."""
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
@@ -37,14 +37,14 @@ class Ledger:
         self.line = "main"
 
     def add(self, entry: Entry) -> None:
-        """Add an entry at the end, as one of the line under way."""
+        """Add an entry to the line under way."""
         self.entries.append(replace(entry, line=self.line))
 
     def __len__(self) -> int:
         return len(self.entries)
 
     def frame(self) -> pd.DataFrame:
-        """Return a data frame, a row an entry: time, step, name, asked, applied, by, rejected, note, line."""
+        """Return a data frame with a row for each entry."""
         import pandas as pd
 
         columns = ["time", "step", "name", "asked", "applied", "by", "rejected", "note", "line"]

@@ -1,4 +1,4 @@
-"""Plain values as Python writes them."""
+"""Plain values as Python literals."""
 
 from __future__ import annotations
 
@@ -13,29 +13,26 @@ _PLAIN = (bool, int, float, str, bytes, type(None), torch.dtype, torch.Size)
 
 
 def is_plain(value: Any) -> bool:
-    """Say whether a value is a number, a text or the like, or a sequence of them."""
+    """Say whether a value consists of numbers, texts and the like."""
     if isinstance(value, (tuple, list)):
         return all(map(is_plain, value))
     return isinstance(value, _PLAIN)
 
 
-def constant(value: Any) -> str | None:
-    """Return a value that is plain as the expression for it; None for any other."""
+def format_literal(value: Any) -> str | None:
+    """Return the Python expression for a plain value; None for any other."""
     if isinstance(value, float) and not math.isfinite(value):
         return f'float("{value}")'
     if type(value) in _CONSTANTS:
         return repr(value)
     if type(value) in (list, tuple, set, frozenset, dict):
         parts = [*value.keys(), *value.values()] if isinstance(value, dict) else list(value)
-        return (
-            repr(value)
-            if all(constant(part) is not None and math.inf not in [part] for part in parts)
-            else None
-        )
+        written = all(format_literal(part) is not None and math.inf not in [part] for part in parts)
+        return repr(value) if written else None
     if isinstance(value, (torch.dtype, torch.Size)):
         return repr(value)
     if isinstance(value, torch.device):
         return f"torch.{value!r}"
     if isinstance(value, np.generic):
-        return constant(value.item())
+        return format_literal(value.item())
     return None

@@ -1,8 +1,10 @@
-"""Numbers as people give them, of python, numpy or torch: read, or None where they are not of the kind."""
+"""Numbers and durations as people write them: read and formatted."""
 
 from __future__ import annotations
 
+import math
 import operator
+import re
 from collections.abc import Callable
 from numbers import Real
 from typing import Any, TypeVar
@@ -11,8 +13,16 @@ import torch
 
 T = TypeVar("T")
 
+_SECONDS = {
+    **dict.fromkeys(("s", "sec", "secs", "second", "seconds"), 1.0),
+    **dict.fromkeys(("min", "mins", "minute", "minutes"), 60.0),
+    **dict.fromkeys(("h", "hour", "hours"), 3600.0),
+    "ms": 0.001,
+}
+_DURATION = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([a-z]+)\s*", re.IGNORECASE)
 
-def optional(value: Any, read: Callable[[Any], T | None], refusal: str) -> T | None:
+
+def read_optional(value: Any, read: Callable[[Any], T | None], refusal: str) -> T | None:
     """Return None for None, else what `read` makes of the value.
 
     Raises
@@ -25,7 +35,7 @@ def optional(value: Any, read: Callable[[Any], T | None], refusal: str) -> T | N
     return found
 
 
-def number_of(value: Any) -> float | None:
+def read_number(value: Any) -> float | None:
     """Return a real number as float; None for anything else, as True."""
     if isinstance(value, torch.Tensor) and value.ndim == 0 and value.dtype is not torch.bool:
         value = value.item()
@@ -34,14 +44,14 @@ def number_of(value: Any) -> float | None:
     return float(value) if isinstance(value, Real) and not isinstance(value, bool) else None
 
 
-def fraction(value: Any) -> float | None:
-    """Return a number from 0 to below 1."""
-    number = number_of(value)
+def read_fraction(value: Any) -> float | None:
+    """Return a number from 0 to below 1; None for anything else."""
+    number = read_number(value)
     return number if number is not None and 0 <= number < 1 else None
 
 
-def whole(value: Any) -> int | None:
-    """Return a whole number; None for True too."""
+def read_integer(value: Any) -> int | None:
+    """Return a whole number; None for anything else, as True."""
     if isinstance(value, bool):
         return None
     try:
@@ -50,7 +60,36 @@ def whole(value: Any) -> int | None:
         return None
 
 
-def count(value: Any) -> int | None:
-    """Return a whole number, 1 or more."""
-    number = whole(value)
+def read_count(value: Any) -> int | None:
+    """Return a whole number, 1 or more; None for anything else."""
+    number = read_integer(value)
     return number if number is not None and number >= 1 else None
+
+
+def read_duration(text: str) -> str | None:
+    """Return a duration in seconds, "90 s" for "1.5 min", or None."""
+    found = _DURATION.fullmatch(text)
+    unit = _SECONDS.get(found[2].lower()) if found else None
+    if found is None or unit is None:
+        return None
+    seconds = float(found[1]) * unit
+    return f"{seconds:.12g} s" if seconds > 0 and math.isfinite(seconds) else None
+
+
+def to_seconds(value: Any) -> float | None:
+    """Return the seconds of what `read_duration` returned; None for anything else."""
+    return float(value[:-2]) if isinstance(value, str) and value.endswith(" s") else None
+
+
+def format_rate(value: float) -> str:
+    """Format a learning rate with two digits: 2.8e-4."""
+    mantissa, power = f"{value:.1e}".split("e")
+    return f"{mantissa}e{int(power)}" if value else "0"
+
+
+def format_number(value: float) -> str:
+    """Format a number with three significant digits: 0.0320, 12.3, 1,234, 2.80e-5."""
+    if not 1e-3 <= abs(value) < 1e6 and value:
+        mantissa, power = f"{value:.2e}".split("e")
+        return f"{mantissa}e{int(power)}"
+    return f"{value:,.{max(0, 2 - math.floor(math.log10(abs(value))))}f}" if value else "0"

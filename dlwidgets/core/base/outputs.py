@@ -1,44 +1,51 @@
-"""The tensors in whatever a layer puts out, each with a name of its own."""
+"""The tensors in a layer's output, of whatever type: named, and replaced."""
 
 from __future__ import annotations
 
+import copy
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
 
 
-def parts(output: Any) -> Iterator[tuple[str, torch.Tensor]]:
-    """Yield each tensor of a layer's output with what tells it apart: "", "[1]", "[1][0]", "[hidden]"."""
+def named_tensors(output: Any) -> Iterator[tuple[str, torch.Tensor]]:
+    """Yield each tensor with its place: "", "[1]", "[1][0]", "[hidden]"."""
     if isinstance(output, torch.Tensor):
         if not output.is_nested:
             yield "", output
         return
-    if isinstance(output, Mapping):
-        entries: Iterable[tuple[Any, Any]] = output.items()
-    elif isinstance(output, tuple) and hasattr(output, "_fields"):
-        entries = zip(output._fields, output, strict=True)
-    elif isinstance(output, (tuple, list)):
-        entries = enumerate(output)
-    elif dataclasses.is_dataclass(output) and not isinstance(output, type):
-        entries = ((field.name, getattr(output, field.name)) for field in dataclasses.fields(output))
-    elif isinstance(output, torch.distributions.Distribution):
-        entries = ((name, getattr(output, name, None)) for name in output.arg_constraints)
+    if isinstance(output, torch.distributions.Distribution):
+        entries = [(name, getattr(output, name, None)) for name in output.arg_constraints]
     else:
-        return
+        entries = [(name, _get(output, name)) for name in _names(output)]
     for name, value in entries:
-        for rest, tensor in parts(value):
+        for rest, tensor in named_tensors(value):
             yield f"[{name}]{rest}", tensor
 
 
-def layer_of(key: str) -> str:
-    """Return the path of the layer behind a key of `Activations`: "lstm" for "lstm#2[1][0]"."""
+def replace_first_tensor(output: Any, change: Callable[[torch.Tensor], torch.Tensor]) -> Any:
+    """Return a copy of `output` with `change(its first tensor)` in that place.
+
+    Containers stay of the same kinds. None where it holds no tensor.
+    """
+    if isinstance(output, torch.Tensor):
+        return change(output)
+    for name in _names(output):
+        old = _get(output, name)
+        if next(named_tensors(old), None) is not None:
+            return _with(output, name, replace_first_tensor(old, change))
+    return None
+
+
+def layer_path(key: str) -> str:
+    """Return the layer of a key of `Activations`: "lstm" for "lstm#2[1][0]"."""
     return key.split("#", 1)[0].split("[", 1)[0]
 
 
-def described(output: Any) -> str:
-    """Return what an output without tensors is, to follow "gives no tensor but ..."."""
+def describe_output(output: Any) -> str:
+    """Describe an output without tensors, to follow "gives no tensor but ..."."""
     if isinstance(output, torch.Tensor):
         return "a nested one"
     if output is None:
@@ -46,3 +53,33 @@ def described(output: Any) -> str:
     if isinstance(output, (dict, tuple)) and not output:
         return "nothing"
     return f"a {type(output).__name__}"
+
+
+def _names(output: Any) -> list[Any]:
+    """Return the keys, field names or positions of a container."""
+    if isinstance(output, Mapping):
+        return list(output)
+    if isinstance(output, tuple) and hasattr(output, "_fields"):
+        return list(output._fields)
+    if isinstance(output, (tuple, list)):
+        return list(range(len(output)))
+    if dataclasses.is_dataclass(output) and not isinstance(output, type):
+        return [field.name for field in dataclasses.fields(output)]
+    return []
+
+
+def _get(output: Any, name: Any) -> Any:
+    keyed = isinstance(output, Mapping) or isinstance(name, int)
+    return output[name] if keyed else getattr(output, name)
+
+
+def _with(output: Any, name: Any, new: Any) -> Any:
+    if isinstance(output, Mapping):
+        made = copy.copy(output)
+        made[name] = new  # type: ignore[index]
+        return made
+    if hasattr(output, "_fields"):
+        return output._replace(**{name: new})
+    if isinstance(output, (tuple, list)):
+        return type(output)(new if number == name else one for number, one in enumerate(output))
+    return dataclasses.replace(output, **{name: new})

@@ -1,4 +1,4 @@
-"""The global random generators: their states, kept and given back."""
+"""The states of random generators, read and put back."""
 
 from __future__ import annotations
 
@@ -10,7 +10,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from .time_budget import Governor
+from .time_budget import TimeBudget
+
+#: The kinds of generators that an object may hold; and what holds none, so that it is not searched.
+_GENERATORS = (torch.Generator, np.random.Generator, np.random.RandomState, random.Random)
+_WITHOUT = (str, bytes, int, float, type, torch.Tensor, np.ndarray)
+_DEEP, _MANY = 4, 64
 
 
 def _cuda_states() -> list[torch.Tensor]:
@@ -18,8 +23,8 @@ def _cuda_states() -> list[torch.Tensor]:
 
 
 @dataclass(frozen=True)
-class Streams:
-    """The states of all global random generators: torch (and each CUDA device), numpy, python."""
+class RandomStates:
+    """The states of the global generators: torch, each CUDA device, numpy, python."""
 
     torch_cpu: torch.Tensor
     torch_cuda: list[torch.Tensor]
@@ -27,13 +32,13 @@ class Streams:
     python: Any
 
     @classmethod
-    def now(cls) -> Streams:
-        """Return the states as they are."""
+    def capture(cls) -> RandomStates:
+        """Return the states as they are now."""
         return cls(torch.get_rng_state(), _cuda_states(), np.random.get_state(), random.getstate())
 
     @classmethod
-    def seeded(cls, seed: int, device: torch.device | None = None) -> Streams:
-        """Return the states that `torch.manual_seed(seed)` and its kin leave; the global ones stay.
+    def from_seed(cls, seed: int, device: torch.device | None = None) -> RandomStates:
+        """Return the states that `torch.manual_seed(seed)` and its kin leave.
 
         Parameters
         ----------
@@ -41,12 +46,12 @@ class Streams:
         """
         if device is not None and device.type == "cuda":
             torch.cuda.init()
-        kept = cls.now()
+        before = cls.capture()
         torch.manual_seed(seed)
         np.random.seed(seed % 2**32)
         random.seed(seed)
-        seeded = cls.now()
-        kept.install()
+        seeded = cls.capture()
+        before.install()
         return seeded
 
     def install(self) -> None:
@@ -64,18 +69,18 @@ class Streams:
         }  # fmt: skip
 
     @classmethod
-    def of(cls, state: dict[str, Any]) -> Streams:
-        """Return what `state` was read off."""
+    def from_state(cls, state: dict[str, Any]) -> RandomStates:
+        """Return the states from what `state()` returned."""
         return cls(state["torch"], list(state["cuda"]), state["numpy"], state["python"])
 
-    def same_beside_torch(self, other: Streams) -> bool:
+    def same_beside_torch(self, other: RandomStates) -> bool:
         """Say whether numpy's and python's generators are where they are in `other`."""
         ours, theirs = self.numpy, other.numpy
         return ours[2:] == theirs[2:] and np.array_equal(ours[1], theirs[1]) and self.python == other.python
 
 
-class Mark:
-    """A place in the random numbers to come back to, cheap enough to set in every step.
+class RandomMark:
+    """A place in the random numbers, cheap to set in every step.
 
     Reading numpy's and python's generators takes 40 µs, and most training draws from neither. So they are
     read in the first two steps and, as far as 0.02 % of the time goes, in later ones; once a number is seen
@@ -85,21 +90,21 @@ class Mark:
     def __init__(self) -> None:
         self._torch: torch.Tensor | None = None
         self._cuda: list[torch.Tensor] = []
-        self._read: Streams | None = None
+        self._read: RandomStates | None = None
         self._goes_on = self._settled = self._drawn_from = False
-        self._governor = Governor(0.0002, least=0.0)
+        self._time_budget = TimeBudget(0.0002, least=0.0)
 
     def set(self) -> None:
         """Mark the place of now."""
-        if self._settled and not self._drawn_from and not self._governor.due():
+        if self._settled and not self._drawn_from and not self._time_budget.due():
             self._torch, self._cuda = torch.get_rng_state(), _cuda_states()
             return
         began = time.perf_counter()
-        now = Streams.now()
+        now = RandomStates.capture()
         if self._goes_on and self._read is not None:
             self._drawn_from = self._drawn_from or not now.same_beside_torch(self._read)
             self._settled = True
-            self._governor.spent(time.perf_counter() - began)
+            self._time_budget.spent(time.perf_counter() - began)
         self._read, self._torch, self._cuda, self._goes_on = now, now.torch_cpu, now.torch_cuda, True
 
     def forget(self) -> None:
@@ -107,10 +112,65 @@ class Mark:
         self._read = self._torch = None
         self._goes_on = self._settled = False
 
-    def back(self) -> None:
+    def restore(self) -> None:
         """Make the random numbers go on from the mark."""
         if self._read is None or self._torch is None:
             return
-        Streams(self._torch, self._cuda, self._read.numpy, self._read.python).install()
+        RandomStates(self._torch, self._cuda, self._read.numpy, self._read.python).install()
         # What is drawn between two marks cannot be seen where the numbers were put back in between.
         self._goes_on = False
+
+
+class Generators:
+    """The random generators that objects hold in their attributes and parts.
+
+    Parameters
+    ----------
+    owners : objects to search, four levels deep; arrays, frames and long lists are passed over.
+    """
+
+    def __init__(self, *owners: Any) -> None:
+        self._found: list[Any] = []
+        self._searched: set[int] = set()
+        for owner in owners:
+            self._search(owner, _DEEP)
+
+    def state(self) -> list[Any]:
+        """Return the state of each generator."""
+        return [_read(generator) for generator in self._found]
+
+    def install(self, state: list[Any]) -> None:
+        """Put each generator where it was, if they are as many."""
+        if len(state) == len(self._found):
+            for generator, one in zip(self._found, state):
+                _write(generator, one)
+
+    def _search(self, owner: Any, depth: int) -> None:
+        if id(owner) in self._searched or isinstance(owner, _WITHOUT):
+            return
+        self._searched.add(id(owner))
+        if isinstance(owner, _GENERATORS):
+            self._found.append(owner)
+        elif depth:
+            if isinstance(owner, (list, tuple)):
+                parts = list(owner)
+            else:
+                parts = list((owner if isinstance(owner, dict) else getattr(owner, "__dict__", {})).values())
+            if len(parts) <= _MANY:
+                for part in parts:
+                    self._search(part, depth - 1)
+
+
+def _read(generator: Any) -> Any:
+    if isinstance(generator, np.random.Generator):
+        return generator.bit_generator.state
+    return generator.getstate() if isinstance(generator, random.Random) else generator.get_state()
+
+
+def _write(generator: Any, state: Any) -> None:
+    if isinstance(generator, np.random.Generator):
+        generator.bit_generator.state = state
+    elif isinstance(generator, random.Random):
+        generator.setstate(state)
+    else:
+        generator.set_state(state)

@@ -1,4 +1,4 @@
-"""What every part of a run that can be taken back to an earlier state offers: its state as plain data."""
+"""The state of a run's parts as plain data, copied and compared."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _NUMBERS = (bool, int, float, str, type(None))
 
 @runtime_checkable
 class Stateful(Protocol):
-    """A part of a run whose whole state can be read off, and put back, between two steps.
+    """A part of a run whose state can be read and restored.
 
     A new control joins by having these two methods and being named in `Run.parts`. One that depends on
     evaluations may have `evaluated(found)` too: while steps are taken again evaluations are not made again,
@@ -24,39 +24,39 @@ class Stateful(Protocol):
     """
 
     def state(self) -> Any:
-        """Return the state as plain data: see `Kept` for what is not plain.
+        """Return the state as plain data; `Reference` holds what is not.
 
         Plain are None, bool, int, float, str, bytes, tensors, numpy arrays, and tuples, lists and dicts of
         them. The tensors and arrays may be those in use: whoever asks copies what it keeps.
         """
 
     def install(self, state: Any) -> str | None:
-        """Take over what `state()` returned earlier; return in a clause what could not be had, or None.
+        """Restore a state; return a clause on what is missing, or None.
 
         Tensors in use are written into, so that they stay the same objects. Nothing of `state` may be kept
         without a copy: it serves again. May raise `ValueError` with a clause, everything as before.
         """
 
 
-class Kept:
-    """A thing in a state that is kept by reference: one that is replaced and never changed inside.
+class Reference:
+    """An object that a state holds by reference: replaced, never changed inside.
 
     It goes into memory only. On disk it is left out, and `install` gets None in its place.
     """
 
-    __slots__ = ("thing",)
+    __slots__ = ("value",)
 
-    def __init__(self, thing: Any) -> None:
-        self.thing = thing
-
-
-def thing(kept: Any) -> Any:
-    """Return what was kept; None where it was not."""
-    return kept.thing if isinstance(kept, Kept) else None
+    def __init__(self, value: Any) -> None:
+        self.value = value
 
 
-class Copier:
-    """Copies states; a tensor that has not changed since it was last copied shares that copy.
+def dereference(reference: Any) -> Any:
+    """Return the object of a `Reference`; None for anything else."""
+    return reference.value if isinstance(reference, Reference) else None
+
+
+class StateCopier:
+    """Copies states; a tensor unchanged since its last copy shares that copy.
 
     Copies lie in the CPU's memory. A tensor counts as unchanged when it is the same object, of the same
     version and with the same bits: the version alone misses what is written through `.data` or a numpy
@@ -70,7 +70,7 @@ class Copier:
         """Return a copy of a state that no later step changes."""
         if isinstance(state, torch.Tensor):
             return self._tensor(state)
-        if isinstance(state, (*_NUMBERS, bytes, Kept)):
+        if isinstance(state, (*_NUMBERS, bytes, Reference)):
             return state
         if type(state) is dict:
             return {key: self(value) for key, value in state.items()}
@@ -79,13 +79,13 @@ class Copier:
         if isinstance(state, np.ndarray):
             return state.copy()
         try:
-            return Kept(copy.deepcopy(state))
-        except Exception:  # noqa: BLE001 - a thing that cannot be copied is no state that changes
-            return Kept(state)
+            return Reference(copy.deepcopy(state))
+        except Exception:  # noqa: BLE001 - what cannot be copied is no state that changes
+            return Reference(state)
 
-    def fresh(self, state: Any) -> int:
-        """Return the bytes that a copy of `state` will take beside what is shared, as far as can be told."""
-        found = {id(tensor): tensor for tensor in tensors_of(state)}
+    def new_bytes(self, state: Any) -> int:
+        """Estimate the bytes of a copy, beside what it shares."""
+        found = {id(tensor): tensor for tensor in state_arrays(state)}
         return sum(tensor.nbytes for tensor in found.values() if self._known(tensor) is None)
 
     def _known(self, tensor: Any) -> torch.Tensor | None:
@@ -110,7 +110,7 @@ def _version(tensor: torch.Tensor) -> int:
 
 
 def same_bits(one: torch.Tensor, other: torch.Tensor) -> bool:
-    """Say whether two tensors hold the same bits: -0.0 is not 0.0, and NaN is itself."""
+    """Compare two tensors bit for bit: -0.0 is not 0.0."""
     one, other = one.detach(), other.detach().to(one.device)
     if one.shape != other.shape or one.dtype != other.dtype:
         return False
@@ -123,8 +123,8 @@ def same_bits(one: torch.Tensor, other: torch.Tensor) -> bool:
 
 
 def same_state(one: Any, other: Any) -> bool:
-    """Say whether two states are the same, bit for bit; what is kept by reference is left out."""
-    if isinstance(one, Kept) or isinstance(other, Kept):
+    """Compare two states bit for bit; references are left out."""
+    if isinstance(one, Reference) or isinstance(other, Reference):
         return True
     if type(one) is not type(other) and not (
         isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor)
@@ -141,30 +141,30 @@ def same_state(one: Any, other: Any) -> bool:
     return one == other or (one != one and other != other)
 
 
-def tensors_of(state: Any) -> Iterator[torch.Tensor | np.ndarray]:
+def state_arrays(state: Any) -> Iterator[torch.Tensor | np.ndarray]:
     """Yield the tensors and arrays in a state."""
     if isinstance(state, (torch.Tensor, np.ndarray)):
         yield state
     elif isinstance(state, dict):
         for value in state.values():
-            yield from tensors_of(value)
+            yield from state_arrays(value)
     elif isinstance(state, (list, tuple)) and not _only_numbers(state):
         for value in state:
-            yield from tensors_of(value)
+            yield from state_arrays(value)
 
 
-def numbers_of(owner: Any) -> dict[str, Any]:
-    """Return the public attributes of an object that are numbers, flags or texts, but for `training`."""
+def read_attributes(owner: Any) -> dict[str, Any]:
+    """Return an object's public numbers, flags and texts, but for `training`."""
     return {
         name: value for name, value in vars(owner).items()
         if type(value) in _NUMBERS and name != "training" and not name.startswith("_")
     }  # fmt: skip
 
 
-def put_numbers(owner: Any, numbers: dict[str, Any]) -> None:
-    """Give an object back the attributes that `numbers_of` returned."""
+def write_attributes(owner: Any, values: dict[str, Any]) -> None:
+    """Put back the attributes that `read_attributes` returned."""
     now = vars(owner)
-    for name, value in numbers.items():
+    for name, value in values.items():
         if name in now and type(now[name]) in _NUMBERS and now[name] != value:
             setattr(owner, name, value)
 

@@ -1,26 +1,26 @@
-"""How often optional work may be done, so that it costs at most a set share of the time."""
+"""A share of the time that optional work may take."""
 
 from __future__ import annotations
 
 import time
 
 
-class Governor:
-    """Spaces out an optional piece of work by what it was measured to cost.
+class TimeBudget:
+    """Space out an optional piece of work by its measured cost.
 
     The work's owner asks `due()`, does the work, and reports `spent(seconds)`. The next time is then far
-    enough away that the work takes at most `budget` of the wall clock, and never sooner than `least`.
+    enough away that the work takes at most `share` of the wall clock, and never sooner than `least`.
 
     Parameters
     ----------
-    budget : the share of the time that the work may take, 0..1.
+    share : the share of the time that the work may take, 0..1.
     least : the shortest interval in seconds, however cheap the work is.
     """
 
-    def __init__(self, budget: float = 0.01, least: float = 0.1) -> None:
-        if not 0 < budget <= 1:
-            raise ValueError(f"budget is a share of the time, above 0 and at most 1, not {budget!r}.")
-        self.budget = budget
+    def __init__(self, share: float = 0.01, least: float = 0.1) -> None:
+        if not 0 < share <= 1:
+            raise ValueError(f"share is a part of the time, above 0 and at most 1, not {share!r}.")
+        self.share = share
         self.least = least
         #: What one piece of work costs, in seconds: an average that leans to the recent; None before any.
         self.cost: float | None = None
@@ -29,7 +29,7 @@ class Governor:
     @property
     def interval(self) -> float:
         """Seconds from one piece of work to the next, as things stand."""
-        return max(self.least, (self.cost or 0.0) / self.budget)
+        return max(self.least, (self.cost or 0.0) / self.share)
 
     def due(self, now: float | None = None) -> bool:
         """Say whether the work may be done at `now` (seconds of `time.perf_counter`)."""

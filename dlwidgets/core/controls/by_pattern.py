@@ -8,14 +8,14 @@ from typing import Any, TypeVar
 
 from torch import nn
 
-from ..base.ordered import InOrder
+from ..base.frozen_dict import FrozenDict
 from ..base.words import did_you_mean
 from .patterns import WHOLE, Parts
 
 T = TypeVar("T")
 
 
-class ByPattern(InOrder[Any]):
+class ByPattern(FrozenDict[Any]):
     """Pattern -> setting; of the patterns that mean a part, the last one counts."""
 
     instead = "This wish is replaced as a whole, as by {**session.dropout, 'features': 0.2}."

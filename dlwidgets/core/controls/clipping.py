@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from ..base.time_budget import Governor
-from ..base.words import listed
+from ..base.time_budget import TimeBudget
+from ..base.words import quote_names
 from ..layers.walk import walk
 
 if TYPE_CHECKING:
@@ -245,7 +245,7 @@ class Gradients:
     def __init__(self, model: nn.Module) -> None:
         self._model = model
         self._finite = FiniteCheck()
-        self._norms = Governor(0.002, least=0.0)
+        self._norms = TimeBudget(0.002, least=0.0)
         self._spared: list[nn.Parameter] | None = None
 
     def renew(self) -> None:
@@ -279,7 +279,7 @@ class Gradients:
         if not names:
             return "The norm of the gradients is larger than their dtype can hold."
         count = sum(p.grad is not None for p in self._model.parameters())
-        all_of = f"all {count} parameters" if len(names) == count > 1 else listed(names, 3)
+        all_of = f"all {count} parameters" if len(names) == count > 1 else quote_names(names, 3)
         return f"Not finite: the gradient of {all_of}."
 
     def _left_alone(self, clip: Clip) -> list[nn.Parameter]:

@@ -7,7 +7,7 @@ from typing import Any
 from torch import nn
 from torch.nn.modules.dropout import _DropoutNd
 
-from ..base.numbers import fraction, optional
+from ..base.numbers import read_fraction, read_optional
 from ..layers.walk import uncompiled
 from .by_pattern import ByPattern, read_by_pattern, setting_of
 
@@ -82,8 +82,8 @@ class Dropping:
 
 
 def _rate(value: Any) -> float | None:
-    return optional(
+    return read_optional(
         value,
-        fraction,
+        read_fraction,
         f"dropout has the rate {value!r}: a share of what is dropped, 0 or more and below 1, is wanted.",
     )

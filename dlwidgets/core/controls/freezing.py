@@ -11,8 +11,8 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 
-from ..base.state import Kept, thing
-from ..base.words import counted, first_line
+from ..base.state import Reference, dereference
+from ..base.words import pluralize, quote_error
 from ..layers.walk import numel_of
 from .parameter_groups import fitting_group, held_by, joining, leave
 from .patterns import Choice, Parts, outermost, read_choice, statistics_of, with_added
@@ -139,13 +139,13 @@ class Freezing:
     def state(self) -> dict[str, Any]:
         """Return the choice, and what the model was before it: see `stateful.Stateful`."""
         choice = None if self.choice is None else [[pattern, on] for pattern, on in self.choice.items()]
-        return {"choice": choice, "own": self._own(), "before": Kept((dict(self._was), list(self._still)))}
+        return {"choice": choice, "own": self._own(), "before": Reference((dict(self._was), list(self._still)))}
 
     def install(self, state: dict[str, Any], optimizer: Optimizer) -> None:
         """Take over an earlier choice, the model's flags and the optimizer's groups being those of then."""
         with self._lock:
             self.choice = None if state["choice"] is None else Choice(dict(state["choice"]))
-            if (before := thing(state["before"])) is not None:
+            if (before := dereference(state["before"])) is not None:
                 self._was, self._still = dict(before[0]), list(before[1])
             elif self.choice is not None:
                 tensors = Parts(self.model).tensors
@@ -240,7 +240,7 @@ class _Plan:
             for tensor, trained in zip(tensors, self.before):
                 if tensor.requires_grad != trained:
                     tensor.requires_grad_(trained)
-            raise ValueError(first_line(error).rstrip(".")) from None
+            raise ValueError(quote_error(error).rstrip(".")) from None
         for join in self._joins:
             join()
         for number, tensor in enumerate(tensors):
@@ -277,7 +277,7 @@ def _words(parts: Parts, plan: _Plan, still_before: Sequence[nn.Module], still: 
         groups = plan.optimizer.param_groups
         where = f"group {group} of the optimizer" if len(groups) > 1 else "the optimizer"
         rate = f", lr {float(groups[group]['lr']):g}" if "lr" in groups[group] else ""
-        words.append(f"{counted(count, 'tensor')} added to {where}{rate}")
+        words.append(f"{pluralize(count, 'tensor')} added to {where}{rate}")
     return "; ".join(words)
 
 
@@ -285,7 +285,7 @@ def _named(parts: Parts, numbers: Sequence[int]) -> str:
     names = list(outermost(parts, numbers))
     tensors = [parts.tensors[number] for number in numbers]
     layers = {parts.owners[number] for number in numbers}
-    sizes = [counted(len(layers), "layer"), counted(sum(map(numel_of, tensors)), "parameter")]
+    sizes = [pluralize(len(layers), "layer"), pluralize(sum(map(numel_of, tensors)), "parameter")]
     if others := [name for number in numbers for name in parts.names[number][1:]]:
         sizes.append(f"shared with {_few(others)}")
     return f"{_few(names)}: {', '.join(sizes)}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..base.trees import rows
+from ..base.trees import slice_rows
 from ..data.batches import Batches, batch_length
 
 
@@ -105,9 +105,9 @@ class Groups:
 
     def _next_held(self) -> Any:
         batch, size = self._held.pop(0), self.batches.batch_size
-        first = rows(batch, 0, size) if size < self._size else batch
+        first = slice_rows(batch, 0, size) if size < self._size else batch
         if first is not batch and batch_length(first) < batch_length(batch):
-            self._held.insert(0, rows(batch, size, batch_length(batch)))
+            self._held.insert(0, slice_rows(batch, size, batch_length(batch)))
             return first
         return batch
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..base.ledger import Entry, Ledger
-from ..base.state import Kept, thing
-from ..base.words import first_line
+from ..base.state import Reference, dereference
+from ..base.words import quote_error
 from .group_value import GroupValue
 from .optimizers import in_short, is_so, swap
 
@@ -69,7 +69,7 @@ class MovingControls:
         """Return what stands neither in the optimizer nor elsewhere."""
         return {
             "rate": self._loop.rate.state(),
-            "own": Kept((
+            "own": Reference((
                 self._decay, self._own_decay, self._momentum, self._own_momentum, self._own_betas,
                 self._asked_decay,
             )),
@@ -78,7 +78,7 @@ class MovingControls:
     def install_moving(self, state: dict[str, Any]) -> str | None:
         """Put that back; the optimizer has been put back already."""
         said = self._loop.rate.install(state["rate"], self._loop.optimizer)
-        if (own := thing(state["own"])) is None:
+        if (own := dereference(state["own"])) is None:
             self._look_at_optimizer()
         else:
             (
@@ -142,7 +142,7 @@ class MovingControls:
                 )
             loop.freezing.put(loop.freezing.choice, made)
         except Exception as error:  # noqa: BLE001 - a factory may raise anything
-            raise Rejected(first_line(error).rstrip(".")) from None
+            raise Rejected(quote_error(error).rstrip(".")) from None
         loop.swap(made)
         self._look_at_optimizer()
         brought = made is value[0] and made.state

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from ..base.words import did_you_mean, first_line
+from ..base.words import did_you_mean, quote_error
 from .group_value import GroupValue
 
 #: A wish in one form: what is a name of torch.optim, a class, a factory `parameters -> Optimizer` or an
@@ -196,7 +196,7 @@ def make_optimizer(
         try:
             made = _made(wanted, own, 1e-3 if lr is None else lr, weight_decay, options)
         except (ValueError, RuntimeError) as error:
-            raise ValueError(f"{wanted.__name__} cannot be had: {first_line(error)}") from None
+            raise ValueError(f"{wanted.__name__} cannot be had: {quote_error(error)}") from None
     else:
         made = wanted if isinstance(wanted, Optimizer) else _from_factory(wanted, own)
         _check_parameters(made, own)
@@ -273,7 +273,7 @@ def _check_options(kind: type[Optimizer], options: dict[str, Any]) -> None:
         kind([nn.Parameter(torch.zeros(1, 1))], **options)
     except Exception as error:  # noqa: BLE001 - a class of a person's own may want anything
         if options and vars(torch.optim).get(kind.__name__) is kind:
-            raise ValueError(f"optimizer=({kind.__name__!r}, {options!r}): {first_line(error)}") from None
+            raise ValueError(f"optimizer=({kind.__name__!r}, {options!r}): {quote_error(error)}") from None
 
 
 def _defaults(kind: type[Optimizer]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 from torch.optim import Optimizer
 
-from ..base.words import first_line
+from ..base.words import quote_error
 
 
 def held_by(optimizer: Optimizer) -> dict[int, int]:
@@ -68,7 +68,7 @@ def joining(optimizer: Optimizer, group: int, name: str, tensor: nn.Parameter) -
     except TypeError:
         pass  # a class of a person's own that is made otherwise
     except (ValueError, RuntimeError) as error:
-        why = first_line(error).rstrip(".")
+        why = quote_error(error).rstrip(".")
         raise ValueError(f"{kind.__name__} does not take {name!r}: {why}") from None
 
     def join() -> None:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from ..base.words import counted
+from ..base.words import pluralize
 
 #: Of these less is better; of any other metric, more.
 _LESS = ("valid_loss", "mean_absolute_error")
@@ -74,7 +74,7 @@ class Stopping:
         figure = "" if self.best is None else f" ({self.best:.4g})"
         return (
             f"Stopped early after step {step}: {rule.metric} {best}{figure}, "
-            f"{counted(self.waited, 'evaluation')} ago."
+            f"{pluralize(self.waited, 'evaluation')} ago."
         )
 
     @torch.no_grad()

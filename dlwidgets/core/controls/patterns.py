@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn.utils.parametrizations import _SpectralNorm
 from torch.nn.utils.spectral_norm import SpectralNorm
 
-from ..base.ordered import InOrder
+from ..base.frozen_dict import FrozenDict
 from ..base.words import did_you_mean
 from ..layers.walk import Layer, kind_of, uncompiled, walk
 
@@ -20,7 +20,7 @@ from ..layers.walk import Layer, kind_of, uncompiled, walk
 WHOLE = ("", "*")
 
 
-class Choice(InOrder[bool]):
+class Choice(FrozenDict[bool]):
     """Pattern -> whether it is to train; of the patterns that mean a parameter, the last one counts."""
 
     instead = (

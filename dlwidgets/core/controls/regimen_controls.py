@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..base.words import counted, did_you_mean
+from ..base.words import did_you_mean, pluralize
 from . import wishes
 from .moving import Rejected
 from .patience import EarlyStopping
@@ -83,7 +83,7 @@ class RegimenControls:
         if value == groups.count:
             return None
         groups.count = value
-        return f"{counted(self.effective_batch(), 'sample')} a step"
+        return f"{pluralize(self.effective_batch(), 'sample')} a step"
 
     def _put_normalise(self, value: ByPattern | None) -> str:
         return self._tried(lambda: self._loop.regimen.normalising.put(value, self._loop.optimizer), anew=True)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ..base.cpus import choose_threads
+from ..base.isolation import preserve_random_state
 from ..base.ledger import Entry, Ledger
-from ..base.loan import untouched_rng
+from ..base.machine import choose_threads
 from .clipping import Clip, spared
 from .moving import MovingControls, Rejected
 from .regimen_controls import RegimenControls
@@ -33,7 +33,7 @@ class Steering(MovingControls, RegimenControls):
 
     Parameters
     ----------
-    threads : how many threads torch is to use; None: `cpus.choose_threads`.
+    threads : how many threads torch is to use; None: `machine.choose_threads`.
     """
 
     #: The names of the controls.
@@ -136,7 +136,7 @@ class Steering(MovingControls, RegimenControls):
         self._loop.rate.retaken(found, self._loop.steps)
 
     def _put_skip(self, value: int) -> None:
-        with untouched_rng():
+        with preserve_random_state():
             self._loop.skip()
 
     def _put_batch_size(self, value: int) -> str | None:

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 
-from ..base.words import counted, did_you_mean
+from ..base.words import did_you_mean, pluralize
 from ..layers.walk import uncompiled
 from .by_pattern import ByPattern, read_by_pattern, setting_of
 from .weight_norm import Split
@@ -266,4 +266,4 @@ def projection(rule: Any, axis: int = 0) -> Callable[[torch.Tensor], torch.Tenso
 
 def _named(slots: list[Slot]) -> str:
     names = ", ".join(slot.name for slot in slots[:3])
-    return names if len(slots) <= 3 else f"{names} and {counted(len(slots) - 3, 'more weight')}"
+    return names if len(slots) <= 3 else f"{names} and {pluralize(len(slots) - 3, 'more weight')}"

@@ -7,8 +7,7 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ..base.duration import read_time
-from ..base.numbers import count, fraction, number_of, optional, whole
+from ..base.numbers import read_count, read_duration, read_fraction, read_integer, read_number, read_optional
 from ..base.words import did_you_mean
 from .clipping import Clip
 from .mixed_precision import PRECISIONS
@@ -96,7 +95,7 @@ def meant(name: str, options: Iterable[str]) -> str:
 
 def read_lr(value: Any) -> float:
     """Return a learning rate: a finite number, 0 or more."""
-    number = number_of(value)
+    number = read_number(value)
     if number is None or not math.isfinite(number) or number < 0:
         raise ValueError(f"lr={value!r}: a learning rate is a number, 0 or more, such as 1e-3.")
     return number
@@ -104,7 +103,7 @@ def read_lr(value: Any) -> float:
 
 def read_batch_size(value: Any) -> int:
     """Return a batch size: a whole number of samples, 1 or more."""
-    number = count(value)
+    number = read_count(value)
     if number is None:
         raise ValueError(f"batch_size={value!r}: a whole number of samples, 1 or more, is wanted.")
     return number
@@ -120,7 +119,7 @@ def read_weight_decay(value: Any) -> float | None:
     """Return a weight decay: a finite number, 0 or more; None is the optimizer's own."""
     if value is None:
         return None
-    number = number_of(value)
+    number = read_number(value)
     if number is None or not math.isfinite(number) or number < 0:
         raise ValueError(
             f"weight_decay={value!r}: a number, 0 or more, is wanted, or None for the optimizer's own."
@@ -130,8 +129,8 @@ def read_weight_decay(value: Any) -> float | None:
 
 def read_momentum(value: Any) -> float | None:
     """Return a momentum: a number, 0 or more and below 1; None is the optimizer's own."""
-    return optional(
-        value, fraction, f"momentum={value!r}: a number from 0 to below 1 is wanted, as 0.9, or None."
+    return read_optional(
+        value, read_fraction, f"momentum={value!r}: a number from 0 to below 1 is wanted, as 0.9, or None."
     )
 
 
@@ -140,7 +139,7 @@ def read_betas(value: Any) -> tuple[float, ...] | None:
     if value is None:
         return None
     try:
-        numbers = [fraction(one) for one in value]
+        numbers = [read_fraction(one) for one in value]
     except TypeError:
         numbers = []
     if len(numbers) < 2 or None in numbers:
@@ -152,7 +151,7 @@ def read_betas(value: Any) -> tuple[float, ...] | None:
 
 def read_accumulate(value: Any) -> int:
     """Return how many batches a step accumulates: a whole number, 1 or more; None is 1."""
-    number = 1 if value is None else count(value)
+    number = 1 if value is None else read_count(value)
     if number is None:
         raise ValueError(
             f"accumulate={value!r}: a whole number of batches, 1 or more, is wanted; 1 accumulates nothing."
@@ -162,14 +161,14 @@ def read_accumulate(value: Any) -> int:
 
 def read_label_smoothing(value: Any) -> float | None:
     """Return a label smoothing: 0 or more and below 1; None is the loss's own."""
-    return optional(
-        value, fraction, f"label_smoothing={value!r}: a number from 0 to below 1 is wanted, as 0.1, or None."
+    return read_optional(
+        value, read_fraction, f"label_smoothing={value!r}: a number from 0 to below 1 is wanted, as 0.1, or None."
     )
 
 
 def read_ema(value: Any) -> float | None:
     """Return the decay of an average of the weights: between 0 and 1; None and False are none."""
-    number = None if value is None or value is False else number_of(value)
+    number = None if value is None or value is False else read_number(value)
     if value is not None and value is not False and (number is None or not 0 < number < 1):
         raise ValueError(f"ema={value!r}: a decay between 0 and 1 is wanted, such as 0.999, or None.")
     return number
@@ -202,13 +201,13 @@ def read_early_stopping(value: Any) -> EarlyStopping | None:
         rule = EarlyStopping(**value)
     elif isinstance(value, str):
         rule = EarlyStopping(value)
-    elif whole(value) is not None:
+    elif read_integer(value) is not None:
         rule = EarlyStopping(patience=value)
     elif isinstance(value, (tuple, list)) and 1 <= len(value) <= 4:
         rule = EarlyStopping(*value)
     else:
         raise ValueError(f'early_stopping={value!r}: ("valid_loss", 5), a patience, or None, is wanted.')
-    patience, delta = count(rule.patience), number_of(rule.min_delta)
+    patience, delta = read_count(rule.patience), read_number(rule.min_delta)
     if not isinstance(rule.metric, str):
         raise ValueError(f"early_stopping has the metric {rule.metric!r}: a name as 'valid_loss' is wanted.")
     if patience is None:
@@ -224,7 +223,7 @@ def read_early_stopping(value: Any) -> EarlyStopping | None:
 
 def read_threads(value: Any) -> int | None:
     """Return a number of threads for torch: a whole number, 1 or more; None is the session's own choice."""
-    number = None if value is None else count(value)
+    number = None if value is None else read_count(value)
     # More, and the system may refuse the threads: GNU OpenMP then ends the process.
     most = max(64, os.cpu_count() or 1)
     if value is not None and (number is None or number > most):
@@ -234,7 +233,7 @@ def read_threads(value: Any) -> int | None:
 
 def read_epochs(value: Any) -> int:
     """Return a number of epochs: a whole number, 1 or more."""
-    number = count(value)
+    number = read_count(value)
     if number is None:
         raise ValueError(f"epochs={value!r}: a whole number, 1 or more, is wanted.")
     return number
@@ -247,7 +246,7 @@ def read_evaluate_every(value: Any) -> str | int | None:
     """
     if value is None or (isinstance(value, str) and value == "epoch"):
         return value
-    found = read_time(value) if isinstance(value, str) else count(value)
+    found = read_duration(value) if isinstance(value, str) else read_count(value)
     if found is None:
         raise ValueError(
             f'evaluate_every={value!r}: "epoch", a number of steps, or None for never, is wanted; '
@@ -258,18 +257,18 @@ def read_evaluate_every(value: Any) -> str | int | None:
 
 def read_evaluate_samples(value: Any) -> int | None:
     """Return how many samples to evaluate: a whole number, 1 or more, or None for all."""
-    return optional(
-        value, count, f"evaluate_samples={value!r}: a whole number of samples, 1 or more, or None for all, is wanted."
+    return read_optional(
+        value, read_count, f"evaluate_samples={value!r}: a whole number of samples, 1 or more, or None for all, is wanted."
     )
 
 
 def read_thresholds(value: Any, count: int | None = None) -> float | list[float]:
     """Return one threshold, or one for each of `count` classes."""
-    number = number_of(value)
+    number = read_number(value)
     if number is not None and not math.isnan(number):
         return number
     try:
-        numbers = [number_of(one) for one in value]
+        numbers = [read_number(one) for one in value]
     except TypeError:
         numbers = [None]
     if not numbers or any(one is None or math.isnan(one) for one in numbers):
@@ -283,7 +282,7 @@ def read_thresholds(value: Any, count: int | None = None) -> float | list[float]
 
 def read_seed(value: Any) -> int:
     """Return a seed: a whole number."""
-    number = whole(value)
+    number = read_integer(value)
     if number is None:
         raise ValueError(f"seed={value!r}: a whole number is wanted; the same seed gives the same weights.")
     return number

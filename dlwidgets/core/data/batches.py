@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch.utils.data import default_collate
 
-from ..base.random_state import Mark
-from ..base.trees import rows, tensors
-from ..base.words import counted
+from ..base.random_state import RandomMark
+from ..base.trees import slice_rows, tree_tensors
+from ..base.words import pluralize
 from .forms import Rows
 from .position import Sources
 
@@ -19,7 +19,7 @@ def batch_length(batch: Any) -> int:
     """Return the number of samples in a batch: the length of its first tensor; 0 where it has none."""
     first = batch[0] if isinstance(batch, (tuple, list)) and batch else batch
     if not isinstance(first, torch.Tensor):
-        first = next(tensors(batch), None)
+        first = next(tree_tensors(batch), None)
         if first is None:
             return 0
     return first.shape[0] if first.ndim else 1
@@ -74,7 +74,7 @@ class Batches:
 
     def one(self, index: int) -> Any:
         """Return a sample as a batch of size 1, with no trace in any generator; `index` is below `browsable()`."""
-        return rows(self._first(), index, index + 1)
+        return slice_rows(self._first(), index, index + 1)
 
     def why_not(self, batch_size: int) -> str | None:
         """Say why the batches cannot have this size, in a clause; None if they can."""
@@ -138,7 +138,7 @@ class Shuffled(Batches):
         self._at = self._before = self._end = 0
         # Rows in memory draw no random numbers; a Dataset that augments does.
         self._draws = not isinstance(source, Rows)
-        self._mark = Mark()
+        self._mark = RandomMark()
         self._sources = Sources(source) if self._draws else Sources()
 
     @property
@@ -166,14 +166,14 @@ class Shuffled(Batches):
             try:
                 batch = _fetch(self.source, index)
             except BaseException:
-                self._mark.back()
+                self._mark.restore()
                 raise
         self._before, self._at = self._at, end
         return batch
 
     def put_back(self) -> None:
         self._at = self._before
-        self._mark.back()
+        self._mark.restore()
 
     def sweep(self, batch_size: int) -> Iterator[Any]:
         for start in range(0, self._count, batch_size):
@@ -203,7 +203,7 @@ class Shuffled(Batches):
 
     def install(self, state: dict[str, Any]) -> None:
         if len(state["order"]) not in (0, self._count):
-            then = counted(len(state["order"]), "sample")
+            then = pluralize(len(state["order"]), "sample")
             raise ValueError(f"the data had {then} and has {self._count:,} now")
         self._generator.set_state(state["generator"])
         self._order = state["order"].clone()

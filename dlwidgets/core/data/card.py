@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from ..base.trees import tensors
+from ..base.trees import tree_tensors
 from ..pictures.thumbnail import thumbnail
 from .frame import is_frame
 from .plain_samples import Given
@@ -42,11 +42,11 @@ def card(inputs: Any) -> Card:
     """Return the card of one sample: a batch of one, a text, or a row as a mapping of names to values."""
     if isinstance(inputs, str):
         return Card("text", text=_cut(inputs))
-    if isinstance(inputs, Mapping) and not any(True for _ in tensors(inputs)):
+    if isinstance(inputs, Mapping) and not any(True for _ in tree_tensors(inputs)):
         return Card("row", values=tuple(inputs.values()))
     if isinstance(inputs, (tuple, list)) and inputs and isinstance(inputs[0], str):
         return Card("text", text=_cut(inputs[0]))
-    first = next(tensors(inputs), None)
+    first = next(tree_tensors(inputs), None)
     if first is not None and first.ndim == 2 and _is_row(first):
         return Card("row", values=tuple(first[0].detach().double().cpu().tolist()))
     if first is not None and first.ndim == 3 and first.is_floating_point() | (first.dtype == torch.uint8):

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
-from ..base.trees import tensors, tree_map
-from ..base.words import counted, listed
+from ..base.trees import tree_map, tree_tensors
+from ..base.words import pluralize, quote_names
 from .frame import features, is_frame, split_columns
 from .targets import as_tensor, read_targets
 
@@ -126,7 +126,7 @@ def _unread(data: Any, name: str) -> Any:
         )
     if isinstance(data, Mapping):
         raise TypeError(
-            f"{name} is a dict with {listed(data)}: say which entry is to be predicted, as target=..., "
+            f"{name} is a dict with {quote_names(data)}: say which entry is to be predicted, as target=..., "
             f"or pass {name}=(X, y)."
         )
     if isinstance(data, IterableDataset):
@@ -214,13 +214,13 @@ def _is_pair(data: Any) -> bool:
 def _rows(X: Any, y: Any, name: str, classes: Sequence[str] | None) -> Rows:
     inputs = read_inputs(X, f"the X of {name}")
     targets = read_targets(y, name, classes)
-    counts = {len(tensor) for tensor in tensors(inputs)}
+    counts = {len(tensor) for tensor in tree_tensors(inputs)}
     if not counts:
         raise TypeError(f"{name} has inputs of type {type(X).__name__}: pass tensors or arrays.")
     if counts != {len(targets.values)}:
         given = " and ".join(str(count) for count in sorted(counts))
         raise ValueError(
-            f"{name} has {given} inputs but {counted(len(targets.values), 'target')}: "
+            f"{name} has {given} inputs but {pluralize(len(targets.values), 'target')}: "
             "X and y must have one row for each sample."
         )
     _refuse_empty(targets.values, name)

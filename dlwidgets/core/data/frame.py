@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..base.words import listed
+from ..base.words import quote_names
 
 
 def is_frame(data: Any) -> bool:
@@ -37,7 +37,7 @@ def features(frame: Any, name: str, columns: Sequence[Any] | None = None) -> np.
     texts = [str(column) for column, kind in frame.dtypes.items() if kind.kind not in "fiub"]
     if texts:
         raise ValueError(
-            f"{name} has columns that are not numbers: {listed(texts)}. "
+            f"{name} has columns that are not numbers: {quote_names(texts)}. "
             "Encode them (pandas.get_dummies) or leave them out."
         )
     wide = any(kind.kind == "f" and kind.itemsize > 4 for kind in frame.dtypes)
@@ -60,7 +60,7 @@ def split_columns(frame: Any, name: str, target: Any) -> tuple[tuple[Any, ...], 
     missing = [column for column in chosen if column not in frame.columns]
     if missing:
         raise ValueError(
-            f"target {str(missing[0])!r} is not a column of {name}, which has {listed(frame.columns)}."
+            f"target {str(missing[0])!r} is not a column of {name}, which has {quote_names(frame.columns)}."
         )
     rest = tuple(column for column in frame.columns if column not in chosen)
     return rest, frame[chosen] if several else frame[target]

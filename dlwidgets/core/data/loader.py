@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch.utils.data import BatchSampler, DataLoader, IterableDataset
 
-from ..base.loan import untouched_rng
-from ..base.state import Kept, thing
-from ..base.words import counted
+from ..base.isolation import preserve_random_state
+from ..base.state import Reference, dereference
+from ..base.words import pluralize
 from .batches import Batches
 from .position import Sources, fingerprint, unrolled
 from .sampler import Feed
@@ -144,7 +144,7 @@ class Loaded(Batches):
         ahead = 0 if self._feed is None else len(self._feed.ahead) + len(self._feed.ready)
         if not ahead:
             return None
-        return f"{counted(ahead, 'batch')} of the old size had been fetched ahead by workers"
+        return f"{pluralize(ahead, 'batch')} of the old size had been fetched ahead by workers"
 
     def steps_left(self) -> int | None:
         return self._left()
@@ -167,7 +167,7 @@ class Loaded(Batches):
             "batch_size": self._size, "taken": self._taken, "over": self._over, "trusted": self._trusted,
             "broken_off": self._broken_off, "open": self._iterator is not None, "opening": self._opening,
             "own": self._sources.own(), "feed": None if feed is None or feed.begun is None else feed.state(),
-            "held": Kept(list(self._held)), "count": self._taken + len(self._held),
+            "held": Reference(list(self._held)), "count": self._taken + len(self._held),
             "last": fingerprint(self._last) if self._reads_again else None,
         }  # fmt: skip
 
@@ -180,7 +180,7 @@ class Loaded(Batches):
             self.close()
         self._broken_off = state["broken_off"] and not state["open"]
         self._taken, self._over, self._trusted = state["taken"], state["over"], state["trusted"]
-        self._held, self._opening, self._indices = thing(state["held"]) or [], state["opening"], []
+        self._held, self._opening, self._indices = dereference(state["held"]) or [], state["opening"], []
         self._held = list(self._held)
         self.batch_size = state["batch_size"]
         self._sources.put_own(state["own"])
@@ -237,7 +237,7 @@ class Loaded(Batches):
             raise ValueError("the DataLoader gives fewer batches when it is read again")
         if feed is not None:
             feed.same_order(state["feed"])
-        if self._reads_again and not thing(state["held"]) and fingerprint(last) != state["last"]:
+        if self._reads_again and not dereference(state["held"]) and fingerprint(last) != state["last"]:
             return iterator, "the DataLoader gave other samples when it was read again up to there"
         return iterator, None
 
@@ -269,7 +269,7 @@ class Loaded(Batches):
         # The workers were let go in mid-epoch: new ones go on, and no random number is drawn for that.
         self._broken_off = False
         self._feed.go_on()  # type: ignore[union-attr]
-        with untouched_rng(), _generators_kept(self.loader):
+        with preserve_random_state(), _generators_kept(self.loader):
             return iter(self._loader)
 
     def _give_back(self, indices: list[int]) -> None:
@@ -282,7 +282,7 @@ class Loaded(Batches):
         if not feed.returned:
             self._end()  # the sampler itself failed: the epoch begins anew
         elif self._loader.num_workers == 0:
-            feed.mark.back()
+            feed.mark.restore()
         else:
             # Workers have copies of the dataset, and batches of the old size on their way: they start anew.
             self._broken_off = True

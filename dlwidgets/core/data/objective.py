@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..base.trees import call, tensors, tree_map
+from ..base.trees import call_model, tree_map, tree_tensors
 from .label_smoothing import Smoothing
 from .task import Task, one_number, unpack
 
@@ -56,7 +56,7 @@ class Objective:
         loss : in the task's stead.
         """
         inputs, targets = unpack(batch, self.target)
-        output = call(self.model, inputs)
+        output = call_model(self.model, inputs)
         targets = self.task.prepare(targets, output)
         return (loss or self.task.loss)(output, targets), output, targets  # type: ignore[misc]
 
@@ -66,7 +66,7 @@ class Objective:
         if self.custom is None:
             parts = dict(zip(("inputs", "targets"), unpack(batch, self.target)))
         for name, part in parts.items():
-            if any(t.is_floating_point() and not bool(t.isfinite().all()) for t in tensors(part)):
+            if any(t.is_floating_point() and not bool(t.isfinite().all()) for t in tree_tensors(part)):
                 return (
                     f"The {name} of this batch hold{'s' if name == 'batch' else ''} NaN or infinite values."
                 )

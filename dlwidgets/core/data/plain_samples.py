@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..base.trees import tensors, tree_map
+from ..base.trees import tree_map, tree_tensors
 
 
 class Given:
@@ -38,7 +38,7 @@ class Given:
             self._dataset, self._length = X, len(X)
         else:
             self._inputs = self._read(X)
-            lengths = {len(tensor) if tensor.ndim else 0 for tensor in tensors(self._inputs)}
+            lengths = {len(tensor) if tensor.ndim else 0 for tensor in tree_tensors(self._inputs)}
             if not lengths:
                 raise TypeError(
                     f"X is of type {type(X).__name__}: a tensor, an array, a tuple or dict of these, "

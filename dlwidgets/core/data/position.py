@@ -10,10 +10,9 @@ from typing import Any
 
 import torch
 
-from ..base.generators import Generators
-from ..base.random_state import Streams
-from ..base.state import numbers_of, put_numbers
-from ..base.trees import tensors
+from ..base.random_state import Generators, RandomStates
+from ..base.state import read_attributes, write_attributes
+from ..base.trees import tree_tensors
 
 #: Bytes of each tensor of a batch that go into its fingerprint.
 _LOOK = 65_536
@@ -35,23 +34,23 @@ class Sources:
         """Return the state of what the owners hold."""
         return {
             "generators": self._generators.state(),
-            "numbers": [numbers_of(owner) for owner in self._owners],
+            "numbers": [read_attributes(owner) for owner in self._owners],
         }
 
     def put_own(self, state: dict[str, Any]) -> None:
         """Put back what `own` returned."""
         self._generators.install(state["generators"])
         for owner, numbers in zip(self._owners, state["numbers"]):
-            put_numbers(owner, numbers)
+            write_attributes(owner, numbers)
 
     def state(self) -> dict[str, Any]:
         """Return the state of the owners and of the global generators."""
-        return {**self.own(), "streams": Streams.now().state()}
+        return {**self.own(), "streams": RandomStates.capture().state()}
 
     def install(self, state: dict[str, Any]) -> None:
         """Put back what `state` returned."""
         self.put_own(state)
-        Streams.of(state["streams"]).install()
+        RandomStates.from_state(state["streams"]).install()
 
     @contextmanager
     def untouched(self) -> Iterator[None]:
@@ -66,7 +65,7 @@ class Sources:
 def fingerprint(batch: Any) -> int:
     """Return a checksum of the beginning of each tensor of a batch."""
     code = 0
-    for tensor in tensors(batch):
+    for tensor in tree_tensors(batch):
         flat = tensor.detach().cpu().contiguous().reshape(-1)
         few = flat[: max(1, _LOOK // max(1, flat.element_size()))]
         code = zlib.crc32(few.view(torch.uint8).numpy().tobytes() if few.numel() else b"", code)

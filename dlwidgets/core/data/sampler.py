@@ -11,7 +11,7 @@ from typing import Any
 
 from torch.utils.data import BatchSampler
 
-from ..base.random_state import Mark
+from ..base.random_state import RandomMark
 from .position import Sources, runs, unrolled
 
 
@@ -40,7 +40,7 @@ class Feed(BatchSampler):
         #: The batches of indices handed out that were not taken yet: workers fetch ahead.
         self.ahead: deque[list[int]] = deque()
         #: The place in the random numbers where the last indices were handed out.
-        self.mark = Mark()
+        self.mark = RandomMark()
 
     def __iter__(self) -> Iterator[list[int]]:
         if not self._goes_on:

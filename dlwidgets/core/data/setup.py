@@ -10,9 +10,9 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, IterableDataset
 
-from ..base.loan import untouched_rng
-from ..base.trees import rows, shapes, tensors, tree_map
-from ..base.words import first_line
+from ..base.isolation import preserve_random_state
+from ..base.trees import describe_shapes, slice_rows, tree_map, tree_tensors
+from ..base.words import quote_error
 from . import forms as data
 from .batches import Batches, Shuffled
 from .loader import Loaded
@@ -91,7 +91,7 @@ def open_data(
     if step is not None:
         found = Task("custom", None, "step= was given", names)
         example = batch[0] if isinstance(batch, (tuple, list)) and batch else batch
-        return Opened(supply, check, found, rows(example, 0, TRY), dtype, columns, notes)
+        return Opened(supply, check, found, slice_rows(example, 0, TRY), dtype, columns, notes)
 
     entry = target if isinstance(target, str) else None
     inputs, targets = unpack(batch, entry)
@@ -99,7 +99,7 @@ def open_data(
     every = train.targets if isinstance(train, data.Rows) else targets
     named = isinstance(train, data.Rows) and train.named
     found = infer_task(every, output, task=task, loss=loss, classes=names, named=named)
-    try_loss(found, rows(targets, 0, TRY), rows(output, 0, TRY))
+    try_loss(found, slice_rows(targets, 0, TRY), slice_rows(output, 0, TRY))
     if not found.probabilities and looks_like_probabilities(found.name, output):
         last = "softmax" if found.name == "multiclass" else "sigmoid"
         notes += (
@@ -156,7 +156,7 @@ def _is_array(value: Any) -> bool:
 def _cast_note(train: Any, dtype: torch.dtype | None) -> tuple[str, ...]:
     if dtype is None or not isinstance(train, data.Rows):
         return ()
-    other = {t.dtype for t in tensors(train.inputs) if t.is_floating_point()} - {dtype}
+    other = {t.dtype for t in tree_tensors(train.inputs) if t.is_floating_point()} - {dtype}
     if not other:
         return ()
     return (f"X was {plain(other.pop())} and is {plain(dtype)} now, as the model's weights are.",)
@@ -178,10 +178,10 @@ def _supply(train: Any, valid: Any, batch_size: int | None, seed: int) -> tuple[
         if source is None:
             continue
         try:
-            with untouched_rng():
+            with preserve_random_state():
                 made.append(_batches(source, size, seed, shuffle))
         except Exception as error:
-            raise ValueError(f"{name} gave no batch to look at: {first_line(error)}") from error
+            raise ValueError(f"{name} gave no batch to look at: {quote_error(error)}") from error
     supply, check = made[0], made[1] if len(made) > 1 else None
     if batch_size is not None:
         if why := supply.why_not(size):
@@ -198,11 +198,11 @@ def _few(supply: Batches, name: str) -> Any:
     """Return a batch of the first samples; of one where some of the first cannot be read."""
     for count in (_LOOK, 1):
         try:
-            with untouched_rng():
+            with preserve_random_state():
                 return supply.few(count)
         except Exception as error:  # noqa: BLE001 - the last is told
             problem = error
-    what = f"{type(problem).__name__}: {first_line(problem)}"
+    what = f"{type(problem).__name__}: {quote_error(problem)}"
     raise ValueError(f"{name} gave no batch to look at: {what}") from problem
 
 
@@ -216,9 +216,11 @@ def _check_valid(
     device: torch.device,
 ) -> None:
     inputs, targets = unpack(_few(check, "valid"), entry)
-    inputs, targets = rows(inputs, 0, TRY), rows(targets, 0, TRY)
-    one, other = ([tuple(t.shape[1:]) for t in tensors(part)] for part in (inputs, example))
-    given, wanted = (shapes(tree_map(lambda t: t[0] if t.ndim else t, part)) for part in (inputs, example))
+    inputs, targets = slice_rows(inputs, 0, TRY), slice_rows(targets, 0, TRY)
+    one, other = ([tuple(t.shape[1:]) for t in tree_tensors(part)] for part in (inputs, example))
+    given, wanted = (
+        describe_shapes(tree_map(lambda t: t[0] if t.ndim else t, part)) for part in (inputs, example)
+    )
     try:
         _, output = try_model(model, inputs, check.batch_size, device)
     except ValueError as error:

@@ -9,8 +9,8 @@ from typing import Any
 
 from torch.utils.data import IterableDataset, default_collate
 
-from ..base.random_state import Mark
-from ..base.state import Kept, thing
+from ..base.random_state import RandomMark
+from ..base.state import Reference, dereference
 from .batches import Batches, batch_length
 from .position import Sources, fingerprint
 
@@ -43,7 +43,7 @@ class Streamed(Batches):
         self._sources = Sources(source)
         self._opening: Any = None
         self.batch_size = batch_size
-        self._mark = Mark()
+        self._mark = RandomMark()
         self._look: Any = None
         if not self._gives_samples:
             self._look = self._first_look()
@@ -107,13 +107,13 @@ class Streamed(Batches):
         return {
             "batch_size": self.batch_size, "taken": self._taken, "trusted": self._trusted,
             "used_up": self.used_up, "drawn": None if self._iterator is None else self._drawn,
-            "held": len(self._held), "items": Kept(list(self._held)),
+            "held": len(self._held), "items": Reference(list(self._held)),
             "batch": len(self._last), "last": fingerprint(self._last), "opening": self._opening,
             "own": self._sources.own(),
         }  # fmt: skip
 
     def install(self, state: dict[str, Any]) -> str | None:
-        here, held, said = self.state(), thing(state["items"]), None
+        here, held, said = self.state(), dereference(state["items"]), None
         same = all(here[name] == state[name] for name in ("drawn", "held", "taken", "used_up"))
         if isinstance(self.source, Iterator):
             if not same:
@@ -159,7 +159,7 @@ class Streamed(Batches):
             items = self._held[:wanted]
             batch = (default_collate(items) if self._gives_samples else items[0]) if items else _END
         except BaseException:
-            self._mark.back()
+            self._mark.restore()
             raise
         if batch is _END:
             # A generator is its own iterator: there is no second epoch in it.

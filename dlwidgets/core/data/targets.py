@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from ..base.words import counted, listed
+from ..base.words import pluralize, quote_names
 from .frame import is_frame
 
 
@@ -92,7 +92,7 @@ def _encoded(y: np.ndarray, name: str, names: Sequence[str] | None) -> Targets:
     missing = [i for i, one in enumerate(y) if one is None or one != one]
     if missing:
         raise ValueError(
-            f"{name} has {counted(len(missing), 'sample')} without a target, "
+            f"{name} has {pluralize(len(missing), 'sample')} without a target, "
             f"the first is sample {missing[0]}: leave them out."
         )
     words = [str(word) for word in y]
@@ -100,5 +100,5 @@ def _encoded(y: np.ndarray, name: str, names: Sequence[str] | None) -> Targets:
     number = {word: i for i, word in enumerate(classes)}
     unknown = sorted(set(words) - set(classes))
     if unknown:
-        raise ValueError(f"{name} has the class {unknown[0]!r}, which is none of {listed(classes)}.")
+        raise ValueError(f"{name} has the class {unknown[0]!r}, which is none of {quote_names(classes)}.")
     return Targets(torch.tensor([number[word] for word in words], dtype=torch.int64), classes, True)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..base.words import listed
+from ..base.words import quote_names
 
 TASKS = ("multilabel", "multiclass", "binary", "regression")
 
@@ -100,7 +100,7 @@ def unpack(batch: Any, target: str | None = None) -> tuple[Any, Any]:
     if isinstance(batch, Mapping):
         if target is None or target not in batch:
             raise TypeError(
-                f"A batch is a dict with {listed(batch)}: say which entry is the target "
+                f"A batch is a dict with {quote_names(batch)}: say which entry is the target "
                 "(target=...), or pass step=(model, batch) -> loss."
             )
         return {key: value for key, value in batch.items() if key != target}, batch[target]

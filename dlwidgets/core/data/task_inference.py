@@ -10,8 +10,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ..base.trees import shapes
-from ..base.words import counted
+from ..base.trees import describe_shapes
+from ..base.words import pluralize
 from .task import TASKS, Task, read_loss
 
 #: The loss of each task, as in PyTorch's own classification and regression examples.
@@ -154,7 +154,7 @@ def _guess(targets: torch.Tensor, output: torch.Tensor, loss: Any, named: bool) 
             "multiclass",
             f"the targets are whole numbers, one a position, and the model puts out {columns} values",
         )
-    return "regression", f"the targets are numbers of shape {shapes(targets[0])} a sample"
+    return "regression", f"the targets are numbers of shape {describe_shapes(targets[0])} a sample"
 
 
 def _puts_out_probabilities(task: str, loss: Any, output: torch.Tensor) -> bool:
@@ -183,7 +183,7 @@ def _check(task: Task, targets: torch.Tensor, output: torch.Tensor) -> None:
     if targets.is_floating_point() and bool(targets.isnan().any()):
         rows = targets.isnan().reshape(len(targets), -1).any(1)
         raise ValueError(
-            f"The targets hold NaN in {counted(int(rows.sum()), 'sample')}, "
+            f"The targets hold NaN in {pluralize(int(rows.sum()), 'sample')}, "
             f"the first is sample {int(rows.int().argmax())}: leave those samples out, or give each a value."
         )
     given, out = tuple(targets.shape[1:]), tuple(output.shape[1:])
@@ -204,7 +204,7 @@ def _check(task: Task, targets: torch.Tensor, output: torch.Tensor) -> None:
             )
     if math.prod(given) != math.prod(out):
         raise ValueError(
-            f"The targets have {counted(math.prod(given), 'value')} a sample, "
+            f"The targets have {pluralize(math.prod(given), 'value')} a sample, "
             f"but the model puts out {math.prod(out)}. "
             f"The model's last layer should put out {math.prod(given)}."
         )
@@ -232,7 +232,7 @@ def _check_labels(task: Task, targets: torch.Tensor, output: torch.Tensor) -> No
         hint = " Count from 0: pass y - 1." if low == 1 and high == count else ""
         raise ValueError(
             f"The targets hold the label {high if high >= count else low}, but the model puts out "
-            f"{counted(count, 'value')}: labels go from 0 to {count - 1}.{hint}"
+            f"{pluralize(count, 'value')}: labels go from 0 to {count - 1}.{hint}"
         )
 
 
@@ -243,11 +243,11 @@ def _check_names(task: Task, named: bool) -> None:
     fits = count in (1, 2) if task.name == "binary" else count == task.outputs
     if fits:
         return
-    out = f"the model puts out {counted(task.outputs or 1, 'value')} a sample"
+    out = f"the model puts out {pluralize(task.outputs or 1, 'value')} a sample"
     if named:
         raise ValueError(
-            f"The targets name {counted(count, 'class')}, but {out}: "
+            f"The targets name {pluralize(count, 'class')}, but {out}: "
             f"its last layer should put out {count}, or more names be passed as classes=."
         )
     also = f" (the task is regression, since {task.because})" if task.name == "regression" else ""
-    raise ValueError(f"classes has {counted(count, 'name')}, but {out}{also}: one name for each is wanted.")
+    raise ValueError(f"classes has {pluralize(count, 'name')}, but {out}{also}: one name for each is wanted.")

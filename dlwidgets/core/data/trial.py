@@ -8,9 +8,9 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ..base.loan import buffers_kept, looking, modes_kept, on_device, untouched_rng
-from ..base.trees import call, rows, shapes, tensors, tree_map
-from ..base.words import counted, first_line
+from ..base.isolation import eval_mode, preserve_buffers, preserve_modes, preserve_random_state, use_device
+from ..base.trees import call_model, describe_shapes, slice_rows, tree_map, tree_tensors
+from ..base.words import pluralize, quote_error
 from .batches import Batches
 from .forms import Rows
 from .task import Task, one_number
@@ -39,26 +39,26 @@ def try_model(model: nn.Module, inputs: Any, batch_size: int, device: torch.devi
     first: Exception | None = None
     # A model that writes its batch size into its shapes runs on a whole batch only.
     for count in (TRY, batch_size):
-        part = rows(inputs, 0, count)
+        part = slice_rows(inputs, 0, count)
         try:
             return part, _forward(model, part, device)
         except Exception as error:  # noqa: BLE001 - the first is told
             first = first or error
     raise ValueError(
-        f"{type(model).__name__} fails on a batch of inputs of shape {shapes(rows(inputs, 0, TRY))}: "
-        f"{first_line(first)}{_hint(model, inputs)} dlwidgets.summary(model, X[:1]) shows where."
+        f"{type(model).__name__} fails on a batch of inputs of shape {describe_shapes(slice_rows(inputs, 0, TRY))}: "
+        f"{quote_error(first)}{_hint(model, inputs)} dlwidgets.summary(model, X[:1]) shows where."
     ) from first
 
 
 def _forward(model: nn.Module, inputs: Any, device: torch.device) -> Any:
-    with on_device(model, device), looking(model):
-        output = call(model, tree_map(lambda tensor: tensor.to(device), inputs))
+    with use_device(model, device), eval_mode(model):
+        output = call_model(model, tree_map(lambda tensor: tensor.to(device), inputs))
     return tree_map(lambda tensor: tensor.cpu(), output)
 
 
 def _hint(model: nn.Module, inputs: Any) -> str:
     dtype = float_dtype(model)
-    for tensor in tensors(inputs):
+    for tensor in tree_tensors(inputs):
         if tensor.dtype == torch.uint8:
             return " The inputs are uint8: X.float() / 255 may be what the model wants."
         if tensor.is_floating_point() and dtype is not None and tensor.dtype != dtype:
@@ -74,13 +74,13 @@ def _hint(model: nn.Module, inputs: Any) -> str:
 def try_loss(task: Task, targets: Any, output: Any) -> None:
     """Raise ValueError where the loss cannot be computed, or is not one number."""
     try:
-        with untouched_rng(), torch.no_grad():
+        with preserve_random_state(), torch.no_grad():
             loss = task.loss(output, task.prepare(targets, output))  # type: ignore[misc]
         one_number(loss)
     except Exception as error:
         raise ValueError(
-            f"The loss {task.loss_name} fails on outputs of shape {shapes(output)} "
-            f"and targets of shape {shapes(targets)}: {first_line(error)}"
+            f"The loss {task.loss_name} fails on outputs of shape {describe_shapes(output)} "
+            f"and targets of shape {describe_shapes(targets)}: {quote_error(error)}"
         ) from error
 
 
@@ -89,7 +89,7 @@ def check_finite(model: nn.Module, source: Any, name: str, device: torch.device)
     if not isinstance(source, Rows):
         return
     bad = torch.zeros(len(source), dtype=torch.bool)
-    for tensor in tensors(source.inputs):
+    for tensor in tree_tensors(source.inputs):
         # A sum needs no memory and shows NaN and infinity, though sometimes where there is none.
         if tensor.is_floating_point() and not bool(tensor.sum().isfinite()):
             bad |= ~tensor.isfinite().reshape(len(source), -1).all(1).cpu()
@@ -101,7 +101,7 @@ def check_finite(model: nn.Module, source: Any, name: str, device: torch.device)
         return
     raise ValueError(
         f"{name} has inputs that are NaN or infinite in {int(bad.sum())} of "
-        f"{counted(len(source), 'sample')}, the first is sample {first}: fill them in, "
+        f"{pluralize(len(source), 'sample')}, the first is sample {first}: fill them in, "
         "or leave those samples out."
     )
 
@@ -115,14 +115,14 @@ def check_single(model: nn.Module, supply: Batches, example: Any, device: torch.
         return
     try:
         with (
-            on_device(model, device),
-            modes_kept(model),
-            buffers_kept(model),
-            untouched_rng(),
+            use_device(model, device),
+            preserve_modes(model),
+            preserve_buffers(model),
+            preserve_random_state(),
             torch.no_grad(),
         ):
             model.train()
-            call(model, tree_map(lambda tensor: tensor[:1].to(device), example))
+            call_model(model, tree_map(lambda tensor: tensor[:1].to(device), example))
     except ValueError as error:
         what = "batch holds one sample" if size == 1 else "last batch of each epoch would hold one sample"
         raise ValueError(

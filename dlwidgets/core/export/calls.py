@@ -13,7 +13,7 @@ from typing import Any
 from torch import nn
 from torch.nn.utils.parametrize import type_before_parametrizations
 
-from ..base.literals import constant, is_plain
+from ..base.literals import format_literal, is_plain
 from .sources import is_installed
 
 #: How many guesses are made at most, and for how long [s].
@@ -91,7 +91,7 @@ def _evaluated(node: ast.AST, scope: Mapping[str, Any]) -> Any:
         value = scope[node.value.value.id].shape[ast.literal_eval(node.slice)]  # type: ignore[attr-defined]
     else:
         value = ast.literal_eval(node)  # type: ignore[arg-type]
-    if constant(value) is None:
+    if format_literal(value) is None:
         raise ValueError
     return value
 

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, RandomSampler, SequentialSampler, default_collate
 
-from ..base.loan import untouched_rng
-from ..base.random_state import Streams
+from ..base.isolation import preserve_random_state
+from ..base.random_state import RandomStates
 from ..base.state import same_state
-from ..base.trees import tensors
+from ..base.trees import tree_tensors
 from ..data.batches import Batches, Shuffled
 from ..data.forms import Rows
 from ..data.loader import Loaded
@@ -113,7 +113,7 @@ def _shuffled(draft: Draft, source: Shuffled, resizes: bool) -> Supply:
 
 def _seeded(draft: Draft, shuffle: bool) -> str:
     lines = ["torch.manual_seed(seed)"]
-    streams, seeded = Streams.now(), Streams.seeded(draft.seed)
+    streams, seeded = RandomStates.capture(), RandomStates.from_seed(draft.seed)
     if not np.array_equal(streams.numpy[1], seeded.numpy[1]) or streams.numpy[2:] != seeded.numpy[2:]:
         draft.sources.imports.add("import numpy as np")
         lines.append("np.random.seed(seed % 2**32)")
@@ -192,7 +192,7 @@ def _samples(dataset: Any) -> list[Any] | None:
     generators = Generators(dataset)
     before = generators.state()
     many = getattr(dataset, "__getitems__", None)
-    with generators.untouched(), untouched_rng():
+    with generators.untouched(), preserve_random_state():
         try:
             indices = list(range(len(dataset)))
             samples = list(many(indices)) if many else [dataset[i] for i in indices]
@@ -203,7 +203,7 @@ def _samples(dataset: Any) -> list[Any] | None:
     samples = [_plain(sample) for sample in samples]
     if drew or not same_state([_plain(one) for one in again], [samples[0], samples[-1]]):
         return None
-    if sum(t.nbytes for t in tensors(samples)) > _LARGE or not _loadable(samples[0]):
+    if sum(t.nbytes for t in tree_tensors(samples)) > _LARGE or not _loadable(samples[0]):
         return None
     return samples
 

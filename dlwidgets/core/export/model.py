@@ -9,9 +9,9 @@ from typing import Any
 from torch import nn
 from torch.nn.modules.dropout import _DropoutNd
 
-from ..base.loan import looking
-from ..base.state import Copier, same_state
-from ..base.trees import call
+from ..base.isolation import eval_mode
+from ..base.state import StateCopier, same_state
+from ..base.trees import call_model
 from .calls import texts_of
 from .draft import Draft
 from .module_expression import expression, place
@@ -77,9 +77,11 @@ def _same(draft: Draft, built: nn.Module) -> bool:
     try:
         built.load_state_dict(draft.loop.regimen.normalising.plain(model.state_dict()))
         built.to(draft.loop.objective.device)
-        with looking(model), looking(built):
+        with eval_mode(model), eval_mode(built):
             built.eval()
-            return same_state(Copier()(call(model, there)), Copier()(call(built, there)))
+            return same_state(
+                StateCopier()(call_model(model, there)), StateCopier()(call_model(built, there))
+            )
     except Exception:  # noqa: BLE001 - a guess that does not fit may raise anything
         return False
 

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn.utils.parametrize import type_before_parametrizations
 
-from ..base.loan import untouched_rng
+from ..base.isolation import preserve_random_state
 from ..layers.structure import Structure, structure
 from .calls import calls, guesses, is_plain
 from .sources import Sources, Unwritable
@@ -59,7 +59,7 @@ class Made:
 def _made(made: Made, wanted: Structure) -> nn.Module | None:
     """Return what is made, if it has the structure that is wanted."""
     try:
-        with untouched_rng():
+        with preserve_random_state():
             built = made.make()
         return built if structure(built) == wanted else None
     except Exception:  # noqa: BLE001 - a guess that does not fit may raise anything

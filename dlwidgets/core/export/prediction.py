@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..base.trees import tensors
+from ..base.trees import tree_tensors
 from ..data.batches import Shuffled
 from ..data.forms import Rows
 from .draft import Draft
@@ -72,7 +72,11 @@ def _judged(draft: Draft) -> list[str]:
     """Return the lines that count on the validation data what was found and what was missed."""
     valid = draft.opened.valid
     rows = valid.source if isinstance(valid, Shuffled) and isinstance(valid.source, Rows) else None
-    if rows is None or not draft.data or sum(t.nbytes for t in tensors((rows.inputs, rows.targets))) > _MOST:
+    if (
+        rows is None
+        or not draft.data
+        or sum(t.nbytes for t in tree_tensors((rows.inputs, rows.targets))) > _MOST
+    ):
         return []
     path = draft.beside(
         "valid", {"inputs": _plain(rows.inputs), "targets": _plain(rows.targets)}, "the validation data"

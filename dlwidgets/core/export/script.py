@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ..base.words import counted
+from ..base.words import pluralize
 from ..training.replay import MOVES
 from .controls import Controls
 from .data import Supply, supply
@@ -97,8 +97,8 @@ def _together(blocks: list[str]) -> list[str]:
 
 
 def _docstring(draft: Draft, about: str, path: str) -> str:
-    length = f"{counted(draft.steps, 'step')} ({counted(draft.loop.epoch, 'epoch')})"
-    changes = f", with {counted(len(draft.changes), 'change')} on the way" if draft.changes else ""
+    length = f"{pluralize(draft.steps, 'step')} ({pluralize(draft.loop.epoch, 'epoch')})"
+    changes = f", with {pluralize(len(draft.changes), 'change')} on the way" if draft.changes else ""
     lines = [
         f'"""Train {_article(type(draft.model).__name__)} for {length}{changes}.',
         "",

@@ -16,8 +16,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..base.literals import constant
-from ..base.words import first_line
+from ..base.literals import format_literal
+from ..base.words import quote_error
 from .text import double_quoted
 
 
@@ -135,7 +135,7 @@ class Sources:
             self._claim(name, value)
         elif isinstance(value, (type, types.FunctionType, types.BuiltinFunctionType)):
             self._bring_callable(name, value)
-        elif (text := constant(value)) is not None:
+        elif (text := format_literal(value)) is not None:
             self._claim(name, value)
             self.definitions.setdefault(name, double_quoted(f"{name} = {text}"))
         elif _home := _home_of(name, value):
@@ -199,7 +199,7 @@ def source_of(thing: Any) -> str:
         if isinstance(thing, type) and (found := _class_source(thing)) is not None:
             return found
         raise Unwritable(
-            f"the source of {thing.__name__} is not to be had: {first_line(error).rstrip('.')}"
+            f"the source of {thing.__name__} is not to be had: {quote_error(error).rstrip('.')}"
         ) from None
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from ..base.canvas import BLUE, GREY, INK, ORANGE, blank
+from ..base.canvas import BLUE, GREY, INK, ORANGE, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,7 +54,9 @@ def activation_figure(
     reason : a sentence, in place of the picture.
     """
     beside = shown is not None and shown.image is not None
-    figure = blank(width, 1.2 if picture is None else _height(picture, width * (0.78 if beside else 1.0)))
+    figure = new_figure(
+        width, 1.2 if picture is None else _height(picture, width * (0.78 if beside else 1.0))
+    )
     figure.suptitle(title, x=0.01, ha="left", fontsize=10, fontweight="bold", color=INK)
     axes = figure.subplots(1, 2, width_ratios=[0.22, 0.78]) if beside else [figure.subplots()]
     if beside and shown is not None:

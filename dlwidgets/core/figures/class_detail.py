@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..base.canvas import BLUE, GREY, INK, LINE, ORANGE, blank
+from ..base.canvas import BLUE, GREY, INK, LINE, ORANGE, new_figure
 from ..scoring.one_class import curve_of, summary_of
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def class_figure(scores: Scores, cls: int | str, thresholds: ArrayLike | None = 
     confusion = scores.confusion(0.5 if thresholds is None and scores.task != "multiclass" else thresholds)[c]
     found, curve = summary_of(scores, c), curve_of(scores, c)
     positives, negatives = int(scores.positives[c]), int(scores.negatives[c])
-    figure = blank(8.4, 2.9)
+    figure = new_figure(8.4, 2.9)
     pr, roc, reliability = figure.subplots(1, 3)
     _precision_recall(pr, curve, confusion, positives, negatives)
     _roc(roc, curve, confusion, positives, negatives)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..base.canvas import GREY, INK, blank
+from ..base.canvas import GREY, INK, new_figure
 from ..scoring.confusion_figure import percent, shares, short, two_colors
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def matrix_figure(
     shade, counts, names = _prepared(scores, normalise, order)
     many = len(names)
     cell = 0.62 if many <= 12 else max(0.14, 0.42 - 0.007 * (many - 12)) if many <= _NAMED else 8 / many
-    figure = blank(max(3.6, cell * many + 1.6), max(2.8, cell * many + 1.4))
+    figure = new_figure(max(3.6, cell * many + 1.6), max(2.8, cell * many + 1.4))
     ax = figure.add_subplot()
     annotated: NDArray[np.object_] | bool = False
     if many <= _NUMBERED:
@@ -69,7 +69,7 @@ def matrix_picture(
     """Return the same matrix drawn as one image, without seaborn, whose import takes seconds."""
     shade, counts, names = _prepared(scores, normalise, order)
     many = len(names)
-    figure = blank(5.2, 4.6)
+    figure = new_figure(5.2, 4.6)
     ax = figure.add_subplot()
     ax.imshow(shade, cmap=two_colors(), vmin=-1, vmax=1, interpolation="nearest")
     ticks = range(many) if many <= 30 else []

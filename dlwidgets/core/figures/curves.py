@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..base.buckets import Curve, Evaluated, together
-from ..base.canvas import BLUE, GREEN, GREY, INK, LINE, ORANGE, blank, rate, significant
+from ..base.canvas import BLUE, GREEN, GREY, INK, LINE, ORANGE, new_figure
 from ..base.history import History
+from ..base.numbers import format_number, format_rate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -35,12 +36,12 @@ def curves_figure(
     past : lines that were left, drawn pale from where each parted.
     """
     if not len(history):
-        figure = blank(6.4, 0.6)
+        figure = new_figure(6.4, 0.6)
         figure.text(
             0.01, 0.5, "No step taken yet: session.start() trains.", fontsize=9, color=GREY, va="center"
         )
         return figure
-    figure = blank(6.4, 3.9)
+    figure = new_figure(6.4, 3.9)
     # Places by hand: finding them by drawing all texts twice takes as long as the drawing.
     figure.set_layout_engine("none")
     places = {"left": 0.1, "right": 0.865, "top": 0.93, "bottom": 0.11, "hspace": 0.16}
@@ -66,7 +67,7 @@ def curves_figure(
                       transform=loss.get_xaxis_transform())  # fmt: skip
     parts = {name: Curve(history.columns[name]).buckets(first, last, 800) for name in ("lr", "grad_norm")}
     # A rate holds for whole steps: between two of them it jumps.
-    rates = _line(lr, parts["lr"].step, parts["lr"].mean, "", INK, rate, drawstyle="steps-pre")
+    rates = _line(lr, parts["lr"].step, parts["lr"].mean, "", INK, format_rate, drawstyle="steps-pre")
     norms = [_line(norm, parts["grad_norm"].step, parts["grad_norm"].mean, "", INK, color=GREY)]
     if clip is not None and len(parts["grad_norm"].step):
         norms.append(
@@ -126,7 +127,7 @@ def _line(
     y: np.ndarray,
     name: str,
     ink: str,
-    form: Callable[[float], str] = significant,
+    form: Callable[[float], str] = format_number,
     **style: Any,
 ) -> tuple[float, str, str] | None:
     """Draw a curve; return its end as (height, words, colour), None where nothing was drawn."""

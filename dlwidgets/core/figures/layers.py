@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ..base.canvas import BLUE, GREY, INK, ORANGE, blank
+from ..base.canvas import BLUE, GREY, INK, ORANGE, new_figure
 from ..layers.columns import output_of_a_sample
 from ..layers.summary_text import Line, count, lines, ran, remark, remarks, type_words
 
@@ -42,14 +42,14 @@ def layer_figure(table: Summary | None, stats: LayerStats | None = None, most: i
     most : most lines; the tree is drawn as deep as they allow.
     """
     if table is None:
-        figure = blank(6.4, 0.6)
+        figure = new_figure(6.4, 0.6)
         figure.text(0.01, 0.5, "The layers are being looked at.", fontsize=9, color=GREY, va="center")
         return figure
     every = lines(table.rows)
     shown = first_lines(every, most)
     said = _said(table, len(every) - len(shown))
     tall = 3.0 + len(shown) + sum(_rows(text) for text, _ in said)
-    figure = blank(_WIDTH, tall * _LINE)
+    figure = new_figure(_WIDTH, tall * _LINE)
     figure.set_layout_engine("none")
     axes = figure.add_axes((0.01, 0, 0.98, 1))
     axes.set_xlim(0, 1)

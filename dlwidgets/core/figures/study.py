@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..base.canvas import BLUE, GREY, INK, LINE, ORANGE, blank
+from ..base.canvas import BLUE, GREY, INK, LINE, ORANGE, new_figure
 from .activations import signed
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def effect_figure(rows: Sequence[Sequence[Any]], title: str = "", *, share: bool
     rows : (name, before, after) of each class; None for what is not finite.
     share : whether the scores are probabilities, so that the axis is 0 to 1.
     """
-    figure = blank(6.4, 0.8 + 0.24 * max(1, len(rows)))
+    figure = new_figure(6.4, 0.8 + 0.24 * max(1, len(rows)))
     axes = _titled(figure, title)
     for place, (_name, before, after, *_) in enumerate(rows):
         one, other = (math.nan if value is None else value for value in (before, after))
@@ -56,7 +56,7 @@ def exciting_figure(
     count = max(1, len(tiles))
     columns = min(columns, count)
     rows = math.ceil(count / columns)
-    figure = blank(1.15 * columns, 0.5 + 1.3 * rows)
+    figure = new_figure(1.15 * columns, 0.5 + 1.3 * rows)
     figure.suptitle(title, x=0.01, ha="left", fontsize=10, fontweight="bold", color=INK)
     for number, axes in enumerate(np.ravel(figure.subplots(rows, columns, squeeze=False))):
         axes.set_axis_off()
@@ -91,7 +91,7 @@ def where_figure(
     values : float, h x w: positive where it speaks for the class, negative against it; 1 x n gives bars.
     image : uint8, H x W x 3; None where the input is no image.
     """
-    figure = blank(4.4, 3.8 if min(values.shape) > 1 else 2.2)
+    figure = new_figure(4.4, 3.8 if min(values.shape) > 1 else 2.2)
     axes = _titled(figure, title)
     peak = float(np.nanmax(np.abs(values), initial=0.0)) or 1.0
     if values.shape[0] == 1:
@@ -129,7 +129,7 @@ def spread_figure(
     reach : the bins span -reach..reach.
     mean : of each column; None where there is none.
     """
-    figure = blank(6.4, 2.6)
+    figure = new_figure(6.4, 2.6)
     axes = _titled(figure, title)
     filled = np.flatnonzero(shares.any(0))
     bins = shares.shape[1]
@@ -154,7 +154,7 @@ def spread_figure(
 
 def said_figure(words: str, title: str = "") -> Figure:
     """Return a sentence in place of a picture."""
-    figure = blank(6.4, 1.2)
+    figure = new_figure(6.4, 1.2)
     axes = _titled(figure, title)
     axes.set_axis_off()
     axes.text(0, 0.5, words, fontsize=9, color=INK, wrap=True, transform=axes.transAxes)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..base.canvas import BLUE, GREEN, GREY, INK, LINE, ORANGE, blank, rate
+from ..base.canvas import BLUE, GREEN, GREY, INK, LINE, ORANGE, new_figure
+from ..base.numbers import format_rate
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -36,7 +37,7 @@ def panel_figure(
     """
     above = _TOP + (0.3 if error else 0.0)
     below = _ROW * -(-len(others) // 2)
-    figure = blank(6.4, above + below)
+    figure = new_figure(6.4, above + below)
     figure.set_layout_engine("none")
     _two_columns(figure, others, below / (above + below))
     axes = figure.add_axes((0.015, below / (above + below), 0.97, above / (above + below)))
@@ -89,7 +90,7 @@ def value_in_words(name: str, value: Any) -> str:
     if value is None:
         return "off"
     if name == "lr":
-        return rate(value)
+        return format_rate(value)
     if isinstance(value, (tuple, list)):
         return f"{value[0]} {value[1]:.3g}"
     return f"{value:,}"

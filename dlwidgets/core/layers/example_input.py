@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..base.trees import tensors, tree_map
+from ..base.trees import tree_map, tree_tensors
 from .kinds import wanted
 from .walk import Layer, uncompiled
 
@@ -35,7 +35,7 @@ class Example:
     @property
     def batch(self) -> int | None:
         """The size of the first axis, where all inputs have one and agree on it."""
-        sizes = {int(tensor.shape[0]) if tensor.ndim else None for tensor in tensors(self.inputs)}
+        sizes = {int(tensor.shape[0]) if tensor.ndim else None for tensor in tree_tensors(self.inputs)}
         return sizes.pop() if len(sizes) == 1 else None
 
     def whole(self) -> Example:
@@ -81,7 +81,7 @@ def from_input(model: nn.Module, given: Any, dtype: torch.dtype | None = None) -
         return value
 
     inputs = read(inputs)
-    if not any(True for _ in tensors(inputs)):
+    if not any(True for _ in tree_tensors(inputs)):
         raise TypeError(
             f"input is of type {type(given).__name__} and holds no tensor: a tensor, an array, a tuple of "
             "positional inputs, a dict of keywords or a batch of a DataLoader is wanted."

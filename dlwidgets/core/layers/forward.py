@@ -16,8 +16,7 @@ from torch import nn
 from torch._subclasses import fake_tensor as fakes
 from torch.nn.parameter import is_lazy
 
-from ..base.isolation import inspecting
-from ..base.loan import device_of, untouched_rng
+from ..base.isolation import find_device, isolate_model, preserve_random_state
 from ..base.trees import tree_map
 from .example_input import Example
 from .forward_error import Clash, explain
@@ -64,7 +63,7 @@ def follow(layers: Sequence[Layer], examples: Sequence[Example]) -> Followed:
     `if` on a tensor, `.item()`, an operation that torch cannot fake), or fails, one real run tells.
     """
     model = layers[0].module
-    with untouched_rng():
+    with preserve_random_state():
         best, reason = None, ""
         if any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()):
             reason = "it holds TorchScript, whose layers cannot be followed otherwise"
@@ -104,7 +103,7 @@ def _reach(found: Followed) -> tuple[int, int]:
 def _fake(layers: Sequence[Layer], example: Example) -> Followed | str:
     """Run a fake stand-in; return why not where there can be none."""
     model = layers[0].module
-    device = device_of(model)
+    device = find_device(model)
     found: Followed | None = None
     for hooks in _with_hooks(model):
         mode = fakes.FakeTensorMode(allow_non_fake_inputs=True)
@@ -141,7 +140,7 @@ def _quiet() -> Iterator[None]:
 
 def _real(layers: Sequence[Layer], example: Example, reason: str) -> Followed:
     model = layers[0].module
-    device = device_of(model)
+    device = find_device(model)
 
     def ready(tensor: torch.Tensor) -> torch.Tensor:
         return _values(tensor, device) if tensor.is_meta else tensor.to(device)
@@ -153,7 +152,7 @@ def _real(layers: Sequence[Layer], example: Example, reason: str) -> Followed:
             try:
                 trace = Trace(lent(model, hooks), layers)
             except Exception:  # noqa: BLE001 - what cannot be copied is borrowed
-                trace = Trace(stack.enter_context(inspecting(model)), layers)
+                trace = Trace(stack.enter_context(isolate_model(model)), layers)
             this = _run(trace, inputs, example, reason)
         if this.error is None:
             return this

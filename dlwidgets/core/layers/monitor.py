@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from ..base.time_budget import Governor
+from ..base.time_budget import TimeBudget
 
 if TYPE_CHECKING:
     from .dead_units import UnitProbe
@@ -41,7 +41,7 @@ class LayerMonitor:
         self._probe: LayerProbe | None = None
         self._units: UnitProbe | None = None
         self._watching: LayerProbe | None = None
-        self._governor = Governor(SHARE, least=0.25)
+        self._time_budget = TimeBudget(SHARE, least=0.25)
         self._anew()
 
     def _anew(self) -> None:
@@ -67,7 +67,7 @@ class LayerMonitor:
         if probe is None:
             return _NOTHING
         self._began = time.perf_counter()
-        if not self._governor.due(self._began):
+        if not self._time_budget.due(self._began):
             self._watching = None
             return _NOTHING
         self._spent = 0.0
@@ -118,7 +118,7 @@ class LayerMonitor:
                 self._units = None
                 self.note(f"Dead units are not counted: {type(error).__name__}: {error}.")
         self._spent += time.perf_counter() - began + (units.cost if units is not None else 0.0)
-        self._governor.spent(self._spent)
+        self._time_budget.spent(self._spent)
         return found
 
     def _count(self) -> None:

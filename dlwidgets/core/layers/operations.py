@@ -11,7 +11,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from ..base.trees import tensors
+from ..base.trees import tree_tensors
 from .macs import formula_of, has_macs, recurrent_macs
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class Operation:
     @property
     def tensors(self) -> list[torch.Tensor]:
         """The tensors among its arguments."""
-        return list(tensors(self.args))
+        return list(tree_tensors(self.args))
 
 
 class Operations(TorchDispatchMode):

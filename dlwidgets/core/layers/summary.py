@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from ..base.trees import tensors
+from ..base.trees import tree_tensors
 from .example_input import Example, from_input, from_shape, what_to_give
 from .forward import Followed, follow, let_go
 from .kinds import by, dtype_name, packed_weights, telling
@@ -290,7 +290,7 @@ def _assembled(layers: Sequence[Layer], found: Followed | None = None, error: st
         if found is not None
         else {},
         notes=tuple(notes),
-        inputs=tuple(tuple(tensor.shape) for tensor in tensors(example.inputs)),
+        inputs=tuple(tuple(tensor.shape) for tensor in tree_tensors(example.inputs)),
         batch=example.batch,
     )
 

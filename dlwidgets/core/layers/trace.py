@@ -14,8 +14,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.parameter import is_lazy
 from torch.utils._python_dispatch import _disable_current_modes
 
-from ..base.outputs import parts
-from ..base.trees import call, tensors
+from ..base.outputs import named_tensors
+from ..base.trees import call_model, tree_tensors
 from .operations import Functions, Operation, Operations
 from .recall import Recall
 from .stand_in import fake_tensor
@@ -121,9 +121,9 @@ class Trace:
             try:
                 if isinstance(self._twin, torch.jit.ScriptModule):
                     with self.entered(self._twin, (inputs,), {}) as frame:
-                        frame.output = call(self._twin, inputs)
+                        frame.output = call_model(self._twin, inputs)
                     return frame.output
-                return call(self._twin, inputs)
+                return call_model(self._twin, inputs)
             except Exception as error:
                 if self.failure is None or self.failure.error is not error:
                     self.failure = Failure("", {}, self.operation, error)
@@ -178,7 +178,7 @@ class Trace:
             raise
         finally:
             self._stack.pop()
-        found = list(parts(frame.output))
+        found = list(named_tensors(frame.output))
         if record.calls == 1:
             record.outputs = _shapes(found)
             record.whole = isinstance(frame.output, torch.Tensor)
@@ -211,7 +211,9 @@ class Trace:
     def _build(self, module: nn.Module, args: Any, kwargs: Any) -> dict[str, tuple[int, ...]]:
         """Build a lazy layer of the stand-in as its first call would; return its parameters' shapes."""
         lazy = [name for name, tensor in module._parameters.items() if tensor is not None and is_lazy(tensor)]
-        device = next((tensor.device for tensor in tensors((*args, *kwargs.values()))), torch.device("cpu"))
+        device = next(
+            (tensor.device for tensor in tree_tensors((*args, *kwargs.values()))), torch.device("cpu")
+        )
         if self._mode is None:
             module.initialize_parameters(*args, **kwargs)  # type: ignore[operator]
         else:
@@ -269,7 +271,7 @@ class _Listener:
 
 def _named(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Iterator[tuple[str, torch.Tensor]]:
     for name, value in (*enumerate(args), *kwargs.items()):
-        for rest, tensor in parts(value):
+        for rest, tensor in named_tensors(value):
             yield f"{name}{rest}", tensor
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from ..base.trees import tensors
+from ..base.trees import tree_tensors
 from .picture import Picture, one_sample, picture, stack
 from .statistics import real
 
@@ -49,7 +49,7 @@ def thumbnail(inputs: Any, lines: bool = False) -> Thumbnail:
 
     With `lines`, channels x positions are drawn as lines, as for a model that begins with a 1-D convolution.
     """
-    found = list(tensors(inputs))
+    found = list(tree_tensors(inputs))
     if not found or found[0].numel() == 0:
         return Thumbnail("none", words="The input holds no tensor.")
     tensor = found[0]

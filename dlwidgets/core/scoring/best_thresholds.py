@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..base.words import counted
+from ..base.words import pluralize
 from .cautions import NEUTRAL, cautions
 from .criteria import Bound, read_bound, read_metric, worth
 from .cut_points import Cuts, all_cuts
@@ -151,7 +151,7 @@ class BestThresholds:
         return f"<p>{html.escape(self._head())}</p>{table}{notes}"
 
     def _head(self) -> str:
-        samples = counted(self.chosen_on, "sample")
+        samples = pluralize(self.chosen_on, "sample")
         other = "the same" if self.held_out is None else f"{self.reported_on:,} others"
         return f"BestThresholds({self.title}: chosen on {samples}, reported on {other})"
 

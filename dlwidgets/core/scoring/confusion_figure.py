@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..base.canvas import BLUE, GREY, INK, ORANGE, blank
+from ..base.canvas import BLUE, GREY, INK, ORANGE, new_figure
 from .metrics import averaged, rate
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def confusion_figure(
     lines = ceil(len(classes) / columns)
     titles = _tile_titles(scores, confusion, thresholds, shown(sort))
     tall = 1.38 if "\n" in titles[0] else 1.24
-    figure = blank(max(4.4, 1.25 * columns + 0.7), tall * lines + 0.9)
+    figure = new_figure(max(4.4, 1.25 * columns + 0.7), tall * lines + 0.9)
     colors, shade, written = two_colors(), _shade(confusion, normalise), _written(confusion)
     parts = shares(confusion, normalise) if normalise else np.full(confusion.shape, np.nan)
     axes = figure.subplots(lines, columns, squeeze=False)
@@ -182,7 +182,7 @@ def confusion_tiles(
     lines = ceil(len(classes) / columns)
     titles = _tile_titles(scores, confusion, thresholds, shown(sort))
     line = 3.1 if "\n" not in titles[0] else 3.5
-    figure = blank(max(4.4, 1.1 * columns + 0.2), 0.95 * line / 3.1 * lines + 0.65)
+    figure = new_figure(max(4.4, 1.1 * columns + 0.2), 0.95 * line / 3.1 * lines + 0.65)
     ax: Axes = figure.add_subplot()
     ax.set_axis_off()
     colors, shade, written = two_colors(), _shade(confusion, normalise), _written(confusion)
@@ -209,7 +209,7 @@ def confusion_tiles(
 
 
 def _nobody(scores: Scores, only: tuple[str, str, float] | None) -> Figure:
-    figure = blank(6.4, 0.6)
+    figure = new_figure(6.4, 0.6)
     metric, side, limit = only or ("f1", "below", 0)
     word = "below" if side == "below" else "at least"
     said = f"None of {scores.n_classes:,} classes has {metric} {word} {limit:g}."

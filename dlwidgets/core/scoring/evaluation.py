@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ..base.loan import looking
+from ..base.isolation import eval_mode
 from ..data.batches import Batches, batch_length
 from ..data.objective import Objective
 from ..data.task import one_number
@@ -74,7 +74,7 @@ def evaluate(
     judge = judge_of(objective.task, classes)
     total: Any = 0.0
     samples = 0
-    with looking(objective.model):
+    with eval_mode(objective.model):
         for batch in part.batches:
             if between is not None and samples:
                 between()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..base.words import did_you_mean, listed
+from ..base.words import did_you_mean, quote_names
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -19,7 +19,7 @@ def class_number(scores: Scores, cls: Any) -> int:
     """Return the number of a class given by name or number; None means the only one."""
     if cls is None and scores.n_classes == 1:
         return 0
-    known = f"give one of {listed(scores.classes)}, or a number 0 ... {scores.n_classes - 1}"
+    known = f"give one of {quote_names(scores.classes)}, or a number 0 ... {scores.n_classes - 1}"
     if isinstance(cls, str):
         if cls in scores.classes:
             return scores.classes.index(cls)

@@ -17,7 +17,7 @@ from torch.utils.data import (
     SubsetRandomSampler,
 )
 
-from ..base.trees import rows
+from ..base.trees import slice_rows
 from ..data.batches import Batches, Shuffled, batch_length
 from ..data.forms import Rows
 from ..data.loader import Loaded
@@ -108,7 +108,7 @@ def _first(batches: Iterator[Any], count: int) -> Iterator[Any]:
     with contextlib.closing(batches):  # type: ignore[type-var]
         for batch in batches:
             size = batch_length(batch)
-            yield batch if size <= count else rows(batch, 0, count)
+            yield batch if size <= count else slice_rows(batch, 0, count)
             count -= size
             if count <= 0:
                 return

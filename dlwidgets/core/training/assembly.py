@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from ..base import cpus
+from ..base import machine
 from ..controls import wishes
 from ..controls.clipping import Clip
 from ..controls.optimizers import make_optimizer
@@ -93,7 +93,7 @@ def assemble(
     for name, value in (regimen or {}).items():
         if value is not None:
             run.steering.begin(name, value)
-    _, because = cpus.choose_threads(threads)
+    _, because = machine.choose_threads(threads)
     # What was run here to look at the model must not slow the training thread.
-    cpus.release_pool()
+    machine.release_thread_pool()
     return run, describing.notes(opened, loop, because)

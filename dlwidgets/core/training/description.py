@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ..base.trees import shapes, tree_map
-from ..base.words import counted
+from ..base.trees import describe_shapes, tree_map
+from ..base.words import pluralize
 from ..controls.clipping import Clip
 from ..controls.optimizers import in_short
 from ..controls.patterns import in_words
@@ -55,7 +55,7 @@ def describe(
     count, trained = sum(map(numel_of, tensors)), sum(numel_of(p) for p in tensors if p.requires_grad)
     size = f"{count:,} parameters" + (f", {trained:,} of them trainable" if trained != count else "")
     steps = opened.train.steps_in_epoch()
-    each = shapes(tree_map(lambda t: t[0] if t.ndim else t, opened.example))
+    each = describe_shapes(tree_map(lambda t: t[0] if t.ndim else t, opened.example))
     rows = {
         "task": f"{task.name}{_classes(opened)} ({task.because})",
         "loss": task.loss_name,
@@ -67,7 +67,7 @@ def describe(
         "rejected": "; ".join(f"{name}: {why}" for name, why in rejected.items()),
         "status": _status(loop, status, error, epochs),
     }
-    threads_said = f" with {counted(threads, 'thread')}" if device.type == "cpu" else ""
+    threads_said = f" with {pluralize(threads, 'thread')}" if device.type == "cpu" else ""
     return "\n".join([
         f"Session of {type(model).__name__}: {size}, on {device}{threads_said}",
         *(f"  {name:<10} {said}" for name, said in rows.items() if said),
@@ -79,7 +79,7 @@ def _classes(opened: Opened) -> str:
     if task.name not in ("multilabel", "multiclass"):
         return ""
     count = len(task.classes) if task.classes else task.outputs
-    return f", {counted(count, 'class')}" if count else ""
+    return f", {pluralize(count, 'class')}" if count else ""
 
 
 def _moving(loop: Loop) -> str:
@@ -94,13 +94,13 @@ def _clip(clip: Clip) -> str:
 
 
 def _size(batches: Batches) -> str:
-    return "samples not counted" if batches.samples is None else counted(batches.samples, "sample")
+    return "samples not counted" if batches.samples is None else pluralize(batches.samples, "sample")
 
 
 def _status(loop: Loop, status: str, error: str, epochs: int) -> str:
     if status == "ready" and not loop.steps:
-        return f"ready: start() trains {counted(epochs, 'epoch')} in the background"
-    said = f"{status}, {counted(loop.steps, 'step')} taken, loss {loop.loss:.4g}"
+        return f"ready: start() trains {pluralize(epochs, 'epoch')} in the background"
+    said = f"{status}, {pluralize(loop.steps, 'step')} taken, loss {loop.loss:.4g}"
     if status == "failed":
         return f"{said}: {error}"
     return f"{said}; resume() goes on" if status == "paused" else said

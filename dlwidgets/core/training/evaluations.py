@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..base.duration import seconds_of
-from ..base.state import Kept, thing
+from ..base.numbers import to_seconds
+from ..base.state import Reference, dereference
 from ..data.batches import Batches
 from ..scoring.evaluation import Evaluation
 from ..scoring.past_scores import Past, PastScores
@@ -59,7 +59,7 @@ class Evaluations:
             return False
         if every == "epoch":
             return loop.epoch_ended
-        if (seconds := seconds_of(every)) is None:
+        if (seconds := to_seconds(every)) is None:
             return took and loop.steps % every == 0
         self._say_what_the_clock_decides()
         return took and loop.history.seconds - self._since >= seconds
@@ -98,11 +98,11 @@ class Evaluations:
 
     def state(self) -> dict[str, Any]:
         """Return what was evaluated last, and whether an evaluation is due."""
-        return {"evaluation": Kept(self.latest), "owed": self.owed}
+        return {"evaluation": Reference(self.latest), "owed": self.owed}
 
     def install(self, state: dict[str, Any]) -> None:
         """Have that as the last evaluation, and as what is due."""
-        self.latest, self.owed = thing(state["evaluation"]), state["owed"]
+        self.latest, self.owed = dereference(state["evaluation"]), state["owed"]
 
     def _say_what_the_clock_decides(self) -> None:
         loop = self._loop

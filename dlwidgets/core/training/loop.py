@@ -13,9 +13,9 @@ from torch import nn
 from torch.optim import Optimizer
 
 from ..base.history import History
-from ..base.loan import looking
-from ..base.random_state import Mark
-from ..base.trees import call
+from ..base.isolation import eval_mode
+from ..base.random_state import RandomMark
+from ..base.trees import call_model
 from ..controls.clipping import Clip, Gradients
 from ..controls.freezing import Freezing
 from ..controls.gradient_accumulation import added, divisors
@@ -102,7 +102,7 @@ class Loop:
         self._gradients = Gradients(self.model)
         self.regimen = Regimen(objective, batches)
         self.regimen.steps = lambda: self.steps
-        self._mark = Mark()
+        self._mark = RandomMark()
         self.look: Callable[[Any, int], None] | None = None
         self.between_batches: Callable[[], None] = lambda: None
         self.refresh()
@@ -157,7 +157,7 @@ class Loop:
         try:
             value, measured = self._learn(group)
         except BaseException:
-            self._mark.back()
+            self._mark.restore()
             groups.put_back()
             with torch.no_grad():
                 for buffer, kept in zip(self._buffers, buffers):
@@ -235,8 +235,8 @@ class Loop:
 
     def forward(self, inputs: Any) -> Any:
         """Return the model's output for a batch of inputs, on the objective's device; for looking only."""
-        with looking(self.model), self.regimen.looking():
-            return call(self.model, self.objective.there(inputs))
+        with eval_mode(self.model), self.regimen.looking():
+            return call_model(self.model, self.objective.there(inputs))
 
     def _learn(self, group: list[Any]) -> tuple[float, dict[str, float]]:
         """Move the weights; return the loss, and what else was measured, as the history names it."""

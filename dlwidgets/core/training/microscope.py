@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ..base.loan import buffers_kept, modes_kept, untouched_rng
+from ..base.isolation import preserve_buffers, preserve_modes, preserve_random_state
 from ..base.trees import tree_map
 from ..data.batches import batch_length
 from ..data.task import unpack
@@ -96,7 +96,7 @@ class Microscope:
     def _look(self, batch: Any, count: int) -> None:
         """Look at the first batch of the step, which is on the device, of `count`."""
         try:
-            with untouched_rng(), modes_kept(self._loop.model):
+            with preserve_random_state(), preserve_modes(self._loop.model):
                 self._losses, self._why_not = self._each(batch)
             if count > 1 and self._losses is not None:
                 self._why_not = f"of the first of {count} batches"
@@ -116,7 +116,7 @@ class Microscope:
         each = unreduced(objective.smoothing.loss or objective.task.loss)
         if each is None:
             return None, f"{objective.task.loss_name} has no reduction='none'"
-        with buffers_kept(loop.model), loop.regimen.precision.forward():
+        with preserve_buffers(loop.model), loop.regimen.precision.forward():
             losses, _, _ = objective.judged(batch, each)
         count = batch_length(batch)
         if not isinstance(losses, torch.Tensor) or not losses.ndim or len(losses) != count:

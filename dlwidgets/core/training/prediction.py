@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from ..base.trees import rows, shapes, tensors
+from ..base.trees import describe_shapes, slice_rows, tree_tensors
 from ..data.batches import Shuffled, batch_length
 from ..data.forms import read_inputs
 from ..data.loader import Loaded
@@ -33,10 +33,10 @@ def read_for_prediction(X: Any, opened: Opened) -> Any:
     X = cast(read_inputs(X, "X", opened.columns), opened.dtype)
     if not batch_length(X):
         raise ValueError("X has no samples.")
-    given, wanted = ([t.ndim for t in tensors(part)] for part in (X, opened.example))
+    given, wanted = ([t.ndim for t in tree_tensors(part)] for part in (X, opened.example))
     if given != wanted:
         raise ValueError(
-            f"X has shape {shapes(X)}, the training's inputs {shapes(opened.example)}: "
+            f"X has shape {describe_shapes(X)}, the training's inputs {describe_shapes(opened.example)}: "
             "one row for each sample is wanted, also for a single one (X[None])."
         )
     return X
@@ -63,7 +63,7 @@ def outputs(loop: Loop, X: Any, batch_size: int) -> torch.Tensor:
 def _batches(X: Any, batch_size: int, target: str | None) -> Iterator[Any]:
     if not isinstance(X, (Dataset, DataLoader)):
         for start in range(0, batch_length(X), batch_size):
-            yield rows(X, start, start + batch_size)
+            yield slice_rows(X, start, start + batch_size)
         return
     source = Loaded(X) if isinstance(X, DataLoader) else Shuffled(X, batch_size, seed=0)
     for batch in source.sweep(batch_size):

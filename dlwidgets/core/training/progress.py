@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..base.duration import seconds_of
+from ..base.numbers import to_seconds
 
 if TYPE_CHECKING:
     from .loop import Loop
@@ -58,6 +58,6 @@ def _evaluations(loop: Loop, to_go: int, rate: float, epochs: int, every: str | 
         return 0
     if every == "epoch":
         return max(0, epochs - loop.epochs)
-    if (seconds := seconds_of(every)) is not None:
+    if (seconds := to_seconds(every)) is not None:
         return int(to_go / rate / seconds)
     return (loop.steps + to_go) // int(every) - loop.steps // int(every)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..base.ledger import Entry
-from ..base.literals import constant
+from ..base.literals import format_literal
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -138,7 +138,7 @@ def ledger_frame(run: Run) -> pd.DataFrame:
 
 def exactly(entry: Entry) -> str:
     """Return asked and applied as Python writes them, which loses no digit; "" for what is no plain value."""
-    return constant((_plain(entry.asked), _plain(entry.applied))) or ""
+    return format_literal((_plain(entry.asked), _plain(entry.applied))) or ""
 
 
 def _plain(value: Any) -> Any:

@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
+from ..base.isolation import TrainingContext, preserve_modes, preserve_random_state, use_device, use_threads
 from ..base.ledger import Entry
-from ..base.loan import Standing, modes_kept, on_device, torch_threads, untouched_rng
-from ..base.random_state import Streams
+from ..base.random_state import RandomStates
 from ..base.state import Stateful
-from ..base.words import in_one_line
+from ..base.words import describe_error
 from ..controls.regimen import Form
 from ..controls.steering import Steering
 from ..data.setup import Opened
@@ -105,7 +105,7 @@ class Run:
         loop.rate.begins_run = lambda: self.orders.goal is None
         self.steering.evaluates = loop.rate.valid = data.valid is not None
         #: How all stood when the evaluation under way began, if that is one that the run made due.
-        self._standing: Standing | None = None
+        self._standing: TrainingContext | None = None
         self.failure: BaseException | None = None
         self.evaluations = Evaluations(loop, data.valid, seed, wish, note)
         # In this order they are put back: the data may refuse, and the others draw random numbers.
@@ -119,7 +119,7 @@ class Run:
         self.closed = False
         self._crowd = Crowd()
         self._device = loop.objective.device
-        self._streams = Streams.seeded(seed, self._device)
+        self._streams = RandomStates.from_seed(seed, self._device)
         self._asked: dict[str, str] = {}
         self._asking = threading.Lock()
         self._callers, self._counting = 0, threading.Lock()
@@ -261,7 +261,7 @@ class Run:
         self.check_open()
 
         def apart() -> Any:
-            with self._borrowed(), untouched_rng(), modes_kept(self.loop.model):
+            with self._borrowed(), preserve_random_state(), preserve_modes(self.loop.model):
                 return work()
 
         return self.worker.job(apart, looks)
@@ -356,8 +356,8 @@ class Run:
         if self._borrowing:
             yield
             return
-        model, theirs = self.loop.model, Streams.now()
-        with on_device(model, self._device), modes_kept(model), torch_threads(self.threads):
+        model, theirs = self.loop.model, RandomStates.capture()
+        with use_device(model, self._device), preserve_modes(model), use_threads(self.threads):
             self._borrowing = True
             self._streams.install()
             model.train()
@@ -365,7 +365,7 @@ class Run:
             try:
                 yield
             finally:
-                self._streams = Streams.now()
+                self._streams = RandomStates.capture()
                 theirs.install()
                 self._borrowing = False
 
@@ -394,7 +394,7 @@ class Run:
                 while self.pending and self.pending[0].step <= loop.steps and orders.going:
                     make_again(self, self.pending.pop(0))
                 if self.evaluations.owed:
-                    self._standing = Standing(loop.model)
+                    self._standing = TrainingContext(loop.model)
                     with contextlib.suppress(_GivenUp):
                         self._evaluate_due()
                         self.evaluations.owed = False
@@ -469,7 +469,7 @@ class Run:
             asked = {name: self._asked.pop(name) for name in Steering.AT_REST if name in self._asked}
         self._put_asked(asked)
 
-    def _apply_early(self, standing: Standing) -> None:
+    def _apply_early(self, standing: TrainingContext) -> None:
         """Put wishes in force in the midst of an evaluation, where it and they are independent.
 
         They belong to the step before it, as it does: they might as well have come before it began.
@@ -482,7 +482,7 @@ class Run:
             if not self._asked or not self._asked.keys() <= set(Steering.OF_THE_STEP):
                 return
             asked, self._asked = self._asked, {}
-        with standing.again():
+        with standing.reenter():
             self._put_asked(asked)
 
     def _put_asked(self, asked: dict[str, str]) -> None:
@@ -540,7 +540,7 @@ class Run:
         self.orders.fail()
         self.failure = error
         trace = "".join(traceback.format_exception(error))
-        self.tell(error=in_one_line(error, bare=NotFinite), traceback=trace)
+        self.tell(error=describe_error(error, bare=NotFinite), traceback=trace)
 
     def _crashed(self, error: BaseException) -> None:
         """Tell of an exception outside of any step, as where the model cannot be moved to the device."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..base.words import in_one_line
+from ..base.words import describe_error
 from .loop import NotFinite
 from .snapshots.lines import Branch
 from .snapshots.timeline import Timeline
@@ -58,6 +58,6 @@ def _try_each(run: Run, steps: int, settings: Sequence[Mapping[str, Any]], by: s
             while loop.steps < goal and not timeline.abandoned and not loop.regimen.groups.used_up:
                 run.take_step()
         except Exception as error:  # noqa: BLE001 - it belongs to the try, and is said there
-            line.note = in_one_line(error, bare=NotFinite)
+            line.note = describe_error(error, bare=NotFinite)
         timeline.switch(origin.name, by)
     return names

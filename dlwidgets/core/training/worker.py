@@ -12,7 +12,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
-from ..base import cpus
+from ..base import machine
 from .allocator import keep_freed_memory
 
 #: A job's Future, and its result or what it raised.
@@ -149,12 +149,12 @@ class Worker:
         return future.result()
 
     def free_main_pool(self) -> None:
-        """Let the main thread drop its OpenMP threads as soon as it is idle: see `cpus.release_pool`."""
+        """Let the main thread drop its OpenMP threads as soon as it is idle: see `machine.release_thread_pool`."""
         if threading.current_thread() is threading.main_thread():
-            cpus.release_pool()
+            machine.release_thread_pool()
         elif self._main_loop is not None:
             with contextlib.suppress(RuntimeError):  # the loop is closed: the main thread has gone
-                self._main_loop.call_soon_threadsafe(cpus.release_pool)
+                self._main_loop.call_soon_threadsafe(machine.release_thread_pool)
 
     def _live(self) -> None:
         keep_freed_memory()

@@ -15,8 +15,8 @@ from torch import nn
 from ...core.activations.incoming import Incoming
 from ...core.activations.layer_choice import layer_paths
 from ...core.activations.look import Look, Show, Wanted, first_choice, look
-from ...core.base.loan import untouched_rng
-from ...core.base.time_budget import Governor
+from ...core.base.isolation import preserve_random_state
+from ...core.base.time_budget import TimeBudget
 from ...core.pictures.map_order import Sort
 from ...core.pictures.tiles import BUDGET, LIVE_BUDGET
 from ..view import View
@@ -67,7 +67,7 @@ class Looking(View):
         self._at_slice: int | None = None
         self._filter_channel, self._chosen = 0, 0
         self._default = first_choice(model)
-        self._governor = Governor(_SHARE, _LEAST)
+        self._time_budget = TimeBudget(_SHARE, _LEAST)
         self._asking, self._looking = threading.Lock(), threading.Lock()
         self._asked = False
         self._seen: Seen | None = None
@@ -135,7 +135,7 @@ class Looking(View):
             return self.session.at_batch(work)
         done: Future[Any] = Future()
         try:
-            with untouched_rng():
+            with preserve_random_state():
                 done.set_result(work())
         except Exception as error:  # noqa: BLE001 - raised where the result is asked for
             done.set_exception(error)
@@ -154,7 +154,7 @@ class Looking(View):
         session, began = self._home, time.perf_counter()
         step = None if session is None else session.progress()["steps"]
         scores = scores_of(self._task) if session is None else session.scores_of
-        with self._looking, untouched_rng():
+        with self._looking, preserve_random_state():
             target = None
             if not self._takes:
                 self._takes = self._samples.takes()
@@ -170,7 +170,7 @@ class Looking(View):
             if wanted.order is None and drawn is not None and drawn.order is not None:
                 self._order = (key, step, drawn.order)
             self._seen = Seen(found, None if own is not None else index, target, step)
-        self._governor.spent(time.perf_counter() - began)
+        self._time_budget.spent(time.perf_counter() - began)
 
     def _sorted_at(self) -> int | None:
         """Return the step whose maps gave the order, where later ones are shown in it."""
@@ -190,7 +190,7 @@ class Looking(View):
             self._samples.let_go()
         running = session.status == "running"
         # At rest only what takes the run elsewhere, as a rewind, is news.
-        news = self._governor.due() if running else self._seen is not None and self._seen.step != session.steps
+        news = self._time_budget.due() if running else self._seen is not None and self._seen.step != session.steps
         if name != "pulse" or (news and self._may_send()):
             self._look()
 

@@ -10,7 +10,7 @@ import torch
 
 from ...core.activations.own_sample import Own, own_sample, span_of
 from ...core.activations.sample_order import in_order
-from ...core.base.trees import tensors
+from ...core.base.trees import tree_tensors
 
 if TYPE_CHECKING:
     from ...core.scoring.scores import Scores
@@ -124,7 +124,7 @@ class Source:
     def takes(self) -> dict[str, bool]:
         """Return whether an image or a text can be brought by the page."""
         try:
-            first = list(tensors(self.samples.inputs(0)))
+            first = list(tree_tensors(self.samples.inputs(0)))
         except Exception:  # noqa: BLE001 - said when a sample is looked at
             first = []
         image = len(first) == 1 and first[0].ndim == 4 and first[0].is_floating_point()

@@ -175,7 +175,7 @@ class ActivationBrowser(Study, Told, Looking):
             "moment": {
                 "step": None if seen is None else seen.step,
                 "running": running,
-                "every": round(self._governor.interval, 1),
+                "every": round(self._time_budget.interval, 1),
             },
         }
         if seen is None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...core.base.loan import untouched_rng
+from ...core.base.isolation import preserve_random_state
 from ...core.data.card import Card, by_number, card
 from ...core.scoring.quadrants import telling_columns
 
@@ -124,7 +124,7 @@ class SampleReader:
         if wanted is None or samples is None:
             return
         scores, cls, rows = wanted
-        with untouched_rng():
+        with preserve_random_state():
             self.count = len(samples)
             for row in rows:
                 number = self.number(scores, row)

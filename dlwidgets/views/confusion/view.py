@@ -304,9 +304,9 @@ class ConfusionGrid(ClassDetail, View):
     def _drawn_by(self, draw: Any, draw_matrix: Any) -> Figure:
         scores, look = self.scores, self._look
         if scores is None:
-            from ...core.base.canvas import GREY, blank
+            from ...core.base.canvas import GREY, new_figure
 
-            figure = blank(6.4, 0.6)
+            figure = new_figure(6.4, 0.6)
             figure.text(0.01, 0.5, self._nothing(), fontsize=9, color=GREY, va="center")
             return figure
         normalise = None if look["normalise"] == "none" else look["normalise"]

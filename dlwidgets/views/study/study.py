@@ -13,8 +13,8 @@ from torch import nn
 
 from ...core.activations.incoming import ELEMENTWISE, incoming
 from ...core.activations.study.film import kept_states, output_of
-from ...core.base.loan import untouched_rng
-from ...core.base.time_budget import Governor
+from ...core.base.isolation import preserve_random_state
+from ...core.base.time_budget import TimeBudget
 from ...core.layers.axes import channel_axis
 from .ablation import Touch
 from .attribution import Where
@@ -92,7 +92,7 @@ class Study(traitlets.HasTraits):
         self._touch, self._excites, self._where, self._time = Touch(), Excites(), Where(), OverTime()
         self._layouts: dict[tuple[str, str], Layout] = {}
         self._study_channel = 0
-        self._study_governor = Governor(_SHARE, _LEAST)
+        self._study_budget = TimeBudget(_SHARE, _LEAST)
         self._study_turn, self._study_asked = threading.Lock(), False
         self._study_done: Any = None
         self._study_more = False
@@ -171,7 +171,7 @@ class Study(traitlets.HasTraits):
             return
         # What a person asked for is done at once; what only follows the training, as its time allows.
         governed = self._home.status == "running" and self._study_key() == self._study_done
-        if session is None or governed and not (self._study_governor.due() and self._may_send()):
+        if session is None or governed and not (self._study_budget.due() and self._may_send()):
             return
         with self._study_turn:
             if self._study_asked:
@@ -244,7 +244,7 @@ class Study(traitlets.HasTraits):
         began, section = time.perf_counter(), self._section
         if not section:
             return
-        with self._looking, untouched_rng():
+        with self._looking, preserve_random_state():
             try:
                 place = self._place()
                 # Once the layout is known, so is the channel.
@@ -255,7 +255,7 @@ class Study(traitlets.HasTraits):
             except Exception as error:  # noqa: BLE001 - said in the section; training and kernel go on
                 self._study_done, self._study_more = self._study_key(), False
                 self._study_reason = str(error) or type(error).__name__
-        self._study_governor.spent(time.perf_counter() - began)
+        self._study_budget.spent(time.perf_counter() - began)
 
     def _compute(self, section: str, place: Place, seconds: float) -> bool:
         if section == "touch":

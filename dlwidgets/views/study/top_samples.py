@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from ...core.activations.study.top_samples import Excited, Responses, probe_numbers
-from ...core.base.trees import tensors
+from ...core.base.trees import tree_tensors
 from ...core.pictures.thumbnail import thumbnail
 from .place import Place
 
@@ -129,7 +129,7 @@ def _small(inputs: Any) -> np.ndarray | list[int] | str:
         return pixels[0].permute(1, 2, 0).round().to(torch.uint8).numpy()
     if seen.kind == "tokens":
         return seen.words
-    first = next((tensor for tensor in tensors(inputs) if tensor.is_floating_point()), None)
+    first = next((tensor for tensor in tree_tensors(inputs) if tensor.is_floating_point()), None)
     if first is None or not first.numel():
         return ""
     row = first[0].float().cpu()

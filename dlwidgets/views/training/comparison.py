@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...core.base.numbers import count
+from ...core.base.numbers import read_count
 from ...core.controls.steering import Steering
 from ...session import Session
 from .limits import Rules
@@ -57,7 +57,7 @@ def settings_of(
         raise ValueError(f"{control!r} cannot be tried here: there are {', '.join(TRIED)}.")
     if "rewind" in rules.locked or control in rules.locked:
         raise ValueError(f"{control if control in rules.locked else 'rewind'} is locked in this panel.")
-    length = count(_number(str(steps)))
+    length = read_count(_number(str(steps)))
     if length is None:
         raise ValueError(f"{steps!r} steps: a whole number, 1 or more, is wanted.")
     words = [word for word in re.split(r"[,;\s]+", values.strip()) if word]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ...core.base.canvas import rate
+from ...core.base.numbers import format_rate
 from ...session import Session
 
 #: A preset: the wishes, or what returns them for a session.
@@ -33,7 +33,7 @@ def wishes_of(preset: Preset, session: Session) -> dict[str, Any]:
 
 def in_words(wishes: Mapping[str, Any]) -> str:
     """Return wishes in words: "lr 1e-3, schedule cosine"."""
-    said = {name: rate(value) if name == "lr" else _said(value) for name, value in wishes.items()}
+    said = {name: format_rate(value) if name == "lr" else _said(value) for name, value in wishes.items()}
     return ", ".join(f"{name} {words}" for name, words in said.items())
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from dlwidgets.core.activations.activations import ForwardFailed, activations
-from dlwidgets.core.base.outputs import layer_of
+from dlwidgets.core.base.outputs import layer_path
 
 
 def convnet() -> nn.Sequential:
@@ -166,7 +166,7 @@ def test_a_layer_called_again_gives_each_call():
     assert list(found) == ["1", "1#2"]
     assert torch.equal(found["1"], model[:2](x))
     assert torch.equal(found["1#2"], model(x))
-    assert [layer_of(key) for key in found] == ["1", "1"]
+    assert [layer_path(key) for key in found] == ["1", "1"]
 
 
 def test_a_layer_known_by_two_paths_is_kept_once_but_answers_to_both():

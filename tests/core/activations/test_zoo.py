@@ -15,7 +15,7 @@ from torch import nn
 
 from dlwidgets.core.activations.activations import Activations, activations
 from dlwidgets.core.activations.layer_choice import layer_paths
-from dlwidgets.core.base.outputs import layer_of
+from dlwidgets.core.base.outputs import layer_path
 from dlwidgets.core.pictures.picture import picture
 from dlwidgets.teaching.models import MLP, ChestNet, SmallCNN
 from tests.core.layers.zoo import SPECIMENS, Specimen
@@ -423,7 +423,7 @@ def assert_each_layer_shows(model: nn.Module, found: Activations) -> None:
             assert path in found, f"{path} neither shows nor says why"
     for key, tensor in found.items():
         try:
-            drawn = picture(tensor, modules.get(layer_of(key)))
+            drawn = picture(tensor, modules.get(layer_path(key)))
         except ValueError as error:
             assert tensor.numel() == 0
             assert_in_words(str(error))

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlwidgets.core.base.history import Column, History, thinned
+from dlwidgets.core.base.history import Column, History
 
 
 def step(history, **more):
@@ -124,20 +124,3 @@ def test_reading_while_steps_are_recorded_gives_whole_rows():
         frames += 1
     thread.join()
     assert len(history) == 20_000
-
-
-@given(
-    values=st.lists(st.floats(-1e6, 1e6) | st.just(float("nan")), max_size=400), buckets=st.integers(1, 40),
-)  # fmt: skip
-def test_thinned_points_keep_the_peaks_and_the_order(values, buckets):
-    values = np.array(values)
-    steps, thin = thinned(np.arange(1, len(values) + 1), values, buckets)
-    known = values[~np.isnan(values)]
-    assert len(steps) == len(thin) <= 2 * buckets
-    assert (np.diff(steps) >= 0).all()
-    if len(known):
-        assert (thin.min(), thin.max()) == (known.min(), known.max())
-        where = np.flatnonzero(~np.isnan(values)) + 1
-        assert (steps[0], steps[-1]) == (where[0], where[-1])
-    if len(known) <= 2 * buckets:
-        np.testing.assert_array_equal(thin, known)

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from dlwidgets.core.base.canvas import png
+from dlwidgets.core.base.canvas import render_png
 from dlwidgets.core.scoring.confusion_figure import confusion_figure, confusion_tiles, order
 from dlwidgets.core.scoring.scores import Scores
 
@@ -38,7 +38,7 @@ def test_every_count_of_the_confusion_is_written_in_the_grid(draw, scores):
 @pytest.mark.parametrize("draw", [confusion_figure, confusion_tiles])
 def test_the_grid_draws_whatever_the_names_and_the_order(draw, scores):
     figure = draw(scores, [0.1, 0.2, 0.3, 0.4, 0.5], sort="-f1")
-    assert png(figure).startswith(b"\x89PNG")
+    assert render_png(figure).startswith(b"\x89PNG")
     names = [t.split("  ")[0] for t in texts(figure) if "  " in t]
     by_f1 = order(scores, scores.confusion([0.1, 0.2, 0.3, 0.4, 0.5]), "-f1")
     assert names == [scores.classes[c].replace("$", r"\$") for c in by_f1]

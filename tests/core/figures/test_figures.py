@@ -15,8 +15,9 @@ from matplotlib.image import imread
 from scipy.optimize import minimize
 
 from dlwidgets.core.base import canvas
-from dlwidgets.core.base.canvas import blank, png, rate, significant, stacked
+from dlwidgets.core.base.canvas import new_figure, render_png, stack_figures
 from dlwidgets.core.base.history import History
+from dlwidgets.core.base.numbers import format_number, format_rate
 from dlwidgets.core.figures.curves import apart, curves_figure
 from dlwidgets.core.figures.training import panel_figure, value_in_words
 
@@ -49,9 +50,9 @@ def brightness(colour: str) -> float:
 
 def test_a_figure_is_drawn_without_pyplot_and_shown_by_a_notebook():
     code = (
-        "import sys; from dlwidgets.core.base.canvas import blank, png\n"
-        "figure = blank(2, 1); assert figure._repr_png_() == png(figure)\n"
-        "assert png(figure).startswith(b'\\x89PNG')\n"
+        "import sys; from dlwidgets.core.base.canvas import new_figure, render_png\n"
+        "figure = new_figure(2, 1); assert figure._repr_png_() == render_png(figure)\n"
+        "assert render_png(figure).startswith(b'\\x89PNG')\n"
         "assert 'matplotlib.pyplot' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -63,15 +64,15 @@ def test_every_colour_of_text_stands_out_from_white(name):
 
 
 def test_pictures_are_as_large_as_their_inches_say():
-    image = imread(BytesIO(png(blank(3, 2), dpi=50)))
+    image = imread(BytesIO(render_png(new_figure(3, 2), dpi=50)))
     assert image.shape[:2] == (100, 150)
 
 
 def test_stacked_figures_lie_below_one_another_pixel_for_pixel():
-    parts = [blank(2, 1), blank(3, 0.5)]
+    parts = [new_figure(2, 1), new_figure(3, 0.5)]
     parts[0].text(0.5, 0.5, "above"), parts[1].text(0.1, 0.5, "below")
-    images = [imread(BytesIO(png(part))) for part in parts]
-    page = imread(BytesIO(png(stacked(parts))))
+    images = [imread(BytesIO(render_png(part))) for part in parts]
+    page = imread(BytesIO(render_png(stack_figures(parts))))
     assert page.shape[:2] == (150, 300)
     np.testing.assert_allclose(page[:100, :200], images[0], atol=1 / 255)
     np.testing.assert_allclose(page[100:], images[1], atol=1 / 255)
@@ -80,11 +81,11 @@ def test_stacked_figures_lie_below_one_another_pixel_for_pixel():
 
 def test_figures_may_be_drawn_on_several_threads_at_once():
     made = [history(200, 20), history(30)]
-    alone = [png(curves_figure(one)) for one in made]
+    alone = [render_png(curves_figure(one)) for one in made]
     found: list[tuple[int, bytes]] = []
 
     def draw(number):
-        found.extend((number, png(curves_figure(made[number]))) for _ in range(3))
+        found.extend((number, render_png(curves_figure(made[number]))) for _ in range(3))
 
     threads = [threading.Thread(target=draw, args=(n % 2,)) for n in range(4)]
     for thread in threads:
@@ -98,7 +99,7 @@ def test_figures_may_be_drawn_on_several_threads_at_once():
     ("value", "text"), [(1e-3, "1.0e-3"), (2.84e-4, "2.8e-4"), (0.0, "0"), (20.0, "2.0e1")]
 )
 def test_a_learning_rate_is_always_written_alike(value, text):
-    assert rate(value) == text
+    assert format_rate(value) == text
 
 
 @pytest.mark.parametrize(
@@ -113,7 +114,7 @@ def test_a_learning_rate_is_always_written_alike(value, text):
     ],
 )
 def test_a_number_has_three_digits_that_count(value, text):
-    assert significant(value) == text
+    assert format_number(value) == text
 
 
 # -- curves
@@ -167,7 +168,7 @@ def test_values_that_are_none_are_gaps():
         20, loss=lambda n: float("inf") if n == 7 else float("nan") if n == 9 else 1.0, lr=lambda n: 0.0
     )
     figure = curves_figure(made)
-    assert png(figure).startswith(b"\x89PNG")
+    assert render_png(figure).startswith(b"\x89PNG")
     assert np.isnan(figure.axes[0].lines[0].get_ydata()).sum() == 1
     assert "0" in written(figure)
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from dlwidgets.core.base import time_budget as governor
+from dlwidgets.core.base import time_budget
 from dlwidgets.core.layers import dead_units as dead
 from dlwidgets.core.layers import monitor as monitoring
 from dlwidgets.core.layers.monitor import SHARE, LayerMonitor
@@ -29,7 +29,7 @@ class Clock:
 def clock(monkeypatch):
     """The clock by which looks are spaced out and what they cost is measured."""
     clock = Clock()
-    for module in (monitoring, governor, dead):
+    for module in (monitoring, time_budget, dead):
         monkeypatch.setattr(module, "time", clock)
     return clock
 
@@ -116,7 +116,7 @@ def test_a_look_that_fails_is_told_and_fails_no_step(monkeypatch):
     monkeypatch.setattr("dlwidgets.core.layers.dead_units.highest", lambda x, axis: 1 / 0)
     assert take(monitor, model, 1).dead is None
     assert len(said) == 1 and "Dead units" in said[0] and "ZeroDivisionError" in said[0]
-    monitor._governor.due = lambda now=None: True
+    monitor._time_budget.due = lambda now=None: True
     monkeypatch.setattr("dlwidgets.core.layers.probes._norms", lambda tensors: 1 / 0)
     assert take(monitor, model, 2) is None
     assert len(said) == 2 and "Layer statistics are off" in said[1]
@@ -152,7 +152,7 @@ def test_a_session_whose_layers_are_watched_trains_to_the_same_weights():
         session = session_of(nn.Sequential(net(), nn.Dropout(0.5), nn.BatchNorm1d(1)), seed=3)
         session.probe_layers(on)
         # Every step, not only those that time allows.
-        session._run.loop.watch._governor.due = lambda now=None: True
+        session._run.loop.watch._time_budget.due = lambda now=None: True
         session.step(12)
         weights.append(session.model.state_dict())
         assert (session.layer_stats is not None) == on

@@ -10,7 +10,7 @@ import threading
 
 import pytest
 
-from dlwidgets.core.base import cpus
+from dlwidgets.core.base import machine
 from dlwidgets.core.training.worker import Worker
 
 
@@ -188,7 +188,7 @@ def test_an_interrupt_gives_up_a_result_but_not_the_work():
 
 def test_the_main_threads_pool_is_let_go_before_the_thread_starts_and_later_through_its_loop(monkeypatch):
     calls = []
-    monkeypatch.setattr(cpus, "release_pool", lambda: calls.append(threading.current_thread().name))
+    monkeypatch.setattr(machine, "release_thread_pool", lambda: calls.append(threading.current_thread().name))
 
     async def cell():
         steps = Steps()

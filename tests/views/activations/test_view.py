@@ -506,7 +506,7 @@ def test_after_a_step_in_pause_the_picture_is_of_that_step(session, view):
 
 def test_while_training_the_page_sees_pictures_of_several_steps(session, view):
     Page(view)
-    view._governor.least, view._governor.budget = 0.0, 1.0
+    view._time_budget.least, view._time_budget.share = 0.0, 1.0
     seen: set[int] = set()
     enough = threading.Event()
 
@@ -525,7 +525,7 @@ def test_while_training_the_page_sees_pictures_of_several_steps(session, view):
 
 
 def test_with_no_page_training_costs_no_look(session, view):
-    view._governor.least, view._governor.budget = 0.0, 1.0
+    view._time_budget.least, view._time_budget.share = 0.0, 1.0
     looked = []
     view._work = lambda: looked.append(session.status)
     session.fit(3)
@@ -538,7 +538,7 @@ def test_looking_changes_neither_the_weights_nor_the_order_of_the_data():
         if looking:
             view = ActivationBrowser(session)
             Page(view)
-            view._governor.least, view._governor.budget = 0.0, 1.0
+            view._time_budget.least, view._time_budget.share = 0.0, 1.0
             session.observe(lambda change: view._look(), names=["pulse"])
         session.fit(4)
         session.close()

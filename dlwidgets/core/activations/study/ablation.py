@@ -10,10 +10,9 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import PackedSequence
 
-from ...base.isolation import inspecting
-from ...base.outputs import parts
-from ...base.replacement import first_replaced
-from ...base.trees import call, tree_map
+from ...base.isolation import isolate_model
+from ...base.outputs import named_tensors, replace_first_tensor
+from ...base.trees import call_model, tree_map
 from ...layers.axes import channel_axis
 from ...layers.walk import kind_of
 from ..inputs import brought
@@ -33,7 +32,7 @@ Behind = Mapping[str, nn.Module]
 def scaled_channels(model: nn.Module, factors: Factors, behind: Behind | None = None) -> Iterator[nn.Module]:
     """Yield the module to call, whose layers put out the channels in `factors` multiplied.
 
-    It computes as in `inspecting`: in eval mode, without gradients, and everything is afterwards as it was.
+    It computes as in `isolate_model`: in eval mode, without gradients, and everything is afterwards as it was.
     Only what layers hand on is changed, in copies: nothing reaches a weight, a buffer or a gradient. A layer
     that is called several times is touched each time; of an output with several tensors, the first is, and of
     recurrent layers also the last hidden state.
@@ -55,7 +54,7 @@ def scaled_channels(model: nn.Module, factors: Factors, behind: Behind | None = 
         if isinstance(modules[path], torch.jit.ScriptModule):
             raise ValueError(f"{path or 'The model'} runs inside TorchScript, where nothing can be touched.")
     handles = []
-    with inspecting(model) as eager:
+    with isolate_model(model) as eager:
         try:
             for path in factors:
                 scaling = _scaling(path, factors, (behind or {}).get(path))
@@ -94,12 +93,12 @@ def scores_under(
             now.update({path: factors.get(path, {}) for path in paths})
             # A copy each time, since a model may write into what it is given.
             given = tree_map(torch.clone, ready) if len(variants) > 1 else ready
-            found.append(_row(call(eager, given), scores))
+            found.append(_row(call_model(eager, given), scores))
     return found
 
 
 def _row(output: Any, scores: Scores) -> torch.Tensor:
-    found = next((tensor for _, tensor in parts(output)), None)
+    found = next((tensor for _, tensor in named_tensors(output)), None)
     if found is None or not found.is_floating_point() or found.ndim > 2 or found.numel() == 0:
         what = "no tensor" if found is None else f"a tensor of {tuple(found.shape)}"
         raise ValueError(f"The model puts out {what} for a sample: one row of scores is wanted.")
@@ -115,7 +114,7 @@ def _scaling(path: str, factors: Factors, behind: nn.Module | None) -> Callable[
         if isinstance(module, nn.RNNBase):
             return _recurrent(path, module, output, channels)
         by = module if behind is None else behind
-        made = first_replaced(output, lambda tensor: _scaled(path, by, tensor, channels))
+        made = replace_first_tensor(output, lambda tensor: _scaled(path, by, tensor, channels))
         if made is None:
             raise ValueError(f"{path or kind_of(module)} puts out no tensor that could be touched.")
         return made

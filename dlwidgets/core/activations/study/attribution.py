@@ -11,10 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ...base.isolation import inspecting
-from ...base.outputs import parts
-from ...base.replacement import first_replaced
-from ...base.trees import call, tensors, tree_map
+from ...base.isolation import isolate_model
+from ...base.outputs import named_tensors, replace_first_tensor
+from ...base.trees import call_model, tree_map, tree_tensors
 from ...layers.walk import kind_of
 from ..inputs import brought
 from ..layer_choice import layer_paths, no_such_layer
@@ -79,20 +78,20 @@ def grad_cam(
     seen: list[torch.Tensor] = []
 
     def hook(_module: nn.Module, _args: Any, output: Any) -> Any:
-        first = next((tensor for _, tensor in parts(output)), None)
+        first = next((tensor for _, tensor in named_tensors(output)), None)
         if first is None or first.ndim < 3 or not first.is_floating_point() or seen:
             return output
         leaf = first.detach().requires_grad_()
         seen.append(leaf)
         # A copy, since what follows may write into it.
-        return first_replaced(output, lambda _: leaf.clone())
+        return replace_first_tensor(output, lambda _: leaf.clone())
 
     with _differentiating(model) as eager:
         ready = brought(eager, inputs)
         # In the same look: to open and close one takes longer than a small model's forward.
         chosen = _last_called(eager, ready, wanted, modules) if layer is None else layer
         with _hooked(modules[chosen], hook):
-            output = call(eager, ready)
+            output = call_model(eager, ready)
         if not seen:
             raise ValueError(_no_maps(chosen, modules))
         maps = seen[0]
@@ -118,15 +117,15 @@ def gradient_x_input(model: nn.Module, inputs: Any, target: int | None = None) -
     modules = layer_paths(model)
     with _differentiating(model) as eager, ExitStack() as stack:
         ready = brought(eager, inputs)
-        if not any(tensor.is_floating_point() for tensor in tensors(ready)):
+        if not any(tensor.is_floating_point() for tensor in tree_tensors(ready)):
             return _of_tokens(eager, ready, target, modules, stack)
         ready = tree_map(
             lambda tensor: tensor.detach().clone().requires_grad_(tensor.is_floating_point()), ready
         )
-        leaf = next(tensor for tensor in tensors(ready) if tensor.is_floating_point())
+        leaf = next(tensor for tensor in tree_tensors(ready) if tensor.is_floating_point())
         # The model may write into what it is given.
         given = tree_map(lambda tensor: tensor.clone(), ready)
-        score, number = _of_class(call(eager, given), target)
+        score, number = _of_class(call_model(eager, given), target)
         (gradient,) = _gradients(score, [leaf], "the input")
         return Attribution((gradient * leaf)[0].detach().float().cpu(), number, float(score.detach()))
 
@@ -134,7 +133,7 @@ def gradient_x_input(model: nn.Module, inputs: Any, target: int | None = None) -
 def _of_tokens(
     model: nn.Module, inputs: Any, target: int | None, modules: dict[str, nn.Module], stack: ExitStack
 ) -> Attribution:
-    tokens = next(tensors(inputs), None)
+    tokens = next(tree_tensors(inputs), None)
     embeddings = {path: module for path, module in modules.items() if isinstance(module, nn.Embedding)}
     if tokens is None or not embeddings:
         raise ValueError(
@@ -155,7 +154,7 @@ def _of_tokens(
 
     for path, module in embeddings.items():
         stack.enter_context(_hooked(module, hook(path)))
-    output = call(model, inputs)
+    output = call_model(model, inputs)
     if not seen:
         raise ValueError("None of the model's embeddings was given the tokens as they are.")
     path, rows = seen[0]
@@ -183,7 +182,7 @@ def _last_called(model: nn.Module, inputs: Any, wanted: list[str], modules: dict
         for path in wanted:
             stack.enter_context(_hooked(modules[path], hook(path)))
         # Copies, since the model may write into what it is given.
-        call(model, tree_map(torch.clone, inputs))
+        call_model(model, tree_map(torch.clone, inputs))
     wide = [path for path, places in calls if places] or [path for path, _ in calls]
     if not wide:
         raise ValueError("Grad-CAM weights the maps of a convolution, and none ran on this sample.")
@@ -197,7 +196,7 @@ def _no_maps(path: str, modules: dict[str, nn.Module]) -> str:
 
 def _of_class(output: Any, target: int | None) -> tuple[torch.Tensor, int]:
     """Return the output for a class as a number, and which class it is."""
-    first = next((tensor for _, tensor in parts(output)), None)
+    first = next((tensor for _, tensor in named_tensors(output)), None)
     if first is None or not first.is_floating_point() or first.numel() == 0:
         raise ValueError("The model puts out no tensor of numbers, one for each class.")
     # One number for each place, as in segmentation, is summed over the places (Vinogradova et al. 2020).
@@ -220,8 +219,8 @@ def _gradients(score: torch.Tensor, leaves: list[torch.Tensor], what: str) -> tu
 
 @contextmanager
 def _differentiating(model: nn.Module) -> Iterator[nn.Module]:
-    """Yield the module to call, as `inspecting` does, with gradients that go nowhere but to the caller."""
-    with inspecting(model) as eager, torch.inference_mode(False), torch.enable_grad():
+    """Yield the module to call, as `isolate_model` does, with gradients that go nowhere but to the caller."""
+    with isolate_model(model) as eager, torch.inference_mode(False), torch.enable_grad():
         recurrent = any(isinstance(module, nn.RNNBase) for module in eager.modules())
         # cuDNN has no backward of a recurrent layer in eval mode.
         with torch.backends.cudnn.flags(enabled=torch.backends.cudnn.enabled and not recurrent):

@@ -13,8 +13,8 @@ from torch import nn
 from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
 
-from ...base.loan import device_of
-from ...base.state import Kept, put_numbers, thing
+from ...base.isolation import find_device
+from ...base.state import Reference, dereference, write_attributes
 from ...layers.stand_in import lent
 from ...layers.walk import uncompiled
 from ...pictures.picture import one_sample
@@ -60,7 +60,7 @@ class Twin:
                 # Of the older weight and spectral norms, which compute the weight in a hook.
                 if isinstance(hook, (WeightNorm, SpectralNorm)):
                     made.register_forward_pre_hook(copy.copy(hook))
-        self._device = device_of(self.module)
+        self._device = find_device(self.module)
         self._places: dict[int, list[tuple[nn.Module, str]]] = {}
         for module in self.module.modules():
             for name, parameter in module._parameters.items():
@@ -93,9 +93,9 @@ class Twin:
         modules = dict(self.module.named_modules())
         for path, numbers in state.get("numbers", {}).items():
             if path in modules:
-                put_numbers(modules[path], numbers)
+                write_attributes(modules[path], numbers)
         for path, extra in state.get("extra", {}).items():
-            kept = thing(extra) if isinstance(extra, Kept) else extra
+            kept = dereference(extra) if isinstance(extra, Reference) else extra
             if path in modules and kept is not None:
                 modules[path].set_extra_state(copy.deepcopy(kept))
 

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from ...base.isolation import inspecting
-from ...base.outputs import described, parts
-from ...base.trees import call, tensors, tree_map
+from ...base.isolation import isolate_model
+from ...base.outputs import describe_output, named_tensors
+from ...base.trees import call_model, tree_map, tree_tensors
 from ...layers.axes import samples_first
 from ...layers.walk import kind_of
 from ...pictures.statistics import real
@@ -110,7 +110,7 @@ class Responses:
         if self.layer not in modules:
             raise ValueError(no_such_layer(self.layer, modules))
         until = time.perf_counter() + seconds
-        with inspecting(model) as eager:
+        with isolate_model(model) as eager:
             while not self.complete:
                 began, taken = time.perf_counter(), self.taken
                 left = max(0.0, until - began)
@@ -177,12 +177,12 @@ class Responses:
 
         def keep(_module: nn.Module, _args: Any, output: Any) -> None:
             if not seen:
-                found = next((tensor for _, tensor in parts(output)), None)
-                seen.append(described(output) if found is None else found.detach().clone())
+                found = next((tensor for _, tensor in named_tensors(output)), None)
+                seen.append(describe_output(output) if found is None else found.detach().clone())
 
         handle = layer.register_forward_hook(keep)
         try:
-            call(model, brought(model, inputs))
+            call_model(model, brought(model, inputs))
         finally:
             handle.remove()
         name = self.layer or kind_of(layer)
@@ -232,8 +232,8 @@ class Responses:
 
 def joined(batches: Sequence[Any]) -> Any:
     """Return batches of inputs as one; None where their tensors differ in shape or have no batch axis."""
-    columns = list(zip(*(list(tensors(batch)) for batch in batches), strict=False))
-    counts = {len(list(tensors(batch))) for batch in batches}
+    columns = list(zip(*(list(tree_tensors(batch)) for batch in batches), strict=False))
+    counts = {len(list(tree_tensors(batch))) for batch in batches}
     same = all(len({tensor.shape for tensor in column}) == 1 and column[0].ndim for column in columns)
     if not columns or len(counts) != 1 or not same:
         return None

@@ -15,7 +15,7 @@ from torch.optim import Optimizer, lr_scheduler
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from torch.optim.swa_utils import SWALR
 
-from ...base.words import counted, first_line
+from ...base.words import pluralize, quote_error
 
 #: A wish in one form: (what, options), or None for a rate that stays. What is a name, a class, a factory
 #: `optimizer -> scheduler` or a scheduler.
@@ -157,10 +157,10 @@ class Plan:
         elif self.at:
             said += " to the end of the run"  # drawn out, with more or less behind it than was taken
         elif self.length is not None:
-            said += f" over {counted(self.length, self.unit)}"
+            said += f" over {pluralize(self.length, self.unit)}"
         else:
             said += f", counted in {self.unit}s"
-        return said + (f", after a warm-up of {counted(self.warmup, 'step')}" if self.warmup else "")
+        return said + (f", after a warm-up of {pluralize(self.warmup, 'step')}" if self.warmup else "")
 
     @property
     def source(self) -> str | None:
@@ -230,7 +230,7 @@ def settle(
     try:
         built = plan.build(stand_in())
     except Exception as error:  # noqa: BLE001 - a factory may raise anything
-        raise ValueError(first_line(error).rstrip(".")) from None
+        raise ValueError(quote_error(error).rstrip(".")) from None
     if not is_scheduler(built):
         raise ValueError(f"the factory returned {type(built).__name__}, which is no scheduler")
     if warmup and isinstance(built, lr_scheduler.OneCycleLR):

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch.optim import Optimizer
 
-from ...base.state import Kept, thing
+from ...base.state import Reference, dereference
 from ..group_value import GroupValue
 from .plan import Plan, Wish, is_plain
 from .scheduler import Scheduled
@@ -34,7 +34,7 @@ class RateState:
         if self._scheduled is not None:
             plan = self._scheduled.plan
             state |= {
-                "name": plan.name, "plan": plan.plain(), "made": Kept((self.wish, plan)),
+                "name": plan.name, "plan": plan.plain(), "made": Reference((self.wish, plan)),
                 "wish": list(self.wish) if is_plain(self.wish) else None,  # type: ignore[arg-type]
                 "scheduled": self._scheduled.state(), "began": self._scheduled.began,
                 "multiplier": self._factor, "ratios": list(self._ratios), "before": self._before,
@@ -51,11 +51,11 @@ class RateState:
         if state["name"] is None:
             self._scheduled, self.wish, self._factor, self._before = None, None, 1.0, []
             return None
-        wish, plan = thing(state["made"]) or self._again(state)
+        wish, plan = dereference(state["made"]) or self._again(state)
         if plan is None:
             self._scheduled, self.wish, self._factor, self._before = None, None, 1.0, []
             return f"the schedule ({state['name']}) was made by code: set session.schedule again"
-        scheduled = Scheduled(plan, thing(state["scheduled"]["home"]) or optimizer, state["began"])
+        scheduled = Scheduled(plan, dereference(state["scheduled"]["home"]) or optimizer, state["began"])
         scheduled.install(state["scheduled"])
         self._scheduled, self.wish = scheduled, wish
         self._factor, self._ratios = state["multiplier"], list(state["ratios"])

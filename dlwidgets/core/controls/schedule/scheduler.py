@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch.optim import Optimizer, lr_scheduler
 
-from ...base.state import Kept
-from ...base.words import first_line
+from ...base.state import Reference
+from ...base.words import quote_error
 from .plan import Ahead, Plan, is_scheduler, quiet
 
 #: What a scheduler writes into a parameter group for itself.
@@ -142,7 +142,7 @@ class Scheduled:
         try:
             _step(self.scheduler, *metric)
         except Exception as error:  # noqa: BLE001 - a person's scheduler may raise anything
-            self.ended = first_line(error)
+            self.ended = quote_error(error)
         else:
             self.units += 1
 
@@ -162,7 +162,7 @@ class Scheduled:
             trials.append(groups)
         except Exception as error:  # noqa: BLE001 - what the first steps raise is told when it is asked for
             if self.plan.last is None or self.plan.last > 3:
-                raise ValueError(f"its first steps failed: {first_line(error).rstrip('.')}") from None
+                raise ValueError(f"its first steps failed: {quote_error(error).rstrip('.')}") from None
         for groups in trials:
             for was, now in zip(before, groups):
                 found |= {
@@ -233,7 +233,7 @@ class Scheduled:
     def state(self) -> dict[str, Any]:
         """Return how far it is, as plain data for schedulers of torch."""
         return {
-            "home": Kept(self._home), "taken": self.taken, "units": self.units, "ended": self.ended,
+            "home": Reference(self._home), "taken": self.taken, "units": self.units, "ended": self.ended,
             "start": self.start,
             "scheduler": self.scheduler.state_dict() if hasattr(self.scheduler, "state_dict") else None,
             "groups": [
@@ -278,8 +278,8 @@ def cycle(group: dict[str, Any], wanted: Mapping[str, Any]) -> None:
 
 def _opened(state: Any) -> Any:
     """Return a copy of a state with what was kept by reference in its place."""
-    if isinstance(state, Kept):
-        return copy.deepcopy(state.thing)
+    if isinstance(state, Reference):
+        return copy.deepcopy(state.value)
     if type(state) is dict:
         return {key: _opened(value) for key, value in state.items()}
     if type(state) in (list, tuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ...base.words import counted
+from ...base.words import pluralize
 from .plan import NAMES, Ahead, Plan, Wish
 from .scheduler import Scheduled
 
@@ -69,6 +69,6 @@ class Stretchable:
             return ""
         options = settled[1]
         return (
-            f"stretched to end with the run: {settled[0]} over {counted(options['over'], 'step')}, "
+            f"stretched to end with the run: {settled[0]} over {pluralize(options['over'], 'step')}, "
             f"{options.get('at', 0):,} of them behind"
         )

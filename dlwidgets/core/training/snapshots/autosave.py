@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...base.time_budget import Governor
+from ...base.time_budget import TimeBudget
 from .checkpoints import Checkpoint, Checkpoints
 from .lines import Line
 from .origin_file import Beginnings, read_origin, with_device
@@ -31,8 +31,8 @@ class Autosave:
     def __init__(self, run: Run, folder: str | Path, every: float) -> None:
         self.checkpoints, self.beginnings = Checkpoints(folder), Beginnings()
         self._run = run
-        self._often = Governor(0.02, least=every)
-        self._pauses = Governor(0.1, least=0.5)
+        self._often = TimeBudget(0.02, least=every)
+        self._pauses = TimeBudget(0.1, least=0.5)
         self._often.spent(0.0)
         #: The line and the place that was saved last.
         self.place: Any = None

@@ -191,7 +191,9 @@ def _read(folder: Path, place: Path) -> Checkpoint:
         raise ValueError(f"{file.name} is missing")
     tensors = read_tensors(file, body["sha256"])
     history = History()
-    history.columns = {name: Column.of(tensors[f"history.{name}"].numpy()) for name in body["history"]}
+    history.columns = {
+        name: Column.from_values(tensors[f"history.{name}"].numpy()) for name in body["history"]
+    }
     history.evaluations = decoded(body["evaluations"], tensors)
     history.seconds = float(history.columns["seconds"].values.sum())
     entries, in_force = (

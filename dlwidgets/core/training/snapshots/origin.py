@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 
-from ...base.memory import snapshot_budget
+from ...base.machine import snapshot_budget
 from ...layers.structure import Structure, structure
 
 if TYPE_CHECKING:

@@ -9,9 +9,8 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from ...base.generators import Generators
-from ...base.random_state import Streams
-from ...base.state import Kept, numbers_of, put_numbers, thing
+from ...base.random_state import Generators, RandomStates
+from ...base.state import Reference, dereference, read_attributes, write_attributes
 
 if TYPE_CHECKING:
     from ..loop import Loop
@@ -41,7 +40,7 @@ class Weights:
         return {
             "tensors": {**parameters, **dict(model.named_buffers())},
             "trains": {name: parameter.requires_grad for name, parameter in parameters.items()},
-            "numbers": {path: numbers for path, module in self._modules() if (numbers := numbers_of(module))},
+            "numbers": {path: numbers for path, module in self._modules() if (numbers := read_attributes(module))},
             "extra": {
                 path: copy.deepcopy(module.get_extra_state()) for path, module in model.named_modules()
                 if type(module).get_extra_state is not nn.Module.get_extra_state
@@ -75,9 +74,9 @@ class Weights:
                 parameters[name].grad = None
         for path, numbers in state["numbers"].items():
             if path in modules:
-                put_numbers(modules[path], numbers)
+                write_attributes(modules[path], numbers)
         for path, extra in state["extra"].items():
-            kept = thing(extra) if isinstance(extra, Kept) else extra
+            kept = dereference(extra) if isinstance(extra, Reference) else extra
             if path in modules and kept is not None:
                 modules[path].set_extra_state(copy.deepcopy(kept))
         Generators(*(vars(module) for _, module in self._modules())).install(state["generators"])
@@ -102,13 +101,13 @@ class Moves:
         flat = [parameter for group in held for parameter in group]
         kept = [optimizer.state.get(parameter) for parameter in flat]
         return {
-            "optimizer": Kept(optimizer),
+            "optimizer": Reference(optimizer),
             "kind": type(optimizer).__name__,
-            "rate": Kept(self._loop.rate),
+            "rate": Reference(self._loop.rate),
             "groups": [
                 {key: v for key, v in group.items() if key != "params"} for group in optimizer.param_groups
             ],
-            "params": Kept(held),
+            "params": Reference(held),
             "names": [[names.get(id(parameter)) for parameter in group] for group in held],
             "state": [None if one is None else dict(one) for one in kept],
             "away": [
@@ -117,17 +116,17 @@ class Moves:
                 ]
                 for one in kept
             ],
-            "numbers": numbers_of(optimizer),
+            "numbers": read_attributes(optimizer),
         }  # fmt: skip
 
     def install(self, state: dict[str, Any]) -> None:
         """Put back the optimizer that was in force, and write its state into its own tensors."""
-        optimizer = thing(state["optimizer"])
+        optimizer = dereference(state["optimizer"])
         if optimizer is None:
             optimizer = self._loop.optimizer
             if type(optimizer).__name__ != state["kind"]:
                 raise ValueError(f"the optimizer was {state['kind']} and is {type(optimizer).__name__} now")
-        held = thing(state["params"])
+        held = dereference(state["params"])
         if held is None:
             own = dict(self._loop.model.named_parameters())
             lost = [name for group in state["names"] for name in group if name not in own]
@@ -135,7 +134,7 @@ class Moves:
                 raise ValueError(f"the optimizer moved {lost[0]!r}, which this model has not")
             held = [[own[name] for name in group] for group in state["names"]]
         self._loop.optimizer = optimizer
-        if (rate := thing(state["rate"])) is not None:
+        if (rate := dereference(state["rate"])) is not None:
             self._loop.rate = rate
         groups = optimizer.param_groups
         del groups[len(held):]
@@ -164,7 +163,7 @@ class Moves:
                 now.update(made)
             else:
                 optimizer.state[parameter] = made
-        put_numbers(optimizer, state["numbers"])
+        write_attributes(optimizer, state["numbers"])
 
 
 class Randomness:
@@ -172,11 +171,11 @@ class Randomness:
 
     def state(self) -> dict[str, Any]:
         """Return where they are."""
-        return Streams.now().state()
+        return RandomStates.capture().state()
 
     def install(self, state: dict[str, Any]) -> None:
         """Put them there."""
-        Streams.of(state).install()
+        RandomStates.from_state(state).install()
 
 
 def _put(now: Any, value: Any) -> Any:
@@ -186,4 +185,4 @@ def _put(now: Any, value: Any) -> Any:
             with torch.no_grad():
                 return now.copy_(value)
         return value.clone()
-    return copy.deepcopy(thing(value)) if isinstance(value, Kept) else copy.deepcopy(value)
+    return copy.deepcopy(dereference(value)) if isinstance(value, Reference) else copy.deepcopy(value)

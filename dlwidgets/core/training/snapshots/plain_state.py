@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ...base.state import Kept
+from ...base.state import Reference
 
 
 def encoded(value: Any, name: str, tensors: dict[str, torch.Tensor]) -> Any:
@@ -27,7 +27,7 @@ def encoded(value: Any, name: str, tensors: dict[str, torch.Tensor]) -> Any:
         return value if not isinstance(value, str) or type(value) is str else str(value)
     if isinstance(value, float):
         return float(value)
-    if isinstance(value, Kept):
+    if isinstance(value, Reference):
         return None
     if isinstance(value, torch.Tensor):
         value = value.detach().cpu()

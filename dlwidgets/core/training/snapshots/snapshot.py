@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...base.state import Stateful, tensors_of
+from ...base.state import Stateful, state_arrays
 
 #: Why a snapshot is taken; those that thinning spares before others come first.
 WHY = ("start", "change", "epoch", "left", "time")
@@ -41,7 +41,7 @@ class Snapshot:
     sizes: Mapping[int, int] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        sizes = {id(tensor): tensor.nbytes for tensor in tensors_of(dict(self.parts))}
+        sizes = {id(tensor): tensor.nbytes for tensor in state_arrays(dict(self.parts))}
         object.__setattr__(self, "sizes", sizes)
 
     @property

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from ...base.history import History
 from ...base.ledger import Entry
-from ...base.memory import snapshot_budget
-from ...base.state import Copier, Stateful, tensors_of
-from ...base.time_budget import Governor
+from ...base.machine import snapshot_budget
+from ...base.state import StateCopier, Stateful, state_arrays
+from ...base.time_budget import TimeBudget
 from .lines import Branch, Line, Place
 from .ring import Ring
 from .snapshot import Snapshot
@@ -53,11 +53,11 @@ class Timeline:
         self.lines: dict[str, Line] = {MAIN: self.line}
         self.ring = Ring(0)
         self.ring.ours = lambda snapshot: self.line.holds(snapshot)
-        self._copier = Copier()
+        self._copier = StateCopier()
         # Epochs that take no longer than a snapshot's share allows get one now and then: any step between two is
         # reached by taking the steps from the first again.
-        self._often, self._epochs = Governor(0.003, least=1.0), Governor(0.003, least=0.0)
-        self._before = Governor(0.05, least=0.1)
+        self._often, self._epochs = TimeBudget(0.003, least=1.0), TimeBudget(0.003, least=0.0)
+        self._before = TimeBudget(0.05, least=0.1)
         #: The bytes of a snapshot, and the budget that goes with them: read off the system once, not each time.
         self._budgeted = (-1, 0)
         self._born = 0
@@ -162,7 +162,7 @@ class Timeline:
             states = {name: part.state() for name, part in self.parts.items()}
         except ValueError:
             return None  # a layer without a size yet: after the first step it has one
-        size = sum({id(tensor): tensor.nbytes for tensor in tensors_of(states)}.values())
+        size = sum({id(tensor): tensor.nbytes for tensor in state_arrays(states)}.values())
         if size != self._budgeted[0]:
             self._budgeted = size, snapshot_budget(size, self._memory)
         self.ring.budget = budget = self._budgeted[1]
@@ -177,7 +177,7 @@ class Timeline:
                 f"A snapshot takes {_megabytes(size)} of the {_megabytes(budget)} set aside: only the newest "
                 "is kept. snapshot_memory= sets more aside."
             )
-        self.ring.make_room(self._copier.fresh(states))
+        self.ring.make_room(self._copier.new_bytes(states))
         step, changes = self.place
         states = {name: self._copier(state) for name, state in states.items()}
         return Snapshot(step, changes, why, self.line.name, states)

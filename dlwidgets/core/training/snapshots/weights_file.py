@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from ...base.whole_file import whole_file
+from ...base.atomic_file import write_atomically
 
 
 def save_weights(weights: dict[str, Any], path: Any) -> Path:
@@ -21,7 +21,7 @@ def save_weights(weights: dict[str, Any], path: Any) -> Path:
     OSError : it cannot be written there.
     """
     place = Path(path).expanduser()
-    with whole_file(place, "model.pt") as file:
+    with write_atomically(place, "model.pt") as file:
         torch.save({name: _on_cpu(value) for name, value in weights.items()}, file)
     return place
 

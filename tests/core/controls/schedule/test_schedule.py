@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import copy
 import json
-import re
 import math
+import re
 import warnings
 
 import numpy as np
@@ -19,7 +19,7 @@ from torch import nn
 from torch.optim import lr_scheduler as S
 from torch.optim.swa_utils import SWALR
 
-from dlwidgets.core.base.state import Copier, Kept
+from dlwidgets.core.base.state import Reference, StateCopier
 from dlwidgets.session import Session
 
 COUNT, SIZE, EPOCHS = 40, 8, 4
@@ -599,13 +599,13 @@ def test_a_run_goes_on_after_a_rewind_as_it_would_have(name):
 def from_disk(state):
     """Return a state as it comes back from disk: plain data, and nothing of what is kept by reference."""
     def plain(value):
-        if isinstance(value, Kept):
+        if isinstance(value, Reference):
             return None
         if isinstance(value, dict):
             return {key: plain(one) for key, one in value.items()}
         return [plain(one) for one in value] if isinstance(value, (list, tuple)) else value
 
-    return json.loads(json.dumps(plain(Copier()(state))))
+    return json.loads(json.dumps(plain(StateCopier()(state))))
 
 
 @pytest.mark.parametrize(

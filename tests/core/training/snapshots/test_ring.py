@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dlwidgets.core.base.memory import MOST, snapshot_budget, total_memory
+from dlwidgets.core.base.machine import MOST, snapshot_budget, total_memory
 from dlwidgets.core.training.snapshots.ring import Ring
 from dlwidgets.core.training.snapshots.snapshot import Snapshot
 

@@ -10,9 +10,8 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, Dataset, IterableDataset, WeightedRandomSampler
 
-from dlwidgets.core.base.generators import Generators
-from dlwidgets.core.base.random_state import Streams
-from dlwidgets.core.base.state import Copier, Kept, same_bits, same_state
+from dlwidgets.core.base.random_state import Generators, RandomStates
+from dlwidgets.core.base.state import Reference, StateCopier, same_bits, same_state
 from dlwidgets.core.data.batches import Shuffled
 from dlwidgets.core.data.forms import Rows
 from dlwidgets.core.data.loader import Loaded
@@ -23,17 +22,17 @@ from dlwidgets.core.data.stream import Streamed
 
 def test_a_copy_is_not_changed_by_what_changes_later():
     state = {"a": torch.ones(3), "b": [np.ones(2), (1, "x", None)], "c": {"d": torch.zeros(())}}
-    copy = Copier()(state)
+    copy = StateCopier()(state)
     state["a"].add_(1), state["b"][0].fill(7), state["c"]["d"].fill_(9)
     before = {"a": torch.ones(3), "b": [np.ones(2), (1, "x", None)], "c": {"d": torch.zeros(())}}
     assert same_state(copy, before)
 
 
 def test_tensors_that_did_not_change_are_shared():
-    copier, frozen, moved = Copier(), torch.randn(4), torch.randn(4)
+    copier, frozen, moved = StateCopier(), torch.randn(4), torch.randn(4)
     first = copier([frozen, moved])
     moved.add_(1)
-    assert copier.fresh([frozen, moved]) == moved.nbytes
+    assert copier.new_bytes([frozen, moved]) == moved.nbytes
     second = copier([frozen, moved])
     assert first[0] is second[0]
     assert first[1] is not second[1]
@@ -41,14 +40,14 @@ def test_tensors_that_did_not_change_are_shared():
 
 @pytest.mark.parametrize("write", [lambda t: t.data.mul_(2), lambda t: t.numpy().__imul__(2)])
 def test_what_is_written_behind_the_version_is_seen(write):
-    copier, tensor = Copier(), torch.arange(4.0)
+    copier, tensor = StateCopier(), torch.arange(4.0)
     copier(tensor)
     write(tensor)
     assert copier(tensor).tolist() == [0, 2, 4, 6]
 
 
 def test_a_new_tensor_in_the_place_of_an_old_one_is_not_taken_for_it():
-    copier, kept = Copier(), []
+    copier, kept = StateCopier(), []
     for value in range(200):
         tensor = torch.full((8,), float(value))
         kept.append(copier(tensor))
@@ -65,7 +64,7 @@ def test_bits_are_compared_and_not_numbers():
 
 def test_what_is_kept_by_reference_stays_the_same_object():
     model = nn.Linear(2, 2)
-    assert Copier()({"m": Kept(model)})["m"].thing is model
+    assert StateCopier()({"m": Reference(model)})["m"].value is model
 
 
 # -- generators that things hold
@@ -88,9 +87,9 @@ def test_the_generators_that_an_object_holds_are_found_and_put_back():
     owner = Augments()
     found = Generators(owner)
     owner.draw()
-    state = Copier()(found.state())
+    state = StateCopier()(found.state())
     drawn = owner.draw(), owner.draw()
-    found.install(state.thing if isinstance(state, Kept) else state)
+    found.install(state.value if isinstance(state, Reference) else state)
     assert (owner.draw(), owner.draw()) == drawn
 
 
@@ -187,7 +186,7 @@ def test_from_any_place_in_the_data_the_same_batches_follow_again(name):
             if size and batches.why_not(size) is None:
                 batches.batch_size = size
                 taken(batches, 1)
-            state, streams = Copier()(batches.state()), Streams.now()
+            state, streams = StateCopier()(batches.state()), RandomStates.capture()
             follow = taken(batches, 14)
             assert batches.install(state) is None
             streams.install()
@@ -208,7 +207,7 @@ def test_a_batch_that_was_put_back_comes_again_after_going_back(name):
         taken(batches, 3)
         batches.take()
         batches.put_back()
-        state, streams = Copier()(batches.state()), Streams.now()
+        state, streams = StateCopier()(batches.state()), RandomStates.capture()
         follow = [row[0] if isinstance(row, list) else row for batch in taken(batches, 3) for row in batch]
         batches.install(state)
         streams.install()
@@ -221,7 +220,7 @@ def test_a_batch_that_was_put_back_comes_again_after_going_back(name):
 def test_a_generator_says_that_it_cannot_go_back_and_stays_where_it_is():
     batches = Streamed((torch.full((2,), i) for i in range(9)), 2)
     taken(batches, 2)
-    state = Copier()(batches.state())
+    state = StateCopier()(batches.state())
     assert batches.install(state) is None  # nowhere else
     taken(batches, 2)
     with pytest.raises(ValueError, match="can be read once only"):
@@ -246,7 +245,7 @@ class Moody:
 def test_a_sampler_that_gives_another_order_is_found_out_and_the_place_stays():
     batches = Loaded(DataLoader(Drawing(), 8, sampler=Moody()))
     taken(batches, 2)
-    state = Copier()(batches.state())
+    state = StateCopier()(batches.state())
     taken(batches, 1)
     with pytest.raises(ValueError, match="gives another order"):
         batches.install(state)
@@ -265,6 +264,6 @@ class Changing(IterableDataset):
 def test_data_that_reads_otherwise_the_second_time_is_said():
     for batches in (Streamed(Changing(), 8), loader(Changing, shuffle=False)):
         taken(batches, 3)
-        state = Copier()(batches.state())
+        state = StateCopier()(batches.state())
         taken(batches, 1)
         assert "other samples" in batches.install(state)

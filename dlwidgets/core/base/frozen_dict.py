@@ -1,4 +1,4 @@
-"""A dict as the value of a wish: its order counts, and it is replaced as a whole."""
+"""A read-only dict whose order is part of its value."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any, ClassVar, NoReturn, TypeVar
 T = TypeVar("T")
 
 
-class InOrder(dict[str, T]):
-    """Pattern -> setting, in an order that is part of the value; nothing can be written into it."""
+class FrozenDict(dict[str, T]):
+    """A read-only dict; two are equal where their order is too."""
 
     #: What is said to somebody who writes into it: what to do instead.
     instead: ClassVar[str] = "It is replaced as a whole."

@@ -1,4 +1,4 @@
-"""A file that a person asked for, written whole or not at all."""
+"""A file that is written whole or not at all."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import IO
 
 
 @contextmanager
-def whole_file(place: Path, example: str) -> Iterator[IO[bytes]]:
-    """Give a file to be written in the block, which appears at `place` once the block has ended well.
+def write_atomically(place: Path, example: str) -> Iterator[IO[bytes]]:
+    """Yield a file that appears at `place` once the block ends well.
 
     It is written beside its place and then moved there: whatever happens meanwhile, what was there is either
     still whole or replaced. It can be read by whom the old one could, or any new file.

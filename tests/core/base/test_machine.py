@@ -9,7 +9,7 @@ import sys
 import pytest
 import torch
 
-from dlwidgets.core.base import cpus
+from dlwidgets.core.base import machine
 
 
 def system(tmp_path, files):
@@ -61,7 +61,7 @@ BOTH = "sys/fs/cgroup/cpu,cpuacct/cpu.cfs_"
     ],
 )  # fmt: skip
 def test_the_quota_is_read_from_both_versions_of_control_groups(tmp_path, files, quota):
-    assert cpus.cpu_quota(system(tmp_path, files)) == quota
+    assert machine.cpu_quota(system(tmp_path, files)) == quota
 
 
 @pytest.mark.parametrize(
@@ -69,16 +69,16 @@ def test_the_quota_is_read_from_both_versions_of_control_groups(tmp_path, files,
 )
 def test_part_of_a_cpu_is_no_cpu_and_one_there_always_is(tmp_path, monkeypatch, quota, whole):
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)), raising=False)
-    assert cpus.available_cpus(system(tmp_path, {"sys/fs/cgroup/cpu.max": f"{quota} 100000"})) == whole
+    assert machine.available_cpus(system(tmp_path, {"sys/fs/cgroup/cpu.max": f"{quota} 100000"})) == whole
 
 
 def test_affinity_counts(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {3, 5}, raising=False)
-    assert cpus.available_cpus(tmp_path) == 2
+    assert machine.available_cpus(tmp_path) == 2
 
 
 @pytest.fixture
-def machine(monkeypatch, tmp_path):
+def computer(monkeypatch, tmp_path):
     """A machine of 8 CPUs on which torch would use `usual` threads."""
 
     def made(usual=8, quota=None, load=0.0):
@@ -93,48 +93,48 @@ def machine(monkeypatch, tmp_path):
     return made
 
 
-def test_threads_are_as_many_as_torch_would_use_on_a_free_machine(machine):
-    assert cpus.choose_threads(system=machine()) == (8, "8 threads")
-    assert cpus.choose_threads(system=machine(usual=1)) == (1, "1 thread")
+def test_threads_are_as_many_as_torch_would_use_on_a_free_machine(computer):
+    assert machine.choose_threads(system=computer()) == (8, "8 threads")
+    assert machine.choose_threads(system=computer(usual=1)) == (1, "1 thread")
 
 
-def test_a_quota_limits_the_threads_and_is_said(machine):
-    assert cpus.choose_threads(system=machine(quota=1.5)) == (
+def test_a_quota_limits_the_threads_and_is_said(computer):
+    assert machine.choose_threads(system=computer(quota=1.5)) == (
         1,
         "1 thread: 8 CPUs are visible but only 1 may be used",
     )
-    assert cpus.choose_threads(system=machine(usual=2, quota=4)) == (2, "2 threads")
+    assert machine.choose_threads(system=computer(usual=2, quota=4)) == (2, "2 threads")
 
 
-def test_a_busy_machine_is_said(machine):
-    count, why = cpus.choose_threads(system=machine(load=20))
+def test_a_busy_machine_is_said(computer):
+    count, why = machine.choose_threads(system=computer(load=20))
     assert count == 8
     assert "the machine is busy (load 20 on 8 CPUs)" in why
 
 
-def test_threads_that_were_asked_for_are_taken(machine):
-    assert cpus.choose_threads(3, machine(quota=1)) == (3, "3 threads, as asked")
+def test_threads_that_were_asked_for_are_taken(computer):
+    assert machine.choose_threads(3, computer(quota=1)) == (3, "3 threads, as asked")
 
 
 def test_letting_go_of_the_pool_is_harmless_with_and_without_the_library(monkeypatch):
-    assert cpus.release_pool() in (True, False)
+    assert machine.release_thread_pool() in (True, False)
     assert torch.equal(torch.ones(200_000) + 1, torch.full((200_000,), 2.0))
-    monkeypatch.setattr(cpus, "_openmp", lambda: None)
-    assert cpus.release_pool() is False
+    monkeypatch.setattr(machine, "_load_openmp", lambda: None)
+    assert machine.release_thread_pool() is False
 
 
 @pytest.mark.parametrize("platform", ["darwin", "win32"])
 def test_elsewhere_than_on_linux_there_is_no_library_to_ask(monkeypatch, platform):
     monkeypatch.setattr(sys, "platform", platform)
-    assert cpus._openmp.__wrapped__() is None
+    assert machine._load_openmp.__wrapped__() is None
 
 
 def test_results_stay_the_same_when_the_pool_was_let_go():
     code = (
         "import torch; torch.set_num_threads(2)\n"
-        "from dlwidgets.core.base import cpus\n"
+        "from dlwidgets.core.base import machine\n"
         "a = torch.randn(400, 400); b = (a @ a).sum()\n"
-        "for _ in range(3): cpus.release_pool(); assert torch.equal((a @ a).sum(), b)\n"
+        "for _ in range(3): machine.release_thread_pool(); assert torch.equal((a @ a).sum(), b)\n"
         "print(torch.get_num_threads())"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -1,4 +1,4 @@
-"""What is on loan is given back: train/eval flags, random numbers, threads, device."""
+"""What is borrowed is given back: modes, random numbers, threads, device."""
 
 from __future__ import annotations
 
@@ -9,8 +9,15 @@ import pytest
 import torch
 from torch import nn
 
-from dlwidgets.core.base.loan import device_of, looking, modes_kept, on_device, torch_threads, untouched_rng
-from dlwidgets.core.base.random_state import Mark, Streams
+from dlwidgets.core.base.isolation import (
+    eval_mode,
+    find_device,
+    preserve_modes,
+    preserve_random_state,
+    use_device,
+    use_threads,
+)
+from dlwidgets.core.base.random_state import RandomMark, RandomStates
 
 
 def draws():
@@ -25,7 +32,7 @@ def test_random_numbers_go_on_as_if_nothing_had_been_drawn():
     seed(0)
     expected = draws()
     seed(0)
-    with untouched_rng():
+    with preserve_random_state():
         draws()
         seed(5)
     assert draws() == expected
@@ -35,7 +42,7 @@ def test_random_numbers_are_given_back_after_an_exception_too():
     seed(0)
     expected = draws()
     seed(0)
-    with pytest.raises(KeyError), untouched_rng():
+    with pytest.raises(KeyError), preserve_random_state():
         draws()
         raise KeyError
     assert draws() == expected
@@ -46,7 +53,7 @@ def test_seeded_streams_are_those_of_manual_seed_and_leave_the_global_ones_alone
     seed(1)
     expected_here = draws()
     seed(1)
-    streams = Streams.seeded(number)
+    streams = RandomStates.from_seed(number)
     assert draws() == expected_here
     streams.install()
     found = draws()
@@ -58,7 +65,7 @@ def test_each_module_keeps_its_own_flag():
     model = nn.Sequential(nn.Linear(2, 2), nn.Sequential(nn.BatchNorm1d(2), nn.Dropout()))
     model[1][0].eval()
     flags = [module.training for module in model.modules()]
-    with modes_kept(model):
+    with preserve_modes(model):
         model.eval()
     assert [module.training for module in model.modules()] == flags
 
@@ -69,7 +76,7 @@ def test_looking_is_in_eval_mode_without_gradients_and_leaves_all_as_it_was():
     seed(0)
     expected = draws()
     seed(0)
-    with looking(model):
+    with eval_mode(model):
         assert not any(module.training for module in model.modules())
         assert not torch.is_grad_enabled()
         model(torch.randn(4, 3))
@@ -81,10 +88,10 @@ def test_looking_is_in_eval_mode_without_gradients_and_leaves_all_as_it_was():
 
 def test_threads_are_lent_and_given_back():
     before = torch.get_num_threads()
-    with torch_threads(before + 1):
+    with use_threads(before + 1):
         assert torch.get_num_threads() == before + 1
     assert torch.get_num_threads() == before
-    with pytest.raises(KeyError), torch_threads(before + 1):
+    with pytest.raises(KeyError), use_threads(before + 1):
         raise KeyError
     assert torch.get_num_threads() == before
 
@@ -92,22 +99,22 @@ def test_threads_are_lent_and_given_back():
 def test_a_model_comes_home_from_another_device():
     model = nn.Linear(2, 2)
     kept = model.weight
-    with on_device(model, torch.device("cpu")):
-        assert device_of(model).type == "cpu"
+    with use_device(model, torch.device("cpu")):
+        assert find_device(model).type == "cpu"
     assert model.weight is kept
     # The meta device stands in for a GPU: it holds no values, so only the way there can be seen.
-    with pytest.raises(NotImplementedError), on_device(model, torch.device("meta")):
-        assert device_of(model).type == "meta"
+    with pytest.raises(NotImplementedError), use_device(model, torch.device("meta")):
+        assert find_device(model).type == "meta"
 
 
 def test_a_model_without_tensors_is_on_the_cpu():
-    assert device_of(nn.ReLU()) == torch.device("cpu")
+    assert find_device(nn.ReLU()) == torch.device("cpu")
 
 
 def test_a_buffer_tells_the_device_where_there_is_no_parameter():
     model = nn.Module()
     model.register_buffer("mean", torch.zeros(1, device="meta"))
-    assert device_of(model).type == "meta"
+    assert find_device(model).type == "meta"
 
 
 def torch_only():
@@ -127,24 +134,24 @@ def test_after_going_back_to_a_mark_the_same_numbers_come(draw):
     seed(0)
     expected = [draw() for _ in range(40)]
     seed(0)
-    mark, found = Mark(), []
+    mark, found = RandomMark(), []
     for number in range(40):
         mark.set()
         if number % 7 == 0:
             draw()
-            mark.back()
+            mark.restore()
             mark.set()
             draw()
-            mark.back()
+            mark.restore()
         found.append(draw())
     assert found == expected
 
 
 def test_setting_a_mark_is_cheap_where_only_torch_draws(monkeypatch):
-    mark = Mark()
+    mark = RandomMark()
     mark.set(), torch.rand(1), mark.set()
     monkeypatch.setattr(random, "getstate", lambda: pytest.fail("python's generator was read"))
-    monkeypatch.setattr(mark._governor, "due", lambda: False)
+    monkeypatch.setattr(mark._time_budget, "due", lambda: False)
     for _ in range(5):
         torch.rand(1)
         mark.set()
