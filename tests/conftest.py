@@ -1,15 +1,18 @@
-"""What all tests share: the order they run in, and the surroundings they run in."""
+"""What all tests share: the order they run in, the processes they are shared out to, their surroundings."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
+import pytest
+
 # Before torch is imported anywhere: with two cores, one thread of arithmetic leaves one core to the browser.
 # Tests of the threads themselves set their own.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 _HERE = Path(__file__).parent
+_BROWSER = _HERE / "browser"
 #: From the quick and exact to the slow and whole: what is broken below is said before what it breaks above.
 _ORDER = (
     "test_house.py",
@@ -25,9 +28,38 @@ _ORDER = (
 )
 
 
-def pytest_collection_modifyitems(items):
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config, items):
+    shared_out = hasattr(config, "workerinput")
+
     def place(item):
         name = item.path.relative_to(_HERE).parts[0] if item.path.is_relative_to(_HERE) else ""
+        if shared_out and name == "browser":
+            return -1  # a process of their own works on them from the start
         return _ORDER.index(name) if name in _ORDER else 1
 
+    for item in items:
+        if item.path.is_relative_to(_HERE / "browser"):
+            item.add_marker("browser")
+            item.add_marker(pytest.mark.timeout(400))
     items.sort(key=place)
+
+
+def pytest_xdist_auto_num_workers(config):
+    """Two processes for folders; for files that are named one, whose output is seen as it comes."""
+    return 0 if all(name.partition("::")[0].endswith(".py") for name in config.args) else 2
+
+
+def pytest_xdist_make_scheduler(config, log):
+    """Share the tests out by the file, in their order; those of the browser are one file.
+
+    Two browsers at once are too many for two cores.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            return "browser" if nodeid.startswith("tests/browser/") else nodeid.partition("::")[0]
+
+    config.option.loadscopereorder = False
+    return ByFile(config, log)

@@ -26,7 +26,6 @@ _FLAGS = [
     "--hide-scrollbars",
 ]
 _failed = pytest.StashKey[bool]()
-_measured = pytest.StashKey[list[str]]()
 
 # Two cores, which the page, the kernel and the server share: what is waited for may take its time.
 _PATIENCE = 60_000
@@ -192,13 +191,15 @@ def measured(request) -> Callable[[str, list[float]], None]:
         ordered = sorted(1000 * value for value in seconds)
         p50, p95 = (ordered[min(len(ordered) - 1, int(share * len(ordered)))] for share in (0.5, 0.95))
         line = f"{name:44} p50 {p50:6.1f} ms   p95 {p95:6.1f} ms   of {len(ordered)}"
-        request.config.stash.setdefault(_measured, []).append(line)
+        request.node.user_properties.append(("measured", line))  # it travels with the test's report
 
     return note
 
 
-def pytest_terminal_summary(terminalreporter, config):
-    if lines := config.stash.get(_measured, None):
+def pytest_terminal_summary(terminalreporter):
+    reports = [*terminalreporter.stats.get("passed", ()), *terminalreporter.stats.get("failed", ())]
+    lines = [line for report in reports for name, line in report.user_properties if name == "measured"]
+    if lines:
         terminalreporter.section("measured in the browser")
         for line in lines:
             terminalreporter.write_line(line)
