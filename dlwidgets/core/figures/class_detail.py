@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..base.canvas import BLUE, GREY, INK, LINE, ORANGE, new_figure
+from ..scoring.inputs import class_number
 from ..scoring.one_class import curve_of, summary_of
 
 if TYPE_CHECKING:
@@ -56,21 +57,6 @@ def class_figure(scores: Scores, cls: int | str, thresholds: ArrayLike | None = 
     known = f"{positives + negatives:,} known, {positives:,} of them positive"
     figure.suptitle(f"{name} · {known}{at}", fontsize=9.5, color=INK)
     return figure
-
-
-def class_number(scores: Scores, cls: int | str) -> int:
-    """Return the number of a class that is meant by its name or its number.
-
-    Raises
-    ------
-    ValueError : there is no such class.
-    """
-    if isinstance(cls, str) and cls in scores.classes:
-        return list(scores.classes).index(cls)
-    if isinstance(cls, (int, np.integer)) and not isinstance(cls, bool) and 0 <= cls < scores.n_classes:
-        return int(cls)
-    some = ", ".join(map(str, scores.classes[:6])) + (" ..." if scores.n_classes > 6 else "")
-    raise ValueError(f"There is no class {cls!r}: give a name ({some}) or a number below {scores.n_classes}.")
 
 
 def _precision_recall(ax: Axes, curve: NDArray, confusion: NDArray, positives: int, negatives: int) -> None:

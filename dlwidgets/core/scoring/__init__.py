@@ -1,1 +1,1 @@
-"""What a model said of labelled samples, and how good that is at any threshold."""
+"""Scores of labelled samples, and how good they are at any threshold."""

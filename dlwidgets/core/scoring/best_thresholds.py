@@ -1,4 +1,4 @@
-"""The best threshold of each class over all its cut points, and what it is worth on samples held out."""
+"""The best threshold of each class, and its worth on other samples."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..base.words import pluralize
-from .cautions import NEUTRAL, cautions
-from .criteria import Bound, read_bound, read_metric, worth
-from .cut_points import Cuts, all_cuts
-from .intervals import ends_of, wilson_of
+from .counts import Cuts, all_cuts
+from .criteria import Bound, read_bound, read_metric
+from .intervals import ends_of, wilson, wilson_of
+from .metrics import METRICS, rate
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,14 +23,20 @@ if TYPE_CHECKING:
 #: The intervals of `BestThresholds` hold this often.
 LEVEL = 0.95
 
-#: The metrics that are no function of one share; their interval comes from so many drawn tables.
-DRAWN = ("fbeta", "youden", "matthews")
+#: The interval of a metric that is no function of one share comes from so many drawn tables.
 DRAWS = 2000
+
+#: Below this many positives a class is said to have few. With 20, a recall of one half is known to +-0.20
+#: (Wilson, 95 %): the next best cut may be the better one as well as not.
+FEW = 20
+
+#: Where no threshold of a class is better than another.
+NEUTRAL = 0.5
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class BestThresholds:
-    """One threshold a class, and how good each is where it was chosen and where it was not.
+    """One threshold a class, and its worth where it was not chosen.
 
     It stands for its `values` wherever an array of C numbers is wanted: ``scores.confusion(best)``,
     ``np.asarray(best)``, ``best[3]``, ``len(best)``.
@@ -107,7 +113,7 @@ class BestThresholds:
         return iter(self.values)
 
     def __getitem__(self, which: Any) -> Any:
-        """Return the threshold of a class number, or of a class name, or those of a slice."""
+        """Return the threshold of a class number or name, or a slice."""
         return self.values[self.classes.index(which) if isinstance(which, str) else which]
 
     def to_frame(self) -> pd.DataFrame:
@@ -165,7 +171,7 @@ def best_thresholds(
     holdout: float | None = None,
     seed: int = 0,
 ) -> BestThresholds:
-    """Return for each class the threshold at which `metric` is highest; see `Scores.best_thresholds`."""
+    """Find the best threshold of each class; see `Scores.best_thresholds`."""
     metric, beta = read_metric(metric, beta)
     bound = read_bound(constraint)
     share, seed = _share(holdout), _whole(seed)
@@ -178,11 +184,11 @@ def best_thresholds(
         thresholds[c] = _best_cut(all_cuts(label[~out], score[~out]), metric, beta, bound)
         tables[0, c] = _table(label[~out], score[~out], thresholds[c])
         tables[1, c] = tables[0, c] if held_out is None else _table(label[out], score[out], thresholds[c])
-    chosen, reported = worth(metric, tables, beta)
+    chosen, reported = rate(metric, tables, beta)
     low, high = np.full((2, scores.n_classes), np.nan)
     if held_out is not None:
         low, high = _interval(metric, beta, tables[1], seed)
-    bounded = (None, None) if bound is None else worth(bound.metric, tables)
+    bounded = (None, None) if bound is None else rate(bound.metric, tables)
     met = np.ones(scores.n_classes, bool) if bound is None else bound.met(bounded[0])
     thresholds.setflags(write=False)
     out_of_all = 0 if share is None else int(np.rint(share * scores.n_samples))
@@ -202,15 +208,90 @@ def best_thresholds(
         held_out,
         scores.n_samples - out_of_all,
         out_of_all if held_out is not None else scores.n_samples,
-        tuple(cautions(scores.classes, tables, met, bound, held_out is not None)),
+        tuple(_cautions(scores.classes, tables, met, bound, held_out is not None)),
     )
 
 
+def _cautions(
+    classes: tuple[str, ...],
+    tables: NDArray[np.int64],
+    met: NDArray[np.bool_],
+    bound: Bound | None,
+    divided: bool,
+) -> Iterator[str]:
+    """Say what is not to be trusted of chosen thresholds, and why.
+
+    Parameters
+    ----------
+    classes
+        C names.
+    tables
+        2 x C x 2 x 2 counts: where chosen, where reported.
+    met
+        C booleans: the bound is kept where chosen.
+    bound
+        None: there was none.
+    divided
+        Whether chosen and reported on different samples.
+    """
+    if not divided:
+        yield (
+            "Chosen and reported on the same samples, so the values flatter: holdout=0.5 chooses on one half "
+            "and reports on the other."
+        )
+    negatives, positives = tables.sum(axis=-1)[..., 0], tables.sum(axis=-1)[..., 1]
+    none = positives[0] == 0
+    if none.any():
+        yield f"No positives to choose by in {_names(classes, none)}: the threshold there is {NEUTRAL}."
+    few = ~none & (positives[0] < FEW)
+    if few.any():
+        low, high = (float(end[0]) for end in wilson(np.array([FEW / 2]), np.array([FEW]), 0.95))
+        yield (
+            f"Few positives to choose by in {_names(classes, few, positives[0])}: even with {FEW}, a "
+            f"recall of one half is known only to {low:.2f} ... {high:.2f}, so these thresholds may be luck."
+        )
+    if (negatives[0] == 0).any():
+        names = _names(classes, negatives[0] == 0)
+        yield f"No negatives to choose by in {names}: no false alarm can be seen."
+    few = ~none & (positives[1] < FEW)
+    if divided and few.any():
+        yield (
+            f"Few positives to report on in {_names(classes, few, positives[1])}: read the intervals, "
+            "not the values."
+        )
+    if bound is not None and (~met & ~none).any():
+        yield (
+            f"{bound} is reached at no threshold in {_names(classes, ~met & ~none)}: the threshold there "
+            f"has the highest {bound.metric} there is."
+        )
+    if bound is not None and divided:
+        other = rate(bound.metric, tables[1])
+        lost = met & ~none & ~np.isnan(other) & ~bound.met(other)
+        if lost.any():
+            names = _names(classes, lost, [f"{value:.2f}" for value in other])
+            yield (
+                f"{bound} is kept where it was chosen and missed on the other samples in {names}: "
+                "ask for more than is needed."
+            )
+
+
+def _names(classes: tuple[str, ...], which: NDArray[np.bool_], counts: Any = None, most: int = 6) -> str:
+    """Return "'hernia' (3), 'edema' (12) and 4 more classes"."""
+    at = np.flatnonzero(which)
+    words = [repr(classes[c]) + ("" if counts is None else f" ({counts[c]})") for c in at[:most]]
+    more = f" and {len(at) - most} more classes" if len(at) > most else ""
+    return ", ".join(words) + more
+
+
 def _best_cut(cuts: Cuts, metric: str, beta: float, bound: Bound | None) -> float:
-    """Return the highest of the best thresholds among those that keep the bound, or come nearest to it."""
-    value = worth(metric, cuts.confusion, beta)
+    """Return the highest of the best thresholds that keep the bound.
+
+    Where none keeps it, the best of those that come nearest to it.
+    """
+    value = rate(metric, cuts.confusion, beta)
+    value = value if METRICS[metric].higher_is_better else -value
     if bound is not None:
-        other = worth(bound.metric, cuts.confusion)
+        other = rate(bound.metric, cuts.confusion)
         allowed = bound.met(other) & ~np.isnan(value)
         if not allowed.any() and not np.isnan(other).all():
             allowed = other == np.nanmax(other)
@@ -221,7 +302,7 @@ def _best_cut(cuts: Cuts, metric: str, beta: float, bound: Bound | None) -> floa
 
 
 def _table(label: NDArray[np.int8], score: NDArray[np.floating], threshold: float) -> NDArray[np.int64]:
-    """Return the 2 x 2 counts of the known labels; compared in float64, as everywhere."""
+    """Count the confusion of one class, compared in float64 as everywhere."""
     said = score.astype(np.float64) >= threshold
     return np.array(
         [[np.count_nonzero((label == truth) & (said == call)) for call in (0, 1)] for truth in (0, 1)]
@@ -229,7 +310,9 @@ def _table(label: NDArray[np.int8], score: NDArray[np.floating], threshold: floa
 
 
 def _divide(y_true: NDArray[np.int8], share: float, seed: int) -> NDArray[np.bool_]:
-    """Return N x C, true where held out: a share of each class's positives and one of its negatives.
+    """Hold out a share of each class's positives and negatives.
+
+    N x C booleans.
 
     Where there are two of a kind, at least one is on either side, so that both parts know both kinds.
     """
@@ -247,17 +330,17 @@ def _divide(y_true: NDArray[np.int8], share: float, seed: int) -> NDArray[np.boo
 def _interval(
     metric: str, beta: float, tables: NDArray[np.int64], seed: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the lower and upper ends for C x 2 x 2 tables, each C."""
-    if metric not in DRAWN:
+    """Return the ends of the interval of each class."""
+    if METRICS[metric].share is not None:
         return wilson_of(metric, tables, LEVEL)
     low, high = np.full((2, len(tables)), np.nan)
     for c, table in enumerate(tables):
-        value = worth(metric, table, beta)
+        value = rate(metric, table, beta)
         if not np.isnan(value):
             shares = np.random.default_rng([seed, c, 1]).dirichlet(table.reshape(4) + 0.5, DRAWS)
             # Of a billion samples, so that rounding to counts is not seen.
             counts = np.rint(shares * 1e9).astype(np.int64).reshape(-1, 2, 2)
-            ends = ends_of(worth(metric, counts, beta), LEVEL)
+            ends = ends_of(rate(metric, counts, beta), LEVEL)
             low[c], high[c] = min(ends[0], value), max(ends[1], value)
     return low, high
 

@@ -1,4 +1,4 @@
-"""The curves of one class as tables of points: ROC, precision-recall and reliability."""
+"""The curves of a class as tables: ROC, precision-recall and reliability."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .cut_points import all_cuts
+from .counts import all_cuts
+from .inputs import check_probabilities, class_number
 from .intervals import wilson
 from .metrics import ratio
-from .query import class_number, probabilities
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,7 +63,7 @@ def reliability(
     binning: str = "width",
     level: float = 0.95,
 ) -> pd.DataFrame:
-    """Return how often a class occurs among samples of like score; see `Scores.reliability`."""
+    """Return the reliability of a class; see `Scores.reliability`."""
     import pandas as pd
 
     c = class_number(scores, cls)
@@ -75,10 +75,11 @@ def reliability(
         raise ValueError(f"There is no binning {binning!r}: give 'width' or 'mass'.")
     known = scores.y_true[:, c] >= 0
     label, score = scores.y_true[known, c], scores.y_score[known, c].astype(np.float64)
-    probabilities(score, f"The reliability of {scores.classes[c]!r}")
+    check_probabilities(score, f"The reliability of {scores.classes[c]!r}")
     edges = np.linspace(0, 1, bins + 1)
     if BINNINGS[binning] == "mass":
-        # In percent, as scikit-learn asks: where many scores are equal, the last bit decides on which side they lie.
+        # In percent, as scikit-learn asks: where many scores are equal, the last bit decides on which side
+        # they lie.
         edges = np.percentile(score, edges * 100) if len(score) else np.full(bins + 1, np.nan)
     at = np.searchsorted(edges[1:-1], score)
     count = np.bincount(at, minlength=bins)

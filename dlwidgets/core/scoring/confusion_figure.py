@@ -1,4 +1,4 @@
-"""The confusion grid as a Figure: a 2 x 2 heatmap for each class."""
+"""The confusion grid as a Figure: a heatmap for each class."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..base.canvas import BLUE, GREY, INK, ORANGE, new_figure
-from .metrics import averaged, rate
+from .metrics import METRICS, averaged, menu, rate
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,12 +19,6 @@ if TYPE_CHECKING:
 
     from ..scoring.scores import Scores
 
-#: The metrics of a class, by which a grid can be sorted and filtered.
-METRICS = (
-    "precision", "recall", "f1", "specificity", "matthews", "jaccard", "accuracy", "support", "predicted",
-)  # fmt: skip
-#: What a grid can be sorted by; with a leading "-" the other way round.
-SORTS = ("given", "name", *METRICS, "threshold")
 #: What the shade of a cell is a share of: its row, its column, all samples of the class; None: of nothing.
 NORMALISE = ("true", "predicted", "all", None)
 _SHARES = {"true": "of its row", "predicted": "of its column", "all": "of all samples"}
@@ -38,7 +32,7 @@ def order(
     thresholds: float | Sequence[float] = 0.5,
     only: tuple[str, str, float] | None = None,
 ) -> NDArray[np.int64]:
-    """Return the numbers of the classes in the order `sort`: the lowest first, undefined values last.
+    """Return the classes in an order: the lowest first, undefined values last.
 
     "given" keeps the order of the classes, "name" goes by the alphabet, "threshold" by `thresholds`, the
     others by the metric; "-f1" puts the highest first. Classes that are equal keep their given order.
@@ -46,8 +40,8 @@ def order(
     metric that is not defined passes neither.
     """
     key, falling = sort.removeprefix("-"), sort.startswith("-")
-    if key not in SORTS:
-        raise ValueError(f"A confusion grid cannot be sorted by {sort!r}: give one of {', '.join(SORTS)}.")
+    if key not in sorts():
+        raise ValueError(f"A confusion grid cannot be sorted by {sort!r}: give one of {', '.join(sorts())}.")
     if key == "given":
         numbers = np.arange(scores.n_classes)
         found = numbers[::-1] if falling else numbers
@@ -58,24 +52,20 @@ def order(
         if key == "threshold":
             value = np.broadcast_to(np.asarray(thresholds, float).reshape(-1), (scores.n_classes,))
         else:
-            value = values(confusion, key)
+            value = rate(key, confusion)
         # NaN is greater than all for argsort, so it stays last either way.
         found = np.argsort(-value if falling else value, kind="stable")
     if only is None:
         return found
     metric, side, limit = only
     with np.errstate(invalid="ignore"):
-        passes = values(confusion, metric) < limit if side == "below" else values(confusion, metric) >= limit
+        passes = rate(metric, confusion) < limit if side == "below" else rate(metric, confusion) >= limit
     return found[passes[found]]
 
 
-def values(confusion: NDArray[np.int64], metric: str) -> NDArray[np.float64]:
-    """Return one of `METRICS` of C x 2 x 2 matrices: C float64, NaN where it is not defined."""
-    if metric == "support":
-        return confusion[:, 1].sum(axis=1).astype(float)
-    if metric == "predicted":
-        return confusion[:, :, 1].sum(axis=1).astype(float)
-    return rate(metric, confusion)
+def sorts() -> tuple[str, ...]:
+    """List what a grid can be sorted by."""
+    return ("given", "name", *(metric.name for metric in menu()), "threshold")
 
 
 def shown(sort: str) -> str:
@@ -105,7 +95,7 @@ def confusion_figure(
     thresholds
         One, or one for each class.
     sort
-        One of `SORTS`: lowest first; "-f1" highest first.
+        One of `sorts()`: lowest first; "-f1" highest first.
     columns
         Tiles in a line; default so that the grid is wider than high and its lines are even.
     normalise
@@ -167,7 +157,7 @@ def confusion_tiles(
     normalise: str | None = "true",
     only: tuple[str, str, float] | None = None,
 ) -> Figure:
-    """Return the same grid drawn on one pair of axes, without seaborn: many times faster, for previews.
+    """Return the same grid without seaborn: many times faster, for previews.
 
     Of more than `most` classes the first `most` in the order `sort` are drawn, and the rest are counted.
     """
@@ -218,7 +208,7 @@ def _nobody(scores: Scores, only: tuple[str, str, float] | None) -> Figure:
 
 
 def headline(scores: Scores, confusion: NDArray[np.int64], thresholds: float | Sequence[float]) -> str:
-    """Return one line: how many samples, at which threshold, macro and micro F1."""
+    """Say how many samples, at which threshold, macro and micro F1."""
     values = np.unique(np.asarray(thresholds, float))
     at = (
         f"threshold {values[0]:.3g}"
@@ -232,7 +222,9 @@ def headline(scores: Scores, confusion: NDArray[np.int64], thresholds: float | S
 
 
 def shares(confusion: NDArray[np.int64], normalise: str | None) -> NDArray[np.float64]:
-    """Return what share each cell of ... x K x K matrices is of what `normalise` says; NaN of nothing.
+    """Return what share each cell of a matrix is; NaN of nothing.
+
+    Matrices are ... x K x K.
 
     "true" divides by the sum of the row, "predicted" of the column, "all" of the matrix, None by the largest
     count there is.
@@ -253,7 +245,7 @@ def _shade(confusion: NDArray[np.int64], normalise: str | None) -> NDArray[np.fl
 
 
 def two_colors() -> Colormap:
-    """Return the colours of -1 (all wrong, orange) over 0 (nothing) to 1 (all right, blue)."""
+    """Return the colours from -1 (all wrong, orange) to 1 (right, blue)."""
     from matplotlib.colors import LinearSegmentedColormap, to_rgb
 
     def pale(color: str) -> tuple[float, ...]:
@@ -267,7 +259,7 @@ def _written(confusion: NDArray[np.int64]) -> NDArray[np.object_]:
 
 
 def short(n: float) -> str:
-    """Return a count as a cell holds it: 1,488, 121 k, 1.21 M."""
+    """Write a count as a cell holds it: 1,488 or 1.21 M."""
     n = int(n)
     if n < 100_000:
         return f"{n:,}"
@@ -287,10 +279,10 @@ def percent(part: float) -> str:
 def _tile_titles(
     scores: Scores, confusion: NDArray[np.int64], thresholds: float | Sequence[float], metric: str
 ) -> list[str]:
-    write = short if metric in ("support", "predicted") else _rate
+    write = short if METRICS[metric].count else _rate
     # A dollar sign would start a formula.
     names = [(name if len(name) <= 13 else name[:12] + "…").replace("$", r"\$") for name in scores.classes]
-    titles = [f"{name}  {write(value)}" for name, value in zip(names, values(confusion, metric))]
+    titles = [f"{name}  {write(value)}" for name, value in zip(names, rate(metric, confusion))]
     each = np.asarray(thresholds, float).reshape(-1)
     if len(np.unique(each)) == 1:
         return titles

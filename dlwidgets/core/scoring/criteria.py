@@ -1,4 +1,4 @@
-"""What a threshold may be chosen by: a metric to make high, and a bound that another has to keep."""
+"""The criteria of a threshold: a metric, and a bound on another."""
 
 from __future__ import annotations
 
@@ -10,36 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..base.words import did_you_mean
-from .metrics import rate
+from .metrics import METRICS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-#: The metrics a threshold can be chosen by.
-METRICS = (
-    "f1",
-    "fbeta",
-    "youden",
-    "accuracy",
-    "matthews",
-    "jaccard",
-    "precision",
-    "recall",
-    "specificity",
-)
-
-#: Names that other books and libraries use.
-ALIASES = {
-    "sensitivity": "recall",
-    "tpr": "recall",
-    "tnr": "specificity",
-    "ppv": "precision",
-    "mcc": "matthews",
-    "iou": "jaccard",
-    "f_beta": "fbeta",
-    "youden_j": "youden",
-    "informedness": "youden",
-}
 
 _BOUND = re.compile(r"\s*([^\W\d]\w*(?:[ -]\w+)?)\s*(>=|=>|≥|>|<=|=<|≤|<|==?)\s*(.+?)\s*")
 _OF_BETA = re.compile(r"f\d*\.?\d+")
@@ -62,7 +36,7 @@ class Bound:
 
 
 def read_metric(metric: Any, beta: float = 1.0) -> tuple[str, float]:
-    """Return the metric's name and beta from what was given; "f2" and "f0.5" are F-beta of that beta.
+    """Read a metric and its beta: "f2" is F-beta of 2.
 
     Raises
     ------
@@ -84,7 +58,7 @@ def read_metric(metric: Any, beta: float = 1.0) -> tuple[str, float]:
 
 
 def read_bound(constraint: Any) -> Bound | None:
-    """Return the bound that a text ("recall >= 0.9", "recall ≥ 90 %") or a tuple ("recall", 0.9) means.
+    """Read a bound, as "recall >= 90 %" or ("recall", 0.9).
 
     Raises
     ------
@@ -109,7 +83,7 @@ def read_bound(constraint: Any) -> Bound | None:
     if name == "fbeta" or _OF_BETA.fullmatch(name) and name != "f1":
         raise ValueError(f"A bound on {name!r} is not known: bound precision, recall, specificity or f1.")
     value = _number(least, constraint, wanted)
-    lowest = -1.0 if name in ("youden", "matthews") else 0.0
+    lowest = METRICS[name].lowest
     if not lowest <= value <= 1:
         raise ValueError(
             f"The constraint {_said(constraint)} asks for {name} of {value:g}, which lies outside "
@@ -118,29 +92,19 @@ def read_bound(constraint: Any) -> Bound | None:
     return Bound(name, value, sign == ">")
 
 
-def worth(metric: str, confusion: NDArray[np.int64], beta: float = 1.0) -> NDArray[np.float64]:
-    """Return a metric of ... x 2 x 2 matrices ``[[tn, fp], [fn, tp]]``; NaN where its denominator is 0.
-
-    Youden's J is recall + specificity - 1 (W. J. Youden, "Index for rating diagnostic tests", 1950), here one
-    division of whole numbers, so that equal values are equal to the last bit.
-    """
-    if metric != "youden":
-        return rate(metric, confusion, beta)
-    (tn, fp), (fn, tp) = np.moveaxis(np.asarray(confusion, np.int64), (-2, -1), (0, 1))
-    whole = (tp + fn) * (tn + fp)
-    return np.divide(tp * tn - fp * fn, whole, out=np.full(whole.shape, np.nan), where=whole > 0)
-
-
 def _known(name: Any, purpose: str) -> str:
     if not isinstance(name, str):
         raise TypeError(f"A metric is named by a text, as 'f1': {name!r} given.")
     plain = name.strip().lower().replace("-", "_").replace(" ", "_").removesuffix("_score")
-    plain = ALIASES.get(plain, plain)
-    if plain in METRICS or _OF_BETA.fullmatch(plain):
+    known = [metric for metric in METRICS.values() if not metric.count]
+    aliases = {alias: metric.name for metric in known for alias in metric.aliases}
+    plain = aliases.get(plain, plain)
+    names = [metric.name for metric in known]
+    if plain in names or _OF_BETA.fullmatch(plain):
         return plain
     raise ValueError(
-        f"There is no metric {name!r} to {purpose}: give one of {', '.join(METRICS)}."
-        + did_you_mean(plain, [*METRICS, *ALIASES])
+        f"There is no metric {name!r} to {purpose}: give one of {', '.join(names)}."
+        + did_you_mean(plain, [*names, *aliases])
     )
 
 

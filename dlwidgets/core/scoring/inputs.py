@@ -1,19 +1,27 @@
-"""Labels and scores as people have them, checked and brought into one form: N x C int8 and N x C floats."""
+"""What people give to Scores: labels, scores, predictions and names, read."""
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
+from ..base.words import did_you_mean, quote_names
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from .scores import Scores
+
 
 def as_array(given: Any, name: str) -> NDArray:
-    """Return tensors, frames, lists, arrays as a numeric array; half precision is widened to float32."""
+    """Read tensors, frames, lists and arrays as a numeric array.
+
+    Half precision is widened to float32.
+    """
     if isinstance(given, torch.Tensor):
         given = given.detach().cpu()
         if given.is_floating_point() and given.dtype not in (torch.float32, torch.float64):
@@ -33,7 +41,7 @@ def as_array(given: Any, name: str) -> NDArray:
 
 
 def column_names(y_true: Any, y_score: Any) -> Sequence[str] | None:
-    """Return the column names of DataFrames, or None; refuse two frames that differ in them."""
+    """Return the column names of DataFrames; refuse frames that differ."""
     names = [list(x.columns) for x in (y_true, y_score) if hasattr(x, "columns")]
     if len(names) == 2 and names[0] != names[1]:
         raise ValueError(
@@ -44,7 +52,7 @@ def column_names(y_true: Any, y_score: Any) -> Sequence[str] | None:
 
 
 def task_of(label: NDArray, score: NDArray) -> str:
-    """Return "multilabel", "multiclass" or "binary" from the shapes; refuse those that do not fit."""
+    """Tell "multilabel", "multiclass" or "binary" from the shapes."""
     shapes = f"y_true has shape {label.shape}, y_score {score.shape}"
     if label.ndim not in (1, 2) or score.ndim not in (1, 2):
         raise ValueError(f"{shapes}: N x C is wanted, or N; flatten pictures and sequences first.")
@@ -122,7 +130,7 @@ def as_labels(label: NDArray, count: int, task: str, row: Callable[[int], str]) 
 
 
 def as_scores(score: NDArray, row: Callable[[int], str]) -> NDArray[np.floating]:
-    """Return a copy as float32 or float64; refuse NaN, which has no place in any order."""
+    """Copy scores as float32 or float64; refuse NaN, which has no order."""
     copy = np.array(score, score.dtype if score.dtype.kind == "f" else np.float64, order="C")
     bad = np.flatnonzero(np.isnan(copy).any(axis=1))
     if len(bad):
@@ -135,13 +143,13 @@ def as_scores(score: NDArray, row: Callable[[int], str]) -> NDArray[np.floating]
 
 
 def sigmoid(x: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Return 1 / (1 + exp(-x)), exact in both tails and without overflow."""
+    """Compute 1 / (1 + exp(-x)), exact in both tails."""
     small = np.exp(-np.abs(x))
     return np.where(x >= 0, 1, small) / (1 + small)
 
 
 def softmax(x: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Return exp(x) / sum(exp(x)) of each row; NaN for a row with +infinity."""
+    """Compute the softmax of each row; NaN for a row with +infinity."""
     with np.errstate(invalid="ignore"):
         e = np.exp(x - x.max(axis=1, keepdims=True))
     return e / e.sum(axis=1, keepdims=True)
@@ -150,3 +158,135 @@ def softmax(x: NDArray[np.floating]) -> NDArray[np.floating]:
 def listed_names(names: Sequence[Any]) -> str:
     """Return the first three names in quotes."""
     return ", ".join(repr(str(name)) for name in names[:3]) + (", ..." if len(names) > 3 else "")
+
+
+def as_predictions(
+    y_true: Any, y_pred: Any, classes: Sequence[str] | None
+) -> tuple[NDArray, NDArray[np.float32], Sequence[str] | None]:
+    """Read labels, scores of 0 and 1, and names: `Scores.from_predictions`."""
+    several = classes is not None and not isinstance(classes, str) and len(classes) > 2
+    if _holds_names(y_true) or _holds_names(y_pred):
+        truth, said, classes = _numbered(y_true, y_pred, classes)
+        several = True
+    else:
+        truth, said = as_array(y_true, "y_true"), as_array(y_pred, "y_pred")
+    _check_known(said)
+    several = several or bool((said > 1).any() or (truth > 1).any())
+    if truth.ndim == said.ndim == 1 and several:
+        return truth, _one_hot(truth, said, classes), classes
+    wrong = said[(said != 0) & (said != 1)]
+    if len(wrong):
+        raise ValueError(
+            f"y_pred holds {wrong[0]!s}: hard predictions of 0 and 1 are wanted. For probabilities: "
+            "Scores(y_true, y_score)."
+        )
+    return truth, said.astype(np.float32), classes
+
+
+def _check_known(said: NDArray) -> None:
+    if not said.ndim or not said.size:
+        return  # Scores refuses both in its own words
+    unknown = (np.isnan(said) | (said < 0)).reshape(len(said), -1).any(axis=1)
+    if unknown.any():
+        row = int(unknown.argmax())
+        raise ValueError(
+            f"y_pred is {said[row]!s} at sample {row} (and {int(unknown.sum()) - 1} more): a prediction is "
+            "0, 1 or a class number; only y_true may be unknown."
+        )
+
+
+def _one_hot(truth: NDArray, said: NDArray, classes: Sequence[str] | None) -> NDArray[np.float32]:
+    """Return N x C of 0 and 1 of N class numbers."""
+    broken = said[said != np.floor(said)]
+    if len(broken):
+        raise ValueError(
+            f"y_pred holds {broken[0]!s} where class numbers are wanted. For probabilities: "
+            "Scores(y_true, y_score) with N x C scores."
+        )
+    seen = np.concatenate([said.astype(np.float64), truth.astype(np.float64)])
+    count = int(np.nanmax(seen)) + 1 if classes is None else len(classes)
+    if len(said) and said.max() >= count:
+        raise ValueError(
+            f"y_pred holds class {int(said.max())}: {count} classes are named, 0 ... {count - 1}."
+        )
+    return (said[:, None] == np.arange(count)).astype(np.float32)
+
+
+def _holds_names(given: Any) -> bool:
+    """Return whether `given` holds texts."""
+    if isinstance(given, torch.Tensor):
+        return False
+    try:
+        array = np.asarray(given)
+    except (TypeError, ValueError):
+        return False  # as_array says in words why not
+    if array.dtype.kind in "biuf":
+        return False
+    return any(isinstance(value, str) for value in np.asarray(given, object).reshape(-1))
+
+
+def _numbered(
+    y_true: Any, y_pred: Any, classes: Sequence[str] | None
+) -> tuple[NDArray[np.int64], NDArray[np.int64], tuple[str, ...]]:
+    """Turn names into class numbers, -1 for none, and list the names."""
+    named = {"y_true": np.asarray(y_true, object), "y_pred": np.asarray(y_pred, object)}
+    if any(column.ndim != 1 for column in named.values()):
+        raise ValueError("Names of classes are wanted as N names in y_true and N in y_pred, one a sample.")
+    texts = {
+        which: [None if value is None or value != value else str(value) for value in column]
+        for which, column in named.items()
+    }
+    if classes is None:
+        classes = sorted({text for column in texts.values() for text in column if text is not None})
+    numbers = {str(name): number for number, name in enumerate(classes)}
+    for which, column in texts.items():
+        strange = [text for text in column if text is not None and text not in numbers]
+        if strange:
+            raise ValueError(
+                f"{which} holds {strange[0]!r}, which is none of the classes {listed_names(list(numbers))}."
+            )
+    truth, said = (
+        np.array([-1 if text is None else numbers[text] for text in column], np.int64)
+        for column in texts.values()
+    )
+    return truth, said, tuple(numbers)
+
+
+def class_number(scores: Scores, cls: Any) -> int:
+    """Find a class by name or number; None: the only one."""
+    if cls is None and scores.n_classes == 1:
+        return 0
+    known = f"give one of {quote_names(scores.classes)}, or a number 0 ... {scores.n_classes - 1}"
+    if isinstance(cls, str):
+        if cls in scores.classes:
+            return scores.classes.index(cls)
+        raise ValueError(f"There is no class {cls!r}: {known}.{did_you_mean(cls, scores.classes)}")
+    try:
+        number = operator.index(cls)
+    except TypeError:
+        number = -1
+    if isinstance(cls, (bool, np.bool_)) or number < 0 and not isinstance(cls, (int, np.integer)):
+        raise TypeError(f"Of {scores.n_classes} classes one is wanted, {cls!r} given: {known}.")
+    if not 0 <= number < scores.n_classes:
+        raise ValueError(f"There is no class {number} of {scores.n_classes}: {known}.")
+    return number
+
+
+def check_probabilities(score: NDArray[np.floating], what: str) -> None:
+    """Refuse scores outside 0 ... 1; the sentence says what needs probabilities."""
+    if len(score) and not 0 <= score.min() <= score.max() <= 1:
+        raise ValueError(
+            f"{what} needs probabilities, and the scores run from {score.min():.3g} to {score.max():.3g}: "
+            "build the Scores of logits with Scores.from_logits."
+        )
+
+
+def read_row_count(top: Any) -> int | None:
+    """Read how many rows of a table are wanted; None: all."""
+    if top is None:
+        return None
+    if isinstance(top, bool) or not isinstance(top, (int, np.integer)):
+        raise TypeError(f"top is {top!r}: give a number of rows, or None for all.")
+    if top < 1:
+        raise ValueError(f"top is {top}: give 1 or more, or None for all.")
+    return int(top)

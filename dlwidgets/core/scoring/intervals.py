@@ -1,16 +1,15 @@
-"""Intervals of rates: Wilson's from the counts alone, and the bootstrap of samples."""
+"""Intervals of rates: Wilson's from the counts, and the bootstrap."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from numbers import Real
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .bootstrap import drawn
-from .metrics import averaged, names, rate
+from .metrics import METRICS, averaged, counts_of, evaluate, fraction, rate, rate_names
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -20,12 +19,15 @@ INTERVALS = (None, "wilson", "bootstrap")
 #: How often the bootstrap draws; the ends of a 95 % interval then stand on 50 draws each.
 RESAMPLES = 2000
 
+#: A binomial number costs about as much as so many whole numbers and their counting.
+_BINOMIAL = 8
+
 #: Numbers of a table of different samples that are held at a time, 64 MB.
 _NUMBERS = 8_000_000
 
 
 def check_interval(interval: Any, level: Any) -> None:
-    """Refuse an interval or a level that is not one, in a sentence."""
+    """Refuse an interval or a level that is not one."""
     if interval not in INTERVALS:
         raise ValueError(f"There is no interval {interval!r}: give None, 'wilson' or 'bootstrap'.")
     if not isinstance(level, Real) or not 0 < level < 1:
@@ -35,7 +37,7 @@ def check_interval(interval: Any, level: Any) -> None:
 def wilson(
     hits: NDArray[np.int64], of: NDArray[np.int64], level: float = 0.95
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the lower and upper ends of Wilson's score interval of the share `hits` / `of`; NaN of none.
+    """Compute Wilson's interval of the share `hits` / `of`; NaN of none.
 
     It keeps its level with few samples and at shares of 0 and 1, where the usual +- 1.96 standard errors
     fail. Sources: Wilson, "Probable inference, the law of succession, and statistical inference", JASA 22
@@ -54,34 +56,25 @@ def wilson(
 def wilson_of(
     name: str, confusion: NDArray[np.int64], level: float = 0.95
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return Wilson's interval of one rate of ... x 2 x 2 matrices; NaN for "fbeta" and "matthews".
+    """Compute Wilson's interval of a rate of each matrix.
 
-    Accuracy, precision, recall, specificity and Jaccard are shares of counted samples. F1 = 2 J / (1 + J)
-    rises with Jaccard's J, so its ends are those of J carried over (Lam, Gopal and Qian, "Confidence
-    intervals for the F1 score: a comparison of four methods", arXiv:2309.14621, 2023: Wilson indirect).
-    F-beta and Matthews are no function of one share: the bootstrap has theirs.
+    It is that of the share with which the rate rises, carried over (see `Metric.share`); NaN of a rate that
+    is no function of one share, as F-beta and Matthews: the bootstrap has theirs.
     """
-    tn, fp, fn, tp = (confusion[..., i, j] for i in (0, 1) for j in (0, 1))
-    if name == "f1":
-        low, high = wilson(tp, tp + fp + fn, level)
-        return 2 * low / (1 + low), 2 * high / (1 + high)
-    shares = {
-        "accuracy": (tp + tn, tp + tn + fp + fn),
-        "precision": (tp, tp + fp),
-        "recall": (tp, tp + fn),
-        "specificity": (tn, tn + fp),
-        "jaccard": (tp, tp + fp + fn),
-    }
-    if name not in shares:
-        unknown = np.full(tp.shape, np.nan)
+    metric, counts = METRICS[name], counts_of(confusion)
+    if metric.share is None:
+        unknown = np.full(np.shape(counts["tp"]), np.nan)
         return unknown, unknown
-    return wilson(*shares[name], level)
+    low, high = (
+        evaluate(metric.of_share, {"share": end}) for end in wilson(*fraction(metric.share, counts), level)
+    )
+    return low, high
 
 
 def bootstrap(
     confusion: NDArray[np.int64], level: float = 0.95, *, beta: float = 1.0, seed: int = 0
 ) -> dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]:
-    """Return the percentile bootstrap intervals of every rate of C x 2 x 2 matrices, each class by itself.
+    """Bootstrap percentile intervals of every rate, each class by itself.
 
     To draw n samples with replacement and to count them is to draw the four counts from a multinomial
     distribution of n, so `RESAMPLES` draws cost nothing that grows with the samples. Draws in which a rate
@@ -101,7 +94,7 @@ def bootstrap(
         Of the random numbers; each class draws its own from it, whatever other classes there are.
     """
     count = len(confusion)
-    ends = {name: (np.full(count, np.nan), np.full(count, np.nan)) for name in names(beta)}
+    ends = {name: (np.full(count, np.nan), np.full(count, np.nan)) for name in rate_names(beta)}
     for c, table in enumerate(np.asarray(confusion, np.int64).reshape(count, 4)):
         total = table.sum()
         if not total:
@@ -122,7 +115,7 @@ def bootstrap_averages(
     zero_division: float = np.nan,
     seed: int = 0,
 ) -> dict[str, dict[str, tuple[float, float]]]:
-    """Return the percentile bootstrap intervals of the macro, micro, weighted and samples averages.
+    """Bootstrap percentile intervals of the macro, micro, weighted and samples averages.
 
     Whole samples are drawn, since the labels of a sample go together: an interval that took each label for
     a sample of its own would be too narrow. Equal samples are drawn as one with its count. It takes the
@@ -143,28 +136,68 @@ def bootstrap_averages(
     cells &= known[..., None]
     sums = _class_sums(cells)
     of_samples = cells.sum(axis=1).reshape(-1, 2, 2)
-    own = np.stack([rate(name, of_samples, beta, zero_division) for name in names(beta)], axis=-1)
+    own = np.stack([rate(name, of_samples, beta, zero_division) for name in rate_names(beta)], axis=-1)
     there = (~np.isnan(own)).astype(np.float64)
     own = np.nan_to_num(own)
     found = []
     # The products below want many rows at a time.
-    for block in drawn(counts, RESAMPLES, seed, cells=4_000_000):
+    for block in draw_counts(counts, RESAMPLES, seed, cells=4_000_000):
         tables = sums(block)
         with np.errstate(invalid="ignore"):
             of_draws = (block @ own) / (block @ there)
-        samples = dict(zip(names(beta), of_draws.T))
+        samples = dict(zip(rate_names(beta), of_draws.T))
         found.append({**averaged(tables, beta, zero_division), "samples": samples})
     return {
         average: {
             name: ends_of(np.concatenate([part[average][name] for part in found]), level)
-            for name in names(beta)
+            for name in rate_names(beta)
         }
         for average in found[0]
     }
 
 
+def draw_counts(
+    counts: NDArray[np.int64], times: int, seed: int | Sequence[int] = 0, cells: int = 200_000
+) -> Iterator[NDArray[np.float64]]:
+    """Draw samples with replacement: yield how often each kind was drawn.
+
+    Blocks of rows come, `times` rows in all.
+
+    Each row draws as many samples as there are, with replacement. Either the samples are drawn one by one and
+    counted, or, where there are few kinds, the counts are drawn at once from their multinomial distribution;
+    both are the same, and which it is depends on `counts` alone.
+
+    Parameters
+    ----------
+    counts
+        K: how many samples there are of each kind; at least one sample.
+    times
+        How often to draw all.
+    seed
+        Of the random numbers.
+    cells
+        Numbers held at a time; by default few enough for the processor's cache. It changes no draw.
+
+    Yields
+    ------
+    rows x K float64, whole numbers whose rows sum to ``counts.sum()``.
+    """
+    random = np.random.default_rng(seed)
+    kinds, total = len(counts), int(counts.sum())
+    at_once = kinds * _BINOMIAL < total
+    kind_of = np.empty(0, np.int64) if at_once else np.repeat(np.arange(kinds), counts)
+    most = max(1, cells // (kinds if at_once else max(kinds, total)))
+    for start in range(0, times, most):
+        rows = min(most, times - start)
+        if at_once:
+            yield random.multinomial(total, counts / total, rows).astype(np.float64)
+            continue
+        at = kind_of[random.integers(0, total, (rows, total))] + np.arange(rows)[:, None] * kinds
+        yield np.bincount(at.ravel(), minlength=rows * kinds).reshape(rows, kinds).astype(np.float64)
+
+
 def ends_of(values: NDArray[np.float64], level: float) -> tuple[float, float]:
-    """Return the percentiles of what was drawn that hold `level` between them; NaN values are left out."""
+    """Return the percentiles that hold `level` between them, NaN left out."""
     values = values[~np.isnan(values)]
     if not len(values):
         return np.nan, np.nan
@@ -173,7 +206,10 @@ def ends_of(values: NDArray[np.float64], level: float) -> tuple[float, float]:
 
 
 def _class_sums(cells: NDArray[np.bool_]) -> Callable[[NDArray[np.float64]], NDArray[np.int64]]:
-    """Return what sums the K x C x 4 `cells`, weighted by each row of rows x K, to rows x C x 2 x 2."""
+    """Return a function that sums the cells of drawn samples.
+
+    It takes rows x K counts of the K samples and sums their K x C x 4 `cells` to rows x C x 2 x 2.
+    """
     count, classes = cells.shape[:2]
     step = max(1, _NUMBERS // (4 * count))
     parts = [cells[:, c : c + step].reshape(count, -1) for c in range(0, classes, step)]
@@ -191,7 +227,7 @@ def _class_sums(cells: NDArray[np.bool_]) -> Callable[[NDArray[np.float64]], NDA
 def _patterns(
     labels: NDArray[np.int8], predicted: NDArray[np.bool_]
 ) -> tuple[NDArray[np.int8], NDArray[np.int64]]:
-    """Return the K different samples, K x 2 x C (label, said), and how often each occurs."""
+    """Find and count the different samples: K x 2 x C, K."""
     # What is said where the label is unknown changes nothing.
     said = (predicted & (labels >= 0)).astype(np.int8)
     both = np.ascontiguousarray(np.stack([labels, said], axis=1)).reshape(len(labels), -1)

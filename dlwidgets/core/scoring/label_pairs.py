@@ -1,4 +1,4 @@
-"""Label against label: what is said where one is missed, what comes together, which sets are mistaken."""
+"""Label pairs: said instead, coming together, and mistaken sets of labels."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .inputs import read_row_count
 from .metrics import ratio
-from .query import rows_wanted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,30 +54,33 @@ def cooccurrence(
 def mistaken_sets(
     scores: Scores, thresholds: float | Sequence[float] | None = 0.5, top: int | None = 20
 ) -> pd.DataFrame:
-    """Return the commonest mistakes: which set of labels was taken for which; see `Scores.mistaken_sets`."""
+    """Return the commonest mistakes; see `Scores.mistaken_sets`."""
     import pandas as pd
 
     known = scores.y_true >= 0
     is_so, said = scores.y_true == 1, scores.predictions(thresholds) & known
     rows = np.flatnonzero((is_so != said).any(axis=1))
-    pairs = np.packbits(np.concatenate([is_so[rows], said[rows]], axis=1), axis=1)
-    first, count = equal_rows(pairs)
-    order = np.lexsort((first, -count))[: rows_wanted(top)]
-    examples = rows[first[order]]
+    first, count = commonest_sets(is_so[rows], said[rows])
+    wanted = read_row_count(top)
+    first, count = first[:wanted], count[:wanted]
+    examples = rows[first]
     ids = np.arange(scores.n_samples) if scores.sample_ids is None else scores.sample_ids
     return pd.DataFrame(
         {
             "true": [_named(scores, is_so[n]) for n in examples],
             "predicted": [_named(scores, said[n]) for n in examples],
-            "count": count[order],
-            "share": ratio(count[order], known.any(axis=1).sum()),
+            "count": count,
+            "share": ratio(count, known.any(axis=1).sum()),
             "sample": ids[examples],
         }
     )
 
 
 def together(left: NDArray[np.bool_], right: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Return C x C int64: in how many rows column i of `left` and column j of `right` are both true."""
+    """Count the rows in which two columns are both true.
+
+    C x C int64: column i of `left` and column j of `right`.
+    """
     counts = np.zeros((left.shape[1], right.shape[1]), np.int64)
     for start in range(0, len(left), _BLOCK):
         one, other = (part[start : start + _BLOCK].astype(np.float32) for part in (left, right))
@@ -85,8 +88,15 @@ def together(left: NDArray[np.bool_], right: NDArray[np.bool_]) -> NDArray[np.in
     return counts
 
 
-def equal_rows(packed: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return of each distinct row where it first stands, and how often it occurs."""
+def commonest_sets(
+    is_so: NDArray[np.bool_], said: NDArray[np.bool_]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Find the distinct pairs of sets, the commonest first.
+
+    Returns the first row of each and its count. Of equal counts the one comes first that stands first.
+    `is_so` and `said` are N x C.
+    """
+    packed = np.packbits(np.concatenate([is_so, said], axis=1), axis=1)
     if packed.shape[1] <= 8:
         # As one number a row they sort many times faster.
         wide = np.zeros((len(packed), 8), np.uint8)
@@ -95,7 +105,8 @@ def equal_rows(packed: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np
     else:
         keys = np.ascontiguousarray(packed).view(np.dtype((np.void, packed.shape[1]))).reshape(-1)
     _, first, count = np.unique(keys, return_index=True, return_counts=True)
-    return first, count
+    order = np.lexsort((first, -count))
+    return first[order], count[order]
 
 
 def _named(scores: Scores, has: NDArray[np.bool_]) -> tuple[str, ...]:

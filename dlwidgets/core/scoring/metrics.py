@@ -1,31 +1,243 @@
-"""Rates of 2 x 2 confusion matrices, as precision and recall: of each class and on average."""
+"""Metrics of 2 x 2 confusion matrices: a table of formulas; averages."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+import ast
+import operator
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-#: The rates of a 2 x 2 matrix, in the order of the tables; "fbeta" stands behind "f1" where asked for.
-RATES = ("accuracy", "precision", "recall", "specificity", "f1", "matthews", "jaccard")
-
 #: Samples that are judged at a time: their tables then stay in the processor's cache.
 _ROWS = 16_384
 
 
+@dataclass(frozen=True)
+class Metric:
+    """A metric of the four counts of a class.
+
+    To add one is to add an entry to `METRICS`.
+
+    Formulas are texts of + - * /, brackets, numbers, names and ``gmean(a, b)``, the root of a product. They
+    name the counts `tn`, `fp`, `fn` and `tp`, and `recall_weight`: beta^2 / (1 + beta^2), how much of a whole
+    recall weighs against precision. What is divided by 0 is not known, NaN. The page evaluates the same
+    formulas, which it is sent as trees.
+
+    Attributes
+    ----------
+    name
+        As in tables, options and messages.
+    label
+        As it is written for people.
+    formula
+        The metric as an expression.
+    share
+        The fraction of two counts with which the metric rises, and whose Wilson interval becomes its own;
+        None: it is no function of one share, only the bootstrap has its interval.
+    of_share
+        The metric as an expression of that `share`.
+    lowest
+        The least that it can be; the most is 1.
+    higher_is_better
+        Whether more of it is better.
+    count
+        Whether it counts samples, so that its average is their sum.
+    tabled
+        Whether the tables have it; a metric of `recall_weight` they have where a beta was given.
+    place
+        Where it stands in the menus of the page.
+    aliases
+        Its names in other books and libraries.
+    """
+
+    name: str
+    label: str
+    formula: str
+    share: str | None = None
+    of_share: str = "share"
+    lowest: float = 0.0
+    higher_is_better: bool = True
+    count: bool = False
+    tabled: bool = True
+    place: int = 50
+    aliases: tuple[str, ...] = ()
+
+    @property
+    def weighs_recall(self) -> bool:
+        """Whether it depends on beta."""
+        return "recall_weight" in self.formula
+
+    def sent(self) -> dict[str, Any]:
+        """Return what a page needs to compute and name it."""
+        return {
+            "name": self.name,
+            "label": self.label,
+            "formula": parsed(self.formula),
+            "share": None if self.share is None else parsed(self.share),
+            "of_share": parsed(self.of_share),
+            "lowest": self.lowest,
+            "higher_is_better": self.higher_is_better,
+            "count": self.count,
+        }
+
+
+def _share(name: str, label: str, formula: str, **more: Any) -> Metric:
+    """Return a metric that is itself a share of counted samples."""
+    return Metric(name, label, formula, share=formula, **more)
+
+
+#: By name, in the order of the printed tables.
+METRICS: dict[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        _share("accuracy", "accuracy", "(tp + tn) / (tp + tn + fp + fn)", place=7),
+        _share("precision", "precision", "tp / (tp + fp)", place=1, aliases=("ppv",)),
+        _share("recall", "recall", "tp / (tp + fn)", place=2, aliases=("sensitivity", "tpr")),
+        _share("specificity", "specificity", "tn / (tn + fp)", place=4, aliases=("tnr",)),
+        # It rises with Jaccard's J as 2 J / (1 + J), so the ends of its interval are those of J carried over
+        # (Lam, Gopal and Qian, "Confidence intervals for the F1 score: a comparison of four methods",
+        # arXiv:2309.14621, 2023: Wilson indirect).
+        Metric(
+            "f1", "F1", "2 * tp / (2 * tp + fp + fn)",
+            share="tp / (tp + fp + fn)", of_share="2 * share / (1 + share)", place=3,
+        ),
+        # Divided by 1 + beta^2, so that an infinite one is a limit and no 0 x infinity.
+        Metric(
+            "fbeta", "F-beta", "tp / (tp + recall_weight * fn + (1 - recall_weight) * fp)",
+            tabled=False, aliases=("f_beta",),
+        ),
+        # The product of all four margins would leave int64 at 100,000 samples, so it is made of two in
+        # gmean().
+        Metric(
+            "matthews", "Matthews",
+            "(tp * tn - fp * fn) / gmean((tp + fp) * (tn + fn), (tp + fn) * (tn + fp))",
+            lowest=-1.0, place=5, aliases=("mcc",),
+        ),
+        _share("jaccard", "Jaccard", "tp / (tp + fp + fn)", place=6, aliases=("iou",)),
+        # Recall + specificity - 1 (W. J. Youden, "Index for rating diagnostic tests", 1950), here one
+        # division of whole numbers, so that equal values are equal to the last bit.
+        Metric(
+            "youden", "Youden's J", "(tp * tn - fp * fn) / ((tp + fn) * (tn + fp))",
+            lowest=-1.0, tabled=False, aliases=("youden_j", "informedness"),
+        ),
+        Metric("support", "support", "tp + fn", count=True, place=98),
+        Metric("predicted", "predicted", "tp + fp", count=True, place=99),
+    )
+}  # fmt: skip
+
+
+def rate_names(beta: float = 1.0) -> tuple[str, ...]:
+    """Name the rates in the order of the printed tables."""
+    return tuple(
+        name
+        for name, metric in METRICS.items()
+        if not metric.count and (metric.tabled or (metric.weighs_recall and beta != 1))
+    )
+
+
+def count_names() -> tuple[str, ...]:
+    """Name the metrics that count samples."""
+    return tuple(name for name, metric in METRICS.items() if metric.count)
+
+
+def menu() -> tuple[Metric, ...]:
+    """List the metrics that a page offers, in its order."""
+    return tuple(sorted((one for one in METRICS.values() if one.tabled), key=lambda one: one.place))
+
+
+# -- formulas
+
+
+@cache
+def parsed(formula: str) -> Any:
+    """Parse a formula to a tree.
+
+    A tree is a name, a number, or a list of a sign and its parts.
+
+    Raises
+    ------
+    ValueError
+        The formula holds anything else.
+    """
+    return _tree(ast.parse(formula, mode="eval").body, formula)
+
+
+def evaluate(formula: str, values: Mapping[str, Any]) -> Any:
+    """Evaluate a formula where its names have these values, numbers or arrays."""
+    return _value(parsed(formula), values)
+
+
+def counts_of(confusion: NDArray[np.int64], beta: float = 1.0) -> dict[str, Any]:
+    """Name the counts of matrices as formulas do."""
+    # int64 holds products of two counts exactly up to three billion samples; smaller dtypes would overflow.
+    confusion = np.asarray(confusion, np.int64)
+    tn, fp, fn, tp = (confusion[..., i, j] for i in (0, 1) for j in (0, 1))
+    square = float(beta) * float(beta)
+    weight = square / (1 + square) if square < np.inf else 1.0
+    return {"tn": tn, "fp": fp, "fn": fn, "tp": tp, "recall_weight": weight}
+
+
+def fraction(formula: str, values: Mapping[str, Any]) -> tuple[Any, Any]:
+    """Evaluate the numerator and the denominator of a fraction by themselves."""
+    sign, part, whole = parsed(formula)
+    if sign != "/":
+        raise ValueError(f"A share is a fraction of two counts: {formula!r} is none.")
+    return _value(part, values), _value(whole, values)
+
+
+def ratio(part: ArrayLike, whole: ArrayLike) -> NDArray[np.float64]:
+    """Return `part` / `whole`, NaN of nothing."""
+    part, whole = np.broadcast_arrays(np.asarray(part, np.float64), np.asarray(whole, np.float64))
+    # The brackets make an array of no dimension the number that it is.
+    return np.divide(part, whole, out=np.full(whole.shape, np.nan), where=whole != 0)[()]
+
+
+def _value(tree: Any, values: Mapping[str, Any]) -> Any:
+    if isinstance(tree, list):
+        return _OPERATIONS[tree[0]](*(_value(part, values) for part in tree[1:]))
+    return values[tree] if isinstance(tree, str) else tree
+
+
+def _gmean(one: ArrayLike, other: ArrayLike) -> NDArray[np.float64]:
+    return np.sqrt(np.asarray(one, np.float64) * np.asarray(other, np.float64))
+
+
+def _tree(node: ast.AST, formula: str) -> Any:
+    if isinstance(node, ast.BinOp) and type(node.op) in _SIGNS:
+        return [_SIGNS[type(node.op)], _tree(node.left, formula), _tree(node.right, formula)]
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "gmean":
+        return ["gmean", *(_tree(part, formula) for part in node.args)]
+    if isinstance(node, ast.Name):
+        return node.id
+    if isinstance(node, ast.Constant) and isinstance(node.value, (int, float)):
+        return node.value
+    raise ValueError(f"A formula is made of counts, numbers, + - * / and gmean(a, b): {formula!r} is not.")
+
+
+_SIGNS = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/"}
+_OPERATIONS: dict[str, Callable[..., Any]] = {
+    "+": operator.add, "-": operator.sub, "*": operator.mul, "/": ratio, "gmean": _gmean,
+}  # fmt: skip
+
+
+# -- of each class
+
+
 def rate(
     name: str, confusion: NDArray[np.int64], beta: float = 1.0, zero_division: float = np.nan
-) -> NDArray[np.float64]:
-    """Return one rate of ... x 2 x 2 matrices ``[[tn, fp], [fn, tp]]``.
+) -> NDArray[Any]:
+    """Compute one metric of ... x 2 x 2 matrices.
 
     Parameters
     ----------
     name
-        One of `RATES`, or "fbeta".
+        One of `METRICS`.
     confusion
         ... x 2 x 2 counts.
     beta
@@ -35,40 +247,46 @@ def rate(
 
     Returns
     -------
-    ... float64.
+    ... float64; int64 of a metric that counts samples.
     """
-    # int64 holds products of two counts exactly up to three billion samples; smaller dtypes would overflow.
-    confusion = np.asarray(confusion, np.int64)
-    tn, fp, fn, tp = (confusion[..., i, j] for i in (0, 1) for j in (0, 1))
-    value = _of_beta(fp, fn, tp, beta) if name == "fbeta" else _FORMULAS[name](tn, fp, fn, tp)
-    if not np.isnan(zero_division):
-        value = np.where(np.isnan(value) & (tn + fp + fn + tp > 0), zero_division, value)[()]
+    metric, counts = METRICS[name], counts_of(confusion, beta)
+    value = evaluate(metric.formula, counts)
+    if not metric.count and not np.isnan(zero_division):
+        compared = sum(counts[cell] for cell in ("tn", "fp", "fn", "tp")) > 0
+        value = np.where(np.isnan(value) & compared, zero_division, value)[()]
     return value
 
 
 def rates(
     confusion: NDArray[np.int64], beta: float = 1.0, zero_division: float = np.nan
 ) -> dict[str, NDArray[np.float64]]:
-    """Return every rate of ... x 2 x 2 matrices by name; "fbeta" among them where `beta` is not 1."""
-    return {name: rate(name, confusion, beta, zero_division) for name in names(beta)}
+    """Compute every rate of ... x 2 x 2 matrices by name."""
+    return {name: rate(name, confusion, beta, zero_division) for name in rate_names(beta)}
 
 
-def names(beta: float = 1.0) -> tuple[str, ...]:
-    """Return the names of the rates in the order of the printed tables."""
-    if beta == 1:
-        return RATES
-    after = RATES.index("f1") + 1
-    return (*RATES[:after], "fbeta", *RATES[after:])
+def one_against_rest(matrix: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Count each class of a matrix against the rest."""
+    tp, positives, said = matrix.diagonal(), matrix.sum(axis=1), matrix.sum(axis=0)
+    cells = [matrix.sum() - positives - said + tp, said - tp, positives - tp, tp]
+    return np.stack(cells, axis=-1).reshape(-1, 2, 2)
+
+
+# -- on average
 
 
 def averaged(
     confusion: NDArray[np.int64], beta: float = 1.0, zero_division: float = np.nan
 ) -> dict[str, dict[str, NDArray[np.float64]]]:
-    """Return the rates of ... x C x 2 x 2 matrices as macro, micro and weighted averages over the C classes.
+    """Average the rates over the classes.
 
     Macro is the mean of the classes, weighted the mean weighted by their supports, micro the rate of the
     summed counts. A class whose rate is NaN is left out of its macro and weighted averages, as scikit-learn
     does with ``zero_division=nan``.
+
+    Parameters
+    ----------
+    confusion
+        ... x C x 2 x 2.
 
     Returns
     -------
@@ -89,7 +307,7 @@ def samples_averaged(
     beta: float = 1.0,
     zero_division: float = np.nan,
 ) -> dict[str, float]:
-    """Return the mean over the samples of each sample's own rates, over those of its labels that are known.
+    """Average over the samples each one's own rates, over its known labels.
 
     Where a rate is NaN for a sample, as precision is where nothing is predicted, the sample is left out of
     its mean, as scikit-learn does with ``zero_division=nan``. A sample without any known label always is.
@@ -101,7 +319,7 @@ def samples_averaged(
     predicted
         N x C: what was said.
     """
-    sums, counts = dict.fromkeys(names(beta), 0.0), dict.fromkeys(names(beta), 0)
+    sums, counts = dict.fromkeys(rate_names(beta), 0.0), dict.fromkeys(rate_names(beta), 0)
     for start in range(0, len(labels), _ROWS):
         block = slice(start, start + _ROWS)
         tables = sample_tables(labels[block], predicted[block])
@@ -113,7 +331,7 @@ def samples_averaged(
 
 
 def sample_tables(labels: NDArray[np.int8], predicted: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Return N x 2 x 2 ``[[tn, fp], [fn, tp]]`` of each sample over its known labels."""
+    """Count the confusion of each sample over its known labels."""
     # Classes first: numpy adds long rows many times faster than short ones.
     labels, said = np.ascontiguousarray(labels.T), np.ascontiguousarray(predicted.T)
     known, positive = labels >= 0, labels == 1
@@ -123,22 +341,15 @@ def sample_tables(labels: NDArray[np.int8], predicted: NDArray[np.bool_]) -> NDA
     return np.stack(cells, axis=-1).reshape(-1, 2, 2)
 
 
-def one_against_rest(matrix: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return C x 2 x 2, each class against the rest, of a C x C matrix: rows are, columns said."""
-    tp, positives, said = matrix.diagonal(), matrix.sum(axis=1), matrix.sum(axis=0)
-    cells = [matrix.sum() - positives - said + tp, said - tp, positives - tp, tp]
-    return np.stack(cells, axis=-1).reshape(-1, 2, 2)
-
-
 def mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the mean over the last axis of what is not NaN; NaN where nothing is left."""
+    """Return the mean over the last axis, NaN left out."""
     return _mean(values, np.ones(values.shape))
 
 
 def weighted_mean(
     values: NDArray[np.float64], weights: NDArray, zero_division: float = np.nan
 ) -> NDArray[np.float64]:
-    """Return the weighted mean over the last axis of what is not NaN.
+    """Return the weighted mean over the last axis, NaN left out.
 
     Where all weights are 0 it is NaN, unless 0 / 0 is given a value: then the plain mean, as scikit-learn's.
     """
@@ -153,34 +364,3 @@ def _count(which: NDArray[np.bool_]) -> NDArray[np.int64]:
 def _mean(values: NDArray[np.float64], weights: NDArray) -> NDArray[np.float64]:
     weights = np.where(np.isnan(values), 0, weights)
     return ratio((np.nan_to_num(values) * weights).sum(axis=-1), weights.sum(axis=-1))
-
-
-def ratio(part: ArrayLike, whole: ArrayLike) -> NDArray[np.float64]:
-    """Return `part` / `whole`, NaN of nothing."""
-    part, whole = np.broadcast_arrays(np.asarray(part, np.float64), np.asarray(whole, np.float64))
-    # The brackets make an array of no dimension the number that it is.
-    return np.divide(part, whole, out=np.full(whole.shape, np.nan), where=whole > 0)[()]
-
-
-def _of_beta(fp: NDArray, fn: NDArray, tp: NDArray, beta: float) -> NDArray[np.float64]:
-    # Divided by 1 + beta^2, so that an infinite one is a limit and no 0 x infinity.
-    square = float(beta) * float(beta)
-    recall_share = square / (1 + square) if square < np.inf else 1.0
-    return ratio(tp, tp + recall_share * fn + (1 - recall_share) * fp)
-
-
-def _matthews(tn: NDArray, fp: NDArray, fn: NDArray, tp: NDArray) -> NDArray[np.float64]:
-    # The product of all four margins would leave int64 at 100,000 samples.
-    said, is_so = (np.asarray(pair, np.float64) for pair in ((tp + fp) * (tn + fn), (tp + fn) * (tn + fp)))
-    return ratio(tp * tn - fp * fn, np.sqrt(said * is_so))
-
-
-_FORMULAS: dict[str, Callable[[NDArray, NDArray, NDArray, NDArray], NDArray[np.float64]]] = {
-    "accuracy": lambda tn, fp, fn, tp: ratio(tp + tn, tp + tn + fp + fn),
-    "precision": lambda tn, fp, fn, tp: ratio(tp, tp + fp),
-    "recall": lambda tn, fp, fn, tp: ratio(tp, tp + fn),
-    "specificity": lambda tn, fp, fn, tp: ratio(tn, tn + fp),
-    "f1": lambda tn, fp, fn, tp: ratio(2 * tp, 2 * tp + fp + fn),
-    "matthews": _matthews,
-    "jaccard": lambda tn, fp, fn, tp: ratio(tp, tp + fp + fn),
-}

@@ -1,4 +1,4 @@
-"""What a page is told of one class: its curve in few points, its bins, what is said where it is missed."""
+"""One class in detail: its curve, its samples, what is said instead."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .counts import round_up
-from .label_pairs import equal_rows
-from .ranking import BINS, calibration_bins, ranked
+from .counts import predicted, round_up
+from .label_pairs import commonest_sets
+from .ranking import BINS, calibration_bins, rank_measures
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -28,26 +28,24 @@ def summary_of(scores: Scores, cls: int) -> dict[str, Any]:
     `bins` holds [number of the bin, samples, mean score, share of positives] of each of `BINS` bins of equal
     width over 0 ... 1 that is not empty.
     """
-    positives, negatives = scores._ranked.columns[cls]
-    found: dict[str, Any] = {
-        name: value if math.isfinite(value) else None for name, value in ranked(positives, negatives).items()
-    }
+    positives, negatives = scores.ranked.columns[cls]
+    measures = rank_measures(positives, negatives)
     samples, hits, sums = calibration_bins(positives, negatives, BINS)
-    found["bins"] = [
-        [b, int(n), float(sums[b] / n), float(hits[b] / n)] for b, n in enumerate(samples) if n
-    ]
-    return found
+    return {
+        **{name: value if math.isfinite(value) else None for name, value in measures.items()},
+        "bins": [[b, int(n), float(sums[b] / n), float(hits[b] / n)] for b, n in enumerate(samples) if n],
+    }
 
 
 def curve_of(scores: Scores, cls: int) -> NDArray[np.float64]:
-    """Return points of the class's curve, K x 3: threshold falling, true positives, false positives.
+    """Return points of a curve: threshold falling, true positives, false positives.
 
-    Every point is exact. They lie evenly along the positives and along the negatives, and dense among the
+    K x 3, every point exact. They lie evenly along the positives and along the negatives, and dense among the
     highest scores, where precision swings; with few samples of a kind they are all there. So neither a ROC
     nor a precision-recall curve drawn through them is off by more than 1 / 200, also where most scores lie
     within a thousandth of 0 or 1.
     """
-    groups = scores._ranked.columns[cls]
+    groups = scores.ranked.columns[cls]
     chosen = [
         np.concatenate([group[_evenly(len(group))], group[-_FIRST:]]) for group in groups if len(group)
     ]
@@ -58,16 +56,32 @@ def curve_of(scores: Scores, cls: int) -> NDArray[np.float64]:
     return np.stack([cuts.astype(np.float64), *said], axis=1).astype(np.float64)
 
 
+# -- what is said; `thresholds`: one, or one a class, None: of a multiclass task the likeliest class
+
+
+def said_of(scores: Scores, rows: NDArray[np.int64], thresholds: ArrayLike | None) -> NDArray[np.bool_]:
+    """Return len(rows) x C booleans: what is said of some samples."""
+    return predicted(scores.y_score[rows], scores.read_thresholds(thresholds))
+
+
+def said_column(
+    scores: Scores, rows: NDArray[np.int64] | slice, cls: int, thresholds: ArrayLike | None
+) -> NDArray[np.bool_]:
+    """Return which of some samples are said to be of a class."""
+    limits = scores.read_thresholds(thresholds)
+    if limits is None:
+        return scores.y_score[rows].argmax(axis=1) == cls
+    score = scores.y_score[rows, cls]
+    return score >= round_up(limits, score.dtype)[cls]
+
+
 def said_instead(
     scores: Scores, cls: int, thresholds: ArrayLike | None = 0.5
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
-    """Return how often each class is said where `cls` is missed, how often wrongly, and how many are missed.
+    """Count what is said, and wrongly said, where a class is missed.
 
-    Of a multiclass task the likeliest class is counted, which may be `cls` itself, below its threshold.
-
-    Parameters
-    ----------
-    thresholds : one, or one a class; None: of a multiclass task the likeliest class is said.
+    The last is how often it is missed. Of a multiclass task the likeliest class is counted, which may be
+    `cls` itself, below its threshold.
     """
     rows = np.flatnonzero(scores.y_true[:, cls] == 1)
     missed = rows[~said_column(scores, rows, cls, thresholds)]
@@ -79,52 +93,97 @@ def said_instead(
 def mistaken_sets(
     scores: Scores, cls: int, thresholds: ArrayLike | None = 0.5, top: int = 5
 ) -> list[tuple[tuple[int, ...], tuple[int, ...], int]]:
-    """Return the commonest (classes that are, classes said, count) of the samples mistaken in `cls`.
+    """Return the commonest mistakes of a class.
 
-    The commonest come first, equal ones in the order in which they appear. Of more than 20,000 mistakes the
-    first 20,000 are looked through. A class that is not known of a sample is in neither of its sets.
+    Each is (classes that are, classes said, count). The commonest come first, equal ones in the order in
+    which they appear. Of more than 20,000 mistakes the first 20,000 are looked through. A class that is not
+    known of a sample is in neither of its sets.
     """
     given = scores.y_true[:, cls]
     said = said_column(scores, slice(None), cls, thresholds)
     wrong = np.flatnonzero((given >= 0) & (said != (given == 1)))[:_LOOKED]
-    if not len(wrong):
-        return []
     label = scores.y_true[wrong]
-    pairs = np.concatenate([label == 1, said_of(scores, wrong, thresholds) & (label >= 0)], axis=1)
-    first, count = equal_rows(np.packbits(pairs, axis=1))
-    best = sorted(range(len(first)), key=lambda i: (-count[i], first[i]))[:top]
-    classes = scores.n_classes
+    is_so, said_so = label == 1, said_of(scores, wrong, thresholds) & (label >= 0)
+    first, count = commonest_sets(is_so, said_so)
     return [
-        (
-            tuple(np.flatnonzero(pairs[first[i], :classes]).tolist()),
-            tuple(np.flatnonzero(pairs[first[i], classes:]).tolist()),
-            int(count[i]),
-        )
-        for i in best
+        (tuple(np.flatnonzero(is_so[i]).tolist()), tuple(np.flatnonzero(said_so[i]).tolist()), int(n))
+        for i, n in zip(first[:top], count[:top])
     ]
 
 
-def said_of(scores: Scores, rows: NDArray[np.int64], thresholds: ArrayLike | None) -> NDArray[np.bool_]:
-    """Return len(rows) x C booleans: what is said of some samples."""
-    score = scores.y_score[rows]
-    if thresholds is None and scores.task == "multiclass":
-        return score.argmax(axis=1)[:, None] == np.arange(scores.n_classes)
-    return score >= round_up(_limits(scores, thresholds), score.dtype)
+# -- its samples
 
 
-def said_column(
-    scores: Scores, rows: NDArray[np.int64] | slice, cls: int, thresholds: ArrayLike | None
-) -> NDArray[np.bool_]:
-    """Return a boolean for each of `rows`: whether they are said to be of class `cls`."""
-    if thresholds is None and scores.task == "multiclass":
-        return scores.y_score[rows].argmax(axis=1) == cls
+def rows_in(
+    scores: Scores,
+    cls: int,
+    cell: int,
+    thresholds: ArrayLike | None,
+    first: int = 0,
+    count: int | None = None,
+) -> tuple[NDArray[np.int64], int]:
+    """Return rows of a quadrant, most confident first, and their total.
+
+    What was said to be (`cell` 1, 3) falls by score, what was said not to be (0, 2) rises: among the mistakes
+    the most confidently wrong come first. Equal scores keep the order of the rows.
+
+    Parameters
+    ----------
+    cls : the number of the class.
+    cell : 0 true negatives, 1 false positives, 2 false negatives, 3 true positives.
+    first, count : which of them are wanted, in their order; None: all from `first` on.
+
+    Notes
+    -----
+    The part that is wanted is found by partition, not by sorting all.
+    """
+    said = said_column(scores, slice(None), cls, thresholds)
+    rows = np.flatnonzero((scores.y_true[:, cls] == cell // 2) & (said == bool(cell % 2)))
     score = scores.y_score[rows, cls]
-    return score >= round_up(_limits(scores, thresholds), score.dtype)[cls]
+    values = -score if cell % 2 else score
+    last = len(rows) if count is None else min(len(rows), first + count)
+    return rows[_lowest(values, last)[first:]], len(rows)
 
 
-def _limits(scores: Scores, thresholds: ArrayLike | None) -> NDArray[np.float64]:
-    values = np.asarray(0.5 if thresholds is None else thresholds, np.float64).reshape(-1)
-    return np.broadcast_to(values, (scores.n_classes,))
+def _lowest(values: NDArray[np.floating], count: int) -> NDArray[np.int64]:
+    """Return where the `count` lowest values are; equal ones keep their order."""
+    if count <= 0:
+        return np.empty(0, np.int64)
+    limit = np.partition(values, count - 1)[count - 1]
+    below = np.flatnonzero(values < limit)
+    equal = np.flatnonzero(values == limit)[: count - len(below)]
+    found = np.sort(np.concatenate([below, equal]))
+    return found[np.argsort(values[found], kind="stable")]
+
+
+def telling_columns(
+    positive: NDArray[np.floating], negative: NDArray[np.floating], most: int = 4
+) -> list[int]:
+    """Return the columns in which two groups differ most, best first.
+
+    The measure is the difference of the means over the pooled standard deviation: J. Cohen, Statistical Power
+    Analysis for the Behavioral Sciences, 2nd ed. 1988, ch. 2 (d). Values that are not finite are left out.
+
+    Parameters
+    ----------
+    positive, negative : the rows of each group, P x F and N x F; either may be empty.
+    most : how many columns are wanted.
+    """
+    groups = [
+        np.where(np.isfinite(group), group, np.nan).astype(np.float64) for group in (positive, negative)
+    ]
+    features = groups[0].shape[1]
+    if min(len(group) for group in groups) < 2:
+        return list(range(min(features, most)))
+    known = [(~np.isnan(group)).sum(axis=0) for group in groups]
+    mean = [np.nansum(group, axis=0) / np.maximum(n, 1) for group, n in zip(groups, known)]
+    spread = sum(np.nansum((group - m) ** 2, axis=0) for group, m in zip(groups, mean))
+    pooled = np.sqrt(spread / np.maximum(known[0] + known[1] - 2, 1))
+    apart = np.abs(mean[0] - mean[1])
+    # A column that never varies within the groups and differs between them tells all.
+    effect = np.divide(apart, pooled, out=np.where(apart > 0, np.inf, 0.0), where=pooled > 0)
+    effect[(known[0] < 2) | (known[1] < 2)] = -1.0
+    return np.argsort(-effect, kind="stable")[:most].tolist()
 
 
 def _evenly(count: int) -> NDArray[np.int64]:

@@ -1,4 +1,4 @@
-"""What earlier evaluations found, as counts at 1,001 thresholds, so that any moment can be judged by any."""
+"""What earlier evaluations found, kept as counts at 1,001 thresholds."""
 
 from __future__ import annotations
 
@@ -57,10 +57,10 @@ class PastScores:
         return cls(step, epoch, line, scores.n_samples, tuple(scores.classes), totals, counts)
 
     def confusion(self, thresholds: float | Sequence[float] = 0.5) -> NDArray[np.int64]:
-        """Return the C x 2 x 2 counts ``[[tn, fp], [fn, tp]]`` at one threshold, or at one a class.
+        """Count the confusion of each class at thresholds.
 
-        A threshold counts as the nearest thousandth. Below 0 everything is predicted, above 1 nothing, as is
-        so for probabilities.
+        C x 2 x 2 ``[[tn, fp], [fn, tp]]``. A threshold counts as the nearest thousandth. Below 0 everything
+        is predicted, above 1 nothing, as is so for probabilities.
 
         Raises
         ------
@@ -80,7 +80,7 @@ class PastScores:
         return matrices(predicted, self.totals)
 
     def rates(self, thresholds: float | Sequence[float] = 0.5) -> dict[str, NDArray[np.float64]]:
-        """Return each of `metrics.RATES` of each class (C float64); NaN for 0 / 0."""
+        """Compute every rate of each class, C float64."""
         return rates(self.confusion(thresholds))
 
     @property
@@ -90,7 +90,7 @@ class PastScores:
 
 
 class Past:
-    """Keeps what the evaluations of all lines of a run found, within a memory budget.
+    """What the evaluations of a run found, within a memory budget.
 
     Where one has to go, it is the one whose absence leaves the smallest gap for its age: the least
     (next step - step before) / (newest step - its own step) on its line. So they lie dense near now and
@@ -107,7 +107,7 @@ class Past:
 
     @property
     def all(self) -> tuple[PastScores, ...]:
-        """All that are kept, line by line in the order in which lines began, then by step."""
+        """All that are kept: lines in the order they began, then steps."""
         return self._all
 
     @property
@@ -116,7 +116,7 @@ class Past:
         return sum(one.bytes for one in self._all)
 
     def add(self, one: PastScores) -> None:
-        """Keep an evaluation; one of the same line and step is replaced, later ones of its line go."""
+        """Keep an evaluation; the same and later ones of its line go."""
         kept = [old for old in self._all if old.line != one.line or old.step < one.step]
         last = max((place for place, old in enumerate(kept) if old.line == one.line), default=len(kept) - 1)
         kept.insert(last + 1, one)
@@ -144,7 +144,7 @@ class Past:
         )  # fmt: skip
 
     def of(self, holds: Callable[[str, int], bool]) -> tuple[PastScores, ...]:
-        """Return those of a line and, up to where it parted from them, of those before it, by step.
+        """Return those of a line and of its ancestors, by step.
 
         Parameters
         ----------
@@ -170,7 +170,7 @@ class Past:
 
 
 def _least(kept: Sequence[PastScores], newest: PastScores) -> PastScores | None:
-    """Return the one that is missed least; None where only the first and the newest are there."""
+    """Return the one that is missed least; None where none may go."""
     best: tuple[float, PastScores] | None = None
     lines: dict[str, list[PastScores]] = {}
     for one in kept:

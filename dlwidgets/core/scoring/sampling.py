@@ -1,4 +1,4 @@
-"""The part of a data set that is evaluated where all of it is too much: the same samples each time."""
+"""Sampling of validation data: the part that an evaluation takes."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ class Part:
     words: str = ""
 
     def rows(self, first: int, count: int) -> list[int] | None:
-        """Return the row numbers of `count` samples from the `first` of the part on; None without numbers."""
+        """Return the row numbers of `count` samples from the `first` on."""
         return None if self.numbers is None else self.numbers[first : first + count].tolist()
 
 
 def part_of(batches: Batches, batch_size: int, count: int | None = None, seed: int = 0) -> Part:
-    """Return `count` samples of a source, or all where it has no more.
+    """Return `count` samples of a source, or all of them.
 
     They are drawn at random without replacement, and are the same each time: those of a smaller count are
     among those of a larger one. Where the samples have no numbers, they are the first.
@@ -72,7 +72,7 @@ def part_of(batches: Batches, batch_size: int, count: int | None = None, seed: i
 
 
 def _numbers(batches: Batches) -> torch.Tensor | None:
-    """Return the row numbers of all samples, ascending; None where they have none."""
+    """Return the row numbers of all samples, ascending, or None."""
     if isinstance(batches, Shuffled):
         return torch.arange(len(batches.source))
     loader = batches.loader if isinstance(batches, Loaded) else None

@@ -1,17 +1,18 @@
-"""Scores: what a classifier said of labelled samples, and its mistakes at any threshold."""
+"""Scores: what a classifier said of labelled samples, and its mistakes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .counts import RankedScores, round_up
-from .hard_predictions import as_predictions
+from .counts import RankedScores, predicted
 from .inputs import (
     as_array,
     as_labels,
+    as_predictions,
     as_scores,
     class_names,
     column_names,
@@ -20,18 +21,33 @@ from .inputs import (
     softmax,
     task_of,
 )
-from .metrics import averaged, one_against_rest
-from .questions import Questions
-from .stream import ScoreStream
-from .tables import ScoreTables
+from .intervals import bootstrap, bootstrap_averages, check_interval, wilson_of
+from .metrics import (
+    averaged,
+    count_names,
+    mean,
+    one_against_rest,
+    rate,
+    rate_names,
+    rates,
+    samples_averaged,
+    weighted_mean,
+)
+from .ranking import RANKED, bootstrap_measures, rank_measures
+from .score_stream import ScoreStream
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
+    from .best_thresholds import BestThresholds
 
-class Scores(ScoreTables, Questions):
-    """True labels and scores of N samples and C classes: confusion and metrics at any threshold.
+
+class Scores:
+    """True labels and scores of N samples and C classes.
+
+    Confusion, metrics, curves and suspicious labels come of them, at any threshold.
 
     Immutable: it keeps its own copies, so arrays and tensors may be reused afterwards. A sample is predicted
     when ``score >= threshold``, compared in float64: a float32 score of 0.7 is 0.69999999 and not
@@ -63,6 +79,10 @@ class Scores(ScoreTables, Questions):
         "multilabel", "multiclass" or "binary".
     positives, negatives
         C int64: known positives (the support) and known negatives.
+    sample_ids
+        N names of the samples; None: they are numbered.
+    ranked
+        The scores of each class, sorted once: counts at any threshold.
 
     Raises
     ------
@@ -95,8 +115,8 @@ class Scores(ScoreTables, Questions):
         self.y_score = as_scores(score, self._row)
         self.y_true.setflags(write=False)
         self.y_score.setflags(write=False)
-        self._ranked = RankedScores(self.y_true, self.y_score)
-        self.positives, self.negatives = self._ranked.totals.T.copy()
+        self.ranked = RankedScores(self.y_true, self.y_score)
+        self.positives, self.negatives = self.ranked.totals.T.copy()
 
     @classmethod
     def from_logits(
@@ -106,7 +126,7 @@ class Scores(ScoreTables, Questions):
         classes: Sequence[str] | None = None,
         sample_ids: Sequence[Any] | None = None,
     ) -> Scores:
-        """Return the Scores of raw model outputs: softmax over classes for multiclass, else sigmoid."""
+        """Return the Scores of raw outputs: their softmax for multiclass, else sigmoid."""
         classes = column_names(y_true, logits) if classes is None else classes
         raw = as_array(logits, "logits")
         raw = raw.astype(np.result_type(raw.dtype, np.float32))
@@ -121,7 +141,7 @@ class Scores(ScoreTables, Questions):
         classes: Sequence[str] | None = None,
         sample_ids: Sequence[Any] | None = None,
     ) -> Scores:
-        """Return the Scores of hard predictions, which are scores of 0 and 1.
+        """Return the Scores of hard predictions: scores of 0 and 1.
 
         Parameters
         ----------
@@ -148,28 +168,59 @@ class Scores(ScoreTables, Questions):
     def stream(
         classes: Sequence[str] | None = None, task: str | None = None, logits: bool = False
     ) -> ScoreStream:
-        """Return a stream that batches are added to during a validation; see `ScoreStream`."""
+        """Return a `ScoreStream`, to which a validation adds its batches."""
         return ScoreStream(classes, task, logits)
 
-    # -- what it says
+    # -- at thresholds
+
+    def read_thresholds(self, given: Any) -> NDArray[np.float64] | None:
+        """Read thresholds: C float64, or None for the likeliest class.
+
+        Parameters
+        ----------
+        given
+            One number, or one a class, as an array, by position or as `best_thresholds` returns them. None:
+            of a multiclass task the likeliest class is said, for other tasks 0.5.
+
+        Raises
+        ------
+        TypeError, ValueError
+            One sentence: no numbers, neither one nor C of them, or a NaN.
+        """
+        if given is None and self.task == "multiclass":
+            return None
+        given = 0.5 if given is None else given
+        try:
+            values = np.asarray(as_array(given, "thresholds"), np.float64)
+        except TypeError:
+            raise TypeError(f"Thresholds must be numbers: {given!r} given.") from None
+        if values.ndim > 1 or (values.ndim == 1 and len(values) not in (1, self.n_classes)):
+            raise ValueError(
+                f"Thresholds of shape {values.shape} for {self.n_classes} classes: give one number, or "
+                f"{self.n_classes} in the order of the classes."
+            )
+        values = np.broadcast_to(values.reshape(-1), (self.n_classes,))
+        if np.isnan(values).any():
+            raise ValueError("A threshold is NaN: give numbers.")
+        return values
 
     def confusion(self, thresholds: float | Sequence[float] | None = 0.5) -> NDArray[np.int64]:
-        """Return the C x 2 x 2 counts ``[[tn, fp], [fn, tp]]`` at one threshold, or at one a class.
+        """Count the confusion of each class at one threshold or several.
 
-        Rows say what is, columns what was said, as in `sklearn.metrics.multilabel_confusion_matrix`, to
-        which it is equal to the last count. `thresholds` None: each sample of a multiclass task is said to be
-        of its likeliest class (the first of equals) and of no other; for other tasks 0.5.
+        C x 2 x 2 ``[[tn, fp], [fn, tp]]``: rows say what is, columns what was said, as in
+        `sklearn.metrics.multilabel_confusion_matrix`, to which it is equal to the last count. `thresholds`
+        None: each sample of a multiclass task is said to be of its likeliest class (the first of equals) and
+        of no other; for other tasks 0.5.
         """
-        if thresholds is None and self.task == "multiclass":
-            return one_against_rest(self.matrix())
-        return self._ranked.confusion(self._thresholds(thresholds))
+        limits = self.read_thresholds(thresholds)
+        return one_against_rest(self.matrix()) if limits is None else self.ranked.confusion(limits)
 
     def matrix(self, thresholds: float | Sequence[float] | None = None) -> NDArray[np.int64]:
-        """Return the C x C counts of a multiclass task, or the 2 x 2 of a binary one: rows are, columns said.
+        """Count C x C of a multiclass task: rows are, columns said.
 
         Equal to `sklearn.metrics.confusion_matrix`. Each sample is said to be of its likeliest class, the
-        first of equals; for a binary task the threshold decides, 0.5 unless given. Unknown samples are left
-        out.
+        first of equals; of a binary task it is 2 x 2 and the threshold decides, 0.5 unless given. Unknown
+        samples are left out.
 
         Raises
         ------
@@ -194,15 +245,14 @@ class Scores(ScoreTables, Questions):
         return cells.reshape(self.n_classes, self.n_classes).astype(np.int64)
 
     def predictions(self, thresholds: float | Sequence[float] | None = 0.5) -> NDArray[np.bool_]:
-        """Return N x C booleans: what is said of each sample; `thresholds` as in `confusion`."""
-        if thresholds is None and self.task == "multiclass":
-            return self.y_score.argmax(axis=1)[:, None] == np.arange(self.n_classes)
-        return self.y_score >= round_up(self._thresholds(thresholds), self.y_score.dtype)
+        """Return N x C booleans: what is said; `thresholds` as in `confusion`."""
+        return predicted(self.y_score, self.read_thresholds(thresholds))
 
     def exact_match(self, thresholds: float | Sequence[float] | None = 0.5) -> float:
-        """Return the share of the samples all of whose known labels are right; NaN where none is known.
+        """Return the share of samples whose known labels are all right.
 
-        That is `sklearn.metrics.accuracy_score` (of labels: subset accuracy); `thresholds` as in `confusion`.
+        That is `sklearn.metrics.accuracy_score` (of labels: subset accuracy); NaN where no label is known.
+        `thresholds` as in `confusion`.
         """
         known = self.y_true >= 0
         wrong = (known & (self.predictions(thresholds) != (self.y_true == 1))).any(axis=1)
@@ -210,25 +260,439 @@ class Scores(ScoreTables, Questions):
         return float(1 - wrong[judged].mean()) if judged.any() else np.nan
 
     def counts_at(self, positions: int = 1001) -> NDArray[np.unsignedinteger]:
-        """Return what is predicted at each threshold ``k / (positions - 1)``, the whole of 0 ... 1.
+        """Count what is predicted at each threshold ``k / (positions - 1)``.
 
         Returns
         -------
-        C x 2 x positions, C order, in the smallest unsigned dtype that holds the largest count (uint8,
-        uint16, uint32 or uint64): ``[c, 0, k]`` positives of class c that score at least the k-th
-        threshold (tp), ``[c, 1, k]`` such negatives (fp). With `positives` and `negatives` that is the
-        confusion, exact at each position: ``fn = positives - tp``, ``tn = negatives - fp``.
+        C x 2 x positions over the whole of 0 ... 1, C order, in the smallest unsigned dtype that holds the
+        largest count (uint8, uint16, uint32 or uint64): ``[c, 0, k]`` positives of class c that score at
+        least the k-th threshold (tp), ``[c, 1, k]`` such negatives (fp). With `positives` and `negatives`
+        that is the confusion, exact at each position: ``fn = positives - tp``, ``tn = negatives - fp``.
         """
         if positions < 2:
             raise ValueError(f"counts_at() needs at least 2 positions, 0 and 1: {positions} given.")
         grid = np.arange(positions) / (positions - 1)
-        counts = self._ranked.at_least(np.tile(grid, (self.n_classes, 1)))
-        return counts.astype(np.min_scalar_type(self._ranked.totals.max()))
+        counts = self.ranked.at_least(np.tile(grid, (self.n_classes, 1)))
+        return counts.astype(np.min_scalar_type(self.ranked.totals.max()))
+
+    def best_thresholds(
+        self,
+        metric: str = "f1",
+        constraint: str | Sequence[Any] | None = None,
+        *,
+        beta: float = 1.0,
+        holdout: float | None = None,
+        seed: int = 0,
+    ) -> BestThresholds:
+        """Find for each class the threshold at which `metric` is best.
+
+        All cut points are tried. Of equal optima the highest threshold is taken, which predicts least. Chosen
+        and judged on the same samples a threshold flatters itself: `holdout` judges it on others.
+
+        Parameters
+        ----------
+        metric
+            "f1", "fbeta" (with `beta`; or "f2", "f0.5"), "youden" (recall + specificity - 1), "accuracy",
+            "matthews", "jaccard", "precision", "recall" or "specificity".
+        constraint
+            A bound that another metric must reach: "recall >= 0.9" or ("recall", 0.9). The best of `metric`
+            among the cuts that keep it; where none does, the cut that comes nearest, with a warning.
+        beta
+            How much more recall weighs than precision in "fbeta".
+        holdout
+            The share of the samples, drawn by `seed`, a share of each class's positives and negatives, that
+            takes no part in choosing and on which the value is reported, with its 95 % interval. None:
+            chosen and reported on all, and a warning says so.
+
+        Returns
+        -------
+        BestThresholds
+            Stands for C float64, to be given to `confusion` or `metrics`: 0.5 for a class with no known
+            positive, since there no threshold is better than another; `.to_frame()` and `.warnings` beside.
+
+        Raises
+        ------
+        TypeError, ValueError
+            A metric, constraint, beta, holdout or seed that is not one.
+        """
+        from .best_thresholds import best_thresholds
+
+        return best_thresholds(self, metric, constraint, beta=beta, holdout=holdout, seed=seed)
+
+    # -- tables
+
+    def metrics(
+        self,
+        thresholds: float | Sequence[float] | None = 0.5,
+        *,
+        beta: float = 1.0,
+        interval: str | None = None,
+        level: float = 0.95,
+        zero_division: float = np.nan,
+        seed: int = 0,
+    ) -> pd.DataFrame:
+        """Return the metrics of each class, one row a class.
+
+        They are accuracy, precision, recall, specificity, f1, matthews, jaccard and counts: `support` counts
+        the known positives and `predicted` the samples said to be positive. Accuracy is that of single labels
+        (1 - Hamming loss); for whole samples see `exact_match`.
+
+        Parameters
+        ----------
+        thresholds
+            One, or one a class; None for the likeliest class of a multiclass task.
+        beta
+            Where it is not 1, a column `fbeta` follows f1: recall counts `beta` times as much as precision.
+        interval
+            "wilson": from the counts, good with few samples; n/a for fbeta and matthews. "bootstrap":
+            percentiles of 2,000 draws of the class's samples. Both as columns NAME_low and NAME_high.
+        level
+            How often the interval is to hold the true value.
+        zero_division
+            What a rate is whose denominator is 0. Default: NaN, not known. 0 is what scikit-learn says,
+            with a warning. A class without any known label stays NaN.
+        seed
+            Of the bootstrap.
+        """
+        import pandas as pd
+
+        beta, zero = _checked(beta, interval, level, zero_division)
+        confusion = self.confusion(thresholds)
+        drawn = bootstrap(confusion, level, beta=beta, seed=seed) if interval == "bootstrap" else {}
+        columns: dict[str, NDArray] = {}
+        for name, value in rates(confusion, beta, zero).items():
+            columns[name] = value
+            if interval is not None:
+                low, high = drawn[name] if interval == "bootstrap" else wilson_of(name, confusion, level)
+                columns |= {f"{name}_low": low, f"{name}_high": high}
+        columns |= {name: rate(name, confusion) for name in count_names()}
+        return pd.DataFrame(columns, index=pd.Index(self.classes, name="class"))
+
+    def averages(
+        self,
+        thresholds: float | Sequence[float] | None = 0.5,
+        *,
+        beta: float = 1.0,
+        interval: str | None = None,
+        level: float = 0.95,
+        zero_division: float = np.nan,
+        seed: int = 0,
+    ) -> pd.DataFrame:
+        """Return the rows macro, micro, weighted and samples of `metrics`.
+
+        macro is the mean of the classes, weighted that mean weighted by support, micro the rate of the
+        summed counts, samples the mean of each sample's own rate over its known labels (n/a for a binary
+        task). What is NaN is left out of a mean; with ``zero_division=0`` it counts as 0, and all equal
+        scikit-learn's. `support` and `predicted` are sums.
+
+        Parameters
+        ----------
+        thresholds, beta, level, zero_division, seed
+            As in `metrics`.
+        interval
+            "bootstrap": whole samples are drawn, since the labels of one go together. "wilson" is n/a here
+            but for a binary task: a mean over classes is no share of counted samples.
+        """
+        import pandas as pd
+
+        beta, zero = _checked(beta, interval, level, zero_division)
+        confusion = self.confusion(thresholds)
+        rows: dict[str, dict[str, Any]] = {**averaged(confusion, beta, zero)}
+        several = self.n_classes > 1
+        said = self.predictions(thresholds) if several else np.empty((0, 1), bool)
+        # Of a single class the samples are right or wrong, no more: their precision and recall mean nothing.
+        rows["samples"] = (
+            samples_averaged(self.y_true, said, beta, zero)
+            if several
+            else dict.fromkeys(rate_names(beta), np.nan)
+        )
+        if interval is not None:
+            ends = _ends_of_averages(self, confusion, said, beta, interval, level, zero, seed)
+            for average, row in rows.items():
+                rows[average] = _between(row, ends[average])
+        frame = pd.DataFrame(rows).T.rename_axis("average")
+        return frame.assign(**{name: rate(name, confusion).sum() for name in count_names()})
+
+    def ranking(
+        self, interval: str | None = None, *, level: float = 0.95, bins: int = 10, seed: int = 0
+    ) -> pd.DataFrame:
+        """Return measures that need no threshold, one row a class.
+
+        Parameters
+        ----------
+        interval
+            "bootstrap": columns NAME_low and NAME_high from 1,000 draws of the class's samples; each takes
+            as long as there are different scores (20,000 of them: a second a class).
+        level
+            How often the interval is to hold the true value.
+        bins
+            Of equal width over 0 ... 1, of the calibration error.
+        seed
+            Of the draws.
+
+        Returns
+        -------
+        Columns roc_auc (ties count one half), average_precision (without interpolation), brier (mean squared
+        error of the probability) as in scikit-learn, and ece: the expected calibration error, the mean over
+        the samples of how far their bin's mean score is from its share of positives (Naeini et al., 2015).
+        roc_auc is NaN where all known labels are the same, average_precision where none is positive, brier
+        and ece where a score lies outside 0 ... 1.
+        """
+        import pandas as pd
+
+        if interval not in (None, "bootstrap"):
+            raise ValueError(f"There is no interval {interval!r} of a ranking: give None or 'bootstrap'.")
+        check_interval(interval, level)
+        rows = []
+        for c, (positives, negatives) in enumerate(self.ranked.columns):
+            row = rank_measures(positives, negatives, bins)
+            if interval is not None:
+                ends = bootstrap_measures(positives, negatives, level, bins=bins, seed=[seed, c])
+                row = _between(row, ends)
+            rows.append(row)
+        return pd.DataFrame(rows, index=pd.Index(self.classes, name="class"))
+
+    def ranking_averages(self, *, bins: int = 10) -> pd.DataFrame:
+        """Return the rows macro, micro and weighted of `ranking`.
+
+        Micro pools all labels. Sorts all N x C scores once more.
+        """
+        import pandas as pd
+
+        each = self.ranking(bins=bins)
+        pooled = RankedScores(self.y_true.reshape(-1, 1), self.y_score.reshape(-1, 1))
+        rows = {
+            "macro": {name: mean(each[name].to_numpy()) for name in RANKED},
+            "micro": rank_measures(*pooled.columns[0], bins),
+            "weighted": {name: weighted_mean(each[name].to_numpy(), self.positives) for name in RANKED},
+        }
+        return pd.DataFrame(rows).T.rename_axis("average")
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row a sample: columns ("label", class) and ("score", class).
+
+        A label is -1 where it is unknown.
+        """
+        import pandas as pd
+
+        index = pd.RangeIndex(self.n_samples) if self.sample_ids is None else pd.Index(self.sample_ids)
+        parts = {
+            "label": pd.DataFrame(self.y_true, index, self.classes),
+            "score": pd.DataFrame(self.y_score, index, self.classes),
+        }
+        return pd.concat(parts, axis=1, names=["", "class"]).rename_axis("sample")
+
+    # -- of one class
+
+    def roc(self, cls: int | str | None = None) -> pd.DataFrame:
+        """Return the ROC curve of a class, one row a cut point.
+
+        The columns are threshold, false_positive_rate, recall, fp and tp. A row a cut point, from the highest
+        threshold (nothing predicted) to the lowest (all predicted), the points of
+        `sklearn.metrics.roc_curve(drop_intermediate=False)`, whose first threshold is infinite where this one
+        lies just above the highest score. The area under it is `roc_auc` of `Scores.ranking`. A rate is NaN
+        where the class has no known negative, or no positive.
+        """
+        from .class_curves import roc
+
+        return roc(self, cls)
+
+    def precision_recall(self, cls: int | str | None = None) -> pd.DataFrame:
+        """Return the precision-recall curve of a class, one row a cut point.
+
+        The columns are threshold, recall, precision, predicted and tp. A row a cut point, from the highest
+        threshold to the lowest, the points of `sklearn.metrics.precision_recall_curve` in the other order.
+        Where nothing is predicted the precision is 0 / 0; it is set to 1 there, as scikit-learn does. Between
+        two rows the curve is a step at the precision of the lower threshold, no line: the sum of precision x
+        rise of recall is then `average_precision` of `Scores.ranking` (matplotlib:
+        ``drawstyle="steps-pre"``). Recall is NaN where no positive is known.
+        """
+        from .class_curves import precision_recall
+
+        return precision_recall(self, cls)
+
+    def reliability(
+        self,
+        cls: int | str | None = None,
+        bins: int = 10,
+        *,
+        binning: str = "width",
+        level: float = 0.95,
+    ) -> pd.DataFrame:
+        """Return how often a class occurs among samples of like score.
+
+        Parameters
+        ----------
+        cls
+            A name or a number; may be left out where there is one class.
+        bins
+            How many.
+        binning
+            "width": bins of equal width over 0 ... 1; "mass": of equally many samples, their edges
+            quantiles of the known scores (so that some coincide where many scores are equal, and those bins
+            are empty). A score on an edge belongs to the lower bin, as in
+            `sklearn.calibration.calibration_curve`, which calls them "uniform" and "quantile".
+        level
+            How often the interval is to hold.
+
+        Returns
+        -------
+        DataFrame
+            A row a bin: low, high: the edges; samples; positives; mean_score; observed: positives / samples,
+            with Wilson's interval observed_low ... observed_high. An empty bin keeps its row, with NaN.
+
+        Raises
+        ------
+        ValueError, TypeError
+            No such class, bins or binning; scores outside 0 ... 1, which are no probabilities.
+        """
+        from .class_curves import reliability
+
+        return reliability(self, cls, bins, binning=binning, level=level)
+
+    # -- label against label
+
+    def missed_for(
+        self,
+        thresholds: float | Sequence[float] | None = 0.5,
+        *,
+        wrong_only: bool = False,
+        shares: bool = False,
+    ) -> pd.DataFrame:
+        """Count what is predicted where a label is missed, C x C.
+
+        Row i, column j: where label i is missed, how often label j is predicted. Label i is missed in the
+        samples that have it and in which it is not predicted. A sample whose label i is unknown is left out
+        of row i.
+
+        Parameters
+        ----------
+        thresholds
+            One, or one a class; None: the likeliest class of each sample of a multiclass task.
+        wrong_only
+            Count j only where it is known not to be so: what is said *instead*. A sample whose label j is
+            unknown is then left out of column j.
+        shares
+            Divide row i by how often i is missed; NaN where it never is.
+
+        Returns
+        -------
+        DataFrame
+            int64 counts, or float64 shares. The diagonal is 0.
+        """
+        from .label_pairs import missed_for
+
+        return missed_for(self, thresholds, wrong_only=wrong_only, shares=shares)
+
+    def cooccurrence(
+        self,
+        kind: str = "true",
+        thresholds: float | Sequence[float] | None = 0.5,
+        *,
+        shares: bool = False,
+    ) -> pd.DataFrame:
+        """Count how many samples have two labels, C x C.
+
+        Row i, column j: label i and label j; the diagonal: label i.
+
+        Parameters
+        ----------
+        kind
+            "true": what is so, an unknown label counting as not there; "predicted": what is said at
+            `thresholds`, of all samples, unknown or not.
+        shares
+            Divide row i by how many samples have label i: of those with i, how many have j. NaN of none.
+        """
+        from .label_pairs import cooccurrence
+
+        return cooccurrence(self, kind, thresholds, shares=shares)
+
+    def mistaken_sets(
+        self, thresholds: float | Sequence[float] | None = 0.5, top: int | None = 20
+    ) -> pd.DataFrame:
+        """Return the commonest mistakes: which set was taken for which.
+
+        An unknown label is left out of both sets of its sample, so "edema, unknown mass" taken for "edema,
+        mass" is no mistake.
+
+        Parameters
+        ----------
+        top
+            How many rows; None: all.
+
+        Returns
+        -------
+        DataFrame
+            A row a pair of different sets, the commonest first, of equals the one that comes first in the
+            data: true, predicted (tuples of class names in their order, may be empty); count; share (of the
+            samples with any known label); sample: the first such (its id, or its number).
+
+        Raises
+        ------
+        TypeError, ValueError
+            A top that is not a number above 0.
+        """
+        from .label_pairs import mistaken_sets
+
+        return mistaken_sets(self, thresholds, top)
+
+    def suspicious(
+        self,
+        cls: int | str | None = None,
+        top: int | None = None,
+        *,
+        engine: str = "own",
+        rule: str = "confident_learning",
+    ) -> pd.DataFrame:
+        """Return the labels that the scores confidently contradict, worst first.
+
+        The scores must be out of sample: from a model that was not trained on these very labels (a validation
+        set, or cross-validation). A model that has learnt a wrong label by heart finds nothing wrong with it.
+
+        Confident learning (Northcutt, Jiang and Chuang, "Confident learning: estimating uncertainty in
+        dataset labels", JAIR 70, 2021) by plain counting. Each class of a multilabel task is a question of
+        its own, yes or no. The threshold of an answer is the mean score of it among the samples given it:
+        what a sample that has it usually gets. A sample counts for the answer whose threshold it reaches
+        (the likelier one where it reaches both). It is suspicious where that is not the given answer, and
+        the given one is not the likeliest. A multiclass task is one question with C answers.
+
+        Parameters
+        ----------
+        cls
+            A class, by name or number; None: all. In a multiclass task: the class that is given.
+        top
+            How many rows; None: all.
+        engine
+            "own", or "cleanlab" where that package is installed.
+        rule
+            "confident_learning" is the rule above, the same in both engines. cleanlab also knows
+            "prune_by_noise_rate", "prune_by_class" and "both".
+
+        Returns
+        -------
+        DataFrame
+            sample (its id, or its number); class; given (1 or 0; multiclass: always 1); score (of the
+            class); confidence: the score of the given answer, low where it is contradicted; rank: 1, 2, ...
+            by confidence, of equals the first sample. Multiclass also: instead, the class that is
+            likeliest. Between two answers the order by confidence is also that by normalised margin.
+            Nothing is found in a class whose known labels are all alike, and samples of unknown label are
+            left out.
+
+        Raises
+        ------
+        ValueError, TypeError
+            No such class, engine, rule or top; scores outside 0 ... 1.
+        RuntimeError
+            cleanlab is wanted and not installed.
+        """
+        from .suspects import suspicious
+
+        return suspicious(self, cls, top, engine=engine, rule=rule)
 
     # -- other forms
 
     def figure(self, thresholds: float | Sequence[float] = 0.5, sort: str = "given") -> Figure:
-        """Return the grid of 2 x 2 heatmaps as a Figure; `sort` as in `confusion_figure`."""
+        """Draw the grid of 2 x 2 heatmaps; `sort` as in `confusion_figure`."""
         from .confusion_figure import confusion_figure
 
         return confusion_figure(self, thresholds, sort=sort)
@@ -241,23 +705,60 @@ class Scores(ScoreTables, Questions):
             f"{'class' if self.n_classes == 1 else 'classes'}, macro F1 {f1:.3f} {rule})"
         )
 
-    # -- inside
+    def _repr_html_(self) -> str:
+        import html
 
-    def _thresholds(self, given: Any) -> NDArray[np.float64]:
-        given = 0.5 if given is None else given
-        try:
-            values = np.asarray(as_array(given, "thresholds"), np.float64)
-        except TypeError:
-            raise TypeError(f"Thresholds must be numbers: {given!r} given.") from None
-        if values.ndim > 1 or (values.ndim == 1 and len(values) not in (1, self.n_classes)):
-            raise ValueError(
-                f"Thresholds of shape {values.shape} for {self.n_classes} classes: give one number, or "
-                f"{self.n_classes} in the order of the classes."
-            )
-        values = np.broadcast_to(values.reshape(-1), (self.n_classes,))
-        if np.isnan(values).any():
-            raise ValueError("A threshold is NaN: give numbers.")
-        return values
+        import pandas as pd
+
+        # Accuracy says little of rare labels, and Jaccard nothing that F1 does not.
+        columns = ["precision", "recall", "specificity", "f1", "matthews", "support", "predicted"]
+        table = pd.concat([self.metrics(None), self.averages(None)])[columns]
+        counts = dict.fromkeys(["support", "predicted"], "{:,}".format)
+        return f"<p>{html.escape(repr(self))}</p>" + table.to_html(
+            float_format="{:.3f}".format, formatters=counts, na_rep="n/a", max_rows=60, border=0
+        )
 
     def _row(self, n: int) -> str:
         return str(n) if self.sample_ids is None else repr(self.sample_ids[n])
+
+
+def _ends_of_averages(
+    scores: Scores,
+    confusion: NDArray[np.int64],
+    said: NDArray[np.bool_],
+    beta: float,
+    interval: str,
+    level: float,
+    zero: float,
+    seed: int,
+) -> dict[str, dict[str, tuple[float, float]]]:
+    """Return the ends of each average; of one class, its own."""
+    unknown = dict.fromkeys(rate_names(beta), (np.nan, np.nan))
+    averages = ("macro", "micro", "weighted")
+    if scores.n_classes > 1:
+        if interval == "wilson":
+            return dict.fromkeys((*averages, "samples"), unknown)
+        return bootstrap_averages(scores.y_true, said, level, beta=beta, zero_division=zero, seed=seed)
+    drawn = bootstrap(confusion, level, beta=beta, seed=seed) if interval == "bootstrap" else {}
+    row = {
+        name: tuple(float(end[0]) for end in drawn.get(name) or wilson_of(name, confusion, level))
+        for name in rate_names(beta)
+    }
+    return {**dict.fromkeys(averages, row), "samples": unknown}  # type: ignore[dict-item]
+
+
+def _between(row: dict[str, Any], ends: dict[str, tuple[float, float]]) -> dict[str, Any]:
+    """Return the row with NAME_low and NAME_high behind each name."""
+    wide: dict[str, Any] = {}
+    for name, value in row.items():
+        wide |= dict(zip((name, f"{name}_low", f"{name}_high"), (value, *ends[name])))
+    return wide
+
+
+def _checked(beta: Any, interval: Any, level: Any, zero: Any) -> tuple[float, float]:
+    check_interval(interval, level)
+    if isinstance(beta, bool) or not isinstance(beta, Real) or not beta >= 0:
+        raise ValueError(f"beta is {beta!r}: give a number from 0, as 2 to let recall count twice as much.")
+    if not isinstance(zero, Real):
+        raise ValueError(f"zero_division is {zero!r}: give what 0 / 0 is, as 0, 1 or nan.")
+    return float(beta), float(zero)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .query import class_number, probabilities, rows_wanted
+from .inputs import check_probabilities, class_number, read_row_count
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,9 +34,9 @@ def suspicious(
     import pandas as pd
 
     _check(engine, rule)
-    rows = rows_wanted(top)
+    rows = read_row_count(top)
     chosen = None if cls is None else class_number(scores, cls)
-    probabilities(scores.y_score, "suspicious()")
+    check_probabilities(scores.y_score, "suspicious()")
     if scores.task == "multiclass":
         row, column, instead = _of_many(scores, engine, rule)
         if chosen is not None:
@@ -81,7 +81,7 @@ def contradicted(labels: NDArray[np.integer], chances: NDArray[np.float64]) -> N
 def _of_each(
     scores: Scores, classes: Any, engine: str, rule: str
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the rows and columns of suspicious labels, each class a question of its own."""
+    """Find suspicious labels class by class: rows and columns."""
     rows, columns = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
     for c in classes:
         known = np.flatnonzero(scores.y_true[:, c] >= 0)
@@ -98,7 +98,10 @@ def _of_each(
 def _of_many(
     scores: Scores, engine: str, rule: str
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Return the rows of suspicious labels of one question of C answers, the given and the likeliest."""
+    """Find suspicious labels of one question of C answers.
+
+    Returns the rows, the given answer and the likeliest.
+    """
     known = np.flatnonzero(scores.y_true[:, 0] >= 0)
     label, chances = scores.y_true[known].argmax(axis=1), scores.y_score[known].astype(np.float64)
     # An answer that is never given has no usual score, and so cannot be guessed.

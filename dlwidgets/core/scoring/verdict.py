@@ -1,4 +1,4 @@
-"""What a model said about one sample beside what is true, in words and as a short ranking."""
+"""The verdict on one sample: said and true, in words."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def _list(items: list[str]) -> str:
 
 
 def _highest(values: np.ndarray, most: int, always: Sequence[int] = ()) -> list[int]:
-    """Return the indices of the `most` highest values and of those that are always shown, highest first."""
+    """Return the `most` highest and what is always shown, highest first."""
     ranked = np.argsort(-np.nan_to_num(values, nan=-np.inf), kind="stable")
     chosen = set(ranked[:most].tolist()) | {int(i) for i in always}
     return [int(i) for i in ranked if int(i) in chosen]

@@ -11,8 +11,7 @@ import numpy as np
 import traitlets
 
 from ...core.data.card import Card
-from ...core.scoring.one_class import curve_of, mistaken_sets, said_instead, said_of, summary_of
-from ...core.scoring.quadrants import rows_in
+from ...core.scoring.one_class import curve_of, mistaken_sets, rows_in, said_instead, said_of, summary_of
 from .past import packed
 from .sample_reader import SampleReader
 

@@ -1,4 +1,4 @@
-"""The look of a confusion grid: its order, shade, filter and table, as chosen in Python or in the page."""
+"""The look of a confusion grid: its order, shade, filter and table."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ...core.base.words import did_you_mean
-from ...core.scoring.confusion_figure import METRICS, NORMALISE, SORTS
+from ...core.scoring.confusion_figure import NORMALISE, sorts
+from ...core.scoring.metrics import menu
 
 #: What the table shows until somebody chooses.
 COLUMNS = ("precision", "recall", "f1", "support")
@@ -16,12 +17,17 @@ _ALIASES = {"pred": "predicted", "row": "true", "column": "predicted", "none": N
 _SIDES = {"below": "below", "<": "below", "least": "least", "at least": "least", ">=": "least"}
 
 
+def metric_names() -> list[str]:
+    """Name the metrics of a class by which a grid is sorted and filtered."""
+    return [metric.name for metric in menu()]
+
+
 def read_sort(wanted: Any) -> str:
-    """Return an order: one of `SORTS`, with a leading "-" the other way round."""
-    if not isinstance(wanted, str) or wanted.removeprefix("-") not in SORTS:
-        near = did_you_mean(wanted, SORTS) if isinstance(wanted, str) else ""
+    """Return an order: one of `sorts()`, with a leading "-" the other way round."""
+    if not isinstance(wanted, str) or wanted.removeprefix("-") not in sorts():
+        near = did_you_mean(wanted, sorts()) if isinstance(wanted, str) else ""
         raise ValueError(
-            f"A confusion grid cannot be sorted by {wanted!r}: give one of {', '.join(SORTS)}.{near}"
+            f"A confusion grid cannot be sorted by {wanted!r}: give one of {', '.join(sorts())}.{near}"
         )
     return wanted
 
@@ -38,17 +44,17 @@ def read_normalise(wanted: Any) -> str | None:
 
 
 def read_columns(wanted: Any) -> list[str]:
-    """Return the columns of the table, in the order of `METRICS`."""
+    """Return the columns of the table, in the order of the menu."""
     if wanted is None:
         return list(COLUMNS)
     names = list(wanted) if isinstance(wanted, Sequence) and not isinstance(wanted, str) else [wanted]
     if wanted == "all":
-        return list(METRICS)
-    unknown = [name for name in names if name not in METRICS]
+        return list(metric_names())
+    unknown = [name for name in names if name not in metric_names()]
     if unknown or not names:
         given = repr(unknown[0]) if unknown else "no column"
-        raise ValueError(f"The table has no column {given}: choose from {', '.join(METRICS)}.")
-    return [name for name in METRICS if name in names]
+        raise ValueError(f"The table has no column {given}: choose from {', '.join(metric_names())}.")
+    return [name for name in metric_names() if name in names]
 
 
 def read_filter(wanted: Any) -> dict[str, Any] | None:
@@ -61,10 +67,10 @@ def read_filter(wanted: Any) -> dict[str, Any] | None:
         parts = wanted if isinstance(wanted, Sequence) and not isinstance(wanted, str) else [wanted]
     number = parts[2] if len(parts) == 3 else None
     fits = isinstance(number, (int, float)) and not isinstance(number, bool) and math.isfinite(number)
-    if not fits or parts[0] not in METRICS or parts[1] not in _SIDES:
+    if not fits or parts[0] not in metric_names() or parts[1] not in _SIDES:
         raise ValueError(
             f"A confusion grid cannot be filtered by {wanted!r}: give a metric, 'below' or 'least', and a "
-            f"number, as ('f1', 'below', 0.5). The metrics are {', '.join(METRICS)}."
+            f"number, as ('f1', 'below', 0.5). The metrics are {', '.join(metric_names())}."
         )
     return {"metric": parts[0], "side": _SIDES[parts[1]], "value": float(number)}
 

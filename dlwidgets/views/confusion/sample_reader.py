@@ -10,7 +10,7 @@ import numpy as np
 
 from ...core.base.isolation import preserve_random_state
 from ...core.data.card import Card, by_number, card
-from ...core.scoring.quadrants import telling_columns
+from ...core.scoring.one_class import telling_columns
 
 if TYPE_CHECKING:
     from ...core.scoring.scores import Scores

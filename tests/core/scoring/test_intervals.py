@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from sklearn import metrics as sk
 
-from dlwidgets.core.scoring.bootstrap import drawn
-from dlwidgets.core.scoring.intervals import wilson
+from dlwidgets.core.scoring.intervals import draw_counts, wilson
 from dlwidgets.core.scoring.scores import Scores
 from tests.core.scoring.scored import labelled, quiet, varied
 
@@ -231,7 +230,7 @@ def test_samples_that_occur_alike_are_drawn_as_often_as_they_occur():
 def test_drawing_samples_gives_the_counts_their_multinomial_distribution(counts):
     counts = np.array(counts)
     total = counts.sum()
-    found = np.concatenate(list(drawn(counts, 4000, seed=1)))
+    found = np.concatenate(list(draw_counts(counts, 4000, seed=1)))
     assert found.shape == (4000, len(counts)) and (found.sum(axis=1) == total).all()
     assert (found[:, counts == 0] == 0).all()
     law = stats.multinomial(total, counts / total)
@@ -243,5 +242,5 @@ def test_drawing_samples_gives_the_counts_their_multinomial_distribution(counts)
 
 @pytest.mark.parametrize("counts", [[3, 1, 2], [40, 60, 900]])
 def test_how_many_draws_are_held_at_a_time_changes_none(counts):
-    few, many = (np.concatenate(list(drawn(np.array(counts), 50, 3, cells))) for cells in (1, 10_000))
+    few, many = (np.concatenate(list(draw_counts(np.array(counts), 50, 3, cells))) for cells in (1, 10_000))
     np.testing.assert_array_equal(few, many)

@@ -15,8 +15,14 @@ from sklearn.metrics import average_precision_score, precision_recall_curve, roc
 
 from dlwidgets.core.data.card import SIDE, by_number, card
 from dlwidgets.core.figures.class_detail import class_figure
-from dlwidgets.core.scoring.one_class import curve_of, mistaken_sets, said_instead, summary_of
-from dlwidgets.core.scoring.quadrants import rows_in, telling_columns
+from dlwidgets.core.scoring.one_class import (
+    curve_of,
+    mistaken_sets,
+    rows_in,
+    said_instead,
+    summary_of,
+    telling_columns,
+)
 from dlwidgets.core.scoring.scores import Scores
 
 

@@ -1,4 +1,4 @@
-"""Scores gathered batch by batch during a validation, on the device of the model, without making it wait."""
+"""A stream of scores that never waits for the device."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ _TASKS = (None, "multilabel", "multiclass", "binary")
 
 
 class ScoreStream:
-    """Labels and scores, added a batch at a time; `scores` makes Scores of all that was added.
+    """Labels and scores, added a batch at a time.
 
-    `add` only copies the batch on the device where it lies: it reads no value, so the host never waits for
-    the device and may queue the next forward pass at once. Values are checked once, in `scores`, which brings
-    everything over in one transfer of the labels and one of the scores. The result is the same as that of
-    Scores built of all batches at once; a stream may be read, added to and read again.
+    `scores` makes Scores of all that was added. `add` only copies the batch on the device where it lies: it
+    reads no value, so the host never waits for the device and may queue the next forward pass at once. Values
+    are checked once, in `scores`, which brings everything over in one transfer of the labels and one of the
+    scores. The result is the same as that of Scores built of all batches at once; a stream may be read, added
+    to and read again.
 
     Memory, on the device: every score and label in the dtype it came in, for 1,000,000 x 14 in float32
     112 MB (70 MB where the labels are int8 or bool), and as much again while `scores` joins the batches.
@@ -59,7 +60,7 @@ class ScoreStream:
         self._names: list[Any] = []
 
     def add(self, y_true: Any, y_score: Any, sample_ids: Sequence[Any] | None = None) -> None:
-        """Add a batch of labels and scores, as Scores takes them: B x C, or B numbers.
+        """Add a batch of labels and scores, B x C or B.
 
         Raises
         ------
@@ -79,7 +80,7 @@ class ScoreStream:
         return sum(len(label) for label in self._labels)
 
     def scores(self) -> Scores:
-        """Return the Scores of all that was added; this waits for the device.
+        """Return the Scores of all that was added; wait for the device.
 
         Raises
         ------
@@ -127,21 +128,21 @@ class ScoreStream:
 
 
 def _own(given: Any, name: str) -> torch.Tensor:
-    """Return a copy that nobody else writes to, on the device of `given`."""
+    """Copy what was given, on its device."""
     if isinstance(given, torch.Tensor):
         return given.detach().clone()
     return torch.from_numpy(np.array(as_array(given, name)))
 
 
 def _numbers(label: torch.Tensor) -> torch.Tensor:
-    """Return N class numbers of N x 1 numbers or of N x C with the true class highest; -1: unknown."""
+    """Turn labels of two axes into class numbers; -1: unknown."""
     if label.shape[1] == 1:
         return label[:, 0]
     return label.argmax(dim=1).masked_fill(~(label > 0).any(dim=1), -1)
 
 
 def _together(batches: list[torch.Tensor]) -> list[torch.Tensor]:
-    """Return batches on one device and of one dtype: the first's device, the widest dtype."""
+    """Bring batches to the first's device and the widest dtype."""
     device, dtype = batches[0].device, batches[0].dtype
     for batch in batches[1:]:
         dtype = torch.promote_types(dtype, batch.dtype)
