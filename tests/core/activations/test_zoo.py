@@ -399,11 +399,6 @@ def made(name: str) -> tuple[nn.Module, Any]:
     return model.train(), inputs
 
 
-@pytest.fixture(params=ARCHITECTURES)
-def name(request: pytest.FixtureRequest) -> str:
-    return request.param
-
-
 def assert_in_words(reason: str) -> None:
     """A reason is a clause or a sentence for a person, never what an exception is to a program."""
     assert len(reason.split()) >= 3, reason
@@ -435,27 +430,21 @@ def test_there_are_thirty_architectures_and_more():
     assert len(ARCHITECTURES) >= 30
 
 
-def test_every_layer_shows_or_says_why(name):
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_every_layer_shows_or_says_why_and_is_left_as_it_was(name):
     model, inputs = made(name)
-    assert_each_layer_shows(model, activations(model, inputs))
-
-
-def test_what_every_layer_is_given_shows_or_says_why(name):
-    model, inputs = made(name)
+    found = activations(model, inputs)
+    assert_each_layer_shows(model, found)
+    assert_the_spread_is_told(found)
     assert_each_layer_shows(model, activations(model, inputs, of="inputs"))
-
-
-def test_what_lies_between_the_layers_shows_or_says_why(name):
-    model, inputs = made(name)
     found = activations(model, inputs, functional=True)
     assert_each_layer_shows(model, found)
     if found.untraced:
         assert_in_words(found.untraced)
+    assert_nothing_is_left_changed(model, inputs)
 
 
-def test_the_spread_of_every_layer_and_channel_is_told(name):
-    model, inputs = made(name)
-    found = activations(model, inputs)
+def assert_the_spread_is_told(found: Activations) -> None:
     frame = found.to_frame()
     assert list(frame.index) == list(found)
     full = [key for key, tensor in found.items() if tensor.numel()]
@@ -468,8 +457,7 @@ def hooks_of(modules: list[nn.Module]) -> list[list[int]]:
     return [list(value) for m in modules for key, value in vars(m).items() if key.endswith("_hooks")]
 
 
-def test_no_layer_is_left_changed(name):
-    model, inputs = made(name)
+def assert_nothing_is_left_changed(model: nn.Module, inputs: Any) -> None:
     plain = [m for m in model.modules() if not isinstance(m, torch.jit.ScriptModule)]
     before = copy.deepcopy(model.state_dict())
     kept = [{key: id(value) for key, value in vars(module).items()} for module in plain]

@@ -6,7 +6,6 @@ import copy
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -22,33 +21,6 @@ from tests.core.layers.zoo import SPECIMENS, Specimen
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
 Shape = tuple[int, ...]
-
-
-@dataclass
-class Looked:
-    """A specimen, its summary, and what was there before and after."""
-
-    model: nn.Module
-    inputs: Any
-    table: dlw.Summary
-    before: dict[str, Any]
-    after: dict[str, Any]
-
-
-@cache
-def looked(specimen: Specimen) -> Looked:
-    """Return a specimen with its summary, made once for all tests."""
-    torch.manual_seed(0)
-    model, inputs = specimen.make(), specimen.inputs()
-    before = state_of(model)
-    table = dlw.summary(model, inputs)
-    return Looked(model, inputs, table, before, state_of(model))
-
-
-@pytest.fixture(params=SPECIMENS, ids=lambda specimen: specimen.name)
-def specimen(request: pytest.FixtureRequest) -> Specimen:
-    pytest.importorskip(request.param.package, reason=f"{request.param.package} comes with dlwidgets[zoo]")
-    return request.param
 
 
 def call(model: nn.Module, inputs: Any) -> Any:
@@ -169,29 +141,24 @@ def moved(inputs: Any, device: str) -> Any:
     return inputs.to(device)
 
 
-# -- the tests
+# -- what must be true of each
 
 
-def test_there_are_at_least_forty_architectures():
-    assert len({specimen.name for specimen in SPECIMENS}) >= 40
-    assert len(SPECIMENS) == len({specimen.name for specimen in SPECIMENS}), "each is named once"
+def assert_looking_changed_nothing(before: dict[str, Any], after: dict[str, Any]) -> None:
+    assert before.keys() == after.keys()
+    assert not [what for what in before if not same(before[what], after[what])]
 
 
-def test_the_table_is_whole(specimen: Specimen):
-    table = looked(specimen).table
+def assert_the_table_is_whole(table: dlw.Summary, model: nn.Module, specimen: Specimen) -> None:
     assert table.complete and table.error is None, table.error
     assert [row.path for row in table.rows][0] == ""
-    assert {row.path for row in table.rows} >= {name for name, _ in looked(specimen).model.named_modules()}
-
-
-def test_only_a_model_that_needs_numbers_is_run(specimen: Specimen):
-    table = looked(specimen).table
+    assert {row.path for row in table.rows} >= {name for name, _ in model.named_modules()}
+    # Only a model that needs numbers is run.
     said = [note for note in table.notes if "for real" in note]
     assert bool(said) == bool(specimen.numbers), said or f"It did without, though {specimen.numbers}."
 
 
-def test_parameters_are_those_of_the_unique_tensors(specimen: Specimen):
-    model, table = looked(specimen).model, looked(specimen).table
+def assert_parameters_are_those_of_the_unique_tensors(table: dlw.Summary, model: nn.Module) -> None:
     held = [p for module in model.modules() for p in module._parameters.values() if p is not None]
     every = {id(p): p for p in held}.values()
     assert table.total_parameters == sum(p.numel() for p in every)
@@ -203,14 +170,15 @@ def test_parameters_are_those_of_the_unique_tensors(specimen: Specimen):
         assert row.parameters == sum(inside.values()), row.path
 
 
-def test_shapes_and_calls_are_those_of_a_real_forward(specimen: Specimen):
-    look = looked(specimen)
-    seen = seen_in_a_real_forward(look.model, look.inputs)
+def assert_shapes_and_calls_are_those_of_a_real_forward(
+    table: dlw.Summary, model: nn.Module, inputs: Any
+) -> None:
+    seen = seen_in_a_real_forward(model, inputs)
     # A module that stands in several places has a row for each, and runs in one or more of them.
-    modules = dict(look.model.named_modules(remove_duplicate=False))
+    modules = dict(model.named_modules(remove_duplicate=False))
     rows: dict[str, list[Any]] = {}
-    first = {id(module): path for path, module in look.model.named_modules()}
-    for row in look.table.rows:
+    first = {id(module): path for path, module in model.named_modules()}
+    for row in table.rows:
         rows.setdefault(first[id(modules[row.path])], []).append(row)
     for path, found in seen.items():
         called = [row for row in rows[path] if row.calls]
@@ -219,25 +187,37 @@ def test_shapes_and_calls_are_those_of_a_real_forward(specimen: Specimen):
     assert {path for path, places in rows.items() if any(row.calls for row in places)} == set(seen)
 
 
-def test_the_macs_are_half_of_the_flops_that_torch_counts(specimen: Specimen):
-    look = looked(specimen)
-    assert set(look.table.uncounted) == set(specimen.uncounted)
-    assert look.table.total_macs * 2 == flops_of_torch(look.model, look.inputs)
-
-
-def test_the_macs_of_the_layers_add_up(specimen: Specimen):
-    table = looked(specimen).table
+def assert_the_macs_are_half_of_the_flops_that_torch_counts(
+    table: dlw.Summary, model: nn.Module, inputs: Any, specimen: Specimen
+) -> None:
+    assert set(table.uncounted) == set(specimen.uncounted)
+    assert table.total_macs * 2 == flops_of_torch(model, inputs)
     assert sum(row.own_macs for row in table.rows) == table.total_macs == table.rows[0].macs
 
 
-def test_looking_leaves_the_model_and_the_random_numbers_as_they_were(specimen: Specimen):
-    look = looked(specimen)
-    assert look.before.keys() == look.after.keys()
-    changed = [what for what in look.before if not same(look.before[what], look.after[what])]
-    assert not changed
-
-
-def test_the_table_prints(specimen: Specimen):
-    table = looked(specimen).table
+def assert_the_table_prints(table: dlw.Summary) -> None:
     assert f"{table.total_parameters:,}" in str(table)
     assert len(table.to_frame()) == len(table.rows)
+
+
+# -- the tests
+
+
+def test_there_are_at_least_forty_architectures():
+    assert len({specimen.name for specimen in SPECIMENS}) >= 40
+    assert len(SPECIMENS) == len({specimen.name for specimen in SPECIMENS}), "each is named once"
+
+
+@pytest.mark.parametrize("specimen", SPECIMENS, ids=lambda specimen: specimen.name)
+def test_the_table_of_an_architecture_is_right(specimen: Specimen):
+    pytest.importorskip(specimen.package, reason=f"{specimen.package} comes with dlwidgets[zoo]")
+    torch.manual_seed(0)
+    model, inputs = specimen.make(), specimen.inputs()
+    before = state_of(model)
+    table = dlw.summary(model, inputs)
+    assert_looking_changed_nothing(before, state_of(model))
+    assert_the_table_is_whole(table, model, specimen)
+    assert_parameters_are_those_of_the_unique_tensors(table, model)
+    assert_shapes_and_calls_are_those_of_a_real_forward(table, model, inputs)
+    assert_the_macs_are_half_of_the_flops_that_torch_counts(table, model, inputs, specimen)
+    assert_the_table_prints(table)
