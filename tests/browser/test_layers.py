@@ -187,14 +187,15 @@ def test_what_is_copied_is_in_the_clipboard_and_is_what_python_gives(desk, table
 def test_it_is_copied_where_the_clipboard_is_refused(desk, table):
     desk.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page = desk.page
-    page.evaluate("() => { navigator.clipboard.writeText = () => Promise.reject(new DOMException('no', 'NotAllowedError')); }")
+    refuse = "() => Promise.reject(new DOMException('no', 'NotAllowedError'))"
+    page.evaluate(f"() => {{ navigator.clipboard.write = navigator.clipboard.writeText = {refuse}; }}")
     try:
         table.get_by_role("button", name="Copy").click()
         page.get_by_role("menuitem", name="CSV").click()
         expect(table.get_by_role("status").first).to_have_text(re.compile("copied as CSV"))
         assert page.evaluate("() => navigator.clipboard.readText()") == desk.kernel_eval("view.to_csv()")
     finally:
-        page.evaluate("() => { delete navigator.clipboard.writeText; }")
+        page.evaluate("() => { delete navigator.clipboard.write; delete navigator.clipboard.writeText; }")
 
 
 def test_of_ten_thousand_layers_only_those_in_sight_exist(desk, measured):

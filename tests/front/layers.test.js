@@ -4,12 +4,11 @@ import { test } from "node:test";
 import {
   follows, foundLines, letterOf, lineOf, nameOf, nextSort, openedAtFirst, pathsOf, readSort, seenLines, shownBy, sizeOf, sortedLines, treeOf,
 } from "../../dlwidgets/views/layers/tree.js";
-import { COLUMNS, LINE, columnsFor, columnsOf, inSight, keyLeads, scrolledTo, toggled } from "../../dlwidgets/views/layers/columns.js";
+import { LINE, columnsFor, columnsOf, inSight, keyLeads, scrolledTo, toggled } from "../../dlwidgets/views/layers/columns.js";
 import {
   deadIn, deadText, deadWords, gradText, hasUnits, headline, markWords, measuredWords, ratioText, shownIn, sparkPath, sparkWords, together, trainsSign,
   waitingWords, weightText,
 } from "../../dlwidgets/views/layers/words.js";
-import { csvOf, markdownOf, written } from "../../dlwidgets/views/layers/text.js";
 
 /** @typedef {import("../../dlwidgets/views/layers/tree.js").Row} Row */
 /** @typedef {{name: string, kind?: string, detail?: string, output?: string, own?: number, macs?: number, tied?: boolean, inside?: Layer[]}} Layer */
@@ -186,41 +185,48 @@ test("clicks on a heading go round: rising, falling, the tree", () => {
   assert.deepEqual(readSort("-macs"), { key: "macs", falling: true });
 });
 
+/** The columns as the kernel describes them; some are about training, some there only where they are chosen. */
+const DESCRIBED = ["layer", "type", "input", "output", "params", "bytes", "dtype", "macs", "activations", "calls", "weight", "grad", "ratio", "dead", "spark", "trains"]
+  .map((key) => /** @type {import("../../dlwidgets/views/layers/columns.js").Described} */ ([
+    key, key, "", ["weight", "grad", "ratio", "dead", "spark"].includes(key), !["input", "bytes", "dtype", "calls"].includes(key),
+  ]));
+const ALL = columnsOf(DESCRIBED, true);
+
 test("columns never need more than the width, and the name is always there", () => {
   for (const live of [true, false]) {
     for (let width = 400; width <= 1600; width += 7) {
-      const { columns, template } = columnsFor(width, live);
+      const { columns, template } = columnsFor(width, columnsOf(DESCRIBED, live));
       assert.ok(template.split(" ").reduce((sum, w) => sum + Number.parseInt(w, 10), 0) <= width);
       assert.ok(columns[0].key === "layer" && columns.some(({ key }) => key === "params"));
       assert.equal(columns.some((column) => column.live), live);
     }
   }
-  assert.deepEqual(columnsFor(1150, true).columns, COLUMNS.filter(({ extra }) => !extra));
+  assert.deepEqual(columnsFor(1150, ALL).columns, ALL.filter(({ usual }) => usual));
 });
 
 test("columns that were chosen are all there, in their order, however narrow it is", () => {
   const chosen = ["layer", "trains", "dtype", "input", "calls", "bytes", "params"];
   for (const width of [200, 500, 1500]) {
-    const { columns, template, needed } = columnsFor(width, true, chosen);
+    const { columns, template, needed } = columnsFor(width, ALL, chosen);
     assert.deepEqual(columns.map(({ key }) => key), chosen);
     const total = template.split(" ").reduce((sum, w) => sum + Number.parseInt(w, 10), 0);
     assert.ok(total <= Math.max(width, needed) && total > Math.min(width, needed) - chosen.length);
   }
-  assert.deepEqual(columnsFor(900, false, ["layer", "grad", "params"]).columns.map(({ key }) => key), ["layer", "params"]);
-  assert.ok(columnsOf(false).every((column) => !column.live));
+  assert.deepEqual(columnsFor(900, columnsOf(DESCRIBED, false), ["layer", "grad", "params"]).columns.map(({ key }) => key), ["layer", "params"]);
+  assert.ok(columnsOf(DESCRIBED, false).every((column) => !column.live));
 });
 
 test("a column that is switched on stands where it does among all, and the layer's name stays", () => {
-  assert.deepEqual(toggled(["layer", "type", "trains"], "params"), ["layer", "type", "params", "trains"]);
-  assert.deepEqual(toggled(["layer", "params", "type"], "dead"), ["layer", "params", "type", "dead"]);
-  assert.deepEqual(toggled(["layer", "type", "trains"], "type"), ["layer", "trains"]);
-  assert.deepEqual(toggled(["layer", "type"], "layer"), ["layer", "type"]);
+  assert.deepEqual(toggled(ALL, ["layer", "type", "trains"], "params"), ["layer", "type", "params", "trains"]);
+  assert.deepEqual(toggled(ALL, ["layer", "params", "type"], "dead"), ["layer", "params", "type", "dead"]);
+  assert.deepEqual(toggled(ALL, ["layer", "type", "trains"], "type"), ["layer", "trains"]);
+  assert.deepEqual(toggled(ALL, ["layer", "type"], "layer"), ["layer", "type"]);
 });
 
 test("a wider table loses no column that a narrower one has", () => {
   for (let width = 300; width < 1200; width += 1) {
-    const wide = columnsFor(width + 1, true).columns;
-    assert.ok(columnsFor(width, true).columns.every((column) => wide.includes(column)));
+    const wide = columnsFor(width + 1, ALL).columns;
+    assert.ok(columnsFor(width, ALL).columns.every((column) => wide.includes(column)));
   }
 });
 
@@ -349,24 +355,6 @@ test("the line below says how often is measured and what it costs", () => {
   assert.equal(measuredWords({ ...moment, every: null, share: null }, true), "Measured in step 2,184.");
   assert.match(measuredWords({ status: "ready", step: null }, true), /while training/);
   assert.equal(measuredWords(moment, false), "");
-});
-
-test("text holds the columns shown, numbers in full, and quotes what needs it", () => {
-  const tree = treeFrom({ name: "Net", kind: "Net", inside: [{ name: 'a "b", c|d', kind: "Conv2d", detail: "3×3", own: 1234567 }, { name: "act", kind: "ReLU" }] });
-  tree.trains = "yy-";
-  const live = { ...measuredIn([[1, 2, NaN, 1.5e-3, 0]], 3), dead: new Map([[2, { dead: 3, units: 8, own: true }]]) }, columns = ["layer", "type", "params", "grad", "ratio", "dead", "spark", "trains"];
-  assert.equal(csvOf(tree, live, columns, [0, 1, 2]), [
-    "layer,type,parameters,grad_norm,update_ratio,dead_units,units,trainable", "Net,,1234567,,,,,yes",
-    '"a ""b"", c|d",Conv2d 3×3,1234567,NaN,1.5000e-3,,,yes', "act,ReLU,0,,,3,8,", "",
-  ].join("\n"));
-  assert.equal(markdownOf(tree, live, ["layer", "bytes", "calls"], [1]), [
-    "| layer | parameter_bytes | calls |", "| --- | ---: | ---: |", '| a "b", c\\|d | 4938268 | 1 |', "",
-  ].join("\n"));
-});
-
-test("measured numbers are written so that they can be read back", () => {
-  for (const x of [1, 0.1, 123456, 3.2e-9, 0, -5]) assert.ok(Math.abs(Number(written(x)) - x) <= 1e-4 * Math.abs(x));
-  assert.deepEqual([NaN, Infinity, -Infinity].map(written), ["NaN", "inf", "-inf"]);
 });
 
 test("an empty live cell says when it will be filled", () => {

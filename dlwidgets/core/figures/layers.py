@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..base.canvas import BLUE, GREY, INK, ORANGE, new_figure
-from ..layers.columns import output_of_a_sample
-from ..layers.summary_text import Line, count, lines, ran, remark, remarks, type_words
+from ..layers.columns import COLUMNS, sample_shape
+from ..layers.summary_text import Line, count, first_lines, lines, ran, remark, remarks, type_words
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -18,9 +17,9 @@ if TYPE_CHECKING:
 
 #: Columns, with the place of each as a share of the width, and how it is aligned.
 _FIRST = (("layer", 0.0, "left"), ("type", 0.25, "left"), ("output", 0.58, "right"), ("params", 0.7, "right"))
-_STILL = (("MACs", 0.8, "right"), ("activations", 0.91, "right"), ("trains", 1.0, "right"))
+_STILL = (("macs", 0.8, "right"), ("activations", 0.91, "right"), ("trains", 1.0, "right"))
 _LIVE = (
-    ("MACs", 0.77, "right"), ("‖grad‖", 0.825, "right"), ("Δw / w", 0.895, "right"), ("dead", 0.95, "right"),
+    ("macs", 0.77, "right"), ("grad", 0.825, "right"), ("ratio", 0.895, "right"), ("dead", 0.95, "right"),
     ("trains", 1.0, "right"),
 )  # fmt: skip
 _TRAINS = {"yes": "yes", "no": "frozen", "partly": "partly"}
@@ -58,7 +57,7 @@ def layer_figure(table: Summary | None, stats: LayerStats | None = None, most: i
     axes.text(0, 0.8, headline(table), fontsize=9.5, fontweight="bold", color=INK, va="center")
     columns = (*_FIRST, *(_STILL if stats is None else _LIVE))
     for name, x, side in columns:
-        axes.text(x, 2, name, fontsize=8, color=GREY, ha=side, va="center")
+        axes.text(x, 2, COLUMNS[name].label, fontsize=8, color=GREY, ha=side, va="center")
     axes.plot([0, 1], [2.5, 2.5], color=GREY, linewidth=0.6)
     for at, line in enumerate(shown, 3):
         cells = _cells(line, table.batch, stats)
@@ -73,15 +72,6 @@ def layer_figure(table: Summary | None, stats: LayerStats | None = None, most: i
         axes.text(0, below, text, fontsize=8, color=colour, va="top", wrap=True)
         below += _rows(text)
     return figure
-
-
-def first_lines(every: Sequence[Line], most: int) -> list[Line]:
-    """Return the lines down to the greatest depth at which at most `most` are left; else the first `most`."""
-    for depth in range(max(line.row.depth for line in every), 0, -1):
-        shown = [line for line in every if line.row.depth <= depth]
-        if len(shown) <= most:
-            return shown
-    return [line for line in every if line.row.depth <= 1][:most]
 
 
 def headline(table: Summary) -> str:
@@ -101,7 +91,7 @@ def headline(table: Summary) -> str:
 def _cells(line: Line, batch: int | None, stats: LayerStats | None) -> dict[str, str]:
     row, like = line.row, line.like
     indent, name, kind, said = "    " * row.depth, row.name, type_words(row), remark(row)
-    output = output_of_a_sample(row, batch)
+    output = sample_shape(row.output_shape, batch)
     if like:
         name = f"{like[0].name} – {like[-1].name}" if len(like) > 1 else like[0].name
         kind, output, said = f"×{len(like)}, as the one before", "", ""
@@ -112,10 +102,10 @@ def _cells(line: Line, batch: int | None, stats: LayerStats | None) -> dict[str,
         "type": _cut(kind + (f" ({said})" if said else ""), 36),
         "output": _cut(output, 20),
         "params": count(_parameters(line)),
-        "MACs": count(sum(one.macs for one in all_)) if row.macs else "",
+        "macs": count(sum(one.macs for one in all_)) if row.macs else "",
         "activations": count(sum(one.activation_bytes for one in all_), "B") if known else "",
-        "‖grad‖": grad,
-        "Δw / w": ratio,
+        "grad": grad,
+        "ratio": ratio,
         "dead": _dead(row.path, stats) if not like else "",
         "trains": _TRAINS.get(row.trainable, ""),
     }

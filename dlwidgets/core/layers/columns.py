@@ -7,9 +7,9 @@ import difflib
 import io
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .kinds import by
 from .summary_text import remark, type_words
@@ -20,23 +20,67 @@ if TYPE_CHECKING:
     from .probes import LayerStats
     from .summary import Row, Summary
 
-#: Each column of the table, and what it is called where it is data; "spark" is a picture and no data.
-COLUMNS: dict[str, tuple[str, ...]] = {
-    "layer": ("layer",), "type": ("type",), "input": ("input",), "output": ("output",),
-    "params": ("parameters",), "bytes": ("parameter_bytes",), "dtype": ("dtype",), "macs": ("macs",),
-    "activations": ("activation_bytes",), "calls": ("calls",), "weight": ("weight_norm",),
-    "grad": ("grad_norm",), "ratio": ("update_ratio",), "dead": ("dead_units", "units"), "spark": (),
-    "trains": ("trainable",),
+class Column(NamedTuple):
+    """A column of the table: what the page, the figure, the frame and the texts are made from.
+
+    Attributes
+    ----------
+    key : what code calls it.
+    label, title : its heading, and what that means.
+    data : what its parts are called where they are data; () for a picture.
+    live : whether it is about training, which only a session has.
+    usual : whether it is shown where nobody has chosen.
+    """
+
+    key: str
+    label: str
+    title: str
+    data: tuple[str, ...]
+    live: bool = False
+    usual: bool = True
+
+
+COLUMNS = {
+    column.key: column
+    for column in (
+        Column("layer", "layer", "the layers as a tree", ("layer",)),
+        Column("type", "type", "class, and what tells it from others of its kind", ("type",)),
+        Column("input", "input", "shape of what it is given, without the batch axis", ("input",), usual=False),
+        Column("output", "output", "shape of the output, without the batch axis", ("output",)),
+        Column(
+            "params", "params",
+            "parameters of the layer and all inside it; the bar is its share of the model's", ("parameters",),
+        ),
+        Column("bytes", "bytes", "memory of the parameters", ("parameter_bytes",), usual=False),
+        Column(
+            "dtype", "dtype", "type of the numbers in its parameters, or in its output", ("dtype",), usual=False
+        ),
+        Column(
+            "macs", "MACs",
+            "multiply-accumulates of one forward pass of a batch; the bar is its share of the model's", ("macs",),
+        ),
+        Column(
+            "activations", "activations",
+            "bytes of the outputs of one batch; the bar is its share of the model's", ("activation_bytes",),
+        ),
+        Column("calls", "calls", "how often it runs in one forward pass", ("calls",), usual=False),
+        Column("weight", "‖w‖", "L2 norm of the weights", ("weight_norm",), live=True),
+        Column("grad", "‖grad‖", "L2 norm of the gradient", ("grad_norm",), live=True),
+        Column(
+            "ratio", "Δw / w",
+            "how far a step moves the weights, as a share of their norm; about 1e-3 is usual",
+            ("update_ratio",), live=True,
+        ),
+        Column(
+            "dead", "dead", "share of the units (channels or features) that put out nothing in a whole batch",
+            ("dead_units", "units"), live=True,
+        ),
+        Column("spark", "last minutes", "Δw / w of the last minutes, on a log scale", (), live=True),
+        Column("trains", "trains", "✓ trains, ❄ frozen, ◐ in part", ("trainable",)),
+    )
 }  # fmt: skip
-#: Those about training, which only a session has.
-LIVE = ("weight", "grad", "ratio", "dead", "spark")
-#: What is shown where nobody has chosen.
-USUAL = (
-    "layer", "type", "output", "params", "macs", "activations", "weight", "grad", "ratio", "dead", "spark",
-    "trains",
-)  # fmt: skip
 #: What a table can be sorted by; "-params" is the largest first.
-SORTS = ("tree", *(name for name in COLUMNS if name != "spark"))
+SORTS = ("tree", *(key for key, column in COLUMNS.items() if column.data))
 _TEXT = ("layer", "type", "input", "output", "dtype", "trainable")
 _MEANT = {
     "path": "layer", "name": "layer", "kind": "type", "class": "type", "input_shape": "input",
@@ -62,16 +106,16 @@ def read_columns(given: Any, live: bool = True) -> list[str] | None:
     for name in given:
         if name not in COLUMNS:
             raise ValueError(f"A layer table has no column {name!r}.{_hint(name)}")
-        if name in LIVE and not live:
+        if COLUMNS[name].live and not live:
             raise ValueError(f"The column {name!r} is about training: LayerTable(session, ...) has it.")
         if name not in found:
             found.append(name)
     return found
 
 
-def usual(live: bool) -> list[str]:
+def usual_columns(live: bool) -> list[str]:
     """Return the columns that are shown where nobody has chosen, with a session or without."""
-    return [name for name in USUAL if live or name not in LIVE]
+    return [key for key, column in COLUMNS.items() if column.usual and (live or not column.live)]
 
 
 def _hint(name: Any) -> str:
@@ -82,53 +126,41 @@ def _hint(name: Any) -> str:
     return f" There are {', '.join(COLUMNS)}."
 
 
-def output_of_a_sample(row: Row, batch: int | None) -> str:
-    """Return an output's shape, without a batch axis where it has one: "16×64×64"; "" without output."""
-    return _of_a_sample(row.output_shape, batch)
-
-
-def input_of_a_sample(row: Row, batch: int | None) -> str:
-    """Return the shape of what a layer is given, without a batch axis; "" where it is given no tensor."""
-    return _of_a_sample(row.input_shape, batch)
-
-
-def _of_a_sample(shape: tuple[int, ...] | None, batch: int | None) -> str:
+def sample_shape(shape: tuple[int, ...] | None, batch: int | None) -> str:
+    """Return a shape without its batch axis, where it has one: "16×64×64"; "" for None."""
     if shape is None:
         return ""
     return by(shape[1:] if batch is not None and len(shape) > 1 and shape[0] == batch else shape)
 
 
-def told(row: Row) -> str:
-    """Return class, telling arguments and remark of a layer in one: "Conv2d 3×3 (called 2 times)"."""
+def type_and_remark(row: Row) -> str:
+    """Return class, arguments and remark of a layer: "Conv2d 3×3 (called 2 times)"."""
     said = remark(row)
     return " ".join(filter(None, [type_words(row) if row.path else "", f"({said})" if said else ""]))
 
 
-class Table:
+class ColumnData:
     """The rows of a summary with what was measured of them, to be put in order and written.
 
     Parameters
     ----------
     table : the summary.
     stats : what was measured last, or None.
-    trains : by path, "yes", "no" or "partly", where that is newer than the summary's.
     """
 
-    def __init__(
-        self, table: Summary, stats: LayerStats | None = None, trains: Mapping[str, str] | None = None
-    ) -> None:
-        self._table, self._trains = table, trains or {}
-        self._places, self._dead = {}, {}
-        self._stats = stats
+    def __init__(self, table: Summary, stats: LayerStats | None = None) -> None:
+        self.rows, self._batch, self._stats = table.rows, table.batch, stats
+        self._places: dict[str, int] = {}
+        self._dead: dict[str, tuple[int, int]] = {}
         if stats is not None:
             self._places = {path: place for place, path in enumerate(stats.paths)}
             if stats.dead is not None:
                 numbers = zip(stats.dead.dead.tolist(), stats.dead.units.tolist())
                 self._dead = dict(zip(stats.dead.paths, numbers))
 
-    def rows(self, sort: str = "tree") -> list[Row]:
+    def sorted_rows(self, sort: str = "tree") -> list[Row]:
         """Return the rows as shown: the tree, or, sorted, those with own weights or without layers inside."""
-        key, rows = sort.removeprefix("-"), self._table.rows
+        key, rows = sort.removeprefix("-"), self.rows
         if key == "tree":
             return list(rows)
         holds = [rows[i + 1].depth > row.depth if i + 1 < len(rows) else False for i, row in enumerate(rows)]
@@ -139,73 +171,82 @@ class Table:
         known.sort(key=value, reverse=sort.startswith("-"))
         return known + [row for row in flat if value(row) is None]
 
-    def frame(self, columns: Sequence[str], sort: str = "tree") -> pd.DataFrame:
-        """Return the rows as a data frame; what is not known is NaN or None."""
+    def frame(self, columns: Sequence[str], rows: Sequence[Row]) -> pd.DataFrame:
+        """Return rows as a data frame; what is not known is NaN or None."""
         import pandas as pd
 
-        names, cells = self._cells(columns, sort)
+        names, cells = self._cells(columns, rows)
         return pd.DataFrame(cells, columns=names)
 
-    def csv(self, columns: Sequence[str], sort: str = "tree") -> str:
-        """Return the rows as comma-separated values (RFC 4180, lines ended by a line feed)."""
-        names, cells = self._cells(columns, sort)
+    def csv(self, columns: Sequence[str], rows: Sequence[Row]) -> str:
+        """Return rows as comma-separated values (RFC 4180, lines ended by a line feed)."""
+        names, cells = self._cells(columns, rows)
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow(names)
         writer.writerows([written(cell) for cell in line] for line in cells)
         return out.getvalue()
 
-    def markdown(self, columns: Sequence[str], sort: str = "tree") -> str:
-        """Return the rows as a Markdown table, numbers to the right."""
-        names, cells = self._cells(columns, sort)
+    def markdown(self, columns: Sequence[str], rows: Sequence[Row]) -> str:
+        """Return rows as a Markdown table, numbers to the right."""
+        names, cells = self._cells(columns, rows)
         rule = ["---" if name in _TEXT else "---:" for name in names]
         lines = [names, rule, *([_escaped(written(cell)) for cell in line] for line in cells)]
         return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
     # -- inside
 
-    def _cells(self, columns: Sequence[str], sort: str) -> tuple[list[str], list[list[Any]]]:
-        names = [name for column in columns for name in COLUMNS[column]]
-        return names, [[self._value(row, name) for name in names] for row in self.rows(sort)]
+    def _cells(self, columns: Sequence[str], rows: Sequence[Row]) -> tuple[list[str], list[list[Any]]]:
+        names = [name for column in columns for name in COLUMNS[column].data]
+        return names, [[self._value(row, name) for name in names] for row in rows]
 
     def _value(self, row: Row, name: str) -> Any:
-        batch = self._table.batch
-        if name in ("weight_norm", "grad_norm", "update_ratio"):
-            place = self._places.get(row.path)
-            return None if place is None else float(getattr(self._stats, name)[place])
-        if name in ("dead_units", "units"):
-            known = self._dead.get(row.path)
-            return None if known is None else known[name == "units"]
-        words: dict[str, Callable[[], Any]] = {
-            "layer": lambda: row.path or row.name,
-            "type": lambda: told(row),
-            "input": lambda: input_of_a_sample(row, batch),
-            "output": lambda: output_of_a_sample(row, batch),
-            "dtype": lambda: row.dtype or "",
-            "trainable": lambda: self._trains.get(row.path, row.trainable),
-        }
-        return words[name]() if name in words else getattr(row, name)
+        """Return what a row has in a column of the data; None where it is not known."""
+        match name:
+            case "layer":
+                return row.path or row.name
+            case "type":
+                return type_and_remark(row)
+            case "input":
+                return sample_shape(row.input_shape, self._batch)
+            case "output":
+                return sample_shape(row.output_shape, self._batch)
+            case "dtype":
+                return row.dtype or ""
+            case "weight_norm" | "grad_norm" | "update_ratio":
+                place = self._places.get(row.path)
+                return None if place is None else float(getattr(self._stats, name)[place])
+            case "dead_units" | "units":
+                known = self._dead.get(row.path)
+                return None if known is None else known[name == "units"]
+        return getattr(row, name)
 
     def _order(self, key: str) -> Callable[[Row], Any]:
         """Return what rows are put in order by; None is not known and comes last."""
-        if key in ("layer", "type", "dtype"):
-            words = {"layer": lambda row: row.path, "type": lambda row: f"{row.kind} {row.detail}"}
-            return lambda row: _natural(words[key](row) if key in words else row.dtype or "")
-        if key in ("input", "output"):
-            # By how many numbers a sample has.
-            sizes = {"": None, "scalar": None}
-            return lambda row: sizes.get(
-                (shape := self._value(row, key)), prod(map(int, re.findall(r"\d+", shape)))
-            )
-        if key == "trains":
-            ranks = {"yes": 0, "partly": 1, "no": 2}
-            return lambda row: ranks.get(self._value(row, "trainable"))
-        if key == "dead":
-            return lambda row: (
-                None if (known := self._dead.get(row.path)) is None else known[0] / max(1, known[1])
-            )
-        name = COLUMNS[key][0]
+        match key:
+            case "layer":
+                return lambda row: _natural(row.path)
+            case "type":
+                return lambda row: _natural(f"{row.kind} {row.detail}")
+            case "dtype":
+                return lambda row: _natural(row.dtype or "")
+            case "input" | "output":
+                return lambda row: _volume(self._value(row, key))
+            case "trains":
+                return lambda row: {"yes": 0, "partly": 1, "no": 2}.get(row.trainable)
+            case "dead":
+                return lambda row: _share(self._dead.get(row.path))
+        name = COLUMNS[key].data[0]
         return lambda row: None if _missing(value := self._value(row, name)) else value
+
+
+def _volume(shape: str) -> int | None:
+    """Return how many numbers a sample of that shape has; None for a scalar or none."""
+    return prod(map(int, shape.split("×"))) if shape not in ("", "scalar") else None
+
+
+def _share(dead: tuple[int, int] | None) -> float | None:
+    return None if dead is None else dead[0] / max(1, dead[1])
 
 
 def written(value: Any) -> str:

@@ -6,43 +6,46 @@ export const LINE = 24, TALL = 420;
 export const SPARK = { width: 84, height: 18 };
 
 /**
- * `least` is the narrowest it is readable at [px], `grow` its share of what is left, `drop` when it goes as the
- * room gets small (the highest first; 0 never), `live` whether it is about training, `extra` whether it is there
- * only where somebody chose it.
- * @typedef {{key: string, label: string, least: number, grow: number, drop: number, live?: boolean, extra?: boolean, right?: boolean, title: string}} Column
+ * How a column is laid out: `least` is the narrowest it is readable at [px], `grow` its share of what is left, `drop`
+ * when it goes as the room gets small (the highest first; 0 never).
+ * @typedef {{least: number, grow: number, drop: number, right?: boolean}} Layout
  */
+/** @typedef {Layout & {key: string, label: string, title: string, live: boolean, usual: boolean}} Column */
+/** What the kernel says of a column: key, label, title, whether it is about training, and shown where nobody has chosen. @typedef {[string, string, string, boolean, boolean]} Described */
 
-/** @type {Column[]} */
-export const COLUMNS = [
-  { key: "layer", label: "layer", least: 140, grow: 3, drop: 0, title: "the layers as a tree" },
-  { key: "type", label: "type", least: 112, grow: 2.5, drop: 7, title: "class, and what tells it from others of its kind" },
-  { key: "input", label: "input", least: 84, grow: 1, drop: 0, extra: true, right: true, title: "shape of what it is given, without the batch axis" },
-  { key: "output", label: "output", least: 84, grow: 1, drop: 6, right: true, title: "shape of the output, without the batch axis" },
-  { key: "params", label: "params", least: 104, grow: 1, drop: 0, right: true, title: "parameters of the layer and all inside it; the bar is its share of the model's" },
-  { key: "bytes", label: "bytes", least: 76, grow: 0.5, drop: 0, extra: true, right: true, title: "memory of the parameters" },
-  { key: "dtype", label: "dtype", least: 76, grow: 0.3, drop: 0, extra: true, title: "type of the numbers in its parameters, or in its output" },
-  { key: "macs", label: "MACs", least: 90, grow: 0.8, drop: 8, right: true, title: "multiply-accumulates of one forward pass of a batch; the bar is its share of the model's" },
-  { key: "activations", label: "activations", least: 94, grow: 0.8, drop: 11, right: true, title: "bytes of the outputs of one batch; the bar is its share of the model's" },
-  { key: "calls", label: "calls", least: 48, grow: 0.2, drop: 0, extra: true, right: true, title: "how often it runs in one forward pass" },
-  { key: "weight", label: "‖w‖", least: 56, grow: 0.4, drop: 12, right: true, live: true, title: "L2 norm of the weights" },
-  { key: "grad", label: "‖grad‖", least: 66, grow: 0.5, drop: 10, right: true, live: true, title: "L2 norm of the gradient" },
-  { key: "ratio", label: "Δw / w", least: 76, grow: 0.6, drop: 0, right: true, live: true, title: "how far a step moves the weights, as a share of their norm; about 1e-3 is usual" },
-  { key: "dead", label: "dead", least: 60, grow: 0.4, drop: 5, right: true, live: true, title: "share of the units (channels or features) that put out nothing in a whole batch" },
-  { key: "spark", label: "last minutes", least: SPARK.width + 10, grow: 0, drop: 9, right: true, live: true, title: "Δw / w of the last minutes, on a log scale" },
-  { key: "trains", label: "trains", least: 58, grow: 0, drop: 4, right: true, title: "✓ trains, ❄ frozen, ◐ in part" },
-];
+/** @type {Record<string, Layout>} */
+const LAYOUTS = {
+  layer: { least: 140, grow: 3, drop: 0 },
+  type: { least: 112, grow: 2.5, drop: 7 },
+  input: { least: 84, grow: 1, drop: 0, right: true },
+  output: { least: 84, grow: 1, drop: 6, right: true },
+  params: { least: 104, grow: 1, drop: 0, right: true },
+  bytes: { least: 76, grow: 0.5, drop: 0, right: true },
+  dtype: { least: 76, grow: 0.3, drop: 0 },
+  macs: { least: 90, grow: 0.8, drop: 8, right: true },
+  activations: { least: 94, grow: 0.8, drop: 11, right: true },
+  calls: { least: 48, grow: 0.2, drop: 0, right: true },
+  weight: { least: 56, grow: 0.4, drop: 12, right: true },
+  grad: { least: 66, grow: 0.5, drop: 10, right: true },
+  ratio: { least: 76, grow: 0.6, drop: 0, right: true },
+  dead: { least: 60, grow: 0.4, drop: 5, right: true },
+  spark: { least: SPARK.width + 10, grow: 0, drop: 9, right: true },
+  trains: { least: 58, grow: 0, drop: 4, right: true },
+};
 
-/** The columns there are to choose from. @param {boolean} live whether there is a session */
-export function columnsOf(live) { return COLUMNS.filter((column) => live || !column.live); }
+/** The columns there are to choose from. @param {Described[]} described @param {boolean} session whether there is one @returns {Column[]} */
+export function columnsOf(described, session) {
+  return described.filter(([, , , live]) => session || !live).map(([key, label, title, live, usual]) => ({ key, label, title, live, usual, ...LAYOUTS[key] }));
+}
 
 /**
  * The columns that are shown, in order, their widths as `grid-template-columns`, and what they need together:
  * those that were chosen, all of them; else the usual ones, as far as they fit.
- * @param {number} width @param {boolean} live whether there is a session @param {string[] | null} [chosen]
+ * @param {number} width @param {Column[]} all @param {string[] | null} [chosen]
  */
-export function columnsFor(width, live, chosen = null) {
-  const all = columnsOf(live), byKey = new Map(all.map((column) => [column.key, column]));
-  let columns = chosen ? /** @type {Column[]} */ (chosen.map((key) => byKey.get(key)).filter(Boolean)) : all.filter(({ extra }) => !extra);
+export function columnsFor(width, all, chosen = null) {
+  const byKey = new Map(all.map((column) => [column.key, column]));
+  let columns = chosen ? /** @type {Column[]} */ (chosen.map((key) => byKey.get(key)).filter(Boolean)) : all.filter(({ usual }) => usual);
   const needed = () => columns.reduce((sum, column) => sum + column.least, 0);
   while (!chosen && needed() > width && columns.some((column) => column.drop)) {
     const last = Math.max(...columns.map((column) => column.drop));
@@ -56,11 +59,11 @@ export function columnsFor(width, live, chosen = null) {
 
 /**
  * What is chosen once a column was switched on or off: a new one stands where it does among all.
- * @param {string[]} shown @param {string} key @returns {string[]}
+ * @param {Column[]} all @param {string[]} shown @param {string} key @returns {string[]}
  */
-export function toggled(shown, key) {
+export function toggled(all, shown, key) {
   if (shown.includes(key)) return key === "layer" ? shown : shown.filter((one) => one !== key);
-  const rank = (/** @type {string} */ one) => COLUMNS.findIndex((column) => column.key === one);
+  const rank = (/** @type {string} */ one) => all.findIndex((column) => column.key === one);
   const before = shown.findIndex((one) => rank(one) > rank(key));
   return before < 0 ? [...shown, key] : [...shown.slice(0, before), key, ...shown.slice(before)];
 }

@@ -14,14 +14,13 @@ import torch
 import traitlets
 from torch import nn
 
-from ...core.layers import columns as layer_columns
-from ...core.layers.columns import Table, input_of_a_sample, output_of_a_sample
+from ...core.layers.columns import COLUMNS, SORTS, ColumnData, read_columns, sample_shape, usual_columns
 from ...core.layers.probes import LayerStats
 from ...core.layers.sparklines import Sparks
 from ...core.layers.summary import Row, Summary, summary, with_trainable
 from ...core.layers.summary_text import remark, remarks
 from ...session import Session
-from ..view import View, module, style
+from ..view import View, answer_anywhere, module, style
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,7 +32,6 @@ _FIRST = 3.0
 _BUDGET = 64_000
 #: Row.trainable in one letter a row.
 _LETTERS = {"yes": "y", "no": "n", "partly": "p", "": "-"}
-_WORDS = {letter: word for word, letter in _LETTERS.items()}
 
 
 class LayerTable(View):
@@ -65,6 +63,10 @@ class LayerTable(View):
     rows = traitlets.List(
         help="[name, depth, type, detail, output shape, remark, tied, input shape, dtype, calls] of each "
         "layer, outer before inner"
+    ).tag(sync=True)
+    columns = traitlets.List(
+        [[c.key, c.label, c.title, c.live, c.usual] for c in COLUMNS.values()],
+        help="[key, label, title, about training, shown where nobody has chosen] of each column there is",
     ).tag(sync=True)
     sizes = traitlets.Bytes(
         help="float64, N x 5, C order: parameters, MACs, activation bytes with all inside; own parameters; "
@@ -111,7 +113,8 @@ class LayerTable(View):
         self._summary: Summary | None = None
         self._packed: dict[str, Any] = {}
         self._order: dict[str, int] = {}
-        self._flags: tuple[Any, ...] = ()
+        #: For which status, measured layers and freezing it was read what trains, and the table with that.
+        self._trains: tuple[Any, ...] = ()
         #: What was frozen when the summary was made.
         self._made_under: Any = None
         if not isinstance(source, Session):
@@ -159,8 +162,14 @@ class LayerTable(View):
             return picture
         stats = None if self.session is None else self.session.layer_stats
         static = self._static(table)
-        flags = self._trainable(table, status, [] if stats is None else stats.paths)
-        return {**picture, **static, **flags, **self._live(stats)}
+        table = self._with_trainable(table, status, [] if stats is None else stats.paths)
+        return {
+            **picture,
+            **static,
+            "trains": "".join(_LETTERS[row.trainable] for row in table.rows),
+            "about": {**static["about"], "trainable": table.trainable_parameters},
+            **self._live(stats),
+        }
 
     def wish(self, name: str, value: Any) -> None:
         """Select a layer, freeze or unfreeze some, or keep how the table looks, as the page asks."""
@@ -174,6 +183,8 @@ class LayerTable(View):
             self._freeze(*_read_trainable(value, self._order))
         elif name == "look":
             self._look = _read_look(value, self.session is not None)
+        elif name == "copy":
+            return self._answer_copy(value)
         else:
             super().wish(name, value)
         self.refresh()
@@ -187,15 +198,18 @@ class LayerTable(View):
 
     def to_frame(self) -> pd.DataFrame:
         """Return what the table shows as a data frame: its columns, its order, every layer of the model."""
-        return self._table().frame(self._columns(), self._look["sort"])
+        data = self._data()
+        return data.frame(self._columns(), data.sorted_rows(self._look["sort"]))
 
     def to_csv(self) -> str:
         """Return what the table shows as comma-separated values: the text that its Copy button copies."""
-        return self._table().csv(self._columns(), self._look["sort"])
+        data = self._data()
+        return data.csv(self._columns(), data.sorted_rows(self._look["sort"]))
 
     def to_markdown(self) -> str:
         """Return what the table shows as a Markdown table."""
-        return self._table().markdown(self._columns(), self._look["sort"])
+        data = self._data()
+        return data.markdown(self._columns(), data.sorted_rows(self._look["sort"]))
 
     def close(self) -> None:
         """Stop following the session, stop measuring if no other table is open, and remove the view."""
@@ -212,7 +226,7 @@ class LayerTable(View):
             self._sparks.add(change["new"], time.monotonic())
         super()._note(change)
 
-    def _table(self) -> Table:
+    def _data(self) -> ColumnData:
         if self.summary is None and self._future is not None:
             wait([self._future])
         table = self.summary
@@ -220,12 +234,22 @@ class LayerTable(View):
             raise RuntimeError("The table has no layers: its session was closed before they were looked at.")
         self._static(table)
         stats = None if self.session is None else self.session.layer_stats
-        letters = self._trainable(table, "", [])["trains"]
-        return Table(table, stats, {row.path: _WORDS[letter] for row, letter in zip(table.rows, letters)})
+        return ColumnData(self._with_trainable(table, "", []), stats)
 
     def _columns(self) -> list[str]:
-        live = self.session is not None
-        return self._look["columns"] or layer_columns.usual(live)
+        return self._look["columns"] or usual_columns(self.session is not None)
+
+    def _answer_copy(self, value: Any) -> None:
+        """Send the page the text that it asks for: {number, kind, columns, rows}, rows by their places."""
+        asked = value if isinstance(value, dict) else {}
+        write = {"CSV": ColumnData.csv, "Markdown": ColumnData.markdown}.get(asked.get("kind", ""))
+        columns, places = read_columns(asked.get("columns"), self.session is not None), asked.get("rows")
+        if write is None or columns is None or not isinstance(places, list):
+            raise ValueError(f"CSV or Markdown, columns and rows are wanted to be copied: {str(value)[:80]} given.")
+        data = self._data()
+        text = write(data, columns, [data.rows[place] for place in places])
+        self.send({"copied": asked.get("number"), "text": text})
+        answer_anywhere(self)
 
     def _freeze(self, paths: list[str], trains: bool) -> None:
         if self.session is None:
@@ -248,8 +272,8 @@ class LayerTable(View):
         if not self._packed:
             rows = [
                 [
-                    r.name, r.depth, r.kind, r.detail, output_of_a_sample(r, table.batch), remark(r),
-                    _tied(r), input_of_a_sample(r, table.batch), r.dtype or "", r.calls,
+                    r.name, r.depth, r.kind, r.detail, sample_shape(r.output_shape, table.batch), remark(r),
+                    _tied(r), sample_shape(r.input_shape, table.batch), r.dtype or "", r.calls,
                 ]
                 for r in table.rows
             ]  # fmt: skip
@@ -271,18 +295,16 @@ class LayerTable(View):
             self._packed = {"rows": rows, "sizes": sizes.tobytes(), "about": about}
         return self._packed
 
-    def _trainable(self, table: Summary, status: str, paths: list[str]) -> dict[str, Any]:
-        """Return which rows train: of a session, read anew when what was asked, or is measured, changes."""
+    def _with_trainable(self, table: Summary, status: str, paths: list[str]) -> Summary:
+        """Return the table with what trains, read anew when what was asked, or is measured, changes."""
         session = self.session
         wish = None if session is None else session.applied.get("trainable")
-        if self._flags[:3] != (status, paths, wish):
+        if self._trains[:3] != (status, paths, wish):
             # Of a table that was just made nothing is out of date.
-            if session is not None and (self._flags or self._made_under != wish):
+            if session is not None and (self._trains or self._made_under != wish):
                 table = with_trainable(table, session.model)
-            letters = "".join(_LETTERS[row.trainable] for row in table.rows)
-            about = {**self._packed["about"], "trainable": table.trainable_parameters}
-            self._flags = (status, paths, wish, letters, about)
-        return {"trains": self._flags[3], "about": self._flags[4]}
+            self._trains = (status, paths, wish, table)
+        return self._trains[3]
 
     def _live(self, stats: LayerStats | None) -> dict[str, Any]:
         if stats is None:
@@ -351,13 +373,13 @@ def _check(source: Any, given: bool) -> None:
 def _read_look(value: Any, live: bool) -> dict[str, Any]:
     given = value if isinstance(value, dict) else {}
     sort, turned = given.get("sort"), given.get("turned")
-    if not isinstance(sort, str) or sort.removeprefix("-") not in layer_columns.SORTS:
+    if not isinstance(sort, str) or sort.removeprefix("-") not in SORTS:
         raise ValueError(
-            f"A layer table cannot be sorted by {sort!r}: give one of {', '.join(layer_columns.SORTS)}."
+            f"A layer table cannot be sorted by {sort!r}: give one of {', '.join(SORTS)}."
         )
     if not isinstance(turned, list) or not all(isinstance(key, str) for key in turned):
         raise ValueError(f"Folds are named by a list of text: {turned!r} given.")
-    return {"sort": sort, "turned": turned, "columns": layer_columns.read_columns(given.get("columns"), live)}
+    return {"sort": sort, "turned": turned, "columns": read_columns(given.get("columns"), live)}
 
 
 def _read_trainable(value: Any, known: dict[str, int]) -> tuple[list[str], bool]:

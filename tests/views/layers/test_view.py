@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import io
 import json
+import math
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -16,12 +18,12 @@ import torch
 from torch import nn
 
 import dlwidgets.views
-from dlwidgets.core.figures.layers import first_lines
-from dlwidgets.core.layers.columns import COLUMNS, LIVE, USUAL
+from dlwidgets.core.layers import columns
+from dlwidgets.core.layers.columns import COLUMNS
 from dlwidgets.core.layers.dead_units import DeadUnits
 from dlwidgets.core.layers.probes import LayerStats
 from dlwidgets.core.layers.summary import summary
-from dlwidgets.core.layers.summary_text import lines
+from dlwidgets.core.layers.summary_text import first_lines, lines
 from dlwidgets.session import Session
 from dlwidgets.views.layers.view import LayerTable
 
@@ -490,13 +492,10 @@ def test_a_name_in_place_of_a_list_and_a_column_of_training_without_one_are_refu
         LayerTable(Net(), input_shape=(4,), sort="size")
 
 
-def test_the_page_knows_the_columns_that_python_knows():
+def test_the_page_lays_out_the_columns_that_python_knows(session):
     text = (Path(dlwidgets.views.__file__).parent / "layers" / "columns.js").read_text("utf-8")
-    columns = [line for line in text.splitlines() if line.startswith("  { key: ")]
-    keys = [line.split('"')[1] for line in columns]
-    assert keys == list(COLUMNS)
-    assert [key for key, line in zip(keys, columns) if "live: true" in line] == list(LIVE)
-    assert [key for key, line in zip(keys, columns) if "extra: true" not in line] == list(USUAL)
+    assert re.findall(r"^  (\w+): \{ least", text, re.MULTILINE) == list(COLUMNS)
+    assert [key for key, *_ in LayerTable(session).columns] == list(COLUMNS)
 
 
 def units_of(known):
@@ -509,7 +508,7 @@ def test_the_frame_has_the_columns_shown_of_every_layer(session):
     view = LayerTable(session)
     session.step(1)
     frame = view.to_frame()
-    assert list(frame.columns) == [name for key in USUAL for name in COLUMNS[key]]
+    assert list(frame.columns) == [name for column in COLUMNS.values() if column.usual for name in column.data]
     named = [path for path, _ in session.model.named_modules()]
     assert frame["layer"].tolist() == ["Net", *named[1:]]
     counted = [sum(p.numel() for p in module.parameters()) for module in session.model.modules()]
@@ -533,70 +532,74 @@ def test_csv_is_read_back_as_the_frame(session):
         np.testing.assert_allclose(read[name], frame[name].astype(float), rtol=1e-4)
 
 
-_TEXT = """
-import {{ sortedLines, treeOf }} from "{folder}/layers/tree.js";
-import {{ csvOf, markdownOf }} from "{folder}/layers/text.js";
-const given = JSON.parse(process.argv[2]);
-const bytes = (text, Kind) => new Kind(new Uint8Array(Buffer.from(text, "base64")).buffer);
-const tree = treeOf(given.rows, bytes(given.sizes, Float64Array), given.trains);
-const at = new Int32Array(tree.rows.length).fill(-1), stats = bytes(given.stats, Float32Array);
-bytes(given.measured, Int32Array).forEach((row, place) => {{ at[row] = place; }});
-const dead = new Map(), units = bytes(given.dead, Int32Array);
-for (let i = 0; i < units.length; i += 4) {{
-  dead.set(units[i], {{ dead: units[i + 1], units: units[i + 2], own: units[i + 3] === 1 }});
-}}
-const live = {{ at, stats, dead, sparks: new Uint8Array(0), points: 0 }};
-const measured = (row) => {{
-  const [weight, grad, ratio] = at[row] < 0 ? [NaN, NaN, NaN] : stats.subarray(4 * at[row], 4 * at[row] + 3);
-  const one = dead.get(row);
-  return {{ weight, grad, ratio, dead: one ? one.dead / one.units : NaN }};
-}};
-const sorted = sortedLines(tree, given.sort, "", measured).map((i) => tree.lines[i].row);
-const rows = given.sort === "tree" ? tree.rows.map((_, i) => i) : sorted;
-console.log(JSON.stringify([csvOf, markdownOf].map((text) => text(tree, live, given.columns, rows))));
+_ORDERS = """
+import {{ emptyPicture, listLines, lookFrom, readPicture, rowsListed }} from "{folder}/layers/picture.js";
+const {{ traits, bytes, sorts }} = JSON.parse(process.argv[2]);
+for (const [name, text] of Object.entries(bytes)) traits[name] = new Uint8Array(Buffer.from(text, "base64")).buffer;
+const none = {{ of: "", lines: [], found: null, open: null, flat: false }};
+console.log(JSON.stringify(sorts.map((sort) => {{
+  const picture = emptyPicture(), look = lookFrom({{ sort }});
+  readPicture(picture, look, {{ get: (name) => traits[name] }});
+  return rowsListed(picture.tree, listLines(none, picture, look, ""));
+}})));
 """
 
 
-@pytest.mark.parametrize(
-    "sort",
-    [
-        "tree",
-        "-params",
-        "layer",
-        "-type",
-        "output",
-        "-input",
-        "macs",
-        "grad",
-        "-ratio",
-        "dead",
-        "-weight",
-        "trains",
-        "-bytes",
-        "calls",
-        "dtype",
-    ],
-)
-def test_the_page_copies_the_text_that_python_gives(session, probed, sort, tmp_path):
+def test_the_page_copies_the_text_that_python_gives(session, probed, said, tmp_path):
     node = shutil.which("node")
     if node is None:
         pytest.skip("Node is not installed.")
+    sorts = [
+        "tree", "-params", "layer", "-type", "output", "-input", "macs", "grad", "-ratio", "dead", "-weight",
+        "trains", "-bytes", "calls", "dtype",
+    ]  # fmt: skip
     session.model.stem.requires_grad_(False)
-    view = LayerTable(session, columns=list(COLUMNS), sort=sort)
+    view = LayerTable(session, columns=list(COLUMNS))
     paths = ["blocks.0.0", "blocks.1.0", "blocks.2.0", "head"]
     numbers = np.float32([[1.5, 3.25e-7, 1e4, 12.0], [0.5, np.nan, np.inf, 0.25], [1e-3, 2e-2, np.nan, 1e-4]])
     dead = units_of({"blocks.0.1": (2, True), "blocks.2.1": (6, True), "blocks.0.0": (2, False)})
     publish(session, LayerStats(3, paths, *numbers, np.array([True, False, False, True]), dead))
     open_page(view)
-    sent = ("sizes", "measured", "stats", "dead")
-    given = {name: base64.b64encode(getattr(view, name)).decode() for name in sent}
-    given |= {"rows": view.rows, "trains": view.trains, "sort": sort, "columns": list(COLUMNS)}
-    script = tmp_path / "text.mjs"
-    folder = (Path(dlwidgets.views.__file__).parent).as_uri()
-    script.write_text(_TEXT.format(folder=folder))
+    names = ("sizes", "measured", "stats", "sparks", "dead")
+    given = {"bytes": {name: base64.b64encode(getattr(view, name)).decode() for name in names}, "sorts": sorts}
+    given["traits"] = {"rows": view.rows, "trains": view.trains, "moment": view.moment}
+    script = tmp_path / "orders.mjs"
+    script.write_text(_ORDERS.format(folder=Path(dlwidgets.views.__file__).parent.as_uri()))
     command = [node, "--no-warnings", script, json.dumps(given)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert json.loads(done.stdout) == [view.to_csv(), view.to_markdown()]
+    for number, (sort, rows) in enumerate(zip(sorts, json.loads(done.stdout), strict=True)):
+        page_says(view, wish="look", value={"sort": sort, "turned": [], "columns": list(COLUMNS)})
+        for kind, text in (("CSV", view.to_csv()), ("Markdown", view.to_markdown())):
+            wanted = {"number": number, "kind": kind, "columns": list(COLUMNS), "rows": rows}
+            page_says(view, wish="copy", value=wanted)
+            assert said[-1] == {"copied": number, "text": text}
+
+
+def test_text_quotes_what_needs_it_and_writes_numbers_in_full():
+    model = nn.ModuleDict({'a "b", c|d': nn.Linear(617_283, 2, bias=False), "act": nn.ReLU()})
+    view = LayerTable(model, columns=["type", "params", "trains"])
+    assert view.to_csv() == (
+        "layer,type,parameters,trainable\n"
+        'ModuleDict,,1234566,yes\n"a ""b"", c|d",Linear,1234566,yes\nact,ReLU,0,\n'
+    )
+    assert '| a "b", c\\|d | Linear | 1234566 | yes |\n' in view.to_markdown()
+    assert view.to_markdown().startswith("| layer | type | parameters | trainable |\n| --- | --- | ---: | --- |\n")
+
+
+def test_measured_numbers_are_written_so_that_they_can_be_read_back():
+    for x in (1.0, 0.1, 123456.0, 3.2e-9, 0.0, -5.0):
+        assert float(columns.written(x)) == pytest.approx(x, rel=1e-4)
+    assert [columns.written(x) for x in (math.nan, math.inf, -math.inf)] == ["NaN", "inf", "-inf"]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [None, {"kind": "CSV"}, {"kind": "CSV", "columns": ["layer"], "rows": [99]},
+     {"kind": "PDF", "columns": ["layer"], "rows": []}, {"kind": "CSV", "columns": ["colour"], "rows": [0]}],
+)  # fmt: skip
+def test_a_copy_that_makes_no_sense_is_refused(said, value):
+    page_says(LayerTable(Net(), input_shape=(4,)), wish="copy", value=value)
+    assert said[-1]["refused"] == "copy"
 
 
 # -- dead units, and what measuring costs
