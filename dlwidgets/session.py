@@ -74,6 +74,14 @@ class _OptimizerWish(_Wish):
         return obj._run.loop.optimizer
 
 
+class _Now(AnyTrait):
+    """A fact that is read as it is at that moment; only its announcement waits for a pulse."""
+
+    def get(self, obj: Any, cls: Any = None) -> Any:
+        run = vars(obj).get("_run")
+        return super().get(obj, cls) if run is None else run.now(self.name)
+
+
 class WishError(traitlets.TraitError, ValueError):
     """A wish that no session could meet, said in one sentence."""
 
@@ -183,9 +191,13 @@ class Session(HasTraits):
     selected_sample`. The loop reads them between two steps.
 
     *Facts* are read-only traits that the loop writes: `status, steps, epoch, loss, applied, rejected, scores,
-    past_scores, evaluation, layer_stats, error, traceback, notes, line, branches, snapshots, pulse`. Every
-    fact may be observed; observers are called on the training thread and should be quick. One that raises is
-    named in `notes`, and the training goes on.
+    past_scores, evaluation, layer_stats, error, traceback, notes, line, branches, snapshots, trials, pulse`.
+    Every fact may be observed; observers are called on the training thread, at most ten times a second while
+    it trains, and should be quick. One that raises is named in `notes`, and the training goes on. Where the
+    run is (`steps, epoch, loss, line, snapshots`) reads as it is at that moment.
+
+    While settings are tried (`try_each`) the status is "trying" and `trials` says how far each is; all else
+    stays as it is where the run was left, and a trial's line is one of `branches` once it has ended.
 
     The weights are those of the plain loop: `torch.manual_seed(seed)`, a generator `g` seeded with `seed`,
     and for each epoch the batches of `torch.randperm(n, generator=g)` in order. While it trains in the
@@ -220,10 +232,10 @@ class Session(HasTraits):
     selected_sample = Int(0, help="number of the sample that views look at")
 
     # -- facts: written by the loop
-    status = Unicode("ready", read_only=True, help="ready, running, paused, done, stopped or failed")
-    steps = Int(0, read_only=True, help="optimizer steps taken")
-    epoch = Int(0, read_only=True, help="the epoch of the last step, from 1; 0 before the first step")
-    loss = Float(math.nan, read_only=True, help="training loss of the last step")
+    status = Unicode("ready", read_only=True, help="ready, running, paused, trying, done, stopped or failed")
+    steps = _Now(0, read_only=True, help="optimizer steps taken")
+    epoch = _Now(0, read_only=True, help="the epoch of the last step, from 1; 0 before the first step")
+    loss = _Now(math.nan, read_only=True, help="training loss of the last step")
     applied = Dict(read_only=True, help="what is really in force: control -> value")
     rejected = Dict(read_only=True, help="wishes that could not be met: control -> why")
     scores = AnyTrait(None, allow_none=True, read_only=True, help="Scores of the last evaluation, or None")
@@ -238,9 +250,14 @@ class Session(HasTraits):
     pulse = Int(
         0, read_only=True, help="counts the times that facts were published; always the last to change"
     )
-    line = Unicode("main", read_only=True, help="the line of the run that is under way")
-    branches = Tuple(read_only=True, help="the lines that were left: a `core.training.snapshots.lines.Branch` each")
-    snapshots = Tuple(read_only=True, help="(step, why) of the states of this line that are kept")
+    line = _Now("main", read_only=True, help="the line of the run that is under way")
+    branches = Tuple(
+        read_only=True, help="the lines that were left: a `core.training.snapshots.lines.Branch` each"
+    )
+    trials = Tuple(
+        read_only=True, help="a `core.training.trials.Trial` for each of the settings being tried; else ()"
+    )
+    snapshots = _Now((), read_only=True, help="(step, why) of the states of this line that are kept")
     blocking = Bool(False, read_only=True, help="whether a call of this session keeps its caller waiting")
 
     def __init__(
@@ -357,6 +374,8 @@ class Session(HasTraits):
         return describing.describe(
             self._run.data,
             self._run.loop,
+            steps=self.steps,
+            loss=self.loss,
             status=self.status,
             error=self.error,
             threads=self._run.threads,
@@ -415,7 +434,7 @@ class Session(HasTraits):
         if not isinstance(n, int) or isinstance(n, bool) or n < 1:
             raise ValueError(f"step({n!r}): a whole number of steps, 1 or more, is wanted.")
         with self._run.awaiting_end(wait):
-            self._run.orders.step(until=self._run.loop.steps + n)
+            self._run.orders.step(until=self.steps + n)
             self._run.go()
         return self
 
@@ -648,7 +667,7 @@ class Session(HasTraits):
         other : None: the line under way.
         """
         timeline = self._run.timeline
-        return compared(timeline.branch(branch), timeline.branch(other))
+        return compared(timeline.branch(branch), timeline.branch(self.line if other is None else other))
 
     def try_each(
         self, steps: int, *settings: Mapping[str, Any], keep: int | None = None
@@ -680,7 +699,7 @@ class Session(HasTraits):
     @property
     def line_changes(self) -> list[Entry]:
         """The ledger's entries that are in force on the line under way, from its beginning, in order."""
-        return list(self._run.timeline.line.changes)
+        return self._run.now("changes")
 
     def past_on(self, branch: Branch | str | None = None) -> tuple[PastScores, ...]:
         """Return those of `past_scores` that a line went through, by step: its own, and its parents' before.
@@ -689,7 +708,8 @@ class Session(HasTraits):
         ----------
         branch : None: the line under way.
         """
-        return self._run.evaluations.past.of(self._run.timeline.line_named(branch).went)
+        line = self._run.timeline.line_named(self.line if branch is None else branch)
+        return self._run.evaluations.past.of(line.went)
 
     # ------------------------------------------------------------------ on disk, and once more
 
@@ -792,7 +812,7 @@ class Session(HasTraits):
         TypeError, ValueError : steps were taken already, or the ledger does not fit, in one sentence.
         """
         self._run.check_open()
-        if steps := self._run.loop.steps:
+        if steps := self.steps:
             raise ValueError(
                 f"This session is at step {steps:,}: a ledger is replayed by one that was not trained yet."
             )
@@ -814,7 +834,7 @@ class Session(HasTraits):
         after which the model was evaluated hold `valid_loss` and the metrics too; a dict of losses has a
         column `loss_NAME` for each.
         """
-        return self._run.loop.history.frame()
+        return self.record.frame()
 
     def clipping(self, last: int = 200) -> dict[str, Any]:
         """Return how many of the `last` steps were clipped: steps (with clipping), clipped, share (0..1)."""
@@ -823,7 +843,7 @@ class Session(HasTraits):
     @property
     def record(self) -> History:
         """The history as growing columns, for views: see `core.base.history.History`."""
-        return self._run.loop.history
+        return self._run.now("history")
 
     def ledger(self) -> pd.DataFrame:
         """Return a data frame, a row a change: time, step, name, asked, applied, by, rejected, note, line.
@@ -844,7 +864,7 @@ class Session(HasTraits):
 
     def progress(self) -> dict[str, Any]:
         """Return where the run is: epoch, epochs, steps, total, share (0..1), rate (steps/s), left (s)."""
-        return self._run.progress()
+        return self._run.now("progress")
 
     # ------------------------------------------------------------------ wishes
 

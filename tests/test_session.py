@@ -455,6 +455,41 @@ def test_an_observer_of_the_pulse_that_evaluates_does_not_call_itself_for_ever()
     assert made.status == "done"
 
 
+def test_where_a_run_is_reads_as_it_is_at_that_moment():
+    made = session()
+    late = []
+
+    def look(change):
+        where = made.steps, made.epoch, made.loss
+        record = made.history()
+        late.append(where == (len(record), record.epoch.iloc[-1], record.loss.iloc[-1]))
+
+    made.step()
+    made.at_step(lambda: None).result()
+    made.observe(look, "loss")
+    made.start(3)
+    while made.status != "done":
+        steps = made.steps
+        assert steps <= len(made.record) <= made.steps + 1  # the step under way writes its row first
+    assert late and all(late)
+
+
+def test_steps_taken_from_an_observer_are_there_when_they_are_read():
+    made = session()
+    seen = []
+
+    def look(change):
+        if change["new"] == "paused" and made.steps < 20:
+            made.step(7)
+            seen.append((made.steps, len(made.record)))
+
+    made.observe(look, "status")
+    made.step(4)
+    made._run.worker.wait()
+    assert made.steps == len(made.history()) == 25
+    assert all(steps == record for steps, record in seen) and len(seen) == 3
+
+
 def test_an_observer_that_raises_is_named_and_stops_nothing(capfd):
     made, seen = session(), []
 

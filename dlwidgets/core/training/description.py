@@ -43,6 +43,8 @@ def describe(
     opened: Opened,
     loop: Loop,
     *,
+    steps: int,
+    loss: float,
     status: str,
     error: str,
     threads: int,
@@ -54,18 +56,18 @@ def describe(
     tensors = [*model.parameters()]
     count, trained = sum(map(numel_of, tensors)), sum(numel_of(p) for p in tensors if p.requires_grad)
     size = f"{count:,} parameters" + (f", {trained:,} of them trainable" if trained != count else "")
-    steps = opened.train.steps_in_epoch()
+    each_epoch = opened.train.steps_in_epoch()
     each = describe_shapes(tree_map(lambda t: t[0] if t.ndim else t, opened.example))
     rows = {
         "task": f"{task.name}{_classes(opened)} ({task.because})",
         "loss": task.loss_name,
         "train": f"{_size(opened.train)}, {each} each, in batches of {opened.train.batch_size}"
-        + (f": {steps:,} steps an epoch" if steps else ""),
+        + (f": {each_epoch:,} steps an epoch" if each_epoch else ""),
         "valid": "none: valid=0.2 would hold out a fifth" if opened.valid is None else _size(opened.valid),
         "optimizer": _moving(loop) + _clip(loop.clip),
         "trainable": in_words(loop.freezing.choice),
         "rejected": "; ".join(f"{name}: {why}" for name, why in rejected.items()),
-        "status": _status(loop, status, error, epochs),
+        "status": _status(steps, loss, status, error, epochs),
     }
     threads_said = f" with {pluralize(threads, 'thread')}" if device.type == "cpu" else ""
     return "\n".join([
@@ -97,10 +99,10 @@ def _size(batches: Batches) -> str:
     return "samples not counted" if batches.samples is None else pluralize(batches.samples, "sample")
 
 
-def _status(loop: Loop, status: str, error: str, epochs: int) -> str:
-    if status == "ready" and not loop.steps:
+def _status(steps: int, loss: float, status: str, error: str, epochs: int) -> str:
+    if status == "ready" and not steps:
         return f"ready: start() trains {pluralize(epochs, 'epoch')} in the background"
-    said = f"{status}, {pluralize(loop.steps, 'step')} taken, loss {loop.loss:.4g}"
+    said = f"{status}, {pluralize(steps, 'step')} taken, loss {loss:.4g}"
     if status == "failed":
         return f"{said}: {error}"
     return f"{said}; resume() goes on" if status == "paused" else said

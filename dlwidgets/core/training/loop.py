@@ -163,12 +163,13 @@ class Loop:
                 for buffer, kept in zip(self._buffers, buffers):
                     buffer.copy_(kept)
             raise
-        self.steps += 1
         self._taken = True
+        # Before the count of steps: whoever reads that on another thread finds the step here.
         self.history.step(
             epoch=self.epochs + 1, loss=value, lr=self.rate.value or 0.0,
             batch_size=sum(map(batch_length, group)), seconds=time.perf_counter() - started, **measured,
         )  # fmt: skip
+        self.steps += 1
         self.layer_stats = self.watch.after(self.steps) or self.layer_stats
         self.rate.stepped(value)
         if groups.over:

@@ -17,6 +17,7 @@ class Orders:
     ending : how the last going ended, or "" while it goes: "paused", "stopped", "done" or "failed".
     began : epochs that were completed when the run began.
     runs : how many runs have begun.
+    given : how many orders were given by people: to start, step, pause or stop.
     goal : epochs that will have been completed when it is done; None without a run.
     """
 
@@ -24,7 +25,7 @@ class Orders:
         self._lock = threading.Lock()
         self.going = False
         self.ending = ""
-        self.began = self.runs = 0
+        self.began = self.runs = self.given = 0
         self.goal: int | None = None
         self._until: int | None = None
         #: Beginning and goal of the newest run.
@@ -47,22 +48,24 @@ class Orders:
                 self.began, self.goal = done, done + epochs
                 self.runs += 1
             self._last = self.began, self.goal
-            self._until = None
-            self._go()
+            self._go(None)
 
     def step(self, until: int) -> None:
         """Go until `until` steps have been taken in all, then pause."""
         with self._lock:
-            self._until = until
-            self._go()
+            self._go(until)
 
     def pause(self) -> None:
         """Take no step after the current one; the run can be gone on with."""
-        self._end("paused")
+        with self._lock:
+            self.given += 1
+            if self.going:
+                self.going, self.ending = False, "paused"
 
     def stop(self) -> None:
         """Take no step after the current one; the run is over, also where it was paused or failed."""
         with self._lock:
+            self.given += 1
             if self.going or self.ending in ("paused", "failed"):
                 self.going, self.ending = False, "stopped"
             self.goal = self._until = None
@@ -124,13 +127,9 @@ class Orders:
                 self.going, self.ending, self._until = False, "paused", None
             return self.going
 
-    def _go(self) -> None:
-        self.going, self.ending = True, ""
+    def _go(self, until: int | None) -> None:
+        self.given += 1
+        self.going, self.ending, self._until = True, "", until
 
     def _finish(self) -> None:
         self.going, self.ending, self.goal, self._until = False, "done", None, None
-
-    def _end(self, how: str) -> None:
-        with self._lock:
-            if self.going:
-                self.going, self.ending = False, how

@@ -123,7 +123,7 @@ def _entry(
 
 def ledger_frame(run: Run) -> pd.DataFrame:
     """Return the ledger of a run as a data frame: see `Session.ledger`."""
-    changes, frame = run.timeline.line.changes, run.steering.ledger.frame()
+    changes, frame = run.now("changes"), run.steering.ledger.frame()
     entries = run.steering.ledger.entries[: len(frame)]
     there, same = set(map(id, changes)), {(one.time, one.name, one.step) for one in changes}
     kept = [

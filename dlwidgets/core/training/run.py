@@ -9,7 +9,7 @@ import threading
 import time
 import traceback
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +35,7 @@ from .worker import Worker
 
 if TYPE_CHECKING:
     from .snapshots.autosave import Autosave
+    from .trials import Trial
 
 #: Facts are told at most this often [s]; views draw no faster.
 PULSE = 0.1
@@ -44,6 +45,19 @@ _PATIENCE = 2.0
 _LAST_PATIENCE = 10.0
 
 _runs: weakref.WeakSet[Run] = weakref.WeakSet()
+
+
+#: What is true of a run at any moment, by the names under which a session tells it; read on any thread.
+_NOW: dict[str, Callable[[Run], Any]] = {
+    "steps": lambda run: run.loop.steps,
+    "epoch": lambda run: run.loop.epoch,
+    "loss": lambda run: run.loop.loss,
+    "line": lambda run: run.timeline.line.name,
+    "snapshots": lambda run: run.timeline.snapshots,
+    "history": lambda run: run.loop.history,
+    "changes": lambda run: list(run.timeline.line.changes),
+    "progress": lambda run: run._progress(),
+}
 
 
 class _GivenUp(Exception):
@@ -124,6 +138,8 @@ class Run:
         self._asking = threading.Lock()
         self._callers, self._counting = 0, threading.Lock()
         self._borrowing = self._telling = False
+        #: What was true where the run set out from, while it is taken somewhere else; None where it is not.
+        self._left: dict[str, Any] | None = None
         self._ending = ""
         #: How many pulses there were; when the last one was, and when one was last thought of [s].
         self._pulses, self._pulsed, self._checked = 0, 0.0, 0.0
@@ -142,8 +158,15 @@ class Run:
         """How many threads torch uses in training."""
         return self.steering.threads
 
-    def progress(self) -> dict[str, Any]:
-        """Return where the run is: see `progress.progress`."""
+    def now(self, name: str) -> Any:
+        """Return what is true at this moment: one of `_NOW`.
+
+        Going back, and trials, take steps of their own: until they are over, it is what was true before them.
+        """
+        left = self._left
+        return _NOW[name](self) if left is None else left[name]
+
+    def _progress(self) -> dict[str, Any]:
         goal, every = self.orders.goal, self._wish("evaluate_every") if self.data.valid is not None else None
         return progress(
             self.loop, self.orders.began + self._wish("epochs") if goal is None else goal, every
@@ -273,7 +296,10 @@ class Run:
             return self.worker.result(future)
 
     def travel(self, work: Callable[[Timeline], Any]) -> Any:
-        """Pause, have `work(timeline)` done between two steps, tell where the run is after it; wait for it."""
+        """Pause, have `work(timeline)` done between two steps, and return what it returns.
+
+        Where the run is by then is told after it; nothing of the steps that it takes is told as the run's.
+        """
         self.check_open()
         self.orders.pause()
 
@@ -281,9 +307,11 @@ class Run:
             with self._borrowed():
                 self.timeline.begin()
                 self._apply()
+                self._left = {name: read(self) for name, read in _NOW.items()}
                 try:
                     return work(self.timeline)
                 finally:
+                    self._left = None
                     self._arrived()
 
         future = self.worker.job(gone)
@@ -316,10 +344,9 @@ class Run:
     # -- the training thread: steps and evaluations
 
     def take_step(self) -> None:
-        """Take a step, evaluate where that is due, and tell; between runs."""
+        """Take a step, and evaluate where that is due; between runs."""
         if self.evaluations.due(self.loop.step()):
             self._evaluate_due()
-        self._publish_in_time()
 
     def skip(self) -> int:
         """Leave out the next batch, and write it down; return the number of its samples."""
@@ -520,8 +547,16 @@ class Run:
     # -- the training thread: telling
 
     def tell(self, **facts: Any) -> None:
-        """Tell of facts, in the order in which they are to be seen."""
-        self._tell_session(**facts)
+        """Tell of facts, in the order in which they are to be seen; of none while the run is taken elsewhere."""
+        if self._left is None:
+            self._tell_session(**facts)
+
+    def tell_trials(self, trials: Sequence[Trial], at_once: bool = False, **facts: Any) -> None:
+        """Tell how far the settings are that are being tried, and `facts`: at once, or as often as views draw."""
+        if at_once or time.perf_counter() - self._pulsed >= PULSE:
+            self._pulsed, self._ending = time.perf_counter(), "trying"
+            self._tell_session(**facts, trials=tuple(trials), status="trying")
+            self._pulse()
 
     def _arrived(self) -> None:
         """Tell where the run is after it was taken somewhere else."""
@@ -559,6 +594,8 @@ class Run:
 
     def _publish(self, **first: Any) -> None:
         """Tell where the run is, then `first`, then the pulse."""
+        if self._left is not None:
+            return
         loop, timeline = self.loop, self.timeline
         self._pulsed = time.perf_counter()
         if loop.rate.plan is not None:
@@ -566,17 +603,21 @@ class Run:
             first = {"applied": self.steering.applied(), **first}
             if loop.rate.ended:
                 self.note(loop.rate.ended)
-        order = {"paused": self.orders.paused} if "status" in first else {}
+        order = {"paused": self.orders.paused, "trials": ()} if "status" in first else {}
         self.tell(
             **order, steps=loop.steps, epoch=loop.epoch, loss=loop.loss, layer_stats=loop.layer_stats,
             line=timeline.line.name, branches=timeline.branches, snapshots=timeline.snapshots, **first,
         )  # fmt: skip
+        self._pulse()
+
+    def _pulse(self) -> None:
+        """Tell that all facts of a moment have been told."""
         if self._telling:
             return  # an observer of the pulse asked for what is told here: no pulse within a pulse
         self._telling = True
         try:
             self._pulses += 1
-            self.tell(pulse=self._pulses)
+            self._tell_session(pulse=self._pulses)
         finally:
             self._telling = False
         if self.threads > 1 and self._pulses % 16 == 0:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..base.words import describe_error
 from .loop import NotFinite
@@ -12,6 +12,24 @@ from .snapshots.timeline import Timeline
 
 if TYPE_CHECKING:
     from .run import Run
+
+
+class Trial(NamedTuple):
+    """One of several settings that are being tried side by side.
+
+    Attributes
+    ----------
+    settings : wishes by name.
+    steps, taken : how many steps it is to take, and has taken.
+    line : the name of its line; "" before it begins.
+    ended : whether it is over; only then its line is one of `Session.branches`.
+    """
+
+    settings: Mapping[str, Any]
+    steps: int
+    taken: int = 0
+    line: str = ""
+    ended: bool = False
 
 
 def check_trials(steps: Any, settings: Sequence[Any], keep: Any) -> None:
@@ -29,7 +47,8 @@ def try_each(
 ) -> tuple[Branch, ...]:
     """Take steps with each of some settings from here, and come back; return their lines.
 
-    The run pauses; an order that it go or stop, or an interrupt, ends the trying.
+    The run pauses. An order that it go, pause or stop, or an interrupt, ends the trying: then there are lines
+    of those alone that had begun.
 
     Parameters
     ----------
@@ -37,27 +56,32 @@ def try_each(
     """
 
     def work(timeline: Timeline) -> tuple[Branch, ...]:
-        names = _try_each(run, steps, settings, by)
-        if keep is not None:
+        origin, given = timeline.line.name, run.orders.given
+        trials = [Trial(dict(one), steps) for one in settings]
+        timeline.abandoned = over = False
+        for number, trial in enumerate(trials):
+            timeline.fork()
+            trials[number] = trial = trial._replace(line=timeline.line.name)
+            run.tell_trials(trials, at_once=True)
+            run.put(trial.settings, dict.fromkeys(trial.settings, by))
+            begun = run.loop.steps
+            try:
+                while not (over := timeline.abandoned or run.orders.given != given):
+                    if trial.taken >= steps or run.loop.regimen.groups.used_up:
+                        break
+                    run.take_step()
+                    trials[number] = trial = trial._replace(taken=run.loop.steps - begun)
+                    run.tell_trials(trials)
+            except Exception as error:  # noqa: BLE001 - it belongs to the try, and is said there
+                timeline.line.note = describe_error(error, bare=NotFinite)
+            timeline.switch(origin, by)
+            trials[number] = trial._replace(ended=True)
+            run.tell_trials(trials, at_once=True, branches=timeline.branches)
+            if over:
+                break
+        names = [trial.line for trial in trials if trial.line]
+        if keep is not None and keep < len(names):
             timeline.switch(names[keep], by)
-        return tuple(timeline.branch(name) for name in names)
+        return tuple(map(timeline.branch, names))
 
     return run.travel(work)
-
-
-def _try_each(run: Run, steps: int, settings: Sequence[Mapping[str, Any]], by: str) -> list[str]:
-    timeline, loop, names, origin = run.timeline, run.loop, [], None
-    timeline.abandoned = False
-    for wishes in settings:
-        left = timeline.fork()
-        origin, line = origin or left, timeline.line
-        names.append(line.name)
-        run.put(wishes, dict.fromkeys(wishes, by))
-        goal = loop.steps + steps
-        try:
-            while loop.steps < goal and not timeline.abandoned and not loop.regimen.groups.used_up:
-                run.take_step()
-        except Exception as error:  # noqa: BLE001 - it belongs to the try, and is said there
-            line.note = describe_error(error, bare=NotFinite)
-        timeline.switch(origin.name, by)
-    return names

@@ -152,7 +152,7 @@ class Looking(View):
     def _work(self) -> None:
         self._asked = False
         session, began = self._home, time.perf_counter()
-        step = None if session is None else session.progress()["steps"]
+        step = None if session is None else session.steps
         scores = scores_of(self._task) if session is None else session.scores_of
         with self._looking, preserve_random_state():
             target = None
@@ -199,7 +199,7 @@ class Looking(View):
         session, seen = self.session, self._seen
         # While the page was closed nobody looked.
         if session is not None and isinstance(message, dict) and "hello" in message and seen is not None:
-            if seen.step != session.progress()["steps"]:
+            if seen.step != session.steps:
                 self._look()
 
 

@@ -107,10 +107,10 @@ class Curves(View):
             "said": self._journey.said,
             "clip": _norm_limit(session),
             "window": list(self._seen),
-            "steps": len(session.record),
+            "steps": session.steps,
             "past": self._past(branches, first, last),
             "names": [branch.name for branch in branches],
-            "reach": max([len(session.record), *(branch.steps for branch in branches)]),
+            "reach": max([session.steps, *(branch.steps for branch in branches)]),
         }
 
     def wish(self, name: str, value: Any) -> None:

@@ -215,7 +215,7 @@ class Study(traitlets.HasTraits):
         session = self.session
         if not self._section or session is None or session.status == "running":
             return
-        if self._study_step != session.progress()["steps"]:
+        if self._study_step != session.steps:
             self.study_moved()
 
     def _study_key(self) -> Any:
@@ -275,7 +275,7 @@ class Study(traitlets.HasTraits):
         return Place(
             self._model, self._samples, sample, id(getattr(self._samples, "own", None)), layer, part,
             self._channel(), self._layouts[layer, part], self._scores_of(), self._names,
-            step=None if session is None else session.progress()["steps"],
+            step=None if session is None else session.steps,
             running=session is not None and session.status == "running",
             line="" if session is None else session.line,
             states=() if timeline is None or self._section != "time" else kept_states(timeline),

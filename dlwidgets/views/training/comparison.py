@@ -70,6 +70,15 @@ def settings_of(
     return length, [{control: value} for value in found]
 
 
+def in_progress(session: Session) -> str:
+    """Return which trial is under way, and how far it is, in words; "" where there is none."""
+    for number, trial in enumerate(session.trials, 1):
+        if trial.line and not trial.ended:
+            words = in_words(trial.settings)
+            return f"Trying {number} of {len(session.trials)}: {words}, step {trial.taken:,} of {trial.steps:,}"
+    return ""
+
+
 def _number(word: str) -> Any:
     try:
         number = float(word)

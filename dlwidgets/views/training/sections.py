@@ -11,7 +11,7 @@ from ...core.training.microscope import Microscope, Step
 from ...core.training.snapshots.snapshot import REASONS
 from ...session import Session
 from ..journey import Journey
-from .comparison import STEPS, TRIED, Standings, finite, settings_of, suggested
+from .comparison import STEPS, TRIED, Standings, finite, in_progress, settings_of, suggested
 from .fields import SECTIONS, Field, State, fields_of, summed_up, text_of, word_of
 from .limits import Rules
 from .pictures import Part, waits
@@ -103,9 +103,7 @@ class Sections(Part):
         form += [{"name": name, "label": label, "rows": []} for name, label in _MORE.items()]
         locked = self._rules.locked
         told = "step" in self._open and session.status != "running"
-        seen = (
-            self._seen if told and self._seen is not None and self._seen.step == len(session.record) else None
-        )
+        seen = self._seen if told and self._seen is not None and self._seen.step == session.steps else None
         return {
             "opened": list(self._open),
             "form": form,
@@ -116,7 +114,7 @@ class Sections(Part):
             "past": {
                 "snapshots": [[step, REASONS.get(why, why)] for step, why in reversed(session.snapshots)],
                 "branches": [[branch.name, branch.steps] for branch in session.branches],
-                "busy": self._journey.busy,
+                "busy": in_progress(session) or self._journey.busy,
                 "locked": [name for name in ("presets", "undo", "rewind") if name in locked],
             },
             "lines": self._lines(session) if "lines" in self._open else {},
@@ -361,7 +359,7 @@ def _taken(session: Session, seen: Step | None) -> dict[str, Any]:
     last = {name: column.values[-1] for name, column in record.columns.items() if len(column)}
     known = {name: finite(value) for name, value in last.items()}
     known = {name: value for name, value in known.items() if value is not None}
-    found: dict[str, Any] = {"step": len(record), "numbers": known, "layers": []}
+    found: dict[str, Any] = {"step": session.steps, "numbers": known, "layers": []}
     stats = session.layer_stats
     if seen is not None:
         found["layers"] = [
@@ -371,7 +369,7 @@ def _taken(session: Session, seen: Step | None) -> dict[str, Any]:
         found["losses"] = None if seen.losses is None else [finite(loss) for loss in seen.losses]
         found["why_not"], found["shown"] = seen.why_not, list(seen.shown)
         found["shape"] = [] if seen.images is None else list(seen.images.shape[:3])
-    elif stats is not None and stats.step == len(record):
+    elif stats is not None and stats.step == session.steps:
         found["layers"] = [
             [path, *map(finite, values)]
             for path, *values in zip(stats.paths, stats.grad_norm, stats.weight_norm, stats.update_ratio)

@@ -225,7 +225,7 @@ class TrainingPanel(Pictured, ipywidgets.VBox):
             return
         if key == "step":
             self._more.step()
-        elif session.status == "running":
+        elif session.status in ("running", "trying"):
             session.pause(wait=False)
         elif session.status in ("paused", "failed"):
             session.resume()

@@ -91,22 +91,20 @@ class Timeline:
             tuple(line.changes), self._steering.wishes(), True,
         )  # fmt: skip
 
-    def line_named(self, which: Branch | str | None) -> Line:
-        """Return a line by its name or branch; None: the one under way.
+    def line_named(self, which: Branch | str) -> Line:
+        """Return a line by its name or branch.
 
         Raises
         ------
         ValueError : there is no such line.
         """
         name = which.name if isinstance(which, Branch) else which
-        if name is None:
-            return self.line
         if name not in self.lines:
             raise ValueError(f"There is no line {name!r}: there are {', '.join(map(repr, self.lines))}.")
         return self.lines[name]
 
-    def branch(self, which: Branch | str | None) -> Branch:
-        """Return a line as it is now, or as it was left, by its name; None: the one under way."""
+    def branch(self, which: Branch | str) -> Branch:
+        """Return a line as it is now, or as it was left, by its name."""
         if isinstance(which, Branch):
             return which
         line = self.line_named(which)

@@ -548,6 +548,63 @@ def test_a_try_that_bursts_says_so_and_the_others_go_on():
     assert (fine.note, fine.steps, made.steps, made.status) == ("", 11, 5, "paused")
 
 
+def test_while_settings_are_tried_a_session_says_so_and_stays_where_it_was():
+    made = session(valid=(X, Y), evaluate_every=2)
+    made.step(5)
+    kept = made.steps, made.epoch, made.loss, made.line, made.lr, made.snapshots, made.evaluation
+    ledger, history, applied = len(made.line_changes), made.history(), made.applied
+    told, moments = [], []
+
+    def look(change):
+        told.append((made.status, tuple(trial.ended for trial in made.trials), len(made.branches)))
+        if made.status == "trying":
+            moments.append((
+                made.steps, made.epoch, made.loss, made.line, made.lr, made.snapshots, made.evaluation
+            ))
+            assert made.progress()["steps"] == 5 and len(made.line_changes) == ledger
+            assert made.history().equals(history) and made.applied == applied
+            assert all(branch.steps == 9 for branch in made.branches)
+            assert "trying, 5 steps taken" in repr(made)
+
+    made.observe(look, "pulse")
+    seen = []
+    made.observe(lambda change: seen.append(change["name"]), names=["steps", "epoch", "line", "applied"])
+    made.try_each(4, {"lr": 0.001}, {"lr": 0.1})
+    assert moments and all(moment == kept for moment in moments)
+    assert not any("observer" in note for note in made.notes)
+    trying = [one[1:] for one in told if one[0] == "trying"]
+    assert [one for n, one in enumerate(trying) if one not in trying[:n]] == [
+        ((False, False), 0), ((True, False), 1), ((True, True), 2)
+    ]  # fmt: skip
+    assert told[-1] == ("paused", (), 2) and made.trials == () and not seen
+
+
+def test_a_trial_tells_how_far_it_is(monkeypatch):
+    monkeypatch.setattr("dlwidgets.core.training.run.PULSE", 0.0)
+    made = session()
+    made.step(2)
+    seen = []
+    made.observe(lambda change: seen.append([one.taken for one in change["new"]]), "trials")
+    made.try_each(2, {"lr": 0.001}, {"lr": 0.1})
+    assert seen == [[0, 0], [1, 0], [2, 0], [2, 0], [2, 0], [2, 1], [2, 2], [2, 2], []]
+
+
+@pytest.mark.parametrize("order", ["pause", "stop"])
+def test_an_order_ends_the_trying(order):
+    made = session()
+    made.step(2)
+
+    def look(change):
+        if change["new"] and change["new"][0].taken >= 1:
+            made.unobserve_all("trials")
+            getattr(made, order)()
+
+    made.observe(look, "trials")
+    (only,) = made.try_each(100_000, {"lr": 0.001}, {"lr": 0.1}, keep=1)
+    assert 1 <= only.steps - only.from_step < 100_000
+    assert (made.steps, made.line, made.status, made.trials) == (2, "main", "paused", ())
+
+
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [((0, {"lr": 1}), ValueError), ((3,), TypeError), ((3, 0.1), TypeError), ((3, {"rate": 1}), ValueError),
