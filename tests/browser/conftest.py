@@ -15,7 +15,7 @@ import pytest
 playwright_api = pytest.importorskip("playwright.sync_api", reason="Playwright comes with dlwidgets[test]")
 
 from .lab import ARTEFACTS, Lab  # noqa: E402
-from .server import Server  # noqa: E402
+from .server import PATIENCE, Server  # noqa: E402
 
 _FLAGS = [
     "--no-sandbox",  # root has none, as in a container
@@ -27,9 +27,8 @@ _FLAGS = [
 ]
 _failed = pytest.StashKey[bool]()
 
-# Two cores, which the page, the kernel and the server share: what is waited for may take its time.
-_PATIENCE = 60_000
-playwright_api.expect.set_options(timeout=_PATIENCE)
+_MILLISECONDS = 1000 * PATIENCE
+playwright_api.expect.set_options(timeout=_MILLISECONDS)
 
 VIEWPORT = playwright_api.ViewportSize(width=1280, height=960)
 #: What the kernel of the shared notebook holds before each test.
@@ -104,7 +103,7 @@ def _sit_down(
     browser: playwright_api.Browser, server: Server, request: pytest.FixtureRequest
 ) -> Iterator[Lab]:
     context = browser.new_context(viewport=VIEWPORT)
-    context.set_default_timeout(_PATIENCE)
+    context.set_default_timeout(_MILLISECONDS)
     person = Lab(server, context)
     yield person
     failed = request.node.stash.get(_failed, False)
@@ -158,7 +157,7 @@ def desk(_desks, browser, lab_server, request) -> Iterator[Lab]:
     """
     if not _desks:
         context = browser.new_context(viewport=VIEWPORT)
-        context.set_default_timeout(_PATIENCE)
+        context.set_default_timeout(_MILLISECONDS)
         person = Lab(lab_server, context)
         _desks.append(person)
         person.open(["", ""], name="desk.ipynb")

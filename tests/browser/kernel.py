@@ -17,6 +17,8 @@ from typing import Any
 import zmq
 from jupyter_client.session import Session as Messages
 
+from .server import PATIENCE
+
 
 @dataclass
 class Traffic:
@@ -54,7 +56,7 @@ class Kernel:
         socket.connect(f"{self.addresses['transport']}://{self.addresses['ip']}:{self.addresses[port]}")
         return socket
 
-    def evaluate(self, expression: str, *, busy: bool = False, timeout: float = 60.0) -> Any:
+    def evaluate(self, expression: str, *, busy: bool = False, timeout: float = PATIENCE) -> Any:
         """Return the value of a Python expression in the kernel, as JSON can carry it.
 
         With `busy` it is evaluated on a subshell, beside a running cell (ipykernel 7 and newer).
@@ -79,7 +81,7 @@ class Kernel:
             raise RuntimeError(f"{expression} in the kernel: {value.get('ename')}: {value.get('evalue')}")
         return json.loads(ast.literal_eval(value["data"]["text/plain"]))
 
-    def execute(self, code: str, *, timeout: float = 60.0) -> None:
+    def execute(self, code: str, *, timeout: float = PATIENCE) -> None:
         """Run statements in the kernel, leaving no trace in the notebook."""
         content = {"code": code, "silent": True, "store_history": False, "allow_stdin": False}
         reply = self._ask(self.shell, self.messages.msg("execute_request", content), timeout)
@@ -129,7 +131,7 @@ class Kernel:
             yield traffic
             # What the kernel said before this answer lies in the queue by the time its own status follows.
             marker = self.messages.msg("kernel_info_request", {})
-            self._ask(self.shell, marker, 60)
+            self._ask(self.shell, marker, PATIENCE)
             done = False
             while not done and listener.poll(5000):
                 parts = listener.recv_multipart()

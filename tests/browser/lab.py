@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import nbformat
 from playwright.sync_api import BrowserContext, CDPSession, Locator, Page
 
 from .kernel import Kernel, Traffic
-from .server import TOKEN, Server
+from .server import PATIENCE, TOKEN, Server
 
 ARTEFACTS = Path(__file__).parent / "artefacts"
 
@@ -70,6 +70,7 @@ _ERRORS = f"""(path) => {{
 
 
 #: Whether the page has the theme's name and its colours: light behind dark text, or the other way round.
+#: Between two themes the page has none: both colours are then what the body inherits, and equal.
 _THEMED = """(light) => {
     const probe = document.createElement("i");
     document.body.append(probe);
@@ -77,9 +78,9 @@ _THEMED = """(light) => {
         probe.style.color = `var(${name})`;
         return getComputedStyle(probe).color.match(/[\\d.]+/g).slice(0, 3).reduce((sum, part) => sum + Number(part), 0);
     };
-    const bright = brightness("--jp-layout-color0") > brightness("--jp-content-font-color1");
+    const brighter = brightness("--jp-layout-color0") - brightness("--jp-content-font-color1");
     probe.remove();
-    return document.body.dataset.jpThemeLight === light && String(bright) === light;
+    return document.body.dataset.jpThemeLight === light && (light === "true" ? brighter > 200 : brighter < -200);
 }"""
 
 
@@ -160,7 +161,7 @@ class Lab:
             self._kernel = None
 
     def _wait_until_ready(self) -> None:
-        self.page.wait_for_function(_FIND, arg=self.path, timeout=60_000)
+        self.page.wait_for_function(_FIND, arg=self.path)
         self.to_front()
         if self.server.application == "jupyterlab":
             self.page.evaluate("() => window.jupyterapp.shell.collapseLeft()")
@@ -201,7 +202,7 @@ class Lab:
         complaints = self.page.evaluate(_ERRORS, self.path)
         assert errors or not complaints, f"A cell of {self.path} failed: {'; '.join(complaints)}"
 
-    def wait_until_idle(self, *, timeout: float = 60.0) -> None:
+    def wait_until_idle(self, *, timeout: float = PATIENCE) -> None:
         """Wait until the notebook shows its kernel as idle."""
         self.page.wait_for_function(_IDLE, arg=self.path, timeout=1000 * timeout)
 
@@ -275,11 +276,15 @@ class Lab:
         """Return the value of an expression in the notebook's kernel; with `busy`, beside a running cell."""
         return self.kernel.evaluate(expression, busy=busy)
 
-    def wait_until(self, expression: str, *, busy: bool = False, timeout: float = 30.0) -> Any:
+    def wait_until(self, expression: str, *, busy: bool = False, timeout: float = PATIENCE) -> Any:
         """Wait until an expression is true in the kernel; return its value."""
+        return self.wait_for(lambda: self.kernel_eval(expression, busy=busy), expression, timeout=timeout)
+
+    def wait_for(self, read: Callable[[], Any], what: str, *, timeout: float = PATIENCE) -> Any:
+        """Wait until what is read, of the page or of the kernel, is true; return it."""
         until = time.monotonic() + timeout
-        while not (value := self.kernel_eval(expression, busy=busy)):
-            assert time.monotonic() < until, f"{expression} was still {value!r} after {timeout:g} s"
+        while not (value := read()):
+            assert time.monotonic() < until, f"{what} was still {value!r} after {timeout:g} s"
             # Playwright hears the page only while it is called; a plain sleep would make both wait.
             if self._page is not None:
                 self._page.wait_for_timeout(10)

@@ -31,6 +31,6 @@ def test_the_dashboard_fits_the_page_in_either_theme(desk, theme, width):
         assert board.evaluate(_STICKS_OUT) == []
         # The colours are those of the theme.
         for view in board.locator(".dlw").all():
-            assert view.get_attribute("data-theme") == theme
+            expect(view).to_have_attribute("data-theme", theme)
     finally:
         desk.set_theme("light")

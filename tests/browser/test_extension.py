@@ -35,7 +35,7 @@ def test_a_bare_model_shows_its_layer_table_in_either_theme(desk, theme):
         expect(output.locator("tbody tr").first).to_contain_text("SmallCNN")
         parameters = desk.kernel_eval("sum(p.numel() for p in model.parameters())")
         expect(output.locator("small")).to_contain_text(f"{parameters:,} parameters")
-        assert output.evaluate(_CONTRAST) > 4.5
+        desk.wait_for(lambda: output.evaluate(_CONTRAST) > 4.5, "a contrast above 4.5")
         desk.screenshot(f"extension-{theme}", of=desk.cell(0))
         # It is a table of text: nothing stays behind in the kernel.
         assert desk.kernel_eval("len(ipywidgets.widgets.widget._instances)") == 0

@@ -74,9 +74,7 @@ def test_the_theme_changes_the_page(lab):
     page = lab.open(["1"])
     for theme, light in ("dark", False), ("light", True):
         lab.set_theme(theme)
-        shade = page.evaluate(
-            "getComputedStyle(document.body).getPropertyValue('--jp-layout-color0')"
-        ).strip()
+        shade = page.evaluate("getComputedStyle(document.body).getPropertyValue('--jp-layout-color0')").strip()
         assert (shade in ("white", "#fff", "#ffffff")) == light, shade
 
 
