@@ -1,4 +1,4 @@
-"""What the layers of a model put out, or are given, for given inputs."""
+"""The activations of a model: what its layers put out, or are given, for inputs."""
 
 from __future__ import annotations
 
@@ -16,14 +16,20 @@ from ..base.trees import call_model, tree_tensors
 from ..layers.axes import sample_axis
 from ..layers.walk import kind_of
 from .attention import ATTENTION, Attended
-from .between import Between
-from .cap import CAP, Keeper
-from .failure import ForwardFailed, forward_failed, must_be_built, why_no_attention, why_not_called
-from .inputs import brought
-from .layer_choice import Layers, attention_of, choose, layer_paths, unmatched
+from .cap import CAP, CappedTensors
+from .forward_pass import (
+    ForwardFailed,
+    forward_failed,
+    must_be_built,
+    on_device_of,
+    why_no_attention,
+    why_not_called,
+)
+from .functional import FunctionalOperations
+from .hooks import ForwardHooks, LayerTensor
+from .layer_choice import Layers, choose, layer_paths, split_attention, split_operations
 from .result import Activations
 from .saturation import ATTENDING, limits_of
-from .watch import Seen, Watch
 
 __all__ = ["Activations", "ForwardFailed", "activations"]
 
@@ -37,10 +43,10 @@ def activations(
     cap: int | None = CAP,
     functional: bool = False,
 ) -> Activations:
-    """Return what the chosen layers of `model` put out for `inputs`, or what they are given.
+    """Return what the chosen layers of `model` put out for `inputs`.
 
-    The model runs once, in eval mode and without gradients, and is left as it was: modes, buffers, hooks,
-    gradients, random generators (see `inspecting` for the two limits).
+    Or what they are given. The model runs once, in eval mode and without gradients, and is left as it was: modes, buffers, hooks,
+    gradients, random generators (see `isolate_model` for the two limits).
 
     Parameters
     ----------
@@ -85,78 +91,117 @@ def activations(
         raise ValueError(f'of is "outputs" or "inputs", not {of!r}.')
     if cap is not None and cap <= 0:
         raise ValueError(f"cap is a number of bytes, at least 1, or None for no limit; {cap!r} is neither.")
-    rest, attention = attention_of(layers)
-    rest, operations = unmatched(modules, rest)
-    wanted = choose(modules, rest)
-    attending = choose(modules, attention)
-    must_be_built(modules)
-    ready = brought(model, inputs)
-    between = Between(model, ready, modules, operations, functional)
-    samples = Counter(tensor.shape[0] for tensor in tree_tensors(ready) if tensor.ndim).most_common(1)
-    keeper = Keeper(cap, samples[0][0] if samples else None)
-    found = Activations()
+    layers, names = split_operations(modules, layers)
+    recording = Recording(model, modules, inputs, layers, of, cap)
+    operations = FunctionalOperations(model, recording.inputs, modules, names, functional)
+    with isolate_model(model) as eager:
+        recording.run(eager)
+    return recording.result(operations)
 
-    def keep(seen: Seen) -> None:
-        rows = sample_axis(seen.module, seen.tensor.shape, keeper.samples, seen.suffix, seen.channels)
-        keeper.add(seen.key, seen.tensor, rows, seen.channels)
+
+class Recording:
+    """One forward of a model, and what is kept of its layers.
+
+    Parameters
+    ----------
+    modules : the layers of `model` by path.
+    inputs, layers, of, cap : as for `activations`.
+
+    Attributes
+    ----------
+    inputs : on the model's device.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        modules: Mapping[str, nn.Module],
+        inputs: Any,
+        layers: Layers,
+        of: Literal["outputs", "inputs"] = "outputs",
+        cap: int | None = CAP,
+    ) -> None:
+        names, self._attention = split_attention(layers)
+        self._modules, self._of = modules, of
+        self._wanted, attending = choose(modules, names), choose(modules, self._attention)
+        must_be_built(modules)
+        self.inputs = on_device_of(model, inputs)
+        samples = Counter(tensor.shape[0] for tensor in tree_tensors(self.inputs) if tensor.ndim).most_common(1)
+        self._store = CappedTensors(cap, samples[0][0] if samples else None)
+        self._found = Activations()
+        self._hooks = ForwardHooks(
+            modules,
+            self._wanted,
+            self._keep,
+            of=of,
+            attending=dict.fromkeys((*self._wanted, *attending)) if of == "outputs" else attending,
+            attention=self._attend,
+            samples=self._store.samples,
+        )
+
+    def run(self, eager: nn.Module) -> None:
+        """Run the model once, which `isolate_model` has yielded.
+
+        Raises
+        ------
+        ForwardFailed : the model could not run on the inputs.
+        """
+        with self._hooks.attached():
+            try:
+                self._found.output = call_model(eager, self.inputs)
+            except Exception as error:
+                raise forward_failed(error, self._modules, self.inputs) from error
+
+    def result(self, operations: FunctionalOperations | None = None) -> Activations:
+        """Return what was kept, with those of `operations` between the layers."""
+        found, keys = self._found, _in_order(self._store.tensors())
+        if operations is not None:
+            operations.run(self._store, found)
+            keys, found.untraced = operations.placed(keys), operations.untraced
+        kept = self._store.tensors()
+        found.update((key, kept[key]) for key in keys)
+        found.sampled = self._store.sampled()
+        self._say_what_is_missing()
+        return found
+
+    def _keep(self, seen: LayerTensor) -> None:
+        found, outputs = self._found, self._of == "outputs"
+        rows = sample_axis(seen.module, seen.tensor.shape, self._store.samples, seen.suffix, seen.channels)
+        self._store.add(seen.key, seen.tensor, rows, seen.channels)
         found.kinds[seen.key], found.axes[seen.key] = kind_of(seen.module), seen.channels
-        found.limits[seen.key] = limits_of(seen.module, seen.suffix) if of == "outputs" else None
+        found.limits[seen.key] = limits_of(seen.module, seen.suffix) if outputs else None
 
-    def attend(key: str, module: nn.Module, attended: Attended) -> None:
-        keeper.add_attention(key, attended)
+    def _attend(self, key: str, module: nn.Module, attended: Attended) -> None:
+        self._store.add_attention(key, attended)
+        found = self._found
         found.kinds[key], found.axes[key], found.limits[key] = kind_of(module), 1, ATTENDING
 
-    watch = Watch(
-        modules,
-        wanted,
-        keep,
-        of=of,
-        attending=dict.fromkeys((*wanted, *attending)) if of == "outputs" else attending,
-        attention=attend,
-        samples=keeper.samples,
-    )
-    with isolate_model(model) as eager, watch.listening():
-        try:
-            found.output = call_model(eager, ready)
-        except Exception as error:
-            raise forward_failed(error, modules, ready) from error
-    before = _in_order(keeper.tensors())
-    between.run(keeper, found)
-    kept = keeper.tensors()
-    found.update((key, kept[key]) for key in between.placed(before))
-    found.sampled, found.untraced = keeper.sampled(), between.untraced
-    _say_what_is_missing(found, modules, watch, wanted, attention)
-    return found
+    def _say_what_is_missing(self) -> None:
+        found, hooks, modules = self._found, self._hooks, self._modules
 
+        def not_called(path: str) -> str:
+            return why_not_called(path, modules, hooks.used_by.get(path))
 
-def _say_what_is_missing(
-    found: Activations,
-    modules: Mapping[str, nn.Module],
-    watch: Watch,
-    wanted: list[str],
-    attention: list[str],
-) -> None:
-    for path in wanted:
-        if watch.calls[path] == 0:
-            found.missing[path] = why_not_called(path, modules, watch.used_by.get(path))
-        elif path not in found:
-            found.missing[path] = watch.empty.get(path, "gave no tensor in its first call")
-    for path, reason in watch.unfollowed.items():
-        found.missing.setdefault(path + ATTENTION, reason)
-    for path in attention:
-        if path not in modules and not any(fnmatch.fnmatchcase(one, path) for one in watch.attended):
-            found.missing[path + ATTENTION] = "is met by no layer that computes attention in this forward"
-        elif path in modules and path + ATTENTION not in found:
-            found.missing.setdefault(
-                path + ATTENTION,
-                why_no_attention(path, modules)
-                if watch.calls[path]
-                else why_not_called(path, modules, watch.used_by.get(path)),
-            )
+        for path in self._wanted:
+            if hooks.calls[path] == 0:
+                found.missing[path] = not_called(path)
+            elif path not in found:
+                found.missing[path] = hooks.empty.get(path, "gave no tensor in its first call")
+        for path, reason in hooks.unfollowed.items():
+            found.missing.setdefault(path + ATTENTION, reason)
+        for path in self._attention:
+            if path not in modules and not any(fnmatch.fnmatchcase(one, path) for one in hooks.attended):
+                found.missing[path + ATTENTION] = "is met by no layer that computes attention in this forward"
+            elif path in modules and path + ATTENTION not in found:
+                reason = why_no_attention(path, modules) if hooks.calls[path] else not_called(path)
+                found.missing.setdefault(path + ATTENTION, reason)
 
 
 def _in_order(keys: Mapping[str, torch.Tensor]) -> list[str]:
-    """Return the keys with the attention of a layer behind its output, though it was computed before."""
+    """Order keys: the attention of a layer behind its output.
+
+    It was computed before.
+    """
     order = [key for key in keys if not key.endswith(ATTENTION)]
     places = {key: number for number, key in enumerate(keys)}
     for key in keys:

@@ -1,4 +1,4 @@
-"""The attention weights that a forward computes, seen where it computes them, and never written to."""
+"""The attention weights that a forward computes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _INTERESTING = _WHOLE | {"softmax"} | _HAND_ON | _PRODUCTS
 
 @dataclass(frozen=True)
 class Attended:
-    """One computation of attention: how large its weights are, and how to get some of them.
+    """One computation of attention weights, which are made when asked for.
 
     Attributes
     ----------
@@ -47,9 +47,9 @@ def attention_weights(
     enable_gqa: bool = False,
     rows: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """Return softmax(QKᵀ · scale + mask), ... x queries x keys, at least in float32.
+    """Compute softmax(QKᵀ · scale + mask), ... x queries x keys.
 
-    What `scaled_dot_product_attention` multiplies its values by (Vaswani et al. 2017, "Attention is all you
+    At least in float32: what `scaled_dot_product_attention` multiplies its values by (Vaswani et al. 2017, "Attention is all you
     need", equation 1); dropout left out, and zeros for a query that may look at nothing.
 
     Parameters
@@ -80,10 +80,10 @@ def attention_weights(
 
 
 class Listener(Protocol):
-    """Whoever is told by `AttentionMode` what goes on."""
+    """What `AttentionMode` tells of computations of attention."""
 
     def watching(self) -> bool:
-        """Say whether anyone wants the attention weights of the layer that runs now."""
+        """Say whether attention of the layer that runs now is wanted."""
 
     def found(self, attended: Attended) -> None:
         """Hear of a computation of attention."""
@@ -96,9 +96,9 @@ class Listener(Protocol):
 
 
 class AttentionMode(TorchFunctionMode):
-    """Tells a listener of each computation of attention while it is entered, on this thread alone.
+    """Tells a listener of each computation of attention on this thread.
 
-    Seen are `scaled_dot_product_attention`, `nn.MultiheadAttention` (whether it needs weights or not), and
+    Seen while it is entered are `scaled_dot_product_attention`, `nn.MultiheadAttention` (whether it needs weights or not), and
     attention written out: a softmax over the last axis that then multiplies from the left. What the model
     computes stays what it is.
 
@@ -194,7 +194,10 @@ def _of_products(
 
 
 def _of_module(args: Sequence[Any], kwargs: dict[str, Any]) -> Attended:
-    """Return the attention of `nn.MultiheadAttention`, which is time first by now, by asking it once more."""
+    """Describe the attention of `nn.MultiheadAttention`, asked once more.
+
+    It is time first by now.
+    """
     given = _signature().bind(*args, **kwargs).arguments
     query, key, heads = given["query"], given["key"], given["num_heads"]
     alone = query.ndim == 2

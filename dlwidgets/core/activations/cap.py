@@ -1,4 +1,4 @@
-"""Tensors kept within a number of bytes: what is too much is thinned, and each says how."""
+"""Tensors held within a cap of bytes: what is too much is sampled."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import torch
 
 from .attention import Attended
 
-#: Bytes of activations that are kept unless one asks for more: a small server has 1 to 2 GB for all.
+#: Bytes of activations that are held unless one asks for more: a small server has 1 to 2 GB for all.
 CAP = 2**28
-#: Positions of an axis that are kept as long as another axis can be thinned.
+#: Positions of an axis that are held as long as another axis can be thinned.
 _FEW = 8
 
 
 @dataclass
-class _Kept:
+class _Held:
     """What is held of one tensor.
 
     Attributes
@@ -52,7 +52,10 @@ class _Kept:
             self.tensor = self.tensor.narrow(axis, 0, samples * each).clone()
 
     def thinned(self) -> bool:
-        """Hold every second entry along one more axis; False where there is none left."""
+        """Hold every second entry along one more axis.
+
+        Returns False where there is none left.
+        """
         if self.tensor.layout != torch.strided:
             return False
         shape = list(self.tensor.shape)
@@ -70,8 +73,8 @@ class _Kept:
         self.steps[axis] *= 2
         return True
 
-    def said(self, cap: int) -> str:
-        """Return what is held, as a sentence; "" where it is everything."""
+    def sentence(self, cap: int) -> str:
+        """Say what is held; "" where it is everything."""
         words = []
         if self.rows is not None and self.tensor.shape[self.rows[0]] < self.full[self.rows[0]]:
             axis = self.rows[0]
@@ -86,16 +89,17 @@ class _Kept:
         return f"Holds {listed}, so that all layers together stay within the cap of {megabytes(cap)}."
 
 
-class Keeper:
-    """Holds tensors by key, together at most `cap` bytes (None: any number), as copies.
+class CappedTensors:
+    """Holds copies of tensors by key, together at most `cap` bytes.
 
-    Where they are too many, all hold fewer samples, the first ones, the same everywhere; with one sample
-    left, the largest tensors hold every second position, and last every second channel, and so on.
+    None is any number. Where they are too many, all hold fewer samples, the first ones, the same everywhere;
+    with one sample left, the largest tensors hold every second position, and last every second channel, and
+    so on.
     """
 
     def __init__(self, cap: int | None, samples: int | None) -> None:
         self._cap, self.samples = cap, samples
-        self._kept: dict[str, _Kept] = {}
+        self._held: dict[str, _Held] = {}
         self._total = 0
         #: Samples that are held of each tensor at most.
         self.most = samples
@@ -109,24 +113,27 @@ class Keeper:
         full: Sequence[int] | None = None,
         steps: Sequence[int] | None = None,
     ) -> None:
-        """Hold a copy of `tensor`; `full` and `steps` say what it is of, where it is thinned already."""
+        """Hold a copy of `tensor`.
+
+        `full` and `steps` say what it is of, where it is thinned already.
+        """
         full = tuple(tensor.shape) if full is None else tuple(full)
         steps = [1] * len(full) if steps is None else list(steps)
         if tensor.layout != torch.strided:  # sparse ones are neither narrowed nor thinned
             rows, channels = None, None
-        kept = _Kept(tensor.detach(), full, rows, channels, steps)
+        held = _Held(tensor.detach(), full, rows, channels, steps)
         if rows is not None:
-            if self._cap is not None and kept.size > self._cap and kept.samples > 1:
-                self.limit(max(1, kept.samples * self._cap // kept.size))
-            if self.most is not None and kept.samples > self.most:
-                kept.tensor = kept.tensor.narrow(rows[0], 0, self.most * rows[1])
+            if self._cap is not None and held.size > self._cap and held.samples > 1:
+                self.limit(max(1, held.samples * self._cap // held.size))
+            if self.most is not None and held.samples > self.most:
+                held.tensor = held.tensor.narrow(rows[0], 0, self.most * rows[1])
         # Where it alone is too much, it is thinned before it is copied.
         copied = False
-        while self._cap is not None and kept.size > self._cap and kept.thinned():
+        while self._cap is not None and held.size > self._cap and held.thinned():
             copied = True
-        kept.tensor = kept.tensor if copied else kept.tensor.clone()
-        self._kept[key] = kept
-        self._total += kept.size
+        held.tensor = held.tensor if copied else held.tensor.clone()
+        self._held[key] = held
+        self._total += held.size
         self._fit()
 
     def add_attention(self, key: str, attended: Attended) -> None:
@@ -148,38 +155,38 @@ class Keeper:
     def limit(self, samples: int) -> None:
         """Hold the first `samples` at most, of all tensors."""
         self.most = samples if self.most is None else min(self.most, samples)
-        for kept in self._kept.values():
-            kept.shortened(self.most)
-        self._total = sum(kept.size for kept in self._kept.values())
+        for held in self._held.values():
+            held.shortened(self.most)
+        self._total = sum(held.size for held in self._held.values())
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """Return what is held, in the order in which it came."""
-        return {key: kept.tensor for key, kept in self._kept.items()}
+        return {key: held.tensor for key, held in self._held.items()}
 
     def sampled(self) -> dict[str, str]:
         """Return a sentence for each tensor that is not whole."""
         if self._cap is None:
             return {}
-        said = {key: kept.said(self._cap) for key, kept in self._kept.items()}
-        return {key: sentence for key, sentence in said.items() if sentence}
+        found = {key: held.sentence(self._cap) for key, held in self._held.items()}
+        return {key: sentence for key, sentence in found.items() if sentence}
 
     def _fit(self) -> None:
         if self._cap is None:
             return
         while self._total > self._cap:
-            most = max((kept.samples for kept in self._kept.values()), default=1)
+            most = max((held.samples for held in self._held.values()), default=1)
             if most > 1:
                 # By halves: each halving copies what is held, so that there are few of them.
                 self.limit(max(1, most // 2))
                 continue
-            by_size = sorted(self._kept.values(), key=lambda kept: kept.size, reverse=True)
-            if not any(kept.thinned() for kept in by_size):
+            by_size = sorted(self._held.values(), key=lambda held: held.size, reverse=True)
+            if not any(held.thinned() for held in by_size):
                 return
-            self._total = sum(kept.size for kept in self._kept.values())
+            self._total = sum(held.size for held in self._held.values())
 
 
 def megabytes(size: int) -> str:
-    """Return a number of bytes in words: "256 MB", "64 KB", "100 bytes"."""
+    """Write a number of bytes: "256 MB", "64 KB", "100 bytes"."""
     if size < 2**10:
         return f"{size} bytes"
     return f"{size / 2**20:,.4g} MB" if size >= 2**20 else f"{size / 2**10:,.4g} KB"

@@ -1,11 +1,12 @@
-"""What a model computes between its layers, as `F.relu` or `x + y`, under the names of torch.fx."""
+"""Functional operations between a model's layers, under the names of torch.fx."""
 
 from __future__ import annotations
 
+import fnmatch
 import inspect
 import operator
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,13 +17,16 @@ from ..base.isolation import isolate_model
 from ..base.outputs import named_tensors
 from ..base.trees import call_model, tree_map, tree_tensors
 from ..base.words import quote_error
-from ..layers.axes import Known, channel_axis
+from ..layers.axes import Known, channel_axis, sample_axis
+from .cap import CappedTensors
+from .layer_choice import no_such_layer
+from .result import Activations
+from .saturation import limits_of
 
 #: Tracing patches nn.Module while it lasts; two tracers at once would leave the patches of one behind.
 _ONE_AT_A_TIME = threading.Lock()
 #: These put axes in another order, so that the channels move.
 _MOVES = {"transpose", "permute", "t", "movedim", "moveaxis", "swapaxes", "swapdims", "mT", "T"}
-
 #: These change the number of channels, not where they are.
 _JOINS = {"cat", "concat", "concatenate"}
 #: What torch.fx calls a tensor that a forward makes from nothing.
@@ -54,7 +58,7 @@ class Operation:
 
 
 class Traced:
-    """The graph of a model, traced by torch.fx on as many inputs as are given.
+    """The graph of a model, traced by torch.fx on its inputs.
 
     Attributes
     ----------
@@ -71,18 +75,19 @@ class Traced:
         self.names = [node.name for node in self._graph.nodes if _is_functional(node)]
 
     def run(self, inputs: Any, wanted: Sequence[str], receive: Callable[[Operation], None]) -> Any:
-        """Run the graph on `inputs`, call `receive` with each wanted operation, return the model's output.
+        """Run the graph on `inputs`, and return the model's output.
 
-        The layers called are the model's own. It is left as it was, as by `activations`.
+        `receive` is called with each wanted operation. The layers called are the model's own. It is left as it was, as by `activations`.
         """
         with isolate_model(self._model) as eager:
-            return _Runner(eager, self._graph, self._constants, set(wanted), receive).run(
-                *tree_tensors(inputs)
-            )
+            return _Runner(eager, self._graph, self._constants, set(wanted), receive).run(*tree_tensors(inputs))
 
 
 def _graph(model: nn.Module, inputs: Any) -> tuple[fx.Graph, dict[str, Any]]:
-    """Return the graph, and the constants in it, which torch.fx puts into the model: they are taken out."""
+    """Trace a model: its graph, and the constants in it.
+
+    torch.fx puts these into the model; they are taken out.
+    """
     failed: Exception | None = None
     # The layers of torch as wholes, as torch.fx has it; if need be, all layers that hold no others.
     for coarse in (False, True):
@@ -100,7 +105,7 @@ def _graph(model: nn.Module, inputs: Any) -> tuple[fx.Graph, dict[str, Any]]:
 
 
 class _Proxy(fx.Proxy):
-    """A placeholder that has a length and is a number where the forward asks for it."""
+    """A placeholder that is a number where the forward asks for one."""
 
     def __len__(self) -> int:
         return len(self.tracer.value(self.node))
@@ -116,7 +121,7 @@ class _Proxy(fx.Proxy):
 
 
 class _Tracer(fx.Tracer):
-    """Follows a model on placeholders in the place of the tensors of its inputs.
+    """Follows a model on placeholders in place of its input tensors.
 
     Where the forward depends on what a placeholder stands for, as in an if or a loop, that much of the graph
     is computed: it is the graph for these inputs. torch.fx itself gives up there.
@@ -130,7 +135,7 @@ class _Tracer(fx.Tracer):
         self._computing = False
 
     def value(self, node: fx.Node) -> Any:
-        """Return what a node stands for, computing it and what was before it."""
+        """Compute what a node stands for, and what was before it."""
         self._computing = True
         try:
             for one in self.graph.nodes:
@@ -173,7 +178,7 @@ class _Tracer(fx.Tracer):
         return super().is_leaf_module(m, module_qualified_name)
 
     def call_module(self, m: nn.Module, forward: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-        """Note a call of a layer, unless another thread made it: a training that goes on meanwhile."""
+        """Note a call of a layer, unless a training made it meanwhile."""
         if self._computing or threading.get_ident() != self._thread:
             return forward(*args, **kwargs)
         return super().call_module(m, forward, args, kwargs)
@@ -185,7 +190,7 @@ class _Tracer(fx.Tracer):
         return super().getattr(attr, attr_val, parameter_proxy_cache)
 
     def create_args_for_root(self, root_fn: Any, is_module: bool, concrete_args: Any = None) -> Any:
-        """Return the forward with placeholders for the tensors that there are, and for them alone."""
+        """Return the forward with placeholders for its tensors alone."""
         names = _names(self.root.forward, self._inputs)
 
         def placeholder(tensor: torch.Tensor) -> fx.Proxy:
@@ -273,3 +278,102 @@ class _Runner(fx.Interpreter):
 
 def _name_of(node: fx.Node) -> str:
     return str(node.target if isinstance(node.target, str) else getattr(node.target, "__name__", node.target))
+
+
+class FunctionalOperations:
+    """The functional operations that are wanted beside the layers.
+
+    The model is traced only where some are wanted.
+
+    Attributes
+    ----------
+    untraced : why there are none, a sentence, though all were asked for; or "".
+
+    Raises
+    ------
+    ValueError : an operation is named that there is none of, or the model does not trace.
+    """
+
+    def __init__(
+        self, model: nn.Module, inputs: Any, modules: Mapping[str, nn.Module], names: list[str], every: bool
+    ) -> None:
+        self.untraced = ""
+        self._modules, self._inputs = modules, inputs
+        self._wanted: list[str] = []
+        self._traced: Traced | None = None
+        self._found: list[tuple[str, tuple[str, ...]]] = []
+        if not names and not every:
+            return
+        try:
+            self._traced = Traced(model, inputs)
+        except DoesNotTrace as error:
+            if names:
+                raise ValueError(f"{no_such_layer(names[0], modules)} {error}") from None
+            self.untraced = str(error)
+            return
+        known = self._traced.names
+        for name in names:
+            matches = [one for one in known if fnmatch.fnmatchcase(one, name)]
+            if not matches:
+                raise ValueError(no_such_layer(name, modules, known))
+            self._wanted += matches
+        self._wanted = known if every else list(dict.fromkeys(self._wanted))
+
+    def run(self, store: CappedTensors, found: Activations) -> None:
+        """Run the traced model, and store what the wanted operations give."""
+        if self._traced is None:
+            return
+        given: set[str] = set()
+
+        def receive(operation: Operation) -> None:
+            given.add(operation.name)
+            # Never under the path of a layer.
+            start = f"{operation.name}()" if operation.name in self._modules else operation.name
+            for number, ((suffix, tensor), axis) in enumerate(zip(operation.found, operation.channels)):
+                key = start + (suffix if number else "")
+                rows = sample_axis(nn.Identity(), tensor.shape, store.samples, suffix, axis)
+                store.add(key, tensor, rows, axis)
+                found.kinds[key], found.axes[key] = operation.kind, axis
+                found.limits[key] = limits_of(operation.kind)
+                self._found.append((key, operation.after))
+
+        output = self._traced.run(self._inputs, self._wanted, receive)
+        if not _same(output, found.output):
+            self.untraced = (
+                "The traced model gives another output than the model itself, as where its forward depends "
+                "on numbers that it was not traced with: take the operations between its layers with care."
+            )
+        for name in self._wanted:
+            # Of all that there are, those without tensors go without saying.
+            if name not in given and len(self._wanted) < len(self._traced.names):
+                found.missing[name] = "gives no tensor"
+
+    def placed(self, keys: Sequence[str]) -> list[str]:
+        """Place each operation behind the last layer before it."""
+        order, known, placed = list(keys), set(keys), set()
+        for key, after in self._found:
+            place = 0
+            for number in range(len(after) - 1, -1, -1):
+                call = after[: number + 1].count(after[number])
+                name = after[number] if call == 1 else f"{after[number]}#{call}"
+                if name in known:
+                    place = order.index(name) + 1
+                    break
+            # Behind operations that ran before it in the same place.
+            while place < len(order) and order[place] in placed:
+                place += 1
+            order.insert(place, key)
+            placed.add(key)
+        return order
+
+
+def _same(one: Any, other: Any) -> bool:
+    left = [tensor for _, tensor in named_tensors(one)]
+    right = [tensor for _, tensor in named_tensors(other)]
+    if not left or not right:
+        return True  # an output of a class of its own cannot be compared
+    return all(
+        a.shape == b.shape and torch.allclose(a.double(), b.double(), 1e-3, 1e-4, equal_nan=True)
+        for a, b in zip(left, right)
+        if not a.is_complex()
+    )

@@ -1,16 +1,16 @@
-"""Where a dense unit's numbers come from: the layer that weighs them, and the image its inputs were."""
+"""The layer that weighs a dense unit's inputs, and their shape as an image."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
 
-from ..base.isolation import find_device, isolate_model
-from ..base.trees import call_model, tree_map, tree_tensors
-from .layer_choice import layer_paths
+from ..base.trees import call_model, tree_tensors
+from .forward_pass import on_device_of
 
 #: Layers that hand on each unit by itself, so that unit 3 of theirs is unit 3 of the layer before.
 ELEMENTWISE = (
@@ -39,7 +39,10 @@ class Incoming:
     shape: tuple[int, ...] = ()
 
     def weights(self, unit: int) -> torch.Tensor | None:
-        """Return the weights of one unit of a Linear in `shape`, None where there are none such."""
+        """Return the weights of one unit of a Linear in `shape`.
+
+        None where there are none such.
+        """
         weight = getattr(self.module, "weight", None)
         if not isinstance(self.module, nn.Linear) or not isinstance(weight, torch.Tensor):
             return None
@@ -55,13 +58,19 @@ class _Call:
     made: torch.Tensor
 
 
-def incoming(model: nn.Module, inputs: Any, layer: str, call_number: int = 1) -> Incoming | None:
-    """Return what is behind the numbers of `layer` (its `call_number`-th call) in a forward of `inputs`.
+def find_incoming(
+    eager: nn.Module, modules: Mapping[str, nn.Module], inputs: Any, layer: str, part: str = ""
+) -> Incoming | None:
+    """Find the layer behind the numbers of `layer` in a forward of `inputs`.
 
-    The model runs once more and is left as it was. None where the layer was not called, works on no tensor,
-    or got what it works on from no layer.
+    None where the layer was not called, works on no tensor, or got what it works on from no layer.
+
+    Parameters
+    ----------
+    eager : the model, which `isolate_model` has yielded; it runs once.
+    modules : its layers by path.
+    part : the rest of its key in `activations`, as "#2" for its second call.
     """
-    modules = layer_paths(model)
     leaves = {path: module for path, module in modules.items() if next(module.children(), None) is None}
     calls: list[_Call] = []
     handles = []
@@ -73,19 +82,18 @@ def incoming(model: nn.Module, inputs: Any, layer: str, call_number: int = 1) ->
 
         return hook
 
-    device = find_device(model)
-    inputs = tree_map(lambda value: value.to(device), inputs)
-    with isolate_model(model) as eager:
-        try:
-            for path, module in leaves.items():
-                handles.append(module.register_forward_hook(note(path)))
-            call_model(eager, inputs)
-        except Exception:  # noqa: BLE001 - what the model cannot do is said by the look itself
-            return None
-        finally:
-            for handle in handles:
-                handle.remove()
+    inputs = on_device_of(eager, inputs)
+    try:
+        for path, module in leaves.items():
+            handles.append(module.register_forward_hook(note(path)))
+        call_model(eager, inputs)
+    except Exception:  # noqa: BLE001 - what the model cannot do is said by the look itself
+        return None
+    finally:
+        for handle in handles:
+            handle.remove()
     own = [at for at, made in enumerate(calls) if made.path == layer]
+    call_number = int(part[1:].split("[")[0]) if part.startswith("#") else 1
     if len(own) < call_number:
         return None
     at: int | None = own[call_number - 1]

@@ -1,4 +1,4 @@
-"""Layers by name: which ones a path, a glob or a type means, and what to say where it means none."""
+"""Layers by name: what a path, a glob or a type means."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ Layers = str | type | Iterable["str | type"] | None
 
 
 def layer_paths(model: nn.Module) -> dict[str, nn.Module]:
-    """Return path -> layer, the model itself under "", a layer used under two paths under both.
+    """Return path -> layer, the model itself under "".
+
+    A layer used under two paths is listed under both. A compiled model is listed as what it was compiled from.
 
     Raises
     ------
@@ -27,12 +29,13 @@ def layer_paths(model: nn.Module) -> dict[str, nn.Module]:
     """
     if not isinstance(model, nn.Module):
         raise TypeError(f"activations wants a torch.nn.Module, not {type(model).__name__}.")
-    # A compiled model is listed as what it was compiled from.
     return {layer.path: layer.module for layer in walk(model)}
 
 
 def choose(modules: Mapping[str, nn.Module], layers: Layers) -> list[str]:
-    """Return the paths that `layers` means; None means every layer that holds no others.
+    """Return the paths that `layers` means.
+
+    None means every layer that holds no others.
 
     Raises
     ------
@@ -65,24 +68,32 @@ def choose(modules: Mapping[str, nn.Module], layers: Layers) -> list[str]:
     return list(wanted)
 
 
-def attention_of(layers: Layers) -> tuple[Layers, list[str]]:
-    """Part what names layers from what names attention weights: "heads.*[attention]" becomes "heads.*"."""
+def _listed(layers: Layers) -> list[str | type] | None:
+    """Return several layers as a list; None where they are none that are named."""
     if layers is None or isinstance(layers, type) or not isinstance(layers, Iterable):
+        return None
+    return [layers] if isinstance(layers, str) else list(layers)
+
+
+def split_attention(layers: Layers) -> tuple[Layers, list[str]]:
+    """Split names of layers from those of attention weights.
+
+    The latter lose their end: "heads.*[attention]" becomes "heads.*".
+    """
+    if (given := _listed(layers)) is None:
         return layers, []
-    given = [layers] if isinstance(layers, str) else list(layers)
     ends = [layer for layer in given if isinstance(layer, str) and layer.endswith(ATTENTION)]
     rest = [layer for layer in given if not (isinstance(layer, str) and layer.endswith(ATTENTION))]
     return rest, [layer.removesuffix(ATTENTION) for layer in ends]
 
 
-def unmatched(modules: Mapping[str, nn.Module], layers: Layers) -> tuple[Layers, list[str]]:
-    """Part what names layers from names that no layer has, of operations perhaps: ["conv1", "add"].
+def split_operations(modules: Mapping[str, nn.Module], layers: Layers) -> tuple[Layers, list[str]]:
+    """Split names of layers from those that operations may have.
 
-    Nothing is parted that could not be the name of an operation, as "features.9".
+    ["conv1", "add"] becomes ["conv1"] and ["add"]. Nothing is split off that could not be the name of an operation, as "features.9".
     """
-    if layers is None or isinstance(layers, type) or not isinstance(layers, Iterable):
+    if (given := _listed(layers)) is None:
         return layers, []
-    given = [layers] if isinstance(layers, str) else list(layers)
     others = [
         layer
         for layer in given
@@ -95,7 +106,7 @@ def unmatched(modules: Mapping[str, nn.Module], layers: Layers) -> tuple[Layers,
 
 
 def no_such_layer(layer: str, modules: Mapping[str, nn.Module], operations: Iterable[str] = ()) -> str:
-    """Return the sentence that says so, with the layers (and operations) whose names are close to `layer`."""
+    """Say that there is no such layer, with names close to it."""
     paths = [*(path for path in modules if path), *operations]
     close = difflib.get_close_matches(layer, paths, n=3, cutoff=0.5)
     # "conv1" is close to "features.stem.conv1" in a person's eyes, though not in letters.

@@ -1,23 +1,28 @@
-"""One look into a model: a sample's input, what one layer makes of it or holds, and what the model says."""
+"""One look into a model: an input, one layer, and the model's scores."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import nn
 
+from ..base.trees import tree_tensors
 from ..layers.walk import kind_of
 from ..pictures.map_order import Sort
 from ..pictures.picture import Picture, one_sample, picture
+from ..pictures.statistics import real
 from ..pictures.thumbnail import Thumbnail, thumbnail
 from ..pictures.tiles import BUDGET
-from .activations import ForwardFailed, activations
+from .activations import ForwardFailed, Recording
 from .filters import filters
-from .incoming import Incoming, incoming
+from .incoming import Incoming, find_incoming
 from .layer_choice import layer_paths
+from .result import save_arrays
 
 Show = Literal["output", "input", "filters"]
 
@@ -98,30 +103,33 @@ class Look:
 
 
 def look(
-    model: nn.Module,
+    eager: nn.Module,
     inputs: Any,
     wanted: Wanted,
     scores: Callable[[torch.Tensor], torch.Tensor] | None = None,
     known: dict[tuple[str, str], Incoming | None] | None = None,
 ) -> Look:
-    """Look at a layer on `inputs`, a batch of one, and leave the model as it was.
+    """Look at a layer on `inputs`, a batch of one.
 
     Never raises on account of the model: what went wrong is in `.reason`, a sentence.
 
     Parameters
     ----------
+    eager : the model, which `isolate_model` has yielded.
     scores : turns the model's output into scores, such as a softmax; None: the output is taken as it is.
     known : what earlier looks found behind a layer, by layer and part; it is read and added to, and saves a
         forward.
     """
     layer = wanted.layer
-    seen = Look(wanted, input=thumbnail(inputs, lines=_begins_1d(model)))
+    seen = Look(wanted, input=thumbnail(inputs, lines=_begins_1d(eager)))
+    modules = layer_paths(eager)
+    module = modules.get(layer)
     try:
-        module = layer_paths(model).get(layer)
-        if wanted.show == "input":
-            found = activations(model, inputs, [layer], of="inputs")
-        else:
-            found = activations(model, inputs, [layer])
+        recording = Recording(
+            eager, modules, inputs, [layer], "inputs" if wanted.show == "input" else "outputs"
+        )
+        recording.run(eager)
+        found = recording.result()
     except (ForwardFailed, ValueError) as error:
         return replace(seen, reason=str(error))
     seen = replace(seen, kind=type(module).__name__, scores=_scores(found.output, scores))
@@ -134,8 +142,7 @@ def look(
 
     def behind() -> Incoming | None:
         if (layer, part) not in known:
-            call = int(part[1:].split("[")[0]) if part.startswith("#") else 1
-            known[layer, part] = incoming(model, inputs, layer, call)
+            known[layer, part] = find_incoming(eager, modules, inputs, layer, part)
         return known[layer, part]
 
     if wanted.show == "filters":
@@ -196,20 +203,20 @@ def _scores(output: Any, scores: Callable[[torch.Tensor], torch.Tensor] | None) 
 
 
 def _begins_1d(model: nn.Module) -> bool:
-    """Say whether the first layer with weights is a 1-D convolution, so that its input is lines."""
+    """Say whether the first layer with weights is a 1-D convolution."""
     for module in model.modules():
         if next(module.children(), None) is None and next(module.parameters(recurse=False), None) is not None:
             return isinstance(module, (nn.Conv1d, nn.ConvTranspose1d))
     return False
 
 
-def first_choice(model: nn.Module) -> str:
-    """Return the layer to look at where nobody chose: the first convolution's activation.
+def default_layer(modules: Mapping[str, nn.Module]) -> str:
+    """Choose the layer to look at: the first convolution's activation.
 
     The activation is the first one that follows the convolution before another convolution does. Without a
     convolution, it is that of the first layer with weights; without weights, the first layer.
     """
-    leaves = {p: m for p, m in layer_paths(model).items() if next(m.children(), None) is None}
+    leaves = {p: m for p, m in modules.items() if next(m.children(), None) is None}
     convolutions = any(isinstance(module, _CONVOLUTIONS) for module in leaves.values())
     kinds = _CONVOLUTIONS if convolutions else _WEIGHING
     chosen = ""
@@ -221,3 +228,38 @@ def first_choice(model: nn.Module) -> str:
                 break
             chosen = path
     return chosen or next(iter(leaves), "")
+
+
+def save_look(
+    path: str | os.PathLike[str], look: Look, inputs: Any, sample: int | None = None, step: int | None = None
+) -> str:
+    """Write `look` as NPZ, and return the file's path.
+
+    It ends in ".npz".
+
+    Parameters
+    ----------
+    inputs : what the model was given, a batch of one.
+    sample : its number; None for one's own, written as -1.
+    step : of the training; None, written as -1, where there is none.
+
+    Raises
+    ------
+    ValueError : the look shows nothing.
+    """
+    shown = look.values
+    if shown is None and look.picture is not None:
+        shown = look.picture.maps
+    if shown is None and (look.picture is None or look.picture.bars is None):
+        raise ValueError(f"There is nothing to save: {look.reason or 'the layer shows nothing.'}")
+    values = real(shown.detach()).cpu().numpy() if shown is not None else look.picture.bars  # type: ignore
+    given = [real(tensor.detach())[0].cpu().numpy() for tensor in tree_tensors(inputs)]
+    names = ["input"] if len(given) == 1 else [f"input_{at}" for at in range(len(given))]
+    arrays: dict[str, Any] = dict(zip(names, given, strict=True))
+    if look.scores is not None:
+        arrays["scores"] = np.asarray(look.scores)
+    about = {
+        "layer": look.layer, "part": look.part, "show": look.wanted.show,
+        "sample": -1 if sample is None else sample, "step": -1 if step is None else step,
+    }  # fmt: skip
+    return str(save_arrays(path, {"values": values, **about, **arrays}.items()))

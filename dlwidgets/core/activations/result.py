@@ -1,19 +1,22 @@
-"""What came out of a look into a model: tensors by their layers' names, and words where there is none."""
+"""Activations by layer: tensors, why there are none, and their file."""
 
 from __future__ import annotations
 
 import itertools
 import json
 import os
+import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
+from ..base.atomic_file import write_atomically
 from ..base.outputs import layer_path
+from ..pictures.statistics import real
 from .distribution import COLUMNS, Distribution, by_channel, channel_frame, distribution
-from .npz import as_array, named, save_arrays
 from .saturation import Limits
 
 if TYPE_CHECKING:
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Activations(dict[str, torch.Tensor]):
-    """Path -> tensor, in the order in which the layers ran; and in `missing`, path -> why there is none.
+    """Path -> tensor, in the order in which the layers ran.
 
     Attributes
     ----------
@@ -46,11 +49,11 @@ class Activations(dict[str, torch.Tensor]):
         self.untraced = ""
 
     def parts(self, path: str) -> list[str]:
-        """Return the keys of the layer at `path`: its first tensor, further ones, further calls."""
+        """Return the keys of a layer's tensors, and of further calls."""
         return [key for key in self if layer_path(key) == path]
 
     def statistics(self) -> dict[str, Distribution]:
-        """Return how the values of each tensor are spread; of what was kept, where it is sampled."""
+        """Return how the values of each tensor, as kept, are spread."""
         return {key: distribution(tensor, self.limits.get(key)) for key, tensor in self.items()}
 
     def to_frame(self) -> pd.DataFrame:
@@ -68,7 +71,7 @@ class Activations(dict[str, torch.Tensor]):
         return pd.DataFrame(rows, columns=["layer", "kind", "shape", *COLUMNS, "sampled"]).set_index("layer")
 
     def channels(self) -> pd.DataFrame:
-        """Return the same of each channel (unit, head), a row for each, by layer and channel.
+        """Return a row of statistics for each channel (unit, head), by layer.
 
         Left out are tensors that have no channels, as a single number.
         """
@@ -80,9 +83,9 @@ class Activations(dict[str, torch.Tensor]):
         return channel_frame(found)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write all tensors as NPZ, and return the file's path, which ends in ".npz".
+        """Write all tensors as NPZ, and return the file's path.
 
-        `numpy.load(path)` has each under its key; the model itself under "(model)", and under "(about)" a
+        It ends in ".npz". `numpy.load(path)` has each under its key; the model itself under "(model)", and under "(about)" a
         text in JSON with kinds, missing and sampled. Types that numpy has not, as bfloat16, become float32.
 
         Raises
@@ -91,7 +94,9 @@ class Activations(dict[str, torch.Tensor]):
         """
         about = {"kinds": self.kinds, "missing": self.missing, "sampled": self.sampled}
         said = json.dumps(about, ensure_ascii=False)
-        arrays = ((named(key), as_array(tensor)) for key, tensor in self.items())
+        # "(model)" for the model itself.
+        names = (f"(model){key}" if not key or key[0] in "[#" else key for key in self)
+        arrays = zip(names, map(_as_array, self.values()), strict=True)
         return save_arrays(path, itertools.chain(arrays, [("(about)", np.array(said))]))
 
     def __repr__(self) -> str:
@@ -104,3 +109,35 @@ class Activations(dict[str, torch.Tensor]):
         lines = [f"{name:<{width}}  {said}" for name, said in zip(names, words)]
         lines += [self.untraced] if self.untraced else []
         return "\n".join(lines) or "no activations"
+
+
+def _as_array(tensor: torch.Tensor) -> np.ndarray:
+    """Return a tensor as an array, float32 where numpy lacks its type."""
+    plain = tensor.layout == torch.strided and not tensor.is_quantized
+    tensor = tensor.detach().resolve_conj().resolve_neg() if plain else real(tensor)
+    try:
+        return tensor.cpu().numpy()
+    except TypeError:
+        return real(tensor).cpu().numpy()
+
+
+def save_arrays(path: str | os.PathLike[str], arrays: Iterable[tuple[str, Any]]) -> Path:
+    """Write named arrays for `numpy.load`, with no pickle.
+
+    Returns the file's path. The path gets ".npz" at its end where it has it not. One array is held at a time, so that `arrays` may
+    make them as it goes. The file is written beside its place and then moved there: whatever happens
+    meanwhile, what was there is either still whole or replaced.
+
+    Raises
+    ------
+    OSError : it cannot be written there.
+    """
+    place = Path(path).expanduser()
+    if place.suffix != ".npz":
+        place = place.with_name(f"{place.name}.npz")
+    with write_atomically(place, "layers.npz") as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as packed:
+        for key, array in arrays:
+            # By hand, since numpy.savez has no array called "file", and holds them all.
+            with packed.open(f"{key}.npy", "w", force_zip64=True) as entry:
+                np.lib.format.write_array(entry, np.asanyarray(array), allow_pickle=False)
+    return place

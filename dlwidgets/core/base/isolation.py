@@ -123,7 +123,7 @@ def use_device(model: nn.Module, device: torch.device) -> Iterator[None]:
 
 
 @contextmanager
-def isolate_model(model: nn.Module) -> Iterator[nn.Module]:
+def isolate_model(model: nn.Module, *, random_states: bool = True) -> Iterator[nn.Module]:
     """Yield the module to call in eval mode; leave no trace.
 
     Given back are each module's train/eval flag, its buffers (BatchNorm's statistics), the attributes that a
@@ -134,12 +134,17 @@ def isolate_model(model: nn.Module) -> Iterator[nn.Module]:
 
     Not given back: what a forward writes *into* its parameters or into lists and dicts of its own. Parameters
     are not copied, as that would double the memory of a large model.
+
+    Parameters
+    ----------
+    random_states : False where whoever calls gives the random generators back, as a job between two steps.
     """
     eager = getattr(model, "_orig_mod", model)
     modules = list(eager.modules())
     compiled = eager is not model or any(getattr(m, "_compiled_call_impl", None) for m in modules)
     with ExitStack() as stack:
-        stack.enter_context(preserve_random_state())
+        if random_states:
+            stack.enter_context(preserve_random_state())
         stack.enter_context(torch.no_grad())
         stack.enter_context(_disable_fused_path())
         stack.enter_context(_preserve_hooks(modules))

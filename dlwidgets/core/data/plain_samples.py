@@ -59,18 +59,23 @@ class Given:
 
     def inputs(self, index: int) -> Any:
         """Return the inputs of sample `index` as a batch of one."""
-        if self._dataset is None:
-            return tree_map(lambda tensor: tensor[index : index + 1], self._inputs)
-        item = self._dataset[index]
-        return tree_map(lambda tensor: tensor[None], self._read(item[0] if _is_pair(item) else item))
+        return self.item(index)[0]
 
     def target(self, index: int) -> Any:
         """Return the target of sample `index`, None where there is none."""
+        return self.item(index)[1]
+
+    def item(self, index: int) -> tuple[Any, Any]:
+        """Return inputs and target of sample `index`, which is read once."""
+        if self._dataset is None:
+            inputs, target = tree_map(lambda tensor: tensor[index : index + 1], self._inputs), None
+        else:
+            item = self._dataset[index]
+            inputs, target = item if _is_pair(item) else (item, None)
+            inputs = tree_map(lambda tensor: tensor[None], self._read(inputs))
         if self._targets is not None:
-            return self._targets.iloc[index] if hasattr(self._targets, "iloc") else self._targets[index]
-        if self._dataset is not None and _is_pair(item := self._dataset[index]):
-            return item[1]
-        return None
+            target = self._targets.iloc[index] if hasattr(self._targets, "iloc") else self._targets[index]
+        return inputs, target
 
     def _read(self, value: Any) -> Any:
         if isinstance(value, Mapping):

@@ -31,12 +31,17 @@ class Samples:
 
     def inputs(self, index: int) -> Any:
         """Return the inputs of one sample as a batch of size 1, on the session's device."""
-        return tree_map(lambda tensor: tensor.to(self._device), self._pair(index)[0])
+        return self.item(index)[0]
 
     def target(self, index: int) -> Any:
         """Return the target of one sample, without the batch axis; None if it has none."""
-        found = self._pair(index)[1]
-        return found[0] if isinstance(found, torch.Tensor) and found.ndim else found
+        return self.item(index)[1]
+
+    def item(self, index: int) -> tuple[Any, Any]:
+        """Return inputs and target of one sample, which is read once."""
+        inputs, target = self._pair(index)
+        target = target[0] if isinstance(target, torch.Tensor) and target.ndim else target
+        return tree_map(lambda tensor: tensor.to(self._device), inputs), target
 
     def _pair(self, index: int) -> tuple[Any, Any]:
         count = len(self)

@@ -1,4 +1,4 @@
-"""The samples that an activation browser goes through: by number, by loss, by class, and one of one's own."""
+"""The samples of an activation browser: in an order, and a person's own."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _MOST_CLASSES = 200
 _MOST_PIXELS = 300_000
 
 
-class Source:
+class SampleSource:
     """Numbered samples, with the one that a person brought behind the last.
 
-    It answers as the samples themselves do: `len()`, `.name`, `.inputs(i)` a batch of one, `.target(i)`. The
-    own sample is number `len()`, which no count contains.
+    It answers as the samples themselves do: `len()`, `.name`, `.inputs(i)` a batch of one, `.item(i)` that and
+    the target, None where none is known. The own sample is number `len()`, which no count contains.
 
     Parameters
     ----------
@@ -36,6 +36,7 @@ class Source:
     Attributes
     ----------
     order : "number", "worst", "best" or "class:NAME": the way that next and previous go.
+    takes : whether an image or a text can be brought; of an image it is known once a sample was read.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Source:
         self.samples = samples
         self.order = "number"
         self._scores, self._encode = scores, encode
+        self.takes = {"image": False, "text": encode is not None}
         self._own: Own | None = None
         self._rows: tuple[Any, str, list[int]] = (None, "", [])
         self._span: tuple[float, float] | None = None
@@ -61,13 +63,16 @@ class Source:
 
     def inputs(self, index: int) -> Any:
         """Return the inputs of a sample as a batch of one."""
-        return (
-            self._own.inputs if self._own is not None and index == len(self) else self.samples.inputs(index)
-        )
+        return self.item(index)[0]
 
-    def target(self, index: int) -> Any:
-        """Return what is true of a sample; None where nothing is known, as of one's own."""
-        return None if index == len(self) else self.samples.target(index)
+    def item(self, index: int) -> tuple[Any, Any]:
+        """Return inputs and target of a sample, which is read once."""
+        if self._own is not None and index == len(self):
+            return self._own.inputs, None
+        item = self.samples.item(index)
+        given = list(tree_tensors(item[0]))
+        self.takes["image"] = len(given) == 1 and given[0].ndim == 4 and given[0].is_floating_point()
+        return item
 
     def must_exist(self, index: Any) -> None:
         """Refuse what is no number of a sample.
@@ -90,12 +95,14 @@ class Source:
         return self._own
 
     def bring(self, x: Any, name: str | None = None) -> Own:
-        """Fit `x` to the model's inputs and look at it from now on, as `own_sample` does."""
+        """Fit `x` to the model's inputs, and look at it from now on."""
         self._own = own_sample(x, self.samples.inputs(0), name, span=self.span, encode=self._encode)
         return self._own
 
     def bring_pixels(self, said: dict[str, Any], pixels: bytes) -> Own:
-        """Look at an image that a page decoded: `said` has its width, height, name and what the page did.
+        """Look at an image that a page decoded.
+
+        `said` has its width, height, name and what the page did.
 
         Raises
         ------
@@ -121,15 +128,6 @@ class Source:
             self._span = span_of(self.samples)
         return self._span
 
-    def takes(self) -> dict[str, bool]:
-        """Return whether an image or a text can be brought by the page."""
-        try:
-            first = list(tree_tensors(self.samples.inputs(0)))
-        except Exception:  # noqa: BLE001 - said when a sample is looked at
-            first = []
-        image = len(first) == 1 and first[0].ndim == 4 and first[0].is_floating_point()
-        return {"image": image, "text": self._encode is not None}
-
     # -- the way through
 
     def orders(self) -> list[list[str]]:
@@ -140,7 +138,7 @@ class Source:
         found += [["worst", "loss, worst first"], ["best", "loss, best first"]]
         return found + [[f"class:{name}", f"of {name}"] for name in scores.classes[:_MOST_CLASSES]]
 
-    def choose(self, order: str) -> None:
+    def choose_order(self, order: str) -> None:
         """Go through the samples in another order.
 
         Raises
@@ -167,14 +165,17 @@ class Source:
         return self._rows[2]
 
     def place(self, index: int) -> list[int] | None:
-        """Return where a sample stands in the order, and of how many; None in the order of numbers."""
+        """Return the place of a sample in the order, and of how many.
+
+        None in the order of numbers.
+        """
         if self.order == "number":
             return None
         rows = self._in_order()
         return [rows.index(index) if index in rows else -1, len(rows)]
 
     def go(self, where: str, index: int) -> int:
-        """Return the sample that lies "next", "previous", "first" or "random" from `index`.
+        """Return the "next", "previous", "first" or a "random" sample from `index`.
 
         Raises
         ------

@@ -1,7 +1,9 @@
-"""ActivationBrowser: what a layer makes of a sample, and what it holds, also while the model trains."""
+"""ActivationBrowser: one layer on one sample, also while the model trains."""
 
 from __future__ import annotations
 
+import threading
+import time
 from concurrent.futures import Future, wait
 from typing import TYPE_CHECKING, Any
 
@@ -9,26 +11,36 @@ import torch
 import traitlets
 from torch import nn
 
+from ...core.activations.distribution import map_frame
 from ...core.activations.layer_choice import layer_paths, no_such_layer
+from ...core.activations.look import Look, Wanted, save_look
 from ...core.activations.packed_look import Names, number, pack
+from ...core.base.time_budget import TimeBudget
 from ...core.data.plain_samples import Given
-from ...core.layers.walk import kind_of
+from ...core.layers.walk import HOLDERS, kind_of
 from ...core.pictures.map_order import SORTS
 from ...session import Session
-from ..study.study import STUDY_STYLES, Study
-from ..view import answer_anywhere, module, style
-from .looking import Looking
-from .told import FIRST_LOOK, Told
+from ..study.study import Study
+from ..view import View, answer_anywhere, module, style
+from .layer_look import LayerLook
+from .sample_source import SampleSource
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable, Sequence
+
+    import pandas as pd
+    from matplotlib.figure import Figure
 
 #: How long the first picture is waited for, so that it is there when the cell ends [s].
 _FIRST = 3.0
+#: The share of the training's time that looking may take, and the shortest time between two looks [s].
+_SHARE, _LEAST = 0.002, 1 / 3
+_FIRST_LOOK = "The first look is being taken."
 
 
-class ActivationBrowser(Study, Told, Looking):
-    """Shows what one layer puts out for one sample, what it is given, or its weights.
+class ActivationBrowser(View):
+    """Shows one layer for one sample: outputs, inputs, or weights.
 
     Maps as tiles, slices, attention, lines, a matrix or bars, as the layer asks for. With a session it
     follows `selected_layer` and `selected_sample`, which other views write as well, and looks again while
@@ -57,43 +69,42 @@ class ActivationBrowser(Study, Told, Looking):
     """
 
     _esm = module("activations/view.js")
-    _css = style("activations/view.css", "activations/segments.css", *STUDY_STYLES)
-    _opened = False
+    _css = style("activations/view.css", "activations/segments.css", "study/study.css")
     watches = ("pulse", "status", "selected_layer", "selected_sample", "thresholds", "scores")
 
-    layers = traitlets.List(help="[path, class, depth, whether it only holds others] of each layer").tag(
-        sync=True
-    )
+    layers = traitlets.List(help="[path, class, depth, whether it only holds others] of each layer").tag(sync=True)
     selected_layer = traitlets.Unicode(None, allow_none=True, help="path of the layer shown").tag(sync=True)
     selected_sample = traitlets.Int(0, help="number of the sample shown").tag(sync=True)
-    part = traitlets.Unicode("", help="which tensor of the layer, as in the keys of activations()").tag(
-        sync=True
-    )
+    part = traitlets.Unicode("", help="which tensor of the layer, as in the keys of activations()").tag(sync=True)
     show = traitlets.Unicode("output", help="'output', 'input' or 'filters' of the layer").tag(sync=True)
     sort = traitlets.Unicode("index", help="what maps are sorted by").tag(sync=True)
     per = traitlets.Unicode("layer", help="'layer' or 'map': what the colours span").tag(sync=True)
     chosen = traitlets.Int(0, help="number of the enlarged map in the tensor").tag(sync=True)
     drawing = traitlets.Dict(help="kind, shape and words of the picture: see pack()").tag(sync=True)
-    maps = traitlets.Bytes(b"", help="uint8, M x h x w; (q - 128) * scale / 127, 0: not finite").tag(
-        sync=True
-    )
-    facts = traitlets.Bytes(b"", help="float32, 3 x M: scale, mean, share of zeros of each map").tag(
-        sync=True
-    )
+    maps = traitlets.Bytes(b"", help="uint8, M x h x w; (q - 128) * scale / 127, 0: not finite").tag(sync=True)
+    facts = traitlets.Bytes(b"", help="float32, 3 x M: scale, mean, share of zeros of each map").tag(sync=True)
     bars = traitlets.Bytes(b"", help="float32, the bars of a dense layer").tag(sync=True)
-    near = traitlets.Bytes(b"", help="float32, drawing.near.size: the chosen map's own numbers").tag(
-        sync=True
-    )
-    incoming = traitlets.Bytes(b"", help="uint8, drawing.incoming.size: the chosen unit's weights").tag(
-        sync=True
-    )
+    near = traitlets.Bytes(b"", help="float32, drawing.near.size: the chosen map's own numbers").tag(sync=True)
+    incoming = traitlets.Bytes(b"", help="uint8, drawing.incoming.size: the chosen unit's weights").tag(sync=True)
     shown = traitlets.Dict(help="kind, shape and words of the input").tag(sync=True)
     pixels = traitlets.Bytes(b"", help="uint8, H x W x 3 of an image, M x h x w of maps").tag(sync=True)
     strip = traitlets.Bytes(b"", help="float32, the bars of an input vector").tag(sync=True)
     sample = traitlets.Dict(help="number, count, name, way through the samples, verdict").tag(sync=True)
-    moment = traitlets.Dict(help="step of the picture, whether training runs, seconds between looks").tag(
-        sync=True
-    )
+    moment = traitlets.Dict(help="step of the picture, whether training runs, seconds between looks").tag(sync=True)
+    # Of the study below the maps.
+    study = traitlets.Unicode("", help="the open section, or ''").tag(sync=True)
+    touching = traitlets.Dict(help="the touched channels and what the model then says").tag(sync=True)
+    exciting = traitlets.Dict(help="the samples that drive the channel most").tag(sync=True)
+    excited = traitlets.Bytes(b"", help="uint8, tiles x h x w x 3: those samples, small").tag(sync=True)
+    where = traitlets.Dict(help="where the model looked: method, class, layer, size").tag(sync=True)
+    where_map = traitlets.Bytes(b"", help="uint8, h x w; (q - 128) * peak / 127, 0: not finite").tag(sync=True)
+    film = traitlets.Dict(help="layer, steps of the frames, sizes of maps and of the near map").tag(sync=True)
+    film_maps = traitlets.Bytes(b"", help="uint8, for each frame M x h x w maps, then the near one").tag(sync=True)
+    film_scales = traitlets.Bytes(b"", help="float32, for each frame M + 1: scales of maps, near").tag(sync=True)
+    film_now = traitlets.Bytes(b"", help="of now: float32 M + 1 scales, uint8 M x h x w maps and near").tag(sync=True)
+    film_change = traitlets.Bytes(b"", help="as film_now, twice: before the last step, and the change").tag(sync=True)
+    spread = traitlets.Dict(help="steps, reach, mean, sd and zeros of the spread's columns").tag(sync=True)
+    spread_shades = traitlets.Bytes(b"", help="uint8, columns x bins, the low end first; 0: none").tag(sync=True)
 
     def __init__(
         self,
@@ -124,143 +135,198 @@ class ActivationBrowser(Study, Told, Looking):
         if layer is not None and layer not in (paths := layer_paths(model)):
             raise ValueError(no_such_layer(layer, paths))
         given = None if X is None else Given(X, y, _dtype(model))
-        self._open_looking(
-            model,
-            session,
-            # Kept: of an iterable the session has to draw a batch to know its samples.
-            session.samples if given is None and session is not None else given,
-            layer=layer,
-            sample=sample or 0,
-            task=session.task if session is not None else task,
-            classes=session.classes if session is not None else classes,
-            shares_sample=session is not None and given is None,
-            encode=encode,
-        )
-        self._open_study()
-        self._opened = True
-        self._per, self._sort, self._tokens = per, sort, tokens
+        shares_sample = session is not None and given is None
+
+        def scores() -> Any:
+            return session.scores if session is not None and shares_sample and session.has_valid else None
+
+        # Kept: of an iterable the session has to draw a batch to know its samples.
+        samples = session.samples if given is None and session is not None else given
+        self._samples = SampleSource(samples, scores, encode)
         if sample is not None:
             self._samples.must_exist(sample)
         if session is not None and layer is not None:
             session.selected_layer = layer
-        if session is not None and sample is not None and self._shares_sample:
+        if session is not None and sample is not None and shares_sample:
             session.selected_sample = sample
-
+        self._look = LayerLook(
+            model,
+            session,
+            self._samples,
+            layer=layer,
+            sample=sample or 0,
+            shares_sample=shares_sample,
+            sort=sort,
+            task=session.task if session is not None else task,
+            classes=session.classes if session is not None else classes,
+        )
+        self._per, self._tokens = per, tokens
+        self._time_budget = TimeBudget(_SHARE, _LEAST)
+        self._asking, self._asked = threading.Lock(), False
+        self._study = Study(self._look, self.refresh, lambda: self._may_send())
         if session is None:
-            self._work()
+            self._take_look()
             super().__init__()
-        else:
-            first = session.at_batch(self._work)
-            wait([first], timeout=_FIRST)
-            super().__init__(session)
-            if not first.done():
-                first.add_done_callback(lambda _: self.refresh())
+            return
+        first = session.at_batch(self._take_look)
+        wait([first], timeout=_FIRST)
+        super().__init__(session)
+        if not first.done():
+            first.add_done_callback(lambda _: self.refresh())
 
     # -- the picture
 
     def project(self) -> dict[str, Any]:
         """Return the picture of the last look."""
-        session, seen = self._home, self._seen
-        running = session is not None and session.status == "running"
+        look, taken = self._look, self._look.taken
         values: dict[str, Any] = {
             "layers": [
-                [path, kind_of(layer), path.count(".") + 1 if path else 0, _holds(layer)]
-                for path, layer in self._layers.items()
+                [path, kind_of(layer), path.count(".") + 1 if path else 0, isinstance(layer, HOLDERS)]
+                for path, layer in look.layers.items()
             ],
-            "selected_layer": self._wanted_layer(),
-            "selected_sample": self._numbered_sample(),
+            "selected_layer": look.wanted_layer(),
+            "selected_sample": look.numbered_sample(),
             "per": self._per,
-            "show": self._facet,
-            "sort": self._sort,
+            "show": look.show,
+            "sort": look.sort,
             "moment": {
-                "step": None if seen is None else seen.step,
-                "running": running,
+                "step": None if taken is None else taken.step,
+                "running": look.running,
                 "every": round(self._time_budget.interval, 1),
             },
         }
-        if seen is None:
-            return {**values, "drawing": {"reason": FIRST_LOOK}}
-        found = seen.look
-        drawn = found.picture.tiles if found.picture is not None else None
-        chosen = min(self._chosen, drawn.total - 1) if drawn is not None else self._chosen
-        packed = pack(found, chosen, self._classes, self._tokens)
-        packed["drawing"]["sorted_at"] = self._sorted_at()
+        if taken is None:
+            return {**values, "drawing": {"reason": _FIRST_LOOK}}
+        drawn = taken.look.picture.tiles if taken.look.picture is not None else None
+        chosen = min(look.chosen, drawn.total - 1) if drawn is not None else look.chosen
+        packed = pack(taken.look, chosen, look.classes, self._tokens)
+        packed["drawing"]["sorted_at"] = look.sorted_at()
         return {
             **values,
             **packed,
-            "part": found.part,
+            "part": taken.look.part,
             "chosen": chosen,
-            "sample": self._said(),
-            **self.project_study(),
+            "sample": self._describe_sample(),
+            **self._study.values(),
         }
 
-    def _said(self) -> dict[str, Any]:
-        """Return what is said of the sample: its place, what it is, what the model makes of it."""
-        samples, seen, said = self._samples, self._seen, self._verdict()
-        own = samples.own if seen is not None and seen.index is None else None
+    def _describe_sample(self) -> dict[str, Any]:
+        """Describe the sample: its place, what it is, the model's verdict."""
+        samples, taken, verdict = self._samples, self._look.taken, self._look.verdict()
+        own = samples.own if taken is not None and taken.index is None else None
         return {
-            "number": None if seen is None else seen.index,
+            "number": None if taken is None else taken.index,
             "count": len(samples),
             "name": samples.name,
             "own": None if own is None else {"name": own.name, "done": own.done},
-            "takes": self._takes,
+            "takes": dict(samples.takes),
             "order": samples.order,
             "orders": samples.orders(),
-            "place": samples.place(self._numbered_sample()),
-            "words": said.words,
-            "measure": said.measure,
-            "ranking": [[name, number(score), true] for name, score, true in said.ranking],
+            "place": samples.place(self._look.numbered_sample()),
+            "words": verdict.words,
+            "measure": verdict.measure,
+            "ranking": [[name, number(score), true] for name, score, true in verdict.ranking],
         }
 
-    def _moved(self) -> None:
-        self.study_moved()
+    def title(self) -> str:
+        """Return what is shown in words: "relu5 · sample 412, missed (0.31) · 64 maps"."""
+        return self._look.title()
+
+    def figure(self) -> Figure:
+        """Return the picture of the last look as a matplotlib Figure."""
+        from ...core.figures.activations import activation_figure
+
+        taken = self._look.taken
+        found = Look(Wanted(""), reason=_FIRST_LOOK) if taken is None else taken.look
+        return activation_figure(
+            found.picture, self.title(), per=self._per, shown=found.input, reason=found.reason
+        )
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a row for each map that is looked at, or for each unit: see `map_frame`."""
+        return map_frame(None if self._look.taken is None else self._look.taken.look.picture)
+
+    def save(self, path: str | os.PathLike[str]) -> str:
+        """Write what is looked at as NPZ, and return where.
+
+        The file holds `values` (the tensor that is shown, without batch axis, or the weights), `input` (or
+        `input_0`, ...), `scores` where there are any, and `layer`, `part`, `show`, `sample` (-1: one's own)
+        and `step` (-1: none).
+
+        Raises
+        ------
+        ValueError : there is nothing to save, for the reason given.
+        """
+        taken = self._look.taken
+        if taken is None:
+            raise ValueError("There is nothing to save yet: the first look is being taken.")
+        if taken.index is None and self._samples.own is None:
+            raise ValueError("The sample of your own was let go: look at it again, then save.")
+        inputs = self._samples.inputs(len(self._samples) if taken.index is None else taken.index)
+        return save_look(path, taken.look, inputs, taken.index, taken.step)
+
+    # -- the study below the maps
+
+    def open_study(self, section: str) -> None:
+        """Open a section: "touch", "excites", "where", "time", or "" to fold all.
+
+        Raises
+        ------
+        ValueError : there is no such section.
+        """
+        self.wish("study", section)
+
+    def study_figure(self) -> Figure:
+        """Return what the open section shows as a matplotlib Figure."""
+        return self._study.figure()
+
+    def study_frame(self) -> pd.DataFrame:
+        """Return what the open section shows as a table: see `figure.frame_of`."""
+        return self._study.frame()
 
     # -- what a person wants
 
     def wish(self, name: str, value: Any) -> None:
         """Show another layer, sample, part, map, slice or channel, or show them otherwise."""
-        if self.wish_study(name, value):
+        look, samples = self._look, self._samples
+        if self._study.wish(name, value):
             return
         whole = isinstance(value, int) and not isinstance(value, bool) and value >= 0
         if name == "selected_layer":
-            if value not in self._layers:
-                raise ValueError(no_such_layer(str(value), self._layers))
-            self._layer = value
+            if value not in look.layers:
+                raise ValueError(no_such_layer(str(value), look.layers))
+            look.layer = value
             self._select("selected_layer", value)
         elif name == "selected_sample":
             self._go_to(value)
         elif name == "go":
-            self._go_to(self._samples.go(str(value), self._numbered_sample()))
+            self._go_to(samples.go(str(value), look.numbered_sample()))
         elif name == "order":
-            self._samples.choose(str(value))
-            if value == "number" or self._samples.place(self._numbered_sample()) is None:
+            samples.choose_order(str(value))
+            if value == "number" or samples.place(look.numbered_sample()) is None:
                 self.refresh()
             else:
-                self._go_to(self._samples.go("first", self._numbered_sample()))
+                self._go_to(samples.go("first", look.numbered_sample()))
         elif name == "own_text":
             self.look_at(str(value))
         elif name == "part":
-            self._part = str(value)
-            self._look()
+            look.part = str(value)
+            self._look_again()
         elif name == "show" and value in ("output", "input", "filters"):
-            self._facet, self._at_slice = value, None
-            self._look()
+            look.show, look.slice = value, None
+            self._look_again()
         elif name == "sort" and value in SORTS:
-            # Asked for again, it is made anew.
-            self._sort, self._order = value, None
-            self._look()
-        elif name == "slice" and whole:
-            self._at_slice = value
-            self._look()
-        elif name == "channel" and whole:
-            self._filter_channel = value
-            self._look()
+            look.sort_anew(value)
+            self._look_again()
+        elif name in ("slice", "channel") and whole:
+            setattr(look, name, value)
+            self._look_again()
         elif name == "per" and value in ("layer", "map"):
             self._per = value
             self.refresh()
         elif name == "chosen" and whole:
-            self._chosen = value
-            self.study_moved()
+            look.chosen = value
+            self._study.follow()
             self.refresh()
         else:
             super().wish(name, value)
@@ -270,20 +336,19 @@ class ActivationBrowser(Study, Told, Looking):
             self._samples.must_exist(index)
         else:
             raise ValueError(f"Sample {index} does not exist: they are 0 to {len(self._samples) - 1}.")
-        own, self._sample = self._samples.own, index
+        look, own = self._look, self._samples.own
+        look.sample = index
         self._samples.let_go()
-        if own is not None and self._shares_sample and self._home.selected_sample == index:
-            self._look()
-        elif self._shares_sample:
-            self._select("selected_sample", index)
+        if not look.shares_sample or own is not None and look.session.selected_sample == index:
+            self._look_again()
         else:
-            self._look()
+            self._select("selected_sample", index)
 
     def _select(self, name: str, value: Any) -> None:
         if self.session is not None:
             setattr(self.session, name, value)
         else:
-            self._look()
+            self._look_again()
 
     def look_at(self, x: Any, name: str | None = None) -> None:
         """Look at a sample of one's own, until another is picked.
@@ -301,34 +366,89 @@ class ActivationBrowser(Study, Told, Looking):
         TypeError, ValueError : one sentence on what does not fit.
         """
         self._bring(lambda: self._samples.bring(x, name)).result()
-        self._look()
+        self._look_again()
 
-    def _hear(self, widget: Any, message: Any, buffers: Any) -> None:
-        super()._hear(widget, message, buffers)
-        if isinstance(message, dict) and isinstance(message.get("own"), dict):
-            said, pixels = message["own"], bytes(buffers[0]) if buffers else b""
-            self._bring(lambda: self._samples.bring_pixels(said, pixels)).add_done_callback(self._brought)
+    def _bring(self, work: Callable[[], Any]) -> Future[Any]:
+        """Have a person's sample fitted where looks are taken: it reads samples."""
+        if self.session is not None:
+            return self.session.at_batch(work)
+        done: Future[Any] = Future()
+        try:
+            done.set_result(self._look.apart(work))
+        except Exception as error:  # noqa: BLE001 - raised where the result is asked for
+            done.set_exception(error)
+        return done
 
     def _brought(self, done: Future[Any]) -> None:
         error = done.exception()
         if error is None:
-            self._look()
+            self._look_again()
             return
         # The sentence goes back to the person who asked.
         self.send({"refused": "own", "because": str(error) or type(error).__name__})
         answer_anywhere(self)
 
+    # -- when looks are taken
+
+    def _look_again(self) -> None:
+        """Look again: at once, or between two steps of a session."""
+        session = self.session
+        if self._look.session is None:
+            self._take_look()
+            self._looked()
+            return
+        with self._asking:
+            # One look that waits for its turn is enough: it reads what is wanted when it begins.
+            if self._asked or session is None:
+                return
+            self._asked = True
+        session.at_batch(self._take_look).add_done_callback(self._looked)
+
+    def _take_look(self) -> None:
+        self._asked, began = False, time.perf_counter()
+        self._look.take()
+        self._time_budget.spent(time.perf_counter() - began)
+
+    def _looked(self, _future: Any = None) -> None:
+        self._asked = False
+        self._study.follow()
+        self.refresh()
+
+    def _note(self, change: Any) -> None:
+        session, name, look = self.session, change["name"], self._look
+        if session is None:
+            return
+        if name in ("thresholds", "scores") or (name == "status" and look.running):
+            self.refresh()
+            return
+        if name == "selected_sample" and look.shares_sample:
+            self._samples.let_go()
+        # At rest only what takes the run elsewhere, as a rewind, is news.
+        elsewhere = look.taken is not None and look.taken.step != session.steps
+        news = self._time_budget.due() if look.running else elsewhere
+        if name != "pulse" or (news and self._may_send()):
+            self._look_again()
+
+    def _hear(self, widget: Any, message: Any, buffers: Any) -> None:
+        super()._hear(widget, message, buffers)
+        if not isinstance(message, dict):
+            return
+        if isinstance(message.get("own"), dict):
+            given, pixels = message["own"], bytes(buffers[0]) if buffers else b""
+            self._bring(lambda: self._samples.bring_pixels(given, pixels)).add_done_callback(self._brought)
+        # While the page was closed nobody looked.
+        taken = self._look.taken
+        if "hello" in message and self.session is not None and taken is not None:
+            if taken.step != self._look.step:
+                self._look_again()
+
     def close(self) -> None:
         """Stop following the session, let the last look go and remove the view from every page."""
         # One that refused its source has no study yet.
-        if self._opened:
-            self._close_study()
+        if hasattr(self, "_study"):
+            self._study.close()
+            self._look.taken = None
         super().close()
-        self._seen = None
-
-
-def _holds(layer: nn.Module) -> bool:
-    return isinstance(layer, (nn.ModuleList, nn.ModuleDict, nn.ParameterList, nn.ParameterDict))
 
 
 def _dtype(model: nn.Module) -> torch.dtype:

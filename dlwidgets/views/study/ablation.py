@@ -1,4 +1,4 @@
-"""What a person touched in a model: factors of channels, with undo, and what the model then says."""
+"""The section "touch": factors of channels with undo, and the scores then."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from ...core.activations.study.ablation import Factors, channel_variants, scores_under
-from .place import Place
+from .subject import StudySubject
 
 #: The factors of a channel that are tried in passing.
 STEPS = (0.0, 0.5, 1.0, 2.0)
@@ -20,8 +20,8 @@ _SHOWN = 10
 _MOST = 1000.0
 
 
-class Touch:
-    """Factors by layer and channel, in the order in which they were given, and their effect on one sample.
+class AblationSection:
+    """Factors by layer and channel, as they were given, and their effect.
 
     `set`, `undo` and `reset` are a person's; `work` computes, on the thread that may use the model.
     """
@@ -43,13 +43,13 @@ class Touch:
         return self._factors.get((layer, channel), 1.0)
 
     def set(self, layer: str, channel: int, factor: Any) -> None:
-        """Multiply a channel by `factor`; 0 switches it off, 1 gives it back."""
+        """Multiply a channel by `factor`: 0 switches it off, 1 restores it."""
         number = isinstance(factor, (int, float)) and not isinstance(factor, bool)
         if not number or not math.isfinite(factor) or abs(factor) > _MOST:
             raise ValueError(f"A channel is multiplied by a number from −1,000 to 1,000, not by {factor!r}.")
         if factor == self.factor(layer, channel):
             return
-        self._keep()
+        self._remember()
         if factor == 1:
             del self._factors[layer, channel]
         else:
@@ -64,31 +64,35 @@ class Touch:
     def reset(self) -> None:
         """Give all channels back."""
         if self._factors:
-            self._keep()
+            self._remember()
             self._factors = {}
 
-    def _keep(self) -> None:
+    def _remember(self) -> None:
         self._past = [*self._past[-99:], dict(self._factors)]
 
-    def work(self, place: Place) -> None:
-        """Compute the effect of the factors, and of those that could be given to the channel in question."""
+    def work(self, subject: StudySubject, _seconds: float = 0.0) -> bool:
+        """Compute the effect of the factors, and of others for the channel.
+
+        Returns False: nothing is left to be done.
+        """
         factors: dict[str, dict[int, float]] = {}
         for (path, number), factor in self._factors.items():
             factors.setdefault(path, {})[number] = factor
-        model, inputs = place.model, place.inputs
-        self._behind.update(place.behind)
+        model, inputs = subject.model, subject.inputs
+        self._behind.update(subject.behind)
         self._found = {}
         variants: list[Factors] = [{}, factors]
-        if place.channel < place.layout.channels:
-            variants += channel_variants(place.layer, place.channel, STEPS, factors)
-        before, after, *steps = scores_under(model, inputs, variants, place.scores, self._behind)
-        self._found = {"before": before, "after": after, "rungs": torch.stack(steps) if steps else None}
+        if subject.channel < subject.layout.channels:
+            variants += channel_variants(subject.layer, subject.channel, STEPS, factors)
+        before, after, *steps = scores_under(model, inputs, variants, subject.scores, self._behind)
+        self._found = {"before": before, "after": after, "steps": torch.stack(steps) if steps else None}
+        return False
 
     def forget(self) -> None:
         """Let go what was computed."""
         self._found = {}
 
-    def project(self, layer: str, channel: int, names: Callable[[int], Sequence[str]]) -> dict[str, Any]:
+    def values(self, layer: str, channel: int, names: Callable[[int], Sequence[str]]) -> dict[str, Any]:
         """Return the picture as plain JSON."""
         words: dict[str, Any] = {
             "list": [[path, number, factor] for (path, number), factor in self._factors.items()],
@@ -99,7 +103,7 @@ class Touch:
         }
         if not self._found:
             return words
-        before, after, steps = self._found["before"], self._found["after"], self._found["rungs"]
+        before, after, steps = self._found["before"], self._found["after"], self._found["steps"]
         labels = names(len(before))
         for i in _worth_showing(before, after, steps):
             row = [float(before[i]), float(after[i]), *([] if steps is None else map(float, steps[:, i]))]
@@ -109,7 +113,7 @@ class Touch:
 
 
 def _worth_showing(before: torch.Tensor, after: torch.Tensor, steps: torch.Tensor | None) -> list[int]:
-    """Return the classes to list: all of a few, else the likely ones and those that change most."""
+    """Choose the classes to list: of many, the likely and the changed."""
     if len(before) <= _SHOWN:
         return list(range(len(before)))
     change = (after - before).abs()

@@ -1,4 +1,4 @@
-"""Where the model looked: Grad-CAM or gradient x input for a class, ready to be laid over the input."""
+"""The section "where": Grad-CAM or gradient x input for a class."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import torch
 from ...core.activations.study.ablation import scores_under
 from ...core.activations.study.attribution import Attribution, grad_cam, gradient_x_input
 from ...core.pictures.tiles import tiles
-from .place import Place
+from .subject import StudySubject
 
 METHODS = ("grad_cam", "gradient_x_input")
 #: The bytes of the map, the bars of a vector, and the classes that are offered.
 _BUDGET, _BARS, _CLASSES = 16_384, 512, 200
 
 
-class Where:
-    """The method, the class and the layer that a person chose, and what comes of them."""
+class AttributionSection:
+    """The method, class and layer that a person chose, and their map."""
 
     def __init__(self) -> None:
         self.method, self.target, self.here = "grad_cam", None, False
@@ -30,7 +30,9 @@ class Where:
         return self.method, self.target, self.here
 
     def choose(self, name: str, value: Any) -> None:
-        """Choose the method, the class (None: the predicted one), or whether the shown layer is weighted.
+        """Choose the method, the class, or the layer that is weighted.
+
+        The class None is the predicted one; the layer is that which is shown, or the last convolution.
 
         Raises
         ------
@@ -51,14 +53,14 @@ class Where:
         """Let go what was computed."""
         self._values = {}
 
-    def work(self, place: Place, _seconds: float = 0.0) -> bool:
+    def work(self, subject: StudySubject, _seconds: float = 0.0) -> bool:
         """Compute the map."""
-        inputs = place.inputs
-        scores = scores_under(place.model, inputs, [{}], place.scores)[0]
+        inputs = subject.inputs
+        scores = scores_under(subject.model, inputs, [{}], subject.scores)[0]
         target = self.target if self.target is not None and self.target < len(scores) else None
-        words = self._about(place, scores, target)
+        words = self._about(subject, scores, target)
         try:
-            found = self._attribution(place, inputs, target)
+            found = self._attribution(subject, inputs, target)
         except ValueError as error:
             words["reason"] = str(error)
             self._values = {"where": words, "where_map": b""}
@@ -80,29 +82,30 @@ class Where:
 
     # -- inside
 
-    def _about(self, place: Place, scores: torch.Tensor, target: int | None) -> dict[str, Any]:
-        names = place.names(len(scores))
+    def _about(self, subject: StudySubject, scores: torch.Tensor, target: int | None) -> dict[str, Any]:
+        names = subject.names(len(scores))
         order = torch.argsort(-scores.nan_to_num(-math.inf), stable=True).tolist()
         listed = range(len(scores)) if len(scores) <= _CLASSES else sorted(order[:_CLASSES])
         return {
             "method": self.method, "chosen": target, "here": self.here, "predicted": order[0],
             "classes": [[i, names[i], _number(scores[i])] for i in listed],
-            "step": place.step, "usable": _has_maps(place), "shown": place.layer, "reason": "",
+            "step": subject.step, "usable": _has_maps(subject), "shown": subject.layer, "reason": "",
         }  # fmt: skip
 
-    def _attribution(self, place: Place, inputs: Any, target: int | None) -> Attribution:
+    def _attribution(self, subject: StudySubject, inputs: Any, target: int | None) -> Attribution:
         if self.method == "gradient_x_input":
-            return gradient_x_input(place.model, inputs, target)
-        return grad_cam(place.model, inputs, target, place.layer if self.here and _has_maps(place) else None)
+            return gradient_x_input(subject.model, inputs, target)
+        layer = subject.layer if self.here and _has_maps(subject) else None
+        return grad_cam(subject.model, inputs, target, layer)
 
 
-def _has_maps(place: Place) -> bool:
-    layout = place.layout
+def _has_maps(subject: StudySubject) -> bool:
+    layout = subject.layout
     return layout.axis == 0 and len(layout.shape) >= 2 and math.prod(layout.shape[1:]) > 1
 
 
 def _drawable(found: Attribution, method: str) -> tuple[str, torch.Tensor]:
-    """Return how the values are drawn, "map", "line" or "tokens", and them as a matrix."""
+    """Return the form, "map", "line", "matrix" or "tokens", and a matrix."""
     values = found.values
     if method == "gradient_x_input" and found.layer:
         return "tokens", values.reshape(1, -1)

@@ -1,4 +1,4 @@
-"""What the study shows, for those without a browser: its traits as a Figure and as a table."""
+"""The study without a browser: its traits as a Figure and as a table."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _FOLDED = "The study is folded: open_study() opens 'touch', 'excites', 'where' o
 
 
 def figure_of(section: str, values: dict[str, Any], image: np.ndarray | None = None) -> Figure:
-    """Return the Figure of a section from what `project_study` returned.
+    """Return the Figure of a section from what `Study.values` returned.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""A layer over time: its film across snapshots, the last step before and after, the spread of its values."""
+"""The section "time": film across snapshots, last step, spread of values."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from ...core.activations.study.film import Film, Frame, evenly, output_of
 from ...core.activations.study.spread import Spread
 from ...core.pictures.tiles import Tiles, tiles
-from .place import Layout, Place
+from .subject import OutputLayout, StudySubject
 
 #: Frames that are sent, and the bytes of each: of all maps, and of the chosen one alone.
 _FRAMES, _BYTES, _CLOSE = 24, 6_000, 1_024
@@ -22,8 +22,11 @@ _SPREADS = 16
 _COUNTED = 65_536
 
 
-class OverTime:
-    """The film, the last step and the spread of a layer for a sample; spreads of others are kept a while."""
+class OverTimeSection:
+    """The film, the last step and the spread of a layer for a sample.
+
+    Spreads of others are kept a while.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -43,7 +46,7 @@ class OverTime:
     #: Nothing is for a person to decide that the kernel needs to know.
     key = None
 
-    def note(self, of: Any, step: int, tensor: torch.Tensor) -> None:
+    def count(self, of: Any, step: int, tensor: torch.Tensor) -> None:
         """Count the values of a look that was taken anyway."""
         values = tensor.detach().reshape(-1)
         if values.numel() > _COUNTED:
@@ -57,16 +60,19 @@ class OverTime:
                 spread.cut(step)
             spread.add(step, values)
 
-    def work(self, place: Place, seconds: float) -> bool:
-        """Look at now and, for about `seconds`, at snapshots; return whether some are left."""
-        of = (place.layer, place.part, place.sample, place.owner, place.line)
-        inputs = place.inputs
+    def work(self, subject: StudySubject, seconds: float) -> bool:
+        """Look at now, then at snapshots for about `seconds`.
+
+        Returns whether some are left.
+        """
+        of = (subject.layer, subject.part, subject.sample, subject.owner, subject.line)
+        inputs = subject.inputs
         if self._of != of:
             self.forget()
-            self._of, self._film = of, Film(place.layer, place.part, inputs, place.layout.behind)
-        step = place.step or 0
-        if self._now is None or self._now.step != step or not place.running:
-            tensor = output_of(place.model, inputs, place.layer, place.part, place.layout.behind)
+            self._of, self._film = of, Film(subject.layer, subject.part, inputs, subject.layout.behind)
+        step = subject.step or 0
+        if self._now is None or self._now.step != step or not subject.running:
+            tensor = output_of(subject.model, inputs, subject.layer, subject.part, subject.layout.behind)
             if self._now is not None and self._now.step < step:
                 self._before = self._now
             elif self._now is not None and self._now.step > step:
@@ -75,13 +81,13 @@ class OverTime:
                 self._film.cut(step)
                 self._filmed = {one for one in self._filmed if one <= step}
             self._now = Frame(step, "now", tensor)
-            self.note(of, step, tensor)
-        more = bool(place.states) and self._film.advance(place.model, place.states, seconds)
+            self.count(of, step, tensor)
+        more = bool(subject.states) and self._film.advance(subject.model, subject.states, seconds)
         for frame in self._film.frames:
             if frame.step not in self._filmed and frame.tensor is not None and frame.step <= step:
                 self._filmed.add(frame.step)
                 self._note_past(of, frame)
-        self._draw(place)
+        self._draw(subject)
         return more
 
     def values(self) -> dict[str, Any]:
@@ -96,14 +102,14 @@ class OverTime:
             values = frame.tensor.reshape(-1)  # type: ignore[union-attr]
             spread.add(frame.step, values[:: -(-values.numel() // _COUNTED)] if values.numel() else values)
 
-    def _draw(self, place: Place) -> None:
-        film, now, layout = self._film, self._now, place.layout
+    def _draw(self, subject: StudySubject) -> None:
+        film, now, layout = self._film, self._now, subject.layout
         if film is None or now is None or now.tensor is None:
             return
         shape = now.tensor.shape
         good = [one for one in film.frames if one.tensor is not None and one.tensor.shape == shape]
         good = evenly([one for one in good if one.step < now.step], _FRAMES - 1)
-        channel = place.channel
+        channel = subject.channel
         key = (tuple(map(id, good)), channel, self._of)
         if self._drawn[0] != key:
             # Sent again only where a snapshot or the channel is another.
@@ -119,12 +125,12 @@ class OverTime:
         self._values = {
             **self._drawn[1],
             "film": {
-                "layer": place.layer, "channel": channel, "form": _form(shape),
+                "layer": subject.layer, "channel": channel, "form": _form(shape),
                 "count": len(maps.maps), "total": maps.total, "size": list(maps.maps.shape[1:]),
                 "near": list(near.maps.shape[1:]), "whole": list(maps.shape),
                 "steps": [[one.step, one.why] for one in good], "now": now.step,
-                "of": len({one.step for one in place.states if one.step < now.step}),
-                "session": place.step is not None,
+                "of": len({one.step for one in subject.states if one.step < now.step}),
+                "session": subject.step is not None,
                 "left": next((one.reason for one in film.frames if one.reason), ""),
                 "before": None if before is None else before.step,
                 "exact": before is not None and before.step == now.step - 1,
@@ -161,18 +167,18 @@ _NOTHING: dict[str, Any] = {
 }  # fmt: skip
 
 
-def _packed(frame: Frame, layout: Layout, channel: int) -> tuple[Tiles, Tiles]:
+def _packed(frame: Frame, layout: OutputLayout, channel: int) -> tuple[Tiles, Tiles]:
     return _pair(frame.tensor, layout, channel)  # type: ignore[arg-type]
 
 
-def _pair(tensor: torch.Tensor, layout: Layout, channel: int) -> tuple[Tiles, Tiles]:
+def _pair(tensor: torch.Tensor, layout: OutputLayout, channel: int) -> tuple[Tiles, Tiles]:
     """Return all maps, small, and the chosen one, sharper."""
     maps = layout.maps(tensor)
     number = min(channel, len(maps) - 1)
     return tiles(maps, budget=_BYTES), tiles(maps[number : number + 1], budget=_CLOSE)
 
 
-def _change(before: Frame, now: Frame, layout: Layout, channel: int) -> bytes:
+def _change(before: Frame, now: Frame, layout: OutputLayout, channel: int) -> bytes:
     """Return before, and now minus before, each as `_bytes`."""
     one, other = before.tensor, now.tensor
     difference = other.float() - one.float()  # type: ignore[union-attr]
@@ -180,7 +186,7 @@ def _change(before: Frame, now: Frame, layout: Layout, channel: int) -> bytes:
 
 
 def _bytes(maps: Tiles, near: Tiles) -> bytes:
-    """Return float32 scales of the maps and of the near one, then the bytes of both."""
+    """Return float32 scales of maps and near one, then their bytes."""
     scales = np.concatenate([maps.scale, near.scale]).astype(np.float32)
     return scales.tobytes() + maps.maps.tobytes() + near.maps.tobytes()
 

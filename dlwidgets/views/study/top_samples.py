@@ -1,4 +1,4 @@
-"""What excites the chosen channel: the strongest samples of a probe set, small, with the place in each."""
+"""The section "excites": the samples that drive a channel most, small."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from ...core.activations.study.top_samples import Excited, Responses, probe_numbers
 from ...core.base.trees import tree_tensors
 from ...core.pictures.thumbnail import thumbnail
-from .place import Place
+from .subject import StudySubject
 
 #: How many samples are shown, the longest side of their pictures [pixels], and the points of a line.
 _SHOWN, _SIDE, _POINTS = 12, 48, 64
@@ -23,54 +23,66 @@ _AROUND = 4
 
 @dataclass
 class _Gathering:
-    """Answers, and the first and last step at whose weights they were given."""
+    """Answers, and the first and last step whose weights gave them."""
 
     answers: Responses
     first: int | None
     last: int | None
 
 
-class Excites:
-    """Gathers the answers of a layer to a probe set piece by piece, and shows those of one channel."""
+class TopSamplesSection:
+    """Gathers a layer's answers to probe samples, and shows one channel's."""
 
     def __init__(self) -> None:
         self.by = "max"
-        self.forget()
-
-    def forget(self) -> None:
-        """Let go what was gathered."""
         self._shown: _Gathering | None = None
         self._next: _Gathering | None = None
         self._of: Any = None
         self._small: dict[int, Any] = {}
         self._values: dict[str, Any] = {}
 
+    def sort(self, by: Any) -> None:
+        """Order samples by the largest value of a channel, or by its mean.
+
+        Raises
+        ------
+        ValueError : it is neither "max" nor "mean".
+        """
+        if by not in ("max", "mean"):
+            raise ValueError(f"Samples are ordered by 'max' or 'mean', not by {by!r}.")
+        self.by = by
+
+    def forget(self) -> None:
+        """Let go what was gathered."""
+        self._shown = self._next = self._of = None
+        self._small, self._values = {}, {}
+
     @property
     def key(self) -> Any:
         """What a person decides."""
         return self.by
 
-    def work(self, place: Place, seconds: float) -> bool:
-        """Gather for about `seconds`, and make the picture; return whether more is to be done."""
-        of = (place.layer, id(place.model), len(place.samples))
+    def work(self, subject: StudySubject, seconds: float) -> bool:
+        """Gather for about `seconds`; return whether more is to be done."""
+        of = (subject.layer, id(subject.model), len(subject.samples))
         if self._of != of:
             self.forget()
             self._of = of
         made = self._next or self._shown
-        if made is None or made.answers.complete and made.last != place.step:
+        if made is None or made.answers.complete and made.last != subject.step:
             # The weights have moved: gathered anew, while what was found before is shown.
-            numbers = np.random.default_rng(0).permutation(probe_numbers(len(place.samples)))
+            numbers = np.random.default_rng(0).permutation(probe_numbers(len(subject.samples)))
             made = self._next = _Gathering(
-                Responses(place.layer, numbers, behind=place.layout.behind), place.step, place.step
+                Responses(subject.layer, numbers, behind=subject.layout.behind), subject.step, subject.step
             )
         if not made.answers.complete:
-            made.answers.gather(place.model, place.samples, seconds)
-            made.last = place.step
+            made.answers.gather(subject.model, subject.samples, seconds)
+            made.last = subject.step
         if made is self._next and (made.answers.complete or self._shown is None):
             self._shown = made
         if made.answers.complete:
             self._next = None
-        self._picture(place)
+        self._picture(subject)
         return not made.answers.complete
 
     def values(self) -> dict[str, Any]:
@@ -79,22 +91,22 @@ class Excites:
 
     # -- inside
 
-    def _picture(self, place: Place) -> None:
+    def _picture(self, subject: StudySubject) -> None:
         if self._shown is None or not self._shown.answers.taken:
             return
         shown = self._shown.answers
-        channel = min(place.channel, shown.channels - 1)
+        channel = min(subject.channel, shown.channels - 1)
         found = shown.top(channel, self.by, _SHOWN)  # type: ignore[arg-type]
         answers = shown.values(channel, "max")
         words: dict[str, Any] = {
-            "layer": place.layer, "channel": channel, "by": self.by, "taken": shown.taken,
-            "wanted": len(shown.numbers), "of": len(place.samples),
+            "layer": subject.layer, "channel": channel, "by": self.by, "taken": shown.taken,
+            "wanted": len(shown.numbers), "of": len(subject.samples),
             "first": self._shown.first, "last": self._shown.last, "note": "",
             "active": float((answers > 0).mean()),
         }  # fmt: skip
         if shown.channels < shown.total:
             words["note"] = f"the first {shown.channels:,} of {shown.total:,} channels are kept"
-        kinds = [self._thumbnail(place.samples, one.sample) for one in found]
+        kinds = [self._thumbnail(subject.samples, one.sample) for one in found]
         self._small = dict(list(self._small.items())[-8 * _SHOWN :])
         images = [kind for kind in kinds if isinstance(kind, np.ndarray)]
         same = len(images) == len(found) and len({image.shape for image in images}) == 1
@@ -119,7 +131,7 @@ class Excites:
 
 
 def _small(inputs: Any) -> np.ndarray | list[int] | str:
-    """Return an image of at most 48 pixels, or points of a line (0..100), or words."""
+    """Return a small image, points of a line (0..100), or words."""
     seen = thumbnail(inputs)
     if seen.image is not None:
         pixels = torch.from_numpy(seen.image).permute(2, 0, 1)[None].float()

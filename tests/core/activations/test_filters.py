@@ -1,4 +1,4 @@
-"""filters(): the weights of a layer as pictures; incoming(): what a dense unit's numbers come from."""
+"""filters(): the weights of a layer as pictures; find_incoming(): what a dense unit's numbers come from."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ import torch
 from torch import nn
 
 from dlwidgets.core.activations.filters import filters
-from dlwidgets.core.activations.incoming import incoming
+from dlwidgets.core.activations.incoming import Incoming, find_incoming
+from dlwidgets.core.activations.layer_choice import layer_paths
 from dlwidgets.core.activations.look import Wanted, look
+from dlwidgets.core.base.isolation import isolate_model
 
 
 def close(picture, number: int) -> np.ndarray:
@@ -76,7 +78,8 @@ def test_a_3d_convolution_shows_a_slice():
 
 def test_a_dense_layer_shows_the_images_its_units_look_at_where_it_was_given_one():
     model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Dropout(), nn.Linear(4 * 36, 5))
-    found = look(model, torch.rand(1, 1, 8, 8), Wanted("4", show="filters", channel=2))
+    with isolate_model(model) as eager:
+        found = look(eager, torch.rand(1, 1, 8, 8), Wanted("4", show="filters", channel=2))
     assert (found.picture.kind, found.channels) == ("maps", 4)
     expected = model[4].weight[3].reshape(4, 6, 6)[2].detach().numpy()
     assert np.array_equal(close(found.picture, 3), expected)
@@ -155,19 +158,24 @@ class Net(nn.Module):
         return self.soft(self.head(self.drop(self.relu(self.hidden(x)))))
 
 
+def incoming(model, x, layer, part="") -> Incoming | None:
+    with isolate_model(model) as eager:
+        return find_incoming(eager, layer_paths(eager), x, layer, part)
+
+
 @pytest.mark.parametrize(
-    ("layer", "call", "path", "shape"),
+    ("layer", "part", "path", "shape"),
     [
-        ("hidden", 1, "hidden", (4, 6, 6)),
-        ("relu", 2, "hidden", (4, 6, 6)),
-        ("drop", 1, "hidden", (4, 6, 6)),
-        ("head", 1, "head", (8,)),
-        ("soft", 1, "head", (8,)),
-        ("relu", 1, "conv", ()),
+        ("hidden", "", "hidden", (4, 6, 6)),
+        ("relu", "#2", "hidden", (4, 6, 6)),
+        ("drop", "", "hidden", (4, 6, 6)),
+        ("head", "", "head", (8,)),
+        ("soft", "", "head", (8,)),
+        ("relu", "", "conv", ()),
     ],
 )
-def test_behind_a_units_number_lies_the_layer_that_weighed_it(layer, call, path, shape):
-    found = incoming(Net(), torch.rand(1, 1, 8, 8), layer, call)
+def test_behind_a_units_number_lies_the_layer_that_weighed_it(layer, part, path, shape):
+    found = incoming(Net(), torch.rand(1, 1, 8, 8), layer, part)
     assert (found.path, found.shape) == (path, shape)
 
 

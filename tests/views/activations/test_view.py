@@ -14,10 +14,12 @@ import pytest
 import torch
 from torch import nn
 
+from dlwidgets.core.activations import layer_choice
 from dlwidgets.core.activations.activations import activations
+from dlwidgets.core.base.random_state import RandomStates
 from dlwidgets.core.data.plain_samples import Given
 from dlwidgets.session import Session
-from dlwidgets.views.activations.sample_source import Source
+from dlwidgets.views.activations.sample_source import SampleSource
 from dlwidgets.views.activations.view import ActivationBrowser
 
 NAMES = ["zero", "one", "two"]
@@ -313,7 +315,7 @@ def test_the_samples_of_one_class_can_be_walked_alone():
 
 
 def test_a_sample_at_random_draws_nothing_from_the_generators_that_training_uses():
-    source = Source(Given(torch.rand(9, 2)))
+    source = SampleSource(Given(torch.rand(9, 2)))
     before = (random.getstate(), torch.get_rng_state().tolist(), np.random.get_state()[1].tolist())
     assert {source.go("random", 4) for _ in range(40)} <= set(range(9)) - {4}
     assert (random.getstate(), torch.get_rng_state().tolist(), np.random.get_state()[1].tolist()) == before
@@ -527,7 +529,7 @@ def test_while_training_the_page_sees_pictures_of_several_steps(session, view):
 def test_with_no_page_training_costs_no_look(session, view):
     view._time_budget.least, view._time_budget.share = 0.0, 1.0
     looked = []
-    view._work = lambda: looked.append(session.status)
+    view._take_look = lambda: looked.append(session.status)
     session.fit(3)
     assert "running" not in looked
 
@@ -539,7 +541,7 @@ def test_looking_changes_neither_the_weights_nor_the_order_of_the_data():
             view = ActivationBrowser(session)
             Page(view)
             view._time_budget.least, view._time_budget.share = 0.0, 1.0
-            session.observe(lambda change: view._look(), names=["pulse"])
+            session.observe(lambda change: view._look_again(), names=["pulse"])
         session.fit(4)
         session.close()
         return [*session.model.state_dict().values()]
@@ -549,7 +551,7 @@ def test_looking_changes_neither_the_weights_nor_the_order_of_the_data():
 
 def test_a_page_that_opens_late_gets_the_picture_of_now(session, view):
     session.step(2)
-    view._seen = replace(view._seen, step=0)
+    view._look.taken = replace(view._look.taken, step=0)
     Page(view)
     settle(session)
     assert view.moment["step"] == 2
@@ -557,7 +559,7 @@ def test_a_page_that_opens_late_gets_the_picture_of_now(session, view):
 
 def test_a_model_that_fails_is_said_in_one_sentence_and_the_session_lives(session, view, capfd):
     session.model.conv = nn.Conv2d(3, 6, 3)
-    view._look()
+    view._look_again()
     settle(session)
     reason = view.project()["drawing"]["reason"]
     assert reason.startswith("The model could not run on inputs of 1×1×8×8: layer 'conv' (Conv2d) said: ")
@@ -734,3 +736,74 @@ def test_a_layer_that_is_chosen_in_an_evaluation_is_drawn_before_that_ends(wire,
     end.set()
     view.close()
     session.close()
+
+
+# -- work is done once
+
+
+class Counting(torch.utils.data.Dataset):
+    """Samples that count how often each is read."""
+
+    def __init__(self) -> None:
+        self.reads: list[int] = []
+
+    def __len__(self) -> int:
+        return 10
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+        self.reads.append(index)
+        return data(10)[0][index], index % 3
+
+
+class Counts:
+    """How often a look saved the random states, and walked over the model."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.saved = self.walked = 0
+        capture, walk = RandomStates.capture, layer_choice.walk
+
+        def saves(*args):
+            self.saved += 1
+            return capture(*args)
+
+        def walks(model):
+            self.walked += 1
+            return walk(model)
+
+        monkeypatch.setattr(RandomStates, "capture", saves)
+        monkeypatch.setattr(layer_choice, "walk", walks)
+
+
+@pytest.mark.parametrize("layer", ["relu", "hidden"])
+def test_a_look_reads_its_sample_once_saves_random_states_once_and_walks_once(layer, monkeypatch):
+    samples = Counting()
+    view = ActivationBrowser(net(), samples, layer=layer)
+    counts = Counts(monkeypatch)
+    samples.reads.clear()
+    view.wish("selected_sample", 4)
+    assert (samples.reads, counts.saved, counts.walked) == ([4], 1, 1)
+
+
+def test_with_a_session_a_look_saves_no_random_states_beside_those_that_the_job_does(session, monkeypatch):
+    samples = Counting()
+    view = ActivationBrowser(session, samples)
+    counts = Counts(monkeypatch)
+    session.at_batch(lambda: None).result(10)
+    settle(session)
+    alone, counts.saved = counts.saved, 0
+    samples.reads.clear()
+    session.at_batch(view._take_look).result(10)
+    settle(session)
+    assert (samples.reads, counts.saved, counts.walked) == ([0], alone, 1)
+    view.close()
+
+
+def test_a_piece_of_a_study_reads_the_sample_that_is_looked_at_once(session):
+    samples = Counting()
+    view = ActivationBrowser(session, samples, layer="conv")
+    for section in ("touch", "where", "time"):
+        samples.reads.clear()
+        view.wish("study", section)
+        settle(session)
+        assert samples.reads == [0], section
+    view.close()

@@ -62,8 +62,8 @@ def opened(view: ActivationBrowser, section: str) -> dict:
 
 def test_folded_it_shows_nothing_and_runs_nothing(session, view):
     calls = []
-    for name in ("_study_work", "_compute"):
-        setattr(view, name, lambda *args, n=name: calls.append(n))
+    for name in ("_work", "_compute"):
+        setattr(view._study, name, lambda *args, n=name: calls.append(n))
     session.step(2)
     settle(session)
     shown = view.project()
@@ -198,12 +198,13 @@ def test_the_strongest_samples_are_shown_with_their_place(session, view):
 
 def test_another_channel_and_another_order_are_shown_without_running_the_samples_again(session, view):
     opened(view, "excites")
-    answers = view._excites._shown.answers
+    answers = view._study._sections["excites"]._shown.answers
     view.wish("chosen", 5)
     view.wish("excites_by", "mean")
     settle(session)
     found = view.project()["exciting"]
-    assert (found["channel"], found["by"]) == (5, "mean") and view._excites._shown.answers is answers
+    assert (found["channel"], found["by"]) == (5, "mean")
+    assert view._study._sections["excites"]._shown.answers is answers
 
 
 def test_after_a_step_the_samples_are_run_again(session, view):
@@ -389,8 +390,8 @@ def test_while_training_the_study_follows_within_its_budget(session):
     view._may_send = lambda: True
     opened(view, "touch")
     done = []
-    work = view._study_work
-    view._study_work = lambda: (done.append(session.steps), work())
+    work = view._study._work
+    view._study._work = lambda: (done.append(session.steps), work())
     session.epochs = 60
     session.start()
     while session.status == "running" and session.steps < 60:

@@ -15,7 +15,7 @@ from ...base.outputs import named_tensors, replace_first_tensor
 from ...base.trees import call_model, tree_map
 from ...layers.axes import channel_axis
 from ...layers.walk import kind_of
-from ..inputs import brought
+from ..forward_pass import on_device_of
 from ..layer_choice import layer_paths, no_such_layer
 
 #: Path of a layer -> channel -> the factor that its values are multiplied by; 0 switches it off.
@@ -88,7 +88,7 @@ def scores_under(
     now: dict[str, Mapping[int, float]] = {path: {} for path in paths}
     found = []
     with scaled_channels(model, now, behind) as eager:
-        ready = brought(eager, inputs)
+        ready = on_device_of(eager, inputs)
         for factors in variants:
             now.update({path: factors.get(path, {}) for path in paths})
             # A copy each time, since a model may write into what it is given.

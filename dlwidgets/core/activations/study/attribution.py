@@ -15,7 +15,7 @@ from ...base.isolation import isolate_model
 from ...base.outputs import named_tensors, replace_first_tensor
 from ...base.trees import call_model, tree_map, tree_tensors
 from ...layers.walk import kind_of
-from ..inputs import brought
+from ..forward_pass import on_device_of
 from ..layer_choice import layer_paths, no_such_layer
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
@@ -87,7 +87,7 @@ def grad_cam(
         return replace_first_tensor(output, lambda _: leaf.clone())
 
     with _differentiating(model) as eager:
-        ready = brought(eager, inputs)
+        ready = on_device_of(eager, inputs)
         # In the same look: to open and close one takes longer than a small model's forward.
         chosen = _last_called(eager, ready, wanted, modules) if layer is None else layer
         with _hooked(modules[chosen], hook):
@@ -116,7 +116,7 @@ def gradient_x_input(model: nn.Module, inputs: Any, target: int | None = None) -
     """
     modules = layer_paths(model)
     with _differentiating(model) as eager, ExitStack() as stack:
-        ready = brought(eager, inputs)
+        ready = on_device_of(eager, inputs)
         if not any(tensor.is_floating_point() for tensor in tree_tensors(ready)):
             return _of_tokens(eager, ready, target, modules, stack)
         ready = tree_map(

@@ -18,7 +18,7 @@ from ...base.trees import call_model, tree_map, tree_tensors
 from ...layers.axes import samples_first
 from ...layers.walk import kind_of
 from ...pictures.statistics import real
-from ..inputs import brought
+from ..forward_pass import on_device_of
 from ..layer_choice import layer_paths, no_such_layer
 
 #: How many samples a probe set has.
@@ -182,7 +182,7 @@ class Responses:
 
         handle = layer.register_forward_hook(keep)
         try:
-            call_model(model, brought(model, inputs))
+            call_model(model, on_device_of(model, inputs))
         finally:
             handle.remove()
         name = self.layer or kind_of(layer)

@@ -1,4 +1,4 @@
-"""What a study is of: a model, a sample, a layer and a channel at one moment of a run."""
+"""What a study is of: model, sample, layer and channel at one moment."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Layout:
+class OutputLayout:
     """How a layer's output for one sample is laid out.
 
     Attributes
@@ -34,7 +34,10 @@ class Layout:
         return 0 if self.axis is None else self.shape[self.axis]
 
     def maps(self, tensor: torch.Tensor) -> torch.Tensor:
-        """Return an output as M x h x w: maps by channel (middle slices of volumes), a matrix or a row."""
+        """Return an output as M x h x w: maps by channel, a matrix or a row.
+
+        Of volumes, the middle slices.
+        """
         if tensor.ndim <= 1:
             return tensor.reshape(1, 1, -1)
         if tensor.ndim == 2:
@@ -47,13 +50,14 @@ class Layout:
 
 
 @dataclass(frozen=True)
-class Place:
+class StudySubject:
     """What is looked at, for the thread that may use the model.
 
     Attributes
     ----------
     samples : `len()` and `.inputs(i)`, a batch of one.
-    sample : the number of the sample; `owner` tells samples of one's own apart.
+    read : returns the sample looked at as a batch of one; it is read once.
+    sample : its number; `owner` tells samples of one's own apart.
     layer, part : which tensor, as in `activations`.
     channel : the channel in question.
     scores : turns outputs into probabilities; None: they are taken as they are.
@@ -66,12 +70,13 @@ class Place:
 
     model: nn.Module
     samples: Any
+    read: Callable[[], Any]
     sample: int
     owner: Any
     layer: str
     part: str
     channel: int
-    layout: Layout
+    layout: OutputLayout
     scores: Callable[[torch.Tensor], torch.Tensor] | None
     names: Callable[[int], Sequence[str]]
     step: int | None
@@ -82,7 +87,7 @@ class Place:
     @property
     def inputs(self) -> Any:
         """The sample as a batch of one."""
-        return self.samples.inputs(self.sample)
+        return self.read()
 
     @property
     def behind(self) -> dict[str, nn.Module]:

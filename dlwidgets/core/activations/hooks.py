@@ -1,4 +1,4 @@
-"""One forward of a model, watched: which layer runs, what it is given and puts out, what it attends to."""
+"""Hooks on a model's layers for one forward: inputs, outputs, attention."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .attention import ATTENTION, Attended, AttentionMode
 
 
 @dataclass(frozen=True)
-class Seen:
+class LayerTensor:
     """A tensor that a layer was given or put out, not to be changed.
 
     Attributes
@@ -37,8 +37,10 @@ class Seen:
     channels: int | None
 
 
-class Watch:
-    """Listens to a model's layers inside `with watch.listening():`, on this thread; nothing of it stays.
+class ForwardHooks:
+    """Hears of a model's layers inside `with hooks.attached():`, on this thread.
+
+    Nothing of it stays.
 
     Attributes
     ----------
@@ -53,7 +55,7 @@ class Watch:
         self,
         modules: Mapping[str, nn.Module],
         wanted: Sequence[str],
-        receive: Callable[[Seen], None],
+        receive: Callable[[LayerTensor], None],
         *,
         of: Literal["outputs", "inputs"] = "outputs",
         attending: Collection[str] = (),
@@ -85,8 +87,8 @@ class Watch:
         self.used_by: dict[str, str] = {}
 
     @contextmanager
-    def listening(self) -> Iterator[None]:
-        """Listen until the end of the block."""
+    def attached(self) -> Iterator[None]:
+        """Attach the hooks until the end of the block."""
         with ExitStack() as stack:
             for module in {id(module): module for module in self._modules.values()}.values():
                 try:
@@ -139,7 +141,7 @@ class Watch:
             key = start + (suffix if number else "")
             # What is done with it is no part of the model's forward.
             with torch._C.DisableTorchFunction():
-                self._receive(Seen(key, path, module, suffix, tensor, axis))
+                self._receive(LayerTensor(key, path, module, suffix, tensor, axis))
         if not found:
             self.empty.setdefault(path, f"{verb} {describe_output(what)}")
 

@@ -1,4 +1,4 @@
-"""Why a layer gave nothing, or a model could not run at all, in sentences."""
+"""A forward pass that is looked at: inputs on the model's device, and failures in sentences."""
 
 from __future__ import annotations
 
@@ -6,16 +6,40 @@ import traceback
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
+from ..base.isolation import find_device
 from ..base.outputs import named_tensors
+from ..base.trees import tree_map
 from ..layers.walk import HOLDERS, kind_of
 
 
+def on_device_of(model: nn.Module, inputs: Any) -> Any:
+    """Bring `inputs` to the device of `model`, arrays as tensors.
+
+    Inputs are a tensor or array, or a tuple or dict of them. Floating arrays take the dtype of the model's first floating parameter, tensors keep theirs.
+    """
+    dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.get_default_dtype())
+
+    def tensor(value: Any) -> Any:
+        if not isinstance(value, np.ndarray):
+            return value
+        made = torch.as_tensor(value)
+        return made.to(dtype) if made.is_floating_point() else made
+
+    if isinstance(inputs, Mapping):
+        inputs = {key: tensor(value) for key, value in inputs.items()}
+    elif isinstance(inputs, (tuple, list)):
+        inputs = tuple(tensor(value) for value in inputs)
+    device = find_device(model)
+    return tree_map(lambda value: value.to(device), tensor(inputs))
+
+
 class ForwardFailed(RuntimeError):
-    """A model that could not run on the inputs: says in which layer, on which shapes and why.
+    """A model that could not run on the inputs, in a sentence.
 
     `layer` is the path of the layer that failed ("" for the model itself), the original exception its cause.
     """
@@ -26,7 +50,7 @@ class ForwardFailed(RuntimeError):
 
 
 def forward_failed(error: Exception, modules: Mapping[str, nn.Module], inputs: Any) -> ForwardFailed:
-    """Return what says in which layer a forward failed: the innermost one whose forward was running."""
+    """Name the innermost layer whose forward was running when it failed."""
     paths = {id(module): path for path, module in reversed(modules.items())}
     layer = ""
     for frame, _line in traceback.walk_tb(error.__traceback__):
@@ -43,7 +67,7 @@ def forward_failed(error: Exception, modules: Mapping[str, nn.Module], inputs: A
 
 
 def must_be_built(modules: Mapping[str, nn.Module]) -> None:
-    """Refuse a model of which a layer is not built yet, or holds no values.
+    """Refuse a model with a layer that is not built, or holds no values.
 
     Raises
     ------
@@ -64,7 +88,7 @@ def must_be_built(modules: Mapping[str, nn.Module]) -> None:
 
 
 def why_not_called(path: str, modules: Mapping[str, nn.Module], used_by: str | None = None) -> str:
-    """Return why a layer gave nothing, to follow its path: "was not called for this input".
+    """Return why a layer gave nothing, as a clause.
 
     `used_by` is the path of the layer that used its weights without calling it, None where none did.
     """
@@ -83,7 +107,7 @@ def why_not_called(path: str, modules: Mapping[str, nn.Module], used_by: str | N
 
 
 def why_no_attention(path: str, modules: Mapping[str, nn.Module]) -> str:
-    """Return why there are no attention weights of a layer, to follow its path."""
+    """Return why a layer has no attention weights, as a clause."""
     kind = kind_of(modules[path])
     return (
         f"computes no attention weights by itself ({kind} calls neither scaled_dot_product_attention nor a "

@@ -1,0 +1,223 @@
+"""What an activation browser looks at, and its last look: words, scores, verdict."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from ...core.activations.incoming import Incoming
+from ...core.activations.layer_choice import layer_paths
+from ...core.activations.look import Look, Show, Wanted, default_layer, look
+from ...core.base.isolation import isolate_model, preserve_random_state
+from ...core.pictures.map_order import Sort
+from ...core.pictures.tiles import BUDGET, LIVE_BUDGET
+from ...core.scoring.verdict import Verdict, verdict
+from .sample_source import SampleSource
+
+if TYPE_CHECKING:
+    from ...session import Session
+
+#: What an output is called in the tasks whose scores are probabilities.
+_WORDS = {"multiclass": "class", "multilabel": "label", "binary": "label"}
+
+
+@dataclass(frozen=True)
+class TakenLook:
+    """A look, and the sample by number that it was taken at; None: a person's own."""
+
+    look: Look
+    index: int | None
+    target: Any = None
+    step: int | None = None
+
+
+class LayerLook:
+    """One layer looked at on one sample: what is wanted, and the last look.
+
+    What is wanted is written on any thread. `take` runs on the thread that may use the model: between two
+    steps where there is a session, whose `selected_layer` and `selected_sample` are then followed.
+
+    Parameters
+    ----------
+    session : None for a bare model.
+    shares_sample : whether the session's selection counts these samples.
+    layer, sample : what is looked at where no session says.
+    task, classes : what the model's outputs are.
+
+    Attributes
+    ----------
+    layers : path -> layer, as they were at the beginning.
+    part, show, sort, slice, channel : what is wanted, as in `Wanted`.
+    chosen : the number of the map or bar that is enlarged.
+    taken : the last look; None before the first.
+    lock : held while the model is used.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        session: Session | None,
+        samples: SampleSource,
+        *,
+        layer: str | None,
+        sample: int,
+        shares_sample: bool,
+        sort: Sort,
+        task: str | None,
+        classes: Sequence[str] | None,
+    ) -> None:
+        self.model, self.session, self.samples = model, session, samples
+        self.task, self.classes, self.shares_sample = task, classes, shares_sample
+        self.layer, self.sample = layer, sample
+        self.layers = layer_paths(model)
+        self.part: str | None = None
+        self.show: Show = "output"
+        self.sort: Sort = sort
+        self.slice: int | None = None
+        self.channel = self.chosen = 0
+        self.taken: TakenLook | None = None
+        self.lock = threading.Lock()
+        self._default = default_layer(self.layers)
+        #: What lies behind each layer, found once.
+        self._behind: dict[tuple[str, str], Incoming | None] = {}
+        #: The order of the maps: what it was made for, when, and itself.
+        self._order: tuple[Any, int | None, Sequence[int]] | None = None
+
+    # -- what is looked at
+
+    @property
+    def running(self) -> bool:
+        """Whether the session trains."""
+        return self.session is not None and self.session.status == "running"
+
+    @property
+    def step(self) -> int | None:
+        """The steps that the session has taken; None without one."""
+        return None if self.session is None else self.session.steps
+
+    @property
+    def scores_of(self) -> Callable[[torch.Tensor], torch.Tensor] | None:
+        """What turns outputs into probabilities; those of a bare model are taken for logits."""
+        if self.session is not None:
+            return self.session.scores_of
+        if self.task == "multiclass":
+            return lambda output: output.softmax(-1)
+        return torch.sigmoid if self.task in ("multilabel", "binary") else None
+
+    @property
+    def has_probabilities(self) -> bool:
+        """Whether the model's scores are probabilities."""
+        return self.task in _WORDS
+
+    def wanted_layer(self) -> str:
+        """Return the path of the layer to look at."""
+        wanted = self.layer if self.session is None else self.session.selected_layer
+        return self._default if wanted is None else wanted
+
+    def wanted_sample(self) -> int:
+        """Return the number of the sample; one's own stands behind the last."""
+        return len(self.samples) if self.samples.own is not None else self.numbered_sample()
+
+    def numbered_sample(self) -> int:
+        """Return the number of the sample, whether one's own is looked at or not."""
+        # The session's number counts the session's samples, not those that were handed over.
+        return self.session.selected_sample if self.session is not None and self.shares_sample else self.sample
+
+    def sort_anew(self, by: Sort) -> None:
+        """Sort the maps by something; asked for again, they are sorted anew."""
+        self.sort, self._order = by, None
+
+    def names(self, count: int) -> list[str]:
+        """Return the names of `count` outputs."""
+        given = [] if self.classes is None else [str(name) for name in self.classes]
+        if self.task == "binary" and count == 1 and len(given) == 2:
+            return given[1:]
+        if len(given) == count:
+            return given
+        word = _WORDS.get(self.task or "", "output")
+        return [f"{word} {number}" for number in range(count)]
+
+    # -- looking
+
+    def take(self) -> None:
+        """Look: the sample is read once, and random states are saved once."""
+        samples, step = self.samples, self.step
+        # A session's job between two steps gives the random generators back itself.
+        given_back = self.session is not None
+        with self.lock:
+            wanted, key = self._wanted()
+            index, own, target = self.wanted_sample(), samples.own, None
+            try:
+                samples.must_exist(index)
+                with isolate_model(self.model, random_states=not given_back) as eager:
+                    inputs, target = samples.item(index)
+                    found = look(eager, inputs, wanted, self.scores_of, self._behind)
+            except Exception as error:  # noqa: BLE001 - said in the view; training and kernel go on
+                found = Look(wanted, reason=str(error) or type(error).__name__)
+            drawn = found.picture
+            if wanted.order is None and drawn is not None and drawn.order is not None:
+                self._order = (key, step, drawn.order)
+            self.taken = TakenLook(found, None if own is not None else index, target, step)
+
+    def apart(self, work: Callable[[], Any]) -> Any:
+        """Do work that draws random numbers, and leave the generators as they were."""
+        with self.lock, preserve_random_state() if self.session is None else nullcontext():
+            return work()
+
+    def _wanted(self) -> tuple[Wanted, Any]:
+        """Return what to look at, and what an order of maps belongs to."""
+        layer = self.wanted_layer()
+        if self.taken is not None and self.taken.look.layer != layer:
+            self.part, self.slice, self.channel = None, None, 0
+        own = self.samples.own
+        key = (layer, self.part, self.show, self.wanted_sample() if own is None else id(own), self.sort)
+        kept = self._order[2] if self._order is not None and self._order[0] == key else None
+        budget = LIVE_BUDGET if self.running else BUDGET
+        wanted = Wanted(layer, self.part, self.show, self.sort, kept, self.slice, self.channel, budget)
+        return wanted, key
+
+    # -- the last look
+
+    def shown_part(self) -> str:
+        """Return which tensor of the layer is shown; "" where no output is."""
+        taken = self.taken
+        if taken is None or taken.look.layer != self.wanted_layer() or taken.look.wanted.show != "output":
+            return ""
+        return taken.look.part
+
+    def sorted_at(self) -> int | None:
+        """Return the step of which an order is, where later maps are shown."""
+        taken, order = self.taken, self._order
+        if taken is None or order is None or taken.look.wanted.order is None or order[1] == taken.step:
+            return None
+        return order[1]
+
+    def verdict(self) -> Verdict:
+        """Compare the scores of the last look with what is true."""
+        taken = self.taken
+        if taken is None or taken.look.scores is None:
+            return Verdict()
+        limits = 0.5 if self.session is None else self.session.thresholds
+        return verdict(taken.look.scores, taken.target, self.task, self.classes, limits)
+
+    def title(self) -> str:
+        """Describe the last look: "relu5 · sample 412, missed (0.31) · 64 maps"."""
+        if self.taken is None:
+            return self.wanted_layer()
+        found, own, words = self.taken.look, self.samples.own, self.verdict().words
+        which = f"sample {self.taken.index}" if self.taken.index is not None or own is None else own.name
+        what = {"input": "given to ", "filters": "weights of "}.get(found.wanted.show, "")
+        size, by = (found.picture.size, found.picture.by) if found.picture is not None else ("", "index")
+        listed = [
+            what + (found.layer or found.kind) + found.part,
+            which + (f", {words}" if words else ""),
+            size if by == "index" else f"{size} by {by}",
+            f"step {self.taken.step:,}" if self.taken.step is not None else "",
+        ]
+        return " · ".join(filter(None, listed))
