@@ -24,11 +24,11 @@ from traitlets import Bool, Dict, Float, HasTraits, Int, Tuple, Unicode
 from .core.base.history import History
 from .core.base.ledger import Entry
 from .core.base.trees import tree_map
-from .core.controls import wishes
+from .core.controls.batch_size import read_batch_size
 from .core.controls.clipping import clipping
-from .core.controls.optimizers import read_optimizer
-from .core.controls.regimen_controls import RegimenControls
-from .core.controls.steering import Steering
+from .core.controls.epochs import read_epochs
+from .core.controls.near_names import name_hint
+from .core.controls.steering import CONTROLS, read_alone
 from .core.data.samples import Samples
 from .core.data.task import Task
 from .core.scoring.evaluation import Evaluation
@@ -62,7 +62,7 @@ class _Here(threading.local):
 
 
 class _Wish(AnyTrait):
-    """A trait that one of `core.controls.wishes` reads, None included."""
+    """A trait that one of the controls reads, None included."""
 
     allow_none = False
 
@@ -297,7 +297,7 @@ class Session(HasTraits):
         **unknown: Any,
     ) -> None:
         for name in unknown:
-            raise TypeError(f"Session has no option {name!r}.{wishes.meant(name, _OPTIONS)}")
+            raise TypeError(f"Session has no option {name!r}.{name_hint(name, _OPTIONS)}")
         super().__init__()
         self._mirroring_here = _Here()
         self._choosing = threading.RLock()
@@ -307,7 +307,7 @@ class Session(HasTraits):
             model, train, valid, loss=loss, task=task, classes=classes, optimizer=optimizer, lr=lr,
             batch_size=batch_size, clip=clip, weight_decay=weight_decay, target=target, step=step, seed=seed,
             device=device, threads=threads, trainable=trainable, schedule=schedule, memory=snapshot_memory,
-            regimen={
+            extras={
                 "accumulate": accumulate, "normalise": normalise, "dropout": dropout, "ema": ema,
                 "label_smoothing": label_smoothing, "precision": precision, "early_stopping": early_stopping,
             },
@@ -318,7 +318,7 @@ class Session(HasTraits):
         self._told(
             wishes=self._run.steering.wishes(), applied=self._run.steering.applied(), notes=notes
         )
-        self.observe(self._wished, names=[*Steering.CONTROLS])
+        self.observe(self._wished, names=[*self._run.steering.names])
         self.observe(lambda change: self._run.epochs_changed(change["new"]), names=["epochs"])
         self.observe(self._pause_wished, names=["paused"])
 
@@ -398,7 +398,7 @@ class Session(HasTraits):
         ValueError : the data was a generator, which has been read to its end.
         """
         self._run.check_open()
-        wanted = self.epochs if epochs is None else wishes.read_epochs(epochs)
+        wanted = self.epochs if epochs is None else read_epochs(epochs)
         self._run.begin(wanted, anew=epochs is not None)
         self.epochs = wanted
         self._run.go()
@@ -569,7 +569,7 @@ class Session(HasTraits):
         return self._task.scores(self._outputs(X, batch_size))
 
     def _outputs(self, X: Any, batch_size: int) -> torch.Tensor:
-        batch_size = wishes.read_batch_size(batch_size)
+        batch_size = read_batch_size(batch_size)
         X = read_for_prediction(X, self._run.data)
         return self._run.result(lambda: outputs(self._run.loop, X, batch_size))
 
@@ -587,7 +587,7 @@ class Session(HasTraits):
         ------
         OSError : it cannot be written there.
         """
-        return save_weights(self._run.result(lambda: self._run.loop.regimen.weights(averaged)), path)
+        return save_weights(self._run.result(lambda: self._run.loop.weights(averaged)), path)
 
     def layers(self) -> Summary:
         """Return the model as a table of its layers, for one training sample, and what of it trains now."""
@@ -818,7 +818,7 @@ class Session(HasTraits):
             )
         traits = self.traits()
         self._run.pending = read_ledger(
-            ledger, self._run.steering.CONTROLS,
+            ledger, self._run.steering.names,
             lambda name, value: self._read_wish({"trait": traits[name], "value": value}),
         )  # fmt: skip
         return self
@@ -868,25 +868,12 @@ class Session(HasTraits):
 
     # ------------------------------------------------------------------ wishes
 
-    @traitlets.validate(
-        "lr", "batch_size", "clip", "weight_decay", "threads", "trainable", "epochs", "evaluate_every",
-        "evaluate_samples", "thresholds", "optimizer", "schedule", "momentum", "betas",
-        *RegimenControls.CONTROLS,
-    )  # fmt: skip
+    @traitlets.validate(*(control.name for control in CONTROLS))
     def _read_wish(self, proposal: Any) -> Any:
         name, value = proposal["trait"].name, proposal["value"]
+        run = getattr(self, "_run", None)
         try:
-            if name == "thresholds":
-                return wishes.read_thresholds(value, self._run.data.task.outputs)
-            if name == "trainable":
-                return self._run.loop.freezing.read(value)
-            if name == "schedule":
-                return self._run.loop.rate.read(value)
-            if name in RegimenControls.CONTROLS:
-                return self._run.steering.read_wish(name, value)
-            if name == "optimizer":
-                return read_optimizer(value, self.model)
-            return getattr(wishes, f"read_{name}")(value)
+            return read_alone(name, value) if run is None else run.steering.read(name, value)
         except (ValueError, TypeError) as error:
             raise WishError(str(error)) from None
 
@@ -897,18 +884,17 @@ class Session(HasTraits):
         ------
         ValueError, TypeError : in a sentence, why it cannot be.
         """
-        reader = getattr(wishes, f"read_{name}", None)
-        if reader is None or name not in self._run.steering.CONTROLS:
-            known = self._run.steering.CONTROLS
-            raise ValueError(f"{name!r} is no control: there are {', '.join(known)}.")
-        return reader(value)
+        steering = self._run.steering
+        if name not in steering.names:
+            raise ValueError(f"{name!r} is no control: there are {', '.join(steering.names)}.")
+        return steering.read(name, value)
 
     def __setattr__(self, name: str, value: Any) -> None:
         # A misspelt wish must not vanish into an attribute that nobody reads.
         if not name.startswith("_") and not hasattr(HasTraits, name):
             known = getattr(type(self), name, None)
             if known is None:
-                raise AttributeError(f"A Session has no {name!r}.{wishes.meant(name, _wishes())}")
+                raise AttributeError(f"A Session has no {name!r}.{name_hint(name, _wishes())}")
             if not isinstance(known, traitlets.TraitType) or known.read_only:
                 raise AttributeError(
                     f"{name} can be read, not set: what can be set is {', '.join(_wishes())}."

@@ -12,6 +12,10 @@ _CONSTANTS = (bool, int, float, complex, str, bytes, type(None), type(...))
 _PLAIN = (bool, int, float, str, bytes, type(None), torch.dtype, torch.Size)
 
 
+class Unwritable(ValueError):
+    """Something that a script cannot say; why, in a clause."""
+
+
 def is_plain(value: Any) -> bool:
     """Say whether a value consists of numbers, texts and the like."""
     if isinstance(value, (tuple, list)):

@@ -70,6 +70,13 @@ def setting_of(choice: Mapping[str, T] | None, name: str, otherwise: T) -> T:
     return found
 
 
+def single_setting(choice: Mapping[str, Any] | None) -> Any:
+    """Return the setting that holds for the whole model, "by layer" where there are several."""
+    if choice is None:
+        return None
+    return choice["*"] if len(choice) == 1 and "*" in choice else "by layer"
+
+
 def _hint(pattern: str, names: list[str]) -> str:
     some = ", ".join(map(repr, names[:5])) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
     return did_you_mean(pattern, names, f" There are {some}." if names else " The model has none.")

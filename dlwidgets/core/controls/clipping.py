@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from ..base.ledger import Entry
 from ..base.time_budget import TimeBudget
 from ..base.words import quote_names
+from ..layers.structure import expression_of
 from ..layers.walk import walk
+from .control import Control, Writer
 
 if TYPE_CHECKING:
     from ..base.history import History
@@ -97,6 +100,11 @@ class Clip:
             left = {id(one) for one in spared}
             clipped = adapt([p for p in parameters if id(p) not in left], self.limit)
         return (float(total_norm(parameters)) if clipped else norm), clipped
+
+    @property
+    def pair(self) -> tuple[str, float] | None:
+        """(mode, limit), or None where it is off."""
+        return None if self.mode == "off" else (self.mode, self.limit)
 
     def __str__(self) -> str:
         return "off" if self.mode == "off" else f"{self.mode} {self.limit:g}"
@@ -310,3 +318,139 @@ def clipping(history: History, last: int = 200) -> dict[str, Any]:
     known = recent[recent == recent]  # NaN where clipping was off
     count = int(known.sum())
     return {"steps": len(known), "clipped": count, "share": count / len(known) if len(known) else None}
+
+
+_CALLS = {
+    "norm": "nn.utils.clip_grad_norm_(model.parameters(), {})",
+    "value": "nn.utils.clip_grad_value_(model.parameters(), {})",
+    "adaptive": "clip_adaptively({}, {})",
+}
+_NAMES = {"norm": "max_norm", "value": "max_value", "adaptive": "max_ratio"}
+
+_ADAPTIVE = '''
+def unit_norms(tensor):
+    """Return the norm of each row or filter, shaped to multiply the tensor."""
+    if tensor.ndim <= 1:
+        return torch.linalg.vector_norm(tensor)
+    return torch.linalg.vector_norm(tensor, dim=tuple(range(1, tensor.ndim)), keepdim=True)
+
+
+@torch.no_grad()
+def clip_adaptively(parameters, max_ratio):
+    """Scale down gradients that are large beside their weights (AGC, Brock et al. 2021)."""
+    for parameter in parameters:
+        if parameter.grad is None or parameter.grad.is_sparse or not parameter.grad.numel():
+            continue
+        most = unit_norms(parameter).clamp_(min=1e-3).mul_(max_ratio)
+        norms = unit_norms(parameter.grad)
+        parameter.grad.mul_(torch.where(norms > most, most / norms.clamp(min=1e-6), 1.0))
+'''
+
+
+class ClippingWriter(Writer):
+    """The lines that clip gradients: only the modes that the run used, a variable where the limit changed."""
+
+    at_head = True
+
+    def __init__(self, name: str, script: Any) -> None:
+        super().__init__(name, script)
+        self._changes = script.changed("clip")
+        self._first = _mode_and_limit(self.first)
+        later = [_mode_and_limit(entry.applied) for entry in self._changes if entry.step > 0]
+        self._used = list(dict.fromkeys(clip[0] for clip in (self._first, *later) if clip is not None))
+        self._varies = bool(later)
+        self._always = len(self._used) == 1 and None not in (self._first, *later)
+
+    def begin(self) -> None:
+        if "adaptive" in self._used:
+            self.script.definitions.append(_ADAPTIVE.strip("\n"))
+        if self._varies:
+            for mode in self._used:
+                limit = self._first[1] if self._first is not None and self._first[0] == mode else None
+                self.script.settings.append(f"{_NAMES[mode]} = {limit!r}" + self._words(mode, limit))
+
+    def finish(self) -> None:
+        for mode in self._used:
+            if mode != "adaptive":
+                self.script.sources.imports.add("from torch import nn")
+            if not self._varies:
+                self.script.before.append(self._call(mode, repr(self._first[1])))  # type: ignore[index]
+            elif self._always:
+                self.script.before.append(self._call(mode, _NAMES[mode]))
+            else:
+                name = _NAMES[mode]
+                self.script.before += [f"if {name} is not None:", f"    {self._call(mode, name)}"]
+
+    def change(self, entry: Entry) -> list[str]:
+        now = _mode_and_limit(entry.applied)
+        before = self._first
+        for other in self._changes:
+            if other is entry:
+                break
+            before = _mode_and_limit(other.applied)
+        lines = []
+        if before is not None and (now is None or before[0] != now[0]):
+            lines.append(f"{_NAMES[before[0]]} = None")
+        if now is not None:
+            lines.append(f"{_NAMES[now[0]]} = {now[1]!r}")
+        return lines
+
+    def _call(self, mode: str, limit: str) -> str:
+        if mode != "adaptive":
+            return _CALLS[mode].format(limit)
+        path, left = spared(self.script.model)
+        if path is None:
+            return _CALLS[mode].format("model.parameters()", limit)
+        if path == "":
+            return _CALLS[mode].format("[]", limit)
+        names = [name for name, one in self.script.model.named_parameters() if any(one is p for p in left)]
+        head = expression_of(self.script.model, path)
+        self.script.setup.append(
+            f"# The last linear layer is left alone by adaptive clipping, as in the paper.\n"
+            f"head = {{*{head}.parameters()}}\n"
+            "clipped = [parameter for parameter in model.parameters() if parameter not in head]"
+        )
+        return (
+            _CALLS[mode].format("clipped", limit)
+            if names
+            else _CALLS[mode].format("model.parameters()", limit)
+        )
+
+    def _words(self, mode: str, limit: Any) -> str:
+        words = {"norm": "gradients are clipped to this norm", "value": "gradients are clipped to this value",
+                 "adaptive": "gradients are clipped to this share of their weights' norm"}  # fmt: skip
+        return f"  # {words[mode]}" + ("" if limit is not None else ", once it is set")
+
+
+def _mode_and_limit(clip: Any) -> tuple[str, float] | None:
+    return None if clip is None else (clip[0], clip[1])
+
+
+class Clipping(Control):
+    """Gradient clipping: by what rule, and how tightly."""
+
+    name = "clip"
+    aliases = ("grad_clip", "gradient_clip", "clip_norm", "max_norm", "clipnorm")
+    of_the_step = True
+    bounds = "positive"
+    writer = ClippingWriter
+
+    def read(self, value: Any) -> tuple[str, float] | None:
+        """Return gradient clipping as (mode, limit), or None where it is off."""
+        return Clip.read(value).pair
+
+    def now(self) -> tuple[str, float] | None:
+        return self.loop.clip.pair
+
+    def put(self, value: Any) -> str | None:
+        self.loop.clip = clip = Clip.read(value)
+        path = spared(self.loop.model)[0] if clip.mode == "adaptive" else None
+        if path == "":
+            return "the model is a single linear layer, which adaptive clipping leaves alone"
+        return f"the last linear layer ({path}) is left alone, as in the paper" if path else None
+
+    def state(self) -> Any:
+        return self.loop.clip.mode, self.loop.clip.limit
+
+    def install(self, state: Any) -> None:
+        self.loop.clip = Clip(*state)

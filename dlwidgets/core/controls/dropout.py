@@ -7,12 +7,15 @@ from typing import Any
 from torch import nn
 from torch.nn.modules.dropout import _DropoutNd
 
+from ..base.ledger import Entry
 from ..base.numbers import read_fraction, read_optional
+from ..layers.structure import expression_of
 from ..layers.walk import uncompiled
-from .by_pattern import ByPattern, read_by_pattern, setting_of
+from .by_pattern import ByPattern, read_by_pattern, setting_of, single_setting
+from .control import Control, Panel, Row, Writer
 
 
-class Dropping:
+class DropoutRates:
     """Sets the rates of a model's dropout layers, and gives back those it was made with.
 
     Dropout layers are `nn.Dropout`, its kin for channels, and alpha dropout; rates that other layers keep as
@@ -37,6 +40,10 @@ class Dropping:
     def rates(self) -> dict[str, float]:
         """Return path -> the rate in force."""
         return {path: module.p for path, module in self.layers().items()}
+
+    def own(self) -> dict[str, float]:
+        """Return path -> the rate that the layer was made with."""
+        return {path: self._own.get(id(layer), (layer, layer.p))[1] for path, layer in self.layers().items()}
 
     def read(self, value: Any) -> ByPattern | None:
         """Return a wish in one form: a rate for all, pattern -> rate, or None.
@@ -87,3 +94,66 @@ def _rate(value: Any) -> float | None:
         read_fraction,
         f"dropout has the rate {value!r}: a share of what is dropped, 0 or more and below 1, is wanted.",
     )
+
+
+class DropoutWriter(Writer):
+    """The rates of layers, set where a change means them."""
+
+    def __init__(self, name: str, script: Any) -> None:
+        super().__init__(name, script)
+        rates = script.loop.dropout
+        self._now = dict(script.origin.dropouts)
+        self._own = rates.own()
+
+    def change(self, entry: Entry) -> list[str]:
+        lines = []
+        for path, now in self._now.items():
+            wanted = setting_of(entry.asked, path, None)
+            rate = self._own[path] if wanted is None else wanted
+            if rate != now:
+                lines.append(f"{expression_of(self.script.model, path)}.p = {rate!r}")
+                self._now[path] = rate
+        return lines
+
+
+def _there_is_none(panel: Panel) -> str:
+    return "" if DropoutRates(panel.session.model).layers() else "no dropout layer"
+
+
+class Dropout(Control):
+    """The rates of the model's dropout layers."""
+
+    name = "dropout"
+    aliases = ("dropout_rate",)
+    bounds = "any"
+    writer = DropoutWriter
+    rows = (
+        Row(
+            "regularisation", "Dropout", show=single_setting, why_not=_there_is_none,
+            hint="The rate of all dropout layers; empty: as the model was made", empty="as made",
+        ),
+    )  # fmt: skip
+
+    def read(self, value: Any) -> ByPattern | None:
+        return self._rates.read(value)
+
+    def now(self) -> ByPattern | None:
+        return self._rates.choice
+
+    def put(self, value: ByPattern | None) -> str | None:
+        return self._rates.put(value)
+
+    def state(self) -> Any:
+        return self._rates.state()
+
+    def install(self, state: Any) -> None:
+        self._rates.install(state)
+
+    @property
+    def _rates(self) -> DropoutRates:
+        return self.loop.dropout
+
+    @classmethod
+    def headline(cls, panel: Panel) -> str:
+        value = single_setting(panel.applied.get("dropout"))
+        return f"dropout {value:.6g}" if isinstance(value, float) else f"dropout {value}" if value else ""

@@ -156,6 +156,11 @@ class Freezing:
                 self.put(self.choice, optimizer)
         self.hold()
 
+    def trained(self, tensor: nn.Parameter) -> bool:
+        """Say whether a tensor trains where no pattern means it."""
+        was = self._was.get(id(tensor))
+        return tensor.requires_grad if was is None else was.trained
+
     def _own(self) -> list[list[Any]]:
         """Return (number, whether it trained, whether it joined the optimizer) of what a pattern means."""
         numbered = enumerate(Parts(self.model).tensors) if self._was else ()

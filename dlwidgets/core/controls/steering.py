@@ -1,103 +1,143 @@
-"""The controls of a run: what is in force, read off the loop, and wishes put in force or rejected."""
+"""The controls of a run: wishes put in force between two steps, or rejected, and written in the ledger."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
-
-import torch
 
 from ..base.isolation import preserve_random_state
 from ..base.ledger import Entry, Ledger
-from ..base.machine import choose_threads
-from .clipping import Clip, spared
-from .moving import MovingControls, Rejected
-from .regimen_controls import RegimenControls
+from .accumulate import Accumulate
+from .batch_size import BatchSize
+from .betas import Betas
+from .clipping import Clipping
+from .control import Control, Rejected
+from .dropout import Dropout
+from .early_stopping import EarlyStopping
+from .ema import Ema
+from .epochs import Epochs
+from .evaluation import EvaluateEvery, EvaluateSamples
+from .label_smoothing import LabelSmoothing
+from .learning_rate import LearningRate
+from .momentum import Momentum
+from .normalise import Normalise
+from .optimizer import OptimizerControl
+from .precision import Precision
+from .schedule.control import ScheduleControl
+from .threads import Threads
+from .thresholds import Thresholds
+from .trainable import Trainable
+from .weight_decay import WeightDecay
 
 if TYPE_CHECKING:
     from ..training.loop import Loop
-    from .patterns import Choice
+
+#: All controls, in the order in which their state is put back and their rows are shown.
+CONTROLS: list[type[Control]] = [
+    OptimizerControl, LearningRate, ScheduleControl, Momentum, Betas, WeightDecay, BatchSize, Clipping,
+    Trainable, Dropout, LabelSmoothing, Normalise, Epochs, EvaluateEvery, EvaluateSamples, Accumulate, Ema,
+    Precision, EarlyStopping, Threads, Thresholds,
+]  # fmt: skip
 
 
-class Steering(MovingControls, RegimenControls):
+def names_of(**wanted: Any) -> tuple[str, ...]:
+    """Return the names of the controls whose attributes are as wanted, in order."""
+    return tuple(
+        one.name for one in CONTROLS if all(getattr(one, name) == value for name, value in wanted.items())
+    )
+
+
+def read_alone(name: str, value: Any) -> Any:
+    """Return a wish in one form, for a control that can read without a run.
+
+    Raises
+    ------
+    TypeError, ValueError : one sentence on what does not fit.
+    """
+    return next(one for one in CONTROLS if one.name == name)().read(value)
+
+
+class Steering:
     """Puts wishes in force between two steps and keeps the ledger of what came of each.
-
-    A control is a method `_put_NAME(value)`: it puts the value in force, returns what is to be said of it or
-    None, and raises `Rejected` where that cannot be; and an entry of `in_force`.
 
     Attributes
     ----------
+    loop : what is steered.
+    ledger : what was asked for, and what came of it.
     rejected : control -> why its newest wish could not be met.
-    threads : how many threads torch uses in training.
+    adopted : wishes that came along with another one, for a session to show.
+    evaluates : whether anything is evaluated.
+    asked_threads : how many threads were asked for when the session was made; None: its own choice.
 
     Parameters
     ----------
-    threads : how many threads torch is to use; None: `machine.choose_threads`.
+    kinds : the classes of the controls; None: all.
     """
 
-    #: The names of the controls.
-    CONTROLS = (
-        *MovingControls.CONTROLS, "batch_size", "clip", "threads", "trainable", *RegimenControls.CONTROLS,
-    )  # fmt: skip
-    #: Those that are put in force at once where nothing runs: a model that is at rest shows them.
-    AT_REST = ("trainable",)
-    #: Those that only the next step knows of: an evaluation under way need not end before they are put in force.
-    OF_THE_STEP = ("lr", "weight_decay", "momentum", "betas", "clip", "batch_size", "accumulate")
-
-    def __init__(self, loop: Loop, threads: int | None = None) -> None:
-        self._loop = loop
-        super().__init__()
-        # Asked here: on the training thread torch tells what is in force there.
-        self._usual_threads = choose_threads()[0]
-        self.threads = threads or self._usual_threads
+    def __init__(
+        self, loop: Loop, threads: int | None = None, kinds: Iterable[type[Control]] | None = None
+    ) -> None:
+        self.loop, self.asked_threads = loop, threads
         self.ledger = Ledger()
         self.rejected: dict[str, str] = {}
+        self.adopted: dict[str, Any] = {}
+        self.evaluates = False
+        made = [kind(self) for kind in (CONTROLS if kinds is None else kinds)]
+        self.controls: dict[str, Control] = {control.name: control for control in made}
+
+    def __getitem__(self, name: str) -> Control:
+        return self.controls[name]
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.controls
+
+    @property
+    def steered(self) -> Iterator[Control]:
+        """Those that are put in force between two steps, in order."""
+        return (control for control in self.controls.values() if control.steers)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Their names."""
+        return tuple(control.name for control in self.steered)
+
+    # -- what is so
+
+    def read(self, name: str, value: Any) -> Any:
+        """Return a wish in one form.
+
+        Raises
+        ------
+        TypeError, ValueError : one sentence on what does not fit.
+        """
+        return self.controls[name].read(value)
 
     def in_force(self) -> dict[str, Any]:
         """Return the controls as they are, not as they were asked for."""
-        clip = self._loop.clip
-        return {
-            **self.moving(),
-            "batch_size": self._loop.batches.batch_size,
-            "clip": None if clip.mode == "off" else (clip.mode, clip.limit),
-            "threads": self.threads,
-            "trainable": self._loop.freezing.choice,
-            **self.regimen(),
-        }
+        return {control.name: control.now() for control in self.steered}
 
     def applied(self) -> dict[str, Any]:
-        """Return what is in force, and what follows from it: see `MovingControls.following`.
-
-        "effective_batch" is how many samples a step has.
-        """
-        return {**self.in_force(), **self.following(), "effective_batch": self.effective_batch()}
+        """Return what is in force, and what follows from it: see `Control.follows`."""
+        found = self.in_force()
+        for control in self.steered:
+            found |= control.follows()
+        return found
 
     def wishes(self) -> dict[str, Any]:
         """Return the wishes that mean what is in force, for a session to show after going back."""
-        in_force = {**self.in_force(), "schedule": self._loop.rate.wish, "lr": self._loop.rate.base}
-        return {name: value for name, value in in_force.items() if name in self.CONTROLS}
+        return {control.name: control.wish() for control in self.steered}
 
-    def state(self) -> dict[str, Any]:
-        """Return what is in force and stands nowhere else: see `stateful.Stateful`.
+    # -- between two steps
 
-        The rate and the decay stand in the optimizer's groups, the batch size with the data, clipping in the
-        loop. What a control keeps beside that belongs here, or into a part of its own in `Trainer.parts`.
+    def order(self, names: Iterable[str]) -> list[str]:
+        """Return wishes in the order in which they are put in force: as they were asked for, but for these.
+
+        What else is asked for at the same time is asked of the new optimizer, and a rate of the new schedule;
+        a first schedule begins from that rate.
         """
-        return {
-            "threads": self.threads,
-            "trainable": self._loop.freezing.state(),
-            "moving": self.moving_state(),
-        }
-
-    def install(self, state: dict[str, Any]) -> str | None:
-        """Put in force what was; the optimizer and the weights' flags have been put back already."""
-        self.rejected = {}
-        if state["threads"] != self.threads:
-            self.threads = state["threads"]
-            torch.set_num_threads(self.threads)
-        self._loop.freezing.install(state["trainable"], self._loop.optimizer)
-        return self.install_moving(state["moving"])
+        last = ("lr", "schedule") if self.loop.rate.plan is None else ("schedule", "lr")
+        return sorted(names, key=lambda name: name != "optimizer" and 1 + (name in last and last.index(name)))
 
     def put(self, name: str, value: Any, by: str, stretch: bool = True) -> None:
         """Put a wish in force, or reject it, and write in the ledger what came of it; `by` says who asked.
@@ -106,68 +146,101 @@ class Steering(MovingControls, RegimenControls):
         ----------
         stretch : have a schedule that was fitted to the run end with it, where the run has other steps now.
         """
-        before = self.in_force()[name]
+        control = self.controls[name]
+        before = control.now()
         self.rejected.pop(name, None)
         note, rejected = "", False
         try:
-            note = getattr(self, f"_put_{name}")(value) or ""
+            note = control.put(value) or ""
         except Rejected as why:
             note, rejected = str(why), True
             self.rejected[name] = note
-        after = self.in_force()[name]
+        after = control.now()
         # There and back again between two steps is no change.
         if rejected or note or after != before:
-            self.ledger.add(Entry(self._loop.steps, name, value, after, by, note, rejected))
-        if stretch and after != before and name in ("batch_size", "accumulate") and self._loop.steps:
+            self.ledger.add(Entry(self.loop.steps, name, value, after, by, note, rejected))
+        if stretch and after != before and control.changes_length and self.loop.steps:
             self.stretch_schedule()
+
+    def begin(self, name: str, value: Any) -> str:
+        """Put in force what a session is made with; it is no change, and not in the ledger.
+
+        Raises
+        ------
+        TypeError, ValueError : one sentence on what does not fit.
+        """
+        control = self.controls[name]
+        try:
+            return control.put(control.read(value)) or ""
+        except Rejected as why:
+            raise ValueError(f"{name}={value!r}: {why}.") from None
 
     def redo(self, entry: Entry) -> None:
         """Put once more in force what an entry of the ledger says; it is not written down again."""
-        with contextlib.suppress(Rejected):
-            if entry.name == "schedule":
-                self.redo_schedule(entry)
-            else:
-                getattr(self, f"_put_{entry.name}")(entry.asked)
+        if entry.name == "skip":
+            with preserve_random_state():
+                self.loop.skip()
+        else:
+            with contextlib.suppress(Rejected):
+                self.controls[entry.name].redo(entry)
         # Where the run is then, its wishes are told as a whole.
         self.adopted = {}
 
+    def adopt(self, **wishes: Any) -> None:
+        """Note wishes that came along with another one."""
+        self.adopted = {**self.adopted, **wishes}
+
+    def optimizer_changed(self) -> None:
+        """Take notice that another optimizer moves the weights."""
+        for control in self.controls.values():
+            control.optimizer_changed()
+
+    def run_begins(self, run: int) -> None:
+        """Take notice that a run begins, the `run`-th."""
+        for control in self.controls.values():
+            control.run_begins(run)
+
+    def stretch_schedule(self) -> None:
+        """Have the schedule end with a run whose steps are others now; in the ledger it is by the run."""
+        rate = self.loop.rate
+        if note := rate.stretch():
+            self.ledger.add(Entry(self.loop.steps, "schedule", rate.wish, rate.settled, "run", note))
+
     def evaluated(self, found: Mapping[str, float]) -> None:
         """Take notice of what was evaluated after a step that has been taken once more."""
-        self._loop.rate.retaken(found, self._loop.steps)
+        self.loop.rate.retaken(found, self.loop.steps)
 
-    def _put_skip(self, value: int) -> None:
-        with preserve_random_state():
-            self._loop.skip()
+    # -- as a part of a run
 
-    def _put_batch_size(self, value: int) -> str | None:
-        batches = self._loop.batches
-        if value == batches.batch_size:
-            return None
-        if why := batches.why_not(value):
-            raise Rejected(why)
-        batches.batch_size = value
-        return batches.note()
+    def state(self) -> dict[str, Any]:
+        """Return the state of each control whose state the model's shape does not depend on."""
+        return {control.name: control.state() for control in self.steered if not control.shapes_model}
 
-    def _put_clip(self, value: Any) -> str | None:
-        self._loop.clip = clip = Clip.read(value)
-        path = spared(self._loop.model)[0] if clip.mode == "adaptive" else None
-        if path == "":
-            return "the model is a single linear layer, which adaptive clipping leaves alone"
-        return f"the last linear layer ({path}) is left alone, as in the paper" if path else None
+    def install(self, state: dict[str, Any]) -> str | None:
+        """Put in force what was; model, optimizer and data have been put back already."""
+        self.rejected = {}
+        return self._install(state, False)
 
-    def _put_threads(self, value: int | None) -> str | None:
-        wanted = self._usual_threads if value is None else value
-        if wanted == self.threads:
-            return None
-        self.threads = wanted
-        torch.set_num_threads(wanted)  # of this thread, which trains; given back with all that is borrowed
-        return "sums are taken in another order: from here on the last bits of the weights may differ"
+    def _install(self, state: dict[str, Any], shapes_model: bool) -> str | None:
+        said = [
+            control.install(state[control.name])
+            for control in self.steered
+            if control.shapes_model is shapes_model and control.name in state
+        ]
+        return "; ".join(filter(None, said)) or None
 
-    def _put_trainable(self, value: Choice | None) -> str:
-        freezing = self._loop.freezing
-        try:
-            note = freezing.put(value, self._loop.optimizer)
-        except ValueError as why:
-            raise Rejected(str(why)) from None
-        freezing.hold()
-        return note
+
+class ModelShape:
+    """Those controls that shape the model, as a part of a run put back before optimizer and weights."""
+
+    def __init__(self, steering: Steering) -> None:
+        self._steering = steering
+
+    def state(self) -> dict[str, Any]:
+        """Return the state of each."""
+        return {control.name: control.state() for control in self._steering.steered if control.shapes_model}
+
+    def install(self, state: dict[str, Any]) -> None:
+        """Take over a state."""
+        self._steering._install(state, True)
+        self._steering.loop.refresh()

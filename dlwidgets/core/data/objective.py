@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from ..base.trees import call_model, tree_map, tree_tensors
-from .label_smoothing import Smoothing
+from .smoothed_loss import SmoothedLoss
 from .task import Task, one_number, unpack
 
 
@@ -32,7 +32,7 @@ class Objective:
     ) -> None:
         self.model, self.task, self.device, self.custom, self.target = model, task, device, step, target
         #: The loss of training in the task's stead, where one is wished for.
-        self.smoothing = Smoothing(task, step is not None)
+        self.smoothing = SmoothedLoss(task, step is not None)
 
     def there(self, batch: Any) -> Any:
         """Return a batch on the device where training computes."""

@@ -13,6 +13,7 @@ from .sources import Sources
 
 if TYPE_CHECKING:
     from ..base.ledger import Entry
+    from ..controls.control import Control
     from ..data.setup import Opened
     from ..training.loop import Loop
     from ..training.snapshots.origin import Origin
@@ -24,7 +25,7 @@ class Draft:
 
     Attributes
     ----------
-    loop, opened, origin : the run.
+    loop, controls, opened, origin : the run, and the controls that it has.
     changes : the changes in force, in order, from the origin on; those after the last step left out.
     path : the script's own; what lies beside it is named after it.
     rewound : whether steps were taken back, which the script leaves out.
@@ -42,9 +43,12 @@ class Draft:
     context : the head of a block in which the loss is computed; "" for none.
     files : name -> what is to be saved beside the script.
     notes : what a reader must do or know, in sentences.
+    resized : the line that changes the batch size, with braces where it goes.
+    movement : the optimizer and its numbers, gone through once more: see `movement.Movement`.
     """
 
     loop: Loop
+    controls: Sequence[Control]
     opened: Opened
     origin: Origin
     changes: Sequence[Entry]
@@ -67,6 +71,8 @@ class Draft:
     files: dict[str, Any] = field(default_factory=dict)
     reads: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    resized: str = ""
+    movement: Any = None
 
     @property
     def model(self) -> nn.Module:
@@ -86,6 +92,10 @@ class Draft:
     def changed(self, *names: str, after: int = -1) -> list[Entry]:
         """Return the changes of some controls, those made after more than `after` steps."""
         return [entry for entry in self.changes if entry.name in names and entry.step > after]
+
+    def ever(self, name: str) -> list[Any]:
+        """Return all values that a control had in the run."""
+        return [self.origin.settings[name], *(entry.applied for entry in self.changed(name))]
 
     def beside(self, what: str, thing: Any, words: str) -> str:
         """Have a thing saved beside the script; return the expression for its path."""

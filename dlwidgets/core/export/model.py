@@ -12,9 +12,10 @@ from torch.nn.modules.dropout import _DropoutNd
 from ..base.isolation import eval_mode
 from ..base.state import StateCopier, same_state
 from ..base.trees import call_model
+from ..layers.structure import expression_of
 from .calls import texts_of
 from .draft import Draft
-from .module_expression import expression, place
+from .module_expression import expression
 from .sources import Unwritable, lambda_source
 
 
@@ -38,7 +39,7 @@ def model_text(draft: Draft) -> str:
         made = f"model = {made}"
         for name, layer in built.named_modules():
             if isinstance(layer, _DropoutNd) and layer.p != origin.dropouts.get(name, layer.p):
-                made += f"\n{place(draft.model, name)}.p = {origin.dropouts[name]!r}"
+                made += f"\n{expression_of(draft.model, name)}.p = {origin.dropouts[name]!r}"
     except Unwritable as why:
         kind = type(draft.model).__name__
         draft.note(f"Put the line that makes the {kind} into make_model(): {why}.")
@@ -47,9 +48,9 @@ def model_text(draft: Draft) -> str:
             f'    raise NotImplementedError("Put the line here that makes the {kind}.")\n\n\n'
             "model = make_model()"
         )
-    for slot in draft.loop.regimen.normalising.slots():
+    for slot in draft.loop.normalisation.slots():
         if slot.name in origin.split:
-            layer = place(draft.model, slot.name.rpartition(".")[0])
+            layer = expression_of(draft.model, slot.name.rpartition(".")[0])
             made += f'\nnn.utils.parametrizations.weight_norm({layer}, "{slot.key}", dim={slot.axis})'
             draft.sources.imports.add("from torch import nn")
     load = f"model.load_state_dict(torch.load({path}, weights_only=True))"
@@ -60,7 +61,7 @@ def model_text(draft: Draft) -> str:
 @contextlib.contextmanager
 def _dropouts(draft: Draft) -> Iterator[None]:
     """Let the model have the dropout rates that it had when the run began; give it back its own."""
-    layers = draft.loop.regimen.dropping.layers()
+    layers = draft.loop.dropout.layers()
     own = {path: layer.p for path, layer in layers.items()}
     try:
         for path, layer in layers.items():
@@ -75,7 +76,7 @@ def _same(draft: Draft, built: nn.Module) -> bool:
     """Say whether a model puts out for a few samples what ours does, with the same weights."""
     model, there = draft.model, draft.loop.objective.there(draft.opened.example)
     try:
-        built.load_state_dict(draft.loop.regimen.normalising.plain(model.state_dict()))
+        built.load_state_dict(draft.loop.normalisation.plain(model.state_dict()))
         built.to(draft.loop.objective.device)
         with eval_mode(model), eval_mode(built):
             built.eval()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import keyword
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -230,18 +229,3 @@ def _equal(value: Any, default: Any) -> bool:
     if isinstance(value, _Literal):
         return False
     return type(value) in (type(default), int, float) and bool(value == default)
-
-
-def place(model: nn.Module, path: str, name: str = "model") -> str:
-    """Return the expression for what stands at a path in a model: `model.features[3].weight`."""
-    text, here = name, model
-    for part in path.split(".") if path else ():
-        indexed = isinstance(here, (nn.Sequential, nn.ModuleList)) and part.isdigit()
-        if indexed:
-            text += f"[{part}]"
-        elif part.isidentifier() and not keyword.iskeyword(part):
-            text += f".{part}"
-        else:
-            text = f"getattr({text}, {part!r})"
-        here = here._modules.get(part) if isinstance(here, nn.Module) and part in here._modules else None
-    return text

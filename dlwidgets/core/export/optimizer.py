@@ -10,7 +10,8 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from .module_expression import Raw, place
+from ..layers.structure import expression_of
+from .module_expression import Raw
 from .sources import Sources, Unwritable
 from .text import call_text, indented
 
@@ -61,10 +62,10 @@ def parameters_text(model: nn.Module, names: Sequence[str]) -> str:
     for path, module in model.named_modules():
         inside = [f"{path}.{name}" if path else name for name, _ in module.named_parameters()]
         if inside and inside == list(names):
-            return f"{place(model, path)}.parameters()"
+            return f"{expression_of(model, path)}.parameters()"
     if set(names) <= set(own) and len(names) > 6:
         return _picked(model, names, own)
-    return f"[{', '.join(place(model, name) for name in names)}]"
+    return f"[{', '.join(expression_of(model, name) for name in names)}]"
 
 
 def _picked(model: nn.Module, names: Sequence[str], own: Sequence[str]) -> str:
@@ -77,8 +78,8 @@ def _picked(model: nn.Module, names: Sequence[str], own: Sequence[str]) -> str:
     for test, chosen in tests.items():
         if chosen == list(names):
             return f"[p for p in model.parameters() if {test}]"
-    listed = ",\n".join(f"    {place(model, name)}" for name in names)
-    return f"[\n{listed},\n]"
+    quote_names = ",\n".join(f"    {expression_of(model, name)}" for name in names)
+    return f"[\n{quote_names},\n]"
 
 
 def _groups_text(

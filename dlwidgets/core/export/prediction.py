@@ -47,7 +47,7 @@ def _thresholds(draft: Draft) -> str:
 
 def _predict(draft: Draft) -> str:
     task, example = draft.opened.task, draft.opened.example
-    model = "averaged" if draft.loop.regimen.averaging.on else "model"
+    model = "averaged" if draft.loop.average.on else "model"
     if isinstance(example, Mapping):
         arguments = "**inputs"
     else:

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from ..base.literals import Unwritable
 from ..base.words import pluralize
+from ..controls.early_stopping import restored_from
 from ..training.replay import MOVES
-from .controls import Controls
+from .controls import ControlLines
 from .data import Supply, supply
 from .draft import Draft
 from .loop import loop_text
 from .model import loss_text, model_text
 from .prediction import predicting_text
-from .regimen import restored_from
-from .sources import Unwritable
 from .text import comment, double_quoted, sections, tidy
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def write_script(draft: Draft, about: str) -> str:
     model = model_text(draft)
     loss = loss_text(draft)
     data = supply(draft)
-    controls = Controls(draft, data.resized)
+    controls = ControlLines(draft, data.resized)
     changes = controls.begin()
     # What was done after the last step, as putting the best weights back.
     draft.ending[:0] = changes.pop(draft.steps, [])
@@ -124,7 +124,7 @@ def _article(name: str) -> str:
     return f"{'an' if name[0] in 'AEIOUaeiou' else 'a'} {name}"
 
 
-def _settings(draft: Draft, controls: Controls, data: Supply) -> str:
+def _settings(draft: Draft, controls: ControlLines, data: Supply) -> str:
     lines = []
     if draft.device != "cpu":
         lines.append(f'device = torch.device("{draft.device}")')
@@ -176,7 +176,7 @@ def export(run: Run, path: Path, data: bool, thresholds: Any) -> list[str]:
         and (number >= origin.changes or entry.name == "skip")
     ]  # fmt: skip
     rewound = any(entry.name in MOVES for entry in run.steering.ledger.entries)
-    draft = Draft(run.loop, run.data, origin, changes, run.seed, path, rewound, data, thresholds)
+    draft = Draft(run.loop, [*run.steering.steered], run.data, origin, changes, run.seed, path, rewound, data, thresholds)
     version = getattr(sys.modules.get(__name__.partition(".")[0]), "__version__", "")
     try:
         save(draft, write_script(draft, f"dlwidgets {version}".rstrip()), path)

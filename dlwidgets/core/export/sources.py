@@ -16,13 +16,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..base.literals import format_literal
+from ..base.literals import Unwritable, format_literal
 from ..base.words import quote_error
 from .text import double_quoted
-
-
-class Unwritable(ValueError):
-    """Something that a script cannot say; why, in a clause."""
 
 
 class Sources:

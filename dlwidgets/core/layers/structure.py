@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keyword
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -68,3 +69,18 @@ def _numbers(module: nn.Module) -> Iterator[tuple[str, Any]]:
             continue
         if name != "training" and name not in _OWN and is_plain(value):
             yield name, tuple(value) if isinstance(value, list) else value
+
+
+def expression_of(model: nn.Module, path: str, name: str = "model") -> str:
+    """Return the expression for what stands at a path in a model: `model.features[3].weight`."""
+    text, here = name, model
+    for part in path.split(".") if path else ():
+        indexed = isinstance(here, (nn.Sequential, nn.ModuleList)) and part.isdigit()
+        if indexed:
+            text += f"[{part}]"
+        elif part.isidentifier() and not keyword.iskeyword(part):
+            text += f".{part}"
+        else:
+            text = f"getattr({text}, {part!r})"
+        here = here._modules.get(part) if isinstance(here, nn.Module) and part in here._modules else None
+    return text

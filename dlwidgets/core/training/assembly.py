@@ -8,10 +8,14 @@ from typing import Any
 from torch import nn
 
 from ..base import machine
-from ..controls import wishes
+from ..base.numbers import read_integer
+from ..controls.batch_size import read_batch_size
 from ..controls.clipping import Clip
-from ..controls.optimizers import make_optimizer
+from ..controls.learning_rate import read_lr
+from ..controls.optimizer import make_optimizer
 from ..controls.patterns import Parts, read_choice
+from ..controls.threads import read_threads
+from ..controls.weight_decay import read_weight_decay
 from ..data.objective import Objective
 from ..data.setup import choose_device, open_data
 from . import description as describing
@@ -30,7 +34,7 @@ def assemble(
     clip: Any,
     weight_decay: Any,
     schedule: Any = None,
-    regimen: Mapping[str, Any] | None = None,
+    extras: Mapping[str, Any] | None = None,
     target: Any,
     step: Any,
     seed: Any,
@@ -45,7 +49,7 @@ def assemble(
 ) -> tuple[Run, tuple[str, ...]]:
     """Return a run, and what was chosen by itself, in sentences.
 
-    The parameters are those of `Session`, `regimen` being those of `RegimenControls` by name, with `wish`,
+    The parameters are those of `Session`, `extras` being those of the other controls by name, with `wish`,
     `tell` and `note` of `Run`; `learnt` is task, loss and classes.
 
     Raises
@@ -57,12 +61,12 @@ def assemble(
         raise TypeError(f"model is of type {type(model).__name__}, a torch.nn.Module is wanted{made}.")
     if step is not None and not callable(step):
         raise TypeError(f"step={step!r} cannot be called: pass a function (model, batch) -> loss.")
-    seed = wishes.read_seed(seed)
-    lr = None if lr is None else wishes.read_lr(lr)
-    batch_size = None if batch_size is None else wishes.read_batch_size(batch_size)
-    weight_decay = wishes.read_weight_decay(weight_decay)
+    seed = _read_seed(seed)
+    lr = None if lr is None else read_lr(lr)
+    batch_size = None if batch_size is None else read_batch_size(batch_size)
+    weight_decay = read_weight_decay(weight_decay)
     clip = Clip.read(clip)
-    threads = wishes.read_threads(threads)
+    threads = read_threads(threads)
     choice = read_choice(Parts(model), trainable)
     where = choose_device(device, model)
     made = make_optimizer(optimizer, model, lr, weight_decay, frozen=choice is not None)
@@ -79,7 +83,7 @@ def assemble(
     )
     objective = Objective(model, opened.task, where, step, target if isinstance(target, str) else None)
     loop = Loop(objective, opened.train, made, clip)
-    loop.goal = lambda: wishes.read_epochs(wish("epochs"))
+    loop.goal = lambda: wish("epochs")
     loop.rate.valid = opened.valid is not None
     asked = loop.rate.read(schedule)
     try:
@@ -90,10 +94,17 @@ def assemble(
     run = Run(
         loop, opened, seed=seed, threads=threads, wish=wish, tell=tell, note=note, memory=memory
     )
-    for name, value in (regimen or {}).items():
+    for name, value in (extras or {}).items():
         if value is not None:
             run.steering.begin(name, value)
     _, because = machine.choose_threads(threads)
     # What was run here to look at the model must not slow the training thread.
     machine.release_thread_pool()
     return run, describing.notes(opened, loop, because)
+
+
+def _read_seed(value: Any) -> int:
+    number = read_integer(value)
+    if number is None:
+        raise ValueError(f"seed={value!r}: a whole number is wanted; the same seed gives the same weights.")
+    return number

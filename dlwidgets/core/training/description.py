@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from ..base.trees import describe_shapes, tree_map
 from ..base.words import pluralize
 from ..controls.clipping import Clip
-from ..controls.optimizers import in_short
+from ..controls.optimizer import in_short
 from ..controls.patterns import in_words
 from ..data.batches import Batches
 from ..data.setup import Opened

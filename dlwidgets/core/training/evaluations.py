@@ -106,7 +106,7 @@ class Evaluations:
 
     def _say_what_the_clock_decides(self) -> None:
         loop = self._loop
-        plan, rule = loop.rate.plan, loop.regimen.stopping.rule
+        plan, rule = loop.rate.plan, loop.patience.rule
         waits = plan is not None and plan.metric not in (None, "loss")
         if waits or rule is not None:
             self._note(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -16,10 +16,14 @@ from ..base.history import History
 from ..base.isolation import eval_mode
 from ..base.random_state import RandomMark
 from ..base.trees import call_model
+from ..controls.accumulate import Accumulation, added, divisors
 from ..controls.clipping import Clip, Gradients
+from ..controls.dropout import DropoutRates
+from ..controls.early_stopping import Patience
+from ..controls.ema import WeightAverage
 from ..controls.freezing import Freezing
-from ..controls.gradient_accumulation import added, divisors
-from ..controls.regimen import Regimen
+from ..controls.normalise import WeightNormalisation
+from ..controls.precision import MixedPrecision
 from ..controls.schedule.plan import Ahead
 from ..controls.schedule.rate import Rate
 from ..data.batches import Batches, batch_length
@@ -34,6 +38,7 @@ if TYPE_CHECKING:
 #: Buffers of more values than this are not kept for the case that a step fails: as a rule they are tables and
 #: masks that no step writes.
 _LARGE = 1_000_000
+_AS_IT_IS = nullcontext()
 
 
 def let_gradients_go(optimizer: Optimizer) -> None:
@@ -66,6 +71,8 @@ class Loop:
     ----------
     steps, epochs : optimizer steps taken, and epochs completed.
     freezing : which parameters train; to be changed between two steps.
+    accumulation, precision, normalisation, dropout, average, patience : what a step, or an evaluation, has
+        beside the plain loop; to be changed between two steps.
     clip, rate : gradient clipping and learning rate in force, with its schedule; to be changed between two
         steps.
     goal : returns how many epochs the run, or the next one, will have completed when it is done.
@@ -100,8 +107,13 @@ class Loop:
         self._taken = False
         self.watch = LayerMonitor()
         self._gradients = Gradients(self.model)
-        self.regimen = Regimen(objective, batches)
-        self.regimen.steps = lambda: self.steps
+        # What a step can have beside the plain loop. Switched off, none of them touches a number.
+        self.accumulation = Accumulation(batches)
+        self.precision = MixedPrecision(objective.device)
+        self.normalisation = WeightNormalisation(self.model)
+        self.dropout = DropoutRates(self.model)
+        self.average = WeightAverage(self.model)
+        self.patience = Patience(self.model)
         self._mark = RandomMark()
         self.look: Callable[[Any, int], None] | None = None
         self.between_batches: Callable[[], None] = lambda: None
@@ -126,7 +138,8 @@ class Loop:
         """
         said = self.freezing.renew(self.optimizer)
         self._gradients.renew()
-        self.regimen.renew()
+        self.normalisation.renew()
+        self.average.renew()
         self._parameters: list[nn.Parameter] = list(self.model.parameters())
         self._buffers = [buffer for buffer in self.model.buffers() if buffer.numel() <= _LARGE]
         # The optimizer may have been made, or used, while the model was elsewhere.
@@ -148,7 +161,7 @@ class Loop:
         """
         started = time.perf_counter()
         self.epoch_ended = False
-        groups = self.regimen.groups
+        groups = self.accumulation
         if not (group := groups.take()):
             self._end_epoch()
             return False
@@ -178,9 +191,9 @@ class Loop:
 
     def skip(self) -> int:
         """Leave out the batches of the next step; return how many samples, 0 at the end of an epoch."""
-        group = self.regimen.groups.take()
+        group = self.accumulation.take()
         self._taken = True
-        if not group or self.regimen.groups.over:
+        if not group or self.accumulation.over:
             self._end_epoch()
         return sum(map(batch_length, group))
 
@@ -192,7 +205,7 @@ class Loop:
 
     def ahead(self) -> Ahead:
         """Return what of the run lies ahead."""
-        goal, groups = self.goal(), self.regimen.groups
+        goal, groups = self.goal(), self.accumulation
         each = groups.steps_in_epoch()
         left = groups.steps_left() if groups.midway else each
         return Ahead(
@@ -201,16 +214,15 @@ class Loop:
 
     def state(self) -> dict[str, Any]:
         """Return where the loop is: see `base.state.Stateful`; weights, optimizer, data say it themselves."""
-        clip = (self.clip.mode, self.clip.limit)
         return {
             "steps": self.steps, "epochs": self.epochs, "epoch_ended": self.epoch_ended,
-            "taken": self._taken, "clip": clip,
+            "taken": self._taken,
         }  # fmt: skip
 
     def install(self, state: dict[str, Any]) -> None:
         """Be where the loop was; the history is cut off by whoever keeps the others."""
         self.steps, self.epochs, self.epoch_ended = state["steps"], state["epochs"], state["epoch_ended"]
-        self._taken, self.clip, self.layer_stats = state["taken"], Clip(*state["clip"]), None
+        self._taken, self.layer_stats = state["taken"], None
         self._mark.forget()
 
     def evaluate(self, batches: Batches, samples: int | None = None, seed: int = 0) -> Evaluation:
@@ -226,7 +238,7 @@ class Loop:
         # (a small CNN: 200 ms with 64, 229 with 256, 309 with 512), and whoever looks waits for the end of one.
         if not self._summed:
             size = max(64 if self.objective.device.type == "cpu" else 256, size)
-        with self.regimen.looking():
+        with self.averaged():
             found = evaluate(
                 self.objective, batches, size, self.objective.task.classes, samples, seed, self.between_batches
             )
@@ -234,20 +246,51 @@ class Loop:
         self.evaluation_cost = time.perf_counter() - began
         return found
 
+    def averaged(self) -> AbstractContextManager[None]:
+        """Return a context in which the model has its averaged weights, where there are any."""
+        return self.average.used() if self.average.on else _AS_IT_IS
+
+    def weights(self, averaged: bool = True) -> dict[str, torch.Tensor]:
+        """Return the model's state dict as its class makes it, averaged where that is on."""
+        with self.averaged() if averaged else _AS_IT_IS:
+            found = self.normalisation.plain(self.normalisation.model.state_dict())
+            return {
+                name: value.detach().clone() if isinstance(value, torch.Tensor) else value
+                for name, value in found.items()
+            }
+
+    def judge(self, figures: dict[str, float]) -> str | None:
+        """Take in what an evaluation of the weights of now found; return why to stop, or None."""
+        rule = self.patience.rule
+        if rule is None:
+            return None
+        with self.averaged():
+            return self.patience.after(figures.get(rule.metric), self.steps)
+
+    def restore_best(self) -> str:
+        """Put the best weights back where early stopping is to, and count anew; return what is to be said."""
+        rule, back = self.patience.rule, False
+        if rule is not None and rule.restore and (back := self.patience.restore()):
+            decay = self.average.decay
+            self.average.put(None)
+            self.average.put(decay)
+        self.patience.put(rule)
+        return " Its weights were put back." if back else ""
+
     def forward(self, inputs: Any) -> Any:
         """Return the model's output for a batch of inputs, on the objective's device; for looking only."""
-        with eval_mode(self.model), self.regimen.looking():
+        with eval_mode(self.model), self.averaged():
             return call_model(self.model, self.objective.there(inputs))
 
     def _learn(self, group: list[Any]) -> tuple[float, dict[str, float]]:
         """Move the weights; return the loss, and what else was measured, as the history names it."""
-        regimen, value, parts = self.regimen, 0.0, {}
+        value, parts = 0.0, {}
         for number, (batch, divisor) in enumerate(zip(group, divisors(group, self._summed))):
             there = self.objective.there(batch)
             if self.look is not None:
                 look, self.look = self.look, None
                 look(there, len(group))
-            with self.watch.forward() if not number else nullcontext(), regimen.precision.forward():
+            with self.watch.forward() if not number else nullcontext(), self.precision.forward():
                 loss, said = self.objective.loss(there)
             one = loss.item()
             if not math.isfinite(one):
@@ -255,16 +298,23 @@ class Loop:
             value, parts = value + one / divisor, added(parts, said, divisor)
             if not number:
                 let_gradients_go(self.optimizer)
-            regimen.precision.backward(loss if divisor == 1 else loss / divisor)
-        regimen.precision.unscale(self.optimizer)
+            self.precision.backward(loss if divisor == 1 else loss / divisor)
+        self.precision.unscale(self.optimizer)
         measured = self._gradients.clip(self.clip, self._parameters)
         if measured is None:
-            if (skipped := regimen.precision.skip()) is not None:
+            if (skipped := self.precision.skip()) is not None:
                 return value, {"grad_norm": math.nan, **skipped, **parts}
             where = self._gradients.blame()
             raise NotFinite(self._not_finite("The gradients became infinite or NaN", there, where))
         self.watch.before()
-        return value, {**measured, **regimen.step(self.optimizer), **parts}
+        return value, {**measured, **self._move(), **parts}
+
+    def _move(self) -> dict[str, float]:
+        """Move the weights, and do what follows a move; return what the history keeps of it."""
+        kept = self.precision.step(self.optimizer)
+        self.normalisation.project()
+        self.average.update()
+        return kept
 
     @property
     def _summed(self) -> bool:

@@ -116,7 +116,7 @@ class Microscope:
         each = unreduced(objective.smoothing.loss or objective.task.loss)
         if each is None:
             return None, f"{objective.task.loss_name} has no reduction='none'"
-        with preserve_buffers(loop.model), loop.regimen.precision.forward():
+        with preserve_buffers(loop.model), loop.precision.forward():
             losses, _, _ = objective.judged(batch, each)
         count = batch_length(batch)
         if not isinstance(losses, torch.Tensor) or not losses.ndim or len(losses) != count:

@@ -44,12 +44,12 @@ def steps_to_go(loop: Loop, epochs: int) -> int | None:
     whole = epochs - loop.epochs
     if whole <= 0:
         return 0
-    each = loop.regimen.groups.steps_in_epoch()
+    each = loop.accumulation.steps_in_epoch()
     if each is None:
         return None
-    if not loop.regimen.groups.midway:
+    if not loop.accumulation.midway:
         return whole * each
-    rest = loop.regimen.groups.steps_left()
+    rest = loop.accumulation.steps_left()
     return None if rest is None else rest + (whole - 1) * each
 
 

@@ -18,8 +18,7 @@ from ..base.ledger import Entry
 from ..base.random_state import RandomStates
 from ..base.state import Stateful
 from ..base.words import describe_error
-from ..controls.regimen import Form
-from ..controls.steering import Steering
+from ..controls.steering import ModelShape, Steering
 from ..data.setup import Opened
 from ..scoring.evaluation import Evaluation
 from .contention import Crowd
@@ -115,7 +114,7 @@ class Run:
         self.worker = Worker(self._burst, self._crashed, lambda: self.orders.going)
         loop.goal = self._goal
         loop.between_batches = self._between_batches
-        loop.regimen.precision.note = loop.watch.note = self.note = note
+        loop.precision.note = loop.watch.note = self.note = note
         loop.rate.begins_run = lambda: self.orders.goal is None
         self.steering.evaluates = loop.rate.valid = data.valid is not None
         #: How all stood when the evaluation under way began, if that is one that the run made due.
@@ -124,8 +123,8 @@ class Run:
         self.evaluations = Evaluations(loop, data.valid, seed, wish, note)
         # In this order they are put back: the data may refuse, and the others draw random numbers.
         self.parts: dict[str, Stateful] = {
-            "data": loop.batches, "form": Form(loop), "optimizer": Moves(loop), "weights": Weights(loop),
-            "regimen": loop.regimen, "loop": loop, "steering": self.steering, "trainer": self.evaluations,
+            "data": loop.batches, "form": ModelShape(self.steering), "optimizer": Moves(loop), "weights": Weights(loop),
+            "loop": loop, "steering": self.steering, "trainer": self.evaluations,
             "random": Randomness(),
         }  # fmt: skip
         self.timeline = Timeline(loop, self.steering, self.parts, memory=memory, note=note)
@@ -156,7 +155,7 @@ class Run:
     @property
     def threads(self) -> int:
         """How many threads torch uses in training."""
-        return self.steering.threads
+        return self.steering["threads"].now()
 
     def now(self, name: str) -> Any:
         """Return what is true at this moment: one of `_NOW`.
@@ -252,11 +251,11 @@ class Run:
     def ask(self, name: str, by: str) -> None:
         """Note that the wish `name` changed, and who asked; the newest value holds from the next step.
 
-        What holds without one too (`Steering.AT_REST`) does when this returns, where no step is to be taken.
+        What holds without one too (`Control.at_rest`) does when this returns, where no step is to be taken.
         """
         with self._asking:
             self._asked[name] = by
-        if name not in Steering.AT_REST or self.orders.going:
+        if not self.steering[name].at_rest or self.orders.going:
             return
         future = self.worker.job(self._apply_at_rest)
         if not self.worker.here:
@@ -425,9 +424,9 @@ class Run:
                     with contextlib.suppress(_GivenUp):
                         self._evaluate_due()
                         self.evaluations.owed = False
-                elif loop.regimen.groups.used_up:
+                elif loop.accumulation.used_up:
                     orders.finish()
-                elif orders.proceed(loop.steps, loop.epochs, loop.regimen.groups.midway):
+                elif orders.proceed(loop.steps, loop.epochs, loop.accumulation.midway):
                     self.evaluations.owed = self.evaluations.due(loop.step())
                     self.timeline.after_step()
                     if self.autosave is not None:
@@ -452,7 +451,7 @@ class Run:
     def _between_batches(self) -> None:
         """Let those who look have their turn in an evaluation, and wishes; end it where the run is to pause."""
         # They are to see the weights that are trained, not their average.
-        plain = not self.loop.regimen.averaging.on
+        plain = not self.loop.average.on
         if plain:
             self.worker.do_looks()
         if self._standing is None:
@@ -467,14 +466,14 @@ class Run:
         said = self.loop.rate.evaluated(found.figures, self.loop.steps)
         if said:
             self.note(said)
-        why = self.loop.regimen.evaluated(found.figures)
+        why = self.loop.judge(found.figures)
         if why and self.orders.going:
             self._stop_early(why)
 
     def _stop_early(self, why: str) -> None:
         """End the run, say why, and put the best weights back where that is wished for."""
-        why += self.loop.regimen.restore_best()
-        rule = self.loop.regimen.stopping.rule
+        why += self.loop.restore_best()
+        rule = self.loop.patience.rule
         entry = Entry(self.loop.steps, "early_stopping", rule, rule, "early stopping", why)
         self.put_entries(lambda: self.steering.ledger.add(entry))
         # The weights may be others than steps taken again would give.
@@ -493,7 +492,7 @@ class Run:
     def _apply_at_rest(self) -> None:
         """Put those wishes in force that a model at rest shows, and tell what came of them."""
         with self._asking:
-            asked = {name: self._asked.pop(name) for name in Steering.AT_REST if name in self._asked}
+            asked = {name: self._asked.pop(name) for name in [*self._asked] if self.steering[name].at_rest}
         self._put_asked(asked)
 
     def _apply_early(self, standing: TrainingContext) -> None:
@@ -506,7 +505,7 @@ class Run:
         standing : how all stood when the evaluation began.
         """
         with self._asking:
-            if not self._asked or not self._asked.keys() <= set(Steering.OF_THE_STEP):
+            if not self._asked or not all(self.steering[name].of_the_step for name in self._asked):
                 return
             asked, self._asked = self._asked, {}
         with standing.reenter():
@@ -518,10 +517,7 @@ class Run:
 
     def put(self, wishes: Mapping[str, Any], by: Mapping[str, str]) -> None:
         """Put wishes in force, by whom each was asked for, and tell."""
-        # What else is asked for at the same time is asked of the new optimizer, and a rate of the new schedule; a
-        # first schedule begins from that rate.
-        last = ("lr", "schedule") if self.loop.rate.plan is None else ("schedule", "lr")
-        order = sorted(wishes, key=lambda name: name != "optimizer" and 1 + (name in last and last.index(name)))
+        order = self.steering.order(wishes)
         self.timeline.before_change()
         self.put_entries(lambda: [self.steering.put(name, wishes[name], by[name]) for name in order])
         adopted, self.steering.adopted = self.steering.adopted, {}

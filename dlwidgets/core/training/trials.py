@@ -67,7 +67,7 @@ def try_each(
             begun = run.loop.steps
             try:
                 while not (over := timeline.abandoned or run.orders.given != given):
-                    if trial.taken >= steps or run.loop.regimen.groups.used_up:
+                    if trial.taken >= steps or run.loop.accumulation.used_up:
                         break
                     run.take_step()
                     trials[number] = trial = trial._replace(taken=run.loop.steps - begun)

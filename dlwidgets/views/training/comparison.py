@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...core.base.numbers import read_count
-from ...core.controls.steering import Steering
 from ...session import Session
 from .limits import Rules
 from .presets import in_words
@@ -53,7 +52,7 @@ def settings_of(
     ------
     ValueError : in a sentence, what cannot be read, or is not allowed in this panel.
     """
-    if control not in TRIED or control not in Steering.CONTROLS:
+    if control not in TRIED:
         raise ValueError(f"{control!r} cannot be tried here: there are {', '.join(TRIED)}.")
     if "rewind" in rules.locked or control in rules.locked:
         raise ValueError(f"{control if control in rules.locked else 'rewind'} is locked in this panel.")

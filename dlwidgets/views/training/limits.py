@@ -6,18 +6,22 @@ from collections.abc import Iterable, Mapping
 from numbers import Real
 from typing import Any
 
-from ...core.controls.steering import Steering
-from ...core.controls.wishes import meant
+from ...core.controls.near_names import name_hint
+from ...core.controls.steering import CONTROLS, names_of
 
-#: Controls that are a number, or hold one: those that can have a range.
-NUMBERS = (
-    "lr", "batch_size", "clip", "weight_decay", "momentum", "betas", "threads", "epochs", "accumulate",
-    "dropout", "label_smoothing", "ema",
-)  # fmt: skip
 #: What can be locked beside the controls of a session.
-OTHERS = ("epochs", "evaluate_every", "evaluate_samples", "presets", "undo", "rewind")
-#: Of these the ends of a range must be above 0: their sliders are logarithmic, or they count.
-_POSITIVE = ("lr", "clip", "batch_size", "threads", "epochs", "accumulate")
+OTHERS = ("presets", "undo", "rewind")
+
+
+def numbers() -> tuple[str, ...]:
+    """Return the controls that are a number, or hold one: those that can have a range."""
+    return tuple(control.name for control in CONTROLS if control.bounds is not None)
+
+
+def lockable() -> tuple[str, ...]:
+    """Return what can be locked: the controls that a panel shows, and `OTHERS`."""
+    shown = [control.name for control in CONTROLS if control.steers or control.rows]
+    return (*shown, *OTHERS)
 
 
 class Rules:
@@ -70,31 +74,33 @@ class Rules:
 
 
 def _range(name: str, value: Any) -> tuple[float, float] | None:
-    if name not in NUMBERS:
-        if name in (*Steering.CONTROLS, *OTHERS):
+    if name not in numbers():
+        if name in lockable():
             raise ValueError(f"{name} is no number that has a range: panel.lock({name!r}) locks it.")
-        raise ValueError(f"A training panel has no {name!r}.{_hint(name, NUMBERS)}")
+        raise ValueError(f"A training panel has no {name!r}.{_hint(name, numbers())}")
     if value is None:
         return None
     try:
         low, high = (float(end) for end in value)
     except (TypeError, ValueError):
         raise ValueError(f"limits({name}={value!r}): (least, greatest) is wanted, as (1e-4, 1e-1).") from None
-    if not low <= high or (name in _POSITIVE and low <= 0):
-        above = "above 0, " if name in _POSITIVE else ""
+    # Their sliders are logarithmic, or they count.
+    positive = name in names_of(bounds="positive")
+    if not low <= high or (positive and low <= 0):
+        above = "above 0, " if positive else ""
         raise ValueError(f"limits({name}={value!r}): two numbers {above}the least first, are wanted.")
     return low, high
 
 
 def _known(name: str, verb: str) -> str:
-    names = [*dict.fromkeys((*Steering.CONTROLS, *OTHERS))]
+    names = lockable()
     if name not in names:
         raise ValueError(f"{verb}({name!r}): a training panel has no {name!r}.{_hint(str(name), names)}")
     return name
 
 
 def _hint(name: str, names: Iterable[str]) -> str:
-    return meant(name, [*names]) or f" There are: {', '.join(names)}."
+    return name_hint(name, [*names]) or f" There are: {', '.join(names)}."
 
 
 def _numbers(value: Any) -> list[float]:

@@ -7,15 +7,16 @@ from typing import Any
 
 import traitlets
 
+from ...core.controls.control import Panel, Row
 from ...core.training.microscope import Microscope, Step
 from ...core.training.snapshots.snapshot import REASONS
 from ...session import Session
 from ..journey import Journey
 from .comparison import STEPS, TRIED, Standings, finite, in_progress, settings_of, suggested
-from .fields import SECTIONS, Field, State, fields_of, summed_up, text_of, word_of
 from .limits import Rules
 from .pictures import Part, waits
 from .presets import Preset, in_words, wishes_of
+from .rows import SECTIONS, fact_of, headline_of, rows_of, text_of
 
 #: The sections beside those of the fields: name -> label.
 _MORE = {
@@ -26,7 +27,7 @@ _MORE = {
 class Sections(Part):
     """Sections of controls, closed at first; each row with what is asked for, in force, or refused.
 
-    Rows come from `training_fields.FIELDS`: one for each control that the session has. Which sections are
+    Rows are those that the controls declare, for each control that the session has. Which sections are
     open is kept here, so that a page that is loaded again shows them as they were.
     """
 
@@ -67,7 +68,7 @@ class Sections(Part):
 
     def __init__(self, session: Session, rules: Rules, presets: Mapping[str, Preset]) -> None:
         self._rules, self._presets = rules, dict(presets)
-        self._fields = {field.key: field for field in fields_of(session)}
+        self._fields = rows_of(session)
         #: Wishes as they were last set; for those of which a session gives another thing back when read.
         self._asked: dict[str, Any] = {}
         #: Refused at once: key of a row -> (what was typed, why).
@@ -108,7 +109,7 @@ class Sections(Part):
             "opened": list(self._open),
             "form": form,
             "rows": {key: self._row(field, state) for key, field in self._fields.items()},
-            "sums": {name: summed_up(name, state) for name in SECTIONS} | {"lines": _left(session)},
+            "sums": {name: headline_of(name, state) for name in SECTIONS} | {"lines": _left(session)},
             "rates": self._rates(session) if "schedule" in self._open else {},
             "presets": [[name, self._words(session, preset)] for name, preset in self._presets.items()],
             "past": {
@@ -138,22 +139,19 @@ class Sections(Part):
             for field, row in rows if row["there"] and row["fact"] and not row["off"]
         ]  # fmt: skip
 
-    def _state(self, session: Session) -> State:
+    def _state(self, session: Session) -> Panel:
         names = {field.control for field in self._fields.values()}
         asked = {name: getattr(session, name) for name in names if name != "optimizer"}
-        return State(session, asked | {"optimizer": self._asked.get("optimizer")}, session.applied)
+        return Panel(session, asked | {"optimizer": self._asked.get("optimizer")}, session.applied)
 
-    def _row(self, field: Field, state: State) -> dict[str, Any]:
+    def _row(self, field: Row, state: Panel) -> dict[str, Any]:
         session, name = state.session, field.control
         typed, refused = self._refused.get(field.key, (None, ""))
         value = field.show(state.asked.get("schedule") if name == "schedule" else state.shown(name))
         kind = "waiting" if waits(session, name) else "in-force"
         # What was refused or rejected is said once, beside the first row of its control.
         why = refused or (session.rejected.get(name, "") if not field.part else "")
-        there = name in state.applied
-        words = word_of(field, state.applied[name]) if there else ""
-        if name == "accumulate" and (state.applied.get(name) or 1) > 1:
-            words += f" = {state.applied['effective_batch']:,} a step"
+        words = fact_of(field, state)
         shown = bool(value) if field.kind == "flag" else text_of(value)
         return {
             "value": str(typed) if refused else shown,
@@ -255,7 +253,7 @@ class Sections(Part):
             return super().wish(name, value)
         self.refresh()
 
-    def _set(self, session: Session, field: Field, value: Any) -> None:
+    def _set(self, session: Session, field: Row, value: Any) -> None:
         try:
             wanted = field.wish(self._state(session), value)
             self.ask(session, {field.control: wanted})
@@ -344,7 +342,7 @@ def _left(session: Session) -> str:
     return f"{count} {'line' if count == 1 else 'lines'} left" if count else ""
 
 
-def _form(field: Field) -> dict[str, Any]:
+def _form(field: Row) -> dict[str, Any]:
     return {
         "key": field.key, "label": field.label, "kind": field.kind, "unit": field.unit, "hint": field.hint,
         "empty": field.empty,

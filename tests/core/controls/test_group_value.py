@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from dlwidgets.core.controls.group_value import GroupValue
-from dlwidgets.core.controls.optimizers import make_optimizer
+from dlwidgets.core.controls.optimizer import make_optimizer
 
 
 def model():

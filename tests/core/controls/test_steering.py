@@ -47,7 +47,7 @@ def test_a_wish_is_in_force_and_in_the_ledger(name, value, in_force):
 
 def test_what_is_in_force_is_read_off_the_optimizer():
     made = steering()
-    made._loop.optimizer.param_groups[0]["lr"] = 0.125
+    made.loop.optimizer.param_groups[0]["lr"] = 0.125
     assert made.in_force()["lr"] == 0.125
 
 

@@ -17,7 +17,7 @@ from torch.nn.utils.parametrizations import weight_norm
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, TensorDataset
 
-from dlwidgets.core.controls.gradient_accumulation import divisors
+from dlwidgets.core.controls.accumulate import divisors
 from dlwidgets.session import Session
 
 COUNT, SIZE = 50, 8  # batches of 8, the last of 2
@@ -486,7 +486,7 @@ def test_after_a_rewind_over_the_change_the_run_is_as_it_was(options):
 
 def test_the_scaler_of_fp16_is_torchs_own_and_steps_that_overflow_are_left_out(monkeypatch):
     # On the CPU, where torch has all of it and only the speed is missing.
-    monkeypatch.setattr("dlwidgets.core.controls.mixed_precision.why_not", lambda mode, device: None)
+    monkeypatch.setattr("dlwidgets.core.controls.precision.why_not", lambda mode, device: None)
 
     def loss(output, targets):
         return F.cross_entropy(output, targets) * 30
@@ -511,12 +511,12 @@ def test_the_scaler_of_fp16_is_torchs_own_and_steps_that_overflow_are_left_out(m
     same(made.model, model)
     assert made.history().skipped.sum() == skipped > 0
     assert any("overflow in fp16" in note for note in made.notes)
-    scale = made._run.loop.regimen.precision.state()["scaler"]["scale"]
+    scale = made._run.loop.precision.state()["scaler"]["scale"]
     assert scale == scaler.get_scale()
 
 
 def test_gradients_that_overflow_without_any_scale_stop_the_step(monkeypatch):
-    monkeypatch.setattr("dlwidgets.core.controls.mixed_precision.why_not", lambda mode, device: None)
+    monkeypatch.setattr("dlwidgets.core.controls.precision.why_not", lambda mode, device: None)
     made = session(precision="fp16", loss=lambda o, t: F.cross_entropy(o, t) * 1e-3 + (o - o).abs().sqrt().sum(), task="multiclass")
     with pytest.raises(ArithmeticError, match="The gradients became infinite or NaN in step"):
         made.fit(epochs=9)

@@ -481,6 +481,6 @@ def test_a_script_gives_the_weights_of_the_run_bit_for_bit(done, name):
 def test_a_script_gives_the_averaged_weights_bit_for_bit(done, name):
     folder, sessions, failed = done
     assert name not in failed, failed[name]
-    ours = sessions[name]._run.loop.regimen.weights(averaged=True)
+    ours = sessions[name]._run.loop.weights(averaged=True)
     theirs = torch.load(folder / f"{name}.averaged.pt", weights_only=True)
     assert [key for key in ours if not torch.equal(ours[key], theirs[key])] == []

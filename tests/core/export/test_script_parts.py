@@ -19,6 +19,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from dlwidgets import teaching
+from dlwidgets.core.controls.dropout import Dropout
 from tests.core.export.script_runs import X, Y, differing, net, run_alone, session
 
 RUNS = {}
@@ -461,12 +462,8 @@ def test_no_step_no_script(tmp_path):
 
 def test_an_unknown_control_is_named_and_not_passed_over(tmp_path, monkeypatch):
     made = session().step()
-    from dlwidgets.core.controls.steering import Steering
-
-    known = Steering.in_force
-    monkeypatch.setattr(Steering, "in_force", lambda self: {**known(self), "sharpness": 1.0})
-    made = session().step()
-    with pytest.raises(ValueError, match="the control 'sharpness' has no writer yet"):
+    monkeypatch.setattr(Dropout, "writer", None)
+    with pytest.raises(ValueError, match="the control 'dropout' has no writer yet"):
         made.to_script(tmp_path / "run.py")
 
 

@@ -146,7 +146,7 @@ def check(made, storm):
     entries = made.changes
     assert [one.step for one in entries] == sorted(one.step for one in entries)
     assert [one.time for one in entries] == sorted(one.time for one in entries)
-    assert {one.name for one in entries} <= {*made._run.steering.CONTROLS}
+    assert {one.name for one in entries} <= {*made._run.steering.names}
     assert all(one.note for one in entries if one.rejected)
     assert made.line_changes == [one for one in entries if not one.rejected]
     assert len(made.ledger()) == len(entries) <= storm.sent

@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import nn
 
-from dlwidgets.core.controls.steering import Steering
+from dlwidgets.core.controls.steering import names_of
 from dlwidgets.session import Session
-from dlwidgets.views.training.fields import FIELDS
+from dlwidgets.views.training.rows import rows_of
 from dlwidgets.views.training.view import TrainingPanel
 
 
@@ -96,9 +96,9 @@ def test_what_is_no_control_of_the_loop_is_set_too(session, page, row, said, wis
     assert page.state["rows"][row]["value"] == said
 
 
-def test_every_control_of_a_session_has_its_place_in_the_panel():
+def test_every_control_of_a_session_has_its_place_in_the_panel(session):
     elsewhere = {"lr", "batch_size", "clip", "trainable"}
-    assert {*Steering.CONTROLS} - elsewhere <= {field.control for field in FIELDS}
+    assert {*names_of(steers=True)} - elsewhere <= {row.control for row in rows_of(session).values()}
 
 
 def test_options_of_a_schedule_are_kept_when_another_of_them_is_set(session, page):

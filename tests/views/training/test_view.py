@@ -250,7 +250,7 @@ def test_a_wish_that_is_refused_at_once_is_told_until_the_next(session, panel, o
     def refuse(size):
         raise ValueError(f"{size} samples do not fit.")
 
-    monkeypatch.setattr("dlwidgets.core.controls.wishes.read_batch_size", refuse)
+    monkeypatch.setattr("dlwidgets.core.controls.batch_size.read_batch_size", refuse)
     say(panel.batch_size, index=0)
     assert page.state["rejected"] == {"batch_size": "1 samples do not fit."}
     assert session.batch_size == 32

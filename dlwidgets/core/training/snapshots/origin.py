@@ -87,7 +87,7 @@ class Origin:
             weights, why, structure(model), type(optimizer), groups,
             copy.deepcopy(optimizer.state_dict()) if moved else None, steering.in_force(), rate.settled,
             rate.wish, began, rate.cycled, tuple(names.values()),
-            tuple(loop.regimen.normalising.state()["split"]), loop.regimen.dropping.rates(), _generator(loop),
+            tuple(loop.normalisation.state()["split"]), loop.dropout.rates(), _generator(loop),
             changes, str(loop.objective.device),
         )  # fmt: skip
 

@@ -1,15 +1,19 @@
-"""Gradient accumulation: the micro-batches of a step, and the weight that each has in its loss."""
+"""Gradient accumulation: the micro-batches of a step, and their weights in its loss."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
+from ..base.ledger import Entry
+from ..base.numbers import read_count
 from ..base.trees import slice_rows
+from ..base.words import pluralize
 from ..data.batches import Batches, batch_length
+from .control import Control, Panel, Row, Writer
 
 
-class Groups:
+class Accumulation:
     """The batches of a step: one as a rule, `count` of them where gradients are accumulated.
 
     A group ends with its epoch, full or not. One that failed is put back as a whole and comes next; of
@@ -136,3 +140,76 @@ def added(parts: dict[str, float], more: dict[str, float], divisor: float) -> di
     if not parts and divisor == 1:
         return more
     return {name: parts.get(name, 0.0) + value / divisor for name, value in more.items()}
+
+
+class AccumulateWriter(Writer):
+    """A variable at the head, where batches were accumulated."""
+
+    at_head = True
+
+    def begin(self) -> None:
+        if any(count != 1 for count in self.ever):
+            self.script.accumulates = True
+            self.script.settings.append(f"accumulate = {self.first}  # batches a step")
+
+    def change(self, entry: Entry) -> list[str]:
+        return [f"accumulate = {entry.applied}"]
+
+
+def _in_force(panel: Panel, value: Any) -> str | None:
+    if not value:
+        return None
+    each = f" = {panel.applied['effective_batch']:,} a step" if value > 1 else ""
+    return f"{value:,}{each}"
+
+
+class Accumulate(Control):
+    """How many batches a step has; their gradients are those of the mean over all their samples."""
+
+    name = "accumulate"
+    default = 1
+    aliases = (
+        "accumulation", "grad_accum", "accumulation_steps", "gradient_accumulation",
+        "gradient_accumulation_steps", "accumulate_grad_batches",
+    )  # fmt: skip
+    of_the_step = changes_length = True
+    bounds = "positive"
+    writer = AccumulateWriter
+    rows = (
+        Row(
+            "run", "Accumulate", unit="batches", hint="Batches whose gradients a step adds up", fact=_in_force,
+        ),
+    )
+
+    def read(self, value: Any) -> int:
+        """Return how many batches a step accumulates: a whole number, 1 or more; None is 1."""
+        number = 1 if value is None else read_count(value)
+        if number is None:
+            raise ValueError(
+                f"accumulate={value!r}: a whole number of batches, 1 or more, is wanted; 1 accumulates nothing."
+            )
+        return number
+
+    def now(self) -> int:
+        return self.loop.accumulation.count
+
+    def follows(self) -> dict[str, Any]:
+        """Return "effective_batch": how many samples a step has."""
+        return {"effective_batch": self.loop.batches.batch_size * self.now()}
+
+    def put(self, value: int) -> str | None:
+        if value == self.now():
+            return None
+        self.loop.accumulation.count = value
+        return f"{pluralize(self.follows()['effective_batch'], 'sample')} a step"
+
+    def state(self) -> Any:
+        return self.loop.accumulation.state()
+
+    def install(self, state: Any) -> None:
+        self.loop.accumulation.install(state)
+
+    @classmethod
+    def headline(cls, panel: Panel) -> str:
+        several = (panel.applied.get("accumulate") or 1) > 1
+        return f"{panel.applied.get('effective_batch')} samples a step" if several else ""

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
 
 import torch
 from torch.optim import Optimizer
 
-from ..base.ledger import Entry, Ledger
-from ..controls.moving import MovingControls, Rejected
+from ..base.ledger import Entry
+from ..controls.control import Rejected
+from ..controls.movement import MovementWriter
 from ..controls.schedule.rate import Rate
+from ..controls.steering import CONTROLS, Steering
 from .draft import Draft
 from .optimizer import optimizer_text
 from .schedule import Schedules
@@ -24,7 +26,7 @@ _BUFFERS = [
 ]
 
 
-class Moving:
+class Movement:
     """The lines that make the optimizer and change its numbers.
 
     A shadow of the optimizer, over the model's parameters but never stepped, goes through the changes as the
@@ -36,9 +38,11 @@ class Moving:
         self.shadow = Shadow(draft)
         self._schedules = Schedules(draft)
         self._cycled, self._slider = set(draft.origin.cycled), False
-        self.changes: dict[str, Callable[[Entry], list[str]]] = {
-            name: self._change for name in MovingControls.CONTROLS
-        }
+
+    @property
+    def optimizer(self) -> Optimizer:
+        """The shadow of the optimizer."""
+        return self.shadow.optimizer
 
     def begin(self) -> None:
         """Contribute the optimizer, and the schedule that there was from the beginning."""
@@ -55,7 +59,8 @@ class Moving:
         self.shadow.go_to(self._draft.steps)
         self._schedules.finish(sorted(self._cycled & {"momentum", "betas"}), self._slider)
 
-    def _change(self, entry: Entry) -> list[str]:
+    def change(self, entry: Entry) -> list[str]:
+        """Return the lines of a change."""
         shadow = self.shadow
         shadow.go_to(entry.step)
         rate, before = shadow.rate, shadow.before()
@@ -128,7 +133,7 @@ class Moving:
         return lines
 
 
-class Shadow(MovingControls):
+class Shadow:
     """The optimizer and its rate once more, without weights: it goes through a run's steps and changes."""
 
     def __init__(self, draft: Draft) -> None:
@@ -145,9 +150,7 @@ class Shadow(MovingControls):
         self._loop: Any = SimpleNamespace(
             optimizer=optimizer, rate=rate, model=draft.model, freezing=freezing, steps=0, swap=self._swap
         )
-        self.ledger = Ledger()
-        super().__init__()
-        self._asked_decay = None
+        self._steering = Steering(self._loop, kinds=[one for one in CONTROLS if one.writer is MovementWriter])
         if origin.schedule is not None:
             rate.begin(origin.asked_schedule, origin.schedule)
         columns = draft.loop.history.columns
@@ -204,10 +207,7 @@ class Shadow(MovingControls):
     def put(self, entry: Entry) -> None:
         """Make a change as the session did."""
         try:
-            if entry.name == "schedule":
-                self.redo_schedule(entry)
-            else:
-                getattr(self, f"_put_{entry.name}")(entry.asked)
+            self._steering[entry.name].redo(entry)
         except Rejected as why:
             raise Unwritable(
                 f"the change of {entry.name} after step {entry.step} cannot be made again: {why}"

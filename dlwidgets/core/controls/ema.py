@@ -9,8 +9,12 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..base.ledger import Entry
+from ..base.numbers import read_number
+from .control import Control, Panel, Row, Writer
 
-class Averaging:
+
+class WeightAverage:
     """Averages the weights after each step, and never touches those that train.
 
     The recipe is that of `torch.optim.swa_utils.AveragedModel` with `get_ema_multi_avg_fn(decay)`, bit
@@ -112,3 +116,77 @@ class Averaging:
             (kept[name] if name in kept else weight.detach()).to(weight.device, copy=True)
             for name, weight in named
         ]
+
+
+class EmaWriter(Writer):
+    """torch's own averaged model, and its decay where that was changed."""
+
+    def begin(self) -> None:
+        if all(decay is None for decay in self.ever):
+            return
+        script, decay = self.script, self.at_first
+        script.sources.imports |= {
+            "from torch.optim.swa_utils import AveragedModel",
+            "from torch.optim.swa_utils import get_ema_multi_avg_fn",
+        }
+        self._decay = decay
+        guard = bool(script.changed("ema"))
+        script.setup.append("averaged = None" if decay is None else self._averaged(decay))
+        update = "averaged.update_parameters(model)"
+        script.after += ["if averaged is not None:", f"    {update}"] if guard else [update]
+        name = f"{script.path.stem}.averaged.pt"
+        if self.ever[-1] is not None:
+            script.ending.append(f'torch.save(averaged.module.state_dict(), HERE / "{name}")')
+
+    def change(self, entry: Entry) -> list[str]:
+        before, self._decay = self._decay, entry.applied
+        if entry.applied is None:
+            return ["averaged = None"]
+        if before is None:
+            return [self._averaged(entry.applied)]
+        return [f"averaged.multi_avg_fn = get_ema_multi_avg_fn({entry.applied!r})"]
+
+    def _averaged(self, decay: float) -> str:
+        return f"averaged = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn({decay!r}))"
+
+
+class Ema(Control):
+    """The decay of an average of the weights that evaluations and predictions use."""
+
+    name = "ema"
+    aliases = ("ema_decay", "average")
+    bounds = "any"
+    writer = EmaWriter
+    rows = (
+        Row(
+            "run", "Average (EMA)", unit="decay", empty="off",
+            hint="Decay of the moving average that is evaluated, as 0.999; empty: off",
+        ),
+    )  # fmt: skip
+
+    def read(self, value: Any) -> float | None:
+        """Return the decay of an average of the weights: between 0 and 1; None and False are none."""
+        number = None if value is None or value is False else read_number(value)
+        if value is not None and value is not False and (number is None or not 0 < number < 1):
+            raise ValueError(f"ema={value!r}: a decay between 0 and 1 is wanted, such as 0.999, or None.")
+        return number
+
+    def now(self) -> float | None:
+        return self.loop.average.decay
+
+    def put(self, value: float | None) -> str | None:
+        before = self.now()
+        self.loop.average.put(value)
+        if value is not None and before is None:
+            return "evaluations and predictions use the averaged weights"
+        return "evaluations and predictions use the weights as they are" if value is None and before else None
+
+    def state(self) -> Any:
+        return self.loop.average.state()
+
+    def install(self, state: Any) -> None:
+        self.loop.average.install(state)
+
+    @classmethod
+    def headline(cls, panel: Panel) -> str:
+        return f"average {panel.applied['ema']:g}" if panel.applied.get("ema") else ""

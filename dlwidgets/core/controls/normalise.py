@@ -1,4 +1,4 @@
-"""Weight normalisation: chosen weights projected after each step, or split into length and direction."""
+"""Weight normalisation, as a control: weights projected after each step, or split."""
 
 from __future__ import annotations
 
@@ -12,9 +12,12 @@ from torch.nn import functional as F
 from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 
+from ..base.ledger import Entry
 from ..base.words import did_you_mean, pluralize
+from ..layers.structure import expression_of
 from ..layers.walk import uncompiled
-from .by_pattern import ByPattern, read_by_pattern, setting_of
+from .by_pattern import ByPattern, read_by_pattern, setting_of, single_setting
+from .control import Control, Panel, Rejected, Row, Unwritable, Writer, number_in
 from .weight_norm import Split
 
 MODES = ("unit", "unit_dim1", "max_norm", "weight_norm")
@@ -37,7 +40,7 @@ class Slot(NamedTuple):
     axis: int
 
 
-class Normalising:
+class WeightNormalisation:
     """Normalises the weights of chosen layers; those that are frozen are left alone.
 
     A rule is one of
@@ -251,7 +254,7 @@ def read_rule(value: Any) -> Any:
 
 
 def projection(rule: Any, axis: int = 0) -> Callable[[torch.Tensor], torch.Tensor]:
-    """Return what a rule makes of a weight whose units are counted by `axis`."""
+    """Return what a rule makes of a weight whose units are pluralize by `axis`."""
     if rule == "unit_dim1":
         return lambda w: F.normalize(w, p=2.0, dim=1)
     if rule == "unit":
@@ -267,3 +270,189 @@ def projection(rule: Any, axis: int = 0) -> Callable[[torch.Tensor], torch.Tenso
 def _named(slots: list[Slot]) -> str:
     names = ", ".join(slot.name for slot in slots[:3])
     return names if len(slots) <= 3 else f"{names} and {pluralize(len(slots) - 3, 'more weight')}"
+
+
+_PROJECTIONS = {
+    ("unit", 0): ("unit_norm", '''
+def unit_norm(weight):
+    """Return a weight with each filter, or row, scaled to an L2 norm of 1."""
+    return nn.functional.normalize(weight.flatten(1), dim=1).view_as(weight)
+'''),
+    ("unit", 1): ("unit_norm_transposed", '''
+def unit_norm_transposed(weight):
+    """Return the weight of a transposed convolution with each filter scaled to an L2 norm of 1."""
+    turned = weight.transpose(0, 1)
+    return nn.functional.normalize(turned.flatten(1), dim=1).view_as(turned).transpose(0, 1)
+'''),
+    ("unit_dim1", 0): ("unit_norm_of_inputs", '''
+def unit_norm_of_inputs(weight):
+    """Return a weight scaled to an L2 norm of 1 over its second axis."""
+    return nn.functional.normalize(weight, p=2.0, dim=1)
+'''),
+}  # fmt: skip
+
+_SPLIT = '''
+def split(layer, name, dim):
+    """Split a weight into length and direction, which the optimizer moves in its place."""
+    whole = layer._parameters[name]
+    nn.utils.parametrizations.weight_norm(layer, name, dim=dim)
+    exchange([whole], [layer.parametrizations[name].original0, layer.parametrizations[name].original1])
+
+
+def unite(layer, name):
+    """Make a weight one again."""
+    parts = [layer.parametrizations[name].original0, layer.parametrizations[name].original1]
+    nn.utils.parametrize.remove_parametrizations(layer, name, leave_parametrized=True)
+    for other in [other for other in layer._parameters if other != name]:
+        layer._parameters[other] = layer._parameters.pop(other)  # the weight comes first, as before
+    exchange(parts, [layer._parameters[name]])
+
+
+def exchange(old, new):
+    """Let the optimizer move other parameters; what it kept of the old ones is gone."""
+    for group in optimizer.param_groups:
+        if any(one is old[0] for one in group["params"]):
+            group["params"] = [p for p in group["params"] if all(p is not one for one in old)] + new
+    for one in old:
+        optimizer.state.pop(one, None)
+'''
+
+
+class NormaliseWriter(Writer):
+    """The weights that are projected after each step, and those that are split."""
+
+    def __init__(self, name: str, script: Any) -> None:
+        super().__init__(name, script)
+        self._split, self._projects = set(script.origin.split), False
+
+    def begin(self) -> None:
+        if not any(self.ever):
+            return
+        script = self.script
+        rules = [rule for choice in self.ever for rule in (choice or {}).values()]
+        if "weight_norm" in rules:
+            self._check_split()
+            if script.changed("normalise"):
+                script.definitions.append(_SPLIT.strip("\n"))
+        self._projects = any(rule not in (None, "weight_norm") for rule in rules)
+        lines = self._normalise(self.at_first)
+        if not self._projects:
+            return
+        script.setup.append("\n".join(["# The weights that are projected after each step, and how.", *lines]))
+        script.after += [
+            "with torch.no_grad():",
+            "    for weight, project in projected:",
+            "        if weight.requires_grad:",
+            "            weight.copy_(project(weight))",
+        ]
+
+    def _normalise(self, choice: Any) -> list[str]:
+        script, pairs, lines = self.script, [], []
+        for slot in script.loop.normalisation.slots():
+            rule = setting_of(choice, slot.name, None)
+            layer, split = expression_of(script.model, slot.name.rpartition(".")[0]), rule == "weight_norm"
+            if split != (slot.name in self._split):
+                call = f'{"split" if split else "unite"}({layer}, "{slot.key}"'
+                lines.append(f"{call}, dim={slot.axis})" if split else f"{call})")
+                (self._split.add if split else self._split.discard)(slot.name)
+            if rule is not None and not split:
+                pairs.append(f"({expression_of(script.model, slot.name)}, {self._projection(rule, slot.axis)})")
+        if not self._projects:
+            return lines
+        line = f"projected = [{', '.join(pairs)}]"
+        return [
+            *lines,
+            *([line] if len(line) < 80 else ["projected = [", *(f"    {pair}," for pair in pairs), "]"]),
+        ]
+
+    def _check_split(self) -> None:
+        """Refuse what of `weight_norm` cannot be written."""
+        script = self.script
+        model, origin = script.model, script.origin
+        others = script.changed("trainable", "optimizer", "ema") or origin.settings["ema"] is not None
+        if others or not all(parameter.requires_grad for parameter in model.parameters()):
+            raise Unwritable(
+                "weights were split by weight_norm beside freezing, averages or another optimizer"
+            )
+        if origin.kind.__name__ in ("Adagrad", "Rprop") and script.changed("normalise"):
+            raise Unwritable(f"weights were split by weight_norm in mid-run under {origin.kind.__name__}")
+
+    def _projection(self, rule: Any, axis: int) -> str:
+        if rule not in ("unit", "unit_dim1"):
+            return f"lambda weight: torch.renorm(weight, 2, {axis}, {rule[1]!r})"
+        name, text = _PROJECTIONS[rule, axis if rule == "unit" else 0]
+        self.script.sources.imports.add("from torch import nn")
+        if text.strip("\n") not in self.script.definitions:
+            self.script.definitions.append(text.strip("\n"))
+        return name
+
+    def change(self, entry: Entry) -> list[str]:
+        return self._normalise(entry.asked)
+
+
+_WORDS = {
+    None: "off", "unit": "unit", "unit_dim1": "unit, dim 1", "max_norm": "max-norm",
+    "weight_norm": "weight_norm",
+}  # fmt: skip
+
+
+def _word_of(value: Any) -> Any:
+    rule = single_setting(value)
+    return _WORDS.get(rule[0] if isinstance(rule, tuple) else rule, rule)
+
+
+def _most(value: Any) -> Any:
+    rule = single_setting(value)
+    return rule[1] if isinstance(rule, tuple) else None
+
+
+def _choose(panel: Panel, word: Any) -> Any:
+    if word == "by layer":
+        return panel.asked.get("normalise")
+    return next((rule for rule, said in _WORDS.items() if said == word), word)
+
+
+class Normalise(Control):
+    """Which weights are normalised, and by which rule."""
+
+    name = "normalise"
+    aliases = (
+        "normalize", "weight_norm", "weight_normalisation", "weight_normalization", "max_norm_constraint",
+    )  # fmt: skip
+    shapes_model = True
+    writer = NormaliseWriter
+    rows = (
+        Row(
+            "regularisation", "Normalise", "choice", _word_of, _choose,
+            choices=lambda panel: [*dict.fromkeys((*_WORDS.values(), _word_of(panel.asked.get("normalise"))))],
+            hint="Weights of each filter or row: scaled to norm 1 after each step, held below a norm, or split",
+        ),
+        Row(
+            "regularisation", "Largest norm", "text", _most, lambda _, text: ("max_norm", number_in(text)),
+            part="most", there=lambda panel: _most(panel.asked.get("normalise")) is not None,
+        ),
+    )  # fmt: skip
+
+    def read(self, value: Any) -> ByPattern | None:
+        return self.loop.normalisation.read(value)
+
+    def now(self) -> ByPattern | None:
+        return self.loop.normalisation.choice
+
+    def put(self, value: ByPattern | None) -> str:
+        try:
+            said = self.loop.normalisation.put(value, self.loop.optimizer)
+        except ValueError as why:
+            raise Rejected(str(why)) from None
+        self.loop.refresh()
+        return said
+
+    def state(self) -> Any:
+        return self.loop.normalisation.state()
+
+    def install(self, state: Any) -> None:
+        self.loop.normalisation.install(state, self.loop.optimizer)
+
+    @classmethod
+    def headline(cls, panel: Panel) -> str:
+        return _word_of(panel.applied["normalise"]) if panel.applied.get("normalise") else ""

@@ -9,12 +9,21 @@ from typing import Any
 import torch
 from torch.optim import Optimizer
 
+from ..base.ledger import Entry
+from ..base.words import did_you_mean
+from .control import Control, Panel, Rejected, Row, Unwritable, Writer
+
 PRECISIONS = ("full", "bf16", "fp16")
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 _FULL = contextlib.nullcontext()
+#: What people call a precision.
+_OTHERWISE = {
+    "float32": "full", "fp32": "full", "32": "full", "none": "full", "off": "full", "bfloat16": "bf16",
+    "bf16-mixed": "bf16", "float16": "fp16", "half": "fp16", "16": "fp16", "16-mixed": "fp16",
+}  # fmt: skip
 
 
-class Precision:
+class MixedPrecision:
     """Casts the forward pass of training (`torch.autocast`); weights and evaluations stay as they are.
 
     "bf16" has float32's range and needs nothing else. "fp16" has a small range: the loss is scaled up, so
@@ -120,3 +129,64 @@ def why_not(mode: str, device: torch.device) -> str | None:
     if mode == "bf16" and not torch.cuda.is_bf16_supported():
         return 'this CUDA device has no bf16: "fp16" works there'
     return None
+
+
+class PrecisionWriter(Writer):
+    """The autocast in which the loss is computed."""
+
+    def begin(self) -> None:
+        modes, script = set(self.ever), self.script
+        if modes == {"full"}:
+            return
+        if "fp16" in modes:
+            raise Unwritable("it was computed in fp16, whose scale depends on the device")
+        kind = script.device.partition(":")[0]
+        enabled = ""
+        if script.changed("precision"):
+            script.settings.append(f"mixed = {self.at_first != 'full'}  # whether in bfloat16")
+            enabled = ", enabled=mixed"
+        script.context = f'with torch.autocast("{kind}", dtype=torch.bfloat16{enabled}):'
+
+    def change(self, entry: Entry) -> list[str]:
+        return [f"mixed = {entry.applied != 'full'}"]
+
+
+class Precision(Control):
+    """In which precision the forward pass of training computes."""
+
+    name = "precision"
+    default = "full"
+    aliases = ("amp", "mixed_precision")
+    writer = PrecisionWriter
+    rows = (
+        Row("run", "Precision", "choice", wish=lambda _, word: word, choices=lambda _: ("full", "bf16", "fp16")),
+    )
+
+    def read(self, value: Any) -> str:
+        """Return a precision: "full", "bf16" or "fp16", also by torch's names; None is "full"."""
+        key = "full" if value is None else str(value).lower().removeprefix("torch.")
+        mode = _OTHERWISE.get(key, key)
+        if mode not in PRECISIONS:
+            hint = did_you_mean(key, [*PRECISIONS, *_OTHERWISE])
+            raise ValueError(f"precision={value!r} is none of {', '.join(PRECISIONS)}.{hint}")
+        return mode
+
+    def now(self) -> str:
+        return self.loop.precision.mode
+
+    def put(self, value: str) -> str | None:
+        try:
+            return self.loop.precision.put(value)
+        except ValueError as why:
+            raise Rejected(str(why)) from None
+
+    def state(self) -> Any:
+        return self.loop.precision.state()
+
+    def install(self, state: Any) -> None:
+        self.loop.precision.install(state)
+
+    @classmethod
+    def headline(cls, panel: Panel) -> str:
+        mode = panel.applied.get("precision", "full")
+        return mode if mode != "full" else ""

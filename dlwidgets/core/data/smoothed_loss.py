@@ -1,4 +1,4 @@
-"""Label smoothing, laid over the loss that a person gave; the loss itself stays as it is."""
+"""Label smoothing laid over a loss that itself stays as it is."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from .task import Task
 
 
-class Smoothing:
+class SmoothedLoss:
     """The loss that training makes small: that of the task, with another label smoothing where one is wished.
 
     Evaluations keep the loss that was given, so that its values before and after a change can be compared.

@@ -1,4 +1,4 @@
-"""Freezing in a script: `requires_grad_` on layers and parameters, and layers whose statistics are held."""
+"""Which parts of the model train, as a control."""
 
 from __future__ import annotations
 
@@ -8,42 +8,36 @@ from typing import Any
 from torch import nn
 
 from ..base.ledger import Entry
-from ..controls.parameter_groups import fitting_group, leave
-from ..controls.patterns import Choice, Parts, outermost
-from .draft import Draft
-from .module_expression import place
-from .moving import Shadow
+from ..layers.structure import expression_of
+from .control import Control, Rejected, Writer
+from .parameter_groups import fitting_group, leave
+from .patterns import Choice, Parts, outermost
 
 
-class Trainable:
-    """The lines that freeze and unfreeze."""
+class TrainableWriter(Writer):
+    """The lines that freeze and unfreeze: `requires_grad_`, and layers whose statistics are held."""
 
-    def __init__(self, draft: Draft, shadow: Shadow) -> None:
-        self._draft, self._shadow, self._parts = draft, shadow, Parts(draft.model)
-        was = draft.loop.freezing._was
+    def __init__(self, name: str, script: Any) -> None:
+        super().__init__(name, script)
+        self._parts = Parts(script.model)
         #: Of each tensor, whether it trains where no pattern means it.
-        self._own = [
-            was[id(tensor)].trained if id(tensor) in was else tensor.requires_grad
-            for tensor in self._parts.tensors
-        ]
+        self._own = [script.loop.freezing.trained(tensor) for tensor in self._parts.tensors]
         # As the model's constructor leaves them.
         self._now = [True] * len(self._parts.tensors)
         self._held: list[nn.Module] = []
-        self._moved = {name for group in draft.origin.groups for name in group["params"]}
+        self._moved = {name for group in script.origin.groups for name in group["params"]}
         self._joined: set[str] = set()
 
     def begin(self) -> None:
-        """Contribute what is frozen from the beginning."""
-        if lines := self._lines(self._draft.origin.settings["trainable"]):
-            self._draft.setup.append("# What does not train.\n" + "\n".join(lines))
+        if lines := self._lines(self.at_first):
+            self.script.setup.append("# What does not train.\n" + "\n".join(lines))
 
     def change(self, entry: Entry) -> list[str]:
-        """Return the lines of a change."""
         lines = self._lines(entry.asked)
         return [f"# {entry.note}", *lines] if lines and entry.note and len(entry.note) < 80 else lines
 
     def _lines(self, choice: Choice | dict[str, bool] | None) -> list[str]:
-        parts, model = self._parts, self._draft.model
+        parts, model = self._parts, self.script.model
         verdicts = parts.verdicts(None if choice is None else Choice(choice))
         tensors = range(len(parts.tensors))
         after = [self._own[i] if (said := verdicts[i]) is None else said for i in tensors]
@@ -51,11 +45,11 @@ class Trainable:
         for on in (False, True):
             changed = {i for i in tensors if after[i] is on and self._now[i] is not on}
             for name in self._names(changed):
-                lines.append(f"{place(model, name)}.requires_grad_({on})")
+                lines.append(f"{expression_of(model, name)}.requires_grad_({on})")
             for i in changed:
                 name = parts.names[i][0]
                 if not on and name not in self._moved:
-                    lines.append(f"{place(model, name)}.grad = None  # the optimizer does not clear it")
+                    lines.append(f"{expression_of(model, name)}.grad = None  # the optimizer does not clear it")
         still = [module for module, own in parts.running if all(verdicts[i] is False for i in own)]
         lines += self._modes(still)
         self._now = after
@@ -75,38 +69,38 @@ class Trainable:
 
     def _membership(self, verdicts: list[Any]) -> list[str]:
         """Return the lines that give the optimizer what it was not given, or take that away again."""
-        parts, model = self._parts, self._draft.model
+        parts, model = self._parts, self.script.model
         known = dict(model.named_parameters())
         lines = []
         for i, tensor in enumerate(parts.tensors):
             name = parts.names[i][0]
             if verdicts[i] and name not in self._moved:
-                optimizer = self._shadow.optimizer
+                optimizer = self.script.movement.optimizer
                 group = fitting_group(name, tensor, known, optimizer)
                 optimizer.param_groups[group]["params"].append(tensor)
-                lines.append(f'optimizer.param_groups[{group}]["params"].append({place(model, name)})')
+                lines.append(f'optimizer.param_groups[{group}]["params"].append({expression_of(model, name)})')
                 self._moved.add(name)
                 self._joined.add(name)
             elif verdicts[i] is None and name in self._joined:
                 lines += [
                     "for group in optimizer.param_groups:",
-                    f'    group["params"] = [p for p in group["params"] if p is not {place(model, name)}]',
-                    f"optimizer.state.pop({place(model, name)}, None)",
+                    f'    group["params"] = [p for p in group["params"] if p is not {expression_of(model, name)}]',
+                    f"optimizer.state.pop({expression_of(model, name)}, None)",
                 ]
-                leave(self._shadow.optimizer, tensor)
+                leave(self.script.movement.optimizer, tensor)
                 self._moved.discard(name)
                 self._joined.discard(name)
         return lines
 
     def _modes(self, still: list[nn.Module]) -> list[str]:
-        model = self._draft.model
+        model = self.script.model
         paths = {id(module): path for path, module in model.named_modules()}
         lines = []
         for modules, others, on in ((still, self._held, False), (self._held, still, True)):
             for module in modules:
                 if any(module is other for other in others):
                     continue
-                where = place(model, paths[id(module)])
+                where = expression_of(model, paths[id(module)])
                 if next(module.children(), None) is None:
                     lines.append(f"{where}.{'train' if on else 'eval'}()")
                 else:
@@ -114,3 +108,35 @@ class Trainable:
                 lines[-1] += "" if on else "  # holds its running statistics"
         self._held = still
         return lines
+
+
+class Trainable(Control):
+    """Which of the model's parameters train: pattern -> whether, read in order."""
+
+    name = "trainable"
+    aliases = (
+        "requires_grad", "unfreeze", "unfrozen", "train_only", "trainable_layers", "trainable_parameters",
+    )  # fmt: skip
+    at_rest = True
+    writer = TrainableWriter
+
+    def read(self, value: Any) -> Choice | None:
+        return self.loop.freezing.read(value)
+
+    def now(self) -> Choice | None:
+        return self.loop.freezing.choice
+
+    def put(self, value: Choice | None) -> str:
+        freezing = self.loop.freezing
+        try:
+            note = freezing.put(value, self.loop.optimizer)
+        except ValueError as why:
+            raise Rejected(str(why)) from None
+        freezing.hold()
+        return note
+
+    def state(self) -> Any:
+        return self.loop.freezing.state()
+
+    def install(self, state: Any) -> None:
+        self.loop.freezing.install(state, self.loop.optimizer)

@@ -1,4 +1,4 @@
-"""Optimizers: what a person may ask for, made for a model, or put in the place of another while it trains."""
+"""The optimizer, as a control: read, made for a model, or put in another's place."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from torch import nn
 from torch.optim import Optimizer
 
 from ..base.words import did_you_mean, quote_error
+from .control import Control, Panel, Rejected, Row
 from .group_value import GroupValue
+from .movement import MovementWriter, optimizer_name
 
 #: A wish in one form: what is a name of torch.optim, a class, a factory `parameters -> Optimizer` or an
 #: optimizer; options are keywords of the class.
@@ -315,3 +317,68 @@ def _all_sparse(model: nn.Module) -> bool:
         id(p) for m in model.modules() if getattr(m, "sparse", False) for p in m.parameters(recurse=False)
     }
     return all(id(p) in sparse for p in model.parameters() if p.requires_grad)
+
+
+#: Optimizers by name; one that is in force and not among them is offered as well.
+_OFFERED = ("SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "NAdam", "RAdam")
+
+
+def _choose(panel: Panel, word: Any) -> Any:
+    now = panel.shown("optimizer")
+    return now if now and word == optimizer_name(now) else (word, {})
+
+
+class OptimizerControl(Control):
+    """What moves the weights; a new one begins with empty state, at the rate in force."""
+
+    name = "optimizer"
+    default = ("AdamW", {})
+    aliases = ("optim", "opt")
+    writer = MovementWriter
+    rows = (
+        Row(
+            "optimizer", "Kind", "choice", optimizer_name, _choose,
+            choices=lambda panel: [*dict.fromkeys((*_OFFERED, optimizer_name(panel.shown("optimizer"))))],
+            hint="A new optimizer begins with empty state, at the rate in force",
+        ),
+    )  # fmt: skip
+
+    def read(self, value: Any) -> Wish:
+        return read_optimizer(value, self.loop.model)
+
+    def now(self) -> Wish:
+        return in_short(self.loop.optimizer, self.loop.rate.uncycled)
+
+    def put(self, value: Wish) -> str | None:
+        loop, steering = self.loop, self.steering
+        old, before = loop.optimizer, loop.rate.value
+        if is_so(value, old):
+            return None
+        try:
+            made, lr = swap(value, loop.model, old, getattr(steering["weight_decay"], "asked", None))
+            if made is old:
+                return None
+            if loop.rate.plan is not None and GroupValue(made, "lr").value is None:
+                raise ValueError(
+                    f"{type(made).__name__} has no learning rate, and there is a schedule for one"
+                )
+            loop.freezing.put(loop.freezing.choice, made)
+        except Exception as error:  # noqa: BLE001 - a factory may raise anything
+            raise Rejected(quote_error(error).rstrip(".")) from None
+        loop.swap(made)
+        steering.optimizer_changed()
+        brought = made is value[0] and made.state
+        said = "with the state that it came with" if brought else "its state starts anew"
+        names = ["weight_decay", "momentum", "betas"]
+        if lr is not None and lr != before:
+            said += f"; lr {'none' if before is None else f'{before:g}'} → {lr:g}"
+            said += f"; {more}" if (more := steering["lr"].put(lr)) else ""
+            names.append("lr")
+        elif before is not None and loop.rate.value is not None:
+            said += f"; lr stays {before:g}"
+        steering.adopt(**{name: steering[name].wish() for name in names})
+        return said
+
+    @classmethod
+    def headline(cls, panel: Panel) -> str:
+        return f"{optimizer_name(panel.shown('optimizer'))}"

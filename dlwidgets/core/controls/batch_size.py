@@ -1,0 +1,52 @@
+"""The batch size, as a control."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..base.ledger import Entry
+from ..base.numbers import read_count
+from .control import Control, Rejected, Writer
+
+
+def read_batch_size(value: Any) -> int:
+    """Return a batch size: a whole number of samples, 1 or more."""
+    number = read_count(value)
+    if number is None:
+        raise ValueError(f"batch_size={value!r}: a whole number of samples, 1 or more, is wanted.")
+    return number
+
+
+class BatchSizeWriter(Writer):
+    """The variable at the head, or the loader's own attribute."""
+
+    at_head = True
+
+    def change(self, entry: Entry) -> list[str]:
+        return [self.script.resized.format(entry.applied)]
+
+
+class BatchSize(Control):
+    """How many samples a batch has."""
+
+    name = "batch_size"
+    default = 32
+    aliases = ("batchsize", "bs")
+    of_the_step = changes_length = True
+    bounds = "positive"
+    writer = BatchSizeWriter
+
+    def read(self, value: Any) -> int:
+        return read_batch_size(value)
+
+    def now(self) -> int:
+        return self.loop.batches.batch_size
+
+    def put(self, value: int) -> str | None:
+        batches = self.loop.batches
+        if value == batches.batch_size:
+            return None
+        if why := batches.why_not(value):
+            raise Rejected(why)
+        batches.batch_size = value
+        return batches.note()

@@ -1,0 +1,86 @@
+"""The betas of Adam and its kin, as a control."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ..base.numbers import read_fraction
+from ..base.state import Reference, dereference
+from .control import Control, Panel, Rejected, Row, number_in
+from .movement import MovementWriter, check_not_cycled
+
+if TYPE_CHECKING:
+    from .steering import Steering
+
+
+def _typed(_panel: Panel, text: Any) -> Any:
+    parts = str(text).replace("(", " ").replace(")", " ").replace(",", " ").split()
+    return tuple(map(number_in, parts)) or None
+
+
+class Betas(Control):
+    """How much Adam and its kin remember of the gradients, and of their squares."""
+
+    name = "betas"
+    aliases = ("beta",)
+    of_the_step = True
+    bounds = "any"
+    writer = MovementWriter
+    rows = (
+        Row(
+            "optimizer", "Betas", show=lambda value: value and ", ".join(f"{one:g}" for one in value), wish=_typed,
+            there=lambda panel: panel.applied.get("betas") is not None,
+        ),
+    )  # fmt: skip
+
+    def __init__(self, steering: Steering | None = None) -> None:
+        super().__init__(steering)
+        if steering is not None:
+            self.optimizer_changed()
+
+    def optimizer_changed(self) -> None:
+        #: The optimizer's own, of each group.
+        self._own = [group.get("betas") for group in self.loop.optimizer.param_groups]
+
+    def read(self, value: Any) -> tuple[float, ...] | None:
+        """Return betas: two or more numbers, each 0 or more and below 1; None is the optimizer's own."""
+        if value is None:
+            return None
+        try:
+            numbers = [read_fraction(one) for one in value]
+        except TypeError:
+            numbers = []
+        if len(numbers) < 2 or None in numbers:
+            raise ValueError(
+                f"betas={value!r}: two numbers from 0 to below 1 are wanted, as (0.9, 0.999), or None."
+            )
+        return tuple(numbers)  # type: ignore[arg-type]
+
+    def now(self) -> tuple[float, ...] | None:
+        group = self.loop.optimizer.param_groups[0]
+        return tuple(map(float, group["betas"])) if "betas" in group else None
+
+    def put(self, value: tuple[float, ...] | None) -> None:
+        optimizer = self.loop.optimizer
+        kind = type(optimizer).__name__
+        if self._own[0] is None:
+            if value is None:
+                return
+            raise Rejected(
+                f"{kind} has no betas: Adam and its kin (AdamW, NAdam, RAdam, Adamax) have them"
+                + ("; here momentum is what you want" if "momentum" in optimizer.param_groups[0] else "")
+            )
+        if value is not None and len(value) != len(self._own[0]):
+            raise Rejected(f"{kind} has {len(self._own[0])} betas")
+        check_not_cycled(self.loop.rate, "betas")
+        for group, own in zip(optimizer.param_groups, self._own):
+            group["betas"] = own if value is None else value
+
+    def state(self) -> Any:
+        return Reference(self._own)
+
+    def install(self, state: Any) -> None:
+        if (kept := dereference(state)) is None:
+            self.optimizer_changed()
+        else:
+            self._own = kept

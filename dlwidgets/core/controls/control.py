@@ -1,0 +1,254 @@
+"""The protocol of a control: one thing that can be changed of a run, from what is typed to the script."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from ..base.literals import Unwritable
+
+if TYPE_CHECKING:
+    from ..base.ledger import Entry
+    from ..training.loop import Loop
+    from .steering import Steering
+
+__all__ = ["Control", "Panel", "Rejected", "Row", "Setting", "Unwritable", "Writer"]
+
+
+class Rejected(ValueError):
+    """A wish that cannot be met, and why, in a clause."""
+
+
+class Control:
+    """One thing that can be changed of a run; each subclass is a file of its own.
+
+    To add one, write such a file and name its class in `steering.CONTROLS`. The session's trait, the ledger,
+    snapshots, the panel's rows, limits and locks, and the script follow from it.
+
+    Attributes
+    ----------
+    name : of the wish: the session's trait and argument, and the ledger's entry.
+    default : the wish of a plain loop.
+    aliases : what people type for it.
+    steers : whether it is put in force between two steps, and written down; see `Setting`.
+    at_rest : whether it is put in force at once where nothing runs: a model at rest shows it.
+    of_the_step : whether only the next step knows of it: an evaluation under way need not end before it.
+    shapes_model : whether its state is put back before the optimizer's and the weights'.
+    changes_length : whether the run has another number of steps by it.
+    bounds : what a panel can limit: "any" number, "positive" ones alone; None: it holds no number.
+    rows : what the training panel shows of it beside its three main controls.
+    writer : writes its lines in an exported script; None: no script can be written of it.
+    """
+
+    name: ClassVar[str] = ""
+    default: ClassVar[Any] = None
+    aliases: ClassVar[tuple[str, ...]] = ()
+    steers: ClassVar[bool] = True
+    at_rest: ClassVar[bool] = False
+    of_the_step: ClassVar[bool] = False
+    shapes_model: ClassVar[bool] = False
+    changes_length: ClassVar[bool] = False
+    bounds: ClassVar[str | None] = None
+    rows: ClassVar[tuple[Row, ...]] = ()
+    writer: ClassVar[type[Writer] | None] = None
+
+    def __init__(self, steering: Steering | None = None) -> None:
+        self._steering = steering
+
+    @property
+    def steering(self) -> Steering:
+        """The controls that this one belongs to; one that only reads wishes has none."""
+        if self._steering is None:
+            raise RuntimeError(f"The control {self.name} belongs to no run.")
+        return self._steering
+
+    @property
+    def loop(self) -> Loop:
+        """The loop that it steers."""
+        return self.steering.loop
+
+    def read(self, value: Any) -> Any:
+        """Return a wish in one form.
+
+        Raises
+        ------
+        TypeError, ValueError : one sentence on what does not fit.
+        """
+        return value
+
+    def now(self) -> Any:
+        """Return what is in force."""
+        raise NotImplementedError
+
+    def wish(self) -> Any:
+        """Return the wish that means what is in force."""
+        return self.now()
+
+    def follows(self) -> dict[str, Any]:
+        """Return what is to be shown beside what is in force, by name."""
+        return {}
+
+    def put(self, value: Any) -> str | None:
+        """Put a wish in force, in the form of `read`; return what is to be said of it.
+
+        Raises
+        ------
+        Rejected : why it cannot be, in a clause; all is as before.
+        """
+        raise NotImplementedError
+
+    def redo(self, entry: Entry) -> None:
+        """Put once more in force what an entry of the ledger says."""
+        self.put(entry.asked)
+
+    def optimizer_changed(self) -> None:
+        """Take notice that another optimizer moves the weights."""
+
+    def run_begins(self, run: int) -> None:
+        """Take notice that a run begins, the `run`-th."""
+
+    def state(self) -> Any:
+        """Return what stands nowhere else, as plain data: see `state.Stateful`."""
+        return None
+
+    def install(self, state: Any) -> str | None:
+        """Take over what `state` returned; return in a clause what could not be had."""
+        return None
+
+    @classmethod
+    def headline(cls, panel: Panel) -> str:
+        """Return what its closed section says of it; "" for nothing."""
+        return ""
+
+
+class Setting(Control):
+    """A wish that is asked for when it is needed, and neither put in force nor written down."""
+
+    steers: ClassVar[bool] = False
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A session as the rows of its panel read it.
+
+    Attributes
+    ----------
+    session : the session.
+    asked, applied : control -> what is asked for, and what is in force.
+    """
+
+    session: Any
+    asked: Mapping[str, Any]
+    applied: Mapping[str, Any]
+
+    def shown(self, control: str) -> Any:
+        """Return what a control shows: what was asked for; without that, what is in force."""
+        asked = self.asked.get(control)
+        return self.applied.get(control) if asked is None else asked
+
+
+def as_it_is(value: Any) -> Any:
+    """Return the value."""
+    return value
+
+
+def typed_number(_panel: Panel, text: Any) -> Any:
+    """Return what was typed as a wish for a number."""
+    return number_in(text)
+
+
+def number_in(text: Any) -> Any:
+    """Return what was typed as a number; None where nothing was; else as it is, for the session to refuse."""
+    text = str(text).strip().replace("\N{MINUS SIGN}", "-")
+    for read in (int, float):
+        try:
+            return read(text)
+        except ValueError:
+            continue
+    return text or None
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of the training panel: a control, or a part of one.
+
+    Attributes
+    ----------
+    section : where it stands: "optimizer", "schedule", "regularisation" or "run".
+    kind : "choice", "text" or "flag".
+    show : what of a control's value the row shows; None for nothing. A choice is shown by its word.
+    wish : what is wished for once a person chose a word, typed a text, or set a flag.
+    control : whose row it is, where it is not the control's that names it.
+    part : the part of the control's value; "" for all of it.
+    choices : the words of a choice.
+    there : whether the row is of use now.
+    why_not : why it is not to be had, a few words; "" where it is.
+    fact : what stands beside it of what is in force; None: as `show` has it.
+    """
+
+    section: str
+    label: str
+    kind: str = "text"
+    show: Callable[[Any], Any] = as_it_is
+    wish: Callable[[Panel, Any], Any] = typed_number
+    control: str = ""
+    part: str = ""
+    unit: str = ""
+    hint: str = ""
+    empty: str = ""
+    choices: Callable[[Panel], Sequence[str]] = lambda panel: ()
+    there: Callable[[Panel], bool] = lambda panel: True
+    why_not: Callable[[Panel], str] = lambda panel: ""
+    fact: Callable[[Panel, Any], str | None] = lambda panel, value: None
+
+    @property
+    def key(self) -> str:
+        """Its name on the page."""
+        return f"{self.control}.{self.part}" if self.part else self.control
+
+
+class Writer:
+    """Writes the lines of a control in an exported script; left out where the run never used it.
+
+    Parameters
+    ----------
+    name : of the control.
+    script : the script in the making: see `export.draft.Draft`.
+    """
+
+    #: Whether it is a variable at the head of the script, with the value that the first step has.
+    at_head: ClassVar[bool] = False
+
+    def __init__(self, name: str, script: Any) -> None:
+        self.name, self.script = name, script
+
+    def begin(self) -> None:
+        """Contribute what the script has before its loop, and what of a step."""
+
+    def change(self, entry: Entry) -> list[str]:
+        """Return the lines of a change."""
+        raise NotImplementedError
+
+    def before(self) -> dict[int, list[str]]:
+        """Return step -> lines that stand after it, before those of its changes."""
+        return {}
+
+    def finish(self) -> None:
+        """Contribute what is known only once all changes are written."""
+
+    @property
+    def at_first(self) -> Any:
+        """What is in force where the script begins, before any change."""
+        return self.script.origin.settings[self.name]
+
+    @property
+    def first(self) -> Any:
+        """What is in force in the first step."""
+        early = [entry.applied for entry in self.script.changed(self.name) if entry.step == 0]
+        return early[-1] if early else self.at_first
+
+    @property
+    def ever(self) -> list[Any]:
+        """All values that the control had in the run."""
+        return [self.at_first, *(entry.applied for entry in self.script.changed(self.name))]

@@ -1,0 +1,254 @@
+"""Early stopping: a run ends once a metric has not become better for a number of evaluations."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+
+from ..base.ledger import Entry
+from ..base.numbers import read_count, read_integer, read_number
+from ..base.words import did_you_mean, pluralize
+from .control import Control, Panel, Rejected, Row, Unwritable, Writer, number_in
+
+#: Of these less is better; of any other metric, more.
+_LESS = ("valid_loss", "mean_absolute_error")
+#: What an evaluation finds of each task, beside the loss.
+METRICS = {
+    "multiclass": ("accuracy", "macro_f1"), "multilabel": ("macro_f1",), "binary": ("macro_f1",),
+    "regression": ("mean_absolute_error",),
+}  # fmt: skip
+
+
+class StoppingRule(NamedTuple):
+    """When to stop (Prechelt 1998, "Early Stopping - But When?").
+
+    `patience` evaluations in a row in which `metric` was not better than its best by more than `min_delta`;
+    with `restore`, the weights of the best evaluation are then put back.
+    """
+
+    metric: str = "valid_loss"
+    patience: int = 5
+    min_delta: float = 0.0
+    restore: bool = False
+
+
+class Patience:
+    """Follows the evaluations of a run, and says when it is to stop.
+
+    Attributes
+    ----------
+    rule : when to stop; None: never.
+    best, best_step : the best value so far, and after how many steps it was seen; None before any.
+    waited : evaluations since.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self._model = model
+        self.put(None)
+
+    def put(self, rule: StoppingRule | None) -> None:
+        """Stop by another rule; the counting begins anew."""
+        self.rule = rule
+        self.best: float | None = None
+        self.best_step: int | None = None
+        self.waited = 0
+        self._weights: dict[str, torch.Tensor] = {}
+
+    def after(self, value: float | None, step: int) -> str | None:
+        """Take in an evaluation; return why to stop, in a sentence, or None to go on.
+
+        To be called with the weights that were evaluated in the model. Where the run goes on after a stop,
+        the counting begins anew.
+
+        Parameters
+        ----------
+        value : of the metric; None or NaN is never better.
+        """
+        rule = self.rule
+        if rule is None:
+            return None
+        if value is not None and not math.isnan(value) and self._better(value):
+            self.best, self.best_step, self.waited = value, step, 0
+            if rule.restore:
+                self._weights = {name: t.detach().clone() for name, t in self._model.state_dict().items()}
+            return None
+        self.waited += 1
+        if self.waited < rule.patience:
+            return None
+        best = "was never a number" if self.best is None else f"was best after step {self.best_step}"
+        figure = "" if self.best is None else f" ({self.best:.4g})"
+        return (
+            f"Stopped early after step {step}: {rule.metric} {best}{figure}, "
+            f"{pluralize(self.waited, 'evaluation')} ago."
+        )
+
+    @torch.no_grad()
+    def restore(self) -> bool:
+        """Put the weights and buffers of the best evaluation back; return whether there are any."""
+        now = self._model.state_dict()
+        for name, kept in self._weights.items():
+            if name in now and now[name].shape == kept.shape:
+                now[name].copy_(kept)
+        return bool(self._weights)
+
+    def state(self) -> dict[str, Any]:
+        """Return the rule, the counting, and the best weights where they are kept."""
+        rule = None if self.rule is None else tuple(self.rule)
+        counting = {"best": self.best, "best_step": self.best_step, "waited": self.waited}
+        return {"rule": rule, **counting, "weights": dict(self._weights)}
+
+    def install(self, state: dict[str, Any]) -> None:
+        """Take over a state."""
+        self.put(None if state["rule"] is None else StoppingRule(*state["rule"]))
+        self.best, self.best_step, self.waited = state["best"], state["best_step"], state["waited"]
+        now = self._model.state_dict()
+        self._weights = {
+            name: kept.to(now[name].device if name in now else kept.device, copy=True)
+            for name, kept in state["weights"].items()
+        }
+
+    def _better(self, value: float) -> bool:
+        rule, best = self.rule, self.best
+        if rule is None or best is None:
+            return True
+        return value < best - rule.min_delta if rule.metric in _LESS else value > best + rule.min_delta
+
+
+def read_stopping_rule(value: Any) -> StoppingRule | None:
+    """Return when to stop early: a metric, a patience, (metric, patience[, min_delta[, restore]]), or a dict.
+
+    None and False are never.
+
+    Raises
+    ------
+    TypeError, ValueError : one sentence on what does not fit.
+    """
+    if value is None or value is False:
+        return None
+    if isinstance(value, Mapping):
+        for key in value:
+            if key not in StoppingRule._fields:
+                hint = did_you_mean(str(key), StoppingRule._fields)
+                raise ValueError(
+                    f"early_stopping has {key!r}; it can have {', '.join(StoppingRule._fields)}.{hint}"
+                )
+        rule = StoppingRule(**value)
+    elif isinstance(value, str):
+        rule = StoppingRule(value)
+    elif read_integer(value) is not None:
+        rule = StoppingRule(patience=value)
+    elif isinstance(value, (tuple, list)) and 1 <= len(value) <= 4:
+        rule = StoppingRule(*value)
+    else:
+        raise ValueError(f'early_stopping={value!r}: ("valid_loss", 5), a patience, or None, is wanted.')
+    patience, delta = read_count(rule.patience), read_number(rule.min_delta)
+    if not isinstance(rule.metric, str):
+        raise ValueError(f"early_stopping has the metric {rule.metric!r}: a name as 'valid_loss' is wanted.")
+    if patience is None:
+        raise ValueError(
+            f"early_stopping has the patience {rule.patience!r}: evaluations, 1 or more, are wanted."
+        )
+    if delta is None or not math.isfinite(delta) or delta < 0:
+        raise ValueError(
+            f"early_stopping has the min_delta {rule.min_delta!r}: a number, 0 or more, is wanted."
+        )
+    return StoppingRule(rule.metric, patience, delta, bool(rule.restore))
+
+
+def restored_from(entry: Entry) -> int | None:
+    """Return the step whose weights early stopping put back; None where it put none back."""
+    found = re.search(r"was best after step ([\d,]+)", entry.note)
+    if entry.by != "early stopping" or "put back" not in entry.note or found is None:
+        return None
+    return int(found.group(1).replace(",", ""))
+
+
+class EarlyStoppingWriter(Writer):
+    """The best weights, kept at their step and put back, where the run did so."""
+
+    def before(self) -> dict[int, list[str]]:
+        lines = {}
+        for entry in self.script.changed("early_stopping"):
+            if (step := restored_from(entry)) is None:
+                continue
+            if any(decay is not None for decay in self.script.ever("ema")):
+                raise Unwritable("early stopping put averaged weights back")
+            self.script.sources.imports.add("import copy")
+            lines[step] = ["best = copy.deepcopy(model.state_dict())  # the best on the validation data"]
+        return lines
+
+    def change(self, entry: Entry) -> list[str]:
+        return ["model.load_state_dict(best)"] if restored_from(entry) is not None else []
+
+
+def _typed(panel: Panel, name: str, value: Any) -> Any:
+    now = panel.asked.get("early_stopping")
+    return {**(now._asdict() if now else {}), name: value}
+
+
+def _stops(panel: Panel) -> bool:
+    return panel.asked.get("early_stopping") is not None
+
+
+def _choices(panel: Panel) -> tuple[str, ...]:
+    known = METRICS.get(panel.session.task, ()) if panel.session.task != "regression" else ()
+    return ("never", "valid_loss", *known)
+
+
+class EarlyStopping(Control):
+    """When a run ends by itself: once a metric has not become better for some evaluations."""
+
+    name = "early_stopping"
+    aliases = ("stop_early", "earlystopping", "early_stop")
+    writer = EarlyStoppingWriter
+    rows = (
+        Row(
+            "run", "Stop early", "choice", lambda value: value.metric if value else "never",
+            lambda panel, word: None if word == "never" else _typed(panel, "metric", word), choices=_choices,
+            why_not=lambda panel: "" if panel.session.has_valid else "no validation data",
+            hint="Once this has not become better for some evaluations",
+        ),
+        Row(
+            "run", "Patience", "text", lambda value: value and value.patience,
+            lambda panel, text: _typed(panel, "patience", number_in(text)), part="patience", there=_stops,
+            unit="evaluations",
+        ),
+        Row(
+            "run", "Restore best", "flag", lambda value: bool(value and value.restore),
+            lambda panel, on: _typed(panel, "restore", bool(on)), part="restore", there=_stops,
+        ),
+    )  # fmt: skip
+
+    def read(self, value: Any) -> StoppingRule | None:
+        rule = read_stopping_rule(value)
+        if rule is not None:
+            known = ("valid_loss", *METRICS.get(self.loop.objective.task.name, ()))
+            if rule.metric not in known:
+                hint = did_you_mean(rule.metric, known)
+                raise ValueError(
+                    f"early_stopping has the metric {rule.metric!r}; evaluations have {', '.join(known)}.{hint}"
+                )
+        return rule
+
+    def now(self) -> StoppingRule | None:
+        return self.loop.patience.rule
+
+    def put(self, value: StoppingRule | None) -> None:
+        if value is not None and not self.steering.evaluates:
+            raise Rejected("there is no validation data to tell when to stop")
+        self.loop.patience.put(value)
+
+    def state(self) -> Any:
+        return self.loop.patience.state()
+
+    def install(self, state: Any) -> None:
+        self.loop.patience.install(state)
+
+    @classmethod
+    def headline(cls, panel: Panel) -> str:
+        return "stops early" if panel.applied.get("early_stopping") else ""

@@ -1,0 +1,33 @@
+"""How many epochs a run trains, as a setting."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..base.numbers import read_count
+from .control import Panel, Row, Setting
+
+
+def read_epochs(value: Any) -> int:
+    """Return a number of epochs: a whole number, 1 or more."""
+    number = read_count(value)
+    if number is None:
+        raise ValueError(f"epochs={value!r}: a whole number, 1 or more, is wanted.")
+    return number
+
+
+class Epochs(Setting):
+    """How many epochs a run trains."""
+
+    name = "epochs"
+    default = 10
+    aliases = ("num_epochs", "n_epochs", "max_epochs")
+    bounds = "positive"
+    rows = (Row("run", "Epochs"),)
+
+    def read(self, value: Any) -> int:
+        return read_epochs(value)
+
+    @classmethod
+    def headline(cls, panel: Panel) -> str:
+        return f"{panel.asked.get('epochs')} epochs"

@@ -1,0 +1,74 @@
+"""When a run is evaluated, and on how much, as settings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..base.numbers import read_count, read_duration, read_optional
+from .control import Panel, Row, Setting
+
+_EVERY = {
+    "each epoch": "epoch", "10 steps": 10, "50 steps": 50, "100 steps": 100, "500 steps": 500, "10 s": "10 s",
+    "1 min": "60 s", "never": None,
+}  # fmt: skip
+
+
+def _word_of(value: Any) -> str:
+    other = value if isinstance(value, str) else f"{value} steps"
+    return next((word for word, one in _EVERY.items() if one == value), other)
+
+
+def _without_valid(panel: Panel) -> str:
+    return "" if panel.session.has_valid else "no validation data"
+
+
+class EvaluateEvery(Setting):
+    """How often the validation data is evaluated."""
+
+    name = "evaluate_every"
+    default = "epoch"
+    aliases = ("eval_every", "log_every")
+    rows = (
+        Row(
+            "run", "Evaluate", "choice", _word_of,
+            lambda panel, word: _EVERY.get(word, panel.asked.get("evaluate_every")),
+            choices=lambda panel: [*dict.fromkeys((*_EVERY, _word_of(panel.asked.get("evaluate_every"))))],
+            why_not=_without_valid,
+        ),
+    )  # fmt: skip
+
+    def read(self, value: Any) -> str | int | None:
+        """Return how often to evaluate: "epoch", a number of steps, a time as "30 s", or None for never.
+
+        Times come in seconds: "120 s" for "2 min".
+        """
+        if value is None or (isinstance(value, str) and value == "epoch"):
+            return value
+        found = read_duration(value) if isinstance(value, str) else read_count(value)
+        if found is None:
+            raise ValueError(
+                f'evaluate_every={value!r}: "epoch", a number of steps, or None for never, is wanted; '
+                'or a time with its unit, as "30 s" or "2 min".'
+            )
+        return found
+
+
+class EvaluateSamples(Setting):
+    """How many validation samples are evaluated, always the same ones."""
+
+    name = "evaluate_samples"
+    aliases = ("eval_samples", "valid_samples")
+    rows = (
+        Row(
+            "run", "on", unit="samples", empty="all",
+            hint="How many validation samples to evaluate, always the same ones; empty: all",
+            why_not=_without_valid,
+        ),
+    )  # fmt: skip
+
+    def read(self, value: Any) -> int | None:
+        """Return how many samples to evaluate: a whole number, 1 or more, or None for all."""
+        return read_optional(
+            value, read_count,
+            f"evaluate_samples={value!r}: a whole number of samples, 1 or more, or None for all, is wanted.",
+        )  # fmt: skip

@@ -1,0 +1,76 @@
+"""The label smoothing of the training loss, as a control."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from ..base.ledger import Entry
+from ..base.numbers import read_fraction, read_optional
+from ..data.smoothed_loss import SmoothedLoss
+from .control import Control, Panel, Rejected, Row, Unwritable, Writer
+
+
+class LabelSmoothingWriter(Writer):
+    """The smoothing of the loss, where it is not the loss's own."""
+
+    def begin(self) -> None:
+        wanted, own = self.at_first, self.script.opened.task.loss
+        if own is not None and wanted is not None and wanted != getattr(own, "label_smoothing", None):
+            self.script.setup += self._smoothed(wanted)
+
+    def change(self, entry: Entry) -> list[str]:
+        return self._smoothed(entry.applied)
+
+    def _smoothed(self, value: Any) -> list[str]:
+        if not isinstance(self.script.opened.task.loss, nn.Module):
+            raise Unwritable("the label smoothing of a function was changed")
+        return [f"loss_function.label_smoothing = {value!r}"]
+
+
+class LabelSmoothing(Control):
+    """The label smoothing of the training loss; evaluations keep the loss as given."""
+
+    name = "label_smoothing"
+    aliases = ("smoothing",)
+    bounds = "any"
+    writer = LabelSmoothingWriter
+    rows = (
+        Row(
+            "regularisation", "Label smoothing",
+            why_not=lambda panel: "" if panel.applied.get("label_smoothing") is not None else "the loss has none",
+        ),
+    )  # fmt: skip
+
+    def read(self, value: Any) -> float | None:
+        """Return a label smoothing: 0 or more and below 1; None is the loss's own."""
+        return read_optional(
+            value, read_fraction, f"label_smoothing={value!r}: a number from 0 to below 1 is wanted, as 0.1, or None."
+        )
+
+    def now(self) -> float | None:
+        return self._smoothed_loss.value
+
+    def put(self, value: float | None) -> None:
+        if value == self.now():
+            return
+        try:
+            self._smoothed_loss.put(value)
+        except ValueError as why:
+            raise Rejected(str(why)) from None
+
+    def state(self) -> Any:
+        return self._smoothed_loss.wish
+
+    def install(self, state: Any) -> None:
+        self._smoothed_loss.put(state)
+
+    @property
+    def _smoothed_loss(self) -> SmoothedLoss:
+        return self.loop.objective.smoothing
+
+    @classmethod
+    def headline(cls, panel: Panel) -> str:
+        value = panel.applied.get("label_smoothing")
+        return f"smoothing {value:g}" if value else ""

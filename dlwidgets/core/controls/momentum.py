@@ -1,0 +1,90 @@
+"""The momentum of the optimizer, as a control."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from torch.optim import Optimizer
+
+from ..base.numbers import read_fraction, read_optional
+from ..base.state import Reference, dereference
+from .control import Control, Panel, Rejected, Row
+from .group_value import GroupValue
+from .movement import MovementWriter, check_not_cycled, optimizer_name
+
+if TYPE_CHECKING:
+    from .steering import Steering
+
+
+def ready_for_momentum(optimizer: Optimizer) -> None:
+    """Give RMSprop what it makes only with the first step: without, it fails once it has a momentum."""
+    for group in optimizer.param_groups:
+        if type(optimizer).__name__ == "RMSprop" and group["momentum"] > 0:
+            for parameter in group["params"]:
+                state = optimizer.state.get(parameter)
+                if state and "momentum_buffer" not in state:
+                    state["momentum_buffer"] = parameter.detach().new_zeros(parameter.shape)
+
+
+def _nesterov(panel: Panel, on: Any) -> Any:
+    name, options = panel.shown("optimizer")
+    return name, {**options, "nesterov": bool(on)}
+
+
+class Momentum(Control):
+    """The momentum of SGD, RMSprop and Muon."""
+
+    name = "momentum"
+    aliases = ("mu",)
+    of_the_step = True
+    bounds = "any"
+    writer = MovementWriter
+    rows = (
+        Row("optimizer", "Momentum", there=lambda panel: panel.applied.get("momentum") is not None),
+        Row(
+            "optimizer", "Nesterov", "flag", lambda value: bool(value and value[1].get("nesterov")), _nesterov,
+            control="optimizer", part="nesterov",
+            there=lambda panel: optimizer_name(panel.shown("optimizer")) == "SGD",
+        ),
+    )  # fmt: skip
+
+    def __init__(self, steering: Steering | None = None) -> None:
+        super().__init__(steering)
+        if steering is not None:
+            self.optimizer_changed()
+
+    def optimizer_changed(self) -> None:
+        self._value = GroupValue(self.loop.optimizer, "momentum")
+        #: The optimizer's own.
+        self._own = self._value.value
+
+    def read(self, value: Any) -> float | None:
+        """Return a momentum: a number, 0 or more and below 1; None is the optimizer's own."""
+        return read_optional(
+            value, read_fraction, f"momentum={value!r}: a number from 0 to below 1 is wanted, as 0.9, or None."
+        )
+
+    def now(self) -> float | None:
+        return self._value.value
+
+    def put(self, value: float | None) -> None:
+        optimizer = self.loop.optimizer
+        if self._own is None:
+            if value is None:
+                return
+            raise Rejected(
+                f"{type(optimizer).__name__} has no momentum: SGD, RMSprop and Muon have one"
+                + ("; here betas is what you want" if "betas" in optimizer.param_groups[0] else "")
+            )
+        check_not_cycled(self.loop.rate, "momentum")
+        self._value.set(self._own if value is None else value)
+        ready_for_momentum(optimizer)
+
+    def state(self) -> Any:
+        return Reference((self._value, self._own))
+
+    def install(self, state: Any) -> None:
+        if (kept := dereference(state)) is None:
+            self.optimizer_changed()
+        else:
+            self._value, self._own = kept
