@@ -162,6 +162,7 @@ def desk(_desks, browser, lab_server, request) -> Iterator[Lab]:
         _desks.append(person)
         person.open(["", ""], name="desk.ipynb")
     person = _desks[0]
+    person.page.mouse.move(0, 0)  # where the last test left it, it lies over something
     if not person.kernel_eval("'new_session' in globals()"):  # a fresh kernel, or one that was restarted
         person.kernel.execute(_PREPARED)
     yield person

@@ -13,6 +13,7 @@ from nbclient import NotebookClient
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((CHECKOUT / "notebooks").glob("*.ipynb"))
+pytestmark = pytest.mark.slow
 #: A cell of the course is meant to be waited for; none may take longer [s].
 _LONGEST_CELL = 120
 

@@ -175,7 +175,13 @@ def seed():
     torch.manual_seed(0), np.random.seed(0), random.seed(0)
 
 
-@pytest.mark.parametrize("name", SOURCES)
+#: Processes are started at each place; test_a_batch_that_was_put_back... has them quickly.
+BY_WORKERS = [name for name in SOURCES if "worker" in name]
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name in BY_WORKERS else name for name in SOURCES]
+)
 def test_from_any_place_in_the_data_the_same_batches_follow_again(name):
     batches = SOURCES[name]()
     seed()
