@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from ..pictures.statistics import PIECE, Statistics, flat, real, statistics
+from ..pictures.statistics import PIECE, Statistics, compute_statistics, flatten_by_stride, to_real
 from .saturation import Limits
 
 if TYPE_CHECKING:
@@ -77,11 +77,13 @@ def distribution(tensor: torch.Tensor, limits: Limits | None = None) -> Distribu
     ----------
     limits : from where on a value is saturated, from `limits_of`; None: no value is.
     """
-    found = statistics(tensor)
+    found = compute_statistics(tensor)
     saturated = math.nan
     if limits is not None and tensor.numel():
         rows = 1 if limits.row is None or not tensor.ndim else tensor.shape[limits.row]
-        count = sum(int(limits.mask(real(piece)).sum()) for piece in flat(tensor).split(PIECE))
+        count = sum(
+            int(limits.mask(to_real(piece)).sum()) for piece in flatten_by_stride(tensor).split(PIECE)
+        )
         saturated = count * rows / tensor.numel()
     spread = tuple(quantiles(tensor))
     return Distribution(found.mean, found.std, found.zeros, found.nonfinite, saturated, spread)
@@ -106,7 +108,7 @@ def quantiles(tensor: torch.Tensor, at: Sequence[float] = QUANTILES) -> list[flo
 
     Equal to `numpy.quantile` in double precision, linear between two values. `at` holds shares, 0..1.
     """
-    return _by_row(real(flat(tensor))[None], at)[0].tolist()
+    return _by_row(to_real(flatten_by_stride(tensor))[None], at)[0].tolist()
 
 
 def _by_row(rows: torch.Tensor, at: Sequence[float] = QUANTILES) -> np.ndarray:
@@ -163,7 +165,7 @@ def map_frame(picture: Picture | None) -> pd.DataFrame:
         frame = pd.DataFrame({"value": values})
         frame.index = pd.RangeIndex(len(frame), name="unit") * picture.group
         return frame
-    maps = real(picture.maps.detach()).flatten(1)
+    maps = to_real(picture.maps.detach()).flatten(1)
     found = by_channel(maps, 0)
     frame = pd.DataFrame({
         "mean": found.mean, "std": found.std, "min": found.quantiles[:, 0], "max": found.quantiles[:, -1],
@@ -177,7 +179,7 @@ def map_frame(picture: Picture | None) -> pd.DataFrame:
 
 def _blocks(channels: torch.Tensor) -> Iterator[torch.Tensor]:
     if channels.is_quantized or channels.layout != torch.strided:
-        channels = real(channels)
+        channels = to_real(channels)
     each = max(1, math.prod(channels.shape[1:]))
     yield from channels.split(max(1, PIECE // each))
 
@@ -188,7 +190,7 @@ def _table(channels: torch.Tensor, limits: Limits | None) -> np.ndarray:
     if len(channels) == 1 and channels.numel() > PIECE:
         whole = None if limits is None else Limits(limits.low, limits.high)
         return np.array([distribution(channels[0], whole).row()])
-    rows = real(channels.reshape(len(channels), -1))
+    rows = to_real(channels.reshape(len(channels), -1))
     size = rows.shape[1]
     if size == 0:
         none = np.full((len(channels), len(COLUMNS)), math.nan)

@@ -10,9 +10,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from ..layers.walk import kind_of
-from ..pictures.map_order import Sort
-from ..pictures.picture import Picture, bars, stack
-from ..pictures.statistics import statistics
+from ..pictures.picture import Picture, Sort, make_bars, stack_maps
+from ..pictures.statistics import compute_statistics
 from ..pictures.tiles import BUDGET, MOST
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -110,15 +109,15 @@ def _as_filters(
     if isinstance(layer, nn.Linear) and weight.ndim == 2 and len(image) == 3:
         return _images(weight.reshape(len(weight), *image), channel, budget, by, order)
     if weight.ndim <= 1:
-        return Filters(bars(weight))
+        return Filters(make_bars(weight))
     if weight.ndim == 2:
         axes = ("map", "row", "entry") if isinstance(layer, nn.Embedding) else ("map", "unit", "input")
         note = f"the first {MOST} of {len(weight):,} rows" if len(weight) > 2 * MOST else ""
         rows = weight[:MOST].clone() if note else weight
-        whole, found = tuple(weight.shape), statistics(weight)
-        return Filters(stack("sequence", axes, rows[None], budget, shape=whole, found=found, note=note))
+        whole, found = tuple(weight.shape), compute_statistics(weight)
+        return Filters(stack_maps("sequence", axes, rows[None], budget, shape=whole, found=found, note=note))
     maps = weight.reshape(-1, *weight.shape[-2:])
-    return Filters(stack("maps", ("filter", "row", "column"), maps, budget, by=by, order=order))
+    return Filters(stack_maps("maps", ("filter", "row", "column"), maps, budget, by=by, order=order))
 
 
 def _weight(layer: nn.Module) -> torch.Tensor | None:
@@ -142,17 +141,17 @@ def _convolution(
     order: Sequence[int] | None,
     at_slice: int | None,
 ) -> Filters:
-    shape, found = tuple(weight.shape), statistics(weight)
+    shape, found = tuple(weight.shape), compute_statistics(weight)
     if weight.ndim == 3:
         kind = "lines" if weight.shape[1] == 1 else "maps"
         axes = ("filter", "input channel", "position")
-        return Filters(stack(kind, axes, weight, budget, shape=shape, found=found, by=by, order=order))
+        return Filters(stack_maps(kind, axes, weight, budget, shape=shape, found=found, by=by, order=order))
     if weight.ndim == 4:
         return _images(weight, channel, budget, by, order)
     channels, depth = weight.shape[1], weight.shape[2]
     channel = min(max(0, channel), channels - 1)
     at = depth // 2 if at_slice is None else min(max(0, at_slice), depth - 1)
-    made = stack(
+    made = stack_maps(
         "volume", ("filter", "row", "column"), weight[:, channel, at], budget,
         shape=shape, found=found, by=by, order=order, slices=(depth, at),
         note="; ".join(filter(None, [_of(channel, channels), f"slice {at} of {depth} (0 is the first)"])),
@@ -164,7 +163,7 @@ def _images(
     weight: torch.Tensor, channel: int, budget: int, by: Sort, order: Sequence[int] | None
 ) -> Filters:
     count, channels, height, width = weight.shape
-    shape, found = tuple(weight.shape), statistics(weight)
+    shape, found = tuple(weight.shape), compute_statistics(weight)
     axes = ("filter", "row", "column")
     if channels == 3:
         note, step = "the three input channels as red, green and blue; grey is zero", 1
@@ -176,10 +175,10 @@ def _images(
         # The three beside each other in each column, so that they share a filter's scale.
         maps = weight.movedim(1, 3).flatten(2)
         return Filters(
-            stack("rgb", axes, maps, budget, shape=shape, found=found, by=by, order=order, note=note)
+            stack_maps("rgb", axes, maps, budget, shape=shape, found=found, by=by, order=order, note=note)
         )
     channel = min(max(0, channel), channels - 1)
-    made = stack(
+    made = stack_maps(
         "maps", axes, weight[:, channel], budget,
         shape=shape, found=found, by=by, order=order, note=_of(channel, channels),
     )  # fmt: skip
@@ -201,14 +200,14 @@ def _several(layer: nn.Module, budget: int, part: int) -> Filters:
     maps = weight.detach().clone().unflatten(0, (len(names), -1))
     axes = ("gate", "unit", "past unit" if part else "input")
     note = f"{name}: {'the past state' if part else 'the input'} of the first layer"
-    return Filters(stack("maps", axes, maps, budget, shape=tuple(weight.shape), note=note, names=names))
+    return Filters(stack_maps("maps", axes, maps, budget, shape=tuple(weight.shape), note=note, names=names))
 
 
 def _attention(layer: nn.MultiheadAttention, budget: int) -> Filters:
     names, axes = ("query", "key", "value"), ("matrix", "unit", "input")
     if layer.in_proj_weight is not None:
         maps = layer.in_proj_weight.detach().clone().unflatten(0, (3, -1))
-        return Filters(stack("maps", axes, maps, budget, names=names))
+        return Filters(stack_maps("maps", axes, maps, budget, names=names))
     # Where keys or values have a width of their own, only the queries' matrix is sure to be square.
     query = layer.q_proj_weight.detach().clone()[None]
-    return Filters(stack("maps", axes, query, budget, names=names[:1], note="the queries' matrix alone"))
+    return Filters(stack_maps("maps", axes, query, budget, names=names[:1], note="the queries' matrix alone"))

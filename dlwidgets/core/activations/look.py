@@ -13,10 +13,9 @@ from torch import nn
 
 from ..base.trees import tree_tensors
 from ..layers.walk import kind_of
-from ..pictures.map_order import Sort
-from ..pictures.picture import Picture, one_sample, picture
-from ..pictures.statistics import real
-from ..pictures.thumbnail import Thumbnail, thumbnail
+from ..pictures.picture import Picture, Sort, first_sample, make_picture
+from ..pictures.statistics import to_real
+from ..pictures.thumbnail import Thumbnail, make_thumbnail
 from ..pictures.tiles import BUDGET
 from .activations import ForwardFailed, Recording
 from .filters import filters
@@ -121,7 +120,7 @@ def look(
         forward.
     """
     layer = wanted.layer
-    seen = Look(wanted, input=thumbnail(inputs, lines=_begins_1d(eager)))
+    seen = Look(wanted, input=make_thumbnail(inputs, lines=_begins_1d(eager)))
     modules = layer_paths(eager)
     module = modules.get(layer)
     try:
@@ -147,14 +146,14 @@ def look(
 
     if wanted.show == "filters":
         if keys:
-            seen = replace(seen, tensor=one_sample(found[layer + part], module))
+            seen = replace(seen, tensor=first_sample(found[layer + part], module))
         return _weights(seen, module, behind)
     if not keys:
         return replace(seen, reason=f"{layer or seen.kind} {found.missing[layer]}.")
     key = layer + part
     attends = part.endswith("[attention]")
     try:
-        drawn = picture(
+        drawn = make_picture(
             found[key], None if attends else module, wanted.budget, by=wanted.by, order=wanted.order,
             at_slice=wanted.at_slice, channels=found.axes.get(key), attends=attends,
         )  # fmt: skip
@@ -162,7 +161,7 @@ def look(
         return replace(seen, reason=str(error))
     if key in found.sampled:
         drawn = replace(drawn, note="; ".join(filter(None, [found.sampled[key], drawn.note])))
-    values = one_sample(found[key], None if attends else module)
+    values = first_sample(found[key], None if attends else module)
     seen = replace(seen, values=values, picture=drawn)
     if wanted.show == "input":
         return seen
@@ -252,8 +251,8 @@ def save_look(
         shown = look.picture.maps
     if shown is None and (look.picture is None or look.picture.bars is None):
         raise ValueError(f"There is nothing to save: {look.reason or 'the layer shows nothing.'}")
-    values = real(shown.detach()).cpu().numpy() if shown is not None else look.picture.bars  # type: ignore
-    given = [real(tensor.detach())[0].cpu().numpy() for tensor in tree_tensors(inputs)]
+    values = to_real(shown.detach()).cpu().numpy() if shown is not None else look.picture.bars  # type: ignore
+    given = [to_real(tensor.detach())[0].cpu().numpy() for tensor in tree_tensors(inputs)]
     names = ["input"] if len(given) == 1 else [f"input_{at}" for at in range(len(given))]
     arrays: dict[str, Any] = dict(zip(names, given, strict=True))
     if look.scores is not None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..pictures.picture import Picture
 from ..pictures.thumbnail import Thumbnail
-from ..pictures.tiles import Tiles, tiles
+from ..pictures.tiles import Tiles, make_tiles
 from .look import Look
 
 #: How tokens are named: by a list, or by a function of a token's number.
@@ -131,7 +131,7 @@ def _incoming(look: Look, unit: int) -> tuple[bytes, dict[str, Any]] | None:
     if weights is None or weights.numel() == 0 or len(behind.module.weight) != len(picture.bars):  # type: ignore
         return None
     maps = weights if weights.ndim == 3 else weights.reshape(1, 1, -1)
-    drawn = tiles(maps, per="layer", budget=_INCOMING)
+    drawn = make_tiles(maps, per="layer", budget=_INCOMING)
     bias = getattr(behind.module, "bias", None)
     return drawn.maps.tobytes(), {
         "unit": unit,

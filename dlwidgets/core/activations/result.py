@@ -15,7 +15,7 @@ import torch
 
 from ..base.atomic_file import write_atomically
 from ..base.outputs import layer_path
-from ..pictures.statistics import real
+from ..pictures.statistics import to_real
 from .distribution import COLUMNS, Distribution, by_channel, channel_frame, distribution
 from .saturation import Limits
 
@@ -114,11 +114,11 @@ class Activations(dict[str, torch.Tensor]):
 def _as_array(tensor: torch.Tensor) -> np.ndarray:
     """Return a tensor as an array, float32 where numpy lacks its type."""
     plain = tensor.layout == torch.strided and not tensor.is_quantized
-    tensor = tensor.detach().resolve_conj().resolve_neg() if plain else real(tensor)
+    tensor = tensor.detach().resolve_conj().resolve_neg() if plain else to_real(tensor)
     try:
         return tensor.cpu().numpy()
     except TypeError:
-        return real(tensor).cpu().numpy()
+        return to_real(tensor).cpu().numpy()
 
 
 def save_arrays(path: str | os.PathLike[str], arrays: Iterable[tuple[str, Any]]) -> Path:

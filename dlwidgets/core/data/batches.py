@@ -11,8 +11,8 @@ from torch.utils.data import default_collate
 from ..base.random_state import RandomMark
 from ..base.trees import slice_rows, tree_tensors
 from ..base.words import pluralize
-from .forms import Rows
-from .position import Sources
+from .source import Rows
+from .source_state import SourceState
 
 
 def batch_length(batch: Any) -> int:
@@ -64,7 +64,7 @@ class Batches:
         """Yield each sample once, in the source's order, `batch_size` at a time where that can be chosen."""
         raise NotImplementedError
 
-    def few(self, count: int) -> Any:
+    def peek(self, count: int) -> Any:
         """Return a batch of the first `count` samples (or so) without using any up."""
         raise NotImplementedError
 
@@ -113,11 +113,11 @@ class Batches:
     def _first(self) -> Any:
         found = self.__dict__.get("_first_batch")
         if found is None:
-            found = self.__dict__["_first_batch"] = self.few(256)
+            found = self.__dict__["_first_batch"] = self.peek(256)
         return found
 
 
-class Shuffled(Batches):
+class IndexedBatches(Batches):
     """Batches of rows or of a map-style Dataset, in a new random order each epoch.
 
     The order of each epoch is `torch.randperm(n, generator=g)`, with one `g = torch.Generator()` seeded
@@ -139,7 +139,7 @@ class Shuffled(Batches):
         # Rows in memory draw no random numbers; a Dataset that augments does.
         self._draws = not isinstance(source, Rows)
         self._mark = RandomMark()
-        self._sources = Sources(source) if self._draws else Sources()
+        self._sources = SourceState(source) if self._draws else SourceState()
 
     @property
     def over(self) -> bool:
@@ -179,14 +179,14 @@ class Shuffled(Batches):
         for start in range(0, self._count, batch_size):
             yield self._slice(start, min(start + batch_size, self._count))
 
-    def few(self, count: int) -> Any:
+    def peek(self, count: int) -> Any:
         return self._slice(0, min(count, self._count))
 
     def browsable(self) -> int:
         return self._count
 
     def one(self, index: int) -> Any:
-        with self._sources.untouched():
+        with self._sources.preserve():
             return self._slice(index, index + 1)
 
     def steps_left(self) -> int:

@@ -1,4 +1,4 @@
-"""A sample as a card that fits in a list of them: a small image, the values of a row, or a text."""
+"""A sample as a small card: an image, the values of a row, or a text."""
 
 from __future__ import annotations
 
@@ -10,9 +10,7 @@ import numpy as np
 import torch
 
 from ..base.trees import tree_tensors
-from ..pictures.thumbnail import thumbnail
-from .frame import is_frame
-from .plain_samples import Given
+from ..pictures.thumbnail import make_thumbnail
 
 #: The longest side of a card's image in pixels: 24 cards in colour are 288 KiB.
 SIDE = 64
@@ -38,7 +36,7 @@ class Card:
     text: str = ""
 
 
-def card(inputs: Any) -> Card:
+def make_card(inputs: Any) -> Card:
     """Return the card of one sample: a batch of one, a text, or a row as a mapping of names to values."""
     if isinstance(inputs, str):
         return Card("text", text=_cut(inputs))
@@ -51,7 +49,7 @@ def card(inputs: Any) -> Card:
         return Card("row", values=tuple(first[0].detach().double().cpu().tolist()))
     if first is not None and first.ndim == 3 and first.is_floating_point() | (first.dtype == torch.uint8):
         inputs = first[:, None]  # an image without a channel axis
-    found = thumbnail(inputs)
+    found = make_thumbnail(inputs)
     if found.image is not None:
         return Card("image", image=_small(found.image))
     if found.kind == "tokens":
@@ -59,96 +57,9 @@ def card(inputs: Any) -> Card:
     return Card("none", text=found.words or f"a tensor of shape {tuple(found.shape)}")
 
 
-class Texts:
-    """Texts by number, answering as `Given` does."""
-
-    name = "given"
-
-    def __init__(self, texts: Any) -> None:
-        self._texts = [str(text) for text in texts]
-
-    def __len__(self) -> int:
-        return len(self._texts)
-
-    def inputs(self, index: int) -> str:
-        """Return the text of sample `index`."""
-        return self._texts[index]
-
-    def target(self, index: int) -> None:
-        """Return None: a text brings no target."""
-
-
-class Records:
-    """The rows of a DataFrame by number, names and numbers alike, answering as `Given` does."""
-
-    name = "given"
-
-    def __init__(self, frame: Any) -> None:
-        self._frame = frame
-        self.columns = tuple(str(column) for column in frame.columns)
-
-    def __len__(self) -> int:
-        return len(self._frame)
-
-    def inputs(self, index: int) -> dict[str, Any]:
-        """Return the row of sample `index`: column -> number or word."""
-        row = [_plain(value) for value in self._frame.iloc[index]]
-        return dict(zip(self.columns, row))
-
-    def target(self, index: int) -> None:
-        """Return None: the frame is all inputs."""
-
-
-def by_number(X: Any) -> Any:
-    """Return samples handed over as they are, with `len()`, `.inputs(i)` and `.target(i)`.
-
-    Parameters
-    ----------
-    X : what `Given` takes; besides, texts (a list, an array or a Series of str) and a DataFrame whose columns
-        may hold words.
-
-    Raises
-    ------
-    TypeError, ValueError : X is nothing of this kind, or holds no samples.
-    """
-    if is_frame(X):
-        found: Any = Records(X)
-    elif _holds_texts(X):
-        found = Texts(X)
-    elif hasattr(X, "__len__") or hasattr(X, "__getitem__"):
-        found = Given(X)
-    else:
-        raise TypeError(
-            f"X is of type {type(X).__name__}, whose samples have no numbers: give a tensor, an array, "
-            "a DataFrame, a list of texts or a Dataset."
-        )
-    if len(found) == 0:
-        raise ValueError("X has no samples.")
-    return found
-
-
 def _is_row(tensor: torch.Tensor) -> bool:
     # Whole numbers in a vector are tokens for thumbnail(), but yes-or-no features are a row.
     return tensor.is_floating_point() or tensor.dtype == torch.bool
-
-
-def _holds_texts(X: Any) -> bool:
-    if isinstance(X, (str, bytes, Mapping, torch.Tensor)) or not hasattr(X, "__len__") or len(X) == 0:
-        return False
-    if isinstance(X, tuple):
-        return False
-    if isinstance(X, list) or getattr(X, "ndim", 0) == 1:
-        first = X.iloc[0] if hasattr(X, "iloc") else X[0]
-        return isinstance(first, str)
-    return False
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, (bool, np.bool_)):
-        return str(bool(value))
-    if isinstance(value, (int, float, np.integer, np.floating)):
-        return float(value)
-    return str(value)
 
 
 def _cut(text: str) -> str:

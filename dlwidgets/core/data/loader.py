@@ -1,28 +1,30 @@
-"""Batches of a person's DataLoader; where its sampler is an ordinary one they can be resized and put back."""
+"""Batches of a DataLoader, resizable where its sampler is an ordinary one."""
 
 from __future__ import annotations
 
+import array
 import contextlib
 import inspect
 import itertools
+import zlib
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
 from torch.utils.data import BatchSampler, DataLoader, IterableDataset
 
 from ..base.isolation import preserve_random_state
+from ..base.random_state import RandomMark
 from ..base.state import Reference, dereference
 from ..base.words import pluralize
 from .batches import Batches
-from .position import Sources, fingerprint, unrolled
-from .sampler import Feed
+from .source_state import SourceState, fingerprint
 
 _END = object()
 
 
-class Loaded(Batches):
+class LoaderBatches(Batches):
     """Batches of a person's DataLoader: its dataset, order, collate and workers; the loader stays as it is.
 
     Where the loader's batches are made by an ordinary BatchSampler, they are made here in its stead, by the
@@ -33,7 +35,7 @@ class Loaded(Batches):
     def __init__(self, loader: DataLoader) -> None:
         #: The person's own loader, never changed.
         self.loader = self._loader = loader
-        self._feed: Feed | None = None
+        self._feed: ResizableSampler | None = None
         self._iterator: Iterator[Any] | None = None
         self._held: list[Any] = []
         self._last: Any = None
@@ -45,11 +47,11 @@ class Loaded(Batches):
         self._trusted, self._broken_off = True, False
         #: What decided this epoch's batches when it was opened.
         self._opening: Any = None
-        self._sources = Sources(loader, loader.sampler, loader.batch_sampler, loader.dataset)
+        self._sources = SourceState(loader, loader.sampler, loader.batch_sampler, loader.dataset)
         self._size = loader.batch_size or getattr(loader.batch_sampler, "batch_size", None) or 1
         if _is_ordinary(loader):
             theirs = loader.batch_sampler
-            self._feed = Feed(theirs.sampler, theirs.batch_size, theirs.drop_last, self._sources)  # type: ignore[union-attr]
+            self._feed = ResizableSampler(theirs.sampler, theirs.batch_size, theirs.drop_last, self._sources)  # type: ignore[union-attr]
             self._loader = _with_feed(loader, self._feed)
             with contextlib.suppress(TypeError):
                 self.samples = len(theirs.sampler)  # type: ignore[arg-type,union-attr]
@@ -106,10 +108,10 @@ class Loaded(Batches):
             self._give_back(self._indices)
 
     def sweep(self, batch_size: int) -> Iterator[Any]:
-        with _generators_kept(self.loader):
+        with _preserve_generators(self.loader):
             yield from self.loader
 
-    def few(self, count: int) -> Any:
+    def peek(self, count: int) -> Any:
         dataset, collate = self.loader.dataset, self.loader.collate_fn
         if self.loader.batch_sampler is None:
             # batch_size=None: the dataset's items are batches already.
@@ -124,7 +126,7 @@ class Loaded(Batches):
     def one(self, index: int) -> Any:
         if not self._by_number():
             return super().one(index)
-        with self._sources.untouched():
+        with self._sources.preserve():
             return self.loader.collate_fn([self.loader.dataset[index]])
 
     def why_not(self, batch_size: int) -> str | None:
@@ -174,7 +176,7 @@ class Loaded(Batches):
     def install(self, state: dict[str, Any]) -> str | None:
         said = None
         if state["open"] or state["broken_off"]:
-            with self._sources.untouched():
+            with self._sources.preserve():
                 said = self._reopen(state)
         else:
             self.close()
@@ -201,7 +203,7 @@ class Loaded(Batches):
                 raise ValueError("the sampler had failed")
             theirs = loader.batch_sampler
             size, drops = state["batch_size"], theirs.drop_last  # type: ignore[union-attr]
-            feed = Feed(theirs.sampler, size, drops, self._sources)  # type: ignore[union-attr]
+            feed = ResizableSampler(theirs.sampler, size, drops, self._sources)  # type: ignore[union-attr]
             loader = _with_feed(loader, feed)
         iterator, said = None, None
         if feed is None or (loader.num_workers and state["open"] and was["clean"]):
@@ -216,7 +218,7 @@ class Loaded(Batches):
         return said
 
     def _read_again(
-        self, loader: DataLoader, feed: Feed | None, state: dict[str, Any]
+        self, loader: DataLoader, feed: ResizableSampler | None, state: dict[str, Any]
     ) -> tuple[Iterator[Any], str | None]:
         count = state["count"]
         self._sources.install(state["opening"])
@@ -269,7 +271,7 @@ class Loaded(Batches):
         # The workers were let go in mid-epoch: new ones go on, and no random number is drawn for that.
         self._broken_off = False
         self._feed.go_on()  # type: ignore[union-attr]
-        with preserve_random_state(), _generators_kept(self.loader):
+        with preserve_random_state(), _preserve_generators(self.loader):
             return iter(self._loader)
 
     def _give_back(self, indices: list[int]) -> None:
@@ -319,7 +321,7 @@ def _is_ordinary(loader: DataLoader) -> bool:
     )
 
 
-def _with_feed(loader: DataLoader, feed: Feed) -> DataLoader:
+def _with_feed(loader: DataLoader, feed: ResizableSampler) -> DataLoader:
     """Return a DataLoader like the person's own whose batches `feed` makes."""
     same = (
         "num_workers", "collate_fn", "pin_memory", "timeout", "worker_init_fn", "multiprocessing_context",
@@ -331,7 +333,7 @@ def _with_feed(loader: DataLoader, feed: Feed) -> DataLoader:
 
 
 @contextlib.contextmanager
-def _generators_kept(loader: DataLoader) -> Iterator[None]:
+def _preserve_generators(loader: DataLoader) -> Iterator[None]:
     """Give back the generators of a loader and of its sampler as they were: training may share them."""
     owners = (loader, loader.sampler, loader.batch_sampler)
     kept = [
@@ -344,3 +346,127 @@ def _generators_kept(loader: DataLoader) -> Iterator[None]:
     finally:
         for generator, state in kept:
             generator.set_state(state)
+
+
+class ResizableSampler(BatchSampler):
+    """A person's sampler, batch by batch, at a size that may change; indices can be given back."""
+
+    def __init__(
+        self, sampler: Iterable[int], batch_size: int, drop_last: bool, sources: SourceState
+    ) -> None:
+        super().__init__(sampler, batch_size, drop_last)
+        self._order: Iterator[int] = iter(())
+        self._goes_on = False
+        #: Batches of indices that come before all others, as they are; sizes that come before `batch_size`.
+        self.ready: deque[list[int]] = deque()
+        self.sizes: deque[int] = deque()
+        #: What decided the sampler's order in this epoch, how many indices it gave, and their checksum.
+        self.begun: Any = None
+        self.drawn = self.check = 0
+        self.ended = False
+        #: The sizes of the batches handed out in this epoch, and whether none was given back.
+        self.handed: list[int] = []
+        self.clean = True
+        self._sources = sources
+        #: Whether what is left is to be dropped, though another size would make a batch of it.
+        self.last = False
+        #: Indices that come next, before those of the sampler.
+        self.returned: deque[int] = deque()
+        #: The batches of indices handed out that were not taken yet: workers fetch ahead.
+        self.ahead: deque[list[int]] = deque()
+        #: The place in the random numbers where the last indices were handed out.
+        self.mark = RandomMark()
+
+    def __iter__(self) -> Iterator[list[int]]:
+        if not self._goes_on:
+            self.begun = self._sources.state()
+            self._order = iter(self.sampler)
+            self.returned.clear()
+            self.ready.clear()
+            self.handed, self.drawn, self.check, self.clean, self.ended = [], 0, 0, True, False
+        self._goes_on = self.last = False
+        self.ahead.clear()
+        while True:
+            size = self.sizes.popleft() if self.sizes else self.batch_size
+            if self.ready:
+                batch = self.ready.popleft()
+            else:
+                batch = [self.returned.popleft() for _ in range(min(size, len(self.returned)))]
+                batch += self._draw(size - len(batch))
+                if not batch or (self.drop_last and (len(batch) < size or self.last)):
+                    return
+            self.ahead.append(batch)
+            self.handed.append(len(batch))
+            self.mark.set()
+            yield batch
+
+    def give_back(self, batch: list[int]) -> None:
+        """Let `batch`, and all that was handed out after it, come next."""
+        self.returned.extendleft(reversed([*batch, *itertools.chain(*self.ahead, *self.ready)]))
+        self.ahead.clear()
+        self.ready.clear()
+        self.sizes.clear()
+        self.clean = False
+
+    def go_on(self) -> None:
+        """Let the next iteration go on with this epoch instead of beginning another."""
+        self._goes_on = True
+
+    def _draw(self, count: int) -> list[int]:
+        indices = list(itertools.islice(self._order, count))
+        self.drawn += len(indices)
+        # At its end a sampler may draw random numbers once more.
+        self.ended = self.ended or len(indices) < count
+        self.check = _checked(indices, self.check)
+        return indices
+
+    def state(self) -> dict[str, Any]:
+        """Return where in the epoch the sampler is, and what of it was not taken."""
+        return {
+            "begun": self.begun, "drawn": self.drawn, "check": self.check, "handed": runs(self.handed),
+            "ahead": [list(batch) for batch in (*self.ahead, *self.ready)], "returned": list(self.returned),
+            "clean": self.clean, "ended": self.ended,
+        }  # fmt: skip
+
+    def install(self, state: dict[str, Any]) -> None:
+        """Go to a place in an epoch, in a feed that was not used yet; the next iteration goes on there.
+
+        Raises
+        ------
+        ValueError : in a clause: the sampler gives another order now.
+        """
+        with self._sources.preserve():
+            self._sources.install(state["begun"])
+            self._order = iter(self.sampler)
+            while self.drawn < state["drawn"] and self._draw(min(1024, state["drawn"] - self.drawn)):
+                pass
+            if state["ended"]:
+                self._draw(1)
+        self.same_order(state)
+        self.begun, self.clean, self._goes_on = state["begun"], state["clean"], True
+        self.ready = deque(list(batch) for batch in state["ahead"])
+        handed = unrolled(state["handed"])
+        self.handed = handed[: len(handed) - len(self.ready)]
+        self.returned = deque(state["returned"])
+
+    def same_order(self, state: dict[str, Any]) -> None:
+        """Raise a ValueError, in a clause, where the sampler gave other indices than in `state`."""
+        if (self.drawn, self.check) != (state["drawn"], state["check"]):
+            raise ValueError("the sampler gives another order when it is asked again")
+
+
+def _checked(indices: list[Any], check: int) -> int:
+    try:
+        return zlib.crc32(array.array("q", indices).tobytes(), check)
+    except (TypeError, OverflowError):
+        return zlib.crc32(" ".join(map(str, indices)).encode(), check)
+
+
+def runs(numbers: list[int]) -> list[list[int]]:
+    """Return numbers as [number, how often in a row]."""
+    return [[number, len(list(group))] for number, group in itertools.groupby(numbers)]
+
+
+def unrolled(counts: list[list[int]]) -> list[int]:
+    """Return the numbers that `runs` was given."""
+    return [number for number, count in counts for _ in range(count)]

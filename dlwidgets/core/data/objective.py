@@ -10,7 +10,7 @@ from torch import nn
 
 from ..base.trees import call_model, tree_map, tree_tensors
 from .smoothed_loss import SmoothedLoss
-from .task import Task, one_number, unpack
+from .task import Task, scalar_loss, unpack_batch
 
 
 class Objective:
@@ -34,7 +34,7 @@ class Objective:
         #: The loss of training in the task's stead, where one is wished for.
         self.smoothing = SmoothedLoss(task, step is not None)
 
-    def there(self, batch: Any) -> Any:
+    def to_device(self, batch: Any) -> Any:
         """Return a batch on the device where training computes."""
         device = self.device
         return tree_map(
@@ -44,27 +44,27 @@ class Objective:
     def loss(self, batch: Any) -> tuple[torch.Tensor, dict[str, float]]:
         """Return the loss of a batch that is there, and its parts by name where there are several."""
         if self.custom is not None:
-            return one_number(self.custom(self.model, batch))
-        loss, _, _ = self.judged(batch, self.smoothing.loss)
-        return one_number(loss)
+            return scalar_loss(self.custom(self.model, batch))
+        loss, _, _ = self.compute(batch, self.smoothing.loss)
+        return scalar_loss(loss)
 
-    def judged(self, batch: Any, loss: Callable[[Any, Any], Any] | None = None) -> tuple[Any, Any, Any]:
+    def compute(self, batch: Any, loss: Callable[[Any, Any], Any] | None = None) -> tuple[Any, Any, Any]:
         """Return loss, output and prepared targets of a batch that is there; not for a custom step.
 
         Parameters
         ----------
         loss : in the task's stead.
         """
-        inputs, targets = unpack(batch, self.target)
+        inputs, targets = unpack_batch(batch, self.target)
         output = call_model(self.model, inputs)
         targets = self.task.prepare(targets, output)
         return (loss or self.task.loss)(output, targets), output, targets  # type: ignore[misc]
 
-    def blame(self, batch: Any) -> str:
+    def find_nonfinite(self, batch: Any) -> str:
         """Return what in a batch may have made its loss NaN or infinite, in a sentence; "" for nothing."""
         parts = {"batch": batch}
         if self.custom is None:
-            parts = dict(zip(("inputs", "targets"), unpack(batch, self.target)))
+            parts = dict(zip(("inputs", "targets"), unpack_batch(batch, self.target)))
         for name, part in parts.items():
             if any(t.is_floating_point() and not bool(t.isfinite().all()) for t in tree_tensors(part)):
                 return (

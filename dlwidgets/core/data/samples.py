@@ -1,14 +1,17 @@
-"""Single samples of a data set, to be looked at one by one."""
+"""Single samples by number: of batches, arrays, a Dataset, texts or a frame."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 
-from ..base.trees import tree_map
+from ..base.trees import tree_map, tree_tensors
 from .batches import Batches
-from .task import unpack
+from .source import is_frame
+from .task import unpack_batch
 
 
 class Samples:
@@ -49,7 +52,188 @@ class Samples:
             raise IndexError(f"Sample {index} does not exist: the {self.name} samples are 0 to {count - 1}.")
         batch = self._batches.one(index)
         try:
-            return unpack(batch, self._target)
+            return unpack_batch(batch, self._target)
         except TypeError:
             # A batch for a custom step: its first part is the best guess at what the model is given.
             return (batch[0] if isinstance(batch, (tuple, list)) else batch), None
+
+
+class PlainSamples:
+    """Samples by number: `len()`, `.inputs(i)` a batch of one, `.target(i)` or None, `.name`.
+
+    Parameters
+    ----------
+    X : a tensor or array (axis 0 counts samples), a tuple of them for several positional inputs, a dict of
+        them for keywords, a pandas DataFrame of numbers, or a map-style Dataset of inputs or of pairs
+        (inputs, target).
+    y : the targets, one a sample; None where there are none, or where the Dataset brings them.
+    dtype : what floating arrays and frames are turned into; tensors keep theirs.
+
+    Raises
+    ------
+    TypeError, ValueError : X is nothing of this kind, is empty, or its parts or `y` differ in length.
+    """
+
+    name = "given"
+
+    def __init__(self, X: Any, y: Any = None, dtype: torch.dtype = torch.float32) -> None:
+        self._dtype = dtype
+        self._dataset = None
+        if hasattr(X, "to_numpy") and hasattr(X, "columns"):
+            X = X.to_numpy()
+        if not _holds_numbers(X) and hasattr(X, "__getitem__") and hasattr(X, "__len__"):
+            self._dataset, self._length = X, len(X)
+        else:
+            self._inputs = self._read(X)
+            lengths = {len(tensor) if tensor.ndim else 0 for tensor in tree_tensors(self._inputs)}
+            if not lengths:
+                raise TypeError(
+                    f"X is of type {type(X).__name__}: a tensor, an array, a tuple or dict of these, "
+                    "a DataFrame or a Dataset is wanted."
+                )
+            if len(lengths) > 1:
+                counts = ", ".join(map(str, sorted(lengths)))
+                raise ValueError(f"The inputs in X differ in length: {counts} samples.")
+            self._length = lengths.pop()
+        if self._length == 0:
+            raise ValueError("X has no samples.")
+        if y is not None and len(y) != self._length:
+            raise ValueError(f"X has {self._length} samples, y has {len(y)}.")
+        self._targets = y
+
+    def __len__(self) -> int:
+        return self._length
+
+    def inputs(self, index: int) -> Any:
+        """Return the inputs of sample `index` as a batch of one."""
+        return self.item(index)[0]
+
+    def target(self, index: int) -> Any:
+        """Return the target of sample `index`, None where there is none."""
+        return self.item(index)[1]
+
+    def item(self, index: int) -> tuple[Any, Any]:
+        """Return inputs and target of sample `index`, which is read once."""
+        if self._dataset is None:
+            inputs, target = tree_map(lambda tensor: tensor[index : index + 1], self._inputs), None
+        else:
+            item = self._dataset[index]
+            inputs, target = item if _is_pair(item) else (item, None)
+            inputs = tree_map(lambda tensor: tensor[None], self._read(inputs))
+        if self._targets is not None:
+            target = self._targets.iloc[index] if hasattr(self._targets, "iloc") else self._targets[index]
+        return inputs, target
+
+    def _read(self, value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {key: self._read(part) for key, part in value.items()}
+        if isinstance(value, tuple):
+            return tuple(self._read(part) for part in value)
+        if isinstance(value, torch.Tensor):
+            return value
+        if isinstance(value, np.ndarray) and not value.flags.writeable:
+            value = value.copy()  # torch warns of memory that it may not write
+        try:
+            found = torch.as_tensor(value)
+        except (TypeError, ValueError, RuntimeError):
+            return value
+        return found.to(self._dtype) if found.is_floating_point() else found
+
+
+def _holds_numbers(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return True
+    if isinstance(value, tuple):
+        return all(_holds_numbers(part) for part in value)
+    return isinstance(value, torch.Tensor) or (hasattr(value, "dtype") and hasattr(value, "shape"))
+
+
+def _is_pair(item: Any) -> bool:
+    return isinstance(item, (tuple, list)) and len(item) == 2
+
+
+class TextSamples:
+    """Texts by number, answering as `Given` does."""
+
+    name = "given"
+
+    def __init__(self, texts: Any) -> None:
+        self._texts = [str(text) for text in texts]
+
+    def __len__(self) -> int:
+        return len(self._texts)
+
+    def inputs(self, index: int) -> str:
+        """Return the text of sample `index`."""
+        return self._texts[index]
+
+    def target(self, index: int) -> None:
+        """Return None: a text brings no target."""
+
+
+class FrameSamples:
+    """The rows of a DataFrame by number, names and numbers alike, answering as `Given` does."""
+
+    name = "given"
+
+    def __init__(self, frame: Any) -> None:
+        self._frame = frame
+        self.columns = tuple(str(column) for column in frame.columns)
+
+    def __len__(self) -> int:
+        return len(self._frame)
+
+    def inputs(self, index: int) -> dict[str, Any]:
+        """Return the row of sample `index`: column -> number or word."""
+        row = [_plain(value) for value in self._frame.iloc[index]]
+        return dict(zip(self.columns, row))
+
+    def target(self, index: int) -> None:
+        """Return None: the frame is all inputs."""
+
+
+def read_samples(X: Any) -> Any:
+    """Return samples handed over as they are, with `len()`, `.inputs(i)` and `.target(i)`.
+
+    Parameters
+    ----------
+    X : what `Given` takes; besides, texts (a list, an array or a Series of str) and a DataFrame whose columns
+        may hold words.
+
+    Raises
+    ------
+    TypeError, ValueError : X is nothing of this kind, or holds no samples.
+    """
+    if is_frame(X):
+        found: Any = FrameSamples(X)
+    elif _holds_texts(X):
+        found = TextSamples(X)
+    elif hasattr(X, "__len__") or hasattr(X, "__getitem__"):
+        found = PlainSamples(X)
+    else:
+        raise TypeError(
+            f"X is of type {type(X).__name__}, whose samples have no numbers: give a tensor, an array, "
+            "a DataFrame, a list of texts or a Dataset."
+        )
+    if len(found) == 0:
+        raise ValueError("X has no samples.")
+    return found
+
+
+def _holds_texts(X: Any) -> bool:
+    if isinstance(X, (str, bytes, Mapping, torch.Tensor)) or not hasattr(X, "__len__") or len(X) == 0:
+        return False
+    if isinstance(X, tuple):
+        return False
+    if isinstance(X, list) or getattr(X, "ndim", 0) == 1:
+        first = X.iloc[0] if hasattr(X, "iloc") else X[0]
+        return isinstance(first, str)
+    return False
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, (bool, np.bool_)):
+        return str(bool(value))
+    if isinstance(value, (int, float, np.integer, np.floating)):
+        return float(value)
+    return str(value)

@@ -12,12 +12,12 @@ from torch.utils.data import IterableDataset, default_collate
 from ..base.random_state import RandomMark
 from ..base.state import Reference, dereference
 from .batches import Batches, batch_length
-from .position import Sources, fingerprint
+from .source_state import SourceState, fingerprint
 
 _END = object()
 
 
-class Streamed(Batches):
+class StreamBatches(Batches):
     """Batches of an iterable, one pass an epoch. What a generator gives can be read once only.
 
     Parameters
@@ -40,7 +40,7 @@ class Streamed(Batches):
         self._taken, self._trusted = 0, True
         #: Samples or batches that were read from the source in this pass, and what decided them.
         self._drawn = 0
-        self._sources = Sources(source)
+        self._sources = SourceState(source)
         self._opening: Any = None
         self.batch_size = batch_size
         self._mark = RandomMark()
@@ -81,7 +81,7 @@ class Streamed(Batches):
         while items := list(itertools.islice(samples, batch_size)):
             yield default_collate(items)
 
-    def few(self, count: int) -> Any:
+    def peek(self, count: int) -> Any:
         if not self._gives_samples:
             return self._look
         items = list(itertools.islice(iter(self.source), count))
@@ -121,7 +121,7 @@ class Streamed(Batches):
         elif state["drawn"] is None:
             self._iterator, self._held = None, []
         else:
-            with self._sources.untouched():
+            with self._sources.preserve():
                 self._sources.install(state["opening"])
                 iterator = iter(self.source)
                 past = deque(

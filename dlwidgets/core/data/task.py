@@ -88,7 +88,7 @@ def _like(targets: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
     return targets.to(output.dtype) if output.is_floating_point() else targets.float()
 
 
-def unpack(batch: Any, target: str | None = None) -> tuple[Any, Any]:
+def unpack_batch(batch: Any, target: str | None = None) -> tuple[Any, Any]:
     """Return (inputs, targets) of a batch: a pair, or a dict whose `target` entry is to be predicted.
 
     Raises
@@ -111,7 +111,7 @@ def unpack(batch: Any, target: str | None = None) -> tuple[Any, Any]:
     )
 
 
-def one_number(loss: Any) -> tuple[torch.Tensor, dict[str, float]]:
+def scalar_loss(loss: Any) -> tuple[torch.Tensor, dict[str, float]]:
     """Return a loss as a scalar tensor, and its parts by name where it is a dict of losses, which are summed.
 
     Raises

@@ -64,7 +64,7 @@ def infer_task(
         raise ValueError(
             f"task={task!r} is none of {', '.join(TASKS)}; for any other, pass step=(model, batch) -> loss."
         )
-    loss, names = read_loss(loss), class_names(classes)
+    loss, names = read_loss(loss), read_class_names(classes)
     tensors = isinstance(targets, torch.Tensor) and isinstance(output, torch.Tensor)
     if loss is not None and task is None and not tensors:
         return Task("custom", loss, "the targets or the output are not tensors", names)
@@ -96,7 +96,7 @@ def infer_task(
     return found
 
 
-def class_names(classes: Sequence[str] | None) -> tuple[str, ...] | None:
+def read_class_names(classes: Sequence[str] | None) -> tuple[str, ...] | None:
     """Return the names of classes as a tuple of texts, None for None.
 
     Raises

@@ -14,11 +14,11 @@ from ..base.isolation import preserve_random_state
 from ..base.random_state import RandomStates
 from ..base.state import same_state
 from ..base.trees import tree_tensors
-from ..data.batches import Batches, Shuffled
-from ..data.forms import Rows
-from ..data.loader import Loaded
-from ..data.position import Sources as Generators
-from ..data.stream import Streamed
+from ..data.batches import Batches, IndexedBatches
+from ..data.loader import LoaderBatches
+from ..data.source import Rows
+from ..data.source_state import SourceState as Generators
+from ..data.stream import StreamBatches
 from .draft import Draft
 from .sources import Unwritable
 
@@ -68,13 +68,13 @@ def supply(draft: Draft) -> Supply:
     """
     source: Batches = draft.loop.batches
     resizes = bool(draft.changed("batch_size", "skip", after=0) or draft.changed("skip"))
-    if isinstance(source, Shuffled):
+    if isinstance(source, IndexedBatches):
         return _shuffled(draft, source, resizes)
     if draft.changed("skip"):
         raise Unwritable("batches were left out by skip(), which is written for rows in memory only")
-    if isinstance(source, Loaded):
+    if isinstance(source, LoaderBatches):
         return _loaded(draft, source, resizes)
-    if isinstance(source, Streamed) and isinstance(source.source, list):
+    if isinstance(source, StreamBatches) and isinstance(source.source, list):
         load = _saved(draft, "batches", source.source, "the batches, in order")
         pair = isinstance(source.source[0], (tuple, list)) and len(source.source[0]) == 2
         return _of_batches(draft, load, "batches", pair)
@@ -82,7 +82,7 @@ def supply(draft: Draft) -> Supply:
     return _of_batches(draft, load, "batches", True)
 
 
-def _shuffled(draft: Draft, source: Shuffled, resizes: bool) -> Supply:
+def _shuffled(draft: Draft, source: IndexedBatches, resizes: bool) -> Supply:
     count = "len(y)"
     if isinstance(source.source, Rows):
         inputs, targets = source.source.inputs, _prepared(draft, source.source.targets)
@@ -143,7 +143,7 @@ def _rows(draft: Draft, inputs: Any, targets: torch.Tensor) -> tuple[str, list[s
     names = list(whole)
     about = ", ".join(f"{name}: {_shape(value)}" for name, value in whole.items())
     if draft.data:
-        path = draft.beside(
+        path = draft.save_beside(
             "data",
             {name: value.detach().cpu().contiguous().clone() for name, value in whole.items()},
             "the training data",
@@ -177,7 +177,7 @@ def _prepared(draft: Draft, targets: torch.Tensor) -> torch.Tensor:
 def _dataset(draft: Draft, dataset: Any) -> tuple[str, str]:
     kind = type(dataset).__name__
     if draft.data and (samples := _samples(dataset)) is not None:
-        path = draft.beside("data", samples, f"the samples of the {kind}")
+        path = draft.save_beside("data", samples, f"the samples of the {kind}")
         return (
             f"# The samples of the {kind}, in its order.\ndataset = torch.load({path}, weights_only=True)",
             "dataset",
@@ -192,7 +192,7 @@ def _samples(dataset: Any) -> list[Any] | None:
     generators = Generators(dataset)
     before = generators.state()
     many = getattr(dataset, "__getitems__", None)
-    with generators.untouched(), preserve_random_state():
+    with generators.preserve(), preserve_random_state():
         try:
             indices = list(range(len(dataset)))
             samples = list(many(indices)) if many else [dataset[i] for i in indices]
@@ -227,7 +227,7 @@ def _loadable(sample: Any) -> bool:
     return isinstance(sample, (torch.Tensor, int, float, str, bool))
 
 
-def _loaded(draft: Draft, source: Loaded, resizes: bool) -> Supply:
+def _loaded(draft: Draft, source: LoaderBatches, resizes: bool) -> Supply:
     loader: DataLoader = source.loader
     why = ""
     sampler = loader.sampler
@@ -265,7 +265,7 @@ def _seeding(draft: Draft, generator: torch.Generator) -> str:
     state, number = draft.origin.generator, generator.initial_seed()
     if state is not None and torch.equal(torch.Generator().manual_seed(number).get_state(), state):
         return f".manual_seed({number})"
-    path = draft.beside("generator", state, "where the generator of the DataLoader was")
+    path = draft.save_beside("generator", state, "where the generator of the DataLoader was")
     return f"\ngenerator.set_state(torch.load({path}, weights_only=True))"
 
 
@@ -314,10 +314,10 @@ def _unpacking(draft: Draft, fetch: str) -> str:
 
 def _prepare_lines(draft: Draft) -> list[str]:
     """Return what a batch's targets are changed by, as `Task.prepare` does, found out on a few samples."""
-    few = draft.loop.batches.few(2)
-    from ..data.task import unpack
+    few = draft.loop.batches.peek(2)
+    from ..data.task import unpack_batch
 
-    inputs, targets = unpack(few, draft.loop.objective.target)
+    inputs, targets = unpack_batch(few, draft.loop.objective.target)
     output = draft.loop.forward(inputs)
     task = draft.opened.task
     if not isinstance(targets, torch.Tensor) or not isinstance(output, torch.Tensor):
@@ -336,7 +336,7 @@ def _prepare_lines(draft: Draft) -> list[str]:
 def _saved(draft: Draft, name: str, things: Any, words: str) -> str:
     things = [_plain(one) for one in things]
     if draft.data and _loadable(things):
-        path = draft.beside("data", things, words)
+        path = draft.save_beside("data", things, words)
         return f"{name} = torch.load({path}, weights_only=True)"
     return _place_for(draft, name, words)
 

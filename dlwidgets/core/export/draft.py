@@ -14,7 +14,7 @@ from .sources import Sources
 if TYPE_CHECKING:
     from ..base.ledger import Entry
     from ..controls.control import Control
-    from ..data.setup import Opened
+    from ..data.session_data import SessionData
     from ..training.loop import Loop
     from ..training.snapshots.origin import Origin
 
@@ -49,7 +49,7 @@ class Draft:
 
     loop: Loop
     controls: Sequence[Control]
-    opened: Opened
+    opened: SessionData
     origin: Origin
     changes: Sequence[Entry]
     seed: int
@@ -97,7 +97,7 @@ class Draft:
         """Return all values that a control had in the run."""
         return [self.origin.settings[name], *(entry.applied for entry in self.changed(name))]
 
-    def beside(self, what: str, thing: Any, words: str) -> str:
+    def save_beside(self, what: str, thing: Any, words: str) -> str:
         """Have a thing saved beside the script; return the expression for its path."""
         name = f"{self.path.stem}.{what}.pt"
         self.files[name], self.reads[name] = thing, words

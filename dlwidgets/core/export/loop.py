@@ -9,7 +9,7 @@ from typing import Any
 from .data import Supply
 from .draft import Draft
 from .sources import Unwritable
-from .text import indented, table
+from .text import format_table, indent
 
 
 def loop_text(
@@ -46,11 +46,11 @@ def loop_text(
         body += _ifs(late)
     if breaks:
         body += [f"if step == {draft.steps}:", "    break  # the run ended in mid-epoch"]
-    inner = "\n".join([data.loop, indented("\n".join(body))])
+    inner = "\n".join([data.loop, indent("\n".join(body))])
     epoch = [data.opening] if data.opening else []
     epoch += [inner, *draft.epoch_end, 'print(f"epoch {epoch}: loss {loss.item():.4f}")']
     head = "for epoch in range(1, epochs + 1):"
-    return ("step = 0\n" if counts else "") + head + "\n" + indented("\n".join(epoch))
+    return ("step = 0\n" if counts else "") + head + "\n" + indent("\n".join(epoch))
 
 
 def _in_groups(draft: Draft, data: Supply) -> Supply:
@@ -121,7 +121,7 @@ def _tabled(draft: Draft, changes: dict[Any, list[str]]) -> dict[Any, list[str]]
         if len(numbers) < 7:
             continue
         name = re.findall(r"[a-z_]+", "lr" if before.startswith("schedule") else before)[-1] + "_after"
-        draft.settings.append(f"# What was set after so many steps.\n{table(name, numbers)}")
+        draft.settings.append(f"# What was set after so many steps.\n{format_table(name, numbers)}")
         for step, number in numbers.items():
             left[step].remove(f"{before}{number}{after}")
         left[name] = [f"{before}{name}[step]{after}"]
@@ -133,9 +133,9 @@ def _ifs(changes: dict[Any, list[str]]) -> list[str]:
     steps = {key: inside for key, inside in changes.items() if isinstance(key, int)}
     for number, (step, inside) in enumerate(sorted(steps.items())):
         lines.append(f"{'if' if number == 0 else 'elif'} step == {step}:")
-        lines += [indented(line) for line in inside]
+        lines += [indent(line) for line in inside]
     for name in (key for key in changes if isinstance(key, str)):
-        lines += [f"if step in {name}:", *(indented(line) for line in changes[name])]
+        lines += [f"if step in {name}:", *(indent(line) for line in changes[name])]
     return lines
 
 

@@ -16,7 +16,7 @@ from ..layers.structure import expression_of
 from .calls import texts_of
 from .draft import Draft
 from .module_expression import expression
-from .sources import Unwritable, lambda_source
+from .sources import Unwritable, find_lambda_source
 
 
 def model_text(draft: Draft) -> str:
@@ -29,7 +29,7 @@ def model_text(draft: Draft) -> str:
     origin = draft.origin
     if origin.weights is None:
         raise Unwritable(f"the weights that the run began with were not kept: {origin.why}")
-    path = draft.beside("initial", dict(origin.weights), "the weights it began with")
+    path = draft.save_beside("initial", dict(origin.weights), "the weights it began with")
     try:
         with _dropouts(draft):
             made, built = expression(
@@ -74,7 +74,7 @@ def _dropouts(draft: Draft) -> Iterator[None]:
 
 def _same(draft: Draft, built: nn.Module) -> bool:
     """Say whether a model puts out for a few samples what ours does, with the same weights."""
-    model, there = draft.model, draft.loop.objective.there(draft.opened.example)
+    model, there = draft.model, draft.loop.objective.to_device(draft.opened.example)
     try:
         built.load_state_dict(draft.loop.normalisation.plain(model.state_dict()))
         built.to(draft.loop.objective.device)
@@ -112,7 +112,7 @@ def _callable(draft: Draft, function: Any, what: str) -> str:
     """Return the name of a function of a person's own, marked as theirs."""
     try:
         if getattr(function, "__name__", "") == "<lambda>":
-            source = lambda_source(function)
+            source = find_lambda_source(function)
             draft.sources._resolve(source, function)
             draft.sources.definitions[f"{what}_function"] = f"{what}_function = {source}"
             return f"\0{what}_function\0"

@@ -15,7 +15,7 @@ from ..base.isolation import preserve_random_state
 from ..layers.structure import Structure, structure
 from .calls import calls, guesses, is_plain
 from .sources import Sources, Unwritable
-from .text import call_text
+from .text import format_call
 
 
 def expression(
@@ -74,7 +74,7 @@ def _candidates(module: nn.Module, sources: Sources, texts: tuple[str, ...]) -> 
     if not kind.__module__.startswith("torch.nn."):
         yield Made(f"{name}()", kind, (kind,))
         for args, kwargs in calls(kind, texts):
-            yield Made(call_text(name, args, kwargs), lambda a=args, k=kwargs: kind(*a, **k), (kind,))
+            yield Made(format_call(name, args, kwargs), lambda a=args, k=kwargs: kind(*a, **k), (kind,))
     args, kwargs = _from_attributes(module, sources, texts)
     if args is not None:
         used = tuple(
@@ -84,10 +84,10 @@ def _candidates(module: nn.Module, sources: Sources, texts: tuple[str, ...]) -> 
         def make() -> nn.Module:
             return kind(*map(_value, args), **{key: _value(one) for key, one in kwargs.items()})
 
-        yield Made(call_text(name, args, kwargs), make, (kind, *used))
+        yield Made(format_call(name, args, kwargs), make, (kind, *used))
     if not kind.__module__.startswith("torch.nn."):
         for kwargs in guesses(module):
-            yield Made(call_text(name, [], kwargs), lambda k=kwargs: kind(**k), (kind,))
+            yield Made(format_call(name, [], kwargs), lambda k=kwargs: kind(**k), (kind,))
 
 
 def _sequential(module: nn.Module, sources: Sources, texts: tuple[str, ...]) -> Iterator[Made]:
@@ -106,7 +106,7 @@ def _sequential(module: nn.Module, sources: Sources, texts: tuple[str, ...]) -> 
     used = tuple(one for _, made in children for one in made.names)
     head = sources.name_of(nn.Sequential)
     if [name for name, _ in children] == [str(i) for i in range(len(children))]:
-        text = call_text(head, [Raw(made.text) for _, made in children], {}, open_up=True)
+        text = format_call(head, [Raw(made.text) for _, made in children], {}, open_up=True)
         yield Made(
             text, lambda: nn.Sequential(*(made.make() for _, made in children)), (nn.Sequential, *used)
         )

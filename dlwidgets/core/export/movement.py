@@ -49,7 +49,7 @@ class Movement:
         draft, origin = self._draft, self._draft.origin
         text = f"optimizer = {_made(draft)}"
         if origin.state is not None:
-            path = draft.beside("optimizer", origin.state, "what the optimizer had kept before the run")
+            path = draft.save_beside("optimizer", origin.state, "what the optimizer had kept before the run")
             text += f"\noptimizer.load_state_dict(torch.load({path}, weights_only=True))"
         draft.setup.append(text)
         self._schedules.begin()

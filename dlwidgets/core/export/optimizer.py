@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 from ..layers.structure import expression_of
 from .module_expression import Raw
 from .sources import Sources, Unwritable
-from .text import call_text, indented
+from .text import format_call, indent
 
 
 def optimizer_text(
@@ -53,7 +53,7 @@ def optimizer_text(
     _check(kind, groups, options, model, head)
     # The rate first: it is what is looked for.
     options = {**{key: options[key] for key in ("lr",) if key in options}, **options}
-    return call_text(head, [first], options)
+    return format_call(head, [first], options)
 
 
 def parameters_text(model: nn.Module, names: Sequence[str]) -> str:
@@ -92,7 +92,7 @@ def _groups_text(
         params = parameters_text(model, group["params"])
         pairs = ", ".join([f'"params": {params}', *(f'"{key}": {value!r}' for key, value in own.items())])
         lines.append(f"{{{pairs}}}")
-    return "[\n" + "".join(f"{indented(line)},\n" for line in lines) + "]"
+    return "[\n" + "".join(f"{indent(line)},\n" for line in lines) + "]"
 
 
 def _settings(group: Mapping[str, Any], usual: Mapping[str, Any]) -> dict[str, Any]:

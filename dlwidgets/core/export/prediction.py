@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..base.trees import tree_tensors
-from ..data.batches import Shuffled
-from ..data.forms import Rows
+from ..data.batches import IndexedBatches
+from ..data.source import Rows
 from .draft import Draft
 
 #: Validation data of more bytes is not saved beside a script.
@@ -71,14 +71,14 @@ def _predict(draft: Draft) -> str:
 def _judged(draft: Draft) -> list[str]:
     """Return the lines that count on the validation data what was found and what was missed."""
     valid = draft.opened.valid
-    rows = valid.source if isinstance(valid, Shuffled) and isinstance(valid.source, Rows) else None
+    rows = valid.source if isinstance(valid, IndexedBatches) and isinstance(valid.source, Rows) else None
     if (
         rows is None
         or not draft.data
         or sum(t.nbytes for t in tree_tensors((rows.inputs, rows.targets))) > _MOST
     ):
         return []
-    path = draft.beside(
+    path = draft.save_beside(
         "valid", {"inputs": _plain(rows.inputs), "targets": _plain(rows.targets)}, "the validation data"
     )
     binary = draft.opened.task.name == "binary"

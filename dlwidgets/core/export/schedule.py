@@ -11,8 +11,8 @@ from torch.optim.swa_utils import SWALR
 from ..base.ledger import Entry
 from ..controls.schedule.plan import CLASSES, NAMES, is_scheduler
 from .draft import Draft
-from .sources import Unwritable, lambda_source
-from .text import table
+from .sources import Unwritable, find_lambda_source
+from .text import format_table
 
 #: A line with a mark stays where what the mark names is needed.
 _CLASS = '''
@@ -236,7 +236,7 @@ class Schedules:
                 "the schedule is a scheduler that was made elsewhere: pass a factory that makes it"
             )
         if getattr(what, "__name__", "") == "<lambda>":
-            source = lambda_source(what)
+            source = find_lambda_source(what)
             sources._resolve(source, what)
             sources.definitions["make_scheduler"] = f"make_scheduler = {source}"
             return lambda optimizer: f"make_scheduler({optimizer})"
@@ -246,7 +246,7 @@ class Schedules:
     def _value(self, value: Any) -> str:
         if callable(value):
             if getattr(value, "__name__", "") == "<lambda>":
-                source = lambda_source(value)
+                source = find_lambda_source(value)
                 self._draft.sources._resolve(source, value)
                 return source
             return self._draft.sources.use(value)
@@ -317,7 +317,9 @@ class Schedules:
             row["step"]: repr(float(row[metric])) for row in draft.loop.history.evaluations
             if metric in row and row["step"] in due
         }  # fmt: skip
-        draft.setup.append(f"# What the evaluations on the validation data found.\n{table(metric, found)}")
+        draft.setup.append(
+            f"# What the evaluations on the validation data found.\n{format_table(metric, found)}"
+        )
         draft.after_count += [
             f"if step in {metric}" + (f" and {name} is not None:" if guard else ":"),
             f"    {step}({metric}[step])",

@@ -21,7 +21,7 @@ from .draft import Draft
 from .loop import loop_text
 from .model import loss_text, model_text
 from .prediction import predicting_text
-from .text import comment, double_quoted, sections, tidy
+from .text import format_comment, join_sections, tidy_lines, use_double_quotes
 
 if TYPE_CHECKING:
     from ..training.run import Run
@@ -82,11 +82,11 @@ def write_script(draft: Draft, about: str) -> str:
         predicting,
     ]
     taken = draft.sources.names
-    text = sections([
+    text = join_sections([
         _docstring(draft, about, path), draft.sources.imports_text(), *draft.sources.definitions.values(),
-        *(double_quoted(_renamed(part, taken).replace("\0", "")) for part in ours),
+        *(use_double_quotes(_renamed(part, taken).replace("\0", "")) for part in ours),
     ])  # fmt: skip
-    return tidy(text)
+    return tidy_lines(text)
 
 
 def _together(blocks: list[str]) -> list[str]:
@@ -141,7 +141,7 @@ def _settings(draft: Draft, controls: ControlLines, data: Supply) -> str:
 
 
 def _headed(heading: str, text: str) -> str:
-    return comment(heading) + "\n" + text if not text.startswith("def ") else text
+    return format_comment(heading) + "\n" + text if not text.startswith("def ") else text
 
 
 def _renamed(text: str, taken: set[str]) -> str:

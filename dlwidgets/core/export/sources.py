@@ -18,7 +18,7 @@ from torch import nn
 
 from ..base.literals import Unwritable, format_literal
 from ..base.words import quote_error
-from .text import double_quoted
+from .text import use_double_quotes
 
 
 class Sources:
@@ -95,7 +95,7 @@ class Sources:
             return
         if isinstance(thing, functools.partial) or not isinstance(thing, (type, types.FunctionType)):
             raise Unwritable(f"{_described(thing)} has no source that can be written out")
-        source = lambda_source(thing) if name == "<lambda>" else source_of(thing)
+        source = find_lambda_source(thing) if name == "<lambda>" else find_source(thing)
         self._claim(name, thing)
         self._under_way.add(name)
         try:
@@ -133,7 +133,7 @@ class Sources:
             self._bring_callable(name, value)
         elif (text := format_literal(value)) is not None:
             self._claim(name, value)
-            self.definitions.setdefault(name, double_quoted(f"{name} = {text}"))
+            self.definitions.setdefault(name, use_double_quotes(f"{name} = {text}"))
         elif _home := _home_of(name, value):
             self.imports.add(f"from {_home} import {name}")
             self._claim(name, value)
@@ -149,7 +149,7 @@ class Sources:
             self.imports.add(f"from {found} import {own}" + ("" if own == name else f" as {name}"))
             self._claim(name, value)
         elif own == "<lambda>":
-            source = lambda_source(value)
+            source = find_lambda_source(value)
             self._claim(name, value)
             self._resolve(source, value)
             self.definitions.setdefault(name, f"{name} = {source}")
@@ -182,7 +182,7 @@ def is_installed(module: str) -> bool:
     return "site-packages" in path or "dist-packages" in path
 
 
-def source_of(thing: Any) -> str:
+def find_source(thing: Any) -> str:
     """Return the source of a class or function, not set in.
 
     Raises
@@ -221,14 +221,14 @@ def _class_source(kind: type) -> str | None:
     return None
 
 
-def lambda_source(function: Any) -> str:
+def find_lambda_source(function: Any) -> str:
     """Return the text of a lambda.
 
     Raises
     ------
     Unwritable : it cannot be told from others on its lines.
     """
-    text = source_of(function).strip()
+    text = find_source(function).strip()
     found = []
     for node in ast.walk(_parsed_fragment(text)):
         if isinstance(node, ast.Lambda):

@@ -12,7 +12,7 @@ from typing import Any
 WIDTH = 100
 
 
-def call_text(head: str, args: Sequence[Any], kwargs: Mapping[str, Any], open_up: bool = False) -> str:
+def format_call(head: str, args: Sequence[Any], kwargs: Mapping[str, Any], open_up: bool = False) -> str:
     """Return a call as text, broken into a line for each argument where it is long, or opened up.
 
     Parameters
@@ -24,15 +24,15 @@ def call_text(head: str, args: Sequence[Any], kwargs: Mapping[str, Any], open_up
     line = f"{head}({', '.join(parts)})"
     if "\n" not in line and len(line) <= WIDTH - 12 and not (open_up and len(parts) > 1):
         return line
-    return f"{head}(\n" + "".join(f"{indented(part)},\n" for part in parts) + ")"
+    return f"{head}(\n" + "".join(f"{indent(part)},\n" for part in parts) + ")"
 
 
-def indented(text: str, depth: int = 1) -> str:
+def indent(text: str, depth: int = 1) -> str:
     """Return text with each of its lines set in by four blanks, or more."""
     return textwrap.indent(text, "    " * depth)
 
 
-def table(name: str, entries: Mapping[Any, str]) -> str:
+def format_table(name: str, entries: Mapping[Any, str]) -> str:
     """Return `name = {key: value, ...}`, as many entries on a line as fit."""
     items = [f"{key!r}: {value}" for key, value in entries.items()]
     line = f"{name} = {{{', '.join(items)}}}"
@@ -43,12 +43,12 @@ def table(name: str, entries: Mapping[Any, str]) -> str:
     return f"{name} = {{\n" + "\n".join(f"    {one}" for one in lines).replace("\0", " ") + "\n}"
 
 
-def comment(text: str, width: int = WIDTH) -> str:
+def format_comment(text: str, width: int = WIDTH) -> str:
     """Return text as a comment, wrapped."""
     return "\n".join(f"# {line}" for line in textwrap.wrap(text, width - 2))
 
 
-def sections(parts: Iterable[str]) -> str:
+def join_sections(parts: Iterable[str]) -> str:
     """Return parts with an empty line between them, two around definitions; empty ones are left out."""
     text = ""
     before = ""
@@ -66,7 +66,7 @@ def _defines(part: str) -> bool:
     return part.startswith(("def ", "class ", "@"))
 
 
-def double_quoted(text: str) -> str:
+def use_double_quotes(text: str) -> str:
     """Return Python text whose plain strings are in double quotes."""
     lines = text.splitlines(keepends=True)
     try:
@@ -82,7 +82,7 @@ def double_quoted(text: str) -> str:
     return "".join(lines)
 
 
-def tidy(text: str) -> str:
+def tidy_lines(text: str) -> str:
     """Return text without blanks at the ends of lines, and at most two empty lines in a row."""
     lines: list[str] = []
     for line in text.splitlines():

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import torch
 from torch import nn
 
-from .map_order import Sort, sorted_maps
-from .statistics import Statistics, real, statistics
-from .tiles import BUDGET, LIVE_BUDGET, Tiles, tiles
+from .statistics import Statistics, compute_statistics, to_real
+from .tiles import BUDGET, LIVE_BUDGET, Tiles, make_tiles
 
+Sort = Literal["index", "strength", "variance"]
+SORTS: tuple[str, ...] = get_args(Sort)
 Kind = Literal["maps", "volume", "attention", "lines", "sequence", "bars", "rgb"]
 
 #: More units than this are drawn as the strongest of each group.
@@ -95,7 +96,7 @@ class Picture:
         """
         if self.maps is None or self.tiles is None or not 0 <= number < len(self.maps):
             return None
-        values = real(self.maps[number].detach()).float()
+        values = to_real(self.maps[number].detach()).float()
         block = (1, 1)
         while -(-values.shape[0] // block[0]) * -(-values.shape[1] // block[1]) > self.close:
             longer = 0 if values.shape[0] / block[0] > values.shape[1] / block[1] else 1
@@ -111,7 +112,7 @@ class Picture:
         return np.ascontiguousarray(values.cpu().numpy(), dtype=np.float32), block
 
 
-def picture(
+def make_picture(
     tensor: torch.Tensor,
     layer: nn.Module | None = None,
     budget: int = BUDGET,
@@ -143,20 +144,20 @@ def picture(
     """
     if tensor.numel() == 0:
         raise ValueError(f"The output is empty, {tuple(tensor.shape)}: there is nothing to draw.")
-    sample = one_sample(tensor, layer)
-    shape, found = tuple(sample.shape), statistics(sample)
+    sample = first_sample(tensor, layer)
+    shape, found = tuple(sample.shape), compute_statistics(sample)
     if sample.ndim <= 1:
-        return bars(sample, shape, found)
+        return make_bars(sample, shape, found)
     if attends and sample.ndim in (2, 3):
         kind, axes, maps = "attention", ("head", "from", "to"), sample if sample.ndim == 3 else sample[None]
-        return stack(kind, axes, maps, budget, shape=shape, found=found)
+        return stack_maps(kind, axes, maps, budget, shape=shape, found=found)
     kind, axes, maps, slices, note = _as_maps(sample, layer, at_slice, channels)
-    return stack(
+    return stack_maps(
         kind, axes, maps, budget, shape=shape, found=found, by=by, order=order, slices=slices, note=note
     )
 
 
-def stack(
+def stack_maps(
     kind: Kind,
     axes: tuple[str, ...],
     maps: torch.Tensor,
@@ -175,14 +176,14 @@ def stack(
     if by == "index":
         order = None
     elif order is None or len(order) != len(maps):
-        order = sorted_maps(maps, by)
+        order = sort_maps(maps, by)
     live = budget <= LIVE_BUDGET
     if not live and len(maps) > 1 and maps.shape[1] * maps.shape[2] > LIVE_CLOSE:
         budget = _BESIDE
-    drawn = tiles(maps, budget=budget, order=order)
+    drawn = make_tiles(maps, budget=budget, order=order)
     notes = filter(None, [note, _what_was_left(drawn, by)])
     shape = tuple(maps.shape) if shape is None else shape
-    found = statistics(maps) if found is None else found
+    found = compute_statistics(maps) if found is None else found
     return Picture(
         kind, shape, axes, found, drawn,
         note="; ".join(notes), by=by, slices=slices, maps=maps, names=tuple(names), order=order,
@@ -190,17 +191,41 @@ def stack(
     )  # fmt: skip
 
 
-def bars(
+def sort_maps(maps: torch.Tensor, by: Sort = "index") -> list[int]:
+    """Return the numbers of `maps` (M x ...) in the order that is asked for; equal ones stay as they stand.
+
+    "strength" is the mean absolute value of a map, "variance" that of its values. A map with a value that is
+    not finite comes first, since it wants to be seen.
+
+    Raises
+    ------
+    ValueError : `by` is no such order.
+    """
+    if by not in SORTS:
+        raise ValueError(f"Maps are sorted by {', '.join(map(repr, SORTS))}, not by {by!r}.")
+    if by == "index":
+        return list(range(len(maps)))
+    values = (
+        to_real(maps.detach()).flatten(1).double() if maps.device.type != "mps" else to_real(maps).flatten(1)
+    )
+    key = values.abs().mean(1) if by == "strength" else values.var(1, correction=0)
+    key = torch.where(key.isfinite(), key, torch.full_like(key, torch.inf))
+    return key.argsort(descending=True, stable=True).tolist()
+
+
+def make_bars(
     sample: torch.Tensor, shape: tuple[int, ...] | None = None, found: Statistics | None = None
 ) -> Picture:
     """Return the picture of a vector (or one number) as bars."""
-    values, group = _bars(real(sample).float().flatten().cpu().numpy())
+    values, group = _bars(to_real(sample).float().flatten().cpu().numpy())
     note = f"each bar is the strongest of {group} units" if group > 1 else ""
     shape = tuple(sample.shape) if shape is None else shape
-    return Picture("bars", shape, ("unit",), found or statistics(sample), bars=values, group=group, note=note)
+    return Picture(
+        "bars", shape, ("unit",), found or compute_statistics(sample), bars=values, group=group, note=note
+    )
 
 
-def one_sample(tensor: torch.Tensor, layer: nn.Module | None = None) -> torch.Tensor:
+def first_sample(tensor: torch.Tensor, layer: nn.Module | None = None) -> torch.Tensor:
     """Return the first sample of `tensor`: along axis 0, or axis 1 where the layer has time first.
 
     A layer inside a time-first model does not know it; there an axis of length 1 behind a longer one is taken

@@ -24,12 +24,12 @@ class Statistics:
     nonfinite: float
 
 
-def statistics(tensor: torch.Tensor) -> Statistics:
+def compute_statistics(tensor: torch.Tensor) -> Statistics:
     """Return mean, standard deviation, share of zeros and share of non-finite values of `tensor`."""
     total = finite = zeros = 0
     mean = squares = 0.0
-    for piece in flat(tensor).split(PIECE):
-        values = real(piece)
+    for piece in flatten_by_stride(tensor).split(PIECE):
+        values = to_real(piece)
         total += values.numel()
         zeros += values.numel() - int(values.count_nonzero())
         if not math.isfinite(float(_wide(values).sum())):
@@ -59,15 +59,15 @@ def _wide(values: torch.Tensor) -> torch.Tensor:
     return values if values.device.type == "mps" else values.double()
 
 
-def flat(tensor: torch.Tensor) -> torch.Tensor:
+def flatten_by_stride(tensor: torch.Tensor) -> torch.Tensor:
     """Return the values of `tensor` in any order as a vector: a view of it wherever it has no holes."""
     if tensor.is_quantized or tensor.layout != torch.strided:
-        tensor = real(tensor)
+        tensor = to_real(tensor)
     order = sorted(range(tensor.ndim), key=lambda axis: -tensor.stride(axis))
     return tensor.detach().permute(order).reshape(-1)
 
 
-def real(tensor: torch.Tensor) -> torch.Tensor:
+def to_real(tensor: torch.Tensor) -> torch.Tensor:
     """Return `tensor` as dense float32 or float64: complex values by their size, truth as 0 and 1."""
     if tensor.is_quantized:
         tensor = tensor.dequantize()

@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 
 from ..base.trees import tree_tensors
-from .picture import Picture, one_sample, picture, stack
-from .statistics import real
+from .picture import Picture, first_sample, make_picture, stack_maps
+from .statistics import to_real
 
 #: The longest side of an image, in pixels, and the bytes of any other picture of an input.
 _SIDE, _BUDGET = 96, 16_384
@@ -44,7 +44,7 @@ class Thumbnail:
     tokens: tuple[int, ...] = ()
 
 
-def thumbnail(inputs: Any, lines: bool = False) -> Thumbnail:
+def make_thumbnail(inputs: Any, lines: bool = False) -> Thumbnail:
     """Return the picture of a batch of one: of its first tensor, where there are several.
 
     With `lines`, channels x positions are drawn as lines, as for a model that begins with a 1-D convolution.
@@ -54,7 +54,7 @@ def thumbnail(inputs: Any, lines: bool = False) -> Thumbnail:
         return Thumbnail("none", words="The input holds no tensor.")
     tensor = found[0]
     note = f"the first of {len(found)} inputs" if len(found) > 1 else ""
-    sample = one_sample(tensor)
+    sample = first_sample(tensor)
     shape = tuple(sample.shape)
     if (
         not tensor.is_floating_point()
@@ -71,14 +71,14 @@ def thumbnail(inputs: Any, lines: bool = False) -> Thumbnail:
     if sample.ndim == 3:
         return _image(sample, shape, note)
     if lines and sample.ndim == 2:
-        drawn = stack("lines", ("channel", "line", "position"), sample[:, None], _BUDGET)
+        drawn = stack_maps("lines", ("channel", "line", "position"), sample[:, None], _BUDGET)
     else:
-        drawn = picture(tensor, budget=_BUDGET)
+        drawn = make_picture(tensor, budget=_BUDGET)
     return Thumbnail("picture", shape, picture=drawn, words=note)
 
 
 def _image(sample: torch.Tensor, shape: tuple[int, ...], note: str) -> Thumbnail:
-    values = real(sample).float()
+    values = to_real(sample).float()
     channels = values.shape[0]
     if channels not in (1, 3) and values.shape[-1] in (1, 3):
         values, channels = values.permute(2, 0, 1), values.shape[-1]  # channels last

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from .statistics import real
+from .statistics import to_real
 
 #: The bytes that maps may take in one picture, at rest and while training: with one map in full, the input
 #: and what is said of them, a picture stays under 300 KB. 256 maps of 28 x 28 are sent as they are.
@@ -71,7 +71,7 @@ class Tiles:
         return self.maps.nbytes + self.scale.nbytes + self.mean.nbytes + self.zeros.nbytes
 
 
-def tiles(
+def make_tiles(
     tensor: torch.Tensor,
     per: Literal["map", "layer"] = "map",
     budget: int = BUDGET,
@@ -110,7 +110,7 @@ def tiles(
         raise ValueError(f"order holds each of the {total} maps once.")
     numbers = np.arange(kept) if order is None else np.asarray(order[:kept], dtype=np.int64)
     maps = tensor[:kept] if order is None else tensor[torch.as_tensor(numbers, device=tensor.device)]
-    maps = real(maps.detach()).float()
+    maps = to_real(maps.detach()).float()
     zeros = (maps == 0).float().mean((1, 2))
     shares, peak = _shares(maps)
     # Mean of shares, not of values, so that large ones cannot overflow in the sum.

@@ -12,7 +12,7 @@ import torch
 from ..base.isolation import eval_mode
 from ..data.batches import Batches, batch_length
 from ..data.objective import Objective
-from ..data.task import Task, one_number
+from ..data.task import Task, scalar_loss
 from .metrics import rate
 from .sampling import part_of
 from .score_stream import ScoreStream
@@ -81,15 +81,15 @@ def evaluate(
         for batch in part.batches:
             if between is not None and samples:
                 between()
-            batch = objective.there(batch)
+            batch = objective.to_device(batch)
             size = batch_length(batch)
             if objective.custom is not None:
                 loss = _custom_loss(objective, batch)
             else:
-                loss, output, targets = objective.judged(batch)
+                loss, output, targets = objective.compute(batch)
                 if judge is not None and all(isinstance(one, torch.Tensor) for one in (output, targets)):
                     judge.add(targets.detach(), output.detach(), part.rows(samples, size))
-            total = total + _wide(one_number(loss)[0].detach()) * size
+            total = total + _wide(scalar_loss(loss)[0].detach()) * size
             samples += size
         if not samples:
             raise ValueError("The validation data gave no samples.")

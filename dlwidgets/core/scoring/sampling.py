@@ -18,9 +18,9 @@ from torch.utils.data import (
 )
 
 from ..base.trees import slice_rows
-from ..data.batches import Batches, Shuffled, batch_length
-from ..data.forms import Rows
-from ..data.loader import Loaded
+from ..data.batches import Batches, IndexedBatches, batch_length
+from ..data.loader import LoaderBatches
+from ..data.source import Rows
 
 #: What a part of a person's loader is fetched with.
 _KEPT = ("num_workers", "collate_fn", "pin_memory", "timeout", "worker_init_fn", "multiprocessing_context")
@@ -73,9 +73,9 @@ def part_of(batches: Batches, batch_size: int, count: int | None = None, seed: i
 
 def _numbers(batches: Batches) -> torch.Tensor | None:
     """Return the row numbers of all samples, ascending, or None."""
-    if isinstance(batches, Shuffled):
+    if isinstance(batches, IndexedBatches):
         return torch.arange(len(batches.source))
-    loader = batches.loader if isinstance(batches, Loaded) else None
+    loader = batches.loader if isinstance(batches, LoaderBatches) else None
     if loader is None or type(loader.batch_sampler) is not BatchSampler:
         return None
     dataset, sampler = loader.dataset, loader.batch_sampler.sampler
@@ -96,7 +96,7 @@ def _fetched(batches: Batches, chosen: torch.Tensor, batch_size: int) -> Iterato
             yield source.take(part)
         return
     options: dict[str, Any] = {}
-    if isinstance(batches, Loaded):
+    if isinstance(batches, LoaderBatches):
         # Without its generator, from which an iteration draws: it is the person's own.
         loader, source = batches.loader, batches.loader.dataset
         options = {name: getattr(loader, name) for name in _KEPT}

@@ -17,7 +17,7 @@ from ..controls.patterns import Parts, read_choice
 from ..controls.threads import read_threads
 from ..controls.weight_decay import read_weight_decay
 from ..data.objective import Objective
-from ..data.setup import choose_device, open_data
+from ..data.session_data import choose_device, prepare_data
 from . import description as describing
 from .loop import Loop
 from .run import Run
@@ -70,7 +70,7 @@ def assemble(
     choice = read_choice(Parts(model), trainable)
     where = choose_device(device, model)
     made = make_optimizer(optimizer, model, lr, weight_decay, frozen=choice is not None)
-    opened = open_data(
+    opened = prepare_data(
         model,
         train,
         valid,

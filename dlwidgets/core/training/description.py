@@ -10,12 +10,12 @@ from ..controls.clipping import Clip
 from ..controls.optimizer import in_short
 from ..controls.patterns import in_words
 from ..data.batches import Batches
-from ..data.setup import Opened
+from ..data.session_data import SessionData
 from ..layers.walk import numel_of
 from .loop import Loop
 
 
-def notes(opened: Opened, loop: Loop, threads_because: str) -> tuple[str, ...]:
+def notes(opened: SessionData, loop: Loop, threads_because: str) -> tuple[str, ...]:
     """Return what the session chose by itself, in sentences."""
     task, device = opened.task, loop.objective.device
     parameters = list(loop.model.parameters())
@@ -40,7 +40,7 @@ def notes(opened: Opened, loop: Loop, threads_because: str) -> tuple[str, ...]:
 
 
 def describe(
-    opened: Opened,
+    opened: SessionData,
     loop: Loop,
     *,
     steps: int,
@@ -76,7 +76,7 @@ def describe(
     ])  # fmt: skip
 
 
-def _classes(opened: Opened) -> str:
+def _classes(opened: SessionData) -> str:
     task = opened.task
     if task.name not in ("multilabel", "multiclass"):
         return ""

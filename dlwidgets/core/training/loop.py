@@ -280,13 +280,13 @@ class Loop:
     def forward(self, inputs: Any) -> Any:
         """Return the model's output for a batch of inputs, on the objective's device; for looking only."""
         with eval_mode(self.model), self.averaged():
-            return call_model(self.model, self.objective.there(inputs))
+            return call_model(self.model, self.objective.to_device(inputs))
 
     def _learn(self, group: list[Any]) -> tuple[float, dict[str, float]]:
         """Move the weights; return the loss, and what else was measured, as the history names it."""
         value, parts = 0.0, {}
         for number, (batch, divisor) in enumerate(zip(group, divisors(group, self._summed))):
-            there = self.objective.there(batch)
+            there = self.objective.to_device(batch)
             if self.look is not None:
                 look, self.look = self.look, None
                 look(there, len(group))
@@ -332,6 +332,6 @@ class Loop:
 
     def _not_finite(self, what: str, batch: Any, where: str = "") -> str:
         self.layer_stats = self.watch.failed(self.steps + 1) or self.layer_stats
-        blame = self.objective.blame(batch) or "A lower learning rate or gradient clipping often helps."
+        blame = self.objective.find_nonfinite(batch) or "A lower learning rate or gradient clipping often helps."
         said = f"{what} in step {self.steps + 1}, which was not taken. {where}".rstrip()
         return f"{said} {blame} Then resume."

@@ -16,9 +16,9 @@ from torch.nn import functional as F
 from ..base.isolation import preserve_buffers, preserve_modes, preserve_random_state
 from ..base.trees import tree_map
 from ..data.batches import batch_length
-from ..data.task import unpack
+from ..data.task import unpack_batch
 from ..layers.walk import walk
-from ..pictures.thumbnail import thumbnail
+from ..pictures.thumbnail import make_thumbnail
 
 if TYPE_CHECKING:
     from .loop import Loop
@@ -117,7 +117,7 @@ class Microscope:
         if each is None:
             return None, f"{objective.task.loss_name} has no reduction='none'"
         with preserve_buffers(loop.model), loop.precision.forward():
-            losses, _, _ = objective.judged(batch, each)
+            losses, _, _ = objective.compute(batch, each)
         count = batch_length(batch)
         if not isinstance(losses, torch.Tensor) or not losses.ndim or len(losses) != count:
             return None, f"{objective.task.loss_name} tells no loss for each sample"
@@ -125,10 +125,10 @@ class Microscope:
 
     def _pictures(self, batch: Any) -> np.ndarray | None:
         objective = self._loop.objective
-        inputs = batch if objective.custom is not None else unpack(batch, objective.target)[0]
+        inputs = batch if objective.custom is not None else unpack_batch(batch, objective.target)[0]
         found = []
         for number in self._shown:
-            one = thumbnail(tree_map(lambda tensor, n=number: tensor[n : n + 1], inputs))
+            one = make_thumbnail(tree_map(lambda tensor, n=number: tensor[n : n + 1], inputs))
             if one.image is None:
                 return None
             pixels = torch.from_numpy(one.image).permute(2, 0, 1)[None].float()

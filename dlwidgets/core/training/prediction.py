@@ -9,14 +9,14 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from ..base.trees import describe_shapes, slice_rows, tree_tensors
-from ..data.batches import Shuffled, batch_length
-from ..data.forms import read_inputs
-from ..data.loader import Loaded
-from ..data.setup import Opened, cast
+from ..data.batches import IndexedBatches, batch_length
+from ..data.loader import LoaderBatches
+from ..data.session_data import SessionData, cast_floats
+from ..data.source import read_inputs
 from .loop import Loop
 
 
-def read_for_prediction(X: Any, opened: Opened) -> Any:
+def read_for_prediction(X: Any, opened: SessionData) -> Any:
     """Return inputs to predict for, in the form of the training's: the columns it had, the model's own dtype.
 
     Parameters
@@ -30,7 +30,7 @@ def read_for_prediction(X: Any, opened: Opened) -> Any:
     """
     if isinstance(X, (Dataset, DataLoader)):
         return X
-    X = cast(read_inputs(X, "X", opened.columns), opened.dtype)
+    X = cast_floats(read_inputs(X, "X", opened.columns), opened.dtype)
     if not batch_length(X):
         raise ValueError("X has no samples.")
     given, wanted = ([t.ndim for t in tree_tensors(part)] for part in (X, opened.example))
@@ -65,7 +65,7 @@ def _batches(X: Any, batch_size: int, target: str | None) -> Iterator[Any]:
         for start in range(0, batch_length(X), batch_size):
             yield slice_rows(X, start, start + batch_size)
         return
-    source = Loaded(X) if isinstance(X, DataLoader) else Shuffled(X, batch_size, seed=0)
+    source = LoaderBatches(X) if isinstance(X, DataLoader) else IndexedBatches(X, batch_size, seed=0)
     for batch in source.sweep(batch_size):
         if isinstance(batch, Mapping):
             yield {key: value for key, value in batch.items() if key != target}

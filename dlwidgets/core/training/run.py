@@ -19,7 +19,7 @@ from ..base.random_state import RandomStates
 from ..base.state import Stateful
 from ..base.words import describe_error
 from ..controls.steering import ModelShape, Steering
-from ..data.setup import Opened
+from ..data.session_data import SessionData
 from ..scoring.evaluation import Evaluation
 from .contention import Crowd
 from .evaluations import Evaluations
@@ -96,7 +96,7 @@ class Run:
     def __init__(
         self,
         loop: Loop,
-        data: Opened,
+        data: SessionData,
         *,
         seed: int,
         threads: int | None,

@@ -15,7 +15,7 @@ from ...core.activations.incoming import Incoming
 from ...core.activations.layer_choice import layer_paths
 from ...core.activations.look import Look, Show, Wanted, default_layer, look
 from ...core.base.isolation import isolate_model, preserve_random_state
-from ...core.pictures.map_order import Sort
+from ...core.pictures.picture import Sort
 from ...core.pictures.tiles import BUDGET, LIVE_BUDGET
 from ...core.scoring.verdict import Verdict, verdict
 from .sample_source import SampleSource

@@ -16,9 +16,9 @@ from ...core.activations.layer_choice import layer_paths, no_such_layer
 from ...core.activations.look import Look, Wanted, save_look
 from ...core.activations.packed_look import Names, number, pack
 from ...core.base.time_budget import TimeBudget
-from ...core.data.plain_samples import Given
+from ...core.data.samples import PlainSamples
 from ...core.layers.walk import HOLDERS, kind_of
-from ...core.pictures.map_order import SORTS
+from ...core.pictures.picture import SORTS
 from ...session import Session
 from ..study.study import Study
 from ..view import View, answer_anywhere, module, style
@@ -134,7 +134,7 @@ class ActivationBrowser(View):
         model = source.model if session is not None else source
         if layer is not None and layer not in (paths := layer_paths(model)):
             raise ValueError(no_such_layer(layer, paths))
-        given = None if X is None else Given(X, y, _dtype(model))
+        given = None if X is None else PlainSamples(X, y, _dtype(model))
         shares_sample = session is not None and given is None
 
         def scores() -> Any:

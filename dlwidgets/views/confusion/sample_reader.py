@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...core.base.isolation import preserve_random_state
-from ...core.data.card import Card, by_number, card
+from ...core.data.card import Card, make_card
+from ...core.data.samples import read_samples
 from ...core.scoring.one_class import telling_columns
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class SampleReader:
         if X is not None and session is not None:
             raise ValueError("X are the samples of bare Scores: a Session brings its own.")
         self._session, self._arrived = session, arrived
-        self._given = None if X is None else by_number(X)
+        self._given = None if X is None else read_samples(X)
         self._cards: dict[int, Card] = {}
         self._wanted: tuple[Scores, int, list[int]] | None = None
         self._reading = False
@@ -148,7 +149,7 @@ class SampleReader:
                     "be told. A DataLoader with shuffle=False lets you see them."
                 )
                 return Card("none", text="unknown which")
-            return card(samples.inputs(number))
+            return make_card(samples.inputs(number))
         except Exception as error:  # noqa: BLE001 - said on the card; the list and the training go on
             return Card("none", text=str(error) or type(error).__name__)
 
@@ -167,7 +168,7 @@ class SampleReader:
             rows = rows[np.linspace(0, len(rows) - 1, min(len(rows), _COMPARED)).astype(int)]
             numbers = [self.number(scores, row) for row in rows.tolist()]
             numbers = [number for number in numbers if number < (self.count or 0)]
-            read = [card(samples.inputs(number)).values for number in numbers]
+            read = [make_card(samples.inputs(number)).values for number in numbers]
             groups.append(np.array([[v if isinstance(v, float) else np.nan for v in row] for row in read]))
         width = max(group.shape[1] if group.ndim == 2 else 0 for group in groups)
         groups = [group if group.ndim == 2 else np.empty((0, width)) for group in groups]

@@ -9,7 +9,7 @@ import torch
 
 from ...core.activations.study.ablation import scores_under
 from ...core.activations.study.attribution import Attribution, grad_cam, gradient_x_input
-from ...core.pictures.tiles import tiles
+from ...core.pictures.tiles import make_tiles
 from .subject import StudySubject
 
 METHODS = ("grad_cam", "gradient_x_input")
@@ -68,7 +68,7 @@ class AttributionSection:
         words["target"], words["layer"] = found.target, found.layer
         words["score"] = _number(scores[found.target])
         form, values = _drawable(found, self.method)
-        drawn = tiles(values[None], budget=_BUDGET)
+        drawn = make_tiles(values[None], budget=_BUDGET)
         words.update(
             form=form, size=list(drawn.maps.shape[1:]), peak=float(drawn.scale[0]),
             shape=list(found.values.shape),

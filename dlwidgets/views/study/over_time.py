@@ -11,7 +11,7 @@ import torch
 
 from ...core.activations.study.film import Film, Frame, evenly, output_of
 from ...core.activations.study.spread import Spread
-from ...core.pictures.tiles import Tiles, tiles
+from ...core.pictures.tiles import Tiles, make_tiles
 from .subject import OutputLayout, StudySubject
 
 #: Frames that are sent, and the bytes of each: of all maps, and of the chosen one alone.
@@ -175,7 +175,7 @@ def _pair(tensor: torch.Tensor, layout: OutputLayout, channel: int) -> tuple[Til
     """Return all maps, small, and the chosen one, sharper."""
     maps = layout.maps(tensor)
     number = min(channel, len(maps) - 1)
-    return tiles(maps, budget=_BYTES), tiles(maps[number : number + 1], budget=_CLOSE)
+    return make_tiles(maps, budget=_BYTES), make_tiles(maps[number : number + 1], budget=_CLOSE)
 
 
 def _change(before: Frame, now: Frame, layout: OutputLayout, channel: int) -> bytes:

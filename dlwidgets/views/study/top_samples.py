@@ -12,7 +12,7 @@ import torch.nn.functional as F
 
 from ...core.activations.study.top_samples import Excited, Responses, probe_numbers
 from ...core.base.trees import tree_tensors
-from ...core.pictures.thumbnail import thumbnail
+from ...core.pictures.thumbnail import make_thumbnail
 from .subject import StudySubject
 
 #: How many samples are shown, the longest side of their pictures [pixels], and the points of a line.
@@ -132,7 +132,7 @@ class TopSamplesSection:
 
 def _small(inputs: Any) -> np.ndarray | list[int] | str:
     """Return a small image, points of a line (0..100), or words."""
-    seen = thumbnail(inputs)
+    seen = make_thumbnail(inputs)
     if seen.image is not None:
         pixels = torch.from_numpy(seen.image).permute(2, 0, 1)[None].float()
         step = math.ceil(max(pixels.shape[2:]) / _SIDE)

@@ -14,7 +14,7 @@ from torch import nn
 
 from dlwidgets.core.activations.activations import activations
 from dlwidgets.core.activations.attention import attention_weights
-from dlwidgets.core.pictures.picture import picture
+from dlwidgets.core.pictures.picture import make_picture
 
 KEY = "attention[attention]"
 
@@ -255,4 +255,4 @@ def test_a_sequence_too_long_for_the_cap_shows_every_few_queries():
 
 def test_heads_are_drawn_as_matrices():
     found = activations(Asking(), X, "attention")
-    assert picture(found[KEY]).kind == "attention"
+    assert make_picture(found[KEY]).kind == "attention"

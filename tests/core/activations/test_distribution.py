@@ -17,8 +17,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from dlwidgets.core.activations.activations import activations
 from dlwidgets.core.activations.distribution import QUANTILES, by_channel, distribution, map_frame, quantiles
 from dlwidgets.core.activations.saturation import limits_of
-from dlwidgets.core.pictures.picture import picture
-from dlwidgets.core.pictures.statistics import PIECE, statistics
+from dlwidgets.core.pictures.picture import make_picture
+from dlwidgets.core.pictures.statistics import PIECE, compute_statistics
 
 FLOATS = st.floats(width=32, allow_nan=True, allow_infinity=True) | st.sampled_from([0.0, -0.0, 1.0])
 VALUES = st.lists(FLOATS, min_size=1, max_size=60).map(
@@ -44,7 +44,7 @@ def expected_of(values: np.ndarray) -> dict[str, float]:
 @settings(max_examples=150, deadline=None)
 @given(VALUES)
 def test_mean_deviation_and_shares_are_those_of_numpy(values):
-    found, expected = statistics(values), expected_of(values.numpy())
+    found, expected = compute_statistics(values), expected_of(values.numpy())
     for name, number in expected.items():
         # What is summed in another order differs by the rounding of the largest.
         size = values[values.isfinite()].double().abs().max().item() if values.isfinite().any() else 1.0
@@ -56,7 +56,7 @@ def test_mean_deviation_and_shares_are_those_of_numpy(values):
 def test_values_in_many_pieces_have_the_deviation_of_all():
     values = torch.cat([torch.randn(PIECE + 5) + 1000, torch.randn(PIECE // 2) - 3])
     expected = expected_of(values.numpy())
-    found = statistics(values)
+    found = compute_statistics(values)
     assert found.mean == pytest.approx(expected["mean"], rel=1e-9)
     assert found.std == pytest.approx(expected["std"], rel=1e-9)
 
@@ -287,7 +287,7 @@ def test_the_tables_name_layers_and_channels():
 @pytest.mark.parametrize("picked", [0, 3])
 def test_the_rows_of_numbers_are_those_of_pandas(picked):
     output = torch.randn(1, 4, 5, 6).relu()
-    frame = map_frame(picture(output))
+    frame = map_frame(make_picture(output))
     column = pd.Series(output[0, picked].flatten().numpy().astype(float))
     row = frame.loc[picked]
     assert row["mean"] == pytest.approx(column.mean())
@@ -300,11 +300,11 @@ def test_the_rows_of_numbers_are_those_of_pandas(picked):
 
 def test_the_rows_of_a_vector_are_its_units():
     output = torch.randn(1, 6)
-    assert map_frame(picture(output))["value"].tolist() == output[0].tolist()
+    assert map_frame(make_picture(output))["value"].tolist() == output[0].tolist()
 
 
 def test_a_map_without_finite_values_has_no_mean():
-    frame = map_frame(picture(torch.full((1, 1, 2, 2), torch.nan)))
+    frame = map_frame(make_picture(torch.full((1, 1, 2, 2), torch.nan)))
     assert np.isnan(frame.loc[0, "mean"]) and frame.loc[0, "nonfinite"] == 1
 
 

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from dlwidgets.core.activations.own_sample import own_sample, span_of
 from dlwidgets.core.activations.sample_order import in_order, sample_losses
-from dlwidgets.core.data.plain_samples import Given
+from dlwidgets.core.data.samples import PlainSamples
 from dlwidgets.core.scoring.scores import Scores
 
 
@@ -174,4 +174,4 @@ def test_a_file_that_is_no_image_is_refused_in_a_sentence(tmp_path):
     [([0.2, 0.7], (0, 1)), ([0.0, 200.0], (0, 255)), ([-2.0, 1.5], (-2.0, 1.5)), ([0.0, 400.0], (0, 400))],
 )
 def test_the_range_of_the_samples_is_a_usual_one_or_their_own(values, span):
-    assert span_of(Given(torch.tensor(values)[:, None])) == pytest.approx(span)
+    assert span_of(PlainSamples(torch.tensor(values)[:, None])) == pytest.approx(span)

@@ -16,7 +16,7 @@ from torch import nn
 from dlwidgets.core.activations.activations import Activations, activations
 from dlwidgets.core.activations.layer_choice import layer_paths
 from dlwidgets.core.base.outputs import layer_path
-from dlwidgets.core.pictures.picture import picture
+from dlwidgets.core.pictures.picture import make_picture
 from dlwidgets.teaching.models import MLP, ChestNet, SmallCNN
 from tests.core.layers.zoo import SPECIMENS, Specimen
 
@@ -418,7 +418,7 @@ def assert_each_layer_shows(model: nn.Module, found: Activations) -> None:
             assert path in found, f"{path} neither shows nor says why"
     for key, tensor in found.items():
         try:
-            drawn = picture(tensor, modules.get(layer_path(key)))
+            drawn = make_picture(tensor, modules.get(layer_path(key)))
         except ValueError as error:
             assert tensor.numel() == 0
             assert_in_words(str(error))
@@ -479,7 +479,7 @@ def test_heads_of_a_transformer_are_reached_however_they_are_computed(which):
     for key, weights in found.items():
         assert weights.shape == (2, 2, 17, 17)
         torch.testing.assert_close(weights.sum(-1), torch.ones(2, 2, 17))
-        assert picture(weights).kind == "attention", key
+        assert make_picture(weights).kind == "attention", key
 
 
 # -- of other packages

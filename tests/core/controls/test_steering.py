@@ -7,10 +7,10 @@ import torch
 from torch import nn
 
 from dlwidgets.core.controls.steering import Steering
-from dlwidgets.core.data.batches import Shuffled
-from dlwidgets.core.data.forms import Rows
+from dlwidgets.core.data.batches import IndexedBatches
 from dlwidgets.core.data.objective import Objective
-from dlwidgets.core.data.stream import Streamed
+from dlwidgets.core.data.source import Rows
+from dlwidgets.core.data.stream import StreamBatches
 from dlwidgets.core.data.task import Task
 from dlwidgets.core.training.loop import Loop
 
@@ -20,7 +20,7 @@ X, y = torch.randn(8, 2), torch.randn(8, 1)
 def steering(make=torch.optim.AdamW, batches=None):
     model = nn.Linear(2, 1)
     task = Task("regression", nn.MSELoss(), "")
-    batches = Shuffled(Rows(X, y), 4, seed=0) if batches is None else batches
+    batches = IndexedBatches(Rows(X, y), 4, seed=0) if batches is None else batches
     return Steering(
         Loop(Objective(model, task, torch.device("cpu")), batches, make(model.parameters(), lr=0.01))
     )
@@ -59,7 +59,7 @@ def test_a_wish_that_changes_nothing_is_not_in_the_ledger():
 
 
 def test_a_wish_that_cannot_be_met_is_rejected_until_one_can():
-    made = steering(batches=Streamed([(X, y)], 8))
+    made = steering(batches=StreamBatches([(X, y)], 8))
     made.put("batch_size", 4, "panel")
     why = "the data comes as ready-made batches"
     assert made.rejected == {"batch_size": why}

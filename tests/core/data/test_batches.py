@@ -20,10 +20,10 @@ from torch.utils.data import (
     TensorDataset,
 )
 
-from dlwidgets.core.data.batches import Shuffled, batch_length
-from dlwidgets.core.data.forms import Rows
-from dlwidgets.core.data.loader import Loaded
-from dlwidgets.core.data.stream import Streamed
+from dlwidgets.core.data.batches import IndexedBatches, batch_length
+from dlwidgets.core.data.loader import LoaderBatches
+from dlwidgets.core.data.source import Rows
+from dlwidgets.core.data.stream import StreamBatches
 
 pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")
 
@@ -74,12 +74,12 @@ def epoch_of(batches):
 
 
 SOURCES = {
-    "rows": lambda n, size, drop: Shuffled(numbers(n), size, seed=3),
-    "rows in order": lambda n, size, drop: Shuffled(numbers(n), size, seed=3, shuffle=False),
-    "dataset": lambda n, size, drop: Shuffled(Numbers(n), size, seed=3),
-    "loader": lambda n, size, drop: Loaded(DataLoader(Numbers(n), size, shuffle=True, drop_last=drop)),
-    "loader in order": lambda n, size, drop: Loaded(DataLoader(Numbers(n), size, drop_last=drop)),
-    "stream": lambda n, size, drop: Streamed(Stream(n), size),
+    "rows": lambda n, size, drop: IndexedBatches(numbers(n), size, seed=3),
+    "rows in order": lambda n, size, drop: IndexedBatches(numbers(n), size, seed=3, shuffle=False),
+    "dataset": lambda n, size, drop: IndexedBatches(Numbers(n), size, seed=3),
+    "loader": lambda n, size, drop: LoaderBatches(DataLoader(Numbers(n), size, shuffle=True, drop_last=drop)),
+    "loader in order": lambda n, size, drop: LoaderBatches(DataLoader(Numbers(n), size, drop_last=drop)),
+    "stream": lambda n, size, drop: StreamBatches(Stream(n), size),
 }
 
 
@@ -137,7 +137,7 @@ def test_the_steps_left_are_the_steps_that_come(kind, count, size, resized, befo
 
 
 def test_rows_come_in_the_order_of_randperm_with_one_generator():
-    batches, generator = Shuffled(numbers(10), 4, seed=7), torch.Generator().manual_seed(7)
+    batches, generator = IndexedBatches(numbers(10), 4, seed=7), torch.Generator().manual_seed(7)
     for _ in range(3):
         order = torch.randperm(10, generator=generator)
         assert epoch_of(batches) == [index.tolist() for index in order.split(4)]
@@ -157,7 +157,7 @@ def test_a_loader_gives_what_a_plain_loop_over_it_gives(workers, count, drop):
             drop_last=drop,
         )
 
-    plain, batches = loader(), Loaded(loader())
+    plain, batches = loader(), LoaderBatches(loader())
     for _ in range(3):
         assert epoch_of(batches) == [values(batch) for batch in plain]
 
@@ -169,13 +169,13 @@ def test_a_loader_without_a_generator_draws_from_the_global_one_as_a_plain_loop_
         for loader in [DataLoader(Numbers(9), 3, shuffle=True)] * 3
     ]
     torch.manual_seed(5)
-    batches = Loaded(DataLoader(Numbers(9), 3, shuffle=True))
+    batches = LoaderBatches(DataLoader(Numbers(9), 3, shuffle=True))
     assert [[*epoch_of(batches), torch.rand(1).item()] for _ in range(3)] == plain
 
 
 def test_the_loader_itself_is_left_alone():
     loader = DataLoader(Numbers(10), 4)
-    batches = Loaded(loader)
+    batches = LoaderBatches(loader)
     batches.take()
     batches.batch_size = 2
     assert (loader.batch_size, loader.batch_sampler.batch_size) == (4, 4)
@@ -184,7 +184,7 @@ def test_the_loader_itself_is_left_alone():
 
 @pytest.mark.parametrize("persistent", [False, True])
 def test_with_workers_a_new_size_holds_after_what_was_fetched_ahead_and_that_is_said(persistent):
-    batches = Loaded(DataLoader(Numbers(40), 4, num_workers=2, persistent_workers=persistent))
+    batches = LoaderBatches(DataLoader(Numbers(40), 4, num_workers=2, persistent_workers=persistent))
     found = [values(batches.take())]
     assert batches.note() == "4 batches of the old size had been fetched ahead by workers"
     batches.batch_size = 8
@@ -198,10 +198,12 @@ def test_with_workers_a_new_size_holds_after_what_was_fetched_ahead_and_that_is_
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_sample_that_raises_is_taken_again_once_mended_and_nothing_is_lost(workers):
     dataset = Numbers(20)
-    batches = Loaded(
+    batches = LoaderBatches(
         DataLoader(dataset, 4, shuffle=True, generator=torch.Generator().manual_seed(2), num_workers=workers)
     )
-    smooth = Loaded(DataLoader(Numbers(20), 4, shuffle=True, generator=torch.Generator().manual_seed(2)))
+    smooth = LoaderBatches(
+        DataLoader(Numbers(20), 4, shuffle=True, generator=torch.Generator().manual_seed(2))
+    )
     expected = epoch_of(smooth)
     dataset.bad = {expected[2][1]}
     found = [values(batches.take()), values(batches.take())]
@@ -217,7 +219,7 @@ def test_a_sample_that_raises_is_taken_again_once_mended_and_nothing_is_lost(wor
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_batch_of_a_loader_that_was_put_back_comes_again_in_the_size_of_now(workers):
-    batches = Loaded(DataLoader(Numbers(12), 6, num_workers=workers))
+    batches = LoaderBatches(DataLoader(Numbers(12), 6, num_workers=workers))
     batches.take()
     batches.put_back()
     batches.batch_size = 4  # as after running out of memory
@@ -236,9 +238,11 @@ class Noisy(Numbers):
 @pytest.mark.parametrize(
     "make",
     [
-        lambda data: Shuffled(data, 3, seed=0),
-        lambda data: Loaded(DataLoader(data, 3, shuffle=True)),
-        lambda data: Loaded(DataLoader(data, 3, shuffle=True, generator=torch.Generator().manual_seed(4))),
+        lambda data: IndexedBatches(data, 3, seed=0),
+        lambda data: LoaderBatches(DataLoader(data, 3, shuffle=True)),
+        lambda data: LoaderBatches(
+            DataLoader(data, 3, shuffle=True, generator=torch.Generator().manual_seed(4))
+        ),
     ],
     ids=["dataset", "loader", "loader with a generator"],
 )
@@ -266,7 +270,7 @@ def test_a_batch_that_was_put_back_or_failed_draws_the_same_random_numbers_again
 
 
 def test_an_epoch_that_gives_no_full_batch_gives_none():
-    batches = Loaded(DataLoader(Numbers(3), 2, drop_last=True))
+    batches = LoaderBatches(DataLoader(Numbers(3), 2, drop_last=True))
     assert (
         batches.why_not(4) == "the DataLoader drops batches that are not full, and there are only 3 samples"
     )
@@ -282,7 +286,9 @@ class OddSizes(BatchSampler):
 
 
 def test_a_batch_sampler_of_a_persons_own_keeps_its_sizes():
-    batches = Loaded(DataLoader(Numbers(6), batch_sampler=OddSizes(SequentialSampler(range(6)), 2, False)))
+    batches = LoaderBatches(
+        DataLoader(Numbers(6), batch_sampler=OddSizes(SequentialSampler(range(6)), 2, False))
+    )
     assert "fixes the size" in batches.why_not(5)
     assert batches.take()[0].tolist() == [0, 1, 2]
     batches.put_back()
@@ -291,7 +297,7 @@ def test_a_batch_sampler_of_a_persons_own_keeps_its_sizes():
 
 
 def test_a_loader_over_a_stream_is_read_as_it_is():
-    batches = Loaded(DataLoader(Stream(5), 2))
+    batches = LoaderBatches(DataLoader(Stream(5), 2))
     assert batches.why_not(4) == "the DataLoader reads an IterableDataset, which fixes the size"
     for _ in range(2):
         assert epoch_of(batches) == [[0, 1], [2, 3], [4]]
@@ -302,7 +308,7 @@ def test_a_subclass_with_an_iteration_of_its_own_is_respected():
         def __iter__(self):
             return (tuple(part.repeat(2) for part in batch) for batch in super().__iter__())
 
-    batches = Loaded(Doubled(Numbers(4), 2))
+    batches = LoaderBatches(Doubled(Numbers(4), 2))
     assert epoch_of(batches) == [[0, 1, 0, 1], [2, 3, 2, 3]]
     assert batches.why_not(3) is not None
 
@@ -312,7 +318,7 @@ def test_a_sampler_that_has_more_than_it_says_loses_nothing():
         def __len__(self):
             return 4
 
-    batches = Loaded(DataLoader(Numbers(6), 2, sampler=Modest(range(6))))
+    batches = LoaderBatches(DataLoader(Numbers(6), 2, sampler=Modest(range(6))))
     seen = [values(batches.take()) for _ in range(3)]
     assert sorted(itertools.chain(*seen)) == list(range(6))
     assert batches.take() is None
@@ -321,7 +327,7 @@ def test_a_sampler_that_has_more_than_it_says_loses_nothing():
 
 def test_ready_made_batches_come_as_they_are_epoch_after_epoch():
     ready = [(torch.arange(3), -torch.arange(3)), (torch.arange(3, 5), -torch.arange(3, 5))]
-    batches = Streamed(ready, 32)
+    batches = StreamBatches(ready, 32)
     assert batches.batch_size == 3
     assert batches.why_not(8) == "the data comes as ready-made batches"
     for _ in range(2):
@@ -331,11 +337,11 @@ def test_ready_made_batches_come_as_they_are_epoch_after_epoch():
 
 
 def test_a_generator_is_read_once_and_the_look_at_its_first_batch_loses_nothing():
-    batches = Streamed(((torch.tensor([i]), torch.tensor([-i])) for i in range(3)), 1)
-    assert values(batches.few(4)) == [0]
+    batches = StreamBatches(((torch.tensor([i]), torch.tensor([-i])) for i in range(3)), 1)
+    assert values(batches.peek(4)) == [0]
     assert epoch_of(batches) == [[0], [1], [2]]
     assert batches.used_up
-    assert values(batches.few(4)) == [0]
+    assert values(batches.peek(4)) == [0]
 
 
 def test_a_stream_that_raises_in_the_middle_of_a_batch_keeps_what_it_gave():
@@ -354,14 +360,14 @@ def test_a_stream_that_raises_in_the_middle_of_a_batch_keeps_what_it_gave():
                 raise StopIteration
             return torch.tensor(self.at), torch.tensor(-self.at)
 
-    batches = Streamed(Bumpy(), 4)
+    batches = StreamBatches(Bumpy(), 4)
     with pytest.raises(OSError):
         batches.take()
     assert values(batches.take()) == [1, 2, 4, 5]
 
 
 def test_samples_of_a_stream_that_were_put_back_come_in_the_size_of_now():
-    batches = Streamed(Stream(7), 4)
+    batches = StreamBatches(Stream(7), 4)
     batches.take()
     batches.put_back()
     batches.batch_size = 2
@@ -378,7 +384,7 @@ def test_a_sweep_gives_all_in_order_and_leaves_the_place_alone(kind):
 
 def test_a_sweep_leaves_a_shared_generator_alone():
     generator = torch.Generator().manual_seed(0)
-    batches = Loaded(DataLoader(Numbers(6), 2, shuffle=True, generator=generator))
+    batches = LoaderBatches(DataLoader(Numbers(6), 2, shuffle=True, generator=generator))
     before = generator.get_state()
     list(batches.sweep(2))
     assert torch.equal(generator.get_state(), before)
@@ -405,12 +411,12 @@ def test_a_dataset_may_fetch_many_at_once():
             return [self[i] for i in indices]
 
     data = Many(6)
-    epoch_of(Shuffled(data, 3, seed=0))
+    epoch_of(IndexedBatches(data, 3, seed=0))
     assert data.calls == 2
 
 
 def test_tensors_in_a_dataset_are_collated_as_a_loader_does():
     data = TensorDataset(torch.arange(6), -torch.arange(6))
-    assert epoch_of(Shuffled(data, 4, seed=0, shuffle=False)) == [
+    assert epoch_of(IndexedBatches(data, 4, seed=0, shuffle=False)) == [
         values(batch) for batch in DataLoader(data, 4)
     ]

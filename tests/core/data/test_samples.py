@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch.utils.data import BatchSampler, DataLoader, IterableDataset, SequentialSampler, TensorDataset
 
-from dlwidgets.core.data.batches import Shuffled
-from dlwidgets.core.data.forms import Rows
-from dlwidgets.core.data.loader import Loaded
+from dlwidgets.core.data.batches import IndexedBatches
+from dlwidgets.core.data.loader import LoaderBatches
 from dlwidgets.core.data.samples import Samples
-from dlwidgets.core.data.stream import Streamed
+from dlwidgets.core.data.source import Rows
+from dlwidgets.core.data.stream import StreamBatches
 
 X, y = torch.arange(12.0).reshape(6, 2), torch.arange(6)
 
@@ -21,17 +21,17 @@ class Stream(IterableDataset):
 
 
 SOURCES = {
-    "rows": Shuffled(Rows(X, y), 2, seed=0),
-    "dataset": Shuffled(TensorDataset(X, y), 2, seed=0),
-    "loader": Loaded(DataLoader(TensorDataset(X, y), 2, shuffle=True)),
-    "loader of ready batches": Loaded(DataLoader([(X, y)], batch_size=None)),
-    "loader with its own batches": Loaded(
+    "rows": IndexedBatches(Rows(X, y), 2, seed=0),
+    "dataset": IndexedBatches(TensorDataset(X, y), 2, seed=0),
+    "loader": LoaderBatches(DataLoader(TensorDataset(X, y), 2, shuffle=True)),
+    "loader of ready batches": LoaderBatches(DataLoader([(X, y)], batch_size=None)),
+    "loader with its own batches": LoaderBatches(
         DataLoader(TensorDataset(X, y), batch_sampler=BatchSampler(SequentialSampler(range(6)), 2, True))
     ),
-    "loader of a stream": Loaded(DataLoader(Stream(), 2)),
-    "stream": Streamed(Stream(), 2),
-    "batches": Streamed([(X, y)], 2),
-    "dicts": Streamed([{"x": X, "label": y}], 2),
+    "loader of a stream": LoaderBatches(DataLoader(Stream(), 2)),
+    "stream": StreamBatches(Stream(), 2),
+    "batches": StreamBatches([(X, y)], 2),
+    "dicts": StreamBatches([{"x": X, "label": y}], 2),
 }
 
 
@@ -67,8 +67,8 @@ def test_looking_does_not_disturb_the_training():
 
 
 def test_a_batch_for_a_custom_step_shows_its_first_part():
-    samples = Samples(Streamed([(X, y, y)], 6), "training", torch.device("cpu"))
+    samples = Samples(StreamBatches([(X, y, y)], 6), "training", torch.device("cpu"))
     assert torch.equal(samples.inputs(2), X[2:3])
     assert samples.target(2) is None
-    samples = Samples(Streamed([X], 6), "training", torch.device("cpu"))
+    samples = Samples(StreamBatches([X], 6), "training", torch.device("cpu"))
     assert torch.equal(samples.inputs(2), X[2:3])

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
-from dlwidgets.core.data.task import Task, one_number, read_loss, unpack
-from dlwidgets.core.data.task_inference import class_names, infer_task
+from dlwidgets.core.data.task import Task, read_loss, scalar_loss, unpack_batch
+from dlwidgets.core.data.task_inference import infer_task, read_class_names
 
 INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 FLOATS = (torch.float16, torch.float32, torch.float64)
@@ -213,7 +213,7 @@ def test_a_binary_task_has_one_name_or_two(names):
 
 
 def test_no_classes_are_none():
-    assert class_names(None) is None
+    assert read_class_names(None) is None
 
 
 # -- scores and predictions
@@ -270,8 +270,8 @@ def test_predictions_follow_the_thresholds():
 
 
 def test_a_batch_is_a_pair_or_a_dict_with_a_target():
-    assert unpack((1, 2)) == unpack([1, 2]) == (1, 2)
-    assert unpack({"x": 1, "z": 2, "y": 3}, "y") == ({"x": 1, "z": 2}, 3)
+    assert unpack_batch((1, 2)) == unpack_batch([1, 2]) == (1, 2)
+    assert unpack_batch({"x": 1, "z": 2, "y": 3}, "y") == ({"x": 1, "z": 2}, 3)
 
 
 @pytest.mark.parametrize(
@@ -285,12 +285,12 @@ def test_a_batch_is_a_pair_or_a_dict_with_a_target():
 )  # fmt: skip
 def test_any_other_batch_needs_a_step(batch, target, sentence):
     with pytest.raises(TypeError) as caught:
-        unpack(batch, target)
+        unpack_batch(batch, target)
     assert str(caught.value) == sentence
 
 
 def test_a_dict_of_losses_is_summed_and_its_parts_are_named():
-    loss, parts = one_number({"box": torch.tensor(1.5), "class": torch.tensor([0.5])})
+    loss, parts = scalar_loss({"box": torch.tensor(1.5), "class": torch.tensor([0.5])})
     assert loss.item() == 2.0
     assert parts == {"loss_box": 1.5, "loss_class": 0.5}
 
@@ -309,7 +309,7 @@ def test_a_dict_of_losses_is_summed_and_its_parts_are_named():
 )
 def test_a_loss_that_is_not_one_number_is_refused(loss, sentence):
     with pytest.raises(TypeError) as caught:
-        one_number(loss)
+        scalar_loss(loss)
     assert str(caught.value) == sentence
 
 

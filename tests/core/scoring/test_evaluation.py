@@ -9,10 +9,10 @@ from sklearn import metrics
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from dlwidgets.core.data.batches import Shuffled
-from dlwidgets.core.data.forms import Rows
-from dlwidgets.core.data.loader import Loaded
+from dlwidgets.core.data.batches import IndexedBatches
+from dlwidgets.core.data.loader import LoaderBatches
 from dlwidgets.core.data.objective import Objective
+from dlwidgets.core.data.source import Rows
 from dlwidgets.core.data.task import Task
 from dlwidgets.core.data.task_inference import infer_task
 from dlwidgets.core.scoring.evaluation import evaluate
@@ -30,7 +30,7 @@ def found(model, y, *, size=32, loss=None, task=None, step=None, source=None, cl
     output = model.eval()(X[:4])
     task = Task("custom", None, "") if step else infer_task(y, output, loss=loss, task=task)
     model.train()
-    batches = Shuffled(Rows(X, y), 16, seed=0, shuffle=False) if source is None else source
+    batches = IndexedBatches(Rows(X, y), 16, seed=0, shuffle=False) if source is None else source
     return evaluate(Objective(model, task, CPU, step), batches, size, classes)
 
 
@@ -164,7 +164,7 @@ def test_model_random_numbers_and_gradients_stay_as_they_are():
     random_before = torch.get_rng_state()
     task = infer_task(torch.arange(103) % 3, model(X[:4]))
     torch.set_rng_state(random_before)
-    loader = Loaded(DataLoader(TensorDataset(X, torch.arange(103) % 3), 10, shuffle=True))
+    loader = LoaderBatches(DataLoader(TensorDataset(X, torch.arange(103) % 3), 10, shuffle=True))
     evaluate(Objective(model, task, CPU), loader, 10)
     assert [module.training for module in model.modules()] == flags
     assert all(torch.equal(p.grad, kept) for p, kept in zip(model.parameters(), gradients))
@@ -180,7 +180,7 @@ def test_output_that_is_not_finite_is_said_with_the_first_sample():
     model = net(2)
     bad = X.clone()
     bad[17] = float("nan")
-    source = Shuffled(Rows(bad, torch.arange(103) % 2), 16, seed=0, shuffle=False)
+    source = IndexedBatches(Rows(bad, torch.arange(103) % 2), 16, seed=0, shuffle=False)
     with pytest.raises(
         ValueError, match="NaN or infinite for 1 of 103 validation samples, the first is sample 17"
     ):
@@ -188,7 +188,7 @@ def test_output_that_is_not_finite_is_said_with_the_first_sample():
 
 
 def test_data_without_samples_is_an_error():
-    class Nothing(Shuffled):
+    class Nothing(IndexedBatches):
         def sweep(self, batch_size):
             return iter(())
 

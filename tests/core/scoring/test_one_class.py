@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score, roc_curve
 
-from dlwidgets.core.data.card import SIDE, by_number, card
+from dlwidgets.core.data.card import SIDE, make_card
+from dlwidgets.core.data.samples import read_samples
 from dlwidgets.core.figures.class_detail import class_figure
 from dlwidgets.core.scoring.one_class import (
     curve_of,
@@ -179,7 +180,7 @@ def test_the_commonest_mistaken_sets_of_a_class_are_those_counted_one_by_one():
     ],
 )
 def test_an_image_becomes_a_small_image_grey_where_it_is_grey(sample, shape):
-    found = card(sample)
+    found = make_card(sample)
     assert found.kind == "image" and found.image.dtype == np.uint8
     assert max(found.image.shape[:2]) <= SIDE
     if shape is not None:
@@ -188,14 +189,14 @@ def test_an_image_becomes_a_small_image_grey_where_it_is_grey(sample, shape):
 
 def test_a_large_image_keeps_its_mean_shade():
     sample = torch.rand(1, 1, 256, 256)
-    assert card(sample).image.mean() / 255 == pytest.approx(float(sample.mean()), abs=0.01)
+    assert make_card(sample).image.mean() / 255 == pytest.approx(float(sample.mean()), abs=0.01)
 
 
 def test_numbers_become_a_row_tokens_and_texts_a_text():
-    assert card(torch.tensor([[0.5, -2.0]])).values == (0.5, -2.0)
-    assert card(torch.tensor([[5, 7, 11]])).text == "5 7 11"
-    assert card("  one\ntwo ").text == "one two"
-    assert len(card("word " * 500).text) <= 240
+    assert make_card(torch.tensor([[0.5, -2.0]])).values == (0.5, -2.0)
+    assert make_card(torch.tensor([[5, 7, 11]])).text == "5 7 11"
+    assert make_card("  one\ntwo ").text == "one two"
+    assert len(make_card("word " * 500).text) <= 240
 
 
 @pytest.mark.parametrize(
@@ -211,18 +212,18 @@ def test_numbers_become_a_row_tokens_and_texts_a_text():
     ],
 )
 def test_samples_are_read_by_number_whatever_they_are_in(X, kind):
-    samples = by_number(X)
-    assert len(samples) == 2 and card(samples.inputs(1)).kind == kind
+    samples = read_samples(X)
+    assert len(samples) == 2 and make_card(samples.inputs(1)).kind == kind
 
 
 def test_a_row_of_a_frame_keeps_its_words_and_its_names():
-    samples = by_number(pd.DataFrame({"age": [3, 4], "site": ["left", "right"]}))
-    assert samples.columns == ("age", "site") and card(samples.inputs(1)).values == (4.0, "right")
+    samples = read_samples(pd.DataFrame({"age": [3, 4], "site": ["left", "right"]}))
+    assert samples.columns == ("age", "site") and make_card(samples.inputs(1)).values == (4.0, "right")
 
 
 def test_what_has_no_numbers_is_refused_in_a_sentence():
     with pytest.raises(TypeError, match="generator.*no numbers"):
-        by_number(x for x in range(3))
+        read_samples(x for x in range(3))
 
 
 # -- the figure

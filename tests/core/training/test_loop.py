@@ -12,11 +12,11 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from dlwidgets.core.controls.clipping import Clip
-from dlwidgets.core.data.batches import Shuffled
-from dlwidgets.core.data.forms import Rows
-from dlwidgets.core.data.loader import Loaded
+from dlwidgets.core.data.batches import IndexedBatches
+from dlwidgets.core.data.loader import LoaderBatches
 from dlwidgets.core.data.objective import Objective
-from dlwidgets.core.data.stream import Streamed
+from dlwidgets.core.data.source import Rows
+from dlwidgets.core.data.stream import StreamBatches
 from dlwidgets.core.data.task import Task
 from dlwidgets.core.data.task_inference import infer_task
 from dlwidgets.core.training.loop import Loop, NotFinite, let_gradients_go
@@ -38,7 +38,7 @@ def loop(model=None, batches=None, *, custom=None, loss=None, target=None, clip=
     model = net() if model is None else model
     X, y = data()
     task = Task("custom", None, "") if custom else infer_task(y, y[:4], task="regression", loss=loss)
-    batches = Shuffled(Rows(X, y), 8, seed=0) if batches is None else batches
+    batches = IndexedBatches(Rows(X, y), 8, seed=0) if batches is None else batches
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
     return Loop(Objective(model, task, CPU, custom, target), batches, optimizer, clip or Clip())
 
@@ -80,7 +80,7 @@ def test_a_step_is_noted_in_the_history():
 
 def test_the_loss_and_the_norm_are_those_of_the_batch():
     made, twin = loop(), net()
-    batch = next(Shuffled(Rows(*data()), 8, seed=0).take() for _ in range(1))
+    batch = next(IndexedBatches(Rows(*data()), 8, seed=0).take() for _ in range(1))
     state_before = torch.get_rng_state()
     made.step()
     torch.set_rng_state(state_before)
@@ -112,7 +112,7 @@ def test_an_epochs_end_is_known_at_its_last_step():
 
 def test_an_epochs_end_that_only_shows_when_no_batch_comes_is_an_empty_step():
     X, y = data()
-    made = loop(batches=Streamed((pair for pair in [(X[:8], y[:8]), (X[8:], y[8:])]), 8))
+    made = loop(batches=StreamBatches((pair for pair in [(X[:8], y[:8]), (X[8:], y[8:])]), 8))
     assert [(made.step(), made.epoch_ended, made.epochs) for _ in range(3)] == [
         (True, False, 0),
         (True, False, 0),
@@ -193,9 +193,9 @@ class Unreadable(TensorDataset):
 
 
 @pytest.mark.parametrize("make", [
-    lambda d: Shuffled(d, 6, seed=0),
-    lambda d: Loaded(DataLoader(d, 6, shuffle=True, generator=torch.Generator().manual_seed(0))),
-    lambda d: Loaded(DataLoader(d, 6, shuffle=True)),
+    lambda d: IndexedBatches(d, 6, seed=0),
+    lambda d: LoaderBatches(DataLoader(d, 6, shuffle=True, generator=torch.Generator().manual_seed(0))),
+    lambda d: LoaderBatches(DataLoader(d, 6, shuffle=True)),
 ], ids=["dataset", "loader with a generator", "loader"])  # fmt: skip
 def test_a_sample_that_cannot_be_read_fails_the_step_and_nothing_is_lost(make):
     results = []
@@ -248,7 +248,7 @@ def test_a_batch_may_be_left_out():
 )
 def test_a_loss_that_is_not_finite_says_where_it_may_come_from(poison, blame):
     X, y = data()
-    made = loop(batches=Shuffled(Rows(X, y), 8, seed=0))
+    made = loop(batches=IndexedBatches(Rows(X, y), 8, seed=0))
     made.step()
     {"inputs": X, "targets": y, "weights": made.model[4].weight.data}[poison].fill_(float("nan"))
     with pytest.raises(NotFinite) as caught:
@@ -287,7 +287,7 @@ def test_dict_batches_are_the_models_keywords():
             return self.layer(left) * scale
 
     X, y = data()
-    batches = Streamed([{"left": X, "scale": torch.ones(20, 1), "label": y}], 20)
+    batches = StreamBatches([{"left": X, "scale": torch.ones(20, 1), "label": y}], 20)
     made = loop(Named(), batches, target="label")
     assert made.step()
     assert made.evaluate(batches).samples == 20
@@ -305,7 +305,7 @@ def test_a_custom_step_that_returns_no_loss_is_told_so(returned, sentence):
 
 def test_an_epoch_without_a_batch_is_an_error_and_not_an_endless_search():
     X, y = data(3)
-    made = loop(batches=Loaded(DataLoader(TensorDataset(X, y), 5, drop_last=True)))
+    made = loop(batches=LoaderBatches(DataLoader(TensorDataset(X, y), 5, drop_last=True)))
     with pytest.raises(ValueError, match="train gave no batch in a whole epoch"):
         made.step()
 

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from dlwidgets.core.data.batches import Shuffled
-from dlwidgets.core.data.forms import Rows
-from dlwidgets.core.data.loader import Loaded
+from dlwidgets.core.data.batches import IndexedBatches
+from dlwidgets.core.data.loader import LoaderBatches
 from dlwidgets.core.data.objective import Objective
-from dlwidgets.core.data.stream import Streamed
+from dlwidgets.core.data.source import Rows
+from dlwidgets.core.data.stream import StreamBatches
 from dlwidgets.core.data.task import Task
 from dlwidgets.core.training.loop import Loop
 from dlwidgets.core.training.progress import progress
@@ -23,11 +23,11 @@ def loop(kind, count, size):
     model = nn.Linear(1, 1)
     X, y = torch.zeros(count, 1), torch.zeros(count, 1)
     batches = {
-        "rows": lambda: Shuffled(Rows(X, y), size, seed=0),
-        "loader": lambda: Loaded(DataLoader(TensorDataset(X, y), size)),
-        "dropping loader": lambda: Loaded(DataLoader(TensorDataset(X, y), size, drop_last=True)),
-        "list": lambda: Streamed([*zip(X.split(size), y.split(size))], size),
-        "generator": lambda: Streamed(zip(X.split(size), y.split(size)), size),
+        "rows": lambda: IndexedBatches(Rows(X, y), size, seed=0),
+        "loader": lambda: LoaderBatches(DataLoader(TensorDataset(X, y), size)),
+        "dropping loader": lambda: LoaderBatches(DataLoader(TensorDataset(X, y), size, drop_last=True)),
+        "list": lambda: StreamBatches([*zip(X.split(size), y.split(size))], size),
+        "generator": lambda: StreamBatches(zip(X.split(size), y.split(size)), size),
     }[kind]()
     task = Task("regression", nn.MSELoss(), "")
     return Loop(

@@ -17,7 +17,7 @@ from torch import nn
 from dlwidgets.core.activations import layer_choice
 from dlwidgets.core.activations.activations import activations
 from dlwidgets.core.base.random_state import RandomStates
-from dlwidgets.core.data.plain_samples import Given
+from dlwidgets.core.data.samples import PlainSamples
 from dlwidgets.session import Session
 from dlwidgets.views.activations.sample_source import SampleSource
 from dlwidgets.views.activations.view import ActivationBrowser
@@ -315,7 +315,7 @@ def test_the_samples_of_one_class_can_be_walked_alone():
 
 
 def test_a_sample_at_random_draws_nothing_from_the_generators_that_training_uses():
-    source = SampleSource(Given(torch.rand(9, 2)))
+    source = SampleSource(PlainSamples(torch.rand(9, 2)))
     before = (random.getstate(), torch.get_rng_state().tolist(), np.random.get_state()[1].tolist())
     assert {source.go("random", 4) for _ in range(40)} <= set(range(9)) - {4}
     assert (random.getstate(), torch.get_rng_state().tolist(), np.random.get_state()[1].tolist()) == before

@@ -17,8 +17,8 @@ from ...base.isolation import find_device
 from ...base.state import Reference, dereference, write_attributes
 from ...layers.stand_in import lent
 from ...layers.walk import uncompiled
-from ...pictures.picture import one_sample
-from ...pictures.statistics import real
+from ...pictures.picture import first_sample
+from ...pictures.statistics import to_real
 from ..activations import activations
 from ..layer_choice import layer_paths
 
@@ -135,7 +135,7 @@ def output_of(
     if not found[key].numel():
         shape = tuple(found[key].shape)
         raise ValueError(f"{layer or 'The model'} puts out nothing for this sample: {shape}.")
-    return one_sample(real(found[key]), module).cpu()
+    return first_sample(to_real(found[key]), module).cpu()
 
 
 class Film:

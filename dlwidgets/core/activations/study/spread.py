@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ...pictures.statistics import real
+from ...pictures.statistics import to_real
 
 #: Bins between the ends of the range, and looks that are kept apart.
 BINS, COLUMNS = 64, 256
@@ -80,7 +80,7 @@ class Spread:
 
         A step that lies within a column of several looks is left out: it has been told of.
         """
-        values = real(tensor.detach()).flatten().double().cpu().numpy()
+        values = to_real(tensor.detach()).flatten().double().cpu().numpy()
         if not values.size:
             return
         finite = values[np.isfinite(values)]

@@ -17,7 +17,7 @@ from ...base.outputs import describe_output, named_tensors
 from ...base.trees import call_model, tree_map, tree_tensors
 from ...layers.axes import samples_first
 from ...layers.walk import kind_of
-from ...pictures.statistics import real
+from ...pictures.statistics import to_real
 from ..forward_pass import on_device_of
 from ..layer_choice import layer_paths, no_such_layer
 
@@ -194,7 +194,7 @@ class Responses:
 
     def _keep(self, tensor: torch.Tensor, layer: nn.Module, count: int) -> None:
         by = layer if self._behind is None else self._behind
-        tensor = real(tensor)
+        tensor = to_real(tensor)
         try:
             rows, places = samples_first(by, tensor, count)
         except ValueError as error:

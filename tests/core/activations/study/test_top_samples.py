@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from dlwidgets.core.activations.study.top_samples import Responses, joined, probe_numbers
-from dlwidgets.core.data.plain_samples import Given
+from dlwidgets.core.data.samples import PlainSamples
 
 
 def net() -> nn.Sequential:
@@ -24,7 +24,7 @@ def net() -> nn.Sequential:
 
 
 IMAGES = torch.rand(50, 1, 8, 12, generator=torch.Generator().manual_seed(1))
-SAMPLES = Given(IMAGES)
+SAMPLES = PlainSamples(IMAGES)
 
 
 def gathered(layer: str, model: nn.Module | None = None, samples=SAMPLES, **options) -> Responses:
@@ -56,7 +56,7 @@ def test_a_bright_spot_is_found_where_it_is():
     model = nn.Sequential(nn.Conv2d(1, 1, 3, padding=1, bias=False), nn.MaxPool2d(2))
     nn.init.zeros_(model[0].weight)
     model[0].weight.data[0, 0, 1, 1] = 1
-    for one in gathered("1", model, Given(images)).top(0):
+    for one in gathered("1", model, PlainSamples(images)).top(0):
         left, top, width, height = one.box
         row, column = np.argwhere(images[one.sample, 0].numpy() > 0)[0]
         assert left * 16 <= column < (left + width) * 16 and top * 16 <= row < (top + height) * 16
@@ -66,11 +66,11 @@ def test_a_bright_spot_is_found_where_it_is():
 def test_a_sequence_is_found_in_time_and_a_dense_unit_has_no_place():
     signals = torch.zeros(3, 20, 2)
     signals[1, 13, 0] = 5
-    first = gathered("", nn.Linear(2, 3), Given(signals))
+    first = gathered("", nn.Linear(2, 3), PlainSamples(signals))
     with torch.no_grad():
         model = nn.Linear(2, 1, bias=False)
         model.weight.copy_(torch.tensor([[1.0, 0.0]]))
-    best = gathered("", model, Given(signals)).top(0)[0]
+    best = gathered("", model, PlainSamples(signals)).top(0)[0]
     assert best.sample == 1 and best.box == (13 / 20, 1 / 20)
     assert first.channels == 3
     assert gathered("5").top(0)[0].box is None
@@ -88,7 +88,7 @@ def test_the_channels_of_a_recurrent_layer_with_time_first_are_told_apart_by_sam
 
     x = torch.rand(10, 6, 2)
     model = TimeFirst()
-    found = gathered("lstm", model, Given(x)).top(1, "max", 10)
+    found = gathered("lstm", model, PlainSamples(x)).top(1, "max", 10)
     with torch.no_grad():
         values = model.lstm(x.transpose(0, 1))[0][:, :, 1].amax(0)
     assert [one.sample for one in found] == values.argsort(descending=True).tolist()
@@ -105,7 +105,7 @@ def test_windows_of_an_image_count_for_their_image():
 
     x = torch.rand(9, 12)
     model = Windows()
-    found = gathered("norm", model, Given(x)).top(0, "max", 9)
+    found = gathered("norm", model, PlainSamples(x)).top(0, "max", 9)
     with torch.no_grad():
         values = model.norm(x.reshape(9, 3, 4))[..., 0].amax(1)
     assert [one.sample for one in found] == values.argsort(descending=True).tolist()
@@ -114,12 +114,12 @@ def test_windows_of_an_image_count_for_their_image():
 def test_an_answer_that_is_not_finite_comes_first():
     x = torch.ones(4, 2)
     x[2, 0] = float("nan")
-    assert [one.sample for one in gathered("", nn.Identity(), Given(x)).top(0, count=2)] == [2, 0]
+    assert [one.sample for one in gathered("", nn.Identity(), PlainSamples(x)).top(0, count=2)] == [2, 0]
 
 
 def test_equal_answers_are_in_the_order_of_their_numbers_however_they_were_run():
     made = Responses("", [4, 1, 3, 0, 2])
-    made.gather(nn.Identity(), Given(torch.ones(5, 2)))
+    made.gather(nn.Identity(), PlainSamples(torch.ones(5, 2)))
     assert [one.sample for one in made.top(0)] == [0, 1, 2, 3, 4]
 
 

@@ -12,10 +12,10 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, WeightedRando
 
 from dlwidgets.core.base.random_state import Generators, RandomStates
 from dlwidgets.core.base.state import Reference, StateCopier, same_bits, same_state
-from dlwidgets.core.data.batches import Shuffled
-from dlwidgets.core.data.forms import Rows
-from dlwidgets.core.data.loader import Loaded
-from dlwidgets.core.data.stream import Streamed
+from dlwidgets.core.data.batches import IndexedBatches
+from dlwidgets.core.data.loader import LoaderBatches
+from dlwidgets.core.data.source import Rows
+from dlwidgets.core.data.stream import StreamBatches
 
 # -- copies
 
@@ -133,13 +133,13 @@ class OwnBatches:
 
 
 def loader(dataset=Drawing, **options):
-    return Loaded(DataLoader(dataset(), **({"batch_size": 8, "shuffle": True} | options)))
+    return LoaderBatches(DataLoader(dataset(), **({"batch_size": 8, "shuffle": True} | options)))
 
 
 SOURCES = {
-    "rows": lambda: Shuffled(Rows(torch.arange(50.0)[:, None], torch.arange(50)), 8, 0),
-    "dataset": lambda: Shuffled(Drawing(), 8, 0),
-    "dataset with a generator": lambda: Shuffled(Owning(), 8, 0),
+    "rows": lambda: IndexedBatches(Rows(torch.arange(50.0)[:, None], torch.arange(50)), 8, 0),
+    "dataset": lambda: IndexedBatches(Drawing(), 8, 0),
+    "dataset with a generator": lambda: IndexedBatches(Owning(), 8, 0),
     "loader": loader,
     "loader with a generator": lambda: loader(generator=torch.Generator().manual_seed(3)),
     "loader of a dataset with a generator": lambda: loader(Owning),
@@ -149,14 +149,14 @@ SOURCES = {
         shuffle=False, sampler=torch.utils.data.RandomSampler(Drawing(), replacement=True, num_samples=60)
     ),
     "loader with workers": lambda: loader(num_workers=2),
-    "own batches": lambda: Loaded(DataLoader(Drawing(), batch_sampler=OwnBatches())),
-    "own batches with workers": lambda: Loaded(
+    "own batches": lambda: LoaderBatches(DataLoader(Drawing(), batch_sampler=OwnBatches())),
+    "own batches with workers": lambda: LoaderBatches(
         DataLoader(Drawing(), batch_sampler=OwnBatches(), num_workers=2)
     ),
-    "stream": lambda: Streamed(Stream(), 8),
+    "stream": lambda: StreamBatches(Stream(), 8),
     "loader of a stream": lambda: loader(Stream, shuffle=False),
     "loader of a stream with a worker": lambda: loader(Stream, shuffle=False, num_workers=1),
-    "list": lambda: Streamed([torch.full((3,), i) for i in range(7)], 8),
+    "list": lambda: StreamBatches([torch.full((3,), i) for i in range(7)], 8),
 }  # fmt: skip
 
 
@@ -224,7 +224,7 @@ def test_a_batch_that_was_put_back_comes_again_after_going_back(name):
 
 
 def test_a_generator_says_that_it_cannot_go_back_and_stays_where_it_is():
-    batches = Streamed((torch.full((2,), i) for i in range(9)), 2)
+    batches = StreamBatches((torch.full((2,), i) for i in range(9)), 2)
     taken(batches, 2)
     state = StateCopier()(batches.state())
     assert batches.install(state) is None  # nowhere else
@@ -249,7 +249,7 @@ class Moody:
 
 
 def test_a_sampler_that_gives_another_order_is_found_out_and_the_place_stays():
-    batches = Loaded(DataLoader(Drawing(), 8, sampler=Moody()))
+    batches = LoaderBatches(DataLoader(Drawing(), 8, sampler=Moody()))
     taken(batches, 2)
     state = StateCopier()(batches.state())
     taken(batches, 1)
@@ -268,7 +268,7 @@ class Changing(IterableDataset):
 
 
 def test_data_that_reads_otherwise_the_second_time_is_said():
-    for batches in (Streamed(Changing(), 8), loader(Changing, shuffle=False)):
+    for batches in (StreamBatches(Changing(), 8), loader(Changing, shuffle=False)):
         taken(batches, 3)
         state = StateCopier()(batches.state())
         taken(batches, 1)

@@ -1,10 +1,10 @@
-"""What people hand over as data, brought into one of three forms: rows in memory, a Dataset, an iterable."""
+"""Data as people hand it over, read into rows, a Dataset or an iterable."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -12,8 +12,6 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
 from ..base.trees import tree_map, tree_tensors
 from ..base.words import pluralize, quote_names
-from .frame import features, is_frame, split_columns
-from .targets import as_tensor, read_targets
 
 
 @dataclass(frozen=True)
@@ -58,7 +56,7 @@ def _packed(tensor: torch.Tensor) -> bool:
     return True
 
 
-def read(
+def read_data(
     data: Any,
     *,
     name: str = "train",
@@ -89,7 +87,7 @@ def read(
     if is_frame(data):
         rest, y = split_columns(data, name, target)
         rest = columns or rest
-        return replace(_rows(features(data, name, rest), y, name, classes), columns=rest)
+        return replace(_rows(frame_to_array(data, name, rest), y, name, classes), columns=rest)
     if isinstance(data, (DataLoader, Rows)):
         _refuse_empty(getattr(data, "dataset", data), name)
         return data
@@ -108,7 +106,7 @@ def read(
         X, y = data
         if is_frame(X) and columns is None:
             columns = tuple(X.columns)
-        X = features(X, f"the X of {name}", columns) if is_frame(X) else X
+        X = frame_to_array(X, f"the X of {name}", columns) if is_frame(X) else X
         return replace(_rows(X, y, name, classes), columns=columns)
     return _unread(data, name)
 
@@ -146,7 +144,7 @@ def _unread(data: Any, name: str) -> Any:
     )
 
 
-def split(rows: Any, share: float, seed: int) -> tuple[Any, Any]:
+def split_data(rows: Any, share: float, seed: int) -> tuple[Any, Any]:
     """Return (train, valid) of `rows` or a Dataset, with a random `share` of the samples in valid."""
     if not 0 < share < 1:
         raise ValueError(
@@ -179,7 +177,7 @@ def read_inputs(X: Any, name: str, columns: Sequence[Any] | None = None) -> Any:
     columns : the columns of a DataFrame that are wanted, in order; None: all.
     """
     if is_frame(X):
-        X = features(X, name, columns)
+        X = frame_to_array(X, name, columns)
     if isinstance(X, Mapping):
         return {key: read_inputs(value, f"{name}[{key!r}]") for key, value in X.items()}
     if isinstance(X, tuple) and X and all(isinstance(part, (torch.Tensor, np.ndarray)) for part in X):
@@ -238,3 +236,151 @@ def _refuse_empty(data: Any, name: str, what: str = "samples") -> None:
 
 def _two(shapes: set[tuple[int, ...]]) -> str:
     return " and ".join(str(shape) for shape in sorted(shapes)[:2])
+
+
+def is_frame(data: Any) -> bool:
+    """Say whether `data` is a pandas DataFrame, without importing pandas."""
+    return type(data).__module__.split(".")[0] == "pandas" and hasattr(data, "columns")
+
+
+def frame_to_array(frame: Any, name: str, columns: Sequence[Any] | None = None) -> np.ndarray:
+    """Return a DataFrame as an array, N x columns: float32, or float64 where a column is.
+
+    Parameters
+    ----------
+    name : what to call it in a message.
+    columns : the columns wanted, in order; None: all.
+
+    Raises
+    ------
+    ValueError : a column is missing or holds no numbers, or there is none.
+    """
+    if columns is not None:
+        missing = [column for column in columns if column not in frame.columns]
+        if missing:
+            raise ValueError(f"{name} lacks the column {str(missing[0])!r}, which train has.")
+        frame = frame[list(columns)]
+    if frame.shape[1] == 0:
+        raise ValueError(f"{name} has no columns besides the target.")
+    texts = [str(column) for column, kind in frame.dtypes.items() if kind.kind not in "fiub"]
+    if texts:
+        raise ValueError(
+            f"{name} has columns that are not numbers: {quote_names(texts)}. "
+            "Encode them (pandas.get_dummies) or leave them out."
+        )
+    wide = any(kind.kind == "f" and kind.itemsize > 4 for kind in frame.dtypes)
+    return frame.to_numpy(dtype=np.float64 if wide else np.float32, na_value=np.nan)
+
+
+def split_columns(frame: Any, name: str, target: Any) -> tuple[tuple[Any, ...], Any]:
+    """Return the columns that are features, and the target column or columns as they are.
+
+    Raises
+    ------
+    ValueError : `target` is None or names what is no column.
+    """
+    if target is None:
+        raise ValueError(
+            f'{name} is a DataFrame: say which column is to be predicted, as target="{frame.columns[-1]}".'
+        )
+    several = isinstance(target, (list, tuple)) and target not in list(frame.columns)
+    chosen = list(target) if several else [target]
+    missing = [column for column in chosen if column not in frame.columns]
+    if missing:
+        raise ValueError(
+            f"target {str(missing[0])!r} is not a column of {name}, which has {quote_names(frame.columns)}."
+        )
+    rest = tuple(column for column in frame.columns if column not in chosen)
+    return rest, frame[chosen] if several else frame[target]
+
+
+class Targets(NamedTuple):
+    """Targets as a tensor, one row a sample; the names of the classes; whether the targets *were* names."""
+
+    values: torch.Tensor
+    classes: tuple[str, ...] | None = None
+    named: bool = False
+
+
+def read_targets(y: Any, name: str, names: Sequence[str] | None = None) -> Targets:
+    """Return targets in one form.
+
+    Names of classes become numbers: in the order of `names`, else in sorted order, as scikit-learn's
+    LabelEncoder has it. Several columns of a DataFrame bring their column names.
+
+    Parameters
+    ----------
+    name : what to call the data in a message.
+    names : the names of the classes in order, where known.
+
+    Raises
+    ------
+    TypeError, ValueError : one sentence on what is wrong.
+    """
+    if y is None:
+        raise TypeError(f"{name} has no targets (None): pass {name}=(X, y).")
+    columns = tuple(str(column) for column in y.columns) if is_frame(y) and y.shape[1] > 1 else None
+    if hasattr(y, "to_numpy"):
+        y = y.to_numpy()
+    if not isinstance(y, torch.Tensor):
+        y = _as_array(y, name)
+        if y.dtype.kind in "USOT":
+            return _encoded(y, name, names)
+    tensor = as_tensor(y, f"the targets of {name}")
+    if tensor.ndim == 0:
+        raise ValueError(f"{name} has targets without a sample axis: a single number.")
+    return Targets(tensor, columns)
+
+
+def as_tensor(values: Any, what: str) -> torch.Tensor:
+    """Return an array, or what numpy makes one of, as a tensor; a tensor as it is, detached."""
+    if isinstance(values, torch.Tensor):
+        return values.detach()
+    try:
+        array = np.asarray(values)
+        if not array.flags.writeable:
+            array = array.copy()  # torch warns of memory that it may not write
+        return torch.as_tensor(np.ascontiguousarray(array) if array.ndim else array)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{what} cannot be made a tensor: {error}") from error
+
+
+def _as_array(y: Any, name: str) -> np.ndarray:
+    try:
+        array = np.asarray(y)
+    except ValueError:
+        array = None
+    if array is None or (
+        array.dtype.kind == "O" and array.ndim and isinstance(array.flat[0], (list, tuple, set))
+    ):
+        raise ValueError(
+            f"{name} has targets of unequal length, as lists of labels have: pass 0 and 1 in a column for "
+            "each label (sklearn.preprocessing.MultiLabelBinarizer)."
+        )
+    if array.dtype.kind == "O" and array.ndim and array.size:
+        # Numbers among objects, as pandas gives them for its nullable types.
+        if all(isinstance(one, (bool, np.bool_, int, float, np.number)) for one in array.flat):
+            return np.array(array.tolist())
+    return array
+
+
+def _encoded(y: np.ndarray, name: str, names: Sequence[str] | None) -> Targets:
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = y[:, 0]
+    if y.ndim != 1:
+        raise ValueError(
+            f"{name} has targets of text in shape {y.shape}: one name for each sample is wanted."
+        )
+    missing = [i for i, one in enumerate(y) if one is None or one != one]
+    if missing:
+        raise ValueError(
+            f"{name} has {pluralize(len(missing), 'sample')} without a target, "
+            f"the first is sample {missing[0]}: leave them out."
+        )
+    words = [str(word) for word in y]
+    classes = tuple(map(str, names)) if names is not None else tuple(sorted(set(words)))
+    number = {word: i for i, word in enumerate(classes)}
+    unknown = sorted(set(words) - set(classes))
+    if unknown:
+        raise ValueError(f"{name} has the class {unknown[0]!r}, which is none of {quote_names(classes)}.")
+    return Targets(torch.tensor([number[word] for word in words], dtype=torch.int64), classes, True)

@@ -1,4 +1,4 @@
-"""Opening a session: what was handed over is read, tried on a few samples, or refused in one sentence."""
+"""The data of a session: read, tried on a few samples, or refused."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import DataLoader, IterableDataset
 
-from ..base.isolation import preserve_random_state
-from ..base.trees import describe_shapes, slice_rows, tree_map, tree_tensors
-from ..base.words import quote_error
-from . import forms as data
-from .batches import Batches, Shuffled
-from .loader import Loaded
-from .stream import Streamed
-from .task import Task, unpack
-from .task_inference import class_names, infer_task, looks_like_probabilities
-from .trial import TRY, check_finite, check_single, float_dtype, plain, try_loss, try_model
+from ..base.isolation import eval_mode, preserve_buffers, preserve_modes, preserve_random_state, use_device
+from ..base.trees import call_model, describe_shapes, slice_rows, tree_map, tree_tensors
+from ..base.words import pluralize, quote_error
+from .batches import Batches, IndexedBatches
+from .loader import LoaderBatches
+from .source import Rows, read_data, split_data
+from .stream import StreamBatches
+from .task import Task, scalar_loss, unpack_batch
+from .task_inference import infer_task, looks_like_probabilities, read_class_names
 
 #: Samples that are looked at to infer the task.
 _LOOK = 32
 
 
 @dataclass(frozen=True)
-class Opened:
+class SessionData:
     """The data as batches, what is to be learnt from it, and a few inputs to look at the model with.
 
     Attributes
@@ -46,7 +46,7 @@ class Opened:
     notes: tuple[str, ...] = ()
 
 
-def open_data(
+def prepare_data(
     model: nn.Module,
     train: Any,
     valid: Any,
@@ -59,7 +59,7 @@ def open_data(
     task: str | None = None,
     loss: Any = None,
     classes: Sequence[str] | None = None,
-) -> Opened:
+) -> SessionData:
     """Read the data, run the model once on a few samples, and infer the task.
 
     The parameters are those of `Session`. The model is left as it was.
@@ -74,15 +74,15 @@ def open_data(
         )
     if step is not None and (task is not None or loss is not None):
         raise ValueError("step= computes the loss itself: leave task= and loss= out.")
-    names, dtype = class_names(classes), float_dtype(model)
-    train = data.read(train, name="train", target=target, classes=names)
+    names, dtype = read_class_names(classes), float_dtype(model)
+    train = read_data(train, name="train", target=target, classes=names)
     if isinstance(valid, (int, float)) and not isinstance(valid, bool):
-        train, valid = data.split(train, valid, seed)
+        train, valid = split_data(train, valid, seed)
     elif valid is not None:
-        like = train if isinstance(train, data.Rows) else None
-        valid = data.read(valid, name="valid", target=target, classes=names, like=like)
+        like = train if isinstance(train, Rows) else None
+        valid = read_data(valid, name="valid", target=target, classes=names, like=like)
     notes = _cast_note(train, dtype)
-    train, valid = cast(train, dtype), cast(valid, dtype)
+    train, valid = cast_floats(train, dtype), cast_floats(valid, dtype)
     supply, check = _supply(train, valid, batch_size, seed)
     names = names or getattr(train, "classes", None)
     columns = getattr(train, "columns", None)
@@ -91,13 +91,13 @@ def open_data(
     if step is not None:
         found = Task("custom", None, "step= was given", names)
         example = batch[0] if isinstance(batch, (tuple, list)) and batch else batch
-        return Opened(supply, check, found, slice_rows(example, 0, TRY), dtype, columns, notes)
+        return SessionData(supply, check, found, slice_rows(example, 0, TRY), dtype, columns, notes)
 
     entry = target if isinstance(target, str) else None
-    inputs, targets = unpack(batch, entry)
+    inputs, targets = unpack_batch(batch, entry)
     example, output = try_model(model, inputs, supply.batch_size, device)
-    every = train.targets if isinstance(train, data.Rows) else targets
-    named = isinstance(train, data.Rows) and train.named
+    every = train.targets if isinstance(train, Rows) else targets
+    named = isinstance(train, Rows) and train.named
     found = infer_task(every, output, task=task, loss=loss, classes=names, named=named)
     try_loss(found, slice_rows(targets, 0, TRY), slice_rows(output, 0, TRY))
     if not found.probabilities and looks_like_probabilities(found.name, output):
@@ -111,18 +111,18 @@ def open_data(
     check_single(model, supply, example, device)
     if check is not None:
         _check_valid(model, valid, check, found, example, entry, device)
-    return Opened(supply, check, found, example, dtype, columns, notes)
+    return SessionData(supply, check, found, example, dtype, columns, notes)
 
 
-def cast(part: Any, dtype: torch.dtype | None) -> Any:
+def cast_floats(part: Any, dtype: torch.dtype | None) -> Any:
     """Return rows, or a tree of tensors, with their real numbers in the model's own dtype.
 
     Arrays of float64 beside weights of float32 are the commonest first error.
     """
     if dtype is None:
         return part
-    if isinstance(part, data.Rows):
-        return replace(part, inputs=cast(part.inputs, dtype), targets=cast(part.targets, dtype))
+    if isinstance(part, Rows):
+        return replace(part, inputs=cast_floats(part.inputs, dtype), targets=cast_floats(part.targets, dtype))
     return tree_map(lambda t: t.to(dtype) if t.is_floating_point() and t.dtype != dtype else t, part)
 
 
@@ -154,7 +154,7 @@ def _is_array(value: Any) -> bool:
 
 
 def _cast_note(train: Any, dtype: torch.dtype | None) -> tuple[str, ...]:
-    if dtype is None or not isinstance(train, data.Rows):
+    if dtype is None or not isinstance(train, Rows):
         return ()
     other = {t.dtype for t in tree_tensors(train.inputs) if t.is_floating_point()} - {dtype}
     if not other:
@@ -164,11 +164,11 @@ def _cast_note(train: Any, dtype: torch.dtype | None) -> tuple[str, ...]:
 
 def _batches(source: Any, size: int, seed: int, shuffle: bool) -> Batches:
     if isinstance(source, DataLoader):
-        return Loaded(source)
+        return LoaderBatches(source)
     numbered = hasattr(source, "__getitem__") and not isinstance(source, (list, IterableDataset))
-    if isinstance(source, data.Rows) or (numbered and hasattr(source, "__len__")):
-        return Shuffled(source, size, seed, shuffle)
-    return Streamed(source, size)
+    if isinstance(source, Rows) or (numbered and hasattr(source, "__len__")):
+        return IndexedBatches(source, size, seed, shuffle)
+    return StreamBatches(source, size)
 
 
 def _supply(train: Any, valid: Any, batch_size: int | None, seed: int) -> tuple[Batches, Batches | None]:
@@ -189,7 +189,7 @@ def _supply(train: Any, valid: Any, batch_size: int | None, seed: int) -> tuple[
         supply.batch_size = size
     elif why := supply.why_not(supply.batch_size):
         raise ValueError(f"train has no batch: {why}.")
-    if isinstance(check, Streamed) and iter(valid) is valid:
+    if isinstance(check, StreamBatches) and iter(valid) is valid:
         raise ValueError("valid can be read once only (a generator): pass a list of batches, or a Dataset.")
     return supply, check
 
@@ -199,7 +199,7 @@ def _few(supply: Batches, name: str) -> Any:
     for count in (_LOOK, 1):
         try:
             with preserve_random_state():
-                return supply.few(count)
+                return supply.peek(count)
         except Exception as error:  # noqa: BLE001 - the last is told
             problem = error
     what = f"{type(problem).__name__}: {quote_error(problem)}"
@@ -215,7 +215,7 @@ def _check_valid(
     entry: str | None,
     device: torch.device,
 ) -> None:
-    inputs, targets = unpack(_few(check, "valid"), entry)
+    inputs, targets = unpack_batch(_few(check, "valid"), entry)
     inputs, targets = slice_rows(inputs, 0, TRY), slice_rows(targets, 0, TRY)
     one, other = ([tuple(t.shape[1:]) for t in tree_tensors(part)] for part in (inputs, example))
     given, wanted = (
@@ -232,9 +232,125 @@ def _check_valid(
     if task.name == "custom":
         return
     try:
-        if isinstance(source, data.Rows):
+        if isinstance(source, Rows):
             infer_task(source.targets, output, task=task.name, loss=task.loss)
         try_loss(task, targets, output)
     except ValueError as error:
         raise ValueError(f"In the validation data: {error}") from error
     check_finite(model, source, "valid", device)
+
+
+#: Samples that the model is tried on.
+TRY = 4
+
+
+def plain(dtype: torch.dtype) -> str:
+    """Return the name of a dtype without its module, as "float32"."""
+    return str(dtype).removeprefix("torch.")
+
+
+def float_dtype(model: nn.Module) -> torch.dtype | None:
+    """Return the dtype of the model's first floating parameter; None where it has none."""
+    return next((p.dtype for p in model.parameters() if p.dtype.is_floating_point), None)
+
+
+def try_model(model: nn.Module, inputs: Any, batch_size: int, device: torch.device) -> tuple[Any, Any]:
+    """Return a few inputs and the model's output for them, on the CPU; the model is left as it was.
+
+    Raises
+    ------
+    ValueError : the model fails, with a hint at what may be wrong.
+    """
+    first: Exception | None = None
+    # A model that writes its batch size into its shapes runs on a whole batch only.
+    for count in (TRY, batch_size):
+        part = slice_rows(inputs, 0, count)
+        try:
+            return part, _forward(model, part, device)
+        except Exception as error:  # noqa: BLE001 - the first is told
+            first = first or error
+    raise ValueError(
+        f"{type(model).__name__} fails on a batch of inputs of shape {describe_shapes(slice_rows(inputs, 0, TRY))}: "
+        f"{quote_error(first)}{_hint(model, inputs)} dlwidgets.summary(model, X[:1]) shows where."
+    ) from first
+
+
+def _forward(model: nn.Module, inputs: Any, device: torch.device) -> Any:
+    with use_device(model, device), eval_mode(model):
+        output = call_model(model, tree_map(lambda tensor: tensor.to(device), inputs))
+    return tree_map(lambda tensor: tensor.cpu(), output)
+
+
+def _hint(model: nn.Module, inputs: Any) -> str:
+    dtype = float_dtype(model)
+    for tensor in tree_tensors(inputs):
+        if tensor.dtype == torch.uint8:
+            return " The inputs are uint8: X.float() / 255 may be what the model wants."
+        if tensor.is_floating_point() and dtype is not None and tensor.dtype != dtype:
+            given, wanted = plain(tensor.dtype), plain(dtype)
+            return f" The inputs are {given}, the model's weights {wanted}: let the Dataset return those."
+        if not tensor.is_floating_point() and not any(
+            isinstance(m, (nn.Embedding, nn.EmbeddingBag)) for m in model.modules()
+        ):
+            return f" The inputs are {plain(tensor.dtype)}: X.float() may be what the model wants."
+    return ""
+
+
+def try_loss(task: Task, targets: Any, output: Any) -> None:
+    """Raise ValueError where the loss cannot be computed, or is not one number."""
+    try:
+        with preserve_random_state(), torch.no_grad():
+            loss = task.loss(output, task.prepare(targets, output))  # type: ignore[misc]
+        scalar_loss(loss)
+    except Exception as error:
+        raise ValueError(
+            f"The loss {task.loss_name} fails on outputs of shape {describe_shapes(output)} "
+            f"and targets of shape {describe_shapes(targets)}: {quote_error(error)}"
+        ) from error
+
+
+def check_finite(model: nn.Module, source: Any, name: str, device: torch.device) -> None:
+    """Raise ValueError where inputs hold NaN or infinite values and the model passes them on."""
+    if not isinstance(source, Rows):
+        return
+    bad = torch.zeros(len(source), dtype=torch.bool)
+    for tensor in tree_tensors(source.inputs):
+        # A sum needs no memory and shows NaN and infinity, though sometimes where there is none.
+        if tensor.is_floating_point() and not bool(tensor.sum().isfinite()):
+            bad |= ~tensor.isfinite().reshape(len(source), -1).all(1).cpu()
+    if not bool(bad.any()):
+        return
+    first = int(bad.int().argmax())
+    output = _forward(model, source.take(slice(first, first + 1))[0], device)
+    if not isinstance(output, torch.Tensor) or bool(output.isfinite().all()):
+        return
+    raise ValueError(
+        f"{name} has inputs that are NaN or infinite in {int(bad.sum())} of "
+        f"{pluralize(len(source), 'sample')}, the first is sample {first}: fill them in, "
+        "or leave those samples out."
+    )
+
+
+def check_single(model: nn.Module, supply: Batches, example: Any, device: torch.device) -> None:
+    """Raise ValueError where a batch of one sample will come up that BatchNorm cannot be trained on."""
+    size = supply.batch_size
+    single = size == 1 or (supply.samples is not None and supply.samples % size == 1)
+    dropped = size > 1 and supply.steps_in_epoch() == (supply.samples or 0) // size
+    if not single or dropped or not any(isinstance(module, _BatchNorm) for module in model.modules()):
+        return
+    try:
+        with (
+            use_device(model, device),
+            preserve_modes(model),
+            preserve_buffers(model),
+            preserve_random_state(),
+            torch.no_grad(),
+        ):
+            model.train()
+            call_model(model, tree_map(lambda tensor: tensor[:1].to(device), example))
+    except ValueError as error:
+        what = "batch holds one sample" if size == 1 else "last batch of each epoch would hold one sample"
+        raise ValueError(
+            f"With batch_size={size} the {what}, on which BatchNorm cannot be trained: "
+            "take another batch_size."
+        ) from error

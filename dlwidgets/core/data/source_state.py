@@ -1,8 +1,7 @@
-"""What it takes to read data a second time up to a place: where every random generator was, and a check."""
+"""The state of a data source: where its random generators and counters are."""
 
 from __future__ import annotations
 
-import itertools
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +17,7 @@ from ..base.trees import tree_tensors
 _LOOK = 65_536
 
 
-class Sources:
+class SourceState:
     """All that decides what data gives next: the global random generators, those of its owners, and counters.
 
     Parameters
@@ -53,7 +52,7 @@ class Sources:
         RandomStates.from_state(state["streams"]).install()
 
     @contextmanager
-    def untouched(self) -> Iterator[None]:
+    def preserve(self) -> Iterator[None]:
         """Give everything back as it was."""
         kept = self.state()
         try:
@@ -70,13 +69,3 @@ def fingerprint(batch: Any) -> int:
         few = flat[: max(1, _LOOK // max(1, flat.element_size()))]
         code = zlib.crc32(few.view(torch.uint8).numpy().tobytes() if few.numel() else b"", code)
     return code
-
-
-def runs(numbers: list[int]) -> list[list[int]]:
-    """Return numbers as [number, how often in a row]."""
-    return [[number, len(list(group))] for number, group in itertools.groupby(numbers)]
-
-
-def unrolled(counts: list[list[int]]) -> list[int]:
-    """Return the numbers that `runs` was given."""
-    return [number for number, count in counts for _ in range(count)]

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
-from dlwidgets.core.data.forms import Rows, read, read_inputs, split
+from dlwidgets.core.data.source import Rows, read_data, read_inputs, split_data
 
 X, y = torch.randn(6, 3), torch.tensor([0, 1, 2, 0, 1, 2])
 FRAME = pd.DataFrame(
@@ -30,16 +30,16 @@ FRAME = pd.DataFrame(
     ],
 )  # fmt: skip
 def test_pairs_of_many_kinds_are_the_same_rows(given):
-    rows = read(given)
+    rows = read_data(given)
     assert torch.equal(rows.inputs.float(), X)
     assert torch.equal(rows.targets, y)
     assert rows.targets.dtype == torch.int64
 
 
 def test_several_inputs_are_a_tuple_or_a_dict():
-    rows = read(((X, X[:, :1]), y))
+    rows = read_data(((X, X[:, :1]), y))
     assert [part.shape for part in rows.inputs] == [(6, 3), (6, 1)]
-    rows = read(({"left": X, "right": X.numpy()}, y))
+    rows = read_data(({"left": X, "right": X.numpy()}, y))
     assert list(rows.inputs) == ["left", "right"]
     inputs, targets = rows.take(torch.tensor([4, 0]))
     assert torch.equal(inputs["right"], X[[4, 0]])
@@ -47,37 +47,37 @@ def test_several_inputs_are_a_tuple_or_a_dict():
 
 
 def test_a_dict_of_columns_with_a_target_is_rows():
-    rows = read({"x": X, "label": y}, target="label")
+    rows = read_data({"x": X, "label": y}, target="label")
     assert list(rows.inputs) == ["x"]
     assert torch.equal(rows.targets, y)
 
 
 def test_a_frame_is_its_columns_without_the_target():
-    rows = read(FRAME, target="kind")
+    rows = read_data(FRAME, target="kind")
     assert rows.columns == ("a", "b", "on")
     np.testing.assert_array_equal(rows.inputs.numpy(), FRAME[["a", "b", "on"]].to_numpy(float))
     assert (rows.classes, rows.targets.tolist(), rows.named) == (("x", "y"), [0, 1, 0], True)
 
 
 def test_several_target_columns_name_the_classes():
-    rows = read(FRAME[["a", "b", "on"]], target=["b", "on"])
+    rows = read_data(FRAME[["a", "b", "on"]], target=["b", "on"])
     assert (rows.classes, rows.columns) == (("b", "on"), ("a",))
     assert rows.targets.tolist() == [[4, 1], [5, 0], [6, 1]]
 
 
 def test_the_validation_frame_has_the_columns_of_the_training_frame_in_their_order():
-    rows = read(FRAME, target="kind")
+    rows = read_data(FRAME, target="kind")
     mixed = FRAME[["on", "kind", "b", "a"]].assign(extra=1.0)
-    valid = read(mixed, target="kind", like=rows)
+    valid = read_data(mixed, target="kind", like=rows)
     assert torch.equal(valid.inputs, rows.inputs)
     with pytest.raises(ValueError, match="valid lacks the column 'b', which train has"):
-        read(FRAME.drop(columns="b"), name="valid", target="kind", like=rows)
+        read_data(FRAME.drop(columns="b"), name="valid", target="kind", like=rows)
 
 
 @pytest.mark.parametrize("dtype", ["Int64", "boolean", "Float64", "category"])
 def test_pandas_types_that_may_be_missing_are_numbers(dtype):
     series = pd.Series([0, 1, 1, 0], dtype=dtype)
-    rows = read((X[:4], series))
+    rows = read_data((X[:4], series))
     assert rows.targets.float().tolist() == [0, 1, 1, 0]
     assert rows.classes is None
 
@@ -91,16 +91,16 @@ def test_names_become_numbers_as_in_scikit_learns_label_encoder(wrap):
 
     words = ["dog", "cat", "dog", "ape", "cat", "ape"]
     encoder = LabelEncoder().fit(words)
-    rows = read((X, wrap(words)))
+    rows = read_data((X, wrap(words)))
     assert rows.targets.tolist() == encoder.transform(words).tolist()
     assert rows.classes == tuple(encoder.classes_)
 
 
 def test_given_classes_number_the_names_in_their_order():
-    rows = read((X, ["dog", "cat"] * 3), classes=["dog", "ape", "cat"])
+    rows = read_data((X, ["dog", "cat"] * 3), classes=["dog", "ape", "cat"])
     assert rows.targets.tolist() == [0, 2] * 3
     assert rows.classes == ("dog", "ape", "cat")
-    valid = read((X[:1], ["cat"]), name="valid", like=rows)
+    valid = read_data((X[:1], ["cat"]), name="valid", like=rows)
     assert valid.targets.tolist() == [2]
 
 
@@ -124,7 +124,7 @@ def test_datasets_loaders_and_iterables_stay_what_they_are():
         ((X, y) for _ in range(2)),
         TensorDataset(X, X, y),
     ):
-        assert read(given) is given
+        assert read_data(given) is given
 
 
 class Empty(Dataset):
@@ -171,25 +171,25 @@ class Empty(Dataset):
 )  # fmt: skip
 def test_what_cannot_be_read_is_refused_in_a_sentence(given, options, sentence):
     with pytest.raises((TypeError, ValueError)) as caught:
-        read(given, **options)
+        read_data(given, **options)
     assert str(caught.value).startswith(sentence)
     assert "\n" not in str(caught.value).removeprefix(sentence) or "numpy" in sentence
 
 
 def test_a_share_is_held_out_and_both_parts_are_all():
     rows = Rows(torch.arange(10), torch.arange(10), classes=("a",), columns=("n",), named=True)
-    train, valid = split(rows, 0.3, seed=1)
+    train, valid = split_data(rows, 0.3, seed=1)
     assert (len(train), len(valid)) == (7, 3)
     assert sorted(train.inputs.tolist() + valid.inputs.tolist()) == list(range(10))
     assert torch.equal(train.inputs, train.targets)
     assert (train.classes, train.columns, valid.named) == (("a",), ("n",), True)
-    again = split(rows, 0.3, seed=1)
+    again = split_data(rows, 0.3, seed=1)
     assert torch.equal(valid.inputs, again[1].inputs)
-    assert not torch.equal(valid.inputs, split(rows, 0.3, seed=2)[1].inputs)
+    assert not torch.equal(valid.inputs, split_data(rows, 0.3, seed=2)[1].inputs)
 
 
 def test_a_dataset_is_split_too():
-    train, valid = split(TensorDataset(torch.arange(10), torch.arange(10)), 0.5, seed=0)
+    train, valid = split_data(TensorDataset(torch.arange(10), torch.arange(10)), 0.5, seed=0)
     assert sorted(int(part[i][0]) for part in (train, valid) for i in range(5)) == list(range(10))
 
 
@@ -204,7 +204,7 @@ def test_a_dataset_is_split_too():
 )  # fmt: skip
 def test_a_share_that_cannot_be_held_out_is_refused(rows, share, sentence):
     with pytest.raises((TypeError, ValueError)) as caught:
-        split(rows, share, seed=0)
+        split_data(rows, share, seed=0)
     assert str(caught.value) == sentence
 
 
