@@ -8,6 +8,7 @@ import json
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -349,6 +350,43 @@ def test_javascript_imports_only_what_is_shared_or_its_own_views():
             if target != shared and theirs != mine and mine not in (PARTS.get(theirs), *[p for p in PARTS if PARTS[p] == theirs]):
                 strangers.append(f"{path.name} imports {source}")
     assert not strangers
+
+
+@cache
+def _imported(path: Path) -> tuple[Path, ...]:
+    sources = re.findall(r"""^import\s[^;]*?from\s*"(\.[^"]+)";""", JAVASCRIPT[path], re.MULTILINE)
+    return tuple((path.parent / source).resolve() for source in sources)
+
+
+def test_javascript_files_do_not_import_one_another_in_a_circle():
+    known: dict[Path, bool] = {}  # path -> whether all behind it is known to be free of circles
+
+    def visit(path: Path) -> None:
+        assert known.get(path, True), f"{path.relative_to(HOUSE)} imports itself, by way of others"
+        if path not in known:
+            known[path] = False
+            for other in _imported(path):
+                visit(other)
+            known[path] = True
+
+    for path in JAVASCRIPT:
+        visit(path)
+
+
+@pytest.mark.parametrize("view", sorted(path.parent.name for path in JAVASCRIPT if path.name == "view.js"))
+def test_the_files_of_a_view_share_no_top_level_name(view):
+    joined, waiting = set(), [HOUSE / "views" / view / "view.js"]
+    while waiting:
+        path = waiting.pop()
+        if path not in joined:
+            joined.add(path)
+            waiting += _imported(path)
+    declared = r"^(?:export )?(?:async )?(?:function\*?|class|const|let) (\w+)(.*)"
+    names: Counter[str] = Counter()
+    for path in joined:
+        for name, rest in re.findall(declared, JAVASCRIPT[path], re.MULTILINE):
+            names.update([name, *re.findall(r", ([A-Z_]+) =", rest)])
+    assert not [name for name, count in names.items() if count > 1]
 
 
 def test_every_listener_goes_with_its_view():

@@ -12,7 +12,7 @@ from .confusion.view import ConfusionGrid
 from .curves.view import Curves
 from .layers.view import LayerTable
 from .training.view import TrainingPanel
-from .view import Pictured, let_go
+from .view import Pictured, close_widgets
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -71,5 +71,5 @@ class Dashboard(Pictured, ipywidgets.VBox):
             return
         for view in self.views:
             view.close()
-        let_go(*self._rows, self.layout)
+        close_widgets(*self._rows, self.layout)
         super().close()

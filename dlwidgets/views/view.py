@@ -1,4 +1,4 @@
-"""View: a picture in the page that shows a session, or any one thing, and asks nothing of the training."""
+"""View: a picture in the page that shows a session, or any one thing."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _HERE = Path(__file__).parent
-#: What a file imports from another, in the order of its lines.
-_IMPORTED = re.compile(r'^import\s[^;]*?from\s*"(\.[^"]+)";[ \t]*$', re.MULTILINE)
+#: A line that imports from another file of ours.
+_IMPORT = re.compile(r'^import\s[^;]*?from\s*"(\.[^"]+)";[ \t]*$', re.MULTILINE)
 #: How long a page may take to say that it drew a picture before it is asked, and the longest such wait [s].
 _PATIENCE, _LONGEST = 3.0, 60.0
 #: Sets the views of this process apart from those of other kernels in a page, and counts them.
 _PROCESS, _NUMBERS = uuid.uuid4().hex[:12], itertools.count(1)
 
 
-def module(name: str) -> str:
-    """Return the text of one ES module: the named file after all that it imports, each file once.
+def module(folder: str | Path) -> str:
+    """Join a view's `view.js` and all that it imports into one module.
 
     Each anywidget evaluates its own copy of its module from a blob, where a relative import cannot be
     resolved. So the files, which import from one another for the type checker and the tests, are joined
@@ -43,32 +43,32 @@ def module(name: str) -> str:
     texts: dict[Path, str] = {}
 
     def visit(file: Path) -> None:
-        if file in texts:
-            return
-        text = file.read_text("utf-8")
-        texts[file] = ""  # under way: files may import from one another in a circle
-        for source in _IMPORTED.findall(text):
-            visit((file.parent / source).resolve())
-        del texts[file]
-        texts[file] = text
+        if file not in texts:
+            text = file.read_text("utf-8")
+            for source in _IMPORT.findall(text):
+                visit((file.parent / source).resolve())
+            texts[file] = _IMPORT.sub("", text)
 
-    visit((_HERE / name).resolve())
-    joined = re.sub(r'^import\s[^;]*?from\s*"\.[^"]+";[ \t]*$', "", "\n".join(texts.values()), flags=re.MULTILINE)
-    return re.sub(r"^export (?!default)", "", joined, flags=re.MULTILINE)
+    visit((_HERE / folder / "view.js").resolve())
+    return re.sub(r"^export (?!default)", "", "\n".join(texts.values()), flags=re.MULTILINE)
+
+
+def style(*names: str | Path) -> str:
+    """Join front.css and the style sheets of folders, of each `view.css` first; a name may be a file's."""
+    files = [_HERE / "front.css"]
+    for place in (_HERE / name for name in names):
+        sheets = place.glob("*.css") if place.is_dir() else [place]
+        files += sorted(sheets, key=lambda file: (file.name != "view.css", file.name))
+    return "\n".join(file.read_text("utf-8") for file in files)
 
 
 def vendored(name: str) -> str:
-    """Return the text of a library that is shipped as it was published."""
+    """Read a library that is shipped as it was published."""
     return (_HERE / "vendor" / name).read_text("utf-8") + "\n"
 
 
-def style(*names: str) -> str:
-    """Return the text of one style sheet: front.css and the named files, joined in order."""
-    return "\n".join((_HERE / name).read_text("utf-8") for name in ("front.css", *names))
-
-
 def answer_anywhere(widget: Widget) -> None:
-    """Let the page's messages to `widget` be handled by any loop of the kernel that is free.
+    """Let any free loop of the kernel handle the page's messages to `widget`.
 
     ipykernel 7.4 hands a browser message to the loop that last published on the widget's comm. For one
     made in a cell that is the main thread, so that a slider is dead until the cell ends. Forgetting the
@@ -79,8 +79,8 @@ def answer_anywhere(widget: Widget) -> None:
         vars(widget.comm).pop("_reply_subshell_id", None)
 
 
-def let_go(*widgets: Widget) -> None:
-    """Close widgets, each with its layout and style, which ipywidgets would keep and send to every page."""
+def close_widgets(*widgets: Widget) -> None:
+    """Close widgets with their layouts and styles, which ipywidgets would keep and send to every page."""
     for widget in widgets:
         for name in ("layout", "style"):
             part = getattr(widget, name, None)
@@ -90,7 +90,7 @@ def let_go(*widgets: Widget) -> None:
 
 
 class Pictured:
-    """Puts a static picture beside a widget, for places where no widget can be drawn.
+    """Puts a static picture beside a widget, for where none can be drawn.
 
     What has it defines `figure()`. GitHub, nbconvert and a notebook opened elsewhere show the picture.
     """
@@ -100,7 +100,7 @@ class Pictured:
         raise NotImplementedError
 
     def picture(self) -> Figure:
-        """Return the Figure that is stored beside the widget: `figure()`, or a plainer one, drawn faster."""
+        """Draw the Figure stored beside the widget: `figure()`, or a plainer one."""
         return self.figure()
 
     def __del__(self) -> None:
@@ -127,9 +127,13 @@ class Pictured:
 
 
 class View(Pictured, anywidget.AnyWidget):
-    """Projects its source into synced traits, as often as the page keeps up, about 10 times a second.
+    """Projects its source into synced traits, as often as the page keeps up.
 
-    The contract of a view (name.py, name.js):
+    To add a view, make a folder with three files: `view.py` with a class of this one whose `_esm` is
+    `module(folder)` and whose `_css` is `style(folder)`; `view.js`, which exports by default an object with
+    `render`, and calls `live` of front.js; `view.css`. Its name goes into `dlwidgets/__init__.py`.
+
+    The contract of a view:
 
     * ``watches`` names the session's traits that change the picture; ``project()`` returns the whole
       picture as ``{trait: value}``, never a difference, so that a view shown late, twice or after a reload
@@ -196,7 +200,7 @@ class View(Pictured, anywidget.AnyWidget):
     # -- kernel to page
 
     def refresh(self) -> None:
-        """Note that the picture is out of date; send it now if the page waits for one. Any thread."""
+        """Send the picture anew, at once if a page waits for it. Any thread."""
         self._stale = True
         # Whoever finds another thread sending leaves the rest to it, so that training never waits here.
         while self._stale and self._may_send() and self._sending.acquire(blocking=False):
@@ -251,12 +255,12 @@ class View(Pictured, anywidget.AnyWidget):
             if self.comm is not None:
                 answer_anywhere(self)
                 if self._drawn is not None:
-                    _Watch.over(self)
+                    _Reminder.follow(self)
 
     def _send_picture(
         self, frame: int, values: dict[str, Any], problem: str, whole: bool, greeted: bool = False
     ) -> bool:
-        """Send what changed, or the whole picture; return whether there was anything to be sent."""
+        """Send what changed, or the whole picture; say whether anything was sent."""
         values = {**values, "problem": problem}
         with self.hold_sync():
             for name, value in values.items():
@@ -273,14 +277,14 @@ class View(Pictured, anywidget.AnyWidget):
 
     @property
     def _waits(self) -> bool:
-        """Whether a page still owes an answer, and has not been silent for too long."""
+        """Whether a page owes an answer and has not been silent too long."""
         return (
             self.comm is not None and self._drawn is not None and self._drawn < self.frame
             and self._patience <= _LONGEST
         )  # fmt: skip
 
     def _ask(self) -> None:
-        """Ask a page that has been silent for too long for a sign of life."""
+        """Ask a page that has been silent too long for an answer."""
         if self._waits and time.monotonic() - self._sent_at > self._patience:
             self._patience *= 2
             self.send({"ask": self.frame})
@@ -319,7 +323,7 @@ class View(Pictured, anywidget.AnyWidget):
                 view._answered(drawn)
 
     def _answered(self, drawn: Any) -> None:
-        """Note that a page has drawn a picture, and send it the next where one waits."""
+        """Note that a page has drawn a picture; send the next."""
         self._patience, self._gap = _PATIENCE, 1.0
         # With an older number those after it are still on their way, or were replaced.
         if type(drawn) is int and (self._drawn or 0) < drawn <= self.frame:
@@ -353,26 +357,29 @@ def _sentence(error: Exception) -> str:
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
 
-class _Watch:
-    """One thread for all views, alive only while a page owes an answer: a message may be lost on the way."""
+class _Reminder:
+    """Asks silent pages for their answers, since a message may be lost.
+
+    One thread for all views, alive only while a page owes an answer.
+    """
 
     _views: ClassVar[weakref.WeakSet[View]] = weakref.WeakSet()
     _lock = threading.Lock()
     _running = False
 
     @classmethod
-    def over(cls, view: View) -> None:
-        """Watch over `view` until its page has answered."""
+    def follow(cls, view: View) -> None:
+        """Remind the page of `view` until it has answered."""
         with cls._lock:
             cls._views.add(view)
             if not cls._running:
                 cls._running = True
                 # ipykernel 7.0 raises LookupError on a message from a thread without the cell's context.
                 run = contextvars.copy_context().run
-                threading.Thread(target=run, args=(cls._watch,), name="dlwidgets-watch", daemon=True).start()
+                threading.Thread(target=run, args=(cls._work,), name="dlwidgets-reminder", daemon=True).start()
 
     @classmethod
-    def _watch(cls) -> None:
+    def _work(cls) -> None:
         while True:
             time.sleep(1.0)
             # In a function of its own, so that nothing is kept alive while asleep.

@@ -160,7 +160,7 @@ def wire(monkeypatch) -> Wire:
     yield wire
     wire.pages.clear()
     # The watch ends at its next round; nobody waits for it.
-    view_module._Watch._views.clear()
+    view_module._Reminder._views.clear()
 
 
 @pytest.fixture

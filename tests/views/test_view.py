@@ -7,11 +7,13 @@ import gc
 import json
 import random
 import re
+import shutil
 import subprocess
 import sys
 import threading
 import time
 import weakref
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -302,7 +304,7 @@ def test_an_ask_between_pictures_is_small_and_comes_ever_more_rarely(quick_time,
     pictures = len(wire.pictures(view))
     asked = []
     page.arrive = lambda message: asked.append((quick_time.now - sent_at, message))
-    until_no_watch()
+    until_no_reminder()
     assert all(message.custom == {"ask": view.frame} and message.size < 100 for _, message in asked)
     times = [at for at, _ in asked]
     assert times[0] > 2 and 3 <= len(asked) <= 6
@@ -316,7 +318,7 @@ def test_an_answer_that_was_lost_is_made_up_for_after_an_ask(quick_time, wire, r
     run.pulse = 1
     run.pulse = 2
     page.eager = True
-    until_no_watch()
+    until_no_reminder()
     assert read(page) == shown(2)
     run.pulse = 3
     assert read(page) == shown(3)
@@ -327,17 +329,17 @@ def test_messages_lost_in_a_row_are_made_up_for(quick_time, wire, run, view, ope
     page = open_page(view, eager=True)
     page.losing = lost
     view.text, run.pulse = "second", 1
-    until_no_watch()
+    until_no_reminder()
     assert read(page) == shown(1, "second")
 
 
-def until_no_watch():
+def until_no_reminder():
     """Wait until no view is watched over any more, and the thread has ended."""
     for thread in threading.enumerate():
-        if thread.name == "dlwidgets-watch":
+        if thread.name == "dlwidgets-reminder":
             thread.join(20)
             assert not thread.is_alive()
-    assert not view_module._Watch._running
+    assert not view_module._Reminder._running
 
 
 # -- while a cell of the session blocks the kernel
@@ -630,7 +632,7 @@ def test_a_closed_view_is_collected_with_what_it_showed(quick_time, wire, open_p
     run.pulse = 1
     gone = weakref.ref(view), weakref.ref(run)
     view.close()
-    until_no_watch()
+    until_no_reminder()
     page.close()
     page.view = view = run = None
     gc.collect()
@@ -638,12 +640,12 @@ def test_a_closed_view_is_collected_with_what_it_showed(quick_time, wire, open_p
 
 
 def test_a_view_closed_while_it_is_watched_over_ends_the_watch(wire, run, view, open_page, monkeypatch):
-    monkeypatch.setattr(view_module._Watch, "_running", False)
+    monkeypatch.setattr(view_module._Reminder, "_running", False)
     page = open_page(view)
     page.draw()
     run.pulse = 1
     view.close()
-    until_no_watch()
+    until_no_reminder()
 
 
 def test_a_close_from_another_thread_while_pictures_go_out_is_quiet(wire, run, open_page):
@@ -681,7 +683,6 @@ def test_a_picture_that_fails_does_not_keep_the_widget_from_showing(view):
 def views():
     """The views that are shipped: name -> class."""
     import importlib
-    from pathlib import Path
 
     found = {}
     for path in sorted(Path(view_module.__file__).parent.rglob("*.py")):
@@ -693,8 +694,6 @@ def views():
 
 
 def test_the_joined_text_of_every_view_is_one_module_that_exports_its_render_alone(views, tmp_path):
-    import shutil
-
     node = shutil.which("node")
     if node is None:
         pytest.skip("Node is not installed.")
@@ -718,8 +717,53 @@ def test_a_view_carries_the_shared_style_once(views):
 
 
 def test_joining_takes_out_imports_of_ours_alone():
-    text = module("curves/view.js")
+    text = module("curves")
     assert "import {" not in text and "\nexport default {" in text
+
+
+@pytest.fixture
+def toy(tmp_path):
+    """A view that is a folder of its own: view.js, what that imports, and two style sheets."""
+    front = Path(view_module.__file__).with_name("front.js")
+    (tmp_path / "front.js").symlink_to(front)
+    folder = tmp_path / "toy"
+    folder.mkdir()
+    (folder / "view.js").write_text(
+        'import { live, say } from "../front.js";\n'
+        'import { wordsOf } from "./words.js";\n'
+        "export default { render({ model, el, signal }) {\n"
+        '  live({ model, el, signal, draw: () => say(el, wordsOf(model.get("number"))) });\n'
+        "} };\n"
+    )
+    (folder / "words.js").write_text("export function wordsOf(number) { return `number ${number}`; }\n")
+    (folder / "more.css").write_text(".more {}")
+    (folder / "view.css").write_text(".first {}")
+
+    class Toy(Picture):
+        """The picture above with a page of its own."""
+
+        _esm = module(folder)
+        _css = style(folder)
+
+    return Toy
+
+
+def test_a_view_is_added_as_a_folder(toy, wire, run, open_page, tmp_path):
+    view = toy(run)
+    page = open_page(view)
+    page.draw()
+    run.pulse = 3
+    assert read(page) == shown(3)
+    css = str(view._css)
+    assert css.startswith(style()) and css.endswith(".first {}\n.more {}")
+    text = str(view._esm)
+    assert text.index("function wordsOf") < text.index("export default")
+    assert "import {" not in text and text.count("function live(") == 1
+    node = shutil.which("node")
+    if node is not None:
+        file = tmp_path / "toy.mjs"
+        file.write_text(text)
+        subprocess.run([node, "--check", file], check=True, capture_output=True, text=True)
 
 
 def test_importing_the_views_starts_no_thread_and_no_matplotlib():

@@ -68,8 +68,8 @@ class ActivationBrowser(View):
     TypeError, ValueError : one sentence on what does not fit.
     """
 
-    _esm = module("activations/view.js")
-    _css = style("activations/view.css", "activations/segments.css", "study/study.css")
+    _esm = module("activations")
+    _css = style("activations", "study")
     watches = ("pulse", "status", "selected_layer", "selected_sample", "thresholds", "scores")
 
     layers = traitlets.List(help="[path, class, depth, whether it only holds others] of each layer").tag(sync=True)

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from ...core.scoring.scores import Scores
     from ...session import Session
 
-#: The parts of the page, in the order in which they are joined, and the style sheet.
-DETAIL_CSS = "confusion/class_detail.css"
 #: Samples on a page.
 PAGE = 24
 #: The list of labels to check, which stands beside the four quadrants.

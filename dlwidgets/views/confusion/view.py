@@ -12,7 +12,7 @@ import traitlets
 from ...core.scoring.scores import Scores
 from ...session import Session
 from ..view import View, module, style
-from .class_detail import DETAIL_CSS, ClassDetail
+from .class_detail import ClassDetail
 from .look import read_look
 
 if TYPE_CHECKING:
@@ -62,8 +62,8 @@ class ConfusionGrid(ClassDetail, View):
         Of a multiclass task: whether the C x C matrix is shown in place of the tiles.
     """
 
-    _esm = module("confusion/view.js")
-    _css = style("confusion/view.css", DETAIL_CSS)
+    _esm = module("confusion")
+    _css = style("confusion")
     watches = ("scores", "thresholds")
 
     counts = traitlets.Bytes(

@@ -47,8 +47,8 @@ class Curves(View):
     rewind : whether the rail takes the run back, or only shows.
     """
 
-    _esm = vendored("uPlot.iife.min.js") + module("curves/view.js")
-    _css = style("vendor/uPlot.min.css", "curves/view.css")
+    _esm = vendored("uPlot.iife.min.js") + module("curves")
+    _css = style("vendor", "curves")
     AHEAD, BEAT, CALM = 10, 3, ("snapshots",)
     watches = ("pulse", "evaluation", "status", "line", "snapshots")
 

@@ -56,8 +56,8 @@ class LayerTable(View):
     TypeError, ValueError : one sentence on what does not fit.
     """
 
-    _esm = module("layers/view.js")
-    _css = style("layers/view.css")
+    _esm = module("layers")
+    _css = style("layers")
     watches = ("layer_stats", "selected_layer", "status", "applied", "rejected")
 
     rows = traitlets.List(

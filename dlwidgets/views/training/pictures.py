@@ -24,8 +24,8 @@ _MEMORY = 1.0
 class Part(View):
     """A picture of the panel: its traits are written by the kernel alone, so that no control ever is."""
 
-    _esm = module("training/view.js")
-    _css = style("training/view.css", "training/sections.css", "dashboard.css")
+    _esm = module("training")
+    _css = style("training", "dashboard.css")
     part = traitlets.Unicode(help='"head", "facts" or "sections"').tag(sync=True)
 
     #: What a key stands for: "toggle" and "step".

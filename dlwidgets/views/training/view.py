@@ -10,7 +10,7 @@ import ipywidgets
 
 from ...core.controls.clipping import CLIP_MODES, Clip
 from ...session import Session
-from ..view import Pictured, answer_anywhere, let_go
+from ..view import Pictured, answer_anywhere, close_widgets
 from .limits import Rules
 from .pictures import _Facts, _Head, about, short
 from .presets import PRESETS, Preset
@@ -332,7 +332,7 @@ class TrainingPanel(Pictured, ipywidgets.VBox):
             self.session.unobserve(self._moved, names=["lr", "batch_size", "clip"])
             self.session = None
             buttons = self.bar.children[1]
-            let_go(
+            close_widgets(
                 *buttons.children,
                 *self.bar.children,
                 self.bar,

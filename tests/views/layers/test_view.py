@@ -717,13 +717,3 @@ def test_without_a_session_nothing_is_frozen(said):
     page_says(LayerTable(model, input_shape=(4,)), wish="trainable", value=["stem", False])
     assert "LayerTable(session)" in said[-1]["because"]
     assert all(p.requires_grad for p in model.parameters())
-
-
-def test_the_parts_of_the_page_fit_together_in_one_module(tmp_path):
-    node = shutil.which("node")
-    if node is None:
-        pytest.skip("Node is not installed.")
-    module = tmp_path / "layers.mjs"
-    module.write_text(str(LayerTable._esm))
-    done = subprocess.run([node, "--check", module], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
