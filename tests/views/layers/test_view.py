@@ -258,6 +258,7 @@ def test_a_live_picture_stays_small_however_many_layers_there_are(layers, probed
     model = nn.Sequential(*(nn.Linear(1, 1) for _ in range(layers)))
     session = Session(model, train=(torch.zeros(8, 1), torch.zeros(8, 1)))
     view = LayerTable(session)
+    view.to_frame()  # waits for the layers, however long these take
     open_page(view)
     for step in range(130):
         publish(session, measured([f"{i}" for i in range(layers)], step=step + 1))
