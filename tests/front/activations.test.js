@@ -5,7 +5,7 @@ import {
   anyNegative, byteOf, dequantise, halfStep, numberAt, paintFloats, paintMaps, paintRgb, palette, placeOf, rgb, shades, sheetColumns,
   tileAt, tileGrid, tileStep,
 } from "../../dlwidgets/views/activations/tiles.js";
-import { onWhite, sentSize } from "../../dlwidgets/views/activations/sample_picker.js";
+import { onWhite, sentSize } from "../../dlwidgets/views/activations/own_sample.js";
 import { byStrength, pointed, shownLarge } from "../../dlwidgets/views/activations/close_up.js";
 import { exactly, readingOf } from "../../dlwidgets/views/activations/readout.js";
 import { above, around, layerLines, layerMove, opened } from "../../dlwidgets/views/activations/tree.js";

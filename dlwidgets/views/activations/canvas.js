@@ -11,6 +11,13 @@ export function bitmap(rgba, width, height) {
   return canvas;
 }
 
+/** An image of RGB bytes, which a canvas can draw larger or smaller. @param {Uint8Array} rgb @param {number} width @param {number} height */
+export function imageOf(rgb, width, height) {
+  const rgba = new Uint8ClampedArray(width * height * 4);
+  for (let i = 0; i < width * height; i += 1) { rgba.set(rgb.subarray(3 * i, 3 * i + 3), 4 * i); rgba[4 * i + 3] = 255; }
+  return bitmap(rgba, width, height);
+}
+
 /**
  * Draw bars from a zero line, blue above and orange below; with a gutter, the ends of the scale stand in it.
  * @param {Element} el whose colours they have @param {CanvasRenderingContext2D} ctx @param {Float32Array} values

@@ -1,12 +1,16 @@
 // The close-up of the activation browser: one map with its own numbers, over the input; a line; a unit's weights.
 import { color, listen, make, say, sig, surface } from "../front.js";
 import { bitmap, drawLine, drawNames } from "./canvas.js";
-import { anyNegative, dequantise, numberAt, paintFloats, paintMaps, paintRgb, placeOf } from "./tiles.js";
+import { anyNegative, byteOf, dequantise, numberAt, paintFloats, paintMaps, paintRgb, placeOf } from "./tiles.js";
 
 /** @typedef {import("./tiles.js").State} State */
 
-/** The longest side of the close-up, and the room for names of tokens [px]. */
-const SIDE = 208, NAMES = 44;
+/** @typedef {ReturnType<typeof shownLarge>} Large */
+
+/** The longest side of the close-up, the height of a line, and the room for names of tokens [px]. */
+const SIDE = 208, TRACE = 110, NAMES = 44;
+/** Pictures of which one map or line is shown large. */
+const ENLARGED = new Set(["maps", "volume", "attention", "rgb", "lines"]);
 
 /**
  * The map that is shown large: the one under the pointer, else the picked one; with its own numbers where the kernel
@@ -45,6 +49,100 @@ export function byStrength(pixels, strength, most) {
   }
 }
 
+/** What the colours span, and the map's own largest value. @param {State} state @param {boolean} each @param {Large} large */
+function spans({ picture, scales }, each, large) {
+  const own = large.place >= 0 ? scales[large.place] : picture.peak;
+  return { own, span: each ? own : picture.peak };
+}
+
+/** The bytes of the map that is shown large. @param {State} state @param {Large} large @param {number} [depth] */
+function bytesOf({ maps }, { place, size: [h, w] }, depth = 1) {
+  return maps.subarray(place * h * w * depth, (place + 1) * h * w * depth);
+}
+
+/** @param {State} state @param {boolean} each whether the colours span each map @param {Large} large @returns {Uint8ClampedArray} RGBA */
+function pixelsOf(state, each, large) {
+  const { near, colours } = state, [h, w] = large.size, { own, span } = spans(state, each, large);
+  if (state.picture.form === "rgb") {
+    const bytes = large.exact ? Uint8Array.from(near, (value) => byteOf(value, span || 1)) : bytesOf(state, large, 3);
+    return paintRgb(bytes, 1, h, w, 1, [large.exact ? 1 : own], large.exact ? 1 : span).pixels;
+  }
+  return large.exact ? paintFloats(near, span, colours) : paintMaps(bytesOf(state, large), 1, h, w, 1, [own], span, colours).pixels;
+}
+
+/** The size of each value, as a share of what the colours span. @param {State} state @param {boolean} each @param {Large} large @returns {(i: number) => number} */
+function strengthOf(state, each, large) {
+  const { own, span } = spans(state, each, large), bytes = bytesOf(state, large), { near } = state;
+  return large.exact ? (i) => Math.abs(near[i]) / (span || 1) : (i) => Math.abs(dequantise(bytes[i], own)) / (span || 1);
+}
+
+/** @param {HTMLElement} el @param {HTMLCanvasElement} canvas @param {State} state @param {boolean} each @param {Large} large @param {number} width */
+function paintTrace(el, canvas, state, each, large, width) {
+  const { own, span } = spans(state, each, large), ctx = surface(canvas, width, TRACE), at = pointed(state, large.size);
+  const values = large.exact ? state.near : Float32Array.from(bytesOf(state, large), (q) => dequantise(q, own));
+  drawLine(el, ctx, values, span, 0, 0, width, TRACE, { signed: anyNegative(state.maps) });
+  if (at) { ctx.fillStyle = color(el, "ink"); ctx.fillRect(Math.round((at[1] / Math.max(1, large.size[1] - 1)) * width) - 0.5, 0, 1, TRACE); }
+}
+
+/** The weights of a unit as bars. @param {HTMLElement} el @param {HTMLCanvasElement} canvas @param {State} state @param {number} width */
+function paintWeightBars(el, canvas, state, width) {
+  const { scale } = state.picture.incoming, values = Array.from(state.incoming, (q) => dequantise(q, scale)), ctx = surface(canvas, width, 90);
+  const each = width / values.length;
+  values.forEach((value, i) => {
+    const size = scale > 0 ? (value / scale) * 43 : 0;
+    ctx.fillStyle = color(el, value < 0 ? "orange" : "blue");
+    ctx.fillRect(i * each, 45 - Math.max(0, size), Math.max(1, each - (each > 3 ? 1 : 0)), Math.abs(size));
+  });
+  ctx.fillStyle = color(el, "line-2");
+  ctx.fillRect(0, 44.5, width, 1);
+}
+
+/** The weights of a unit as maps, one for each channel. @param {HTMLCanvasElement} canvas @param {State} state @param {number} width */
+function paintWeightMaps(canvas, state, width) {
+  const { size: [count, h, w], scale } = state.picture.incoming, columns = Math.ceil(Math.sqrt(count)), rows = Math.ceil(count / columns);
+  const gap = count > 1 ? 2 : 0, each = (width - gap * (columns - 1)) / columns, tall = (each * h) / w;
+  const ctx = surface(canvas, width, rows * tall + gap * (rows - 1));
+  const all = paintMaps(state.incoming, count, h, w, columns, Array(count).fill(scale), scale, state.colours);
+  const image = bitmap(all.pixels, all.width, all.height);
+  ctx.imageSmoothingEnabled = false;
+  for (let m = 0; m < count; m += 1) {
+    const x = m % columns, y = Math.floor(m / columns);
+    ctx.drawImage(image, x * w, y * h, w, h, x * (each + gap), y * (tall + gap), each, tall);
+  }
+}
+
+/**
+ * Paint one map, over the input where `cover` is given, with the pixel that is read; return where in the canvas it lies.
+ * @param {HTMLElement} el @param {HTMLCanvasElement} canvas @param {State} state @param {boolean} each @param {Large} large
+ * @param {number} room @param {number | null} cover how much the map covers the input, 0..1
+ * @returns {[number, number, number, number]} left, top, width, height
+ */
+function paintLarge(el, canvas, state, each, large, room, cover) {
+  const { picture } = state, [h, w] = large.size, at = pointed(state, large.size);
+  const tokens = picture.tokens && picture.form === "attention" ? picture.tokens : null, gutter = tokens ? NAMES : 0;
+  const width = room - gutter, aspect = picture.whole[1] / picture.whole[0];
+  const across = aspect >= 1 ? width : Math.max(24, width * aspect), down = aspect >= 1 ? Math.max(24, width / aspect) : width;
+  const ctx = surface(canvas, across + gutter, down + gutter), smooth = across * (window.devicePixelRatio || 1) < w;
+  if (cover !== null && state.input) { ctx.imageSmoothingEnabled = true; ctx.drawImage(state.input, gutter, 0, across, down); }
+  if (state.zeros[large.place] === 1 && cover === null) { ctx.fillStyle = color(el, "map-dead"); ctx.fillRect(gutter, 0, across, down); }
+  else {
+    ctx.imageSmoothingEnabled = smooth;
+    const pixels = pixelsOf(state, each, large);
+    // Where the map is zero the input is seen as it is.
+    if (cover !== null) byStrength(pixels, strengthOf(state, each, large), cover);
+    ctx.drawImage(bitmap(pixels, w, h), gutter, 0, across, down);
+  }
+  if (tokens) {
+    drawNames(el, ctx, tokens, 0, down, (y) => [gutter - 4, y]);
+    drawNames(el, ctx, tokens, gutter, across, (x) => [x, down + 4], true);
+  }
+  if (at) {
+    ctx.strokeStyle = color(el, "ink"); ctx.lineWidth = 1;
+    ctx.strokeRect(gutter + (at[1] * across) / w + 0.5, (at[0] * down) / h + 0.5, Math.max(2, across / w - 1), Math.max(2, down / h - 1));
+  }
+  return [gutter, 0, across, down];
+}
+
 /**
  * @param {{el: HTMLElement, signal: AbortSignal, state: State, want: {get(name: string): any}, moved: () => void}} view
  * @returns {{node: HTMLElement, show: () => void}}
@@ -58,105 +156,34 @@ export function closeUp({ el, signal, state, want, moved }) {
   let place = [0, 0, 1, 1];
 
   const showWeights = () => {
-    const { picture } = state, into = picture.incoming;
-    const [count, h, w] = into.size, wide = into.shape.length < 3;
-    const columns = wide ? 1 : Math.ceil(Math.sqrt(count)), rows = Math.ceil(count / columns), width = Math.min(node.clientWidth || SIDE, SIDE);
+    const { picture } = state, into = picture.incoming, width = Math.min(node.clientWidth || SIDE, SIDE);
     const name = picture.names?.[into.unit] ? ` “${picture.names[into.unit]}”` : "";
     say(words, `weights into unit ${into.unit}${name}`);
     words.title = `${words.textContent}: of ${into.layer || "the model"}, ${into.shape.join("×")}; colours to ±${sig(into.scale, 3)}${into.bias === null ? "" : `; bias ${sig(into.bias, 3)}`}`;
     canvas.setAttribute("aria-label", words.title);
-    if (wide) {
-      const values = Array.from(state.incoming, (q) => dequantise(q, into.scale)), ctx = surface(canvas, width, 90);
-      const each = width / values.length;
-      values.forEach((value, i) => {
-        const size = into.scale > 0 ? (value / into.scale) * 43 : 0;
-        ctx.fillStyle = color(el, value < 0 ? "orange" : "blue");
-        ctx.fillRect(i * each, 45 - Math.max(0, size), Math.max(1, each - (each > 3 ? 1 : 0)), Math.abs(size));
-      });
-      ctx.fillStyle = color(el, "line-2");
-      ctx.fillRect(0, 44.5, width, 1);
-      return;
-    }
-    const gap = count > 1 ? 2 : 0, each = (width - gap * (columns - 1)) / columns, tall = (each * h) / w;
-    const ctx = surface(canvas, width, rows * tall + gap * (rows - 1));
-    const all = paintMaps(state.incoming, count, h, w, columns, Array(count).fill(into.scale), into.scale, state.colours);
-    const image = bitmap(all.pixels, all.width, all.height);
-    ctx.imageSmoothingEnabled = false;
-    for (let m = 0; m < count; m += 1) {
-      const x = m % columns, y = Math.floor(m / columns);
-      ctx.drawImage(image, x * w, y * h, w, h, x * (each + gap), y * (tall + gap), each, tall);
-    }
-  };
-
-  /** @param {ReturnType<typeof shownLarge>} large */
-  const pixelsOf = (large) => {
-    const { picture, maps, near, scales, colours } = state, [h, w] = large.size, each = want.get("per") === "map";
-    const own = large.place >= 0 ? scales[large.place] : picture.peak, span = each ? own : picture.peak;
-    if (picture.form === "rgb") {
-      const bytes = large.exact ? Uint8Array.from(near, (value) => (Number.isFinite(value) ? Math.min(255, Math.max(1, 128 + Math.round((127 * value) / (span || 1)))) : 0)) : maps.subarray(large.place * h * w * 3, (large.place + 1) * h * w * 3);
-      return paintRgb(bytes, 1, h, w, 1, [large.exact ? 1 : own], large.exact ? 1 : span).pixels;
-    }
-    if (large.exact) return paintFloats(near, span, colours);
-    return paintMaps(maps.subarray(large.place * h * w, (large.place + 1) * h * w), 1, h, w, 1, [own], span, colours).pixels;
-  };
-
-  /** The size of each value, as a share of what the colours span. @param {ReturnType<typeof shownLarge>} large @returns {(i: number) => number} */
-  const strengthOf = (large) => {
-    const { picture, maps, near, scales } = state, [h, w] = large.size, own = large.place >= 0 ? scales[large.place] : picture.peak;
-    const span = want.get("per") === "map" ? own : picture.peak, from = large.place * h * w;
-    return large.exact ? (i) => Math.abs(near[i]) / (span || 1) : (i) => Math.abs(dequantise(maps[from + i], own)) / (span || 1);
-  };
-
-  /** @param {ReturnType<typeof shownLarge>} large */
-  const showLine = (large) => {
-    const { picture, maps, near, scales } = state, [h, w] = large.size, width = node.clientWidth || SIDE;
-    const own = large.place >= 0 ? scales[large.place] : picture.peak, span = want.get("per") === "map" ? own : picture.peak;
-    const values = large.exact ? near : Float32Array.from(maps.subarray(large.place * h * w, (large.place + 1) * h * w), (q) => dequantise(q, own));
-    const ctx = surface(canvas, width, 110), at = pointed(state, large.size);
-    place = [0, 0, width, 110];
-    drawLine(el, ctx, values, span, 0, 0, width, 110, { signed: anyNegative(maps) });
-    if (at) { ctx.fillStyle = color(el, "ink"); ctx.fillRect(Math.round((at[1] / Math.max(1, w - 1)) * width) - 0.5, 0, 1, 110); }
+    if (into.shape.length < 3) paintWeightBars(el, canvas, state, width); else paintWeightMaps(canvas, state, width);
   };
 
   const show = () => {
-    const { picture } = state;
-    const weights = picture.form === "bars" && picture.incoming;
-    node.hidden = !!picture.reason || !(weights || picture.form === "maps" || picture.form === "volume" || picture.form === "attention" || picture.form === "rgb" || picture.form === "lines");
+    const { picture } = state, weights = picture.form === "bars" && picture.incoming;
+    node.hidden = !!picture.reason || !(weights || ENLARGED.has(picture.form));
     const laid = state.input !== null && (picture.form === "maps" || picture.form === "volume") && picture.show !== "filters";
     lay.hidden = node.hidden || !laid;
     if (node.hidden) return;
     if (weights) { showWeights(); return; }
-    const large = shownLarge(state, want.get("chosen")), [h, w] = large.size;
+    const large = shownLarge(state, want.get("chosen")), each = want.get("per") === "map";
     const name = picture.names?.[large.number] ? ` “${picture.names[large.number]}”` : "";
     say(words, `${picture.axes[0]} ${large.number}${name}${state.hover ? "" : ", picked"}`);
     words.title = words.textContent ?? "";
     canvas.setAttribute("aria-label", `${words.textContent} enlarged; arrow keys read its values`);
     if (large.place < 0 && !large.exact) return;
-    if (picture.form === "lines") { showLine(large); return; }
-    const tokens = picture.tokens && picture.form === "attention" ? picture.tokens : null, gutter = tokens ? NAMES : 0;
-    const width = Math.min(node.clientWidth || SIDE, SIDE) - gutter, aspect = picture.whole[1] / picture.whole[0];
-    const across = aspect >= 1 ? width : Math.max(24, width * aspect), down = aspect >= 1 ? Math.max(24, width / aspect) : width;
-    place = [gutter, 0, across, down];
-    const ctx = surface(canvas, across + gutter, down + gutter);
-    const over = laid && overlay.checked, smooth = across * (window.devicePixelRatio || 1) < w;
-    if (over && state.input) { ctx.imageSmoothingEnabled = true; ctx.drawImage(state.input, gutter, 0, across, down); }
-    if (state.zeros[large.place] === 1 && !over) { ctx.fillStyle = color(el, "map-dead"); ctx.fillRect(gutter, 0, across, down); }
-    else {
-      ctx.imageSmoothingEnabled = smooth;
-      const pixels = pixelsOf(large);
-      // Where the map is zero the input is seen as it is.
-      if (over) byStrength(pixels, strengthOf(large), Number(opacity.value) / 100);
-      ctx.drawImage(bitmap(pixels, w, h), gutter, 0, across, down);
+    if (picture.form === "lines") {
+      place = [0, 0, node.clientWidth || SIDE, TRACE];
+      paintTrace(el, canvas, state, each, large, place[2]);
+      return;
     }
-    if (tokens) {
-      drawNames(el, ctx, tokens, 0, down, (at) => [gutter - 4, at]);
-      drawNames(el, ctx, tokens, gutter, across, (at) => [at, down + 4], true);
-    }
-    const at = pointed(state, large.size);
-    if (at) {
-      ctx.strokeStyle = color(el, "ink"); ctx.lineWidth = 1;
-      ctx.strokeRect(gutter + (at[1] * across) / w + 0.5, (at[0] * down) / h + 0.5, Math.max(2, across / w - 1), Math.max(2, down / h - 1));
-    }
+    const cover = laid && overlay.checked ? Number(opacity.value) / 100 : null;
+    place = paintLarge(el, canvas, state, each, large, Math.min(node.clientWidth || SIDE, SIDE), cover);
   };
 
   listen(overlay, "change", () => { opacity.disabled = !overlay.checked; moved(); }, signal);

@@ -1,6 +1,6 @@
 // Beside the layer: what the model was given, and what it said of it.
 import { make, numbers, say, sig, surface } from "../front.js";
-import { bitmap, drawBars, drawLine } from "./canvas.js";
+import { bitmap, drawBars, drawLine, imageOf } from "./canvas.js";
 import { anyNegative, paintMaps } from "./tiles.js";
 import { keepPlaces, range } from "./words.js";
 
@@ -66,13 +66,10 @@ export function givenAndSaid({ model, el, state }) {
       }
       return;
     }
-    const rgba = new Uint8ClampedArray(h * w * 4);
-    if (shown.kind === "image") {
-      for (let i = 0; i < h * w; i += 1) { rgba.set(bytes.subarray(3 * i, 3 * i + 3), 4 * i); rgba[4 * i + 3] = 255; }
-    } else rgba.set(paintMaps(bytes, 1, h, w, 1, [1], null, state.colours).pixels);
     const side = Math.min(width, 200), height = shown.kind === "image" ? Math.min(side, (side * h) / w) : Math.min(120, Math.max(40, (side * h) / w));
     const across = shown.kind === "image" ? Math.min(side, (height * w) / h) : side;
-    const ctx = surface(canvas, across, height), image = bitmap(rgba, w, h);
+    const ctx = surface(canvas, across, height);
+    const image = shown.kind === "image" ? imageOf(bytes, w, h) : bitmap(paintMaps(bytes, 1, h, w, 1, [1], null, state.colours).pixels, w, h);
     ctx.imageSmoothingEnabled = across < w;
     ctx.drawImage(image, 0, 0, across, height);
     if (shown.kind === "image") state.input = image;

@@ -56,6 +56,30 @@ export function scaleOf(rows, share) {
   return (value) => (high > low ? (100 * ((value ?? low) - low)) / (high - low) : 0);
 }
 
+/** Show the scores of each class before and after. @param {HTMLElement} table @param {any} touching @param {Set<string>} truth the names of the true classes */
+function showEffects(table, touching, truth) {
+  const rows = touching.rows ?? [], share = touching.measure === "probability", at = scaleOf(rows, share);
+  table.hidden = !rows.length;
+  while (table.childElementCount > rows.length) table.lastElementChild?.remove();
+  while (table.childElementCount < rows.length) {
+    table.append(make("div", { class: "dlw-study-effect" }, make("span"), make("span"), make("i", {}, make("b"), make("u"), make("s")), make("span")));
+  }
+  rows.forEach((/** @type {any[]} */ row, /** @type {number} */ i) => {
+    const [name, before, bar, after] = /** @type {HTMLElement[]} */ ([...table.children[i].children]);
+    say(name, truth.has(row[0]) ? `✓ ${row[0]}` : row[0]);
+    name.title = truth.has(row[0]) ? `${row[0]}: true` : row[0];
+    name.dataset.truth = String(truth.has(row[0]));
+    say(before, scoreText(row[1], share)); say(after, scoreText(row[2], share));
+    const moved = Math.abs((row[2] ?? 0) - (row[1] ?? 0)) >= 0.005;
+    after.dataset.moved = String(moved);
+    const [line, from, to] = /** @type {HTMLElement[]} */ ([...bar.children]);
+    const x = at(row[1]), y = at(row[2]);
+    line.style.left = `${Math.min(x, y)}%`; line.style.width = `${Math.abs(y - x)}%`;
+    line.dataset.up = String(y >= x);
+    from.style.left = `${x}%`; to.style.left = `${y}%`; to.dataset.up = String(y >= x); to.hidden = !moved;
+  });
+}
+
 /**
  * The section in which channels are touched.
  * @param {{model: Model, signal: AbortSignal, want: Want}} view
@@ -96,7 +120,8 @@ export function touchSection({ model, signal, want }) {
     const where = now.list?.length ? `${now.list.length === 1 ? "1 channel" : `${now.list.length} channels`} touched:` : `channel ${now.channel ?? 0}:`;
     say(words, now.reason ? now.reason : said ? `${where} ${said}` : "");
     showChips(now.list ?? []);
-    showRows(now);
+    const ranking = /** @type {[string, number, boolean][]} */ (model.get("sample")?.ranking ?? []);
+    showEffects(table, now, new Set(ranking.filter((row) => row[2]).map((row) => row[0])));
   };
 
   let chipped = "";
@@ -111,31 +136,6 @@ export function touchSection({ model, signal, want }) {
       listen(chip, "click", () => want.call("touch", { layer, channel: number, factor: 1 }), signal);
       return chip;
     }));
-  };
-
-  /** @param {any} now */
-  const showRows = (now) => {
-    const truth = new Set((model.get("sample")?.ranking ?? []).filter((/** @type {any[]} */ row) => row[2]).map((/** @type {any[]} */ row) => row[0]));
-    const rows = now.rows ?? [], share = now.measure === "probability", at = scaleOf(rows, share);
-    table.hidden = !rows.length;
-    while (table.childElementCount > rows.length) table.lastElementChild?.remove();
-    while (table.childElementCount < rows.length) {
-      table.append(make("div", { class: "dlw-study-effect" }, make("span"), make("span"), make("i", {}, make("b"), make("u"), make("s")), make("span")));
-    }
-    rows.forEach((/** @type {any[]} */ row, /** @type {number} */ i) => {
-      const [name, before, bar, after] = /** @type {HTMLElement[]} */ ([...table.children[i].children]);
-      say(name, truth.has(row[0]) ? `✓ ${row[0]}` : row[0]);
-      name.title = truth.has(row[0]) ? `${row[0]}: true` : row[0];
-      name.dataset.truth = String(truth.has(row[0]));
-      say(before, scoreText(row[1], share)); say(after, scoreText(row[2], share));
-      const moved = Math.abs((row[2] ?? 0) - (row[1] ?? 0)) >= 0.005;
-      after.dataset.moved = String(moved);
-      const [line, from, to] = /** @type {HTMLElement[]} */ ([...bar.children]);
-      const x = at(row[1]), y = at(row[2]);
-      line.style.left = `${Math.min(x, y)}%`; line.style.width = `${Math.abs(y - x)}%`;
-      line.dataset.up = String(y >= x);
-      from.style.left = `${x}%`; to.style.left = `${y}%`; to.dataset.up = String(y >= x); to.hidden = !moved;
-    });
   };
 
   buttons.forEach((button, i) => listen(button, "click", () => want.set("touch", FACTORS[i]), signal));

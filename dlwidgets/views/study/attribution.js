@@ -1,6 +1,6 @@
 // Where the model looked: Grad-CAM or gradient x input laid over the input, for a class of one's choice.
 import { color, listen, make, numbers, say, sig, surface } from "../front.js";
-import { bitmap, drawBars } from "../activations/canvas.js";
+import { bitmap, drawBars, imageOf } from "../activations/canvas.js";
 import { dequantise, rgb } from "../activations/tiles.js";
 import { scoreText } from "./ablation.js";
 
@@ -35,6 +35,44 @@ export function whereWords(now) {
   const size = (now.shape ?? []).join(" × ");
   if (now.method === "grad_cam") return `what speaks for ${name} in the maps of ${now.layer}, ${size} places, drawn as large as the input`;
   return `how much each ${now.form === "tokens" ? "token" : now.form === "line" ? "value" : "pixel"} speaks for ${name} or against it`;
+}
+
+/**
+ * Lay a map over the input.
+ * @param {HTMLElement} el whose colours it has @param {HTMLCanvasElement} canvas @param {Model} model @param {Uint8Array} codes @param {number} opacity
+ */
+function paintHeat(el, canvas, model, codes, opacity) {
+  const now = model.get("where"), [h, w] = now.size, shown = model.get("shown"), pixels = numbers(model.get("pixels"), Uint8Array);
+  const [ih, iw] = shown.kind === "image" ? shown.size : [h, w];
+  const across = iw >= ih ? OVERLAY : (OVERLAY * iw) / ih, down = iw >= ih ? (OVERLAY * ih) / iw : OVERLAY;
+  const ctx = surface(canvas, across, down);
+  if (shown.kind === "image" && pixels.length >= 3 * ih * iw) {
+    ctx.imageSmoothingEnabled = across < iw;
+    ctx.drawImage(imageOf(pixels, iw, ih), 0, 0, across, down);
+  }
+  ctx.imageSmoothingEnabled = now.method === "grad_cam";
+  const over = heat(codes, opacity, rgb(color(el, "study-plus")), rgb(color(el, "study-minus")));
+  ctx.drawImage(bitmap(over, w, h), 0, 0, across, down);
+}
+
+/** The colours from no effect to the strongest, on both sides where it is signed. @param {HTMLElement} el @param {HTMLCanvasElement} canvas @param {boolean} signed */
+function paintHeatScale(el, canvas, signed) {
+  const ctx = surface(canvas, 96, 8), start = signed ? -1 : 0;
+  for (let x = 0; x < 96; x += 1) {
+    const value = start + ((1 - start) * x) / 95;
+    ctx.globalAlpha = Math.abs(value);
+    ctx.fillStyle = color(el, value < 0 ? "study-minus" : "study-plus");
+    ctx.fillRect(x, 0, 1, 8);
+  }
+}
+
+/** Tokens, shaded by how much each speaks for the class. @param {string} words @param {Uint8Array} codes @param {number} peak @returns {(Node | string)[]} */
+function shadedTokens(words, codes, peak) {
+  return words.split(" ").filter((name) => name !== "…").slice(0, codes.length).flatMap((name, i) => {
+    const value = dequantise(codes[i], 1), token = make("span", { text: name, title: `${name}: ${sig(value * peak, 2)}` });
+    token.style.background = `color-mix(in srgb, var(--dlw-study-${value < 0 ? "minus" : "plus"}) ${Math.round(80 * Math.abs(value || 0))}%, transparent)`;
+    return [token, " "];
+  });
 }
 
 /**
@@ -77,45 +115,6 @@ export function whereSection({ model, el, signal, want, repaint }) {
     classes.value = chosen === null || chosen === undefined ? "" : String(chosen);
   };
 
-  /** @param {any} now @param {Uint8Array} codes */
-  const showMap = (now, codes) => {
-    const [h, w] = now.size, shown = model.get("shown"), pixels = numbers(model.get("pixels"), Uint8Array);
-    const [ih, iw] = shown.kind === "image" ? shown.size : [h, w];
-    const across = iw >= ih ? OVERLAY : (OVERLAY * iw) / ih, down = iw >= ih ? (OVERLAY * ih) / iw : OVERLAY;
-    const ctx = surface(canvas, across, down);
-    if (shown.kind === "image" && pixels.length >= 3 * ih * iw) {
-      const rgba = new Uint8ClampedArray(ih * iw * 4);
-      for (let i = 0; i < ih * iw; i += 1) { rgba.set(pixels.subarray(3 * i, 3 * i + 3), 4 * i); rgba[4 * i + 3] = 255; }
-      ctx.imageSmoothingEnabled = across < iw;
-      ctx.drawImage(bitmap(rgba, iw, ih), 0, 0, across, down);
-    }
-    ctx.imageSmoothingEnabled = now.method === "grad_cam";
-    const over = heat(codes, Number(opacity.value), rgb(color(node, "study-plus")), rgb(color(node, "study-minus")));
-    ctx.drawImage(bitmap(over, w, h), 0, 0, across, down);
-  };
-
-  /** @param {any} now @param {boolean} signed */
-  const showLegend = (now, signed) => {
-    const ctx = surface(scale, 96, 8), start = signed ? -1 : 0;
-    for (let x = 0; x < 96; x += 1) {
-      const value = start + ((1 - start) * x) / 95;
-      ctx.globalAlpha = Math.abs(value);
-      ctx.fillStyle = color(node, value < 0 ? "study-minus" : "study-plus");
-      ctx.fillRect(x, 0, 1, 8);
-    }
-    say(from, signed ? `against −${sig(now.peak, 2)}` : "0"); say(to, `${signed ? "for " : ""}${sig(now.peak, 2)}`);
-  };
-
-  /** @param {any} now @param {Uint8Array} codes */
-  const showTokens = (now, codes) => {
-    const names = String(model.get("shown").words ?? "").split(" ").filter((name) => name !== "…");
-    tokens.replaceChildren(...names.slice(0, codes.length).flatMap((name, i) => {
-      const value = dequantise(codes[i], 1), token = make("span", { text: name, title: `${name}: ${sig(value * now.peak, 2)}` });
-      token.style.background = `color-mix(in srgb, var(--dlw-study-${value < 0 ? "minus" : "plus"}) ${Math.round(80 * Math.abs(value || 0))}%, transparent)`;
-      return [token, " "];
-    }));
-  };
-
   const draw = () => {
     const now = model.get("where"), codes = numbers(model.get("where_map"), Uint8Array);
     const method = want.get("where_method") ?? now.method ?? "grad_cam", shownHere = want.get("where_here") ?? now.here ?? false;
@@ -131,13 +130,17 @@ export function whereSection({ model, el, signal, want, repaint }) {
     canvas.hidden = !there || now.form === "tokens"; tokens.hidden = !there || now.form !== "tokens";
     legend.hidden = !there || now.form === "line" || !now.peak;
     if (!there) return;
-    if (!legend.hidden) showLegend(now, method !== "grad_cam");
+    if (!legend.hidden) {
+      const signed = method !== "grad_cam";
+      paintHeatScale(node, scale, signed);
+      say(from, signed ? `against −${sig(now.peak, 2)}` : "0"); say(to, `${signed ? "for " : ""}${sig(now.peak, 2)}`);
+    }
     canvas.setAttribute("aria-label", words.textContent ?? "");
-    if (now.form === "tokens") showTokens(now, codes);
+    if (now.form === "tokens") tokens.replaceChildren(...shadedTokens(String(model.get("shown").words ?? ""), codes, now.peak));
     else if (now.form === "line") {
       const width = Math.max(120, Math.min(640, (node.clientWidth || 300) - 8));
       drawBars(el, surface(canvas, width, 96), Float32Array.from(codes.subarray(0, now.size[1]), (q) => dequantise(q, now.peak)), width, 96, 48);
-    } else showMap(now, codes);
+    } else paintHeat(node, canvas, model, codes, Number(opacity.value));
   };
 
   listen(cam, "click", () => want.set("where_method", "grad_cam"), signal);

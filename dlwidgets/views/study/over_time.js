@@ -1,7 +1,7 @@
 // A layer over time: the film across the snapshots, the last step before and after, and the spread of its values.
 import { listen, make, numbers, say, sig, whole } from "../front.js";
 import { filmFrames, filmPeak, looseFrames, paintFrame } from "./film.js";
-import { binAt, columnWords, paintSpread, usedBins } from "./spread.js";
+import { spreadPlot } from "./spread.js";
 
 /** @typedef {import("../front.js").Model} Model */
 
@@ -20,6 +20,16 @@ export function changeWords(film) {
   return film.exact ? `last step, ${whole(film.before)} → ${whole(film.now)}` : `step ${whole(film.before)} → ${whole(film.now)}`;
 }
 
+/** What is said below a frame. @param {any} film @param {string} moment what is shown @param {number} shown how many frames there are @param {number} peak */
+export function filmWords(film, moment, shown, peak) {
+  const what = film.form === "bars" ? "bars" : "colours";
+  const scale = moment === "difference" ? `after − before, ${what} to ±${sig(peak, 2)}` : `${what} to ±${sig(peak, 2)} in all frames`;
+  const tip = !film.session ? "a film needs a session: its snapshots are the frames"
+    : shown < 2 ? "train on: each snapshot becomes a frame" : shown < film.of + 1 ? `${shown} of ${film.of + 1} states` : "";
+  const size = film.form === "matrix" ? `${film.whole[0]} × ${film.whole[1]} values` : film.form === "maps" && film.count > 1 ? `channel ${film.channel} and all ${film.total} maps` : "";
+  return [film.steps ? size : "", scale, tip, film.left].filter(Boolean).join(" · ");
+}
+
 /**
  * @param {{model: Model, el: HTMLElement, signal: AbortSignal, repaint: () => void}} view
  */
@@ -31,16 +41,14 @@ export function pastSection({ model, el, signal, repaint }) {
   const buttons = MOMENTS.map(([value, text]) => make("button", { type: "button", text, "data-value": value }));
   const change = make("span", { class: "dlw-faint" });
   const canvas = make("canvas", { role: "img" }), words = make("div", { class: "dlw-study-words" });
-  const plot = make("canvas", { role: "img" }), plotWords = make("div", { class: "dlw-study-words" });
-  const title = make("div", { class: "dlw-faint dlw-small", text: "spread of its values: columns are looks, deeper is more (log), the line is the mean" });
+  const spread = spreadPlot({ model, el, signal, repaint });
   const node = make("div", { class: "dlw-study-time" },
     make("div", { class: "dlw-study-row" }, play, scrubber, at,
       make("div", { class: "dlw-study-buttons", role: "group", "aria-label": "what is shown" }, ...buttons), change),
-    make("div", { class: "dlw-study-picture" }, canvas), words, title, plot, plotWords);
+    make("div", { class: "dlw-study-picture" }, canvas), words, ...spread.nodes);
 
   // Where the film stands; null follows the newest.
   let frame = /** @type {number | null} */ (null), moment = "film", playing = false, timer = 0, count = 0;
-  let hover = /** @type {{column: number, bin: number} | null} */ (null);
 
   const stop = () => { playing = false; window.clearTimeout(timer); timer = 0; };
   const beat = () => {
@@ -84,32 +92,8 @@ export function pastSection({ model, el, signal, repaint }) {
       paintFrame(el, canvas, film, shown, peak, room);
       canvas.setAttribute("aria-label", `${film.layer}, ${moment === "film" ? at.textContent : `${moment} of ${change.textContent}`}`);
     }
-    say(words, said || filmWords(film, count, peak));
-    showSpread(room, moment === "film" && steps[place] ? steps[place][0] : null);
-  };
-
-  /** @param {any} film @param {number} shown @param {number} peak */
-  const filmWords = (film, shown, peak) => {
-    const what = film.form === "bars" ? "bars" : "colours";
-    const scale = moment === "difference" ? `after − before, ${what} to ±${sig(peak, 2)}` : `${what} to ±${sig(peak, 2)} in all frames`;
-    const tip = !film.session ? "a film needs a session: its snapshots are the frames"
-      : shown < 2 ? "train on: each snapshot becomes a frame" : shown < film.of + 1 ? `${shown} of ${film.of + 1} states` : "";
-    const size = film.form === "matrix" ? `${film.whole[0]} × ${film.whole[1]} values` : film.form === "maps" && film.count > 1 ? `channel ${film.channel} and all ${film.total} maps` : "";
-    return [film.steps ? size : "", scale, tip, film.left].filter(Boolean).join(" · ");
-  };
-
-  /** @param {number} room @param {number | null} step */
-  const showSpread = (room, step) => {
-    const spread = model.get("spread"), shades = numbers(model.get("spread_shades"), Uint8Array);
-    const there = spread.steps?.length && shades.length === spread.steps.length * spread.bins;
-    plot.hidden = title.hidden = plotWords.hidden = !there;
-    if (!there) return;
-    paintSpread(el, plot, spread, shades, room, step);
-    if (hover && hover.column >= spread.steps.length) hover = null;
-    const column = hover?.column ?? spread.steps.length - 1;
-    const said = columnWords(spread, column, hover?.bin ?? null, shades);
-    say(plotWords, said);
-    plot.setAttribute("aria-label", `spread of the values of ${model.get("film").layer}; ${said}`);
+    say(words, said || filmWords(film, moment, count, peak));
+    spread.show(room, moment === "film" && steps[place] ? steps[place][0] : null);
   };
 
   listen(play, "click", () => {
@@ -120,11 +104,5 @@ export function pastSection({ model, el, signal, repaint }) {
   }, signal);
   listen(scrubber, "input", () => { stop(); moment = "film"; frame = Number(scrubber.value); repaint(); }, signal);
   buttons.forEach((button) => listen(button, "click", () => { stop(); moment = button.dataset.value ?? "film"; repaint(); }, signal));
-  listen(plot, "pointermove", (event) => {
-    const box = plot.getBoundingClientRect(), spread = model.get("spread"), shades = numbers(model.get("spread_shades"), Uint8Array);
-    hover = binAt(event.clientX - box.left, event.clientY - box.top, box.width, spread, usedBins(shades, spread.bins));
-    repaint();
-  }, signal);
-  listen(plot, "pointerleave", () => { hover = null; repaint(); }, signal);
   return { node, draw };
 }

@@ -1,5 +1,5 @@
 // The spread of a layer's values over time: columns are looks, rows are values, negatives below the line.
-import { color, sig, surface, whole } from "../front.js";
+import { color, listen, make, numbers, say, sig, surface, whole } from "../front.js";
 import { bitmap } from "../activations/canvas.js";
 import { rgb } from "../activations/tiles.js";
 import { percent } from "../activations/words.js";
@@ -92,4 +92,37 @@ export function paintSpread(el, canvas, spread, shades, room, step) {
   ctx.textBaseline = "top";
   ctx.textAlign = "left"; ctx.fillText(`step ${whole(spread.steps[0][0])}`, box.left, PLOT + 3);
   if (columns > 1) { ctx.textAlign = "right"; ctx.fillText(whole(spread.steps[columns - 1][1]), box.left + box.width, PLOT + 3); }
+}
+
+/**
+ * The plot with the words on the look under the pointer, else on the newest.
+ * @param {{model: import("../front.js").Model, el: HTMLElement, signal: AbortSignal, repaint: () => void}} view
+ * @returns {{nodes: HTMLElement[], show: (room: number, step: number | null) => void}}
+ */
+export function spreadPlot({ model, el, signal, repaint }) {
+  const title = make("div", { class: "dlw-faint dlw-small", text: "spread of its values: columns are looks, deeper is more (log), the line is the mean" });
+  const plot = make("canvas", { role: "img" }), words = make("div", { class: "dlw-study-words" });
+  const shadesNow = () => numbers(model.get("spread_shades"), Uint8Array);
+  let hover = /** @type {{column: number, bin: number} | null} */ (null);
+  listen(plot, "pointermove", (event) => {
+    const box = plot.getBoundingClientRect(), spread = model.get("spread");
+    hover = binAt(event.clientX - box.left, event.clientY - box.top, box.width, spread, usedBins(shadesNow(), spread.bins));
+    repaint();
+  }, signal);
+  listen(plot, "pointerleave", () => { hover = null; repaint(); }, signal);
+  return {
+    nodes: [title, plot, words],
+    show(room, step) {
+      const spread = model.get("spread"), shades = shadesNow();
+      const there = spread.steps?.length && shades.length === spread.steps.length * spread.bins;
+      plot.hidden = title.hidden = words.hidden = !there;
+      if (!there) return;
+      paintSpread(el, plot, spread, shades, room, step);
+      if (hover && hover.column >= spread.steps.length) hover = null;
+      const column = hover?.column ?? spread.steps.length - 1;
+      const line = columnWords(spread, column, hover?.bin ?? null, shades);
+      say(words, line);
+      plot.setAttribute("aria-label", `spread of the values of ${model.get("film").layer}; ${line}`);
+    },
+  };
 }

@@ -1,6 +1,6 @@
 // What excites the chosen channel: the strongest samples as small pictures, the place marked, a click selects.
 import { color, listen, make, numbers, say, sig, surface, whole } from "../front.js";
-import { bitmap } from "../activations/canvas.js";
+import { imageOf } from "../activations/canvas.js";
 import { percent } from "../activations/words.js";
 
 /** @typedef {import("../front.js").Model} Model */
@@ -52,11 +52,9 @@ export function exciteSection({ model, el, signal, want }) {
     text.hidden = !canvas.hidden;
     if (pixels.length && h) {
       const across = w >= h ? PICTURE : (PICTURE * w) / h, down = w >= h ? (PICTURE * h) / w : PICTURE, size = h * w * 3;
-      const rgba = new Uint8ClampedArray(h * w * 4);
-      for (let p = 0, q = i * size; p < h * w; p += 1, q += 3) { rgba.set(pixels.subarray(q, q + 3), 4 * p); rgba[4 * p + 3] = 255; }
       const ctx = surface(canvas, across, down);
       ctx.imageSmoothingEnabled = false;
-      ctx.drawImage(bitmap(rgba, w, h), 0, 0, across, down);
+      ctx.drawImage(imageOf(pixels.subarray(i * size, (i + 1) * size), w, h), 0, 0, across, down);
       if (tile.box?.length === 4) {
         const at = markAt(tile.box, across, down);
         for (const [name, line] of /** @type {[string, number][]} */ ([["paper", 4], ["orange", 2]])) {
