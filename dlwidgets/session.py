@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from typing_extensions import Self
 
-    from .core.controls.schedule.rate import Coming
+    from .core.controls.schedule.rate import RateForecast
     from .core.layers.summary import Summary
     from .core.scoring.past_scores import PastScores
 
@@ -528,8 +528,8 @@ class Session(HasTraits):
             self.trainable = loop.freezing.added(now, what, trains, loop.optimizer)
         return self
 
-    def coming_rates(self, points: int = 200) -> Coming:
-        """Return the rates that are to come, to be drawn before and during the run: see `Coming`.
+    def coming_rates(self, points: int = 200) -> RateForecast:
+        """Return the rates that are to come, to be drawn before and during the run: see `RateForecast`.
 
         Steps count as in `history()`, up to the end of the run; before `start()`, of the run that it would
         begin. Nothing is touched by it. What waits for a metric (plateau) is drawn flat, and `note` says so.

@@ -65,12 +65,12 @@ class Movement:
         shadow.go_to(entry.step)
         rate, before = shadow.rate, shadow.before()
         scheduled = rate.plan is not None
-        began = rate._beginning() if entry.by != "run" or not scheduled else rate._scheduled.began  # type: ignore[union-attr]
-        own = rate._before[0] if rate.cycled and rate._before else {}
+        began = rate.starting_rates() if entry.by != "run" or not scheduled else rate.began  # type: ignore[union-attr]
+        own = rate.uncycled_groups[0] if rate.cycled and rate.uncycled_groups else {}
         shadow.put(entry)
         self._cycled |= set(rate.cycled)
         if entry.name == "schedule":
-            factor = rate._factor if entry.by == "run" else 1.0
+            factor = rate.factor if entry.by == "run" else 1.0
             back = [
                 line for key, value in own.items()
                 for line in (
@@ -83,7 +83,7 @@ class Movement:
             return lines
         if entry.name == "optimizer":
             lines = self._swapped()
-            if scheduled and rate._factor != before["factor"]:
+            if scheduled and rate.factor != before["factor"]:
                 lines.append(self._set(rate.value))
             return lines
         if entry.name == "lr" and scheduled:
@@ -91,7 +91,7 @@ class Movement:
         return self._numbers(before)
 
     def _set(self, value: Any) -> str:
-        leader, self._slider = self.shadow.rate._own.leader, True
+        leader, self._slider = self.shadow.rate.leader, True
         return f"schedule.set({value!r}" + (f", leader={leader})" if leader else ")")
 
     def _swapped(self) -> list[str]:
@@ -173,7 +173,7 @@ class Shadow:
         groups = self.optimizer.param_groups
         keys = ("lr", "weight_decay", "momentum", "betas")
         return {key: [_plain(group.get(key)) for group in groups] for key in keys} | {
-            "factor": self.rate._factor
+            "factor": self.rate.factor
         }
 
     def go_to(self, step: int) -> None:
@@ -184,7 +184,7 @@ class Shadow:
         Unwritable : one of them is another.
         """
         evaluations = {row["step"]: row for row in self._draft.loop.history.evaluations}
-        due = self._draft.loop.rate._due
+        due = self._draft.loop.rate.due_steps
         while self._loop.steps < step:
             number = self._loop.steps
             rate = self.rate.value
@@ -212,7 +212,7 @@ class Shadow:
             raise Unwritable(
                 f"the change of {entry.name} after step {entry.step} cannot be made again: {why}"
             ) from None
-        if self.rate.plan is not None and set(self.rate._ratios) - {1.0}:
+        if self.rate.plan is not None and set(self.rate.ratios) - {1.0}:
             raise Unwritable(
                 "the groups of the optimizer have other proportions than their schedule gives them"
             )

@@ -312,7 +312,7 @@ class Schedules:
         if len(metrics) > 1:
             raise Unwritable("two schedules waited for different metrics")
         metric, draft = next(iter(metrics)), self._draft
-        due = draft.loop.rate._due
+        due = draft.loop.rate.due_steps
         found = {
             row["step"]: repr(float(row[metric])) for row in draft.loop.history.evaluations
             if metric in row and row["step"] in due

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from .plan import Ahead
-from .scheduler import Scheduled
+from .scheduler import ActiveSchedule
 
 
 @dataclass(frozen=True, eq=False)
-class Coming:
+class RateForecast:
     """The rates that are to come, as far as they can be said.
 
     Attributes
@@ -26,9 +26,9 @@ class Coming:
     note: str = ""
 
 
-def look_ahead(
-    rate: float | None, multiplier: float, scheduled: Scheduled | None, leader: int, ahead: Ahead, points: int
-) -> Coming:
+def forecast_rates(
+    rate: float | None, multiplier: float, scheduled: ActiveSchedule | None, leader: int, ahead: Ahead, points: int
+) -> RateForecast:
     """Return the rates to the end of the run, at `points` steps at most.
 
     Parameters
@@ -39,17 +39,17 @@ def look_ahead(
     """
     first = ahead.done[0]
     if rate is None:
-        return Coming(np.empty(0, np.int64), np.empty(0), "The optimizer has no rate.")
+        return RateForecast(np.empty(0, np.int64), np.empty(0), "The optimizer has no rate.")
     count, note = ahead.steps, ""
     if count is None:
         length = None if scheduled is None or scheduled.plan.unit != "step" else scheduled.plan.length
         count = length or 1000
         note = f"The data does not say how many steps it has: {count:,} are shown."
     if count <= 0:
-        return Coming(np.empty(0, np.int64), np.empty(0), "No step of the run is left.")
+        return RateForecast(np.empty(0, np.int64), np.empty(0), "No step of the run is left.")
     offsets = np.unique(np.linspace(0, count - 1, max(2, min(points, count))).round().astype(np.int64))
     if scheduled is None:
-        return Coming(first + 1 + offsets, np.full(len(offsets), rate), note)
+        return RateForecast(first + 1 + offsets, np.full(len(offsets), rate), note)
     rates = scheduled.coming(offsets.tolist(), leader, ahead)
     if scheduled.plan.unit == "epoch" and ahead.each is None:
         note = "The data does not say how many steps an epoch has: drawn as it is in this one."
@@ -64,4 +64,4 @@ def look_ahead(
     made = np.array(rates) * multiplier
     if len(made) and offsets[0] == 0:
         made[0] = rate
-    return Coming(first + 1 + offsets[: len(made)], made, note)
+    return RateForecast(first + 1 + offsets[: len(made)], made, note)

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch.optim import Optimizer
 
+from ...base.state import Reference, dereference
+from ...base.words import pluralize
 from ..group_value import GroupValue
-from .plan import Ahead, Plan, Wish, is_scheduler, settle
-from .rate_state import RateState
-from .renewal import Renewable
-from .scheduler import Scheduled, cycle, cycled_in, stand_in
-from .stretch import Stretchable
+from .forecast import RateForecast, forecast_rates
+from .plan import Ahead, Plan, Wish, is_plain, is_scheduler, settle
+from .scheduler import ActiveSchedule, cycle, cycled_in, stand_in
+from .stretch import stretched
 from .wish import read_schedule
 
 
-class Rate(RateState, Stretchable, Renewable):
+class Rate:
     """The rate of an optimizer's groups: scheduled x multiplier = applied.
 
     Without a schedule, the rate is the number in the optimizer. A schedule begins from the rate that is in
@@ -33,6 +34,9 @@ class Rate(RateState, Stretchable, Renewable):
     wish, plan : the schedule asked for, and what became of it; None without one.
     ahead : returns what of the run lies ahead.
     valid : whether there is validation data.
+    factor, ratios : what a person laid over the schedule: for all groups, and for each beside that.
+    uncycled_groups : of each group, what the schedule cycles beside the rate as it was before.
+    due_steps : the steps after which an evaluation was due: what a person asked for between says nothing to it.
     begins_run : says whether the next step begins another run.
     """
 
@@ -43,15 +47,15 @@ class Rate(RateState, Stretchable, Renewable):
         self.valid = False
         self.begins_run: Callable[[], bool] = lambda: False
         self._own = GroupValue(optimizer, "lr")
-        self._scheduled: Scheduled | None = None
+        self._scheduled: ActiveSchedule | None = None
         # The factor of all groups, and that of each beside it.
-        self._factor, self._ratios = 1.0, []
+        self.factor, self.ratios = 1.0, []
         self._written: list[float] = []
-        self._before: list[dict[str, Any]] = []
+        self.uncycled_groups: list[dict[str, Any]] = []
         self._run, self._end = 0, None
         self._losses: list[float] = []
         # Steps after which an evaluation was due: what a person asked for between says nothing to a schedule.
-        self._due: set[int] = set()
+        self.due_steps: set[int] = set()
         self._fed = 0
 
     # -- what is in force
@@ -76,12 +80,22 @@ class Rate(RateState, Stretchable, Renewable):
     @property
     def multiplier(self) -> float:
         """What the person makes of the schedule: applied / scheduled."""
-        return 1.0 if self._scheduled is None else self._factor * self._ratios[self._own.leader]
+        return 1.0 if self._scheduled is None else self.factor * self.ratios[self._own.leader]
 
     @property
     def base(self) -> float | None:
         """The rate that the schedule scales, in the person's words "the learning rate"; without one that in force."""
         return self.value if self._scheduled is None else self._began() * self.multiplier
+
+    @property
+    def leader(self) -> int:
+        """The number of the leading parameter group."""
+        return self._own.leader
+
+    @property
+    def began(self) -> list[Any]:
+        """The rates of the groups that the schedule began from; empty without one."""
+        return [] if self._scheduled is None else self._scheduled.began
 
     @property
     def words(self) -> str:
@@ -105,7 +119,7 @@ class Rate(RateState, Stretchable, Renewable):
     @property
     def uncycled(self) -> dict[str, Any]:
         """What the leading group has in place of what is cycled, once it is not any more."""
-        return self._before[self._own.leader] if self._before else {}
+        return self.uncycled_groups[self._own.leader] if self.uncycled_groups else {}
 
     @property
     def scheduler(self) -> Any:
@@ -147,7 +161,7 @@ class Rate(RateState, Stretchable, Renewable):
         began = self._began()
         if not began:
             raise ValueError("the schedule begins from a rate of 0, which no factor makes larger")
-        self._factor = value / began / self._ratios[self._own.leader]
+        self.factor = value / began / self.ratios[self._own.leader]
         self._write()
         return None if self.scheduled else "the schedule has a rate of 0 here, which stays 0"
 
@@ -172,7 +186,7 @@ class Rate(RateState, Stretchable, Renewable):
             return f"the rate stays at {self.value:g}" + held
         if self.value is None:
             raise ValueError(f"{type(self.optimizer).__name__} has no learning rate")
-        rates = self._beginning()
+        rates = self.starting_rates()
         made = self._made(wish, rates, settled)
         self._let_go()
         return self._install(wish, made)
@@ -208,7 +222,7 @@ class Rate(RateState, Stretchable, Renewable):
                 f"The schedule waits for {scheduled.plan.metric!r}, which the evaluation does not measure: "
                 f"it measures {', '.join(found)}."
             )
-        self._due.add(step)
+        self.due_steps.add(step)
         self._fed = step
         self._notice()
         scheduled.fed(found[scheduled.plan.metric])
@@ -217,7 +231,7 @@ class Rate(RateState, Stretchable, Renewable):
 
     def retaken(self, found: Mapping[str, float], step: int) -> None:
         """Take notice of what was evaluated after a step that is behind once more, if it was due then."""
-        if step in self._due and step > self._fed:
+        if step in self.due_steps and step > self._fed:
             self.evaluated(found, step)
 
     @property
@@ -234,21 +248,142 @@ class Rate(RateState, Stretchable, Renewable):
         if self._scheduled is None:
             return
         groups = optimizer.param_groups
-        if len(self._ratios) != len(groups):
+        if len(self.ratios) != len(groups):
             self._written = [self._written[old.leader]] * len(groups)
-            self._ratios = [self._ratios[old.leader]] * len(groups)
-        self._before = [{key: group[key] for key in cycled_in(group, self.cycled)} for group in groups]
+            self.ratios = [self.ratios[old.leader]] * len(groups)
+        self.uncycled_groups = [{key: group[key] for key in cycled_in(group, self.cycled)} for group in groups]
         # Groups of other proportions than those before keep theirs.
         self._notice()
         for number in range(len(groups) if self.cycled else 0):
             cycle(self.optimizer.param_groups[number], self._scheduled.settings(number))
         self._written = [float(group["lr"]) for group in groups]
 
+    # -- with a run that begins, or becomes longer or shorter
+
+    def coming(self, points: int = 200) -> RateForecast:
+        """Return the rates to the end of the run, at `points` steps at most; nothing is touched by it.
+
+        Where the next step begins another run, they are those of that run, with which a schedule begins anew.
+        """
+        rate, scheduled, ahead, leader = self.value, self._scheduled, self.ahead(), self._own.leader
+        anew = None
+        if scheduled is not None and scheduled.taken and self.begins_run() and self._other_end(ahead):
+            anew = self._anew()
+        if anew is None:
+            return forecast_rates(rate, self.multiplier, scheduled, leader, ahead, points)
+        rate = float(anew.rates()[leader] * self.multiplier)
+        found = forecast_rates(rate, self.multiplier, anew, leader, ahead, points)
+        return replace(found, note=found.note or "The next run begins the schedule anew.")
+
+    def run_begins(self, run: int) -> str:
+        """Fit a schedule of the run's length to a run that begins; return what is to be said of it.
+
+        Parameters
+        ----------
+        run : the number of the run.
+        """
+        scheduled, new = self._scheduled, run != self._run
+        self._run = run
+        if scheduled is None or not (new or not scheduled.taken):
+            return ""
+        ahead = self.ahead()
+        if not self._other_end(ahead):
+            return ""
+        said = self.renew()
+        return f"begins anew with the run: {said}" if said and ahead.done[0] else ""
+
+    def renew(self, settled: Wish | None = None) -> str:
+        """Have the schedule begin anew where it began, with the person's factor over it as it is."""
+        made = self._anew(settled)
+        if made is None or self.wish is None:
+            return ""
+        return self._install(self.wish, made, self.factor, self.ratios)
+
+    def stretch(self) -> str:
+        """Have a schedule that was fitted to the run end with it; return what is to be said of it.
+
+        Its curve stays, and the place on it: the rest is drawn out, or in.
+        """
+        scheduled = self._scheduled
+        if scheduled is None or self.wish is None:
+            return ""
+        settled = stretched(self.wish, scheduled.plan, scheduled.taken, self.ahead(), scheduled.began)
+        if settled is None or not self.renew(settled):
+            return ""
+        options = settled[1]
+        return (
+            f"stretched to end with the run: {settled[0]} over {pluralize(options['over'], 'step')}, "
+            f"{options.get('at', 0):,} of them behind"
+        )
+
+    # -- as a part of a run
+
+    def state(self) -> dict[str, Any]:
+        """Return all that stands nowhere but here: see `base.state.Stateful`."""
+        state: dict[str, Any] = {"own": self._own.state(), "name": None, "fed": self._fed}
+        if self._scheduled is not None:
+            plan = self._scheduled.plan
+            state |= {
+                "name": plan.name, "plan": plan.plain(), "made": Reference((self.wish, plan)),
+                "wish": list(self.wish) if is_plain(self.wish) else None,  # type: ignore[arg-type]
+                "scheduled": self._scheduled.state(), "began": self._scheduled.began,
+                "multiplier": self.factor, "ratios": list(self.ratios), "before": self.uncycled_groups,
+                "written": list(self._written), "end": self._end, "losses": list(self._losses),
+            }  # fmt: skip
+        return state
+
+    def install(self, state: dict[str, Any], optimizer: Optimizer) -> str | None:
+        """Take over a state, with the optimizer that was in force and has been put back already."""
+        self.optimizer = optimizer
+        self._own = GroupValue(optimizer, "lr")
+        self._own.install(state["own"])
+        self._fed = state["fed"]
+        if state["name"] is None:
+            self._scheduled, self.wish, self.factor, self.uncycled_groups = None, None, 1.0, []
+            return None
+        wish, plan = dereference(state["made"]) or self._again(state)
+        if plan is None:
+            self._scheduled, self.wish, self.factor, self.uncycled_groups = None, None, 1.0, []
+            return f"the schedule ({state['name']}) was made by code: set session.schedule again"
+        scheduled = ActiveSchedule(plan, dereference(state["scheduled"]["home"]) or optimizer, state["began"])
+        scheduled.install(state["scheduled"])
+        self._scheduled, self.wish = scheduled, wish
+        self.factor, self.ratios = state["multiplier"], list(state["ratios"])
+        self.uncycled_groups = [dict(one) for one in state["before"]]
+        self._written, self._end = list(state["written"]), state["end"]
+        self._losses = list(state["losses"])
+        return None
+
     # -- inside
 
-    def _made(self, wish: Wish, rates: list[Any] | None = None, settled: Wish | None = None) -> Scheduled:
+    def _other_end(self, ahead: Ahead) -> bool:
+        """Say whether the schedule was fitted to a run that ends elsewhere."""
+        plan = self.plan
+        return plan is not None and plan.fitted and ahead.end(plan.unit) != self._end and ahead.epochs >= 1
+
+    def _anew(self, settled: Wish | None = None) -> ActiveSchedule | None:
+        """Return the schedule as it begins where it began; None without one, or where that cannot be."""
+        if self._scheduled is None or self.wish is None:
+            return None
+        began = self._scheduled.began
+        if len(began) != len(self.ratios):
+            began = [began[min(self._own.leader, len(began) - 1)]] * len(self.ratios)
+        try:
+            return self._made(self.wish, began, settled)
+        except ValueError:
+            return None
+
+    def _again(self, state: dict[str, Any]) -> tuple[Wish | None, Plan | None]:
+        """Return the schedule of a state that came from disk."""
+        if state["wish"] is not None and state["plan"] is not None:
+            return (state["wish"][0], dict(state["wish"][1])), Plan.of(state["plan"])
+        if self.plan is not None and self.plan.name == state["name"]:
+            return self.wish, self.plan
+        return None, None
+
+    def _made(self, wish: Wish, rates: list[Any] | None = None, settled: Wish | None = None) -> ActiveSchedule:
         """Return a schedule that begins at these rates; the optimizer may be swapped meanwhile."""
-        rates = self._beginning() if rates is None else rates
+        rates = self.starting_rates() if rates is None else rates
         ahead = self.ahead()
         clean = ahead.done[0] > 0
         if is_scheduler(wish[0]) and getattr(wish[0], "optimizer", None) is not self.optimizer:
@@ -268,8 +403,8 @@ class Rate(RateState, Stretchable, Renewable):
                 known.pop("unit", None)
                 known.pop("metric", None)
                 warmup, length, at = known.pop("warmup", 0), known.pop("over", None), known.pop("at", 0)
-                plan = dataclasses.replace(plan, options=known, warmup=warmup, length=length, at=at)
-            return Scheduled(plan, optimizer, rates, clean)
+                plan = replace(plan, options=known, warmup=warmup, length=length, at=at)
+            return ActiveSchedule(plan, optimizer, rates, clean)
         finally:
             # A factory may know the optimizer itself, and its scheduler write into it.
             for group, was in zip(optimizer.param_groups, kept):
@@ -277,7 +412,7 @@ class Rate(RateState, Stretchable, Renewable):
                     was["params"] = group["params"]
                     group.clear(), group.update(was)
 
-    def _beginning(self) -> list[Any]:
+    def starting_rates(self) -> list[Any]:
         """Return the rates that a new schedule begins from."""
         groups = self.optimizer.param_groups
         rates = [group.get("lr", 0.0) for group in groups]
@@ -285,7 +420,7 @@ class Rate(RateState, Stretchable, Renewable):
         if old is not None and (old.warming or self._used_up):
             start = old.start if old.warming else old.began
             rates = [
-                start[min(i, len(start) - 1)] * self._factor * ratio for i, ratio in enumerate(self._ratios)
+                start[min(i, len(start) - 1)] * self.factor * ratio for i, ratio in enumerate(self.ratios)
             ]
         return [rate.clone() if isinstance(rate, torch.Tensor) else rate for rate in rates]
 
@@ -293,7 +428,7 @@ class Rate(RateState, Stretchable, Renewable):
     def _used_up(self) -> bool:
         """Whether the schedule has left next to nothing of the rate."""
         old, began = self._scheduled, self._began()
-        if old is None or self._factor == 0:
+        if old is None or self.factor == 0:
             return False
         return float(old.rates()[min(self._own.leader, len(old.began) - 1)]) < 1e-3 * began
 
@@ -303,13 +438,13 @@ class Rate(RateState, Stretchable, Renewable):
         return float(rates[min(self._own.leader, len(rates) - 1)]) if rates else 0.0
 
     def _install(
-        self, wish: Wish, made: Scheduled, multiplier: float = 1.0, ratios: list[float] | None = None
+        self, wish: Wish, made: ActiveSchedule, multiplier: float = 1.0, ratios: list[float] | None = None
     ) -> str:
         groups = self.optimizer.param_groups
-        before = self._before if ratios is not None else []
+        before = self.uncycled_groups if ratios is not None else []
         self.wish, self._scheduled, self._losses = wish, made, []
-        self._factor, self._ratios = multiplier, ratios or [1.0] * len(groups)
-        self._before = before or [
+        self.factor, self.ratios = multiplier, ratios or [1.0] * len(groups)
+        self.uncycled_groups = before or [
             {key: group[key] for key in cycled_in(group, self.cycled)} for group in groups
         ]
         self._end = self.ahead().end(made.plan.unit)
@@ -322,21 +457,21 @@ class Rate(RateState, Stretchable, Renewable):
         """End the schedule, the rate staying where it is; put back what it cycled."""
         if self._scheduled is None:
             return ""
-        words = [f"{key} is {_number(value)} again" for key, value in (self._before or [{}])[0].items()]
-        for group, before in zip(self.optimizer.param_groups, self._before):
+        words = [f"{key} is {_number(value)} again" for key, value in (self.uncycled_groups or [{}])[0].items()]
+        for group, before in zip(self.optimizer.param_groups, self.uncycled_groups):
             group.update(before)
         own = GroupValue(self.optimizer, "lr")
         if own.value:
             self._own = own
-        self._scheduled, self.wish, self._factor, self._before = None, None, 1.0, []
+        self._scheduled, self.wish, self.factor, self.uncycled_groups = None, None, 1.0, []
         return "".join(f"; {word}" for word in words)
 
     def _raws(self) -> list[tuple[Any, float]]:
         """Return each group's scheduled rate, and its factor beside the multiplier."""
         rates = self._scheduled.rates()  # type: ignore[union-attr]
-        if len(rates) != len(self._ratios):
-            rates = [rates[min(self._own.leader, len(rates) - 1)]] * len(self._ratios)
-        return list(zip(rates, self._ratios))
+        if len(rates) != len(self.ratios):
+            rates = [rates[min(self._own.leader, len(rates) - 1)]] * len(self.ratios)
+        return list(zip(rates, self.ratios))
 
     def _notice(self) -> None:
         """Take a rate that a person wrote into the optimizer by hand as one that was set."""
@@ -344,14 +479,14 @@ class Rate(RateState, Stretchable, Renewable):
             if group["lr"] != written:
                 now = float(group["lr"])
                 raw = float(self._raws()[number][0])
-                if raw and self._factor:
-                    self._ratios[number] = now / raw / self._factor
+                if raw and self.factor:
+                    self.ratios[number] = now / raw / self.factor
 
     def _write(self) -> None:
         """Put the rates of the next step in force, and what else the schedule changes."""
         cycled = self.cycled
         for number, (raw, ratio) in enumerate(self._raws()):
-            self._put(number, float(raw * self._factor * ratio))
+            self._put(number, float(raw * self.factor * ratio))
             if cycled:  # type: ignore[union-attr]
                 cycle(self.optimizer.param_groups[number], self._scheduled.settings(number))
 

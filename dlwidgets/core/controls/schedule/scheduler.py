@@ -51,7 +51,7 @@ def stand_in(optimizer: Optimizer, rates: Sequence[Any] | None = None, clean: bo
     return made
 
 
-class Scheduled:
+class ActiveSchedule:
     """A plan under way. `rates()` are the scheduler's own, whatever a person makes of them.
 
     `stepped()`, `epoch_ended()` and `fed()` are told of what happened; they step the scheduler as its plan

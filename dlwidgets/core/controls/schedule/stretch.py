@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from ...base.words import pluralize
 from .plan import NAMES, Ahead, Plan, Wish
-from .scheduler import Scheduled
 
 #: A scheduler is stepped to its place again, at most so often, which takes two seconds; one that would have
 #: to be stepped more stays as it is.
@@ -45,30 +43,3 @@ def stretched(wish: Wish, plan: Plan, taken: int, ahead: Ahead, rates: Sequence[
     settled: dict[str, Any] = {"unit": "step", "warmup": plan.warmup, "over": length, "at": at}
     made = kind.fitted(length, [float(rate) for rate in rates])
     return wish[0], {name: one for name, one in settled.items() if one} | made | options
-
-
-class Stretchable:
-    """What of a `Rate` lets its schedule end with a run whose steps have become more or fewer."""
-
-    wish: Wish | None
-    ahead: Callable[[], Ahead]
-    words: str
-    renew: Callable[[Wish], str]
-    _scheduled: Scheduled | None
-
-    def stretch(self) -> str:
-        """Have a schedule that was fitted to the run end with it; return what is to be said of it.
-
-        Its curve stays, and the place on it: the rest is drawn out, or in.
-        """
-        scheduled = self._scheduled
-        if scheduled is None or self.wish is None:
-            return ""
-        settled = stretched(self.wish, scheduled.plan, scheduled.taken, self.ahead(), scheduled.began)
-        if settled is None or not self.renew(settled):
-            return ""
-        options = settled[1]
-        return (
-            f"stretched to end with the run: {settled[0]} over {pluralize(options['over'], 'step')}, "
-            f"{options.get('at', 0):,} of them behind"
-        )

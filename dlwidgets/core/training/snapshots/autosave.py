@@ -66,7 +66,7 @@ class Autosave:
                 {
                     "began": run.orders.began, "goal": run.orders.goal,
                     "past": past.state(past.of(timeline.line.went)),
-                    "due": sorted(run.loop.rate._due),
+                    "due": sorted(run.loop.rate.due_steps),
                 },
                 partial(self.beginnings.written, run.origin, run.seed),
             ))
@@ -127,7 +127,7 @@ def resume(run: Run, found: Checkpoint, folder: str | Path) -> None:
         run.steering.ledger.entries[:] = found.entries
         timeline.begin_anew(Line(found.snapshot.line, changes=list(found.changes)))
         past.install(found.more.get("past", ()), found.snapshot.line)
-        run.loop.rate._due = set(found.more.get("due", ()))
+        run.loop.rate.due_steps = set(found.more.get("due", ()))
         run.orders.continued(found.more["began"], found.more["goal"])
         if run.autosave is not None and run.autosave.checkpoints.folder == place:
             run.autosave.place = timeline.line, timeline.place  # it is there already

@@ -79,8 +79,8 @@ class Origin:
         rate, began = loop.rate, tuple(float(group.get("lr", 0.0)) for group in groups)
         if rate.plan is not None:
             # What the schedule has written is not what it began from.
-            began = tuple(map(float, rate._scheduled.began))  # type: ignore[union-attr]
-            before = rate._before or [{}] * len(groups)
+            began = tuple(map(float, rate.began))  # type: ignore[union-attr]
+            before = rate.uncycled_groups or [{}] * len(groups)
             groups = tuple({**g, "lr": lr, **own} for g, lr, own in zip(groups, began, before))
         moved = any(optimizer.state.values())
         return cls(
