@@ -19,7 +19,7 @@ import torch
 import traitlets
 from torch import nn
 from traitlets import Any as AnyTrait
-from traitlets import Bool, Dict, Float, HasTraits, Int, Tuple, Unicode
+from traitlets import Bool, Dict, HasTraits, Int, Tuple, Unicode
 
 from .core.base.history import History
 from .core.base.ledger import Entry
@@ -62,9 +62,12 @@ class _Here(threading.local):
 
 
 class _Wish(AnyTrait):
-    """A trait that one of the controls reads, None included."""
+    """A trait that the control of its name reads, None included."""
 
     allow_none = False
+
+    def validate(self, obj: Any, value: Any) -> Any:
+        return obj._read(self.name, value) if vars(obj).get("_run") is not None else value
 
 
 class _OptimizerWish(_Wish):
@@ -296,13 +299,21 @@ class Session(HasTraits):
         checkpoint_every: float = 60.0,
         **unknown: Any,
     ) -> None:
+        # A control that is not written out above is an option and a trait all the same.
+        unlisted = [one for one in CONTROLS if not self.has_trait(one.name)]
+        more = {one.name: unknown.pop(one.name) for one in unlisted if one.name in unknown}
         for name in unknown:
             raise TypeError(f"Session has no option {name!r}.{name_hint(name, _OPTIONS)}")
         super().__init__()
+        if unlisted:
+            self.add_traits(**{one.name: _Wish(one.default, help=one.__doc__) for one in unlisted})
         self._mirroring_here = _Here()
         self._choosing = threading.RLock()
         self._summary: Summary | None = None
-        self.epochs, self.evaluate_every, self.evaluate_samples = epochs, evaluate_every, evaluate_samples
+        for name, value in (
+            ("epochs", epochs), ("evaluate_every", evaluate_every), ("evaluate_samples", evaluate_samples),
+        ):  # fmt: skip
+            setattr(self, name, self._read(name, value))
         self._run, notes = assemble(
             model, train, valid, loss=loss, task=task, classes=classes, optimizer=optimizer, lr=lr,
             batch_size=batch_size, clip=clip, weight_decay=weight_decay, target=target, step=step, seed=seed,
@@ -310,6 +321,7 @@ class Session(HasTraits):
             extras={
                 "accumulate": accumulate, "normalise": normalise, "dropout": dropout, "ema": ema,
                 "label_smoothing": label_smoothing, "precision": precision, "early_stopping": early_stopping,
+                **more,
             },
             wish=self._asked_for, tell=self._told, note=self._noted,
         )  # fmt: skip
@@ -816,11 +828,7 @@ class Session(HasTraits):
             raise ValueError(
                 f"This session is at step {steps:,}: a ledger is replayed by one that was not trained yet."
             )
-        traits = self.traits()
-        self._run.pending = read_ledger(
-            ledger, self._run.steering.names,
-            lambda name, value: self._read_wish({"trait": traits[name], "value": value}),
-        )  # fmt: skip
+        self._run.pending = read_ledger(ledger, self._run.steering.names, self._read)
         return self
 
     # ------------------------------------------------------------------ what was written down
@@ -868,10 +876,9 @@ class Session(HasTraits):
 
     # ------------------------------------------------------------------ wishes
 
-    @traitlets.validate(*(control.name for control in CONTROLS))
-    def _read_wish(self, proposal: Any) -> Any:
-        name, value = proposal["trait"].name, proposal["value"]
-        run = getattr(self, "_run", None)
+    def _read(self, name: str, value: Any) -> Any:
+        """Return a wish in one form."""
+        run = vars(self).get("_run")
         try:
             return read_alone(name, value) if run is None else run.steering.read(name, value)
         except (ValueError, TypeError) as error:
@@ -894,10 +901,10 @@ class Session(HasTraits):
         if not name.startswith("_") and not hasattr(HasTraits, name):
             known = getattr(type(self), name, None)
             if known is None:
-                raise AttributeError(f"A Session has no {name!r}.{name_hint(name, _wishes())}")
+                raise AttributeError(f"A Session has no {name!r}.{name_hint(name, _wishes(type(self)))}")
             if not isinstance(known, traitlets.TraitType) or known.read_only:
                 raise AttributeError(
-                    f"{name} can be read, not set: what can be set is {', '.join(_wishes())}."
+                    f"{name} can be read, not set: what can be set is {', '.join(_wishes(type(self)))}."
                 )
         if name not in ("lr", "schedule"):
             return super().__setattr__(name, value)
@@ -990,5 +997,5 @@ class Session(HasTraits):
 _OPTIONS = [n for n, p in inspect.signature(Session).parameters.items() if p.kind is not p.VAR_KEYWORD]
 
 
-def _wishes() -> list[str]:
-    return [name for name, trait in Session.class_traits().items() if not trait.read_only]
+def _wishes(kind: type[Session]) -> list[str]:
+    return [name for name, trait in kind.class_traits().items() if not trait.read_only]

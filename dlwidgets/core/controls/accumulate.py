@@ -174,6 +174,7 @@ class Accumulate(Control):
     )  # fmt: skip
     of_the_step = changes_length = True
     bounds = "positive"
+    touches = ("lr", "schedule")
     writer = AccumulateWriter
     rows = (
         Row(

@@ -34,6 +34,7 @@ class BatchSize(Control):
     aliases = ("batchsize", "bs")
     of_the_step = changes_length = True
     bounds = "positive"
+    touches = ("accumulate", "lr", "schedule")
     writer = BatchSizeWriter
 
     def read(self, value: Any) -> int:

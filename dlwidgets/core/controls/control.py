@@ -36,6 +36,7 @@ class Control:
     of_the_step : whether only the next step knows of it: an evaluation under way need not end before it.
     shapes_model : whether its state is put back before the optimizer's and the weights'.
     changes_length : whether the run has another number of steps by it.
+    touches : the other controls whose value, or what follows from it, may be another once it is put in force.
     bounds : what a panel can limit: "any" number, "positive" ones alone; None: it holds no number.
     rows : what the training panel shows of it beside its three main controls.
     writer : writes its lines in an exported script; None: no script can be written of it.
@@ -49,6 +50,7 @@ class Control:
     of_the_step: ClassVar[bool] = False
     shapes_model: ClassVar[bool] = False
     changes_length: ClassVar[bool] = False
+    touches: ClassVar[tuple[str, ...]] = ()
     bounds: ClassVar[str | None] = None
     rows: ClassVar[tuple[Row, ...]] = ()
     writer: ClassVar[type[Writer] | None] = None

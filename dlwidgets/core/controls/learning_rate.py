@@ -37,6 +37,13 @@ class LearningRate(Control):
     def wish(self) -> float | None:
         return self.loop.rate.base
 
+    def follows(self) -> dict[str, Any]:
+        """Return the schedule in words, what it has for the next step, and what makes the rate in force of it."""
+        rate = self.loop.rate
+        return {
+            "schedule_in_words": rate.words, "scheduled_lr": rate.scheduled, "lr_multiplier": rate.multiplier,
+        }  # fmt: skip
+
     def put(self, value: float) -> str | None:
         try:
             return self.loop.rate.set(value)

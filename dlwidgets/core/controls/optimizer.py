@@ -334,6 +334,7 @@ class OptimizerControl(Control):
     name = "optimizer"
     default = ("AdamW", {})
     aliases = ("optim", "opt")
+    touches = ("lr", "schedule", "momentum", "betas", "weight_decay")
     writer = MovementWriter
     rows = (
         Row(

@@ -83,6 +83,7 @@ class Steering:
         self.rejected: dict[str, str] = {}
         self.adopted: dict[str, Any] = {}
         self.evaluates = False
+        self._applied: dict[str, Any] = {}
         made = [kind(self) for kind in (CONTROLS if kinds is None else kinds)]
         self.controls: dict[str, Control] = {control.name: control for control in made}
 
@@ -117,12 +118,24 @@ class Steering:
         """Return the controls as they are, not as they were asked for."""
         return {control.name: control.now() for control in self.steered}
 
-    def applied(self) -> dict[str, Any]:
-        """Return what is in force, and what follows from it: see `Control.follows`."""
-        found = self.in_force()
+    def applied(self, names: Iterable[str] | None = None) -> dict[str, Any]:
+        """Return what is in force, and what follows from it: see `Control.follows`.
+
+        Parameters
+        ----------
+        names : the controls that have been put in force since; they alone are asked, and those they touch.
+            None: all are asked.
+        """
+        if names is None or not self._applied:
+            asked = set(self.names)
+        else:
+            asked = {one for name in names for one in (name, *self.controls[name].touches)}
+        found = dict(self._applied)
         for control in self.steered:
-            found |= control.follows()
-        return found
+            if control.name in asked:
+                found |= {control.name: control.now(), **control.follows()}
+        self._applied = found
+        return dict(found)
 
     def wishes(self) -> dict[str, Any]:
         """Return the wishes that mean what is in force, for a session to show after going back."""

@@ -524,7 +524,7 @@ class Run:
         adopted = {name: one for name, one in adopted.items() if name not in wishes and not self.waits(name)}
         if adopted:
             self.tell(wishes=adopted)
-        self.tell(applied=self.steering.applied(), rejected=dict(self.steering.rejected))
+        self.tell(applied=self.steering.applied(order), rejected=dict(self.steering.rejected))
 
     def put_entries(self, work: Callable[[], Any]) -> None:
         """Do what may write into the ledger, and have the timeline know of it."""
@@ -538,7 +538,7 @@ class Run:
         if self.loop.rate.plan is not None:
             self.timeline.before_change()
             self.put_entries(self.steering.stretch_schedule)
-            self.tell(applied=self.steering.applied())
+            self.tell(applied=self.steering.applied(["schedule"]))
 
     # -- the training thread: telling
 
@@ -596,7 +596,8 @@ class Run:
         self._pulsed = time.perf_counter()
         if loop.rate.plan is not None:
             # The rate moves by itself.
-            first = {"applied": self.steering.applied(), **first}
+            moved = None if "status" in first else ["lr", *loop.rate.cycled]
+            first = {"applied": self.steering.applied(moved), **first}
             if loop.rate.ended:
                 self.note(loop.rate.ended)
         order = {"paused": self.orders.paused, "trials": ()} if "status" in first else {}

@@ -8,6 +8,7 @@ from typing import Any
 
 from ...core.controls.near_names import name_hint
 from ...core.controls.steering import CONTROLS, names_of
+from ...session import Session
 
 #: What can be locked beside the controls of a session.
 OTHERS = ("presets", "undo", "rewind")
@@ -61,6 +62,20 @@ class Rules:
         """Unlock controls; all of them without a name."""
         names = [_known(name, "unlock") for name in names]
         self.locked = self.locked - {*names} if names else frozenset()
+
+    def ask(self, session: Session, wishes: Mapping[str, Any]) -> None:
+        """Write wishes in the name of the panel.
+
+        Raises
+        ------
+        ValueError : a rule of the panel, or the session, refuses one; those before it are set.
+        """
+        for name, value in wishes.items():
+            if why := self.why_not(name, value):
+                raise ValueError(why)
+        with session.by("panel"):
+            for name, value in wishes.items():
+                setattr(session, name, value)
 
     def why_not(self, name: str, value: Any) -> str:
         """Return why a panel does not let a person have a value, in a sentence; "" where it does."""

@@ -256,25 +256,11 @@ class Sections(Part):
     def _set(self, session: Session, field: Row, value: Any) -> None:
         try:
             wanted = field.wish(self._state(session), value)
-            self.ask(session, {field.control: wanted})
+            self._rules.ask(session, {field.control: wanted})
         except (ValueError, TypeError) as error:
             self._refused[field.key] = value, str(error)
         else:
             self._refused.pop(field.key, None)
-
-    def ask(self, session: Session, wishes: Mapping[str, Any]) -> None:
-        """Write wishes in the name of the panel.
-
-        Raises
-        ------
-        ValueError : a rule of the panel, or the session, refuses one; those before it are set.
-        """
-        for name, value in wishes.items():
-            if why := self._rules.why_not(name, value):
-                raise ValueError(why)
-        with session.by("panel"):
-            for name, value in wishes.items():
-                setattr(session, name, value)
 
     def _preset(self, session: Session, name: str) -> str:
         if "presets" in self._rules.locked:
@@ -282,7 +268,7 @@ class Sections(Part):
         if name not in self._presets:
             return f"There is no preset {name!r}."
         try:
-            self.ask(session, wishes_of(self._presets[name], session))
+            self._rules.ask(session, wishes_of(self._presets[name], session))
         except (ValueError, TypeError) as error:
             return str(error)
         return ""

@@ -255,7 +255,7 @@ class TrainingPanel(Pictured, ipywidgets.VBox):
             name, wanted = "clip", None if self.clip.value == "off" else (self.clip.value, limit)
         self._wished = name, wanted
         try:
-            self._more.ask(session, {name: wanted})
+            self._rules.ask(session, {name: wanted})
         except ValueError as error:
             self._facts.refused[name] = str(error)
         else:

@@ -66,6 +66,7 @@ class ScheduleControl(Control):
         "scheduler", "lr_scheduler", "lr_schedule", "lr_decay", "learning_rate_schedule",
         "learning_rate_scheduler", "sched", "decay", "annealing",
     )  # fmt: skip
+    touches = ("lr", "momentum", "betas")
     writer = MovementWriter
     rows = (
         Row(
@@ -100,13 +101,6 @@ class ScheduleControl(Control):
 
     def wish(self) -> Wish | None:
         return self.loop.rate.wish
-
-    def follows(self) -> dict[str, Any]:
-        """Return the schedule in words, what it has for the next step, and what makes the rate in force of it."""
-        rate = self.loop.rate
-        return {
-            "schedule_in_words": rate.words, "scheduled_lr": rate.scheduled, "lr_multiplier": rate.multiplier,
-        }  # fmt: skip
 
     def put(self, value: Wish | None) -> str:
         try:
