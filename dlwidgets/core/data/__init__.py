@@ -1,1 +1,1 @@
-"""What people hand over as data, as batches that can be resized, put back and read again."""
+"""Data as people hand it over, as batches to train on."""

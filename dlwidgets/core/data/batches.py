@@ -1,4 +1,4 @@
-"""Batches that can be resized in mid-epoch and put back: no sample is lost, none is seen twice."""
+"""Batches that can be resized in mid-epoch and put back."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .source_state import SourceState
 
 
 def batch_length(batch: Any) -> int:
-    """Return the number of samples in a batch: the length of its first tensor; 0 where it has none."""
+    """Count the samples in a batch by its first tensor."""
     first = batch[0] if isinstance(batch, (tuple, list)) and batch else batch
     if not isinstance(first, torch.Tensor):
         first = next(tree_tensors(batch), None)
@@ -36,20 +36,31 @@ class Batches:
     leaves the training's place alone.
     """
 
-    #: Samples in an epoch; None where the source cannot say.
-    samples: int | None = None
-    #: Whether the source can be read once only, and has been.
-    used_up = False
-    batch_size: int
+    def __init__(self, batch_size: int, sources: SourceState) -> None:
+        self._size, self._sources = batch_size, sources
+        #: Samples in an epoch; None where the source cannot say.
+        self.samples: int | None = None
+        #: Whether the source can be read once only, and has been.
+        self.used_up = False
+        self._first_batch: Any = None
+
+    @property
+    def batch_size(self) -> int:
+        """The number of samples in the next batch."""
+        return self._size
+
+    @batch_size.setter
+    def batch_size(self, size: int) -> None:
+        self._size = size
 
     @property
     def over(self) -> bool:
-        """Whether the epoch is known, before another `take()`, to have no batch left."""
+        """Whether the epoch is known to have no batch left."""
         return False
 
     @property
     def midway(self) -> bool:
-        """Whether an epoch is under way: a batch of it was taken, and it is not known to be over."""
+        """Whether a batch of the epoch was taken, and more may follow."""
         raise NotImplementedError
 
     def take(self) -> Any:
@@ -61,43 +72,43 @@ class Batches:
         raise NotImplementedError
 
     def sweep(self, batch_size: int) -> Iterator[Any]:
-        """Yield each sample once, in the source's order, `batch_size` at a time where that can be chosen."""
+        """Yield each sample once, in order, in such batches where possible."""
         raise NotImplementedError
 
     def peek(self, count: int) -> Any:
-        """Return a batch of the first `count` samples (or so) without using any up."""
+        """Return a batch of about the first `count` samples, using none up."""
         raise NotImplementedError
 
-    def browsable(self) -> int:
-        """Return how many samples can be looked at by number."""
+    def count_readable(self) -> int:
+        """Count the samples that can be read by number."""
         return batch_length(self._first())
 
-    def one(self, index: int) -> Any:
-        """Return a sample as a batch of size 1, with no trace in any generator; `index` is below `browsable()`."""
+    def read_sample(self, index: int) -> Any:
+        """Return a sample as a batch of one; restore all generators."""
         return slice_rows(self._first(), index, index + 1)
 
     def why_not(self, batch_size: int) -> str | None:
-        """Say why the batches cannot have this size, in a clause; None if they can."""
+        """Say in a clause why this size is refused, or None."""
         return None
 
     def note(self) -> str | None:
-        """Say what holds for a change of the batch size, in a clause; None where nothing is to be said."""
+        """Say in a clause what a change of size means, or None."""
         return None
 
     def steps_left(self) -> int | None:
-        """Return how many batches the epoch under way still has; None where the source cannot say."""
+        """Return how many batches this epoch still has, or None where unknown."""
         return None
 
     def steps_in_epoch(self) -> int | None:
-        """Return how many batches an epoch has at this batch size; None where the source cannot say."""
+        """Return how many batches an epoch has, or None where unknown."""
         return None if self.samples is None else -(-self.samples // self.batch_size)
 
     def state(self) -> Any:
-        """Return the place in the data and the batch size: see `stateful.Stateful`."""
+        """Return the place in the data and the batch size: see `state.Stateful`."""
         raise NotImplementedError
 
     def install(self, state: Any) -> str | None:
-        """Go to a place in the data, from which the same batches follow as then.
+        """Go to an earlier place, from which the same batches follow.
 
         The global random generators may be left anywhere. Returns in a clause what could not be had.
 
@@ -111,14 +122,14 @@ class Batches:
         """Let go of what fetches ahead."""
 
     def _first(self) -> Any:
-        found = self.__dict__.get("_first_batch")
-        if found is None:
-            found = self.__dict__["_first_batch"] = self.peek(256)
-        return found
+        if self._first_batch is None:
+            with self._sources.preserve():
+                self._first_batch = self.peek(256)
+        return self._first_batch
 
 
 class IndexedBatches(Batches):
-    """Batches of rows or of a map-style Dataset, in a new random order each epoch.
+    """Batches of rows or of a map-style Dataset, shuffled anew each epoch.
 
     The order of each epoch is `torch.randperm(n, generator=g)`, with one `g = torch.Generator()` seeded
     once: a plain loop that does the same sees the same batches.
@@ -130,16 +141,16 @@ class IndexedBatches(Batches):
     """
 
     def __init__(self, source: Any, batch_size: int, seed: int, shuffle: bool = True) -> None:
-        self.source, self.batch_size, self.shuffle = source, batch_size, shuffle
+        # Rows in memory draw no random numbers; a Dataset that augments does.
+        self._draws = not isinstance(source, Rows)
+        super().__init__(batch_size, SourceState(source) if self._draws else SourceState())
+        self.source, self.shuffle = source, shuffle
         self.samples = self._count = len(source)
         self._generator = torch.Generator().manual_seed(seed)
         self._order = torch.empty(0, dtype=torch.int64)
         #: The place in the order, that before the last batch, and the end: 0 before the first epoch.
         self._at = self._before = self._end = 0
-        # Rows in memory draw no random numbers; a Dataset that augments does.
-        self._draws = not isinstance(source, Rows)
         self._mark = RandomMark()
-        self._sources = SourceState(source) if self._draws else SourceState()
 
     @property
     def over(self) -> bool:
@@ -182,10 +193,12 @@ class IndexedBatches(Batches):
     def peek(self, count: int) -> Any:
         return self._slice(0, min(count, self._count))
 
-    def browsable(self) -> int:
+    def count_readable(self) -> int:
         return self._count
 
-    def one(self, index: int) -> Any:
+    def read_sample(self, index: int) -> Any:
+        if not self._draws:
+            return self._slice(index, index + 1)
         with self._sources.preserve():
             return self._slice(index, index + 1)
 
@@ -198,7 +211,7 @@ class IndexedBatches(Batches):
             "order": self._order,
             "place": (self._before, self._at, self._end),
             "batch_size": self.batch_size,
-            "own": self._sources.own(),
+            "own": self._sources.own_state(),
         }
 
     def install(self, state: dict[str, Any]) -> None:
@@ -209,7 +222,7 @@ class IndexedBatches(Batches):
         self._order = state["order"].clone()
         self._before, self._at, self._end = state["place"]
         self.batch_size = state["batch_size"]
-        self._sources.put_own(state["own"])
+        self._sources.install_own(state["own"])
         self._mark.forget()
 
     def _slice(self, first: int, last: int) -> Any:

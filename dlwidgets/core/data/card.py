@@ -1,4 +1,4 @@
-"""A sample as a small card: an image, the values of a row, or a text."""
+"""A sample as a card: an image, a row or a text."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Card:
 
 
 def make_card(inputs: Any) -> Card:
-    """Return the card of one sample: a batch of one, a text, or a row as a mapping of names to values."""
+    """Make the card of a batch of one, text or mapping."""
     if isinstance(inputs, str):
         return Card("text", text=_cut(inputs))
     if isinstance(inputs, Mapping) and not any(True for _ in tree_tensors(inputs)):
@@ -68,7 +68,7 @@ def _cut(text: str) -> str:
 
 
 def _small(image: np.ndarray) -> np.ndarray:
-    """Return the image with no side over `SIDE`, by means of blocks; with one channel where it is grey."""
+    """Shrink an image to at most `SIDE`, to one channel where grey."""
     if (image[..., :1] == image).all():
         image = image[..., :1]
     step = -(-max(image.shape[:2]) // SIDE)

@@ -25,7 +25,9 @@ _END = object()
 
 
 class LoaderBatches(Batches):
-    """Batches of a person's DataLoader: its dataset, order, collate and workers; the loader stays as it is.
+    """Batches of a person's DataLoader, which itself is never changed.
+
+    Its dataset, order, collate and workers are used.
 
     Where the loader's batches are made by an ordinary BatchSampler, they are made here in its stead, by the
     same sampler, so that their size can change and a failed batch can come back. Any other loader (a batch
@@ -35,6 +37,9 @@ class LoaderBatches(Batches):
     def __init__(self, loader: DataLoader) -> None:
         #: The person's own loader, never changed.
         self.loader = self._loader = loader
+        sources = SourceState(loader, loader.sampler, loader.batch_sampler, loader.dataset)
+        size = loader.batch_size or getattr(loader.batch_sampler, "batch_size", None) or 1
+        super().__init__(size, sources)
         self._feed: ResizableSampler | None = None
         self._iterator: Iterator[Any] | None = None
         self._held: list[Any] = []
@@ -47,8 +52,6 @@ class LoaderBatches(Batches):
         self._trusted, self._broken_off = True, False
         #: What decided this epoch's batches when it was opened.
         self._opening: Any = None
-        self._sources = SourceState(loader, loader.sampler, loader.batch_sampler, loader.dataset)
-        self._size = loader.batch_size or getattr(loader.batch_sampler, "batch_size", None) or 1
         if _is_ordinary(loader):
             theirs = loader.batch_sampler
             self._feed = ResizableSampler(theirs.sampler, theirs.batch_size, theirs.drop_last, self._sources)  # type: ignore[union-attr]
@@ -56,11 +59,7 @@ class LoaderBatches(Batches):
             with contextlib.suppress(TypeError):
                 self.samples = len(theirs.sampler)  # type: ignore[arg-type,union-attr]
 
-    @property
-    def batch_size(self) -> int:  # type: ignore[override]
-        return self._size
-
-    @batch_size.setter
+    @Batches.batch_size.setter
     def batch_size(self, size: int) -> None:
         self._size = size
         if self._feed is not None:
@@ -120,12 +119,12 @@ class LoaderBatches(Batches):
             return collate(list(itertools.islice(iter(dataset), count)))
         return collate([dataset[i] for i in range(min(count, len(dataset)))])  # type: ignore[arg-type]
 
-    def browsable(self) -> int:
-        return len(self.loader.dataset) if self._by_number() else super().browsable()  # type: ignore[arg-type]
+    def count_readable(self) -> int:
+        return len(self.loader.dataset) if self._by_number() else super().count_readable()  # type: ignore[arg-type]
 
-    def one(self, index: int) -> Any:
+    def read_sample(self, index: int) -> Any:
         if not self._by_number():
-            return super().one(index)
+            return super().read_sample(index)
         with self._sources.preserve():
             return self.loader.collate_fn([self.loader.dataset[index]])
 
@@ -168,7 +167,8 @@ class LoaderBatches(Batches):
         return {
             "batch_size": self._size, "taken": self._taken, "over": self._over, "trusted": self._trusted,
             "broken_off": self._broken_off, "open": self._iterator is not None, "opening": self._opening,
-            "own": self._sources.own(), "feed": None if feed is None or feed.begun is None else feed.state(),
+            "own": self._sources.own_state(),
+            "feed": None if feed is None or feed.begun is None else feed.state(),
             "held": Reference(list(self._held)), "count": self._taken + len(self._held),
             "last": fingerprint(self._last) if self._reads_again else None,
         }  # fmt: skip
@@ -185,18 +185,18 @@ class LoaderBatches(Batches):
         self._held, self._opening, self._indices = dereference(state["held"]) or [], state["opening"], []
         self._held = list(self._held)
         self.batch_size = state["batch_size"]
-        self._sources.put_own(state["own"])
+        self._sources.install_own(state["own"])
         if self._feed is not None:
             self._feed.mark.forget()
         return said
 
     @property
     def _reads_again(self) -> bool:
-        """Whether a place can be had only by fetching all batches of the epoch before it once more."""
+        """Whether a place is reached only by fetching earlier batches again."""
         return self._loader.num_workers > 0 or isinstance(self.loader.dataset, IterableDataset)
 
     def _reopen(self, state: dict[str, Any]) -> str | None:
-        """Open the epoch of `state` again, go to the place in it, then let the one under way go."""
+        """Open the epoch of `state` at its place; close the current one."""
         feed, loader, was = None, self.loader, state["feed"]
         if self._feed is not None:
             if was is None:
@@ -223,7 +223,7 @@ class LoaderBatches(Batches):
         count = state["count"]
         self._sources.install(state["opening"])
         if feed is not None:
-            sizes = unrolled(state["feed"]["handed"])
+            sizes = _expand_runs(state["feed"]["handed"])
             count, feed.sizes = len(sizes) - len(state["feed"]["ahead"]), deque(sizes)
         iterator, got, last = iter(loader), 0, None
         own = getattr(iterator, "_sampler_iter", None)
@@ -238,7 +238,7 @@ class LoaderBatches(Batches):
         if got < count:
             raise ValueError("the DataLoader gives fewer batches when it is read again")
         if feed is not None:
-            feed.same_order(state["feed"])
+            feed.check_order(state["feed"])
         if self._reads_again and not dereference(state["held"]) and fingerprint(last) != state["last"]:
             return iterator, "the DataLoader gave other samples when it was read again up to there"
         return iterator, None
@@ -270,7 +270,7 @@ class LoaderBatches(Batches):
             return iter(self._loader)
         # The workers were let go in mid-epoch: new ones go on, and no random number is drawn for that.
         self._broken_off = False
-        self._feed.go_on()  # type: ignore[union-attr]
+        self._feed.resume_epoch()  # type: ignore[union-attr]
         with preserve_random_state(), _preserve_generators(self.loader):
             return iter(self._loader)
 
@@ -279,7 +279,7 @@ class LoaderBatches(Batches):
         feed = self._feed
         if feed is None:
             return
-        feed.give_back(indices)
+        feed.return_indices(indices)
         self._indices = []
         if not feed.returned:
             self._end()  # the sampler itself failed: the epoch begins anew
@@ -291,7 +291,7 @@ class LoaderBatches(Batches):
             self.close()
 
     def _left(self) -> int | None:
-        """Return how many batches are left; None where the loader cannot say, or said what was not so."""
+        """Return how many batches are left, or None where that is unknown."""
         if not self._trusted:
             return None
         if self._feed is None:
@@ -334,7 +334,7 @@ def _with_feed(loader: DataLoader, feed: ResizableSampler) -> DataLoader:
 
 @contextlib.contextmanager
 def _preserve_generators(loader: DataLoader) -> Iterator[None]:
-    """Give back the generators of a loader and of its sampler as they were: training may share them."""
+    """Give back a loader's and its sampler's generators: training may share them."""
     owners = (loader, loader.sampler, loader.batch_sampler)
     kept = [
         (g, g.get_state())
@@ -349,7 +349,7 @@ def _preserve_generators(loader: DataLoader) -> Iterator[None]:
 
 
 class ResizableSampler(BatchSampler):
-    """A person's sampler, batch by batch, at a size that may change; indices can be given back."""
+    """A person's sampler in batches of changing size, which can be returned."""
 
     def __init__(
         self, sampler: Iterable[int], batch_size: int, drop_last: bool, sources: SourceState
@@ -400,7 +400,7 @@ class ResizableSampler(BatchSampler):
             self.mark.set()
             yield batch
 
-    def give_back(self, batch: list[int]) -> None:
+    def return_indices(self, batch: list[int]) -> None:
         """Let `batch`, and all that was handed out after it, come next."""
         self.returned.extendleft(reversed([*batch, *itertools.chain(*self.ahead, *self.ready)]))
         self.ahead.clear()
@@ -408,8 +408,8 @@ class ResizableSampler(BatchSampler):
         self.sizes.clear()
         self.clean = False
 
-    def go_on(self) -> None:
-        """Let the next iteration go on with this epoch instead of beginning another."""
+    def resume_epoch(self) -> None:
+        """Let the next iteration continue this epoch instead of beginning another."""
         self._goes_on = True
 
     def _draw(self, count: int) -> list[int]:
@@ -421,15 +421,16 @@ class ResizableSampler(BatchSampler):
         return indices
 
     def state(self) -> dict[str, Any]:
-        """Return where in the epoch the sampler is, and what of it was not taken."""
+        """Return the sampler's place in the epoch, and what was not taken."""
         return {
-            "begun": self.begun, "drawn": self.drawn, "check": self.check, "handed": runs(self.handed),
+            "begun": self.begun, "drawn": self.drawn, "check": self.check,
+            "handed": _run_lengths(self.handed),
             "ahead": [list(batch) for batch in (*self.ahead, *self.ready)], "returned": list(self.returned),
             "clean": self.clean, "ended": self.ended,
         }  # fmt: skip
 
     def install(self, state: dict[str, Any]) -> None:
-        """Go to a place in an epoch, in a feed that was not used yet; the next iteration goes on there.
+        """Go to a place in an epoch; only before first use.
 
         Raises
         ------
@@ -442,15 +443,15 @@ class ResizableSampler(BatchSampler):
                 pass
             if state["ended"]:
                 self._draw(1)
-        self.same_order(state)
+        self.check_order(state)
         self.begun, self.clean, self._goes_on = state["begun"], state["clean"], True
         self.ready = deque(list(batch) for batch in state["ahead"])
-        handed = unrolled(state["handed"])
+        handed = _expand_runs(state["handed"])
         self.handed = handed[: len(handed) - len(self.ready)]
         self.returned = deque(state["returned"])
 
-    def same_order(self, state: dict[str, Any]) -> None:
-        """Raise a ValueError, in a clause, where the sampler gave other indices than in `state`."""
+    def check_order(self, state: dict[str, Any]) -> None:
+        """Raise ValueError, in a clause, where the sampler gave other indices."""
         if (self.drawn, self.check) != (state["drawn"], state["check"]):
             raise ValueError("the sampler gives another order when it is asked again")
 
@@ -462,11 +463,11 @@ def _checked(indices: list[Any], check: int) -> int:
         return zlib.crc32(" ".join(map(str, indices)).encode(), check)
 
 
-def runs(numbers: list[int]) -> list[list[int]]:
+def _run_lengths(numbers: list[int]) -> list[list[int]]:
     """Return numbers as [number, how often in a row]."""
     return [[number, len(list(group))] for number, group in itertools.groupby(numbers)]
 
 
-def unrolled(counts: list[list[int]]) -> list[int]:
-    """Return the numbers that `runs` was given."""
+def _expand_runs(counts: list[list[int]]) -> list[int]:
+    """Return the numbers that `_run_lengths` was given."""
     return [number for number, count in counts for _ in range(count)]

@@ -1,4 +1,4 @@
-"""What training makes small: the loss of a model on a batch, by its task or by a step of a person's own."""
+"""The loss of a model on a batch, its task's or custom."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ class Objective:
         )
 
     def loss(self, batch: Any) -> tuple[torch.Tensor, dict[str, float]]:
-        """Return the loss of a batch that is there, and its parts by name where there are several."""
+        """Return the loss of a batch on the device, and its parts."""
         if self.custom is not None:
             return scalar_loss(self.custom(self.model, batch))
         loss, _, _ = self.compute(batch, self.smoothing.loss)
         return scalar_loss(loss)
 
     def compute(self, batch: Any, loss: Callable[[Any, Any], Any] | None = None) -> tuple[Any, Any, Any]:
-        """Return loss, output and prepared targets of a batch that is there; not for a custom step.
+        """Return loss, output and prepared targets of a batch; without custom steps.
 
         Parameters
         ----------
@@ -61,7 +61,7 @@ class Objective:
         return (loss or self.task.loss)(output, targets), output, targets  # type: ignore[misc]
 
     def find_nonfinite(self, batch: Any) -> str:
-        """Return what in a batch may have made its loss NaN or infinite, in a sentence; "" for nothing."""
+        """Say what in a batch is NaN or infinite; "" for nothing."""
         parts = {"batch": batch}
         if self.custom is None:
             parts = dict(zip(("inputs", "targets"), unpack_batch(batch, self.target)))

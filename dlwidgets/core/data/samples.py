@@ -1,4 +1,4 @@
-"""Single samples by number: of batches, arrays, a Dataset, texts or a frame."""
+"""Single samples by number, of batches, arrays, a Dataset, texts or frames."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .task import unpack_batch
 
 
 class Samples:
-    """The samples of a source by number; of an iterable, those of its first batch.
+    """The samples of batches by number; of an iterable, its first batch.
 
     Parameters
     ----------
@@ -30,36 +30,33 @@ class Samples:
         self._batches, self._device, self._target = batches, device, target
 
     def __len__(self) -> int:
-        return self._batches.browsable()
+        return self._batches.count_readable()
 
     def inputs(self, index: int) -> Any:
-        """Return the inputs of one sample as a batch of size 1, on the session's device."""
+        """Return the inputs of one sample as a batch of one."""
         return self.item(index)[0]
 
     def target(self, index: int) -> Any:
-        """Return the target of one sample, without the batch axis; None if it has none."""
+        """Return the target of one sample without the batch axis, or None."""
         return self.item(index)[1]
 
     def item(self, index: int) -> tuple[Any, Any]:
         """Return inputs and target of one sample, which is read once."""
-        inputs, target = self._pair(index)
-        target = target[0] if isinstance(target, torch.Tensor) and target.ndim else target
-        return tree_map(lambda tensor: tensor.to(self._device), inputs), target
-
-    def _pair(self, index: int) -> tuple[Any, Any]:
         count = len(self)
         if not 0 <= index < count:
             raise IndexError(f"Sample {index} does not exist: the {self.name} samples are 0 to {count - 1}.")
-        batch = self._batches.one(index)
+        batch = self._batches.read_sample(index)
         try:
-            return unpack_batch(batch, self._target)
+            inputs, target = unpack_batch(batch, self._target)
         except TypeError:
             # A batch for a custom step: its first part is the best guess at what the model is given.
-            return (batch[0] if isinstance(batch, (tuple, list)) else batch), None
+            inputs, target = (batch[0] if isinstance(batch, (tuple, list)) else batch), None
+        target = target[0] if isinstance(target, torch.Tensor) and target.ndim else target
+        return tree_map(lambda tensor: tensor.to(self._device), inputs), target
 
 
 class PlainSamples:
-    """Samples by number: `len()`, `.inputs(i)` a batch of one, `.target(i)` or None, `.name`.
+    """Arrays, tensors or a Dataset by number, with the methods of `Samples`.
 
     Parameters
     ----------
@@ -153,7 +150,7 @@ def _is_pair(item: Any) -> bool:
 
 
 class TextSamples:
-    """Texts by number, answering as `Given` does."""
+    """Texts by number, with the methods of `Samples`."""
 
     name = "given"
 
@@ -172,7 +169,7 @@ class TextSamples:
 
 
 class FrameSamples:
-    """The rows of a DataFrame by number, names and numbers alike, answering as `Given` does."""
+    """Rows of a DataFrame by number, with the methods of `Samples`."""
 
     name = "given"
 
@@ -197,8 +194,8 @@ def read_samples(X: Any) -> Any:
 
     Parameters
     ----------
-    X : what `Given` takes; besides, texts (a list, an array or a Series of str) and a DataFrame whose columns
-        may hold words.
+    X : what `PlainSamples` takes; besides, texts (a list, an array or a Series of str) and a DataFrame
+        whose columns may hold words.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The data of a session: read, tried on a few samples, or refused."""
+"""A session's data, tried with its model on a few samples."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _LOOK = 32
 
 @dataclass(frozen=True)
 class SessionData:
-    """The data as batches, what is to be learnt from it, and a few inputs to look at the model with.
+    """The data as batches, the task, and a few example inputs.
 
     Attributes
     ----------
@@ -60,7 +60,7 @@ def prepare_data(
     loss: Any = None,
     classes: Sequence[str] | None = None,
 ) -> SessionData:
-    """Read the data, run the model once on a few samples, and infer the task.
+    """Read the data, try the model on it, and infer the task.
 
     The parameters are those of `Session`. The model is left as it was.
 
@@ -115,7 +115,7 @@ def prepare_data(
 
 
 def cast_floats(part: Any, dtype: torch.dtype | None) -> Any:
-    """Return rows, or a tree of tensors, with their real numbers in the model's own dtype.
+    """Cast the real numbers of rows or tensors to the model's dtype.
 
     Arrays of float64 beside weights of float32 are the commonest first error.
     """
@@ -127,7 +127,7 @@ def cast_floats(part: Any, dtype: torch.dtype | None) -> Any:
 
 
 def choose_device(wanted: str | torch.device, model: nn.Module) -> torch.device:
-    """Return the device that is meant; "auto" is where the model is, or CUDA where the model is on the CPU.
+    """Choose a device; "auto" prefers CUDA to the model's own CPU.
 
     Raises
     ------
@@ -195,7 +195,7 @@ def _supply(train: Any, valid: Any, batch_size: int | None, seed: int) -> tuple[
 
 
 def _few(supply: Batches, name: str) -> Any:
-    """Return a batch of the first samples; of one where some of the first cannot be read."""
+    """Return a batch of the first samples, or of the first alone."""
     for count in (_LOOK, 1):
         try:
             with preserve_random_state():
@@ -250,12 +250,14 @@ def plain(dtype: torch.dtype) -> str:
 
 
 def float_dtype(model: nn.Module) -> torch.dtype | None:
-    """Return the dtype of the model's first floating parameter; None where it has none."""
+    """Return the dtype of the model's first floating parameter, or None."""
     return next((p.dtype for p in model.parameters() if p.dtype.is_floating_point), None)
 
 
 def try_model(model: nn.Module, inputs: Any, batch_size: int, device: torch.device) -> tuple[Any, Any]:
-    """Return a few inputs and the model's output for them, on the CPU; the model is left as it was.
+    """Return a few inputs and the model's output, on the CPU.
+
+    The model is left as it was.
 
     Raises
     ------
@@ -269,8 +271,9 @@ def try_model(model: nn.Module, inputs: Any, batch_size: int, device: torch.devi
             return part, _forward(model, part, device)
         except Exception as error:  # noqa: BLE001 - the first is told
             first = first or error
+    shapes = describe_shapes(slice_rows(inputs, 0, TRY))
     raise ValueError(
-        f"{type(model).__name__} fails on a batch of inputs of shape {describe_shapes(slice_rows(inputs, 0, TRY))}: "
+        f"{type(model).__name__} fails on a batch of inputs of shape {shapes}: "
         f"{quote_error(first)}{_hint(model, inputs)} dlwidgets.summary(model, X[:1]) shows where."
     ) from first
 
@@ -297,7 +300,7 @@ def _hint(model: nn.Module, inputs: Any) -> str:
 
 
 def try_loss(task: Task, targets: Any, output: Any) -> None:
-    """Raise ValueError where the loss cannot be computed, or is not one number."""
+    """Raise ValueError where the loss fails or is not one number."""
     try:
         with preserve_random_state(), torch.no_grad():
             loss = task.loss(output, task.prepare(targets, output))  # type: ignore[misc]
@@ -310,7 +313,7 @@ def try_loss(task: Task, targets: Any, output: Any) -> None:
 
 
 def check_finite(model: nn.Module, source: Any, name: str, device: torch.device) -> None:
-    """Raise ValueError where inputs hold NaN or infinite values and the model passes them on."""
+    """Raise ValueError where inputs and the model's outputs are not finite."""
     if not isinstance(source, Rows):
         return
     bad = torch.zeros(len(source), dtype=torch.bool)
@@ -332,7 +335,7 @@ def check_finite(model: nn.Module, source: Any, name: str, device: torch.device)
 
 
 def check_single(model: nn.Module, supply: Batches, example: Any, device: torch.device) -> None:
-    """Raise ValueError where a batch of one sample will come up that BatchNorm cannot be trained on."""
+    """Raise ValueError where BatchNorm would get a batch of one sample."""
     size = supply.batch_size
     single = size == 1 or (supply.samples is not None and supply.samples % size == 1)
     dropped = size > 1 and supply.steps_in_epoch() == (supply.samples or 0) // size

@@ -1,4 +1,4 @@
-"""Data as people hand it over, read into rows, a Dataset or an iterable."""
+"""Data as people hand it over: rows, a Dataset or an iterable."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..base.words import pluralize, quote_names
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows in memory: inputs (a tensor, or a tuple or dict of them) and targets; axis 0 counts samples."""
+    """Rows in memory: inputs (a tree of tensors) and targets."""
 
     inputs: Any
     targets: torch.Tensor
@@ -36,17 +36,17 @@ class Rows:
 
 
 def _picked(tensor: torch.Tensor, index: Any) -> torch.Tensor:
-    """Return `tensor[index]`, strides and all; of integers in a third of the time where that can be."""
+    """Return `tensor[index]`, strides and all; integers take a third of the time."""
     if isinstance(index, torch.Tensor) and tensor.device == index.device and _packed(tensor):
         return tensor.index_select(0, index)
     return tensor[index]
 
 
 def _packed(tensor: torch.Tensor) -> bool:
-    """Say whether the strides are those of a new tensor of this shape.
+    """Say whether the strides are those of a new tensor.
 
-    More than `is_contiguous()`, which overlooks the axes of length 1: by their strides a convolution tells whether
-    one channel comes first or last, and rounds differently.
+    More than `is_contiguous()`, which overlooks the axes of length 1: by their strides a convolution
+    tells whether one channel comes first or last, and rounds differently.
     """
     expected = 1
     for size, stride in zip(reversed(tensor.shape), reversed(tensor.stride())):
@@ -64,7 +64,7 @@ def read_data(
     classes: Sequence[str] | None = None,
     like: Rows | None = None,
 ) -> Any:
-    """Return `data` as `Rows`, a map-style Dataset, a DataLoader or an iterable of batches.
+    """Read `data` as `Rows`, a Dataset, a DataLoader or an iterable.
 
     Parameters
     ----------
@@ -112,7 +112,7 @@ def read_data(
 
 
 def _unread(data: Any, name: str) -> Any:
-    """Return a Dataset or an iterable as it is; refuse everything else in a sentence."""
+    """Return a Dataset or an iterable as it is; refuse everything else."""
     if isinstance(data, (torch.Tensor, np.ndarray)):
         raise TypeError(
             f"{name} is one {type(data).__name__} of shape {tuple(data.shape)}: targets are missing. "
@@ -145,7 +145,7 @@ def _unread(data: Any, name: str) -> Any:
 
 
 def split_data(rows: Any, share: float, seed: int) -> tuple[Any, Any]:
-    """Return (train, valid) of `rows` or a Dataset, with a random `share` of the samples in valid."""
+    """Split rows or a Dataset into (train, valid), valid a random `share`."""
     if not 0 < share < 1:
         raise ValueError(
             f"valid={share!r}: as a number it is the share of train to hold out, between 0 and 1."
@@ -169,7 +169,7 @@ def split_data(rows: Any, share: float, seed: int) -> tuple[Any, Any]:
 
 
 def read_inputs(X: Any, name: str, columns: Sequence[Any] | None = None) -> Any:
-    """Return inputs as a tensor, or a tuple or dict of tensors, one row a sample.
+    """Read inputs as a tensor, or a tuple or dict of tensors.
 
     Parameters
     ----------
@@ -244,7 +244,7 @@ def is_frame(data: Any) -> bool:
 
 
 def frame_to_array(frame: Any, name: str, columns: Sequence[Any] | None = None) -> np.ndarray:
-    """Return a DataFrame as an array, N x columns: float32, or float64 where a column is.
+    """Return a DataFrame as float32, or float64 where a column is.
 
     Parameters
     ----------
@@ -273,7 +273,7 @@ def frame_to_array(frame: Any, name: str, columns: Sequence[Any] | None = None) 
 
 
 def split_columns(frame: Any, name: str, target: Any) -> tuple[tuple[Any, ...], Any]:
-    """Return the columns that are features, and the target column or columns as they are.
+    """Split a DataFrame into feature columns and target column or columns.
 
     Raises
     ------
@@ -295,7 +295,7 @@ def split_columns(frame: Any, name: str, target: Any) -> tuple[tuple[Any, ...], 
 
 
 class Targets(NamedTuple):
-    """Targets as a tensor, one row a sample; the names of the classes; whether the targets *were* names."""
+    """Targets by row, the classes' names, and whether targets *were* names."""
 
     values: torch.Tensor
     classes: tuple[str, ...] | None = None
@@ -333,7 +333,7 @@ def read_targets(y: Any, name: str, names: Sequence[str] | None = None) -> Targe
 
 
 def as_tensor(values: Any, what: str) -> torch.Tensor:
-    """Return an array, or what numpy makes one of, as a tensor; a tensor as it is, detached."""
+    """Return what numpy reads as an array as a tensor; tensors detached."""
     if isinstance(values, torch.Tensor):
         return values.detach()
     try:

@@ -1,4 +1,4 @@
-"""The state of a data source: where its random generators and counters are."""
+"""The state of a data source: its random generators and counters."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LOOK = 65_536
 
 
 class SourceState:
-    """All that decides what data gives next: the global random generators, those of its owners, and counters.
+    """All that decides what data gives next: random generators and counters.
 
     Parameters
     ----------
@@ -29,26 +29,26 @@ class SourceState:
         self._owners = [owner for owner in owners if hasattr(owner, "__dict__")]
         self._generators = Generators(*owners)
 
-    def own(self) -> dict[str, Any]:
+    def own_state(self) -> dict[str, Any]:
         """Return the state of what the owners hold."""
         return {
             "generators": self._generators.state(),
             "numbers": [read_attributes(owner) for owner in self._owners],
         }
 
-    def put_own(self, state: dict[str, Any]) -> None:
-        """Put back what `own` returned."""
+    def install_own(self, state: dict[str, Any]) -> None:
+        """Put back what `own_state` returned."""
         self._generators.install(state["generators"])
         for owner, numbers in zip(self._owners, state["numbers"]):
             write_attributes(owner, numbers)
 
     def state(self) -> dict[str, Any]:
         """Return the state of the owners and of the global generators."""
-        return {**self.own(), "streams": RandomStates.capture().state()}
+        return {**self.own_state(), "streams": RandomStates.capture().state()}
 
     def install(self, state: dict[str, Any]) -> None:
         """Put back what `state` returned."""
-        self.put_own(state)
+        self.install_own(state)
         RandomStates.from_state(state["streams"]).install()
 
     @contextmanager

@@ -1,4 +1,4 @@
-"""Batches of an iterable: an IterableDataset gives samples, any other iterable gives ready-made batches."""
+"""Batches of an iterable: of an IterableDataset's samples, or ready-made ones."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _END = object()
 
 
 class StreamBatches(Batches):
-    """Batches of an iterable, one pass an epoch. What a generator gives can be read once only.
+    """Batches of an iterable, one pass an epoch; generators only once.
 
     Parameters
     ----------
@@ -31,6 +31,7 @@ class StreamBatches(Batches):
     """
 
     def __init__(self, source: Iterable[Any], batch_size: int) -> None:
+        super().__init__(batch_size, SourceState(source))
         self.source = source
         self._gives_samples = isinstance(source, IterableDataset)
         self._iterator: Iterator[Any] | None = None
@@ -40,9 +41,7 @@ class StreamBatches(Batches):
         self._taken, self._trusted = 0, True
         #: Samples or batches that were read from the source in this pass, and what decided them.
         self._drawn = 0
-        self._sources = SourceState(source)
         self._opening: Any = None
-        self.batch_size = batch_size
         self._mark = RandomMark()
         self._look: Any = None
         if not self._gives_samples:
@@ -109,7 +108,7 @@ class StreamBatches(Batches):
             "used_up": self.used_up, "drawn": None if self._iterator is None else self._drawn,
             "held": len(self._held), "items": Reference(list(self._held)),
             "batch": len(self._last), "last": fingerprint(self._last), "opening": self._opening,
-            "own": self._sources.own(),
+            "own": self._sources.own_state(),
         }  # fmt: skip
 
     def install(self, state: dict[str, Any]) -> str | None:
@@ -136,7 +135,7 @@ class StreamBatches(Batches):
         self._drawn, self._taken, self._trusted = state["drawn"] or 0, state["taken"], state["trusted"]
         self.batch_size, self.used_up, self._opening = state["batch_size"], state["used_up"], state["opening"]
         self._last = []
-        self._sources.put_own(state["own"])
+        self._sources.install_own(state["own"])
         self._mark.forget()
         return said
 

@@ -1,4 +1,4 @@
-"""What is to be learnt: the task, its loss and its classes; what targets and outputs mean to it."""
+"""The task: its loss and classes, and what targets and outputs mean."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TASKS = ("multilabel", "multiclass", "binary", "regression")
 
 @dataclass(frozen=True)
 class Task:
-    """A task: what the model's output means, what it is compared with, and why we think so.
+    """What the model's output means, and what it is compared with.
 
     Attributes
     ----------
@@ -43,7 +43,7 @@ class Task:
         return getattr(self.loss, "__name__", None) or type(self.loss).__name__
 
     def prepare(self, targets: Any, output: Any) -> Any:
-        """Return the targets in the dtype and shape that the loss wants beside `output`."""
+        """Give the targets the dtype and shape that the loss wants."""
         if not isinstance(targets, torch.Tensor) or not isinstance(output, torch.Tensor):
             return targets
         if self.name == "multiclass":
@@ -61,7 +61,7 @@ class Task:
         return targets
 
     def scores(self, output: torch.Tensor) -> torch.Tensor:
-        """Return probabilities (N x C; N for binary) of the model's output; regression: the output."""
+        """Return probabilities (N x C; binary: N) of the output, unless regression."""
         output = output.detach().float()
         if self.name == "binary":
             output = output.reshape(-1)
@@ -89,7 +89,7 @@ def _like(targets: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
 
 
 def unpack_batch(batch: Any, target: str | None = None) -> tuple[Any, Any]:
-    """Return (inputs, targets) of a batch: a pair, or a dict whose `target` entry is to be predicted.
+    """Split a batch, a pair or a dict with a target entry.
 
     Raises
     ------
@@ -112,7 +112,7 @@ def unpack_batch(batch: Any, target: str | None = None) -> tuple[Any, Any]:
 
 
 def scalar_loss(loss: Any) -> tuple[torch.Tensor, dict[str, float]]:
-    """Return a loss as a scalar tensor, and its parts by name where it is a dict of losses, which are summed.
+    """Return a loss as a scalar; a dict's sum, and its parts.
 
     Raises
     ------
@@ -132,7 +132,7 @@ def scalar_loss(loss: Any) -> tuple[torch.Tensor, dict[str, float]]:
 
 
 def read_loss(loss: Any) -> Any:
-    """Return the loss that is meant by a name or a class of torch.nn; a function stays; None is None.
+    """Read a loss: a name or class of torch.nn, a function, None.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Which task the targets and the model's output speak of, said with its reason, or why they do not fit."""
+"""Inference of the task from the targets and the model's output."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def infer_task(
 
 
 def read_class_names(classes: Sequence[str] | None) -> tuple[str, ...] | None:
-    """Return the names of classes as a tuple of texts, None for None.
+    """Read class names as a tuple of texts; None for None.
 
     Raises
     ------
@@ -158,7 +158,7 @@ def _guess(targets: torch.Tensor, output: torch.Tensor, loss: Any, named: bool) 
 
 
 def _puts_out_probabilities(task: str, loss: Any, output: torch.Tensor) -> bool:
-    """Say whether the output is probabilities, by the loss where it is known, else by its looks."""
+    """Say whether the output is probabilities, by the loss or its values."""
     if isinstance(loss, _LOGIT_LOSSES) or loss in _LOGIT_FUNCTIONS:
         return False
     if isinstance(loss, nn.BCELoss) or loss is F.binary_cross_entropy:
@@ -167,7 +167,7 @@ def _puts_out_probabilities(task: str, loss: Any, output: torch.Tensor) -> bool:
 
 
 def looks_like_probabilities(task: str, output: torch.Tensor) -> bool:
-    """Say whether all of the output lies in 0..1 and, for multiclass, adds up to 1."""
+    """Say whether outputs lie in 0..1 and, for multiclass, sum to 1."""
     if task not in ("multilabel", "multiclass", "binary") or not output.is_floating_point():
         return False
     inside = bool(((output >= 0) & (output <= 1)).all())

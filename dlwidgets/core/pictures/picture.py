@@ -1,4 +1,4 @@
-"""Which picture suits a layer's output: maps, slices, attention, lines, a matrix or bars."""
+"""A layer's output as a picture: maps, slices, attention, lines or bars."""
 
 from __future__ import annotations
 
@@ -89,10 +89,10 @@ class Picture:
         return _plural(number, self.axes[0] if self.axes[0] in ("filter", "gate", "matrix") else word)
 
     def close_up(self, number: int) -> tuple[np.ndarray, tuple[int, int]] | None:
-        """Return map `number` of the tensor as float32 numbers, H x W, and the block each is the mean of.
+        """Return one map as float32 and its block of means.
 
-        The numbers are the tensor's own, block (1, 1), up to `close` of them. None for bars, where there is
-        no such map, and where the tiles are as sharp.
+        The numbers are the tensor's own, block (1, 1), up to `close` of them; else each is a block's mean.
+        None for bars, where there is no such map, and where the tiles are as sharp.
         """
         if self.maps is None or self.tiles is None or not 0 <= number < len(self.maps):
             return None
@@ -192,7 +192,7 @@ def stack_maps(
 
 
 def sort_maps(maps: torch.Tensor, by: Sort = "index") -> list[int]:
-    """Return the numbers of `maps` (M x ...) in the order that is asked for; equal ones stay as they stand.
+    """Sort `maps` and return their numbers; ties keep their order.
 
     "strength" is the mean absolute value of a map, "variance" that of its values. A map with a value that is
     not finite comes first, since it wants to be seen.
@@ -226,7 +226,7 @@ def make_bars(
 
 
 def first_sample(tensor: torch.Tensor, layer: nn.Module | None = None) -> torch.Tensor:
-    """Return the first sample of `tensor`: along axis 0, or axis 1 where the layer has time first.
+    """Return the first sample: of axis 1 where time comes first.
 
     A layer inside a time-first model does not know it; there an axis of length 1 behind a longer one is taken
     for the batch. Windows of an image, stacked along axis 0, show the first window.
@@ -271,7 +271,7 @@ def _as_maps(
 
 
 def _attends(sample: torch.Tensor) -> bool:
-    """Say whether the rows are probabilities, over as many things as there are rows."""
+    """Say whether the matrix is square and its rows are probabilities."""
     if sample.shape[-1] != sample.shape[-2] or sample.shape[-1] < 2 or not sample.is_floating_point():
         return False
     # Most are seen not to at their first row.

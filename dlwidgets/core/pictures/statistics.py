@@ -13,7 +13,7 @@ PIECE = 2**18
 
 @dataclass(frozen=True)
 class Statistics:
-    """Of one tensor: `mean` and `std` (divided by n) of its finite values, nan where it has none.
+    """Mean and deviation (divided by n) of finite values, or nan.
 
     `zeros` and `nonfinite` are shares of all its values, 0..1.
     """
@@ -25,7 +25,7 @@ class Statistics:
 
 
 def compute_statistics(tensor: torch.Tensor) -> Statistics:
-    """Return mean, standard deviation, share of zeros and share of non-finite values of `tensor`."""
+    """Compute mean, deviation, and the shares of zeros and non-finite values."""
     total = finite = zeros = 0
     mean = squares = 0.0
     for piece in flatten_by_stride(tensor).split(PIECE):
@@ -60,7 +60,7 @@ def _wide(values: torch.Tensor) -> torch.Tensor:
 
 
 def flatten_by_stride(tensor: torch.Tensor) -> torch.Tensor:
-    """Return the values of `tensor` in any order as a vector: a view of it wherever it has no holes."""
+    """Return the values as a vector in any order, preferably a view."""
     if tensor.is_quantized or tensor.layout != torch.strided:
         tensor = to_real(tensor)
     order = sorted(range(tensor.ndim), key=lambda axis: -tensor.stride(axis))
@@ -68,7 +68,7 @@ def flatten_by_stride(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def to_real(tensor: torch.Tensor) -> torch.Tensor:
-    """Return `tensor` as dense float32 or float64: complex values by their size, truth as 0 and 1."""
+    """Return a dense float32 or float64 tensor; complex values by size."""
     if tensor.is_quantized:
         tensor = tensor.dequantize()
     if tensor.layout != torch.strided:

@@ -1,4 +1,4 @@
-"""What a model was given, small enough to stand beside its activations: an image, bars, a matrix or words."""
+"""A model's input in small: an image, bars, a matrix or words."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Thumbnail:
 
 
 def make_thumbnail(inputs: Any, lines: bool = False) -> Thumbnail:
-    """Return the picture of a batch of one: of its first tensor, where there are several.
+    """Make the thumbnail of a batch of one, by its first tensor.
 
     With `lines`, channels x positions are drawn as lines, as for a model that begins with a 1-D convolution.
     """

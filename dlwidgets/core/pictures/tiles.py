@@ -1,4 +1,4 @@
-"""Feature maps as bytes: signed, zero-centred, with a known error, small enough to send while training."""
+"""Feature maps as signed bytes with a known error, small to send."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Tiles:
     numbers: np.ndarray
 
     def values(self) -> np.ndarray:
-        """Return the maps as float32 numbers, M x h x w; nan where not finite."""
+        """Decode the maps as float32; nan where not finite."""
         numbers = (self.maps.astype(np.float64) - 128) * (self.scale.astype(np.float64) / 127)[:, None, None]
         numbers[self.maps == 0] = np.nan
         return numbers.astype(np.float32)
@@ -78,7 +78,7 @@ def make_tiles(
     most: int = MOST,
     order: Sequence[int] | None = None,
 ) -> Tiles:
-    """Return the maps of `tensor` (C x H x W, one sample) as bytes.
+    """Encode one sample's maps, C x H x W, as bytes.
 
     Where the maps would take more than `budget` bytes, blocks of rows x columns are replaced by their mean,
     the same block everywhere, the last ones cut off by the edge; where maps of 7 x 7 are still too many, the
@@ -137,7 +137,7 @@ def make_tiles(
 
 
 def _shares(maps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return each map divided by its largest finite absolute value, and that value."""
+    """Divide each map by its largest finite absolute value; return both."""
     peak = torch.where(maps.isfinite(), maps, torch.zeros_like(maps)).abs().amax((1, 2))
     return maps / _or_one(peak)[:, None, None], peak
 
@@ -147,7 +147,7 @@ def _or_one(peak: torch.Tensor) -> torch.Tensor:
 
 
 def _reduction(count: int, height: int, width: int, budget: int) -> tuple[tuple[int, int], int]:
-    """Return the smallest block that meets the budget, and how many maps are kept."""
+    """Find the smallest block within the budget, and how many maps stay."""
     # A matrix with one long side is made shorter on that side first: blocks differ by axis only when a side
     # is already small.
     step = 1

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch.utils.data import BatchSampler, DataLoader, IterableDataset, SequentialSampler, TensorDataset
 
+from dlwidgets.core.base.random_state import RandomStates
 from dlwidgets.core.data.batches import IndexedBatches
 from dlwidgets.core.data.loader import LoaderBatches
 from dlwidgets.core.data.samples import Samples
@@ -72,3 +73,38 @@ def test_a_batch_for_a_custom_step_shows_its_first_part():
     assert samples.target(2) is None
     samples = Samples(StreamBatches([X], 6), "training", torch.device("cpu"))
     assert torch.equal(samples.inputs(2), X[2:3])
+
+
+class Counting:
+    """A Dataset that draws a random number for each sample and notes which it is asked for."""
+
+    def __init__(self):
+        self.reads = []
+
+    def __len__(self):
+        return 6
+
+    def __getitem__(self, index):
+        self.reads.append(index)
+        return X[index] + torch.rand(1), y[index]
+
+
+@pytest.mark.parametrize(
+    "make", [lambda data: IndexedBatches(data, 2, seed=0), lambda data: LoaderBatches(DataLoader(data, 2))]
+)
+def test_a_sample_is_read_once_and_the_random_states_are_saved_once(make, monkeypatch):
+    data, captures = Counting(), []
+    samples = Samples(make(data), "validation", torch.device("cpu"))
+    capture = RandomStates.capture
+    monkeypatch.setattr(RandomStates, "capture", lambda: captures.append(1) or capture())
+    before = torch.get_rng_state()
+    inputs, target = samples.item(3)
+    assert inputs.shape == (1, 2) and target == 3
+    assert (data.reads, len(captures)) == ([3], 1)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_rows_in_memory_are_read_without_saving_random_states(monkeypatch):
+    monkeypatch.setattr(RandomStates, "capture", lambda: pytest.fail("random states were saved"))
+    inputs, target = Samples(SOURCES["rows"], "validation", torch.device("cpu")).item(3)
+    assert torch.equal(inputs, X[3:4]) and target == 3
