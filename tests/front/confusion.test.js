@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { cellsAt, cellsAtEach, cellsFrom, histogramOf, positionOf, wholesOf } from "../../dlwidgets/views/confusion/counts.js";
-import { METRICS, averagesOf, intervalOf, ratesOf, wilson } from "../../dlwidgets/views/confusion/metrics.js";
+import { compiled, metricTable, wilson } from "../../dlwidgets/views/confusion/metrics.js";
 import { compareBy, inOrder, matching, orderOf, passing, readSort, shownBy } from "../../dlwidgets/views/confusion/order.js";
 import {
   confused, headline, interval, meaning, percent, position, sentence, share, short, spoken, written,
@@ -15,6 +15,9 @@ import { widthOf } from "../../dlwidgets/views/confusion/table.js";
 import { firstFilter } from "../../dlwidgets/views/confusion/toolbar.js";
 import { reportOf, summaryOf } from "../../dlwidgets/views/confusion/best_thresholds.js";
 import { cellsOfMatrix, matrixLayout, sumsOf, wholeOf } from "../../dlwidgets/views/confusion/matrix.js";
+
+/** The kernel's table of metrics; a test in Python compares it with its own. */
+const metrics = metricTable(JSON.parse(readFileSync(new URL("metric_table.json", import.meta.url), "utf8")));
 
 /** Random samples of `classes` classes, and the cells counted one by one. @param {number} seed */
 function samples(seed, classes = 5, n = 40) {
@@ -53,7 +56,7 @@ test("cells come out in scikit-learn's order: tn, fp, fn, tp", () => {
 });
 
 test("precision, recall and F1 are their definitions", () => {
-  const { precision, recall, f1, support } = ratesOf([0, 0, 0, 0, 1414, 126, 14, 46], 4);
+  const [precision, recall, f1, support] = ["precision", "recall", "f1", "support"].map((name) => metrics.value(name, [0, 0, 0, 0, 1414, 126, 14, 46], 4));
   assert.equal(precision, 46 / 172);
   assert.equal(recall, 46 / 60);
   assert.ok(Math.abs(f1 - 2 * precision * recall / (precision + recall)) < 1e-12);
@@ -61,46 +64,47 @@ test("precision, recall and F1 are their definitions", () => {
 });
 
 test("a rate with nothing to divide by is not a number", () => {
-  const nothing = ratesOf([10, 0, 0, 0]);
-  assert.ok([nothing.precision, nothing.recall, nothing.f1].every(Number.isNaN));
-  assert.equal(ratesOf([9, 1, 0, 0]).f1, 0);
+  assert.ok(["precision", "recall", "f1"].every((name) => Number.isNaN(metrics.value(name, [10, 0, 0, 0]))));
+  assert.equal(metrics.value("f1", [9, 1, 0, 0]), 0);
+  for (const [name] of metrics.rates) assert.ok(Number.isNaN(metrics.value(name, [0, 0, 0, 0])), name);
 });
 
 test("macro leaves out what is not defined, micro pools the counts", () => {
-  const { macro, micro } = averagesOf([10, 0, 0, 0, 5, 1, 2, 4, 3, 3, 0, 6]);
-  assert.ok(Math.abs(macro.f1 - (8 / 11 + 12 / 15) / 2) < 1e-12);
-  assert.equal(micro.precision, 10 / 14);
-  assert.equal(micro.recall, 10 / 12);
-  assert.ok(Number.isNaN(averagesOf([10, 0, 0, 0]).macro.f1));
+  const cells = [10, 0, 0, 0, 5, 1, 2, 4, 3, 3, 0, 6];
+  assert.ok(Math.abs(metrics.average("f1", cells).macro - (8 / 11 + 12 / 15) / 2) < 1e-12);
+  assert.equal(metrics.average("precision", cells).micro, 10 / 14);
+  assert.equal(metrics.average("recall", cells).micro, 10 / 12);
+  assert.deepEqual(metrics.average("support", cells), { macro: 12, micro: 12 });
+  assert.ok(Number.isNaN(metrics.average("f1", [10, 0, 0, 0]).macro));
 });
 
 test("classes sort by any metric, both ways, undefined ones last, equal ones as given", () => {
   const from = samples(7), cells = from.count(0.5), names = ["e", "D", "c", "b", "A"];
-  for (const [metric] of METRICS) {
+  for (const [metric] of metrics.names) {
     for (const sort of [metric, `-${metric}`]) {
-      const values = orderOf(sort, names, cells).map((c) => ratesOf(cells, 4 * c)[metric]);
+      const values = orderOf(metrics, sort, names, cells).map((c) => metrics.value(metric, cells, 4 * c));
       const known = values.filter((x) => !Number.isNaN(x));
       assert.deepEqual(known, [...known].sort((a, b) => (sort === metric ? a - b : b - a)));
       assert.ok(values.slice(known.length).every(Number.isNaN));
     }
   }
-  assert.deepEqual(orderOf("name", names, cells), [4, 3, 2, 1, 0]);
-  assert.deepEqual(orderOf("given", names, cells), [0, 1, 2, 3, 4]);
-  assert.deepEqual(orderOf("-given", names, cells), [4, 3, 2, 1, 0]);
-  assert.deepEqual(orderOf("f1", ["x", "y"], [1, 1, 1, 1, 1, 1, 1, 1]), [0, 1]);
+  assert.deepEqual(orderOf(metrics, "name", names, cells), [4, 3, 2, 1, 0]);
+  assert.deepEqual(orderOf(metrics, "given", names, cells), [0, 1, 2, 3, 4]);
+  assert.deepEqual(orderOf(metrics, "-given", names, cells), [4, 3, 2, 1, 0]);
+  assert.deepEqual(orderOf(metrics, "f1", ["x", "y"], [1, 1, 1, 1, 1, 1, 1, 1]), [0, 1]);
 });
 
 test("an order is known to be out of date once the numbers have changed", () => {
   const names = ["x", "y"], before = [0, 0, 5, 5, 0, 0, 1, 9], after = [0, 0, 0, 10, 0, 0, 1, 9];
-  const order = orderOf("recall", names, before);
-  assert.ok(inOrder(order, compareBy("recall", names, before)));
-  assert.ok(!inOrder(order, compareBy("recall", names, after)));
-  assert.ok(inOrder(order, compareBy("name", names, after)));
+  const order = orderOf(metrics, "recall", names, before);
+  assert.ok(inOrder(order, compareBy(metrics, "recall", names, before)));
+  assert.ok(!inOrder(order, compareBy(metrics, "recall", names, after)));
+  assert.ok(inOrder(order, compareBy(metrics, "name", names, after)));
 });
 
 test("a sort reads as a key and a direction, and names the metric on the tiles", () => {
   assert.deepEqual(readSort("-recall"), { key: "recall", falling: true });
-  assert.deepEqual(["given", "name", "f1", "-precision", "support"].map(shownBy), ["f1", "f1", "f1", "precision", "support"]);
+  assert.deepEqual(["given", "name", "f1", "-precision", "support"].map((sort) => shownBy(metrics, sort)), ["f1", "f1", "f1", "precision", "support"]);
 });
 
 test("a search finds names in any case and keeps the order", () => {
@@ -119,7 +123,7 @@ test("every cell is said in words that agree with its number", () => {
 });
 
 test("a tile is spoken with its rates and its four counts", () => {
-  const words = spoken("edema", [9, 9, 9, 9, 1414, 126, 14, 46], 4, "multilabel");
+  const words = spoken(metrics, "edema", [9, 9, 9, 9, 1414, 126, 14, 46], 4, "multilabel");
   for (const part of ["edema: F1 0.40", "precision 0.27", "recall 0.77", "46 have", "14 have", "126 do not", "1,414 do not"]) {
     assert.ok(words.includes(part), words);
   }
@@ -128,7 +132,7 @@ test("a tile is spoken with its rates and its four counts", () => {
 test("numbers are written as short as they may be", () => {
   assert.equal(share(NaN), "n/a");
   assert.equal(share(0.405), "0.41");
-  assert.equal(written(ratesOf([0, 0, 1000, 234]), "support"), "1,234");
+  assert.equal(written(metrics, "support", 1234), "1,234");
   assert.equal(share(-0.25), "−0.25");
   assert.equal(interval([0.481, 1]), ".48–1");
   assert.equal(interval([NaN, NaN]), "");
@@ -247,24 +251,24 @@ test("a cell is a share of its row, its column, all, or of the largest count", (
 });
 
 test("a metric that is no share of samples has no interval, an empty denominator none either", () => {
-  assert.equal(intervalOf("matthews", [1, 2, 3, 4]), null);
-  assert.equal(intervalOf("support", [1, 2, 3, 4]), null);
-  assert.ok((intervalOf("precision", [1, 0, 3, 0]) ?? [0]).every(Number.isNaN));
+  assert.equal(metrics.interval("matthews", [1, 2, 3, 4]), null);
+  assert.equal(metrics.interval("support", [1, 2, 3, 4]), null);
+  assert.ok((metrics.interval("precision", [1, 0, 3, 0]) ?? [0]).every(Number.isNaN));
   assert.deepEqual(wilson(0, 5)[0], 0);
   assert.deepEqual(wilson(5, 5)[1], 1);
 });
 
 test("classes sort by their thresholds", () => {
-  assert.deepEqual(orderOf("-threshold", ["a", "b", "c"], new Float64Array(12), [0.2, 0.9, 0.4]), [1, 2, 0]);
+  assert.deepEqual(orderOf(metrics, "-threshold", ["a", "b", "c"], new Float64Array(12), [0.2, 0.9, 0.4]), [1, 2, 0]);
 });
 
 test("a filter keeps the order and lets no undefined value pass", () => {
   const cells = [5, 0, 5, 0, 5, 1, 1, 4, 5, 4, 4, 1]; // never predicted, good, bad
-  assert.deepEqual(passing([2, 1, 0], cells, { metric: "f1", side: "below", value: 0.5 }), [2, 0]);
-  assert.deepEqual(passing([2, 1, 0], cells, { metric: "precision", side: "least", value: 0 }), [2, 1]);
-  assert.deepEqual(passing([2, 1, 0], cells, firstFilter("predicted")), [0]);
-  assert.deepEqual(passing([2, 1, 0], cells, null), [2, 1, 0]);
-  assert.deepEqual(firstFilter("support"), { metric: "support", side: "least", value: 10 });
+  assert.deepEqual(passing(metrics, [2, 1, 0], cells, { metric: "f1", side: "below", value: 0.5 }), [2, 0]);
+  assert.deepEqual(passing(metrics, [2, 1, 0], cells, { metric: "precision", side: "least", value: 0 }), [2, 1]);
+  assert.deepEqual(passing(metrics, [2, 1, 0], cells, firstFilter(metrics, "predicted")), [0]);
+  assert.deepEqual(passing(metrics, [2, 1, 0], cells, null), [2, 1, 0]);
+  assert.deepEqual(firstFilter(metrics, "support"), { metric: "support", side: "least", value: 10 });
 });
 
 test("shift and an arrow move a slider by ten positions and stop at the ends", () => {
@@ -291,9 +295,9 @@ test("a moved threshold stands with no word from the kernel, and goes out as one
 });
 
 test("the table takes more room with intervals and thresholds, never less than its columns need", () => {
-  assert.ok(widthOf(["f1"], true, false) > widthOf(["f1"], false, false));
-  assert.equal(widthOf(["support", "matthews"], true, false), widthOf(["support", "matthews"], false, false));
-  assert.ok(widthOf(["f1"], true, true) > widthOf(["f1"], true, false));
+  assert.ok(widthOf(metrics, ["f1"], true, false) > widthOf(metrics, ["f1"], false, false));
+  assert.equal(widthOf(metrics, ["support", "matthews"], true, false), widthOf(metrics, ["support", "matthews"], false, false));
+  assert.ok(widthOf(metrics, ["f1"], true, true) > widthOf(metrics, ["f1"], true, false));
 });
 
 test("what was chosen is reported with what it is worth elsewhere", () => {
@@ -331,4 +335,10 @@ test("a cell of the matrix says what was taken for what", () => {
 
 test("the matrix read class by class is each against the rest", () => {
   assert.deepEqual([...cellsOfMatrix([5, 1, 2, 0, 7, 0, 1, 1, 3], 3)], [11, 1, 3, 5, 11, 2, 0, 7, 13, 2, 2, 3]);
+});
+
+test("a formula is computed as it is written, and divides nothing by nothing", () => {
+  const formula = ["/", ["-", ["*", 2, "tp"], "fn"], ["gmean", "fp", ["+", "tn", 1]]];
+  assert.equal(compiled(formula)([0, 0, 0, 0, 8, 4, 1, 5], 4), 9 / 6);
+  assert.ok(Number.isNaN(compiled(formula)([8, 0, 1, 5], 0)));
 });

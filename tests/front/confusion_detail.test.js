@@ -1,12 +1,17 @@
 // The pure parts of a class's detail: curves from counts, the past and its lines, lists in words.
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { test } from "node:test";
+import { chartsIn } from "../../dlwidgets/views/confusion/charts.js";
 import {
-  areaUnder, averagePrecision, binsFrom, calibrationError, chartsIn, nearest, precisionRecallOf, reliabilityOf, rocOf, stairs, sweepFrom, sweepOf,
-} from "../../dlwidgets/views/confusion/charts.js";
+  areaUnder, averagePrecision, binsFrom, calibrationError, nearest, precisionRecallOf, reliabilityOf, rocOf, stairs, sweepFrom, sweepOf,
+} from "../../dlwidgets/views/confusion/class_curves.js";
+import { metricTable } from "../../dlwidgets/views/confusion/metrics.js";
+import { changesBetween, changeWords, linesOf, momentPair, momentWords, signed } from "../../dlwidgets/views/confusion/moments.js";
 import { apart, listedNames, orderWords, pageWords, pixelsOf, scoreWords, stepTo, valueWords } from "../../dlwidgets/views/confusion/samples.js";
-import { PAST_METRICS, changesBetween, changeWords, linesOf, metricAt, momentWords, signed } from "../../dlwidgets/views/confusion/rail.js";
 import { mistakeWords } from "../../dlwidgets/views/confusion/class_detail.js";
+
+const metrics = metricTable(JSON.parse(readFileSync(new URL("metric_table.json", import.meta.url), "utf8")));
 
 /** Samples of one class with scores at thousandths, and what the kernel sends of them. @param {number} seed @param {number} n */
 function drawn(seed, n = 300) {
@@ -120,14 +125,14 @@ test("three charts stand side by side while they fit, and never wider than the r
 
 test("every metric of the rail is its definition, and is not known where nothing is to be divided by", () => {
   const [tn, fp, fn, tp] = [50, 10, 5, 35], cells = [0, 0, 0, 0, tn, fp, fn, tp];
-  const precision = tp / (tp + fp), recall = tp / (tp + fn), said = (/** @type {string} */ name) => metricAt(name, cells, 4);
+  const precision = tp / (tp + fp), recall = tp / (tp + fn), said = (/** @type {string} */ name) => metrics.value(name, cells, 4);
   near(said("precision"), precision); near(said("recall"), recall);
   near(said("f1"), 2 / (1 / precision + 1 / recall));
   near(said("specificity"), tn / (tn + fp)); near(said("accuracy"), 0.85); near(said("jaccard"), 35 / 50);
   // The correlation of two yes-or-no variables.
   const n = tn + fp + fn + tp, is = (tp + fn) / n, was = (tp + fp) / n;
   near(said("matthews"), (tp / n - is * was) / Math.sqrt(is * (1 - is) * was * (1 - was)));
-  for (const [name] of PAST_METRICS) assert.ok(Number.isNaN(metricAt(name, cells, 0)), name);
+  for (const [name] of metrics.rates) assert.ok(Number.isNaN(metrics.value(name, cells, 0)), name);
 });
 
 test("a line begins at the moment at which it parted from another", () => {
@@ -143,12 +148,12 @@ test("classes are listed from the one that gained most to the one that lost most
     5, 0, 5, 5, 5, 0, 0, 10, 5, 0, 10, 0, 5, 0, 0, 0, // then: recall 0.5, 1, 0, unknown
     5, 0, 4, 6, 5, 0, 5, 5, 5, 0, 2, 8, 5, 0, 0, 0, // now: 0.6, 0.5, 0.8, unknown
   ];
-  const past = { moments: [], cells, classes: 4 }, changes = changesBetween(past, 0, 1, "recall");
+  const past = { moments: [], cells, classes: 4 }, changes = changesBetween(metrics, past, 0, 1, "recall");
   assert.deepEqual(changes.map(({ c }) => c), [2, 0, 1, 3]);
   near(changes[0].change, 0.8); near(changes[2].change, -0.5);
   assert.equal(changeWords(changes), "2 better, 1 worse, 0 the same, 1 not to be compared");
   assert.deepEqual(changes.map(({ change }) => signed(change)), ["+0.80", "+0.10", "−0.50", "n/a"]);
-  assert.equal(changeWords(changesBetween(past, 1, 1, "recall").slice(0, 3)), "0 better, 0 worse, 3 the same");
+  assert.equal(changeWords(changesBetween(metrics, past, 1, 1, "recall").slice(0, 3)), "0 better, 0 worse, 3 the same");
 });
 
 test("a moment says its line only where there are several", () => {
@@ -199,4 +204,16 @@ test("what is said where a class is missed is told in words, with what was wrong
   assert.deepEqual(sets, ["7 × has ant → said none"]);
   assert.equal(mistakeWords({ ...told, missed: 1, instead: [] }, "ant", names, false).instead, "The one sample where ant is missed is likeliest: nothing.");
   assert.match(mistakeWords({ ...told, missed: 0 }, "ant", names, true).instead, /never missed/);
+});
+
+test("two moments follow the first and the newest until they are chosen, and then what lies nearest", () => {
+  const moments = [10, 20, 30].map((step) => ({ step, epoch: 1, line: "main" })), lines = linesOf(moments), pair = momentPair();
+  assert.deepEqual(pair.numbers(moments, lines, "main"), [0, 2]);
+  pair.chosen[0] = { step: 22, epoch: 1, line: "main" };
+  pair.chosen[1] = { step: 5, epoch: 1, line: "gone" };
+  assert.deepEqual(pair.numbers(moments, lines, "main"), [1, 2]);
+});
+
+test("where less is better, what fell is better", () => {
+  assert.equal(changeWords([{ change: -0.2 }, { change: 0.1 }, { change: 0 }], -1), "1 better, 1 worse, 1 the same");
 });

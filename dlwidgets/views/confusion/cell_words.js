@@ -1,7 +1,6 @@
 // One class in words under the tiles: its four cells as sentences, its metrics, what the shade means.
 
 import { make, say, whole } from "../front.js";
-import { ratesOf } from "./metrics.js";
 import { meaning, position, sentence, shadeWords, share } from "./words.js";
 
 /** Put pairs of a faint word and a strong one in a line; either may be "". @param {Element} node @param {...[string, string]} pairs */
@@ -21,7 +20,7 @@ export function cellWords() {
   const node = make("div", { class: "dlw-conf-words" }, line, make("div", { class: "dlw-conf-four" }, ...four));
 
   /** @param {import("./tiles.js").Picture} picture @param {import("./tiles.js").Pointed} shown `c` is -1 for none */
-  function draw({ names, cells, limits, task, samples, normalise }, { c, cell: here }) {
+  function draw({ metrics, names, cells, limits, task, samples, normalise }, { c, cell: here }) {
     const some = c >= 0 && c < names.length;
     four.forEach((part, cell) => {
       say(part, some ? sentence(cell, cells[4 * c + cell], names[c], task) : meaning(cell));
@@ -32,9 +31,10 @@ export function cellWords() {
         ["a click opens its samples", ""]);
       return;
     }
-    const rates = ratesOf(cells, 4 * c), unknown = samples - cells[4 * c] - cells[4 * c + 1] - rates.support;
-    fill(line, ["", names[c]], ["at", position(limits[c])], ["precision", share(rates.precision)],
-      ["recall", share(rates.recall)], ["F1", share(rates.f1)], ["support", whole(rates.support)],
+    const [tn, fp, fn, tp] = cells.subarray(4 * c, 4 * c + 4), unknown = samples - tn - fp - fn - tp;
+    const [precision, recall, f1] = ["precision", "recall", "f1"].map((metric) => share(metrics.value(metric, cells, 4 * c)));
+    fill(line, ["", names[c]], ["at", position(limits[c])], ["precision", precision],
+      ["recall", recall], ["F1", f1], ["support", whole(fn + tp)],
       ["", unknown > 0 ? `${whole(unknown)} unknown, left out` : ""]);
   }
   return { node, draw };

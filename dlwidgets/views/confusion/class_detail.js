@@ -25,12 +25,12 @@ export function mistakeWords({ missed, instead, sets }, name, names, multilabel)
 }
 
 /**
- * The detail of the pinned class. `pin` tells the grid of another quadrant, where the grid wants to be told.
- * @param {{model: import("../front.js").Model, el: HTMLElement, signal: AbortSignal,
+ * The detail of the pinned class; `pin` tells the grid of another quadrant, where the grid wants to be told.
+ * @param {{model: import("../front.js").Model, metrics: import("./metrics.js").Metrics, el: HTMLElement, signal: AbortSignal,
  *   want: {get(name: string): any, set(name: string, value: any): void}, repaint: () => void,
  *   pin?: (c: number, cell: number) => void}} hands
  */
-export function classDetail({ model, el, signal, want, repaint, pin }) {
+export function classDetail({ model, metrics, el, signal, want, repaint, pin }) {
   let pinned = -1;
   /** @param {number} cell */
   const open = (cell) => {
@@ -46,7 +46,7 @@ export function classDetail({ model, el, signal, want, repaint, pin }) {
     if (pin) pin(c, cell >= 0 ? cell : 2); else want.set("quadrant", { class: c, cell: cell >= 0 ? cell : 2 });
   }
   const title = make("b"), charts = classCharts({ signal }), samples = sampleList({ model, signal, want, open });
-  const rail = pastRail({ model, signal, repaint, open: (on) => want.set("past_open", on), choose });
+  const rail = pastRail({ model, metrics, signal, repaint, open: (on) => want.set("past_open", on), choose });
   const instead = make("div"), sets = make("ol", { class: "dlw-det-sets", "aria-label": "The commonest mistaken sets" });
   const commonest = make("div", { class: "dlw-det-common", text: "The commonest mistaken sets" });
   const right = make("div", { class: "dlw-det-right" }, charts.node, make("div", { class: "dlw-det-mistakes" }, instead, commonest, sets));

@@ -1,23 +1,19 @@
-"""ClassDetail: the part of ConfusionGrid that looks into one class, its samples, its curves and its past."""
+"""ClassDetail: the part of a confusion grid that looks into one class."""
 
 from __future__ import annotations
 
-import contextlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import traitlets
 
 from ...core.data.card import Card
 from ...core.scoring.one_class import curve_of, mistaken_sets, rows_in, said_instead, said_of, summary_of
-from .past import packed
 from .sample_reader import SampleReader
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
+    from ...core.scoring.past_scores import PastScores
     from ...core.scoring.scores import Scores
     from ...session import Session
 
@@ -25,78 +21,56 @@ if TYPE_CHECKING:
 PAGE = 24
 #: The list of labels to check, which stands beside the four quadrants.
 SUSPECTS = 4
+#: What is sent of the past at once [bytes]: it is sent again at each move of a threshold.
+PAST_BYTES = 48 * 1024
 
 
-class ClassDetail(traitlets.HasTraits):
-    """What opens under the tiles of a ConfusionGrid when a class is pinned.
+class ClassDetail:
+    """What opens under the tiles when a class is pinned.
 
     It lists the samples of one quadrant, the most confident first, a page at a time. With a session the
     samples are its validation data, read between two steps of the training and kept; a click on one makes
-    it the session's `selected_sample`. With bare Scores they are `X`, and `selected_sample` holds the click.
+    it the session's `selected_sample`. With bare Scores they are `X`, and the click is kept here.
     The curves of the class are drawn by the page, from points that depend on no threshold and from the counts
     of the grid; the past evaluations of a session are judged at the thresholds of now.
 
-    The grid calls `_open_detail` before its own traits are sent, `project_detail` within `project` and
-    `wish_detail` first in `wish`; `_thresholds()` is the grid's.
+    Parameters
+    ----------
+    session : the session, or None.
+    scores, thresholds : return those of now.
+    X : the samples of bare Scores, or None.
+    arrived : called, on any thread, when samples that were wanted have been read.
+
+    Raises
+    ------
+    TypeError, ValueError : X cannot be read by number, has another length, or there is a session too.
     """
 
-    #: Also of a view that was refused before the detail was opened.
-    _detail_session: Session | None = None
-    _reader: SampleReader | None = None
-
-    quadrant = traitlets.Dict(
-        help="class: a number, or -1; cell: 0 tn, 1 fp, 2 fn, 3 tp, 4 labels to check, or -1"
-    ).tag(sync=True)
-    sample_page = traitlets.Int(0, help="which page of samples is shown").tag(sync=True)
-    listed = traitlets.Dict(
-        help="of the list: class, cell, total, page, first, form, columns, note, rule"
-    ).tag(sync=True)
-    cards = traitlets.List(
-        help="a dict a sample: number, name, score, true, said (class numbers), kind, size, values, text"
-    ).tag(sync=True)
-    card_pixels = traitlets.Bytes(
-        b"", help="uint8, the images of `cards` one after the other, each size = H x W x channels, C order"
-    ).tag(sync=True)
-    selected_sample = traitlets.Int(None, allow_none=True, help="number of the chosen sample").tag(sync=True)
-    class_facts = traitlets.Dict(
-        help="class, roc_auc, average_precision, brier, ece, bins [bin, n, mean score, share that is]"
-    ).tag(sync=True)
-    class_curve = traitlets.Bytes(
-        b"", help="K x 3 float64, C order: threshold falling, true positives, false positives"
-    ).tag(sync=True)
-    mistakes = traitlets.Dict(
-        help="class, missed, instead [class, said, wrongly], sets [true classes, said classes, count]"
-    ).tag(sync=True)
-    past = traitlets.Bytes(
-        b"", help="E x C x 4 unsigned integers of `past_width` bytes, C order: tn, fp, fn, tp"
-    ).tag(sync=True)
-    past_width = traitlets.Int(1, help="bytes of a count of the past: 1, 2 or 4").tag(sync=True)
-    past_moments = traitlets.List(help="[step, epoch, line] of each of the E evaluations").tag(sync=True)
-    past_line = traitlets.Unicode("", help="the line of the run that is under way").tag(sync=True)
-
-    def _open_detail(
-        self, session: Session | None, scores: Callable[[], Scores | None], X: Any = None
+    def __init__(
+        self,
+        session: Session | None,
+        scores: Callable[[], Scores | None],
+        thresholds: Callable[[], Any],
+        X: Any,
+        arrived: Callable[[], None],
     ) -> None:
-        reader, found = SampleReader(session, X, self._detail_moved), scores()
+        reader, found = SampleReader(session, X, arrived), scores()
         if X is not None and found is not None and len(reader.samples) != found.n_samples:
             raise ValueError(
                 f"X has {len(reader.samples)} samples, the scores have {found.n_samples}: one each is wanted."
             )
-        self._detail_session, self._detail_scores, self._reader = session, scores, reader
+        self._session, self._scores, self._thresholds = session, scores, thresholds
+        self.reader = reader
         self._open_at, self._page_at = (-1, -1), 0
         self._past_open = False
         self._chosen_sample: int | None = None
         self._of_class: tuple[Any, dict[str, Any]] | None = None
         self._of_list: tuple[Any, np.ndarray, int] | None = None
         self._suspects: tuple[Any, np.ndarray, str] | None = None
-        if session is not None:
-            session.observe(self._detail_moved, names=["selected_sample", "past_scores"])
 
-    # -- the picture
-
-    def project_detail(self) -> dict[str, Any]:
+    def project(self) -> dict[str, Any]:
         """Return the values of the detail's traits."""
-        scores, (cls, cell) = self._detail_scores(), self._open_at
+        scores, (cls, cell) = self._scores(), self._open_at
         values: dict[str, Any] = {
             "quadrant": {"class": cls, "cell": cell}, "selected_sample": self._selected(),
             "listed": {}, "cards": [], "card_pixels": b"", "class_facts": {}, "class_curve": b"",
@@ -107,6 +81,12 @@ class ClassDetail(traitlets.HasTraits):
             if cell >= 0:
                 values |= self._list(scores, cls, cell)
         return {**values, "sample_page": self._page_at}
+
+    def close(self) -> None:
+        """Let the samples go."""
+        self.reader.close()
+
+    # -- the picture
 
     def _class(self, scores: Scores, cls: int) -> dict[str, Any]:
         if self._of_class is None or self._of_class[0] != (scores, cls):
@@ -127,8 +107,8 @@ class ClassDetail(traitlets.HasTraits):
 
     def _list(self, scores: Scores, cls: int, cell: int) -> dict[str, Any]:
         rows, total = self._rows(scores, cls, cell)
-        found = self._reader.want(scores, cls, rows.tolist())
-        columns = self._reader.columns(cls) if any(c is not None and c.kind == "row" for c in found) else []
+        found = self.reader.want(scores, cls, rows.tolist())
+        columns = self.reader.columns(cls) if any(c is not None and c.kind == "row" for c in found) else []
         said = said_of(scores, rows, None if scores.task == "multiclass" else self._thresholds())
         packed_cards = [
             {**self._facts(scores, row, cls, of), **_words(one, [c for c, _ in columns])}
@@ -139,12 +119,12 @@ class ClassDetail(traitlets.HasTraits):
         listed = {
             "class": cls, "cell": cell, "total": total, "page": self._page_at, "first": self._page_at * PAGE,
             "form": forms[0] if forms else "none", "columns": [name for _, name in columns],
-            "note": self._reader.why_not(scores), "rule": self._rule() if cell == SUSPECTS else "",
+            "note": self.reader.why_not(scores), "rule": self._rule() if cell == SUSPECTS else "",
         }  # fmt: skip
         return {"listed": listed, "cards": packed_cards, "card_pixels": b"".join(pixels)}
 
     def _rows(self, scores: Scores, cls: int, cell: int) -> tuple[np.ndarray, int]:
-        """Return the rows on the page that is open and how many the list has."""
+        """Return the rows on the open page, and how many there are."""
         limits = self._thresholds()
         key = (scores, str(limits), cls, cell, self._page_at)
         if self._of_list is None or self._of_list[0] != key:
@@ -166,19 +146,19 @@ class ClassDetail(traitlets.HasTraits):
         return found[first : first + PAGE], len(found)
 
     def _rule(self) -> str:
-        """Say by which rule labels are suspected, and of which scores that may be believed."""
+        """Say by which rule labels are suspected, and of which scores."""
         if self._suspects is not None and self._suspects[2]:
             return self._suspects[2]
         sample = (
             "Scores of the validation data are out-of-sample, as they must be."
-            if self._detail_session is not None
+            if self._session is not None
             else "The scores must be out-of-sample: of samples that the model was not trained on."
         )
         return f"Confident learning: the other answer scores as high as it does where it is given. {sample}"
 
     def _facts(self, scores: Scores, row: int, cls: int, said: np.ndarray) -> dict[str, Any]:
-        """Return what the scores say of a sample: number, name, score, true and said classes."""
-        number = self._reader.number(scores, row)
+        """Return what the scores say of a sample."""
+        number = self.reader.number(scores, row)
         return {
             "number": number, "name": str(number if scores.sample_ids is None else scores.sample_ids[row]),
             # JSON has no infinity.
@@ -187,20 +167,20 @@ class ClassDetail(traitlets.HasTraits):
         }  # fmt: skip
 
     def _past(self, pinned: bool) -> dict[str, Any]:
-        session = self._detail_session
+        session = self._session
         if session is None:
             return {"past": b"", "past_width": 1, "past_moments": [], "past_line": ""}
         past, limits = session.past_scores, self._thresholds()
         if pinned or self._past_open:
-            return {**packed(past, 0.5 if limits is None else limits), "past_line": session.line}
+            return {**pack_past(past, 0.5 if limits is None else limits), "past_line": session.line}
         # Whether there is a past at all is said, so that it can be opened.
         last = [[one.step, one.epoch, one.line] for one in past[-1:]]
         return {"past": b"", "past_width": 1, "past_moments": last, "past_line": session.line}
 
     # -- what a person wants
 
-    def wish_detail(self, name: str, value: Any) -> bool:
-        """Do what a person asked for, where it is the detail's; say whether it was."""
+    def wish(self, name: str, value: Any) -> bool:
+        """Do what a person asked for; return whether it was the detail's."""
         if name == "quadrant":
             self._open_quadrant(value)
         elif name == "sample_page":
@@ -213,13 +193,12 @@ class ClassDetail(traitlets.HasTraits):
             self._past_open = bool(value)
         else:
             return False
-        self.refresh()
         return True
 
     def _open_quadrant(self, value: Any) -> None:
         given = value if isinstance(value, dict) else {}
         cls, cell = given.get("class", -1), given.get("cell", -1)
-        scores = self._detail_scores()
+        scores = self._scores()
         known = 0 if scores is None else scores.n_classes
         fits = _whole(cls) and _whole(cell) and cls < known and -1 <= cell <= SUSPECTS
         if value is not None and not fits:
@@ -230,48 +209,60 @@ class ClassDetail(traitlets.HasTraits):
         self._open_at = asked
 
     def _select(self, number: Any) -> None:
-        scores, count = self._detail_scores(), self._reader.count
+        scores, count = self._scores(), self.reader.count
         if count is None:
-            count = 0 if scores is None else self._reader.number(scores, scores.n_samples - 1) + 1
+            count = 0 if scores is None else self.reader.number(scores, scores.n_samples - 1) + 1
         if not _whole(number) or not 0 <= number < count:
             raise ValueError(f"Sample {number!r} does not exist: the samples are 0 to {count - 1}.")
         self._chosen_sample = number
-        if self._detail_session is not None:
-            self._detail_session.selected_sample = number
+        if self._session is not None:
+            self._session.selected_sample = number
 
     def _selected(self) -> int | None:
-        session = self._detail_session
+        session = self._session
         return self._chosen_sample if session is None else session.selected_sample
 
-    # -- in Python
 
-    def class_figure(self, cls: int | str) -> Figure:
-        """Return precision-recall, ROC and reliability of one class, a name or a number, as a Figure."""
-        from ...core.figures.class_detail import class_figure
+def pack_past(past: Sequence[PastScores], thresholds: Any, budget: int = PAST_BYTES) -> dict[str, Any]:
+    """Pack the past as values of `past`, `past_width` and `past_moments`.
 
-        scores = self._detail_scores()
-        if scores is None:
-            raise ValueError("There are no scores yet: evaluate first (session.evaluate()).")
-        return class_figure(scores, cls, self._thresholds())
+    Where it would take more than `budget` bytes, evaluations are left out evenly; the first and the last of
+    each line stay.
 
-    def close(self) -> None:
-        """Stop following the session's sample and let the samples go."""
-        session, reader = self._detail_session, self._reader
-        if session is not None:
-            with contextlib.suppress(ValueError):  # a session that was closed knows nobody any more
-                session.unobserve(self._detail_moved, names=["selected_sample", "past_scores"])
-        if reader is not None:
-            reader.close()
-        super().close()  # type: ignore[misc]
+    Returns
+    -------
+    past : E x C x 4 unsigned integers of `past_width` bytes, C order: tn, fp, fn, tp.
+    past_moments : [step, epoch, line] of each of the E.
+    """
+    nothing: dict[str, Any] = {"past": b"", "past_width": 1, "past_moments": []}
+    if not past:
+        return nothing
+    classes = past[-1].classes
+    # Other classes than now: what was counted then is of no use to those who compare.
+    same = [one for one in past if one.classes == classes]
+    dtype = np.min_scalar_type(max(int(one.totals.sum(axis=1).max(initial=0)) for one in same))
+    most = max(2, budget // max(1, 4 * len(classes) * dtype.itemsize))
+    kept = _thinned(same, most)
+    cells = np.stack([one.confusion(thresholds).reshape(len(classes), 4) for one in kept])
+    return {
+        "past": cells.astype(dtype).tobytes(), "past_width": dtype.itemsize,
+        "past_moments": [[int(one.step), int(one.epoch), one.line] for one in kept],
+    }  # fmt: skip
 
-    def _detail_moved(self, _change: Any = None) -> None:
-        # Before the view has opened its comm there is nobody to tell.
-        if getattr(self, "comm", None) is not None:
-            self.refresh()
+
+def _thinned(past: list[PastScores], most: int) -> list[PastScores]:
+    if len(past) <= most:
+        return past
+    ends = {
+        i for i, one in enumerate(past)
+        if i == 0 or i == len(past) - 1 or past[i - 1].line != one.line or past[i + 1].line != one.line
+    }  # fmt: skip
+    evenly = np.linspace(0, len(past) - 1, max(2, most - len(ends))).round().astype(int).tolist()
+    return [past[i] for i in sorted(ends | set(evenly))]
 
 
 def _suspicious(scores: Scores, cls: int) -> tuple[np.ndarray, str]:
-    """Return the rows whose label of the class is to be checked, the worst first, or why there are none."""
+    """Return the rows to check, worst first, or why not."""
     try:
         found = scores.suspicious(cls)["sample"].to_numpy()
     except ValueError as error:

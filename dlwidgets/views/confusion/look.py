@@ -18,12 +18,12 @@ _SIDES = {"below": "below", "<": "below", "least": "least", "at least": "least",
 
 
 def metric_names() -> list[str]:
-    """Name the metrics of a class by which a grid is sorted and filtered."""
+    """Name the metrics by which a grid is sorted and filtered."""
     return [metric.name for metric in menu()]
 
 
 def read_sort(wanted: Any) -> str:
-    """Return an order: one of `sorts()`, with a leading "-" the other way round."""
+    """Read an order: one of `sorts()`, "-" in front turns it."""
     if not isinstance(wanted, str) or wanted.removeprefix("-") not in sorts():
         near = did_you_mean(wanted, sorts()) if isinstance(wanted, str) else ""
         raise ValueError(
@@ -33,7 +33,7 @@ def read_sort(wanted: Any) -> str:
 
 
 def read_normalise(wanted: Any) -> str | None:
-    """Return what a cell is a share of: "true", "predicted", "all" or None."""
+    """Read what a cell is a share of: one of `NORMALISE`."""
     wanted = _ALIASES.get(wanted, wanted) if isinstance(wanted, str) else wanted
     if wanted is not None and wanted not in NORMALISE:
         raise ValueError(
@@ -58,7 +58,7 @@ def read_columns(wanted: Any) -> list[str]:
 
 
 def read_filter(wanted: Any) -> dict[str, Any] | None:
-    """Return which classes are shown: None for all, ("f1", "below", 0.5), ("support", "least", 10)."""
+    """Read a filter: None for all, or as ("f1", "below", 0.5)."""
     if wanted is None:
         return None
     if isinstance(wanted, Mapping):
@@ -76,7 +76,7 @@ def read_filter(wanted: Any) -> dict[str, Any] | None:
 
 
 def read_look(given: Mapping[str, Any], task: str | None) -> dict[str, Any]:
-    """Return a whole look from what was given, in the form in which the page has it.
+    """Read a whole look in the form of the page.
 
     Parameters
     ----------

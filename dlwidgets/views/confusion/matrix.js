@@ -1,6 +1,7 @@
 // The C x C matrix of a task with one class a sample: what it is in the rows, what was said in the columns.
 
 import { listen, make, say, surface, color, isDark, whole } from "../front.js";
+import { fitted } from "./plot.js";
 import { strength } from "./tiles.js";
 import { confused, percent, short } from "./words.js";
 
@@ -124,12 +125,4 @@ export function classMatrix({ signal }) {
     mark();
   }
   return { node, draw };
-}
-
-/** A name as long as fits. @param {CanvasRenderingContext2D} ctx @param {string} name @param {number} room */
-function fitted(ctx, name, room) {
-  if (ctx.measureText(name).width <= room) return name;
-  let text = [...name];
-  while (text.length > 1 && ctx.measureText(`${text.join("")}…`).width > room) text = text.slice(0, -1);
-  return `${text.join("")}…`;
 }

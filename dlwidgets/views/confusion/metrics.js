@@ -1,35 +1,36 @@
-// Metrics of 2 x 2 counts and their intervals, as the kernel computes them.
+// Metrics of 2 x 2 counts and their intervals: the kernel's own table of formulas, evaluated here.
 
-/** The metrics of a class in the order of the table, as they are written. */
-export const METRICS = /** @type {const} */ ([
-  ["precision", "precision"], ["recall", "recall"], ["f1", "F1"], ["specificity", "specificity"], ["matthews", "Matthews"],
-  ["jaccard", "Jaccard"], ["accuracy", "accuracy"], ["support", "support"], ["predicted", "predicted"],
-]);
-/** Those that are counts of samples. */
-const COUNTED = new Set(["support", "predicted"]);
+/** A formula as the kernel parsed it: a name, a number, or a sign with its parts. @typedef {string | number | any[]} Formula */
+/**
+ * An entry of the kernel's table of metrics; `share` has Wilson's interval, which `of_share` carries over to the metric.
+ * @typedef {{name: string, label: string, formula: Formula, share: Formula | null, of_share: Formula, lowest: number,
+ *   higher_is_better: boolean, count: boolean}} Entry
+ */
+/** A metric by its name. @typedef {string} Metric */
+/** @typedef {ReturnType<typeof metricTable>} Metrics */
+
+/** The counts of a class in the order in which they are sent. */
+const COUNTS = ["tn", "fp", "fn", "tp"];
 /** A 95 % interval reaches so many standard deviations to either side. */
 const Z = 1.959963984540054;
-
-/** @typedef {typeof METRICS[number][0]} Metric */
-/** @typedef {Record<Metric, number>} Rates */
-
-/** Whether a metric counts samples. @param {string} metric */
-export function isCount(metric) { return COUNTED.has(metric); }
-
-/** A metric as it is written. @param {string} metric */
-export function titleOf(metric) { return METRICS.find(([key]) => key === metric)?.[1] ?? metric; }
+/** What formulas are made of; nothing is a share of nothing. @type {Record<string, (a: number, b: number) => number>} */
+const SIGNS = {
+  "+": (a, b) => a + b, "-": (a, b) => a - b, "*": (a, b) => a * b, "/": (a, b) => (b === 0 ? NaN : a / b),
+  gmean: (a, b) => Math.sqrt(a * b),
+};
 
 /**
- * All metrics of four cells [tn, fp, fn, tp] starting at `at`; NaN where there is nothing to divide by.
- * @param {ArrayLike<number>} cells @param {number} [at] @returns {Rates}
+ * Make a function of a formula, which reads the values of its names from `at` on.
+ * @param {Formula} formula @param {string[]} [names] @returns {(values: ArrayLike<number>, at: number) => number}
  */
-export function ratesOf(cells, at = 0) {
-  const tn = cells[at], fp = cells[at + 1], fn = cells[at + 2], tp = cells[at + 3];
-  return {
-    precision: tp / (tp + fp), recall: tp / (tp + fn), f1: (2 * tp) / (2 * tp + fp + fn), specificity: tn / (tn + fp),
-    matthews: (tp * tn - fp * fn) / (Math.sqrt((tp + fp) * (tn + fn)) * Math.sqrt((tp + fn) * (tn + fp))),
-    jaccard: tp / (tp + fp + fn), accuracy: (tp + tn) / (tn + fp + fn + tp), support: tp + fn, predicted: tp + fp,
-  };
+export function compiled(formula, names = COUNTS) {
+  if (typeof formula === "number") return () => formula;
+  if (typeof formula === "string") {
+    const place = names.indexOf(formula);
+    return (values, at) => values[at + place];
+  }
+  const join = SIGNS[formula[0]], [a, b] = formula.slice(1).map((part) => compiled(part, names));
+  return (values, at) => join(a(values, at), b(values, at));
 }
 
 /**
@@ -42,41 +43,46 @@ export function wilson(hits, of, z = Z) {
   return [hits === 0 ? 0 : middle - half, hits === of ? 1 : middle + half];
 }
 
-/**
- * The 95 % interval of a metric, or null where it is no share of counted samples (Matthews, counts). F1 rises with
- * Jaccard's J as 2 J / (1 + J), so its ends are those of J carried over.
- * @param {Metric} metric @param {ArrayLike<number>} cells @param {number} [at] @returns {[number, number] | null}
- */
-export function intervalOf(metric, cells, at = 0) {
-  const tn = cells[at], fp = cells[at + 1], fn = cells[at + 2], tp = cells[at + 3];
-  switch (metric) {
-    case "precision": return wilson(tp, tp + fp);
-    case "recall": return wilson(tp, tp + fn);
-    case "specificity": return wilson(tn, tn + fp);
-    case "accuracy": return wilson(tp + tn, tn + fp + fn + tp);
-    case "jaccard": return wilson(tp, tp + fp + fn);
-    case "f1": {
-      const [low, high] = wilson(tp, tp + fp + fn);
-      return [(2 * low) / (1 + low), (2 * high) / (1 + high)];
-    }
-    default: return null;
-  }
+/** A metric's interval of the cells from `at` on, or null where it has none. @param {Entry} entry */
+function intervalBy({ share, of_share }) {
+  if (!Array.isArray(share)) return null;
+  const [hits, of] = share.slice(1).map((part) => compiled(part)), carried = compiled(of_share, ["share"]);
+  return (/** @type {ArrayLike<number>} */ cells, /** @type {number} */ at) =>
+    /** @type {[number, number]} */ (wilson(hits(cells, at), of(cells, at)).map((end) => carried([end], 0)));
 }
 
-/**
- * Macro and micro averages; a class whose rate is NaN is left out of that macro average. Counts are sums.
- * @param {ArrayLike<number>} cells @returns {{macro: Rates, micro: Rates}}
- */
-export function averagesOf(cells) {
-  const sum = [0, 0, 0, 0], keys = METRICS.map(([key]) => key);
-  const total = /** @type {Rates} */ (Object.fromEntries(keys.map((key) => [key, 0])));
-  const known = { ...total };
-  for (let at = 0; at < cells.length; at += 4) {
-    for (let i = 0; i < 4; i++) sum[i] += cells[at + i];
-    const rates = ratesOf(cells, at);
-    for (const key of keys) if (!Number.isNaN(rates[key])) { total[key] += rates[key]; known[key] += 1; }
-  }
-  const macro = { ...total };
-  for (const key of keys) if (!COUNTED.has(key)) macro[key] = total[key] / known[key];
-  return { macro, micro: ratesOf(sum) };
+/** The metrics of a class by their names, in the order of the menus. @param {Entry[]} entries */
+export function metricTable(entries) {
+  const all = new Map(entries.map((entry) => [entry.name, { ...entry, value: compiled(entry.formula), interval: intervalBy(entry) }]));
+  /** A metric of four cells [tn, fp, fn, tp] that start at `at`; NaN where it is not defined. @param {Metric} name @param {ArrayLike<number>} cells @param {number} [at] */
+  const value = (name, cells, at = 0) => all.get(name)?.value(cells, at) ?? NaN;
+  /** @param {boolean} counts */
+  const named = (counts) => entries.filter(({ count }) => counts || !count).map(({ name, label }) => /** @type {[string, string]} */ ([name, label]));
+  return {
+    /** [name, label] of each. */ names: named(true),
+    /** The same without those that count samples. */ rates: named(false),
+    value,
+    /** The 95 % interval of a metric, or null where it is no function of one share. @param {Metric} name @param {ArrayLike<number>} cells @param {number} [at] */
+    interval: (name, cells, at = 0) => all.get(name)?.interval?.(cells, at) ?? null,
+    /** @param {Metric} name */ hasInterval: (name) => Boolean(all.get(name)?.interval),
+    /** @param {string} name */ has: (name) => all.has(name),
+    /** A metric as it is written. @param {string} name */ label: (name) => all.get(name)?.label ?? name,
+    /** Whether it counts samples. @param {string} name */ isCount: (name) => all.get(name)?.count ?? false,
+    /** @param {string} name */ lowest: (name) => all.get(name)?.lowest ?? 0,
+    /** 1 where more is better, else -1. @param {string} name */ direction: (name) => (all.get(name)?.higher_is_better === false ? -1 : 1),
+    /**
+     * A metric on average: macro leaves out the classes where it is NaN, micro pools the counts. Counts are sums.
+     * @param {Metric} name @param {ArrayLike<number>} cells @returns {{macro: number, micro: number}}
+     */
+    average(name, cells) {
+      const pooled = [0, 0, 0, 0];
+      let sum = 0, known = 0;
+      for (let at = 0; at < cells.length; at += 4) {
+        pooled.forEach((_, i) => { pooled[i] += cells[at + i]; });
+        const of = value(name, cells, at);
+        if (!Number.isNaN(of)) { sum += of; known += 1; }
+      }
+      return { macro: all.get(name)?.count ? sum : sum / known, micro: value(name, pooled) };
+    },
+  };
 }

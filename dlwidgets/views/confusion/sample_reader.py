@@ -1,9 +1,10 @@
-"""SampleReader: the samples behind scores as cards, read between two steps of a training and kept."""
+"""SampleReader: the samples behind scores as cards, read once and kept."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,7 +25,7 @@ _KEPT, _COMPARED = 480, 200
 
 
 class SampleReader:
-    """Reads the samples of a session's validation data, or those that were handed over, as `Card`s.
+    """Reads samples as `Card`s: a session's validation data, or those handed over.
 
     A session's samples are read on its training thread: a Dataset of its own may draw random numbers, read
     files, or be read by the training at the same time. Handed over, they are read at once.
@@ -66,7 +67,7 @@ class SampleReader:
         return row if alone else int(scores.sample_ids[row])
 
     def want(self, scores: Scores, cls: int, rows: list[int]) -> list[Card | None]:
-        """Return the cards of some rows, None for those that are still to be read, and have these read."""
+        """Return the cards of some rows; None where one is being read."""
         numbers = [self.number(scores, row) for row in rows]
         self._wanted = scores, cls, rows
         missing = any(number not in self._cards for number in numbers) or not self._compared(cls)
@@ -75,7 +76,7 @@ class SampleReader:
         return [self._cards.get(number) for number in numbers]
 
     def why_not(self, scores: Scores) -> str:
-        """Say why samples cannot be seen, or only some; "" where all can."""
+        """Say why samples cannot be seen, or only some, or nothing."""
         samples = self.samples
         if samples is None:
             return "To see the samples pass them too: ConfusionGrid(scores, X)."
@@ -89,7 +90,7 @@ class SampleReader:
         return ""
 
     def columns(self, cls: int) -> list[tuple[int, str]]:
-        """Return (number, name) of the columns that tell the class apart best; none for what is no row."""
+        """Return (number, name) of the columns that tell a class apart best."""
         if self._columns is None or self._columns[0] != cls:
             return []
         session = self._session
@@ -120,12 +121,13 @@ class SampleReader:
         self._arrived()
 
     def _read(self, within: float | None) -> None:
-        """Read what is wanted, for about `within` seconds; what is left over is asked for again."""
+        """Read what is wanted, for about `within` seconds; the rest later."""
         began, samples, wanted = time.perf_counter(), self.samples, self._wanted
         if wanted is None or samples is None:
             return
         scores, cls, rows = wanted
-        with preserve_random_state():
+        # A session's samples leave no trace in any generator by themselves.
+        with preserve_random_state() if self._session is None else nullcontext():
             self.count = len(samples)
             for row in rows:
                 number = self.number(scores, row)
@@ -142,14 +144,17 @@ class SampleReader:
         try:
             if self.count is not None and number >= self.count:
                 return Card("none", text="cannot be had by number")
+            if self._session is None:
+                return make_card(samples.inputs(number))
+            inputs, target = samples.item(number)
             # A loader that shuffles gives its samples in another order than they are numbered.
-            if self._session is not None and not _same(samples.target(number), scores.y_true[row]):
+            if not _same(target, scores.y_true[row]):
                 self._other_order = (
                     "The validation data gives its samples in another order each time: which is which cannot "
                     "be told. A DataLoader with shuffle=False lets you see them."
                 )
                 return Card("none", text="unknown which")
-            return make_card(samples.inputs(number))
+            return make_card(inputs)
         except Exception as error:  # noqa: BLE001 - said on the card; the list and the training go on
             return Card("none", text=str(error) or type(error).__name__)
 
@@ -176,7 +181,7 @@ class SampleReader:
 
 
 def _same(target: Any, labels: np.ndarray) -> bool:
-    """Say whether a sample's target is what the scores hold for it, as far as that can be told."""
+    """Say whether a sample's target is what the scores hold for it."""
     found = np.asarray(target, np.float64).reshape(-1) if target is not None else np.empty(0)
     if len(found) == len(labels):
         known = np.isfinite(found) & (labels >= 0)

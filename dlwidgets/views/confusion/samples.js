@@ -7,7 +7,7 @@ import { listen, make, say, sig, whole } from "../front.js";
  * @typedef {{number: number, name: string, score: number, true: number[], said: number[], kind: string, size?: number[], values?: any[], text?: string}} Sample
  */
 
-/** Samples on a page; as in confusion_detail.py. */
+/** Samples on a page; as in class_detail.py. */
 const PAGED = 24;
 /** The quadrants as they are offered, with their cells; the last is no quadrant. @type {[number, string][]} */
 const QUADRANTS = [[2, "missed"], [1, "said, but is not"], [3, "found"], [0, "rightly not said"], [4, "labels to check"]];
@@ -74,6 +74,41 @@ export function pixelsOf(bytes, [height, width, channels]) {
   return out;
 }
 
+/** What words of a sample depend on: how the list shows it, the names, the task, and the class whose labels are checked, or -1. @typedef {{form: string, names: string[], task: string, doubted: number}} Words */
+
+/** "has" or "is". @param {string} task */
+function hasWord(task) { return task === "multilabel" ? "has" : "is"; }
+
+/** The words of a sample for its place in the list. @param {Sample} sample @param {Words} how */
+function wordsOf(sample, { form, names, task, doubted }) {
+  const [is, said] = [apart(sample.true, sample.said), apart(sample.said, sample.true)].map((which) => listedNames(which, names));
+  const given = doubted < 0 ? [] : [sample.true.includes(doubted) ? "yes" : "no"], score = scoreWords(sample.score);
+  if (form === "image") {
+    const first = given.length ? `${score} · given ${given[0]}` : score;
+    return names.length > 1 ? [first, `${hasWord(task)} ${is}`, `${saidWord(task)} ${said}`] : [first, `sample ${sample.name}`];
+  }
+  const body = sample.kind === "row" ? (sample.values ?? []).map(valueWords) : [sample.kind === "waiting" ? "…" : sample.text ?? ""];
+  // Of one class the quadrant has said it all.
+  return [sample.name, score, ...given, ...(form === "none" ? [] : body), ...(names.length > 1 ? [is, said] : [])];
+}
+
+/** The headings of a list that is no list of images, and the widths of its columns. @param {Words} how @param {string[]} columns of a row */
+function headingsOf({ form, names, task, doubted }, columns) {
+  const given = doubted < 0 ? [] : ["given"], middle = form === "row" ? columns : form === "text" ? ["text"] : [];
+  const wide = form === "row" ? `repeat(${columns.length}, minmax(44px, 1fr))` : form === "text" ? "minmax(80px, 4fr)" : "";
+  return {
+    titles: ["sample", "score", ...given, ...middle, ...(names.length > 1 ? [hasWord(task), saidWord(task)] : [])],
+    widths: `64px 48px ${doubted < 0 ? "" : "40px"} ${wide} ${names.length > 1 ? "minmax(60px, 1.6fr) minmax(60px, 1.6fr)" : ""}`,
+  };
+}
+
+/** @param {HTMLElement} node @param {HTMLElement[]} parts @param {string[]} words */
+function fillLine(node, parts, words) {
+  while (parts.length < words.length) { const part = make("span"); parts.push(part); node.append(part); }
+  while (parts.length > words.length) parts.pop()?.remove();
+  words.forEach((text, i) => { say(parts[i], text); if (parts[i].title !== text) parts[i].title = text; });
+}
+
 /**
  * The samples of the quadrant that is open.
  * @param {{model: import("../front.js").Model, signal: AbortSignal, want: {get(name: string): any, set(name: string, value: any): void}, open: (cell: number) => void}} hands
@@ -89,23 +124,70 @@ export function sampleList({ model, signal, want, open }) {
   const range = make("span", { class: "dlw-det-range" }), order = make("span", { class: "dlw-faint" });
   const note = make("div", { class: "dlw-faint dlw-det-note", role: "status" });
   const heads = make("div", { class: "dlw-det-line dlw-det-heads", "aria-hidden": "true" });
-  const list = make("div", { class: "dlw-det-list", role: "listbox", "aria-label": "Samples" });
+  const page = () => Number(want.get("sample_page") ?? 0);
+  /** @param {number} by */
+  const turn = (by) => { if (page() + by >= 0) want.set("sample_page", page() + by); };
+  const items = sampleItems({
+    select: (number) => want.set("selected_sample", number),
+    turn: (by) => { const may = !(by > 0 ? on : back).disabled; if (may) turn(by); return may; }, signal,
+  });
   // What is said of a list stands inside it, so that nothing below moves.
-  const scroll = make("div", { class: "dlw-det-scroll" }, note, heads, list);
+  const scroll = make("div", { class: "dlw-det-scroll" }, note, heads, items.node);
   const node = make("div", { class: "dlw-det-samples" },
     make("div", { class: "dlw-det-tabs", role: "group", "aria-label": "Which samples" }, ...tabs.map(({ button }) => button)),
     make("div", { class: "dlw-det-pager" }, back, range, on, order), scroll);
+  let painted = /** @type {any[]} */ ([]);
+  listen(back, "click", () => turn(-1), signal);
+  listen(on, "click", () => turn(1), signal);
+
+  /**
+   * @param {{names: string[], cells: Float64Array, task: string}} picture @param {number} c @param {number} cell
+   */
+  function draw({ names, cells, task }, c, cell) {
+    const listed = model.get("listed") ?? {}, mine = listed.class === c && listed.cell === cell, form = listed.form ?? "none";
+    tabs.forEach((tab) => {
+      // How many labels are to be checked is known once they were looked for.
+      say(tab.number, tab.cell < 4 ? whole(cells[4 * c + tab.cell]) : mine && cell === 4 ? whole(listed.total) : "");
+      tab.button.setAttribute("aria-pressed", String(tab.cell === cell));
+    });
+    const selected = want.get("selected_sample"), now = [listed, model.get("cards"), model.get("card_pixels"), selected, c, cell, names, task];
+    // At a move of a threshold the list is what it was until the kernel has answered.
+    if (mine && now.every((one, i) => one === painted[i])) return;
+    painted = mine ? now : [];
+    // Another quadrant's samples are not shown under this one's name, not for a moment.
+    const shown = mine ? /** @type {Sample[]} */ (model.get("cards") ?? []) : [];
+    const total = mine ? Number(listed.total) : cell < 4 ? cells[4 * c + cell] : 0, first = mine ? Number(listed.first) : 0;
+    back.disabled = first === 0;
+    on.disabled = first + PAGED >= total;
+    say(range, shown.length || !mine ? (mine ? pageWords(first, shown.length, total) : "…") : "none");
+    say(order, orderWords(cell));
+    const none = cell < 4 ? "No sample is here at this threshold." : "No label stands out as doubtful.";
+    say(note, !mine ? "" : [total || listed.note ? "" : none, listed.rule, listed.note].filter(Boolean).join(" "));
+    scroll.dataset.form = form;
+    heads.hidden = form === "image" || !shown.length;
+    const how = { form, names, task, doubted: cell > 3 ? c : -1 }, { titles, widths } = headingsOf(how, listed.columns ?? []);
+    if (form !== "image") fillLine(heads, /** @type {HTMLElement[]} */ ([...heads.children]), titles);
+    scroll.style.setProperty("--dlw-det-columns", widths);
+    heads.toggleAttribute("data-labels", names.length > 1);
+    items.draw(shown, model.get("card_pixels"), selected, how);
+  }
+  return { node, draw };
+}
+
+/**
+ * The samples of a page as options of a list box, walked with the arrow keys.
+ * @param {{select: (number: number) => void, turn: (by: number) => boolean, signal: AbortSignal}} hands `turn` says whether there is such a page
+ */
+function sampleItems({ select, turn, signal }) {
+  const node = make("div", { class: "dlw-det-list", role: "listbox", "aria-label": "Samples" });
   /** @type {{item: HTMLElement, canvas: HTMLCanvasElement, parts: HTMLElement[], of: any}[]} */
   const items = [];
-  /** @type {Sample[]} */
-  let shown = [];
-  let focused = 0, names = /** @type {string[]} */ ([]), painted = /** @type {any[]} */ ([]);
+  let shown = /** @type {Sample[]} */ ([]), focused = 0;
 
-  /** @param {number} page */
-  function turn(page) { if (page >= 0) want.set("sample_page", page); }
   /** @param {number} i */
-  function select(i) { if (shown[i]) want.set("selected_sample", shown[i].number); }
-  function rove() { items.forEach(({ item }, j) => { item.tabIndex = j === focused ? 0 : -1; }); }
+  function choose(i) { if (shown[i]) select(shown[i].number); }
+  /** @param {number} i */
+  function rove(i) { focused = i; items.forEach(({ item }, j) => { item.tabIndex = j === focused ? 0 : -1; }); }
   /** How many items stand in the first line. */
   function columns() {
     const tops = items.slice(0, shown.length).map(({ item }) => item.offsetTop);
@@ -115,18 +197,15 @@ export function sampleList({ model, signal, want, open }) {
     const i = items.length, canvas = make("canvas", { "aria-hidden": "true" });
     const item = make("div", { role: "option", tabindex: i === focused ? 0 : -1, "aria-selected": "false" }, canvas);
     items.push({ item, canvas, parts: [], of: null });
-    list.append(item);
-    listen(item, "click", () => { focused = i; rove(); select(i); }, signal);
-    listen(item, "focus", () => { focused = i; rove(); }, signal);
+    node.append(item);
+    listen(item, "click", () => { rove(i); choose(i); }, signal);
+    listen(item, "focus", () => rove(i), signal);
   }
-  listen(back, "click", () => turn(page() - 1), signal);
-  listen(on, "click", () => turn(page() + 1), signal);
-  listen(list, "keydown", (/** @type {KeyboardEvent} */ event) => {
+  listen(node, "keydown", (/** @type {KeyboardEvent} */ event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
-    if (event.key === "Enter" || event.key === " ") select(focused);
-    else if (event.key === "PageDown" && !on.disabled) turn(page() + 1);
-    else if (event.key === "PageUp" && !back.disabled) turn(page() - 1);
-    else {
+    const by = { PageDown: 1, PageUp: -1 }[event.key];
+    if (event.key === "Enter" || event.key === " ") choose(focused);
+    else if (!by || !turn(by)) {
       const to = stepTo(focused, event.key, columns(), shown.length);
       if (to < 0) return;
       items[to]?.item.focus();
@@ -134,93 +213,40 @@ export function sampleList({ model, signal, want, open }) {
     event.preventDefault();
     event.stopPropagation();
   }, signal);
-  function page() { return Number(want.get("sample_page") ?? 0); }
 
-  /**
-   * The words of a sample for its place in the list; of a label to check also whether class `doubted` is given, else -1.
-   * @param {Sample} sample @param {string} form @param {string} task @param {number} doubted
-   */
-  function wordsOf(sample, form, task, doubted) {
-    const [true_, said_] = [apart(sample.true, sample.said), apart(sample.said, sample.true)];
-    const is = `${task === "multilabel" ? "has" : "is"} ${listedNames(true_, names)}`, said = `${saidWord(task)} ${listedNames(said_, names)}`;
-    const given = doubted < 0 ? [] : [sample.true.includes(doubted) ? "yes" : "no"];
-    const score = scoreWords(sample.score);
-    if (form === "image") {
-      const first = given.length ? `${score} · given ${given[0]}` : score;
-      return names.length > 1 ? [first, is, said] : [first, `sample ${sample.name}`];
-    }
-    const body = sample.kind === "row" ? (sample.values ?? []).map(valueWords) : [sample.kind === "waiting" ? "…" : sample.text ?? ""];
-    // Of one class the quadrant has said it all.
-    const labels = names.length > 1 ? [true_, said_].map((which) => listedNames(which, names)) : [];
-    return [sample.name, score, ...given, ...(form === "none" ? [] : body), ...labels];
-  }
-  /** @param {HTMLElement} node @param {HTMLElement[]} parts @param {string[]} words */
-  function fillLine(node, parts, words) {
-    while (parts.length < words.length) { const part = make("span"); parts.push(part); node.append(part); }
-    while (parts.length > words.length) parts.pop()?.remove();
-    words.forEach((text, i) => { say(parts[i], text); if (parts[i].title !== text) parts[i].title = text; });
-  }
-
-  /**
-   * @param {{names: string[], cells: Float64Array, task: string}} picture @param {number} c @param {number} cell
-   */
-  function draw(picture, c, cell) {
-    names = picture.names;
-    const listed = model.get("listed") ?? {}, mine = listed.class === c && listed.cell === cell, form = listed.form ?? "none";
-    tabs.forEach((tab) => {
-      // How many labels are to be checked is known once they were looked for.
-      say(tab.number, tab.cell < 4 ? whole(picture.cells[4 * c + tab.cell]) : mine && cell === 4 ? whole(listed.total) : "");
-      tab.button.setAttribute("aria-pressed", String(tab.cell === cell));
-    });
-    const selected = want.get("selected_sample"), now = [listed, model.get("cards"), model.get("card_pixels"), selected, c, cell, picture.names, picture.task];
-    // At a move of a threshold the list is what it was until the kernel has answered.
-    if (mine && now.every((one, i) => one === painted[i])) return;
-    painted = mine ? now : [];
-    // Another quadrant's samples are not shown under this one's name, not for a moment.
-    shown = mine ? /** @type {Sample[]} */ (model.get("cards") ?? []) : [];
-    const total = mine ? Number(listed.total) : cell < 4 ? picture.cells[4 * c + cell] : 0, first = mine ? Number(listed.first) : 0;
-    back.disabled = first === 0;
-    on.disabled = first + PAGED >= total;
-    say(range, shown.length || !mine ? (mine ? pageWords(first, shown.length, total) : "…") : "none");
-    say(order, orderWords(cell));
-    const none = cell < 4 ? "No sample is here at this threshold." : "No label stands out as doubtful.";
-    say(note, !mine ? "" : [total || listed.note ? "" : none, listed.rule, listed.note].filter(Boolean).join(" "));
-    list.dataset.form = form;
-    scroll.dataset.form = form;
-    const lines = form !== "image";
-    heads.hidden = !lines || !shown.length;
-    const doubted = cell > 3 ? c : -1, titles = ["sample", "score", ...(doubted < 0 ? [] : ["given"]), ...(form === "row" ? listed.columns : form === "text" ? ["text"] : []), ...(names.length > 1 ? [picture.task === "multilabel" ? "has" : "is", saidWord(picture.task)] : [])];
-    if (lines) fillLine(heads, /** @type {HTMLElement[]} */ ([...heads.children]), titles);
-    const middle = form === "row" ? `repeat(${(listed.columns ?? []).length}, minmax(44px, 1fr))` : form === "text" ? "minmax(80px, 4fr)" : "";
-    scroll.style.setProperty("--dlw-det-columns", `64px 48px ${doubted < 0 ? "" : "40px"} ${middle} ${names.length > 1 ? "minmax(60px, 1.6fr) minmax(60px, 1.6fr)" : ""}`);
-    list.toggleAttribute("data-labels", names.length > 1);
-    heads.toggleAttribute("data-labels", names.length > 1);
+  /** @param {Sample[]} samples @param {any} bytes their images, one after the other @param {number | null} selected @param {Words} how */
+  function draw(samples, bytes, selected, how) {
+    shown = samples;
+    const lines = how.form !== "image";
+    node.dataset.form = how.form;
+    node.toggleAttribute("data-labels", how.names.length > 1);
     while (items.length < shown.length) add();
-    if (focused >= shown.length) { focused = 0; rove(); }
-    const bytes = model.get("card_pixels");
+    if (focused >= shown.length) rove(0);
     const all = bytes ? (bytes instanceof ArrayBuffer ? new Uint8Array(bytes) : new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength)) : new Uint8Array(0);
     let at = 0;
     items.forEach((one, i) => {
-      const sample = shown[i];
-      one.item.hidden = !sample;
+      const sample = shown[i], { item, canvas } = one;
+      item.hidden = !sample;
       if (!sample) return;
-      one.item.className = lines ? "dlw-det-line" : "dlw-det-card";
-      one.item.setAttribute("aria-selected", String(sample.number === selected));
+      item.className = lines ? "dlw-det-line" : "dlw-det-card";
+      item.setAttribute("aria-selected", String(sample.number === selected));
       const length = sample.size ? sample.size[0] * sample.size[1] * sample.size[2] : 0;
-      one.canvas.hidden = lines;
-      const key = sample.size ? `${sample.number}:${sample.size}` : "";
-      if (!lines && one.of !== bytes) paintCard(one.canvas, sample.size ? all.subarray(at, at + length) : null, sample.size);
+      canvas.hidden = lines;
+      if (!lines && one.of !== bytes) paintCard(canvas, sample.size ? all.subarray(at, at + length) : null, sample.size);
       one.of = bytes;
-      one.canvas.dataset.key = key;
       at += length;
-      fillLine(one.item, one.parts, wordsOf(sample, form, picture.task, doubted));
-      const has = picture.task === "multilabel" ? "has" : "is";
-      const label = `Sample ${sample.name}, score ${scoreWords(sample.score)}: ${has} ${listedNames(sample.true, names)}, ${saidWord(picture.task)} ${listedNames(sample.said, names)}`
-        + (sample.kind === "text" || sample.kind === "none" ? `. ${sample.text ?? ""}` : "");
-      if (one.item.getAttribute("aria-label") !== label) { one.item.setAttribute("aria-label", label); one.item.title = lines ? "" : label; }
+      fillLine(item, one.parts, wordsOf(sample, how));
+      const label = labelOf(sample, how);
+      if (item.getAttribute("aria-label") !== label) { item.setAttribute("aria-label", label); item.title = lines ? "" : label; }
     });
   }
   return { node, draw };
+}
+
+/** A sample for those who hear it. @param {Sample} sample @param {Words} how */
+function labelOf(sample, { names, task }) {
+  return `Sample ${sample.name}, score ${scoreWords(sample.score)}: ${hasWord(task)} ${listedNames(sample.true, names)}, ${saidWord(task)} ${listedNames(sample.said, names)}`
+    + (sample.kind === "text" || sample.kind === "none" ? `. ${sample.text ?? ""}` : "");
 }
 
 /** @param {HTMLCanvasElement} canvas @param {Uint8Array | null} bytes @param {number[] | undefined} size */

@@ -1,34 +1,32 @@
 // The table of the confusion grid: averages on top, then a row a class, each metric with its 95 % interval.
 
 import { listen, make, say } from "../front.js";
-import { METRICS, averagesOf, intervalOf, isCount, ratesOf, titleOf } from "./metrics.js";
 import { readSort } from "./order.js";
-import { interval, position, share, short, written } from "./words.js";
+import { interval, position, written } from "./words.js";
 
 /** @typedef {import("./metrics.js").Metric} Metric */
+/** @typedef {import("./metrics.js").Metrics} Metrics */
 /** @typedef {import("./tiles.js").Picture} Picture */
 
 /** The height of a row; as in confusion/view.css. The widths of the names, a letter of a heading, a value, an interval beside it [px]. */
 const TABLE = { row: 23, name: 104, letter: 6.4, value: 46, interval: 47 };
-/** Columns that are no share of counted samples, so that Wilson's interval is not theirs. */
-const BARE = new Set(["threshold", "matthews", "support", "predicted"]);
 
-/** How wide the table wants to be. @param {Metric[]} columns @param {boolean} intervals @param {boolean} each */
-export function widthOf(columns, intervals, each) {
+/** How wide the table wants to be. @param {Metrics} metrics @param {Metric[]} columns @param {boolean} intervals @param {boolean} each */
+export function widthOf(metrics, columns, intervals, each) {
   const keys = [...(each ? ["threshold"] : []), ...columns];
-  return keys.reduce((sum, key) => sum + columnOf(key, intervals), TABLE.name);
+  return keys.reduce((sum, key) => sum + columnOf(metrics, key, intervals), TABLE.name);
 }
-/** A column holds its heading, with the arrow of an order, and its values. @param {string} key @param {boolean} intervals */
-function columnOf(key, intervals) {
-  const values = TABLE.value + (intervals && !BARE.has(key) ? TABLE.interval : 0);
-  return Math.round(Math.max(values, TABLE.letter * (titleOf(key).length + 2) + 8));
+/** A column holds its heading, with the arrow of an order, and its values. @param {Metrics} metrics @param {string} key @param {boolean} intervals */
+function columnOf(metrics, key, intervals) {
+  const values = TABLE.value + (intervals && metrics.hasInterval(key) ? TABLE.interval : 0);
+  return Math.round(Math.max(values, TABLE.letter * (metrics.label(key).length + 2) + 8));
 }
 
 /**
  * The table of all classes; a click on a heading sorts, on a row pins.
- * @param {import("./tiles.js").Hands & {sortBy: (key: string) => void}} hands
+ * @param {import("./tiles.js").Hands & {metrics: Metrics, sortBy: (key: string) => void}} hands
  */
-export function classTable({ point, pin, sortBy, signal }) {
+export function classTable({ metrics, point, pin, sortBy, signal }) {
   const colgroup = make("colgroup"), heading = make("tr"), macro = make("tr"), micro = make("tr"), body = make("tbody");
   const inner = make("table", {}, colgroup, make("thead", {}, heading, macro, micro), body);
   const node = make("div", { class: "dlw-conf-table", tabindex: 0, role: "region", "aria-label": "Metrics of each class" }, inner);
@@ -46,7 +44,7 @@ export function classTable({ point, pin, sortBy, signal }) {
 
   /** @param {string} key @param {boolean} [head] */
   const cell = (key, head = false) => make(/** @type {"td"} */ (key === "name" ? "th" : "td"),
-    { ...(key === "name" && !head ? { scope: "row" } : {}), "data-wide": wide && !BARE.has(key) && key !== "name" }, make("span"), make("small"));
+    { ...(key === "name" && !head ? { scope: "row" } : {}), "data-wide": wide && metrics.hasInterval(key) }, make("span"), make("small"));
   /** @param {HTMLElement} part @param {string} value @param {string} ends */
   const fillCell = (part, value, ends) => { say(part.children[0], value); say(part.children[1], ends); };
 
@@ -56,7 +54,7 @@ export function classTable({ point, pin, sortBy, signal }) {
     built = `${keys} ${intervals}`;
     wide = intervals;
     colgroup.replaceChildren(...keys.map((key) => make("col", {
-      style: key === "name" ? "" : `width: ${columnOf(key, intervals)}px`,
+      style: key === "name" ? "" : `width: ${columnOf(metrics, key, intervals)}px`,
     })));
     heads = keys.map((key) => {
       const button = make("button", { type: "button" });
@@ -67,7 +65,7 @@ export function classTable({ point, pin, sortBy, signal }) {
     [macro, micro].forEach((row) => row.replaceChildren(...keys.map((key) => cell(key, true))));
     body.replaceChildren(above, below);
     rows = [];
-    inner.style.minWidth = `${widthOf(columns, intervals, each)}px`;
+    inner.style.minWidth = `${widthOf(metrics, columns, intervals, each)}px`;
   }
   function add() {
     const i = rows.length, parts = keys.map((key) => cell(key));
@@ -90,13 +88,13 @@ export function classTable({ point, pin, sortBy, signal }) {
     heads.forEach((head, i) => {
       const on = keys[i] === by;
       if (on) head.setAttribute("aria-sort", falling ? "descending" : "ascending"); else head.removeAttribute("aria-sort");
-      say(head.children[0], (keys[i] === "name" ? "class" : titleOf(keys[i])) + (on ? (falling ? " ↓" : " ↑") : ""));
+      say(head.children[0], (keys[i] === "name" ? "class" : metrics.label(keys[i])) + (on ? (falling ? " ↓" : " ↑") : ""));
     });
-    const averages = averagesOf(cells);
+    const averages = keys.map((key) => metrics.average(key, cells));
     for (const [row, name] of /** @type {[HTMLElement, "macro" | "micro"][]} */ ([[macro, "macro"], [micro, "micro"]])) {
       row.hidden = names.length === 1;
-      keys.forEach((key, j) => fillCell(/** @type {HTMLElement} */ (row.children[j]), key === "name" ? name : key === "threshold" ? ""
-        : written(averages[name], /** @type {Metric} */ (key)), ""));
+      keys.forEach((key, j) => fillCell(/** @type {HTMLElement} */ (row.children[j]), key === "name" ? name : metrics.has(key)
+        ? written(metrics, key, averages[j][name]) : "", ""));
     }
     from = Math.max(0, Math.min(listed.length, Math.floor(top / TABLE.row) - 6));
     const until = Math.min(listed.length, Math.ceil((top + tall) / TABLE.row) + 6), count = until - from;
@@ -109,17 +107,14 @@ export function classTable({ point, pin, sortBy, signal }) {
     rows.forEach(({ row, parts }, i) => {
       row.hidden = i >= count;
       if (row.hidden) return;
-      const c = listed[from + i], rates = ratesOf(cells, 4 * c);
+      const c = listed[from + i];
       row.setAttribute("aria-rowindex", String(from + i + 4));
       row.toggleAttribute("data-chosen", c === pinned);
       if (parts[0].title !== names[c]) parts[0].title = names[c];
       keys.forEach((key, j) => {
         if (key === "name") fillCell(parts[j], names[c], "");
         else if (key === "threshold") fillCell(parts[j], position(limits[c]), "");
-        else {
-          const metric = /** @type {Metric} */ (key), value = rates[metric];
-          fillCell(parts[j], isCount(metric) ? short(value, 9) : share(value), intervals ? interval(intervalOf(metric, cells, 4 * c)) : "");
-        }
+        else fillCell(parts[j], written(metrics, key, metrics.value(key, cells, 4 * c), 9), intervals ? interval(metrics.interval(key, cells, 4 * c)) : "");
       });
     });
   }
@@ -127,10 +122,10 @@ export function classTable({ point, pin, sortBy, signal }) {
 }
 
 /**
- * The menu that chooses the columns. @param {{choose: (change: {columns?: Metric[], intervals?: boolean}) => void, signal: AbortSignal}} hands
+ * The menu that chooses the columns. @param {{metrics: Metrics, choose: (change: {columns?: Metric[], intervals?: boolean}) => void, signal: AbortSignal}} hands
  */
-export function columnMenu({ choose, signal }) {
-  const boxes = METRICS.map(([key, text]) => ({ key, box: make("input", { type: "checkbox" }), text }));
+export function columnMenu({ metrics, choose, signal }) {
+  const boxes = metrics.names.map(([key, text]) => ({ key, box: make("input", { type: "checkbox" }), text }));
   const ends = make("input", { type: "checkbox" });
   const summary = make("summary", { text: "Columns" });
   const node = make("details", { class: "dlw-conf-menu" }, summary, make("div", {},

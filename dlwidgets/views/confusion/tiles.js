@@ -2,7 +2,6 @@
 
 import { listen, make, say, surface, color, isDark } from "../front.js";
 import { POSITIONS, wholesOf } from "./counts.js";
-import { ratesOf } from "./metrics.js";
 import { shownBy } from "./order.js";
 import { nearestPosition, slides } from "./slider.js";
 import { percent, position, short, spoken, written } from "./words.js";
@@ -11,9 +10,10 @@ import { percent, position, short, spoken, written } from "./words.js";
 const TILE = { least: 86, roomy: 104, most: 160, gap: 4, below: 8, sides: 8, name: 24, cell: 23, slider: 17 };
 /** A cell of this width has room for its share beside its count [px]. */
 const ROOMY = 64;
+/** @typedef {import("./metrics.js").Metrics} Metrics */
 /**
  * What is drawn: the counts of each class at `limits` (one threshold a class), and what is looked at.
- * @typedef {{names: string[], cells: Float64Array, limits: number[], counts: ArrayLike<number>, totals: ArrayLike<number>,
+ * @typedef {{metrics: Metrics, names: string[], cells: Float64Array, limits: number[], counts: ArrayLike<number>, totals: ArrayLike<number>,
  *   task: string, samples: number, sort: string, normalise: string, each: boolean, pinned: number, cell: number, focus: number}} Picture
  */
 /** A class that is pointed at, and its cell, or -1. @typedef {{c: number, cell: number}} Pointed */
@@ -59,34 +59,37 @@ export function cuttable(name) {
   return letters.length > 6 ? [letters.slice(0, -3).join(""), letters.slice(-3).join("")] : [name, ""];
 }
 
+/** The parts of a tile: its name in two, its value, its four cells, and its slider once it was seen. @typedef {{tile: HTMLElement, head: HTMLElement, tail: HTMLElement, value: HTMLElement, four: HTMLElement, slider: HTMLInputElement | null}} Tile */
+
+/** A tile without its cells, which are painted over it. @returns {Tile} */
+function makeTile() {
+  const head = make("span"), tail = make("span"), value = make("b"), four = make("div", { style: `height: ${2 * TILE.cell + 1}px` });
+  const tile = make("div", { class: "dlw-conf-tile", role: "button", "aria-pressed": "false" },
+    make("div", { class: "dlw-conf-name" }, head, tail, value), four);
+  return { tile, head, tail, value, four, slider: null };
+}
+
+/** The cell under the pointer, or -1 over the name. @param {HTMLElement} four @param {PointerEvent} event */
+function cellUnder(four, event) {
+  const box = four.getBoundingClientRect(), x = event.clientX - box.left, y = event.clientY - box.top;
+  return y < 0 || y > box.height ? -1 : 2 * Number(y > box.height / 2) + Number(x > box.width / 2);
+}
+
 /** The tiles: drawn where they can be seen, walked with the arrow keys. @param {Hands} hands */
 export function tileGrid({ point, pin, attend, moved, signal }) {
-  const node = make("div", { class: "dlw-conf-grid", role: "group", "aria-label": "Classes" });
-  /** @type {{tile: HTMLElement, head: HTMLElement, tail: HTMLElement, value: HTMLElement, four: HTMLElement, slider: HTMLInputElement | null}[]} */
+  const node = make("div", { class: "dlw-conf-grid", role: "group", "aria-label": "Classes" }), lines = tileLines(node);
+  /** @type {Tile[]} */
   const tiles = [];
-  // A canvas for each line lies over its tiles: browsers take their time for every canvas, however small.
-  /** @type {HTMLCanvasElement[]} */
-  const canvases = [];
-  // What each line was painted of: where one class's slider moves, the other lines stay as they are.
-  /** @type {{of: string, names: string[], numbers: number[]}[]} */
-  const lines_ = [];
   /** @type {number[]} */
   let listed = [];
   /** @type {Picture | null} */
   let drawn = null;
   let focused = 0, columns = 1, resting = 0;
 
-  /** The cell under the pointer, or -1 over the name. @param {HTMLElement} four @param {PointerEvent} event */
-  function cellUnder(four, event) {
-    const box = four.getBoundingClientRect(), x = event.clientX - box.left, y = event.clientY - box.top;
-    return y < 0 || y > box.height ? -1 : 2 * Number(y > box.height / 2) + Number(x > box.width / 2);
-  }
   function add() {
-    const i = tiles.length;
-    const head = make("span"), tail = make("span"), value = make("b"), four = make("div", { style: `height: ${2 * TILE.cell + 1}px` });
-    const tile = make("div", { class: "dlw-conf-tile", role: "button", tabindex: i === focused ? 0 : -1, "aria-pressed": "false" },
-      make("div", { class: "dlw-conf-name" }, head, tail, value), four);
-    tiles.push({ tile, head, tail, value, four, slider: null });
+    const i = tiles.length, made = makeTile(), { tile, four } = made;
+    tiles.push(made);
+    tile.tabIndex = i === focused ? 0 : -1;
     node.append(tile);
     listen(tile, "pointermove", (event) => point({ c: listed[i], cell: cellUnder(four, event) }), signal);
     listen(tile, "pointerleave", () => point(null), signal);
@@ -108,8 +111,10 @@ export function tileGrid({ point, pin, attend, moved, signal }) {
     return input;
   }
   /** @param {number} i */
-  function reach(i) { focused = i; rove(); attend(listed[i]); }
-  function rove() {
+  function reach(i) { rove(i); attend(listed[i]); }
+  /** Let the Tab key lead to one tile alone. @param {number} i */
+  function rove(i) {
+    focused = i;
     tiles.forEach(({ tile, slider }, j) => {
       tile.tabIndex = j === focused ? 0 : -1;
       if (slider) slider.tabIndex = tile.tabIndex;
@@ -120,7 +125,7 @@ export function tileGrid({ point, pin, attend, moved, signal }) {
   /** @param {number} i */
   function speak(i) {
     const c = listed[i];
-    if (drawn && c !== undefined) tiles[i].tile.setAttribute("aria-label", spoken(drawn.names[c], drawn.cells, 4 * c, drawn.task));
+    if (drawn && c !== undefined) tiles[i].tile.setAttribute("aria-label", spoken(drawn.metrics, drawn.names[c], drawn.cells, 4 * c, drawn.task));
   }
 
   listen(node, "keydown", (/** @type {KeyboardEvent} */ event) => {
@@ -140,74 +145,101 @@ export function tileGrid({ point, pin, attend, moved, signal }) {
   }, signal);
   signal.addEventListener("abort", () => clearTimeout(resting));
 
+  /** Put every tile in its place. @param {Picture} picture */
+  function place(picture) {
+    tiles.forEach(({ tile, slider }, i) => {
+      tile.hidden = i >= listed.length;
+      if (slider) slider.hidden = tile.hidden || !picture.each;
+      if (tile.hidden) return;
+      const area = `${Math.floor(i / columns) + 1} / ${(i % columns) + 1}`, on = String(listed[i] === picture.pinned);
+      if (tile.dataset.place !== area) { tile.dataset.place = area; tile.style.gridArea = area; if (slider) slider.style.gridArea = area; }
+      if (tile.getAttribute("aria-pressed") !== on) tile.setAttribute("aria-pressed", on);
+      tile.toggleAttribute("data-focus", picture.each && listed[i] === picture.focus);
+    });
+  }
+  /** Write the name of a tile and its value, and place its slider. @param {number} i @param {Picture} picture */
+  function write(i, picture) {
+    const { tile, head, tail, value } = tiles[i], c = listed[i], name = picture.names[c], [start, end] = cuttable(name);
+    const metric = shownBy(picture.metrics, picture.sort);
+    say(head, start); say(tail, end);
+    if (tile.title !== name) tile.title = name;
+    say(value, written(picture.metrics, metric, picture.metrics.value(metric, picture.cells, 4 * c)));
+    if (picture.each) placeSlider(sliderOf(i), tile.style.gridArea, name, picture.limits[c]);
+  }
+
   /** @param {Picture} picture @param {number[]} classes in their order @param {number} width @param {{top: number, tall: number}} seen */
-  function draw(picture, classes, width, { top, tall }) {
+  function draw(picture, classes, width, seen) {
     drawn = picture;
     listed = classes;
-    const layout = layoutOf(width, Math.max(1, listed.length)), { tile: w, lines } = layout, across = layout.columns * (w + TILE.gap) - TILE.gap;
-    const own = picture.each ? TILE.slider : 0, line = TILE.name + 2 * TILE.cell + 1 + own + TILE.below;
+    const layout = layoutOf(width, Math.max(1, listed.length));
     columns = layout.columns;
-    node.style.gridTemplateColumns = `repeat(${columns}, ${w}px)`;
+    node.style.gridTemplateColumns = `repeat(${columns}, ${layout.tile}px)`;
     node.style.gap = `${TILE.below}px ${TILE.gap}px`;
     node.toggleAttribute("data-each", picture.each);
     while (tiles.length < listed.length) add();
+    if (focused >= listed.length) rove(0);
+    place(picture);
+    lines.draw(picture, listed, layout, seen, (i) => write(i, picture));
+    // For those who hear the page: once the hand rests, not at each position of the slider.
+    clearTimeout(resting);
+    resting = window.setTimeout(() => listed.forEach((_, i) => speak(i)), 250);
+  }
+  return { node, draw, current: () => (node.contains(node.ownerDocument.activeElement) ? listed[focused] ?? -1 : -1) };
+}
+
+/** Put a slider where the threshold of a class is. @param {HTMLInputElement} slider @param {string} area of the grid @param {string} name @param {number} limit */
+function placeSlider(slider, area, name, limit) {
+  const at = String(nearestPosition(limit)), said = position(limit), label = `Threshold of ${name}`;
+  slider.hidden = false;
+  slider.style.gridArea = area;
+  if (slider.value !== at) slider.value = at;
+  if (slider.title !== said) {
+    slider.title = said;
+    slider.setAttribute("aria-valuetext", said);
+  }
+  if (slider.getAttribute("aria-label") !== label) slider.setAttribute("aria-label", label);
+}
+
+/**
+ * The cells of the tiles. A canvas for each line lies over its tiles: browsers take their time for every canvas, however small.
+ * @param {HTMLElement} node
+ */
+function tileLines(node) {
+  /** @type {HTMLCanvasElement[]} */
+  const canvases = [];
+  // What each line was painted of: where one class's slider moves, the other lines stay as they are.
+  /** @type {{of: string, names: string[], numbers: number[]}[]} */
+  const painted = [];
+
+  /** @param {Picture} picture @param {number[]} listed @param {ReturnType<typeof layoutOf>} layout @param {{top: number, tall: number}} seen @param {(i: number) => void} write called for each tile that is painted */
+  function draw(picture, listed, { columns, tile: w, lines }, { top, tall }, write) {
     while (canvases.length < lines) {
       const canvas = make("canvas", { "aria-hidden": "true", style: `grid-area: ${canvases.length + 1} / 1 / auto / -1` });
       canvases.push(canvas);
       node.append(canvas);
     }
-    if (focused >= listed.length) { focused = 0; rove(); }
-    const metric = shownBy(picture.sort), ink = inkOf(node), largest = picture.cells.reduce((most, n) => Math.max(most, n), 0);
-    tiles.forEach(({ tile, slider }, i) => {
-      tile.hidden = i >= listed.length;
-      if (slider) slider.hidden = tile.hidden || !picture.each;
-      if (tile.hidden) return;
-      const place = `${Math.floor(i / columns) + 1} / ${(i % columns) + 1}`, on = String(listed[i] === picture.pinned);
-      if (tile.dataset.place !== place) { tile.dataset.place = place; tile.style.gridArea = place; if (slider) slider.style.gridArea = place; }
-      if (tile.getAttribute("aria-pressed") !== on) tile.setAttribute("aria-pressed", on);
-      tile.toggleAttribute("data-focus", picture.each && listed[i] === picture.focus);
-    });
+    const ink = inkOf(node), largest = picture.cells.reduce((most, n) => Math.max(most, n), 0);
+    const line = TILE.name + 2 * TILE.cell + 1 + (picture.each ? TILE.slider : 0) + TILE.below;
     // What is out of sight keeps its place, and is drawn when it is scrolled to.
     const first = Math.max(0, Math.floor(top / line) - 1), last = Math.min(lines, Math.ceil((top + tall) / line) + 1);
-    const style = [metric, picture.normalise, picture.pinned, picture.cell, picture.each, w, columns, window.devicePixelRatio,
+    const style = [shownBy(picture.metrics, picture.sort), picture.normalise, picture.pinned, picture.cell, picture.each, w, columns, window.devicePixelRatio,
       Object.values(ink), picture.normalise === "none" ? largest : 0].join();
     canvases.forEach((canvas, row) => {
       canvas.hidden = row < first || row >= last || row >= lines;
       if (canvas.hidden) return;
-      const here = listed.slice(row * columns, (row + 1) * columns), was = lines_[row];
+      const here = listed.slice(row * columns, (row + 1) * columns), was = painted[row];
       const numbers_ = here.flatMap((c) => [c, picture.limits[c], ...picture.cells.subarray(4 * c, 4 * c + 4)]);
       if (was && was.of === style && was.names === picture.names && same(was.numbers, numbers_)) return;
-      lines_[row] = { of: style, names: picture.names, numbers: numbers_ };
-      const ctx = surface(canvas, across, 2 * TILE.cell + 1);
+      painted[row] = { of: style, names: picture.names, numbers: numbers_ };
+      const ctx = surface(canvas, columns * (w + TILE.gap) - TILE.gap, 2 * TILE.cell + 1);
       here.forEach((c, column) => {
-        const i = row * columns + column, { tile, head, tail, value } = tiles[i];
-        const name = picture.names[c], [start, end] = cuttable(name), cells = picture.cells.subarray(4 * c, 4 * c + 4);
-        say(head, start); say(tail, end);
-        if (tile.title !== name) tile.title = name;
-        say(value, written(ratesOf(cells), metric));
-        const marked = c === picture.pinned ? picture.cell : -1;
+        write(row * columns + column);
+        const cells = picture.cells.subarray(4 * c, 4 * c + 4), marked = c === picture.pinned ? picture.cell : -1;
         paintTile(ctx, column * (w + TILE.gap) + TILE.sides / 2, w - TILE.sides, cells, wholesOf(cells, 0, picture.normalise, largest), picture.normalise, marked, ink);
-        if (picture.each) place(i, c, picture);
       });
     });
-    // For those who hear the page: once the hand rests, not at each position of the slider.
-    clearTimeout(resting);
-    resting = window.setTimeout(() => listed.forEach((_, i) => speak(i)), 250);
   }
-  /** Put the slider of tile `i` where the threshold of class `c` is. @param {number} i @param {number} c @param {Picture} picture */
-  function place(i, c, { names, limits }) {
-    const slider = sliderOf(i), at = String(nearestPosition(limits[c])), said = position(limits[c]);
-    slider.hidden = false;
-    slider.style.gridArea = tiles[i].tile.style.gridArea;
-    if (slider.value !== at) slider.value = at;
-    if (slider.title !== said) {
-      slider.title = said;
-      slider.setAttribute("aria-valuetext", said);
-    }
-    const label = `Threshold of ${names[c]}`;
-    if (slider.getAttribute("aria-label") !== label) slider.setAttribute("aria-label", label);
-  }
-  return { node, draw, current: () => (node.contains(node.ownerDocument.activeElement) ? listed[focused] ?? -1 : -1) };
+  return { draw };
 }
 
 /** @param {number[]} a @param {number[]} b */

@@ -2,21 +2,21 @@
 
 import { listen, make, say } from "../front.js";
 import { NORMALISE } from "./counts.js";
-import { METRICS, isCount } from "./metrics.js";
-import { SORTS, readSort } from "./order.js";
+import { readSort, sortsOf } from "./order.js";
 
 /** @typedef {import("./order.js").Filter} Filter */
 /** @typedef {import("./metrics.js").Metric} Metric */
+/** @typedef {import("./metrics.js").Metrics} Metrics */
 /**
  * What is looked at and how, as the kernel keeps it.
  * @typedef {{sort: string, table: boolean, normalise: string, filter: Filter | null, each: boolean | null, matrix: boolean,
  *   columns: Metric[], intervals: boolean}} Look
  */
 
-/** The filter that a metric begins with: what one would look for first. @param {Metric} metric @returns {Filter} */
-export function firstFilter(metric) {
+/** The filter that a metric begins with: what one would look for first. @param {Metrics} metrics @param {Metric} metric @returns {Filter} */
+export function firstFilter(metrics, metric) {
   if (metric === "predicted") return { metric, side: "below", value: 1 };
-  return isCount(metric) ? { metric, side: "least", value: 10 } : { metric, side: "below", value: 0.5 };
+  return metrics.isCount(metric) ? { metric, side: "least", value: 10 } : { metric, side: "below", value: 0.5 };
 }
 
 /**
@@ -36,16 +36,16 @@ export function segments(label, choices, chosen, signal) {
 }
 
 /**
- * @param {{choose: (change: Partial<Look>) => void, sortBy: (sort: string) => void, again: () => void, searched: () => void,
+ * @param {{metrics: Metrics, choose: (change: Partial<Look>) => void, sortBy: (sort: string) => void, again: () => void, searched: () => void,
  *   look: () => Look, extra: Node, signal: AbortSignal}} hands
  */
-export function gridBar({ choose, sortBy, again, searched, look, extra, signal }) {
+export function gridBar({ metrics, choose, sortBy, again, searched, look, extra, signal }) {
   /** @param {string} label @param {readonly (readonly [string, string])[]} options */
   const select = (label, options) => make("select", { "aria-label": label }, ...options.map(([value, text]) => make("option", { value, text })));
-  const shade = select("Shade", /** @type {[string, string][]} */ (NORMALISE)), sorts = select("Sort by", /** @type {[string, string][]} */ (SORTS));
+  const shade = select("Shade", /** @type {[string, string][]} */ (NORMALISE)), sorts = select("Sort by", sortsOf(metrics));
   const turn = make("button", { class: "dlw-conf-icon", type: "button" });
   const renew = make("button", { class: "dlw-conf-icon", type: "button", text: "↻", "aria-label": "Sort again" });
-  const metric = select("Show", [["", "all classes"], ["never", "never predicted"], ...METRICS]);
+  const metric = select("Show", [["", "all classes"], ["never", "never predicted"], ...metrics.names]);
   const side = select("Below or at least", [["below", "below"], ["least", "at least"]]);
   const value = make("input", { type: "number", step: "any", "aria-label": "Value of the filter" });
   const search = make("input", { type: "search", placeholder: "Find a class", "aria-label": "Find a class" });
@@ -65,7 +65,7 @@ export function gridBar({ choose, sortBy, again, searched, look, extra, signal }
   listen(search, "input", searched, signal);
   listen(metric, "change", () => {
     const key = metric.value === "never" ? "predicted" : metric.value;
-    choose({ filter: key ? firstFilter(/** @type {Metric} */ (key)) : null });
+    choose({ filter: key ? firstFilter(metrics, key) : null });
   }, signal);
   const filtered = () => {
     const filter = look().filter;

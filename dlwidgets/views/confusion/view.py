@@ -1,4 +1,4 @@
-"""ConfusionGrid: a 2 x 2 heatmap for each class, its mistakes at the threshold of the moment."""
+"""ConfusionGrid: where a classifier is right and wrong, class by class."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import traitlets
 
+from ...core.scoring.metrics import METRICS, menu
 from ...core.scoring.scores import Scores
 from ...session import Session
 from ..view import View, module, style
@@ -27,8 +28,8 @@ _LARGEST = 1e300
 _HELD_OUT = 0.5
 
 
-class ConfusionGrid(ClassDetail, View):
-    """Where a classifier is right and wrong, class by class, at any threshold.
+class ConfusionGrid(View):
+    """Where a classifier is right and wrong, class by class.
 
     A tile is read by position: its rows say what is, its columns what was said. The page holds the counts
     at 1,001 thresholds, so a move of a slider is drawn there at once, for all classes or for one; the choice
@@ -64,7 +65,9 @@ class ConfusionGrid(ClassDetail, View):
 
     _esm = module("confusion")
     _css = style("confusion")
-    watches = ("scores", "thresholds")
+    watches = ("scores", "thresholds", "selected_sample", "past_scores")
+    #: None of a view that was refused, which Python will close.
+    detail: ClassDetail | None = None
 
     counts = traitlets.Bytes(
         help="C x 2 x 1001 unsigned integers of `width` bytes, C order: [tp, fp] at threshold k / 1000"
@@ -90,6 +93,43 @@ class ConfusionGrid(ClassDetail, View):
         help="of the thresholds chosen last: metric, bound, class (-1: all), step, samples, warnings, asked, "
         "and lists of C: thresholds, chosen, reported, low, high, positives; or {}"
     ).tag(sync=True)
+    metrics = traitlets.List(
+        help="the table of metrics: name, label, formula, share and of_share (trees), lowest, count, ..."
+    ).tag(sync=True)
+    # Of the class that is pinned.
+    quadrant = traitlets.Dict(
+        help="class: a number, or -1; cell: 0 tn, 1 fp, 2 fn, 3 tp, 4 labels to check, or -1"
+    ).tag(sync=True)
+    sample_page = traitlets.Int(0, help="which page of samples is shown").tag(sync=True)
+    listed = traitlets.Dict(
+        help="of the list: class, cell, total, page, first, form, columns, note, rule"
+    ).tag(sync=True)
+    cards = traitlets.List(
+        help="a dict a sample: number, name, score, true, said (class numbers), kind, size, values, text"
+    ).tag(sync=True)
+    card_pixels = traitlets.Bytes(
+        b"", help="uint8, the images of `cards` one after the other, each size = H x W x channels, C order"
+    ).tag(sync=True)
+    selected_sample = traitlets.Int(None, allow_none=True, help="number of the chosen sample").tag(sync=True)
+    class_facts = traitlets.Dict(
+        help="class, roc_auc, average_precision, brier, ece, bins [bin, n, mean score, share that is]"
+    ).tag(sync=True)
+    class_curve = traitlets.Bytes(
+        b"", help="K x 3 float64, C order: threshold falling, true positives, false positives"
+    ).tag(sync=True)
+    mistakes = traitlets.Dict(
+        help="class, missed, instead [class, said, wrongly], sets [true classes, said classes, count]"
+    ).tag(sync=True)
+    past = traitlets.Bytes(
+        b"", help="E x C x 4 unsigned integers of `past_width` bytes, C order: tn, fp, fn, tp"
+    ).tag(sync=True)
+    past_width = traitlets.Int(1, help="bytes of a count of the past: 1, 2 or 4").tag(sync=True)
+    past_moments = traitlets.List(help="[step, epoch, line] of each of the E evaluations").tag(sync=True)
+    past_line = traitlets.Unicode("", help="the line of the run that is under way").tag(sync=True)
+
+    @traitlets.default("metrics")
+    def _sent_metrics(self) -> list[dict[str, Any]]:
+        return [metric.sent() for metric in menu()]
 
     def __init__(
         self,
@@ -121,7 +161,9 @@ class ConfusionGrid(ClassDetail, View):
         self._best: dict[str, Any] = {}
         if thresholds is not None:
             self._choose(thresholds)
-        self._open_detail(self.session, lambda: self.scores, X)
+        self.detail = ClassDetail(
+            self.session, lambda: self.scores, lambda: self._thresholds(), X, lambda: self.refresh()
+        )
         super().__init__(self.session)
 
     @property
@@ -130,10 +172,10 @@ class ConfusionGrid(ClassDetail, View):
         return self._alone if self._alone is not None or self.session is None else self.session.scores
 
     def project(self) -> dict[str, Any]:
-        """Return the picture: counts at every position, exact counts at the chosen thresholds, names."""
+        """Return the picture: counts at every position and at the thresholds."""
         scores = self.scores
         if scores is None:
-            return {"empty": self._nothing(), "look": dict(self._look), **self.project_detail()}
+            return {"empty": self._nothing(), "look": dict(self._look), **self.detail.project()}
         thresholds = self._thresholds()
         confusion = scores.confusion(thresholds)
         return {
@@ -143,14 +185,14 @@ class ConfusionGrid(ClassDetail, View):
             "empty": "",
             "look": dict(self._look),
             "best": self._best,
-            **self.project_detail(),
+            **self.detail.project(),
         }
 
     def wish(self, name: str, value: Any) -> None:
-        """Take thresholds, the question for the best ones, another look, or what the detail knows."""
-        if self.wish_detail(name, value):
-            return
-        if name == "thresholds":
+        """Take thresholds, the best ones, another look, or ask the detail."""
+        if self.detail.wish(name, value):
+            pass
+        elif name == "thresholds":
             self._choose(value)
         elif name == "look":
             scores = self.scores
@@ -162,7 +204,7 @@ class ConfusionGrid(ClassDetail, View):
         self.refresh()
 
     def figure(self) -> Figure:
-        """Return what is shown as seaborn heatmaps: the tiles at their thresholds, or the matrix."""
+        """Draw the tiles at their thresholds, or the matrix, as seaborn heatmaps."""
         from ...core.figures.confusion_matrix import matrix_figure
         from ...core.scoring.confusion_figure import confusion_figure
 
@@ -176,11 +218,12 @@ class ConfusionGrid(ClassDetail, View):
         return self._drawn_by(confusion_tiles, matrix_picture)
 
     def to_frame(self) -> pd.DataFrame:
-        """Return the table that is shown: a row a class, in its order and filter, with the chosen columns.
+        """Return the table that is shown, one row a class.
 
-        Where they are shown, the 95 % Wilson intervals stand beside a metric as NAME_low and NAME_high; a
-        column `threshold` comes first, but beside the matrix, where each sample is of its likeliest class.
-        For macro and micro see `scores.averages`. Empty before the first evaluation.
+        Order, filter and columns are those that were chosen. Where they are shown, the 95 % Wilson intervals
+        stand beside a metric as NAME_low and NAME_high; a column `threshold` comes first, but beside the
+        matrix, where each sample is of its likeliest class. For macro and micro see `scores.averages`. Empty
+        before the first evaluation.
         """
         import pandas as pd
 
@@ -197,6 +240,21 @@ class ConfusionGrid(ClassDetail, View):
             frame["threshold"] = np.broadcast_to(np.asarray(thresholds, float), (scores.n_classes,))
         return frame.iloc[self._classes(scores)][columns]
 
+    def class_figure(self, cls: int | str) -> Figure:
+        """Draw precision-recall, ROC and reliability of a class, by name or number."""
+        from ...core.figures.class_detail import class_figure
+
+        scores = self.scores
+        if scores is None:
+            raise ValueError("There are no scores yet: evaluate first (session.evaluate()).")
+        return class_figure(scores, cls, self._thresholds())
+
+    def close(self) -> None:
+        """Stop following the session and let the samples go."""
+        if self.detail is not None:
+            self.detail.close()
+        super().close()
+
     # -- inside
 
     def _thresholds(self) -> float | Sequence[float]:
@@ -207,16 +265,15 @@ class ConfusionGrid(ClassDetail, View):
         if not all(isinstance(v, (int, float, np.number)) and not isinstance(v, bool) for v in values):
             raise ValueError(f"Thresholds must be numbers: {value!r} given.")
         chosen = [float(v) for v in values] if len(values) > 1 else float(values[0])
-        # Whether they fit the classes is known best by who counts with them.
         if self.scores is not None:
-            self.scores.confusion(chosen)
+            self.scores.read_thresholds(chosen)
         if self._alone is None and self.session is not None:
             self.session.thresholds = chosen
         else:
             self._chosen = chosen
 
     def _choose_best(self, asked: Any) -> None:
-        """Choose the best thresholds on one half of the samples, judge them on the other, take them."""
+        """Take the best thresholds of one half, judged on the other."""
         scores = self.scores
         if scores is None or not isinstance(asked, dict):
             raise ValueError("Thresholds are chosen on scores: there are none before the first evaluation.")
@@ -231,7 +288,8 @@ class ConfusionGrid(ClassDetail, View):
             now = np.broadcast_to(np.asarray(self._thresholds(), float).reshape(-1), (scores.n_classes,))
             values = [values[c] if c == cls else float(now[c]) for c in range(scores.n_classes)]
         self._best = {
-            "metric": _title(found.metric, found.beta), "class": cls, "thresholds": values,
+            "metric": f"F{found.beta:g}" if found.metric == "fbeta" else METRICS[found.metric].label,
+            "class": cls, "thresholds": values,
             "bound": (found.constraint or "").replace(">=", "≥"), "asked": asked.get("asked", 0),
             "chosen": _or_none(found.chosen), "reported": _or_none(found.reported),
             "low": _or_none(found.low), "high": _or_none(found.high), "positives": found.positives.tolist(),
@@ -253,7 +311,7 @@ class ConfusionGrid(ClassDetail, View):
         return None if chosen is None else (chosen["metric"], chosen["side"], chosen["value"])
 
     def _counts_of(self, scores: Scores) -> dict[str, Any]:
-        """Return what depends on the scores alone; kept, since thresholds change far more often."""
+        """Return what depends on the scores alone, kept from call to call."""
         if self._counted is None or self._counted[0] is not scores:
             counts = scores.counts_at(POSITIONS)
             totals = np.stack([scores.positives, scores.negatives], axis=1)
@@ -313,11 +371,6 @@ class ConfusionGrid(ClassDetail, View):
         if look["matrix"] and scores.task == "multiclass":
             return draw_matrix(scores, normalise=normalise, order=self._classes(scores))
         return draw(scores, self._thresholds(), sort=look["sort"], normalise=normalise, only=self._only())
-
-
-def _title(metric: str, beta: float) -> str:
-    names = {"f1": "F1", "youden": "Youden's J", "matthews": "Matthews", "jaccard": "Jaccard"}
-    return f"F{beta:g}" if metric == "fbeta" else names.get(metric, metric)
 
 
 def _or_none(values: np.ndarray) -> list[float | None]:

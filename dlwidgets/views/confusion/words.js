@@ -1,10 +1,8 @@
 // The confusion grid in words and written numbers.
 
 import { count, whole, sig } from "../front.js";
-import { isCount, ratesOf } from "./metrics.js";
 
-/** @typedef {import("./metrics.js").Rates} Rates */
-/** @typedef {import("./metrics.js").Metric} Metric */
+/** @typedef {import("./metrics.js").Metrics} Metrics */
 
 /** A rate in two digits. @param {number} x */
 export function share(x) { return Number.isNaN(x) ? "n/a" : x.toFixed(2).replace("-", "−"); }
@@ -21,9 +19,9 @@ export function percent(x) {
   return x > 0 && x < 0.005 ? "<1%" : x < 1 && x >= 0.995 ? ">99%" : `${Math.round(100 * x)}%`;
 }
 
-/** A metric as it is written. @param {Rates} rates @param {Metric} metric */
-export function written(rates, metric) {
-  return isCount(metric) ? short(rates[metric]) : share(rates[metric]);
+/** A value of a metric as it is written. @param {Metrics} metrics @param {string} metric @param {number} value @param {number} [room] of a count */
+export function written(metrics, metric, value, room) {
+  return metrics.isCount(metric) ? short(value, room) : share(value);
 }
 
 /** Made once: toLocaleString() looks the language up each time, which took half of a repaint. */
@@ -76,11 +74,11 @@ export function whose(kind, name, task) {
   return kind === 0 ? `${has ? "have" : "are"} ${name}` : `${has ? "do" : "are"} not`;
 }
 
-/** A tile for those who hear it. @param {string} name @param {ArrayLike<number>} cells @param {number} at @param {string} task */
-export function spoken(name, cells, at, task) {
-  const rates = ratesOf(cells, at);
+/** A tile for those who hear it. @param {Metrics} metrics @param {string} name @param {ArrayLike<number>} cells @param {number} at @param {string} task */
+export function spoken(metrics, name, cells, at, task) {
+  const [f1, precision, recall] = ["f1", "precision", "recall"].map((metric) => share(metrics.value(metric, cells, at)));
   const words = [3, 2, 1, 0].map((i) => sentence(i, cells[at + i], name, task));
-  return `${name}: F1 ${share(rates.f1)}, precision ${share(rates.precision)}, recall ${share(rates.recall)}. ${words.join("; ")}.`;
+  return `${name}: F1 ${f1}, precision ${precision}, recall ${recall}. ${words.join("; ")}.`;
 }
 
 /**

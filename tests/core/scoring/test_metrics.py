@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
-from dlwidgets.core.scoring.metrics import rate, rates, sample_tables
+from dlwidgets.core.scoring.metrics import METRICS, Metric, parsed, rate, rates, sample_tables
 from dlwidgets.core.scoring.scores import Scores
 from tests.core.scoring.scored import THRESHOLDS, labelled, quiet, said, varied
 
@@ -313,3 +313,32 @@ def test_options_that_mean_nothing_are_refused_in_a_sentence(options, sentence):
     for table in (scores.metrics, scores.averages):
         with pytest.raises(ValueError, match=sentence):
             table(**options)
+
+
+def test_a_metric_is_one_entry_of_the_table(monkeypatch):
+    toy = Metric("markedness", "Markedness", "(tp * tn - fp * fn) / ((tp + fp) * (tn + fn))", lowest=-1.0)
+    monkeypatch.setitem(METRICS, toy.name, toy)
+    rng = np.random.default_rng(0)
+    y, p = rng.integers(0, 2, (200, 3)), rng.random((200, 3))
+    scores = Scores(y, p)
+    found, by_class = scores.metrics(interval="bootstrap"), []
+    for (tn, fp), (fn, tp) in scores.confusion():
+        by_class.append(tp / (tp + fp) + tn / (tn + fn) - 1)
+    assert_like(found["markedness"], by_class)
+    assert (found["markedness_low"] < found["markedness"]).all()
+    assert scores.averages().loc["macro", "markedness"] == pytest.approx(np.mean(by_class))
+    best = scores.best_thresholds("markedness")
+    assert (best.chosen >= np.array(by_class)).all()
+
+
+def test_the_best_threshold_of_a_metric_that_is_better_low_is_where_it_is_lowest(monkeypatch):
+    missed = Metric("miss_rate", "misses", "fn / (tp + fn)", higher_is_better=False)
+    monkeypatch.setitem(METRICS, missed.name, missed)
+    scores = Scores([0, 1, 1, 0], [0.1, 0.2, 0.9, 0.8])
+    assert scores.best_thresholds("miss_rate").chosen.tolist() == [0]
+
+
+@pytest.mark.parametrize("formula", ["tp ** 2", "__import__('os')", "tp if fp else fn", "tp.real", "'tp'"])
+def test_a_formula_is_arithmetic_of_counts_and_nothing_else(formula):
+    with pytest.raises(ValueError, match="A formula is made of counts"):
+        parsed(formula)

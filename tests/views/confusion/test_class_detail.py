@@ -16,6 +16,7 @@ from sklearn.metrics import average_precision_score, precision_recall_curve, roc
 from torch import nn
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
+from dlwidgets.core.base.random_state import RandomStates
 from dlwidgets.core.scoring.scores import Scores
 from dlwidgets.session import Session
 from dlwidgets.views.confusion.class_detail import PAGE
@@ -319,6 +320,40 @@ def test_a_sample_that_was_read_is_not_read_again(open_page):
     assert read and len(read) == len(set(read))
 
 
+def test_a_sample_of_a_session_is_read_once_and_random_states_are_saved_once_for_it(open_page, monkeypatch):
+    read, saved, inside = [], [], []
+
+    class Counted(torch.utils.data.Dataset):
+        def __len__(self):
+            return 40
+
+        def __getitem__(self, i):
+            read.append(i)
+            return torch.rand(1, 8, 8), torch.tensor([float(i % 2)])
+
+    X, y = torch.rand(40, 1, 8, 8), torch.tensor([[float(i % 2)] for i in range(40)])
+    session = Session(nn.Sequential(nn.Flatten(), nn.Linear(64, 1)), train=(X, y), valid=Counted())
+    session.evaluate()
+    view = ConfusionGrid(session)
+    page = open_page(view, eager=True)
+    read.clear()
+    capture, at_batch = RandomStates.capture, session.at_batch
+
+    def watched(work):
+        before = len(saved)
+        work()
+        inside.append(len(saved) - before)
+
+    monkeypatch.setattr(RandomStates, "capture", lambda: saved.append(1) or capture())
+    monkeypatch.setattr(Session, "at_batch", lambda self, work: at_batch(lambda: watched(work)))
+    page.say(wish="quadrant", value={"class": 0, "cell": 2})
+    page.say(wish="quadrant", value={"class": 0, "cell": 3})
+    settle(view, session)
+    assert {one["number"] for one in view.cards} <= set(read) and read
+    assert len(read) == len(set(read)) == sum(inside)
+    session.close()
+
+
 # -- a click
 
 
@@ -471,14 +506,14 @@ def test_a_past_that_nobody_looks_at_costs_nothing(session, open_page):
 
 def test_of_many_evaluations_of_many_classes_some_are_left_out_but_not_the_ends():
     from dlwidgets.core.scoring.past_scores import PastScores
-    from dlwidgets.views.confusion.past import BUDGET, packed
+    from dlwidgets.views.confusion.class_detail import PAST_BYTES, pack_past
 
     rng = np.random.default_rng(0)
     scores = Scores(rng.integers(0, 2, (50, 80)), rng.random((50, 80)))
     past = [PastScores.of(scores, n, 0, "main" if n < 600 else "branch 1") for n in range(0, 1000, 5)]
-    sent = packed(past, 0.5)
+    sent = pack_past(past, 0.5)
     steps = [m[0] for m in sent["past_moments"]]
-    assert len(sent["past"]) <= BUDGET and 20 < len(steps) < 200
+    assert len(sent["past"]) <= PAST_BYTES and 20 < len(steps) < 200
     assert {0, 595, 600, 995} <= set(steps) and steps == sorted(steps)
 
 
@@ -512,8 +547,8 @@ def test_a_closed_view_follows_no_sample_and_keeps_none(session, open_page):
     view.close()
     frame = view.frame
     session.selected_sample = 9
-    assert view.frame == frame and view._reader.samples is not None
-    assert not view._reader._cards
+    assert view.frame == frame and view.detail.reader.samples is not None
+    assert not view.detail.reader._cards
 
 
 def test_a_view_that_was_refused_is_closed_without_a_word():
@@ -530,7 +565,7 @@ def test_the_pages_own_curves_are_scikit_learns(tmp_path):
     view = ConfusionGrid(Scores(y, p, NAMES))
     counts = np.frombuffer(view.counts, {1: np.uint8, 2: np.uint16, 4: np.uint32}[view.width])
     totals = np.frombuffer(view.totals, np.uint32)
-    charts = (Path(__file__).parents[3] / "dlwidgets" / "views" / "confusion" / "charts.js").as_uri()
+    charts = (Path(__file__).parents[3] / "dlwidgets" / "views" / "confusion" / "class_curves.js").as_uri()
     script = f"""
         import {{ areaUnder, averagePrecision, precisionRecallOf, rocOf, sweepOf }} from "{charts}";
         const [counts, totals] = {json.dumps([counts.tolist(), totals.tolist()])};

@@ -15,6 +15,7 @@ from sklearn.metrics import confusion_matrix, multilabel_confusion_matrix
 from torch import nn
 
 from dlwidgets.core.scoring.confusion_figure import order
+from dlwidgets.core.scoring.metrics import METRICS, Metric
 from dlwidgets.core.scoring.scores import Scores
 from dlwidgets.session import Session
 from dlwidgets.views.confusion.view import ConfusionGrid
@@ -287,30 +288,66 @@ def test_a_best_threshold_that_cannot_be_found_is_refused_with_a_sentence(sessio
     assert session.thresholds == 0.5
 
 
-def test_the_metrics_and_intervals_of_the_page_are_those_of_python_and_scipy(tmp_path):
+def in_node(tmp_path, view, cells, expression):
+    """Evaluate JavaScript of the page's `metrics` and of `cells`, the counts of each class."""
     node = shutil.which("node")
     if node is None:
         pytest.skip("Node is not installed.")
+    script = tmp_path / "page.mjs"
+    script.write_text(
+        f"import {{ metricTable }} from {json.dumps((VIEWS / 'confusion' / 'metrics.js').as_uri())};\n"
+        f"const metrics = metricTable({json.dumps(view.metrics)}), cells = {json.dumps(cells.ravel().tolist())};\n"
+        f"console.log(JSON.stringify({expression}));"
+    )
+    done = subprocess.run([node, script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_a_metric_that_is_added_to_the_table_is_in_the_menu_and_computed_in_the_page(tmp_path, monkeypatch):
+    formula = "(tp * tn - fp * fn) / ((tp + fp) * (tn + fn))"
+    monkeypatch.setitem(METRICS, "markedness", Metric("markedness", "Markedness", formula, lowest=-1.0))
+    scores = Scores(*labelled())
+    view = ConfusionGrid(scores, sort="markedness", columns=["f1", "markedness"], table=True)
+    assert [one["name"] for one in view.metrics if not one["count"]][-1] == "markedness"
+    assert list(view.to_frame()) == ["threshold", "f1", "f1_low", "f1_high", "markedness"]
+    found = in_node(
+        tmp_path, view, scores.confusion(), "[metrics.names, [0, 4, 8].map((at) => metrics.value('markedness', cells, at))]"
+    )
+    assert ["markedness", "Markedness"] in found[0]
+    assert found[1] == scores.metrics()["markedness"].tolist()
+
+
+def test_the_table_that_the_tests_in_node_read_is_pythons():
+    kept = json.loads((Path(__file__).parents[2] / "front" / "metric_table.json").read_text())
+    assert kept and all(one == METRICS[one["name"]].sent() for one in kept)
+
+
+def test_a_threshold_from_the_page_counts_the_confusion_once(monkeypatch):
+    view, counted = ConfusionGrid(Scores(*labelled())), []
+    open_page(view)
+    confusion = Scores.confusion
+    monkeypatch.setattr(Scores, "confusion", lambda self, t: counted.append(t) or confusion(self, t))
+    page_says(view, wish="thresholds", value=0.7)
+    assert counted == [0.7]
+
+
+def test_the_metrics_and_intervals_of_the_page_are_those_of_python_and_scipy(tmp_path):
     rng = np.random.default_rng(0)
     y = (rng.random((200, 6)) < [0, 1, 0.02, 0.3, 0.5, 0.9]).astype(int)
     scores = Scores(y, np.clip(0.3 * y + rng.random((200, 6)) * 0.8, 0, 1))
     confusion = scores.confusion([0.5, 0.5, 0.99, 0.4, 0.5, 1.1])
-    script = tmp_path / "page.mjs"
-    page = json.dumps((VIEWS / "confusion" / "metrics.js").as_uri())
-    script.write_text(
-        f"import {{ METRICS, ratesOf, intervalOf }} from {page};\n"
-        f"const cells = {json.dumps(confusion.ravel().tolist())};\n"
-        "console.log(JSON.stringify([0, 1, 2, 3, 4, 5].map((c) => METRICS.map(([m]) => "
-        "[m, ratesOf(cells, 4 * c)[m], ...(intervalOf(m, cells, 4 * c) ?? [])]))));"
-    )
-    done = subprocess.run([node, script], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    rows = in_node(
+        tmp_path, ConfusionGrid(scores), confusion,
+        "[0, 4, 8, 12, 16, 20].map((at) => metrics.names.map(([m]) => "
+        "[m, metrics.value(m, cells, at), ...(metrics.interval(m, cells, at) ?? [])]))",
+    )  # fmt: skip
     table = scores.metrics([0.5, 0.5, 0.99, 0.4, 0.5, 1.1], interval="wilson")
     seen = 0
-    for c, row in enumerate(json.loads(done.stdout)):
+    for c, row in enumerate(rows):
         for metric, value, *ends in row:
             wanted = table[metric].iloc[c]
-            assert (value is None and np.isnan(wanted)) or value == pytest.approx(wanted, abs=1e-12)
+            assert (value is None and np.isnan(wanted)) or value == wanted
             for end, name in zip(ends, ("low", "high")):
                 wanted = table[f"{metric}_{name}"].iloc[c]
                 assert (end is None and np.isnan(wanted)) or end == pytest.approx(wanted, abs=1e-9)

@@ -1,0 +1,67 @@
+// What the page looks at: the look that a person chose here and the class that was pinned, until the kernel says more.
+
+/** @typedef {import("./toolbar.js").Look} Look */
+/** @typedef {{get(name: string): any}} Traits */
+/** @typedef {{set(name: string, value: any): void}} Wishes */
+
+/** The page's own choices stand this long against an older word of the kernel [ms]. */
+const STAND = 1500;
+/** What a look is before anybody chose. @type {Look} */
+const PLAIN = {
+  sort: "given", table: false, normalise: "true", filter: null, each: null, matrix: false,
+  columns: ["precision", "recall", "f1", "support"], intervals: true,
+};
+
+/**
+ * The look: what a person chose here stands until the kernel says the same, and without a kernel for good.
+ * @param {Wishes} want @param {Traits} model @param {() => number} classes
+ */
+export function ownLook(want, model, classes) {
+  let chosen = /** @type {Partial<Look>} */ ({}), heard = "", chosenAt = -STAND;
+  /** @returns {Look & {each: boolean}} */
+  function now() {
+    const all = { ...PLAIN, ...model.get("look"), ...chosen }, said = /** @type {number[]} */ (model.get("thresholds") ?? []);
+    return { ...all, each: classes() > 1 && (all.each ?? said.some((t) => t !== said[0])) };
+  }
+  /** @param {Partial<Look>} change */
+  function choose(change) {
+    chosen = { ...chosen, ...change };
+    chosenAt = performance.now();
+    want.set("look", { ...now(), each: chosen.each ?? model.get("look")?.each ?? null });
+  }
+  /** Another page may have chosen since. */
+  function hear() {
+    const tag = JSON.stringify(model.get("look") ?? {});
+    if (tag !== heard && performance.now() - chosenAt > STAND) chosen = {};
+    heard = tag;
+  }
+  return { now, choose, hear };
+}
+
+/**
+ * The class and the cell that are pinned, -1 for none, and the class that a person attends to.
+ * @param {Wishes} want @param {Traits} model
+ */
+export function ownPin(want, model) {
+  let pinned = { c: -1, cell: -1 }, heard = "", pinnedAt = -STAND;
+  return {
+    attended: -1,
+    now: () => pinned,
+    /** Pin a class and a cell of it; the same again lets go. @param {number} c @param {number} cell */
+    pin(c, cell) {
+      const same = c === pinned.c && (cell === pinned.cell || cell < 0);
+      pinned = same || c < 0 ? { c: -1, cell: -1 } : { c, cell };
+      pinnedAt = performance.now();
+      if (c >= 0) this.attended = c;
+      // A class without a cell is opened where the detail chooses.
+      if (pinned.c < 0 || cell >= 0) want.set("quadrant", { class: pinned.c, cell: pinned.cell });
+    },
+    /** Another page or code may have pinned a class. */
+    hear() {
+      const said = model.get("quadrant"), tag = JSON.stringify(said ?? null);
+      if (!said || tag === heard || (said.class !== pinned.c && performance.now() - pinnedAt < STAND)) return;
+      heard = tag;
+      if (said.class !== pinned.c || said.cell >= 0) pinned = { c: said.class, cell: said.cell };
+    },
+  };
+}
