@@ -40,8 +40,8 @@ from .core.training.replay import ledger_frame, read_ledger
 from .core.training.snapshots.autosave import autosave, resume
 from .core.training.snapshots.checkpoints import load
 from .core.training.snapshots.lines import Branch, Comparison, compared
+from .core.training.snapshots.tensor_file import save_weights
 from .core.training.snapshots.timeline import Timeline
-from .core.training.snapshots.weights_file import save_weights
 from .core.training.trials import check_trials, try_each
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ class Session(HasTraits):
     weight_decay : None: what the optimizer has by default.
     classes : the names of the classes, in the order of the model's outputs.
     target : the column of a DataFrame, or the entry of a dict batch, that is to be predicted.
-    step : `(model, batch) -> loss or dict of losses` for models that none of the tasks fits; it computes the
+    training_step : `(model, batch) -> loss or dict of losses` for models that none of the tasks fits; it computes the
         loss only, the session does the rest. A dict of losses is summed.
     evaluate_every : "epoch", a number of steps, a time as "30 s" or "2 min" (of taking steps: pauses and
         evaluations do not count), or None for never.
@@ -280,7 +280,7 @@ class Session(HasTraits):
         weight_decay: float | None = None,
         classes: Sequence[str] | None = None,
         target: Any = None,
-        step: Callable[[nn.Module, Any], Any] | None = None,
+        training_step: Callable[[nn.Module, Any], Any] | None = None,
         evaluate_every: str | int | None = "epoch",
         evaluate_samples: int | None = None,
         seed: int = 0,
@@ -316,8 +316,9 @@ class Session(HasTraits):
             setattr(self, name, self._read(name, value))
         self._run, notes = assemble(
             model, train, valid, loss=loss, task=task, classes=classes, optimizer=optimizer, lr=lr,
-            batch_size=batch_size, clip=clip, weight_decay=weight_decay, target=target, step=step, seed=seed,
-            device=device, threads=threads, trainable=trainable, schedule=schedule, memory=snapshot_memory,
+            batch_size=batch_size, clip=clip, weight_decay=weight_decay, target=target,
+            training_step=training_step, seed=seed, device=device, threads=threads, trainable=trainable,
+            schedule=schedule, memory=snapshot_memory,
             extras={
                 "accumulate": accumulate, "normalise": normalise, "dropout": dropout, "ema": ema,
                 "label_smoothing": label_smoothing, "precision": precision, "early_stopping": early_stopping,

@@ -32,7 +32,7 @@ def write_atomically(place: Path, example: str) -> Iterator[IO[bytes]]:
         raise FileNotFoundError(f"There is no folder {place.parent} to write {place.name} to.")
     number, name = tempfile.mkstemp(dir=place.parent, prefix=f".{place.name}.", suffix=".part")
     try:
-        with os.fdopen(number, "wb") as file:
+        with open(name, "wb", opener=lambda *_: number) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -41,6 +41,12 @@ def write_atomically(place: Path, example: str) -> Iterator[IO[bytes]]:
         mode = place.stat().st_mode & 0o777 if place.exists() else 0o666 & ~mask
         os.chmod(name, mode)  # mkstemp lets nobody else read
         os.replace(name, place)
+        with contextlib.suppress(OSError, AttributeError):  # no such thing on Windows
+            folder = os.open(place.parent, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
     except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(name)

@@ -13,7 +13,7 @@ _MEANT = {
     "criterion": "loss", "loss_fn": "loss", "loss_function": "loss",
     "validation": "valid", "validation_data": "valid", "val": "valid", "val_data": "valid", "test": "valid",
     "validation_split": "valid", "random_state": "seed", "random_seed": "seed",
-    "training_step": "step", "label": "target",
+    "step": "training_step", "step_fn": "training_step", "label": "target",
 }  # fmt: skip
 
 #: What people type for the opposite of `trainable`.

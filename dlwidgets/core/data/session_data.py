@@ -55,7 +55,7 @@ def prepare_data(
     seed: int,
     device: torch.device,
     target: Any = None,
-    step: Callable[[nn.Module, Any], Any] | None = None,
+    training_step: Callable[[nn.Module, Any], Any] | None = None,
     task: str | None = None,
     loss: Any = None,
     classes: Sequence[str] | None = None,
@@ -72,8 +72,8 @@ def prepare_data(
         raise TypeError(
             "The third argument is the validation data: pass the targets along with X, as train=(X, y)."
         )
-    if step is not None and (task is not None or loss is not None):
-        raise ValueError("step= computes the loss itself: leave task= and loss= out.")
+    if training_step is not None and (task is not None or loss is not None):
+        raise ValueError("training_step= computes the loss itself: leave task= and loss= out.")
     names, dtype = read_class_names(classes), float_dtype(model)
     train = read_data(train, name="train", target=target, classes=names)
     if isinstance(valid, (int, float)) and not isinstance(valid, bool):
@@ -88,8 +88,8 @@ def prepare_data(
     columns = getattr(train, "columns", None)
 
     batch = _few(supply, "train")
-    if step is not None:
-        found = Task("custom", None, "step= was given", names)
+    if training_step is not None:
+        found = Task("custom", None, "training_step= was given", names)
         example = batch[0] if isinstance(batch, (tuple, list)) and batch else batch
         return SessionData(supply, check, found, slice_rows(example, 0, TRY), dtype, columns, notes)
 

@@ -50,7 +50,7 @@ class SmoothedLoss:
         """
         own = self._task.loss
         if wish is not None and self.value is None:
-            name = "the loss is what step= returns, which" if self._custom else self._task.loss_name
+            name = "the loss is what training_step= returns, which" if self._custom else self._task.loss_name
             raise ValueError(f"{name} has no label smoothing: CrossEntropyLoss has")
         self.wish, self._loss = wish, None
         if wish is None:

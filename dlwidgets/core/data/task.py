@@ -93,7 +93,7 @@ def unpack_batch(batch: Any, target: str | None = None) -> tuple[Any, Any]:
 
     Raises
     ------
-    TypeError : the batch is neither; pass `step=` to the session.
+    TypeError : the batch is neither; pass `training_step=` to the session.
     """
     if isinstance(batch, (tuple, list)) and len(batch) == 2:
         return batch[0], batch[1]
@@ -101,13 +101,13 @@ def unpack_batch(batch: Any, target: str | None = None) -> tuple[Any, Any]:
         if target is None or target not in batch:
             raise TypeError(
                 f"A batch is a dict with {quote_names(batch)}: say which entry is the target "
-                "(target=...), or pass step=(model, batch) -> loss."
+                "(target=...), or pass training_step=(model, batch) -> loss."
             )
         return {key: value for key, value in batch.items() if key != target}, batch[target]
     parts = f" with {len(batch)} parts" if isinstance(batch, (tuple, list)) else ""
     raise TypeError(
         f"A batch is of type {type(batch).__name__}{parts}, not (inputs, targets): "
-        "pass step=(model, batch) -> loss."
+        "pass training_step=(model, batch) -> loss."
     )
 
 

@@ -62,7 +62,7 @@ def infer_task(
     """
     if task is not None and task not in TASKS:
         raise ValueError(
-            f"task={task!r} is none of {', '.join(TASKS)}; for any other, pass step=(model, batch) -> loss."
+            f"task={task!r} is none of {', '.join(TASKS)}; for any other, pass training_step=(model, batch) -> loss."
         )
     loss, names = read_loss(loss), read_class_names(classes)
     tensors = isinstance(targets, torch.Tensor) and isinstance(output, torch.Tensor)
@@ -76,7 +76,7 @@ def infer_task(
         )
         raise TypeError(
             f"The {what} of type {type(found).__name__}, not a tensor: pass loss=(output, targets) -> loss, "
-            "or step=(model, batch) -> loss."
+            "or training_step=(model, batch) -> loss."
         )
     if output.ndim == 0:
         raise ValueError("The model puts out a single number for a batch: one row for each sample is wanted.")

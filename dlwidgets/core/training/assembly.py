@@ -36,7 +36,7 @@ def assemble(
     schedule: Any = None,
     extras: Mapping[str, Any] | None = None,
     target: Any,
-    step: Any,
+    training_step: Any,
     seed: Any,
     device: Any,
     threads: Any,
@@ -59,8 +59,10 @@ def assemble(
     if not isinstance(model, nn.Module):
         made = f": make one first, as {model.__name__}(...)" if isinstance(model, type) else ""
         raise TypeError(f"model is of type {type(model).__name__}, a torch.nn.Module is wanted{made}.")
-    if step is not None and not callable(step):
-        raise TypeError(f"step={step!r} cannot be called: pass a function (model, batch) -> loss.")
+    if training_step is not None and not callable(training_step):
+        raise TypeError(
+            f"training_step={training_step!r} cannot be called: pass a function (model, batch) -> loss."
+        )
     seed = _read_seed(seed)
     lr = None if lr is None else read_lr(lr)
     batch_size = None if batch_size is None else read_batch_size(batch_size)
@@ -78,10 +80,11 @@ def assemble(
         seed=seed,
         device=where,
         target=target,
-        step=step,
+        training_step=training_step,
         **learnt,
     )
-    objective = Objective(model, opened.task, where, step, target if isinstance(target, str) else None)
+    key = target if isinstance(target, str) else None
+    objective = Objective(model, opened.task, where, training_step, key)
     loop = Loop(objective, opened.train, made, clip)
     loop.goal = lambda: wish("epochs")
     loop.rate.valid = opened.valid is not None

@@ -22,7 +22,7 @@ def notes(opened: SessionData, loop: Loop, threads_because: str) -> tuple[str, .
     frozen = sum(not p.requires_grad for p in parameters)
     said = []
     if task.loss is None:
-        said.append("The loss is what step= returns.")
+        said.append("The loss is what training_step= returns.")
     else:
         said.append(
             f"{task.name.capitalize()}{_classes(opened)}, since {task.because}; the loss is {task.loss_name}."

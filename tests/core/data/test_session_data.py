@@ -138,7 +138,7 @@ def test_a_custom_step_takes_batches_of_any_kind():
         return nn.functional.cross_entropy(model(batch["items"][0]), batch["items"][1])
 
     made = Session(
-        net(), [{"items": [X, Y], "names": ["a"] * 40}], [{"items": [X, Y]}], step=step, epochs=3
+        net(), [{"items": [X, Y], "names": ["a"] * 40}], [{"items": [X, Y]}], training_step=step, epochs=3
     ).fit()
     assert (made.task, made.steps) == ("custom", 3)
     assert made.evaluation.loss > 0

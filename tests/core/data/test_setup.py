@@ -70,6 +70,7 @@ def broken(*_):
 #: What is typed (a model, the positional arguments, the options) and how the answer begins.
 WRONG = {
     "an unknown option": (net(), [(X, LABELS)], {"learning_rate": 0.1}, "Session has no option 'learning_rate'. Did you mean 'lr'?"),
+    "the word of before for training_step": (net(), [(X, LABELS)], {"step": broken}, "Session has no option 'step'. Did you mean 'training_step'?"),
     "an unknown option without an idea": (net(), [(X, LABELS)], {"zzz": 1}, "Session has no option 'zzz'."),
     "momentum": (net(), [(X, LABELS)], {"momentum": 0.9}, "Session has no option 'momentum'. Pass optimizer=('sgd', {'momentum': 0.9})"),
     "X and y by name": (net(), [], {"X": X, "y": LABELS}, "Session has no option 'X'. Data goes in as train=(X, y)."),
@@ -112,10 +113,10 @@ WRONG = {
     "a loss of many numbers": (net(), [(X, LABELS)], {"loss": nn.CrossEntropyLoss(reduction="none")}, "The loss CrossEntropyLoss fails on outputs of shape (4, 3) and targets of shape (4,): The loss is a tensor of shape (4,): one number"),
     "probabilities wanted": (net(), [(X, SEVERAL)], {"loss": nn.BCELoss()}, "The loss BCELoss fails on outputs of shape (4, 3) and targets of shape (4, 3): all elements of input should be between 0 and 1."),
     "a loss of one argument": (net(), [(X, LABELS)], {"loss": lambda output: output.mean()}, "The loss <lambda> fails on outputs of shape (4, 3)"),
-    "a step that is none": (net(), [(X, LABELS)], {"step": 3}, "step=3 cannot be called: pass a function (model, batch) -> loss."),
-    "a step and a loss": (net(), [(X, LABELS)], {"step": broken, "loss": nn.MSELoss()}, "step= computes the loss itself: leave task= and loss= out."),
-    "three parts a batch": (net(), [DataLoader(TensorDataset(X, X, LABELS))], {}, "A batch is of type list with 3 parts, not (inputs, targets): pass step=(model, batch) -> loss."),
-    "dicts without a target": (net(), [[{"x": X, "label": LABELS}]], {}, "A batch is a dict with 'x', 'label': say which entry is the target (target=...), or pass step="),
+    "a step that is none": (net(), [(X, LABELS)], {"training_step": 3}, "training_step=3 cannot be called: pass a function (model, batch) -> loss."),
+    "a step and a loss": (net(), [(X, LABELS)], {"training_step": broken, "loss": nn.MSELoss()}, "training_step= computes the loss itself: leave task= and loss= out."),
+    "three parts a batch": (net(), [DataLoader(TensorDataset(X, X, LABELS))], {}, "A batch is of type list with 3 parts, not (inputs, targets): pass training_step=(model, batch) -> loss."),
+    "dicts without a target": (net(), [[{"x": X, "label": LABELS}]], {}, "A batch is a dict with 'x', 'label': say which entry is the target (target=...), or pass training_step="),
     "items of float64": (net(), [Items(lambda x, y, i: (x.double(), y))], {}, "Sequential fails on a batch of inputs of shape (4, 6): "),
     "a Dataset that raises": (net(), [Items(broken)], {}, "train gave no batch to look at: OSError: no such file."),
     "items of different shapes": (net(), [Items(lambda x, y, i: (x[: i % 2 + 1], y))], {}, "Sequential fails on a batch of inputs of shape (1, 1)"),
@@ -123,7 +124,7 @@ WRONG = {
     "a loader that drops all": (net(), [DataLoader(TensorDataset(X, LABELS), 30, drop_last=True)], {}, "train has no batch: the DataLoader drops batches that are not full, and there are only 24 samples."),
     "a last batch of one": (nn.Sequential(net(), nn.BatchNorm1d(3)), [(X, LABELS)], {"batch_size": 23}, "With batch_size=23 the last batch of each epoch would hold one sample, on which BatchNorm cannot be trained: take another batch_size."),
     "batches of one": (nn.Sequential(net(), nn.BatchNorm1d(3)), [(X, LABELS)], {"batch_size": 1}, "With batch_size=1 the batch holds one sample, on which BatchNorm cannot be trained: take another batch_size."),
-    "an output that is no tensor": (nn.LSTM(6, 3), [(X, LABELS)], {}, "The model's output is of type tuple, not a tensor: pass loss=(output, targets) -> loss, or step=(model, batch) -> loss."),
+    "an output that is no tensor": (nn.LSTM(6, 3), [(X, LABELS)], {}, "The model's output is of type tuple, not a tensor: pass loss=(output, targets) -> loss, or training_step=(model, batch) -> loss."),
     "a device there is not": (net(), [(X, LABELS)], {"device": "gpu"}, "device='gpu' is not known to torch: try \"cpu\", \"cuda\" or \"auto\"."),
     "a device that is no name": (net(), [(X, LABELS)], {"device": [1]}, "device=[1] is not known to torch"),
     **{

@@ -158,11 +158,11 @@ def test_outputs_that_are_no_tensors_need_a_loss_of_their_own():
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ({"task": "classification"}, "task='classification' is none of multilabel, multiclass, binary, regression; for any other, pass step=(model, batch) -> loss."),
+        ({"task": "classification"}, "task='classification' is none of multilabel, multiclass, binary, regression; for any other, pass training_step=(model, batch) -> loss."),
         ({"loss": "crossentropie"}, "loss='crossentropie' is not a loss of torch.nn: try loss=nn.CrossEntropyLoss(), or a function (output, targets) -> scalar tensor."),
         ({"loss": 3}, "loss=3 cannot be called: pass a function (output, targets) -> scalar tensor."),
-        ({"output": (out(4, 5), out(4, 5))}, "The model's output is of type tuple, not a tensor: pass loss=(output, targets) -> loss, or step=(model, batch) -> loss."),
-        ({"targets": {"boxes": out(4, 4)}}, "The targets are of type dict, not a tensor: pass loss=(output, targets) -> loss, or step=(model, batch) -> loss."),
+        ({"output": (out(4, 5), out(4, 5))}, "The model's output is of type tuple, not a tensor: pass loss=(output, targets) -> loss, or training_step=(model, batch) -> loss."),
+        ({"targets": {"boxes": out(4, 4)}}, "The targets are of type dict, not a tensor: pass loss=(output, targets) -> loss, or training_step=(model, batch) -> loss."),
         ({"output": out(4, 5).mean()}, "The model puts out a single number for a batch: one row for each sample is wanted."),
         ({"targets": labels(8, 6)}, "The targets hold the label 5, but the model puts out 5 values: labels go from 0 to 4."),
         ({"targets": labels(8, 5) + 1}, "The targets hold the label 5, but the model puts out 5 values: labels go from 0 to 4. Count from 0: pass y - 1."),
@@ -277,10 +277,10 @@ def test_a_batch_is_a_pair_or_a_dict_with_a_target():
 @pytest.mark.parametrize(
     ("batch", "target", "sentence"),
     [
-        ({"x": 1, "y": 2}, None, "A batch is a dict with 'x', 'y': say which entry is the target (target=...), or pass step=(model, batch) -> loss."),
-        ({"x": 1, "y": 2}, "label", "A batch is a dict with 'x', 'y': say which entry is the target (target=...), or pass step=(model, batch) -> loss."),
-        ((1, 2, 3), None, "A batch is of type tuple with 3 parts, not (inputs, targets): pass step=(model, batch) -> loss."),
-        (torch.zeros(3), None, "A batch is of type Tensor, not (inputs, targets): pass step=(model, batch) -> loss."),
+        ({"x": 1, "y": 2}, None, "A batch is a dict with 'x', 'y': say which entry is the target (target=...), or pass training_step=(model, batch) -> loss."),
+        ({"x": 1, "y": 2}, "label", "A batch is a dict with 'x', 'y': say which entry is the target (target=...), or pass training_step=(model, batch) -> loss."),
+        ((1, 2, 3), None, "A batch is of type tuple with 3 parts, not (inputs, targets): pass training_step=(model, batch) -> loss."),
+        (torch.zeros(3), None, "A batch is of type Tensor, not (inputs, targets): pass training_step=(model, batch) -> loss."),
     ],
 )  # fmt: skip
 def test_any_other_batch_needs_a_step(batch, target, sentence):

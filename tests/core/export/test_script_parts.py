@@ -216,7 +216,7 @@ def step(model, batch):
 
 @run
 def a_step_of_ones_own_by_a_name_that_the_script_uses_too():
-    made = session(task=None, step=step).step(3)
+    made = session(task=None, training_step=step).step(3)
     made.lr = 0.01
     return made.fit()
 

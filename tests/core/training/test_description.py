@@ -68,7 +68,7 @@ def test_a_session_on_a_stream_does_not_pretend_to_know_its_length():
         (SEVERAL[:, 0], 1, {}, "Binary, since the targets are 0 or 1, one a sample; the loss is BCEWithLogitsLoss."),
         (X[:, 0], 1, {}, "Regression, since the targets are real numbers; the loss is MSELoss."),
         (SEVERAL, 3, {"task": "regression", "loss": "mae"}, "Regression, since it was given; the loss is L1Loss."),
-        (SEVERAL, 3, {"step": lambda model, batch: model(batch[0]).mean()}, "The loss is what step= returns."),
+        (SEVERAL, 3, {"training_step": lambda model, batch: model(batch[0]).mean()}, "The loss is what training_step= returns."),
     ],
 )  # fmt: skip
 def test_the_first_note_says_what_is_learnt_and_why(targets, out, options, sentence):

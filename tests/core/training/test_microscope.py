@@ -107,7 +107,7 @@ def test_a_custom_step_tells_no_loss_for_each_sample():
         nn.Linear(4, 1),
         train=(X, y),
         batch_size=8,
-        step=lambda model, batch: (model(batch[0]) - batch[1]).square().mean(),
+        training_step=lambda model, batch: (model(batch[0]) - batch[1]).square().mean(),
     )
     (seen,) = look(session)
     assert seen.losses is None and "custom step" in seen.why_not and len(seen.layers) == 1

@@ -330,7 +330,7 @@ def test_a_custom_step_trains_as_in_the_plain_loop():
         optimizer,
     )
     made = Session(
-        net(), (X, Y["multiclass"]), step=step, optimizer=OPTIMIZERS["adam"], batch_size=SIZE, epochs=EPOCHS
+        net(), (X, Y["multiclass"]), training_step=step, optimizer=OPTIMIZERS["adam"], batch_size=SIZE, epochs=EPOCHS
     ).fit()
     assert_same(made.model, model)
     assert {"loss_a", "loss_b"} <= set(made.history().columns)

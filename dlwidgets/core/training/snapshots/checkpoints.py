@@ -15,13 +15,14 @@ from typing import Any
 
 import torch
 
+from ...base.atomic_file import write_atomically
 from ...base.history import Column, History
 from ...base.ledger import Entry
 from .plain_state import decoded, encoded
 from .snapshot import Snapshot
-from .tensor_file import read_tensors, write_tensors, write_whole
+from .tensor_file import read_tensors, write_tensors
 
-_FORMAT, _VERSION = "dlwidgets checkpoint", 1
+_FORMAT, _VERSION = "dlwidgets checkpoint", 2
 #: How many checkpoints stay in the folder: the one before the newest is there if that is damaged.
 KEEP = 2
 
@@ -67,7 +68,7 @@ class Checkpoints:
             probe = self.folder / ".writable.part"
             probe.write_bytes(b"")
             probe.unlink()
-            for left in self.folder.glob(".step-*.part"):
+            for left in (*self.folder.glob(".step-*.part"), *self.folder.glob(".origin-*.part")):
                 left.unlink()  # of a process that was killed
         except OSError as error:
             why = error.strerror or error
@@ -146,7 +147,8 @@ def save(folder: Path, checkpoint: Checkpoint) -> Path:
             "format": _FORMAT, "version": _VERSION, "check": hashlib.sha256(text.encode()).hexdigest(),
             "body": text,
         }  # fmt: skip
-        write_whole(place, [json.dumps(whole).encode()])
+        with write_atomically(place, "run.json") as out:
+            out.write(json.dumps(whole).encode())
     except BaseException:
         with contextlib.suppress(OSError):
             (folder / file).unlink()
@@ -200,9 +202,28 @@ def _read(folder: Path, place: Path) -> Checkpoint:
         tuple(Entry(**one) for one in decoded(body[name], tensors)) for name in ("entries", "in_force")
     )
     parts = {name: decoded(part, tensors) for name, part in body["parts"].items()}
+    if whole["version"] == 1:
+        parts = _by_control(parts)
     snapshot = Snapshot(body["step"], body["changes"], "start", body["line"], parts)
     more = decoded(body["more"], tensors)
     return Checkpoint(snapshot, history, entries, in_force, more, origin=body.get("origin"))
+
+
+def _by_control(parts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parts of a checkpoint of version 1, where controls lay together in several parts."""
+    steering, extras = parts["steering"], parts["regimen"]
+    return {
+        **{name: part for name, part in parts.items() if name != "regimen"},
+        "form": {"normalise": parts["form"]},
+        "steering": {
+            "schedule": steering["moving"]["rate"], "clip": parts["loop"]["clip"], "threads": steering["threads"],
+            "trainable": steering["trainable"], "dropout": extras["dropping"], "ema": extras["averaging"],
+            "label_smoothing": extras["smoothing"], "accumulate": extras["groups"],
+            "precision": extras["precision"], "early_stopping": extras["stopping"],
+            # Their own values went into memory only: they are read off the optimizer.
+            **dict.fromkeys(("momentum", "betas", "weight_decay")),
+        },
+    }  # fmt: skip
 
 
 def _places(folder: Path) -> list[Path]:

@@ -15,10 +15,11 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from ...base.atomic_file import write_atomically
 from ...layers.structure import Structure, structure
 from .origin import Origin
 from .plain_state import decoded, encoded
-from .tensor_file import read_tensors, write_tensors, write_whole
+from .tensor_file import read_tensors, write_tensors
 
 if TYPE_CHECKING:
     from ..loop import Loop
@@ -89,7 +90,8 @@ def write_origin(origin: Origin, seed: int, folder: Path) -> str:
             "format": _FORMAT, "version": _VERSION, "check": hashlib.sha256(text.encode()).hexdigest(),
             "file": file, "sha256": check, "body": text,
         }  # fmt: skip
-        write_whole(place, [json.dumps(whole).encode()])
+        with write_atomically(place, "run.json") as out:
+            out.write(json.dumps(whole).encode())
     except BaseException:
         with contextlib.suppress(OSError):
             (folder / file).unlink()

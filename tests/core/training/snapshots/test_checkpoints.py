@@ -205,7 +205,7 @@ DAMAGES = {
         "checksum",
     ),
     "a newer version": (
-        lambda place: place.write_text(place.read_text().replace('"version": 1', '"version": 9')), "newer"
+        lambda place: place.write_text(place.read_text().replace('"version": 2', '"version": 9')), "newer"
     ),
 }  # fmt: skip
 
@@ -260,7 +260,7 @@ def test_a_disk_that_fills_up_while_it_is_written_leaves_the_one_before(tmp_path
     def full(number):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(safefile.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     made.step(1)
     assert made.status == "paused"
     with pytest.raises(OSError, match="No space left"):
@@ -355,3 +355,24 @@ def test_what_the_model_was_before_it_was_frozen_is_known_after_a_restart(tmp_pa
         one.step(3)
     assert all(parameter.requires_grad for parameter in other.model.parameters())
     assert_same(other.model, made.model)
+
+
+def test_a_checkpoint_that_an_earlier_version_wrote_is_gone_on_with(tmp_path):
+    # Written by version 1 of the format, its tensors by hand: three steps, a rate, a norm, three steps.
+    shutil.unpack_archive(Path(__file__).with_name("checkpoint_version_1.zip"), tmp_path)
+    data = torch.randn(40, 6, generator=torch.Generator().manual_seed(0)), torch.arange(40) % 3
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Linear(6, 4), nn.BatchNorm1d(4), nn.ReLU(), nn.Dropout(0.5), nn.Linear(4, 3)
+    )  # fmt: skip
+    made = Session.from_checkpoint(tmp_path, model, data, data, epochs=2, evaluate_every=3, threads=1)
+    assert (made.steps, made.clip, made.ema, made.schedule[0]) == (6, ("norm", 1.0), 0.9, "cosine")
+    assert sorted(made.ledger().name) == ["clip", "lr"]
+    made.fit()
+    losses = [
+        1.3056724071502686, 1.0822287797927856, 1.403826117515564, 1.2216914892196655, 0.9185463786125183,
+        1.2171416282653809, 1.401344656944275, 1.1327664852142334, 1.341397762298584, 1.4102985858917236,
+        1.1078568696975708, 1.2418005466461182, 1.2268880605697632, 1.6544594764709473, 1.0859224796295166,
+    ]  # fmt: skip
+    assert made.history().loss.tolist() == pytest.approx(losses, rel=1e-5)
+    assert "lr" in made.to_script(tmp_path / "run.py").read_text()
