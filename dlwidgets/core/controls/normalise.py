@@ -254,7 +254,7 @@ def read_rule(value: Any) -> Any:
 
 
 def projection(rule: Any, axis: int = 0) -> Callable[[torch.Tensor], torch.Tensor]:
-    """Return what a rule makes of a weight whose units are pluralize by `axis`."""
+    """Return what a rule makes of a weight whose units are counted by `axis`."""
     if rule == "unit_dim1":
         return lambda w: F.normalize(w, p=2.0, dim=1)
     if rule == "unit":

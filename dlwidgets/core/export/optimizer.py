@@ -78,8 +78,8 @@ def _picked(model: nn.Module, names: Sequence[str], own: Sequence[str]) -> str:
     for test, chosen in tests.items():
         if chosen == list(names):
             return f"[p for p in model.parameters() if {test}]"
-    quote_names = ",\n".join(f"    {expression_of(model, name)}" for name in names)
-    return f"[\n{quote_names},\n]"
+    listed = ",\n".join(f"    {expression_of(model, name)}" for name in names)
+    return f"[\n{listed},\n]"
 
 
 def _groups_text(

@@ -297,7 +297,7 @@ class Schedules:
         draft = self._draft
         lines = ["schedule.taken += 1"] if "warmup" in self._warm() else []
         if {"step", "epoch"} <= units:
-            raise Unwritable("one schedule pluralize steps and another one epochs")
+            raise Unwritable("one schedule counted steps and another one epochs")
         lines.append("schedule.advance()" if "step" in units else "schedule.write()")
         draft.after += _guarded(guard, "schedule", lines)
         if "epoch" in units:

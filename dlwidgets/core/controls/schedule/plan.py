@@ -159,7 +159,7 @@ class Plan:
         elif self.length is not None:
             said += f" over {pluralize(self.length, self.unit)}"
         else:
-            said += f", pluralize in {self.unit}s"
+            said += f", counted in {self.unit}s"
         return said + (f", after a warm-up of {pluralize(self.warmup, 'step')}" if self.warmup else "")
 
     @property
