@@ -45,6 +45,55 @@ const WHOLE = new Intl.NumberFormat("en-US");
  */
 export function live({ model, el, signal, draw }) {
   let alive = true, visible = true, queued = 0;
+  const looked = () => alive && visible && !document.hidden;
+  const talk = talkOf(model, looked);
+  const paint = () => {
+    queued = 0;
+    if (!alive || !visible) return;
+    // Not on the page yet, or hidden for a moment, as by a host that changes its theme: no observer tells of that.
+    if (el.clientWidth === 0) { repaint(); return; }
+    el.dataset.theme = isDark() ? "dark" : "light";
+    talk.paint(draw);
+  };
+  const repaint = () => { if (alive && visible && !queued) queued = requestAnimationFrame(paint); };
+  // One event covers all traits of a message: the kernel counts the frame up with every picture.
+  const arrived = () => { talk.arrived(); repaint(); };
+  /** @param {any} message */
+  const heard = (message) => { if (message && "ask" in message && looked()) talk.greet(); };
+  const appeared = () => { if (looked()) { talk.greet(); repaint(); } };
+
+  const mine = { address: String(model.get("address") ?? ""), answer: talk.answer };
+  page.views.add(mine);
+  model.on("change:frame", arrived);
+  model.on("change", repaint);
+  model.on("msg:custom", heard);
+  listen(document, "visibilitychange", appeared, signal);
+  watchPlace(el, signal, repaint, (now) => {
+    const before = visible;
+    visible = now;
+    if (now && !before) appeared();
+  });
+  signal.addEventListener("abort", () => {
+    alive = false;
+    page.views.delete(mine);
+    cancelAnimationFrame(queued);
+    talk.end();
+    model.off("change:frame", arrived);
+    model.off("change", repaint);
+    model.off("msg:custom", heard);
+  });
+  keepKeys(el, signal);
+  el.dataset.theme = isDark() ? "dark" : "light";
+  draw();
+  talk.greet();
+  return repaint;
+}
+
+/**
+ * One view's talk with the kernel about its pictures: hello when it opens, and which it has drawn.
+ * @param {Model} model @param {() => boolean} looked whether the view is alive and seen
+ */
+function talkOf(model, looked) {
   // The newest picture that came, the newest that was painted, and whether one before them never came.
   let newest = Number(model.get("frame")), painted = newest, missed = true;
   // Whether the newest waits for its acknowledgement, when that may go at the earliest, and how long it is put off.
@@ -53,10 +102,10 @@ export function live({ model, el, signal, draw }) {
   // How long the last picture waited to be painted, and since when the next one does [ms]: a slow page is sent no
   // more than it paints.
   let lag = 0, since = 0;
-  const hold = () => Math.min(PATIENCE, Math.max(puts, lag * ahead));
   let greeted = 0, patience = PATIENCE;
 
-  const looked = () => alive && visible && !document.hidden;
+  const hold = () => Math.min(PATIENCE, Math.max(puts, lag * ahead));
+  const settle = () => { owing = painted !== newest; due = performance.now() + (puts ? hold() : 0); };
   /** @param {number} known the picture that the page has, with all before it; 0: send everything */
   const hello = (known) => {
     window.clearTimeout(greeted);
@@ -67,7 +116,6 @@ export function live({ model, el, signal, draw }) {
     }, patience);
   };
   const greet = () => { patience = PATIENCE; hello(missed ? 0 : newest); missed = false; };
-  const settle = () => { owing = painted !== newest; due = performance.now() + (puts ? hold() : 0); };
   /** The picture that is drawn and not answered for yet, which whoever asks now does; 0 for none. */
   const answer = () => {
     // What is not seen is not drawn: the kernel waits until it is.
@@ -78,8 +126,6 @@ export function live({ model, el, signal, draw }) {
     answered = painted;
     return painted;
   };
-  const mine = { address: String(model.get("address") ?? ""), answer };
-  page.views.add(mine);
   const acknowledge = () => {
     if (timer || !owing) return;
     timer = window.setTimeout(() => {
@@ -90,69 +136,42 @@ export function live({ model, el, signal, draw }) {
       if (drawn) post(model, { drawn });
     }, Math.max(0, due - performance.now()));
   };
-  const paint = () => {
-    queued = 0;
-    if (!alive || !visible) return;
-    // Not on the page yet, or hidden for a moment, as by a host that changes its theme: no observer tells of that.
-    if (el.clientWidth === 0) { repaint(); return; }
-    el.dataset.theme = isDark() ? "dark" : "light";
-    painted = newest;
-    draw();
-    if (since) { lag = performance.now() - since; since = 0; }
-    acknowledge();
+  return {
+    greet, answer,
+    /** Note that a picture has come. */
+    arrived() {
+      const frame = Number(model.get("frame"));
+      // A message may have been lost, and what it changed with it.
+      if (frame !== newest + 1) missed = true;
+      newest = frame;
+      // Counted from when pictures come, which twins of a view see alike: two do not double the pace.
+      if (!puts) due = Math.max(performance.now(), due + (performance.now() - page.acted < ACTING ? PACE : QUIET));
+      else if (!owing) due = performance.now() + hold();
+      owing = true;
+      since = looked() ? since || performance.now() : 0;
+      window.clearTimeout(greeted);
+    },
+    /** Paint the newest picture. @param {() => void} draw */
+    paint(draw) {
+      painted = newest;
+      draw();
+      if (since) { lag = performance.now() - since; since = 0; }
+      acknowledge();
+    },
+    end() { window.clearTimeout(timer); window.clearTimeout(greeted); },
   };
-  const repaint = () => { if (alive && visible && !queued) queued = requestAnimationFrame(paint); };
-  // One event covers all traits of a message: the kernel counts the frame up with every picture.
-  const arrived = () => {
-    const frame = Number(model.get("frame"));
-    // A message may have been lost, and what it changed with it.
-    if (frame !== newest + 1) missed = true;
-    newest = frame;
-    // Counted from when pictures come, which twins of a view see alike: two do not double the pace.
-    if (!puts) due = Math.max(performance.now(), due + (performance.now() - page.acted < ACTING ? PACE : QUIET));
-    else if (!owing) due = performance.now() + hold();
-    owing = true;
-    since = looked() ? since || performance.now() : 0;
-    window.clearTimeout(greeted);
-    repaint();
-  };
-  /** @param {any} message */
-  const heard = (message) => { if (message && "ask" in message && looked()) greet(); };
-  const appeared = () => { if (looked()) { greet(); repaint(); } };
+}
 
-  model.on("change:frame", arrived);
-  model.on("change", repaint);
-  model.on("msg:custom", heard);
-  listen(window, "resize", repaint, signal);
-  listen(document, "visibilitychange", appeared, signal);
-  const resized = new ResizeObserver(repaint);
-  resized.observe(el);
-  const seen = new IntersectionObserver((entries) => {
-    const now = entries[entries.length - 1].isIntersecting, before = visible;
-    visible = now;
-    if (now && !before) appeared();
-  }, { rootMargin: "200px" });
-  seen.observe(el);
-  const themed = new MutationObserver(repaint);
-  themed.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light", "data-jp-theme-name", "class"] });
-  listen(window.matchMedia("(prefers-color-scheme: dark)"), "change", repaint, signal);
-
-  signal.addEventListener("abort", () => {
-    alive = false;
-    page.views.delete(mine);
-    cancelAnimationFrame(queued);
-    window.clearTimeout(timer);
-    window.clearTimeout(greeted);
-    model.off("change:frame", arrived);
-    model.off("change", repaint);
-    model.off("msg:custom", heard);
-    resized.disconnect(); seen.disconnect(); themed.disconnect();
-  });
-  keepKeys(el, signal);
-  el.dataset.theme = isDark() ? "dark" : "light";
-  draw();
-  greet();
-  return repaint;
+/** Watch an element's size, the theme around it, and whether it is in sight. @param {HTMLElement} el @param {AbortSignal} signal @param {() => void} changed @param {(seen: boolean) => void} sighted */
+function watchPlace(el, signal, changed, sighted) {
+  const sizes = new ResizeObserver(changed), themes = new MutationObserver(changed);
+  const sights = new IntersectionObserver((entries) => sighted(entries[entries.length - 1].isIntersecting), { rootMargin: "200px" });
+  sizes.observe(el);
+  sights.observe(el);
+  themes.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light", "data-jp-theme-name", "class"] });
+  listen(window, "resize", changed, signal);
+  listen(window.matchMedia("(prefers-color-scheme: dark)"), "change", changed, signal);
+  signal.addEventListener("abort", () => { for (const one of [sizes, sights, themes]) one.disconnect(); });
 }
 
 /**

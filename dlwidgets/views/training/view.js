@@ -57,8 +57,8 @@ export function machine(run) {
   return [samples, memory, there].filter(Boolean).join(" · ");
 }
 
-/** @param {{model: import("../front.js").Model, el: HTMLElement, signal: AbortSignal}} view */
-function head({ model, el, signal }) {
+/** @param {{model: import("../front.js").Model, el: HTMLElement}} view */
+function head({ model, el }) {
   el.classList.add("dlw", "dlw-head-part");
   const name = make("span", { class: "dlw-name" }), about = make("span", { class: "dlw-faint" });
   const status = make("span", { class: "dlw-status", role: "status" });
@@ -81,33 +81,34 @@ function head({ model, el, signal }) {
     say(why, model.get("said"));
     say(failure, model.get("error"));
     say(trace, model.get("trace")); traced.hidden = !model.get("trace");
-    // The buttons are controls, which the training never writes: the page itself shows the ones that fit.
     const panel = el.closest(".dlw-bar");
     if (!(panel instanceof HTMLElement)) return;
     panel.dataset.theme = el.dataset.theme;
-    for (const button of panel.querySelectorAll(".dlw-button")) {
-      const key = button.matches(".dlw-step") ? "." : button.matches(".dlw-start, .dlw-resume, .dlw-pause") ? "Space" : "";
-      if (key) button.setAttribute("aria-keyshortcuts", key);
-      if (!(button instanceof HTMLElement) || !button.matches(".dlw-undo")) continue;
-      // Not disabled: that would take the focus away, and with it the keys.
-      button.setAttribute("aria-disabled", String(!run.undo));
-      button.title = run.undo ? `Take the last change back: ${run.undo}` : "Nothing was changed yet";
-    }
-    if (panel.dataset.dlwStatus !== run.status) {
-      const held = document.activeElement instanceof HTMLElement && panel.contains(document.activeElement) ? document.activeElement : null;
-      panel.dataset.dlwStatus = run.status;
-      // The focused button may just have gone: the one in its place takes over.
-      if (held && held.offsetParent === null) {
-        const next = [...panel.querySelectorAll(".dlw-button")].find((button) => /** @type {HTMLElement} */ (button).offsetParent !== null);
-        /** @type {HTMLElement | undefined} */ (next)?.focus();
-      }
-    }
+    drawButtons(panel, run);
   };
-  return { draw, signal };
+  return { draw };
 }
 
-/** @param {{model: import("../front.js").Model, el: HTMLElement, signal: AbortSignal}} view */
-function facts({ model, el, signal }) {
+/** Show the buttons that fit: they are controls, which the training never writes. @param {HTMLElement} panel @param {any} run */
+function drawButtons(panel, run) {
+  const buttons = /** @type {HTMLElement[]} */ ([...panel.querySelectorAll(".dlw-button")]);
+  for (const button of buttons) {
+    const key = button.matches(".dlw-step") ? "." : button.matches(".dlw-start, .dlw-resume, .dlw-pause") ? "Space" : "";
+    if (key) button.setAttribute("aria-keyshortcuts", key);
+    if (!button.matches(".dlw-undo")) continue;
+    // Not disabled: that would take the focus away, and with it the keys.
+    button.setAttribute("aria-disabled", String(!run.undo));
+    button.title = run.undo ? `Take the last change back: ${run.undo}` : "Nothing was changed yet";
+  }
+  if (panel.dataset.dlwStatus === run.status) return;
+  const held = document.activeElement instanceof HTMLElement && panel.contains(document.activeElement) ? document.activeElement : null;
+  panel.dataset.dlwStatus = run.status;
+  // The focused button may just have gone: the one in its place takes over.
+  if (held && held.offsetParent === null) buttons.find((button) => button.offsetParent !== null)?.focus();
+}
+
+/** @param {{model: import("../front.js").Model, el: HTMLElement}} view */
+function facts({ model, el }) {
   el.classList.add("dlw", "dlw-facts-part");
   const lines = Object.entries(ROWS).map(([row, top]) => {
     const left = make("span"), right = make("span"), lock = make("span", { class: "dlw-lock", role: "img", "aria-label": "locked", title: "Locked in this panel" });
@@ -139,18 +140,24 @@ function facts({ model, el, signal }) {
     say(note, sentences.join("\n"));
 
     const around = el.closest(".dlw-controls");
-    if (!(around instanceof HTMLElement)) return;
-    around.dataset.theme = el.dataset.theme;
-    // While gradients are not clipped, the limit is kept for later.
-    around.dataset.clip = asked.clip ? asked.clip[0] : "off";
-    handles(around).forEach(({ handle, words, row }) => {
-      // The slider itself would say the exponent.
-      if (words && handle.getAttribute("aria-valuetext") !== words) handle.setAttribute("aria-valuetext", words);
-      handle.setAttribute("aria-label", Object.values(NAMES)[row]);
-      handle.setAttribute("aria-describedby", lines[row].line.id);
-    });
+    if (around instanceof HTMLElement) nameSliders(around, el.dataset.theme ?? "", asked.clip ? asked.clip[0] : "off", lines.map(({ line }) => line.id));
   };
-  return { draw, signal };
+  return { draw };
+}
+
+/**
+ * Say what the sliders say: a logarithmic one itself would say the exponent.
+ * @param {HTMLElement} controls @param {string} theme @param {string} clip how gradients are clipped @param {string[]} facts the ids of the lines under the rows
+ */
+function nameSliders(controls, theme, clip, facts) {
+  controls.dataset.theme = theme;
+  // While gradients are not clipped, the limit is kept for later.
+  controls.dataset.clip = clip;
+  handles(controls).forEach(({ handle, words, row }) => {
+    if (words && handle.getAttribute("aria-valuetext") !== words) handle.setAttribute("aria-valuetext", words);
+    handle.setAttribute("aria-label", Object.values(NAMES)[row]);
+    handle.setAttribute("aria-describedby", facts[row]);
+  });
 }
 
 /** Numbers the lines of facts, whose ids must be single in the page. */
