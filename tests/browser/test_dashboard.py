@@ -15,8 +15,7 @@ _STICKS_OUT = """(board) => {
 }"""
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 700])
+@pytest.mark.parametrize(("width", "theme"), [(1280, "light"), (700, "dark")])
 def test_the_dashboard_fits_the_page_in_either_theme(desk, theme, width):
     desk.page.set_viewport_size({"width": width, "height": 2600 if width < 1000 else 1800})
     desk.set_theme(theme)

@@ -28,37 +28,21 @@ counter
 """
 
 
-def test_a_click_in_the_page_reaches_the_kernel(lab):
+def test_a_widget_talks_both_ways_is_counted_and_outlives_a_reload(lab):
     page = lab.open([COUNTER])
     lab.run_all()
-    page.locator("button.count").click()
-    expect(page.locator("button.count")).to_have_text("count 1")
+    button = page.locator("button.count")
+    button.click()
+    expect(button).to_have_text("count 1")
     assert lab.wait_until("counter.count == 1")
-
-
-def test_a_value_set_in_the_kernel_reaches_the_page(lab):
-    page = lab.open([COUNTER])
-    lab.run_all()
-    lab.kernel.execute("counter.count = 41")
-    expect(page.locator("button.count")).to_have_text("count 41")
-
-
-def test_a_reloaded_page_finds_the_kernel_and_its_widget(lab):
-    lab.open([COUNTER])
-    lab.run_all()
-    lab.kernel.execute("counter.count = 7")
-    page = lab.reload()
-    expect(page.locator("button.count")).to_have_text("count 7")
-    page.locator("button.count").click()
-    assert lab.wait_until("counter.count == 8")
-
-
-def test_traffic_counts_the_messages_that_a_widget_sends(lab):
-    lab.open([COUNTER])
-    lab.run_all()
     with lab.traffic() as traffic:
         lab.kernel.execute("for n in range(5): counter.count = 100 + n")
     assert len(traffic.comm(lab.kernel_eval("counter.comm.comm_id"))) == 5
+    expect(button).to_have_text("count 104")
+    button = lab.reload().locator("button.count")
+    expect(button).to_have_text("count 104")
+    button.click()
+    assert lab.wait_until("counter.count == 105")
 
 
 def test_the_kernel_can_be_asked_while_a_cell_runs(lab):

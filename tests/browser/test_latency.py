@@ -1,4 +1,4 @@
-"""How long a person waits: from a key to the loop, from a step to the page, from a click to the picture."""
+"""How long a person waits: from a key to the loop, from a step to the page."""
 
 from __future__ import annotations
 
@@ -68,34 +68,3 @@ def test_a_step_is_seen(desk, measured):
             waits.append(first - when)
     assert len(waits) > 100
     measured("a step done -> seen, whole dashboard", waits)
-
-
-def test_a_layer_is_clicked_and_its_maps_are_painted(desk, measured):
-    desk.run_cell(
-        "wide = nn.Sequential(nn.Conv2d(1, 256, 3, padding=1), nn.ReLU(), nn.Conv2d(256, 256, 1), nn.ReLU(),\n"
-        "    nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(256, 10))\n"
-        "small = data.train[0][:, :, 2:30, 2:30].contiguous()\n"
-        "session = new_session(model=wide, train=(small, data.train[1]), valid=(small[:200], data.train[1][:200]),\n"
-        "    batch_size=8)\n"
-        "view = dlw.ActivationBrowser(session); view"
-    )
-    desk.kernel.execute("session.start()")
-    desk.wait_until("session.steps > 3")
-    browser = desk.page.locator(".dlw-activations")
-    waits = []
-    for number in range(24):
-        layer = ("0", "1", "2", "3")[number % 4]
-        waits.append(browser.evaluate(
-            """async (view, layer) => {
-                const list = view.querySelector("select"), what = view.querySelector(".dlw-act-what");
-                const from = performance.now();
-                list.value = layer;
-                list.dispatchEvent(new Event("change", { bubbles: true }));
-                while (!what.textContent.startsWith(`${layer} · `)) await new Promise((done) => requestAnimationFrame(done));
-                return (performance.now() - from) / 1000;
-            }""",
-            layer,
-        ))  # fmt: skip
-    expect(browser.locator(".dlw-act-what")).to_contain_text("256 maps")
-    measured("click on a layer -> 256 maps painted", waits)
-    measured("  of which a step takes", desk.kernel_eval("session.history().seconds.tail(100).tolist()"))

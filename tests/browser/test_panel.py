@@ -177,8 +177,7 @@ def test_the_last_step_is_told_in_pause(desk, panel):
     expect(panel.section("Last step")).to_contain_text(loss)
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 700])
+@pytest.mark.parametrize(("width", "theme"), [(1280, "light"), (700, "dark")])
 def test_nothing_is_cut_off_or_lies_over_another(desk, theme, width):
     desk.page.set_viewport_size({"width": width, "height": 960})
     desk.set_theme(theme)
