@@ -1,1 +1,1 @@
-"""What can be changed of a run: each control read, put in force between two steps, or refused."""
+"""The controls of a run: each read, put in force, or rejected."""

@@ -1,4 +1,4 @@
-"""Gradient accumulation: the micro-batches of a step, and their weights in its loss."""
+"""Gradient accumulation: the micro-batches of a step and their weights."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .control import Control, Panel, Row, Writer
 
 
 class Accumulation:
-    """The batches of a step: one as a rule, `count` of them where gradients are accumulated.
+    """Draws the batches of a step: one, or `count` to accumulate.
 
     A group ends with its epoch, full or not. One that failed is put back as a whole and comes next; of
     batches that were drawn for it none is drawn again, and where the batch size was lowered meanwhile they
@@ -35,7 +35,10 @@ class Accumulation:
         self._size = 0
 
     def take(self) -> list[Any]:
-        """Return the next group; an empty one at the end of an epoch. If it raises, nothing is lost."""
+        """Return the next batches; an empty list at an epoch's end.
+
+        If it raises, nothing is lost.
+        """
         self._drawn_alone = self.count == 1 and not self._held
         if self._drawn_alone:
             batch = self.batches.take()
@@ -86,17 +89,17 @@ class Accumulation:
         return self.batches.used_up and not self._held
 
     def steps_left(self) -> int | None:
-        """Return how many steps the epoch under way still has; None where the source cannot say."""
+        """Return the steps left of this epoch; None where it is unknown."""
         left = self.batches.steps_left()
         return None if left is None else -(-(left + len(self._held)) // self.count)
 
     def steps_in_epoch(self) -> int | None:
-        """Return how many steps an epoch has; None where the source cannot say."""
+        """Return the steps of an epoch; None where it is unknown."""
         each = self.batches.steps_in_epoch()
         return None if each is None else -(-each // self.count)
 
     def state(self) -> dict[str, Any]:
-        """Return how many batches make a step, and what of a failed step comes next."""
+        """Return the count, and the batches of a failed step."""
         return {"count": self.count, "held": list(self._held), "ended": self._ended, "size": self._size}
 
     def install(self, state: dict[str, Any]) -> None:
@@ -117,7 +120,7 @@ class Accumulation:
 
 
 def divisors(group: Sequence[Any], summed: bool = False) -> list[float]:
-    """Return what the loss of each micro-batch is divided by, so that together they are the step's.
+    """Return what to divide the loss of each micro-batch by.
 
     A loss that is a mean becomes the mean over all samples of the step: each of them counts the same, also
     where the last micro-batch is smaller. Where all are of one size the divisor is their number, as in the
@@ -136,7 +139,7 @@ def divisors(group: Sequence[Any], summed: bool = False) -> list[float]:
 
 
 def added(parts: dict[str, float], more: dict[str, float], divisor: float) -> dict[str, float]:
-    """Return the parts of a step's loss with those of another micro-batch, weighted as the loss is."""
+    """Add a micro-batch's parts of the loss, weighted as the loss is."""
     if not parts and divisor == 1:
         return more
     return {name: parts.get(name, 0.0) + value / divisor for name, value in more.items()}
@@ -164,7 +167,7 @@ def _in_force(panel: Panel, value: Any) -> str | None:
 
 
 class Accumulate(Control):
-    """How many batches a step has; their gradients are those of the mean over all their samples."""
+    """How many batches a step has; their gradients are averaged by sample."""
 
     name = "accumulate"
     default = 1
@@ -183,7 +186,7 @@ class Accumulate(Control):
     )
 
     def read(self, value: Any) -> int:
-        """Return how many batches a step accumulates: a whole number, 1 or more; None is 1."""
+        """Return the batches of a step: 1 or more; None is 1."""
         number = 1 if value is None else read_count(value)
         if number is None:
             raise ValueError(

@@ -19,7 +19,7 @@ def _typed(_panel: Panel, text: Any) -> Any:
 
 
 class Betas(Control):
-    """How much Adam and its kin remember of the gradients, and of their squares."""
+    """The decay rates of Adam's averages of gradients and their squares."""
 
     name = "betas"
     aliases = ("beta",)
@@ -43,7 +43,7 @@ class Betas(Control):
         self._own = [group.get("betas") for group in self.loop.optimizer.param_groups]
 
     def read(self, value: Any) -> tuple[float, ...] | None:
-        """Return betas: two or more numbers, each 0 or more and below 1; None is the optimizer's own."""
+        """Return two or more numbers in [0, 1); None: the optimizer's own."""
         if value is None:
             return None
         try:

@@ -1,4 +1,4 @@
-"""Settings by pattern: a value for what of a model a name or a glob means, the last one counting."""
+"""Settings by pattern: name or glob -> value; the last counts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 class ByPattern(FrozenDict[Any]):
-    """Pattern -> setting; of the patterns that mean a part, the last one counts."""
+    """Pattern -> setting; the last one that matches counts."""
 
     instead = "This wish is replaced as a whole, as by {**session.dropout, 'features': 0.2}."
 
@@ -53,7 +53,7 @@ def read_by_pattern(
 
 
 def means(pattern: str, name: str) -> bool:
-    """Say whether a pattern means what has a dotted name: by that name, or by a layer around it."""
+    """Say whether a pattern matches a dotted name or its layer."""
     if pattern in WHOLE:
         return True
     parts = name.split(".")
@@ -62,7 +62,7 @@ def means(pattern: str, name: str) -> bool:
 
 
 def setting_of(choice: Mapping[str, T] | None, name: str, otherwise: T) -> T:
-    """Return what a choice says of a name; `otherwise` where no pattern means it."""
+    """Return the setting of a name; `otherwise` where no pattern matches."""
     found = otherwise
     for pattern, setting in (choice or {}).items():
         if means(pattern, name):
@@ -71,7 +71,7 @@ def setting_of(choice: Mapping[str, T] | None, name: str, otherwise: T) -> T:
 
 
 def single_setting(choice: Mapping[str, Any] | None) -> Any:
-    """Return the setting that holds for the whole model, "by layer" where there are several."""
+    """Return the one setting of the model; "by layer" for several."""
     if choice is None:
         return None
     return choice["*"] if len(choice) == 1 and "*" in choice else "by layer"

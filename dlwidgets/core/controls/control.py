@@ -1,4 +1,4 @@
-"""The protocol of a control: one thing that can be changed of a run, from what is typed to the script."""
+"""The protocol of a control, from what is typed to the script."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ class Rejected(ValueError):
 
 
 class Control:
-    """One thing that can be changed of a run; each subclass is a file of its own.
+    """One thing that can be changed of a run.
+
+    Each subclass is a file of its own.
 
     To add one, write such a file and name its class in `steering.CONTROLS`. The session's trait, the ledger,
     snapshots, the panel's rows, limits and locks, and the script follow from it.
@@ -60,7 +62,7 @@ class Control:
 
     @property
     def steering(self) -> Steering:
-        """The controls that this one belongs to; one that only reads wishes has none."""
+        """The controls that this one belongs to."""
         if self._steering is None:
             raise RuntimeError(f"The control {self.name} belongs to no run.")
         return self._steering
@@ -88,11 +90,11 @@ class Control:
         return self.now()
 
     def follows(self) -> dict[str, Any]:
-        """Return what is to be shown beside what is in force, by name."""
+        """Return what to show beside the value in force, by name."""
         return {}
 
     def put(self, value: Any) -> str | None:
-        """Put a wish in force, in the form of `read`; return what is to be said of it.
+        """Put a wish from `read` in force; return a note.
 
         Raises
         ------
@@ -115,7 +117,7 @@ class Control:
         return None
 
     def install(self, state: Any) -> str | None:
-        """Take over what `state` returned; return in a clause what could not be had."""
+        """Restore what `state` returned; return a note on what is missing."""
         return None
 
     @classmethod
@@ -125,7 +127,10 @@ class Control:
 
 
 class Setting(Control):
-    """A wish that is asked for when it is needed, and neither put in force nor written down."""
+    """A wish that is only read when it is needed.
+
+    It is neither put in force nor written down.
+    """
 
     steers: ClassVar[bool] = False
 
@@ -145,7 +150,7 @@ class Panel:
     applied: Mapping[str, Any]
 
     def shown(self, control: str) -> Any:
-        """Return what a control shows: what was asked for; without that, what is in force."""
+        """Return what was asked for; without that, what is in force."""
         asked = self.asked.get(control)
         return self.applied.get(control) if asked is None else asked
 
@@ -161,7 +166,10 @@ def typed_number(_panel: Panel, text: Any) -> Any:
 
 
 def number_in(text: Any) -> Any:
-    """Return what was typed as a number; None where nothing was; else as it is, for the session to refuse."""
+    """Return the typed number; None for nothing.
+
+    Other text stays as it is, for the session to refuse.
+    """
     text = str(text).strip().replace("\N{MINUS SIGN}", "-")
     for read in (int, float):
         try:
@@ -173,7 +181,7 @@ def number_in(text: Any) -> Any:
 
 @dataclass(frozen=True)
 class Row:
-    """A row of the training panel: a control, or a part of one.
+    """A row of the training panel.
 
     Attributes
     ----------
@@ -211,7 +219,9 @@ class Row:
 
 
 class Writer:
-    """Writes the lines of a control in an exported script; left out where the run never used it.
+    """Writes the lines of a control in an exported script.
+
+    It is left out where the run never used the control.
 
     Parameters
     ----------
@@ -226,14 +236,14 @@ class Writer:
         self.name, self.script = name, script
 
     def begin(self) -> None:
-        """Contribute what the script has before its loop, and what of a step."""
+        """Write what stands before the loop, and in each step."""
 
     def change(self, entry: Entry) -> list[str]:
         """Return the lines of a change."""
         raise NotImplementedError
 
     def before(self) -> dict[int, list[str]]:
-        """Return step -> lines that stand after it, before those of its changes."""
+        """Return step -> lines to stand before those of its changes."""
         return {}
 
     def finish(self) -> None:

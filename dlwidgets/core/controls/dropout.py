@@ -16,7 +16,7 @@ from .control import Control, Panel, Row, Writer
 
 
 class DropoutRates:
-    """Sets the rates of a model's dropout layers, and gives back those it was made with.
+    """Sets and restores the rates of a model's dropout layers.
 
     Dropout layers are `nn.Dropout`, its kin for channels, and alpha dropout; rates that other layers keep as
     a number of their own, as `nn.LSTM`, stay.
@@ -46,7 +46,7 @@ class DropoutRates:
         return {path: self._own.get(id(layer), (layer, layer.p))[1] for path, layer in self.layers().items()}
 
     def read(self, value: Any) -> ByPattern | None:
-        """Return a wish in one form: a rate for all, pattern -> rate, or None.
+        """Read a rate for all layers, pattern -> rate, or None.
 
         Raises
         ------
@@ -73,7 +73,7 @@ class DropoutRates:
         return ", ".join(changed[:4]) + more or None
 
     def state(self) -> dict[str, Any]:
-        """Return the choice, and the rates that the layers it means were made with."""
+        """Return the choice, and the rates it replaced."""
         layers = self.layers().items()
         own = {path: self._own[id(module)][1] for path, module in layers if id(module) in self._own}
         return {"choice": None if self.choice is None else dict(self.choice), "own": own}

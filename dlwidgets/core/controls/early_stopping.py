@@ -1,4 +1,4 @@
-"""Early stopping: a run ends once a metric has not become better for a number of evaluations."""
+"""Early stopping: end a run once a metric stops improving."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class StoppingRule(NamedTuple):
 
 
 class Patience:
-    """Follows the evaluations of a run, and says when it is to stop.
+    """Follows a run's evaluations, and says when to stop.
 
     Attributes
     ----------
@@ -60,7 +60,7 @@ class Patience:
         self._weights: dict[str, torch.Tensor] = {}
 
     def after(self, value: float | None, step: int) -> str | None:
-        """Take in an evaluation; return why to stop, in a sentence, or None to go on.
+        """Count an evaluation; return why to stop, or None.
 
         To be called with the weights that were evaluated in the model. Where the run goes on after a stop,
         the counting begins anew.
@@ -89,7 +89,7 @@ class Patience:
 
     @torch.no_grad()
     def restore(self) -> bool:
-        """Put the weights and buffers of the best evaluation back; return whether there are any."""
+        """Restore the best weights and buffers; return whether there are any."""
         now = self._model.state_dict()
         for name, kept in self._weights.items():
             if name in now and now[name].shape == kept.shape:
@@ -97,7 +97,7 @@ class Patience:
         return bool(self._weights)
 
     def state(self) -> dict[str, Any]:
-        """Return the rule, the counting, and the best weights where they are kept."""
+        """Return the rule, the counts, and the best weights if kept."""
         rule = None if self.rule is None else tuple(self.rule)
         counting = {"best": self.best, "best_step": self.best_step, "waited": self.waited}
         return {"rule": rule, **counting, "weights": dict(self._weights)}
@@ -120,7 +120,7 @@ class Patience:
 
 
 def read_stopping_rule(value: Any) -> StoppingRule | None:
-    """Return when to stop early: a metric, a patience, (metric, patience[, min_delta[, restore]]), or a dict.
+    """Read a metric, a patience, fields of the rule, or a dict.
 
     None and False are never.
 
@@ -161,7 +161,7 @@ def read_stopping_rule(value: Any) -> StoppingRule | None:
 
 
 def restored_from(entry: Entry) -> int | None:
-    """Return the step whose weights early stopping put back; None where it put none back."""
+    """Return the step whose weights were put back, or None."""
     found = re.search(r"was best after step ([\d,]+)", entry.note)
     if entry.by != "early stopping" or "put back" not in entry.note or found is None:
         return None
@@ -169,7 +169,7 @@ def restored_from(entry: Entry) -> int | None:
 
 
 class EarlyStoppingWriter(Writer):
-    """The best weights, kept at their step and put back, where the run did so."""
+    """Writes the best weights, kept at their step and put back."""
 
     def before(self) -> dict[int, list[str]]:
         lines = {}
@@ -201,7 +201,7 @@ def _choices(panel: Panel) -> tuple[str, ...]:
 
 
 class EarlyStopping(Control):
-    """When a run ends by itself: once a metric has not become better for some evaluations."""
+    """When a run ends, for lack of improvement of a metric."""
 
     name = "early_stopping"
     aliases = ("stop_early", "earlystopping", "early_stop")

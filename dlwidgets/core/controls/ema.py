@@ -1,4 +1,4 @@
-"""The exponential moving average (EMA) of the weights, which evaluations and predictions can use."""
+"""The exponential moving average (EMA) of the weights."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ class WeightAverage:
 
     @property
     def on(self) -> bool:
-        """Whether there is an average to be used: it is on, and a step was taken since."""
+        """Whether an average is on and has taken a step."""
         return bool(self._averages)
 
     def put(self, decay: float | None) -> None:
-        """Average with this decay from the next step on; with another one the average goes on."""
+        """Set the decay from the next step on; an average goes on."""
         self.decay = decay
         if decay is None:
             self._weights, self._averages = [], []
 
     def renew(self) -> None:
-        """Take notice that the model's tensors, or where they are, may have changed."""
+        """Follow a model whose tensors, or their devices, may have changed."""
         if not self._averages:
             return
         known = {id(weight): average for weight, average in zip(self._weights, self._averages)}
@@ -82,7 +82,7 @@ class WeightAverage:
 
     @contextmanager
     def used(self) -> Iterator[None]:
-        """Let the model have the averaged weights, without a copy; give it back its own."""
+        """Swap the averaged weights in, without a copy, and out again."""
         own = [weight.data for weight in self._weights] if self._averages else []
         try:
             for weight, average in zip(self._weights, self._averages):
@@ -104,7 +104,7 @@ class WeightAverage:
 
     @torch.no_grad()
     def install(self, state: dict[str, Any]) -> None:
-        """Take over a state; a parameter that it does not know begins anew."""
+        """Restore a state; a parameter that it lacks begins anew."""
         kept: dict[str, torch.Tensor] = state["averages"]
         self.put(state["decay"])
         if not kept:
@@ -151,7 +151,7 @@ class EmaWriter(Writer):
 
 
 class Ema(Control):
-    """The decay of an average of the weights that evaluations and predictions use."""
+    """The decay of the average that evaluations and predictions use."""
 
     name = "ema"
     aliases = ("ema_decay", "average")
@@ -165,7 +165,7 @@ class Ema(Control):
     )  # fmt: skip
 
     def read(self, value: Any) -> float | None:
-        """Return the decay of an average of the weights: between 0 and 1; None and False are none."""
+        """Return a decay between 0 and 1; None and False are none."""
         number = None if value is None or value is False else read_number(value)
         if value is not None and value is not False and (number is None or not 0 < number < 1):
             raise ValueError(f"ema={value!r}: a decay between 0 and 1 is wanted, such as 0.999, or None.")

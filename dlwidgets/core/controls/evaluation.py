@@ -38,7 +38,7 @@ class EvaluateEvery(Setting):
     )  # fmt: skip
 
     def read(self, value: Any) -> str | int | None:
-        """Return how often to evaluate: "epoch", a number of steps, a time as "30 s", or None for never.
+        """Read "epoch", a number of steps, a time, or None (never).
 
         Times come in seconds: "120 s" for "2 min".
         """
@@ -67,7 +67,7 @@ class EvaluateSamples(Setting):
     )  # fmt: skip
 
     def read(self, value: Any) -> int | None:
-        """Return how many samples to evaluate: a whole number, 1 or more, or None for all."""
+        """Return a whole number of samples, 1 or more; None is all."""
         return read_optional(
             value, read_count,
             f"evaluate_samples={value!r}: a whole number of samples, 1 or more, or None for all, is wanted.",

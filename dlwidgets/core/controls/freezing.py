@@ -1,4 +1,4 @@
-"""Freezing: which of a model's parameters train, as a wish laid over the model as its owner made it."""
+"""Freezing: the parameters that train, and the optimizer's hold on them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .patterns import Choice, Parts, outermost, read_choice, statistics_of, with
 
 
 class _Was(NamedTuple):
-    """A parameter that a pattern means, and what it was before one did."""
+    """A parameter's state before a pattern matched it."""
 
     tensor: nn.Parameter
     trained: bool
@@ -28,7 +28,7 @@ class _Was(NamedTuple):
 
 
 class Freezing:
-    """Freezes and unfreezes parts of a model between two steps, and gives back what it was.
+    """Freezes and unfreezes parts of a model between two steps.
 
     A frozen parameter has `requires_grad` False **and** no gradient: an optimizer moves one whose gradient is
     merely zero, by momentum and weight decay. What the optimizer holds of it (momentum, Adam's moments and
@@ -71,7 +71,7 @@ class Freezing:
     def added(
         self, choice: Choice | None, wanted: Sequence[Any], trains: bool, optimizer: Optimizer
     ) -> Choice | None:
-        """Return `choice` with more frozen (or training), and without the entries that this makes moot.
+        """Return a choice with more frozen (or training), without redundant entries.
 
         Parameters
         ----------
@@ -89,7 +89,9 @@ class Freezing:
         return with_added(parts, choice, patterns, trains, states)
 
     def _without_patterns(self, parts: Parts, optimizer: Optimizer) -> list[bool | None]:
-        """Return of each part whether it trains where no pattern means it; None where a pattern says more.
+        """Return for each part whether it trains without patterns.
+
+        None where a pattern with the same verdict does more.
 
         One that freezes holds the statistics of a BatchNorm too, frozen by hand or not; one that has it train
         gives the optimizer what it was not given.
@@ -124,7 +126,7 @@ class Freezing:
         return said or ("nothing changed by it" if anew else "")
 
     def renew(self, optimizer: Optimizer) -> str:
-        """Put the choice in force once more, and say in a sentence what that changed, or why it cannot be.
+        """Reapply the choice to a changed model; return a sentence on it.
 
         A person may have changed the model while nothing ran.
         """
@@ -142,7 +144,7 @@ class Freezing:
         return {"choice": choice, "own": self._own(), "before": Reference((dict(self._was), list(self._still)))}
 
     def install(self, state: dict[str, Any], optimizer: Optimizer) -> None:
-        """Take over an earlier choice, the model's flags and the optimizer's groups being those of then."""
+        """Restore a choice; model and optimizer have been restored already."""
         with self._lock:
             self.choice = None if state["choice"] is None else Choice(dict(state["choice"]))
             if (before := dereference(state["before"])) is not None:
@@ -162,7 +164,7 @@ class Freezing:
         return tensor.requires_grad if was is None else was.trained
 
     def _own(self) -> list[list[Any]]:
-        """Return (number, whether it trained, whether it joined the optimizer) of what a pattern means."""
+        """Return (number, trained, joined the optimizer) of matched parameters."""
         numbered = enumerate(Parts(self.model).tensors) if self._was else ()
         return [
             [number, was.trained, was.joined is not None]
@@ -170,7 +172,7 @@ class Freezing:
         ]
 
     def hold(self, anew: bool = False) -> None:
-        """Set the layers whose statistics are held to eval mode, and those that are held no more back.
+        """Set layers with held statistics to eval mode; restore others.
 
         Parameters
         ----------
@@ -190,7 +192,7 @@ class Freezing:
 
 
 class _Plan:
-    """What is to become of each parameter; made first, so that what cannot be leaves all as it is.
+    """The planned state of each parameter, checked before anything changes.
 
     Attributes
     ----------
@@ -235,7 +237,7 @@ class _Plan:
         return was is not None and was.joined is self.optimizer
 
     def carry_out(self) -> None:
-        """Flag the parameters, remember what they were, and let them join or leave the optimizer."""
+        """Set the flags, remember the old ones, and update the optimizer."""
         tensors = self.parts.tensors
         try:
             for tensor, trains in zip(tensors, self.after):

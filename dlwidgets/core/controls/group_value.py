@@ -9,7 +9,7 @@ from torch.optim import Optimizer
 
 
 class GroupValue:
-    """A number of all parameter groups, as "lr": one value, times each group's own multiplier.
+    """A setting of all parameter groups, in proportion to a leading one.
 
     An optimizer made by a person may give its groups different rates, or no decay to some. Their ratios to
     the leading group, the first whose number is not 0, stay what they were.
@@ -38,7 +38,7 @@ class GroupValue:
 
     @property
     def value(self) -> float | None:
-        """The number of the leading group, read off it; None where the optimizer has no such number."""
+        """The leading group's number; None where the optimizer has none."""
         return float(self.optimizer.param_groups[self._leader][self._key]) if self._there else None
 
     def set(self, value: float) -> None:

@@ -30,7 +30,10 @@ class LabelSmoothingWriter(Writer):
 
 
 class LabelSmoothing(Control):
-    """The label smoothing of the training loss; evaluations keep the loss as given."""
+    """The label smoothing of the training loss.
+
+    Evaluations keep the loss as given.
+    """
 
     name = "label_smoothing"
     aliases = ("smoothing",)
@@ -44,7 +47,7 @@ class LabelSmoothing(Control):
     )  # fmt: skip
 
     def read(self, value: Any) -> float | None:
-        """Return a label smoothing: 0 or more and below 1; None is the loss's own."""
+        """Return a number in [0, 1); None is the loss's own."""
         return read_optional(
             value, read_fraction, f"label_smoothing={value!r}: a number from 0 to below 1 is wanted, as 0.1, or None."
         )

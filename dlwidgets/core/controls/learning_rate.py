@@ -19,7 +19,7 @@ def read_lr(value: Any) -> float:
 
 
 class LearningRate(Control):
-    """The rate of the next step; under a schedule the one that it scales."""
+    """The rate of the next step, or the one a schedule scales."""
 
     name = "lr"
     default = 1e-3
@@ -38,7 +38,7 @@ class LearningRate(Control):
         return self.loop.rate.base
 
     def follows(self) -> dict[str, Any]:
-        """Return the schedule in words, what it has for the next step, and what makes the rate in force of it."""
+        """Return the schedule in words, its rate, and the multiplier on it."""
         rate = self.loop.rate
         return {
             "schedule_in_words": rate.words, "scheduled_lr": rate.scheduled, "lr_multiplier": rate.multiplier,

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 
 def ready_for_momentum(optimizer: Optimizer) -> None:
-    """Give RMSprop what it makes only with the first step: without, it fails once it has a momentum."""
+    """Create RMSprop's momentum buffers.
+
+    It makes them only with the first step, and fails without once it has a momentum.
+    """
     for group in optimizer.param_groups:
         if type(optimizer).__name__ == "RMSprop" and group["momentum"] > 0:
             for parameter in group["params"]:
@@ -59,7 +62,7 @@ class Momentum(Control):
         self._own = self._value.value
 
     def read(self, value: Any) -> float | None:
-        """Return a momentum: a number, 0 or more and below 1; None is the optimizer's own."""
+        """Return a number in [0, 1); None is the optimizer's own."""
         return read_optional(
             value, read_fraction, f"momentum={value!r}: a number from 0 to below 1 is wanted, as 0.9, or None."
         )

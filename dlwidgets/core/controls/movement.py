@@ -1,4 +1,4 @@
-"""What the controls that move the weights share: optimizer, rate, schedule, decay, momentum, betas."""
+"""What the optimizer's controls share: rate, schedule, decay, momentum, betas."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ if TYPE_CHECKING:
 
 
 class MovementWriter(Writer):
-    """The lines that make the optimizer and change its numbers, which all of these controls write together."""
+    """Writes the optimizer and its numbers, together for all these controls."""
 
     def change(self, entry: Entry) -> list[str]:
         return self.script.movement.change(entry)
 
 
 def optimizer_name(wish: Any) -> Any:
-    """Return the name of the optimizer, or the schedule, that a wish asks for; None without one."""
+    """Return the name in a wish for an optimizer or schedule."""
     if wish is None:
         return None
     return wish[0] if isinstance(wish[0], str) else getattr(wish[0], "__name__", type(wish[0]).__name__)
 
 
 def check_not_cycled(rate: Rate, name: str) -> None:
-    """Refuse to change a number that the schedule changes along with the rate.
+    """Refuse to change a number that the schedule cycles.
 
     Raises
     ------

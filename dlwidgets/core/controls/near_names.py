@@ -1,4 +1,4 @@
-"""What a person meant who typed a name that a session does not have."""
+"""Hints for a name that a session does not have."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ _ELSEWHERE = {
 
 
 def name_hint(name: str, options: Iterable[str]) -> str:
-    """Return " Did you mean 'lr'?" or another hint for a name not among `options`; "" without an idea."""
+    """Return a hint as " Did you mean 'lr'?", or ""."""
     options = list(options)
     key = name.lower()
     meant = {alias: control.name for control in CONTROLS for alias in control.aliases} | _MEANT

@@ -32,7 +32,7 @@ _ELSEWHERE = {
 
 
 class Slot(NamedTuple):
-    """A weight with two or more axes: where it stands, and the axis that counts its units."""
+    """A weight with two or more axes, and its unit axis."""
 
     name: str
     module: nn.Module
@@ -41,7 +41,7 @@ class Slot(NamedTuple):
 
 
 class WeightNormalisation:
-    """Normalises the weights of chosen layers; those that are frozen are left alone.
+    """Normalises the weights of chosen layers, except frozen ones.
 
     A rule is one of
 
@@ -68,7 +68,7 @@ class WeightNormalisation:
         self._projections: list[tuple[nn.Parameter, Callable[[torch.Tensor], torch.Tensor]]] = []
 
     def read(self, value: Any) -> ByPattern | None:
-        """Return a wish in one form: a rule for all weights, pattern -> rule, or None.
+        """Read a rule for all weights, pattern -> rule, or None.
 
         Raises
         ------
@@ -78,7 +78,7 @@ class WeightNormalisation:
         return read_by_pattern(self.model, "normalise", value, names, "weight of two or more axes", read_rule)
 
     def slots(self) -> list[Slot]:
-        """Return the weights that can be normalised, in the model's order, each once."""
+        """Return the weights that can be normalised, in order, each once."""
         found, seen = [], set()
         for path, module in self.model.named_modules():
             own = {key: one for key, one in module._parameters.items() if one is not None}
@@ -96,7 +96,7 @@ class WeightNormalisation:
         return found
 
     def put(self, choice: ByPattern | None, optimizer: Optimizer) -> str:
-        """Put a choice in force, and return in words what came of it.
+        """Put a choice in force; return in words what changed.
 
         Raises
         ------
@@ -117,7 +117,7 @@ class WeightNormalisation:
         return self._words(slots, rules, fresh, off)
 
     def renew(self) -> None:
-        """Note anew which tensors are projected: a person may have changed the model."""
+        """Update which tensors are projected, as for a changed model."""
         self._projections = []
         if self.choice is None:
             return
@@ -156,7 +156,7 @@ class WeightNormalisation:
         return {"choice": None if self.choice is None else dict(self.choice), "split": split}
 
     def install(self, state: dict[str, Any], optimizer: Optimizer) -> None:
-        """Take over a state; to be done before weights and optimizer are put back."""
+        """Restore a state, before weights and optimizer are restored."""
         choice = state["choice"]
         rules = {name: tuple(r) if isinstance(r, list) else r for name, r in (choice or {}).items()}
         slots = self.slots()
@@ -254,7 +254,7 @@ def read_rule(value: Any) -> Any:
 
 
 def projection(rule: Any, axis: int = 0) -> Callable[[torch.Tensor], torch.Tensor]:
-    """Return what a rule makes of a weight whose units are counted by `axis`."""
+    """Return a rule's projection of a weight with unit axis `axis`."""
     if rule == "unit_dim1":
         return lambda w: F.normalize(w, p=2.0, dim=1)
     if rule == "unit":
@@ -319,7 +319,7 @@ def exchange(old, new):
 
 
 class NormaliseWriter(Writer):
-    """The weights that are projected after each step, and those that are split."""
+    """Writes the weights that are projected after each step, or split."""
 
     def __init__(self, name: str, script: Any) -> None:
         super().__init__(name, script)

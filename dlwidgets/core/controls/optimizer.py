@@ -1,4 +1,4 @@
-"""The optimizer, as a control: read, made for a model, or put in another's place."""
+"""The optimizer, as a control: read, made, or exchanged."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def swap(wish: Wish, model: nn.Module, now: Optimizer, weight_decay: float | Non
 
 
 def in_short(optimizer: Optimizer, instead: Mapping[str, Any] | None = None) -> Wish:
-    """Return an optimizer as its name and those settings that are not as its class has them by default.
+    """Return an optimizer's name and its settings that are not defaults.
 
     Rate and weight decay are left out.
 
@@ -143,7 +143,7 @@ def in_short(optimizer: Optimizer, instead: Mapping[str, Any] | None = None) -> 
 
 
 def is_so(wish: Wish, optimizer: Optimizer) -> bool:
-    """Say whether an optimizer is already what a wish for a class asks for."""
+    """Say whether an optimizer is what a wish asks for."""
     kind = vars(torch.optim)[wish[0]] if isinstance(wish[0], str) else wish[0]
     if type(optimizer) is not kind:
         return False
@@ -263,7 +263,7 @@ def _named(name: str) -> type[Optimizer]:
 
 
 def _check_options(kind: type[Optimizer], options: dict[str, Any]) -> None:
-    """Refuse options that a class has not, and values that it does not take."""
+    """Refuse unknown options of a class, and values it rejects."""
     known = [name for name in _defaults(kind) if name != "params"]
     loose = any(p.kind is p.VAR_KEYWORD for p in inspect.signature(kind).parameters.values())
     for name in options:
@@ -279,7 +279,7 @@ def _check_options(kind: type[Optimizer], options: dict[str, Any]) -> None:
 
 
 def _defaults(kind: type[Optimizer]) -> dict[str, Any]:
-    """Return the keywords of a class of optimizers, and what they are by default."""
+    """Return the keywords of a class of optimizers, with their defaults."""
     taken = list(inspect.signature(kind).parameters.values())[1:]
     return {p.name: p.default for p in taken if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}
 
@@ -290,13 +290,13 @@ def _same(one: Any, other: Any) -> bool:
 
 
 def _said(made: Optimizer, name: str) -> Any:
-    """Return a setting that an optimizer was made with, None where it is the default of its class."""
+    """Return an optimizer's own setting; None for its class's default."""
     value = made.defaults.get(name)
     return None if value is None or _same(value, _defaults(type(made)).get(name)) else value
 
 
 def _groups(kind: type[Optimizer], options: dict[str, Any], now: Optimizer) -> list[Any]:
-    """Return the parameter groups of an optimizer for another one of a class."""
+    """Return parameter groups for another class of optimizer."""
     if len(now.param_groups) == 1:
         return list(now.param_groups[0]["params"])
     decays = GroupValue(now, "weight_decay")
@@ -329,7 +329,10 @@ def _choose(panel: Panel, word: Any) -> Any:
 
 
 class OptimizerControl(Control):
-    """What moves the weights; a new one begins with empty state, at the rate in force."""
+    """What moves the weights.
+
+    A new one begins with empty state, at the rate in force.
+    """
 
     name = "optimizer"
     default = ("AdamW", {})

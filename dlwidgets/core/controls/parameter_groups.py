@@ -1,4 +1,4 @@
-"""The parameter groups of an optimizer: who is in them, and who joins or leaves while it trains."""
+"""The parameter groups of an optimizer, and changes of their members."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..base.words import quote_error
 
 
 def held_by(optimizer: Optimizer) -> dict[int, int]:
-    """Return the identity of each tensor that the optimizer moves -> the number of its group."""
+    """Return id of each tensor -> the number of its group."""
     return {
         id(tensor): number
         for number, group in enumerate(optimizer.param_groups)
@@ -24,7 +24,7 @@ def held_by(optimizer: Optimizer) -> dict[int, int]:
 def fitting_group(
     name: str, tensor: nn.Parameter, names: Mapping[str, nn.Parameter], optimizer: Optimizer
 ) -> int:
-    """Return the number of the group where a parameter belongs: that of its nearest kin.
+    """Return the group where a parameter belongs: that of its kin.
 
     The nearest kin shares most of the path; among equals, one of the same name (biases often have a group
     without decay), then one with as many axes.
@@ -47,7 +47,9 @@ def fitting_group(
 
 
 def joining(optimizer: Optimizer, group: int, name: str, tensor: nn.Parameter) -> Callable[[], None]:
-    """Return what puts a parameter into a group with the group's settings, so that it trains from now on.
+    """Return a function that adds a parameter to a group.
+
+    It gets the group's settings, and trains from then on.
 
     `add_param_group` would not do: it gives the settings that the optimizer began with, and a schedule knows
     nothing of the new group. A second optimizer of the same kind is made for the parameter alone and thrown
@@ -82,7 +84,7 @@ def joining(optimizer: Optimizer, group: int, name: str, tensor: nn.Parameter) -
 
 
 def leave(optimizer: Optimizer, tensor: nn.Parameter) -> None:
-    """Take a parameter, and what is kept of it, out of the optimizer."""
+    """Remove a parameter and its state from the optimizer."""
     for group in optimizer.param_groups:
         for number, other in enumerate(group["params"]):
             if other is tensor:

@@ -1,4 +1,4 @@
-"""Patterns: which of a model's parameters a name means, and what several in order say of each of them."""
+"""Patterns of names, and which of a model's parameters they match."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ WHOLE = ("", "*")
 
 
 class Choice(FrozenDict[bool]):
-    """Pattern -> whether it is to train; of the patterns that mean a parameter, the last one counts."""
+    """Pattern -> whether it trains; the last one that matches counts."""
 
     instead = (
         "trainable is replaced as a whole, as by freeze('features'), "
@@ -30,7 +30,7 @@ class Choice(FrozenDict[bool]):
 
 
 class Parts:
-    """What of a model can be frozen: its parameters, each tensor once, and layers that keep statistics.
+    """The parts of a model that can be frozen, each once.
 
     Parts have numbers: the parameters come first, then those layers that keep running statistics and have no
     parameters of their own, as a BatchNorm with `affine=False`.
@@ -95,7 +95,7 @@ class Parts:
         return [self._number[id(one)] for one in inside if id(one) in self._number]
 
     def meant(self, pattern: str) -> set[int]:
-        """Return the parts that a pattern means, none where the model has no such name.
+        """Return the parts that a pattern matches; none is no error.
 
         A pattern is the path of a layer, which means everything below it too, the name of a parameter, or
         either with wildcards (`*`, `?`, `[12]`); "" and "*" mean the whole model.
@@ -115,7 +115,7 @@ class Parts:
         return found
 
     def verdicts(self, choice: Choice | None) -> list[bool | None]:
-        """Return of each part whether `choice` has it train; None where no pattern means it."""
+        """Return for each part whether it trains; None without a pattern."""
         said: list[bool | None] = [None] * self.count
         for pattern, trains in (choice or {}).items():
             for number in self.meant(pattern):
@@ -123,7 +123,7 @@ class Parts:
         return said
 
     def name_of(self, wanted: Any) -> str:
-        """Return the pattern that means a module or a parameter of the model; text is one already.
+        """Return the pattern for a module or parameter of the model.
 
         Raises
         ------
@@ -178,7 +178,7 @@ class Parts:
 
 
 def read_choice(parts: Parts, value: Any) -> Choice | None:
-    """Return which parameters are to train, in one form; None is as the model was.
+    """Read which parameters train; None is as the model was.
 
     Parameters
     ----------
@@ -207,7 +207,7 @@ def read_choice(parts: Parts, value: Any) -> Choice | None:
 
 
 def in_words(choice: Mapping[str, bool] | None) -> str:
-    """Return a choice as "features frozen, features.3 trains"; "" where there is none."""
+    """Return a choice in words: "features frozen, features.3 trains"."""
     said = [
         f"{'all' if name in WHOLE else name} {'trains' if on else 'frozen'}"
         for name, on in (choice or {}).items()
@@ -218,7 +218,7 @@ def in_words(choice: Mapping[str, bool] | None) -> str:
 def with_added(
     parts: Parts, choice: Choice | None, patterns: Sequence[str], trains: bool, without: Sequence[bool | None]
 ) -> Choice | None:
-    """Return a choice with patterns added at its end, and without those that say nothing any more.
+    """Return a choice with patterns added last, without redundant ones.
 
     Parameters
     ----------
@@ -256,9 +256,9 @@ def with_added(
 
 
 def statistics_of(module: nn.Module) -> str:
-    """Return the kind of a module whose own buffers follow what it sees in train mode, as a BatchNorm's do.
+    """Return the kind of a module with running statistics, or "".
 
-    "" for any other. In eval mode these buffers are held.
+    Its buffers follow what it sees in train mode, as a BatchNorm's do; in eval mode they are held.
     """
     hooks = getattr(module, "_forward_pre_hooks", {})
     if isinstance(module, _SpectralNorm) or any(isinstance(hook, SpectralNorm) for hook in hooks.values()):
@@ -271,7 +271,7 @@ def statistics_of(module: nn.Module) -> str:
 
 
 def outermost(parts: Parts, numbers: Iterable[int]) -> Iterator[str]:
-    """Yield the fewest names that mean exactly these parameters: whole layers where they are whole."""
+    """Yield the fewest names that match exactly these parameters."""
     wanted = set(numbers)
     first = {layer.path for layer in parts.layers if not layer.again}
     done: list[str] = []
@@ -293,7 +293,7 @@ def outermost(parts: Parts, numbers: Iterable[int]) -> Iterator[str]:
 
 
 def _is_own(parts: Parts, number: int, layer: Layer) -> bool:
-    """Say whether a part is a parameter that belongs there, and not to a layer that stands before it."""
+    """Say whether a parameter belongs to a layer, and none before it."""
     if number >= len(parts.tensors):
         return False
     owner = parts.owners[number]

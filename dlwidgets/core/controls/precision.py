@@ -1,4 +1,4 @@
-"""Mixed precision: where the forward pass computes with half as many bits, and what that asks of a step."""
+"""Mixed precision: a forward pass in half as many bits."""
 
 from __future__ import annotations
 
@@ -24,7 +24,9 @@ _OTHERWISE = {
 
 
 class MixedPrecision:
-    """Casts the forward pass of training (`torch.autocast`); weights and evaluations stay as they are.
+    """Casts the forward pass of training (`torch.autocast`).
+
+    Weights and evaluations stay as they are.
 
     "bf16" has float32's range and needs nothing else. "fp16" has a small range: the loss is scaled up, so
     that small gradients are not lost, and steps whose gradients overflow are left out while the scale adapts
@@ -43,7 +45,7 @@ class MixedPrecision:
         self.note: Callable[[str], None] = lambda sentence: None
 
     def put(self, mode: str) -> str | None:
-        """Put a mode in force, and return what is to be said of it.
+        """Put a mode in force; return a note.
 
         Raises
         ------
@@ -64,7 +66,7 @@ class MixedPrecision:
         return torch.autocast(self.device.type, dtype=_DTYPES[self.mode])
 
     def backward(self, loss: torch.Tensor) -> None:
-        """Compute the gradients of a loss, of a scaled one where the mode asks for that."""
+        """Compute the gradients of a loss, scaled in fp16."""
         (loss if self._scaler is None else self._scaler.scale(loss)).backward()
 
     def unscale(self, optimizer: Optimizer) -> None:
@@ -84,7 +86,7 @@ class MixedPrecision:
         return {"skipped": 0.0}
 
     def skip(self) -> dict[str, float] | None:
-        """Leave out a step whose gradients are not finite, and lower the scale; None where that is no help.
+        """Skip a step with overflowing gradients, and lower the scale.
 
         Returns
         -------
@@ -119,7 +121,7 @@ class MixedPrecision:
 
 
 def why_not(mode: str, device: torch.device) -> str | None:
-    """Say in a clause why a device cannot compute in a mode; None if it can."""
+    """Return why a device cannot compute in a mode, or None."""
     if mode == "full" or (mode == "bf16" and device.type == "cpu"):
         return None
     if mode == "fp16" and device.type == "cpu":
@@ -163,7 +165,7 @@ class Precision(Control):
     )
 
     def read(self, value: Any) -> str:
-        """Return a precision: "full", "bf16" or "fp16", also by torch's names; None is "full"."""
+        """Return "full", "bf16" or "fp16", also by torch's names."""
         key = "full" if value is None else str(value).lower().removeprefix("torch.")
         mode = _OTHERWISE.get(key, key)
         if mode not in PRECISIONS:

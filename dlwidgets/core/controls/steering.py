@@ -1,4 +1,4 @@
-"""The controls of a run: wishes put in force between two steps, or rejected, and written in the ledger."""
+"""The controls of a run: its wishes put in force, or rejected."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ CONTROLS: list[type[Control]] = [
 
 
 def names_of(**wanted: Any) -> tuple[str, ...]:
-    """Return the names of the controls whose attributes are as wanted, in order."""
+    """Return the names of controls with these attributes, in order."""
     return tuple(
         one.name for one in CONTROLS if all(getattr(one, name) == value for name, value in wanted.items())
     )
 
 
 def read_alone(name: str, value: Any) -> Any:
-    """Return a wish in one form, for a control that can read without a run.
+    """Read a wish for a control that needs no run.
 
     Raises
     ------
@@ -59,7 +59,7 @@ def read_alone(name: str, value: Any) -> Any:
 
 
 class Steering:
-    """Puts wishes in force between two steps and keeps the ledger of what came of each.
+    """Puts wishes in force between two steps, and keeps the ledger.
 
     Attributes
     ----------
@@ -138,22 +138,22 @@ class Steering:
         return dict(found)
 
     def wishes(self) -> dict[str, Any]:
-        """Return the wishes that mean what is in force, for a session to show after going back."""
+        """Return the wishes that mean what is in force."""
         return {control.name: control.wish() for control in self.steered}
 
     # -- between two steps
 
     def order(self, names: Iterable[str]) -> list[str]:
-        """Return wishes in the order in which they are put in force: as they were asked for, but for these.
+        """Return wishes in the order in which to apply them.
 
-        What else is asked for at the same time is asked of the new optimizer, and a rate of the new schedule;
-        a first schedule begins from that rate.
+        The optimizer comes first, and the rate after a schedule, except before the first schedule, which begins
+        from it; all else stays in the order of the wishes.
         """
         last = ("lr", "schedule") if self.loop.rate.plan is None else ("schedule", "lr")
         return sorted(names, key=lambda name: name != "optimizer" and 1 + (name in last and last.index(name)))
 
     def put(self, name: str, value: Any, by: str, stretch: bool = True) -> None:
-        """Put a wish in force, or reject it, and write in the ledger what came of it; `by` says who asked.
+        """Put a wish in force or reject it; record it.
 
         Parameters
         ----------
@@ -176,7 +176,7 @@ class Steering:
             self.stretch_schedule()
 
     def begin(self, name: str, value: Any) -> str:
-        """Put in force what a session is made with; it is no change, and not in the ledger.
+        """Put an initial wish in force, without a ledger entry.
 
         Raises
         ------
@@ -189,7 +189,7 @@ class Steering:
             raise ValueError(f"{name}={value!r}: {why}.") from None
 
     def redo(self, entry: Entry) -> None:
-        """Put once more in force what an entry of the ledger says; it is not written down again."""
+        """Put a ledger entry in force once more, without recording it."""
         if entry.name == "skip":
             with preserve_random_state():
                 self.loop.skip()
@@ -214,23 +214,23 @@ class Steering:
             control.run_begins(run)
 
     def stretch_schedule(self) -> None:
-        """Have the schedule end with a run whose steps are others now; in the ledger it is by the run."""
+        """Stretch the schedule to the run's new length, and record it."""
         rate = self.loop.rate
         if note := rate.stretch():
             self.ledger.add(Entry(self.loop.steps, "schedule", rate.wish, rate.settled, "run", note))
 
     def evaluated(self, found: Mapping[str, float]) -> None:
-        """Take notice of what was evaluated after a step that has been taken once more."""
+        """Feed the evaluation of a retaken step to the schedule."""
         self.loop.rate.retaken(found, self.loop.steps)
 
     # -- as a part of a run
 
     def state(self) -> dict[str, Any]:
-        """Return the state of each control whose state the model's shape does not depend on."""
+        """Return the state of each control that does not shape the model."""
         return {control.name: control.state() for control in self.steered if not control.shapes_model}
 
     def install(self, state: dict[str, Any]) -> str | None:
-        """Put in force what was; model, optimizer and data have been put back already."""
+        """Restore a state; model, optimizer and data are restored already."""
         self.rejected = {}
         return self._install(state, False)
 
@@ -244,7 +244,10 @@ class Steering:
 
 
 class ModelShape:
-    """Those controls that shape the model, as a part of a run put back before optimizer and weights."""
+    """The controls that shape the model, as one part of a run.
+
+    They are restored before optimizer and weights.
+    """
 
     def __init__(self, steering: Steering) -> None:
         self._steering = steering

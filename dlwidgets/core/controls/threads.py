@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def read_threads(value: Any) -> int | None:
-    """Return a number of threads for torch: a whole number, 1 or more; None is the session's own choice."""
+    """Read a number of threads; None is the session's own choice."""
     number = None if value is None else read_count(value)
     # More, and the system may refuse the threads: GNU OpenMP then ends the process.
     most = max(64, os.cpu_count() or 1)

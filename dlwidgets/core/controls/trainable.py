@@ -15,7 +15,7 @@ from .patterns import Choice, Parts, outermost
 
 
 class TrainableWriter(Writer):
-    """The lines that freeze and unfreeze: `requires_grad_`, and layers whose statistics are held."""
+    """Writes what freezes and unfreezes, and holds running statistics."""
 
     def __init__(self, name: str, script: Any) -> None:
         super().__init__(name, script)
@@ -68,7 +68,7 @@ class TrainableWriter(Writer):
         return names if covered == numbers else [parts.names[i][0] for i in sorted(numbers)]
 
     def _membership(self, verdicts: list[Any]) -> list[str]:
-        """Return the lines that give the optimizer what it was not given, or take that away again."""
+        """Return the lines that add parameters to the optimizer or remove them."""
         parts, model = self._parts, self.script.model
         known = dict(model.named_parameters())
         lines = []

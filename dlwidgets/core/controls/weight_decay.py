@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def read_weight_decay(value: Any) -> float | None:
-    """Return a weight decay: a finite number, 0 or more; None is the optimizer's own."""
+    """Read a finite number, 0 or more; None is the optimizer's own."""
     if value is None:
         return None
     number = read_number(value)
@@ -28,7 +28,7 @@ def read_weight_decay(value: Any) -> float | None:
 
 
 class WeightDecay(Control):
-    """How strongly weights are pulled to 0: plain L2, or decoupled from the gradient with AdamW.
+    """The weight decay: plain L2, or decoupled with AdamW.
 
     Attributes
     ----------

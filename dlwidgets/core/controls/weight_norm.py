@@ -1,4 +1,4 @@
-"""weight_norm put on a weight, and taken off, while an optimizer moves it."""
+"""weight_norm put on a weight, and removed, during training."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .parameter_groups import held_by, joining, leave
 
 
 class Split:
-    """A weight that can be split into a length and a direction for each unit, and made one again.
+    """A weight that can be split into length and direction, and reunited.
 
     The parameters are the same objects each time, so that whoever holds one of them, as an optimizer of a
     person's own or a snapshot, finds it where it was.
@@ -31,7 +31,7 @@ class Split:
         self.on = False
 
     def put_on(self, optimizer: Optimizer) -> None:
-        """Split the weight; the optimizer gets the two parameters in its place, in the same group.
+        """Split the weight, and exchange it in its parameter group.
 
         Raises
         ------
@@ -89,7 +89,7 @@ class Split:
 
 
 def _same(known: nn.Parameter | None, made: nn.Parameter) -> nn.Parameter:
-    """Return the parameter that is known, with the value of the one just made."""
+    """Return the known parameter with the value of a new one."""
     if known is None or known.shape != made.shape:
         return made
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""The controls of a run in a script: each writes how it begins, its changes, and its part of a step."""
+"""The lines of all controls in an exported script."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class ControlLines:
             )
 
     def begin(self) -> dict[int, list[str]]:
-        """Contribute what comes before the loop; return step -> the lines of the changes made after it."""
+        """Write what precedes the loop; return step -> lines of its changes."""
         draft, lines = self._draft, dict[int, list[str]]()
         draft.movement.begin()
         for writer in self._writers.values():

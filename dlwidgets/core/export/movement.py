@@ -1,4 +1,4 @@
-"""How the weights move, in a script: optimizer, rate and schedule, weight decay, momentum and betas."""
+"""The lines of optimizer, rate, schedule, decay, momentum and betas."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Movement:
         self._schedules.begin()
 
     def finish(self) -> None:
-        """Contribute what is known only once all changes are written; compare the last rates."""
+        """Write what depends on all changes; compare the last rates."""
         self.shadow.go_to(self._draft.steps)
         self._schedules.finish(sorted(self._cycled & {"momentum", "betas"}), self._slider)
 
@@ -134,7 +134,7 @@ class Movement:
 
 
 class Shadow:
-    """The optimizer and its rate once more, without weights: it goes through a run's steps and changes."""
+    """A copy of optimizer and rate that replays a run's changes."""
 
     def __init__(self, draft: Draft) -> None:
         self._draft, origin = draft, draft.origin
@@ -177,7 +177,7 @@ class Shadow:
         }
 
     def go_to(self, step: int) -> None:
-        """Take the steps up to one, and compare their rates with those of the run.
+        """Replay the steps up to one, comparing their rates.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""An optimizer as the Python expression that makes it, checked by making it and comparing."""
+"""An optimizer as a Python expression, checked by making it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def optimizer_text(
     sources: Sources,
     names: Sequence[str] | None = None,
 ) -> str:
-    """Return the expression for an optimizer with such parameter groups, whose "params" are names.
+    """Return the expression for an optimizer with these parameter groups.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ def optimizer_text(
 
 
 def parameters_text(model: nn.Module, names: Sequence[str]) -> str:
-    """Return the expression for a list of parameters: layers where they are whole, else one by one."""
+    """Return the expression for parameters, by whole layers where possible."""
     own = [name for name, _ in model.named_parameters()]
     for path, module in model.named_modules():
         inside = [f"{path}.{name}" if path else name for name, _ in module.named_parameters()]
@@ -69,7 +69,7 @@ def parameters_text(model: nn.Module, names: Sequence[str]) -> str:
 
 
 def _picked(model: nn.Module, names: Sequence[str], own: Sequence[str]) -> str:
-    """Return the choice of many parameters in words of their names, where that is short."""
+    """Return a short comprehension for parameters, or their list."""
     parameters = dict(model.named_parameters())
     tests = {
         "p.ndim > 1": [name for name in own if parameters[name].ndim > 1],

@@ -1,4 +1,4 @@
-"""A schedule in a script: torch's scheduler as in any tutorial, or on a stand-in with a slider over it."""
+"""The lines of a schedule: plain torch, or a small class."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ class Schedules:
         self._begun = False
 
     def begin(self) -> None:
-        """Contribute the schedule that the run begins with, and what a step does for it."""
+        """Write the first schedule, and its part of each step."""
         draft = self._draft
         if not self.used:
             return
@@ -155,7 +155,7 @@ class Schedules:
         self._each_step()
 
     def finish(self, cycled: Sequence[str], slider: bool) -> None:
-        """Contribute the class, if it is used, once it is known what of it is.
+        """Write the class, if it is used, with its needed lines.
 
         Parameters
         ----------
@@ -208,7 +208,7 @@ class Schedules:
         return "".join(f"\n{line}" for line in lines)
 
     def _anew(self, rates: Sequence[float]) -> str:
-        """Return the lines that take back what an earlier scheduler has left in the optimizer."""
+        """Return the lines that undo an earlier scheduler's settings."""
         if len(rates) == 1:
             head = "optimizer.param_groups[0]"
             return f'{head}["lr"] = {float(rates[0])!r}\n{head}.pop("initial_lr", None)\n'
@@ -293,7 +293,7 @@ class Schedules:
             draft.epoch_end += _guarded(guard, name, lines)
 
     def _told(self, units: set[str], guard: bool) -> None:
-        """Contribute what tells the class of steps and epochs; a warm-up counts the steps."""
+        """Write the class's calls after steps and epochs."""
         draft = self._draft
         lines = ["schedule.taken += 1"] if "warmup" in self._warm() else []
         if {"step", "epoch"} <= units:

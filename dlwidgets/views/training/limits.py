@@ -1,4 +1,4 @@
-"""What a teacher sets for a panel: how far its controls go, and which of them are locked."""
+"""Ranges and locks that a teacher sets for a training panel."""
 
 from __future__ import annotations
 
@@ -15,18 +15,20 @@ OTHERS = ("presets", "undo", "rewind")
 
 
 def numbers() -> tuple[str, ...]:
-    """Return the controls that are a number, or hold one: those that can have a range."""
+    """Return the controls that can have a range: those with numbers."""
     return tuple(control.name for control in CONTROLS if control.bounds is not None)
 
 
 def lockable() -> tuple[str, ...]:
-    """Return what can be locked: the controls that a panel shows, and `OTHERS`."""
+    """Return what can be locked: a panel's controls, and `OTHERS`."""
     shown = [control.name for control in CONTROLS if control.steers or control.rows]
     return (*shown, *OTHERS)
 
 
 class Rules:
-    """Ranges and locks of one panel; they bind the panel's own controls, and not what code sets.
+    """Ranges and locks of one panel.
+
+    They bind the panel's own controls, and not what code sets.
 
     Attributes
     ----------
@@ -39,7 +41,7 @@ class Rules:
         self.locked: frozenset[str] = frozenset()
 
     def limit(self, ranges: Mapping[str, Any]) -> None:
-        """Set ranges; None takes one away. All are read before any is set.
+        """Set ranges, all or none; None takes one away.
 
         Raises
         ------
@@ -78,7 +80,7 @@ class Rules:
                 setattr(session, name, value)
 
     def why_not(self, name: str, value: Any) -> str:
-        """Return why a panel does not let a person have a value, in a sentence; "" where it does."""
+        """Return why a value is refused, in a sentence, or ""."""
         if name in self.locked:
             return f"{name} is locked in this panel."
         span = self.ranges.get(name)
@@ -119,7 +121,7 @@ def _hint(name: str, names: Iterable[str]) -> str:
 
 
 def _numbers(value: Any) -> list[float]:
-    """Return the numbers in a wish: of ("norm", 1.0), of (0.9, 0.999), of {"*": 0.5}."""
+    """Return the numbers in a wish, as of ("norm", 1.0)."""
     if isinstance(value, Mapping):
         value = tuple(value.values())
     if isinstance(value, (tuple, list)):

@@ -1,4 +1,4 @@
-"""The pictures of the training panel: the run in one line, and what stands under its three main controls."""
+"""The training panel's status line, and facts beside its main controls."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MEMORY = 1.0
 
 
 class Part(View):
-    """A picture of the panel: its traits are written by the kernel alone, so that no control ever is."""
+    """A picture of the panel, whose traits only the kernel writes."""
 
     _esm = module("training")
     _css = style("training", "dashboard.css")
@@ -40,7 +40,7 @@ class Part(View):
 
 
 class _Head(Part):
-    """The run in one line: model, task, status, epoch, step, speed, memory, time left; and its failure."""
+    """The run in one line: progress, speed, memory; and its failure."""
 
     AHEAD = 20
     watches = ("pulse", "status", "error", "epochs")
@@ -97,7 +97,7 @@ def _moment(session: Session) -> tuple[int, int]:
 
 
 class _Facts(Part):
-    """Beside each control: what is in force, what is still on its way, what was rejected and why."""
+    """What is in force, waiting or rejected, beside each main control."""
 
     AHEAD, BEAT = 10, 2
     watches = ("pulse", "applied", "rejected", "lr", "batch_size", "clip", "status")
@@ -134,12 +134,12 @@ class _Facts(Part):
 
 
 def waits(session: Session, name: str) -> bool:
-    """Say whether a wish has changed and is not in force, or rejected, yet."""
+    """Say whether a wish is neither in force nor rejected yet."""
     return session.waits(name)
 
 
 def beside(session: Session) -> dict[str, str]:
-    """Return remarks on the main controls: the rate's schedule, the samples of a step, what is clipped."""
+    """Return remarks on the main controls, as the rate's schedule."""
     applied, said = session.applied, {}
     if applied.get("schedule") is not None:
         said["lr"] = f"× {applied['schedule'][0] if isinstance(applied['schedule'][0], str) else 'schedule'}"
@@ -156,7 +156,7 @@ def beside(session: Session) -> dict[str, str]:
 
 
 def about(session: Session) -> str:
-    """Return what a session trains in a few words: "multilabel, 14 classes · 1.21 M parameters"."""
+    """Return "multilabel, 14 classes · 1.21 M parameters" of a session."""
     classes = f", {len(session.classes)} classes" if session.classes else ""
     count = sum(parameter.numel() for parameter in session.model.parameters())
     return f"{session.task}{classes} · {short(count)} parameters"
@@ -171,7 +171,7 @@ def short(count: int) -> str:
 
 
 def resident() -> int | None:
-    """Return the bytes of memory that this process holds; None where the system does not say."""
+    """Return the resident memory of this process [bytes]; None if unknown."""
     with contextlib.suppress(OSError, ValueError, IndexError, AttributeError):
         pages = Path("/proc/self/statm").read_text("ascii").split()[1]
         return int(pages) * os.sysconf("SC_PAGE_SIZE")

@@ -1,4 +1,4 @@
-"""Presets of the training panel: a few wishes that belong together, by a name."""
+"""Presets of the training panel: named sets of wishes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rows of the training panel that fold away, as the controls declare them."""
+"""The folded rows of the training panel, declared by the controls."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SECTIONS = {
 
 
 def rows_of(session: Session) -> dict[str, Row]:
-    """Return key -> row of those controls that a session has, each naming its control."""
+    """Return key -> row of a session's controls, each naming its control."""
     rows = [
         row if row.control else replace(row, control=control.name)
         for control in CONTROLS
@@ -33,7 +33,7 @@ def text_of(value: Any) -> str:
 
 
 def fact_of(row: Row, panel: Panel) -> str:
-    """Return what stands beside a row as being in force: "0.01", "on", "off"; "" where nothing is."""
+    """Return the value in force beside a row: "0.01", "on", "off"."""
     if row.control not in panel.applied:
         return ""
     value = panel.applied[row.control]

@@ -1,4 +1,4 @@
-"""What folds away in the training panel: all other controls, presets, the way back, the last step."""
+"""The folded sections of the training panel: controls, presets, history, last step."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _MORE = {
 }  # fmt: skip
 
 class Sections(Part):
-    """Sections of controls, closed at first; each row with what is asked for, in force, or refused.
+    """Folded sections of controls, each row with its state.
 
     Rows are those that the controls declare, for each control that the session has. Which sections are
     open is kept here, so that a page that is loaded again shows them as they were.
@@ -127,7 +127,7 @@ class Sections(Part):
         }
 
     def in_force(self) -> list[tuple[str, str]]:
-        """Return the controls that a row has, and what is in force of each, in words."""
+        """Return (label, value in force in words) of each row."""
         session = self.session
         if session is None:
             return []
@@ -165,7 +165,7 @@ class Sections(Part):
         }
 
     def _rates(self, session: Session) -> dict[str, Any]:
-        """Return asked, scheduled and applied, and a few of the rates to come."""
+        """Return the asked, scheduled and applied rate, and some coming ones."""
         applied = session.applied
         if "scheduled_lr" not in applied:
             return {}
@@ -224,7 +224,7 @@ class Sections(Part):
         session.step(wait=False)
 
     def _stepped(self, _change: Any) -> None:
-        """Facts were told, on the training thread: the step that is looked at may have been taken."""
+        """Collect the step that is examined; on the training thread."""
         if self._scope is not None and (seen := self._scope.after()) is not None:
             self._seen, self._scope = seen, None
             self.refresh()
@@ -232,7 +232,7 @@ class Sections(Part):
     # -- what a person asks for
 
     def wish(self, name: str, value: Any) -> None:
-        """Put a row's value in force, open or close a section, set a preset, or go back."""
+        """Handle a message of the page: a value, section or button."""
         session = self.session
         if session is None:
             return
@@ -274,7 +274,7 @@ class Sections(Part):
         return ""
 
     def _try(self, session: Session, typed: Mapping[str, Any]) -> None:
-        """Take the same steps with each of the values that were typed, and come back."""
+        """Try the same steps with each value, and come back."""
         self._said.pop("lines", None)
         try:
             steps, settings = settings_of(
@@ -287,7 +287,10 @@ class Sections(Part):
         self._set_out("lines", words, lambda run: run.try_each(steps, *settings))
 
     def go_back(self, what: str, words: str, work: Callable[[Session], Any]) -> None:
-        """Do on a thread of its own what goes to another place of the run; it may take steps again."""
+        """Go to another place of the run, on a separate thread.
+
+        It may take steps again.
+        """
         if what in self._rules.locked:
             self._said["past"] = f"{what} is locked in this panel."
             self.told(self._said["past"])
@@ -295,7 +298,7 @@ class Sections(Part):
         self._set_out("past", words, work)
 
     def _set_out(self, section: str, words: str, work: Callable[[Session], Any]) -> None:
-        """Begin what takes its time; what comes of it is said in a section."""
+        """Begin work in the background; its outcome is shown in a section."""
         if self.session is not None and not self._journey.busy:
             self._bound = section
             self.told(f"{words} …")
@@ -317,7 +320,7 @@ class Sections(Part):
 
 
 def _only_rates(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
-    """Say whether of all that is in force only the rate moved, as a schedule moves it."""
+    """Say whether a schedule moved the rate, and nothing else changed."""
     moved = {name for name in {*before, *now} if before.get(name) != now.get(name)}
     return bool(moved) and moved <= {"lr", "scheduled_lr"} and now.get("schedule") is not None
 

@@ -1,4 +1,4 @@
-"""Sliders of the training panel: what values they span, and what a person means who left one somewhere."""
+"""Sliders of the training panel: their ranges and rounding."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ Range = tuple[float, float]
 
 
 def sizes(size: int, allowed: Range | None = None) -> list[int]:
-    """Return the powers of two up to 1,024 and beyond `size`, with `size` among them, as far as allowed."""
+    """Return powers of two up to 1,024 or more, and `size`.
+
+    Only as far as allowed.
+    """
     most = max(10, math.ceil(math.log2(size)))
     found = {2**power for power in range(most + 1)}
     if allowed is not None:
@@ -28,7 +31,7 @@ def sizes(size: int, allowed: Range | None = None) -> list[int]:
 
 
 def meant(slider: ipywidgets.FloatLogSlider, allowed: Range | None = None) -> float:
-    """Return what a person means who left a logarithmic slider there: 3e-3, and not its step at 3.0199e-3.
+    """Return a logarithmic slider's value, rounded: 3e-3 for 3.0199e-3.
 
     What was typed into the readout, or set from code, is between two steps and meant to the digit.
     """
@@ -58,7 +61,7 @@ def log_slider(text: str, span: Range, value: float, digits: str) -> ipywidgets.
 
 
 def show_on_log(slider: ipywidgets.FloatLogSlider, value: float) -> None:
-    """Let a logarithmic slider show a value, widening its range by powers of ten where that is outside."""
+    """Show a value on a logarithmic slider, widening its range if needed."""
     if value <= 0:
         return  # no place on such a scale; the line under the control says it
     power = math.log10(value)
@@ -71,7 +74,7 @@ def show_on_log(slider: ipywidgets.FloatLogSlider, value: float) -> None:
 
 
 def span_on_log(slider: ipywidgets.FloatLogSlider, span: Range, value: float) -> None:
-    """Let a logarithmic slider span a range, and show a value, which may lie outside."""
+    """Set the range of a logarithmic slider, and show a value."""
     low, high = (math.log10(end) for end in span)
     # Its least must stay below its greatest at any moment.
     if low > slider.max:

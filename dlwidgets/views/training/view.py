@@ -1,4 +1,4 @@
-"""TrainingPanel: start, pause and steer a run, and see beside each control what is really in force."""
+"""TrainingPanel: start, pause and steer a run, and see its state."""
 
 from __future__ import annotations
 
@@ -40,7 +40,9 @@ _APART = ("adaptive",)
 
 
 class TrainingPanel(Pictured, ipywidgets.VBox):
-    """Buttons to start, pause, step, stop, undo; sliders for rate and batch size; clipping; and more.
+    """Buttons and controls that steer a run while it trains.
+
+    Sliders for rate and batch size, clipping, and more.
 
     Each control is a wish of the session; beside it stands what is in force. A value that cannot be is
     rejected there, and the run goes on. Changes made from code move the controls too. Optimizer, schedule,
@@ -149,7 +151,7 @@ class TrainingPanel(Pictured, ipywidgets.VBox):
     # -- what a teacher sets
 
     def limits(self, **ranges: Any) -> Self:
-        """Let the panel's controls go only so far, as `limits(lr=(1e-4, 1e-1), batch_size=(1, 128))`.
+        """Limit the panel's controls, as `limits(lr=(1e-4, 1e-1), batch_size=(1, 128))`.
 
         Both ends are allowed; None takes a limit away. What code sets is not bound by it.
 
@@ -162,7 +164,9 @@ class TrainingPanel(Pictured, ipywidgets.VBox):
         return self
 
     def lock(self, *names: str) -> Self:
-        """Lock controls, by the names of the wishes, or "presets", "undo", "rewind": they only show.
+        """Lock controls, so that they only show.
+
+        Names are those of the wishes, or "presets", "undo", "rewind".
 
         Raises
         ------
@@ -184,7 +188,7 @@ class TrainingPanel(Pictured, ipywidgets.VBox):
         return self
 
     def _rule(self) -> None:
-        """Let the controls span what they may, and be locked where they are."""
+        """Apply ranges and locks to the controls."""
         session, rules = self.session, self._rules
         if session is None:
             return
@@ -238,7 +242,7 @@ class TrainingPanel(Pictured, ipywidgets.VBox):
     # -- controls and wishes
 
     def _asked(self, change: Any) -> None:
-        """A person moved a control: wish for it; a sentence of refusal goes beside it."""
+        """Wish for what a person set a control to."""
         session, control = self.session, change["owner"]
         # Set here, a control tells us too; a page that moves one meanwhile does so on another thread.
         if session is None or self._showing == threading.get_ident():

@@ -1,1 +1,1 @@
-"""The learning rate and its schedules: planned, under way, and under a person's own factor."""
+"""The learning rate and its schedules."""

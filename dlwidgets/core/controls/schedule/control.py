@@ -59,7 +59,7 @@ def _length(_panel: Panel, wish: Any) -> str | None:
 
 
 class ScheduleControl(Control):
-    """How the learning rate goes on; it begins anew from the rate in force."""
+    """How the learning rate goes on, from the rate in force."""
 
     name = "schedule"
     aliases = (
@@ -113,7 +113,7 @@ class ScheduleControl(Control):
         return said
 
     def redo(self, entry: Entry) -> None:
-        """Put a schedule in force once more as it was when the entry was written."""
+        """Put a schedule in force once more, as it was then."""
         if entry.by == "run":
             self.loop.rate.renew(entry.applied)
         else:

@@ -1,4 +1,4 @@
-"""The rates that are to come, to be drawn before and while a run goes on."""
+"""The coming rates, drawn before and during a run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .scheduler import ActiveSchedule
 
 @dataclass(frozen=True, eq=False)
 class RateForecast:
-    """The rates that are to come, as far as they can be said.
+    """The coming rates, as far as they are known.
 
     Attributes
     ----------
@@ -29,7 +29,7 @@ class RateForecast:
 def forecast_rates(
     rate: float | None, multiplier: float, scheduled: ActiveSchedule | None, leader: int, ahead: Ahead, points: int
 ) -> RateForecast:
-    """Return the rates to the end of the run, at `points` steps at most.
+    """Return the rates to the end of the run, thinned out.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Schedules: those that there are by name, and what a wish for one becomes with every number settled."""
+"""Schedules by name, and wishes for one with every number resolved."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ class Plan:
 
     @property
     def words(self) -> str:
-        """The schedule as a reader wants it: "cosine over 900 steps, after a warm-up of 100 steps"."""
+        """The schedule in words: "cosine over 900 steps"."""
         said = self.name
         if self.metric is not None:
             said += f" of {self.metric}"
@@ -164,7 +164,7 @@ class Plan:
 
     @property
     def source(self) -> str | None:
-        """The scheduler as an expression of Python with `optimizer` in it; None for a factory."""
+        """The scheduler as a Python expression; None for a factory."""
         if self.scheduler is None:
             return None
         home = "swa_utils" if self.scheduler is SWALR else "lr_scheduler"
@@ -172,7 +172,7 @@ class Plan:
         return f"torch.optim.{home}.{self.scheduler.__name__}(optimizer{given})"
 
     def plain(self) -> dict[str, Any] | None:
-        """Return it as numbers and words; None where that cannot be, as for a factory."""
+        """Return it as numbers and words; None for a factory."""
         if not (self.name in NAMES or self.name in CLASSES) or not is_plain(self.options):
             return None
         fields = (one.name for one in dataclasses.fields(self))
@@ -186,13 +186,16 @@ class Plan:
 
     @property
     def last(self) -> int | None:
-        """How often the scheduler is stepped at most; None for as often as one likes."""
+        """How often the scheduler is stepped at most; None: without limit."""
         if not self.ends or self.length is None:
             return None
         return self.length - (self.scheduler is lr_scheduler.OneCycleLR)
 
     def build(self, optimizer: Optimizer) -> Any:
-        """Return the scheduler for an optimizer; that of a factory may be one for another optimizer."""
+        """Return the scheduler for an optimizer.
+
+        That of a factory may be one for another optimizer.
+        """
         with quiet():
             if self.scheduler is not None:
                 return self.scheduler(optimizer, **self.options)
@@ -286,7 +289,7 @@ def waits_for_metric(scheduler: Any) -> bool:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Keep torch's words on options that it will drop, and on the order of calls, from being printed."""
+    """Silence torch's warnings on old options and the order of calls."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", r"(?s).*(scheduler|verbose)", UserWarning)
         yield
@@ -313,7 +316,7 @@ def _fitted(
     ahead: Ahead,
     rates: list[float],
 ) -> Plan:
-    """Return a schedule of a name with what is not given fitted to the run."""
+    """Return a named schedule, its open options fitted to the run."""
     own = kind.length in options or {"epochs", "steps_per_epoch"} <= options.keys()
     fits = over is None and not own
     if kind.scheduler is ReduceLROnPlateau:

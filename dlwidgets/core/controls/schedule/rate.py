@@ -1,4 +1,4 @@
-"""The learning rate in force: what the schedule has, times what the person at the slider makes of it."""
+"""The learning rate in force: the schedule's, times a person's factor."""
 
 from __future__ import annotations
 
@@ -67,12 +67,12 @@ class Rate:
 
     @property
     def value(self) -> float | None:
-        """The rate of the leading group, read off the optimizer; None where it has no rate."""
+        """The leading group's rate; None where the optimizer has none."""
         return self._own.value
 
     @property
     def scheduled(self) -> float | None:
-        """What the schedule alone would have for the next step; the rate in force without a schedule."""
+        """The schedule's rate for the next step, without a person's factor."""
         if self._scheduled is None:
             return self.value
         return float(self._scheduled.rates()[self._own.leader])
@@ -84,7 +84,7 @@ class Rate:
 
     @property
     def base(self) -> float | None:
-        """The rate that the schedule scales, in the person's words "the learning rate"; without one that in force."""
+        """The rate that the schedule scales: the person's "learning rate"."""
         return self.value if self._scheduled is None else self._began() * self.multiplier
 
     @property
@@ -94,7 +94,7 @@ class Rate:
 
     @property
     def began(self) -> list[Any]:
-        """The rates of the groups that the schedule began from; empty without one."""
+        """The groups' rates where the schedule began; empty without one."""
         return [] if self._scheduled is None else self._scheduled.began
 
     @property
@@ -104,7 +104,7 @@ class Rate:
 
     @property
     def settled(self) -> Wish | None:
-        """The schedule in force as a wish that leaves nothing open; None without one."""
+        """The schedule in force as a wish with every number resolved."""
         if self.plan is None or self.wish is None:
             return None
         plan, names = self.plan, ("unit", "warmup", "over", "metric", "at")
@@ -118,7 +118,7 @@ class Rate:
 
     @property
     def uncycled(self) -> dict[str, Any]:
-        """What the leading group has in place of what is cycled, once it is not any more."""
+        """The leading group's settings from before the schedule cycled them."""
         return self.uncycled_groups[self._own.leader] if self.uncycled_groups else {}
 
     @property
@@ -129,7 +129,7 @@ class Rate:
     # -- any thread
 
     def read(self, value: Any) -> Wish | None:
-        """Return a wish for a schedule in one form, tried on a stand-in of the optimizer.
+        """Read a wish for a schedule, tried on a stand-in optimizer.
 
         Raises
         ------
@@ -147,7 +147,9 @@ class Rate:
     # -- between two steps
 
     def set(self, value: float) -> str | None:
-        """Make `value` the rate from the next step on, or the base of the schedule, whose curve it scales.
+        """Set the rate of the next step, and scale a schedule's curve.
+
+        Under a schedule `value` is its base, the rate that it begins from.
 
         Returns what is to be said of it.
 
@@ -166,7 +168,7 @@ class Rate:
         return None if self.scheduled else "the schedule has a rate of 0 here, which stays 0"
 
     def begin(self, wish: Wish | None, settled: Wish | None = None) -> str:
-        """Put a schedule in force from the next step on; return in words what it is.
+        """Begin a schedule with the next step; return it in words.
 
         It begins from the rate in force; in a warm-up from the one that leads up to; and where the last
         schedule has left less than a thousandth, from the base of that.
@@ -192,7 +194,7 @@ class Rate:
         return self._install(wish, made)
 
     def stepped(self, loss: float) -> None:
-        """Take notice that a step was taken, of a batch with this loss."""
+        """Advance the schedule after a step with this batch loss."""
         if self._scheduled is None:
             return
         if self._scheduled.plan.metric == "loss":
@@ -202,7 +204,7 @@ class Rate:
         self._write()
 
     def epoch_ended(self) -> None:
-        """Take notice that an epoch ended."""
+        """Advance the schedule after an epoch."""
         if self._scheduled is None:
             return
         self._notice()
@@ -213,7 +215,7 @@ class Rate:
         self._write()
 
     def evaluated(self, found: Mapping[str, float], step: int) -> str | None:
-        """Take notice of what an evaluation that was due after so many steps found; say what it lacks."""
+        """Feed a due evaluation to the schedule; return what it lacks."""
         scheduled = self._scheduled
         if scheduled is None or scheduled.plan.metric in (None, "loss"):
             return None
@@ -230,19 +232,19 @@ class Rate:
         return None
 
     def retaken(self, found: Mapping[str, float], step: int) -> None:
-        """Take notice of what was evaluated after a step that is behind once more, if it was due then."""
+        """Feed the evaluation of a retaken step, if it was due."""
         if step in self.due_steps and step > self._fed:
             self.evaluated(found, step)
 
     @property
     def ended(self) -> str:
-        """Why the scheduler is stepped no more, a sentence; "" where it is."""
+        """Why the scheduler raised and stopped, in a sentence, or ""."""
         if self._scheduled is None or not self._scheduled.ended:
             return ""
         return f"The schedule stays where it is, since its scheduler said: {self._scheduled.ended}"
 
     def rebind(self, optimizer: Optimizer) -> None:
-        """Go on with another optimizer, whose groups have the rates that they are to have next."""
+        """Go on with another optimizer, at the rates of its groups."""
         old, self.optimizer = self._own, optimizer
         self._own = GroupValue(optimizer, "lr")
         if self._scheduled is None:
@@ -261,7 +263,7 @@ class Rate:
     # -- with a run that begins, or becomes longer or shorter
 
     def coming(self, points: int = 200) -> RateForecast:
-        """Return the rates to the end of the run, at `points` steps at most; nothing is touched by it.
+        """Forecast the rates to the end of the run; change nothing.
 
         Where the next step begins another run, they are those of that run, with which a schedule begins anew.
         """
@@ -276,7 +278,7 @@ class Rate:
         return replace(found, note=found.note or "The next run begins the schedule anew.")
 
     def run_begins(self, run: int) -> str:
-        """Fit a schedule of the run's length to a run that begins; return what is to be said of it.
+        """Fit a schedule to a run that begins; return a note.
 
         Parameters
         ----------
@@ -293,14 +295,14 @@ class Rate:
         return f"begins anew with the run: {said}" if said and ahead.done[0] else ""
 
     def renew(self, settled: Wish | None = None) -> str:
-        """Have the schedule begin anew where it began, with the person's factor over it as it is."""
+        """Begin the schedule anew, with the person's factor as it is."""
         made = self._anew(settled)
         if made is None or self.wish is None:
             return ""
         return self._install(self.wish, made, self.factor, self.ratios)
 
     def stretch(self) -> str:
-        """Have a schedule that was fitted to the run end with it; return what is to be said of it.
+        """Stretch a fitted schedule to end with the run; return a note.
 
         Its curve stays, and the place on it: the rest is drawn out, or in.
         """
@@ -333,7 +335,7 @@ class Rate:
         return state
 
     def install(self, state: dict[str, Any], optimizer: Optimizer) -> str | None:
-        """Take over a state, with the optimizer that was in force and has been put back already."""
+        """Restore a state and its optimizer, which was restored already."""
         self.optimizer = optimizer
         self._own = GroupValue(optimizer, "lr")
         self._own.install(state["own"])
@@ -362,7 +364,7 @@ class Rate:
         return plan is not None and plan.fitted and ahead.end(plan.unit) != self._end and ahead.epochs >= 1
 
     def _anew(self, settled: Wish | None = None) -> ActiveSchedule | None:
-        """Return the schedule as it begins where it began; None without one, or where that cannot be."""
+        """Return the schedule from its beginning, or None."""
         if self._scheduled is None or self.wish is None:
             return None
         began = self._scheduled.began
@@ -382,7 +384,7 @@ class Rate:
         return None, None
 
     def _made(self, wish: Wish, rates: list[Any] | None = None, settled: Wish | None = None) -> ActiveSchedule:
-        """Return a schedule that begins at these rates; the optimizer may be swapped meanwhile."""
+        """Return a schedule that begins at these rates."""
         rates = self.starting_rates() if rates is None else rates
         ahead = self.ahead()
         clean = ahead.done[0] > 0
@@ -433,7 +435,7 @@ class Rate:
         return float(old.rates()[min(self._own.leader, len(old.began) - 1)]) < 1e-3 * began
 
     def _began(self) -> float:
-        """Return the leading group's rate that the schedule began from, without the person's factor."""
+        """Return the leading group's rate where the schedule began."""
         rates = [] if self._scheduled is None else self._scheduled.began
         return float(rates[min(self._own.leader, len(rates) - 1)]) if rates else 0.0
 
@@ -454,7 +456,7 @@ class Rate:
         return f"{said}; it cycles {' and '.join(made.cycled)} as well" if made.cycled else said
 
     def _let_go(self) -> str:
-        """End the schedule, the rate staying where it is; put back what it cycled."""
+        """End the schedule at its rate, and restore what it cycled."""
         if self._scheduled is None:
             return ""
         words = [f"{key} is {_number(value)} again" for key, value in (self.uncycled_groups or [{}])[0].items()]
@@ -474,7 +476,7 @@ class Rate:
         return list(zip(rates, self.ratios))
 
     def _notice(self) -> None:
-        """Take a rate that a person wrote into the optimizer by hand as one that was set."""
+        """Treat a rate written into the optimizer by hand as set."""
         for number, (group, written) in enumerate(zip(self.optimizer.param_groups, self._written)):
             if group["lr"] != written:
                 now = float(group["lr"])
@@ -483,7 +485,7 @@ class Rate:
                     self.ratios[number] = now / raw / self.factor
 
     def _write(self) -> None:
-        """Put the rates of the next step in force, and what else the schedule changes."""
+        """Write the next step's rates, and what else is cycled."""
         cycled = self.cycled
         for number, (raw, ratio) in enumerate(self._raws()):
             self._put(number, float(raw * self.factor * ratio))

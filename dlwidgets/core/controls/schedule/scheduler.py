@@ -1,4 +1,4 @@
-"""A schedule under way: torch's scheduler on a stand-in of the optimizer, so that its rates stay its own."""
+"""A schedule under way: torch's scheduler on a stand-in optimizer."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _MOST = 20_000
 
 
 def stand_in(optimizer: Optimizer, rates: Sequence[Any] | None = None, clean: bool = True) -> Optimizer:
-    """Return an optimizer of the same class over the same parameters, with parameter groups of its own.
+    """Return an optimizer like another, with parameter groups of its own.
 
     It shares everything else and is never stepped. What a scheduler does to it reaches nobody.
 
@@ -52,7 +52,7 @@ def stand_in(optimizer: Optimizer, rates: Sequence[Any] | None = None, clean: bo
 
 
 class ActiveSchedule:
-    """A plan under way. `rates()` are the scheduler's own, whatever a person makes of them.
+    """A plan under way, with the scheduler's own rates.
 
     `stepped()`, `epoch_ended()` and `fed()` are told of what happened; they step the scheduler as its plan
     says. One that raises is not stepped again: the rate stays where it is, and `ended` says why.
@@ -173,7 +173,7 @@ class ActiveSchedule:
     # -- what comes
 
     def coming(self, offsets: Sequence[int], leader: int, ahead: Ahead) -> list[float]:
-        """Return a group's rate some steps ahead (0: the next step), as far as it can be said; ascending.
+        """Return a group's rates at ascending offsets (0: the next step).
 
         The scheduler is not touched: a copy runs ahead.
         """
@@ -217,14 +217,14 @@ class ActiveSchedule:
         return rates
 
     def _advances(self, offset: int, ahead: Ahead) -> int:
-        """Return how often the scheduler will have been stepped more, so many steps from now."""
+        """Return how often the scheduler is stepped until a later step."""
         warm = max(0, self.plan.warmup - self.taken)
         if self.plan.unit == "step":
             return max(0, offset - warm)
         return max(0, _ends(offset, ahead) - _ends(warm, ahead))
 
     def _twin(self) -> tuple[Any, list[dict[str, Any]]]:
-        """Return a copy of the scheduler that runs on groups of its own."""
+        """Return a copy of the scheduler with groups of its own."""
         other = stand_in(self._model, clean=False)
         return copy.deepcopy(self.scheduler, {id(self._model): other}), other.param_groups
 
@@ -256,7 +256,10 @@ class ActiveSchedule:
 
 
 def cycled_in(group: Mapping[str, Any], cycled: Sequence[str]) -> list[str]:
-    """Return the settings of a group that a schedule cycles; Adam's first beta is what SGD calls momentum."""
+    """Return the settings of a group that are cycled.
+
+    Adam's first beta is what SGD calls momentum.
+    """
     found = [key for key in cycled if key in group]
     if "momentum" in cycled and "momentum" not in group and "betas" in group:
         found.append("betas")
@@ -277,7 +280,7 @@ def cycle(group: dict[str, Any], wanted: Mapping[str, Any]) -> None:
 
 
 def _opened(state: Any) -> Any:
-    """Return a copy of a state with what was kept by reference in its place."""
+    """Return a copy of a state with its references replaced."""
     if isinstance(state, Reference):
         return copy.deepcopy(state.value)
     if type(state) is dict:
@@ -298,7 +301,7 @@ def _differ(one: Any, other: Any) -> bool:
 
 
 def _step(scheduler: Any, *metric: float) -> None:
-    """Step a scheduler; where older versions of torch warn of their own call, unheard."""
+    """Step a scheduler, without older torch's warnings of its own call."""
     if getattr(scheduler, "last_epoch", 0) + 1 in getattr(scheduler, "_milestones", ()):
         with quiet():
             scheduler.step(*metric)

@@ -1,4 +1,4 @@
-"""A schedule drawn out, or in: where the steps of a run become more or fewer, it still ends with the run."""
+"""Schedules stretched to end with a run whose length has changed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ _MOST = 300_000
 
 
 def stretched(wish: Wish, plan: Plan, taken: int, ahead: Ahead, rates: Sequence[Any]) -> Wish | None:
-    """Return a schedule that ends with the run, as a wish that leaves nothing open; None where it does so.
+    """Return a wish whose schedule ends with the run.
+
+    None where it does so already.
 
     What is left of the curve spreads over the steps that are left of the run, and what lies behind is as much
     of the whole as before: after u of n steps, with r to come, it has n' = r n / (n - u) in all and n' - r of

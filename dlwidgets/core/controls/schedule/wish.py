@@ -1,4 +1,4 @@
-"""Wishes for a schedule: what people write read into one form, or refused in one sentence."""
+"""Wishes for a schedule, read into one form or refused."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def _key(name: str) -> str:
 
 
 def _named(name: str) -> str:
-    """Return the name of a schedule, or of a class of torch, that is meant."""
+    """Return the name of a schedule or of a torch class."""
     key = _key(name)
     known = {**{_key(one): one for one in NAMES}, **_OTHERWISE, **{_key(one): one for one in CLASSES}}
     if key in known:
@@ -97,7 +97,7 @@ def _named(name: str) -> str:
 
 
 def _fittable(name: str, options: dict[str, Any]) -> str:
-    """Return the schedule that fits the run where the options of a class leave its length open."""
+    """Return the named schedule where a class's length is left open."""
     for short, kind in NAMES.items():
         if name in CLASSES and CLASSES[name] is kind.scheduler:
             required = [p.name for p in _parameters(kind.scheduler) if p.default is p.empty]
