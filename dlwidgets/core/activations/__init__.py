@@ -1,1 +1,1 @@
-"""What layers put out for samples, and what of it can be shown."""
+"""Activations of layers, and what can be shown of them."""

@@ -1,4 +1,4 @@
-"""The activations of a model: what its layers put out, or are given, for inputs."""
+"""The activations of a model: outputs or inputs of its layers."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def activations(
 ) -> Activations:
     """Return what the chosen layers of `model` put out for `inputs`.
 
-    Or what they are given. The model runs once, in eval mode and without gradients, and is left as it was: modes, buffers, hooks,
-    gradients, random generators (see `isolate_model` for the two limits).
+    Or what they are given. The model runs once, in eval mode and without gradients, and is left as it was:
+    modes, buffers, hooks, gradients, random generators (see `isolate_model` for the two limits).
 
     Parameters
     ----------
@@ -126,8 +126,8 @@ class Recording:
         self._wanted, attending = choose(modules, names), choose(modules, self._attention)
         must_be_built(modules)
         self.inputs = on_device_of(model, inputs)
-        samples = Counter(tensor.shape[0] for tensor in tree_tensors(self.inputs) if tensor.ndim).most_common(1)
-        self._store = CappedTensors(cap, samples[0][0] if samples else None)
+        lengths = Counter(tensor.shape[0] for tensor in tree_tensors(self.inputs) if tensor.ndim)
+        self._store = CappedTensors(cap, lengths.most_common(1)[0][0] if lengths else None)
         self._found = Activations()
         self._hooks = ForwardHooks(
             modules,

@@ -7,11 +7,14 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
 from torch.overrides import TorchFunctionMode
+
+if TYPE_CHECKING:
+    from .hooks import ForwardHooks
 
 #: The key of attention weights, behind the path of the layer that computes them.
 ATTENTION = "[attention]"
@@ -49,8 +52,9 @@ def attention_weights(
 ) -> torch.Tensor:
     """Compute softmax(QKᵀ · scale + mask), ... x queries x keys.
 
-    At least in float32: what `scaled_dot_product_attention` multiplies its values by (Vaswani et al. 2017, "Attention is all you
-    need", equation 1); dropout left out, and zeros for a query that may look at nothing.
+    At least in float32: what `scaled_dot_product_attention` multiplies its values by (Vaswani et al. 2017,
+    "Attention is all you need", equation 1); dropout left out, and zeros for a query that may look at
+    nothing.
 
     Parameters
     ----------
@@ -79,28 +83,12 @@ def attention_weights(
     return scores.softmax(-1).masked_fill(nowhere, 0.0)
 
 
-class Listener(Protocol):
-    """What `AttentionMode` tells of computations of attention."""
-
-    def watching(self) -> bool:
-        """Say whether attention of the layer that runs now is wanted."""
-
-    def found(self, attended: Attended) -> None:
-        """Hear of a computation of attention."""
-
-    def failed(self, error: Exception) -> None:
-        """Hear of one that could not be followed."""
-
-    def using(self, tensor: int) -> None:
-        """Hear that a function was given a tensor, by its identity."""
-
-
 class AttentionMode(TorchFunctionMode):
     """Tells a listener of each computation of attention on this thread.
 
-    Seen while it is entered are `scaled_dot_product_attention`, `nn.MultiheadAttention` (whether it needs weights or not), and
-    attention written out: a softmax over the last axis that then multiplies from the left. What the model
-    computes stays what it is.
+    Seen while it is entered are `scaled_dot_product_attention`, `nn.MultiheadAttention` (whether it needs
+    weights or not), and attention written out: a softmax over the last axis that then multiplies from the
+    left. What the model computes stays what it is.
 
     Parameters
     ----------
@@ -108,7 +96,7 @@ class AttentionMode(TorchFunctionMode):
     samples : how many samples the model was given, to take heads apart that are stacked along their axis.
     """
 
-    def __init__(self, listener: Listener, weights: set[int], samples: int | None) -> None:
+    def __init__(self, listener: ForwardHooks, weights: set[int], samples: int | None) -> None:
         super().__init__()
         self._listener, self._weights, self._samples = listener, weights, samples
         self._softmax: torch.Tensor | None = None

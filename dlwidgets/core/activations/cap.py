@@ -1,4 +1,4 @@
-"""Tensors held within a cap of bytes: what is too much is sampled."""
+"""Tensors held within a cap of bytes, sampled where they exceed it."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ class Distribution(Statistics):
 
 @dataclass(frozen=True)
 class Channels:
-    """Statistics of each channel of one tensor; float64, one value a channel, as in `Distribution`.
+    """Statistics of each channel of one tensor, float64, as in `Distribution`.
 
     `quantiles` is C x 7; a channel of a softmax is saturated where it takes all.
     """
@@ -63,7 +63,7 @@ class Channels:
         return len(self.mean)
 
     def table(self) -> np.ndarray:
-        """Return the numbers, a row for each channel, in the order of `COLUMNS`."""
+        """Return a row for each channel, in the order of `COLUMNS`."""
         first = (self.mean, self.std, self.zeros, self.saturated, self.nonfinite)
         return np.column_stack([*first, self.quantiles])
 
@@ -104,7 +104,7 @@ def by_channel(tensor: torch.Tensor, axis: int, limits: Limits | None = None) ->
 
 
 def quantiles(tensor: torch.Tensor, at: Sequence[float] = QUANTILES) -> list[float]:
-    """Return the quantiles of the finite values of `tensor`; nan where there are none.
+    """Return the quantiles of the finite values, nan without any.
 
     Equal to `numpy.quantile` in double precision, linear between two values. `at` holds shares, 0..1.
     """
@@ -112,7 +112,7 @@ def quantiles(tensor: torch.Tensor, at: Sequence[float] = QUANTILES) -> list[flo
 
 
 def _by_row(rows: torch.Tensor, at: Sequence[float] = QUANTILES) -> np.ndarray:
-    """Return the quantiles of the finite values of each row, R x len(at), float64."""
+    """Return the quantiles of each row, R x len(at), float64."""
     if rows.shape[1] == 0:
         return np.full((rows.shape[0], len(at)), math.nan)
     values = np.array(rows.detach().cpu().numpy())
@@ -136,7 +136,7 @@ def _by_row(rows: torch.Tensor, at: Sequence[float] = QUANTILES) -> np.ndarray:
 
 
 def channel_frame(found: Mapping[str, Channels]) -> pd.DataFrame:
-    """Return the channels of several layers as one table, by layer and channel."""
+    """Return a table of the channels of several layers."""
     import pandas as pd
 
     table = np.concatenate([np.empty((0, len(COLUMNS))), *(channels.table() for channels in found.values())])
@@ -151,7 +151,7 @@ def channel_frame(found: Mapping[str, Channels]) -> pd.DataFrame:
 
 
 def map_frame(picture: Picture | None) -> pd.DataFrame:
-    """Return a row for each map of `picture`, shown or not, or for each unit of a vector.
+    """Return a row of numbers for each map or unit.
 
     Columns: for maps mean, std (divided by n), min, max, strength (mean absolute value), zeros and nonfinite
     (shares); the first five over the finite values, nan where there is none. For units: value.

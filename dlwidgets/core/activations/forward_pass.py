@@ -1,4 +1,4 @@
-"""A forward pass that is looked at: inputs on the model's device, and failures in sentences."""
+"""The inputs of a forward pass, and its failures in sentences."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ from ..layers.walk import HOLDERS, kind_of
 def on_device_of(model: nn.Module, inputs: Any) -> Any:
     """Bring `inputs` to the device of `model`, arrays as tensors.
 
-    Inputs are a tensor or array, or a tuple or dict of them. Floating arrays take the dtype of the model's first floating parameter, tensors keep theirs.
+    Inputs are a tensor or array, or a tuple or dict of them. Floating arrays take the dtype of the model's
+    first floating parameter, tensors keep theirs.
     """
     dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.get_default_dtype())
 
@@ -67,7 +68,7 @@ def forward_failed(error: Exception, modules: Mapping[str, nn.Module], inputs: A
 
 
 def must_be_built(modules: Mapping[str, nn.Module]) -> None:
-    """Refuse a model with a layer that is not built, or holds no values.
+    """Refuse a model with a layer not built, or without values.
 
     Raises
     ------

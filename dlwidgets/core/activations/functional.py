@@ -77,10 +77,12 @@ class Traced:
     def run(self, inputs: Any, wanted: Sequence[str], receive: Callable[[Operation], None]) -> Any:
         """Run the graph on `inputs`, and return the model's output.
 
-        `receive` is called with each wanted operation. The layers called are the model's own. It is left as it was, as by `activations`.
+        `receive` is called with each wanted operation. The layers called are the model's own. It is left as
+        it was, as by `activations`.
         """
         with isolate_model(self._model) as eager:
-            return _Runner(eager, self._graph, self._constants, set(wanted), receive).run(*tree_tensors(inputs))
+            runner = _Runner(eager, self._graph, self._constants, set(wanted), receive)
+            return runner.run(*tree_tensors(inputs))
 
 
 def _graph(model: nn.Module, inputs: Any) -> tuple[fx.Graph, dict[str, Any]]:

@@ -20,7 +20,7 @@ from .attention import ATTENTION, Attended, AttentionMode
 
 @dataclass(frozen=True)
 class LayerTensor:
-    """A tensor that a layer was given or put out, not to be changed.
+    """A tensor that a layer was given or put out: read only.
 
     Attributes
     ----------
@@ -153,7 +153,7 @@ class ForwardHooks:
     # -- told by AttentionMode
 
     def watching(self) -> bool:
-        """Say whether anyone wants the attention weights of the layer that runs now."""
+        """Say whether attention of the layer that runs now is wanted."""
         return bool(self._stack) and id(self._stack[-1]) in self._attending
 
     def failed(self, error: Exception) -> None:

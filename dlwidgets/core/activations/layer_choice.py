@@ -21,7 +21,8 @@ Layers = str | type | Iterable["str | type"] | None
 def layer_paths(model: nn.Module) -> dict[str, nn.Module]:
     """Return path -> layer, the model itself under "".
 
-    A layer used under two paths is listed under both. A compiled model is listed as what it was compiled from.
+    A layer used under two paths is listed under both. A compiled model is listed as what it was compiled
+    from.
 
     Raises
     ------
@@ -69,7 +70,7 @@ def choose(modules: Mapping[str, nn.Module], layers: Layers) -> list[str]:
 
 
 def _listed(layers: Layers) -> list[str | type] | None:
-    """Return several layers as a list; None where they are none that are named."""
+    """Return layers as a list; None for all, or a type."""
     if layers is None or isinstance(layers, type) or not isinstance(layers, Iterable):
         return None
     return [layers] if isinstance(layers, str) else list(layers)
@@ -90,7 +91,8 @@ def split_attention(layers: Layers) -> tuple[Layers, list[str]]:
 def split_operations(modules: Mapping[str, nn.Module], layers: Layers) -> tuple[Layers, list[str]]:
     """Split names of layers from those that operations may have.
 
-    ["conv1", "add"] becomes ["conv1"] and ["add"]. Nothing is split off that could not be the name of an operation, as "features.9".
+    ["conv1", "add"] becomes ["conv1"] and ["add"]. Nothing is split off that could not be the name of an
+    operation, as "features.9".
     """
     if (given := _listed(layers)) is None:
         return layers, []

@@ -1,4 +1,4 @@
-"""One look into a model: an input, one layer, and the model's scores."""
+"""One look into a model: an input, a layer, the scores."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ..pictures.thumbnail import Thumbnail, make_thumbnail
 from ..pictures.tiles import BUDGET
 from .activations import ForwardFailed, Recording
 from .filters import filters
-from .incoming import Incoming, find_incoming
+from .incoming_weights import Incoming, find_incoming
 from .layer_choice import layer_paths
 from .result import save_arrays
 

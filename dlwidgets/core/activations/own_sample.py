@@ -1,4 +1,4 @@
-"""A sample of one's own, brought into the form that a model takes: an image, an array or a text."""
+"""A person's own sample, fitted to a model: image, array or text."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ RANGE_OF = 64
 
 
 @dataclass(frozen=True)
-class Own:
+class OwnSample:
     """A sample that a person brought.
 
     Attributes
@@ -33,15 +33,15 @@ class Own:
     done: str = ""
 
 
-def own_sample(
+def fit_sample(
     x: Any,
     like: Any,
     name: str | None = None,
     *,
     span: Callable[[], tuple[float, float]] | None = None,
     encode: Callable[[str], Any] | None = None,
-) -> Own:
-    """Return `x` as a batch of one that a model takes which takes `like`.
+) -> OwnSample:
+    """Fit `x` to a model that takes `like`, a batch of one.
 
     An array, a tensor, or a tuple or dict of these, whose shape is that of `like` (with or without its batch
     axis) is taken as it is, in the dtype of `like`. Where `like` is an image, C x H x W, any other image is
@@ -64,27 +64,27 @@ def own_sample(
     if isinstance(x, (str, os.PathLike)):
         path = os.fspath(x)
         if encode is not None and not (isinstance(path, str) and os.path.isfile(path)):
-            return Own(_as_it_is(encode(str(path)), like), name or _short(str(path)), "encoded")
-        x, name = _opened(path), name or os.path.basename(str(path))
+            return OwnSample(_match(encode(str(path)), like), name or _short(str(path)), "encoded")
+        x, name = _open_image(path), name or os.path.basename(str(path))
     name = name or "your own"
     if isinstance(like, (tuple, list, Mapping)) and len(list(tree_tensors(like))) > 1:
-        return Own(_as_it_is(x, like), name)
+        return OwnSample(_match(x, like), name)
     image = next(tree_tensors(like), None)
     given = _tensor(x)
     if image is None:
         raise TypeError("This model takes no tensors, so a sample of your own cannot be fitted to it.")
     if tuple(given.shape) in (tuple(image.shape), tuple(image.shape[1:])):
-        return Own(_placed(given.reshape(image.shape), like), name)
+        return OwnSample(_put_into(given.reshape(image.shape), like), name)
     if image.ndim != 4 or not image.is_floating_point() or given.ndim not in (2, 3, 4):
         raise ValueError(
-            f"A sample of this model has the shape {_said(image.shape[1:])}, and what you gave "
-            f"{_said(given.shape)}: it has to be of the same shape."
+            f"A sample of this model has the shape {_shape_words(image.shape[1:])}, and what you gave "
+            f"{_shape_words(given.shape)}: it has to be of the same shape."
         )
-    fitted, done = _fitted(given, image, span)
-    return Own(_placed(fitted, like), name, done)
+    fitted, done = _fit_image(given, image, span)
+    return OwnSample(_put_into(fitted, like), name, done)
 
 
-def _opened(path: str) -> Any:
+def _open_image(path: str) -> Any:
     if not os.path.isfile(path):
         raise ValueError(
             f"There is no file {path!r}. For a text, give the view encode=, from a text to a sample."
@@ -120,8 +120,8 @@ def _tensor(x: Any) -> torch.Tensor:
         raise TypeError(f"A sample of your own is {wanted}, not one of type {kind}.") from None
 
 
-def _as_it_is(x: Any, like: Any) -> Any:
-    """Return a tuple, dict or array of the same shapes as `like`, as a batch of one."""
+def _match(x: Any, like: Any) -> Any:
+    """Return inputs shaped as `like`, as a batch of one."""
     if isinstance(like, torch.Tensor):
         given = _tensor(x)
         free = len(like.shape) == 2 and not like.is_floating_point()
@@ -129,29 +129,29 @@ def _as_it_is(x: Any, like: Any) -> Any:
             return given.reshape(1, -1).to(like.device, like.dtype)
         if tuple(given.shape) not in (tuple(like.shape), tuple(like.shape[1:])):
             raise ValueError(
-                f"A sample of this model has the shape {_said(like.shape[1:])}, and what you gave "
-                f"{_said(given.shape)}."
+                f"A sample of this model has the shape {_shape_words(like.shape[1:])}, and what you gave "
+                f"{_shape_words(given.shape)}."
             )
         return given.reshape(like.shape).to(like.device, like.dtype)
     if isinstance(like, Mapping):
         if not isinstance(x, Mapping) or set(x) != set(like):
             raise ValueError(f"A sample of this model is a dict of {', '.join(map(repr, like))}.")
-        return {key: _as_it_is(x[key], part) for key, part in like.items()}
+        return {key: _match(x[key], part) for key, part in like.items()}
     if isinstance(like, (tuple, list)):
         if len(like) == 1 and not isinstance(x, (tuple, list)):
             x = (x,)
         if not isinstance(x, (tuple, list)) or len(x) != len(like):
             raise ValueError(f"A sample of this model is a tuple of {len(like)} inputs.")
-        return tuple(_as_it_is(one, part) for one, part in zip(x, like, strict=True))
+        return tuple(_match(one, part) for one, part in zip(x, like, strict=True))
     return x
 
 
-def _placed(tensor: torch.Tensor, like: Any) -> Any:
-    """Return `tensor` where the only tensor of `like` is, on its device and in its dtype."""
+def _put_into(tensor: torch.Tensor, like: Any) -> Any:
+    """Put `tensor` in the place of the only tensor of `like`."""
     return tree_map(lambda old: tensor.to(old.device, old.dtype), like)
 
 
-def _fitted(
+def _fit_image(
     given: torch.Tensor, image: torch.Tensor, span: Callable[[], tuple[float, float]] | None
 ) -> tuple[torch.Tensor, str]:
     _, channels, height, width = image.shape
@@ -164,7 +164,7 @@ def _fitted(
     if values.shape[0] not in (1, 3, 4) and values.shape[-1] in (1, 3, 4):
         values = values.movedim(-1, 0)
     if values.shape[0] not in (1, 3, 4, channels):
-        raise ValueError(f"{_said(given.shape)} is no image of {channels} channels.")
+        raise ValueError(f"{_shape_words(given.shape)} is no image of {channels} channels.")
     done = []
     values = values[:3] if values.shape[0] == 4 and channels != 4 else values
     if values.shape[0] == 3 and channels == 1:
@@ -176,8 +176,8 @@ def _fitted(
         done.append(f"grey repeated in {channels} channels")
     elif values.shape[0] != channels:
         raise ValueError(f"The model takes images of {channels} channels; this one has {values.shape[0]}.")
-    values, said = _scaled(values, height, width)
-    done += said
+    values, scaled = _scale_and_crop(values, height, width)
+    done += scaled
     top = float(values.max())
     if whole or top > 1:
         values = values / (255 if top <= 255 else top)
@@ -189,8 +189,8 @@ def _fitted(
     return values[None], ", ".join(done)
 
 
-def _scaled(values: torch.Tensor, height: int, width: int) -> tuple[torch.Tensor, list[str]]:
-    """Return the middle of an image in the form height x width, at that size."""
+def _scale_and_crop(values: torch.Tensor, height: int, width: int) -> tuple[torch.Tensor, list[str]]:
+    """Scale an image, and cut out its middle, height x width."""
     h, w = values.shape[-2:]
     if (h, w) == (height, width):
         return values, []
@@ -210,8 +210,8 @@ def _scaled(values: torch.Tensor, height: int, width: int) -> tuple[torch.Tensor
     return values, done
 
 
-def span_of(samples: Any) -> tuple[float, float]:
-    """Return the range of the values of the first samples: (0, 1) where they lie in it."""
+def value_range(samples: Any) -> tuple[float, float]:
+    """Return the range of the first samples, (0, 1) where they fit."""
     low, high = float("inf"), float("-inf")
     for index in range(min(len(samples), RANGE_OF)):
         for tensor in tree_tensors(samples.inputs(index)):
@@ -223,7 +223,7 @@ def span_of(samples: Any) -> tuple[float, float]:
     return (0.0, 255.0) if low >= 0 and 1.5 < high <= 255 else (low, high)
 
 
-def _said(shape: Any) -> str:
+def _shape_words(shape: Any) -> str:
     return " × ".join(map(str, shape)) or "one number"
 
 

@@ -24,7 +24,9 @@ _LETTERS = 24
 def pack(
     look: Look, chosen: int = 0, classes: Sequence[str] | None = None, tokens: Names = None
 ) -> dict[str, Any]:
-    """Return a look as words (JSON, no nan) and bytes (C order, little-endian as the machine's).
+    """Pack a look as words and bytes.
+
+    Words are JSON, without nan; bytes are in C order, little-endian as the machine's.
 
     Parameters
     ----------
@@ -128,7 +130,7 @@ def _incoming(look: Look, unit: int) -> tuple[bytes, dict[str, Any]] | None:
     if behind is None or picture is None or picture.group != 1:
         return None
     weights = behind.weights(unit)
-    if weights is None or weights.numel() == 0 or len(behind.module.weight) != len(picture.bars):  # type: ignore
+    if weights is None or weights.numel() == 0 or len(behind.module.weight) != len(picture.bars):
         return None
     maps = weights if weights.ndim == 3 else weights.reshape(1, 1, -1)
     drawn = make_tiles(maps, per="layer", budget=_INCOMING)
@@ -156,7 +158,7 @@ def _token_names(shown: Thumbnail, tokens: Names) -> list[str]:
 
 
 def _fitting(names: list[str], look: Look, drawn: Tiles | None) -> list[str] | None:
-    """Return the tokens' names where the rows of the picture stand for them."""
+    """Return the tokens' names where rows of the picture are tokens."""
     fits = look.picture is not None and look.picture.kind in ("attention", "sequence") and drawn is not None
     ours = fits and look.wanted.show != "filters" and drawn is not None and drawn.shape[0] == len(names)
     return names if ours and names else None

@@ -85,8 +85,9 @@ class Activations(dict[str, torch.Tensor]):
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write all tensors as NPZ, and return the file's path.
 
-        It ends in ".npz". `numpy.load(path)` has each under its key; the model itself under "(model)", and under "(about)" a
-        text in JSON with kinds, missing and sampled. Types that numpy has not, as bfloat16, become float32.
+        It ends in ".npz". `numpy.load(path)` has each under its key; the model itself under "(model)", and
+        under "(about)" a text in JSON with kinds, missing and sampled. Types that numpy has not, as bfloat16,
+        become float32.
 
         Raises
         ------
@@ -124,9 +125,9 @@ def _as_array(tensor: torch.Tensor) -> np.ndarray:
 def save_arrays(path: str | os.PathLike[str], arrays: Iterable[tuple[str, Any]]) -> Path:
     """Write named arrays for `numpy.load`, with no pickle.
 
-    Returns the file's path. The path gets ".npz" at its end where it has it not. One array is held at a time, so that `arrays` may
-    make them as it goes. The file is written beside its place and then moved there: whatever happens
-    meanwhile, what was there is either still whole or replaced.
+    Returns the file's path. The path gets ".npz" at its end where it has it not. One array is held at a time,
+    so that `arrays` may make them as it goes. The file is written beside its place and then moved there:
+    whatever happens meanwhile, what was there is either still whole or replaced.
 
     Raises
     ------
@@ -135,9 +136,10 @@ def save_arrays(path: str | os.PathLike[str], arrays: Iterable[tuple[str, Any]])
     place = Path(path).expanduser()
     if place.suffix != ".npz":
         place = place.with_name(f"{place.name}.npz")
-    with write_atomically(place, "layers.npz") as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as packed:
-        for key, array in arrays:
-            # By hand, since numpy.savez has no array called "file", and holds them all.
-            with packed.open(f"{key}.npy", "w", force_zip64=True) as entry:
-                np.lib.format.write_array(entry, np.asanyarray(array), allow_pickle=False)
+    with write_atomically(place, "layers.npz") as file:
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as packed:
+            for key, array in arrays:
+                # By hand, since numpy.savez has no array called "file", and holds them all.
+                with packed.open(f"{key}.npy", "w", force_zip64=True) as entry:
+                    np.lib.format.write_array(entry, np.asanyarray(array), allow_pickle=False)
     return place

@@ -1,4 +1,4 @@
-"""The samples of an evaluation in order of how badly they were judged, and those of one class."""
+"""Samples of an evaluation by loss, and those of a class."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _EPS = 1e-12
 
 
 def sample_losses(scores: Scores) -> np.ndarray:
-    """Return the loss of each sample, float64 N, from its scores alone: no forward is needed.
+    """Compute the loss of each sample from its scores, float64 N.
 
     Multiclass: cross-entropy, minus the logarithm of what the true class was given. Multilabel and binary:
     binary cross-entropy, the mean over the labels that are known. nan where no label is known.

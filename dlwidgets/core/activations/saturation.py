@@ -1,4 +1,4 @@
-"""Where an activation is saturated: so near the end of its range that hardly a gradient passes."""
+"""Saturation: so near the end of a range that no gradient passes."""
 
 from __future__ import annotations
 
@@ -44,12 +44,18 @@ class Limits:
         return found
 
 
+#: Layers whose ends are fixed; functions are known by their names, in small letters.
+_LIMITS = {
+    nn.Tanh: Limits(-_TANH, _TANH), nn.Sigmoid: Limits(1 - _SIGMOID, _SIGMOID),
+    nn.Softsign: Limits(-_SOFTSIGN, _SOFTSIGN), nn.ReLU6: Limits(high=6.0), nn.Hardsigmoid: Limits(0.0, 1.0),
+    nn.Softmax2d: Limits(high=_SIGMOID, row=-3),
+}  # fmt: skip
 #: Of attention weights, whose rows over the keys sum to one: a query that looks at one place alone.
 ATTENDING = Limits(high=_SIGMOID, row=-1)
 
 
 def limits_of(layer: nn.Module | str, suffix: str = "") -> Limits | None:
-    """Return where what `layer` puts out is saturated; None for a layer whose output has no such end.
+    """Return where outputs of `layer` are saturated; None for nowhere.
 
     Sigmoid, tanh, softsign: where the slope is under 0.06 of its largest (|tanh| >= 0.97, sigmoid <= 0.015 or
     >= 0.985). Hard ones: at their ends, where the slope is zero; of ReLU6 the upper end alone, since the
@@ -62,27 +68,13 @@ def limits_of(layer: nn.Module | str, suffix: str = "") -> Limits | None:
     suffix : which tensor of its output it is, as "[1][1]" for an LSTM's cell state.
     """
     if isinstance(layer, str):
-        known = _FUNCTIONS.get(layer)
-        return limits_of(known) if known is not None else None
-    if isinstance(layer, nn.Tanh):
-        return Limits(-_TANH, _TANH)
-    if isinstance(layer, nn.Sigmoid):
-        return Limits(1 - _SIGMOID, _SIGMOID)
-    if isinstance(layer, nn.Softsign):
-        return Limits(-_SOFTSIGN, _SOFTSIGN)
-    if isinstance(layer, nn.ReLU6):
-        return Limits(high=6.0)
-    if isinstance(layer, nn.Hardtanh):
+        return next((limits for kind, limits in _LIMITS.items() if kind.__name__.lower() == layer), None)
+    if isinstance(layer, nn.Hardtanh) and not isinstance(layer, nn.ReLU6):
         return Limits(layer.min_val, layer.max_val)
-    if isinstance(layer, nn.Hardsigmoid):
-        return Limits(0.0, 1.0)
-    if isinstance(layer, nn.Softmax2d):
-        return Limits(high=_SIGMOID, row=-3)
-    if isinstance(layer, nn.Softmax) and layer.dim is not None:
-        return Limits(high=_SIGMOID, row=layer.dim)
-    if isinstance(layer, nn.LogSoftmax) and layer.dim is not None:
-        return Limits(high=math.log(_SIGMOID), row=layer.dim)
-    return _of_recurrence(layer, suffix)
+    if isinstance(layer, (nn.Softmax, nn.LogSoftmax)) and layer.dim is not None:
+        return Limits(high=_SIGMOID if isinstance(layer, nn.Softmax) else math.log(_SIGMOID), row=layer.dim)
+    known = next((limits for kind, limits in _LIMITS.items() if isinstance(layer, kind)), None)
+    return _of_recurrence(layer, suffix) if known is None else known
 
 
 def _of_recurrence(layer: nn.Module, suffix: str) -> Limits | None:
@@ -91,9 +83,3 @@ def _of_recurrence(layer: nn.Module, suffix: str) -> Limits | None:
     if cell or getattr(layer, "proj_size", 0) or getattr(layer, "nonlinearity", "tanh") != "tanh":
         return None
     return Limits(-_TANH, _TANH) if isinstance(layer, (nn.RNNBase, nn.RNNCellBase)) else None
-
-
-_FUNCTIONS: dict[str, nn.Module] = {
-    "tanh": nn.Tanh(), "sigmoid": nn.Sigmoid(), "softsign": nn.Softsign(), "relu6": nn.ReLU6(),
-    "hardsigmoid": nn.Hardsigmoid(),
-}  # fmt: skip

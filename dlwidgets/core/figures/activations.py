@@ -1,4 +1,4 @@
-"""The Figure of one layer's output for one sample: maps as tiles, lines, a matrix, or bars."""
+"""The Figure of one layer's output: tiles, lines, a matrix, bars."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ _DEAD, _BROKEN = "#d9dde2", "#b3261e"
 _SLENDER = 3.0
 
 
-def signed() -> Colormap:
-    """Return the colour scale of all activations: orange below zero, near white at zero, blue above."""
+def signed_colors() -> Colormap:
+    """Return the colours of activations: orange below zero, blue above."""
     from matplotlib.colors import LinearSegmentedColormap
 
     scale = LinearSegmentedColormap.from_list(
@@ -80,7 +80,10 @@ def activation_figure(
 
 
 def mosaic(picture: Picture, columns: int, per: Literal["layer", "map"] = "layer") -> np.ndarray:
-    """Return the tiles side by side as shares of the largest value, -1..1; nan not finite, masked between."""
+    """Lay tiles side by side as shares of the largest value.
+
+    Shares are -1..1, nan where not finite, and masked between the tiles.
+    """
     drawn = picture.tiles
     if drawn is None:
         raise ValueError("A picture of bars has no tiles.")
@@ -127,7 +130,7 @@ def _draw_tiles(
 
     columns = _columns(drawn)
     sheet = mosaic(picture, columns, per)
-    scale = signed()
+    scale = signed_colors()
     gaps = np.ma.getmaskarray(sheet)
     rgba = scale((np.nan_to_num(sheet.filled(0.0)) + 1) / 2)
     rgba[np.isnan(sheet.filled(0.0))] = scale.get_bad()

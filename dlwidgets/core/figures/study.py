@@ -1,4 +1,4 @@
-"""The Figures of a study: touched channels, what excites one, where the model looked, a film, a spread."""
+"""The Figures of a study: ablation, top samples, attribution, spread."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..base.canvas import BLUE, GREY, INK, LINE, ORANGE, new_figure
-from .activations import signed
+from .activations import signed_colors
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def effect_figure(rows: Sequence[Sequence[Any]], title: str = "", *, share: bool = True) -> Figure:
-    """Return what touching channels did: a line for each class, from the score before to that after.
+    """Draw the scores of each class before and after an ablation.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ def effect_figure(rows: Sequence[Sequence[Any]], title: str = "", *, share: bool
 def exciting_figure(
     images: np.ndarray | None, tiles: Sequence[dict[str, Any]], title: str = "", columns: int = 6
 ) -> Figure:
-    """Return the samples that drive a channel most, the place marked in each.
+    """Draw the samples that drive a channel most, places marked.
 
     Parameters
     ----------
@@ -107,7 +107,7 @@ def where_figure(
     alpha = np.clip(np.nan_to_num(np.abs(values)) / peak, 0, 1) * (opacity if image is not None else 1.0)
     smooth = "bilinear" if image is not None and values.shape != image.shape[:2] else "nearest"
     drawn = axes.imshow(
-        values, extent=place, cmap=signed(), vmin=-peak, vmax=peak, alpha=alpha, interpolation=smooth
+        values, extent=place, cmap=signed_colors(), vmin=-peak, vmax=peak, alpha=alpha, interpolation=smooth
     )
     figure.colorbar(drawn, ax=axes, shrink=0.8).ax.tick_params(labelsize=8)
     return figure
@@ -120,7 +120,7 @@ def spread_figure(
     mean: Sequence[float | None],
     title: str = "",
 ) -> Figure:
-    """Return the spread of a layer's values over time, by the logarithm of each bin's share.
+    """Draw the spread over time, by the logarithm of each share.
 
     Parameters
     ----------
@@ -139,7 +139,7 @@ def spread_figure(
     with np.errstate(divide="ignore"):
         depth = np.where(shares > 0, np.clip(1 + np.log10(shares) / 4, 0.02, 1), 0)
     axes.imshow(
-        depth[:, low : high + 1].T, origin="lower", aspect="auto", cmap=signed(), vmin=-1, vmax=1,
+        depth[:, low : high + 1].T, origin="lower", aspect="auto", cmap=signed_colors(), vmin=-1, vmax=1,
         interpolation="nearest", extent=(-0.5, len(shares) - 0.5, edges[low], edges[high + 1]),
     )  # fmt: skip
     values = [math.nan if one is None else one for one in mean]

@@ -10,7 +10,8 @@ from torch import nn
 #: Layers of one spatial axis, N x C x L; a sequence, N x T x D, has three axes too.
 _ONE_AXIS = (
     nn.Conv1d, nn.ConvTranspose1d, nn.MaxPool1d, nn.AvgPool1d, nn.AdaptiveAvgPool1d, nn.AdaptiveMaxPool1d,
-    nn.BatchNorm1d, nn.InstanceNorm1d, nn.LPPool1d, nn.Dropout1d, nn.GroupNorm, nn.LocalResponseNorm, nn.Upsample,
+    nn.BatchNorm1d, nn.InstanceNorm1d, nn.LPPool1d, nn.Dropout1d, nn.GroupNorm, nn.LocalResponseNorm,
+    nn.Upsample,
 )  # fmt: skip
 #: Layers that work along the last axis, whatever the axes before it.
 _LAST = (
@@ -29,7 +30,7 @@ Known = tuple[int, int, int]
 
 
 def channel_axis(layer: nn.Module, tensor: torch.Tensor, given: Known | None = None) -> int | None:
-    """Find the axis of the channels (units, features); None without one beside the batch's.
+    """Find the axis of the channels (units, features), or None.
 
     Axis 1 of images, volumes and what works along one spatial axis, the last one of vectors and sequences,
     and of layers that say so themselves (dense, norm over the last axis, Keras layers with channels last).
@@ -58,7 +59,7 @@ def channel_axis(layer: nn.Module, tensor: torch.Tensor, given: Known | None = N
 def sample_axis(
     layer: nn.Module, shape: Sequence[int], samples: int | None, suffix: str = "", channels: int | None = None
 ) -> tuple[int, int] | None:
-    """Find the axis of the samples, and how many of its rows belong to each.
+    """Find the axis of the samples, and the rows of each.
 
     Layers with time first have their samples on axis 1. Where a layer was given several pieces of each sample
     along axis 0, as the windows of an image or heads, each sample has several rows. None: no axis holds them.
@@ -84,7 +85,7 @@ def sample_axis(
 def samples_first(
     layer: nn.Module, tensor: torch.Tensor, count: int
 ) -> tuple[torch.Tensor, tuple[int, ...]]:
-    """Arrange what `layer` put out for `count` samples as count x channels x positions.
+    """Arrange an output as samples x channels x positions.
 
     Returns the tensor, and the sizes of the axes that were flattened into positions; () where there are none.
 

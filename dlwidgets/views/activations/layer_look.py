@@ -1,4 +1,4 @@
-"""What an activation browser looks at, and its last look: words, scores, verdict."""
+"""The layer and sample of an activation browser, and its last look."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from ...core.activations.incoming import Incoming
+from ...core.activations.incoming_weights import Incoming
 from ...core.activations.layer_choice import layer_paths
 from ...core.activations.look import Look, Show, Wanted, default_layer, look
 from ...core.base.isolation import isolate_model, preserve_random_state
@@ -29,7 +29,7 @@ _WORDS = {"multiclass": "class", "multilabel": "label", "binary": "label"}
 
 @dataclass(frozen=True)
 class TakenLook:
-    """A look, and the sample by number that it was taken at; None: a person's own."""
+    """A look, and the number of its sample; None: a person's own."""
 
     look: Look
     index: int | None
@@ -38,7 +38,7 @@ class TakenLook:
 
 
 class LayerLook:
-    """One layer looked at on one sample: what is wanted, and the last look.
+    """One layer looked at on one sample: wish and last look.
 
     What is wanted is written on any thread. `take` runs on the thread that may use the model: between two
     steps where there is a session, whose `selected_layer` and `selected_sample` are then followed.
@@ -103,7 +103,7 @@ class LayerLook:
 
     @property
     def scores_of(self) -> Callable[[torch.Tensor], torch.Tensor] | None:
-        """What turns outputs into probabilities; those of a bare model are taken for logits."""
+        """What turns outputs into probabilities; without a session, from logits."""
         if self.session is not None:
             return self.session.scores_of
         if self.task == "multiclass":
@@ -125,9 +125,10 @@ class LayerLook:
         return len(self.samples) if self.samples.own is not None else self.numbered_sample()
 
     def numbered_sample(self) -> int:
-        """Return the number of the sample, whether one's own is looked at or not."""
+        """Return the number of the sample, behind one's own if any."""
         # The session's number counts the session's samples, not those that were handed over.
-        return self.session.selected_sample if self.session is not None and self.shares_sample else self.sample
+        shared = self.session is not None and self.shares_sample
+        return self.session.selected_sample if shared else self.sample
 
     def sort_anew(self, by: Sort) -> None:
         """Sort the maps by something; asked for again, they are sorted anew."""
@@ -166,12 +167,12 @@ class LayerLook:
             self.taken = TakenLook(found, None if own is not None else index, target, step)
 
     def apart(self, work: Callable[[], Any]) -> Any:
-        """Do work that draws random numbers, and leave the generators as they were."""
+        """Do work, and leave the random generators as they were."""
         with self.lock, preserve_random_state() if self.session is None else nullcontext():
             return work()
 
     def _wanted(self) -> tuple[Wanted, Any]:
-        """Return what to look at, and what an order of maps belongs to."""
+        """Return what to look at, and the key of its order."""
         layer = self.wanted_layer()
         if self.taken is not None and self.taken.look.layer != layer:
             self.part, self.slice, self.channel = None, None, 0
@@ -185,14 +186,14 @@ class LayerLook:
     # -- the last look
 
     def shown_part(self) -> str:
-        """Return which tensor of the layer is shown; "" where no output is."""
+        """Return the part of the layer shown; "" without an output."""
         taken = self.taken
         if taken is None or taken.look.layer != self.wanted_layer() or taken.look.wanted.show != "output":
             return ""
         return taken.look.part
 
     def sorted_at(self) -> int | None:
-        """Return the step of which an order is, where later maps are shown."""
+        """Return the step of an order that later maps are in."""
         taken, order = self.taken, self._order
         if taken is None or order is None or taken.look.wanted.order is None or order[1] == taken.step:
             return None
@@ -207,7 +208,7 @@ class LayerLook:
         return verdict(taken.look.scores, taken.target, self.task, self.classes, limits)
 
     def title(self) -> str:
-        """Describe the last look: "relu5 · sample 412, missed (0.31) · 64 maps"."""
+        """Describe the last look: "relu5 · sample 412, missed · 64 maps"."""
         if self.taken is None:
             return self.wanted_layer()
         found, own, words = self.taken.look, self.samples.own, self.verdict().words

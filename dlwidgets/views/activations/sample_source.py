@@ -1,4 +1,4 @@
-"""The samples of an activation browser: in an order, and a person's own."""
+"""The samples of an activation browser, and a person's own."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ...core.activations.own_sample import Own, own_sample, span_of
+from ...core.activations.own_sample import OwnSample, fit_sample, value_range
 from ...core.activations.sample_order import in_order
 from ...core.base.trees import tree_tensors
 
@@ -24,8 +24,8 @@ _MOST_PIXELS = 300_000
 class SampleSource:
     """Numbered samples, with the one that a person brought behind the last.
 
-    It answers as the samples themselves do: `len()`, `.name`, `.inputs(i)` a batch of one, `.item(i)` that and
-    the target, None where none is known. The own sample is number `len()`, which no count contains.
+    It answers as the samples themselves do: `len()`, `.name`, `.inputs(i)` a batch of one, `.item(i)` that
+    and the target, None where none is known. The own sample is number `len()`, which no count contains.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ class SampleSource:
         self.order = "number"
         self._scores, self._encode = scores, encode
         self.takes = {"image": False, "text": encode is not None}
-        self._own: Own | None = None
+        self._own: OwnSample | None = None
         self._rows: tuple[Any, str, list[int]] = (None, "", [])
         self._span: tuple[float, float] | None = None
 
@@ -90,16 +90,16 @@ class SampleSource:
     # -- one's own
 
     @property
-    def own(self) -> Own | None:
+    def own(self) -> OwnSample | None:
         """The sample that a person brought, while it is looked at."""
         return self._own
 
-    def bring(self, x: Any, name: str | None = None) -> Own:
-        """Fit `x` to the model's inputs, and look at it from now on."""
-        self._own = own_sample(x, self.samples.inputs(0), name, span=self.span, encode=self._encode)
+    def bring(self, x: Any, name: str | None = None) -> OwnSample:
+        """Fit `x` to the model's inputs, and look at it henceforth."""
+        self._own = fit_sample(x, self.samples.inputs(0), name, span=self.span, encode=self._encode)
         return self._own
 
-    def bring_pixels(self, said: dict[str, Any], pixels: bytes) -> Own:
+    def bring_pixels(self, said: dict[str, Any], pixels: bytes) -> OwnSample:
         """Look at an image that a page decoded.
 
         `said` has its width, height, name and what the page did.
@@ -115,7 +115,7 @@ class SampleSource:
         image = torch.frombuffer(bytearray(pixels), dtype=torch.uint8).reshape(height, width, 3)
         found = self.bring(image, str(said.get("name") or "your own")[:80])
         before = str(said.get("done") or "")[:120]
-        self._own = Own(found.inputs, found.name, ", ".join(filter(None, [before, found.done])))
+        self._own = OwnSample(found.inputs, found.name, ", ".join(filter(None, [before, found.done])))
         return self._own
 
     def let_go(self) -> None:
@@ -125,7 +125,7 @@ class SampleSource:
     def span(self) -> tuple[float, float]:
         """Return the range of the samples' values."""
         if self._span is None:
-            self._span = span_of(self.samples)
+            self._span = value_range(self.samples)
         return self._span
 
     # -- the way through
@@ -165,7 +165,7 @@ class SampleSource:
         return self._rows[2]
 
     def place(self, index: int) -> list[int] | None:
-        """Return the place of a sample in the order, and of how many.
+        """Return the place of a sample in the order, and its length.
 
         None in the order of numbers.
         """

@@ -8,8 +8,8 @@ from concurrent.futures import Future, wait
 from typing import TYPE_CHECKING, Any
 
 import torch
-import traitlets
 from torch import nn
+from traitlets import Bytes, Dict, Int, List, Unicode
 
 from ...core.activations.distribution import map_frame
 from ...core.activations.layer_choice import layer_paths, no_such_layer
@@ -72,39 +72,39 @@ class ActivationBrowser(View):
     _css = style("activations", "study")
     watches = ("pulse", "status", "selected_layer", "selected_sample", "thresholds", "scores")
 
-    layers = traitlets.List(help="[path, class, depth, whether it only holds others] of each layer").tag(sync=True)
-    selected_layer = traitlets.Unicode(None, allow_none=True, help="path of the layer shown").tag(sync=True)
-    selected_sample = traitlets.Int(0, help="number of the sample shown").tag(sync=True)
-    part = traitlets.Unicode("", help="which tensor of the layer, as in the keys of activations()").tag(sync=True)
-    show = traitlets.Unicode("output", help="'output', 'input' or 'filters' of the layer").tag(sync=True)
-    sort = traitlets.Unicode("index", help="what maps are sorted by").tag(sync=True)
-    per = traitlets.Unicode("layer", help="'layer' or 'map': what the colours span").tag(sync=True)
-    chosen = traitlets.Int(0, help="number of the enlarged map in the tensor").tag(sync=True)
-    drawing = traitlets.Dict(help="kind, shape and words of the picture: see pack()").tag(sync=True)
-    maps = traitlets.Bytes(b"", help="uint8, M x h x w; (q - 128) * scale / 127, 0: not finite").tag(sync=True)
-    facts = traitlets.Bytes(b"", help="float32, 3 x M: scale, mean, share of zeros of each map").tag(sync=True)
-    bars = traitlets.Bytes(b"", help="float32, the bars of a dense layer").tag(sync=True)
-    near = traitlets.Bytes(b"", help="float32, drawing.near.size: the chosen map's own numbers").tag(sync=True)
-    incoming = traitlets.Bytes(b"", help="uint8, drawing.incoming.size: the chosen unit's weights").tag(sync=True)
-    shown = traitlets.Dict(help="kind, shape and words of the input").tag(sync=True)
-    pixels = traitlets.Bytes(b"", help="uint8, H x W x 3 of an image, M x h x w of maps").tag(sync=True)
-    strip = traitlets.Bytes(b"", help="float32, the bars of an input vector").tag(sync=True)
-    sample = traitlets.Dict(help="number, count, name, way through the samples, verdict").tag(sync=True)
-    moment = traitlets.Dict(help="step of the picture, whether training runs, seconds between looks").tag(sync=True)
+    layers = List(help="[path, class, depth, whether it only holds others] of each layer").tag(sync=True)
+    selected_layer = Unicode(None, allow_none=True, help="path of the layer shown").tag(sync=True)
+    selected_sample = Int(0, help="number of the sample shown").tag(sync=True)
+    part = Unicode("", help="which tensor of the layer, as in the keys of activations()").tag(sync=True)
+    show = Unicode("output", help="'output', 'input' or 'filters' of the layer").tag(sync=True)
+    sort = Unicode("index", help="what maps are sorted by").tag(sync=True)
+    per = Unicode("layer", help="'layer' or 'map': what the colours span").tag(sync=True)
+    chosen = Int(0, help="number of the enlarged map in the tensor").tag(sync=True)
+    drawing = Dict(help="kind, shape and words of the picture: see pack()").tag(sync=True)
+    maps = Bytes(b"", help="uint8, M x h x w; (q - 128) * scale / 127, 0: not finite").tag(sync=True)
+    facts = Bytes(b"", help="float32, 3 x M: scale, mean, share of zeros of each map").tag(sync=True)
+    bars = Bytes(b"", help="float32, the bars of a dense layer").tag(sync=True)
+    near = Bytes(b"", help="float32, drawing.near.size: the chosen map's own numbers").tag(sync=True)
+    incoming = Bytes(b"", help="uint8, drawing.incoming.size: the chosen unit's weights").tag(sync=True)
+    shown = Dict(help="kind, shape and words of the input").tag(sync=True)
+    pixels = Bytes(b"", help="uint8, H x W x 3 of an image, M x h x w of maps").tag(sync=True)
+    strip = Bytes(b"", help="float32, the bars of an input vector").tag(sync=True)
+    sample = Dict(help="number, count, name, way through the samples, verdict").tag(sync=True)
+    moment = Dict(help="step of the picture, whether training runs, seconds between looks").tag(sync=True)
     # Of the study below the maps.
-    study = traitlets.Unicode("", help="the open section, or ''").tag(sync=True)
-    touching = traitlets.Dict(help="the touched channels and what the model then says").tag(sync=True)
-    exciting = traitlets.Dict(help="the samples that drive the channel most").tag(sync=True)
-    excited = traitlets.Bytes(b"", help="uint8, tiles x h x w x 3: those samples, small").tag(sync=True)
-    where = traitlets.Dict(help="where the model looked: method, class, layer, size").tag(sync=True)
-    where_map = traitlets.Bytes(b"", help="uint8, h x w; (q - 128) * peak / 127, 0: not finite").tag(sync=True)
-    film = traitlets.Dict(help="layer, steps of the frames, sizes of maps and of the near map").tag(sync=True)
-    film_maps = traitlets.Bytes(b"", help="uint8, for each frame M x h x w maps, then the near one").tag(sync=True)
-    film_scales = traitlets.Bytes(b"", help="float32, for each frame M + 1: scales of maps, near").tag(sync=True)
-    film_now = traitlets.Bytes(b"", help="of now: float32 M + 1 scales, uint8 M x h x w maps and near").tag(sync=True)
-    film_change = traitlets.Bytes(b"", help="as film_now, twice: before the last step, and the change").tag(sync=True)
-    spread = traitlets.Dict(help="steps, reach, mean, sd and zeros of the spread's columns").tag(sync=True)
-    spread_shades = traitlets.Bytes(b"", help="uint8, columns x bins, the low end first; 0: none").tag(sync=True)
+    study = Unicode("", help="the open section, or ''").tag(sync=True)
+    touching = Dict(help="the touched channels and what the model then says").tag(sync=True)
+    exciting = Dict(help="the samples that drive the channel most").tag(sync=True)
+    excited = Bytes(b"", help="uint8, tiles x h x w x 3: those samples, small").tag(sync=True)
+    where = Dict(help="where the model looked: method, class, layer, size").tag(sync=True)
+    where_map = Bytes(b"", help="uint8, h x w; (q - 128) * peak / 127, 0: not finite").tag(sync=True)
+    film = Dict(help="layer, steps of the frames, sizes of maps and of the near map").tag(sync=True)
+    film_maps = Bytes(b"", help="uint8, for each frame M x h x w maps, then the near one").tag(sync=True)
+    film_scales = Bytes(b"", help="float32, for each frame M + 1: scales of maps, near").tag(sync=True)
+    film_now = Bytes(b"", help="of now: float32 M + 1 scales, uint8 M x h x w maps and near").tag(sync=True)
+    film_change = Bytes(b"", help="as film_now, twice: before the last step, and the change").tag(sync=True)
+    spread = Dict(help="steps, reach, mean, sd and zeros of the spread's columns").tag(sync=True)
+    spread_shades = Bytes(b"", help="uint8, columns x bins, the low end first; 0: none").tag(sync=True)
 
     def __init__(
         self,
@@ -229,7 +229,7 @@ class ActivationBrowser(View):
         }
 
     def title(self) -> str:
-        """Return what is shown in words: "relu5 · sample 412, missed (0.31) · 64 maps"."""
+        """Describe what is shown: "relu5 · sample 412, missed · 64 maps"."""
         return self._look.title()
 
     def figure(self) -> Figure:
@@ -243,7 +243,7 @@ class ActivationBrowser(View):
         )
 
     def to_frame(self) -> pd.DataFrame:
-        """Return a row for each map that is looked at, or for each unit: see `map_frame`."""
+        """Return a row for each map or unit shown: see `map_frame`."""
         return map_frame(None if self._look.taken is None else self._look.taken.look.picture)
 
     def save(self, path: str | os.PathLike[str]) -> str:
@@ -287,7 +287,7 @@ class ActivationBrowser(View):
     # -- what a person wants
 
     def wish(self, name: str, value: Any) -> None:
-        """Show another layer, sample, part, map, slice or channel, or show them otherwise."""
+        """Show another layer, sample, part, map or slice, or otherwise."""
         look, samples = self._look, self._samples
         if self._study.wish(name, value):
             return
@@ -443,7 +443,7 @@ class ActivationBrowser(View):
                 self._look_again()
 
     def close(self) -> None:
-        """Stop following the session, let the last look go and remove the view from every page."""
+        """Stop following the session, and remove the view from every page."""
         # One that refused its source has no study yet.
         if hasattr(self, "_study"):
             self._study.close()

@@ -1,1 +1,1 @@
-"""The study below the maps: ablation, top samples, attribution, the layer over time."""
+"""The study below the maps: ablation, top samples, attribution, time."""

@@ -1,4 +1,4 @@
-"""The study without a browser: its traits as a Figure and as a table."""
+"""The traits of a study as a Figure and as a table."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ _COUNTED = 65_536
 
 
 class OverTimeSection:
-    """The film, the last step and the spread of a layer for a sample.
+    """The film, last step and spread of a layer for a sample.
 
     Spreads of others are kept a while.
     """
@@ -48,9 +48,6 @@ class OverTimeSection:
 
     def count(self, of: Any, step: int, tensor: torch.Tensor) -> None:
         """Count the values of a look that was taken anyway."""
-        values = tensor.detach().reshape(-1)
-        if values.numel() > _COUNTED:
-            values = values[:: -(-values.numel() // _COUNTED)]
         with self._lock:
             spread = self._spreads.pop(of, None) or Spread()
             self._spreads[of] = spread
@@ -58,7 +55,7 @@ class OverTimeSection:
                 self._spreads.popitem(last=False)
             if spread.columns and spread.columns[-1].last > step:
                 spread.cut(step)
-            spread.add(step, values)
+            spread.add(step, _some(tensor))
 
     def work(self, subject: StudySubject, seconds: float) -> bool:
         """Look at now, then at snapshots for about `seconds`.
@@ -86,7 +83,8 @@ class OverTimeSection:
         for frame in self._film.frames:
             if frame.step not in self._filmed and frame.tensor is not None and frame.step <= step:
                 self._filmed.add(frame.step)
-                self._note_past(of, frame)
+                with self._lock:
+                    self._spreads.setdefault(of, Spread()).add(frame.step, _some(frame.tensor))
         self._draw(subject)
         return more
 
@@ -95,12 +93,6 @@ class OverTimeSection:
         return {**_NOTHING, **self._values}
 
     # -- inside
-
-    def _note_past(self, of: Any, frame: Frame) -> None:
-        with self._lock:
-            spread = self._spreads.setdefault(of, Spread())
-            values = frame.tensor.reshape(-1)  # type: ignore[union-attr]
-            spread.add(frame.step, values[:: -(-values.numel() // _COUNTED)] if values.numel() else values)
 
     def _draw(self, subject: StudySubject) -> None:
         film, now, layout = self._film, self._now, subject.layout
@@ -113,12 +105,12 @@ class OverTimeSection:
         key = (tuple(map(id, good)), channel, self._of)
         if self._drawn[0] != key:
             # Sent again only where a snapshot or the channel is another.
-            packed = [_packed(one, layout, channel) for one in good]
+            packed = [_tiles(one.tensor, layout, channel) for one in good]
             self._drawn = (key, {
                 "film_maps": b"".join(one.maps.tobytes() + near.maps.tobytes() for one, near in packed),
                 "film_scales": b"".join(one.scale.tobytes() + near.scale.tobytes() for one, near in packed),
             })  # fmt: skip
-        maps, near = _packed(now, layout, channel)
+        maps, near = _tiles(now.tensor, layout, channel)
         before = self._before
         if before is None or before.tensor is None or before.tensor.shape != shape:
             before = next((one for one in reversed(good) if one.step < now.step), None)
@@ -167,11 +159,13 @@ _NOTHING: dict[str, Any] = {
 }  # fmt: skip
 
 
-def _packed(frame: Frame, layout: OutputLayout, channel: int) -> tuple[Tiles, Tiles]:
-    return _pair(frame.tensor, layout, channel)  # type: ignore[arg-type]
+def _some(tensor: torch.Tensor) -> torch.Tensor:
+    """Return at most so many values of a look as are counted."""
+    values = tensor.detach().reshape(-1)
+    return values[:: max(1, -(-values.numel() // _COUNTED))]
 
 
-def _pair(tensor: torch.Tensor, layout: OutputLayout, channel: int) -> tuple[Tiles, Tiles]:
+def _tiles(tensor: torch.Tensor, layout: OutputLayout, channel: int) -> tuple[Tiles, Tiles]:
     """Return all maps, small, and the chosen one, sharper."""
     maps = layout.maps(tensor)
     number = min(channel, len(maps) - 1)
@@ -180,9 +174,8 @@ def _pair(tensor: torch.Tensor, layout: OutputLayout, channel: int) -> tuple[Til
 
 def _change(before: Frame, now: Frame, layout: OutputLayout, channel: int) -> bytes:
     """Return before, and now minus before, each as `_bytes`."""
-    one, other = before.tensor, now.tensor
-    difference = other.float() - one.float()  # type: ignore[union-attr]
-    return _bytes(*_packed(before, layout, channel)) + _bytes(*_pair(difference, layout, channel))
+    difference = now.tensor.float() - before.tensor.float()  # type: ignore[union-attr]
+    return _bytes(*_tiles(before.tensor, layout, channel)) + _bytes(*_tiles(difference, layout, channel))
 
 
 def _bytes(maps: Tiles, near: Tiles) -> bytes:

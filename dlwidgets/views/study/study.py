@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from ...core.activations.incoming import ELEMENTWISE, find_incoming
+from ...core.activations.incoming_weights import ELEMENTWISE, find_incoming
 from ...core.activations.layer_choice import layer_paths
 from ...core.activations.study.film import kept_states, output_of
 from ...core.base.isolation import isolate_model
@@ -108,7 +108,7 @@ class Study:
         return values
 
     def wish(self, name: str, value: Any) -> bool:
-        """Do what a person asked for; False where it is not the study's.
+        """Do what a person asked for; False if not the study's.
 
         Raises
         ------
@@ -142,7 +142,10 @@ class Study:
         return True
 
     def follow(self) -> None:
-        """Compute the open section anew where what it is of changed. Any thread."""
+        """Compute the open section anew where it is out of date.
+
+        Any thread may call.
+        """
         self._count_look()
         session = self._look.session
         if not self.section:
@@ -177,7 +180,7 @@ class Study:
             section.forget()
 
     def _pulsed(self, _change: Any) -> None:
-        """Follow a run that moved at rest, as one that was taken back."""
+        """Follow a run that moved at rest, as by a rewind."""
         # While it trains, looks tell of it.
         if self.section and not self._closed and not self._look.running and self._step != self._look.step:
             self.follow()
@@ -223,7 +226,7 @@ class Study:
             self._reason = str(error) or type(error).__name__
 
     def _subject(self) -> StudySubject:
-        """Return what is to be studied, on the thread that may use the model."""
+        """Return what is studied, on the thread that uses the model."""
         look, session = self._look, self._look.session
         layer, part, sample = look.wanted_layer(), look.shown_part(), look.wanted_sample()
         read = cache(lambda: look.samples.inputs(sample))
@@ -240,7 +243,7 @@ class Study:
         )  # fmt: skip
 
     def _count_look(self) -> None:
-        """Count the values of a look that was taken anyway, for the spread."""
+        """Count the values of a look taken anyway, for the spread."""
         taken, session = self._look.taken, self._look.session
         if session is None or taken is None or taken is self._counted or taken.step is None:
             return
@@ -259,7 +262,7 @@ class Study:
         return 0 if layout is None else layout.channels
 
     def _group(self) -> int | None:
-        """Return how many channels a map or bar of the picture stands for."""
+        """Return how many channels a map or bar stands for."""
         taken = self._look.taken
         picture = None if taken is None else taken.look.picture
         if picture is None or taken.look.wanted.show == "input" or picture.kind not in _EACH:
@@ -267,7 +270,7 @@ class Study:
         return picture.group
 
     def _channel(self) -> int:
-        """Return the channel in question: of the enlarged map, where each has one."""
+        """Return the channel in question: that of the enlarged map."""
         group = self._group()
         number = self._number if group is None else self._look.chosen * group
         return min(number, max(0, self._channels() - 1))

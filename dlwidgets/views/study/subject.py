@@ -1,4 +1,4 @@
-"""What a study is of: model, sample, layer and channel at one moment."""
+"""What is studied: model, sample, layer and channel at one moment."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ class OutputLayout:
         return 0 if self.axis is None else self.shape[self.axis]
 
     def maps(self, tensor: torch.Tensor) -> torch.Tensor:
-        """Return an output as M x h x w: maps by channel, a matrix or a row.
+        """Return an output as M x h x w.
 
-        Of volumes, the middle slices.
+        Maps by channel (of volumes, the middle slices), a matrix or a row.
         """
         if tensor.ndim <= 1:
             return tensor.reshape(1, 1, -1)

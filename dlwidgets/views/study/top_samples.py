@@ -42,7 +42,7 @@ class TopSamplesSection:
         self._values: dict[str, Any] = {}
 
     def sort(self, by: Any) -> None:
-        """Order samples by the largest value of a channel, or by its mean.
+        """Order samples by a channel's largest value, or its mean.
 
         Raises
         ------

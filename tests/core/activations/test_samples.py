@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from dlwidgets.core.activations.own_sample import own_sample, span_of
+from dlwidgets.core.activations.own_sample import fit_sample, value_range
 from dlwidgets.core.activations.sample_order import in_order, sample_losses
 from dlwidgets.core.data.samples import PlainSamples
 from dlwidgets.core.scoring.scores import Scores
@@ -73,26 +73,26 @@ COLOUR = torch.rand(1, 3, 8, 8)
 @pytest.mark.parametrize("shape", [(1, 1, 8, 8), (1, 8, 8)])
 def test_what_has_the_shape_of_a_sample_is_taken_as_it_is(shape):
     x = torch.randn(shape)
-    found = own_sample(x, GREY)
+    found = fit_sample(x, GREY)
     assert torch.equal(found.inputs, x.reshape(1, 1, 8, 8))
     assert (found.name, found.done) == ("your own", "")
 
 
 def test_an_array_takes_the_models_dtype():
-    assert own_sample(np.zeros((5,)), torch.zeros(1, 5, dtype=torch.float16)).inputs.dtype == torch.float16
+    assert fit_sample(np.zeros((5,)), torch.zeros(1, 5, dtype=torch.float16)).inputs.dtype == torch.float16
 
 
 def test_a_colour_image_is_made_grey_as_pillow_does():
     image = pytest.importorskip("PIL.Image")
     pixels = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)
-    found = own_sample(pixels, GREY)
+    found = fit_sample(pixels, GREY)
     expected = np.asarray(image.fromarray(pixels).convert("L")) / 255
     assert np.abs(found.inputs[0, 0].numpy() - expected).max() <= 1.01 / 255
     assert found.done == "made grey"
 
 
 def test_a_grey_image_is_repeated_for_a_model_of_colours():
-    found = own_sample(np.full((8, 8), 51, np.uint8), COLOUR)
+    found = fit_sample(np.full((8, 8), 51, np.uint8), COLOUR)
     assert torch.allclose(found.inputs, torch.full((1, 3, 8, 8), 0.2))
     assert found.done == "grey repeated in 3 channels"
 
@@ -100,14 +100,14 @@ def test_a_grey_image_is_repeated_for_a_model_of_colours():
 def test_an_image_of_another_size_is_scaled_as_pillow_does_and_its_middle_cut_out():
     image = pytest.importorskip("PIL.Image")
     pixels = np.random.default_rng(0).integers(0, 256, (32, 64), dtype=np.uint8)
-    found = own_sample(pixels, GREY)
+    found = fit_sample(pixels, GREY)
     middle = image.fromarray(pixels[:, 16:48]).resize((8, 8), image.Resampling.BILINEAR)
     assert np.abs(found.inputs[0, 0].numpy() * 255 - np.asarray(middle, float)).max() <= 1.0
     assert found.done == "32 × 64 scaled to 8 × 8, the middle cut out"
 
 
 def test_the_values_are_brought_to_the_range_of_the_samples_and_that_is_said():
-    found = own_sample(np.array([[0, 255]] * 2, np.uint8), torch.zeros(1, 1, 2, 2), span=lambda: (-2.0, 3.0))
+    found = fit_sample(np.array([[0, 255]] * 2, np.uint8), torch.zeros(1, 1, 2, 2), span=lambda: (-2.0, 3.0))
     # The shape is that of a sample but for its channel axis, so it is an image to be fitted.
     assert found.inputs.flatten().tolist() == [-2.0, 3.0, -2.0, 3.0]
     assert found.done == "values brought to -2 … 3, as in the samples"
@@ -115,8 +115,8 @@ def test_the_values_are_brought_to_the_range_of_the_samples_and_that_is_said():
 
 def test_channels_last_is_understood_on_either_side():
     pixels = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)
-    first = own_sample(pixels, COLOUR).inputs
-    last = own_sample(pixels.transpose(2, 0, 1), torch.rand(1, 8, 8, 3)).inputs
+    first = fit_sample(pixels, COLOUR).inputs
+    last = fit_sample(pixels.transpose(2, 0, 1), torch.rand(1, 8, 8, 3)).inputs
     assert torch.equal(first.movedim(1, -1), last)
 
 
@@ -125,23 +125,23 @@ def test_a_file_is_read_and_named_by_its_name(tmp_path):
     path = tmp_path / "cat.png"
     image.fromarray(np.full((8, 8), 255, np.uint8)).save(path)
     for way in (str(path), path):
-        found = own_sample(way, GREY)
+        found = fit_sample(way, GREY)
         assert found.name == "cat.png"
         assert torch.equal(found.inputs, torch.ones(1, 1, 8, 8))
 
 
 def test_a_text_is_encoded():
     like = torch.zeros(1, 5, dtype=torch.int64)
-    found = own_sample("a b c", like, encode=lambda text: [ord(letter) for letter in text.split()])
+    found = fit_sample("a b c", like, encode=lambda text: [ord(letter) for letter in text.split()])
     assert found.inputs.tolist() == [[97, 98, 99]]
     assert found.name == "a b c"
 
 
 def test_a_model_of_several_inputs_takes_a_tuple_or_a_dict_of_them():
     like = (torch.zeros(1, 3), torch.zeros(1, 2))
-    found = own_sample((np.ones(3), np.ones(2)), like)
+    found = fit_sample((np.ones(3), np.ones(2)), like)
     assert [part.tolist() for part in found.inputs] == [[[1, 1, 1]], [[1, 1]]]
-    named = own_sample({"a": np.ones(3), "b": np.ones(2)}, {"a": like[0], "b": like[1]})
+    named = fit_sample({"a": np.ones(3), "b": np.ones(2)}, {"a": like[0], "b": like[1]})
     assert named.inputs["b"].shape == (1, 2)
 
 
@@ -158,7 +158,7 @@ def test_a_model_of_several_inputs_takes_a_tuple_or_a_dict_of_them():
 )
 def test_what_does_not_fit_is_refused_in_a_sentence(x, like, sentence):
     with pytest.raises((ValueError, TypeError), match=sentence):
-        own_sample(x, like)
+        fit_sample(x, like)
 
 
 def test_a_file_that_is_no_image_is_refused_in_a_sentence(tmp_path):
@@ -166,7 +166,7 @@ def test_a_file_that_is_no_image_is_refused_in_a_sentence(tmp_path):
     path = tmp_path / "notes.txt"
     path.write_text("no image")
     with pytest.raises(ValueError, match="is no image that Pillow reads"):
-        own_sample(str(path), GREY)
+        fit_sample(str(path), GREY)
 
 
 @pytest.mark.parametrize(
@@ -174,4 +174,4 @@ def test_a_file_that_is_no_image_is_refused_in_a_sentence(tmp_path):
     [([0.2, 0.7], (0, 1)), ([0.0, 200.0], (0, 255)), ([-2.0, 1.5], (-2.0, 1.5)), ([0.0, 400.0], (0, 400))],
 )
 def test_the_range_of_the_samples_is_a_usual_one_or_their_own(values, span):
-    assert span_of(PlainSamples(torch.tensor(values)[:, None])) == pytest.approx(span)
+    assert value_range(PlainSamples(torch.tensor(values)[:, None])) == pytest.approx(span)

@@ -1,1 +1,1 @@
-"""Studies of one layer: ablation, top samples, attribution, film and spread over training."""
+"""Studies of one layer: ablation, top samples, attribution, film, spread."""

@@ -1,4 +1,4 @@
-"""Channels switched off or scaled while a model looks at a sample, and what it then says."""
+"""Ablation: scores with channels of a model switched off or scaled."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ Behind = Mapping[str, nn.Module]
 
 @contextmanager
 def scaled_channels(model: nn.Module, factors: Factors, behind: Behind | None = None) -> Iterator[nn.Module]:
-    """Yield the module to call, whose layers put out the channels in `factors` multiplied.
+    """Yield the module to call, with channels multiplied by `factors`.
 
-    It computes as in `isolate_model`: in eval mode, without gradients, and everything is afterwards as it was.
-    Only what layers hand on is changed, in copies: nothing reaches a weight, a buffer or a gradient. A layer
-    that is called several times is touched each time; of an output with several tensors, the first is, and of
-    recurrent layers also the last hidden state.
+    It computes as in `isolate_model`: in eval mode, without gradients, and everything is afterwards as it
+    was. Only what layers hand on is changed, in copies: nothing reaches a weight, a buffer or a gradient. A
+    layer that is called several times is touched each time; of an output with several tensors, the first is,
+    and of recurrent layers also the last hidden state.
 
     Parameters
     ----------
@@ -80,7 +80,9 @@ def scores_under(
     scores: Scores = None,
     behind: Behind | None = None,
 ) -> list[torch.Tensor]:
-    """Return the scores of `inputs`, a batch of one, under each of several factors: float32, on the CPU.
+    """Compute the scores of `inputs` under each of several factors.
+
+    `inputs` is a batch of one; scores are float32, on the CPU.
 
     One look for all of them: to open and close it takes longer than a small model's forward.
     """

@@ -1,4 +1,4 @@
-"""Where a model looked: Grad-CAM and gradient times input for a chosen class, without a trace."""
+"""Attribution: Grad-CAM and gradient times input for a class."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Attribution:
     layer: str = ""
 
     def over(self, size: tuple[int, ...]) -> torch.Tensor:
-        """Return the values of Grad-CAM as large as the input, by linear interpolation."""
+        """Interpolate the values of Grad-CAM to the size of the input."""
         if tuple(self.values.shape) == tuple(size):
             return self.values
         mode = {1: "linear", 2: "bilinear", 3: "trilinear"}[self.values.ndim]
@@ -50,7 +50,9 @@ class Attribution:
 def grad_cam(
     model: nn.Module, inputs: Any, target: int | None = None, layer: str | None = None
 ) -> Attribution:
-    """Return the Grad-CAM of a class (Selvaraju et al. 2017, equations 1 and 2) for `inputs`, a batch of one.
+    """Compute the Grad-CAM of a class for `inputs`, a batch of one.
+
+    As Selvaraju et al. 2017, equations 1 and 2.
 
     Each map of a layer is weighted by the mean over its places of the gradient of the class's output, before
     softmax or sigmoid; what is negative in the sum is cut off. The model runs once in eval mode, and is left
@@ -104,7 +106,9 @@ def grad_cam(
 
 
 def gradient_x_input(model: nn.Module, inputs: Any, target: int | None = None) -> Attribution:
-    """Return the gradient of a class's output by the input, times the input, for `inputs`, a batch of one.
+    """Compute gradient times input of a class for `inputs`.
+
+    `inputs` is a batch of one; the gradient is that of the class's output by the input.
 
     Of several inputs the first with floating numbers is told of. Tokens, which are whole numbers, go through
     the first embedding that is given them: gradient by its rows, times the rows, summed over features
@@ -169,7 +173,7 @@ def _convolutions(modules: dict[str, nn.Module]) -> list[str]:
 
 
 def _last_called(model: nn.Module, inputs: Any, wanted: list[str], modules: dict[str, nn.Module]) -> str:
-    """Return which of `wanted` runs last with more than one place, or else runs last."""
+    """Find the last layer to run, if possible with several places."""
     calls: list[tuple[str, bool]] = []
 
     def hook(path: str) -> Callable[..., None]:
@@ -195,7 +199,7 @@ def _no_maps(path: str, modules: dict[str, nn.Module]) -> str:
 
 
 def _of_class(output: Any, target: int | None) -> tuple[torch.Tensor, int]:
-    """Return the output for a class as a number, and which class it is."""
+    """Return the output for a class, and the number of that class."""
     first = next((tensor for _, tensor in named_tensors(output)), None)
     if first is None or not first.is_floating_point() or first.numel() == 0:
         raise ValueError("The model puts out no tensor of numbers, one for each class.")
@@ -219,7 +223,7 @@ def _gradients(score: torch.Tensor, leaves: list[torch.Tensor], what: str) -> tu
 
 @contextmanager
 def _differentiating(model: nn.Module) -> Iterator[nn.Module]:
-    """Yield the module to call, as `isolate_model` does, with gradients that go nowhere but to the caller."""
+    """Yield the module to call, with gradients for the caller alone."""
     with isolate_model(model) as eager, torch.inference_mode(False), torch.enable_grad():
         recurrent = any(isinstance(module, nn.RNNBase) for module in eager.modules())
         # cuDNN has no backward of a recurrent layer in eval mode.

@@ -1,4 +1,4 @@
-"""One layer's output for one sample across the kept states of a run, from its first step to now."""
+"""A film: one layer's output across the snapshots of a run."""
 
 from __future__ import annotations
 
@@ -48,9 +48,9 @@ class Frame:
 
 
 class Twin:
-    """A stand-in of a model that takes on the weights of earlier states; the model itself is not touched.
+    """A stand-in of a model that takes on weights of earlier states.
 
-    It shares no buffer with the model, and its parameters only until the first `wear`.
+    It shares no buffer with the model, and its parameters only until the first `load`.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -67,8 +67,10 @@ class Twin:
                 if parameter is not None:
                     self._places.setdefault(id(parameter), []).append((module, name))
 
-    def wear(self, state: Mapping[str, Any]) -> None:
-        """Take on the weights, buffers and numbers of `state`, the "weights" part of a snapshot.
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Take on the weights, buffers and numbers of a state.
+
+        `state` is the "weights" part of a snapshot.
 
         Raises
         ------
@@ -82,11 +84,11 @@ class Twin:
         for name, parameter in parameters.items():
             # The state's own tensor, which nobody writes into: the twin only reads it.
             value = given[name].to(self._device, parameter.dtype)
-            worn = nn.Parameter(value, requires_grad=False)
+            loaded = nn.Parameter(value, requires_grad=False)
             places = self._places.pop(id(parameter))
             for module, own in places:
-                setattr(module, own, worn)
-            self._places[id(worn)] = places
+                setattr(module, own, loaded)
+            self._places[id(loaded)] = places
         for name, buffer in buffers.items():
             if name in given and given[name].shape == buffer.shape:
                 buffer.copy_(given[name])
@@ -99,20 +101,13 @@ class Twin:
             if path in modules and kept is not None:
                 modules[path].set_extra_state(copy.deepcopy(kept))
 
-    def output(self, inputs: Any, layer: str, part: str = "", behind: nn.Module | None = None) -> Any:
-        """Return what a layer puts out for `inputs`, a batch of one, without the batch axis.
-
-        Raises
-        ------
-        ValueError : in a sentence: the layer gave no such tensor, or the model could not run.
-        """
-        return output_of(self.module, inputs, layer, part, behind)
-
 
 def output_of(
     model: nn.Module, inputs: Any, layer: str, part: str = "", behind: nn.Module | None = None
 ) -> torch.Tensor:
-    """Return one tensor of a layer for `inputs`, a batch of one: dense, real, on the CPU, without batch axis.
+    """Return one tensor of a layer for `inputs`, a batch of one.
+
+    It is dense, real, on the CPU and without batch axis.
 
     Parameters
     ----------
@@ -139,7 +134,7 @@ def output_of(
 
 
 class Film:
-    """The frames of one layer and one sample, made piece by piece; each state is looked at once.
+    """Frames of one layer and sample; each state is looked at once.
 
     Parameters
     ----------
@@ -153,8 +148,6 @@ class Film:
         self._inputs, self._behind = inputs, behind
         self._frames: dict[Any, Frame] = {}
         self._size = 0
-        #: How many states there were to choose from at the last `advance`.
-        self.of = 0
 
     @property
     def frames(self) -> list[Frame]:
@@ -162,7 +155,7 @@ class Film:
         return sorted(self._frames.values(), key=lambda frame: frame.step)
 
     def advance(self, model: nn.Module, states: Sequence[Snapshot], seconds: float = float("inf")) -> bool:
-        """Look at states that were not looked at yet, for about `seconds`; return whether some are left.
+        """Look at further states for about `seconds`; return whether some are left.
 
         Frames of states that are no longer among `states`, and whose step no newer one has, stay.
 
@@ -170,8 +163,7 @@ class Film:
         ------
         ValueError : in a sentence: the model has a part that cannot be copied.
         """
-        self.of = len(states)
-        wanted = self._chosen(states)
+        wanted = evenly(states, self._most)
         missing = [one for one in wanted if _key(one) not in self._frames]
         if not missing:
             return False
@@ -189,24 +181,25 @@ class Film:
         return False
 
     def cut(self, step: int) -> None:
-        """Let go of what comes after `step`, as when a run went back."""
+        """Drop what comes after `step`, as when a run went back."""
         self._frames = {key: frame for key, frame in self._frames.items() if frame.step <= step}
 
     def _frame(self, twin: Twin, state: Snapshot) -> Frame:
         try:
-            twin.wear(state.parts["weights"])
-            tensor = twin.output(self._inputs, self.layer, self.part, self._behind)
+            twin.load(state.parts["weights"])
+            tensor = output_of(twin.module, self._inputs, self.layer, self.part, self._behind)
         except ValueError as error:
             return Frame(state.step, state.why, None, str(error))
         self._size = tensor.nbytes
         return Frame(state.step, state.why, tensor)
 
-    def _chosen(self, states: Sequence[Snapshot]) -> list[Snapshot]:
-        return evenly(states, max(2, min(MOST_FRAMES, _BYTES // max(1, self._size))))
+    @property
+    def _most(self) -> int:
+        return max(2, min(MOST_FRAMES, _BYTES // max(1, self._size)))
 
     def _thin(self, wanted: Iterable[Snapshot]) -> None:
-        """Keep to the number of frames: those of states that are still kept stay first."""
-        most = max(2, min(MOST_FRAMES, _BYTES // max(1, self._size)))
+        """Drop frames beyond the number, those of lost states first."""
+        most = self._most
         kept = [key for one in wanted if (key := _key(one)) in self._frames]
         others = [key for key in self._frames if key not in set(kept)]
         room = set(evenly(kept, most)) | set(evenly(others, max(0, most - len(kept))))
@@ -214,13 +207,13 @@ class Film:
 
 
 def kept_states(timeline: Timeline) -> list[Snapshot]:
-    """Return the snapshots of the line under way, in the order of their steps, one a step."""
+    """Return the snapshots of the line under way, one a step."""
     found = {one.step: one for one in timeline.ring if timeline.line.holds(one)}
     return [found[step] for step in sorted(found)]
 
 
 def evenly(things: Sequence[Any], most: int) -> list[Any]:
-    """Return at most `most` of `things`, spread evenly over them, the first and the last among them."""
+    """Choose at most `most` things evenly, first and last among them."""
     if len(things) <= most:
         return list(things)
     if most < 2:

@@ -1,4 +1,4 @@
-"""How a layer's values were spread over time: a histogram for each look, in bounded memory."""
+"""Histograms of a layer's values over time, in bounded memory."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Column:
 
     @property
     def std(self) -> float:
-        """The standard deviation of the finite values (divided by n); nan where there are none."""
+        """The deviation of the finite values (divided by n), or nan."""
         finite = self.total - self.nonfinite
         return math.sqrt(max(0.0, self.squares / finite - self.mean**2)) if finite else math.nan
 
@@ -76,7 +76,9 @@ class Spread:
         self.reach = 0.0
 
     def add(self, step: int, tensor: torch.Tensor) -> None:
-        """Count the values of `tensor`, seen after `step` steps; a second look at a step replaces the first.
+        """Count the values of `tensor`, seen after `step` steps.
+
+        A second look at a step replaces the first.
 
         A step that lies within a column of several looks is left out: it has been told of.
         """
@@ -101,17 +103,17 @@ class Spread:
             self.columns = [_together(self.columns[i : i + 2]) for i in range(0, len(self.columns), 2)]
 
     def cut(self, step: int) -> None:
-        """Let go of what comes after `step`, as when a run went back."""
+        """Drop what comes after `step`, as when a run went back."""
         self.columns = [one for one in self.columns if one.last <= step]
 
     def shares(self) -> np.ndarray:
-        """Return the share of each column's values in each bin, float64: columns x bins."""
+        """Return the share of values in each bin, columns x bins."""
         if not self.columns:
             return np.empty((0, self.bins))
         return np.stack([one.counts / one.total for one in self.columns])
 
     def shades(self) -> np.ndarray:
-        """Return the counts as shades for drawing, uint8: columns x bins, the low end first.
+        """Return shades for drawing, uint8: columns x bins, low end first.
 
         0 is none at all; else the logarithm of the share, from one value in ten thousand (1) to all (255).
         """

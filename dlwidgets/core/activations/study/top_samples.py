@@ -1,4 +1,4 @@
-"""What excites a channel: the samples of a fixed probe set that drive it most, and where in them."""
+"""Top samples: those that drive a channel most, and where."""
 
 from __future__ import annotations
 
@@ -50,14 +50,17 @@ class Excited:
 
 
 def probe_numbers(count: int, size: int = PROBE, seed: int = 0) -> np.ndarray:
-    """Return the numbers of the probe samples among `count`: int64, in order, the same for the same seed."""
+    """Draw the numbers of the probe samples among `count`.
+
+    They are int64, in order, and the same for the same seed.
+    """
     if count <= size:
         return np.arange(count)
     return np.sort(np.random.default_rng(seed).choice(count, size, replace=False))
 
 
 class Responses:
-    """How strongly each channel of a layer answers to each sample of a probe set, gathered piece by piece.
+    """Each channel's response to each probe sample, gathered in pieces.
 
     Parameters
     ----------
@@ -98,7 +101,9 @@ class Responses:
         return self.taken >= len(self.numbers)
 
     def gather(self, model: nn.Module, samples: Any, seconds: float = math.inf) -> bool:
-        """Run further samples for at most about `seconds`, one at least; return whether some are left.
+        """Run further samples for about `seconds`, one at least.
+
+        Returns whether some are left.
 
         The model is left as it was. `samples.inputs(i)` returns sample i as a batch of one.
 
@@ -123,7 +128,7 @@ class Responses:
         return not self.complete
 
     def top(self, channel: int, by: By = "max", count: int = 12) -> list[Excited]:
-        """Return the samples that drive `channel` most, the strongest first; equal ones by number.
+        """Return the samples that drive `channel` most, strongest first.
 
         Answers that are not finite come first, since they want to be seen.
 
@@ -231,7 +236,7 @@ class Responses:
 
 
 def joined(batches: Sequence[Any]) -> Any:
-    """Return batches of inputs as one; None where their tensors differ in shape or have no batch axis."""
+    """Join batches of inputs; None where their shapes differ."""
     columns = list(zip(*(list(tree_tensors(batch)) for batch in batches), strict=False))
     counts = {len(list(tree_tensors(batch))) for batch in batches}
     same = all(len({tensor.shape for tensor in column}) == 1 and column[0].ndim for column in columns)

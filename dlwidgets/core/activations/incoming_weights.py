@@ -1,4 +1,4 @@
-"""The layer that weighs a dense unit's inputs, and their shape as an image."""
+"""The layer that weighs a unit's inputs, and their shape."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class _Call:
 def find_incoming(
     eager: nn.Module, modules: Mapping[str, nn.Module], inputs: Any, layer: str, part: str = ""
 ) -> Incoming | None:
-    """Find the layer behind the numbers of `layer` in a forward of `inputs`.
+    """Find the layer that weighed the numbers of `layer`.
 
     None where the layer was not called, works on no tensor, or got what it works on from no layer.
 
