@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
-import { cellsAt, cellsAtEach, cellsFrom, histogramOf, positionOf, wholesOf } from "../../dlwidgets/views/confusion/counts.js";
+import { cellsAtEach, cellsFrom, histogramOf, positionOf, wholesOf } from "../../dlwidgets/views/confusion/counts.js";
 import { compiled, metricTable, wilson } from "../../dlwidgets/views/confusion/metrics.js";
 import { compareBy, inOrder, matching, orderOf, passing, readSort, shownBy } from "../../dlwidgets/views/confusion/order.js";
 import {
@@ -10,7 +10,7 @@ import {
 } from "../../dlwidgets/views/confusion/words.js";
 import { cuttable, layoutOf, step, strength } from "../../dlwidgets/views/confusion/tiles.js";
 import { leap, nearestPosition } from "../../dlwidgets/views/confusion/slider.js";
-import { ownLimits } from "../../dlwidgets/views/confusion/limits.js";
+import { ownLimits } from "../../dlwidgets/views/confusion/look.js";
 import { widthOf } from "../../dlwidgets/views/confusion/table.js";
 import { firstFilter } from "../../dlwidgets/views/confusion/toolbar.js";
 import { reportOf, summaryOf } from "../../dlwidgets/views/confusion/best_thresholds.js";
@@ -47,7 +47,10 @@ function cumulative({ truth, score }, positions) {
 test("the cells at a position are those counted sample by sample", () => {
   for (let seed = 1; seed <= 5; seed++) {
     const from = samples(seed), { counts, totals } = cumulative(from, 101);
-    for (const k of [0, 1, 37, 50, 100]) assert.deepEqual([...cellsAt(counts, totals, k, 101)], from.count(k / 100));
+    for (const k of [0, 1, 37, 50, 100]) {
+      const cells = cellsAtEach({ counts, totals }, Array(5).fill(k / 100), { limits: [0.5], exact: new Uint32Array(10) }, 101);
+      assert.deepEqual([...cells], from.count(k / 100));
+    }
   }
 });
 

@@ -1,4 +1,4 @@
-"""One class of a confusion grid as a Figure: precision-recall, ROC and reliability side by side."""
+"""One class as a Figure: precision-recall, ROC and reliability."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 
 def class_figure(scores: Scores, cls: int | str, thresholds: ArrayLike | None = 0.5) -> Figure:
-    """Return precision-recall, ROC and reliability of one class, with the point of the threshold.
+    """Draw precision-recall, ROC and reliability of one class.
 
-    Dashed is what guessing gives; for reliability, a score that means what it says. The bars are the samples
-    of each bin.
+    A point is at the threshold. Dashed is what guessing gives; for reliability, a score that means what it
+    says. The bars are the samples of each bin.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The C x C confusion matrix of a multiclass task as a Figure: what it is against what was said."""
+"""The confusion matrix of a multiclass task as a Figure."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _SHARES = {"true": "share of its row", "predicted": "share of its column", "all"
 def matrix_figure(
     scores: Scores, *, normalise: str | None = "true", order: NDArray[np.int64] | None = None
 ) -> Figure:
-    """Return the matrix as a seaborn heatmap, ready to be printed: blue is right, orange wrong.
+    """Draw the matrix as a seaborn heatmap, ready to be printed.
 
-    Up to 25 classes each cell holds its count and, up to 12, its share.
+    Blue is right, orange wrong. Up to 25 classes each cell holds its count and, up to 12, its share.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ def matrix_figure(
 def matrix_picture(
     scores: Scores, *, normalise: str | None = "true", order: NDArray[np.int64] | None = None
 ) -> Figure:
-    """Return the same matrix drawn as one image, without seaborn, whose import takes seconds."""
+    """Draw the matrix without seaborn, whose import takes seconds."""
     shade, counts, names = _prepared(scores, normalise, order)
     many = len(names)
     figure = new_figure(5.2, 4.6)
@@ -87,7 +87,7 @@ def matrix_picture(
 def _prepared(
     scores: Scores, normalise: str | None, order: NDArray[np.int64] | None
 ) -> tuple[NDArray[np.float64], NDArray[np.int64], list[str]]:
-    """Return the shade (negative where wrong), the counts and the names, in their order."""
+    """Return shade (negative where wrong), counts and names, in order."""
     matrix = scores.matrix()
     order = np.arange(len(matrix)) if order is None else order
     counts = matrix[np.ix_(order, order)]

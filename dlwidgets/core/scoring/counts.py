@@ -1,14 +1,17 @@
-"""Counts at thresholds: of any by bisection, or at every cut point."""
+"""Counts at thresholds, at every cut point, and of label pairs."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+#: Rows multiplied at a time: sums of ones in float32 are exact below 2 ** 24.
+_BLOCK = 2**20
 
 
 class RankedScores:
@@ -151,3 +154,41 @@ def all_cuts(label: NDArray[np.int8], score: NDArray[np.floating]) -> Cuts:
         tp, fp = np.insert(tp, 0, 0), np.insert(fp, 0, 0)
     positives = int(np.count_nonzero(label))
     return Cuts(thresholds, tp, fp, positives, len(label) - positives)
+
+
+def together(left: NDArray[np.bool_], right: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Count the rows in which two columns are both true.
+
+    C x C int64: column i of `left` and column j of `right`.
+    """
+    counts = np.zeros((left.shape[1], right.shape[1]), np.int64)
+    for start in range(0, len(left), _BLOCK):
+        one, other = (part[start : start + _BLOCK].astype(np.float32) for part in (left, right))
+        counts += (one.T @ other).astype(np.int64)
+    return counts
+
+
+def commonest_sets(
+    is_so: NDArray[np.bool_], said: NDArray[np.bool_]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Find the distinct pairs of sets, the commonest first.
+
+    Returns the first row of each and its count. Of equal counts the one comes first that stands first.
+    `is_so` and `said` are N x C.
+    """
+    first, count = distinct_rows(np.packbits(np.concatenate([is_so, said], axis=1), axis=1))
+    order = np.lexsort((first, -count))
+    return first[order], count[order]
+
+
+def distinct_rows(rows: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Find the distinct rows of bytes: first places and counts."""
+    if rows.shape[1] <= 8:
+        # As one number a row they sort many times faster.
+        wide = np.zeros((len(rows), 8), np.uint8)
+        wide[:, : rows.shape[1]] = rows
+        keys: NDArray[Any] = wide.view(np.uint64).reshape(-1)
+    else:
+        keys = np.ascontiguousarray(rows).view(np.dtype((np.void, rows.shape[1]))).reshape(-1)
+    _, first, count = np.unique(keys, return_index=True, return_counts=True)
+    return first, count

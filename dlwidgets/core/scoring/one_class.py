@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .counts import predicted, round_up
-from .label_pairs import commonest_sets
+from .counts import commonest_sets, predicted, round_up
 from .ranking import BINS, calibration_bins, rank_measures
 
 if TYPE_CHECKING:

@@ -8,20 +8,23 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .counts import RankedScores, predicted
+from .counts import RankedScores, all_cuts, commonest_sets, predicted, together
 from .inputs import (
     as_array,
     as_labels,
     as_predictions,
     as_scores,
+    check_probabilities,
     class_names,
+    class_number,
     column_names,
+    read_row_count,
     sample_names,
     sigmoid,
     softmax,
     task_of,
 )
-from .intervals import bootstrap, bootstrap_averages, check_interval, wilson_of
+from .intervals import bootstrap, bootstrap_averages, check_interval, wilson, wilson_of
 from .metrics import (
     averaged,
     count_names,
@@ -30,6 +33,7 @@ from .metrics import (
     rate,
     rate_names,
     rates,
+    ratio,
     samples_averaged,
     weighted_mean,
 )
@@ -42,6 +46,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from .best_thresholds import BestThresholds
+
+#: Bins by their names here and in scikit-learn.
+BINNINGS = {"width": "width", "uniform": "width", "mass": "mass", "quantile": "mass"}
 
 
 class Scores:
@@ -354,8 +361,6 @@ class Scores:
         seed
             Of the bootstrap.
         """
-        import pandas as pd
-
         beta, zero = _checked(beta, interval, level, zero_division)
         confusion = self.confusion(thresholds)
         drawn = bootstrap(confusion, level, beta=beta, seed=seed) if interval == "bootstrap" else {}
@@ -366,7 +371,7 @@ class Scores:
                 low, high = drawn[name] if interval == "bootstrap" else wilson_of(name, confusion, level)
                 columns |= {f"{name}_low": low, f"{name}_high": high}
         columns |= {name: rate(name, confusion) for name in count_names()}
-        return pd.DataFrame(columns, index=pd.Index(self.classes, name="class"))
+        return _frame(columns, self.classes, "class")
 
     def averages(
         self,
@@ -393,8 +398,6 @@ class Scores:
             "bootstrap": whole samples are drawn, since the labels of one go together. "wilson" is n/a here
             but for a binary task: a mean over classes is no share of counted samples.
         """
-        import pandas as pd
-
         beta, zero = _checked(beta, interval, level, zero_division)
         confusion = self.confusion(thresholds)
         rows: dict[str, dict[str, Any]] = {**averaged(confusion, beta, zero)}
@@ -410,7 +413,7 @@ class Scores:
             ends = _ends_of_averages(self, confusion, said, beta, interval, level, zero, seed)
             for average, row in rows.items():
                 rows[average] = _between(row, ends[average])
-        frame = pd.DataFrame(rows).T.rename_axis("average")
+        frame = _frame(rows).T.rename_axis("average")
         return frame.assign(**{name: rate(name, confusion).sum() for name in count_names()})
 
     def ranking(
@@ -438,8 +441,6 @@ class Scores:
         roc_auc is NaN where all known labels are the same, average_precision where none is positive, brier
         and ece where a score lies outside 0 ... 1.
         """
-        import pandas as pd
-
         if interval not in (None, "bootstrap"):
             raise ValueError(f"There is no interval {interval!r} of a ranking: give None or 'bootstrap'.")
         check_interval(interval, level)
@@ -450,15 +451,13 @@ class Scores:
                 ends = bootstrap_measures(positives, negatives, level, bins=bins, seed=[seed, c])
                 row = _between(row, ends)
             rows.append(row)
-        return pd.DataFrame(rows, index=pd.Index(self.classes, name="class"))
+        return _frame(rows, self.classes, "class")
 
     def ranking_averages(self, *, bins: int = 10) -> pd.DataFrame:
         """Return the rows macro, micro and weighted of `ranking`.
 
         Micro pools all labels. Sorts all N x C scores once more.
         """
-        import pandas as pd
-
         each = self.ranking(bins=bins)
         pooled = RankedScores(self.y_true.reshape(-1, 1), self.y_score.reshape(-1, 1))
         rows = {
@@ -466,7 +465,7 @@ class Scores:
             "micro": rank_measures(*pooled.columns[0], bins),
             "weighted": {name: weighted_mean(each[name].to_numpy(), self.positives) for name in RANKED},
         }
-        return pd.DataFrame(rows).T.rename_axis("average")
+        return _frame(rows).T.rename_axis("average")
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row a sample: columns ("label", class) and ("score", class).
@@ -487,29 +486,46 @@ class Scores:
     def roc(self, cls: int | str | None = None) -> pd.DataFrame:
         """Return the ROC curve of a class, one row a cut point.
 
-        The columns are threshold, false_positive_rate, recall, fp and tp. A row a cut point, from the highest
+        The columns are threshold, false_positive_rate, recall, fp and tp. The rows go from the highest
         threshold (nothing predicted) to the lowest (all predicted), the points of
         `sklearn.metrics.roc_curve(drop_intermediate=False)`, whose first threshold is infinite where this one
         lies just above the highest score. The area under it is `roc_auc` of `Scores.ranking`. A rate is NaN
         where the class has no known negative, or no positive.
         """
-        from .class_curves import roc
-
-        return roc(self, cls)
+        c = class_number(self, cls)
+        cuts = all_cuts(self.y_true[:, c], self.y_score[:, c])
+        return _frame(
+            {
+                "threshold": cuts.thresholds,
+                "false_positive_rate": ratio(cuts.fp, cuts.negatives),
+                "recall": ratio(cuts.tp, cuts.positives),
+                "fp": cuts.fp,
+                "tp": cuts.tp,
+            }
+        )
 
     def precision_recall(self, cls: int | str | None = None) -> pd.DataFrame:
         """Return the precision-recall curve of a class, one row a cut point.
 
-        The columns are threshold, recall, precision, predicted and tp. A row a cut point, from the highest
+        The columns are threshold, recall, precision, predicted and tp. The rows go from the highest
         threshold to the lowest, the points of `sklearn.metrics.precision_recall_curve` in the other order.
         Where nothing is predicted the precision is 0 / 0; it is set to 1 there, as scikit-learn does. Between
         two rows the curve is a step at the precision of the lower threshold, no line: the sum of precision x
         rise of recall is then `average_precision` of `Scores.ranking` (matplotlib:
         ``drawstyle="steps-pre"``). Recall is NaN where no positive is known.
         """
-        from .class_curves import precision_recall
-
-        return precision_recall(self, cls)
+        c = class_number(self, cls)
+        cuts = all_cuts(self.y_true[:, c], self.y_score[:, c])
+        said = cuts.tp + cuts.fp
+        return _frame(
+            {
+                "threshold": cuts.thresholds,
+                "recall": ratio(cuts.tp, cuts.positives),
+                "precision": np.where(said > 0, cuts.tp / np.maximum(said, 1), 1.0),
+                "predicted": said,
+                "tp": cuts.tp,
+            }
+        )
 
     def reliability(
         self,
@@ -546,9 +562,37 @@ class Scores:
         ValueError, TypeError
             No such class, bins or binning; scores outside 0 ... 1, which are no probabilities.
         """
-        from .class_curves import reliability
-
-        return reliability(self, cls, bins, binning=binning, level=level)
+        c = class_number(self, cls)
+        if isinstance(bins, bool) or not isinstance(bins, (int, np.integer)):
+            raise TypeError(f"bins is {bins!r}: give their number, as 10.")
+        if bins < 1:
+            raise ValueError(f"{bins} bins: give at least 1.")
+        if binning not in BINNINGS:
+            raise ValueError(f"There is no binning {binning!r}: give 'width' or 'mass'.")
+        known = self.y_true[:, c] >= 0
+        label, score = self.y_true[known, c], self.y_score[known, c].astype(np.float64)
+        check_probabilities(score, f"The reliability of {self.classes[c]!r}")
+        edges = np.linspace(0, 1, bins + 1)
+        if BINNINGS[binning] == "mass":
+            # In percent, as scikit-learn asks: where many scores are equal, the last bit decides on which
+            # side they lie.
+            edges = np.percentile(score, edges * 100) if len(score) else np.full(bins + 1, np.nan)
+        at = np.searchsorted(edges[1:-1], score)
+        count = np.bincount(at, minlength=bins)
+        hits = np.bincount(at, weights=label, minlength=bins).astype(np.int64)
+        low, high = wilson(hits, count, level)
+        return _frame(
+            {
+                "low": edges[:-1],
+                "high": edges[1:],
+                "samples": count,
+                "positives": hits,
+                "mean_score": ratio(np.bincount(at, weights=score, minlength=bins), count),
+                "observed": ratio(hits, count),
+                "observed_low": low,
+                "observed_high": high,
+            }
+        ).rename_axis("bin")
 
     # -- label against label
 
@@ -580,9 +624,11 @@ class Scores:
         DataFrame
             int64 counts, or float64 shares. The diagonal is 0.
         """
-        from .label_pairs import missed_for
-
-        return missed_for(self, thresholds, wrong_only=wrong_only, shares=shares)
+        said = self.predictions(thresholds)
+        missed = (self.y_true == 1) & ~said
+        counts = together(missed, said & (self.y_true == 0) if wrong_only else said)
+        values = ratio(counts, missed.sum(axis=0)[:, None]) if shares else counts
+        return self._square(values, "missed", "predicted")
 
     def cooccurrence(
         self,
@@ -603,9 +649,11 @@ class Scores:
         shares
             Divide row i by how many samples have label i: of those with i, how many have j. NaN of none.
         """
-        from .label_pairs import cooccurrence
-
-        return cooccurrence(self, kind, thresholds, shares=shares)
+        if kind not in ("true", "predicted"):
+            raise ValueError(f"There is no co-occurrence of {kind!r}: give 'true' or 'predicted'.")
+        has = self.y_true == 1 if kind == "true" else self.predictions(thresholds)
+        counts = together(has, has)
+        return self._square(ratio(counts, has.sum(axis=0)[:, None]) if shares else counts, "has", "and")
 
     def mistaken_sets(
         self, thresholds: float | Sequence[float] | None = 0.5, top: int | None = 20
@@ -632,9 +680,23 @@ class Scores:
         TypeError, ValueError
             A top that is not a number above 0.
         """
-        from .label_pairs import mistaken_sets
-
-        return mistaken_sets(self, thresholds, top)
+        known = self.y_true >= 0
+        is_so, said = self.y_true == 1, self.predictions(thresholds) & known
+        rows = np.flatnonzero((is_so != said).any(axis=1))
+        first, count = commonest_sets(is_so[rows], said[rows])
+        wanted = read_row_count(top)
+        first, count = first[:wanted], count[:wanted]
+        examples = rows[first]
+        ids = np.arange(self.n_samples) if self.sample_ids is None else self.sample_ids
+        return _frame(
+            {
+                "true": [self._named(is_so[n]) for n in examples],
+                "predicted": [self._named(said[n]) for n in examples],
+                "count": count,
+                "share": ratio(count, known.any(axis=1).sum()),
+                "sample": ids[examples],
+            }
+        )
 
     def suspicious(
         self,
@@ -718,6 +780,13 @@ class Scores:
             float_format="{:.3f}".format, formatters=counts, na_rep="n/a", max_rows=60, border=0
         )
 
+    def _named(self, has: NDArray[np.bool_]) -> tuple[str, ...]:
+        return tuple(self.classes[c] for c in np.flatnonzero(has))
+
+    def _square(self, values: NDArray, row: str, column: str) -> pd.DataFrame:
+        frame = _frame(values, self.classes, row)
+        return frame.set_axis(list(self.classes), axis=1).rename_axis(columns=column)
+
     def _row(self, n: int) -> str:
         return str(n) if self.sample_ids is None else repr(self.sample_ids[n])
 
@@ -762,3 +831,9 @@ def _checked(beta: Any, interval: Any, level: Any, zero: Any) -> tuple[float, fl
     if not isinstance(zero, Real):
         raise ValueError(f"zero_division is {zero!r}: give what 0 / 0 is, as 0, 1 or nan.")
     return float(beta), float(zero)
+
+
+def _frame(data: Any, index: Sequence[Any] | None = None, name: str | None = None) -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.DataFrame(data, None if index is None else pd.Index(index, name=name))

@@ -22,14 +22,6 @@ export function cellsFrom(totals, tp, fp) {
   return cells;
 }
 
-/**
- * The cells at threshold position `k`, from the counts at all positions (C x 2 x POSITIONS).
- * @param {ArrayLike<number>} counts @param {ArrayLike<number>} totals @param {number} k @param {number} [positions]
- */
-export function cellsAt(counts, totals, k, positions = POSITIONS) {
-  return cellsFrom(totals, (c) => counts[2 * c * positions + k], (c) => counts[(2 * c + 1) * positions + k]);
-}
-
 /** The position whose threshold is `t` exactly, or -1 where it lies between two or outside. @param {number} t @param {number} [positions] */
 export function positionOf(t, positions = POSITIONS) {
   const k = Math.round(t * (positions - 1));
