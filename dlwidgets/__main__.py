@@ -1,4 +1,4 @@
-"""The command `dlwidgets demo`: the notebooks in a folder of one's own, opened in JupyterLab."""
+"""The command `dlwidgets demo`: the notebooks, opened in JupyterLab."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def notebooks_folder() -> Path:
 
 @dataclass
 class Copied:
-    """What became of each notebook, as paths relative to the folder, in the order of the course."""
+    """What became of each notebook, in the order of the course."""
 
     new: list[str] = field(default_factory=list)
     renewed: list[str] = field(default_factory=list)
@@ -66,7 +66,7 @@ class Copied:
 
 
 def copy_notebooks(source: Path, folder: Path) -> Copied:
-    """Copy the notebooks of `source` to `folder`, overwriting nothing that a person changed.
+    """Copy notebooks, overwriting nothing that a person changed.
 
     A file that is still as an earlier copy left it is renewed; any other that differs is kept. The folder
     is made where it is missing. `source` itself as `folder` is left as it is.
@@ -127,7 +127,7 @@ def _write(path: Path, data: bytes) -> None:
 
 
 def open_lab(folder: Path, *, browser: bool, port: int | None, options: list[str]) -> int:
-    """Run JupyterLab on the tour in `folder` until it is shut down; return the exit status."""
+    """Run JupyterLab on the tour; return the exit status."""
     try:
         from jupyterlab.labapp import LabApp
     except ImportError:

@@ -1,4 +1,4 @@
-"""`%load_ext dlwidgets`: a bare model at the end of a cell, or in `display(model)`, shows its layer table."""
+"""`%load_ext dlwidgets`: a bare model shows its layer table."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def load_ipython_extension(ipython: InteractiveShell) -> None:
-    """Show models as tables from now on. Done twice it is done once."""
+    """Show models as tables from now on, once however often called."""
     printers = _html(ipython)
     for name, table in _TABLES.items():
         before = printers.pop(name, None)
@@ -23,7 +23,7 @@ def load_ipython_extension(ipython: InteractiveShell) -> None:
 
 
 def unload_ipython_extension(ipython: InteractiveShell) -> None:
-    """Show models as before; what was registered for them since by others stays."""
+    """Show models as before."""
     printers = _html(ipython)
     for name in _TABLES:
         current = printers.pop(name, None)
@@ -33,7 +33,7 @@ def unload_ipython_extension(ipython: InteractiveShell) -> None:
 
 
 def table(model: nn.Module) -> str:
-    """Return the layer table of a model as HTML, with a line on how to see its shapes.
+    """Return a model's layer table as HTML, with a hint.
 
     The model is not run, and nothing is kept: unlike a view, the table costs nothing once it is shown.
     """
@@ -49,7 +49,9 @@ def table(model: nn.Module) -> str:
 
 
 class _Shown:
-    """Makes the text/html of one type of object, for IPython; what the object says itself goes first.
+    """Makes the text/html of one type, for IPython.
+
+    What the object says itself goes first.
 
     Only this one format is added: text/plain stays the object's `repr`, and a terminal, which has no HTML,
     asks for nothing more.

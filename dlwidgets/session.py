@@ -1,4 +1,4 @@
-"""Session: the one observable object that a model, its data, its training and every view share."""
+"""Session: the one object that model, data, training and views share."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ from .core.controls.steering import CONTROLS, read_alone
 from .core.data.samples import Samples
 from .core.data.task import Task
 from .core.scoring.evaluation import Evaluation
-from .core.training import description as describing
 from .core.training.assembly import assemble
+from .core.training.description import describe
 from .core.training.microscope import Microscope
-from .core.training.prediction import outputs, read_for_prediction
+from .core.training.prediction import compute_outputs, read_prediction_inputs
 from .core.training.replay import ledger_frame, read_ledger
 from .core.training.snapshots.autosave import autosave, resume
 from .core.training.snapshots.checkpoints import load
-from .core.training.snapshots.lines import Branch, Comparison, compared
+from .core.training.snapshots.lines import Branch, Comparison, compare_lines
 from .core.training.snapshots.tensor_file import save_weights
 from .core.training.snapshots.timeline import Timeline
 from .core.training.trials import check_trials, try_each
@@ -78,7 +78,7 @@ class _OptimizerWish(_Wish):
 
 
 class _Now(AnyTrait):
-    """A fact that is read as it is at that moment; only its announcement waits for a pulse."""
+    """A fact that reads as it is at that moment."""
 
     def get(self, obj: Any, cls: Any = None) -> Any:
         run = vars(obj).get("_run")
@@ -117,7 +117,7 @@ class _Guarded:
 
 
 class Session(HasTraits):
-    """A model, its data and its training, to be watched and steered while it runs.
+    """A model, its data and its training, to watch and steer.
 
     Parameters
     ----------
@@ -352,7 +352,7 @@ class Session(HasTraits):
         return self._task.name
 
     def scores_of(self, output: torch.Tensor) -> torch.Tensor:
-        """Return the probabilities that an output of the model stands for; for regression the output."""
+        """Return an output's probabilities; for regression the output."""
         return self._task.scores(output)
 
     @property
@@ -367,7 +367,7 @@ class Session(HasTraits):
 
     @property
     def columns(self) -> tuple[Any, ...] | None:
-        """The columns of the DataFrame that the inputs were, in order; None where they were none."""
+        """The columns of the DataFrame that the inputs were, or None."""
         return self._run.data.columns
 
     @property
@@ -377,14 +377,14 @@ class Session(HasTraits):
 
     @property
     def samples(self) -> Samples:
-        """The validation samples one by one; the training samples where there are no others."""
+        """The validation samples, or without them the training samples."""
         name, batches = "validation", self._run.data.valid
         if batches is None:
             name, batches = "training", self._run.data.train
         return Samples(batches, name, self.device, self._run.loop.objective.target)
 
     def __repr__(self) -> str:
-        return describing.describe(
+        return describe(
             self._run.data,
             self._run.loop,
             steps=self.steps,
@@ -399,7 +399,7 @@ class Session(HasTraits):
     # ------------------------------------------------------------------ orders
 
     def start(self, epochs: int | None = None) -> Self:
-        """Train in the background for `epochs` more epochs; return at once. A paused session goes on.
+        """Train in the background; return at once. A paused session goes on.
 
         Parameters
         ----------
@@ -418,11 +418,11 @@ class Session(HasTraits):
         return self
 
     def resume(self) -> Self:
-        """Go on after a pause, or after a failure whose cause is mended; return at once."""
+        """Go on after a pause or a mended failure; return at once."""
         return self.start()
 
     def pause(self, wait: bool = True) -> Self:
-        """Pause after the step that is being taken; with `wait`, return once nothing runs any more.
+        """Pause after the current step; with `wait`, return when nothing runs.
 
         An evaluation that was due is not waited for: it is made when the run goes on.
         """
@@ -431,13 +431,18 @@ class Session(HasTraits):
         return self
 
     def stop(self, wait: bool = True) -> Self:
-        """End the run after the step that is being taken; `start()` begins another, from these weights."""
+        """End the run after the current step.
+
+        `start()` begins another, from these weights.
+        """
         self._run.orders.stop()
         self._run.settle(wait)
         return self
 
     def step(self, n: int = 1, wait: bool = True) -> Self:
-        """Take `n` steps, then pause. With `wait`, return when they are taken; an interrupt pauses.
+        """Take `n` steps, then pause.
+
+        With `wait`, return when they are taken; an interrupt pauses.
 
         Raises
         ------
@@ -452,7 +457,9 @@ class Session(HasTraits):
         return self
 
     def fit(self, epochs: int | None = None) -> Self:
-        """Train and wait until done: for scripts, graders and CI. An interrupt pauses, the model kept.
+        """Train and wait until done: for scripts, graders and CI.
+
+        An interrupt pauses, the model kept.
 
         A pause by anybody ends the waiting; `resume()` or another `fit()` goes on.
 
@@ -465,7 +472,9 @@ class Session(HasTraits):
         return self
 
     async def done(self) -> Self:
-        """Wait for the end or a pause while the browser's messages are let in: `await session.done()`.
+        """Wait for the end or a pause: `await session.done()`.
+
+        The browser's messages are let in meanwhile.
 
         Raises
         ------
@@ -477,11 +486,13 @@ class Session(HasTraits):
         return self
 
     def skip(self) -> int:
-        """Leave out the batch that comes next, such as one that fails; return the number of its samples."""
+        """Leave out the next batch, as one that fails; return its size."""
         return self._run.result(self._run.skip)
 
     def at_step(self, work: Callable[[], Any]) -> Future[Any]:
-        """Run `work()` on the training thread, between two steps where it trains; return its Future.
+        """Run `work()` on the training thread, between two steps.
+
+        Return its Future, at once.
 
         All computing with the model belongs there: the main thread would slow the training by a third (see
         `core.base.machine.release_thread_pool`). Random numbers that it draws and `model.eval()` do not disturb the
@@ -490,7 +501,7 @@ class Session(HasTraits):
         return self._run.at_step(work)
 
     def at_batch(self, work: Callable[[], Any]) -> Future[Any]:
-        """Run `work()`, which only looks at the model, as `at_step` does, and in the midst of an evaluation too.
+        """Run `work()`, which only looks, as `at_step` and during evaluations.
 
         Whoever looks does not wait for thousands of validation samples. The model is in eval mode then, and
         `work` sets no wish and changes no weight.
@@ -498,14 +509,19 @@ class Session(HasTraits):
         return self._run.at_step(work, looks=True)
 
     def close(self) -> None:
-        """End the run and let workers and observers go. What was measured can still be read."""
+        """End the run; let workers and observers go.
+
+        What was measured can still be read.
+        """
         self._run.close()
         self.unobserve_all()
 
     # ------------------------------------------------------------------ what trains, and at which rate
 
     def freeze(self, *what: Any) -> Self:
-        """Have `what` train no more, from the next step on; its weights and BatchNorm statistics stay.
+        """Freeze `what` from the next step on.
+
+        Its weights and BatchNorm statistics stay.
 
         It is written into the wish `session.trainable`, and stays after `stop()` and `close()`. Where nothing
         runs it is so at once. `rejected["trainable"]` says why, where it cannot be.
@@ -524,7 +540,9 @@ class Session(HasTraits):
         return self._choose(what, False)
 
     def unfreeze(self, *what: Any) -> Self:
-        """Have `what` train again, from the next step on, also what was frozen before the session.
+        """Have `what` train again, from the next step on.
+
+        That goes for what was frozen before the session, too.
 
         Momentum and the like go on from where they were held; what the optimizer was never given is added to
         it. Everything else is as in `freeze`; without `what`, the whole model trains.
@@ -542,7 +560,7 @@ class Session(HasTraits):
         return self
 
     def coming_rates(self, points: int = 200) -> RateForecast:
-        """Return the rates that are to come, to be drawn before and during the run: see `RateForecast`.
+        """Return the rates to come, to be drawn: see `RateForecast`.
 
         Steps count as in `history()`, up to the end of the run; before `start()`, of the run that it would
         begin. Nothing is touched by it. What waits for a metric (plateau) is drawn flat, and `note` says so.
@@ -552,7 +570,9 @@ class Session(HasTraits):
     # ------------------------------------------------------------------ asking the model
 
     def evaluate(self) -> Evaluation:
-        """Evaluate on the validation data now, between two steps, and return loss, metrics and scores.
+        """Evaluate on the validation data now, between two steps.
+
+        Return loss, metrics and scores.
 
         Raises
         ------
@@ -578,16 +598,16 @@ class Session(HasTraits):
         return self._task.predictions(self._outputs(X, batch_size), self.thresholds)
 
     def predict_scores(self, X: Any, batch_size: int = 256) -> torch.Tensor:
-        """Return the probabilities that the model gives to `X` (N x C; N for binary), on the CPU."""
+        """Return the probabilities for `X` on the CPU (N x C or N)."""
         return self._task.scores(self._outputs(X, batch_size))
 
     def _outputs(self, X: Any, batch_size: int) -> torch.Tensor:
         batch_size = read_batch_size(batch_size)
-        X = read_for_prediction(X, self._run.data)
-        return self._run.result(lambda: outputs(self._run.loop, X, batch_size))
+        X = read_prediction_inputs(X, self._run.data)
+        return self._run.result(lambda: compute_outputs(self._run.loop, X, batch_size))
 
     def save(self, path: Any, averaged: bool = True) -> Path:
-        """Write the weights of now, between two steps, to a file; return its path.
+        """Write the weights of now to a file; return its path.
 
         It is a state dict for the model as its class makes it: `model.load_state_dict(torch.load(path,
         weights_only=True))`. It is written whole or not at all.
@@ -603,7 +623,7 @@ class Session(HasTraits):
         return save_weights(self._run.result(lambda: self._run.loop.weights(averaged)), path)
 
     def layers(self) -> Summary:
-        """Return the model as a table of its layers, for one training sample, and what of it trains now."""
+        """Return the model's layers as a table, for one training sample."""
         from .core.layers.summary import summary, with_trainable
 
         if self._summary is None:
@@ -619,7 +639,9 @@ class Session(HasTraits):
         self._run.loop.watch.switch(self.model, on)
 
     def microscope(self) -> Microscope:
-        """Return what looks closely at the next step: batch, losses of its samples, what moved how far.
+        """Return what looks closely at the next step: see `Microscope`.
+
+        It tells the batch, the losses of its samples, and what moved how far.
 
         `session.at_step(scope.before)`, then `session.step()`, then `scope.after()`: see `Microscope`.
         """
@@ -628,7 +650,9 @@ class Session(HasTraits):
     # ------------------------------------------------------------------ going back
 
     def rewind(self, step: int, exact: bool = True) -> Self:
-        """Go back to the state after `step` steps, and pause there; the run then goes on as it would have.
+        """Go back to the state after `step` steps, and pause there.
+
+        The run then goes on as it would have.
 
         What comes after `step` stays as a branch: see `branches` and `switch`. Changes that were made right
         after `step`, before the next, are taken back too. The steps from the last snapshot up to `step` are
@@ -648,7 +672,7 @@ class Session(HasTraits):
         return self._travel(lambda timeline, by: timeline.rewind(step, exact, by))
 
     def undo(self) -> Self:
-        """Take back the last change: go to the state right before it, and pause there.
+        """Go to right before the last change, and pause there.
 
         Steps that were taken since then stay as a branch.
 
@@ -659,7 +683,9 @@ class Session(HasTraits):
         return self._travel(lambda timeline, by: timeline.undo(by))
 
     def switch(self, branch: Branch | str) -> Self:
-        """Go to the end of another line, and pause there; the line under way stays as a branch.
+        """Go to another line's end, and pause there.
+
+        The line under way stays as a branch.
 
         Raises
         ------
@@ -673,19 +699,19 @@ class Session(HasTraits):
         return self
 
     def compare(self, branch: Branch | str, other: Branch | str | None = None) -> Comparison:
-        """Return two lines side by side: settings that differ, and losses and metrics step by step.
+        """Compare two lines: settings that differ, losses and metrics.
 
         Parameters
         ----------
         other : None: the line under way.
         """
         timeline = self._run.timeline
-        return compared(timeline.branch(branch), timeline.branch(self.line if other is None else other))
+        return compare_lines(timeline.branch(branch), timeline.branch(self.line if other is None else other))
 
     def try_each(
         self, steps: int, *settings: Mapping[str, Any], keep: int | None = None
     ) -> tuple[Branch, ...]:
-        """Train `steps` steps with each of several settings, all from here, and return the lines that come.
+        """Train with each of several settings from here; return their lines.
 
         "Same step, two learning rates" is `session.try_each(50, {"lr": 1e-3}, {"lr": 1e-2})`. Each starts
         from the same state and sees the same batches. A try whose loss becomes infinite ends there, and its
@@ -706,23 +732,23 @@ class Session(HasTraits):
 
     @property
     def timeline(self) -> Timeline:
-        """The snapshots and the lines of the run; its methods are for the training thread (see `at_step`)."""
+        """The snapshots and lines, for the training thread: see `at_step`."""
         return self._run.timeline
 
     @property
     def line_changes(self) -> list[Entry]:
-        """The ledger's entries that are in force on the line under way, from its beginning, in order."""
+        """The ledger's entries in force on this line, in order."""
         return self._run.now("changes")
 
     def past_on(self, branch: Branch | str | None = None) -> tuple[PastScores, ...]:
-        """Return those of `past_scores` that a line went through, by step: its own, and its parents' before.
+        """Return those of `past_scores` that a line went through, by step.
 
         Parameters
         ----------
         branch : None: the line under way.
         """
         line = self._run.timeline.line_named(self.line if branch is None else branch)
-        return self._run.evaluations.past.of(line.went)
+        return self._run.evaluations.past.of(line.went_through)
 
     # ------------------------------------------------------------------ on disk, and once more
 
@@ -730,7 +756,7 @@ class Session(HasTraits):
     def from_checkpoint(
         cls, folder: str | Path, model: Any, train: Any, valid: Any = None, **options: Any
     ) -> Self:
-        """Return a session that goes on from the newest checkpoint in `folder`, in this kernel.
+        """Return a session that goes on from a folder's newest checkpoint.
 
         On the CPU it goes on bit for bit: `session.resume()` trains what was left of the run. New checkpoints
         go into the same folder. Snapshots and branches of then are not there; the history, the ledger and
@@ -757,7 +783,9 @@ class Session(HasTraits):
         return session
 
     def save_checkpoint(self, wait: bool = True) -> Self:
-        """Write a checkpoint of now into `checkpoint_dir`; with `wait`, return once the disk has it.
+        """Write a checkpoint of now into `checkpoint_dir`.
+
+        With `wait`, return once the disk has it.
 
         Raises
         ------
@@ -809,7 +837,7 @@ class Session(HasTraits):
         return path
 
     def replay(self, ledger: Any) -> Self:
-        """Have the changes of another run made once more, each at its step, as this one trains.
+        """Replay another run's changes, each at its step, as this trains.
 
         With the same model, data and seed it gives the same weights, bit for bit, as far as the ledger goes.
         Nothing trains by this alone: `fit()`, `start()` and `step()` do. What was rejected or undone is left
@@ -835,7 +863,9 @@ class Session(HasTraits):
     # ------------------------------------------------------------------ what was written down
 
     def history(self) -> pd.DataFrame:
-        """Return a data frame with a row for each step: epoch, loss, lr, batch_size, grad_norm, seconds.
+        """Return a data frame, a row a step, with what was measured.
+
+        Columns are epoch, loss, lr, batch_size, grad_norm, seconds.
 
         `grad_norm` is the gradients' L2 norm before clipping; NaN in steps where nobody needed it and it was
         not measured, to save time. Once clipping was on, `clipped_norm` is that after it, and `clipped` 1
@@ -846,7 +876,10 @@ class Session(HasTraits):
         return self.record.frame()
 
     def clipping(self, last: int = 200) -> dict[str, Any]:
-        """Return how many of the `last` steps were clipped: steps (with clipping), clipped, share (0..1)."""
+        """Count the clipped of the `last` steps.
+
+        Entries are steps (with clipping), clipped, share (0..1).
+        """
         return clipping(self.record, last)
 
     @property
@@ -855,7 +888,9 @@ class Session(HasTraits):
         return self._run.now("history")
 
     def ledger(self) -> pd.DataFrame:
-        """Return a data frame, a row a change: time, step, name, asked, applied, by, rejected, note, line.
+        """Return a data frame, a row a change.
+
+        Columns are time, step, name, asked, applied, by, rejected, note, line.
 
         `undone` says that a rewind took it back, or that it belongs to a line that was left. `exactly` is
         (asked, applied) as Python writes them, so that a ledger written to a file loses no digit.
@@ -868,11 +903,14 @@ class Session(HasTraits):
         return self._run.steering.ledger.entries
 
     def waits(self, name: str) -> bool:
-        """Say whether the wish `name` has changed and is neither in force nor rejected yet."""
+        """Say whether a wish has changed and is not settled yet."""
         return self._run.waits(name)
 
     def progress(self) -> dict[str, Any]:
-        """Return where the run is: epoch, epochs, steps, total, share (0..1), rate (steps/s), left (s)."""
+        """Return how far the run is.
+
+        Entries are epoch, epochs, steps, total, share (0..1), rate (steps/s), left (s).
+        """
         return self._run.now("progress")
 
     # ------------------------------------------------------------------ wishes
@@ -886,7 +924,7 @@ class Session(HasTraits):
             raise WishError(str(error)) from None
 
     def read_wish(self, name: str, value: Any) -> Any:
-        """Return what a wish for a control would be read as, without wishing for it.
+        """Read a value for a control, without wishing for it.
 
         Raises
         ------
@@ -917,7 +955,10 @@ class Session(HasTraits):
 
     @contextlib.contextmanager
     def by(self, author: str) -> Iterator[None]:
-        """Name who asks, in the ledger, for the wishes set inside the `with` block: "code", "panel"..."""
+        """Name who asks, in the ledger, for wishes set inside `with`.
+
+        As "code" or "panel".
+        """
         token = _author.set(author)
         try:
             yield
@@ -930,7 +971,7 @@ class Session(HasTraits):
     # ------------------------------------------------------------------ facts and pauses
 
     def _told(self, **facts: Any) -> None:
-        """Write facts, in order; called on the training thread, but for `paused` and `blocking`."""
+        """Write facts, in order; but for `paused`, `blocking` on one thread."""
         for name, value in facts.items():
             if name == "wishes":
                 self._mirror(value)

@@ -1,4 +1,4 @@
-"""Going to another place of a run without keeping the page waiting: steps may have to be taken again."""
+"""Journeys of a run, which may take steps, off the page's thread."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..session import Session
 
 
 class Journey:
-    """One way at a time to another place of the run, on a thread of its own.
+    """One journey at a time to another place of the run.
 
     Parameters
     ----------

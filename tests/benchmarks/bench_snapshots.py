@@ -61,7 +61,7 @@ def capture(make) -> list[str]:
     def work():
         for _ in range(6):
             began = time.perf_counter()
-            copies.append(timeline.captured("time", must=True))
+            copies.append(timeline.capture("time", must=True))
             times.append(time.perf_counter() - began)
             session._run.loop.step()
 

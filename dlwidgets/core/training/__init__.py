@@ -1,1 +1,1 @@
-"""The loop, the thread that it runs in, and what is written down of it."""
+"""Training: the loop, the thread it runs on, its records."""

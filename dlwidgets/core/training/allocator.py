@@ -1,4 +1,4 @@
-"""How the C library deals with memory that training frees: it keeps it for the next step."""
+"""Memory that training frees, kept for its next step."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _TOP_PAD, _HEAP = -2, 64 * 2**20
 
 @cache
 def keep_freed_memory() -> bool:
-    """Let freed memory stay with the process for the next step; return whether that could be asked for.
+    """Keep freed memory with the process; return whether that was possible.
 
     A training step frees what it took. By default glibc hands the top of a heap back to the system as soon as
     128 kB lie free there, and each step then waits for thousands of zeroed pages: a small CNN lost a quarter

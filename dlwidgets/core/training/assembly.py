@@ -1,4 +1,4 @@
-"""A run put together from what a person hands to a session, all read and checked."""
+"""A run put together from what a person hands to a session."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ..controls.threads import read_threads
 from ..controls.weight_decay import read_weight_decay
 from ..data.objective import Objective
 from ..data.session_data import choose_device, prepare_data
-from . import description as describing
+from .description import describe_choices
 from .loop import Loop
 from .run import Run
 
@@ -103,7 +103,7 @@ def assemble(
     _, because = machine.choose_threads(threads)
     # What was run here to look at the model must not slow the training thread.
     machine.release_thread_pool()
-    return run, describing.notes(opened, loop, because)
+    return run, describe_choices(opened, loop, because)
 
 
 def _read_seed(value: Any) -> int:

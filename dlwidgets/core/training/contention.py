@@ -1,4 +1,4 @@
-"""Whether other programs hold the CPUs that training counts on, and what then helps."""
+"""Whether other programs hold the CPUs that training counts on."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ _FREE = 0.15
 _TAKEN = 0.25
 
 
-class Crowd:
-    """Watches from time to time how much of the CPUs other programs take.
+class CpuContention:
+    """Watches how much of the CPUs other programs take.
 
     Torch's threads wait for one another in each operation. Where there are as many as CPUs, and a browser or
     another notebook takes a part of one, all wait for the thread that it pushed aside: a small CNN on two
@@ -45,7 +45,7 @@ class Crowd:
         self._last, self._seen = None, 0
 
     def note(self, threads: int) -> str | None:
-        """Return a sentence where fewer than `threads` threads would be faster, twice in a row."""
+        """Say where fewer threads would be faster, twice in a row."""
         now = self._clock()
         if threads < 2 or (self._last is not None and now - self._last[0] < self._every):
             return None
@@ -69,7 +69,7 @@ class Crowd:
 
 
 def cpu_times(path: str | Path = "/proc/stat") -> tuple[float, float] | None:
-    """Return the seconds that all CPUs together were busy and were idle since the start; None off Linux.
+    """Return the busy and idle seconds of all CPUs; None off Linux.
 
     From the first line of `/proc/stat`, in hundredths of a second (proc(5)); time that a host took away from
     a virtual machine ("steal") counts as busy.

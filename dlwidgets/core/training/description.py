@@ -1,4 +1,4 @@
-"""A session in words: what it trains, on what, and how it stands."""
+"""A session in words."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..layers.walk import numel_of
 from .loop import Loop
 
 
-def notes(opened: SessionData, loop: Loop, threads_because: str) -> tuple[str, ...]:
+def describe_choices(opened: SessionData, loop: Loop, threads_because: str) -> tuple[str, ...]:
     """Return what the session chose by itself, in sentences."""
     task, device = opened.task, loop.objective.device
     parameters = list(loop.model.parameters())
@@ -51,7 +51,7 @@ def describe(
     epochs: int,
     rejected: Mapping[str, str],
 ) -> str:
-    """Return a session as text, a line for each thing a reader asks for."""
+    """Describe a session as text, a line for each thing."""
     model, task, device = loop.model, opened.task, loop.objective.device
     tensors = [*model.parameters()]
     count, trained = sum(map(numel_of, tensors)), sum(numel_of(p) for p in tensors if p.requires_grad)

@@ -1,4 +1,4 @@
-"""The evaluations of a run: when one is due, what the last one found, and what those of all lines did."""
+"""The evaluations of a run: when due, and what they found."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Evaluations:
-    """Evaluates the model between two steps; for the training thread, as a part of a run (see `Stateful`).
+    """Evaluates the model between two steps, on the training thread.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ class Evaluations:
         return found
 
     def facts(self) -> dict[str, Any]:
-        """Return the facts that an evaluation renews, in the order in which they are to be told."""
+        """Return the facts that an evaluation renews, in order."""
         found = self.latest
         return {
             "past_scores": self.past.all, "evaluation": found,
@@ -84,7 +84,7 @@ class Evaluations:
         }  # fmt: skip
 
     def arrived(self, spans: Mapping[str, tuple[int, int]]) -> None:
-        """Take notice that the run was taken somewhere else; see `Past.on_lines` for `spans`."""
+        """Follow the run to another place; see `Past.on_lines` for `spans`."""
         loop = self._loop
         last = loop.history.evaluations[-1:]
         if self.latest is not None and [self.latest.loss] != [row["valid_loss"] for row in last]:

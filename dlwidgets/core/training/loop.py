@@ -1,4 +1,4 @@
-"""The training loop as single steps: each is taken whole or not at all."""
+"""The training loop: each step is taken whole or not at all."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ _LARGE = 1_000_000
 _AS_IT_IS = nullcontext()
 
 
-def let_gradients_go(optimizer: Optimizer) -> None:
-    """Do what `optimizer.zero_grad()` does, without its entry in a profile, which takes ten times as long."""
+def zero_gradients(optimizer: Optimizer) -> None:
+    """Do what `optimizer.zero_grad()` does, without its slow entry in a profile."""
     if type(optimizer).zero_grad is not Optimizer.zero_grad or "zero_grad" in vars(optimizer):
         optimizer.zero_grad()  # a person's own may do more
         return
@@ -52,11 +52,11 @@ def let_gradients_go(optimizer: Optimizer) -> None:
 
 
 class NotFinite(ArithmeticError):
-    """The loss or the gradients of a step are infinite or not a number; the step was not taken."""
+    """A loss or gradient is infinite or NaN; no step was taken."""
 
 
 class Loop:
-    """Trains a model one step at a time; whoever calls `step()` decides when, and may steer in between.
+    """Trains a model one step at a time.
 
     A step draws a batch, computes the loss, clips the gradients and moves the weights, as the plain loop
 
@@ -121,7 +121,7 @@ class Loop:
 
     @property
     def epoch(self) -> int:
-        """The epoch that the last step belongs to, from 1; 0 before the first."""
+        """The epoch of the last step, from 1; 0 before the first."""
         epochs = self.history.columns["epoch"].values
         return int(epochs[-1]) if len(epochs) else 0
 
@@ -132,7 +132,7 @@ class Loop:
         return float(losses[-1]) if len(losses) else math.nan
 
     def refresh(self) -> str:
-        """Note the model's tensors anew, and say what is frozen or unfrozen by it.
+        """Note the model's tensors anew; say what that freezes or unfreezes.
 
         A person may have changed the model's modules while nothing ran.
         """
@@ -151,7 +151,7 @@ class Loop:
         return said
 
     def step(self) -> bool:
-        """Take one step; return False, with nothing done, where the epoch had no batch left.
+        """Take one step; return False where the epoch had no batch left.
 
         Raises
         ------
@@ -190,7 +190,7 @@ class Loop:
         return True
 
     def skip(self) -> int:
-        """Leave out the batches of the next step; return how many samples, 0 at the end of an epoch."""
+        """Leave out the next step's batches; return how many samples."""
         group = self.accumulation.take()
         self._taken = True
         if not group or self.accumulation.over:
@@ -198,7 +198,7 @@ class Loop:
         return sum(map(batch_length, group))
 
     def swap(self, optimizer: Optimizer) -> None:
-        """Go on with another optimizer from the next step on; its groups have their rates already."""
+        """Go on with another optimizer from the next step on."""
         self.optimizer = optimizer
         self.rate.rebind(optimizer)
         self.refresh()
@@ -213,20 +213,20 @@ class Loop:
         )
 
     def state(self) -> dict[str, Any]:
-        """Return where the loop is: see `base.state.Stateful`; weights, optimizer, data say it themselves."""
+        """Return where the loop is; weights, optimizer, data say it themselves."""
         return {
             "steps": self.steps, "epochs": self.epochs, "epoch_ended": self.epoch_ended,
             "taken": self._taken,
         }  # fmt: skip
 
     def install(self, state: dict[str, Any]) -> None:
-        """Be where the loop was; the history is cut off by whoever keeps the others."""
+        """Be where the loop was; others cut the history."""
         self.steps, self.epochs, self.epoch_ended = state["steps"], state["epochs"], state["epoch_ended"]
         self._taken, self.layer_stats = state["taken"], None
         self._mark.forget()
 
     def evaluate(self, batches: Batches, samples: int | None = None, seed: int = 0) -> Evaluation:
-        """Evaluate on `batches` and note it in the history; model and random numbers stay as they are.
+        """Evaluate on `batches` and note it in the history.
 
         Parameters
         ----------
@@ -247,11 +247,11 @@ class Loop:
         return found
 
     def averaged(self) -> AbstractContextManager[None]:
-        """Return a context in which the model has its averaged weights, where there are any."""
+        """Return a context in which the model has its averaged weights."""
         return self.average.used() if self.average.on else _AS_IT_IS
 
     def weights(self, averaged: bool = True) -> dict[str, torch.Tensor]:
-        """Return the model's state dict as its class makes it, averaged where that is on."""
+        """Return the state dict, of averaged weights where that is on."""
         with self.averaged() if averaged else _AS_IT_IS:
             found = self.normalisation.plain(self.normalisation.model.state_dict())
             return {
@@ -260,7 +260,7 @@ class Loop:
             }
 
     def judge(self, figures: dict[str, float]) -> str | None:
-        """Take in what an evaluation of the weights of now found; return why to stop, or None."""
+        """Take in an evaluation; return why to stop, or None."""
         rule = self.patience.rule
         if rule is None:
             return None
@@ -268,7 +268,7 @@ class Loop:
             return self.patience.after(figures.get(rule.metric), self.steps)
 
     def restore_best(self) -> str:
-        """Put the best weights back where early stopping is to, and count anew; return what is to be said."""
+        """Put the best weights back where wished for; say so."""
         rule, back = self.patience.rule, False
         if rule is not None and rule.restore and (back := self.patience.restore()):
             decay = self.average.decay
@@ -278,12 +278,12 @@ class Loop:
         return " Its weights were put back." if back else ""
 
     def forward(self, inputs: Any) -> Any:
-        """Return the model's output for a batch of inputs, on the objective's device; for looking only."""
+        """Return the model's output for a batch; for looking only."""
         with eval_mode(self.model), self.averaged():
             return call_model(self.model, self.objective.to_device(inputs))
 
     def _learn(self, group: list[Any]) -> tuple[float, dict[str, float]]:
-        """Move the weights; return the loss, and what else was measured, as the history names it."""
+        """Move the weights; return the loss and what else was measured."""
         value, parts = 0.0, {}
         for number, (batch, divisor) in enumerate(zip(group, divisors(group, self._summed))):
             there = self.objective.to_device(batch)
@@ -297,7 +297,7 @@ class Loop:
                 raise NotFinite(self._not_finite(f"The loss became {one}", there))
             value, parts = value + one / divisor, added(parts, said, divisor)
             if not number:
-                let_gradients_go(self.optimizer)
+                zero_gradients(self.optimizer)
             self.precision.backward(loss if divisor == 1 else loss / divisor)
         self.precision.unscale(self.optimizer)
         measured = self._gradients.clip(self.clip, self._parameters)
@@ -310,7 +310,7 @@ class Loop:
         return value, {**measured, **self._move(), **parts}
 
     def _move(self) -> dict[str, float]:
-        """Move the weights, and do what follows a move; return what the history keeps of it."""
+        """Move the weights; return what the history keeps of it."""
         kept = self.precision.step(self.optimizer)
         self.normalisation.project()
         self.average.update()

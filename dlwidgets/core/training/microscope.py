@@ -1,4 +1,4 @@
-"""One step seen closely: its batch, the loss of each sample in it, and how far it moved each layer."""
+"""One step seen closely: its batch, its samples' losses, its moves."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _SHOWN, _SIDE = 12, 32
 
 @dataclass(frozen=True)
 class Layer:
-    """What a step did to the parameters that a layer owns: L2 norms of gradient, weights, and move."""
+    """What a step did to a layer's parameters, as L2 norms."""
 
     path: str
     grad_norm: float
@@ -61,7 +61,7 @@ class Step:
 
 
 class Microscope:
-    """Looks at the next step: `before()` on the training thread between two steps, `after()` once taken.
+    """Looks at the next step: `before()` it, and `after()` it.
 
     The loss of each sample is computed within the step, once its batch is there and before the model has seen
     it, as the step will compute it: in the same modes and with the same random numbers, which are then put
@@ -94,7 +94,7 @@ class Microscope:
     # -- inside
 
     def _look(self, batch: Any, count: int) -> None:
-        """Look at the first batch of the step, which is on the device, of `count`."""
+        """Look at the step's first batch, of `count`."""
         try:
             with preserve_random_state(), preserve_modes(self._loop.model):
                 self._losses, self._why_not = self._each(batch)
@@ -113,7 +113,7 @@ class Microscope:
         objective = loop.objective
         if objective.custom is not None:
             return None, "a custom step returns one loss for the batch"
-        each = unreduced(objective.smoothing.loss or objective.task.loss)
+        each = reduce_nothing(objective.smoothing.loss or objective.task.loss)
         if each is None:
             return None, f"{objective.task.loss_name} has no reduction='none'"
         with preserve_buffers(loop.model), loop.precision.forward():
@@ -155,10 +155,10 @@ class Microscope:
         return found
 
 
-def unreduced(loss: Any) -> Any:
-    """Return a loss that gives one value a sample, from one of torch; None where it has no `reduction`."""
+def reduce_nothing(loss: Any) -> Any:
+    """Return one of torch's losses with `reduction='none'`; None without one."""
     if isinstance(loss, functools.partial):
-        return unreduced(loss.func) and functools.partial(loss, reduction="none")
+        return reduce_nothing(loss.func) and functools.partial(loss, reduction="none")
     if isinstance(loss, nn.Module):
         if not isinstance(getattr(loss, "reduction", None), str):
             return None

@@ -1,4 +1,4 @@
-"""What was last asked of a run: to go, to pause after a step, to stop; and when it is done."""
+"""The orders given to a run: go, pause, stop."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import threading
 
 
 class Orders:
-    """Whether steps are to be taken, until when, and how it ended. Any thread may ask; no call waits.
+    """Whether steps are to be taken, until when, and how it ended.
+
+    Any thread may ask; no call waits.
 
     A *run* begins with `start` and has a goal, counted in epochs. It may be paused and gone on with; it ends
     done, or stopped. `step` takes steps whether there is a run or not.
@@ -37,7 +39,7 @@ class Orders:
         return self.ending == "paused"
 
     def start(self, done: int, epochs: int, anew: bool = False) -> None:
-        """Go on with the run there is, or with a new one of `epochs` epochs after the `done` behind.
+        """Go on with the run there is, or begin a new one.
 
         Parameters
         ----------
@@ -56,14 +58,14 @@ class Orders:
             self._go(until)
 
     def pause(self) -> None:
-        """Take no step after the current one; the run can be gone on with."""
+        """Pause after the current step."""
         with self._lock:
             self.given += 1
             if self.going:
                 self.going, self.ending = False, "paused"
 
     def stop(self) -> None:
-        """Take no step after the current one; the run is over, also where it was paused or failed."""
+        """Stop after the current step, also a run that paused or failed."""
         with self._lock:
             self.given += 1
             if self.going or self.ending in ("paused", "failed"):
@@ -71,7 +73,7 @@ class Orders:
             self.goal = self._until = None
 
     def fail(self) -> None:
-        """Take no step: something went wrong. The run can be gone on with."""
+        """Stop since something went wrong; the run can be resumed."""
         with self._lock:
             self.going, self.ending, self._until = False, "failed", None
 
@@ -87,8 +89,8 @@ class Orders:
                 self.goal = self.began + epochs
                 self._last = self.began, self.goal
 
-    def rewound(self, epochs: int) -> None:
-        """Wait where the run was taken back to; it has the goal that it had, also where it was over.
+    def wait_after_rewind(self, epochs: int) -> None:
+        """Wait where the run was taken back to, with its old goal.
 
         Parameters
         ----------
@@ -102,8 +104,8 @@ class Orders:
                 self.goal = None
             self.going, self.ending, self._until = False, "paused", None
 
-    def continued(self, began: int, goal: int | None) -> None:
-        """Have the run of another kernel: its beginning and its goal; it waits to be gone on with."""
+    def take_over(self, began: int, goal: int | None) -> None:
+        """Take over another kernel's run; it waits to be resumed."""
         with self._lock:
             self.began, self.goal = began, goal
             self._last = None if goal is None else (began, goal)

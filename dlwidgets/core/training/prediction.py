@@ -1,4 +1,4 @@
-"""What a model says of inputs that it was not trained on, batch by batch."""
+"""What a model predicts for new inputs, batch by batch."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from ..data.source import read_inputs
 from .loop import Loop
 
 
-def read_for_prediction(X: Any, opened: SessionData) -> Any:
-    """Return inputs to predict for, in the form of the training's: the columns it had, the model's own dtype.
+def read_prediction_inputs(X: Any, opened: SessionData) -> Any:
+    """Read inputs to predict for, in the form of the training's.
 
     Parameters
     ----------
@@ -42,8 +42,8 @@ def read_for_prediction(X: Any, opened: SessionData) -> Any:
     return X
 
 
-def outputs(loop: Loop, X: Any, batch_size: int) -> torch.Tensor:
-    """Return the model's output for X, on the CPU, in eval mode; `X` is what `read_for_prediction` returned.
+def compute_outputs(loop: Loop, X: Any, batch_size: int) -> torch.Tensor:
+    """Return the model's output for X, on the CPU, in eval mode.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Where a run is: epochs, steps, share of the whole, speed and time left."""
+"""How far a run is, its speed, and the time left."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def progress(loop: Loop, epochs: int, evaluate_every: str | int | None = None) -
 
 
 def steps_to_go(loop: Loop, epochs: int) -> int | None:
-    """Return the steps from here to the end, at the batch size of now."""
+    """Count the steps from here to the end, at this batch size."""
     whole = epochs - loop.epochs
     if whole <= 0:
         return 0

@@ -1,4 +1,4 @@
-"""A ledger as a table, read back, and its changes made once more at their steps."""
+"""A ledger as a table, and read back to be replayed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MOVES = ("rewind", "switch")
 
 
 def read_ledger(ledger: Any, known: Sequence[str], read: Callable[[str, Any], Any]) -> list[Entry]:
-    """Return the changes of a ledger that were in force at its end, in order.
+    """Read the changes that were in force at a ledger's end.
 
     Parameters
     ----------
@@ -72,8 +72,8 @@ def read_ledger(ledger: Any, known: Sequence[str], read: Callable[[str, Any], An
     return found
 
 
-def make_again(run: Run, entry: Entry) -> None:
-    """Make a change of another run once more, between two steps; for the training thread."""
+def replay_change(run: Run, entry: Entry) -> None:
+    """Make another run's change once more, between two steps."""
     if entry.name == "skip":
         run.skip()
         return
@@ -132,12 +132,12 @@ def ledger_frame(run: Run) -> pd.DataFrame:
         for one in entries
     ]  # fmt: skip
     frame["undone"] = [not one for one in kept]
-    frame["exactly"] = [exactly(one) for one in entries]
+    frame["exactly"] = [literal_of(one) for one in entries]
     return frame
 
 
-def exactly(entry: Entry) -> str:
-    """Return asked and applied as Python writes them, which loses no digit; "" for what is no plain value."""
+def literal_of(entry: Entry) -> str:
+    """Write asked and applied as Python literals, "" where they are none."""
     return format_literal((_plain(entry.asked), _plain(entry.applied))) or ""
 
 

@@ -1,4 +1,4 @@
-"""Run: the one object that trains, on a thread of its own, as people and views ask."""
+"""Run: the one object that trains, on a thread of its own."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from ..base.words import describe_error
 from ..controls.steering import ModelShape, Steering
 from ..data.session_data import SessionData
 from ..scoring.evaluation import Evaluation
-from .contention import Crowd
+from .contention import CpuContention
 from .evaluations import Evaluations
 from .loop import Loop, NotFinite
 from .orders import Orders
 from .progress import progress
-from .replay import make_again
+from .replay import replay_change
 from .snapshots.origin import Origin
-from .snapshots.parts import Moves, Randomness, Weights
+from .snapshots.parts import GlobalRandomness, ModelState, OptimizerState
 from .snapshots.timeline import Timeline
 from .worker import Worker
 
@@ -60,11 +60,11 @@ _NOW: dict[str, Callable[[Run], Any]] = {
 
 
 class _GivenUp(Exception):
-    """A pause came in the middle of an evaluation; it is made again when the run goes on."""
+    """A pause ended an evaluation; it is made again on resuming."""
 
 
 class Run:
-    """Train on a thread of its own as `orders` say; while nothing runs there is no thread.
+    """Trains as `orders` say, on a thread that lives while it works.
 
     During a burst of work it borrows the model (in train mode, on the device), the global random generators
     and the number of torch's threads; between bursts all is as its owner left it. Methods under "any thread"
@@ -123,14 +123,14 @@ class Run:
         self.evaluations = Evaluations(loop, data.valid, seed, wish, note)
         # In this order they are put back: the data may refuse, and the others draw random numbers.
         self.parts: dict[str, Stateful] = {
-            "data": loop.batches, "form": ModelShape(self.steering), "optimizer": Moves(loop), "weights": Weights(loop),
-            "loop": loop, "steering": self.steering, "trainer": self.evaluations,
-            "random": Randomness(),
+            "data": loop.batches, "form": ModelShape(self.steering), "optimizer": OptimizerState(loop),
+            "weights": ModelState(loop), "loop": loop, "steering": self.steering, "trainer": self.evaluations,
+            "random": GlobalRandomness(),
         }  # fmt: skip
         self.timeline = Timeline(loop, self.steering, self.parts, memory=memory, note=note)
         self.autosave: Autosave | None = None
         self.closed = False
-        self._crowd = Crowd()
+        self._crowd = CpuContention()
         self._device = loop.objective.device
         self._streams = RandomStates.from_seed(seed, self._device)
         self._asked: dict[str, str] = {}
@@ -148,7 +148,7 @@ class Run:
         _runs.add(self)
 
     def _goal(self) -> int:
-        """Return how many epochs the run, or else the next one, will have completed when it is done."""
+        """Return the epochs at the end of this or the next run."""
         goal = self.orders.goal
         return self.loop.epochs + self._wish("epochs") if goal is None else goal
 
@@ -179,7 +179,7 @@ class Run:
             raise RuntimeError("The session is closed: make a new one.")
 
     def begin(self, epochs: int, anew: bool) -> None:
-        """Order the run to go on, or a new one of `epochs` epochs to begin; `go()` then wakes it.
+        """Order the run to go on, or begin a new one.
 
         Parameters
         ----------
@@ -202,7 +202,7 @@ class Run:
         self.worker.wake()
 
     def settle(self, wait: bool = True) -> None:
-        """Let the training thread tell how it ended, unless somebody starts it again meanwhile."""
+        """Have the training thread tell how it ended."""
         self.go()
         if wait:
             with self._waiting():
@@ -210,7 +210,9 @@ class Run:
 
     @contextlib.contextmanager
     def awaiting_end(self, wait: bool = True) -> Iterator[None]:
-        """Wait for the end of what was ordered inside; an interrupt pauses it, a second gives up waiting.
+        """Wait for the end of what was ordered inside.
+
+        An interrupt pauses it, a second one gives up waiting.
 
         Raises
         ------
@@ -241,7 +243,7 @@ class Run:
             self.data.train.close()
 
     def epochs_changed(self, epochs: int) -> None:
-        """Move the run's goal; a schedule that was fitted to the run follows with the next step."""
+        """Move the run's goal; a schedule fitted to it follows."""
         self.orders.epochs_changed(epochs)
         if self.orders.goal is not None and self.loop.steps:
             self._end_moved = self._end_news = True
@@ -249,7 +251,7 @@ class Run:
     # -- any thread: wishes
 
     def ask(self, name: str, by: str) -> None:
-        """Note that the wish `name` changed, and who asked; the newest value holds from the next step.
+        """Note that a wish changed; it holds from the next step.
 
         What holds without one too (`Control.at_rest`) does when this returns, where no step is to be taken.
         """
@@ -264,7 +266,7 @@ class Run:
                 future.result()
 
     def waits(self, name: str) -> bool:
-        """Say whether the wish `name` has changed and is not in force, or rejected, yet."""
+        """Say whether a wish has changed and is not settled yet."""
         with self._asking:
             return name in self._asked
 
@@ -325,7 +327,7 @@ class Run:
 
     @contextlib.contextmanager
     def _waiting(self) -> Iterator[None]:
-        """Have it be known that a caller waits; on the training thread none does."""
+        """Count the callers that wait; the training thread never does."""
         if self.worker.here:
             yield
             return
@@ -348,7 +350,7 @@ class Run:
             self._evaluate_due()
 
     def skip(self) -> int:
-        """Leave out the next batch, and write it down; return the number of its samples."""
+        """Leave out the next batch; return the number of its samples."""
         self.timeline.before_change()
         entry = Entry(self.loop.steps, "skip", 1, count := self.loop.skip(), "code")
         self.steering.ledger.add(entry)
@@ -363,7 +365,7 @@ class Run:
         return found
 
     def _burst(self) -> None:
-        """Take steps and do jobs until there is nothing to do; then tell how it ended."""
+        """Take steps and do jobs while there are any; tell the end."""
         if self.orders.going or self.worker.has_jobs:
             with self._borrowed():
                 self._work()
@@ -378,7 +380,7 @@ class Run:
 
     @contextlib.contextmanager
     def _borrowed(self) -> Iterator[None]:
-        """Take model, random generators and threads for training; give them back as they were."""
+        """Borrow model, random generators and threads for training."""
         if self._borrowing:
             yield
             return
@@ -418,7 +420,7 @@ class Run:
                 if self._end_news:
                     self._follow_end()
                 while self.pending and self.pending[0].step <= loop.steps and orders.going:
-                    make_again(self, self.pending.pop(0))
+                    replay_change(self, self.pending.pop(0))
                 if self.evaluations.owed:
                     self._standing = TrainingContext(loop.model)
                     with contextlib.suppress(_GivenUp):
@@ -449,7 +451,7 @@ class Run:
         self._publish(error="", traceback="", status="running")
 
     def _between_batches(self) -> None:
-        """Let those who look have their turn in an evaluation, and wishes; end it where the run is to pause."""
+        """Let jobs and wishes into an evaluation; end it on a pause."""
         # They are to see the weights that are trained, not their average.
         plain = not self.loop.average.on
         if plain:
@@ -471,7 +473,7 @@ class Run:
             self._stop_early(why)
 
     def _stop_early(self, why: str) -> None:
-        """End the run, say why, and put the best weights back where that is wished for."""
+        """End the run, say why, and restore the best weights if wished."""
         why += self.loop.restore_best()
         rule = self.loop.patience.rule
         entry = Entry(self.loop.steps, "early_stopping", rule, rule, "early stopping", why)
@@ -484,19 +486,19 @@ class Run:
     # -- the training thread: wishes put in force
 
     def _apply(self) -> None:
-        """Put the wishes in force, and tell what came of them."""
+        """Apply the wishes that wait, and tell what came of them."""
         with self._asking:
             asked, self._asked = self._asked, {}
         self._put_asked(asked)
 
     def _apply_at_rest(self) -> None:
-        """Put those wishes in force that a model at rest shows, and tell what came of them."""
+        """Apply the wishes that a model at rest shows."""
         with self._asking:
             asked = {name: self._asked.pop(name) for name in [*self._asked] if self.steering[name].at_rest}
         self._put_asked(asked)
 
     def _apply_early(self, standing: TrainingContext) -> None:
-        """Put wishes in force in the midst of an evaluation, where it and they are independent.
+        """Apply wishes that an evaluation under way does not depend on.
 
         They belong to the step before it, as it does: they might as well have come before it began.
 
@@ -516,7 +518,7 @@ class Run:
             self.put({name: self._wish(name) for name in asked}, asked)
 
     def put(self, wishes: Mapping[str, Any], by: Mapping[str, str]) -> None:
-        """Put wishes in force, by whom each was asked for, and tell."""
+        """Put wishes in force, each by who asked for it, and tell."""
         order = self.steering.order(wishes)
         self.timeline.before_change()
         self.put_entries(lambda: [self.steering.put(name, wishes[name], by[name]) for name in order])
@@ -527,13 +529,13 @@ class Run:
         self.tell(applied=self.steering.applied(order), rejected=dict(self.steering.rejected))
 
     def put_entries(self, work: Callable[[], Any]) -> None:
-        """Do what may write into the ledger, and have the timeline know of it."""
+        """Do `work()`, and note its ledger entries in the timeline."""
         known = len(self.steering.ledger)
         work()
         self.timeline.changed(self.steering.ledger.entries[known:])
 
     def _follow_end(self) -> None:
-        """Have a schedule that was fitted to the run end with it, now that its end is another."""
+        """Stretch a schedule that was fitted to the run."""
         self._end_news = False
         if self.loop.rate.plan is not None:
             self.timeline.before_change()
@@ -543,12 +545,12 @@ class Run:
     # -- the training thread: telling
 
     def tell(self, **facts: Any) -> None:
-        """Tell of facts, in the order in which they are to be seen; of none while the run is taken elsewhere."""
+        """Tell of facts, in order; of none while the run is elsewhere."""
         if self._left is None:
             self._tell_session(**facts)
 
     def tell_trials(self, trials: Sequence[Trial], at_once: bool = False, **facts: Any) -> None:
-        """Tell how far the settings are that are being tried, and `facts`: at once, or as often as views draw."""
+        """Tell how far trials are, as often as views draw."""
         if at_once or time.perf_counter() - self._pulsed >= PULSE:
             self._pulsed, self._ending = time.perf_counter(), "trying"
             self._tell_session(**facts, trials=tuple(trials), status="trying")
@@ -556,7 +558,7 @@ class Run:
 
     def _arrived(self) -> None:
         """Tell where the run is after it was taken somewhere else."""
-        self.orders.rewound(self.loop.epochs)
+        self.orders.wait_after_rewind(self.loop.epochs)
         # There the schedule may end where the run ended once.
         self._end_news = self._end_moved
         self.evaluations.arrived(self.timeline.spans)
@@ -574,13 +576,13 @@ class Run:
         self.tell(error=describe_error(error, bare=NotFinite), traceback=trace)
 
     def _crashed(self, error: BaseException) -> None:
-        """Tell of an exception outside of any step, as where the model cannot be moved to the device."""
+        """Tell of an exception outside of any step."""
         self._fail(error)
         self._ending = "failed"
         self._publish(status="failed")
 
     def _publish_in_time(self) -> None:
-        """Tell where the run is, as often as views draw: after the step whose end comes nearest to that."""
+        """Tell where the run is, as often as views draw."""
         now = time.perf_counter()
         step, self._checked = now - self._checked, now
         # The steps before an evaluation are not to be seen only after it.

@@ -1,4 +1,4 @@
-"""Side by side: the same steps from the same place with several settings, each on a line of its own."""
+"""Trials: the same steps from one place with several settings."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Trial(NamedTuple):
 
 
 def check_trials(steps: Any, settings: Sequence[Any], keep: Any) -> None:
-    """Raise ValueError or TypeError, in a sentence, where there is nothing to try."""
+    """Raise a sentence where there is nothing to try."""
     if not isinstance(steps, int) or isinstance(steps, bool) or steps < 1:
         raise ValueError(f"try_each({steps!r}, ...): a whole number of steps, 1 or more, is wanted.")
     if not settings or not all(isinstance(one, Mapping) for one in settings):
@@ -45,7 +45,7 @@ def check_trials(steps: Any, settings: Sequence[Any], keep: Any) -> None:
 def try_each(
     run: Run, steps: int, settings: Sequence[Mapping[str, Any]], keep: int | None, by: str
 ) -> tuple[Branch, ...]:
-    """Take steps with each of some settings from here, and come back; return their lines.
+    """Take steps with each of some settings; return their lines.
 
     The run pauses. An order that it go, pause or stop, or an interrupt, ends the trying: then there are lines
     of those alone that had begun.

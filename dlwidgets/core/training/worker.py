@@ -1,4 +1,4 @@
-"""A thread that works in bursts: it lives while there is something to do, and jobs are done between steps."""
+"""A thread that works in bursts, with jobs between steps."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _Outcome = tuple[Future[Any], Any, BaseException | None]
 
 
 class Worker:
-    """Runs `work()` on a thread of its own whenever it is woken, again as long as more is wanted.
+    """Runs `work()` on its own thread, as long as it is wanted.
 
     The thread ends as soon as nothing is to be done: no thread means that nothing runs. `work` is called
     once for each burst; it takes steps while they are wanted and calls `do_jobs()` between them.
@@ -65,7 +65,10 @@ class Worker:
         return bool(self._jobs or self._looks)
 
     def wake(self) -> None:
-        """Have a burst done; return once it is under way (at most a second later, lest it wait for us)."""
+        """Have a burst done; return once it is under way.
+
+        That takes a second at most, lest the burst wait for the caller.
+        """
         with self._change:
             self._woken = True
             if self._thread is not None:
@@ -93,14 +96,14 @@ class Worker:
         return future
 
     def do_jobs(self, hold: bool = False) -> None:
-        """Do the jobs that wait, on the worker's own thread; with `hold`, results wait for `deliver()`."""
+        """Do the jobs that wait; with `hold`, results wait for `deliver()`."""
         while self.has_jobs:
             self._results += self._done((self._looks or self._jobs).popleft())
             if not hold:
                 self.deliver()
 
     def do_looks(self) -> None:
-        """Do the jobs that wait and only look; for a job that takes long, on the worker's own thread."""
+        """Do the jobs that wait and only look."""
         while self._looks:
             # Whoever looks waits for nothing else.
             for outcome in self._done(self._looks.popleft()):
@@ -113,7 +116,7 @@ class Worker:
 
     @staticmethod
     def _done(job: tuple[Callable[[], Any], Future[Any]]) -> list[_Outcome]:
-        """Do a job; return what came of it, nothing where it was cancelled."""
+        """Do a job; return its outcome, nothing where it was cancelled."""
         work, future = job
         if not future.set_running_or_notify_cancel():
             return []
@@ -127,7 +130,10 @@ class Worker:
         self._begun.set()
 
     def wait(self, until: Callable[[], bool] = lambda: False) -> None:
-        """Return when nothing runs any more, or `until()` says so; on the worker's own thread at once."""
+        """Return when nothing runs, or `until()` says so.
+
+        On the worker's own thread it returns at once.
+        """
         if self.here:
             return  # asked from an observer: waiting for itself would wait for ever
         with self._change:
@@ -149,7 +155,7 @@ class Worker:
         return future.result()
 
     def free_main_pool(self) -> None:
-        """Let the main thread drop its OpenMP threads as soon as it is idle: see `machine.release_thread_pool`."""
+        """Let the idle main thread drop its OpenMP threads."""
         if threading.current_thread() is threading.main_thread():
             machine.release_thread_pool()
         elif self._main_loop is not None:
@@ -177,7 +183,7 @@ class Worker:
                 return
 
     def _drop_jobs(self, error: BaseException) -> None:
-        """Tell those who wait for a job that it will not be done."""
+        """Fail the jobs that wait."""
         while self.has_jobs:
             _, future = (self._looks or self._jobs).popleft()
             if future.set_running_or_notify_cancel():

@@ -1,4 +1,4 @@
-"""Side by side: the same steps tried with several values, and what the lines that were left came to."""
+"""Side by side: settings to try, and what lines came to."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ STEPS, _MOST = 50, 6
 
 
 def suggested(session: Session, control: str) -> str:
-    """Return two values to try, as text: the one in force, and one that tells something beside it."""
+    """Suggest two values to try, the first the one in force."""
     now = session.applied.get(control)
     if control == "lr":
         # The rate that was asked for: the schedule is over it in each try.
@@ -46,7 +46,7 @@ def suggested(session: Session, control: str) -> str:
 def settings_of(
     session: Session, rules: Rules, control: str, values: str, steps: Any
 ) -> tuple[int, list[dict[str, Any]]]:
-    """Return how many steps to try, and the settings, from what was typed.
+    """Read how many steps to try, and the settings, from text.
 
     Raises
     ------
@@ -70,7 +70,7 @@ def settings_of(
 
 
 def in_progress(session: Session) -> str:
-    """Return which trial is under way, and how far it is, in words; "" where there is none."""
+    """Return the trial under way in words; "" for none."""
     for number, trial in enumerate(session.trials, 1):
         if trial.line and not trial.ended:
             words = in_words(trial.settings)
@@ -87,13 +87,16 @@ def _number(word: str) -> Any:
 
 
 class Standings:
-    """What each line came to, as rows; settings are compared with the line under way, and kept till it changes."""
+    """What each line came to, as rows.
+
+    Settings are compared with the line under way, and kept until it changes.
+    """
 
     def __init__(self) -> None:
         self._known: dict[str, tuple[Any, str]] = {}
 
     def rows(self, session: Session) -> list[dict[str, Any]]:
-        """Return the line under way and those that were left, the newest first."""
+        """Return the line under way, then the others, newest first."""
         here = {
             "name": session.line, "here": True, "words": "this line", "steps": session.steps,
             **_measured(session.record, 0), "note": "",
@@ -118,7 +121,7 @@ class Standings:
 
 
 def _measured(record: Any, since: int) -> dict[str, float | None]:
-    """Return the mean training loss of a line's last steps of its own, and its last validation loss."""
+    """Return a line's late training loss and last validation loss."""
     losses = record.columns["loss"].values[since:][-_LAST:]
     evaluated = [row["valid_loss"] for row in record.evaluations if row["step"] > since and "valid_loss" in row]
     return {
@@ -128,5 +131,5 @@ def _measured(record: Any, since: int) -> dict[str, float | None]:
 
 
 def finite(value: Any) -> float | None:
-    """Return a number, None where it is not finite: that is no JSON."""
+    """Return a number, None where JSON has none."""
     return float(value) if math.isfinite(value) else None

@@ -10,7 +10,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from dlwidgets.core.base.state import same_state
-from dlwidgets.core.training.snapshots.origin_file import read_origin, write_origin
+from dlwidgets.core.training.snapshots.origin import read_origin, write_origin
 from dlwidgets.session import Session
 from tests.core.export.script_runs import X, Y, differing, net, run_alone
 
@@ -195,10 +195,10 @@ def test_an_origin_that_is_damaged_or_missing_hinders_nothing_but_the_script(tmp
 
 
 def test_checkpoints_of_before_go_on_without_a_script(tmp_path, monkeypatch):
-    from dlwidgets.core.training.snapshots.origin_file import Beginnings
+    from dlwidgets.core.training.snapshots.origin import OriginWriter
 
     with monkeypatch.context() as patched:
-        patched.setattr(Beginnings, "written", lambda self, origin, seed, folder: None)
+        patched.setattr(OriginWriter, "written", lambda self, origin, seed, folder: None)
         begun("plain", tmp_path)
     made = gone_on("plain", tmp_path)
     with pytest.raises(ValueError, match="did not begin this run"):

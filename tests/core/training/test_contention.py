@@ -5,7 +5,7 @@ import time
 import psutil
 import pytest
 
-from dlwidgets.core.training.contention import Crowd, cpu_times
+from dlwidgets.core.training.contention import CpuContention, cpu_times
 
 
 class Machine:
@@ -13,7 +13,7 @@ class Machine:
 
     def __init__(self, cpus: int) -> None:
         self.cpus, self.now, self.busy, self.own_time = cpus, 0.0, 0.0, 0.0
-        self.crowd = Crowd(
+        self.crowd = CpuContention(
             lambda: (self.busy, self.cpus * self.now - self.busy), lambda: self.own_time, lambda: self.now
         )
 
@@ -77,12 +77,12 @@ def test_where_the_times_cannot_be_read_nothing_is_said(text, tmp_path):
     if text is not None:
         file.write_text(text)
     assert cpu_times(file) is None
-    crowd = Crowd(lambda: cpu_times(file), clock=iter(range(0, 100, 10)).__next__)
+    crowd = CpuContention(lambda: cpu_times(file), clock=iter(range(0, 100, 10)).__next__)
     assert [crowd.note(2), crowd.note(2), crowd.note(2)] == [None] * 3
 
 
 def test_asking_costs_the_training_nothing():
-    crowd = Crowd()
+    crowd = CpuContention()
     crowd.note(2)
     began = time.perf_counter()
     for _ in range(1000):

@@ -19,7 +19,7 @@ from dlwidgets.core.data.source import Rows
 from dlwidgets.core.data.stream import StreamBatches
 from dlwidgets.core.data.task import Task
 from dlwidgets.core.data.task_inference import infer_task
-from dlwidgets.core.training.loop import Loop, NotFinite, let_gradients_go
+from dlwidgets.core.training.loop import Loop, NotFinite, zero_gradients
 
 CPU = torch.device("cpu")
 
@@ -366,7 +366,7 @@ def test_gradients_are_let_go_as_zero_grad_does():
     for made in (torch.optim.SGD([{"params": [one]}, {"params": [other]}], lr=0.1), torch.optim.Adam([one, other])):
         for parameter in (one, other, outside):
             parameter.grad = torch.ones(2)
-        let_gradients_go(made)
+        zero_gradients(made)
         assert one.grad is None and other.grad is None
         torch.testing.assert_close(outside.grad, torch.ones(2))
 
@@ -378,8 +378,8 @@ def test_a_zero_grad_of_a_persons_own_is_called():
             super().zero_grad(set_to_none)
 
     calls, weight = [], nn.Parameter(torch.ones(2))
-    let_gradients_go(Own([weight], lr=0.1))
+    zero_gradients(Own([weight], lr=0.1))
     made = torch.optim.SGD([weight], lr=0.1)
     made.zero_grad = lambda: calls.append("object")
-    let_gradients_go(made)
+    zero_gradients(made)
     assert calls == ["class", "object"]

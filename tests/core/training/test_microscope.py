@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
-from dlwidgets.core.training.microscope import Microscope, unreduced
+from dlwidgets.core.training.microscope import Microscope, reduce_nothing
 from dlwidgets.session import Session
 
 
@@ -117,7 +117,7 @@ def test_a_custom_step_tells_no_loss_for_each_sample():
 @pytest.mark.parametrize("loss", [nn.CrossEntropyLoss(), torch.nn.functional.cross_entropy])
 def test_an_unreduced_loss_is_torchs_own(loss):
     output, target = torch.randn(6, 3), torch.randint(0, 3, (6,))
-    assert torch.equal(unreduced(loss)(output, target), nn.CrossEntropyLoss(reduction="none")(output, target))
+    assert torch.equal(reduce_nothing(loss)(output, target), nn.CrossEntropyLoss(reduction="none")(output, target))
 
 
 class Stream(IterableDataset):
@@ -163,4 +163,4 @@ def test_the_losses_of_samples_are_told_whatever_the_batches_come_from(source):
 
 
 def test_a_loss_of_a_persons_own_is_not_taken_apart():
-    assert unreduced(lambda output, target: (output - target).abs().mean()) is None
+    assert reduce_nothing(lambda output, target: (output - target).abs().mean()) is None

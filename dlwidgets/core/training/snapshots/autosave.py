@@ -1,4 +1,4 @@
-"""Autosave: a run's state goes into a folder as it trains, and another kernel goes on from there."""
+"""Autosave: a run's state goes into a folder as it trains."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ...base.time_budget import TimeBudget
 from .checkpoints import Checkpoint, Checkpoints
 from .lines import Line
-from .origin_file import Beginnings, read_origin, with_device
+from .origin import OriginWriter, read_origin, add_device
 from .timeline import Timeline
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Autosave:
-    """Hands the state of a run to `Checkpoints` every so often; for the training thread.
+    """Hands the state of a run to `Checkpoints` every so often.
 
     Training waits for the copy of the state, and never for the disk. The copies take at most 2 % of the time:
     where one costs more than that, they are taken less often than `every`.
@@ -29,7 +29,7 @@ class Autosave:
     """
 
     def __init__(self, run: Run, folder: str | Path, every: float) -> None:
-        self.checkpoints, self.beginnings = Checkpoints(folder), Beginnings()
+        self.checkpoints, self.origins = Checkpoints(folder), OriginWriter()
         self._run = run
         self._often = TimeBudget(0.02, least=every)
         self._pauses = TimeBudget(0.1, least=0.5)
@@ -38,12 +38,12 @@ class Autosave:
         self.place: Any = None
 
     def after_step(self) -> None:
-        """Save, if it is time and the disk has taken the last one."""
+        """Save, if it is time and the disk is ready."""
         if self._often.due() and not self.checkpoints.busy:
             self.save()
 
     def at_end(self, ending: str) -> None:
-        """Save what a run ended with; a pause, unless pauses follow one another too fast."""
+        """Save what a run ended with, but not each of many pauses."""
         if ending and (ending != "paused" or self._pauses.due()):
             self.save()
         self.tell()
@@ -57,7 +57,7 @@ class Autosave:
         began = time.perf_counter()
         name = timeline.line.name
         kept = (one for one in timeline.ring if one.place == place[1] and one.line == name)
-        snapshot = next(kept, None) or timeline.captured("time")
+        snapshot = next(kept, None) or timeline.capture("time")
         if snapshot is not None:
             self.place = place
             self.checkpoints.write(Checkpoint(
@@ -65,17 +65,17 @@ class Autosave:
                 tuple(timeline.line.changes),
                 {
                     "began": run.orders.began, "goal": run.orders.goal,
-                    "past": past.state(past.of(timeline.line.went)),
+                    "past": past.state(past.of(timeline.line.went_through)),
                     "due": sorted(run.loop.rate.due_steps),
                 },
-                partial(self.beginnings.written, run.origin, run.seed),
+                partial(self.origins.write_once, run.origin, run.seed),
             ))
         for governor in (self._often, self._pauses):
             governor.spent(time.perf_counter() - began)
         self.tell()
 
     def write(self) -> None:
-        """Write a checkpoint of now, and return once the disk has it; for any other thread.
+        """Write a checkpoint of now, from any other thread, and wait.
 
         Raises
         ------
@@ -90,15 +90,15 @@ class Autosave:
         """Say what went wrong with the last one."""
         if self.checkpoints.problem:
             self._run.note(self.checkpoints.problem)
-        if self.beginnings.problem:
+        if self.origins.problem:
             self._run.note(
                 f"Where this run began could not be written beside its checkpoints: "
-                f"{self.beginnings.problem}. What goes on from them cannot write its script."
+                f"{self.origins.problem}. What goes on from them cannot write its script."
             )
 
 
 def autosave(run: Run, folder: str | Path | None, every: Any) -> Autosave | None:
-    """Return what saves a run into a folder every so many seconds; None without a folder.
+    """Return what saves a run into a folder; None without a folder.
 
     Raises
     ------
@@ -110,7 +110,7 @@ def autosave(run: Run, folder: str | Path | None, every: Any) -> Autosave | None
 
 
 def resume(run: Run, found: Checkpoint, folder: str | Path) -> None:
-    """Have a new run go on from a checkpoint that was read from `folder`.
+    """Have a new run go on from a checkpoint in `folder`.
 
     Raises
     ------
@@ -125,10 +125,10 @@ def resume(run: Run, found: Checkpoint, folder: str | Path) -> None:
             raise ValueError(f"The checkpoint in {str(folder)!r} does not fit: {error}.") from error
         run.loop.history = found.history
         run.steering.ledger.entries[:] = found.entries
-        timeline.begin_anew(Line(found.snapshot.line, changes=list(found.changes)))
+        timeline.start_over(Line(found.snapshot.line, changes=list(found.changes)))
         past.install(found.more.get("past", ()), found.snapshot.line)
         run.loop.rate.due_steps = set(found.more.get("due", ()))
-        run.orders.continued(found.more["began"], found.more["goal"])
+        run.orders.take_over(found.more["began"], found.more["goal"])
         if run.autosave is not None and run.autosave.checkpoints.folder == place:
             run.autosave.place = timeline.line, timeline.place  # it is there already
         for clause in clauses:
@@ -140,7 +140,7 @@ def resume(run: Run, found: Checkpoint, folder: str | Path) -> None:
 
 
 def _begin_as_then(run: Run, folder: Path, name: str) -> None:
-    """Let a run that goes on know where it began, for a script of it."""
+    """Read where the run of a checkpoint began, for its script."""
     try:
         origin, seed = read_origin(folder, name, run.loop)
     except (OSError, ValueError) as why:
@@ -151,7 +151,7 @@ def _begin_as_then(run: Run, folder: Path, name: str) -> None:
     device = str(run.loop.objective.device)
     if device in origin.device.split(", "):
         if run.autosave is not None:
-            run.autosave.beginnings.known(origin, folder, name)
+            run.autosave.origins.known(origin, folder, name)
     else:
-        origin = with_device(origin, device)
+        origin = add_device(origin, device)
     run.origin = origin

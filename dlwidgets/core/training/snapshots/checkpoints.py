@@ -1,4 +1,4 @@
-"""Checkpoints: the state of a run in a folder, written while it trains on, read in another kernel."""
+"""Checkpoints: states of a run in a folder, for another kernel."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import torch
 from ...base.atomic_file import write_atomically
 from ...base.history import Column, History
 from ...base.ledger import Entry
-from .plain_state import decoded, encoded
+from .plain_state import decode, encode
 from .snapshot import Snapshot
 from .tensor_file import read_tensors, write_tensors
 
@@ -29,7 +29,7 @@ KEEP = 2
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """A state of a run with what led to it; what is in force stands in `parts`, as in a `Snapshot`.
+    """A state of a run, its history, and its changes.
 
     Attributes
     ----------
@@ -48,7 +48,9 @@ class Checkpoint:
 
 
 class Checkpoints:
-    """Writes checkpoints into a folder on a thread of its own; the newest that waits replaces an older one.
+    """Writes checkpoints into a folder, on a thread of its own.
+
+    The newest that waits replaces an older one.
 
     Each is two files: tensors as `step-N.safetensors`, everything else as `step-N.json`, which holds the
     checksum of the first and its own, and is written last: only with it the checkpoint is there. Where the
@@ -117,18 +119,18 @@ class Checkpoints:
 
 
 def save(folder: Path, checkpoint: Checkpoint) -> Path:
-    """Write a checkpoint into a folder, let those before the last go, and return the file that names it."""
+    """Write a checkpoint; return the file that names it."""
     tensors: dict[str, torch.Tensor] = {}
     snapshot = checkpoint.snapshot
     body = {
         "step": snapshot.step, "changes": snapshot.changes, "line": snapshot.line, "time": time.time(),
         "torch": torch.__version__,
-        "parts": {name: encoded(part, name, tensors) for name, part in snapshot.parts.items()},
+        "parts": {name: encode(part, name, tensors) for name, part in snapshot.parts.items()},
         "history": list(checkpoint.history.columns),
-        "evaluations": encoded(checkpoint.history.evaluations, "evaluations", tensors),
-        "entries": encoded([dict(vars(entry)) for entry in checkpoint.entries], "entries", tensors),
-        "in_force": encoded([dict(vars(entry)) for entry in checkpoint.changes], "in_force", tensors),
-        "more": encoded(dict(checkpoint.more), "more", tensors), "origin": checkpoint.beginning(folder),
+        "evaluations": encode(checkpoint.history.evaluations, "evaluations", tensors),
+        "entries": encode([dict(vars(entry)) for entry in checkpoint.entries], "entries", tensors),
+        "in_force": encode([dict(vars(entry)) for entry in checkpoint.changes], "in_force", tensors),
+        "more": encode(dict(checkpoint.more), "more", tensors), "origin": checkpoint.beginning(folder),
     }  # fmt: skip
     for name, column in checkpoint.history.columns.items():
         tensors[f"history.{name}"] = torch.from_numpy(column.values.copy())
@@ -158,7 +160,7 @@ def save(folder: Path, checkpoint: Checkpoint) -> Path:
 
 
 def load(folder: str | Path) -> tuple[Checkpoint, str]:
-    """Return the newest checkpoint of a folder that is whole, and what is to be said of newer ones, or "".
+    """Read the newest whole checkpoint; say what is wrong with newer ones.
 
     Raises
     ------
@@ -196,21 +198,21 @@ def _read(folder: Path, place: Path) -> Checkpoint:
     history.columns = {
         name: Column.from_values(tensors[f"history.{name}"].numpy()) for name in body["history"]
     }
-    history.evaluations = decoded(body["evaluations"], tensors)
+    history.evaluations = decode(body["evaluations"], tensors)
     history.seconds = float(history.columns["seconds"].values.sum())
     entries, in_force = (
-        tuple(Entry(**one) for one in decoded(body[name], tensors)) for name in ("entries", "in_force")
+        tuple(Entry(**one) for one in decode(body[name], tensors)) for name in ("entries", "in_force")
     )
-    parts = {name: decoded(part, tensors) for name, part in body["parts"].items()}
+    parts = {name: decode(part, tensors) for name, part in body["parts"].items()}
     if whole["version"] == 1:
         parts = _by_control(parts)
     snapshot = Snapshot(body["step"], body["changes"], "start", body["line"], parts)
-    more = decoded(body["more"], tensors)
+    more = decode(body["more"], tensors)
     return Checkpoint(snapshot, history, entries, in_force, more, origin=body.get("origin"))
 
 
 def _by_control(parts: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the parts of a checkpoint of version 1, where controls lay together in several parts."""
+    """Return the parts of version 1, where controls lay together."""
     steering, extras = parts["steering"], parts["regimen"]
     return {
         **{name: part for name, part in parts.items() if name != "regimen"},

@@ -1,4 +1,4 @@
-"""The lines of a run: going back and on in another way leaves a line behind, to be compared."""
+"""The lines of a run: the ways it went, to be compared."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Place = tuple[int, int]
 
 @dataclass(frozen=True, eq=False)
 class Branch:
-    """A line of training that was left: what it measured, and what was changed on it.
+    """A line that was left: what it measured, and its changes.
 
     Attributes
     ----------
@@ -61,8 +61,8 @@ class Comparison(NamedTuple):
     history: pd.DataFrame
 
 
-def compared(one: Branch, other: Branch) -> Comparison:
-    """Return two lines side by side, what they have in common left out of the settings."""
+def compare_lines(one: Branch, other: Branch) -> Comparison:
+    """Compare two lines by settings and history."""
     import pandas as pd
 
     pair = (one, other)
@@ -118,22 +118,22 @@ class Line:
         limit = self.ancestors.get(snapshot.line)
         return limit is not None and snapshot.place <= limit
 
-    def went(self, line: str, step: int) -> bool:
-        """Say whether step `step` of the line named `line` is one of this line too."""
+    def went_through(self, line: str, step: int) -> bool:
+        """Say whether that step of another line is this line's too."""
         return line == self.name or step <= self.ancestors.get(line, (-1, 0))[0]
 
-    def parting(self, name: str, place: Place) -> Line:
+    def fork(self, name: str, place: Place) -> Line:
         """Return a line that parts from this one at `place`."""
         ancestors = {one: min(limit, place) for one, limit in self.ancestors.items()}
         ancestors[self.name] = place
         return Line(name, self.name, place, self.changes[: place[1]], ancestors)
 
     def changes_before(self, step: int) -> int:
-        """Return how many changes were in force in step `step`, those made right after it left out."""
+        """Count the changes that were in force in a step."""
         return sum(entry.step < step for entry in self.changes)
 
     def branch(self, kept: bool) -> Branch:
-        """Return the line for others to look at; it must have been left."""
+        """Return the line, which must have been left, for others."""
         return Branch(
             self.name, self.parent, self.place[0], self.end[0], self.history or History(),
             tuple(self.changes), dict(self.settings), kept, self.note,

@@ -1,4 +1,4 @@
-"""Weights, optimizer and random numbers as parts of a run whose state can be read off and put back."""
+"""Weights, optimizer and random numbers as parts of a run."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from ..loop import Loop
 
 
-class Weights:
-    """A model: parameters, buffers (also those that `state_dict` leaves out), flags, numbers, generators.
+class ModelState:
+    """A model: parameters, all buffers, flags, numbers, generators.
 
     The numbers are public attributes of its modules and of the loss, such as a dropout's rate, or a
     temperature that a model counts down by itself.
@@ -87,8 +87,8 @@ class Weights:
         return [*found, ("(loss)", loss)] if isinstance(loss, nn.Module) else found
 
 
-class Moves:
-    """The optimizer: which it is, its groups and their numbers, and what it keeps of each parameter."""
+class OptimizerState:
+    """The optimizer: its kind, groups, numbers, and state by parameter."""
 
     def __init__(self, loop: Loop) -> None:
         self._loop = loop
@@ -120,7 +120,7 @@ class Moves:
         }  # fmt: skip
 
     def install(self, state: dict[str, Any]) -> None:
-        """Put back the optimizer that was in force, and write its state into its own tensors."""
+        """Put back the optimizer, writing into its own tensors."""
         optimizer = dereference(state["optimizer"])
         if optimizer is None:
             optimizer = self._loop.optimizer
@@ -166,8 +166,8 @@ class Moves:
         write_attributes(optimizer, state["numbers"])
 
 
-class Randomness:
-    """The global random generators, as the training has them while it borrows them."""
+class GlobalRandomness:
+    """The global random generators, while training borrows them."""
 
     def state(self) -> dict[str, Any]:
         """Return where they are."""
@@ -179,7 +179,7 @@ class Randomness:
 
 
 def _put(now: Any, value: Any) -> Any:
-    """Return `value` as something that may be changed: in the tensor of now where it fits."""
+    """Return a changeable `value`, in the tensor of now where it fits."""
     if isinstance(value, torch.Tensor):
         if isinstance(now, torch.Tensor) and now.shape == value.shape and now.dtype == value.dtype:
             with torch.no_grad():

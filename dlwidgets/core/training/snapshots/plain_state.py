@@ -12,8 +12,8 @@ import torch
 from ...base.state import Reference
 
 
-def encoded(value: Any, name: str, tensors: dict[str, torch.Tensor]) -> Any:
-    """Return a state as JSON; its tensors go into `tensors`, by a name that says where they belong.
+def encode(value: Any, name: str, tensors: dict[str, torch.Tensor]) -> Any:
+    """Return a state as JSON; its tensors go into `tensors`.
 
     Raises
     ------
@@ -21,7 +21,7 @@ def encoded(value: Any, name: str, tensors: dict[str, torch.Tensor]) -> Any:
     """
 
     def several(items: Any) -> list[Any]:
-        return [encoded(item, f"{name}.{number}", tensors) for number, item in enumerate(items)]
+        return [encode(item, f"{name}.{number}", tensors) for number, item in enumerate(items)]
 
     if value is None or isinstance(value, (bool, int, str)):
         return value if not isinstance(value, str) or type(value) is str else str(value)
@@ -39,7 +39,7 @@ def encoded(value: Any, name: str, tensors: dict[str, torch.Tensor]) -> Any:
     if isinstance(value, torch.dtype):
         return {"$": "dtype", "v": str(value).removeprefix("torch.")}
     if isinstance(value, np.generic):
-        return encoded(value.item(), name, tensors)
+        return encode(value.item(), name, tensors)
     if isinstance(value, np.ndarray):
         if value.dtype.kind not in "biuf":
             raise ValueError(f"{name} holds an array of {value.dtype}, which cannot be saved")
@@ -54,24 +54,24 @@ def encoded(value: Any, name: str, tensors: dict[str, torch.Tensor]) -> Any:
     if isinstance(value, dict):
         if all(type(key) is str for key in value) and "$" not in value:
             prefix = "model" if name == "weights.tensors" else name
-            return {key: encoded(one, f"{prefix}.{key}", tensors) for key, one in value.items()}
+            return {key: encode(one, f"{prefix}.{key}", tensors) for key, one in value.items()}
         pairs = [
-            [encoded(key, name, tensors), encoded(one, f"{name}.{key}", tensors)]
+            [encode(key, name, tensors), encode(one, f"{name}.{key}", tensors)]
             for key, one in value.items()
         ]
         return {"$": "dict", "v": pairs}
     return {"$": "word", "v": getattr(value, "__name__", None) or repr(value)}
 
 
-def decoded(value: Any, tensors: Mapping[str, torch.Tensor]) -> Any:
-    """Return what `encoded` wrote as JSON; of what could not be written, what it was in a word."""
+def decode(value: Any, tensors: Mapping[str, torch.Tensor]) -> Any:
+    """Return what `encode` wrote; a word for what it could not."""
     if isinstance(value, list):
-        return [decoded(one, tensors) for one in value]
+        return [decode(one, tensors) for one in value]
     if not isinstance(value, dict):
         return value
     kind, what = value.get("$"), value.get("v")
     if kind is None:
-        return {key: decoded(one, tensors) for key, one in value.items()}
+        return {key: decode(one, tensors) for key, one in value.items()}
     if kind == "tensor":
         return tensors[what]
     if kind == "complex tensor":
@@ -84,7 +84,7 @@ def decoded(value: Any, tensors: Mapping[str, torch.Tensor]) -> Any:
     if kind == "bytes":
         return base64.b64decode(what)
     if kind == "tuple":
-        return tuple(decoded(one, tensors) for one in what)
+        return tuple(decode(one, tensors) for one in what)
     if kind == "dict":
-        return {decoded(k, tensors): decoded(v, tensors) for k, v in what}
+        return {decode(k, tensors): decode(v, tensors) for k, v in what}
     return what

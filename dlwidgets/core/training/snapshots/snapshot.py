@@ -1,17 +1,16 @@
-"""A snapshot: the complete state of a run between two steps, copied so that no later step changes it."""
+"""Snapshots: complete states of a run, kept within a memory budget."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from ...base.state import Stateful, state_arrays
 
-#: Why a snapshot is taken; those that thinning spares before others come first.
-WHY = ("start", "change", "epoch", "left", "time")
-#: The same in words.
+#: Why a snapshot is taken, in words.
 REASONS = {
     "start": "start", "change": "before a change", "epoch": "end of an epoch", "left": "end of a line",
     "time": "on the way",
@@ -55,7 +54,7 @@ class Snapshot:
         return self.step, self.changes
 
     def install(self, parts: Mapping[str, Stateful]) -> list[str]:
-        """Put the state of all parts back; return what could not be had, in clauses.
+        """Put all parts back; return what could not be had, in clauses.
 
         Raises
         ------
@@ -66,3 +65,98 @@ class Snapshot:
             if name in self.parts and (clause := part.install(self.parts[name])):
                 said.append(clause)
         return said
+
+
+#: How much more a snapshot before a change, or of an epoch's end, is worth than one taken as time went by.
+_WORTH = {"change": 2.0, "epoch": 2.0}
+
+
+class Ring:
+    """Keeps snapshots by step, thinned out with age to a budget.
+
+    Where one has to go, it is the one whose absence leaves the smallest gap for its age: the least
+    (next step - step before) / (now - its own step), those before a change and of an epoch's end counting
+    double. So the gaps grow in proportion to the age: with 2 log2(steps) + 3 or more kept, none that
+    thinning made is longer than twice the age at its near end. The first and the newest of the line that
+    is under way are spared; with room for one only, it is the newest. What was left of other lines goes
+    first, the oldest first, their ends (`why` "left") last of it.
+
+    Parameters
+    ----------
+    budget : bytes that all tensors may take together; those that snapshots share count once.
+    """
+
+    def __init__(self, budget: int) -> None:
+        self.budget = budget
+        self._all: list[Snapshot] = []
+        self._holders: Counter[int] = Counter()
+        self._sizes: dict[int, int] = {}
+        self._bytes = 0
+        #: Whether a snapshot is of the line that is under way.
+        self.ours: Callable[[Snapshot], bool] = lambda snapshot: True
+
+    @property
+    def bytes(self) -> int:
+        """What the snapshots take, in bytes."""
+        return self._bytes
+
+    def __iter__(self) -> Iterator[Snapshot]:
+        return iter(tuple(self._all))
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def add(self, snapshot: Snapshot) -> bool:
+        """Add a snapshot, thin out, and say whether it is kept."""
+        place = len(self._all)
+        while place and self._all[place - 1].place > snapshot.place:
+            place -= 1
+        self._all.insert(place, snapshot)
+        for key, size in snapshot.sizes.items():
+            if not self._holders[key]:
+                self._sizes[key] = size
+                self._bytes += size
+            self._holders[key] += 1
+        self._thin(0, snapshot)
+        return snapshot in self._all
+
+    def make_room(self, size: int) -> None:
+        """Thin out until `size` more bytes fit."""
+        if size <= self.budget:
+            self._thin(size, None)
+
+    def drop(self, snapshot: Snapshot) -> None:
+        """Let a snapshot go."""
+        self._all.remove(snapshot)
+        for key in snapshot.sizes:
+            self._holders[key] -= 1
+            if not self._holders[key]:
+                del self._holders[key]
+                self._bytes -= self._sizes.pop(key)
+
+    def _thin(self, room: int, newest: Snapshot | None) -> None:
+        while self._all and self._bytes + room > self.budget:
+            self.drop(self._least(newest))
+
+    def _least(self, newest: Snapshot | None) -> Snapshot:
+        """Return the snapshot that is missed least."""
+        ours = [one for one in self._all if self.ours(one)]
+        others = [one for one in self._all if not self.ours(one)]
+        if others:
+            return min(others, key=lambda one: (one.why == "left", one.time))
+        spare = [one for one in ours[1:-1] if one is not newest]
+        if not spare and newest is None:
+            spare = ours[1:]  # room is made for what will be the newest
+            return spare[-1] if spare else ours[0]
+        if not spare:
+            # Two at most are left: the start goes before the newest, and the one that is added last of all.
+            return next((one for one in ours if one is not newest), self._all[0])
+        now = ours[-1].step
+        before = {id(b): a.step for a, b in zip(ours, ours[1:])}
+        after = {id(a): b.step for a, b in zip(ours, ours[1:])}
+
+        def worth(one: Snapshot) -> tuple[float, float]:
+            gap = (after[id(one)] - before[id(one)]) / max(1, now - one.step)
+            return gap * _WORTH.get(one.why, 1.0), one.time
+
+        return min(spare, key=worth)

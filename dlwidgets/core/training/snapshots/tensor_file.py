@@ -1,4 +1,4 @@
-"""Tensors in files: written whole or not at all, read with no pickle, checked."""
+"""Tensors in files: whole or not at all, no pickle, checked."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def read_tensors(path: Path, sha256: str) -> dict[str, torch.Tensor]:
 
 
 def save_weights(weights: Mapping[str, Any], path: Any) -> Path:
-    """Write a state dict so that `torch.load(path, weights_only=True)` reads it on any machine.
+    """Write a state dict for `torch.load(path, weights_only=True)`.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The timeline of a run: snapshots are taken as it goes, and it can be taken back to any step of any line."""
+"""The timeline of a run: snapshots, and ways back to any step."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from ...base.machine import snapshot_budget
 from ...base.state import StateCopier, Stateful, state_arrays
 from ...base.time_budget import TimeBudget
 from .lines import Branch, Line, Place
-from .ring import Ring
-from .snapshot import Snapshot
+from .snapshot import Ring, Snapshot
 
 if TYPE_CHECKING:
     from ...controls.steering import Steering
@@ -24,7 +23,7 @@ MAIN = "main"
 
 
 class Timeline:
-    """Takes snapshots between steps, and goes back to one; all methods are for the training thread.
+    """Takes snapshots between steps and goes back, on the training thread.
 
     A state between two steps is a *place* (step, changes): changes that were made after the same step are
     places of their own. A place of which no snapshot is kept is reached from the newest before it: the steps
@@ -104,7 +103,7 @@ class Timeline:
         return self.lines[name]
 
     def branch(self, which: Branch | str) -> Branch:
-        """Return a line as it is now, or as it was left, by its name."""
+        """Return a line by its name, as it is or was left."""
         if isinstance(which, Branch):
             return which
         line = self.line_named(which)
@@ -112,7 +111,7 @@ class Timeline:
 
     @property
     def spans(self) -> dict[str, tuple[int, int]]:
-        """Name -> (step after which it parted, its last step) of all lines."""
+        """Name -> (step after which it parted, its last step)."""
         return {
             name: (line.place[0], self._loop.steps if line is self.line else line.end[0])
             for name, line in self.lines.items()
@@ -126,7 +125,7 @@ class Timeline:
             self.take("start")
 
     def before_change(self) -> None:
-        """Take a snapshot before a change, unless changes follow one another too fast for it."""
+        """Take a snapshot before a change, but not before each of many."""
         if not len(self.ring) or self._before.due():
             self.take("change")
 
@@ -142,11 +141,11 @@ class Timeline:
         self.line.changes += [entry for entry in entries if not entry.rejected]
 
     def take(self, why: str) -> Snapshot | None:
-        """Take a snapshot of now; None where it is there already, or has no room."""
+        """Take a snapshot; None where it is there, or has no room."""
         if any(one.place == self.place and self.line.holds(one) for one in self.ring):
             return None
         began = time.perf_counter()
-        snapshot = self.captured(why)
+        snapshot = self.capture(why)
         if snapshot is not None:
             self.ring.add(snapshot)
         seconds = time.perf_counter() - began
@@ -154,8 +153,8 @@ class Timeline:
             governor.spent(seconds)
         return snapshot
 
-    def captured(self, why: str, must: bool = False) -> Snapshot | None:
-        """Return the state of now, copied; None where the budget has no room for it, unless it must be."""
+    def capture(self, why: str, must: bool = False) -> Snapshot | None:
+        """Copy the state of now; None without room, unless it must be."""
         try:
             states = {name: part.state() for name, part in self.parts.items()}
         except ValueError:
@@ -183,7 +182,7 @@ class Timeline:
     # -- going back
 
     def rewind(self, step: int, exact: bool, by: str, changes: int | None = None, note: str = "") -> Place:
-        """Go back on the line under way to the state after `step` steps; return the place that was reached.
+        """Go back to the state after `step` steps; return the place.
 
         Parameters
         ----------
@@ -207,7 +206,7 @@ class Timeline:
             if not mine:
                 raise ValueError(_NOTHING)
             target = min(mine, key=lambda one: (abs(one.step - step), one.place)).place
-        tip = self.captured("left", must=True)
+        tip = self.capture("left", must=True)
         said = self._go(line, target, record, tip)
         reached, ledger = (self._loop.steps, self._went[1]), self._steering.ledger
         said = "; ".join(filter(None, [note, said]))
@@ -218,10 +217,10 @@ class Timeline:
                 owner = self.lines[owner.parent]
             if line.parent is not None and now == line.place and not self._has_children(line):
                 del self.lines[line.name]  # nothing happened on it
-                self._enter(owner.parting(line.name, reached))
+                self._enter(owner.fork(line.name, reached))
             else:
                 self._leave(line, now, record, tip, self._left_settings)
-                self._enter(owner.parting(self._new_name(), reached))
+                self._enter(owner.fork(self._new_name(), reached))
         else:
             del line.changes[reached[1]:]
         for one in [one for one in self.ring if one.line == self.line.name and one.place > reached]:
@@ -230,7 +229,7 @@ class Timeline:
         return reached
 
     def undo(self, by: str) -> Place:
-        """Go back to the state right before the last change; return the place that was reached.
+        """Go back to right before the last change; return the place.
 
         Raises
         ------
@@ -257,7 +256,7 @@ class Timeline:
         other = self.line_named(which)
         if other is line:
             return now
-        tip = self.captured("left", must=True)
+        tip = self.capture("left", must=True)
         said = self._go(other, other.end, other.history or History(), tip)
         self._steering.ledger.add(Entry(now[0], "switch", other.name, self._loop.steps, by, said))
         if line.parent is not None and now == line.place and not self._has_children(line):
@@ -270,16 +269,16 @@ class Timeline:
         return self.place
 
     def fork(self) -> Line:
-        """Let a new line part from the one under way here; return that one, which stays as it is."""
+        """Let a new line part here; return the one that was left."""
         line, now = self.line, self.place
-        tip = self.captured("left", must=True)
+        tip = self.capture("left", must=True)
         self._leave(line, now, self._loop.history, tip, self._steering.wishes())
         self._loop.history = self._loop.history.upto(now[0])
-        self._enter(line.parting(self._new_name(), now))
+        self._enter(line.fork(self._new_name(), now))
         return line
 
     def _go(self, line: Line, target: Place, record: History, tip: Snapshot | None) -> str:
-        """Put the state of a place in force, steps taken again where need be; return what is to be said."""
+        """Put a place in force; return what is to be said."""
         mine = [one for one in self.ring if line.holds(one) and one.place <= target]
         if line.tip is not None and line.tip.place == target and line.tip in self.ring:
             mine.append(line.tip)
@@ -312,7 +311,7 @@ class Timeline:
         return "; ".join(said)
 
     def _retake(self, line: Line, base: Snapshot, target: Place, record: History) -> int | None:
-        """Take the steps from a snapshot to a place again; return the first whose loss differs from then."""
+        """Retake steps to a place; return the first whose loss differs."""
         loop, (step, changes), count = self._loop, target, base.changes
         losses, differs = record.columns["loss"].values, None
         rows = {row["step"]: row for row in record.evaluations}
@@ -336,13 +335,13 @@ class Timeline:
         return differs
 
     def _evaluated(self, row: Mapping[str, Any] | None) -> None:
-        """Let the parts know what an evaluation found then; it is not made again."""
+        """Tell the parts what an evaluation found then."""
         for part in self.parts.values() if row is not None else ():
             if (evaluated := getattr(part, "evaluated", None)) is not None:
                 evaluated({name: value for name, value in row.items() if name != "step"})  # type: ignore[union-attr]
 
-    def begin_anew(self, line: Line) -> None:
-        """Have `line` as the only one, and the state of now as the first snapshot."""
+    def start_over(self, line: Line) -> None:
+        """Have `line` as the only one, with a snapshot of now."""
         self.line, self.lines, self._steering.ledger.line = line, {line.name: line}, line.name
         for one in list(self.ring):
             self.ring.drop(one)
@@ -362,7 +361,7 @@ class Timeline:
         line.end, line.history, line.settings, line.tip = end, record, settings, tip
 
     def _enter(self, line: Line) -> None:
-        """Let `line` be the one under way; the end of the one that was left is kept if there is room."""
+        """Let `line` be the one under way."""
         left, self.line = self.line, line
         self.lines[line.name] = line
         self._steering.ledger.line = line.name
@@ -373,7 +372,7 @@ class Timeline:
             line.tip = None
 
     def _kept(self, line: Line) -> bool:
-        """Say whether the last state of a line that was left is in memory."""
+        """Say whether a left line's last state is in memory."""
         return line.tip is not None and line.tip in self.ring
 
     def _has_children(self, line: Line) -> bool:

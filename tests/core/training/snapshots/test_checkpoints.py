@@ -332,8 +332,8 @@ def test_a_state_is_the_same_after_writing_and_reading():
         "$": {"nan": float("inf")}, "t": torch.randn(2, dtype=torch.complex64), "f": np.float32(0.1),
     }  # fmt: skip
     tensors = {}
-    text = json.dumps(plain.encoded(state, "x", tensors))
-    found = plain.decoded(json.loads(text), tensors)
+    text = json.dumps(plain.encode(state, "x", tensors))
+    found = plain.decode(json.loads(text), tensors)
     assert found["a"] == state["a"] and found[3] == state[3] and found["$"] == state["$"]
     assert np.array_equal(found["n"], state["n"]) and found["n"].dtype == np.uint32
     assert torch.equal(found["t"], state["t"])

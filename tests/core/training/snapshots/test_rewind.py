@@ -362,7 +362,7 @@ def test_what_no_snapshot_knows_is_found_out_by_its_losses():
         hidden[0] *= 1.5
         return nn.functional.cross_entropy(model(batch[0]), batch[1]) * hidden[0]
 
-    made = Session(net(), (X, Y), step=step, batch_size=SIZE)
+    made = Session(net(), (X, Y), training_step=step, batch_size=SIZE)
     made.step(6)
     made.rewind(4)
     assert [note for note in made.notes if "no snapshot holds" in note]

@@ -10,8 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dlwidgets.core.base.machine import MOST, snapshot_budget, total_memory
-from dlwidgets.core.training.snapshots.ring import Ring
-from dlwidgets.core.training.snapshots.snapshot import Snapshot
+from dlwidgets.core.training.snapshots.snapshot import Ring, Snapshot
 
 SIZE = 64  # bytes of one snapshot
 
