@@ -826,13 +826,13 @@ class Session(HasTraits):
         the memory that is set aside for snapshots by itself. Where the script needs something put into it by
         hand, as a model whose source is not to be had, it stops there and says what, and a warning does here.
         """
-        from .core.export.script import export
+        from .core.export.script import export_script
 
         path = Path(path)
         if path.suffix != ".py":
             raise ValueError(f"to_script({str(path)!r}): the name of a Python file is wanted, as 'run.py'.")
         thresholds = self.thresholds
-        for note in self._run.result(lambda: export(self._run, path, data, thresholds)):
+        for note in self._run.result(lambda: export_script(self._run, path, data, thresholds)):
             warnings.warn(f"{path.name}: {note}", stacklevel=2)
         return path
 

@@ -1,4 +1,4 @@
-"""Small data sets and models to learn on; nothing is loaded, or fetched, before it is asked for."""
+"""Small data sets and models to learn on, loaded when asked for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where things lie in a chest-like drawing, and the few strokes that everything is painted with."""
+"""The anatomy of a chest-like drawing, and the strokes to paint it."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from torch.nn.functional import interpolate
 Random = np.random.Generator
 
 
-def soft(distance: np.ndarray, width: float) -> np.ndarray:
-    """Return 0 outside (distance < 0), 1 inside, with an edge about `width` wide."""
+def soften(distance: np.ndarray, width: float) -> np.ndarray:
+    """Return 0 outside (distance < 0), 1 inside, across a soft edge."""
     return 0.5 + 0.5 * np.tanh(distance / width)
 
 
@@ -21,8 +21,8 @@ def blend(canvas: np.ndarray, amount: np.ndarray, tone: np.ndarray | float) -> n
     return canvas + amount * (tone - canvas)
 
 
-def lines(phase: np.ndarray) -> np.ndarray:
-    """Return bright lines, 0..1, one wherever the phase (radians) passes a multiple of pi."""
+def draw_lines(phase: np.ndarray) -> np.ndarray:
+    """Draw bright lines, 0..1, where the phase passes multiples of pi."""
     # Squared twice by hand: numpy's power of an array is many times slower.
     wave = np.cos(phase)
     wave *= wave
@@ -30,15 +30,15 @@ def lines(phase: np.ndarray) -> np.ndarray:
     return wave * wave
 
 
-def texture(n: int, size: int, cells: int, random: Random) -> np.ndarray:
-    """Return n x size x size smooth noise, mean 0, about 1 in size, with `cells` bumps along a side."""
+def draw_texture(n: int, size: int, cells: int, random: Random) -> np.ndarray:
+    """Draw n images of smooth noise with `cells` bumps a side."""
     coarse = torch.from_numpy(random.standard_normal((n, 1, cells, cells), dtype=np.float32))
     return interpolate(coarse, size=(size, size), mode="bicubic", align_corners=True)[:, 0].numpy()
 
 
 @dataclass(frozen=True, eq=False)
 class Anatomy:
-    """The anatomy of n drawings; every field starts with the axis n and broadcasts to n x size x size.
+    """The anatomy of n drawings, in fields that broadcast to them.
 
     Lengths are in half sides of the image, x runs to the right and y down, both about -1..1. As in a film
     read by a physician, the patient's left, and so the heart's tip, is on the right (`side` is -1 on the
@@ -57,7 +57,7 @@ class Anatomy:
 
     @classmethod
     def draw(cls, size: int, random: Random, *, big: np.ndarray, blown: np.ndarray) -> Anatomy:
-        """Draw n bodies at random; `big` and `blown` (n each, 0..1) enlarge the heart and the lungs."""
+        """Draw n bodies; `big` and `blown` (0..1) enlarge heart and lungs."""
         n = len(big)
         axis = np.linspace(-1, 1, size, dtype=np.float32)
 
@@ -91,11 +91,11 @@ class Anatomy:
         return len(self.x)
 
     def across(self, side: np.ndarray | float) -> np.ndarray:
-        """Return where a column is across a lung: -1 at its inner border, 1 at the chest wall."""
+        """Return columns across a lung: -1 at its inner border, 1 outside."""
         return (self.x * side - 0.44) / self.lung_w
 
     def down(self) -> np.ndarray:
-        """Return where a row is down the lungs: -1 at the apex, 1 below the diaphragm."""
+        """Return rows down the lungs: -1 at the apex, 1 below."""
         return (self.y + 0.06) / self.lung_h
 
     def radius(self, side: np.ndarray | float) -> np.ndarray:
@@ -103,19 +103,19 @@ class Anatomy:
         return np.sqrt(self.across(side) ** 2 + self.down() ** 2)
 
     def diaphragm(self, side: np.ndarray | float) -> np.ndarray:
-        """Return the y of the diaphragm in each column; the liver lifts it on the left of the picture."""
+        """Return the diaphragm's y in each column, lifted by the liver (left)."""
         return self.base + self.dome * self.across(side) ** 2 - 0.06 * (np.asarray(side) < 0)
 
     def cavity(self, side: np.ndarray | float) -> np.ndarray:
-        """Return how much of each pixel lies within the outline of a lung, 0..1."""
-        return soft(1 - self.radius(side), 0.06)
+        """Return how much of each pixel lies within a lung's outline."""
+        return soften(1 - self.radius(side), 0.06)
 
     def lung(self, side: np.ndarray | float) -> np.ndarray:
         """Return how much of each pixel is lung above the diaphragm, 0..1."""
-        return self.cavity(side) * soft(self.diaphragm(side) - self.y, 0.035)
+        return self.cavity(side) * soften(self.diaphragm(side) - self.y, 0.035)
 
     def heart_shape(self) -> np.ndarray:
-        """Return how much of each pixel is heart, 0..1: an ellipse, its tip to the right."""
+        """Return how much of each pixel is heart, an ellipse, 0..1."""
         x = (self.x - 0.05 - 0.35 * self.heart) / self.heart
         y = (self.y - self.base + 0.22) / (0.14 + 0.6 * self.heart)
-        return soft(1 - np.sqrt(x * x + y * y - 0.5 * x * y), 0.08)
+        return soften(1 - np.sqrt(x * x + y * y - 0.5 * x * y), 0.08)

@@ -6,8 +6,8 @@ import operator
 from collections.abc import Sequence
 
 
-def whole(name: str, value: object, *, least: int, most: int | None = None) -> int:
-    """Return `value` as an int within `least` .. `most`, or raise one sentence that names the argument."""
+def check_integer(name: str, value: object, *, least: int, most: int | None = None) -> int:
+    """Check that an argument is an integer in a range."""
     wanted = (
         f"a whole number of at least {least}" if most is None else f"a whole number from {least} to {most}"
     )
@@ -22,10 +22,10 @@ def whole(name: str, value: object, *, least: int, most: int | None = None) -> i
     return number
 
 
-def class_count(classes: int | Sequence[str]) -> int:
-    """Return how many classes are meant by a number or by their names."""
+def count_classes(classes: int | Sequence[str]) -> int:
+    """Count classes given by number or by names."""
     if isinstance(classes, str):
         raise TypeError(
             f"classes is the single string {classes!r}; give the names as a list, or their number."
         )
-    return whole("classes", len(classes) if isinstance(classes, Sequence) else classes, least=1)
+    return check_integer("classes", len(classes) if isinstance(classes, Sequence) else classes, least=1)

@@ -8,7 +8,7 @@ from statistics import NormalDist
 import numpy as np
 import torch
 
-from .checks import whole
+from .checks import check_integer
 from .data import Data
 
 ABOUT = """SYNTHETIC, NOT MEDICAL: {size}×{size} drawings that only resemble chest radiographs, generated from
@@ -22,7 +22,7 @@ are made hard to tell apart. The two parts are independent draws. Part of dlwidg
 
 @dataclass(frozen=True)
 class Finding:
-    """How often a finding occurs, and which hidden causes (0..1 each) make it come together with others."""
+    """The share of a finding, and its hidden causes (0..1 each)."""
 
     share: float
     causes: dict[str, float]
@@ -51,7 +51,7 @@ FINDINGS: dict[str, Finding] = {
 def findings(
     n_train: int = 3000, n_valid: int = 1000, size: int = 64, seed: int = 0, noise: float = 0.04
 ) -> Data:
-    """Return synthetic chest-like images with none to several of fourteen findings. Not medical data.
+    """Draw synthetic chest-like images with fourteen findings. Not medical data.
 
     Made for what `collages()` cannot show: rare classes, classes that come together, classes that resemble
     one another, and so different thresholds and different mistakes for each class.
@@ -73,26 +73,26 @@ def findings(
     TypeError, ValueError
         Where a number is not a whole number or is out of its range.
     """
-    n_train = whole("n_train", n_train, least=1)
-    n_valid = whole("n_valid", n_valid, least=1)
-    size = whole("size", size, least=32, most=256)
-    seed = whole("seed", seed, least=0)
+    n_train = check_integer("n_train", n_train, least=1)
+    n_valid = check_integer("n_valid", n_valid, least=1)
+    size = check_integer("size", size, least=32, most=256)
+    seed = check_integer("seed", seed, least=0)
     if not 0 <= noise <= 1:
         raise ValueError(f"noise is {noise}; give a standard deviation between 0 and 1.")
-    from .radiograph import radiographs
+    from .radiograph import draw_radiographs
 
     parts = []
     for stream, n in enumerate((n_train, n_valid)):
         random = np.random.default_rng([seed, stream])
         y = draw_labels(n, random)
-        X = radiographs(y, size, noise, random)
+        X = draw_radiographs(y, size, noise, random)
         parts.append((torch.from_numpy(X[:, None]), torch.from_numpy(y.astype(np.float32))))
     about = " ".join(ABOUT.format(size=size, seed=seed).split())
     return Data("findings", *parts, tuple(FINDINGS), "multilabel", about)
 
 
 def draw_labels(n: int, random: np.random.Generator) -> np.ndarray:
-    """Return n x 14 booleans with the shares of FINDINGS, correlated through the hidden causes.
+    """Draw n x 14 booleans with the shares of FINDINGS, correlated.
 
     A Gaussian copula: each finding is a standard normal variable that passes its quantile; the part that a
     cause explains is shared with the other findings of that cause. The shares come out exact, whatever the

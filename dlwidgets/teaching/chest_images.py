@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from .checks import whole
+from .checks import check_integer
+from .chest import FINDINGS
 from .data import Data
-from .downloads import data_folder, kept
+from .downloads import data_folder, fetch_file
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,22 +28,8 @@ FILES = {
     ),
 }
 
-CLASSES = (
-    "atelectasis",
-    "cardiomegaly",
-    "effusion",
-    "infiltration",
-    "mass",
-    "nodule",
-    "pneumonia",
-    "pneumothorax",
-    "consolidation",
-    "edema",
-    "emphysema",
-    "fibrosis",
-    "pleural",
-    "hernia",
-)
+#: The names of the columns, which `findings()` has too.
+CLASSES = tuple(FINDINGS)
 
 ABOUT = """Real chest radiographs of NIH ChestX-ray14 (X. Wang et al., CVPR 2017), made {size}×{size} pixels
 by MedMNIST v2 (J. Yang et al., Scientific Data 2023, Zenodo 10519652; CC BY 4.0); not for medical use. The
@@ -58,7 +45,7 @@ def chestmnist(
     folder: str | Path | None = None,
     seed: int = 0,
 ) -> Data:
-    """Return ChestMNIST: radiographs of real patients, each with none to several of fourteen findings.
+    """Return ChestMNIST: radiographs of real patients, with fourteen findings.
 
     Fetched from Zenodo at the first call (some 80 MB at 28 pixels), checked by its checksum, and kept; a copy
     of the package medmnist in ``~/.medmnist`` is taken as well. Without the internet, `findings()` draws
@@ -91,16 +78,16 @@ def chestmnist(
         )
     if part not in ("val", "test"):
         raise ValueError(f"part is {part!r}; give 'val' or 'test', the images to validate on.")
-    seed = whole("seed", seed, least=0)
+    seed = check_integer("seed", seed, least=0)
     wanted = [
-        None if n is None else whole(name, n, least=1)
+        None if n is None else check_integer(name, n, least=1)
         for name, n in (("n_train", n_train), ("n_valid", n_valid))
     ]
     url, md5 = FILES[size]
     name = url.split("?")[0].rsplit("/", 1)[-1]
     place = data_folder() if folder is None else Path(folder).expanduser()
     try:
-        path = kept(url, md5, place, [Path("~/.medmnist").expanduser() / name])
+        path = fetch_file(url, md5, place, [Path("~/.medmnist").expanduser() / name])
     except RuntimeError as error:
         raise RuntimeError(f"chestmnist(): {error} Or take findings(), which needs no file.") from error
     parts, everything = [], []
@@ -108,7 +95,7 @@ def chestmnist(
         for stream, (word, n, number) in enumerate(zip(("train", part), ("n_train", "n_valid"), wanted)):
             y = arrays[f"{word}_labels"]
             everything.append(len(y))
-            rows = _drawn(len(y), whole(n, number or len(y), least=1, most=len(y)), [seed, stream])
+            rows = _drawn(len(y), check_integer(n, number or len(y), least=1, most=len(y)), [seed, stream])
             X = arrays[f"{word}_images"][rows].astype(np.float32) / 255
             parts.append((torch.from_numpy(X[:, None]), torch.from_numpy(y[rows].astype(np.float32))))
     about = ABOUT.format(

@@ -1,13 +1,17 @@
-"""What every data set of the course is: two parts, the names of the classes, and where it comes from."""
+"""A data set of the course: two parts, classes, and its origin."""
 
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 from torch import Tensor
 from torch.nn.functional import one_hot
+
+from ..core.base.canvas import BLUE, INK, new_figure
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,11 +66,11 @@ class Data:
 
     @property
     def input_shape(self) -> tuple[int, ...]:
-        """The shape of one sample, without the batch axis, such as ``(1, 32, 32)``."""
+        """The shape of one sample, without the batch axis."""
         return tuple(self.train[0].shape[1:])
 
     def describe(self) -> pd.DataFrame:
-        """Return one row per class: how many samples of each part have it, and which share of the part."""
+        """Return one row per class: its samples in each part, and shares."""
         import pandas as pd
 
         columns: dict[str, object] = {}
@@ -77,16 +81,14 @@ class Data:
         return pd.DataFrame(columns, index=pd.Index(self.classes, name="class"))
 
     def figure(self, samples: int = 24, part: str = "train") -> Figure:
-        """Draw the first images of a part with their labels; for a table, how frequent each class is."""
-        from . import pictures
-
+        """Draw a part's first images with labels, or its class frequencies."""
         if part not in ("train", "valid"):
             raise ValueError(f"part is {part!r}; it must be 'train' or 'valid'.")
         X, _ = getattr(self, part)
         has = self._has(part).bool().numpy()
         if X.ndim == 4:
-            return pictures.contact_sheet(X[:samples].numpy(), has[:samples], self.classes)
-        return pictures.frequencies(has.mean(0), self.classes)
+            return _draw_images(X[:samples].numpy(), has[:samples], self.classes)
+        return _draw_frequencies(has.mean(0), self.classes)
 
     def _has(self, part: str) -> Tensor:
         """Return N x C zeros and ones: which sample has which class."""
@@ -109,3 +111,37 @@ class Data:
         lines += [f"  classes  {names[0]}", *(" " * 11 + more for more in names[1:])]
         lines += textwrap.wrap(self.about, 100, initial_indent="  ", subsequent_indent="  ")
         return "\n".join(lines)
+
+
+def _draw_images(images: np.ndarray, has: np.ndarray, classes: Sequence[str], across: int = 8) -> Figure:
+    """Draw images with the names of their classes (`has`, n x C)."""
+    across = min(across, len(images))
+    down = -(-len(images) // across)
+    captions = [", ".join(np.array(classes, dtype=object)[row]) or "none" for row in has]
+    wrapped = [textwrap.fill(caption, 18) for caption in captions]
+    lines = max(caption.count("\n") + 1 for caption in wrapped)
+    figure = new_figure(1.25 * across, (1.25 + 0.13 * lines) * down)
+    axes = figure.subplots(down, across, squeeze=False).ravel()
+    for axis in axes:
+        axis.set_axis_off()
+    for axis, image, caption in zip(axes, images, wrapped, strict=False):
+        picture = image[0] if len(image) == 1 else image.transpose(1, 2, 0)
+        axis.imshow(picture, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+        axis.text(0.5, -0.04, caption, transform=axis.transAxes, ha="center", va="top", fontsize=7, color=INK)
+    return figure
+
+
+def _draw_frequencies(share: np.ndarray, classes: Sequence[str]) -> Figure:
+    """Draw the share of each class as labelled bars, in order."""
+    figure = new_figure(4.8, 0.6 + 0.22 * len(classes))
+    axis = figure.subplots()
+    bars = axis.barh(range(len(classes)), 100 * share, color=BLUE, height=0.7)
+    axis.bar_label(bars, labels=[f"{100 * s:.3g} %" for s in share], padding=3, fontsize=8, color=INK)
+    axis.set_yticks(range(len(classes)), classes, fontsize=8)
+    axis.invert_yaxis()
+    axis.set_xlim(0, min(100, 100 * float(share.max()) * 1.2 + 1))
+    axis.set_xticks([])
+    axis.set_title("share of samples that have the class", fontsize=9, loc="left", color=INK)
+    axis.tick_params(length=0)
+    axis.spines[["top", "right", "bottom"]].set_visible(False)
+    return figure

@@ -1,4 +1,4 @@
-"""`collages()`: canvases of one to four real handwritten digits, the multilabel data of the tour."""
+"""`collages()`: canvases of one to four real handwritten digits."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch.nn.functional import interpolate
 
-from .checks import whole
+from .checks import check_integer
 from .data import Data
 
 #: Side of a digit on the canvas, in pixels: the 8 x 8 originals enlarged, so that a thumbnail can be read.
@@ -24,7 +24,7 @@ here, from seed {seed}; those of the two parts are made of different digit image
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """What is drawn where on n canvases of at most k digits: arrays of n x k, and the rows are the canvases.
+    """The places of k digits on n canvases: n x k arrays.
 
     `source` numbers the image in `load_digits`, -1 where nothing is drawn; `top` and `left` are the digit's
     corner in pixels; `contrast` multiplies its brightness.
@@ -44,7 +44,7 @@ def collages(
     max_digits: int = 4,
     noise: float = 0.06,
 ) -> Data:
-    """Return canvases with 1 to `max_digits` handwritten digits each; ten labels say which digits are there.
+    """Compose canvases of 1 to `max_digits` handwritten digits, with ten labels.
 
     Real handwriting, nothing to download, hard enough to watch: a small CNN needs a minute on a CPU.
 
@@ -66,11 +66,11 @@ def collages(
     TypeError, ValueError
         Where a number is not a whole number or is out of its range.
     """
-    n_train = whole("n_train", n_train, least=1)
-    n_valid = whole("n_valid", n_valid, least=1)
-    max_digits = whole("max_digits", max_digits, least=1, most=16)
-    size = whole("size", size, least=1)
-    seed = whole("seed", seed, least=0)
+    n_train = check_integer("n_train", n_train, least=1)
+    n_valid = check_integer("n_valid", n_valid, least=1)
+    max_digits = check_integer("max_digits", max_digits, least=1, most=16)
+    size = check_integer("size", size, least=1)
+    seed = check_integer("seed", seed, least=0)
     cells = _cells(max_digits)
     if size < cells * SIDE:
         raise ValueError(
@@ -79,15 +79,17 @@ def collages(
         )
     if not 0 <= noise <= 1:
         raise ValueError(f"noise is {noise}; give a standard deviation between 0 and 1.")
-    images, digits = sources()
+    images, digits = load_images()
     parts = []
-    halves = split(digits, seed)
+    halves = split_images(digits, seed)
     for stream, (n, own) in enumerate(zip((n_train, n_valid), halves, strict=True)):
         random = np.random.default_rng([seed, stream])
-        scene = plan(n, own, size, max_digits, random)
-        X = paint(scene, images, size)
+        scene = plan_canvases(n, own, size, max_digits, random)
+        X = paint_canvases(scene, images, size)
         X += noise * random.standard_normal(X.shape, dtype=np.float32)
-        parts.append((torch.from_numpy(X.clip(0, 1)[:, None]), torch.from_numpy(labels(scene, digits))))
+        parts.append(
+            (torch.from_numpy(X.clip(0, 1)[:, None]), torch.from_numpy(label_canvases(scene, digits)))
+        )
     about = ABOUT.format(
         size=size,
         max_digits=max_digits,
@@ -99,8 +101,8 @@ def collages(
     return Data("collages", *parts, tuple("0123456789"), "multilabel", " ".join(about.split()))
 
 
-def sources() -> tuple[np.ndarray, np.ndarray]:
-    """Return the enlarged images, 1797 x SIDE x SIDE float32 in 0..1, and their digits, 1797 int64."""
+def load_images() -> tuple[np.ndarray, np.ndarray]:
+    """Load 1797 images, enlarged to SIDE x SIDE, and their digits."""
     from sklearn.datasets import load_digits
 
     bunch = load_digits()
@@ -109,8 +111,8 @@ def sources() -> tuple[np.ndarray, np.ndarray]:
     return large[:, 0].numpy(), bunch.target.astype(np.int64)
 
 
-def split(digits: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return which images serve to train and which to validate: three quarters and a quarter of a digit's."""
+def split_images(digits: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Split the images of each digit: three quarters train, one validates."""
     random = np.random.default_rng([seed, 2])
     train, valid = [], []
     for digit in range(10):
@@ -121,8 +123,8 @@ def split(digits: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate(train), np.concatenate(valid)
 
 
-def plan(n: int, own: np.ndarray, size: int, max_digits: int, random: np.random.Generator) -> Plan:
-    """Choose for n canvases how many digits, which images out of `own`, and where, so that none overlap.
+def plan_canvases(n: int, own: np.ndarray, size: int, max_digits: int, random: np.random.Generator) -> Plan:
+    """Choose images out of `own` for n canvases, without overlap.
 
     A canvas of k digits is cut at random into g bands of g cells, g * g >= k, each at least SIDE wide and
     high; the digits go to different cells and to a random place within them. Half of the canvases are turned,
@@ -147,8 +149,8 @@ def plan(n: int, own: np.ndarray, size: int, max_digits: int, random: np.random.
     return Plan(source, top, left, contrast)
 
 
-def paint(scene: Plan, images: np.ndarray, size: int) -> np.ndarray:
-    """Return the planned canvases, n x size x size float32, black where no digit is drawn."""
+def paint_canvases(scene: Plan, images: np.ndarray, size: int) -> np.ndarray:
+    """Paint the planned canvases, n x size x size float32, on black."""
     canvases = np.zeros((len(scene.source), size, size), dtype=np.float32)
     side = np.arange(images.shape[1])
     for nth in range(scene.source.shape[1]):
@@ -160,8 +162,8 @@ def paint(scene: Plan, images: np.ndarray, size: int) -> np.ndarray:
     return canvases
 
 
-def labels(scene: Plan, digits: np.ndarray) -> np.ndarray:
-    """Return n x 10 float32: 1 where the digit is on the canvas, however often."""
+def label_canvases(scene: Plan, digits: np.ndarray) -> np.ndarray:
+    """Return n x 10 float32: 1 where the digit is on it."""
     y = np.zeros((len(scene.source), 10), dtype=np.float32)
     row, nth = np.nonzero(scene.source >= 0)
     y[row, digits[scene.source[row, nth]]] = 1
@@ -176,7 +178,7 @@ def _cells(max_digits: int) -> int:
 def _cuts(
     shape: tuple[int, ...], size: int, g: int, random: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Cut 0..size at random into g lengths of at least SIDE, on the last axis; return starts and lengths."""
+    """Cut 0..size at random into g parts; return starts and lengths."""
     spare = np.sort(random.integers(0, size - g * SIDE + 1, (*shape[:-1], g - 1)), axis=-1)
     inner = spare + SIDE * np.arange(1, g)
     ends = np.concatenate([inner, np.full((*shape[:-1], 1), size)], axis=-1)
@@ -185,5 +187,5 @@ def _cuts(
 
 
 def _within(start: np.ndarray, length: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Return where a digit begins that lies anywhere within start .. start + length."""
+    """Return where a digit within start .. start + length begins."""
     return start + random.integers(0, length - SIDE + 1)

@@ -1,4 +1,4 @@
-"""A published file, fetched once: checked by its checksum, kept in a folder, refused with a way out."""
+"""Published files, fetched once and checked by their checksum."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ PATIENCE = 30
 
 
 def data_folder() -> Path:
-    """Return where files are kept: $DLWIDGETS_DATA, else dlwidgets in the user's folder of caches."""
+    """Return the folder for files: $DLWIDGETS_DATA, else in the user's cache."""
     if own := os.environ.get("DLWIDGETS_DATA"):
         return Path(own).expanduser()
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "dlwidgets"
 
 
-def kept(url: str, md5: str, folder: Path, elsewhere: Iterable[Path] = ()) -> Path:
-    """Return the file of a URL, from `folder` where it is whole, else fetched.
+def fetch_file(url: str, md5: str, folder: Path, elsewhere: Iterable[Path] = ()) -> Path:
+    """Return the file of a URL, from `folder` or fetched.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ def kept(url: str, md5: str, folder: Path, elsewhere: Iterable[Path] = ()) -> Pa
     """
     place = folder / url.split("?")[0].rsplit("/", 1)[-1]
     for path in (place, *elsewhere):
-        if path.is_file() and checksum(path) == md5:
+        if path.is_file() and compute_checksum(path) == md5:
             return path
     state = "is damaged" if place.is_file() else "is not there"
     way_out = f"Fetch {url} in a browser and save it as {place}"
@@ -58,7 +58,7 @@ def kept(url: str, md5: str, folder: Path, elsewhere: Iterable[Path] = ()) -> Pa
             raise RuntimeError(
                 f"{place} {state}, and it could not be fetched ({type(error).__name__}: {error}). {way_out}."
             ) from error
-        if (found := checksum(coming)) != md5:
+        if (found := compute_checksum(coming)) != md5:
             raise RuntimeError(
                 f"What came from {url} is not the published file: {coming.stat().st_size:,} bytes with the "
                 f"MD5 sum {found}, {md5} is wanted. A proxy's page, or a broken transfer? {way_out}."
@@ -69,7 +69,7 @@ def kept(url: str, md5: str, folder: Path, elsewhere: Iterable[Path] = ()) -> Pa
     return place
 
 
-def checksum(path: Path) -> str:
+def compute_checksum(path: Path) -> str:
     """Return the MD5 sum of a file, in hexadecimal digits."""
     digest = hashlib.md5(usedforsecurity=False)
     with path.open("rb") as file:

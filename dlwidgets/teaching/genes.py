@@ -1,11 +1,11 @@
-"""`yeast()`: real measurements of 2,417 yeast genes, each with some of fourteen functional classes."""
+"""`yeast()`: measurements of 2,417 yeast genes with fourteen functional classes."""
 
 from __future__ import annotations
 
 import numpy as np
 import torch
 
-from .checks import whole
+from .checks import check_integer
 from .data import Data
 
 FEATURES = tuple(f"Att{i}" for i in range(1, 104))
@@ -47,8 +47,8 @@ def yeast(n_valid: int = 917, seed: int = 0) -> Data:
     RuntimeError
         Where neither river nor OpenML can be had.
     """
-    n_valid = whole("n_valid", n_valid, least=1, most=2416)
-    seed = whole("seed", seed, least=0)
+    n_valid = check_integer("n_valid", n_valid, least=1, most=2416)
+    seed = check_integer("seed", seed, least=0)
     X, y, source = _read()
     order = np.random.default_rng(seed).permutation(len(X))
     valid, train = np.sort(order[:n_valid]), np.sort(order[n_valid:])
@@ -64,7 +64,7 @@ def yeast(n_valid: int = 917, seed: int = 0) -> Data:
 
 
 def _read() -> tuple[np.ndarray, np.ndarray, str]:
-    """Return 2417 x 103 float64, 2417 x 14 booleans, and where they came from."""
+    """Read 2417 x 103 float64, 2417 x 14 booleans, and their origin."""
     try:
         from river.datasets import Yeast
     except ImportError:

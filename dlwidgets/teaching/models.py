@@ -1,4 +1,4 @@
-"""Small models for the course, their modules named so that a layer table reads like a description."""
+"""Small models for the course, with modules named for the layer table."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from .checks import class_count, whole
+from .checks import check_integer, count_classes
 
 
 class SmallCNN(nn.Module):
-    """The first convolutional network: three stages, then a head that asks of each class "is it there?".
+    """The first convolutional network: three stages and a multilabel head.
 
     Made for `collages()`, good for any images from 8 x 8 upward, since the head pools what it gets to 4 x 4.
     Each stage halves the image, and all but the first double its channels. 33,658 parameters for 10 classes
@@ -31,8 +31,8 @@ class SmallCNN(nn.Module):
         self, classes: int | Sequence[str], channels: int = 1, width: int = 16, dropout: float = 0.2
     ) -> None:
         super().__init__()
-        outputs = class_count(classes)
-        channels, width = whole("channels", channels, least=1), whole("width", width, least=1)
+        outputs = count_classes(classes)
+        channels, width = check_integer("channels", channels, least=1), check_integer("width", width, least=1)
         self.stage1 = _stage(channels, width)
         self.stage2 = _stage(width, 2 * width)
         self.stage3 = _stage(2 * width, 4 * width)
@@ -63,7 +63,7 @@ def _stage(inputs: int, outputs: int) -> nn.Sequential:
 
 
 class MLP(nn.Module):
-    """The plain network for tables such as `yeast()`: linear layers with ReLU and dropout between them.
+    """A plain network for tables: linear layers with ReLU and dropout.
 
     Parameters
     ----------
@@ -83,13 +83,16 @@ class MLP(nn.Module):
         dropout: float = 0.2,
     ) -> None:
         super().__init__()
-        widths = [whole("inputs", inputs, least=1), *(whole("hidden", units, least=1) for units in hidden)]
+        widths = [
+            check_integer("inputs", inputs, least=1),
+            *(check_integer("hidden", units, least=1) for units in hidden),
+        ]
         self.flatten = nn.Flatten()
         self.hidden = nn.ModuleList(
             nn.Sequential(OrderedDict(linear=nn.Linear(a, b), relu=nn.ReLU(), dropout=nn.Dropout(dropout)))
             for a, b in zip(widths, widths[1:], strict=False)
         )
-        self.head = nn.Linear(widths[-1], class_count(outputs))
+        self.head = nn.Linear(widths[-1], count_classes(outputs))
 
     def forward(self, samples: Tensor) -> Tensor:
         """Return the logits of a batch of samples."""
@@ -100,7 +103,7 @@ class MLP(nn.Module):
 
 
 class ChestNet(nn.Module):
-    """A little residual network for `findings()` and other grey images of 32 x 32 and more.
+    """A little residual network for grey images from 32 x 32 on.
 
     A stem that halves the image twice, six residual blocks in three widths, and a head on the maximum of each
     map: a finding anywhere in the image counts, however small. 175,486 parameters for 14 classes.
@@ -119,8 +122,8 @@ class ChestNet(nn.Module):
         self, classes: int | Sequence[str] = 14, channels: int = 1, width: int = 16, dropout: float = 0.2
     ) -> None:
         super().__init__()
-        outputs = class_count(classes)
-        channels, width = whole("channels", channels, least=1), whole("width", width, least=1)
+        outputs = count_classes(classes)
+        channels, width = check_integer("channels", channels, least=1), check_integer("width", width, least=1)
         self.stem = nn.Sequential(
             OrderedDict(
                 conv=nn.Conv2d(channels, width, 5, stride=2, padding=2, bias=False),
@@ -152,7 +155,7 @@ class ChestNet(nn.Module):
 
 
 class Residual(nn.Module):
-    """Two convolutions whose result is added to what went in (He et al. 2016, CVPR).
+    """Two convolutions added to their input (He et al. 2016, CVPR).
 
     Where the shape changes, a 1 x 1 convolution carries the input across.
     """

@@ -1,10 +1,10 @@
-"""Chest-like drawings, many at once: the anatomy, a pattern for each finding, exposure and grain."""
+"""Chest-like drawings: anatomy, a pattern for each finding, exposure, grain."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from .anatomy import Anatomy, blend, lines, soft, texture
+from .anatomy import Anatomy, blend, draw_lines, draw_texture, soften
 from .chest import FINDINGS
 from .patterns import PATTERNS
 
@@ -17,8 +17,8 @@ BLOCK = 128
 AIR, LUNG, TISSUE, HEART, BONE = 0.03, 0.2, 0.55, 0.68, 0.85
 
 
-def radiographs(y: np.ndarray, size: int, noise: float, random: Random) -> np.ndarray:
-    """Return n x size x size float32 in 0..1: a drawing per row of `y` (n x 14 booleans, as in FINDINGS).
+def draw_radiographs(y: np.ndarray, size: int, noise: float, random: Random) -> np.ndarray:
+    """Draw a radiograph, values 0..1, for each row of `y`.
 
     Each finding is drawn with a severity of its own, from barely visible to plain, so that a threshold has
     something to decide.
@@ -31,38 +31,38 @@ def radiographs(y: np.ndarray, size: int, noise: float, random: Random) -> np.nd
         chest = Anatomy.draw(
             size, random, big=severity[:, column["cardiomegaly"]], blown=severity[:, column["emphysema"]]
         )
-        canvas = healthy(chest)
+        canvas = draw_healthy(chest)
         for name, paint in PATTERNS.items():
             rows = np.flatnonzero(block[:, column[name]])
             if len(rows):
                 severe = severity[rows, column[name], None, None]
                 canvas[rows] = blend(canvas[rows], severe, paint(canvas[rows], chest.of(rows), random))
-        images[start : start + BLOCK] = exposed(canvas, noise, random)
+        images[start : start + BLOCK] = expose(canvas, noise, random)
     return images
 
 
-def healthy(chest: Anatomy) -> np.ndarray:
-    """Return the drawings with no finding but what the anatomy itself shows: a large heart, large lungs."""
+def draw_healthy(chest: Anatomy) -> np.ndarray:
+    """Draw what the anatomy shows: bones, heart and lungs."""
     x, y = chest.x, chest.y
-    trunk = soft(0.98 - np.abs(x) - 0.55 * np.maximum(0, -0.55 - y), 0.04)
+    trunk = soften(0.98 - np.abs(x) - 0.55 * np.maximum(0, -0.55 - y), 0.04)
     canvas = AIR + (TISSUE - AIR) * trunk
     for side in (-1.0, 1.0):
         canvas = blend(canvas, chest.lung(side), LUNG - 0.1 * chest.blown)
         collar = np.abs(y + 0.78 + 0.22 * (x * side - 0.1))
         collar_bone = np.exp(-((collar / 0.035) ** 2)) * ((x * side > 0.1) & (x * side < 0.75))
         canvas = blend(canvas, 0.35 * collar_bone, BONE)
-    ribs = lines((y - 0.28 * x * x + 0.1 * np.abs(x)) * chest.ribs)
-    canvas = blend(canvas, 0.2 * ribs * soft(0.88 - np.abs(x), 0.05) * soft(0.75 - y, 0.1), BONE)
-    canvas = blend(canvas, 0.85 * soft(0.17 - np.abs(x - 0.02), 0.03) * soft(chest.base - y, 0.1), HEART)
+    ribs = draw_lines((y - 0.28 * x * x + 0.1 * np.abs(x)) * chest.ribs)
+    canvas = blend(canvas, 0.2 * ribs * soften(0.88 - np.abs(x), 0.05) * soften(0.75 - y, 0.1), BONE)
+    canvas = blend(canvas, 0.85 * soften(0.17 - np.abs(x - 0.02), 0.03) * soften(chest.base - y, 0.1), HEART)
     canvas = blend(canvas, chest.heart_shape(), HEART)
     vertebrae = 0.8 + 0.2 * np.cos(y * 26)
-    return blend(canvas, 0.4 * vertebrae * soft(0.085 - np.abs(x), 0.02), BONE)
+    return blend(canvas, 0.4 * vertebrae * soften(0.085 - np.abs(x), 0.02), BONE)
 
 
-def exposed(canvas: np.ndarray, noise: float, random: Random) -> np.ndarray:
-    """Return the drawings as films of varying exposure: gain, offset, uneven field, grain."""
+def expose(canvas: np.ndarray, noise: float, random: Random) -> np.ndarray:
+    """Expose drawings as films: gain, offset, uneven field, grain."""
     n, size, _ = canvas.shape
     gain = random.uniform(0.8, 1.1, (n, 1, 1)).astype(np.float32)
     offset = random.uniform(-0.04, 0.08, (n, 1, 1)).astype(np.float32)
-    grain = random.standard_normal(canvas.shape, dtype=np.float32) + 0.7 * texture(n, size, 6, random)
+    grain = random.standard_normal(canvas.shape, dtype=np.float32) + 0.7 * draw_texture(n, size, 6, random)
     return (gain * canvas + offset + noise * grain).clip(0, 1)

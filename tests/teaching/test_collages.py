@@ -16,8 +16,8 @@ DIGITS = load_digits()
 
 
 def scene(n: int, size: int, max_digits: int, seed: int = 0) -> digits.Plan:
-    own, _ = digits.split(DIGITS.target, seed)
-    return digits.plan(n, own, size, max_digits, np.random.default_rng(seed))
+    own, _ = digits.split_images(DIGITS.target, seed)
+    return digits.plan_canvases(n, own, size, max_digits, np.random.default_rng(seed))
 
 
 def rectangles(plan: digits.Plan, row: int) -> list[tuple[int, int, int, int]]:
@@ -27,7 +27,7 @@ def rectangles(plan: digits.Plan, row: int) -> list[tuple[int, int, int, int]]:
 
 
 def test_enlarged_digits_are_what_pillow_makes_of_the_originals():
-    images, targets = digits.sources()
+    images, targets = digits.load_images()
     assert np.array_equal(targets, DIGITS.target)
     for at in range(0, 1797, 100):
         small = Image.fromarray((DIGITS.images[at] / 16).astype(np.float32), mode="F")
@@ -36,9 +36,9 @@ def test_enlarged_digits_are_what_pillow_makes_of_the_originals():
 
 
 def test_every_canvas_is_its_planned_digits_on_black_and_nothing_else():
-    images, _ = digits.sources()
+    images, _ = digits.load_images()
     plan = scene(200, 40, 4)
-    for row, canvas in enumerate(digits.paint(plan, images, 40)):
+    for row, canvas in enumerate(digits.paint_canvases(plan, images, 40)):
         expected = np.zeros((40, 40), dtype=np.float32)
         for nth, (top, left, bottom, right) in enumerate(rectangles(plan, row)):
             expected[top:bottom, left:right] = images[plan.source[row, nth]] * plan.contrast[row, nth]
@@ -47,19 +47,19 @@ def test_every_canvas_is_its_planned_digits_on_black_and_nothing_else():
 
 def test_the_labels_are_the_digits_of_the_images_that_were_drawn():
     plan = scene(300, 40, 4)
-    for source, row in zip(plan.source, digits.labels(plan, DIGITS.target)):
+    for source, row in zip(plan.source, digits.label_canvases(plan, DIGITS.target)):
         assert set(np.flatnonzero(row)) == {DIGITS.target[at] for at in source if at >= 0}
 
 
 def test_a_digit_drawn_twice_is_still_one_label():
     twice = digits.Plan(*(np.zeros((1, 2), dtype=np.int64) for _ in range(3)), np.ones((1, 2)))
-    assert digits.labels(twice, DIGITS.target).sum() == 1
+    assert digits.label_canvases(twice, DIGITS.target).sum() == 1
 
 
 def test_without_noise_each_canvas_holds_its_digits_pixel_by_pixel():
     # Looked for in the finished data, with no plan at hand: an image of the labelled digit must fit.
     data = collages(12, 1, noise=0, max_digits=1)
-    images, targets = digits.sources()
+    images, targets = digits.load_images()
     windows = torch.from_numpy(images).flatten(1)
     windows = windows / windows.norm(dim=1, keepdim=True)
     for canvas, row in zip(*data.train):
@@ -102,7 +102,7 @@ def test_a_single_digit_may_stand_anywhere():
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_no_digit_image_serves_both_parts_and_none_is_left_out(seed):
-    train, valid = digits.split(DIGITS.target, seed)
+    train, valid = digits.split_images(DIGITS.target, seed)
     assert not set(train) & set(valid)
     assert sorted([*train, *valid]) == list(range(1797))
 
@@ -110,13 +110,13 @@ def test_no_digit_image_serves_both_parts_and_none_is_left_out(seed):
 def test_each_part_draws_on_its_own_images_alone(monkeypatch):
     drawn = []
 
-    def watched(plan, images, size, paint=digits.paint):
+    def watched(plan, images, size, paint=digits.paint_canvases):
         drawn.append(set(plan.source[plan.source >= 0]))
         return paint(plan, images, size)
 
-    monkeypatch.setattr(digits, "paint", watched)
+    monkeypatch.setattr(digits, "paint_canvases", watched)
     collages(4000, 1000)
-    train, valid = digits.split(DIGITS.target, 0)
+    train, valid = digits.split_images(DIGITS.target, 0)
     assert drawn[0] <= set(train) and drawn[1] <= set(valid)
     assert len(drawn[0]) > 0.95 * len(train) and len(drawn[1]) > 0.95 * len(valid)
 

@@ -9,7 +9,7 @@ import torch
 from dlwidgets.teaching import chest, findings
 from dlwidgets.teaching.anatomy import Anatomy
 from dlwidgets.teaching.patterns import PATTERNS
-from dlwidgets.teaching.radiograph import healthy
+from dlwidgets.teaching.radiograph import draw_healthy
 
 NAMES = list(chest.FINDINGS)
 #: The columns of ChestMNIST (medmnist), in its order.
@@ -31,7 +31,7 @@ def painted(name: str, n: int = 48) -> tuple[Anatomy, np.ndarray, np.ndarray]:
     """Return n healthy bodies, their drawings, and what the pattern of one finding adds to each."""
     random = np.random.default_rng(5)
     chest = Anatomy.draw(64, random, big=np.zeros(n, np.float32), blown=np.zeros(n, np.float32))
-    clear = healthy(chest)
+    clear = draw_healthy(chest)
     return chest, clear, PATTERNS[name](clear.copy(), chest, random) - clear
 
 

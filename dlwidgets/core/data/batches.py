@@ -175,7 +175,7 @@ class IndexedBatches(Batches):
         else:
             self._mark.set()
             try:
-                batch = _fetch(self.source, index)
+                batch = _collate(self.source, index)
             except BaseException:
                 self._mark.restore()
                 raise
@@ -228,10 +228,10 @@ class IndexedBatches(Batches):
     def _slice(self, first: int, last: int) -> Any:
         if isinstance(self.source, Rows):
             return self.source.take(slice(first, last))
-        return _fetch(self.source, torch.arange(first, last))
+        return _collate(self.source, torch.arange(first, last))
 
 
-def _fetch(source: Any, index: torch.Tensor) -> Any:
+def _collate(source: Any, index: torch.Tensor) -> Any:
     indices = index.tolist()
     many = getattr(source, "__getitems__", None)
     return default_collate(many(indices) if many else [source[i] for i in indices])

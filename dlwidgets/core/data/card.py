@@ -39,11 +39,11 @@ class Card:
 def make_card(inputs: Any) -> Card:
     """Make the card of a batch of one, text or mapping."""
     if isinstance(inputs, str):
-        return Card("text", text=_cut(inputs))
+        return Card("text", text=_shorten(inputs))
     if isinstance(inputs, Mapping) and not any(True for _ in tree_tensors(inputs)):
         return Card("row", values=tuple(inputs.values()))
     if isinstance(inputs, (tuple, list)) and inputs and isinstance(inputs[0], str):
-        return Card("text", text=_cut(inputs[0]))
+        return Card("text", text=_shorten(inputs[0]))
     first = next(tree_tensors(inputs), None)
     if first is not None and first.ndim == 2 and _is_row(first):
         return Card("row", values=tuple(first[0].detach().double().cpu().tolist()))
@@ -51,9 +51,9 @@ def make_card(inputs: Any) -> Card:
         inputs = first[:, None]  # an image without a channel axis
     found = make_thumbnail(inputs)
     if found.image is not None:
-        return Card("image", image=_small(found.image))
+        return Card("image", image=_shrink(found.image))
     if found.kind == "tokens":
-        return Card("text", text=_cut(found.words))
+        return Card("text", text=_shorten(found.words))
     return Card("none", text=found.words or f"a tensor of shape {tuple(found.shape)}")
 
 
@@ -62,12 +62,12 @@ def _is_row(tensor: torch.Tensor) -> bool:
     return tensor.is_floating_point() or tensor.dtype == torch.bool
 
 
-def _cut(text: str) -> str:
+def _shorten(text: str) -> str:
     text = " ".join(text.split())
     return text if len(text) <= LETTERS else text[: LETTERS - 1] + "…"
 
 
-def _small(image: np.ndarray) -> np.ndarray:
+def _shrink(image: np.ndarray) -> np.ndarray:
     """Shrink an image to at most `SIDE`, to one channel where grey."""
     if (image[..., :1] == image).all():
         image = image[..., :1]

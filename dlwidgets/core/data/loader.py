@@ -59,6 +59,11 @@ class LoaderBatches(Batches):
             with contextlib.suppress(TypeError):
                 self.samples = len(theirs.sampler)  # type: ignore[arg-type,union-attr]
 
+    @property
+    def resizable(self) -> bool:
+        """Whether the batches are made here, so that their size can change."""
+        return self._feed is not None
+
     @Batches.batch_size.setter
     def batch_size(self, size: int) -> None:
         self._size = size
@@ -75,7 +80,7 @@ class LoaderBatches(Batches):
 
     def take(self) -> Any:
         if self._held:
-            return self._took(self._held.pop())
+            return self._note_taken(self._held.pop())
         if self._over:
             # As the plain loop does: a sampler may draw from its generator when it is read to its end.
             if self._feed is not None:
@@ -83,19 +88,19 @@ class LoaderBatches(Batches):
             batch = next(self._iterator, _END)  # type: ignore[arg-type]
             if batch is not _END:
                 self._trusted = False
-                return self._took(batch)
-            self._end()
+                return self._note_taken(batch)
+            self._end_epoch()
         if self._iterator is None:
-            self._iterator = self._opened()
+            self._iterator = self._open()
         try:
             batch = next(self._iterator)
         except StopIteration:
-            self._end()
+            self._end_epoch()
             return None
         except BaseException:
-            self._give_back([])
+            self._return_indices([])
             raise
-        return self._took(batch)
+        return self._note_taken(batch)
 
     def put_back(self) -> None:
         self._over = False
@@ -104,7 +109,7 @@ class LoaderBatches(Batches):
             self._taken -= 1
         else:
             self._taken -= len(self._indices)
-            self._give_back(self._indices)
+            self._return_indices(self._indices)
 
     def sweep(self, batch_size: int) -> Iterator[Any]:
         with _preserve_generators(self.loader):
@@ -148,11 +153,11 @@ class LoaderBatches(Batches):
         return f"{pluralize(ahead, 'batch')} of the old size had been fetched ahead by workers"
 
     def steps_left(self) -> int | None:
-        return self._left()
+        return self._count_left()
 
     def steps_in_epoch(self) -> int | None:
         if self._feed is not None:
-            return None if self.samples is None else self._whole(self.samples)
+            return None if self.samples is None else self._count_batches(self.samples)
         try:
             return len(self.loader)
         except TypeError:
@@ -250,7 +255,7 @@ class LoaderBatches(Batches):
             # Dropping the loader ends workers that persist.
             self._loader = _with_feed(self.loader, self._feed)
 
-    def _took(self, batch: Any) -> Any:
+    def _note_taken(self, batch: Any) -> Any:
         self._last = batch
         if self._feed is None:
             self._taken += 1
@@ -258,13 +263,13 @@ class LoaderBatches(Batches):
             self._indices = self._feed.ahead.popleft()
             self._taken += len(self._indices)
         ahead = self._held or (self._feed is not None and self._feed.ahead)
-        self._over = not ahead and self._left() == 0
+        self._over = not ahead and self._count_left() == 0
         return batch
 
-    def _end(self) -> None:
+    def _end_epoch(self) -> None:
         self._iterator, self._taken, self._over = None, 0, False
 
-    def _opened(self) -> Iterator[Any]:
+    def _open(self) -> Iterator[Any]:
         if not self._broken_off:
             self._opening = self._sources.state()
             return iter(self._loader)
@@ -274,7 +279,7 @@ class LoaderBatches(Batches):
         with preserve_random_state(), _preserve_generators(self.loader):
             return iter(self._loader)
 
-    def _give_back(self, indices: list[int]) -> None:
+    def _return_indices(self, indices: list[int]) -> None:
         """Let the samples of a failed batch come next."""
         feed = self._feed
         if feed is None:
@@ -282,7 +287,7 @@ class LoaderBatches(Batches):
         feed.return_indices(indices)
         self._indices = []
         if not feed.returned:
-            self._end()  # the sampler itself failed: the epoch begins anew
+            self._end_epoch()  # the sampler itself failed: the epoch begins anew
         elif self._loader.num_workers == 0:
             feed.mark.restore()
         else:
@@ -290,16 +295,16 @@ class LoaderBatches(Batches):
             self._broken_off = True
             self.close()
 
-    def _left(self) -> int | None:
+    def _count_left(self) -> int | None:
         """Return how many batches are left, or None where that is unknown."""
         if not self._trusted:
             return None
         if self._feed is None:
             count = self.steps_in_epoch()
             return None if count is None else max(0, count - self._taken)
-        return None if self.samples is None else self._whole(self.samples - self._taken)
+        return None if self.samples is None else self._count_batches(self.samples - self._taken)
 
-    def _whole(self, samples: int) -> int:
+    def _count_batches(self, samples: int) -> int:
         """Return how many batches so many samples make."""
         full, rest = divmod(max(0, samples), self._size)
         return full + (1 if rest and not self._feed.drop_last else 0)  # type: ignore[union-attr]
@@ -417,7 +422,7 @@ class ResizableSampler(BatchSampler):
         self.drawn += len(indices)
         # At its end a sampler may draw random numbers once more.
         self.ended = self.ended or len(indices) < count
-        self.check = _checked(indices, self.check)
+        self.check = _update_check(indices, self.check)
         return indices
 
     def state(self) -> dict[str, Any]:
@@ -456,7 +461,7 @@ class ResizableSampler(BatchSampler):
             raise ValueError("the sampler gives another order when it is asked again")
 
 
-def _checked(indices: list[Any], check: int) -> int:
+def _update_check(indices: list[Any], check: int) -> int:
     try:
         return zlib.crc32(array.array("q", indices).tobytes(), check)
     except (TypeError, OverflowError):

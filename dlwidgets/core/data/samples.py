@@ -182,7 +182,7 @@ class FrameSamples:
 
     def inputs(self, index: int) -> dict[str, Any]:
         """Return the row of sample `index`: column -> number or word."""
-        row = [_plain(value) for value in self._frame.iloc[index]]
+        row = [_to_plain(value) for value in self._frame.iloc[index]]
         return dict(zip(self.columns, row))
 
     def target(self, index: int) -> None:
@@ -228,7 +228,7 @@ def _holds_texts(X: Any) -> bool:
     return False
 
 
-def _plain(value: Any) -> Any:
+def _to_plain(value: Any) -> Any:
     if isinstance(value, (bool, np.bool_)):
         return str(bool(value))
     if isinstance(value, (int, float, np.integer, np.floating)):

@@ -22,7 +22,7 @@ from .task import Task, scalar_loss, unpack_batch
 from .task_inference import infer_task, looks_like_probabilities, read_class_names
 
 #: Samples that are looked at to infer the task.
-_LOOK = 32
+_PEEK = 32
 
 
 @dataclass(frozen=True)
@@ -81,13 +81,13 @@ def prepare_data(
     elif valid is not None:
         like = train if isinstance(train, Rows) else None
         valid = read_data(valid, name="valid", target=target, classes=names, like=like)
-    notes = _cast_note(train, dtype)
+    notes = _note_cast(train, dtype)
     train, valid = cast_floats(train, dtype), cast_floats(valid, dtype)
-    supply, check = _supply(train, valid, batch_size, seed)
+    supply, check = _open_batches(train, valid, batch_size, seed)
     names = names or getattr(train, "classes", None)
     columns = getattr(train, "columns", None)
 
-    batch = _few(supply, "train")
+    batch = _peek(supply, "train")
     if training_step is not None:
         found = Task("custom", None, "training_step= was given", names)
         example = batch[0] if isinstance(batch, (tuple, list)) and batch else batch
@@ -153,7 +153,7 @@ def _is_array(value: Any) -> bool:
     return isinstance(value, torch.Tensor) or (hasattr(value, "dtype") and hasattr(value, "shape"))
 
 
-def _cast_note(train: Any, dtype: torch.dtype | None) -> tuple[str, ...]:
+def _note_cast(train: Any, dtype: torch.dtype | None) -> tuple[str, ...]:
     if dtype is None or not isinstance(train, Rows):
         return ()
     other = {t.dtype for t in tree_tensors(train.inputs) if t.is_floating_point()} - {dtype}
@@ -162,7 +162,7 @@ def _cast_note(train: Any, dtype: torch.dtype | None) -> tuple[str, ...]:
     return (f"X was {plain(other.pop())} and is {plain(dtype)} now, as the model's weights are.",)
 
 
-def _batches(source: Any, size: int, seed: int, shuffle: bool) -> Batches:
+def _make_batches(source: Any, size: int, seed: int, shuffle: bool) -> Batches:
     if isinstance(source, DataLoader):
         return LoaderBatches(source)
     numbered = hasattr(source, "__getitem__") and not isinstance(source, (list, IterableDataset))
@@ -171,7 +171,9 @@ def _batches(source: Any, size: int, seed: int, shuffle: bool) -> Batches:
     return StreamBatches(source, size)
 
 
-def _supply(train: Any, valid: Any, batch_size: int | None, seed: int) -> tuple[Batches, Batches | None]:
+def _open_batches(
+    train: Any, valid: Any, batch_size: int | None, seed: int
+) -> tuple[Batches, Batches | None]:
     size = 32 if batch_size is None else batch_size
     made: list[Batches] = []
     for name, source, shuffle in (("train", train, True), ("valid", valid, False)):
@@ -179,7 +181,7 @@ def _supply(train: Any, valid: Any, batch_size: int | None, seed: int) -> tuple[
             continue
         try:
             with preserve_random_state():
-                made.append(_batches(source, size, seed, shuffle))
+                made.append(_make_batches(source, size, seed, shuffle))
         except Exception as error:
             raise ValueError(f"{name} gave no batch to look at: {quote_error(error)}") from error
     supply, check = made[0], made[1] if len(made) > 1 else None
@@ -194,9 +196,9 @@ def _supply(train: Any, valid: Any, batch_size: int | None, seed: int) -> tuple[
     return supply, check
 
 
-def _few(supply: Batches, name: str) -> Any:
+def _peek(supply: Batches, name: str) -> Any:
     """Return a batch of the first samples, or of the first alone."""
-    for count in (_LOOK, 1):
+    for count in (_PEEK, 1):
         try:
             with preserve_random_state():
                 return supply.peek(count)
@@ -215,7 +217,7 @@ def _check_valid(
     entry: str | None,
     device: torch.device,
 ) -> None:
-    inputs, targets = unpack_batch(_few(check, "valid"), entry)
+    inputs, targets = unpack_batch(_peek(check, "valid"), entry)
     inputs, targets = slice_rows(inputs, 0, TRY), slice_rows(targets, 0, TRY)
     one, other = ([tuple(t.shape[1:]) for t in tree_tensors(part)] for part in (inputs, example))
     given, wanted = (
@@ -268,7 +270,7 @@ def try_model(model: nn.Module, inputs: Any, batch_size: int, device: torch.devi
     for count in (TRY, batch_size):
         part = slice_rows(inputs, 0, count)
         try:
-            return part, _forward(model, part, device)
+            return part, _run(model, part, device)
         except Exception as error:  # noqa: BLE001 - the first is told
             first = first or error
     shapes = describe_shapes(slice_rows(inputs, 0, TRY))
@@ -278,7 +280,7 @@ def try_model(model: nn.Module, inputs: Any, batch_size: int, device: torch.devi
     ) from first
 
 
-def _forward(model: nn.Module, inputs: Any, device: torch.device) -> Any:
+def _run(model: nn.Module, inputs: Any, device: torch.device) -> Any:
     with use_device(model, device), eval_mode(model):
         output = call_model(model, tree_map(lambda tensor: tensor.to(device), inputs))
     return tree_map(lambda tensor: tensor.cpu(), output)
@@ -324,7 +326,7 @@ def check_finite(model: nn.Module, source: Any, name: str, device: torch.device)
     if not bool(bad.any()):
         return
     first = int(bad.int().argmax())
-    output = _forward(model, source.take(slice(first, first + 1))[0], device)
+    output = _run(model, source.take(slice(first, first + 1))[0], device)
     if not isinstance(output, torch.Tensor) or bool(output.isfinite().all()):
         return
     raise ValueError(

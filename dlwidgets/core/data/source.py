@@ -32,17 +32,17 @@ class Rows:
 
     def take(self, index: Any) -> tuple[Any, torch.Tensor]:
         """Return (inputs, targets) of the samples at `index`: integers or a slice."""
-        return tree_map(lambda tensor: _picked(tensor, index), self.inputs), _picked(self.targets, index)
+        return tree_map(lambda tensor: _select(tensor, index), self.inputs), _select(self.targets, index)
 
 
-def _picked(tensor: torch.Tensor, index: Any) -> torch.Tensor:
+def _select(tensor: torch.Tensor, index: Any) -> torch.Tensor:
     """Return `tensor[index]`, strides and all; integers take a third of the time."""
-    if isinstance(index, torch.Tensor) and tensor.device == index.device and _packed(tensor):
+    if isinstance(index, torch.Tensor) and tensor.device == index.device and _is_packed(tensor):
         return tensor.index_select(0, index)
     return tensor[index]
 
 
-def _packed(tensor: torch.Tensor) -> bool:
+def _is_packed(tensor: torch.Tensor) -> bool:
     """Say whether the strides are those of a new tensor.
 
     More than `is_contiguous()`, which overlooks the axes of length 1: by their strides a convolution
@@ -87,7 +87,7 @@ def read_data(
     if is_frame(data):
         rest, y = split_columns(data, name, target)
         rest = columns or rest
-        return replace(_rows(frame_to_array(data, name, rest), y, name, classes), columns=rest)
+        return replace(_make_rows(frame_to_array(data, name, rest), y, name, classes), columns=rest)
     if isinstance(data, (DataLoader, Rows)):
         _refuse_empty(getattr(data, "dataset", data), name)
         return data
@@ -95,7 +95,7 @@ def read_data(
     if type(data) is TensorDataset and len(data.tensors) == 2:
         data = tuple(data.tensors)
     if isinstance(data, Mapping) and isinstance(target, str) and target in data:
-        return _rows(
+        return _make_rows(
             {key: value for key, value in data.items() if key != target}, data[target], name, classes
         )
     if _is_pair(data):
@@ -107,11 +107,11 @@ def read_data(
         if is_frame(X) and columns is None:
             columns = tuple(X.columns)
         X = frame_to_array(X, f"the X of {name}", columns) if is_frame(X) else X
-        return replace(_rows(X, y, name, classes), columns=columns)
-    return _unread(data, name)
+        return replace(_make_rows(X, y, name, classes), columns=columns)
+    return _pass_through(data, name)
 
 
-def _unread(data: Any, name: str) -> Any:
+def _pass_through(data: Any, name: str) -> Any:
     """Return a Dataset or an iterable as it is; refuse everything else."""
     if isinstance(data, (torch.Tensor, np.ndarray)):
         raise TypeError(
@@ -187,7 +187,7 @@ def read_inputs(X: Any, name: str, columns: Sequence[Any] | None = None) -> Any:
         shapes = {tuple(part.shape) for part in X}
         if len(shapes) > 1:
             raise ValueError(
-                f"{name} is a list of tensors of different shapes, as {_two(shapes)}: make them equal."
+                f"{name} is a list of tensors of different shapes, as {_name_two(shapes)}: make them equal."
             )
         X = torch.stack(X)
     if hasattr(X, "to_numpy"):
@@ -209,7 +209,7 @@ def _is_pair(data: Any) -> bool:
     )
 
 
-def _rows(X: Any, y: Any, name: str, classes: Sequence[str] | None) -> Rows:
+def _make_rows(X: Any, y: Any, name: str, classes: Sequence[str] | None) -> Rows:
     inputs = read_inputs(X, f"the X of {name}")
     targets = read_targets(y, name, classes)
     counts = {len(tensor) for tensor in tree_tensors(inputs)}
@@ -234,7 +234,7 @@ def _refuse_empty(data: Any, name: str, what: str = "samples") -> None:
         raise ValueError(f"{name} is empty: it has no {what}.")
 
 
-def _two(shapes: set[tuple[int, ...]]) -> str:
+def _name_two(shapes: set[tuple[int, ...]]) -> str:
     return " and ".join(str(shape) for shape in sorted(shapes)[:2])
 
 
@@ -325,7 +325,7 @@ def read_targets(y: Any, name: str, names: Sequence[str] | None = None) -> Targe
     if not isinstance(y, torch.Tensor):
         y = _as_array(y, name)
         if y.dtype.kind in "USOT":
-            return _encoded(y, name, names)
+            return _encode_names(y, name, names)
     tensor = as_tensor(y, f"the targets of {name}")
     if tensor.ndim == 0:
         raise ValueError(f"{name} has targets without a sample axis: a single number.")
@@ -364,7 +364,7 @@ def _as_array(y: Any, name: str) -> np.ndarray:
     return array
 
 
-def _encoded(y: np.ndarray, name: str, names: Sequence[str] | None) -> Targets:
+def _encode_names(y: np.ndarray, name: str, names: Sequence[str] | None) -> Targets:
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
     if y.ndim != 1:

@@ -48,13 +48,13 @@ class Task:
             return targets
         if self.name == "multiclass":
             if targets.ndim == output.ndim and targets.shape == output.shape:
-                return _like(targets, output)  # one-hot, or a probability for each class
+                return _cast_like(targets, output)  # one-hot, or a probability for each class
             if targets.ndim == output.ndim and targets.shape[1] == 1:
                 targets = targets[:, 0]
             return targets if targets.dtype == torch.int64 else targets.long()
         if self.name in TASKS:
             if targets.dtype != output.dtype:
-                targets = _like(targets, output)
+                targets = _cast_like(targets, output)
             # An output of shape (B, 1) beside targets of shape (B,) would broadcast to (B, B), silently.
             if output.shape != targets.shape and output.numel() == targets.numel():
                 targets = targets.reshape(output.shape)
@@ -84,7 +84,7 @@ class Task:
         return (self.scores(output).double() >= torch.as_tensor(thresholds, dtype=torch.float64)).long()
 
 
-def _like(targets: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
+def _cast_like(targets: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
     return targets.to(output.dtype) if output.is_floating_point() else targets.float()
 
 

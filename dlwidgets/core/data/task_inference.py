@@ -81,7 +81,7 @@ def infer_task(
     if output.ndim == 0:
         raise ValueError("The model puts out a single number for a batch: one row for each sample is wanted.")
     if task is None:
-        task, because = _guess(targets, output, loss, named)
+        task, because = _infer_by_targets(targets, output, loss, named)
     else:
         because = "it was given"
     outputs = output.shape[1] if output.ndim > 1 else 1
@@ -91,7 +91,7 @@ def infer_task(
     if named:
         _check_names(found, named)
     if known:
-        _check(found, targets, output)
+        _check_fit(found, targets, output)
     _check_names(found, named)
     return found
 
@@ -119,7 +119,7 @@ def read_class_names(classes: Sequence[str] | None) -> tuple[str, ...] | None:
     return names
 
 
-def _guess(targets: torch.Tensor, output: torch.Tensor, loss: Any, named: bool) -> tuple[str, str]:
+def _infer_by_targets(targets: torch.Tensor, output: torch.Tensor, loss: Any, named: bool) -> tuple[str, str]:
     columns = output.shape[1] if output.ndim > 1 else 1
     flat = targets.ndim == 1 or (targets.ndim == 2 and targets.shape[1] == 1)
     known = targets[~targets.isnan()] if targets.is_floating_point() else targets
@@ -178,7 +178,7 @@ def looks_like_probabilities(task: str, output: torch.Tensor) -> bool:
     return inside
 
 
-def _check(task: Task, targets: torch.Tensor, output: torch.Tensor) -> None:
+def _check_fit(task: Task, targets: torch.Tensor, output: torch.Tensor) -> None:
     """Raise ValueError where the targets cannot be compared with the output."""
     if targets.is_floating_point() and bool(targets.isnan().any()):
         rows = targets.isnan().reshape(len(targets), -1).any(1)

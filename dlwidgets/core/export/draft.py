@@ -1,4 +1,4 @@
-"""A script in the making: what is known of the run, and the pieces that each part of it contributes."""
+"""A script in the making: the run, and the script's parts."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Draft:
-    """What is known of a run, and the script as far as it is written.
+    """A run, and its script as far as it is written.
 
     Attributes
     ----------
@@ -90,7 +90,7 @@ class Draft:
         return self.loop.steps
 
     def changed(self, *names: str, after: int = -1) -> list[Entry]:
-        """Return the changes of some controls, those made after more than `after` steps."""
+        """Return the changes of some controls after more than `after` steps."""
         return [entry for entry in self.changes if entry.name in names and entry.step > after]
 
     def ever(self, name: str) -> list[Any]:
@@ -98,7 +98,7 @@ class Draft:
         return [self.origin.settings[name], *(entry.applied for entry in self.changed(name))]
 
     def save_beside(self, what: str, thing: Any, words: str) -> str:
-        """Have a thing saved beside the script; return the expression for its path."""
+        """Save an object beside the script; return its path's expression."""
         name = f"{self.path.stem}.{what}.pt"
         self.files[name], self.reads[name] = thing, words
         self.sources.imports.add("from pathlib import Path")

@@ -1,4 +1,4 @@
-"""The training loop of a script: epochs, batches, the changes at their steps, and one step."""
+"""The training loop of a script: epochs, batches, changes, one step."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import re
 from dataclasses import replace
 from typing import Any
 
-from .data import Supply
+from .data import BatchLines
 from .draft import Draft
 from .sources import Unwritable
 from .text import format_table, indent
 
 
-def loop_text(
-    draft: Draft, data: Supply, changes: dict[int, list[str]], loss: tuple[list[str], str, list[str]]
+def write_loop(
+    draft: Draft, data: BatchLines, changes: dict[int, list[str]], loss: tuple[list[str], str, list[str]]
 ) -> str:
     """Return the loop over epochs and batches.
 
@@ -23,19 +23,19 @@ def loop_text(
     loss : lines that make the loss, the expression of a batch's loss, and lines after that.
     """
     breaks = draft.loop.epochs < draft.loop.epoch
-    early, late = _early_and_late(changes, data.resized)
-    early = _tabled(draft, early)
+    early, late = _split_changes(changes, data.resized)
+    early = _move_to_tables(draft, early)
     counts = bool(changes) or breaks or bool(draft.after_count) or bool(draft.changed("skip"))
     body: list[str] = []
-    data = _in_groups(draft, data) if draft.accumulates else data
+    data = _group_batches(draft, data) if draft.accumulates else data
     if early:
-        body += ["# What was changed after so many steps.", *_ifs(early), ""]
+        body += ["# What was changed after so many steps.", *_write_ifs(early), ""]
     if data.take:
-        body += _skips(draft, data.take.splitlines())
+        body += _write_skips(draft, data.take.splitlines())
     made = [loss[1].format(inputs=data.inputs, targets=data.targets, batch=data.batch), *loss[2]]
     made = [draft.context, *(f"    {line}" for line in made)] if draft.context else made
     if draft.accumulates:
-        body += ["optimizer.zero_grad()", *_accumulated(draft, data, made)]
+        body += ["optimizer.zero_grad()", *_write_accumulation(draft, data, made)]
     else:
         body += [*made, "optimizer.zero_grad()", "loss.backward()"]
     body += [*draft.before, "optimizer.step()", *draft.after]
@@ -43,7 +43,7 @@ def loop_text(
         body.append("step += 1")
     body += draft.after_count
     if late:
-        body += _ifs(late)
+        body += _write_ifs(late)
     if breaks:
         body += [f"if step == {draft.steps}:", "    break  # the run ended in mid-epoch"]
     inner = "\n".join([data.loop, indent("\n".join(body))])
@@ -53,7 +53,7 @@ def loop_text(
     return ("step = 0\n" if counts else "") + head + "\n" + indent("\n".join(epoch))
 
 
-def _in_groups(draft: Draft, data: Supply) -> Supply:
+def _group_batches(draft: Draft, data: BatchLines) -> BatchLines:
     """Return the supply of a step that has several batches."""
     if data.cut is None:
         draft.sources.imports.add("import itertools")
@@ -75,8 +75,8 @@ def _in_groups(draft: Draft, data: Supply) -> Supply:
     )  # fmt: skip
 
 
-def _accumulated(draft: Draft, data: Supply, made: list[str]) -> list[str]:
-    """Return the lines of a step that has several batches; each sample counts the same in it."""
+def _write_accumulation(draft: Draft, data: BatchLines, made: list[str]) -> list[str]:
+    """Return the lines of a step over batches, samples counted alike."""
     inside = [*data.inside.splitlines(), *made]
     if draft.loop._summed:
         return [data.each, *(f"    {line}" for line in inside), "    loss.backward()"]
@@ -90,10 +90,10 @@ def _accumulated(draft: Draft, data: Supply, made: list[str]) -> list[str]:
     return [*lines, f"    (loss / (samples / {length})).backward()"]
 
 
-def _early_and_late(
+def _split_changes(
     changes: dict[int, list[str]], resized: str | None
 ) -> tuple[dict[int, list[str]], dict[int, list[str]]]:
-    """Return the changes before a step, and those after one: a loader has fetched by then."""
+    """Split changes into those before and, for a loader, after a step."""
     if resized is None:
         return changes, {}
     head = resized.partition(" = ")[0]
@@ -106,8 +106,8 @@ def _early_and_late(
 _SETS = re.compile(r"^(.* = |schedule\.set\()(-?[\d.e-]+)(\)?)$")
 
 
-def _tabled(draft: Draft, changes: dict[Any, list[str]]) -> dict[Any, list[str]]:
-    """Return changes with numbers that were set again and again, as by a slider, looked up in a table.
+def _move_to_tables(draft: Draft, changes: dict[Any, list[str]]) -> dict[Any, list[str]]:
+    """Move numbers that were often set, as by a slider, to tables.
 
     The keys are steps; that of a table is its name.
     """
@@ -128,7 +128,7 @@ def _tabled(draft: Draft, changes: dict[Any, list[str]]) -> dict[Any, list[str]]
     return {key: lines for key, lines in left.items() if lines}
 
 
-def _ifs(changes: dict[Any, list[str]]) -> list[str]:
+def _write_ifs(changes: dict[Any, list[str]]) -> list[str]:
     lines = []
     steps = {key: inside for key, inside in changes.items() if isinstance(key, int)}
     for number, (step, inside) in enumerate(sorted(steps.items())):
@@ -139,8 +139,8 @@ def _ifs(changes: dict[Any, list[str]]) -> list[str]:
     return lines
 
 
-def _skips(draft: Draft, take: list[str]) -> list[str]:
-    """Return the lines that cut a batch out, those before it that leave samples out included."""
+def _write_skips(draft: Draft, take: list[str]) -> list[str]:
+    """Return the lines that cut a batch out, skipped samples left out."""
     skipped = [(entry.step, entry.applied) for entry in draft.changed("skip")]
     if not skipped:
         return take

@@ -1,4 +1,4 @@
-"""The model and the loss of a script: made by their classes, or a marked place; functions by their source."""
+"""The model and the loss of a script, or a marked place."""
 
 from __future__ import annotations
 
@@ -13,14 +13,13 @@ from ..base.isolation import eval_mode
 from ..base.state import StateCopier, same_state
 from ..base.trees import call_model
 from ..layers.structure import expression_of
-from .calls import texts_of
 from .draft import Draft
-from .module_expression import expression
+from .module_expression import read_texts, write_module
 from .sources import Unwritable, find_lambda_source
 
 
-def model_text(draft: Draft) -> str:
-    """Return the lines that make the model with the weights it began with.
+def write_model(draft: Draft) -> str:
+    """Write the lines that make the model with its first weights.
 
     Raises
     ------
@@ -31,10 +30,10 @@ def model_text(draft: Draft) -> str:
         raise Unwritable(f"the weights that the run began with were not kept: {origin.why}")
     path = draft.save_beside("initial", dict(origin.weights), "the weights it began with")
     try:
-        with _dropouts(draft):
-            made, built = expression(
-                draft.model, draft.sources, origin.structure, texts_of(type(draft.model)),
-                lambda one: _same(draft, one)
+        with _first_dropouts(draft):
+            made, built = write_module(
+                draft.model, draft.sources, origin.structure, read_texts(type(draft.model)),
+                lambda one: _computes_the_same(draft, one)
             )  # fmt: skip
         made = f"model = {made}"
         for name, layer in built.named_modules():
@@ -59,8 +58,8 @@ def model_text(draft: Draft) -> str:
 
 
 @contextlib.contextmanager
-def _dropouts(draft: Draft) -> Iterator[None]:
-    """Let the model have the dropout rates that it had when the run began; give it back its own."""
+def _first_dropouts(draft: Draft) -> Iterator[None]:
+    """Give the model the dropout rates of the run's beginning, within."""
     layers = draft.loop.dropout.layers()
     own = {path: layer.p for path, layer in layers.items()}
     try:
@@ -72,8 +71,8 @@ def _dropouts(draft: Draft) -> Iterator[None]:
             layer.p = own[path]
 
 
-def _same(draft: Draft, built: nn.Module) -> bool:
-    """Say whether a model puts out for a few samples what ours does, with the same weights."""
+def _computes_the_same(draft: Draft, built: nn.Module) -> bool:
+    """Say whether a model's outputs with the same weights are ours."""
     model, there = draft.model, draft.loop.objective.to_device(draft.opened.example)
     try:
         built.load_state_dict(draft.loop.normalisation.plain(model.state_dict()))
@@ -87,11 +86,11 @@ def _same(draft: Draft, built: nn.Module) -> bool:
         return False
 
 
-def loss_text(draft: Draft) -> tuple[list[str], str, list[str]]:
-    """Return the lines that make the loss, the expression of a batch's loss with {}, and lines after it."""
+def write_loss(draft: Draft) -> tuple[list[str], str, list[str]]:
+    """Write the lines before a batch's loss, its expression, lines after."""
     objective, sources = draft.loop.objective, draft.sources
     if objective.custom is not None:
-        name = _callable(draft, objective.custom, "step")
+        name = _name_function(draft, objective.custom, "step")
         several = any(column.startswith("loss_") for column in draft.loop.history.columns)
         after = ["loss = sum(losses.values())"] if several else []
         return [], f"{'losses' if several else 'loss'} = {name}(model, {{batch}})", after
@@ -99,17 +98,17 @@ def loss_text(draft: Draft) -> tuple[list[str], str, list[str]]:
     line = "loss = loss_function(model({inputs}), {targets})"
     if isinstance(loss, nn.Module):
         try:
-            made, _ = expression(loss, sources, None, texts_of(type(loss)))
+            made, _ = write_module(loss, sources, None, read_texts(type(loss)))
         except Unwritable as why:
             raise Unwritable(f"the loss cannot be written: {why}") from None
         there = ".to(device)" if draft.device != "cpu" and any(True for _ in loss.buffers()) else ""
         return [f"loss_function = {made}{there}"], line, []
-    name = _callable(draft, loss, "loss")
+    name = _name_function(draft, loss, "loss")
     return [], line.replace("loss_function", name), []
 
 
-def _callable(draft: Draft, function: Any, what: str) -> str:
-    """Return the name of a function of a person's own, marked as theirs."""
+def _name_function(draft: Draft, function: Any, what: str) -> str:
+    """Return the name of a person's own function, marked as theirs."""
     try:
         if getattr(function, "__name__", "") == "<lambda>":
             source = find_lambda_source(function)

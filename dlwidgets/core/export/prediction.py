@@ -1,11 +1,10 @@
-"""What a script does with the trained model: it predicts at the thresholds in force, and counts."""
+"""Prediction in a script, at the thresholds in force, with counts."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
-from ..base.trees import tree_tensors
+from ..base.trees import tree_map, tree_tensors
 from ..data.batches import IndexedBatches
 from ..data.source import Rows
 from .draft import Draft
@@ -14,7 +13,7 @@ from .draft import Draft
 _MOST = 256 * 2**20
 
 
-def predicting_text(draft: Draft) -> str:
+def write_prediction(draft: Draft) -> str:
     """Return the definition of `predict` and its use on the validation data.
 
     It is empty for tasks that have no thresholds; for validation data that is no rows in memory, is large, or
@@ -23,29 +22,29 @@ def predicting_text(draft: Draft) -> str:
     task = draft.opened.task
     if task.name not in ("multilabel", "binary") or draft.loop.objective.custom is not None:
         return ""
-    return "\n".join([_thresholds(draft), "", "", _predict(draft), *_judged(draft)])
+    return "\n".join([_write_thresholds(draft), "", "", _write_predict(draft), *_write_counts(draft)])
 
 
-def _names(draft: Draft) -> tuple[str, ...]:
+def _class_names(draft: Draft) -> tuple[str, ...]:
     task = draft.opened.task
     if task.name == "binary":
         return (task.classes[-1] if task.classes else "positive",)
     return task.classes or tuple(f"class {number}" for number in range(task.outputs or 0))
 
 
-def _thresholds(draft: Draft) -> str:
+def _write_thresholds(draft: Draft) -> str:
     given = draft.thresholds
     head = "# What is predicted: a class whose probability reaches its threshold."
     if not isinstance(given, (list, tuple)):
         return f"{head}\nthresholds = torch.tensor({float(given)!r}, dtype=torch.float64)  # for all classes"
-    names = _names(draft)
+    names = _class_names(draft)
     lines = [
         f"    {float(value)!r},  # {' '.join(str(name).split())}" for name, value in zip(names, given)
     ] if len(names) == len(given) else [f"    {float(value)!r}," for value in given]  # fmt: skip
     return "\n".join([head, "thresholds = torch.tensor([", *lines, "], dtype=torch.float64)"])
 
 
-def _predict(draft: Draft) -> str:
+def _write_predict(draft: Draft) -> str:
     task, example = draft.opened.task, draft.opened.example
     model = "averaged" if draft.loop.average.on else "model"
     if isinstance(example, Mapping):
@@ -68,25 +67,25 @@ def _predict(draft: Draft) -> str:
     ])  # fmt: skip
 
 
-def _judged(draft: Draft) -> list[str]:
-    """Return the lines that count on the validation data what was found and what was missed."""
-    valid = draft.opened.valid
-    rows = valid.source if isinstance(valid, IndexedBatches) and isinstance(valid.source, Rows) else None
+def _write_counts(draft: Draft) -> list[str]:
+    """Return the lines that count hits and misses on validation data."""
+    check = draft.opened.valid
+    rows = check.source if isinstance(check, IndexedBatches) and isinstance(check.source, Rows) else None
     if (
         rows is None
         or not draft.data
         or sum(t.nbytes for t in tree_tensors((rows.inputs, rows.targets))) > _MOST
     ):
         return []
-    path = draft.save_beside(
-        "valid", {"inputs": _plain(rows.inputs), "targets": _plain(rows.targets)}, "the validation data"
-    )
+    valid = {"inputs": rows.inputs, "targets": rows.targets}
+    saved = tree_map(lambda tensor: tensor.detach().cpu().contiguous().clone(), valid)
+    path = draft.save_beside("valid", saved, "the validation data")
     binary = draft.opened.task.name == "binary"
     shape = ".reshape(-1, 1)" if binary else ""
-    names = ", ".join(repr(str(name)) for name in _names(draft))
+    names = ", ".join(repr(str(name)) for name in _class_names(draft))
     line = f"classes = [{names}]"
     if len(line) > 100:
-        line = "classes = [\n" + "".join(f"    {str(name)!r},\n" for name in _names(draft)) + "]"
+        line = "classes = [\n" + "".join(f"    {str(name)!r},\n" for name in _class_names(draft)) + "]"
     return [
         "", "", "# What it finds and misses on the validation data.", line,
         f"valid = torch.load({path}, weights_only=True)",
@@ -96,11 +95,3 @@ def _judged(draft: Draft) -> list[str]:
         "    wrong = int(((said == 1) & (so == 0)).sum())",
         '    print(f"{name}: {found} found, {missed} missed, {wrong} false alarms")',
     ]  # fmt: skip
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _plain(one) for key, one in value.items()}
-    if isinstance(value, (tuple, list)):
-        return tuple(map(_plain, value))
-    return value.detach().cpu().contiguous().clone()

@@ -1,4 +1,4 @@
-"""A run as a plain PyTorch script that gives the same weights, bit for bit, and that a student can read."""
+"""A run as a readable PyTorch script with the same weights."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from ..base.words import pluralize
 from ..controls.early_stopping import restored_from
 from ..training.replay import MOVES
 from .controls import ControlLines
-from .data import Supply, supply
+from .data import BatchLines, write_data
 from .draft import Draft
-from .loop import loop_text
-from .model import loss_text, model_text
-from .prediction import predicting_text
+from .loop import write_loop
+from .model import write_loss, write_model
+from .prediction import write_prediction
 from .text import format_comment, join_sections, tidy_lines, use_double_quotes
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ _NAMES = frozenset(
 
 
 def write_script(draft: Draft, about: str) -> str:
-    """Return the text of the script; what is to lie beside it is in `draft.files`.
+    """Return the script's text; `draft.files` is to lie beside it.
 
     Parameters
     ----------
@@ -48,15 +48,15 @@ def write_script(draft: Draft, about: str) -> str:
     ------
     Unwritable : something of the run cannot be written, in a clause.
     """
-    model = model_text(draft)
-    loss = loss_text(draft)
-    data = supply(draft)
+    model = write_model(draft)
+    loss = write_loss(draft)
+    data = write_data(draft)
     controls = ControlLines(draft, data.resized)
     changes = controls.begin()
     # What was done after the last step, as putting the best weights back.
     draft.ending[:0] = changes.pop(draft.steps, [])
-    loop = loop_text(draft, data, changes, loss)
-    settings = _settings(draft, controls, data)
+    loop = write_loop(draft, data, changes, loss)
+    settings = _write_settings(draft, controls, data)
     path = f"{draft.path.stem}.weights.pt"
     draft.sources.imports.add("import torch")
     draft.sources.imports.add("from pathlib import Path")
@@ -66,41 +66,42 @@ def write_script(draft: Draft, about: str) -> str:
         f'torch.save(model.state_dict(), HERE / "{path}")',
         f'print(f"step {draft.steps:,}: loss {{loss.item():.6g}}{loss_was}")',
     ])  # fmt: skip
-    predicting = predicting_text(draft)
+    predicting = write_prediction(draft)
     ours = [
         "HERE = Path(__file__).resolve().parent",
         *draft.definitions,
         settings,
-        _headed("The model, with the weights it began with", model),
-        _headed("The data", data.load),
-        _headed(
+        _add_heading("The model, with the weights it began with", model),
+        _add_heading("The data", data.load),
+        _add_heading(
             "Loss and optimizer" if loss[0] else "The optimizer",
-            "\n".join([*loss[0], *_together(draft.setup)]),
+            "\n".join([*loss[0], *_set_apart(draft.setup)]),
         ),
-        _headed("Training", data.order + "\n" + loop),
+        _add_heading("Training", data.order + "\n" + loop),
         ending,
         predicting,
     ]
     taken = draft.sources.names
     text = join_sections([
-        _docstring(draft, about, path), draft.sources.imports_text(), *draft.sources.definitions.values(),
-        *(use_double_quotes(_renamed(part, taken).replace("\0", "")) for part in ours),
+        _write_docstring(draft, about, path), draft.sources.imports_text(),
+        *draft.sources.definitions.values(),
+        *(use_double_quotes(_rename_taken(part, taken).replace("\0", "")) for part in ours),
     ])  # fmt: skip
     return tidy_lines(text)
 
 
-def _together(blocks: list[str]) -> list[str]:
-    """Return blocks of lines, those with a heading of their own set apart by an empty line."""
+def _set_apart(blocks: list[str]) -> list[str]:
+    """Set blocks with a heading apart by an empty line."""
     return [
         f"\n{block}" if block.startswith("#") and number else block for number, block in enumerate(blocks)
     ]
 
 
-def _docstring(draft: Draft, about: str, path: str) -> str:
+def _write_docstring(draft: Draft, about: str, path: str) -> str:
     length = f"{pluralize(draft.steps, 'step')} ({pluralize(draft.loop.epoch, 'epoch')})"
     changes = f", with {pluralize(len(draft.changes), 'change')} on the way" if draft.changes else ""
     lines = [
-        f'"""Train {_article(type(draft.model).__name__)} for {length}{changes}.',
+        f'"""Train {_add_article(type(draft.model).__name__)} for {length}{changes}.',
         "",
         f"The run of {time.strftime('%Y-%m-%d %H:%M')} as a plain PyTorch loop, written by {about}.",
     ]
@@ -120,11 +121,11 @@ def _docstring(draft: Draft, about: str, path: str) -> str:
     return "\n".join([*lines, '"""'])
 
 
-def _article(name: str) -> str:
+def _add_article(name: str) -> str:
     return f"{'an' if name[0] in 'AEIOUaeiou' else 'a'} {name}"
 
 
-def _settings(draft: Draft, controls: ControlLines, data: Supply) -> str:
+def _write_settings(draft: Draft, controls: ControlLines, data: BatchLines) -> str:
     lines = []
     if draft.device != "cpu":
         lines.append(f'device = torch.device("{draft.device}")')
@@ -140,19 +141,19 @@ def _settings(draft: Draft, controls: ControlLines, data: Supply) -> str:
     return "\n".join(lines)
 
 
-def _headed(heading: str, text: str) -> str:
+def _add_heading(heading: str, text: str) -> str:
     return format_comment(heading) + "\n" + text if not text.startswith("def ") else text
 
 
-def _renamed(text: str, taken: set[str]) -> str:
-    """Return our own text with variables renamed that what was written out has taken."""
+def _rename_taken(text: str, taken: set[str]) -> str:
+    """Rename our variables where written-out sources use their names."""
     for name in taken & _NAMES:
         text = re.sub(rf"(?<![.\w\0\"']){name}(?![\w\0=]*\0)(?![\w\"'])", f"{name}_", text)
     return text
 
 
-def export(run: Run, path: Path, data: bool, thresholds: Any) -> list[str]:
-    """Write a run as a script, and what lies beside it; return what is to be done by hand, in sentences.
+def export_script(run: Run, path: Path, data: bool, thresholds: Any) -> list[str]:
+    """Write a run as a script; return what is left to do.
 
     Parameters
     ----------
@@ -176,17 +177,20 @@ def export(run: Run, path: Path, data: bool, thresholds: Any) -> list[str]:
         and (number >= origin.changes or entry.name == "skip")
     ]  # fmt: skip
     rewound = any(entry.name in MOVES for entry in run.steering.ledger.entries)
-    draft = Draft(run.loop, [*run.steering.steered], run.data, origin, changes, run.seed, path, rewound, data, thresholds)
+    draft = Draft(
+        run.loop, [*run.steering.steered], run.data, origin, changes, run.seed, path, rewound, data,
+        thresholds,
+    )  # fmt: skip
     version = getattr(sys.modules.get(__name__.partition(".")[0]), "__version__", "")
     try:
-        save(draft, write_script(draft, f"dlwidgets {version}".rstrip()), path)
+        save_script(draft, write_script(draft, f"dlwidgets {version}".rstrip()), path)
     except Unwritable as why:
         raise ValueError(f"This run cannot be written as a script: {str(why).rstrip('.')}.") from None
     return draft.notes
 
 
-def save(draft: Draft, text: str, path: Path) -> None:
-    """Write the script, and what lies beside it."""
+def save_script(draft: Draft, text: str, path: Path) -> None:
+    """Write the script and its files."""
     path.parent.mkdir(parents=True, exist_ok=True)
     for name, thing in draft.files.items():
         torch.save(thing, path.parent / name)

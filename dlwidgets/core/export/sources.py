@@ -1,4 +1,4 @@
-"""Names that a script needs: imported where a package has them, written out with their source where not."""
+"""The names a script needs, imported, or written out with their source."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Sources:
     # -- what the writers ask for
 
     def name_of(self, thing: Any) -> str:
-        """Return what a class or function is called in the script; nothing is noted."""
+        """Return a class's or function's name in the script; note nothing."""
         return _known_name(thing) or thing.__name__
 
     def use_all(self, made: Any) -> None:
@@ -48,7 +48,7 @@ class Sources:
             self.use(name)
 
     def use(self, thing: Any) -> str:
-        """Note an import or a definition of a class or function, and return what it is called in the script.
+        """Note a class's or function's import or source; return its name.
 
         Raises
         ------
@@ -58,7 +58,7 @@ class Sources:
             self.imports.add("import torch" if known.startswith("torch.") else "from torch import nn")
             return known
         name = getattr(thing, "__name__", "")
-        if is_installed(getattr(thing, "__module__", None) or "") and _has(thing):
+        if is_installed(getattr(thing, "__module__", None) or "") and _is_found(thing):
             self.imports.add(f"from {thing.__module__} import {name}")
             self._claim(name, thing)
             return name
@@ -80,7 +80,7 @@ class Sources:
         def order(line: str) -> tuple[Any, ...]:
             return line.startswith("from"), line.lower()
 
-        texts = [_merged(sorted(group, key=order)) for group in groups if group]
+        texts = [_merge_imports(sorted(group, key=order)) for group in groups if group]
         return "\n\n".join(texts)
 
     # -- inside
@@ -94,7 +94,7 @@ class Sources:
         if name in self.definitions and self._objects.get(name) is thing or name in self._under_way:
             return
         if isinstance(thing, functools.partial) or not isinstance(thing, (type, types.FunctionType)):
-            raise Unwritable(f"{_described(thing)} has no source that can be written out")
+            raise Unwritable(f"{_describe(thing)} has no source that can be written out")
         source = find_lambda_source(thing) if name == "<lambda>" else find_source(thing)
         self._claim(name, thing)
         self._under_way.add(name)
@@ -107,7 +107,7 @@ class Sources:
     def _resolve(self, source: str, thing: Any) -> None:
         """Note all that a source names and does not bring itself."""
         scope = _scope(thing)
-        for name in _free_names(source):
+        for name in _find_free_names(source):
             if name == getattr(thing, "__name__", None) or (name not in scope and hasattr(builtins, name)):
                 continue
             # One that is not there would be an error in the notebook, too.
@@ -138,12 +138,12 @@ class Sources:
             self.imports.add(f"from {_home} import {name}")
             self._claim(name, value)
         else:
-            raise Unwritable(f"{user.__name__} uses {name!r}, which is {_described(value)}")
+            raise Unwritable(f"{user.__name__} uses {name!r}, which is {_describe(value)}")
 
     def _bring_callable(self, name: str, value: Any) -> None:
         own, home = value.__name__, getattr(value, "__module__", None) or ""
         if is_installed(home):
-            found = home if _has(value) else _home_of(own, value)
+            found = home if _is_found(value) else _home_of(own, value)
             if found is None:
                 raise Unwritable(f"{name!r} of {home} cannot be imported by its name")
             self.imports.add(f"from {found} import {own}" + ("" if own == name else f" as {name}"))
@@ -160,7 +160,7 @@ class Sources:
                 self.definitions.setdefault(name, f"{name} = {own}")
 
 
-def _merged(lines: list[str]) -> str:
+def _merge_imports(lines: list[str]) -> str:
     """Return imports with several names of a module on one line."""
     plain = [line for line in lines if not line.startswith("from")]
     names: dict[str, list[str]] = {}
@@ -172,7 +172,7 @@ def _merged(lines: list[str]) -> str:
 
 
 def is_installed(module: str) -> bool:
-    """Say whether a module comes with Python or from an installed package, and is none of ours."""
+    """Say whether a module is Python's or installed, and not ours."""
     root = module.partition(".")[0]
     if not root or root in ("__main__", __name__.partition(".")[0]):
         return False
@@ -192,15 +192,15 @@ def find_source(thing: Any) -> str:
     try:
         return textwrap.dedent(inspect.getsource(thing)).rstrip()
     except (OSError, TypeError) as error:
-        if isinstance(thing, type) and (found := _class_source(thing)) is not None:
+        if isinstance(thing, type) and (found := _find_class_source(thing)) is not None:
             return found
         raise Unwritable(
             f"the source of {thing.__name__} is not to be had: {quote_error(error).rstrip('.')}"
         ) from None
 
 
-def _class_source(kind: type) -> str | None:
-    """Return the source of a class that was defined in a cell, which `inspect` looks for in a file."""
+def _find_class_source(kind: type) -> str | None:
+    """Return the source of a class that was defined in a cell."""
     texts = []
     for method in _methods(kind):
         if lines := linecache.getlines(method.__code__.co_filename):
@@ -230,7 +230,7 @@ def find_lambda_source(function: Any) -> str:
     """
     text = find_source(function).strip()
     found = []
-    for node in ast.walk(_parsed_fragment(text)):
+    for node in ast.walk(_parse_fragment(text)):
         if isinstance(node, ast.Lambda):
             code = ast.unparse(node)
             made = eval(compile(code, "<lambda>", "eval"), {})
@@ -247,8 +247,8 @@ def _numbers_of(function: Any) -> list[Any]:
     return [one for one in function.__code__.co_consts if not isinstance(one, types.CodeType)]
 
 
-def _parsed_fragment(text: str) -> ast.AST:
-    """Return the tree of lines that may be a piece of a longer statement."""
+def _parse_fragment(text: str) -> ast.AST:
+    """Parse lines that may be a piece of a longer statement."""
     for end in range(len(text), 0, -1):
         for piece in (text[:end], f"({text[:end]})", f"{{{text[:end]}}}", f"f({text[:end]})"):
             try:
@@ -269,8 +269,8 @@ def _known_name(thing: Any) -> str | None:
     return None
 
 
-def _has(thing: Any) -> bool:
-    """Say whether a thing stands under its name in the module that it says it is of."""
+def _is_found(thing: Any) -> bool:
+    """Say whether an object is found by name in its module."""
     module = sys.modules.get(getattr(thing, "__module__", None) or "")
     return "." not in getattr(thing, "__qualname__", ".") and getattr(module, thing.__name__, None) is thing
 
@@ -283,7 +283,7 @@ def _home_of(name: str, value: Any) -> str | None:
 
 
 def _scope(thing: Any) -> dict[str, Any]:
-    """Return what the names in a class or function may mean, closures included."""
+    """Return the scope of a class or function, closures included."""
     functions = [thing] if isinstance(thing, types.FunctionType) else _methods(thing)
     scope: dict[str, Any] = {}
     if isinstance(thing, type):
@@ -315,8 +315,8 @@ def _methods(kind: type) -> list[Any]:
     return found
 
 
-def _free_names(source: str) -> list[str]:
-    """Return the names that a source uses and does not set itself, in the order of the alphabet."""
+def _find_free_names(source: str) -> list[str]:
+    """Return the free names of a source, in alphabetical order."""
     names: set[str] = set()
 
     def visit(scope: symtable.SymbolTable) -> None:
@@ -340,5 +340,5 @@ def _same(one: Any, other: Any) -> bool:
         return False
 
 
-def _described(value: Any) -> str:
+def _describe(value: Any) -> str:
     return f"of type {type(value).__name__}"

@@ -1,4 +1,4 @@
-"""Python text that reads well: calls broken over lines, tables of numbers, blocks indented."""
+"""Python text that reads well: broken calls, tables, indented blocks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ WIDTH = 100
 
 
 def format_call(head: str, args: Sequence[Any], kwargs: Mapping[str, Any], open_up: bool = False) -> str:
-    """Return a call as text, broken into a line for each argument where it is long, or opened up.
+    """Format a call, an argument a line where it is long.
 
     Parameters
     ----------
@@ -28,12 +28,12 @@ def format_call(head: str, args: Sequence[Any], kwargs: Mapping[str, Any], open_
 
 
 def indent(text: str, depth: int = 1) -> str:
-    """Return text with each of its lines set in by four blanks, or more."""
+    """Indent each line by four blanks, or more."""
     return textwrap.indent(text, "    " * depth)
 
 
 def format_table(name: str, entries: Mapping[Any, str]) -> str:
-    """Return `name = {key: value, ...}`, as many entries on a line as fit."""
+    """Format `name = {key: value, ...}`, entries wrapped."""
     items = [f"{key!r}: {value}" for key, value in entries.items()]
     line = f"{name} = {{{', '.join(items)}}}"
     if len(line) <= WIDTH:
@@ -44,12 +44,12 @@ def format_table(name: str, entries: Mapping[Any, str]) -> str:
 
 
 def format_comment(text: str, width: int = WIDTH) -> str:
-    """Return text as a comment, wrapped."""
+    """Format text as a comment, wrapped."""
     return "\n".join(f"# {line}" for line in textwrap.wrap(text, width - 2))
 
 
 def join_sections(parts: Iterable[str]) -> str:
-    """Return parts with an empty line between them, two around definitions; empty ones are left out."""
+    """Join parts with empty lines, two around definitions; drop empty ones."""
     text = ""
     before = ""
     for part in parts:
@@ -67,7 +67,7 @@ def _defines(part: str) -> bool:
 
 
 def use_double_quotes(text: str) -> str:
-    """Return Python text whose plain strings are in double quotes."""
+    """Put plain strings of Python text in double quotes."""
     lines = text.splitlines(keepends=True)
     try:
         tokens = list(tokenize.generate_tokens(io.StringIO(text).readline))
@@ -83,7 +83,7 @@ def use_double_quotes(text: str) -> str:
 
 
 def tidy_lines(text: str) -> str:
-    """Return text without blanks at the ends of lines, and at most two empty lines in a row."""
+    """Strip line ends, and keep at most two empty lines."""
     lines: list[str] = []
     for line in text.splitlines():
         line = line.rstrip()

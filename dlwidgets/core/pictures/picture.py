@@ -81,12 +81,12 @@ class Picture:
     def size(self) -> str:
         """How much there is, in words: "64 maps", "10 units", "1 map"."""
         if self.kind == "bars":
-            return _plural(self.shape[0] if self.shape else 1, "unit")
+            return _pluralize(self.shape[0] if self.shape else 1, "unit")
         if self.kind == "sequence":
             return f"{self.shape[0]} × {self.shape[1]}"
         number = self.tiles.total if self.tiles is not None else 0
         word = {"attention": "head", "lines": "line"}.get(self.kind, "map")
-        return _plural(number, self.axes[0] if self.axes[0] in ("filter", "gate", "matrix") else word)
+        return _pluralize(number, self.axes[0] if self.axes[0] in ("filter", "gate", "matrix") else word)
 
     def close_up(self, number: int) -> tuple[np.ndarray, tuple[int, int]] | None:
         """Return one map as float32 and its block of means.
@@ -151,7 +151,7 @@ def make_picture(
     if attends and sample.ndim in (2, 3):
         kind, axes, maps = "attention", ("head", "from", "to"), sample if sample.ndim == 3 else sample[None]
         return stack_maps(kind, axes, maps, budget, shape=shape, found=found)
-    kind, axes, maps, slices, note = _as_maps(sample, layer, at_slice, channels)
+    kind, axes, maps, slices, note = _arrange_maps(sample, layer, at_slice, channels)
     return stack_maps(
         kind, axes, maps, budget, shape=shape, found=found, by=by, order=order, slices=slices, note=note
     )
@@ -181,7 +181,7 @@ def stack_maps(
     if not live and len(maps) > 1 and maps.shape[1] * maps.shape[2] > LIVE_CLOSE:
         budget = _BESIDE
     drawn = make_tiles(maps, budget=budget, order=order)
-    notes = filter(None, [note, _what_was_left(drawn, by)])
+    notes = filter(None, [note, _describe_reduction(drawn, by)])
     shape = tuple(maps.shape) if shape is None else shape
     found = compute_statistics(maps) if found is None else found
     return Picture(
@@ -217,7 +217,7 @@ def make_bars(
     sample: torch.Tensor, shape: tuple[int, ...] | None = None, found: Statistics | None = None
 ) -> Picture:
     """Return the picture of a vector (or one number) as bars."""
-    values, group = _bars(to_real(sample).float().flatten().cpu().numpy())
+    values, group = _group_bars(to_real(sample).float().flatten().cpu().numpy())
     note = f"each bar is the strongest of {group} units" if group > 1 else ""
     shape = tuple(sample.shape) if shape is None else shape
     return Picture(
@@ -246,16 +246,16 @@ def _time_first(layer: nn.Module | None) -> bool:
     return isinstance(layer, (nn.RNNBase, nn.MultiheadAttention)) and not layer.batch_first
 
 
-def _as_maps(
+def _arrange_maps(
     sample: torch.Tensor, layer: nn.Module | None, at_slice: int | None, channels: int | None
 ) -> tuple[Kind, tuple[str, str, str], torch.Tensor, tuple[int, int] | None, str]:
-    if sample.ndim == 2 and _attends(sample):
+    if sample.ndim == 2 and _is_attention(sample):
         return "attention", ("head", "from", "to"), sample[None], None, ""
     if sample.ndim == 2:
         if isinstance(layer, CONV_1D) or channels == 1:
             return "lines", ("channel", "line", "position"), sample[:, None], None, ""
         return "sequence", ("map", "step", "unit"), sample[None], None, ""
-    if sample.ndim == 3 and _attends(sample):
+    if sample.ndim == 3 and _is_attention(sample):
         return "attention", ("head", "from", "to"), sample, None, ""
     note = ""
     if isinstance(layer, _LAST) or channels == sample.ndim:
@@ -270,7 +270,7 @@ def _as_maps(
     return "volume", ("channel", "row", "column"), maps, (depth, at), "; ".join(filter(None, [said, note]))
 
 
-def _attends(sample: torch.Tensor) -> bool:
+def _is_attention(sample: torch.Tensor) -> bool:
     """Say whether the matrix is square and its rows are probabilities."""
     if sample.shape[-1] != sample.shape[-2] or sample.shape[-1] < 2 or not sample.is_floating_point():
         return False
@@ -282,7 +282,7 @@ def _attends(sample: torch.Tensor) -> bool:
     return bool((sample >= 0).all()) and bool((sums - 1).abs().max() < 1e-2)
 
 
-def _bars(values: np.ndarray) -> tuple[np.ndarray, int]:
+def _group_bars(values: np.ndarray) -> tuple[np.ndarray, int]:
     group = -(-values.size // _MOST_BARS)
     if group == 1:
         return values.copy(), 1
@@ -294,7 +294,7 @@ def _bars(values: np.ndarray) -> tuple[np.ndarray, int]:
     return rows[np.arange(len(rows)), strength.argmax(1)].copy(), group
 
 
-def _what_was_left(drawn: Tiles, by: Sort) -> str:
+def _describe_reduction(drawn: Tiles, by: Sort) -> str:
     rows, columns = drawn.block
     notes = []
     if drawn.block != (1, 1):
@@ -305,6 +305,6 @@ def _what_was_left(drawn: Tiles, by: Sort) -> str:
     return "; ".join(notes)
 
 
-def _plural(number: int, word: str) -> str:
+def _pluralize(number: int, word: str) -> str:
     words = "matrices" if word == "matrix" else f"{word}s"
     return f"{number:,} {word if number == 1 else words}"

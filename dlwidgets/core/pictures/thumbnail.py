@@ -69,7 +69,7 @@ def make_thumbnail(inputs: Any, lines: bool = False) -> Thumbnail:
     if sample.ndim == 4:
         sample, note = sample[:, sample.shape[1] // 2], "; ".join(filter(None, [note, "the middle slice"]))
     if sample.ndim == 3:
-        return _image(sample, shape, note)
+        return _draw_image(sample, shape, note)
     if lines and sample.ndim == 2:
         drawn = stack_maps("lines", ("channel", "line", "position"), sample[:, None], _BUDGET)
     else:
@@ -77,7 +77,7 @@ def make_thumbnail(inputs: Any, lines: bool = False) -> Thumbnail:
     return Thumbnail("picture", shape, picture=drawn, words=note)
 
 
-def _image(sample: torch.Tensor, shape: tuple[int, ...], note: str) -> Thumbnail:
+def _draw_image(sample: torch.Tensor, shape: tuple[int, ...], note: str) -> Thumbnail:
     values = to_real(sample).float()
     channels = values.shape[0]
     if channels not in (1, 3) and values.shape[-1] in (1, 3):

@@ -105,14 +105,14 @@ def make_tiles(
     if budget < 1 or most < 1:
         raise ValueError(f"budget and most are at least 1, not {budget!r} and {most!r}.")
     total, height, width = tensor.shape
-    block, kept = _reduction(min(total, most), height, width, budget)
+    block, kept = _choose_reduction(min(total, most), height, width, budget)
     if order is not None and sorted(order) != list(range(total)):
         raise ValueError(f"order holds each of the {total} maps once.")
     numbers = np.arange(kept) if order is None else np.asarray(order[:kept], dtype=np.int64)
     maps = tensor[:kept] if order is None else tensor[torch.as_tensor(numbers, device=tensor.device)]
     maps = to_real(maps.detach()).float()
     zeros = (maps == 0).float().mean((1, 2))
-    shares, peak = _shares(maps)
+    shares, peak = _normalize(maps)
     # Mean of shares, not of values, so that large ones cannot overflow in the sum.
     mean = shares.nan_to_num(0.0, 0.0, 0.0).mean((1, 2)) * peak
     if block != (1, 1):
@@ -136,7 +136,7 @@ def make_tiles(
     )
 
 
-def _shares(maps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def _normalize(maps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Divide each map by its largest finite absolute value; return both."""
     peak = torch.where(maps.isfinite(), maps, torch.zeros_like(maps)).abs().amax((1, 2))
     return maps / _or_one(peak)[:, None, None], peak
@@ -146,7 +146,7 @@ def _or_one(peak: torch.Tensor) -> torch.Tensor:
     return torch.where(peak > 0, peak, torch.ones_like(peak))
 
 
-def _reduction(count: int, height: int, width: int, budget: int) -> tuple[tuple[int, int], int]:
+def _choose_reduction(count: int, height: int, width: int, budget: int) -> tuple[tuple[int, int], int]:
     """Find the smallest block within the budget, and how many maps stay."""
     # A matrix with one long side is made shorter on that side first: blocks differ by axis only when a side
     # is already small.

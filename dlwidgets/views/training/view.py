@@ -320,7 +320,7 @@ class TrainingPanel(Pictured, ipywidgets.VBox):
 
     def figure(self) -> Figure:
         """Return the run's state and its controls as a table."""
-        from ...core.figures.training import panel_figure
+        from ...core.figures.panel import panel_figure
 
         head, facts = self._head, self._facts
         kept = {"run": head.run, "error": head.error, "asked": facts.asked, "applied": facts.applied}

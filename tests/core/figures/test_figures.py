@@ -19,7 +19,7 @@ from dlwidgets.core.base.canvas import new_figure, render_png, stack_figures
 from dlwidgets.core.base.history import History
 from dlwidgets.core.base.numbers import format_number, format_rate
 from dlwidgets.core.figures.curves import apart, curves_figure
-from dlwidgets.core.figures.training import panel_figure, value_in_words
+from dlwidgets.core.figures.panel import format_value, panel_figure
 
 
 def history(steps: int, every: int = 0, loss=lambda n: 1 / n, lr=lambda n: 1e-3) -> History:
@@ -268,4 +268,4 @@ def test_a_run_of_unknown_length_has_no_bar(share):
     ],
 )
 def test_a_controls_value_is_said_in_few_words(name, value, words):
-    assert value_in_words(name, value) == words
+    assert format_value(name, value) == words

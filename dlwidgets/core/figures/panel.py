@@ -1,4 +1,4 @@
-"""The state of a run and its controls as a Figure: a small table."""
+"""The state of a run and its controls as a Figure."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def panel_figure(
     applied: dict[str, Any],
     others: Sequence[tuple[str, str]] = (),
 ) -> Figure:
-    """Return a Figure with the run's state on top and, for each control, what was asked and what is in force.
+    """Draw a run's state and, for each control, asked and applied.
 
     Parameters
     ----------
@@ -62,13 +62,13 @@ def panel_figure(
         axes.text(
             0.3,
             y,
-            value_in_words(name, asked.get(name)),
+            format_value(name, asked.get(name)),
             fontsize=9,
             fontweight="bold",
             color=INK,
             va="center",
         )
-        words, ink = f"in force {value_in_words(name, applied.get(name))}", GREEN if same else GREY
+        words, ink = f"in force {format_value(name, applied.get(name))}", GREEN if same else GREY
         axes.text(1, y, words, fontsize=9, color=ink, ha="right", va="center")
     if error:
         axes.text(0, 0.5, f"▲ {error}", fontsize=8.5, color=ORANGE, wrap=True, va="center")
@@ -76,7 +76,7 @@ def panel_figure(
 
 
 def _two_columns(figure: Figure, rows: Sequence[tuple[str, str]], share: float) -> None:
-    """Write names and values of what else is in force into the lower `share` of the figure, column by column."""
+    """Write names and values into the lower `share` of the figure."""
     count = -(-len(rows) // 2)
     for number, (label, words) in enumerate(rows):
         column, row = divmod(number, count)
@@ -85,8 +85,8 @@ def _two_columns(figure: Figure, rows: Sequence[tuple[str, str]], share: float) 
         figure.text(left + 0.47, y, words, fontsize=8, color=INK, ha="right", va="center")
 
 
-def value_in_words(name: str, value: Any) -> str:
-    """Return the value of a control in words: 1.0e-3, 64, norm 1, off."""
+def format_value(name: str, value: Any) -> str:
+    """Format the value of a control: 1.0e-3, 64, norm 1, off."""
     if value is None:
         return "off"
     if name == "lr":
