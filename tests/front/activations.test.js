@@ -192,13 +192,6 @@ test("layers are grouped by the model's children, and what only holds others can
   assert.deepEqual(layerGroups(LAYERS)[0].options, [{ value: "", text: "Net (the model)" }]);
 });
 
-test("a search finds paths and classes", () => {
-  const found = (/** @type {string} */ query) => layerGroups(LAYERS, query).flatMap((group) => group.options.map((option) => option.text));
-  assert.deepEqual(found("CONV"), ["stem.conv · Conv2d"]);
-  assert.deepEqual(found("linear"), ["blocks.0 · Linear", "head · Linear"]);
-  assert.deepEqual(found("nothing"), []);
-});
-
 test("names keep their places while their scores change", () => {
   /** @type {(...names: string[]) => [string, number, null][]} */
   const rows = (...names) => names.map((name, i) => [name, 1 - i / 10, null]);

@@ -45,29 +45,6 @@ class Distribution(Statistics):
         return (self.mean, self.std, self.zeros, self.saturated, self.nonfinite, *self.quantiles)
 
 
-@dataclass(frozen=True)
-class Channels:
-    """Statistics of each channel of one tensor, float64, as in `Distribution`.
-
-    `quantiles` is C x 7; a channel of a softmax is saturated where it takes all.
-    """
-
-    mean: np.ndarray
-    std: np.ndarray
-    zeros: np.ndarray
-    saturated: np.ndarray
-    nonfinite: np.ndarray
-    quantiles: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.mean)
-
-    def table(self) -> np.ndarray:
-        """Return a row for each channel, in the order of `COLUMNS`."""
-        first = (self.mean, self.std, self.zeros, self.saturated, self.nonfinite)
-        return np.column_stack([*first, self.quantiles])
-
-
 def distribution(tensor: torch.Tensor, limits: Limits | None = None) -> Distribution:
     """Return how the values of `tensor` are spread.
 
@@ -89,18 +66,18 @@ def distribution(tensor: torch.Tensor, limits: Limits | None = None) -> Distribu
     return Distribution(found.mean, found.std, found.zeros, found.nonfinite, saturated, spread)
 
 
-def by_channel(tensor: torch.Tensor, axis: int, limits: Limits | None = None) -> Channels:
-    """Return how the values of each channel of `tensor` are spread.
+def by_channel(tensor: torch.Tensor, axis: int, limits: Limits | None = None) -> np.ndarray:
+    """Return a row of statistics for each channel, C x `COLUMNS`.
 
-    Some channels at a time are copied, as many as some MB hold; see `distribution` for the rest.
+    Float64, as in `distribution`; a channel of a softmax is saturated where it takes all. Some channels at a
+    time are copied, as many as some MB hold.
 
     Parameters
     ----------
     axis : that of the channels.
     """
     tables = [_table(rows, limits) for rows in _blocks(tensor.detach().movedim(axis, 0))]
-    table = np.concatenate(tables) if tables else np.empty((0, len(COLUMNS)))
-    return Channels(*(table[:, column] for column in range(5)), table[:, 5:])
+    return np.concatenate([np.empty((0, len(COLUMNS))), *tables])
 
 
 def quantiles(tensor: torch.Tensor, at: Sequence[float] = QUANTILES) -> list[float]:
@@ -135,19 +112,15 @@ def _by_row(rows: torch.Tensor, at: Sequence[float] = QUANTILES) -> np.ndarray:
     return found
 
 
-def channel_frame(found: Mapping[str, Channels]) -> pd.DataFrame:
-    """Return a table of the channels of several layers."""
+def channel_frame(found: Mapping[str, np.ndarray]) -> pd.DataFrame:
+    """Return one table of the channels of several layers: see `by_channel`."""
     import pandas as pd
 
-    table = np.concatenate([np.empty((0, len(COLUMNS))), *(channels.table() for channels in found.values())])
-    index = pd.MultiIndex.from_arrays(
-        [
-            np.repeat(np.array([*found], dtype=object), [len(channels) for channels in found.values()]),
-            np.concatenate([np.arange(0), *(np.arange(len(channels)) for channels in found.values())]),
-        ],
-        names=["layer", "channel"],
-    )
-    return pd.DataFrame(table, index=index, columns=list(COLUMNS))
+    frames = {key: pd.DataFrame(table, columns=list(COLUMNS)) for key, table in found.items()}
+    if not frames:
+        index = pd.MultiIndex.from_arrays([[], []], names=["layer", "channel"])
+        return pd.DataFrame(columns=list(COLUMNS), index=index, dtype=float)
+    return pd.concat(frames, names=["layer", "channel"])
 
 
 def map_frame(picture: Picture | None) -> pd.DataFrame:
@@ -166,12 +139,11 @@ def map_frame(picture: Picture | None) -> pd.DataFrame:
         frame.index = pd.RangeIndex(len(frame), name="unit") * picture.group
         return frame
     maps = to_real(picture.maps.detach()).flatten(1)
-    found = by_channel(maps, 0)
-    frame = pd.DataFrame({
-        "mean": found.mean, "std": found.std, "min": found.quantiles[:, 0], "max": found.quantiles[:, -1],
-        "strength": maps.where(maps.isfinite(), math.nan).abs().double().nanmean(1).cpu().numpy(),
-        "zeros": found.zeros, "nonfinite": found.nonfinite,
-    }, index=pd.RangeIndex(len(maps), name=picture.axes[0]))  # fmt: skip
+    shown = ["mean", "std", "min", "max", "zeros", "nonfinite"]
+    frame = pd.DataFrame(by_channel(maps, 0), columns=list(COLUMNS))[shown]
+    strength = maps.where(maps.isfinite(), math.nan).abs().double().nanmean(1)
+    frame.insert(4, "strength", strength.cpu().numpy())
+    frame.index = pd.RangeIndex(len(maps), name=picture.axes[0])
     if picture.names:
         frame.insert(0, "name", list(picture.names))
     return frame
@@ -185,7 +157,7 @@ def _blocks(channels: torch.Tensor) -> Iterator[torch.Tensor]:
 
 
 def _table(channels: torch.Tensor, limits: Limits | None) -> np.ndarray:
-    """Return rows of `Channels.table` for some channels, C x ..."""
+    """Return rows of `by_channel` for some channels, C x ..."""
     # One channel that is large is read by pieces.
     if len(channels) == 1 and channels.numel() > PIECE:
         whole = None if limits is None else Limits(limits.low, limits.high)
@@ -196,22 +168,18 @@ def _table(channels: torch.Tensor, limits: Limits | None) -> np.ndarray:
         none = np.full((len(channels), len(COLUMNS)), math.nan)
         none[:, [2, 4]] = 0.0
         return none
-    apart = rows.clone() if rows.dtype == torch.float64 or rows.device.type == "mps" else rows.double()
-    zeros = (size - rows.count_nonzero(1)).to(apart.dtype)
-    sums = apart.sum(1)
-    count = torch.full_like(sums, size)
-    finite = None
-    if not bool(sums.isfinite().all()):
-        finite = apart.isfinite()
-        apart.masked_fill_(~finite, 0.0)
-        sums, count = apart.sum(1), finite.sum(1).to(sums.dtype)
-    mean = sums / count
-    apart.sub_(mean[:, None])
-    if finite is not None:
-        apart.masked_fill_(~finite, 0.0)
-    squares = apart.square_().sum(1)
-    nothing = torch.full_like(mean, math.nan)
-    saturated = nothing if limits is None else limits.mask(rows).sum(1).to(mean.dtype) / size
-    first = torch.stack([mean, (squares / count).sqrt(), zeros / size, saturated, 1 - count / size])
-    first = first.double().cpu().numpy()
+    wide = rows if rows.device.type == "mps" else rows.double()
+    finite = wide.isfinite()
+    if bool(finite.all()):
+        variance, mean = torch.var_mean(wide, 1, correction=0)
+    else:
+        wide = wide.where(finite, math.nan)
+        mean = wide.nanmean(1)
+        variance = (wide - mean[:, None]).square_().nanmean(1)
+    saturated = torch.full_like(mean, math.nan)
+    if limits is not None:
+        saturated = limits.mask(rows).to(wide.dtype).mean(1)
+    zeros = 1 - rows.count_nonzero(1).to(wide.dtype) / size
+    nonfinite = 1 - finite.sum(1).to(wide.dtype) / size
+    first = torch.stack([mean, variance.sqrt(), zeros, saturated, nonfinite]).double().cpu().numpy()
     return np.column_stack([first.T, _by_row(rows)])

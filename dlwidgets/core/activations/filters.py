@@ -15,8 +15,8 @@ from ..pictures.picture import Kind, Picture, Sort, make_bars, stack_maps
 from ..pictures.statistics import compute_statistics
 from ..pictures.tiles import BUDGET, MOST
 
-_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, *_TRANSPOSED)
 #: Weights up to this many are copied whole.
 _MOST_KEPT = 16_000_000
 #: `stack_maps` with its budget, and the order where there is one.
@@ -101,7 +101,7 @@ def _as_filters(
         # Filters first, as those of a plain convolution.
         weight = weight.unflatten(0, (layer.groups, -1)).transpose(1, 2).flatten(0, 1)
     axes = ("filter", "row", "column")
-    if isinstance(layer, (*_CONVOLUTIONS, *_TRANSPOSED)):
+    if isinstance(layer, CONVOLUTIONS):
         draw = partial(draw, shape=tuple(weight.shape), found=compute_statistics(weight))
         if weight.ndim == 3:
             kind: Kind = "lines" if weight.shape[1] == 1 else "maps"

@@ -18,18 +18,12 @@ from ..pictures.statistics import to_real
 from ..pictures.thumbnail import Thumbnail, make_thumbnail
 from ..pictures.tiles import BUDGET
 from .activations import ForwardFailed, Recording
-from .filters import filters
-from .incoming_weights import Incoming, find_incoming
+from .filters import CONVOLUTIONS, filters
+from .incoming_weights import ACTIVATIONS, Incoming, find_incoming
 from .layer_choice import layer_paths
 from .result import save_arrays
 
 Show = Literal["output", "input", "filters"]
-
-_ACTIVATIONS = (
-    nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.RReLU, nn.ELU, nn.SELU, nn.CELU, nn.GELU, nn.SiLU, nn.Mish,
-    nn.Tanh, nn.Sigmoid, nn.Softplus, nn.Softsign, nn.Hardswish, nn.Hardsigmoid, nn.Hardtanh,
-)  # fmt: skip
-_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
 _WEIGHING = (nn.Linear, nn.Embedding, nn.EmbeddingBag, nn.RNNBase, nn.MultiheadAttention)
 
@@ -216,11 +210,11 @@ def default_layer(modules: Mapping[str, nn.Module]) -> str:
     convolution, it is that of the first layer with weights; without weights, the first layer.
     """
     leaves = {p: m for p, m in modules.items() if next(m.children(), None) is None}
-    convolutions = any(isinstance(module, _CONVOLUTIONS) for module in leaves.values())
-    kinds = _CONVOLUTIONS if convolutions else _WEIGHING
+    convolutions = any(isinstance(module, CONVOLUTIONS) for module in leaves.values())
+    kinds = CONVOLUTIONS if convolutions else _WEIGHING
     chosen = ""
     for path, module in leaves.items():
-        if chosen and isinstance(module, _ACTIVATIONS):
+        if chosen and isinstance(module, ACTIVATIONS):
             return path
         if isinstance(module, kinds):
             if chosen:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def effect_figure(rows: Sequence[Sequence[Any]], title: str = "", *, share: bool = True) -> Figure:
+def ablation_figure(rows: Sequence[Sequence[Any]], title: str = "", *, share: bool = True) -> Figure:
     """Draw the scores of each class before and after an ablation.
 
     Parameters
@@ -43,7 +43,7 @@ def effect_figure(rows: Sequence[Sequence[Any]], title: str = "", *, share: bool
     return figure
 
 
-def exciting_figure(
+def top_samples_figure(
     images: np.ndarray | None, tiles: Sequence[dict[str, Any]], title: str = "", columns: int = 6
 ) -> Figure:
     """Draw the samples that drive a channel most, places marked.
@@ -81,7 +81,7 @@ def exciting_figure(
     return figure
 
 
-def where_figure(
+def attribution_figure(
     values: np.ndarray, image: np.ndarray | None, title: str = "", opacity: float = 0.8
 ) -> Figure:
     """Return where the model looked, laid over the input.
@@ -152,7 +152,7 @@ def spread_figure(
     return figure
 
 
-def said_figure(words: str, title: str = "") -> Figure:
+def sentence_figure(words: str, title: str = "") -> Figure:
     """Return a sentence in place of a picture."""
     figure = new_figure(6.4, 1.2)
     axes = _titled(figure, title)

@@ -48,22 +48,18 @@ export function place(axes, at, block, size, tokens = null) {
 }
 
 /**
- * The layers to choose from, in groups by the model's own children; when something is searched, those whose path or
- * class holds it, in one group.
+ * The layers to choose from, in groups by the model's own children.
  * @param {[string, string, number, boolean][]} layers path, class, depth, whether it only holds others
- * @param {string} [query]
  * @returns {{label: string, options: {value: string, text: string}[]}[]} a group without a label stands by itself
  */
-export function layerGroups(layers, query = "") {
-  const wanted = query.trim().toLowerCase();
+export function layerGroups(layers) {
   /** @type {{label: string, options: {value: string, text: string}[]}[]} */
   const groups = [];
   let top = "";
   for (const [path, kind, depth, holds] of layers) {
-    if (wanted && !`${path} ${kind}`.toLowerCase().includes(wanted)) continue;
     const first = path.split(".")[0], parent = layers.some(([other]) => other.startsWith(`${first}.`));
-    if (!groups.length || wanted === "" && (depth <= 1 || first !== top)) {
-      if (!wanted || !groups.length) groups.push({ label: !wanted && depth > 0 && parent ? first : "", options: [] });
+    if (!groups.length || depth <= 1 || first !== top) {
+      groups.push({ label: depth > 0 && parent ? first : "", options: [] });
       top = first;
     }
     if (!holds) groups[groups.length - 1].options.push({ value: path, text: path === "" ? `${kind} (the model)` : `${path} · ${kind}` });

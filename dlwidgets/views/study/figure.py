@@ -25,21 +25,21 @@ def figure_of(section: str, values: dict[str, Any], image: np.ndarray | None = N
     if section == "touch":
         touching = values["touching"]
         if touching["reason"] or not touching["rows"]:
-            return study.said_figure(touching["reason"] or "Nothing was computed yet.", "touch")
+            return study.sentence_figure(touching["reason"] or "Nothing was computed yet.", "touch")
         list_ = [f"{path or 'model'} {number} ×{factor:g}" for path, number, factor in touching["list"]]
         title = ", ".join(list_) or "no channel is touched"
-        return study.effect_figure(touching["rows"], title, share=touching["measure"] == "probability")
+        return study.ablation_figure(touching["rows"], title, share=touching["measure"] == "probability")
     if section == "excites" and values["exciting"].get("tiles"):
         found = values["exciting"]
         images = None
         if found["size"]:
             images = np.frombuffer(values["excited"], np.uint8).reshape(-1, *found["size"], 3)
-        return study.exciting_figure(images, found["tiles"], f"{found['layer']}, channel {found['channel']}")
+        return study.top_samples_figure(images, found["tiles"], f"{found['layer']}, channel {found['channel']}")
     if section == "where" and "peak" in values["where"]:
         found = values["where"]
         name = next((row[1] for row in found["classes"] if row[0] == found["target"]), found["target"])
         word = "Grad-CAM" if found["method"] == "grad_cam" else "gradient × input"
-        return study.where_figure(
+        return study.attribution_figure(
             _numbers(values["where_map"], found["size"], found["peak"]),
             image if found["form"] == "map" else None, f"{word} for {name}",
         )  # fmt: skip
@@ -50,7 +50,7 @@ def figure_of(section: str, values: dict[str, Any], image: np.ndarray | None = N
         )
     name = {"excites": "exciting", "where": "where", "time": "film"}.get(section)
     reason = values[name].get("reason", "") if name is not None else _FOLDED
-    return study.said_figure(reason or "Nothing was computed yet.", section)
+    return study.sentence_figure(reason or "Nothing was computed yet.", section)
 
 
 def frame_of(section: str, values: dict[str, Any]) -> pd.DataFrame:

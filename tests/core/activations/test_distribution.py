@@ -15,7 +15,14 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from dlwidgets.core.activations.activations import activations
-from dlwidgets.core.activations.distribution import QUANTILES, by_channel, distribution, map_frame, quantiles
+from dlwidgets.core.activations.distribution import (
+    COLUMNS,
+    QUANTILES,
+    by_channel,
+    distribution,
+    map_frame,
+    quantiles,
+)
 from dlwidgets.core.activations.saturation import limits_of
 from dlwidgets.core.pictures.picture import make_picture
 from dlwidgets.core.pictures.statistics import PIECE, compute_statistics
@@ -95,13 +102,13 @@ def test_each_channel_has_what_the_channel_alone_has(shape, axis, seed, holes):
         tensor[torch.rand(shape) < 0.1] = math.inf
     found = by_channel(tensor, axis, limits_of(nn.Tanh()))
     for number, channel in enumerate(tensor.unbind(axis)):
-        assert close(found.table()[number], distribution(channel, limits_of(nn.Tanh())).row())
+        assert close(found[number], distribution(channel, limits_of(nn.Tanh())).row())
 
 
 def test_large_channels_are_read_by_pieces_and_are_the_same():
     tensor = torch.randn(1, 2, PIECE + 10)
     found = by_channel(tensor, 1)
-    assert close(found.table()[1], distribution(tensor[:, 1]).row())
+    assert close(found[1], distribution(tensor[:, 1]).row())
 
 
 class Largest(TorchDispatchMode):
@@ -154,7 +161,7 @@ def test_values_of_any_type_are_told(dtype):
 def test_an_empty_tensor_has_nothing_to_tell():
     found = distribution(torch.empty(0, 3))
     assert math.isnan(found.mean) and found.zeros == 0 and all(map(math.isnan, found.quantiles))
-    assert by_channel(torch.empty(0, 3), 1).zeros.tolist() == [0, 0, 0]
+    assert by_channel(torch.empty(0, 3), 1)[:, COLUMNS.index("zeros")].tolist() == [0, 0, 0]
 
 
 # -- saturation

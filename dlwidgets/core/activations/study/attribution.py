@@ -15,10 +15,9 @@ from ...base.isolation import isolate_model
 from ...base.outputs import named_tensors, replace_first_tensor
 from ...base.trees import call_model, tree_map, tree_tensors
 from ...layers.walk import kind_of
+from ..filters import CONVOLUTIONS
 from ..forward_pass import on_device_of
 from ..layer_choice import layer_paths, no_such_layer
-
-_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
 
 @dataclass(frozen=True)
@@ -169,7 +168,7 @@ def _of_tokens(
 
 
 def _convolutions(modules: dict[str, nn.Module]) -> list[str]:
-    return [path for path, module in modules.items() if isinstance(module, _CONVOLUTIONS)]
+    return [path for path, module in modules.items() if isinstance(module, CONVOLUTIONS)]
 
 
 def _last_called(model: nn.Module, inputs: Any, wanted: list[str], modules: dict[str, nn.Module]) -> str:
