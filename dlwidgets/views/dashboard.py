@@ -1,4 +1,4 @@
-"""Dashboard: every view of one session, arranged for wide and narrow notebooks; it keeps no state itself."""
+"""Dashboard: every view of one session, arranged for wide and narrow notebooks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Dashboard(Pictured, ipywidgets.VBox):
-    """Training panel, curves, layer table, confusion grid and activation browser on one session.
+    """Arranges all views of one session; it keeps no state itself.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""View: a picture in the page that shows a session, or any one thing."""
+"""View: a picture in the page of a session, or any thing."""
 
 from __future__ import annotations
 
@@ -54,7 +54,10 @@ def module(folder: str | Path) -> str:
 
 
 def style(*names: str | Path) -> str:
-    """Join front.css and the style sheets of folders, of each `view.css` first; a name may be a file's."""
+    """Join front.css and the style sheets of folders, or single files.
+
+    Of a folder `view.css` comes first, then the others in the order of their names.
+    """
     files = [_HERE / "front.css"]
     for place in (_HERE / name for name in names):
         sheets = place.glob("*.css") if place.is_dir() else [place]
@@ -63,12 +66,12 @@ def style(*names: str | Path) -> str:
 
 
 def vendored(name: str) -> str:
-    """Read a library that is shipped as it was published."""
+    """Read a library that is shipped as published."""
     return (_HERE / "vendor" / name).read_text("utf-8") + "\n"
 
 
 def answer_anywhere(widget: Widget) -> None:
-    """Let any free loop of the kernel handle the page's messages to `widget`.
+    """Let any free loop of the kernel handle messages to `widget`.
 
     ipykernel 7.4 hands a browser message to the loop that last published on the widget's comm. For one
     made in a cell that is the main thread, so that a slider is dead until the cell ends. Forgetting the
@@ -80,7 +83,10 @@ def answer_anywhere(widget: Widget) -> None:
 
 
 def close_widgets(*widgets: Widget) -> None:
-    """Close widgets with their layouts and styles, which ipywidgets would keep and send to every page."""
+    """Close widgets with their layouts and styles.
+
+    ipywidgets would keep these, and send them to every page.
+    """
     for widget in widgets:
         for name in ("layout", "style"):
             part = getattr(widget, name, None)
@@ -90,7 +96,7 @@ def close_widgets(*widgets: Widget) -> None:
 
 
 class Pictured:
-    """Puts a static picture beside a widget, for where none can be drawn.
+    """Puts a static picture beside a widget, where none can be drawn.
 
     What has it defines `figure()`. GitHub, nbconvert and a notebook opened elsewhere show the picture.
     """
@@ -127,7 +133,7 @@ class Pictured:
 
 
 class View(Pictured, anywidget.AnyWidget):
-    """Projects its source into synced traits, as often as the page keeps up.
+    """Projects its source into synced traits, as the page keeps up.
 
     To add a view, make a folder with three files: `view.py` with a class of this one whose `_esm` is
     `module(folder)` and whose `_css` is `style(folder)`; `view.js`, which exports by default an object with
@@ -141,20 +147,20 @@ class View(Pictured, anywidget.AnyWidget):
     * The kernel alone writes synced traits. The page sends messages: *hello* when it opens, *drawn* when it
       has painted a picture, *wish* when a person wants something. A picture is sent only while fewer than
       ``AHEAD`` of those before it are not drawn yet: a closed, hidden or slow page costs nothing. One that
-      shows what the last one showed is not sent. A message may be lost, so a page that may have missed one gets
-      the whole picture again, not what changed since. What any view of the page says brings along, as *beside*,
-      what the others have drawn: the kernel hears one message a second for all of them, not seven.
-    * ``BEAT`` says at how many pulses it is drawn anew while training: what changes slowly, or takes long to
-      make, is not drawn at each. Every other trait in ``watches`` is shown at once, but those in ``CALM`` wait
-      for that pulse too, since training changes them by itself.
+      shows what the last one showed is not sent. A message may be lost, so a page that may have missed one
+      gets the whole picture again, not what changed since. What any view of the page says brings along, as
+      *beside*, what the others have drawn: the kernel hears one message a second for all, not seven.
+    * ``BEAT`` says at how many pulses it is drawn anew while training: what changes slowly, or takes long
+      to make, is not drawn at each. Every other trait in ``watches`` is shown at once, but those in ``CALM``
+      wait for that pulse too, since training changes them by itself.
     * ``wish(name, value)`` receives what a person asked for; an exception's sentence is shown in the view.
     * ``close()`` lets everything go.
     """
 
     _css = style()
     watches: ClassVar[tuple[str, ...]] = ("pulse",)
-    #: How many pictures may be on their way: 1 where one may be large, for whoever is far away waits for all of
-    #: them; more where they are small, since to hear that one is drawn costs the kernel more than to send it.
+    #: How many pictures may be on their way: 1 where one may be large, for whoever is far away waits for all
+    #: of them; more where they are small, since to hear that one is drawn costs more than to send it.
     AHEAD: ClassVar[int] = 1
     BEAT: ClassVar[int] = 1
     CALM: ClassVar[tuple[str, ...]] = ()
@@ -164,7 +170,9 @@ class View(Pictured, anywidget.AnyWidget):
     frame = traitlets.Int(0, help="number of the picture; the page repeats it once drawn").tag(sync=True)
     problem = traitlets.Unicode("", help="why the picture could not be made, one sentence").tag(sync=True)
     ahead = traitlets.Int(1, help="how many pictures are sent before an answer is waited for").tag(sync=True)
-    address = traitlets.Unicode(help='"kernel/view": whose answers may travel with those of others').tag(sync=True)
+    address = traitlets.Unicode(help='"kernel/view": whose answers may travel with those of others').tag(
+        sync=True
+    )
     #: The views of this process by address.
     _addressed: ClassVar[weakref.WeakValueDictionary[str, View]] = weakref.WeakValueDictionary()
 
@@ -200,7 +208,7 @@ class View(Pictured, anywidget.AnyWidget):
     # -- kernel to page
 
     def refresh(self) -> None:
-        """Send the picture anew, at once if a page waits for it. Any thread."""
+        """Send the picture anew once a page waits for it. Any thread."""
         self._stale = True
         # Whoever finds another thread sending leaves the rest to it, so that training never waits here.
         while self._stale and self._may_send() and self._sending.acquire(blocking=False):
@@ -277,7 +285,7 @@ class View(Pictured, anywidget.AnyWidget):
 
     @property
     def _waits(self) -> bool:
-        """Whether a page owes an answer and has not been silent too long."""
+        """Whether a page owes an answer and is not given up."""
         return (
             self.comm is not None and self._drawn is not None and self._drawn < self.frame
             and self._patience <= _LONGEST
@@ -376,7 +384,9 @@ class _Reminder:
                 cls._running = True
                 # ipykernel 7.0 raises LookupError on a message from a thread without the cell's context.
                 run = contextvars.copy_context().run
-                threading.Thread(target=run, args=(cls._work,), name="dlwidgets-reminder", daemon=True).start()
+                threading.Thread(
+                    target=run, args=(cls._work,), name="dlwidgets-reminder", daemon=True
+                ).start()
 
     @classmethod
     def _work(cls) -> None:

@@ -686,9 +686,16 @@ def views():
 
     found = {}
     for path in sorted(Path(view_module.__file__).parent.rglob("*.py")):
-        module = ".".join(["dlwidgets.views", *path.relative_to(Path(view_module.__file__).parent).with_suffix("").parts])
+        module = ".".join(
+            ["dlwidgets.views", *path.relative_to(Path(view_module.__file__).parent).with_suffix("").parts]
+        )
         for cls in vars(importlib.import_module(module)).values():
-            if isinstance(cls, type) and issubclass(cls, View) and cls.__module__ == module and "_esm" in vars(cls):
+            if (
+                isinstance(cls, type)
+                and issubclass(cls, View)
+                and cls.__module__ == module
+                and "_esm" in vars(cls)
+            ):
                 found[cls.__name__] = cls
     return found
 

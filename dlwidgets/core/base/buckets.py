@@ -1,4 +1,4 @@
-"""A column of any length as a picture of a few hundred buckets, kept up to date at little cost."""
+"""A long column decimated to buckets, updated at little cost."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _CHUNK = 16
 
 
 class Buckets(NamedTuple):
-    """What a stretch of steps held, bucket by bucket; float32 arrays of one length.
+    """Least, greatest and mean of steps, bucket by bucket.
 
     `step` is the last step of each bucket. Buckets in which nothing was measured are left out.
     """
@@ -25,8 +25,8 @@ class Buckets(NamedTuple):
     mean: np.ndarray
 
 
-def together(one: History, other: History) -> int:
-    """Return how many steps two histories have in common, counted from the first; losses are compared."""
+def common_steps(one: History, other: History) -> int:
+    """Count the first steps that two histories share, by their losses."""
     ours, theirs = one.columns["loss"].values, other.columns["loss"].values
     most = min(len(ours), len(theirs))
     differ = np.flatnonzero(ours[:most] != theirs[:most])
@@ -34,7 +34,7 @@ def together(one: History, other: History) -> int:
 
 
 class Curve:
-    """Pictures of a growing column, in which no peak is lost: each bucket keeps its least and its greatest.
+    """Decimates a growing column; each bucket keeps its least and greatest.
 
     A bucket holds 1, 2, 4, 8... steps and begins at a multiple of that, so that what was drawn once stays
     as it is while the column grows. Coarse copies, each a sixteenth of the one before, grow with the column:
@@ -48,11 +48,11 @@ class Curve:
 
     def __init__(self, column: Column) -> None:
         self._column = column
-        self._copies: list[_Copy] = []
+        self._copies: list[_ChunkTable] = []
         self._growing = threading.Lock()
 
     def buckets(self, first: int = 1, last: int | None = None, most: int = 400) -> Buckets:
-        """Return the steps `first` to `last` (both included; None: the newest) as at most `most` buckets.
+        """Return steps `first` to `last` (included; None: newest) as buckets.
 
         A bucket's least and greatest are exact, its mean up to the rounding of a sum of float64.
 
@@ -73,7 +73,7 @@ class Curve:
         return _reduced(rows, parts, end, width)
 
     def _parts(self, values: np.ndarray, begin: int, end: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return what rows `begin` to `end` hold, in pieces that fit into buckets: first rows, and 4 x n."""
+        """Return rows in pieces that fit buckets: first rows, 4 x n."""
         level, size = 0, 1
         while size * _CHUNK <= width:
             level, size = level + 1, size * _CHUNK
@@ -96,7 +96,7 @@ class Curve:
     def _extend(self, values: np.ndarray, level: int) -> None:
         """Let the copies up to `level` hold all whole chunks of `values`."""
         while len(self._copies) < level:
-            self._copies.append(_Copy())
+            self._copies.append(_ChunkTable())
         below: np.ndarray | None = None
         for copy in self._copies[:level]:
             done, whole = copy.length, (len(values) if below is None else below.shape[1]) // _CHUNK
@@ -109,8 +109,8 @@ class Curve:
             below = copy.parts
 
 
-class Evaluated:
-    """The validation losses of a history, read anew only where it has grown.
+class EvaluationSeries:
+    """Reads a history's validation losses, anew only where it has grown.
 
     Parameters
     ----------
@@ -124,7 +124,7 @@ class Evaluated:
     def within(
         self, first: float = -np.inf, last: float = np.inf, most: int = 400
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return steps and losses from `first` to `last`, and one more on either side, for the line.
+        """Return steps and losses between two steps, and one beyond each.
 
         Of more than `2 * most` points each bucket's least and greatest are kept, and the newest point.
         """
@@ -149,8 +149,8 @@ class Evaluated:
         return np.append(x, steps[-1]), np.append(y, losses[-1])
 
 
-class _Copy:
-    """Least, greatest, total and number of each chunk: 4 x n, growing by doubling."""
+class _ChunkTable:
+    """Keeps least, greatest, total and number of chunks: 4 x n."""
 
     def __init__(self) -> None:
         self._array = np.empty((4, 64))
@@ -171,7 +171,7 @@ class _Copy:
 
 
 def _width(begin: int, end: int, most: int) -> int:
-    """Return the least power of two that cuts rows `begin` to `end` into at most `most` aligned buckets."""
+    """Return the power of two that cuts rows into `most` buckets."""
     width = 1
     while (end - 1) // width - begin // width >= most:
         width *= 2
@@ -182,7 +182,7 @@ def _width(begin: int, end: int, most: int) -> int:
 
 
 def _digest(values: np.ndarray) -> np.ndarray:
-    """Return least, greatest, total and number of what was measured, along axis 1: 4 x n."""
+    """Return least, greatest, total and number along axis 1: 4 x n."""
     known = ~np.isnan(values)
     return np.stack([
         np.where(known, values, np.inf).min(axis=1), np.where(known, values, -np.inf).max(axis=1),

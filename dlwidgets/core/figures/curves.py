@@ -1,4 +1,4 @@
-"""The curves of a run as a Figure: loss, learning rate, gradient norm over the steps."""
+"""The curves of a run as a Figure: losses, rate, gradient norm."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..base.buckets import Curve, Evaluated, together
+from ..base.buckets import Curve, EvaluationSeries, common_steps
 from ..base.canvas import BLUE, GREEN, GREY, INK, LINE, ORANGE, new_figure
 from ..base.history import History
 from ..base.numbers import format_number, format_rate
@@ -48,13 +48,13 @@ def curves_figure(
     loss, lr, norm = figure.subplots(3, 1, sharex=True, height_ratios=[4, 1, 1], gridspec_kw=places)
     first, last = window or (1, max(1, len(history), *(branch.steps for branch in past)))
     for branch in past:
-        parted = together(branch.record, history)
+        parted = common_steps(branch.record, history)
         left = Curve(branch.record.columns["loss"]).buckets(max(first, parted), last, 400)
         loss.plot(left.step, _known(left.mean), color=GREY, alpha=0.5, linewidth=1)
     train = Curve(history.columns["loss"]).buckets(first, last, 800)
     loss.fill_between(train.step, _known(train.low), _known(train.high), color=BLUE, alpha=0.25, linewidth=0)
     ends = [_line(loss, train.step, train.mean, "train", BLUE)]
-    steps, values = Evaluated(history).within(first, last)
+    steps, values = EvaluationSeries(history).within(first, last)
     seen = (steps >= first) & (steps <= last)
     marker = {"marker": "o", "markersize": 3} if seen.sum() <= 60 else {}
     ends.append(_line(loss, steps, values, "valid", ORANGE, **marker))
@@ -95,7 +95,7 @@ def curves_figure(
 
 
 def apart(wanted: list[float], gap: float, low: float, high: float) -> list[float]:
-    """Return heights from `low` to `high`, `gap` apart, as near to the wanted ones as that allows.
+    """Move heights `gap` apart, within bounds, as little as possible.
 
     Least squares with an order kept: the pool-adjacent-violators algorithm.
     """
@@ -130,7 +130,7 @@ def _line(
     form: Callable[[float], str] = format_number,
     **style: Any,
 ) -> tuple[float, str, str] | None:
-    """Draw a curve; return its end as (height, words, colour), None where nothing was drawn."""
+    """Draw a curve; return its end as (height, words, colour), or None."""
     y = _known(y)
     kept = np.flatnonzero(np.isfinite(y))
     if not len(kept):
@@ -149,7 +149,7 @@ def _values(axes: Any) -> np.ndarray:
 
 
 def _logarithmic(axes: Any) -> None:
-    """Make the height logarithmic where every value allows it, with no marks but the curve's name."""
+    """Make the height logarithmic where every value is positive, without marks."""
     values = _values(axes)
     if len(values) and values.min() > 0:
         air = max(1.12, (2.2 * values.min() / values.max()) ** 0.5)
@@ -160,7 +160,7 @@ def _logarithmic(axes: Any) -> None:
 
 
 def _name(axes: Any, ends: list[tuple[float, str, str] | None], gap: float) -> None:
-    """Write names and last values beside the axes, where the curves end: no legend to look up."""
+    """Write names and last values where the curves end."""
     there = [end for end in ends if end is not None]
     place = axes.transData + axes.transAxes.inverted()
     heights = [float(place.transform((0.0, height))[1]) for height, *_ in there]

@@ -1,4 +1,4 @@
-"""The layer table as a Figure: the tree with what repeats told once, as deep as there is room for."""
+"""The layer table as a Figure, with repeated blocks folded."""
 
 from __future__ import annotations
 
@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING
 
 from ..base.canvas import BLUE, GREY, INK, ORANGE, new_figure
 from ..layers.columns import COLUMNS, sample_shape
-from ..layers.summary_text import Line, count, first_lines, lines, ran, remark, remarks, type_words
+from ..layers.summary_text import (
+    TableLine,
+    count,
+    first_lines,
+    fold_repeats,
+    ran,
+    remark,
+    remarks,
+    type_words,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -32,7 +41,7 @@ MANY_DEAD = 0.4
 
 
 def layer_figure(table: Summary | None, stats: LayerStats | None = None, most: int = 40) -> Figure:
-    """Return the Figure of a Summary, with the live numbers where there are any.
+    """Draw a Summary, with live numbers where there are any.
 
     Parameters
     ----------
@@ -44,7 +53,7 @@ def layer_figure(table: Summary | None, stats: LayerStats | None = None, most: i
         figure = new_figure(6.4, 0.6)
         figure.text(0.01, 0.5, "The layers are being looked at.", fontsize=9, color=GREY, va="center")
         return figure
-    every = lines(table.rows)
+    every = fold_repeats(table.rows)
     shown = first_lines(every, most)
     said = _said(table, len(every) - len(shown))
     tall = 3.0 + len(shown) + sum(_rows(text) for text, _ in said)
@@ -75,7 +84,7 @@ def layer_figure(table: Summary | None, stats: LayerStats | None = None, most: i
 
 
 def headline(table: Summary) -> str:
-    """Return the totals in a line: "SmallCNN · 33,658 parameters (all trainable) · 1.52 M MACs ..."."""
+    """Return the totals: "SmallCNN · 33,658 parameters · 1.52 M MACs ..."."""
     some, whole = table.trainable_parameters, table.total_parameters
     trained = "all trainable" if some == whole else f"{some:,} trainable" if some else "none trainable"
     words = [table.name, f"{whole:,} parameters" + (f" ({trained})" if whole else "")]
@@ -88,7 +97,7 @@ def headline(table: Summary) -> str:
     return " · ".join(words) + batch
 
 
-def _cells(line: Line, batch: int | None, stats: LayerStats | None) -> dict[str, str]:
+def _cells(line: TableLine, batch: int | None, stats: LayerStats | None) -> dict[str, str]:
     row, like = line.row, line.like
     indent, name, kind, said = "    " * row.depth, row.name, type_words(row), remark(row)
     output = sample_shape(row.output_shape, batch)
@@ -111,7 +120,7 @@ def _cells(line: Line, batch: int | None, stats: LayerStats | None) -> dict[str,
     }
 
 
-def _parameters(line: Line) -> int:
+def _parameters(line: TableLine) -> int:
     return sum(row.parameters for row in line.like or (line.row,))
 
 

@@ -1,1 +1,1 @@
-"""A model as rows: its layers, shapes, parameters and costs, and what training does to each."""
+"""A model's layers: shapes, parameters, costs, and what training does to each."""

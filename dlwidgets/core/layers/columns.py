@@ -1,4 +1,4 @@
-"""The columns of a layer table as data and as text: a frame, CSV and Markdown, in the order that is shown."""
+"""The columns of a layer table, as data frame, CSV and Markdown."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from math import prod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .kinds import by
+from .kinds import shape_words
 from .summary_text import remark, type_words
 
 if TYPE_CHECKING:
@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from .probes import LayerStats
     from .summary import Row, Summary
 
+
 class Column(NamedTuple):
-    """A column of the table: what the page, the figure, the frame and the texts are made from.
+    """A column of the layer table, in page, figure and texts.
 
     Attributes
     ----------
@@ -45,7 +46,9 @@ COLUMNS = {
     for column in (
         Column("layer", "layer", "the layers as a tree", ("layer",)),
         Column("type", "type", "class, and what tells it from others of its kind", ("type",)),
-        Column("input", "input", "shape of what it is given, without the batch axis", ("input",), usual=False),
+        Column(
+            "input", "input", "shape of what it is given, without the batch axis", ("input",), usual=False
+        ),
         Column("output", "output", "shape of the output, without the batch axis", ("output",)),
         Column(
             "params", "params",
@@ -53,11 +56,13 @@ COLUMNS = {
         ),
         Column("bytes", "bytes", "memory of the parameters", ("parameter_bytes",), usual=False),
         Column(
-            "dtype", "dtype", "type of the numbers in its parameters, or in its output", ("dtype",), usual=False
+            "dtype", "dtype", "type of the numbers in its parameters, or in its output", ("dtype",),
+            usual=False,
         ),
         Column(
             "macs", "MACs",
-            "multiply-accumulates of one forward pass of a batch; the bar is its share of the model's", ("macs",),
+            "multiply-accumulates of one forward pass of a batch; the bar is its share of the model's",
+            ("macs",),
         ),
         Column(
             "activations", "activations",
@@ -92,7 +97,7 @@ _MEANT = {
 
 
 def read_columns(given: Any, live: bool = True) -> list[str] | None:
-    """Return the names of columns, "layer" first; None, for those that fit, stays None.
+    """Read names of columns, "layer" first; None, for those that fit, stays.
 
     Raises
     ------
@@ -114,7 +119,7 @@ def read_columns(given: Any, live: bool = True) -> list[str] | None:
 
 
 def usual_columns(live: bool) -> list[str]:
-    """Return the columns that are shown where nobody has chosen, with a session or without."""
+    """Return the columns shown by default, with a session or without."""
     return [key for key, column in COLUMNS.items() if column.usual and (live or not column.live)]
 
 
@@ -127,20 +132,20 @@ def _hint(name: Any) -> str:
 
 
 def sample_shape(shape: tuple[int, ...] | None, batch: int | None) -> str:
-    """Return a shape without its batch axis, where it has one: "16×64×64"; "" for None."""
+    """Return a shape without its batch axis, "16×64×64"; "" for None."""
     if shape is None:
         return ""
-    return by(shape[1:] if batch is not None and len(shape) > 1 and shape[0] == batch else shape)
+    return shape_words(shape[1:] if batch is not None and len(shape) > 1 and shape[0] == batch else shape)
 
 
 def type_and_remark(row: Row) -> str:
-    """Return class, arguments and remark of a layer: "Conv2d 3×3 (called 2 times)"."""
+    """Return type and remark of a layer: "Conv2d 3×3 (called 2 times)"."""
     said = remark(row)
     return " ".join(filter(None, [type_words(row) if row.path else "", f"({said})" if said else ""]))
 
 
 class ColumnData:
-    """The rows of a summary with what was measured of them, to be put in order and written.
+    """Sorts and writes the rows of a summary with what was measured.
 
     Parameters
     ----------
@@ -159,7 +164,10 @@ class ColumnData:
                 self._dead = dict(zip(stats.dead.paths, numbers))
 
     def sorted_rows(self, sort: str = "tree") -> list[Row]:
-        """Return the rows as shown: the tree, or, sorted, those with own weights or without layers inside."""
+        """Return the rows in the order shown.
+
+        Sorted, only those with weights of their own, or without layers inside.
+        """
         key, rows = sort.removeprefix("-"), self.rows
         if key == "tree":
             return list(rows)
@@ -172,14 +180,14 @@ class ColumnData:
         return known + [row for row in flat if value(row) is None]
 
     def frame(self, columns: Sequence[str], rows: Sequence[Row]) -> pd.DataFrame:
-        """Return rows as a data frame; what is not known is NaN or None."""
+        """Return rows as a data frame; unknown values are NaN or None."""
         import pandas as pd
 
         names, cells = self._cells(columns, rows)
         return pd.DataFrame(cells, columns=names)
 
     def csv(self, columns: Sequence[str], rows: Sequence[Row]) -> str:
-        """Return rows as comma-separated values (RFC 4180, lines ended by a line feed)."""
+        """Return rows as CSV (RFC 4180, lines ended by a line feed)."""
         names, cells = self._cells(columns, rows)
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")
@@ -201,7 +209,7 @@ class ColumnData:
         return names, [[self._value(row, name) for name in names] for row in rows]
 
     def _value(self, row: Row, name: str) -> Any:
-        """Return what a row has in a column of the data; None where it is not known."""
+        """Return a row's value in a column; None where it is unknown."""
         match name:
             case "layer":
                 return row.path or row.name
@@ -222,7 +230,7 @@ class ColumnData:
         return getattr(row, name)
 
     def _order(self, key: str) -> Callable[[Row], Any]:
-        """Return what rows are put in order by; None is not known and comes last."""
+        """Return the sort key of rows; None is unknown and comes last."""
         match key:
             case "layer":
                 return lambda row: _natural(row.path)
@@ -241,7 +249,7 @@ class ColumnData:
 
 
 def _volume(shape: str) -> int | None:
-    """Return how many numbers a sample of that shape has; None for a scalar or none."""
+    """Count the numbers of a shape; None for scalars and ""."""
     return prod(map(int, shape.split("×"))) if shape not in ("", "scalar") else None
 
 
@@ -250,7 +258,7 @@ def _share(dead: tuple[int, int] | None) -> float | None:
 
 
 def written(value: Any) -> str:
-    """Return a value as it stands in CSV: whole numbers in full, others in five digits, "" for none."""
+    """Write a value for CSV: integers in full, floats in five digits."""
     if value is None:
         return ""
     if not isinstance(value, float):
@@ -270,7 +278,7 @@ def _escaped(text: str) -> str:
 
 
 def _natural(text: str) -> list[tuple[int, int, str]]:
-    """Return a key by which "2" comes before "10", and marks before digits before letters, as in browsers."""
+    """Return a sort key that puts "2" before "10", as browsers do."""
     return [
         (1, int(part), "") if part.isdigit() else (2, 0, part) if part.isalpha() else (0, -ord(part), "")
         for part in re.findall(r"\d+|\D", text.casefold())

@@ -1,4 +1,4 @@
-"""Dead units: which channels of an activation let nothing through in a whole batch."""
+"""Dead units: channels whose activation is zero throughout a batch."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _CHANNELWISE = (nn.modules.batchnorm._BatchNorm, nn.modules.instancenorm._Instan
 
 @dataclass(frozen=True)
 class DeadUnits:
-    """How many units were dead in one batch; arrays are int32 and bool, one value a layer.
+    """Counts of dead units in one batch, an entry a layer.
 
     A *unit* is a channel (of a convolution) or a feature (of a linear layer). It is *dead* in a batch where
     the activation's input stays, for every sample and at every position, where the activation is flat at
@@ -48,7 +48,7 @@ class DeadUnits:
 
 
 class UnitProbe:
-    """Watches the activations of `model` inside `with probe:`; hooks are there only as long.
+    """Counts dead units inside `with probe:`; hooks are there only as long.
 
     What the hooks find stays on the model's device until `found()`. They read and never write, and what one
     of them raises is kept in `error` and fails no forward.
@@ -165,7 +165,7 @@ class UnitProbe:
         return note
 
     def _origin(self, x: torch.Tensor) -> tuple[tuple[str, ...], int]:
-        """Return the paths of the layers that gave this very tensor, and the axis of its units."""
+        """Find the layers that returned `x`, and its unit axis."""
         known = self._given.get(id(x))
         if known is not None and known[0]() is x:
             return known[1], known[2]
@@ -173,7 +173,7 @@ class UnitProbe:
 
 
 def flat_below(module: nn.Module) -> float | None:
-    """Return the input at and below which an activation is flat at zero; None for any other layer."""
+    """Return the input below which an activation is zero, or None."""
     if isinstance(module, nn.Threshold):
         return float(module.threshold) if module.value == 0 else None
     return next((floor for kind, floor in _FLAT.items() if isinstance(module, kind)), None)
@@ -189,7 +189,7 @@ def highest(x: torch.Tensor, axis: int) -> torch.Tensor:
 
 
 def _watchable(model: nn.Module, layers: Sequence[Layer]) -> list[Layer]:
-    """Return the layers that may carry a hook for a moment without computing otherwise."""
+    """Return the layers that compute the same with a hook."""
     layers = [] if uncompiled(model) is not model else [layer for layer in layers if not layer.again]
     if any(getattr(layer.module, "_compiled_call_impl", None) is not None for layer in layers):
         return []  # a hook might have it compiled anew

@@ -1,4 +1,4 @@
-"""What a model is to be looked at with: a batch or only shapes, in any of the forms people have at hand."""
+"""Inputs to trace a model with, from a batch or shapes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from ..base.trees import tree_map, tree_tensors
-from .kinds import wanted
+from .kinds import wanted_input
 from .walk import Layer, uncompiled
 
 
@@ -34,7 +34,7 @@ class Example:
 
     @property
     def batch(self) -> int | None:
-        """The size of the first axis, where all inputs have one and agree on it."""
+        """The size of the first axis, where all inputs agree on it."""
         sizes = {int(tensor.shape[0]) if tensor.ndim else None for tensor in tree_tensors(self.inputs)}
         return sizes.pop() if len(sizes) == 1 else None
 
@@ -49,7 +49,7 @@ class Example:
 
 
 def from_input(model: nn.Module, given: Any, dtype: torch.dtype | None = None) -> Example:
-    """Read a tensor, an array, a tuple of positional inputs, a dict of keywords, or a batch of a DataLoader.
+    """Read inputs: a tensor, array, tuple, dict, or batch of a DataLoader.
 
     A list is a batch as a DataLoader gives it: its first entries are the inputs, as many as the model's
     forward needs, the rest targets. So are the entries of a tuple, and the keys of a dict, that forward has
@@ -90,7 +90,7 @@ def from_input(model: nn.Module, given: Any, dtype: torch.dtype | None = None) -
 
 
 def from_shape(model: nn.Module, shape: Any, dtype: Any = None) -> list[Example]:
-    """Read the shape of one sample, several shapes or a dict of them; return what may be meant.
+    """Read one shape, several, or a dict of them; return possible examples.
 
     The likeliest comes first: with a batch axis of 1 in front, except where a shape begins with None or -1,
     which stand for it. Should the model not take that, the shape is meant to have its batch axis already.
@@ -170,7 +170,7 @@ def _fitted(model: nn.Module, given: Any, notes: list[str]) -> tuple[Any, ...] |
 
 
 def _parameters(model: nn.Module) -> tuple[int, int | None, set[str] | None]:
-    """Return how many inputs forward needs, how many it takes by position, and their names; None: any."""
+    """Return inputs needed, most positional ones, and names; None: any."""
     try:
         parameters = list(inspect.signature(uncompiled(model).forward).parameters.values())
     except (TypeError, ValueError):
@@ -184,7 +184,7 @@ def _parameters(model: nn.Module) -> tuple[int, int | None, set[str] | None]:
 
 
 def forward_names(model: nn.Module) -> list[str]:
-    """Return the names of the inputs that the model's forward cannot do without."""
+    """Return the names of the inputs that forward requires."""
     try:
         parameters = inspect.signature(uncompiled(model).forward).parameters.values()
     except (TypeError, ValueError):
@@ -239,13 +239,15 @@ def _dtype(dtype: Any, real: torch.dtype) -> torch.dtype:
     raise TypeError(f"dtype={dtype!r}: a torch dtype, as torch.float32 or torch.long, is wanted.")
 
 
-def what_to_give(layers: Sequence[Layer], call: str = "summary") -> str:
-    """Return what is to be said where no input was given: which layer needs what, and how to give it.
+def input_hint(layers: Sequence[Layer], call: str = "summary") -> str:
+    """Say, where no input was given, which layer needs what.
 
     `call` is how the function is reached that takes an input.
     """
     names = forward_names(layers[0].module)
-    first = next(((layer, want) for layer in layers if (want := wanted(layer.module)) is not None), None)
+    first = next(
+        ((layer, want) for layer in layers if (want := wanted_input(layer.module)) is not None), None
+    )
     said, shape = "", f"{call}(model, input_shape=...)"
     if first is not None:
         layer, want = first

@@ -1,4 +1,4 @@
-"""A forward followed: without arithmetic where the model lets itself be followed so, else in one real run."""
+"""One traced forward, with fake tensors where possible, else with real ones."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from torch.nn.parameter import is_lazy
 from ..base.isolation import find_device, isolate_model, preserve_random_state
 from ..base.trees import tree_map
 from .example_input import Example
-from .forward_error import Clash, explain
+from .forward_error import FailureReason, explain
 from .stand_in import fake_tensor, faked, lent
 from .trace import Trace
 from .walk import Layer
@@ -37,7 +37,7 @@ _NEEDS_VALUES = (
 
 
 @dataclass(frozen=True)
-class Followed:
+class TracedForward:
     """A forward that was followed.
 
     Attributes
@@ -52,12 +52,12 @@ class Followed:
     trace: Trace
     example: Example
     real: str = ""
-    clash: Clash | None = None
+    clash: FailureReason | None = None
     error: Exception | None = None
 
 
-def follow(layers: Sequence[Layer], examples: Sequence[Example]) -> Followed:
-    """Follow a model's forward with the first of the examples that it takes; the model stays as it was.
+def trace_forward(layers: Sequence[Layer], examples: Sequence[Example]) -> TracedForward:
+    """Trace a forward with the first example that fits; change nothing.
 
     At first a stand-in with fake tensors runs: shapes without values. Where that needs values after all (an
     `if` on a tensor, `.item()`, an operation that torch cannot fake), or fails, one real run tells.
@@ -96,15 +96,15 @@ def _tried(model: nn.Module, examples: Sequence[Example]) -> list[Example]:
     return [*examples, *whole]
 
 
-def _reach(found: Followed) -> tuple[int, int]:
+def _reach(found: TracedForward) -> tuple[int, int]:
     return sum(record.calls > 0 for record in found.trace.records.values()), found.trace.records[""].macs
 
 
-def _fake(layers: Sequence[Layer], example: Example) -> Followed | str:
+def _fake(layers: Sequence[Layer], example: Example) -> TracedForward | str:
     """Run a fake stand-in; return why not where there can be none."""
     model = layers[0].module
     device = find_device(model)
-    found: Followed | None = None
+    found: TracedForward | None = None
     for hooks in _with_hooks(model):
         mode = fakes.FakeTensorMode(allow_non_fake_inputs=True)
         try:
@@ -125,7 +125,7 @@ def _fake(layers: Sequence[Layer], example: Example) -> Followed | str:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep torch from logging what it could not follow, in this thread: the table says it."""
+    """Keep torch from logging in this thread what it could not follow."""
     log, here = logging.getLogger(fakes.__name__), threading.get_ident()
 
     def others(record: logging.LogRecord) -> bool:
@@ -138,7 +138,7 @@ def _quiet() -> Iterator[None]:
         log.removeFilter(others)
 
 
-def _real(layers: Sequence[Layer], example: Example, reason: str) -> Followed:
+def _real(layers: Sequence[Layer], example: Example, reason: str) -> TracedForward:
     model = layers[0].module
     device = find_device(model)
 
@@ -146,7 +146,7 @@ def _real(layers: Sequence[Layer], example: Example, reason: str) -> Followed:
         return _values(tensor, device) if tensor.is_meta else tensor.to(device)
 
     inputs = tree_map(ready, example.inputs)
-    found: Followed | None = None
+    found: TracedForward | None = None
     for hooks in _with_hooks(model):
         with ExitStack() as stack:
             try:
@@ -162,24 +162,24 @@ def _real(layers: Sequence[Layer], example: Example, reason: str) -> Followed:
     return found
 
 
-def _run(trace: Trace, inputs: Any, example: Example, reason: str = "") -> Followed:
+def _run(trace: Trace, inputs: Any, example: Example, reason: str = "") -> TracedForward:
     try:
         trace.run(inputs)
     except Exception as error:  # noqa: BLE001 - told in the table
         failure = trace.failure
         clash = explain(failure, trace.module(failure.path)) if failure is not None else None
-        return Followed(trace, example, reason, clash, error)
-    return Followed(trace, example, reason)
+        return TracedForward(trace, example, reason, clash, error)
+    return TracedForward(trace, example, reason)
 
 
 def _with_hooks(model: nn.Module) -> tuple[bool, ...]:
-    """Return the ways to try: without the model's hooks, which may only watch; then with them, if any."""
+    """Return whether to try with hooks: first without, then with, if any."""
     hung = any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
     return (False, True) if hung else (False,)
 
 
 def _values(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """Return values for an input of which only the shape is known: small ones, whole ones zero."""
+    """Make values for an input of known shape: random or zero."""
     if not tensor.is_floating_point():
         return torch.zeros(tensor.shape, dtype=tensor.dtype, device=device)
     generator = torch.Generator().manual_seed(0)
@@ -202,8 +202,8 @@ def _why_real(error: Exception | None) -> str:
     return f"following it without values said: {_words(error)}"
 
 
-def let_go(error: BaseException) -> None:
-    """Keep the words and lines of an exception, but not what its frames hold: every tensor of the forward."""
+def clear_frames(error: BaseException) -> None:
+    """Clear what an exception's frames hold: every tensor of the forward."""
     traceback.clear_frames(error.__traceback__)
     step = error.__traceback__
     while step is not None:

@@ -1,4 +1,4 @@
-"""Why a forward failed: the layer, what it wants, what it was given, and the likely cause in a sentence."""
+"""Why a forward failed: the layer, its input, the likely cause."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.nn.modules.pooling import _AvgPoolNd, _MaxPoolNd
 
-from .kinds import SPACE, by, dtype_name
-from .operations import Operation
+from .kinds import SPACE, dtype_name, shape_words
+from .operations import TensorOperation
 from .trace import Failure
 from .walk import kind_of
 
 
 @dataclass(frozen=True)
-class Clash:
+class FailureReason:
     """What was found.
 
     Attributes
@@ -33,26 +33,28 @@ class Clash:
     certain: bool
 
 
-def explain(failure: Failure, module: nn.Module) -> Clash:
+def explain(failure: Failure, module: nn.Module) -> FailureReason:
     """Return why the forward failed in `module`, the layer at `failure.path`."""
     where = f"{failure.path} ({kind_of(module)})" if failure.path else kind_of(module)
     given = list(failure.inputs.values())
     if given and (said := _of_layer(module, given)):
         wants, cause = said
-        return Clash(f"{where} {wants}, but was given {_shapes(given[:1])}: {cause}.", True)
+        return FailureReason(f"{where} {wants}, but was given {_shapes(given[:1])}: {cause}.", True)
     operation = failure.operation
     if operation is not None and (reason := _of_operation(operation)):
-        return Clash(f"In the forward of {where}, {reason}.", True)
+        return FailureReason(f"In the forward of {where}, {reason}.", True)
     lines = str(failure.error).strip().splitlines()
     words = (lines[0].rstrip(".") if lines else "") or type(failure.error).__name__
     if isinstance(failure.error, TypeError) and "argument" in words:
-        return Clash(f"{where} was called with other arguments than its forward takes: {words}.", False)
+        return FailureReason(
+            f"{where} was called with other arguments than its forward takes: {words}.", False
+        )
     on = f", given {_shapes(given)}" if given else ""
-    return Clash(f"{where} failed{on}: {words}.", False)
+    return FailureReason(f"{where} failed{on}: {words}.", False)
 
 
 def _shapes(tensors: Sequence[torch.Tensor]) -> str:
-    return ", ".join(by(tensor.shape) for tensor in tensors)
+    return ", ".join(shape_words(tensor.shape) for tensor in tensors)
 
 
 # -- what layers want: (what it wants, the likely cause), or None where the input is as wanted
@@ -71,10 +73,10 @@ def _linear(module: Any, given: Sequence[torch.Tensor]) -> _Said:
     shape, want = tuple(given[0].shape), module.in_features
     if not shape or shape[-1] == want:
         return None
-    wants = f"wants {want:,} features in the last axis (its weight is {by(module.weight.shape)})"
+    wants = f"wants {want:,} features in the last axis (its weight is {shape_words(module.weight.shape)})"
     flat = prod(shape[1:])
     if len(shape) > 2 and flat == want:
-        return wants, f"nn.Flatten() is missing before it, and makes {want:,} of {by(shape[1:])}"
+        return wants, f"nn.Flatten() is missing before it, and makes {want:,} of {shape_words(shape[1:])}"
     if len(shape) == 4 and shape[1] == want:
         return (
             wants,
@@ -89,7 +91,7 @@ def _linear(module: Any, given: Sequence[torch.Tensor]) -> _Said:
 
 def _convolution(module: Any, given: Sequence[torch.Tensor]) -> _Said:
     shape, channels, axes = tuple(given[0].shape), module.in_channels, SPACE[len(module.kernel_size)]
-    wants = f"wants {by(('N', channels, *axes))}"
+    wants = f"wants {shape_words(('N', channels, *axes))}"
     batched, bare = len(axes) + 2, len(axes) + 1
     if len(shape) == bare and shape[0] != channels:
         if channels == 1:
@@ -122,7 +124,7 @@ def _pool(module: Any, given: Sequence[torch.Tensor]) -> _Said:
     axes = int(type(module).__name__[-2]) if type(module).__name__[-2:-1].isdigit() else 2
     shape = tuple(given[0].shape)
     if len(shape) < axes + 1:
-        return f"wants {by(('N', 'C', *SPACE[axes]))}", "an axis is missing"
+        return f"wants {shape_words(('N', 'C', *SPACE[axes]))}", "an axis is missing"
     return _too_small(shape[-axes:], module.kernel_size, module.padding, getattr(module, "dilation", 1))
 
 
@@ -136,7 +138,7 @@ def _too_small(size: Sequence[int], kernel: Any, padding: Any, dilation: Any) ->
     reach = [d * (k - 1) + 1 for k, d in zip(kernel, dilation)]
     if all(s + 2 * p >= r for s, p, r in zip(size, padding, reach)):
         return None
-    wants = f"wants maps of at least {by(max(1, r - 2 * p) for r, p in zip(reach, padding))}"
+    wants = f"wants maps of at least {shape_words(max(1, r - 2 * p) for r, p in zip(reach, padding))}"
     return wants, "they have shrunk too far: larger inputs, fewer poolings, smaller strides or some padding"
 
 
@@ -161,7 +163,10 @@ def _layer_norm(module: Any, given: Sequence[torch.Tensor]) -> _Said:
     want, shape = tuple(module.normalized_shape), tuple(given[0].shape)
     if shape[-len(want) :] == want:
         return None
-    return f"wants {by(want)} at the end of the shape", f"set normalized_shape={list(shape[-len(want) :])}"
+    return (
+        f"wants {shape_words(want)} at the end of the shape",
+        f"set normalized_shape={list(shape[-len(want) :])}",
+    )
 
 
 def _group_norm(module: Any, given: Sequence[torch.Tensor]) -> _Said:
@@ -234,7 +239,7 @@ _RULES: tuple[tuple[Any, Callable[[Any, Sequence[torch.Tensor]], _Said]], ...] =
 # -- operations outside of torch's layers
 
 
-def _of_operation(operation: Operation) -> str | None:
+def _of_operation(operation: TensorOperation) -> str | None:
     tensors, name = operation.tensors, operation.name.split(".")[-1].strip("_")
     if len(tensors) < 1:
         return None
@@ -244,8 +249,9 @@ def _of_operation(operation: Operation) -> str | None:
         return _joined([tuple(tensor.shape) for tensor in tensors if tensor.numel()], axis)
     if name in ("view", "reshape", "unsafe_view"):
         target = operation.args[1]
-        return f"{by(first)} ({prod(first):,} values) does not fit into the shape {tuple(target)}" + _viewed(
-            first, target
+        return (
+            f"{shape_words(first)} ({prod(first):,} values) does not fit into the shape {tuple(target)}"
+            + _viewed(first, target)
         )
     if len(tensors) < 2:
         return None
@@ -255,7 +261,7 @@ def _of_operation(operation: Operation) -> str | None:
             first, second = second, tuple(tensors[2].shape)
         if first and len(second) > 1 and first[-1] != second[-2]:
             inner = f"{first[-1]} and {second[-2]} must be equal"
-            return f"{by(first)} cannot be multiplied with {by(second)}: {inner}"
+            return f"{shape_words(first)} cannot be multiplied with {shape_words(second)}: {inner}"
         return None
     if name in _ELEMENTWISE and (axis := _differing(first, second)) is not None:
         one, other = first[axis], second[axis]
@@ -264,7 +270,8 @@ def _of_operation(operation: Operation) -> str | None:
             cause = "their channels differ; on a shortcut a 1×1 convolution brings them to the same number"
         elif len(first) == len(second) >= 3:
             cause = "their maps differ in size: compare strides and paddings on both ways"
-        return f"{_ELEMENTWISE[name]} {by(first)} and {by(second)} fails ({one} against {other}): {cause}"
+        both = f"{shape_words(first)} and {shape_words(second)}"
+        return f"{_ELEMENTWISE[name]} {both} fails ({one} against {other}): {cause}"
     return None
 
 
@@ -278,7 +285,7 @@ _ELEMENTWISE = {
 
 
 def _differing(first: Sequence[int], second: Sequence[int]) -> int | None:
-    """Return the axis, from the end, in which two shapes cannot be spread to one another."""
+    """Find the axis, from the end, where shapes do not broadcast."""
     for axis in range(-1, -min(len(first), len(second)) - 1, -1):
         if first[axis] != second[axis] and 1 not in (first[axis], second[axis]):
             return axis
@@ -287,14 +294,15 @@ def _differing(first: Sequence[int], second: Sequence[int]) -> int | None:
 
 def _joined(shapes: Sequence[tuple[int, ...]], axis: int) -> str | None:
     for other in shapes[1:]:
+        both = f"{shape_words(shapes[0])} and {shape_words(other)}"
         if len(other) != len(shapes[0]):
-            return f"{by(shapes[0])} and {by(other)} cannot be joined: they differ in their number of axes"
+            return f"{both} cannot be joined: they differ in their number of axes"
         at = axis % len(other)
         wrong = [i for i, (a, b) in enumerate(zip(shapes[0], other)) if a != b and i != at]
         if wrong:
             i = wrong[0]
             return (
-                f"{by(shapes[0])} and {by(other)} cannot be joined along axis {at}: "
+                f"{both} cannot be joined along axis {at}: "
                 f"axis {i} differs ({shapes[0][i]} against {other[i]})"
             )
     return None

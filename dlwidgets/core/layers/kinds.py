@@ -1,4 +1,4 @@
-"""The kinds of layers that torch ships: what tells one from another, and what each wants as input."""
+"""torch's own layers: their telling arguments, and the input each wants."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from torch.nn.modules.pooling import _AdaptiveAvgPoolNd, _AdaptiveMaxPoolNd, _Av
 SPACE = {1: ("L",), 2: ("H", "W"), 3: ("D", "H", "W")}
 
 
-def by(shape: Any) -> str:
+def shape_words(shape: Any) -> str:
     """Return a shape in words: "16×64×64"; "scalar" for none."""
     return "×".join(map(str, shape)) or "scalar"
 
@@ -26,10 +26,10 @@ def dtype_name(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
 
 
-def telling(module: nn.Module) -> str:
-    """Return the arguments that tell a layer from others of its class, as short as they go; "" for none."""
+def layer_arguments(module: nn.Module) -> str:
+    """Return a layer's telling arguments in short: "3×3"; "" for none."""
     if isinstance(module, _ConvNd):
-        words = [by(module.kernel_size)]
+        words = [shape_words(module.kernel_size)]
         if any(step != 1 for step in module.stride):
             words.append(f"/{_one(module.stride)}")
         if module.groups > 1:
@@ -39,11 +39,11 @@ def telling(module: nn.Module) -> str:
         return " ".join(words)
     if isinstance(module, (_MaxPoolNd, _AvgPoolNd, _LPPoolNd)):
         size = module.kernel_size
-        return by(size if isinstance(size, tuple) else (size,) * _dimensions(module))
+        return shape_words(size if isinstance(size, tuple) else (size,) * _dimensions(module))
     if isinstance(module, (_AdaptiveAvgPoolNd, _AdaptiveMaxPoolNd)):
         size = module.output_size
         size = size if isinstance(size, (tuple, list)) else (size,) * _dimensions(module)
-        return "to " + by("·" if part is None else part for part in size)
+        return "to " + shape_words("·" if part is None else part for part in size)
     if isinstance(module, nn.modules.dropout._DropoutNd):
         return f"{module.p:g}"
     if isinstance(module, (nn.LeakyReLU, nn.ELU, nn.CELU)):
@@ -59,7 +59,9 @@ def telling(module: nn.Module) -> str:
         return f"of {module.num_embeddings:,}"
     if isinstance(module, nn.Upsample):
         if module.size is not None:
-            return "to " + by(module.size if isinstance(module.size, (tuple, list)) else (module.size,))
+            return "to " + shape_words(
+                module.size if isinstance(module.size, (tuple, list)) else (module.size,)
+            )
         factor = module.scale_factor
         factors = factor if isinstance(factor, (tuple, list)) else (factor,)
         return "× " + "×".join(f"{part:g}" for part in factors) if factor is not None else ""
@@ -69,7 +71,7 @@ def telling(module: nn.Module) -> str:
 
 
 def packed_weights(module: nn.Module) -> tuple[int, str] | None:
-    """Return how many weights a quantised layer keeps packed, and as what; None for other layers."""
+    """Return number and dtype of a quantised layer's packed weights, or None."""
     if not hasattr(module, "_packed_params") and not hasattr(module, "_all_weight_values"):
         return None
     if not type(module).__module__.startswith("torch.ao.nn"):
@@ -84,7 +86,7 @@ def packed_weights(module: nn.Module) -> tuple[int, str] | None:
 
 
 @dataclass(frozen=True)
-class Want:
+class WantedInput:
     """What a layer wants as input.
 
     Attributes
@@ -101,43 +103,45 @@ class Want:
     also: str = ""
 
 
-def wanted(module: nn.Module) -> Want | None:
-    """Return what a layer wants as input; None where its class does not say."""
+def wanted_input(module: nn.Module) -> WantedInput | None:
+    """Return the input that a layer wants; None where unknown."""
     if isinstance(module, LazyModuleMixin) and module.has_uninitialized_params():
         axes = SPACE.get(_dimensions(module), ()) if isinstance(module, (_ConvNd, _NormBase)) else ()
         shape = "×".join(("N", "C", *axes)) if axes else "N×features"
         sample = ("C", *axes) if axes else ("features",)
-        return Want(shape, sample, also="it is not built yet and takes the number that it meets first")
+        return WantedInput(shape, sample, also="it is not built yet and takes the number that it meets first")
     if isinstance(module, _ConvNd):
         axes = SPACE[_dimensions(module)]
-        return Want("×".join(("N", str(module.in_channels), *axes)), (module.in_channels, *axes))
+        return WantedInput("×".join(("N", str(module.in_channels), *axes)), (module.in_channels, *axes))
     if isinstance(module, nn.Linear):
-        return Want(f"N×{module.in_features}", (module.in_features,))
+        return WantedInput(f"N×{module.in_features}", (module.in_features,))
     if isinstance(module, nn.Embedding):
-        return Want(
+        return WantedInput(
             "N×L", ("L",), True, f"whole numbers from 0 to {module.num_embeddings - 1:,} (torch.long)"
         )
     if isinstance(module, nn.RNNBase):
         axes = "N×L" if module.batch_first else "L×N"
-        return Want(f"{axes}×{module.input_size}", ("L", module.input_size))
+        return WantedInput(f"{axes}×{module.input_size}", ("L", module.input_size))
     if isinstance(module, nn.MultiheadAttention):
         axes = "N×L" if module.batch_first else "L×N"
-        return Want(f"{axes}×{module.embed_dim}", ("L", module.embed_dim), also="as query, key and value")
+        return WantedInput(
+            f"{axes}×{module.embed_dim}", ("L", module.embed_dim), also="as query, key and value"
+        )
     if isinstance(module, _NormBase):
         axes = SPACE.get(_dimensions(module), ())
         if not axes or axes == ("L",):
-            return Want(f"N×{module.num_features}", (module.num_features,))
-        return Want("×".join(("N", str(module.num_features), *axes)), (module.num_features, *axes))
+            return WantedInput(f"N×{module.num_features}", (module.num_features,))
+        return WantedInput("×".join(("N", str(module.num_features), *axes)), (module.num_features, *axes))
     if isinstance(module, nn.LayerNorm):
-        return Want(f"N×{by(module.normalized_shape)}", tuple(module.normalized_shape))
+        return WantedInput(f"N×{shape_words(module.normalized_shape)}", tuple(module.normalized_shape))
     return None
 
 
 def _dimensions(module: nn.Module) -> int:
-    """Return over how many dimensions a layer works, as its class name ends: 2 for Conv2d; 0 for none."""
+    """Return a layer's spatial dimensions: 2 for Conv2d; 0 for none."""
     name = next((cls.__name__ for cls in type(module).__mro__ if cls.__name__[-2:] in ("1d", "2d", "3d")), "")
     return int(name[-2]) if name else 0
 
 
 def _one(values: tuple[int, ...]) -> str:
-    return str(values[0]) if len(set(values)) == 1 else by(values)
+    return str(values[0]) if len(set(values)) == 1 else shape_words(values)

@@ -14,7 +14,7 @@ Formula = Callable[[Sequence[Any], Any], int]
 
 
 def formula_of(name: str) -> Formula | None:
-    """Return what gives the MACs of the operation `name` ("aten.mm"), or None where no formula is known.
+    """Return the MAC formula of an operation ("aten.mm"), or None.
 
     One MAC is one multiplication whose result is added to a sum, half of what is counted as FLOPs. As is
     usual, matrix products, convolutions, recurrences and attention count, biases do not; attention counts
@@ -24,13 +24,16 @@ def formula_of(name: str) -> Formula | None:
 
 
 def recurrent_macs(inputs: torch.Tensor, weights: Sequence[torch.Tensor]) -> int:
-    """Return the MACs of a whole LSTM, GRU or RNN: at each step of each sample, every matrix is used once."""
+    """Return the MACs of a whole LSTM, GRU or RNN.
+
+    At each step of each sample, every matrix is used once.
+    """
     return prod(inputs.shape[:-1]) * sum(weight.numel() for weight in weights if weight.ndim == 2)
 
 
 @cache
 def has_macs(operation: torch._ops.OpOverload) -> bool:
-    """Say whether an operation without a formula may hold MACs, so that it must be named as uncounted.
+    """Say whether an operation without a formula may hold MACs.
 
     What works element by element, moves, makes, compares, reduces, pools, normalises or interpolates holds
     none in the usual sense. Everything that is not known to be of that sort may.

@@ -1,4 +1,4 @@
-"""A look at the layers in some of the steps, for as much of the time as is set aside for it."""
+"""Measuring the layers in some training steps, within a budget of time."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _FADING = 0.8
 
 
 class LayerMonitor:
-    """Measures what a step does to the layers, in steps of its own choosing; its failure fails no step.
+    """Measures what some steps do to the layers; fails no step.
 
     In each step the loop computes the loss inside `with monitor.forward():`, calls `before()` once the
     gradients are there and `after()` once the weights have moved.
@@ -53,7 +53,7 @@ class LayerMonitor:
         self._looked = self._all = 0.0
 
     def switch(self, model: nn.Module, on: bool) -> None:
-        """Measure from now on, or no more: nobody pays for what is not shown."""
+        """Measure from now on, or no more."""
         from .dead_units import UnitProbe
         from .probes import LayerProbe
 
@@ -62,7 +62,7 @@ class LayerMonitor:
         self._probe = LayerProbe(model) if on else None
 
     def forward(self) -> contextlib.AbstractContextManager[Any]:
-        """Return what the loss is to be computed in; where it is time, the activations are watched in it."""
+        """Return the context to compute the loss in, which may watch activations."""
         self._watching = probe = self._probe
         if probe is None:
             return _NOTHING
@@ -74,7 +74,7 @@ class LayerMonitor:
         return self._units or _NOTHING
 
     def before(self) -> None:
-        """Keep what the step will change, if it is to be measured; called once the gradients are there."""
+        """Keep what the step will change, once gradients are there."""
         probe = self._watching
         if probe is None:
             return
@@ -87,7 +87,7 @@ class LayerMonitor:
         self._spent += time.perf_counter() - began
 
     def after(self, step: int) -> LayerStats | None:
-        """Return what the step `step` has changed; None where it was not measured."""
+        """Return what a step has changed; None where it was not measured."""
         probe, self._watching = self._watching, None
         found = None if probe is None else self._measured(lambda: probe.after(step), self._units)
         if self._probe is not None:
@@ -95,7 +95,7 @@ class LayerMonitor:
         return found if found is None else self._told(found)
 
     def failed(self, step: int) -> LayerStats | None:
-        """Return what the layers are like in a step that was not taken, since a number is not finite."""
+        """Measure a step not taken because a number is not finite."""
         seen, self._watching = self._watching is not None, None
         if (probe := self._probe) is None:
             return None
@@ -122,7 +122,7 @@ class LayerMonitor:
         return found
 
     def _count(self) -> None:
-        """Note the time of a step, with what came before it unless that was a pause."""
+        """Add the time of a step and before it, without pauses."""
         now = time.perf_counter()
         gap = self._began - self._ended
         self._ended = now
@@ -131,7 +131,7 @@ class LayerMonitor:
             self._steps += 1
 
     def _told(self, found: LayerStats) -> LayerStats:
-        """Add how often the layers are looked at, and what share of the time that takes."""
+        """Add how often layers are measured, and its share of the time."""
         passed, steps, self._passed, self._steps = self._passed, self._steps, 0.0, 0
         if passed is None:
             return found

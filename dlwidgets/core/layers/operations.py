@@ -1,4 +1,4 @@
-"""What runs inside the layers: every tensor operation is seen, its MACs counted, the longest cut short."""
+"""Tensor operations inside the layers, seen and their MACs counted."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Operation:
-    """A tensor operation that did not come to its end: its name ("aten.mm") and what it was given."""
+class TensorOperation:
+    """A tensor operation under way: its name ("aten.mm") and arguments."""
 
     name: str
     args: Sequence[Any]
@@ -48,7 +48,7 @@ class Operations(TorchDispatchMode):
                 output = func.decompose(*args, **kwargs)
             if output is not NotImplemented:
                 return output
-        self._trace.operation = Operation(name, args)
+        self._trace.operation = TensorOperation(name, args)
         if self._trace.fake and name in _OF_ONE_DTYPE:
             _check_dtypes(self._trace.operation)
         if name == "aten._grouped_mm" and self._trace.fake:
@@ -67,7 +67,7 @@ class Operations(TorchDispatchMode):
 _OF_ONE_DTYPE = {"aten.mm", "aten.addmm", "aten.bmm", "aten.baddbmm", "aten.mv", "aten.addmv", "aten.dot"}
 
 
-def _check_dtypes(operation: Operation) -> None:
+def _check_dtypes(operation: TensorOperation) -> None:
     types = list(dict.fromkeys(str(tensor.dtype) for tensor in operation.tensors))
     if len(types) > 1:
         raise RuntimeError(
@@ -82,7 +82,7 @@ def _grouped_product(
     bias: Any = None,
     out_dtype: torch.dtype | None = None,
 ) -> torch.Tensor:
-    """Return what the products of a mixture's experts put out; torch's own rule takes bfloat16 alone.
+    """Return a fake grouped product; torch's own rule takes bfloat16 alone.
 
     Raises
     ------
@@ -105,7 +105,7 @@ def _is_composite(func: torch._ops.OpOverload) -> bool:
 
 
 class Functions(TorchFunctionMode):
-    """Keeps transformer layers off their fused path, which calls none of the layers inside, by being there.
+    """Keeps transformer layers off their fused path, which calls no inner layers.
 
     With `whole_recurrences`, an LSTM, GRU or RNN is taken as one operation rather than thousands: it costs
     the same to follow however long the sequence.

@@ -1,4 +1,4 @@
-"""What a training step did to each layer: norms of weights and gradients, how far the weights moved."""
+"""Norms of each layer's weights, gradients and update in a training step."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LayerStats:
-    """What a step did to each layer that owns trainable parameters; arrays are float32, one value a layer."""
+    """What a step did to each trainable layer; float32 arrays by layer."""
 
     #: The step they were measured in, from 1.
     step: int
@@ -61,7 +61,7 @@ class LayerProbe:
 
     @torch.no_grad()
     def before(self, layers: Sequence[Layer] | None = None) -> None:
-        """Keep what the step will change; `layers` are the model's, where they were walked already."""
+        """Keep what the step will change; `layers` saves another walk."""
         self._let_go()
         seen: set[int] = set()
         for layer in walk(self._model) if layers is None else layers:
@@ -92,13 +92,13 @@ class LayerProbe:
         return found
 
     def stopped(self, step: int = 0) -> LayerStats:
-        """Return what there is of a step that was not taken: no ratios, since no weight has moved."""
+        """Measure a step that was not taken: without ratios."""
         self.before()
         found = self.after(step)
         return dataclasses.replace(found, update_ratio=np.full_like(found.update_ratio, np.nan))
 
     def _by_layer(self, norms: Sequence[torch.Tensor]) -> np.ndarray:
-        """Return the norm over each layer's tensors together: the root of the sum of squares."""
+        """Return each layer's norm: the root of the sum of squares."""
         if len({norm.device for norm in norms}) > 1:
             norms = [norm.cpu() for norm in norms]
         # Once to the CPU, and there to double: Apple's devices have none.
@@ -108,7 +108,7 @@ class LayerProbe:
 
 
 def _norms(tensors: list[torch.Tensor]) -> Sequence[torch.Tensor]:
-    """Return the L2 norm of each tensor in float32, in which those of half precision cannot overflow."""
+    """Return L2 norms in float32, where half precision cannot overflow."""
     found: list[torch.Tensor] = [tensors[0]] * len(tensors)
     by_dtype: dict[torch.dtype, list[int]] = {}
     for i, tensor in enumerate(tensors):
@@ -122,5 +122,5 @@ def _norms(tensors: list[torch.Tensor]) -> Sequence[torch.Tensor]:
 
 
 def _dense(gradient: torch.Tensor) -> torch.Tensor:
-    """Return the gradient itself, or the values that a sparse one has: their norm is the same."""
+    """Return a gradient, or a sparse one's values, of the same norm."""
     return gradient.coalesce().values() if gradient.is_sparse else gradient

@@ -1,4 +1,4 @@
-"""Spark lines: what each layer's update ratio did in the last minutes, in little memory and few bytes."""
+"""Spark lines: recent update ratios of each layer, in few bytes."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from .probes import LayerStats
 LOWEST, STEP = -9.0, 0.04
 
 
-class Sparks:
-    """The recent history of many layers' update ratios, on a log scale, one row a point in time.
+class Sparklines:
+    """Keeps recent update ratios of many layers on a log scale.
 
     A run that began not long ago is kept whole: when the room is full, points are joined two by two, until
     one stands for `span / points` seconds. From then on the oldest goes for each new one. Any thread may
@@ -58,7 +58,7 @@ class Sparks:
             self._steps.append(stats.step)
 
     def packed(self, paths: Sequence[str], most: int | None = None) -> tuple[bytes, int]:
-        """Return a byte for each of `paths` and each point (C order, oldest first), and the number of points.
+        """Return bytes, paths x points, oldest first, and the number of points.
 
         A byte `q` above 0 stands for the ratio 10 ** (LOWEST + STEP * (q - 1)). With `most`, every second,
         third... point is left out, so that no more are returned.

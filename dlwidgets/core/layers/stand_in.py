@@ -1,4 +1,4 @@
-"""A model's stand-in: its structure with weights faked or lent, so that the model itself is left alone."""
+"""Copies of a model's structure with fake or shared weights."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _Copy = Callable[[torch.Tensor], torch.Tensor]
 def fake_tensor(
     tensor: torch.Tensor, mode: FakeTensorMode, device: torch.device | None = None
 ) -> torch.Tensor:
-    """Return a tensor of the same shape, strides and type that holds no values, as if on `device`.
+    """Return a tensor of equal shape without values, as if on `device`.
 
     A tensor on the meta device is taken as being on the CPU: code that asks where its tensors are then goes
     the ordinary way.
@@ -40,7 +40,7 @@ def fake_tensor(
 
 
 def faked(model: nn.Module, mode: FakeTensorMode, hooks: bool = False) -> nn.Module:
-    """Return a stand-in whose parameters, buffers and other tensors are fake: only structure is copied.
+    """Return a stand-in whose tensors are all fake.
 
     The stand-in is in eval mode. Its lazy parameters are on the meta device, so that building them costs
     nothing. With `hooks` it has the model's own hooks, else none.
@@ -62,7 +62,7 @@ def faked(model: nn.Module, mode: FakeTensorMode, hooks: bool = False) -> nn.Mod
 
 
 def lent(model: nn.Module, hooks: bool = False) -> nn.Module:
-    """Return a stand-in that computes with the model's own parameters, and with copies of all other state.
+    """Return a stand-in with the model's own parameters; other state is copied.
 
     Copied too are the weights that a forward rewrites: those of embeddings that renormalise themselves.
     """
@@ -114,7 +114,7 @@ def _copied(model: nn.Module, parameter: _Copy, other: _Copy, hooks: bool) -> nn
 
 
 class _TensorCopies(TorchFunctionMode):
-    """Makes deepcopy treat tensors that are plain attributes, or lie in lists and dicts, as it is told."""
+    """Has deepcopy copy tensors outside parameters and buffers by a given function."""
 
     def __init__(self, other: _Copy) -> None:
         self._other = other

@@ -1,4 +1,4 @@
-"""What a model is made of, for comparison: modules, plain attributes, tensors and ties."""
+"""The structure of a model, for comparison: modules, attributes, tensors and ties."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ _OWN = frozenset(vars(nn.Module()))
 
 @dataclass(frozen=True)
 class Structure:
-    """What a model is made of: two with the same structure, weights and dropout rates compute the same.
+    """The modules, attributes and tensors of a model.
+
+    Two models of equal structure, weights and dropout rates compute the same.
 
     Attributes
     ----------
@@ -34,7 +36,7 @@ class Structure:
 
 
 def structure(model: nn.Module) -> Structure:
-    """Return what a model is made of; a weight that `weight_norm` has split counts as whole."""
+    """Read a model's structure; a weight split by `weight_norm` counts whole."""
     modules, tensors = [], []
     for path, module in model.named_modules():
         if "parametrizations" in path.split("."):
@@ -72,7 +74,7 @@ def _numbers(module: nn.Module) -> Iterator[tuple[str, Any]]:
 
 
 def expression_of(model: nn.Module, path: str, name: str = "model") -> str:
-    """Return the expression for what stands at a path in a model: `model.features[3].weight`."""
+    """Write what stands at a path in code: `model.features[3].weight`."""
     text, here = name, model
     for part in path.split(".") if path else ():
         indexed = isinstance(here, (nn.Sequential, nn.ModuleList)) and part.isdigit()

@@ -1,4 +1,4 @@
-"""A model as rows: a layer each, with shapes, parameters, MACs and bytes, in the order in which they run."""
+"""A model as rows, one a layer, in the order they run."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from ..base.trees import tree_tensors
-from .example_input import Example, from_input, from_shape, what_to_give
-from .forward import Followed, follow, let_go
-from .kinds import by, dtype_name, packed_weights, telling
+from .example_input import Example, from_input, from_shape, input_hint
+from .forward import TracedForward, clear_frames, trace_forward
+from .kinds import dtype_name, layer_arguments, packed_weights, shape_words
 from .trace import Failure, Record, Shapes
 from .walk import HOLDERS, Holding, Layer, bytes_of, holdings_of, numel_of, walk
 
@@ -29,7 +29,7 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Row:
-    """One layer of a model. Sums include the layers inside; shapes are those of the first call.
+    """One layer of a model; sums include the layers inside.
 
     Attributes
     ----------
@@ -84,7 +84,7 @@ class Row:
 
     @property
     def shared(self) -> bool:
-        """Whether a layer above it in the table has some of its parameters too (tied weights)."""
+        """Whether a layer above it has some of its parameters too (tied)."""
         return self.tied_parameters > 0
 
 
@@ -156,7 +156,7 @@ class Summary:
         raise KeyError(f"The model has no layer {path!r}.")
 
     def to_frame(self) -> pd.DataFrame:
-        """Return the rows as a data frame, a column for each attribute of `Row`."""
+        """Return the rows as a data frame, a column each attribute."""
         import pandas as pd
 
         names = [part.name for part in dataclasses.fields(Row)]
@@ -215,22 +215,22 @@ def summary(
     if input is not None and input_shape is not None:
         raise ValueError("Both input and input_shape were given: one of them is wanted.")
     if input is None and input_shape is None:
-        return _assembled(layers, error=what_to_give(layers))
+        return _assembled(layers, error=input_hint(layers))
     examples = (
         [from_input(model, input, dtype)] if input is not None else from_shape(model, input_shape, dtype)
     )
-    found = follow(layers, examples)
+    found = trace_forward(layers, examples)
     try:
         return _assembled(layers, found, error=found.clash.sentence if found.clash is not None else None)
     finally:
         if found.error is not None:
-            let_go(found.error)
+            clear_frames(found.error)
         # This frame stands in the exception's, too.
         del model, input, layers, examples, found
 
 
 def with_trainable(table: Summary, model: nn.Module) -> Summary:
-    """Return a table of the model with what trains now; the same where nothing has changed."""
+    """Return the table with what trains now; the same if nothing changed."""
     holdings = holdings_of(walk(model))
     rows = []
     for row in table.rows:
@@ -243,7 +243,7 @@ def with_trainable(table: Summary, model: nn.Module) -> Summary:
 
 
 def _unknown(name: str) -> str:
-    """Return what is to be said of a keyword that there is not; some are those of other tools."""
+    """Say of an unknown keyword which one is meant."""
     if name in ("input_size", "input_sizes", "shape", "size", "shapes"):
         return f"summary takes no {name}: input_shape, the shape of one sample, as (1, 28, 28), is meant."
     if name in ("input_data", "inputs", "x", "X", "batch", "data", "example"):
@@ -258,7 +258,9 @@ def _unknown(name: str) -> str:
     )
 
 
-def _assembled(layers: Sequence[Layer], found: Followed | None = None, error: str | None = None) -> Summary:
+def _assembled(
+    layers: Sequence[Layer], found: TracedForward | None = None, error: str | None = None
+) -> Summary:
     records = found.trace.records if found is not None else {layer.path: Record() for layer in layers}
     holdings = holdings_of(layers)
     _fill(layers, records)
@@ -296,7 +298,7 @@ def _assembled(layers: Sequence[Layer], found: Followed | None = None, error: st
 
 
 def _fill(layers: Sequence[Layer], records: Mapping[str, Record]) -> None:
-    """Give layers that only hold others, or whose forward was not called, the sums of what is inside."""
+    """Give layers that were not called themselves the sums of those inside."""
     for layer in reversed(layers[1:]):
         above, record = records[layer.parent or ""], records[layer.path]
         if not above.calls:
@@ -320,7 +322,7 @@ def _row(layer: Layer, record: Record, holding: Holding, followed: bool, failure
         activation_bytes=record.activation_bytes,
         calls=record.calls,
         name=layer.name,
-        detail=telling(layer.module),
+        detail=layer_arguments(layer.module),
         inputs=record.inputs,
         outputs=record.outputs,
         own_parameters=holding.own,
@@ -350,7 +352,7 @@ def _note(layer: Layer, record: Record, lazy: bool, followed: bool, failure: Fai
     if layer.again:
         words.append(f"the same module as {layer.first}")
     if failure is not None and layer.path == failure.path:
-        words.append("fails here" + (f", given {by(record.inputs[0][1])}" if record.inputs else ""))
+        words.append("fails here" + (f", given {shape_words(record.inputs[0][1])}" if record.inputs else ""))
     elif followed and not record.calls and not isinstance(layer.module, HOLDERS):
         words.append("not called" if failure is None else "not reached")
     return "; ".join(words)
@@ -360,7 +362,7 @@ def _note(layer: Layer, record: Record, lazy: bool, followed: bool, failure: Fai
 
 
 def _in_order(layers: Sequence[Layer], records: Mapping[str, Record]) -> list[Layer]:
-    """Return the layers with siblings in the order of the first call in or under them."""
+    """Order siblings by the first call in or under them."""
     never = len(records) + sum(record.calls for record in records.values())
     began = {layer.path: never if (order := records[layer.path].order) is None else order for layer in layers}
     inside: dict[str, list[Layer]] = {layer.path: [] for layer in layers}

@@ -1,4 +1,4 @@
-"""A Summary as text and as HTML: repeated blocks told once, totals, and what to know about the numbers."""
+"""A Summary as text and as HTML, with repeated blocks folded."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING
 
-from .kinds import by
+from .kinds import shape_words
 
 if TYPE_CHECKING:
     from .summary import Row, Summary
@@ -34,18 +34,18 @@ def count(number: float, unit: str = "") -> str:
 
 
 def output_words(row: Row) -> str:
-    """Return what a layer puts out: "1×64×16×16", several shapes with commas; "" if it put out none."""
-    shapes = [by(shape) for _, shape in row.outputs]
+    """Return a layer's output shapes: "1×64×16×16"; "" for none."""
+    shapes = [shape_words(shape) for _, shape in row.outputs]
     return ", ".join(shapes[:2]) + (f" and {len(shapes) - 2} more" if len(shapes) > 2 else "")
 
 
 def type_words(row: Row) -> str:
-    """Return class and telling arguments: "Conv2d 3×3"; "" for the model, whose class is its name."""
+    """Return class and arguments, "Conv2d 3×3"; of the model, arguments alone."""
     return f"{row.kind} {row.detail}".rstrip() if row.path else row.detail
 
 
 def remark(row: Row) -> str:
-    """Return what is to be said of a layer beside its numbers; "" for nothing."""
+    """Return notes, calls and ties of a layer in words."""
     words = [row.note] if row.note else []
     if row.calls > 1:
         words.append(f"called {row.calls} times")
@@ -55,25 +55,25 @@ def remark(row: Row) -> str:
 
 
 def ran(row: Row) -> bool:
-    """Say whether MACs and activations of a layer are known: it was called, or something in it was."""
+    """Say whether a layer, or something in it, was called."""
     return bool(row.calls or row.macs or row.activation_bytes)
 
 
 @dataclass(frozen=True)
-class Line:
-    """A row of the printed table; with `like`, these rows in its place, as they are as the one before."""
+class TableLine:
+    """A line of the printed table; with `like`, several equal rows."""
 
     row: Row
     like: tuple[Row, ...] = ()
 
 
-def lines(rows: Sequence[Row]) -> list[Line]:
-    """Return the rows, siblings that are equal throughout to the one before them in one line."""
+def fold_repeats(rows: Sequence[Row]) -> list[TableLine]:
+    """Fold siblings that are equal throughout into one line."""
     ends, signs = _subtrees(rows)
-    found: list[Line] = []
+    found: list[TableLine] = []
     place = 0
     while place < len(rows):
-        found.append(Line(rows[place]))
+        found.append(TableLine(rows[place]))
         place += 1
         # Behind the end of a block its equals may follow.
         for start in _closed(rows, ends, place):
@@ -84,14 +84,14 @@ def lines(rows: Sequence[Row]) -> list[Line]:
                 same.append(after)
                 after = ends[after]
             if after - place > 1:
-                found.append(Line(rows[start], tuple(rows[i] for i in same)))
+                found.append(TableLine(rows[start], tuple(rows[i] for i in same)))
                 place = after
                 break
     return found
 
 
-def first_lines(every: Sequence[Line], most: int) -> Sequence[Line]:
-    """Return the lines down to the greatest depth at which at most `most` are left; else the first `most`."""
+def first_lines(every: Sequence[TableLine], most: int) -> Sequence[TableLine]:
+    """Return at most `most` lines, down to some depth."""
     for depth in range(max(line.row.depth for line in every), 0, -1):
         shown = [line for line in every if line.row.depth <= depth]
         if len(shown) <= most:
@@ -100,7 +100,7 @@ def first_lines(every: Sequence[Line], most: int) -> Sequence[Line]:
 
 
 def _closed(rows: Sequence[Row], ends: Sequence[int], place: int) -> list[int]:
-    """Return the blocks that end at `place` and have a sibling there: at most one."""
+    """Find the block that ends at `place` and has a sibling there."""
     if place >= len(rows):
         return []
     start = place - 1
@@ -110,7 +110,7 @@ def _closed(rows: Sequence[Row], ends: Sequence[int], place: int) -> list[int]:
 
 
 def _subtrees(rows: Sequence[Row]) -> tuple[list[int], list[int]]:
-    """Return for each row the place behind the last row inside it, and a number that equal blocks share."""
+    """Return each row's end, and a number that equal blocks share."""
     ends, signs = [0] * len(rows), [0] * len(rows)
     numbers: dict[tuple[object, ...], int] = {}
     open_: list[tuple[int, list[tuple[str, int]]]] = []
@@ -134,7 +134,7 @@ def _subtrees(rows: Sequence[Row]) -> tuple[list[int], list[int]]:
     return ends, signs
 
 
-def _cells(line: Line) -> tuple[str, ...]:
+def _cells(line: TableLine) -> tuple[str, ...]:
     row = line.row
     indent = "  " * row.depth
     numbers = line.like or (row,)
@@ -195,13 +195,13 @@ def remarks(table: Summary) -> list[str]:
 
 def head(table: Summary) -> str:
     """Return the first line: the model and what it was followed with."""
-    given = ", ".join(by(shape) for shape in table.inputs)
+    given = ", ".join(shape_words(shape) for shape in table.inputs)
     return table.rows[0].kind + (f" on {given}" if given else "")
 
 
 def text(table: Summary) -> str:
     """Return the table as text."""
-    body = [_HEADS, *map(_cells, lines(table.rows))]
+    body = [_HEADS, *map(_cells, fold_repeats(table.rows))]
     widths = {i: max(len(cells[i]) for cells in body) for i in _columns(body[1:])}
 
     def one(cells: Sequence[str]) -> str:
@@ -219,8 +219,8 @@ def text(table: Summary) -> str:
 
 
 def html(table: Summary) -> str:
-    """Return the table as HTML that takes the notebook's own colours; a long one down to some depth only."""
-    every = lines(table.rows)
+    """Return the table as HTML; a long one down to some depth."""
+    every = fold_repeats(table.rows)
     shown = first_lines(every, _MOST)
     body = list(map(_cells, shown))
     columns = _columns(body)

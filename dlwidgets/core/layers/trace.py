@@ -1,4 +1,4 @@
-"""One forward through a stand-in, written down: which layer ran, on which shapes, at which cost."""
+"""A trace of one forward: layers run, their shapes and costs."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from torch.utils._python_dispatch import _disable_current_modes
 
 from ..base.outputs import named_tensors
 from ..base.trees import call_model, tree_tensors
-from .operations import Functions, Operation, Operations
-from .recall import Recall
+from .operations import Functions, Operations, TensorOperation
+from .output_cache import OutputCache
 from .stand_in import fake_tensor
 from .walk import Layer
 
@@ -27,7 +27,7 @@ Shapes = tuple[tuple[str, tuple[int, ...]], ...]
 
 @dataclass
 class Record:
-    """What one layer did in the forward; sums run over all its calls.
+    """What one layer did in the forward, summed over its calls.
 
     Attributes
     ----------
@@ -67,12 +67,12 @@ class Failure:
 
     path: str
     inputs: dict[str, Any]
-    operation: Operation | None
+    operation: TensorOperation | None
     error: Exception
 
 
 class Trace:
-    """Runs a stand-in once and keeps a `Record` for each of the `layers` of the model that it stands for.
+    """Runs a stand-in of a model once and records its layers.
 
     A layer that calls no layer inside puts out memory: each of its outputs counts its bytes, except those
     that share memory with an input or a weight (in place, a view). A layer that calls others has the sum.
@@ -80,7 +80,7 @@ class Trace:
     Attributes
     ----------
     records : path -> Record.
-    recall : the layers' outputs so far; None where they have values.
+    cache : the layers' outputs so far; None where they have values.
     uncounted : operations that may hold MACs but have no formula -> the paths of the layers they ran in.
     failure : where the forward failed, or None.
     """
@@ -89,9 +89,9 @@ class Trace:
         self.records: dict[str, Record] = {}
         self.uncounted: dict[str, dict[str, None]] = {}
         self.failure: Failure | None = None
-        self.operation: Operation | None = None
+        self.operation: TensorOperation | None = None
         self._twin, self._mode = twin, mode
-        self.recall = Recall(mode) if mode is not None else None
+        self.cache = OutputCache(mode) if mode is not None else None
         self._stack: list[_Frame] = []
         self._calls = 0
         self._places: dict[int, list[Layer]] = {}
@@ -139,7 +139,7 @@ class Trace:
         return self._mode is not None
 
     def count(self, macs: int) -> None:
-        """Add the MACs of an operation to the layer it runs in and to those around it."""
+        """Add MACs to the running layer and to those around it."""
         if self._stack:
             self.records[self._stack[-1].path].own_macs += macs
         for path in self._running():
@@ -154,7 +154,7 @@ class Trace:
 
     @contextmanager
     def entered(self, module: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Iterator[_Frame]:
-        """Write down a call of `module`; what it returns is to be put into the frame."""
+        """Record a call of `module`, whose output is put into the frame."""
         if self._stack:
             self._stack[-1].alone = False
         frame = _Frame(self._place(module).path, module)
@@ -191,7 +191,7 @@ class Trace:
                 self.records[path].activation_bytes += size
 
     def _place(self, module: nn.Module) -> Layer:
-        """Return the place that is meant where the same module stands in several.
+        """Return the place that a call of a shared module means.
 
         The one nearest to the layer that calls; among equals the one called least, so that an activation that
         a Sequential holds twice is counted once for each.
@@ -209,7 +209,7 @@ class Trace:
         return min(places, key=distance)
 
     def _build(self, module: nn.Module, args: Any, kwargs: Any) -> dict[str, tuple[int, ...]]:
-        """Build a lazy layer of the stand-in as its first call would; return its parameters' shapes."""
+        """Build a lazy layer of the stand-in; return its parameters' shapes."""
         lazy = [name for name, tensor in module._parameters.items() if tensor is not None and is_lazy(tensor)]
         device = next(
             (tensor.device for tensor in tree_tensors((*args, *kwargs.values()))), torch.device("cpu")
@@ -242,30 +242,33 @@ class _Frame:
 
 
 class _Listener:
-    """Stands in the place of a layer's forward; no closure, which an exception's frames would hold on to."""
+    """Takes the place of a layer's forward and records its calls.
+
+    No closure, which an exception's frames would hold on to.
+    """
 
     def __init__(self, trace: Trace, module: nn.Module) -> None:
         update_wrapper(self, module.forward)
         self._trace, self._module = trace, module
         # A forward that somebody has replaced may do anything.
-        self._recall = None if "forward" in vars(module) else trace.recall
+        self._cache = None if "forward" in vars(module) else trace.cache
         # What was compiled was so for other inputs than fake ones.
         self._forward: Callable[..., Any] = getattr(module, "_orig_mod", module.forward)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         with self._trace.entered(self._module, args, kwargs) as frame:
-            recall = self._recall
-            key = recall.key(self._module, args, kwargs) if recall is not None else None
-            if recall is None or key is None:
+            cache = self._cache
+            key = cache.key(self._module, args, kwargs) if cache is not None else None
+            if cache is None or key is None:
                 frame.output = self._forward(*args, **kwargs)
-            elif (known := recall.output(key)) is not None:
+            elif (known := cache.output(key)) is not None:
                 frame.output, macs = known
                 self._trace.count(macs)
             else:
                 record = self._trace.records[frame.path]
                 before = record.own_macs
                 frame.output = self._forward(*args, **kwargs)
-                recall.keep(key, self._module, args, frame.output, record.own_macs - before)
+                cache.keep(key, self._module, args, frame.output, record.own_macs - before)
         return frame.output
 
 
@@ -304,7 +307,7 @@ def _new_bytes(put_out: Iterable[torch.Tensor], known: Iterable[torch.Tensor]) -
 
 
 def _storage(tensor: torch.Tensor) -> tuple[int, int]:
-    """Return what tells the memory of a tensor apart, and its bytes; sparse ones have none of their own."""
+    """Return identity and bytes of a tensor's memory; sparse ones have none."""
     try:
         memory = tensor.untyped_storage()
         return memory._cdata, memory.nbytes()

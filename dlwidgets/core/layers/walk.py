@@ -1,4 +1,4 @@
-"""The layers of a model: their names, how they hold one another, and which tensors each holds."""
+"""The layers of a model, and the tensors that each holds."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Layer:
 
 
 def walk(model: nn.Module) -> list[Layer]:
-    """Return the layers of `model`, each before those that it holds, in the order of their registration.
+    """List the layers of a model, outer before inner, as registered.
 
     A module that is held in two places is listed in both, with what is inside it in the first alone. A
     compiled model is listed as what it was compiled from.
@@ -77,7 +77,7 @@ def uncompiled(model: nn.Module) -> nn.Module:
 
 
 def kind_of(module: nn.Module) -> str:
-    """Return the class name of a layer; of a TorchScript layer that of the class it was made from."""
+    """Return the class name of a layer, the original one under TorchScript."""
     return getattr(module, "original_name", None) or type(module).__name__
 
 
@@ -112,7 +112,7 @@ class Holding:
 
 
 def holdings_of(layers: Sequence[Layer]) -> dict[str, Holding]:
-    """Return path -> what the layer there holds; one that stands in a second place holds the same there."""
+    """Return path -> what the layer there holds."""
     holdings = {layer.path: Holding() for layer in layers}
     first: dict[int, str] = {}
     for layer in layers:
@@ -141,7 +141,7 @@ def holdings_of(layers: Sequence[Layer]) -> dict[str, Holding]:
 
 
 def numel_of(tensor: torch.Tensor) -> int:
-    """Return how many numbers a tensor has; a lazy one has none yet."""
+    """Count the numbers of a tensor; a lazy one has none."""
     return 0 if is_lazy(tensor) else tensor.numel()
 
 

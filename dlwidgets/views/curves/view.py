@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import traitlets
 
-from ...core.base.buckets import Curve, Evaluated, together
+from ...core.base.buckets import Curve, EvaluationSeries, common_steps
 from ...core.controls.patterns import in_words
 from ...core.training.snapshots.snapshot import REASONS
 from ...session import Session
@@ -33,7 +33,9 @@ _LARGEST = 2**24
 
 
 class Curves(View):
-    """Loss (train: all steps, as a band and its mean; valid: each evaluation), learning rate, gradient norm.
+    """Shows losses, learning rate and gradient norm over the steps.
+
+    Of the training loss all steps are drawn, as a band and its mean; of the validation loss each evaluation.
 
     Lines that were left, by a rewind or a try, stay as pale curves of their training loss.
 
@@ -114,7 +116,7 @@ class Curves(View):
         }
 
     def wish(self, name: str, value: Any) -> None:
-        """Take the stretch of steps that a person zoomed to, [first, last] or [], or go back to a step."""
+        """Zoom to steps, [first, last] or [] for all, or go back."""
         if name == "rewind":
             return self._go_back(value)
         if name != "window":
@@ -133,7 +135,7 @@ class Curves(View):
             )
 
     def figure(self) -> Figure:
-        """Return the curves of all steps, or of those that were zoomed to."""
+        """Draw the curves of the steps shown as a Figure."""
         from ...core.figures.curves import curves_figure
 
         changes = self._marked[2] if self.session is None else self._marks(self.session)
@@ -151,12 +153,12 @@ class Curves(View):
         return self._marked[2]
 
     def _past(self, branches: list[Branch], first: int, last: int | None) -> bytes:
-        """Return what each line trained by itself, from where it and the line under way parted."""
+        """Return each past line's loss from where it left the present one."""
         known, rows = self._left, []
         # A session's branches are new objects each time it is asked; their histories stay.
         self._left = {
             branch.record: known.get(branch.record)
-            or (Curve(branch.record.columns["loss"]), together(branch.record, self._record))
+            or (Curve(branch.record.columns["loss"]), common_steps(branch.record, self._record))
             for branch in branches
         }
         for number, branch in enumerate(branches):
@@ -168,7 +170,7 @@ class Curves(View):
     def _follow(self, session: Session) -> None:
         self._record = record = session.record
         self._curves = {name: Curve(record.columns[name]) for name in ("loss", "lr", "grad_norm")}
-        self._evaluated = Evaluated(record)
+        self._evaluated = EvaluationSeries(record)
         #: History of a line that was left -> its curve, and the last step in common with this one.
         self._left: dict[History, tuple[Curve, int]] = {}
 
@@ -185,7 +187,7 @@ def _bytes(rows: tuple[np.ndarray, ...]) -> bytes:
 
 
 def _stretch(wanted: Any) -> list[int]:
-    """Return [first, last] for a stretch of steps wished for by a page, [] for all of them."""
+    """Read the steps to be shown: [first, last], or [] for all."""
     if wanted is None or wanted == []:
         return []
     numbers = wanted if isinstance(wanted, (list, tuple)) else ()
@@ -198,7 +200,7 @@ def _stretch(wanted: Any) -> list[int]:
 
 
 def marks(changes: list[Any], most: int = 100) -> list[list[Any]]:
-    """Return the ledger's applied changes as [step, words], the last `most` of them.
+    """Return the ledger's last `most` applied changes as [step, words].
 
     What was rejected is left out. A drag, or a key held down, is one change; changes at one step are one.
     """
@@ -230,7 +232,7 @@ def _is_one_move(before: Any, entry: Any) -> bool:
 def _change(entry: Any) -> str:
     if entry.name == "trainable":
         return in_words(entry.applied) or "trains as it was made"
-    # A rate under a schedule: what was asked for is what it scales; what is in force is another with each step.
+    # Of a rate under a schedule what was asked for: it is scaled, and in force is another with each step.
     value = entry.asked if entry.name == "lr" else entry.applied
     return f"{entry.name.replace('_', ' ')} → {_short(value)}"
 

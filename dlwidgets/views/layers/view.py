@@ -1,4 +1,4 @@
-"""LayerTable: a model as a tree of its layers, with what each of them does while it trains."""
+"""LayerTable: a model as a tree of layers that folds."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from torch import nn
 
 from ...core.layers.columns import COLUMNS, SORTS, ColumnData, read_columns, sample_shape, usual_columns
 from ...core.layers.probes import LayerStats
-from ...core.layers.sparklines import Sparks
+from ...core.layers.sparklines import Sparklines
 from ...core.layers.summary import Row, Summary, summary, with_trainable
 from ...core.layers.summary_text import remark, remarks
 from ...session import Session
@@ -35,7 +35,7 @@ _LETTERS = {"yes": "y", "no": "n", "partly": "p", "": "-"}
 
 
 class LayerTable(View):
-    """A model as a tree that folds: shapes, parameters, MACs and bytes; with a session, what training does.
+    """Shows a model's layers: shapes, parameters, MACs, bytes, and their training.
 
     With a session the table follows `layer_stats` (weight and gradient norm, update-to-weight ratio and dead
     units of each layer) and `selected_layer`, which it also writes: a click on a row selects that layer for
@@ -108,7 +108,7 @@ class LayerTable(View):
         _check(source, given=any(value is not None for value in (input, input_shape, dtype)))
         self._selected: str | None = None
         self._look = _read_look({"sort": sort, "turned": [], "columns": columns}, isinstance(source, Session))
-        self._sparks = Sparks()
+        self._sparks = Sparklines()
         self._future: Future[Summary] | None = None
         self._summary: Summary | None = None
         self._packed: dict[str, Any] = {}
@@ -150,7 +150,7 @@ class LayerTable(View):
         return self._summary
 
     def project(self) -> dict[str, Any]:
-        """Return the picture: the table, which is made once, and the live numbers of now."""
+        """Return the table, made once, and the live numbers of now."""
         status = "" if self.session is None else self.session.status
         table = self.summary
         picture: dict[str, Any] = {
@@ -172,7 +172,7 @@ class LayerTable(View):
         }
 
     def wish(self, name: str, value: Any) -> None:
-        """Select a layer, freeze or unfreeze some, or keep how the table looks, as the page asks."""
+        """Select a layer, freeze some, keep the look, or send a copy."""
         if name == "selected_layer":
             if value is not None and value not in self._order:
                 raise ValueError(f"The table has no layer {value!r}.")
@@ -190,19 +190,19 @@ class LayerTable(View):
         self.refresh()
 
     def figure(self) -> Figure:
-        """Return the table as a Figure: the first rows of the tree, as deep as there is room for."""
+        """Draw the tree as a Figure, as deep as it has room."""
         from ...core.figures.layers import layer_figure
 
         stats = None if self.session is None else self.session.layer_stats
         return layer_figure(self.summary, stats)
 
     def to_frame(self) -> pd.DataFrame:
-        """Return what the table shows as a data frame: its columns, its order, every layer of the model."""
+        """Return all layers as a data frame, in columns and order shown."""
         data = self._data()
         return data.frame(self._columns(), data.sorted_rows(self._look["sort"]))
 
     def to_csv(self) -> str:
-        """Return what the table shows as comma-separated values: the text that its Copy button copies."""
+        """Return the table as comma-separated values, as its Copy button copies them."""
         data = self._data()
         return data.csv(self._columns(), data.sorted_rows(self._look["sort"]))
 
@@ -212,7 +212,7 @@ class LayerTable(View):
         return data.markdown(self._columns(), data.sorted_rows(self._look["sort"]))
 
     def close(self) -> None:
-        """Stop following the session, stop measuring if no other table is open, and remove the view."""
+        """Remove the view; stop measuring if no other table is open."""
         session, self._probes = self._probes, None
         if session is not None:
             _probed(session, -1)
@@ -240,12 +240,14 @@ class LayerTable(View):
         return self._look["columns"] or usual_columns(self.session is not None)
 
     def _answer_copy(self, value: Any) -> None:
-        """Send the page the text that it asks for: {number, kind, columns, rows}, rows by their places."""
+        """Send the page rows as text: {number, kind, columns, rows by place}."""
         asked = value if isinstance(value, dict) else {}
         write = {"CSV": ColumnData.csv, "Markdown": ColumnData.markdown}.get(asked.get("kind", ""))
         columns, places = read_columns(asked.get("columns"), self.session is not None), asked.get("rows")
         if write is None or columns is None or not isinstance(places, list):
-            raise ValueError(f"CSV or Markdown, columns and rows are wanted to be copied: {str(value)[:80]} given.")
+            raise ValueError(
+                f"CSV or Markdown, columns and rows are wanted to be copied: {str(value)[:80]} given."
+            )
         data = self._data()
         text = write(data, columns, [data.rows[place] for place in places])
         self.send({"copied": asked.get("number"), "text": text})
@@ -296,7 +298,7 @@ class LayerTable(View):
         return self._packed
 
     def _with_trainable(self, table: Summary, status: str, paths: list[str]) -> Summary:
-        """Return the table with what trains, read anew when what was asked, or is measured, changes."""
+        """Return the table with what trains, read anew after a change."""
         session = self.session
         wish = None if session is None else session.applied.get("trainable")
         if self._trains[:3] != (status, paths, wish):
@@ -326,7 +328,7 @@ class LayerTable(View):
         }
 
     def _dead(self, stats: LayerStats) -> np.ndarray:
-        """Return row, dead units, units and whether it is the activation itself, of each layer known."""
+        """Return row, dead units, all units, and whether it is the activation."""
         found = stats.dead
         if found is None:
             return np.empty((0, 4), np.int32)
@@ -342,7 +344,7 @@ _opening = threading.Lock()
 
 
 def _probed(session: Session, more: int) -> None:
-    """Count the open tables of a session, and have its layers measured while there is one."""
+    """Have a session's layers measured while a table of it is open."""
     with _opening:
         before = _open.get(session, 0)
         _open[session] = before + more
@@ -374,16 +376,14 @@ def _read_look(value: Any, live: bool) -> dict[str, Any]:
     given = value if isinstance(value, dict) else {}
     sort, turned = given.get("sort"), given.get("turned")
     if not isinstance(sort, str) or sort.removeprefix("-") not in SORTS:
-        raise ValueError(
-            f"A layer table cannot be sorted by {sort!r}: give one of {', '.join(SORTS)}."
-        )
+        raise ValueError(f"A layer table cannot be sorted by {sort!r}: give one of {', '.join(SORTS)}.")
     if not isinstance(turned, list) or not all(isinstance(key, str) for key in turned):
         raise ValueError(f"Folds are named by a list of text: {turned!r} given.")
     return {"sort": sort, "turned": turned, "columns": read_columns(given.get("columns"), live)}
 
 
 def _read_trainable(value: Any, known: dict[str, int]) -> tuple[list[str], bool]:
-    """Return the paths of layers and whether they are to train, from [path or paths, true or false]."""
+    """Read [path or paths, true or false]: layers, and whether they train."""
     paths, trains = value if isinstance(value, list) and len(value) == 2 else (None, None)
     paths = [paths] if isinstance(paths, str) else paths
     if not isinstance(paths, list) or not paths or not isinstance(trains, bool):
@@ -396,4 +396,3 @@ def _read_trainable(value: Any, known: dict[str, int]) -> tuple[list[str], bool]
 
 def _tied(row: Row) -> bool:
     return row.same_as is not None or row.tied_to is not None
-

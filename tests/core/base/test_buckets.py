@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dlwidgets.core.base.buckets import Curve, Evaluated
+from dlwidgets.core.base.buckets import Curve, EvaluationSeries
 from dlwidgets.core.base.history import Column, History
 
 
@@ -182,17 +182,17 @@ def evaluated(losses) -> History:
 
 
 def test_few_evaluations_are_all_there_and_one_more_beyond_each_edge():
-    values = Evaluated(evaluated([0.5, 0.4, 0.3, 0.2, 0.1]))
+    values = EvaluationSeries(evaluated([0.5, 0.4, 0.3, 0.2, 0.1]))
     assert [array.tolist() for array in values.within()] == [[10, 20, 30, 40, 50], [0.5, 0.4, 0.3, 0.2, 0.1]]
     assert values.within(20, 30)[0].tolist() == [10, 20, 30, 40]
     assert values.within(22, 27)[0].tolist() == [20, 30]
     assert values.within(60, 90)[0].tolist() == [50]
-    assert [len(array) for array in Evaluated(History()).within()] == [0, 0]
+    assert [len(array) for array in EvaluationSeries(History()).within()] == [0, 0]
 
 
 def test_an_evaluation_that_is_made_again_takes_the_place_of_the_one_before():
     history = evaluated([0.5, 0.4])
-    values = Evaluated(history)
+    values = EvaluationSeries(history)
     assert values.within()[1].tolist() == [0.5, 0.4]
     history.evaluation(20, valid_loss=0.35)
     assert values.within()[1].tolist() == [0.5, 0.35]
@@ -205,7 +205,7 @@ def test_many_evaluations_keep_every_extreme_and_the_newest(seed, most, missing)
     rng = np.random.default_rng(seed)
     losses = rng.normal(size=int(rng.integers(1, 600)))
     losses[rng.random(len(losses)) < missing] = np.nan
-    steps, values = Evaluated(evaluated(losses)).within(most=most)
+    steps, values = EvaluationSeries(evaluated(losses)).within(most=most)
     assert len(steps) <= 2 * most and (np.diff(steps) >= 0).all()
     assert steps[-1] == 10 * len(losses)
     np.testing.assert_equal(values[-1], losses[-1])

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dlwidgets.core.layers.probes import LayerStats
-from dlwidgets.core.layers.sparklines import LOWEST, STEP, Sparks
+from dlwidgets.core.layers.sparklines import LOWEST, STEP, Sparklines
 
 
 def measured(step: int, **ratios: float) -> LayerStats:
@@ -17,7 +17,7 @@ def measured(step: int, **ratios: float) -> LayerStats:
     return LayerStats(step, list(ratios), values, values, values, np.isfinite(values))
 
 
-def read(sparks: Sparks, path: str, most: int | None = None) -> np.ndarray:
+def read(sparks: Sparklines, path: str, most: int | None = None) -> np.ndarray:
     """Return a layer's history as the page reads it: ratios, NaN for a gap."""
     packed, points = sparks.packed([path], most)
     q = np.frombuffer(packed, np.uint8).astype(float)
@@ -27,7 +27,7 @@ def read(sparks: Sparks, path: str, most: int | None = None) -> np.ndarray:
 
 @given(st.lists(st.floats(1e-8, 10.0), min_size=1, max_size=120))
 def test_what_is_read_is_what_was_measured_within_a_twentieth(ratios):
-    sparks = Sparks()
+    sparks = Sparklines()
     for step, ratio in enumerate(ratios):
         sparks.add(measured(step + 1, w=ratio), now=float(step))
     np.testing.assert_allclose(read(sparks, "w"), np.float32(ratios), rtol=0.05)
@@ -35,7 +35,7 @@ def test_what_is_read_is_what_was_measured_within_a_twentieth(ratios):
 
 
 def test_a_run_that_began_not_long_ago_is_kept_whole():
-    sparks = Sparks(points=40, span=40.0)
+    sparks = Sparklines(points=40, span=40.0)
     for step in range(120):
         sparks.add(measured(step + 1, w=1e-5 * 10 ** (step / 40)), now=0.25 * step)
     values = read(sparks, "w")
@@ -46,7 +46,7 @@ def test_a_run_that_began_not_long_ago_is_kept_whole():
 
 
 def test_of_a_long_run_the_last_minutes_are_kept():
-    sparks = Sparks(points=40, span=40.0)
+    sparks = Sparklines(points=40, span=40.0)
     for step in range(1000):
         sparks.add(measured(step + 1, w=1e-3), now=0.25 * step)
     assert len(read(sparks, "w")) == 40
@@ -55,7 +55,7 @@ def test_of_a_long_run_the_last_minutes_are_kept():
 
 
 def test_steps_that_are_measured_rarely_are_never_joined():
-    sparks = Sparks(points=10, span=10.0)
+    sparks = Sparklines(points=10, span=10.0)
     for step in range(25):
         sparks.add(measured(step + 1, w=10.0 ** -(step % 5)), now=7.0 * step)
     np.testing.assert_allclose(read(sparks, "w"), [10.0 ** -(step % 5) for step in range(15, 25)], rtol=0.05)
@@ -65,7 +65,7 @@ def test_steps_that_are_measured_rarely_are_never_joined():
 @settings(deadline=None)
 @given(st.lists(st.tuples(st.floats(0.01, 5.0), st.floats(1e-6, 1.0)), min_size=1, max_size=300))
 def test_however_often_it_is_measured_the_room_is_enough_and_no_value_is_invented(steps):
-    sparks, now = Sparks(points=16, span=20.0), 0.0
+    sparks, now = Sparklines(points=16, span=20.0), 0.0
     for step, (gap, ratio) in enumerate(steps):
         now += gap
         sparks.add(measured(step + 1, w=ratio), now)
@@ -75,7 +75,7 @@ def test_however_often_it_is_measured_the_room_is_enough_and_no_value_is_invente
 
 
 def test_weights_that_do_not_move_stand_at_the_bottom_and_what_is_not_finite_leaves_a_gap():
-    sparks = Sparks()
+    sparks = Sparklines()
     for step, ratio in enumerate([1e-3, 0.0, np.nan, np.inf, 1e-3]):
         sparks.add(measured(step + 1, w=ratio), now=float(step))
     assert read(sparks, "w")[1] == pytest.approx(10**LOWEST)
@@ -83,7 +83,7 @@ def test_weights_that_do_not_move_stand_at_the_bottom_and_what_is_not_finite_lea
 
 
 def test_a_layer_that_is_frozen_or_thawed_on_the_way_has_a_gap_there():
-    sparks = Sparks()
+    sparks = Sparklines()
     sparks.add(measured(1, a=1e-3), now=0.0)
     sparks.add(measured(2, b=1e-2, a=1e-3), now=1.0)
     sparks.add(measured(3, b=1e-2), now=2.0)
@@ -93,7 +93,7 @@ def test_a_layer_that_is_frozen_or_thawed_on_the_way_has_a_gap_there():
 
 
 def test_fewer_points_are_sent_where_there_is_no_room_for_all_the_newest_among_them():
-    sparks = Sparks()
+    sparks = Sparklines()
     for step in range(100):
         sparks.add(measured(step + 1, w=1e-6 if step < 99 else 1e-1), now=float(step))
     for most in (0, 1, 7, 50, 99, 100, 500):

@@ -23,7 +23,7 @@ from dlwidgets.core.layers.columns import COLUMNS
 from dlwidgets.core.layers.dead_units import DeadUnits
 from dlwidgets.core.layers.probes import LayerStats
 from dlwidgets.core.layers.summary import summary
-from dlwidgets.core.layers.summary_text import first_lines, lines
+from dlwidgets.core.layers.summary_text import first_lines, fold_repeats
 from dlwidgets.session import Session
 from dlwidgets.views.layers.view import LayerTable
 
@@ -455,7 +455,7 @@ def test_the_figure_of_an_incomplete_table_says_why():
 def test_the_figure_of_a_large_model_is_as_deep_as_there_is_room_for():
     pairs = (nn.Sequential(nn.Linear(4, 4 + i % 5), nn.Linear(4 + i % 5, 4)) for i in range(30))
     wide = nn.Sequential(*pairs)
-    every = lines(summary(wide, input_shape=(4,)).rows)
+    every = fold_repeats(summary(wide, input_shape=(4,)).rows)
     assert len(every) == 91
     assert len(first_lines(every, 91)) == 91
     assert [line.row.depth for line in first_lines(every, 90)] == [0] + 30 * [1]
@@ -509,7 +509,9 @@ def test_the_frame_has_the_columns_shown_of_every_layer(session):
     view = LayerTable(session)
     session.step(1)
     frame = view.to_frame()
-    assert list(frame.columns) == [name for column in COLUMNS.values() if column.usual for name in column.data]
+    assert list(frame.columns) == [
+        name for column in COLUMNS.values() if column.usual for name in column.data
+    ]
     named = [path for path, _ in session.model.named_modules()]
     assert frame["layer"].tolist() == ["Net", *named[1:]]
     counted = [sum(p.numel() for p in module.parameters()) for module in session.model.modules()]
@@ -536,7 +538,8 @@ def test_csv_is_read_back_as_the_frame(session):
 _ORDERS = """
 import {{ emptyPicture, listLines, lookFrom, readPicture, rowsListed }} from "{folder}/layers/picture.js";
 const {{ traits, bytes, sorts }} = JSON.parse(process.argv[2]);
-for (const [name, text] of Object.entries(bytes)) traits[name] = new Uint8Array(Buffer.from(text, "base64")).buffer;
+const read = (text) => new Uint8Array(Buffer.from(text, "base64")).buffer;
+for (const [name, text] of Object.entries(bytes)) traits[name] = read(text);
 const none = {{ of: "", lines: [], found: null, open: null, flat: false }};
 console.log(JSON.stringify(sorts.map((sort) => {{
   const picture = emptyPicture(), look = lookFrom({{ sort }});
@@ -562,7 +565,10 @@ def test_the_page_copies_the_text_that_python_gives(session, probed, said, tmp_p
     publish(session, LayerStats(3, paths, *numbers, np.array([True, False, False, True]), dead))
     open_page(view)
     names = ("sizes", "measured", "stats", "sparks", "dead")
-    given = {"bytes": {name: base64.b64encode(getattr(view, name)).decode() for name in names}, "sorts": sorts}
+    given = {
+        "bytes": {name: base64.b64encode(getattr(view, name)).decode() for name in names},
+        "sorts": sorts,
+    }
     given["traits"] = {"rows": view.rows, "trains": view.trains, "moment": view.moment}
     script = tmp_path / "orders.mjs"
     script.write_text(_ORDERS.format(folder=Path(dlwidgets.views.__file__).parent.as_uri()))
@@ -584,7 +590,9 @@ def test_text_quotes_what_needs_it_and_writes_numbers_in_full():
         'ModuleDict,,1234566,yes\n"a ""b"", c|d",Linear,1234566,yes\nact,ReLU,0,\n'
     )
     assert '| a "b", c\\|d | Linear | 1234566 | yes |\n' in view.to_markdown()
-    assert view.to_markdown().startswith("| layer | type | parameters | trainable |\n| --- | --- | ---: | --- |\n")
+    assert view.to_markdown().startswith(
+        "| layer | type | parameters | trainable |\n| --- | --- | ---: | --- |\n"
+    )
 
 
 def test_measured_numbers_are_written_so_that_they_can_be_read_back():

@@ -1,4 +1,4 @@
-"""Layers that were met before: what they put out for such an input is recalled, not followed again."""
+"""A cache of fake layers' outputs, so that equal calls run once."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class _Output:
     macs: int
 
 
-class Recall:
+class OutputCache:
     """Keeps the outputs of one stand-in's layers, whose tensors belong to `mode`."""
 
     def __init__(self, mode: FakeTensorMode) -> None:
@@ -43,7 +43,7 @@ class Recall:
         self._outputs: dict[Hashable, _Output] = {}
 
     def key(self, module: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Hashable | None:
-        """Return what tells this call from others with another output; None where that is not known."""
+        """Return a key by which calls have equal outputs, or None."""
         if type(module) not in _PLAIN or kwargs or len(args) != 1 or torch._C._is_any_autocast_enabled():
             return None
         held = [args[0], *module._parameters.values(), *module._buffers.values()]
@@ -59,7 +59,7 @@ class Recall:
         return key
 
     def output(self, key: Hashable) -> tuple[FakeTensor, int] | None:
-        """Return a fresh output for a call that was met before, and its MACs."""
+        """Return a fresh output for a known call, and its MACs."""
         known = self._outputs.get(key)
         if known is None:
             return None
@@ -68,7 +68,7 @@ class Recall:
             return FakeTensor(self._mode, bare, known.device), known.macs
 
     def keep(self, key: Hashable, module: nn.Module, args: Sequence[Any], output: Any, macs: int) -> None:
-        """Keep what a call put out, unless it is no tensor with memory of its own."""
+        """Keep the output of a call, if it has its own memory."""
         if type(output) is not FakeTensor or output.storage_offset():
             return
         memory = output.untyped_storage()._cdata
