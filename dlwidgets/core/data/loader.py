@@ -40,12 +40,12 @@ class LoaderBatches(Batches):
         sources = SourceState(loader, loader.sampler, loader.batch_sampler, loader.dataset)
         size = loader.batch_size or getattr(loader.batch_sampler, "batch_size", None) or 1
         super().__init__(size, sources)
-        self._feed: ResizableSampler | None = None
+        self._sampler: ResizableSampler | None = None
         self._iterator: Iterator[Any] | None = None
         self._held: list[Any] = []
         self._last: Any = None
         self._indices: list[int] = []
-        #: Samples taken in this epoch; batches, where there is no feed.
+        #: Samples taken in this epoch; batches, where there is no sampler.
         self._taken = 0
         #: Known when a batch was taken; another size does not change it any more.
         self._over = False
@@ -54,21 +54,23 @@ class LoaderBatches(Batches):
         self._opening: Any = None
         if _is_ordinary(loader):
             theirs = loader.batch_sampler
-            self._feed = ResizableSampler(theirs.sampler, theirs.batch_size, theirs.drop_last, self._sources)  # type: ignore[union-attr]
-            self._loader = _with_feed(loader, self._feed)
+            self._sampler = ResizableSampler(
+                theirs.sampler, theirs.batch_size, theirs.drop_last, self._sources
+            )  # type: ignore[union-attr]
+            self._loader = _with_sampler(loader, self._sampler)
             with contextlib.suppress(TypeError):
                 self.samples = len(theirs.sampler)  # type: ignore[arg-type,union-attr]
 
     @property
     def resizable(self) -> bool:
         """Whether the batches are made here, so that their size can change."""
-        return self._feed is not None
+        return self._sampler is not None
 
     @Batches.batch_size.setter
     def batch_size(self, size: int) -> None:
         self._size = size
-        if self._feed is not None:
-            self._feed.batch_size = size
+        if self._sampler is not None:
+            self._sampler.batch_size = size
 
     @property
     def over(self) -> bool:
@@ -83,8 +85,8 @@ class LoaderBatches(Batches):
             return self._note_taken(self._held.pop())
         if self._over:
             # As the plain loop does: a sampler may draw from its generator when it is read to its end.
-            if self._feed is not None:
-                self._feed.last = True
+            if self._sampler is not None:
+                self._sampler.last = True
             batch = next(self._iterator, _END)  # type: ignore[arg-type]
             if batch is not _END:
                 self._trusted = False
@@ -104,7 +106,7 @@ class LoaderBatches(Batches):
 
     def put_back(self) -> None:
         self._over = False
-        if self._feed is None:
+        if self._sampler is None:
             self._held.append(self._last)
             self._taken -= 1
         else:
@@ -134,20 +136,20 @@ class LoaderBatches(Batches):
             return self.loader.collate_fn([self.loader.dataset[index]])
 
     def why_not(self, batch_size: int) -> str | None:
-        if self._feed is None:
+        if self._sampler is None:
             if batch_size == self._size:
                 return None
             if isinstance(self.loader.dataset, IterableDataset):
                 return "the DataLoader reads an IterableDataset, which fixes the size"
             return "the DataLoader makes its batches in a way of its own, which fixes the size"
-        if self._feed.drop_last and self.samples is not None and batch_size > self.samples:
+        if self._sampler.drop_last and self.samples is not None and batch_size > self.samples:
             return (
                 f"the DataLoader drops batches that are not full, and there are only {self.samples} samples"
             )
         return None
 
     def note(self) -> str | None:
-        ahead = 0 if self._feed is None else len(self._feed.ahead) + len(self._feed.ready)
+        ahead = 0 if self._sampler is None else len(self._sampler.ahead) + len(self._sampler.ready)
         if not ahead:
             return None
         return f"{pluralize(ahead, 'batch')} of the old size had been fetched ahead by workers"
@@ -156,7 +158,7 @@ class LoaderBatches(Batches):
         return self._count_left()
 
     def steps_in_epoch(self) -> int | None:
-        if self._feed is not None:
+        if self._sampler is not None:
             return None if self.samples is None else self._count_batches(self.samples)
         try:
             return len(self.loader)
@@ -168,12 +170,12 @@ class LoaderBatches(Batches):
         self._end_workers()
 
     def state(self) -> dict[str, Any]:
-        feed = self._feed
+        sampler = self._sampler
         return {
             "batch_size": self._size, "taken": self._taken, "over": self._over, "trusted": self._trusted,
             "broken_off": self._broken_off, "open": self._iterator is not None, "opening": self._opening,
             "own": self._sources.own_state(),
-            "feed": None if feed is None or feed.begun is None else feed.state(),
+            "feed": None if sampler is None or sampler.begun is None else sampler.state(),
             "held": Reference(list(self._held)), "count": self._taken + len(self._held),
             "last": fingerprint(self._last) if self._reads_again else None,
         }  # fmt: skip
@@ -191,8 +193,8 @@ class LoaderBatches(Batches):
         self._held = list(self._held)
         self.batch_size = state["batch_size"]
         self._sources.install_own(state["own"])
-        if self._feed is not None:
-            self._feed.mark.forget()
+        if self._sampler is not None:
+            self._sampler.mark.forget()
         return said
 
     @property
@@ -202,34 +204,34 @@ class LoaderBatches(Batches):
 
     def _reopen(self, state: dict[str, Any]) -> str | None:
         """Open the epoch of `state` at its place; close the current one."""
-        feed, loader, was = None, self.loader, state["feed"]
-        if self._feed is not None:
+        sampler, loader, was = None, self.loader, state["feed"]
+        if self._sampler is not None:
             if was is None:
                 raise ValueError("the sampler had failed")
             theirs = loader.batch_sampler
             size, drops = state["batch_size"], theirs.drop_last  # type: ignore[union-attr]
-            feed = ResizableSampler(theirs.sampler, size, drops, self._sources)  # type: ignore[union-attr]
-            loader = _with_feed(loader, feed)
+            sampler = ResizableSampler(theirs.sampler, size, drops, self._sources)  # type: ignore[union-attr]
+            loader = _with_sampler(loader, sampler)
         iterator, said = None, None
-        if feed is None or (loader.num_workers and state["open"] and was["clean"]):
-            iterator, said = self._read_again(loader, feed, state)
+        if sampler is None or (loader.num_workers and state["open"] and was["clean"]):
+            iterator, said = self._read_again(loader, sampler, state)
         else:
-            feed.install(was)
+            sampler.install(was)
             iterator = iter(loader) if state["open"] else None
             if loader.num_workers:
                 said = "the workers of the DataLoader began their random numbers anew"
         self._end_workers()
-        self._loader, self._feed, self._iterator = loader, feed, iterator
+        self._loader, self._sampler, self._iterator = loader, sampler, iterator
         return said
 
     def _read_again(
-        self, loader: DataLoader, feed: ResizableSampler | None, state: dict[str, Any]
+        self, loader: DataLoader, sampler: ResizableSampler | None, state: dict[str, Any]
     ) -> tuple[Iterator[Any], str | None]:
         count = state["count"]
         self._sources.install(state["opening"])
-        if feed is not None:
+        if sampler is not None:
             sizes = _expand_runs(state["feed"]["handed"])
-            count, feed.sizes = len(sizes) - len(state["feed"]["ahead"]), deque(sizes)
+            count, sampler.sizes = len(sizes) - len(state["feed"]["ahead"]), deque(sizes)
         iterator, got, last = iter(loader), 0, None
         own = getattr(iterator, "_sampler_iter", None)
         if own is not None and not self._reads_again:
@@ -238,12 +240,12 @@ class LoaderBatches(Batches):
         else:
             for batch in itertools.islice(iterator, count):
                 got, last = got + 1, batch
-                if feed is not None:
-                    feed.ahead.popleft()
+                if sampler is not None:
+                    sampler.ahead.popleft()
         if got < count:
             raise ValueError("the DataLoader gives fewer batches when it is read again")
-        if feed is not None:
-            feed.check_order(state["feed"])
+        if sampler is not None:
+            sampler.check_order(state["feed"])
         if self._reads_again and not dereference(state["held"]) and fingerprint(last) != state["last"]:
             return iterator, "the DataLoader gave other samples when it was read again up to there"
         return iterator, None
@@ -251,18 +253,18 @@ class LoaderBatches(Batches):
     def _end_workers(self) -> None:
         getattr(self._iterator, "_shutdown_workers", lambda: None)()
         self._iterator = None
-        if self._feed is not None:
+        if self._sampler is not None:
             # Dropping the loader ends workers that persist.
-            self._loader = _with_feed(self.loader, self._feed)
+            self._loader = _with_sampler(self.loader, self._sampler)
 
     def _note_taken(self, batch: Any) -> Any:
         self._last = batch
-        if self._feed is None:
+        if self._sampler is None:
             self._taken += 1
         else:
-            self._indices = self._feed.ahead.popleft()
+            self._indices = self._sampler.ahead.popleft()
             self._taken += len(self._indices)
-        ahead = self._held or (self._feed is not None and self._feed.ahead)
+        ahead = self._held or (self._sampler is not None and self._sampler.ahead)
         self._over = not ahead and self._count_left() == 0
         return batch
 
@@ -275,21 +277,21 @@ class LoaderBatches(Batches):
             return iter(self._loader)
         # The workers were let go in mid-epoch: new ones go on, and no random number is drawn for that.
         self._broken_off = False
-        self._feed.resume_epoch()  # type: ignore[union-attr]
+        self._sampler.resume_epoch()  # type: ignore[union-attr]
         with preserve_random_state(), _preserve_generators(self.loader):
             return iter(self._loader)
 
     def _return_indices(self, indices: list[int]) -> None:
         """Let the samples of a failed batch come next."""
-        feed = self._feed
-        if feed is None:
+        sampler = self._sampler
+        if sampler is None:
             return
-        feed.return_indices(indices)
+        sampler.return_indices(indices)
         self._indices = []
-        if not feed.returned:
+        if not sampler.returned:
             self._end_epoch()  # the sampler itself failed: the epoch begins anew
         elif self._loader.num_workers == 0:
-            feed.mark.restore()
+            sampler.mark.restore()
         else:
             # Workers have copies of the dataset, and batches of the old size on their way: they start anew.
             self._broken_off = True
@@ -299,7 +301,7 @@ class LoaderBatches(Batches):
         """Return how many batches are left, or None where that is unknown."""
         if not self._trusted:
             return None
-        if self._feed is None:
+        if self._sampler is None:
             count = self.steps_in_epoch()
             return None if count is None else max(0, count - self._taken)
         return None if self.samples is None else self._count_batches(self.samples - self._taken)
@@ -307,7 +309,7 @@ class LoaderBatches(Batches):
     def _count_batches(self, samples: int) -> int:
         """Return how many batches so many samples make."""
         full, rest = divmod(max(0, samples), self._size)
-        return full + (1 if rest and not self._feed.drop_last else 0)  # type: ignore[union-attr]
+        return full + (1 if rest and not self._sampler.drop_last else 0)  # type: ignore[union-attr]
 
     def _by_number(self) -> bool:
         dataset = self.loader.dataset
@@ -326,15 +328,15 @@ def _is_ordinary(loader: DataLoader) -> bool:
     )
 
 
-def _with_feed(loader: DataLoader, feed: ResizableSampler) -> DataLoader:
-    """Return a DataLoader like the person's own whose batches `feed` makes."""
+def _with_sampler(loader: DataLoader, sampler: ResizableSampler) -> DataLoader:
+    """Return a DataLoader like the person's own whose batches `sampler` makes."""
     same = (
         "num_workers", "collate_fn", "pin_memory", "timeout", "worker_init_fn", "multiprocessing_context",
         "generator", "prefetch_factor", "persistent_workers", "pin_memory_device", "in_order",
     )  # fmt: skip
     known = inspect.signature(DataLoader).parameters
     options = {name: getattr(loader, name) for name in same if name in known and hasattr(loader, name)}
-    return DataLoader(loader.dataset, batch_sampler=feed, **options)
+    return DataLoader(loader.dataset, batch_sampler=sampler, **options)
 
 
 @contextlib.contextmanager

@@ -150,7 +150,7 @@ def _is_pair(item: Any) -> bool:
 
 
 class TextSamples:
-    """Texts by number, with the methods of `Samples`."""
+    """Texts by number; they bring no targets."""
 
     name = "given"
 
@@ -164,12 +164,9 @@ class TextSamples:
         """Return the text of sample `index`."""
         return self._texts[index]
 
-    def target(self, index: int) -> None:
-        """Return None: a text brings no target."""
-
 
 class FrameSamples:
-    """Rows of a DataFrame by number, with the methods of `Samples`."""
+    """Rows of a DataFrame by number; all of its columns are inputs."""
 
     name = "given"
 
@@ -185,12 +182,9 @@ class FrameSamples:
         row = [_to_plain(value) for value in self._frame.iloc[index]]
         return dict(zip(self.columns, row))
 
-    def target(self, index: int) -> None:
-        """Return None: the frame is all inputs."""
-
 
 def read_samples(X: Any) -> Any:
-    """Return samples handed over as they are, with `len()`, `.inputs(i)` and `.target(i)`.
+    """Return samples by number, with `len()` and `.inputs(i)`.
 
     Parameters
     ----------

@@ -62,7 +62,8 @@ def infer_task(
     """
     if task is not None and task not in TASKS:
         raise ValueError(
-            f"task={task!r} is none of {', '.join(TASKS)}; for any other, pass training_step=(model, batch) -> loss."
+            f"task={task!r} is none of {', '.join(TASKS)}; for any other, "
+            "pass training_step=(model, batch) -> loss."
         )
     loss, names = read_loss(loss), read_class_names(classes)
     tensors = isinstance(targets, torch.Tensor) and isinstance(output, torch.Tensor)

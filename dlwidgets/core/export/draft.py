@@ -97,10 +97,10 @@ class Draft:
         """Return all values that a control had in the run."""
         return [self.origin.settings[name], *(entry.applied for entry in self.changed(name))]
 
-    def save_beside(self, what: str, thing: Any, words: str) -> str:
+    def save_beside(self, what: str, value: Any, words: str) -> str:
         """Save an object beside the script; return its path's expression."""
         name = f"{self.path.stem}.{what}.pt"
-        self.files[name], self.reads[name] = thing, words
+        self.files[name], self.reads[name] = value, words
         self.sources.imports.add("from pathlib import Path")
         return f'HERE / "{name}"'
 

@@ -192,6 +192,6 @@ def export_script(run: Run, path: Path, data: bool, thresholds: Any) -> list[str
 def save_script(draft: Draft, text: str, path: Path) -> None:
     """Write the script and its files."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    for name, thing in draft.files.items():
-        torch.save(thing, path.parent / name)
+    for name, value in draft.files.items():
+        torch.save(value, path.parent / name)
     path.write_text(text, encoding="utf-8")

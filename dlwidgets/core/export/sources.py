@@ -38,31 +38,31 @@ class Sources:
 
     # -- what the writers ask for
 
-    def name_of(self, thing: Any) -> str:
+    def name_of(self, item: Any) -> str:
         """Return a class's or function's name in the script; note nothing."""
-        return _known_name(thing) or thing.__name__
+        return _known_name(item) or item.__name__
 
     def use_all(self, made: Any) -> None:
         """Note what an expression for a module names: see `script_modules.Made`."""
         for name in made.names or (nn.Module,):
             self.use(name)
 
-    def use(self, thing: Any) -> str:
+    def use(self, item: Any) -> str:
         """Note a class's or function's import or source; return its name.
 
         Raises
         ------
         Unwritable : its source is not to be had, or names what cannot be written.
         """
-        if (known := _known_name(thing)) is not None:
+        if (known := _known_name(item)) is not None:
             self.imports.add("import torch" if known.startswith("torch.") else "from torch import nn")
             return known
-        name = getattr(thing, "__name__", "")
-        if is_installed(getattr(thing, "__module__", None) or "") and _is_found(thing):
-            self.imports.add(f"from {thing.__module__} import {name}")
-            self._claim(name, thing)
+        name = getattr(item, "__name__", "")
+        if is_installed(getattr(item, "__module__", None) or "") and _is_found(item):
+            self.imports.add(f"from {item.__module__} import {name}")
+            self._claim(name, item)
             return name
-        self._define(name, thing)
+        self._define(name, item)
         return name
 
     @property
@@ -85,34 +85,34 @@ class Sources:
 
     # -- inside
 
-    def _claim(self, name: str, thing: Any) -> None:
-        there = self._objects.setdefault(name, thing)
-        if there is not thing and not _same(there, thing):
+    def _claim(self, name: str, item: Any) -> None:
+        there = self._objects.setdefault(name, item)
+        if there is not item and not _same(there, item):
             raise Unwritable(f"there are two different things called {name!r}")
 
-    def _define(self, name: str, thing: Any) -> None:
-        if name in self.definitions and self._objects.get(name) is thing or name in self._under_way:
+    def _define(self, name: str, item: Any) -> None:
+        if name in self.definitions and self._objects.get(name) is item or name in self._under_way:
             return
-        if isinstance(thing, functools.partial) or not isinstance(thing, (type, types.FunctionType)):
-            raise Unwritable(f"{_describe(thing)} has no source that can be written out")
-        source = find_lambda_source(thing) if name == "<lambda>" else find_source(thing)
-        self._claim(name, thing)
+        if isinstance(item, functools.partial) or not isinstance(item, (type, types.FunctionType)):
+            raise Unwritable(f"{_describe(item)} has no source that can be written out")
+        source = find_lambda_source(item) if name == "<lambda>" else find_source(item)
+        self._claim(name, item)
         self._under_way.add(name)
         try:
-            self._resolve(source, thing)
+            self._resolve(source, item)
         finally:
             self._under_way.discard(name)
         self.definitions[name] = source
 
-    def _resolve(self, source: str, thing: Any) -> None:
+    def _resolve(self, source: str, item: Any) -> None:
         """Note all that a source names and does not bring itself."""
-        scope = _scope(thing)
+        scope = _scope(item)
         for name in _find_free_names(source):
-            if name == getattr(thing, "__name__", None) or (name not in scope and hasattr(builtins, name)):
+            if name == getattr(item, "__name__", None) or (name not in scope and hasattr(builtins, name)):
                 continue
             # One that is not there would be an error in the notebook, too.
             if name in scope:
-                self._bring(name, scope[name], thing)
+                self._bring(name, scope[name], item)
 
     def _bring(self, name: str, value: Any, user: Any) -> None:
         if isinstance(value, types.ModuleType):
@@ -182,7 +182,7 @@ def is_installed(module: str) -> bool:
     return "site-packages" in path or "dist-packages" in path
 
 
-def find_source(thing: Any) -> str:
+def find_source(item: Any) -> str:
     """Return the source of a class or function, not set in.
 
     Raises
@@ -190,12 +190,12 @@ def find_source(thing: Any) -> str:
     Unwritable : it is not to be had.
     """
     try:
-        return textwrap.dedent(inspect.getsource(thing)).rstrip()
+        return textwrap.dedent(inspect.getsource(item)).rstrip()
     except (OSError, TypeError) as error:
-        if isinstance(thing, type) and (found := _find_class_source(thing)) is not None:
+        if isinstance(item, type) and (found := _find_class_source(item)) is not None:
             return found
         raise Unwritable(
-            f"the source of {thing.__name__} is not to be had: {quote_error(error).rstrip('.')}"
+            f"the source of {item.__name__} is not to be had: {quote_error(error).rstrip('.')}"
         ) from None
 
 
@@ -260,19 +260,19 @@ def _parse_fragment(text: str) -> ast.AST:
     raise Unwritable("the source of a lambda cannot be read: give it a name with def")
 
 
-def _known_name(thing: Any) -> str | None:
+def _known_name(item: Any) -> str | None:
     """Return the usual name of something of torch."""
-    name, home = getattr(thing, "__name__", ""), getattr(thing, "__module__", "") or ""
+    name, home = getattr(item, "__name__", ""), getattr(item, "__module__", "") or ""
     for space, text in ((nn, "nn"), (torch.optim, "torch.optim"), (nn.functional, "nn.functional")):
-        if home.startswith("torch") and vars(space).get(name) is thing:
+        if home.startswith("torch") and vars(space).get(name) is item:
             return f"{text}.{name}"
     return None
 
 
-def _is_found(thing: Any) -> bool:
+def _is_found(item: Any) -> bool:
     """Say whether an object is found by name in its module."""
-    module = sys.modules.get(getattr(thing, "__module__", None) or "")
-    return "." not in getattr(thing, "__qualname__", ".") and getattr(module, thing.__name__, None) is thing
+    module = sys.modules.get(getattr(item, "__module__", None) or "")
+    return "." not in getattr(item, "__qualname__", ".") and getattr(module, item.__name__, None) is item
 
 
 def _home_of(name: str, value: Any) -> str | None:
@@ -282,12 +282,12 @@ def _home_of(name: str, value: Any) -> str | None:
     return None
 
 
-def _scope(thing: Any) -> dict[str, Any]:
+def _scope(item: Any) -> dict[str, Any]:
     """Return the scope of a class or function, closures included."""
-    functions = [thing] if isinstance(thing, types.FunctionType) else _methods(thing)
+    functions = [item] if isinstance(item, types.FunctionType) else _methods(item)
     scope: dict[str, Any] = {}
-    if isinstance(thing, type):
-        scope.update(vars(sys.modules.get(thing.__module__, types.ModuleType(""))))
+    if isinstance(item, type):
+        scope.update(vars(sys.modules.get(item.__module__, types.ModuleType(""))))
     for function in functions:
         scope.update(function.__globals__)
     for function in functions:
@@ -296,9 +296,9 @@ def _scope(thing: Any) -> dict[str, Any]:
                 scope[name] = cell.cell_contents
             except ValueError:
                 continue
-    if isinstance(thing, type):
+    if isinstance(item, type):
         # A base that is local to a function, as the class itself.
-        for base in thing.__bases__:
+        for base in item.__bases__:
             scope.setdefault(base.__name__, base)
     scope.pop("__class__", None)
     return scope
