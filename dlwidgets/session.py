@@ -151,8 +151,8 @@ class Session(HasTraits):
     weight_decay : None: what the optimizer has by default.
     classes : the names of the classes, in the order of the model's outputs.
     target : the column of a DataFrame, or the entry of a dict batch, that is to be predicted.
-    training_step : `(model, batch) -> loss or dict of losses` for models that none of the tasks fits; it computes the
-        loss only, the session does the rest. A dict of losses is summed.
+    training_step : `(model, batch) -> loss or dict of losses` for models that none of the tasks fits; it
+        computes the loss only, the session does the rest. A dict of losses is summed.
     evaluate_every : "epoch", a number of steps, a time as "30 s" or "2 min" (of taking steps: pauses and
         evaluations do not count), or None for never.
     evaluate_samples : how many validation samples to evaluate: always the same, drawn at random with `seed`
@@ -328,9 +328,7 @@ class Session(HasTraits):
         )  # fmt: skip
         self._run.autosave = autosave(self._run, checkpoint_dir, checkpoint_every)
         # The wishes start as what is in force.
-        self._told(
-            wishes=self._run.steering.wishes(), applied=self._run.steering.applied(), notes=notes
-        )
+        self._told(wishes=self._run.steering.wishes(), applied=self._run.steering.applied(), notes=notes)
         self.observe(self._wished, names=[*self._run.steering.names])
         self.observe(lambda change: self._run.epochs_changed(change["new"]), names=["epochs"])
         self.observe(self._pause_wished, names=["paused"])
@@ -495,8 +493,8 @@ class Session(HasTraits):
         Return its Future, at once.
 
         All computing with the model belongs there: the main thread would slow the training by a third (see
-        `core.base.machine.release_thread_pool`). Random numbers that it draws and `model.eval()` do not disturb the
-        training.
+        `core.base.machine.release_thread_pool`). Random numbers that it draws and `model.eval()` do not
+        disturb the training.
         """
         return self._run.at_step(work)
 

@@ -94,9 +94,7 @@ def assemble(
     except ValueError as why:
         raise ValueError(f"trainable={trainable!r}: {why}.") from None
     loop.rate.begin(asked)
-    run = Run(
-        loop, opened, seed=seed, threads=threads, wish=wish, tell=tell, note=note, memory=memory
-    )
+    run = Run(loop, opened, seed=seed, threads=threads, wish=wish, tell=tell, note=note, memory=memory)
     for name, value in (extras or {}).items():
         if value is not None:
             run.steering.begin(name, value)

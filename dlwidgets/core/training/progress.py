@@ -29,10 +29,7 @@ def progress(loop: Loop, epochs: int, evaluate_every: str | int | None = None) -
     total = None if to_go is None else steps + to_go
     left = None
     if rate and to_go is not None:
-        left = (
-            to_go / rate
-            + _evaluations(loop, to_go, rate, epochs, evaluate_every) * loop.evaluation_cost
-        )
+        left = to_go / rate + _evaluations(loop, to_go, rate, epochs, evaluate_every) * loop.evaluation_cost
     return {
         "epoch": loop.epoch, "epochs": epochs, "steps": steps, "total": total,
         "share": steps / total if total else None, "rate": rate, "left": left,

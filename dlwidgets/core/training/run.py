@@ -76,8 +76,8 @@ class Run:
     wish : returns what is wished for now, by name: the controls of `Steering`, "epochs", "evaluate_every" and
         "evaluate_samples".
     tell : told of facts as keywords, in the order in which they are to be seen, on the training thread.
-        `pulse=n` comes last, when all other facts of a moment have been told. `paused` and `blocking` (whether
-        a caller waits) are told on any thread.
+        `pulse=n` comes last, when all other facts of a moment have been told. `paused` and `blocking`
+        (whether a caller waits) are told on any thread.
     note : told, in a sentence, of what a person should know.
     memory : bytes that snapshots may take; None: see `memory.snapshot_budget`.
 
@@ -167,9 +167,7 @@ class Run:
 
     def _progress(self) -> dict[str, Any]:
         goal, every = self.orders.goal, self._wish("evaluate_every") if self.data.valid is not None else None
-        return progress(
-            self.loop, self.orders.began + self._wish("epochs") if goal is None else goal, every
-        )
+        return progress(self.loop, self.orders.began + self._wish("epochs") if goal is None else goal, every)
 
     # -- any thread: orders
 

@@ -73,8 +73,8 @@ def in_progress(session: Session) -> str:
     """Return the trial under way in words; "" for none."""
     for number, trial in enumerate(session.trials, 1):
         if trial.line and not trial.ended:
-            words = in_words(trial.settings)
-            return f"Trying {number} of {len(session.trials)}: {words}, step {trial.taken:,} of {trial.steps:,}"
+            which = f"{number} of {len(session.trials)}: {in_words(trial.settings)}"
+            return f"Trying {which}, step {trial.taken:,} of {trial.steps:,}"
     return ""
 
 

@@ -361,7 +361,7 @@ def test_a_model_that_cannot_be_moved_to_the_device_is_a_failed_run():
 
 def test_a_layer_probe_that_fails_is_switched_off_and_said():
     class Probe:
-        def before(self):
+        def before(self, *_):
             pass
 
         def after(self, step):

@@ -218,8 +218,8 @@ def _by_control(parts: Mapping[str, Any]) -> dict[str, Any]:
         **{name: part for name, part in parts.items() if name != "regimen"},
         "form": {"normalise": parts["form"]},
         "steering": {
-            "schedule": steering["moving"]["rate"], "clip": parts["loop"]["clip"], "threads": steering["threads"],
-            "trainable": steering["trainable"], "dropout": extras["dropping"], "ema": extras["averaging"],
+            "schedule": steering["moving"]["rate"], "clip": parts["loop"]["clip"],
+            "threads": steering["threads"], "trainable": steering["trainable"], "dropout": extras["dropping"], "ema": extras["averaging"],
             "label_smoothing": extras["smoothing"], "accumulate": extras["groups"],
             "precision": extras["precision"], "early_stopping": extras["stopping"],
             # Their own values went into memory only: they are read off the optimizer.

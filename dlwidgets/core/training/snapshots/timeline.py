@@ -197,9 +197,7 @@ class Timeline:
         line, now, record = self.line, self.place, self._loop.history
         step = step if step >= 0 else max(0, now[0] + step)
         if step > now[0]:
-            raise ValueError(
-                f"Step {step:,} was not taken: this line of the run is at step {now[0]:,}."
-            )
+            raise ValueError(f"Step {step:,} was not taken: this line of the run is at step {now[0]:,}.")
         target = (step, line.changes_before(step) if changes is None else changes)
         if not exact:
             mine = [one for one in self.ring if line.holds(one)]
