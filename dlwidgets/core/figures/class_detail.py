@@ -8,7 +8,7 @@ import numpy as np
 
 from ..base.canvas import BLUE, GREY, INK, LINE, ORANGE, new_figure
 from ..scoring.inputs import class_number
-from ..scoring.one_class import curve_of, summary_of
+from ..scoring.one_class import sample_curve, summarize_class
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,7 +35,7 @@ def class_figure(scores: Scores, cls: int | str, thresholds: ArrayLike | None = 
     """
     c = class_number(scores, cls)
     confusion = scores.confusion(0.5 if thresholds is None and scores.task != "multiclass" else thresholds)[c]
-    found, curve = summary_of(scores, c), curve_of(scores, c)
+    found, curve = summarize_class(scores, c), sample_curve(scores, c)
     positives, negatives = int(scores.positives[c]), int(scores.negatives[c])
     figure = new_figure(8.4, 2.9)
     pr, roc, reliability = figure.subplots(1, 3)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..base.canvas import GREY, INK, new_figure
-from ..scoring.confusion_figure import percent, shares, short, two_colors
+from ..scoring.confusion_figure import compute_shares, percent, short, two_colors
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -95,11 +95,11 @@ def _prepared(
     names = [scores.classes[c].replace("$", r"\$") for c in order]
     names = [name if len(name) <= 18 else name[:17] + "…" for name in names]
     # A mistake is rare among the many cells of its row: the root lets it be seen.
-    return np.sqrt(np.nan_to_num(shares(counts, normalise))) * sign, counts, names
+    return np.sqrt(np.nan_to_num(compute_shares(counts, normalise))) * sign, counts, names
 
 
 def _texts(counts: NDArray[np.int64], normalise: str | None, *, with_shares: bool) -> NDArray[np.object_]:
-    part = shares(counts, normalise)
+    part = compute_shares(counts, normalise)
     texts = np.empty(counts.shape, object)
     for at, n in np.ndenumerate(counts):
         share = percent(part[at]) if with_shares and normalise and n else ""

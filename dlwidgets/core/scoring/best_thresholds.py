@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..base.words import did_you_mean, pluralize
-from .counts import Cuts, all_cuts
-from .intervals import ends_of, wilson, wilson_of
-from .metrics import METRICS, rate
+from .counts import Cuts, find_cuts
+from .intervals import percentile_ends, rate_interval, wilson_interval
+from .metrics import METRICS, compute_rate
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -72,7 +72,7 @@ class BestThresholds:
         C float64: the metric on the samples that chose; NaN where it is not defined.
     reported, low, high
         C float64: the metric on the samples held out and its 95 % interval: Wilson's for a share of counted
-        samples and for F1 (see `intervals.wilson_of`), else from 2,000 tables drawn around that one (see
+        samples and for F1 (see `intervals.rate_interval`), else from 2,000 tables drawn around that one (see
         Notes). Without a holdout `reported` is `chosen` and the interval NaN: no interval around an
         optimum is honest on the samples that gave it.
     bounded, bounded_reported
@@ -200,14 +200,14 @@ def best_thresholds(
     for c in range(scores.n_classes):
         label, score = scores.y_true[:, c], scores.y_score[:, c]
         out = np.zeros(len(label), bool) if held_out is None else held_out[:, c]
-        thresholds[c] = _best_cut(all_cuts(label[~out], score[~out]), metric, beta, bound)
+        thresholds[c] = _best_cut(find_cuts(label[~out], score[~out]), metric, beta, bound)
         tables[0, c] = _table(label[~out], score[~out], thresholds[c])
         tables[1, c] = tables[0, c] if held_out is None else _table(label[out], score[out], thresholds[c])
-    chosen, reported = rate(metric, tables, beta)
+    chosen, reported = compute_rate(metric, tables, beta)
     low, high = np.full((2, scores.n_classes), np.nan)
     if held_out is not None:
         low, high = _interval(metric, beta, tables[1], seed)
-    bounded = (None, None) if bound is None else rate(bound.metric, tables)
+    bounded = (None, None) if bound is None else compute_rate(bound.metric, tables)
     met = np.ones(scores.n_classes, bool) if bound is None else bound.met(bounded[0])
     thresholds.setflags(write=False)
     out_of_all = 0 if share is None else int(np.rint(share * scores.n_samples))
@@ -264,7 +264,7 @@ def _cautions(
         yield f"No positives to choose by in {_names(classes, none)}: the threshold there is {NEUTRAL}."
     few = ~none & (positives[0] < FEW)
     if few.any():
-        low, high = (float(end[0]) for end in wilson(np.array([FEW / 2]), np.array([FEW]), 0.95))
+        low, high = (float(end[0]) for end in wilson_interval(np.array([FEW / 2]), np.array([FEW]), 0.95))
         yield (
             f"Few positives to choose by in {_names(classes, few, positives[0])}: even with {FEW}, a "
             f"recall of one half is known only to {low:.2f} ... {high:.2f}, so these thresholds may be luck."
@@ -284,7 +284,7 @@ def _cautions(
             f"has the highest {bound.metric} there is."
         )
     if bound is not None and divided:
-        other = rate(bound.metric, tables[1])
+        other = compute_rate(bound.metric, tables[1])
         lost = met & ~none & ~np.isnan(other) & ~bound.met(other)
         if lost.any():
             names = _names(classes, lost, [f"{value:.2f}" for value in other])
@@ -307,10 +307,10 @@ def _best_cut(cuts: Cuts, metric: str, beta: float, bound: Bound | None) -> floa
 
     Where none keeps it, the best of those that come nearest to it.
     """
-    value = rate(metric, cuts.confusion, beta)
+    value = compute_rate(metric, cuts.confusion, beta)
     value = value if METRICS[metric].higher_is_better else -value
     if bound is not None:
-        other = rate(bound.metric, cuts.confusion)
+        other = compute_rate(bound.metric, cuts.confusion)
         allowed = bound.met(other) & ~np.isnan(value)
         if not allowed.any() and not np.isnan(other).all():
             allowed = other == np.nanmax(other)
@@ -351,15 +351,15 @@ def _interval(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the ends of the interval of each class."""
     if METRICS[metric].share is not None:
-        return wilson_of(metric, tables, LEVEL)
+        return rate_interval(metric, tables, LEVEL)
     low, high = np.full((2, len(tables)), np.nan)
     for c, table in enumerate(tables):
-        value = rate(metric, table, beta)
+        value = compute_rate(metric, table, beta)
         if not np.isnan(value):
             shares = np.random.default_rng([seed, c, 1]).dirichlet(table.reshape(4) + 0.5, DRAWS)
             # Of a billion samples, so that rounding to counts is not seen.
             counts = np.rint(shares * 1e9).astype(np.int64).reshape(-1, 2, 2)
-            ends = ends_of(rate(metric, counts, beta), LEVEL)
+            ends = percentile_ends(compute_rate(metric, counts, beta), LEVEL)
             low[c], high[c] = min(ends[0], value), max(ends[1], value)
     return low, high
 

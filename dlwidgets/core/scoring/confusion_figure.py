@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..base.canvas import BLUE, GREY, INK, ORANGE, new_figure
-from .metrics import METRICS, averaged, menu, rate
+from .metrics import METRICS, average_rates, compute_rate, list_metrics
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,7 +24,7 @@ NORMALISE = ("true", "predicted", "all", None)
 _SHARES = {"true": "of its row", "predicted": "of its column", "all": "of all samples"}
 
 
-def order(
+def order_classes(
     scores: Scores,
     confusion: NDArray[np.int64],
     sort: str = "given",
@@ -40,8 +40,9 @@ def order(
     metric that is not defined passes neither.
     """
     key, falling = sort.removeprefix("-"), sort.startswith("-")
-    if key not in sorts():
-        raise ValueError(f"A confusion grid cannot be sorted by {sort!r}: give one of {', '.join(sorts())}.")
+    if key not in list_sorts():
+        known = ", ".join(list_sorts())
+        raise ValueError(f"A confusion grid cannot be sorted by {sort!r}: give one of {known}.")
     if key == "given":
         numbers = np.arange(scores.n_classes)
         found = numbers[::-1] if falling else numbers
@@ -52,23 +53,24 @@ def order(
         if key == "threshold":
             value = np.broadcast_to(np.asarray(thresholds, float).reshape(-1), (scores.n_classes,))
         else:
-            value = rate(key, confusion)
+            value = compute_rate(key, confusion)
         # NaN is greater than all for argsort, so it stays last either way.
         found = np.argsort(-value if falling else value, kind="stable")
     if only is None:
         return found
     metric, side, limit = only
     with np.errstate(invalid="ignore"):
-        passes = rate(metric, confusion) < limit if side == "below" else rate(metric, confusion) >= limit
+        value = compute_rate(metric, confusion)
+        passes = value < limit if side == "below" else value >= limit
     return found[passes[found]]
 
 
-def sorts() -> tuple[str, ...]:
+def list_sorts() -> tuple[str, ...]:
     """List what a grid can be sorted by."""
-    return ("given", "name", *(metric.name for metric in menu()), "threshold")
+    return ("given", "name", *(metric.name for metric in list_metrics()), "threshold")
 
 
-def shown(sort: str) -> str:
+def tile_metric(sort: str) -> str:
     """Return the metric that tiles sorted by `sort` carry beside the name."""
     key = sort.removeprefix("-")
     return key if key in METRICS else "f1"
@@ -107,17 +109,17 @@ def confusion_figure(
     import seaborn
 
     confusion = scores.confusion(thresholds)
-    classes = order(scores, confusion, sort, thresholds=thresholds, only=only)
+    classes = order_classes(scores, confusion, sort, thresholds=thresholds, only=only)
     if not len(classes):
         return _nobody(scores, only)
     wide = min(12, round((3.5 * len(classes)) ** 0.5))
     columns = columns or ceil(len(classes) / ceil(len(classes) / wide))
     lines = ceil(len(classes) / columns)
-    titles = _tile_titles(scores, confusion, thresholds, shown(sort))
+    titles = _tile_titles(scores, confusion, thresholds, tile_metric(sort))
     tall = 1.38 if "\n" in titles[0] else 1.24
     figure = new_figure(max(4.4, 1.25 * columns + 0.7), tall * lines + 0.9)
     colors, shade, written = two_colors(), _shade(confusion, normalise), _written(confusion)
-    parts = shares(confusion, normalise) if normalise else np.full(confusion.shape, np.nan)
+    parts = compute_shares(confusion, normalise) if normalise else np.full(confusion.shape, np.nan)
     axes = figure.subplots(lines, columns, squeeze=False)
     # seaborn draws the whole figure after each heatmap to see whether labels overlap: seconds for 14
     # classes. What is not visible and not laid out is drawn in no time.
@@ -164,13 +166,13 @@ def confusion_tiles(
     from matplotlib.collections import PolyCollection
 
     confusion = scores.confusion(thresholds)
-    passing = order(scores, confusion, sort, thresholds=thresholds, only=only)
+    passing = order_classes(scores, confusion, sort, thresholds=thresholds, only=only)
     classes = passing[:most]
     if not len(classes):
         return _nobody(scores, only)
     columns = min(len(classes), 7)
     lines = ceil(len(classes) / columns)
-    titles = _tile_titles(scores, confusion, thresholds, shown(sort))
+    titles = _tile_titles(scores, confusion, thresholds, tile_metric(sort))
     line = 3.1 if "\n" not in titles[0] else 3.5
     figure = new_figure(max(4.4, 1.1 * columns + 0.2), 0.95 * line / 3.1 * lines + 0.65)
     ax: Axes = figure.add_subplot()
@@ -215,13 +217,13 @@ def headline(scores: Scores, confusion: NDArray[np.int64], thresholds: float | S
         if len(values) == 1
         else f"thresholds {values[0]:.2g} to {values[-1]:.2g}"
     )
-    average = averaged(confusion)
+    average = average_rates(confusion)
     macro, micro = (_rate(average[name]["f1"]) for name in ("macro", "micro"))
     samples = "sample" if scores.n_samples == 1 else "samples"
     return f"{scores.n_samples:,} {samples} · {at} · F1 macro {macro}, micro {micro}"
 
 
-def shares(confusion: NDArray[np.int64], normalise: str | None) -> NDArray[np.float64]:
+def compute_shares(confusion: NDArray[np.int64], normalise: str | None) -> NDArray[np.float64]:
     """Return what share each cell of a matrix is; NaN of nothing.
 
     Matrices are ... x K x K.
@@ -241,7 +243,7 @@ def shares(confusion: NDArray[np.int64], normalise: str | None) -> NDArray[np.fl
 
 def _shade(confusion: NDArray[np.int64], normalise: str | None) -> NDArray[np.float64]:
     """Return the share of each cell, negative where wrong."""
-    return np.nan_to_num(shares(confusion, normalise)) * np.array([[1, -1], [-1, 1]])
+    return np.nan_to_num(compute_shares(confusion, normalise)) * np.array([[1, -1], [-1, 1]])
 
 
 def two_colors() -> Colormap:
@@ -282,7 +284,7 @@ def _tile_titles(
     write = short if METRICS[metric].count else _rate
     # A dollar sign would start a formula.
     names = [(name if len(name) <= 13 else name[:12] + "…").replace("$", r"\$") for name in scores.classes]
-    titles = [f"{name}  {write(value)}" for name, value in zip(names, rate(metric, confusion))]
+    titles = [f"{name}  {write(value)}" for name, value in zip(names, compute_rate(metric, confusion))]
     each = np.asarray(thresholds, float).reshape(-1)
     if len(np.unique(each)) == 1:
         return titles

@@ -57,10 +57,10 @@ class RankedScores:
 
     def confusion(self, thresholds: NDArray[np.float64]) -> NDArray[np.int64]:
         """Count the confusion at C thresholds, C x 2 x 2."""
-        return matrices(self.at_least(thresholds[:, None])[:, :, 0], self.totals)
+        return build_confusion(self.at_least(thresholds[:, None])[:, :, 0], self.totals)
 
 
-def matrices(predicted: NDArray[np.int64], totals: NDArray[np.int64]) -> NDArray[np.int64]:
+def build_confusion(predicted: NDArray[np.int64], totals: NDArray[np.int64]) -> NDArray[np.int64]:
     """Build confusion matrices from predicted and total counts.
 
     ... x 2 x 2 ``[[tn, fp], [fn, tp]]`` from (tp, fp) and (positives, negatives), each ... x 2.
@@ -81,7 +81,7 @@ def round_up(values: NDArray[np.float64], dtype: np.dtype) -> NDArray[np.floatin
     return np.where(below, np.nextafter(rounded, dtype.type(np.inf)), rounded)
 
 
-def predicted(score: NDArray[np.floating], thresholds: NDArray[np.float64] | None) -> NDArray[np.bool_]:
+def predict(score: NDArray[np.floating], thresholds: NDArray[np.float64] | None) -> NDArray[np.bool_]:
     """Decide for N x C scores what is predicted.
 
     Parameters
@@ -125,7 +125,7 @@ class Cuts:
         return np.stack([tn, self.fp, fn, self.tp], axis=-1).reshape(-1, 2, 2)
 
 
-def all_cuts(label: NDArray[np.int8], score: NDArray[np.floating]) -> Cuts:
+def find_cuts(label: NDArray[np.int8], score: NDArray[np.floating]) -> Cuts:
     """Find the cut points of one class.
 
     Parameters
@@ -156,7 +156,7 @@ def all_cuts(label: NDArray[np.int8], score: NDArray[np.floating]) -> Cuts:
     return Cuts(thresholds, tp, fp, positives, len(label) - positives)
 
 
-def together(left: NDArray[np.bool_], right: NDArray[np.bool_]) -> NDArray[np.int64]:
+def count_pairs(left: NDArray[np.bool_], right: NDArray[np.bool_]) -> NDArray[np.int64]:
     """Count the rows in which two columns are both true.
 
     C x C int64: column i of `left` and column j of `right`.
@@ -168,7 +168,7 @@ def together(left: NDArray[np.bool_], right: NDArray[np.bool_]) -> NDArray[np.in
     return counts
 
 
-def commonest_sets(
+def find_commonest_sets(
     is_so: NDArray[np.bool_], said: NDArray[np.bool_]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Find the distinct pairs of sets, the commonest first.
@@ -176,12 +176,12 @@ def commonest_sets(
     Returns the first row of each and its count. Of equal counts the one comes first that stands first.
     `is_so` and `said` are N x C.
     """
-    first, count = distinct_rows(np.packbits(np.concatenate([is_so, said], axis=1), axis=1))
+    first, count = find_distinct_rows(np.packbits(np.concatenate([is_so, said], axis=1), axis=1))
     order = np.lexsort((first, -count))
     return first[order], count[order]
 
 
-def distinct_rows(rows: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def find_distinct_rows(rows: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Find the distinct rows of bytes: first places and counts."""
     if rows.shape[1] <= 8:
         # As one number a row they sort many times faster.

@@ -13,8 +13,8 @@ from ..base.isolation import eval_mode
 from ..data.batches import Batches, batch_length
 from ..data.objective import Objective
 from ..data.task import Task, scalar_loss
-from .metrics import rate
-from .sampling import part_of
+from .metrics import compute_rate
+from .sampling import draw_subset
 from .score_stream import ScoreStream
 
 if TYPE_CHECKING:
@@ -66,15 +66,15 @@ def evaluate(
 
     Parameters
     ----------
-    count, seed : evaluate so many samples only, chosen by the seed: see `sampling.part_of`; None: all.
+    count, seed : evaluate so many samples only, chosen by the seed: see `sampling.draw_subset`; None: all.
     between : called before each batch but the first.
 
     Raises
     ------
     ValueError : the data gave no samples, or the model's output is NaN for some.
     """
-    part = part_of(batches, batch_size, count, seed)
-    judge = judge_of(objective.task, classes)
+    part = draw_subset(batches, batch_size, count, seed)
+    judge = make_judge(objective.task, classes)
     total: Any = 0.0
     samples = 0
     with eval_mode(objective.model):
@@ -198,7 +198,7 @@ class Labels(Judge):
         if bool(torch.stack(self._mixed).any()):
             return None, {}
         scores = self._stream.scores()
-        return scores, {"macro_f1": float(np.nan_to_num(rate("f1", scores.confusion())).mean())}
+        return scores, {"macro_f1": float(np.nan_to_num(compute_rate("f1", scores.confusion())).mean())}
 
 
 class Classes(Judge):
@@ -262,7 +262,7 @@ class Numbers(Judge):
         return None, {"mean_absolute_error": float(self._missed) / self._values} if self._values else {}
 
 
-def judge_of(task: Task, classes: Sequence[str] | None) -> Judge | None:
+def make_judge(task: Task, classes: Sequence[str] | None) -> Judge | None:
     """Return what judges a task; None where there is nothing to judge."""
     kinds = {"multilabel": Labels, "binary": Labels, "multiclass": Classes, "regression": Numbers}
     return kinds[task.name](task, classes) if task.name in kinds else None

@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .metrics import METRICS, averaged, counts_of, evaluate, fraction, rate, rate_names
+from .metrics import (
+    METRICS,
+    average_rates,
+    compute_rate,
+    compute_rates,
+    evaluate,
+    evaluate_fraction,
+    name_counts,
+    rate_names,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,7 +43,7 @@ def check_interval(interval: Any, level: Any) -> None:
         raise ValueError(f"level is {level!r}: give how often the interval is to hold, as 0.95.")
 
 
-def wilson(
+def wilson_interval(
     hits: NDArray[np.int64], of: NDArray[np.int64], level: float = 0.95
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Compute Wilson's interval of the share `hits` / `of`; NaN of none.
@@ -53,7 +62,7 @@ def wilson(
     return np.where(n > 0, low, np.nan), np.where(n > 0, high, np.nan)
 
 
-def wilson_of(
+def rate_interval(
     name: str, confusion: NDArray[np.int64], level: float = 0.95
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Compute Wilson's interval of a rate of each matrix.
@@ -61,17 +70,16 @@ def wilson_of(
     It is that of the share with which the rate rises, carried over (see `Metric.share`); NaN of a rate that
     is no function of one share, as F-beta and Matthews: the bootstrap has theirs.
     """
-    metric, counts = METRICS[name], counts_of(confusion)
+    metric, counts = METRICS[name], name_counts(confusion)
     if metric.share is None:
         unknown = np.full(np.shape(counts["tp"]), np.nan)
         return unknown, unknown
-    low, high = (
-        evaluate(metric.of_share, {"share": end}) for end in wilson(*fraction(metric.share, counts), level)
-    )
+    ends = wilson_interval(*evaluate_fraction(metric.share, counts), level)
+    low, high = (evaluate(metric.of_share, {"share": end}) for end in ends)
     return low, high
 
 
-def bootstrap(
+def bootstrap_rates(
     confusion: NDArray[np.int64], level: float = 0.95, *, beta: float = 1.0, seed: int = 0
 ) -> dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]:
     """Bootstrap percentile intervals of every rate, each class by itself.
@@ -101,8 +109,8 @@ def bootstrap(
             continue
         tables = np.random.default_rng([seed, c]).multinomial(total, table / total, RESAMPLES)
         for name, (low, high) in ends.items():
-            if not np.isnan(rate(name, table.reshape(2, 2), beta)):
-                low[c], high[c] = ends_of(rate(name, tables.reshape(-1, 2, 2), beta), level)
+            if not np.isnan(compute_rate(name, table.reshape(2, 2), beta)):
+                low[c], high[c] = percentile_ends(compute_rate(name, tables.reshape(-1, 2, 2), beta), level)
     return ends
 
 
@@ -128,7 +136,7 @@ def bootstrap_averages(
     predicted
         N x C: what was said.
     level, beta, zero_division, seed
-        As in `bootstrap` and `metrics.rate`.
+        As in `bootstrap_rates` and `metrics.compute_rate`.
     """
     patterns, counts = _patterns(labels, predicted)
     known, positive, said = patterns[:, 0] >= 0, patterns[:, 0] == 1, patterns[:, 1] == 1
@@ -136,7 +144,7 @@ def bootstrap_averages(
     cells &= known[..., None]
     sums = _class_sums(cells)
     of_samples = cells.sum(axis=1).reshape(-1, 2, 2)
-    own = np.stack([rate(name, of_samples, beta, zero_division) for name in rate_names(beta)], axis=-1)
+    own = np.stack(list(compute_rates(of_samples, beta, zero_division).values()), axis=-1)
     there = (~np.isnan(own)).astype(np.float64)
     own = np.nan_to_num(own)
     found = []
@@ -146,10 +154,10 @@ def bootstrap_averages(
         with np.errstate(invalid="ignore"):
             of_draws = (block @ own) / (block @ there)
         samples = dict(zip(rate_names(beta), of_draws.T))
-        found.append({**averaged(tables, beta, zero_division), "samples": samples})
+        found.append({**average_rates(tables, beta, zero_division), "samples": samples})
     return {
         average: {
-            name: ends_of(np.concatenate([part[average][name] for part in found]), level)
+            name: percentile_ends(np.concatenate([part[average][name] for part in found]), level)
             for name in rate_names(beta)
         }
         for average in found[0]
@@ -196,7 +204,7 @@ def draw_counts(
         yield np.bincount(at.ravel(), minlength=rows * kinds).reshape(rows, kinds).astype(np.float64)
 
 
-def ends_of(values: NDArray[np.float64], level: float) -> tuple[float, float]:
+def percentile_ends(values: NDArray[np.float64], level: float) -> tuple[float, float]:
     """Return the percentiles that hold `level` between them, NaN left out."""
     values = values[~np.isnan(values)]
     if not len(values):

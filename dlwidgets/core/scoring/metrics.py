@@ -78,9 +78,9 @@ class Metric:
         return {
             "name": self.name,
             "label": self.label,
-            "formula": parsed(self.formula),
-            "share": None if self.share is None else parsed(self.share),
-            "of_share": parsed(self.of_share),
+            "formula": parse_formula(self.formula),
+            "share": None if self.share is None else parse_formula(self.share),
+            "of_share": parse_formula(self.of_share),
             "lowest": self.lowest,
             "higher_is_better": self.higher_is_better,
             "count": self.count,
@@ -146,7 +146,7 @@ def count_names() -> tuple[str, ...]:
     return tuple(name for name, metric in METRICS.items() if metric.count)
 
 
-def menu() -> tuple[Metric, ...]:
+def list_metrics() -> tuple[Metric, ...]:
     """List the metrics that a page offers, in its order."""
     return tuple(sorted((one for one in METRICS.values() if one.tabled), key=lambda one: one.place))
 
@@ -155,7 +155,7 @@ def menu() -> tuple[Metric, ...]:
 
 
 @cache
-def parsed(formula: str) -> Any:
+def parse_formula(formula: str) -> Any:
     """Parse a formula to a tree.
 
     A tree is a name, a number, or a list of a sign and its parts.
@@ -170,10 +170,10 @@ def parsed(formula: str) -> Any:
 
 def evaluate(formula: str, values: Mapping[str, Any]) -> Any:
     """Evaluate a formula where its names have these values, numbers or arrays."""
-    return _value(parsed(formula), values)
+    return _value(parse_formula(formula), values)
 
 
-def counts_of(confusion: NDArray[np.int64], beta: float = 1.0) -> dict[str, Any]:
+def name_counts(confusion: NDArray[np.int64], beta: float = 1.0) -> dict[str, Any]:
     """Name the counts of matrices as formulas do."""
     # int64 holds products of two counts exactly up to three billion samples; smaller dtypes would overflow.
     confusion = np.asarray(confusion, np.int64)
@@ -183,9 +183,9 @@ def counts_of(confusion: NDArray[np.int64], beta: float = 1.0) -> dict[str, Any]
     return {"tn": tn, "fp": fp, "fn": fn, "tp": tp, "recall_weight": weight}
 
 
-def fraction(formula: str, values: Mapping[str, Any]) -> tuple[Any, Any]:
+def evaluate_fraction(formula: str, values: Mapping[str, Any]) -> tuple[Any, Any]:
     """Evaluate the numerator and the denominator of a fraction by themselves."""
-    sign, part, whole = parsed(formula)
+    sign, part, whole = parse_formula(formula)
     if sign != "/":
         raise ValueError(f"A share is a fraction of two counts: {formula!r} is none.")
     return _value(part, values), _value(whole, values)
@@ -229,7 +229,7 @@ _OPERATIONS: dict[str, Callable[..., Any]] = {
 # -- of each class
 
 
-def rate(
+def compute_rate(
     name: str, confusion: NDArray[np.int64], beta: float = 1.0, zero_division: float = np.nan
 ) -> NDArray[Any]:
     """Compute one metric of ... x 2 x 2 matrices.
@@ -249,7 +249,7 @@ def rate(
     -------
     ... float64; int64 of a metric that counts samples.
     """
-    metric, counts = METRICS[name], counts_of(confusion, beta)
+    metric, counts = METRICS[name], name_counts(confusion, beta)
     value = evaluate(metric.formula, counts)
     if not metric.count and not np.isnan(zero_division):
         compared = sum(counts[cell] for cell in ("tn", "fp", "fn", "tp")) > 0
@@ -257,14 +257,14 @@ def rate(
     return value
 
 
-def rates(
+def compute_rates(
     confusion: NDArray[np.int64], beta: float = 1.0, zero_division: float = np.nan
 ) -> dict[str, NDArray[np.float64]]:
     """Compute every rate of ... x 2 x 2 matrices by name."""
-    return {name: rate(name, confusion, beta, zero_division) for name in rate_names(beta)}
+    return {name: compute_rate(name, confusion, beta, zero_division) for name in rate_names(beta)}
 
 
-def one_against_rest(matrix: NDArray[np.int64]) -> NDArray[np.int64]:
+def split_classes(matrix: NDArray[np.int64]) -> NDArray[np.int64]:
     """Count each class of a matrix against the rest."""
     tp, positives, said = matrix.diagonal(), matrix.sum(axis=1), matrix.sum(axis=0)
     cells = [matrix.sum() - positives - said + tp, said - tp, positives - tp, tp]
@@ -274,7 +274,7 @@ def one_against_rest(matrix: NDArray[np.int64]) -> NDArray[np.int64]:
 # -- on average
 
 
-def averaged(
+def average_rates(
     confusion: NDArray[np.int64], beta: float = 1.0, zero_division: float = np.nan
 ) -> dict[str, dict[str, NDArray[np.float64]]]:
     """Average the rates over the classes.
@@ -293,15 +293,15 @@ def averaged(
     By average, then by rate: ... float64.
     """
     support = confusion[..., 1, :].sum(axis=-1)
-    each = rates(confusion, beta, zero_division)
+    each = compute_rates(confusion, beta, zero_division)
     return {
         "macro": {name: mean(value) for name, value in each.items()},
-        "micro": rates(confusion.sum(axis=-3), beta, zero_division),
+        "micro": compute_rates(confusion.sum(axis=-3), beta, zero_division),
         "weighted": {name: weighted_mean(value, support, zero_division) for name, value in each.items()},
     }
 
 
-def samples_averaged(
+def average_over_samples(
     labels: NDArray[np.int8],
     predicted: NDArray[np.bool_],
     beta: float = 1.0,
@@ -322,15 +322,15 @@ def samples_averaged(
     sums, counts = dict.fromkeys(rate_names(beta), 0.0), dict.fromkeys(rate_names(beta), 0)
     for start in range(0, len(labels), _ROWS):
         block = slice(start, start + _ROWS)
-        tables = sample_tables(labels[block], predicted[block])
-        for name, value in rates(tables, beta, zero_division).items():
+        tables = count_samples(labels[block], predicted[block])
+        for name, value in compute_rates(tables, beta, zero_division).items():
             there = ~np.isnan(value)
             sums[name] += value[there].sum()
             counts[name] += np.count_nonzero(there)
     return {name: float(sums[name] / counts[name]) if counts[name] else np.nan for name in sums}
 
 
-def sample_tables(labels: NDArray[np.int8], predicted: NDArray[np.bool_]) -> NDArray[np.int64]:
+def count_samples(labels: NDArray[np.int8], predicted: NDArray[np.bool_]) -> NDArray[np.int64]:
     """Count the confusion of each sample over its known labels."""
     # Classes first: numpy adds long rows many times faster than short ones.
     labels, said = np.ascontiguousarray(labels.T), np.ascontiguousarray(predicted.T)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .counts import commonest_sets, predicted, round_up
+from .counts import find_commonest_sets, predict, round_up
 from .ranking import BINS, calibration_bins, rank_measures
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ _STEPS, _FIRST = 200, 30
 _LOOKED = 20_000
 
 
-def summary_of(scores: Scores, cls: int) -> dict[str, Any]:
+def summarize_class(scores: Scores, cls: int) -> dict[str, Any]:
     """Return roc_auc, average_precision, brier, ece (None where not defined), and bins.
 
     `bins` holds [number of the bin, samples, mean score, share of positives] of each of `BINS` bins of equal
@@ -36,7 +36,7 @@ def summary_of(scores: Scores, cls: int) -> dict[str, Any]:
     }
 
 
-def curve_of(scores: Scores, cls: int) -> NDArray[np.float64]:
+def sample_curve(scores: Scores, cls: int) -> NDArray[np.float64]:
     """Return points of a curve: threshold falling, true positives, false positives.
 
     K x 3, every point exact. They lie evenly along the positives and along the negatives, and dense among the
@@ -58,12 +58,12 @@ def curve_of(scores: Scores, cls: int) -> NDArray[np.float64]:
 # -- what is said; `thresholds`: one, or one a class, None: of a multiclass task the likeliest class
 
 
-def said_of(scores: Scores, rows: NDArray[np.int64], thresholds: ArrayLike | None) -> NDArray[np.bool_]:
+def predict_rows(scores: Scores, rows: NDArray[np.int64], thresholds: ArrayLike | None) -> NDArray[np.bool_]:
     """Return len(rows) x C booleans: what is said of some samples."""
-    return predicted(scores.y_score[rows], scores.read_thresholds(thresholds))
+    return predict(scores.y_score[rows], scores.read_thresholds(thresholds))
 
 
-def said_column(
+def predict_column(
     scores: Scores, rows: NDArray[np.int64] | slice, cls: int, thresholds: ArrayLike | None
 ) -> NDArray[np.bool_]:
     """Return which of some samples are said to be of a class."""
@@ -74,7 +74,7 @@ def said_column(
     return score >= round_up(limits, score.dtype)[cls]
 
 
-def said_instead(
+def count_instead(
     scores: Scores, cls: int, thresholds: ArrayLike | None = 0.5
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
     """Count what is said, and wrongly said, where a class is missed.
@@ -83,13 +83,13 @@ def said_instead(
     `cls` itself, below its threshold.
     """
     rows = np.flatnonzero(scores.y_true[:, cls] == 1)
-    missed = rows[~said_column(scores, rows, cls, thresholds)]
-    said = said_of(scores, missed, None if scores.task == "multiclass" else thresholds)
+    missed = rows[~predict_column(scores, rows, cls, thresholds)]
+    said = predict_rows(scores, missed, None if scores.task == "multiclass" else thresholds)
     wrong = said & (scores.y_true[missed] == 0)
     return said.sum(axis=0, dtype=np.int64), wrong.sum(axis=0, dtype=np.int64), len(missed)
 
 
-def mistaken_sets(
+def find_mistaken_sets(
     scores: Scores, cls: int, thresholds: ArrayLike | None = 0.5, top: int = 5
 ) -> list[tuple[tuple[int, ...], tuple[int, ...], int]]:
     """Return the commonest mistakes of a class.
@@ -99,11 +99,11 @@ def mistaken_sets(
     known of a sample is in neither of its sets.
     """
     given = scores.y_true[:, cls]
-    said = said_column(scores, slice(None), cls, thresholds)
+    said = predict_column(scores, slice(None), cls, thresholds)
     wrong = np.flatnonzero((given >= 0) & (said != (given == 1)))[:_LOOKED]
     label = scores.y_true[wrong]
-    is_so, said_so = label == 1, said_of(scores, wrong, thresholds) & (label >= 0)
-    first, count = commonest_sets(is_so, said_so)
+    is_so, said_so = label == 1, predict_rows(scores, wrong, thresholds) & (label >= 0)
+    first, count = find_commonest_sets(is_so, said_so)
     return [
         (tuple(np.flatnonzero(is_so[i]).tolist()), tuple(np.flatnonzero(said_so[i]).tolist()), int(n))
         for i, n in zip(first[:top], count[:top])
@@ -113,7 +113,7 @@ def mistaken_sets(
 # -- its samples
 
 
-def rows_in(
+def find_quadrant_rows(
     scores: Scores,
     cls: int,
     cell: int,
@@ -136,7 +136,7 @@ def rows_in(
     -----
     The part that is wanted is found by partition, not by sorting all.
     """
-    said = said_column(scores, slice(None), cls, thresholds)
+    said = predict_column(scores, slice(None), cls, thresholds)
     rows = np.flatnonzero((scores.y_true[:, cls] == cell // 2) & (said == bool(cell % 2)))
     score = scores.y_score[rows, cls]
     values = -score if cell % 2 else score
@@ -155,7 +155,7 @@ def _lowest(values: NDArray[np.floating], count: int) -> NDArray[np.int64]:
     return found[np.argsort(values[found], kind="stable")]
 
 
-def telling_columns(
+def find_telling_columns(
     positive: NDArray[np.floating], negative: NDArray[np.floating], most: int = 4
 ) -> list[int]:
     """Return the columns in which two groups differ most, best first.

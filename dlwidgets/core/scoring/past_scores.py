@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .counts import matrices
-from .metrics import rates
+from .counts import build_confusion
+from .metrics import compute_rates
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -77,11 +77,11 @@ class PastScores:
         predicted = self.counts[np.arange(len(at)), :, at].astype(np.int64)
         predicted = np.where((place < 0)[:, None], self.totals, predicted)
         predicted[place > POSITIONS - 1] = 0
-        return matrices(predicted, self.totals)
+        return build_confusion(predicted, self.totals)
 
     def rates(self, thresholds: float | Sequence[float] = 0.5) -> dict[str, NDArray[np.float64]]:
         """Compute every rate of each class, C float64."""
-        return rates(self.confusion(thresholds))
+        return compute_rates(self.confusion(thresholds))
 
     @property
     def bytes(self) -> int:
@@ -89,7 +89,7 @@ class PastScores:
         return self.totals.nbytes + self.counts.nbytes
 
 
-class Past:
+class ScoreHistory:
     """What the evaluations of a run found, within a memory budget.
 
     Where one has to go, it is the one whose absence leaves the smallest gap for its age: the least

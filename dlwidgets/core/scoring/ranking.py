@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .intervals import draw_counts, ends_of
+from .intervals import draw_counts, percentile_ends
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -159,7 +159,7 @@ def bootstrap_measures(
     ]
     for name, value in of_class.items():
         if not np.isnan(value):
-            ends[name] = ends_of(np.concatenate([part[name] for part in found]), level)
+            ends[name] = percentile_ends(np.concatenate([part[name] for part in found]), level)
     return ends
 
 

@@ -27,7 +27,7 @@ _KEPT = ("num_workers", "collate_fn", "pin_memory", "timeout", "worker_init_fn",
 
 
 @dataclass(frozen=True)
-class Part:
+class Subset:
     """A part of a data set, or all of it.
 
     Attributes
@@ -48,7 +48,7 @@ class Part:
         return None if self.numbers is None else self.numbers[first : first + count].tolist()
 
 
-def part_of(batches: Batches, batch_size: int, count: int | None = None, seed: int = 0) -> Part:
+def draw_subset(batches: Batches, batch_size: int, count: int | None = None, seed: int = 0) -> Subset:
     """Return `count` samples of a source, or all of them.
 
     They are drawn at random without replacement, and are the same each time: those of a smaller count are
@@ -56,16 +56,16 @@ def part_of(batches: Batches, batch_size: int, count: int | None = None, seed: i
     """
     whole = batches.samples
     if count is None or (whole is not None and count >= whole):
-        return Part(batches.sweep(batch_size), of=whole)
+        return Subset(batches.sweep(batch_size), of=whole)
     if (known := _numbers(batches)) is None:
         said = f"the first {count:,}" + ("" if whole is None else f" of {whole:,}")
-        return Part(
+        return Subset(
             _first(batches.sweep(batch_size), count), of=whole,
             words=f"{said} validation samples: they have no numbers to be drawn by",
         )  # fmt: skip
     order = torch.randperm(len(known), generator=torch.Generator().manual_seed(seed))
     chosen = known[order[:count].sort().values]
-    return Part(
+    return Subset(
         _fetched(batches, chosen, batch_size), chosen, len(known),
         f"{count:,} of {len(known):,} validation samples, drawn at random once and the same each time",
     )  # fmt: skip

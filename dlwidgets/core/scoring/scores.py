@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .counts import RankedScores, all_cuts, commonest_sets, predicted, together
+from .counts import RankedScores, count_pairs, find_commonest_sets, find_cuts, predict
 from .inputs import (
     as_array,
     as_labels,
@@ -24,17 +24,17 @@ from .inputs import (
     softmax,
     task_of,
 )
-from .intervals import bootstrap, bootstrap_averages, check_interval, wilson, wilson_of
+from .intervals import bootstrap_averages, bootstrap_rates, check_interval, rate_interval, wilson_interval
 from .metrics import (
-    averaged,
+    average_over_samples,
+    average_rates,
+    compute_rate,
+    compute_rates,
     count_names,
     mean,
-    one_against_rest,
-    rate,
     rate_names,
-    rates,
     ratio,
-    samples_averaged,
+    split_classes,
     weighted_mean,
 )
 from .ranking import RANKED, bootstrap_measures, rank_measures
@@ -220,7 +220,7 @@ class Scores:
         of no other; for other tasks 0.5.
         """
         limits = self.read_thresholds(thresholds)
-        return one_against_rest(self.matrix()) if limits is None else self.ranked.confusion(limits)
+        return split_classes(self.matrix()) if limits is None else self.ranked.confusion(limits)
 
     def matrix(self, thresholds: float | Sequence[float] | None = None) -> NDArray[np.int64]:
         """Count C x C of a multiclass task: rows are, columns said.
@@ -253,7 +253,7 @@ class Scores:
 
     def predictions(self, thresholds: float | Sequence[float] | None = 0.5) -> NDArray[np.bool_]:
         """Return N x C booleans: what is said; `thresholds` as in `confusion`."""
-        return predicted(self.y_score, self.read_thresholds(thresholds))
+        return predict(self.y_score, self.read_thresholds(thresholds))
 
     def exact_match(self, thresholds: float | Sequence[float] | None = 0.5) -> float:
         """Return the share of samples whose known labels are all right.
@@ -363,14 +363,14 @@ class Scores:
         """
         beta, zero = _checked(beta, interval, level, zero_division)
         confusion = self.confusion(thresholds)
-        drawn = bootstrap(confusion, level, beta=beta, seed=seed) if interval == "bootstrap" else {}
+        drawn = bootstrap_rates(confusion, level, beta=beta, seed=seed) if interval == "bootstrap" else {}
         columns: dict[str, NDArray] = {}
-        for name, value in rates(confusion, beta, zero).items():
+        for name, value in compute_rates(confusion, beta, zero).items():
             columns[name] = value
             if interval is not None:
-                low, high = drawn[name] if interval == "bootstrap" else wilson_of(name, confusion, level)
+                low, high = drawn[name] if interval == "bootstrap" else rate_interval(name, confusion, level)
                 columns |= {f"{name}_low": low, f"{name}_high": high}
-        columns |= {name: rate(name, confusion) for name in count_names()}
+        columns |= {name: compute_rate(name, confusion) for name in count_names()}
         return _frame(columns, self.classes, "class")
 
     def averages(
@@ -400,12 +400,12 @@ class Scores:
         """
         beta, zero = _checked(beta, interval, level, zero_division)
         confusion = self.confusion(thresholds)
-        rows: dict[str, dict[str, Any]] = {**averaged(confusion, beta, zero)}
+        rows: dict[str, dict[str, Any]] = {**average_rates(confusion, beta, zero)}
         several = self.n_classes > 1
         said = self.predictions(thresholds) if several else np.empty((0, 1), bool)
         # Of a single class the samples are right or wrong, no more: their precision and recall mean nothing.
         rows["samples"] = (
-            samples_averaged(self.y_true, said, beta, zero)
+            average_over_samples(self.y_true, said, beta, zero)
             if several
             else dict.fromkeys(rate_names(beta), np.nan)
         )
@@ -414,7 +414,7 @@ class Scores:
             for average, row in rows.items():
                 rows[average] = _between(row, ends[average])
         frame = _frame(rows).T.rename_axis("average")
-        return frame.assign(**{name: rate(name, confusion).sum() for name in count_names()})
+        return frame.assign(**{name: compute_rate(name, confusion).sum() for name in count_names()})
 
     def ranking(
         self, interval: str | None = None, *, level: float = 0.95, bins: int = 10, seed: int = 0
@@ -493,7 +493,7 @@ class Scores:
         where the class has no known negative, or no positive.
         """
         c = class_number(self, cls)
-        cuts = all_cuts(self.y_true[:, c], self.y_score[:, c])
+        cuts = find_cuts(self.y_true[:, c], self.y_score[:, c])
         return _frame(
             {
                 "threshold": cuts.thresholds,
@@ -515,7 +515,7 @@ class Scores:
         ``drawstyle="steps-pre"``). Recall is NaN where no positive is known.
         """
         c = class_number(self, cls)
-        cuts = all_cuts(self.y_true[:, c], self.y_score[:, c])
+        cuts = find_cuts(self.y_true[:, c], self.y_score[:, c])
         said = cuts.tp + cuts.fp
         return _frame(
             {
@@ -580,7 +580,7 @@ class Scores:
         at = np.searchsorted(edges[1:-1], score)
         count = np.bincount(at, minlength=bins)
         hits = np.bincount(at, weights=label, minlength=bins).astype(np.int64)
-        low, high = wilson(hits, count, level)
+        low, high = wilson_interval(hits, count, level)
         return _frame(
             {
                 "low": edges[:-1],
@@ -626,7 +626,7 @@ class Scores:
         """
         said = self.predictions(thresholds)
         missed = (self.y_true == 1) & ~said
-        counts = together(missed, said & (self.y_true == 0) if wrong_only else said)
+        counts = count_pairs(missed, said & (self.y_true == 0) if wrong_only else said)
         values = ratio(counts, missed.sum(axis=0)[:, None]) if shares else counts
         return self._square(values, "missed", "predicted")
 
@@ -652,7 +652,7 @@ class Scores:
         if kind not in ("true", "predicted"):
             raise ValueError(f"There is no co-occurrence of {kind!r}: give 'true' or 'predicted'.")
         has = self.y_true == 1 if kind == "true" else self.predictions(thresholds)
-        counts = together(has, has)
+        counts = count_pairs(has, has)
         return self._square(ratio(counts, has.sum(axis=0)[:, None]) if shares else counts, "has", "and")
 
     def mistaken_sets(
@@ -683,7 +683,7 @@ class Scores:
         known = self.y_true >= 0
         is_so, said = self.y_true == 1, self.predictions(thresholds) & known
         rows = np.flatnonzero((is_so != said).any(axis=1))
-        first, count = commonest_sets(is_so[rows], said[rows])
+        first, count = find_commonest_sets(is_so[rows], said[rows])
         wanted = read_row_count(top)
         first, count = first[:wanted], count[:wanted]
         examples = rows[first]
@@ -760,7 +760,7 @@ class Scores:
         return confusion_figure(self, thresholds, sort=sort)
 
     def __repr__(self) -> str:
-        f1 = averaged(self.confusion(None))["macro"]["f1"]
+        f1 = average_rates(self.confusion(None))["macro"]["f1"]
         rule = "of the likeliest class" if self.task == "multiclass" else "at 0.5"
         return (
             f"Scores({self.task}: {self.n_samples:,} samples x {self.n_classes:,} "
@@ -808,9 +808,9 @@ def _ends_of_averages(
         if interval == "wilson":
             return dict.fromkeys((*averages, "samples"), unknown)
         return bootstrap_averages(scores.y_true, said, level, beta=beta, zero_division=zero, seed=seed)
-    drawn = bootstrap(confusion, level, beta=beta, seed=seed) if interval == "bootstrap" else {}
+    drawn = bootstrap_rates(confusion, level, beta=beta, seed=seed) if interval == "bootstrap" else {}
     row = {
-        name: tuple(float(end[0]) for end in drawn.get(name) or wilson_of(name, confusion, level))
+        name: tuple(float(end[0]) for end in drawn.get(name) or rate_interval(name, confusion, level))
         for name in rate_names(beta)
     }
     return {**dict.fromkeys(averages, row), "samples": unknown}  # type: ignore[dict-item]

@@ -60,7 +60,7 @@ def suspicious(
     return pd.DataFrame(columns)
 
 
-def contradicted(labels: NDArray[np.integer], chances: NDArray[np.float64]) -> NDArray[np.bool_]:
+def find_contradicted(labels: NDArray[np.integer], chances: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Return N booleans: the given answer is confidently contradicted.
 
     Parameters
@@ -117,7 +117,7 @@ def _found(
     labels: NDArray[np.int64], chances: NDArray[np.float64], engine: str, rule: str
 ) -> NDArray[np.bool_]:
     if engine == "own":
-        return contradicted(labels, chances)
+        return find_contradicted(labels, chances)
     try:
         cleanlab = import_module("cleanlab.filter")
     except ImportError as error:

@@ -9,7 +9,7 @@ from ..base.numbers import to_seconds
 from ..base.state import Reference, dereference
 from ..data.batches import Batches
 from ..scoring.evaluation import Evaluation
-from ..scoring.past_scores import Past, PastScores
+from ..scoring.past_scores import ScoreHistory, PastScores
 
 if TYPE_CHECKING:
     from .loop import Loop
@@ -43,7 +43,7 @@ class Evaluations:
         self._loop, self._valid, self.seed, self._wish, self._note = loop, valid, seed, wish, note
         self.latest: Evaluation | None = None
         self.owed = False
-        self.past = Past()
+        self.past = ScoreHistory()
         #: What the steps had taken in all when it was last evaluated [s].
         self._since = 0.0
 
@@ -84,7 +84,7 @@ class Evaluations:
         }  # fmt: skip
 
     def arrived(self, spans: Mapping[str, tuple[int, int]]) -> None:
-        """Follow the run to another place; see `Past.on_lines` for `spans`."""
+        """Follow the run to another place; see `ScoreHistory.on_lines` for `spans`."""
         loop = self._loop
         last = loop.history.evaluations[-1:]
         if self.latest is not None and [self.latest.loss] != [row["valid_loss"] for row in last]:

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...core.data.card import Card
-from ...core.scoring.one_class import curve_of, mistaken_sets, rows_in, said_instead, said_of, summary_of
+from ...core.scoring.one_class import (
+    count_instead,
+    find_mistaken_sets,
+    find_quadrant_rows,
+    predict_rows,
+    sample_curve,
+    summarize_class,
+)
 from .sample_reader import SampleReader
 
 if TYPE_CHECKING:
@@ -91,14 +98,14 @@ class ClassDetail:
     def _class(self, scores: Scores, cls: int) -> dict[str, Any]:
         if self._of_class is None or self._of_class[0] != (scores, cls):
             found = {
-                "class_facts": {"class": cls, **summary_of(scores, cls)},
-                "class_curve": curve_of(scores, cls).tobytes(),
+                "class_facts": {"class": cls, **summarize_class(scores, cls)},
+                "class_curve": sample_curve(scores, cls).tobytes(),
             }
             self._of_class = ((scores, cls), found)
         limits = self._thresholds()
-        counts, wrong, missed = said_instead(scores, cls, limits)
+        counts, wrong, missed = count_instead(scores, cls, limits)
         often = [c for c in np.argsort(-counts, kind="stable").tolist() if counts[c]][:5]
-        sets = mistaken_sets(scores, cls, limits) if scores.task == "multilabel" else []
+        sets = find_mistaken_sets(scores, cls, limits) if scores.task == "multilabel" else []
         mistakes = {
             "class": cls, "missed": missed, "instead": [[c, int(counts[c]), int(wrong[c])] for c in often],
             "sets": [[list(true), list(said), count] for true, said, count in sets],
@@ -109,7 +116,7 @@ class ClassDetail:
         rows, total = self._rows(scores, cls, cell)
         found = self.reader.want(scores, cls, rows.tolist())
         columns = self.reader.columns(cls) if any(c is not None and c.kind == "row" for c in found) else []
-        said = said_of(scores, rows, None if scores.task == "multiclass" else self._thresholds())
+        said = predict_rows(scores, rows, None if scores.task == "multiclass" else self._thresholds())
         packed_cards = [
             {**self._facts(scores, row, cls, of), **_words(one, [c for c, _ in columns])}
             for row, of, one in zip(rows.tolist(), said, found)
@@ -139,7 +146,7 @@ class ClassDetail:
     def _some(self, scores: Scores, cls: int, cell: int, limits: Any) -> tuple[np.ndarray, int]:
         first = self._page_at * PAGE
         if cell < SUSPECTS:
-            return rows_in(scores, cls, cell, limits, first, PAGE)
+            return find_quadrant_rows(scores, cls, cell, limits, first, PAGE)
         if self._suspects is None or self._suspects[0] != (scores, cls):
             self._suspects = ((scores, cls), *_suspicious(scores, cls))
         found = self._suspects[1]

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ...core.base.words import did_you_mean
-from ...core.scoring.confusion_figure import NORMALISE, sorts
-from ...core.scoring.metrics import menu
+from ...core.scoring.confusion_figure import NORMALISE, list_sorts
+from ...core.scoring.metrics import list_metrics
 
 #: What the table shows until somebody chooses.
 COLUMNS = ("precision", "recall", "f1", "support")
@@ -19,15 +19,15 @@ _SIDES = {"below": "below", "<": "below", "least": "least", "at least": "least",
 
 def metric_names() -> list[str]:
     """Name the metrics by which a grid is sorted and filtered."""
-    return [metric.name for metric in menu()]
+    return [metric.name for metric in list_metrics()]
 
 
 def read_sort(wanted: Any) -> str:
     """Read an order: one of `sorts()`, "-" in front turns it."""
-    if not isinstance(wanted, str) or wanted.removeprefix("-") not in sorts():
-        near = did_you_mean(wanted, sorts()) if isinstance(wanted, str) else ""
+    if not isinstance(wanted, str) or wanted.removeprefix("-") not in list_sorts():
+        near = did_you_mean(wanted, list_sorts()) if isinstance(wanted, str) else ""
         raise ValueError(
-            f"A confusion grid cannot be sorted by {wanted!r}: give one of {', '.join(sorts())}.{near}"
+            f"A confusion grid cannot be sorted by {wanted!r}: give one of {', '.join(list_sorts())}.{near}"
         )
     return wanted
 

@@ -12,7 +12,7 @@ import numpy as np
 from ...core.base.isolation import preserve_random_state
 from ...core.data.card import Card, make_card
 from ...core.data.samples import read_samples
-from ...core.scoring.one_class import telling_columns
+from ...core.scoring.one_class import find_telling_columns
 
 if TYPE_CHECKING:
     from ...core.scoring.scores import Scores
@@ -177,7 +177,7 @@ class SampleReader:
             groups.append(np.array([[v if isinstance(v, float) else np.nan for v in row] for row in read]))
         width = max(group.shape[1] if group.ndim == 2 else 0 for group in groups)
         groups = [group if group.ndim == 2 else np.empty((0, width)) for group in groups]
-        self._columns = (cls, telling_columns(*groups))
+        self._columns = (cls, find_telling_columns(*groups))
 
 
 def _same(target: Any, labels: np.ndarray) -> bool:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import traitlets
 
-from ...core.scoring.metrics import METRICS, menu
+from ...core.scoring.metrics import METRICS, list_metrics
 from ...core.scoring.scores import Scores
 from ...session import Session
 from ..view import View, module, style
@@ -129,7 +129,7 @@ class ConfusionGrid(View):
 
     @traitlets.default("metrics")
     def _sent_metrics(self) -> list[dict[str, Any]]:
-        return [metric.sent() for metric in menu()]
+        return [metric.sent() for metric in list_metrics()]
 
     def __init__(
         self,
@@ -299,12 +299,12 @@ class ConfusionGrid(View):
 
     def _classes(self, scores: Scores) -> np.ndarray:
         """Return the numbers of the classes that are shown, in their order."""
-        from ...core.scoring.confusion_figure import order
+        from ...core.scoring.confusion_figure import order_classes
 
         matrix, thresholds = self._look["matrix"], self._thresholds()
         confusion = scores.confusion(None if matrix else thresholds)
         only = None if matrix else self._only()
-        return order(scores, confusion, self._look["sort"], thresholds=thresholds, only=only)
+        return order_classes(scores, confusion, self._look["sort"], thresholds=thresholds, only=only)
 
     def _only(self) -> tuple[str, str, float] | None:
         chosen = self._look["filter"]
@@ -356,7 +356,8 @@ class ConfusionGrid(View):
         if session.evaluate_every == "epoch":
             return f"Appears after the first evaluation, at the end of epoch {max(1, session.epoch)} ({now})."
         if isinstance(session.evaluate_every, str):
-            return f"Appears after the first evaluation, once it has trained for {session.evaluate_every} ({now})."
+            wait = session.evaluate_every
+            return f"Appears after the first evaluation, once it has trained for {wait} ({now})."
         return f"Appears after the first evaluation, at step {session.evaluate_every:,} ({now})."
 
     def _drawn_by(self, draw: Any, draw_matrix: Any) -> Figure:

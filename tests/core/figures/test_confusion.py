@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from dlwidgets.core.base.canvas import render_png
-from dlwidgets.core.scoring.confusion_figure import confusion_figure, confusion_tiles, order
+from dlwidgets.core.scoring.confusion_figure import confusion_figure, confusion_tiles, order_classes
 from dlwidgets.core.scoring.scores import Scores
 
 
@@ -40,7 +40,7 @@ def test_the_grid_draws_whatever_the_names_and_the_order(draw, scores):
     figure = draw(scores, [0.1, 0.2, 0.3, 0.4, 0.5], sort="-f1")
     assert render_png(figure).startswith(b"\x89PNG")
     names = [t.split("  ")[0] for t in texts(figure) if "  " in t]
-    by_f1 = order(scores, scores.confusion([0.1, 0.2, 0.3, 0.4, 0.5]), "-f1")
+    by_f1 = order_classes(scores, scores.confusion([0.1, 0.2, 0.3, 0.4, 0.5]), "-f1")
     assert names == [scores.classes[c].replace("$", r"\$") for c in by_f1]
 
 
@@ -56,8 +56,8 @@ def test_the_heatmaps_are_one_a_class_and_shaded_by_the_share_of_the_row(scores)
 @pytest.mark.parametrize("metric", ["f1", "precision", "recall", "support"])
 def test_a_grid_sorts_from_the_lowest_or_with_a_minus_from_the_highest(metric, scores):
     value = scores.metrics(0.6)[metric].to_numpy()
-    rising = value[order(scores, scores.confusion(0.6), metric)]
-    falling = value[order(scores, scores.confusion(0.6), "-" + metric)]
+    rising = value[order_classes(scores, scores.confusion(0.6), metric)]
+    falling = value[order_classes(scores, scores.confusion(0.6), "-" + metric)]
     known = np.sort(value[~np.isnan(value)])
     np.testing.assert_array_equal(rising[: len(known)], known)
     np.testing.assert_array_equal(falling[: len(known)], known[::-1])
@@ -65,7 +65,7 @@ def test_a_grid_sorts_from_the_lowest_or_with_a_minus_from_the_highest(metric, s
 
 
 def test_names_sort_without_regard_to_case(scores):
-    found = [scores.classes[c] for c in order(scores, scores.confusion(), "name")]
+    found = [scores.classes[c] for c in order_classes(scores, scores.confusion(), "name")]
     assert found == sorted(scores.classes, key=str.lower)
 
 

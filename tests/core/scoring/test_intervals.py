@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from sklearn import metrics as sk
 
-from dlwidgets.core.scoring.intervals import draw_counts, wilson
+from dlwidgets.core.scoring.intervals import draw_counts, wilson_interval
 from dlwidgets.core.scoring.scores import Scores
 from tests.core.scoring.scored import labelled, quiet, varied
 
@@ -33,7 +33,7 @@ def by_scipy(hits, of, level):
 @varied
 @given(st.integers(0, 3000), st.integers(0, 3000), LEVELS)
 def test_wilsons_interval_is_scipys(hits, others, level):
-    found = wilson(np.array([hits]), np.array([hits + others]), level)
+    found = wilson_interval(np.array([hits]), np.array([hits + others]), level)
     np.testing.assert_allclose(np.ravel(found), by_scipy(hits, hits + others, level), rtol=1e-9, atol=1e-12)
 
 

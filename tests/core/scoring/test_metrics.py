@@ -8,7 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
-from dlwidgets.core.scoring.metrics import METRICS, Metric, parsed, rate, rates, sample_tables
+from dlwidgets.core.scoring.metrics import (
+    METRICS,
+    Metric,
+    compute_rate,
+    compute_rates,
+    count_samples,
+    parse_formula,
+)
 from dlwidgets.core.scoring.scores import Scores
 from tests.core.scoring.scored import THRESHOLDS, labelled, quiet, said, varied
 
@@ -205,7 +212,7 @@ def test_the_average_over_samples_is_the_same_over_many_blocks_of_them():
 
 def test_a_sample_may_have_more_labels_than_two_bytes_count():
     labels = np.ones((1, 66_000), np.int8)
-    table = sample_tables(labels, labels == 1)
+    table = count_samples(labels, labels == 1)
     assert table.tolist() == [[[0, 0], [0, 66_000]]]
 
 
@@ -281,18 +288,18 @@ def test_rates_of_billions_of_samples_do_not_overflow(dtype):
     table = np.array([[2_000_000_000, 30_000_000], [10_000_000, 900_000_000]]).astype(dtype)
     tn, fp, fn, tp = (int(n) for n in table.ravel())
     exact = (tp * tn - fp * fn) / ((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn)) ** 0.5
-    assert rate("matthews", table) == pytest.approx(exact, rel=1e-12)
-    assert rate("f1", table) == pytest.approx(2 * tp / (2 * tp + fp + fn), rel=1e-12)
-    assert rate("fbeta", table, beta=2) == pytest.approx(5 * tp / (5 * tp + 4 * fn + fp), rel=1e-12)
+    assert compute_rate("matthews", table) == pytest.approx(exact, rel=1e-12)
+    assert compute_rate("f1", table) == pytest.approx(2 * tp / (2 * tp + fp + fn), rel=1e-12)
+    assert compute_rate("fbeta", table, beta=2) == pytest.approx(5 * tp / (5 * tp + 4 * fn + fp), rel=1e-12)
 
 
 @given(st.lists(st.integers(0, 10**9), min_size=4, max_size=4))
 def test_every_rate_lies_in_its_range_and_matthews_is_1_only_without_mistakes(cells):
     table = np.array(cells).reshape(2, 2)
-    found = rates(table, beta=0.5)
+    found = compute_rates(table, beta=0.5)
     for name, value in found.items():
         assert np.isnan(value) or (-1 if name == "matthews" else 0) <= value <= 1
-    perfect = rates(np.diag(table.diagonal()))
+    perfect = compute_rates(np.diag(table.diagonal()))
     if table.diagonal().all():
         assert perfect["matthews"] == 1
 
@@ -341,4 +348,4 @@ def test_the_best_threshold_of_a_metric_that_is_better_low_is_where_it_is_lowest
 @pytest.mark.parametrize("formula", ["tp ** 2", "__import__('os')", "tp if fp else fn", "tp.real", "'tp'"])
 def test_a_formula_is_arithmetic_of_counts_and_nothing_else(formula):
     with pytest.raises(ValueError, match="A formula is made of counts"):
-        parsed(formula)
+        parse_formula(formula)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sklearn import metrics
 from torch import nn
 
-from dlwidgets.core.scoring.past_scores import Past, PastScores
+from dlwidgets.core.scoring.past_scores import PastScores, ScoreHistory
 from dlwidgets.core.scoring.scores import Scores
 from dlwidgets.session import Session
 
@@ -134,7 +134,7 @@ def test_the_tries_side_by_side_have_their_own():
 
 def test_it_stays_within_its_budget_dense_near_now_and_sparse_far_back():
     size = past(0).bytes
-    kept = Past(budget=20 * size)
+    kept = ScoreHistory(budget=20 * size)
     for step in range(1, 401):
         kept.add(past(step))
         assert kept.bytes <= 20 * size
@@ -151,7 +151,7 @@ def test_it_stays_within_its_budget_dense_near_now_and_sparse_far_back():
     st.integers(2, 9),
 )
 def test_the_first_and_the_newest_are_kept_whatever_comes(steps, room):
-    size, kept, first = past(0).bytes, Past(budget=room * past(0).bytes), None
+    size, kept, first = past(0).bytes, ScoreHistory(budget=room * past(0).bytes), None
     for line, step in steps:
         kept.add(past(step, line))
         newest = [one for one in kept.all if one.line == line][-1]

@@ -14,7 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_predict
 
 from dlwidgets.core.scoring.scores import Scores
-from dlwidgets.core.scoring.suspects import contradicted
+from dlwidgets.core.scoring.suspects import find_contradicted
 
 varied = settings(deadline=None, max_examples=80)
 
@@ -47,7 +47,7 @@ def test_the_rule_chooses_the_rows_that_cleanlab_chooses(data):
     chances = data.draw(hnp.arrays(np.float64, (n, k), elements=CHANCES)) + 1e-3
     chances /= chances.sum(axis=1, keepdims=True)
     expected = cleanlab.find_label_issues(labels, chances, filter_by="confident_learning", n_jobs=1)
-    np.testing.assert_array_equal(contradicted(labels, chances), expected)
+    np.testing.assert_array_equal(find_contradicted(labels, chances), expected)
 
 
 @pytest.mark.parametrize("rule", ["confident_learning", "prune_by_noise_rate", "both"])

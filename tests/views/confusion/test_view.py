@@ -14,7 +14,7 @@ from scipy.stats import binomtest
 from sklearn.metrics import confusion_matrix, multilabel_confusion_matrix
 from torch import nn
 
-from dlwidgets.core.scoring.confusion_figure import order
+from dlwidgets.core.scoring.confusion_figure import order_classes
 from dlwidgets.core.scoring.metrics import METRICS, Metric
 from dlwidgets.core.scoring.scores import Scores
 from dlwidgets.session import Session
@@ -162,7 +162,7 @@ def test_the_look_chosen_in_the_page_is_kept_for_the_next_page_and_the_figure():
     page_says(view, wish="look", value={"sort": "-recall", "table": True})
     assert view.look["sort"] == "-recall" and view.look["table"] is True
     titles = [ax.get_title().split("  ")[0] for ax in view.figure().axes if ax.get_title()]
-    assert titles == [scores.classes[c] for c in order(scores, scores.confusion(), "-recall")]
+    assert titles == [scores.classes[c] for c in order_classes(scores, scores.confusion(), "-recall")]
 
 
 @pytest.mark.parametrize(
@@ -296,7 +296,8 @@ def in_node(tmp_path, view, cells, expression):
     script = tmp_path / "page.mjs"
     script.write_text(
         f"import {{ metricTable }} from {json.dumps((VIEWS / 'confusion' / 'metrics.js').as_uri())};\n"
-        f"const metrics = metricTable({json.dumps(view.metrics)}), cells = {json.dumps(cells.ravel().tolist())};\n"
+        f"const metrics = metricTable({json.dumps(view.metrics)});\n"
+        f"const cells = {json.dumps(cells.ravel().tolist())};\n"
         f"console.log(JSON.stringify({expression}));"
     )
     done = subprocess.run([node, script], capture_output=True, text=True)
@@ -312,8 +313,9 @@ def test_a_metric_that_is_added_to_the_table_is_in_the_menu_and_computed_in_the_
     assert [one["name"] for one in view.metrics if not one["count"]][-1] == "markedness"
     assert list(view.to_frame()) == ["threshold", "f1", "f1_low", "f1_high", "markedness"]
     found = in_node(
-        tmp_path, view, scores.confusion(), "[metrics.names, [0, 4, 8].map((at) => metrics.value('markedness', cells, at))]"
-    )
+        tmp_path, view, scores.confusion(),
+        "[metrics.names, [0, 4, 8].map((at) => metrics.value('markedness', cells, at))]",
+    )  # fmt: skip
     assert ["markedness", "Markedness"] in found[0]
     assert found[1] == scores.metrics()["markedness"].tolist()
 
