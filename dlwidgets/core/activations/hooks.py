@@ -159,8 +159,8 @@ class ForwardHooks:
     def failed(self, error: Exception) -> None:
         """Note that attention was computed, and could not be followed."""
         for path in self._attending.get(id(self._stack[-1]), ()) if self._stack else ():
-            said = quote_error(error)
-            self.unfollowed[path] = f"computes attention whose weights could not be followed: {said}"
+            why = quote_error(error)
+            self.unfollowed[path] = f"computes attention whose weights could not be followed: {why}"
 
     def found(self, attended: Attended) -> None:
         """Hand on what the layer that runs now attends to."""

@@ -94,20 +94,20 @@ class Activations(dict[str, torch.Tensor]):
         OSError : it cannot be written there; what was there before is still whole.
         """
         about = {"kinds": self.kinds, "missing": self.missing, "sampled": self.sampled}
-        said = json.dumps(about, ensure_ascii=False)
+        text = json.dumps(about, ensure_ascii=False)
         # "(model)" for the model itself.
         names = (f"(model){key}" if not key or key[0] in "[#" else key for key in self)
         arrays = zip(names, map(_as_array, self.values()), strict=True)
-        return save_arrays(path, itertools.chain(arrays, [("(about)", np.array(said))]))
+        return save_arrays(path, itertools.chain(arrays, [("(about)", np.array(text))]))
 
     def __repr__(self) -> str:
         names = [key or "(model)" for key in (*self, *self.missing)]
         shapes = ["×".join(map(str, tensor.shape)) or "scalar" for tensor in self.values()]
         words = [f"{shape}  {str(tensor.dtype)[6:]}" for shape, tensor in zip(shapes, self.values())]
-        words = [f"{said}  sampled" if key in self.sampled else said for key, said in zip(self, words)]
+        words = [f"{word}  sampled" if key in self.sampled else word for key, word in zip(self, words)]
         words += [f"– {reason}" for reason in self.missing.values()]
         width = max(map(len, names), default=0)
-        lines = [f"{name:<{width}}  {said}" for name, said in zip(names, words)]
+        lines = [f"{name:<{width}}  {word}" for name, word in zip(names, words)]
         lines += [self.untraced] if self.untraced else []
         return "\n".join(lines) or "no activations"
 

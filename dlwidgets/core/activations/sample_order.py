@@ -22,13 +22,13 @@ def sample_losses(scores: Scores) -> np.ndarray:
     Scores are taken for probabilities; what lies outside 0 ... 1 counts as 0 or 1.
     """
     true = scores.y_true
-    said = np.clip(scores.y_score.astype(np.float64), _EPS, 1 - _EPS)
-    said = said.reshape(len(true), -1)
+    scored = np.clip(scores.y_score.astype(np.float64), _EPS, 1 - _EPS)
+    scored = scored.reshape(len(true), -1)
     if scores.task == "multiclass":
-        losses = -np.log(said[np.arange(len(true)), true.argmax(1)])
+        losses = -np.log(scored[np.arange(len(true)), true.argmax(1)])
         return np.where((true == 1).any(1), losses, np.nan)
     known = true >= 0
-    each = np.where(true == 1, -np.log(said), -np.log1p(-said))
+    each = np.where(true == 1, -np.log(scored), -np.log1p(-scored))
     count = known.sum(1)
     return np.where(count > 0, np.where(known, each, 0.0).sum(1) / np.maximum(count, 1), np.nan)
 

@@ -99,22 +99,22 @@ class SampleSource:
         self._own = fit_sample(x, self.samples.inputs(0), name, span=self.span, encode=self._encode)
         return self._own
 
-    def bring_pixels(self, said: dict[str, Any], pixels: bytes) -> OwnSample:
+    def bring_pixels(self, about: dict[str, Any], pixels: bytes) -> OwnSample:
         """Look at an image that a page decoded.
 
-        `said` has its width, height, name and what the page did.
+        `about` has its width, height, name and what the page did.
 
         Raises
         ------
         ValueError : the bytes are not width x height x 3.
         """
-        width, height = said.get("width"), said.get("height")
+        width, height = about.get("width"), about.get("height")
         fits = isinstance(width, int) and isinstance(height, int) and width > 0 and height > 0
         if not fits or len(pixels) != width * height * 3 or len(pixels) > _MOST_PIXELS:
             raise ValueError("The page sent an image whose size is not what it says.")
         image = torch.frombuffer(bytearray(pixels), dtype=torch.uint8).reshape(height, width, 3)
-        found = self.bring(image, str(said.get("name") or "your own")[:80])
-        before = str(said.get("done") or "")[:120]
+        found = self.bring(image, str(about.get("name") or "your own")[:80])
+        before = str(about.get("done") or "")[:120]
         self._own = OwnSample(found.inputs, found.name, ", ".join(filter(None, [before, found.done])))
         return self._own
 

@@ -30,11 +30,11 @@ def figure_of(section: str, values: dict[str, Any], image: np.ndarray | None = N
         title = ", ".join(list_) or "no channel is touched"
         return study.ablation_figure(touching["rows"], title, share=touching["measure"] == "probability")
     if section == "excites" and values["exciting"].get("tiles"):
-        found = values["exciting"]
-        images = None
+        found, images = values["exciting"], None
         if found["size"]:
             images = np.frombuffer(values["excited"], np.uint8).reshape(-1, *found["size"], 3)
-        return study.top_samples_figure(images, found["tiles"], f"{found['layer']}, channel {found['channel']}")
+        title = f"{found['layer']}, channel {found['channel']}"
+        return study.top_samples_figure(images, found["tiles"], title)
     if section == "where" and "peak" in values["where"]:
         found = values["where"]
         name = next((row[1] for row in found["classes"] if row[0] == found["target"]), found["target"])
