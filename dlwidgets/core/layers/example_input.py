@@ -171,9 +171,8 @@ def _fitted(model: nn.Module, given: Any, notes: list[str]) -> tuple[Any, ...] |
 
 def _parameters(model: nn.Module) -> tuple[int, int | None, set[str] | None]:
     """Return inputs needed, most positional ones, and names; None: any."""
-    try:
-        parameters = list(inspect.signature(uncompiled(model).forward).parameters.values())
-    except (TypeError, ValueError):
+    parameters = _forward_parameters(model)
+    if parameters is None:
         return 1, None, None
     kinds = inspect.Parameter
     places = [p for p in parameters if p.kind in (kinds.POSITIONAL_ONLY, kinds.POSITIONAL_OR_KEYWORD)]
@@ -183,18 +182,18 @@ def _parameters(model: nn.Module) -> tuple[int, int | None, set[str] | None]:
     return needed, None if any_place else len(places), None if any_name else {p.name for p in parameters}
 
 
-def forward_names(model: nn.Module) -> list[str]:
+def _required_names(model: nn.Module) -> list[str]:
     """Return the names of the inputs that forward requires."""
+    variable = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    parameters = _forward_parameters(model) or []
+    return [p.name for p in parameters if p.kind not in variable and p.default is inspect.Parameter.empty]
+
+
+def _forward_parameters(model: nn.Module) -> list[inspect.Parameter] | None:
     try:
-        parameters = inspect.signature(uncompiled(model).forward).parameters.values()
+        return list(inspect.signature(uncompiled(model).forward).parameters.values())
     except (TypeError, ValueError):
-        return []
-    named = (
-        inspect.Parameter.POSITIONAL_ONLY,
-        inspect.Parameter.POSITIONAL_OR_KEYWORD,
-        inspect.Parameter.KEYWORD_ONLY,
-    )
-    return [p.name for p in parameters if p.kind in named and p.default is inspect.Parameter.empty]
+        return None
 
 
 def _real_dtype(model: nn.Module) -> torch.dtype:
@@ -244,7 +243,7 @@ def input_hint(layers: Sequence[Layer], call: str = "summary") -> str:
 
     `call` is how the function is reached that takes an input.
     """
-    names = forward_names(layers[0].module)
+    names = _required_names(layers[0].module)
     first = next(
         ((layer, want) for layer in layers if (want := wanted_input(layer.module)) is not None), None
     )

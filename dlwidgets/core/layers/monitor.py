@@ -6,15 +6,13 @@ import contextlib
 import dataclasses
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import nn
 
 from ..base.time_budget import TimeBudget
-
-if TYPE_CHECKING:
-    from .dead_units import UnitProbe
-    from .probes import LayerProbe, LayerStats
+from .dead_units import UnitProbe
+from .probes import LayerProbe, LayerStats
 
 #: The share of the training's time that measuring may take.
 SHARE = 0.002
@@ -42,9 +40,9 @@ class LayerMonitor:
         self._units: UnitProbe | None = None
         self._watching: LayerProbe | None = None
         self._time_budget = TimeBudget(SHARE, least=0.25)
-        self._anew()
+        self._reset()
 
-    def _anew(self) -> None:
+    def _reset(self) -> None:
         self._spent = self._began = self._ended = 0.0
         #: Seconds and steps since the last look; None before the first.
         self._passed: float | None = None
@@ -54,10 +52,7 @@ class LayerMonitor:
 
     def switch(self, model: nn.Module, on: bool) -> None:
         """Measure from now on, or no more."""
-        from .dead_units import UnitProbe
-        from .probes import LayerProbe
-
-        self._anew()
+        self._reset()
         self._units = UnitProbe(model) if on else None
         self._probe = LayerProbe(model) if on else None
 
@@ -92,7 +87,7 @@ class LayerMonitor:
         found = None if probe is None else self._measured(lambda: probe.after(step), self._units)
         if self._probe is not None:
             self._count()
-        return found if found is None else self._told(found)
+        return found if found is None else self._with_share(found)
 
     def failed(self, step: int) -> LayerStats | None:
         """Measure a step not taken because a number is not finite."""
@@ -130,7 +125,7 @@ class LayerMonitor:
             self._passed += now - self._began + (gap if gap < _PAUSE else 0.0)
             self._steps += 1
 
-    def _told(self, found: LayerStats) -> LayerStats:
+    def _with_share(self, found: LayerStats) -> LayerStats:
         """Add how often layers are measured, and its share of the time."""
         passed, steps, self._passed, self._steps = self._passed, self._steps, 0.0, 0
         if passed is None:
