@@ -17,7 +17,6 @@ from dlwidgets.core.base.isolation import (
     use_device,
     use_threads,
 )
-from dlwidgets.core.base.random_state import RandomMark, RandomStates
 
 
 def draws():
@@ -46,19 +45,6 @@ def test_random_numbers_are_given_back_after_an_exception_too():
         draws()
         raise KeyError
     assert draws() == expected
-
-
-@pytest.mark.parametrize("number", [0, 7, -3, 2**40])
-def test_seeded_streams_are_those_of_manual_seed_and_leave_the_global_ones_alone(number):
-    seed(1)
-    expected_here = draws()
-    seed(1)
-    streams = RandomStates.from_seed(number)
-    assert draws() == expected_here
-    streams.install()
-    found = draws()
-    torch.manual_seed(number), np.random.seed(number % 2**32), random.seed(number)
-    assert found == draws()
 
 
 def test_each_module_keeps_its_own_flag():
@@ -115,43 +101,3 @@ def test_a_buffer_tells_the_device_where_there_is_no_parameter():
     model = nn.Module()
     model.register_buffer("mean", torch.zeros(1, device="meta"))
     assert find_device(model).type == "meta"
-
-
-def torch_only():
-    return torch.rand(2).tolist()
-
-
-def all_three():
-    return draws()
-
-
-def numpy_gauss():
-    return np.random.randn()
-
-
-@pytest.mark.parametrize("draw", [torch_only, all_three, numpy_gauss])
-def test_after_going_back_to_a_mark_the_same_numbers_come(draw):
-    seed(0)
-    expected = [draw() for _ in range(40)]
-    seed(0)
-    mark, found = RandomMark(), []
-    for number in range(40):
-        mark.set()
-        if number % 7 == 0:
-            draw()
-            mark.restore()
-            mark.set()
-            draw()
-            mark.restore()
-        found.append(draw())
-    assert found == expected
-
-
-def test_setting_a_mark_is_cheap_where_only_torch_draws(monkeypatch):
-    mark = RandomMark()
-    mark.set(), torch.rand(1), mark.set()
-    monkeypatch.setattr(random, "getstate", lambda: pytest.fail("python's generator was read"))
-    monkeypatch.setattr(mark._time_budget, "due", lambda: False)
-    for _ in range(5):
-        torch.rand(1)
-        mark.set()
