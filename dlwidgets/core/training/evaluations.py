@@ -9,7 +9,7 @@ from ..base.numbers import to_seconds
 from ..base.state import Reference, dereference
 from ..data.batches import Batches
 from ..scoring.evaluation import Evaluation
-from ..scoring.past_scores import ScoreHistory, PastScores
+from ..scoring.past_scores import PastScores, ScoreHistory
 
 if TYPE_CHECKING:
     from .loop import Loop
