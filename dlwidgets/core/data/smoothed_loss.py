@@ -14,7 +14,7 @@ from .task import Task
 
 
 class SmoothedLoss:
-    """The loss that training makes small: that of the task, with another label smoothing where one is wished.
+    """The loss of training: the task's, with a wished label smoothing.
 
     Evaluations keep the loss that was given, so that its values before and after a change can be compared.
     """
