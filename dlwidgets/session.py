@@ -24,9 +24,7 @@ from traitlets import Bool, Dict, HasTraits, Int, Tuple, Unicode
 from .core.base.history import History
 from .core.base.ledger import Entry
 from .core.base.trees import tree_map
-from .core.controls.batch_size import read_batch_size
 from .core.controls.clipping import clipping
-from .core.controls.epochs import read_epochs
 from .core.controls.near_names import name_hint
 from .core.controls.steering import CONTROLS, read_alone
 from .core.data.samples import Samples
@@ -409,7 +407,7 @@ class Session(HasTraits):
         ValueError : the data was a generator, which has been read to its end.
         """
         self._run.check_open()
-        wanted = self.epochs if epochs is None else read_epochs(epochs)
+        wanted = self.epochs if epochs is None else read_alone("epochs", epochs)
         self._run.begin(wanted, anew=epochs is not None)
         self.epochs = wanted
         self._run.go()
@@ -554,7 +552,7 @@ class Session(HasTraits):
             refused = "trainable" in self.rejected and not self._run.waits("trainable")
             # What was refused is not built upon: the person saw it refused, and goes on from what is so.
             now = self.applied["trainable"] if refused else self.trainable
-            self.trainable = loop.freezing.added(now, what, trains, loop.optimizer)
+            self.trainable = loop.freezing.extend(now, what, trains, loop.optimizer)
         return self
 
     def coming_rates(self, points: int = 200) -> RateForecast:
@@ -563,7 +561,7 @@ class Session(HasTraits):
         Steps count as in `history()`, up to the end of the run; before `start()`, of the run that it would
         begin. Nothing is touched by it. What waits for a metric (plateau) is drawn flat, and `note` says so.
         """
-        return self._run.loop.rate.coming(points)
+        return self._run.loop.rate.forecast(points)
 
     # ------------------------------------------------------------------ asking the model
 
@@ -600,7 +598,7 @@ class Session(HasTraits):
         return self._task.scores(self._outputs(X, batch_size))
 
     def _outputs(self, X: Any, batch_size: int) -> torch.Tensor:
-        batch_size = read_batch_size(batch_size)
+        batch_size = read_alone("batch_size", batch_size)
         X = read_prediction_inputs(X, self._run.data)
         return self._run.result(lambda: compute_outputs(self._run.loop, X, batch_size))
 

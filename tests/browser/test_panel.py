@@ -43,7 +43,7 @@ def test_sections_open_by_mouse_and_keyboard_and_stay_open_when_the_page_is_load
     expect(panel.entry("epochs")).to_be_hidden()
     # Space was the section's, not the run's.
     assert desk.kernel_eval("session.status") == "ready"
-    desk.wait_until("panel._more._open == ['optimizer']")
+    desk.wait_until("panel._sections._open == ['optimizer']")
     desk.reload()
     again = Panel(desk.page)
     expect(again.entry("weight_decay")).to_be_visible()

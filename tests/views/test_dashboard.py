@@ -60,7 +60,7 @@ def test_every_view_follows_the_training(wire, session, open_page):
     session.fit(3)
     session.at_step(lambda: None).result(10)
     assert all(page.state["problem"] == "" for page in pages.values())
-    assert pages["_Head"].state["run"]["status"] == "done"
+    assert pages["StatusLine"].state["run"]["status"] == "done"
     assert pages["Curves"].state["steps"] == session.steps == 24
     assert pages["ConfusionGrid"].state["about"]["samples"] == 16
     assert pages["ActivationBrowser"].state["moment"]["step"] == 24

@@ -138,7 +138,7 @@ def divisors(group: Sequence[Any], summed: bool = False) -> list[float]:
     return [sum(lengths) / length for length in lengths]
 
 
-def added(parts: dict[str, float], more: dict[str, float], divisor: float) -> dict[str, float]:
+def add_parts(parts: dict[str, float], more: dict[str, float], divisor: float) -> dict[str, float]:
     """Add a micro-batch's parts of the loss, weighted as the loss is."""
     if not parts and divisor == 1:
         return more
@@ -181,7 +181,11 @@ class Accumulate(Control):
     writer = AccumulateWriter
     rows = (
         Row(
-            "run", "Accumulate", unit="batches", hint="Batches whose gradients a step adds up", fact=_in_force,
+            "run",
+            "Accumulate",
+            unit="batches",
+            hint="Batches whose gradients a step adds up",
+            fact=_in_force,
         ),
     )
 

@@ -9,14 +9,6 @@ from ..base.numbers import read_count
 from .control import Control, Rejected, Writer
 
 
-def read_batch_size(value: Any) -> int:
-    """Return a batch size: a whole number of samples, 1 or more."""
-    number = read_count(value)
-    if number is None:
-        raise ValueError(f"batch_size={value!r}: a whole number of samples, 1 or more, is wanted.")
-    return number
-
-
 class BatchSizeWriter(Writer):
     """The variable at the head, or the loader's own attribute."""
 
@@ -38,7 +30,11 @@ class BatchSize(Control):
     writer = BatchSizeWriter
 
     def read(self, value: Any) -> int:
-        return read_batch_size(value)
+        """Return a batch size: a whole number of samples, 1 or more."""
+        number = read_count(value)
+        if number is None:
+            raise ValueError(f"batch_size={value!r}: a whole number of samples, 1 or more, is wanted.")
+        return number
 
     def now(self) -> int:
         return self.loop.batches.batch_size

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..base.numbers import read_fraction
 from ..base.state import Reference, dereference
-from .control import Control, Panel, Rejected, Row, number_in
+from .control import Control, Panel, Rejected, Row, parse_number
 from .movement import MovementWriter, check_not_cycled
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def _typed(_panel: Panel, text: Any) -> Any:
     parts = str(text).replace("(", " ").replace(")", " ").replace(",", " ").split()
-    return tuple(map(number_in, parts)) or None
+    return tuple(map(parse_number, parts)) or None
 
 
 class Betas(Control):
@@ -28,7 +28,8 @@ class Betas(Control):
     writer = MovementWriter
     rows = (
         Row(
-            "optimizer", "Betas", show=lambda value: value and ", ".join(f"{one:g}" for one in value), wish=_typed,
+            "optimizer", "Betas", wish=_typed,
+            show=lambda value: value and ", ".join(f"{one:g}" for one in value),
             there=lambda panel: panel.applied.get("betas") is not None,
         ),
     )  # fmt: skip

@@ -10,7 +10,7 @@ from torch import nn
 
 from ..base.frozen_dict import FrozenDict
 from ..base.words import did_you_mean
-from .patterns import WHOLE, Parts
+from .patterns import WHOLE_MODEL, FreezableParts
 
 T = TypeVar("T")
 
@@ -45,16 +45,16 @@ def read_by_pattern(
         value = {"*": value}
     found = {}
     for key, setting in value.items():
-        pattern = (key or "*") if isinstance(key, str) else Parts(model).name_of(key)
-        if not any(means(pattern, one) for one in names):
+        pattern = (key or "*") if isinstance(key, str) else FreezableParts(model).pattern_for(key)
+        if not any(matches(pattern, one) for one in names):
             raise ValueError(f"{name} has {pattern!r}, which means no {what}.{_hint(pattern, names)}")
         found[pattern] = read(setting)
     return ByPattern(found)
 
 
-def means(pattern: str, name: str) -> bool:
+def matches(pattern: str, name: str) -> bool:
     """Say whether a pattern matches a dotted name or its layer."""
-    if pattern in WHOLE:
+    if pattern in WHOLE_MODEL:
         return True
     parts = name.split(".")
     around = (".".join(parts[:count]) for count in range(1, len(parts) + 1))
@@ -65,7 +65,7 @@ def setting_of(choice: Mapping[str, T] | None, name: str, otherwise: T) -> T:
     """Return the setting of a name; `otherwise` where no pattern matches."""
     found = otherwise
     for pattern, setting in (choice or {}).items():
-        if means(pattern, name):
+        if matches(pattern, name):
             found = setting
     return found
 

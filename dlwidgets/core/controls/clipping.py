@@ -26,7 +26,7 @@ CLIP_MODES = ("off", "norm", "value", "adaptive")
 #: What stands for a limit that was not given. Adaptive: lambda of Brock et al. 2021, section 4.1.
 _LIMITS = {"adaptive": 0.01}
 #: A unit whose weights have a smaller norm is clipped as if they had this one (Brock et al. 2021).
-_LEAST = 1e-3
+_MIN_NORM = 1e-3
 #: Where the fused check for overflow is sure to be.
 _FUSED = ("cpu", "cuda")
 
@@ -93,12 +93,12 @@ class Clip:
             factor = min(1.0, self.limit / (norm + 1e-6))
             return norm * factor, factor < 1
         if self.mode == "value":
-            clipped = max(map(_largest, parameters), default=0.0) > self.limit
+            clipped = max(map(_largest_element, parameters), default=0.0) > self.limit
             if clipped:
                 nn.utils.clip_grad_value_(parameters, self.limit)
         else:
             left = {id(one) for one in spared}
-            clipped = adapt([p for p in parameters if id(p) not in left], self.limit)
+            clipped = clip_adaptively([p for p in parameters if id(p) not in left], self.limit)
         return (float(total_norm(parameters)) if clipped else norm), clipped
 
     @property
@@ -115,14 +115,14 @@ def _positive(limit: Any) -> bool:
     return number and math.isfinite(limit) and limit > 0
 
 
-def _dense(parameter: nn.Parameter) -> torch.Tensor:
+def _dense_gradient(parameter: nn.Parameter) -> torch.Tensor:
     """Return the gradient; of a sparse one its values."""
     gradient = parameter.grad if parameter.grad is not None else torch.zeros(())
     return gradient.coalesce().values() if gradient.is_sparse else gradient
 
 
-def _largest(parameter: nn.Parameter) -> float:
-    gradient = _dense(parameter)
+def _largest_element(parameter: nn.Parameter) -> float:
+    gradient = _dense_gradient(parameter)
     if not gradient.numel():
         return 0.0
     # The norm of order infinity takes five times as long.
@@ -133,7 +133,7 @@ def _largest(parameter: nn.Parameter) -> float:
 def total_norm(parameters: Iterable[nn.Parameter]) -> torch.Tensor:
     """Return the total L2 norm of the gradients; 0 without any."""
     # One fused call for all; get_total_norm exists from torch 2.6 on, the oldest supported.
-    return nn.utils.get_total_norm([_dense(p) for p in parameters if p.grad is not None])
+    return nn.utils.get_total_norm([_dense_gradient(p) for p in parameters if p.grad is not None])
 
 
 def grad_norm(parameters: Iterable[nn.Parameter]) -> float:
@@ -141,7 +141,7 @@ def grad_norm(parameters: Iterable[nn.Parameter]) -> float:
     return float(total_norm(parameters))
 
 
-def spared(model: nn.Module) -> tuple[str | None, list[nn.Parameter]]:
+def last_linear(model: nn.Module) -> tuple[str | None, list[nn.Parameter]]:
     """Return the path and parameters of the last linear layer.
 
     Adaptive clipping leaves it alone.
@@ -159,14 +159,14 @@ def _owns(module: nn.Module) -> bool:
 
 
 @torch.no_grad()
-def adapt(parameters: Sequence[nn.Parameter], limit: float) -> bool:
+def clip_adaptively(parameters: Sequence[nn.Parameter], limit: float) -> bool:
     """Clip adaptively, in place; return whether any gradient changed."""
     over = []
     for parameter in parameters:
         gradient = parameter.grad
         if gradient is None or gradient.is_sparse or not gradient.numel():
             continue  # rows of an embedding that a batch did not meet have no gradient to compare
-        most = _unit_norms(parameter).clamp_(min=_LEAST).mul_(limit)
+        most = _unit_norms(parameter).clamp_(min=_MIN_NORM).mul_(limit)
         norms = _unit_norms(gradient)
         beyond = norms > most
         gradient.mul_(torch.where(beyond, most / norms.clamp(min=1e-6), 1.0))
@@ -251,7 +251,7 @@ def not_finite(model: nn.Module) -> list[str]:
     ]  # fmt: skip
 
 
-class Gradients:
+class GradientClipper:
     """Checks, measures and clips the gradients of each step.
 
     The norm is measured where it is needed for clipping, else in as many steps as 0.2 % of the time allows.
@@ -261,11 +261,11 @@ class Gradients:
         self._model = model
         self._finite = FiniteCheck()
         self._norms = TimeBudget(0.002, least=0.0)
-        self._spared: list[nn.Parameter] | None = None
+        self._last_linear: list[nn.Parameter] | None = None
 
     def renew(self) -> None:
         """Take notice that the model's layers may have changed."""
-        self._spared = None
+        self._last_linear = None
 
     def clip(self, clip: Clip, parameters: Sequence[nn.Parameter]) -> dict[str, float] | None:
         """Clip; return the history's values, None for gradients not finite.
@@ -285,7 +285,7 @@ class Gradients:
         norm = float(total)
         if not math.isfinite(norm) and (clip.mode == "norm" or not self._finite(parameters)):
             return None
-        after, clipped = clip.apply(parameters, total, self._left_alone(clip))
+        after, clipped = clip.apply(parameters, total, self._excluded(clip))
         return {"grad_norm": norm, "clipped_norm": after, "clipped": float(clipped)}
 
     def blame(self) -> str:
@@ -297,12 +297,12 @@ class Gradients:
         all_of = f"all {count} parameters" if len(names) == count > 1 else quote_names(names, 3)
         return f"Not finite: the gradient of {all_of}."
 
-    def _left_alone(self, clip: Clip) -> list[nn.Parameter]:
+    def _excluded(self, clip: Clip) -> list[nn.Parameter]:
         if clip.mode != "adaptive":
             return []
-        if self._spared is None:
-            self._spared = spared(self._model)[1]
-        return self._spared
+        if self._last_linear is None:
+            self._last_linear = last_linear(self._model)[1]
+        return self._last_linear
 
 
 def clipping(history: History, last: int = 200) -> dict[str, Any]:
@@ -405,7 +405,7 @@ class ClippingWriter(Writer):
     def _call(self, mode: str, limit: str) -> str:
         if mode != "adaptive":
             return _CALLS[mode].format(limit)
-        path, left = spared(self.script.model)
+        path, left = last_linear(self.script.model)
         if path is None:
             return _CALLS[mode].format("model.parameters()", limit)
         if path == "":
@@ -451,7 +451,7 @@ class Clipping(Control):
 
     def put(self, value: Any) -> str | None:
         self.loop.clip = clip = Clip.read(value)
-        path = spared(self.loop.model)[0] if clip.mode == "adaptive" else None
+        path = last_linear(self.loop.model)[0] if clip.mode == "adaptive" else None
         if path == "":
             return "the model is a single linear layer, which adaptive clipping leaves alone"
         return f"the last linear layer ({path}) is left alone, as in the paper" if path else None

@@ -155,17 +155,17 @@ class Panel:
         return self.applied.get(control) if asked is None else asked
 
 
-def as_it_is(value: Any) -> Any:
+def identity(value: Any) -> Any:
     """Return the value."""
     return value
 
 
-def typed_number(_panel: Panel, text: Any) -> Any:
+def wish_for_number(_panel: Panel, text: Any) -> Any:
     """Return what was typed as a wish for a number."""
-    return number_in(text)
+    return parse_number(text)
 
 
-def number_in(text: Any) -> Any:
+def parse_number(text: Any) -> Any:
     """Return the typed number; None for nothing.
 
     Other text stays as it is, for the session to refuse.
@@ -200,8 +200,8 @@ class Row:
     section: str
     label: str
     kind: str = "text"
-    show: Callable[[Any], Any] = as_it_is
-    wish: Callable[[Panel, Any], Any] = typed_number
+    show: Callable[[Any], Any] = identity
+    wish: Callable[[Panel, Any], Any] = wish_for_number
     control: str = ""
     part: str = ""
     unit: str = ""

@@ -13,7 +13,7 @@ from torch import nn
 from ..base.ledger import Entry
 from ..base.numbers import read_count, read_integer, read_number
 from ..base.words import did_you_mean, pluralize
-from .control import Control, Panel, Rejected, Row, Unwritable, Writer, number_in
+from .control import Control, Panel, Rejected, Row, Unwritable, Writer, parse_number
 
 #: Of these less is better; of any other metric, more.
 _LESS = ("valid_loss", "mean_absolute_error")
@@ -215,7 +215,7 @@ class EarlyStopping(Control):
         ),
         Row(
             "run", "Patience", "text", lambda value: value and value.patience,
-            lambda panel, text: _typed(panel, "patience", number_in(text)), part="patience", there=_stops,
+            lambda panel, text: _typed(panel, "patience", parse_number(text)), part="patience", there=_stops,
             unit="evaluations",
         ),
         Row(
@@ -231,7 +231,8 @@ class EarlyStopping(Control):
             if rule.metric not in known:
                 hint = did_you_mean(rule.metric, known)
                 raise ValueError(
-                    f"early_stopping has the metric {rule.metric!r}; evaluations have {', '.join(known)}.{hint}"
+                    f"early_stopping has the metric {rule.metric!r}; "
+                    f"evaluations have {', '.join(known)}.{hint}"
                 )
         return rule
 

@@ -58,7 +58,7 @@ class WeightAverage:
 
     def update(self) -> None:
         """Take the weights of a step in."""
-        # Asked in every step: to enter no_grad takes longer than all else that a step asks beside the weights.
+        # Asked in every step: to enter no_grad takes longer than all else a step asks beside the weights.
         if self.decay is not None:
             self._update()
 
@@ -81,7 +81,7 @@ class WeightAverage:
                     average.copy_(weight)
 
     @contextmanager
-    def used(self) -> Iterator[None]:
+    def swapped_in(self) -> Iterator[None]:
         """Swap the averaged weights in, without a copy, and out again."""
         own = [weight.data for weight in self._weights] if self._averages else []
         try:

@@ -8,14 +8,6 @@ from ..base.numbers import read_count
 from .control import Panel, Row, Setting
 
 
-def read_epochs(value: Any) -> int:
-    """Return a number of epochs: a whole number, 1 or more."""
-    number = read_count(value)
-    if number is None:
-        raise ValueError(f"epochs={value!r}: a whole number, 1 or more, is wanted.")
-    return number
-
-
 class Epochs(Setting):
     """How many epochs a run trains."""
 
@@ -26,7 +18,11 @@ class Epochs(Setting):
     rows = (Row("run", "Epochs"),)
 
     def read(self, value: Any) -> int:
-        return read_epochs(value)
+        """Return a number of epochs: a whole number, 1 or more."""
+        number = read_count(value)
+        if number is None:
+            raise ValueError(f"epochs={value!r}: a whole number, 1 or more, is wanted.")
+        return number
 
     @classmethod
     def headline(cls, panel: Panel) -> str:

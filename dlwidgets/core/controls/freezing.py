@@ -14,11 +14,18 @@ from torch.optim import Optimizer
 from ..base.state import Reference, dereference
 from ..base.words import pluralize, quote_error
 from ..layers.walk import numel_of
-from .parameter_groups import fitting_group, held_by, joining, leave
-from .patterns import Choice, Parts, outermost, read_choice, statistics_of, with_added
+from .parameter_groups import find_group, groups_by_id, prepare_join, remove_parameter
+from .patterns import (
+    FreezableParts,
+    TrainablePatterns,
+    add_patterns,
+    fewest_names,
+    read_trainable,
+    statistics_of,
+)
 
 
-class _Was(NamedTuple):
+class _Original(NamedTuple):
     """A parameter's state before a pattern matched it."""
 
     tensor: nn.Parameter
@@ -55,22 +62,22 @@ class Freezing:
 
     def __init__(self, model: nn.Module) -> None:
         self.model = model
-        self.choice: Choice | None = None
-        self._was: dict[int, _Was] = {}
-        self._still: list[nn.Module] = []
+        self.choice: TrainablePatterns | None = None
+        self._originals: dict[int, _Original] = {}
+        self._held_layers: list[nn.Module] = []
         self._modes: dict[int, tuple[nn.Module, bool]] = {}
         # Asked on one thread, put in force on another.
         self._lock = threading.RLock()
 
     # -- any thread
 
-    def read(self, value: Any) -> Choice | None:
-        """Return a wish in one form: see `patterns.read_choice`."""
-        return read_choice(Parts(self.model), value)
+    def read(self, value: Any) -> TrainablePatterns | None:
+        """Return a wish in one form: see `patterns.read_trainable`."""
+        return read_trainable(FreezableParts(self.model), value)
 
-    def added(
-        self, choice: Choice | None, wanted: Sequence[Any], trains: bool, optimizer: Optimizer
-    ) -> Choice | None:
+    def extend(
+        self, choice: TrainablePatterns | None, wanted: Sequence[Any], trains: bool, optimizer: Optimizer
+    ) -> TrainablePatterns | None:
         """Return a choice with more frozen (or training), without redundant entries.
 
         Parameters
@@ -83,12 +90,12 @@ class Freezing:
         """
         flat = [one for item in wanted for one in (item if isinstance(item, (list, tuple)) else [item])]
         with self._lock:
-            parts = Parts(self.model)
-            patterns = [parts.check(parts.name_of(one)) for one in flat]
+            parts = FreezableParts(self.model)
+            patterns = [parts.check(parts.pattern_for(one)) for one in flat]
             states = self._without_patterns(parts, optimizer)
-        return with_added(parts, choice, patterns, trains, states)
+        return add_patterns(parts, choice, patterns, trains, states)
 
-    def _without_patterns(self, parts: Parts, optimizer: Optimizer) -> list[bool | None]:
+    def _without_patterns(self, parts: FreezableParts, optimizer: Optimizer) -> list[bool | None]:
         """Return for each part whether it trains without patterns.
 
         None where a pattern with the same verdict does more.
@@ -96,11 +103,11 @@ class Freezing:
         One that freezes holds the statistics of a BatchNorm too, frozen by hand or not; one that has it train
         gives the optimizer what it was not given.
         """
-        held = held_by(optimizer)
+        held = groups_by_id(optimizer)
         running = {number for _, numbers in parts.running for number in numbers}
         states: list[bool | None] = [True] * parts.count
         for number, tensor in enumerate(parts.tensors):
-            was = self._was.get(id(tensor), _Was(tensor, tensor.requires_grad))
+            was = self._originals.get(id(tensor), _Original(tensor, tensor.requires_grad))
             given = id(tensor) in held and was.joined is not optimizer
             says_more = number in running if not was.trained else not given
             states[number] = None if says_more else was.trained
@@ -108,7 +115,7 @@ class Freezing:
 
     # -- between two steps
 
-    def put(self, choice: Choice | None, optimizer: Optimizer) -> str:
+    def put(self, choice: TrainablePatterns | None, optimizer: Optimizer) -> str:
         """Put a choice in force, and return in words what changed.
 
         Raises
@@ -116,16 +123,16 @@ class Freezing:
         ValueError : why it cannot be, in a clause; all is as before.
         """
         with self._lock:
-            parts = Parts(self.model)
-            verdicts = parts.verdicts(choice)
-            plan = _Plan(parts, verdicts, self._was, optimizer)
-            still = [module for module, own in parts.running if all(verdicts[i] is False for i in own)]
-            said = _words(parts, plan, self._still, still)
-            plan.carry_out()
-            anew, self.choice, self._still = choice != self.choice, choice, still
-        return said or ("nothing changed by it" if anew else "")
+            parts = FreezableParts(self.model)
+            flags = parts.train_flags(choice)
+            plan = _FreezingPlan(parts, flags, self, optimizer)
+            held = parts.held_layers(flags)
+            said = _describe_changes(parts, plan, self._held_layers, held)
+            plan.carry_out(self._originals)
+            changed, self.choice, self._held_layers = choice != self.choice, choice, held
+        return said or ("nothing changed by it" if changed else "")
 
-    def renew(self, optimizer: Optimizer) -> str:
+    def reapply(self, optimizer: Optimizer) -> str:
         """Reapply the choice to a changed model; return a sentence on it.
 
         A person may have changed the model while nothing ran.
@@ -141,46 +148,55 @@ class Freezing:
     def state(self) -> dict[str, Any]:
         """Return the choice, and what the model was before it: see `stateful.Stateful`."""
         choice = None if self.choice is None else [[pattern, on] for pattern, on in self.choice.items()]
-        return {"choice": choice, "own": self._own(), "before": Reference((dict(self._was), list(self._still)))}
+        return {
+            "choice": choice,
+            "own": self._original_flags(),
+            "before": Reference((dict(self._originals), list(self._held_layers))),
+        }
 
     def install(self, state: dict[str, Any], optimizer: Optimizer) -> None:
         """Restore a choice; model and optimizer have been restored already."""
         with self._lock:
-            self.choice = None if state["choice"] is None else Choice(dict(state["choice"]))
+            self.choice = None if state["choice"] is None else TrainablePatterns(dict(state["choice"]))
             if (before := dereference(state["before"])) is not None:
-                self._was, self._still = dict(before[0]), list(before[1])
+                self._originals, self._held_layers = dict(before[0]), list(before[1])
             elif self.choice is not None:
-                tensors = Parts(self.model).tensors
-                self._was = {
-                    id(tensors[number]): _Was(tensors[number], trained, optimizer if joined else None)
+                tensors = FreezableParts(self.model).tensors
+                self._originals = {
+                    id(tensors[number]): _Original(tensors[number], trained, optimizer if joined else None)
                     for number, trained, joined in state.get("own", ()) if number < len(tensors)
                 }
                 self.put(self.choice, optimizer)
-        self.hold()
+        self.hold_statistics()
 
-    def trained(self, tensor: nn.Parameter) -> bool:
+    def trains_by_default(self, tensor: nn.Parameter) -> bool:
         """Say whether a tensor trains where no pattern means it."""
-        was = self._was.get(id(tensor))
+        was = self._originals.get(id(tensor))
         return tensor.requires_grad if was is None else was.trained
 
-    def _own(self) -> list[list[Any]]:
+    def joined(self, tensor: nn.Parameter, optimizer: Optimizer) -> bool:
+        """Say whether a tensor came into an optimizer only because it was to train."""
+        was = self._originals.get(id(tensor))
+        return was is not None and was.joined is optimizer
+
+    def _original_flags(self) -> list[list[Any]]:
         """Return (number, trained, joined the optimizer) of matched parameters."""
-        numbered = enumerate(Parts(self.model).tensors) if self._was else ()
+        numbered = enumerate(FreezableParts(self.model).tensors) if self._originals else ()
         return [
             [number, was.trained, was.joined is not None]
-            for number, tensor in numbered if (was := self._was.get(id(tensor))) is not None
+            for number, tensor in numbered if (was := self._originals.get(id(tensor))) is not None
         ]
 
-    def hold(self, anew: bool = False) -> None:
+    def hold_statistics(self, mode_was_set: bool = False) -> None:
         """Set layers with held statistics to eval mode; restore others.
 
         Parameters
         ----------
-        anew : the model has just been set to train mode, and whoever did so gives the modes back.
+        mode_was_set : the model has just been set to train mode, and whoever did so gives the modes back.
         """
-        if anew:
+        if mode_was_set:
             self._modes = {}
-        wanted = {id(module): module for module in self._still}
+        wanted = {id(module): module for module in self._held_layers}
         for key in self._modes.keys() - wanted.keys():
             module, mode = self._modes.pop(key)
             module.training = mode
@@ -191,7 +207,7 @@ class Freezing:
                 module.training = False
 
 
-class _Plan:
+class _FreezingPlan:
     """The planned state of each parameter, checked before anything changes.
 
     Attributes
@@ -201,13 +217,16 @@ class _Plan:
     """
 
     def __init__(
-        self, parts: Parts, verdicts: Sequence[bool | None], was: dict[int, _Was], optimizer: Optimizer
+        self, parts: FreezableParts, flags: Sequence[bool | None], freezing: Freezing, optimizer: Optimizer
     ) -> None:
-        self.parts, self.was, self.optimizer = parts, was, optimizer
-        self.said = verdicts[: len(parts.tensors)]
+        self.parts, self.optimizer = parts, optimizer
+        self.said = flags[: len(parts.tensors)]
         self.before = [tensor.requires_grad for tensor in parts.tensors]
-        self.after = [self._trains(*one) for one in zip(parts.tensors, self.said)]
-        held = held_by(optimizer)
+        self.after = [
+            freezing.trains_by_default(tensor) if said is None else said
+            for tensor, said in zip(parts.tensors, self.said)
+        ]
+        held = groups_by_id(optimizer)
         self._joins, self.joining, any_trains = [], {}, False
         names = {names[0]: tensor for names, tensor in zip(parts.names, parts.tensors)}
         for number, (tensor, said) in enumerate(zip(parts.tensors, self.said)):
@@ -218,25 +237,15 @@ class _Plan:
             if not self.after[number]:
                 continue
             if id(tensor) in held:
-                any_trains = any_trains or said is not None or not self._leaves(tensor)
+                any_trains = any_trains or said is not None or not freezing.joined(tensor, optimizer)
             elif said:
                 any_trains, name = True, parts.names[number][0]
-                self.joining[number] = group = fitting_group(name, tensor, names, optimizer)
-                self._joins.append(joining(optimizer, group, name, tensor))
+                self.joining[number] = group = find_group(name, tensor, names, optimizer)
+                self._joins.append(prepare_join(optimizer, group, name, tensor))
         if not any_trains:
             raise ValueError("everything would be frozen: there would be nothing to train")
 
-    def _trains(self, tensor: nn.Parameter, said: bool | None) -> bool:
-        if said is None:
-            was = self.was.get(id(tensor))
-            return tensor.requires_grad if was is None else was.trained
-        return said
-
-    def _leaves(self, tensor: nn.Parameter) -> bool:
-        was = self.was.get(id(tensor))
-        return was is not None and was.joined is self.optimizer
-
-    def carry_out(self) -> None:
+    def carry_out(self, originals: dict[int, _Original]) -> None:
         """Set the flags, remember the old ones, and update the optimizer."""
         tensors = self.parts.tensors
         try:
@@ -251,21 +260,23 @@ class _Plan:
         for join in self._joins:
             join()
         for number, tensor in enumerate(tensors):
-            said, was = self.said[number], self.was.get(id(tensor))
+            said, was = self.said[number], originals.get(id(tensor))
             if not self.after[number] and (said is not None or was is not None):
                 tensor.grad = None
             if said is not None:
-                was = was or _Was(tensor, self.before[number])
+                was = was or _Original(tensor, self.before[number])
                 if number in self.joining:
                     was = was._replace(joined=self.optimizer)
-                self.was[id(tensor)] = was
+                originals[id(tensor)] = was
             elif was is not None:
-                if self._leaves(tensor):
-                    leave(self.optimizer, tensor)
-                del self.was[id(tensor)]
+                if was.joined is self.optimizer:
+                    remove_parameter(self.optimizer, tensor)
+                del originals[id(tensor)]
 
 
-def _words(parts: Parts, plan: _Plan, still_before: Sequence[nn.Module], still: Sequence[nn.Module]) -> str:
+def _describe_changes(
+    parts: FreezableParts, plan: _FreezingPlan, before: Sequence[nn.Module], now: Sequence[nn.Module]
+) -> str:
     """Return what a plan changes, as "froze features: 3 layers, 1,200 parameters"."""
     words = []
     for verb, trains in (("froze", False), ("unfroze", True)):
@@ -273,8 +284,8 @@ def _words(parts: Parts, plan: _Plan, still_before: Sequence[nn.Module], still: 
             i for i, after in enumerate(plan.after) if after is trains and plan.before[i] is not trains
         ]
         if numbers:
-            words.append(f"{verb} {_named(parts, numbers)}")
-    for layers, others, verb in ((still, still_before, "held"), (still_before, still, "going on")):
+            words.append(f"{verb} {_describe_parts(parts, numbers)}")
+    for layers, others, verb in ((now, before, "held"), (before, now, "going on")):
         kinds = Counter(statistics_of(layer) for layer in layers if all(layer is not one for one in others))
         if kinds:
             those = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
@@ -288,8 +299,8 @@ def _words(parts: Parts, plan: _Plan, still_before: Sequence[nn.Module], still: 
     return "; ".join(words)
 
 
-def _named(parts: Parts, numbers: Sequence[int]) -> str:
-    names = list(outermost(parts, numbers))
+def _describe_parts(parts: FreezableParts, numbers: Sequence[int]) -> str:
+    names = list(fewest_names(parts, numbers))
     tensors = [parts.tensors[number] for number in numbers]
     layers = {parts.owners[number] for number in numbers}
     sizes = [pluralize(len(layers), "layer"), pluralize(sum(map(numel_of, tensors)), "parameter")]

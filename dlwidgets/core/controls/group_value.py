@@ -44,9 +44,13 @@ class GroupValue:
     def set(self, value: float) -> None:
         """Put `value` in force, from the next step on."""
         for group, multiplier in zip(self.optimizer.param_groups, self._multipliers):
-            number = value * multiplier
-            if isinstance(group[self._key], torch.Tensor):
-                # A capturable optimizer keeps its rate in a tensor that must stay the same object.
-                group[self._key].fill_(number)
-            else:
-                group[self._key] = number
+            set_group(group, self._key, value * multiplier)
+
+
+def set_group(group: dict[str, Any], key: str, number: float) -> None:
+    """Set a number of a parameter group."""
+    if isinstance(group[key], torch.Tensor):
+        # A capturable optimizer keeps its rate in a tensor that must stay the same object.
+        group[key].fill_(number)
+    else:
+        group[key] = number

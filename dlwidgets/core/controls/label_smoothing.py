@@ -49,7 +49,9 @@ class LabelSmoothing(Control):
     def read(self, value: Any) -> float | None:
         """Return a number in [0, 1); None is the loss's own."""
         return read_optional(
-            value, read_fraction, f"label_smoothing={value!r}: a number from 0 to below 1 is wanted, as 0.1, or None."
+            value,
+            read_fraction,
+            f"label_smoothing={value!r}: a number from 0 to below 1 is wanted, as 0.1, or None.",
         )
 
     def now(self) -> float | None:

@@ -10,14 +10,6 @@ from .control import Control, Rejected
 from .movement import MovementWriter
 
 
-def read_lr(value: Any) -> float:
-    """Return a learning rate: a finite number, 0 or more."""
-    number = read_number(value)
-    if number is None or not math.isfinite(number) or number < 0:
-        raise ValueError(f"lr={value!r}: a learning rate is a number, 0 or more, such as 1e-3.")
-    return number
-
-
 class LearningRate(Control):
     """The rate of the next step, or the one a schedule scales."""
 
@@ -29,7 +21,11 @@ class LearningRate(Control):
     writer = MovementWriter
 
     def read(self, value: Any) -> float:
-        return read_lr(value)
+        """Return a learning rate: a finite number, 0 or more."""
+        number = read_number(value)
+        if number is None or not math.isfinite(number) or number < 0:
+            raise ValueError(f"lr={value!r}: a learning rate is a number, 0 or more, such as 1e-3.")
+        return number
 
     def now(self) -> float | None:
         return self.loop.rate.value

@@ -10,7 +10,7 @@ from ..base.numbers import read_fraction, read_optional
 from ..base.state import Reference, dereference
 from .control import Control, Panel, Rejected, Row
 from .group_value import GroupValue
-from .movement import MovementWriter, check_not_cycled, optimizer_name
+from .movement import MovementWriter, check_not_cycled, name_in_wish
 
 if TYPE_CHECKING:
     from .steering import Steering
@@ -47,7 +47,7 @@ class Momentum(Control):
         Row(
             "optimizer", "Nesterov", "flag", lambda value: bool(value and value[1].get("nesterov")), _nesterov,
             control="optimizer", part="nesterov",
-            there=lambda panel: optimizer_name(panel.shown("optimizer")) == "SGD",
+            there=lambda panel: name_in_wish(panel.shown("optimizer")) == "SGD",
         ),
     )  # fmt: skip
 
@@ -64,7 +64,9 @@ class Momentum(Control):
     def read(self, value: Any) -> float | None:
         """Return a number in [0, 1); None is the optimizer's own."""
         return read_optional(
-            value, read_fraction, f"momentum={value!r}: a number from 0 to below 1 is wanted, as 0.9, or None."
+            value,
+            read_fraction,
+            f"momentum={value!r}: a number from 0 to below 1 is wanted, as 0.9, or None.",
         )
 
     def now(self) -> float | None:

@@ -18,7 +18,7 @@ class MovementWriter(Writer):
         return self.script.movement.change(entry)
 
 
-def optimizer_name(wish: Any) -> Any:
+def name_in_wish(wish: Any) -> Any:
     """Return the name in a wish for an optimizer or schedule."""
     if wish is None:
         return None

@@ -17,8 +17,8 @@ from ..base.words import did_you_mean, pluralize
 from ..layers.structure import expression_of
 from ..layers.walk import uncompiled
 from .by_pattern import ByPattern, read_by_pattern, setting_of, single_setting
-from .control import Control, Panel, Rejected, Row, Unwritable, Writer, number_in
-from .weight_norm import Split
+from .control import Control, Panel, Rejected, Row, Unwritable, Writer, parse_number
+from .weight_norm import SplitWeight
 
 MODES = ("unit", "unit_dim1", "max_norm", "weight_norm")
 #: The norm that a unit's weights may have at most, where none was given (Srivastava et al. 2014: 3 or 4).
@@ -31,7 +31,7 @@ _ELSEWHERE = {
 }
 
 
-class Slot(NamedTuple):
+class WeightSlot(NamedTuple):
     """A weight with two or more axes, and its unit axis."""
 
     name: str
@@ -64,7 +64,7 @@ class WeightNormalisation:
     def __init__(self, model: nn.Module) -> None:
         self.model = uncompiled(model)
         self.choice: ByPattern | None = None
-        self._splits: dict[tuple[int, str], Split] = {}
+        self._splits: dict[tuple[int, str], SplitWeight] = {}
         self._projections: list[tuple[nn.Parameter, Callable[[torch.Tensor], torch.Tensor]]] = []
 
     def read(self, value: Any) -> ByPattern | None:
@@ -77,7 +77,7 @@ class WeightNormalisation:
         names = [slot.name for slot in self.slots()]
         return read_by_pattern(self.model, "normalise", value, names, "weight of two or more axes", read_rule)
 
-    def slots(self) -> list[Slot]:
+    def slots(self) -> list[WeightSlot]:
         """Return the weights that can be normalised, in order, each once."""
         found, seen = [], set()
         for path, module in self.model.named_modules():
@@ -92,7 +92,7 @@ class WeightNormalisation:
                 if tensor.is_floating_point():
                     seen.add(id(tensor))
                     name = f"{path}.{key}" if path else key
-                    found.append(Slot(name, module, key, 1 if isinstance(module, _TRANSPOSED) else 0))
+                    found.append(WeightSlot(name, module, key, 1 if isinstance(module, _TRANSPOSED) else 0))
         return found
 
     def put(self, choice: ByPattern | None, optimizer: Optimizer) -> str:
@@ -167,17 +167,17 @@ class WeightNormalisation:
         self.choice = None if choice is None else ByPattern(rules)
         self.renew()
 
-    def _is_split(self, slot: Slot) -> bool:
+    def _is_split(self, slot: WeightSlot) -> bool:
         split = self._splits.get((id(slot.module), slot.key))
         return split is not None and split.on
 
-    def _trains(self, slot: Slot) -> bool:
+    def _trains(self, slot: WeightSlot) -> bool:
         split = self._splits.get((id(slot.module), slot.key))
         tensor = split.direction if split is not None and split.on else slot.module._parameters[slot.key]
         return tensor is not None and tensor.requires_grad
 
-    def _put_on(self, slots: list[Slot], optimizer: Optimizer) -> None:
-        done: list[Split] = []
+    def _put_on(self, slots: list[WeightSlot], optimizer: Optimizer) -> None:
+        done: list[SplitWeight] = []
         try:
             for slot in slots:
                 if isinstance(slot.module, nn.RNNBase):
@@ -186,7 +186,7 @@ class WeightNormalisation:
                 if sum(one is slot.module._parameters[slot.key] for one in self._everywhere()) > 1:
                     raise ValueError(f"{slot.name!r} is shared with another layer (tied weights)")
                 key = (id(slot.module), slot.key)
-                split = self._splits.setdefault(key, Split(slot.module, slot.key, slot.name, slot.axis))
+                split = self._splits.setdefault(key, SplitWeight(slot.module, slot.key, slot.name, slot.axis))
                 split.put_on(optimizer)
                 done.append(split)
         except ValueError:
@@ -199,7 +199,9 @@ class WeightNormalisation:
             one for module in self.model.modules() for one in module._parameters.values()
         ]
 
-    def _words(self, slots: list[Slot], rules: dict[str, Any], fresh: list[Slot], off: list[Slot]) -> str:
+    def _words(
+        self, slots: list[WeightSlot], rules: dict[str, Any], fresh: list[WeightSlot], off: list[WeightSlot]
+    ) -> str:
         said = []
         if fresh:
             said.append(f"weight_norm put on {_named(fresh)}")
@@ -217,7 +219,7 @@ class WeightNormalisation:
             said.append(f"{signs[0].name!r}{more} {why}: its weights become +1 or -1 and nothing else")
         return "; ".join(said)
 
-    def _only_signs(self, slot: Slot, rule: Any) -> bool:
+    def _only_signs(self, slot: WeightSlot, rule: Any) -> bool:
         if rule not in ("unit", "unit_dim1") or self._is_split(slot) or not self._trains(slot):
             return False
         shape = slot.module._parameters[slot.key].shape  # type: ignore[union-attr]
@@ -267,7 +269,7 @@ def projection(rule: Any, axis: int = 0) -> Callable[[torch.Tensor], torch.Tenso
     return lambda w: torch.renorm(w, 2, axis, most)
 
 
-def _named(slots: list[Slot]) -> str:
+def _named(slots: list[WeightSlot]) -> str:
     names = ", ".join(slot.name for slot in slots[:3])
     return names if len(slots) <= 3 else f"{names} and {pluralize(len(slots) - 3, 'more weight')}"
 
@@ -356,7 +358,9 @@ class NormaliseWriter(Writer):
                 lines.append(f"{call}, dim={slot.axis})" if split else f"{call})")
                 (self._split.add if split else self._split.discard)(slot.name)
             if rule is not None and not split:
-                pairs.append(f"({expression_of(script.model, slot.name)}, {self._projection(rule, slot.axis)})")
+                pairs.append(
+                    f"({expression_of(script.model, slot.name)}, {self._projection(rule, slot.axis)})"
+                )
         if not self._projects:
             return lines
         line = f"projected = [{', '.join(pairs)}]"
@@ -428,7 +432,7 @@ class Normalise(Control):
             hint="Weights of each filter or row: scaled to norm 1 after each step, held below a norm, or split",
         ),
         Row(
-            "regularisation", "Largest norm", "text", _most, lambda _, text: ("max_norm", number_in(text)),
+            "regularisation", "Largest norm", "text", _most, lambda _, text: ("max_norm", parse_number(text)),
             part="most", there=lambda panel: _most(panel.asked.get("normalise")) is not None,
         ),
     )  # fmt: skip

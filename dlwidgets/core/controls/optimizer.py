@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 from ..base.words import did_you_mean, quote_error
 from .control import Control, Panel, Rejected, Row
 from .group_value import GroupValue
-from .movement import MovementWriter, optimizer_name
+from .movement import MovementWriter, name_in_wish
 
 #: A wish in one form: what is a name of torch.optim, a class, a factory `parameters -> Optimizer` or an
 #: optimizer; options are keywords of the class.
@@ -28,7 +28,7 @@ _LBFGS = (
 )
 
 
-class Swap(NamedTuple):
+class Replacement(NamedTuple):
     """An optimizer that is to take the place of another.
 
     Attributes
@@ -58,7 +58,7 @@ def read_optimizer(value: Any, model: nn.Module) -> Wish:
         if len(value) != 2 or not isinstance(value[1], dict):
             raise ValueError(f'optimizer={value!r}: a pair is wanted, as ("sgd", {{"momentum": 0.9}}).')
         what, options = value[0], dict(value[1])
-    kind = _named(what) if isinstance(what, str) else what
+    kind = _find_class(what) if isinstance(what, str) else what
     if isinstance(kind, type) and issubclass(kind, Optimizer):
         if kind is torch.optim.LBFGS:
             raise ValueError(_LBFGS)
@@ -75,7 +75,9 @@ def read_optimizer(value: Any, model: nn.Module) -> Wish:
     return what, {}
 
 
-def swap(wish: Wish, model: nn.Module, now: Optimizer, weight_decay: float | None = None) -> Swap:
+def make_replacement(
+    wish: Wish, model: nn.Module, now: Optimizer, weight_decay: float | None = None
+) -> Replacement:
     """Return an optimizer to take the place of `now`, at its rate.
 
     A class gets the parameter groups of `now`, with their rates and, beside one another, their shares of the
@@ -108,24 +110,24 @@ def swap(wish: Wish, model: nn.Module, now: Optimizer, weight_decay: float | Non
     else:
         made = what if isinstance(what, Optimizer) else _from_factory(what, own)
         if made is now:
-            return Swap(now, None)
+            return Replacement(now, None)
         _check_parameters(made, own)
         if isinstance(made, torch.optim.LBFGS):
             raise ValueError(_LBFGS)
-        lr = _said(made, "lr")
+        lr = _own_setting(made, "lr")
         if (
             weight_decay is not None
             and "weight_decay" in made.defaults
-            and _said(made, "weight_decay") is None
+            and _own_setting(made, "weight_decay") is None
         ):
             GroupValue(made, "weight_decay").set(weight_decay)
         own_rate = GroupValue(made, "lr")
         if rate is not None and own_rate.value is not None:
             own_rate.set(rate)
-    return Swap(made, None if lr is None else float(lr))
+    return Replacement(made, None if lr is None else float(lr))
 
 
-def in_short(optimizer: Optimizer, instead: Mapping[str, Any] | None = None) -> Wish:
+def describe_optimizer(optimizer: Optimizer, instead: Mapping[str, Any] | None = None) -> Wish:
     """Return an optimizer's name and its settings that are not defaults.
 
     Rate and weight decay are left out.
@@ -137,20 +139,20 @@ def in_short(optimizer: Optimizer, instead: Mapping[str, Any] | None = None) -> 
     kind, group = type(optimizer), {**optimizer.param_groups[0], **(instead or {})}
     name = kind.__name__ if vars(torch.optim).get(kind.__name__) is kind else kind
     return name, {
-        key: group[key] for key, value in _defaults(kind).items()
+        key: group[key] for key, value in default_settings(kind).items()
         if key in group and key not in _APART and not _same(group[key], value)
     }  # fmt: skip
 
 
-def is_so(wish: Wish, optimizer: Optimizer) -> bool:
+def is_as_wished(wish: Wish, optimizer: Optimizer) -> bool:
     """Say whether an optimizer is what a wish asks for."""
     kind = vars(torch.optim)[wish[0]] if isinstance(wish[0], str) else wish[0]
     if type(optimizer) is not kind:
         return False
-    usual, settings = {**_defaults(kind), **in_short(optimizer)[1]}, wish[1]
+    usual, settings = {**default_settings(kind), **describe_optimizer(optimizer)[1]}, wish[1]
     group = optimizer.param_groups[0]
     apart = {name: group[name] for name in ("lr", "weight_decay") if name in settings}
-    wanted = {**_defaults(kind), **{name: one for name, one in settings.items() if name not in apart}}
+    wanted = {**default_settings(kind), **{name: one for name, one in settings.items() if name not in apart}}
     return _same(wanted, usual) and all(_same(group[name], settings[name]) for name in apart)
 
 
@@ -188,7 +190,7 @@ def make_optimizer(
     if isinstance(wanted, (tuple, list)):
         wanted, options = read_optimizer(wanted, model)
     if isinstance(wanted, str):
-        wanted = _named(wanted)
+        wanted = _find_class(wanted)
     if isinstance(wanted, type) and issubclass(wanted, Optimizer):
         if wanted is torch.optim.LBFGS:
             raise ValueError(_LBFGS)
@@ -196,7 +198,7 @@ def make_optimizer(
         weight_decay = options.pop("weight_decay", None) if weight_decay is None else weight_decay
         options = {name: value for name, value in options.items() if name not in ("lr", "weight_decay")}
         try:
-            made = _made(wanted, own, 1e-3 if lr is None else lr, weight_decay, options)
+            made = _build(wanted, own, 1e-3 if lr is None else lr, weight_decay, options)
         except (ValueError, RuntimeError) as error:
             raise ValueError(f"{wanted.__name__} cannot be had: {quote_error(error)}") from None
     else:
@@ -212,7 +214,7 @@ def make_optimizer(
     return made
 
 
-def _made(
+def _build(
     kind: type[Optimizer],
     own: list[nn.Parameter],
     lr: float,
@@ -250,7 +252,7 @@ def _check_parameters(made: Optimizer, own: list[nn.Parameter]) -> None:
         )
 
 
-def _named(name: str) -> type[Optimizer]:
+def _find_class(name: str) -> type[Optimizer]:
     classes = {
         key.lower(): value for key, value in vars(torch.optim).items()
         if isinstance(value, type) and issubclass(value, Optimizer) and value is not Optimizer
@@ -264,7 +266,7 @@ def _named(name: str) -> type[Optimizer]:
 
 def _check_options(kind: type[Optimizer], options: dict[str, Any]) -> None:
     """Refuse unknown options of a class, and values it rejects."""
-    known = [name for name in _defaults(kind) if name != "params"]
+    known = [name for name in default_settings(kind) if name != "params"]
     loose = any(p.kind is p.VAR_KEYWORD for p in inspect.signature(kind).parameters.values())
     for name in options:
         if name not in known and not loose:
@@ -278,7 +280,7 @@ def _check_options(kind: type[Optimizer], options: dict[str, Any]) -> None:
             raise ValueError(f"optimizer=({kind.__name__!r}, {options!r}): {quote_error(error)}") from None
 
 
-def _defaults(kind: type[Optimizer]) -> dict[str, Any]:
+def default_settings(kind: type[Optimizer]) -> dict[str, Any]:
     """Return the keywords of a class of optimizers, with their defaults."""
     taken = list(inspect.signature(kind).parameters.values())[1:]
     return {p.name: p.default for p in taken if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}
@@ -289,10 +291,10 @@ def _same(one: Any, other: Any) -> bool:
     return bool(one == other)
 
 
-def _said(made: Optimizer, name: str) -> Any:
+def _own_setting(made: Optimizer, name: str) -> Any:
     """Return an optimizer's own setting; None for its class's default."""
     value = made.defaults.get(name)
-    return None if value is None or _same(value, _defaults(type(made)).get(name)) else value
+    return None if value is None or _same(value, default_settings(type(made)).get(name)) else value
 
 
 def _groups(kind: type[Optimizer], options: dict[str, Any], now: Optimizer) -> list[Any]:
@@ -300,7 +302,7 @@ def _groups(kind: type[Optimizer], options: dict[str, Any], now: Optimizer) -> l
     if len(now.param_groups) == 1:
         return list(now.param_groups[0]["params"])
     decays = GroupValue(now, "weight_decay")
-    usual = options.get("weight_decay", _defaults(kind).get("weight_decay"))
+    usual = options.get("weight_decay", default_settings(kind).get("weight_decay"))
     groups = []
     for group in now.param_groups:
         made: dict[str, Any] = {"params": list(group["params"])}
@@ -325,7 +327,7 @@ _OFFERED = ("SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "NAdam", "RAdam")
 
 def _choose(panel: Panel, word: Any) -> Any:
     now = panel.shown("optimizer")
-    return now if now and word == optimizer_name(now) else (word, {})
+    return now if now and word == name_in_wish(now) else (word, {})
 
 
 class OptimizerControl(Control):
@@ -341,8 +343,8 @@ class OptimizerControl(Control):
     writer = MovementWriter
     rows = (
         Row(
-            "optimizer", "Kind", "choice", optimizer_name, _choose,
-            choices=lambda panel: [*dict.fromkeys((*_OFFERED, optimizer_name(panel.shown("optimizer"))))],
+            "optimizer", "Kind", "choice", name_in_wish, _choose,
+            choices=lambda panel: [*dict.fromkeys((*_OFFERED, name_in_wish(panel.shown("optimizer"))))],
             hint="A new optimizer begins with empty state, at the rate in force",
         ),
     )  # fmt: skip
@@ -351,15 +353,17 @@ class OptimizerControl(Control):
         return read_optimizer(value, self.loop.model)
 
     def now(self) -> Wish:
-        return in_short(self.loop.optimizer, self.loop.rate.uncycled)
+        return describe_optimizer(self.loop.optimizer, self.loop.rate.original_settings)
 
     def put(self, value: Wish) -> str | None:
         loop, steering = self.loop, self.steering
         old, before = loop.optimizer, loop.rate.value
-        if is_so(value, old):
+        if is_as_wished(value, old):
             return None
         try:
-            made, lr = swap(value, loop.model, old, getattr(steering["weight_decay"], "asked", None))
+            made, lr = make_replacement(
+                value, loop.model, old, getattr(steering["weight_decay"], "asked", None)
+            )
             if made is old:
                 return None
             if loop.rate.plan is not None and GroupValue(made, "lr").value is None:
@@ -385,4 +389,4 @@ class OptimizerControl(Control):
 
     @classmethod
     def headline(cls, panel: Panel) -> str:
-        return f"{optimizer_name(panel.shown('optimizer'))}"
+        return f"{name_in_wish(panel.shown('optimizer'))}"

@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 from ..base.words import quote_error
 
 
-def held_by(optimizer: Optimizer) -> dict[int, int]:
+def groups_by_id(optimizer: Optimizer) -> dict[int, int]:
     """Return id of each tensor -> the number of its group."""
     return {
         id(tensor): number
@@ -21,7 +21,7 @@ def held_by(optimizer: Optimizer) -> dict[int, int]:
     }
 
 
-def fitting_group(
+def find_group(
     name: str, tensor: nn.Parameter, names: Mapping[str, nn.Parameter], optimizer: Optimizer
 ) -> int:
     """Return the group where a parameter belongs: that of its kin.
@@ -33,7 +33,7 @@ def fitting_group(
     ----------
     names : the model's parameters by name; those that the optimizer lacks are passed over.
     """
-    held, path = held_by(optimizer), name.split(".")
+    held, path = groups_by_id(optimizer), name.split(".")
     best, chosen = (-1, False, False), 0
     for other, kin in names.items():
         if (group := held.get(id(kin))) is None:
@@ -46,7 +46,7 @@ def fitting_group(
     return chosen
 
 
-def joining(optimizer: Optimizer, group: int, name: str, tensor: nn.Parameter) -> Callable[[], None]:
+def prepare_join(optimizer: Optimizer, group: int, name: str, tensor: nn.Parameter) -> Callable[[], None]:
     """Return a function that adds a parameter to a group.
 
     It gets the group's settings, and trains from then on.
@@ -83,7 +83,7 @@ def joining(optimizer: Optimizer, group: int, name: str, tensor: nn.Parameter) -
     return join
 
 
-def leave(optimizer: Optimizer, tensor: nn.Parameter) -> None:
+def remove_parameter(optimizer: Optimizer, tensor: nn.Parameter) -> None:
     """Remove a parameter and its state from the optimizer."""
     for group in optimizer.param_groups:
         for number, other in enumerate(group["params"]):

@@ -17,10 +17,10 @@ from ..base.words import did_you_mean
 from ..layers.walk import Layer, kind_of, uncompiled, walk
 
 #: What means the whole model.
-WHOLE = ("", "*")
+WHOLE_MODEL = ("", "*")
 
 
-class Choice(FrozenDict[bool]):
+class TrainablePatterns(FrozenDict[bool]):
     """Pattern -> whether it trains; the last one that matches counts."""
 
     instead = (
@@ -29,7 +29,7 @@ class Choice(FrozenDict[bool]):
     )
 
 
-class Parts:
+class FreezableParts:
     """The parts of a model that can be frozen, each once.
 
     Parts have numbers: the parameters come first, then those layers that keep running statistics and have no
@@ -52,7 +52,7 @@ class Parts:
         self.owners: list[str] = []
         self._number: dict[int, int] = {}
         self._by_name: dict[str, int] = {}
-        self._whole: dict[str, str] = {}
+        self._integers: dict[str, str] = {}
         for layer in self.layers:
             self.places[layer.path] = layer.module
             # What stands in a second place has names there, too.
@@ -78,7 +78,7 @@ class Parts:
 
     def _add(self, path: str, name: str, tensor: nn.Parameter) -> None:
         if not (tensor.is_floating_point() or tensor.is_complex()):
-            self._whole[name] = str(tensor.dtype).removeprefix("torch.")
+            self._integers[name] = str(tensor.dtype).removeprefix("torch.")
             return
         number = self._number.setdefault(id(tensor), len(self.tensors))
         if number == len(self.tensors):
@@ -94,13 +94,13 @@ class Parts:
         inside = [*module.parameters(), *module.modules()]
         return [self._number[id(one)] for one in inside if id(one) in self._number]
 
-    def meant(self, pattern: str) -> set[int]:
+    def match(self, pattern: str) -> set[int]:
         """Return the parts that a pattern matches; none is no error.
 
         A pattern is the path of a layer, which means everything below it too, the name of a parameter, or
         either with wildcards (`*`, `?`, `[12]`); "" and "*" mean the whole model.
         """
-        if pattern in WHOLE:
+        if pattern in WHOLE_MODEL:
             return set(range(self.count))
         if pattern in self._by_name:
             return {self._by_name[pattern]}
@@ -114,15 +114,19 @@ class Parts:
                 found.update(self.inside(module))
         return found
 
-    def verdicts(self, choice: Choice | None) -> list[bool | None]:
+    def train_flags(self, choice: TrainablePatterns | None) -> list[bool | None]:
         """Return for each part whether it trains; None without a pattern."""
         said: list[bool | None] = [None] * self.count
         for pattern, trains in (choice or {}).items():
-            for number in self.meant(pattern):
+            for number in self.match(pattern):
                 said[number] = trains
         return said
 
-    def name_of(self, wanted: Any) -> str:
+    def held_layers(self, flags: Sequence[bool | None]) -> list[nn.Module]:
+        """Return the layers whose statistics are held: all their parts are frozen by a pattern."""
+        return [module for module, own in self.running if all(flags[number] is False for number in own)]
+
+    def pattern_for(self, wanted: Any) -> str:
         """Return the pattern for a module or parameter of the model.
 
         Raises
@@ -152,7 +156,7 @@ class Parts:
         ------
         ValueError : one sentence on what the model has instead.
         """
-        if self.meant(pattern):
+        if self.match(pattern):
             return pattern
         kind = type(self.model).__name__
         if pattern in self.places:
@@ -160,8 +164,8 @@ class Parts:
             raise ValueError(
                 f"{pattern!r} is a {inside} without parameters that could train: there is nothing to freeze."
             )
-        if pattern in self._whole:
-            raise ValueError(f"{pattern!r} holds {self._whole[pattern]} numbers, which cannot train.")
+        if pattern in self._integers:
+            raise ValueError(f"{pattern!r} holds {self._integers[pattern]} numbers, which cannot train.")
         if _is_glob(pattern):
             raise ValueError(f"{pattern!r} matches no layer and no parameter of the {kind}.")
         raise ValueError(f"The {kind} has no layer or parameter {pattern!r}.{self._hint(pattern)}")
@@ -177,7 +181,7 @@ class Parts:
         return did_you_mean(pattern, known, layers)
 
 
-def read_choice(parts: Parts, value: Any) -> Choice | None:
+def read_trainable(parts: FreezableParts, value: Any) -> TrainablePatterns | None:
     """Read which parameters train; None is as the model was.
 
     Parameters
@@ -192,7 +196,9 @@ def read_choice(parts: Parts, value: Any) -> Choice | None:
     if value is None or (isinstance(value, Mapping) and not value):
         return None
     if isinstance(value, Mapping):
-        return Choice({parts.check(parts.name_of(key)): _flag(key, on) for key, on in value.items()})
+        return TrainablePatterns(
+            {parts.check(parts.pattern_for(key)): _flag(key, on) for key, on in value.items()}
+        )
     if isinstance(value, (str, nn.Module)):
         value = [value]
     if not isinstance(value, (list, tuple)) or not value:
@@ -200,24 +206,28 @@ def read_choice(parts: Parts, value: Any) -> Choice | None:
             f"trainable={value!r}: a dict such as {{'features': False}}, a list of all that is to train, "
             "as ['classifier'], or None for as the model was, is wanted."
         )
-    alone = [parts.check(parts.name_of(pattern)) for pattern in value]
-    if set(alone) & set(WHOLE):
-        return Choice({"*": True})
-    return Choice({"*": False, **dict.fromkeys(alone, True)})
+    alone = [parts.check(parts.pattern_for(pattern)) for pattern in value]
+    if set(alone) & set(WHOLE_MODEL):
+        return TrainablePatterns({"*": True})
+    return TrainablePatterns({"*": False, **dict.fromkeys(alone, True)})
 
 
-def in_words(choice: Mapping[str, bool] | None) -> str:
+def describe_trainable(choice: Mapping[str, bool] | None) -> str:
     """Return a choice in words: "features frozen, features.3 trains"."""
     said = [
-        f"{'all' if name in WHOLE else name} {'trains' if on else 'frozen'}"
+        f"{'all' if name in WHOLE_MODEL else name} {'trains' if on else 'frozen'}"
         for name, on in (choice or {}).items()
     ]
     return ", ".join(said[:6]) + (f" and {len(said) - 6} more" if len(said) > 6 else "")
 
 
-def with_added(
-    parts: Parts, choice: Choice | None, patterns: Sequence[str], trains: bool, without: Sequence[bool | None]
-) -> Choice | None:
+def add_patterns(
+    parts: FreezableParts,
+    choice: TrainablePatterns | None,
+    patterns: Sequence[str],
+    trains: bool,
+    without: Sequence[bool | None],
+) -> TrainablePatterns | None:
     """Return a choice with patterns added last, without redundant ones.
 
     Parameters
@@ -231,7 +241,7 @@ def with_added(
         entries[pattern] = trains
     # Of each part the patterns that mean it; the last counts.
     stacks: list[list[str]] = [[] for _ in range(parts.count)]
-    meant = {pattern: parts.meant(pattern) for pattern in entries}
+    meant = {pattern: parts.match(pattern) for pattern in entries}
     for pattern, numbers in meant.items():
         for number in numbers:
             stacks[number].append(pattern)
@@ -252,7 +262,7 @@ def with_added(
         else:
             for number in meant[pattern]:
                 stacks[number].remove(pattern)
-    return Choice({pattern: entries[pattern] for pattern in kept}) or None
+    return TrainablePatterns({pattern: entries[pattern] for pattern in kept}) or None
 
 
 def statistics_of(module: nn.Module) -> str:
@@ -270,7 +280,7 @@ def statistics_of(module: nn.Module) -> str:
     return kind_of(module) if follow else ""
 
 
-def outermost(parts: Parts, numbers: Iterable[int]) -> Iterator[str]:
+def fewest_names(parts: FreezableParts, numbers: Iterable[int]) -> Iterator[str]:
     """Yield the fewest names that match exactly these parameters."""
     wanted = set(numbers)
     first = {layer.path for layer in parts.layers if not layer.again}
@@ -292,7 +302,7 @@ def outermost(parts: Parts, numbers: Iterable[int]) -> Iterator[str]:
             )  # fmt: skip
 
 
-def _is_own(parts: Parts, number: int, layer: Layer) -> bool:
+def _is_own(parts: FreezableParts, number: int, layer: Layer) -> bool:
     """Say whether a parameter belongs to a layer, and none before it."""
     if number >= len(parts.tensors):
         return False

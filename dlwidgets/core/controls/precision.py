@@ -17,7 +17,7 @@ PRECISIONS = ("full", "bf16", "fp16")
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 _FULL = contextlib.nullcontext()
 #: What people call a precision.
-_OTHERWISE = {
+_SYNONYMS = {
     "float32": "full", "fp32": "full", "32": "full", "none": "full", "off": "full", "bfloat16": "bf16",
     "bf16-mixed": "bf16", "float16": "fp16", "half": "fp16", "16": "fp16", "16-mixed": "fp16",
 }  # fmt: skip
@@ -161,15 +161,15 @@ class Precision(Control):
     aliases = ("amp", "mixed_precision")
     writer = PrecisionWriter
     rows = (
-        Row("run", "Precision", "choice", wish=lambda _, word: word, choices=lambda _: ("full", "bf16", "fp16")),
+        Row("run", "Precision", "choice", wish=lambda _, word: word, choices=lambda _: PRECISIONS),
     )
 
     def read(self, value: Any) -> str:
         """Return "full", "bf16" or "fp16", also by torch's names."""
         key = "full" if value is None else str(value).lower().removeprefix("torch.")
-        mode = _OTHERWISE.get(key, key)
+        mode = _SYNONYMS.get(key, key)
         if mode not in PRECISIONS:
-            hint = did_you_mean(key, [*PRECISIONS, *_OTHERWISE])
+            hint = did_you_mean(key, [*PRECISIONS, *_SYNONYMS])
             raise ValueError(f"precision={value!r} is none of {', '.join(PRECISIONS)}.{hint}")
         return mode
 

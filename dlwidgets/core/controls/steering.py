@@ -146,8 +146,8 @@ class Steering:
     def order(self, names: Iterable[str]) -> list[str]:
         """Return wishes in the order in which to apply them.
 
-        The optimizer comes first, and the rate after a schedule, except before the first schedule, which begins
-        from it; all else stays in the order of the wishes.
+        The optimizer comes first, and the rate after a schedule, but before the first one, which begins from
+        it; all else stays in the order of the wishes.
         """
         last = ("lr", "schedule") if self.loop.rate.plan is None else ("schedule", "lr")
         return sorted(names, key=lambda name: name != "optimizer" and 1 + (name in last and last.index(name)))
@@ -217,11 +217,11 @@ class Steering:
         """Stretch the schedule to the run's new length, and record it."""
         rate = self.loop.rate
         if note := rate.stretch():
-            self.ledger.add(Entry(self.loop.steps, "schedule", rate.wish, rate.settled, "run", note))
+            self.ledger.add(Entry(self.loop.steps, "schedule", rate.wish, rate.resolved, "run", note))
 
     def evaluated(self, found: Mapping[str, float]) -> None:
         """Feed the evaluation of a retaken step to the schedule."""
-        self.loop.rate.retaken(found, self.loop.steps)
+        self.loop.rate.replay_evaluation(found, self.loop.steps)
 
     # -- as a part of a run
 

@@ -16,16 +16,6 @@ if TYPE_CHECKING:
     from .steering import Steering
 
 
-def read_threads(value: Any) -> int | None:
-    """Read a number of threads; None is the session's own choice."""
-    number = None if value is None else read_count(value)
-    # More, and the system may refuse the threads: GNU OpenMP then ends the process.
-    most = max(64, os.cpu_count() or 1)
-    if value is not None and (number is None or number > most):
-        raise ValueError(f"threads={value!r}: a whole number of threads, 1 to {most}, is wanted, or None.")
-    return number
-
-
 class ThreadsWriter(Writer):
     """The call that sets them."""
 
@@ -57,7 +47,13 @@ class Threads(Control):
             self._threads = steering.asked_threads or self._usual
 
     def read(self, value: Any) -> int | None:
-        return read_threads(value)
+        """Read a number of threads; None is the session's own choice."""
+        number = None if value is None else read_count(value)
+        # More, and the system may refuse the threads: GNU OpenMP then ends the process.
+        most = max(64, os.cpu_count() or 1)
+        if value is not None and (number is None or number > most):
+            raise ValueError(f"threads={value!r}: a whole number of threads, 1 to {most}, is wanted, or None.")
+        return number
 
     def now(self) -> int:
         return self._threads

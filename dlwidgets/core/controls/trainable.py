@@ -10,8 +10,8 @@ from torch import nn
 from ..base.ledger import Entry
 from ..layers.structure import expression_of
 from .control import Control, Rejected, Writer
-from .parameter_groups import fitting_group, leave
-from .patterns import Choice, Parts, outermost
+from .parameter_groups import find_group, remove_parameter
+from .patterns import FreezableParts, TrainablePatterns, fewest_names
 
 
 class TrainableWriter(Writer):
@@ -19,9 +19,9 @@ class TrainableWriter(Writer):
 
     def __init__(self, name: str, script: Any) -> None:
         super().__init__(name, script)
-        self._parts = Parts(script.model)
+        self._parts = FreezableParts(script.model)
         #: Of each tensor, whether it trains where no pattern means it.
-        self._own = [script.loop.freezing.trained(tensor) for tensor in self._parts.tensors]
+        self._own = [script.loop.freezing.trains_by_default(tensor) for tensor in self._parts.tensors]
         # As the model's constructor leaves them.
         self._now = [True] * len(self._parts.tensors)
         self._held: list[nn.Module] = []
@@ -36,12 +36,12 @@ class TrainableWriter(Writer):
         lines = self._lines(entry.asked)
         return [f"# {entry.note}", *lines] if lines and entry.note and len(entry.note) < 80 else lines
 
-    def _lines(self, choice: Choice | dict[str, bool] | None) -> list[str]:
+    def _lines(self, choice: TrainablePatterns | dict[str, bool] | None) -> list[str]:
         parts, model = self._parts, self.script.model
-        verdicts = parts.verdicts(None if choice is None else Choice(choice))
+        flags = parts.train_flags(None if choice is None else TrainablePatterns(choice))
         tensors = range(len(parts.tensors))
-        after = [self._own[i] if (said := verdicts[i]) is None else said for i in tensors]
-        lines = self._membership(verdicts)
+        after = [self._own[i] if (said := flags[i]) is None else said for i in tensors]
+        lines = self._membership(flags)
         for on in (False, True):
             changed = {i for i in tensors if after[i] is on and self._now[i] is not on}
             for name in self._names(changed):
@@ -49,9 +49,10 @@ class TrainableWriter(Writer):
             for i in changed:
                 name = parts.names[i][0]
                 if not on and name not in self._moved:
-                    lines.append(f"{expression_of(model, name)}.grad = None  # the optimizer does not clear it")
-        still = [module for module, own in parts.running if all(verdicts[i] is False for i in own)]
-        lines += self._modes(still)
+                    lines.append(
+                        f"{expression_of(model, name)}.grad = None  # the optimizer does not clear it"
+                    )
+        lines += self._modes(parts.held_layers(flags))
         self._now = after
         return lines
 
@@ -60,43 +61,46 @@ class TrainableWriter(Writer):
         parts = self._parts
         if not numbers:
             return []
-        names = ["" if name == "the whole model" else name for name in outermost(parts, numbers)]
+        names = ["" if name == "the whole model" else name for name in fewest_names(parts, numbers)]
         covered = {
-            i for name in names for i in (parts.meant(name) if name else range(len(parts.tensors)))
+            i for name in names for i in (parts.match(name) if name else range(len(parts.tensors)))
             if i < len(parts.tensors)
         }  # fmt: skip
         return names if covered == numbers else [parts.names[i][0] for i in sorted(numbers)]
 
-    def _membership(self, verdicts: list[Any]) -> list[str]:
+    def _membership(self, flags: list[Any]) -> list[str]:
         """Return the lines that add parameters to the optimizer or remove them."""
         parts, model = self._parts, self.script.model
         known = dict(model.named_parameters())
         lines = []
         for i, tensor in enumerate(parts.tensors):
             name = parts.names[i][0]
-            if verdicts[i] and name not in self._moved:
+            if flags[i] and name not in self._moved:
                 optimizer = self.script.movement.optimizer
-                group = fitting_group(name, tensor, known, optimizer)
+                group = find_group(name, tensor, known, optimizer)
                 optimizer.param_groups[group]["params"].append(tensor)
-                lines.append(f'optimizer.param_groups[{group}]["params"].append({expression_of(model, name)})')
+                lines.append(
+                    f'optimizer.param_groups[{group}]["params"].append({expression_of(model, name)})'
+                )
                 self._moved.add(name)
                 self._joined.add(name)
-            elif verdicts[i] is None and name in self._joined:
+            elif flags[i] is None and name in self._joined:
                 lines += [
                     "for group in optimizer.param_groups:",
                     f'    group["params"] = [p for p in group["params"] if p is not {expression_of(model, name)}]',
                     f"optimizer.state.pop({expression_of(model, name)}, None)",
                 ]
-                leave(self.script.movement.optimizer, tensor)
+                remove_parameter(self.script.movement.optimizer, tensor)
                 self._moved.discard(name)
                 self._joined.discard(name)
         return lines
 
-    def _modes(self, still: list[nn.Module]) -> list[str]:
+    def _modes(self, held: list[nn.Module]) -> list[str]:
+        """Return the lines that hold running statistics, or let them go on."""
         model = self.script.model
         paths = {id(module): path for path, module in model.named_modules()}
         lines = []
-        for modules, others, on in ((still, self._held, False), (self._held, still, True)):
+        for modules, others, on in ((held, self._held, False), (self._held, held, True)):
             for module in modules:
                 if any(module is other for other in others):
                     continue
@@ -106,7 +110,7 @@ class TrainableWriter(Writer):
                 else:
                     lines.append(f"{where}.training = {on}")
                 lines[-1] += "" if on else "  # holds its running statistics"
-        self._held = still
+        self._held = held
         return lines
 
 
@@ -120,19 +124,19 @@ class Trainable(Control):
     at_rest = True
     writer = TrainableWriter
 
-    def read(self, value: Any) -> Choice | None:
+    def read(self, value: Any) -> TrainablePatterns | None:
         return self.loop.freezing.read(value)
 
-    def now(self) -> Choice | None:
+    def now(self) -> TrainablePatterns | None:
         return self.loop.freezing.choice
 
-    def put(self, value: Choice | None) -> str:
+    def put(self, value: TrainablePatterns | None) -> str:
         freezing = self.loop.freezing
         try:
             note = freezing.put(value, self.loop.optimizer)
         except ValueError as why:
             raise Rejected(str(why)) from None
-        freezing.hold()
+        freezing.hold_statistics()
         return note
 
     def state(self) -> Any:

@@ -15,18 +15,6 @@ if TYPE_CHECKING:
     from .steering import Steering
 
 
-def read_weight_decay(value: Any) -> float | None:
-    """Read a finite number, 0 or more; None is the optimizer's own."""
-    if value is None:
-        return None
-    number = read_number(value)
-    if number is None or not math.isfinite(number) or number < 0:
-        raise ValueError(
-            f"weight_decay={value!r}: a number, 0 or more, is wanted, or None for the optimizer's own."
-        )
-    return number
-
-
 class WeightDecay(Control):
     """The weight decay: plain L2, or decoupled with AdamW.
 
@@ -54,7 +42,15 @@ class WeightDecay(Control):
         self._own = self._value.value
 
     def read(self, value: Any) -> float | None:
-        return read_weight_decay(value)
+        """Read a finite number, 0 or more; None is the optimizer's own."""
+        if value is None:
+            return None
+        number = read_number(value)
+        if number is None or not math.isfinite(number) or number < 0:
+            raise ValueError(
+                f"weight_decay={value!r}: a number, 0 or more, is wanted, or None for the optimizer's own."
+            )
+        return number
 
     def now(self) -> float | None:
         return self._value.value

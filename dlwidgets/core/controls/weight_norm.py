@@ -8,10 +8,10 @@ from torch.nn.utils.parametrizations import weight_norm
 from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
 from torch.optim import Optimizer
 
-from .parameter_groups import held_by, joining, leave
+from .parameter_groups import groups_by_id, prepare_join, remove_parameter
 
 
-class Split:
+class SplitWeight:
     """A weight that can be split into length and direction, and reunited.
 
     The parameters are the same objects each time, so that whoever holds one of them, as an optimizer of a
@@ -46,8 +46,8 @@ class Split:
         order = [*module._parameters]
         weight_norm(module, key, dim=self._axis)
         parts = module.parametrizations[key]
-        self.length = parts.original0 = _same(self.length, parts.original0)
-        self.direction = parts.original1 = _same(self.direction, parts.original1)
+        self.length = parts.original0 = _reuse(self.length, parts.original0)
+        self.direction = parts.original1 = _reuse(self.direction, parts.original1)
         self.on, self._order = True, order
         try:
             self._exchange(optimizer, [whole], [self.length, self.direction])
@@ -76,19 +76,19 @@ class Split:
 
     def _exchange(self, optimizer: Optimizer, old: list, new: list) -> None:
         """Put `new` in the group of `old`, where the optimizer has it."""
-        group = held_by(optimizer).get(id(old[0]))
+        group = groups_by_id(optimizer).get(id(old[0]))
         if group is None:
             return
         path = self._name if len(new) == 1 else f"{self._name} (weight_norm)"
-        joins = [joining(optimizer, group, path, one) for one in new]
+        joins = [prepare_join(optimizer, group, path, one) for one in new]
         for one in old:
-            leave(optimizer, one)
+            remove_parameter(optimizer, one)
             one.grad = None
         for join in joins:
             join()
 
 
-def _same(known: nn.Parameter | None, made: nn.Parameter) -> nn.Parameter:
+def _reuse(known: nn.Parameter | None, made: nn.Parameter) -> nn.Parameter:
     """Return the known parameter with the value of a new one."""
     if known is None or known.shape != made.shape:
         return made

@@ -16,7 +16,7 @@ from ..controls.schedule.rate import Rate
 from ..controls.steering import CONTROLS, Steering
 from .draft import Draft
 from .optimizer import optimizer_text
-from .schedule import Schedules
+from .schedule import ScheduleLines
 from .sources import Unwritable
 
 #: What RMSprop makes only with the first step, and fails without once it has a momentum.
@@ -36,7 +36,7 @@ class Movement:
     def __init__(self, draft: Draft) -> None:
         self._draft = draft
         self.shadow = Shadow(draft)
-        self._schedules = Schedules(draft)
+        self._schedules = ScheduleLines(draft)
         self._cycled, self._slider = set(draft.origin.cycled), False
 
     @property
@@ -66,7 +66,7 @@ class Movement:
         rate, before = shadow.rate, shadow.before()
         scheduled = rate.plan is not None
         began = rate.starting_rates() if entry.by != "run" or not scheduled else rate.began  # type: ignore[union-attr]
-        own = rate.uncycled_groups[0] if rate.cycled and rate.uncycled_groups else {}
+        own = rate.original_groups[0] if rate.cycled and rate.original_groups else {}
         shadow.put(entry)
         self._cycled |= set(rate.cycled)
         if entry.name == "schedule":
@@ -194,15 +194,15 @@ class Shadow:
                     "which no change explains"
                 )
             self._loop.steps = number + 1
-            self.rate.stepped(self._losses[number])
+            self.rate.after_step(self._losses[number])
             if number + 1 == len(self._epochs):
                 ended = self._draft.loop.epochs == self._epochs[number]
             else:
                 ended = self._epochs[number + 1] != self._epochs[number]
             if ended:
-                self.rate.epoch_ended()
+                self.rate.after_epoch()
             if number + 1 in evaluations and number + 1 in due:
-                self.rate.evaluated(evaluations[number + 1], number + 1)
+                self.rate.after_evaluation(evaluations[number + 1], number + 1)
 
     def put(self, entry: Entry) -> None:
         """Make a change as the session did."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,6 +9,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from ..controls.optimizer import default_settings
 from ..layers.structure import expression_of
 from .module_expression import Raw
 from .sources import Sources, Unwritable
@@ -34,7 +34,7 @@ def optimizer_text(
     Unwritable : it moves what the model has not, or its class cannot be made with these settings.
     """
     head = sources.use(kind)
-    usual = _defaults(kind)
+    usual = default_settings(kind)
     names = [name for name, _ in model.named_parameters()] if names is None else list(names)
     for group in groups:
         if None in group["params"]:
@@ -103,11 +103,6 @@ def _settings(group: Mapping[str, Any], usual: Mapping[str, Any]) -> dict[str, A
     }
 
 
-def _defaults(kind: type[Optimizer]) -> dict[str, Any]:
-    parameters = list(inspect.signature(kind.__init__).parameters.values())[2:]
-    return {p.name: p.default for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
-
-
 def _check(
     kind: type[Optimizer],
     groups: Sequence[Mapping[str, Any]],
@@ -116,7 +111,7 @@ def _check(
     head: str,
 ) -> None:
     parameters = dict(model.named_parameters())
-    usual = _defaults(kind)
+    usual = default_settings(kind)
     given = [
         {
             **{k: v for k, v in _settings(group, usual).items() if k not in options},

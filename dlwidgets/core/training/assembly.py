@@ -9,13 +9,13 @@ from torch import nn
 
 from ..base import machine
 from ..base.numbers import read_integer
-from ..controls.batch_size import read_batch_size
+from ..controls.batch_size import BatchSize
 from ..controls.clipping import Clip
-from ..controls.learning_rate import read_lr
+from ..controls.learning_rate import LearningRate
 from ..controls.optimizer import make_optimizer
-from ..controls.patterns import Parts, read_choice
-from ..controls.threads import read_threads
-from ..controls.weight_decay import read_weight_decay
+from ..controls.patterns import FreezableParts, read_trainable
+from ..controls.threads import Threads
+from ..controls.weight_decay import WeightDecay
 from ..data.objective import Objective
 from ..data.session_data import choose_device, prepare_data
 from .description import describe_choices
@@ -64,12 +64,12 @@ def assemble(
             f"training_step={training_step!r} cannot be called: pass a function (model, batch) -> loss."
         )
     seed = _read_seed(seed)
-    lr = None if lr is None else read_lr(lr)
-    batch_size = None if batch_size is None else read_batch_size(batch_size)
-    weight_decay = read_weight_decay(weight_decay)
+    lr = None if lr is None else LearningRate().read(lr)
+    batch_size = None if batch_size is None else BatchSize().read(batch_size)
+    weight_decay = WeightDecay().read(weight_decay)
     clip = Clip.read(clip)
-    threads = read_threads(threads)
-    choice = read_choice(Parts(model), trainable)
+    threads = Threads().read(threads)
+    choice = read_trainable(FreezableParts(model), trainable)
     where = choose_device(device, model)
     made = make_optimizer(optimizer, model, lr, weight_decay, frozen=choice is not None)
     opened = prepare_data(

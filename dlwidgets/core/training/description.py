@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from ..base.trees import describe_shapes, tree_map
 from ..base.words import pluralize
 from ..controls.clipping import Clip
-from ..controls.optimizer import in_short
-from ..controls.patterns import in_words
+from ..controls.optimizer import describe_optimizer
+from ..controls.patterns import describe_trainable
 from ..data.batches import Batches
 from ..data.session_data import SessionData
 from ..layers.walk import numel_of
@@ -65,7 +65,7 @@ def describe(
         + (f": {each_epoch:,} steps an epoch" if each_epoch else ""),
         "valid": "none: valid=0.2 would hold out a fifth" if opened.valid is None else _size(opened.valid),
         "optimizer": _moving(loop) + _clip(loop.clip),
-        "trainable": in_words(loop.freezing.choice),
+        "trainable": describe_trainable(loop.freezing.choice),
         "rejected": "; ".join(f"{name}: {why}" for name, why in rejected.items()),
         "status": _status(steps, loss, status, error, epochs),
     }
@@ -85,7 +85,7 @@ def _classes(opened: SessionData) -> str:
 
 
 def _moving(loop: Loop) -> str:
-    rate, (_, settings) = loop.rate, in_short(loop.optimizer, loop.rate.uncycled)
+    rate, (_, settings) = loop.rate, describe_optimizer(loop.optimizer, loop.rate.original_settings)
     said = type(loop.optimizer).__name__ + "".join(f", {key} {value}" for key, value in settings.items())
     said += "" if rate.value is None else f", lr {rate.value:g}"
     return said + (f", {rate.words}" if rate.plan is not None else "")

@@ -16,8 +16,8 @@ from ..base.history import History
 from ..base.isolation import eval_mode
 from ..base.random_state import RandomMark
 from ..base.trees import call_model
-from ..controls.accumulate import Accumulation, added, divisors
-from ..controls.clipping import Clip, Gradients
+from ..controls.accumulate import Accumulation, add_parts, divisors
+from ..controls.clipping import Clip, GradientClipper
 from ..controls.dropout import DropoutRates
 from ..controls.early_stopping import Patience
 from ..controls.ema import WeightAverage
@@ -106,7 +106,7 @@ class Loop:
         self.evaluation_cost = 0.0
         self._taken = False
         self.watch = LayerMonitor()
-        self._gradients = Gradients(self.model)
+        self._gradients = GradientClipper(self.model)
         # What a step can have beside the plain loop. Switched off, none of them touches a number.
         self.accumulation = Accumulation(batches)
         self.precision = MixedPrecision(objective.device)
@@ -136,7 +136,7 @@ class Loop:
 
         A person may have changed the model's modules while nothing ran.
         """
-        said = self.freezing.renew(self.optimizer)
+        said = self.freezing.reapply(self.optimizer)
         self._gradients.renew()
         self.normalisation.renew()
         self.average.renew()
@@ -184,7 +184,7 @@ class Loop:
         )  # fmt: skip
         self.steps += 1
         self.layer_stats = self.watch.after(self.steps) or self.layer_stats
-        self.rate.stepped(value)
+        self.rate.after_step(value)
         if groups.over:
             self._end_epoch()
         return True
@@ -248,7 +248,7 @@ class Loop:
 
     def averaged(self) -> AbstractContextManager[None]:
         """Return a context in which the model has its averaged weights."""
-        return self.average.used() if self.average.on else _AS_IT_IS
+        return self.average.swapped_in() if self.average.on else _AS_IT_IS
 
     def weights(self, averaged: bool = True) -> dict[str, torch.Tensor]:
         """Return the state dict, of averaged weights where that is on."""
@@ -295,7 +295,7 @@ class Loop:
             one = loss.item()
             if not math.isfinite(one):
                 raise NotFinite(self._not_finite(f"The loss became {one}", there))
-            value, parts = value + one / divisor, added(parts, said, divisor)
+            value, parts = value + one / divisor, add_parts(parts, said, divisor)
             if not number:
                 zero_gradients(self.optimizer)
             self.precision.backward(loss if divisor == 1 else loss / divisor)
@@ -328,7 +328,7 @@ class Loop:
         self._taken = False
         self.epochs += 1
         self.epoch_ended = True
-        self.rate.epoch_ended()
+        self.rate.after_epoch()
 
     def _not_finite(self, what: str, batch: Any, where: str = "") -> str:
         self.layer_stats = self.watch.failed(self.steps + 1) or self.layer_stats

@@ -387,7 +387,7 @@ class Run:
             self._borrowing = True
             self._streams.install()
             model.train()
-            self.loop.freezing.hold(anew=True)
+            self.loop.freezing.hold_statistics(mode_was_set=True)
             try:
                 yield
             finally:
@@ -463,7 +463,7 @@ class Run:
 
     def _evaluate_due(self) -> None:
         found = self.evaluate()
-        said = self.loop.rate.evaluated(found.figures, self.loop.steps)
+        said = self.loop.rate.after_evaluation(found.figures, self.loop.steps)
         if said:
             self.note(said)
         why = self.loop.judge(found.figures)
@@ -598,8 +598,8 @@ class Run:
             # The rate moves by itself.
             moved = None if "status" in first else ["lr", *loop.rate.cycled]
             first = {"applied": self.steering.applied(moved), **first}
-            if loop.rate.ended:
-                self.note(loop.rate.ended)
+            if loop.rate.failure:
+                self.note(loop.rate.failure)
         order = {"paused": self.orders.paused, "trials": ()} if "status" in first else {}
         self.tell(
             **order, steps=loop.steps, epoch=loop.epoch, loss=loop.loss, layer_stats=loop.layer_stats,

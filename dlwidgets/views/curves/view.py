@@ -10,7 +10,7 @@ import numpy as np
 import traitlets
 
 from ...core.base.buckets import Curve, EvaluationSeries, common_steps
-from ...core.controls.patterns import in_words
+from ...core.controls.patterns import describe_trainable
 from ...core.training.snapshots.snapshot import REASONS
 from ...session import Session
 from ..journey import Journey
@@ -231,7 +231,7 @@ def _is_one_move(before: Any, entry: Any) -> bool:
 
 def _change(entry: Any) -> str:
     if entry.name == "trainable":
-        return in_words(entry.applied) or "trains as it was made"
+        return describe_trainable(entry.applied) or "trains as it was made"
     # Of a rate under a schedule what was asked for: it is scaled, and in force is another with each step.
     value = entry.asked if entry.name == "lr" else entry.applied
     return f"{entry.name.replace('_', ' ')} → {_short(value)}"

@@ -11,8 +11,8 @@ import numpy as np
 
 from ...core.base.numbers import read_count
 from ...session import Session
-from .limits import Rules
-from .presets import in_words
+from .limits import Restrictions
+from .presets import describe_wishes
 
 if TYPE_CHECKING:
     from ...core.training.snapshots.lines import Branch
@@ -44,7 +44,7 @@ def suggested(session: Session, control: str) -> str:
 
 
 def settings_of(
-    session: Session, rules: Rules, control: str, values: str, steps: Any
+    session: Session, restrictions: Restrictions, control: str, values: str, steps: Any
 ) -> tuple[int, list[dict[str, Any]]]:
     """Read how many steps to try, and the settings, from text.
 
@@ -54,8 +54,9 @@ def settings_of(
     """
     if control not in TRIED:
         raise ValueError(f"{control!r} cannot be tried here: there are {', '.join(TRIED)}.")
-    if "rewind" in rules.locked or control in rules.locked:
-        raise ValueError(f"{control if control in rules.locked else 'rewind'} is locked in this panel.")
+    if "rewind" in restrictions.locked or control in restrictions.locked:
+        name = control if control in restrictions.locked else "rewind"
+        raise ValueError(f"{name} is locked in this panel.")
     length = read_count(_number(str(steps)))
     if length is None:
         raise ValueError(f"{steps!r} steps: a whole number, 1 or more, is wanted.")
@@ -64,7 +65,7 @@ def settings_of(
         raise ValueError(f"Two to {_MOST} values to try are wanted, with commas between, as 0.001, 0.0001.")
     found = [session.read_wish(control, None if word == "off" else _number(word)) for word in words]
     for value in found:
-        if why := rules.why_not(control, value):
+        if why := restrictions.why_not(control, value):
             raise ValueError(why)
     return length, [{control: value} for value in found]
 
@@ -73,7 +74,7 @@ def in_progress(session: Session) -> str:
     """Return the trial under way in words; "" for none."""
     for number, trial in enumerate(session.trials, 1):
         if trial.line and not trial.ended:
-            which = f"{number} of {len(session.trials)}: {in_words(trial.settings)}"
+            which = f"{number} of {len(session.trials)}: {describe_wishes(trial.settings)}"
             return f"Trying {which}, step {trial.taken:,} of {trial.steps:,}"
     return ""
 
@@ -117,7 +118,7 @@ class Standings:
     def _differing(self, session: Session, branch: Branch) -> str:
         differ = session.compare(branch).settings
         wishes: Mapping[str, Any] = {} if branch.name not in differ else dict(differ[branch.name])
-        return in_words(wishes) or "the same settings"
+        return describe_wishes(wishes) or "the same settings"
 
 
 def _measured(record: Any, since: int) -> dict[str, float | None]:

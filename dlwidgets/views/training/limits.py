@@ -25,7 +25,7 @@ def lockable() -> tuple[str, ...]:
     return (*shown, *OTHERS)
 
 
-class Rules:
+class Restrictions:
     """Ranges and locks of one panel.
 
     They bind the panel's own controls, and not what code sets.

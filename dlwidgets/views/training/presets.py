@@ -31,13 +31,15 @@ def wishes_of(preset: Preset, session: Session) -> dict[str, Any]:
     return {name: value for name, value in made.items() if session.has_trait(name)}
 
 
-def in_words(wishes: Mapping[str, Any]) -> str:
+def describe_wishes(wishes: Mapping[str, Any]) -> str:
     """Return wishes in words: "lr 1e-3, schedule cosine"."""
-    said = {name: format_rate(value) if name == "lr" else _said(value) for name, value in wishes.items()}
-    return ", ".join(f"{name} {words}" for name, words in said.items())
+    return ", ".join(
+        f"{name} {format_rate(value) if name == 'lr' else _describe_value(value)}"
+        for name, value in wishes.items()
+    )
 
 
-def _said(value: Any) -> str:
+def _describe_value(value: Any) -> str:
     if value is None:
         return "off"
     if isinstance(value, (tuple, list)) and len(value) == 2 and isinstance(value[1], Mapping):

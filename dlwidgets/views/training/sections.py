@@ -13,10 +13,10 @@ from ...core.training.snapshots.snapshot import REASONS
 from ...session import Session
 from ..journey import Journey
 from .comparison import STEPS, TRIED, Standings, finite, in_progress, settings_of, suggested
-from .limits import Rules
-from .pictures import Part, waits
-from .presets import Preset, in_words, wishes_of
+from .limits import Restrictions
+from .presets import Preset, describe_wishes, wishes_of
 from .rows import SECTIONS, fact_of, headline_of, rows_of, text_of
+from .status import PanelPart
 
 #: The sections beside those of the fields: name -> label.
 _MORE = {
@@ -24,7 +24,7 @@ _MORE = {
     "notes": "What the session chose",
 }  # fmt: skip
 
-class Sections(Part):
+class Sections(PanelPart):
     """Folded sections of controls, each row with its state.
 
     Rows are those that the controls declare, for each control that the session has. Which sections are
@@ -50,7 +50,8 @@ class Sections(Part):
         help="snapshots (step, why), branches (name, steps), undo, busy (what is under way), locked (names)"
     ).tag(sync=True)
     lines = traitlets.Dict(
-        help="choices (control, label, two values to try), steps, rows: name, here, words, steps, loss, valid, note"
+        help="choices (control, label, two values to try), steps, "
+        "rows: name, here, words, steps, loss, valid, note"
     ).tag(sync=True)
     taken = traitlets.Dict(
         help="what the last step measured: step, numbers, layers, losses, why_not, shown (samples), "
@@ -64,26 +65,26 @@ class Sections(Part):
     running = traitlets.Bool(help="whether steps are being taken").tag(sync=True)
 
     #: Told what comes of going back, in a sentence; "" where all went well.
-    told: Callable[[str], None] = staticmethod(lambda sentence: None)
+    report: Callable[[str], None] = staticmethod(lambda sentence: None)
 
-    def __init__(self, session: Session, rules: Rules, presets: Mapping[str, Preset]) -> None:
-        self._rules, self._presets = rules, dict(presets)
-        self._fields = rows_of(session)
+    def __init__(self, session: Session, restrictions: Restrictions, presets: Mapping[str, Preset]) -> None:
+        self._restrictions, self._presets = restrictions, dict(presets)
+        self._rows = rows_of(session)
         #: Wishes as they were last set; for those of which a session gives another thing back when read.
         self._asked: dict[str, Any] = {}
         #: Refused at once: key of a row -> (what was typed, why).
         self._refused: dict[str, tuple[Any, str]] = {}
         self._open: list[str] = []
-        self._said: dict[str, str] = {}
-        self._journey, self._standings = Journey("panel", self._arrived), Standings()
-        self._bound = "past"
-        self._scope: Microscope | None = None
-        self._seen: Step | None = None
-        self._ahead: tuple[Any, list[list[float]], str] = (None, [], "")
+        self._messages: dict[str, str] = {}
+        self._journey, self._standings = Journey("panel", self._on_journey), Standings()
+        self._working_section = "past"
+        self._microscope: Microscope | None = None
+        self._examined: Step | None = None
+        self._coming_rates: tuple[Any, list[list[float]], str] = (None, [], "")
         super().__init__(session, part="sections")
-        self._controls = sorted({field.control for field in self._fields.values()})
-        session.observe(self._moved, names=self._controls)
-        session.observe(self._stepped, names=["pulse"])
+        self._controls = sorted({field.control for field in self._rows.values()})
+        session.observe(self._on_wish, names=self._controls)
+        session.observe(self._on_pulse, names=["pulse"])
 
     # -- what is shown
 
@@ -96,20 +97,21 @@ class Sections(Part):
             {
                 "name": name,
                 "label": label,
-                "rows": [_form(row) for row in self._fields.values() if row.section == name],
+                "rows": [_form(row) for row in self._rows.values() if row.section == name],
             }
             for name, label in SECTIONS.items()
         ]
         form = [section for section in form if section["rows"]]
         form += [{"name": name, "label": label, "rows": []} for name, label in _MORE.items()]
-        locked = self._rules.locked
-        told = "step" in self._open and session.status != "running"
-        seen = self._seen if told and self._seen is not None and self._seen.step == session.steps else None
+        locked = self._restrictions.locked
+        shows_step = "step" in self._open and session.status != "running"
+        seen = self._examined if shows_step else None
+        seen = seen if seen is not None and seen.step == session.steps else None
         return {
             "opened": list(self._open),
             "form": form,
-            "rows": {key: self._row(field, state) for key, field in self._fields.items()},
-            "sums": {name: headline_of(name, state) for name in SECTIONS} | {"lines": _left(session)},
+            "rows": {key: self._row(field, state) for key, field in self._rows.items()},
+            "sums": {name: headline_of(name, state) for name in SECTIONS} | {"lines": _count_lines(session)},
             "rates": self._rates(session) if "schedule" in self._open else {},
             "presets": [[name, self._words(session, preset)] for name, preset in self._presets.items()],
             "past": {
@@ -119,9 +121,9 @@ class Sections(Part):
                 "locked": [name for name in ("presets", "undo", "rewind") if name in locked],
             },
             "lines": self._lines(session) if "lines" in self._open else {},
-            "taken": _taken(session, seen) if told else {},
+            "taken": _last_step(session, seen) if shows_step else {},
             "thumbs": seen.images.tobytes() if seen is not None and seen.images is not None else b"",
-            "said": dict(self._said),
+            "said": dict(self._messages),
             "notes": list(session.notes),
             "running": session.status == "running",
         }
@@ -132,7 +134,7 @@ class Sections(Part):
         if session is None:
             return []
         state = self._state(session)
-        rows = [(field, self._row(field, state)) for field in self._fields.values()]
+        rows = [(field, self._row(field, state)) for field in self._rows.values()]
         # "Kind" alone says nothing outside its section.
         return [
             (SECTIONS[field.section] if field.label == "Kind" else field.label, row["fact"])
@@ -140,7 +142,7 @@ class Sections(Part):
         ]  # fmt: skip
 
     def _state(self, session: Session) -> Panel:
-        names = {field.control for field in self._fields.values()}
+        names = {field.control for field in self._rows.values()}
         asked = {name: getattr(session, name) for name in names if name != "optimizer"}
         return Panel(session, asked | {"optimizer": self._asked.get("optimizer")}, session.applied)
 
@@ -148,7 +150,7 @@ class Sections(Part):
         session, name = state.session, field.control
         typed, refused = self._refused.get(field.key, (None, ""))
         value = field.show(state.asked.get("schedule") if name == "schedule" else state.shown(name))
-        kind = "waiting" if waits(session, name) else "in-force"
+        kind = "waiting" if session.waits(name) else "in-force"
         # What was refused or rejected is said once, beside the first row of its control.
         why = refused or (session.rejected.get(name, "") if not field.part else "")
         words = fact_of(field, state)
@@ -161,7 +163,7 @@ class Sections(Part):
             "why": why,
             "there": field.there(state),
             "off": field.why_not(state),
-            "locked": name in self._rules.locked,
+            "locked": name in self._restrictions.locked,
         }
 
     def _rates(self, session: Session) -> dict[str, Any]:
@@ -176,27 +178,29 @@ class Sections(Part):
             session.epoch,
             session.status,
         )
-        if self._ahead[0] != what:
+        if self._coming_rates[0] != what:
             try:
                 coming = session.coming_rates(5)
                 points = [[int(step), float(rate)] for step, rate in zip(coming.steps, coming.rates)]
-                self._ahead = what, points, coming.note
+                self._coming_rates = what, points, coming.note
             except Exception as error:  # noqa: BLE001 - a scheduler of a person's own may raise anything
-                self._ahead = what, [], f"The rates to come cannot be told: {error}"
+                self._coming_rates = what, [], f"The rates to come cannot be told: {error}"
         return {
             "asked": session.lr, "scheduled": applied["scheduled_lr"], "multiplier": applied["lr_multiplier"],
-            "applied": applied["lr"], "coming": self._ahead[1], "note": self._ahead[2],
+            "applied": applied["lr"], "coming": self._coming_rates[1], "note": self._coming_rates[2],
         }  # fmt: skip
 
     def _lines(self, session: Session) -> dict[str, Any]:
         choices = [
-            [name, label, suggested(session, name)] for name, label in TRIED.items() if name in session.applied
+            [name, label, suggested(session, name)]
+            for name, label in TRIED.items()
+            if name in session.applied
         ]
         return {"choices": choices, "steps": STEPS, "rows": self._standings.rows(session)}
 
     def _words(self, session: Session, preset: Preset) -> str:
         try:
-            return in_words(wishes_of(preset, session))
+            return describe_wishes(wishes_of(preset, session))
         except Exception as error:  # noqa: BLE001 - a preset of a person's own; said where it is chosen
             return str(error)
 
@@ -205,11 +209,11 @@ class Sections(Part):
         if change["name"] != "applied" or not _only_rates(change["old"], change["new"]):
             super()._note(change)
 
-    def _moved(self, change: Any) -> None:
+    def _on_wish(self, change: Any) -> None:
         """A wish was written, here or in code."""
         name = change["name"]
         self._asked[name] = change["new"]
-        for key in [key for key in self._refused if self._fields[key].control == name]:
+        for key in [key for key in self._refused if self._rows[key].control == name]:
             del self._refused[key]
         self.refresh()
 
@@ -219,14 +223,14 @@ class Sections(Part):
         if session is None:
             return
         if "step" in self._open and session.status != "running":
-            self._scope = session.microscope()
-            session.at_step(self._scope.before)
+            self._microscope = session.microscope()
+            session.at_step(self._microscope.before)
         session.step(wait=False)
 
-    def _stepped(self, _change: Any) -> None:
+    def _on_pulse(self, _change: Any) -> None:
         """Collect the step that is examined; on the training thread."""
-        if self._scope is not None and (seen := self._scope.after()) is not None:
-            self._seen, self._scope = seen, None
+        if self._microscope is not None and (seen := self._microscope.after()) is not None:
+            self._examined, self._microscope = seen, None
             self.refresh()
 
     # -- what a person asks for
@@ -236,13 +240,13 @@ class Sections(Part):
         session = self.session
         if session is None:
             return
-        if name in self._fields:
-            self._set(session, self._fields[name], value)
+        if name in self._rows:
+            self._set(session, self._rows[name], value)
         elif name == "opened":
             known = {*SECTIONS, *_MORE}
             self._open = [one for one in map(str, value) if one in known]
         elif name == "preset":
-            self._said["presets"] = self._preset(session, str(value))
+            self._messages["presets"] = self._preset(session, str(value))
         elif name == "rewind":
             self.go_back("rewind", f"Going back to step {int(value):,}", lambda run: run.rewind(int(value)))
         elif name == "switch":
@@ -256,66 +260,65 @@ class Sections(Part):
     def _set(self, session: Session, field: Row, value: Any) -> None:
         try:
             wanted = field.wish(self._state(session), value)
-            self._rules.ask(session, {field.control: wanted})
+            self._restrictions.ask(session, {field.control: wanted})
         except (ValueError, TypeError) as error:
             self._refused[field.key] = value, str(error)
         else:
             self._refused.pop(field.key, None)
 
     def _preset(self, session: Session, name: str) -> str:
-        if "presets" in self._rules.locked:
+        if "presets" in self._restrictions.locked:
             return "Presets are locked in this panel."
         if name not in self._presets:
             return f"There is no preset {name!r}."
         try:
-            self._rules.ask(session, wishes_of(self._presets[name], session))
+            self._restrictions.ask(session, wishes_of(self._presets[name], session))
         except (ValueError, TypeError) as error:
             return str(error)
         return ""
 
     def _try(self, session: Session, typed: Mapping[str, Any]) -> None:
         """Try the same steps with each value, and come back."""
-        self._said.pop("lines", None)
+        self._messages.pop("lines", None)
         try:
-            steps, settings = settings_of(
-                session, self._rules, str(typed.get("control")), str(typed.get("values")), typed.get("steps")
-            )
+            control, values = str(typed.get("control")), str(typed.get("values"))
+            steps, settings = settings_of(session, self._restrictions, control, values, typed.get("steps"))
         except (ValueError, TypeError) as error:
-            self._said["lines"] = str(error)
+            self._messages["lines"] = str(error)
             return
         words = f"Trying {len(settings)} values, {steps:,} steps each"
-        self._set_out("lines", words, lambda run: run.try_each(steps, *settings))
+        self._run_in_background("lines", words, lambda run: run.try_each(steps, *settings))
 
     def go_back(self, what: str, words: str, work: Callable[[Session], Any]) -> None:
         """Go to another place of the run, on a separate thread.
 
         It may take steps again.
         """
-        if what in self._rules.locked:
-            self._said["past"] = f"{what} is locked in this panel."
-            self.told(self._said["past"])
+        if what in self._restrictions.locked:
+            self._messages["past"] = f"{what} is locked in this panel."
+            self.report(self._messages["past"])
             return self.refresh()
-        self._set_out("past", words, work)
+        self._run_in_background("past", words, work)
 
-    def _set_out(self, section: str, words: str, work: Callable[[Session], Any]) -> None:
+    def _run_in_background(self, section: str, words: str, work: Callable[[Session], Any]) -> None:
         """Begin work in the background; its outcome is shown in a section."""
         if self.session is not None and not self._journey.busy:
-            self._bound = section
-            self.told(f"{words} …")
+            self._working_section = section
+            self.report(f"{words} …")
             self._journey.begin(self.session, words, work)
 
-    def _arrived(self) -> None:
+    def _on_journey(self) -> None:
         if not self._journey.busy:
-            self._said[self._bound] = self._journey.said
-            self.told(self._journey.said)
+            self._messages[self._working_section] = self._journey.said
+            self.report(self._journey.said)
         self.refresh()
 
     def close(self) -> None:
         """Stop following the session and remove the view from every page."""
         if self.session is not None:
-            self.session.unobserve(self._moved, names=self._controls)
-            self.session.unobserve(self._stepped, names=["pulse"])
-            self._scope = self._seen = None
+            self.session.unobserve(self._on_wish, names=self._controls)
+            self.session.unobserve(self._on_pulse, names=["pulse"])
+            self._microscope = self._examined = None
         super().close()
 
 
@@ -325,7 +328,7 @@ def _only_rates(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
     return bool(moved) and moved <= {"lr", "scheduled_lr"} and now.get("schedule") is not None
 
 
-def _left(session: Session) -> str:
+def _count_lines(session: Session) -> str:
     """Return how many lines were left, in words; "" for none."""
     count = len(session.branches)
     return f"{count} {'line' if count == 1 else 'lines'} left" if count else ""
@@ -338,7 +341,7 @@ def _form(field: Row) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _taken(session: Session, seen: Step | None) -> dict[str, Any]:
+def _last_step(session: Session, seen: Step | None) -> dict[str, Any]:
     """Return what the last step measured, and what was seen of it."""
     record = session.record
     if not len(record):

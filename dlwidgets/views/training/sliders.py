@@ -17,7 +17,7 @@ _STEP = _NOTCH / 5
 Range = tuple[float, float]
 
 
-def sizes(size: int, allowed: Range | None = None) -> list[int]:
+def batch_sizes(size: int, allowed: Range | None = None) -> list[int]:
     """Return powers of two up to 1,024 or more, and `size`.
 
     Only as far as allowed.
@@ -30,7 +30,7 @@ def sizes(size: int, allowed: Range | None = None) -> list[int]:
     return sorted(found | {size})
 
 
-def meant(slider: ipywidgets.FloatLogSlider, allowed: Range | None = None) -> float:
+def rounded_value(slider: ipywidgets.FloatLogSlider, allowed: Range | None = None) -> float:
     """Return a logarithmic slider's value, rounded: 3e-3 for 3.0199e-3.
 
     What was typed into the readout, or set from code, is between two steps and meant to the digit.

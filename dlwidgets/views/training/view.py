@@ -11,18 +11,15 @@ import ipywidgets
 from ...core.controls.clipping import CLIP_MODES, Clip
 from ...session import Session
 from ..view import Pictured, answer_anywhere, close_widgets
-from .limits import Rules
-from .pictures import _Facts, _Head, about, short
+from .limits import Restrictions
 from .presets import PRESETS, Preset
 from .sections import Sections
-from .sliders import log_slider, show_on_log, sizes, span_on_log
-from .sliders import meant as _meant
+from .sliders import batch_sizes, log_slider, rounded_value, show_on_log, span_on_log
+from .status import ControlFacts, StatusLine
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from typing_extensions import Self
-
-__all__ = ["TrainingPanel", "_meant", "about", "short"]
 
 #: The rates that the slider spans; a rate outside, set from code, widens it.
 _RATES = (1e-6, 1.0)
@@ -57,7 +54,7 @@ class TrainingPanel(Pictured, ipywidgets.VBox):
     limits : control -> (least, greatest) that the panel lets a person have: see `limits()`.
     locked : names of controls that are locked: see `lock()`.
     presets : name -> wishes, as {"Gentle": {"lr": 1e-4}}, or a function that returns them for a session;
-        None: those of `training_presets.PRESETS`.
+        None: those of `presets.PRESETS`.
     """
 
     session: Session | None = None
@@ -75,49 +72,37 @@ class TrainingPanel(Pictured, ipywidgets.VBox):
                 f"TrainingPanel wants a Session, not {type(session).__name__}: "
                 "dlwidgets.TrainingPanel(session)."
             )
-        rules = Rules()
-        rules.limit(limits or {})
-        rules.lock([locked] if isinstance(locked, str) else locked)
-        self.session, self._rules = session, rules
-        self._head, self._facts = _Head(session), _Facts(session, rules)
-        self._more = Sections(session, rules, PRESETS if presets is None else presets)
-        for part in (self._head, self._facts, self._more):
+        restrictions = Restrictions()
+        restrictions.limit(limits or {})
+        restrictions.lock([locked] if isinstance(locked, str) else locked)
+        self.session, self._restrictions = session, restrictions
+        self._head, self._facts = StatusLine(session), ControlFacts(session, restrictions)
+        self._sections = Sections(session, restrictions, PRESETS if presets is None else presets)
+        for part in (self._head, self._facts, self._sections):
             part.press = self._press
-        self._more.told = self._head.say
+        self._sections.report = self._head.say
         #: What a control of ours has just wished for: it stands where the person left it.
         self._wished: tuple[str, Any] | None = None
         #: The thread on which controls are being set here, if any.
         self._showing: int | None = None
         buttons = [
+            self._button("Start", "play", "Train in the background (Space)", lambda run: run.start()),
+            self._button("Resume", "play", "Go on where the run paused (Space)", lambda run: run.resume()),
             self._button(
-                "Start", "play", "start", "Train in the background (Space)", lambda run: run.start()
+                "Pause", "pause", "Pause after the step being taken (Space)", lambda run: run.pause(wait=False)
             ),
             self._button(
-                "Resume", "play", "resume", "Go on where the run paused (Space)", lambda run: run.resume()
+                "Step", "step-forward", "Take one step, then pause (.)", lambda run: self._sections.step()
             ),
-            self._button(
-                "Pause",
-                "pause",
-                "pause",
-                "Pause after the step being taken (Space)",
-                lambda run: run.pause(wait=False),
-            ),
-            self._button(
-                "Step",
-                "step-forward",
-                "step",
-                "Take one step, then pause (.)",
-                lambda run: self._more.step(),
-            ),
-            self._button("Stop", "stop", "stop", "End the run", lambda run: run.stop(wait=False)),
-            self._button("Undo", "undo", "undo", "Take the last change back", lambda run: self._undo()),
+            self._button("Stop", "stop", "End the run", lambda run: run.stop(wait=False)),
+            self._button("Undo", "undo", "Take the last change back", lambda run: self._undo()),
         ]
         self.bar = ipywidgets.HBox([self._head, ipywidgets.HBox(buttons).add_class("dlw-buttons")])
         self.bar.add_class("dlw-bar").add_class("dlw-vars")
 
         self.lr = log_slider("Learning rate", _RATES, session.lr, ".1e")
         self.batch_size = ipywidgets.SelectionSlider(
-            options=sizes(session.batch_size),
+            options=batch_sizes(session.batch_size),
             value=session.batch_size,
             description="Batch size",
             continuous_update=False,
@@ -131,18 +116,18 @@ class TrainingPanel(Pictured, ipywidgets.VBox):
         )
         self.limit = log_slider("Clip at", _LIMITS, clip.limit, ".2g")
         #: The limits of the ways to clip that have their own, and, as "", of the others.
-        self._kept = {mode: Clip.read(mode).limit for mode in _APART} | {"": Clip().limit}
+        self._kept_limits = {mode: Clip.read(mode).limit for mode in _APART} | {"": Clip().limit}
         self._mode = clip.mode
         controls = [self.lr, self.batch_size, self.clip, self.limit]
         for control in controls:
-            control.observe(self._asked, names="value")
+            control.observe(self._on_control, names="value")
         self.controls = (
-            ipywidgets.VBox([*controls, self._facts, self._more])
+            ipywidgets.VBox([*controls, self._facts, self._sections])
             .add_class("dlw-controls")
             .add_class("dlw-vars")
         )
-        self._rule()
-        session.observe(self._moved, names=["lr", "batch_size", "clip"])
+        self._apply_restrictions()
+        session.observe(self._on_wish, names=["lr", "batch_size", "clip"])
         super().__init__([self.bar, self.controls])
         self.add_class("dlw-panel")
         for widget in (*controls, *buttons):
@@ -159,8 +144,8 @@ class TrainingPanel(Pictured, ipywidgets.VBox):
         ------
         ValueError : in a sentence, a name that is no number of the panel, or no range.
         """
-        self._rules.limit(ranges)
-        self._rule()
+        self._restrictions.limit(ranges)
+        self._apply_restrictions()
         return self
 
     def lock(self, *names: str) -> Self:
@@ -172,8 +157,8 @@ class TrainingPanel(Pictured, ipywidgets.VBox):
         ------
         ValueError : in a sentence, there is no such control.
         """
-        self._rules.lock(names)
-        self._rule()
+        self._restrictions.lock(names)
+        self._apply_restrictions()
         return self
 
     def unlock(self, *names: str) -> Self:
@@ -183,37 +168,35 @@ class TrainingPanel(Pictured, ipywidgets.VBox):
         ------
         ValueError : in a sentence, there is no such control.
         """
-        self._rules.unlock(names)
-        self._rule()
+        self._restrictions.unlock(names)
+        self._apply_restrictions()
         return self
 
-    def _rule(self) -> None:
+    def _apply_restrictions(self) -> None:
         """Apply ranges and locks to the controls."""
-        session, rules = self.session, self._rules
+        session, restrictions = self.session, self._restrictions
         if session is None:
             return
         before, self._showing = self._showing, threading.get_ident()
         try:
-            ranges = rules.ranges
+            ranges = restrictions.ranges
             span_on_log(self.lr, ranges.get("lr", _RATES), session.lr)
             span_on_log(self.limit, ranges.get("clip", _LIMITS), self.limit.value)
             self._show_size(session.batch_size, anew=True)
             for control, name in (
                 (self.lr, "lr"), (self.batch_size, "batch_size"), (self.clip, "clip"), (self.limit, "clip"),
             ):  # fmt: skip
-                control.disabled = name in rules.locked
+                control.disabled = name in restrictions.locked
         finally:
             self._showing = before
-        for part in (self._facts, self._more):
+        for part in (self._facts, self._sections):
             part.refresh()
 
     # -- buttons and keys
 
-    def _button(
-        self, text: str, icon: str, kind: str, tip: str, do: Callable[[Session], Any]
-    ) -> ipywidgets.Button:
+    def _button(self, text: str, icon: str, tip: str, do: Callable[[Session], Any]) -> ipywidgets.Button:
         button = ipywidgets.Button(description=text, icon=icon, tooltip=tip)
-        button.add_class("dlw-button").add_class(f"dlw-{kind}")
+        button.add_class("dlw-button").add_class(f"dlw-{text.lower()}")
 
         def clicked(_button: Any) -> None:
             if self.session is not None:
@@ -228,7 +211,7 @@ class TrainingPanel(Pictured, ipywidgets.VBox):
         if session is None:
             return
         if key == "step":
-            self._more.step()
+            self._sections.step()
         elif session.status in ("running", "trying"):
             session.pause(wait=False)
         elif session.status in ("paused", "failed"):
@@ -237,29 +220,29 @@ class TrainingPanel(Pictured, ipywidgets.VBox):
             session.start()
 
     def _undo(self) -> None:
-        self._more.go_back("undo", "Taking the last change back", lambda run: run.undo())
+        self._sections.go_back("undo", "Taking the last change back", lambda run: run.undo())
 
     # -- controls and wishes
 
-    def _asked(self, change: Any) -> None:
+    def _on_control(self, change: Any) -> None:
         """Wish for what a person set a control to."""
         session, control = self.session, change["owner"]
         # Set here, a control tells us too; a page that moves one meanwhile does so on another thread.
         if session is None or self._showing == threading.get_ident():
             return
-        ranges = self._rules.ranges
+        ranges = self._restrictions.ranges
         if control is self.lr:
-            name, wanted = "lr", _meant(self.lr, ranges.get("lr"))
+            name, wanted = "lr", rounded_value(self.lr, ranges.get("lr"))
         elif control is self.batch_size:
             name, wanted = "batch_size", self.batch_size.value
         else:
             if control is self.clip:
                 self._change_mode(self.clip.value)
-            limit = _meant(self.limit, ranges.get("clip"))
+            limit = rounded_value(self.limit, ranges.get("clip"))
             name, wanted = "clip", None if self.clip.value == "off" else (self.clip.value, limit)
         self._wished = name, wanted
         try:
-            self._rules.ask(session, {name: wanted})
+            self._restrictions.ask(session, {name: wanted})
         except ValueError as error:
             self._facts.refused[name] = str(error)
         else:
@@ -277,14 +260,14 @@ class TrainingPanel(Pictured, ipywidgets.VBox):
             if mode == "off":
                 self._mode = before
             return
-        self._kept[one] = _meant(self.limit)
+        self._kept_limits[one] = rounded_value(self.limit)
         self._showing = threading.get_ident()
         try:
-            show_on_log(self.limit, self._kept[other])
+            show_on_log(self.limit, self._kept_limits[other])
         finally:
             self._showing = None
 
-    def _moved(self, change: Any) -> None:
+    def _on_wish(self, change: Any) -> None:
         """A wish was written, here or in code: the control shows it."""
         name, value = change["name"], change["new"]
         if self._wished == (name, value):
@@ -310,7 +293,7 @@ class TrainingPanel(Pictured, ipywidgets.VBox):
     def _show_size(self, size: int, anew: bool = False) -> None:
         control = self.batch_size
         if anew or size not in control.options:
-            options = tuple(sizes(size, self._rules.ranges.get("batch_size")))
+            options = tuple(batch_sizes(size, self._restrictions.ranges.get("batch_size")))
             if options != tuple(control.options):
                 control.options = options
         control.value = size
@@ -326,14 +309,14 @@ class TrainingPanel(Pictured, ipywidgets.VBox):
         kept = {"run": head.run, "error": head.error, "asked": facts.asked, "applied": facts.applied}
         # Asked anew: the traits hold what a page was last sent.
         now = {**kept, **head.project(), **facts.project()}
-        return panel_figure(*(now[name] for name in kept), self._more.in_force())
+        return panel_figure(*(now[name] for name in kept), self._sections.in_force())
 
     def close(self) -> None:
         """Remove the panel and let the session go; a run goes on."""
         if self.comm is None:  # closed before, or refused: Python closes what it collects
             return
         if self.session is not None:
-            self.session.unobserve(self._moved, names=["lr", "batch_size", "clip"])
+            self.session.unobserve(self._on_wish, names=["lr", "batch_size", "clip"])
             self.session = None
             buttons = self.bar.children[1]
             close_widgets(

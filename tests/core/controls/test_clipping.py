@@ -17,12 +17,12 @@ from dlwidgets.core.base.history import History
 from dlwidgets.core.controls.clipping import (
     Clip,
     FiniteCheck,
-    Gradients,
-    adapt,
+    GradientClipper,
+    clip_adaptively,
     clipping,
     grad_norm,
+    last_linear,
     not_finite,
-    spared,
     total_norm,
 )
 from dlwidgets.session import Session
@@ -111,7 +111,7 @@ def by_hand(parameters, factor, eps=1e-3):
 @given(limit=st.floats(1e-4, 10), seed=st.integers(0, 20))
 def test_adaptive_clipping_is_the_papers_rule_unit_by_unit(limit, seed):
     ours, theirs = model(seed), model(seed)
-    adapt(list(ours.parameters()), limit)
+    clip_adaptively(list(ours.parameters()), limit)
     by_hand(list(theirs.parameters()), limit)
     for left, right in zip(gradients(ours), gradients(theirs)):
         torch.testing.assert_close(left, right, rtol=1e-5, atol=1e-9)
@@ -120,8 +120,8 @@ def test_adaptive_clipping_is_the_papers_rule_unit_by_unit(limit, seed):
 def test_adaptive_clipping_leaves_the_last_linear_layer_alone():
     made = model()
     last = gradients(made[4])
-    assert spared(made)[0] == "4"
-    measured = Gradients(made).clip(Clip("adaptive", 1e-4), list(made.parameters()))
+    assert last_linear(made)[0] == "4"
+    measured = GradientClipper(made).clip(Clip("adaptive", 1e-4), list(made.parameters()))
     assert measured["clipped"] == 1 and measured["clipped_norm"] < measured["grad_norm"]
     assert all(map(torch.equal, last, gradients(made[4])))
     first = made[0].weight
@@ -129,15 +129,15 @@ def test_adaptive_clipping_leaves_the_last_linear_layer_alone():
 
 
 def test_a_model_that_ends_otherwise_has_no_last_linear_layer():
-    assert spared(nn.Sequential(nn.Linear(2, 2), nn.Conv1d(2, 2, 1))) == (None, [])
-    assert spared(nn.Sequential(nn.Linear(2, 2), nn.LayerNorm(2))) == (None, [])
+    assert last_linear(nn.Sequential(nn.Linear(2, 2), nn.Conv1d(2, 2, 1))) == (None, [])
+    assert last_linear(nn.Sequential(nn.Linear(2, 2), nn.LayerNorm(2))) == (None, [])
 
 
 def test_weights_that_are_zero_are_clipped_as_small_ones():
     layer = nn.Linear(3, 2)
     nn.init.zeros_(layer.weight)
     layer.weight.grad = torch.ones(2, 3)
-    assert adapt([layer.weight], 0.01)
+    assert clip_adaptively([layer.weight], 0.01)
     torch.testing.assert_close(layer.weight.grad.norm(dim=1), torch.full((2,), 1e-5))
 
 
@@ -192,13 +192,13 @@ def test_a_gradient_of_another_kind_than_its_parameter_is_looked_at_too():
 def test_finite_gradients_whose_norm_overflows_are_still_used(mode):
     made = model()
     made[0].weight.grad.fill_(1e30)
-    assert Gradients(made).clip(Clip(mode, 1.0), list(made.parameters())) is not None
+    assert GradientClipper(made).clip(Clip(mode, 1.0), list(made.parameters())) is not None
 
 
 def test_a_norm_that_overflows_cannot_be_clipped_to():
     made = model()
     made[0].weight.grad.fill_(1e30)
-    seen = Gradients(made)
+    seen = GradientClipper(made)
     assert seen.clip(Clip("norm", 1.0), list(made.parameters())) is None
     assert seen.blame() == "The norm of the gradients is larger than their dtype can hold."
 

@@ -98,13 +98,13 @@ def test_a_control_is_in_snapshots(made):
 
 def test_a_control_has_its_row_limits_and_lock_in_the_panel(made):
     panel = dlw.TrainingPanel(made, limits={"nudge": (0, 9)})
-    row = panel._more.project()["rows"]["nudge"]
+    row = panel._sections.project()["rows"]["nudge"]
     assert (row["value"], row["fact"]) == ("2", "2")
-    assert "nudged 2" in panel._more.project()["sums"]["run"]
-    panel._more.wish("nudge", "11")
-    assert "outside what this panel allows" in panel._more.project()["rows"]["nudge"]["why"]
+    assert "nudged 2" in panel._sections.project()["sums"]["run"]
+    panel._sections.wish("nudge", "11")
+    assert "outside what this panel allows" in panel._sections.project()["rows"]["nudge"]["why"]
     panel.lock("nudge")
-    assert panel._more.project()["rows"]["nudge"]["locked"]
+    assert panel._sections.project()["rows"]["nudge"]["locked"]
     panel.close()
 
 

@@ -16,8 +16,14 @@ from hypothesis import strategies as st
 from torch import nn
 
 from dlwidgets.core.controls.freezing import Freezing
-from dlwidgets.core.controls.parameter_groups import fitting_group
-from dlwidgets.core.controls.patterns import Choice, Parts, in_words, read_choice, statistics_of
+from dlwidgets.core.controls.parameter_groups import find_group
+from dlwidgets.core.controls.patterns import (
+    FreezableParts,
+    TrainablePatterns,
+    describe_trainable,
+    read_trainable,
+    statistics_of,
+)
 
 
 class Net(nn.Module):
@@ -89,15 +95,15 @@ def test_the_last_pattern_that_means_a_parameter_counts():
     ],
 )  # fmt: skip
 def test_a_list_is_all_that_is_to_train(value, meant):
-    assert read_choice(Parts(Net()), value) == meant
+    assert read_trainable(FreezableParts(Net()), value) == meant
 
 
 def test_modules_and_parameters_stand_for_their_names():
     model = Net()
-    parts = Parts(model)
+    parts = FreezableParts(model)
     given_ = {model.features: False, model.features[0][1].bias: True, model: True}
-    assert [*read_choice(parts, given_)] == ["features", "features.0.1.bias", "*"]
-    assert read_choice(parts, model.classifier) == {"*": False, "classifier": True}
+    assert [*read_trainable(parts, given_)] == ["features", "features.0.1.bias", "*"]
+    assert read_trainable(parts, model.classifier) == {"*": False, "classifier": True}
 
 
 @pytest.mark.parametrize(
@@ -119,7 +125,7 @@ def test_modules_and_parameters_stand_for_their_names():
 )  # fmt: skip
 def test_what_the_model_does_not_have_is_refused_in_a_sentence(value, sentence):
     with pytest.raises((TypeError, ValueError)) as caught:
-        read_choice(Parts(Net()), value)
+        read_trainable(FreezableParts(Net()), value)
     assert str(caught.value).startswith(sentence)
 
 
@@ -127,7 +133,7 @@ def test_what_the_model_does_not_have_is_refused_in_a_sentence(value, sentence):
 
 
 def test_a_choice_is_a_dict_that_nobody_changes_in_place():
-    choice = Choice({"features": False})
+    choice = TrainablePatterns({"features": False})
     for change in (
         lambda: choice.update({"classifier": False}),
         lambda: choice.pop("features"),
@@ -142,22 +148,22 @@ def test_a_choice_is_a_dict_that_nobody_changes_in_place():
 
 
 def test_the_order_of_a_choice_is_part_of_it():
-    one, other = Choice({"a": True, "b": False}), Choice({"b": False, "a": True})
+    one, other = TrainablePatterns({"a": True, "b": False}), TrainablePatterns({"b": False, "a": True})
     assert one != other
-    assert one == Choice({"a": True, "b": False}) == {"b": False, "a": True}
+    assert one == TrainablePatterns({"a": True, "b": False}) == {"b": False, "a": True}
 
 
 def test_a_choice_can_be_copied_kept_and_sent():
-    choice = Choice({"a": True, "b": False})
+    choice = TrainablePatterns({"a": True, "b": False})
     for twin in (copy.copy(choice), copy.deepcopy(choice), pickle.loads(pickle.dumps(choice))):
-        assert twin == choice and type(twin) is Choice
+        assert twin == choice and type(twin) is TrainablePatterns
     assert json.loads(json.dumps(choice)) == choice
 
 
 def test_a_choice_in_words():
-    assert in_words(Choice({"*": False, "head": True})) == "all frozen, head trains"
-    assert in_words(None) == ""
-    assert in_words({str(i): False for i in range(9)}).endswith("5 frozen and 3 more")
+    assert describe_trainable(TrainablePatterns({"*": False, "head": True})) == "all frozen, head trains"
+    assert describe_trainable(None) == ""
+    assert describe_trainable({str(i): False for i in range(9)}).endswith("5 frozen and 3 more")
 
 
 # -- clicks
@@ -178,7 +184,7 @@ def outcome(choice, by_hand):
     except ValueError as why:
         return str(why)
     model.train()
-    freezing.hold(anew=True)
+    freezing.hold_statistics(mode_was_set=True)
     return training(model), [name for name, module in model.named_modules() if not module.training]
 
 
@@ -189,7 +195,7 @@ def test_entries_that_say_nothing_are_left_out_and_the_rest_says_the_same(clicks
         model.get_parameter(name).requires_grad_(False)
     freezing, optimizer = Freezing(model), sgd(model)
     for pattern, trains in clicks:
-        choice = freezing.added(choice, [pattern], trains, optimizer)
+        choice = freezing.extend(choice, [pattern], trains, optimizer)
         everything.pop(pattern, None)
         everything[pattern] = trains
         with contextlib.suppress(ValueError):  # not all that can be clicked can be in force
@@ -207,9 +213,9 @@ def test_clicks_leave_no_trail():
     model = Net()
     freezing, optimizer, choice = Freezing(model), sgd(model), None
     for number in range(100):
-        choice = freezing.added(choice, [PATTERNS[number * 7 % len(PATTERNS)]], number % 3 == 0, optimizer)
+        choice = freezing.extend(choice, [PATTERNS[number * 7 % len(PATTERNS)]], number % 3 == 0, optimizer)
         assert len(choice or {}) <= len(PATTERNS)
-    assert freezing.added(choice, ["*"], True, optimizer) is None
+    assert freezing.extend(choice, ["*"], True, optimizer) is None
 
 
 # -- in force
@@ -233,7 +239,7 @@ def test_what_is_changed_by_hand_where_no_pattern_means_it_stays():
     freezing = chosen(model, {"features": False}, optimizer := sgd(model))
     model.classifier.bias.requires_grad_(False)
     model.features[0].requires_grad_(True)
-    freezing.renew(optimizer)
+    freezing.reapply(optimizer)
     assert training(model) == ["classifier.weight"]
     freezing.put(None, optimizer)
     assert training(model) == NAMES[:-1]
@@ -243,7 +249,7 @@ def test_a_layer_that_is_put_in_its_place_follows_the_choice_too():
     model = Net()
     freezing = chosen(model, {"*": False, "classifier": True}, optimizer := sgd(model))
     model.features[0][0] = nn.Conv2d(1, 2, 3)
-    freezing.renew(optimizer)
+    freezing.reapply(optimizer)
     assert training(model) == ["classifier.weight", "classifier.bias"]
 
 
@@ -304,16 +310,16 @@ def test_a_tied_weight_is_frozen_under_all_its_names(pattern):
     note = freezing.put(freezing.read({pattern: False}), optimizer)
     assert not model.decoder.weight.requires_grad
     assert note == "froze encoder: 1 layer, 16 parameters, shared with decoder.weight"
-    assert freezing.added(freezing.choice, ["decoder.weight"], True, optimizer) is None
+    assert freezing.extend(freezing.choice, ["decoder.weight"], True, optimizer) is None
 
 
 def test_a_layer_in_two_places_has_both_names():
     model = nn.ModuleDict({"a": nn.Sequential(nn.Linear(2, 2)), "other": nn.Linear(2, 2)})
     model["b"] = model["a"]
     for pattern in ("b", "b.0", "b.0.weight"):
-        assert Parts(model).meant(pattern) == Parts(model).meant(pattern.replace("b", "a"))
+        assert FreezableParts(model).match(pattern) == FreezableParts(model).match(pattern.replace("b", "a"))
     model["b"].add_module("again", model["b"])
-    assert len(Parts(model).meant("b")) == 2
+    assert len(FreezableParts(model).match("b")) == 2
 
 
 # -- what cannot train
@@ -323,7 +329,7 @@ def test_whole_numbers_cannot_train_and_do_not_stand_in_the_way():
     model = Net()
     model.register_parameter("packed", nn.Parameter(torch.ones(3, dtype=torch.int8), requires_grad=False))
     freezing = chosen(model, {"features": False})
-    assert freezing.added(freezing.choice, ["*"], True, sgd(model)) is None
+    assert freezing.extend(freezing.choice, ["*"], True, sgd(model)) is None
     with pytest.raises(ValueError, match="'packed' holds int8 numbers, which cannot train"):
         freezing.read({"packed": True})
 
@@ -361,7 +367,7 @@ def test_held_statistics_do_not_move_in_train_mode_and_others_do(model):
     for holds in (True, False):
         freezing.put(freezing.read({"0": False} if holds else None), optimizer)
         whole.train()
-        freezing.hold(anew=True)
+        freezing.hold_statistics(mode_was_set=True)
         before = [buffer.clone() for buffer in model.buffers()]
         with torch.no_grad():
             for parameter in model.parameters():
@@ -377,10 +383,10 @@ def test_a_layer_that_is_held_no_more_is_in_the_mode_it_was_in():
     model.features[1][1].eval()
     before = [module.training for module in model.modules()]
     freezing.put(freezing.read({"features": False}), optimizer)
-    freezing.hold()
+    freezing.hold_statistics()
     assert not model.features[0][1].training and model.features[0][0].training
     freezing.put(None, optimizer)
-    freezing.hold()
+    freezing.hold_statistics()
     assert [module.training for module in model.modules()] == before
 
 
@@ -455,7 +461,7 @@ def test_what_the_optimizer_was_not_given_can_be_frozen_and_unfrozen_by_turns():
     model = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 2))
     optimizer, freezing, _ = joined(lambda m: torch.optim.SGD(m[1].parameters()), model)
     for trains in (False, True, False, True):
-        freezing.put(freezing.added(freezing.choice, ["0"], trains, optimizer), optimizer)
+        freezing.put(freezing.extend(freezing.choice, ["0"], trains, optimizer), optimizer)
         assert freezing.choice == {"0": trains}
         assert model[0].weight.requires_grad is trains
     assert len(optimizer.param_groups[0]["params"]) == 4
@@ -487,7 +493,7 @@ def test_a_parameter_goes_to_the_group_of_its_nearest_kin():
         "0.features.0.0.bias": 2,
         "0.features.0.1.bias": 2,
     }.items():
-        assert fitting_group(name, names[name], names, optimizer) == group
+        assert find_group(name, names[name], names, optimizer) == group
 
 
 def test_what_the_optimizer_lacks_counts_for_nothing_that_trains():
@@ -501,7 +507,7 @@ def test_to_freeze_what_is_frozen_by_hand_holds_its_statistics_and_is_a_wish():
     model = Net()
     model.features[0].requires_grad_(False)
     freezing, optimizer = Freezing(model), sgd(model)
-    assert freezing.added(None, ["features.0.0"], False, optimizer) is None
-    choice = freezing.added(None, ["features.0"], False, optimizer)
+    assert freezing.extend(None, ["features.0.0"], False, optimizer) is None
+    choice = freezing.extend(None, ["features.0"], False, optimizer)
     assert choice == {"features.0": False}
     assert freezing.put(choice, optimizer) == "running statistics of 1 BatchNorm2d held"

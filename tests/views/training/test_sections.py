@@ -40,7 +40,7 @@ def panel(wire, session):
 
 @pytest.fixture
 def page(panel, open_page):
-    return open_page(panel._more, eager=True)
+    return open_page(panel._sections, eager=True)
 
 
 def ledger(session):
@@ -128,9 +128,9 @@ def test_only_options_that_a_schedule_has_are_offered(session, page):
 def test_a_rate_that_only_its_schedule_moves_is_not_drawn_at_each_step(wire, session, panel, page):
     session.schedule = "cosine"
     session.step()
-    sent, applied = len(wire.pictures(panel._more)), session.applied
+    sent, applied = len(wire.pictures(panel._sections)), session.applied
     session.set_trait("applied", {**applied, "lr": 0.5, "scheduled_lr": 0.5})
-    assert len(wire.pictures(panel._more)) == sent
+    assert len(wire.pictures(panel._sections)) == sent
     session.set_trait("applied", {**applied, "weight_decay": 0.25})
     assert page.state["rows"]["weight_decay"]["fact"] == "0.25"
     # Without a schedule it is somebody's wish.
@@ -152,7 +152,8 @@ def test_a_schedule_that_was_drawn_out_is_said_to_end_with_the_run(session, page
     assert rows["schedule.over"]["fact"] == "to the end"
     assert sums["schedule"] == "cosine to the end of the run"
     assert re.fullmatch(
-        r"stretched to end with the run: cosine over 8,\d{3} steps, \d+ of them behind", session.changes[-1].note
+        r"stretched to end with the run: cosine over 8,\d{3} steps, \d+ of them behind",
+        session.changes[-1].note,
     )
 
 
@@ -217,11 +218,11 @@ def test_a_wish_from_code_moves_its_row(session, page):
 
 
 def test_sections_are_closed_at_first_and_a_new_page_finds_them_as_they_were(panel, open_page):
-    first = open_page(panel._more, eager=True)
+    first = open_page(panel._sections, eager=True)
     assert first.state["opened"] == []
     first.say(wish="opened", value=["run", "optimizer", "no such section"])
     first.close()
-    assert open_page(panel._more).state["opened"] == ["run", "optimizer"]
+    assert open_page(panel._sections).state["opened"] == ["run", "optimizer"]
 
 
 def test_a_key_pauses_resumes_and_steps(session, page):
@@ -268,7 +269,7 @@ def test_a_preset_that_multiplies_the_rate_multiplies_it_wherever_the_schedule_s
 
 def test_presets_of_a_persons_own_stand_in_the_place_of_ours(wire, session, open_page):
     panel = TrainingPanel(session, presets={"Slow": {"lr": 1e-5}})
-    page = open_page(panel._more, eager=True)
+    page = open_page(panel._sections, eager=True)
     assert page.state["presets"] == [["Slow", "lr 1.0e-5"]]
     page.say(wish="preset", value="Slow")
     assert session.lr == 1e-5
@@ -404,7 +405,7 @@ def test_a_locked_way_back_stays_shut(session, panel, page):
 def test_what_is_no_rule_is_refused_in_a_sentence(panel, ask, sentence):
     with pytest.raises(ValueError, match=sentence):
         ask(panel)
-    assert not panel._rules.ranges and not panel._rules.locked
+    assert not panel._restrictions.ranges and not panel._restrictions.locked
 
 
 # -- the head, and the last step
@@ -517,7 +518,7 @@ def test_a_locked_control_and_a_limit_hold_for_what_is_tried_too(session, panel,
 def test_what_is_suggested_for_a_control_can_be_tried_as_it_stands(wire, open_page, control):
     session = new_session(optimizer=("sgd", {"momentum": 0.5}), lr=0.05)
     panel = TrainingPanel(session)
-    page = open_page(panel._more, eager=True)
+    page = open_page(panel._sections, eager=True)
     page.say(wish="opened", value=["lines"])
     values = next(values for name, _, values in page.state["lines"]["choices"] if name == control)
     page.say(wish="try", value={"control": control, "values": values, "steps": "2"})
@@ -526,7 +527,9 @@ def test_what_is_suggested_for_a_control_can_be_tried_as_it_stands(wire, open_pa
     panel.close(), session.close()
 
 
-@pytest.mark.parametrize(("word", "meant"), [("1 min", "60 s"), ("50 steps", 50), ("each epoch", "epoch"), ("never", None)])
+@pytest.mark.parametrize(
+    ("word", "meant"), [("1 min", "60 s"), ("50 steps", 50), ("each epoch", "epoch"), ("never", None)]
+)
 def test_how_often_is_evaluated_is_chosen_in_steps_or_in_time(session, page, word, meant):
     assert word in page.state["rows"]["evaluate_every"]["choices"]
     page.say(wish="evaluate_every", value=word)

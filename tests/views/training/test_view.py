@@ -16,7 +16,9 @@ from ipywidgets.widgets.widget import _instances
 from torch import nn
 
 from dlwidgets.session import Session
-from dlwidgets.views.training.view import TrainingPanel, _meant, about, short
+from dlwidgets.views.training.sliders import rounded_value
+from dlwidgets.views.training.status import describe_session, short_count
+from dlwidgets.views.training.view import TrainingPanel
 
 TRAINING = "dlwidgets-training"
 
@@ -112,7 +114,7 @@ def test_another_way_to_clip_keeps_a_limit_set_from_code_to_the_digit(session, p
 @given(st.integers(0, 1500))
 def test_a_slider_left_on_a_step_means_the_round_number_that_is_seen(step):
     slider = FloatLogSlider(min=-6, max=0, step=0.004, value=10 ** (-6 + 0.004 * step))
-    meant, value = _meant(slider), slider.value
+    meant, value = rounded_value(slider), slider.value
     assert abs(meant / value - 1) < 0.025
     # Two digits where they are near enough, else three.
     assert meant == float(f"{meant:.2e}")
@@ -124,7 +126,7 @@ def test_a_slider_left_on_a_step_means_the_round_number_that_is_seen(step):
 def test_what_is_typed_between_two_steps_is_meant_to_the_digit(power):
     slider = FloatLogSlider(min=-6, max=0, step=0.004, value=10**power)
     if abs(slider.value - notch(slider, slider.value)) > 1e-4 * slider.value:
-        assert _meant(slider) == slider.value
+        assert rounded_value(slider) == slider.value
 
 
 def test_two_digits_survive_the_rounding_in_which_the_page_shows_them(panel):
@@ -248,10 +250,10 @@ def test_a_wish_that_the_loop_rejects_is_told_beside_its_control_and_the_run_goe
 def test_a_wish_that_is_refused_at_once_is_told_until_the_next(session, panel, open_page, monkeypatch):
     page = open_page(panel._facts, eager=True)
 
-    def refuse(size):
+    def refuse(_control, size):
         raise ValueError(f"{size} samples do not fit.")
 
-    monkeypatch.setattr("dlwidgets.core.controls.batch_size.read_batch_size", refuse)
+    monkeypatch.setattr("dlwidgets.core.controls.batch_size.BatchSize.read", refuse)
     say(panel.batch_size, index=0)
     assert page.state["rejected"] == {"batch_size": "1 samples do not fit."}
     assert session.batch_size == 32
@@ -263,7 +265,7 @@ def test_a_wish_that_is_refused_at_once_is_told_until_the_next(session, panel, o
 def test_the_head_tells_the_run_in_one_line(session, panel, open_page):
     page = open_page(panel._head, eager=True)
     assert page.state["run"]["title"] == "Linear"
-    assert page.state["run"]["about"] == "multilabel · 15 parameters" == about(session)
+    assert page.state["run"]["about"] == "multilabel · 15 parameters" == describe_session(session)
     session.step(3)
     assert (page.state["run"]["steps"], page.state["run"]["status"], page.state["run"]["epoch"]) == (
         3,
@@ -293,7 +295,7 @@ def test_a_failure_stands_in_the_head_with_its_traceback(wire, open_page):
     ("count", "text"), [(7, "7"), (999, "999"), (1210000, "1.21 M"), (70e9, "70 G"), (2e12, "2 T")]
 )
 def test_counts_are_short(count, text):
-    assert short(count) == text
+    assert short_count(count) == text
 
 
 # -- buttons

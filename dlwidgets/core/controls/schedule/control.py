@@ -6,16 +6,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from ...base.ledger import Entry
-from ..control import Control, Panel, Rejected, Row, number_in
+from ..control import Control, Panel, Rejected, Row, parse_number
 from ..momentum import ready_for_momentum
-from ..movement import MovementWriter, optimizer_name
+from ..movement import MovementWriter, name_in_wish
 from .plan import NAMES, Wish
 
 _LASTING = tuple(name for name in NAMES if name != "plateau")
 
 
 def _name_of(wish: Any) -> str:
-    return optimizer_name(wish) or "constant"
+    return name_in_wish(wish) or "constant"
 
 
 def _options(panel: Panel) -> dict[str, Any]:
@@ -40,7 +40,7 @@ def _option(name: str, label: str, only: Sequence[str] = (), **more: Any) -> Row
     """Return the row of an option of the schedules named in `only`."""
 
     def wish(panel: Panel, text: Any) -> Any:
-        now, value = panel.asked.get("schedule"), number_in(text)
+        now, value = panel.asked.get("schedule"), parse_number(text)
         options = {key: one for key, one in _options(panel).items() if key != name}
         return now and (now[0], options if value is None else {**options, name: value})
 
@@ -49,8 +49,9 @@ def _option(name: str, label: str, only: Sequence[str] = (), **more: Any) -> Row
         return bool(now) and isinstance(now[0], str) and (not only or now[0] in only)
 
     return Row(
-        "schedule", label, "text", lambda value: value and value[1].get(name), wish, part=name, there=there, **more
-    )
+        "schedule", label, "text", lambda value: value and value[1].get(name), wish,
+        part=name, there=there, **more,
+    )  # fmt: skip
 
 
 def _length(_panel: Panel, wish: Any) -> str | None:
@@ -97,7 +98,7 @@ class ScheduleControl(Control):
 
     def now(self) -> Wish | None:
         """Return the schedule in force as a wish that leaves nothing open."""
-        return self.loop.rate.settled
+        return self.loop.rate.resolved
 
     def wish(self) -> Wish | None:
         return self.loop.rate.wish
@@ -123,13 +124,13 @@ class ScheduleControl(Control):
     def run_begins(self, run: int) -> None:
         """Fit the schedule to a run that begins."""
         rate, ledger = self.loop.rate, self.steering.ledger
-        before = rate.settled
+        before = rate.resolved
         note = rate.run_begins(run)
-        if not note and rate.settled != before and any(one.name == "schedule" for one in ledger.entries):
+        if not note and rate.resolved != before and any(one.name == "schedule" for one in ledger.entries):
             # What the ledger says of the schedule would not be so any more.
             note = f"fitted to the run: {rate.words}"
         if note:
-            ledger.add(Entry(self.loop.steps, "schedule", rate.wish, rate.settled, "run", note))
+            ledger.add(Entry(self.loop.steps, "schedule", rate.wish, rate.resolved, "run", note))
 
     def state(self) -> Any:
         return self.loop.rate.state()

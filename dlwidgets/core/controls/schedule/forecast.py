@@ -27,7 +27,12 @@ class RateForecast:
 
 
 def forecast_rates(
-    rate: float | None, multiplier: float, scheduled: ActiveSchedule | None, leader: int, ahead: Ahead, points: int
+    rate: float | None,
+    multiplier: float,
+    scheduled: ActiveSchedule | None,
+    leader: int,
+    ahead: Ahead,
+    points: int,
 ) -> RateForecast:
     """Return the rates to the end of the run, thinned out.
 
@@ -50,7 +55,7 @@ def forecast_rates(
     offsets = np.unique(np.linspace(0, count - 1, max(2, min(points, count))).round().astype(np.int64))
     if scheduled is None:
         return RateForecast(first + 1 + offsets, np.full(len(offsets), rate), note)
-    rates = scheduled.coming(offsets.tolist(), leader, ahead)
+    rates = scheduled.forecast(offsets.tolist(), leader, ahead)
     if scheduled.plan.unit == "epoch" and ahead.each is None:
         note = "The data does not say how many steps an epoch has: drawn as it is in this one."
     elif scheduled.plan.metric is not None:
@@ -59,7 +64,7 @@ def forecast_rates(
         note = f"Drawn up to step {first + 1 + int(offsets[len(rates) - 1]):,}." if rates else ""
     elif (end := scheduled.plan.length) is not None and scheduled.plan.unit == "step":
         over = first + scheduled.plan.warmup + end - scheduled.taken
-        if over < first + count and scheduled.plan.ends:
+        if over < first + count and scheduled.plan.max_advances is not None:
             note = f"The schedule ends with step {over:,}, the run with step {first + count:,}."
     made = np.array(rates) * multiplier
     if len(made) and offsets[0] == 0:

@@ -117,7 +117,7 @@ CLASSES: dict[str, type[Any]] = {
 
 @dataclass(frozen=True)
 class Plan:
-    """A schedule with every number settled.
+    """A schedule with every number resolved.
 
     Attributes
     ----------
@@ -132,7 +132,6 @@ class Plan:
     length : units that it takes to its end; None where it has none.
     fitted : whether that is the length of the run.
     metric : what a scheduler that waits for a metric is fed.
-    ends : whether the rate stays where it is after that length, whatever the scheduler would do.
     at : steps, those of a warm-up included, that it has behind it where it begins: one that is stretched.
     """
 
@@ -145,7 +144,6 @@ class Plan:
     length: int | None = None
     fitted: bool = False
     metric: str | None = None
-    ends: bool = False
     at: int = 0
 
     @property
@@ -162,16 +160,7 @@ class Plan:
             said += f", counted in {self.unit}s"
         return said + (f", after a warm-up of {pluralize(self.warmup, 'step')}" if self.warmup else "")
 
-    @property
-    def source(self) -> str | None:
-        """The scheduler as a Python expression; None for a factory."""
-        if self.scheduler is None:
-            return None
-        home = "swa_utils" if self.scheduler is SWALR else "lr_scheduler"
-        given = "".join(f", {name}={value!r}" for name, value in self.options.items())
-        return f"torch.optim.{home}.{self.scheduler.__name__}(optimizer{given})"
-
-    def plain(self) -> dict[str, Any] | None:
+    def to_dict(self) -> dict[str, Any] | None:
         """Return it as numbers and words; None for a factory."""
         if not (self.name in NAMES or self.name in CLASSES) or not is_plain(self.options):
             return None
@@ -179,17 +168,16 @@ class Plan:
         return {name: getattr(self, name) for name in fields if name not in ("make", "scheduler")}
 
     @classmethod
-    def of(cls, plain: dict[str, Any]) -> Plan:
-        """Return the plan that `plain()` told of."""
+    def from_dict(cls, plain: dict[str, Any]) -> Plan:
+        """Return the plan of what `to_dict()` returned."""
         name = plain["name"]
-        return cls(scheduler=NAMES[name].scheduler if name in NAMES else CLASSES[name], **plain)
+        known = {key: value for key, value in plain.items() if key != "ends"}  # in older files
+        return cls(scheduler=NAMES[name].scheduler if name in NAMES else CLASSES[name], **known)
 
     @property
-    def last(self) -> int | None:
+    def max_advances(self) -> int | None:
         """How often the scheduler is stepped at most; None: without limit."""
-        if not self.ends or self.length is None:
-            return None
-        return self.length - (self.scheduler is lr_scheduler.OneCycleLR)
+        return max_advances(self.name, self.length)
 
     def build(self, optimizer: Optimizer) -> Any:
         """Return the scheduler for an optimizer.
@@ -202,10 +190,10 @@ class Plan:
             return self.make(optimizer) if not is_scheduler(self.make) else self.make
 
 
-def settle(
+def resolve_schedule(
     wish: Wish, ahead: Ahead, rates: list[float], stand_in: Callable[[], Optimizer], valid: bool
 ) -> Plan:
-    """Return a schedule with every number settled.
+    """Return a schedule with every number resolved.
 
     Parameters
     ----------
@@ -220,10 +208,10 @@ def settle(
     what, options = wish[0], dict(wish[1])
     unit, warmup, metric = options.pop("unit", None), options.pop("warmup", 0), options.pop("metric", None)
     over = options.pop("over", None)
-    warmup = _steps_of(warmup or 0, ahead)
+    warmup = _warmup_steps(warmup or 0, ahead)
     kind = NAMES.get(what) if isinstance(what, str) else None
     if kind is not None:
-        plan = _fitted(what, kind, options, unit, warmup, over, ahead, rates)
+        plan = _fit(what, kind, options, unit, warmup, over, ahead, rates)
     elif isinstance(what, str):
         plan = Plan(what, None, CLASSES[what], options)
     elif isinstance(what, type):
@@ -254,6 +242,20 @@ def settle(
     return dataclasses.replace(
         plan, name=plan.name or type(built).__name__, unit=unit, warmup=warmup, metric=metric
     )
+
+
+def max_advances(what: Any, length: int | None) -> int | None:
+    """Return how often a schedule of a length is stepped at most; None: without limit."""
+    kind = NAMES.get(what) if isinstance(what, str) else None
+    if kind is None or not kind.ends or length is None:
+        return None
+    return length - (kind.scheduler is lr_scheduler.OneCycleLR)
+
+
+def split_options(wish: Wish) -> tuple[dict[str, Any], int, int | None, int]:
+    """Return the scheduler's options, warm-up, length and steps behind of a resolved wish."""
+    options = {name: one for name, one in wish[1].items() if name not in ("unit", "metric")}
+    return options, options.pop("warmup", 0), options.pop("over", None), options.pop("at", 0)
 
 
 def is_scheduler(thing: Any) -> bool:
@@ -295,7 +297,7 @@ def quiet() -> Iterator[None]:
         yield
 
 
-def _steps_of(warmup: Any, ahead: Ahead) -> int:
+def _warmup_steps(warmup: Any, ahead: Ahead) -> int:
     """Return a warm-up in steps."""
     if warmup >= 1 or not warmup:
         return int(warmup)
@@ -306,7 +308,7 @@ def _steps_of(warmup: Any, ahead: Ahead) -> int:
     return round(warmup * ahead.steps)
 
 
-def _fitted(
+def _fit(
     name: str,
     kind: _Kind,
     options: dict[str, Any],
@@ -345,5 +347,5 @@ def _fitted(
     return Plan(
         name, None, kind.scheduler, made, unit or "step", warmup,
         length if lasting and isinstance(length, int) else None,
-        fits and kind.scheduler is not ReduceLROnPlateau, None, kind.ends and isinstance(length, int),
+        fits and kind.scheduler is not ReduceLROnPlateau,
     )  # fmt: skip

@@ -12,11 +12,11 @@ from torch.optim import Optimizer
 
 from ...base.state import Reference, dereference
 from ...base.words import pluralize
-from ..group_value import GroupValue
+from ..group_value import GroupValue, set_group
 from .forecast import RateForecast, forecast_rates
-from .plan import Ahead, Plan, Wish, is_plain, is_scheduler, settle
+from .plan import Ahead, Plan, Wish, is_plain, is_scheduler, resolve_schedule, split_options
 from .scheduler import ActiveSchedule, cycle, cycled_in, stand_in
-from .stretch import stretched
+from .stretch import stretch_wish
 from .wish import read_schedule
 
 
@@ -31,38 +31,40 @@ class Rate:
     Attributes
     ----------
     optimizer : whose groups are written to.
-    wish, plan : the schedule asked for, and what became of it; None without one.
+    wish : the schedule asked for; None without one.
     ahead : returns what of the run lies ahead.
     valid : whether there is validation data.
     factor, ratios : what a person laid over the schedule: for all groups, and for each beside that.
-    uncycled_groups : of each group, what the schedule cycles beside the rate as it was before.
-    due_steps : the steps after which an evaluation was due: what a person asked for between says nothing to it.
+    original_groups : of each group, what the schedule cycles beside the rate as it was before.
+    due_steps : steps after which an evaluation was due; what a person asked for between is not fed.
     begins_run : says whether the next step begins another run.
     """
 
     def __init__(self, optimizer: Optimizer) -> None:
         self.optimizer = optimizer
-        self.wish: Wish | None = None
         self.ahead: Callable[[], Ahead] = lambda: Ahead(None, 1)
         self.valid = False
         self.begins_run: Callable[[], bool] = lambda: False
         self._own = GroupValue(optimizer, "lr")
-        self._scheduled: ActiveSchedule | None = None
-        # The factor of all groups, and that of each beside it.
-        self.factor, self.ratios = 1.0, []
+        self._clear()
+        self.ratios: list[float] = []
         self._written: list[float] = []
-        self.uncycled_groups: list[dict[str, Any]] = []
         self._run, self._end = 0, None
         self._losses: list[float] = []
-        # Steps after which an evaluation was due: what a person asked for between says nothing to a schedule.
         self.due_steps: set[int] = set()
-        self._fed = 0
+        self._last_fed = 0
+
+    def _clear(self) -> None:
+        """Have no schedule."""
+        self._scheduled: ActiveSchedule | None = None
+        self.wish: Wish | None = None
+        self.factor, self.original_groups = 1.0, list[dict[str, Any]]()
 
     # -- what is in force
 
     @property
     def plan(self) -> Plan | None:
-        """The schedule in force, every number settled."""
+        """The schedule in force, every number resolved."""
         return None if self._scheduled is None else self._scheduled.plan
 
     @property
@@ -85,7 +87,7 @@ class Rate:
     @property
     def base(self) -> float | None:
         """The rate that the schedule scales: the person's "learning rate"."""
-        return self.value if self._scheduled is None else self._began() * self.multiplier
+        return self.value if self._scheduled is None else self._starting_rate() * self.multiplier
 
     @property
     def leader(self) -> int:
@@ -103,7 +105,7 @@ class Rate:
         return "constant" if self.plan is None else self.plan.words
 
     @property
-    def settled(self) -> Wish | None:
+    def resolved(self) -> Wish | None:
         """The schedule in force as a wish with every number resolved."""
         if self.plan is None or self.wish is None:
             return None
@@ -117,9 +119,9 @@ class Rate:
         return () if self._scheduled is None else self._scheduled.cycled
 
     @property
-    def uncycled(self) -> dict[str, Any]:
+    def original_settings(self) -> dict[str, Any]:
         """The leading group's settings from before the schedule cycled them."""
-        return self.uncycled_groups[self._own.leader] if self.uncycled_groups else {}
+        return self.original_groups[self._own.leader] if self.original_groups else {}
 
     @property
     def scheduler(self) -> Any:
@@ -138,7 +140,7 @@ class Rate:
         wish = read_schedule(value)
         if wish is not None:
             try:
-                self._made(wish)
+                self._activate(wish)
             except ValueError as why:
                 said = repr(wish[0]) if isinstance(wish[0], str) else "this scheduler"
                 raise ValueError(f"schedule: {said} cannot be had: {why}.") from None
@@ -160,14 +162,14 @@ class Rate:
         if self._scheduled is None:
             self._own.set(value)
             return None
-        began = self._began()
+        began = self._starting_rate()
         if not began:
             raise ValueError("the schedule begins from a rate of 0, which no factor makes larger")
         self.factor = value / began / self.ratios[self._own.leader]
         self._write()
         return None if self.scheduled else "the schedule has a rate of 0 here, which stays 0"
 
-    def begin(self, wish: Wish | None, settled: Wish | None = None) -> str:
+    def begin(self, wish: Wish | None, resolved: Wish | None = None) -> str:
         """Begin a schedule with the next step; return it in words.
 
         It begins from the rate in force; in a warm-up from the one that leads up to; and where the last
@@ -175,7 +177,7 @@ class Rate:
 
         Parameters
         ----------
-        settled : what it became when it was asked for the first time, where it is to be the same again.
+        resolved : what it became when it was asked for the first time, where it is to be the same again.
 
         Raises
         ------
@@ -184,37 +186,37 @@ class Rate:
         if wish is None:
             if self._scheduled is None:
                 return ""
-            held = self._let_go()
-            return f"the rate stays at {self.value:g}" + held
+            restored = self._end_schedule()
+            return f"the rate stays at {self.value:g}{restored}"
         if self.value is None:
             raise ValueError(f"{type(self.optimizer).__name__} has no learning rate")
         rates = self.starting_rates()
-        made = self._made(wish, rates, settled)
-        self._let_go()
+        made = self._activate(wish, rates, resolved)
+        self._end_schedule()
         return self._install(wish, made)
 
-    def stepped(self, loss: float) -> None:
+    def after_step(self, loss: float) -> None:
         """Advance the schedule after a step with this batch loss."""
         if self._scheduled is None:
             return
         if self._scheduled.plan.metric == "loss":
             self._losses.append(loss)
-        self._notice()
-        self._scheduled.stepped()
+        self._adopt_written_rates()
+        self._scheduled.after_step()
         self._write()
 
-    def epoch_ended(self) -> None:
+    def after_epoch(self) -> None:
         """Advance the schedule after an epoch."""
         if self._scheduled is None:
             return
-        self._notice()
-        self._scheduled.epoch_ended()
+        self._adopt_written_rates()
+        self._scheduled.after_epoch()
         if self._losses:
-            self._scheduled.fed(float(np.mean(self._losses)))
+            self._scheduled.feed_metric(float(np.mean(self._losses)))
             self._losses = []
         self._write()
 
-    def evaluated(self, found: Mapping[str, float], step: int) -> str | None:
+    def after_evaluation(self, found: Mapping[str, float], step: int) -> str | None:
         """Feed a due evaluation to the schedule; return what it lacks."""
         scheduled = self._scheduled
         if scheduled is None or scheduled.plan.metric in (None, "loss"):
@@ -225,23 +227,23 @@ class Rate:
                 f"it measures {', '.join(found)}."
             )
         self.due_steps.add(step)
-        self._fed = step
-        self._notice()
-        scheduled.fed(found[scheduled.plan.metric])
+        self._last_fed = step
+        self._adopt_written_rates()
+        scheduled.feed_metric(found[scheduled.plan.metric])
         self._write()
         return None
 
-    def retaken(self, found: Mapping[str, float], step: int) -> None:
+    def replay_evaluation(self, found: Mapping[str, float], step: int) -> None:
         """Feed the evaluation of a retaken step, if it was due."""
-        if step in self.due_steps and step > self._fed:
-            self.evaluated(found, step)
+        if step in self.due_steps and step > self._last_fed:
+            self.after_evaluation(found, step)
 
     @property
-    def ended(self) -> str:
+    def failure(self) -> str:
         """Why the scheduler raised and stopped, in a sentence, or ""."""
-        if self._scheduled is None or not self._scheduled.ended:
+        if self._scheduled is None or not self._scheduled.failure:
             return ""
-        return f"The schedule stays where it is, since its scheduler said: {self._scheduled.ended}"
+        return f"The schedule stays where it is, since its scheduler said: {self._scheduled.failure}"
 
     def rebind(self, optimizer: Optimizer) -> None:
         """Go on with another optimizer, at the rates of its groups."""
@@ -253,28 +255,28 @@ class Rate:
         if len(self.ratios) != len(groups):
             self._written = [self._written[old.leader]] * len(groups)
             self.ratios = [self.ratios[old.leader]] * len(groups)
-        self.uncycled_groups = [{key: group[key] for key in cycled_in(group, self.cycled)} for group in groups]
+        self.original_groups = self._cycled_settings()
         # Groups of other proportions than those before keep theirs.
-        self._notice()
+        self._adopt_written_rates()
         for number in range(len(groups) if self.cycled else 0):
             cycle(self.optimizer.param_groups[number], self._scheduled.settings(number))
         self._written = [float(group["lr"]) for group in groups]
 
     # -- with a run that begins, or becomes longer or shorter
 
-    def coming(self, points: int = 200) -> RateForecast:
+    def forecast(self, points: int = 200) -> RateForecast:
         """Forecast the rates to the end of the run; change nothing.
 
         Where the next step begins another run, they are those of that run, with which a schedule begins anew.
         """
         rate, scheduled, ahead, leader = self.value, self._scheduled, self.ahead(), self._own.leader
-        anew = None
-        if scheduled is not None and scheduled.taken and self.begins_run() and self._other_end(ahead):
-            anew = self._anew()
-        if anew is None:
+        restarted = None
+        if scheduled is not None and scheduled.taken and self.begins_run() and self._ends_elsewhere(ahead):
+            restarted = self._restarted()
+        if restarted is None:
             return forecast_rates(rate, self.multiplier, scheduled, leader, ahead, points)
-        rate = float(anew.rates()[leader] * self.multiplier)
-        found = forecast_rates(rate, self.multiplier, anew, leader, ahead, points)
+        rate = float(restarted.rates()[leader] * self.multiplier)
+        found = forecast_rates(rate, self.multiplier, restarted, leader, ahead, points)
         return replace(found, note=found.note or "The next run begins the schedule anew.")
 
     def run_begins(self, run: int) -> str:
@@ -289,14 +291,14 @@ class Rate:
         if scheduled is None or not (new or not scheduled.taken):
             return ""
         ahead = self.ahead()
-        if not self._other_end(ahead):
+        if not self._ends_elsewhere(ahead):
             return ""
         said = self.renew()
         return f"begins anew with the run: {said}" if said and ahead.done[0] else ""
 
-    def renew(self, settled: Wish | None = None) -> str:
+    def renew(self, resolved: Wish | None = None) -> str:
         """Begin the schedule anew, with the person's factor as it is."""
-        made = self._anew(settled)
+        made = self._restarted(resolved)
         if made is None or self.wish is None:
             return ""
         return self._install(self.wish, made, self.factor, self.ratios)
@@ -309,12 +311,12 @@ class Rate:
         scheduled = self._scheduled
         if scheduled is None or self.wish is None:
             return ""
-        settled = stretched(self.wish, scheduled.plan, scheduled.taken, self.ahead(), scheduled.began)
-        if settled is None or not self.renew(settled):
+        resolved = stretch_wish(self.wish, scheduled.plan, scheduled.taken, self.ahead(), scheduled.began)
+        if resolved is None or not self.renew(resolved):
             return ""
-        options = settled[1]
+        options = resolved[1]
         return (
-            f"stretched to end with the run: {settled[0]} over {pluralize(options['over'], 'step')}, "
+            f"stretched to end with the run: {resolved[0]} over {pluralize(options['over'], 'step')}, "
             f"{options.get('at', 0):,} of them behind"
         )
 
@@ -322,14 +324,14 @@ class Rate:
 
     def state(self) -> dict[str, Any]:
         """Return all that stands nowhere but here: see `base.state.Stateful`."""
-        state: dict[str, Any] = {"own": self._own.state(), "name": None, "fed": self._fed}
+        state: dict[str, Any] = {"own": self._own.state(), "name": None, "fed": self._last_fed}
         if self._scheduled is not None:
             plan = self._scheduled.plan
             state |= {
-                "name": plan.name, "plan": plan.plain(), "made": Reference((self.wish, plan)),
+                "name": plan.name, "plan": plan.to_dict(), "made": Reference((self.wish, plan)),
                 "wish": list(self.wish) if is_plain(self.wish) else None,  # type: ignore[arg-type]
                 "scheduled": self._scheduled.state(), "began": self._scheduled.began,
-                "multiplier": self.factor, "ratios": list(self.ratios), "before": self.uncycled_groups,
+                "multiplier": self.factor, "ratios": list(self.ratios), "before": self.original_groups,
                 "written": list(self._written), "end": self._end, "losses": list(self._losses),
             }  # fmt: skip
         return state
@@ -339,51 +341,50 @@ class Rate:
         self.optimizer = optimizer
         self._own = GroupValue(optimizer, "lr")
         self._own.install(state["own"])
-        self._fed = state["fed"]
+        self._last_fed = state["fed"]
         if state["name"] is None:
-            self._scheduled, self.wish, self.factor, self.uncycled_groups = None, None, 1.0, []
+            self._clear()
             return None
-        wish, plan = dereference(state["made"]) or self._again(state)
+        wish, plan = dereference(state["made"]) or self._saved_plan(state)
         if plan is None:
-            self._scheduled, self.wish, self.factor, self.uncycled_groups = None, None, 1.0, []
+            self._clear()
             return f"the schedule ({state['name']}) was made by code: set session.schedule again"
         scheduled = ActiveSchedule(plan, dereference(state["scheduled"]["home"]) or optimizer, state["began"])
         scheduled.install(state["scheduled"])
         self._scheduled, self.wish = scheduled, wish
         self.factor, self.ratios = state["multiplier"], list(state["ratios"])
-        self.uncycled_groups = [dict(one) for one in state["before"]]
+        self.original_groups = [dict(one) for one in state["before"]]
         self._written, self._end = list(state["written"]), state["end"]
         self._losses = list(state["losses"])
         return None
 
     # -- inside
 
-    def _other_end(self, ahead: Ahead) -> bool:
+    def _ends_elsewhere(self, ahead: Ahead) -> bool:
         """Say whether the schedule was fitted to a run that ends elsewhere."""
         plan = self.plan
         return plan is not None and plan.fitted and ahead.end(plan.unit) != self._end and ahead.epochs >= 1
 
-    def _anew(self, settled: Wish | None = None) -> ActiveSchedule | None:
+    def _restarted(self, resolved: Wish | None = None) -> ActiveSchedule | None:
         """Return the schedule from its beginning, or None."""
         if self._scheduled is None or self.wish is None:
             return None
-        began = self._scheduled.began
-        if len(began) != len(self.ratios):
-            began = [began[min(self._own.leader, len(began) - 1)]] * len(self.ratios)
         try:
-            return self._made(self.wish, began, settled)
+            return self._activate(self.wish, self._for_each_group(self._scheduled.began), resolved)
         except ValueError:
             return None
 
-    def _again(self, state: dict[str, Any]) -> tuple[Wish | None, Plan | None]:
+    def _saved_plan(self, state: dict[str, Any]) -> tuple[Wish | None, Plan | None]:
         """Return the schedule of a state that came from disk."""
         if state["wish"] is not None and state["plan"] is not None:
-            return (state["wish"][0], dict(state["wish"][1])), Plan.of(state["plan"])
+            return (state["wish"][0], dict(state["wish"][1])), Plan.from_dict(state["plan"])
         if self.plan is not None and self.plan.name == state["name"]:
             return self.wish, self.plan
         return None, None
 
-    def _made(self, wish: Wish, rates: list[Any] | None = None, settled: Wish | None = None) -> ActiveSchedule:
+    def _activate(
+        self, wish: Wish, rates: list[Any] | None = None, resolved: Wish | None = None
+    ) -> ActiveSchedule:
         """Return a schedule that begins at these rates."""
         rates = self.starting_rates() if rates is None else rates
         ahead = self.ahead()
@@ -393,22 +394,19 @@ class Rate:
                 "the scheduler was made for another optimizer: pass a factory, as "
                 "lambda optimizer: torch.optim.lr_scheduler.StepLR(optimizer, 30)"
             )
+        # A factory may know the optimizer itself, and its scheduler write into it.
         optimizer, own = self.optimizer, not isinstance(wish[0], (str, type)) and not is_scheduler(wish[0])
         kept = [dict(group) for group in optimizer.param_groups] if own else []
         try:
-            plan = settle(
+            plan = resolve_schedule(
                 wish, ahead, [float(rate) for rate in rates],
                 lambda: stand_in(optimizer, rates, clean), self.valid,
             )  # fmt: skip
-            if settled is not None:
-                known = dict(settled[1])
-                known.pop("unit", None)
-                known.pop("metric", None)
-                warmup, length, at = known.pop("warmup", 0), known.pop("over", None), known.pop("at", 0)
-                plan = replace(plan, options=known, warmup=warmup, length=length, at=at)
+            if resolved is not None:
+                options, warmup, length, at = split_options(resolved)
+                plan = replace(plan, options=options, warmup=warmup, length=length, at=at)
             return ActiveSchedule(plan, optimizer, rates, clean)
         finally:
-            # A factory may know the optimizer itself, and its scheduler write into it.
             for group, was in zip(optimizer.param_groups, kept):
                 if group.keys() != was.keys():
                     was["params"] = group["params"]
@@ -416,8 +414,7 @@ class Rate:
 
     def starting_rates(self) -> list[Any]:
         """Return the rates that a new schedule begins from."""
-        groups = self.optimizer.param_groups
-        rates = [group.get("lr", 0.0) for group in groups]
+        rates = [group.get("lr", 0.0) for group in self.optimizer.param_groups]
         old = self._scheduled
         if old is not None and (old.warming or self._used_up):
             start = old.start if old.warming else old.began
@@ -429,77 +426,74 @@ class Rate:
     @property
     def _used_up(self) -> bool:
         """Whether the schedule has left next to nothing of the rate."""
-        old, began = self._scheduled, self._began()
+        old, began = self._scheduled, self._starting_rate()
         if old is None or self.factor == 0:
             return False
         return float(old.rates()[min(self._own.leader, len(old.began) - 1)]) < 1e-3 * began
 
-    def _began(self) -> float:
+    def _starting_rate(self) -> float:
         """Return the leading group's rate where the schedule began."""
-        rates = [] if self._scheduled is None else self._scheduled.began
+        rates = self.began
         return float(rates[min(self._own.leader, len(rates) - 1)]) if rates else 0.0
 
     def _install(
         self, wish: Wish, made: ActiveSchedule, multiplier: float = 1.0, ratios: list[float] | None = None
     ) -> str:
         groups = self.optimizer.param_groups
-        before = self.uncycled_groups if ratios is not None else []
+        before = self.original_groups if ratios is not None else []
         self.wish, self._scheduled, self._losses = wish, made, []
         self.factor, self.ratios = multiplier, ratios or [1.0] * len(groups)
-        self.uncycled_groups = before or [
-            {key: group[key] for key in cycled_in(group, self.cycled)} for group in groups
-        ]
+        self.original_groups = before or self._cycled_settings()
         self._end = self.ahead().end(made.plan.unit)
-        self._written = []
         self._write()
         said = made.plan.words
         return f"{said}; it cycles {' and '.join(made.cycled)} as well" if made.cycled else said
 
-    def _let_go(self) -> str:
+    def _cycled_settings(self) -> list[dict[str, Any]]:
+        """Return of each group the settings that the schedule cycles."""
+        groups = self.optimizer.param_groups
+        return [{key: group[key] for key in cycled_in(group, self.cycled)} for group in groups]
+
+    def _end_schedule(self) -> str:
         """End the schedule at its rate, and restore what it cycled."""
         if self._scheduled is None:
             return ""
-        words = [f"{key} is {_number(value)} again" for key, value in (self.uncycled_groups or [{}])[0].items()]
-        for group, before in zip(self.optimizer.param_groups, self.uncycled_groups):
+        settings = (self.original_groups or [{}])[0]
+        words = [f"; {key} is {_number(value)} again" for key, value in settings.items()]
+        for group, before in zip(self.optimizer.param_groups, self.original_groups):
             group.update(before)
         own = GroupValue(self.optimizer, "lr")
         if own.value:
             self._own = own
-        self._scheduled, self.wish, self.factor, self.uncycled_groups = None, None, 1.0, []
-        return "".join(f"; {word}" for word in words)
+        self._clear()
+        return "".join(words)
 
-    def _raws(self) -> list[tuple[Any, float]]:
+    def _scheduled_rates(self) -> list[tuple[Any, float]]:
         """Return each group's scheduled rate, and its factor beside the multiplier."""
-        rates = self._scheduled.rates()  # type: ignore[union-attr]
-        if len(rates) != len(self.ratios):
-            rates = [rates[min(self._own.leader, len(rates) - 1)]] * len(self.ratios)
-        return list(zip(rates, self.ratios))
+        return list(zip(self._for_each_group(self._scheduled.rates()), self.ratios))  # type: ignore[union-attr]
 
-    def _notice(self) -> None:
+    def _for_each_group(self, rates: list[Any]) -> list[Any]:
+        """Return rates of as many groups as there are now; where that differs, the leading group's."""
+        count = len(self.ratios)
+        return rates if len(rates) == count else [rates[min(self._own.leader, len(rates) - 1)]] * count
+
+    def _adopt_written_rates(self) -> None:
         """Treat a rate written into the optimizer by hand as set."""
         for number, (group, written) in enumerate(zip(self.optimizer.param_groups, self._written)):
             if group["lr"] != written:
-                now = float(group["lr"])
-                raw = float(self._raws()[number][0])
+                raw = float(self._scheduled_rates()[number][0])
                 if raw and self.factor:
-                    self.ratios[number] = now / raw / self.factor
+                    self.ratios[number] = float(group["lr"]) / raw / self.factor
 
     def _write(self) -> None:
         """Write the next step's rates, and what else is cycled."""
         cycled = self.cycled
-        for number, (raw, ratio) in enumerate(self._raws()):
-            self._put(number, float(raw * self.factor * ratio))
-            if cycled:  # type: ignore[union-attr]
-                cycle(self.optimizer.param_groups[number], self._scheduled.settings(number))
-
-    def _put(self, number: int, value: float) -> None:
-        group = self.optimizer.param_groups[number]
-        if isinstance(group["lr"], torch.Tensor):
-            group["lr"].fill_(value)
-            value = float(group["lr"])
-        else:
-            group["lr"] = value
-        self._written[number : number + 1] = [value]
+        groups, self._written = self.optimizer.param_groups, []
+        for number, (group, (raw, ratio)) in enumerate(zip(groups, self._scheduled_rates())):
+            set_group(group, "lr", float(raw * self.factor * ratio))
+            self._written.append(float(group["lr"]))
+            if cycled:
+                cycle(group, self._scheduled.settings(number))  # type: ignore[union-attr]
 
 
 def _number(value: Any) -> str:

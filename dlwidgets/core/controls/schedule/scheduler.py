@@ -14,13 +14,13 @@ from ...base.words import quote_error
 from .plan import Ahead, Plan, is_scheduler, quiet
 
 #: What a scheduler writes into a parameter group for itself.
-_NOTES = ("initial_lr", "max_lr", "min_lr", "swa_lr", "max_momentum", "base_momentum")
+_SCHEDULER_KEYS = ("initial_lr", "max_lr", "min_lr", "swa_lr", "max_momentum", "base_momentum")
 
 #: Rates that a number alone gives, without the steps before it.
 _DIRECT = (lr_scheduler.LambdaLR, lr_scheduler.OneCycleLR, lr_scheduler.CyclicLR)
 
 #: Steps of a scheduler that are tried at most to draw the coming rates: a tenth of a second.
-_MOST = 20_000
+_MAX_TRIED = 20_000
 
 
 def stand_in(optimizer: Optimizer, rates: Sequence[Any] | None = None, clean: bool = True) -> Optimizer:
@@ -36,11 +36,11 @@ def stand_in(optimizer: Optimizer, rates: Sequence[Any] | None = None, clean: bo
     made = object.__new__(type(optimizer))
     made.__dict__.update(optimizer.__dict__)
     made.param_groups = [
-        {key: _own(value) for key, value in group.items() if not clean or key not in _NOTES}
+        {key: _copied(value) for key, value in group.items() if not clean or key not in _SCHEDULER_KEYS}
         for group in optimizer.param_groups
     ]
     for group, rate in zip(made.param_groups, rates or ()):
-        group["lr"] = _own(rate)
+        group["lr"] = _copied(rate)
 
     def step() -> None:
         """Stand for a step that was taken."""
@@ -54,8 +54,8 @@ def stand_in(optimizer: Optimizer, rates: Sequence[Any] | None = None, clean: bo
 class ActiveSchedule:
     """A plan under way, with the scheduler's own rates.
 
-    `stepped()`, `epoch_ended()` and `fed()` are told of what happened; they step the scheduler as its plan
-    says. One that raises is not stepped again: the rate stays where it is, and `ended` says why.
+    `after_step()`, `after_epoch()` and `feed_metric()` step the scheduler as its plan says. One that raises
+    is not stepped again: the rate stays where it is, and `failure` says why.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ class ActiveSchedule:
     """
 
     def __init__(self, plan: Plan, optimizer: Optimizer, rates: Sequence[Any], clean: bool = True) -> None:
-        self.plan, self.began, self._home = plan, [_own(rate) for rate in rates], optimizer
+        self.plan, self.began, self._home = plan, [_copied(rate) for rate in rates], optimizer
         self._model = stand_in(optimizer, rates, clean)
         before = [dict(group) for group in self._model.param_groups]
         made = plan.build(self._model)
@@ -87,12 +87,12 @@ class ActiveSchedule:
             # Made for the optimizer itself: it goes on from where it is, on the stand-in.
             made = copy.deepcopy(made, {id(owner): self._model})
             for group, theirs in zip(self._model.param_groups, owner.param_groups):
-                group.update({key: _own(value) for key, value in theirs.items() if key != "params"})
+                group.update({key: _copied(value) for key, value in theirs.items() if key != "params"})
         self.scheduler = made
-        self.start = [_own(group["lr"]) for group in self._model.param_groups]
+        self.start = [_copied(group["lr"]) for group in self._model.param_groups]
         self.taken = self.units = 0
-        self._last = plan.last
-        self.ended = ""
+        self._max_advances = plan.max_advances
+        self.failure = ""
         self.cycled = self._find_cycled(before)
         if plan.at:
             self.taken = plan.at
@@ -100,9 +100,9 @@ class ActiveSchedule:
                 self._advance()
 
     @property
-    def over(self) -> bool:
+    def finished(self) -> bool:
         """Whether it came to its end."""
-        return self._last is not None and self.units >= self._last or bool(self.ended)
+        return self._max_advances is not None and self.units >= self._max_advances or bool(self.failure)
 
     @property
     def warming(self) -> bool:
@@ -120,29 +120,29 @@ class ActiveSchedule:
         groups = self._model.param_groups
         return {key: groups[min(group, len(groups) - 1)][key] for key in self.cycled}
 
-    def stepped(self) -> None:
+    def after_step(self) -> None:
         """Take notice of a step of the optimizer."""
         self.taken += 1
         if self.plan.unit == "step":
             self._advance()
 
-    def epoch_ended(self) -> None:
+    def after_epoch(self) -> None:
         """Take notice of the end of an epoch."""
         if self.plan.unit == "epoch":
             self._advance()
 
-    def fed(self, value: float) -> None:
+    def feed_metric(self, value: float) -> None:
         """Take notice of the value of the metric."""
         if self.plan.unit == "evaluation":
             self._advance(value)
 
     def _advance(self, *metric: float) -> None:
-        if self.taken <= self.plan.warmup and self.plan.warmup or self.over:
+        if self.taken <= self.plan.warmup and self.plan.warmup or self.finished:
             return
         try:
             _step(self.scheduler, *metric)
         except Exception as error:  # noqa: BLE001 - a person's scheduler may raise anything
-            self.ended = quote_error(error)
+            self.failure = quote_error(error)
         else:
             self.units += 1
 
@@ -161,24 +161,22 @@ class ActiveSchedule:
                 _step(twin, *([0.0] if self.plan.unit == "evaluation" else []))
             trials.append(groups)
         except Exception as error:  # noqa: BLE001 - what the first steps raise is told when it is asked for
-            if self.plan.last is None or self.plan.last > 3:
+            if self.plan.max_advances is None or self.plan.max_advances > 3:
                 raise ValueError(f"its first steps failed: {quote_error(error).rstrip('.')}") from None
-        for groups in trials:
-            for was, now in zip(before, groups):
-                found |= {
-                    key for key in was if key not in ("params", "lr", *_NOTES) and _differ(was[key], now[key])
-                }
+        for was, now in (pair for groups in trials for pair in zip(before, groups)):
+            keys = was.keys() - {"params", "lr", *_SCHEDULER_KEYS}
+            found |= {key for key in keys if _differ(was[key], now[key])}
         return tuple(sorted(found))
 
     # -- what comes
 
-    def coming(self, offsets: Sequence[int], leader: int, ahead: Ahead) -> list[float]:
+    def forecast(self, offsets: Sequence[int], leader: int, ahead: Ahead) -> list[float]:
         """Return a group's rates at ascending offsets (0: the next step).
 
         The scheduler is not touched: a copy runs ahead.
         """
-        counts = [self._advances(offset, ahead) for offset in offsets]
-        if self.plan.unit == "evaluation" or self.over:
+        counts = [self._count_advances(offset, ahead) for offset in offsets]
+        if self.plan.unit == "evaluation" or self.finished:
             counts = [0 for _ in counts]
         try:
             twin, groups = self._twin()
@@ -192,8 +190,8 @@ class ActiveSchedule:
             if self.taken + offset < self.plan.warmup:
                 rates.append(float(self._warm(self.start[leader], self.taken + offset)))
                 continue
-            if self.plan.last is not None:
-                count = min(count, self.plan.last - self.units)
+            if self.plan.max_advances is not None:
+                count = min(count, self.plan.max_advances - self.units)
             try:
                 if count == 0 or count == done:
                     pass
@@ -202,7 +200,7 @@ class ActiveSchedule:
                 elif type(twin) is lr_scheduler.CosineAnnealingWarmRestarts:
                     twin.step(at + count)
                     now = groups[leader]["lr"]
-                elif count > _MOST:
+                elif count > _MAX_TRIED:
                     break
                 else:
                     for _ in range(count - done):
@@ -216,12 +214,12 @@ class ActiveSchedule:
             rates.append(float(now))
         return rates
 
-    def _advances(self, offset: int, ahead: Ahead) -> int:
+    def _count_advances(self, offset: int, ahead: Ahead) -> int:
         """Return how often the scheduler is stepped until a later step."""
         warm = max(0, self.plan.warmup - self.taken)
         if self.plan.unit == "step":
             return max(0, offset - warm)
-        return max(0, _ends(offset, ahead) - _ends(warm, ahead))
+        return max(0, _count_epoch_ends(offset, ahead) - _count_epoch_ends(warm, ahead))
 
     def _twin(self) -> tuple[Any, list[dict[str, Any]]]:
         """Return a copy of the scheduler with groups of its own."""
@@ -233,7 +231,7 @@ class ActiveSchedule:
     def state(self) -> dict[str, Any]:
         """Return how far it is, as plain data for schedulers of torch."""
         return {
-            "home": Reference(self._home), "taken": self.taken, "units": self.units, "ended": self.ended,
+            "home": Reference(self._home), "taken": self.taken, "units": self.units, "ended": self.failure,
             "start": self.start,
             "scheduler": self.scheduler.state_dict() if hasattr(self.scheduler, "state_dict") else None,
             "groups": [
@@ -243,8 +241,8 @@ class ActiveSchedule:
 
     def install(self, state: dict[str, Any]) -> None:
         """Go back to where `state()` was taken, of this plan."""
-        state = _opened({key: value for key, value in state.items() if key != "home"})
-        self.taken, self.units, self.ended = state["taken"], state["units"], state["ended"]
+        state = _copy_state({key: value for key, value in state.items() if key != "home"})
+        self.taken, self.units, self.failure = state["taken"], state["units"], state["ended"]
         self.start = list(state["start"])
         if state["scheduler"] is not None:
             # What is no plain data is not there when it comes from disk: it is as it was made.
@@ -279,18 +277,18 @@ def cycle(group: dict[str, Any], wanted: Mapping[str, Any]) -> None:
             group["momentum"] = wanted["betas"][0]
 
 
-def _opened(state: Any) -> Any:
+def _copy_state(state: Any) -> Any:
     """Return a copy of a state with its references replaced."""
     if isinstance(state, Reference):
         return copy.deepcopy(state.value)
     if type(state) is dict:
-        return {key: _opened(value) for key, value in state.items()}
+        return {key: _copy_state(value) for key, value in state.items()}
     if type(state) in (list, tuple):
-        return type(state)(map(_opened, state))
+        return type(state)(map(_copy_state, state))
     return copy.deepcopy(state)
 
 
-def _own(value: Any) -> Any:
+def _copied(value: Any) -> Any:
     return value.clone() if isinstance(value, torch.Tensor) else value
 
 
@@ -317,7 +315,7 @@ def _rate_at(scheduler: Any, position: int) -> list[Any]:
     return scheduler.get_lr()
 
 
-def _ends(offset: int, ahead: Ahead) -> int:
+def _count_epoch_ends(offset: int, ahead: Ahead) -> int:
     """Return how many epochs will have ended so many steps from now."""
     left, each = ahead.left, ahead.each
     if not left or not each or offset < left:

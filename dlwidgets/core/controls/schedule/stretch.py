@@ -9,10 +9,10 @@ from .plan import NAMES, Ahead, Plan, Wish
 
 #: A scheduler is stepped to its place again, at most so often, which takes two seconds; one that would have
 #: to be stepped more stays as it is.
-_MOST = 300_000
+_MAX_STEPS = 300_000
 
 
-def stretched(wish: Wish, plan: Plan, taken: int, ahead: Ahead, rates: Sequence[Any]) -> Wish | None:
+def stretch_wish(wish: Wish, plan: Plan, taken: int, ahead: Ahead, rates: Sequence[Any]) -> Wish | None:
     """Return a wish whose schedule ends with the run.
 
     None where it does so already.
@@ -39,9 +39,9 @@ def stretched(wish: Wish, plan: Plan, taken: int, ahead: Ahead, rates: Sequence[
             return None  # it is over: the rate stays where it is
         length = round(rest * plan.length / left)
         at = plan.warmup + length - rest
-    if length < 1 or length > _MOST or (length == plan.length and at == taken):
+    if length < 1 or length > _MAX_STEPS or (length == plan.length and at == taken):
         return None
     options = {name: one for name, one in wish[1].items() if name not in ("unit", "warmup", "over", "metric")}
-    settled: dict[str, Any] = {"unit": "step", "warmup": plan.warmup, "over": length, "at": at}
+    resolved: dict[str, Any] = {"unit": "step", "warmup": plan.warmup, "over": length, "at": at}
     made = kind.fitted(length, [float(rate) for rate in rates])
-    return wish[0], {name: one for name, one in settled.items() if one} | made | options
+    return wish[0], {name: one for name, one in resolved.items() if one} | made | options

@@ -16,7 +16,7 @@ from .plan import CLASSES, NAMES, Wish, is_scheduler
 #: Options of every schedule, beside those of its class in torch.
 COMMON = ("warmup", "unit")
 
-_OTHERWISE = {
+_SYNONYMS = {
     "stepdecay": "step", "exp": "exponential", "exponentialdecay": "exponential", "cosineannealing": "cosine",
     "cos": "cosine", "cosinedecay": "cosine", "sgdr": "cosine restarts", "warmrestarts": "cosine restarts",
     "cosinewarmrestarts": "cosine restarts", "cosinewithrestarts": "cosine restarts",
@@ -53,7 +53,7 @@ def read_schedule(value: Any) -> Wish | None:
         if _key(what) in ("constant", "none", "off", "no"):
             what = None
         else:
-            what = _named(what)
+            what = _find_name(what)
     if what is None:
         if options:
             raise ValueError(f"schedule={value!r}: a rate that stays has no options.")
@@ -61,7 +61,7 @@ def read_schedule(value: Any) -> Wish | None:
     if isinstance(what, type) and CLASSES.get(what.__name__) is what:
         what = what.__name__
     if isinstance(what, str):
-        what = _fittable(what, options)
+        what = _fitted_name(what, options)
     elif isinstance(what, type):
         if not callable(getattr(what, "step", None)):
             raise ValueError(f"schedule={what.__name__}: it is no scheduler, since it has no step().")
@@ -78,10 +78,10 @@ def _key(name: str) -> str:
     return "".join(letter for letter in name.lower() if letter.isalnum())
 
 
-def _named(name: str) -> str:
+def _find_name(name: str) -> str:
     """Return the name of a schedule or of a torch class."""
     key = _key(name)
-    known = {**{_key(one): one for one in NAMES}, **_OTHERWISE, **{_key(one): one for one in CLASSES}}
+    known = {**{_key(one): one for one in NAMES}, **_SYNONYMS, **{_key(one): one for one in CLASSES}}
     if key in known:
         return known[key]
     if f"{key}lr" in known:
@@ -96,7 +96,7 @@ def _named(name: str) -> str:
     raise ValueError(f"schedule={name!r} is not known.{hint}")
 
 
-def _fittable(name: str, options: dict[str, Any]) -> str:
+def _fitted_name(name: str, options: dict[str, Any]) -> str:
     """Return the named schedule where a class's length is left open."""
     for short, kind in NAMES.items():
         if name in CLASSES and CLASSES[name] is kind.scheduler:

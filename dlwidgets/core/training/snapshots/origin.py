@@ -94,12 +94,12 @@ class Origin:
         if rate.plan is not None:
             # What the schedule has written is not what it began from.
             began = tuple(map(float, rate.began))  # type: ignore[union-attr]
-            before = rate.uncycled_groups or [{}] * len(groups)
+            before = rate.original_groups or [{}] * len(groups)
             groups = tuple({**g, "lr": lr, **own} for g, lr, own in zip(groups, began, before))
         moved = any(optimizer.state.values())
         return cls(
             weights, why, structure(model), type(optimizer), groups,
-            copy.deepcopy(optimizer.state_dict()) if moved else None, steering.in_force(), rate.settled,
+            copy.deepcopy(optimizer.state_dict()) if moved else None, steering.in_force(), rate.resolved,
             rate.wish, began, rate.cycled, tuple(names.values()),
             tuple(loop.normalisation.state()["split"]), loop.dropout.rates(), _generator(loop),
             changes, str(loop.objective.device),

@@ -15,13 +15,13 @@ import traitlets
 
 from ...session import Session
 from ..view import View, module, style
-from .limits import Rules
+from .limits import Restrictions
 
 #: The process's memory is asked for this often: it takes a third of the time of a picture [s].
 _MEMORY = 1.0
 
 
-class Part(View):
+class PanelPart(View):
     """A picture of the panel, whose traits only the kernel writes."""
 
     _esm = module("training")
@@ -39,7 +39,7 @@ class Part(View):
             self.press(str(value))
 
 
-class _Head(Part):
+class StatusLine(PanelPart):
     """The run in one line: progress, speed, memory; and its failure."""
 
     AHEAD = 20
@@ -54,7 +54,7 @@ class _Head(Part):
 
     def __init__(self, session: Session) -> None:
         # Neither changes, and counting parameters is too slow to do at every picture.
-        self._names = {"title": type(session.model).__name__, "about": about(session)}
+        self._names = {"title": type(session.model).__name__, "about": describe_session(session)}
         #: The sentence of `said`, and of what moment it is.
         self._saying: tuple[str, Any] = ("", None)
         #: The memory that the process held, and when it was asked [bytes, s].
@@ -69,7 +69,7 @@ class _Head(Part):
         rate, batch = run.get("rate"), session.applied.get("effective_batch", session.applied["batch_size"])
         on_device = torch.cuda.memory_allocated(session.device) if session.device.type == "cuda" else None
         if time.monotonic() - self._resident[1] >= _MEMORY:
-            self._resident = resident(), time.monotonic()
+            self._resident = resident_memory(), time.monotonic()
         run |= {"samples": rate and rate * batch, "memory": self._resident[0], "device_memory": on_device}
         changes = session.line_changes
         last = changes[-1] if changes else None
@@ -96,7 +96,7 @@ def _moment(session: Session) -> tuple[int, int]:
     return session.steps, len(session.changes)
 
 
-class _Facts(Part):
+class ControlFacts(PanelPart):
     """What is in force, waiting or rejected, beside each main control."""
 
     AHEAD, BEAT = 10, 2
@@ -111,10 +111,10 @@ class _Facts(Part):
 
     NAMES = ("lr", "batch_size", "clip")
 
-    def __init__(self, session: Session, rules: Rules) -> None:
+    def __init__(self, session: Session, restrictions: Restrictions) -> None:
         #: Values that the session, or the rules of the panel, refused at once: control -> why.
         self.refused: dict[str, str] = {}
-        self._rules = rules
+        self._restrictions = restrictions
         super().__init__(session, part="facts")
 
     def project(self) -> dict[str, Any]:
@@ -126,9 +126,9 @@ class _Facts(Part):
             "asked": {name: getattr(session, name) for name in self.NAMES},
             "applied": {name: applied[name] for name in self.NAMES},
             "rejected": {**session.rejected, **self.refused},
-            "waiting": [name for name in self.NAMES if waits(session, name)],
-            "beside": beside(session),
-            "locked": [name for name in self.NAMES if name in self._rules.locked],
+            "waiting": [name for name in self.NAMES if session.waits(name)],
+            "beside": remarks_on_controls(session),
+            "locked": [name for name in self.NAMES if name in self._restrictions.locked],
             "running": session.status == "running",
         }
 
@@ -138,7 +138,7 @@ def waits(session: Session, name: str) -> bool:
     return session.waits(name)
 
 
-def beside(session: Session) -> dict[str, str]:
+def remarks_on_controls(session: Session) -> dict[str, str]:
     """Return remarks on the main controls, as the rate's schedule."""
     applied, said = session.applied, {}
     if applied.get("schedule") is not None:
@@ -155,14 +155,14 @@ def beside(session: Session) -> dict[str, str]:
     return said
 
 
-def about(session: Session) -> str:
+def describe_session(session: Session) -> str:
     """Return "multilabel, 14 classes · 1.21 M parameters" of a session."""
     classes = f", {len(session.classes)} classes" if session.classes else ""
     count = sum(parameter.numel() for parameter in session.model.parameters())
-    return f"{session.task}{classes} · {short(count)} parameters"
+    return f"{session.task}{classes} · {short_count(count)} parameters"
 
 
-def short(count: int) -> str:
+def short_count(count: int) -> str:
     """Return a count with three digits and a unit: 432, 1.21 M."""
     for size, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
         if count >= size:
@@ -170,7 +170,7 @@ def short(count: int) -> str:
     return str(count)
 
 
-def resident() -> int | None:
+def resident_memory() -> int | None:
     """Return the resident memory of this process [bytes]; None if unknown."""
     with contextlib.suppress(OSError, ValueError, IndexError, AttributeError):
         pages = Path("/proc/self/statm").read_text("ascii").split()[1]
