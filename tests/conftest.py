@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
 
@@ -43,6 +44,12 @@ def pytest_collection_modifyitems(config, items):
             item.add_marker("browser")
             item.add_marker(pytest.mark.timeout(400))
     items.sort(key=place)
+
+
+def pytest_collection_finish():
+    """Take what was imported and collected for lasting: a `gc.collect()` of a test need not walk over it."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_xdist_auto_num_workers(config):

@@ -53,6 +53,7 @@ def tools(node) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_every_view_passes_the_strict_type_check(node, tools):
     run(node, str(tools / "typescript" / "bin" / "tsc"), "--project", "tsconfig.json")
 

@@ -23,7 +23,11 @@ views = [getattr(dlw, name)(session) for name in {names}]
 
 @pytest.mark.parametrize(
     ("names", "then"),
-    [(_VIEWS, ""), (("Dashboard",), "session.start()"), (("Dashboard",), "session.fit(2)")],
+    [
+        (_VIEWS, ""),
+        pytest.param(("Dashboard",), "session.start()", marks=pytest.mark.slow),
+        pytest.param(("Dashboard",), "session.fit(2)", marks=pytest.mark.slow),
+    ],
     ids=["nothing-run", "training", "trained"],
 )
 def test_python_ends_in_silence_with_views_left_open(tmp_path, names, then):

@@ -116,6 +116,7 @@ def test_what_goes_by_the_clock_is_said(slow, options):
     assert not any("the clock" in note for note in plain.notes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [
