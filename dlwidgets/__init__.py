@@ -1,4 +1,4 @@
-"""dlwidgets: see a PyTorch model, steer its training live, understand what went wrong, in the notebook."""
+"""See a PyTorch model, steer its training live, understand what went wrong."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What dlwidgets computes: torch and numpy in, arrays, frames and Figures out; no kernel, no widgets."""
+"""What dlwidgets computes, with no kernel and no widgets."""

@@ -173,7 +173,7 @@ def _side(chest: Anatomy, random: Random) -> np.ndarray:
 def _patch(
     chest: Anatomy, side: np.ndarray, random: Random, least: float, most: float, sharp: int = 2
 ) -> np.ndarray:
-    """Draw a blob in a lung; `sharp`: 2 a bell, 4 a plateau."""
+    """Draw a blob in a lung; `sharp` 2: bell, 4: plateau."""
     x = chest.across(side) - _vary(chest, random, -0.3, 0.3)
     y = 0.75 * (chest.down() - _vary(chest, random, -0.35, 0.3))
     reach = _vary(chest, random, least, most)

@@ -1,1 +1,1 @@
-"""The widgets: each view is name.py (what to show) and name.js (how to draw it)."""
+"""The widgets: a folder for each view, with view.py, view.js and view.css."""

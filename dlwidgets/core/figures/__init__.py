@@ -1,1 +1,1 @@
-"""matplotlib Figures of what is computed below: drawn without pyplot, so that any thread may draw them."""
+"""matplotlib Figures of what is computed below, drawn without pyplot."""
