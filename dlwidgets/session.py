@@ -594,7 +594,7 @@ class Session(HasTraits):
         return self._task.predictions(self._outputs(X, batch_size), self.thresholds)
 
     def predict_scores(self, X: Any, batch_size: int = 256) -> torch.Tensor:
-        """Return the probabilities for `X`, N x C or N, on the CPU."""
+        """Return the probabilities for `X`, N x C or N, on CPU."""
         return self._task.scores(self._outputs(X, batch_size))
 
     def _outputs(self, X: Any, batch_size: int) -> torch.Tensor:

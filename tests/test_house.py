@@ -471,3 +471,23 @@ def test_the_map_names_only_what_is_there():
             if not re.search(defined, code, re.MULTILINE):
                 lost.append(f"{path}:{name}")
     assert not lost
+
+
+def test_a_public_name_means_one_thing():
+    homes: dict[str, list[str]] = {}
+    for source in PYTHON:
+        for node in source.tree.body:
+            if isinstance(node, (ast.ClassDef, ast.FunctionDef)) and not node.name.startswith("_"):
+                homes.setdefault(node.name, []).append(source.where)
+    assert not {name: places for name, places in homes.items() if len(places) > 1}
+
+
+def test_the_first_line_of_a_docstring_has_twelve_words_at_most():
+    long = [
+        f"{source.where}:{getattr(node, 'lineno', 1)} {first}"
+        for source in PYTHON
+        for node in ast.walk(source.tree)
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef))
+        and len((first := (ast.get_docstring(node) or "").split("\n")[0]).split()) > 12
+    ]
+    assert not long, "\n".join(long)

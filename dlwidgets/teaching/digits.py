@@ -23,7 +23,7 @@ here, from seed {seed}; those of the two parts are made of different digit image
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
+class Placement:
     """The places of k digits on n canvases: n x k arrays.
 
     `source` numbers the image in `load_digits`, -1 where nothing is drawn; `top` and `left` are the digit's
@@ -123,7 +123,7 @@ def split_images(digits: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]
     return np.concatenate(train), np.concatenate(valid)
 
 
-def plan_canvases(n: int, own: np.ndarray, size: int, max_digits: int, random: np.random.Generator) -> Plan:
+def plan_canvases(n: int, own: np.ndarray, size: int, max_digits: int, random: np.random.Generator) -> Placement:
     """Choose images out of `own` for n canvases, without overlap.
 
     A canvas of k digits is cut at random into g bands of g cells, g * g >= k, each at least SIDE wide and
@@ -146,10 +146,10 @@ def plan_canvases(n: int, own: np.ndarray, size: int, max_digits: int, random: n
         used = places.shape[1]
         top[rows, :used], left[rows, :used] = np.where(turned, x, y), np.where(turned, y, x)
     contrast = random.uniform(0.6, 1, (n, max_digits)).astype(np.float32)
-    return Plan(source, top, left, contrast)
+    return Placement(source, top, left, contrast)
 
 
-def paint_canvases(scene: Plan, images: np.ndarray, size: int) -> np.ndarray:
+def paint_canvases(scene: Placement, images: np.ndarray, size: int) -> np.ndarray:
     """Paint the planned canvases, n x size x size float32, on black."""
     canvases = np.zeros((len(scene.source), size, size), dtype=np.float32)
     side = np.arange(images.shape[1])
@@ -162,7 +162,7 @@ def paint_canvases(scene: Plan, images: np.ndarray, size: int) -> np.ndarray:
     return canvases
 
 
-def label_canvases(scene: Plan, digits: np.ndarray) -> np.ndarray:
+def label_canvases(scene: Placement, digits: np.ndarray) -> np.ndarray:
     """Return n x 10 float32: 1 where the digit is on it."""
     y = np.zeros((len(scene.source), 10), dtype=np.float32)
     row, nth = np.nonzero(scene.source >= 0)

@@ -25,7 +25,7 @@ from jupyter_client.session import Session as Messages
 
 import dlwidgets as dlw
 from dlwidgets.core.base.buckets import Curve
-from dlwidgets.core.base.history import Column
+from dlwidgets.core.base.history import GrowingColumn
 from dlwidgets.views.view import View
 
 ROUNDS = 300
@@ -133,14 +133,14 @@ def curves() -> None:
     """Print what a picture of a long column costs at first, and once it is followed."""
     print(f"\n{'steps':>12}{'first picture':>18}{'then':>12}")
     for length in (1_000, 30_000, 1_000_000, 10_000_000):
-        column = Column()
+        column = GrowingColumn()
         column._array, column._length = np.random.default_rng(0).random(length + 10 * ROUNDS), length
         curve = Curve(column)
         began = time.perf_counter()
         curve.buckets()
         first = time.perf_counter() - began
 
-        def grow(column: Column = column) -> None:
+        def grow(column: GrowingColumn = column) -> None:
             column._length += 10
 
         print(f"{length:>12,}{1e3 * first:>15.2f} ms{1e6 * median(curve.buckets, before=grow):>9.0f} µs")

@@ -15,12 +15,12 @@ from dlwidgets.teaching import collages, digits
 DIGITS = load_digits()
 
 
-def scene(n: int, size: int, max_digits: int, seed: int = 0) -> digits.Plan:
+def scene(n: int, size: int, max_digits: int, seed: int = 0) -> digits.Placement:
     own, _ = digits.split_images(DIGITS.target, seed)
     return digits.plan_canvases(n, own, size, max_digits, np.random.default_rng(seed))
 
 
-def rectangles(plan: digits.Plan, row: int) -> list[tuple[int, int, int, int]]:
+def rectangles(plan: digits.Placement, row: int) -> list[tuple[int, int, int, int]]:
     used = plan.source[row] >= 0
     corners = zip(plan.top[row][used], plan.left[row][used])
     return [(top, left, top + digits.SIDE, left + digits.SIDE) for top, left in corners]
@@ -52,7 +52,7 @@ def test_the_labels_are_the_digits_of_the_images_that_were_drawn():
 
 
 def test_a_digit_drawn_twice_is_still_one_label():
-    twice = digits.Plan(*(np.zeros((1, 2), dtype=np.int64) for _ in range(3)), np.ones((1, 2)))
+    twice = digits.Placement(*(np.zeros((1, 2), dtype=np.int64) for _ in range(3)), np.ones((1, 2)))
     assert digits.label_canvases(twice, DIGITS.target).sum() == 1
 
 

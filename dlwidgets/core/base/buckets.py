@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .history import Column, History
+from .history import GrowingColumn, History
 
 #: How many rows one chunk of the first coarse copy stands for, and how many chunks one of the next.
 _CHUNK = 16
@@ -46,7 +46,7 @@ class Curve:
     column : row i is step i + 1; NaN where nothing was measured.
     """
 
-    def __init__(self, column: Column) -> None:
+    def __init__(self, column: GrowingColumn) -> None:
         self._column = column
         self._copies: list[_ChunkTable] = []
         self._growing = threading.Lock()
@@ -119,7 +119,7 @@ class EvaluationSeries:
 
     def __init__(self, history: History) -> None:
         self._history = history
-        self._steps, self._losses = Column(), Column()
+        self._steps, self._losses = GrowingColumn(), GrowingColumn()
 
     def within(
         self, first: float = -np.inf, last: float = np.inf, most: int = 400

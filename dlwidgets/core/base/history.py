@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 STEP_COLUMNS = ("epoch", "loss", "lr", "batch_size", "grad_norm", "seconds")
 
 
-class Column:
+class GrowingColumn:
     """A column of float64 that grows by doubling.
 
     One thread appends, any thread reads `values`: what it got never changes, since a full array is
@@ -26,7 +26,7 @@ class Column:
         self._length = 0
 
     @classmethod
-    def from_values(cls, values: np.ndarray) -> Column:
+    def from_values(cls, values: np.ndarray) -> GrowingColumn:
         """Return a column that holds a copy of `values`."""
         made = cls()
         made._length = len(values)
@@ -60,13 +60,13 @@ class History:
 
     Attributes
     ----------
-    columns : name -> `Column`, one value a step; NaN where nothing was measured.
+    columns : name -> `GrowingColumn`, one value a step; NaN where nothing was measured.
     evaluations : dicts of "step", "valid_loss" and metrics, in order.
     seconds : what the steps have taken in all.
     """
 
     def __init__(self) -> None:
-        self.columns = {name: Column() for name in STEP_COLUMNS}
+        self.columns = {name: GrowingColumn() for name in STEP_COLUMNS}
         self.evaluations: list[dict[str, Any]] = []
         self.seconds = 0.0
 
@@ -87,7 +87,7 @@ class History:
     def _open(self, names: Iterable[str]) -> None:
         """Add columns that are empty so far."""
         for name in names:
-            column = Column()
+            column = GrowingColumn()
             for _ in range(len(self)):
                 column.append(np.nan)
             # A new dict: another thread may be walking the old one.
@@ -104,7 +104,7 @@ class History:
         """Return a copy up to step `step` and the evaluation after it."""
         other = History()
         other.columns = {
-            name: Column.from_values(column.values[:step]) for name, column in self.columns.items()
+            name: GrowingColumn.from_values(column.values[:step]) for name, column in self.columns.items()
         }
         other.evaluations = [row for row in self.evaluations if row["step"] <= step]
         other.seconds = float(np.sum(other.columns["seconds"].values))

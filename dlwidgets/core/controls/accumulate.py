@@ -10,7 +10,7 @@ from ..base.numbers import read_count
 from ..base.trees import slice_rows
 from ..base.words import pluralize
 from ..data.batches import Batches, batch_length
-from .control import Control, Panel, Row, Writer
+from .control import Control, Panel, PanelRow, Writer
 
 
 class Accumulation:
@@ -180,7 +180,7 @@ class Accumulate(Control):
     touches = ("lr", "schedule")
     writer = AccumulateWriter
     rows = (
-        Row(
+        PanelRow(
             "run",
             "Accumulate",
             unit="batches",

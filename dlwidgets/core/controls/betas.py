@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..base.numbers import read_fraction
 from ..base.state import Reference, dereference
-from .control import Control, Panel, Rejected, Row, parse_number
+from .control import Control, Panel, PanelRow, Rejected, parse_number
 from .movement import MovementWriter, check_not_cycled
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class Betas(Control):
     bounds = "any"
     writer = MovementWriter
     rows = (
-        Row(
+        PanelRow(
             "optimizer", "Betas", wish=_typed,
             show=lambda value: value and ", ".join(f"{one:g}" for one in value),
             there=lambda panel: panel.applied.get("betas") is not None,

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ..training.loop import Loop
     from .steering import Steering
 
-__all__ = ["Control", "Panel", "Rejected", "Row", "Setting", "Unwritable", "Writer"]
+__all__ = ["Control", "Panel", "PanelRow", "Rejected", "Setting", "Unwritable", "Writer"]
 
 
 class Rejected(ValueError):
@@ -54,7 +54,7 @@ class Control:
     changes_length: ClassVar[bool] = False
     touches: ClassVar[tuple[str, ...]] = ()
     bounds: ClassVar[str | None] = None
-    rows: ClassVar[tuple[Row, ...]] = ()
+    rows: ClassVar[tuple[PanelRow, ...]] = ()
     writer: ClassVar[type[Writer] | None] = None
 
     def __init__(self, steering: Steering | None = None) -> None:
@@ -180,7 +180,7 @@ def parse_number(text: Any) -> Any:
 
 
 @dataclass(frozen=True)
-class Row:
+class PanelRow:
     """A row of the training panel.
 
     Attributes

@@ -12,7 +12,7 @@ from ..base.numbers import read_fraction, read_optional
 from ..layers.structure import expression_of
 from ..layers.walk import uncompiled
 from .by_pattern import ByPattern, read_by_pattern, setting_of, single_setting
-from .control import Control, Panel, Row, Writer
+from .control import Control, Panel, PanelRow, Writer
 
 
 class DropoutRates:
@@ -128,7 +128,7 @@ class Dropout(Control):
     bounds = "any"
     writer = DropoutWriter
     rows = (
-        Row(
+        PanelRow(
             "regularisation", "Dropout", show=single_setting, why_not=_there_is_none,
             hint="The rate of all dropout layers; empty: as the model was made", empty="as made",
         ),

@@ -13,7 +13,7 @@ from torch import nn
 from ..base.ledger import Entry
 from ..base.numbers import read_count, read_integer, read_number
 from ..base.words import did_you_mean, pluralize
-from .control import Control, Panel, Rejected, Row, Unwritable, Writer, parse_number
+from .control import Control, Panel, PanelRow, Rejected, Unwritable, Writer, parse_number
 
 #: Of these less is better; of any other metric, more.
 _LESS = ("valid_loss", "mean_absolute_error")
@@ -207,18 +207,18 @@ class EarlyStopping(Control):
     aliases = ("stop_early", "earlystopping", "early_stop")
     writer = EarlyStoppingWriter
     rows = (
-        Row(
+        PanelRow(
             "run", "Stop early", "choice", lambda value: value.metric if value else "never",
             lambda panel, word: None if word == "never" else _typed(panel, "metric", word), choices=_choices,
             why_not=lambda panel: "" if panel.session.has_valid else "no validation data",
             hint="Once this has not become better for some evaluations",
         ),
-        Row(
+        PanelRow(
             "run", "Patience", "text", lambda value: value and value.patience,
             lambda panel, text: _typed(panel, "patience", parse_number(text)), part="patience", there=_stops,
             unit="evaluations",
         ),
-        Row(
+        PanelRow(
             "run", "Restore best", "flag", lambda value: bool(value and value.restore),
             lambda panel, on: _typed(panel, "restore", bool(on)), part="restore", there=_stops,
         ),

@@ -11,7 +11,7 @@ from torch import nn
 
 from ..base.ledger import Entry
 from ..base.numbers import read_number
-from .control import Control, Panel, Row, Writer
+from .control import Control, Panel, PanelRow, Writer
 
 
 class WeightAverage:
@@ -158,7 +158,7 @@ class Ema(Control):
     bounds = "any"
     writer = EmaWriter
     rows = (
-        Row(
+        PanelRow(
             "run", "Average (EMA)", unit="decay", empty="off",
             hint="Decay of the moving average that is evaluated, as 0.999; empty: off",
         ),

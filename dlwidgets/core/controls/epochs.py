@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..base.numbers import read_count
-from .control import Panel, Row, Setting
+from .control import Panel, PanelRow, Setting
 
 
 class Epochs(Setting):
@@ -15,7 +15,7 @@ class Epochs(Setting):
     default = 10
     aliases = ("num_epochs", "n_epochs", "max_epochs")
     bounds = "positive"
-    rows = (Row("run", "Epochs"),)
+    rows = (PanelRow("run", "Epochs"),)
 
     def read(self, value: Any) -> int:
         """Return a number of epochs: a whole number, 1 or more."""

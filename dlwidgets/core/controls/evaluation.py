@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..base.numbers import read_count, read_duration, read_optional
-from .control import Panel, Row, Setting
+from .control import Panel, PanelRow, Setting
 
 _EVERY = {
     "each epoch": "epoch", "10 steps": 10, "50 steps": 50, "100 steps": 100, "500 steps": 500, "10 s": "10 s",
@@ -29,7 +29,7 @@ class EvaluateEvery(Setting):
     default = "epoch"
     aliases = ("eval_every", "log_every")
     rows = (
-        Row(
+        PanelRow(
             "run", "Evaluate", "choice", _word_of,
             lambda panel, word: _EVERY.get(word, panel.asked.get("evaluate_every")),
             choices=lambda panel: [*dict.fromkeys((*_EVERY, _word_of(panel.asked.get("evaluate_every"))))],
@@ -59,7 +59,7 @@ class EvaluateSamples(Setting):
     name = "evaluate_samples"
     aliases = ("eval_samples", "valid_samples")
     rows = (
-        Row(
+        PanelRow(
             "run", "on", unit="samples", empty="all",
             hint="How many validation samples to evaluate, always the same ones; empty: all",
             why_not=_without_valid,

@@ -9,7 +9,7 @@ from torch import nn
 from ..base.ledger import Entry
 from ..base.numbers import read_fraction, read_optional
 from ..data.smoothed_loss import SmoothedLoss
-from .control import Control, Panel, Rejected, Row, Unwritable, Writer
+from .control import Control, Panel, PanelRow, Rejected, Unwritable, Writer
 
 
 class LabelSmoothingWriter(Writer):
@@ -40,7 +40,7 @@ class LabelSmoothing(Control):
     bounds = "any"
     writer = LabelSmoothingWriter
     rows = (
-        Row(
+        PanelRow(
             "regularisation", "Label smoothing",
             why_not=lambda panel: "" if panel.applied.get("label_smoothing") is not None else "the loss has none",
         ),

@@ -8,7 +8,7 @@ from torch.optim import Optimizer
 
 from ..base.numbers import read_fraction, read_optional
 from ..base.state import Reference, dereference
-from .control import Control, Panel, Rejected, Row
+from .control import Control, Panel, PanelRow, Rejected
 from .group_value import GroupValue
 from .movement import MovementWriter, check_not_cycled, name_in_wish
 
@@ -43,8 +43,8 @@ class Momentum(Control):
     bounds = "any"
     writer = MovementWriter
     rows = (
-        Row("optimizer", "Momentum", there=lambda panel: panel.applied.get("momentum") is not None),
-        Row(
+        PanelRow("optimizer", "Momentum", there=lambda panel: panel.applied.get("momentum") is not None),
+        PanelRow(
             "optimizer", "Nesterov", "flag", lambda value: bool(value and value[1].get("nesterov")), _nesterov,
             control="optimizer", part="nesterov",
             there=lambda panel: name_in_wish(panel.shown("optimizer")) == "SGD",

@@ -17,7 +17,7 @@ from ..base.words import did_you_mean, pluralize
 from ..layers.structure import expression_of
 from ..layers.walk import uncompiled
 from .by_pattern import ByPattern, read_by_pattern, setting_of, single_setting
-from .control import Control, Panel, Rejected, Row, Unwritable, Writer, parse_number
+from .control import Control, Panel, PanelRow, Rejected, Unwritable, Writer, parse_number
 from .weight_norm import SplitWeight
 
 MODES = ("unit", "unit_dim1", "max_norm", "weight_norm")
@@ -426,12 +426,12 @@ class Normalise(Control):
     shapes_model = True
     writer = NormaliseWriter
     rows = (
-        Row(
+        PanelRow(
             "regularisation", "Normalise", "choice", _word_of, _choose,
             choices=lambda panel: [*dict.fromkeys((*_WORDS.values(), _word_of(panel.asked.get("normalise"))))],
             hint="Weights of each filter or row: scaled to norm 1 after each step, held below a norm, or split",
         ),
-        Row(
+        PanelRow(
             "regularisation", "Largest norm", "text", _most, lambda _, text: ("max_norm", parse_number(text)),
             part="most", there=lambda panel: _most(panel.asked.get("normalise")) is not None,
         ),

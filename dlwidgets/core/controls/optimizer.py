@@ -11,7 +11,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from ..base.words import did_you_mean, quote_error
-from .control import Control, Panel, Rejected, Row
+from .control import Control, Panel, PanelRow, Rejected
 from .group_value import GroupValue
 from .movement import MovementWriter, name_in_wish
 
@@ -342,7 +342,7 @@ class OptimizerControl(Control):
     touches = ("lr", "schedule", "momentum", "betas", "weight_decay")
     writer = MovementWriter
     rows = (
-        Row(
+        PanelRow(
             "optimizer", "Kind", "choice", name_in_wish, _choose,
             choices=lambda panel: [*dict.fromkeys((*_OFFERED, name_in_wish(panel.shown("optimizer"))))],
             hint="A new optimizer begins with empty state, at the rate in force",

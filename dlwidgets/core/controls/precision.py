@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 
 from ..base.ledger import Entry
 from ..base.words import did_you_mean
-from .control import Control, Panel, Rejected, Row, Unwritable, Writer
+from .control import Control, Panel, PanelRow, Rejected, Unwritable, Writer
 
 PRECISIONS = ("full", "bf16", "fp16")
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -161,7 +161,7 @@ class Precision(Control):
     aliases = ("amp", "mixed_precision")
     writer = PrecisionWriter
     rows = (
-        Row("run", "Precision", "choice", wish=lambda _, word: word, choices=lambda _: PRECISIONS),
+        PanelRow("run", "Precision", "choice", wish=lambda _, word: word, choices=lambda _: PRECISIONS),
     )
 
     def read(self, value: Any) -> str:

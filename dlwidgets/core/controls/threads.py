@@ -10,7 +10,7 @@ import torch
 from ..base.ledger import Entry
 from ..base.machine import choose_threads
 from ..base.numbers import read_count
-from .control import Control, Row, Writer
+from .control import Control, PanelRow, Writer
 
 if TYPE_CHECKING:
     from .steering import Steering
@@ -33,7 +33,7 @@ class Threads(Control):
     bounds = "positive"
     writer = ThreadsWriter
     rows = (
-        Row(
+        PanelRow(
             "run", "Threads",
             hint="Threads that torch computes with; empty: as many as there are CPUs to be had",
         ),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..base.numbers import read_number
 from ..base.state import Reference, dereference
-from .control import Control, Panel, Rejected, Row
+from .control import Control, Panel, PanelRow, Rejected
 from .group_value import GroupValue
 from .movement import MovementWriter
 
@@ -28,7 +28,7 @@ class WeightDecay(Control):
     of_the_step = True
     bounds = "any"
     writer = MovementWriter
-    rows = (Row("optimizer", "Weight decay", hint="Plain L2; of AdamW decoupled from the gradient"),)
+    rows = (PanelRow("optimizer", "Weight decay", hint="Plain L2; of AdamW decoupled from the gradient"),)
 
     def __init__(self, steering: Steering | None = None) -> None:
         super().__init__(steering)

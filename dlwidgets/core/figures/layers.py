@@ -63,7 +63,7 @@ def layer_figure(table: Summary | None, stats: LayerStats | None = None, most: i
     axes.set_xlim(0, 1)
     axes.set_ylim(tall, 0)
     axes.axis("off")
-    axes.text(0, 0.8, headline(table), fontsize=9.5, fontweight="bold", color=INK, va="center")
+    axes.text(0, 0.8, table_headline(table), fontsize=9.5, fontweight="bold", color=INK, va="center")
     columns = (*_FIRST, *(_STILL if stats is None else _LIVE))
     for name, x, side in columns:
         axes.text(x, 2, COLUMNS[name].label, fontsize=8, color=GREY, ha=side, va="center")
@@ -83,7 +83,7 @@ def layer_figure(table: Summary | None, stats: LayerStats | None = None, most: i
     return figure
 
 
-def headline(table: Summary) -> str:
+def table_headline(table: Summary) -> str:
     """Return the totals: "SmallCNN · 33,658 parameters · 1.52 M MACs ..."."""
     some, whole = table.trainable_parameters, table.total_parameters
     trained = "all trainable" if some == whole else f"{some:,} trainable" if some else "none trainable"

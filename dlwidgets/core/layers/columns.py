@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .summary import Row, Summary
 
 
-class Column(NamedTuple):
+class TableColumn(NamedTuple):
     """A column of the layer table, in page, figure and texts.
 
     Attributes
@@ -44,44 +44,44 @@ class Column(NamedTuple):
 COLUMNS = {
     column.key: column
     for column in (
-        Column("layer", "layer", "the layers as a tree", ("layer",)),
-        Column("type", "type", "class, and what tells it from others of its kind", ("type",)),
-        Column(
+        TableColumn("layer", "layer", "the layers as a tree", ("layer",)),
+        TableColumn("type", "type", "class, and what tells it from others of its kind", ("type",)),
+        TableColumn(
             "input", "input", "shape of what it is given, without the batch axis", ("input",), usual=False
         ),
-        Column("output", "output", "shape of the output, without the batch axis", ("output",)),
-        Column(
+        TableColumn("output", "output", "shape of the output, without the batch axis", ("output",)),
+        TableColumn(
             "params", "params",
             "parameters of the layer and all inside it; the bar is its share of the model's", ("parameters",),
         ),
-        Column("bytes", "bytes", "memory of the parameters", ("parameter_bytes",), usual=False),
-        Column(
+        TableColumn("bytes", "bytes", "memory of the parameters", ("parameter_bytes",), usual=False),
+        TableColumn(
             "dtype", "dtype", "type of the numbers in its parameters, or in its output", ("dtype",),
             usual=False,
         ),
-        Column(
+        TableColumn(
             "macs", "MACs",
             "multiply-accumulates of one forward pass of a batch; the bar is its share of the model's",
             ("macs",),
         ),
-        Column(
+        TableColumn(
             "activations", "activations",
             "bytes of the outputs of one batch; the bar is its share of the model's", ("activation_bytes",),
         ),
-        Column("calls", "calls", "how often it runs in one forward pass", ("calls",), usual=False),
-        Column("weight", "‖w‖", "L2 norm of the weights", ("weight_norm",), live=True),
-        Column("grad", "‖grad‖", "L2 norm of the gradient", ("grad_norm",), live=True),
-        Column(
+        TableColumn("calls", "calls", "how often it runs in one forward pass", ("calls",), usual=False),
+        TableColumn("weight", "‖w‖", "L2 norm of the weights", ("weight_norm",), live=True),
+        TableColumn("grad", "‖grad‖", "L2 norm of the gradient", ("grad_norm",), live=True),
+        TableColumn(
             "ratio", "Δw / w",
             "how far a step moves the weights, as a share of their norm; about 1e-3 is usual",
             ("update_ratio",), live=True,
         ),
-        Column(
+        TableColumn(
             "dead", "dead", "share of the units (channels or features) that put out nothing in a whole batch",
             ("dead_units", "units"), live=True,
         ),
-        Column("spark", "last minutes", "Δw / w of the last minutes, on a log scale", (), live=True),
-        Column("trains", "trains", "✓ trains, ❄ frozen, ◐ in part", ("trainable",)),
+        TableColumn("spark", "last minutes", "Δw / w of the last minutes, on a log scale", (), live=True),
+        TableColumn("trains", "trains", "✓ trains, ❄ frozen, ◐ in part", ("trainable",)),
     )
 }  # fmt: skip
 #: What a table can be sorted by; "-params" is the largest first.

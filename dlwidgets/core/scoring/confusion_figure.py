@@ -146,7 +146,7 @@ def confusion_figure(
     said = f" · shade and %: share {_SHARES[normalise]}" if normalise else " · shade: count"
     figure.supxlabel(f"said to be{said}", fontsize=9, color=GREY)
     figure.supylabel("what it is", fontsize=9, color=GREY)
-    figure.suptitle(headline(scores, confusion, thresholds), fontsize=9.5, color=INK)
+    figure.suptitle(scores_headline(scores, confusion, thresholds), fontsize=9.5, color=INK)
     return figure
 
 
@@ -196,7 +196,7 @@ def confusion_tiles(
     )
     rest = len(passing) - len(classes)
     more = f" · and {rest} more {'class' if rest == 1 else 'classes'}" if rest else ""
-    figure.suptitle(headline(scores, confusion, thresholds) + more, fontsize=8.5, color=INK)
+    figure.suptitle(scores_headline(scores, confusion, thresholds) + more, fontsize=8.5, color=INK)
     return figure
 
 
@@ -209,7 +209,7 @@ def _nobody(scores: Scores, only: tuple[str, str, float] | None) -> Figure:
     return figure
 
 
-def headline(scores: Scores, confusion: NDArray[np.int64], thresholds: float | Sequence[float]) -> str:
+def scores_headline(scores: Scores, confusion: NDArray[np.int64], thresholds: float | Sequence[float]) -> str:
     """Say how many samples, at which threshold, macro and micro F1."""
     values = np.unique(np.asarray(thresholds, float))
     at = (

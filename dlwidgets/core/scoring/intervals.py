@@ -14,7 +14,7 @@ from .metrics import (
     average_rates,
     compute_rate,
     compute_rates,
-    evaluate,
+    evaluate_formula,
     evaluate_fraction,
     name_counts,
     rate_names,
@@ -75,7 +75,7 @@ def rate_interval(
         unknown = np.full(np.shape(counts["tp"]), np.nan)
         return unknown, unknown
     ends = wilson_interval(*evaluate_fraction(metric.share, counts), level)
-    low, high = (evaluate(metric.of_share, {"share": end}) for end in ends)
+    low, high = (evaluate_formula(metric.of_share, {"share": end}) for end in ends)
     return low, high
 
 

@@ -168,7 +168,7 @@ def parse_formula(formula: str) -> Any:
     return _tree(ast.parse(formula, mode="eval").body, formula)
 
 
-def evaluate(formula: str, values: Mapping[str, Any]) -> Any:
+def evaluate_formula(formula: str, values: Mapping[str, Any]) -> Any:
     """Evaluate a formula where its names have these values, numbers or arrays."""
     return _value(parse_formula(formula), values)
 
@@ -250,7 +250,7 @@ def compute_rate(
     ... float64; int64 of a metric that counts samples.
     """
     metric, counts = METRICS[name], name_counts(confusion, beta)
-    value = evaluate(metric.formula, counts)
+    value = evaluate_formula(metric.formula, counts)
     if not metric.count and not np.isnan(zero_division):
         compared = sum(counts[cell] for cell in ("tn", "fp", "fn", "tp")) > 0
         value = np.where(np.isnan(value) & compared, zero_division, value)[()]

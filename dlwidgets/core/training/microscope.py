@@ -28,7 +28,7 @@ _SHOWN, _SIDE = 12, 32
 
 
 @dataclass(frozen=True)
-class Layer:
+class LayerStep:
     """What a step did to a layer's parameters, as L2 norms."""
 
     path: str
@@ -57,7 +57,7 @@ class Step:
     why_not: str
     shown: tuple[int, ...]
     images: np.ndarray | None
-    layers: tuple[Layer, ...]
+    layers: tuple[LayerStep, ...]
 
 
 class Microscope:
@@ -139,7 +139,7 @@ class Microscope:
         return np.stack(found) if found and len({image.shape for image in found}) == 1 else None
 
     @torch.no_grad()
-    def _moves(self) -> list[Layer]:
+    def _moves(self) -> list[LayerStep]:
         seen: set[int] = set()
         found = []
         for layer in walk(self._loop.model):
@@ -151,7 +151,7 @@ class Microscope:
                 weights = _norm(own)
                 moved = _norm([p - self._kept[id(p)].to(p.device) for p in own])
                 grads = _norm([p.grad for p in own if p.grad is not None])
-                found.append(Layer(layer.path, grads, weights, moved / weights if weights else math.nan))
+                found.append(LayerStep(layer.path, grads, weights, moved / weights if weights else math.nan))
         return found
 
 

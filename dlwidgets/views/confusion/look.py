@@ -43,7 +43,7 @@ def read_normalise(wanted: Any) -> str | None:
     return wanted
 
 
-def read_columns(wanted: Any) -> list[str]:
+def read_metric_columns(wanted: Any) -> list[str]:
     """Return the columns of the table, in the order of the menu."""
     if wanted is None:
         return list(COLUMNS)
@@ -100,7 +100,7 @@ def read_look(given: Mapping[str, Any], task: str | None) -> dict[str, Any]:
         "table": bool(given.get("table", False)),
         "normalise": read_normalise(given.get("normalise", "true")) or "none",
         "filter": read_filter(given.get("filter")),
-        "columns": read_columns(given.get("columns")),
+        "columns": read_metric_columns(given.get("columns")),
         "intervals": bool(given.get("intervals", True)),
         "each": None if each is None else bool(each),
         "matrix": matrix,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from ...core.controls.control import Panel, Row
+from ...core.controls.control import Panel, PanelRow
 from ...core.controls.steering import CONTROLS
 from ...session import Session
 
@@ -15,7 +15,7 @@ SECTIONS = {
 }  # fmt: skip
 
 
-def rows_of(session: Session) -> dict[str, Row]:
+def rows_of(session: Session) -> dict[str, PanelRow]:
     """Return key -> row of a session's controls, each naming its control."""
     rows = [
         row if row.control else replace(row, control=control.name)
@@ -32,7 +32,7 @@ def text_of(value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-def fact_of(row: Row, panel: Panel) -> str:
+def fact_of(row: PanelRow, panel: Panel) -> str:
     """Return the value in force beside a row: "0.01", "on", "off"."""
     if row.control not in panel.applied:
         return ""

@@ -7,7 +7,7 @@ from typing import Any
 
 import traitlets
 
-from ...core.controls.control import Panel, Row
+from ...core.controls.control import Panel, PanelRow
 from ...core.training.microscope import Microscope, Step
 from ...core.training.snapshots.snapshot import REASONS
 from ...session import Session
@@ -146,7 +146,7 @@ class Sections(PanelPart):
         asked = {name: getattr(session, name) for name in names if name != "optimizer"}
         return Panel(session, asked | {"optimizer": self._asked.get("optimizer")}, session.applied)
 
-    def _row(self, field: Row, state: Panel) -> dict[str, Any]:
+    def _row(self, field: PanelRow, state: Panel) -> dict[str, Any]:
         session, name = state.session, field.control
         typed, refused = self._refused.get(field.key, (None, ""))
         value = field.show(state.asked.get("schedule") if name == "schedule" else state.shown(name))
@@ -257,7 +257,7 @@ class Sections(PanelPart):
             return super().wish(name, value)
         self.refresh()
 
-    def _set(self, session: Session, field: Row, value: Any) -> None:
+    def _set(self, session: Session, field: PanelRow, value: Any) -> None:
         try:
             wanted = field.wish(self._state(session), value)
             self._restrictions.ask(session, {field.control: wanted})
@@ -334,7 +334,7 @@ def _count_lines(session: Session) -> str:
     return f"{count} {'line' if count == 1 else 'lines'} left" if count else ""
 
 
-def _form(field: Row) -> dict[str, Any]:
+def _form(field: PanelRow) -> dict[str, Any]:
     return {
         "key": field.key, "label": field.label, "kind": field.kind, "unit": field.unit, "hint": field.hint,
         "empty": field.empty,

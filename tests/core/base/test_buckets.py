@@ -11,19 +11,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dlwidgets.core.base.buckets import Curve, EvaluationSeries
-from dlwidgets.core.base.history import Column, History
+from dlwidgets.core.base.history import GrowingColumn, History
 
 
-def column(values) -> Column:
-    made = Column()
+def column(values) -> GrowingColumn:
+    made = GrowingColumn()
     for value in values:
         made.append(value)
     return made
 
 
-def fill(values: np.ndarray) -> Column:
+def fill(values: np.ndarray) -> GrowingColumn:
     """Return a column of many values, in little time."""
-    made = Column()
+    made = GrowingColumn()
     made._array, made._length = np.asarray(values, float), len(values)
     return made
 
@@ -76,7 +76,7 @@ def test_a_long_column_is_cut_as_exactly_as_a_short_one(length, seed, missing, m
 def test_a_column_that_grows_between_pictures_is_drawn_like_one_that_was_there(growth, most):
     rng = np.random.default_rng(0)
     values = rng.normal(size=sum(growth))
-    growing = Column()
+    growing = GrowingColumn()
     curve, length = Curve(growing), 0
     for more in growth:
         for value in values[length : length + more]:
@@ -116,7 +116,7 @@ def test_what_was_drawn_once_stays_while_the_curve_grows():
 
 
 def test_nothing_measured_is_nothing_drawn():
-    for curve in (Curve(Column()), Curve(column([np.nan] * 50)), Curve(fill(np.full(50_000, np.nan)))):
+    for curve in (Curve(GrowingColumn()), Curve(column([np.nan] * 50)), Curve(fill(np.full(50_000, np.nan)))):
         assert [len(array) for array in curve.buckets()] == [0, 0, 0, 0]
 
 
@@ -143,11 +143,11 @@ def test_infinite_and_huge_values_warn_of_nothing_and_hide_nothing_else():
 
 def test_no_bucket_at_all_is_refused():
     with pytest.raises(ValueError, match="most=0"):
-        Curve(Column()).buckets(most=0)
+        Curve(GrowingColumn()).buckets(most=0)
 
 
 def test_pictures_may_be_made_on_several_threads_while_the_column_grows():
-    growing = Column()
+    growing = GrowingColumn()
     curve, over, wrong = Curve(growing), threading.Event(), []
 
     def look():

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlwidgets.core.base.history import Column, History
+from dlwidgets.core.base.history import GrowingColumn, History
 
 
 def step(history, **more):
@@ -20,7 +20,7 @@ def step(history, **more):
 
 @given(st.lists(st.floats(allow_nan=True, allow_infinity=True), max_size=3000))
 def test_a_column_holds_what_was_appended(values):
-    column = Column()
+    column = GrowingColumn()
     for value in values:
         column.append(value)
     assert len(column) == len(values)
@@ -28,7 +28,7 @@ def test_a_column_holds_what_was_appended(values):
 
 
 def test_what_was_read_from_a_column_does_not_change():
-    column = Column()
+    column = GrowingColumn()
     for value in range(1024):
         column.append(value)
     before = column.values

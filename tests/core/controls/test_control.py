@@ -10,7 +10,7 @@ from torch import nn
 
 import dlwidgets as dlw
 from dlwidgets.core.controls import steering
-from dlwidgets.core.controls.control import Control, Rejected, Row, Writer
+from dlwidgets.core.controls.control import Control, PanelRow, Rejected, Writer
 
 X, y = torch.linspace(-1, 1, 64)[:, None].expand(64, 4).clone(), torch.linspace(-1, 1, 64)[:, None]
 
@@ -27,7 +27,7 @@ class Nudge(Control):
     default = 0
     aliases = ("shove",)
     bounds = "any"
-    rows = (Row("run", "Nudge"),)
+    rows = (PanelRow("run", "Nudge"),)
     writer = NudgeWriter
     value = 0
 

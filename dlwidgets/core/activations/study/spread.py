@@ -18,7 +18,7 @@ _BEYOND = 0.002
 
 
 @dataclass
-class Column:
+class SpreadColumn:
     """The values of one look, or of several neighbours put together.
 
     Attributes
@@ -72,7 +72,7 @@ class Spread:
         if columns < 2:
             raise ValueError(f"A spread has at least 2 columns, not {columns!r}.")
         self.bins, self._most = bins, columns
-        self.columns: list[Column] = []
+        self.columns: list[SpreadColumn] = []
         self.reach = 0.0
 
     def add(self, step: int, tensor: torch.Tensor) -> None:
@@ -88,7 +88,7 @@ class Spread:
         finite = values[np.isfinite(values)]
         self._widen(finite)
         counts, below, above = self._counted(finite)
-        column = Column(
+        column = SpreadColumn(
             step, step, counts, below, above,
             zeros=int((values == 0).sum()), nonfinite=int(values.size - finite.size), total=int(values.size),
             sum=float(finite.sum()), squares=float((finite**2).sum()),
@@ -153,11 +153,11 @@ def _halved(counts: np.ndarray) -> np.ndarray:
     return made
 
 
-def _together(pair: list[Column]) -> Column:
+def _together(pair: list[SpreadColumn]) -> SpreadColumn:
     if len(pair) == 1:
         return pair[0]
     one, two = pair
-    return Column(
+    return SpreadColumn(
         one.step, two.last, one.counts + two.counts, one.below + two.below, one.above + two.above,
         one.zeros + two.zeros, one.nonfinite + two.nonfinite, one.total + two.total,
         one.sum + two.sum, one.squares + two.squares,

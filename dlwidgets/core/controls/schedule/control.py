@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ...base.ledger import Entry
-from ..control import Control, Panel, Rejected, Row, parse_number
+from ..control import Control, Panel, PanelRow, Rejected, parse_number
 from ..momentum import ready_for_momentum
 from ..movement import MovementWriter, name_in_wish
 from .plan import NAMES, Wish
@@ -36,7 +36,7 @@ def _choose(panel: Panel, word: Any) -> Any:
     return word, kept
 
 
-def _option(name: str, label: str, only: Sequence[str] = (), **more: Any) -> Row:
+def _option(name: str, label: str, only: Sequence[str] = (), **more: Any) -> PanelRow:
     """Return the row of an option of the schedules named in `only`."""
 
     def wish(panel: Panel, text: Any) -> Any:
@@ -48,7 +48,7 @@ def _option(name: str, label: str, only: Sequence[str] = (), **more: Any) -> Row
         now = panel.asked.get("schedule")
         return bool(now) and isinstance(now[0], str) and (not only or now[0] in only)
 
-    return Row(
+    return PanelRow(
         "schedule", label, "text", lambda value: value and value[1].get(name), wish,
         part=name, there=there, **more,
     )  # fmt: skip
@@ -70,7 +70,7 @@ class ScheduleControl(Control):
     touches = ("lr", "momentum", "betas")
     writer = MovementWriter
     rows = (
-        Row(
+        PanelRow(
             "schedule", "Kind", "choice", _name_of, _choose,
             choices=lambda panel: [*dict.fromkeys(("constant", *NAMES, _name_of(panel.shown("schedule"))))],
             hint="How the rate goes on; it begins anew from the rate in force",

@@ -116,7 +116,7 @@ CLASSES: dict[str, type[Any]] = {
 
 
 @dataclass(frozen=True)
-class Plan:
+class SchedulePlan:
     """A schedule with every number resolved.
 
     Attributes
@@ -162,13 +162,13 @@ class Plan:
 
     def to_dict(self) -> dict[str, Any] | None:
         """Return it as numbers and words; None for a factory."""
-        if not (self.name in NAMES or self.name in CLASSES) or not is_plain(self.options):
+        if not (self.name in NAMES or self.name in CLASSES) or not is_plain_wish(self.options):
             return None
         fields = (one.name for one in dataclasses.fields(self))
         return {name: getattr(self, name) for name in fields if name not in ("make", "scheduler")}
 
     @classmethod
-    def from_dict(cls, plain: dict[str, Any]) -> Plan:
+    def from_dict(cls, plain: dict[str, Any]) -> SchedulePlan:
         """Return the plan of what `to_dict()` returned."""
         name = plain["name"]
         known = {key: value for key, value in plain.items() if key != "ends"}  # in older files
@@ -192,7 +192,7 @@ class Plan:
 
 def resolve_schedule(
     wish: Wish, ahead: Ahead, rates: list[float], stand_in: Callable[[], Optimizer], valid: bool
-) -> Plan:
+) -> SchedulePlan:
     """Return a schedule with every number resolved.
 
     Parameters
@@ -213,11 +213,11 @@ def resolve_schedule(
     if kind is not None:
         plan = _fit(what, kind, options, unit, warmup, over, ahead, rates)
     elif isinstance(what, str):
-        plan = Plan(what, None, CLASSES[what], options)
+        plan = SchedulePlan(what, None, CLASSES[what], options)
     elif isinstance(what, type):
-        plan = Plan(what.__name__, None, what, options)
+        plan = SchedulePlan(what.__name__, None, what, options)
     else:
-        plan = Plan("", what)
+        plan = SchedulePlan("", what)
     try:
         built = plan.build(stand_in())
     except Exception as error:  # noqa: BLE001 - a factory may raise anything
@@ -245,7 +245,7 @@ def resolve_schedule(
 
 
 def max_advances(what: Any, length: int | None) -> int | None:
-    """Return how often a schedule of a length is stepped at most; None: without limit."""
+    """Return how often a schedule is stepped at most; None: no limit."""
     kind = NAMES.get(what) if isinstance(what, str) else None
     if kind is None or not kind.ends or length is None:
         return None
@@ -253,7 +253,7 @@ def max_advances(what: Any, length: int | None) -> int | None:
 
 
 def split_options(wish: Wish) -> tuple[dict[str, Any], int, int | None, int]:
-    """Return the scheduler's options, warm-up, length and steps behind of a resolved wish."""
+    """Return a resolved wish's options, warm-up, length and steps behind."""
     options = {name: one for name, one in wish[1].items() if name not in ("unit", "metric")}
     return options, options.pop("warmup", 0), options.pop("over", None), options.pop("at", 0)
 
@@ -263,12 +263,12 @@ def is_scheduler(thing: Any) -> bool:
     return not isinstance(thing, (type, Optimizer)) and callable(getattr(thing, "step", None))
 
 
-def is_plain(value: Any) -> bool:
+def is_plain_wish(value: Any) -> bool:
     """Say whether something can be written down as numbers and words."""
     if isinstance(value, dict):
-        return all(isinstance(key, str) and is_plain(one) for key, one in value.items())
+        return all(isinstance(key, str) and is_plain_wish(one) for key, one in value.items())
     if isinstance(value, (list, tuple)):
-        return all(map(is_plain, value))
+        return all(map(is_plain_wish, value))
     return isinstance(value, (bool, int, float, str, type(None)))
 
 
@@ -317,7 +317,7 @@ def _fit(
     over: int | None,
     ahead: Ahead,
     rates: list[float],
-) -> Plan:
+) -> SchedulePlan:
     """Return a named schedule, its open options fitted to the run."""
     own = kind.length in options or {"epochs", "steps_per_epoch"} <= options.keys()
     fits = over is None and not own
@@ -344,7 +344,7 @@ def _fit(
     if "epochs" in options:
         made.pop("total_steps", None)
     lasting = kind.scheduler is not ReduceLROnPlateau and (kind.ends or not own)
-    return Plan(
+    return SchedulePlan(
         name, None, kind.scheduler, made, unit or "step", warmup,
         length if lasting and isinstance(length, int) else None,
         fits and kind.scheduler is not ReduceLROnPlateau,

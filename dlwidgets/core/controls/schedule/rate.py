@@ -14,7 +14,7 @@ from ...base.state import Reference, dereference
 from ...base.words import pluralize
 from ..group_value import GroupValue, set_group
 from .forecast import RateForecast, forecast_rates
-from .plan import Ahead, Plan, Wish, is_plain, is_scheduler, resolve_schedule, split_options
+from .plan import Ahead, SchedulePlan, Wish, is_plain_wish, is_scheduler, resolve_schedule, split_options
 from .scheduler import ActiveSchedule, cycle, cycled_in, stand_in
 from .stretch import stretch_wish
 from .wish import read_schedule
@@ -63,7 +63,7 @@ class Rate:
     # -- what is in force
 
     @property
-    def plan(self) -> Plan | None:
+    def plan(self) -> SchedulePlan | None:
         """The schedule in force, every number resolved."""
         return None if self._scheduled is None else self._scheduled.plan
 
@@ -329,7 +329,7 @@ class Rate:
             plan = self._scheduled.plan
             state |= {
                 "name": plan.name, "plan": plan.to_dict(), "made": Reference((self.wish, plan)),
-                "wish": list(self.wish) if is_plain(self.wish) else None,  # type: ignore[arg-type]
+                "wish": list(self.wish) if is_plain_wish(self.wish) else None,  # type: ignore[arg-type]
                 "scheduled": self._scheduled.state(), "began": self._scheduled.began,
                 "multiplier": self.factor, "ratios": list(self.ratios), "before": self.original_groups,
                 "written": list(self._written), "end": self._end, "losses": list(self._losses),
@@ -374,10 +374,10 @@ class Rate:
         except ValueError:
             return None
 
-    def _saved_plan(self, state: dict[str, Any]) -> tuple[Wish | None, Plan | None]:
+    def _saved_plan(self, state: dict[str, Any]) -> tuple[Wish | None, SchedulePlan | None]:
         """Return the schedule of a state that came from disk."""
         if state["wish"] is not None and state["plan"] is not None:
-            return (state["wish"][0], dict(state["wish"][1])), Plan.from_dict(state["plan"])
+            return (state["wish"][0], dict(state["wish"][1])), SchedulePlan.from_dict(state["plan"])
         if self.plan is not None and self.plan.name == state["name"]:
             return self.wish, self.plan
         return None, None
@@ -473,7 +473,7 @@ class Rate:
         return list(zip(self._for_each_group(self._scheduled.rates()), self.ratios))  # type: ignore[union-attr]
 
     def _for_each_group(self, rates: list[Any]) -> list[Any]:
-        """Return rates of as many groups as there are now; where that differs, the leading group's."""
+        """Return rates for the groups of now; the leading one's where they differ."""
         count = len(self.ratios)
         return rates if len(rates) == count else [rates[min(self._own.leader, len(rates) - 1)]] * count
 

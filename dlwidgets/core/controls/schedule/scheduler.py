@@ -11,7 +11,7 @@ from torch.optim import Optimizer, lr_scheduler
 
 from ...base.state import Reference
 from ...base.words import quote_error
-from .plan import Ahead, Plan, is_scheduler, quiet
+from .plan import Ahead, SchedulePlan, is_scheduler, quiet
 
 #: What a scheduler writes into a parameter group for itself.
 _SCHEDULER_KEYS = ("initial_lr", "max_lr", "min_lr", "swa_lr", "max_momentum", "base_momentum")
@@ -70,7 +70,7 @@ class ActiveSchedule:
     cycled : the settings of a group, beside the rate, that it changes along, as "momentum".
     """
 
-    def __init__(self, plan: Plan, optimizer: Optimizer, rates: Sequence[Any], clean: bool = True) -> None:
+    def __init__(self, plan: SchedulePlan, optimizer: Optimizer, rates: Sequence[Any], clean: bool = True) -> None:
         self.plan, self.began, self._home = plan, [_copied(rate) for rate in rates], optimizer
         self._model = stand_in(optimizer, rates, clean)
         before = [dict(group) for group in self._model.param_groups]

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from .plan import NAMES, Ahead, Plan, Wish
+from .plan import NAMES, Ahead, SchedulePlan, Wish
 
 #: A scheduler is stepped to its place again, at most so often, which takes two seconds; one that would have
 #: to be stepped more stays as it is.
 _MAX_STEPS = 300_000
 
 
-def stretch_wish(wish: Wish, plan: Plan, taken: int, ahead: Ahead, rates: Sequence[Any]) -> Wish | None:
+def stretch_wish(wish: Wish, plan: SchedulePlan, taken: int, ahead: Ahead, rates: Sequence[Any]) -> Wish | None:
     """Return a wish whose schedule ends with the run.
 
     None where it does so already.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ...base.time_budget import TimeBudget
 from .checkpoints import Checkpoint, Checkpoints
 from .lines import Line
-from .origin import OriginWriter, read_origin, add_device
+from .origin import OriginWriter, add_device, read_origin
 from .timeline import Timeline
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from ...base.atomic_file import write_atomically
-from ...base.history import Column, History
+from ...base.history import GrowingColumn, History
 from ...base.ledger import Entry
 from .plain_state import decode, encode
 from .snapshot import Snapshot
@@ -196,7 +196,7 @@ def _read(folder: Path, place: Path) -> Checkpoint:
     tensors = read_tensors(file, body["sha256"])
     history = History()
     history.columns = {
-        name: Column.from_values(tensors[f"history.{name}"].numpy()) for name in body["history"]
+        name: GrowingColumn.from_values(tensors[f"history.{name}"].numpy()) for name in body["history"]
     }
     history.evaluations = decode(body["evaluations"], tensors)
     history.seconds = float(history.columns["seconds"].values.sum())
