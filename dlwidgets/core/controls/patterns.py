@@ -123,7 +123,7 @@ class FreezableParts:
         return said
 
     def held_layers(self, flags: Sequence[bool | None]) -> list[nn.Module]:
-        """Return the layers with all parts frozen by patterns, whose statistics are held."""
+        """Return the layers whose statistics are held: patterns freeze all parts."""
         return [module for module, own in self.running if all(flags[number] is False for number in own)]
 
     def pattern_for(self, wanted: Any) -> str:

@@ -473,7 +473,7 @@ class Rate:
         return list(zip(self._for_each_group(self._scheduled.rates()), self.ratios))  # type: ignore[union-attr]
 
     def _for_each_group(self, rates: list[Any]) -> list[Any]:
-        """Return rates for the groups of now; the leading one's where they differ."""
+        """Return a rate for each group of now: the leading one's for others."""
         count = len(self.ratios)
         return rates if len(rates) == count else [rates[min(self._own.leader, len(rates) - 1)]] * count
 

@@ -131,8 +131,8 @@ def test_what_was_not_fitted_to_the_run_stays_as_it_is(schedule):
 
 def test_it_is_drawn_to_the_end_of_the_run():
     made = session(schedule="linear", epochs=6, optimizer="sgd", lr=0.2)
-    made.start().pause()
-    made.step(8 - made.steps)
+    begun(made)
+    made.step(8)
     made.batch_size = 8
     made.step()
     coming = made.coming_rates()
