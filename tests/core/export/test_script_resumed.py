@@ -198,7 +198,7 @@ def test_checkpoints_of_before_go_on_without_a_script(tmp_path, monkeypatch):
     from dlwidgets.core.training.snapshots.origin import OriginWriter
 
     with monkeypatch.context() as patched:
-        patched.setattr(OriginWriter, "written", lambda self, origin, seed, folder: None)
+        patched.setattr(OriginWriter, "write_once", lambda self, origin, seed, folder: None)
         begun("plain", tmp_path)
     made = gone_on("plain", tmp_path)
     with pytest.raises(ValueError, match="did not begin this run"):
