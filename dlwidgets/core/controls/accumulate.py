@@ -69,8 +69,8 @@ class Accumulation:
         else:
             self._hold(self._group)
 
-    def epoch_ends(self) -> None:
-        """Take notice that the next group begins another epoch."""
+    def after_epoch(self) -> None:
+        """Begin another epoch with the next group."""
         self._ended = False
 
     @property

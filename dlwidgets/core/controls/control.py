@@ -23,10 +23,9 @@ class Rejected(ValueError):
 class Control:
     """One thing that can be changed of a run.
 
-    Each subclass is a file of its own.
-
-    To add one, write such a file and name its class in `steering.CONTROLS`. The session's trait, the ledger,
-    snapshots, the panel's rows, limits and locks, and the script follow from it.
+    Each subclass is a file of its own. To add one, write such a file and name its class in
+    `steering.CONTROLS`. The session's trait, the ledger, snapshots, the panel's rows, limits and locks, and
+    the script follow from it.
 
     Attributes
     ----------

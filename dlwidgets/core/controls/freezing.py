@@ -98,10 +98,9 @@ class Freezing:
     def _without_patterns(self, parts: FreezableParts, optimizer: Optimizer) -> list[bool | None]:
         """Return for each part whether it trains without patterns.
 
-        None where a pattern with the same verdict does more.
-
-        One that freezes holds the statistics of a BatchNorm too, frozen by hand or not; one that has it train
-        gives the optimizer what it was not given.
+        None where a pattern with the same verdict does more. One that freezes holds the statistics of a
+        BatchNorm too, frozen by hand or not; one that has it train gives the optimizer what it was not
+        given.
         """
         held = groups_by_id(optimizer)
         running = {number for _, numbers in parts.running for number in numbers}

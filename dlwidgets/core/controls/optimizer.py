@@ -102,10 +102,8 @@ def make_replacement(
         lr = options.pop("lr", None)
         if weight_decay is not None and "weight_decay" in inspect.signature(kind).parameters:
             options.setdefault("weight_decay", weight_decay)
-        if rate is not None:
-            options["lr"] = rate
-        elif lr is not None:
-            options["lr"] = lr
+        if (first := lr if rate is None else rate) is not None:
+            options["lr"] = first
         made = kind(_groups(kind, options, now), **options)
     else:
         made = what if isinstance(what, Optimizer) else _from_factory(what, own)
@@ -114,12 +112,8 @@ def make_replacement(
         _check_parameters(made, own)
         if isinstance(made, torch.optim.LBFGS):
             raise ValueError(_LBFGS)
-        lr = _own_setting(made, "lr")
-        if (
-            weight_decay is not None
-            and "weight_decay" in made.defaults
-            and _own_setting(made, "weight_decay") is None
-        ):
+        lr, decay = _own_setting(made, "lr"), _own_setting(made, "weight_decay")
+        if weight_decay is not None and "weight_decay" in made.defaults and decay is None:
             GroupValue(made, "weight_decay").set(weight_decay)
         own_rate = GroupValue(made, "lr")
         if rate is not None and own_rate.value is not None:
@@ -194,11 +188,10 @@ def make_optimizer(
     if isinstance(wanted, type) and issubclass(wanted, Optimizer):
         if wanted is torch.optim.LBFGS:
             raise ValueError(_LBFGS)
-        lr = options.pop("lr", None) if lr is None else lr
-        weight_decay = options.pop("weight_decay", None) if weight_decay is None else weight_decay
-        options = {name: value for name, value in options.items() if name not in ("lr", "weight_decay")}
+        given = {"lr": lr, "weight_decay": weight_decay}
+        options |= {name: value for name, value in given.items() if value is not None}
         try:
-            made = _build(wanted, own, 1e-3 if lr is None else lr, weight_decay, options)
+            made = _build(wanted, own, {"lr": 1e-3, **options})
         except (ValueError, RuntimeError) as error:
             raise ValueError(f"{wanted.__name__} cannot be had: {quote_error(error)}") from None
     else:
@@ -214,23 +207,18 @@ def make_optimizer(
     return made
 
 
-def _build(
-    kind: type[Optimizer],
-    own: list[nn.Parameter],
-    lr: float,
-    weight_decay: float | None,
-    options: dict[str, Any],
-) -> Optimizer:
-    settings: dict[str, Any] = (
-        {"lr": lr} if weight_decay is None else {"lr": lr, "weight_decay": weight_decay}
-    )
+def _build(kind: type[Optimizer], own: list[nn.Parameter], options: dict[str, Any]) -> Optimizer:
     taken = inspect.signature(kind).parameters
-    for name in settings:
-        if name not in taken and not any(p.kind is p.VAR_KEYWORD for p in taken.values()):
+    for name in ("lr", "weight_decay"):
+        if name in options and name not in taken and not _takes_any(kind):
             raise TypeError(
                 f"{kind.__name__} does not take {name}=; its options are {', '.join(list(taken)[1:])}."
             )
-    return kind(own, **settings, **options)
+    return kind(own, **options)
+
+
+def _takes_any(kind: type[Optimizer]) -> bool:
+    return any(p.kind is p.VAR_KEYWORD for p in inspect.signature(kind).parameters.values())
 
 
 def _from_factory(wanted: Any, own: list[nn.Parameter]) -> Optimizer:
@@ -267,9 +255,8 @@ def _find_class(name: str) -> type[Optimizer]:
 def _check_options(kind: type[Optimizer], options: dict[str, Any]) -> None:
     """Refuse unknown options of a class, and values it rejects."""
     known = [name for name in default_settings(kind) if name != "params"]
-    loose = any(p.kind is p.VAR_KEYWORD for p in inspect.signature(kind).parameters.values())
     for name in options:
-        if name not in known and not loose:
+        if name not in known and not _takes_any(kind):
             hint = did_you_mean(name, known, f" There are: {', '.join(known)}.")
             raise ValueError(f"{kind.__name__} has no option {name!r}.{hint}")
     try:

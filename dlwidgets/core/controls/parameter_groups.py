@@ -49,12 +49,11 @@ def find_group(
 def prepare_join(optimizer: Optimizer, group: int, name: str, tensor: nn.Parameter) -> Callable[[], None]:
     """Return a function that adds a parameter to a group.
 
-    It gets the group's settings, and trains from then on.
-
-    `add_param_group` would not do: it gives the settings that the optimizer began with, and a schedule knows
-    nothing of the new group. A second optimizer of the same kind is made for the parameter alone and thrown
-    away: it says whether the kind takes it (Muon wants matrices), and makes the state that some kinds
-    (Adagrad) make in the beginning only.
+    It gets the group's settings, and trains from then on. `add_param_group` would not do: it gives the
+    settings that the optimizer began with, and a schedule knows nothing of the new group. A second
+    optimizer of the same kind is made for the parameter alone and thrown away: it says whether the kind
+    takes it (Muon wants matrices), and makes the state that some kinds (Adagrad) make in the beginning
+    only.
 
     Raises
     ------

@@ -19,6 +19,8 @@ from .optimizer import optimizer_text
 from .schedule import ScheduleLines
 from .sources import Unwritable
 
+#: The numbers of a parameter group that are controls.
+_NUMBERS = ("lr", "weight_decay", "momentum", "betas")
 #: What RMSprop makes only with the first step, and fails without once it has a momentum.
 _BUFFERS = [
     "for parameter, kept in optimizer.state.items():",
@@ -47,7 +49,9 @@ class Movement:
     def begin(self) -> None:
         """Contribute the optimizer, and the schedule that there was from the beginning."""
         draft, origin = self._draft, self._draft.origin
-        text = f"optimizer = {_made(draft)}"
+        names = origin.names if origin.state is None else None
+        made = optimizer_text(origin.kind, origin.groups, draft.model, draft.sources, names)
+        text = f"optimizer = {made}"
         if origin.state is not None:
             path = draft.save_beside("optimizer", origin.state, "what the optimizer had kept before the run")
             text += f"\noptimizer.load_state_dict(torch.load({path}, weights_only=True))"
@@ -56,33 +60,27 @@ class Movement:
 
     def finish(self) -> None:
         """Write what depends on all changes; compare the last rates."""
-        self.shadow.go_to(self._draft.steps)
+        self.shadow.replay_to(self._draft.steps)
         self._schedules.finish(sorted(self._cycled & {"momentum", "betas"}), self._slider)
 
     def change(self, entry: Entry) -> list[str]:
         """Return the lines of a change."""
         shadow = self.shadow
-        shadow.go_to(entry.step)
-        rate, before = shadow.rate, shadow.before()
+        shadow.replay_to(entry.step)
+        rate, before = shadow.rate, shadow.numbers()
         scheduled = rate.plan is not None
         began = rate.starting_rates() if entry.by != "run" or not scheduled else rate.began  # type: ignore[union-attr]
         own = rate.original_groups[0] if rate.cycled and rate.original_groups else {}
         shadow.put(entry)
         self._cycled |= set(rate.cycled)
         if entry.name == "schedule":
-            factor = rate.factor if entry.by == "run" else 1.0
-            back = [
-                line for key, value in own.items()
-                for line in (
-                    "for group in optimizer.param_groups:", f'    group["{key}"] = {_plain(value)!r}',
-                )
-            ]  # fmt: skip
-            lines = back + self._schedules.change(entry, began, factor)
+            lines = [line for key, value in own.items() for line in _in_all_groups(key, _plain(value))]
+            lines += self._schedules.change(entry, began, rate.factor if entry.by == "run" else 1.0)
             if type(shadow.optimizer) is torch.optim.RMSprop and "momentum" in rate.cycled and entry.step:
                 lines += _BUFFERS
             return lines
         if entry.name == "optimizer":
-            lines = self._swapped()
+            lines = self._exchange()
             if scheduled and rate.factor != before["factor"]:
                 lines.append(self._set(rate.value))
             return lines
@@ -94,7 +92,8 @@ class Movement:
         leader, self._slider = self.shadow.rate.leader, True
         return f"schedule.set({value!r}" + (f", leader={leader})" if leader else ")")
 
-    def _swapped(self) -> list[str]:
+    def _exchange(self) -> list[str]:
+        """Return the lines that make another optimizer."""
         draft, optimizer = self._draft, self.shadow.optimizer
         if any(optimizer.state.values()):
             raise Unwritable("the optimizer was exchanged for one that had moved weights before")
@@ -103,32 +102,28 @@ class Movement:
             {**group, "params": tuple(names.get(id(one)) for one in group["params"])}
             for group in optimizer.param_groups
         ]
-        return (
-            f"optimizer = {optimizer_text(type(optimizer), groups, draft.model, draft.sources)}".splitlines()
-        )
+        text = optimizer_text(type(optimizer), groups, draft.model, draft.sources)
+        return f"optimizer = {text}".splitlines()
 
     def _numbers(self, before: Mapping[str, Any]) -> list[str]:
         """Return the lines that set what has changed in the groups."""
         lines = []
         groups = self.shadow.optimizer.param_groups
-        for key in ("lr", "weight_decay", "momentum", "betas"):
+        for key in _NUMBERS:
             now = [_plain(group.get(key)) for group in groups]
             if now == before[key]:
                 continue
             if len(groups) == 1:
                 lines.append(f'optimizer.param_groups[0]["{key}"] = {now[0]!r}')
             elif all(one == now[0] for one in now):
-                lines += ["for group in optimizer.param_groups:", f'    group["{key}"] = {now[0]!r}']
+                lines += _in_all_groups(key, now[0])
             else:
                 lines += [
                     f"for group, value in zip(optimizer.param_groups, {now!r}):",
                     f'    group["{key}"] = value',
                 ]
-            if (
-                key == "momentum"
-                and type(self.shadow.optimizer) is torch.optim.RMSprop
-                and not any(before[key])
-            ):
+            rmsprop = type(self.shadow.optimizer) is torch.optim.RMSprop
+            if key == "momentum" and rmsprop and not any(before[key]):
                 lines += _BUFFERS
         return lines
 
@@ -168,15 +163,13 @@ class Shadow:
         """Its rate of now."""
         return self._loop.rate
 
-    def before(self) -> dict[str, Any]:
+    def numbers(self) -> dict[str, Any]:
         """Return the numbers of the groups, and the factor over the schedule."""
         groups = self.optimizer.param_groups
-        keys = ("lr", "weight_decay", "momentum", "betas")
-        return {key: [_plain(group.get(key)) for group in groups] for key in keys} | {
-            "factor": self.rate.factor
-        }
+        numbers = {key: [_plain(group.get(key)) for group in groups] for key in _NUMBERS}
+        return {**numbers, "factor": self.rate.factor}
 
-    def go_to(self, step: int) -> None:
+    def replay_to(self, step: int) -> None:
         """Replay the steps up to one, comparing their rates.
 
         Raises
@@ -222,10 +215,8 @@ class Shadow:
         self.rate.rebind(optimizer)
 
 
-def _made(draft: Draft) -> str:
-    origin = draft.origin
-    names = origin.names if origin.state is None else None
-    return optimizer_text(origin.kind, origin.groups, draft.model, draft.sources, names)
+def _in_all_groups(key: str, value: Any) -> list[str]:
+    return ["for group in optimizer.param_groups:", f'    group["{key}"] = {value!r}']
 
 
 def _plain(value: Any) -> Any:

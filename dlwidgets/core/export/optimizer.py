@@ -39,15 +39,14 @@ def optimizer_text(
     for group in groups:
         if None in group["params"]:
             raise Unwritable("the optimizer moves tensors that are no parameters of the model")
-    shared = _settings(groups[0], usual)
+    shared = options = _settings(groups[0], usual)
     for group in groups[1:]:
         shared = {key: value for key, value in shared.items() if _equal(group.get(key), value)}
     # Each parameter is moved by itself: their order plays no part.
     if len(groups) == 1 and sorted(groups[0]["params"]) == sorted(names):
         first: Any = Raw("model.parameters()")
-        options = _settings(groups[0], usual)
     elif len(groups) == 1:
-        first, options = Raw(parameters_text(model, groups[0]["params"])), _settings(groups[0], usual)
+        first = Raw(parameters_text(model, groups[0]["params"]))
     else:
         first, options = Raw(_groups_text(model, groups, shared, usual)), shared
     _check(kind, groups, options, model, head)

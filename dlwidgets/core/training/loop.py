@@ -328,6 +328,7 @@ class Loop:
         self._taken = False
         self.epochs += 1
         self.epoch_ended = True
+        self.accumulation.after_epoch()
         self.rate.after_epoch()
 
     def _not_finite(self, what: str, batch: Any, where: str = "") -> str:

@@ -37,9 +37,7 @@ class Sections(PanelPart):
         "snapshots", "branches", "line",
     )  # fmt: skip
     opened = traitlets.List(help="names of the sections that are open").tag(sync=True)
-    form = traitlets.List(help="sections: name, label, rows of key, label, kind, unit, hint, empty").tag(
-        sync=True
-    )
+    form = traitlets.List(help="sections: name, label, rows (see Row)").tag(sync=True)
     rows = traitlets.Dict(
         help="key -> value, choices, fact, kind (in-force, waiting, rejected), why, there, off, locked"
     ).tag(sync=True)
@@ -57,9 +55,7 @@ class Sections(PanelPart):
         help="what the last step measured: step, numbers, layers, losses, why_not, shown (samples), "
         "shape (samples, height, width)"
     ).tag(sync=True)
-    thumbs = traitlets.Bytes(help="uint8, samples x height x width x 3: the samples that are shown").tag(
-        sync=True
-    )
+    thumbs = traitlets.Bytes(help="uint8, samples x height x width x 3: the shown samples").tag(sync=True)
     said = traitlets.Dict(help="section -> why a button of it did not do what it says").tag(sync=True)
     notes = traitlets.List(help="what the session chose by itself, in sentences").tag(sync=True)
     running = traitlets.Bool(help="whether steps are being taken").tag(sync=True)
@@ -93,23 +89,18 @@ class Sections(PanelPart):
         if session is None:
             return {}
         state = self._state(session)
+        rows = self._rows.values()
         form = [
-            {
-                "name": name,
-                "label": label,
-                "rows": [_form(row) for row in self._rows.values() if row.section == name],
-            }
-            for name, label in SECTIONS.items()
+            {"name": name, "label": label, "rows": [_form(row) for row in rows if row.section == name]}
+            for name, label in (SECTIONS | _MORE).items()
         ]
-        form = [section for section in form if section["rows"]]
-        form += [{"name": name, "label": label, "rows": []} for name, label in _MORE.items()]
         locked = self._restrictions.locked
         shows_step = "step" in self._open and session.status != "running"
         seen = self._examined if shows_step else None
         seen = seen if seen is not None and seen.step == session.steps else None
         return {
             "opened": list(self._open),
-            "form": form,
+            "form": [section for section in form if section["rows"] or section["name"] in _MORE],
             "rows": {key: self._row(field, state) for key, field in self._rows.items()},
             "sums": {name: headline_of(name, state) for name in SECTIONS} | {"lines": _count_lines(session)},
             "rates": self._rates(session) if "schedule" in self._open else {},
@@ -153,12 +144,11 @@ class Sections(PanelPart):
         kind = "waiting" if session.waits(name) else "in-force"
         # What was refused or rejected is said once, beside the first row of its control.
         why = refused or (session.rejected.get(name, "") if not field.part else "")
-        words = fact_of(field, state)
         shown = bool(value) if field.kind == "flag" else text_of(value)
         return {
             "value": str(typed) if refused else shown,
             "choices": list(field.choices(state)),
-            "fact": words,
+            "fact": fact_of(field, state),
             "kind": "rejected" if why else kind,
             "why": why,
             "there": field.there(state),
@@ -171,13 +161,8 @@ class Sections(PanelPart):
         applied = session.applied
         if "scheduled_lr" not in applied:
             return {}
-        what = (
-            repr(applied.get("schedule")),
-            applied.get("lr_multiplier"),
-            session.epochs,
-            session.epoch,
-            session.status,
-        )
+        schedule, multiplier = repr(applied.get("schedule")), applied.get("lr_multiplier")
+        what = (schedule, multiplier, session.epochs, session.epoch, session.status)
         if self._coming_rates[0] != what:
             try:
                 coming = session.coming_rates(5)
@@ -335,10 +320,7 @@ def _count_lines(session: Session) -> str:
 
 
 def _form(field: PanelRow) -> dict[str, Any]:
-    return {
-        "key": field.key, "label": field.label, "kind": field.kind, "unit": field.unit, "hint": field.hint,
-        "empty": field.empty,
-    }  # fmt: skip
+    return {name: getattr(field, name) for name in ("key", "label", "kind", "unit", "hint", "empty")}
 
 
 def _last_step(session: Session, seen: Step | None) -> dict[str, Any]:

@@ -74,22 +74,15 @@ class StatusLine(PanelPart):
         changes = session.line_changes
         last = changes[-1] if changes else None
         run["undo"] = "" if last is None else f"{last.name}, step {last.step:,}"
-        return {
-            "run": run,
-            "error": session.error,
-            "trace": session.traceback,
-            "said": self._still_true(session),
-        }
+        sentence, moment = self._saying
+        said = sentence if moment == _moment(session) else ""
+        return {"run": run, "error": session.error, "trace": session.traceback, "said": said}
 
     def say(self, sentence: str) -> None:
         """Show a sentence until the run goes on, or something is changed."""
         if self.session is not None:
             self._saying = sentence, _moment(self.session)
             self.refresh()
-
-    def _still_true(self, session: Session) -> str:
-        sentence, moment = self._saying
-        return sentence if moment == _moment(session) else ""
 
 
 def _moment(session: Session) -> tuple[int, int]:
@@ -131,11 +124,6 @@ class ControlFacts(PanelPart):
             "locked": [name for name in self.NAMES if name in self._restrictions.locked],
             "running": session.status == "running",
         }
-
-
-def waits(session: Session, name: str) -> bool:
-    """Say whether a wish is neither in force nor rejected yet."""
-    return session.waits(name)
 
 
 def remarks_on_controls(session: Session) -> dict[str, str]:

@@ -39,11 +39,10 @@ _APART = ("adaptive",)
 class TrainingPanel(Pictured, ipywidgets.VBox):
     """Buttons and controls that steer a run while it trains.
 
-    Sliders for rate and batch size, clipping, and more.
-
-    Each control is a wish of the session; beside it stands what is in force. A value that cannot be is
-    rejected there, and the run goes on. Changes made from code move the controls too. Optimizer, schedule,
-    regularisation, the run's own settings, presets and the way back fold away below.
+    Sliders for rate and batch size, clipping, and more. Each control is a wish of the session; beside it
+    stands what is in force. A value that cannot be is rejected there, and the run goes on. Changes made
+    from code move the controls too. Optimizer, schedule, regularisation, the run's own settings, presets
+    and the way back fold away below.
 
     With the focus in the panel, Space starts, pauses and resumes, and "." takes a step, unless the focused
     control needs the key itself.
@@ -89,8 +88,9 @@ class TrainingPanel(Pictured, ipywidgets.VBox):
             self._button("Start", "play", "Train in the background (Space)", lambda run: run.start()),
             self._button("Resume", "play", "Go on where the run paused (Space)", lambda run: run.resume()),
             self._button(
-                "Pause", "pause", "Pause after the step being taken (Space)", lambda run: run.pause(wait=False)
-            ),
+                "Pause", "pause", "Pause after the step being taken (Space)",
+                lambda run: run.pause(wait=False),
+            ),  # fmt: skip
             self._button(
                 "Step", "step-forward", "Take one step, then pause (.)", lambda run: self._sections.step()
             ),
@@ -102,18 +102,14 @@ class TrainingPanel(Pictured, ipywidgets.VBox):
 
         self.lr = log_slider("Learning rate", _RATES, session.lr, ".1e")
         self.batch_size = ipywidgets.SelectionSlider(
-            options=batch_sizes(session.batch_size),
-            value=session.batch_size,
-            description="Batch size",
+            options=batch_sizes(session.batch_size), value=session.batch_size, description="Batch size",
             continuous_update=False,
-        )
+        )  # fmt: skip
         clip = Clip.read(session.clip)
         self.clip = ipywidgets.ToggleButtons(
-            options=[(_CLIP_WORDS.get(mode, mode), mode) for mode in CLIP_MODES],
-            value=clip.mode,
-            description="Clip gradients",
-            tooltips=[_CLIP_TIPS[mode] for mode in CLIP_MODES],
-        )
+            options=[(_CLIP_WORDS.get(mode, mode), mode) for mode in CLIP_MODES], value=clip.mode,
+            description="Clip gradients", tooltips=[_CLIP_TIPS[mode] for mode in CLIP_MODES],
+        )  # fmt: skip
         self.limit = log_slider("Clip at", _LIMITS, clip.limit, ".2g")
         #: The limits of the ways to clip that have their own, and, as "", of the others.
         self._kept_limits = {mode: Clip.read(mode).limit for mode in _APART} | {"": Clip().limit}
@@ -121,11 +117,8 @@ class TrainingPanel(Pictured, ipywidgets.VBox):
         controls = [self.lr, self.batch_size, self.clip, self.limit]
         for control in controls:
             control.observe(self._on_control, names="value")
-        self.controls = (
-            ipywidgets.VBox([*controls, self._facts, self._sections])
-            .add_class("dlw-controls")
-            .add_class("dlw-vars")
-        )
+        self.controls = ipywidgets.VBox([*controls, self._facts, self._sections])
+        self.controls.add_class("dlw-controls").add_class("dlw-vars")
         self._apply_restrictions()
         session.observe(self._on_wish, names=["lr", "batch_size", "clip"])
         super().__init__([self.bar, self.controls])
@@ -253,12 +246,11 @@ class TrainingPanel(Pictured, ipywidgets.VBox):
 
     def _change_mode(self, mode: str) -> None:
         """Give another way to clip the limit that is its own."""
+        if mode == "off":
+            return  # the limit stays whose it was
         before, self._mode = self._mode, mode
         one, other = (way if way in _APART else "" for way in (before, mode))
-        # While clipping is off, the limit stays whose it was.
-        if mode == "off" or one == other:
-            if mode == "off":
-                self._mode = before
+        if one == other:
             return
         self._kept_limits[one] = rounded_value(self.limit)
         self._showing = threading.get_ident()
@@ -320,11 +312,7 @@ class TrainingPanel(Pictured, ipywidgets.VBox):
             self.session = None
             buttons = self.bar.children[1]
             close_widgets(
-                *buttons.children,
-                *self.bar.children,
-                self.bar,
-                *self.controls.children,
-                self.controls,
+                *buttons.children, *self.bar.children, self.bar, *self.controls.children, self.controls,
                 self.layout,
-            )
+            )  # fmt: skip
         super().close()

@@ -99,6 +99,15 @@ def test_any_source_is_accumulated_to_its_end(make):
     assert made.status == "done"
 
 
+def test_a_source_that_ends_only_by_its_end_is_accumulated_alike_in_each_epoch():
+    class Stream:
+        def __iter__(self):
+            return ((X[i : i + SIZE], Y[i : i + SIZE]) for i in range(0, COUNT, SIZE))
+
+    made = Session(net(), Stream(), optimizer=sgd, accumulate=3, epochs=2).fit()
+    assert made.history().batch_size.tolist() == [24, 24, 2] * 2
+
+
 @given(lengths=st.lists(st.integers(1, 9), min_size=1, max_size=6), seed=st.integers(0, 99))
 @settings(deadline=None)
 def test_the_loss_of_a_step_is_the_mean_over_all_its_samples(lengths, seed):

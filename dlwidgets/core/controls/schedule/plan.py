@@ -67,40 +67,28 @@ class _Kind(NamedTuple):
 
 
 NAMES: dict[str, _Kind] = {
-    "step": _Kind(
-        lr_scheduler.StepLR, "step_size", lambda n, rates: {"step_size": math.ceil(n / 3), "gamma": 0.1}
-    ),
-    "exponential": _Kind(lr_scheduler.ExponentialLR, "gamma", lambda n, rates: {"gamma": 0.01 ** (1 / n)}),
+    "step": _Kind(lr_scheduler.StepLR, "step_size", lambda n, _: {"step_size": math.ceil(n / 3), "gamma": 0.1}),
+    "exponential": _Kind(lr_scheduler.ExponentialLR, "gamma", lambda n, _: {"gamma": 0.01 ** (1 / n)}),
     "cosine": _Kind(
-        lr_scheduler.CosineAnnealingLR, "T_max", lambda n, rates: {"T_max": n, "eta_min": 0.0}, ends=True
+        lr_scheduler.CosineAnnealingLR, "T_max", lambda n, _: {"T_max": n, "eta_min": 0.0}, ends=True
     ),
     "cosine restarts": _Kind(
-        lr_scheduler.CosineAnnealingWarmRestarts,
-        "T_0",
-        lambda n, rates: {"T_0": math.ceil(n / 7), "T_mult": 2, "eta_min": 0.0},
+        lr_scheduler.CosineAnnealingWarmRestarts, "T_0",
+        lambda n, _: {"T_0": math.ceil(n / 7), "T_mult": 2, "eta_min": 0.0},
     ),
     "one-cycle": _Kind(
-        lr_scheduler.OneCycleLR,
-        "total_steps",
-        lambda n, rates: {"max_lr": rates[0] if len(rates) == 1 else rates, "total_steps": n},
-        ends=True,
+        lr_scheduler.OneCycleLR, "total_steps",
+        lambda n, rates: {"max_lr": rates[0] if len(rates) == 1 else rates, "total_steps": n}, ends=True,
     ),
     "linear": _Kind(
-        lr_scheduler.LinearLR,
-        "total_iters",
-        lambda n, rates: {"start_factor": 1.0, "end_factor": 0.0, "total_iters": n},
-        ends=True,
+        lr_scheduler.LinearLR, "total_iters",
+        lambda n, _: {"start_factor": 1.0, "end_factor": 0.0, "total_iters": n}, ends=True,
     ),
     "polynomial": _Kind(
-        lr_scheduler.PolynomialLR,
-        "total_iters",
-        lambda n, rates: {"total_iters": n, "power": 2.0},
-        ends=True,
+        lr_scheduler.PolynomialLR, "total_iters", lambda n, _: {"total_iters": n, "power": 2.0}, ends=True
     ),
-    "plateau": _Kind(
-        ReduceLROnPlateau, "patience", lambda n, rates: {"factor": 0.1, "patience": max(1, n // 5)}
-    ),
-}
+    "plateau": _Kind(ReduceLROnPlateau, "patience", lambda n, _: {"factor": 0.1, "patience": max(1, n // 5)}),
+}  # fmt: skip
 """The names. A run of `n` steps (of epochs with `unit="epoch"`) has by default: "step" a tenth of the rate
 after each third; "exponential" a hundredth at the end; "cosine" 0 at the end; "cosine restarts" three cycles,
 each twice as long as the last; "one-cycle" its peak, the rate it begins from, after 0.3 of the run; "linear"
@@ -211,7 +199,7 @@ def resolve_schedule(
     warmup = _warmup_steps(warmup or 0, ahead)
     kind = NAMES.get(what) if isinstance(what, str) else None
     if kind is not None:
-        plan = _fit(what, kind, options, unit, warmup, over, ahead, rates)
+        plan = _fit(what, options, unit, warmup, over, ahead, rates)
     elif isinstance(what, str):
         plan = SchedulePlan(what, None, CLASSES[what], options)
     elif isinstance(what, type):
@@ -309,19 +297,15 @@ def _warmup_steps(warmup: Any, ahead: Ahead) -> int:
 
 
 def _fit(
-    name: str,
-    kind: _Kind,
-    options: dict[str, Any],
-    unit: str | None,
-    warmup: int,
-    over: int | None,
-    ahead: Ahead,
+    name: str, options: dict[str, Any], unit: str | None, warmup: int, over: int | None, ahead: Ahead,
     rates: list[float],
-) -> SchedulePlan:
+) -> SchedulePlan:  # fmt: skip
     """Return a named schedule, its open options fitted to the run."""
+    kind = NAMES[name]
     own = kind.length in options or {"epochs", "steps_per_epoch"} <= options.keys()
     fits = over is None and not own
-    if kind.scheduler is ReduceLROnPlateau:
+    waits = kind.scheduler is ReduceLROnPlateau
+    if waits:
         length: int | None = ahead.epochs
     elif own:
         length = options.get(kind.length) or options.get("epochs", 0) * options.get("steps_per_epoch", 0)
@@ -343,9 +327,6 @@ def _fit(
     made = {**(kind.fitted(length or 1, rates) if isinstance(length, int) and length > 0 else {}), **options}
     if "epochs" in options:
         made.pop("total_steps", None)
-    lasting = kind.scheduler is not ReduceLROnPlateau and (kind.ends or not own)
-    return SchedulePlan(
-        name, None, kind.scheduler, made, unit or "step", warmup,
-        length if lasting and isinstance(length, int) else None,
-        fits and kind.scheduler is not ReduceLROnPlateau,
-    )  # fmt: skip
+    if waits or (own and not kind.ends) or not isinstance(length, int):
+        length = None
+    return SchedulePlan(name, None, kind.scheduler, made, unit or "step", warmup, length, fits and not waits)

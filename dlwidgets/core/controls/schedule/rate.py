@@ -151,9 +151,7 @@ class Rate:
     def set(self, value: float) -> str | None:
         """Set the rate of the next step, and scale a schedule's curve.
 
-        Under a schedule `value` is its base, the rate that it begins from.
-
-        Returns what is to be said of it.
+        Under a schedule `value` is its base, the rate that it begins from. Returns a note.
 
         Raises
         ------
@@ -269,15 +267,13 @@ class Rate:
 
         Where the next step begins another run, they are those of that run, with which a schedule begins anew.
         """
-        rate, scheduled, ahead, leader = self.value, self._scheduled, self.ahead(), self._own.leader
-        restarted = None
+        scheduled, ahead, leader = self._scheduled, self.ahead(), self._own.leader
         if scheduled is not None and scheduled.taken and self.begins_run() and self._ends_elsewhere(ahead):
-            restarted = self._restarted()
-        if restarted is None:
-            return forecast_rates(rate, self.multiplier, scheduled, leader, ahead, points)
-        rate = float(restarted.rates()[leader] * self.multiplier)
-        found = forecast_rates(rate, self.multiplier, restarted, leader, ahead, points)
-        return replace(found, note=found.note or "The next run begins the schedule anew.")
+            if (restarted := self._restarted()) is not None:
+                rate = float(restarted.rates()[leader] * self.multiplier)
+                found = forecast_rates(rate, self.multiplier, restarted, leader, ahead, points)
+                return replace(found, note=found.note or "The next run begins the schedule anew.")
+        return forecast_rates(self.value, self.multiplier, scheduled, leader, ahead, points)
 
     def run_begins(self, run: int) -> str:
         """Fit a schedule to a run that begins; return a note.

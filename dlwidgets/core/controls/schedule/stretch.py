@@ -15,11 +15,9 @@ _MAX_STEPS = 300_000
 def stretch_wish(wish: Wish, plan: SchedulePlan, taken: int, ahead: Ahead, rates: Sequence[Any]) -> Wish | None:
     """Return a wish whose schedule ends with the run.
 
-    None where it does so already.
-
-    What is left of the curve spreads over the steps that are left of the run, and what lies behind is as much
-    of the whole as before: after u of n steps, with r to come, it has n' = r n / (n - u) in all and n' - r of
-    them behind. A warm-up that is under way goes on as it is.
+    None where it does so already. What is left of the curve spreads over the steps that are left of the
+    run, and what lies behind is as much of the whole as before: after u of n steps, with r to come, it has
+    n' = r n / (n - u) in all and n' - r of them behind. A warm-up that is under way goes on as it is.
 
     Parameters
     ----------
