@@ -194,7 +194,8 @@ class Accumulate(Control):
         number = 1 if value is None else read_count(value)
         if number is None:
             raise ValueError(
-                f"accumulate={value!r}: a whole number of batches, 1 or more, is wanted; 1 accumulates nothing."
+                f"accumulate={value!r}: a whole number of batches, 1 or more, is wanted; "
+                "1 accumulates nothing."
             )
         return number
 

@@ -212,8 +212,8 @@ class FiniteCheck:
             return all(map(_all_finite, parameters))
         found, one = self._kernel
         try:
-            # Multiplied by 1: the values stay, bit for bit. Gradients have no gradient of their own here, and to
-            # say so (no_grad) would take as long as the kernel.
+            # Multiplied by 1: the values stay, bit for bit. Gradients have no gradient of their own here, and
+            # to say so (no_grad) would take as long as the kernel.
             torch._amp_foreach_non_finite_check_and_unscale_(gradients, found, one)
         except (NotImplementedError, RuntimeError):
             # A gradient of another kind than its parameter: sparse, or one value seen as many.

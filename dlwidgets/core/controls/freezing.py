@@ -174,7 +174,7 @@ class Freezing:
         return tensor.requires_grad if was is None else was.trained
 
     def joined(self, tensor: nn.Parameter, optimizer: Optimizer) -> bool:
-        """Say whether a tensor joined an optimizer only in order to train."""
+        """Say whether a tensor joined an optimizer because of a pattern."""
         was = self._originals.get(id(tensor))
         return was is not None and was.joined is optimizer
 

@@ -42,7 +42,7 @@ class LabelSmoothing(Control):
     rows = (
         PanelRow(
             "regularisation", "Label smoothing",
-            why_not=lambda panel: "" if panel.applied.get("label_smoothing") is not None else "the loss has none",
+            why_not=lambda panel: "the loss has none" if panel.applied.get("label_smoothing") is None else "",
         ),
     )  # fmt: skip
 

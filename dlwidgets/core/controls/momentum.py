@@ -45,8 +45,8 @@ class Momentum(Control):
     rows = (
         PanelRow("optimizer", "Momentum", there=lambda panel: panel.applied.get("momentum") is not None),
         PanelRow(
-            "optimizer", "Nesterov", "flag", lambda value: bool(value and value[1].get("nesterov")), _nesterov,
-            control="optimizer", part="nesterov",
+            "optimizer", "Nesterov", "flag", lambda value: bool(value and value[1].get("nesterov")),
+            _nesterov, control="optimizer", part="nesterov",
             there=lambda panel: name_in_wish(panel.shown("optimizer")) == "SGD",
         ),
     )  # fmt: skip

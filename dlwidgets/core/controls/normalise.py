@@ -22,7 +22,7 @@ from .weight_norm import SplitWeight
 
 MODES = ("unit", "unit_dim1", "max_norm", "weight_norm")
 #: The norm that a unit's weights may have at most, where none was given (Srivastava et al. 2014: 3 or 4).
-_MOST = 3.0
+_MAX_NORM = 3.0
 _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 _ELSEWHERE = {
     "l2": "Plain L2 is weight_decay=1e-4.",
@@ -104,17 +104,16 @@ class WeightNormalisation:
         """
         slots = self.slots()
         rules = {slot.name: setting_of(choice, slot.name, None) for slot in slots}
-        wanted = [slot for slot in slots if rules[slot.name] == "weight_norm" and self._trains(slot)]
-        on = [slot for slot in slots if self._is_split(slot)]
+        off = [slot for slot in slots if self._is_split(slot) and rules[slot.name] != "weight_norm"]
+        wanted = [slot for slot in slots if rules[slot.name] == "weight_norm" and not self._is_split(slot)]
         # What is frozen stays as it is, split or not.
-        off = [slot for slot in on if rules[slot.name] != "weight_norm"]
-        fresh = [slot for slot in wanted if not self._is_split(slot)]
+        fresh = [slot for slot in wanted if self._trains(slot)]
         self._put_on(fresh, optimizer)
         for slot in off:
             self._splits[id(slot.module), slot.key].take_off(optimizer)
         self.choice = choice
         self.renew()
-        return self._words(slots, rules, fresh, off)
+        return self._describe_changes(slots, rules, fresh, off)
 
     def renew(self) -> None:
         """Update which tensors are projected, as for a changed model."""
@@ -137,17 +136,11 @@ class WeightNormalisation:
 
     def plain(self, weights: dict[str, Any]) -> dict[str, Any]:
         """Return a state dict as the model has it without `weight_norm`."""
-        for slot in self.slots():
-            if not self._is_split(slot):
-                continue
+        for slot in filter(self._is_split, self.slots()):
             path = slot.name[: -len(slot.key)] + f"parametrizations.{slot.key}."
-            weights = {
-                (slot.name if name == f"{path}original0" else name): (
-                    getattr(slot.module, slot.key) if name == f"{path}original0" else value
-                )
-                for name, value in weights.items()
-                if name != f"{path}original1"
-            }
+            whole = {f"{path}original0": (slot.name, getattr(slot.module, slot.key))}
+            kept = ((name, value) for name, value in weights.items() if name != f"{path}original1")
+            weights = dict(whole.get(name, (name, value)) for name, value in kept)
         return weights
 
     def state(self) -> dict[str, Any]:
@@ -178,12 +171,13 @@ class WeightNormalisation:
 
     def _put_on(self, slots: list[WeightSlot], optimizer: Optimizer) -> None:
         done: list[SplitWeight] = []
+        everywhere = [one for module in self.model.modules() for one in module._parameters.values()]
         try:
             for slot in slots:
                 if isinstance(slot.module, nn.RNNBase):
                     raise ValueError(f"{slot.name!r} belongs to an {type(slot.module).__name__}, "
                                      "which reads its weights as one block")  # fmt: skip
-                if sum(one is slot.module._parameters[slot.key] for one in self._everywhere()) > 1:
+                if sum(one is slot.module._parameters[slot.key] for one in everywhere) > 1:
                     raise ValueError(f"{slot.name!r} is shared with another layer (tied weights)")
                 key = (id(slot.module), slot.key)
                 split = self._splits.setdefault(key, SplitWeight(slot.module, slot.key, slot.name, slot.axis))
@@ -194,24 +188,19 @@ class WeightNormalisation:
                 split.take_off(optimizer)
             raise
 
-    def _everywhere(self) -> list[nn.Parameter | None]:
-        return [
-            one for module in self.model.modules() for one in module._parameters.values()
-        ]
-
-    def _words(
+    def _describe_changes(
         self, slots: list[WeightSlot], rules: dict[str, Any], fresh: list[WeightSlot], off: list[WeightSlot]
     ) -> str:
         said = []
         if fresh:
-            said.append(f"weight_norm put on {_named(fresh)}")
+            said.append(f"weight_norm put on {_name_slots(fresh)}")
         if off:
-            said.append(f"weight_norm taken off {_named(off)}, the weights stay")
+            said.append(f"weight_norm taken off {_name_slots(off)}, the weights stay")
         if fresh or off:
             said.append("what the optimizer kept of these weights begins anew")
         frozen = [slot for slot in slots if rules[slot.name] is not None and not self._trains(slot)]
         if frozen:
-            said.append(f"{_named(frozen)} {'is' if len(frozen) == 1 else 'are'} frozen and left alone")
+            said.append(f"{_name_slots(frozen)} {'is' if len(frozen) == 1 else 'are'} frozen and left alone")
         if signs := [slot for slot in slots if self._only_signs(slot, rules[slot.name])]:
             dim1 = rules[signs[0].name] == "unit_dim1"
             why = "has a single input channel" if dim1 else "holds one number a unit"
@@ -247,7 +236,7 @@ def read_rule(value: Any) -> Any:
         if limit is not None:
             raise ValueError(f"normalise has the rule {value!r}: only max_norm has a number.")
         return mode
-    limit = _MOST if limit is None else limit
+    limit = _MAX_NORM if limit is None else limit
     if not isinstance(limit, Real) or isinstance(limit, bool) or not 0 < limit < float("inf"):
         raise ValueError(
             f"normalise has the rule {value!r}: the largest norm is a positive number, such as 3."
@@ -269,7 +258,7 @@ def projection(rule: Any, axis: int = 0) -> Callable[[torch.Tensor], torch.Tenso
     return lambda w: torch.renorm(w, 2, axis, most)
 
 
-def _named(slots: list[WeightSlot]) -> str:
+def _name_slots(slots: list[WeightSlot]) -> str:
     names = ", ".join(slot.name for slot in slots[:3])
     return names if len(slots) <= 3 else f"{names} and {pluralize(len(slots) - 3, 'more weight')}"
 
@@ -405,7 +394,7 @@ def _word_of(value: Any) -> Any:
     return _WORDS.get(rule[0] if isinstance(rule, tuple) else rule, rule)
 
 
-def _most(value: Any) -> Any:
+def _limit_of(value: Any) -> Any:
     rule = single_setting(value)
     return rule[1] if isinstance(rule, tuple) else None
 
@@ -428,12 +417,16 @@ class Normalise(Control):
     rows = (
         PanelRow(
             "regularisation", "Normalise", "choice", _word_of, _choose,
-            choices=lambda panel: [*dict.fromkeys((*_WORDS.values(), _word_of(panel.asked.get("normalise"))))],
-            hint="Weights of each filter or row: scaled to norm 1 after each step, held below a norm, or split",
+            choices=lambda panel: [
+                *dict.fromkeys((*_WORDS.values(), _word_of(panel.asked.get("normalise"))))
+            ],
+            hint="Weights of each filter or row: scaled to norm 1 after each step, held below a norm, "
+            "or split",
         ),
         PanelRow(
-            "regularisation", "Largest norm", "text", _most, lambda _, text: ("max_norm", parse_number(text)),
-            part="most", there=lambda panel: _most(panel.asked.get("normalise")) is not None,
+            "regularisation", "Largest norm", "text", _limit_of,
+            lambda _, text: ("max_norm", parse_number(text)),
+            part="most", there=lambda panel: _limit_of(panel.asked.get("normalise")) is not None,
         ),
     )  # fmt: skip
 

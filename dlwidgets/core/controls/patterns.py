@@ -123,7 +123,7 @@ class FreezableParts:
         return said
 
     def held_layers(self, flags: Sequence[bool | None]) -> list[nn.Module]:
-        """Return the layers whose statistics are held: patterns freeze all parts."""
+        """Return the layers whose parts are all frozen by a pattern."""
         return [module for module, own in self.running if all(flags[number] is False for number in own)]
 
     def pattern_for(self, wanted: Any) -> str:

@@ -153,10 +153,11 @@ class Steering:
         return sorted(names, key=lambda name: name != "optimizer" and 1 + (name in last and last.index(name)))
 
     def put(self, name: str, value: Any, by: str, stretch: bool = True) -> None:
-        """Put a wish in force or reject it; record it.
+        """Put a wish in force, or reject it, and record the outcome.
 
         Parameters
         ----------
+        by : who asked, for the ledger.
         stretch : have a schedule that was fitted to the run end with it, where the run has other steps now.
         """
         control = self.controls[name]

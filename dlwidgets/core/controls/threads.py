@@ -52,7 +52,9 @@ class Threads(Control):
         # More, and the system may refuse the threads: GNU OpenMP then ends the process.
         most = max(64, os.cpu_count() or 1)
         if value is not None and (number is None or number > most):
-            raise ValueError(f"threads={value!r}: a whole number of threads, 1 to {most}, is wanted, or None.")
+            raise ValueError(
+                f"threads={value!r}: a whole number of threads, 1 to {most}, is wanted, or None."
+            )
         return number
 
     def now(self) -> int:

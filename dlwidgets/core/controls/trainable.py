@@ -85,10 +85,11 @@ class TrainableWriter(Writer):
                 self._moved.add(name)
                 self._joined.add(name)
             elif flags[i] is None and name in self._joined:
+                gone = expression_of(model, name)
                 lines += [
                     "for group in optimizer.param_groups:",
-                    f'    group["params"] = [p for p in group["params"] if p is not {expression_of(model, name)}]',
-                    f"optimizer.state.pop({expression_of(model, name)}, None)",
+                    f'    group["params"] = [p for p in group["params"] if p is not {gone}]',
+                    f"optimizer.state.pop({gone}, None)",
                 ]
                 remove_parameter(self.script.movement.optimizer, tensor)
                 self._moved.discard(name)

@@ -67,7 +67,9 @@ class _Kind(NamedTuple):
 
 
 NAMES: dict[str, _Kind] = {
-    "step": _Kind(lr_scheduler.StepLR, "step_size", lambda n, _: {"step_size": math.ceil(n / 3), "gamma": 0.1}),
+    "step": _Kind(
+        lr_scheduler.StepLR, "step_size", lambda n, _: {"step_size": math.ceil(n / 3), "gamma": 0.1}
+    ),
     "exponential": _Kind(lr_scheduler.ExponentialLR, "gamma", lambda n, _: {"gamma": 0.01 ** (1 / n)}),
     "cosine": _Kind(
         lr_scheduler.CosineAnnealingLR, "T_max", lambda n, _: {"T_max": n, "eta_min": 0.0}, ends=True
@@ -233,7 +235,7 @@ def resolve_schedule(
 
 
 def max_advances(what: Any, length: int | None) -> int | None:
-    """Return how often a schedule is stepped at most; None: no limit."""
+    """Return how often a schedule is stepped at most; None: without limit."""
     kind = NAMES.get(what) if isinstance(what, str) else None
     if kind is None or not kind.ends or length is None:
         return None
@@ -241,7 +243,7 @@ def max_advances(what: Any, length: int | None) -> int | None:
 
 
 def split_options(wish: Wish) -> tuple[dict[str, Any], int, int | None, int]:
-    """Return a resolved wish's options, warm-up, length and steps behind."""
+    """Return the options, warm-up, length and steps behind of a resolved wish."""
     options = {name: one for name, one in wish[1].items() if name not in ("unit", "metric")}
     return options, options.pop("warmup", 0), options.pop("over", None), options.pop("at", 0)
 

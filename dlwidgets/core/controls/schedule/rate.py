@@ -469,7 +469,7 @@ class Rate:
         return list(zip(self._for_each_group(self._scheduled.rates()), self.ratios))  # type: ignore[union-attr]
 
     def _for_each_group(self, rates: list[Any]) -> list[Any]:
-        """Return a rate for each group that there is now."""
+        """Return rates for the present groups: the leading group's where needed."""
         count = len(self.ratios)
         return rates if len(rates) == count else [rates[min(self._own.leader, len(rates) - 1)]] * count
 

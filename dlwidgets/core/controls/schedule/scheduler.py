@@ -70,7 +70,9 @@ class ActiveSchedule:
     cycled : the settings of a group, beside the rate, that it changes along, as "momentum".
     """
 
-    def __init__(self, plan: SchedulePlan, optimizer: Optimizer, rates: Sequence[Any], clean: bool = True) -> None:
+    def __init__(
+        self, plan: SchedulePlan, optimizer: Optimizer, rates: Sequence[Any], clean: bool = True
+    ) -> None:
         self.plan, self.began, self._home = plan, [_copied(rate) for rate in rates], optimizer
         self._model = stand_in(optimizer, rates, clean)
         before = [dict(group) for group in self._model.param_groups]

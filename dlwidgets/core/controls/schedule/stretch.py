@@ -12,7 +12,9 @@ from .plan import NAMES, Ahead, SchedulePlan, Wish
 _MAX_STEPS = 300_000
 
 
-def stretch_wish(wish: Wish, plan: SchedulePlan, taken: int, ahead: Ahead, rates: Sequence[Any]) -> Wish | None:
+def stretch_wish(
+    wish: Wish, plan: SchedulePlan, taken: int, ahead: Ahead, rates: Sequence[Any]
+) -> Wish | None:
     """Return a wish whose schedule ends with the run.
 
     None where it does so already. What is left of the curve spreads over the steps that are left of the
