@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..base.numbers import read_fraction
 from ..base.state import Reference, dereference
 from .control import Control, Panel, PanelRow, Rejected, parse_number
 from .movement import MovementWriter, check_not_cycled
-
-if TYPE_CHECKING:
-    from .steering import Steering
 
 
 def _typed(_panel: Panel, text: Any) -> Any:
@@ -33,11 +30,6 @@ class Betas(Control):
             there=lambda panel: panel.applied.get("betas") is not None,
         ),
     )  # fmt: skip
-
-    def __init__(self, steering: Steering | None = None) -> None:
-        super().__init__(steering)
-        if steering is not None:
-            self.optimizer_changed()
 
     def optimizer_changed(self) -> None:
         #: The optimizer's own, of each group.

@@ -58,6 +58,8 @@ class Control:
 
     def __init__(self, steering: Steering | None = None) -> None:
         self._steering = steering
+        if steering is not None:
+            self.optimizer_changed()
 
     @property
     def steering(self) -> Steering:
@@ -106,7 +108,7 @@ class Control:
         self.put(entry.asked)
 
     def optimizer_changed(self) -> None:
-        """Take notice that another optimizer moves the weights."""
+        """Read the optimizer, in the beginning and whenever there is another."""
 
     def run_begins(self, run: int) -> None:
         """Take notice that a run begins, the `run`-th."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch.optim import Optimizer
 
@@ -11,9 +11,6 @@ from ..base.state import Reference, dereference
 from .control import Control, Panel, PanelRow, Rejected
 from .group_value import GroupValue
 from .movement import MovementWriter, check_not_cycled, name_in_wish
-
-if TYPE_CHECKING:
-    from .steering import Steering
 
 
 def ready_for_momentum(optimizer: Optimizer) -> None:
@@ -50,11 +47,6 @@ class Momentum(Control):
             there=lambda panel: name_in_wish(panel.shown("optimizer")) == "SGD",
         ),
     )  # fmt: skip
-
-    def __init__(self, steering: Steering | None = None) -> None:
-        super().__init__(steering)
-        if steering is not None:
-            self.optimizer_changed()
 
     def optimizer_changed(self) -> None:
         self._value = GroupValue(self.loop.optimizer, "momentum")

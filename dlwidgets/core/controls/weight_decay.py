@@ -31,10 +31,8 @@ class WeightDecay(Control):
     rows = (PanelRow("optimizer", "Weight decay", hint="Plain L2; of AdamW decoupled from the gradient"),)
 
     def __init__(self, steering: Steering | None = None) -> None:
-        super().__init__(steering)
         self.asked: float | None = None
-        if steering is not None:
-            self.optimizer_changed()
+        super().__init__(steering)
 
     def optimizer_changed(self) -> None:
         self._value = GroupValue(self.loop.optimizer, "weight_decay")
