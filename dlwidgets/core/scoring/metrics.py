@@ -193,9 +193,9 @@ def evaluate_fraction(formula: str, values: Mapping[str, Any]) -> tuple[Any, Any
 
 def ratio(part: ArrayLike, whole: ArrayLike) -> NDArray[np.float64]:
     """Return `part` / `whole`, NaN of nothing."""
-    part, whole = np.broadcast_arrays(np.asarray(part, np.float64), np.asarray(whole, np.float64))
-    # The brackets make an array of no dimension the number that it is.
-    return np.divide(part, whole, out=np.full(whole.shape, np.nan), where=whole != 0)[()]
+    whole = np.asarray(whole, np.float64)
+    # Divided by NaN instead of by 0: half the time of a masked division, and no warning.
+    return np.divide(part, np.where(whole == 0, np.nan, whole))
 
 
 def _value(tree: Any, values: Mapping[str, Any]) -> Any:
