@@ -178,6 +178,7 @@ class Accumulate(Control):
     of_the_step = changes_length = True
     bounds = "positive"
     touches = ("lr", "schedule")
+    loop_part = "accumulation"
     writer = AccumulateWriter
     rows = (
         PanelRow(
@@ -211,12 +212,6 @@ class Accumulate(Control):
             return None
         self.loop.accumulation.count = value
         return f"{pluralize(self.follows()['effective_batch'], 'sample')} a step"
-
-    def state(self) -> Any:
-        return self.loop.accumulation.state()
-
-    def install(self, state: Any) -> None:
-        self.loop.accumulation.install(state)
 
     @classmethod
     def headline(cls, panel: Panel) -> str:

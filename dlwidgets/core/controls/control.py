@@ -35,6 +35,7 @@ class Control:
     steers : whether it is put in force between two steps, and written down; see `Setting`.
     at_rest : whether it is put in force at once where nothing runs: a model at rest shows it.
     of_the_step : whether only the next step knows of it: an evaluation under way need not end before it.
+    loop_part : the part of the loop whose state is the control's; "" where it keeps one itself, or none.
     shapes_model : whether its state is put back before the optimizer's and the weights'.
     changes_length : whether the run has another number of steps by it.
     touches : the other controls whose value, or what follows from it, may be another once it is put in force.
@@ -49,6 +50,7 @@ class Control:
     steers: ClassVar[bool] = True
     at_rest: ClassVar[bool] = False
     of_the_step: ClassVar[bool] = False
+    loop_part: ClassVar[str] = ""
     shapes_model: ClassVar[bool] = False
     changes_length: ClassVar[bool] = False
     touches: ClassVar[tuple[str, ...]] = ()
@@ -114,12 +116,12 @@ class Control:
         """Take notice that a run begins, the `run`-th."""
 
     def state(self) -> Any:
-        """Return what stands nowhere else, as plain data: see `state.Stateful`."""
-        return None
+        """Return what stands nowhere else, as plain data: see `base.state.Stateful`."""
+        return getattr(self.loop, self.loop_part).state() if self.loop_part else None
 
     def install(self, state: Any) -> str | None:
         """Restore what `state` returned; return a note on what is missing."""
-        return None
+        return getattr(self.loop, self.loop_part).install(state) if self.loop_part else None
 
     @classmethod
     def headline(cls, panel: Panel) -> str:

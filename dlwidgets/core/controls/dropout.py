@@ -126,6 +126,7 @@ class Dropout(Control):
     name = "dropout"
     aliases = ("dropout_rate",)
     bounds = "any"
+    loop_part = "dropout"
     writer = DropoutWriter
     rows = (
         PanelRow(
@@ -142,12 +143,6 @@ class Dropout(Control):
 
     def put(self, value: ByPattern | None) -> str | None:
         return self._rates.put(value)
-
-    def state(self) -> Any:
-        return self._rates.state()
-
-    def install(self, state: Any) -> None:
-        self._rates.install(state)
 
     @property
     def _rates(self) -> DropoutRates:

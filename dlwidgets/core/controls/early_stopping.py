@@ -205,6 +205,7 @@ class EarlyStopping(Control):
 
     name = "early_stopping"
     aliases = ("stop_early", "earlystopping", "early_stop")
+    loop_part = "patience"
     writer = EarlyStoppingWriter
     rows = (
         PanelRow(
@@ -243,12 +244,6 @@ class EarlyStopping(Control):
         if value is not None and not self.steering.evaluates:
             raise Rejected("there is no validation data to tell when to stop")
         self.loop.patience.put(value)
-
-    def state(self) -> Any:
-        return self.loop.patience.state()
-
-    def install(self, state: Any) -> None:
-        self.loop.patience.install(state)
 
     @classmethod
     def headline(cls, panel: Panel) -> str:

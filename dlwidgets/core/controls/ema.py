@@ -156,6 +156,7 @@ class Ema(Control):
     name = "ema"
     aliases = ("ema_decay", "average")
     bounds = "any"
+    loop_part = "average"
     writer = EmaWriter
     rows = (
         PanelRow(
@@ -180,12 +181,6 @@ class Ema(Control):
         if value is not None and before is None:
             return "evaluations and predictions use the averaged weights"
         return "evaluations and predictions use the weights as they are" if value is None and before else None
-
-    def state(self) -> Any:
-        return self.loop.average.state()
-
-    def install(self, state: Any) -> None:
-        self.loop.average.install(state)
 
     @classmethod
     def headline(cls, panel: Panel) -> str:

@@ -145,7 +145,7 @@ class Freezing:
         return said and f"The model has changed: trainable was put in force anew, which {said}."
 
     def state(self) -> dict[str, Any]:
-        """Return the choice, and what the model was before it: see `stateful.Stateful`."""
+        """Return the choice, and what the model was before it: see `base.state.Stateful`."""
         choice = None if self.choice is None else [[pattern, on] for pattern, on in self.choice.items()]
         return {
             "choice": choice,

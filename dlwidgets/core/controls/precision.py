@@ -159,6 +159,7 @@ class Precision(Control):
     name = "precision"
     default = "full"
     aliases = ("amp", "mixed_precision")
+    loop_part = "precision"
     writer = PrecisionWriter
     rows = (
         PanelRow("run", "Precision", "choice", wish=lambda _, word: word, choices=lambda _: PRECISIONS),
@@ -181,12 +182,6 @@ class Precision(Control):
             return self.loop.precision.put(value)
         except ValueError as why:
             raise Rejected(str(why)) from None
-
-    def state(self) -> Any:
-        return self.loop.precision.state()
-
-    def install(self, state: Any) -> None:
-        self.loop.precision.install(state)
 
     @classmethod
     def headline(cls, panel: Panel) -> str:

@@ -34,7 +34,7 @@ class Draft:
     settings : lines that set the variables which changes set anew.
     definitions : functions that the run needs.
     setup : blocks between the optimizer and the loop.
-    batch : what of the loop's head and batches depends on the data: see `script_data`.
+    batch : what of the loop's head and batches depends on the data: see `export.data`.
     before, after, after_count : lines of a step between the gradients and the optimizer's step, after that,
         and after the step was counted.
     epoch_end : lines after the last step of an epoch.

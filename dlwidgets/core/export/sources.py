@@ -43,7 +43,7 @@ class Sources:
         return _known_name(item) or item.__name__
 
     def use_all(self, made: Any) -> None:
-        """Note what an expression for a module names: see `script_modules.Made`."""
+        """Note what an expression for a module names: see `module_expression.Made`."""
         for name in made.names or (nn.Module,):
             self.use(name)
 

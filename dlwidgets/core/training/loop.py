@@ -230,7 +230,7 @@ class Loop:
 
         Parameters
         ----------
-        samples, seed : how many to evaluate, where it is not all of them: see `evaluating.evaluate`.
+        samples, seed : how many to evaluate, where it is not all of them: see `scoring.evaluation.evaluate`.
         """
         began = time.perf_counter()
         size = self.batches.batch_size

@@ -79,7 +79,7 @@ class Run:
         `pulse=n` comes last, when all other facts of a moment have been told. `paused` and `blocking`
         (whether a caller waits) are told on any thread.
     note : told, in a sentence, of what a person should know.
-    memory : bytes that snapshots may take; None: see `memory.snapshot_budget`.
+    memory : bytes that snapshots may take; None: see `base.machine.snapshot_budget`.
 
     Attributes
     ----------

@@ -38,7 +38,7 @@ _NEEDED = ("schedule", "asked_schedule", "groups", "state")
 class Origin:
     """The state of a run before its first step.
 
-    Weights are copied to the CPU's memory, where there is room for them (see `memory.snapshot_budget`).
+    Weights are copied to the CPU's memory, where there is room for them (see `base.machine.snapshot_budget`).
 
     Attributes
     ----------

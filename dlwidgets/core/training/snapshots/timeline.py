@@ -34,7 +34,7 @@ class Timeline:
     Parameters
     ----------
     parts : name -> part; "data" refuses first, "random" comes last.
-    memory : bytes that snapshots may take; None: `memory.snapshot_budget`.
+    memory : bytes that snapshots may take; None: `base.machine.snapshot_budget`.
     note : told, in a sentence, of what a person should know.
     """
 
