@@ -166,7 +166,7 @@ class Session(HasTraits):
         the path of a layer, the name of a parameter, or one with wildcards as "*.bias": see `freeze`.
     accumulate : batches a step; their gradients are those of the mean over all their samples.
     normalise : "unit", "unit_dim1", "max_norm", ("max_norm", 3.0) or "weight_norm" for all weights of two or
-        more axes, or {pattern: rule}: see `core.controls.weight_normalisation.Normalising`.
+        more axes, or {pattern: rule}: see `core.controls.normalise.WeightNormalisation`.
     dropout : a rate for all dropout layers, or {pattern: rate}; None: as the model was made.
     label_smoothing : that of the training loss, where it has one; evaluations keep the loss as given.
     ema : decay, as 0.999, of an average of the weights that `evaluate` and `predict` then use.

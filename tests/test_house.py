@@ -491,3 +491,25 @@ def test_the_first_line_of_a_docstring_has_twelve_words_at_most():
         and len((first := (ast.get_docstring(node) or "").split("\n")[0]).split()) > 12
     ]
     assert not long, "\n".join(long)
+
+
+def test_a_docstring_names_only_modules_that_are_there():
+    lost = []
+    for source in PYTHON:
+        for path in re.findall(r"`(?:dlwidgets\.)?((?:core|views|teaching)(?:\.\w+)+)`", source.text):
+            parts = path.split(".")
+            places = [HOUSE.joinpath(*parts[:count]) for count in range(2, len(parts) + 1)]
+            module = next((place for place in reversed(places) if _is_module_at(place)), None)
+            rest = parts[len(module.relative_to(HOUSE).parts) :] if module is not None else [path]
+            if module is None or len(rest) > 2 or (rest and rest[0] not in _text_of(module)):
+                lost.append(f"{source.where} names {path}")
+    assert not lost
+
+
+def _is_module_at(place: Path) -> bool:
+    return place.with_suffix(".py").exists() or place.is_dir()
+
+
+def _text_of(module: Path) -> str:
+    file = module.with_suffix(".py")
+    return file.read_text("utf-8") if file.exists() else ""
