@@ -15,12 +15,11 @@ from typing import Any
 
 import torch
 
-from ...base.atomic_file import write_atomically
 from ...base.history import GrowingColumn, History
 from ...base.ledger import Entry
 from .plain_state import decode, encode
 from .snapshot import Snapshot
-from .tensor_file import read_tensors, write_tensors
+from .tensor_file import read_tensors, write_record, write_tensors
 
 _FORMAT, _VERSION = "dlwidgets checkpoint", 2
 #: How many checkpoints stay in the folder: the one before the newest is there if that is damaged.
@@ -144,13 +143,7 @@ def save(folder: Path, checkpoint: Checkpoint) -> Path:
     body["file"] = file
     try:
         body["sha256"] = write_tensors(folder / file, tensors, {"format": "pt", "step": str(snapshot.step)})
-        text = json.dumps(body)
-        whole = {
-            "format": _FORMAT, "version": _VERSION, "check": hashlib.sha256(text.encode()).hexdigest(),
-            "body": text,
-        }  # fmt: skip
-        with write_atomically(place, "run.json") as out:
-            out.write(json.dumps(whole).encode())
+        write_record(place, _FORMAT, _VERSION, json.dumps(body))
     except BaseException:
         with contextlib.suppress(OSError):
             (folder / file).unlink()

@@ -17,11 +17,10 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 
-from ...base.atomic_file import write_atomically
 from ...base.machine import snapshot_budget
 from ...layers.structure import Structure, structure
 from .plain_state import decode, encode
-from .tensor_file import read_tensors, write_tensors
+from .tensor_file import read_tensors, write_record, write_tensors
 
 if TYPE_CHECKING:
     from ...controls.steering import Steering
@@ -178,12 +177,7 @@ def write_origin(origin: Origin, seed: int, folder: Path) -> str:
     place, file = folder / f"{name}.json", f"{name}.safetensors"
     try:
         check = write_tensors(folder / file, tensors, {"format": "pt"})
-        whole = {
-            "format": _FORMAT, "version": _VERSION, "check": hashlib.sha256(text.encode()).hexdigest(),
-            "file": file, "sha256": check, "body": text,
-        }  # fmt: skip
-        with write_atomically(place, "run.json") as out:
-            out.write(json.dumps(whole).encode())
+        write_record(place, _FORMAT, _VERSION, text, file=file, sha256=check)
     except BaseException:
         with contextlib.suppress(OSError):
             (folder / file).unlink()

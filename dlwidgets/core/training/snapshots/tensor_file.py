@@ -1,8 +1,9 @@
-"""Tensors in files: whole or not at all, no pickle, checked."""
+"""Tensors and records in files: whole, checked, with no pickle."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,19 @@ def read_tensors(path: Path, sha256: str) -> dict[str, torch.Tensor]:
     if hashlib.sha256(data).hexdigest() != sha256:
         raise ValueError(f"{path.name} is damaged: its checksum is not the one that was written down")
     return load(data)
+
+
+def write_record(path: Path, kind: str, version: int, body: str, **more: Any) -> None:
+    """Write a JSON text beside its kind, version and checksum.
+
+    Raises
+    ------
+    OSError : it cannot be written; nothing is left of it.
+    """
+    check = hashlib.sha256(body.encode()).hexdigest()
+    whole = {"format": kind, "version": version, "check": check, **more, "body": body}
+    with write_atomically(path, "run.json") as out:
+        out.write(json.dumps(whole).encode())
 
 
 def save_weights(weights: Mapping[str, Any], path: Any) -> Path:
