@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import fnmatch
 import inspect
+import itertools
 import operator
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -33,62 +33,10 @@ _JOINS = {"cat", "concat", "concatenate"}
 _CONSTANT = "_tensor_constant"
 
 
-class DoesNotTrace(ValueError):
-    """A model that torch.fx cannot follow; the sentence says why."""
-
-
-@dataclass(frozen=True)
-class Operation:
-    """A functional operation of a traced model, and what it gave.
-
-    Attributes
-    ----------
-    name : the name of its node in the graph, as "add_1".
-    kind : the name of its function, as "add".
-    after : the layers that were called before it, each as often as it was.
-    found : its tensors with what tells them apart.
-    channels : for each of them the axis of its channels, or None.
-    """
-
-    name: str
-    kind: str
-    after: tuple[str, ...]
-    found: tuple[tuple[str, torch.Tensor], ...]
-    channels: tuple[int | None, ...]
-
-
-class Traced:
-    """The graph of a model, traced by torch.fx on its inputs.
-
-    Attributes
-    ----------
-    names : of the functional operations, in the order in which they run.
-
-    Raises
-    ------
-    DoesNotTrace : torch.fx cannot follow the model.
-    """
-
-    def __init__(self, model: nn.Module, inputs: Any) -> None:
-        self._model = model
-        self._graph, self._constants = _graph(model, inputs)
-        self.names = [node.name for node in self._graph.nodes if _is_functional(node)]
-
-    def run(self, inputs: Any, wanted: Sequence[str], receive: Callable[[Operation], None]) -> Any:
-        """Run the graph on `inputs`, and return the model's output.
-
-        `receive` is called with each wanted operation. The layers called are the model's own. It is left as
-        it was, as by `activations`.
-        """
-        with isolate_model(self._model) as eager:
-            runner = _Runner(eager, self._graph, self._constants, set(wanted), receive)
-            return runner.run(*tree_tensors(inputs))
-
-
-def _graph(model: nn.Module, inputs: Any) -> tuple[fx.Graph, dict[str, Any]]:
+def _trace(model: nn.Module, inputs: Any) -> tuple[fx.Graph, dict[str, Any]]:
     """Trace a model: its graph, and the constants in it.
 
-    torch.fx puts these into the model; they are taken out.
+    torch.fx puts these into the model; they are taken out. ValueError: it cannot follow the model.
     """
     failed: Exception | None = None
     # The layers of torch as wholes, as torch.fx has it; if need be, all layers that hold no others.
@@ -100,7 +48,7 @@ def _graph(model: nn.Module, inputs: Any) -> tuple[fx.Graph, dict[str, Any]]:
                 return graph, {name: getattr(eager, name) for name in named if name.startswith(_CONSTANT)}
         except Exception as error:  # noqa: BLE001 - a forward raises whatever it likes on values that are none
             failed = failed or error
-    raise DoesNotTrace(
+    raise ValueError(
         "The model does not trace, so that the operations between its layers have no names; torch.fx says: "
         f"{quote_error(failed)}"
     )
@@ -159,7 +107,7 @@ class _Tracer(fx.Tracer):
         return found(*args, **kwargs) if node.op == "call_module" else found
 
     def proxy(self, node: fx.Node) -> fx.Proxy:
-        """Return the placeholder of a node."""
+        """Return a placeholder that may be a number."""
         return _Proxy(node, self)
 
     def to_bool(self, obj: fx.Proxy) -> bool:
@@ -193,44 +141,40 @@ class _Tracer(fx.Tracer):
 
     def create_args_for_root(self, root_fn: Any, is_module: bool, concrete_args: Any = None) -> Any:
         """Return the forward with placeholders for its tensors alone."""
-        names = _names(self.root.forward, self._inputs)
+        given = self._inputs
+        # The names that torch.fx would give them: of the keywords, or of the forward's parameters.
+        if isinstance(given, dict):
+            named = list(given.items())
+        else:
+            try:
+                parameters = list(inspect.signature(self.root.forward).parameters)
+            except (TypeError, ValueError):
+                parameters = []
+            values = given if isinstance(given, (tuple, list)) else (given,)
+            named = list(zip(itertools.chain(parameters, itertools.repeat("input")), values))
+        names = iter([str(name) for name, value in named for _ in tree_tensors(value)])
 
         def placeholder(tensor: torch.Tensor) -> fx.Proxy:
-            made = self.create_proxy("placeholder", next(names, "input"), (), {})
+            made = self.create_proxy("placeholder", next(names), (), {})
             self._values[made.node] = tensor.clone()
             return made
 
-        proxies = tree_map(placeholder, self._inputs)
-        return lambda: self._output(call_model(self.root.forward, proxies)), ()
+        proxies = tree_map(placeholder, given)
 
-    def _output(self, output: Any) -> Any:
-        try:
-            self.create_arg(output)
-        except NotImplementedError:  # an output of a class of its own
-            return None
-        return output
+        def forward() -> Any:
+            output = call_model(self.root.forward, proxies)
+            try:
+                self.create_arg(output)
+            except NotImplementedError:  # an output of a class of its own
+                return None
+            return output
 
-
-def _names(forward: Callable[..., Any], inputs: Any) -> Iterator[str]:
-    """Yield the names that torch.fx would give the tensors of the inputs."""
-    if isinstance(inputs, dict):
-        for name, value in inputs.items():
-            yield from (str(name) for _ in tree_tensors(value))
-        return
-    try:
-        parameters = list(inspect.signature(forward).parameters)
-    except (TypeError, ValueError):
-        parameters = []
-    for number, value in enumerate(inputs if isinstance(inputs, (tuple, list)) else (inputs,)):
-        name = parameters[number] if number < len(parameters) else "input"
-        yield from (name for _ in tree_tensors(value))
+        return forward, ()
 
 
-def _is_functional(node: fx.Node) -> bool:
-    if node.op == "call_method":
-        return True
-    # Neither attributes nor the classes of outputs.
-    return node.op == "call_function" and node.target is not getattr and not isinstance(node.target, type)
+#: Is told of a functional operation: its node, the layers called before it, each as often as it was; and its
+#: tensors, each with what tells it apart and the axis of its channels.
+_Receive = Callable[[fx.Node, tuple[str, ...], list[tuple[str, torch.Tensor, int | None]]], None]
 
 
 class _Runner(fx.Interpreter):
@@ -241,13 +185,12 @@ class _Runner(fx.Interpreter):
         model: nn.Module,
         graph: fx.Graph,
         constants: dict[str, Any],
-        wanted: set[str],
-        receive: Callable[[Operation], None],
+        wanted: list[str],
+        receive: _Receive,
     ) -> None:
         super().__init__(model, graph=graph)
-        self._constants = constants
         self.extra_traceback = False
-        self._wanted, self._receive = wanted, receive
+        self._constants, self._wanted, self._receive = constants, set(wanted), receive
         self._after: list[str] = []
         self._known: dict[str, Known] = {}
 
@@ -260,7 +203,6 @@ class _Runner(fx.Interpreter):
         given = next((self._known[arg.name] for arg in n.all_input_nodes if arg.name in self._known), None)
         before = self.map_nodes_to_values(n.args, n)
         result = super().run_node(n)
-        found = tuple(named_tensors(result))
         module: nn.Module = nn.Identity()
         if n.op == "call_module":
             module = self.fetch_attr(n.target)
@@ -269,12 +211,14 @@ class _Runner(fx.Interpreter):
             given = None
         elif given is not None and _name_of(n) in _JOINS:
             given = (*given[:2], -1)
-        axes = tuple(channel_axis(module, tensor, given) for _, tensor in found)
-        if found and axes[0] is not None:
-            self._known[n.name] = axes[0], found[0][1].ndim, found[0][1].shape[axes[0]]
+        tensors = named_tensors(result)
+        found = [(suffix, tensor, channel_axis(module, tensor, given)) for suffix, tensor in tensors]
+        if found and found[0][2] is not None:
+            _, first, axis = found[0]
+            self._known[n.name] = axis, first.ndim, first.shape[axis]
         unpacked = n.target is operator.getitem and not isinstance(before[0], torch.Tensor)
         if n.name in self._wanted and found and not unpacked:
-            self._receive(Operation(n.name, _name_of(n), tuple(self._after), found, axes))
+            self._receive(n, tuple(self._after), found)
         return result
 
 
@@ -300,54 +244,78 @@ class FunctionalOperations:
         self, model: nn.Module, inputs: Any, modules: Mapping[str, nn.Module], names: list[str], every: bool
     ) -> None:
         self.untraced = ""
-        self._modules, self._inputs = modules, inputs
+        self._model, self._modules, self._inputs = model, modules, inputs
+        self._known: list[str] = []
         self._wanted: list[str] = []
-        self._traced: Traced | None = None
+        self._graph: fx.Graph | None = None
         self._found: list[tuple[str, tuple[str, ...]]] = []
         if not names and not every:
             return
         try:
-            self._traced = Traced(model, inputs)
-        except DoesNotTrace as error:
+            self._graph, self._constants = _trace(model, inputs)
+        except ValueError as error:
             if names:
                 raise ValueError(f"{no_such_layer(names[0], modules)} {error}") from None
             self.untraced = str(error)
             return
-        known = self._traced.names
+        self._known = [
+            node.name
+            for node in self._graph.nodes
+            # Neither attributes nor the classes of outputs.
+            if node.op == "call_method"
+            or (
+                node.op == "call_function"
+                and node.target is not getattr
+                and not isinstance(node.target, type)
+            )
+        ]
         for name in names:
-            matches = [one for one in known if fnmatch.fnmatchcase(one, name)]
+            matches = fnmatch.filter(self._known, name)
             if not matches:
-                raise ValueError(no_such_layer(name, modules, known))
+                raise ValueError(no_such_layer(name, modules, self._known))
             self._wanted += matches
-        self._wanted = known if every else list(dict.fromkeys(self._wanted))
+        self._wanted = self._known if every else list(dict.fromkeys(self._wanted))
 
     def run(self, store: CappedTensors, found: Activations) -> None:
-        """Run the traced model, and store what the wanted operations give."""
-        if self._traced is None:
+        """Run the traced model, and store what the wanted operations give.
+
+        The layers called are the model's own, which is left as it was.
+        """
+        if self._graph is None:
             return
         given: set[str] = set()
 
-        def receive(operation: Operation) -> None:
-            given.add(operation.name)
+        def receive(
+            node: fx.Node, after: tuple[str, ...], tensors: list[tuple[str, torch.Tensor, int | None]]
+        ) -> None:
+            given.add(node.name)
             # Never under the path of a layer.
-            start = f"{operation.name}()" if operation.name in self._modules else operation.name
-            for number, ((suffix, tensor), axis) in enumerate(zip(operation.found, operation.channels)):
+            start = f"{node.name}()" if node.name in self._modules else node.name
+            for number, (suffix, tensor, axis) in enumerate(tensors):
                 key = start + (suffix if number else "")
                 rows = sample_axis(nn.Identity(), tensor.shape, store.samples, suffix, axis)
                 store.add(key, tensor, rows, axis)
-                found.kinds[key], found.axes[key] = operation.kind, axis
-                found.limits[key] = limits_of(operation.kind)
-                self._found.append((key, operation.after))
+                kind = found.kinds[key] = _name_of(node)
+                found.axes[key], found.limits[key] = axis, limits_of(kind)
+                self._found.append((key, after))
 
-        output = self._traced.run(self._inputs, self._wanted, receive)
-        if not _same(output, found.output):
+        with isolate_model(self._model) as eager:
+            runner = _Runner(eager, self._graph, self._constants, self._wanted, receive)
+            output = runner.run(*tree_tensors(self._inputs))
+        pairs = zip(named_tensors(output), named_tensors(found.output))
+        # An output of a class of its own has no tensors to compare.
+        if not all(
+            a.shape == b.shape and torch.allclose(a.double(), b.double(), 1e-3, 1e-4, equal_nan=True)
+            for (_, a), (_, b) in pairs
+            if not a.is_complex()
+        ):
             self.untraced = (
                 "The traced model gives another output than the model itself, as where its forward depends "
                 "on numbers that it was not traced with: take the operations between its layers with care."
             )
         for name in self._wanted:
             # Of all that there are, those without tensors go without saying.
-            if name not in given and len(self._wanted) < len(self._traced.names):
+            if name not in given and len(self._wanted) < len(self._known):
                 found.missing[name] = "gives no tensor"
 
     def placed(self, keys: Sequence[str]) -> list[str]:
@@ -367,15 +335,3 @@ class FunctionalOperations:
             order.insert(place, key)
             placed.add(key)
         return order
-
-
-def _same(one: Any, other: Any) -> bool:
-    left = [tensor for _, tensor in named_tensors(one)]
-    right = [tensor for _, tensor in named_tensors(other)]
-    if not left or not right:
-        return True  # an output of a class of its own cannot be compared
-    return all(
-        a.shape == b.shape and torch.allclose(a.double(), b.double(), 1e-3, 1e-4, equal_nan=True)
-        for a, b in zip(left, right)
-        if not a.is_complex()
-    )

@@ -37,9 +37,8 @@ def curves_figure(
     """
     if not len(history):
         figure = new_figure(6.4, 0.6)
-        figure.text(
-            0.01, 0.5, "No step taken yet: session.start() trains.", fontsize=9, color=GREY, va="center"
-        )
+        words = "No step taken yet: session.start() trains."
+        figure.text(0.01, 0.5, words, fontsize=9, color=GREY, va="center")
         return figure
     figure = new_figure(6.4, 3.9)
     # Places by hand: finding them by drawing all texts twice takes as long as the drawing.
@@ -70,13 +69,11 @@ def curves_figure(
     rates = _line(lr, parts["lr"].step, parts["lr"].mean, "", INK, format_rate, drawstyle="steps-pre")
     norms = [_line(norm, parts["grad_norm"].step, parts["grad_norm"].mean, "", INK, color=GREY)]
     if clip is not None and len(parts["grad_norm"].step):
-        norms.append(
-            _line(norm, np.array([first, last]), np.array([clip, clip]), "clip", GREEN, linestyle="--")
-        )
+        ends_at = np.array([first, last])
+        norms.append(_line(norm, ends_at, np.full(2, clip), "clip", GREEN, linestyle="--"))
     for axes, name, height in ((loss, "loss", 1.05), (lr, "LR", 0.5), (norm, "‖grad‖", 0.5)):
-        axes.text(
-            -0.012, height, name, color=GREY, ha="right", va="center", fontsize=8, transform=axes.transAxes
-        )
+        beside = {"ha": "right", "va": "center", "transform": axes.transAxes}
+        axes.text(-0.012, height, name, color=GREY, fontsize=8, **beside)
         axes.spines[["top", "right", "left"]].set_visible(False)
         axes.spines["bottom"].set_color(LINE)
         axes.tick_params(colors=GREY, labelsize=8, length=0)

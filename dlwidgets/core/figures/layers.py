@@ -16,7 +16,7 @@ from ..layers.summary_text import (
     remark,
     remarks,
     type_words,
-)
+)  # fmt: skip
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -55,8 +55,12 @@ def layer_figure(table: Summary | None, stats: LayerStats | None = None, most: i
         return figure
     every = fold_repeats(table.rows)
     shown = first_lines(every, most)
-    said = _said(table, len(every) - len(shown))
-    tall = 3.0 + len(shown) + sum(_rows(text) for text, _ in said)
+    left_out = len(every) - len(shown)
+    said = [(f"… and {left_out:,} more lines.", GREY)] if left_out else []
+    said += [(table.error, ORANGE)] if table.error else []
+    said += [(text, GREY) for text in remarks(table)]
+    heights = [0.9 * (1 + len(text) // _ACROSS) for text, _ in said]
+    tall = 3.0 + len(shown) + sum(heights)
     figure = new_figure(_WIDTH, tall * _LINE)
     figure.set_layout_engine("none")
     axes = figure.add_axes((0.01, 0, 0.98, 1))
@@ -69,17 +73,18 @@ def layer_figure(table: Summary | None, stats: LayerStats | None = None, most: i
         axes.text(x, 2, COLUMNS[name].label, fontsize=8, color=GREY, ha=side, va="center")
     axes.plot([0, 1], [2.5, 2.5], color=GREY, linewidth=0.6)
     for at, line in enumerate(shown, 3):
-        cells = _cells(line, table.batch, stats)
+        parameters = sum(row.parameters for row in line.like or (line.row,))
+        cells = {**_cells(line, table.batch), "params": count(parameters), **_live_cells(line, stats)}
         for name, x, side in columns:
-            text = cells[name]
+            text = cells.get(name, "")
             colour = GREY if name in ("type", "output") else ORANGE if text[:1] in ("▲", "▼") else INK
             axes.text(x, at, text, fontsize=8, color=colour, ha=side, va="center")
-        share = _parameters(line) / table.total_parameters if table.total_parameters else 0.0
+        share = parameters / (table.total_parameters or 1)
         axes.barh(at, -0.05 * share, left=0.64, height=0.4, color=BLUE, alpha=0.45)
     below = 2.8 + len(shown)
-    for text, colour in said:
+    for (text, colour), height in zip(said, heights):
         axes.text(0, below, text, fontsize=8, color=colour, va="top", wrap=True)
-        below += _rows(text)
+        below += height
     return figure
 
 
@@ -97,64 +102,41 @@ def table_headline(table: Summary) -> str:
     return " · ".join(words) + batch
 
 
-def _cells(line: TableLine, batch: int | None, stats: LayerStats | None) -> dict[str, str]:
+def _cells(line: TableLine, batch: int | None) -> dict[str, str]:
     row, like = line.row, line.like
-    indent, name, kind, said = "    " * row.depth, row.name, type_words(row), remark(row)
-    output = sample_shape(row.output_shape, batch)
+    name, kind, output = row.name, type_words(row), sample_shape(row.output_shape, batch)
     if like:
         name = f"{like[0].name} – {like[-1].name}" if len(like) > 1 else like[0].name
-        kind, output, said = f"×{len(like)}, as the one before", "", ""
-    known, all_ = ran(row), like or (row,)
-    grad, ratio = _measured(row.path, stats) if not like else ("", "")
+        kind, output = f"×{len(like)}, as the one before", ""
+    elif said := remark(row):
+        kind = f"{kind} ({said})"
+    every = like or (row,)
     return {
-        "layer": _cut(indent + name, 28),
-        "type": _cut(kind + (f" ({said})" if said else ""), 36),
+        "layer": _cut("    " * row.depth + name, 28),
+        "type": _cut(kind, 36),
         "output": _cut(output, 20),
-        "params": count(_parameters(line)),
-        "macs": count(sum(one.macs for one in all_)) if row.macs else "",
-        "activations": count(sum(one.activation_bytes for one in all_), "B") if known else "",
-        "grad": grad,
-        "ratio": ratio,
-        "dead": _dead(row.path, stats) if not like else "",
+        "macs": count(sum(one.macs for one in every)) if row.macs else "",
+        "activations": count(sum(one.activation_bytes for one in every), "B") if ran(row) else "",
         "trains": _TRAINS.get(row.trainable, ""),
     }
 
 
-def _parameters(line: TableLine) -> int:
-    return sum(row.parameters for row in line.like or (line.row,))
-
-
-def _measured(path: str, stats: LayerStats | None) -> tuple[str, str]:
-    if stats is None or path not in stats.paths:
-        return "", ""
-    place = stats.paths.index(path)
-    return f"{float(stats.grad_norm[place]):.2g}", _ratio(float(stats.update_ratio[place]))
-
-
-def _dead(path: str, stats: LayerStats | None) -> str:
-    if stats is None or stats.dead is None or path not in stats.dead.paths:
-        return ""
-    place = stats.dead.paths.index(path)
-    share = float(stats.dead.dead[place]) / max(1, int(stats.dead.units[place]))
-    return f"{'▲ ' if share >= MANY_DEAD else ''}{100 * share:.0f} %"
-
-
-def _ratio(ratio: float) -> str:
-    if not math.isfinite(ratio):
-        return "–" if math.isnan(ratio) else "▲ ∞"
-    mark = "▲ " if ratio > _USUAL[1] else "▼ " if ratio < _USUAL[0] else ""
-    mantissa, power = f"{ratio:.1e}".split("e")
-    return f"{mark}{mantissa}e{int(power)}"
-
-
-def _said(table: Summary, left_out: int) -> list[tuple[str, str]]:
-    more = [(f"… and {left_out:,} more lines.", GREY)] if left_out else []
-    error = [(table.error, ORANGE)] if table.error else []
-    return [*more, *error, *((text, GREY) for text in remarks(table))]
-
-
-def _rows(text: str) -> float:
-    return 0.9 * (1 + len(text) // _ACROSS)
+def _live_cells(line: TableLine, stats: LayerStats | None) -> dict[str, str]:
+    cells: dict[str, str] = {}
+    if stats is None or line.like:
+        return cells
+    if line.row.path in stats.paths:
+        at = stats.paths.index(line.row.path)
+        cells["grad"] = f"{float(stats.grad_norm[at]):.2g}"
+        ratio = float(stats.update_ratio[at])
+        mark = "▲ " if ratio > _USUAL[1] else "▼ " if ratio < _USUAL[0] else ""
+        mantissa, _, power = f"{ratio:.1e}".partition("e")
+        cells["ratio"] = "–" if math.isnan(ratio) else f"{mark}{mantissa}e{int(power)}" if power else "▲ ∞"
+    if stats.dead is not None and line.row.path in stats.dead.paths:
+        at = stats.dead.paths.index(line.row.path)
+        share = float(stats.dead.dead[at]) / max(1, int(stats.dead.units[at]))
+        cells["dead"] = f"{'▲ ' if share >= MANY_DEAD else ''}{100 * share:.0f} %"
+    return cells
 
 
 def _cut(text: str, most: int) -> str:

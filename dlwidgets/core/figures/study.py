@@ -53,9 +53,10 @@ def top_samples_figure(
     images : uint8, tiles x h x w x 3; None where the samples are no images.
     tiles : `sample`, `value`, `box` (shares: left, top, width, height, or None), `line` or `words` of each.
     """
-    count = max(1, len(tiles))
-    columns = min(columns, count)
-    rows = math.ceil(count / columns)
+    from matplotlib.patches import Rectangle
+
+    columns = max(1, min(columns, len(tiles)))
+    rows = max(1, math.ceil(len(tiles) / columns))
     figure = new_figure(1.15 * columns, 0.5 + 1.3 * rows)
     figure.suptitle(title, x=0.01, ha="left", fontsize=10, fontweight="bold", color=INK)
     for number, axes in enumerate(np.ravel(figure.subplots(rows, columns, squeeze=False))):
@@ -69,8 +70,13 @@ def top_samples_figure(
             height, width = images.shape[1:3]
             axes.imshow(images[number], interpolation="nearest")
             if box is not None and len(box) == 4:
-                corner = (box[0] * width - 0.5, box[1] * height - 0.5)
-                axes.add_patch(_rectangle(corner, box[2] * width, box[3] * height))
+                left, top, across, down = box
+                axes.add_patch(
+                    Rectangle(
+                        (left * width - 0.5, top * height - 0.5), across * width, down * height,
+                        fill=False, edgecolor=ORANGE, linewidth=1.5,
+                    )
+                )  # fmt: skip
         elif tile.get("line"):
             axes.plot(tile["line"], color=BLUE, linewidth=1)
             if box is not None and len(box) == 2:
@@ -165,12 +171,5 @@ def _titled(figure: Figure, title: str) -> Axes:
     if title:
         figure.suptitle(title, x=0.01, ha="left", fontsize=10, fontweight="bold", color=INK)
     axes = figure.subplots()
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
+    axes.spines[["top", "right"]].set_visible(False)
     return axes
-
-
-def _rectangle(corner: tuple[float, float], width: float, height: float) -> Any:
-    from matplotlib.patches import Rectangle
-
-    return Rectangle(corner, width, height, fill=False, edgecolor=ORANGE, linewidth=1.5)

@@ -205,14 +205,14 @@ class ConfusionGrid(View):
 
     def figure(self) -> Figure:
         """Draw the tiles at their thresholds, or the matrix, as seaborn heatmaps."""
-        from ...core.figures.confusion_matrix import matrix_figure
+        from ...core.figures.confusion import matrix_figure
         from ...core.scoring.confusion_figure import confusion_figure
 
         return self._drawn_by(confusion_figure, matrix_figure)
 
     def picture(self) -> Figure:
         """Return the same drawn without seaborn, whose import takes seconds."""
-        from ...core.figures.confusion_matrix import matrix_picture
+        from ...core.figures.confusion import matrix_picture
         from ...core.scoring.confusion_figure import confusion_tiles
 
         return self._drawn_by(confusion_tiles, matrix_picture)
@@ -242,7 +242,7 @@ class ConfusionGrid(View):
 
     def class_figure(self, cls: int | str) -> Figure:
         """Draw precision-recall, ROC and reliability of a class, by name or number."""
-        from ...core.figures.class_detail import class_figure
+        from ...core.figures.confusion import class_figure
 
         scores = self.scores
         if scores is None:

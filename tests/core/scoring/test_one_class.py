@@ -15,7 +15,7 @@ from sklearn.metrics import average_precision_score, precision_recall_curve, roc
 
 from dlwidgets.core.data.card import SIDE, make_card
 from dlwidgets.core.data.samples import read_samples
-from dlwidgets.core.figures.class_detail import class_figure
+from dlwidgets.core.figures.confusion import class_figure
 from dlwidgets.core.scoring.one_class import (
     count_instead,
     find_mistaken_sets,
