@@ -1,4 +1,4 @@
-"""The layer and sample of an activation browser, and its last look."""
+"""What an activation browser looks at, and its last look."""
 
 from __future__ import annotations
 
@@ -37,21 +37,19 @@ class TakenLook:
     step: int | None = None
 
 
+@dataclass(eq=False)
 class LayerLook:
     """One layer looked at on one sample: wish and last look.
 
     What is wanted is written on any thread. `take` runs on the thread that may use the model: between two
     steps where there is a session, whose `selected_layer` and `selected_sample` are then followed.
 
-    Parameters
+    Attributes
     ----------
     session : None for a bare model.
     shares_sample : whether the session's selection counts these samples.
     layer, sample : what is looked at where no session says.
     task, classes : what the model's outputs are.
-
-    Attributes
-    ----------
     layers : path -> layer, as they were at the beginning.
     part, show, sort, slice, channel : what is wanted, as in `Wanted`.
     chosen : the number of the map or bar that is enlarged.
@@ -59,29 +57,24 @@ class LayerLook:
     lock : held while the model is used.
     """
 
-    def __init__(
-        self,
-        model: nn.Module,
-        session: Session | None,
-        samples: SampleSource,
-        *,
-        layer: str | None,
-        sample: int,
-        shares_sample: bool,
-        sort: Sort,
-        task: str | None,
-        classes: Sequence[str] | None,
-    ) -> None:
-        self.model, self.session, self.samples = model, session, samples
-        self.task, self.classes, self.shares_sample = task, classes, shares_sample
-        self.layer, self.sample = layer, sample
-        self.layers = layer_paths(model)
-        self.part: str | None = None
-        self.show: Show = "output"
-        self.sort: Sort = sort
-        self.slice: int | None = None
-        self.channel = self.chosen = 0
-        self.taken: TakenLook | None = None
+    model: nn.Module
+    session: Session | None
+    samples: SampleSource
+    layer: str | None
+    sample: int
+    shares_sample: bool
+    sort: Sort
+    task: str | None
+    classes: Sequence[str] | None
+    part: str | None = None
+    show: Show = "output"
+    slice: int | None = None
+    channel: int = 0
+    chosen: int = 0
+    taken: TakenLook | None = None
+
+    def __post_init__(self) -> None:
+        self.layers = layer_paths(self.model)
         self.lock = threading.Lock()
         self._default = default_layer(self.layers)
         #: What lies behind each layer, found once.
@@ -108,7 +101,7 @@ class LayerLook:
             return self.session.scores_of
         if self.task == "multiclass":
             return lambda output: output.softmax(-1)
-        return torch.sigmoid if self.task in ("multilabel", "binary") else None
+        return torch.sigmoid if self.has_probabilities else None
 
     @property
     def has_probabilities(self) -> bool:
@@ -127,8 +120,7 @@ class LayerLook:
     def numbered_sample(self) -> int:
         """Return the number of the sample, behind one's own if any."""
         # The session's number counts the session's samples, not those that were handed over.
-        shared = self.session is not None and self.shares_sample
-        return self.session.selected_sample if shared else self.sample
+        return self.session.selected_sample if self.session and self.shares_sample else self.sample
 
     def sort_anew(self, by: Sort) -> None:
         """Sort the maps by something; asked for again, they are sorted anew."""
@@ -148,15 +140,20 @@ class LayerLook:
 
     def take(self) -> None:
         """Look: the sample is read once, and random states are saved once."""
-        samples, step = self.samples, self.step
-        # A session's job between two steps gives the random generators back itself.
-        given_back = self.session is not None
+        samples, step, target = self.samples, self.step, None
         with self.lock:
-            wanted, key = self._wanted()
-            index, own, target = self.wanted_sample(), samples.own, None
+            layer, index, own = self.wanted_layer(), self.wanted_sample(), samples.own
+            if self.taken is not None and self.taken.look.layer != layer:
+                self.part, self.slice, self.channel = None, None, 0
+            key = (layer, self.part, self.show, index if own is None else id(own), self.sort)
+            kept = self._order[2] if self._order is not None and self._order[0] == key else None
+            budget = LIVE_BUDGET if self.running else BUDGET
+            wanted = Wanted(layer, self.part, self.show, self.sort, kept, self.slice, self.channel, budget)
             try:
-                samples.must_exist(index)
-                with isolate_model(self.model, random_states=not given_back) as eager:
+                if own is None:
+                    samples.must_exist(index)
+                # A session's job between two steps gives the random generators back itself.
+                with isolate_model(self.model, random_states=self.session is None) as eager:
                     inputs, target = samples.item(index)
                     found = look(eager, inputs, wanted, self.scores_of, self._behind)
             except Exception as error:  # noqa: BLE001 - said in the view; training and kernel go on
@@ -171,26 +168,13 @@ class LayerLook:
         with self.lock, preserve_random_state() if self.session is None else nullcontext():
             return work()
 
-    def _wanted(self) -> tuple[Wanted, Any]:
-        """Return what to look at, and the key of its order."""
-        layer = self.wanted_layer()
-        if self.taken is not None and self.taken.look.layer != layer:
-            self.part, self.slice, self.channel = None, None, 0
-        own = self.samples.own
-        key = (layer, self.part, self.show, self.wanted_sample() if own is None else id(own), self.sort)
-        kept = self._order[2] if self._order is not None and self._order[0] == key else None
-        budget = LIVE_BUDGET if self.running else BUDGET
-        wanted = Wanted(layer, self.part, self.show, self.sort, kept, self.slice, self.channel, budget)
-        return wanted, key
-
     # -- the last look
 
     def shown_part(self) -> str:
         """Return the part of the layer shown; "" without an output."""
-        taken = self.taken
-        if taken is None or taken.look.layer != self.wanted_layer() or taken.look.wanted.show != "output":
-            return ""
-        return taken.look.part
+        look = None if self.taken is None else self.taken.look
+        shown = look is not None and look.layer == self.wanted_layer() and look.wanted.show == "output"
+        return look.part if shown else ""
 
     def sorted_at(self) -> int | None:
         """Return the step of an order that later maps are in."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -15,10 +16,8 @@ from ...core.base.trees import tree_tensors
 if TYPE_CHECKING:
     from ...core.scoring.scores import Scores
 
-#: Classes that are offered to go through.
-_MOST_CLASSES = 200
-#: The bytes of pixels that a page may hand over.
-_MOST_PIXELS = 300_000
+#: Classes that are offered to go through, and the bytes of pixels that a page may hand over.
+_MOST_CLASSES, _MOST_PIXELS = 200, 300_000
 
 
 class SampleSource:
@@ -35,6 +34,7 @@ class SampleSource:
 
     Attributes
     ----------
+    own : the sample that a person brought, while it is looked at.
     order : "number", "worst", "best" or "class:NAME": the way that next and previous go.
     takes : whether an image or a text can be brought; of an image it is known once a sample was read.
     """
@@ -46,12 +46,13 @@ class SampleSource:
         encode: Callable[[str], Any] | None = None,
     ) -> None:
         self.samples = samples
+        self.own: OwnSample | None = None
         self.order = "number"
         self._scores, self._encode = scores, encode
         self.takes = {"image": False, "text": encode is not None}
-        self._own: OwnSample | None = None
-        self._rows: tuple[Any, str, list[int]] = (None, "", [])
-        self._span: tuple[float, float] | None = None
+        #: The numbers of the samples in the order of scores, found once for both.
+        self._numbers: tuple[Any, str, list[int]] = (None, "", [])
+        self._value_range = cache(lambda: value_range(samples))
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -67,66 +68,40 @@ class SampleSource:
 
     def item(self, index: int) -> tuple[Any, Any]:
         """Return inputs and target of a sample, which is read once."""
-        if self._own is not None and index == len(self):
-            return self._own.inputs, None
+        if self.own is not None and index == len(self):
+            return self.own.inputs, None
         item = self.samples.item(index)
         given = list(tree_tensors(item[0]))
         self.takes["image"] = len(given) == 1 and given[0].ndim == 4 and given[0].is_floating_point()
         return item
 
     def must_exist(self, index: Any) -> None:
-        """Refuse what is no number of a sample.
-
-        Raises
-        ------
-        ValueError : there is no such sample.
-        """
-        last = len(self) - (self._own is None)
-        if not isinstance(index, int) or isinstance(index, bool) or not 0 <= index <= last:
+        """Refuse with a ValueError what is no number of a sample."""
+        if not isinstance(index, int) or isinstance(index, bool) or not 0 <= index < len(self):
             raise ValueError(
                 f"Sample {index} does not exist: the {self.name} samples are 0 to {len(self) - 1}."
             )
 
     # -- one's own
 
-    @property
-    def own(self) -> OwnSample | None:
-        """The sample that a person brought, while it is looked at."""
-        return self._own
+    def bring(self, x: Any, name: str | None = None, before: str = "") -> None:
+        """Fit `x`, to which `before` was done already, and look at it henceforth."""
+        found = fit_sample(x, self.samples.inputs(0), name, span=self._value_range, encode=self._encode)
+        self.own = OwnSample(found.inputs, found.name, ", ".join(filter(None, [before, found.done])))
 
-    def bring(self, x: Any, name: str | None = None) -> OwnSample:
-        """Fit `x` to the model's inputs, and look at it henceforth."""
-        self._own = fit_sample(x, self.samples.inputs(0), name, span=self.span, encode=self._encode)
-        return self._own
-
-    def bring_pixels(self, about: dict[str, Any], pixels: bytes) -> OwnSample:
+    def bring_pixels(self, about: dict[str, Any], pixels: bytes) -> None:
         """Look at an image that a page decoded.
 
-        `about` has its width, height, name and what the page did.
-
-        Raises
-        ------
-        ValueError : the bytes are not width x height x 3.
+        `about` has its width, height, name and what the page did. Raises ValueError where the bytes are not
+        width x height x 3.
         """
         width, height = about.get("width"), about.get("height")
         fits = isinstance(width, int) and isinstance(height, int) and width > 0 and height > 0
         if not fits or len(pixels) != width * height * 3 or len(pixels) > _MOST_PIXELS:
             raise ValueError("The page sent an image whose size is not what it says.")
         image = torch.frombuffer(bytearray(pixels), dtype=torch.uint8).reshape(height, width, 3)
-        found = self.bring(image, str(about.get("name") or "your own")[:80])
-        before = str(about.get("done") or "")[:120]
-        self._own = OwnSample(found.inputs, found.name, ", ".join(filter(None, [before, found.done])))
-        return self._own
-
-    def let_go(self) -> None:
-        """Return from one's own sample to the numbered ones."""
-        self._own = None
-
-    def span(self) -> tuple[float, float]:
-        """Return the range of the samples' values."""
-        if self._span is None:
-            self._span = value_range(self.samples)
-        return self._span
+        name, done = str(about.get("name") or "your own")[:80], str(about.get("done") or "")[:120]
+        self.bring(image, name, done)
 
     # -- the way through
 
@@ -139,12 +114,7 @@ class SampleSource:
         return found + [[f"class:{name}", f"of {name}"] for name in scores.classes[:_MOST_CLASSES]]
 
     def choose_order(self, order: str) -> None:
-        """Go through the samples in another order.
-
-        Raises
-        ------
-        ValueError : there is no such order, or nothing to order by yet.
-        """
+        """Go in another order; ValueError where there is none, or none yet."""
         scores = self._scores()
         if order != "number":
             if scores is None:
@@ -156,23 +126,20 @@ class SampleSource:
         scores = self._scores()
         if scores is None:
             return []
-        if self._rows[0] is not scores or self._rows[1] != self.order:
-            rows = in_order(scores, self.order).tolist()
+        if self._numbers[0] is not scores or self._numbers[1] != self.order:
+            numbers = in_order(scores, self.order).tolist()
             # Where a part was evaluated, its rows are named by the samples' numbers.
-            ids = scores.sample_ids
-            numbers = rows if ids is None else [int(ids[row]) for row in rows]
-            self._rows = (scores, self.order, numbers)
-        return self._rows[2]
+            if scores.sample_ids is not None:
+                numbers = [int(scores.sample_ids[row]) for row in numbers]
+            self._numbers = (scores, self.order, numbers)
+        return self._numbers[2]
 
     def place(self, index: int) -> list[int] | None:
-        """Return the place of a sample in the order, and its length.
-
-        None in the order of numbers.
-        """
+        """Return a sample's place in the order, and its length; None: by number."""
         if self.order == "number":
             return None
-        rows = self._in_order()
-        return [rows.index(index) if index in rows else -1, len(rows)]
+        numbers = self._in_order()
+        return [numbers.index(index) if index in numbers else -1, len(numbers)]
 
     def go(self, where: str, index: int) -> int:
         """Return the "next", "previous", "first" or a "random" sample from `index`.
@@ -181,18 +148,14 @@ class SampleSource:
         ------
         ValueError : there is no such way, or no sample to go to.
         """
-        rows = list(range(len(self))) if self.order == "number" else self._in_order()
-        if not rows:
+        numbers = list(range(len(self))) if self.order == "number" else self._in_order()
+        if not numbers:
             raise ValueError("There is no sample to go to in this order.")
-        at = rows.index(index) if index in rows else -1
-        if where == "next":
-            return rows[min(at + 1, len(rows) - 1)]
-        if where == "previous":
-            return rows[max(at - 1, 0)]
-        if where == "first":
-            return rows[0]
+        at, last = numbers.index(index) if index in numbers else -1, len(numbers) - 1
+        ways = {"next": min(at + 1, last), "previous": max(at - 1, 0), "first": 0}
         if where == "random":
             # Not from the generators that training draws from.
-            others = [row for row in rows if row != index] or rows
-            return random.SystemRandom().choice(others)
-        raise ValueError(f"There is no way {where!r} from a sample.")
+            return random.SystemRandom().choice([one for one in numbers if one != index] or numbers)
+        if where not in ways:
+            raise ValueError(f"There is no way {where!r} from a sample.")
+        return numbers[ways[where]]

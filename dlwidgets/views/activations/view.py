@@ -134,31 +134,26 @@ class ActivationBrowser(View):
         model = source.model if session is not None else source
         if layer is not None and layer not in (paths := layer_paths(model)):
             raise ValueError(no_such_layer(layer, paths))
-        given = None if X is None else PlainSamples(X, y, _dtype(model))
-        shares_sample = session is not None and given is None
-
-        def scores() -> Any:
-            return session.scores if session is not None and shares_sample and session.has_valid else None
-
-        # Kept: of an iterable the session has to draw a batch to know its samples.
-        samples = session.samples if given is None and session is not None else given
-        self._samples = SampleSource(samples, scores, encode)
+        shares_sample = X is None
+        if shares_sample:
+            # Kept: of an iterable the session has to draw a batch to know its samples.
+            samples = session.samples
+        else:
+            floats = (one.dtype for one in model.parameters() if one.is_floating_point())
+            samples = PlainSamples(X, y, next(floats, torch.get_default_dtype()))
+        self._samples = SampleSource(
+            samples, lambda: session.scores if shares_sample and session.has_valid else None, encode
+        )
         if sample is not None:
             self._samples.must_exist(sample)
-        if session is not None and layer is not None:
-            session.selected_layer = layer
-        if session is not None and sample is not None and shares_sample:
-            session.selected_sample = sample
+        if session is not None:
+            task, classes = session.task, session.classes
+            if layer is not None:
+                session.selected_layer = layer
+            if sample is not None and shares_sample:
+                session.selected_sample = sample
         self._look = LayerLook(
-            model,
-            session,
-            self._samples,
-            layer=layer,
-            sample=sample or 0,
-            shares_sample=shares_sample,
-            sort=sort,
-            task=session.task if session is not None else task,
-            classes=session.classes if session is not None else classes,
+            model, session, self._samples, layer, sample or 0, shares_sample, sort, task, classes
         )
         self._per, self._tokens = per, tokens
         self._time_budget = TimeBudget(_SHARE, _LEAST)
@@ -179,54 +174,39 @@ class ActivationBrowser(View):
     def project(self) -> dict[str, Any]:
         """Return the picture of the last look."""
         look, taken = self._look, self._look.taken
+        at = look.numbered_sample()
         values: dict[str, Any] = {
             "layers": [
                 [path, kind_of(layer), path.count(".") + 1 if path else 0, isinstance(layer, HOLDERS)]
                 for path, layer in look.layers.items()
             ],
-            "selected_layer": look.wanted_layer(),
-            "selected_sample": look.numbered_sample(),
-            "per": self._per,
-            "show": look.show,
-            "sort": look.sort,
+            "selected_layer": look.wanted_layer(), "selected_sample": at,
+            "per": self._per, "show": look.show, "sort": look.sort,
             "moment": {
-                "step": None if taken is None else taken.step,
-                "running": look.running,
+                "step": None if taken is None else taken.step, "running": look.running,
                 "every": round(self._time_budget.interval, 1),
             },
-        }
+        }  # fmt: skip
         if taken is None:
             return {**values, "drawing": {"reason": _FIRST_LOOK}}
         drawn = taken.look.picture.tiles if taken.look.picture is not None else None
         chosen = min(look.chosen, drawn.total - 1) if drawn is not None else look.chosen
         packed = pack(taken.look, chosen, look.classes, self._tokens)
         packed["drawing"]["sorted_at"] = look.sorted_at()
-        return {
-            **values,
-            **packed,
-            "part": taken.look.part,
-            "chosen": chosen,
-            "sample": self._describe_sample(),
-            **self._study.values(),
-        }
-
-    def _describe_sample(self) -> dict[str, Any]:
-        """Describe the sample: its place, what it is, the model's verdict."""
-        samples, taken, verdict = self._samples, self._look.taken, self._look.verdict()
-        own = samples.own if taken is not None and taken.index is None else None
-        return {
-            "number": None if taken is None else taken.index,
-            "count": len(samples),
-            "name": samples.name,
+        samples, verdict = self._samples, look.verdict()
+        own = samples.own if taken.index is None else None
+        sample = {
+            "number": taken.index, "count": len(samples), "name": samples.name,
             "own": None if own is None else {"name": own.name, "done": own.done},
             "takes": dict(samples.takes),
-            "order": samples.order,
-            "orders": samples.orders(),
-            "place": samples.place(self._look.numbered_sample()),
-            "words": verdict.words,
-            "measure": verdict.measure,
+            "order": samples.order, "orders": samples.orders(), "place": samples.place(at),
+            "words": verdict.words, "measure": verdict.measure,
             "ranking": [[name, number(score), true] for name, score, true in verdict.ranking],
-        }
+        }  # fmt: skip
+        return {
+            **values, **packed, "part": taken.look.part, "chosen": chosen, "sample": sample,
+            **self._study.values(),
+        }  # fmt: skip
 
     def title(self) -> str:
         """Describe what is shown: "relu5 · sample 412, missed · 64 maps"."""
@@ -251,11 +231,7 @@ class ActivationBrowser(View):
 
         The file holds `values` (the tensor that is shown, without batch axis, or the weights), `input` (or
         `input_0`, ...), `scores` where there are any, and `layer`, `part`, `show`, `sample` (-1: one's own)
-        and `step` (-1: none).
-
-        Raises
-        ------
-        ValueError : there is nothing to save, for the reason given.
+        and `step` (-1: none). A ValueError says why there is nothing to save.
         """
         taken = self._look.taken
         if taken is None:
@@ -268,12 +244,7 @@ class ActivationBrowser(View):
     # -- the study below the maps
 
     def open_study(self, section: str) -> None:
-        """Open a section: "touch", "excites", "where", "time", or "" to fold all.
-
-        Raises
-        ------
-        ValueError : there is no such section.
-        """
+        """Open a section: "touch", "excites", "where", "time", or "" to fold all."""
         self.wish("study", section)
 
     def study_figure(self) -> Figure:
@@ -281,7 +252,7 @@ class ActivationBrowser(View):
         return self._study.figure()
 
     def study_frame(self) -> pd.DataFrame:
-        """Return what the open section shows as a table: see `figure.frame_of`."""
+        """Return what the open section shows as a table: see `Study.frame`."""
         return self._study.frame()
 
     # -- what a person wants
@@ -296,14 +267,17 @@ class ActivationBrowser(View):
             if value not in look.layers:
                 raise ValueError(no_such_layer(str(value), look.layers))
             look.layer = value
-            self._select("selected_layer", value)
+            if self.session is not None:
+                self.session.selected_layer = value
+            else:
+                self._look_again()
         elif name == "selected_sample":
             self._go_to(value)
         elif name == "go":
             self._go_to(samples.go(str(value), look.numbered_sample()))
         elif name == "order":
             samples.choose_order(str(value))
-            if value == "number" or samples.place(look.numbered_sample()) is None:
+            if value == "number":
                 self.refresh()
             else:
                 self._go_to(samples.go("first", look.numbered_sample()))
@@ -332,23 +306,13 @@ class ActivationBrowser(View):
             super().wish(name, value)
 
     def _go_to(self, index: Any) -> None:
-        if index != len(self._samples):
-            self._samples.must_exist(index)
-        else:
-            raise ValueError(f"Sample {index} does not exist: they are 0 to {len(self._samples) - 1}.")
         look, own = self._look, self._samples.own
-        look.sample = index
-        self._samples.let_go()
+        self._samples.must_exist(index)
+        look.sample, self._samples.own = index, None
         if not look.shares_sample or own is not None and look.session.selected_sample == index:
             self._look_again()
         else:
-            self._select("selected_sample", index)
-
-    def _select(self, name: str, value: Any) -> None:
-        if self.session is not None:
-            setattr(self.session, name, value)
-        else:
-            self._look_again()
+            look.session.selected_sample = index
 
     def look_at(self, x: Any, name: str | None = None) -> None:
         """Look at a sample of one's own, until another is picked.
@@ -422,7 +386,7 @@ class ActivationBrowser(View):
             self.refresh()
             return
         if name == "selected_sample" and look.shares_sample:
-            self._samples.let_go()
+            self._samples.own = None
         # At rest only what takes the run elsewhere, as a rewind, is news.
         elsewhere = look.taken is not None and look.taken.step != session.steps
         news = self._time_budget.due() if look.running else elsewhere
@@ -450,6 +414,3 @@ class ActivationBrowser(View):
             self._look.taken = None
         super().close()
 
-
-def _dtype(model: nn.Module) -> torch.dtype:
-    return next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.get_default_dtype())

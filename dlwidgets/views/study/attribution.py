@@ -3,40 +3,44 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
+from ...core.activations.packed_look import number
 from ...core.activations.study.ablation import scores_under
-from ...core.activations.study.attribution import Attribution, grad_cam, gradient_x_input
+from ...core.activations.study.attribution import grad_cam, gradient_x_input
 from ...core.pictures.tiles import make_tiles
-from .subject import StudySubject
+from .section import Section, StudySubject
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
 
 METHODS = ("grad_cam", "gradient_x_input")
-#: The bytes of the map, the bars of a vector, and the classes that are offered.
-_BUDGET, _BARS, _CLASSES = 16_384, 512, 200
+#: The bytes of the map, and the classes that are offered.
+_BUDGET, _CLASSES = 16_384, 200
 
 
-class AttributionSection:
+class AttributionSection(Section):
     """The method, class and layer that a person chose, and their map."""
 
+    trait, empty = "where", {"where": {}, "where_map": b""}
+
     def __init__(self) -> None:
+        super().__init__()
         self.method, self.target, self.here = "grad_cam", None, False
-        self._values: dict[str, Any] = {}
 
     @property
     def key(self) -> Any:
-        """What a person decides."""
+        """Method, class, and whether the layer shown is weighted."""
         return self.method, self.target, self.here
 
     def choose(self, name: str, value: Any) -> None:
         """Choose the method, the class, or the layer that is weighted.
 
         The class None is the predicted one; the layer is that which is shown, or the last convolution.
-
-        Raises
-        ------
-        ValueError : it is none of these.
         """
         if name == "where_method":
             if value not in METHODS:
@@ -49,79 +53,77 @@ class AttributionSection:
         else:
             self.here = bool(value)
 
-    def forget(self) -> None:
-        """Let go what was computed."""
-        self._values = {}
-
-    def work(self, subject: StudySubject, _seconds: float = 0.0) -> bool:
+    def work(self, subject: StudySubject, seconds: float) -> bool:
         """Compute the map."""
-        inputs = subject.inputs
+        inputs, layout = subject.inputs(), subject.layout
         scores = scores_under(subject.model, inputs, [{}], subject.scores)[0]
+        order = torch.argsort(-scores.nan_to_num(-math.inf), stable=True).tolist()
         target = self.target if self.target is not None and self.target < len(scores) else None
-        words = self._about(subject, scores, target)
+        names, points = subject.names(len(scores)), [number(score) for score in scores.tolist()]
+        usable = layout.axis == 0 and len(layout.shape) >= 2 and math.prod(layout.shape[1:]) > 1
+        words: dict[str, Any] = {
+            "method": self.method, "chosen": target, "here": self.here, "predicted": order[0],
+            "classes": [[i, names[i], points[i]] for i in sorted(order[:_CLASSES])],
+            "step": subject.step, "usable": usable, "shown": subject.layer, "reason": "",
+        }  # fmt: skip
+        by_input = self.method == "gradient_x_input"
         try:
-            found = self._attribution(subject, inputs, target)
+            if by_input:
+                found = gradient_x_input(subject.model, inputs, target)
+            else:
+                layer = subject.layer if self.here and usable else None
+                found = grad_cam(subject.model, inputs, target, layer)
         except ValueError as error:
-            words["reason"] = str(error)
-            self._values = {"where": words, "where_map": b""}
+            self.found = {"where": {**words, "reason": str(error)}}
             return False
-        words["target"], words["layer"] = found.target, found.layer
-        words["score"] = _number(scores[found.target])
-        form, values = _drawable(found, self.method)
+        form, values = _drawable(found.values, by_input, by_input and bool(found.layer))
         drawn = make_tiles(values[None], budget=_BUDGET)
         words.update(
-            form=form, size=list(drawn.maps.shape[1:]), peak=float(drawn.scale[0]),
-            shape=list(found.values.shape),
+            target=found.target, layer=found.layer, score=points[found.target], form=form,
+            size=list(drawn.maps.shape[1:]), peak=float(drawn.scale[0]), shape=list(found.values.shape),
         )  # fmt: skip
-        self._values = {"where": words, "where_map": drawn.maps.tobytes()}
+        self.found = {"where": words, "where_map": drawn.maps.tobytes()}
         return False
 
     def values(self) -> dict[str, Any]:
-        """Return the picture as values of traits."""
-        return {"where": {"method": self.method}, "where_map": b"", **self._values}
+        """Return the picture as values of traits; the method is known before it."""
+        return {**self.empty, "where": {"method": self.method}, **self.found}
 
-    # -- inside
+    def figure(self, values: dict[str, Any], image: np.ndarray | None) -> Figure | None:
+        """Draw the map over the input."""
+        from ...core.figures.study import attribution_figure
 
-    def _about(self, subject: StudySubject, scores: torch.Tensor, target: int | None) -> dict[str, Any]:
-        names = subject.names(len(scores))
-        order = torch.argsort(-scores.nan_to_num(-math.inf), stable=True).tolist()
-        listed = range(len(scores)) if len(scores) <= _CLASSES else sorted(order[:_CLASSES])
-        return {
-            "method": self.method, "chosen": target, "here": self.here, "predicted": order[0],
-            "classes": [[i, names[i], _number(scores[i])] for i in listed],
-            "step": subject.step, "usable": _has_maps(subject), "shown": subject.layer, "reason": "",
-        }  # fmt: skip
+        found = values["where"]
+        if "peak" not in found:
+            return None
+        name = next((row[1] for row in found["classes"] if row[0] == found["target"]), found["target"])
+        word = "Grad-CAM" if found["method"] == "grad_cam" else "gradient × input"
+        under = image if found["form"] == "map" else None
+        return attribution_figure(_decode(values), under, f"{word} for {name}")
 
-    def _attribution(self, subject: StudySubject, inputs: Any, target: int | None) -> Attribution:
-        if self.method == "gradient_x_input":
-            return gradient_x_input(subject.model, inputs, target)
-        layer = subject.layer if self.here and _has_maps(subject) else None
-        return grad_cam(subject.model, inputs, target, layer)
+    def frame(self, values: dict[str, Any]) -> pd.DataFrame:
+        """Return the map, as large as it is."""
+        import pandas as pd
 
-
-def _has_maps(subject: StudySubject) -> bool:
-    layout = subject.layout
-    return layout.axis == 0 and len(layout.shape) >= 2 and math.prod(layout.shape[1:]) > 1
+        return pd.DataFrame(_decode(values) if "peak" in values["where"] else None)
 
 
-def _drawable(found: Attribution, method: str) -> tuple[str, torch.Tensor]:
+def _drawable(values: torch.Tensor, by_input: bool, tokens: bool) -> tuple[str, torch.Tensor]:
     """Return the form, "map", "line", "matrix" or "tokens", and a matrix."""
-    values = found.values
-    if method == "gradient_x_input" and found.layer:
-        return "tokens", values.reshape(1, -1)
-    if values.ndim <= 1:
-        return "line", values.reshape(1, -1)
-    if method == "gradient_x_input":
+    if tokens or values.ndim <= 1:
+        return "tokens" if tokens else "line", values.reshape(1, -1)
+    if by_input and values.ndim == 2:
+        return "matrix", values
+    if by_input and values.ndim > 2:
         # Summed over the channels, which are first, or last as in images of three colours.
         last = values.ndim == 3 and values.shape[0] not in (1, 3) and values.shape[-1] in (1, 3)
-        values = values.sum(-1) if last else values.sum(0) if values.ndim > 2 else values
+        values = values.sum(-1 if last else 0)
     if values.ndim == 3:
         values = values[values.shape[0] // 2]
-    if method == "gradient_x_input" and found.values.ndim == 2:
-        return "matrix", values
     return "map" if values.ndim == 2 else "line", values.reshape(-1, values.shape[-1])
 
 
-def _number(value: torch.Tensor) -> float | None:
-    number = float(value)
-    return number if math.isfinite(number) else None
+def _decode(values: dict[str, Any]) -> np.ndarray:
+    """Return the numbers of the map; NaN where they are not finite."""
+    codes = np.frombuffer(values["where_map"], np.uint8).reshape(values["where"]["size"]).astype(float)
+    return np.where(codes == 0, np.nan, (codes - 128) * values["where"]["peak"] / 127)

@@ -8,8 +8,6 @@ from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from torch import nn
-
 from ...core.activations.incoming_weights import ELEMENTWISE, find_incoming
 from ...core.activations.layer_choice import layer_paths
 from ...core.activations.study.film import kept_states, output_of
@@ -18,9 +16,8 @@ from ...core.base.time_budget import TimeBudget
 from ...core.layers.axes import channel_axis
 from .ablation import AblationSection
 from .attribution import AttributionSection
-from .figure import figure_of, frame_of
 from .over_time import OverTimeSection
-from .subject import OutputLayout, StudySubject
+from .section import OutputLayout, Section, StudySubject
 from .top_samples import TopSamplesSection
 
 if TYPE_CHECKING:
@@ -31,12 +28,11 @@ if TYPE_CHECKING:
 
 #: The share of the training's time that a study may take, and the shortest time between two pieces of it [s].
 _SHARE, _LEAST = 0.002, 1 / 3
-#: The sections, of which one at a time is open, and the trait that tells of each.
-_SECTIONS = {"touch": "touching", "excites": "exciting", "where": "where", "time": "film"}
 #: How long a piece of work takes at rest, between two steps of a run, and all without a session [s].
 _PIECE, _LIVE_PIECE, _WHOLE = 0.15, 0.03, 2.0
 #: Pictures in which each map or bar is a channel.
 _EACH = ("maps", "volume", "lines", "bars", "rgb")
+_FOLDED = "The study is folded: open_study() opens 'touch', 'excites', 'where' or 'time'."
 
 
 class Study:
@@ -58,10 +54,10 @@ class Study:
     ) -> None:
         self._look, self._refresh, self._page_waits = look, refresh, page_waits
         self.section = ""
-        self._ablation, self._time = AblationSection(), OverTimeSection()
-        self._sections: dict[str, Any] = {
-            "touch": self._ablation, "excites": TopSamplesSection(), "where": AttributionSection(),
-            "time": self._time,
+        self._touch, self._excites = AblationSection(), TopSamplesSection()
+        self._where, self._time = AttributionSection(), OverTimeSection()
+        self._sections: dict[str, Section] = {
+            "touch": self._touch, "excites": self._excites, "where": self._where, "time": self._time
         }  # fmt: skip
         self._layouts: dict[tuple[str, str], OutputLayout] = {}
         #: The channel in question, where no map or bar stands for one.
@@ -81,31 +77,53 @@ class Study:
         """Stop following the session, and let go what was computed."""
         if self._look.session is not None:
             self._look.session.unobserve(self._pulsed, names=["pulse"])
-        self._closed, self.section = True, ""
-        self._forget()
+        self._closed = True
+        self._open("")
+
+    def _open(self, section: str) -> None:
+        self.section, self._done, self._reason = section, None, ""
+        for one in self._sections.values():
+            one.forget()
 
     # -- what the browser asks
 
     def values(self) -> dict[str, Any]:
         """Return the traits of the open section; those of the others empty."""
-        values: dict[str, Any] = {"study": self.section, "touching": {}}
+        values: dict[str, Any] = {"study": self.section}
         for name, section in self._sections.items():
-            if name != "touch":
-                values.update(section.values())
-        if self.section == "touch":
-            layer, channel = self._look.wanted_layer(), self._channel()
-            values["touching"] = {
-                "layer": layer, "channel": channel, "channels": self._channels(),
-                "step": self._step, "reason": self._reason,
-                "measure": "probability" if self._look.has_probabilities else "output",
-                **self._ablation.values(layer, channel, self._look.names),
-            }  # fmt: skip
-        elif self.section:
-            name = _SECTIONS[self.section]
-            values[name] = {**values[name], **({"reason": self._reason} if self._reason else {})}
-            values[name].setdefault("reason", "")
-            values[name]["channels"] = self._channels()
+            values.update(section.values() if name == self.section else section.empty)
+        if self.section:
+            trait = self._sections[self.section].trait
+            words = values[trait] = {"reason": "", **values[trait], "channels": self._channels()}
+            words["reason"] = self._reason or words["reason"]
+            if self.section == "touch":
+                layer, channel = self._look.wanted_layer(), self._channel()
+                measure = "probability" if self._look.has_probabilities else "output"
+                words |= {"layer": layer, "channel": channel, "step": self._step, "measure": measure}
+                words["factor"] = self._touch.factor(layer, channel)
         return values
+
+    def figure(self) -> Figure:
+        """Return what the open section shows as a matplotlib Figure."""
+        from ...core.figures.study import sentence_figure
+
+        if not self.section:
+            return sentence_figure(_FOLDED)
+        section, values, taken = self._sections[self.section], self.values(), self._look.taken
+        drawn = section.figure(values, None if taken is None else taken.look.input.image)
+        reason = values[section.trait]["reason"] or "Nothing was computed yet."
+        return sentence_figure(reason, self.section) if drawn is None else drawn
+
+    def frame(self) -> pd.DataFrame:
+        """Return what the open section shows as a table.
+
+        touch : a row a class, with `before` and `after`. excites : a row a sample, with `value` and where the
+        largest one lies, as shares of the input's axes. where : the map, as large as it is. time : a row a
+        look, with `mean`, `std` and `zeros` of the layer's values.
+        """
+        if not self.section:
+            raise ValueError(_FOLDED)
+        return self._sections[self.section].frame(self.values())
 
     def wish(self, name: str, value: Any) -> bool:
         """Do what a person asked for; False if not the study's.
@@ -115,47 +133,54 @@ class Study:
         ValueError : one sentence on what does not fit.
         """
         if name == "study":
-            if value not in ("", *_SECTIONS):
-                raise ValueError(f"The study has the sections {', '.join(_SECTIONS)}, not {value!r}.")
-            self.section, self._done, self._reason = value, None, ""
-            self._forget()
+            if value not in ("", *self._sections):
+                raise ValueError(f"The study has the sections {', '.join(self._sections)}, not {value!r}.")
+            self._open(value)
         elif name == "touch":
             layer, channel = self._look.wanted_layer(), self._channel()
             if isinstance(value, dict):
                 layer, channel = str(value.get("layer", layer)), int(value.get("channel", channel))
                 value = value.get("factor")
-            self._ablation.set(layer, channel, value)
+            self._touch.set(layer, channel, value)
         elif name == "touch_undo":
-            self._ablation.undo()
+            self._touch.undo()
         elif name == "touch_reset":
-            self._ablation.reset()
+            self._touch.reset()
         elif name == "study_channel":
-            self._choose_channel(value)
+            channels = self._channels()
+            if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < max(1, channels):
+                raise ValueError(f"The layer has the channels 0 to {max(0, channels - 1)}, not {value!r}.")
+            self._number, group = value, self._group()
+            if group is not None:
+                self._look.chosen = value // group
         elif name == "excites_by":
-            self._sections["excites"].sort(value)
+            self._excites.sort(value)
         elif name in ("where_method", "where_target", "where_here"):
-            self._sections["where"].choose(name, value)
+            self._where.choose(name, value)
         else:
             return False
         self.follow()
         self._refresh()
         return True
 
-    def follow(self) -> None:
-        """Compute the open section anew where it is out of date.
+    # -- when it works
 
-        Any thread may call.
-        """
+    def follow(self) -> None:
+        """Compute the open section anew where it is out of date. Any thread."""
         self._count_look()
         session = self._look.session
-        if not self.section:
+        if not self.section or self._closed:
             return
         if session is None:
-            self._work_at_once()
+            until = time.perf_counter() + _WHOLE
+            self._work()
+            while self._more and time.perf_counter() < until:
+                self._work()
+            self._refresh()
             return
         # What a person asked for is done at once; what only follows the training, as its time allows.
         governed = self._look.running and self._key() == self._done
-        if self._closed or governed and not (self._time_budget.due() and self._page_waits()):
+        if governed and not (self._time_budget.due() and self._page_waits()):
             return
         with self._asking:
             if self._asked:
@@ -163,21 +188,19 @@ class Study:
             self._asked = True
         session.at_step(self._work).add_done_callback(self._worked)
 
-    def figure(self) -> Figure:
-        """Return what the open section shows as a matplotlib Figure."""
-        taken = self._look.taken
-        return figure_of(self.section, self.values(), None if taken is None else taken.look.input.image)
+    def _count_look(self) -> None:
+        """Count the values of a look taken anyway, for the spread."""
+        taken, session = self._look.taken, self._look.session
+        if session is None or taken is None or taken is self._counted or taken.step is None:
+            return
+        self._counted, look = taken, taken.look
+        if look.tensor is not None and look.wanted.show == "output":
+            sample = self._look.wanted_sample() if taken.index is None else taken.index
+            self._time.count(self._of(look.layer, look.part, sample), taken.step, look.tensor)
 
-    def frame(self) -> pd.DataFrame:
-        """Return what the open section shows as a table: see `frame_of`."""
-        return frame_of(self.section, self.values())
-
-    # -- when it works
-
-    def _forget(self) -> None:
-        """Let go what the folded sections computed; factors of channels stay."""
-        for section in self._sections.values():
-            section.forget()
+    def _of(self, layer: str, part: str, sample: int) -> tuple[Any, ...]:
+        session = self._look.session
+        return layer, part, sample, id(self._look.samples.own), "" if session is None else session.line
 
     def _pulsed(self, _change: Any) -> None:
         """Follow a run that moved at rest, as by a rewind."""
@@ -191,13 +214,6 @@ class Study:
             self.section, look.wanted_layer(), look.shown_part(), look.wanted_sample(), id(look.samples.own),
             self._channel(), chosen,
         )  # fmt: skip
-
-    def _work_at_once(self) -> None:
-        until = time.perf_counter() + _WHOLE
-        self._work()
-        while self._more and time.perf_counter() < until:
-            self._work()
-        self._refresh()
 
     def _worked(self, _future: Any) -> None:
         self._refresh()
@@ -229,30 +245,24 @@ class Study:
         """Return what is studied, on the thread that uses the model."""
         look, session = self._look, self._look.session
         layer, part, sample = look.wanted_layer(), look.shown_part(), look.wanted_sample()
-        read = cache(lambda: look.samples.inputs(sample))
+        inputs = cache(lambda: look.samples.inputs(sample))
         if (layer, part) not in self._layouts:
-            self._layouts[layer, part] = layout_of(look.model, look.layers[layer], read(), layer, part)
+            module, behind = look.layers[layer], None
+            if isinstance(module, ELEMENTWISE):
+                with isolate_model(look.model) as eager:
+                    found = find_incoming(eager, layer_paths(eager), inputs(), layer, part)
+                behind = None if found is None or found.module is module else found.module
+            tensor = output_of(look.model, inputs(), layer, part, behind)
+            axis = channel_axis(module if behind is None else behind, tensor[None])
+            axis = None if axis is None else axis - 1
+            self._layouts[layer, part] = OutputLayout(tuple(tensor.shape), axis, behind)
         timeline = None if session is None else session.timeline
         return StudySubject(
-            look.model, look.samples, read, sample, id(look.samples.own), layer, part,
+            look.model, look.samples, inputs, layer, part, self._of(layer, part, sample),
             self._channel(), self._layouts[layer, part], look.scores_of, look.names,
-            step=look.step,
-            running=look.running,
-            line="" if session is None else session.line,
+            step=look.step, running=look.running,
             states=() if timeline is None or self.section != "time" else kept_states(timeline),
         )  # fmt: skip
-
-    def _count_look(self) -> None:
-        """Count the values of a look taken anyway, for the spread."""
-        taken, session = self._look.taken, self._look.session
-        if session is None or taken is None or taken is self._counted or taken.step is None:
-            return
-        self._counted, look = taken, taken.look
-        if look.tensor is None or look.wanted.show != "output":
-            return
-        sample = self._look.wanted_sample() if taken.index is None else taken.index
-        owner = id(self._look.samples.own)
-        self._time.count((look.layer, look.part, sample, owner, session.line), taken.step, look.tensor)
 
     # -- channels
 
@@ -274,30 +284,3 @@ class Study:
         group = self._group()
         number = self._number if group is None else self._look.chosen * group
         return min(number, max(0, self._channels() - 1))
-
-    def _choose_channel(self, value: Any) -> None:
-        channels = self._channels()
-        if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < max(1, channels):
-            raise ValueError(f"The layer has the channels 0 to {max(0, channels - 1)}, not {value!r}.")
-        self._number, group = value, self._group()
-        if group is not None:
-            self._look.chosen = value // group
-
-
-def layout_of(model: nn.Module, module: nn.Module, inputs: Any, layer: str, part: str) -> OutputLayout:
-    """Return how a layer's output for one sample is laid out.
-
-    The model runs once or twice.
-
-    Raises
-    ------
-    ValueError : in a sentence: the layer gives no tensor, or the model could not run.
-    """
-    behind = None
-    if isinstance(module, ELEMENTWISE):
-        with isolate_model(model) as eager:
-            found = find_incoming(eager, layer_paths(eager), inputs, layer, part)
-        behind = None if found is None or found.module is module else found.module
-    tensor = output_of(model, inputs, layer, part, behind)
-    axis = channel_axis(module if behind is None else behind, tensor[None])
-    return OutputLayout(tuple(tensor.shape), None if axis is None else axis - 1, behind)

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
+from ...core.activations.packed_look import number
 from ...core.activations.study.top_samples import Excited, Responses, probe_numbers
 from ...core.base.trees import tree_tensors
 from ...core.pictures.thumbnail import make_thumbnail
-from .subject import StudySubject
+from .section import Section, StudySubject
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
 
 #: How many samples are shown, the longest side of their pictures [pixels], and the points of a line.
 _SHOWN, _SIDE, _POINTS = 12, 48, 64
@@ -30,51 +35,46 @@ class _Gathering:
     last: int | None
 
 
-class TopSamplesSection:
+class TopSamplesSection(Section):
     """Gathers a layer's answers to probe samples, and shows one channel's."""
+
+    trait, empty = "exciting", {"exciting": {}, "excited": b""}
 
     def __init__(self) -> None:
         self.by = "max"
+        self.forget()
+
+    def forget(self) -> None:
+        """Let go what was gathered."""
+        super().forget()
         self._shown: _Gathering | None = None
         self._next: _Gathering | None = None
         self._of: Any = None
         self._small: dict[int, Any] = {}
-        self._values: dict[str, Any] = {}
+
+    @property
+    def key(self) -> Any:
+        """What samples are ordered by."""
+        return self.by
 
     def sort(self, by: Any) -> None:
-        """Order samples by a channel's largest value, or its mean.
-
-        Raises
-        ------
-        ValueError : it is neither "max" nor "mean".
-        """
+        """Order samples by a channel's largest value, "max", or its "mean"."""
         if by not in ("max", "mean"):
             raise ValueError(f"Samples are ordered by 'max' or 'mean', not by {by!r}.")
         self.by = by
 
-    def forget(self) -> None:
-        """Let go what was gathered."""
-        self._shown = self._next = self._of = None
-        self._small, self._values = {}, {}
-
-    @property
-    def key(self) -> Any:
-        """What a person decides."""
-        return self.by
-
     def work(self, subject: StudySubject, seconds: float) -> bool:
-        """Gather for about `seconds`; return whether more is to be done."""
+        """Gather answers, anew where the weights have moved, and picture the strongest."""
         of = (subject.layer, id(subject.model), len(subject.samples))
         if self._of != of:
             self.forget()
             self._of = of
         made = self._next or self._shown
         if made is None or made.answers.complete and made.last != subject.step:
-            # The weights have moved: gathered anew, while what was found before is shown.
+            # While it is gathered anew, what was found before is shown.
             numbers = np.random.default_rng(0).permutation(probe_numbers(len(subject.samples)))
-            made = self._next = _Gathering(
-                Responses(subject.layer, numbers, behind=subject.layout.behind), subject.step, subject.step
-            )
+            answers = Responses(subject.layer, numbers, behind=subject.layout.behind)
+            made = self._next = _Gathering(answers, subject.step, subject.step)
         if not made.answers.complete:
             made.answers.gather(subject.model, subject.samples, seconds)
             made.last = subject.step
@@ -82,55 +82,66 @@ class TopSamplesSection:
             self._shown = made
         if made.answers.complete:
             self._next = None
-        self._picture(subject)
+        if self._shown is not None and self._shown.answers.taken:
+            self.found = self._picture(subject, self._shown)
         return not made.answers.complete
 
-    def values(self) -> dict[str, Any]:
-        """Return the picture as values of traits."""
-        return {"exciting": {}, "excited": b"", **self._values}
-
-    # -- inside
-
-    def _picture(self, subject: StudySubject) -> None:
-        if self._shown is None or not self._shown.answers.taken:
-            return
-        shown = self._shown.answers
-        channel = min(subject.channel, shown.channels - 1)
-        found = shown.top(channel, self.by, _SHOWN)  # type: ignore[arg-type]
-        answers = shown.values(channel, "max")
-        words: dict[str, Any] = {
-            "layer": subject.layer, "channel": channel, "by": self.by, "taken": shown.taken,
-            "wanted": len(shown.numbers), "of": len(subject.samples),
-            "first": self._shown.first, "last": self._shown.last, "note": "",
-            "active": float((answers > 0).mean()),
-        }  # fmt: skip
-        if shown.channels < shown.total:
-            words["note"] = f"the first {shown.channels:,} of {shown.total:,} channels are kept"
-        kinds = [self._thumbnail(subject.samples, one.sample) for one in found]
+    def _picture(self, subject: StudySubject, shown: _Gathering) -> dict[str, Any]:
+        answers = shown.answers
+        channel = min(subject.channel, answers.channels - 1)
+        found = answers.top(channel, self.by, _SHOWN)  # type: ignore[arg-type]
+        for one in found:
+            if one.sample not in self._small:
+                self._small[one.sample] = _make_small(subject.samples.inputs(one.sample))
+        kinds = [self._small[one.sample] for one in found]
         self._small = dict(list(self._small.items())[-8 * _SHOWN :])
-        images = [kind for kind in kinds if isinstance(kind, np.ndarray)]
-        same = len(images) == len(found) and len({image.shape for image in images}) == 1
-        pixels = np.stack(images).tobytes() if same and images else b""
-        words["size"] = list(images[0].shape[:2]) if pixels else []
-        words["tiles"] = [
-            {
-                "sample": one.sample,
-                "value": one.value if math.isfinite(one.value) else None,
-                "box": None if one.box is None else list(one.box),
-                "line": kind if isinstance(kind, list) else None,
-                "words": _around(kind, one) if isinstance(kind, str) else "",
-            }
-            for one, kind in zip(found, kinds, strict=True)
-        ]
-        self._values = {"exciting": words, "excited": pixels}
+        shapes = {kind.shape if isinstance(kind, np.ndarray) else None for kind in kinds}
+        images = len(shapes) == 1 and None not in shapes
+        note = f"the first {answers.channels:,} of {answers.total:,} channels are kept"
+        words = {
+            "layer": subject.layer, "channel": channel, "by": self.by, "taken": answers.taken,
+            "wanted": len(answers.numbers), "of": len(subject.samples),
+            "first": shown.first, "last": shown.last,
+            "note": note if answers.channels < answers.total else "",
+            "active": float((answers.values(channel, "max") > 0).mean()),
+            "size": list(kinds[0].shape[:2]) if images else [],
+            "tiles": [
+                {
+                    "sample": one.sample, "value": number(one.value),
+                    "box": None if one.box is None else list(one.box),
+                    "line": kind if isinstance(kind, list) else None,
+                    "words": _around(kind, one) if isinstance(kind, str) else "",
+                }
+                for one, kind in zip(found, kinds, strict=True)
+            ],
+        }  # fmt: skip
+        return {"exciting": words, "excited": np.stack(kinds).tobytes() if images else b""}
 
-    def _thumbnail(self, samples: Any, number: int) -> Any:
-        if number not in self._small:
-            self._small[number] = _small(samples.inputs(number))
-        return self._small[number]
+    def figure(self, values: dict[str, Any], image: Any) -> Figure | None:
+        """Draw the samples, places marked."""
+        from ...core.figures.study import top_samples_figure
+
+        found, images = values["exciting"], None
+        if not found.get("tiles"):
+            return None
+        if found["size"]:
+            images = np.frombuffer(values["excited"], np.uint8).reshape(-1, *found["size"], 3)
+        return top_samples_figure(images, found["tiles"], f"{found['layer']}, channel {found['channel']}")
+
+    def frame(self, values: dict[str, Any]) -> pd.DataFrame:
+        """Return a row a sample, with its value and where that lies, as shares."""
+        import pandas as pd
+
+        rows = []
+        for tile in values["exciting"].get("tiles", []):
+            box = tile["box"] or [None] * 4
+            left, top, width, height = box if len(box) == 4 else (box[0], None, box[1], None)
+            rows.append((tile["sample"], tile["value"], left, top, width, height))
+        names = ["sample", "value", "left", "top", "width", "height"]
+        return pd.DataFrame(rows, columns=names).set_index("sample")
 
 
-def _small(inputs: Any) -> np.ndarray | list[int] | str:
+def _make_small(inputs: Any) -> np.ndarray | list[int] | str:
     """Return a small image, points of a line (0..100), or words."""
     seen = make_thumbnail(inputs)
     if seen.image is not None:
@@ -154,6 +165,7 @@ def _small(inputs: Any) -> np.ndarray | list[int] | str:
 
 
 def _around(words: str, one: Excited) -> str:
+    """Return the tokens around the one that counts, which stands in brackets."""
     tokens = [token for token in words.split(" ") if token != "…"]
     if one.box is None or len(one.box) != 2 or not tokens:
         return " ".join(tokens[: 2 * _AROUND])

@@ -1,15 +1,19 @@
-"""What is studied: model, sample, layer and channel at one moment."""
+"""A section of the study, and what it is given to work on."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import nn
 
 if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from matplotlib.figure import Figure
+
     from ...core.training.snapshots.snapshot import Snapshot
 
 
@@ -34,10 +38,7 @@ class OutputLayout:
         return 0 if self.axis is None else self.shape[self.axis]
 
     def maps(self, tensor: torch.Tensor) -> torch.Tensor:
-        """Return an output as M x h x w.
-
-        Maps by channel (of volumes, the middle slices), a matrix or a row.
-        """
+        """Return as M x h x w: maps, of volumes the middle slices."""
         if tensor.ndim <= 1:
             return tensor.reshape(1, 1, -1)
         if tensor.ndim == 2:
@@ -56,40 +57,66 @@ class StudySubject:
     Attributes
     ----------
     samples : `len()` and `.inputs(i)`, a batch of one.
-    read : returns the sample looked at as a batch of one; it is read once.
-    sample : its number; `owner` tells samples of one's own apart.
+    inputs : returns the sample looked at as a batch of one; it is read once.
     layer, part : which tensor, as in `activations`.
+    of : tells this tensor, sample and line of the run apart from others.
     channel : the channel in question.
     scores : turns outputs into probabilities; None: they are taken as they are.
     names : returns the names of that many outputs.
     step : steps taken; None without a session.
     running : whether it trains.
-    line : the name of the line of the run that is under way.
     states : its snapshots.
     """
 
     model: nn.Module
     samples: Any
-    read: Callable[[], Any]
-    sample: int
-    owner: Any
+    inputs: Callable[[], Any]
     layer: str
     part: str
+    of: tuple[Any, ...]
     channel: int
     layout: OutputLayout
     scores: Callable[[torch.Tensor], torch.Tensor] | None
     names: Callable[[int], Sequence[str]]
     step: int | None
     running: bool
-    line: str = ""
     states: Sequence[Snapshot] = ()
 
-    @property
-    def inputs(self) -> Any:
-        """The sample as a batch of one."""
-        return self.read()
+
+class Section:
+    """What a person chose in a section, and the values of traits that were computed for it.
+
+    `work` runs on the thread that may use the model; `figure` and `frame` take what `Study.values` returned.
+    """
+
+    #: The trait that tells of it in words, and all of its traits, empty.
+    trait: ClassVar[str]
+    empty: ClassVar[dict[str, Any]]
+
+    def __init__(self) -> None:
+        self.found: dict[str, Any] = {}
 
     @property
-    def behind(self) -> dict[str, nn.Module]:
-        """What lies behind the layer, by its path."""
-        return {} if self.layout.behind is None else {self.layer: self.layout.behind}
+    def key(self) -> Any:
+        """What the values depend on, as far as a person decides it."""
+        return None
+
+    def forget(self) -> None:
+        """Let go what was computed; what a person chose stays."""
+        self.found = {}
+
+    def work(self, subject: StudySubject, seconds: float) -> bool:
+        """Compute for about `seconds`; return whether more is to be done."""
+        raise NotImplementedError
+
+    def values(self) -> dict[str, Any]:
+        """Return the picture as values of traits."""
+        return {**self.empty, **self.found}
+
+    def figure(self, values: dict[str, Any], image: np.ndarray | None) -> Figure | None:
+        """Return the Figure, over the input where it is an image; None while there is nothing to draw."""
+        raise NotImplementedError
+
+    def frame(self, values: dict[str, Any]) -> pd.DataFrame:
+        """Return the table."""
+        raise NotImplementedError
