@@ -90,8 +90,8 @@ class Section:
     """
 
     #: The trait that tells of it in words, and all of its traits, empty.
-    trait: ClassVar[str]
-    empty: ClassVar[dict[str, Any]]
+    trait: ClassVar[str] = ""
+    empty: ClassVar[dict[str, Any]] = {}
 
     def __init__(self) -> None:
         self.found: dict[str, Any] = {}
