@@ -85,7 +85,7 @@ class SampleSource:
     # -- one's own
 
     def bring(self, x: Any, name: str | None = None, before: str = "") -> None:
-        """Fit `x`, to which `before` was done already, and look at it henceforth."""
+        """Look at `x`, fitted, henceforth; `before` was done to it already."""
         found = fit_sample(x, self.samples.inputs(0), name, span=self._value_range, encode=self._encode)
         self.own = OwnSample(found.inputs, found.name, ", ".join(filter(None, [before, found.done])))
 
@@ -135,7 +135,7 @@ class SampleSource:
         return self._numbers[2]
 
     def place(self, index: int) -> list[int] | None:
-        """Return a sample's place in the order, and its length; None: by number."""
+        """Return a sample's place in the order, and its length, or None."""
         if self.order == "number":
             return None
         numbers = self._in_order()

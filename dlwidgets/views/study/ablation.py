@@ -36,7 +36,6 @@ class AblationSection(Section):
 
     @property
     def key(self) -> Any:
-        """The factors."""
         return tuple(self._factors.items())
 
     def set(self, layer: str, channel: int, factor: Any) -> None:
@@ -92,7 +91,6 @@ class AblationSection(Section):
         return self._factors.get((layer, channel), 1.0)
 
     def figure(self, values: dict[str, Any], image: Any) -> Figure | None:
-        """Draw the scores before and after."""
         from ...core.figures.study import ablation_figure
 
         touching = values["touching"]
@@ -103,7 +101,6 @@ class AblationSection(Section):
         return ablation_figure(touching["rows"], title, share=touching["measure"] == "probability")
 
     def frame(self, values: dict[str, Any]) -> pd.DataFrame:
-        """Return a row a class, with `before` and `after`."""
         import pandas as pd
 
         rows = [row[:3] for row in values["touching"]["rows"]]

@@ -34,7 +34,6 @@ class AttributionSection(Section):
 
     @property
     def key(self) -> Any:
-        """Method, class, and whether the layer shown is weighted."""
         return self.method, self.target, self.here
 
     def choose(self, name: str, value: Any) -> None:
@@ -54,7 +53,6 @@ class AttributionSection(Section):
             self.here = bool(value)
 
     def work(self, subject: StudySubject, seconds: float) -> bool:
-        """Compute the map."""
         inputs, layout = subject.inputs(), subject.layout
         scores = scores_under(subject.model, inputs, [{}], subject.scores)[0]
         order = torch.argsort(-scores.nan_to_num(-math.inf), stable=True).tolist()
@@ -86,11 +84,10 @@ class AttributionSection(Section):
         return False
 
     def values(self) -> dict[str, Any]:
-        """Return the picture as values of traits; the method is known before it."""
+        """Return the picture; before it the method."""
         return {**self.empty, "where": {"method": self.method}, **self.found}
 
     def figure(self, values: dict[str, Any], image: np.ndarray | None) -> Figure | None:
-        """Draw the map over the input."""
         from ...core.figures.study import attribution_figure
 
         found = values["where"]
@@ -102,7 +99,6 @@ class AttributionSection(Section):
         return attribution_figure(_decode(values), under, f"{word} for {name}")
 
     def frame(self, values: dict[str, Any]) -> pd.DataFrame:
-        """Return the map, as large as it is."""
         import pandas as pd
 
         return pd.DataFrame(_decode(values) if "peak" in values["where"] else None)

@@ -147,7 +147,6 @@ class OverTimeSection(Section):
             return {"spread": words, "spread_shades": spread.shades().tobytes()}
 
     def figure(self, values: dict[str, Any], image: Any) -> Figure | None:
-        """Draw the spread."""
         from ...core.figures.study import spread_figure
 
         found = values["spread"]
@@ -158,7 +157,6 @@ class OverTimeSection(Section):
         return spread_figure(shares, found["steps"], found["reach"], found["mean"], values["film"]["layer"])
 
     def frame(self, values: dict[str, Any]) -> pd.DataFrame:
-        """Return a row a look, with `mean`, `std` and `zeros` of the layer's values."""
         import pandas as pd
 
         found, names = values["spread"], ["mean", "std", "zeros"]

@@ -1,4 +1,4 @@
-"""A section of the study, and what it is given to work on."""
+"""A section of the study, and what it works on."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class OutputLayout:
         return 0 if self.axis is None else self.shape[self.axis]
 
     def maps(self, tensor: torch.Tensor) -> torch.Tensor:
-        """Return as M x h x w: maps, of volumes the middle slices."""
+        """Return M x h x w: maps, of volumes the middle slices."""
         if tensor.ndim <= 1:
             return tensor.reshape(1, 1, -1)
         if tensor.ndim == 2:
@@ -84,7 +84,7 @@ class StudySubject:
 
 
 class Section:
-    """What a person chose in a section, and the values of traits that were computed for it.
+    """What a person chose in a section, and what was computed.
 
     `work` runs on the thread that may use the model; `figure` and `frame` take what `Study.values` returned.
     """
@@ -114,7 +114,7 @@ class Section:
         return {**self.empty, **self.found}
 
     def figure(self, values: dict[str, Any], image: np.ndarray | None) -> Figure | None:
-        """Return the Figure, over the input where it is an image; None while there is nothing to draw."""
+        """Return the Figure, over the image if any; None: nothing yet."""
         raise NotImplementedError
 
     def frame(self, values: dict[str, Any]) -> pd.DataFrame:

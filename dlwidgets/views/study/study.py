@@ -166,7 +166,7 @@ class Study:
     # -- when it works
 
     def follow(self) -> None:
-        """Compute the open section anew where it is out of date. Any thread."""
+        """Compute the open section where out of date. Any thread."""
         self._count_look()
         session = self._look.session
         if not self.section or self._closed:

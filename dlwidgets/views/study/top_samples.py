@@ -54,7 +54,6 @@ class TopSamplesSection(Section):
 
     @property
     def key(self) -> Any:
-        """What samples are ordered by."""
         return self.by
 
     def sort(self, by: Any) -> None:
@@ -118,7 +117,6 @@ class TopSamplesSection(Section):
         return {"exciting": words, "excited": np.stack(kinds).tobytes() if images else b""}
 
     def figure(self, values: dict[str, Any], image: Any) -> Figure | None:
-        """Draw the samples, places marked."""
         from ...core.figures.study import top_samples_figure
 
         found, images = values["exciting"], None
@@ -129,7 +127,6 @@ class TopSamplesSection(Section):
         return top_samples_figure(images, found["tiles"], f"{found['layer']}, channel {found['channel']}")
 
     def frame(self, values: dict[str, Any]) -> pd.DataFrame:
-        """Return a row a sample, with its value and where that lies, as shares."""
         import pandas as pd
 
         rows = []
