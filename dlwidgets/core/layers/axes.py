@@ -82,9 +82,7 @@ def sample_axis(
     return (0, shape[0] // samples) if shape[0] and shape[0] % samples == 0 else None
 
 
-def samples_first(
-    layer: nn.Module, tensor: torch.Tensor, count: int
-) -> tuple[torch.Tensor, tuple[int, ...]]:
+def samples_first(layer: nn.Module, tensor: torch.Tensor, count: int) -> tuple[torch.Tensor, tuple[int, ...]]:
     """Arrange an output as samples x channels x positions.
 
     Returns the tensor, and the sizes of the axes that were flattened into positions; () where there are none.

@@ -110,7 +110,14 @@ def read_columns(given: Any, live: bool = True) -> list[str] | None:
     found = ["layer"]
     for name in given:
         if name not in COLUMNS:
-            raise ValueError(f"A layer table has no column {name!r}.{_hint(name)}")
+            key = str(name).lower()
+            near = [key] if key in _MEANT else difflib.get_close_matches(key, [*COLUMNS, *_MEANT], n=1)
+            hint = (
+                f"Did you mean {_MEANT.get(near[0], near[0])!r}?"
+                if near
+                else f"There are {', '.join(COLUMNS)}."
+            )
+            raise ValueError(f"A layer table has no column {name!r}. {hint}")
         if COLUMNS[name].live and not live:
             raise ValueError(f"The column {name!r} is about training: LayerTable(session, ...) has it.")
         if name not in found:
@@ -121,14 +128,6 @@ def read_columns(given: Any, live: bool = True) -> list[str] | None:
 def usual_columns(live: bool) -> list[str]:
     """Return the columns shown by default, with a session or without."""
     return [key for key, column in COLUMNS.items() if column.usual and (live or not column.live)]
-
-
-def _hint(name: Any) -> str:
-    key = str(name).lower()
-    near = [_MEANT[key]] if key in _MEANT else difflib.get_close_matches(key, [*COLUMNS, *_MEANT], n=1)
-    if near:
-        return f" Did you mean {_MEANT.get(near[0], near[0])!r}?"
-    return f" There are {', '.join(COLUMNS)}."
 
 
 def sample_shape(shape: tuple[int, ...] | None, batch: int | None) -> str:
@@ -145,23 +144,15 @@ def type_and_remark(row: Row) -> str:
 
 
 class ColumnData:
-    """Sorts and writes the rows of a summary with what was measured.
-
-    Parameters
-    ----------
-    table : the summary.
-    stats : what was measured last, or None.
-    """
+    """Sorts and writes rows of a summary with what was measured."""
 
     def __init__(self, table: Summary, stats: LayerStats | None = None) -> None:
         self.rows, self._batch, self._stats = table.rows, table.batch, stats
-        self._places: dict[str, int] = {}
+        self._places = {path: place for place, path in enumerate(stats.paths if stats is not None else ())}
+        #: path -> (dead units, units).
         self._dead: dict[str, tuple[int, int]] = {}
-        if stats is not None:
-            self._places = {path: place for place, path in enumerate(stats.paths)}
-            if stats.dead is not None:
-                numbers = zip(stats.dead.dead.tolist(), stats.dead.units.tolist())
-                self._dead = dict(zip(stats.dead.paths, numbers))
+        if stats is not None and (dead := stats.dead) is not None:
+            self._dead = dict(zip(dead.paths, zip(dead.dead.tolist(), dead.units.tolist())))
 
     def sorted_rows(self, sort: str = "tree") -> list[Row]:
         """Return the rows in the order shown.
@@ -199,10 +190,10 @@ class ColumnData:
         """Return rows as a Markdown table, numbers to the right."""
         names, cells = self._cells(columns, rows)
         rule = ["---" if name in _TEXT else "---:" for name in names]
-        lines = [names, rule, *([_escaped(written(cell)) for cell in line] for line in cells)]
-        return "".join(f"| {' | '.join(line)} |\n" for line in lines)
-
-    # -- inside
+        texts = [
+            [re.sub(r"\s*\n\s*", " ", written(cell)).replace("|", "\\|") for cell in line] for line in cells
+        ]
+        return "".join(f"| {' | '.join(line)} |\n" for line in [names, rule, *texts])
 
     def _cells(self, columns: Sequence[str], rows: Sequence[Row]) -> tuple[list[str], list[list[Any]]]:
         names = [name for column in columns for name in COLUMNS[column].data]
@@ -243,18 +234,16 @@ class ColumnData:
             case "trains":
                 return lambda row: {"yes": 0, "partly": 1, "no": 2}.get(row.trainable)
             case "dead":
-                return lambda row: _share(self._dead.get(row.path))
+                shares = {path: dead / max(1, units) for path, (dead, units) in self._dead.items()}
+                return lambda row: shares.get(row.path)
         name = COLUMNS[key].data[0]
-        return lambda row: None if _missing(value := self._value(row, name)) else value
+        # NaN, which alone differs from itself, is unknown too.
+        return lambda row: value if (value := self._value(row, name)) == value else None
 
 
 def _volume(shape: str) -> int | None:
     """Count the numbers of a shape; None for scalars and ""."""
     return prod(map(int, shape.split("×"))) if shape not in ("", "scalar") else None
-
-
-def _share(dead: tuple[int, int] | None) -> float | None:
-    return None if dead is None else dead[0] / max(1, dead[1])
 
 
 def written(value: Any) -> str:
@@ -267,14 +256,6 @@ def written(value: Any) -> str:
         return "NaN" if math.isnan(value) else "inf" if value > 0 else "-inf"
     mantissa, power = f"{value:.4e}".split("e")
     return f"{mantissa}e{int(power)}"
-
-
-def _missing(value: Any) -> bool:
-    return value is None or (isinstance(value, float) and math.isnan(value))
-
-
-def _escaped(text: str) -> str:
-    return re.sub(r"\s*\n\s*", " ", text).replace("|", "\\|")
 
 
 def _natural(text: str) -> list[tuple[int, int, str]]:

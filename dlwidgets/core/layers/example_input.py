@@ -40,12 +40,9 @@ class Example:
 
     def whole(self) -> Example:
         """Return the same with whole numbers in place of real ones."""
-
-        def turned(tensor: torch.Tensor) -> torch.Tensor:
-            return tensor.to(torch.long) if tensor.is_floating_point() else tensor
-
+        inputs = tree_map(lambda t: t.to(torch.long) if t.is_floating_point() else t, self.inputs)
         note = "The inputs are taken as whole numbers (torch.long), as an embedding looks them up."
-        return replace(self, inputs=tree_map(turned, self.inputs), notes=(*self.notes, note), typed=True)
+        return replace(self, inputs=inputs, notes=(*self.notes, note), typed=True)
 
 
 def from_input(model: nn.Module, given: Any, dtype: torch.dtype | None = None) -> Example:
@@ -60,16 +57,15 @@ def from_input(model: nn.Module, given: Any, dtype: torch.dtype | None = None) -
     TypeError, ValueError : there is no tensor in it.
     """
     notes: list[str] = []
-    inputs = _fitted(model, given, notes)
     real = _real_dtype(model)
 
     def read(value: Any) -> Any:
         if isinstance(value, Mapping):
             return {key: read(part) for key, part in value.items()}
-        if isinstance(value, tuple) and hasattr(value, "_fields"):
-            return type(value)(*map(read, value))
         if isinstance(value, (tuple, list)):
-            return type(value)(map(read, value))
+            return (
+                type(value)(*map(read, value)) if hasattr(value, "_fields") else type(value)(map(read, value))
+            )
         if hasattr(value, "to_numpy") and hasattr(value, "columns"):
             value = value.to_numpy()
         if isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind in "biufc":
@@ -80,7 +76,7 @@ def from_input(model: nn.Module, given: Any, dtype: torch.dtype | None = None) -
             value = value.to(dtype)
         return value
 
-    inputs = read(inputs)
+    inputs = read(_fitted(model, given, notes))
     if not any(True for _ in tree_tensors(inputs)):
         raise TypeError(
             f"input is of type {type(given).__name__} and holds no tensor: a tensor, an array, a tuple of "
@@ -105,46 +101,41 @@ def from_shape(model: nn.Module, shape: Any, dtype: Any = None) -> list[Example]
         types = {name: dtype[name] if isinstance(dtype, Mapping) else dtype for name in shapes}
     elif isinstance(shape, (tuple, list)) and shape and all(isinstance(one, (tuple, list)) for one in shape):
         shapes = dict(enumerate(map(_one_shape, shape)))
+        types = dict.fromkeys(shapes, dtype)
         if isinstance(dtype, Sequence) and not isinstance(dtype, str):
             if len(dtype) != len(shapes):
                 raise ValueError(
                     f"{len(shapes)} shapes and {len(dtype)} dtypes were given: one for each is wanted."
                 )
             types = dict(enumerate(dtype))
-        else:
-            types = dict.fromkeys(shapes, dtype)
     else:
         shapes, types = {0: _one_shape(shape)}, {0: dtype}
     real = _real_dtype(model)
 
-    def made(batched: bool) -> Example:
-        found = {
-            name: torch.empty(
-                _batched(one) if batched else _plain(one), dtype=_dtype(types[name], real), device="meta"
+    def made(batched: bool, *notes: str) -> Example:
+        found = {}
+        for name, one in shapes.items():
+            sizes = (
+                [1, *one] if batched and one[0] is not None else [1 if size is None else size for size in one]
             )
-            for name, one in shapes.items()
-        }
+            found[name] = torch.empty(sizes, dtype=_dtype(types[name], real), device="meta")
         inputs = found if isinstance(shape, Mapping) else tuple(found.values())
-        return Example(inputs, typed=dtype is not None)
+        return Example(inputs, notes, typed=dtype is not None)
 
-    first = made(True)
-    if all(_says_batch(one) for one in shapes.values()):
-        return [first]
-    note = "The shape is taken with its first axis as the batch."
-    return [first, replace(made(False), notes=(note,))]
+    if all(one[0] is None for one in shapes.values()):
+        return [made(True)]
+    return [made(True), made(False, "The shape is taken with its first axis as the batch.")]
 
 
 def _fitted(model: nn.Module, given: Any, notes: list[str]) -> tuple[Any, ...] | dict[str, Any]:
+    """Return the inputs among what was given; note what was left out."""
     needed, most, keywords = _parameters(model)
     if isinstance(given, Mapping):
-        entries = dict(given)
-        if keywords is not None and (extra := [key for key in entries if key not in keywords]):
-            if len(extra) < len(entries):
-                notes.append(
-                    f"Left out: {', '.join(map(str, extra))}, which the model's forward does not take."
-                )
-                entries = {key: value for key, value in entries.items() if key not in extra}
-        return entries
+        extra = [] if keywords is None else [key for key in given if key not in keywords]
+        if not 0 < len(extra) < len(given):
+            return dict(given)
+        notes.append(f"Left out: {', '.join(map(str, extra))}, which the model's forward does not take.")
+        return {key: value for key, value in given.items() if key not in extra}
     if not isinstance(given, (tuple, list)) or hasattr(given, "_fields"):
         return (given,)
     if not given:
@@ -182,13 +173,6 @@ def _parameters(model: nn.Module) -> tuple[int, int | None, set[str] | None]:
     return needed, None if any_place else len(places), None if any_name else {p.name for p in parameters}
 
 
-def _required_names(model: nn.Module) -> list[str]:
-    """Return the names of the inputs that forward requires."""
-    variable = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    parameters = _forward_parameters(model) or []
-    return [p.name for p in parameters if p.kind not in variable and p.default is inspect.Parameter.empty]
-
-
 def _forward_parameters(model: nn.Module) -> list[inspect.Parameter] | None:
     try:
         return list(inspect.signature(uncompiled(model).forward).parameters.values())
@@ -217,18 +201,6 @@ def _one_shape(shape: Any) -> tuple[int | None, ...]:
     return tuple(found)
 
 
-def _says_batch(shape: Sequence[int | None]) -> bool:
-    return shape[0] is None
-
-
-def _batched(shape: Sequence[int | None]) -> list[int]:
-    return [1, *_plain(shape[1:] if _says_batch(shape) else shape)]
-
-
-def _plain(shape: Sequence[int | None]) -> list[int]:
-    return [1 if size is None else size for size in shape]
-
-
 def _dtype(dtype: Any, real: torch.dtype) -> torch.dtype:
     if dtype is None:
         return real
@@ -243,13 +215,13 @@ def input_hint(layers: Sequence[Layer], call: str = "summary") -> str:
 
     `call` is how the function is reached that takes an input.
     """
-    names = _required_names(layers[0].module)
-    first = next(
-        ((layer, want) for layer in layers if (want := wanted_input(layer.module)) is not None), None
-    )
+    variable = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    parameters = _forward_parameters(layers[0].module) or []
+    names = [p.name for p in parameters if p.kind not in variable and p.default is inspect.Parameter.empty]
     said, shape = "", f"{call}(model, input_shape=...)"
-    if first is not None:
-        layer, want = first
+    wants = ((layer, wanted_input(layer.module)) for layer in layers)
+    layer, want = next((pair for pair in wants if pair[1] is not None), (layers[0], None))
+    if want is not None:
         said = f"{layer.path or 'it'} ({layer.kind}) comes first and wants {want.shape}"
         said += f", {want.also}" if want.also else ""
         sizes = ", ".join(map(str, want.sample)) + ("," if len(want.sample) == 1 else "")
@@ -259,7 +231,7 @@ def input_hint(layers: Sequence[Layer], call: str = "summary") -> str:
             named = " and ".join((", ".join(letters[:-1]), letters[-1]) if letters[1:] else letters)
             shape += f" with your own {named}"
     if len(names) > 1:
-        said = f" {_capital(said)}." if said else ""
+        said = f" {said[0].upper()}{said[1:]}." if said else ""
         listed = ", ".join(names)
         return (
             f"No input was given, so there are no shapes: the model's forward takes {listed}. "
@@ -269,7 +241,3 @@ def input_hint(layers: Sequence[Layer], call: str = "summary") -> str:
         f"No input was given, so there are no shapes{': ' if said else ''}{said}. "
         f"Pass a batch, {call}(model, X[:1]), or the shape of one sample, {shape}."
     )
-
-
-def _capital(words: str) -> str:
-    return words[:1].upper() + words[1:]

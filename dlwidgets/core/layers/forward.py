@@ -27,13 +27,12 @@ from .walk import Layer
 #: A model that certainly cannot run is run all the same, for the words of torch that its author knows, unless
 #: it had computed this much before it failed [MACs].
 _CHEAP = 2_000_000_000
-
-
-_NEEDS_VALUES = (
-    fakes.DataDependentOutputException,
-    fakes.DynamicOutputShapeException,
-    fakes.UnsupportedOperatorException,
-)
+#: What torch raises where fake tensors will not do, and the reason in words.
+_NEEDS_VALUES = {
+    fakes.DataDependentOutputException: "{} needs the values of a tensor, as .item() or an if does",
+    fakes.DynamicOutputShapeException: "the shape of what {} puts out depends on values",
+    fakes.UnsupportedOperatorException: "{} cannot be followed without values",
+}
 
 
 @dataclass(frozen=True)
@@ -63,12 +62,18 @@ def trace_forward(layers: Sequence[Layer], examples: Sequence[Example]) -> Trace
     `if` on a tensor, `.item()`, an operation that torch cannot fake), or fails, one real run tells.
     """
     model = layers[0].module
+    kept = (*model.parameters(), *model.buffers())
+    has_values = not any(tensor.is_meta and not is_lazy(tensor) for tensor in kept)
     with preserve_random_state():
         best, reason = None, ""
         if any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()):
             reason = "it holds TorchScript, whose layers cannot be followed otherwise"
         else:
-            for example in _tried(model, examples):
+            kinds = (nn.Embedding, nn.EmbeddingBag)
+            if any(isinstance(module, kinds) for module in model.modules()):
+                # Those whose dtype nobody chose also as whole numbers.
+                examples = [*examples, *(example.whole() for example in examples if not example.typed)]
+            for example in examples:
                 found = _fake(layers, example)
                 if isinstance(found, str):
                     reason = found
@@ -78,22 +83,17 @@ def trace_forward(layers: Sequence[Layer], examples: Sequence[Example]) -> Trace
                 if best is None or _reach(found) > _reach(best):
                     best = found
         if best is not None:
-            reason = _why_real(best.error)
+            reason = f"following it without values said: {_words(best.error)}"
+            if (why := _NEEDS_VALUES.get(type(best.error))) is not None:
+                reason = why.format(best.error.func)
             certain = best.clash is not None and best.clash.certain
-            if not _has_values(model) or (certain and best.trace.records[""].macs > _CHEAP):
+            if not has_values or (certain and best.trace.records[""].macs > _CHEAP):
                 return best
             # A shape that another reading of it takes further is the one that is meant.
             examples = [best.example]
-        elif not _has_values(model):
+        elif not has_values:
             raise ValueError(f"The model holds no values and cannot be followed without: {reason}.")
         return _real(layers, examples[0], reason)
-
-
-def _tried(model: nn.Module, examples: Sequence[Example]) -> list[Example]:
-    """Return the examples, those whose dtype nobody chose also as whole numbers."""
-    looked_up = any(isinstance(module, (nn.Embedding, nn.EmbeddingBag)) for module in model.modules())
-    whole = [example.whole() for example in examples if not example.typed] if looked_up else []
-    return [*examples, *whole]
 
 
 def _reach(found: TracedForward) -> tuple[int, int]:
@@ -104,7 +104,7 @@ def _fake(layers: Sequence[Layer], example: Example) -> TracedForward | str:
     """Run a fake stand-in; return why not where there can be none."""
     model = layers[0].module
     device = find_device(model)
-    found: TracedForward | None = None
+    found = None
     for hooks in _with_hooks(model):
         mode = fakes.FakeTensorMode(allow_non_fake_inputs=True)
         try:
@@ -118,9 +118,9 @@ def _fake(layers: Sequence[Layer], example: Example) -> TracedForward | str:
         if this.error is None:
             return this
         found = found or this
-        if isinstance(this.error, _NEEDS_VALUES):
+        if isinstance(this.error, tuple(_NEEDS_VALUES)):
             break  # hooks would not help
-    return found if found is not None else "it has no hooks"
+    return found
 
 
 @contextmanager
@@ -143,10 +143,15 @@ def _real(layers: Sequence[Layer], example: Example, reason: str) -> TracedForwa
     device = find_device(model)
 
     def ready(tensor: torch.Tensor) -> torch.Tensor:
-        return _values(tensor, device) if tensor.is_meta else tensor.to(device)
+        if not tensor.is_meta:
+            return tensor.to(device)
+        if not tensor.is_floating_point():
+            return torch.zeros(tensor.shape, dtype=tensor.dtype, device=device)
+        generator = torch.Generator().manual_seed(0)
+        return torch.rand(tensor.shape, generator=generator).to(device, tensor.dtype)
 
     inputs = tree_map(ready, example.inputs)
-    found: TracedForward | None = None
+    found = None
     for hooks in _with_hooks(model):
         with ExitStack() as stack:
             try:
@@ -157,9 +162,7 @@ def _real(layers: Sequence[Layer], example: Example, reason: str) -> TracedForwa
         if this.error is None:
             return this
         found = found or this
-    if found is None:
-        raise RuntimeError("No forward was run.")
-    return found
+    return found  # type: ignore[return-value]  # there is a first way
 
 
 def _run(trace: Trace, inputs: Any, example: Example, reason: str = "") -> TracedForward:
@@ -167,7 +170,7 @@ def _run(trace: Trace, inputs: Any, example: Example, reason: str = "") -> Trace
         trace.run(inputs)
     except Exception as error:  # noqa: BLE001 - told in the table
         failure = trace.failure
-        clash = explain(failure, trace.module(failure.path)) if failure is not None else None
+        clash = explain(failure, trace.modules[failure.path]) if failure is not None else None
         return TracedForward(trace, example, reason, clash, error)
     return TracedForward(trace, example, reason)
 
@@ -176,30 +179,6 @@ def _with_hooks(model: nn.Module) -> tuple[bool, ...]:
     """Return whether to try with hooks: first without, then with, if any."""
     hung = any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
     return (False, True) if hung else (False,)
-
-
-def _values(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """Make values for an input of known shape: random or zero."""
-    if not tensor.is_floating_point():
-        return torch.zeros(tensor.shape, dtype=tensor.dtype, device=device)
-    generator = torch.Generator().manual_seed(0)
-    return torch.rand(tensor.shape, generator=generator).to(device, tensor.dtype)
-
-
-def _has_values(model: nn.Module) -> bool:
-    return not any(
-        tensor.is_meta and not is_lazy(tensor) for tensor in (*model.parameters(), *model.buffers())
-    )
-
-
-def _why_real(error: Exception | None) -> str:
-    if isinstance(error, fakes.DataDependentOutputException):
-        return f"{error.func} needs the values of a tensor, as .item() or an if does"
-    if isinstance(error, fakes.DynamicOutputShapeException):
-        return f"the shape of what {error.func} puts out depends on values"
-    if isinstance(error, fakes.UnsupportedOperatorException):
-        return f"{error.func} cannot be followed without values"
-    return f"following it without values said: {_words(error)}"
 
 
 def clear_frames(error: BaseException) -> None:

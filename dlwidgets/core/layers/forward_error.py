@@ -37,7 +37,7 @@ def explain(failure: Failure, module: nn.Module) -> FailureReason:
     """Return why the forward failed in `module`, the layer at `failure.path`."""
     where = f"{failure.path} ({kind_of(module)})" if failure.path else kind_of(module)
     given = list(failure.inputs.values())
-    if given and (said := _of_layer(module, given)):
+    if given and (said := _of_layer(module, given[0])):
         wants, cause = said
         return FailureReason(f"{where} {wants}, but was given {_shapes(given[:1])}: {cause}.", True)
     operation = failure.operation
@@ -62,67 +62,72 @@ def _shapes(tensors: Sequence[torch.Tensor]) -> str:
 _Said = tuple[str, str] | None
 
 
-def _of_layer(module: nn.Module, given: Sequence[torch.Tensor]) -> _Said:
-    for kinds, rule in _RULES:
-        if isinstance(module, kinds) and (said := rule(module, given)):
-            return said
-    return _types(module, given)
+def _of_layer(module: Any, given: torch.Tensor) -> _Said:
+    shape = tuple(given.shape)
+    said = next((rule(module, shape) for kinds, rule in _RULES if isinstance(module, kinds)), None)
+    if said is None and isinstance(module, nn.Embedding):
+        said = _embedding(module, given)
+    weight = next((w for w in module._parameters.values() if w is not None and w.is_floating_point()), None)
+    if said or isinstance(module, nn.Embedding) or weight is None:
+        return said
+    if given.dtype == weight.dtype or given.is_complex():
+        return None
+    ours, theirs = dtype_name(weight.dtype), dtype_name(given.dtype)
+    cure = "x.float() / 255 for an image" if given.dtype == torch.uint8 else f"x.to(torch.{ours})"
+    return f"has weights of {ours}", f"its values are {theirs}; {cure} turns them"
 
 
-def _linear(module: Any, given: Sequence[torch.Tensor]) -> _Said:
-    shape, want = tuple(given[0].shape), module.in_features
+def _linear(module: Any, shape: Sequence[int]) -> _Said:
+    want = module.in_features
     if not shape or shape[-1] == want:
         return None
-    wants = f"wants {want:,} features in the last axis (its weight is {shape_words(module.weight.shape)})"
     flat = prod(shape[1:])
     if len(shape) > 2 and flat == want:
-        return wants, f"nn.Flatten() is missing before it, and makes {want:,} of {shape_words(shape[1:])}"
-    if len(shape) == 4 and shape[1] == want:
-        return (
-            wants,
-            "the maps are not pooled: nn.AdaptiveAvgPool2d(1) and nn.Flatten() before it give the channels",
+        cause = f"nn.Flatten() is missing before it, and makes {want:,} of {shape_words(shape[1:])}"
+    elif len(shape) == 4 and shape[1] == want:
+        cause = (
+            "the maps are not pooled: nn.AdaptiveAvgPool2d(1) and nn.Flatten() before it give the channels"
         )
-    if len(shape) > 3:
-        return wants, f"the maps are not flattened: put nn.Flatten() before it and set in_features={flat}"
-    if len(shape) == 2 and shape[0] == want:
-        return wants, "the axes seem to be swapped: the batch comes first"
-    return wants, f"set in_features={shape[-1]}, or let what comes before it put out {want:,}"
+    elif len(shape) > 3:
+        cause = f"the maps are not flattened: put nn.Flatten() before it and set in_features={flat}"
+    elif len(shape) == 2 and shape[0] == want:
+        cause = "the axes seem to be swapped: the batch comes first"
+    else:
+        cause = f"set in_features={shape[-1]}, or let what comes before it put out {want:,}"
+    return (
+        f"wants {want:,} features in the last axis (its weight is {shape_words(module.weight.shape)})",
+        cause,
+    )
 
 
-def _convolution(module: Any, given: Sequence[torch.Tensor]) -> _Said:
-    shape, channels, axes = tuple(given[0].shape), module.in_channels, SPACE[len(module.kernel_size)]
-    wants = f"wants {shape_words(('N', channels, *axes))}"
-    batched, bare = len(axes) + 2, len(axes) + 1
-    if len(shape) == bare and shape[0] != channels:
+def _convolution(module: Any, shape: Sequence[int]) -> _Said:
+    channels, axes = module.in_channels, SPACE[len(module.kernel_size)]
+    batched, last = len(axes) + 2, bool(shape) and shape[-1] == channels
+    if len(shape) == batched - 1 and shape[0] != channels:
+        cause = "an axis is missing, either that of the batch or that of the channels"
         if channels == 1:
-            return wants, "the axis of the one channel is missing: x.unsqueeze(1) adds it"
-        if shape[-1] == channels:
-            return wants, "the channels come last: x.movedim(-1, 0)[None] puts them where torch wants them"
-        return wants, "an axis is missing, either that of the batch or that of the channels"
-    if len(shape) not in (bare, batched):
+            cause = "the axis of the one channel is missing: x.unsqueeze(1) adds it"
+        elif last:
+            cause = "the channels come last: x.movedim(-1, 0)[None] puts them where torch wants them"
+    elif len(shape) not in (batched - 1, batched):
+        few = "missing" if len(shape) < batched else "too many"
+        cause = f"an axis is {few} ({len(shape)} axes instead of {batched})"
         if len(shape) == 2:
-            return wants, "it seems to be flattened already: put the convolution before the flattening"
-        few = len(shape) < bare
-        return (
-            wants,
-            f"an axis is {'missing' if few else 'too many'} ({len(shape)} axes instead of {batched})",
-        )
-    if len(shape) == batched and shape[1] != channels:
-        if shape[-1] == channels:
+            cause = "it seems to be flattened already: put the convolution before the flattening"
+    elif len(shape) == batched and shape[1] != channels:
+        cause = f"set in_channels={shape[1]}, or let what comes before it put out {channels} channels"
+        if last:
             order = ", ".join(map(str, (0, batched - 1, *range(1, batched - 1))))
-            return (
-                wants,
-                f"the channels come last, as in other frameworks: x.permute({order}) puts them second",
-            )
-        return wants, f"set in_channels={shape[1]}, or let what comes before it put out {channels} channels"
-    if isinstance(module, _ConvTransposeNd):
+            cause = f"the channels come last, as in other frameworks: x.permute({order}) puts them second"
+    elif isinstance(module, _ConvTransposeNd):
         return None
-    return _too_small(shape[-len(axes) :], module.kernel_size, module.padding, module.dilation)
+    else:
+        return _too_small(shape[-len(axes) :], module.kernel_size, module.padding, module.dilation)
+    return f"wants {shape_words(('N', channels, *axes))}", cause
 
 
-def _pool(module: Any, given: Sequence[torch.Tensor]) -> _Said:
+def _pool(module: Any, shape: Sequence[int]) -> _Said:
     axes = int(type(module).__name__[-2]) if type(module).__name__[-2:-1].isdigit() else 2
-    shape = tuple(given[0].shape)
     if len(shape) < axes + 1:
         return f"wants {shape_words(('N', 'C', *SPACE[axes]))}", "an axis is missing"
     return _too_small(shape[-axes:], module.kernel_size, module.padding, getattr(module, "dilation", 1))
@@ -142,88 +147,68 @@ def _too_small(size: Sequence[int], kernel: Any, padding: Any, dilation: Any) ->
     return wants, "they have shrunk too far: larger inputs, fewer poolings, smaller strides or some padding"
 
 
-def _norm(module: Any, given: Sequence[torch.Tensor]) -> _Said:
-    shape, want, kind = tuple(given[0].shape), module.num_features, type(module).__name__
+def _norm(module: Any, shape: Sequence[int]) -> _Said:
+    want, kind = module.num_features, type(module).__name__
+    instance = "InstanceNorm" in kind
     right = {"1d": (2, 3), "2d": (4,), "3d": (5,)}.get(kind[-2:])
-    if "InstanceNorm" in kind and right is not None:
+    if instance and right is not None:
         right = {"1d": (2, 3), "2d": (3, 4), "3d": (4, 5)}[kind[-2:]]
-    wants = f"wants {want} channels in axis 1"
     if right is not None and len(shape) not in right:
         end = {2: "1d", 3: "1d", 4: "2d", 5: "3d"}.get(len(shape))
         meant = f"for {len(shape)} axes {kind[:-2]}{end} is meant" if end else "the number of axes is wrong"
         return f"wants {' or '.join(map(str, right))} axes", meant
-    if len(shape) > 1 and shape[1] != want and "InstanceNorm" not in kind:
-        if shape[-1] == want:
-            return wants, "the channels come last: move them to axis 1"
-        return wants, f"set num_features={shape[1]}"
-    return None
-
-
-def _layer_norm(module: Any, given: Sequence[torch.Tensor]) -> _Said:
-    want, shape = tuple(module.normalized_shape), tuple(given[0].shape)
-    if shape[-len(want) :] == want:
+    if len(shape) < 2 or shape[1] == want or instance:
         return None
-    return (
-        f"wants {shape_words(want)} at the end of the shape",
-        f"set normalized_shape={list(shape[-len(want) :])}",
-    )
+    last = shape[-1] == want
+    cause = "the channels come last: move them to axis 1" if last else f"set num_features={shape[1]}"
+    return f"wants {want} channels in axis 1", cause
 
 
-def _group_norm(module: Any, given: Sequence[torch.Tensor]) -> _Said:
-    shape = tuple(given[0].shape)
+def _layer_norm(module: Any, shape: Sequence[int]) -> _Said:
+    want, given = tuple(module.normalized_shape), tuple(shape[-len(module.normalized_shape) :])
+    if given == want:
+        return None
+    return f"wants {shape_words(want)} at the end of the shape", f"set normalized_shape={list(given)}"
+
+
+def _group_norm(module: Any, shape: Sequence[int]) -> _Said:
     if len(shape) > 1 and shape[1] != module.num_channels:
         return f"wants {module.num_channels} channels in axis 1", f"set num_channels={shape[1]}"
     return None
 
 
-def _recurrent(module: Any, given: Sequence[torch.Tensor]) -> _Said:
-    shape, want = tuple(given[0].shape), module.input_size
-    axes = "N×L" if module.batch_first else "L×N"
-    wants = f"wants {axes}×{want}"
+def _recurrent(module: Any, shape: Sequence[int]) -> _Said:
+    want = module.input_size
+    wants = f"wants {'N×L' if module.batch_first else 'L×N'}×{want}"
     if len(shape) not in (2, 3):
         return wants, "the sequence needs 3 axes (2 without a batch)"
-    if shape[-1] != want:
-        if shape[1] == want:
-            return wants, "the features stand in axis 1: x.transpose(1, 2) moves them to the end"
-        return wants, f"set input_size={shape[-1]}, or let what comes before it put out {want}"
-    return None
+    if shape[-1] == want:
+        return None
+    if shape[1] == want:
+        return wants, "the features stand in axis 1: x.transpose(1, 2) moves them to the end"
+    return wants, f"set input_size={shape[-1]}, or let what comes before it put out {want}"
 
 
-def _attention(module: Any, given: Sequence[torch.Tensor]) -> _Said:
-    query = tuple(given[0].shape)
+def _attention(module: Any, query: Sequence[int]) -> _Said:
     if query and query[-1] != module.embed_dim:
         return f"wants {module.embed_dim} features in the last axis", f"set embed_dim={query[-1]}"
     return None
 
 
-def _embedding(module: Any, given: Sequence[torch.Tensor]) -> _Said:
-    numbers, last = given[0], module.num_embeddings - 1
+def _embedding(module: Any, numbers: torch.Tensor) -> _Said:
     if numbers.dtype not in (torch.int32, torch.int64):
-        return (
-            "wants whole numbers (torch.long)",
-            f"they are {dtype_name(numbers.dtype)}; x.long() makes them whole",
-        )
+        cause = f"they are {dtype_name(numbers.dtype)}; x.long() makes them whole"
+        return "wants whole numbers (torch.long)", cause
+    last = module.num_embeddings - 1
     if numbers.numel() and type(numbers) is torch.Tensor and not numbers.is_meta:
         low, high = int(numbers.min()), int(numbers.max())
         if low < 0 or high > last:
-            wrong = low if low < 0 else high
-            return (
-                f"wants numbers from 0 to {last:,}",
-                f"{wrong:,} is among them; set num_embeddings above the largest",
-            )
+            cause = f"{low if low < 0 else high:,} is among them; set num_embeddings above the largest"
+            return f"wants numbers from 0 to {last:,}", cause
     return None
 
 
-def _types(module: nn.Module, given: Sequence[torch.Tensor]) -> _Said:
-    weight = next((w for w in module._parameters.values() if w is not None and w.is_floating_point()), None)
-    if weight is None or not given or given[0].dtype == weight.dtype or given[0].is_complex():
-        return None
-    ours, theirs = dtype_name(weight.dtype), dtype_name(given[0].dtype)
-    cure = "x.float() / 255 for an image" if given[0].dtype == torch.uint8 else f"x.to(torch.{ours})"
-    return f"has weights of {ours}", f"its values are {theirs}; {cure} turns them"
-
-
-_RULES: tuple[tuple[Any, Callable[[Any, Sequence[torch.Tensor]], _Said]], ...] = (
+_RULES: tuple[tuple[Any, Callable[[Any, Sequence[int]], _Said]], ...] = (
     (nn.Linear, _linear),
     (_ConvNd, _convolution),
     ((_MaxPoolNd, _AvgPoolNd), _pool),
@@ -232,64 +217,51 @@ _RULES: tuple[tuple[Any, Callable[[Any, Sequence[torch.Tensor]], _Said]], ...] =
     (nn.GroupNorm, _group_norm),
     (nn.RNNBase, _recurrent),
     (nn.MultiheadAttention, _attention),
-    (nn.Embedding, _embedding),
 )
 
 
 # -- operations outside of torch's layers
 
+_ELEMENTWISE = dict(
+    add="adding", sub="subtracting", mul="multiplying", div="dividing", where="choosing between"
+)
+
 
 def _of_operation(operation: TensorOperation) -> str | None:
-    tensors, name = operation.tensors, operation.name.split(".")[-1].strip("_")
-    if len(tensors) < 1:
+    shapes = [tuple(tensor.shape) for tensor in operation.tensors]
+    name = operation.name.split(".")[-1].strip("_")
+    if not shapes:
         return None
-    first = tuple(tensors[0].shape)
+    first = shapes[0]
     if name == "cat":
         axis = operation.args[1] if len(operation.args) > 1 else 0
-        return _joined([tuple(tensor.shape) for tensor in tensors if tensor.numel()], axis)
+        return _joined([shape for shape in shapes if prod(shape)], axis)
     if name in ("view", "reshape", "unsafe_view"):
-        target = operation.args[1]
-        return (
-            f"{shape_words(first)} ({prod(first):,} values) does not fit into the shape {tuple(target)}"
-            + _viewed(first, target)
-        )
-    if len(tensors) < 2:
+        target = tuple(map(int, operation.args[1]))
+        said = f"{shape_words(first)} ({prod(first):,} values) does not fit into the shape {target}"
+        if len(target) == 2 and target[0] in (-1, first[0]) and len(first) > 1:
+            said += f": a sample has {prod(first[1:]):,} values, not {target[1]:,}"
+        return said
+    if len(shapes) < 2:
         return None
-    second = tuple(tensors[1].shape)
     if name in ("mm", "bmm", "addmm", "baddbmm"):
-        if "add" in name and len(tensors) > 2:
-            first, second = second, tuple(tensors[2].shape)
+        first, second = shapes[1:3] if "add" in name and len(shapes) > 2 else shapes[:2]
         if first and len(second) > 1 and first[-1] != second[-2]:
             inner = f"{first[-1]} and {second[-2]} must be equal"
             return f"{shape_words(first)} cannot be multiplied with {shape_words(second)}: {inner}"
         return None
-    if name in _ELEMENTWISE and (axis := _differing(first, second)) is not None:
-        one, other = first[axis], second[axis]
-        cause = "an axis of theirs has another size"
-        if len(first) == len(second) >= 3 and axis == 1 - len(first):
+    # The axis, from the end, where the shapes do not broadcast.
+    pairs = enumerate(zip(reversed(first), reversed(shapes[1])), 1)
+    place, sizes = next(((i, pair) for i, pair in pairs if pair[0] != pair[1] and 1 not in pair), (0, ()))
+    if name not in _ELEMENTWISE or not place:
+        return None
+    cause = "an axis of theirs has another size"
+    if len(first) == len(shapes[1]) >= 3:
+        cause = "their maps differ in size: compare strides and paddings on both ways"
+        if place == len(first) - 1:
             cause = "their channels differ; on a shortcut a 1×1 convolution brings them to the same number"
-        elif len(first) == len(second) >= 3:
-            cause = "their maps differ in size: compare strides and paddings on both ways"
-        both = f"{shape_words(first)} and {shape_words(second)}"
-        return f"{_ELEMENTWISE[name]} {both} fails ({one} against {other}): {cause}"
-    return None
-
-
-_ELEMENTWISE = {
-    "add": "adding",
-    "sub": "subtracting",
-    "mul": "multiplying",
-    "div": "dividing",
-    "where": "choosing between",
-}
-
-
-def _differing(first: Sequence[int], second: Sequence[int]) -> int | None:
-    """Find the axis, from the end, where shapes do not broadcast."""
-    for axis in range(-1, -min(len(first), len(second)) - 1, -1):
-        if first[axis] != second[axis] and 1 not in (first[axis], second[axis]):
-            return axis
-    return None
+    both = f"{shape_words(first)} and {shape_words(shapes[1])}"
+    return f"{_ELEMENTWISE[name]} {both} fails ({sizes[0]} against {sizes[1]}): {cause}"
 
 
 def _joined(shapes: Sequence[tuple[int, ...]], axis: int) -> str | None:
@@ -298,18 +270,7 @@ def _joined(shapes: Sequence[tuple[int, ...]], axis: int) -> str | None:
         if len(other) != len(shapes[0]):
             return f"{both} cannot be joined: they differ in their number of axes"
         at = axis % len(other)
-        wrong = [i for i, (a, b) in enumerate(zip(shapes[0], other)) if a != b and i != at]
-        if wrong:
-            i = wrong[0]
-            return (
-                f"{both} cannot be joined along axis {at}: "
-                f"axis {i} differs ({shapes[0][i]} against {other[i]})"
-            )
+        for i, (a, b) in enumerate(zip(shapes[0], other)):
+            if a != b and i != at:
+                return f"{both} cannot be joined along axis {at}: axis {i} differs ({a} against {b})"
     return None
-
-
-def _viewed(shape: Sequence[int], target: Any) -> str:
-    numbers = [int(size) for size in target]
-    if len(numbers) == 2 and numbers[0] in (-1, shape[0]) and len(shape) > 1:
-        return f": a sample has {prod(shape[1:]):,} values, not {numbers[1]:,}"
-    return ""

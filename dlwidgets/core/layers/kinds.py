@@ -58,23 +58,18 @@ def layer_arguments(module: nn.Module) -> str:
     if isinstance(module, (nn.Embedding, nn.EmbeddingBag)):
         return f"of {module.num_embeddings:,}"
     if isinstance(module, nn.Upsample):
+        given = module.scale_factor if module.size is None else module.size
+        parts = given if isinstance(given, (tuple, list)) else (given,)
         if module.size is not None:
-            return "to " + shape_words(
-                module.size if isinstance(module.size, (tuple, list)) else (module.size,)
-            )
-        factor = module.scale_factor
-        factors = factor if isinstance(factor, (tuple, list)) else (factor,)
-        return "× " + "×".join(f"{part:g}" for part in factors) if factor is not None else ""
-    if isinstance(module, (nn.PixelShuffle,)):
-        return f"× {module.upscale_factor}"
-    return ""
+            return "to " + shape_words(parts)
+        return "× " + "×".join(f"{part:g}" for part in parts) if given is not None else ""
+    return f"× {module.upscale_factor}" if isinstance(module, nn.PixelShuffle) else ""
 
 
 def packed_weights(module: nn.Module) -> tuple[int, str] | None:
     """Return number and dtype of a quantised layer's packed weights, or None."""
-    if not hasattr(module, "_packed_params") and not hasattr(module, "_all_weight_values"):
-        return None
-    if not type(module).__module__.startswith("torch.ao.nn"):
+    packed = hasattr(module, "_packed_params") or hasattr(module, "_all_weight_values")
+    if not packed or not type(module).__module__.startswith("torch.ao.nn"):
         return None
     try:
         found = module.get_weight() if hasattr(module, "get_weight") else module.weight()
@@ -107,31 +102,26 @@ def wanted_input(module: nn.Module) -> WantedInput | None:
     """Return the input that a layer wants; None where unknown."""
     if isinstance(module, LazyModuleMixin) and module.has_uninitialized_params():
         axes = SPACE.get(_dimensions(module), ()) if isinstance(module, (_ConvNd, _NormBase)) else ()
-        shape = "×".join(("N", "C", *axes)) if axes else "N×features"
         sample = ("C", *axes) if axes else ("features",)
-        return WantedInput(shape, sample, also="it is not built yet and takes the number that it meets first")
+        also = "it is not built yet and takes the number that it meets first"
+        return WantedInput(shape_words(("N", *sample)), sample, also=also)
     if isinstance(module, _ConvNd):
-        axes = SPACE[_dimensions(module)]
-        return WantedInput("×".join(("N", str(module.in_channels), *axes)), (module.in_channels, *axes))
+        sample = (module.in_channels, *SPACE[_dimensions(module)])
+        return WantedInput(shape_words(("N", *sample)), sample)
     if isinstance(module, nn.Linear):
         return WantedInput(f"N×{module.in_features}", (module.in_features,))
     if isinstance(module, nn.Embedding):
         return WantedInput(
             "N×L", ("L",), True, f"whole numbers from 0 to {module.num_embeddings - 1:,} (torch.long)"
         )
-    if isinstance(module, nn.RNNBase):
-        axes = "N×L" if module.batch_first else "L×N"
-        return WantedInput(f"{axes}×{module.input_size}", ("L", module.input_size))
-    if isinstance(module, nn.MultiheadAttention):
-        axes = "N×L" if module.batch_first else "L×N"
-        return WantedInput(
-            f"{axes}×{module.embed_dim}", ("L", module.embed_dim), also="as query, key and value"
-        )
+    if isinstance(module, (nn.RNNBase, nn.MultiheadAttention)):
+        axes, attends = "N×L" if module.batch_first else "L×N", isinstance(module, nn.MultiheadAttention)
+        size = module.embed_dim if attends else module.input_size
+        return WantedInput(f"{axes}×{size}", ("L", size), also="as query, key and value" if attends else "")
     if isinstance(module, _NormBase):
         axes = SPACE.get(_dimensions(module), ())
-        if not axes or axes == ("L",):
-            return WantedInput(f"N×{module.num_features}", (module.num_features,))
-        return WantedInput("×".join(("N", str(module.num_features), *axes)), (module.num_features, *axes))
+        sample = (module.num_features, *(axes if len(axes) > 1 else ()))
+        return WantedInput(shape_words(("N", *sample)), sample)
     if isinstance(module, nn.LayerNorm):
         return WantedInput(f"N×{shape_words(module.normalized_shape)}", tuple(module.normalized_shape))
     return None

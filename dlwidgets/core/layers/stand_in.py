@@ -48,9 +48,7 @@ def faked(model: nn.Module, mode: FakeTensorMode, hooks: bool = False) -> nn.Mod
 
     def fake(tensor: torch.Tensor) -> torch.Tensor:
         if is_lazy(tensor):
-            kind = UninitializedParameter if isinstance(tensor, nn.Parameter) else UninitializedBuffer
-            options = {"requires_grad": tensor.requires_grad}
-            return kind(**options, device="meta", dtype=tensor.dtype)
+            return _lazy_like(tensor, torch.device("meta"))
         made = fake_tensor(tensor, mode)
         if isinstance(tensor, nn.Parameter):
             # As nn.Parameter does it for such tensors, less a detach() that would cost as much as a layer.
@@ -75,28 +73,27 @@ def lent(model: nn.Module, hooks: bool = False) -> nn.Module:
     def lend(tensor: torch.Tensor) -> torch.Tensor:
         if id(tensor) in rewritten:
             return nn.Parameter(tensor.detach().clone(), requires_grad=tensor.requires_grad)
-        if is_lazy(tensor):
-            return UninitializedParameter(tensor.requires_grad, tensor.device, tensor.dtype)
-        return tensor
+        return _lazy_like(tensor, tensor.device) if is_lazy(tensor) else tensor
 
     def clone(tensor: torch.Tensor) -> torch.Tensor:
-        if is_lazy(tensor):
-            return UninitializedBuffer(tensor.requires_grad, tensor.device, tensor.dtype)
-        return tensor.detach().clone()
+        return _lazy_like(tensor, tensor.device) if is_lazy(tensor) else tensor.detach().clone()
 
     return _copied(model, lend, clone, hooks)
+
+
+def _lazy_like(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    kind = UninitializedParameter if isinstance(tensor, nn.Parameter) else UninitializedBuffer
+    return kind(tensor.requires_grad, device, tensor.dtype)
 
 
 def _copied(model: nn.Module, parameter: _Copy, other: _Copy, hooks: bool) -> nn.Module:
     model = uncompiled(model)
     memo: dict[int, Any] = {}
     for module in model.modules():
-        for kept in module._parameters.values():
-            if kept is not None and id(kept) not in memo:
-                memo[id(kept)] = parameter(kept)
-        for kept in module._buffers.values():
-            if kept is not None and id(kept) not in memo:
-                memo[id(kept)] = other(kept)
+        for held, copied in ((module._parameters, parameter), (module._buffers, other)):
+            for kept in held.values():
+                if kept is not None and id(kept) not in memo:
+                    memo[id(kept)] = copied(kept)
         if not hooks:
             # What hangs on a model to watch it must not see a look, nor be copied with all it holds.
             for name in _HOOKS:
@@ -105,11 +102,11 @@ def _copied(model: nn.Module, parameter: _Copy, other: _Copy, hooks: bool) -> nn
     with _TensorCopies(other):
         twin = copy.deepcopy(model, memo)
     for module in twin.modules():
-        if not isinstance(module, torch.jit.ScriptModule):
+        if isinstance(module, torch.jit.ScriptModule):
+            module.eval()
+        else:
             # One by one, not eval(): some models override train() and merge weights there.
             module.training = False
-        else:
-            module.eval()
     return twin
 
 

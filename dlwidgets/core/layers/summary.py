@@ -144,12 +144,7 @@ class Summary:
         return iter(self.rows)
 
     def __getitem__(self, path: str) -> Row:
-        """Return the row of the layer at `path`.
-
-        Raises
-        ------
-        KeyError : there is no such layer.
-        """
+        """Return the row of the layer at `path`; else KeyError."""
         for row in self.rows:
             if row.path == path:
                 return row
@@ -167,8 +162,7 @@ class Summary:
 
         return text(self)
 
-    def __repr__(self) -> str:
-        return str(self)
+    __repr__ = __str__
 
     def _repr_html_(self) -> str:
         from .summary_text import html
@@ -177,12 +171,7 @@ class Summary:
 
 
 def summary(
-    model: nn.Module,
-    input: Any = None,
-    *,
-    input_shape: Any = None,
-    dtype: Any = None,
-    **other: Any,
+    model: nn.Module, input: Any = None, *, input_shape: Any = None, dtype: Any = None, **other: Any
 ) -> Summary:
     """Return the model as a table of its layers.
 
@@ -210,15 +199,16 @@ def summary(
     TypeError, ValueError : what was given is no model, no input, no shape, or has another name.
     """
     if other:
-        raise TypeError(_unknown(next(iter(other))))
+        raise TypeError(f"summary takes no {_meant(next(iter(other)))}")
     layers = walk(model)
     if input is not None and input_shape is not None:
         raise ValueError("Both input and input_shape were given: one of them is wanted.")
-    if input is None and input_shape is None:
+    if input is not None:
+        examples = [from_input(model, input, dtype)]
+    elif input_shape is not None:
+        examples = from_shape(model, input_shape, dtype)
+    else:
         return _assembled(layers, error=input_hint(layers))
-    examples = (
-        [from_input(model, input, dtype)] if input is not None else from_shape(model, input_shape, dtype)
-    )
     found = trace_forward(layers, examples)
     try:
         return _assembled(layers, found, error=found.clash.sentence if found.clash is not None else None)
@@ -242,28 +232,32 @@ def with_trainable(table: Summary, model: nn.Module) -> Summary:
     return dataclasses.replace(table, rows=tuple(rows), trainable_parameters=count)
 
 
-def _unknown(name: str) -> str:
-    """Say of an unknown keyword which one is meant."""
+def _meant(name: str) -> str:
+    """Name an unknown keyword, and the one that is meant."""
     if name in ("input_size", "input_sizes", "shape", "size", "shapes"):
-        return f"summary takes no {name}: input_shape, the shape of one sample, as (1, 28, 28), is meant."
+        return f"{name}: input_shape, the shape of one sample, as (1, 28, 28), is meant."
     if name in ("input_data", "inputs", "x", "X", "batch", "data", "example"):
-        return f"summary takes no {name}: input, a batch, as summary(model, X[:1]), is meant."
+        return f"{name}: input, a batch, as summary(model, X[:1]), is meant."
     if name == "batch_size":
-        return "summary takes no batch_size: give a batch, or input_shape with the batch as its first axis."
-    if name in ("dtypes", "device", "depth", "verbose", "col_names", "mode"):
-        return f"summary takes no {name}; it takes model, input, input_shape and dtype."
+        return f"{name}: give a batch, or input_shape with the batch as its first axis."
     near = difflib.get_close_matches(name, ["input", "input_shape", "dtype", "model"], n=1)
-    return f"summary takes no {name}" + (
-        f": {near[0]} is close to it." if near else "; it takes model, input, input_shape and dtype."
-    )
+    if near and name not in ("dtypes", "device", "depth", "verbose", "col_names", "mode"):
+        return f"{name}: {near[0]} is close to it."
+    return f"{name}; it takes model, input, input_shape and dtype."
 
 
 def _assembled(
     layers: Sequence[Layer], found: TracedForward | None = None, error: str | None = None
 ) -> Summary:
     records = found.trace.records if found is not None else {layer.path: Record() for layer in layers}
-    holdings = holdings_of(layers)
-    _fill(layers, records)
+    uncounted = found.trace.uncounted if found is not None else {}
+    holdings, whole = holdings_of(layers), records[""]
+    for layer in reversed(layers[1:]):
+        # Layers that were not called themselves have the sums of those inside.
+        above, record = records[layer.parent or ""], records[layer.path]
+        if not above.calls:
+            above.macs += record.macs
+            above.activation_bytes += record.activation_bytes
     failure = found.trace.failure if found is not None and found.error is not None else None
     rows = [
         _row(layer, records[layer.path], holdings[layer.path], followed=found is not None, failure=failure)
@@ -275,7 +269,6 @@ def _assembled(
         # A forward that fails was run only for torch's own words.
         why = "until it failed" if found.error is not None else f"since {found.real}"
         notes.append(f"A copy of the model that shares its weights was run once for real, {why}.")
-    whole = records[""]
     return Summary(
         rows=tuple(rows),
         total_parameters=rows[0].parameters,
@@ -288,22 +281,11 @@ def _assembled(
         error=error,
         exception=found.error if found is not None else None,
         failed=failure.path if failure is not None else None,
-        uncounted={name: tuple(paths) for name, paths in found.trace.uncounted.items()}
-        if found is not None
-        else {},
+        uncounted={name: tuple(paths) for name, paths in uncounted.items()},
         notes=tuple(notes),
         inputs=tuple(tuple(tensor.shape) for tensor in tree_tensors(example.inputs)),
         batch=example.batch,
     )
-
-
-def _fill(layers: Sequence[Layer], records: Mapping[str, Record]) -> None:
-    """Give layers that were not called themselves the sums of those inside."""
-    for layer in reversed(layers[1:]):
-        above, record = records[layer.parent or ""], records[layer.path]
-        if not above.calls:
-            above.macs += record.macs
-            above.activation_bytes += record.activation_bytes
 
 
 def _row(layer: Layer, record: Record, holding: Holding, followed: bool, failure: Failure | None) -> Row:
@@ -356,9 +338,6 @@ def _note(layer: Layer, record: Record, lazy: bool, followed: bool, failure: Fai
     elif followed and not record.calls and not isinstance(layer.module, HOLDERS):
         words.append("not called" if failure is None else "not reached")
     return "; ".join(words)
-
-
-# -- the order of the rows
 
 
 def _in_order(layers: Sequence[Layer], records: Mapping[str, Record]) -> list[Layer]:

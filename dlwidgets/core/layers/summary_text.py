@@ -75,18 +75,20 @@ def fold_repeats(rows: Sequence[Row]) -> list[TableLine]:
     while place < len(rows):
         found.append(TableLine(rows[place]))
         place += 1
+        if place == len(rows):
+            break
+        depth, start = rows[place].depth, place - 1
+        while start > 0 and rows[start].depth > depth:
+            start -= 1
         # Behind the end of a block its equals may follow.
-        for start in _closed(rows, ends, place):
-            same, after = [], place
-            while (
-                after < len(rows) and rows[after].depth == rows[start].depth and signs[after] == signs[start]
-            ):
-                same.append(after)
+        same, after = [], place
+        if rows[start].depth == depth and ends[start] == place:
+            while after < len(rows) and rows[after].depth == depth and signs[after] == signs[start]:
+                same.append(rows[after])
                 after = ends[after]
-            if after - place > 1:
-                found.append(TableLine(rows[start], tuple(rows[i] for i in same)))
-                place = after
-                break
+        if after - place > 1:
+            found.append(TableLine(rows[start], tuple(same)))
+            place = after
     return found
 
 
@@ -99,38 +101,20 @@ def first_lines(every: Sequence[TableLine], most: int) -> Sequence[TableLine]:
     return [line for line in every if line.row.depth <= 1][:most]
 
 
-def _closed(rows: Sequence[Row], ends: Sequence[int], place: int) -> list[int]:
-    """Find the block that ends at `place` and has a sibling there."""
-    if place >= len(rows):
-        return []
-    start = place - 1
-    while start > 0 and rows[start].depth > rows[place].depth:
-        start -= 1
-    return [start] if rows[start].depth == rows[place].depth and ends[start] == place else []
-
-
 def _subtrees(rows: Sequence[Row]) -> tuple[list[int], list[int]]:
     """Return each row's end, and a number that equal blocks share."""
     ends, signs = [0] * len(rows), [0] * len(rows)
     numbers: dict[tuple[object, ...], int] = {}
-    open_: list[tuple[int, list[tuple[str, int]]]] = []
-
-    def close(depth: int, end: int) -> None:
-        while open_ and rows[open_[-1][0]].depth >= depth:
-            place, inner = open_.pop()
-            row = rows[place]
-            sign = (
-                row.kind, row.detail, row.outputs, row.parameters, row.trainable, row.macs, row.calls,
-                row.note, row.tied_parameters, tuple(inner),
-            )  # fmt: skip
-            ends[place], signs[place] = end, numbers.setdefault(sign, len(numbers))
-            if open_:
-                open_[-1][1].append((row.name, signs[place]))
-
-    for place, row in enumerate(rows):
-        close(row.depth, place)
-        open_.append((place, []))
-    close(0, len(rows))
+    for place in reversed(range(len(rows))):
+        row, after, inner = rows[place], place + 1, []
+        while after < len(rows) and rows[after].depth > row.depth:
+            inner.append((rows[after].name, signs[after]))
+            after = ends[after]
+        sign = (
+            row.kind, row.detail, row.outputs, row.parameters, row.trainable, row.macs, row.calls, row.note,
+            row.tied_parameters, tuple(inner),
+        )  # fmt: skip
+        ends[place], signs[place] = after, numbers.setdefault(sign, len(numbers))
     return ends, signs
 
 
@@ -140,33 +124,22 @@ def _cells(line: TableLine) -> tuple[str, ...]:
     numbers = line.like or (row,)
     sums = [count(sum(one.parameters for one in numbers)), "", ""]
     if ran(row):
-        sums[1:] = (
-            count(sum(one.macs for one in numbers)),
-            count(sum(one.activation_bytes for one in numbers), "B"),
-        )
+        sums[1] = count(sum(one.macs for one in numbers))
+        sums[2] = count(sum(one.activation_bytes for one in numbers), "B")
     if line.like:
         first, last = line.like[0].name, line.like[-1].name
         name = first if first == last else f"{first} … {last}"
         times = f"×{len(line.like)}, the same" if len(line.like) > 1 else "the same"
-        return (indent + name, times, "", *sums, row.trainable or "", "")
-    return (
-        _cut(indent + row.name),
-        type_words(row),
-        output_words(row),
-        *sums,
-        row.trainable or "",
-        remark(row),
-    )
+        return indent + name, times, "", *sums, row.trainable, ""
+    name = indent + row.name
+    name = name if len(name) <= _WIDEST else name[: _WIDEST - 1] + "…"
+    return name, type_words(row), output_words(row), *sums, row.trainable, remark(row)
 
 
 def _columns(body: Sequence[Sequence[str]]) -> list[int]:
     """Return which columns are shown."""
     followed = any(cells[i] for cells in body for i in _FOLLOWED)
     return [i for i in range(len(_HEADS)) if followed or i not in _FOLLOWED]
-
-
-def _cut(words: str) -> str:
-    return words if len(words) <= _WIDEST else words[: _WIDEST - 1] + "…"
 
 
 def totals(table: Summary) -> str:
@@ -204,13 +177,10 @@ def text(table: Summary) -> str:
     body = [_HEADS, *map(_cells, fold_repeats(table.rows))]
     widths = {i: max(len(cells[i]) for cells in body) for i in _columns(body[1:])}
 
-    def one(cells: Sequence[str]) -> str:
-        parts = [
-            cells[i].rjust(width) if i in _RIGHT else cells[i].ljust(width) for i, width in widths.items()
-        ]
-        return "  ".join(parts).rstrip()
-
-    drawn = [one(cells) for cells in body]
+    drawn = [
+        "  ".join(f"{cells[i]:{'>' if i in _RIGHT else '<'}{width}}" for i, width in widths.items()).rstrip()
+        for cells in body
+    ]
     rule = "─" * max(map(len, drawn))
     said = [f"! {table.error}"] if table.error else []
     return "\n".join(
@@ -226,21 +196,16 @@ def html(table: Summary) -> str:
     columns = _columns(body)
 
     def cell(i: int, words: str, tag: str = "td") -> str:
-        align = "right" if i in _RIGHT else "left"
-        stripped = words.lstrip()
-        pad = (
-            f";padding-left:{0.5 + 0.5 * (len(words) - len(stripped)):g}em" if i == 0 and tag == "td" else ""
-        )
+        align, stripped, pad = "right" if i in _RIGHT else "left", words.lstrip(), ""
+        if i == 0 and tag == "td":
+            pad = f";padding-left:{0.5 + 0.5 * (len(words) - len(stripped)):g}em"
         return f'<{tag} style="text-align:{align};white-space:nowrap{pad}">{escape(stripped)}</{tag}>'
 
     rows = "".join("<tr>" + "".join(cell(i, cells[i]) for i in columns) + "</tr>" for cells in body)
     heads = "".join(cell(i, _HEADS[i], "th") for i in columns)
-    error = (
-        f'<p style="border-left:3px solid #a85507;padding:4px 10px">{escape(table.error)}</p>'
-        if table.error
-        else ""
-    )
-    said = remarks(table)
+    error, said = "", remarks(table)
+    if table.error:
+        error = f'<p style="border-left:3px solid #a85507;padding:4px 10px">{escape(table.error)}</p>'
     if len(shown) < len(every):
         left = len(every) - len(shown)
         said.insert(0, f"{left:,} more lines are left out: a LayerTable folds and searches them all.")

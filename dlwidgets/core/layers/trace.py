@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import update_wrapper
+from itertools import takewhile
 from typing import Any
 
 import torch
 from torch import nn
-from torch._subclasses.fake_tensor import FakeTensorMode
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.nn.parameter import is_lazy
+from torch.utils._mode_utils import no_dispatch
 from torch.utils._python_dispatch import _disable_current_modes
 
 from ..base.outputs import named_tensors
 from ..base.trees import call_model, tree_tensors
 from .operations import Functions, Operations, TensorOperation
-from .output_cache import OutputCache
 from .stand_in import fake_tensor
 from .walk import Layer
 
@@ -80,6 +81,8 @@ class Trace:
     Attributes
     ----------
     records : path -> Record.
+    modules : path -> the stand-in's layer.
+    fake : whether the stand-in's tensors hold no values.
     cache : the layers' outputs so far; None where they have values.
     uncounted : operations that may hold MACs but have no formula -> the paths of the layers they ran in.
     failure : where the forward failed, or None.
@@ -87,26 +90,27 @@ class Trace:
 
     def __init__(self, twin: nn.Module, layers: Sequence[Layer], mode: FakeTensorMode | None = None) -> None:
         self.records: dict[str, Record] = {}
+        self.modules: dict[str, nn.Module] = {}
         self.uncounted: dict[str, dict[str, None]] = {}
         self.failure: Failure | None = None
         self.operation: TensorOperation | None = None
-        self._twin, self._mode = twin, mode
+        self.fake = mode is not None
         self.cache = OutputCache(mode) if mode is not None else None
+        self._twin, self._mode = twin, mode
         self._stack: list[_Frame] = []
         self._calls = 0
         self._places: dict[int, list[Layer]] = {}
-        self._modules: dict[str, nn.Module] = {}
         for layer in layers:
-            module = twin if layer.parent is None else self._modules[layer.parent]._modules[layer.name]
+            module = twin if layer.parent is None else self.modules[layer.parent]._modules[layer.name]
             self.records[layer.path] = Record()
-            self._modules[layer.path] = module
+            self.modules[layer.path] = module
             self._places.setdefault(id(module), []).append(layer)
             if not layer.again and not isinstance(module, torch.jit.ScriptModule):
                 # On the instance, so that a layer whose forward is called directly is seen as well.
                 module.__dict__["forward"] = _Listener(self, module)
 
-    def run(self, inputs: Any) -> Any:
-        """Call the stand-in on `inputs` (see `trees.call`) and return what it returns.
+    def run(self, inputs: Any) -> None:
+        """Call the stand-in on `inputs` (see `trees.call_model`).
 
         Raises
         ------
@@ -122,44 +126,39 @@ class Trace:
                 if isinstance(self._twin, torch.jit.ScriptModule):
                     with self.entered(self._twin, (inputs,), {}) as frame:
                         frame.output = call_model(self._twin, inputs)
-                    return frame.output
-                return call_model(self._twin, inputs)
+                else:
+                    call_model(self._twin, inputs)
             except Exception as error:
-                if self.failure is None or self.failure.error is not error:
-                    self.failure = Failure("", {}, self.operation, error)
+                self._note_failure("", {}, error)
                 raise
-
-    def module(self, path: str) -> nn.Module:
-        """Return the stand-in's layer at `path`."""
-        return self._modules[path]
-
-    @property
-    def fake(self) -> bool:
-        """Whether the stand-in's tensors hold no values."""
-        return self._mode is not None
 
     def count(self, macs: int) -> None:
         """Add MACs to the running layer and to those around it."""
         if self._stack:
             self.records[self._stack[-1].path].own_macs += macs
-        for path in self._running():
+        for path in {frame.path for frame in self._stack}:
             self.records[path].macs += macs
 
     def leave_uncounted(self, name: str) -> None:
         """Note an operation whose MACs are not known."""
         self.uncounted.setdefault(name, {})[self._stack[-1].path if self._stack else ""] = None
 
-    def _running(self) -> dict[str, None]:
-        return dict.fromkeys(frame.path for frame in self._stack)
+    def _note_failure(self, path: str, given: dict[str, Any], error: Exception) -> None:
+        if self.failure is None or self.failure.error is not error:
+            self.failure = Failure(path, given, self.operation, error)
 
     @contextmanager
     def entered(self, module: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Iterator[_Frame]:
         """Record a call of `module`, whose output is put into the frame."""
         if self._stack:
             self._stack[-1].alone = False
-        frame = _Frame(self._place(module).path, module)
+        frame = _Frame(self._find_place(module).path)
         record = self.records[frame.path]
-        given = dict(_named(args, kwargs))
+        given = {
+            f"{name}{rest}": tensor
+            for name, value in (*enumerate(args), *kwargs.items())
+            for rest, tensor in named_tensors(value)
+        }
         shapes = _shapes(given.items())
         if record.calls == 0:
             record.order, record.inputs = self._calls, shapes
@@ -169,54 +168,55 @@ class Trace:
         record.calls += 1
         self._stack.append(frame)
         try:
-            if any(is_lazy(tensor) for tensor in (*module._parameters.values(), *module._buffers.values())):
+            if any(map(is_lazy, _held(module))):
                 record.built = self._build(module, args, kwargs)
             yield frame
         except Exception as error:
-            if self.failure is None or self.failure.error is not error:
-                self.failure = Failure(frame.path, given, self.operation, error)
+            self._note_failure(frame.path, given, error)
             raise
         finally:
             self._stack.pop()
         found = list(named_tensors(frame.output))
+        shapes = _shapes(found)
         if record.calls == 1:
-            record.outputs = _shapes(found)
-            record.whole = isinstance(frame.output, torch.Tensor)
+            record.outputs, record.whole = shapes, isinstance(frame.output, torch.Tensor)
             record.dtype = found[0][1].dtype if found else None
-        elif record.outputs != _shapes(found):
+        elif record.outputs != shapes:
             record.varied = True
         if frame.alone:
-            size = _new_bytes((tensor for _, tensor in found), (*given.values(), *_weights(module)))
-            for path in {**self._running(), frame.path: None}:
+            size, seen = 0, {_storage(tensor)[0] for tensor in (*given.values(), *_held(module))}
+            for _, tensor in found:
+                memory, whole = _storage(tensor)
+                if memory not in seen:
+                    size += min(whole, tensor.numel() * tensor.element_size())
+                    seen.add(memory)
+            for path in {frame.path, *(around.path for around in self._stack)}:
                 self.records[path].activation_bytes += size
 
-    def _place(self, module: nn.Module) -> Layer:
-        """Return the place that a call of a shared module means.
+    def _find_place(self, module: nn.Module) -> Layer:
+        """Find the place that a call of a shared module means.
 
         The one nearest to the layer that calls; among equals the one called least, so that an activation that
         a Sequential holds twice is counted once for each.
         """
         places = self._places[id(module)]
-        if len(places) == 1:
-            return places[0]
         caller = self._stack[-1].path.split(".") if self._stack and self._stack[-1].path else []
 
         def distance(layer: Layer) -> tuple[int, int]:
-            steps = (layer.parent or "").split(".") if layer.parent else []
-            near = sum(1 for _ in _common(steps, caller))
-            return -near, self.records[layer.path].calls
+            steps = layer.parent.split(".") if layer.parent else []
+            shared = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(steps, caller)))
+            return -shared, self.records[layer.path].calls
 
-        return min(places, key=distance)
+        return places[0] if len(places) == 1 else min(places, key=distance)
 
     def _build(self, module: nn.Module, args: Any, kwargs: Any) -> dict[str, tuple[int, ...]]:
         """Build a lazy layer of the stand-in; return its parameters' shapes."""
         lazy = [name for name, tensor in module._parameters.items() if tensor is not None and is_lazy(tensor)]
-        device = next(
-            (tensor.device for tensor in tree_tensors((*args, *kwargs.values()))), torch.device("cpu")
-        )
         if self._mode is None:
             module.initialize_parameters(*args, **kwargs)  # type: ignore[operator]
         else:
+            first = next(tree_tensors((*args, *kwargs.values())), None)
+            device = torch.device("cpu") if first is None else first.device
             with _disable_current_modes():
                 module.initialize_parameters(*args, **kwargs)  # type: ignore[operator]
             for name in lazy:
@@ -236,7 +236,6 @@ class _Frame:
     """A layer's forward that is running."""
 
     path: str
-    module: nn.Module
     alone: bool = True
     output: Any = None
 
@@ -253,7 +252,7 @@ class _Listener:
         # A forward that somebody has replaced may do anything.
         self._cache = None if "forward" in vars(module) else trace.cache
         # What was compiled was so for other inputs than fake ones.
-        self._forward: Callable[..., Any] = getattr(module, "_orig_mod", module.forward)
+        self._forward = getattr(module, "_orig_mod", module.forward)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         with self._trace.entered(self._module, args, kwargs) as frame:
@@ -272,38 +271,69 @@ class _Listener:
         return frame.output
 
 
-def _named(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Iterator[tuple[str, torch.Tensor]]:
-    for name, value in (*enumerate(args), *kwargs.items()):
-        for rest, tensor in named_tensors(value):
-            yield f"{name}{rest}", tensor
+#: Layers whose output depends, but for its values, on nothing than their arguments, their weights' shapes and
+#: their input's shape. Subclasses may do otherwise.
+_PLAIN = {
+    nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d,
+    nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.LayerNorm, nn.GroupNorm, nn.Embedding,
+    nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.SELU, nn.GELU, nn.SiLU, nn.Hardswish, nn.Sigmoid, nn.Tanh,
+    nn.Softmax,
+    nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d, nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d,
+    nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d, nn.AdaptiveMaxPool2d,
+}  # fmt: skip
+_SIMPLE = (int, float, bool, str, tuple, type(None))
+
+
+class OutputCache:
+    """Keeps a stand-in's outputs, so that equal calls run once."""
+
+    def __init__(self, mode: FakeTensorMode) -> None:
+        self._mode = mode
+        #: Of each call: shape, stride, dtype, device and MACs of its output.
+        self._outputs: dict[Hashable, tuple[Any, Any, torch.dtype, torch.device, int]] = {}
+
+    def key(self, module: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Hashable | None:
+        """Return a key by which calls have equal outputs, or None."""
+        if type(module) not in _PLAIN or kwargs or len(args) != 1 or torch._C._is_any_autocast_enabled():
+            return None
+        held = [args[0], *module._parameters.values(), *module._buffers.values()]
+        if not all(type(tensor) is FakeTensor for tensor in held if tensor is not None):
+            return None
+        arguments = tuple((name, value) for name, value in vars(module).items() if type(value) in _SIMPLE)
+        kinds = tuple(None if t is None else (t.shape, t.stride(), t.dtype, t.device) for t in held)
+        key = (type(module), arguments, kinds)
+        try:
+            hash(key)
+        except TypeError:
+            return None
+        return key
+
+    def output(self, key: Hashable) -> tuple[FakeTensor, int] | None:
+        """Return a fresh output for a known call, and its MACs."""
+        if key not in self._outputs:
+            return None
+        shape, stride, dtype, device, macs = self._outputs[key]
+        with no_dispatch():
+            bare = torch.empty_strided(shape, stride, dtype=dtype, device="meta")
+            return FakeTensor(self._mode, bare, device), macs
+
+    def keep(self, key: Hashable, module: nn.Module, args: Sequence[Any], output: Any, macs: int) -> None:
+        """Keep the output of a call, if it has its own memory."""
+        if type(output) is not FakeTensor or output.storage_offset():
+            return
+        memory = output.untyped_storage()._cdata
+        if all(tensor.untyped_storage()._cdata != memory for tensor in (args[0], *_held(module))):
+            kind = tuple(output.shape), tuple(output.stride()), output.dtype, output.device
+            self._outputs[key] = (*kind, macs)
 
 
 def _shapes(named: Iterable[tuple[str, torch.Tensor]]) -> Shapes:
     return tuple((name, tuple(map(int, tensor.shape))) for name, tensor in named)
 
 
-def _common(one: Sequence[str], other: Sequence[str]) -> Iterator[str]:
-    for left, right in zip(one, other):
-        if left != right:
-            return
-        yield left
-
-
-def _weights(module: nn.Module) -> Iterator[torch.Tensor]:
-    yield from (
-        tensor for tensor in (*module._parameters.values(), *module._buffers.values()) if tensor is not None
-    )
-
-
-def _new_bytes(put_out: Iterable[torch.Tensor], known: Iterable[torch.Tensor]) -> int:
-    seen = {_storage(tensor)[0] for tensor in known}
-    total = 0
-    for tensor in put_out:
-        memory, size = _storage(tensor)
-        if memory not in seen:
-            total += min(size, tensor.numel() * tensor.element_size())
-            seen.add(memory)
-    return total
+def _held(module: nn.Module) -> list[torch.Tensor]:
+    """List the parameters and buffers that a layer itself holds."""
+    return [kept for kept in (*module._parameters.values(), *module._buffers.values()) if kept is not None]
 
 
 def _storage(tensor: torch.Tensor) -> tuple[int, int]:
