@@ -62,32 +62,23 @@ class BestThresholds:
 
     Attributes
     ----------
-    values
-        C float64, read-only.
-    metric, beta, constraint
-        What they were chosen by, as "fbeta", 2.0, "recall >= 0.9" (None: no bound).
-    classes
-        C names.
-    chosen
-        C float64: the metric on the samples that chose; NaN where it is not defined.
-    reported, low, high
-        C float64: the metric on the samples held out and its 95 % interval: Wilson's for a share of counted
-        samples and for F1 (see `intervals.rate_interval`), else from 2,000 tables drawn around that one (see
-        Notes). Without a holdout `reported` is `chosen` and the interval NaN: no interval around an
-        optimum is honest on the samples that gave it.
-    bounded, bounded_reported
-        C float64: the metric of the constraint on either part; None without a constraint.
-    met
-        C booleans: the constraint holds where the threshold was chosen.
-    positives
-        C int64: the known positives that chose.
-    held_out
-        N x C booleans: the samples each class is reported on; None without a holdout. Each class is
+    values : C float64, read-only.
+    metric, beta, constraint : what they were chosen by, as "fbeta", 2.0, "recall >= 0.9" (None: no bound).
+    classes : C names.
+    chosen : C float64: the metric on the samples that chose; NaN where it is not defined.
+    reported, low, high : C float64: the metric on the samples held out and its 95 % interval: Wilson's for a
+        share of counted samples and for F1 (see `intervals.rate_interval`), else from 2,000 tables drawn
+        around that one (see Notes). Without a holdout `reported` is `chosen` and the interval NaN: no
+        interval around an optimum is honest on the samples that gave it.
+    bounded, bounded_reported : C float64: the metric of the constraint on either part; None without a
+        constraint.
+    met : C booleans: the constraint holds where the threshold was chosen.
+    positives : C int64: the known positives that chose.
+    held_out : N x C booleans: the samples each class is reported on; None without a holdout. Each class is
         divided by itself, so that each part has its share of the positives.
-    chosen_on, reported_on
-        How many samples chose, and how many are reported on; the same where there is no holdout.
-    warnings
-        Sentences: which thresholds not to trust, and why.
+    chosen_on, reported_on : how many samples chose, and how many are reported on; the same where there is no
+        holdout.
+    warnings : sentences: which thresholds not to trust, and why.
 
     Notes
     -----
@@ -242,16 +233,11 @@ def _cautions(
 
     Parameters
     ----------
-    classes
-        C names.
-    tables
-        2 x C x 2 x 2 counts: where chosen, where reported.
-    met
-        C booleans: the bound is kept where chosen.
-    bound
-        None: there was none.
-    divided
-        Whether chosen and reported on different samples.
+    classes : C names.
+    tables : 2 x C x 2 x 2 counts: where chosen, where reported.
+    met : C booleans: the bound is kept where chosen.
+    bound : none: there was none.
+    divided : whether chosen and reported on different samples.
     """
     if not divided:
         yield (
@@ -389,8 +375,8 @@ def read_metric(metric: Any, beta: float = 1.0) -> tuple[str, float]:
 
     Raises
     ------
-    TypeError, ValueError
-        One sentence: no such metric, a beta that is not above 0, or given where it has no meaning.
+    TypeError, ValueError : one sentence: no such metric, a beta that is not above 0, or given where it has no
+        meaning.
     """
     name = _known(metric, "choose thresholds by")
     if name != "f1" and _OF_BETA.fullmatch(name):
@@ -411,8 +397,8 @@ def read_bound(constraint: Any) -> Bound | None:
 
     Raises
     ------
-    TypeError, ValueError
-        One sentence: not of that form, no such metric, a value that it cannot reach, an upper bound.
+    TypeError, ValueError : one sentence: not of that form, no such metric, a value that it cannot reach, an
+        upper bound.
     """
     if constraint is None or isinstance(constraint, Bound):
         return constraint

@@ -92,19 +92,13 @@ def confusion_figure(
 
     Parameters
     ----------
-    scores
-        What to show.
-    thresholds
-        One, or one for each class.
-    sort
-        One of `sorts()`: lowest first; "-f1" highest first.
-    columns
-        Tiles in a line; default so that the grid is wider than high and its lines are even.
-    normalise
-        What shade and share are of: "true" the row, so that a rare class is read as easily as a common one,
-        "predicted" the column, "all" all samples of the class, None counts alone.
-    only
-        Which classes, as in `order`; default all.
+    scores : what to show.
+    thresholds : one, or one for each class.
+    sort : one of `sorts()`: lowest first; "-f1" highest first.
+    columns : tiles in a line; default so that the grid is wider than high and its lines are even.
+    normalise : what shade and share are of: "true" the row, so that a rare class is read as easily as a
+        common one, "predicted" the column, "all" all samples of the class, None counts alone.
+    only : which classes, as in `order`; default all.
     """
     import seaborn
 

@@ -22,10 +22,8 @@ class RankedScores:
 
     Parameters
     ----------
-    labels
-        N x C int8: 1 positive, 0 negative, anything else unknown and left out.
-    scores
-        N x C float32 or float64 without NaN.
+    labels : N x C int8: 1 positive, 0 negative, anything else unknown and left out.
+    scores : N x C float32 or float64 without NaN.
     """
 
     def __init__(self, labels: NDArray[np.int8], scores: NDArray[np.floating]) -> None:
@@ -41,8 +39,7 @@ class RankedScores:
 
         Parameters
         ----------
-        thresholds
-            C x K float64: K thresholds for each class.
+        thresholds : C x K float64: K thresholds for each class.
 
         Returns
         -------
@@ -86,8 +83,7 @@ def predict(score: NDArray[np.floating], thresholds: NDArray[np.float64] | None)
 
     Parameters
     ----------
-    thresholds
-        C; None: the likeliest class of each sample, the first of equals.
+    thresholds : C; None: the likeliest class of each sample, the first of equals.
     """
     if thresholds is None:
         return score.argmax(axis=1)[:, None] == np.arange(score.shape[1])
@@ -104,12 +100,9 @@ class Cuts:
 
     Attributes
     ----------
-    thresholds
-        K float64, strictly falling; empty where no label is known.
-    tp, fp
-        K int64, never falling: positives and negatives that are predicted.
-    positives, negatives
-        How many of each are known.
+    thresholds : K float64, strictly falling; empty where no label is known.
+    tp, fp : K int64, never falling: positives and negatives that are predicted.
+    positives, negatives : how many of each are known.
     """
 
     thresholds: NDArray[np.float64]
@@ -130,10 +123,8 @@ def find_cuts(label: NDArray[np.int8], score: NDArray[np.floating]) -> Cuts:
 
     Parameters
     ----------
-    label
-        N: 1 positive, 0 negative, anything below 0 unknown and left out.
-    score
-        N floats without NaN.
+    label : N: 1 positive, 0 negative, anything below 0 unknown and left out.
+    score : N floats without NaN.
 
     Notes
     -----

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from numbers import Real
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .metrics import (
-    METRICS,
-    average_rates,
-    compute_rate,
-    compute_rates,
-    evaluate_formula,
-    evaluate_fraction,
-    name_counts,
-    rate_names,
-)
+from . import metrics
+from .metrics import METRICS, average_rates, compute_rate, compute_rates, rate_names
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -62,6 +54,15 @@ def wilson_interval(
     return np.where(n > 0, low, np.nan), np.where(n > 0, high, np.nan)
 
 
+def rate_intervals(
+    interval: str, confusion: NDArray[np.int64], level: float, beta: float, seed: int
+) -> dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """Compute an interval, "wilson" or "bootstrap", of every rate of each class."""
+    if interval == "bootstrap":
+        return bootstrap_rates(confusion, level, beta=beta, seed=seed)
+    return {name: rate_interval(name, confusion, level) for name in rate_names(beta)}
+
+
 def rate_interval(
     name: str, confusion: NDArray[np.int64], level: float = 0.95
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -70,12 +71,12 @@ def rate_interval(
     It is that of the share with which the rate rises, carried over (see `Metric.share`); NaN of a rate that
     is no function of one share, as F-beta and Matthews: the bootstrap has theirs.
     """
-    metric, counts = METRICS[name], name_counts(confusion)
+    metric, counts = METRICS[name], metrics.name_counts(confusion)
     if metric.share is None:
         unknown = np.full(np.shape(counts["tp"]), np.nan)
         return unknown, unknown
-    ends = wilson_interval(*evaluate_fraction(metric.share, counts), level)
-    low, high = (evaluate_formula(metric.of_share, {"share": end}) for end in ends)
+    ends = wilson_interval(*metrics.evaluate_fraction(metric.share, counts), level)
+    low, high = (metrics.evaluate_formula(metric.of_share, {"share": end}) for end in ends)
     return low, high
 
 
@@ -92,14 +93,9 @@ def bootstrap_rates(
 
     Parameters
     ----------
-    confusion
-        C x 2 x 2 counts.
-    level
-        How often the interval is to hold.
-    beta
-        For "fbeta", which is there where beta is not 1.
-    seed
-        Of the random numbers; each class draws its own from it, whatever other classes there are.
+    confusion : C x 2 x 2 counts.
+    beta : for "fbeta", which is there where beta is not 1.
+    seed : each class draws its own random numbers from it, whatever other classes there are.
     """
     count = len(confusion)
     ends = {name: (np.full(count, np.nan), np.full(count, np.nan)) for name in rate_names(beta)}
@@ -129,20 +125,22 @@ def bootstrap_averages(
     a sample of its own would be too narrow. Equal samples are drawn as one with its count. It takes the
     longer the more different ones there are: 100,000 take some ten seconds.
 
-    Parameters
-    ----------
-    labels
-        N x C: 1, 0, -1 unknown.
-    predicted
-        N x C: what was said.
-    level, beta, zero_division, seed
-        As in `bootstrap_rates` and `metrics.compute_rate`.
+    `labels` are N x C: 1, 0, -1 unknown; `predicted` is N x C: what was said; the others are as in
+    `bootstrap_rates` and `metrics.compute_rate`.
     """
-    patterns, counts = _patterns(labels, predicted)
+    # The different samples, K x 2 x C; what is said where the label is unknown changes nothing.
+    said = (predicted & (labels >= 0)).astype(np.int8)
+    both = np.ascontiguousarray(np.stack([labels, said], axis=1)).reshape(len(labels), -1)
+    rows = both.view(np.dtype((np.void, both.shape[1]))).reshape(-1)
+    _, first, counts = np.unique(rows, return_index=True, return_counts=True)
+    patterns = both[first].reshape(len(first), 2, -1)
     known, positive, said = patterns[:, 0] >= 0, patterns[:, 0] == 1, patterns[:, 1] == 1
     cells = np.stack([~positive & ~said, ~positive & said, positive & ~said, positive & said], axis=-1)
     cells &= known[..., None]
-    sums = _class_sums(cells)
+    # Widened once where they are one part; else one part at a time is held in eight times its size.
+    step = max(1, _NUMBERS // (4 * len(cells)))
+    parts = [cells[:, c : c + step].reshape(len(cells), -1) for c in range(0, cells.shape[1], step)]
+    parts = [parts[0].astype(np.float64)] if len(parts) == 1 else parts
     of_samples = cells.sum(axis=1).reshape(-1, 2, 2)
     own = np.stack(list(compute_rates(of_samples, beta, zero_division).values()), axis=-1)
     there = (~np.isnan(own)).astype(np.float64)
@@ -150,7 +148,8 @@ def bootstrap_averages(
     found = []
     # The products below want many rows at a time.
     for block in draw_counts(counts, RESAMPLES, seed, cells=4_000_000):
-        tables = sums(block)
+        sums = [block @ part.astype(np.float64, copy=False) for part in parts]
+        tables = np.rint(np.concatenate(sums, axis=1)).astype(np.int64).reshape(len(block), -1, 2, 2)
         with np.errstate(invalid="ignore"):
             of_draws = (block @ own) / (block @ there)
         samples = dict(zip(rate_names(beta), of_draws.T))
@@ -169,22 +168,14 @@ def draw_counts(
 ) -> Iterator[NDArray[np.float64]]:
     """Draw samples with replacement: yield how often each kind was drawn.
 
-    Blocks of rows come, `times` rows in all.
-
-    Each row draws as many samples as there are, with replacement. Either the samples are drawn one by one and
+    Blocks of rows come, `times` rows in all. Each row draws as many samples as there are, with replacement. Either the samples are drawn one by one and
     counted, or, where there are few kinds, the counts are drawn at once from their multinomial distribution;
     both are the same, and which it is depends on `counts` alone.
 
     Parameters
     ----------
-    counts
-        K: how many samples there are of each kind; at least one sample.
-    times
-        How often to draw all.
-    seed
-        Of the random numbers.
-    cells
-        Numbers held at a time; by default few enough for the processor's cache. It changes no draw.
+    counts : K: how many samples there are of each kind; at least one sample.
+    cells : numbers held at a time; by default few enough for the processor's cache. It changes no draw.
 
     Yields
     ------
@@ -211,34 +202,3 @@ def percentile_ends(values: NDArray[np.float64], level: float) -> tuple[float, f
         return np.nan, np.nan
     low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
-
-
-def _class_sums(cells: NDArray[np.bool_]) -> Callable[[NDArray[np.float64]], NDArray[np.int64]]:
-    """Return a function that sums the cells of drawn samples.
-
-    It takes rows x K counts of the K samples and sums their K x C x 4 `cells` to rows x C x 2 x 2.
-    """
-    count, classes = cells.shape[:2]
-    step = max(1, _NUMBERS // (4 * count))
-    parts = [cells[:, c : c + step].reshape(count, -1) for c in range(0, classes, step)]
-    if len(parts) == 1:
-        # Widened once; of more parts only one at a time is held in eight times its size.
-        parts = [parts[0].astype(np.float64)]
-
-    def sums(block: NDArray[np.float64]) -> NDArray[np.int64]:
-        found = [block @ part.astype(np.float64, copy=False) for part in parts]
-        return np.rint(np.concatenate(found, axis=1)).astype(np.int64).reshape(len(block), classes, 2, 2)
-
-    return sums
-
-
-def _patterns(
-    labels: NDArray[np.int8], predicted: NDArray[np.bool_]
-) -> tuple[NDArray[np.int8], NDArray[np.int64]]:
-    """Find and count the different samples: K x 2 x C, K."""
-    # What is said where the label is unknown changes nothing.
-    said = (predicted & (labels >= 0)).astype(np.int8)
-    both = np.ascontiguousarray(np.stack([labels, said], axis=1)).reshape(len(labels), -1)
-    rows = both.view(np.dtype((np.void, both.shape[1]))).reshape(-1)
-    _, first, counts = np.unique(rows, return_index=True, return_counts=True)
-    return both[first].reshape(len(first), 2, -1), counts

@@ -22,38 +22,22 @@ _ROWS = 16_384
 class Metric:
     """A metric of the four counts of a class.
 
-    To add one is to add an entry to `METRICS`.
-
-    Formulas are texts of + - * /, brackets, numbers, names and ``gmean(a, b)``, the root of a product. They
+    To add one is to add an entry to `METRICS`. Formulas are texts of + - * /, brackets, numbers, names and ``gmean(a, b)``, the root of a product. They
     name the counts `tn`, `fp`, `fn` and `tp`, and `recall_weight`: beta^2 / (1 + beta^2), how much of a whole
     recall weighs against precision. What is divided by 0 is not known, NaN. The page evaluates the same
     formulas, which it is sent as trees.
 
     Attributes
     ----------
-    name
-        As in tables, options and messages.
-    label
-        As it is written for people.
-    formula
-        The metric as an expression.
-    share
-        The fraction of two counts with which the metric rises, and whose Wilson interval becomes its own;
+    name, label : as in tables, options and messages; as it is written for people.
+    share : the fraction of two counts with which the metric rises, and whose Wilson interval becomes its own;
         None: it is no function of one share, only the bootstrap has its interval.
-    of_share
-        The metric as an expression of that `share`.
-    lowest
-        The least that it can be; the most is 1.
-    higher_is_better
-        Whether more of it is better.
-    count
-        Whether it counts samples, so that its average is their sum.
-    tabled
-        Whether the tables have it; a metric of `recall_weight` they have where a beta was given.
-    place
-        Where it stands in the menus of the page.
-    aliases
-        Its names in other books and libraries.
+    of_share : the formula of the metric from that `share`.
+    lowest : the least that it can be; the most is 1.
+    count : whether it counts samples, so that its average is their sum.
+    tabled : whether the tables have it; a metric of `recall_weight` they have where a beta was given.
+    place : where it stands in the menus of the page.
+    aliases : its names in other books and libraries.
     """
 
     name: str
@@ -75,15 +59,11 @@ class Metric:
 
     def sent(self) -> dict[str, Any]:
         """Return what a page needs to compute and name it."""
-        return {
-            "name": self.name,
-            "label": self.label,
+        plain = ("name", "label", "lowest", "higher_is_better", "count")
+        return {name: getattr(self, name) for name in plain} | {
             "formula": parse_formula(self.formula),
             "share": None if self.share is None else parse_formula(self.share),
             "of_share": parse_formula(self.of_share),
-            "lowest": self.lowest,
-            "higher_is_better": self.higher_is_better,
-            "count": self.count,
         }
 
 
@@ -156,16 +136,22 @@ def list_metrics() -> tuple[Metric, ...]:
 
 @cache
 def parse_formula(formula: str) -> Any:
-    """Parse a formula to a tree.
+    """Parse a formula to a name, a number, or [sign, part, part]; else ValueError."""
 
-    A tree is a name, a number, or a list of a sign and its parts.
+    def read(node: ast.AST) -> Any:
+        if isinstance(node, ast.BinOp) and type(node.op) in _SIGNS:
+            return [_SIGNS[type(node.op)], read(node.left), read(node.right)]
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "gmean":
+            return ["gmean", *map(read, node.args)]
+        if isinstance(node, ast.Name):
+            return node.id
+        if isinstance(node, ast.Constant) and isinstance(node.value, (int, float)):
+            return node.value
+        raise ValueError(
+            f"A formula is made of counts, numbers, + - * / and gmean(a, b): {formula!r} is not."
+        )
 
-    Raises
-    ------
-    ValueError
-        The formula holds anything else.
-    """
-    return _tree(ast.parse(formula, mode="eval").body, formula)
+    return read(ast.parse(formula, mode="eval").body)
 
 
 def evaluate_formula(formula: str, values: Mapping[str, Any]) -> Any:
@@ -204,25 +190,10 @@ def _value(tree: Any, values: Mapping[str, Any]) -> Any:
     return values[tree] if isinstance(tree, str) else tree
 
 
-def _gmean(one: ArrayLike, other: ArrayLike) -> NDArray[np.float64]:
-    return np.sqrt(np.asarray(one, np.float64) * np.asarray(other, np.float64))
-
-
-def _tree(node: ast.AST, formula: str) -> Any:
-    if isinstance(node, ast.BinOp) and type(node.op) in _SIGNS:
-        return [_SIGNS[type(node.op)], _tree(node.left, formula), _tree(node.right, formula)]
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "gmean":
-        return ["gmean", *(_tree(part, formula) for part in node.args)]
-    if isinstance(node, ast.Name):
-        return node.id
-    if isinstance(node, ast.Constant) and isinstance(node.value, (int, float)):
-        return node.value
-    raise ValueError(f"A formula is made of counts, numbers, + - * / and gmean(a, b): {formula!r} is not.")
-
-
 _SIGNS = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/"}
 _OPERATIONS: dict[str, Callable[..., Any]] = {
-    "+": operator.add, "-": operator.sub, "*": operator.mul, "/": ratio, "gmean": _gmean,
+    "+": operator.add, "-": operator.sub, "*": operator.mul, "/": ratio,
+    "gmean": lambda one, other: np.sqrt(np.asarray(one, np.float64) * np.asarray(other, np.float64)),
 }  # fmt: skip
 
 
@@ -234,20 +205,12 @@ def compute_rate(
 ) -> NDArray[Any]:
     """Compute one metric of ... x 2 x 2 matrices.
 
+    It gives ... float64; int64 of a metric that counts samples.
+
     Parameters
     ----------
-    name
-        One of `METRICS`.
-    confusion
-        ... x 2 x 2 counts.
-    beta
-        For "fbeta": how many times as much recall counts as precision; 0 gives precision, infinity recall.
-    zero_division
-        What 0 / 0 is. A matrix without any count stays NaN all the same: nothing was compared.
-
-    Returns
-    -------
-    ... float64; int64 of a metric that counts samples.
+    beta : for "fbeta": how many times as much recall counts as precision; 0 gives precision, infinity recall.
+    zero_division : what 0 / 0 is. A matrix without any count stays NaN all the same: nothing was compared.
     """
     metric, counts = METRICS[name], name_counts(confusion, beta)
     value = evaluate_formula(metric.formula, counts)
@@ -277,47 +240,29 @@ def split_classes(matrix: NDArray[np.int64]) -> NDArray[np.int64]:
 def average_rates(
     confusion: NDArray[np.int64], beta: float = 1.0, zero_division: float = np.nan
 ) -> dict[str, dict[str, NDArray[np.float64]]]:
-    """Average the rates over the classes.
+    """Average the rates of ... x C x 2 x 2 over the classes: by average, then rate.
 
     Macro is the mean of the classes, weighted the mean weighted by their supports, micro the rate of the
     summed counts. A class whose rate is NaN is left out of its macro and weighted averages, as scikit-learn
     does with ``zero_division=nan``.
-
-    Parameters
-    ----------
-    confusion
-        ... x C x 2 x 2.
-
-    Returns
-    -------
-    By average, then by rate: ... float64.
     """
     support = confusion[..., 1, :].sum(axis=-1)
     each = compute_rates(confusion, beta, zero_division)
     return {
         "macro": {name: mean(value) for name, value in each.items()},
         "micro": compute_rates(confusion.sum(axis=-3), beta, zero_division),
-        "weighted": {name: weighted_mean(value, support, zero_division) for name, value in each.items()},
+        "weighted": {name: mean(value, support, zero_division) for name, value in each.items()},
     }
 
 
 def average_over_samples(
-    labels: NDArray[np.int8],
-    predicted: NDArray[np.bool_],
-    beta: float = 1.0,
-    zero_division: float = np.nan,
+    labels: NDArray[np.int8], predicted: NDArray[np.bool_], beta: float = 1.0, zero_division: float = np.nan
 ) -> dict[str, float]:
     """Average over the samples each one's own rates, over its known labels.
 
-    Where a rate is NaN for a sample, as precision is where nothing is predicted, the sample is left out of
-    its mean, as scikit-learn does with ``zero_division=nan``. A sample without any known label always is.
-
-    Parameters
-    ----------
-    labels
-        N x C: 1, 0, -1 unknown.
-    predicted
-        N x C: what was said.
+    `labels` are N x C: 1, 0, -1 unknown. Where a rate is NaN for a sample, as precision is where nothing is
+    predicted, the sample is left out of its mean, as scikit-learn does with ``zero_division=nan``. A sample
+    without any known label always is.
     """
     sums, counts = dict.fromkeys(rate_names(beta), 0.0), dict.fromkeys(rate_names(beta), 0)
     for start in range(0, len(labels), _ROWS):
@@ -341,26 +286,17 @@ def count_samples(labels: NDArray[np.int8], predicted: NDArray[np.bool_]) -> NDA
     return np.stack(cells, axis=-1).reshape(-1, 2, 2)
 
 
-def mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the mean over the last axis, NaN left out."""
-    return _mean(values, np.ones(values.shape))
-
-
-def weighted_mean(
-    values: NDArray[np.float64], weights: NDArray, zero_division: float = np.nan
+def mean(
+    values: NDArray[np.float64], weights: NDArray | float = 1.0, zero_division: float = np.nan
 ) -> NDArray[np.float64]:
     """Return the weighted mean over the last axis, NaN left out.
 
     Where all weights are 0 it is NaN, unless 0 / 0 is given a value: then the plain mean, as scikit-learn's.
     """
-    weighted = _mean(values, weights)
-    return weighted if np.isnan(zero_division) else np.where(np.isnan(weighted), mean(values), weighted)[()]
+    weights = np.where(np.isnan(values), 0, weights)
+    found = ratio((np.nan_to_num(values) * weights).sum(axis=-1), weights.sum(axis=-1))
+    return found if np.isnan(zero_division) else np.where(np.isnan(found), mean(values), found)[()]
 
 
 def _count(which: NDArray[np.bool_]) -> NDArray[np.int64]:
     return which.sum(axis=0, dtype=np.int32).astype(np.int64)
-
-
-def _mean(values: NDArray[np.float64], weights: NDArray) -> NDArray[np.float64]:
-    weights = np.where(np.isnan(values), 0, weights)
-    return ratio((np.nan_to_num(values) * weights).sum(axis=-1), weights.sum(axis=-1))

@@ -45,9 +45,7 @@ def sample_curve(scores: Scores, cls: int) -> NDArray[np.float64]:
     within a thousandth of 0 or 1.
     """
     groups = scores.ranked.columns[cls]
-    chosen = [
-        np.concatenate([group[_evenly(len(group))], group[-_FIRST:]]) for group in groups if len(group)
-    ]
+    chosen = [np.concatenate([group[_evenly(len(group))], group[-_FIRST:]]) for group in groups if len(group)]
     if not chosen:
         return np.empty((0, 3))
     cuts = np.unique(np.concatenate(chosen))[::-1]

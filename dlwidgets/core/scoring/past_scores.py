@@ -35,8 +35,8 @@ class PastScores:
     samples : how many were evaluated.
     classes : C names.
     totals : C x 2 int64: known positives and known negatives of each class.
-    counts : C x 2 x 1001 of the smallest unsigned dtype: how many positives, and how many negatives, score
-        at least k / 1000; as `Scores.counts_at` returns them.
+    counts : C x 2 x 1001 of the smallest unsigned dtype: how many positives, and how many negatives, score at
+        least k / 1000; as `Scores.counts_at` returns them.
     """
 
     step: int

@@ -29,10 +29,8 @@ def rank_measures(
 
     Parameters
     ----------
-    positives, negatives
-        The scores of the known positives and negatives, each sorted upward, without NaN.
-    bins
-        Of the calibration error.
+    positives, negatives : the scores of the known positives and negatives, each sorted upward, without NaN.
+    bins : of the calibration error.
     """
     return {
         "roc_auc": roc_auc(positives, negatives),
@@ -137,14 +135,10 @@ def bootstrap_measures(
 
     Parameters
     ----------
-    positives, negatives
-        The scores of the known positives and negatives, each sorted upward, without NaN.
-    level
-        How often the interval is to hold.
-    bins
-        Of the calibration error.
-    seed
-        Of the random numbers.
+    positives, negatives : the scores of the known positives and negatives, each sorted upward, without NaN.
+    level : how often the interval is to hold.
+    bins : of the calibration error.
+    seed : of the random numbers.
     """
     of_class = rank_measures(positives, negatives, bins)
     ends = dict.fromkeys(RANKED, (np.nan, np.nan))

@@ -30,13 +30,11 @@ class ScoreStream:
 
     Parameters
     ----------
-    classes
-        C names, as for Scores.
-    task
-        "multilabel", "multiclass" or "binary", where the shapes are to be checked against it; None: what the
-        shapes say. With "multiclass" labels may also be N x 1 numbers, or N x C with the true class highest.
-    logits
-        Whether raw outputs are added: softmax (multiclass) or sigmoid then makes them probabilities.
+    classes : C names, as for Scores.
+    task : "multilabel", "multiclass" or "binary", where the shapes are to be checked against it; None: what
+        the shapes say. With "multiclass" labels may also be N x 1 numbers, or N x C with the true class
+        highest.
+    logits : whether raw outputs are added: softmax (multiclass) or sigmoid then makes them probabilities.
 
     Examples
     --------
@@ -64,8 +62,7 @@ class ScoreStream:
 
         Raises
         ------
-        ValueError
-            Shapes that do not fit each other or the batches before; seen from the shapes alone.
+        ValueError : shapes that do not fit each other or the batches before; seen from the shapes alone.
         """
         label, output = (_own(given, name) for given, name in ((y_true, "y_true"), (y_score, "y_score")))
         self._check(label, output, sample_ids)
@@ -84,8 +81,8 @@ class ScoreStream:
 
         Raises
         ------
-        ValueError
-            Nothing was added, the shapes are not those of the task, or as for Scores: a NaN score by its row.
+        ValueError : nothing was added, the shapes are not those of the task, or as for Scores: a NaN score by
+            its row.
         """
         from .scores import Scores
 

@@ -8,23 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from . import inputs
 from .counts import RankedScores, count_pairs, find_commonest_sets, find_cuts, predict
-from .inputs import (
-    as_array,
-    as_labels,
-    as_predictions,
-    as_scores,
-    check_probabilities,
-    class_names,
-    class_number,
-    column_names,
-    read_row_count,
-    sample_names,
-    sigmoid,
-    softmax,
-    task_of,
-)
-from .intervals import bootstrap_averages, bootstrap_rates, check_interval, rate_interval, wilson_interval
+from .intervals import bootstrap_averages, check_interval, rate_intervals, wilson_interval
 from .metrics import (
     average_over_samples,
     average_rates,
@@ -35,7 +21,6 @@ from .metrics import (
     rate_names,
     ratio,
     split_classes,
-    weighted_mean,
 )
 from .ranking import RANKED, bootstrap_measures, rank_measures
 from .score_stream import ScoreStream
@@ -63,40 +48,28 @@ class Scores:
 
     Parameters
     ----------
-    y_true
-        What is so. Multilabel: N x C of 0 and 1, with -1 or NaN where unknown. Multiclass: N class numbers
-        0 ... C-1, with -1 or NaN where unknown. Binary: N or N x 1 of 0 and 1, with -1 or NaN.
-    y_score
-        What was said: N x C floats, for binary N or N x 1. Meant to be probabilities (0 ... 1), though any
-        score works whose thresholds are given in the same unit; for logits use `Scores.from_logits`. Hard
-        predictions: `Scores.from_predictions`.
-    classes
-        C names; for binary the name of the positive class, or the two names (negative, positive).
+    y_true : what is so. Multilabel: N x C of 0 and 1, with -1 or NaN where unknown. Multiclass: N class
+        numbers 0 ... C-1, with -1 or NaN where unknown. Binary: N or N x 1 of 0 and 1, with -1 or NaN.
+    y_score : what was said: N x C floats, for binary N or N x 1. Meant to be probabilities (0 ... 1), though
+        any score works whose thresholds are given in the same unit; for logits use `Scores.from_logits`, for
+        hard predictions `Scores.from_predictions`.
+    classes : C names; for binary the name of the positive class, or the two names (negative, positive).
         Default: the columns of `y_true` where it is a DataFrame, else "class 0", "class 1", ...
-    sample_ids
-        N names of the samples, used by `to_frame` and in errors. Default 0 ... N-1.
+    sample_ids : N names of the samples, used by `to_frame` and in errors. Default 0 ... N-1.
 
     Attributes
     ----------
-    y_true
-        N x C int8, read-only: 1, 0, or -1 unknown.
-    y_score
-        N x C float32 or float64, read-only.
-    task
-        "multilabel", "multiclass" or "binary".
-    positives, negatives
-        C int64: known positives (the support) and known negatives.
-    sample_ids
-        N names of the samples; None: they are numbered.
-    ranked
-        The scores of each class, sorted once: counts at any threshold.
+    y_true : N x C int8, read-only: 1, 0, or -1 unknown.
+    y_score : N x C float32 or float64, read-only.
+    task : "multilabel", "multiclass" or "binary".
+    positives, negatives : C int64: known positives (the support) and known negatives.
+    sample_ids : N names of the samples; None: they are numbered.
+    ranked : the scores of each class, sorted once: counts at any threshold.
 
     Raises
     ------
-    ValueError
-        Shapes that do not fit, no samples, labels out of range, a NaN score, a wrong count of names.
-    TypeError
-        Labels or scores that are not numbers.
+    ValueError : shapes that do not fit, no samples, labels out of range, a NaN score, a wrong count of names.
+    TypeError : labels or scores that are not numbers.
 
     Notes
     -----
@@ -111,15 +84,15 @@ class Scores:
         classes: Sequence[str] | None = None,
         sample_ids: Sequence[Any] | None = None,
     ) -> None:
-        classes = column_names(y_true, y_score) if classes is None else classes
-        label, score = as_array(y_true, "y_true"), as_array(y_score, "y_score")
-        self.task = task_of(label, score)
+        classes = inputs.column_names(y_true, y_score) if classes is None else classes
+        label, score = inputs.as_array(y_true, "y_true"), inputs.as_array(y_score, "y_score")
+        self.task = inputs.task_of(label, score)
         score = score.reshape(len(score), -1)
         self.n_samples, self.n_classes = score.shape
-        self.sample_ids = sample_names(sample_ids, self.n_samples)
-        self.classes = class_names(classes, self.n_classes, self.task)
-        self.y_true = as_labels(label, self.n_classes, self.task, self._row)
-        self.y_score = as_scores(score, self._row)
+        self.sample_ids = inputs.sample_names(sample_ids, self.n_samples)
+        self.classes = inputs.class_names(classes, self.n_classes, self.task)
+        self.y_true = inputs.as_labels(label, self.n_classes, self.task, self._row)
+        self.y_score = inputs.as_scores(score, self._row)
         self.y_true.setflags(write=False)
         self.y_score.setflags(write=False)
         self.ranked = RankedScores(self.y_true, self.y_score)
@@ -134,11 +107,11 @@ class Scores:
         sample_ids: Sequence[Any] | None = None,
     ) -> Scores:
         """Return the Scores of raw outputs: their softmax for multiclass, else sigmoid."""
-        classes = column_names(y_true, logits) if classes is None else classes
-        raw = as_array(logits, "logits")
+        classes = inputs.column_names(y_true, logits) if classes is None else classes
+        raw = inputs.as_array(logits, "logits")
         raw = raw.astype(np.result_type(raw.dtype, np.float32))
-        multiclass = task_of(as_array(y_true, "y_true"), raw) == "multiclass"
-        return cls(y_true, softmax(raw) if multiclass else sigmoid(raw), classes, sample_ids)
+        multiclass = inputs.task_of(inputs.as_array(y_true, "y_true"), raw) == "multiclass"
+        return cls(y_true, inputs.softmax(raw) if multiclass else inputs.sigmoid(raw), classes, sample_ids)
 
     @classmethod
     def from_predictions(
@@ -152,24 +125,20 @@ class Scores:
 
         Parameters
         ----------
-        y_true
-            As for Scores; for a multiclass task also N names of classes (None or NaN where unknown).
-        y_pred
-            What was said. Multilabel: N x C of 0 and 1. Multiclass: N class numbers, or N names. Binary: N or
-            N x 1 of 0 and 1.
-        classes
-            C names. N numbers of 0 and 1 alone are a binary task unless more than two are named; names are
-            always multiclass, by default in the order of the alphabet.
-        sample_ids
-            N names of the samples.
+        y_true : as for Scores; for a multiclass task also N names of classes (None or NaN where unknown).
+        y_pred : what was said. Multilabel: N x C of 0 and 1. Multiclass: N class numbers, or N names. Binary:
+            N or N x 1 of 0 and 1.
+        classes : C names. N numbers of 0 and 1 alone are a binary task unless more than two are named; names
+            are always multiclass, by default in the order of the alphabet.
+        sample_ids : N names of the samples.
 
         Raises
         ------
-        ValueError, TypeError
-            Predictions that are not 0 and 1, or no class numbers, or unknown; as for Scores besides.
+        ValueError, TypeError : predictions that are not 0 and 1, or no class numbers, or unknown; as for
+            Scores besides.
         """
-        classes = column_names(y_true, y_pred) if classes is None else classes
-        return cls(*as_predictions(y_true, y_pred, classes), sample_ids)
+        classes = inputs.column_names(y_true, y_pred) if classes is None else classes
+        return cls(*inputs.as_predictions(y_true, y_pred, classes), sample_ids)
 
     @staticmethod
     def stream(
@@ -183,22 +152,18 @@ class Scores:
     def read_thresholds(self, given: Any) -> NDArray[np.float64] | None:
         """Read thresholds: C float64, or None for the likeliest class.
 
-        Parameters
-        ----------
-        given
-            One number, or one a class, as an array, by position or as `best_thresholds` returns them. None:
-            of a multiclass task the likeliest class is said, for other tasks 0.5.
+        `given` is one number, or one a class, as an array, by position or as `best_thresholds` returns them.
+        None: of a multiclass task the likeliest class is said, for other tasks 0.5.
 
         Raises
         ------
-        TypeError, ValueError
-            One sentence: no numbers, neither one nor C of them, or a NaN.
+        TypeError, ValueError : no numbers, neither one nor C of them, or a NaN.
         """
         if given is None and self.task == "multiclass":
             return None
         given = 0.5 if given is None else given
         try:
-            values = np.asarray(as_array(given, "thresholds"), np.float64)
+            values = np.asarray(inputs.as_array(given, "thresholds"), np.float64)
         except TypeError:
             raise TypeError(f"Thresholds must be numbers: {given!r} given.") from None
         if values.ndim > 1 or (values.ndim == 1 and len(values) not in (1, self.n_classes)):
@@ -231,8 +196,7 @@ class Scores:
 
         Raises
         ------
-        ValueError
-            A multilabel task, where a sample has no single class; thresholds for a multiclass task.
+        ValueError : a multilabel task, where a sample has no single class; thresholds for a multiclass task.
         """
         if self.task == "multilabel":
             raise ValueError(
@@ -240,7 +204,7 @@ class Scores:
                 "against another: confusion() gives 2 x 2 for each label, missed_for() what is said instead."
             )
         if self.task == "binary":
-            return self.confusion(0.5 if thresholds is None else thresholds)[0]
+            return self.confusion(thresholds)[0]
         if thresholds is not None:
             raise ValueError(
                 "The matrix of a multiclass task takes the likeliest class of each sample, so it has no "
@@ -298,29 +262,23 @@ class Scores:
 
         Parameters
         ----------
-        metric
-            "f1", "fbeta" (with `beta`; or "f2", "f0.5"), "youden" (recall + specificity - 1), "accuracy",
-            "matthews", "jaccard", "precision", "recall" or "specificity".
-        constraint
-            A bound that another metric must reach: "recall >= 0.9" or ("recall", 0.9). The best of `metric`
-            among the cuts that keep it; where none does, the cut that comes nearest, with a warning.
-        beta
-            How much more recall weighs than precision in "fbeta".
-        holdout
-            The share of the samples, drawn by `seed`, a share of each class's positives and negatives, that
-            takes no part in choosing and on which the value is reported, with its 95 % interval. None:
+        metric : "f1", "fbeta" (with `beta`; or "f2", "f0.5"), "youden" (recall + specificity - 1),
+            "accuracy", "matthews", "jaccard", "precision", "recall" or "specificity".
+        constraint : a bound that another metric must reach: "recall >= 0.9" or ("recall", 0.9). The best of
+            `metric` among the cuts that keep it; where none does, the cut that comes nearest, with a warning.
+        beta : how much more recall weighs than precision in "fbeta".
+        holdout : the share of the samples, drawn by `seed`, a share of each class's positives and negatives,
+            that takes no part in choosing and on which the value is reported, with its 95 % interval. None:
             chosen and reported on all, and a warning says so.
 
         Returns
         -------
-        BestThresholds
-            Stands for C float64, to be given to `confusion` or `metrics`: 0.5 for a class with no known
-            positive, since there no threshold is better than another; `.to_frame()` and `.warnings` beside.
+        BestThresholds : stands for C float64, to be given to `confusion` or `metrics`: 0.5 for a class with
+            no known positive, since there no threshold is better than another; `.to_frame()`, `.warnings`.
 
         Raises
         ------
-        TypeError, ValueError
-            A metric, constraint, beta, holdout or seed that is not one.
+        TypeError, ValueError : a metric, constraint, beta, holdout or seed that is not one.
         """
         from .best_thresholds import best_thresholds
 
@@ -346,30 +304,21 @@ class Scores:
 
         Parameters
         ----------
-        thresholds
-            One, or one a class; None for the likeliest class of a multiclass task.
-        beta
-            Where it is not 1, a column `fbeta` follows f1: recall counts `beta` times as much as precision.
-        interval
-            "wilson": from the counts, good with few samples; n/a for fbeta and matthews. "bootstrap":
+        thresholds : one, or one a class; None for the likeliest class of a multiclass task.
+        beta : where it is not 1, a column `fbeta` follows f1: recall counts `beta` times as much as
+            precision.
+        interval : "wilson": from the counts, good with few samples; n/a for fbeta and matthews. "bootstrap":
             percentiles of 2,000 draws of the class's samples. Both as columns NAME_low and NAME_high.
-        level
-            How often the interval is to hold the true value.
-        zero_division
-            What a rate is whose denominator is 0. Default: NaN, not known. 0 is what scikit-learn says,
-            with a warning. A class without any known label stays NaN.
-        seed
-            Of the bootstrap.
+        level : how often the interval is to hold the true value.
+        zero_division : what a rate is whose denominator is 0. Default: NaN, not known. 0 is what scikit-learn
+            says, with a warning. A class without any known label stays NaN.
+        seed : of the bootstrap.
         """
         beta, zero = _checked(beta, interval, level, zero_division)
         confusion = self.confusion(thresholds)
-        drawn = bootstrap_rates(confusion, level, beta=beta, seed=seed) if interval == "bootstrap" else {}
-        columns: dict[str, NDArray] = {}
-        for name, value in compute_rates(confusion, beta, zero).items():
-            columns[name] = value
-            if interval is not None:
-                low, high = drawn[name] if interval == "bootstrap" else rate_interval(name, confusion, level)
-                columns |= {f"{name}_low": low, f"{name}_high": high}
+        columns = compute_rates(confusion, beta, zero)
+        if interval is not None:
+            columns = _between(columns, rate_intervals(interval, confusion, level, beta, seed))
         columns |= {name: compute_rate(name, confusion) for name in count_names()}
         return _frame(columns, self.classes, "class")
 
@@ -388,31 +337,32 @@ class Scores:
         macro is the mean of the classes, weighted that mean weighted by support, micro the rate of the
         summed counts, samples the mean of each sample's own rate over its known labels (n/a for a binary
         task). What is NaN is left out of a mean; with ``zero_division=0`` it counts as 0, and all equal
-        scikit-learn's. `support` and `predicted` are sums.
+        scikit-learn's. `support` and `predicted` are sums. The parameters are those of `metrics`, but for
 
-        Parameters
-        ----------
-        thresholds, beta, level, zero_division, seed
-            As in `metrics`.
-        interval
-            "bootstrap": whole samples are drawn, since the labels of one go together. "wilson" is n/a here
-            but for a binary task: a mean over classes is no share of counted samples.
+        interval : "bootstrap": whole samples are drawn, since the labels of one go together. "wilson" is n/a
+            here but for a binary task: a mean over classes is no share of counted samples.
         """
         beta, zero = _checked(beta, interval, level, zero_division)
-        confusion = self.confusion(thresholds)
+        confusion, names = self.confusion(thresholds), rate_names(beta)
         rows: dict[str, dict[str, Any]] = {**average_rates(confusion, beta, zero)}
-        several = self.n_classes > 1
-        said = self.predictions(thresholds) if several else np.empty((0, 1), bool)
-        # Of a single class the samples are right or wrong, no more: their precision and recall mean nothing.
-        rows["samples"] = (
-            average_over_samples(self.y_true, said, beta, zero)
-            if several
-            else dict.fromkeys(rate_names(beta), np.nan)
-        )
-        if interval is not None:
-            ends = _ends_of_averages(self, confusion, said, beta, interval, level, zero, seed)
-            for average, row in rows.items():
-                rows[average] = _between(row, ends[average])
+        unknown = dict.fromkeys(names, (np.nan, np.nan))
+        ends: dict[str, dict[str, Any]] = {}
+        if self.n_classes > 1:
+            said = self.predictions(thresholds)
+            rows["samples"] = average_over_samples(self.y_true, said, beta, zero)
+            if interval == "wilson":
+                ends = dict.fromkeys(rows, unknown)
+            elif interval is not None:
+                ends = bootstrap_averages(self.y_true, said, level, beta=beta, zero_division=zero, seed=seed)
+        else:
+            if interval is not None:
+                drawn = rate_intervals(interval, confusion, level, beta, seed)
+                own = {name: (low[0], high[0]) for name, (low, high) in drawn.items()}
+                ends = {**dict.fromkeys(rows, own), "samples": unknown}
+            # Samples of one class are right or wrong, no more: their precision and recall mean nothing.
+            rows["samples"] = dict.fromkeys(names, np.nan)
+        if ends:
+            rows = {average: _between(row, ends[average]) for average, row in rows.items()}
         frame = _frame(rows).T.rename_axis("average")
         return frame.assign(**{name: compute_rate(name, confusion).sum() for name in count_names()})
 
@@ -423,15 +373,11 @@ class Scores:
 
         Parameters
         ----------
-        interval
-            "bootstrap": columns NAME_low and NAME_high from 1,000 draws of the class's samples; each takes
-            as long as there are different scores (20,000 of them: a second a class).
-        level
-            How often the interval is to hold the true value.
-        bins
-            Of equal width over 0 ... 1, of the calibration error.
-        seed
-            Of the draws.
+        interval : "bootstrap": columns NAME_low and NAME_high from 1,000 draws of the class's samples; each
+            takes as long as there are different scores (20,000 of them: a second a class).
+        level : how often the interval is to hold the true value.
+        bins : of equal width over 0 ... 1, of the calibration error.
+        seed : of the draws.
 
         Returns
         -------
@@ -463,7 +409,7 @@ class Scores:
         rows = {
             "macro": {name: mean(each[name].to_numpy()) for name in RANKED},
             "micro": rank_measures(*pooled.columns[0], bins),
-            "weighted": {name: weighted_mean(each[name].to_numpy(), self.positives) for name in RANKED},
+            "weighted": {name: mean(each[name].to_numpy(), self.positives) for name in RANKED},
         }
         return _frame(rows).T.rename_axis("average")
 
@@ -492,17 +438,14 @@ class Scores:
         lies just above the highest score. The area under it is `roc_auc` of `Scores.ranking`. A rate is NaN
         where the class has no known negative, or no positive.
         """
-        c = class_number(self, cls)
+        c = inputs.class_number(self, cls)
         cuts = find_cuts(self.y_true[:, c], self.y_score[:, c])
-        return _frame(
-            {
-                "threshold": cuts.thresholds,
-                "false_positive_rate": ratio(cuts.fp, cuts.negatives),
-                "recall": ratio(cuts.tp, cuts.positives),
-                "fp": cuts.fp,
-                "tp": cuts.tp,
-            }
-        )
+        columns = {
+            "threshold": cuts.thresholds,
+            "false_positive_rate": ratio(cuts.fp, cuts.negatives),
+            "recall": ratio(cuts.tp, cuts.positives),
+        }
+        return _frame({**columns, "fp": cuts.fp, "tp": cuts.tp})
 
     def precision_recall(self, cls: int | str | None = None) -> pd.DataFrame:
         """Return the precision-recall curve of a class, one row a cut point.
@@ -514,55 +457,41 @@ class Scores:
         rise of recall is then `average_precision` of `Scores.ranking` (matplotlib:
         ``drawstyle="steps-pre"``). Recall is NaN where no positive is known.
         """
-        c = class_number(self, cls)
+        c = inputs.class_number(self, cls)
         cuts = find_cuts(self.y_true[:, c], self.y_score[:, c])
         said = cuts.tp + cuts.fp
-        return _frame(
-            {
-                "threshold": cuts.thresholds,
-                "recall": ratio(cuts.tp, cuts.positives),
-                "precision": np.where(said > 0, cuts.tp / np.maximum(said, 1), 1.0),
-                "predicted": said,
-                "tp": cuts.tp,
-            }
-        )
+        columns = {
+            "threshold": cuts.thresholds,
+            "recall": ratio(cuts.tp, cuts.positives),
+            "precision": np.where(said > 0, cuts.tp / np.maximum(said, 1), 1.0),
+        }
+        return _frame({**columns, "predicted": said, "tp": cuts.tp})
 
     def reliability(
-        self,
-        cls: int | str | None = None,
-        bins: int = 10,
-        *,
-        binning: str = "width",
-        level: float = 0.95,
+        self, cls: int | str | None = None, bins: int = 10, *, binning: str = "width", level: float = 0.95
     ) -> pd.DataFrame:
         """Return how often a class occurs among samples of like score.
 
         Parameters
         ----------
-        cls
-            A name or a number; may be left out where there is one class.
-        bins
-            How many.
-        binning
-            "width": bins of equal width over 0 ... 1; "mass": of equally many samples, their edges
+        cls : a name or a number; may be left out where there is one class.
+        bins : how many.
+        binning : "width": bins of equal width over 0 ... 1; "mass": of equally many samples, their edges
             quantiles of the known scores (so that some coincide where many scores are equal, and those bins
             are empty). A score on an edge belongs to the lower bin, as in
             `sklearn.calibration.calibration_curve`, which calls them "uniform" and "quantile".
-        level
-            How often the interval is to hold.
+        level : how often the interval is to hold.
 
         Returns
         -------
-        DataFrame
-            A row a bin: low, high: the edges; samples; positives; mean_score; observed: positives / samples,
-            with Wilson's interval observed_low ... observed_high. An empty bin keeps its row, with NaN.
+        A row a bin: low, high: the edges; samples; positives; mean_score; observed: positives / samples,
+        with Wilson's interval observed_low ... observed_high. An empty bin keeps its row, with NaN.
 
         Raises
         ------
-        ValueError, TypeError
-            No such class, bins or binning; scores outside 0 ... 1, which are no probabilities.
+        ValueError, TypeError : no such class, bins or binning; scores outside 0 ... 1, no probabilities.
         """
-        c = class_number(self, cls)
+        c = inputs.class_number(self, cls)
         if isinstance(bins, bool) or not isinstance(bins, (int, np.integer)):
             raise TypeError(f"bins is {bins!r}: give their number, as 10.")
         if bins < 1:
@@ -571,7 +500,7 @@ class Scores:
             raise ValueError(f"There is no binning {binning!r}: give 'width' or 'mass'.")
         known = self.y_true[:, c] >= 0
         label, score = self.y_true[known, c], self.y_score[known, c].astype(np.float64)
-        check_probabilities(score, f"The reliability of {self.classes[c]!r}")
+        inputs.check_probabilities(score, f"The reliability of {self.classes[c]!r}")
         edges = np.linspace(0, 1, bins + 1)
         if BINNINGS[binning] == "mass":
             # In percent, as scikit-learn asks: where many scores are equal, the last bit decides on which
@@ -581,18 +510,15 @@ class Scores:
         count = np.bincount(at, minlength=bins)
         hits = np.bincount(at, weights=label, minlength=bins).astype(np.int64)
         low, high = wilson_interval(hits, count, level)
-        return _frame(
-            {
-                "low": edges[:-1],
-                "high": edges[1:],
-                "samples": count,
-                "positives": hits,
-                "mean_score": ratio(np.bincount(at, weights=score, minlength=bins), count),
-                "observed": ratio(hits, count),
-                "observed_low": low,
-                "observed_high": high,
-            }
-        ).rename_axis("bin")
+        columns = {
+            "low": edges[:-1],
+            "high": edges[1:],
+            "samples": count,
+            "positives": hits,
+            "mean_score": ratio(np.bincount(at, weights=score, minlength=bins), count),
+            "observed": ratio(hits, count),
+        }
+        return _frame({**columns, "observed_low": low, "observed_high": high}).rename_axis("bin")
 
     # -- label against label
 
@@ -605,30 +531,21 @@ class Scores:
     ) -> pd.DataFrame:
         """Count what is predicted where a label is missed, C x C.
 
-        Row i, column j: where label i is missed, how often label j is predicted. Label i is missed in the
-        samples that have it and in which it is not predicted. A sample whose label i is unknown is left out
-        of row i.
+        Row i, column j: where label i is missed, how often label j is predicted; the diagonal is 0. Label i
+        is missed in the samples that have it and in which it is not predicted. A sample whose label i is
+        unknown is left out of row i.
 
         Parameters
         ----------
-        thresholds
-            One, or one a class; None: the likeliest class of each sample of a multiclass task.
-        wrong_only
-            Count j only where it is known not to be so: what is said *instead*. A sample whose label j is
-            unknown is then left out of column j.
-        shares
-            Divide row i by how often i is missed; NaN where it never is.
-
-        Returns
-        -------
-        DataFrame
-            int64 counts, or float64 shares. The diagonal is 0.
+        thresholds : one, or one a class; None: the likeliest class of each sample of a multiclass task.
+        wrong_only : count j only where it is known not to be so: what is said *instead*. A sample whose label
+            j is unknown is then left out of column j.
+        shares : divide row i by how often i is missed; NaN where it never is.
         """
         said = self.predictions(thresholds)
         missed = (self.y_true == 1) & ~said
         counts = count_pairs(missed, said & (self.y_true == 0) if wrong_only else said)
-        values = ratio(counts, missed.sum(axis=0)[:, None]) if shares else counts
-        return self._square(values, "missed", "predicted")
+        return self._square(counts, missed if shares else None, "missed", "predicted")
 
     def cooccurrence(
         self,
@@ -643,17 +560,14 @@ class Scores:
 
         Parameters
         ----------
-        kind
-            "true": what is so, an unknown label counting as not there; "predicted": what is said at
+        kind : "true": what is so, an unknown label counting as not there; "predicted": what is said at
             `thresholds`, of all samples, unknown or not.
-        shares
-            Divide row i by how many samples have label i: of those with i, how many have j. NaN of none.
+        shares : divide row i by how many samples have label i: of those with i, how many have j. NaN of none.
         """
         if kind not in ("true", "predicted"):
             raise ValueError(f"There is no co-occurrence of {kind!r}: give 'true' or 'predicted'.")
         has = self.y_true == 1 if kind == "true" else self.predictions(thresholds)
-        counts = count_pairs(has, has)
-        return self._square(ratio(counts, has.sum(axis=0)[:, None]) if shares else counts, "has", "and")
+        return self._square(count_pairs(has, has), has if shares else None, "has", "and")
 
     def mistaken_sets(
         self, thresholds: float | Sequence[float] | None = 0.5, top: int | None = 20
@@ -661,42 +575,31 @@ class Scores:
         """Return the commonest mistakes: which set was taken for which.
 
         An unknown label is left out of both sets of its sample, so "edema, unknown mass" taken for "edema,
-        mass" is no mistake.
-
-        Parameters
-        ----------
-        top
-            How many rows; None: all.
+        mass" is no mistake. `top` is how many rows, None: all.
 
         Returns
         -------
-        DataFrame
-            A row a pair of different sets, the commonest first, of equals the one that comes first in the
-            data: true, predicted (tuples of class names in their order, may be empty); count; share (of the
-            samples with any known label); sample: the first such (its id, or its number).
+        A row a pair of different sets, the commonest first, of equals the one that comes first in the
+        data: true, predicted (tuples of class names in their order, may be empty); count; share (of the
+        samples with any known label); sample: the first such (its id, or its number).
 
         Raises
         ------
-        TypeError, ValueError
-            A top that is not a number above 0.
+        TypeError, ValueError : a top that is not a number above 0.
         """
         known = self.y_true >= 0
         is_so, said = self.y_true == 1, self.predictions(thresholds) & known
         rows = np.flatnonzero((is_so != said).any(axis=1))
         first, count = find_commonest_sets(is_so[rows], said[rows])
-        wanted = read_row_count(top)
+        wanted = inputs.read_row_count(top)
         first, count = first[:wanted], count[:wanted]
         examples = rows[first]
-        ids = np.arange(self.n_samples) if self.sample_ids is None else self.sample_ids
-        return _frame(
-            {
-                "true": [self._named(is_so[n]) for n in examples],
-                "predicted": [self._named(said[n]) for n in examples],
-                "count": count,
-                "share": ratio(count, known.any(axis=1).sum()),
-                "sample": ids[examples],
-            }
-        )
+        columns = {
+            name: [tuple(self.classes[c] for c in np.flatnonzero(has[n])) for n in examples]
+            for name, has in (("true", is_so), ("predicted", said))
+        }
+        share = ratio(count, known.any(axis=1).sum())
+        return _frame({**columns, "count": count, "share": share, "sample": self.names_of(examples)})
 
     def suspicious(
         self,
@@ -720,32 +623,24 @@ class Scores:
 
         Parameters
         ----------
-        cls
-            A class, by name or number; None: all. In a multiclass task: the class that is given.
-        top
-            How many rows; None: all.
-        engine
-            "own", or "cleanlab" where that package is installed.
-        rule
-            "confident_learning" is the rule above, the same in both engines. cleanlab also knows
+        cls : a class, by name or number; None: all. In a multiclass task: the class that is given.
+        top : how many rows; None: all.
+        engine : "own", or "cleanlab" where that package is installed.
+        rule : "confident_learning" is the rule above, the same in both engines. cleanlab also knows
             "prune_by_noise_rate", "prune_by_class" and "both".
 
         Returns
         -------
-        DataFrame
-            sample (its id, or its number); class; given (1 or 0; multiclass: always 1); score (of the
+        DataFrame : sample (its id, or its number); class; given (1 or 0; multiclass: always 1); score (of the
             class); confidence: the score of the given answer, low where it is contradicted; rank: 1, 2, ...
-            by confidence, of equals the first sample. Multiclass also: instead, the class that is
-            likeliest. Between two answers the order by confidence is also that by normalised margin.
-            Nothing is found in a class whose known labels are all alike, and samples of unknown label are
-            left out.
+            by confidence, of equals the first sample. Multiclass also: instead, the class that is likeliest.
+            Between two answers the order by confidence is also that by normalised margin. Nothing is found
+            in a class whose known labels are all alike, and samples of unknown label are left out.
 
         Raises
         ------
-        ValueError, TypeError
-            No such class, engine, rule or top; scores outside 0 ... 1.
-        RuntimeError
-            cleanlab is wanted and not installed.
+        ValueError, TypeError : no such class, engine, rule or top; scores outside 0 ... 1.
+        RuntimeError : cleanlab is wanted and not installed.
         """
         from .suspects import suspicious
 
@@ -780,10 +675,14 @@ class Scores:
             float_format="{:.3f}".format, formatters=counts, na_rep="n/a", max_rows=60, border=0
         )
 
-    def _named(self, has: NDArray[np.bool_]) -> tuple[str, ...]:
-        return tuple(self.classes[c] for c in np.flatnonzero(has))
+    def names_of(self, rows: NDArray[np.int64]) -> NDArray:
+        """Return the names of some samples: their ids, or their numbers."""
+        return rows if self.sample_ids is None else self.sample_ids[rows]
 
-    def _square(self, values: NDArray, row: str, column: str) -> pd.DataFrame:
+    def _square(
+        self, counts: NDArray[np.int64], divide_by: NDArray[np.bool_] | None, row: str, column: str
+    ) -> pd.DataFrame:
+        values = counts if divide_by is None else ratio(counts, divide_by.sum(axis=0)[:, None])
         frame = _frame(values, self.classes, row)
         return frame.set_axis(list(self.classes), axis=1).rename_axis(columns=column)
 
@@ -791,32 +690,7 @@ class Scores:
         return str(n) if self.sample_ids is None else repr(self.sample_ids[n])
 
 
-def _ends_of_averages(
-    scores: Scores,
-    confusion: NDArray[np.int64],
-    said: NDArray[np.bool_],
-    beta: float,
-    interval: str,
-    level: float,
-    zero: float,
-    seed: int,
-) -> dict[str, dict[str, tuple[float, float]]]:
-    """Return the ends of each average; of one class, its own."""
-    unknown = dict.fromkeys(rate_names(beta), (np.nan, np.nan))
-    averages = ("macro", "micro", "weighted")
-    if scores.n_classes > 1:
-        if interval == "wilson":
-            return dict.fromkeys((*averages, "samples"), unknown)
-        return bootstrap_averages(scores.y_true, said, level, beta=beta, zero_division=zero, seed=seed)
-    drawn = bootstrap_rates(confusion, level, beta=beta, seed=seed) if interval == "bootstrap" else {}
-    row = {
-        name: tuple(float(end[0]) for end in drawn.get(name) or rate_interval(name, confusion, level))
-        for name in rate_names(beta)
-    }
-    return {**dict.fromkeys(averages, row), "samples": unknown}  # type: ignore[dict-item]
-
-
-def _between(row: dict[str, Any], ends: dict[str, tuple[float, float]]) -> dict[str, Any]:
+def _between(row: dict[str, Any], ends: dict[str, tuple[Any, Any]]) -> dict[str, Any]:
     """Return the row with NAME_low and NAME_high behind each name."""
     wide: dict[str, Any] = {}
     for name, value in row.items():

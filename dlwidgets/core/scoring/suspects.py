@@ -65,10 +65,8 @@ def find_contradicted(labels: NDArray[np.integer], chances: NDArray[np.float64])
 
     Parameters
     ----------
-    labels
-        N: the given answers 0 ... K-1, each of which occurs.
-    chances
-        N x K float64 in 0 ... 1: of each answer.
+    labels : N: the given answers 0 ... K-1, each of which occurs.
+    chances : N x K float64 in 0 ... 1: of each answer.
     """
     given = chances[np.arange(len(labels)), labels]
     usual = np.bincount(labels, weights=given, minlength=chances.shape[1]) / np.bincount(labels)

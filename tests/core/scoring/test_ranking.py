@@ -121,8 +121,7 @@ def test_unknown_labels_are_no_part_of_the_pooled_ranking():
 
 
 @pytest.mark.parametrize(
-    ("y", "missing"),
-    [([1, 1], ["roc_auc"]), ([0, 0], ["roc_auc", "average_precision"]), ([-1, -1], RANKED)],
+    ("y", "missing"), [([1, 1], ["roc_auc"]), ([0, 0], ["roc_auc", "average_precision"]), ([-1, -1], RANKED)]
 )
 def test_what_one_sided_labels_do_not_tell_is_not_known(y, missing):
     row = Scores(y, [0.2, 0.9]).ranking().iloc[0]
