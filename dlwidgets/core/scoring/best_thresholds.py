@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from types import NoneType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,16 +21,11 @@ if TYPE_CHECKING:
 
     from .scores import Scores
 
-#: The intervals of `BestThresholds` hold this often.
-LEVEL = 0.95
-
-#: The interval of a metric that is no function of one share comes from so many drawn tables.
-DRAWS = 2000
-
+#: How often the intervals hold, and from how many drawn tables one comes that is no function of one share.
+LEVEL, DRAWS = 0.95, 2000
 #: Below this many positives a class is said to have few. With 20, a recall of one half is known to +-0.20
 #: (Wilson, 95 %): the next best cut may be the better one as well as not.
 FEW = 20
-
 #: Where no threshold of a class is better than another.
 NEUTRAL = 0.5
 
@@ -108,13 +104,11 @@ class BestThresholds:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray:
         """Return the thresholds, C float64."""
-        if copy is False:
-            if dtype not in (None, self.values.dtype):
-                raise ValueError(
-                    f"Thresholds of {self.values.dtype} cannot be had as {dtype} without a copy."
-                )
-            return self.values
-        return self.values.astype(self.values.dtype if dtype is None else dtype)
+        if copy is not False:
+            return self.values.astype(self.values.dtype if dtype is None else dtype)
+        if dtype not in (None, self.values.dtype):
+            raise ValueError(f"Thresholds of {self.values.dtype} cannot be had as {dtype} without a copy.")
+        return self.values
 
     def __len__(self) -> int:
         return len(self.values)
@@ -184,42 +178,37 @@ def best_thresholds(
     """Find the best threshold of each class; see `Scores.best_thresholds`."""
     metric, beta = read_metric(metric, beta)
     bound = read_bound(constraint)
-    share, seed = _share(holdout), _whole(seed)
-    held_out = None if share is None else _divide(scores.y_true, share, seed)
+    wanted = "give the share of the samples to report on, as 0.5, or None to choose on all"
+    if isinstance(holdout, bool) or not isinstance(holdout, (int, float, np.integer, np.floating, NoneType)):
+        raise TypeError(f"holdout is {holdout!r}: {wanted}.")
+    if holdout is not None and not 0 < holdout < 1:
+        raise ValueError(f"holdout is {holdout!r}: {wanted}.")
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
+        raise TypeError(f"seed is {seed!r}: give a whole number from 0.")
+    divided = holdout is not None
+    held_out = _hold_out(scores.y_true, holdout, seed) if divided else np.zeros(scores.y_true.shape, bool)
     thresholds = np.full(scores.n_classes, NEUTRAL)
     tables = np.zeros((2, scores.n_classes, 2, 2), np.int64)  # where chosen, where reported
     for c in range(scores.n_classes):
-        label, score = scores.y_true[:, c], scores.y_score[:, c]
-        out = np.zeros(len(label), bool) if held_out is None else held_out[:, c]
+        label, score, out = scores.y_true[:, c], scores.y_score[:, c], held_out[:, c]
         thresholds[c] = _best_cut(find_cuts(label[~out], score[~out]), metric, beta, bound)
-        tables[0, c] = _table(label[~out], score[~out], thresholds[c])
-        tables[1, c] = tables[0, c] if held_out is None else _table(label[out], score[out], thresholds[c])
+        said = score.astype(np.float64) >= thresholds[c]
+        for part, samples in enumerate((~out, out if divided else ~out)):
+            # Of labels 0 and 1; those that are unknown, -1, are left out.
+            known = samples & (label >= 0)
+            tables[part, c] = np.bincount(2 * label[known] + said[known], minlength=4).reshape(2, 2)
     chosen, reported = compute_rate(metric, tables, beta)
-    low, high = np.full((2, scores.n_classes), np.nan)
-    if held_out is not None:
-        low, high = _interval(metric, beta, tables[1], seed)
+    low, high = _interval(metric, beta, tables[1], seed) if divided else np.full((2, len(chosen)), np.nan)
     bounded = (None, None) if bound is None else compute_rate(bound.metric, tables)
     met = np.ones(scores.n_classes, bool) if bound is None else bound.met(bounded[0])
     thresholds.setflags(write=False)
-    out_of_all = 0 if share is None else int(np.rint(share * scores.n_samples))
+    others = int(np.rint(holdout * scores.n_samples)) if divided else 0
     return BestThresholds(
-        thresholds,
-        metric,
-        beta,
-        None if bound is None else str(bound),
-        scores.classes,
-        chosen,
-        reported,
-        low,
-        high,
-        *bounded,
-        met,
-        tables[0, :, 1].sum(axis=-1),
-        held_out,
-        scores.n_samples - out_of_all,
-        out_of_all if held_out is not None else scores.n_samples,
-        tuple(_cautions(scores.classes, tables, met, bound, held_out is not None)),
-    )
+        thresholds, metric, beta, None if bound is None else str(bound), scores.classes, chosen, reported,
+        low, high, *bounded, met, tables[0, :, 1].sum(axis=-1), held_out if divided else None,
+        scores.n_samples - others, others if divided else scores.n_samples,
+        tuple(_cautions(scores.classes, tables, met, bound, divided)),
+    )  # fmt: skip
 
 
 def _cautions(
@@ -229,16 +218,7 @@ def _cautions(
     bound: Bound | None,
     divided: bool,
 ) -> Iterator[str]:
-    """Say what is not to be trusted of chosen thresholds, and why.
-
-    Parameters
-    ----------
-    classes : C names.
-    tables : 2 x C x 2 x 2 counts: where chosen, where reported.
-    met : C booleans: the bound is kept where chosen.
-    bound : none: there was none.
-    divided : whether chosen and reported on different samples.
-    """
+    """Say what is not to be trusted of chosen thresholds, and why."""
     if not divided:
         yield (
             "Chosen and reported on the same samples, so the values flatter: holdout=0.5 chooses on one half "
@@ -306,18 +286,8 @@ def _best_cut(cuts: Cuts, metric: str, beta: float, bound: Bound | None) -> floa
     return float(cuts.thresholds[np.nanargmax(value)])  # the first, hence highest, of equals
 
 
-def _table(label: NDArray[np.int8], score: NDArray[np.floating], threshold: float) -> NDArray[np.int64]:
-    """Count the confusion of one class, compared in float64 as everywhere."""
-    said = score.astype(np.float64) >= threshold
-    return np.array(
-        [[np.count_nonzero((label == truth) & (said == call)) for call in (0, 1)] for truth in (0, 1)]
-    )
-
-
-def _divide(y_true: NDArray[np.int8], share: float, seed: int) -> NDArray[np.bool_]:
-    """Hold out a share of each class's positives and negatives.
-
-    N x C booleans.
+def _hold_out(y_true: NDArray[np.int8], share: float, seed: int) -> NDArray[np.bool_]:
+    """Hold out a share of each class's positives and negatives, N x C booleans.
 
     Where there are two of a kind, at least one is on either side, so that both parts know both kinds.
     """
@@ -350,34 +320,11 @@ def _interval(
     return low, high
 
 
-def _share(holdout: Any) -> float | None:
-    if holdout is None:
-        return None
-    wanted = "give the share of the samples to report on, as 0.5, or None to choose on all"
-    if isinstance(holdout, bool) or not isinstance(holdout, (int, float, np.integer, np.floating)):
-        raise TypeError(f"holdout is {holdout!r}: {wanted}.")
-    if not 0 < holdout < 1:
-        raise ValueError(f"holdout is {holdout!r}: {wanted}.")
-    return float(holdout)
-
-
-def _whole(seed: Any) -> int:
-    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
-        raise TypeError(f"seed is {seed!r}: give a whole number from 0.")
-    return int(seed)
-
-
-# -- what is asked for
+# -- what is asked for, read; each refuses in a sentence what it cannot be
 
 
 def read_metric(metric: Any, beta: float = 1.0) -> tuple[str, float]:
-    """Read a metric and its beta: "f2" is F-beta of 2.
-
-    Raises
-    ------
-    TypeError, ValueError : one sentence: no such metric, a beta that is not above 0, or given where it has no
-        meaning.
-    """
+    """Read a metric and its beta: "f2" is F-beta of 2."""
     name = _known(metric, "choose thresholds by")
     if name != "f1" and _OF_BETA.fullmatch(name):
         name, beta = "fbeta", float(name[1:])
@@ -393,13 +340,7 @@ def read_metric(metric: Any, beta: float = 1.0) -> tuple[str, float]:
 
 
 def read_bound(constraint: Any) -> Bound | None:
-    """Read a bound, as "recall >= 90 %" or ("recall", 0.9).
-
-    Raises
-    ------
-    TypeError, ValueError : one sentence: not of that form, no such metric, a value that it cannot reach, an
-        upper bound.
-    """
+    """Read a bound, as "recall >= 90 %" or ("recall", 0.9)."""
     if constraint is None or isinstance(constraint, Bound):
         return constraint
     wanted = "give a text as 'recall >= 0.9' or a tuple as ('recall', 0.9)"
@@ -412,17 +353,23 @@ def read_bound(constraint: Any) -> Bound | None:
         name, sign, least = constraint if len(constraint) == 3 else (constraint[0], ">=", constraint[1])
     else:
         raise TypeError(f"The constraint is {constraint!r}: {wanted}.")
+    said = repr(constraint) if isinstance(constraint, str) else str(constraint)
     if sign not in (">=", "=>", "≥", ">"):
-        raise ValueError(f"The constraint {_said(constraint)} is not a lower bound (>=): {wanted}.")
+        raise ValueError(f"The constraint {said} is not a lower bound (>=): {wanted}.")
     name = _known(name, "set a bound for")
     if name == "fbeta" or _OF_BETA.fullmatch(name) and name != "f1":
         raise ValueError(f"A bound on {name!r} is not known: bound precision, recall, specificity or f1.")
-    value = _number(least, constraint, wanted)
+    if isinstance(least, bool):
+        raise TypeError(f"The constraint {said} has no number at its end: {wanted}.")
+    try:
+        percent = isinstance(least, str) and least.endswith("%")
+        value = float(least[:-1]) / 100 if percent else float(least)
+    except (TypeError, ValueError):
+        raise ValueError(f"The constraint {said} has no number at its end: {wanted}.") from None
     lowest = METRICS[name].lowest
     if not lowest <= value <= 1:
         raise ValueError(
-            f"The constraint {_said(constraint)} asks for {name} of {value:g}, which lies outside "
-            f"{lowest:g} ... 1."
+            f"The constraint {said} asks for {name} of {value:g}, which lies outside {lowest:g} ... 1."
         )
     return Bound(name, value, sign == ">")
 
@@ -441,17 +388,3 @@ def _known(name: Any, purpose: str) -> str:
         f"There is no metric {name!r} to {purpose}: give one of {', '.join(names)}."
         + did_you_mean(plain, [*names, *aliases])
     )
-
-
-def _number(least: Any, constraint: Any, wanted: str) -> float:
-    if isinstance(least, bool):
-        raise TypeError(f"The constraint {_said(constraint)} has no number at its end: {wanted}.")
-    try:
-        percent = isinstance(least, str) and least.endswith("%")
-        return float(least[:-1]) / 100 if percent else float(least)
-    except (TypeError, ValueError):
-        raise ValueError(f"The constraint {_said(constraint)} has no number at its end: {wanted}.") from None
-
-
-def _said(constraint: Any) -> str:
-    return repr(constraint) if isinstance(constraint, str) else str(constraint)

@@ -1,24 +1,38 @@
-"""An evaluation: loss, scores and metrics over the validation data."""
+"""An evaluation: loss, scores and metrics over the validation data, or a part."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    IterableDataset,
+    RandomSampler,
+    SequentialSampler,
+    SubsetRandomSampler,
+)
 
 from ..base.isolation import eval_mode
-from ..data.batches import Batches, batch_length
+from ..base.trees import slice_rows
+from ..data.batches import Batches, IndexedBatches, batch_length
+from ..data.loader import LoaderBatches
 from ..data.objective import Objective
+from ..data.source import Rows
 from ..data.task import Task, scalar_loss
 from .metrics import compute_rate
-from .sampling import draw_subset
 from .score_stream import ScoreStream
 
 if TYPE_CHECKING:
     from .scores import Scores
+
+#: What a part of a person's loader is fetched with: not with its generator, from which an iteration draws.
+_KEPT = ("num_workers", "collate_fn", "pin_memory", "timeout", "worker_init_fn", "multiprocessing_context")
 
 
 @dataclass(frozen=True)
@@ -66,7 +80,7 @@ def evaluate(
 
     Parameters
     ----------
-    count, seed : evaluate so many samples only, chosen by the seed: see `sampling.draw_subset`; None: all.
+    count, seed : evaluate so many samples only, chosen by the seed: see `draw_subset`; None: all.
     between : called before each batch but the first.
 
     Raises
@@ -74,7 +88,7 @@ def evaluate(
     ValueError : the data gave no samples, or the model's output is NaN for some.
     """
     part = draw_subset(batches, batch_size, count, seed)
-    judge = make_judge(objective.task, classes)
+    judge = Judge(objective.task, classes)
     total: Any = 0.0
     samples = 0
     with eval_mode(objective.model):
@@ -84,48 +98,35 @@ def evaluate(
             batch = objective.to_device(batch)
             size = batch_length(batch)
             if objective.custom is not None:
-                loss = _custom_loss(objective, batch)
+                try:
+                    loss = objective.custom(objective.model, batch)
+                except RuntimeError as error:
+                    # A loss that holds derivatives of the output, as of a differential equation.
+                    if "does not require grad" not in str(error):
+                        raise
+                    with torch.enable_grad():
+                        loss = objective.custom(objective.model, batch)
             else:
                 loss, output, targets = objective.compute(batch)
-                if judge is not None and all(isinstance(one, torch.Tensor) for one in (output, targets)):
+                if isinstance(output, torch.Tensor) and isinstance(targets, torch.Tensor):
                     judge.add(targets.detach(), output.detach(), part.rows(samples, size))
             total = total + _wide(scalar_loss(loss)[0].detach()) * size
             samples += size
         if not samples:
             raise ValueError("The validation data gave no samples.")
-        scores, metrics = (None, {}) if judge is None else judge.found()
+        scores, metrics = judge.found()
     whole = count is None or samples < count or part.of == samples
-    return Evaluation(
-        float(total) / samples, samples, scores, metrics, samples if whole else part.of,
-        "" if whole else f"Evaluated on {part.words}.",
-    )  # fmt: skip
+    of, note = (samples, "") if whole else (part.of, f"Evaluated on {part.words}.")
+    return Evaluation(float(total) / samples, samples, scores, metrics, of, note)
 
 
 def _wide(value: torch.Tensor) -> torch.Tensor:
-    """Return a loss in double precision, so that sums stay exact."""
-    # Some devices have none.
+    """Return a tensor in double precision, which some devices do not have."""
     return (value.cpu() if value.device.type == "mps" else value).double()
 
 
-def _custom_loss(objective: Objective, batch: Any) -> Any:
-    try:
-        return objective.custom(objective.model, batch)  # type: ignore[misc]
-    except RuntimeError as error:
-        # A loss that holds derivatives of the output, as of a differential equation, cannot do without them.
-        if "does not require grad" not in str(error):
-            raise
-        with torch.enable_grad():
-            return objective.custom(objective.model, batch)  # type: ignore[misc]
-
-
-# -- what the outputs come to
-
-#: What a judge finds: the scores, where there are any, and metrics by name.
-Found = tuple["Scores | None", dict[str, float]]
-
-
 class Judge:
-    """Takes in batches and says at the end what they come to.
+    """Takes in the outputs of a task, batch by batch, and says what they come to.
 
     `add` reads no value from the device: the host queues the next batch at once. `found` waits for it.
     """
@@ -133,136 +134,150 @@ class Judge:
     def __init__(self, task: Task, classes: Sequence[str] | None) -> None:
         self._task = task
         self._stream = ScoreStream(classes)
-        self._bad: list[torch.Tensor] = []
         self._numbers: list[int] = []
+        #: Of each batch: which outputs are not finite; whether a label is neither 0 nor 1, as a smoothed one.
+        self._bad: list[torch.Tensor] = []
+        self._mixed: list[torch.Tensor] = []
+        #: Of a regression: the sum of the errors, and how many they are.
+        self._missed: Any = 0.0
+        self._values = 0
 
-    def add(self, targets: torch.Tensor, output: torch.Tensor, numbers: list[int] | None = None) -> None:
-        """Take in a batch.
-
-        Parameters
-        ----------
-        numbers : the row numbers of its samples; None where they are those of all, in order.
-        """
+    def add(self, truth: torch.Tensor, output: torch.Tensor, numbers: list[int] | None = None) -> None:
+        """Take in a batch; `numbers`: its samples' rows, None where they are all in order."""
         # A model that squeezes its output gives a single number for a last batch of one sample.
-        self._take(targets.reshape(targets.shape or (1,)), output.reshape(output.shape or (1,)), numbers)
+        truth, output = truth.reshape(truth.shape or (1,)), output.reshape(output.shape or (1,))
+        if self._task.name == "regression":
+            missed = _wide(output)
+            self._missed = self._missed + (missed - truth.to(missed.device).double()).abs().sum()
+            self._values += output.numel()
+        if self._task.name not in ("multilabel", "binary", "multiclass") or output.ndim > 2:
+            return
+        guess = self._task.scores(output)
+        if self._task.name == "multiclass":
+            truth = truth.argmax(dim=1) if truth.ndim == 2 else truth
+            # Scores know a label of -1 as "unknown"; the loss leaves out its own.
+            truth = truth.masked_fill(truth == getattr(self._task.loss, "ignore_index", -100), -1)
+        else:
+            truth = truth.reshape(guess.shape)
+            self._mixed.append(((truth != 0) & (truth != 1) & ~truth.isnan()).any())
+            truth, guess = truth.reshape(len(truth), -1), guess.reshape(len(guess), -1)
+        self._bad.append(~guess.isfinite().reshape(len(guess), -1).all(1))
+        self._numbers += numbers or ()
+        self._stream.add(truth, guess, numbers)
 
-    def found(self) -> Found:
-        """Return scores and metrics of all that was taken in.
+    def found(self) -> tuple[Scores | None, dict[str, float]]:
+        """Return the scores, where there are any, and metrics by name.
+
+        There are none of labels that are smoothed or mixed, or of which none is known.
 
         Raises
         ------
         ValueError : the model's output is NaN or infinite for some samples.
         """
-        raise NotImplementedError
-
-    def _take(self, truth: torch.Tensor, output: torch.Tensor, numbers: list[int] | None) -> None:
-        raise NotImplementedError
-
-    def _judged(self, truth: torch.Tensor, guess: torch.Tensor, numbers: list[int] | None) -> None:
-        self._bad.append(~guess.isfinite().reshape(len(guess), -1).all(1))
-        self._numbers += numbers or ()
-        self._stream.add(truth, guess, numbers)
-
-    def _refuse_bad(self) -> None:
-        bad = torch.cat(self._bad).cpu()
-        if not bool(bad.any()):
-            return
-        first = int(bad.int().argmax())
-        raise ValueError(
-            f"The model's output is NaN or infinite for {int(bad.sum())} of {len(bad)} validation samples, "
-            f"the first is sample {self._numbers[first] if self._numbers else first}: are its inputs, or the "
-            "weights?"
-        )
-
-
-class Labels(Judge):
-    """Of a multilabel or binary task."""
-
-    def __init__(self, task: Task, classes: Sequence[str] | None) -> None:
-        super().__init__(task, classes)
-        self._mixed: list[torch.Tensor] = []
-
-    def _take(self, truth: torch.Tensor, output: torch.Tensor, numbers: list[int] | None) -> None:
-        if output.ndim > 2:
-            return
-        guess = self._task.scores(output)
-        truth = truth.reshape(guess.shape)
-        self._mixed.append(((truth != 0) & (truth != 1) & ~truth.isnan()).any())
-        self._judged(truth.reshape(len(truth), -1), guess.reshape(len(guess), -1), numbers)
-
-    def found(self) -> Found:
-        """Return scores and macro F1; nothing where labels are smoothed or mixed."""
+        if self._values:
+            return None, {"mean_absolute_error": float(self._missed) / self._values}
         if not self._bad:
             return None, {}
-        self._refuse_bad()
-        if bool(torch.stack(self._mixed).any()):
+        bad = torch.cat(self._bad).cpu()
+        if bool(bad.any()):
+            first = int(bad.int().argmax())
+            raise ValueError(
+                f"The model's output is NaN or infinite for {int(bad.sum())} of {len(bad)} validation "
+                f"samples, the first is sample {self._numbers[first] if self._numbers else first}: are its "
+                "inputs, or the weights?"
+            )
+        if self._mixed and bool(torch.stack(self._mixed).any()):
             return None, {}
         scores = self._stream.scores()
-        return scores, {"macro_f1": float(np.nan_to_num(compute_rate("f1", scores.confusion())).mean())}
-
-
-class Classes(Judge):
-    """Of a multiclass task."""
-
-    def __init__(self, task: Task, classes: Sequence[str] | None) -> None:
-        super().__init__(task, classes)
-        self._said: list[torch.Tensor] = []
-        self._true: list[torch.Tensor] = []
-        self._count = 0
-
-    def _take(self, truth: torch.Tensor, output: torch.Tensor, numbers: list[int] | None) -> None:
-        if output.ndim > 2:
-            return
-        guess = self._task.scores(output)
-        if truth.ndim == 2:
-            truth = truth.argmax(dim=1)
-        # Scores know a label of -1 as "unknown"; the loss leaves out its own.
-        truth = truth.masked_fill(truth == getattr(self._task.loss, "ignore_index", -100), -1)
-        self._said.append(guess.argmax(dim=1))
-        self._true.append(truth)
-        self._count = guess.shape[1]
-        self._judged(truth, guess, numbers)
-
-    def found(self) -> Found:
-        """Return scores, accuracy and macro F1; nothing where no label is known."""
-        if not self._bad:
+        confusion = scores.confusion(None)
+        macro_f1 = {"macro_f1": float(np.nan_to_num(compute_rate("f1", confusion)).mean())}
+        if self._task.name != "multiclass":
+            return scores, macro_f1
+        known = confusion[0].sum()
+        if not known:
             return None, {}
-        self._refuse_bad()
-        said, truth = torch.cat(self._said).cpu(), torch.cat(self._true).cpu()
-        known = truth >= 0
-        if not bool(known.any()):
-            return None, {}
-        said, truth = said[known], truth[known]
-        right = said == truth
-        hits, predicted, support = (
-            torch.bincount(one, minlength=self._count).double() for one in (truth[right], said, truth)
-        )
-        # 2 TP / (2 TP + FP + FN), whose denominator is what was said and what is so.
-        f1 = 2 * hits / (predicted + support).clamp(min=1)
-        return self._stream.scores(), {
-            "accuracy": float(right.double().mean()), "macro_f1": float(f1.mean()),
-        }  # fmt: skip
+        return scores, {"accuracy": float(confusion[:, 1, 1].sum() / known), **macro_f1}
 
 
-class Numbers(Judge):
-    """Of a regression."""
-
-    def __init__(self, task: Task, classes: Sequence[str] | None) -> None:
-        super().__init__(task, classes)
-        self._missed: Any = 0.0
-        self._values = 0
-
-    def _take(self, truth: torch.Tensor, output: torch.Tensor, numbers: list[int] | None) -> None:
-        missed = output.cpu().double() if output.device.type == "mps" else output.double()
-        self._missed = self._missed + (missed - truth.to(missed.device).double()).abs().sum()
-        self._values += output.numel()
-
-    def found(self) -> Found:
-        """Return the mean absolute error."""
-        return None, {"mean_absolute_error": float(self._missed) / self._values} if self._values else {}
+# -- the part that is evaluated
 
 
-def make_judge(task: Task, classes: Sequence[str] | None) -> Judge | None:
-    """Return what judges a task; None where there is nothing to judge."""
-    kinds = {"multilabel": Labels, "binary": Labels, "multiclass": Classes, "regression": Numbers}
-    return kinds[task.name](task, classes) if task.name in kinds else None
+@dataclass(frozen=True)
+class Subset:
+    """A part of a data set, or all of it.
+
+    Attributes
+    ----------
+    batches : yields it, batch by batch.
+    numbers : the row numbers of its samples, in that order; None where all are evaluated, or have no numbers.
+    of : how many samples the whole has; None where it cannot say.
+    words : which they are, to follow "Evaluated on"; "" where it is all of them.
+    """
+
+    batches: Iterator[Any]
+    numbers: torch.Tensor | None = None
+    of: int | None = None
+    words: str = ""
+
+    def rows(self, first: int, count: int) -> list[int] | None:
+        """Return the row numbers of `count` samples from the `first` on."""
+        return None if self.numbers is None else self.numbers[first : first + count].tolist()
+
+
+def draw_subset(batches: Batches, batch_size: int, count: int | None = None, seed: int = 0) -> Subset:
+    """Return `count` samples of a source, or all of them.
+
+    They are drawn at random without replacement, and are the same each time: those of a smaller count are
+    among those of a larger one. Where the samples have no numbers, they are the first.
+    """
+    whole = batches.samples
+    if count is None or (whole is not None and count >= whole):
+        return Subset(batches.sweep(batch_size), of=whole)
+    if (known := _numbers(batches)) is None:
+        said = f"the first {count:,}" + ("" if whole is None else f" of {whole:,}")
+        words = f"{said} validation samples: they have no numbers to be drawn by"
+        return Subset(_first(batches.sweep(batch_size), count), of=whole, words=words)
+    order = torch.randperm(len(known), generator=torch.Generator().manual_seed(seed))
+    chosen = known[order[:count].sort().values]
+    words = f"{count:,} of {len(known):,} validation samples, drawn at random once and the same each time"
+    return Subset(_fetched(batches, chosen, batch_size), chosen, len(known), words)
+
+
+def _numbers(batches: Batches) -> torch.Tensor | None:
+    """Return the row numbers of all samples, ascending, or None."""
+    if isinstance(batches, IndexedBatches):
+        return torch.arange(len(batches.source))
+    loader = batches.loader if isinstance(batches, LoaderBatches) else None
+    if loader is None or type(loader.batch_sampler) is not BatchSampler:
+        return None
+    dataset, sampler = loader.dataset, loader.batch_sampler.sampler
+    if isinstance(dataset, IterableDataset) or type(loader).__iter__ is not DataLoader.__iter__:
+        return None
+    if type(sampler) is SubsetRandomSampler:
+        return torch.as_tensor(sorted(set(map(int, sampler.indices))))
+    drawn_once = type(sampler) is RandomSampler and not sampler.replacement
+    if type(sampler) is SequentialSampler or (drawn_once and len(sampler) == len(dataset)):  # type: ignore[arg-type]
+        return torch.arange(len(dataset))  # type: ignore[arg-type]
+    return None
+
+
+def _fetched(batches: Batches, chosen: torch.Tensor, batch_size: int) -> Iterator[Any]:
+    source, options = getattr(batches, "source", None), {}
+    if isinstance(source, Rows):
+        for part in chosen.split(batch_size):
+            yield source.take(part)
+        return
+    if isinstance(batches, LoaderBatches):
+        source, options = batches.loader.dataset, {name: getattr(batches.loader, name) for name in _KEPT}
+    parts = [part.tolist() for part in chosen.split(batch_size)]
+    yield from DataLoader(source, batch_sampler=parts, **options)
+
+
+def _first(batches: Iterator[Any], count: int) -> Iterator[Any]:
+    with contextlib.closing(batches):  # type: ignore[type-var]
+        for batch in batches:
+            size = batch_length(batch)
+            yield batch if size <= count else slice_rows(batch, 0, count)
+            count -= size
+            if count <= 0:
+                return

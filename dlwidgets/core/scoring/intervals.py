@@ -168,9 +168,9 @@ def draw_counts(
 ) -> Iterator[NDArray[np.float64]]:
     """Draw samples with replacement: yield how often each kind was drawn.
 
-    Blocks of rows come, `times` rows in all. Each row draws as many samples as there are, with replacement. Either the samples are drawn one by one and
-    counted, or, where there are few kinds, the counts are drawn at once from their multinomial distribution;
-    both are the same, and which it is depends on `counts` alone.
+    Blocks of rows come, `times` rows in all, each of as many samples as there are. Either the samples are
+    drawn one by one and counted, or, where there are few kinds, the counts are drawn at once from their
+    multinomial distribution; both are the same, and which it is depends on `counts` alone.
 
     Parameters
     ----------

@@ -22,10 +22,10 @@ _ROWS = 16_384
 class Metric:
     """A metric of the four counts of a class.
 
-    To add one is to add an entry to `METRICS`. Formulas are texts of + - * /, brackets, numbers, names and ``gmean(a, b)``, the root of a product. They
-    name the counts `tn`, `fp`, `fn` and `tp`, and `recall_weight`: beta^2 / (1 + beta^2), how much of a whole
-    recall weighs against precision. What is divided by 0 is not known, NaN. The page evaluates the same
-    formulas, which it is sent as trees.
+    To add one is to add an entry to `METRICS`. Formulas are texts of + - * /, brackets, numbers, names and
+    ``gmean(a, b)``, the root of a product. They name the counts `tn`, `fp`, `fn` and `tp`, and
+    `recall_weight`: beta^2 / (1 + beta^2), how much of a whole recall weighs against precision. What is
+    divided by 0 is not known, NaN. The page evaluates the same formulas, which it is sent as trees.
 
     Attributes
     ----------
