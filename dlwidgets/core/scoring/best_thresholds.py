@@ -287,7 +287,7 @@ def _best_cut(cuts: Cuts, metric: str, beta: float, bound: Bound | None) -> floa
 
 
 def _hold_out(y_true: NDArray[np.int8], share: float, seed: int) -> NDArray[np.bool_]:
-    """Hold out a share of each class's positives and negatives, N x C booleans.
+    """Hold out a share of each class's positives and negatives.
 
     Where there are two of a kind, at least one is on either side, so that both parts know both kinds.
     """

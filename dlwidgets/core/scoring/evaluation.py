@@ -1,4 +1,4 @@
-"""An evaluation: loss, scores and metrics over the validation data, or a part."""
+"""An evaluation: loss, scores and metrics over validation data."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def _wide(value: torch.Tensor) -> torch.Tensor:
 
 
 class Judge:
-    """Takes in the outputs of a task, batch by batch, and says what they come to.
+    """Takes in batches of outputs and says what they come to.
 
     `add` reads no value from the device: the host queues the next batch at once. `found` waits for it.
     """
@@ -143,7 +143,7 @@ class Judge:
         self._values = 0
 
     def add(self, truth: torch.Tensor, output: torch.Tensor, numbers: list[int] | None = None) -> None:
-        """Take in a batch; `numbers`: its samples' rows, None where they are all in order."""
+        """Take in a batch; `numbers`: its rows, None: all in order."""
         # A model that squeezes its output gives a single number for a last batch of one sample.
         truth, output = truth.reshape(truth.shape or (1,)), output.reshape(output.shape or (1,))
         if self._task.name == "regression":

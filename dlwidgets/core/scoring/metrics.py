@@ -136,7 +136,7 @@ def list_metrics() -> tuple[Metric, ...]:
 
 @cache
 def parse_formula(formula: str) -> Any:
-    """Parse a formula to a name, a number, or [sign, part, part]; else ValueError."""
+    """Parse a formula to a name, a number, or [sign, part, part]."""
 
     def read(node: ast.AST) -> Any:
         if isinstance(node, ast.BinOp) and type(node.op) in _SIGNS:
@@ -240,11 +240,11 @@ def split_classes(matrix: NDArray[np.int64]) -> NDArray[np.int64]:
 def average_rates(
     confusion: NDArray[np.int64], beta: float = 1.0, zero_division: float = np.nan
 ) -> dict[str, dict[str, NDArray[np.float64]]]:
-    """Average the rates of ... x C x 2 x 2 over the classes: by average, then rate.
+    """Average the rates over the classes: by average, then by rate.
 
-    Macro is the mean of the classes, weighted the mean weighted by their supports, micro the rate of the
-    summed counts. A class whose rate is NaN is left out of its macro and weighted averages, as scikit-learn
-    does with ``zero_division=nan``.
+    `confusion` is ... x C x 2 x 2. Macro is the mean of the classes, weighted the mean weighted by their
+    supports, micro the rate of the summed counts. A class whose rate is NaN is left out of its macro and
+    weighted averages, as scikit-learn does with ``zero_division=nan``.
     """
     support = confusion[..., 1, :].sum(axis=-1)
     each = compute_rates(confusion, beta, zero_division)
