@@ -3,20 +3,17 @@
 import { listen, make, say, whole } from "../front.js";
 import { position, share } from "./words.js";
 
-/**
- * What the kernel found: per class the threshold, the metric where it was chosen and where it was not; null for n/a.
- * @typedef {{metric: string, bound: string, class: number, thresholds: number[], chosen: (number | null)[], reported: (number | null)[],
- *   low: (number | null)[], high: (number | null)[], positives: number[], samples: number, step: number | null, warnings: string[], asked: number}} Found
- */
+/** What the kernel found: per class the threshold, the metric where it was chosen and where it was not; null for
+ * n/a. @typedef {{metric: string, bound: string, class: number, thresholds: number[], chosen: (number | null)[],
+ * reported: (number | null)[], low: (number | null)[], high: (number | null)[], positives: number[], samples:
+ * number, step: number | null, warnings: string[], asked: number}} Found */
 /** What is asked for. @typedef {{metric: string, beta: number, constraint: string | null, class: number, asked: number}} Asked */
 
-/** @param {(number | null)[]} values */
-function meanOf(values) {
+function meanOf(/** @type {(number | null)[]} */ values) {
   const known = values.filter((x) => x !== null);
   return known.length ? known.reduce((sum, x) => sum + x, 0) / known.length : NaN;
 }
-/** @param {number | null} x */
-function said(x) { return share(x ?? NaN); }
+function said(/** @type {number | null} */ x) { return share(x ?? NaN); }
 
 /** How one class came off, in a sentence. @param {Found} found @param {number} c @param {string[]} names */
 export function reportOf(found, c, names) {
@@ -36,9 +33,7 @@ export function summaryOf(found) {
     + `on average ${share(here)} on the half they were chosen on, ${share(there)} on the other half.`;
 }
 
-/**
- * @param {{ask: (what: Asked) => void, reset: (c: number) => void, signal: AbortSignal}} hands
- */
+/** @param {{ask: (what: Asked) => void, reset: (c: number) => void, signal: AbortSignal}} hands */
 export function bestThresholds({ ask, reset, signal }) {
   const beta = make("input", { type: "number", min: 0.1, max: 10, step: 0.1, value: 2, "aria-label": "Beta: how much more recall weighs" });
   const least = make("input", { type: "number", min: 0, max: 1, step: 0.05, value: 0.9, "aria-label": "Lowest recall" });

@@ -57,10 +57,9 @@ function readingOf(looked, { sweep, bins }, shown) {
   return `${at}: precision ${share(tp / (tp + fp))}, recall ${share(tp / (tp + fn))}, false positive rate ${share(fp / (fp + tn))}`;
 }
 
-/**
- * The curve and the bins of a class. What the kernel says of another class is not of this one; until it answers, the counts serve.
- * @param {Shown} picture @param {number} c @param {any[]} of the bytes that they are read from @returns {Read}
- */
+/** The curve and the bins of a class. What the kernel says of another class is not of this one; until it answers,
+ * the counts serve. @param {Shown} picture @param {number} c @param {any[]} of the bytes that they are read from
+ * @returns {Read} */
 function readClass({ counts, totals, curve, facts }, c, of) {
   const mine = of[1] !== null;
   const points = mine ? /** @type {Float64Array} */ (/** @type {unknown} */ (numbers(curve, /** @type {any} */ (Float64Array)))) : null;
@@ -85,8 +84,7 @@ export function classCharts({ signal }) {
   }
   function speak() { if (shown) say(reading, readingOf(charts.find(({ at }) => at >= 0), read, shown)); }
 
-  /** @param {Shown} picture @param {number} c @param {number} width */
-  function draw(picture, c, width) {
+  function draw(/** @type {Shown} */ picture, /** @type {number} */ c, /** @type {number} */ width) {
     const mine = picture.facts?.class === c, of = [picture.counts, mine ? picture.curve : null];
     shown = { ...picture, c };
     if (of.some((one, i) => one !== read.of[i]) || read.c !== c) {
@@ -112,20 +110,16 @@ export function classCharts({ signal }) {
   return { node, draw };
 }
 
-/**
- * One chart, read with the pointer or the arrow keys: `look` is told of a point, or of a step from it.
- * @param {Kind} kind @param {(chart: Chart, at: number, step?: number) => void} look @param {AbortSignal} signal
- */
+/** One chart, read with the pointer or the arrow keys: `look` is told of a point, or of a step from it.
+ * @param {Kind} kind @param {(chart: Chart, at: number, step?: number) => void} look @param {AbortSignal} signal */
 function classChart(kind, look, signal) {
   const number = make("span", { class: "dlw-faint" }), canvas = make("canvas", { role: "img", tabindex: 0 });
   const node = make("div", { class: "dlw-det-chart" }, make("div", {}, make("b", { text: TITLES[kind] }), " ", number), canvas);
   const size = () => ({ w: Number(canvas.dataset.wide) - CHART.left - CHART.right, h: CHART.tall - CHART.top - CHART.bottom });
   const chart = {
     kind, node, points: /** @type {Spot[]} */ ([]), at: -1,
-    /** @param {Spot[]} points */
-    take(points) { chart.points = points; if (chart.at >= points.length) chart.at = -1; },
-    /** @param {string} text @param {string} beside @param {string} name @param {number} wide */
-    caption(text, beside, name, wide) {
+    take(/** @type {Spot[]} */ points) { chart.points = points; if (chart.at >= points.length) chart.at = -1; },
+    caption(/** @type {string} */ text, /** @type {string} */ beside, /** @type {string} */ name, /** @type {number} */ wide) {
       say(number, text);
       number.title = beside;
       canvas.dataset.wide = String(wide);

@@ -2,18 +2,14 @@
 
 import { POSITIONS } from "./counts.js";
 
-/**
- * A curve over the thresholds, the highest first: what is said at each, of so many positives and negatives.
- * @typedef {{at: Float64Array, tp: Float64Array, fp: Float64Array, positives: number, negatives: number}} Sweep
- */
+/** A curve over the thresholds, the highest first: what is said at each, of so many positives and negatives.
+ * @typedef {{at: Float64Array, tp: Float64Array, fp: Float64Array, positives: number, negatives: number}} Sweep */
 /** @typedef {{low: number, high: number, n: number, score: number, share: number}} Bin */
 /** @typedef {{x: number, y: number, i: number}} Spot */
 
-/**
- * The counts of class `c` from the highest threshold to the lowest, each change once.
- * @param {ArrayLike<number>} counts C x 2 x positions @param {ArrayLike<number>} totals C x 2 @param {number} c @param {number} [positions]
- * @returns {Sweep}
- */
+/** The counts of class `c` from the highest threshold to the lowest, each change once.
+ * @param {ArrayLike<number>} counts C x 2 x positions @param {ArrayLike<number>} totals C x 2 @param {number} c
+ * @param {number} [positions] */
 export function sweepOf(counts, totals, c, positions = POSITIONS) {
   /** @type {number[]} */
   const at = [Infinity];
@@ -32,10 +28,8 @@ export function sweepOf(counts, totals, c, positions = POSITIONS) {
   return { at: Float64Array.from(at), tp: Float64Array.from(tp), fp: Float64Array.from(fp), positives, negatives };
 }
 
-/**
- * The same from the points that the kernel chose, K x 3: threshold falling, true positives, false positives.
- * @param {ArrayLike<number>} curve @param {ArrayLike<number>} totals @param {number} c @returns {Sweep}
- */
+/** The same from the points that the kernel chose, K x 3: threshold falling, true positives, false positives.
+ * @param {ArrayLike<number>} curve @param {ArrayLike<number>} totals @param {number} c */
 export function sweepFrom(curve, totals, c) {
   const count = curve.length / 3, part = (/** @type {number} */ j, /** @type {number} */ first) =>
     Float64Array.from({ length: count + 1 }, (_, i) => (i ? curve[3 * (i - 1) + j] : first));
@@ -70,11 +64,9 @@ export function averagePrecision(points) {
   return sum;
 }
 
-/**
- * Bins of equal width over the scores: how many, their mean score, the share that is positive. A score counts as the middle of
- * its thousandth.
- * @param {ArrayLike<number>} counts @param {number} c @param {number} [bins] @param {number} [positions] @returns {Bin[]}
- */
+/** Bins of equal width over the scores: how many, their mean score, the share that is positive. A score counts as
+ * the middle of its thousandth. @param {ArrayLike<number>} counts @param {number} c @param {number} [bins]
+ * @param {number} [positions] */
 export function reliabilityOf(counts, c, bins = 10, positions = POSITIONS) {
   const last = positions - 1, found = Array.from({ length: bins }, (_, b) => ({ low: b / bins, high: (b + 1) / bins, n: 0, score: 0, share: 0 }));
   for (let k = 0; k <= last; k++) {

@@ -8,11 +8,9 @@ import { pastRail } from "./rail.js";
 /** From this width on the curves stand beside the samples [px]. */
 const BESIDE = 900;
 
-/**
- * What is said where a class is missed, and the commonest mistaken sets, in lines of words.
- * @param {{missed: number, instead: [number, number, number][], sets: [number[], number[], number][]}} mistakes @param {string} name
- * @param {string[]} names @param {boolean} multilabel @returns {{instead: string, sets: string[]}}
- */
+/** What is said where a class is missed, and the commonest mistaken sets, in lines of words. @param {{missed:
+ * number, instead: [number, number, number][], sets: [number[], number[], number][]}} mistakes @param {string} name
+ * @param {string[]} names @param {boolean} multilabel @returns {{instead: string, sets: string[]}} */
 export function mistakeWords({ missed, instead, sets }, name, names, multilabel) {
   const percent_ = (/** @type {number} */ n) => `${Math.round((100 * n) / missed)} %`;
   // Of several labels some may be there as well: only what is wrong is said in place of the missed one.
@@ -24,16 +22,13 @@ export function mistakeWords({ missed, instead, sets }, name, names, multilabel)
   };
 }
 
-/**
- * The detail of the pinned class; `pin` tells the grid of another quadrant, where the grid wants to be told.
- * @param {{model: import("../front.js").Model, metrics: import("./metrics.js").Metrics, el: HTMLElement, signal: AbortSignal,
- *   want: {get(name: string): any, set(name: string, value: any): void}, repaint: () => void,
- *   pin?: (c: number, cell: number) => void}} hands
- */
+/** The detail of the pinned class; `pin` tells the grid of another quadrant, where the grid wants to be told. @param
+ * {{model: import("../front.js").Model, metrics: import("./metrics.js").Metrics, el: HTMLElement, signal:
+ * AbortSignal, want: {get(name: string): any, set(name: string, value: any): void}, repaint: () => void, pin?: (c:
+ * number, cell: number) => void}} hands */
 export function classDetail({ model, metrics, el, signal, want, repaint, pin }) {
   let pinned = -1;
-  /** @param {number} cell */
-  const open = (cell) => {
+  const open = (/** @type {number} */ cell) => {
     const { class: c, cell: now } = want.get("quadrant") ?? {};
     // The grid takes the same once more for letting go.
     if (c === pinned && now === cell) return;
@@ -55,10 +50,8 @@ export function classDetail({ model, metrics, el, signal, want, repaint, pin }) 
     make("div", { class: "dlw-det-head" }, make("span", { class: "dlw-title", text: "Class" }), " ", title), body);
   const node = make("div", { class: "dlw-det" }, of, rail.node);
 
-  /**
-   * @param {{names: string[], cells: Float64Array, limits: number[], counts: ArrayLike<number>, totals: ArrayLike<number>,
-   *   task: string, samples: number, pinned: number, cell?: number}} picture
-   */
+  /** @param {{names: string[], cells: Float64Array, limits: number[], counts: ArrayLike<number>, totals:
+   * ArrayLike<number>, task: string, samples: number, pinned: number, cell?: number}} picture */
   function draw(picture) {
     const c = picture.pinned, some = c >= 0 && c < picture.names.length, width = el.clientWidth || 640;
     of.hidden = !some;

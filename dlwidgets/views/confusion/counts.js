@@ -5,11 +5,8 @@ export const POSITIONS = 1001;
 /** What a cell may be a share of: of its row, its column, all samples of the class, or of nothing. */
 export const NORMALISE = [["true", "row: what it is"], ["predicted", "column: what was said"], ["all", "all samples"], ["none", "counts alone"]];
 
-/**
- * The 2 x 2 counts of each class, [tn, fp, fn, tp] one after the other.
- * @param {ArrayLike<number>} totals C x 2: positives, negatives @param {(c: number) => number} tp @param {(c: number) => number} fp
- * @returns {Float64Array}
- */
+/** The 2 x 2 counts of each class, [tn, fp, fn, tp] one after the other. @param {ArrayLike<number>} totals C x 2:
+ * positives, negatives @param {(c: number) => number} tp @param {(c: number) => number} fp */
 export function cellsFrom(totals, tp, fp) {
   const classes = totals.length / 2, cells = new Float64Array(4 * classes);
   for (let c = 0; c < classes; c++) {
@@ -28,15 +25,12 @@ export function positionOf(t, positions = POSITIONS) {
   return k >= 0 && k < positions && k / (positions - 1) === t ? k : -1;
 }
 
-/**
- * The cells at one threshold a class: from the counts where it is a position, else as the kernel counted them.
+/** The cells at one threshold a class: from the counts where it is a position, else as the kernel counted them.
  * @param {{counts: ArrayLike<number>, totals: ArrayLike<number>}} read @param {number[]} limits C thresholds
  * @param {{limits: number[], exact: ArrayLike<number>}} kernel its thresholds, one or C, and C x 2: tp, fp there
- * @param {number} [positions]
- */
+ * @param {number} [positions] */
 export function cellsAtEach({ counts, totals }, limits, kernel, positions = POSITIONS) {
-  /** @param {number} c @param {number} kind */
-  const said = (c, kind) => {
+  const said = (/** @type {number} */ c, /** @type {number} */ kind) => {
     const k = positionOf(limits[c], positions);
     if (k >= 0) return counts[(2 * c + kind) * positions + k];
     if ((kernel.limits[kernel.limits.length > 1 ? c : 0]) === limits[c]) return kernel.exact[2 * c + kind];
@@ -46,11 +40,10 @@ export function cellsAtEach({ counts, totals }, limits, kernel, positions = POSI
   return cellsFrom(totals, (c) => said(c, 0), (c) => said(c, 1));
 }
 
-/**
- * How many scores lie in each of `bins` equal parts of 0 ... 1, summed over some classes. What scores below 0
- * is in the first, 1 and more in the last. @param {{counts: ArrayLike<number>, totals: ArrayLike<number>}} read
- * @param {number[]} classes @param {0 | 1} kind 0: positives, 1: negatives @param {number} [bins] @param {number} [positions]
- */
+/** How many scores lie in each of `bins` equal parts of 0 ... 1, summed over some classes. What scores below 0 is in
+ * the first, 1 and more in the last. @param {{counts: ArrayLike<number>, totals: ArrayLike<number>}} read
+ * @param {number[]} classes @param {0 | 1} kind 0: positives, 1: negatives @param {number} [bins]
+ * @param {number} [positions] */
 export function histogramOf({ counts, totals }, classes, kind, bins = 50, positions = POSITIONS) {
   const found = new Float64Array(bins);
   for (const c of classes) {
@@ -64,11 +57,9 @@ export function histogramOf({ counts, totals }, classes, kind, bins = 50, positi
   return found;
 }
 
-/**
- * What each of four cells is a share of. @param {ArrayLike<number>} cells @param {number} at @param {string} normalise
- * @param {number} largest the largest count of the grid, to which counts alone are compared
- * @returns {[number, number, number, number]}
- */
+/** What each of four cells is a share of. @param {ArrayLike<number>} cells @param {number} at
+ * @param {string} normalise @param {number} largest the largest count of the grid, to which counts alone are
+ * compared @returns {[number, number, number, number]} */
 export function wholesOf(cells, at, normalise, largest) {
   const [tn, fp, fn, tp] = [cells[at], cells[at + 1], cells[at + 2], cells[at + 3]];
   if (normalise === "true") return [tn + fp, tn + fp, fn + tp, fn + tp];

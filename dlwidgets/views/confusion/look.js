@@ -14,10 +14,8 @@ const PLAIN = {
   columns: ["precision", "recall", "f1", "support"], intervals: true,
 };
 
-/**
- * The look: what a person chose here stands until the kernel says the same, and without a kernel for good.
- * @param {Wishes} want @param {Traits} model @param {() => number} classes
- */
+/** The look: what a person chose here stands until the kernel says the same, and without a kernel for good.
+ * @param {Wishes} want @param {Traits} model @param {() => number} classes */
 export function ownLook(want, model, classes) {
   let chosen = /** @type {Partial<Look>} */ ({}), heard = "", chosenAt = -STAND;
   /** @returns {Look & {each: boolean}} */
@@ -25,8 +23,7 @@ export function ownLook(want, model, classes) {
     const all = { ...PLAIN, ...model.get("look"), ...chosen }, said = /** @type {number[]} */ (model.get("thresholds") ?? []);
     return { ...all, each: classes() > 1 && (all.each ?? said.some((t) => t !== said[0])) };
   }
-  /** @param {Partial<Look>} change */
-  function choose(change) {
+  function choose(/** @type {Partial<Look>} */ change) {
     chosen = { ...chosen, ...change };
     chosenAt = performance.now();
     want.set("look", { ...now(), each: chosen.each ?? model.get("look")?.each ?? null });
@@ -40,10 +37,8 @@ export function ownLook(want, model, classes) {
   return { now, choose, hear };
 }
 
-/**
- * The class and the cell that are pinned, -1 for none, and the class that a person attends to.
- * @param {Wishes} want @param {Traits} model
- */
+/** The class and the cell that are pinned, -1 for none, and the class that a person attends to. @param {Wishes} want
+ * @param {Traits} model */
 export function ownPin(want, model) {
   let pinned = { c: -1, cell: -1 }, heard = "", pinnedAt = -STAND;
   return {
@@ -71,15 +66,13 @@ export function ownPin(want, model) {
 /** The person's thresholds stand this long against an older word of the kernel [ms]. */
 const HELD = 1500;
 
-/**
- * What a person moved stands until the kernel says something newer, and without a kernel for good.
- * @param {{get(name: string): any, refusal: string, set(name: string, value: any): void}} want
- * @param {{get(name: string): any}} model
- */
+/** What a person moved stands until the kernel says something newer, and without a kernel for good. @param
+ * {{get(name: string): any, refusal: string, set(name: string, value: any): void}} want
+ * @param {{get(name: string): any}} model */
 export function ownLimits(want, model) {
   let mine = /** @type {number[] | null} */ (null), movedAt = -HELD, heard = "";
 
-  /** One threshold a class. @param {number} classes @returns {number[]} */
+  /** One threshold a class. @param {number} classes */
   function now(classes) {
     const said = /** @type {number[]} */ (model.get("thresholds")), tag = said.join();
     if (want.refusal || (tag !== heard && performance.now() - movedAt > HELD) || mine?.length !== classes) mine = null;

@@ -1,11 +1,9 @@
 // Metrics of 2 x 2 counts and their intervals: the kernel's own table of formulas, evaluated here.
 
 /** A formula as the kernel parsed it: a name, a number, or a sign with its parts. @typedef {string | number | any[]} Formula */
-/**
- * An entry of the kernel's table of metrics; `share` has Wilson's interval, which `of_share` carries over to the metric.
- * @typedef {{name: string, label: string, formula: Formula, share: Formula | null, of_share: Formula, lowest: number,
- *   higher_is_better: boolean, count: boolean}} Entry
- */
+/** An entry of the kernel's table of metrics; `share` has Wilson's interval, which `of_share` carries over to the
+ * metric. @typedef {{name: string, label: string, formula: Formula, share: Formula | null, of_share: Formula,
+ * lowest: number, higher_is_better: boolean, count: boolean}} Entry */
 /** A metric by its name. @typedef {string} Metric */
 /** @typedef {ReturnType<typeof metricTable>} Metrics */
 
@@ -19,10 +17,8 @@ const SIGNS = {
   gmean: (a, b) => Math.sqrt(a * b),
 };
 
-/**
- * Make a function of a formula, which reads the values of its names from `at` on.
- * @param {Formula} formula @param {string[]} [names] @returns {(values: ArrayLike<number>, at: number) => number}
- */
+/** Make a function of a formula, which reads the values of its names from `at` on. @param {Formula} formula
+ * @param {string[]} [names] @returns {(values: ArrayLike<number>, at: number) => number} */
 export function compiled(formula, names = COUNTS) {
   if (typeof formula === "number") return () => formula;
   if (typeof formula === "string") {
@@ -33,10 +29,8 @@ export function compiled(formula, names = COUNTS) {
   return (values, at) => join(a(values, at), b(values, at));
 }
 
-/**
- * Wilson's score interval (1927) of `hits` in `of`; NaN of none. @param {number} hits @param {number} of @param {number} [z]
- * @returns {[number, number]}
- */
+/** Wilson's score interval (1927) of `hits` in `of`; NaN of none. @param {number} hits @param {number} of
+ * @param {number} [z] @returns {[number, number]} */
 export function wilson(hits, of, z = Z) {
   if (!(of > 0)) return [NaN, NaN];
   const middle = (hits + (z * z) / 2) / (of + z * z), half = (z / (of + z * z)) * Math.sqrt((hits * (of - hits)) / of + (z * z) / 4);
@@ -70,10 +64,8 @@ export function metricTable(entries) {
     /** Whether it counts samples. @param {string} name */ isCount: (name) => all.get(name)?.count ?? false,
     /** @param {string} name */ lowest: (name) => all.get(name)?.lowest ?? 0,
     /** 1 where more is better, else -1. @param {string} name */ direction: (name) => (all.get(name)?.higher_is_better === false ? -1 : 1),
-    /**
-     * A metric on average: macro leaves out the classes where it is NaN, micro pools the counts. Counts are sums.
-     * @param {Metric} name @param {ArrayLike<number>} cells @returns {{macro: number, micro: number}}
-     */
+    /** A metric on average: macro leaves out the classes where it is NaN, micro pools the counts. Counts are sums.
+     * @param {Metric} name @param {ArrayLike<number>} cells @returns {{macro: number, micro: number}} */
     average(name, cells) {
       const pooled = [0, 0, 0, 0];
       let sum = 0, known = 0;

@@ -28,10 +28,9 @@ export function linesOf(moments) {
   });
 }
 
-/**
- * The classes that both moments know, from the one that gained most to the one that lost most.
- * @param {Metrics} metrics @param {Past} past @param {number} a @param {number} b @param {string} metric @returns {Change[]}
- */
+/** The classes that both moments know, from the one that gained most to the one that lost most.
+ * @param {Metrics} metrics @param {Past} past @param {number} a @param {number} b @param {string} metric
+ * @returns {Change[]} */
 export function changesBetween(metrics, { cells, classes }, a, b, metric) {
   const rows = Array.from({ length: classes }, (_, c) => {
     const [then, now] = [a, b].map((moment) => metrics.value(metric, cells, 4 * (moment * classes + c)));

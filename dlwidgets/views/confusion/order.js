@@ -20,11 +20,9 @@ export function shownBy(metrics, sort) {
   return metrics.has(key) ? key : "f1";
 }
 
-/**
- * How two classes compare in the order `sort`; an undefined value comes last either way.
- * @param {Metrics} metrics @param {string} sort @param {string[]} names @param {ArrayLike<number>} cells @param {ArrayLike<number>} [limits] thresholds, one a class
- * @returns {(a: number, b: number) => number}
- */
+/** How two classes compare in the order `sort`; an undefined value comes last either way. @param {Metrics} metrics
+ * @param {string} sort @param {string[]} names @param {ArrayLike<number>} cells @param {ArrayLike<number>} [limits]
+ * thresholds, one a class @returns {(a: number, b: number) => number} */
 export function compareBy(metrics, sort, names, cells, limits = []) {
   const { key, falling } = readSort(sort), sign = falling ? -1 : 1;
   if (key === "given") return (a, b) => sign * (a - b);
@@ -65,20 +63,17 @@ export function passing(metrics, order, cells, filter) {
   });
 }
 
-/**
- * An order that stands while the numbers change, or tiles would jump under the eye, until somebody sorts again.
- * @param {Metrics} metrics
- */
+/** An order that stands while the numbers change, or tiles would jump under the eye, until somebody sorts again.
+ * @param {Metrics} metrics */
 export function standingOrder(metrics) {
   let order = /** @type {number[]} */ ([]), of = "";
   return {
     /** The first class of it; 0 where there is none. */
     first: () => order[0] ?? 0,
     forget() { of = ""; },
-    /**
-     * The order, and whether it is still what sorting and filtering now would give.
-     * @param {{sort: string, filter: Filter | null}} look @param {string[]} names @param {ArrayLike<number>} cells @param {number[]} limits @param {boolean} unfiltered
-     */
+    /** The order, and whether it is still what sorting and filtering now would give.
+     * @param {{sort: string, filter: Filter | null}} look @param {string[]} names @param {ArrayLike<number>} cells
+     * @param {number[]} limits @param {boolean} unfiltered */
     now({ sort, filter }, names, cells, limits, unfiltered) {
       const wanted = JSON.stringify([sort, filter, unfiltered, names]), only = unfiltered ? null : filter;
       if (of !== wanted) { order = passing(metrics, orderOf(metrics, sort, names, cells, limits), cells, only); of = wanted; }

@@ -1,7 +1,6 @@
 // What the drawings of this view share: a line through points, a dot, a text that fits.
 
-/** @param {CanvasRenderingContext2D} ctx @param {number[][]} points */
-export function trace(ctx, points) {
+export function trace(/** @type {CanvasRenderingContext2D} */ ctx, /** @type {number[][]} */ points) {
   ctx.beginPath();
   points.forEach(([x, y], i) => (i ? ctx.lineTo(x, y) : ctx.moveTo(x, y)));
   ctx.stroke();

@@ -19,10 +19,9 @@ function placesOf(moments, wide) {
   return { first, last, x: moments.map(({ step }) => RAIL.left + (last > first ? (step - first) / (last - first) : 0.5) * (wide - RAIL.left - RAIL.right)) };
 }
 
-/**
- * The rail of a session's past. `open` tells that it was opened or folded, `choose` that a class was picked in its table.
- * @param {{model: import("../front.js").Model, metrics: Metrics, signal: AbortSignal, repaint: () => void, open: (on: boolean) => void, choose: (c: number) => void}} hands
- */
+/** The rail of a session's past. `open` tells that it was opened or folded, `choose` that a class was picked in its
+ * table. @param {{model: import("../front.js").Model, metrics: Metrics, signal: AbortSignal, repaint: () => void,
+ * open: (on: boolean) => void, choose: (c: number) => void}} hands */
 export function pastRail({ model, metrics, signal, repaint, open, choose }) {
   const toggle = make("button", { type: "button", class: "dlw-det-fold", "aria-expanded": "false" });
   const which_ = make("select", { "aria-label": "Metric over the epochs" }, ...metrics.rates.map(([value, text]) => make("option", { value, text })));
@@ -54,8 +53,7 @@ export function pastRail({ model, metrics, signal, repaint, open, choose }) {
   // A click takes the later moment there, with Shift the earlier.
   listen(canvas, "click", (event) => { if (shown && pointed >= 0) { pair.chosen[event.shiftKey ? 0 : 1] = shown.past.moments[pointed]; repaint(); } }, signal);
 
-  /** @param {number} which @param {string} line @param {number} place */
-  function take(which, line, place) {
+  function take(/** @type {number} */ which, /** @type {string} */ line, /** @type {number} */ place) {
     const own = shown?.lines.find((one) => one.line === line)?.own;
     if (!shown || !own) return;
     pair.chosen[which] = shown.past.moments[own[Math.min(own.length - 1, place)]];
@@ -103,10 +101,8 @@ export function pastRail({ model, metrics, signal, repaint, open, choose }) {
   return { node, draw };
 }
 
-/**
- * A slider over the moments of a line, and the line where there are several.
- * @param {string} letter @param {(line: string, place: number) => void} take @param {AbortSignal} signal
- */
+/** A slider over the moments of a line, and the line where there are several. @param {string} letter
+ * @param {(line: string, place: number) => void} take @param {AbortSignal} signal */
 function momentHandle(letter, take, signal) {
   const slider = make("input", { type: "range", min: 0, step: 1, "aria-label": `Moment ${letter}` });
   const line = make("select", { "aria-label": `Line of moment ${letter}` }), text = make("output");
@@ -114,8 +110,7 @@ function momentHandle(letter, take, signal) {
   listen(slider, "input", () => take(line.value, Number(slider.value)), signal);
   listen(line, "change", () => take(line.value, Infinity), signal);
 
-  /** @param {Moment[]} moments @param {Line[]} lines @param {number} at */
-  function draw(moments, lines, at) {
+  function draw(/** @type {Moment[]} */ moments, /** @type {Line[]} */ lines, /** @type {number} */ at) {
     const moment = moments[at], own = lines.find((one) => one.line === moment.line)?.own ?? [];
     line.hidden = lines.length < 2;
     if (line.options.length !== lines.length || [...line.options].some((option, j) => option.value !== lines[j].line)) {
@@ -191,11 +186,9 @@ function cellPair() {
   return { node, draw };
 }
 
-/**
- * Paint the rail: a line a class, the pinned one strong, and the two moments.
- * @param {HTMLCanvasElement} canvas @param {number} wide @param {Shown} shown
- * @param {{valueAt: (moment: number, c: number) => number, low: number, at: number[], pointed: number, newest: number}} what
- */
+/** Paint the rail: a line a class, the pinned one strong, and the two moments. @param {HTMLCanvasElement} canvas
+ * @param {number} wide @param {Shown} shown @param {{valueAt: (moment: number, c: number) => number, low: number,
+ * at: number[], pointed: number, newest: number}} what */
 function paintRail(canvas, wide, { past: { moments, classes }, lines, line: now, names, pinned }, { valueAt, low, at, pointed, newest }) {
   const ctx = surface(canvas, wide, RAIL.tall), h = RAIL.tall - RAIL.top - RAIL.bottom, { first, last, x } = placesOf(moments, wide);
   const Y = (/** @type {number} */ y) => RAIL.top + (1 - (y - low) / (1 - low)) * h;

@@ -2,10 +2,9 @@
 
 import { listen, make, say, sig, whole } from "../front.js";
 
-/**
- * A sample as the kernel sends it; `true` and `said` are class numbers.
- * @typedef {{number: number, name: string, score: number, true: number[], said: number[], kind: string, size?: number[], values?: any[], text?: string}} Sample
- */
+/** A sample as the kernel sends it; `true` and `said` are class numbers. @typedef {{number: number, name: string,
+ * score: number, true: number[], said: number[], kind: string, size?: number[], values?: any[], text?: string}}
+ * Sample */
 
 /** Samples on a page; as in class_detail.py. */
 const PAGED = 24;
@@ -61,10 +60,7 @@ export function valueWords(value) {
   return Number.isInteger(value) && Math.abs(value) < 1e6 ? String(value).replace("-", "−") : sig(value, 3);
 }
 
-/**
- * The bytes of an image as RGBA.
- * @param {Uint8Array} bytes @param {number[]} size height, width, channels @returns {Uint8ClampedArray<ArrayBuffer>}
- */
+/** The bytes of an image as RGBA. @param {Uint8Array} bytes @param {number[]} size height, width, channels */
 export function pixelsOf(bytes, [height, width, channels]) {
   const out = new Uint8ClampedArray(4 * height * width);
   for (let i = 0; i < height * width; i++) {
@@ -102,17 +98,14 @@ function headingsOf({ form, names, task, doubted }, columns) {
   };
 }
 
-/** @param {HTMLElement} node @param {HTMLElement[]} parts @param {string[]} words */
-function fillLine(node, parts, words) {
+function fillLine(/** @type {HTMLElement} */ node, /** @type {HTMLElement[]} */ parts, /** @type {string[]} */ words) {
   while (parts.length < words.length) { const part = make("span"); parts.push(part); node.append(part); }
   while (parts.length > words.length) parts.pop()?.remove();
   words.forEach((text, i) => { say(parts[i], text); if (parts[i].title !== text) parts[i].title = text; });
 }
 
-/**
- * The samples of the quadrant that is open.
- * @param {{model: import("../front.js").Model, signal: AbortSignal, want: {get(name: string): any, set(name: string, value: any): void}, open: (cell: number) => void}} hands
- */
+/** The samples of the quadrant that is open. @param {{model: import("../front.js").Model, signal: AbortSignal, want:
+ * {get(name: string): any, set(name: string, value: any): void}, open: (cell: number) => void}} hands */
 export function sampleList({ model, signal, want, open }) {
   const tabs = QUADRANTS.map(([cell, text]) => {
     const number = make("b"), button = make("button", { type: "button", "aria-pressed": "false" }, text, " ", number);
@@ -125,8 +118,7 @@ export function sampleList({ model, signal, want, open }) {
   const note = make("div", { class: "dlw-faint dlw-det-note", role: "status" });
   const heads = make("div", { class: "dlw-det-line dlw-det-heads", "aria-hidden": "true" });
   const page = () => Number(want.get("sample_page") ?? 0);
-  /** @param {number} by */
-  const turn = (by) => { if (page() + by >= 0) want.set("sample_page", page() + by); };
+  const turn = (/** @type {number} */ by) => { if (page() + by >= 0) want.set("sample_page", page() + by); };
   const items = sampleItems({
     select: (number) => want.set("selected_sample", number),
     turn: (by) => { const may = !(by > 0 ? on : back).disabled; if (may) turn(by); return may; }, signal,
@@ -140,9 +132,7 @@ export function sampleList({ model, signal, want, open }) {
   listen(back, "click", () => turn(-1), signal);
   listen(on, "click", () => turn(1), signal);
 
-  /**
-   * @param {{names: string[], cells: Float64Array, task: string}} picture @param {number} c @param {number} cell
-   */
+  /** @param {{names: string[], cells: Float64Array, task: string}} picture @param {number} c @param {number} cell */
   function draw({ names, cells, task }, c, cell) {
     const listed = model.get("listed") ?? {}, mine = listed.class === c && listed.cell === cell, form = listed.form ?? "none";
     tabs.forEach((tab) => {
@@ -174,18 +164,15 @@ export function sampleList({ model, signal, want, open }) {
   return { node, draw };
 }
 
-/**
- * The samples of a page as options of a list box, walked with the arrow keys.
- * @param {{select: (number: number) => void, turn: (by: number) => boolean, signal: AbortSignal}} hands `turn` says whether there is such a page
- */
+/** The samples of a page as options of a list box, walked with the arrow keys. @param {{select: (number: number) =>
+ * void, turn: (by: number) => boolean, signal: AbortSignal}} hands `turn` says whether there is such a page */
 function sampleItems({ select, turn, signal }) {
   const node = make("div", { class: "dlw-det-list", role: "listbox", "aria-label": "Samples" });
   /** @type {{item: HTMLElement, canvas: HTMLCanvasElement, parts: HTMLElement[], of: any}[]} */
   const items = [];
   let shown = /** @type {Sample[]} */ ([]), focused = 0;
 
-  /** @param {number} i */
-  function choose(i) { if (shown[i]) select(shown[i].number); }
+  function choose(/** @type {number} */ i) { if (shown[i]) select(shown[i].number); }
   /** @param {number} i */
   function rove(i) { focused = i; items.forEach(({ item }, j) => { item.tabIndex = j === focused ? 0 : -1; }); }
   /** How many items stand in the first line. */

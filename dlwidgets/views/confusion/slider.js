@@ -17,9 +17,8 @@ export function leap(k, { key, shiftKey }) {
 /** The position nearest to a threshold. @param {number} t */
 export function nearestPosition(t) { return Math.round(Math.min(1, Math.max(0, t)) * (POSITIONS - 1)); }
 
-/**
- * Let a range input be moved in single positions, with shift in tens. @param {HTMLInputElement} input @param {(k: number) => void} moved @param {AbortSignal} signal
- */
+/** Let a range input be moved in single positions, with shift in tens. @param {HTMLInputElement} input
+ * @param {(k: number) => void} moved @param {AbortSignal} signal */
 export function slides(input, moved, signal) {
   listen(input, "input", () => moved(Number(input.value)), signal);
   listen(input, "keydown", (/** @type {KeyboardEvent} */ event) => {
@@ -31,10 +30,7 @@ export function slides(input, moved, signal) {
   }, signal);
 }
 
-/**
- * The slider of all classes, or of the class in focus.
- * @param {{moved: (k: number) => void, signal: AbortSignal}} hands
- */
+/** The slider of all classes, or of the class in focus. @param {{moved: (k: number) => void, signal: AbortSignal}} hands */
 export function scoreSlider({ moved, signal }) {
   const input = make("input", { type: "range", min: 0, max: POSITIONS - 1, step: 1, "aria-label": "Threshold" });
   const canvas = make("canvas", { "aria-hidden": "true" }), shown = make("output");
@@ -43,9 +39,7 @@ export function scoreSlider({ moved, signal }) {
   /** Bins are counted once for a class and a set of scores, not at each move. */
   let held = { counts: /** @type {ArrayLike<number>} */ ([]), of: "", bins: /** @type {Float64Array[]} */ ([]) };
 
-  /**
-   * @param {import("./tiles.js").Picture} picture @param {number} c the class, or -1 for all @param {number} width
-   */
+  /** @param {import("./tiles.js").Picture} picture @param {number} c the class, or -1 for all @param {number} width */
   function draw({ names, counts, totals, limits, task }, c, width) {
     const classes = c < 0 ? names.map((_, i) => i) : [c], name = c < 0 ? (names.length === 1 ? names[0] : "") : names[c];
     const low = Math.min(...classes.map((i) => limits[i])), high = Math.max(...classes.map((i) => limits[i])), one = low === high;
@@ -70,8 +64,7 @@ export function scoreSlider({ moved, signal }) {
   function paint(width, [low, high], words) {
     const ctx = surface(canvas, width, SLIDE.tall), span = width - 2 * SLIDE.edge, middle = SLIDE.middle;
     const [blue, orange, faint, line, ink, paper] = ["blue", "orange", "faint", "line-2", "ink", "paper"].map((name) => color(node, name));
-    /** @param {number} t */
-    const x = (t) => SLIDE.edge + span * t;
+    const x = (/** @type {number} */ t) => SLIDE.edge + span * t;
     held.bins.forEach((bins, kind) => {
       const most = Math.max(...bins, 1), tall = middle - 5;
       for (let b = 0; b < BINS; b++) {

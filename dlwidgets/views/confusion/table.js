@@ -22,10 +22,8 @@ function columnOf(metrics, key, intervals) {
   return Math.round(Math.max(values, TABLE.letter * (metrics.label(key).length + 2) + 8));
 }
 
-/**
- * The table of all classes; a click on a heading sorts, on a row pins.
- * @param {import("./tiles.js").Hands & {metrics: Metrics, sortBy: (key: string) => void}} hands
- */
+/** The table of all classes; a click on a heading sorts, on a row pins. @param {import("./tiles.js").Hands &
+ * {metrics: Metrics, sortBy: (key: string) => void}} hands */
 export function classTable({ metrics, point, pin, sortBy, signal }) {
   const colgroup = make("colgroup"), heading = make("tr"), macro = make("tr"), micro = make("tr"), body = make("tbody");
   const inner = make("table", {}, colgroup, make("thead", {}, heading, macro, micro), body);
@@ -77,10 +75,8 @@ export function classTable({ metrics, point, pin, sortBy, signal }) {
     listen(row, "click", () => pin(listed[from + i], -1), signal);
   }
 
-  /**
-   * @param {Picture} picture @param {number[]} classes @param {{top: number, tall: number}} seen
-   * @param {{columns: Metric[], intervals: boolean}} wanted
-   */
+  /** @param {Picture} picture @param {number[]} classes @param {{top: number, tall: number}} seen
+   * @param {{columns: Metric[], intervals: boolean}} wanted */
   function draw({ names, cells, limits, sort, pinned, each }, classes, { top, tall }, { columns, intervals }) {
     listed = classes;
     const { key: by, falling } = readSort(sort);
@@ -121,9 +117,8 @@ export function classTable({ metrics, point, pin, sortBy, signal }) {
   return { node, draw };
 }
 
-/**
- * The menu that chooses the columns. @param {{metrics: Metrics, choose: (change: {columns?: Metric[], intervals?: boolean}) => void, signal: AbortSignal}} hands
- */
+/** The menu that chooses the columns. @param {{metrics: Metrics, choose: (change: {columns?: Metric[], intervals?:
+ * boolean}) => void, signal: AbortSignal}} hands */
 export function columnMenu({ metrics, choose, signal }) {
   const boxes = metrics.names.map(([key, text]) => ({ key, box: make("input", { type: "checkbox" }), text }));
   const ends = make("input", { type: "checkbox" });
@@ -143,8 +138,7 @@ export function columnMenu({ metrics, choose, signal }) {
   listen(node, "keydown", (/** @type {KeyboardEvent} */ event) => { if (event.key === "Escape") { shut(true); event.stopPropagation(); } }, signal);
   listen(node.ownerDocument, "pointerdown", (event) => { if (!node.contains(event.target)) shut(false); }, signal);
 
-  /** @param {{columns: Metric[], intervals: boolean}} look */
-  function draw({ columns, intervals }) {
+  function draw(/** @type {{columns: Metric[], intervals: boolean}} */ { columns, intervals }) {
     for (const { key, box } of boxes) box.checked = columns.includes(key);
     ends.checked = intervals;
   }

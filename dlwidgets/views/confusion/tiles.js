@@ -11,22 +11,17 @@ const TILE = { least: 86, roomy: 104, most: 160, gap: 4, below: 8, sides: 8, nam
 /** A cell of this width has room for its share beside its count [px]. */
 const ROOMY = 64;
 /** @typedef {import("./metrics.js").Metrics} Metrics */
-/**
- * What is drawn: the counts of each class at `limits` (one threshold a class), and what is looked at.
- * @typedef {{metrics: Metrics, names: string[], cells: Float64Array, limits: number[], counts: ArrayLike<number>, totals: ArrayLike<number>,
- *   task: string, samples: number, sort: string, normalise: string, each: boolean, pinned: number, cell: number, focus: number}} Picture
- */
+/** What is drawn: the counts of each class at `limits` (one threshold a class), and what is looked at. @typedef
+ * {{metrics: Metrics, names: string[], cells: Float64Array, limits: number[], counts: ArrayLike<number>, totals:
+ * ArrayLike<number>, task: string, samples: number, sort: string, normalise: string, each: boolean, pinned: number,
+ * cell: number, focus: number}} Picture */
 /** A class that is pointed at, and its cell, or -1. @typedef {{c: number, cell: number}} Pointed */
-/**
- * What the grid is told: a class is pointed at, is pinned, is in focus, its threshold is moved.
- * @typedef {{point: (to: Pointed | null) => void, pin: (c: number, cell: number) => void, attend: (c: number) => void,
- *   moved: (c: number, k: number) => void, signal: AbortSignal}} Hands
- */
+/** What the grid is told: a class is pointed at, is pinned, is in focus, its threshold is moved. @typedef {{point:
+ * (to: Pointed | null) => void, pin: (c: number, cell: number) => void, attend: (c: number) => void, moved: (c:
+ * number, k: number) => void, signal: AbortSignal}} Hands */
 
-/**
- * Tiles in lines of even length: how many in a line, how wide, how many lines.
- * @param {number} width @param {number} tiles @returns {{columns: number, tile: number, lines: number}}
- */
+/** Tiles in lines of even length: how many in a line, how wide, how many lines. @param {number} width
+ * @param {number} tiles @returns {{columns: number, tile: number, lines: number}} */
 export function layoutOf(width, tiles) {
   const { most, gap } = TILE, least = tiles > 40 ? TILE.roomy : TILE.least;
   const fit = Math.max(1, Math.floor((width + gap) / (least + gap)));
@@ -50,10 +45,8 @@ export function strength(n, whole, dark) {
   return whole > 0 ? 0.07 + (dark ? 0.45 : 0.6) * (n / whole) : 0;
 }
 
-/**
- * A name in two parts, of which the first may be cut: "Pneumoth…rax" tells more than "Pneumothor…".
- * @param {string} name @returns {[string, string]}
- */
+/** A name in two parts, of which the first may be cut: "Pneumoth…rax" tells more than "Pneumothor…".
+ * @param {string} name @returns {[string, string]} */
 export function cuttable(name) {
   const letters = [...name];
   return letters.length > 6 ? [letters.slice(0, -3).join(""), letters.slice(-3).join("")] : [name, ""];
@@ -110,8 +103,7 @@ export function tileGrid({ point, pin, attend, moved, signal }) {
     tiles[i].slider = input;
     return input;
   }
-  /** @param {number} i */
-  function reach(i) { rove(i); attend(listed[i]); }
+  function reach(/** @type {number} */ i) { rove(i); attend(listed[i]); }
   /** Let the Tab key lead to one tile alone. @param {number} i */
   function rove(i) {
     focused = i;
@@ -120,10 +112,8 @@ export function tileGrid({ point, pin, attend, moved, signal }) {
       if (slider) slider.tabIndex = tile.tabIndex;
     });
   }
-  /** @param {number} i */
-  function focus(i) { tiles[i]?.tile.focus(); }
-  /** @param {number} i */
-  function speak(i) {
+  function focus(/** @type {number} */ i) { tiles[i]?.tile.focus(); }
+  function speak(/** @type {number} */ i) {
     const c = listed[i];
     if (drawn && c !== undefined) tiles[i].tile.setAttribute("aria-label", spoken(drawn.metrics, drawn.names[c], drawn.cells, 4 * c, drawn.task));
   }
@@ -200,10 +190,8 @@ function placeSlider(slider, area, name, limit) {
   if (slider.getAttribute("aria-label") !== label) slider.setAttribute("aria-label", label);
 }
 
-/**
- * The cells of the tiles. A canvas for each line lies over its tiles: browsers take their time for every canvas, however small.
- * @param {HTMLElement} node
- */
+/** The cells of the tiles. A canvas for each line lies over its tiles: browsers take their time for every canvas,
+ * however small. @param {HTMLElement} node */
 function tileLines(node) {
   /** @type {HTMLCanvasElement[]} */
   const canvases = [];
@@ -254,11 +242,10 @@ function inkOf(el) {
   };
 }
 
-/**
- * Paint the cells of one tile at `left`, `w` pixels wide: counts, and where there is room their shares.
- * @param {CanvasRenderingContext2D} ctx @param {number} left @param {number} w @param {Float64Array} cells @param {number[]} wholes
- * @param {string} normalise @param {number} marked a cell that is pinned, or -1 @param {ReturnType<typeof inkOf>} ink
- */
+/** Paint the cells of one tile at `left`, `w` pixels wide: counts, and where there is room their shares.
+ * @param {CanvasRenderingContext2D} ctx @param {number} left @param {number} w @param {Float64Array} cells
+ * @param {number[]} wholes @param {string} normalise @param {number} marked a cell that is pinned, or -1
+ * @param {ReturnType<typeof inkOf>} ink */
 function paintTile(ctx, left, w, cells, wholes, normalise, marked, ink) {
   const half = Math.floor((w - 1) / 2), shares = normalise !== "none" && half >= ROOMY;
   const room = Math.max(3, Math.floor((half - 2 - (shares ? 28 : 0)) / 6.4));

@@ -7,11 +7,8 @@ import { readSort, sortsOf } from "./order.js";
 /** @typedef {import("./order.js").Filter} Filter */
 /** @typedef {import("./metrics.js").Metric} Metric */
 /** @typedef {import("./metrics.js").Metrics} Metrics */
-/**
- * What is looked at and how, as the kernel keeps it.
- * @typedef {{sort: string, table: boolean, normalise: string, filter: Filter | null, each: boolean | null, matrix: boolean,
- *   columns: Metric[], intervals: boolean}} Look
- */
+/** What is looked at and how, as the kernel keeps it. @typedef {{sort: string, table: boolean, normalise: string,
+ * filter: Filter | null, each: boolean | null, matrix: boolean, columns: Metric[], intervals: boolean}} Look */
 
 /** The filter that a metric begins with: what one would look for first. @param {Metrics} metrics @param {Metric} metric @returns {Filter} */
 export function firstFilter(metrics, metric) {
@@ -19,10 +16,8 @@ export function firstFilter(metrics, metric) {
   return metrics.isCount(metric) ? { metric, side: "least", value: 10 } : { metric, side: "below", value: 0.5 };
 }
 
-/**
- * Two or more buttons of which one is pressed. @param {string} label @param {[string, string][]} choices
- * @param {(key: string) => void} chosen @param {AbortSignal} signal
- */
+/** Two or more buttons of which one is pressed. @param {string} label @param {[string, string][]} choices
+ * @param {(key: string) => void} chosen @param {AbortSignal} signal */
 export function segments(label, choices, chosen, signal) {
   const buttons = choices.map(([key, text]) => {
     const button = make("button", { type: "button", text });
@@ -35,10 +30,8 @@ export function segments(label, choices, chosen, signal) {
   return { node, draw };
 }
 
-/**
- * @param {{metrics: Metrics, choose: (change: Partial<Look>) => void, sortBy: (sort: string) => void, again: () => void, searched: () => void,
- *   look: () => Look, extra: Node, signal: AbortSignal}} hands
- */
+/** @param {{metrics: Metrics, choose: (change: Partial<Look>) => void, sortBy: (sort: string) => void, again: () =>
+ * void, searched: () => void, look: () => Look, extra: Node, signal: AbortSignal}} hands */
 export function gridBar({ metrics, choose, sortBy, again, searched, look, extra, signal }) {
   /** @param {string} label @param {readonly (readonly [string, string])[]} options */
   const select = (label, options) => make("select", { "aria-label": label }, ...options.map(([value, text]) => make("option", { value, text })));

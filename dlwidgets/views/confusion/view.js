@@ -53,10 +53,8 @@ function averageLine(metrics) {
   return { node, draw };
 }
 
-/**
- * The line of the threshold: of all classes, or of the class in focus.
- * @param {{moved: (k: number) => void, each: (on: boolean) => void, signal: AbortSignal}} hands
- */
+/** The line of the threshold: of all classes, or of the class in focus. @param {{moved: (k: number) => void, each:
+ * (on: boolean) => void, signal: AbortSignal}} hands */
 function limitLine({ moved, each, signal }) {
   const scores = scoreSlider({ moved, signal }), name = make("div", { class: "dlw-conf-whose" });
   const which = segments("Thresholds", [["one", "one for all"], ["each", "one per class"]], (key) => each(key === "each"), signal);
@@ -75,8 +73,7 @@ function limitLine({ moved, each, signal }) {
 }
 
 export default {
-  /** @param {{model: import("../front.js").Model, el: HTMLElement, signal: AbortSignal}} view */
-  render({ model, el, signal }) {
+  render(/** @type {{model: import("../front.js").Model, el: HTMLElement, signal: AbortSignal}} */ { model, el, signal }) {
     el.classList.add("dlw", "dlw-confusion");
 
     const metrics = metricTable(model.get("metrics") ?? []), read = countReader(model), held = standingOrder(metrics);
@@ -103,8 +100,7 @@ export default {
     el.replaceChildren(make("div", { class: "dlw-head" }, make("span", { class: "dlw-title", text: "Confusion" }), facts), note, empty,
       limit.node, best.node, best.report, bar.node, mean.node, body);
 
-    /** @param {string} sort */
-    function sortBy(sort) { held.forget(); look.choose({ sort }); }
+    function sortBy(/** @type {string} */ sort) { held.forget(); look.choose({ sort }); }
     function searched() { grid.node.scrollTop = 0; table.node.scrollTop = 0; repaint(); }
     /** Pin a class and a cell of it; the same again lets go. @param {number} c @param {number} cell */
     function pin(c, cell) {
@@ -113,16 +109,14 @@ export default {
       if (c >= 0 && cell >= 0) pointed = { c, cell };
       repaint();
     }
-    /** @param {number} c */
-    function attend(c) { if (pinned.attended !== c) { pinned.attended = c; repaint(); } }
+    function attend(/** @type {number} */ c) { if (pinned.attended !== c) { pinned.attended = c; repaint(); } }
     /** @param {number} c -1 for all @param {number} k */
     function moved(c, k) {
       if (c >= 0) pinned.attended = c;
       thresholds.move(c, k, classes());
       repaint();
     }
-    /** @param {Pointed | null} to */
-    function point(to) {
+    function point(/** @type {Pointed | null} */ to) {
       if (to?.c === pointed?.c && to?.cell === pointed?.cell) return;
       pointed = to;
       sayWords();

@@ -14,16 +14,11 @@ let groups = 0;
 
 /** @typedef {{y: number, text: string, ink: string}} End a curve's name and last value, and the height it ends at */
 
-/**
- * Make the charts in `place`.
- *
- * `logarithmic` is the loss axis. `moved` is called when the pointer moves, `chosen` with the steps that were
- * dragged over, `all` when all steps are wanted; `last` gives the newest rate in sight, `names`
- * the lines that were left.
- * @param {{place: HTMLElement, el: HTMLElement, logarithmic: boolean, moved: () => void,
- *   chosen: (window: number[]) => void, all: () => void, last: () => number | undefined, names: () => string[]}} options
- * @returns {uPlot[]}
- */
+/** Make the charts in `place`. `logarithmic` is the loss axis. `moved` is called when the pointer moves, `chosen`
+ * with the steps that were dragged over, `all` when all steps are wanted; `last` gives the newest rate in sight,
+ * `names` the lines that were left. @param {{place: HTMLElement, el: HTMLElement, logarithmic: boolean, moved: ()
+ * => void, chosen: (window: number[]) => void, all: () => void, last: () => number | undefined, names: () =>
+ * string[]}} options @returns {uPlot[]} */
 export function chartsIn({ place, el, logarithmic, moved, chosen, all, last, names }) {
   const ink = color(el, "ink"), faint = color(el, "faint"), line = color(el, "line");
   const blue = color(el, "blue"), soft = color(el, "blue-soft"), orange = color(el, "orange"), green = color(el, "green");
@@ -95,10 +90,8 @@ export function chartsIn({ place, el, logarithmic, moved, chosen, all, last, nam
   ];
 }
 
-/**
- * Whether a series has at most `most` values to be drawn: their points are shown, since one alone makes no line.
- * @param {number} most
- */
+/** Whether a series has at most `most` values to be drawn: their points are shown, since one alone makes no line.
+ * @param {number} most */
 function few(most) {
   return (/** @type {uPlot} */ u, /** @type {number} */ series, /** @type {number} */ first, /** @type {number} */ last) => {
     let found = 0;
@@ -121,11 +114,9 @@ function dot(u, series) {
   return mark;
 }
 
-/**
- * The end of a curve in sight: its last value, in words and as a height; null where it has none.
- * @param {uPlot} u @param {number} series @param {string} words @param {string} ink @param {(value: number) => string} [form]
- * @returns {End | null}
- */
+/** The end of a curve in sight: its last value, in words and as a height; null where it has none. @param {uPlot} u
+ * @param {number} series @param {string} words @param {string} ink @param {(value: number) => string} [form]
+ * @returns {End | null} */
 function ending(u, series, words, ink, form = (value) => sig(value, 3)) {
   const xs = u.data[0], ys = u.data[series], last = u.scales.x.max ?? Infinity;
   for (let i = ys.length - 1; i >= 0; i--) {

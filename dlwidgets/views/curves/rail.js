@@ -5,11 +5,10 @@ import { LEFT, RIGHT } from "./charts.js";
 /** A handle let go this near to a kept state goes there exactly, without steps taken again [px]. */
 const SNAP = 7;
 
-/**
- * The step that a place on the rail means: a kept state that is near, else the step itself, none not taken.
- * @param {number} x from the rail's left end [px] @param {{first: number, last: number, width: number, steps: number}} scale
- * @param {number[]} kept steps of the states that are kept @returns {number}
- */
+/** The step that a place on the rail means: a kept state that is near, else the step itself, none not taken.
+ * @param {number} x from the rail's left end [px]
+ * @param {{first: number, last: number, width: number, steps: number}} scale @param {number[]} kept steps of the
+ * states that are kept */
 export function stepAt(x, { first, last, width, steps }, kept) {
   const each = width / Math.max(1, last - first), exact = first + x / each;
   const near = kept.reduce((best, step) => (Math.abs(step - exact) < Math.abs(best - exact) ? step : best), Infinity);
@@ -17,10 +16,9 @@ export function stepAt(x, { first, last, width, steps }, kept) {
   return Math.min(steps, Math.max(0, found));
 }
 
-/**
- * The step that a key moves the handle to: from one kept state to the next, by one step with shift; null for another key.
- * @param {string} key @param {boolean} fine @param {number} at @param {number[]} kept ascending @param {number} steps @returns {number | null}
- */
+/** The step that a key moves the handle to: from one kept state to the next, by one step with shift; null for
+ * another key. @param {string} key @param {boolean} fine @param {number} at @param {number[]} kept ascending
+ * @param {number} steps */
 export function stepBy(key, fine, at, kept, steps) {
   const stops = [...kept, steps];
   if (key === "Home") return stops[0];
@@ -36,14 +34,10 @@ function have(box, count, one) {
   while (box.children.length < count) box.append(one());
 }
 
-/**
- * What the rail's functions work on. `scale` is how steps lie on it, `kept` the states that are kept, `held` where the
- * handle is held, which is not where the run is.
- * @typedef {{
- *   parts: ReturnType<typeof railParts>, hands: Hands, scale: {first: number, last: number, width: number, steps: number},
- *   kept: [number, string][], able: boolean, held: number | null, drawn: string,
- * }} Rail
- */
+/** What the rail's functions work on. `scale` is how steps lie on it, `kept` the states that are kept, `held` where
+ * the handle is held, which is not where the run is. @typedef {{ parts: ReturnType<typeof railParts>, hands: Hands,
+ * scale: {first: number, last: number, width: number, steps: number}, kept: [number, string][], able: boolean,
+ * held: number | null, drawn: string, }} Rail */
 /** `tell` says what is under the pointer, `untell` ends it, `go` goes back to a step. @typedef {{signal: AbortSignal, tell: (words: string) => void, untell: () => void, go: (step: number) => void}} Hands */
 /** @typedef {{marks: [number, string][], kept: [number, string][], first: number, last: number, width: number, steps: number, able: boolean, busy: string}} RailState */
 
@@ -129,24 +123,21 @@ function listenToHandle(rail) {
   }, signal);
 }
 
-/** @param {Rail} rail */
-function markNode({ hands: { signal, tell, untell } }) {
+function markNode(/** @type {Rail} */ { hands: { signal, tell, untell } }) {
   const one = make("button", { type: "button", class: "dlw-mark", text: "▼" });
   for (const event of ["focus", "mouseenter"]) listen(one, event, () => tell(one.title), signal);
   for (const event of ["blur", "mouseleave"]) listen(one, event, untell, signal);
   return one;
 }
 
-/** @param {Rail} rail */
-function stateNode(rail) {
+function stateNode(/** @type {Rail} */ rail) {
   const one = make("span", { class: "dlw-state" }), { signal, tell, untell } = rail.hands;
   listen(one, "mouseenter", () => { if (rail.held === null) tell(one.title); }, signal);
   listen(one, "mouseleave", () => { if (rail.held === null) untell(); }, signal);
   return one;
 }
 
-/** @param {Rail} rail @param {RailState} now */
-function drawRail(rail, now) {
+function drawRail(/** @type {Rail} */ rail, /** @type {RailState} */ now) {
   const shape = JSON.stringify(now);
   if (shape === rail.drawn) return;
   rail.drawn = shape;

@@ -1,21 +1,16 @@
 // The pure parts of the curves: bytes as rows, means, ranges of axes, places of labels.
 import { numbers, sig } from "../front.js";
 
-/**
- * The rows of a C-ordered float32 block.
- * @param {any} bytes @param {number} rows @returns {Float32Array[]}
- */
+/** The rows of a C-ordered float32 block. @param {any} bytes @param {number} rows */
 export function rowsOf(bytes, rows) {
   const all = numbers(bytes, Float32Array);
   const n = Math.floor(all.length / rows);
   return Array.from({ length: rows }, (_, i) => all.subarray(i * n, (i + 1) * n));
 }
 
-/**
- * The curves of lines that were left: always `most` of them, each [steps, losses], those without a line empty.
+/** The curves of lines that were left: always `most` of them, each [steps, losses], those without a line empty.
  * @param {DataView | ArrayBuffer | Uint8Array | undefined} bytes float32, 3 x n: number of the line, step, loss
- * @param {number} most @returns {[Float32Array, Float32Array][]}
- */
+ * @param {number} most @returns {[Float32Array, Float32Array][]} */
 export function linesOf(bytes, most) {
   const [line, step, loss] = rowsOf(bytes, 3);
   return Array.from({ length: most }, (_, number) => {
@@ -24,10 +19,8 @@ export function linesOf(bytes, most) {
   });
 }
 
-/**
- * A centred moving mean over `2 * reach + 1` values, shorter at the ends, each counted by its weight.
- * @param {ArrayLike<number>} values @param {number} reach @param {ArrayLike<number>} [weights] @returns {number[]}
- */
+/** A centred moving mean over `2 * reach + 1` values, shorter at the ends, each counted by its weight.
+ * @param {ArrayLike<number>} values @param {number} reach @param {ArrayLike<number>} [weights] */
 export function smooth(values, reach, weights) {
   const n = values.length, sums = new Float64Array(n + 1), whole = new Float64Array(n + 1);
   for (let i = 0; i < n; i++) {
@@ -43,15 +36,13 @@ export function smooth(values, reach, weights) {
   });
 }
 
-/** How many steps each bucket stands for, from their last steps. @param {ArrayLike<number>} steps @returns {number[]} */
+/** How many steps each bucket stands for, from their last steps. @param {ArrayLike<number>} steps */
 export function widths(steps) {
   return Array.from(steps, (step, i) => (i ? step - steps[i - 1] : steps.length > 1 ? Math.min(step, steps[1] - steps[0]) : 1));
 }
 
-/**
- * The index of the value nearest to `x` in an ascending row; -1 in an empty one.
- * @param {ArrayLike<number>} row @param {number} x @returns {number}
- */
+/** The index of the value nearest to `x` in an ascending row; -1 in an empty one. @param {ArrayLike<number>} row
+ * @param {number} x */
 export function nearest(row, x) {
   if (!row.length) return -1;
   let a = 0, b = row.length - 1;
@@ -62,10 +53,8 @@ export function nearest(row, x) {
   return a > 0 && x - row[a - 1] < row[a] - x ? a - 1 : a;
 }
 
-/**
- * The range of an axis: from 0 where the values come near it, with air above.
- * @param {number | null} low @param {number | null} high @returns {[number, number]}
- */
+/** The range of an axis: from 0 where the values come near it, with air above. @param {number | null} low
+ * @param {number | null} high @returns {[number, number]} */
 export function range(low, high) {
   if (low === null || high === null || !Number.isFinite(low) || !Number.isFinite(high)) return [0, 1];
   if (low === high) return low === 0 ? [0, 1] : low > 0 ? [0, high * 1.25] : [low * 1.25, 0];
@@ -73,21 +62,16 @@ export function range(low, high) {
   return [low >= 0 && low < 0.6 * high ? 0 : low - air, high + air];
 }
 
-/**
- * The range of a logarithmic axis, with air on both sides, and about a third of a power of ten at least.
- * @param {number | null} low @param {number | null} high @returns {[number, number]}
- */
+/** The range of a logarithmic axis, with air on both sides, and about a third of a power of ten at least.
+ * @param {number | null} low @param {number | null} high @returns {[number, number]} */
 export function logRange(low, high) {
   if (low === null || high === null || !(low > 0) || !Number.isFinite(high)) return [0.1, 1];
   const air = Math.max(1.12, Math.sqrt(2.2 / (high / low)));
   return [low / air, high * air];
 }
 
-/**
- * Round values for the marks of a logarithmic axis, about five: 1, 2, 5 in each power of ten, or whole powers.
- * uPlot's own never end on some ranges.
- * @param {number} low @param {number} high @returns {number[]}
- */
+/** Round values for the marks of a logarithmic axis, about five: 1, 2, 5 in each power of ten, or whole powers.
+ * uPlot's own never end on some ranges. @param {number} low @param {number} high */
 export function logTicks(low, high) {
   const first = Math.floor(Math.log10(low)), last = Math.ceil(Math.log10(high));
   if (!Number.isFinite(first) || !Number.isFinite(last)) return [];
@@ -101,11 +85,9 @@ export function logTicks(low, high) {
   return found.filter((value) => value >= low && value <= high);
 }
 
-/**
- * Heights for labels that must not lie on one another: as near to their wishes as the gap and the bounds allow
- * (least squares with an order kept: the pool-adjacent-violators algorithm).
- * @param {number[]} wanted @param {number} gap @param {number} [low] @param {number} [high] @returns {number[]}
- */
+/** Heights for labels that must not lie on one another: as near to their wishes as the gap and the bounds allow
+ * (least squares with an order kept: the pool-adjacent-violators algorithm). @param {number[]} wanted
+ * @param {number} gap @param {number} [low] @param {number} [high] */
 export function apart(wanted, gap, low = -Infinity, high = Infinity) {
   const order = wanted.map((_, i) => i).sort((a, b) => wanted[a] - wanted[b]);
   /** @type {{sum: number, count: number}[]} */
@@ -127,7 +109,7 @@ export function apart(wanted, gap, low = -Infinity, high = Infinity) {
   return placed;
 }
 
-/** A value beside an axis, short. @param {number} value @returns {string} */
+/** A value beside an axis, short. @param {number} value */
 export function tick(value) {
   return value === 0 ? "0" : Math.abs(value) >= 0.01 && Math.abs(value) < 1e4 ? String(+value.toPrecision(6)) : sig(value, 1);
 }

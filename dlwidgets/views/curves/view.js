@@ -4,18 +4,14 @@ import { gaps, linesOf, nearest, positive, rowsOf, smooth, widths } from "./seri
 import { chartsIn, PAST } from "./charts.js";
 import { railOf } from "./rail.js";
 
-/**
- * What all of the view's functions work on. `zoom` are the first and last step that are shown (empty: all), `at` the
- * step that is read with the keyboard, `made` what the charts were made for.
- * @typedef {{
- *   model: import("../front.js").Model, el: HTMLElement, want: ReturnType<typeof wishes>, parts: ReturnType<typeof partsOf>, rail: ReturnType<typeof railOf>,
- *   charts: uPlot[], made: string, logarithmic: boolean, zoom: number[], at: number | null, curves: ReturnType<typeof readCurves>, repaint: () => void,
- * }} Page
- */
+/** What all of the view's functions work on. `zoom` are the first and last step that are shown (empty: all), `at`
+ * the step that is read with the keyboard, `made` what the charts were made for. @typedef {{ model:
+ * import("../front.js").Model, el: HTMLElement, want: ReturnType<typeof wishes>, parts: ReturnType<typeof partsOf>,
+ * rail: ReturnType<typeof railOf>, charts: uPlot[], made: string, logarithmic: boolean, zoom: number[], at: number
+ * | null, curves: ReturnType<typeof readCurves>, repaint: () => void, }} Page */
 
 export default {
-  /** @param {{model: import("../front.js").Model, el: HTMLElement, signal: AbortSignal}} view */
-  render({ model, el, signal }) {
+  render(/** @type {{model: import("../front.js").Model, el: HTMLElement, signal: AbortSignal}} */ { model, el, signal }) {
     el.classList.add("dlw", "dlw-curves");
     const parts = partsOf(), { all, reading, log, note, empty, plots } = parts;
     const want = wishes({ model, signal, repaint: () => page.repaint() });
@@ -114,8 +110,7 @@ function build(page) {
   });
 }
 
-/** @param {Page} page */
-function draw(page) {
+function draw(/** @type {Page} */ page) {
   const { model, want, rail, parts: { note, empty, plots, log, all } } = page;
   say(note, [model.get("problem"), want.refusal || model.get("said")].filter(Boolean).join("\n"));
   // Back at the beginning there still are the lines that were left.

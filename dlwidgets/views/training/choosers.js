@@ -4,19 +4,14 @@ import { newRowId } from "./field.js";
 
 /** @typedef {import("./field.js").Wishes} Wishes */
 
-/**
- * Asked, scheduled and applied rate in a line.
- * @param {{asked?: number, scheduled?: number | null, multiplier?: number, applied?: number | null}} rates @returns {string}
- */
+/** Asked, scheduled and applied rate in a line. @param {{asked?: number, scheduled?: number | null, multiplier?:
+ * number, applied?: number | null}} rates */
 export function rateLine(rates) {
   if (rates.scheduled === undefined || rates.scheduled === null) return "";
   return `asked ${rate(rates.asked)} · scheduled ${rate(rates.scheduled)} × ${sig(rates.multiplier, 3)} = in force ${rate(rates.applied)}`;
 }
 
-/**
- * A few of the rates to come in words.
- * @param {[number, number][]} coming steps and rates @returns {string}
- */
+/** A few of the rates to come in words. @param {[number, number][]} coming steps and rates */
 export function comingLine(coming) {
   if (coming.length && coming.every(([, value]) => value === coming[0][1])) return `stays ${rate(coming[0][1])}`;
   return coming.map(([step, value], i) => (i ? `${rate(value)} at step ${whole(step)}` : `next ${rate(value)}`)).join(" → ");
@@ -28,8 +23,7 @@ export function ratesOf() {
   const box = make("div", { class: "dlw-rates" }, now, coming, note);
   return {
     box,
-    /** @param {any} rates */
-    draw(rates) {
+    draw(/** @type {any} */ rates) {
       say(now, rateLine(rates));
       say(coming, rates.coming?.length ? comingLine(rates.coming) : "");
       say(note, rates.note ?? "");
@@ -37,10 +31,8 @@ export function ratesOf() {
   };
 }
 
-/**
- * A choice of things and a button that does something with the chosen one.
- * @param {string} label @param {string} verb @param {string} title @param {AbortSignal} signal @param {(chosen: string) => void} act
- */
+/** A choice of things and a button that does something with the chosen one. @param {string} label
+ * @param {string} verb @param {string} title @param {AbortSignal} signal @param {(chosen: string) => void} act */
 function chooser(label, verb, title, signal, act) {
   const id = newRowId();
   const select = make("select", { id }), button = make("button", { type: "button", text: verb, title });
@@ -62,8 +54,7 @@ function chooser(label, verb, title, signal, act) {
   };
 }
 
-/** @param {Wishes} want @param {AbortSignal} signal */
-export function presetsOf(want, signal) {
+export function presetsOf(/** @type {Wishes} */ want, /** @type {AbortSignal} */ signal) {
   const words = make("div", { class: "dlw-rates dlw-indent" }), why = make("div", { class: "dlw-why", role: "status" });
   const choice = chooser("Set several", "Apply", "Set what the preset names", signal, (name) => want.call("preset", name));
   /** @type {[string, string][]} */
@@ -72,8 +63,7 @@ export function presetsOf(want, signal) {
   listen(choice.select, "change", tell, signal);
   return {
     box: make("div", {}, choice.line, words, why),
-    /** @param {[string, string][]} presets @param {string[]} locked @param {string} said */
-    draw(presets, locked, said) {
+    draw(/** @type {[string, string][]} */ presets, /** @type {string[]} */ locked, /** @type {string} */ said) {
       known = presets;
       choice.offer(presets.map(([name]) => [name, name]), "no presets");
       if (locked.includes("presets")) choice.button.disabled = choice.select.disabled = true;
@@ -84,15 +74,13 @@ export function presetsOf(want, signal) {
   };
 }
 
-/** @param {Wishes} want @param {AbortSignal} signal */
-export function pastOf(want, signal) {
+export function pastOf(/** @type {Wishes} */ want, /** @type {AbortSignal} */ signal) {
   const why = make("div", { class: "dlw-why", role: "status" }), busy = make("div", { class: "dlw-rates", role: "status" });
   const back = chooser("Back to", "Go back", "Go back to this state and pause there", signal, (step) => want.call("rewind", Number(step)));
   const over = chooser("Line", "Switch", "Go to the end of this line and pause there", signal, (name) => want.call("switch", name));
   return {
     box: make("div", {}, back.line, over.line, busy, why),
-    /** @param {any} past @param {string} said */
-    draw(past, said) {
+    draw(/** @type {any} */ past, /** @type {string} */ said) {
       // Of several states after the same step one is offered: going back is to a step.
       const steps = new Map((past.snapshots ?? []).map((/** @type {[number, string]} */ [step, reason]) => [String(step), `step ${whole(step)} · ${reason}`]));
       back.offer([.../** @type {Map<string, string>} */ (steps)], "nothing is kept yet");

@@ -7,10 +7,9 @@ const HEADS = ["line", "steps", "train", "valid", ""];
 /** What a line is called in the table: its settings where they differ, else its name. @param {{name: string, here: boolean, words: string}} row */
 export function lineWords(row) { return row.here ? `${row.name}, under way` : `${row.words} (${row.name})`; }
 
-/**
- * The lowest training and validation loss of the rows, to be marked; null where fewer than two have one.
- * @param {{loss: number | null, valid: number | null}[]} rows @returns {{loss: number | null, valid: number | null}}
- */
+/** The lowest training and validation loss of the rows, to be marked; null where fewer than two have one.
+ * @param {{loss: number | null, valid: number | null}[]} rows
+ * @returns {{loss: number | null, valid: number | null}} */
 export function lowest(rows) {
   const of = (/** @type {(number | null)[]} */ all) => {
     const known = /** @type {number[]} */ (all.filter((one) => one !== null));
@@ -52,8 +51,7 @@ export function linesOfRun(want, signal) {
   listen(go, "click", attempt, signal);
   for (const entry of [values, steps]) listen(entry, "keydown", (event) => { if (event.key === "Enter") attempt(); }, signal);
 
-  /** @param {any} lines @param {any} past @param {string} said */
-  const draw = (lines, past, said) => {
+  const draw = (/** @type {any} */ lines, /** @type {any} */ past, /** @type {string} */ said) => {
     choices = lines.choices ?? [];
     const names = JSON.stringify(choices.map(([name]) => name));
     if (names !== options) {

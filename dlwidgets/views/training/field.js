@@ -9,11 +9,9 @@ let rowsMade = 0;
 /** An id that no other row has. */
 export function newRowId() { return `dlw-row-${++rowsMade}`; }
 
-/**
- * What stands beside a row: the value in force, or that it still is; a title says more.
+/** What stands beside a row: the value in force, or that it still is; a title says more.
  * @param {{fact: string, kind: string, off: string, locked: boolean}} row @param {boolean} running
- * @returns {{text: string, title: string, kind: string}}
- */
+ * @returns {{text: string, title: string, kind: string}} */
 export function besideRow(row, running) {
   if (row.off) return { text: row.off, title: "", kind: "off" };
   if (row.kind === "rejected") return { text: row.fact ? `▲ still ${row.fact}` : "▲ refused", title: "The value asked for is not in force", kind: "rejected" };
@@ -23,10 +21,8 @@ export function besideRow(row, running) {
   return { text: row.fact ? `in force ${row.fact}` : "", title: "", kind: "in-force" };
 }
 
-/**
- * A row: label, control, what is in force, and below it why a value was refused.
- * @param {any} field @param {Wishes} want @param {AbortSignal} signal
- */
+/** A row: label, control, what is in force, and below it why a value was refused. @param {any} field
+ * @param {Wishes} want @param {AbortSignal} signal */
 export function fieldOf(field, want, signal) {
   const id = newRowId();
   const input = field.kind === "choice" ? make("select", { id })
@@ -42,8 +38,7 @@ export function fieldOf(field, want, signal) {
   const typing = typingIn(field, input, line, (value) => want.set(field.key, value), signal);
   return {
     line,
-    /** @param {any} now @param {boolean} running */
-    draw(now, running) {
+    draw(/** @type {any} */ now, /** @type {boolean} */ running) {
       line.hidden = !now.there;
       const own = want.get(field.key), value = own === undefined ? now.value : own;
       showValue(field, input, now.choices, value, typing());
@@ -61,10 +56,9 @@ export function fieldOf(field, want, signal) {
   };
 }
 
-/**
- * Have `commit` called with what a person entered; return whether something is being typed, which is not written over.
- * @param {any} field @param {HTMLInputElement | HTMLSelectElement} input @param {HTMLElement} line @param {(value: any) => void} commit @param {AbortSignal} signal
- */
+/** Have `commit` called with what a person entered; return whether something is being typed, which is not written
+ * over. @param {any} field @param {HTMLInputElement | HTMLSelectElement} input @param {HTMLElement} line
+ * @param {(value: any) => void} commit @param {AbortSignal} signal */
 function typingIn(field, input, line, commit, signal) {
   let typing = false;
   const done = () => {

@@ -1,10 +1,8 @@
 // What the last step measured: its numbers, the loss of each sample, the batch, and how far each layer moved.
 import { color, make, numbers, say, sig, surface, whole, rate } from "../front.js";
 
-/**
- * What the last step measured, as lines of a name and a value.
- * @param {Record<string, number>} n @returns {[string, string][]}
- */
+/** What the last step measured, as lines of a name and a value. @param {Record<string, number>} n
+ * @returns {[string, string][]} */
 export function stepLines(n) {
   /** @type {[string, string][]} */
   const lines = [];
@@ -28,8 +26,7 @@ export function lastStepOf() {
   let drawn = "";
   return {
     box,
-    /** @param {any} taken @param {DataView | null} thumbs @param {boolean} running */
-    draw(taken, thumbs, running) {
+    draw(/** @type {any} */ taken, /** @type {DataView | null} */ thumbs, /** @type {boolean} */ running) {
       const there = taken.step !== undefined;
       say(hint, there ? (taken.layers.length ? "" : "Press Step once more: with this section open, its samples and layers are looked at.")
         : running ? "Pause, then press Step: what that one step did is told here." : "Press Step: what that one step did is told here.");
@@ -53,8 +50,7 @@ function batchOf() {
   const samples = make("div", { class: "dlw-samples", role: "list" }), node = make("div", { class: "dlw-each" }, caption, bars, samples);
   return {
     node,
-    /** @param {any} taken @param {DataView | null} thumbs @param {number} width */
-    draw(taken, thumbs, width) {
+    draw(/** @type {any} */ taken, /** @type {DataView | null} */ thumbs, /** @type {number} */ width) {
       const losses = /** @type {(number | null)[] | null | undefined} */ (taken.losses), known = (losses ?? []).filter((loss) => loss !== null);
       node.hidden = taken.shown === undefined;
       say(caption, !losses ? `loss of each sample: n/a${taken.why_not ? `, since ${taken.why_not}` : ""}`
@@ -87,10 +83,7 @@ function sampleFigures(taken, thumbs) {
   });
 }
 
-/**
- * A small picture of a sample.
- * @param {Uint8Array} pixels height x width x 3 @param {number} height @param {number} width
- */
+/** A small picture of a sample. @param {Uint8Array} pixels height x width x 3 @param {number} height @param {number} width */
 function thumbnail(pixels, height, width) {
   const canvas = make("canvas", { width, height, "aria-hidden": "true" }), ctx = canvas.getContext("2d");
   if (!ctx) return canvas;

@@ -7,9 +7,7 @@ import { lastStepOf } from "./last_step.js";
 
 /** A section that folds. @typedef {{box: HTMLDetailsElement, sum: HTMLElement, summary: HTMLElement}} Section */
 
-/**
- * @param {{model: import("../front.js").Model, el: HTMLElement, signal: AbortSignal, repaint: () => void}} view
- */
+/** @param {{model: import("../front.js").Model, el: HTMLElement, signal: AbortSignal, repaint: () => void}} view */
 export function sections({ model, el, signal, repaint }) {
   el.classList.add("dlw", "dlw-sections-part");
   const want = wishes({ model, signal, repaint });
@@ -24,8 +22,7 @@ export function sections({ model, el, signal, repaint }) {
   /** What sections hold below their rows. @type {Record<string, HTMLElement>} */
   const extras = { schedule: rates.box, presets: presets.box, past: past.box, lines: lines.box, step: step.box, notes };
 
-  /** @param {any[]} form */
-  const build = (form) => {
+  const build = (/** @type {any[]} */ form) => {
     rows.clear(); made.clear(); el.replaceChildren();
     for (const section of form) {
       const fields = section.rows.map((/** @type {any} */ field) => {
@@ -65,10 +62,9 @@ export function sections({ model, el, signal, repaint }) {
   return { draw };
 }
 
-/**
- * A section that folds, with what it comes to beside its name.
- * @param {{name: string, label: string}} section @param {HTMLElement[]} inside @param {ReturnType<typeof wishes>} want @param {AbortSignal} signal @returns {Section}
- */
+/** A section that folds, with what it comes to beside its name. @param {{name: string, label: string}} section
+ * @param {HTMLElement[]} inside @param {ReturnType<typeof wishes>} want @param {AbortSignal} signal
+ * @returns {Section} */
 function sectionOf({ name, label }, inside, want, signal) {
   const sum = make("span", { class: "dlw-sum" });
   const summary = make("summary", {}, make("span", { class: "dlw-section", text: label }), sum);

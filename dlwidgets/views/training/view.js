@@ -8,23 +8,18 @@ const ROWS = { lr: 26, batch_size: 74, clip: 122, limit: 156 };
 /** What the controls are called. */
 const NAMES = /** @type {Record<string, string>} */ ({ lr: "Learning rate", batch_size: "Batch size", clip: "Clip gradients", limit: "Clip at" });
 
-/**
- * A control's value in words.
- * @param {string} name @param {any} value @returns {string}
- */
+/** A control's value in words. @param {string} name @param {any} value */
 export function inWords(name, value) {
   if (value === null || value === undefined) return "off";
   if (Array.isArray(value)) return `${value[0]} ${sig(value[1], 2)}`;
   return name === "batch_size" ? whole(value) : rate(value);
 }
 
-/**
- * What stands under a control: a remark at the left, what is in force at the right.
- * @param {string} name @param {any} asked @param {any} applied @param {string | undefined} rejected @param {boolean} running
+/** What stands under a control: a remark at the left, what is in force at the right. @param {string} name
+ * @param {any} asked @param {any} applied @param {string | undefined} rejected @param {boolean} running
  * @param {boolean} [waits] whether the wish is still on its way; not said: where it is not what is in force
  * @param {string} [beside] a remark on what is in force
- * @returns {{left: string, right: string, kind: "in-force" | "waiting" | "rejected"}}
- */
+ * @returns {{left: string, right: string, kind: "in-force" | "waiting" | "rejected"}} */
 export function factOf(name, asked, applied, rejected, running, waits, beside = "") {
   const right = `in force ${inWords(name, applied)}`;
   if (rejected) return { left: "▲ rejected", right, kind: "rejected" };
@@ -36,10 +31,7 @@ export function factOf(name, asked, applied, rejected, running, waits, beside = 
   return { left: name === "lr" && asked === 0 ? "0, set in code" : beside, right, kind: "in-force" };
 }
 
-/**
- * The figures of the head, in their order.
- * @param {any} run @returns {string[]}
- */
+/** The figures of the head, in their order. @param {any} run */
 export function figures(run) {
   const epoch = run.epoch ? `epoch ${whole(Math.min(run.epoch, run.epochs))} of ${whole(run.epochs)}` : `${whole(run.epochs)} epochs`;
   const speed = run.steps && run.rate ? `${run.rate >= 10 ? whole(run.rate) : sig(run.rate, 2)} steps/s` : "";
@@ -47,18 +39,14 @@ export function figures(run) {
   return [epoch, `step ${whole(run.steps)}`, [speed, left].filter(Boolean).join(" · ")];
 }
 
-/**
- * Samples a second and memory, in their order.
- * @param {any} run @returns {string}
- */
+/** Samples a second and memory, in their order. @param {any} run */
 export function machine(run) {
   const samples = run.steps && run.samples ? `${run.samples >= 100 ? whole(Number(run.samples.toPrecision(3))) : sig(run.samples, 2)} samples/s` : "";
   const memory = run.memory ? count(run.memory, "B") : "", there = run.device_memory ? `${count(run.device_memory, "B")} on the device` : "";
   return [samples, memory, there].filter(Boolean).join(" · ");
 }
 
-/** @param {{model: import("../front.js").Model, el: HTMLElement}} view */
-function head({ model, el }) {
+function head(/** @type {{model: import("../front.js").Model, el: HTMLElement}} */ { model, el }) {
   el.classList.add("dlw", "dlw-head-part");
   const name = make("span", { class: "dlw-name" }), about = make("span", { class: "dlw-faint" });
   const status = make("span", { class: "dlw-status", role: "status" });
@@ -107,8 +95,7 @@ function drawButtons(panel, run) {
   if (held && held.offsetParent === null) buttons.find((button) => button.offsetParent !== null)?.focus();
 }
 
-/** @param {{model: import("../front.js").Model, el: HTMLElement}} view */
-function facts({ model, el }) {
+function facts(/** @type {{model: import("../front.js").Model, el: HTMLElement}} */ { model, el }) {
   el.classList.add("dlw", "dlw-facts-part");
   const lines = Object.entries(ROWS).map(([row, top]) => {
     const left = make("span"), right = make("span"), lock = make("span", { class: "dlw-lock", role: "img", "aria-label": "locked", title: "Locked in this panel" });
@@ -145,10 +132,9 @@ function facts({ model, el }) {
   return { draw };
 }
 
-/**
- * Say what the sliders say: a logarithmic one itself would say the exponent.
- * @param {HTMLElement} controls @param {string} theme @param {string} clip how gradients are clipped @param {string[]} facts the ids of the lines under the rows
- */
+/** Say what the sliders say: a logarithmic one itself would say the exponent. @param {HTMLElement} controls
+ * @param {string} theme @param {string} clip how gradients are clipped @param {string[]} facts the ids of the lines
+ * under the rows */
 function nameSliders(controls, theme, clip, facts) {
   controls.dataset.theme = theme;
   // While gradients are not clipped, the limit is kept for later.
@@ -164,8 +150,7 @@ function nameSliders(controls, theme, clip, facts) {
 let parts = 0;
 
 export default {
-  /** @param {{model: import("../front.js").Model, el: HTMLElement, signal: AbortSignal}} view */
-  render(view) {
+  render(/** @type {{model: import("../front.js").Model, el: HTMLElement, signal: AbortSignal}} */ view) {
     const part = view.model.get("part");
     let repaint = () => {};
     const { draw } = part === "head" ? head(view) : part === "facts" ? facts(view) : sections({ ...view, repaint: () => repaint() });
