@@ -23,7 +23,7 @@ def metric_names() -> list[str]:
 
 
 def read_sort(wanted: Any) -> str:
-    """Read an order: one of `sorts()`, "-" in front turns it."""
+    """Read an order: one of `list_sorts()`, "-" in front turns it."""
     if not isinstance(wanted, str) or wanted.removeprefix("-") not in list_sorts():
         near = did_you_mean(wanted, list_sorts()) if isinstance(wanted, str) else ""
         raise ValueError(
@@ -47,12 +47,12 @@ def read_metric_columns(wanted: Any) -> list[str]:
     """Return the columns of the table, in the order of the menu."""
     if wanted is None:
         return list(COLUMNS)
-    names = list(wanted) if isinstance(wanted, Sequence) and not isinstance(wanted, str) else [wanted]
     if wanted == "all":
-        return list(metric_names())
-    unknown = [name for name in names if name not in metric_names()]
+        return metric_names()
+    names = list(wanted) if isinstance(wanted, Sequence) and not isinstance(wanted, str) else [wanted]
+    unknown = [repr(name) for name in names if name not in metric_names()]
     if unknown or not names:
-        given = repr(unknown[0]) if unknown else "no column"
+        given = unknown[0] if unknown else "no column"
         raise ValueError(f"The table has no column {given}: choose from {', '.join(metric_names())}.")
     return [name for name in metric_names() if name in names]
 
@@ -75,33 +75,21 @@ def read_filter(wanted: Any) -> dict[str, Any] | None:
     return {"metric": parts[0], "side": _SIDES[parts[1]], "value": float(number)}
 
 
-def read_look(given: Mapping[str, Any], task: str | None) -> dict[str, Any]:
+def read_look(
+    task: str | None, sort: Any = "given", table: Any = False, normalise: Any = "true", filter: Any = None,
+    columns: Any = None, matrix: Any = False, intervals: Any = True, each: Any = None,
+) -> dict[str, Any]:  # fmt: skip
     """Read a whole look in the form of the page.
 
-    Parameters
-    ----------
-    given
-        sort, table, normalise, filter, columns, intervals, each (None: where the thresholds differ), matrix.
-    task
-        Of the scores, or None where there are none yet; "multiclass" alone has a matrix.
-
-    Raises
-    ------
-    ValueError
-        One sentence: what it cannot be, and what it may.
+    `task` is None where there are no scores yet; `each`, a threshold for each class, where the thresholds
+    say it. A ValueError says in a sentence what something cannot be, and what it may.
     """
-    each, matrix = given.get("each"), bool(given.get("matrix", False))
     if matrix and task not in (None, "multiclass"):
         raise ValueError(
             f"A {task} task has no matrix of one class against another: only a multiclass task has one."
         )
     return {
-        "sort": read_sort(given.get("sort", "given")),
-        "table": bool(given.get("table", False)),
-        "normalise": read_normalise(given.get("normalise", "true")) or "none",
-        "filter": read_filter(given.get("filter")),
-        "columns": read_metric_columns(given.get("columns")),
-        "intervals": bool(given.get("intervals", True)),
-        "each": None if each is None else bool(each),
-        "matrix": matrix,
-    }
+        "sort": read_sort(sort), "table": bool(table), "normalise": read_normalise(normalise) or "none",
+        "filter": read_filter(filter), "columns": read_metric_columns(columns),
+        "intervals": bool(intervals), "each": None if each is None else bool(each), "matrix": bool(matrix),
+    }  # fmt: skip

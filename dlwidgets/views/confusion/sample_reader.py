@@ -30,15 +30,8 @@ class SampleReader:
     A session's samples are read on its training thread: a Dataset of its own may draw random numbers, read
     files, or be read by the training at the same time. Handed over, they are read at once.
 
-    Parameters
-    ----------
-    session : the session, or None.
-    X : the samples of bare Scores, or None.
-    arrived : called, on any thread, when samples that were wanted have been read.
-
-    Raises
-    ------
-    TypeError, ValueError : X cannot be read by number, or there is a session too.
+    For `X` and `arrived` see `ClassDetail`. A TypeError or ValueError says that X cannot be read by number,
+    or that there is a session too.
     """
 
     def __init__(self, session: Session | None, X: Any, arrived: Callable[[], None]) -> None:
@@ -49,7 +42,8 @@ class SampleReader:
         self._cards: dict[int, Card] = {}
         self._wanted: tuple[Scores, int, list[int]] | None = None
         self._reading = False
-        self._columns: tuple[int, list[int]] | None = None
+        #: The class whose columns were compared last, and those that tell it apart.
+        self._columns: tuple[int, list[int]] = (-1, [])
         self._other_order = ""
         #: How many samples there are by number: known once some were read, since an iterable is drawn from.
         self.count: int | None = None
@@ -71,14 +65,21 @@ class SampleReader:
         numbers = [self.number(scores, row) for row in rows]
         self._wanted = scores, cls, rows
         missing = any(number not in self._cards for number in numbers) or not self._compared(cls)
-        if self.samples is not None and not self._other_order and missing:
-            self._begin()
+        if self.samples is None or self._other_order or not missing:
+            pass
+        elif self._session is None:
+            self._read(None)
+        elif not self._reading:
+            self._reading = True
+            try:
+                self._session.at_batch(lambda: self._read(_TURN)).add_done_callback(self._done)
+            except (RuntimeError, ValueError):  # the session was closed: what is here stays
+                self._reading = False
         return [self._cards.get(number) for number in numbers]
 
     def why_not(self, scores: Scores) -> str:
         """Say why samples cannot be seen, or only some, or nothing."""
-        samples = self.samples
-        if samples is None:
+        if self.samples is None:
             return "To see the samples pass them too: ConfusionGrid(scores, X)."
         if self._other_order:
             return self._other_order
@@ -91,30 +92,18 @@ class SampleReader:
 
     def columns(self, cls: int) -> list[tuple[int, str]]:
         """Return (number, name) of the columns that tell a class apart best."""
-        if self._columns is None or self._columns[0] != cls:
+        if self._columns[0] != cls:
             return []
         session = self._session
         names = getattr(self._given, "columns", None) if session is None else session.columns
-        return [
-            (c, str(names[c]) if names is not None and c < len(names) else f"x[{c}]")
-            for c in self._columns[1]
-        ]
+        known = 0 if names is None else len(names)
+        return [(c, str(names[c]) if c < known else f"x[{c}]") for c in self._columns[1]]
 
     def close(self) -> None:
         """Let the samples go."""
         self._cards, self._wanted, self._given = {}, None, None
 
     # -- inside
-
-    def _begin(self) -> None:
-        if self._session is None:
-            self._read(None)
-        elif not self._reading:
-            self._reading = True
-            try:
-                self._session.at_batch(lambda: self._read(_TURN)).add_done_callback(self._done)
-            except (RuntimeError, ValueError):  # the session was closed: what is here stays
-                self._reading = False
 
     def _done(self, _future: Any) -> None:
         self._reading = False
@@ -136,7 +125,8 @@ class SampleReader:
                     if within is not None and time.perf_counter() - began > within:
                         break
             else:
-                self._compare(samples, scores, cls)
+                if not self._compared(cls):
+                    self._compare(samples, scores, cls)
         while len(self._cards) > _KEPT:
             self._cards.pop(next(iter(self._cards)))
 
@@ -160,20 +150,15 @@ class SampleReader:
 
     def _compared(self, cls: int) -> bool:
         """Say whether the columns are chosen, or there are none to choose."""
-        if not any(one.kind == "row" for one in self._cards.values()):
-            return True
-        return self._columns is not None and self._columns[0] == cls
+        return self._columns[0] == cls or not any(one.kind == "row" for one in self._cards.values())
 
     def _compare(self, samples: Any, scores: Scores, cls: int) -> None:
-        if self._compared(cls):
-            return
         groups: list[np.ndarray] = []
         for label in (1, 0):
             rows = np.flatnonzero(scores.y_true[:, cls] == label)
             rows = rows[np.linspace(0, len(rows) - 1, min(len(rows), _COMPARED)).astype(int)]
             numbers = [self.number(scores, row) for row in rows.tolist()]
-            numbers = [number for number in numbers if number < (self.count or 0)]
-            read = [make_card(samples.inputs(number)).values for number in numbers]
+            read = [make_card(samples.inputs(n)).values for n in numbers if n < (self.count or 0)]
             groups.append(np.array([[v if isinstance(v, float) else np.nan for v in row] for row in read]))
         width = max(group.shape[1] if group.ndim == 2 else 0 for group in groups)
         groups = [group if group.ndim == 2 else np.empty((0, width)) for group in groups]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import traitlets
+from traitlets import Bytes, Dict, Float, Int, List, Unicode
 
 from ...core.scoring.metrics import METRICS, list_metrics
 from ...core.scoring.scores import Scores
@@ -32,10 +32,9 @@ class ConfusionGrid(View):
     """Where a classifier is right and wrong, class by class.
 
     A tile is read by position: its rows say what is, its columns what was said. The page holds the counts
-    at 1,001 thresholds, so a move of a slider is drawn there at once, for all classes or for one; the choice
-    then becomes the wish `session.thresholds`. Counts at thresholds chosen in Python, between those
-    positions, are exact too: the kernel sends them. A click on a cell opens its samples and the curves of
-    its class. The counts travel when the scores change, not when a threshold does.
+    at 1,001 thresholds, so a move of a slider is drawn there at once; the choice then becomes the wish
+    `session.thresholds`. Counts at thresholds chosen in Python, between those positions, are exact too: the
+    kernel sends them. A click on a cell opens its samples and the curves of its class.
 
     Parameters
     ----------
@@ -69,67 +68,42 @@ class ConfusionGrid(View):
     #: None of a view that was refused, which Python will close.
     detail: ClassDetail | None = None
 
-    counts = traitlets.Bytes(
-        help="C x 2 x 1001 unsigned integers of `width` bytes, C order: [tp, fp] at threshold k / 1000"
-    ).tag(sync=True)
-    width = traitlets.Int(1, help="bytes of a count: 1, 2 or 4").tag(sync=True)
-    totals = traitlets.Bytes(help="C x 2 uint32, C order: [positives, negatives] known").tag(sync=True)
-    exact = traitlets.Bytes(help="C x 2 uint32, C order: [tp, fp] at `thresholds`").tag(sync=True)
-    thresholds = traitlets.List(traitlets.Float(), help="one threshold for all classes, or C").tag(sync=True)
-    names = traitlets.List(traitlets.Unicode(), help="the C class names").tag(sync=True)
-    matrix = traitlets.Bytes(
-        b"",
-        help="multiclass: C x C unsigned integers of `matrix_width` bytes, C order: rows what it is",
-    ).tag(sync=True)
-    matrix_width = traitlets.Int(1, help="bytes of a count of the matrix: 1, 2 or 4").tag(sync=True)
-    about = traitlets.Dict(
-        help="task, samples, validation, step (or None), note (where not all), low and high (score)"
-    ).tag(sync=True)
-    empty = traitlets.Unicode("", help="what to do where there is nothing to show").tag(sync=True)
-    look = traitlets.Dict(
-        help="sort, table, normalise, filter, columns, intervals, each, matrix, as last chosen"
-    ).tag(sync=True)
-    best = traitlets.Dict(
+    counts = Bytes(help="C x 2 x 1001 uints of `width` bytes: [tp, fp] at threshold k / 1000").tag(sync=True)
+    width = Int(1, help="bytes of a count: 1, 2 or 4").tag(sync=True)
+    totals = Bytes(help="C x 2 uint32, C order: [positives, negatives] known").tag(sync=True)
+    exact = Bytes(help="C x 2 uint32, C order: [tp, fp] at `thresholds`").tag(sync=True)
+    thresholds = List(Float(), help="one threshold for all classes, or C").tag(sync=True)
+    names = List(Unicode(), help="the C class names").tag(sync=True)
+    matrix = Bytes(help="multiclass: C x C uints of `matrix_width` bytes: rows what it is").tag(sync=True)
+    matrix_width = Int(1, help="bytes of a count of the matrix: 1, 2 or 4").tag(sync=True)
+    about = Dict(help="task, samples, validation, step (or None), note, low and high (score)").tag(sync=True)
+    empty = Unicode(help="what to do where there is nothing to show").tag(sync=True)
+    look = Dict(help="what was chosen last, in the form of `read_look`").tag(sync=True)
+    best = Dict(
         help="of the thresholds chosen last: metric, bound, class (-1: all), step, samples, warnings, asked, "
         "and lists of C: thresholds, chosen, reported, low, high, positives; or {}"
     ).tag(sync=True)
-    metrics = traitlets.List(
-        help="the table of metrics: name, label, formula, share and of_share (trees), lowest, count, ..."
-    ).tag(sync=True)
+    metrics = List(help="the table of metrics, as `Metric.sent` tells of each").tag(sync=True)
     # Of the class that is pinned.
-    quadrant = traitlets.Dict(
-        help="class: a number, or -1; cell: 0 tn, 1 fp, 2 fn, 3 tp, 4 labels to check, or -1"
-    ).tag(sync=True)
-    sample_page = traitlets.Int(0, help="which page of samples is shown").tag(sync=True)
-    listed = traitlets.Dict(
-        help="of the list: class, cell, total, page, first, form, columns, note, rule"
-    ).tag(sync=True)
-    cards = traitlets.List(
+    quadrant = Dict(help="class, or -1; cell: 0 tn, 1 fp, 2 fn, 3 tp, 4 to check, or -1").tag(sync=True)
+    sample_page = Int(help="which page of samples is shown").tag(sync=True)
+    listed = Dict(help="class, cell, total, page, first, form, columns, note, rule").tag(sync=True)
+    cards = List(
         help="a dict a sample: number, name, score, true, said (class numbers), kind, size, values, text"
     ).tag(sync=True)
-    card_pixels = traitlets.Bytes(
-        b"", help="uint8, the images of `cards` one after the other, each size = H x W x channels, C order"
-    ).tag(sync=True)
-    selected_sample = traitlets.Int(None, allow_none=True, help="number of the chosen sample").tag(sync=True)
-    class_facts = traitlets.Dict(
+    card_pixels = Bytes(help="uint8, the images of `cards` in a row, H x W x channels each").tag(sync=True)
+    selected_sample = Int(None, allow_none=True, help="number of the chosen sample").tag(sync=True)
+    class_facts = Dict(
         help="class, roc_auc, average_precision, brier, ece, bins [bin, n, mean score, share that is]"
     ).tag(sync=True)
-    class_curve = traitlets.Bytes(
-        b"", help="K x 3 float64, C order: threshold falling, true positives, false positives"
-    ).tag(sync=True)
-    mistakes = traitlets.Dict(
+    class_curve = Bytes(help="K x 3 float64: threshold falling, true, false positives").tag(sync=True)
+    mistakes = Dict(
         help="class, missed, instead [class, said, wrongly], sets [true classes, said classes, count]"
     ).tag(sync=True)
-    past = traitlets.Bytes(
-        b"", help="E x C x 4 unsigned integers of `past_width` bytes, C order: tn, fp, fn, tp"
-    ).tag(sync=True)
-    past_width = traitlets.Int(1, help="bytes of a count of the past: 1, 2 or 4").tag(sync=True)
-    past_moments = traitlets.List(help="[step, epoch, line] of each of the E evaluations").tag(sync=True)
-    past_line = traitlets.Unicode("", help="the line of the run that is under way").tag(sync=True)
-
-    @traitlets.default("metrics")
-    def _sent_metrics(self) -> list[dict[str, Any]]:
-        return [metric.sent() for metric in list_metrics()]
+    past = Bytes(help="E x C x 4 uints of `past_width` bytes: tn, fp, fn, tp").tag(sync=True)
+    past_width = Int(1, help="bytes of a count of the past: 1, 2 or 4").tag(sync=True)
+    past_moments = List(help="[step, epoch, line] of each of the E evaluations").tag(sync=True)
+    past_line = Unicode(help="the line of the run that is under way").tag(sync=True)
 
     def __init__(
         self,
@@ -144,27 +118,23 @@ class ConfusionGrid(View):
         columns: str | Sequence[str] | None = None,
         matrix: bool = False,
     ) -> None:
-        # Also of a view that was refused, which Python will close.
-        self.session = source if isinstance(source, Session) else None
         if not isinstance(source, (Session, Scores)):
             raise TypeError(
                 f"ConfusionGrid shows a Session or Scores: {type(source).__name__} given. "
                 "For arrays: ConfusionGrid(Scores(y_true, y_score, classes))."
             )
+        self.session = source if isinstance(source, Session) else None
         if self.session is not None and thresholds is not None:
             raise ValueError("A Session has thresholds of its own: set session.thresholds.")
         self._alone = source if isinstance(source, Scores) else None
         self._chosen: float | list[float] = 0.5
-        given = {"sort": sort, "table": table, "normalise": normalise, "filter": filter}
-        self._look = read_look({**given, "columns": columns, "matrix": matrix}, source.task)
+        self._look = read_look(source.task, sort, table, normalise, filter, columns, matrix)
         self._counted: tuple[Scores, dict[str, Any]] | None = None
         self._best: dict[str, Any] = {}
         if thresholds is not None:
             self._choose(thresholds)
-        self.detail = ClassDetail(
-            self.session, lambda: self.scores, lambda: self._thresholds(), X, lambda: self.refresh()
-        )
-        super().__init__(self.session)
+        self.detail = ClassDetail(self.session, lambda: self.scores, self._thresholds, X, self.refresh)
+        super().__init__(self.session, metrics=[metric.sent() for metric in list_metrics()])
 
     @property
     def scores(self) -> Scores | None:
@@ -173,20 +143,15 @@ class ConfusionGrid(View):
 
     def project(self) -> dict[str, Any]:
         """Return the picture: counts at every position and at the thresholds."""
-        scores = self.scores
-        if scores is None:
-            return {"empty": self._nothing(), "look": dict(self._look), **self.detail.project()}
+        picture = {"look": dict(self._look), **self.detail.project()}
+        if (scores := self.scores) is None:
+            return {"empty": self._nothing(), **picture}
         thresholds = self._thresholds()
-        confusion = scores.confusion(thresholds)
         return {
-            **self._counts_of(scores),
-            "exact": confusion[:, ::-1, 1].astype(np.uint32).tobytes(),
+            **self._counts_of(scores), **picture, "empty": "", "best": self._best,
+            "exact": scores.confusion(thresholds)[:, ::-1, 1].astype(np.uint32).tobytes(),
             "thresholds": _finite(np.atleast_1d(np.asarray(thresholds, float))),
-            "empty": "",
-            "look": dict(self._look),
-            "best": self._best,
-            **self.detail.project(),
-        }
+        }  # fmt: skip
 
     def wish(self, name: str, value: Any) -> None:
         """Take thresholds, the best ones, another look, or ask the detail."""
@@ -195,8 +160,7 @@ class ConfusionGrid(View):
         elif name == "thresholds":
             self._choose(value)
         elif name == "look":
-            scores = self.scores
-            self._look = read_look(value, None if scores is None else scores.task)
+            self._look = read_look(self.scores and self.scores.task, **value)
         elif name == "best":
             self._choose_best(value)
         else:
@@ -232,9 +196,11 @@ class ConfusionGrid(View):
             return pd.DataFrame(columns=["threshold", *look["columns"]]).rename_axis("class")
         thresholds = None if look["matrix"] else self._thresholds()
         frame = scores.metrics(thresholds, interval="wilson" if look["intervals"] else None)
-        ends = ("", "_low", "_high")
-        columns = [f"{name}{end}" for name in look["columns"] for end in ends if f"{name}{end}" in frame]
-        columns = [name for name in columns if not frame[name].isna().all() or name in look["columns"]]
+        columns = [f"{name}{end}" for name in look["columns"] for end in ("", "_low", "_high")]
+        columns = [
+            name for name in columns
+            if name in frame and (name in look["columns"] or not frame[name].isna().all())
+        ]  # fmt: skip
         if thresholds is not None:
             columns.insert(0, "threshold")
             frame["threshold"] = np.broadcast_to(np.asarray(thresholds, float), (scores.n_classes,))
@@ -267,10 +233,10 @@ class ConfusionGrid(View):
         chosen = [float(v) for v in values] if len(values) > 1 else float(values[0])
         if self.scores is not None:
             self.scores.read_thresholds(chosen)
-        if self._alone is None and self.session is not None:
-            self.session.thresholds = chosen
-        else:
+        if self.session is None:
             self._chosen = chosen
+        else:
+            self.session.thresholds = chosen
 
     def _choose_best(self, asked: Any) -> None:
         """Take the best thresholds of one half, judged on the other."""
@@ -342,23 +308,18 @@ class ConfusionGrid(View):
         if session is None:
             return "There is nothing to show any more: the view was closed."
         if session.task not in ("multilabel", "multiclass", "binary"):
-            return (
-                f"A {session.task} task has no confusion: "
-                "this view is for multilabel, multiclass and binary tasks."
-            )
+            kinds = "multilabel, multiclass and binary tasks"
+            return f"A {session.task} task has no confusion: this view is for {kinds}."
         if not session.has_valid:
             return "No validation data. Pass valid=(X, y) to the Session."
         if session.evaluation is not None:
             return "The last evaluation gave no scores: the output must be N x C, one row a sample."
-        now = "session.evaluate() does it now"
-        if session.evaluate_every is None:
-            return f"Appears after the first evaluation ({now})."
-        if session.evaluate_every == "epoch":
-            return f"Appears after the first evaluation, at the end of epoch {max(1, session.epoch)} ({now})."
-        if isinstance(session.evaluate_every, str):
-            wait = session.evaluate_every
-            return f"Appears after the first evaluation, once it has trained for {wait} ({now})."
-        return f"Appears after the first evaluation, at step {session.evaluate_every:,} ({now})."
+        when, every = "", session.evaluate_every
+        if every == "epoch":
+            when = f", at the end of epoch {max(1, session.epoch)}"
+        elif every is not None:
+            when = f", once it has trained for {every}" if isinstance(every, str) else f", at step {every:,}"
+        return f"Appears after the first evaluation{when} (session.evaluate() does it now)."
 
     def _drawn_by(self, draw: Any, draw_matrix: Any) -> Figure:
         scores, look = self.scores, self._look

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import traitlets
+from traitlets import Bool, Bytes, Float, Int, List, Unicode
 
 from ...core.base.buckets import Curve, EvaluationSeries, common_steps
 from ...core.controls.patterns import describe_trainable
@@ -36,7 +36,6 @@ class Curves(View):
     """Shows losses, learning rate and gradient norm over the steps.
 
     Of the training loss all steps are drawn, as a band and its mean; of the validation loss each evaluation.
-
     Lines that were left, by a rewind or a try, stay as pale curves of their training loss.
 
     Drag to zoom, double-click to see all again; while zoomed, the kernel sends that stretch in full detail.
@@ -55,25 +54,21 @@ class Curves(View):
     watches = ("pulse", "evaluation", "status", "line", "snapshots")
 
     _LAYOUT = "float32, 4 x n in C order: step, least, greatest, mean of each bucket"
-    train = traitlets.Bytes(help=f"training loss: {_LAYOUT}").tag(sync=True)
-    rate = traitlets.Bytes(help=f"learning rate: {_LAYOUT}").tag(sync=True)
-    norm = traitlets.Bytes(help=f"gradient norm before clipping: {_LAYOUT}").tag(sync=True)
-    valid = traitlets.Bytes(help="validation loss: float32, 2 x n in C order: step, loss").tag(sync=True)
-    past = traitlets.Bytes(
-        help="training loss of lines that were left: float32, 3 x n in C order: line, step, mean"
-    ).tag(sync=True)
-    names = traitlets.List(help="the names of those lines, by number").tag(sync=True)
-    reach = traitlets.Int(0, help="the last step of any line that is drawn").tag(sync=True)
-    marks = traitlets.List(help="changes: [step, words], in order").tag(sync=True)
-    kept = traitlets.List(help="states that are kept: [step, why], in order").tag(sync=True)
-    able = traitlets.Bool(True, help="whether the rail takes the run back").tag(sync=True)
-    busy = traitlets.Unicode("", help="what is under way, in words").tag(sync=True)
-    said = traitlets.Unicode("", help="why the run was not taken back, one sentence").tag(sync=True)
-    clip = traitlets.Float(None, allow_none=True, help="the norm gradients are clipped at, or None").tag(
-        sync=True
-    )
-    window = traitlets.List(help="[first, last] step shown in detail; empty: all").tag(sync=True)
-    steps = traitlets.Int(0, help="steps taken").tag(sync=True)
+    train = Bytes(help=f"training loss: {_LAYOUT}").tag(sync=True)
+    rate = Bytes(help=f"learning rate: {_LAYOUT}").tag(sync=True)
+    norm = Bytes(help=f"gradient norm before clipping: {_LAYOUT}").tag(sync=True)
+    valid = Bytes(help="validation loss: float32, 2 x n in C order: step, loss").tag(sync=True)
+    past = Bytes(help="training loss of lines left: float32, 3 x n: line, step, mean").tag(sync=True)
+    names = List(help="the names of those lines, by number").tag(sync=True)
+    reach = Int(help="the last step of any line that is drawn").tag(sync=True)
+    marks = List(help="changes: [step, words], in order").tag(sync=True)
+    kept = List(help="states that are kept: [step, why], in order").tag(sync=True)
+    able = Bool(True, help="whether the rail takes the run back").tag(sync=True)
+    busy = Unicode(help="what is under way, in words").tag(sync=True)
+    said = Unicode(help="why the run was not taken back, one sentence").tag(sync=True)
+    clip = Float(None, allow_none=True, help="the norm gradients are clipped at").tag(sync=True)
+    window = List(help="[first, last] step shown in detail; empty: all").tag(sync=True)
+    steps = Int(help="steps taken").tag(sync=True)
 
     def __init__(self, session: Session, *, rewind: bool = True) -> None:
         if not isinstance(session, Session):
@@ -94,14 +89,11 @@ class Curves(View):
         if session.record is not self._record:
             self._follow(session)  # the run was taken back, or to another line
         first, last = self._seen or (1, None)
-        picture = {name: curve.buckets(first, last, _BUCKETS) for name, curve in self._curves.items()}
+        curves = {name: _bytes(curve.buckets(first, last, _BUCKETS)) for name, curve in self._curves.items()}
         branches = list(session.branches)[-_PAST:]
-        steps, losses = self._evaluated.within(*self._seen) if self._seen else self._evaluated.within()
         return {
-            "train": _bytes(picture["loss"]),
-            "rate": _bytes(picture["lr"]),
-            "norm": _bytes(picture["grad_norm"]),
-            "valid": _bytes((steps, losses)),
+            **curves,
+            "valid": _bytes(self._evaluated.within(*self._seen)),
             "marks": self._marks(session),
             "kept": [[step, REASONS.get(why, why)] for step, why in session.snapshots],
             "able": self._able,
@@ -117,33 +109,28 @@ class Curves(View):
 
     def wish(self, name: str, value: Any) -> None:
         """Zoom to steps, [first, last] or [] for all, or go back."""
-        if name == "rewind":
-            return self._go_back(value)
-        if name != "window":
+        if name == "window":
+            self._seen = _stretch(value)
+            return self.refresh()
+        if name != "rewind":
             return super().wish(name, value)
-        self._seen = _stretch(value)
-        self.refresh()
-
-    def _go_back(self, step: Any) -> None:
         if not self._able:
             raise ValueError("This rail only shows: it was made with rewind=False.")
-        if type(step) is not int:
-            raise ValueError(f"The number of a step is wanted to go back to, not {step!r}.")
+        if type(value) is not int:
+            raise ValueError(f"The number of a step is wanted to go back to, not {value!r}.")
         if self.session is not None:
-            self._journey.begin(
-                self.session, f"Going back to step {step:,}", lambda session: session.rewind(step)
-            )
+            self._journey.begin(self.session, f"Going back to step {value:,}", lambda run: run.rewind(value))
 
     def figure(self) -> Figure:
         """Draw the curves of the steps shown as a Figure."""
         from ...core.figures.curves import curves_figure
 
-        changes = self._marked[2] if self.session is None else self._marks(self.session)
-        clip = self.clip if self.session is None else _norm_limit(self.session)
-        window = (self._seen[0], self._seen[1]) if self._seen else None
-        past = [] if self.session is None else list(self.session.branches)[-_PAST:]
-        marked = [(step, words) for step, words in changes]
-        return curves_figure(self._record, marked, window, clip, past)
+        session, clip, past = self.session, self.clip, []
+        if session is not None:
+            clip, past = _norm_limit(session), list(session.branches)[-_PAST:]
+            self._marks(session)
+        marked = [(step, words) for step, words in self._marked[2]]
+        return curves_figure(self._record, marked, tuple(self._seen) or None, clip, past)
 
     def _marks(self, session: Session) -> list[list[Any]]:
         # A line's changes only grow, and seldom.
@@ -169,7 +156,8 @@ class Curves(View):
 
     def _follow(self, session: Session) -> None:
         self._record = record = session.record
-        self._curves = {name: Curve(record.columns[name]) for name in ("loss", "lr", "grad_norm")}
+        columns = {"train": "loss", "rate": "lr", "norm": "grad_norm"}
+        self._curves = {name: Curve(record.columns[column]) for name, column in columns.items()}
         self._evaluated = EvaluationSeries(record)
         #: History of a line that was left -> its curve, and the last step in common with this one.
         self._left: dict[History, tuple[Curve, int]] = {}
@@ -192,9 +180,7 @@ def _stretch(wanted: Any) -> list[int]:
         return []
     numbers = wanted if isinstance(wanted, (list, tuple)) else ()
     if len(numbers) != 2 or not all(type(n) in (int, float) and math.isfinite(n) for n in numbers):
-        raise ValueError(
-            f"The curves can show the steps [first, last], or all of them, [], and not {wanted!r}."
-        )
+        raise ValueError(f"The curves can show the steps [first, last], or all of them, [], not {wanted!r}.")
     first = min(max(1, round(min(numbers))), _LARGEST - 1)
     return [first, max(first + 1, min(round(max(numbers)), _LARGEST))]
 
@@ -204,37 +190,26 @@ def marks(changes: list[Any], most: int = 100) -> list[list[Any]]:
 
     What was rejected is left out. A drag, or a key held down, is one change; changes at one step are one.
     """
-    found: list[tuple[Any, str]] = []
-    for entry in list(changes):
+    moves: list[Any] = []
+    for entry in changes:
         if entry.rejected:
             continue
-        words = f"{_change(entry)} ({entry.by})"
-        if found and _is_one_move(found[-1][0], entry):
-            found[-1] = entry, words
+        before = moves[-1] if moves else None
+        if before is not None and (before.name, before.by) == (entry.name, entry.by):
+            by_hand = entry.by != "code" and entry.time - before.time <= _SOON
+            if by_hand or entry.step - before.step <= _NEAR:
+                moves.pop()
+        moves.append(entry)
+    made: dict[int, list[str]] = {}
+    for entry in moves:
+        if entry.name == "trainable":
+            words = describe_trainable(entry.applied) or "trains as it was made"
         else:
-            found.append((entry, words))
-    made: list[list[Any]] = []
-    for entry, words in found:
-        if made and made[-1][0] == entry.step:
-            made[-1][1] += f", {words}"
-        else:
-            made.append([entry.step, words])
-    return made[-most:]
-
-
-def _is_one_move(before: Any, entry: Any) -> bool:
-    if (before.name, before.by) != (entry.name, entry.by):
-        return False
-    by_hand = entry.by != "code" and entry.time - before.time <= _SOON
-    return entry.step - before.step <= _NEAR or by_hand
-
-
-def _change(entry: Any) -> str:
-    if entry.name == "trainable":
-        return describe_trainable(entry.applied) or "trains as it was made"
-    # Of a rate under a schedule what was asked for: it is scaled, and in force is another with each step.
-    value = entry.asked if entry.name == "lr" else entry.applied
-    return f"{entry.name.replace('_', ' ')} → {_short(value)}"
+            # Of a rate under a schedule what was asked for: in force is another with each step.
+            value = entry.asked if entry.name == "lr" else entry.applied
+            words = f"{entry.name.replace('_', ' ')} → {_short(value)}"
+        made.setdefault(entry.step, []).append(f"{words} ({entry.by})")
+    return [[step, ", ".join(words)] for step, words in made.items()][-most:]
 
 
 def _short(value: Any) -> str:

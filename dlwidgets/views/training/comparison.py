@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -48,15 +47,13 @@ def settings_of(
 ) -> tuple[int, list[dict[str, Any]]]:
     """Read how many steps to try, and the settings, from text.
 
-    Raises
-    ------
-    ValueError : in a sentence, what cannot be read, or is not allowed in this panel.
+    A ValueError says what cannot be read, or is not allowed in this panel.
     """
     if control not in TRIED:
         raise ValueError(f"{control!r} cannot be tried here: there are {', '.join(TRIED)}.")
-    if "rewind" in restrictions.locked or control in restrictions.locked:
-        name = control if control in restrictions.locked else "rewind"
-        raise ValueError(f"{name} is locked in this panel.")
+    for name in (control, "rewind"):
+        if name in restrictions.locked:
+            raise ValueError(f"{name} is locked in this panel.")
     length = read_count(_number(str(steps)))
     if length is None:
         raise ValueError(f"{steps!r} steps: a whole number, 1 or more, is wanted.")
@@ -106,28 +103,25 @@ class Standings:
 
     def _row(self, session: Session, branch: Branch) -> dict[str, Any]:
         # The settings of a line that was left stay as they are; those of this one change with the ledger.
-        moment = (session.line, len(session.line_changes), branch.steps)
-        known = self._known.get(branch.name)
+        moment, name = (session.line, len(session.line_changes), branch.steps), branch.name
+        known = self._known.get(name)
         if known is None or known[0] != moment:
-            known = self._known[branch.name] = moment, self._differing(session, branch)
+            differ = session.compare(branch).settings
+            words = describe_wishes(dict(differ[name])) if name in differ else ""
+            known = self._known[name] = moment, words or "the same settings"
         return {
-            "name": branch.name, "here": False, "words": known[1], "steps": branch.steps - branch.from_step,
+            "name": name, "here": False, "words": known[1], "steps": branch.steps - branch.from_step,
             **_measured(branch.record, branch.from_step), "note": branch.note,
         }  # fmt: skip
-
-    def _differing(self, session: Session, branch: Branch) -> str:
-        differ = session.compare(branch).settings
-        wishes: Mapping[str, Any] = {} if branch.name not in differ else dict(differ[branch.name])
-        return describe_wishes(wishes) or "the same settings"
 
 
 def _measured(record: Any, since: int) -> dict[str, float | None]:
     """Return a line's late training loss and last validation loss."""
     losses = record.columns["loss"].values[since:][-_LAST:]
-    evaluated = [row["valid_loss"] for row in record.evaluations if row["step"] > since and "valid_loss" in row]
+    late = [row for row in record.evaluations if row["step"] > since and "valid_loss" in row]
     return {
         "loss": finite(np.mean(losses)) if len(losses) else None,
-        "valid": finite(evaluated[-1]) if evaluated else None,
+        "valid": finite(late[-1]["valid_loss"]) if late else None,
     }
 
 

@@ -28,36 +28,22 @@ def lockable() -> tuple[str, ...]:
 class Restrictions:
     """Ranges and locks of one panel.
 
-    They bind the panel's own controls, and not what code sets.
-
-    Attributes
-    ----------
-    ranges : control -> (least, greatest).
-    locked : names of controls, and of `OTHERS`.
+    They do not bind what code sets. Unknown names, and what is no range, are ValueErrors, in a sentence.
     """
 
     def __init__(self) -> None:
+        #: Control -> (least, greatest).
         self.ranges: dict[str, tuple[float, float]] = {}
+        #: Names of controls, and of `OTHERS`.
         self.locked: frozenset[str] = frozenset()
 
     def limit(self, ranges: Mapping[str, Any]) -> None:
-        """Set ranges, all or none; None takes one away.
-
-        Raises
-        ------
-        ValueError : in a sentence, a name that is no number of a panel, or no range.
-        """
-        read = {name: _range(name, value) for name, value in ranges.items()}
-        kept = {**self.ranges, **read}
+        """Set ranges, all or none; None takes one away."""
+        kept = self.ranges | {name: _range(name, value) for name, value in ranges.items()}
         self.ranges = {name: span for name, span in kept.items() if span is not None}
 
     def lock(self, names: Iterable[str]) -> None:
-        """Lock controls.
-
-        Raises
-        ------
-        ValueError : in a sentence, a name that a panel does not have.
-        """
+        """Lock controls."""
         self.locked = self.locked | {_known(name, "lock") for name in names}
 
     def unlock(self, names: Iterable[str]) -> None:
@@ -68,9 +54,7 @@ class Restrictions:
     def ask(self, session: Session, wishes: Mapping[str, Any]) -> None:
         """Write wishes in the name of the panel.
 
-        Raises
-        ------
-        ValueError : a rule of the panel, or the session, refuses one; those before it are set.
+        A ValueError says that a rule of the panel refuses one, or the session: those before it are set.
         """
         for name, value in wishes.items():
             if why := self.why_not(name, value):
@@ -102,9 +86,8 @@ def _range(name: str, value: Any) -> tuple[float, float] | None:
     except (TypeError, ValueError):
         raise ValueError(f"limits({name}={value!r}): (least, greatest) is wanted, as (1e-4, 1e-1).") from None
     # Their sliders are logarithmic, or they count.
-    positive = name in names_of(bounds="positive")
-    if not low <= high or (positive and low <= 0):
-        above = "above 0, " if positive else ""
+    above = "above 0, " if name in names_of(bounds="positive") else ""
+    if not low <= high or (above and low <= 0):
         raise ValueError(f"limits({name}={value!r}): two numbers {above}the least first, are wanted.")
     return low, high
 

@@ -3,32 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
-import traitlets
+from traitlets import Bool, Bytes, Dict, List
 
 from ...core.controls.control import Panel, PanelRow
+from ...core.controls.steering import CONTROLS
 from ...core.training.microscope import Microscope, Step
 from ...core.training.snapshots.snapshot import REASONS
 from ...session import Session
 from ..journey import Journey
 from .comparison import STEPS, TRIED, Standings, finite, in_progress, settings_of, suggested
-from .limits import Restrictions
+from .limits import OTHERS, Restrictions
 from .presets import Preset, describe_wishes, wishes_of
-from .rows import SECTIONS, fact_of, headline_of, rows_of, text_of
 from .status import PanelPart
 
-#: The sections beside those of the fields: name -> label.
+#: The sections of rows in their order, and those beside them: name -> label.
+SECTIONS = {
+    "optimizer": "Optimizer", "schedule": "Schedule", "regularisation": "Regularisation", "run": "Run",
+}  # fmt: skip
 _MORE = {
     "presets": "Presets", "past": "Go back", "lines": "Side by side", "step": "Last step",
     "notes": "What the session chose",
 }  # fmt: skip
 
-class Sections(PanelPart):
-    """Folded sections of controls, each row with its state.
 
-    Rows are those that the controls declare, for each control that the session has. Which sections are
-    open is kept here, so that a page that is loaded again shows them as they were.
+class Sections(PanelPart):
+    """Folded sections of controls, each row as its control declares it.
+
+    Which sections are open is kept here, so that a page that is loaded again shows them as they were.
     """
 
     AHEAD, BEAT, CALM = 8, 10, ("snapshots",)
@@ -36,29 +40,27 @@ class Sections(PanelPart):
         "pulse", "applied", "rejected", "status", "epochs", "evaluate_every", "evaluate_samples", "notes",
         "snapshots", "branches", "line",
     )  # fmt: skip
-    opened = traitlets.List(help="names of the sections that are open").tag(sync=True)
-    form = traitlets.List(help="sections: name, label, rows (see Row)").tag(sync=True)
-    rows = traitlets.Dict(
+    opened = List(help="names of the sections that are open").tag(sync=True)
+    form = List(help="sections: name, label, rows (see PanelRow)").tag(sync=True)
+    rows = Dict(
         help="key -> value, choices, fact, kind (in-force, waiting, rejected), why, there, off, locked"
     ).tag(sync=True)
-    sums = traitlets.Dict(help="section -> what it says while it is closed").tag(sync=True)
-    rates = traitlets.Dict(help="scheduled, multiplier, applied, coming (step, rate), note").tag(sync=True)
-    presets = traitlets.List(help="name, what it sets in words").tag(sync=True)
-    past = traitlets.Dict(
-        help="snapshots (step, why), branches (name, steps), undo, busy (what is under way), locked (names)"
-    ).tag(sync=True)
-    lines = traitlets.Dict(
+    sums = Dict(help="section -> what it says while it is closed").tag(sync=True)
+    rates = Dict(help="scheduled, multiplier, applied, coming (step, rate), note").tag(sync=True)
+    presets = List(help="name, what it sets in words").tag(sync=True)
+    past = Dict(help="snapshots (step, why), branches (name, steps), busy, locked (names)").tag(sync=True)
+    lines = Dict(
         help="choices (control, label, two values to try), steps, "
         "rows: name, here, words, steps, loss, valid, note"
     ).tag(sync=True)
-    taken = traitlets.Dict(
+    taken = Dict(
         help="what the last step measured: step, numbers, layers, losses, why_not, shown (samples), "
         "shape (samples, height, width)"
     ).tag(sync=True)
-    thumbs = traitlets.Bytes(help="uint8, samples x height x width x 3: the shown samples").tag(sync=True)
-    said = traitlets.Dict(help="section -> why a button of it did not do what it says").tag(sync=True)
-    notes = traitlets.List(help="what the session chose by itself, in sentences").tag(sync=True)
-    running = traitlets.Bool(help="whether steps are being taken").tag(sync=True)
+    thumbs = Bytes(help="uint8, samples x height x width x 3: the shown samples").tag(sync=True)
+    said = Dict(help="section -> why a button of it did not do what it says").tag(sync=True)
+    notes = List(help="what the session chose by itself, in sentences").tag(sync=True)
+    running = Bool(help="whether steps are being taken").tag(sync=True)
 
     #: Told what comes of going back, in a sentence; "" where all went well.
     report: Callable[[str], None] = staticmethod(lambda sentence: None)
@@ -89,35 +91,42 @@ class Sections(PanelPart):
         if session is None:
             return {}
         state = self._state(session)
-        rows = self._rows.values()
-        form = [
-            {"name": name, "label": label, "rows": [_form(row) for row in rows if row.section == name]}
-            for name, label in (SECTIONS | _MORE).items()
-        ]
-        locked = self._restrictions.locked
+        form: dict[str, list[dict[str, Any]]] = {name: [] for name in SECTIONS | _MORE}
+        for key, row in self._rows.items():
+            told = {name: getattr(row, name) for name in ("label", "kind", "unit", "hint", "empty")}
+            form[row.section].append({"key": key, **told})
+        lines, left = {}, len(session.branches)
+        if "lines" in self._open:
+            tried = [(name, label) for name, label in TRIED.items() if name in session.applied]
+            choices = [[name, label, suggested(session, name)] for name, label in tried]
+            lines = {"choices": choices, "steps": STEPS, "rows": self._standings.rows(session)}
         shows_step = "step" in self._open and session.status != "running"
         seen = self._examined if shows_step else None
         seen = seen if seen is not None and seen.step == session.steps else None
         return {
             "opened": list(self._open),
-            "form": [section for section in form if section["rows"] or section["name"] in _MORE],
+            "form": [
+                {"name": name, "label": label, "rows": form[name]}
+                for name, label in (SECTIONS | _MORE).items() if form[name] or name in _MORE
+            ],
             "rows": {key: self._row(field, state) for key, field in self._rows.items()},
-            "sums": {name: headline_of(name, state) for name in SECTIONS} | {"lines": _count_lines(session)},
+            "sums": {name: headline_of(name, state) for name in SECTIONS}
+            | {"lines": f"{left} {'line' if left == 1 else 'lines'} left" if left else ""},
             "rates": self._rates(session) if "schedule" in self._open else {},
             "presets": [[name, self._words(session, preset)] for name, preset in self._presets.items()],
             "past": {
                 "snapshots": [[step, REASONS.get(why, why)] for step, why in reversed(session.snapshots)],
                 "branches": [[branch.name, branch.steps] for branch in session.branches],
                 "busy": in_progress(session) or self._journey.busy,
-                "locked": [name for name in ("presets", "undo", "rewind") if name in locked],
+                "locked": [name for name in OTHERS if name in self._restrictions.locked],
             },
-            "lines": self._lines(session) if "lines" in self._open else {},
+            "lines": lines,
             "taken": _last_step(session, seen) if shows_step else {},
             "thumbs": seen.images.tobytes() if seen is not None and seen.images is not None else b"",
             "said": dict(self._messages),
             "notes": list(session.notes),
             "running": session.status == "running",
-        }
+        }  # fmt: skip
 
     def in_force(self) -> list[tuple[str, str]]:
         """Return (label, value in force in words) of each row."""
@@ -146,22 +155,18 @@ class Sections(PanelPart):
         why = refused or (session.rejected.get(name, "") if not field.part else "")
         shown = bool(value) if field.kind == "flag" else text_of(value)
         return {
-            "value": str(typed) if refused else shown,
-            "choices": list(field.choices(state)),
-            "fact": fact_of(field, state),
-            "kind": "rejected" if why else kind,
-            "why": why,
-            "there": field.there(state),
-            "off": field.why_not(state),
+            "value": str(typed) if refused else shown, "choices": list(field.choices(state)),
+            "fact": fact_of(field, state), "kind": "rejected" if why else kind, "why": why,
+            "there": field.there(state), "off": field.why_not(state),
             "locked": name in self._restrictions.locked,
-        }
+        }  # fmt: skip
 
     def _rates(self, session: Session) -> dict[str, Any]:
         """Return the asked, scheduled and applied rate, and some coming ones."""
         applied = session.applied
         if "scheduled_lr" not in applied:
             return {}
-        schedule, multiplier = repr(applied.get("schedule")), applied.get("lr_multiplier")
+        schedule, multiplier = repr(applied.get("schedule")), applied["lr_multiplier"]
         what = (schedule, multiplier, session.epochs, session.epoch, session.status)
         if self._coming_rates[0] != what:
             try:
@@ -171,17 +176,9 @@ class Sections(PanelPart):
             except Exception as error:  # noqa: BLE001 - a scheduler of a person's own may raise anything
                 self._coming_rates = what, [], f"The rates to come cannot be told: {error}"
         return {
-            "asked": session.lr, "scheduled": applied["scheduled_lr"], "multiplier": applied["lr_multiplier"],
+            "asked": session.lr, "scheduled": applied["scheduled_lr"], "multiplier": multiplier,
             "applied": applied["lr"], "coming": self._coming_rates[1], "note": self._coming_rates[2],
         }  # fmt: skip
-
-    def _lines(self, session: Session) -> dict[str, Any]:
-        choices = [
-            [name, label, suggested(session, name)]
-            for name, label in TRIED.items()
-            if name in session.applied
-        ]
-        return {"choices": choices, "steps": STEPS, "rows": self._standings.rows(session)}
 
     def _words(self, session: Session, preset: Preset) -> str:
         try:
@@ -190,9 +187,13 @@ class Sections(PanelPart):
             return str(error)
 
     def _note(self, change: Any) -> None:
-        # Under a schedule the rate moves with each pulse.
-        if change["name"] != "applied" or not _only_rates(change["old"], change["new"]):
-            super()._note(change)
+        if change["name"] == "applied":
+            # Under a schedule the rate moves with each pulse, and nothing else.
+            before, now = change["old"], change["new"]
+            moved = {name for name in {*before, *now} if before.get(name) != now.get(name)}
+            if moved and moved <= {"lr", "scheduled_lr"} and now.get("schedule") is not None:
+                return
+        super()._note(change)
 
     def _on_wish(self, change: Any) -> None:
         """A wish was written, here or in code."""
@@ -226,10 +227,15 @@ class Sections(PanelPart):
         if session is None:
             return
         if name in self._rows:
-            self._set(session, self._rows[name], value)
+            field = self._rows[name]
+            try:
+                self._restrictions.ask(session, {field.control: field.wish(self._state(session), value)})
+            except (ValueError, TypeError) as error:
+                self._refused[name] = value, str(error)
+            else:
+                self._refused.pop(name, None)
         elif name == "opened":
-            known = {*SECTIONS, *_MORE}
-            self._open = [one for one in map(str, value) if one in known]
+            self._open = [one for one in map(str, value) if one in SECTIONS | _MORE]
         elif name == "preset":
             self._messages["presets"] = self._preset(session, str(value))
         elif name == "rewind":
@@ -241,15 +247,6 @@ class Sections(PanelPart):
         else:
             return super().wish(name, value)
         self.refresh()
-
-    def _set(self, session: Session, field: PanelRow, value: Any) -> None:
-        try:
-            wanted = field.wish(self._state(session), value)
-            self._restrictions.ask(session, {field.control: wanted})
-        except (ValueError, TypeError) as error:
-            self._refused[field.key] = value, str(error)
-        else:
-            self._refused.pop(field.key, None)
 
     def _preset(self, session: Session, name: str) -> str:
         if "presets" in self._restrictions.locked:
@@ -275,15 +272,16 @@ class Sections(PanelPart):
         self._run_in_background("lines", words, lambda run: run.try_each(steps, *settings))
 
     def go_back(self, what: str, words: str, work: Callable[[Session], Any]) -> None:
-        """Go to another place of the run, on a separate thread.
-
-        It may take steps again.
-        """
+        """Go to another place of the run, on a separate thread."""
         if what in self._restrictions.locked:
             self._messages["past"] = f"{what} is locked in this panel."
             self.report(self._messages["past"])
             return self.refresh()
         self._run_in_background("past", words, work)
+
+    def undo(self) -> None:
+        """Take the last change back."""
+        self.go_back("undo", "Taking the last change back", lambda run: run.undo())
 
     def _run_in_background(self, section: str, words: str, work: Callable[[Session], Any]) -> None:
         """Begin work in the background; its outcome is shown in a section."""
@@ -307,43 +305,65 @@ class Sections(PanelPart):
         super().close()
 
 
-def _only_rates(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
-    """Say whether a schedule moved the rate, and nothing else changed."""
-    moved = {name for name in {*before, *now} if before.get(name) != now.get(name)}
-    return bool(moved) and moved <= {"lr", "scheduled_lr"} and now.get("schedule") is not None
+def rows_of(session: Session) -> dict[str, PanelRow]:
+    """Return key -> row of a session's controls, each naming its control."""
+    rows = [
+        row if row.control else replace(row, control=control.name)
+        for control in CONTROLS
+        for row in control.rows
+    ]
+    return {row.key: row for row in rows if session.has_trait(row.control)}
 
 
-def _count_lines(session: Session) -> str:
-    """Return how many lines were left, in words; "" for none."""
-    count = len(session.branches)
-    return f"{count} {'line' if count == 1 else 'lines'} left" if count else ""
+def text_of(value: Any) -> str:
+    """Return what a row shows as text: 0.01, 1e-05, 64."""
+    if value is None or value is False:
+        return ""
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-def _form(field: PanelRow) -> dict[str, Any]:
-    return {name: getattr(field, name) for name in ("key", "label", "kind", "unit", "hint", "empty")}
+def fact_of(row: PanelRow, panel: Panel) -> str:
+    """Return the value in force beside a row: "0.01", "on", "off"."""
+    if row.control not in panel.applied:
+        return ""
+    value = panel.applied[row.control]
+    shown = row.show(value)
+    if row.kind == "flag":
+        return "on" if shown else "off"
+    if (said := row.fact(panel, value)) is not None:
+        return said
+    if isinstance(shown, int) and not isinstance(shown, bool):
+        return f"{shown:,}"
+    return text_of(shown) or "off"
+
+
+def headline_of(section: str, panel: Panel) -> str:
+    """Return what a closed section says of itself."""
+    found = [
+        control.headline(panel)
+        for control in CONTROLS
+        if any(row.section == section for row in control.rows) and panel.session.has_trait(control.name)
+    ]
+    return " · ".join(filter(None, found)) or "off"
 
 
 def _last_step(session: Session, seen: Step | None) -> dict[str, Any]:
     """Return what the last step measured, and what was seen of it."""
-    record = session.record
+    record, stats = session.record, session.layer_stats
     if not len(record):
         return {}
-    last = {name: column.values[-1] for name, column in record.columns.items() if len(column)}
-    known = {name: finite(value) for name, value in last.items()}
-    known = {name: value for name, value in known.items() if value is not None}
+    last = {name: finite(column.values[-1]) for name, column in record.columns.items() if len(column)}
+    known = {name: value for name, value in last.items() if value is not None}
     found: dict[str, Any] = {"step": session.steps, "numbers": known, "layers": []}
-    stats = session.layer_stats
     if seen is not None:
-        found["layers"] = [
-            [one.path, finite(one.grad_norm), finite(one.weight_norm), finite(one.moved)]
-            for one in seen.layers
-        ]
-        found["losses"] = None if seen.losses is None else [finite(loss) for loss in seen.losses]
-        found["why_not"], found["shown"] = seen.why_not, list(seen.shown)
-        found["shape"] = [] if seen.images is None else list(seen.images.shape[:3])
+        layers = [(one.path, one.grad_norm, one.weight_norm, one.moved) for one in seen.layers]
+        found |= {
+            "losses": None if seen.losses is None else [finite(loss) for loss in seen.losses],
+            "why_not": seen.why_not, "shown": list(seen.shown),
+            "shape": [] if seen.images is None else list(seen.images.shape[:3]),
+        }  # fmt: skip
     elif stats is not None and stats.step == session.steps:
-        found["layers"] = [
-            [path, *map(finite, values)]
-            for path, *values in zip(stats.paths, stats.grad_norm, stats.weight_norm, stats.update_ratio)
-        ]
-    return found
+        layers = [*zip(stats.paths, stats.grad_norm, stats.weight_norm, stats.update_ratio)]
+    else:
+        return found
+    return found | {"layers": [[path, *map(finite, values)] for path, *values in layers]}

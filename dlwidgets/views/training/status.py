@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import traitlets
+from traitlets import Bool, Dict, List, Unicode
 
 from ...session import Session
 from ..view import View, module, style
@@ -26,7 +26,7 @@ class PanelPart(View):
 
     _esm = module("training")
     _css = style("training", "dashboard.css")
-    part = traitlets.Unicode(help='"head", "facts" or "sections"').tag(sync=True)
+    part = Unicode(help='"head", "facts" or "sections"').tag(sync=True)
 
     #: What a key stands for: "toggle" and "step".
     press: Callable[[str], None] = staticmethod(lambda key: None)
@@ -44,13 +44,13 @@ class StatusLine(PanelPart):
 
     AHEAD = 20
     watches = ("pulse", "status", "error", "epochs")
-    run = traitlets.Dict(
+    run = Dict(
         help="title, about, status, epoch, epochs, steps, share, rate, left, samples (a second), memory, "
         "device_memory [bytes], undo (what would be taken back, or empty)"
     ).tag(sync=True)
-    error = traitlets.Unicode(help="why the run failed, one sentence").tag(sync=True)
-    trace = traitlets.Unicode(help="the traceback of the failure").tag(sync=True)
-    said = traitlets.Unicode(help="why a button did not do what it says, one sentence").tag(sync=True)
+    error = Unicode(help="why the run failed, one sentence").tag(sync=True)
+    trace = Unicode(help="the traceback of the failure").tag(sync=True)
+    said = Unicode(help="why a button did not do what it says, one sentence").tag(sync=True)
 
     def __init__(self, session: Session) -> None:
         # Neither changes, and counting parameters is too slow to do at every picture.
@@ -67,26 +67,24 @@ class StatusLine(PanelPart):
             return {}
         run = {**self._names, "status": session.status, **session.progress()}
         rate, batch = run.get("rate"), session.applied.get("effective_batch", session.applied["batch_size"])
-        on_device = torch.cuda.memory_allocated(session.device) if session.device.type == "cuda" else None
         if time.monotonic() - self._resident[1] >= _MEMORY:
             self._resident = resident_memory(), time.monotonic()
-        run |= {"samples": rate and rate * batch, "memory": self._resident[0], "device_memory": on_device}
-        changes = session.line_changes
-        last = changes[-1] if changes else None
-        run["undo"] = "" if last is None else f"{last.name}, step {last.step:,}"
+        on_gpu = session.device.type == "cuda"
+        last = session.line_changes[-1:]
+        run |= {
+            "samples": rate and rate * batch, "memory": self._resident[0],
+            "device_memory": torch.cuda.memory_allocated(session.device) if on_gpu else None,
+            "undo": f"{last[0].name}, step {last[0].step:,}" if last else "",
+        }  # fmt: skip
         sentence, moment = self._saying
-        said = sentence if moment == _moment(session) else ""
+        said = sentence if moment == (session.steps, len(session.changes)) else ""
         return {"run": run, "error": session.error, "trace": session.traceback, "said": said}
 
     def say(self, sentence: str) -> None:
         """Show a sentence until the run goes on, or something is changed."""
         if self.session is not None:
-            self._saying = sentence, _moment(self.session)
+            self._saying = sentence, (self.session.steps, len(self.session.changes))
             self.refresh()
-
-
-def _moment(session: Session) -> tuple[int, int]:
-    return session.steps, len(session.changes)
 
 
 class ControlFacts(PanelPart):
@@ -94,13 +92,13 @@ class ControlFacts(PanelPart):
 
     AHEAD, BEAT = 10, 2
     watches = ("pulse", "applied", "rejected", "lr", "batch_size", "clip", "status")
-    asked = traitlets.Dict(help="control -> what was asked for").tag(sync=True)
-    applied = traitlets.Dict(help="control -> what is in force").tag(sync=True)
-    rejected = traitlets.Dict(help="control -> why the wish was rejected").tag(sync=True)
-    waiting = traitlets.List(help="controls whose wish is not in force, or rejected, yet").tag(sync=True)
-    beside = traitlets.Dict(help="control -> a remark, as the schedule that the rate follows").tag(sync=True)
-    locked = traitlets.List(help="controls that are locked").tag(sync=True)
-    running = traitlets.Bool(help="whether steps are being taken").tag(sync=True)
+    asked = Dict(help="control -> what was asked for").tag(sync=True)
+    applied = Dict(help="control -> what is in force").tag(sync=True)
+    rejected = Dict(help="control -> why the wish was rejected").tag(sync=True)
+    waiting = List(help="controls whose wish is not in force, or rejected, yet").tag(sync=True)
+    beside = Dict(help="control -> a remark, as the schedule that the rate follows").tag(sync=True)
+    locked = List(help="controls that are locked").tag(sync=True)
+    running = Bool(help="whether steps are being taken").tag(sync=True)
 
     NAMES = ("lr", "batch_size", "clip")
 
@@ -129,13 +127,12 @@ class ControlFacts(PanelPart):
 def remarks_on_controls(session: Session) -> dict[str, str]:
     """Return remarks on the main controls, as the rate's schedule."""
     applied, said = session.applied, {}
-    if applied.get("schedule") is not None:
-        said["lr"] = f"× {applied['schedule'][0] if isinstance(applied['schedule'][0], str) else 'schedule'}"
+    if (schedule := applied.get("schedule")) is not None:
+        said["lr"] = f"× {schedule[0] if isinstance(schedule[0], str) else 'schedule'}"
     if (accumulated := applied.get("accumulate") or 1) > 1:
         said["batch_size"] = f"× {accumulated} = {applied['effective_batch']:,} a step"
     if applied["clip"] is not None:
-        share = session.clipping()["share"]
-        columns = session.record.columns
+        share, columns = session.clipping()["share"], session.record.columns
         if share is not None and "clipped_norm" in columns:
             before, after = (columns[name].values[-1:] for name in ("grad_norm", "clipped_norm"))
             if len(before) and len(after) and before[0] == before[0]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets
@@ -39,10 +40,9 @@ _APART = ("adaptive",)
 class TrainingPanel(Pictured, ipywidgets.VBox):
     """Buttons and controls that steer a run while it trains.
 
-    Sliders for rate and batch size, clipping, and more. Each control is a wish of the session; beside it
-    stands what is in force. A value that cannot be is rejected there, and the run goes on. Changes made
-    from code move the controls too. Optimizer, schedule, regularisation, the run's own settings, presets
-    and the way back fold away below.
+    Each control is a wish of the session; beside it stands what is in force. A value that cannot be is
+    rejected there, and the run goes on. Changes made from code move the controls too. Optimizer, schedule,
+    regularisation, the run's own settings, presets and the way back fold away below.
 
     With the focus in the panel, Space starts, pauses and resumes, and "." takes a step, unless the focused
     control needs the key itself.
@@ -67,10 +67,8 @@ class TrainingPanel(Pictured, ipywidgets.VBox):
         presets: Mapping[str, Preset] | None = None,
     ) -> None:
         if not isinstance(session, Session):
-            raise TypeError(
-                f"TrainingPanel wants a Session, not {type(session).__name__}: "
-                "dlwidgets.TrainingPanel(session)."
-            )
+            given = type(session).__name__
+            raise TypeError(f"TrainingPanel wants a Session, not {given}: dlwidgets.TrainingPanel(session).")
         restrictions = Restrictions()
         restrictions.limit(limits or {})
         restrictions.lock([locked] if isinstance(locked, str) else locked)
@@ -84,19 +82,16 @@ class TrainingPanel(Pictured, ipywidgets.VBox):
         self._wished: tuple[str, Any] | None = None
         #: The thread on which controls are being set here, if any.
         self._showing: int | None = None
+        new = self._button
         buttons = [
-            self._button("Start", "play", "Train in the background (Space)", lambda run: run.start()),
-            self._button("Resume", "play", "Go on where the run paused (Space)", lambda run: run.resume()),
-            self._button(
-                "Pause", "pause", "Pause after the step being taken (Space)",
-                lambda run: run.pause(wait=False),
-            ),  # fmt: skip
-            self._button(
-                "Step", "step-forward", "Take one step, then pause (.)", lambda run: self._sections.step()
-            ),
-            self._button("Stop", "stop", "End the run", lambda run: run.stop(wait=False)),
-            self._button("Undo", "undo", "Take the last change back", lambda run: self._undo()),
-        ]
+            new("Start", "play", "Train in the background (Space)", lambda run: run.start()),
+            new("Resume", "play", "Go on where the run paused (Space)", lambda run: run.resume()),
+            new("Pause", "pause", "Pause after the step being taken (Space)",
+                lambda run: run.pause(wait=False)),
+            new("Step", "step-forward", "Take one step, then pause (.)", lambda run: self._sections.step()),
+            new("Stop", "stop", "End the run", lambda run: run.stop(wait=False)),
+            new("Undo", "undo", "Take the last change back", lambda run: self._sections.undo()),
+        ]  # fmt: skip
         self.bar = ipywidgets.HBox([self._head, ipywidgets.HBox(buttons).add_class("dlw-buttons")])
         self.bar.add_class("dlw-bar").add_class("dlw-vars")
 
@@ -131,72 +126,54 @@ class TrainingPanel(Pictured, ipywidgets.VBox):
     def limits(self, **ranges: Any) -> Self:
         """Limit the panel's controls, as `limits(lr=(1e-4, 1e-1), batch_size=(1, 128))`.
 
-        Both ends are allowed; None takes a limit away. What code sets is not bound by it.
-
-        Raises
-        ------
-        ValueError : in a sentence, a name that is no number of the panel, or no range.
+        Both ends are allowed; None takes a limit away. What code sets is not bound by it. A ValueError says
+        which name is no number of the panel, or what is no range.
         """
         self._restrictions.limit(ranges)
-        self._apply_restrictions()
-        return self
+        return self._apply_restrictions()
 
     def lock(self, *names: str) -> Self:
         """Lock controls, so that they only show.
 
-        Names are those of the wishes, or "presets", "undo", "rewind".
-
-        Raises
-        ------
-        ValueError : in a sentence, there is no such control.
+        Names are those of the wishes, or "presets", "undo", "rewind"; a ValueError says which is not there.
         """
         self._restrictions.lock(names)
-        self._apply_restrictions()
-        return self
+        return self._apply_restrictions()
 
     def unlock(self, *names: str) -> Self:
-        """Unlock controls; without a name, all of them.
-
-        Raises
-        ------
-        ValueError : in a sentence, there is no such control.
-        """
+        """Unlock controls; without a name, all of them."""
         self._restrictions.unlock(names)
-        self._apply_restrictions()
-        return self
+        return self._apply_restrictions()
 
-    def _apply_restrictions(self) -> None:
-        """Apply ranges and locks to the controls."""
-        session, restrictions = self.session, self._restrictions
+    def _apply_restrictions(self) -> Self:
+        session, ranges, locked = self.session, self._restrictions.ranges, self._restrictions.locked
         if session is None:
-            return
-        before, self._showing = self._showing, threading.get_ident()
-        try:
-            ranges = restrictions.ranges
+            return self
+        with self._setting():
             span_on_log(self.lr, ranges.get("lr", _RATES), session.lr)
             span_on_log(self.limit, ranges.get("clip", _LIMITS), self.limit.value)
             self._show_size(session.batch_size, anew=True)
-            for control, name in (
-                (self.lr, "lr"), (self.batch_size, "batch_size"), (self.clip, "clip"), (self.limit, "clip"),
-            ):  # fmt: skip
-                control.disabled = name in restrictions.locked
+            for name in ("lr", "batch_size", "clip", "limit"):
+                getattr(self, name).disabled = ("clip" if name == "limit" else name) in locked
+        self._facts.refresh()
+        self._sections.refresh()
+        return self
+
+    @contextlib.contextmanager
+    def _setting(self) -> Iterator[None]:
+        """Set controls: what they tell meanwhile is nobody's wish."""
+        before, self._showing = self._showing, threading.get_ident()
+        try:
+            yield
         finally:
             self._showing = before
-        for part in (self._facts, self._sections):
-            part.refresh()
 
     # -- buttons and keys
 
     def _button(self, text: str, icon: str, tip: str, do: Callable[[Session], Any]) -> ipywidgets.Button:
         button = ipywidgets.Button(description=text, icon=icon, tooltip=tip)
-        button.add_class("dlw-button").add_class(f"dlw-{text.lower()}")
-
-        def clicked(_button: Any) -> None:
-            if self.session is not None:
-                do(self.session)
-
-        button.on_click(clicked)
-        return button
+        button.on_click(lambda _button: None if self.session is None else do(self.session))
+        return button.add_class("dlw-button").add_class(f"dlw-{text.lower()}")
 
     def _press(self, key: str) -> None:
         """Do what a key stands for."""
@@ -211,9 +188,6 @@ class TrainingPanel(Pictured, ipywidgets.VBox):
             session.resume()
         else:
             session.start()
-
-    def _undo(self) -> None:
-        self._sections.go_back("undo", "Taking the last change back", lambda run: run.undo())
 
     # -- controls and wishes
 
@@ -235,11 +209,10 @@ class TrainingPanel(Pictured, ipywidgets.VBox):
             name, wanted = "clip", None if self.clip.value == "off" else (self.clip.value, limit)
         self._wished = name, wanted
         try:
+            self._facts.refused.pop(name, None)
             self._restrictions.ask(session, {name: wanted})
         except ValueError as error:
             self._facts.refused[name] = str(error)
-        else:
-            self._facts.refused.pop(name, None)
         finally:
             self._wished = None
         self._facts.refresh()
@@ -253,11 +226,8 @@ class TrainingPanel(Pictured, ipywidgets.VBox):
         if one == other:
             return
         self._kept_limits[one] = rounded_value(self.limit)
-        self._showing = threading.get_ident()
-        try:
+        with self._setting():
             show_on_log(self.limit, self._kept_limits[other])
-        finally:
-            self._showing = None
 
     def _on_wish(self, change: Any) -> None:
         """A wish was written, here or in code: the control shows it."""
@@ -266,8 +236,7 @@ class TrainingPanel(Pictured, ipywidgets.VBox):
             return
         if self._facts.refused.pop(name, None):
             self._facts.refresh()
-        self._showing = threading.get_ident()
-        try:
+        with self._setting():
             if name == "lr":
                 show_on_log(self.lr, value)
             elif name == "batch_size":
@@ -279,8 +248,6 @@ class TrainingPanel(Pictured, ipywidgets.VBox):
                 if clip.mode != "off":
                     self._mode = clip.mode
                     show_on_log(self.limit, clip.limit)
-        finally:
-            self._showing = None
 
     def _show_size(self, size: int, anew: bool = False) -> None:
         control = self.batch_size
@@ -310,9 +277,7 @@ class TrainingPanel(Pictured, ipywidgets.VBox):
         if self.session is not None:
             self.session.unobserve(self._on_wish, names=["lr", "batch_size", "clip"])
             self.session = None
-            buttons = self.bar.children[1]
-            close_widgets(
-                *buttons.children, *self.bar.children, self.bar, *self.controls.children, self.controls,
-                self.layout,
-            )  # fmt: skip
+            bar, controls = self.bar, self.controls
+            parts = [*bar.children[1].children, *bar.children, bar, *controls.children, controls]
+            close_widgets(*parts, self.layout)
         super().close()

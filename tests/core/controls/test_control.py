@@ -59,7 +59,7 @@ class Nudge(Control):
 @pytest.fixture
 def made(monkeypatch):
     monkeypatch.setattr(steering, "CONTROLS", [*steering.CONTROLS, Nudge])
-    for module in ("dlwidgets.session", "dlwidgets.core.controls.near_names", "dlwidgets.views.training.rows",
+    for module in ("dlwidgets.session", "dlwidgets.core.controls.near_names", "dlwidgets.views.training.sections",
                    "dlwidgets.views.training.limits"):  # fmt: skip
         monkeypatch.setattr(f"{module}.CONTROLS", steering.CONTROLS)
     torch.manual_seed(0)

@@ -12,7 +12,7 @@ from torch import nn
 
 from dlwidgets.core.controls.steering import names_of
 from dlwidgets.session import Session
-from dlwidgets.views.training.rows import rows_of
+from dlwidgets.views.training.sections import rows_of
 from dlwidgets.views.training.view import TrainingPanel
 
 
