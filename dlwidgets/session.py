@@ -35,11 +35,9 @@ from .core.training.description import describe
 from .core.training.microscope import Microscope
 from .core.training.prediction import compute_outputs, read_prediction_inputs
 from .core.training.replay import ledger_frame, read_ledger
-from .core.training.snapshots.autosave import autosave, resume
-from .core.training.snapshots.checkpoints import load
-from .core.training.snapshots.lines import Branch, Comparison, compare_lines
-from .core.training.snapshots.tensor_file import save_weights
-from .core.training.snapshots.timeline import Timeline
+from .core.training.snapshots.checkpoints import autosave, load, resume
+from .core.training.snapshots.state_file import save_weights
+from .core.training.snapshots.timeline import Branch, Comparison, Timeline, compare_lines
 from .core.training.trials import check_trials, try_each
 
 if TYPE_CHECKING:
@@ -253,7 +251,7 @@ class Session(HasTraits):
     )
     line = _Now("main", read_only=True, help="the line of the run that is under way")
     branches = Tuple(
-        read_only=True, help="the lines that were left: a `core.training.snapshots.lines.Branch` each"
+        read_only=True, help="the lines that were left: a `core.training.snapshots.timeline.Branch` each"
     )
     trials = Tuple(
         read_only=True, help="a `core.training.trials.Trial` for each of the settings being tried; else ()"

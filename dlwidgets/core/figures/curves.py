@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
-    from ..training.snapshots.lines import Branch
+    from ..training.snapshots.timeline import Branch
 
 
 def curves_figure(

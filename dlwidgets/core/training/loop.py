@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 
 from ..base.history import History
 from ..base.isolation import eval_mode
+from ..base.numbers import to_seconds
 from ..base.random_state import RandomMark
 from ..base.trees import call_model
 from ..controls.accumulate import Accumulation, add_parts, divisors
@@ -30,7 +31,6 @@ from ..data.batches import Batches, batch_length
 from ..data.objective import Objective
 from ..layers.monitor import LayerMonitor
 from ..scoring.evaluation import Evaluation, evaluate
-from .progress import steps_to_go
 
 if TYPE_CHECKING:
     from ..layers.probes import LayerStats
@@ -70,15 +70,11 @@ class Loop:
     Attributes
     ----------
     steps, epochs : optimizer steps taken, and epochs completed.
-    freezing : which parameters train; to be changed between two steps.
-    accumulation, precision, normalisation, dropout, average, patience : what a step, or an evaluation, has
-        beside the plain loop; to be changed between two steps.
-    clip, rate : gradient clipping and learning rate in force, with its schedule; to be changed between two
-        steps.
+    freezing, clip, rate, accumulation, precision, normalisation, dropout, average, patience : what trains,
+        and what a step or an evaluation has beside the plain loop; to be changed between two steps.
     goal : returns how many epochs the run, or the next one, will have completed when it is done.
     epoch_ended : whether an epoch ended with the last call of `step()`.
-    watch : measures the layers in some of the steps, once it is switched on.
-    layer_stats : what it measured last, or None.
+    watch, layer_stats : measures the layers in some of the steps, once switched on; what it measured last.
     evaluation_cost : seconds that the last evaluation took.
     look : shown the first batch of the next step, once, and how many batches the step has; it must leave no
         trace and not raise.
@@ -95,17 +91,15 @@ class Loop:
     ) -> None:
         self.objective, self.model = objective, objective.model
         self.batches, self.optimizer = batches, optimizer
-        self.clip, self.rate = clip, Rate(optimizer)
+        self.clip, self.rate, self.freezing = clip, Rate(optimizer), Freezing(self.model)
         self.goal: Callable[[], int] = lambda: self.epochs + 1
         self.rate.ahead = self.ahead
-        self.freezing = Freezing(self.model)
         self.history = History()
         self.steps = self.epochs = 0
-        self.epoch_ended = False
-        self.layer_stats: LayerStats | None = None
+        self.epoch_ended = self._taken = False
         self.evaluation_cost = 0.0
-        self._taken = False
         self.watch = LayerMonitor()
+        self.layer_stats: LayerStats | None = None
         self._gradients = GradientClipper(self.model)
         # What a step can have beside the plain loop. Switched off, none of them touches a number.
         self.accumulation = Accumulation(batches)
@@ -161,8 +155,7 @@ class Loop:
         """
         started = time.perf_counter()
         self.epoch_ended = False
-        groups = self.accumulation
-        if not (group := groups.take()):
+        if not (group := self.accumulation.take()):
             self._end_epoch()
             return False
         self._mark.set()
@@ -171,7 +164,7 @@ class Loop:
             value, measured = self._learn(group)
         except BaseException:
             self._mark.restore()
-            groups.put_back()
+            self.accumulation.put_back()
             with torch.no_grad():
                 for buffer, kept in zip(self._buffers, buffers):
                     buffer.copy_(kept)
@@ -185,7 +178,7 @@ class Loop:
         self.steps += 1
         self.layer_stats = self.watch.after(self.steps) or self.layer_stats
         self.rate.after_step(value)
-        if groups.over:
+        if self.accumulation.over:
             self._end_epoch()
         return True
 
@@ -208,16 +201,50 @@ class Loop:
         goal, groups = self.goal(), self.accumulation
         each = groups.steps_in_epoch()
         left = groups.steps_left() if groups.midway else each
-        return Ahead(
-            steps_to_go(self, goal), max(0, goal - self.epochs), left, each, (self.steps, self.epochs)
-        )
+        here = self.steps, self.epochs
+        return Ahead(self.steps_to_go(goal), max(0, goal - self.epochs), left, each, here)
+
+    def steps_to_go(self, epochs: int) -> int | None:
+        """Count the steps until `epochs` are completed; None if unknown."""
+        whole, groups = epochs - self.epochs, self.accumulation
+        if whole <= 0:
+            return 0
+        each = groups.steps_in_epoch()
+        first = groups.steps_left() if groups.midway else each
+        return None if each is None or first is None else first + (whole - 1) * each
+
+    def progress(self, epochs: int, evaluate_every: str | int | None = None) -> dict[str, Any]:
+        """Return how far a run is that is done after `epochs` epochs.
+
+        Returns
+        -------
+        dict
+            epoch, epochs, steps : the epoch of the last step, from 1; as given; steps taken.
+            total, share : steps at the end, and 0..1 of them; None where the data does not say.
+            rate : steps a second of late; None before the first.
+            left : seconds to the end at this rate, evaluations included; None where it cannot be told.
+        """
+        steps, rate, to_go = self.steps, self.history.rate(), self.steps_to_go(epochs)
+        total, left = None if to_go is None else steps + to_go, None
+        if rate and total is not None:
+            if evaluate_every is None:
+                evaluations = 0
+            elif evaluate_every == "epoch":
+                evaluations = max(0, epochs - self.epochs)
+            elif (seconds := to_seconds(evaluate_every)) is not None:
+                evaluations = int(to_go / rate / seconds)
+            else:
+                evaluations = total // int(evaluate_every) - steps // int(evaluate_every)
+            left = to_go / rate + evaluations * self.evaluation_cost
+        return {
+            "epoch": self.epoch, "epochs": epochs, "steps": steps, "total": total,
+            "share": steps / total if total else None, "rate": rate, "left": left,
+        }  # fmt: skip
 
     def state(self) -> dict[str, Any]:
         """Return where the loop is; weights, optimizer, data say it themselves."""
-        return {
-            "steps": self.steps, "epochs": self.epochs, "epoch_ended": self.epoch_ended,
-            "taken": self._taken,
-        }  # fmt: skip
+        ended = self.epoch_ended
+        return {"steps": self.steps, "epochs": self.epochs, "epoch_ended": ended, "taken": self._taken}
 
     def install(self, state: dict[str, Any]) -> None:
         """Be where the loop was; others cut the history."""
@@ -226,12 +253,7 @@ class Loop:
         self._mark.forget()
 
     def evaluate(self, batches: Batches, samples: int | None = None, seed: int = 0) -> Evaluation:
-        """Evaluate on `batches` and note it in the history.
-
-        Parameters
-        ----------
-        samples, seed : how many to evaluate, where it is not all of them: see `scoring.evaluation.evaluate`.
-        """
+        """Note an `evaluate` of these `batches` in the history, and return it."""
         began = time.perf_counter()
         size = self.batches.batch_size
         # A summed loss grows with the batch; a mean does not. A GPU is faster with large batches; a CPU is slower
@@ -239,9 +261,8 @@ class Loop:
         if not self._summed:
             size = max(64 if self.objective.device.type == "cpu" else 256, size)
         with self.averaged():
-            found = evaluate(
-                self.objective, batches, size, self.objective.task.classes, samples, seed, self.between_batches
-            )
+            classes = self.objective.task.classes
+            found = evaluate(self.objective, batches, size, classes, samples, seed, self.between_batches)
         self.history.evaluation(self.steps, valid_loss=found.loss, **found.metrics)
         self.evaluation_cost = time.perf_counter() - began
         return found
@@ -254,10 +275,7 @@ class Loop:
         """Return the state dict, of averaged weights where that is on."""
         with self.averaged() if averaged else _AS_IT_IS:
             found = self.normalisation.plain(self.normalisation.model.state_dict())
-            return {
-                name: value.detach().clone() if isinstance(value, torch.Tensor) else value
-                for name, value in found.items()
-            }
+            return {key: v.detach().clone() if isinstance(v, torch.Tensor) else v for key, v in found.items()}
 
     def judge(self, figures: dict[str, float]) -> str | None:
         """Take in an evaluation; return why to stop, or None."""
@@ -307,14 +325,10 @@ class Loop:
             where = self._gradients.blame()
             raise NotFinite(self._not_finite("The gradients became infinite or NaN", there, where))
         self.watch.before()
-        return value, {**measured, **self._move(), **parts}
-
-    def _move(self) -> dict[str, float]:
-        """Move the weights; return what the history keeps of it."""
         kept = self.precision.step(self.optimizer)
         self.normalisation.project()
         self.average.update()
-        return kept
+        return value, {**measured, **kept, **parts}
 
     @property
     def _summed(self) -> bool:
@@ -325,9 +339,8 @@ class Loop:
             raise ValueError(
                 "train gave no batch in a whole epoch: is it empty, or smaller than a batch that is dropped?"
             )
-        self._taken = False
+        self._taken, self.epoch_ended = False, True
         self.epochs += 1
-        self.epoch_ended = True
         self.accumulation.after_epoch()
         self.rate.after_epoch()
 

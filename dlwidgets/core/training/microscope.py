@@ -83,15 +83,12 @@ class Microscope:
 
     def after(self) -> Step | None:
         """Return what the step did; None where another was taken, or none."""
-        if self._next is None or self._loop.steps != self._next:
+        step = self._next
+        if step is None or self._loop.steps != step:
             return None
-        step, self._next = self._next, None
-        losses, shown, images, why_not = self._losses, self._shown, self._images, self._why_not
         layers = tuple(self._moves())
-        self._kept = {}
-        return Step(step, losses, why_not, shown, images, layers)
-
-    # -- inside
+        self._next, self._kept = None, {}
+        return Step(step, self._losses, self._why_not, self._shown, self._images, layers)
 
     def _look(self, batch: Any, count: int) -> None:
         """Look at the step's first batch, of `count`."""
@@ -109,14 +106,13 @@ class Microscope:
 
     @torch.no_grad()
     def _each(self, batch: Any) -> tuple[np.ndarray | None, str]:
-        loop = self._loop
-        objective = loop.objective
+        objective = self._loop.objective
         if objective.custom is not None:
             return None, "a custom step returns one loss for the batch"
         each = reduce_nothing(objective.smoothing.loss or objective.task.loss)
         if each is None:
             return None, f"{objective.task.loss_name} has no reduction='none'"
-        with preserve_buffers(loop.model), loop.precision.forward():
+        with preserve_buffers(self._loop.model), self._loop.precision.forward():
             losses, _, _ = objective.compute(batch, each)
         count = batch_length(batch)
         if not isinstance(losses, torch.Tensor) or not losses.ndim or len(losses) != count:

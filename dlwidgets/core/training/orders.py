@@ -39,12 +39,7 @@ class Orders:
         return self.ending == "paused"
 
     def start(self, done: int, epochs: int, anew: bool = False) -> None:
-        """Go on with the run there is, or begin a new one.
-
-        Parameters
-        ----------
-        anew : begin a new run even if there is one.
-        """
+        """Go on with the run there is, or begin one (`anew`)."""
         with self._lock:
             if self.goal is None or anew:
                 self.began, self.goal = done, done + epochs
@@ -75,12 +70,13 @@ class Orders:
     def fail(self) -> None:
         """Stop since something went wrong; the run can be resumed."""
         with self._lock:
-            self.going, self.ending, self._until = False, "failed", None
+            self._end("failed")
 
     def finish(self) -> None:
         """Take no step: there is nothing left to do."""
         with self._lock:
-            self._finish()
+            self._end("done")
+            self.goal = None
 
     def epochs_changed(self, epochs: int) -> None:
         """Move the goal of the run there is."""
@@ -89,8 +85,8 @@ class Orders:
                 self.goal = self.began + epochs
                 self._last = self.began, self.goal
 
-    def wait_after_rewind(self, epochs: int) -> None:
-        """Wait where the run was taken back to, with its old goal.
+    def arrive(self, epochs: int) -> None:
+        """Wait where the run was taken, unless ordered on meanwhile.
 
         Parameters
         ----------
@@ -102,14 +98,15 @@ class Orders:
             self.began = min(self.began, epochs)
             if self.goal is not None and self.goal <= epochs:
                 self.goal = None
-            self.going, self.ending, self._until = False, "paused", None
+            if not self.going or (self.goal is None and self._until is None):
+                self._end("paused")
 
     def take_over(self, began: int, goal: int | None) -> None:
         """Take over another kernel's run; it waits to be resumed."""
         with self._lock:
             self.began, self.goal = began, goal
             self._last = None if goal is None else (began, goal)
-            self.going, self.ending, self._until = False, "paused", None
+            self._end("paused")
 
     def proceed(self, steps: int, epochs: int, midway: bool = False) -> bool:
         """Say whether to take a step; asked before each.
@@ -124,14 +121,15 @@ class Orders:
                 return False
             # A run that ends with the very step that was asked for is done, not paused.
             if self.goal is not None and epochs >= self.goal and not midway:
-                self._finish()
+                self._end("done")
+                self.goal = None
             elif self._until is not None and steps >= self._until:
-                self.going, self.ending, self._until = False, "paused", None
+                self._end("paused")
             return self.going
 
     def _go(self, until: int | None) -> None:
         self.given += 1
         self.going, self.ending, self._until = True, "", until
 
-    def _finish(self) -> None:
-        self.going, self.ending, self.goal, self._until = False, "done", None, None
+    def _end(self, how: str) -> None:
+        self.going, self.ending, self._until = False, how, None

@@ -21,19 +21,18 @@ from ..base.words import describe_error
 from ..controls.steering import ModelShape, Steering
 from ..data.session_data import SessionData
 from ..scoring.evaluation import Evaluation
-from .contention import CpuContention
 from .evaluations import Evaluations
 from .loop import Loop, NotFinite
 from .orders import Orders
-from .progress import progress
 from .replay import replay_change
+from .resources import CpuContention
 from .snapshots.origin import Origin
 from .snapshots.parts import GlobalRandomness, ModelState, OptimizerState
 from .snapshots.timeline import Timeline
 from .worker import Worker
 
 if TYPE_CHECKING:
-    from .snapshots.autosave import Autosave
+    from .snapshots.checkpoints import Autosave
     from .trials import Trial
 
 #: Facts are told at most this often [s]; views draw no faster.
@@ -50,6 +49,7 @@ _runs: weakref.WeakSet[Run] = weakref.WeakSet()
 _NOW: dict[str, Callable[[Run], Any]] = {
     "steps": lambda run: run.loop.steps,
     "epoch": lambda run: run.loop.epoch,
+    "epochs": lambda run: run.loop.epochs,
     "loss": lambda run: run.loop.loss,
     "line": lambda run: run.timeline.line.name,
     "snapshots": lambda run: run.timeline.snapshots,
@@ -73,8 +73,7 @@ class Run:
     Parameters
     ----------
     data : what it trains on and is evaluated on.
-    wish : returns what is wished for now, by name: the controls of `Steering`, "epochs", "evaluate_every" and
-        "evaluate_samples".
+    wish : returns what is wished for now, by the name of a control.
     tell : told of facts as keywords, in the order in which they are to be seen, on the training thread.
         `pulse=n` comes last, when all other facts of a moment have been told. `paused` and `blocking`
         (whether a caller waits) are told on any thread.
@@ -85,11 +84,9 @@ class Run:
     ----------
     parts : name -> part of the run whose state a snapshot holds: see `base.state.Stateful`. What is added
         here is in every snapshot from then on.
-    timeline : the snapshots, and the lines of the run.
     origin : where the run began, once it has; None before. `lost` says in a sentence why it is not known.
     pending : changes of another run, in order, that are made at their steps.
     failure : what made the run fail; None once it goes again, or was stopped.
-    evaluations : when one is due, and what those there were found.
     autosave : writes checkpoints; None for none.
     """
 
@@ -106,15 +103,14 @@ class Run:
         memory: int | None = None,
     ) -> None:
         self.loop, self.data, self.seed = loop, data, seed
-        self._wish, self._tell_session = wish, tell
+        self._wish, self._tell_session, self.note = wish, tell, note
         self.origin: Origin | None = None
         self.lost = ""
         self.pending: list[Entry] = []
         self.orders, self.steering = Orders(), Steering(loop, threads)
         self.worker = Worker(self._burst, self._crashed, lambda: self.orders.going)
-        loop.goal = self._goal
-        loop.between_batches = self._between_batches
-        loop.precision.note = loop.watch.note = self.note = note
+        loop.goal, loop.between_batches = self._goal, self._between_batches
+        loop.precision.note = loop.watch.note = note
         loop.rate.begins_run = lambda: self.orders.goal is None
         self.steering.evaluates = loop.rate.valid = data.valid is not None
         #: How all stood when the evaluation under way began, if that is one that the run made due.
@@ -134,8 +130,10 @@ class Run:
         self._device = loop.objective.device
         self._streams = RandomStates.from_seed(seed, self._device)
         self._asked: dict[str, str] = {}
-        self._asking = threading.Lock()
-        self._callers, self._counting = 0, threading.Lock()
+        self._callers = 0
+        self._asking, self._counting = threading.Lock(), threading.Lock()
+        #: Whether the burst under way began with steps to take.
+        self._running = False
         self._borrowing = self._telling = False
         #: What was true where the run set out from, while it is taken somewhere else; None where it is not.
         self._left: dict[str, Any] | None = None
@@ -167,7 +165,7 @@ class Run:
 
     def _progress(self) -> dict[str, Any]:
         goal, every = self.orders.goal, self._wish("evaluate_every") if self.data.valid is not None else None
-        return progress(self.loop, self.orders.began + self._wish("epochs") if goal is None else goal, every)
+        return self.loop.progress(self.orders.began + self._wish("epochs") if goal is None else goal, every)
 
     # -- any thread: orders
 
@@ -177,11 +175,7 @@ class Run:
             raise RuntimeError("The session is closed: make a new one.")
 
     def begin(self, epochs: int, anew: bool) -> None:
-        """Order the run to go on, or begin a new one.
-
-        Parameters
-        ----------
-        anew : begin a new run even if there is one.
+        """Order the run to go on, or (`anew`) another.
 
         Raises
         ------
@@ -192,7 +186,7 @@ class Run:
             raise ValueError(
                 "train was a generator and has been read to its end: pass a list of batches, or a Dataset."
             )
-        self.orders.start(self.loop.epochs, epochs, anew)
+        self.orders.start(self.now("epochs"), epochs, anew)
 
     def go(self) -> None:
         """Have what was ordered done."""
@@ -257,7 +251,7 @@ class Run:
             self._asked[name] = by
         if not self.steering[name].at_rest or self.orders.going:
             return
-        future = self.worker.job(self._apply_at_rest)
+        future = self.worker.job(lambda: self._apply("at_rest"))
         if not self.worker.here:
             concurrent.futures.wait([future], timeout=_PATIENCE)
             if future.done():
@@ -274,11 +268,8 @@ class Run:
         """Have `work()` done on the training thread between two steps.
 
         Random numbers that it draws and modes that it sets (`model.eval()`) disturb no training. Its result
-        is there once all that was borrowed for it is given back, or at once where training goes on.
-
-        Parameters
-        ----------
-        looks : it only looks at the model, and need not wait for the end of an evaluation.
+        is there once all that was borrowed for it is given back, or at once where training goes on. What only
+        `looks` at the model need not wait for the end of an evaluation.
         """
         self.check_open()
 
@@ -329,16 +320,17 @@ class Run:
         if self.worker.here:
             yield
             return
+
+        def count(more: int) -> None:
+            with self._counting:
+                self._callers += more
+            self._tell_session(blocking=self._callers > 0)
+
         try:
-            self._count_caller(1)
+            count(1)
             yield
         finally:
-            self._count_caller(-1)
-
-    def _count_caller(self, more: int) -> None:
-        with self._counting:
-            self._callers += more
-        self._tell_session(blocking=self._callers > 0)
+            count(-1)
 
     # -- the training thread: steps and evaluations
 
@@ -399,22 +391,21 @@ class Run:
         orders, worker, loop = self.orders, self.worker, self.loop
         if said := loop.refresh():
             self.note(said)
-        # A burst that began at rest, for a job, ends with it: what a run begins with is done in a burst of its own.
-        run = orders.going
-        if run:
+        # A burst that began at rest, for a job, ends with it: a run begins in a burst of its own.
+        self._running = orders.going
+        if self._running:
             self._begin_run()
         worker.begun()
         while True:
-            worker.do_jobs(hold=not (run and orders.going))
-            if not (run and orders.going):
-                self._apply_at_rest()
+            worker.do_jobs(hold=not (self._running and orders.going))
+            if not (self._running and orders.going):
+                self._apply("at_rest")
                 if self.autosave is not None and not orders.going:
                     self.autosave.at_end(orders.ending)
                 return
             worker.deliver()
             try:
-                if self._asked:
-                    self._apply()
+                self._apply()
                 if self._end_news:
                     self._follow_end()
                 while self.pending and self.pending[0].step <= loop.steps and orders.going:
@@ -443,8 +434,7 @@ class Run:
             self.steering.run_begins(self.orders.runs)
             self.origin = Origin.of(self.loop, self.steering, len(self.timeline.line.changes))
         self.timeline.begin()
-        if self._asked:
-            self._apply()
+        self._apply()
         self.put_entries(lambda: self.steering.run_begins(self.orders.runs))
         self._publish(error="", traceback="", status="running")
 
@@ -459,19 +449,17 @@ class Run:
         if not self.orders.going:
             raise _GivenUp
         if plain:
-            self._apply_early(self._standing)
+            # They belong to the step before it, as it does: they might as well have come before it began.
+            self._apply("of_the_step", self._standing)
 
     def _evaluate_due(self) -> None:
+        """Evaluate; end the run where early stopping says so."""
         found = self.evaluate()
-        said = self.loop.rate.after_evaluation(found.figures, self.loop.steps)
-        if said:
+        if said := self.loop.rate.after_evaluation(found.figures, self.loop.steps):
             self.note(said)
         why = self.loop.judge(found.figures)
-        if why and self.orders.going:
-            self._stop_early(why)
-
-    def _stop_early(self, why: str) -> None:
-        """End the run, say why, and restore the best weights if wished."""
+        if not why or not self.orders.going:
+            return
         why += self.loop.restore_best()
         rule = self.loop.patience.rule
         entry = Entry(self.loop.steps, "early_stopping", rule, rule, "early stopping", why)
@@ -483,36 +471,23 @@ class Run:
 
     # -- the training thread: wishes put in force
 
-    def _apply(self) -> None:
-        """Apply the wishes that wait, and tell what came of them."""
-        with self._asking:
-            asked, self._asked = self._asked, {}
-        self._put_asked(asked)
-
-    def _apply_at_rest(self) -> None:
-        """Apply the wishes that a model at rest shows."""
-        with self._asking:
-            asked = {name: self._asked.pop(name) for name in [*self._asked] if self.steering[name].at_rest}
-        self._put_asked(asked)
-
-    def _apply_early(self, standing: TrainingContext) -> None:
-        """Apply wishes that an evaluation under way does not depend on.
-
-        They belong to the step before it, as it does: they might as well have come before it began.
+    def _apply(self, kind: str = "", standing: TrainingContext | None = None) -> None:
+        """Apply the wishes that wait, and tell what came of them.
 
         Parameters
         ----------
-        standing : how all stood when the evaluation began.
+        kind : "at_rest" for those alone that a model at rest shows; "of_the_step" for all, where an
+            evaluation under way depends on none of them, or else for none.
+        standing : how all stood when the evaluation under way began.
         """
         with self._asking:
-            if not self._asked or not all(self.steering[name].of_the_step for name in self._asked):
+            asked = {
+                name: by for name, by in self._asked.items() if not kind or getattr(self.steering[name], kind)
+            }
+            if not asked or (kind == "of_the_step" and len(asked) < len(self._asked)):
                 return
-            asked, self._asked = self._asked, {}
-        with standing.reenter():
-            self._put_asked(asked)
-
-    def _put_asked(self, asked: dict[str, str]) -> None:
-        if asked:
+            self._asked = {name: by for name, by in self._asked.items() if name not in asked}
+        with contextlib.nullcontext() if standing is None else standing.reenter():
             self.put({name: self._wish(name) for name in asked}, asked)
 
     def put(self, wishes: Mapping[str, Any], by: Mapping[str, str]) -> None:
@@ -556,7 +531,9 @@ class Run:
 
     def _arrived(self) -> None:
         """Tell where the run is after it was taken somewhere else."""
-        self.orders.wait_after_rewind(self.loop.epochs)
+        self.orders.arrive(self.loop.epochs)
+        # What goes on from there, since it was ordered meanwhile, begins in a burst of its own.
+        self._running = False
         # There the schedule may end where the run ended once.
         self._end_news = self._end_moved
         self.evaluations.arrived(self.timeline.spans)

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..base.words import describe_error
 from .loop import NotFinite
-from .snapshots.lines import Branch
-from .snapshots.timeline import Timeline
+from .snapshots.timeline import Branch, Timeline
 
 if TYPE_CHECKING:
     from .run import Run

@@ -13,7 +13,7 @@ from concurrent.futures import Future
 from typing import Any
 
 from ..base import machine
-from .allocator import keep_freed_memory
+from .resources import keep_freed_memory
 
 #: A job's Future, and its result or what it raised.
 _Outcome = tuple[Future[Any], Any, BaseException | None]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from ...core.base.history import History
-    from ...core.training.snapshots.lines import Branch
+    from ...core.training.snapshots.timeline import Branch
 
 #: Buckets a curve is drawn with: about one for each pixel and a half of a notebook's width.
 _BUCKETS = 400

@@ -14,7 +14,7 @@ from .limits import Restrictions
 from .presets import describe_wishes
 
 if TYPE_CHECKING:
-    from ...core.training.snapshots.lines import Branch
+    from ...core.training.snapshots.timeline import Branch
 
 #: Controls whose values can be tried against one another, and what a page calls them.
 TRIED = {

@@ -16,7 +16,6 @@ from dlwidgets.core.data.source import Rows
 from dlwidgets.core.data.stream import StreamBatches
 from dlwidgets.core.data.task import Task
 from dlwidgets.core.training.loop import Loop
-from dlwidgets.core.training.progress import progress
 
 
 def loop(kind, count, size):
@@ -47,32 +46,32 @@ def test_the_total_is_the_number_of_steps_that_a_run_takes(kind, count, size, re
     while made.epochs < epochs:
         if made.steps == at and resized is not None and made.batches.why_not(resized) is None:
             made.batches.batch_size, resized = resized, None
-        told = progress(made, epochs)
+        told = made.progress(epochs)
         made.step()
     assert told["total"] in (made.steps, made.steps - 1)  # the very last may have been without a batch
-    last = progress(made, epochs)
+    last = made.progress(epochs)
     assert (last["total"], last["share"], last["steps"]) == (made.steps, 1.0, made.steps)
 
 
 @pytest.mark.parametrize("kind", ["rows", "loader", "list"])
 def test_share_and_total_before_in_and_after_a_run(kind):
     made = loop(kind, 10, 4)
-    told = progress(made, 2)
+    told = made.progress(2)
     assert told == {"epoch": 0, "epochs": 2, "steps": 0, "total": 6, "share": 0.0, "rate": None, "left": None}
     shares = []
     for _ in range(6):
         made.step()
-        shares.append(progress(made, 2)["share"])
+        shares.append(made.progress(2)["share"])
     assert shares == [1 / 6, 2 / 6, 3 / 6, 4 / 6, 5 / 6, 1.0]
-    assert progress(made, 2)["epoch"] == 2
-    assert progress(made, 2)["left"] == 0
-    assert progress(made, 3)["total"] == 9
+    assert made.progress(2)["epoch"] == 2
+    assert made.progress(2)["left"] == 0
+    assert made.progress(3)["total"] == 9
 
 
 def test_a_source_that_cannot_say_has_no_total():
     made = loop("generator", 10, 4)
     made.step()
-    told = progress(made, 2)
+    told = made.progress(2)
     assert (told["total"], told["share"], told["left"]) == (None, None, None)
     assert told["rate"] > 0
 
@@ -81,22 +80,22 @@ def test_a_new_batch_size_counts_from_here_on():
     made = loop("rows", 12, 4)
     made.step()
     made.batches.batch_size = 1
-    assert progress(made, 2)["total"] == 1 + 8 + 12
+    assert made.progress(2)["total"] == 1 + 8 + 12
 
 
 def test_the_time_left_is_steps_over_rate_and_evaluations():
     made = loop("rows", 12, 4)
     made.step()
     made.evaluation_cost = 10.0
-    told = progress(made, 2)
+    told = made.progress(2)
     assert told["left"] == pytest.approx(5 / told["rate"])
-    assert progress(made, 2, "epoch")["left"] == pytest.approx(5 / told["rate"] + 2 * 10)
+    assert made.progress(2, "epoch")["left"] == pytest.approx(5 / told["rate"] + 2 * 10)
     # After steps 2, 4 and 6 of 6.
-    assert progress(made, 2, 2)["left"] == pytest.approx(5 / told["rate"] + 3 * 10)
+    assert made.progress(2, 2)["left"] == pytest.approx(5 / told["rate"] + 3 * 10)
 
 
 def test_a_goal_that_lies_behind_is_reached():
     made = loop("rows", 4, 2)
     for _ in range(5):
         made.step()
-    assert progress(made, 1)["share"] == 1.0
+    assert made.progress(1)["share"] == 1.0

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import hashlib
 import json
 import threading
-from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,16 +18,13 @@ from torch.optim import Optimizer
 
 from ...base.machine import snapshot_budget
 from ...layers.structure import Structure, structure
-from .plain_state import decode, encode
-from .tensor_file import read_tensors, write_record, write_tensors
+from .state_file import decode, encode, read_state, write_state
 
 if TYPE_CHECKING:
     from ...controls.steering import Steering
     from ..loop import Loop
 
-_FORMAT, _VERSION = "dlwidgets origin", 1
-#: How a thing that no file can hold is written; what it was is said in its place.
-_WORD = "word"
+_KIND, _VERSION = "origin", 1
 #: What of an origin decides how the run went on, and so must be there as it was.
 _NEEDED = ("schedule", "asked_schedule", "groups", "state")
 
@@ -42,16 +38,12 @@ class Origin:
     Attributes
     ----------
     weights : the model's state dict; None where it was not kept, and `why` says why not, in a clause.
-    structure : what the model was made of.
-    kind : the class of the optimizer.
-    groups : its parameter groups, "params" being names.
+    kind, groups : the class of the optimizer, and its parameter groups, "params" being names.
     state : its state dict, where it had moved weights before; None for a new one.
     settings : the controls in force.
     schedule, asked_schedule : the schedule, settled and as it was asked for; None without one.
-    began : the rates of the groups where it begins.
-    cycled : what it changes beside the rate.
-    names : those of the model's parameters.
-    split : the weights that were split by `weight_norm`.
+    began, cycled : the rates of the groups where it begins, and what it changes beside the rate.
+    names, split : those of the model's parameters, and of the weights that were split by `weight_norm`.
     dropouts : path -> rate of each dropout layer.
     generator : the state of the random generator that a DataLoader was given; None without one.
     changes : how many changes of the line were in force already.
@@ -96,20 +88,15 @@ class Origin:
             before = rate.original_groups or [{}] * len(groups)
             groups = tuple({**g, "lr": lr, **own} for g, lr, own in zip(groups, began, before))
         moved = any(optimizer.state.values())
+        # A loader's random sampler shares its generator.
+        generator = getattr(getattr(loop.batches, "loader", None), "generator", None)
         return cls(
             weights, why, structure(model), type(optimizer), groups,
             copy.deepcopy(optimizer.state_dict()) if moved else None, steering.in_force(), rate.resolved,
             rate.wish, began, rate.cycled, tuple(names.values()),
-            tuple(loop.normalisation.state()["split"]), loop.dropout.rates(), _generator(loop),
-            changes, str(loop.objective.device),
+            tuple(loop.normalisation.state()["split"]), loop.dropout.rates(),
+            None if generator is None else generator.get_state(), changes, str(loop.objective.device),
         )  # fmt: skip
-
-
-def _generator(loop: Loop) -> torch.Tensor | None:
-    """Return the state of a loader's generator, which its random sampler shares."""
-    loader = getattr(loop.batches, "loader", None)
-    generator = getattr(loader, "generator", None)
-    return None if generator is None else generator.get_state()
 
 
 def _weights(model: nn.Module) -> tuple[dict[str, torch.Tensor] | None, str]:
@@ -165,24 +152,27 @@ def write_origin(origin: Origin, seed: int, folder: Path) -> str:
     """
     tensors: dict[str, torch.Tensor] = {}
     parts = {one.name: getattr(origin, one.name) for one in fields(origin)}
-    body: dict[str, Any] = {"seed": seed, "kind": _class_name(parts.pop("kind"))}
-    body["structure"] = _structure_text(parts.pop("structure"))
-    body |= {name: encode(_plain(value), name, tensors) for name, value in parts.items()}
-    text = json.dumps(body)
-    code = hashlib.sha256(text.encode())
+    made: Structure = parts.pop("structure")
+    structure_text = {
+        "modules": [
+            [path, _class_name(kind), encode([list(number) for number in numbers], path, tensors)]
+            for path, kind, numbers in made.modules
+        ],
+        "tensors": [
+            [name, list(shape), str(dtype).removeprefix("torch."), parameter]
+            for name, shape, dtype, parameter in made.tensors
+        ],
+        "ties": [list(names) for names in made.ties],
+    }  # fmt: skip
+    body = {"seed": seed, "kind": _class_name(parts.pop("kind")), "structure": structure_text}
+    body |= {name: encode(value, name, tensors) for name, value in parts.items()}
+    code = hashlib.sha256(json.dumps(body).encode())
     for name, tensor in tensors.items():
         code.update(name.encode())
         code.update(tensor.detach().contiguous().reshape(-1).view(torch.uint8).numpy())
     name = f"origin-{code.hexdigest()[:16]}"
-    place, file = folder / f"{name}.json", f"{name}.safetensors"
-    try:
-        check = write_tensors(folder / file, tensors, {"format": "pt"})
-        write_record(place, _FORMAT, _VERSION, text, file=file, sha256=check)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            (folder / file).unlink()
-        raise
-    return place.name
+    write_state(folder / f"{name}.json", _KIND, _VERSION, body, f"{name}.safetensors", tensors)
+    return f"{name}.json"
 
 
 def read_origin(folder: Path, name: str, loop: Loop) -> tuple[Origin, int]:
@@ -198,96 +188,45 @@ def read_origin(folder: Path, name: str, loop: Loop) -> tuple[Origin, int]:
     """
     place = folder / Path(name).name
     try:
-        whole = json.loads(place.read_bytes())
-        if whole["format"] != _FORMAT or whole["version"] > _VERSION:
-            raise ValueError(f"{place.name} is of another version")
-        if hashlib.sha256(whole["body"].encode()).hexdigest() != whole["check"]:
-            raise ValueError(f"{place.name} is damaged")
-        tensors = read_tensors(folder / Path(whole["file"]).name, whole["sha256"])
-        body = json.loads(whole["body"])
+        body, tensors = read_state(place, _KIND, _VERSION)
     except (KeyError, TypeError, json.JSONDecodeError):
         raise ValueError(f"{place.name} is damaged") from None
     for part in _NEEDED:
         if lost := _lost(body[part]):
             raise ValueError(f"it began with {lost}, which no file can hold")
     parts = {one.name: decode(body[one.name], tensors) for one in fields(Origin) if one.name in body}
-    parts["structure"] = _structure_of(body["structure"], loop.model)
-    parts["kind"] = _kind_of(body["kind"], loop.optimizer)
+    made = body["structure"]
+    own = [kind for _, kind, _ in structure(loop.model).modules]
+    modules = tuple(
+        (path, _class_of(kind, own, nn) or nn.Module, tuple(map(tuple, decode(numbers, tensors))))
+        for path, kind, numbers in made["modules"]
+    )
+    shapes = tuple(
+        (name, torch.Size(shape), getattr(torch, dtype), parameter)
+        for name, shape, dtype, parameter in made["tensors"]
+    )
+    parts["structure"] = Structure(modules, shapes, tuple(map(tuple, made["ties"])))
+    parts["kind"] = _class_of(body["kind"], [type(loop.optimizer)], torch.optim)
+    if parts["kind"] is None:
+        word = body["kind"].rpartition(":")[2]
+        raise ValueError(f"it began with the optimizer {word}, which is not to be had here")
     return Origin(**parts), body["seed"]
 
 
-def add_device(origin: Origin, device: str) -> Origin:
-    """Return an origin that names another device that computed."""
-    devices = dict.fromkeys([*origin.device.split(", "), device])
-    return replace(origin, device=", ".join(devices))
-
-
-def _plain(value: Any) -> Any:
-    """Return a value of Python's own mappings and sequences."""
-    if isinstance(value, Mapping):
-        return {key: _plain(one) for key, one in value.items()}
-    if isinstance(value, (tuple, list)):
-        return type(value)(map(_plain, value)) if type(value) in (tuple, list) else tuple(map(_plain, value))
-    return value
-
-
 def _lost(value: Any) -> str:
-    """Return what of an encoded value could not be written."""
-    if isinstance(value, list):
-        return next((found for one in value if (found := _lost(one))), "")
-    if not isinstance(value, dict):
-        return ""
-    if value.get("$") == _WORD:
+    """Return what of an encoded value no file holds, or ""."""
+    if isinstance(value, dict) and value.get("$") == "word":
         return str(value["v"])
-    return next((found for one in value.values() if (found := _lost(one))), "")
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return next(filter(None, map(_lost, inside)), "")
 
 
 def _class_name(kind: type) -> str:
     return f"{kind.__module__}:{kind.__qualname__}"
 
 
-def _structure_text(made: Structure) -> dict[str, Any]:
-    tensors: dict[str, torch.Tensor] = {}
-    return {
-        "modules": [
-            [path, _class_name(kind), [[name, encode(value, name, tensors)] for name, value in numbers]]
-            for path, kind, numbers in made.modules
-        ],
-        "tensors": [
-            [name, list(shape), str(dtype).removeprefix("torch."), parameter]
-            for name, shape, dtype, parameter in made.tensors
-        ],
-        "ties": [list(names) for names in made.ties],
-    }  # fmt: skip
-
-
-def _structure_of(body: Mapping[str, Any], model: nn.Module) -> Structure:
-    """Return a structure in the model's own classes, or torch's."""
-    known = {_class_name(kind): kind for _, kind, _ in structure(model).modules}
-    modules = tuple(
-        (
-            path, known.get(kind) or _of_torch(kind) or nn.Module,
-            tuple((name, decode(value, {})) for name, value in numbers),
-        )
-        for path, kind, numbers in body["modules"]
-    )  # fmt: skip
-    tensors = tuple(
-        (name, torch.Size(shape), getattr(torch, dtype), parameter)
-        for name, shape, dtype, parameter in body["tensors"]
-    )
-    return Structure(modules, tensors, tuple(tuple(names) for names in body["ties"]))
-
-
-def _of_torch(name: str) -> type[nn.Module] | None:
-    found = getattr(nn, name.rpartition(":")[2], None) if name.startswith("torch.nn.") else None
-    return found if isinstance(found, type) else None
-
-
-def _kind_of(name: str, optimizer: Optimizer) -> type[Optimizer]:
-    if name == _class_name(type(optimizer)):
-        return type(optimizer)
-    found = getattr(torch.optim, name.rpartition(":")[2], None) if name.startswith("torch.optim.") else None
-    if found is None:
-        word = name.rpartition(":")[2]
-        raise ValueError(f"it began with the optimizer {word}, which is not to be had here")
-    return found
+def _class_of(name: str, own: Iterable[type], home: Any) -> Any:
+    """Return the class of that name: own, torch's, or None."""
+    known = {_class_name(kind): kind for kind in own}
+    theirs = getattr(home, name.rpartition(":")[2], None) if name.startswith(f"{home.__name__}.") else None
+    return known.get(name) or (theirs if isinstance(theirs, type) else None)

@@ -1,35 +1,149 @@
-"""The timeline of a run: snapshots, and ways back to any step."""
+"""The timeline of a run: lines, and ways back."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ...base.history import History
 from ...base.ledger import Entry
 from ...base.machine import snapshot_budget
 from ...base.state import StateCopier, Stateful, state_arrays
 from ...base.time_budget import TimeBudget
-from .lines import Branch, Line, Place
 from .snapshot import Ring, Snapshot
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from ...controls.steering import Steering
     from ..loop import Loop
 
-#: The name of the first line.
-MAIN = "main"
+_NOTHING = "Nothing is kept to go back to."
+#: (step, changes): after so many steps, with so many of the line's changes in force.
+Place = tuple[int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class Branch:
+    """A line that was left: what it measured, and its changes.
+
+    Attributes
+    ----------
+    name, parent : its name, and that of the line it parted from; None for the first.
+    from_step, steps : the step after which it parted; how many it has in all, those of its parents included.
+    record : its history as columns, from step 1.
+    changes : the ledger's entries in force on it, in order, from step 0.
+    settings : the controls as they were at its end.
+    kept : whether its last state is in memory; where not, it is trained anew on the way back to it.
+    note : why it ended, where it did not end by itself.
+    """
+
+    name: str
+    parent: str | None
+    from_step: int
+    steps: int
+    record: History = field(repr=False)
+    changes: tuple[Entry, ...] = field(repr=False)
+    settings: Mapping[str, Any] = field(repr=False)
+    kept: bool = True
+    note: str = ""
+
+    def history(self) -> pd.DataFrame:
+        """Return the history as a data frame: see `Session.history`."""
+        return self.record.frame()
+
+
+class Comparison(NamedTuple):
+    """Two lines side by side.
+
+    Attributes
+    ----------
+    settings : a row for each control that differs at their ends, a column for each line.
+    history : indexed by step; columns (measure, line): loss, valid_loss and the metrics of each.
+    """
+
+    settings: pd.DataFrame
+    history: pd.DataFrame
+
+
+def compare_lines(one: Branch, other: Branch) -> Comparison:
+    """Compare two lines by settings and history."""
+    import pandas as pd
+
+    pair, shared = (one, other), [name for name in one.settings if name in other.settings]
+    differ = [name for name in shared if one.settings[name] != other.settings[name]]
+    settings = pd.DataFrame({
+        branch.name: pd.Series([branch.settings[name] for name in differ], differ, object) for branch in pair
+    })
+    settings.index.name = "setting"
+    left_out = ["epoch", "lr", "batch_size", "grad_norm", "seconds", "clipped_norm", "clipped"]
+    frames = {branch.name: branch.history().drop(columns=left_out, errors="ignore") for branch in pair}
+    measures = dict.fromkeys(name for frame in frames.values() for name in frame.columns)
+    columns = {
+        (measure, name): frame[measure]
+        for measure in measures for name, frame in frames.items() if measure in frame
+    }  # fmt: skip
+    history = pd.DataFrame(columns)
+    if columns:
+        history.columns = pd.MultiIndex.from_tuples(columns, names=["measure", "line"])
+    history.index.name = "step"
+    return Comparison(settings, history)
+
+
+@dataclass(eq=False)
+class Line:
+    """A line as the timeline keeps it.
+
+    Attributes
+    ----------
+    place : where it parted from its parent.
+    changes : its entries in force from step 0 on, those of its parents before it parted included.
+    ancestors : name -> the place up to which a snapshot of that line is also one of this.
+    end, history, settings, tip, note : set when it is left.
+    """
+
+    name: str
+    parent: str | None = None
+    place: Place = (0, 0)
+    changes: list[Entry] = field(default_factory=list)
+    ancestors: dict[str, Place] = field(default_factory=dict)
+    end: Place = (0, 0)
+    history: History | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
+    tip: Snapshot | None = None
+    note: str = ""
+
+    def holds(self, snapshot: Snapshot) -> bool:
+        """Say whether a snapshot is a state that this line went through."""
+        if snapshot.line == self.name:
+            return True
+        limit = self.ancestors.get(snapshot.line)
+        return limit is not None and snapshot.place <= limit
+
+    def went_through(self, line: str, step: int) -> bool:
+        """Say whether that step of another line is this line's too."""
+        return line == self.name or step <= self.ancestors.get(line, (-1, 0))[0]
+
+    def fork(self, name: str, place: Place) -> Line:
+        """Return a line that parts from this one at `place`."""
+        ancestors = {one: min(limit, place) for one, limit in self.ancestors.items()}
+        ancestors[self.name] = place
+        return Line(name, self.name, place, self.changes[: place[1]], ancestors)
+
+    def changes_before(self, step: int) -> int:
+        """Count the changes that were in force in a step."""
+        return sum(entry.step < step for entry in self.changes)
 
 
 class Timeline:
     """Takes snapshots between steps and goes back, on the training thread.
 
-    A state between two steps is a *place* (step, changes): changes that were made after the same step are
-    places of their own. A place of which no snapshot is kept is reached from the newest before it: the steps
-    are taken again with the line's changes at their steps, which on the CPU gives the same bits. Each loss is
-    compared with the one that was written down then, so that it is said where something played a part that
-    no snapshot knows, as a number that a custom step keeps for itself.
+    A *place* of which no snapshot is kept is reached from the newest before it: the steps are taken again
+    with the line's changes at their steps, which on the CPU gives the same bits. Each loss is compared with
+    the one that was written down then, so that it is said where something played a part that no snapshot
+    knows, as a number that a custom step keeps for itself.
 
     Parameters
     ----------
@@ -48,8 +162,8 @@ class Timeline:
         note: Callable[[str], None],
     ) -> None:
         self._loop, self._steering, self.parts, self._memory, self._note = loop, steering, parts, memory, note
-        self.line = Line(MAIN)
-        self.lines: dict[str, Line] = {MAIN: self.line}
+        self.line = Line("main")
+        self.lines: dict[str, Line] = {self.line.name: self.line}
         self.ring = Ring(0)
         self.ring.ours = lambda snapshot: self.line.holds(snapshot)
         self._copier = StateCopier()
@@ -80,15 +194,7 @@ class Timeline:
     @property
     def branches(self) -> tuple[Branch, ...]:
         """The lines that were left."""
-        return tuple(line.branch(self._kept(line)) for line in self.lines.values() if line is not self.line)
-
-    def here(self) -> Branch:
-        """Return the line under way as it is now."""
-        line = self.line
-        return Branch(
-            line.name, line.parent, line.place[0], self._loop.steps, self._loop.history,
-            tuple(line.changes), self._steering.wishes(), True,
-        )  # fmt: skip
+        return tuple(self.branch(name) for name, line in self.lines.items() if line is not self.line)
 
     def line_named(self, which: Branch | str) -> Line:
         """Return a line by its name or branch.
@@ -107,7 +213,15 @@ class Timeline:
         if isinstance(which, Branch):
             return which
         line = self.line_named(which)
-        return self.here() if line is self.line else line.branch(self._kept(line))
+        if line is not self.line:
+            return Branch(
+                line.name, line.parent, line.place[0], line.end[0], line.history or History(),
+                tuple(line.changes), dict(line.settings), line.tip in self.ring, line.note,
+            )  # fmt: skip
+        return Branch(
+            line.name, line.parent, line.place[0], self._loop.steps, self._loop.history, tuple(line.changes),
+            self._steering.wishes(),
+        )  # fmt: skip
 
     @property
     def spans(self) -> dict[str, tuple[int, int]]:
@@ -163,17 +277,14 @@ class Timeline:
         if size != self._budgeted[0]:
             self._budgeted = size, snapshot_budget(size, self._memory)
         self.ring.budget = budget = self._budgeted[1]
-        if size > budget and not must:
-            self._note(
-                f"A snapshot takes {_megabytes(size)}, more than the {_megabytes(budget)} set aside: going "
-                "back is off. snapshot_memory= sets more aside."
-            )
-            return None
         if 2 * size > budget and not must:
-            self._note(
-                f"A snapshot takes {_megabytes(size)} of the {_megabytes(budget)} set aside: only the newest "
-                "is kept. snapshot_memory= sets more aside."
-            )
+            room = f"the {_megabytes(budget)} set aside"
+            said = f" of {room}: only the newest is kept"
+            if size > budget:
+                said = f", more than {room}: going back is off"
+            self._note(f"A snapshot takes {_megabytes(size)}{said}. snapshot_memory= sets more aside.")
+            if size > budget:
+                return None
         self.ring.make_room(self._copier.new_bytes(states))
         step, changes = self.place
         states = {name: self._copier(state) for name, state in states.items()}
@@ -213,12 +324,8 @@ class Timeline:
             owner = line
             while owner.parent is not None and reached <= owner.place:
                 owner = self.lines[owner.parent]
-            if line.parent is not None and now == line.place and not self._has_children(line):
-                del self.lines[line.name]  # nothing happened on it
-                self._enter(owner.fork(line.name, reached))
-            else:
-                self._leave(line, now, record, tip, self._left_settings)
-                self._enter(owner.fork(self._new_name(), reached))
+            name = self._new_name() if self._leave(line, now, record, tip) else line.name
+            self._enter(owner.fork(name, reached))
         else:
             del line.changes[reached[1]:]
         for one in [one for one in self.ring if one.line == self.line.name and one.place > reached]:
@@ -257,10 +364,7 @@ class Timeline:
         tip = self.capture("left", must=True)
         said = self._go(other, other.end, other.history or History(), tip)
         self._steering.ledger.add(Entry(now[0], "switch", other.name, self._loop.steps, by, said))
-        if line.parent is not None and now == line.place and not self._has_children(line):
-            del self.lines[line.name]  # nothing happened on it
-        else:
-            self._leave(line, now, record, tip, self._left_settings)
+        self._leave(line, now, record, tip)
         self._enter(other)
         self._loop.history = (other.history or History()).upto(self._loop.steps)
         other.history = None
@@ -268,19 +372,18 @@ class Timeline:
 
     def fork(self) -> Line:
         """Let a new line part here; return the one that was left."""
-        line, now = self.line, self.place
-        tip = self.capture("left", must=True)
-        self._leave(line, now, self._loop.history, tip, self._steering.wishes())
-        self._loop.history = self._loop.history.upto(now[0])
+        line, now, record = self.line, self.place, self._loop.history
+        line.end, line.history, line.settings = now, record, self._steering.wishes()
+        line.tip = self.capture("left", must=True)
+        self._loop.history = record.upto(now[0])
         self._enter(line.fork(self._new_name(), now))
         return line
 
     def _go(self, line: Line, target: Place, record: History, tip: Snapshot | None) -> str:
         """Put a place in force; return what is to be said."""
         mine = [one for one in self.ring if line.holds(one) and one.place <= target]
-        if line.tip is not None and line.tip.place == target and line.tip in self.ring:
-            mine.append(line.tip)
-        mine += [tip] if tip is not None and line is self.line and tip.place == target else []
+        ends = [line.tip if line.tip in self.ring else None, tip if line is self.line else None]
+        mine += [one for one in ends if one is not None and one.place == target]
         if not mine:
             first = min((one.step for one in self.ring if line.holds(one)), default=None)
             raise ValueError(_NOTHING if first is None else f"Nothing is kept from before step {first:,}.")
@@ -303,10 +406,10 @@ class Timeline:
                 f"from step {differs:,} on the losses are not those of then: something plays a part that no "
                 "snapshot holds"
             )
+        sentence = "; ".join(said)
         if said:
-            sentence = "; ".join(said)
             self._note(f"Back to step {self._loop.steps:,}: {sentence}.")
-        return "; ".join(said)
+        return sentence
 
     def _retake(self, line: Line, base: Snapshot, target: Place, record: History) -> int | None:
         """Retake steps to a place; return the first whose loss differs."""
@@ -347,16 +450,16 @@ class Timeline:
 
     def ordered(self) -> Mapping[str, Stateful]:
         """Return the parts in the order in which they are put back."""
-        last = ("random",)
-        return {
-            **{name: part for name, part in self.parts.items() if name not in last},
-            **{name: self.parts[name] for name in last if name in self.parts},
-        }
+        return dict(sorted(self.parts.items(), key=lambda part: part[0] == "random"))
 
-    def _leave(
-        self, line: Line, end: Place, record: History, tip: Snapshot | None, settings: dict[str, Any]
-    ) -> None:
-        line.end, line.history, line.settings, line.tip = end, record, settings, tip
+    def _leave(self, line: Line, end: Place, record: History, tip: Snapshot | None) -> bool:
+        """Leave a line, or forget it (False) where nothing happened."""
+        if line.parent is not None and end == line.place:
+            if not any(other.parent == line.name for other in self.lines.values()):
+                del self.lines[line.name]
+                return False
+        line.end, line.history, line.settings, line.tip = end, record, self._left_settings, tip
+        return True
 
     def _enter(self, line: Line) -> None:
         """Let `line` be the one under way."""
@@ -365,23 +468,11 @@ class Timeline:
         self._steering.ledger.line = line.name
         if left.tip is not None and left is not line and left.tip not in self.ring:
             self.ring.add(left.tip)
-        if line.tip is not None:
-            # It is a state of the line under way like any other now.
-            line.tip = None
-
-    def _kept(self, line: Line) -> bool:
-        """Say whether a left line's last state is in memory."""
-        return line.tip is not None and line.tip in self.ring
-
-    def _has_children(self, line: Line) -> bool:
-        return any(other.parent == line.name for other in self.lines.values())
+        line.tip = None  # it is a state of the line under way like any other now
 
     def _new_name(self) -> str:
         self._born += 1
         return f"branch {self._born}"
-
-
-_NOTHING = "Nothing is kept to go back to."
 
 
 def _megabytes(size: int) -> str:

@@ -20,9 +20,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from dlwidgets.core.training.snapshots import checkpoints
-from dlwidgets.core.training.snapshots import plain_state as plain
-from dlwidgets.core.training.snapshots import tensor_file as safefile
+from dlwidgets.core.training.snapshots import checkpoints, state_file
 from dlwidgets.session import Session
 
 X = torch.randn(50, 12, generator=torch.Generator().manual_seed(1))
@@ -317,9 +315,9 @@ def test_the_tensors_are_those_that_safetensors_reads_and_no_pickle(tmp_path):
         "d": torch.tensor([True, False]), "e": torch.randn(4).to(torch.bfloat16),
         "f": torch.randn(4, 2, dtype=torch.float64).t(),
     }  # fmt: skip
-    code = safefile.write_tensors(tmp_path / "x.safetensors", tensors, {"format": "pt"})
+    code = state_file.write_tensors(tmp_path / "x.safetensors", tensors, {"format": "pt"})
     place = tmp_path / "x.safetensors"
-    theirs, ours = read.load_file(place), safefile.read_tensors(place, code)
+    theirs, ours = read.load_file(place), state_file.read_tensors(place, code)
     assert theirs.keys() == ours.keys() == tensors.keys()
     for name, tensor in tensors.items():
         assert torch.equal(theirs[name], tensor) and torch.equal(ours[name], tensor)
@@ -332,8 +330,8 @@ def test_a_state_is_the_same_after_writing_and_reading():
         "$": {"nan": float("inf")}, "t": torch.randn(2, dtype=torch.complex64), "f": np.float32(0.1),
     }  # fmt: skip
     tensors = {}
-    text = json.dumps(plain.encode(state, "x", tensors))
-    found = plain.decode(json.loads(text), tensors)
+    text = json.dumps(state_file.encode(state, "x", tensors))
+    found = state_file.decode(json.loads(text), tensors)
     assert found["a"] == state["a"] and found[3] == state[3] and found["$"] == state["$"]
     assert np.array_equal(found["n"], state["n"]) and found["n"].dtype == np.uint32
     assert torch.equal(found["t"], state["t"])

@@ -477,7 +477,7 @@ def test_going_back_behind_the_fork_parts_from_the_line_that_went_there():
     assert {one.name: (one.parent, one.from_step, one.steps) for one in made.branches} == {
         "main": (None, 0, 8), "branch 1": ("main", 6, 9)
     }  # fmt: skip
-    assert made._run.timeline.here().parent == "main"
+    assert made._run.timeline.branch(made.line).parent == "main"
     assert_same(made.model, plain(3)[0])
 
 
@@ -603,6 +603,25 @@ def test_an_order_ends_the_trying(order):
     (only,) = made.try_each(100_000, {"lr": 0.001}, {"lr": 0.1}, keep=1)
     assert 1 <= only.steps - only.from_step < 100_000
     assert (made.steps, made.line, made.status, made.trials) == (2, "main", "paused", ())
+
+
+@pytest.mark.parametrize(("order", "steps"), [("start", 8), ("step", 3)])
+def test_an_order_to_go_on_ends_the_trying_and_is_followed(order, steps):
+    made = session(epochs=2)
+    made.step(2)
+
+    def look(change):
+        if change["new"] and change["new"][0].taken >= 5:  # in the second epoch already
+            made.unobserve_all("trials")
+            getattr(made, order)(**({} if order == "start" else {"wait": False}))
+
+    made.observe(look, "trials")
+    (only,) = made.try_each(100_000, {"lr": 0.001}, {"lr": 0.1})
+    made._run.worker.wait()
+    assert 5 <= only.steps - only.from_step < 100_000
+    assert (made.steps, made.line, made.trials) == (steps, "main", ())
+    assert made.status == ("done" if order == "start" else "paused")
+    assert_same(made.model, plain(steps)[0])
 
 
 @pytest.mark.parametrize(
