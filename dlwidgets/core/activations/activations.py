@@ -17,6 +17,7 @@ from ..layers.axes import sample_axis
 from ..layers.walk import kind_of
 from .attention import ATTENTION, Attended
 from .cap import CAP, CappedTensors
+from .distribution import ATTENDING, limits_of
 from .forward_pass import (
     ForwardFailed,
     forward_failed,
@@ -29,7 +30,6 @@ from .functional import FunctionalOperations
 from .hooks import ForwardHooks, LayerTensor
 from .layer_choice import Layers, choose, layer_paths, split_attention, split_operations
 from .result import Activations
-from .saturation import ATTENDING, limits_of
 
 __all__ = ["Activations", "ForwardFailed", "activations"]
 

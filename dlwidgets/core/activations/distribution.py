@@ -1,22 +1,95 @@
-"""The distribution of a tensor's values: whole, and channel by channel."""
+"""The distribution of a tensor's values, and where they are saturated."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from torch import nn
 
 from ..pictures.statistics import PIECE, Statistics, compute_statistics, flatten_by_stride, to_real
-from .saturation import Limits
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from ..pictures.picture import Picture
+
+#: Of a tanh: its slope is then under 0.06 of its largest. Glorot and Bengio 2010 ("Understanding the
+#: difficulty of training deep feedforward neural networks") look at tails like this; the figure is that of
+#: Karpathy's lecture "Building makemore, part 3". All others are taken where their slope is as small.
+_TANH = 0.97
+_SLOPE = 1 - _TANH**2
+#: A sigmoid is a tanh: 2s(x) - 1 = tanh(x/2); and p(1 - p) is the slope of a softmax, too.
+_SIGMOID = (1 + _TANH) / 2
+#: A softsign y has the slope (1 - |y|)².
+_SOFTSIGN = 1 - math.sqrt(_SLOPE)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Where an activation is saturated: no gradient passes.
+
+    Attributes
+    ----------
+    low, high : at or below, at or above; None where that side has no end.
+    row : the axis along which values share one sum: a row of it is saturated where one value is; None for
+        activations that work on each value by itself.
+    """
+
+    low: float | None = None
+    high: float | None = None
+    row: int | None = None
+
+    def mask(self, values: torch.Tensor) -> torch.Tensor:
+        """Return where `values` are saturated."""
+        found = torch.zeros_like(values, dtype=torch.bool)
+        if self.low is not None:
+            found |= values <= self.low
+        if self.high is not None:
+            found |= values >= self.high
+        return found
+
+
+#: Layers whose ends are fixed; functions are known by their names, in small letters.
+_LIMITS = {
+    nn.Tanh: Limits(-_TANH, _TANH), nn.Sigmoid: Limits(1 - _SIGMOID, _SIGMOID),
+    nn.Softsign: Limits(-_SOFTSIGN, _SOFTSIGN), nn.ReLU6: Limits(high=6.0), nn.Hardsigmoid: Limits(0.0, 1.0),
+    nn.Softmax2d: Limits(high=_SIGMOID, row=-3),
+}  # fmt: skip
+#: Of attention weights, whose rows over the keys sum to one: a query that looks at one place alone.
+ATTENDING = Limits(high=_SIGMOID, row=-1)
+
+
+def limits_of(layer: nn.Module | str, suffix: str = "") -> Limits | None:
+    """Return where outputs of `layer` are saturated; None for nowhere.
+
+    Sigmoid, tanh, softsign: where the slope is under 0.06 of its largest (|tanh| >= 0.97, sigmoid <= 0.015 or
+    >= 0.985). Hard ones: at their ends, where the slope is zero; of ReLU6 the upper end alone, since the
+    lower one is told by the share of zeros. Softmax: a row where one value is at least 0.985. LSTM, GRU and
+    RNN put out tanhs, so that theirs are taken (not of an LSTM's cell state, which has no end).
+
+    Parameters
+    ----------
+    layer : the module, or the name of a function, as "tanh".
+    suffix : which tensor of its output it is, as "[1][1]" for an LSTM's cell state.
+    """
+    if isinstance(layer, str):
+        return next((limits for kind, limits in _LIMITS.items() if kind.__name__.lower() == layer), None)
+    if isinstance(layer, nn.Hardtanh) and not isinstance(layer, nn.ReLU6):
+        return Limits(layer.min_val, layer.max_val)
+    if isinstance(layer, (nn.Softmax, nn.LogSoftmax)) and layer.dim is not None:
+        return Limits(high=_SIGMOID if isinstance(layer, nn.Softmax) else math.log(_SIGMOID), row=layer.dim)
+    known = next((limits for kind, limits in _LIMITS.items() if isinstance(layer, kind)), None)
+    if known is not None or not isinstance(layer, (nn.RNNBase, nn.RNNCellBase)):
+        return known
+    cell = isinstance(layer, (nn.LSTM, nn.LSTMCell)) and suffix in ("[1][1]", "[1]")
+    open_ended = cell or getattr(layer, "proj_size", 0) or getattr(layer, "nonlinearity", "tanh") != "tanh"
+    return None if open_ended else Limits(-_TANH, _TANH)
+
 
 #: The shares that are looked at: the extremes, the tails, the quarters.
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
@@ -48,20 +121,15 @@ class Distribution(Statistics):
 def distribution(tensor: torch.Tensor, limits: Limits | None = None) -> Distribution:
     """Return how the values of `tensor` are spread.
 
-    Its moments are read piece by piece; for the quantiles it is copied once, on the CPU.
-
-    Parameters
-    ----------
-    limits : from where on a value is saturated, from `limits_of`; None: no value is.
+    Its moments are read piece by piece; for the quantiles it is copied once, on the CPU. `limits` is from
+    `limits_of`; None: no value is saturated.
     """
     found = compute_statistics(tensor)
     saturated = math.nan
     if limits is not None and tensor.numel():
         rows = 1 if limits.row is None or not tensor.ndim else tensor.shape[limits.row]
-        count = sum(
-            int(limits.mask(to_real(piece)).sum()) for piece in flatten_by_stride(tensor).split(PIECE)
-        )
-        saturated = count * rows / tensor.numel()
+        pieces = flatten_by_stride(tensor).split(PIECE)
+        saturated = sum(int(limits.mask(to_real(piece)).sum()) for piece in pieces) * rows / tensor.numel()
     spread = tuple(quantiles(tensor))
     return Distribution(found.mean, found.std, found.zeros, found.nonfinite, saturated, spread)
 
@@ -70,13 +138,13 @@ def by_channel(tensor: torch.Tensor, axis: int, limits: Limits | None = None) ->
     """Return a row of statistics for each channel, C x `COLUMNS`.
 
     Float64, as in `distribution`; a channel of a softmax is saturated where it takes all. Some channels at a
-    time are copied, as many as some MB hold.
-
-    Parameters
-    ----------
-    axis : that of the channels.
+    time are copied, as many as some MB hold. `axis` is that of the channels.
     """
-    tables = [_table(rows, limits) for rows in _blocks(tensor.detach().movedim(axis, 0))]
+    channels = tensor.detach().movedim(axis, 0)
+    if channels.is_quantized or channels.layout != torch.strided:
+        channels = to_real(channels)
+    each = max(1, PIECE // max(1, math.prod(channels.shape[1:])))
+    tables = [_table(rows, limits) for rows in channels.split(each)]
     return np.concatenate([np.empty((0, len(COLUMNS))), *tables])
 
 
@@ -112,17 +180,6 @@ def _by_row(rows: torch.Tensor, at: Sequence[float] = QUANTILES) -> np.ndarray:
     return found
 
 
-def channel_frame(found: Mapping[str, np.ndarray]) -> pd.DataFrame:
-    """Return one table of the channels of several layers: see `by_channel`."""
-    import pandas as pd
-
-    frames = {key: pd.DataFrame(table, columns=list(COLUMNS)) for key, table in found.items()}
-    if not frames:
-        index = pd.MultiIndex.from_arrays([[], []], names=["layer", "channel"])
-        return pd.DataFrame(columns=list(COLUMNS), index=index, dtype=float)
-    return pd.concat(frames, names=["layer", "channel"])
-
-
 def map_frame(picture: Picture | None) -> pd.DataFrame:
     """Return a row of numbers for each map or unit.
 
@@ -149,15 +206,7 @@ def map_frame(picture: Picture | None) -> pd.DataFrame:
     return frame
 
 
-def _blocks(channels: torch.Tensor) -> Iterator[torch.Tensor]:
-    if channels.is_quantized or channels.layout != torch.strided:
-        channels = to_real(channels)
-    each = max(1, math.prod(channels.shape[1:]))
-    yield from channels.split(max(1, PIECE // each))
-
-
 def _table(channels: torch.Tensor, limits: Limits | None) -> np.ndarray:
-    """Return rows of `by_channel` for some channels, C x ..."""
     # One channel that is large is read by pieces.
     if len(channels) == 1 and channels.numel() > PIECE:
         whole = None if limits is None else Limits(limits.low, limits.high)
@@ -176,9 +225,8 @@ def _table(channels: torch.Tensor, limits: Limits | None) -> np.ndarray:
         wide = wide.where(finite, math.nan)
         mean = wide.nanmean(1)
         variance = (wide - mean[:, None]).square_().nanmean(1)
-    saturated = torch.full_like(mean, math.nan)
-    if limits is not None:
-        saturated = limits.mask(rows).to(wide.dtype).mean(1)
+    nowhere = torch.full_like(mean, math.nan)
+    saturated = nowhere if limits is None else limits.mask(rows).to(wide.dtype).mean(1)
     zeros = 1 - rows.count_nonzero(1).to(wide.dtype) / size
     nonfinite = 1 - finite.sum(1).to(wide.dtype) / size
     first = torch.stack([mean, variance.sqrt(), zeros, saturated, nonfinite]).double().cpu().numpy()

@@ -1,22 +1,38 @@
-"""The weights of a layer as pictures: filters, gates, matrices."""
+"""The weights of a layer as pictures, and those behind a unit."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from ..base.trees import call_model, tree_tensors
 from ..layers.walk import kind_of
 from ..pictures.picture import Kind, Picture, Sort, make_bars, stack_maps
 from ..pictures.statistics import compute_statistics
 from ..pictures.tiles import BUDGET, MOST
+from .forward_pass import on_device_of
 
 _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, *_TRANSPOSED)
+#: Activation functions.
+ACTIVATIONS = (
+    nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.RReLU, nn.ELU, nn.SELU, nn.CELU, nn.GELU, nn.SiLU, nn.Mish,
+    nn.Tanh, nn.Sigmoid, nn.Softplus, nn.Softsign, nn.Hardswish, nn.Hardsigmoid, nn.Hardtanh,
+)  # fmt: skip
+#: Layers that hand on each unit by itself, so that unit 3 of theirs is unit 3 of the layer before.
+ELEMENTWISE = (
+    *ACTIVATIONS, nn.LogSigmoid, nn.Threshold, nn.Softshrink, nn.Hardshrink, nn.Tanhshrink, nn.Dropout,
+    nn.AlphaDropout, nn.Identity, nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.LayerNorm, nn.GroupNorm,
+    nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d, nn.Softmax, nn.LogSoftmax, nn.Dropout1d,
+    nn.Dropout2d, nn.Dropout3d,
+)  # fmt: skip
 #: Weights up to this many are copied whole.
 _MOST_KEPT = 16_000_000
 #: `stack_maps` with its budget, and the order where there is one.
@@ -68,7 +84,7 @@ def filters(
     ----------
     channel : the input channel to show; beyond the last, the last.
     budget : the bytes that the tiles may take.
-    by, order, at_slice : as for `picture`.
+    by, order, at_slice : as for `make_picture`.
     image : (C, h, w) of what a dense layer looks at; else it is taken for a vector.
     part : which of a recurrent layer's matrices: 0 what it makes of its input, 1 of its own past.
     """
@@ -77,63 +93,43 @@ def filters(
         return _attention(layer, draw)
     if isinstance(layer, nn.RNNBase):
         return _gates(layer, draw, part)
-    weight, draw = _weight(layer), partial(draw, by=by, order=order)
-    if weight is None:
+    weight = getattr(layer, "weight", None)
+    # A quantised layer has a method of this name.
+    weight = weight() if callable(weight) and not isinstance(weight, torch.Tensor) else weight
+    if not isinstance(weight, torch.Tensor) or weight.is_meta:
         return Filters(reason=f"has no weights of its own ({kind_of(layer)})")
     if weight.numel() == 0:
         return Filters(reason="has no weights: they are empty")
     # Training writes into the weights themselves.
-    kept = weight.clone() if weight.numel() <= _MOST_KEPT else None
-    found = _as_filters(layer, weight if kept is None else kept, channel, draw, at_slice, image, budget)
-    return replace(found, weight=kept)
-
-
-def _as_filters(
-    layer: nn.Module,
-    weight: torch.Tensor,
-    channel: int,
-    draw: Draw,
-    at_slice: int | None,
-    image: tuple[int, ...],
-    budget: int,
-) -> Filters:
+    weight = kept = weight.detach().clone() if weight.numel() <= _MOST_KEPT else weight.detach()
     if isinstance(layer, _TRANSPOSED):
         # Filters first, as those of a plain convolution.
         weight = weight.unflatten(0, (layer.groups, -1)).transpose(1, 2).flatten(0, 1)
-    axes = ("filter", "row", "column")
-    if isinstance(layer, CONVOLUTIONS):
-        draw = partial(draw, shape=tuple(weight.shape), found=compute_statistics(weight))
-        if weight.ndim == 3:
-            kind: Kind = "lines" if weight.shape[1] == 1 else "maps"
-            return Filters(draw(kind, ("filter", "input channel", "position"), weight))
-        if weight.ndim == 4:
-            return _images(weight, channel, draw, budget)
-        if weight.ndim == 5:
-            depth = weight.shape[2]
-            at = depth // 2 if at_slice is None else min(max(0, at_slice), depth - 1)
-            note = f"slice {at} of {depth} (0 is the first)"
-            draw = partial(draw, slices=(depth, at))
-            return _one_channel("volume", weight[:, :, at], channel, draw, note)
     if isinstance(layer, nn.Linear) and weight.ndim == 2 and len(image) == 3:
-        images = weight.reshape(len(weight), *image)
-        draw = partial(draw, shape=tuple(images.shape), found=compute_statistics(weight))
-        return _images(images, channel, draw, budget)
+        weight = weight.reshape(len(weight), *image)
+    draw = partial(draw, by=by, order=order, shape=tuple(weight.shape), found=compute_statistics(weight))
     if weight.ndim <= 1:
-        return Filters(make_bars(weight))
-    if weight.ndim == 2:
+        found = Filters(make_bars(weight))
+    elif weight.ndim == 2:
         axes = ("map", "row", "entry") if isinstance(layer, nn.Embedding) else ("map", "unit", "input")
         note = f"the first {MOST} of {len(weight):,} rows" if len(weight) > 2 * MOST else ""
         rows = weight[:MOST].clone() if note else weight
-        whole, found = tuple(weight.shape), compute_statistics(weight)
-        return Filters(stack_maps("sequence", axes, rows[None], budget, shape=whole, found=found, note=note))
-    return Filters(draw("maps", axes, weight.reshape(-1, *weight.shape[-2:])))
-
-
-def _weight(layer: nn.Module) -> torch.Tensor | None:
-    found = getattr(layer, "weight", None)
-    # A quantised layer has a method of this name.
-    found = found() if callable(found) and not isinstance(found, torch.Tensor) else found
-    return found.detach() if isinstance(found, torch.Tensor) and not found.is_meta else None
+        found = Filters(draw("sequence", axes, rows[None], note=note))
+    elif isinstance(layer, CONVOLUTIONS) and weight.ndim == 3:
+        kind: Kind = "lines" if weight.shape[1] == 1 else "maps"
+        found = Filters(draw(kind, ("filter", "input channel", "position"), weight))
+    elif isinstance(layer, (*CONVOLUTIONS, nn.Linear)) and weight.ndim == 4:
+        found = _images(weight, channel, draw, budget)
+    elif isinstance(layer, CONVOLUTIONS) and weight.ndim == 5:
+        depth = weight.shape[2]
+        at = depth // 2 if at_slice is None else min(max(0, at_slice), depth - 1)
+        draw = partial(draw, slices=(depth, at))
+        note = f"slice {at} of {depth} (0 is the first)"
+        found = _one_channel("volume", weight[:, :, at], channel, draw, note)
+    else:
+        maps = weight.reshape(-1, *weight.shape[-2:])
+        found = Filters(draw("maps", ("filter", "row", "column"), maps, shape=tuple(maps.shape)))
+    return replace(found, weight=kept if kept.numel() <= _MOST_KEPT else None)
 
 
 def _images(weight: torch.Tensor, channel: int, draw: Draw, budget: int) -> Filters:
@@ -181,3 +177,86 @@ def _attention(layer: nn.MultiheadAttention, draw: Draw) -> Filters:
     # Where keys or values have a width of their own, only the queries' matrix is sure to be square.
     query = layer.q_proj_weight.detach().clone()[None]
     return Filters(draw("maps", axes, query, names=names[:1], note="the queries' matrix alone"))
+
+
+@dataclass(frozen=True)
+class Incoming:
+    """The layer behind a layer's numbers.
+
+    Attributes
+    ----------
+    path : of the layer that is not elementwise, the layer itself or the one before it.
+    module : that layer.
+    shape : for `nn.Linear`: of what each of its units looks at, (C, h, w) where that was an image before it
+        was flattened ((1, h, w) where it was a matrix), else (n,).
+    """
+
+    path: str
+    module: nn.Module
+    shape: tuple[int, ...] = ()
+
+    def weights(self, unit: int) -> torch.Tensor | None:
+        """Return one unit of a Linear in `shape`, or None."""
+        weight = getattr(self.module, "weight", None)
+        if not isinstance(self.module, nn.Linear) or not isinstance(weight, torch.Tensor):
+            return None
+        return weight[unit].detach().reshape(self.shape or (-1,)) if 0 <= unit < len(weight) else None
+
+
+def find_incoming(
+    eager: nn.Module, modules: Mapping[str, nn.Module], inputs: Any, layer: str, part: str = ""
+) -> Incoming | None:
+    """Find the layer that weighed the numbers of `layer`.
+
+    None where the layer was not called, works on no tensor, or got what it works on from no layer.
+
+    Parameters
+    ----------
+    eager : the model, which `isolate_model` has yielded; it runs once.
+    modules : its layers by path.
+    part : the rest of its key in `activations`, as "#2" for its second call.
+    """
+    leaves = {path: module for path, module in modules.items() if next(module.children(), None) is None}
+    #: Path, first argument and output of each call.
+    calls: list[tuple[str, torch.Tensor, torch.Tensor]] = []
+
+    def note(path: str, _module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+        if args and isinstance(args[0], torch.Tensor) and isinstance(output, torch.Tensor):
+            calls.append((path, args[0].detach(), output.detach()))
+
+    inputs = on_device_of(eager, inputs)
+    try:
+        with ExitStack() as stack:
+            for path, module in leaves.items():
+                stack.enter_context(module.register_forward_hook(partial(note, path)))
+            call_model(eager, inputs)
+    except Exception:  # noqa: BLE001 - what the model cannot do is said by the look itself
+        return None
+    own = [at for at, (path, _, _) in enumerate(calls) if path == layer]
+    number = int(part[1:].split("[")[0]) if part.startswith("#") else 1
+    if len(own) < number:
+        return None
+    at = own[number - 1]
+    path, given, _ = calls[at]
+    while isinstance(leaves[path], ELEMENTWISE):
+        # The call that made what this one was given.
+        before = next((one for one in range(at - 1, -1, -1) if _equal(calls[one][2], given)), None)
+        if before is None:
+            return None
+        at = before
+        path, given, _ = calls[at]
+    if not isinstance(leaves[path], nn.Linear):
+        return Incoming(path, leaves[path])
+    shape: tuple[int, ...] = (given.shape[-1],)
+    for made in (*(made for _, _, made in reversed(calls[:at])), *tree_tensors(inputs)):
+        image = given.ndim == 2 and made.ndim in (3, 4) and made.shape[-1] * made.shape[-2] > 1
+        if image and made.numel() == given.numel() and _equal(made.flatten(1), given):
+            # Channels by positions, or steps by units, are one map.
+            shape = (1, *made.shape[1:]) if made.ndim == 3 else tuple(made.shape[1:])
+            break
+    return Incoming(path, leaves[path], shape)
+
+
+def _equal(one: torch.Tensor, other: torch.Tensor) -> bool:
+    same = one.shape == other.shape
+    return same and (one.data_ptr() == other.data_ptr() or torch.equal(one, other.to(one.dtype)))

@@ -19,9 +19,9 @@ from ..base.trees import call_model, tree_map, tree_tensors
 from ..base.words import quote_error
 from ..layers.axes import Known, channel_axis, sample_axis
 from .cap import CappedTensors
+from .distribution import limits_of
 from .layer_choice import no_such_layer
 from .result import Activations
-from .saturation import limits_of
 
 #: Tracing patches nn.Module while it lasts; two tracers at once would leave the patches of one behind.
 _ONE_AT_A_TIME = threading.Lock()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,15 +17,18 @@ from ..layers.walk import kind_of
 from ..pictures.picture import Picture, Sort, first_sample, make_picture
 from ..pictures.statistics import to_real
 from ..pictures.thumbnail import Thumbnail, make_thumbnail
-from ..pictures.tiles import BUDGET
+from ..pictures.tiles import BUDGET, make_tiles
 from .activations import ForwardFailed, Recording
-from .filters import CONVOLUTIONS, filters
-from .incoming_weights import ACTIVATIONS, Incoming, find_incoming
+from .filters import ACTIVATIONS, CONVOLUTIONS, Incoming, filters, find_incoming
 from .layer_choice import layer_paths
 from .result import save_arrays
 
 Show = Literal["output", "input", "filters"]
+#: How tokens are named: by a list, or by a function of a token's number.
+Names = Sequence[str] | Callable[[int], str] | None
 
+#: The bytes that a dense unit's incoming weights may take, and the letters of a token's name that are sent.
+_INCOMING, _LETTERS = 16_384, 24
 _WEIGHING = (nn.Linear, nn.Embedding, nn.EmbeddingBag, nn.RNNBase, nn.MultiheadAttention)
 
 
@@ -38,11 +42,8 @@ class Wanted:
     part : which tensor of the layer, as the rest of its key in `activations` ("", "[1][0]", "#2"); None, and
         one that there is not: the first, and of nn.MultiheadAttention its weights.
     show : what it puts out, what it is given, or its own weights.
-    by : what the maps are sorted by.
-    order : an earlier order of the maps, to be kept.
-    at_slice : which slice of a volume; None: the middle one.
+    by, order, at_slice, budget : as for `make_picture`.
     channel : which input channel of the filters.
-    budget : the bytes that the maps may take.
     """
 
     layer: str
@@ -66,7 +67,7 @@ class Look:
     part : which of `parts` is shown: the first tensor, a further one ("[1]"), a further call ("#2").
     tensor : the sample's output, without batch axis; None where there is none, or its input was looked at.
     values : what is shown: the output, the input, or a copy of the weights.
-    picture : how it is drawn; None where there is nothing to draw, for the reason in `reason`.
+    picture : how it is drawn; None where there is nothing to draw, for `reason`.
     scores : vector of the model's scores; None where its output is no tensor of one row.
     is_output : whether the layer puts out what the model puts out, so that its units are the classes.
     behind : the layer that weighs a vector's units, where it is known.
@@ -104,32 +105,41 @@ def look(
 ) -> Look:
     """Look at a layer on `inputs`, a batch of one.
 
-    Never raises on account of the model: what went wrong is in `.reason`, a sentence.
+    Never raises on account of the model: `.reason` says what went wrong.
 
     Parameters
     ----------
     eager : the model, which `isolate_model` has yielded.
     scores : turns the model's output into scores, such as a softmax; None: the output is taken as it is.
-    known : what earlier looks found behind a layer, by layer and part; it is read and added to, and saves a
-        forward.
+    known : what earlier looks found behind a layer, by layer and part; read and added to: it saves a forward.
     """
     layer = wanted.layer
-    seen = Look(wanted, input=make_thumbnail(inputs, lines=_begins_1d(eager)))
+    weighing = (
+        module for module in eager.modules()
+        if next(module.children(), None) is None and next(module.parameters(recurse=False), None) is not None
+    )  # fmt: skip
+    begins_1d = isinstance(next(weighing, None), (nn.Conv1d, nn.ConvTranspose1d))
+    seen = Look(wanted, input=make_thumbnail(inputs, lines=begins_1d))
     modules = layer_paths(eager)
     module = modules.get(layer)
+    of: Literal["inputs", "outputs"] = "inputs" if wanted.show == "input" else "outputs"
     try:
-        recording = Recording(
-            eager, modules, inputs, [layer], "inputs" if wanted.show == "input" else "outputs"
-        )
+        recording = Recording(eager, modules, inputs, [layer], of)
         recording.run(eager)
         found = recording.result()
     except (ForwardFailed, ValueError) as error:
         return replace(seen, reason=str(error))
-    seen = replace(seen, kind=type(module).__name__, scores=_scores(found.output, scores))
+    seen = replace(seen, kind=type(module).__name__)
+    output = found.output
+    tensor = isinstance(output, torch.Tensor) and output.ndim in (1, 2) and len(output) == 1
+    if tensor and output.is_floating_point():
+        seen = replace(seen, scores=(output if scores is None else scores(output))[0].float().cpu())
     keys = found.parts(layer)
     parts = tuple(key[len(layer) :] for key in keys)
-    usual = "[attention]" if isinstance(module, nn.MultiheadAttention) and "[attention]" in parts else ""
-    part = wanted.part if wanted.part in parts else (usual or (parts[0] if parts else ""))
+    part = wanted.part or ""
+    if wanted.part not in parts:
+        weights = isinstance(module, nn.MultiheadAttention) and "[attention]" in parts
+        part = "[attention]" if weights else next(iter(parts), "")
     seen = replace(seen, part=part, parts=parts)
     known = {} if known is None else known
 
@@ -141,40 +151,38 @@ def look(
     if wanted.show == "filters":
         if keys:
             seen = replace(seen, tensor=first_sample(found[layer + part], module))
-        return _weights(seen, module, behind)
+        return _look_at_weights(seen, module, behind)
     if not keys:
         return replace(seen, reason=f"{layer or seen.kind} {found.missing[layer]}.")
     key = layer + part
     attends = part.endswith("[attention]")
+    behaves = None if attends else module
     try:
         drawn = make_picture(
-            found[key], None if attends else module, wanted.budget, by=wanted.by, order=wanted.order,
+            found[key], behaves, wanted.budget, by=wanted.by, order=wanted.order,
             at_slice=wanted.at_slice, channels=found.axes.get(key), attends=attends,
         )  # fmt: skip
     except ValueError as error:
         return replace(seen, reason=str(error))
     if key in found.sampled:
         drawn = replace(drawn, note="; ".join(filter(None, [found.sampled[key], drawn.note])))
-    values = first_sample(found[key], None if attends else module)
+    values = first_sample(found[key], behaves)
     seen = replace(seen, values=values, picture=drawn)
     if wanted.show == "input":
         return seen
-    same = isinstance(found.output, torch.Tensor) and torch.equal(found.output, found[key])
+    same = isinstance(output, torch.Tensor) and torch.equal(output, found[key])
     vector = drawn.kind == "bars" and drawn.group == 1
     return replace(seen, tensor=values, is_output=same, behind=behind() if vector else None)
 
 
-def _weights(seen: Look, module: nn.Module | None, behind: Callable[[], Incoming | None]) -> Look:
-    """Return the look at the layer's own weights."""
+def _look_at_weights(seen: Look, module: nn.Module | None, behind: Callable[[], Incoming | None]) -> Look:
     wanted = seen.wanted
     if module is None:
         return replace(seen, reason=f"The model has no layer {wanted.layer!r}.")
-    image: tuple[int, ...] = ()
     parts = ("[input]", "[state]") if isinstance(module, nn.RNNBase) else ()
-    part = wanted.part if wanted.part in parts else (parts[0] if parts else "")
-    if isinstance(module, nn.Linear):
-        source = behind()
-        image = source.shape if source is not None and source.module is module else ()
+    part = wanted.part if wanted.part in parts else next(iter(parts), "")
+    source = behind() if isinstance(module, nn.Linear) else None
+    image = source.shape if source is not None and source.module is module else ()
     found = filters(
         module, wanted.channel, wanted.budget,
         by=wanted.by, order=wanted.order, at_slice=wanted.at_slice, image=image,
@@ -186,21 +194,6 @@ def _weights(seen: Look, module: nn.Module | None, behind: Callable[[], Incoming
         seen, part=part, parts=parts, values=found.weight, picture=found.picture,
         channels=found.channels, channel=found.channel,
     )  # fmt: skip
-
-
-def _scores(output: Any, scores: Callable[[torch.Tensor], torch.Tensor] | None) -> Any:
-    one_row = isinstance(output, torch.Tensor) and output.ndim in (1, 2) and len(output) == 1
-    if not one_row or not output.is_floating_point():
-        return None
-    return (scores(output) if scores is not None else output)[0].float().cpu()
-
-
-def _begins_1d(model: nn.Module) -> bool:
-    """Say whether the first layer with weights is a 1-D convolution."""
-    for module in model.modules():
-        if next(module.children(), None) is None and next(module.parameters(recurse=False), None) is not None:
-            return isinstance(module, (nn.Conv1d, nn.ConvTranspose1d))
-    return False
 
 
 def default_layer(modules: Mapping[str, nn.Module]) -> str:
@@ -226,15 +219,12 @@ def default_layer(modules: Mapping[str, nn.Module]) -> str:
 def save_look(
     path: str | os.PathLike[str], look: Look, inputs: Any, sample: int | None = None, step: int | None = None
 ) -> str:
-    """Write `look` as NPZ, and return the file's path.
-
-    It ends in ".npz".
+    """Write `look` as NPZ; return the path, which ends in ".npz".
 
     Parameters
     ----------
     inputs : what the model was given, a batch of one.
-    sample : its number; None for one's own, written as -1.
-    step : of the training; None, written as -1, where there is none.
+    sample, step : numbers; None, written as -1, for one's own sample and where there is no training.
 
     Raises
     ------
@@ -256,3 +246,128 @@ def save_look(
         "sample": -1 if sample is None else sample, "step": -1 if step is None else step,
     }  # fmt: skip
     return str(save_arrays(path, {"values": values, **about, **arrays}.items()))
+
+
+def pack(
+    look: Look, chosen: int = 0, classes: Sequence[str] | None = None, tokens: Names = None
+) -> dict[str, Any]:
+    """Pack a look as words and bytes, for a page to draw.
+
+    Words are JSON, without nan; bytes are in C order, little-endian as the machine's.
+
+    Parameters
+    ----------
+    chosen : the number of the map (in the tensor) or of the bar that is enlarged; beyond the last, the last.
+    classes : the names of the model's outputs, which a layer that puts them out gets.
+    tokens : the names of tokens, for a model that is given their numbers.
+
+    Returns
+    -------
+    drawing : what is drawn and what is said of it.
+    maps, facts : uint8, M x h x w; float32, 3 x M: scale, mean and share of zeros of each map.
+    bars : float32, for vectors.
+    near : float32, h x w: the chosen map's own numbers, or means of blocks where they are very many; its size
+        and block are in ``drawing["near"]``.
+    incoming : uint8, C x h x w or 1 x 1 x n: the chosen unit's weights; ``drawing["incoming"]`` says of what.
+    shown, pixels, strip : the input: words, uint8 (H x W x 3 of an image, M x h x w of maps), float32 bars.
+    """
+    picture, shown = look.picture, look.input
+    names: list[str] = []
+    if shown.kind == "tokens" and tokens is None:
+        names = [str(token) for token in shown.tokens]
+    elif shown.kind == "tokens":
+        name = tokens if callable(tokens) else lambda n: tokens[n] if 0 <= n < len(tokens) else f"#{n}"
+        names = [str(name(token))[:_LETTERS] for token in shown.tokens]
+    words: dict[str, Any] = {
+        "layer": look.layer, "kind": look.kind, "part": look.part, "parts": list(look.parts),
+        "reason": look.reason, "show": look.wanted.show, "channels": look.channels, "channel": look.channel,
+        "tokens": None,
+    }  # fmt: skip
+    packed = {
+        "drawing": words, **dict.fromkeys(("maps", "facts", "bars", "near", "incoming"), b""),
+        **_pack_input(shown, names),
+    }  # fmt: skip
+    if picture is not None:
+        words |= _words_of(picture)
+    if look.is_output and classes is not None:
+        words["names"] = [str(name) for name in classes]
+    if picture is not None and picture.tiles is not None:
+        drawn = picture.tiles
+        packed["maps"] = drawn.maps.tobytes()
+        packed["facts"] = drawn.scale.tobytes() + drawn.mean.tobytes() + drawn.zeros.tobytes()
+        # Of a picture whose rows are tokens.
+        rows = picture.kind in ("attention", "sequence") and look.wanted.show != "filters"
+        words["tokens"] = names if names and rows and drawn.shape[0] == len(names) else None
+        at = min(max(0, chosen), drawn.total - 1)
+        if (near := picture.close_up(at)) is not None:
+            packed["near"] = near[0].tobytes()
+            words["near"] = {"map": at, "size": list(near[0].shape), "block": list(near[1])}
+    elif picture is not None and picture.bars is not None:
+        packed["bars"] = picture.bars.tobytes()
+        weights = _pack_incoming(look, len(picture.bars), min(max(0, chosen), len(picture.bars) - 1))
+        if weights is not None:
+            packed["incoming"], words["incoming"] = weights
+    return packed
+
+
+def number(value: float) -> float | None:
+    """Return `value`, or None where JSON has no such number."""
+    return value if math.isfinite(value) else None
+
+
+def _words_of(picture: Picture) -> dict[str, Any]:
+    found, drawn = picture.statistics, picture.tiles
+    words: dict[str, Any] = {
+        "form": picture.kind, "shape": list(picture.shape), "axes": list(picture.axes),
+        "words": picture.size, "note": picture.note, "peak": picture.peak, "group": picture.group,
+        "by": picture.by, "slices": list(picture.slices) if picture.slices is not None else None,
+        "names": list(picture.names) or None, "mean": number(found.mean), "std": number(found.std),
+        "zeros": found.zeros, "nonfinite": found.nonfinite,
+    }  # fmt: skip
+    if drawn is None:
+        return words
+    depth = 3 if picture.kind == "rgb" else 1
+    count, height, width = drawn.maps.shape
+    plain = bool((drawn.numbers == np.arange(count)).all())
+    return {
+        **words, "count": count, "total": drawn.total, "size": [height, width // depth],
+        "whole": [drawn.shape[0], drawn.shape[1] // depth], "block": list(drawn.block),
+        "numbers": None if plain else drawn.numbers.tolist(),
+    }  # fmt: skip
+
+
+def _pack_incoming(look: Look, units: int, unit: int) -> tuple[bytes, dict[str, Any]] | None:
+    behind, picture = look.behind, look.picture
+    if behind is None or picture is None or picture.group != 1:
+        return None
+    weights = behind.weights(unit)
+    if weights is None or weights.numel() == 0 or len(behind.module.weight) != units:
+        return None
+    maps = weights if weights.ndim == 3 else weights.reshape(1, 1, -1)
+    drawn = make_tiles(maps, per="layer", budget=_INCOMING)
+    bias = getattr(behind.module, "bias", None)
+    return drawn.maps.tobytes(), {
+        "unit": unit, "layer": behind.path, "shape": list(weights.shape), "size": list(drawn.maps.shape),
+        "scale": float(drawn.scale[0]), "block": list(drawn.block),
+        "bias": number(float(bias.detach()[unit])) if bias is not None else None,
+    }  # fmt: skip
+
+
+def _pack_input(thumb: Thumbnail, names: list[str]) -> dict[str, Any]:
+    size, pixels, strip, form, count = [0, 0], b"", b"", "", 1
+    picture = thumb.picture
+    drawn = picture.tiles if picture is not None else None
+    if thumb.image is not None:
+        size, pixels = list(thumb.image.shape[:2]), thumb.image.tobytes()
+    elif picture is not None and drawn is not None:
+        form, count = picture.kind, len(drawn.maps)
+        size, pixels = list(drawn.maps.shape[1:]), drawn.maps.tobytes()
+    elif picture is not None and picture.bars is not None:
+        strip = picture.bars.tobytes()
+    more = " …" if thumb.shape and thumb.shape[0] > len(names) else ""
+    shown = {
+        "kind": thumb.kind, "shape": list(thumb.shape), "low": thumb.low, "high": thumb.high,
+        "words": " ".join(names) + more if names else thumb.words, "size": size, "form": form,
+        "count": count, "scales": drawn.scale[:16].tolist() if drawn is not None else [],
+    }  # fmt: skip
+    return {"shown": shown, "pixels": pixels, "strip": strip}

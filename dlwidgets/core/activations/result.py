@@ -16,8 +16,7 @@ import torch
 from ..base.atomic_file import write_atomically
 from ..base.outputs import layer_path
 from ..pictures.statistics import to_real
-from .distribution import COLUMNS, Distribution, by_channel, channel_frame, distribution
-from .saturation import Limits
+from .distribution import COLUMNS, Distribution, Limits, by_channel, distribution
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -75,17 +74,23 @@ class Activations(dict[str, torch.Tensor]):
 
         Left out are tensors that have no channels, as a single number.
         """
+        import pandas as pd
+
         found = {
-            key: by_channel(tensor, axis, self.limits.get(key))
+            key: pd.DataFrame(by_channel(tensor, axis, self.limits.get(key)), columns=list(COLUMNS))
             for key, tensor in self.items()
             if (axis := self.axes.get(key)) is not None
         }
-        return channel_frame(found)
+        names = ["layer", "channel"]
+        if not found:
+            index = pd.MultiIndex.from_arrays([[], []], names=names)
+            return pd.DataFrame(columns=list(COLUMNS), index=index, dtype=float)
+        return pd.concat(found, names=names)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write all tensors as NPZ, and return the file's path.
+        """Write all tensors as NPZ; return the path, which ends in ".npz".
 
-        It ends in ".npz". `numpy.load(path)` has each under its key; the model itself under "(model)", and
+        `numpy.load(path)` has each under its key; the model itself under "(model)", and
         under "(about)" a text in JSON with kinds, missing and sampled. Types that numpy has not, as bfloat16,
         become float32.
 
@@ -94,22 +99,22 @@ class Activations(dict[str, torch.Tensor]):
         OSError : it cannot be written there; what was there before is still whole.
         """
         about = {"kinds": self.kinds, "missing": self.missing, "sampled": self.sampled}
-        text = json.dumps(about, ensure_ascii=False)
+        text = np.array(json.dumps(about, ensure_ascii=False))
         # "(model)" for the model itself.
         names = (f"(model){key}" if not key or key[0] in "[#" else key for key in self)
         arrays = zip(names, map(_as_array, self.values()), strict=True)
-        return save_arrays(path, itertools.chain(arrays, [("(about)", np.array(text))]))
+        return save_arrays(path, itertools.chain(arrays, [("(about)", text)]))
 
     def __repr__(self) -> str:
-        names = [key or "(model)" for key in (*self, *self.missing)]
-        shapes = ["×".join(map(str, tensor.shape)) or "scalar" for tensor in self.values()]
-        words = [f"{shape}  {str(tensor.dtype)[6:]}" for shape, tensor in zip(shapes, self.values())]
-        words = [f"{word}  sampled" if key in self.sampled else word for key, word in zip(self, words)]
-        words += [f"– {reason}" for reason in self.missing.values()]
-        width = max(map(len, names), default=0)
-        lines = [f"{name:<{width}}  {word}" for name, word in zip(names, words)]
-        lines += [self.untraced] if self.untraced else []
-        return "\n".join(lines) or "no activations"
+        words = {}
+        for key, tensor in self.items():
+            shape = "×".join(map(str, tensor.shape)) or "scalar"
+            sampled = "  sampled" if key in self.sampled else ""
+            words[key or "(model)"] = f"{shape}  {str(tensor.dtype)[6:]}{sampled}"
+        words |= {key or "(model)": f"– {reason}" for key, reason in self.missing.items()}
+        width = max(map(len, words), default=0)
+        lines = [f"{name:<{width}}  {word}" for name, word in words.items()]
+        return "\n".join([*lines, *filter(None, [self.untraced])]) or "no activations"
 
 
 def _as_array(tensor: torch.Tensor) -> np.ndarray:
@@ -125,9 +130,8 @@ def _as_array(tensor: torch.Tensor) -> np.ndarray:
 def save_arrays(path: str | os.PathLike[str], arrays: Iterable[tuple[str, Any]]) -> Path:
     """Write named arrays for `numpy.load`, with no pickle.
 
-    Returns the file's path. The path gets ".npz" at its end where it has it not. One array is held at a time,
-    so that `arrays` may make them as it goes. The file is written beside its place and then moved there:
-    whatever happens meanwhile, what was there is either still whole or replaced.
+    Returns the file's path, which gets ".npz" at its end. One array is held at a time, so that `arrays` may
+    make them as it goes. Whatever happens meanwhile, what was there is either still whole or replaced.
 
     Raises
     ------

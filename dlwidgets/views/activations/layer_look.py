@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from ...core.activations.incoming_weights import Incoming
+from ...core.activations.filters import Incoming
 from ...core.activations.layer_choice import layer_paths
 from ...core.activations.look import Look, Show, Wanted, default_layer, look
 from ...core.base.isolation import isolate_model, preserve_random_state

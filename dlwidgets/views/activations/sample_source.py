@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ...core.activations.own_sample import OwnSample, fit_sample, value_range
-from ...core.activations.sample_order import in_order
+from ...core.activations.samples import OwnSample, fit_sample, in_order, value_range
 from ...core.base.trees import tree_tensors
 
 if TYPE_CHECKING:

@@ -13,8 +13,7 @@ from traitlets import Bytes, Dict, Int, List, Unicode
 
 from ...core.activations.distribution import map_frame
 from ...core.activations.layer_choice import layer_paths, no_such_layer
-from ...core.activations.look import Look, Wanted, save_look
-from ...core.activations.packed_look import Names, number, pack
+from ...core.activations.look import Look, Names, Wanted, number, pack, save_look
 from ...core.base.time_budget import TimeBudget
 from ...core.data.samples import PlainSamples
 from ...core.layers.walk import HOLDERS, kind_of

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from ...core.activations.incoming_weights import ELEMENTWISE, find_incoming
+from ...core.activations.filters import ELEMENTWISE, find_incoming
 from ...core.activations.layer_choice import layer_paths
 from ...core.activations.study.film import kept_states, output_of
 from ...core.base.isolation import isolate_model

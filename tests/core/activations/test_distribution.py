@@ -20,10 +20,10 @@ from dlwidgets.core.activations.distribution import (
     QUANTILES,
     by_channel,
     distribution,
+    limits_of,
     map_frame,
     quantiles,
 )
-from dlwidgets.core.activations.saturation import limits_of
 from dlwidgets.core.pictures.picture import make_picture
 from dlwidgets.core.pictures.statistics import PIECE, compute_statistics
 

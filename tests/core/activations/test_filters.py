@@ -7,8 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from dlwidgets.core.activations.filters import filters
-from dlwidgets.core.activations.incoming_weights import Incoming, find_incoming
+from dlwidgets.core.activations.filters import Incoming, filters, find_incoming
 from dlwidgets.core.activations.layer_choice import layer_paths
 from dlwidgets.core.activations.look import Wanted, look
 from dlwidgets.core.base.isolation import isolate_model

@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from dlwidgets.core.activations.own_sample import fit_sample, value_range
-from dlwidgets.core.activations.sample_order import in_order, sample_losses
+from dlwidgets.core.activations.samples import fit_sample, in_order, sample_losses, value_range
 from dlwidgets.core.data.samples import PlainSamples
 from dlwidgets.core.scoring.scores import Scores
 

@@ -1,11 +1,11 @@
-"""A person's own sample, fitted to a model: image, array or text."""
+"""Samples to look at: by loss, by class, or one's own."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -13,19 +13,61 @@ import torch.nn.functional as F
 
 from ..base.trees import tree_map, tree_tensors
 
+if TYPE_CHECKING:
+    from ..scoring.scores import Scores
+
+#: Probabilities nearer to 0 and 1 than this count as this near, so that no loss is infinite.
+_EPS = 1e-12
 #: How many of the samples are read to learn in which range their values lie.
-RANGE_OF = 64
+_RANGE_OF = 64
+
+
+def sample_losses(scores: Scores) -> np.ndarray:
+    """Compute the loss of each sample from its scores, float64 N.
+
+    Multiclass: cross-entropy, minus the logarithm of what the true class was given. Multilabel and binary:
+    binary cross-entropy, the mean over the labels that are known. nan where no label is known. Scores are
+    taken for probabilities; what lies outside 0 ... 1 counts as 0 or 1.
+    """
+    true = scores.y_true
+    scored = np.clip(scores.y_score.astype(np.float64), _EPS, 1 - _EPS).reshape(len(true), -1)
+    if scores.task == "multiclass":
+        losses = -np.log(scored[np.arange(len(true)), true.argmax(1)])
+        return np.where((true == 1).any(1), losses, np.nan)
+    known = true >= 0
+    each = np.where(true == 1, -np.log(scored), -np.log1p(-scored))
+    count = known.sum(1)
+    return np.where(count > 0, np.where(known, each, 0.0).sum(1) / np.maximum(count, 1), np.nan)
+
+
+def in_order(scores: Scores, order: str) -> np.ndarray:
+    """Return the rows of `scores` in an order: int64, at most N.
+
+    Parameters
+    ----------
+    order : "worst" (largest loss first), "best" (smallest first), or "class:NAME": the samples of that class
+        as they stand. Samples whose labels are not known have no loss, and are left out.
+
+    Raises
+    ------
+    ValueError : there is no such order or class.
+    """
+    if order in ("worst", "best"):
+        losses = sample_losses(scores)
+        rows = np.argsort(-losses if order == "worst" else losses, kind="stable")
+        return rows[np.isfinite(losses[rows])]
+    kind, _, name = order.partition(":")
+    names = list(scores.classes)
+    if kind != "class" or name not in names:
+        raise ValueError(f"Samples are ordered by 'worst', 'best' or 'class:NAME', not by {order!r}.")
+    return np.flatnonzero(scores.y_true[:, names.index(name)] == 1)
 
 
 @dataclass(frozen=True)
 class OwnSample:
-    """A sample that a person brought.
+    """A batch of one that a person brought.
 
-    Attributes
-    ----------
-    inputs : a batch of one, as the model takes it.
-    name : what it is called.
-    done : what was done to it, in words, or "".
+    `done` says in words what was done to it.
     """
 
     inputs: Any
@@ -64,7 +106,9 @@ def fit_sample(
     if isinstance(x, (str, os.PathLike)):
         path = os.fspath(x)
         if encode is not None and not (isinstance(path, str) and os.path.isfile(path)):
-            return OwnSample(_match(encode(str(path)), like), name or _short(str(path)), "encoded")
+            text = str(path)
+            short = text if len(text) <= 40 else f"{text[:39]}…"
+            return OwnSample(_match(encode(text), like), name or short, "encoded")
         x, name = _open_image(path), name or os.path.basename(str(path))
     name = name or "your own"
     if isinstance(like, (tuple, list, Mapping)) and len(list(tree_tensors(like))) > 1:
@@ -73,15 +117,13 @@ def fit_sample(
     given = _tensor(x)
     if image is None:
         raise TypeError("This model takes no tensors, so a sample of your own cannot be fitted to it.")
-    if tuple(given.shape) in (tuple(image.shape), tuple(image.shape[1:])):
-        return OwnSample(_put_into(given.reshape(image.shape), like), name)
-    if image.ndim != 4 or not image.is_floating_point() or given.ndim not in (2, 3, 4):
-        raise ValueError(
-            f"A sample of this model has the shape {_shape_words(image.shape[1:])}, and what you gave "
-            f"{_shape_words(given.shape)}: it has to be of the same shape."
-        )
-    fitted, done = _fit_image(given, image, span)
-    return OwnSample(_put_into(fitted, like), name, done)
+    if given.shape in (image.shape, image.shape[1:]):
+        fitted, done = given.reshape(image.shape), ""
+    elif image.ndim != 4 or not image.is_floating_point() or given.ndim not in (2, 3, 4):
+        raise ValueError(f"{_unlike(given, image)}: it has to be of the same shape.")
+    else:
+        fitted, done = _fit_image(given, image, span)
+    return OwnSample(tree_map(lambda old: fitted.to(old.device, old.dtype), like), name, done)
 
 
 def _open_image(path: str) -> Any:
@@ -115,23 +157,20 @@ def _tensor(x: Any) -> torch.Tensor:
     try:
         return torch.as_tensor(np.array(x))
     except (TypeError, ValueError):
-        kind = type(x).__name__
-        wanted = "an array, a tensor, an image or a text"
-        raise TypeError(f"A sample of your own is {wanted}, not one of type {kind}.") from None
+        raise TypeError(
+            "A sample of your own is an array, a tensor, an image or a text, not one of type "
+            f"{type(x).__name__}."
+        ) from None
 
 
 def _match(x: Any, like: Any) -> Any:
     """Return inputs shaped as `like`, as a batch of one."""
     if isinstance(like, torch.Tensor):
         given = _tensor(x)
-        free = len(like.shape) == 2 and not like.is_floating_point()
-        if free and given.ndim in (1, 2):  # token numbers: any length
+        if like.ndim == 2 and not like.is_floating_point() and given.ndim in (1, 2):  # tokens: any length
             return given.reshape(1, -1).to(like.device, like.dtype)
-        if tuple(given.shape) not in (tuple(like.shape), tuple(like.shape[1:])):
-            raise ValueError(
-                f"A sample of this model has the shape {_shape_words(like.shape[1:])}, and what you gave "
-                f"{_shape_words(given.shape)}."
-            )
+        if given.shape not in (like.shape, like.shape[1:]):
+            raise ValueError(f"{_unlike(given, like)}.")
         return given.reshape(like.shape).to(like.device, like.dtype)
     if isinstance(like, Mapping):
         if not isinstance(x, Mapping) or set(x) != set(like):
@@ -144,11 +183,6 @@ def _match(x: Any, like: Any) -> Any:
             raise ValueError(f"A sample of this model is a tuple of {len(like)} inputs.")
         return tuple(_match(one, part) for one, part in zip(x, like, strict=True))
     return x
-
-
-def _put_into(tensor: torch.Tensor, like: Any) -> Any:
-    """Put `tensor` in the place of the only tensor of `like`."""
-    return tree_map(lambda old: tensor.to(old.device, old.dtype), like)
 
 
 def _fit_image(
@@ -213,9 +247,9 @@ def _scale_and_crop(values: torch.Tensor, height: int, width: int) -> tuple[torc
 def value_range(samples: Any) -> tuple[float, float]:
     """Return the range of the first samples, (0, 1) where they fit."""
     low, high = float("inf"), float("-inf")
-    for index in range(min(len(samples), RANGE_OF)):
+    for index in range(min(len(samples), _RANGE_OF)):
         for tensor in tree_tensors(samples.inputs(index)):
-            finite = tensor[tensor.isfinite()] if tensor.is_floating_point() else tensor.float()
+            finite = tensor[tensor.isfinite()].float()
             if finite.numel():
                 low, high = min(low, float(finite.min())), max(high, float(finite.max()))
     if low > high or (low >= 0 and high <= 1):
@@ -227,5 +261,6 @@ def _shape_words(shape: Any) -> str:
     return " × ".join(map(str, shape)) or "one number"
 
 
-def _short(text: str) -> str:
-    return text if len(text) <= 40 else f"{text[:39]}…"
+def _unlike(given: torch.Tensor, like: torch.Tensor) -> str:
+    wanted = _shape_words(like.shape[1:])
+    return f"A sample of this model has the shape {wanted}, and what you gave {_shape_words(given.shape)}"
