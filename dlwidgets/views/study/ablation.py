@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from ...core.activations.packed_look import number
+from ...core.activations.look import number
 from ...core.activations.study.ablation import Factors, channel_variants, scores_under
 from .section import Section, StudySubject
 

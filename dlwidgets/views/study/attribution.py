@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from ...core.activations.packed_look import number
+from ...core.activations.look import number
 from ...core.activations.study.ablation import scores_under
 from ...core.activations.study.attribution import grad_cam, gradient_x_input
 from ...core.pictures.tiles import make_tiles

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from ...core.activations.packed_look import number
+from ...core.activations.look import number
 from ...core.activations.study.film import Film, Frame, evenly, output_of
 from ...core.activations.study.spread import Spread
 from ...core.pictures.tiles import Tiles, make_tiles

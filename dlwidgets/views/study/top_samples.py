@@ -10,7 +10,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from ...core.activations.packed_look import number
+from ...core.activations.look import number
 from ...core.activations.study.top_samples import Excited, Responses, probe_numbers
 from ...core.base.trees import tree_tensors
 from ...core.pictures.thumbnail import make_thumbnail
