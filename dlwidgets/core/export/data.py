@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import torch
 from torch.utils.data import DataLoader, RandomSampler, SequentialSampler, default_collate
 
 from ..base.random_state import RandomStates
 from ..base.state import same_state
 from ..base.trees import tree_tensors
-from ..data.batches import Batches, IndexedBatches
+from ..data.batches import IndexedBatches
 from ..data.loader import LoaderBatches
 from ..data.source import Rows
 from ..data.source_state import SourceState
@@ -38,10 +37,9 @@ class BatchLines:
     batch : the expression for the whole batch.
     loop : the head of the loop over an epoch's batches; `opening` comes before it, in the epoch.
     take : the first lines of a step, which cut the batch out where its size may change.
-    cut : the expressions for the order and for the number of samples, where batches are cut out of an order.
-    fetch, each, inside : the lines that fetch a batch; where a step has several, the head of the loop over
-        them, and what comes first in it.
     resized : the line that changes the batch size, with {}; None where that is the variable `batch_size`.
+    cut : the expressions for the order and for the number of samples, where batches are cut out of an order.
+    fetch : the lines that fetch a batch that was cut out.
     """
 
     load: str
@@ -55,8 +53,6 @@ class BatchLines:
     resized: str | None = None
     cut: tuple[str, str] | None = None
     fetch: str = ""
-    each: str = ""
-    inside: str = ""
 
 
 def write_data(draft: Draft) -> BatchLines:
@@ -66,7 +62,7 @@ def write_data(draft: Draft) -> BatchLines:
     ------
     Unwritable : it cannot say it, in a clause.
     """
-    source: Batches = draft.loop.batches
+    source = draft.loop.batches
     resizes = bool(draft.changed("batch_size", "skip", after=0) or draft.changed("skip"))
     if isinstance(source, IndexedBatches):
         return _write_indexed(draft, source, resizes)
@@ -74,51 +70,50 @@ def write_data(draft: Draft) -> BatchLines:
         raise Unwritable("batches were left out by skip(), which is written for rows in memory only")
     if isinstance(source, LoaderBatches):
         return _write_loader(draft, source, resizes)
-    if isinstance(source, StreamBatches) and isinstance(source.source, list):
-        load = _save_batches(draft, "batches", source.source, "the batches, in order")
-        pair = isinstance(source.source[0], (tuple, list)) and len(source.source[0]) == 2
-        return _write_batches(draft, load, "batches", pair)
-    load = _mark_place(draft, "batches", "an iterable of the same batches, in the same order, for each epoch")
-    return _write_batches(draft, load, "batches", True)
+    if not isinstance(source, StreamBatches) or not isinstance(source.source, list):
+        words = "an iterable of the same batches, in the same order, for each epoch"
+        return _write_batches(draft, _mark_place(draft, "batches", words), "batches")
+    words, batches = "the batches, in order", [_to_plain(one) for one in source.source]
+    if not draft.data or not _is_loadable(batches):
+        return _write_batches(draft, _mark_place(draft, "batches", words), "batches")
+    path = draft.save_beside("data", batches, words)
+    return _write_batches(draft, f"batches = torch.load({path}, weights_only=True)", "batches")
 
 
 def _write_indexed(draft: Draft, source: IndexedBatches, resizes: bool) -> BatchLines:
-    count = "len(y)"
-    if isinstance(source.source, Rows):
-        inputs, targets = source.source.inputs, _prepare_targets(draft, source.source.targets)
-        load, names = _write_rows(draft, inputs, targets)
-        get = {name: f"{name}[index]" + _device_suffix(draft) for name in names}
-        parts, y = _format_arguments(inputs, get), f"y[index]{_device_suffix(draft)}"
-        batch = f"({_format_tree(inputs, get)}, {y})"
+    rows, there = source.source, _device_suffix(draft)
+    if isinstance(rows, Rows):
+        load, names = _write_rows(draft, rows)
+        get = {name: f"{name}[index]{there}" for name in names}
+        inputs, targets = ", ".join(get.values()), f"y[index]{there}"
+        whole = f"({inputs})" if isinstance(rows.inputs, (tuple, list)) else inputs
+        if isinstance(rows.inputs, Mapping):
+            inputs = ", ".join(f"{name}={text}" for name, text in get.items())
+            whole = "{" + ", ".join(f'"{name}": {text}' for name, text in get.items()) + "}"
+        batch, count, fetch = f"({whole}, {targets})", "len(y)", ""
     else:
-        load, items = _write_dataset(draft, source.source)
-        count = f"len({items})"
-        fetch = "default_collate([dataset[i] for i in index.tolist()])"
-        if items == "dataset":
-            draft.sources.imports.add("from torch.utils.data import default_collate")
-        parts, y, batch = _pair_expressions(draft, "inputs", "targets")
+        load, count = _write_dataset(draft, rows), "len(dataset)"
+        draft.sources.imports.add("from torch.utils.data import default_collate")
+        inputs, targets, batch = _write_parts(draft)
+        fetch = _write_unpacking(draft, "default_collate([dataset[i] for i in index.tolist()])")
     order = f"torch.randperm({count}, generator=shuffle)" if source.shuffle else f"torch.arange({count})"
-    cut = "" if isinstance(source.source, Rows) else _write_unpacking(draft, fetch)
-    if not resizes:
-        head = f"for index in {order}.split(batch_size):"
-        return BatchLines(
-            load, _write_seeds(draft, source.shuffle), parts, y, batch, "", head, cut, None,
-            (order, count), cut,
-        )  # fmt: skip
-    take = "index = order[start : start + batch_size]\nstart += batch_size\n" + cut
+    opening, loop, take = "", f"for index in {order}.split(batch_size):", fetch
+    if resizes:
+        opening, loop = f"order = {order}\nstart = 0", f"while start < {count}:"
+        take = f"index = order[start : start + batch_size]\nstart += batch_size\n{fetch}".rstrip("\n")
     return BatchLines(
-        load, _write_seeds(draft, source.shuffle), parts, y, batch, f"order = {order}\nstart = 0",
-        f"while start < {count}:", take.rstrip("\n"), None, (order, count), cut,
+        load, _write_seeds(draft, source.shuffle), inputs, targets, batch, opening, loop, take,
+        cut=(order, count), fetch=fetch,
     )  # fmt: skip
 
 
 def _write_seeds(draft: Draft, shuffle: bool) -> str:
     lines = ["torch.manual_seed(seed)"]
-    streams, seeded = RandomStates.capture(), RandomStates.from_seed(draft.seed)
-    if not np.array_equal(streams.numpy[1], seeded.numpy[1]) or streams.numpy[2:] != seeded.numpy[2:]:
+    now, seeded = RandomStates.capture(), RandomStates.from_seed(draft.seed)
+    if not same_state(now.numpy, seeded.numpy):
         draft.sources.imports.add("import numpy as np")
         lines.append("np.random.seed(seed % 2**32)")
-    if streams.python != seeded.python:
+    if now.python != seeded.python:
         draft.sources.imports.add("import random")
         lines.append("random.seed(seed)")
     if shuffle:
@@ -126,64 +121,50 @@ def _write_seeds(draft: Draft, shuffle: bool) -> str:
     return "\n".join(lines)
 
 
-def _write_rows(draft: Draft, inputs: Any, targets: torch.Tensor) -> tuple[str, list[str]]:
+def _write_rows(draft: Draft, rows: Rows) -> tuple[str, list[str]]:
+    """Return the lines that load rows, and the inputs' names."""
+    inputs, whole = rows.inputs, {"X": rows.inputs}
     if isinstance(inputs, Mapping):
-        named = {str(key): value for key, value in inputs.items()}
-        if (
-            not all(key.isidentifier() and isinstance(v, torch.Tensor) for key, v in named.items())
-            or "y" in named
-        ):
+        whole = {str(key): value for key, value in inputs.items()}
+        tensors = all(key.isidentifier() and isinstance(v, torch.Tensor) for key, v in whole.items())
+        if not tensors or "y" in whole:
             raise Unwritable("the inputs are a dict of what are not names and tensors")
     elif isinstance(inputs, (tuple, list)):
-        named = {f"X{number}": value for number, value in enumerate(inputs, start=1)}
-        if not all(isinstance(value, torch.Tensor) for value in named.values()):
+        whole = {f"X{number}": value for number, value in enumerate(inputs, start=1)}
+        if not all(isinstance(value, torch.Tensor) for value in whole.values()):
             raise Unwritable("the inputs are nested deeper than a tuple of tensors")
-    else:
-        named = {"X": inputs}
-    whole = {**named, "y": targets}
-    names = list(whole)
-    about = ", ".join(f"{name}: {_format_shape(value)}" for name, value in whole.items())
+    names, task = [*whole], draft.opened.task
+    whole["y"] = targets = rows.targets
+    if draft.loop.objective.custom is None and task.loss is not None:
+        output = draft.loop.forward(draft.opened.example)
+        if isinstance(output, torch.Tensor):  # all targets as the loss gets them
+            like = torch.empty((), dtype=output.dtype).expand(len(targets), *output.shape[1:])
+            whole["y"] = task.prepare(targets.cpu(), like)
+    shapes = {
+        name: f"{name}: {' × '.join(f'{n:,}' for n in value.shape)} {str(value.dtype).removeprefix('torch.')}"
+        for name, value in whole.items()
+    }
+    listed = ", ".join(whole)
     if draft.data:
-        path = draft.save_beside(
-            "data",
-            {name: value.detach().cpu().contiguous().clone() for name, value in whole.items()},
-            "the training data",
-        )
-        picked = ", ".join(f'data["{name}"]' for name in names)
-        return (
-            f"data = torch.load({path}, weights_only=True)\n{', '.join(names)} = {picked}\n# {about}",
-            names[:-1],
-        )
-    wanted = "\n".join(f"    {name}: {_format_shape(value)}" for name, value in whole.items())
+        saved = {name: value.detach().cpu().contiguous().clone() for name, value in whole.items()}
+        path = draft.save_beside("data", saved, "the training data")
+        picked = ", ".join(f'data["{name}"]' for name in whole)
+        about = ", ".join(shapes.values())
+        return f"data = torch.load({path}, weights_only=True)\n{listed} = {picked}\n# {about}", names
+    wanted = "".join(f"    {shape}\n" for shape in shapes.values())
     draft.note("Put your data into load_data(): it was left out of the script.")
     return (
-        f'def load_data():\n    """Return {", ".join(names)}: the training data, in the order it had.\n\n'
-        f'{wanted}\n    """\n'
-        '    raise NotImplementedError("Put your data here.")\n\n\n' + f"{', '.join(names)} = load_data()"
-    ), names[:-1]
+        f'def load_data():\n    """Return {listed}: the training data, in the order it had.\n\n'
+        f'{wanted}    """\n    raise NotImplementedError("Put your data here.")\n\n\n{listed} = load_data()'
+    ), names
 
 
-def _prepare_targets(draft: Draft, targets: torch.Tensor) -> torch.Tensor:
-    """Return all targets as the loss gets them."""
-    task = draft.opened.task
-    if draft.loop.objective.custom is not None or task.loss is None:
-        return targets
-    output = draft.loop.forward(draft.opened.example)
-    if not isinstance(output, torch.Tensor):
-        return targets
-    like = torch.empty((), dtype=output.dtype).expand(len(targets), *output.shape[1:])
-    return task.prepare(targets.cpu(), like)
-
-
-def _write_dataset(draft: Draft, dataset: Any) -> tuple[str, str]:
+def _write_dataset(draft: Draft, dataset: Any) -> str:
     kind = type(dataset).__name__
-    if draft.data and (samples := _read_samples(dataset)) is not None:
-        path = draft.save_beside("data", samples, f"the samples of the {kind}")
-        return (
-            f"# The samples of the {kind}, in its order.\ndataset = torch.load({path}, weights_only=True)",
-            "dataset",
-        )
-    return _mark_place(draft, "dataset", f"the {kind}, with its samples in the same order"), "dataset"
+    if not draft.data or (samples := _read_samples(dataset)) is None:
+        return _mark_place(draft, "dataset", f"the {kind}, with its samples in the same order")
+    path = draft.save_beside("data", samples, f"the samples of the {kind}")
+    return f"# The samples of the {kind}, in its order.\ndataset = torch.load({path}, weights_only=True)"
 
 
 def _read_samples(dataset: Any) -> list[Any] | None:
@@ -196,13 +177,13 @@ def _read_samples(dataset: Any) -> list[Any] | None:
     with sources.preserve():
         try:
             indices = list(range(len(dataset)))
-            samples = list(many(indices)) if many else [dataset[i] for i in indices]
+            samples = many(indices) if many else (dataset[i] for i in indices)
+            samples = [_to_plain(one) for one in samples]
             drew = not same_state(before, sources.state())
-            again = [dataset[i] for i in (0, len(dataset) - 1)]
+            again = [_to_plain(dataset[i]) for i in (0, len(dataset) - 1)]
         except Exception:  # noqa: BLE001 - whatever it raises, its samples are not to be had
             return None
-    samples = [_to_plain(sample) for sample in samples]
-    if drew or not same_state([_to_plain(one) for one in again], [samples[0], samples[-1]]):
+    if drew or not same_state(again, [samples[0], samples[-1]]):
         return None
     if sum(t.nbytes for t in tree_tensors(samples)) > _LARGE or not _is_loadable(samples[0]):
         return None
@@ -230,8 +211,7 @@ def _is_loadable(sample: Any) -> bool:
 
 def _write_loader(draft: Draft, source: LoaderBatches, resizes: bool) -> BatchLines:
     loader: DataLoader = source.loader
-    why = ""
-    sampler = loader.sampler
+    sampler, why = loader.sampler, ""
     if not source.resizable or type(sampler) not in (RandomSampler, SequentialSampler):
         why = f"its batches are made by a {type(loader.batch_sampler or sampler).__name__} of its own"
     elif resizes and (loader.num_workers or loader.drop_last):
@@ -240,60 +220,56 @@ def _write_loader(draft: Draft, source: LoaderBatches, resizes: bool) -> BatchLi
         why = "its sampler has a random generator of its own"
     elif isinstance(sampler, RandomSampler) and (sampler.replacement or sampler._num_samples is not None):
         why = "its RandomSampler draws in a way of its own"
+    if why and resizes:
+        raise Unwritable(f"the batch size of the DataLoader was changed, and {why}")
     if why:
         load = _mark_place(draft, "loader", f"the DataLoader, with the same order: {why}")
-        if resizes:
-            raise Unwritable(f"the batch size of the DataLoader was changed, and {why}")
-        return _write_batches(draft, load, "loader", True)
-    load, _ = _write_dataset(draft, loader.dataset)
+        return _write_batches(draft, load, "loader")
+    load = _write_dataset(draft, loader.dataset)
     draft.sources.imports.add("from torch.utils.data import DataLoader")
     options = ["dataset", "batch_size=batch_size"]
     options += ["shuffle=True"] if isinstance(sampler, RandomSampler) else []
     options += ["drop_last=True"] if loader.drop_last else []
     if loader.generator is not None:
-        load += f"\ngenerator = torch.Generator(){_write_generator(draft, loader.generator)}"
+        # A new generator, put where the run's began.
+        state, seed = draft.origin.generator, loader.generator.initial_seed()
+        load += "\ngenerator = torch.Generator()"
+        if state is not None and torch.equal(torch.Generator().manual_seed(seed).get_state(), state):
+            load += f".manual_seed({seed})"
+        else:
+            path = draft.save_beside("generator", state, "where the generator of the DataLoader was")
+            load += f"\ngenerator.set_state(torch.load({path}, weights_only=True))"
         options.append("generator=generator")
     options += [f"num_workers={loader.num_workers}"] if loader.num_workers else []
     if loader.collate_fn is not default_collate:
-        options.append(f"collate_fn={draft.sources.use(loader.collate_fn)}")
-    load += f"\nloader = DataLoader({', '.join(options)})"
-    made = _write_batches(draft, load, "loader", True)
-    return BatchLines(**{**made.__dict__, "resized": "loader.batch_sampler.batch_size = {}"})
+        options.append(f"collate_fn={draft.sources.use_function(loader.collate_fn)}")
+    made = _write_batches(draft, f"{load}\nloader = DataLoader({', '.join(options)})", "loader")
+    return replace(made, resized="loader.batch_sampler.batch_size = {}")
 
 
-def _write_generator(draft: Draft, generator: torch.Generator) -> str:
-    """Return the call that puts a new generator where the run's began."""
-    state, number = draft.origin.generator, generator.initial_seed()
-    if state is not None and torch.equal(torch.Generator().manual_seed(number).get_state(), state):
-        return f".manual_seed({number})"
-    path = draft.save_beside("generator", state, "where the generator of the DataLoader was")
-    return f"\ngenerator.set_state(torch.load({path}, weights_only=True))"
-
-
-def _write_batches(draft: Draft, load: str, name: str, pair: bool) -> BatchLines:
-    parts, y, batch = _pair_expressions(draft, "inputs", "targets")
+def _write_batches(draft: Draft, load: str, name: str) -> BatchLines:
+    inputs, targets, batch = _write_parts(draft)
+    head, take = f"for batch in {name}:", ""
     if draft.loop.objective.custom is not None:
-        head, take = f"for batch in {name}:", ""
         if draft.device != "cpu":
             take = "batch = [part.to(device) for part in batch]"
     elif _is_dict(draft):
-        head, take = f"for batch in {name}:", _write_unpacking(draft, "batch")
+        take = _write_unpacking(draft, "dict(batch)")
     else:
-        head, take = f"for inputs, targets in {name}:", "\n".join(_prepare_lines(draft))
-    return BatchLines(load, _write_seeds(draft, False), parts, y, batch, "", head, take)
+        head, take = f"for inputs, targets in {name}:", _prepare_targets(draft)
+    return BatchLines(load, _write_seeds(draft, False), inputs, targets, batch, loop=head, take=take)
 
 
-def _pair_expressions(draft: Draft, inputs: str, targets: str) -> tuple[str, str, str]:
+def _write_parts(draft: Draft) -> tuple[str, str, str]:
     """Return the expressions for inputs, targets and batch of a pair."""
     example, there = draft.opened.example, _device_suffix(draft)
     if draft.loop.objective.custom is not None:
         return "", "", "batch"
     if isinstance(example, torch.Tensor):
-        return inputs + there, targets + there, ""
+        return f"inputs{there}", f"targets{there}", ""
     if there:
         raise Unwritable("batches of several tensors are written for the CPU only")
-    star = "**" if isinstance(example, Mapping) else "*"
-    return f"{star}{inputs}", targets, ""
+    return ("**inputs" if isinstance(example, Mapping) else "*inputs"), "targets", ""
 
 
 def _is_dict(draft: Draft) -> bool:
@@ -305,39 +281,22 @@ def _write_unpacking(draft: Draft, fetch: str) -> str:
     if draft.loop.objective.custom is not None:
         return f"batch = {fetch}"
     if _is_dict(draft):
-        return (
-            f'inputs = {fetch}\ntargets = inputs.pop("{draft.loop.objective.target}")'
-            if fetch != "batch"
-            else (f'inputs = dict(batch)\ntargets = inputs.pop("{draft.loop.objective.target}")')
-        )
-    return "\n".join([f"inputs, targets = {fetch}", *_prepare_lines(draft)])
+        return f'inputs = {fetch}\ntargets = inputs.pop("{draft.loop.objective.target}")'
+    return f"inputs, targets = {fetch}\n{_prepare_targets(draft)}".rstrip("\n")
 
 
-def _prepare_lines(draft: Draft) -> list[str]:
-    """Return the lines that change targets as `Task.prepare` does."""
-    few = draft.loop.batches.peek(2)
-    inputs, targets = unpack_batch(few, draft.loop.objective.target)
+def _prepare_targets(draft: Draft) -> str:
+    """Return the line that changes targets as `Task.prepare` does; "" for none."""
+    inputs, targets = unpack_batch(draft.loop.batches.peek(2), draft.loop.objective.target)
     output = draft.loop.forward(inputs)
-    task = draft.opened.task
     if not isinstance(targets, torch.Tensor) or not isinstance(output, torch.Tensor):
-        return []
-    there = task.prepare(targets.to(output.device), output)
-    line = "targets"
+        return ""
+    there, calls = draft.opened.task.prepare(targets.to(output.device), output), ""
     if there.shape != targets.shape:
-        line += (
-            ".reshape(-1)" if there.ndim == 1 else f".reshape({', '.join(map(str, (-1, *there.shape[1:])))})"
-        )
+        calls = f".reshape({', '.join(map(str, (-1, *there.shape[1:])))})"
     if there.dtype != targets.dtype:
-        line += {torch.int64: ".long()", torch.float32: ".float()"}.get(there.dtype, f".to({there.dtype})")
-    return [f"targets = {line}"] if line != "targets" else []
-
-
-def _save_batches(draft: Draft, name: str, things: Any, words: str) -> str:
-    things = [_to_plain(one) for one in things]
-    if draft.data and _is_loadable(things):
-        path = draft.save_beside("data", things, words)
-        return f"{name} = torch.load({path}, weights_only=True)"
-    return _mark_place(draft, name, words)
+        calls += {torch.int64: ".long()", torch.float32: ".float()"}.get(there.dtype, f".to({there.dtype})")
+    return f"targets = targets{calls}" if calls else ""
 
 
 def _mark_place(draft: Draft, name: str, what: str) -> str:
@@ -349,22 +308,5 @@ def _mark_place(draft: Draft, name: str, what: str) -> str:
     )
 
 
-def _format_arguments(inputs: Any, get: Mapping[str, str]) -> str:
-    if isinstance(inputs, Mapping):
-        return ", ".join(f"{name}={text}" for name, text in get.items())
-    return ", ".join(get.values())
-
-
-def _format_tree(inputs: Any, get: Mapping[str, str]) -> str:
-    if isinstance(inputs, Mapping):
-        return "{" + ", ".join(f'"{name}": {text}' for name, text in get.items()) + "}"
-    return f"({', '.join(get.values())})" if isinstance(inputs, (tuple, list)) else next(iter(get.values()))
-
-
 def _device_suffix(draft: Draft) -> str:
     return "" if draft.device == "cpu" else ".to(device)"
-
-
-def _format_shape(value: torch.Tensor) -> str:
-    size = " × ".join(f"{length:,}" for length in value.shape)
-    return f"{size} {str(value.dtype).removeprefix('torch.')}"

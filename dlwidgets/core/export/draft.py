@@ -13,7 +13,7 @@ from .sources import Sources
 
 if TYPE_CHECKING:
     from ..base.ledger import Entry
-    from ..controls.control import Control
+    from ..controls.control import Control, Writer
     from ..data.session_data import SessionData
     from ..training.loop import Loop
     from ..training.snapshots.origin import Origin
@@ -34,16 +34,15 @@ class Draft:
     settings : lines that set the variables which changes set anew.
     definitions : functions that the run needs.
     setup : blocks between the optimizer and the loop.
-    batch : what of the loop's head and batches depends on the data: see `export.data`.
     before, after, after_count : lines of a step between the gradients and the optimizer's step, after that,
         and after the step was counted.
-    epoch_end : lines after the last step of an epoch.
-    ending : lines after the run.
+    epoch_end, ending : lines after the last step of an epoch, and after the run.
     accumulates : whether gradients of several batches were accumulated.
     context : the head of a block in which the loss is computed; "" for none.
-    files : name -> what is to be saved beside the script.
+    files : name -> what is to be saved beside the script, and what it is.
     notes : what a reader must do or know, in sentences.
     resized : the line that changes the batch size, with braces where it goes.
+    writers : those of the controls, by name.
     movement : the optimizer and its numbers, gone through once more: see `movement.Movement`.
     """
 
@@ -54,9 +53,9 @@ class Draft:
     changes: Sequence[Entry]
     seed: int
     path: Path
-    rewound: bool = False
-    data: bool = True
-    thresholds: Any = 0.5
+    rewound: bool
+    data: bool
+    thresholds: Any
     sources: Sources = field(default_factory=Sources)
     settings: list[str] = field(default_factory=list)
     definitions: list[str] = field(default_factory=list)
@@ -68,10 +67,10 @@ class Draft:
     ending: list[str] = field(default_factory=list)
     accumulates: bool = False
     context: str = ""
-    files: dict[str, Any] = field(default_factory=dict)
-    reads: dict[str, str] = field(default_factory=dict)
+    files: dict[str, tuple[Any, str]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
-    resized: str = ""
+    resized: str = "batch_size = {}"
+    writers: dict[str, Writer] = field(default_factory=dict)
     movement: Any = None
 
     @property
@@ -100,8 +99,7 @@ class Draft:
     def save_beside(self, what: str, value: Any, words: str) -> str:
         """Save an object beside the script; return its path's expression."""
         name = f"{self.path.stem}.{what}.pt"
-        self.files[name], self.reads[name] = value, words
-        self.sources.imports.add("from pathlib import Path")
+        self.files[name] = value, words
         return f'HERE / "{name}"'
 
     def note(self, sentence: str) -> None:

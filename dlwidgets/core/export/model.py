@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from typing import Any
 
 from torch import nn
@@ -15,7 +13,7 @@ from ..base.trees import call_model
 from ..layers.structure import expression_of
 from .draft import Draft
 from .module_expression import read_texts, write_module
-from .sources import Unwritable, find_lambda_source
+from .sources import Unwritable
 
 
 def write_model(draft: Draft) -> str:
@@ -30,15 +28,7 @@ def write_model(draft: Draft) -> str:
         raise Unwritable(f"the weights that the run began with were not kept: {origin.why}")
     path = draft.save_beside("initial", dict(origin.weights), "the weights it began with")
     try:
-        with _first_dropouts(draft):
-            made, built = write_module(
-                draft.model, draft.sources, origin.structure, read_texts(type(draft.model)),
-                lambda one: _computes_the_same(draft, one)
-            )  # fmt: skip
-        made = f"model = {made}"
-        for name, layer in built.named_modules():
-            if isinstance(layer, _DropoutNd) and layer.p != origin.dropouts.get(name, layer.p):
-                made += f"\n{expression_of(draft.model, name)}.p = {origin.dropouts[name]!r}"
+        made = _write_architecture(draft)
     except Unwritable as why:
         kind = type(draft.model).__name__
         draft.note(f"Put the line that makes the {kind} into make_model(): {why}.")
@@ -57,33 +47,37 @@ def write_model(draft: Draft) -> str:
     return f"{made}\n{load}{there}\nmodel.train()"
 
 
-@contextlib.contextmanager
-def _first_dropouts(draft: Draft) -> Iterator[None]:
-    """Give the model the dropout rates of the run's beginning, within."""
-    layers = draft.loop.dropout.layers()
-    own = {path: layer.p for path, layer in layers.items()}
+def _write_architecture(draft: Draft) -> str:
+    """Return the lines that make the model as it began."""
+    model, loop, first = draft.model, draft.loop, draft.origin.dropouts
+    layers = loop.dropout.layers()
+    rates = loop.dropout.rates()
+    inputs = loop.objective.to_device(draft.opened.example)
+
+    def computes_the_same(built: nn.Module) -> bool:
+        try:
+            built.load_state_dict(loop.normalisation.plain(model.state_dict()))
+            built.to(loop.objective.device)
+            with eval_mode(model), eval_mode(built):
+                ours, theirs = (StateCopier()(call_model(one, inputs)) for one in (model, built))
+            return same_state(ours, theirs)
+        except Exception:  # noqa: BLE001 - a guess that does not fit may raise anything
+            return False
+
     try:
         for path, layer in layers.items():
-            layer.p = draft.origin.dropouts.get(path, layer.p)
-        yield
+            layer.p = first.get(path, layer.p)
+        text, built = write_module(
+            model, draft.sources, draft.origin.structure, read_texts(type(model)), computes_the_same
+        )
     finally:
         for path, layer in layers.items():
-            layer.p = own[path]
-
-
-def _computes_the_same(draft: Draft, built: nn.Module) -> bool:
-    """Say whether a model's outputs with the same weights are ours."""
-    model, there = draft.model, draft.loop.objective.to_device(draft.opened.example)
-    try:
-        built.load_state_dict(draft.loop.normalisation.plain(model.state_dict()))
-        built.to(draft.loop.objective.device)
-        with eval_mode(model), eval_mode(built):
-            built.eval()
-            return same_state(
-                StateCopier()(call_model(model, there)), StateCopier()(call_model(built, there))
-            )
-    except Exception:  # noqa: BLE001 - a guess that does not fit may raise anything
-        return False
+            layer.p = rates[path]
+    lines = [f"model = {text}"]
+    for name, layer in built.named_modules():
+        if isinstance(layer, _DropoutNd) and layer.p != first.get(name, layer.p):
+            lines.append(f"{expression_of(model, name)}.p = {first[name]!r}")
+    return "\n".join(lines)
 
 
 def write_loss(draft: Draft) -> tuple[list[str], str, list[str]]:
@@ -94,27 +88,26 @@ def write_loss(draft: Draft) -> tuple[list[str], str, list[str]]:
         several = any(column.startswith("loss_") for column in draft.loop.history.columns)
         after = ["loss = sum(losses.values())"] if several else []
         return [], f"{'losses' if several else 'loss'} = {name}(model, {{batch}})", after
-    loss = objective.task.loss
-    line = "loss = loss_function(model({inputs}), {targets})"
+    loss, name, before = objective.task.loss, "loss_function", []
     if isinstance(loss, nn.Module):
         try:
             made, _ = write_module(loss, sources, None, read_texts(type(loss)))
         except Unwritable as why:
             raise Unwritable(f"the loss cannot be written: {why}") from None
         there = ".to(device)" if draft.device != "cpu" and any(True for _ in loss.buffers()) else ""
-        return [f"loss_function = {made}{there}"], line, []
-    name = _name_function(draft, loss, "loss")
-    return [], line.replace("loss_function", name), []
+        before = [f"loss_function = {made}{there}"]
+    else:
+        name = _name_function(draft, loss, "loss")
+    return before, f"loss = {name}(model({{inputs}}), {{targets}})", []
 
 
 def _name_function(draft: Draft, function: Any, what: str) -> str:
     """Return the name of a person's own function, marked as theirs."""
     try:
-        if getattr(function, "__name__", "") == "<lambda>":
-            source = find_lambda_source(function)
-            draft.sources._resolve(source, function)
-            draft.sources.definitions[f"{what}_function"] = f"{what}_function = {source}"
-            return f"\0{what}_function\0"
-        return f"\0{draft.sources.use(function)}\0"
+        name = draft.sources.use_function(function)
     except Unwritable as why:
         raise Unwritable(f"the {what} function cannot be written: {why}") from None
+    if getattr(function, "__name__", "") == "<lambda>":
+        source, name = name, f"{what}_function"
+        draft.sources.definitions[name] = f"{name} = {source}"
+    return f"\0{name}\0"

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import inspect
 import itertools
 import sys
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -23,6 +26,32 @@ from .text import format_call
 
 #: How many guesses are made at most, and for how long [s].
 _TRIES, _PATIENCE = 2000, 3.0
+#: Flags that a layer of torch keeps as whether it has a parameter.
+_AS_PARAMETER = {"bias": ("bias", "in_proj_bias", "bias_ih_l0"), "add_bias_kv": ("bias_k",)}
+#: Arguments that may be one number for all directions.
+_EACH_WAY = ("kernel_size", "stride", "padding", "dilation", "output_padding", "output_size")
+_UNKNOWN = inspect.Parameter.empty
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Candidate:
+    """A way to make something: its text, function and classes."""
+
+    text: str
+    make: Callable[[], Any]
+    names: tuple[Any, ...] = ()
+
+    def __repr__(self) -> str:
+        return self.text
+
+    def gives(self, wanted: Structure) -> Any:
+        """Return what is made, if it has the structure that is wanted."""
+        try:
+            with preserve_random_state():
+                built = self.make()
+            return built if structure(built) == wanted else None
+        except Exception:  # noqa: BLE001 - a guess that does not fit may raise anything
+            return None
 
 
 def write_module(
@@ -46,182 +75,130 @@ def write_module(
     ------
     Unwritable : its class, or the arguments it was made with, are not to be had, in a sentence.
     """
+    wanted = wanted or structure(module)
     for made in _find_candidates(module, sources, texts):
-        if (built := _try(made, wanted or structure(module))) is not None and same(built):
-            sources.use_all(made)
+        if (built := made.gives(wanted)) is not None and same(built):
+            for item in made.names:
+                sources.use(item)
             return made.text, built
     raise Unwritable(f"the arguments that {type(module).__name__} was made with are not known")
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A way to make a module: its text, function and classes."""
-
-    text: str
-    make: Callable[[], nn.Module]
-    names: tuple[Any, ...] = ()
-
-
-def _try(made: Candidate, wanted: Structure) -> nn.Module | None:
-    """Return what is made, if it has the structure that is wanted."""
-    try:
-        with preserve_random_state():
-            built = made.make()
-        return built if structure(built) == wanted else None
-    except Exception:  # noqa: BLE001 - a guess that does not fit may raise anything
-        return None
 
 
 def _find_candidates(module: nn.Module, sources: Sources, texts: tuple[str, ...]) -> Iterator[Candidate]:
     kind = type_before_parametrizations(module)
     if kind is nn.Sequential:
-        yield from _sequential_candidates(module, sources, texts)
+        yield _write_sequential(module, sources, texts)
         return
-    name = sources.name_of(kind)
-    if not kind.__module__.startswith("torch.nn."):
-        yield Candidate(f"{name}()", kind, (kind,))
-        for args, kwargs in find_calls(kind, texts):
-            yield Candidate(format_call(name, args, kwargs), lambda a=args, k=kwargs: kind(*a, **k), (kind,))
-    args, kwargs = _read_attributes(module, sources, texts)
-    if args is not None:
-        used = tuple(
-            name for one in (*args, *kwargs.values()) if isinstance(one, _Literal) for name in one.names
-        )
+    name, own = sources.name_of(kind), not kind.__module__.startswith("torch.nn.")
+
+    def call(args: list[Any], kwargs: dict[str, Any]) -> Candidate:
+        inside = [one for one in (*args, *kwargs.values()) if isinstance(one, Candidate)]
+        names = (kind, *(item for one in inside for item in one.names))
 
         def make() -> nn.Module:
             return kind(*map(_value, args), **{key: _value(one) for key, one in kwargs.items()})
 
-        yield Candidate(format_call(name, args, kwargs), make, (kind, *used))
-    if not kind.__module__.startswith("torch.nn."):
-        for kwargs in guess_arguments(module):
-            yield Candidate(format_call(name, [], kwargs), lambda k=kwargs: kind(**k), (kind,))
+        return Candidate(format_call(name, map(repr, args), kwargs), make, names)
+
+    if own:
+        yield call([], {})
+        yield from (call(*found) for found in find_calls(kind, texts))
+    if (read := _read_arguments(module, sources, texts)) is not None:
+        yield call(*read)
+    if own:
+        yield from (call([], guessed) for guessed in guess_arguments(module))
 
 
-def _sequential_candidates(
-    module: nn.Module, sources: Sources, texts: tuple[str, ...]
-) -> Iterator[Candidate]:
-    children = []
+def _find_fitting(module: nn.Module, sources: Sources, texts: tuple[str, ...]) -> Candidate | None:
+    candidates = _find_candidates(module, sources, texts)
+    return next((made for made in candidates if made.gives(structure(module)) is not None), None)
+
+
+def _write_sequential(module: nn.Module, sources: Sources, texts: tuple[str, ...]) -> Candidate:
+    children: dict[str, Candidate] = {}
     for name, child in module._modules.items():
-        found = None
-        for made in _find_candidates(child, sources, texts):
-            if _try(made, structure(child)) is not None:
-                found = made
-                break
-        if found is None:
-            raise Unwritable(
-                f"the arguments that {type(child).__name__} (layer {name!r}) was made with are not known"
-            )
-        children.append((name, found))
-    used = tuple(one for _, made in children for one in made.names)
+        if (found := _find_fitting(child, sources, texts)) is None:
+            layer = f"{type(child).__name__} (layer {name!r})"
+            raise Unwritable(f"the arguments that {layer} was made with are not known")
+        children[name] = found
+    names = [nn.Sequential, *(item for made in children.values() for item in made.names)]
     head = sources.name_of(nn.Sequential)
-    if [name for name, _ in children] == [str(i) for i in range(len(children))]:
-        text = format_call(head, [Raw(made.text) for _, made in children], {}, open_up=True)
-        yield Candidate(
-            text, lambda: nn.Sequential(*(made.make() for _, made in children)), (nn.Sequential, *used)
-        )
-        return
-    from collections import OrderedDict
+    if [*children] == [str(number) for number in range(len(children))]:
+        text = format_call(head, [made.text for made in children.values()], {}, open_up=True)
+    else:
+        pairs = ",\n".join(f"    ({name!r}, {made.text})" for name, made in children.items())
+        text = f"{head}(OrderedDict([\n{pairs},\n]))"
+        names.append(OrderedDict)
 
-    pairs = ",\n".join(f"    ({name!r}, {made.text})" for name, made in children)
-    dictionary = f"OrderedDict([\n{pairs},\n])"
-    yield Candidate(
-        f"{head}({dictionary})",
-        lambda: nn.Sequential(OrderedDict((name, made.make()) for name, made in children)),
-        (nn.Sequential, OrderedDict, *used),
-    )
+    def make() -> nn.Module:
+        return nn.Sequential(OrderedDict((name, made.make()) for name, made in children.items()))
+
+    return Candidate(text, make, tuple(names))
 
 
-class Raw(str):
-    """Text that is an expression already, whose repr is itself."""
-
-    def __repr__(self) -> str:
-        return str(self)
-
-
-#: Flags that a layer of torch keeps as whether it has a parameter.
-_AS_PARAMETER = {"bias": ("bias", "in_proj_bias", "bias_ih_l0"), "add_bias_kv": ("bias_k",)}
+def _parameters(module: nn.Module) -> list[inspect.Parameter]:
+    """Return what a module is made with, but for `*args` and `**kwargs`."""
+    signature = inspect.signature(type_before_parametrizations(module).__init__)
+    return [
+        one for one in [*signature.parameters.values()][1:]
+        if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)
+    ]  # fmt: skip
 
 
-def _read_attributes(module: nn.Module, sources: Sources, texts: tuple[str, ...]) -> tuple[Any, Any]:
-    """Read a module's arguments off its attributes, or return (None, None)."""
-    parameters = list(inspect.signature(type_before_parametrizations(module).__init__).parameters.values())[
-        1:
-    ]
+def _read_arguments(
+    module: nn.Module, sources: Sources, texts: tuple[str, ...]
+) -> tuple[list[Any], dict[str, Any]] | None:
+    """Read a module's arguments off its attributes, if all are there."""
     args: list[Any] = []
     kwargs: dict[str, Any] = {}
-    for parameter in parameters:
-        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-            continue
+    for parameter in _parameters(module):
         name, required = parameter.name, parameter.default is parameter.empty
         if name in ("device", "_weight", "_freeze"):
             continue
-        known, value = _read_attribute(module, name, parameter.default)
+        value = _read_attribute(module, name, parameter.default)
         if isinstance(value, nn.Module):
-            known, value = _read_part(value, sources, texts)
-        if not known:
+            part, value = value, _UNKNOWN
+            with contextlib.suppress(Unwritable):
+                value = _find_fitting(part, sources, texts) or _UNKNOWN
+        if value is _UNKNOWN:
             if required:
-                return None, None
+                return None
             continue
         if name == "stride" and hasattr(module, "kernel_size") and parameter.default is None:
             if _simplify_size(value) == _simplify_size(module.kernel_size):
                 continue  # as a pool has it
+        usual = type(value) in (type(parameter.default), int, float) and bool(value == parameter.default)
+        if usual and not required:
+            continue
         first = not args and not kwargs and name in ("p", "negative_slope", "upscale_factor")
         if (required or first) and parameter.kind is not parameter.KEYWORD_ONLY:
-            if required or not _is_equal(value, parameter.default):
-                args.append(value)
-        elif required or not _is_equal(value, parameter.default):
+            args.append(value)
+        else:
             kwargs[name] = value
     return args, kwargs
 
 
-def _read_attribute(module: nn.Module, name: str, default: Any) -> tuple[bool, Any]:
+def _read_attribute(module: nn.Module, name: str, default: Any) -> Any:
     if name == "dtype":
-        found = next(
-            (t.dtype for t in (*module.parameters(), *module.buffers()) if t.is_floating_point()), None
-        )
-        return found is not None and found is not torch.get_default_dtype(), found
-    if name == "inplace" and not hasattr(module, name):
-        return False, None
-    value = getattr(module, name, inspect.Parameter.empty)
-    if name in _AS_PARAMETER and (isinstance(default, bool) or isinstance(value, nn.Parameter)):
-        if isinstance(value, bool):
-            return True, value
-        kept = [getattr(module, one) for one in _AS_PARAMETER[name] if hasattr(module, one)]
-        return (True, any(one is not None for one in kept)) if kept else (False, None)
+        tensors = (*module.parameters(), *module.buffers())
+        found = next((t.dtype for t in tensors if t.is_floating_point()), None)
+        return _UNKNOWN if found in (None, torch.get_default_dtype()) else found
+    value = getattr(module, name, _UNKNOWN)
+    if name in _AS_PARAMETER and (type(default) is bool or isinstance(value, nn.Parameter)):
+        if not isinstance(value, bool):
+            kept = [getattr(module, one) for one in _AS_PARAMETER[name] if hasattr(module, one)]
+            return any(one is not None for one in kept) if kept else _UNKNOWN
     if isinstance(value, torch.Tensor) and not isinstance(value, nn.Parameter) and value.numel() <= 64:
         kind = "" if value.dtype in (torch.float32, torch.int64) else f", dtype={value.dtype}"
         if torch.equal(torch.tensor(value.tolist(), dtype=value.dtype), value.cpu()):
-            return True, _Literal(value, Raw(f"torch.tensor({value.tolist()!r}{kind})"))
+            return Candidate(f"torch.tensor({value.tolist()!r}{kind})", lambda: value)
     if isinstance(value, nn.Module):
-        return True, value
+        return value
     if not is_plain(value):
-        return False, None
+        return _UNKNOWN
     # What stands for one number in each direction reads better as that number.
-    each_way = ("kernel_size", "stride", "padding", "dilation", "output_padding", "output_size")
-    if name in each_way and isinstance(value, tuple) and len(value) > 1 and len(set(value)) == 1:
-        return True, value[0]
-    return True, value
-
-
-def _read_part(module: nn.Module, sources: Sources, texts: tuple[str, ...]) -> tuple[bool, Any]:
-    """Return a module that another was given, as an argument."""
-    try:
-        for made in _find_candidates(module, sources, texts):
-            if _try(made, structure(module)) is not None:
-                return True, _Literal(None, made.text, made.make, made.names)
-    except Unwritable:
-        pass
-    return False, None
-
-
-class _Literal:
-    """A value that is not written by its repr, or made anew."""
-
-    def __init__(self, value: Any, text: str, make: Any = None, names: tuple[Any, ...] = ()) -> None:
-        self.value, self._text, self.make, self.names = value, text, make, names
-
-    def __repr__(self) -> str:
-        return str(self._text)
+    several = name in _EACH_WAY and isinstance(value, tuple) and len(value) > 1
+    return _simplify_size(value) if several else value
 
 
 def _simplify_size(size: Any) -> Any:
@@ -229,15 +206,7 @@ def _simplify_size(size: Any) -> Any:
 
 
 def _value(one: Any) -> Any:
-    if not isinstance(one, _Literal):
-        return one
-    return one.value if one.make is None else one.make()
-
-
-def _is_equal(value: Any, default: Any) -> bool:
-    if isinstance(value, _Literal):
-        return False
-    return type(value) in (type(default), int, float) and bool(value == default)
+    return one.make() if isinstance(one, Candidate) else one
 
 
 def guess_arguments(module: nn.Module) -> Iterator[dict[str, Any]]:
@@ -246,23 +215,16 @@ def guess_arguments(module: nn.Module) -> Iterator[dict[str, Any]]:
     Whoever asks makes it with them and compares.
     """
     choices: dict[str, list[Any]] = {}
-    sizes = [size for p in module.parameters() for size in p.shape]
-    sizes = list(
-        dict.fromkeys(
-            [*reversed(sizes), *(len(one) for one in module.modules() if isinstance(one, nn.ModuleList))]
-        )
-    )
-    for parameter in list(
-        inspect.signature(type_before_parametrizations(module).__init__).parameters.values()
-    )[1:]:
+    sizes = [size for p in module.parameters() for size in p.shape][::-1]
+    sizes += [len(one) for one in module.modules() if isinstance(one, nn.ModuleList)]
+    sizes = list(dict.fromkeys(sizes))[:12]
+    for parameter in _parameters(module):
         required = parameter.default is parameter.empty
-        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-            continue
-        known = vars(module).get(parameter.name, parameter.empty)
-        if known is not parameter.empty and is_plain(known):
+        known = vars(module).get(parameter.name, _UNKNOWN)
+        if is_plain(known):
             choices[parameter.name] = [known]
         elif required or type(parameter.default) is int:
-            choices[parameter.name] = [*([] if required else [parameter.default]), *sizes[:12]]
+            choices[parameter.name] = [*([] if required else [parameter.default]), *sizes]
     began = time.perf_counter()
     for made in itertools.islice(itertools.product(*choices.values()), _TRIES):
         if time.perf_counter() - began > _PATIENCE:
@@ -279,13 +241,8 @@ def find_calls(kind: type[Any], texts: tuple[str, ...]) -> Iterator[tuple[list[A
             tree = ast.parse(text)
         except (SyntaxError, ValueError):
             continue
-        for node in reversed(list(ast.walk(tree))):
-            if not isinstance(node, ast.Call):
-                continue
-            called = (
-                node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", None)
-            )
-            if called != kind.__name__:
+        for node in reversed([node for node in ast.walk(tree) if isinstance(node, ast.Call)]):
+            if kind.__name__ not in (getattr(node.func, "attr", None), getattr(node.func, "id", None)):
                 continue
             try:
                 args = [_evaluate(arg, scope) for arg in node.args]
@@ -297,36 +254,28 @@ def find_calls(kind: type[Any], texts: tuple[str, ...]) -> Iterator[tuple[list[A
                 yield args, kwargs
 
 
-def _evaluate(node: ast.AST, scope: Mapping[str, Any]) -> Any:
+def _evaluate(node: Any, scope: Mapping[str, Any]) -> Any:
     """Evaluate constants, names, lengths and shapes, without running anything."""
     if isinstance(node, ast.Name):
         value = scope[node.id]
     elif isinstance(node, ast.Call) and getattr(node.func, "id", "") == "len" and len(node.args) == 1:
-        value = len(scope[node.args[0].id]) if isinstance(node.args[0], ast.Name) else None
-    elif (
-        isinstance(node, ast.Subscript)
-        and isinstance(node.value, ast.Attribute)
-        and node.value.attr == "shape"
-    ):
-        value = scope[node.value.value.id].shape[ast.literal_eval(node.slice)]  # type: ignore[attr-defined]
+        value = len(scope[node.args[0].id])
+    elif isinstance(node, ast.Subscript) and getattr(node.value, "attr", "") == "shape":
+        value = scope[node.value.value.id].shape[ast.literal_eval(node.slice)]
     else:
-        value = ast.literal_eval(node)  # type: ignore[arg-type]
+        value = ast.literal_eval(node)
     if format_literal(value) is None:
         raise ValueError
     return value
 
 
 def read_texts(kind: type[Any]) -> tuple[str, ...]:
-    """Return texts that may call a class: cells and files."""
+    """Return texts that may call a class: files, then cells."""
     main = sys.modules.get("__main__")
-    cells = [cell for cell in vars(main).get("In", []) if isinstance(cell, str)] if main else []
-    files = []
+    texts = []
     for module in (sys.modules.get(kind.__module__), main):
         path = getattr(module, "__file__", None)
-        if path and not is_installed(module.__name__ if module else ""):
-            try:
-                with open(path, encoding="utf-8") as file:
-                    files.append(file.read())
-            except OSError:
-                continue
-    return (*files, *cells)
+        if path and module is not None and not is_installed(module.__name__):
+            with contextlib.suppress(OSError):
+                texts.append(Path(path).read_text("utf-8"))
+    return (*texts, *(cell for cell in vars(main or object).get("In", []) if isinstance(cell, str)))

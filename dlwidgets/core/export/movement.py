@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
 
@@ -67,34 +66,41 @@ class Movement:
         """Return the lines of a change."""
         shadow = self.shadow
         shadow.replay_to(entry.step)
-        rate, before = shadow.rate, shadow.numbers()
+        rate, before, factor = shadow.rate, shadow.numbers(), shadow.rate.factor
         scheduled = rate.plan is not None
         began = rate.starting_rates() if entry.by != "run" or not scheduled else rate.began  # type: ignore[union-attr]
         own = rate.original_groups[0] if rate.cycled and rate.original_groups else {}
         shadow.put(entry)
         self._cycled |= set(rate.cycled)
+        rmsprop = type(shadow.optimizer) is torch.optim.RMSprop
         if entry.name == "schedule":
-            lines = [line for key, value in own.items() for line in _in_all_groups(key, _plain(value))]
+            lines = [line for key, value in own.items() for line in _set_in_all_groups(key, [_plain(value)])]
             lines += self._schedules.change(entry, began, rate.factor if entry.by == "run" else 1.0)
-            if type(shadow.optimizer) is torch.optim.RMSprop and "momentum" in rate.cycled and entry.step:
-                lines += _BUFFERS
-            return lines
+            return lines + (_BUFFERS if rmsprop and "momentum" in rate.cycled and entry.step else [])
         if entry.name == "optimizer":
-            lines = self._exchange()
-            if scheduled and rate.factor != before["factor"]:
-                lines.append(self._set(rate.value))
-            return lines
+            slid = scheduled and rate.factor != factor
+            return self._exchange() + ([self._slide(rate.value)] if slid else [])
         if entry.name == "lr" and scheduled:
-            return [self._set(entry.applied)]
-        return self._numbers(before)
+            return [self._slide(entry.applied)]
+        lines = []
+        for key, now in shadow.numbers().items():
+            if now == before[key]:
+                continue
+            if len(now) == 1:
+                lines.append(f'optimizer.param_groups[0]["{key}"] = {now[0]!r}')
+            else:
+                lines += _set_in_all_groups(key, now)
+            if key == "momentum" and rmsprop and not any(before[key]):
+                lines += _BUFFERS
+        return lines
 
-    def _set(self, value: Any) -> str:
+    def _slide(self, value: Any) -> str:
         leader, self._slider = self.shadow.rate.leader, True
         return f"schedule.set({value!r}" + (f", leader={leader})" if leader else ")")
 
     def _exchange(self) -> list[str]:
         """Return the lines that make another optimizer."""
-        draft, optimizer = self._draft, self.shadow.optimizer
+        draft, optimizer = self._draft, self.optimizer
         if any(optimizer.state.values()):
             raise Unwritable("the optimizer was exchanged for one that had moved weights before")
         names = {id(parameter): name for name, parameter in draft.model.named_parameters()}
@@ -105,69 +111,42 @@ class Movement:
         text = optimizer_text(type(optimizer), groups, draft.model, draft.sources)
         return f"optimizer = {text}".splitlines()
 
-    def _numbers(self, before: Mapping[str, Any]) -> list[str]:
-        """Return the lines that set what has changed in the groups."""
-        lines = []
-        groups = self.shadow.optimizer.param_groups
-        for key in _NUMBERS:
-            now = [_plain(group.get(key)) for group in groups]
-            if now == before[key]:
-                continue
-            if len(groups) == 1:
-                lines.append(f'optimizer.param_groups[0]["{key}"] = {now[0]!r}')
-            elif all(one == now[0] for one in now):
-                lines += _in_all_groups(key, now[0])
-            else:
-                lines += [
-                    f"for group, value in zip(optimizer.param_groups, {now!r}):",
-                    f'    group["{key}"] = value',
-                ]
-            rmsprop = type(self.shadow.optimizer) is torch.optim.RMSprop
-            if key == "momentum" and rmsprop and not any(before[key]):
-                lines += _BUFFERS
-        return lines
-
 
 class Shadow:
     """A copy of optimizer and rate that replays a run's changes."""
 
     def __init__(self, draft: Draft) -> None:
-        self._draft, origin = draft, draft.origin
+        self._draft, origin, history = draft, draft.origin, draft.loop.history
         parameters = dict(draft.model.named_parameters())
         groups = [
             {**group, "params": [parameters[name] for name in group["params"] if name in parameters]}
             for group in origin.groups
         ]
-        optimizer = origin.kind(groups)
-        rate = Rate(optimizer)
-        rate.ahead, rate.valid = draft.loop.ahead, draft.loop.rate.valid
-        freezing = SimpleNamespace(choice=None, put=lambda choice, optimizer: "")
+        self.optimizer: Optimizer = origin.kind(groups)
+        #: Its rate.
+        self.rate = Rate(self.optimizer)
+        self.rate.ahead, self.rate.valid = draft.loop.ahead, draft.loop.rate.valid
         self._loop: Any = SimpleNamespace(
-            optimizer=optimizer, rate=rate, model=draft.model, freezing=freezing, steps=0, swap=self._swap
-        )
+            optimizer=self.optimizer, rate=self.rate, model=draft.model, steps=0, swap=self._swap,
+            freezing=SimpleNamespace(choice=None, put=lambda choice, optimizer: ""),
+        )  # fmt: skip
         self._steering = Steering(self._loop, kinds=[one for one in CONTROLS if one.writer is MovementWriter])
         if origin.schedule is not None:
-            rate.begin(origin.asked_schedule, origin.schedule)
-        columns = draft.loop.history.columns
+            self.rate.begin(origin.asked_schedule, origin.schedule)
         self._epochs, self._losses, self._rates = (
-            columns[name].values.tolist() for name in ("epoch", "loss", "lr")
+            history.columns[name].values.tolist() for name in ("epoch", "loss", "lr")
         )
+        due = draft.loop.rate.due_steps
+        self._evaluations = {row["step"]: row for row in history.evaluations if row["step"] in due}
 
-    @property
-    def optimizer(self) -> Optimizer:
-        """The optimizer of now."""
-        return self._loop.optimizer
+    def _swap(self, optimizer: Optimizer) -> None:
+        self.optimizer = self._loop.optimizer = optimizer
+        self.rate.rebind(optimizer)
 
-    @property
-    def rate(self) -> Rate:
-        """Its rate of now."""
-        return self._loop.rate
-
-    def numbers(self) -> dict[str, Any]:
-        """Return the numbers of the groups, and the factor over the schedule."""
+    def numbers(self) -> dict[str, list[Any]]:
+        """Return the numbers of the parameter groups."""
         groups = self.optimizer.param_groups
-        numbers = {key: [_plain(group.get(key)) for group in groups] for key in _NUMBERS}
-        return {**numbers, "factor": self.rate.factor}
+        return {key: [_plain(group.get(key)) for group in groups] for key in _NUMBERS}
 
     def replay_to(self, step: int) -> None:
         """Replay the steps up to one, comparing their rates.
@@ -176,26 +155,22 @@ class Shadow:
         ------
         Unwritable : one of them is another.
         """
-        evaluations = {row["step"]: row for row in self._draft.loop.history.evaluations}
-        due = self._draft.loop.rate.due_steps
-        while self._loop.steps < step:
-            number = self._loop.steps
-            rate = self.rate.value
-            if (rate or 0.0) != self._rates[number]:
+        for number in range(self._loop.steps, step):
+            taken = number + 1
+            if (self.rate.value or 0.0) != self._rates[number]:
                 raise Unwritable(
-                    f"step {number + 1} was taken with the rate {self._rates[number]!r}, "
-                    "which no change explains"
+                    f"step {taken} was taken with the rate {self._rates[number]!r}, which no change explains"
                 )
-            self._loop.steps = number + 1
+            self._loop.steps = taken
             self.rate.after_step(self._losses[number])
-            if number + 1 == len(self._epochs):
+            if taken == len(self._epochs):
                 ended = self._draft.loop.epochs == self._epochs[number]
             else:
-                ended = self._epochs[number + 1] != self._epochs[number]
+                ended = self._epochs[taken] != self._epochs[number]
             if ended:
                 self.rate.after_epoch()
-            if number + 1 in evaluations and number + 1 in due:
-                self.rate.after_evaluation(evaluations[number + 1], number + 1)
+            if taken in self._evaluations:
+                self.rate.after_evaluation(self._evaluations[taken], taken)
 
     def put(self, entry: Entry) -> None:
         """Make a change as the session did."""
@@ -210,13 +185,14 @@ class Shadow:
                 "the groups of the optimizer have other proportions than their schedule gives them"
             )
 
-    def _swap(self, optimizer: Optimizer) -> None:
-        self._loop.optimizer = optimizer
-        self.rate.rebind(optimizer)
 
-
-def _in_all_groups(key: str, value: Any) -> list[str]:
-    return ["for group in optimizer.param_groups:", f'    group["{key}"] = {value!r}']
+def _set_in_all_groups(key: str, values: list[Any]) -> list[str]:
+    if all(one == values[0] for one in values):
+        return ["for group in optimizer.param_groups:", f'    group["{key}"] = {values[0]!r}']
+    return [
+        f"for group, value in zip(optimizer.param_groups, {values!r}):",
+        f'    group["{key}"] = value',
+    ]  # fmt: skip
 
 
 def _plain(value: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from torch.optim import lr_scheduler
@@ -11,8 +11,8 @@ from torch.optim.swa_utils import SWALR
 from ..base.ledger import Entry
 from ..controls.schedule.plan import CLASSES, NAMES, Wish, is_scheduler, max_advances, split_options
 from .draft import Draft
-from .sources import Unwritable, find_lambda_source
-from .text import format_table
+from .sources import Unwritable
+from .text import format_table, indent
 
 #: A line with a mark stays where what the mark names is needed.
 _CLASS = '''
@@ -76,25 +76,26 @@ class Schedule:
 '''
 
 
-def class_text(needs: set[str], cycled: Sequence[str]) -> str:
+def _class_text(needs: set[str], cycled: Sequence[str]) -> str:
     """Return the class with the lines that are needed: "warmup", "most", "slider"."""
-    needs = needs | ({"cycles"} if cycled else {"straight"}) | (set() if "slider" in needs else {"bare"})
+    needs = needs | {"cycles" if cycled else "straight"} | (set() if "slider" in needs else {"bare"})
     lines = []
     for line in _CLASS.strip("\n").splitlines():
         text, mark, wanted = line.partition("  #? ")
         if not mark or needs & set(wanted.split()):
             lines.append(text.rstrip())
-    options = {"warmup": ", warmup=0", "most": ", most=None", "slider": ", factor=1.0"}
-    extras = {"warmup": "a warm-up before it", "slider": "a factor over it"}
-    what = [words for need, words in extras.items() if need in needs]
-    conditions = {"warmup": "after the warm-up", "most": "before its end"}
-    unless = [words for need, words in conditions.items() if need in needs]
+
+    def join(words: dict[str, str], between: str = "") -> str:
+        return between.join(text for need, text in words.items() if need in needs)
+
+    extras = join({"warmup": "a warm-up before it", "slider": "a factor over it"}, " and ")
+    limits = join({"warmup": "after the warm-up", "most": "before its end"}, " and ")
     filled = {
-        "WHAT": (", with " + " and ".join(what)) if what else "",
-        "OPTIONS": "".join(text for need, text in options.items() if need in needs),
-        "OR": ", or the warm-up before it" if "warmup" in needs else "",
-        "UNLESS": (", " + " and ".join(unless)) if unless else "",
-        "CYCLES": ", and what else the scheduler cycles" if cycled else "",
+        "WHAT": f", with {extras}" if extras else "",
+        "OPTIONS": join({"warmup": ", warmup=0", "most": ", most=None", "slider": ", factor=1.0"}),
+        "OR": join({"warmup": ", or the warm-up before it"}),
+        "UNLESS": f", {limits}" if limits else "",
+        "CYCLES": join({"cycles": ", and what else the scheduler cycles"}),
         "CYCLED": repr(list(cycled)).replace("'", '"'),
     }
     text = "\n".join(lines)
@@ -115,8 +116,7 @@ class ScheduleLines:
         entries = [entry for entry in draft.changes if entry.name == "schedule"]
         begins = [(0, self._first), *((entry.step, entry.applied) for entry in entries)]
         begins = [(step, wish) for step, wish in begins if wish is not None]
-        self._wishes = [wish for _, wish in begins]
-        starts = [step for step, _ in begins]
+        starts, self._wishes = [step for step, _ in begins], [wish for _, wish in begins]
         self._units = {wish[1].get("metric") or wish[1].get("unit") or "step" for wish in self._wishes}
         self._warms_up = any(wish[1].get("warmup") for wish in self._wishes)
         #: Whether a scheduler would be stepped beyond its end, where the rate is to stay.
@@ -130,23 +130,20 @@ class ScheduleLines:
         first = min(starts, default=0)
         changed = any(one.name in ("lr", "optimizer") and one.step >= first for one in draft.changes)
         stretched = any(wish[1].get("at") for wish in self._wishes)
-        self.plain = bool(self._wishes) and not (changed or self._warms_up or stretched)
-        if len(self._wishes) > 1 and (self._outlasts or ended or len(self._units) > 1):
-            self.plain = False
-        self._name = "scheduler" if self.plain else "schedule"
+        differ = len(self._wishes) > 1 and (self._outlasts or ended or len(self._units) > 1)
+        self._plain = bool(begins) and not (changed or self._warms_up or stretched or differ)
+        self._name = "scheduler" if self._plain else "schedule"
         self._needs: set[str] = set()
         self._begun = False
 
     def begin(self) -> None:
         """Write the first schedule, and its part of each step."""
-        draft = self._draft
-        if not self._wishes:
-            return
-        if self._first is None:
-            draft.setup.append(f"{self._name} = None")
-        else:
-            draft.setup.append(self._text(self._first, draft.origin.began, 1.0))
-        self._write_steps()
+        if self._wishes:
+            first = f"{self._name} = None"
+            if self._first is not None:
+                first = self._text(self._first, self._draft.origin.began, 1.0)
+            self._draft.setup.append(first)
+            self._write_steps()
 
     def finish(self, cycled: Sequence[str], slider: bool) -> None:
         """Write the class, if it is used, with its needed lines.
@@ -156,10 +153,9 @@ class ScheduleLines:
         cycled : the settings that any of the schedules changes beside the rate.
         slider : whether a rate was set over a schedule.
         """
-        if self._wishes and not self.plain:
-            if slider:
-                self._needs.add("slider")
-            self._draft.definitions.append(class_text(self._needs, cycled))
+        if self._wishes and not self._plain:
+            needs = self._needs | ({"slider"} if slider else set())
+            self._draft.definitions.append(_class_text(needs, cycled))
 
     def change(self, entry: Entry, rates: Sequence[float], factor: float) -> list[str]:
         """Return the lines of another schedule.
@@ -175,16 +171,25 @@ class ScheduleLines:
     def _text(self, wish: Wish, rates: Sequence[float], factor: float) -> str:
         options, warmup, length, at = split_options(wish)
         made = self._scheduler_text(wish[0], options)
-        if self.plain:
+        rates = [float(rate) for rate in rates]
+        if self._plain:
             again, self._begun = self._begun, True
-            return (_reset_text(rates) if again else "") + f"scheduler = {made}"
+            lines = [f"scheduler = {made}"]
+            if again and len(rates) == 1:
+                head = "optimizer.param_groups[0]"
+                lines = [f'{head}["lr"] = {rates[0]!r}', f'{head}.pop("initial_lr", None)', *lines]
+            elif again:
+                lines = [
+                    f"for group, rate in zip(optimizer.param_groups, {rates!r}):",
+                    '    group["lr"] = rate', '    group.pop("initial_lr", None)', *lines,
+                ]  # fmt: skip
+            return "\n".join(lines)
         most = max_advances(wish[0], length)
         more = f", warmup={warmup}" if warmup else ""
         more += f", most={most}" if most is not None else ""
         more += f", factor={factor!r}" if factor != 1.0 else ""
         needed = {"warmup": warmup, "most": most is not None, "slider": factor != 1.0, "at": at > warmup}
         self._needs |= {name for name, needs in needed.items() if needs}
-        rates = [float(rate) for rate in rates]
         lines = [f"schedule = Schedule(\n    lambda optimizer: {made},\n    {rates!r}{more},\n)"]
         # What takes a stretched schedule to its place.
         if at and warmup:
@@ -195,7 +200,7 @@ class ScheduleLines:
             lines.append("schedule.write()")
         return "\n".join(lines)
 
-    def _scheduler_text(self, what: Any, options: Mapping[str, Any]) -> str:
+    def _scheduler_text(self, what: Any, options: dict[str, Any]) -> str:
         """Return the expression that makes a scheduler for `optimizer`."""
         sources = self._draft.sources
         if isinstance(what, str):
@@ -208,88 +213,59 @@ class ScheduleLines:
                 head = f"torch.optim.lr_scheduler.{what.__name__}"
             else:
                 head = sources.use(what)
-            given = [f"{name}={self._value(value)}" for name, value in options.items()]
-            return f"{head}({', '.join(['optimizer', *given])})"
+            given = {
+                name: sources.use_function(value) if callable(value) else repr(value)
+                for name, value in options.items()
+            }
+            return f"{head}({', '.join(['optimizer', *(f'{name}={text}' for name, text in given.items())])})"
         if is_scheduler(what):
             raise Unwritable(
                 "the schedule is a scheduler that was made elsewhere: pass a factory that makes it"
             )
+        name = sources.use_function(what)
         if getattr(what, "__name__", "") == "<lambda>":
-            sources.definitions["make_scheduler"] = f"make_scheduler = {self._value(what)}"
-            return "make_scheduler(optimizer)"
-        return f"{sources.use(what)}(optimizer)"
-
-    def _value(self, value: Any) -> str:
-        if not callable(value):
-            return repr(value)
-        sources = self._draft.sources
-        if getattr(value, "__name__", "") != "<lambda>":
-            return sources.use(value)
-        source = find_lambda_source(value)
-        sources._resolve(source, value)
-        return source
+            sources.definitions["make_scheduler"] = f"make_scheduler = {name}"
+            name = "make_scheduler"
+        return f"{name}(optimizer)"
 
     def _write_steps(self) -> None:
         """Write what advances the schedule after steps, epochs and evaluations."""
         draft, units = self._draft, self._units
-        metrics = units - {"step", "epoch"}
-        advance = f"{self._name}.{'step' if self.plain else 'advance'}"
-        if "loss" in metrics:
+        metrics = sorted(units - {"step", "epoch", "loss"})
+        advance = f"{self._name}.{'step' if self._plain else 'advance'}"
+        if "loss" in units:
             draft.sources.imports.add("import numpy as np")
             draft.setup.append("losses_of_epoch = []")
             draft.after.append("losses_of_epoch.append(loss.item())")
-            draft.epoch_end += self._guarded([f"{advance}(float(np.mean(losses_of_epoch)))"])
+            draft.epoch_end += self._guard([f"{advance}(float(np.mean(losses_of_epoch)))"])
             draft.epoch_end.append("losses_of_epoch.clear()")
-            metrics -= {"loss"}
-        if metrics:
-            self._write_metric(metrics, advance)
+        if len(metrics) > 1:
+            raise Unwritable("two schedules waited for different metrics")
+        for metric in metrics:
+            due = draft.loop.rate.due_steps
+            found = {
+                row["step"]: repr(float(row[metric])) for row in draft.loop.history.evaluations
+                if metric in row and row["step"] in due
+            }  # fmt: skip
+            table = format_table(metric, found)
+            draft.setup.append(f"# What the evaluations on the validation data found.\n{table}")
+            there = f" and {self._name} is not None" if self._optional else ""
+            draft.after_count += [f"if step in {metric}{there}:", f"    {advance}({metric}[step])"]
         lines = [f"{advance}()"]
-        if self.plain:
+        if self._plain:
             wish = self._wishes[-1]
             most = max_advances(wish[0], wish[1].get("over"))
             if most is not None and self._outlasts:
                 lines = [f"if scheduler.last_epoch < {most}:", "    scheduler.step()"]
-            if "step" in units:
-                draft.after += self._guarded(lines)
+            draft.after += self._guard(lines) if "step" in units else []
         else:
             if {"step", "epoch"} <= units:
                 raise Unwritable("one schedule counted steps and another one epochs")
             # A warm-up counts the steps.
             counts = ["schedule.taken += 1"] if self._warms_up else []
-            draft.after += self._guarded([*counts, *(lines if "step" in units else ["schedule.write()"])])
+            draft.after += self._guard([*counts, *(lines if "step" in units else ["schedule.write()"])])
         if "epoch" in units:
-            draft.epoch_end += self._guarded(lines)
+            draft.epoch_end += self._guard(lines)
 
-    def _write_metric(self, metrics: set[str], advance: str) -> None:
-        """Write the values of the metric that a scheduler waits for."""
-        if len(metrics) > 1:
-            raise Unwritable("two schedules waited for different metrics")
-        metric, draft = next(iter(metrics)), self._draft
-        due = draft.loop.rate.due_steps
-        found = {
-            row["step"]: repr(float(row[metric])) for row in draft.loop.history.evaluations
-            if metric in row and row["step"] in due
-        }  # fmt: skip
-        draft.setup.append(
-            f"# What the evaluations on the validation data found.\n{format_table(metric, found)}"
-        )
-        draft.after_count += [
-            f"if step in {metric}" + (f" and {self._name} is not None:" if self._optional else ":"),
-            f"    {advance}({metric}[step])",
-        ]  # fmt: skip
-
-    def _guarded(self, lines: list[str]) -> list[str]:
-        if not self._optional:
-            return lines
-        return [f"if {self._name} is not None:", *(f"    {line}" for line in lines)]
-
-
-def _reset_text(rates: Sequence[float]) -> str:
-    """Return the lines that undo an earlier scheduler's settings."""
-    if len(rates) == 1:
-        head = "optimizer.param_groups[0]"
-        return f'{head}["lr"] = {float(rates[0])!r}\n{head}.pop("initial_lr", None)\n'
-    return (
-        f"for group, rate in zip(optimizer.param_groups, {[float(rate) for rate in rates]!r}):\n"
-        '    group["lr"] = rate\n    group.pop("initial_lr", None)\n'
-    )
+    def _guard(self, lines: list[str]) -> list[str]:
+        return [f"if {self._name} is not None:", *map(indent, lines)] if self._optional else lines

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import ast
-import builtins
-import functools
+import contextlib
 import inspect
 import linecache
 import symtable
@@ -17,6 +16,7 @@ import torch
 from torch import nn
 
 from ..base.literals import Unwritable, format_literal
+from ..base.state import same_state
 from ..base.words import quote_error
 from .text import use_double_quotes
 
@@ -36,16 +36,9 @@ class Sources:
         self._objects: dict[str, Any] = {}
         self._under_way: set[str] = set()
 
-    # -- what the writers ask for
-
     def name_of(self, item: Any) -> str:
         """Return a class's or function's name in the script; note nothing."""
         return _known_name(item) or item.__name__
-
-    def use_all(self, made: Any) -> None:
-        """Note what an expression for a module names: see `module_expression.Made`."""
-        for name in made.names or (nn.Module,):
-            self.use(name)
 
     def use(self, item: Any) -> str:
         """Note a class's or function's import or source; return its name.
@@ -61,71 +54,77 @@ class Sources:
         if is_installed(getattr(item, "__module__", None) or "") and _is_found(item):
             self.imports.add(f"from {item.__module__} import {name}")
             self._claim(name, item)
-            return name
-        self._define(name, item)
+        elif name not in self._under_way and not (
+            name in self.definitions and self._objects.get(name) is item
+        ):
+            if not isinstance(item, (type, types.FunctionType)):
+                raise Unwritable(f"of type {type(item).__name__} has no source that can be written out")
+            source = find_source(item)
+            self._claim(name, item)
+            self._under_way.add(name)
+            try:
+                self._resolve(source, item)
+            finally:
+                self._under_way.discard(name)
+            self.definitions[name] = source
         return name
 
-    @property
-    def names(self) -> set[str]:
-        """The names that are taken by definitions."""
-        return {*self.definitions}
+    def use_function(self, function: Any) -> str:
+        """Do as `use`, and return a lambda's own text.
+
+        Raises
+        ------
+        Unwritable : as `use`; or a lambda cannot be told from others on its lines.
+        """
+        if getattr(function, "__name__", "") != "<lambda>":
+            return self.use(function)
+        source = _find_lambda_source(function)
+        self._resolve(source, function)
+        return source
 
     def imports_text(self) -> str:
-        """Return the imports, those of the standard library first."""
-        ours = {line: line.split()[1].split(".")[0] for line in self.imports}
-        groups: list[list[str]] = [[], []]
-        for line, package in ours.items():
-            groups[package not in sys.stdlib_module_names].append(line)
+        """Return the imports, those of the standard library first.
 
-        def order(line: str) -> tuple[Any, ...]:
-            return line.startswith("from"), line.lower()
-
-        texts = [_merge_imports(sorted(group, key=order)) for group in groups if group]
-        return "\n\n".join(texts)
-
-    # -- inside
+        Several names of a module stand on one line.
+        """
+        texts = []
+        for standard in (True, False):
+            lines: list[str] = []
+            names: dict[str, list[str]] = {}
+            for line in sorted(self.imports, key=lambda line: (line.startswith("from"), line.lower())):
+                if (line.split()[1].split(".")[0] in sys.stdlib_module_names) is not standard:
+                    continue
+                if line.startswith("from"):
+                    home, _, name = line.removeprefix("from ").partition(" import ")
+                    names.setdefault(home, []).append(name)
+                else:
+                    lines.append(line)
+            lines += (f"from {home} import {', '.join(some)}" for home, some in names.items())
+            texts.append("\n".join(lines))
+        return "\n\n".join(filter(None, texts))
 
     def _claim(self, name: str, item: Any) -> None:
         there = self._objects.setdefault(name, item)
-        if there is not item and not _same(there, item):
+        if there is not item and not same_state(there, item):
             raise Unwritable(f"there are two different things called {name!r}")
-
-    def _define(self, name: str, item: Any) -> None:
-        if name in self.definitions and self._objects.get(name) is item or name in self._under_way:
-            return
-        if isinstance(item, functools.partial) or not isinstance(item, (type, types.FunctionType)):
-            raise Unwritable(f"{_describe(item)} has no source that can be written out")
-        source = find_lambda_source(item) if name == "<lambda>" else find_source(item)
-        self._claim(name, item)
-        self._under_way.add(name)
-        try:
-            self._resolve(source, item)
-        finally:
-            self._under_way.discard(name)
-        self.definitions[name] = source
 
     def _resolve(self, source: str, item: Any) -> None:
         """Note all that a source names and does not bring itself."""
         scope = _scope(item)
         for name in _find_free_names(source):
-            if name == getattr(item, "__name__", None) or (name not in scope and hasattr(builtins, name)):
-                continue
             # One that is not there would be an error in the notebook, too.
-            if name in scope:
+            if name != getattr(item, "__name__", None) and name in scope:
                 self._bring(name, scope[name], item)
 
     def _bring(self, name: str, value: Any, user: Any) -> None:
         if isinstance(value, types.ModuleType):
+            home, _, short = value.__name__.rpartition(".")
             if not is_installed(value.__name__):
                 raise Unwritable(f"{user.__name__} uses the module {value.__name__}, which is not installed")
-            short = value.__name__.rpartition(".")[2]
-            root = value.__name__.partition(".")[0]
-            if name == value.__name__:
+            if home and name == short:
+                self.imports.add(f"from {home} import {short}")
+            elif name == value.__name__.partition(".")[0]:
                 self.imports.add(f"import {name}")
-            elif name == short and "." in value.__name__:
-                self.imports.add(f"from {value.__name__.rpartition('.')[0]} import {short}")
-            elif name == root:
-                self.imports.add(f"import {root}")
             else:
                 self.imports.add(f"import {value.__name__} as {name}")
             self._claim(name, value)
@@ -134,11 +133,11 @@ class Sources:
         elif (text := format_literal(value)) is not None:
             self._claim(name, value)
             self.definitions.setdefault(name, use_double_quotes(f"{name} = {text}"))
-        elif _home := _home_of(name, value):
-            self.imports.add(f"from {_home} import {name}")
+        elif found := _home_of(name, value):
+            self.imports.add(f"from {found} import {name}")
             self._claim(name, value)
         else:
-            raise Unwritable(f"{user.__name__} uses {name!r}, which is {_describe(value)}")
+            raise Unwritable(f"{user.__name__} uses {name!r}, which is of type {type(value).__name__}")
 
     def _bring_callable(self, name: str, value: Any) -> None:
         own, home = value.__name__, getattr(value, "__module__", None) or ""
@@ -148,27 +147,11 @@ class Sources:
                 raise Unwritable(f"{name!r} of {home} cannot be imported by its name")
             self.imports.add(f"from {found} import {own}" + ("" if own == name else f" as {name}"))
             self._claim(name, value)
-        elif own == "<lambda>":
-            source = find_lambda_source(value)
-            self._claim(name, value)
-            self._resolve(source, value)
-            self.definitions.setdefault(name, f"{name} = {source}")
         else:
-            self._define(own, value)
+            text = self.use_function(value)
             if own != name:
                 self._claim(name, value)
-                self.definitions.setdefault(name, f"{name} = {own}")
-
-
-def _merge_imports(lines: list[str]) -> str:
-    """Return imports with several names of a module on one line."""
-    plain = [line for line in lines if not line.startswith("from")]
-    names: dict[str, list[str]] = {}
-    for line in lines:
-        if line.startswith("from"):
-            home, _, name = line[len("from ") :].partition(" import ")
-            names.setdefault(home, []).append(name)
-    return "\n".join([*plain, *(f"from {home} import {', '.join(all_)}" for home, all_ in names.items())])
+                self.definitions.setdefault(name, f"{name} = {text}")
 
 
 def is_installed(module: str) -> bool:
@@ -201,13 +184,14 @@ def find_source(item: Any) -> str:
 
 def _find_class_source(kind: type) -> str | None:
     """Return the source of a class that was defined in a cell."""
-    texts = []
+    texts: list[tuple[str, int | None]] = []
     for method in _methods(kind):
         if lines := linecache.getlines(method.__code__.co_filename):
             texts.append(("".join(lines), method.__code__.co_firstlineno))
-    cells = vars(sys.modules.get("__main__", object)).get("In", [])
-    # One without methods: the last cell that defines a class of this name.
-    texts += [(cell, None) for cell in reversed(cells) if isinstance(cell, str)] if not texts else []
+    if not texts:
+        # One without methods: the last cell that defines a class of this name.
+        cells = vars(sys.modules.get("__main__", object)).get("In", [])
+        texts = [(cell, None) for cell in reversed(cells) if isinstance(cell, str)]
     for text, line in texts:
         try:
             tree = ast.parse(text)
@@ -221,42 +205,33 @@ def _find_class_source(kind: type) -> str | None:
     return None
 
 
-def find_lambda_source(function: Any) -> str:
-    """Return the text of a lambda.
+def _find_lambda_source(function: Any) -> str:
+    """Return a lambda's text, if its lines have no other like it."""
 
-    Raises
-    ------
-    Unwritable : it cannot be told from others on its lines.
-    """
-    text = find_source(function).strip()
-    found = []
-    for node in ast.walk(_parse_fragment(text)):
+    def described(made: Any) -> tuple[Any, ...]:
+        code = made.__code__
+        plain = [one for one in code.co_consts if not isinstance(one, types.CodeType)]
+        return code.co_code, code.co_names, code.co_varnames, plain
+
+    found = set()
+    for node in ast.walk(_parse_fragment(find_source(function).strip())):
         if isinstance(node, ast.Lambda):
-            code = ast.unparse(node)
-            made = eval(compile(code, "<lambda>", "eval"), {})
-            same = (made.__code__.co_code, made.__code__.co_names, made.__code__.co_varnames)
-            if same == (function.__code__.co_code, function.__code__.co_names, function.__code__.co_varnames):
-                if _numbers_of(made) == _numbers_of(function):
-                    found.append(code)
-    if len(set(found)) != 1:
+            text = ast.unparse(node)
+            if described(eval(compile(text, "<lambda>", "eval"), {})) == described(function):
+                found.add(text)
+    if len(found) != 1:
         raise Unwritable("a lambda cannot be told from what stands around it: give it a name with def")
-    return found[0]
-
-
-def _numbers_of(function: Any) -> list[Any]:
-    return [one for one in function.__code__.co_consts if not isinstance(one, types.CodeType)]
+    return found.pop()
 
 
 def _parse_fragment(text: str) -> ast.AST:
     """Parse lines that may be a piece of a longer statement."""
-    for end in range(len(text), 0, -1):
+    for end in range(len(text), max(0, len(text) - 201), -1):
         for piece in (text[:end], f"({text[:end]})", f"{{{text[:end]}}}", f"f({text[:end]})"):
             try:
                 return ast.parse(piece)
             except SyntaxError:
                 continue
-        if len(text) - end > 200:
-            break
     raise Unwritable("the source of a lambda cannot be read: give it a name with def")
 
 
@@ -292,10 +267,8 @@ def _scope(item: Any) -> dict[str, Any]:
         scope.update(function.__globals__)
     for function in functions:
         for name, cell in zip(function.__code__.co_freevars, function.__closure__ or ()):
-            try:
+            with contextlib.suppress(ValueError):
                 scope[name] = cell.cell_contents
-            except ValueError:
-                continue
     if isinstance(item, type):
         # A base that is local to a function, as the class itself.
         for base in item.__bases__:
@@ -317,28 +290,11 @@ def _methods(kind: type) -> list[Any]:
 
 def _find_free_names(source: str) -> list[str]:
     """Return the free names of a source, in alphabetical order."""
-    names: set[str] = set()
-
-    def visit(scope: symtable.SymbolTable) -> None:
+    names, scopes = set(), [symtable.symtable(source, "<source>", "exec")]
+    for scope in scopes:  # it grows by those inside
         top = scope.get_type() == "module"
         for symbol in scope.get_symbols():
-            if symbol.is_global() or (top and symbol.is_referenced() and not symbol.is_assigned()):
+            if symbol.is_global() or (top and symbol.is_referenced()):
                 names.add(symbol.get_name())
-            elif top and symbol.is_referenced():
-                names.add(symbol.get_name())
-        for child in scope.get_children():
-            visit(child)
-
-    visit(symtable.symtable(source, "<source>", "exec"))
+        scopes += scope.get_children()
     return sorted(names - {"__class__"})
-
-
-def _same(one: Any, other: Any) -> bool:
-    try:
-        return type(one) is type(other) and bool(one == other)
-    except Exception:  # noqa: BLE001 - arrays and the like compare otherwise
-        return False
-
-
-def _describe(value: Any) -> str:
-    return f"of type {type(value).__name__}"

@@ -5,31 +5,31 @@ from __future__ import annotations
 import io
 import textwrap
 import tokenize
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 #: The length of a line.
 WIDTH = 100
 
 
-def format_call(head: str, args: Sequence[Any], kwargs: Mapping[str, Any], open_up: bool = False) -> str:
+def format_call(head: str, args: Iterable[str], kwargs: Mapping[str, Any], open_up: bool = False) -> str:
     """Format a call, an argument a line where it is long.
 
     Parameters
     ----------
-    args, kwargs : their reprs are written.
+    args, kwargs : expressions by position; values by name, of which the reprs are written.
     open_up : put each argument on a line of its own, where there are more than one.
     """
-    parts = [*map(repr, args), *(f"{name}={value!r}" for name, value in kwargs.items())]
+    parts = [*args, *(f"{name}={value!r}" for name, value in kwargs.items())]
     line = f"{head}({', '.join(parts)})"
     if "\n" not in line and len(line) <= WIDTH - 12 and not (open_up and len(parts) > 1):
         return line
     return f"{head}(\n" + "".join(f"{indent(part)},\n" for part in parts) + ")"
 
 
-def indent(text: str, depth: int = 1) -> str:
-    """Indent each line by four blanks, or more."""
-    return textwrap.indent(text, "    " * depth)
+def indent(text: str) -> str:
+    """Indent each line by four blanks."""
+    return textwrap.indent(text, "    ")
 
 
 def format_table(name: str, entries: Mapping[Any, str]) -> str:
@@ -40,30 +40,24 @@ def format_table(name: str, entries: Mapping[Any, str]) -> str:
         return line
     whole = ", ".join(item.replace(" ", "\0") for item in items) + ","
     lines = textwrap.wrap(whole, WIDTH - 4, break_long_words=False, break_on_hyphens=False)
-    return f"{name} = {{\n" + "\n".join(f"    {one}" for one in lines).replace("\0", " ") + "\n}"
-
-
-def format_comment(text: str, width: int = WIDTH) -> str:
-    """Format text as a comment, wrapped."""
-    return "\n".join(f"# {line}" for line in textwrap.wrap(text, width - 2))
+    return f"{name} = {{\n" + indent("\n".join(lines)).replace("\0", " ") + "\n}"
 
 
 def join_sections(parts: Iterable[str]) -> str:
-    """Join parts with empty lines, two around definitions; drop empty ones."""
-    text = ""
-    before = ""
-    for part in parts:
-        part = part.strip("\n")
-        if not part:
-            continue
-        gap = "\n\n\n" if _defines(part) or _defines(before) else "\n\n"
-        text += (gap if text else "") + part
+    """Join parts with empty lines, two around definitions; drop empty ones.
+
+    Line ends are stripped, and at most two empty lines kept.
+    """
+    text, before = "", ""
+    for part in filter(None, (part.strip("\n") for part in parts)):
+        defines = any(one.startswith(("def ", "class ", "@")) for one in (part, before))
+        text += ("\n\n\n" if defines else "\n\n") + part
         before = part
-    return text + "\n"
-
-
-def _defines(part: str) -> bool:
-    return part.startswith(("def ", "class ", "@"))
+    lines: list[str] = []
+    for line in map(str.rstrip, text.strip("\n").splitlines()):
+        if line or lines[-2:] != ["", ""]:
+            lines.append(line)
+    return "\n".join(lines).strip("\n") + "\n"
 
 
 def use_double_quotes(text: str) -> str:
@@ -80,13 +74,3 @@ def use_double_quotes(text: str) -> str:
                 row, (first, last) = token.start[0] - 1, (token.start[1], token.end[1])
                 lines[row] = f'{lines[row][:first]}"{inside}"{lines[row][last:]}'
     return "".join(lines)
-
-
-def tidy_lines(text: str) -> str:
-    """Strip line ends, and keep at most two empty lines."""
-    lines: list[str] = []
-    for line in text.splitlines():
-        line = line.rstrip()
-        if line or lines[-2:] != ["", ""]:
-            lines.append(line)
-    return "\n".join(lines).strip("\n") + "\n"

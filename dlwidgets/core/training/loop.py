@@ -258,7 +258,7 @@ class Loop:
         size = self.batches.batch_size
         # A summed loss grows with the batch; a mean does not. A GPU is faster with large batches; a CPU is slower
         # (a small CNN: 200 ms with 64, 229 with 256, 309 with 512), and whoever looks waits for the end of one.
-        if not self._summed:
+        if not self.loss_is_sum:
             size = max(64 if self.objective.device.type == "cpu" else 256, size)
         with self.averaged():
             classes = self.objective.task.classes
@@ -303,7 +303,7 @@ class Loop:
     def _learn(self, group: list[Any]) -> tuple[float, dict[str, float]]:
         """Move the weights; return the loss and what else was measured."""
         value, parts = 0.0, {}
-        for number, (batch, divisor) in enumerate(zip(group, divisors(group, self._summed))):
+        for number, (batch, divisor) in enumerate(zip(group, divisors(group, self.loss_is_sum))):
             there = self.objective.to_device(batch)
             if self.look is not None:
                 look, self.look = self.look, None
@@ -331,7 +331,8 @@ class Loop:
         return value, {**measured, **kept, **parts}
 
     @property
-    def _summed(self) -> bool:
+    def loss_is_sum(self) -> bool:
+        """Whether a batch's loss is a sum over its samples, no mean."""
         return self.objective.custom is None and getattr(self.objective.task.loss, "reduction", "") == "sum"
 
     def _end_epoch(self) -> None:
