@@ -48,7 +48,8 @@ class Curve:
 
     def __init__(self, column: GrowingColumn) -> None:
         self._column = column
-        self._copies: list[_ChunkTable] = []
+        #: Each: least, greatest, total and number of its chunks.
+        self._copies: list[tuple[GrowingColumn, ...]] = []
         self._growing = threading.Lock()
 
     def buckets(self, first: int = 1, last: int | None = None, most: int = 400) -> Buckets:
@@ -66,11 +67,25 @@ class Curve:
         end = len(values) if last is None else min(last, len(values))
         begin = max(0, first - 1)
         if end <= begin:
-            nothing = np.empty(0, np.float32)
-            return Buckets(nothing, nothing, nothing, nothing)
-        width = _width(begin, end, most)
-        rows, parts = self._parts(values, begin, end, width)
-        return _reduced(rows, parts, end, width)
+            return Buckets(*[np.empty(0, np.float32)] * 4)
+        width = 1
+        while (end - 1) // width - begin // width >= most:
+            width *= 2
+            # One boundary may always lie inside the stretch: a single bucket is then the whole.
+            if most == 1 and width >= end - begin:
+                width = max(width, 1 << (end - 1).bit_length())
+        rows, (low, high, total, count) = self._parts(values, begin, end, width)
+        bucket = rows // width
+        edges = np.flatnonzero(np.diff(bucket, prepend=-1))
+        if len(edges) < len(rows):
+            low, high = np.minimum.reduceat(low, edges), np.maximum.reduceat(high, edges)
+            total, count = np.add.reduceat(total, edges), np.add.reduceat(count, edges)
+        step = np.minimum((bucket[edges] + 1) * width, end)
+        full = count > 0
+        # A gradient norm may be infinite, or too large for float32: the page leaves a gap there.
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean = total[full] / count[full]
+            return Buckets(*(one.astype(np.float32) for one in (step[full], low[full], high[full], mean)))
 
     def _parts(self, values: np.ndarray, begin: int, end: int, width: int) -> tuple[np.ndarray, np.ndarray]:
         """Return rows in pieces that fit buckets: first rows, 4 x n."""
@@ -82,7 +97,7 @@ class Curve:
             return np.arange(begin, end), _digest(values[begin:end, None])
         with self._growing:
             self._extend(values, level)
-            coarse = self._copies[level - 1].parts[:, left:right]
+            coarse = np.stack([part.values[left:right] for part in self._copies[level - 1]])
         rows, pieces = [np.arange(left, right) * size], [coarse]
         # What the whole chunks leave at both ends; the newest rows must not be missing from a live curve.
         if begin < left * size:
@@ -96,17 +111,21 @@ class Curve:
     def _extend(self, values: np.ndarray, level: int) -> None:
         """Let the copies up to `level` hold all whole chunks of `values`."""
         while len(self._copies) < level:
-            self._copies.append(_ChunkTable())
-        below: np.ndarray | None = None
+            self._copies.append(tuple(GrowingColumn() for _ in range(4)))
+        length, below = len(values), ()
         for copy in self._copies[:level]:
-            done, whole = copy.length, (len(values) if below is None else below.shape[1]) // _CHUNK
-            if whole > done:
-                new = slice(done * _CHUNK, whole * _CHUNK)
-                copy.append(
-                    _digest(values[new].reshape(-1, _CHUNK)) if below is None
-                    else _combined(below[:, new].reshape(4, -1, _CHUNK))
-                )  # fmt: skip
-            below = copy.parts
+            done, length = len(copy[0]), length // _CHUNK
+            new = slice(done * _CHUNK, length * _CHUNK)
+            if length > done and not below:
+                parts = _digest(values[new].reshape(-1, _CHUNK))
+            elif length > done:
+                low, high, *sums = (part.values[new].reshape(-1, _CHUNK) for part in below)
+                parts = [low.min(axis=1), high.max(axis=1), *(one.sum(axis=1) for one in sums)]
+            else:
+                parts = ()
+            for column, part in zip(copy, parts):
+                column.extend(part)
+            below = copy
 
 
 class EvaluationSeries:
@@ -149,38 +168,6 @@ class EvaluationSeries:
         return np.append(x, steps[-1]), np.append(y, losses[-1])
 
 
-class _ChunkTable:
-    """Keeps least, greatest, total and number of chunks: 4 x n."""
-
-    def __init__(self) -> None:
-        self._array = np.empty((4, 64))
-        self.length = 0
-
-    @property
-    def parts(self) -> np.ndarray:
-        return self._array[:, : self.length]
-
-    def append(self, parts: np.ndarray) -> None:
-        length = self.length + parts.shape[1]
-        if length > self._array.shape[1]:
-            grown = np.empty((4, max(length, 2 * self._array.shape[1])))
-            grown[:, : self.length] = self.parts
-            self._array = grown
-        self._array[:, self.length : length] = parts
-        self.length = length
-
-
-def _width(begin: int, end: int, most: int) -> int:
-    """Return the power of two that cuts rows into `most` buckets."""
-    width = 1
-    while (end - 1) // width - begin // width >= most:
-        width *= 2
-        # However wide they get, one boundary may lie inside the stretch: a single bucket is then the whole.
-        if most == 1 and width >= end - begin:
-            return max(width, 1 << (end - 1).bit_length())
-    return width
-
-
 def _digest(values: np.ndarray) -> np.ndarray:
     """Return least, greatest, total and number along axis 1: 4 x n."""
     known = ~np.isnan(values)
@@ -188,23 +175,3 @@ def _digest(values: np.ndarray) -> np.ndarray:
         np.where(known, values, np.inf).min(axis=1), np.where(known, values, -np.inf).max(axis=1),
         np.where(known, values, 0.0).sum(axis=1), known.sum(axis=1, dtype=float),
     ])  # fmt: skip
-
-
-def _combined(parts: np.ndarray) -> np.ndarray:
-    low, high, total, count = parts
-    return np.stack([low.min(axis=1), high.max(axis=1), total.sum(axis=1), count.sum(axis=1)])
-
-
-def _reduced(rows: np.ndarray, parts: np.ndarray, end: int, width: int) -> Buckets:
-    bucket = rows // width
-    edges = np.flatnonzero(np.diff(bucket, prepend=-1))
-    low, high, total, count = parts
-    if len(edges) < len(rows):
-        low, high = np.minimum.reduceat(low, edges), np.maximum.reduceat(high, edges)
-        total, count = np.add.reduceat(total, edges), np.add.reduceat(count, edges)
-    step = np.minimum((bucket[edges] + 1) * width, end)
-    full = count > 0
-    # A gradient norm may be infinite, or too large for float32: the page leaves a gap there.
-    with np.errstate(over="ignore", invalid="ignore"):
-        mean = total[full] / count[full]
-        return Buckets(*(array.astype(np.float32) for array in (step[full], low[full], high[full], mean)))

@@ -76,12 +76,8 @@ def stack_pixels(figures: list[Figure], dpi: int = 100) -> np.ndarray:
     """Draw Figures below one another: uint8, height x width x 4."""
     images = [render_pixels(figure, dpi) for figure in figures]
     width = max(image.shape[1] for image in images)
-    page = np.full((sum(image.shape[0] for image in images), width, 4), 255, dtype=np.uint8)
-    top = 0
-    for image in images:
-        page[top : top + image.shape[0], : image.shape[1]] = image
-        top += image.shape[0]
-    return page
+    right = [((0, 0), (0, width - image.shape[1]), (0, 0)) for image in images]
+    return np.concatenate([np.pad(*one, constant_values=255) for one in zip(images, right)])
 
 
 def stack_figures(figures: list[Figure], dpi: int = 100) -> Figure:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,19 +28,28 @@ class GrowingColumn:
     def from_values(cls, values: np.ndarray) -> GrowingColumn:
         """Return a column that holds a copy of `values`."""
         made = cls()
-        made._length = len(values)
-        made._array = np.empty(max(1024, 2 * len(values)))
-        made._array[: len(values)] = values
+        made.extend(values)
         return made
 
     def append(self, value: float) -> None:
         """Add one value; NaN stands for "not measured"."""
         if self._length == len(self._array):
-            grown = np.empty(2 * self._length)
-            grown[: self._length] = self._array
-            self._array = grown
+            self._reserve(self._length + 1)
         self._array[self._length] = value
         self._length += 1
+
+    def extend(self, values: np.ndarray) -> None:
+        """Add many values."""
+        length = self._length + len(values)
+        if length > len(self._array):
+            self._reserve(length)
+        self._array[self._length : length] = values
+        self._length = length
+
+    def _reserve(self, length: int) -> None:
+        grown = np.empty(max(length, 2 * len(self._array)))
+        grown[: self._length] = self.values
+        self._array = grown
 
     @property
     def values(self) -> np.ndarray:
@@ -77,21 +85,15 @@ class History:
         """Record one training step; a new name opens a column."""
         columns = self.columns
         if len(values) != len(columns) or values.keys() != columns.keys():
-            self._open(values.keys() - columns.keys())
+            for name in values.keys() - columns.keys():
+                # A new dict: another thread may be walking the old one.
+                unmeasured = GrowingColumn.from_values(np.full(len(self), np.nan))
+                self.columns = {**self.columns, name: unmeasured}
             columns = self.columns
             values = {name: values.get(name, np.nan) for name in columns}
         for name, value in values.items():
             columns[name].append(value)
         self.seconds += values["seconds"]
-
-    def _open(self, names: Iterable[str]) -> None:
-        """Add columns that are empty so far."""
-        for name in names:
-            column = GrowingColumn()
-            for _ in range(len(self)):
-                column.append(np.nan)
-            # A new dict: another thread may be walking the old one.
-            self.columns = {**self.columns, name: column}
 
     def evaluation(self, step: int, **values: float) -> None:
         """Record an evaluation after `step` steps, replacing one that was there."""

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from operator import is_
-from typing import Any
 
 import torch
 from torch import nn
@@ -35,19 +34,17 @@ def preserve_random_state() -> Iterator[None]:
 @contextmanager
 def preserve_modes(model: nn.Module) -> Iterator[None]:
     """Give back the train/eval flag of each module as it was."""
-    with _preserve_flags([*model.modules()]):
-        yield
-
-
-@contextmanager
-def _preserve_flags(modules: Sequence[nn.Module]) -> Iterator[None]:
-    before = [(module, module.training) for module in modules]
+    before = [(module, module.training) for module in model.modules()]
     try:
         yield
     finally:
-        # Set one by one: train() would walk the tree, and some models override it.
-        for module, training in before:
-            module.training = training
+        _set_flags(before)
+
+
+def _set_flags(flags: Iterable[tuple[nn.Module, bool]]) -> None:
+    """Set train/eval flags one by one: some models override train()."""
+    for module, training in flags:
+        module.training = training
 
 
 @contextmanager
@@ -82,8 +79,7 @@ class TrainingContext:
         """Restore the training's modes and random states within; the evaluation's afterwards."""
         with preserve_modes(self._model), preserve_random_state(), torch.enable_grad():
             self._random.install()
-            for module, training in self._modes:
-                module.training = training
+            _set_flags(self._modes)
             yield
 
 
@@ -91,9 +87,9 @@ class TrainingContext:
 def use_threads(count: int) -> Iterator[None]:
     """Compute with `count` threads, and with as many as before afterwards."""
     before = torch.get_num_threads()
-    if count != before:
-        torch.set_num_threads(count)
     try:
+        if count != before:
+            torch.set_num_threads(count)
         yield
     finally:
         # Also where the count was changed meanwhile.
@@ -112,25 +108,23 @@ def find_device(model: nn.Module) -> torch.device:
 def use_device(model: nn.Module, device: torch.device) -> Iterator[None]:
     """Move the model to a device, and back to its own afterwards."""
     home = find_device(model)
-    if home == device:
-        yield
-        return
-    model.to(device)
     try:
+        if home != device:
+            model.to(device)
         yield
     finally:
-        model.to(home)
+        if home != device:
+            model.to(home)
 
 
 @contextmanager
 def isolate_model(model: nn.Module, *, random_states: bool = True) -> Iterator[nn.Module]:
     """Yield the module to call in eval mode; leave no trace.
 
-    Given back are each module's train/eval flag, its buffers (BatchNorm's statistics), the attributes that a
-    forward sets (a hidden state, a counter), the hooks that it adds, the random generators of torch, numpy
-    and python, and the weights of embeddings that renormalise themselves when used. The fused path of
-    transformer layers is switched off within, since it calls none of the layers inside; a compiled model runs
-    uncompiled.
+    Given back are train/eval flags, buffers, the attributes that a forward sets (a hidden state, a counter),
+    the hooks that it adds, the random generators of torch, numpy and python, and the weights of embeddings
+    that renormalise themselves. Within, the fused path of transformer layers is off, since it calls none of
+    the layers inside, and a compiled model runs uncompiled.
 
     Not given back: what a forward writes *into* its parameters or into lists and dicts of its own. Parameters
     are not copied, as that would double the memory of a large model.
@@ -141,20 +135,18 @@ def isolate_model(model: nn.Module, *, random_states: bool = True) -> Iterator[n
     """
     eager = getattr(model, "_orig_mod", model)
     modules = list(eager.modules())
+    in_training = [module for module in modules if module.training]
     compiled = eager is not model or any(getattr(m, "_compiled_call_impl", None) for m in modules)
     with ExitStack() as stack:
         if random_states:
             stack.enter_context(preserve_random_state())
         stack.enter_context(torch.no_grad())
-        stack.enter_context(_disable_fused_path())
-        stack.enter_context(_preserve_hooks(modules))
+        stack.callback(torch.backends.mha.set_fastpath_enabled, torch.backends.mha.get_fastpath_enabled())
+        torch.backends.mha.set_fastpath_enabled(False)
         stack.enter_context(_preserve_attributes(modules))
         stack.enter_context(_preserve_values(modules))
-        stack.enter_context(_preserve_flags([module for module in modules if module.training]))
-        # Flags one by one, not eval(): some models override train() and merge weights there.
-        for module in modules:
-            if module.training:
-                module.training = False
+        stack.callback(_set_flags, [(module, True) for module in in_training])
+        _set_flags((module, False) for module in in_training)
         if compiled:
             # Entered only where needed: it imports the compiler, which takes seconds.
             stack.enter_context(torch.compiler.set_stance("force_eager"))
@@ -162,68 +154,39 @@ def isolate_model(model: nn.Module, *, random_states: bool = True) -> Iterator[n
 
 
 @contextmanager
-def _disable_fused_path() -> Iterator[None]:
-    before = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(before)
-
-
-@contextmanager
 def _preserve_attributes(modules: Sequence[nn.Module]) -> Iterator[None]:
-    kept = [
-        (module.__dict__, dict(module.__dict__), [dict(module.__dict__[name]) for name in _REGISTERS])
-        for module in modules
-        if not isinstance(module, torch.jit.ScriptModule)
-    ]
+    """Give back attributes, and take added hooks away."""
+    owners = [vars(module) for module in modules if not isinstance(module, torch.jit.ScriptModule)]
+    kept = [(now, dict(now)) for owner in owners for now in (owner, *(owner[name] for name in _REGISTERS))]
+    hooks = [(now, set(now)) for owner in owners for now in (owner[name] for name in _HOOKS)]
     try:
         yield
     finally:
-        for now, before, registers in kept:
-            _reset(now, before)
-            for name, register in zip(_REGISTERS, registers, strict=True):
-                _reset(now[name], register)
-
-
-@contextmanager
-def _preserve_hooks(modules: Sequence[nn.Module]) -> Iterator[None]:
-    """Remove added hooks: some models add theirs in their first forward."""
-    kept = [
-        (hooks, set(hooks))
-        for module in modules
-        if not isinstance(module, torch.jit.ScriptModule)
-        for hooks in (module.__dict__[name] for name in _HOOKS)
-    ]
-    try:
-        yield
-    finally:
+        # No dict is ever emptied: another thread may be reading the model.
+        for now, before in kept:
+            if now.keys() != before.keys() or not all(map(is_, now.values(), before.values())):
+                for key in now.keys() - before.keys():
+                    del now[key]
+                now.update(before)
         # None is put back: another thread may have taken one of its own away meanwhile.
-        for hooks, before in kept:
-            for key in [key for key in hooks if key not in before]:
-                hooks.pop(key, None)
-
-
-def _reset(now: dict[str, Any], before: dict[str, Any]) -> None:
-    if now.keys() == before.keys() and all(map(is_, now.values(), before.values())):
-        return
-    # Never emptied: another thread may be reading the model.
-    for key in now.keys() - before.keys():
-        del now[key]
-    now.update(before)
+        for now, known in hooks:
+            for key in [key for key in now if key not in known]:
+                now.pop(key, None)
 
 
 @contextmanager
 def _preserve_values(modules: Sequence[nn.Module]) -> Iterator[None]:
     """Give back the values of buffers and of embeddings that renormalise themselves."""
-    buffers = [buffer for module in modules for buffer in module._buffers.values() if buffer is not None]
-    tensors = {id(buffer): buffer for buffer in buffers}
-    for module in modules:
-        # An embedding with max_norm scales the rows it looks up, in place, in eval mode too.
-        if isinstance(module, (nn.Embedding, nn.EmbeddingBag)) and module.max_norm is not None:
-            tensors[id(module.weight)] = module.weight
-    kept = [(tensor, tensor.detach().clone()) for tensor in tensors.values() if _has_values(tensor)]
+    tensors = [buffer for module in modules for buffer in module._buffers.values() if buffer is not None]
+    # An embedding with max_norm scales the rows it looks up, in place, in eval mode too.
+    tensors += [
+        module.weight for module in modules
+        if isinstance(module, (nn.Embedding, nn.EmbeddingBag)) and module.max_norm is not None
+    ]  # fmt: skip
+    kept = [
+        (tensor, tensor.detach().clone()) for tensor in {id(tensor): tensor for tensor in tensors}.values()
+        if tensor.layout == torch.strided and not tensor.is_meta and not is_lazy(tensor)
+    ]  # fmt: skip
     try:
         yield
     finally:
@@ -232,7 +195,3 @@ def _preserve_values(modules: Sequence[nn.Module]) -> Iterator[None]:
                 # Written only where it differs: a write would invalidate a backward pass that waits.
                 if not torch.equal(tensor, before):
                     tensor.copy_(before)
-
-
-def _has_values(tensor: torch.Tensor) -> bool:
-    return tensor.layout == torch.strided and not tensor.is_meta and not is_lazy(tensor)

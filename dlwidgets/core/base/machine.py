@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -35,71 +36,49 @@ def available_cpus(system: str | Path = "/") -> int:
 def cpu_quota(system: str | Path = "/") -> float | None:
     """Return the smallest CPU quota of this process's control groups, or None.
 
-    Read from `cpu.max` (cgroup v2) or `cpu.cfs_quota_us` (v1), for the group named in `/proc/self/cgroup`
-    and those around it.
+    Read from `cpu.max` (cgroup v2) or `cpu.cfs_quota_us` (v1).
     """
-    quotas = map(_group_quota, _group_folders(Path(system), "cpu", "cpu,cpuacct"))
-    return min((quota for quota in quotas if quota is not None), default=None)
-
-
-def _group_quota(folder: Path) -> float | None:
-    try:
-        if (folder / "cpu.max").exists():
-            words = (folder / "cpu.max").read_text("ascii").split()
-        else:
-            words = [(folder / f"cpu.cfs_{name}_us").read_text("ascii") for name in ("quota", "period")]
-        quota, period = float(words[0]), float(words[1])
-    except (OSError, ValueError, IndexError):
-        return None  # no such file, or "max": no limit
-    return quota / period if quota > 0 and period > 0 else None
+    quotas = []
+    for folder in _group_folders(Path(system), "cpu", "cpu,cpuacct"):
+        with suppress(OSError, ValueError):  # no such file, or "max": no limit
+            if (folder / "cpu.max").exists():
+                words = (folder / "cpu.max").read_text("ascii").split()
+            else:
+                words = [(folder / f"cpu.cfs_{name}_us").read_text("ascii") for name in ("quota", "period")]
+            quota, period = map(float, words[:2])
+            if quota > 0 and period > 0:
+                quotas.append(quota / period)
+    return min(quotas, default=None)
 
 
 def total_memory(system: str | Path = "/") -> int:
     """Return the bytes of memory that machine and control groups allow.
 
-    Read from `memory.max` (cgroup v2) or `memory.limit_in_bytes` (v1), for the group named in
-    `/proc/self/cgroup` and those around it, and from `proc/meminfo`.
-
-    Parameters
-    ----------
-    system : the folder in which `proc` and `sys` lie.
+    Read from `memory.max` (cgroup v2) or `memory.limit_in_bytes` (v1), and from `proc/meminfo`.
     """
-    root = Path(system)
-    found = [_machine_memory(root), *map(_group_memory, _group_folders(root, "memory"))]
+    root, found = Path(system), []
+    with suppress(OSError, ValueError, IndexError):
+        lines = (root / "proc/meminfo").read_text("ascii").splitlines()
+        found = [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemTotal:")]
+    if not found and root == Path("/"):
+        with suppress(AttributeError, OSError, ValueError):
+            found = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
     # An unlimited group of version 1 has the limit 2**63, rounded down to pages.
-    return min((one for one in found if one), default=4 * 2**30)
-
-
-def _machine_memory(root: Path) -> int | None:
-    try:
-        for line in (root / "proc/meminfo").read_text("ascii").splitlines():
-            if line.startswith("MemTotal:"):
-                return int(line.split()[1]) * 1024
-    except (OSError, ValueError, IndexError):
-        pass
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if str(root) == "/" else None
-    except (AttributeError, OSError, ValueError):
-        return None
-
-
-def _group_memory(folder: Path) -> int | None:
-    for name in ("memory.max", "memory.limit_in_bytes"):
-        try:
-            return int((folder / name).read_text("ascii"))
-        except (OSError, ValueError):
-            continue  # no such file, or "max": no limit
-    return None
+    for folder in _group_folders(root, "memory"):
+        for name in ("memory.max", "memory.limit_in_bytes"):
+            with suppress(OSError, ValueError):  # no such file, or "max": no limit
+                found.append(int((folder / name).read_text("ascii")))
+    return min(filter(None, found), default=4 * 2**30)
 
 
 def _group_folders(root: Path, controller: str, *mounts: str) -> list[Path]:
     """Return the folders of this process's control groups, version 1 and 2.
 
-    They are its own groups and those around it. In a container the root of the visible tree is its own.
+    They are the groups named in `/proc/self/cgroup` and those around them. In a container the root of the
+    visible tree is its own.
 
     Parameters
     ----------
-    root : the folder in which `proc` and `sys` lie.
     controller : what is limited, "cpu" or "memory"; version 1 mounts it in a folder of that name.
     mounts : other names of that folder.
     """
@@ -116,9 +95,8 @@ def _group_folders(root: Path, controller: str, *mounts: str) -> list[Path]:
         for mount in [base] if not controllers else [base / controllers, base / controller]:
             folder = mount / path.strip("/")
             # A path outside the visible tree ("/../other") belongs to a group that cannot be read.
-            if ".." in folder.parts:
-                continue
-            folders += [folder, *(parent for parent in folder.parents if mount in parent.parents)]
+            if ".." not in folder.parts:
+                folders += [folder, *(parent for parent in folder.parents if mount in parent.parents)]
     return folders
 
 
@@ -168,10 +146,8 @@ def release_thread_pool() -> bool:
     The pool comes back by itself when the thread next needs it.
     """
     library = _load_openmp()
-    if library is None:
-        return False
-    soft = 1  # omp_pause_soft (OpenMP 5.0, section 3.2.44)
-    return library.omp_pause_resource_all(soft) == 0
+    # omp_pause_soft is 1 (OpenMP 5.0, section 3.2.44).
+    return library is not None and library.omp_pause_resource_all(1) == 0
 
 
 @cache
@@ -183,8 +159,7 @@ def _load_openmp() -> ctypes.CDLL | None:
         with open("/proc/self/maps", encoding="utf-8") as file:
             paths = {line.split()[-1] for line in file if "libgomp" in line}
         # scikit-learn ships one too; the pool to release is that of the library that torch runs on.
-        path = sorted(paths, key=lambda p: ("torch" not in p, p))[0]
-        library = ctypes.CDLL(path)
+        library = ctypes.CDLL(sorted(paths, key=lambda path: ("torch" not in path, path))[0])
         library.omp_pause_resource_all.restype = ctypes.c_int
         return library
     except (OSError, IndexError, AttributeError):

@@ -16,11 +16,9 @@ def named_tensors(output: Any) -> Iterator[tuple[str, torch.Tensor]]:
         if not output.is_nested:
             yield "", output
         return
-    if isinstance(output, torch.distributions.Distribution):
-        entries = [(name, getattr(output, name, None)) for name in output.arg_constraints]
-    else:
-        entries = [(name, _get(output, name)) for name in _names(output)]
-    for name, value in entries:
+    distribution = isinstance(output, torch.distributions.Distribution)
+    for name in output.arg_constraints if distribution else _names(output):
+        value = getattr(output, name, None) if distribution else _get(output, name)
         for rest, tensor in named_tensors(value):
             yield f"[{name}]{rest}", tensor
 
@@ -34,8 +32,18 @@ def replace_first_tensor(output: Any, change: Callable[[torch.Tensor], torch.Ten
         return change(output)
     for name in _names(output):
         old = _get(output, name)
-        if next(named_tensors(old), None) is not None:
-            return _with(output, name, replace_first_tensor(old, change))
+        if next(named_tensors(old), None) is None:
+            continue
+        new = replace_first_tensor(old, change)
+        if isinstance(output, Mapping):
+            made: Any = copy.copy(output)
+            made[name] = new
+            return made
+        if hasattr(output, "_fields"):
+            return output._replace(**{name: new})
+        if isinstance(output, (tuple, list)):
+            return type(output)(new if number == name else one for number, one in enumerate(output))
+        return dataclasses.replace(output, **{name: new})
     return None
 
 
@@ -71,15 +79,3 @@ def _names(output: Any) -> list[Any]:
 def _get(output: Any, name: Any) -> Any:
     keyed = isinstance(output, Mapping) or isinstance(name, int)
     return output[name] if keyed else getattr(output, name)
-
-
-def _with(output: Any, name: Any, new: Any) -> Any:
-    if isinstance(output, Mapping):
-        made = copy.copy(output)
-        made[name] = new  # type: ignore[index]
-        return made
-    if hasattr(output, "_fields"):
-        return output._replace(**{name: new})
-    if isinstance(output, (tuple, list)):
-        return type(output)(new if number == name else one for number, one in enumerate(output))
-    return dataclasses.replace(output, **{name: new})

@@ -141,9 +141,13 @@ class Generators:
 
     def install(self, state: list[Any]) -> None:
         """Put each generator where it was, if they are as many."""
-        if len(state) == len(self._found):
-            for generator, one in zip(self._found, state):
-                _write(generator, one)
+        for generator, one in zip(self._found, state if len(state) == len(self._found) else ()):
+            if isinstance(generator, np.random.Generator):
+                generator.bit_generator.state = one
+            elif isinstance(generator, random.Random):
+                generator.setstate(one)
+            else:
+                generator.set_state(one)
 
     def _search(self, owner: Any, depth: int) -> None:
         if id(owner) in self._searched or isinstance(owner, _WITHOUT):
@@ -152,10 +156,8 @@ class Generators:
         if isinstance(owner, _GENERATORS):
             self._found.append(owner)
         elif depth:
-            if isinstance(owner, (list, tuple)):
-                parts = list(owner)
-            else:
-                parts = list((owner if isinstance(owner, dict) else getattr(owner, "__dict__", {})).values())
+            named = owner if isinstance(owner, dict) else getattr(owner, "__dict__", {})
+            parts = list(owner if isinstance(owner, (list, tuple)) else named.values())
             if len(parts) <= _MANY:
                 for part in parts:
                     self._search(part, depth - 1)
@@ -165,12 +167,3 @@ def _read(generator: Any) -> Any:
     if isinstance(generator, np.random.Generator):
         return generator.bit_generator.state
     return generator.getstate() if isinstance(generator, random.Random) else generator.get_state()
-
-
-def _write(generator: Any, state: Any) -> None:
-    if isinstance(generator, np.random.Generator):
-        generator.bit_generator.state = state
-    elif isinstance(generator, random.Random):
-        generator.setstate(state)
-    else:
-        generator.set_state(state)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -18,9 +18,8 @@ _NUMBERS = (bool, int, float, str, type(None))
 class Stateful(Protocol):
     """A part of a run whose state can be read and restored.
 
-    A new control joins by having these two methods and being named in `Run.parts`. One that depends on
-    evaluations may have `evaluated(found)` too: while steps are taken again evaluations are not made again,
-    and it is called with "valid_loss" and the metrics that were found then.
+    One that depends on evaluations may have `evaluated(found)` too: while steps are taken again evaluations
+    are not made again, and it is called with "valid_loss" and the metrics that were found then.
     """
 
     def state(self) -> Any:
@@ -69,13 +68,22 @@ class StateCopier:
     def __call__(self, state: Any) -> Any:
         """Return a copy of a state that no later step changes."""
         if isinstance(state, torch.Tensor):
-            return self._tensor(state)
+            made = self._known(state)
+            if made is None or not same_bits(state, made):
+                made = state.detach().to("cpu", copy=True)
+                if len(self._last) > 10_000:
+                    self._last = {key: one for key, one in self._last.items() if one[0]() is not None}
+                self._last[id(state)] = weakref.ref(state), _version(state), weakref.ref(made)
+            return made
         if isinstance(state, (*_NUMBERS, bytes, Reference)):
             return state
         if type(state) is dict:
             return {key: self(value) for key, value in state.items()}
         if type(state) in (list, tuple):
-            return _sequence(state, self)
+            # The state of Python's generator is a tuple of 625 numbers.
+            if type(state) is tuple and _only_numbers(state):
+                return state
+            return type(state)(map(self, state))
         if isinstance(state, np.ndarray):
             return state.copy()
         try:
@@ -93,16 +101,6 @@ class StateCopier:
         if last is None or last[0]() is not tensor or last[1] != _version(tensor):
             return None
         return last[2]()
-
-    def _tensor(self, tensor: torch.Tensor) -> torch.Tensor:
-        made = self._known(tensor)
-        if made is not None and same_bits(tensor, made):
-            return made
-        made = tensor.detach().to("cpu", copy=True)
-        if len(self._last) > 10_000:
-            self._last = {key: one for key, one in self._last.items() if one[0]() is not None}
-        self._last[id(tensor)] = weakref.ref(tensor), _version(tensor), weakref.ref(made)
-        return made
 
 
 def _version(tensor: torch.Tensor) -> int:
@@ -126,12 +124,10 @@ def same_state(one: Any, other: Any) -> bool:
     """Compare two states bit for bit; references are left out."""
     if isinstance(one, Reference) or isinstance(other, Reference):
         return True
-    if type(one) is not type(other) and not (
-        isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor)
-    ):
-        return False
-    if isinstance(one, torch.Tensor):
+    if isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor):
         return same_bits(one, other)
+    if type(one) is not type(other):
+        return False
     if isinstance(one, np.ndarray):
         return one.dtype == other.dtype and np.array_equal(one, other, equal_nan=one.dtype.kind in "fc")
     if isinstance(one, dict):
@@ -145,11 +141,8 @@ def state_arrays(state: Any) -> Iterator[torch.Tensor | np.ndarray]:
     """Yield the tensors and arrays in a state."""
     if isinstance(state, (torch.Tensor, np.ndarray)):
         yield state
-    elif isinstance(state, dict):
-        for value in state.values():
-            yield from state_arrays(value)
-    elif isinstance(state, (list, tuple)) and not _only_numbers(state):
-        for value in state:
+    elif isinstance(state, dict) or (isinstance(state, (list, tuple)) and not _only_numbers(state)):
+        for value in state.values() if isinstance(state, dict) else state:
             yield from state_arrays(value)
 
 
@@ -167,13 +160,6 @@ def write_attributes(owner: Any, values: dict[str, Any]) -> None:
     for name, value in values.items():
         if name in now and type(now[name]) in _NUMBERS and now[name] != value:
             setattr(owner, name, value)
-
-
-def _sequence(state: Any, each: Callable[[Any], Any]) -> Any:
-    # The state of Python's generator is a tuple of 625 numbers.
-    if type(state) is tuple and _only_numbers(state):
-        return state
-    return type(state)(each(value) for value in state)
 
 
 def _only_numbers(state: Any) -> bool:

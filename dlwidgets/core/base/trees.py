@@ -26,11 +26,8 @@ def tree_tensors(tree: Any) -> Iterator[torch.Tensor]:
     """Yield the tensors of `tree` in order."""
     if isinstance(tree, torch.Tensor):
         yield tree
-    elif isinstance(tree, Mapping):
-        for value in tree.values():
-            yield from tree_tensors(value)
-    elif isinstance(tree, (tuple, list)):
-        for value in tree:
+    elif isinstance(tree, (Mapping, tuple, list)):
+        for value in tree.values() if isinstance(tree, Mapping) else tree:
             yield from tree_tensors(value)
 
 
