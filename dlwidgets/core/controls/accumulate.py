@@ -29,16 +29,12 @@ class Accumulation:
         self.batches, self.count = batches, 1
         self._held: list[Any] = []
         self._group: list[Any] = []
-        self._drawn_alone = False
         #: Whether the source has said that the epoch is over, while a group was open.
         self._ended = False
-        self._size = 0
+        self._drawn_alone, self._size = False, 0
 
     def take(self) -> list[Any]:
-        """Return the next batches; an empty list at an epoch's end.
-
-        If it raises, nothing is lost.
-        """
+        """Return the next batches, none at an epoch's end."""
         self._drawn_alone = self.count == 1 and not self._held
         if self._drawn_alone:
             batch = self.batches.take()
@@ -48,7 +44,13 @@ class Accumulation:
         try:
             while len(group) < self.count:
                 if self._held:
-                    group.append(self._next_held())
+                    batch, size = self._held.pop(0), self.batches.batch_size
+                    first, rows = slice_rows(batch, 0, size), batch_length(batch)
+                    # What has no rows to slice stays whole.
+                    if size < self._size and batch_length(first) < rows:
+                        self._held.insert(0, slice_rows(batch, size, rows))
+                        batch = first
+                    group.append(batch)
                 elif group and (self._ended or self.batches.over):
                     break
                 elif (batch := self.batches.take()) is not None:
@@ -110,14 +112,6 @@ class Accumulation:
     def _hold(self, group: Sequence[Any]) -> None:
         self._held, self._size = [*group, *self._held], self.batches.batch_size
 
-    def _next_held(self) -> Any:
-        batch, size = self._held.pop(0), self.batches.batch_size
-        first = slice_rows(batch, 0, size) if size < self._size else batch
-        if first is not batch and batch_length(first) < batch_length(batch):
-            self._held.insert(0, slice_rows(batch, size, batch_length(batch)))
-            return first
-        return batch
-
 
 def divisors(group: Sequence[Any], summed: bool = False) -> list[float]:
     """Return what to divide the loss of each micro-batch by.
@@ -160,10 +154,8 @@ class AccumulateWriter(Writer):
 
 
 def _in_force(panel: Panel, value: Any) -> str | None:
-    if not value:
-        return None
-    each = f" = {panel.applied['effective_batch']:,} a step" if value > 1 else ""
-    return f"{value:,}{each}"
+    each = f" = {panel.applied['effective_batch']:,} a step" if (value or 0) > 1 else ""
+    return f"{value:,}{each}" if value else None
 
 
 class Accumulate(Control):
@@ -182,22 +174,16 @@ class Accumulate(Control):
     writer = AccumulateWriter
     rows = (
         PanelRow(
-            "run",
-            "Accumulate",
-            unit="batches",
-            hint="Batches whose gradients a step adds up",
-            fact=_in_force,
+            "run", "Accumulate", unit="batches", hint="Batches whose gradients a step adds up", fact=_in_force
         ),
-    )
+    )  # fmt: skip
 
     def read(self, value: Any) -> int:
         """Return the batches of a step: 1 or more; None is 1."""
         number = 1 if value is None else read_count(value)
         if number is None:
-            raise ValueError(
-                f"accumulate={value!r}: a whole number of batches, 1 or more, is wanted; "
-                "1 accumulates nothing."
-            )
+            wanted = "a whole number of batches, 1 or more, is wanted; 1 accumulates nothing."
+            raise ValueError(f"accumulate={value!r}: {wanted}")
         return number
 
     def now(self) -> int:

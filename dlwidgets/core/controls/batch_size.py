@@ -6,7 +6,7 @@ from typing import Any
 
 from ..base.ledger import Entry
 from ..base.numbers import read_count
-from .control import Control, Rejected, Writer
+from .control import Control, Writer
 
 
 class BatchSizeWriter(Writer):
@@ -31,8 +31,7 @@ class BatchSize(Control):
 
     def read(self, value: Any) -> int:
         """Return a batch size: a whole number of samples, 1 or more."""
-        number = read_count(value)
-        if number is None:
+        if (number := read_count(value)) is None:
             raise ValueError(f"batch_size={value!r}: a whole number of samples, 1 or more, is wanted.")
         return number
 
@@ -44,6 +43,6 @@ class BatchSize(Control):
         if value == batches.batch_size:
             return None
         if why := batches.why_not(value):
-            raise Rejected(why)
+            raise ValueError(why)
         batches.batch_size = value
         return batches.note()

@@ -27,8 +27,6 @@ CLIP_MODES = ("off", "norm", "value", "adaptive")
 _LIMITS = {"adaptive": 0.01}
 #: A unit whose weights have a smaller norm is clipped as if they had this one (Brock et al. 2021).
 _MIN_NORM = 1e-3
-#: Where the fused check for overflow is sure to be.
-_FUSED = ("cpu", "cuda")
 
 
 @dataclass(frozen=True)
@@ -68,11 +66,12 @@ class Clip:
             raise ValueError(f'clip={wanted!r}: pass None, a norm such as 1.0, or ("value", 0.5).')
         if mode not in CLIP_MODES:
             raise ValueError(f"clip has the mode {mode!r}, which is none of {', '.join(CLIP_MODES)}.")
-        if mode != "off" and not _positive(limit):
+        positive = isinstance(limit, Real) and not isinstance(limit, bool) and 0 < limit < math.inf
+        if mode != "off" and not positive:
             raise ValueError(
                 f"clip has the limit {limit!r}: a positive number is wanted; None switches clipping off."
             )
-        return cls(mode, float(limit) if _positive(limit) else 1.0)
+        return cls(mode, float(limit) if positive else 1.0)
 
     def apply(
         self, parameters: Iterable[nn.Parameter], total: torch.Tensor, spared: Iterable[nn.Parameter] = ()
@@ -110,11 +109,6 @@ class Clip:
         return "off" if self.mode == "off" else f"{self.mode} {self.limit:g}"
 
 
-def _positive(limit: Any) -> bool:
-    number = isinstance(limit, Real) and not isinstance(limit, bool)
-    return number and math.isfinite(limit) and limit > 0
-
-
 def _dense_gradient(parameter: nn.Parameter) -> torch.Tensor:
     """Return the gradient; of a sparse one its values."""
     gradient = parameter.grad if parameter.grad is not None else torch.zeros(())
@@ -136,25 +130,17 @@ def total_norm(parameters: Iterable[nn.Parameter]) -> torch.Tensor:
     return nn.utils.get_total_norm([_dense_gradient(p) for p in parameters if p.grad is not None])
 
 
-def grad_norm(parameters: Iterable[nn.Parameter]) -> float:
-    """Return the total L2 norm of the gradients as a number."""
-    return float(total_norm(parameters))
-
-
 def last_linear(model: nn.Module) -> tuple[str | None, list[nn.Parameter]]:
     """Return the path and parameters of the last linear layer.
 
     Adaptive clipping leaves it alone. It is the last layer that owns parameters, where that is an
     `nn.Linear`; (None, []) for any other model.
     """
-    last = next((layer for layer in reversed(walk(model)) if _owns(layer.module)), None)
+    owners = (layer for layer in reversed(walk(model)) if [*layer.module.parameters(recurse=False)])
+    last = next(owners, None)
     if last is None or not isinstance(last.module, nn.Linear):
         return None, []
     return last.path, [*last.module.parameters()]
-
-
-def _owns(module: nn.Module) -> bool:
-    return next(module.parameters(recurse=False), None) is not None
 
 
 @torch.no_grad()
@@ -174,10 +160,7 @@ def clip_adaptively(parameters: Sequence[nn.Parameter], limit: float) -> bool:
 
 
 def _unit_norms(tensor: torch.Tensor) -> torch.Tensor:
-    """Return the norm of each unit, shaped to multiply the tensor.
-
-    A unit is a row; where there is one axis, all of it.
-    """
+    """Return the norm of each row, shaped to multiply the tensor."""
     if tensor.ndim <= 1:
         return torch.linalg.vector_norm(tensor)
     return torch.linalg.vector_norm(tensor, dim=tuple(range(1, tensor.ndim)), keepdim=True)
@@ -186,10 +169,9 @@ def _unit_norms(tensor: torch.Tensor) -> torch.Tensor:
 class FiniteCheck:
     """Checks in every step that all gradients are finite.
 
-    It costs 2 % of a step of 0.65 ms. It asks the kernel with which `torch.amp.GradScaler` looks for
-    overflow, which reads all gradients in one call: 14 µs in the loop for an MLP of 82,000 parameters on
-    one CPU thread, 60 µs (0.6 % of a step) for a small CNN, whose step leaves the caches cold. That is what
-    it costs never to lose the weights. What the kernel does not take, as sparse or complex gradients, is
+    It asks the kernel with which `torch.amp.GradScaler` looks for overflow, which reads all gradients in one
+    call: 14 µs for an MLP of 82,000 parameters on one CPU thread (2 % of its step), 60 µs for a small CNN
+    (0.6 %), whose step leaves the caches cold. What it does not take, as sparse or complex gradients, is
     asked for tensor by tensor.
     """
 
@@ -206,7 +188,12 @@ class FiniteCheck:
         parameters : the same object from step to step, as long as they are the same.
         """
         if parameters is not self._of:
-            self._of, self._kernel = parameters, _kernel_for(parameters)
+            self._of, self._kernel = parameters, None
+            kinds = [*{(parameter.device, parameter.dtype) for parameter in parameters}]
+            # Of one kind alone, and where the fused check is sure to be.
+            if len(kinds) == 1 and kinds[0][0].type in ("cpu", "cuda") and kinds[0][1].is_floating_point:
+                device = kinds[0][0]
+                self._kernel = torch.zeros((), device=device), torch.ones((), device=device)
         gradients = [gradient for p in parameters if (gradient := p.grad) is not None]
         if self._kernel is None or not gradients:
             return all(map(_all_finite, parameters))
@@ -223,17 +210,6 @@ class FiniteCheck:
             return True
         found.zero_()
         return False
-
-
-def _kernel_for(parameters: Iterable[nn.Parameter]) -> tuple[torch.Tensor, torch.Tensor] | None:
-    """Return the scalars for the fused check; None where unsupported."""
-    kinds = {(parameter.device, parameter.dtype) for parameter in parameters}
-    if len(kinds) != 1:
-        return None
-    (device, dtype), = kinds
-    if device.type not in _FUSED or not dtype.is_floating_point:
-        return None
-    return torch.zeros((), device=device), torch.ones((), device=device)
 
 
 def _all_finite(parameter: nn.Parameter) -> bool:
@@ -271,7 +247,7 @@ class GradientClipper:
             if not self._norms.due():
                 return {"grad_norm": math.nan} if self._finite(parameters) else None
             began = time.perf_counter()
-            norm = grad_norm(parameters)
+            norm = float(total_norm(parameters))
             self._norms.spent(time.perf_counter() - began)
             # The norm of finite gradients may be beyond what their dtype holds, which is no fault of theirs.
             return {"grad_norm": norm} if math.isfinite(norm) or self._finite(parameters) else None
@@ -279,7 +255,9 @@ class GradientClipper:
         norm = float(total)
         if not math.isfinite(norm) and (clip.mode == "norm" or not self._finite(parameters)):
             return None
-        after, clipped = clip.apply(parameters, total, self._excluded(clip))
+        if clip.mode == "adaptive" and self._last_linear is None:
+            self._last_linear = last_linear(self._model)[1]
+        after, clipped = clip.apply(parameters, total, self._last_linear or ())
         return {"grad_norm": norm, "clipped_norm": after, "clipped": float(clipped)}
 
     def blame(self) -> str:
@@ -291,20 +269,9 @@ class GradientClipper:
         all_of = f"all {count} parameters" if len(names) == count > 1 else quote_names(names, 3)
         return f"Not finite: the gradient of {all_of}."
 
-    def _excluded(self, clip: Clip) -> list[nn.Parameter]:
-        if clip.mode != "adaptive":
-            return []
-        if self._last_linear is None:
-            self._last_linear = last_linear(self._model)[1]
-        return self._last_linear
-
 
 def clipping(history: History, last: int = 200) -> dict[str, Any]:
-    """Return how many of the last steps were clipped.
-
-    Parameters
-    ----------
-    last : so many steps back are looked at.
+    """Return how many of the `last` steps were clipped.
 
     Returns
     -------
@@ -321,12 +288,14 @@ def clipping(history: History, last: int = 200) -> dict[str, Any]:
     return {"steps": len(known), "clipped": count, "share": count / len(known) if len(known) else None}
 
 
+#: Mode -> the call in a script, the name of its limit, and what that is.
 _CALLS = {
     "norm": "nn.utils.clip_grad_norm_(model.parameters(), {})",
     "value": "nn.utils.clip_grad_value_(model.parameters(), {})",
     "adaptive": "clip_adaptively({}, {})",
 }
 _NAMES = {"norm": "max_norm", "value": "max_value", "adaptive": "max_ratio"}
+_WORDS = {"norm": "norm", "value": "value", "adaptive": "share of their weights' norm"}
 
 _ADAPTIVE = '''
 def unit_norms(tensor):
@@ -355,8 +324,8 @@ class ClippingWriter(Writer):
 
     def __init__(self, name: str, script: Any) -> None:
         super().__init__(name, script)
-        self._first = self._now = _mode_and_limit(self.first)
-        later = [_mode_and_limit(entry.applied) for entry in script.changed("clip") if entry.step > 0]
+        self._first = self._now = self.first
+        later = [entry.applied for entry in script.changed("clip") if entry.step > 0]
         self._used = list(dict.fromkeys(clip[0] for clip in (self._first, *later) if clip is not None))
         self._varies = bool(later)
         self._always = len(self._used) == 1 and None not in (self._first, *later)
@@ -367,23 +336,22 @@ class ClippingWriter(Writer):
         if self._varies:
             for mode in self._used:
                 limit = self._first[1] if self._first is not None and self._first[0] == mode else None
-                self.script.settings.append(f"{_NAMES[mode]} = {limit!r}" + self._words(mode, limit))
+                said = f"{_WORDS[mode]}, once it is set" if limit is None else _WORDS[mode]
+                line = f"{_NAMES[mode]} = {limit!r}  # gradients are clipped to this {said}"
+                self.script.settings.append(line)
 
     def finish(self) -> None:
         for mode in self._used:
             if mode != "adaptive":
                 self.script.sources.imports.add("from torch import nn")
-            if not self._varies:
-                self.script.before.append(self._call(mode, repr(self._first[1])))  # type: ignore[index]
-            elif self._always:
-                self.script.before.append(self._call(mode, _NAMES[mode]))
-            else:
-                name = _NAMES[mode]
-                self.script.before += [f"if {name} is not None:", f"    {self._call(mode, name)}"]
+            name = _NAMES[mode]
+            call = self._call(mode, name if self._varies else repr(self._first[1]))  # type: ignore[index]
+            always = self._always or not self._varies
+            self.script.before += [call] if always else [f"if {name} is not None:", f"    {call}"]
 
     def change(self, entry: Entry) -> list[str]:
-        before, self._now = self._now, _mode_and_limit(entry.applied)
-        now, lines = self._now, []
+        before, now, lines = self._now, entry.applied, []
+        self._now = now
         if before is not None and (now is None or before[0] != now[0]):
             lines.append(f"{_NAMES[before[0]]} = None")
         if now is not None:
@@ -403,15 +371,6 @@ class ClippingWriter(Writer):
             "clipped = [parameter for parameter in model.parameters() if parameter not in head]"
         )
         return _CALLS[mode].format("clipped", limit)
-
-    def _words(self, mode: str, limit: Any) -> str:
-        words = {"norm": "gradients are clipped to this norm", "value": "gradients are clipped to this value",
-                 "adaptive": "gradients are clipped to this share of their weights' norm"}  # fmt: skip
-        return f"  # {words[mode]}" + ("" if limit is not None else ", once it is set")
-
-
-def _mode_and_limit(clip: Any) -> tuple[str, float] | None:
-    return None if clip is None else (clip[0], clip[1])
 
 
 class Clipping(Control):

@@ -10,22 +10,16 @@ from ..base.literals import Unwritable
 
 if TYPE_CHECKING:
     from ..base.ledger import Entry
-    from ..training.loop import Loop
     from .steering import Steering
 
-__all__ = ["Control", "Panel", "PanelRow", "Rejected", "Setting", "Unwritable", "Writer"]
-
-
-class Rejected(ValueError):
-    """A wish that cannot be met, and why, in a clause."""
+__all__ = ["Control", "Panel", "PanelRow", "Setting", "Unwritable", "Writer"]
 
 
 class Control:
     """One thing that can be changed of a run.
 
-    Each subclass is a file of its own. To add one, write such a file and name its class in
-    `steering.CONTROLS`. The session's trait, the ledger, snapshots, the panel's rows, limits and locks, and
-    the script follow from it.
+    To add one, write a subclass and name it in `steering.CONTROLS`. The session's trait, the ledger,
+    snapshots, the panel's rows, limits and locks, and the script follow from it.
 
     Attributes
     ----------
@@ -71,8 +65,8 @@ class Control:
         return self._steering
 
     @property
-    def loop(self) -> Loop:
-        """The loop that it steers."""
+    def loop(self) -> Any:
+        """The `core.training.loop.Loop` that it steers."""
         return self.steering.loop
 
     def read(self, value: Any) -> Any:
@@ -101,7 +95,7 @@ class Control:
 
         Raises
         ------
-        Rejected : why it cannot be, in a clause; all is as before.
+        ValueError : why it cannot be, in a clause; all is as before.
         """
         raise NotImplementedError
 
@@ -130,10 +124,7 @@ class Control:
 
 
 class Setting(Control):
-    """A wish that is only read when it is needed.
-
-    It is neither put in force nor written down.
-    """
+    """A wish that is only read when needed, and not written down."""
 
     steers: ClassVar[bool] = False
 
@@ -158,21 +149,8 @@ class Panel:
         return self.applied.get(control) if asked is None else asked
 
 
-def identity(value: Any) -> Any:
-    """Return the value."""
-    return value
-
-
-def wish_for_number(_panel: Panel, text: Any) -> Any:
-    """Return what was typed as a wish for a number."""
-    return parse_number(text)
-
-
 def parse_number(text: Any) -> Any:
-    """Return the typed number; None for nothing.
-
-    Other text stays as it is, for the session to refuse.
-    """
+    """Return the typed number, None for nothing, other text as it is."""
     text = str(text).strip().replace("\N{MINUS SIGN}", "-")
     for read in (int, float):
         try:
@@ -203,8 +181,8 @@ class PanelRow:
     section: str
     label: str
     kind: str = "text"
-    show: Callable[[Any], Any] = identity
-    wish: Callable[[Panel, Any], Any] = wish_for_number
+    show: Callable[[Any], Any] = lambda value: value
+    wish: Callable[[Panel, Any], Any] = lambda panel, text: parse_number(text)
     control: str = ""
     part: str = ""
     unit: str = ""
@@ -223,8 +201,6 @@ class PanelRow:
 
 class Writer:
     """Writes the lines of a control in an exported script.
-
-    It is left out where the run never used the control.
 
     Parameters
     ----------

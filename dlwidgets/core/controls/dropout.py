@@ -11,15 +11,14 @@ from ..base.ledger import Entry
 from ..base.numbers import read_fraction, read_optional
 from ..layers.structure import expression_of
 from ..layers.walk import uncompiled
-from .by_pattern import ByPattern, read_by_pattern, setting_of, single_setting
 from .control import Control, Panel, PanelRow, Writer
+from .patterns import ByPattern, read_by_pattern, setting_of, single_setting
 
 
 class DropoutRates:
     """Sets and restores the rates of a model's dropout layers.
 
-    Dropout layers are `nn.Dropout`, its kin for channels, and alpha dropout; rates that other layers keep as
-    a number of their own, as `nn.LSTM`, stay.
+    They are `nn.Dropout`, its kin for channels, and alpha dropout; what `nn.LSTM` keeps as a number stays.
 
     Attributes
     ----------
@@ -46,20 +45,20 @@ class DropoutRates:
         return {path: self._own.get(id(layer), (layer, layer.p))[1] for path, layer in self.layers().items()}
 
     def read(self, value: Any) -> ByPattern | None:
-        """Read a rate for all layers, pattern -> rate, or None.
+        """Read a rate, or pattern -> rate: see `patterns.read_by_pattern`."""
 
-        Raises
-        ------
-        ValueError, TypeError : one sentence on what does not fit.
-        """
-        return read_by_pattern(self._model, "dropout", value, self.layers(), "dropout layer", _rate)
+        def read_rate(rate: Any) -> float | None:
+            wanted = "a share of what is dropped, 0 or more and below 1, is wanted."
+            return read_optional(rate, read_fraction, f"dropout has the rate {rate!r}: {wanted}")
+
+        return read_by_pattern(self._model, "dropout", value, self.layers(), "dropout layer", read_rate)
 
     def put(self, choice: ByPattern | None) -> str | None:
         """Put a choice in force, and return in words what changed."""
         changed = []
         for path, module in self.layers().items():
             own = self._own.get(id(module), (module, module.p))
-            wanted = setting_of(choice, path, None)
+            wanted = setting_of(choice, path)
             rate = own[1] if wanted is None else wanted
             if rate != module.p:
                 changed.append(f"{path or 'the model'} {module.p:g} to {rate:g}")
@@ -88,36 +87,22 @@ class DropoutRates:
         self.put(None if state["choice"] is None else ByPattern(state["choice"]))
 
 
-def _rate(value: Any) -> float | None:
-    return read_optional(
-        value,
-        read_fraction,
-        f"dropout has the rate {value!r}: a share of what is dropped, 0 or more and below 1, is wanted.",
-    )
-
-
 class DropoutWriter(Writer):
     """The rates of layers, set where a change means them."""
 
     def __init__(self, name: str, script: Any) -> None:
         super().__init__(name, script)
-        rates = script.loop.dropout
-        self._now = dict(script.origin.dropouts)
-        self._own = rates.own()
+        self._now, self._own = dict(script.origin.dropouts), script.loop.dropout.own()
 
     def change(self, entry: Entry) -> list[str]:
         lines = []
         for path, now in self._now.items():
-            wanted = setting_of(entry.asked, path, None)
+            wanted = setting_of(entry.asked, path)
             rate = self._own[path] if wanted is None else wanted
             if rate != now:
                 lines.append(f"{expression_of(self.script.model, path)}.p = {rate!r}")
                 self._now[path] = rate
         return lines
-
-
-def _there_is_none(panel: Panel) -> str:
-    return "" if DropoutRates(panel.session.model).layers() else "no dropout layer"
 
 
 class Dropout(Control):
@@ -130,23 +115,20 @@ class Dropout(Control):
     writer = DropoutWriter
     rows = (
         PanelRow(
-            "regularisation", "Dropout", show=single_setting, why_not=_there_is_none,
-            hint="The rate of all dropout layers; empty: as the model was made", empty="as made",
+            "regularisation", "Dropout", show=single_setting, empty="as made",
+            why_not=lambda panel: "" if DropoutRates(panel.session.model).layers() else "no dropout layer",
+            hint="The rate of all dropout layers; empty: as the model was made",
         ),
     )  # fmt: skip
 
     def read(self, value: Any) -> ByPattern | None:
-        return self._rates.read(value)
+        return self.loop.dropout.read(value)
 
     def now(self) -> ByPattern | None:
-        return self._rates.choice
+        return self.loop.dropout.choice
 
     def put(self, value: ByPattern | None) -> str | None:
-        return self._rates.put(value)
-
-    @property
-    def _rates(self) -> DropoutRates:
-        return self.loop.dropout
+        return self.loop.dropout.put(value)
 
     @classmethod
     def headline(cls, panel: Panel) -> str:

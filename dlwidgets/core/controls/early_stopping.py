@@ -13,7 +13,7 @@ from torch import nn
 from ..base.ledger import Entry
 from ..base.numbers import read_count, read_integer, read_number
 from ..base.words import did_you_mean, pluralize
-from .control import Control, Panel, PanelRow, Rejected, Unwritable, Writer, parse_number
+from .control import Control, Panel, PanelRow, Unwritable, Writer, parse_number
 
 #: Of these less is better; of any other metric, more.
 _LESS = ("valid_loss", "mean_absolute_error")
@@ -22,6 +22,7 @@ METRICS = {
     "multiclass": ("accuracy", "macro_f1"), "multilabel": ("macro_f1",), "binary": ("macro_f1",),
     "regression": ("mean_absolute_error",),
 }  # fmt: skip
+_OFFERED = {task: names for task, names in METRICS.items() if task != "regression"}
 
 
 class StoppingRule(NamedTuple):
@@ -72,7 +73,11 @@ class Patience:
         rule = self.rule
         if rule is None:
             return None
-        if value is not None and not math.isnan(value) and self._better(value):
+        better = value is not None and not math.isnan(value)
+        if better and self.best is not None:
+            less = rule.metric in _LESS
+            better = value < self.best - rule.min_delta if less else value > self.best + rule.min_delta
+        if better:
             self.best, self.best_step, self.waited = value, step, 0
             if rule.restore:
                 self._weights = {name: t.detach().clone() for name, t in self._model.state_dict().items()}
@@ -80,12 +85,11 @@ class Patience:
         self.waited += 1
         if self.waited < rule.patience:
             return None
-        best = "was never a number" if self.best is None else f"was best after step {self.best_step}"
-        figure = "" if self.best is None else f" ({self.best:.4g})"
-        return (
-            f"Stopped early after step {step}: {rule.metric} {best}{figure}, "
-            f"{pluralize(self.waited, 'evaluation')} ago."
-        )
+        best = "was never a number"
+        if self.best is not None:
+            best = f"was best after step {self.best_step} ({self.best:.4g})"
+        ago = pluralize(self.waited, "evaluation")
+        return f"Stopped early after step {step}: {rule.metric} {best}, {ago} ago."
 
     @torch.no_grad()
     def restore(self) -> bool:
@@ -112,17 +116,9 @@ class Patience:
             for name, kept in state["weights"].items()
         }
 
-    def _better(self, value: float) -> bool:
-        rule, best = self.rule, self.best
-        if rule is None or best is None:
-            return True
-        return value < best - rule.min_delta if rule.metric in _LESS else value > best + rule.min_delta
-
 
 def read_stopping_rule(value: Any) -> StoppingRule | None:
-    """Read a metric, a patience, fields of the rule, or a dict.
-
-    None and False are never.
+    """Read a metric, a patience, fields, or a dict; None is never.
 
     Raises
     ------
@@ -131,12 +127,11 @@ def read_stopping_rule(value: Any) -> StoppingRule | None:
     if value is None or value is False:
         return None
     if isinstance(value, Mapping):
+        fields = StoppingRule._fields
         for key in value:
-            if key not in StoppingRule._fields:
-                hint = did_you_mean(str(key), StoppingRule._fields)
-                raise ValueError(
-                    f"early_stopping has {key!r}; it can have {', '.join(StoppingRule._fields)}.{hint}"
-                )
+            if key not in fields:
+                hint = did_you_mean(str(key), fields)
+                raise ValueError(f"early_stopping has {key!r}; it can have {', '.join(fields)}.{hint}")
         rule = StoppingRule(**value)
     elif isinstance(value, str):
         rule = StoppingRule(value)
@@ -147,17 +142,14 @@ def read_stopping_rule(value: Any) -> StoppingRule | None:
     else:
         raise ValueError(f'early_stopping={value!r}: ("valid_loss", 5), a patience, or None, is wanted.')
     patience, delta = read_count(rule.patience), read_number(rule.min_delta)
-    if not isinstance(rule.metric, str):
-        raise ValueError(f"early_stopping has the metric {rule.metric!r}: a name as 'valid_loss' is wanted.")
-    if patience is None:
-        raise ValueError(
-            f"early_stopping has the patience {rule.patience!r}: evaluations, 1 or more, are wanted."
-        )
-    if delta is None or not math.isfinite(delta) or delta < 0:
-        raise ValueError(
-            f"early_stopping has the min_delta {rule.min_delta!r}: a number, 0 or more, is wanted."
-        )
-    return StoppingRule(rule.metric, patience, delta, bool(rule.restore))
+    for name, fits, wanted in (
+        ("metric", isinstance(rule.metric, str), "a name as 'valid_loss' is"),
+        ("patience", patience is not None, "evaluations, 1 or more, are"),
+        ("min_delta", delta is not None and 0 <= delta < math.inf, "a number, 0 or more, is"),
+    ):
+        if not fits:
+            raise ValueError(f"early_stopping has the {name} {getattr(rule, name)!r}: {wanted} wanted.")
+    return StoppingRule(rule.metric, patience, delta, bool(rule.restore))  # type: ignore[arg-type]
 
 
 def restored_from(entry: Entry) -> int | None:
@@ -195,11 +187,6 @@ def _stops(panel: Panel) -> bool:
     return panel.asked.get("early_stopping") is not None
 
 
-def _choices(panel: Panel) -> tuple[str, ...]:
-    known = METRICS.get(panel.session.task, ()) if panel.session.task != "regression" else ()
-    return ("never", "valid_loss", *known)
-
-
 class EarlyStopping(Control):
     """When a run ends, for lack of improvement of a metric."""
 
@@ -210,7 +197,8 @@ class EarlyStopping(Control):
     rows = (
         PanelRow(
             "run", "Stop early", "choice", lambda value: value.metric if value else "never",
-            lambda panel, word: None if word == "never" else _typed(panel, "metric", word), choices=_choices,
+            lambda panel, word: None if word == "never" else _typed(panel, "metric", word),
+            choices=lambda panel: ("never", "valid_loss", *_OFFERED.get(panel.session.task, ())),
             why_not=lambda panel: "" if panel.session.has_valid else "no validation data",
             hint="Once this has not become better for some evaluations",
         ),
@@ -227,14 +215,10 @@ class EarlyStopping(Control):
 
     def read(self, value: Any) -> StoppingRule | None:
         rule = read_stopping_rule(value)
-        if rule is not None:
-            known = ("valid_loss", *METRICS.get(self.loop.objective.task.name, ()))
-            if rule.metric not in known:
-                hint = did_you_mean(rule.metric, known)
-                raise ValueError(
-                    f"early_stopping has the metric {rule.metric!r}; "
-                    f"evaluations have {', '.join(known)}.{hint}"
-                )
+        known = ("valid_loss", *METRICS.get(self.loop.objective.task.name, ()))
+        if rule is not None and rule.metric not in known:
+            have = f"evaluations have {', '.join(known)}.{did_you_mean(rule.metric, known)}"
+            raise ValueError(f"early_stopping has the metric {rule.metric!r}; {have}")
         return rule
 
     def now(self) -> StoppingRule | None:
@@ -242,7 +226,7 @@ class EarlyStopping(Control):
 
     def put(self, value: StoppingRule | None) -> None:
         if value is not None and not self.steering.evaluates:
-            raise Rejected("there is no validation data to tell when to stop")
+            raise ValueError("there is no validation data to tell when to stop")
         self.loop.patience.put(value)
 
     @classmethod

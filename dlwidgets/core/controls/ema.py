@@ -59,26 +59,22 @@ class WeightAverage:
     def update(self) -> None:
         """Take the weights of a step in."""
         # Asked in every step: to enter no_grad takes longer than all else a step asks beside the weights.
-        if self.decay is not None:
-            self._update()
-
-    @torch.no_grad()
-    def _update(self) -> None:
+        if self.decay is None:
+            return
         if not self._averages:
             self._weights = [*self._model.parameters()]
             self._averages = [weight.detach().clone() for weight in self._weights]
             return
-        alike: dict[Any, tuple[list[torch.Tensor], list[torch.Tensor]]] = {}
-        for average, weight in zip(self._averages, self._weights):
-            ours, theirs = alike.setdefault((weight.device, weight.dtype), ([], []))
-            ours.append(average)
-            theirs.append(weight)
-        for (_, dtype), (ours, theirs) in alike.items():
-            if dtype.is_floating_point or dtype.is_complex:
-                torch._foreach_lerp_(ours, theirs, 1 - self.decay)
-            else:
-                for average, weight in zip(ours, theirs):
-                    average.copy_(weight)
+        alike: dict[Any, list[tuple[torch.Tensor, torch.Tensor]]] = {}
+        for pair in zip(self._averages, self._weights):
+            alike.setdefault((pair[1].device, pair[1].dtype), []).append(pair)
+        with torch.no_grad():
+            for (_, dtype), pairs in alike.items():
+                if dtype.is_floating_point or dtype.is_complex:
+                    torch._foreach_lerp_(*map(list, zip(*pairs)), 1 - self.decay)
+                else:
+                    for average, weight in pairs:
+                        average.copy_(weight)
 
     @contextmanager
     def swapped_in(self) -> Iterator[None]:
@@ -95,11 +91,8 @@ class WeightAverage:
     def state(self) -> dict[str, Any]:
         """Return the decay and the averages by name."""
         names = {id(weight): name for name, weight in self._model.named_parameters()}
-        averages = {
-            names[id(weight)]: average
-            for weight, average in zip(self._weights, self._averages)
-            if id(weight) in names
-        }
+        pairs = zip(self._weights, self._averages)
+        averages = {names[id(weight)]: average for weight, average in pairs if id(weight) in names}
         return {"decay": self.decay, "averages": averages}
 
     @torch.no_grad()
@@ -107,10 +100,7 @@ class WeightAverage:
         """Restore a state; a parameter that it lacks begins anew."""
         kept: dict[str, torch.Tensor] = state["averages"]
         self.put(state["decay"])
-        if not kept:
-            self._weights, self._averages = [], []
-            return
-        named = [*self._model.named_parameters()]
+        named = [*self._model.named_parameters()] if kept else []
         self._weights = [weight for _, weight in named]
         self._averages = [
             (kept[name] if name in kept else weight.detach()).to(weight.device, copy=True)
@@ -124,19 +114,17 @@ class EmaWriter(Writer):
     def begin(self) -> None:
         if all(decay is None for decay in self.ever):
             return
-        script, decay = self.script, self.at_first
-        script.sources.imports |= {
-            "from torch.optim.swa_utils import AveragedModel",
-            "from torch.optim.swa_utils import get_ema_multi_avg_fn",
-        }
-        self._decay = decay
-        guard = bool(script.changed("ema"))
-        script.setup.append("averaged = None" if decay is None else self._averaged(decay))
+        script, self._decay = self.script, self.at_first
+        for name in ("AveragedModel", "get_ema_multi_avg_fn"):
+            script.sources.imports.add(f"from torch.optim.swa_utils import {name}")
+        script.setup.append("averaged = None" if self._decay is None else self._averaged(self._decay))
         update = "averaged.update_parameters(model)"
-        script.after += ["if averaged is not None:", f"    {update}"] if guard else [update]
-        name = f"{script.path.stem}.averaged.pt"
+        script.after += (
+            ["if averaged is not None:", f"    {update}"] if script.changed("ema") else [update]
+        )
         if self.ever[-1] is not None:
-            script.ending.append(f'torch.save(averaged.module.state_dict(), HERE / "{name}")')
+            path = f'HERE / "{script.path.stem}.averaged.pt"'
+            script.ending.append(f"torch.save(averaged.module.state_dict(), {path})")
 
     def change(self, entry: Entry) -> list[str]:
         before, self._decay = self._decay, entry.applied
@@ -167,8 +155,10 @@ class Ema(Control):
 
     def read(self, value: Any) -> float | None:
         """Return a decay between 0 and 1; None and False are none."""
-        number = None if value is None or value is False else read_number(value)
-        if value is not None and value is not False and (number is None or not 0 < number < 1):
+        if value is None or value is False:
+            return None
+        number = read_number(value)
+        if number is None or not 0 < number < 1:
             raise ValueError(f"ema={value!r}: a decay between 0 and 1 is wanted, such as 0.999, or None.")
         return number
 

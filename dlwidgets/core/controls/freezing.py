@@ -15,14 +15,7 @@ from ..base.state import Reference, dereference
 from ..base.words import pluralize, quote_error
 from ..layers.walk import numel_of
 from .parameter_groups import find_group, groups_by_id, prepare_join, remove_parameter
-from .patterns import (
-    FreezableParts,
-    TrainablePatterns,
-    add_patterns,
-    fewest_names,
-    read_trainable,
-    statistics_of,
-)
+from .patterns import FreezableParts, TrainablePatterns, read_trainable, statistics_of
 
 
 class _Original(NamedTuple):
@@ -92,25 +85,18 @@ class Freezing:
         with self._lock:
             parts = FreezableParts(self.model)
             patterns = [parts.check(parts.pattern_for(one)) for one in flat]
-            states = self._without_patterns(parts, optimizer)
-        return add_patterns(parts, choice, patterns, trains, states)
-
-    def _without_patterns(self, parts: FreezableParts, optimizer: Optimizer) -> list[bool | None]:
-        """Return for each part whether it trains without patterns.
-
-        None where a pattern with the same verdict does more. One that freezes holds the statistics of a
-        BatchNorm too, frozen by hand or not; one that has it train gives the optimizer what it was not
-        given.
-        """
-        held = groups_by_id(optimizer)
-        running = {number for _, numbers in parts.running for number in numbers}
-        states: list[bool | None] = [True] * parts.count
-        for number, tensor in enumerate(parts.tensors):
-            was = self._originals.get(id(tensor), _Original(tensor, tensor.requires_grad))
-            given = id(tensor) in held and was.joined is not optimizer
-            says_more = number in running if not was.trained else not given
-            states[number] = None if says_more else was.trained
-        return states
+            held = groups_by_id(optimizer)
+            running = {number for _, numbers in parts.running for number in numbers}
+            # Whether each trains without patterns; None where a pattern with the same verdict does more: one
+            # that freezes holds the statistics of a BatchNorm too, frozen by hand or not; one that has it
+            # train gives the optimizer what it was not given.
+            states: list[bool | None] = [True] * parts.count
+            for number, tensor in enumerate(parts.tensors):
+                was = self._originals.get(id(tensor), _Original(tensor, tensor.requires_grad))
+                given = id(tensor) in held and was.joined is not optimizer
+                says_more = number in running if not was.trained else not given
+                states[number] = None if says_more else was.trained
+        return parts.add_patterns(choice, patterns, trains, states)
 
     # -- between two steps
 
@@ -124,10 +110,10 @@ class Freezing:
         with self._lock:
             parts = FreezableParts(self.model)
             flags = parts.train_flags(choice)
-            plan = _FreezingPlan(parts, flags, self, optimizer)
+            plan = _FreezingPlan(parts, flags, self._originals, optimizer)
             held = parts.held_layers(flags)
             said = _describe_changes(parts, plan, self._held_layers, held)
-            plan.carry_out(self._originals)
+            plan.carry_out()
             changed, self.choice, self._held_layers = choice != self.choice, choice, held
         return said or ("nothing changed by it" if changed else "")
 
@@ -147,11 +133,11 @@ class Freezing:
     def state(self) -> dict[str, Any]:
         """Return the choice, and what the model was before it: see `base.state.Stateful`."""
         choice = None if self.choice is None else [[pattern, on] for pattern, on in self.choice.items()]
-        return {
-            "choice": choice,
-            "own": self._original_flags(),
-            "before": Reference((dict(self._originals), list(self._held_layers))),
-        }
+        tensors = FreezableParts(self.model).tensors if self._originals else []
+        matched = [(number, self._originals.get(id(tensor))) for number, tensor in enumerate(tensors)]
+        own = [[number, was.trained, was.joined is not None] for number, was in matched if was is not None]
+        before = Reference((dict(self._originals), list(self._held_layers)))
+        return {"choice": choice, "own": own, "before": before}
 
     def install(self, state: dict[str, Any], optimizer: Optimizer) -> None:
         """Restore a choice; model and optimizer have been restored already."""
@@ -172,19 +158,6 @@ class Freezing:
         """Say whether a tensor trains where no pattern means it."""
         was = self._originals.get(id(tensor))
         return tensor.requires_grad if was is None else was.trained
-
-    def joined(self, tensor: nn.Parameter, optimizer: Optimizer) -> bool:
-        """Say whether a tensor joined an optimizer because of a pattern."""
-        was = self._originals.get(id(tensor))
-        return was is not None and was.joined is optimizer
-
-    def _original_flags(self) -> list[list[Any]]:
-        """Return (number, trained, joined the optimizer) of matched parameters."""
-        numbered = enumerate(FreezableParts(self.model).tensors) if self._originals else ()
-        return [
-            [number, was.trained, was.joined is not None]
-            for number, tensor in numbered if (was := self._originals.get(id(tensor))) is not None
-        ]
 
     def hold_statistics(self, mode_was_set: bool = False) -> None:
         """Set layers with held statistics to eval mode; restore others.
@@ -216,15 +189,14 @@ class _FreezingPlan:
     """
 
     def __init__(
-        self, parts: FreezableParts, flags: Sequence[bool | None], freezing: Freezing, optimizer: Optimizer
-    ) -> None:
-        self.parts, self.optimizer = parts, optimizer
+        self, parts: FreezableParts, flags: Sequence[bool | None], originals: dict[int, _Original],
+        optimizer: Optimizer,
+    ) -> None:  # fmt: skip
+        self.parts, self.optimizer, self._originals = parts, optimizer, originals
         self.said = flags[: len(parts.tensors)]
         self.before = [tensor.requires_grad for tensor in parts.tensors]
-        self.after = [
-            freezing.trains_by_default(tensor) if said is None else said
-            for tensor, said in zip(parts.tensors, self.said)
-        ]
+        were = [originals.get(id(t), _Original(t, t.requires_grad)) for t in parts.tensors]
+        self.after = [was.trained if said is None else said for was, said in zip(were, self.said)]
         held = groups_by_id(optimizer)
         self._joins, self.joining, any_trains = [], {}, False
         names = {names[0]: tensor for names, tensor in zip(parts.names, parts.tensors)}
@@ -236,7 +208,7 @@ class _FreezingPlan:
             if not self.after[number]:
                 continue
             if id(tensor) in held:
-                any_trains = any_trains or said is not None or not freezing.joined(tensor, optimizer)
+                any_trains = any_trains or said is not None or were[number].joined is not optimizer
             elif said:
                 any_trains, name = True, parts.names[number][0]
                 self.joining[number] = group = find_group(name, tensor, names, optimizer)
@@ -244,9 +216,9 @@ class _FreezingPlan:
         if not any_trains:
             raise ValueError("everything would be frozen: there would be nothing to train")
 
-    def carry_out(self, originals: dict[int, _Original]) -> None:
+    def carry_out(self) -> None:
         """Set the flags, remember the old ones, and update the optimizer."""
-        tensors = self.parts.tensors
+        tensors, originals = self.parts.tensors, self._originals
         try:
             for tensor, trains in zip(tensors, self.after):
                 if tensor.requires_grad != trains:
@@ -279,11 +251,17 @@ def _describe_changes(
     """Return what a plan changes, as "froze features: 3 layers, 1,200 parameters"."""
     words = []
     for verb, trains in (("froze", False), ("unfroze", True)):
-        numbers = [
-            i for i, after in enumerate(plan.after) if after is trains and plan.before[i] is not trains
-        ]
-        if numbers:
-            words.append(f"{verb} {_describe_parts(parts, numbers)}")
+        pairs = enumerate(zip(plan.before, plan.after))
+        numbers = [number for number, (was, is_) in pairs if is_ is trains and was is not trains]
+        if not numbers:
+            continue
+        layers = {parts.owners[number] for number in numbers}
+        size = sum(numel_of(parts.tensors[number]) for number in numbers)
+        others = [name for number in numbers for name in parts.names[number][1:]]
+        words.append(
+            f"{verb} {_few([*parts.fewest_names(numbers)])}: {pluralize(len(layers), 'layer')}, "
+            f"{pluralize(size, 'parameter')}" + (f", shared with {_few(others)}" if others else "")
+        )
     for layers, others, verb in ((now, before, "held"), (before, now, "going on")):
         kinds = Counter(statistics_of(layer) for layer in layers if all(layer is not one for one in others))
         if kinds:
@@ -296,16 +274,6 @@ def _describe_changes(
         rate = f", lr {float(groups[group]['lr']):g}" if "lr" in groups[group] else ""
         words.append(f"{pluralize(count, 'tensor')} added to {where}{rate}")
     return "; ".join(words)
-
-
-def _describe_parts(parts: FreezableParts, numbers: Sequence[int]) -> str:
-    names = list(fewest_names(parts, numbers))
-    tensors = [parts.tensors[number] for number in numbers]
-    layers = {parts.owners[number] for number in numbers}
-    sizes = [pluralize(len(layers), "layer"), pluralize(sum(map(numel_of, tensors)), "parameter")]
-    if others := [name for number in numbers for name in parts.names[number][1:]]:
-        sizes.append(f"shared with {_few(others)}")
-    return f"{_few(names)}: {', '.join(sizes)}"
 
 
 def _few(names: Sequence[str]) -> str:

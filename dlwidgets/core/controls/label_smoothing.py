@@ -8,8 +8,7 @@ from torch import nn
 
 from ..base.ledger import Entry
 from ..base.numbers import read_fraction, read_optional
-from ..data.smoothed_loss import SmoothedLoss
-from .control import Control, Panel, PanelRow, Rejected, Unwritable, Writer
+from .control import Control, Panel, PanelRow, Unwritable, Writer
 
 
 class LabelSmoothingWriter(Writer):
@@ -30,10 +29,7 @@ class LabelSmoothingWriter(Writer):
 
 
 class LabelSmoothing(Control):
-    """The label smoothing of the training loss.
-
-    Evaluations keep the loss as given.
-    """
+    """The label smoothing of the training loss; evaluations keep theirs."""
 
     name = "label_smoothing"
     aliases = ("smoothing",)
@@ -48,32 +44,21 @@ class LabelSmoothing(Control):
 
     def read(self, value: Any) -> float | None:
         """Return a number in [0, 1); None is the loss's own."""
-        return read_optional(
-            value,
-            read_fraction,
-            f"label_smoothing={value!r}: a number from 0 to below 1 is wanted, as 0.1, or None.",
-        )
+        wanted = "a number from 0 to below 1 is wanted, as 0.1, or None."
+        return read_optional(value, read_fraction, f"label_smoothing={value!r}: {wanted}")
 
     def now(self) -> float | None:
-        return self._smoothed_loss.value
+        return self.loop.objective.smoothing.value
 
     def put(self, value: float | None) -> None:
-        if value == self.now():
-            return
-        try:
-            self._smoothed_loss.put(value)
-        except ValueError as why:
-            raise Rejected(str(why)) from None
+        if value != self.now():
+            self.loop.objective.smoothing.put(value)
 
     def state(self) -> Any:
-        return self._smoothed_loss.wish
+        return self.loop.objective.smoothing.wish
 
     def install(self, state: Any) -> None:
-        self._smoothed_loss.put(state)
-
-    @property
-    def _smoothed_loss(self) -> SmoothedLoss:
-        return self.loop.objective.smoothing
+        self.loop.objective.smoothing.put(state)
 
     @classmethod
     def headline(cls, panel: Panel) -> str:

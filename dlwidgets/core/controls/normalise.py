@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from numbers import Real
 from typing import Any, NamedTuple
@@ -10,15 +11,17 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 from torch.nn.parameter import is_lazy
+from torch.nn.utils.parametrizations import weight_norm
+from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
 from torch.optim import Optimizer
 
 from ..base.ledger import Entry
 from ..base.words import did_you_mean, pluralize
 from ..layers.structure import expression_of
 from ..layers.walk import uncompiled
-from .by_pattern import ByPattern, read_by_pattern, setting_of, single_setting
-from .control import Control, Panel, PanelRow, Rejected, Unwritable, Writer, parse_number
-from .weight_norm import SplitWeight
+from .control import Control, Panel, PanelRow, Unwritable, Writer, parse_number
+from .parameter_groups import groups_by_id, prepare_join, remove_parameter
+from .patterns import ByPattern, read_by_pattern, setting_of, single_setting
 
 MODES = ("unit", "unit_dim1", "max_norm", "weight_norm")
 #: The norm that a unit's weights may have at most, where none was given (Srivastava et al. 2014: 3 or 4).
@@ -38,6 +41,92 @@ class WeightSlot(NamedTuple):
     module: nn.Module
     key: str
     axis: int
+
+
+class SplitWeight:
+    """A weight that can be split into length and direction, and reunited.
+
+    The parameters are the same objects each time, so that whoever holds one of them, as an optimizer of a
+    person's own or a snapshot, finds it where it was.
+
+    Attributes
+    ----------
+    on : whether it is split.
+    length, direction : the two parameters; None before it was ever split.
+    """
+
+    def __init__(self, slot: WeightSlot) -> None:
+        self._slot, self.on = slot, False
+        self._whole = slot.module._parameters[slot.key]
+        self.length: nn.Parameter | None = None
+        self.direction: nn.Parameter | None = None
+
+    def put_on(self, optimizer: Optimizer) -> None:
+        """Split the weight, and exchange it in its parameter group.
+
+        Raises
+        ------
+        ValueError : why it cannot be, in a clause; all is as before.
+        """
+        name, module, key, axis = self._slot
+        if is_parametrized(module, key):
+            raise ValueError(f"{name!r} has a parametrization already")
+        whole = self._whole = module._parameters[key]
+        if whole is None:
+            raise ValueError(f"{name!r} is no parameter any more")
+        order = [*module._parameters]
+        weight_norm(module, key, dim=axis)
+        parts = module.parametrizations[key]
+        self.length = parts.original0 = _reuse(self.length, parts.original0)
+        self.direction = parts.original1 = _reuse(self.direction, parts.original1)
+        self.on, self._order = True, order
+        try:
+            self._exchange(optimizer, [whole], [self.length, self.direction])
+        except ValueError:
+            self._unite()
+            raise
+
+    def take_off(self, optimizer: Optimizer) -> None:
+        """Make the weight one again, with the value it has."""
+        length, direction = self.length, self.direction
+        self._unite()
+        self._exchange(optimizer, [direction, length], [self._whole])
+
+    def _unite(self) -> None:
+        (_, module, key, _), whole, direction = self._slot, self._whole, self.direction
+        remove_parametrizations(module, key, leave_parametrized=True)
+        # The parameter from before, in its old place: the order of a model's parameters decides on last bits.
+        whole.data = module._parameters[key].data  # type: ignore[union-attr]
+        whole.requires_grad_(direction.requires_grad)  # type: ignore[union-attr]
+        module._parameters[key] = whole
+        kept = {name: module._parameters.pop(name) for name in [*module._parameters]}
+        known = {name: place for place, name in enumerate(self._order)}
+        for name in sorted(kept, key=lambda name: known.get(name, len(known))):
+            module._parameters[name] = kept[name]
+        self.on = False
+
+    def _exchange(self, optimizer: Optimizer, old: list, new: list) -> None:
+        """Put `new` in the group of `old`, where the optimizer has it."""
+        group = groups_by_id(optimizer).get(id(old[0]))
+        if group is None:
+            return
+        path = self._slot.name if len(new) == 1 else f"{self._slot.name} (weight_norm)"
+        joins = [prepare_join(optimizer, group, path, one) for one in new]
+        for one in old:
+            remove_parameter(optimizer, one)
+            one.grad = None
+        for join in joins:
+            join()
+
+
+def _reuse(known: nn.Parameter | None, made: nn.Parameter) -> nn.Parameter:
+    """Return the known parameter with the value of a new one."""
+    if known is None or known.shape != made.shape:
+        return made
+    with torch.no_grad():
+        known.data = made.data
+    known.requires_grad_(made.requires_grad)
+    return known
 
 
 class WeightNormalisation:
@@ -68,12 +157,7 @@ class WeightNormalisation:
         self._projections: list[tuple[nn.Parameter, Callable[[torch.Tensor], torch.Tensor]]] = []
 
     def read(self, value: Any) -> ByPattern | None:
-        """Read a rule for all weights, pattern -> rule, or None.
-
-        Raises
-        ------
-        ValueError, TypeError : one sentence on what does not fit.
-        """
+        """Read a rule, or pattern -> rule: see `patterns.read_by_pattern`."""
         names = [slot.name for slot in self.slots()]
         return read_by_pattern(self.model, "normalise", value, names, "weight of two or more axes", read_rule)
 
@@ -103,7 +187,7 @@ class WeightNormalisation:
         ValueError : why it cannot be, in a clause; all is as before.
         """
         slots = self.slots()
-        rules = {slot.name: setting_of(choice, slot.name, None) for slot in slots}
+        rules = {slot.name: setting_of(choice, slot.name) for slot in slots}
         off = [slot for slot in slots if self._is_split(slot) and rules[slot.name] != "weight_norm"]
         wanted = [slot for slot in slots if rules[slot.name] == "weight_norm" and not self._is_split(slot)]
         # What is frozen stays as it is, split or not.
@@ -113,7 +197,21 @@ class WeightNormalisation:
             self._splits[id(slot.module), slot.key].take_off(optimizer)
         self.choice = choice
         self.renew()
-        return self._describe_changes(slots, rules, fresh, off)
+        said = []
+        if fresh:
+            said.append(f"weight_norm put on {_name_slots(fresh)}")
+        if off:
+            said.append(f"weight_norm taken off {_name_slots(off)}, the weights stay")
+        if fresh or off:
+            said.append("what the optimizer kept of these weights begins anew")
+        if frozen := [slot for slot in slots if rules[slot.name] is not None and not self._trains(slot)]:
+            said.append(f"{_name_slots(frozen)} {'is' if len(frozen) == 1 else 'are'} frozen and left alone")
+        if signs := [slot for slot in slots if self._only_signs(slot, rules[slot.name])]:
+            dim1 = rules[signs[0].name] == "unit_dim1"
+            why = "has a single input channel" if dim1 else "holds one number a unit"
+            more = f" and {len(signs) - 1} more" if len(signs) > 1 else ""
+            said.append(f"{signs[0].name!r}{more} {why}: its weights become +1 or -1 and nothing else")
+        return "; ".join(said)
 
     def renew(self) -> None:
         """Update which tensors are projected, as for a changed model."""
@@ -121,9 +219,10 @@ class WeightNormalisation:
         if self.choice is None:
             return
         for slot in self.slots():
-            rule = setting_of(self.choice, slot.name, None)
-            if rule is not None and rule != "weight_norm" and not self._is_split(slot):
-                self._projections.append((slot.module._parameters[slot.key], projection(rule, slot.axis)))  # type: ignore[arg-type]
+            rule = setting_of(self.choice, slot.name)
+            if rule not in (None, "weight_norm") and not self._is_split(slot):
+                weight = slot.module._parameters[slot.key]
+                self._projections.append((weight, projection(rule, slot.axis)))  # type: ignore[arg-type]
 
     def project(self) -> None:
         """Project the weights that a step has moved."""
@@ -171,16 +270,16 @@ class WeightNormalisation:
 
     def _put_on(self, slots: list[WeightSlot], optimizer: Optimizer) -> None:
         done: list[SplitWeight] = []
-        everywhere = [one for module in self.model.modules() for one in module._parameters.values()]
+        everywhere = Counter(id(one) for part in self.model.modules() for one in part._parameters.values())
         try:
             for slot in slots:
                 if isinstance(slot.module, nn.RNNBase):
                     raise ValueError(f"{slot.name!r} belongs to an {type(slot.module).__name__}, "
                                      "which reads its weights as one block")  # fmt: skip
-                if sum(one is slot.module._parameters[slot.key] for one in everywhere) > 1:
+                if everywhere[id(slot.module._parameters[slot.key])] > 1:
                     raise ValueError(f"{slot.name!r} is shared with another layer (tied weights)")
                 key = (id(slot.module), slot.key)
-                split = self._splits.setdefault(key, SplitWeight(slot.module, slot.key, slot.name, slot.axis))
+                split = self._splits.setdefault(key, SplitWeight(slot))
                 split.put_on(optimizer)
                 done.append(split)
         except ValueError:
@@ -188,33 +287,11 @@ class WeightNormalisation:
                 split.take_off(optimizer)
             raise
 
-    def _describe_changes(
-        self, slots: list[WeightSlot], rules: dict[str, Any], fresh: list[WeightSlot], off: list[WeightSlot]
-    ) -> str:
-        said = []
-        if fresh:
-            said.append(f"weight_norm put on {_name_slots(fresh)}")
-        if off:
-            said.append(f"weight_norm taken off {_name_slots(off)}, the weights stay")
-        if fresh or off:
-            said.append("what the optimizer kept of these weights begins anew")
-        frozen = [slot for slot in slots if rules[slot.name] is not None and not self._trains(slot)]
-        if frozen:
-            said.append(f"{_name_slots(frozen)} {'is' if len(frozen) == 1 else 'are'} frozen and left alone")
-        if signs := [slot for slot in slots if self._only_signs(slot, rules[slot.name])]:
-            dim1 = rules[signs[0].name] == "unit_dim1"
-            why = "has a single input channel" if dim1 else "holds one number a unit"
-            more = f" and {len(signs) - 1} more" if len(signs) > 1 else ""
-            said.append(f"{signs[0].name!r}{more} {why}: its weights become +1 or -1 and nothing else")
-        return "; ".join(said)
-
     def _only_signs(self, slot: WeightSlot, rule: Any) -> bool:
         if rule not in ("unit", "unit_dim1") or self._is_split(slot) or not self._trains(slot):
             return False
         shape = slot.module._parameters[slot.key].shape  # type: ignore[union-attr]
-        if rule == "unit_dim1":
-            return shape[1] == 1
-        return shape.numel() == shape[slot.axis]
+        return shape[1] == 1 if rule == "unit_dim1" else shape.numel() == shape[slot.axis]
 
 
 def read_rule(value: Any) -> Any:
@@ -238,24 +315,21 @@ def read_rule(value: Any) -> Any:
         return mode
     limit = _MAX_NORM if limit is None else limit
     if not isinstance(limit, Real) or isinstance(limit, bool) or not 0 < limit < float("inf"):
-        raise ValueError(
-            f"normalise has the rule {value!r}: the largest norm is a positive number, such as 3."
-        )
+        wanted = "the largest norm is a positive number, such as 3."
+        raise ValueError(f"normalise has the rule {value!r}: {wanted}")
     return "max_norm", float(limit)
 
 
 def projection(rule: Any, axis: int = 0) -> Callable[[torch.Tensor], torch.Tensor]:
     """Return a rule's projection of a weight with unit axis `axis`."""
+
+    def unit(weight: torch.Tensor) -> torch.Tensor:
+        turned = weight.transpose(0, axis)
+        return F.normalize(turned.flatten(1), dim=1).view_as(turned).transpose(0, axis)
+
     if rule == "unit_dim1":
-        return lambda w: F.normalize(w, p=2.0, dim=1)
-    if rule == "unit":
-        if axis == 0:
-            return lambda w: F.normalize(w.flatten(1), dim=1).view_as(w)
-        return lambda w: F.normalize(w.transpose(0, axis).flatten(1), dim=1).view_as(
-            w.transpose(0, axis)
-        ).transpose(0, axis)
-    most = rule[1]
-    return lambda w: torch.renorm(w, 2, axis, most)
+        return lambda weight: F.normalize(weight, p=2.0, dim=1)
+    return unit if rule == "unit" else lambda weight: torch.renorm(weight, 2, axis, rule[1])
 
 
 def _name_slots(slots: list[WeightSlot]) -> str:
@@ -322,8 +396,16 @@ class NormaliseWriter(Writer):
         script = self.script
         rules = [rule for choice in self.ever for rule in (choice or {}).values()]
         if "weight_norm" in rules:
-            self._check_split()
-            if script.changed("normalise"):
+            origin, changed = script.origin, script.changed("normalise")
+            others = script.changed("trainable", "optimizer", "ema") or origin.settings["ema"] is not None
+            if others or not all(parameter.requires_grad for parameter in script.model.parameters()):
+                raise Unwritable(
+                    "weights were split by weight_norm beside freezing, averages or another optimizer"
+                )
+            kind = origin.kind.__name__
+            if kind in ("Adagrad", "Rprop") and changed:
+                raise Unwritable(f"weights were split by weight_norm in mid-run under {kind}")
+            if changed:
                 script.definitions.append(_SPLIT.strip("\n"))
         self._projects = any(rule not in (None, "weight_norm") for rule in rules)
         lines = self._normalise(self.at_first)
@@ -340,35 +422,20 @@ class NormaliseWriter(Writer):
     def _normalise(self, choice: Any) -> list[str]:
         script, pairs, lines = self.script, [], []
         for slot in script.loop.normalisation.slots():
-            rule = setting_of(choice, slot.name, None)
+            rule = setting_of(choice, slot.name)
             layer, split = expression_of(script.model, slot.name.rpartition(".")[0]), rule == "weight_norm"
             if split != (slot.name in self._split):
                 call = f'{"split" if split else "unite"}({layer}, "{slot.key}"'
                 lines.append(f"{call}, dim={slot.axis})" if split else f"{call})")
                 (self._split.add if split else self._split.discard)(slot.name)
             if rule is not None and not split:
-                pairs.append(
-                    f"({expression_of(script.model, slot.name)}, {self._projection(rule, slot.axis)})"
-                )
+                weight = expression_of(script.model, slot.name)
+                pairs.append(f"({weight}, {self._projection(rule, slot.axis)})")
         if not self._projects:
             return lines
-        line = f"projected = [{', '.join(pairs)}]"
-        return [
-            *lines,
-            *([line] if len(line) < 80 else ["projected = [", *(f"    {pair}," for pair in pairs), "]"]),
-        ]
-
-    def _check_split(self) -> None:
-        """Refuse what of `weight_norm` cannot be written."""
-        script = self.script
-        model, origin = script.model, script.origin
-        others = script.changed("trainable", "optimizer", "ema") or origin.settings["ema"] is not None
-        if others or not all(parameter.requires_grad for parameter in model.parameters()):
-            raise Unwritable(
-                "weights were split by weight_norm beside freezing, averages or another optimizer"
-            )
-        if origin.kind.__name__ in ("Adagrad", "Rprop") and script.changed("normalise"):
-            raise Unwritable(f"weights were split by weight_norm in mid-run under {origin.kind.__name__}")
+        if len(line := f"projected = [{', '.join(pairs)}]") < 80:
+            return [*lines, line]
+        return [*lines, "projected = [", *(f"    {pair}," for pair in pairs), "]"]
 
     def _projection(self, rule: Any, axis: int) -> str:
         if rule not in ("unit", "unit_dim1"):
@@ -383,10 +450,8 @@ class NormaliseWriter(Writer):
         return self._normalise(entry.asked)
 
 
-_WORDS = {
-    None: "off", "unit": "unit", "unit_dim1": "unit, dim 1", "max_norm": "max-norm",
-    "weight_norm": "weight_norm",
-}  # fmt: skip
+_WORDS = {None: "off", "unit": "unit", "unit_dim1": "unit, dim 1", "max_norm": "max-norm"}
+_WORDS["weight_norm"] = "weight_norm"
 
 
 def _word_of(value: Any) -> Any:
@@ -417,11 +482,11 @@ class Normalise(Control):
     rows = (
         PanelRow(
             "regularisation", "Normalise", "choice", _word_of, _choose,
+            hint="Weights of each filter or row: scaled to norm 1 after each step, held below a norm, or "
+            "split",
             choices=lambda panel: [
                 *dict.fromkeys((*_WORDS.values(), _word_of(panel.asked.get("normalise"))))
             ],
-            hint="Weights of each filter or row: scaled to norm 1 after each step, held below a norm, "
-            "or split",
         ),
         PanelRow(
             "regularisation", "Largest norm", "text", _limit_of,
@@ -437,10 +502,7 @@ class Normalise(Control):
         return self.loop.normalisation.choice
 
     def put(self, value: ByPattern | None) -> str:
-        try:
-            said = self.loop.normalisation.put(value, self.loop.optimizer)
-        except ValueError as why:
-            raise Rejected(str(why)) from None
+        said = self.loop.normalisation.put(value, self.loop.optimizer)
         self.loop.refresh()
         return said
 

@@ -11,9 +11,9 @@ from torch import nn
 from torch.optim import Optimizer
 
 from ..base.words import did_you_mean, quote_error
-from .control import Control, Panel, PanelRow, Rejected
-from .group_value import GroupValue
+from .control import Control, Panel, PanelRow
 from .movement import MovementWriter, name_in_wish
+from .parameter_groups import GroupValue, groups_by_id
 
 #: A wish in one form: what is a name of torch.optim, a class, a factory `parameters -> Optimizer` or an
 #: optimizer; options are keywords of the class.
@@ -60,18 +60,26 @@ def read_optimizer(value: Any, model: nn.Module) -> Wish:
         what, options = value[0], dict(value[1])
     kind = _find_class(what) if isinstance(what, str) else what
     if isinstance(kind, type) and issubclass(kind, Optimizer):
-        if kind is torch.optim.LBFGS:
+        if issubclass(kind, torch.optim.LBFGS):
             raise ValueError(_LBFGS)
-        _check_options(kind, options)
-        return (kind.__name__ if vars(torch.optim).get(kind.__name__) is kind else kind), options
+        known = [name for name in default_settings(kind) if name != "params"]
+        for name in options:
+            if name not in known and not _takes_any(kind):
+                hint = did_you_mean(name, known, f" There are: {', '.join(known)}.")
+                raise ValueError(f"{kind.__name__} has no option {name!r}.{hint}")
+        torchs_own = vars(torch.optim).get(kind.__name__) is kind
+        try:
+            # Any optimizer takes a matrix, Muon alone nothing else.
+            kind([nn.Parameter(torch.zeros(1, 1))], **options)
+        except Exception as error:  # noqa: BLE001 - a class of a person's own may want anything
+            if options and torchs_own:
+                said = f"optimizer=({kind.__name__!r}, {options!r}): {quote_error(error)}"
+                raise ValueError(said) from None
+        return (kind.__name__ if torchs_own else kind), options
     if options:
         raise ValueError("Options go with the name or the class of an optimizer; a factory sets its own.")
-    if isinstance(what, Optimizer):
-        _check_parameters(what, list(model.parameters()))
-    elif not callable(what):
-        raise TypeError(
-            f'optimizer={what!r}: pass a name such as "adamw", a class of torch.optim, or a factory.'
-        )
+    if isinstance(what, Optimizer) or not callable(what):
+        _take(what, list(model.parameters()))
     return what, {}
 
 
@@ -94,10 +102,12 @@ def make_replacement(
     what, options = wish
     kind = vars(torch.optim)[what] if isinstance(what, str) else what
     rate = GroupValue(now, "lr").value
-    own = list(model.parameters())
     if isinstance(kind, type) and issubclass(kind, Optimizer):
-        if kind is torch.optim.SparseAdam and not _all_sparse(model):
-            raise ValueError("SparseAdam moves sparse gradients alone, as of nn.Embedding(sparse=True)")
+        if kind is torch.optim.SparseAdam:
+            layers = [module for module in model.modules() if getattr(module, "sparse", False)]
+            sparse = {id(p) for layer in layers for p in layer.parameters(recurse=False)}
+            if any(p.requires_grad and id(p) not in sparse for p in model.parameters()):
+                raise ValueError("SparseAdam moves sparse gradients alone, as of nn.Embedding(sparse=True)")
         options = dict(options)
         lr = options.pop("lr", None)
         if weight_decay is not None and "weight_decay" in inspect.signature(kind).parameters:
@@ -106,12 +116,9 @@ def make_replacement(
             options["lr"] = first
         made = kind(_groups(kind, options, now), **options)
     else:
-        made = what if isinstance(what, Optimizer) else _from_factory(what, own)
+        made = what if what is now else _take(what, list(model.parameters()))
         if made is now:
             return Replacement(now, None)
-        _check_parameters(made, own)
-        if isinstance(made, torch.optim.LBFGS):
-            raise ValueError(_LBFGS)
         lr, decay = _own_setting(made, "lr"), _own_setting(made, "weight_decay")
         if weight_decay is not None and "weight_decay" in made.defaults and decay is None:
             GroupValue(made, "weight_decay").set(weight_decay)
@@ -122,9 +129,7 @@ def make_replacement(
 
 
 def describe_optimizer(optimizer: Optimizer, instead: Mapping[str, Any] | None = None) -> Wish:
-    """Return an optimizer's name and its settings that are not defaults.
-
-    Rate and weight decay are left out.
+    """Return an optimizer's name and settings other than defaults, rate, decay.
 
     Parameters
     ----------
@@ -172,13 +177,12 @@ def make_optimizer(
     ------
     ValueError, TypeError : one sentence on what is wrong.
     """
-    own = list(model.parameters())
+    own, name = list(model.parameters()), type(model).__name__
     if not own:
-        raise ValueError(f"The model {type(model).__name__} has no parameters: there is nothing to train.")
+        raise ValueError(f"The model {name} has no parameters: there is nothing to train.")
     if not frozen and not any(p.requires_grad for p in own):
         raise ValueError(
-            f"All parameters of {type(model).__name__} are frozen (requires_grad is False): "
-            "there is nothing to train."
+            f"All parameters of {name} are frozen (requires_grad is False): there is nothing to train."
         )
     options: dict[str, Any] = {}
     if isinstance(wanted, (tuple, list)):
@@ -186,58 +190,48 @@ def make_optimizer(
     if isinstance(wanted, str):
         wanted = _find_class(wanted)
     if isinstance(wanted, type) and issubclass(wanted, Optimizer):
-        if wanted is torch.optim.LBFGS:
+        if issubclass(wanted, torch.optim.LBFGS):
             raise ValueError(_LBFGS)
         given = {"lr": lr, "weight_decay": weight_decay}
-        options |= {name: value for name, value in given.items() if value is not None}
+        options = {"lr": 1e-3, **options, **{key: value for key, value in given.items() if value is not None}}
+        taken = inspect.signature(wanted).parameters
+        for key in given:
+            if key in options and key not in taken and not _takes_any(wanted):
+                known = ", ".join(list(taken)[1:])
+                raise TypeError(f"{wanted.__name__} does not take {key}=; its options are {known}.")
         try:
-            made = _build(wanted, own, {"lr": 1e-3, **options})
+            return wanted(own, **options)
         except (ValueError, RuntimeError) as error:
             raise ValueError(f"{wanted.__name__} cannot be had: {quote_error(error)}") from None
-    else:
-        made = wanted if isinstance(wanted, Optimizer) else _from_factory(wanted, own)
-        _check_parameters(made, own)
-        for name, value in (("lr", lr), ("weight_decay", weight_decay)):
-            if value is not None:
-                if name not in made.defaults:
-                    raise ValueError(f"{type(made).__name__} has no {name}: leave {name}= out.")
-                GroupValue(made, name).set(value)
-    if isinstance(made, torch.optim.LBFGS):
-        raise ValueError(_LBFGS)
+    made = _take(wanted, own)
+    for key, value in (("lr", lr), ("weight_decay", weight_decay)):
+        if value is not None:
+            if key not in made.defaults:
+                raise ValueError(f"{type(made).__name__} has no {key}: leave {key}= out.")
+            GroupValue(made, key).set(value)
     return made
-
-
-def _build(kind: type[Optimizer], own: list[nn.Parameter], options: dict[str, Any]) -> Optimizer:
-    taken = inspect.signature(kind).parameters
-    for name in ("lr", "weight_decay"):
-        if name in options and name not in taken and not _takes_any(kind):
-            raise TypeError(
-                f"{kind.__name__} does not take {name}=; its options are {', '.join(list(taken)[1:])}."
-            )
-    return kind(own, **options)
 
 
 def _takes_any(kind: type[Optimizer]) -> bool:
     return any(p.kind is p.VAR_KEYWORD for p in inspect.signature(kind).parameters.values())
 
 
-def _from_factory(wanted: Any, own: list[nn.Parameter]) -> Optimizer:
-    if not callable(wanted):
+def _take(wanted: Any, own: list[nn.Parameter]) -> Optimizer:
+    """Return an optimizer, made already or by a factory, once checked."""
+    if not isinstance(wanted, Optimizer) and not callable(wanted):
         raise TypeError(
             f'optimizer={wanted!r}: pass a name such as "adamw", a class of torch.optim, or a factory.'
         )
-    made = wanted(own)
+    made = wanted if isinstance(wanted, Optimizer) else wanted(own)
     if not isinstance(made, Optimizer):
         raise TypeError(f"The optimizer factory returned {type(made).__name__}, not a torch.optim.Optimizer.")
-    return made
-
-
-def _check_parameters(made: Optimizer, own: list[nn.Parameter]) -> None:
-    theirs = {id(p) for group in made.param_groups for p in group["params"]}
-    if not theirs & {id(p) for p in own}:
+    if not groups_by_id(made).keys() & set(map(id, own)):
         raise ValueError(
             "The optimizer was made for other parameters: make it from this model's parameters()."
         )
+    if isinstance(made, torch.optim.LBFGS):
+        raise ValueError(_LBFGS)
+    return made
 
 
 def _find_class(name: str) -> type[Optimizer]:
@@ -250,21 +244,6 @@ def _find_class(name: str) -> type[Optimizer]:
         hint = did_you_mean(name.lower(), classes, f" There are: {', '.join(sorted(classes))}.")
         raise ValueError(f"optimizer={name!r} is not in torch.optim.{hint}")
     return chosen
-
-
-def _check_options(kind: type[Optimizer], options: dict[str, Any]) -> None:
-    """Refuse unknown options of a class, and values it rejects."""
-    known = [name for name in default_settings(kind) if name != "params"]
-    for name in options:
-        if name not in known and not _takes_any(kind):
-            hint = did_you_mean(name, known, f" There are: {', '.join(known)}.")
-            raise ValueError(f"{kind.__name__} has no option {name!r}.{hint}")
-    try:
-        # Any optimizer takes a matrix, Muon alone nothing else.
-        kind([nn.Parameter(torch.zeros(1, 1))], **options)
-    except Exception as error:  # noqa: BLE001 - a class of a person's own may want anything
-        if options and vars(torch.optim).get(kind.__name__) is kind:
-            raise ValueError(f"optimizer=({kind.__name__!r}, {options!r}): {quote_error(error)}") from None
 
 
 def default_settings(kind: type[Optimizer]) -> dict[str, Any]:
@@ -301,13 +280,6 @@ def _groups(kind: type[Optimizer], options: dict[str, Any], now: Optimizer) -> l
     return groups
 
 
-def _all_sparse(model: nn.Module) -> bool:
-    sparse = {
-        id(p) for m in model.modules() if getattr(m, "sparse", False) for p in m.parameters(recurse=False)
-    }
-    return all(id(p) in sparse for p in model.parameters() if p.requires_grad)
-
-
 #: Optimizers by name; one that is in force and not among them is offered as well.
 _OFFERED = ("SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "NAdam", "RAdam")
 
@@ -318,10 +290,7 @@ def _choose(panel: Panel, word: Any) -> Any:
 
 
 class OptimizerControl(Control):
-    """What moves the weights.
-
-    A new one begins with empty state, at the rate in force.
-    """
+    """What moves the weights; a new one begins with empty state."""
 
     name = "optimizer"
     default = ("AdamW", {})
@@ -348,18 +317,16 @@ class OptimizerControl(Control):
         if is_as_wished(value, old):
             return None
         try:
-            made, lr = make_replacement(
-                value, loop.model, old, getattr(steering["weight_decay"], "asked", None)
-            )
+            asked = steering["weight_decay"].asked  # type: ignore[attr-defined]
+            made, lr = make_replacement(value, loop.model, old, asked)
             if made is old:
                 return None
             if loop.rate.plan is not None and GroupValue(made, "lr").value is None:
-                raise ValueError(
-                    f"{type(made).__name__} has no learning rate, and there is a schedule for one"
-                )
+                kind = type(made).__name__
+                raise ValueError(f"{kind} has no learning rate, and there is a schedule for one")
             loop.freezing.put(loop.freezing.choice, made)
         except Exception as error:  # noqa: BLE001 - a factory may raise anything
-            raise Rejected(quote_error(error).rstrip(".")) from None
+            raise ValueError(quote_error(error).rstrip(".")) from None
         loop.swap(made)
         steering.optimizer_changed()
         brought = made is value[0] and made.state

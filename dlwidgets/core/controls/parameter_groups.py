@@ -1,4 +1,4 @@
-"""The parameter groups of an optimizer, and changes of their members."""
+"""The parameter groups of an optimizer: their numbers and their members."""
 
 from __future__ import annotations
 
@@ -6,19 +6,64 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import torch
 from torch import nn
 from torch.optim import Optimizer
 
 from ..base.words import quote_error
 
 
+class GroupValue:
+    """A setting of all parameter groups, in proportion to a leading one.
+
+    An optimizer made by a person may give its groups different rates, or no decay to some. Their ratios to
+    the leading group, the first whose number is not 0, stay what they were.
+
+    Attributes
+    ----------
+    leader : the number of the leading group.
+    """
+
+    def __init__(self, optimizer: Optimizer, key: str) -> None:
+        self.optimizer, self._key = optimizer, key
+        numbers = [float(group[key]) for group in optimizer.param_groups if key in group]
+        self._there = len(numbers) == len(optimizer.param_groups)
+        self.leader = next((i for i, number in enumerate(numbers) if number), 0)
+        first = numbers[self.leader] if numbers else 0.0
+        self._multipliers = [number / first if first else 1.0 for number in numbers]
+
+    @property
+    def value(self) -> float | None:
+        """The leading group's number; None where the optimizer has none."""
+        return float(self.optimizer.param_groups[self.leader][self._key]) if self._there else None
+
+    def set(self, value: float) -> None:
+        """Put `value` in force, from the next step on."""
+        for group, multiplier in zip(self.optimizer.param_groups, self._multipliers):
+            set_group(group, self._key, value * multiplier)
+
+    def state(self) -> dict[str, Any]:
+        """Return which group leads, and the ratios of the others."""
+        return {"leader": self.leader, "multipliers": list(self._multipliers)}
+
+    def install(self, state: dict[str, Any]) -> None:
+        """Take over what `state()` returned."""
+        self.leader, self._multipliers = state["leader"], list(state["multipliers"])
+
+
+def set_group(group: dict[str, Any], key: str, number: float) -> None:
+    """Set a number of a parameter group."""
+    if isinstance(group[key], torch.Tensor):
+        # A capturable optimizer keeps its rate in a tensor that must stay the same object.
+        group[key].fill_(number)
+    else:
+        group[key] = number
+
+
 def groups_by_id(optimizer: Optimizer) -> dict[int, int]:
     """Return id of each tensor -> the number of its group."""
-    return {
-        id(tensor): number
-        for number, group in enumerate(optimizer.param_groups)
-        for tensor in group["params"]
-    }
+    groups = enumerate(optimizer.param_groups)
+    return {id(tensor): number for number, group in groups for tensor in group["params"]}
 
 
 def find_group(

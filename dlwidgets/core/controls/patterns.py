@@ -1,8 +1,8 @@
-"""Patterns of names, and which of a model's parameters they match."""
+"""Patterns of names: what they match, and settings by them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -13,7 +13,7 @@ from torch.nn.utils.parametrizations import _SpectralNorm
 from torch.nn.utils.spectral_norm import SpectralNorm
 
 from ..base.frozen_dict import FrozenDict
-from ..base.words import did_you_mean
+from ..base.words import did_you_mean, quote_names
 from ..layers.walk import Layer, kind_of, uncompiled, walk
 
 #: What means the whole model.
@@ -27,6 +27,12 @@ class TrainablePatterns(FrozenDict[bool]):
         "trainable is replaced as a whole, as by freeze('features'), "
         "or trainable = {**trainable, 'features': False}."
     )
+
+
+class ByPattern(FrozenDict[Any]):
+    """Pattern -> setting; the last one that matches counts."""
+
+    instead = "This wish is replaced as a whole, as by {**session.dropout, 'features': 0.2}."
 
 
 class FreezableParts:
@@ -56,13 +62,21 @@ class FreezableParts:
         for layer in self.layers:
             self.places[layer.path] = layer.module
             # What stands in a second place has names there, too.
-            inside = [(layer.path, layer.module)]
-            if layer.again:
-                inside = [*layer.module.named_modules(prefix=layer.path)]
-            for path, module in inside:
+            whole = layer.module.named_modules(prefix=layer.path)
+            for path, module in whole if layer.again else [(layer.path, layer.module)]:
                 self.places.setdefault(path, module)
                 for name, tensor in module.named_parameters(path, recurse=False, remove_duplicate=False):
-                    self._add(path, name, tensor)
+                    if not (tensor.is_floating_point() or tensor.is_complex()):
+                        self._integers[name] = str(tensor.dtype).removeprefix("torch.")
+                        continue
+                    number = self._number.setdefault(id(tensor), len(self.tensors))
+                    if number == len(self.tensors):
+                        self.tensors.append(tensor)
+                        self.names.append([])
+                        self.owners.append(path)
+                    if name not in self._by_name:
+                        self._by_name[name] = number
+                        self.names[number].append(name)
         self.running: list[tuple[nn.Module, list[int]]] = []
         bare = len(self.tensors)
         for layer in self.layers:
@@ -75,19 +89,6 @@ class FreezableParts:
                 self._number[id(layer.module)] = own[0]
             self.running.append((layer.module, own))
         self.count = bare
-
-    def _add(self, path: str, name: str, tensor: nn.Parameter) -> None:
-        if not (tensor.is_floating_point() or tensor.is_complex()):
-            self._integers[name] = str(tensor.dtype).removeprefix("torch.")
-            return
-        number = self._number.setdefault(id(tensor), len(self.tensors))
-        if number == len(self.tensors):
-            self.tensors.append(tensor)
-            self.names.append([])
-            self.owners.append(path)
-        if name not in self._by_name:
-            self._by_name[name] = number
-            self.names[number].append(name)
 
     def inside(self, module: nn.Module) -> list[int]:
         """Return the parts in a module and everything below it."""
@@ -168,17 +169,74 @@ class FreezableParts:
             raise ValueError(f"{pattern!r} holds {self._integers[pattern]} numbers, which cannot train.")
         if _is_glob(pattern):
             raise ValueError(f"{pattern!r} matches no layer and no parameter of the {kind}.")
-        raise ValueError(f"The {kind} has no layer or parameter {pattern!r}.{self._hint(pattern)}")
-
-    def _hint(self, pattern: str) -> str:
         known = [*filter(None, self.places), *self._by_name]
         below = [name for name in known if name.endswith(f".{pattern}")]
-        if len(below) == 1:
-            return f" Did you mean {below[0]!r}?"
         top = [name for name in self.places if name and "." not in name]
-        more = f" and {len(top) - 8} more" if len(top) > 8 else ""
-        layers = f" Its layers are {', '.join(map(repr, top[:8]))}{more}." if top else ""
-        return did_you_mean(pattern, known, layers)
+        layers = f" Its layers are {quote_names(top)}." if top else ""
+        hint = f" Did you mean {below[0]!r}?" if len(below) == 1 else did_you_mean(pattern, known, layers)
+        raise ValueError(f"The {kind} has no layer or parameter {pattern!r}.{hint}")
+
+    def add_patterns(
+        self, choice: TrainablePatterns | None, patterns: Sequence[str], trains: bool,
+        without: Sequence[bool | None],
+    ) -> TrainablePatterns | None:  # fmt: skip
+        """Return a choice with patterns added last, without redundant ones.
+
+        Parameters
+        ----------
+        without : of each part whether it trains where no pattern means it; None where that is not the same
+            as a pattern that says so.
+        """
+        entries = dict(choice or {})
+        for pattern in patterns:
+            entries.pop(pattern, None)  # to the end, where it counts
+            entries[pattern] = trains
+        # Of each part the patterns that mean it; the last counts.
+        stacks: list[list[str]] = [[] for _ in range(self.count)]
+        meant = {pattern: self.match(pattern) for pattern in entries}
+        for pattern, numbers in meant.items():
+            for number in numbers:
+                stacks[number].append(pattern)
+
+        def says_something(pattern: str) -> bool:
+            for number in meant[pattern]:
+                stack = stacks[number]
+                if stack[-1] == pattern:
+                    below = entries[stack[-2]] if len(stack) > 1 else without[number]
+                    if below is not entries[pattern]:
+                        return True
+            return False
+
+        kept = []
+        for pattern in entries:
+            if says_something(pattern):
+                kept.append(pattern)
+            else:
+                for number in meant[pattern]:
+                    stacks[number].remove(pattern)
+        return TrainablePatterns({pattern: entries[pattern] for pattern in kept}) or None
+
+    def fewest_names(self, numbers: Iterable[int]) -> Iterator[str]:
+        """Yield the fewest names that match exactly these parameters."""
+        wanted = set(numbers)
+        first = {layer.path for layer in self.layers if not layer.again}
+        done: list[str] = []
+        for layer in self.layers:
+            if layer.path not in first or any(layer.path.startswith(f"{path}.") for path in done):
+                continue
+            # What belongs to it, and to none before it.
+            within = f"{layer.path}." if layer.path else ""
+            numbers = (number for number in self.inside(layer.module) if number < len(self.tensors))
+            inside = {number for number in numbers if f"{self.owners[number]}.".startswith(within)}
+            if inside and inside <= wanted:
+                if not layer.path:
+                    yield "the whole model"
+                    return
+                done.append(layer.path)
+                yield layer.path
+            else:
+                own = (number for number in sorted(inside & wanted) if self.owners[number] == layer.path)
+                yield from (self.names[number][0] for number in own)
 
 
 def read_trainable(parts: FreezableParts, value: Any) -> TrainablePatterns | None:
@@ -196,9 +254,12 @@ def read_trainable(parts: FreezableParts, value: Any) -> TrainablePatterns | Non
     if value is None or (isinstance(value, Mapping) and not value):
         return None
     if isinstance(value, Mapping):
-        return TrainablePatterns(
-            {parts.check(parts.pattern_for(key)): _flag(key, on) for key, on in value.items()}
-        )
+        for key, on in value.items():
+            parts.check(parts.pattern_for(key))
+            if not isinstance(on, (bool, np.bool_)):
+                wanted = "True, it trains, or False, it is frozen, is wanted."
+                raise ValueError(f"trainable has {on!r} for {key!r}: {wanted}")
+        return TrainablePatterns({parts.pattern_for(key): bool(on) for key, on in value.items()})
     if isinstance(value, (str, nn.Module)):
         value = [value]
     if not isinstance(value, (list, tuple)) or not value:
@@ -221,49 +282,6 @@ def describe_trainable(choice: Mapping[str, bool] | None) -> str:
     return ", ".join(said[:6]) + (f" and {len(said) - 6} more" if len(said) > 6 else "")
 
 
-def add_patterns(
-    parts: FreezableParts,
-    choice: TrainablePatterns | None,
-    patterns: Sequence[str],
-    trains: bool,
-    without: Sequence[bool | None],
-) -> TrainablePatterns | None:
-    """Return a choice with patterns added last, without redundant ones.
-
-    Parameters
-    ----------
-    without : of each part whether it trains where no pattern means it; None where that is not the same as a
-        pattern that says so.
-    """
-    entries = dict(choice or {})
-    for pattern in patterns:
-        entries.pop(pattern, None)  # to the end, where it counts
-        entries[pattern] = trains
-    # Of each part the patterns that mean it; the last counts.
-    stacks: list[list[str]] = [[] for _ in range(parts.count)]
-    meant = {pattern: parts.match(pattern) for pattern in entries}
-    for pattern, numbers in meant.items():
-        for number in numbers:
-            stacks[number].append(pattern)
-
-    def says_something(pattern: str) -> bool:
-        for number in meant[pattern]:
-            stack = stacks[number]
-            if stack[-1] == pattern:
-                below = entries[stack[-2]] if len(stack) > 1 else without[number]
-                if below is not entries[pattern]:
-                    return True
-        return False
-
-    kept = []
-    for pattern in entries:
-        if says_something(pattern):
-            kept.append(pattern)
-        else:
-            for number in meant[pattern]:
-                stacks[number].remove(pattern)
-    return TrainablePatterns({pattern: entries[pattern] for pattern in kept}) or None
-
 
 def statistics_of(module: nn.Module) -> str:
     """Return the kind of a module with running statistics, or "".
@@ -273,50 +291,66 @@ def statistics_of(module: nn.Module) -> str:
     hooks = getattr(module, "_forward_pre_hooks", {})
     if isinstance(module, _SpectralNorm) or any(isinstance(hook, SpectralNorm) for hook in hooks.values()):
         return "SpectralNorm"
-    follow = any(
-        buffer is not None and (name.startswith("running_") or name == "num_batches_tracked")
-        for name, buffer in module._buffers.items()
-    )
+    there = [name for name, buffer in module._buffers.items() if buffer is not None]
+    follow = any(name.startswith("running_") or name == "num_batches_tracked" for name in there)
     return kind_of(module) if follow else ""
 
-
-def fewest_names(parts: FreezableParts, numbers: Iterable[int]) -> Iterator[str]:
-    """Yield the fewest names that match exactly these parameters."""
-    wanted = set(numbers)
-    first = {layer.path for layer in parts.layers if not layer.again}
-    done: list[str] = []
-    for layer in parts.layers:
-        if layer.path not in first or any(layer.path.startswith(f"{path}.") for path in done):
-            continue
-        inside = {number for number in parts.inside(layer.module) if _is_own(parts, number, layer)}
-        if inside and inside <= wanted:
-            if not layer.path:
-                yield "the whole model"
-                return
-            done.append(layer.path)
-            yield layer.path
-        else:
-            yield from (
-                parts.names[number][0] for number in sorted(inside & wanted)
-                if parts.owners[number] == layer.path
-            )  # fmt: skip
-
-
-def _is_own(parts: FreezableParts, number: int, layer: Layer) -> bool:
-    """Say whether a parameter belongs to a layer, and none before it."""
-    if number >= len(parts.tensors):
-        return False
-    owner = parts.owners[number]
-    return not layer.path or owner == layer.path or owner.startswith(f"{layer.path}.")
-
-
-def _flag(pattern: Any, value: Any) -> bool:
-    if isinstance(value, (bool, np.bool_)):
-        return bool(value)
-    raise ValueError(
-        f"trainable has {value!r} for {pattern!r}: True, it trains, or False, it is frozen, is wanted."
-    )
 
 
 def _is_glob(pattern: str) -> bool:
     return any(sign in pattern for sign in "*?[")
+
+
+def read_by_pattern(
+    model: nn.Module, name: str, value: Any, names: Iterable[str], what: str, read: Callable[[Any], Any]
+) -> ByPattern | None:
+    """Return a wish in one form, None for nothing.
+
+    Parameters
+    ----------
+    name : of the wish.
+    value : one setting for all; or a dict of pattern (or module) -> setting, read in order; None.
+    names : what of the model can be meant, by dotted names.
+    what : such a thing in words, as "dropout layer".
+    read : reads one setting; raises ValueError.
+
+    Raises
+    ------
+    ValueError, TypeError : one sentence on what does not fit.
+    """
+    if value is None or (isinstance(value, Mapping) and not value):
+        return None
+    names, found = list(names), {}
+    for key, setting in (value if isinstance(value, Mapping) else {"*": value}).items():
+        pattern = (key or "*") if isinstance(key, str) else FreezableParts(model).pattern_for(key)
+        if not any(matches(pattern, one) for one in names):
+            some = f" There are {quote_names(names, 5)}." if names else " The model has none."
+            hint = did_you_mean(pattern, names, some)
+            raise ValueError(f"{name} has {pattern!r}, which means no {what}.{hint}")
+        found[pattern] = read(setting)
+    return ByPattern(found)
+
+
+def matches(pattern: str, name: str) -> bool:
+    """Say whether a pattern matches a dotted name or its layer."""
+    if pattern in WHOLE_MODEL:
+        return True
+    parts = name.split(".")
+    around = (".".join(parts[:count]) for count in range(1, len(parts) + 1))
+    return any(one == pattern or fnmatchcase(one, pattern) for one in around)
+
+
+def setting_of(choice: Mapping[str, Any] | None, name: str) -> Any:
+    """Return the setting of a name; None where no pattern matches."""
+    found = None
+    for pattern, setting in (choice or {}).items():
+        if matches(pattern, name):
+            found = setting
+    return found
+
+
+def single_setting(choice: Mapping[str, Any] | None) -> Any:
+    """Return the one setting of the model; "by layer" for several."""
+    if choice is None:
+        return None
+    return choice["*"] if len(choice) == 1 and "*" in choice else "by layer"

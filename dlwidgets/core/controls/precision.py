@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 
 from ..base.ledger import Entry
 from ..base.words import did_you_mean
-from .control import Control, Panel, PanelRow, Rejected, Unwritable, Writer
+from .control import Control, Panel, PanelRow, Unwritable, Writer
 
 PRECISIONS = ("full", "bf16", "fp16")
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -24,9 +24,7 @@ _SYNONYMS = {
 
 
 class MixedPrecision:
-    """Casts the forward pass of training (`torch.autocast`).
-
-    Weights and evaluations stay as they are.
+    """Casts the forward pass of training (`torch.autocast`), nothing else.
 
     "bf16" has float32's range and needs nothing else. "fp16" has a small range: the loss is scaled up, so
     that small gradients are not lost, and steps whose gradients overflow are left out while the scale adapts
@@ -88,11 +86,8 @@ class MixedPrecision:
     def skip(self) -> dict[str, float] | None:
         """Skip a step with overflowing gradients, and lower the scale.
 
-        Returns
-        -------
-        dict or None
-            What the history keeps of it; None without a scale, or where it is 1 or less already: then not
-            the scale made the gradients overflow.
+        Returns what the history keeps of it; None without a scale, or where it is 1 or less already: then
+        not the scale made the gradients overflow.
         """
         if self._scaler is None:
             return None
@@ -142,11 +137,10 @@ class PrecisionWriter(Writer):
             return
         if "fp16" in modes:
             raise Unwritable("it was computed in fp16, whose scale depends on the device")
-        kind = script.device.partition(":")[0]
-        enabled = ""
-        if script.changed("precision"):
+        enabled = ", enabled=mixed" if script.changed("precision") else ""
+        if enabled:
             script.settings.append(f"mixed = {self.at_first != 'full'}  # whether in bfloat16")
-            enabled = ", enabled=mixed"
+        kind = script.device.partition(":")[0]
         script.context = f'with torch.autocast("{kind}", dtype=torch.bfloat16{enabled}):'
 
     def change(self, entry: Entry) -> list[str]:
@@ -161,9 +155,7 @@ class Precision(Control):
     aliases = ("amp", "mixed_precision")
     loop_part = "precision"
     writer = PrecisionWriter
-    rows = (
-        PanelRow("run", "Precision", "choice", wish=lambda _, word: word, choices=lambda _: PRECISIONS),
-    )
+    rows = (PanelRow("run", "Precision", "choice", wish=lambda _, word: word, choices=lambda _: PRECISIONS),)
 
     def read(self, value: Any) -> str:
         """Return "full", "bf16" or "fp16", also by torch's names."""
@@ -178,10 +170,7 @@ class Precision(Control):
         return self.loop.precision.mode
 
     def put(self, value: str) -> str | None:
-        try:
-            return self.loop.precision.put(value)
-        except ValueError as why:
-            raise Rejected(str(why)) from None
+        return self.loop.precision.put(value)
 
     @classmethod
     def headline(cls, panel: Panel) -> str:

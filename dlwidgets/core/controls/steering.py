@@ -4,34 +4,26 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..base.isolation import preserve_random_state
 from ..base.ledger import Entry, Ledger
 from .accumulate import Accumulate
 from .batch_size import BatchSize
-from .betas import Betas
 from .clipping import Clipping
-from .control import Control, Rejected
+from .control import Control
 from .dropout import Dropout
 from .early_stopping import EarlyStopping
 from .ema import Ema
-from .epochs import Epochs
-from .evaluation import EvaluateEvery, EvaluateSamples
 from .label_smoothing import LabelSmoothing
-from .learning_rate import LearningRate
-from .momentum import Momentum
+from .movement import Betas, LearningRate, Momentum, WeightDecay
 from .normalise import Normalise
 from .optimizer import OptimizerControl
 from .precision import Precision
 from .schedule.control import ScheduleControl
+from .settings import Epochs, EvaluateEvery, EvaluateSamples, Thresholds
 from .threads import Threads
-from .thresholds import Thresholds
 from .trainable import Trainable
-from .weight_decay import WeightDecay
-
-if TYPE_CHECKING:
-    from ..training.loop import Loop
 
 #: All controls, in the order in which their state is put back and their rows are shown.
 CONTROLS: list[type[Control]] = [
@@ -63,7 +55,7 @@ class Steering:
 
     Attributes
     ----------
-    loop : what is steered.
+    loop : the `core.training.loop.Loop` that is steered.
     ledger : what was asked for, and what came of it.
     rejected : control -> why its newest wish could not be met.
     adopted : wishes that came along with another one, for a session to show.
@@ -72,26 +64,20 @@ class Steering:
 
     Parameters
     ----------
-    kinds : the classes of the controls; None: all.
+    kinds : the classes of the controls; none: all.
     """
 
-    def __init__(
-        self, loop: Loop, threads: int | None = None, kinds: Iterable[type[Control]] | None = None
-    ) -> None:
+    def __init__(self, loop: Any, threads: int | None = None, kinds: Iterable[type[Control]] = ()) -> None:
         self.loop, self.asked_threads = loop, threads
         self.ledger = Ledger()
         self.rejected: dict[str, str] = {}
         self.adopted: dict[str, Any] = {}
         self.evaluates = False
         self._applied: dict[str, Any] = {}
-        made = [kind(self) for kind in (CONTROLS if kinds is None else kinds)]
-        self.controls: dict[str, Control] = {control.name: control for control in made}
+        self.controls: dict[str, Control] = {kind.name: kind(self) for kind in kinds or CONTROLS}
 
     def __getitem__(self, name: str) -> Control:
         return self.controls[name]
-
-    def __contains__(self, name: str) -> bool:
-        return name in self.controls
 
     @property
     def steered(self) -> Iterator[Control]:
@@ -106,12 +92,7 @@ class Steering:
     # -- what is so
 
     def read(self, name: str, value: Any) -> Any:
-        """Return a wish in one form.
-
-        Raises
-        ------
-        TypeError, ValueError : one sentence on what does not fit.
-        """
+        """Return a wish in one form: see `Control.read`."""
         return self.controls[name].read(value)
 
     def in_force(self) -> dict[str, Any]:
@@ -126,16 +107,12 @@ class Steering:
         names : the controls that have been put in force since; they alone are asked, and those they touch.
             None: all are asked.
         """
-        if names is None or not self._applied:
-            asked = set(self.names)
-        else:
-            asked = {one for name in names for one in (name, *self.controls[name].touches)}
-        found = dict(self._applied)
+        names = self.names if names is None or not self._applied else names
+        asked = {one for name in names for one in (name, *self.controls[name].touches)}
         for control in self.steered:
             if control.name in asked:
-                found |= {control.name: control.now(), **control.follows()}
-        self._applied = found
-        return dict(found)
+                self._applied |= {control.name: control.now(), **control.follows()}
+        return dict(self._applied)
 
     def wishes(self) -> dict[str, Any]:
         """Return the wishes that mean what is in force."""
@@ -166,8 +143,8 @@ class Steering:
         note, rejected = "", False
         try:
             note = control.put(value) or ""
-        except Rejected as why:
-            note, rejected = str(why), True
+        except ValueError as why:
+            note, rejected = str(why).rstrip("."), True
             self.rejected[name] = note
         after = control.now()
         # There and back again between two steps is no change.
@@ -184,10 +161,11 @@ class Steering:
         TypeError, ValueError : one sentence on what does not fit.
         """
         control = self.controls[name]
+        wanted = control.read(value)
         try:
-            return control.put(control.read(value)) or ""
-        except Rejected as why:
-            raise ValueError(f"{name}={value!r}: {why}.") from None
+            return control.put(wanted) or ""
+        except ValueError as why:
+            raise ValueError(f"{name}={value!r}: {str(why).rstrip('.')}.") from None
 
     def redo(self, entry: Entry) -> None:
         """Put a ledger entry in force once more, without recording it."""
@@ -195,7 +173,7 @@ class Steering:
             with preserve_random_state():
                 self.loop.skip()
         else:
-            with contextlib.suppress(Rejected):
+            with contextlib.suppress(ValueError):
                 self.controls[entry.name].redo(entry)
         # Where the run is then, its wishes are told as a whole.
         self.adopted = {}

@@ -52,9 +52,8 @@ class Threads(Control):
         # More, and the system may refuse the threads: GNU OpenMP then ends the process.
         most = max(64, os.cpu_count() or 1)
         if value is not None and (number is None or number > most):
-            raise ValueError(
-                f"threads={value!r}: a whole number of threads, 1 to {most}, is wanted, or None."
-            )
+            wanted = f"a whole number of threads, 1 to {most}, is wanted, or None."
+            raise ValueError(f"threads={value!r}: {wanted}")
         return number
 
     def now(self) -> int:
@@ -64,16 +63,12 @@ class Threads(Control):
         wanted = self._usual if value is None else value
         if wanted == self._threads:
             return None
-        self._set(wanted)
+        self._threads = wanted
+        torch.set_num_threads(wanted)  # of this thread, which trains; given back with all that is borrowed
         return "sums are taken in another order: from here on the last bits of the weights may differ"
 
     def state(self) -> int:
         return self._threads
 
     def install(self, state: int) -> None:
-        if state != self._threads:
-            self._set(state)
-
-    def _set(self, threads: int) -> None:
-        self._threads = threads
-        torch.set_num_threads(threads)  # of this thread, which trains; given back with all that is borrowed
+        self.put(state)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from torch import nn
 
 from ..base.ledger import Entry
 from ..layers.structure import expression_of
-from .control import Control, Rejected, Writer
+from .control import Control, Writer
 from .parameter_groups import find_group, remove_parameter
-from .patterns import FreezableParts, TrainablePatterns, fewest_names
+from .patterns import FreezableParts, TrainablePatterns
 
 
 class TrainableWriter(Writer):
@@ -44,54 +43,42 @@ class TrainableWriter(Writer):
         lines = self._membership(flags)
         for on in (False, True):
             changed = {i for i in tensors if after[i] is on and self._now[i] is not on}
-            for name in self._names(changed):
-                lines.append(f"{expression_of(model, name)}.requires_grad_({on})")
-            for i in changed:
-                name = parts.names[i][0]
-                if not on and name not in self._moved:
-                    lines.append(
-                        f"{expression_of(model, name)}.grad = None  # the optimizer does not clear it"
-                    )
+            # The fewest names that are exactly these.
+            few = parts.fewest_names(changed) if changed else ()
+            names = ["" if name == "the whole model" else name for name in few]
+            if {i for name in names for i in parts.match(name)} & {*tensors} != changed:
+                names = [parts.names[i][0] for i in sorted(changed)]
+            lines += [f"{expression_of(model, name)}.requires_grad_({on})" for name in names]
+            gone = [parts.names[i][0] for i in changed if not on]
+            lines += [
+                f"{expression_of(model, name)}.grad = None  # the optimizer does not clear it"
+                for name in gone if name not in self._moved
+            ]  # fmt: skip
         lines += self._modes(parts.held_layers(flags))
         self._now = after
         return lines
 
-    def _names(self, numbers: set[int]) -> Iterable[str]:
-        """Return the fewest names of layers and parameters that are exactly these."""
-        parts = self._parts
-        if not numbers:
-            return []
-        names = ["" if name == "the whole model" else name for name in fewest_names(parts, numbers)]
-        covered = {
-            i for name in names for i in (parts.match(name) if name else range(len(parts.tensors)))
-            if i < len(parts.tensors)
-        }  # fmt: skip
-        return names if covered == numbers else [parts.names[i][0] for i in sorted(numbers)]
-
     def _membership(self, flags: list[Any]) -> list[str]:
         """Return the lines that add parameters to the optimizer or remove them."""
         parts, model = self._parts, self.script.model
-        known = dict(model.named_parameters())
+        known, optimizer = dict(model.named_parameters()), self.script.movement.optimizer
         lines = []
         for i, tensor in enumerate(parts.tensors):
             name = parts.names[i][0]
+            where = expression_of(model, name)
             if flags[i] and name not in self._moved:
-                optimizer = self.script.movement.optimizer
                 group = find_group(name, tensor, known, optimizer)
                 optimizer.param_groups[group]["params"].append(tensor)
-                lines.append(
-                    f'optimizer.param_groups[{group}]["params"].append({expression_of(model, name)})'
-                )
+                lines.append(f'optimizer.param_groups[{group}]["params"].append({where})')
                 self._moved.add(name)
                 self._joined.add(name)
             elif flags[i] is None and name in self._joined:
-                gone = expression_of(model, name)
                 lines += [
                     "for group in optimizer.param_groups:",
-                    f'    group["params"] = [p for p in group["params"] if p is not {gone}]',
-                    f"optimizer.state.pop({gone}, None)",
+                    f'    group["params"] = [p for p in group["params"] if p is not {where}]',
+                    f"optimizer.state.pop({where}, None)",
                 ]
-                remove_parameter(self.script.movement.optimizer, tensor)
+                remove_parameter(optimizer, tensor)
                 self._moved.discard(name)
                 self._joined.discard(name)
         return lines
@@ -105,12 +92,10 @@ class TrainableWriter(Writer):
             for module in modules:
                 if any(module is other for other in others):
                     continue
-                where = expression_of(model, paths[id(module)])
-                if next(module.children(), None) is None:
-                    lines.append(f"{where}.{'train' if on else 'eval'}()")
-                else:
-                    lines.append(f"{where}.training = {on}")
-                lines[-1] += "" if on else "  # holds its running statistics"
+                call = f"{'train' if on else 'eval'}()"
+                said = call if next(module.children(), None) is None else f"training = {on}"
+                said += "" if on else "  # holds its running statistics"
+                lines.append(f"{expression_of(model, paths[id(module)])}.{said}")
         self._held = held
         return lines
 
@@ -132,12 +117,8 @@ class Trainable(Control):
         return self.loop.freezing.choice
 
     def put(self, value: TrainablePatterns | None) -> str:
-        freezing = self.loop.freezing
-        try:
-            note = freezing.put(value, self.loop.optimizer)
-        except ValueError as why:
-            raise Rejected(str(why)) from None
-        freezing.hold_statistics()
+        note = self.loop.freezing.put(value, self.loop.optimizer)
+        self.loop.freezing.hold_statistics()
         return note
 
     def state(self) -> Any:

@@ -9,7 +9,6 @@ import torch
 from torch.optim import Optimizer
 
 from ..base.ledger import Entry
-from ..controls.control import Rejected
 from ..controls.movement import MovementWriter
 from ..controls.schedule.rate import Rate
 from ..controls.steering import CONTROLS, Steering
@@ -176,7 +175,7 @@ class Shadow:
         """Make a change as the session did."""
         try:
             self._steering[entry.name].redo(entry)
-        except Rejected as why:
+        except ValueError as why:
             raise Unwritable(
                 f"the change of {entry.name} after step {entry.step} cannot be made again: {why}"
             ) from None

@@ -11,11 +11,10 @@ from ..base import machine
 from ..base.numbers import read_integer
 from ..controls.batch_size import BatchSize
 from ..controls.clipping import Clip
-from ..controls.learning_rate import LearningRate
+from ..controls.movement import LearningRate, WeightDecay
 from ..controls.optimizer import make_optimizer
 from ..controls.patterns import FreezableParts, read_trainable
 from ..controls.threads import Threads
-from ..controls.weight_decay import WeightDecay
 from ..data.objective import Objective
 from ..data.session_data import choose_device, prepare_data
 from .description import describe_choices

@@ -10,7 +10,7 @@ from torch import nn
 
 import dlwidgets as dlw
 from dlwidgets.core.controls import steering
-from dlwidgets.core.controls.control import Control, PanelRow, Rejected, Writer
+from dlwidgets.core.controls.control import Control, PanelRow, Writer
 
 X, y = torch.linspace(-1, 1, 64)[:, None].expand(64, 4).clone(), torch.linspace(-1, 1, 64)[:, None]
 
@@ -41,7 +41,7 @@ class Nudge(Control):
 
     def put(self, value: int) -> str | None:
         if value == 13:
-            raise Rejected("13 brings bad luck")
+            raise ValueError("13 brings bad luck")
         self.value = value
         return None
 

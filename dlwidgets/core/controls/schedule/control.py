@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from ...base.ledger import Entry
-from ..control import Control, Panel, PanelRow, Rejected, parse_number
-from ..momentum import ready_for_momentum
-from ..movement import MovementWriter, name_in_wish
+from ..control import Control, Panel, PanelRow, parse_number
+from ..movement import MovementWriter, name_in_wish, ready_for_momentum
 from .plan import NAMES, Wish
 
 _LASTING = tuple(name for name in NAMES if name != "plateau")
@@ -18,22 +17,14 @@ def _name_of(wish: Any) -> str:
     return name_in_wish(wish) or "constant"
 
 
-def _options(panel: Panel) -> dict[str, Any]:
-    """Return the options that the schedule was asked for with."""
-    asked = panel.asked.get("schedule")
-    return dict(asked[1]) if asked else {}
-
-
 def _choose(panel: Panel, word: Any) -> Any:
     now = panel.asked.get("schedule")
     if word == "constant":
         return None
     if now and word == _name_of(now):
         return now
-    kept = {name: value for name, value in _options(panel).items() if name in ("warmup", "unit")}
-    if word in ("one-cycle", "plateau"):
-        kept = {}
-    return word, kept
+    kept = ("warmup", "unit") if now and word not in ("one-cycle", "plateau") else ()
+    return word, {name: now[1][name] for name in kept if name in now[1]}
 
 
 def _option(name: str, label: str, only: Sequence[str] = (), **more: Any) -> PanelRow:
@@ -41,8 +32,10 @@ def _option(name: str, label: str, only: Sequence[str] = (), **more: Any) -> Pan
 
     def wish(panel: Panel, text: Any) -> Any:
         now, value = panel.asked.get("schedule"), parse_number(text)
-        options = {key: one for key, one in _options(panel).items() if key != name}
-        return now and (now[0], options if value is None else {**options, name: value})
+        if not now:
+            return now
+        options = {key: one for key, one in now[1].items() if key != name}
+        return now[0], options if value is None else {**options, name: value}
 
     def there(panel: Panel) -> bool:
         now = panel.asked.get("schedule")
@@ -104,10 +97,7 @@ class ScheduleControl(Control):
         return self.loop.rate.wish
 
     def put(self, value: Wish | None) -> str:
-        try:
-            said = self.loop.rate.begin(value)
-        except ValueError as why:
-            raise Rejected(str(why).rstrip(".")) from None
+        said = self.loop.rate.begin(value)
         ready_for_momentum(self.loop.optimizer)  # which one-cycle changes along
         # What it begins from, or ends with, is the learning rate from here on.
         self.steering.adopt(lr=self.loop.rate.base)

@@ -7,7 +7,7 @@ import dataclasses
 import inspect
 import math
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -20,6 +20,12 @@ from ...base.words import pluralize, quote_error
 #: A wish in one form: (what, options), or None for a rate that stays. What is a name, a class, a factory
 #: `optimizer -> scheduler` or a scheduler.
 Wish = tuple[Any, dict[str, Any]]
+
+#: A scheduler is stepped to its place again, at most so often, which takes two seconds; one that would have
+#: to be stepped more is not stretched.
+_MAX_STEPS = 300_000
+
+_UNKNOWN = "the data does not say how many steps an epoch has"
 
 #: Classes that torch documents as stepped after each batch; the others count epochs there.
 _BY_BATCH = (lr_scheduler.OneCycleLR, lr_scheduler.CyclicLR)
@@ -71,23 +77,21 @@ NAMES: dict[str, _Kind] = {
         lr_scheduler.StepLR, "step_size", lambda n, _: {"step_size": math.ceil(n / 3), "gamma": 0.1}
     ),
     "exponential": _Kind(lr_scheduler.ExponentialLR, "gamma", lambda n, _: {"gamma": 0.01 ** (1 / n)}),
-    "cosine": _Kind(
-        lr_scheduler.CosineAnnealingLR, "T_max", lambda n, _: {"T_max": n, "eta_min": 0.0}, ends=True
-    ),
+    "cosine": _Kind(lr_scheduler.CosineAnnealingLR, "T_max", lambda n, _: {"T_max": n, "eta_min": 0.0}, True),
     "cosine restarts": _Kind(
         lr_scheduler.CosineAnnealingWarmRestarts, "T_0",
         lambda n, _: {"T_0": math.ceil(n / 7), "T_mult": 2, "eta_min": 0.0},
     ),
     "one-cycle": _Kind(
         lr_scheduler.OneCycleLR, "total_steps",
-        lambda n, rates: {"max_lr": rates[0] if len(rates) == 1 else rates, "total_steps": n}, ends=True,
+        lambda n, rates: {"max_lr": rates[0] if len(rates) == 1 else rates, "total_steps": n}, True,
     ),
     "linear": _Kind(
         lr_scheduler.LinearLR, "total_iters",
-        lambda n, _: {"start_factor": 1.0, "end_factor": 0.0, "total_iters": n}, ends=True,
+        lambda n, _: {"start_factor": 1.0, "end_factor": 0.0, "total_iters": n}, True,
     ),
     "polynomial": _Kind(
-        lr_scheduler.PolynomialLR, "total_iters", lambda n, _: {"total_iters": n, "power": 2.0}, ends=True
+        lr_scheduler.PolynomialLR, "total_iters", lambda n, _: {"total_iters": n, "power": 2.0}, True
     ),
     "plateau": _Kind(ReduceLROnPlateau, "patience", lambda n, _: {"factor": 0.1, "patience": max(1, n // 5)}),
 }  # fmt: skip
@@ -170,14 +174,44 @@ class SchedulePlan:
         return max_advances(self.name, self.length)
 
     def build(self, optimizer: Optimizer) -> Any:
-        """Return the scheduler for an optimizer.
-
-        That of a factory may be one for another optimizer.
-        """
+        """Return the scheduler; that of a factory may be for another optimizer."""
         with quiet():
             if self.scheduler is not None:
                 return self.scheduler(optimizer, **self.options)
             return self.make(optimizer) if not is_scheduler(self.make) else self.make
+
+    def stretch(self, wish: Wish, taken: int, ahead: Ahead, rates: Sequence[Any]) -> Wish | None:
+        """Return a wish whose schedule ends with the run, or None.
+
+        One that is not fitted to the run, or counts epochs, stays. What is left of the curve spreads over the
+        steps that are left of the run, and what lies behind is as much of the whole as before: after u of n
+        steps, with r to come, it has n' = r n / (n - u) in all and n' - r of them behind. A warm-up that is
+        under way goes on as it is.
+
+        Parameters
+        ----------
+        taken : the steps of it that were taken.
+        rates : those of the parameter groups where it began.
+        """
+        rest, kind = ahead.steps, NAMES.get(self.name)
+        if kind is None or not self.fitted or self.unit != "step" or self.length is None or not rest:
+            return None
+        warming = self.warmup - taken
+        if warming > 0:
+            length, at = rest - warming, taken
+        else:
+            left = self.length + warming
+            if left <= 0:
+                return None  # it is over: the rate stays where it is
+            length = round(rest * self.length / left)
+            at = self.warmup + length - rest
+        if length < 1 or length > _MAX_STEPS or (length == self.length and at == taken):
+            return None
+        apart = ("unit", "warmup", "over", "metric")
+        options = {name: one for name, one in wish[1].items() if name not in apart}
+        resolved: dict[str, Any] = {"unit": "step", "warmup": self.warmup, "over": length, "at": at}
+        made = kind.fitted(length, [float(rate) for rate in rates])
+        return wish[0], {name: one for name, one in resolved.items() if one} | made | options
 
 
 def resolve_schedule(
@@ -196,9 +230,13 @@ def resolve_schedule(
     ValueError : why it cannot be had, in a clause.
     """
     what, options = wish[0], dict(wish[1])
-    unit, warmup, metric = options.pop("unit", None), options.pop("warmup", 0), options.pop("metric", None)
-    over = options.pop("over", None)
-    warmup = _warmup_steps(warmup or 0, ahead)
+    unit, over, metric = options.pop("unit", None), options.pop("over", None), options.pop("metric", None)
+    warmup = options.pop("warmup", None) or 0
+    if 0 < warmup < 1:
+        if ahead.steps is None:
+            raise ValueError(f"{_UNKNOWN}: give warmup as a number of steps")
+        warmup *= ahead.steps
+    warmup = round(warmup)
     kind = NAMES.get(what) if isinstance(what, str) else None
     if kind is not None:
         plan = _fit(what, options, unit, warmup, over, ahead, rates)
@@ -269,13 +307,11 @@ def waits_for_metric(scheduler: Any) -> bool:
     ------
     ValueError : its step() wants something else, in a clause.
     """
-    for parameter in inspect.signature(scheduler.step).parameters.values():
-        if parameter.default is parameter.empty and parameter.kind in (
-            parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD
-        ):  # fmt: skip
-            if "metric" in parameter.name or parameter.name in ("loss", "value", "score"):
+    for one in inspect.signature(scheduler.step).parameters.values():
+        if one.default is one.empty and one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD):
+            if "metric" in one.name or one.name in ("loss", "value", "score"):
                 return True
-            raise ValueError(f"its step() wants {parameter.name}, which a session does not know")
+            raise ValueError(f"its step() wants {one.name}, which a session does not know")
     return False
 
 
@@ -285,17 +321,6 @@ def quiet() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", r"(?s).*(scheduler|verbose)", UserWarning)
         yield
-
-
-def _warmup_steps(warmup: Any, ahead: Ahead) -> int:
-    """Return a warm-up in steps."""
-    if warmup >= 1 or not warmup:
-        return int(warmup)
-    if ahead.steps is None:
-        raise ValueError(
-            "the data does not say how many steps an epoch has: give warmup as a number of steps"
-        )
-    return round(warmup * ahead.steps)
 
 
 def _fit(
@@ -320,10 +345,7 @@ def _fit(
             gone = warmup * ahead.epochs // ahead.steps if ahead.steps else 0
             length = max(1, ahead.epochs - gone)
         elif ahead.steps is None:
-            raise ValueError(
-                "the data does not say how many steps an epoch has: "
-                f'say ({name!r}, {{"over": 1000}}), or {{"unit": "epoch"}}'
-            )
+            raise ValueError(f'{_UNKNOWN}: say ({name!r}, {{"over": 1000}}), or {{"unit": "epoch"}}')
         else:
             length = max(1, ahead.steps - warmup)
     made = {**(kind.fitted(length or 1, rates) if isinstance(length, int) and length > 0 else {}), **options}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,12 +12,26 @@ from torch.optim import Optimizer
 
 from ...base.state import Reference, dereference
 from ...base.words import pluralize
-from ..group_value import GroupValue, set_group
-from .forecast import RateForecast, forecast_rates
+from ..parameter_groups import GroupValue, set_group
 from .plan import Ahead, SchedulePlan, Wish, is_plain_wish, is_scheduler, resolve_schedule, split_options
-from .scheduler import ActiveSchedule, cycle, cycled_in, stand_in
-from .stretch import stretch_wish
+from .scheduler import OF_ANOTHER, ActiveSchedule, cycle, cycled_in, stand_in
 from .wish import read_schedule
+
+
+@dataclass(frozen=True, eq=False)
+class RateForecast:
+    """The coming rates, as far as they are known.
+
+    Attributes
+    ----------
+    steps : int64, ascending: numbers of steps, as the history counts them.
+    rates : float64: the rate that each of them will be taken with, of the leading parameter group.
+    note : what is to be said of it, a sentence; "" where nothing is.
+    """
+
+    steps: np.ndarray
+    rates: np.ndarray
+    note: str = ""
 
 
 class Rate:
@@ -49,10 +63,10 @@ class Rate:
         self._clear()
         self.ratios: list[float] = []
         self._written: list[float] = []
-        self._run, self._end = 0, None
         self._losses: list[float] = []
         self.due_steps: set[int] = set()
-        self._last_fed = 0
+        self._last_fed = self._run = 0
+        self._end: int | None = None
 
     def _clear(self) -> None:
         """Have no schedule."""
@@ -75,14 +89,12 @@ class Rate:
     @property
     def scheduled(self) -> float | None:
         """The schedule's rate for the next step, without a person's factor."""
-        if self._scheduled is None:
-            return self.value
-        return float(self._scheduled.rates()[self._own.leader])
+        return self.value if self._scheduled is None else float(self._scheduled.rates()[self.leader])
 
     @property
     def multiplier(self) -> float:
         """What the person makes of the schedule: applied / scheduled."""
-        return 1.0 if self._scheduled is None else self.factor * self.ratios[self._own.leader]
+        return 1.0 if self._scheduled is None else self.factor * self.ratios[self.leader]
 
     @property
     def base(self) -> float | None:
@@ -121,7 +133,7 @@ class Rate:
     @property
     def original_settings(self) -> dict[str, Any]:
         """The leading group's settings from before the schedule cycled them."""
-        return self.original_groups[self._own.leader] if self.original_groups else {}
+        return self.original_groups[self.leader] if self.original_groups else {}
 
     @property
     def scheduler(self) -> Any:
@@ -163,7 +175,7 @@ class Rate:
         began = self._starting_rate()
         if not began:
             raise ValueError("the schedule begins from a rate of 0, which no factor makes larger")
-        self.factor = value / began / self.ratios[self._own.leader]
+        self.factor = value / began / self.ratios[self.leader]
         self._write()
         return None if self.scheduled else "the schedule has a rate of 0 here, which stays 0"
 
@@ -182,14 +194,11 @@ class Rate:
         ValueError : why that cannot be, in a clause; all is as before.
         """
         if wish is None:
-            if self._scheduled is None:
-                return ""
             restored = self._end_schedule()
-            return f"the rate stays at {self.value:g}{restored}"
+            return "" if restored is None else f"the rate stays at {self.value:g}{restored}"
         if self.value is None:
             raise ValueError(f"{type(self.optimizer).__name__} has no learning rate")
-        rates = self.starting_rates()
-        made = self._activate(wish, rates, resolved)
+        made = self._activate(wish, self.starting_rates(), resolved)
         self._end_schedule()
         return self._install(wish, made)
 
@@ -239,9 +248,8 @@ class Rate:
     @property
     def failure(self) -> str:
         """Why the scheduler raised and stopped, in a sentence, or ""."""
-        if self._scheduled is None or not self._scheduled.failure:
-            return ""
-        return f"The schedule stays where it is, since its scheduler said: {self._scheduled.failure}"
+        why = "" if self._scheduled is None else self._scheduled.failure
+        return why and f"The schedule stays where it is, since its scheduler said: {why}"
 
     def rebind(self, optimizer: Optimizer) -> None:
         """Go on with another optimizer, at the rates of its groups."""
@@ -263,31 +271,47 @@ class Rate:
     # -- with a run that begins, or becomes longer or shorter
 
     def forecast(self, points: int = 200) -> RateForecast:
-        """Forecast the rates to the end of the run; change nothing.
+        """Forecast the rates to the run's end, thinned out.
 
         Where the next step begins another run, they are those of that run, with which a schedule begins anew.
         """
-        scheduled, ahead, leader = self._scheduled, self.ahead(), self._own.leader
+        scheduled, ahead, leader, rate = self._scheduled, self.ahead(), self.leader, self.value
+        first, count, note, anew = ahead.done[0], ahead.steps, "", ""
         if scheduled is not None and scheduled.taken and self.begins_run() and self._ends_elsewhere(ahead):
             if (restarted := self._restarted()) is not None:
+                scheduled, anew = restarted, "The next run begins the schedule anew."
                 rate = float(restarted.rates()[leader] * self.multiplier)
-                found = forecast_rates(rate, self.multiplier, restarted, leader, ahead, points)
-                return replace(found, note=found.note or "The next run begins the schedule anew.")
-        return forecast_rates(self.value, self.multiplier, scheduled, leader, ahead, points)
+        if rate is None:
+            return RateForecast(np.empty(0, np.int64), np.empty(0), "The optimizer has no rate.")
+        if count is None:
+            length = None if scheduled is None or scheduled.plan.unit != "step" else scheduled.plan.length
+            count = length or 1000
+            note = f"The data does not say how many steps it has: {count:,} are shown."
+        if count <= 0:
+            return RateForecast(np.empty(0, np.int64), np.empty(0), "No step of the run is left.")
+        offsets = np.unique(np.linspace(0, count - 1, max(2, min(points, count))).round().astype(np.int64))
+        if scheduled is None:
+            return RateForecast(first + 1 + offsets, np.full(len(offsets), rate), note)
+        plan, rates = scheduled.plan, scheduled.forecast(offsets.tolist(), leader, ahead)
+        over = first + plan.warmup + (plan.length or 0) - scheduled.taken
+        if plan.unit == "epoch" and ahead.each is None:
+            note = "The data does not say how many steps an epoch has: drawn as it is in this one."
+        elif plan.metric is not None:
+            note = f"What comes depends on {plan.metric}: drawn as if it went on getting better."
+        elif len(rates) < len(offsets):
+            note = f"Drawn up to step {first + 1 + int(offsets[len(rates) - 1]):,}." if rates else ""
+        elif plan.max_advances is not None and plan.unit == "step" and over < first + count:
+            note = f"The schedule ends with step {over:,}, the run with step {first + count:,}."
+        made = np.array(rates) * self.multiplier
+        if len(made) and offsets[0] == 0:
+            made[0] = rate
+        return RateForecast(first + 1 + offsets[: len(made)], made, note or anew)
 
     def run_begins(self, run: int) -> str:
-        """Fit a schedule to a run that begins; return a note.
-
-        Parameters
-        ----------
-        run : the number of the run.
-        """
-        scheduled, new = self._scheduled, run != self._run
+        """Fit a schedule to the `run`-th run, which begins; return a note."""
+        scheduled, new, ahead = self._scheduled, run != self._run, self.ahead()
         self._run = run
-        if scheduled is None or not (new or not scheduled.taken):
-            return ""
-        ahead = self.ahead()
-        if not self._ends_elsewhere(ahead):
+        if scheduled is None or not (new or not scheduled.taken) or not self._ends_elsewhere(ahead):
             return ""
         said = self.renew()
         return f"begins anew with the run: {said}" if said and ahead.done[0] else ""
@@ -307,14 +331,11 @@ class Rate:
         scheduled = self._scheduled
         if scheduled is None or self.wish is None:
             return ""
-        resolved = stretch_wish(self.wish, scheduled.plan, scheduled.taken, self.ahead(), scheduled.began)
+        resolved = scheduled.plan.stretch(self.wish, scheduled.taken, self.ahead(), scheduled.began)
         if resolved is None or not self.renew(resolved):
             return ""
-        options = resolved[1]
-        return (
-            f"stretched to end with the run: {resolved[0]} over {pluralize(options['over'], 'step')}, "
-            f"{options.get('at', 0):,} of them behind"
-        )
+        length, behind = pluralize(resolved[1]["over"], "step"), resolved[1].get("at", 0)
+        return f"stretched to end with the run: {resolved[0]} over {length}, {behind:,} of them behind"
 
     # -- as a part of a run
 
@@ -341,8 +362,13 @@ class Rate:
         if state["name"] is None:
             self._clear()
             return None
-        wish, plan = dereference(state["made"]) or self._saved_plan(state)
-        if plan is None:
+        if (made := dereference(state["made"])) is not None:
+            wish, plan = made
+        elif state["wish"] is not None and state["plan"] is not None:  # from disk
+            wish, plan = (state["wish"][0], dict(state["wish"][1])), SchedulePlan.from_dict(state["plan"])
+        elif self.plan is not None and self.plan.name == state["name"]:
+            wish, plan = self.wish, self.plan
+        else:
             self._clear()
             return f"the schedule ({state['name']}) was made by code: set session.schedule again"
         scheduled = ActiveSchedule(plan, dereference(state["scheduled"]["home"]) or optimizer, state["began"])
@@ -370,34 +396,22 @@ class Rate:
         except ValueError:
             return None
 
-    def _saved_plan(self, state: dict[str, Any]) -> tuple[Wish | None, SchedulePlan | None]:
-        """Return the schedule of a state that came from disk."""
-        if state["wish"] is not None and state["plan"] is not None:
-            return (state["wish"][0], dict(state["wish"][1])), SchedulePlan.from_dict(state["plan"])
-        if self.plan is not None and self.plan.name == state["name"]:
-            return self.wish, self.plan
-        return None, None
-
     def _activate(
         self, wish: Wish, rates: list[Any] | None = None, resolved: Wish | None = None
     ) -> ActiveSchedule:
         """Return a schedule that begins at these rates."""
-        rates = self.starting_rates() if rates is None else rates
-        ahead = self.ahead()
-        clean = ahead.done[0] > 0
-        if is_scheduler(wish[0]) and getattr(wish[0], "optimizer", None) is not self.optimizer:
-            raise ValueError(
-                "the scheduler was made for another optimizer: pass a factory, as "
-                "lambda optimizer: torch.optim.lr_scheduler.StepLR(optimizer, 30)"
-            )
+        rates, ahead = self.starting_rates() if rates is None else rates, self.ahead()
+        clean, optimizer, made_already = ahead.done[0] > 0, self.optimizer, is_scheduler(wish[0])
+        if made_already and getattr(wish[0], "optimizer", None) is not optimizer:
+            raise ValueError(OF_ANOTHER)
         # A factory may know the optimizer itself, and its scheduler write into it.
-        optimizer, own = self.optimizer, not isinstance(wish[0], (str, type)) and not is_scheduler(wish[0])
+        own = not isinstance(wish[0], (str, type)) and not made_already
         kept = [dict(group) for group in optimizer.param_groups] if own else []
         try:
+            numbers = [float(rate) for rate in rates]
             plan = resolve_schedule(
-                wish, ahead, [float(rate) for rate in rates],
-                lambda: stand_in(optimizer, rates, clean), self.valid,
-            )  # fmt: skip
+                wish, ahead, numbers, lambda: stand_in(optimizer, rates, clean), self.valid
+            )
             if resolved is not None:
                 options, warmup, length, at = split_options(resolved)
                 plan = replace(plan, options=options, warmup=warmup, length=length, at=at)
@@ -411,26 +425,18 @@ class Rate:
     def starting_rates(self) -> list[Any]:
         """Return the rates that a new schedule begins from."""
         rates = [group.get("lr", 0.0) for group in self.optimizer.param_groups]
-        old = self._scheduled
-        if old is not None and (old.warming or self._used_up):
-            start = old.start if old.warming else old.began
-            rates = [
-                start[min(i, len(start) - 1)] * self.factor * ratio for i, ratio in enumerate(self.ratios)
-            ]
+        if (old := self._scheduled) is not None:
+            left = float(old.rates()[min(self.leader, len(old.began) - 1)])
+            used_up = self.factor != 0 and left < 1e-3 * self._starting_rate()
+            if old.warming or used_up:
+                start = old.start if old.warming else old.began
+                pairs = enumerate(self.ratios)
+                rates = [start[min(i, len(start) - 1)] * self.factor * ratio for i, ratio in pairs]
         return [rate.clone() if isinstance(rate, torch.Tensor) else rate for rate in rates]
-
-    @property
-    def _used_up(self) -> bool:
-        """Whether the schedule has left next to nothing of the rate."""
-        old, began = self._scheduled, self._starting_rate()
-        if old is None or self.factor == 0:
-            return False
-        return float(old.rates()[min(self._own.leader, len(old.began) - 1)]) < 1e-3 * began
 
     def _starting_rate(self) -> float:
         """Return the leading group's rate where the schedule began."""
-        rates = self.began
-        return float(rates[min(self._own.leader, len(rates) - 1)]) if rates else 0.0
+        return float(self.began[min(self.leader, len(self.began) - 1)]) if self.began else 0.0
 
     def _install(
         self, wish: Wish, made: ActiveSchedule, multiplier: float = 1.0, ratios: list[float] | None = None
@@ -450,12 +456,14 @@ class Rate:
         groups = self.optimizer.param_groups
         return [{key: group[key] for key in cycled_in(group, self.cycled)} for group in groups]
 
-    def _end_schedule(self) -> str:
-        """End the schedule at its rate, and restore what it cycled."""
+    def _end_schedule(self) -> str | None:
+        """End the schedule, restore what it cycled; None without one."""
         if self._scheduled is None:
-            return ""
-        settings = (self.original_groups or [{}])[0]
-        words = [f"; {key} is {_number(value)} again" for key, value in settings.items()]
+            return None
+        words = [
+            f"; {key} is {f'{value:g}' if isinstance(value, (int, float)) else value} again"
+            for key, value in (self.original_groups or [{}])[0].items()
+        ]
         for group, before in zip(self.optimizer.param_groups, self.original_groups):
             group.update(before)
         own = GroupValue(self.optimizer, "lr")
@@ -464,33 +472,25 @@ class Rate:
         self._clear()
         return "".join(words)
 
-    def _scheduled_rates(self) -> list[tuple[Any, float]]:
-        """Return each group's scheduled rate, and its factor beside the multiplier."""
-        return list(zip(self._for_each_group(self._scheduled.rates()), self.ratios))  # type: ignore[union-attr]
-
     def _for_each_group(self, rates: list[Any]) -> list[Any]:
         """Return rates for the present groups: the leading group's where needed."""
         count = len(self.ratios)
-        return rates if len(rates) == count else [rates[min(self._own.leader, len(rates) - 1)]] * count
+        return rates if len(rates) == count else [rates[min(self.leader, len(rates) - 1)]] * count
 
     def _adopt_written_rates(self) -> None:
         """Treat a rate written into the optimizer by hand as set."""
         for number, (group, written) in enumerate(zip(self.optimizer.param_groups, self._written)):
             if group["lr"] != written:
-                raw = float(self._scheduled_rates()[number][0])
+                raw = float(self._for_each_group(self._scheduled.rates())[number])  # type: ignore[union-attr]
                 if raw and self.factor:
                     self.ratios[number] = float(group["lr"]) / raw / self.factor
 
     def _write(self) -> None:
         """Write the next step's rates, and what else is cycled."""
-        cycled = self.cycled
-        groups, self._written = self.optimizer.param_groups, []
-        for number, (group, (raw, ratio)) in enumerate(zip(groups, self._scheduled_rates())):
-            set_group(group, "lr", float(raw * self.factor * ratio))
+        scheduled: ActiveSchedule = self._scheduled  # type: ignore[assignment]
+        rates, self._written = self._for_each_group(scheduled.rates()), []
+        for number, (group, raw) in enumerate(zip(self.optimizer.param_groups, rates)):
+            set_group(group, "lr", float(raw * self.factor * self.ratios[number]))
             self._written.append(float(group["lr"]))
-            if cycled:
-                cycle(group, self._scheduled.settings(number))  # type: ignore[union-attr]
-
-
-def _number(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, (int, float)) else str(value)
+            if scheduled.cycled:
+                cycle(group, scheduled.settings(number))

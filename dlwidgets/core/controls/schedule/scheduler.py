@@ -13,6 +13,11 @@ from ...base.state import Reference
 from ...base.words import quote_error
 from .plan import Ahead, SchedulePlan, is_scheduler, quiet
 
+OF_ANOTHER = (
+    "the scheduler was made for another optimizer: pass a factory, as "
+    "lambda optimizer: torch.optim.lr_scheduler.StepLR(optimizer, 30)"
+)
+
 #: What a scheduler writes into a parameter group for itself.
 _SCHEDULER_KEYS = ("initial_lr", "max_lr", "min_lr", "swa_lr", "max_momentum", "base_momentum")
 
@@ -82,19 +87,15 @@ class ActiveSchedule:
         owner = getattr(made, "optimizer", self._model)
         if owner is not self._model:
             if owner is not optimizer and made is not plan.make:
-                raise ValueError(
-                    "the scheduler was made for another optimizer: pass a factory, as "
-                    "lambda optimizer: torch.optim.lr_scheduler.StepLR(optimizer, 30)"
-                )
+                raise ValueError(OF_ANOTHER)
             # Made for the optimizer itself: it goes on from where it is, on the stand-in.
             made = copy.deepcopy(made, {id(owner): self._model})
             for group, theirs in zip(self._model.param_groups, owner.param_groups):
                 group.update({key: _copied(value) for key, value in theirs.items() if key != "params"})
         self.scheduler = made
         self.start = [_copied(group["lr"]) for group in self._model.param_groups]
-        self.taken = self.units = 0
+        self.taken, self.units, self.failure = 0, 0, ""
         self._max_advances = plan.max_advances
-        self.failure = ""
         self.cycled = self._find_cycled(before)
         if plan.at:
             self.taken = plan.at
@@ -152,8 +153,7 @@ class ActiveSchedule:
         return rate * ((taken + 1) / (self.plan.warmup + 1))
 
     def _find_cycled(self, before: Sequence[dict[str, Any]]) -> tuple[str, ...]:
-        found = set()
-        trials = [self._model.param_groups]
+        found, trials = set(), [self._model.param_groups]
         try:
             twin, groups = self._twin()
         except Exception:  # noqa: BLE001 - what a person's scheduler holds may not let itself be copied
@@ -167,7 +167,7 @@ class ActiveSchedule:
                 raise ValueError(f"its first steps failed: {quote_error(error).rstrip('.')}") from None
         for was, now in (pair for groups in trials for pair in zip(before, groups)):
             keys = was.keys() - {"params", "lr", *_SCHEDULER_KEYS}
-            found |= {key for key in keys if _differ(was[key], now[key])}
+            found |= {key for key in keys if bool(was[key] != now[key])}
         return tuple(sorted(found))
 
     # -- what comes
@@ -177,9 +177,16 @@ class ActiveSchedule:
 
         The scheduler is not touched: a copy runs ahead.
         """
-        counts = [self._count_advances(offset, ahead) for offset in offsets]
-        if self.plan.unit == "evaluation" or self.finished:
-            counts = [0 for _ in counts]
+        plan = self.plan
+        warm = max(0, plan.warmup - self.taken)
+
+        def advances(offset: int) -> int:
+            if plan.unit == "evaluation" or self.finished:
+                return 0
+            if plan.unit == "step":
+                return max(0, offset - warm)
+            return max(0, _count_epoch_ends(offset, ahead) - _count_epoch_ends(warm, ahead))
+
         try:
             twin, groups = self._twin()
         except Exception:  # noqa: BLE001 - what a person's scheduler holds may not let itself be copied
@@ -188,17 +195,23 @@ class ActiveSchedule:
             hasattr(twin, "_get_closed_form_lr") and type(twin).__module__ == "torch.optim.lr_scheduler"
         )
         now, at, done, rates = groups[leader]["lr"], getattr(twin, "last_epoch", 0), 0, []
-        for offset, count in zip(offsets, counts):
-            if self.taken + offset < self.plan.warmup:
+        for offset in offsets:
+            if self.taken + offset < plan.warmup:
                 rates.append(float(self._warm(self.start[leader], self.taken + offset)))
                 continue
-            if self.plan.max_advances is not None:
-                count = min(count, self.plan.max_advances - self.units)
+            count = advances(offset)
+            if plan.max_advances is not None:
+                count = min(count, plan.max_advances - self.units)
             try:
                 if count == 0 or count == done:
                     pass
                 elif direct:
-                    now = _rate_at(twin, at + count)[leader]
+                    twin.last_epoch = at + count
+                    if hasattr(twin, "_get_closed_form_lr"):
+                        now = twin._get_closed_form_lr()[leader]
+                    else:
+                        twin._get_lr_called_within_step = True
+                        now = twin.get_lr()[leader]
                 elif type(twin) is lr_scheduler.CosineAnnealingWarmRestarts:
                     twin.step(at + count)
                     now = groups[leader]["lr"]
@@ -216,13 +229,6 @@ class ActiveSchedule:
             rates.append(float(now))
         return rates
 
-    def _count_advances(self, offset: int, ahead: Ahead) -> int:
-        """Return how often the scheduler is stepped until a later step."""
-        warm = max(0, self.plan.warmup - self.taken)
-        if self.plan.unit == "step":
-            return max(0, offset - warm)
-        return max(0, _count_epoch_ends(offset, ahead) - _count_epoch_ends(warm, ahead))
-
     def _twin(self) -> tuple[Any, list[dict[str, Any]]]:
         """Return a copy of the scheduler with groups of its own."""
         other = stand_in(self._model, clean=False)
@@ -232,13 +238,11 @@ class ActiveSchedule:
 
     def state(self) -> dict[str, Any]:
         """Return how far it is, as plain data for schedulers of torch."""
+        groups = self._model.param_groups
         return {
             "home": Reference(self._home), "taken": self.taken, "units": self.units, "ended": self.failure,
-            "start": self.start,
+            "start": self.start, "groups": [{k: v for k, v in g.items() if k != "params"} for g in groups],
             "scheduler": self.scheduler.state_dict() if hasattr(self.scheduler, "state_dict") else None,
-            "groups": [
-                {k: v for k, v in group.items() if k != "params"} for group in self._model.param_groups
-            ],
         }  # fmt: skip
 
     def install(self, state: dict[str, Any]) -> None:
@@ -294,12 +298,6 @@ def _copied(value: Any) -> Any:
     return value.clone() if isinstance(value, torch.Tensor) else value
 
 
-def _differ(one: Any, other: Any) -> bool:
-    if isinstance(one, torch.Tensor) or isinstance(other, torch.Tensor):
-        return float(one) != float(other)
-    return bool(one != other)
-
-
 def _step(scheduler: Any, *metric: float) -> None:
     """Step a scheduler, without older torch's warnings of its own call."""
     if getattr(scheduler, "last_epoch", 0) + 1 in getattr(scheduler, "_milestones", ()):
@@ -307,14 +305,6 @@ def _step(scheduler: Any, *metric: float) -> None:
             scheduler.step(*metric)
     else:
         scheduler.step(*metric)
-
-
-def _rate_at(scheduler: Any, position: int) -> list[Any]:
-    scheduler.last_epoch = position
-    if hasattr(scheduler, "_get_closed_form_lr"):
-        return scheduler._get_closed_form_lr()
-    scheduler._get_lr_called_within_step = True
-    return scheduler.get_lr()
 
 
 def _count_epoch_ends(offset: int, ahead: Ahead) -> int:

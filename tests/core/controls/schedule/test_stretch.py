@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from torch.optim import SGD, lr_scheduler
 
 from dlwidgets.core.controls.schedule.plan import Ahead, SchedulePlan
-from dlwidgets.core.controls.schedule.stretch import stretch_wish
 from dlwidgets.session import Session
 from tests.core.export.script_runs import X, Y, differing, net, run_alone, session
 
@@ -236,7 +235,7 @@ def test_a_script_gives_the_same_weights_bit_for_bit(scripts, name):
 @given(st.integers(1, 3000), st.integers(0, 3000), st.integers(0, 300), st.integers(1, 3000))
 def test_a_stretched_schedule_has_as_many_steps_left_as_the_run(length, taken, warmup, rest):
     plan = SchedulePlan("cosine", None, None, {}, "step", warmup, length, fitted=True)
-    found = stretch_wish(("cosine", {}), plan, taken, Ahead(rest, 1), [0.1])
+    found = plan.stretch(("cosine", {}), taken, Ahead(rest, 1), [0.1])
     left = warmup + length - taken
     if left <= 0 or (taken < warmup and rest <= warmup - taken) or length * rest > 300_000 * left:
         assert found is None

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from dlwidgets.core.controls.group_value import GroupValue
 from dlwidgets.core.controls.optimizer import make_optimizer
+from dlwidgets.core.controls.parameter_groups import GroupValue
 
 
 def model():

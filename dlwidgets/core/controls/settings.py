@@ -1,11 +1,33 @@
-"""When a run is evaluated, and on how much, as settings."""
+"""The settings of a run: length, evaluations, thresholds."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
-from ..base.numbers import read_count, read_duration, read_optional
+from ..base.numbers import read_count, read_duration, read_number, read_optional
 from .control import Panel, PanelRow, Setting
+
+
+class Epochs(Setting):
+    """How many epochs a run trains."""
+
+    name = "epochs"
+    default = 10
+    aliases = ("num_epochs", "n_epochs", "max_epochs")
+    bounds = "positive"
+    rows = (PanelRow("run", "Epochs"),)
+
+    def read(self, value: Any) -> int:
+        """Return a number of epochs: a whole number, 1 or more."""
+        if (number := read_count(value)) is None:
+            raise ValueError(f"epochs={value!r}: a whole number, 1 or more, is wanted.")
+        return number
+
+    @classmethod
+    def headline(cls, panel: Panel) -> str:
+        return f"{panel.asked.get('epochs')} epochs"
+
 
 _EVERY = {
     "each epoch": "epoch", "10 steps": 10, "50 steps": 50, "100 steps": 100, "500 steps": 500, "10 s": "10 s",
@@ -68,7 +90,31 @@ class EvaluateSamples(Setting):
 
     def read(self, value: Any) -> int | None:
         """Return a whole number of samples, 1 or more; None is all."""
-        return read_optional(
-            value, read_count,
-            f"evaluate_samples={value!r}: a whole number of samples, 1 or more, or None for all, is wanted.",
-        )  # fmt: skip
+        wanted = "a whole number of samples, 1 or more, or None for all, is wanted."
+        return read_optional(value, read_count, f"evaluate_samples={value!r}: {wanted}")
+
+
+class Thresholds(Setting):
+    """One threshold for all classes, or one for each."""
+
+    name = "thresholds"
+    default = 0.5
+    aliases = ("threshold",)
+
+    def read(self, value: Any) -> float | list[float]:
+        """Return one threshold, or one for each class that the model has."""
+        number = read_number(value)
+        if number is not None and not math.isnan(number):
+            return number
+        try:
+            numbers = [read_number(one) for one in value]
+        except TypeError:
+            numbers = [None]
+        if not numbers or any(one is None or math.isnan(one) for one in numbers):
+            raise ValueError(f"thresholds={value!r}: one number, or one for each class, is wanted.")
+        count = None if self._steering is None else self.loop.objective.task.outputs
+        if count is not None and len(numbers) != count:
+            raise ValueError(
+                f"thresholds has {len(numbers)} numbers for {count} classes: one for each is wanted."
+            )
+        return numbers  # type: ignore[return-value]
