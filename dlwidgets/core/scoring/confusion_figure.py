@@ -43,26 +43,22 @@ def order_classes(
     if key not in list_sorts():
         known = ", ".join(list_sorts())
         raise ValueError(f"A confusion grid cannot be sorted by {sort!r}: give one of {known}.")
+    numbers = np.arange(scores.n_classes)
     if key == "given":
-        numbers = np.arange(scores.n_classes)
         found = numbers[::-1] if falling else numbers
     elif key == "name":
         names = [name.casefold() for name in scores.classes]
-        found = np.array(sorted(range(len(names)), key=names.__getitem__, reverse=falling))
+        found = np.array(sorted(numbers, key=names.__getitem__, reverse=falling))
     else:
-        if key == "threshold":
-            value = np.broadcast_to(np.asarray(thresholds, float).reshape(-1), (scores.n_classes,))
-        else:
-            value = compute_rate(key, confusion)
+        given = np.broadcast_to(np.asarray(thresholds, float).reshape(-1), numbers.shape)
+        value = given if key == "threshold" else compute_rate(key, confusion)
         # NaN is greater than all for argsort, so it stays last either way.
         found = np.argsort(-value if falling else value, kind="stable")
     if only is None:
         return found
     metric, side, limit = only
-    with np.errstate(invalid="ignore"):
-        value = compute_rate(metric, confusion)
-        passes = value < limit if side == "below" else value >= limit
-    return found[passes[found]]
+    value = compute_rate(metric, confusion)[found]
+    return found[value < limit if side == "below" else value >= limit]
 
 
 def list_sorts() -> tuple[str, ...]:
@@ -92,13 +88,11 @@ def confusion_figure(
 
     Parameters
     ----------
-    scores : what to show.
     thresholds : one, or one for each class.
-    sort : one of `sorts()`: lowest first; "-f1" highest first.
+    sort, only : which classes, in which order: see `order_classes`; default all as given.
     columns : tiles in a line; default so that the grid is wider than high and its lines are even.
     normalise : what shade and share are of: "true" the row, so that a rare class is read as easily as a
         common one, "predicted" the column, "all" all samples of the class, None counts alone.
-    only : which classes, as in `order`; default all.
     """
     import seaborn
 
@@ -206,11 +200,9 @@ def _nobody(scores: Scores, only: tuple[str, str, float] | None) -> Figure:
 def scores_headline(scores: Scores, confusion: NDArray[np.int64], thresholds: float | Sequence[float]) -> str:
     """Say how many samples, at which threshold, macro and micro F1."""
     values = np.unique(np.asarray(thresholds, float))
-    at = (
-        f"threshold {values[0]:.3g}"
-        if len(values) == 1
-        else f"thresholds {values[0]:.2g} to {values[-1]:.2g}"
-    )
+    at = f"threshold {values[0]:.3g}"
+    if len(values) > 1:
+        at = f"thresholds {values[0]:.2g} to {values[-1]:.2g}"
     average = average_rates(confusion)
     macro, micro = (_rate(average[name]["f1"]) for name in ("macro", "micro"))
     samples = "sample" if scores.n_samples == 1 else "samples"
@@ -218,19 +210,16 @@ def scores_headline(scores: Scores, confusion: NDArray[np.int64], thresholds: fl
 
 
 def compute_shares(confusion: NDArray[np.int64], normalise: str | None) -> NDArray[np.float64]:
-    """Return what share each cell of a matrix is; NaN of nothing.
-
-    Matrices are ... x K x K.
+    """Return what share each cell of matrices is; NaN of nothing.
 
     "true" divides by the sum of the row, "predicted" of the column, "all" of the matrix, None by the largest
     count there is.
     """
-    whole = {
-        "true": lambda: confusion.sum(axis=-1, keepdims=True),
-        "predicted": lambda: confusion.sum(axis=-2, keepdims=True),
-        "all": lambda: confusion.sum(axis=(-2, -1), keepdims=True),
-        None: lambda: np.array(confusion.max(initial=0)),
-    }[normalise]()
+    if normalise is None:
+        whole = np.array(confusion.max(initial=0))
+    else:
+        axes = {"true": -1, "predicted": -2, "all": (-2, -1)}[normalise]
+        whole = confusion.sum(axis=axes, keepdims=True)
     whole = np.broadcast_to(whole, confusion.shape)
     return np.divide(confusion, whole, out=np.full(confusion.shape, np.nan), where=whole > 0)
 
@@ -244,10 +233,8 @@ def two_colors() -> Colormap:
     """Return the colours from -1 (all wrong, orange) to 1 (right, blue)."""
     from matplotlib.colors import LinearSegmentedColormap, to_rgb
 
-    def pale(color: str) -> tuple[float, ...]:
-        return tuple(0.7 * part + 0.3 for part in to_rgb(color))
-
-    return LinearSegmentedColormap.from_list("right and wrong", [pale(ORANGE), "#f6f4f1", pale(BLUE)])
+    wrong, right = ([0.7 * part + 0.3 for part in to_rgb(color)] for color in (ORANGE, BLUE))
+    return LinearSegmentedColormap.from_list("right and wrong", [wrong, "#f6f4f1", right])
 
 
 def _written(confusion: NDArray[np.int64]) -> NDArray[np.object_]:

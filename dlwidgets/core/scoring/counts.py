@@ -18,12 +18,8 @@ class RankedScores:
     """The scores of C classes, positives and negatives apart, each sorted once.
 
     A count at a new threshold then takes two bisections a class, however many samples there are. It holds
-    one copy of the known scores in their own dtype (float32 or float64).
-
-    Parameters
-    ----------
-    labels : N x C int8: 1 positive, 0 negative, anything else unknown and left out.
-    scores : N x C float32 or float64 without NaN.
+    one copy of the known scores in their own dtype (float32 or float64, no NaN). `labels` are N x C int8: 1
+    positive, 0 negative, anything else unknown and left out.
     """
 
     def __init__(self, labels: NDArray[np.int8], scores: NDArray[np.floating]) -> None:
@@ -37,19 +33,13 @@ class RankedScores:
     def at_least(self, thresholds: NDArray[np.float64]) -> NDArray[np.int64]:
         """Count the positives and the negatives that score at least each threshold.
 
-        Parameters
-        ----------
-        thresholds : C x K float64: K thresholds for each class.
-
-        Returns
-        -------
-        C x 2 x K int64: ``[:, 0]`` positives (true positives), ``[:, 1]`` negatives (false positives).
+        Of C x K thresholds: C x 2 x K, ``[:, 0]`` true positives, ``[:, 1]`` false positives.
         """
         cuts = round_up(thresholds, self.dtype)
         counts = np.empty((len(self.columns), 2, cuts.shape[1]), np.int64)
-        for c, (positives, negatives) in enumerate(self.columns):
-            counts[c, 0] = len(positives) - np.searchsorted(positives, cuts[c], side="left")
-            counts[c, 1] = len(negatives) - np.searchsorted(negatives, cuts[c], side="left")
+        for c, groups in enumerate(self.columns):
+            for kind, group in enumerate(groups):
+                counts[c, kind] = len(group) - np.searchsorted(group, cuts[c], side="left")
         return counts
 
     def confusion(self, thresholds: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -79,12 +69,7 @@ def round_up(values: NDArray[np.float64], dtype: np.dtype) -> NDArray[np.floatin
 
 
 def predict(score: NDArray[np.floating], thresholds: NDArray[np.float64] | None) -> NDArray[np.bool_]:
-    """Decide for N x C scores what is predicted.
-
-    Parameters
-    ----------
-    thresholds : C; None: the likeliest class of each sample, the first of equals.
-    """
+    """Decide what is predicted; None: the likeliest class, first of equals."""
     if thresholds is None:
         return score.argmax(axis=1)[:, None] == np.arange(score.shape[1])
     return score >= round_up(thresholds, score.dtype)
@@ -94,20 +79,16 @@ def predict(score: NDArray[np.floating], thresholds: NDArray[np.float64] | None)
 class Cuts:
     """The counts of one class at each of its K cut points.
 
-    They go from the highest threshold to the lowest. The first cut stands just above all scores: nothing is
-    predicted there. At the others, each of them a score that occurs, the samples with ``score >= threshold``
-    are predicted.
-
-    Attributes
-    ----------
-    thresholds : K float64, strictly falling; empty where no label is known.
-    tp, fp : K int64, never falling: positives and negatives that are predicted.
-    positives, negatives : how many of each are known.
+    The first cut stands just above all scores: nothing is predicted there. At the others, each of them a
+    score that occurs, the samples with ``score >= threshold`` are predicted.
     """
 
+    #: K float64, strictly falling; empty where no label is known.
     thresholds: NDArray[np.float64]
+    #: K int64, never falling: positives and negatives that are predicted.
     tp: NDArray[np.int64]
     fp: NDArray[np.int64]
+    #: How many are known.
     positives: int
     negatives: int
 
@@ -119,15 +100,8 @@ class Cuts:
 
 
 def find_cuts(label: NDArray[np.int8], score: NDArray[np.floating]) -> Cuts:
-    """Find the cut points of one class.
+    """Find the cut points of one class; labels below 0 are unknown.
 
-    Parameters
-    ----------
-    label : N: 1 positive, 0 negative, anything below 0 unknown and left out.
-    score : N floats without NaN.
-
-    Notes
-    -----
     One sort and one running sum: 1,000,000 samples take 0.2 s.
     """
     known = label >= 0
@@ -148,10 +122,7 @@ def find_cuts(label: NDArray[np.int8], score: NDArray[np.floating]) -> Cuts:
 
 
 def count_pairs(left: NDArray[np.bool_], right: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Count the rows in which two columns are both true.
-
-    C x C int64: column i of `left` and column j of `right`.
-    """
+    """Count the rows true in both column i and column j."""
     counts = np.zeros((left.shape[1], right.shape[1]), np.int64)
     for start in range(0, len(left), _BLOCK):
         one, other = (part[start : start + _BLOCK].astype(np.float32) for part in (left, right))
@@ -165,7 +136,6 @@ def find_commonest_sets(
     """Find the distinct pairs of sets, the commonest first.
 
     Returns the first row of each and its count. Of equal counts the one comes first that stands first.
-    `is_so` and `said` are N x C.
     """
     first, count = find_distinct_rows(np.packbits(np.concatenate([is_so, said], axis=1), axis=1))
     order = np.lexsort((first, -count))

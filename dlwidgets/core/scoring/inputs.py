@@ -64,11 +64,8 @@ def task_of(label: NDArray, score: NDArray) -> str:
     if label.ndim == 1:
         return "binary" if columns == 1 else "multiclass"
     if label.shape[1] != columns:
-        wish = (
-            "for one class a sample give y_true as N numbers"
-            if label.shape[1] == 1
-            else "give as many of each"
-        )
+        one = label.shape[1] == 1
+        wish = "for one class a sample give y_true as N numbers" if one else "give as many of each"
         raise ValueError(f"{shapes}: {label.shape[1]} columns of labels for {columns} of scores; {wish}.")
     return "binary" if columns == 1 else "multilabel"
 
@@ -170,33 +167,23 @@ def as_predictions(
         several = True
     else:
         truth, said = as_array(y_true, "y_true"), as_array(y_pred, "y_pred")
-    _check_known(said)
+    if said.ndim and said.size:  # Scores refuses others in its own words
+        unknown = (np.isnan(said) | (said < 0)).reshape(len(said), -1).any(axis=1)
+        if unknown.any():
+            row = int(unknown.argmax())
+            raise ValueError(
+                f"y_pred is {said[row]!s} at sample {row} (and {int(unknown.sum()) - 1} more): a prediction "
+                "is 0, 1 or a class number; only y_true may be unknown."
+            )
     several = several or bool((said > 1).any() or (truth > 1).any())
-    if truth.ndim == said.ndim == 1 and several:
-        return truth, _one_hot(truth, said, classes), classes
-    wrong = said[(said != 0) & (said != 1)]
-    if len(wrong):
-        raise ValueError(
-            f"y_pred holds {wrong[0]!s}: hard predictions of 0 and 1 are wanted. For probabilities: "
-            "Scores(y_true, y_score)."
-        )
-    return truth, said.astype(np.float32), classes
-
-
-def _check_known(said: NDArray) -> None:
-    if not said.ndim or not said.size:
-        return  # Scores refuses both in its own words
-    unknown = (np.isnan(said) | (said < 0)).reshape(len(said), -1).any(axis=1)
-    if unknown.any():
-        row = int(unknown.argmax())
-        raise ValueError(
-            f"y_pred is {said[row]!s} at sample {row} (and {int(unknown.sum()) - 1} more): a prediction is "
-            "0, 1 or a class number; only y_true may be unknown."
-        )
-
-
-def _one_hot(truth: NDArray, said: NDArray, classes: Sequence[str] | None) -> NDArray[np.float32]:
-    """Return N x C of 0 and 1 of N class numbers."""
+    if not (truth.ndim == said.ndim == 1 and several):
+        wrong = said[(said != 0) & (said != 1)]
+        if len(wrong):
+            raise ValueError(
+                f"y_pred holds {wrong[0]!s}: hard predictions of 0 and 1 are wanted. For probabilities: "
+                "Scores(y_true, y_score)."
+            )
+        return truth, said.astype(np.float32), classes
     broken = said[said != np.floor(said)]
     if len(broken):
         raise ValueError(
@@ -209,7 +196,7 @@ def _one_hot(truth: NDArray, said: NDArray, classes: Sequence[str] | None) -> ND
         raise ValueError(
             f"y_pred holds class {int(said.max())}: {count} classes are named, 0 ... {count - 1}."
         )
-    return (said[:, None] == np.arange(count)).astype(np.float32)
+    return truth, (said[:, None] == np.arange(count)).astype(np.float32), classes
 
 
 def _holds_names(given: Any) -> bool:
@@ -239,17 +226,17 @@ def _numbered(
     if classes is None:
         classes = sorted({text for column in texts.values() for text in column if text is not None})
     numbers = {str(name): number for number, name in enumerate(classes)}
+    names = tuple(numbers)
     for which, column in texts.items():
         strange = [text for text in column if text is not None and text not in numbers]
         if strange:
             raise ValueError(
-                f"{which} holds {strange[0]!r}, which is none of the classes {listed_names(list(numbers))}."
+                f"{which} holds {strange[0]!r}, which is none of the classes {listed_names(names)}."
             )
     truth, said = (
-        np.array([-1 if text is None else numbers[text] for text in column], np.int64)
-        for column in texts.values()
+        np.array([numbers.get(text, -1) for text in column], np.int64) for column in texts.values()
     )
-    return truth, said, tuple(numbers)
+    return truth, said, names
 
 
 def class_number(scores: Scores, cls: Any) -> int:

@@ -45,7 +45,10 @@ def sample_curve(scores: Scores, cls: int) -> NDArray[np.float64]:
     within a thousandth of 0 or 1.
     """
     groups = scores.ranked.columns[cls]
-    chosen = [np.concatenate([group[_evenly(len(group))], group[-_FIRST:]]) for group in groups if len(group)]
+    chosen = []
+    for group in filter(len, groups):
+        evenly = np.linspace(0, len(group) - 1, min(len(group), _STEPS)).round().astype(np.int64)
+        chosen += [group[evenly], group[-_FIRST:]]
     if not chosen:
         return np.empty((0, 3))
     cuts = np.unique(np.concatenate(chosen))[::-1]
@@ -126,31 +129,21 @@ def find_quadrant_rows(
 
     Parameters
     ----------
-    cls : the number of the class.
     cell : 0 true negatives, 1 false positives, 2 false negatives, 3 true positives.
     first, count : which of them are wanted, in their order; None: all from `first` on.
-
-    Notes
-    -----
-    The part that is wanted is found by partition, not by sorting all.
     """
     said = predict_column(scores, slice(None), cls, thresholds)
     rows = np.flatnonzero((scores.y_true[:, cls] == cell // 2) & (said == bool(cell % 2)))
     score = scores.y_score[rows, cls]
     values = -score if cell % 2 else score
     last = len(rows) if count is None else min(len(rows), first + count)
-    return rows[_lowest(values, last)[first:]], len(rows)
-
-
-def _lowest(values: NDArray[np.floating], count: int) -> NDArray[np.int64]:
-    """Return where the `count` lowest values are; equal ones keep their order."""
-    if count <= 0:
-        return np.empty(0, np.int64)
-    limit = np.partition(values, count - 1)[count - 1]
-    below = np.flatnonzero(values < limit)
-    equal = np.flatnonzero(values == limit)[: count - len(below)]
-    found = np.sort(np.concatenate([below, equal]))
-    return found[np.argsort(values[found], kind="stable")]
+    if last <= 0:
+        return rows[:0], len(rows)
+    # The part that is wanted is found by partition, not by sorting all.
+    limit = np.partition(values, last - 1)[last - 1]
+    below, equal = np.flatnonzero(values < limit), np.flatnonzero(values == limit)
+    found = np.sort(np.concatenate([below, equal[: last - len(below)]]))
+    return rows[found[np.argsort(values[found], kind="stable")][first:]], len(rows)
 
 
 def find_telling_columns(
@@ -160,11 +153,7 @@ def find_telling_columns(
 
     The measure is the difference of the means over the pooled standard deviation: J. Cohen, Statistical Power
     Analysis for the Behavioral Sciences, 2nd ed. 1988, ch. 2 (d). Values that are not finite are left out.
-
-    Parameters
-    ----------
-    positive, negative : the rows of each group, P x F and N x F; either may be empty.
-    most : how many columns are wanted.
+    The groups are P x F and N x F; either may be empty.
     """
     groups = [
         np.where(np.isfinite(group), group, np.nan).astype(np.float64) for group in (positive, negative)
@@ -181,7 +170,3 @@ def find_telling_columns(
     effect = np.divide(apart, pooled, out=np.where(apart > 0, np.inf, 0.0), where=pooled > 0)
     effect[(known[0] < 2) | (known[1] < 2)] = -1.0
     return np.argsort(-effect, kind="stable")[:most].tolist()
-
-
-def _evenly(count: int) -> NDArray[np.int64]:
-    return np.linspace(0, count - 1, min(count, _STEPS)).round().astype(np.int64)

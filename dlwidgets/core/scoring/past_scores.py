@@ -133,27 +133,22 @@ class ScoreHistory:
     def on_lines(self, spans: Mapping[str, tuple[int, int]]) -> None:
         """Let go what belongs to none of the lines any more.
 
-        Parameters
-        ----------
-        spans : name -> (step after which the line parted, its last step).
+        `spans` is name -> (step after which the line parted, its last step).
         """
-        nowhere = (0, -1)
-        self._all = tuple(
-            one for one in self._all
-            if spans.get(one.line, nowhere)[0] <= one.step <= spans.get(one.line, nowhere)[1]
-        )  # fmt: skip
+
+        def stays(one: PastScores) -> bool:
+            first, last = spans.get(one.line, (0, -1))
+            return first <= one.step <= last
+
+        self._all = tuple(filter(stays, self._all))
 
     def of(self, holds: Callable[[str, int], bool]) -> tuple[PastScores, ...]:
-        """Return those of a line and of its ancestors, by step.
+        """Return those of a line and its ancestors, by step.
 
-        Parameters
-        ----------
-        holds : says of the name of a line and a step whether that belongs to the line that is meant.
+        `holds` says of a line's name and a step whether that belongs to the line that is meant.
         """
-        found: dict[int, PastScores] = {}
-        for one in self._all:
-            if holds(one.line, one.step):
-                found[one.step] = one  # what was evaluated after the parting is the newer one
+        # What was evaluated after the parting is the newer one.
+        found = {one.step: one for one in self._all if holds(one.line, one.step)}
         return tuple(found[step] for step in sorted(found))
 
     # -- on disk
@@ -171,16 +166,14 @@ class ScoreHistory:
 
 def _least(kept: Sequence[PastScores], newest: PastScores) -> PastScores | None:
     """Return the one that is missed least; None where none may go."""
-    best: tuple[float, PastScores] | None = None
     lines: dict[str, list[PastScores]] = {}
     for one in kept:
         lines.setdefault(one.line, []).append(one)
-    for those in lines.values():
-        now = those[-1].step
-        for before, one, after in zip(those, those[1:], those[2:]):
-            worth = (after.step - before.step) / max(1, now - one.step)
-            if best is None or worth < best[0]:
-                best = worth, one
-    if best is not None:
-        return best[1]
+    worths = [
+        ((after.step - before.step) / max(1, those[-1].step - one.step), one)
+        for those in lines.values()
+        for before, one, after in zip(those, those[1:], those[2:])
+    ]
+    if worths:
+        return min(worths, key=lambda worth: worth[0])[1]
     return next((one for one in kept[1:] if one is not newest), None)

@@ -14,10 +14,8 @@ if TYPE_CHECKING:
 
 #: In the order of the printed table.
 RANKED = ("roc_auc", "average_precision", "brier", "ece")
-
 #: Bins of the calibration error, as many as in scikit-learn's customary reliability diagram.
 BINS = 10
-
 #: How often is drawn: a draw takes as long as there are different scores.
 RESAMPLES = 1000
 
@@ -27,84 +25,47 @@ def rank_measures(
 ) -> dict[str, float]:
     """Compute every name of `RANKED` for one class; NaN where not defined.
 
-    Parameters
-    ----------
-    positives, negatives : the scores of the known positives and negatives, each sorted upward, without NaN.
-    bins : of the calibration error.
+    The scores of the known `positives` and `negatives` are each sorted upward, without NaN.
+
+    roc_auc : the chance that a positive scores higher than a negative, ties counting one half. That is the
+        area under the ROC curve (Hanley and McNeil, Radiology 143, 1982), as `sklearn.metrics.roc_auc_score`.
+        NaN without a positive or without a negative.
+    average_precision : the mean over the positives of the precision at their scores. That is the sum of
+        precision x rise of recall over all cut points, without interpolation, as
+        `sklearn.metrics.average_precision_score`. NaN without a positive; without a negative it is 1.
+    brier : the mean of (score - label)^2 (Brier, 1950), as `sklearn.metrics.brier_score_loss`.
+    ece : the expected calibration error, the sum over `bins` of equal width of (share of the samples) x |mean
+        score - share of positives| (Naeini, Cooper and Hauskrecht, "Obtaining well calibrated probabilities
+        using Bayesian binning", AAAI 2015), for the probability of this one class (classwise: Kull et al.,
+        "Beyond temperature scaling", NeurIPS 2019). Few samples in many bins make it larger than it is. Both
+        are NaN where no label is known, or a score lies outside 0 ... 1 and so is no probability.
     """
-    return {
-        "roc_auc": roc_auc(positives, negatives),
-        "average_precision": average_precision(positives, negatives),
-        "brier": brier(positives, negatives),
-        "ece": calibration_error(positives, negatives, bins),
-    }
-
-
-def roc_auc(positives: NDArray[np.floating], negatives: NDArray[np.floating]) -> float:
-    """Return the chance that a positive scores higher than a negative.
-
-    Ties count one half. That is the area under the ROC curve (Hanley and McNeil, Radiology 143, 1982), as
-    `sklearn.metrics.roc_auc_score`. NaN without a positive or without a negative.
-    """
-    if not len(positives) or not len(negatives):
-        return np.nan
-    below = np.searchsorted(negatives, positives, side="left").sum(dtype=np.int64)
-    not_above = np.searchsorted(negatives, positives, side="right").sum(dtype=np.int64)
-    return float((below + not_above) / (2 * len(positives) * len(negatives)))
-
-
-def average_precision(positives: NDArray[np.floating], negatives: NDArray[np.floating]) -> float:
-    """Return the mean over the positives of the precision at their scores.
-
-    That is the sum of precision x rise of recall over all cut points, without interpolation, as
-    `sklearn.metrics.average_precision_score`. NaN without a positive. Without a negative it is 1, whatever
-    the scores.
-    """
-    if not len(positives):
-        return np.nan
-    tp = len(positives) - np.searchsorted(positives, positives, side="left")
-    fp = len(negatives) - np.searchsorted(negatives, positives, side="left")
-    return float((tp / (tp + fp)).mean())
-
-
-def brier(positives: NDArray[np.floating], negatives: NDArray[np.floating]) -> float:
-    """Return the mean of (score - label)^2 (Brier, 1950), as `sklearn.metrics.brier_score_loss`.
-
-    NaN where no label is known, or a score lies outside 0 ... 1 and so is no probability.
-    """
+    found = dict.fromkeys(RANKED, np.nan)
     known = len(positives) + len(negatives)
-    if not known or not _probabilities(positives, negatives):
-        return np.nan
-    off = ((1 - positives.astype(np.float64)) ** 2).sum() + (negatives.astype(np.float64) ** 2).sum()
-    return float(off / known)
-
-
-def calibration_error(
-    positives: NDArray[np.floating], negatives: NDArray[np.floating], bins: int = BINS
-) -> float:
-    """Return how far bins' mean scores are from their shares of positives.
-
-    This is the expected calibration error.
-
-    The sum over the bins of (share of the samples) x |mean score - share of positives|, over bins of equal
-    width (Naeini, Cooper and Hauskrecht, "Obtaining well calibrated probabilities using Bayesian binning",
-    AAAI 2015), for the probability of this one class (classwise: Kull et al., "Beyond temperature scaling",
-    NeurIPS 2019). A score on the edge of two bins belongs to the lower one, as in
-    `sklearn.calibration.calibration_curve`. Few samples in many bins make it larger than it is. NaN where no
-    label is known, or a score lies outside 0 ... 1.
-    """
-    known = len(positives) + len(negatives)
-    if not known or not _probabilities(positives, negatives):
-        return np.nan
-    _, hits, sums = calibration_bins(positives, negatives, bins)
-    # (n / N) |sum / n - hits / n| without dividing by an empty bin.
-    return float(np.abs(sums - hits).sum() / known)
+    if len(positives) and len(negatives):
+        below = np.searchsorted(negatives, positives, side="left").sum(dtype=np.int64)
+        not_above = np.searchsorted(negatives, positives, side="right").sum(dtype=np.int64)
+        found["roc_auc"] = float((below + not_above) / (2 * len(positives) * len(negatives)))
+    if len(positives):
+        tp = len(positives) - np.searchsorted(positives, positives, side="left")
+        fp = len(negatives) - np.searchsorted(negatives, positives, side="left")
+        found["average_precision"] = float((tp / (tp + fp)).mean())
+    if known and all(not len(one) or (one[0] >= 0 and one[-1] <= 1) for one in (positives, negatives)):
+        off = ((1 - positives.astype(np.float64)) ** 2).sum() + (negatives.astype(np.float64) ** 2).sum()
+        found["brier"] = float(off / known)
+        _, hits, sums = calibration_bins(positives, negatives, bins)
+        # (n / N) |sum / n - hits / n| without dividing by an empty bin.
+        found["ece"] = float(np.abs(sums - hits).sum() / known)
+    return found
 
 
 def calibration_bins(
     positives: NDArray[np.floating], negatives: NDArray[np.floating], bins: int = BINS
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-    """Count samples and positives and sum the scores of each bin."""
+    """Count samples and positives and sum the scores of each bin.
+
+    A score on the edge of two bins belongs to the lower one, as in `sklearn.calibration.calibration_curve`.
+    """
     if bins < 1:
         raise ValueError(f"{bins} bins: give at least 1.")
     edges = np.linspace(0, 1, bins + 1)[1:-1]
@@ -132,20 +93,16 @@ def bootstrap_measures(
     Equal samples (of one label and one score) are drawn as one with its count. Draws in which a measure is
     not defined, as the ROC-AUC of positives alone, are left out; a measure that is NaN itself has no
     interval. The calibration error is biased upward, and its draws more so: its interval may lie above it.
-
-    Parameters
-    ----------
-    positives, negatives : the scores of the known positives and negatives, each sorted upward, without NaN.
-    level : how often the interval is to hold.
-    bins : of the calibration error.
-    seed : of the random numbers.
     """
     of_class = rank_measures(positives, negatives, bins)
     ends = dict.fromkeys(RANKED, (np.nan, np.nan))
     if np.isnan(of_class["average_precision"]) and np.isnan(of_class["brier"]):
         return ends
     distinct = np.unique(np.concatenate([positives, negatives]))
-    tallies = np.stack([_tally(distinct, scores) for scores in (negatives, positives)])
+    tallies = np.stack([
+        np.searchsorted(one, distinct, side="right") - np.searchsorted(one, distinct, side="left")
+        for one in (negatives, positives)
+    ])  # fmt: skip
     place = np.searchsorted(np.linspace(0, 1, bins + 1)[1:-1], distinct)
     found = [
         _measured(distinct.astype(np.float64), place, block.reshape(len(block), 2, -1), bins)
@@ -180,18 +137,4 @@ def _measured(
         gap = (negatives + positives) * distinct - positives
         starts = np.searchsorted(place, np.arange(bins))
         in_bins = np.stack([gap[:, a:b].sum(axis=1) for a, b in zip(starts, [*starts[1:], len(place)])])
-    return {
-        "roc_auc": area,
-        "average_precision": precision,
-        "brier": off,
-        "ece": np.abs(in_bins).sum(axis=0) / known,
-    }
-
-
-def _tally(distinct: NDArray[np.floating], scores: NDArray[np.floating]) -> NDArray[np.int64]:
-    """Return how often each of the `distinct` scores occurs among sorted `scores`."""
-    return np.searchsorted(scores, distinct, side="right") - np.searchsorted(scores, distinct, side="left")
-
-
-def _probabilities(*groups: NDArray[np.floating]) -> bool:
-    return all(not len(scores) or (scores[0] >= 0 and scores[-1] <= 1) for scores in groups)
+    return dict(zip(RANKED, (area, precision, off, np.abs(in_bins).sum(axis=0) / known)))

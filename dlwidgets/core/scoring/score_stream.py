@@ -64,8 +64,26 @@ class ScoreStream:
         ------
         ValueError : shapes that do not fit each other or the batches before; seen from the shapes alone.
         """
-        label, output = (_own(given, name) for given, name in ((y_true, "y_true"), (y_score, "y_score")))
-        self._check(label, output, sample_ids)
+        label, output = (
+            one.detach().clone()
+            if isinstance(one, torch.Tensor)
+            else torch.from_numpy(np.array(as_array(one, name)))
+            for name, one in (("y_true", y_true), ("y_score", y_score))
+        )
+        shapes = f"y_true has shape {tuple(label.shape)}, y_score {tuple(output.shape)}"
+        if not label.ndim or not output.ndim or len(label) != len(output):
+            raise ValueError(f"{shapes}: both need one row a sample.")
+        if self._labels:
+            before = self._labels[0], self._outputs[0]
+            if (label.shape[1:], output.shape[1:]) != (before[0].shape[1:], before[1].shape[1:]):
+                raise ValueError(
+                    f"{shapes}, and {tuple(before[0].shape)}, {tuple(before[1].shape)} in the batches "
+                    "before: all must have the same columns."
+                )
+            if (sample_ids is None) != (not self._names):
+                raise ValueError("sample_ids were given with some batches only: give them with all or none.")
+        if sample_ids is not None and len(sample_ids) != len(label):
+            raise ValueError(f"{len(sample_ids)} sample_ids for {len(label)} samples: give one a sample.")
         if not len(label):
             return
         self._labels.append(label)
@@ -93,7 +111,9 @@ class ScoreStream:
         self._outputs = [torch.cat(_together(self._outputs))]
         label, output = self._labels[0].cpu(), self._outputs[0].cpu()
         if self.task == "multiclass" and label.ndim == 2:
-            label = _numbers(label)
+            # Class numbers, -1 where none is so.
+            unknown = ~(label > 0).any(dim=1)
+            label = label[:, 0] if label.shape[1] == 1 else label.argmax(dim=1).masked_fill(unknown, -1)
         build = Scores.from_logits if self.logits else Scores
         found = build(label, output, self.classes, self._names or None)
         if self.task not in (None, found.task):
@@ -105,37 +125,6 @@ class ScoreStream:
 
     def __repr__(self) -> str:
         return f"ScoreStream({len(self):,} samples so far)" if self._labels else "ScoreStream(nothing so far)"
-
-    def _check(self, label: torch.Tensor, output: torch.Tensor, sample_ids: Sequence[Any] | None) -> None:
-        shapes = f"y_true has shape {tuple(label.shape)}, y_score {tuple(output.shape)}"
-        if not label.ndim or not output.ndim or len(label) != len(output):
-            raise ValueError(f"{shapes}: both need one row a sample.")
-        if self._labels:
-            before = self._labels[0], self._outputs[0]
-            for new, old in zip((label, output), before):
-                if new.shape[1:] != old.shape[1:]:
-                    raise ValueError(
-                        f"{shapes}, and {tuple(before[0].shape)}, {tuple(before[1].shape)} in the batches "
-                        "before: all must have the same columns."
-                    )
-            if (sample_ids is None) != (not self._names):
-                raise ValueError("sample_ids were given with some batches only: give them with all or none.")
-        if sample_ids is not None and len(sample_ids) != len(label):
-            raise ValueError(f"{len(sample_ids)} sample_ids for {len(label)} samples: give one a sample.")
-
-
-def _own(given: Any, name: str) -> torch.Tensor:
-    """Copy what was given, on its device."""
-    if isinstance(given, torch.Tensor):
-        return given.detach().clone()
-    return torch.from_numpy(np.array(as_array(given, name)))
-
-
-def _numbers(label: torch.Tensor) -> torch.Tensor:
-    """Turn labels of two axes into class numbers; -1: unknown."""
-    if label.shape[1] == 1:
-        return label[:, 0]
-    return label.argmax(dim=1).masked_fill(~(label > 0).any(dim=1), -1)
 
 
 def _together(batches: list[torch.Tensor]) -> list[torch.Tensor]:

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
     from .scores import Scores
 
-ENGINES = ("own", "cleanlab")
 RULE = "confident_learning"
-
+#: What rules each engine knows.
+ENGINES = {"own": (RULE,), "cleanlab": (RULE, "prune_by_noise_rate", "prune_by_class", "both")}
 #: What is this close counts as equal, as in cleanlab: a mean of equal scores is rounded.
 CLOSE = 1e-6
 
@@ -33,7 +33,11 @@ def suspicious(
     """Return the given labels that the scores confidently contradict; see `Scores.suspicious`."""
     import pandas as pd
 
-    _check(engine, rule)
+    if engine not in ENGINES:
+        raise ValueError(f"There is no engine {engine!r}: give 'own' or 'cleanlab'.")
+    if rule not in ENGINES[engine]:
+        known = ", ".join(ENGINES[engine])
+        raise ValueError(f"The engine {engine!r} has no rule {rule!r}: give one of {known}.")
     rows = read_row_count(top)
     chosen = None if cls is None else class_number(scores, cls)
     check_probabilities(scores.y_score, "suspicious()")
@@ -46,9 +50,8 @@ def suspicious(
     given, score = scores.y_true[row, column], scores.y_score[row, column].astype(np.float64)
     confidence = np.where(given == 1, score, 1 - score)
     order = np.lexsort((column, row, confidence))[:rows]
-    ids = np.arange(scores.n_samples) if scores.sample_ids is None else scores.sample_ids
     columns = {
-        "sample": ids[row[order]],
+        "sample": scores.names_of(row[order]),
         "class": np.array(scores.classes, object)[column[order]],
         "given": given[order],
         "score": score[order],
@@ -63,10 +66,7 @@ def suspicious(
 def find_contradicted(labels: NDArray[np.integer], chances: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Return N booleans: the given answer is confidently contradicted.
 
-    Parameters
-    ----------
-    labels : N: the given answers 0 ... K-1, each of which occurs.
-    chances : N x K float64 in 0 ... 1: of each answer.
+    `labels` are the N given answers 0 ... K-1, each of which occurs; `chances` N x K float64 in 0 ... 1.
     """
     given = chances[np.arange(len(labels)), labels]
     usual = np.bincount(labels, weights=given, minlength=chances.shape[1]) / np.bincount(labels)
@@ -96,10 +96,7 @@ def _of_each(
 def _of_many(
     scores: Scores, engine: str, rule: str
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Find suspicious labels of one question of C answers.
-
-    Returns the rows, the given answer and the likeliest.
-    """
+    """Find suspicious labels among C answers: rows, given, likeliest."""
     known = np.flatnonzero(scores.y_true[:, 0] >= 0)
     label, chances = scores.y_true[known].argmax(axis=1), scores.y_score[known].astype(np.float64)
     # An answer that is never given has no usual score, and so cannot be guessed.
@@ -127,11 +124,3 @@ def _found(
     total = chances.sum(axis=1, keepdims=True)
     rows = np.divide(chances, total, out=np.full_like(chances, 1 / chances.shape[1]), where=total > 0)
     return np.asarray(cleanlab.find_label_issues(labels, rows, filter_by=rule, n_jobs=1), bool)
-
-
-def _check(engine: Any, rule: Any) -> None:
-    if engine not in ENGINES:
-        raise ValueError(f"There is no engine {engine!r}: give 'own' or 'cleanlab'.")
-    rules = (RULE,) if engine == "own" else (RULE, "prune_by_noise_rate", "prune_by_class", "both")
-    if rule not in rules:
-        raise ValueError(f"The engine {engine!r} has no rule {rule!r}: give one of {', '.join(rules)}.")

@@ -49,85 +49,54 @@ def verdict(
     thresholds : above or at which a label is predicted, one or C.
     most : the length of the ranking (longer where more labels are true).
     """
-    values = _vector(scores)
+    values, truth = _vector(scores), _vector(target)
     if values is None or values.size == 0:
         return Verdict()
-    truth = _vector(target)
     names = _names(classes, values.size, task)
+    ranked = [int(i) for i in np.argsort(-np.nan_to_num(values, nan=-np.inf), kind="stable")]
+    words, measure = "", "probability"
+    known: list[bool | None] = [None] * values.size
     if task == "multiclass":
-        return _one_of_many(values, truth, names, most)
-    if task in ("multilabel", "binary") and (truth is None or truth.size == values.size):
-        return _any_of_many(values, truth, names, thresholds, most)
-    words = ""
-    if task == "regression" and values.size == 1:
-        words = f"predicted {_number(values[0])}"
-        if truth is not None and truth.size == 1:
-            words = f"is {_number(truth[0])}, {words}"
-    order = _highest(values, most)
-    return Verdict(words, tuple((names[i], float(values[i]), None) for i in order), "output")
+        said = int(np.nanargmax(values)) if np.isfinite(values).any() else 0
+        true = None
+        if truth is not None and truth.size == 1 and 0 <= truth[0] < values.size:
+            true = int(truth[0])
+        elif truth is not None and truth.size == values.size:
+            true = int(np.argmax(truth))
+        words = f"taken for {names[said]} ({values[said]:.2f})"
+        if true is not None:
+            right = f"recognised ({values[said]:.2f})"
+            words = f"is {names[true]}, {right if said == true else words}"
+            known = [i == true for i in range(values.size)]
+    elif task in ("multilabel", "binary") and (truth is None or truth.size == values.size):
+        over = values >= np.broadcast_to(np.asarray(thresholds, dtype=float), values.shape)
+        scored = [f"({value:.2f})" for value in values]
+        if truth is None:
+            named = [f"{names[i]} {scored[i]}" for i in ranked if over[i]]
+            words = _clause("predicted ", named) or "none predicted"
+        else:
+            has, alarms = truth == 1, np.flatnonzero((truth == 0) & over)
+            clauses = [
+                _clause("has ", [f"{names[i]}, missed {scored[i]}" for i in np.flatnonzero(has & ~over)]),
+                _clause("has ", [f"{names[i]}, found {scored[i]}" for i in np.flatnonzero(has & over)]),
+                _clause("false alarm: ", [f"{names[i]} {scored[i]}" for i in alarms]),
+            ]
+            none = "has none, none predicted" if (truth == 0).any() else ""
+            words = "; ".join(filter(None, clauses)) or none
+            known = [None if np.isnan(label) else bool(label == 1) for label in truth]
+    else:
+        measure = "output"
+        if task == "regression" and values.size == 1:
+            words = f"predicted {values[0]:.4g}"
+            if truth is not None and truth.size == 1:
+                words = f"is {truth[0]:.4g}, {words}"
+    shown = [i for place, i in enumerate(ranked) if place < most or known[i]]
+    return Verdict(words, tuple((names[i], float(values[i]), known[i]) for i in shown), measure)
 
 
-def _one_of_many(values: np.ndarray, truth: np.ndarray | None, names: Sequence[str], most: int) -> Verdict:
-    said = int(np.nanargmax(values)) if np.isfinite(values).any() else 0
-    true = None
-    if truth is not None and truth.size == 1 and 0 <= truth[0] < values.size:
-        true = int(truth[0])
-    elif truth is not None and truth.size == values.size:
-        true = int(np.argmax(truth))
-    words = f"taken for {names[said]} ({values[said]:.2f})"
-    if true is not None:
-        right = f"recognised ({values[said]:.2f})"
-        words = f"is {names[true]}, {right if said == true else words}"
-    order = _highest(values, most, () if true is None else (true,))
-    return Verdict(
-        words,
-        tuple((names[i], float(values[i]), None if true is None else i == true) for i in order),
-        "probability",
-    )
-
-
-def _any_of_many(
-    values: np.ndarray,
-    truth: np.ndarray | None,
-    names: Sequence[str],
-    thresholds: float | Sequence[float],
-    most: int,
-) -> Verdict:
-    limits = np.broadcast_to(np.asarray(thresholds, dtype=float), values.shape)
-    said = values >= limits
-    if truth is None:
-        words = _list([f"{names[i]} ({values[i]:.2f})" for i in _highest(values, values.size) if said[i]])
-        order = _highest(values, most)
-        rows = tuple((names[i], float(values[i]), None) for i in order)
-        return Verdict(f"predicted {words}" if words else "none predicted", rows, "probability")
-    has = truth == 1
-    clauses = [
-        _clause([f"{names[i]}, missed ({values[i]:.2f})" for i in np.flatnonzero(has & ~said)], "has "),
-        _clause([f"{names[i]}, found ({values[i]:.2f})" for i in np.flatnonzero(has & said)], "has "),
-        _clause(
-            [f"{names[i]} ({values[i]:.2f})" for i in np.flatnonzero((truth == 0) & said)], "false alarm: "
-        ),
-    ]
-    words = "; ".join(filter(None, clauses)) or ("has none, none predicted" if (truth == 0).any() else "")
-    order = _highest(values, most, tuple(np.flatnonzero(has)))
-    known = [None if np.isnan(t) else bool(t == 1) for t in truth]
-    return Verdict(words, tuple((names[i], float(values[i]), known[i]) for i in order), "probability")
-
-
-def _clause(items: list[str], before: str) -> str:
-    return before + _list(items) if items else ""
-
-
-def _list(items: list[str]) -> str:
-    shown = items[:_NAMED]
-    return "; ".join(shown) + (f" and {len(items) - _NAMED} more" if len(items) > _NAMED else "")
-
-
-def _highest(values: np.ndarray, most: int, always: Sequence[int] = ()) -> list[int]:
-    """Return the `most` highest and what is always shown, highest first."""
-    ranked = np.argsort(-np.nan_to_num(values, nan=-np.inf), kind="stable")
-    chosen = set(ranked[:most].tolist()) | {int(i) for i in always}
-    return [int(i) for i in ranked if int(i) in chosen]
+def _clause(before: str, items: list[str]) -> str:
+    more = f" and {len(items) - _NAMED} more" if len(items) > _NAMED else ""
+    return before + "; ".join(items[:_NAMED]) + more if items else ""
 
 
 def _vector(value: Any) -> np.ndarray | None:
@@ -149,7 +118,3 @@ def _names(classes: Sequence[str] | None, count: int, task: str | None) -> list[
         return [str(name) for name in classes]
     word = "class" if task == "multiclass" else "label" if task in ("multilabel", "binary") else "output"
     return [f"{word} {index}" for index in range(count)]
-
-
-def _number(value: float) -> str:
-    return f"{value:.4g}"
