@@ -106,8 +106,7 @@ def samples_first(layer: nn.Module, tensor: torch.Tensor, count: int) -> tuple[t
 
 
 def _time_first(layer: nn.Module, suffix: str) -> bool:
-    if isinstance(layer, nn.RNNBase):
-        # The states have their layers first.
+    if isinstance(layer, nn.RNNBase):  # whose states have their layers first
         return suffix.startswith("[1]") or not layer.batch_first
     if isinstance(layer, (nn.TransformerEncoderLayer, nn.TransformerDecoderLayer)):
         layer = layer.self_attn

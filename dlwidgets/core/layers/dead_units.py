@@ -6,8 +6,9 @@ import contextlib
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,8 +22,9 @@ _FLAT: dict[type[nn.Module], float] = {
     nn.ReLU: 0.0, nn.ReLU6: 0.0, nn.Hardswish: -3.0, nn.GELU: -4.0, nn.SiLU: -10.0, nn.Mish: -10.0,
 }  # fmt: skip
 #: The axis of a layer's output that counts its units.
-_CHANNELS = (nn.modules.conv._ConvNd, nn.modules.batchnorm._NormBase, nn.GroupNorm)
-_FEATURES = (nn.Linear, nn.LayerNorm)
+_AXES = {
+    (nn.modules.conv._ConvNd, nn.modules.batchnorm._NormBase, nn.GroupNorm): 1, (nn.Linear, nn.LayerNorm): -1,
+}  # fmt: skip
 #: These hand on each channel by itself, so that a unit behind them is still one of the layer before them.
 _CHANNELWISE = (nn.modules.batchnorm._BatchNorm, nn.modules.instancenorm._InstanceNorm)
 
@@ -79,14 +81,14 @@ class UnitProbe:
         with self._counted():
             self.layers = walk(self._model)
             layers = _watchable(self._model, self.layers)
-            floors = [(layer, flat_below(layer.module)) for layer in layers]
-            activations = [(layer, floor) for layer, floor in floors if floor is not None]
-            for layer, floor in activations:
-                hook = self._activation(layer.path, floor)
-                self._handles.append(layer.module.register_forward_pre_hook(hook, with_kwargs=True))
-            for layer in layers if activations else ():
-                if (axis := _axis(layer.module)) is not None:
-                    hook = self._layer(layer.path, axis, isinstance(layer.module, _CHANNELWISE))
+            for layer in layers:
+                if (floor := flat_below(layer.module)) is not None:
+                    hook = partial(self._see_activation, layer.path, floor)
+                    self._handles.append(layer.module.register_forward_pre_hook(hook, with_kwargs=True))
+            for layer in layers if self._handles else ():
+                axis = next((axis for kinds, axis in _AXES.items() if isinstance(layer.module, kinds)), None)
+                if axis is not None:
+                    hook = partial(self._note_output, layer.path, axis)
                     self._handles.append(layer.module.register_forward_hook(hook))
         return self
 
@@ -119,15 +121,15 @@ class UnitProbe:
                 masks[layer] = mask if known is None or known.shape != mask.shape else known & mask
         lists = [*counts.values(), *([mask] for mask in masks.values())]
         sums = [mask.sum() for several in lists for mask in several]
-        dead = iter(_numbers(sums))
+        if len({one.device for one in sums}) > 1:
+            sums = [one.cpu() for one in sums]
+        dead = iter(torch.stack(sums).tolist() if sums else ())
         return DeadUnits(
             [*counts, *masks],
             np.array([sum(next(dead) for _ in several) for several in lists], np.int32),
             np.array([sum(mask.numel() for mask in several) for several in lists], np.int32),
             np.array([True] * len(counts) + [False] * len(masks), bool),
         )
-
-    # -- inside
 
     @contextlib.contextmanager
     def _counted(self) -> Iterator[None]:
@@ -139,30 +141,25 @@ class UnitProbe:
             self.error = self.error or error
         self.cost += time.perf_counter() - began
 
-    def _activation(self, path: str, floor: float) -> Callable[..., None]:
-        @torch.no_grad()
-        def look(module: nn.Module, inputs: tuple[Any, ...], keywords: dict[str, Any]) -> None:
-            # A cell may call the model meanwhile, in a thread of its own.
-            if threading.get_ident() != self._thread or self.error is not None:
-                return
-            with self._counted():
-                x = inputs[0] if inputs else keywords.get("input")
-                if isinstance(x, torch.Tensor) and x.is_floating_point() and x.ndim > 1 and x.numel():
-                    fed, axis = self._origin(x)
-                    self._calls.append((path, fed, highest(x, axis) <= floor))
+    @torch.no_grad()
+    def _see_activation(self, path: str, floor: float, module: nn.Module, inputs: Any, keywords: Any) -> None:
+        # A cell may call the model meanwhile, in a thread of its own.
+        if threading.get_ident() != self._thread or self.error is not None:
+            return
+        with self._counted():
+            x = inputs[0] if inputs else keywords.get("input")
+            if isinstance(x, torch.Tensor) and x.is_floating_point() and x.ndim > 1 and x.numel():
+                fed, axis = self._origin(x)
+                self._calls.append((path, fed, highest(x, axis) <= floor))
 
-        return look
-
-    def _layer(self, path: str, axis: int, channelwise: bool) -> Callable[..., None]:
-        def note(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
-            if threading.get_ident() != self._thread or self.error is not None:
-                return
-            with self._counted():
-                if isinstance(output, torch.Tensor):
-                    before = self._origin(inputs[0])[0] if channelwise and inputs else ()
-                    self._given[id(output)] = (weakref.ref(output), (*before, path), axis)
-
-        return note
+    def _note_output(self, path: str, axis: int, module: nn.Module, inputs: Any, output: Any) -> None:
+        if threading.get_ident() != self._thread or self.error is not None:
+            return
+        with self._counted():
+            if isinstance(output, torch.Tensor):
+                hands_on = isinstance(module, _CHANNELWISE) and inputs
+                before = self._origin(inputs[0])[0] if hands_on else ()
+                self._given[id(output)] = (weakref.ref(output), (*before, path), axis)
 
     def _origin(self, x: torch.Tensor) -> tuple[tuple[str, ...], int]:
         """Find the layers that returned `x`, and its unit axis."""
@@ -194,25 +191,7 @@ def _watchable(model: nn.Module, layers: Sequence[Layer]) -> list[Layer]:
     if any(getattr(layer.module, "_compiled_call_impl", None) is not None for layer in layers):
         return []  # a hook might have it compiled anew
     # In eval mode these leave their fast path as soon as anything in them has a hook.
-    fast = [
-        f"{layer.path}."
-        for layer in layers
-        if isinstance(layer.module, nn.TransformerEncoderLayer) and not layer.module.training
-    ]
-    return [
-        layer
-        for layer in layers
-        if not isinstance(layer.module, torch.jit.ScriptModule) and not layer.path.startswith(tuple(fast))
-    ]
-
-
-def _axis(module: nn.Module) -> int | None:
-    return 1 if isinstance(module, _CHANNELS) else -1 if isinstance(module, _FEATURES) else None
-
-
-def _numbers(sums: Sequence[torch.Tensor]) -> list[int]:
-    if not sums:
-        return []
-    if len({one.device for one in sums}) > 1:
-        sums = [one.cpu() for one in sums]
-    return [int(number) for number in torch.stack(list(sums)).tolist()]
+    evaluated = (layer for layer in layers if not layer.module.training)
+    fast = [f"{one.path}." for one in evaluated if isinstance(one.module, nn.TransformerEncoderLayer)]
+    plain = [layer for layer in layers if not isinstance(layer.module, torch.jit.ScriptModule)]
+    return [layer for layer in plain if not layer.path.startswith(tuple(fast))]

@@ -59,14 +59,13 @@ class LayerMonitor:
     def forward(self) -> contextlib.AbstractContextManager[Any]:
         """Return the context to compute the loss in, which may watch activations."""
         self._watching = probe = self._probe
-        if probe is None:
-            return _NOTHING
-        self._began = time.perf_counter()
-        if not self._time_budget.due(self._began):
-            self._watching = None
-            return _NOTHING
-        self._spent = 0.0
-        return self._units or _NOTHING
+        if probe is not None:
+            self._began = time.perf_counter()
+            if self._time_budget.due(self._began):
+                self._spent = 0.0
+                return self._units or _NOTHING
+        self._watching = None
+        return _NOTHING
 
     def before(self) -> None:
         """Keep what the step will change, once gradients are there."""
@@ -86,8 +85,20 @@ class LayerMonitor:
         probe, self._watching = self._watching, None
         found = None if probe is None else self._measured(lambda: probe.after(step), self._units)
         if self._probe is not None:
-            self._count()
-        return found if found is None else self._with_share(found)
+            # The time of this step and before it, without pauses.
+            now, gap = time.perf_counter(), self._began - self._ended
+            self._ended = now
+            if self._passed is not None:
+                self._passed += now - self._began + (gap if gap < _PAUSE else 0.0)
+                self._steps += 1
+        if found is None:
+            return None
+        passed, steps, self._passed, self._steps = self._passed, self._steps, 0.0, 0
+        if passed is None:
+            return found
+        self._looked = _FADING * self._looked + self._spent
+        self._all = _FADING * self._all + passed
+        return dataclasses.replace(found, every=passed, between=steps, share=self._looked / self._all)
 
     def failed(self, step: int) -> LayerStats | None:
         """Measure a step not taken because a number is not finite."""
@@ -97,8 +108,6 @@ class LayerMonitor:
         if not seen:
             self._spent = 0.0
         return self._measured(lambda: probe.stopped(step), self._units if seen else None)
-
-    # -- inside
 
     def _measured(self, work: Callable[[], LayerStats], units: UnitProbe | None) -> LayerStats | None:
         began, found = time.perf_counter(), None
@@ -115,24 +124,6 @@ class LayerMonitor:
         self._spent += time.perf_counter() - began + (units.cost if units is not None else 0.0)
         self._time_budget.spent(self._spent)
         return found
-
-    def _count(self) -> None:
-        """Add the time of a step and before it, without pauses."""
-        now = time.perf_counter()
-        gap = self._began - self._ended
-        self._ended = now
-        if self._passed is not None:
-            self._passed += now - self._began + (gap if gap < _PAUSE else 0.0)
-            self._steps += 1
-
-    def _with_share(self, found: LayerStats) -> LayerStats:
-        """Add how often layers are measured, and its share of the time."""
-        passed, steps, self._passed, self._steps = self._passed, self._steps, 0.0, 0
-        if passed is None:
-            return found
-        self._looked = _FADING * self._looked + self._spent
-        self._all = _FADING * self._all + passed
-        return dataclasses.replace(found, every=passed, between=steps, share=self._looked / self._all)
 
     def _give_up(self, error: Exception) -> None:
         self._probe = self._units = self._watching = None

@@ -73,7 +73,9 @@ class LayerProbe:
                 self._paths.append(layer.path)
                 self._weights += own
         if self._weights:
-            self._norms = _norms([_dense(p.grad) for p in self._weights if p.grad is not None])
+            # The values of a sparse gradient have its norm.
+            grads = [p.grad.coalesce().values() if p.grad.is_sparse else p.grad for p in self._weights]
+            self._norms = _norms(grads)
             self._kept = [p.detach().clone() for p in self._weights]
 
     @torch.no_grad()
@@ -109,18 +111,11 @@ class LayerProbe:
 
 def _norms(tensors: list[torch.Tensor]) -> Sequence[torch.Tensor]:
     """Return L2 norms in float32, where half precision cannot overflow."""
-    found: list[torch.Tensor] = [tensors[0]] * len(tensors)
-    by_dtype: dict[torch.dtype, list[int]] = {}
-    for i, tensor in enumerate(tensors):
-        by_dtype.setdefault(tensor.dtype, []).append(i)
-    for dtype, places in by_dtype.items():
+    found = list(tensors)
+    for dtype in {tensor.dtype for tensor in tensors}:
+        places = [i for i, tensor in enumerate(tensors) if tensor.dtype == dtype]
         half = dtype in (torch.float16, torch.bfloat16)
         norms = torch._foreach_norm([tensors[i] for i in places], 2, dtype=torch.float32 if half else None)
         for i, norm in zip(places, norms):
             found[i] = norm.float()
     return found
-
-
-def _dense(gradient: torch.Tensor) -> torch.Tensor:
-    """Return a gradient, or a sparse one's values, of the same norm."""
-    return gradient.coalesce().values() if gradient.is_sparse else gradient

@@ -44,7 +44,12 @@ class Sparklines:
         # Weights that did not move at all stand at the lowest; what is not finite leaves a gap.
         logs = np.where(np.isfinite(stats.update_ratio), np.maximum(logs, LOWEST), np.nan)
         with self._lock:
-            row = np.full(self._make_room(stats.paths), np.nan, np.float32)
+            for path in stats.paths:
+                self._columns.setdefault(path, len(self._columns))
+            more = len(self._columns) - self._values.shape[1]
+            if more:
+                self._values = np.pad(self._values, ((0, 0), (0, more)), constant_values=np.nan)
+            row = np.full(len(self._columns), np.nan, np.float32)
             row[[self._columns[path] for path in stats.paths]] = logs
             if self._times and now - self._times[-1] < self._every:
                 self._values[-1] = _mean(self._values[-1], row, self._weights[-1], 1)
@@ -66,8 +71,7 @@ class Sparklines:
         with self._lock:
             values = self._values
             if most is not None and len(values) > most:
-                each = -(-len(values) // most) if most else 1
-                values = values[::-1][::each][::-1] if most else values[:0]
+                values = values[:: len(values) // -most][::-1] if most else values[:0]
             out = np.zeros((len(paths), len(values)), np.uint8)
             known = [(i, self._columns[path]) for i, path in enumerate(paths) if path in self._columns]
             if known and len(values):
@@ -82,17 +86,8 @@ class Sparklines:
         """The step of the oldest point, or None."""
         return self._steps[0] if self._steps else None
 
-    # -- inside
-
-    def _make_room(self, paths: Sequence[str]) -> int:
-        for path in paths:
-            self._columns.setdefault(path, len(self._columns))
-        more = len(self._columns) - self._values.shape[1]
-        if more:
-            self._values = np.pad(self._values, ((0, 0), (0, more)), constant_values=np.nan)
-        return len(self._columns)
-
     def _make_place(self, now: float) -> None:
+        """Join the points two by two, or let the oldest go."""
         each = (now - self._times[0]) / len(self._times)
         if self._every < self._longest and each < self._longest:
             self._every = min(self._longest, 2 * max(self._every, each))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import keyword
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,14 +40,22 @@ def structure(model: nn.Module) -> Structure:
     for path, module in model.named_modules():
         if "parametrizations" in path.split("."):
             continue
-        modules.append((path, type_before_parametrizations(module), tuple(_numbers(module))))
+        attributes = tuple(
+            (name, tuple(value) if isinstance(value, list) else value)
+            for name, value in sorted(vars(module).items())
+            if name != "training" and name not in _OWN and is_plain(value)
+            if not (name == "p" and isinstance(module, _DropoutNd))
+        )
+        modules.append((path, type_before_parametrizations(module), attributes))
     for name, parameter in model.named_parameters():
         path, _, key = f".{name}".partition(".parametrizations.")
-        path = path[1:]
-        if not hasattr(parameter, "shape") or key.endswith("original0") and _is_split(model, path, key):
+        attribute = key.partition(".")[0]
+        if not hasattr(parameter, "shape"):
             continue
-        if _is_split(model, path, key):
-            name = f"{path}.{key.partition('.')[0]}" if path else key.partition(".")[0]
+        if key and _is_split(model.get_submodule(path[1:]), attribute):
+            if key.endswith("original0"):
+                continue
+            name = f"{path}.{attribute}"[1:]
         tensors.append((name, parameter.shape, parameter.dtype, True))
     tensors += [(name, b.shape, b.dtype, False) for name, b in model.named_buffers()]
     names: dict[int, list[str]] = {}
@@ -58,19 +65,9 @@ def structure(model: nn.Module) -> Structure:
     return Structure(tuple(modules), tuple(sorted(tensors, key=lambda one: one[0])), ties)
 
 
-def _is_split(model: nn.Module, path: str, key: str) -> bool:
-    if not key:
-        return False
-    listed = model.get_submodule(path).parametrizations[key.partition(".")[0]]  # type: ignore[union-attr,index]
+def _is_split(module: nn.Module, attribute: str) -> bool:
+    listed = module.parametrizations[attribute]  # type: ignore[union-attr,index]
     return [type(one).__name__ for one in listed] == ["_WeightNorm"]
-
-
-def _numbers(module: nn.Module) -> Iterator[tuple[str, Any]]:
-    for name, value in sorted(vars(module).items()):
-        if name == "p" and isinstance(module, _DropoutNd):
-            continue
-        if name != "training" and name not in _OWN and is_plain(value):
-            yield name, tuple(value) if isinstance(value, list) else value
 
 
 def expression_of(model: nn.Module, path: str, name: str = "model") -> str:

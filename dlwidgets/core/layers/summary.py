@@ -7,7 +7,6 @@ import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
-from operator import is_
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -154,8 +153,8 @@ class Summary:
         """Return the rows as a data frame, a column each attribute."""
         import pandas as pd
 
-        names = [part.name for part in dataclasses.fields(Row)]
-        return pd.DataFrame([[getattr(row, name) for name in names] for row in self.rows], columns=names)
+        # Not asdict(), which copies.
+        return pd.DataFrame(map(vars, self.rows), columns=[part.name for part in dataclasses.fields(Row)])
 
     def __str__(self) -> str:
         from .summary_text import text
@@ -222,14 +221,12 @@ def summary(
 def with_trainable(table: Summary, model: nn.Module) -> Summary:
     """Return the table with what trains now; the same if nothing changed."""
     holdings = holdings_of(walk(model))
-    rows = []
-    for row in table.rows:
-        now = holdings[row.path].trainable if row.path in holdings else row.trainable
-        rows.append(row if row.trainable == now else dataclasses.replace(row, trainable=now))
+    now = [holdings[row.path].trainable if row.path in holdings else row.trainable for row in table.rows]
     count = holdings[""].trained
-    if count == table.trainable_parameters and all(map(is_, rows, table.rows)):
+    if count == table.trainable_parameters and now == [row.trainable for row in table.rows]:
         return table
-    return dataclasses.replace(table, rows=tuple(rows), trainable_parameters=count)
+    rows = tuple(dataclasses.replace(row, trainable=word) for row, word in zip(table.rows, now))
+    return dataclasses.replace(table, rows=rows, trainable_parameters=count)
 
 
 def _meant(name: str) -> str:
@@ -345,15 +342,14 @@ def _in_order(layers: Sequence[Layer], records: Mapping[str, Record]) -> list[La
     never = len(records) + sum(record.calls for record in records.values())
     began = {layer.path: never if (order := records[layer.path].order) is None else order for layer in layers}
     inside: dict[str, list[Layer]] = {layer.path: [] for layer in layers}
-    for layer in layers[1:]:
-        inside[layer.parent or ""].append(layer)
     for layer in reversed(layers[1:]):
         above = layer.parent or ""
+        inside[above].append(layer)
         began[above] = min(began[above], began[layer.path])
-    ordered: list[Layer] = []
-    waiting = [layers[0]]
+    ordered, waiting = [], [layers[0]]
     while waiting:
         layer = waiting.pop()
         ordered.append(layer)
-        waiting += reversed(sorted(inside[layer.path], key=lambda one: began[one.path]))
+        # The last to begin at the bottom; of equals the last that is registered.
+        waiting += sorted(inside[layer.path], key=lambda one: -began[one.path])
     return ordered

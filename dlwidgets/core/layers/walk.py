@@ -130,9 +130,8 @@ def holdings_of(layers: Sequence[Layer]) -> dict[str, Holding]:
     for layer in reversed(layers):
         holding = holdings[layer.path]
         if layer.again:  # what is inside is listed at its first place, which comes later here
-            for module in layer.module.modules():
-                holding.tensors.update((id(t), t) for t in module._parameters.values() if t is not None)
-                holding.buffers.update((id(t), t) for t in module._buffers.values() if t is not None)
+            holding.tensors.update((id(tensor), tensor) for tensor in layer.module.parameters())
+            holding.buffers.update((id(tensor), tensor) for tensor in layer.module.buffers())
         if layer.parent is not None:
             # In place: a copy for each layer inside would make a wide model take the square of their number.
             holdings[layer.parent].tensors.update(holding.tensors)
