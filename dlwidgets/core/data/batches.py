@@ -20,9 +20,7 @@ def batch_length(batch: Any) -> int:
     first = batch[0] if isinstance(batch, (tuple, list)) and batch else batch
     if not isinstance(first, torch.Tensor):
         first = next(tree_tensors(batch), None)
-        if first is None:
-            return 0
-    return first.shape[0] if first.ndim else 1
+    return 0 if first is None else first.shape[0] if first.ndim else 1
 
 
 class Batches:
@@ -110,11 +108,8 @@ class Batches:
     def install(self, state: Any) -> str | None:
         """Go to an earlier place, from which the same batches follow.
 
-        The global random generators may be left anywhere. Returns in a clause what could not be had.
-
-        Raises
-        ------
-        ValueError : in a clause, why there is no way back; the place is as before.
+        The global random generators may be left anywhere. Returns in a clause what could not be had;
+        ValueError says in a clause why there is no way back, and leaves the place as before.
         """
         raise NotImplementedError
 
@@ -162,11 +157,9 @@ class IndexedBatches(Batches):
 
     def take(self) -> Any:
         if self._at >= self._end:
-            self._order = (
-                torch.randperm(self._count, generator=self._generator)
-                if self.shuffle
-                else torch.arange(self._count)
-            )
+            self._order = torch.arange(self._count)
+            if self.shuffle:
+                self._order = torch.randperm(self._count, generator=self._generator)
             self._at, self._before, self._end = 0, 0, self._count
         end = min(self._at + self.batch_size, self._end)
         index = self._order[self._at : end]
@@ -207,12 +200,10 @@ class IndexedBatches(Batches):
 
     def state(self) -> dict[str, Any]:
         return {
-            "generator": self._generator.get_state(),
-            "order": self._order,
-            "place": (self._before, self._at, self._end),
-            "batch_size": self.batch_size,
+            "generator": self._generator.get_state(), "order": self._order,
+            "place": (self._before, self._at, self._end), "batch_size": self.batch_size,
             "own": self._sources.own_state(),
-        }
+        }  # fmt: skip
 
     def install(self, state: dict[str, Any]) -> None:
         if len(state["order"]) not in (0, self._count):

@@ -45,9 +45,11 @@ def make_card(inputs: Any) -> Card:
     if isinstance(inputs, (tuple, list)) and inputs and isinstance(inputs[0], str):
         return Card("text", text=_shorten(inputs[0]))
     first = next(tree_tensors(inputs), None)
-    if first is not None and first.ndim == 2 and _is_row(first):
+    real = first is not None and first.is_floating_point()
+    # Whole numbers in a vector are tokens for a thumbnail, but yes-or-no features are a row.
+    if first is not None and first.ndim == 2 and (real or first.dtype == torch.bool):
         return Card("row", values=tuple(first[0].detach().double().cpu().tolist()))
-    if first is not None and first.ndim == 3 and first.is_floating_point() | (first.dtype == torch.uint8):
+    if first is not None and first.ndim == 3 and (real or first.dtype == torch.uint8):
         inputs = first[:, None]  # an image without a channel axis
     found = make_thumbnail(inputs)
     if found.image is not None:
@@ -55,11 +57,6 @@ def make_card(inputs: Any) -> Card:
     if found.kind == "tokens":
         return Card("text", text=_shorten(found.words))
     return Card("none", text=found.words or f"a tensor of shape {tuple(found.shape)}")
-
-
-def _is_row(tensor: torch.Tensor) -> bool:
-    # Whole numbers in a vector are tokens for thumbnail(), but yes-or-no features are a row.
-    return tensor.is_floating_point() or tensor.dtype == torch.bool
 
 
 def _shorten(text: str) -> str:

@@ -27,15 +27,12 @@ _END = object()
 class LoaderBatches(Batches):
     """Batches of a person's DataLoader, which itself is never changed.
 
-    Its dataset, order, collate and workers are used.
-
     Where the loader's batches are made by an ordinary BatchSampler, they are made here in its stead, by the
     same sampler, so that their size can change and a failed batch can come back. Any other loader (a batch
     sampler of a person's own, an IterableDataset, a subclass with an iteration of its own) is read as it is.
     """
 
     def __init__(self, loader: DataLoader) -> None:
-        #: The person's own loader, never changed.
         self.loader = self._loader = loader
         sources = SourceState(loader, loader.sampler, loader.batch_sampler, loader.dataset)
         size = loader.batch_size or getattr(loader.batch_sampler, "batch_size", None) or 1
@@ -52,14 +49,15 @@ class LoaderBatches(Batches):
         self._trusted, self._broken_off = True, False
         #: What decided this epoch's batches when it was opened.
         self._opening: Any = None
-        if _is_ordinary(loader):
-            theirs = loader.batch_sampler
+        theirs = loader.batch_sampler
+        own = type(loader).__iter__ is not DataLoader.__iter__ or isinstance(loader.dataset, IterableDataset)
+        if type(theirs) is BatchSampler and not own:
             self._sampler = ResizableSampler(
                 theirs.sampler, theirs.batch_size, theirs.drop_last, self._sources
-            )  # type: ignore[union-attr]
+            )
             self._loader = _with_sampler(loader, self._sampler)
             with contextlib.suppress(TypeError):
-                self.samples = len(theirs.sampler)  # type: ignore[arg-type,union-attr]
+                self.samples = len(theirs.sampler)  # type: ignore[arg-type]
 
     @property
     def resizable(self) -> bool:
@@ -92,8 +90,15 @@ class LoaderBatches(Batches):
                 self._trusted = False
                 return self._note_taken(batch)
             self._end_epoch()
-        if self._iterator is None:
-            self._iterator = self._open()
+        if self._iterator is None and self._broken_off:
+            # The workers were let go in mid-epoch: new ones go on, and no random number is drawn for that.
+            self._broken_off = False
+            self._sampler.resume_epoch()  # type: ignore[union-attr]
+            with preserve_random_state(), _preserve_generators(self.loader):
+                self._iterator = iter(self._loader)
+        elif self._iterator is None:
+            self._opening = self._sources.state()
+            self._iterator = iter(self._loader)
         try:
             batch = next(self._iterator)
         except StopIteration:
@@ -136,26 +141,33 @@ class LoaderBatches(Batches):
             return self.loader.collate_fn([self.loader.dataset[index]])
 
     def why_not(self, batch_size: int) -> str | None:
-        if self._sampler is None:
-            if batch_size == self._size:
+        if self._sampler is not None:
+            if not self._sampler.drop_last or self.samples is None or batch_size <= self.samples:
                 return None
-            if isinstance(self.loader.dataset, IterableDataset):
-                return "the DataLoader reads an IterableDataset, which fixes the size"
-            return "the DataLoader makes its batches in a way of its own, which fixes the size"
-        if self._sampler.drop_last and self.samples is not None and batch_size > self.samples:
             return (
                 f"the DataLoader drops batches that are not full, and there are only {self.samples} samples"
             )
-        return None
+        if batch_size == self._size:
+            return None
+        if isinstance(self.loader.dataset, IterableDataset):
+            return "the DataLoader reads an IterableDataset, which fixes the size"
+        return "the DataLoader makes its batches in a way of its own, which fixes the size"
 
     def note(self) -> str | None:
         ahead = 0 if self._sampler is None else len(self._sampler.ahead) + len(self._sampler.ready)
-        if not ahead:
-            return None
-        return f"{pluralize(ahead, 'batch')} of the old size had been fetched ahead by workers"
+        return (
+            f"{pluralize(ahead, 'batch')} of the old size had been fetched ahead by workers"
+            if ahead
+            else None
+        )
 
     def steps_left(self) -> int | None:
-        return self._count_left()
+        if not self._trusted:
+            return None
+        if self._sampler is not None:
+            return None if self.samples is None else self._count_batches(self.samples - self._taken)
+        count = self.steps_in_epoch()
+        return None if count is None else max(0, count - self._taken)
 
     def steps_in_epoch(self) -> int | None:
         if self._sampler is not None:
@@ -167,7 +179,11 @@ class LoaderBatches(Batches):
 
     def close(self) -> None:
         # At once, and not when it is collected: that may be in a worker forked later, which complains.
-        self._end_workers()
+        getattr(self._iterator, "_shutdown_workers", lambda: None)()
+        self._iterator = None
+        if self._sampler is not None:
+            # Dropping the loader ends workers that persist.
+            self._loader = _with_sampler(self.loader, self._sampler)
 
     def state(self) -> dict[str, Any]:
         sampler = self._sampler
@@ -189,8 +205,8 @@ class LoaderBatches(Batches):
             self.close()
         self._broken_off = state["broken_off"] and not state["open"]
         self._taken, self._over, self._trusted = state["taken"], state["over"], state["trusted"]
-        self._held, self._opening, self._indices = dereference(state["held"]) or [], state["opening"], []
-        self._held = list(self._held)
+        self._held, self._indices = list(dereference(state["held"]) or []), []
+        self._opening = state["opening"]
         self.batch_size = state["batch_size"]
         self._sources.install_own(state["own"])
         if self._sampler is not None:
@@ -208,9 +224,8 @@ class LoaderBatches(Batches):
         if self._sampler is not None:
             if was is None:
                 raise ValueError("the sampler had failed")
-            theirs = loader.batch_sampler
-            size, drops = state["batch_size"], theirs.drop_last  # type: ignore[union-attr]
-            sampler = ResizableSampler(theirs.sampler, size, drops, self._sources)  # type: ignore[union-attr]
+            old = self._sampler
+            sampler = ResizableSampler(old.sampler, state["batch_size"], old.drop_last, self._sources)
             loader = _with_sampler(loader, sampler)
         iterator, said = None, None
         if sampler is None or (loader.num_workers and state["open"] and was["clean"]):
@@ -220,7 +235,7 @@ class LoaderBatches(Batches):
             iterator = iter(loader) if state["open"] else None
             if loader.num_workers:
                 said = "the workers of the DataLoader began their random numbers anew"
-        self._end_workers()
+        self.close()
         self._loader, self._sampler, self._iterator = loader, sampler, iterator
         return said
 
@@ -250,13 +265,6 @@ class LoaderBatches(Batches):
             return iterator, "the DataLoader gave other samples when it was read again up to there"
         return iterator, None
 
-    def _end_workers(self) -> None:
-        getattr(self._iterator, "_shutdown_workers", lambda: None)()
-        self._iterator = None
-        if self._sampler is not None:
-            # Dropping the loader ends workers that persist.
-            self._loader = _with_sampler(self.loader, self._sampler)
-
     def _note_taken(self, batch: Any) -> Any:
         self._last = batch
         if self._sampler is None:
@@ -265,21 +273,11 @@ class LoaderBatches(Batches):
             self._indices = self._sampler.ahead.popleft()
             self._taken += len(self._indices)
         ahead = self._held or (self._sampler is not None and self._sampler.ahead)
-        self._over = not ahead and self._count_left() == 0
+        self._over = not ahead and self.steps_left() == 0
         return batch
 
     def _end_epoch(self) -> None:
         self._iterator, self._taken, self._over = None, 0, False
-
-    def _open(self) -> Iterator[Any]:
-        if not self._broken_off:
-            self._opening = self._sources.state()
-            return iter(self._loader)
-        # The workers were let go in mid-epoch: new ones go on, and no random number is drawn for that.
-        self._broken_off = False
-        self._sampler.resume_epoch()  # type: ignore[union-attr]
-        with preserve_random_state(), _preserve_generators(self.loader):
-            return iter(self._loader)
 
     def _return_indices(self, indices: list[int]) -> None:
         """Let the samples of a failed batch come next."""
@@ -297,17 +295,7 @@ class LoaderBatches(Batches):
             self._broken_off = True
             self.close()
 
-    def _count_left(self) -> int | None:
-        """Return how many batches are left, or None where that is unknown."""
-        if not self._trusted:
-            return None
-        if self._sampler is None:
-            count = self.steps_in_epoch()
-            return None if count is None else max(0, count - self._taken)
-        return None if self.samples is None else self._count_batches(self.samples - self._taken)
-
     def _count_batches(self, samples: int) -> int:
-        """Return how many batches so many samples make."""
         full, rest = divmod(max(0, samples), self._size)
         return full + (1 if rest and not self._sampler.drop_last else 0)  # type: ignore[union-attr]
 
@@ -318,14 +306,6 @@ class LoaderBatches(Batches):
             and not isinstance(dataset, IterableDataset)
             and hasattr(dataset, "__getitem__")
         )
-
-
-def _is_ordinary(loader: DataLoader) -> bool:
-    return (
-        type(loader.batch_sampler) is BatchSampler
-        and type(loader).__iter__ is DataLoader.__iter__
-        and not isinstance(loader.dataset, IterableDataset)
-    )
 
 
 def _with_sampler(loader: DataLoader, sampler: ResizableSampler) -> DataLoader:
@@ -343,11 +323,8 @@ def _with_sampler(loader: DataLoader, sampler: ResizableSampler) -> DataLoader:
 def _preserve_generators(loader: DataLoader) -> Iterator[None]:
     """Give back a loader's and its sampler's generators: training may share them."""
     owners = (loader, loader.sampler, loader.batch_sampler)
-    kept = [
-        (g, g.get_state())
-        for g in (getattr(o, "generator", None) for o in owners)
-        if isinstance(g, torch.Generator)
-    ]
+    found = (getattr(owner, "generator", None) for owner in owners)
+    kept = [(one, one.get_state()) for one in found if isinstance(one, torch.Generator)]
     try:
         yield
     finally:
@@ -424,25 +401,24 @@ class ResizableSampler(BatchSampler):
         self.drawn += len(indices)
         # At its end a sampler may draw random numbers once more.
         self.ended = self.ended or len(indices) < count
-        self.check = _update_check(indices, self.check)
+        try:
+            numbers = array.array("q", indices).tobytes()
+        except (TypeError, OverflowError):  # a sampler may give anything
+            numbers = " ".join(map(str, indices)).encode()
+        self.check = zlib.crc32(numbers, self.check)
         return indices
 
     def state(self) -> dict[str, Any]:
         """Return the sampler's place in the epoch, and what was not taken."""
         return {
             "begun": self.begun, "drawn": self.drawn, "check": self.check,
-            "handed": _run_lengths(self.handed),
-            "ahead": [list(batch) for batch in (*self.ahead, *self.ready)], "returned": list(self.returned),
+            "handed": [[size, len(list(same))] for size, same in itertools.groupby(self.handed)],
+            "ahead": list(map(list, (*self.ahead, *self.ready))), "returned": list(self.returned),
             "clean": self.clean, "ended": self.ended,
         }  # fmt: skip
 
     def install(self, state: dict[str, Any]) -> None:
-        """Go to a place in an epoch; only before first use.
-
-        Raises
-        ------
-        ValueError : in a clause: the sampler gives another order now.
-        """
+        """Go to a place in an epoch, before first use; see `check_order`."""
         with self._sources.preserve():
             self._sources.install(state["begun"])
             self._order = iter(self.sampler)
@@ -452,7 +428,7 @@ class ResizableSampler(BatchSampler):
                 self._draw(1)
         self.check_order(state)
         self.begun, self.clean, self._goes_on = state["begun"], state["clean"], True
-        self.ready = deque(list(batch) for batch in state["ahead"])
+        self.ready = deque(map(list, state["ahead"]))
         handed = _expand_runs(state["handed"])
         self.handed = handed[: len(handed) - len(self.ready)]
         self.returned = deque(state["returned"])
@@ -463,18 +439,6 @@ class ResizableSampler(BatchSampler):
             raise ValueError("the sampler gives another order when it is asked again")
 
 
-def _update_check(indices: list[Any], check: int) -> int:
-    try:
-        return zlib.crc32(array.array("q", indices).tobytes(), check)
-    except (TypeError, OverflowError):
-        return zlib.crc32(" ".join(map(str, indices)).encode(), check)
-
-
-def _run_lengths(numbers: list[int]) -> list[list[int]]:
-    """Return numbers as [number, how often in a row]."""
-    return [[number, len(list(group))] for number, group in itertools.groupby(numbers)]
-
-
 def _expand_runs(counts: list[list[int]]) -> list[int]:
-    """Return the numbers that `_run_lengths` was given."""
+    """Return numbers of which [number, how often in a row] is given."""
     return [number for number, count in counts for _ in range(count)]

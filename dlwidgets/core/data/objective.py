@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from ..base.trees import call_model, tree_map, tree_tensors
-from .smoothed_loss import SmoothedLoss
 from .task import Task, scalar_loss, unpack_batch
 
 
@@ -23,13 +25,9 @@ class Objective:
     """
 
     def __init__(
-        self,
-        model: nn.Module,
-        task: Task,
-        device: torch.device,
-        step: Callable[[nn.Module, Any], Any] | None = None,
-        target: str | None = None,
-    ) -> None:
+        self, model: nn.Module, task: Task, device: torch.device,
+        step: Callable[[nn.Module, Any], Any] | None = None, target: str | None = None,
+    ) -> None:  # fmt: skip
         self.model, self.task, self.device, self.custom, self.target = model, task, device, step, target
         #: The loss of training in the task's stead, where one is wished for.
         self.smoothing = SmoothedLoss(task, step is not None)
@@ -37,9 +35,7 @@ class Objective:
     def to_device(self, batch: Any) -> Any:
         """Return a batch on the device where training computes."""
         device = self.device
-        return tree_map(
-            lambda tensor: tensor if tensor.device == device else tensor.to(device, non_blocking=True), batch
-        )
+        return tree_map(lambda t: t if t.device == device else t.to(device, non_blocking=True), batch)
 
     def loss(self, batch: Any) -> tuple[torch.Tensor, dict[str, float]]:
         """Return the loss of a batch on the device, and its parts."""
@@ -49,12 +45,7 @@ class Objective:
         return scalar_loss(loss)
 
     def compute(self, batch: Any, loss: Callable[[Any, Any], Any] | None = None) -> tuple[Any, Any, Any]:
-        """Return loss, output and prepared targets of a batch; without custom steps.
-
-        Parameters
-        ----------
-        loss : in the task's stead.
-        """
+        """Return loss (in the task's stead: `loss`), output and prepared targets."""
         inputs, targets = unpack_batch(batch, self.target)
         output = call_model(self.model, inputs)
         targets = self.task.prepare(targets, output)
@@ -67,7 +58,52 @@ class Objective:
             parts = dict(zip(("inputs", "targets"), unpack_batch(batch, self.target)))
         for name, part in parts.items():
             if any(t.is_floating_point() and not bool(t.isfinite().all()) for t in tree_tensors(part)):
-                return (
-                    f"The {name} of this batch hold{'s' if name == 'batch' else ''} NaN or infinite values."
-                )
+                verb = "holds" if name == "batch" else "hold"
+                return f"The {name} of this batch {verb} NaN or infinite values."
         return ""
+
+
+class SmoothedLoss:
+    """The loss of training: the task's, with a wished label smoothing.
+
+    Evaluations keep the loss that was given, so that its values before and after a change can be compared.
+    """
+
+    def __init__(self, task: Task, custom: bool = False) -> None:
+        self._task, self._custom = task, custom
+        self.wish: float | None = None
+        #: The loss in the task's stead; None: the task's own.
+        self.loss: Callable[[Any, Any], Any] | None = None
+
+    @property
+    def value(self) -> float | None:
+        """The smoothing in force; None where the loss has none."""
+        if self._custom:
+            return None
+        if self.wish is not None:
+            return self.wish
+        if self._task.loss is F.cross_entropy:
+            return 0.0
+        own = getattr(self._task.loss, "label_smoothing", None)
+        return float(own) if isinstance(own, (int, float)) else None
+
+    def put(self, wish: float | None) -> None:
+        """Put a smoothing in force; None is the loss's own.
+
+        Raises
+        ------
+        ValueError : the loss has no label smoothing, in a clause.
+        """
+        own = self._task.loss
+        if wish is not None and self.value is None:
+            name = "the loss is what training_step= returns, which" if self._custom else self._task.loss_name
+            raise ValueError(f"{name} has no label smoothing: CrossEntropyLoss has")
+        self.wish, self.loss = wish, None
+        if wish is None:
+            return
+        if own is F.cross_entropy:
+            self.loss = functools.partial(F.cross_entropy, label_smoothing=wish)
+        elif isinstance(own, nn.Module):
+            made = copy.copy(own)  # shares the weights of the classes
+            made.label_smoothing = wish  # type: ignore[assignment]
+            self.loss = made

@@ -19,7 +19,6 @@ class Samples:
 
     Parameters
     ----------
-    batches : the source.
     name : what the samples are, as "validation".
     device : where the inputs are wanted.
     target : the entry of a dict batch that is the target.
@@ -55,8 +54,8 @@ class Samples:
         return tree_map(lambda tensor: tensor.to(self._device), inputs), target
 
 
-class PlainSamples:
-    """Arrays, tensors or a Dataset by number, with the methods of `Samples`.
+class PlainSamples(Samples):
+    """Arrays, tensors or a Dataset by number.
 
     Parameters
     ----------
@@ -71,11 +70,8 @@ class PlainSamples:
     TypeError, ValueError : X is nothing of this kind, is empty, or its parts or `y` differ in length.
     """
 
-    name = "given"
-
     def __init__(self, X: Any, y: Any = None, dtype: torch.dtype = torch.float32) -> None:
-        self._dtype = dtype
-        self._dataset = None
+        self.name, self._dtype, self._dataset = "given", dtype, None
         if hasattr(X, "to_numpy") and hasattr(X, "columns"):
             X = X.to_numpy()
         if not _holds_numbers(X) and hasattr(X, "__getitem__") and hasattr(X, "__len__"):
@@ -101,21 +97,13 @@ class PlainSamples:
     def __len__(self) -> int:
         return self._length
 
-    def inputs(self, index: int) -> Any:
-        """Return the inputs of sample `index` as a batch of one."""
-        return self.item(index)[0]
-
-    def target(self, index: int) -> Any:
-        """Return the target of sample `index`, None where there is none."""
-        return self.item(index)[1]
-
     def item(self, index: int) -> tuple[Any, Any]:
-        """Return inputs and target of sample `index`, which is read once."""
         if self._dataset is None:
             inputs, target = tree_map(lambda tensor: tensor[index : index + 1], self._inputs), None
         else:
             item = self._dataset[index]
-            inputs, target = item if _is_pair(item) else (item, None)
+            pair = isinstance(item, (tuple, list)) and len(item) == 2
+            inputs, target = item if pair else (item, None)
             inputs = tree_map(lambda tensor: tensor[None], self._read(inputs))
         if self._targets is not None:
             target = self._targets.iloc[index] if hasattr(self._targets, "iloc") else self._targets[index]
@@ -145,41 +133,31 @@ def _holds_numbers(value: Any) -> bool:
     return isinstance(value, torch.Tensor) or (hasattr(value, "dtype") and hasattr(value, "shape"))
 
 
-def _is_pair(item: Any) -> bool:
-    return isinstance(item, (tuple, list)) and len(item) == 2
-
-
-class TextSamples:
+class TextSamples(list[str]):
     """Texts by number; they bring no targets."""
-
-    name = "given"
-
-    def __init__(self, texts: Any) -> None:
-        self._texts = [str(text) for text in texts]
-
-    def __len__(self) -> int:
-        return len(self._texts)
 
     def inputs(self, index: int) -> str:
         """Return the text of sample `index`."""
-        return self._texts[index]
+        return self[index]
 
 
 class FrameSamples:
     """Rows of a DataFrame by number; all of its columns are inputs."""
 
-    name = "given"
-
     def __init__(self, frame: Any) -> None:
         self._frame = frame
-        self.columns = tuple(str(column) for column in frame.columns)
+        self.columns = tuple(map(str, frame.columns))
 
     def __len__(self) -> int:
         return len(self._frame)
 
     def inputs(self, index: int) -> dict[str, Any]:
         """Return the row of sample `index`: column -> number or word."""
-        row = [_to_plain(value) for value in self._frame.iloc[index]]
+        numbers = (int, float, np.integer, np.floating)
+        row = (
+            float(value) if isinstance(value, numbers) and not isinstance(value, bool) else str(value)
+            for value in self._frame.iloc[index]
+        )  # fmt: skip
         return dict(zip(self.columns, row))
 
 
@@ -198,7 +176,7 @@ def read_samples(X: Any) -> Any:
     if is_frame(X):
         found: Any = FrameSamples(X)
     elif _holds_texts(X):
-        found = TextSamples(X)
+        found = TextSamples(map(str, X))
     elif hasattr(X, "__len__") or hasattr(X, "__getitem__"):
         found = PlainSamples(X)
     else:
@@ -212,19 +190,5 @@ def read_samples(X: Any) -> Any:
 
 
 def _holds_texts(X: Any) -> bool:
-    if isinstance(X, (str, bytes, Mapping, torch.Tensor)) or not hasattr(X, "__len__") or len(X) == 0:
-        return False
-    if isinstance(X, tuple):
-        return False
-    if isinstance(X, list) or getattr(X, "ndim", 0) == 1:
-        first = X.iloc[0] if hasattr(X, "iloc") else X[0]
-        return isinstance(first, str)
-    return False
-
-
-def _to_plain(value: Any) -> Any:
-    if isinstance(value, (bool, np.bool_)):
-        return str(bool(value))
-    if isinstance(value, (int, float, np.integer, np.floating)):
-        return float(value)
-    return str(value)
+    listed = isinstance(X, list) or (getattr(X, "ndim", 0) == 1 and not isinstance(X, torch.Tensor))
+    return listed and len(X) > 0 and isinstance(X.iloc[0] if hasattr(X, "iloc") else X[0], str)

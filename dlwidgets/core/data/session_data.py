@@ -11,18 +11,18 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import DataLoader, IterableDataset
 
-from ..base.isolation import eval_mode, preserve_buffers, preserve_modes, preserve_random_state, use_device
+from ..base.isolation import eval_mode, preserve_buffers, preserve_random_state, use_device
 from ..base.trees import call_model, describe_shapes, slice_rows, tree_map, tree_tensors
 from ..base.words import pluralize, quote_error
+from ..layers.kinds import dtype_name
 from .batches import Batches, IndexedBatches
 from .loader import LoaderBatches
 from .source import Rows, read_data, split_data
 from .stream import StreamBatches
-from .task import Task, scalar_loss, unpack_batch
-from .task_inference import infer_task, looks_like_probabilities, read_class_names
+from .task import Task, infer_task, looks_like_probabilities, read_class_names, scalar_loss, unpack_batch
 
-#: Samples that are looked at to infer the task.
-_PEEK = 32
+#: Samples that are looked at to infer the task, and that the model is tried on.
+_PEEK, TRY = 32, 4
 
 
 @dataclass(frozen=True)
@@ -47,19 +47,10 @@ class SessionData:
 
 
 def prepare_data(
-    model: nn.Module,
-    train: Any,
-    valid: Any,
-    *,
-    batch_size: int | None,
-    seed: int,
-    device: torch.device,
-    target: Any = None,
-    training_step: Callable[[nn.Module, Any], Any] | None = None,
-    task: str | None = None,
-    loss: Any = None,
-    classes: Sequence[str] | None = None,
-) -> SessionData:
+    model: nn.Module, train: Any, valid: Any, *, batch_size: int | None, seed: int, device: torch.device,
+    target: Any = None, training_step: Callable[[nn.Module, Any], Any] | None = None,
+    task: str | None = None, loss: Any = None, classes: Sequence[str] | None = None,
+) -> SessionData:  # fmt: skip
     """Read the data, try the model on it, and infer the task.
 
     The parameters are those of `Session`. The model is left as it was.
@@ -81,7 +72,12 @@ def prepare_data(
     elif valid is not None:
         like = train if isinstance(train, Rows) else None
         valid = read_data(valid, name="valid", target=target, classes=names, like=like)
-    notes = _note_cast(train, dtype)
+    notes: tuple[str, ...] = ()
+    if dtype is not None and isinstance(train, Rows):
+        given = {t.dtype for t in tree_tensors(train.inputs) if t.is_floating_point()} - {dtype}
+        if given:
+            was, now = dtype_name(given.pop()), dtype_name(dtype)
+            notes = (f"X was {was} and is {now} now, as the model's weights are.",)
     train, valid = cast_floats(train, dtype), cast_floats(valid, dtype)
     supply, check = _open_batches(train, valid, batch_size, seed)
     names = names or getattr(train, "classes", None)
@@ -102,10 +98,10 @@ def prepare_data(
     try_loss(found, slice_rows(targets, 0, TRY), slice_rows(output, 0, TRY))
     if not found.probabilities and looks_like_probabilities(found.name, output):
         last = "softmax" if found.name == "multiclass" else "sigmoid"
+        other = ", or pass loss=nn.BCELoss()" if last == "sigmoid" else ""
         notes += (
             f"The model's outputs look like probabilities, but {found.loss_name} wants them as they are "
-            f"before the {last}: leave it out of the model"
-            + (", or pass loss=nn.BCELoss()." if last == "sigmoid" else "."),
+            f"before the {last}: leave it out of the model{other}.",
         )
     check_finite(model, train, "train", device)
     check_single(model, supply, example, device)
@@ -153,38 +149,25 @@ def _is_array(value: Any) -> bool:
     return isinstance(value, torch.Tensor) or (hasattr(value, "dtype") and hasattr(value, "shape"))
 
 
-def _note_cast(train: Any, dtype: torch.dtype | None) -> tuple[str, ...]:
-    if dtype is None or not isinstance(train, Rows):
-        return ()
-    other = {t.dtype for t in tree_tensors(train.inputs) if t.is_floating_point()} - {dtype}
-    if not other:
-        return ()
-    return (f"X was {plain(other.pop())} and is {plain(dtype)} now, as the model's weights are.",)
-
-
-def _make_batches(source: Any, size: int, seed: int, shuffle: bool) -> Batches:
-    if isinstance(source, DataLoader):
-        return LoaderBatches(source)
-    numbered = hasattr(source, "__getitem__") and not isinstance(source, (list, IterableDataset))
-    if isinstance(source, Rows) or (numbered and hasattr(source, "__len__")):
-        return IndexedBatches(source, size, seed, shuffle)
-    return StreamBatches(source, size)
-
-
 def _open_batches(
     train: Any, valid: Any, batch_size: int | None, seed: int
 ) -> tuple[Batches, Batches | None]:
     size = 32 if batch_size is None else batch_size
-    made: list[Batches] = []
-    for name, source, shuffle in (("train", train, True), ("valid", valid, False)):
-        if source is None:
-            continue
+
+    def opened(source: Any, name: str, shuffle: bool) -> Batches:
+        numbered = hasattr(source, "__getitem__") and not isinstance(source, (list, IterableDataset))
         try:
             with preserve_random_state():
-                made.append(_make_batches(source, size, seed, shuffle))
+                if isinstance(source, DataLoader):
+                    return LoaderBatches(source)
+                if isinstance(source, Rows) or (numbered and hasattr(source, "__len__")):
+                    return IndexedBatches(source, size, seed, shuffle)
+                return StreamBatches(source, size)
         except Exception as error:
             raise ValueError(f"{name} gave no batch to look at: {quote_error(error)}") from error
-    supply, check = made[0], made[1] if len(made) > 1 else None
+
+    supply = opened(train, "train", shuffle=True)
+    check = None if valid is None else opened(valid, "valid", shuffle=False)
     if batch_size is not None:
         if why := supply.why_not(size):
             raise ValueError(f"batch_size={size} cannot be had: {why}.")
@@ -209,46 +192,29 @@ def _peek(supply: Batches, name: str) -> Any:
 
 
 def _check_valid(
-    model: nn.Module,
-    source: Any,
-    check: Batches,
-    task: Task,
-    example: Any,
-    entry: str | None,
+    model: nn.Module, source: Any, check: Batches, task: Task, example: Any, entry: str | None,
     device: torch.device,
-) -> None:
-    inputs, targets = unpack_batch(_peek(check, "valid"), entry)
-    inputs, targets = slice_rows(inputs, 0, TRY), slice_rows(targets, 0, TRY)
+) -> None:  # fmt: skip
+    inputs, targets = (slice_rows(part, 0, TRY) for part in unpack_batch(_peek(check, "valid"), entry))
     one, other = ([tuple(t.shape[1:]) for t in tree_tensors(part)] for part in (inputs, example))
-    given, wanted = (
-        describe_shapes(tree_map(lambda t: t[0] if t.ndim else t, part)) for part in (inputs, example)
-    )
+    fits = one == other
     try:
         _, output = try_model(model, inputs, check.batch_size, device)
-    except ValueError as error:
-        if one == other:
-            raise ValueError(f"In the validation data: {error}") from error
-        raise ValueError(
-            f"valid has inputs of shape {given} a sample, train of {wanted}: they must match."
-        ) from error
-    if task.name == "custom":
-        return
-    try:
+        fits = True
+        if task.name == "custom":
+            return
         if isinstance(source, Rows):
             infer_task(source.targets, output, task=task.name, loss=task.loss)
         try_loss(task, targets, output)
     except ValueError as error:
-        raise ValueError(f"In the validation data: {error}") from error
+        if fits:
+            raise ValueError(f"In the validation data: {error}") from error
+        samples = (tree_map(lambda t: t[0] if t.ndim else t, part) for part in (inputs, example))
+        given, wanted = map(describe_shapes, samples)
+        raise ValueError(
+            f"valid has inputs of shape {given} a sample, train of {wanted}: they must match."
+        ) from error
     check_finite(model, source, "valid", device)
-
-
-#: Samples that the model is tried on.
-TRY = 4
-
-
-def plain(dtype: torch.dtype) -> str:
-    """Return the name of a dtype without its module, as "float32"."""
-    return str(dtype).removeprefix("torch.")
 
 
 def float_dtype(model: nn.Module) -> torch.dtype | None:
@@ -259,11 +225,7 @@ def float_dtype(model: nn.Module) -> torch.dtype | None:
 def try_model(model: nn.Module, inputs: Any, batch_size: int, device: torch.device) -> tuple[Any, Any]:
     """Return a few inputs and the model's output, on the CPU.
 
-    The model is left as it was.
-
-    Raises
-    ------
-    ValueError : the model fails, with a hint at what may be wrong.
+    The model is left as it was. ValueError, where it fails, hints at what may be wrong.
     """
     first: Exception | None = None
     # A model that writes its batch size into its shapes runs on a whole batch only.
@@ -292,12 +254,11 @@ def _hint(model: nn.Module, inputs: Any) -> str:
         if tensor.dtype == torch.uint8:
             return " The inputs are uint8: X.float() / 255 may be what the model wants."
         if tensor.is_floating_point() and dtype is not None and tensor.dtype != dtype:
-            given, wanted = plain(tensor.dtype), plain(dtype)
+            given, wanted = dtype_name(tensor.dtype), dtype_name(dtype)
             return f" The inputs are {given}, the model's weights {wanted}: let the Dataset return those."
-        if not tensor.is_floating_point() and not any(
-            isinstance(m, (nn.Embedding, nn.EmbeddingBag)) for m in model.modules()
-        ):
-            return f" The inputs are {plain(tensor.dtype)}: X.float() may be what the model wants."
+        looked_up = any(isinstance(module, (nn.Embedding, nn.EmbeddingBag)) for module in model.modules())
+        if not tensor.is_floating_point() and not looked_up:
+            return f" The inputs are {dtype_name(tensor.dtype)}: X.float() may be what the model wants."
     return ""
 
 
@@ -344,13 +305,7 @@ def check_single(model: nn.Module, supply: Batches, example: Any, device: torch.
     if not single or dropped or not any(isinstance(module, _BatchNorm) for module in model.modules()):
         return
     try:
-        with (
-            use_device(model, device),
-            preserve_modes(model),
-            preserve_buffers(model),
-            preserve_random_state(),
-            torch.no_grad(),
-        ):
+        with use_device(model, device), eval_mode(model), preserve_buffers(model):
             model.train()
             call_model(model, tree_map(lambda tensor: tensor[:1].to(device), example))
     except ValueError as error:

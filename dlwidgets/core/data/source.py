@@ -37,33 +37,22 @@ class Rows:
 
 def _select(tensor: torch.Tensor, index: Any) -> torch.Tensor:
     """Return `tensor[index]`, strides and all; integers take a third of the time."""
-    if isinstance(index, torch.Tensor) and tensor.device == index.device and _is_packed(tensor):
-        return tensor.index_select(0, index)
-    return tensor[index]
-
-
-def _is_packed(tensor: torch.Tensor) -> bool:
-    """Say whether the strides are those of a new tensor.
-
-    More than `is_contiguous()`, which overlooks the axes of length 1: by their strides a convolution
-    tells whether one channel comes first or last, and rounds differently.
-    """
+    if not isinstance(index, torch.Tensor) or tensor.device != index.device:
+        return tensor[index]
+    # Are the strides those of a new tensor? `is_contiguous()` overlooks the axes of length 1: by their
+    # strides a convolution tells whether one channel comes first or last, and rounds differently.
     expected = 1
     for size, stride in zip(reversed(tensor.shape), reversed(tensor.stride())):
         if stride != expected:
-            return False
+            return tensor[index]
         expected *= max(size, 1)
-    return True
+    return tensor.index_select(0, index)
 
 
 def read_data(
-    data: Any,
-    *,
-    name: str = "train",
-    target: Any = None,
-    classes: Sequence[str] | None = None,
+    data: Any, *, name: str = "train", target: Any = None, classes: Sequence[str] | None = None,
     like: Rows | None = None,
-) -> Any:
+) -> Any:  # fmt: skip
     """Read `data` as `Rows`, a Dataset, a DataLoader or an iterable.
 
     Parameters
@@ -95,10 +84,11 @@ def read_data(
     if type(data) is TensorDataset and len(data.tensors) == 2:
         data = tuple(data.tensors)
     if isinstance(data, Mapping) and isinstance(target, str) and target in data:
-        return _make_rows(
-            {key: value for key, value in data.items() if key != target}, data[target], name, classes
-        )
-    if _is_pair(data):
+        X = {key: value for key, value in data.items() if key != target}
+        return _make_rows(X, data[target], name, classes)
+    # [X, y] for (X, y); a list of two ready-made batches holds pairs or dicts.
+    arrays = isinstance(data, list) and all(isinstance(part, (torch.Tensor, np.ndarray)) for part in data)
+    if (isinstance(data, tuple) or arrays) and len(data) == 2:
         if target is not None:
             raise TypeError(
                 f"target={target!r} is for a DataFrame or dicts: {name}=(X, y) says itself what y is."
@@ -127,16 +117,12 @@ def _pass_through(data: Any, name: str) -> Any:
             f"{name} is a dict with {quote_names(data)}: say which entry is to be predicted, as target=..., "
             f"or pass {name}=(X, y)."
         )
-    if isinstance(data, IterableDataset):
-        return data
-    if isinstance(data, Dataset) or (
-        hasattr(data, "__getitem__") and hasattr(data, "__len__") and not isinstance(data, (list, str, bytes))
-    ):
-        _refuse_empty(data, name)
-        return data
-    if isinstance(data, Iterable) and not isinstance(data, (str, bytes)):
+    numbered = hasattr(data, "__getitem__") and hasattr(data, "__len__")
+    if not isinstance(data, (str, bytes)) and (isinstance(data, (Dataset, Iterable)) or numbered):
         if isinstance(data, list):
             _refuse_empty(data, name, "batches")
+        elif not isinstance(data, IterableDataset) and (numbered or isinstance(data, Dataset)):
+            _refuse_empty(data, name)
         return data
     raise TypeError(
         f"{name} is of type {type(data).__name__}, which is none of: (X, y) of tensors or arrays, "
@@ -150,9 +136,8 @@ def split_data(rows: Any, share: float, seed: int) -> tuple[Any, Any]:
         raise ValueError(
             f"valid={share!r}: as a number it is the share of train to hold out, between 0 and 1."
         )
-    if not isinstance(rows, Rows) and (
-        isinstance(rows, (DataLoader, IterableDataset, list)) or not hasattr(rows, "__getitem__")
-    ):
+    unnumbered = isinstance(rows, (DataLoader, IterableDataset, list)) or not hasattr(rows, "__getitem__")
+    if unnumbered and not isinstance(rows, Rows):
         raise TypeError(
             "valid as a share needs (X, y), a DataFrame or a Dataset; pass valid data of its own."
         )
@@ -171,10 +156,7 @@ def split_data(rows: Any, share: float, seed: int) -> tuple[Any, Any]:
 def read_inputs(X: Any, name: str, columns: Sequence[Any] | None = None) -> Any:
     """Read inputs as a tensor, or a tuple or dict of tensors.
 
-    Parameters
-    ----------
-    name : what to call them in a message.
-    columns : the columns of a DataFrame that are wanted, in order; None: all.
+    `name` is what to call them in a message; `columns`: see `frame_to_array`.
     """
     if is_frame(X):
         X = frame_to_array(X, name, columns)
@@ -187,7 +169,8 @@ def read_inputs(X: Any, name: str, columns: Sequence[Any] | None = None) -> Any:
         shapes = {tuple(part.shape) for part in X}
         if len(shapes) > 1:
             raise ValueError(
-                f"{name} is a list of tensors of different shapes, as {_name_two(shapes)}: make them equal."
+                f"{name} is a list of tensors of different shapes, as "
+                f"{' and '.join(map(str, sorted(shapes)[:2]))}: make them equal."
             )
         X = torch.stack(X)
     if hasattr(X, "to_numpy"):
@@ -196,17 +179,6 @@ def read_inputs(X: Any, name: str, columns: Sequence[Any] | None = None) -> Any:
     if tensor.ndim == 0:
         raise ValueError(f"{name} has no sample axis: it is a single number.")
     return tensor
-
-
-def _is_pair(data: Any) -> bool:
-    if isinstance(data, tuple):
-        return len(data) == 2
-    # [X, y] for (X, y); a list of two ready-made batches holds pairs or dicts.
-    return (
-        isinstance(data, list)
-        and len(data) == 2
-        and all(isinstance(part, (torch.Tensor, np.ndarray)) for part in data)
-    )
 
 
 def _make_rows(X: Any, y: Any, name: str, classes: Sequence[str] | None) -> Rows:
@@ -234,10 +206,6 @@ def _refuse_empty(data: Any, name: str, what: str = "samples") -> None:
         raise ValueError(f"{name} is empty: it has no {what}.")
 
 
-def _name_two(shapes: set[tuple[int, ...]]) -> str:
-    return " and ".join(str(shape) for shape in sorted(shapes)[:2])
-
-
 def is_frame(data: Any) -> bool:
     """Say whether `data` is a pandas DataFrame, without importing pandas."""
     return type(data).__module__.split(".")[0] == "pandas" and hasattr(data, "columns")
@@ -246,14 +214,7 @@ def is_frame(data: Any) -> bool:
 def frame_to_array(frame: Any, name: str, columns: Sequence[Any] | None = None) -> np.ndarray:
     """Return a DataFrame as float32, or float64 where a column is.
 
-    Parameters
-    ----------
-    name : what to call it in a message.
-    columns : the columns wanted, in order; None: all.
-
-    Raises
-    ------
-    ValueError : a column is missing or holds no numbers, or there is none.
+    `columns` are those wanted, in order; None: all. ValueError says what is missing or no number.
     """
     if columns is not None:
         missing = [column for column in columns if column not in frame.columns]
@@ -273,12 +234,7 @@ def frame_to_array(frame: Any, name: str, columns: Sequence[Any] | None = None) 
 
 
 def split_columns(frame: Any, name: str, target: Any) -> tuple[tuple[Any, ...], Any]:
-    """Split a DataFrame into feature columns and target column or columns.
-
-    Raises
-    ------
-    ValueError : `target` is None or names what is no column.
-    """
+    """Split a DataFrame into feature columns and target column or columns."""
     if target is None:
         raise ValueError(
             f'{name} is a DataFrame: say which column is to be predicted, as target="{frame.columns[-1]}".'
@@ -306,16 +262,8 @@ def read_targets(y: Any, name: str, names: Sequence[str] | None = None) -> Targe
     """Return targets in one form.
 
     Names of classes become numbers: in the order of `names`, else in sorted order, as scikit-learn's
-    LabelEncoder has it. Several columns of a DataFrame bring their column names.
-
-    Parameters
-    ----------
-    name : what to call the data in a message.
-    names : the names of the classes in order, where known.
-
-    Raises
-    ------
-    TypeError, ValueError : one sentence on what is wrong.
+    LabelEncoder has it. Several columns of a DataFrame bring their column names. TypeError and ValueError say
+    in a sentence, that calls the data `name`, what is wrong.
     """
     if y is None:
         raise TypeError(f"{name} has no targets (None): pass {name}=(X, y).")
@@ -323,7 +271,7 @@ def read_targets(y: Any, name: str, names: Sequence[str] | None = None) -> Targe
     if hasattr(y, "to_numpy"):
         y = y.to_numpy()
     if not isinstance(y, torch.Tensor):
-        y = _as_array(y, name)
+        y = _read_array(y, name)
         if y.dtype.kind in "USOT":
             return _encode_names(y, name, names)
     tensor = as_tensor(y, f"the targets of {name}")
@@ -345,22 +293,20 @@ def as_tensor(values: Any, what: str) -> torch.Tensor:
         raise TypeError(f"{what} cannot be made a tensor: {error}") from error
 
 
-def _as_array(y: Any, name: str) -> np.ndarray:
+def _read_array(y: Any, name: str) -> np.ndarray:
     try:
         array = np.asarray(y)
     except ValueError:
         array = None
-    if array is None or (
-        array.dtype.kind == "O" and array.ndim and isinstance(array.flat[0], (list, tuple, set))
-    ):
+    objects = array is not None and array.dtype.kind == "O" and array.ndim > 0
+    if array is None or (objects and isinstance(array.flat[0], (list, tuple, set))):
         raise ValueError(
             f"{name} has targets of unequal length, as lists of labels have: pass 0 and 1 in a column for "
             "each label (sklearn.preprocessing.MultiLabelBinarizer)."
         )
-    if array.dtype.kind == "O" and array.ndim and array.size:
-        # Numbers among objects, as pandas gives them for its nullable types.
-        if all(isinstance(one, (bool, np.bool_, int, float, np.number)) for one in array.flat):
-            return np.array(array.tolist())
+    # Numbers among objects, as pandas gives them for its nullable types.
+    if objects and all(isinstance(one, (bool, np.bool_, int, float, np.number)) for one in array.flat):
+        return np.array(array.tolist())
     return array
 
 

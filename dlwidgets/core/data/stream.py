@@ -45,7 +45,13 @@ class StreamBatches(Batches):
         self._mark = RandomMark()
         self._look: Any = None
         if not self._gives_samples:
-            self._look = self._first_look()
+            batches = iter(source)
+            self._look = next(batches, _END)
+            if self._look is _END:
+                raise ValueError("the iterable gives no batches")
+            if batches is source:
+                # It can be read once only: what was looked at is kept for training.
+                self._iterator, self._drawn, self._held = batches, 1, [self._look]
             # What the data says, not what was asked for.
             self.batch_size = batch_length(self._look) or batch_size
 
@@ -168,14 +174,3 @@ class StreamBatches(Batches):
         self._held, self._last = self._held[wanted:], items
         self._taken += 1
         return batch
-
-    def _first_look(self) -> Any:
-        batches = iter(self.source)
-        first = next(batches, _END)
-        if first is _END:
-            raise ValueError("the iterable gives no batches")
-        if batches is self.source:
-            # It can be read once only: what was looked at is kept for training.
-            self._iterator, self._drawn = batches, 1
-            self._held.append(first)
-        return first

@@ -1,15 +1,18 @@
-"""The task: its loss and classes, and what targets and outputs mean."""
+"""The task: what targets and outputs mean, and its inference from them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 
-from ..base.words import quote_names
+from ..base.trees import describe_shapes
+from ..base.words import pluralize, quote_names
 
 TASKS = ("multilabel", "multiclass", "binary", "regression")
 
@@ -157,3 +160,221 @@ def read_loss(loss: Any) -> Any:
             f"loss={loss!r} cannot be called: pass a function (output, targets) -> scalar tensor."
         )
     return loss
+
+
+# -- the task, inferred
+
+#: The loss of each task, as in PyTorch's own classification and regression examples.
+_LOSSES: dict[str, type[nn.Module]] = {
+    "multilabel": nn.BCEWithLogitsLoss, "multiclass": nn.CrossEntropyLoss,
+    "binary": nn.BCEWithLogitsLoss, "regression": nn.MSELoss,
+}  # fmt: skip
+_CLASS_LOSSES = (nn.CrossEntropyLoss, nn.NLLLoss, nn.MultiMarginLoss)
+_NUMBER_LOSSES = (nn.MSELoss, nn.L1Loss, nn.SmoothL1Loss, nn.HuberLoss)
+_LOGIT_LOSSES = (nn.BCEWithLogitsLoss, nn.MultiLabelSoftMarginLoss, nn.SoftMarginLoss, *_CLASS_LOSSES)
+_LOGIT_FUNCTIONS = (
+    F.binary_cross_entropy_with_logits, F.cross_entropy, F.nll_loss, F.multilabel_soft_margin_loss
+)  # fmt: skip
+_LABEL_LOSSES = (nn.BCELoss, nn.BCEWithLogitsLoss, nn.MultiLabelSoftMarginLoss)
+#: Rows with exactly one 1 each are taken for one-hot classes from so many rows on.
+_ENOUGH = 20
+
+
+def infer_task(
+    targets: Any, output: Any, *, task: str | None = None, loss: Any = None,
+    classes: Sequence[str] | None = None, named: bool = False,
+) -> Task:  # fmt: skip
+    """Return the task that fits the targets and the model's output.
+
+    Parameters
+    ----------
+    targets : a tensor of targets, one row a sample: all of them, or those of one batch.
+    output : what the model gave for a few samples.
+    task : one of "multilabel", "multiclass", "binary", "regression"; None to infer.
+    loss : a function (output, targets) -> scalar tensor, a class of torch.nn losses or its name; None: the
+        task's.
+    classes : the names of the classes; checked against the output.
+    named : whether the targets were names of classes, so that numbers are out of the question.
+
+    Raises
+    ------
+    ValueError, TypeError : one sentence on what does not fit.
+    """
+    if task is not None and task not in TASKS:
+        raise ValueError(
+            f"task={task!r} is none of {', '.join(TASKS)}; for any other, "
+            "pass training_step=(model, batch) -> loss."
+        )
+    loss, names = read_loss(loss), read_class_names(classes)
+    tensors = isinstance(targets, torch.Tensor) and isinstance(output, torch.Tensor)
+    if loss is not None and task is None and not tensors:
+        return Task("custom", loss, "the targets or the output are not tensors", names)
+    if not tensors:
+        what, found = "model's output is", output
+        if isinstance(output, torch.Tensor):
+            what, found = "targets are", targets
+        raise TypeError(
+            f"The {what} of type {type(found).__name__}, not a tensor: pass loss=(output, targets) -> loss, "
+            "or training_step=(model, batch) -> loss."
+        )
+    if output.ndim == 0:
+        raise ValueError("The model puts out a single number for a batch: one row for each sample is wanted.")
+    because = "it was given"
+    if task is None:
+        task, because = _infer_by_targets(targets, output, loss, named)
+    outputs = output.shape[1] if output.ndim > 1 else 1
+    known = loss is None or isinstance(loss, (*_LOSSES.values(), nn.BCELoss))
+    loss = loss or _LOSSES[task]()
+    if isinstance(loss, _LOGIT_LOSSES) or loss in _LOGIT_FUNCTIONS:
+        probabilities = False
+    elif isinstance(loss, nn.BCELoss) or loss is F.binary_cross_entropy:
+        probabilities = True
+    else:
+        probabilities = looks_like_probabilities(task, output)
+    found = Task(task, loss, because, names, outputs, probabilities)
+    if named:
+        _check_names(found, named)
+    if known:
+        _check_fit(found, targets, output)
+    _check_names(found, named)
+    return found
+
+
+def read_class_names(classes: Sequence[str] | None) -> tuple[str, ...] | None:
+    """Read class names as a tuple of texts; None for None.
+
+    Raises
+    ------
+    TypeError, ValueError : they are one text, no sequence, or one comes twice.
+    """
+    if classes is None:
+        return None
+    if isinstance(classes, str):
+        raise TypeError(f"classes={classes!r} is one text: pass a list of names.")
+    try:
+        names = tuple(str(name) for name in classes)
+    except TypeError:
+        raise TypeError(
+            f"classes={classes!r} is of type {type(classes).__name__}: pass a list of names."
+        ) from None
+    twice = next((name for i, name in enumerate(names) if name in names[:i]), None)
+    if twice is not None:
+        raise ValueError(f"classes has the name {twice!r} twice: each class needs a name of its own.")
+    return names
+
+
+def _infer_by_targets(targets: torch.Tensor, output: torch.Tensor, loss: Any, named: bool) -> tuple[str, str]:
+    columns = output.shape[1] if output.ndim > 1 else 1
+    flat = targets.ndim == 1 or (targets.ndim == 2 and targets.shape[1] == 1)
+    known = targets[~targets.isnan()] if targets.is_floating_point() else targets
+    zero_one = bool(((known == 0) | (known == 1)).all())
+    whole = not targets.is_floating_point() or bool((known == known.floor()).all())
+    kind = type(loss).__name__ if isinstance(loss, nn.Module) else getattr(loss, "__name__", "")
+    if isinstance(loss, _CLASS_LOSSES) or loss in (F.cross_entropy, F.nll_loss):
+        return "multiclass", f"the loss is {kind}"
+    if isinstance(loss, _NUMBER_LOSSES) or loss in (F.mse_loss, F.l1_loss, F.smooth_l1_loss, F.huber_loss):
+        return "regression", f"the loss is {kind}"
+    if flat:
+        if named:
+            return ("multiclass" if columns > 1 else "binary"), "the targets are names of classes"
+        # Labels kept as real numbers; beside a loss of one's own they may as well be numbers.
+        if columns > 1 and output.ndim == 2 and (not targets.is_floating_point() or (whole and loss is None)):
+            because = f"the targets are whole numbers, one a sample, and the model puts out {columns} values"
+            return "multiclass", because
+        if zero_one:
+            return "binary", "the targets are 0 or 1, one a sample"
+        if not targets.is_floating_point() and columns == 1:
+            return "regression", "the targets are numbers and the model puts out one value"
+        return "regression", "the targets are real numbers"
+    if targets.ndim == 2 and zero_one:
+        hot = known.numel() == targets.numel() and bool((targets.sum(1, dtype=torch.float64) == 1).all())
+        if hot and len(targets) >= _ENOUGH and not isinstance(loss, _LABEL_LOSSES):
+            return "multiclass", f"each row of the {targets.shape[1]} columns has exactly one 1 (one-hot)"
+        return "multilabel", f"the targets are 0 or 1 in {targets.shape[1]} columns"
+    if targets.ndim > 1 and not targets.is_floating_point() and output.ndim == targets.ndim + 1:
+        because = f"the targets are whole numbers, one a position, and the model puts out {columns} values"
+        return "multiclass", because
+    return "regression", f"the targets are numbers of shape {describe_shapes(targets[0])} a sample"
+
+
+def looks_like_probabilities(task: str, output: torch.Tensor) -> bool:
+    """Say whether outputs lie in 0..1 and, for multiclass, sum to 1."""
+    if task not in ("multilabel", "multiclass", "binary") or not output.is_floating_point():
+        return False
+    inside = bool(((output >= 0) & (output <= 1)).all())
+    if task != "multiclass":
+        return inside
+    return inside and output.ndim > 1 and bool(torch.isclose(output.sum(1), torch.ones(()), atol=1e-3).all())
+
+
+def _check_fit(task: Task, targets: torch.Tensor, output: torch.Tensor) -> None:
+    """Raise ValueError where the targets cannot be compared with the output."""
+    if targets.is_floating_point() and bool(targets.isnan().any()):
+        rows = targets.isnan().reshape(len(targets), -1).any(1)
+        raise ValueError(
+            f"The targets hold NaN in {pluralize(int(rows.sum()), 'sample')}, "
+            f"the first is sample {int(rows.int().argmax())}: leave those samples out, or give each a value."
+        )
+    given, out = tuple(targets.shape[1:]), tuple(output.shape[1:])
+    if task.name == "multiclass":
+        if output.ndim < 2:
+            raise ValueError(
+                f"The model puts out shape {tuple(output.shape)}; multiclass needs one value for each class."
+            )
+        if given != out:
+            _check_labels(task, targets, output)
+        return
+    if task.name in ("multilabel", "binary"):
+        low, high = float(targets.min()), float(targets.max())
+        if low < 0 or high > 1:
+            raise ValueError(
+                f"The targets hold {low if low < 0 else high:g}; "
+                f"a {task.name} task has targets between 0 and 1."
+            )
+    if math.prod(given) != math.prod(out):
+        raise ValueError(
+            f"The targets have {pluralize(math.prod(given), 'value')} a sample, "
+            f"but the model puts out {math.prod(out)}. "
+            f"The model's last layer should put out {math.prod(given)}."
+        )
+
+
+def _check_labels(task: Task, targets: torch.Tensor, output: torch.Tensor) -> None:
+    count, ignored = output.shape[1], getattr(task.loss, "ignore_index", -100)
+    where, wanted = tuple(targets.shape[1:]), tuple(output.shape[2:])
+    if where != wanted and where != (1, *wanted):
+        each = f"whole numbers of shape {wanted}" if wanted else "one whole number"
+        raise ValueError(
+            f"The targets have shape {where} a sample and the model's output {tuple(output.shape[1:])}: "
+            f"for {count} classes each sample has {each}, or a number for each class."
+        )
+    if targets.is_floating_point() and bool((targets != targets.floor()).any()):
+        raise ValueError(
+            "The targets are not whole numbers: "
+            "a multiclass task has the number of its class for each sample."
+        )
+    labels = targets[targets != ignored]
+    if not len(labels):
+        return
+    low, high = int(labels.min()), int(labels.max())
+    if high >= count or low < 0:
+        hint = " Count from 0: pass y - 1." if low == 1 and high == count else ""
+        raise ValueError(
+            f"The targets hold the label {high if high >= count else low}, but the model puts out "
+            f"{pluralize(count, 'value')}: labels go from 0 to {count - 1}.{hint}"
+        )
+
+
+def _check_names(task: Task, named: bool) -> None:
+    count = len(task.classes or ())
+    fits = count in (1, 2) if task.name == "binary" else count == task.outputs
+    if task.classes is None or fits:
+        return
+    out = f"the model puts out {pluralize(task.outputs or 1, 'value')} a sample"
+    if named:
+        raise ValueError(
+            f"The targets name {pluralize(count, 'class')}, but {out}: "
+            f"its last layer should put out {count}, or more names be passed as classes=."
+        )
+    also = f" (the task is regression, since {task.because})" if task.name == "regression" else ""
+    raise ValueError(f"classes has {pluralize(count, 'name')}, but {out}{also}: one name for each is wanted.")

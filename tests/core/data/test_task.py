@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
-from dlwidgets.core.data.task import Task, read_loss, scalar_loss, unpack_batch
-from dlwidgets.core.data.task_inference import infer_task, read_class_names
+from dlwidgets.core.data.task import Task, infer_task, read_class_names, read_loss, scalar_loss, unpack_batch
 
 INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 FLOATS = (torch.float16, torch.float32, torch.float64)

@@ -13,8 +13,7 @@ from dlwidgets.core.data.batches import IndexedBatches
 from dlwidgets.core.data.loader import LoaderBatches
 from dlwidgets.core.data.objective import Objective
 from dlwidgets.core.data.source import Rows
-from dlwidgets.core.data.task import Task
-from dlwidgets.core.data.task_inference import infer_task
+from dlwidgets.core.data.task import Task, infer_task
 from dlwidgets.core.scoring.evaluation import evaluate
 
 CPU = torch.device("cpu")
