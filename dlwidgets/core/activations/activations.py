@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -18,17 +17,10 @@ from ..layers.walk import kind_of
 from .attention import ATTENTION, Attended
 from .cap import CAP, CappedTensors
 from .distribution import ATTENDING, limits_of
-from .forward_pass import (
-    ForwardFailed,
-    forward_failed,
-    must_be_built,
-    on_device_of,
-    why_no_attention,
-    why_not_called,
-)
+from .forward_pass import ForwardFailed, forward_failed, must_be_built, on_device_of, why_not_called
 from .functional import FunctionalOperations
-from .hooks import ForwardHooks, LayerTensor
-from .layer_choice import Layers, choose, layer_paths, split_attention, split_operations
+from .hooks import ForwardHooks
+from .layer_choice import Layers, choose, layer_paths, matching, split_attention, split_operations
 from .result import Activations
 
 __all__ = ["Activations", "ForwardFailed", "activations"]
@@ -102,14 +94,8 @@ def activations(
 class Recording:
     """One forward of a model, and what is kept of its layers.
 
-    Parameters
-    ----------
-    modules : the layers of `model` by path.
-    inputs, layers, of, cap : as for `activations`.
-
-    Attributes
-    ----------
-    inputs : on the model's device.
+    Arguments are as for `activations`; `modules` are the layers of `model` by path, `.inputs` the inputs on
+    its device.
     """
 
     def __init__(
@@ -140,12 +126,7 @@ class Recording:
         )
 
     def run(self, eager: nn.Module) -> None:
-        """Run the model once, which `isolate_model` has yielded.
-
-        Raises
-        ------
-        ForwardFailed : the model could not run on the inputs.
-        """
+        """Run the model once, which `isolate_model` has yielded; or ForwardFailed."""
         with self._hooks.attached():
             try:
                 self._found.output = call_model(eager, self.inputs)
@@ -154,59 +135,52 @@ class Recording:
 
     def result(self, operations: FunctionalOperations | None = None) -> Activations:
         """Return what was kept, with those of `operations` between the layers."""
-        found, keys = self._found, _in_order(self._store.tensors())
+        found, hooks, modules = self._found, self._hooks, self._modules
+        places = {key: at for at, key in enumerate(self._store.tensors())}
+        ends = {layer_path(key): at for key, at in places.items() if not key.endswith(ATTENTION)}
+
+        def place(key: str) -> tuple[int, int]:
+            # The attention of a layer stands behind its output, though it was computed before.
+            at = places[key]
+            return (ends.get(layer_path(key), at), at) if key.endswith(ATTENTION) else (at, -1)
+
+        keys = sorted(places, key=place)
         if operations is not None:
             operations.run(self._store, found)
             keys, found.untraced = operations.placed(keys), operations.untraced
         kept = self._store.tensors()
         found.update((key, kept[key]) for key in keys)
         found.sampled = self._store.sampled()
-        self._say_what_is_missing()
-        return found
-
-    def _keep(self, seen: LayerTensor) -> None:
-        found, outputs = self._found, self._of == "outputs"
-        rows = sample_axis(seen.module, seen.tensor.shape, self._store.samples, seen.suffix, seen.channels)
-        self._store.add(seen.key, seen.tensor, rows, seen.channels)
-        found.kinds[seen.key], found.axes[seen.key] = kind_of(seen.module), seen.channels
-        found.limits[seen.key] = limits_of(seen.module, seen.suffix) if outputs else None
-
-    def _attend(self, key: str, module: nn.Module, attended: Attended) -> None:
-        self._store.add_attention(key, attended)
-        found = self._found
-        found.kinds[key], found.axes[key], found.limits[key] = kind_of(module), 1, ATTENDING
-
-    def _say_what_is_missing(self) -> None:
-        found, hooks, modules = self._found, self._hooks, self._modules
-
-        def not_called(path: str) -> str:
-            return why_not_called(path, modules, hooks.used_by.get(path))
-
         for path in self._wanted:
             if hooks.calls[path] == 0:
-                found.missing[path] = not_called(path)
+                found.missing[path] = why_not_called(path, modules, hooks.used_by.get(path))
             elif path not in found:
                 found.missing[path] = hooks.empty.get(path, "gave no tensor in its first call")
         for path, reason in hooks.unfollowed.items():
             found.missing.setdefault(path + ATTENTION, reason)
         for path in self._attention:
-            if path not in modules and not any(fnmatch.fnmatchcase(one, path) for one in hooks.attended):
-                found.missing[path + ATTENTION] = "is met by no layer that computes attention in this forward"
-            elif path in modules and path + ATTENTION not in found:
-                reason = why_no_attention(path, modules) if hooks.calls[path] else not_called(path)
+            if path in modules and path + ATTENTION not in found:
+                reason = (
+                    f"computes no attention weights by itself ({kind_of(modules[path])} calls neither "
+                    "scaled_dot_product_attention nor a softmax that weighs values)"
+                )
+                if not hooks.calls[path]:
+                    reason = why_not_called(path, modules, hooks.used_by.get(path))
                 found.missing.setdefault(path + ATTENTION, reason)
+            elif path not in modules and not matching(hooks.attended, path):
+                found.missing[path + ATTENTION] = "is met by no layer that computes attention in this forward"
+        return found
 
+    def _keep(
+        self, key: str, module: nn.Module, suffix: str, tensor: torch.Tensor, channels: int | None
+    ) -> None:
+        found = self._found
+        rows = sample_axis(module, tensor.shape, self._store.samples, suffix, channels)
+        self._store.add(key, tensor, rows, channels)
+        found.kinds[key], found.axes[key] = kind_of(module), channels
+        found.limits[key] = limits_of(module, suffix) if self._of == "outputs" else None
 
-def _in_order(keys: Mapping[str, torch.Tensor]) -> list[str]:
-    """Order keys: the attention of a layer behind its output.
-
-    It was computed before.
-    """
-    order = [key for key in keys if not key.endswith(ATTENTION)]
-    places = {key: number for number, key in enumerate(keys)}
-    for key in keys:
-        if key.endswith(ATTENTION):
-            own = [at for at, other in enumerate(order) if layer_path(other) == layer_path(key)]
-            later = [at for at, other in enumerate(order) if places[other] > places[key]]
-            order.insert(own[-1] + 1 if own else min(later, default=len(order)), key)
-    return order
+    def _attend(self, key: str, module: nn.Module, attended: Attended) -> None:
+        self._store.add_attention(key, attended)
+        found = self._found
+        found.kinds[key], found.axes[key], found.limits[key] = kind_of(module), 1, ATTENDING

@@ -6,7 +6,6 @@ import inspect
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -22,6 +21,7 @@ ATTENTION = "[attention]"
 _HAND_ON = {"dropout", "to", "type_as", "contiguous", "type", "float", "half", "bfloat16"}
 _PRODUCTS = {"matmul", "__matmul__", "bmm", "einsum"}
 _WHOLE = {"scaled_dot_product_attention", "multi_head_attention_forward"}
+_SIGNATURE = inspect.signature(F.multi_head_attention_forward)
 _INTERESTING = _WHOLE | {"softmax"} | _HAND_ON | _PRODUCTS
 
 
@@ -31,7 +31,7 @@ class Attended:
 
     Attributes
     ----------
-    shape : of the weights: samples x heads x queries x keys, each row over the keys sums to one.
+    shape : samples x heads x queries x keys; each row over the keys sums to one.
     itemsize : the bytes of a weight.
     weights : returns those of the first so many samples, and of every so many-th query.
     """
@@ -52,9 +52,8 @@ def attention_weights(
 ) -> torch.Tensor:
     """Compute softmax(QKᵀ · scale + mask), ... x queries x keys.
 
-    At least in float32: what `scaled_dot_product_attention` multiplies its values by (Vaswani et al. 2017,
-    "Attention is all you need", equation 1); dropout left out, and zeros for a query that may look at
-    nothing.
+    What `scaled_dot_product_attention` multiplies its values by (Vaswani et al. 2017, "Attention is all you
+    need", equation 1), at least in float32; without dropout, and zeros for a query that may look at nothing.
 
     Parameters
     ----------
@@ -123,14 +122,13 @@ class AttentionMode(TorchFunctionMode):
         super().__exit__(*raised)
 
     def _look(self, func: Any, name: str, args: Sequence[Any], kwargs: dict[str, Any], result: Any) -> None:
-        if func is F.scaled_dot_product_attention:
+        if func in (F.scaled_dot_product_attention, F.multi_head_attention_forward):
             if self._listener.watching():
-                self._listener.found(_of_products(*args, **kwargs))
-        elif func is F.multi_head_attention_forward:
-            if self._listener.watching():
-                self._listener.found(_of_module(args, kwargs))
+                alone = func is F.scaled_dot_product_attention
+                self._listener.found((_of_products if alone else _of_module)(*args, **kwargs))
         elif name == "softmax":
-            if isinstance(result, torch.Tensor) and result.ndim >= 3 and _last_axis(args, kwargs, result):
+            dim = kwargs.get("dim", args[1] if len(args) > 1 else None)
+            if isinstance(result, torch.Tensor) and result.ndim >= 3 and dim in (-1, result.ndim - 1):
                 self._softmax, self._handed = result, {result.data_ptr()}
         elif self._softmax is None:
             return
@@ -145,11 +143,6 @@ class AttentionMode(TorchFunctionMode):
                 if left.numel() == self._softmax.numel() and self._listener.watching():
                     self._listener.found(_of_softmax(self._softmax, self._samples))
                 self._softmax, self._handed = None, set()
-
-
-def _last_axis(args: Sequence[Any], kwargs: dict[str, Any], result: torch.Tensor) -> bool:
-    dim = kwargs.get("dim", args[1] if len(args) > 1 else None)
-    return isinstance(dim, int) and dim in (-1, result.ndim - 1)
 
 
 def _of_products(
@@ -181,43 +174,31 @@ def _of_products(
     return Attended((*query.shape[:-1], key.shape[-2]), size, weights)
 
 
-def _of_module(args: Sequence[Any], kwargs: dict[str, Any]) -> Attended:
-    """Describe the attention of `nn.MultiheadAttention`, asked once more.
-
-    It is time first by now.
-    """
-    given = _signature().bind(*args, **kwargs).arguments
+def _of_module(*args: Any, **kwargs: Any) -> Attended:
+    """Describe the attention of `nn.MultiheadAttention`, time first, asked once more."""
+    given = _SIGNATURE.bind(*args, **kwargs).arguments
     query, key, heads = given["query"], given["key"], given["num_heads"]
     alone = query.ndim == 2
     samples = 1 if alone else query.shape[1]
-    more = (given.get("bias_k") is not None) + bool(given.get("add_zero_attn"))
     static = given.get("static_k")
-    keys = (key.shape[0] if static is None else static.shape[1]) + more
+    keys = key.shape[0] if static is None else static.shape[1]
+    keys += (given.get("bias_k") is not None) + bool(given.get("add_zero_attn"))
 
     def weights(count: int, step: int) -> torch.Tensor:
         asked = dict(given, need_weights=True, average_attn_weights=False, training=False)
         if not alone and count < samples:
             for name in ("query", "key", "value"):
                 asked[name] = given[name][:, :count]
-            if (padding := given.get("key_padding_mask")) is not None:
-                asked["key_padding_mask"] = padding[:count]
-            mask = given.get("attn_mask")
-            each = {"static_k": heads, "static_v": heads}
-            if mask is not None and mask.ndim == 3:
-                each["attn_mask"] = heads
-            for name, rows in each.items():
-                if given.get(name) is not None:
-                    asked[name] = given[name][: count * rows]
+            stacked = {"key_padding_mask": 1, "static_k": heads, "static_v": heads, "attn_mask": heads}
+            for name, rows in stacked.items():
+                value = given.get(name)
+                # A mask of queries x keys is the same for all samples.
+                if value is not None and (name != "attn_mask" or value.ndim == 3):
+                    asked[name] = value[: count * rows]
         found = F.multi_head_attention_forward(**asked)[1]
-        found = found[None] if alone else found
-        return found[..., ::step, :]
+        return (found[None] if alone else found)[..., ::step, :]
 
     return Attended((samples, heads, query.shape[0], keys), query.element_size(), weights)
-
-
-@cache
-def _signature() -> inspect.Signature:
-    return inspect.signature(F.multi_head_attention_forward)
 
 
 def _of_softmax(found: torch.Tensor, samples: int | None) -> Attended:

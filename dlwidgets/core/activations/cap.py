@@ -18,11 +18,10 @@ _FEW = 8
 
 @dataclass
 class _Held:
-    """What is held of one tensor.
+    """What is held of a tensor of shape `full`.
 
     Attributes
     ----------
-    full : the shape of the whole tensor.
     rows : the axis of the samples and how many rows belong to each, or None.
     channels : the axis of the channels, thinned last; or None.
     steps : every how many-th entry is held, along each axis.
@@ -52,22 +51,17 @@ class _Held:
             self.tensor = self.tensor.narrow(axis, 0, samples * each).clone()
 
     def thinned(self) -> bool:
-        """Hold every second entry along one more axis.
-
-        Returns False where there is none left.
-        """
-        if self.tensor.layout != torch.strided:
-            return False
-        shape = list(self.tensor.shape)
+        """Hold every second entry along one more axis, if one is left."""
+        shape = self.tensor.shape
         rows = self.rows[0] if self.rows is not None else None
         places = [axis for axis in range(len(shape)) if axis not in (rows, self.channels)]
         long = [axis for axis in places if shape[axis] > _FEW]
         if not long and self.channels is not None and shape[self.channels] > 1:
             long = [self.channels]
         long = long or [axis for axis in places if shape[axis] > 1]
-        if not long:
+        if not long or self.tensor.layout != torch.strided:
             return False
-        axis = max(long, key=lambda axis: shape[axis])
+        axis = max(long, key=shape.__getitem__)
         # A clone, since a view would hold the whole.
         self.tensor = self.tensor[(slice(None),) * axis + (slice(None, None, 2),)].clone()
         self.steps[axis] *= 2
@@ -82,19 +76,20 @@ class _Held:
         for axis, step in enumerate(self.steps):
             if step > 1:
                 what = "channel" if axis == self.channels else "position"
-                words.append(f"every {_ordinal(step)} {what} of {self.full[axis]} along axis {axis}")
+                # A power of two: "2nd", "32nd", "4th", "8th", "16th".
+                nth = f"{step}{'nd' if step % 10 == 2 and step % 100 != 12 else 'th'}"
+                words.append(f"every {nth} {what} of {self.full[axis]} along axis {axis}")
         if not words:
             return ""
-        listed = " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+        listed = " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
         return f"Holds {listed}, so that all layers together stay within the cap of {megabytes(cap)}."
 
 
 class CappedTensors:
     """Holds copies of tensors by key, together at most `cap` bytes.
 
-    None is any number. Where they are too many, all hold fewer samples, the first ones, the same everywhere;
-    with one sample left, the largest tensors hold every second position, and last every second channel, and
-    so on.
+    None is any number. Where they are too many, all hold the first samples alone, as many everywhere; with
+    one left, the largest tensors hold every second position, and last every second channel, and so on.
     """
 
     def __init__(self, cap: int | None, samples: int | None) -> None:
@@ -113,11 +108,8 @@ class CappedTensors:
         full: Sequence[int] | None = None,
         steps: Sequence[int] | None = None,
     ) -> None:
-        """Hold a copy of `tensor`.
-
-        `full` and `steps` say what it is of, where it is thinned already.
-        """
-        full = tuple(tensor.shape) if full is None else tuple(full)
+        """Hold a copy of `tensor`; `full` and `steps` where it is thinned already."""
+        full = tuple(tensor.shape if full is None else full)
         steps = [1] * len(full) if steps is None else list(steps)
         if tensor.layout != torch.strided:  # sparse ones are neither narrowed nor thinned
             rows, channels = None, None
@@ -127,22 +119,29 @@ class CappedTensors:
                 self.limit(max(1, held.samples * self._cap // held.size))
             if self.most is not None and held.samples > self.most:
                 held.tensor = held.tensor.narrow(rows[0], 0, self.most * rows[1])
-        # Where it alone is too much, it is thinned before it is copied.
+        # Where it alone is too much, it is thinned, which copies, before it is copied.
         copied = False
         while self._cap is not None and held.size > self._cap and held.thinned():
             copied = True
         held.tensor = held.tensor if copied else held.tensor.clone()
         self._held[key] = held
         self._total += held.size
-        self._fit()
+        while self._cap is not None and self._total > self._cap:
+            most = max(held.samples for held in self._held.values())
+            if most > 1:
+                # By halves: each halving copies what is held, so that there are few of them.
+                self.limit(most // 2)
+                continue
+            by_size = sorted(self._held.values(), key=lambda held: held.size, reverse=True)
+            if not any(held.thinned() for held in by_size):
+                break
+            self._total = sum(held.size for held in self._held.values())
 
     def add_attention(self, key: str, attended: Attended) -> None:
         """Hold attention weights, computing no more of them than fit."""
-        shape = attended.shape
+        shape, step = attended.shape, 1
         each = shape[0] // self.samples if self.samples and shape[0] % self.samples == 0 else 0
-        count, step = shape[0], 1
-        if each and self.most is not None:
-            count = self.most * each
+        count = self.most * each if each and self.most is not None else shape[0]
         size = attended.itemsize * math.prod(shape[1:])
         if self._cap is not None and each and size * count > self._cap:
             count = max(1, min(self.most or 1, self._cap // (size * each))) * each
@@ -170,28 +169,9 @@ class CappedTensors:
         found = {key: held.sentence(self._cap) for key, held in self._held.items()}
         return {key: sentence for key, sentence in found.items() if sentence}
 
-    def _fit(self) -> None:
-        if self._cap is None:
-            return
-        while self._total > self._cap:
-            most = max((held.samples for held in self._held.values()), default=1)
-            if most > 1:
-                # By halves: each halving copies what is held, so that there are few of them.
-                self.limit(max(1, most // 2))
-                continue
-            by_size = sorted(self._held.values(), key=lambda held: held.size, reverse=True)
-            if not any(held.thinned() for held in by_size):
-                return
-            self._total = sum(held.size for held in self._held.values())
-
 
 def megabytes(size: int) -> str:
     """Write a number of bytes: "256 MB", "64 KB", "100 bytes"."""
     if size < 2**10:
         return f"{size} bytes"
     return f"{size / 2**20:,.4g} MB" if size >= 2**20 else f"{size / 2**10:,.4g} KB"
-
-
-def _ordinal(number: int) -> str:
-    teen = 10 <= number % 100 <= 20
-    return f"{number}{'th' if teen else {1: 'st', 2: 'nd', 3: 'rd'}.get(number % 10, 'th')}"

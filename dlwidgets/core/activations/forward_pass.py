@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import traceback
 from collections.abc import Mapping
 from typing import Any
@@ -20,8 +21,7 @@ from ..layers.walk import HOLDERS, kind_of
 def on_device_of(model: nn.Module, inputs: Any) -> Any:
     """Bring `inputs` to the device of `model`, arrays as tensors.
 
-    Inputs are a tensor or array, or a tuple or dict of them. Floating arrays take the dtype of the model's
-    first floating parameter, tensors keep theirs.
+    Floating arrays take the dtype of the model's first floating parameter, tensors keep theirs.
     """
     dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.get_default_dtype())
 
@@ -58,9 +58,8 @@ def forward_failed(error: Exception, modules: Mapping[str, nn.Module], inputs: A
         inner = frame.f_locals.get("self")
         if frame.f_code.co_name == "forward" and id(inner) in paths:
             layer = paths[id(inner)]
-    where = (
-        f"layer {layer!r} ({kind_of(modules[layer])})" if layer else f"the forward of {kind_of(modules[''])}"
-    )
+    kind = kind_of(modules[layer])
+    where = f"layer {layer!r} ({kind})" if layer else f"the forward of {kind}"
     given = ", ".join("×".join(map(str, tensor.shape)) or "scalar" for _, tensor in named_tensors(inputs))
     because = (str(error).strip().splitlines() or [""])[0].rstrip(".") or type(error).__name__
     given = given or "no tensor"
@@ -76,16 +75,16 @@ def must_be_built(modules: Mapping[str, nn.Module]) -> None:
     """
     for path, module in modules.items():
         tensors = [t for t in (*module._parameters.values(), *module._buffers.values()) if t is not None]
+        why = ""
         if any(is_lazy(tensor) for tensor in tensors):
-            raise ValueError(
-                f"Layer {path!r} ({kind_of(module)}) is not built yet; run the model once on a batch, "
-                "since looking at it must not build it."
+            why = "is not built yet; run the model once on a batch, since looking at it must not build it"
+        elif any(tensor.is_meta for tensor in tensors):
+            why = (
+                "is on the meta device and holds no values; load its weights first (model.to_empty, "
+                "load_state_dict)"
             )
-        if any(tensor.is_meta for tensor in tensors):
-            raise ValueError(
-                f"Layer {path!r} ({kind_of(module)}) is on the meta device and holds no values; "
-                "load its weights first (model.to_empty, load_state_dict)."
-            )
+        if why:
+            raise ValueError(f"Layer {path!r} ({kind_of(module)}) {why}.")
 
 
 def why_not_called(path: str, modules: Mapping[str, nn.Module], used_by: str | None = None) -> str:
@@ -93,29 +92,15 @@ def why_not_called(path: str, modules: Mapping[str, nn.Module], used_by: str | N
 
     `used_by` is the path of the layer that used its weights without calling it, None where none did.
     """
-    module = modules[path]
-    parent = modules.get(path.rpartition(".")[0])
+    module, names = modules[path], path.split(".")
+    above = ["", *itertools.accumulate(names, "{}.{}".format)]
     if isinstance(module, HOLDERS):
         return f"only holds others ({kind_of(module)}) and is never called itself"
-    if any(isinstance(modules[above], torch.jit.ScriptModule) for above in _above(path) if above in modules):
+    if any(isinstance(modules.get(one), torch.jit.ScriptModule) for one in above):
         return "runs inside a TorchScript model, whose layers cannot be watched"
-    if isinstance(parent, nn.MultiheadAttention):
+    if isinstance(modules.get(path.rpartition(".")[0]), nn.MultiheadAttention):
         return "has its weights used by the MultiheadAttention around it, which does not call it"
     if used_by is not None:
         by = f"{used_by} ({kind_of(modules[used_by])})" if used_by else f"the model ({kind_of(modules[''])})"
         return f"is not called: {by} uses its weights itself"
     return "was not called for this input"
-
-
-def why_no_attention(path: str, modules: Mapping[str, nn.Module]) -> str:
-    """Return why a layer has no attention weights, as a clause."""
-    kind = kind_of(modules[path])
-    return (
-        f"computes no attention weights by itself ({kind} calls neither scaled_dot_product_attention nor a "
-        "softmax that weighs values)"
-    )
-
-
-def _above(path: str) -> list[str]:
-    names = path.split(".")
-    return ["", *(".".join(names[:end]) for end in range(1, len(names) + 1))]

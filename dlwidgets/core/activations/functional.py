@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 import inspect
 import itertools
 import operator
@@ -20,7 +19,7 @@ from ..base.words import quote_error
 from ..layers.axes import Known, channel_axis, sample_axis
 from .cap import CappedTensors
 from .distribution import limits_of
-from .layer_choice import no_such_layer
+from .layer_choice import matching, no_such_layer
 from .result import Activations
 
 #: Tracing patches nn.Module while it lasts; two tracers at once would leave the patches of one behind.
@@ -270,7 +269,7 @@ class FunctionalOperations:
             )
         ]
         for name in names:
-            matches = fnmatch.filter(self._known, name)
+            matches = matching(self._known, name)
             if not matches:
                 raise ValueError(no_such_layer(name, modules, self._known))
             self._wanted += matches

@@ -6,7 +6,6 @@ import threading
 import weakref
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
@@ -17,24 +16,10 @@ from ..base.words import quote_error
 from ..layers.axes import Known, channel_axis
 from .attention import ATTENTION, Attended, AttentionMode
 
-
-@dataclass(frozen=True)
-class LayerTensor:
-    """A tensor that a layer was given or put out: read only.
-
-    Attributes
-    ----------
-    key : the layer's path, with what tells it from its other tensors and calls.
-    suffix : which tensor of the call it is, as "[1][0]"; "" for a tensor by itself.
-    channels : the axis of its channels, or None.
-    """
-
-    key: str
-    path: str
-    module: nn.Module
-    suffix: str
-    tensor: torch.Tensor
-    channels: int | None
+#: Is told of a tensor that a layer was given or put out, read only: its key (the layer's path, with what
+#: tells it from its other tensors and calls), the layer, which tensor of the call it is, as "[1][0]"; the
+#: tensor, and the axis of its channels, or None.
+Receive = Callable[[str, nn.Module, str, torch.Tensor, int | None], None]
 
 
 class ForwardHooks:
@@ -55,23 +40,22 @@ class ForwardHooks:
         self,
         modules: Mapping[str, nn.Module],
         wanted: Sequence[str],
-        receive: Callable[[LayerTensor], None],
+        receive: Receive,
         *,
-        of: Literal["outputs", "inputs"] = "outputs",
-        attending: Collection[str] = (),
+        of: Literal["outputs", "inputs"],
+        attending: Collection[str],
         attention: Callable[[str, nn.Module, Attended], None],
-        samples: int | None = None,
+        samples: int | None,
     ) -> None:
         self._modules, self._receive, self._of = modules, receive, of
         self._attention, self._samples = attention, samples
         self._thread = threading.get_ident()
         self._first = {id(module): path for path, module in reversed(modules.items())}
         self._wanted: dict[int, list[str]] = {}
-        for path in wanted:
-            self._wanted.setdefault(id(modules[path]), []).append(path)
         self._attending: dict[int, list[str]] = {}
-        for path in attending:
-            self._attending.setdefault(id(modules[path]), []).append(path)
+        for paths, found in ((wanted, self._wanted), (attending, self._attending)):
+            for path in paths:
+                found.setdefault(id(modules[path]), []).append(path)
         self._stack: list[nn.Module] = []
         self._known: dict[int, tuple[weakref.ref[torch.Tensor], Known]] = {}
         self._owners = {
@@ -107,14 +91,12 @@ class ForwardHooks:
         if threading.get_ident() != self._thread:
             return
         self._stack.append(module)
-        for path in self._wanted.get(id(module), ()):
+        wanted = self._wanted.get(id(module), [])
+        for path in dict.fromkeys(wanted + self._attending.get(id(module), [])):
             self.calls[path] += 1
-            if self._of == "inputs":
-                given = {**dict(enumerate(args)), **kwargs}
-                self._hand_over(path, module, list(named_tensors(given)), "is given no tensor but", given)
-        for path in self._attending.get(id(module), ()):
-            if path not in self._wanted.get(id(module), ()):
-                self.calls[path] += 1
+        if self._of == "inputs" and wanted:
+            given = {**dict(enumerate(args)), **kwargs}
+            self._hand_over(wanted, module, list(named_tensors(given)), "is given no tensor but", given)
 
     def _after(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
         if threading.get_ident() != self._thread or not self._stack or self._stack[-1] is not module:
@@ -128,22 +110,22 @@ class ForwardHooks:
             if axis is not None:
                 self._known[id(tensor)] = weakref.ref(tensor), (axis, tensor.ndim, tensor.shape[axis])
         if self._of == "outputs":
-            for path in self._wanted.get(id(module), ()):
-                self._hand_over(path, module, found, "gives no tensor but", output)
+            wanted = self._wanted.get(id(module), [])
+            self._hand_over(wanted, module, found, "gives no tensor but", output)
 
     def _hand_over(
-        self, path: str, module: nn.Module, found: list[tuple[str, torch.Tensor]], verb: str, what: Any
+        self, paths: list[str], module: nn.Module, found: list[tuple[str, torch.Tensor]], verb: str, what: Any
     ) -> None:
-        start = path + self._again(self.calls[path])
-        for number, (suffix, tensor) in enumerate(found):
-            known = self._axis(tensor)
-            axis = known[0] if known is not None else channel_axis(module, tensor)
-            key = start + (suffix if number else "")
-            # What is done with it is no part of the model's forward.
-            with torch._C.DisableTorchFunction():
-                self._receive(LayerTensor(key, path, module, suffix, tensor, axis))
-        if not found:
-            self.empty.setdefault(path, f"{verb} {describe_output(what)}")
+        for path in paths:
+            start = path + self._again(self.calls[path])
+            for number, (suffix, tensor) in enumerate(found):
+                known = self._axis(tensor)
+                axis = known[0] if known is not None else channel_axis(module, tensor)
+                # What is done with it is no part of the model's forward.
+                with torch._C.DisableTorchFunction():
+                    self._receive(start + (suffix if number else ""), module, suffix, tensor, axis)
+            if not found:
+                self.empty.setdefault(path, f"{verb} {describe_output(what)}")
 
     def _axis(self, tensor: torch.Tensor) -> Known | None:
         known = self._known.get(id(tensor))

@@ -21,8 +21,7 @@ Layers = str | type | Iterable["str | type"] | None
 def layer_paths(model: nn.Module) -> dict[str, nn.Module]:
     """Return path -> layer, the model itself under "".
 
-    A layer used under two paths is listed under both. A compiled model is listed as what it was compiled
-    from.
+    A layer used under two paths is listed under both, a compiled model as what it was compiled from.
 
     Raises
     ------
@@ -54,8 +53,7 @@ def choose(modules: Mapping[str, nn.Module], layers: Layers) -> list[str]:
     for layer in layers:
         if isinstance(layer, str):
             # A path is itself, whatever it looks like as a glob.
-            matches = [path for path in once if fnmatch.fnmatchcase(path, layer)]
-            matches = [layer] if layer in modules else matches
+            matches = [layer] if layer in modules else matching(once, layer)
             if not matches:
                 raise ValueError(no_such_layer(layer, modules))
         elif isinstance(layer, type):
@@ -67,6 +65,11 @@ def choose(modules: Mapping[str, nn.Module], layers: Layers) -> list[str]:
             raise TypeError(f"A layer is named by its path, a glob or a module type, not by {layer!r}.")
         wanted.update(dict.fromkeys(matches))
     return list(wanted)
+
+
+def matching(names: Iterable[str], glob: str) -> list[str]:
+    """Return the names that a glob means, on Windows too by their case."""
+    return [name for name in names if fnmatch.fnmatchcase(name, glob)]
 
 
 def _listed(layers: Layers) -> list[str | type] | None:
@@ -84,8 +87,7 @@ def split_attention(layers: Layers) -> tuple[Layers, list[str]]:
     if (given := _listed(layers)) is None:
         return layers, []
     ends = [layer for layer in given if isinstance(layer, str) and layer.endswith(ATTENTION)]
-    rest = [layer for layer in given if not (isinstance(layer, str) and layer.endswith(ATTENTION))]
-    return rest, [layer.removesuffix(ATTENTION) for layer in ends]
+    return [one for one in given if one not in ends], [one.removesuffix(ATTENTION) for one in ends]
 
 
 def split_operations(modules: Mapping[str, nn.Module], layers: Layers) -> tuple[Layers, list[str]]:
@@ -96,14 +98,8 @@ def split_operations(modules: Mapping[str, nn.Module], layers: Layers) -> tuple[
     """
     if (given := _listed(layers)) is None:
         return layers, []
-    others = [
-        layer
-        for layer in given
-        if isinstance(layer, str)
-        and _OPERATION.fullmatch(layer)
-        and layer not in modules
-        and not any(fnmatch.fnmatchcase(path, layer) for path in modules)
-    ]
+    names = [one for one in given if isinstance(one, str) and _OPERATION.fullmatch(one)]
+    others = [one for one in names if one not in modules and not matching(modules, one)]
     return [layer for layer in given if layer not in others], others
 
 
