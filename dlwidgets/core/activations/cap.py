@@ -76,7 +76,7 @@ class _Held:
         for axis, step in enumerate(self.steps):
             if step > 1:
                 what = "channel" if axis == self.channels else "position"
-                # A power of two: "2nd", "32nd", "4th", "8th", "16th".
+                # Powers of two: 2nd, 4th, 8th, 16th, 32nd, 512th.
                 nth = f"{step}{'nd' if step % 10 == 2 and step % 100 != 12 else 'th'}"
                 words.append(f"every {nth} {what} of {self.full[axis]} along axis {axis}")
         if not words:
@@ -108,7 +108,7 @@ class CappedTensors:
         full: Sequence[int] | None = None,
         steps: Sequence[int] | None = None,
     ) -> None:
-        """Hold a copy of `tensor`; `full` and `steps` where it is thinned already."""
+        """Hold a copy; `full` and `steps` where it is thinned already."""
         full = tuple(tensor.shape if full is None else full)
         steps = [1] * len(full) if steps is None else list(steps)
         if tensor.layout != torch.strided:  # sparse ones are neither narrowed nor thinned

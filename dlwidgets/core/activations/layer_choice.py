@@ -68,7 +68,7 @@ def choose(modules: Mapping[str, nn.Module], layers: Layers) -> list[str]:
 
 
 def matching(names: Iterable[str], glob: str) -> list[str]:
-    """Return the names that a glob means, on Windows too by their case."""
+    """Return the names that a glob means; their case counts everywhere."""
     return [name for name in names if fnmatch.fnmatchcase(name, glob)]
 
 
