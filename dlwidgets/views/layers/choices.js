@@ -70,10 +70,8 @@ export function freezingOf(model, want, repaint, signal) {
   };
 }
 
-/**
- * Ask the kernel for rows as text, which is written there alone; "" where it does not answer in time.
- * @param {Model} model @param {Wishes} want @param {{kind: string, columns: string[], rows: number[]}} what @param {AbortSignal} signal @returns {Promise<string>}
- */
+/** Ask the kernel for rows as text, which is written there alone; "" where it does not answer in time.
+ * @param {Model} model @param {Wishes} want @param {{kind: string, columns: string[], rows: number[]}} what @param {AbortSignal} signal @returns {Promise<string>} */
 export function textOf(model, want, what, signal) {
   const number = Math.random();
   return new Promise((resolve) => {
@@ -90,12 +88,10 @@ export function textOf(model, want, what, signal) {
   });
 }
 
-/**
- * Put a text that is on its way into the clipboard; false where the browser allows no way, or "" came. The first way is
+/** Put a text that is on its way into the clipboard; false where the browser allows no way, or "" came. The first way is
  * begun at once, since some browsers allow it only in the click itself; the last works on pages that are not served
  * securely and in frames that may not use the newer ones.
- * @param {Promise<string>} coming @param {HTMLElement} near
- */
+ * @param {Promise<string>} coming @param {HTMLElement} near */
 export async function copied(coming, near) {
   try {
     const blob = coming.then((text) => { if (!text) throw new Error("nothing to copy"); return new Blob([text], { type: "text/plain" }); });

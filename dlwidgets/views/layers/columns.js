@@ -5,11 +5,9 @@ export const LINE = 24, TALL = 420;
 /** The spark line's box [px]. */
 export const SPARK = { width: 84, height: 18 };
 
-/**
- * How a column is laid out: `least` is the narrowest it is readable at [px], `grow` its share of what is left, `drop`
+/** How a column is laid out: `least` is the narrowest it is readable at [px], `grow` its share of what is left, `drop`
  * when it goes as the room gets small (the highest first; 0 never).
- * @typedef {{least: number, grow: number, drop: number, right?: boolean}} Layout
- */
+ * @typedef {{least: number, grow: number, drop: number, right?: boolean}} Layout */
 /** @typedef {Layout & {key: string, label: string, title: string, live: boolean, usual: boolean}} Column */
 /** What the kernel says of a column: key, label, title, whether it is about training, and shown where nobody has chosen. @typedef {[string, string, string, boolean, boolean]} Described */
 
@@ -38,11 +36,9 @@ export function columnsOf(described, session) {
   return described.filter(([, , , live]) => session || !live).map(([key, label, title, live, usual]) => ({ key, label, title, live, usual, ...LAYOUTS[key] }));
 }
 
-/**
- * The columns that are shown, in order, their widths as `grid-template-columns`, and what they need together:
+/** The columns that are shown, in order, their widths as `grid-template-columns`, and what they need together:
  * those that were chosen, all of them; else the usual ones, as far as they fit.
- * @param {number} width @param {Column[]} all @param {string[] | null} [chosen]
- */
+ * @param {number} width @param {Column[]} all @param {string[] | null} [chosen] */
 export function columnsFor(width, all, chosen = null) {
   const byKey = new Map(all.map((column) => [column.key, column]));
   let columns = chosen ? /** @type {Column[]} */ (chosen.map((key) => byKey.get(key)).filter(Boolean)) : all.filter(({ usual }) => usual);
@@ -57,10 +53,8 @@ export function columnsFor(width, all, chosen = null) {
   return { columns, template: widths.map((w) => `${w}px`).join(" "), needed: needed() };
 }
 
-/**
- * What is chosen once a column was switched on or off: a new one stands where it does among all.
- * @param {Column[]} all @param {string[]} shown @param {string} key @returns {string[]}
- */
+/** What is chosen once a column was switched on or off: a new one stands where it does among all.
+ * @param {Column[]} all @param {string[]} shown @param {string} key @returns {string[]} */
 export function toggled(all, shown, key) {
   if (shown.includes(key)) return key === "layer" ? shown : shown.filter((one) => one !== key);
   const rank = (/** @type {string} */ one) => all.findIndex((column) => column.key === one);
@@ -68,30 +62,23 @@ export function toggled(all, shown, key) {
   return before < 0 ? [...shown, key] : [...shown.slice(0, before), key, ...shown.slice(before)];
 }
 
-/**
- * The lines in sight and a few around them: first, and the one behind the last.
- * @param {number} top how far it is scrolled [px] @param {number} height [px] @param {number} total lines @param {number} [around]
- */
+/** The lines in sight and a few around them: first, and the one behind the last.
+ * @param {number} top how far it is scrolled [px] @param {number} height [px] @param {number} total lines @param {number} [around] */
 export function inSight(top, height, total, around = 6) {
   const first = Math.max(0, Math.min(Math.floor(top / LINE) - around, total));
   return { first, last: Math.max(first, Math.min(total, Math.ceil((top + height) / LINE) + around)) };
 }
 
-/**
- * Where to scroll so that line `at` is seen, or null where it is.
- * @param {number} at @param {number} top @param {number} height of the lines' window [px]
- */
+/** Where to scroll so that line `at` is seen, or null where it is. @param {number} at @param {number} top @param {number} height of the lines' window [px] */
 export function scrolledTo(at, top, height) {
   if (at * LINE < top) return at * LINE;
   return (at + 1) * LINE > top + height ? (at + 1) * LINE - height : null;
 }
 
-/**
- * Where a key leads from place `at` in the lines in sight, as in a WAI-ARIA treegrid: to another place, or to a
+/** Where a key leads from place `at` in the lines in sight, as in a WAI-ARIA treegrid: to another place, or to a
  * fold that opens or closes; null for a key that means nothing here.
  * @param {string} key @param {number} at @param {{level: number, folds: boolean, open: boolean}[]} seen @param {number} page lines
- * @returns {{to: number} | {turn: number} | null}
- */
+ * @returns {{to: number} | {turn: number} | null} */
 export function keyLeads(key, at, seen, page) {
   const last = seen.length - 1;
   if (last < 0) return null;

@@ -4,10 +4,8 @@ import { listen, make } from "../front.js";
 
 /** `checked` is null for what is done, not switched. @typedef {{text: string, checked: boolean | null, title?: string, pick: () => void}} Item */
 
-/**
- * Make a button that opens a menu. What is switched leaves it open; what is done closes it.
- * @param {{label: string, title: string, items: () => Item[], signal: AbortSignal}} what
- */
+/** Make a button that opens a menu. What is switched leaves it open; what is done closes it.
+ * @param {{label: string, title: string, items: () => Item[], signal: AbortSignal}} what */
 export function menu({ label, title, items, signal }) {
   const button = make("button", { type: "button", title, "aria-haspopup": "menu", "aria-expanded": "false", text: `${label} ▾`, "aria-label": label });
   // The top layer is not cut off by the notebook's output areas.

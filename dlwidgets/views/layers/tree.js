@@ -1,12 +1,15 @@
-// The layer table as a tree: what repeats, what is open, what a search finds, what a sort puts first.
+// The layer table as a tree: what repeats, what is open, what a search finds, what a sort puts first; and with live numbers, as sent.
+
+import { numbers } from "../front.js";
+import { together } from "./words.js";
+
+/** @typedef {import("./words.js").Live} Live */
 
 /** What the kernel says of a layer: name, depth, type, detail, output shape, remark, whether weights are tied, input shape, dtype, calls. @typedef {[string, number, string, string, string, string, boolean, string, string, number]} Row */
 
-/**
- * A line of the tree: a layer, or a run of siblings that are all alike. `row` is its (first) layer, `end` the
+/** A line of the tree: a layer, or a run of siblings that are all alike. `row` is its (first) layer, `end` the
  * layer behind its last. `times` counts the alike siblings of a run, or the alike layers in a list of such.
- * @typedef {{key: string, row: number, end: number, level: number, parent: number, place: number, children: number[], run: boolean, times: number}} Line
- */
+ * @typedef {{key: string, row: number, end: number, level: number, parent: number, place: number, children: number[], run: boolean, times: number}} Line */
 
 /** @typedef {{rows: Row[], paths: string[], parents: Int32Array, ends: Int32Array, sizes: Float64Array, trains: string, lines: Line[]}} Tree */
 
@@ -19,10 +22,8 @@ const OPENED = 40;
 /** Containers that do nothing themselves. */
 const LISTS = new Set(["Sequential", "ModuleList", "ModuleDict"]);
 
-/**
- * Build the tree of lines. A parent stands before its children.
- * @param {Row[]} rows @param {Float64Array} sizes N x 5 @param {string} trains a letter a row @returns {Tree}
- */
+/** Build the tree of lines. A parent stands before its children.
+ * @param {Row[]} rows @param {Float64Array} sizes N x 5 @param {string} trains a letter a row @returns {Tree} */
 export function treeOf(rows, sizes, trains) {
   const n = rows.length, paths = /** @type {string[]} */ (new Array(n)), parents = new Int32Array(n).fill(-1), ends = new Int32Array(n).fill(n);
   const children = /** @type {number[][]} */ (rows.map(() => []));
@@ -44,11 +45,9 @@ export function treeOf(rows, sizes, trains) {
   return { rows, paths, parents, ends, sizes, trains, lines };
 }
 
-/**
- * Number the layers so that alike ones, with all inside them, have the same number. Whether they train is left
+/** Number the layers so that alike ones, with all inside them, have the same number. Whether they train is left
  * out: freezing one must not fold the tree anew under the pointer.
- * @param {Row[]} rows @param {Float64Array} sizes @param {number[][]} children
- */
+ * @param {Row[]} rows @param {Float64Array} sizes @param {number[][]} children */
 function kindsOf(rows, sizes, children) {
   /** @type {Map<string, number>} */
   const seen = new Map();
@@ -64,11 +63,9 @@ function kindsOf(rows, sizes, children) {
   return kinds;
 }
 
-/**
- * Add the line of alike siblings (or of one layer), and all inside it.
+/** Add the line of alike siblings (or of one layer), and all inside it.
  * @param {Line[]} lines @param {number[]} siblings
- * @param {{rows: Row[], paths: string[], ends: Int32Array, children: number[][], kinds: Int32Array}} from
- */
+ * @param {{rows: Row[], paths: string[], ends: Int32Array, children: number[][], kinds: Int32Array}} from */
 function addLines(lines, siblings, from) {
   const { rows, paths, ends, children } = from;
   // A stack, not recursion: a model may be deeper than the browser's stack.
@@ -142,11 +139,9 @@ export function sizeOf(tree, line, which) {
   return tree.sizes[SIZES * line.row + which] * (line.run && !((which === 0 || which === 4) && tree.rows[line.row][6]) ? line.times : 1);
 }
 
-/**
- * The keys of lines that are open before anybody turned one: what repeats is folded, and the rest is open as
+/** The keys of lines that are open before anybody turned one: what repeats is folded, and the rest is open as
  * deep as there is room for.
- * @param {Tree} tree @returns {Set<string>}
- */
+ * @param {Tree} tree @returns {Set<string>} */
 export function openedAtFirst({ lines }) {
   const can = (/** @type {Line} */ line) => line.children.length > 0 && (line.times === 1 || line.parent < 0);
   /** @type {number[]} */
@@ -162,10 +157,7 @@ export function openedAtFirst({ lines }) {
   return new Set(lines.filter((line, i) => seen[i] && can(line) && line.level < deepest).map((line) => line.key));
 }
 
-/**
- * The numbers of the lines that are to be seen, in order.
- * @param {Tree} tree @param {(line: Line) => boolean} isOpen @returns {number[]}
- */
+/** The numbers of the lines that are to be seen, in order. @param {Tree} tree @param {(line: Line) => boolean} isOpen @returns {number[]} */
 export function seenLines({ lines }, isOpen) {
   /** @type {number[]} */
   const list = [];
@@ -189,12 +181,10 @@ function matches(tree, row, words) {
 /** A search as words. @param {string} query */
 export function wordsOf(query) { return query.toLowerCase().split(/\s+/).filter(Boolean); }
 
-/**
- * The lines that a search finds (`found`), those around them, and which of all these are open: those that hold
+/** The lines that a search finds (`found`), those around them, and which of all these are open: those that hold
  * something found, unless a person has `turned` them. What a person opens shows all it holds.
  * @param {Tree} tree @param {string} query @param {Set<string>} [turned]
- * @returns {{list: number[], found: Set<number>, open: Set<number>}}
- */
+ * @returns {{list: number[], found: Set<number>, open: Set<number>}} */
 export function foundLines(tree, query, turned = new Set()) {
   const words = wordsOf(query), found = new Set(), keep = new Set(), open = new Set(), list = [];
   tree.lines.forEach((line, i) => {
@@ -222,10 +212,8 @@ export function readSort(sort) { return { key: sort.replace(/^-/, ""), falling: 
 /** What a click on a heading makes of the sort: rising, falling, then the tree again. @param {string} sort @param {string} key */
 export function nextSort(sort, key) { return sort === key ? `-${key}` : sort === `-${key}` ? "tree" : key; }
 
-/**
- * The layers one by one, without the tree: those that hold no others or have parameters of their own.
- * @param {Tree} tree @param {string} sort @param {string} query @param {(row: number) => Measured} live @returns {number[]} line numbers
- */
+/** The layers one by one, without the tree: those that hold no others or have parameters of their own.
+ * @param {Tree} tree @param {string} sort @param {string} query @param {(row: number) => Measured} live @returns {number[]} line numbers */
 export function sortedLines(tree, sort, query, live) {
   const { key, falling } = readSort(sort), words = wordsOf(query), value = valueBy(tree, key, live);
   const list = tree.lines.map((_, i) => i).filter((i) => {
@@ -270,4 +258,101 @@ function compare(a, b, sign) {
 /** The line of a layer by its path, or -1. @param {Tree} tree @param {string | null} path */
 export function lineOf(tree, path) {
   return path === null ? -1 : tree.lines.findIndex((line) => !line.run && tree.paths[line.row] === path);
+}
+
+// -- what the kernel has sent, and how this page looks at it
+
+/** `read` and `measured` are the traits that `tree` and `live` were made from. @typedef {{tree: Tree | null, opened: Set<string>, live: Live, read: any[], measured: any[]}} Picture */
+
+/** How this page looks at the table: sort, the folds that a person has turned, the columns chosen; and in a search the
+ * folds turned among what it found. `version` counts what changes the lines.
+ * @typedef {{sort: string, turned: Set<string>, chosen: string[] | null, searched: {query: string, turned: Set<string>}, version: number}} Look */
+
+/** The numbers of the lines in order; in a search those `found` and those `open`. @typedef {{of: string, lines: number[], found: Set<number> | null, open: Set<number> | null, flat: boolean}} Listing */
+
+/** @returns {Picture} */
+export function emptyPicture() {
+  const live = { at: new Int32Array(0), stats: new Float32Array(0), sparks: new Uint8Array(0), points: 0, dead: new Map() };
+  return { tree: null, opened: new Set(), live, read: [], measured: [] };
+}
+
+/** The look that the kernel has kept of another page. @param {any} kept @returns {Look} */
+export function lookFrom(kept) {
+  return { sort: String(kept?.sort ?? "tree"), turned: new Set(kept?.turned ?? []), chosen: kept?.columns ?? null, searched: { query: "", turned: new Set() }, version: 0 };
+}
+
+/** Read the model afresh, what has changed of it. @param {Picture} picture @param {Look} look @param {import("../front.js").Model} model */
+export function readPicture(picture, look, model) {
+  const of = ["rows", "sizes"].map((name) => model.get(name));
+  if (of.some((value, i) => value !== picture.read[i])) {
+    picture.read = of;
+    picture.tree = of[0]?.length ? treeOf(of[0], /** @type {Float64Array} */ (/** @type {unknown} */ (numbers(of[1], /** @type {any} */ (Float64Array)))), "") : null;
+    picture.opened = picture.tree ? openedAtFirst(picture.tree) : new Set();
+    look.version += 1;
+  }
+  const { tree } = picture;
+  if (!tree) return;
+  tree.trains = model.get("trains") ?? "";
+  const now = ["measured", "stats", "sparks", "dead"].map((name) => model.get(name));
+  if (!now.some((bytes, i) => bytes !== picture.measured[i])) return;
+  picture.measured = now;
+  picture.live = liveFrom(now, tree.rows.length, model.get("moment")?.points ?? 0);
+}
+
+/** @param {any[]} traits measured, stats, sparks, dead @param {number} rows @param {number} points @returns {Live} */
+function liveFrom([measured, stats, sparks, dead], rows, points) {
+  const at = new Int32Array(rows).fill(-1), byRow = new Map(), units = numbers(dead, Int32Array);
+  numbers(measured, Int32Array).forEach((row, place) => { at[row] = place; });
+  for (let i = 0; i < units.length; i += 4) byRow.set(units[i], { dead: units[i + 1], units: units[i + 2], own: units[i + 3] === 1 });
+  return { dead: byRow, at, stats: numbers(stats, Float32Array), sparks: numbers(sparks, Uint8Array), points };
+}
+
+/** What a sort by live numbers goes by. @param {Live} live @param {number} row @returns {Measured} */
+function measuredOf(live, row) {
+  const { weight, grad, ratio } = together(live, row, row + 1) ?? { weight: NaN, grad: NaN, ratio: NaN }, units = live.dead.get(row);
+  return { weight, grad, ratio, dead: units ? units.dead / Math.max(1, units.units) : NaN };
+}
+
+/** Whether a line is unfolded; `i` is its number, -1 outside of a search. @param {Picture} picture @param {Look} look @param {Listing} listing @param {Line} line @param {number} i */
+export function isOpen({ opened }, { turned }, listing, line, i) {
+  return listing.open ? listing.open.has(i) : line.children.length > 0 && opened.has(line.key) !== turned.has(line.key);
+}
+
+/** The lines to be seen: `before` where nothing has changed them. @param {Listing} before @param {Picture} picture @param {Look} look @param {string} query @returns {Listing} */
+export function listLines(before, picture, look, query) {
+  const { tree, live } = picture;
+  if (!tree) return before;
+  const flat = look.sort !== "tree";
+  // An order by live numbers stands until somebody sorts again, or lines would jump under the eye.
+  const of = [look.version, look.sort, query, flat && live.stats.length > 0].join("|");
+  if (of === before.of) return before;
+  if (flat) return { of, lines: sortedLines(tree, look.sort, query, (row) => measuredOf(live, row)), found: null, open: null, flat };
+  if (query) {
+    if (query !== look.searched.query) look.searched = { query, turned: new Set() };
+    const { list, found, open } = foundLines(tree, query, look.searched.turned);
+    return { of, lines: list, found, open, flat };
+  }
+  const whole = { of, lines: /** @type {number[]} */ ([]), found: null, open: null, flat };
+  return { ...whole, lines: seenLines(tree, (line) => isOpen(picture, look, whole, line, -1)) };
+}
+
+/** Every layer in the order shown; in a search, those found. @param {Tree} tree @param {Listing} listing */
+export function rowsListed({ lines, rows }, listing) {
+  const of = (/** @type {number} */ i) => lines[i].row;
+  if (listing.flat) return listing.lines.map(of);
+  return listing.found ? [...listing.found].map(of).sort((a, b) => a - b) : rows.map((_, i) => i);
+}
+
+/** Turn a key in or out of a set. @param {string} key @param {Set<string>} set */
+export function flip(key, set) { if (!set.delete(key)) set.add(key); }
+
+/** Unfold whatever the layer at `path` lies in; return its line, or null. @param {Picture} picture @param {Look} look @param {string | null} path @returns {Line | null} */
+export function unfoldTo({ tree, opened }, look, path) {
+  const at = tree ? lineOf(tree, path) : -1;
+  if (!tree || at < 0) return null;
+  for (let up = tree.lines[at].parent; up >= 0; up = tree.lines[up].parent) {
+    const { key } = tree.lines[up];
+    if (opened.has(key) === look.turned.has(key)) { flip(key, look.turned); look.version += 1; }
+  }
+  return tree.lines[at];
 }

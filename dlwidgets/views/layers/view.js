@@ -5,8 +5,7 @@ import { after, copied, freezingOf, selectionOf, textOf } from "./choices.js";
 import { LINE, keyLeads, toggled } from "./columns.js";
 import { HEAD, columnsThere, drawColumns, drawHeads, drawLines, drawWords, elementsOf, folds } from "./drawing.js";
 import { menu } from "./menu.js";
-import { emptyPicture, flip, isOpen, listLines, lookFrom, readPicture, rowsListed, unfoldTo } from "./picture.js";
-import { nextSort } from "./tree.js";
+import { emptyPicture, flip, isOpen, listLines, lookFrom, nextSort, readPicture, rowsListed, unfoldTo } from "./tree.js";
 
 /** @typedef {import("./tree.js").Line} Line */
 /** @typedef {import("./drawing.js").Table} Table */

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, wait
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ from torch import nn
 from ...core.layers.columns import COLUMNS, SORTS, ColumnData, read_columns, sample_shape, usual_columns
 from ...core.layers.probes import LayerStats
 from ...core.layers.sparklines import Sparklines
-from ...core.layers.summary import Row, Summary, summary, with_trainable
+from ...core.layers.summary import Summary, summary, with_trainable
 from ...core.layers.summary_text import remark, remarks
 from ...session import Session
 from ..view import View, answer_anywhere, module, style
@@ -72,7 +72,7 @@ class LayerTable(View):
         help="float64, N x 5, C order: parameters, MACs, activation bytes with all inside; own parameters; "
         "parameter bytes"
     ).tag(sync=True)
-    trains = traitlets.Unicode("", help="a letter a row: y yes, n no, p partly, - has no parameters").tag(
+    trains = traitlets.Unicode(help="a letter a row: y yes, n no, p partly, - has no parameters").tag(
         sync=True
     )
     about = traitlets.Dict(help="name, totals, error and remarks of the summary; live").tag(sync=True)
@@ -105,7 +105,16 @@ class LayerTable(View):
     ) -> None:
         # Also of a view that was refused, which Python will close.
         self.session, self._probes = None, None
-        _check(source, given=any(value is not None for value in (input, input_shape, dtype)))
+        kind, known = type(source).__name__, (Session, nn.Module, Summary)
+        if isinstance(source, type) and issubclass(source, (nn.Module, Session)):
+            name = source.__name__
+            raise TypeError(f"LayerTable got the class {name}: make one first, as LayerTable({name}(...)).")
+        if not isinstance(source, known):
+            raise TypeError(f"LayerTable shows a Session, a torch.nn.Module or a Summary: {kind} given.")
+        if not isinstance(source, nn.Module) and any(one is not None for one in (input, input_shape, dtype)):
+            raise ValueError(
+                f"A {kind} has its own input: input, input_shape and dtype belong to LayerTable(model, ...)."
+            )
         self._selected: str | None = None
         self._look = _read_look({"sort": sort, "turned": [], "columns": columns}, isinstance(source, Session))
         self._sparks = Sparklines()
@@ -180,7 +189,11 @@ class LayerTable(View):
             if self.session is not None:
                 self.session.selected_layer = value
         elif name == "trainable":
-            self._freeze(*_read_trainable(value, self._order))
+            paths, trains = _read_trainable(value, self._order)
+            if self.session is None:
+                raise ValueError("Without a session nothing is frozen: LayerTable(session) freezes layers.")
+            with self.session.by("layers"):
+                (self.session.unfreeze if trains else self.session.freeze)(*paths)
         elif name == "look":
             self._look = _read_look(value, self.session is not None)
         elif name == "copy":
@@ -198,18 +211,15 @@ class LayerTable(View):
 
     def to_frame(self) -> pd.DataFrame:
         """Return all layers as a data frame, in columns and order shown."""
-        data = self._data()
-        return data.frame(self._columns(), data.sorted_rows(self._look["sort"]))
+        return self._written(ColumnData.frame)
 
     def to_csv(self) -> str:
         """Return the table as comma-separated values, as its Copy button copies them."""
-        data = self._data()
-        return data.csv(self._columns(), data.sorted_rows(self._look["sort"]))
+        return self._written(ColumnData.csv)
 
     def to_markdown(self) -> str:
         """Return what the table shows as a Markdown table."""
-        data = self._data()
-        return data.markdown(self._columns(), data.sorted_rows(self._look["sort"]))
+        return self._written(ColumnData.markdown)
 
     def close(self) -> None:
         """Remove the view; stop measuring if no other table is open."""
@@ -236,8 +246,9 @@ class LayerTable(View):
         stats = None if self.session is None else self.session.layer_stats
         return ColumnData(self._with_trainable(table, "", []), stats)
 
-    def _columns(self) -> list[str]:
-        return self._look["columns"] or usual_columns(self.session is not None)
+    def _written(self, write: Callable[..., Any]) -> Any:
+        data, columns = self._data(), self._look["columns"] or usual_columns(self.session is not None)
+        return write(data, columns, data.sorted_rows(self._look["sort"]))
 
     def _answer_copy(self, value: Any) -> None:
         """Send the page rows as text: {number, kind, columns, rows by place}."""
@@ -252,12 +263,6 @@ class LayerTable(View):
         text = write(data, columns, [data.rows[place] for place in places])
         self.send({"copied": asked.get("number"), "text": text})
         answer_anywhere(self)
-
-    def _freeze(self, paths: list[str], trains: bool) -> None:
-        if self.session is None:
-            raise ValueError("Without a session nothing is frozen: LayerTable(session) freezes layers.")
-        with self.session.by("layers"):
-            (self.session.unfreeze if trains else self.session.freeze)(*paths)
 
     def _moment(self, stats: LayerStats | None, points: int) -> dict[str, Any]:
         session = self.session
@@ -275,17 +280,15 @@ class LayerTable(View):
             rows = [
                 [
                     r.name, r.depth, r.kind, r.detail, sample_shape(r.output_shape, table.batch), remark(r),
-                    _tied(r), sample_shape(r.input_shape, table.batch), r.dtype or "", r.calls,
+                    r.same_as is not None or r.tied_to is not None,
+                    sample_shape(r.input_shape, table.batch), r.dtype or "", r.calls,
                 ]
                 for r in table.rows
             ]  # fmt: skip
-            sizes = np.array(
-                [
-                    [r.parameters, r.macs, r.activation_bytes, r.own_parameters, r.parameter_bytes]
-                    for r in table.rows
-                ],
-                np.float64,
-            )
+            sizes = np.array([
+                [r.parameters, r.macs, r.activation_bytes, r.own_parameters, r.parameter_bytes]
+                for r in table.rows
+            ], np.float64)  # fmt: skip
             about = {
                 "name": table.name, "parameters": table.total_parameters, "macs": table.total_macs,
                 "activations": table.activation_bytes, "bytes": table.parameter_bytes, "batch": table.batch,
@@ -310,13 +313,22 @@ class LayerTable(View):
 
     def _live(self, stats: LayerStats | None) -> dict[str, Any]:
         if stats is None:
-            nothing = {"measured": b"", "stats": b"", "sparks": b"", "dead": b""}
-            return {**nothing, "moment": self._moment(None, 0)}
+            return {
+                "measured": b"",
+                "stats": b"",
+                "sparks": b"",
+                "dead": b"",
+                "moment": self._moment(None, 0),
+            }
         known = [i for i, path in enumerate(stats.paths) if path in self._order]
         paths = [stats.paths[i] for i in known]
         columns = (stats.weight_norm, stats.grad_norm, stats.update_ratio, stats.finite)
         numbers = np.stack([np.asarray(column, np.float32)[known] for column in columns], axis=1)
-        dead = self._dead(stats)
+        dead = np.empty((0, 4), np.int32)
+        if stats.dead is not None:
+            of = [self._order.get(path, -1) for path in stats.dead.paths]
+            dead = np.array([of, stats.dead.dead, stats.dead.units, stats.dead.own], np.int32).T
+            dead = np.ascontiguousarray(dead[dead[:, 0] >= 0])
         most = max(0, (_BUDGET - dead.nbytes) // max(1, len(known)) - numbers.itemsize * len(columns))
         sparks, points = self._sparks.packed(paths, most)
         return {
@@ -326,15 +338,6 @@ class LayerTable(View):
             "dead": dead.tobytes(),
             "moment": self._moment(stats, points),
         }
-
-    def _dead(self, stats: LayerStats) -> np.ndarray:
-        """Return row, dead units, all units, and whether it is the activation."""
-        found = stats.dead
-        if found is None:
-            return np.empty((0, 4), np.int32)
-        columns = ([self._order.get(path, -1) for path in found.paths], found.dead, found.units, found.own)
-        numbers = np.array(columns, np.int32).T
-        return np.ascontiguousarray(numbers[numbers[:, 0] >= 0])
 
 
 # ---------------------------------------------------------------------- who looks at a session's layers
@@ -353,23 +356,6 @@ def _probed(session: Session, more: int) -> None:
 
 
 # ---------------------------------------------------------------------- words
-
-
-def _check(source: Any, given: bool) -> None:
-    if isinstance(source, type) and issubclass(source, (nn.Module, Session)):
-        raise TypeError(
-            f"LayerTable got the class {source.__name__}: "
-            f"make one first, as LayerTable({source.__name__}(...))."
-        )
-    if not isinstance(source, (Session, nn.Module, Summary)):
-        raise TypeError(
-            f"LayerTable shows a Session, a torch.nn.Module or a Summary: {type(source).__name__} given."
-        )
-    if given and not isinstance(source, nn.Module):
-        raise ValueError(
-            f"A {type(source).__name__} has its own input: "
-            "input, input_shape and dtype belong to LayerTable(model, ...)."
-        )
 
 
 def _read_look(value: Any, live: bool) -> dict[str, Any]:
@@ -392,7 +378,3 @@ def _read_trainable(value: Any, known: dict[str, int]) -> tuple[list[str], bool]
         if path not in known:
             raise ValueError(f"The table has no layer {path!r}.")
     return paths, trains
-
-
-def _tied(row: Row) -> bool:
-    return row.same_as is not None or row.tied_to is not None

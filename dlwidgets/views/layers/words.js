@@ -14,18 +14,14 @@ const HAS_UNITS = /^(Lazy)?(Conv|Linear)/;
 /** Bytes of a spark line for a decade. */
 const DECADE = 25;
 
-/**
- * What was measured: `at` gives a row's place in `stats` (L x 4: weight norm, gradient norm, ratio, finite) or
+/** What was measured: `at` gives a row's place in `stats` (L x 4: weight norm, gradient norm, ratio, finite) or
  * -1; `sparks` has `points` bytes for each place; `dead` has for a row its dead units, all its units, and whether
  * it is the activation itself.
- * @typedef {{at: Int32Array, stats: Float32Array, sparks: Uint8Array, points: number, dead: Map<number, {dead: number, units: number, own: boolean}>}} Live
- */
+ * @typedef {{at: Int32Array, stats: Float32Array, sparks: Uint8Array, points: number, dead: Map<number, {dead: number, units: number, own: boolean}>}} Live */
 
-/**
- * What a line shows of the training. `mark` is "high", "low", "broken" or ""; `places` are those of the layers
+/** What a line shows of the training. `mark` is "high", "low", "broken" or ""; `places` are those of the layers
  * it stands for, `worst` the row that the mark is about.
- * @typedef {{weight: number, grad: number, ratio: number, mark: string, places: number[], worst: number, marked: number}} Shown
- */
+ * @typedef {{weight: number, grad: number, ratio: number, mark: string, places: number[], worst: number, marked: number}} Shown */
 
 /** Whether a ratio is as it usually is. @param {number} ratio */
 export function usual(ratio) { return ratio >= USUAL[0] && ratio <= USUAL[1]; }
@@ -37,11 +33,9 @@ function markOf(stats, place) {
   return ratio > USUAL[1] ? "high" : ratio < USUAL[0] ? "low" : "";
 }
 
-/**
- * What was measured in the rows `from` to `to` (not included) together; null where nothing was. Norms add as
+/** What was measured in the rows `from` to `to` (not included) together; null where nothing was. Norms add as
  * squares, so that those of a folded line are exact.
- * @param {Live} live @param {number} from @param {number} to @returns {Shown | null}
- */
+ * @param {Live} live @param {number} from @param {number} to @returns {Shown | null} */
 export function together({ at, stats }, from, to) {
   const places = [];
   let weights = 0, grads = 0, moves = 0, mark = "", worst = -1, marked = 0;
@@ -82,12 +76,10 @@ export function weightText(shown) {
   return shown ? (Number.isFinite(shown.weight) ? sig(shown.weight) : `▲ ${notFinite(shown.weight)}`) : "";
 }
 
-/**
- * What a line shows of dead units: `worst` is the row with the largest share, `layers` how many it is about; null
+/** What a line shows of dead units: `worst` is the row with the largest share, `layers` how many it is about; null
  * where nothing is known. A folded line counts those of the activations inside, each once.
  * @param {Live} live @param {Line} line @param {boolean} open
- * @returns {{dead: number, units: number, worst: number, layers: number, marked: number, own: boolean} | null}
- */
+ * @returns {{dead: number, units: number, worst: number, layers: number, marked: number, own: boolean} | null} */
 export function deadIn({ dead: known }, line, open) {
   const alone = known.get(line.row);
   if (!line.children.length || (open && !line.run)) return alone ? { ...alone, worst: line.row, layers: 1, marked: Number(share(alone) >= MANY_DEAD) } : null;
@@ -155,10 +147,7 @@ export function ratioText(shown) {
   return mark + (Number.isFinite(shown.ratio) ? rate(shown.ratio) : shown.mark === "broken" ? notFinite(shown.ratio) : "–");
 }
 
-/**
- * The mark in words, with the layer it is about where the line stands for several.
- * @param {Shown | null} shown @param {Tree} tree @param {Live} live
- */
+/** The mark in words, with the layer it is about where the line stands for several. @param {Shown | null} shown @param {Tree} tree @param {Live} live */
 export function markWords(shown, tree, live) {
   if (!shown) return "";
   const many = shown.places.length > 1, of = many ? `${whole(shown.marked)} of ${whole(shown.places.length)} layers inside stand out, ` : "";
@@ -179,11 +168,9 @@ export function waitingWords(status, trains) {
   return status === "ready" ? "appears once training starts: session.start()" : "appears with the next steps: layers are measured while this table is open";
 }
 
-/**
- * A spark line as the `d` of a path in a box of `width` x `height`: the mean of `places` at each point, on a log
+/** A spark line as the `d` of a path in a box of `width` x `height`: the mean of `places` at each point, on a log
  * scale of at least one decade. "" where there are fewer than two points.
- * @param {Live} live @param {number[]} places @param {number} width @param {number} height
- */
+ * @param {Live} live @param {number[]} places @param {number} width @param {number} height */
 export function sparkPath({ sparks, points }, places, width, height) {
   const values = meansOf(sparks, points, places), known = values.filter((v) => !Number.isNaN(v));
   if (known.length < 2) return "";

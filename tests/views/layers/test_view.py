@@ -536,7 +536,7 @@ def test_csv_is_read_back_as_the_frame(session):
 
 
 _ORDERS = """
-import {{ emptyPicture, listLines, lookFrom, readPicture, rowsListed }} from "{folder}/layers/picture.js";
+import {{ emptyPicture, listLines, lookFrom, readPicture, rowsListed }} from "{folder}/layers/tree.js";
 const {{ traits, bytes, sorts }} = JSON.parse(process.argv[2]);
 const read = (text) => new Uint8Array(Buffer.from(text, "base64")).buffer;
 for (const [name, text] of Object.entries(bytes)) traits[name] = read(text);
