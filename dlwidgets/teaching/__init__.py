@@ -15,16 +15,15 @@ if TYPE_CHECKING:
 
 #: Where each public name lives; a module's own name never equals a public one, which it would hide.
 _HOME = {
+    "MLP": "models",
     "ChestNet": "models",
     "Data": "data",
-    "MLP": "models",
     "SmallCNN": "models",
     "chestmnist": "chest_images",
     "collages": "digits",
     "findings": "chest",
     "yeast": "genes",
 }
-
 __all__ = ["MLP", "ChestNet", "Data", "SmallCNN", "chestmnist", "collages", "findings", "yeast"]
 
 

@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from .checks import check_integer
 from .chest import FINDINGS
-from .data import Data
-from .downloads import data_folder, fetch_file
+from .data import Data, check_integer
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+#: Seconds of silence after which a server counts as not answering.
+PATIENCE = 30
 
+_ZENODO = "https://zenodo.org/records/10519652/files"
 #: Side in pixels -> where it is published and its MD5 sum there (as in medmnist 3.0.2, info.py).
 FILES = {
-    28: (
-        "https://zenodo.org/records/10519652/files/chestmnist.npz?download=1",
-        "02c8a6516a18b556561a56cbdd36c4a8",
-    ),
-    64: (
-        "https://zenodo.org/records/10519652/files/chestmnist_64.npz?download=1",
-        "9de6cd0b934ebb5b7426cfba5efbae16",
-    ),
+    28: (f"{_ZENODO}/chestmnist.npz?download=1", "02c8a6516a18b556561a56cbdd36c4a8"),
+    64: (f"{_ZENODO}/chestmnist_64.npz?download=1", "9de6cd0b934ebb5b7426cfba5efbae16"),
 }
 
 #: The names of the columns, which `findings()` has too.
@@ -62,55 +59,100 @@ def chestmnist(
 
     Returns
     -------
-    Data
-        X of N x 1 x size x size, float32 in 0..1; y of N x 14, float32.
+    Data : X of N x 1 x size x size, float32 in 0..1; y of N x 14, float32.
 
     Raises
     ------
-    TypeError, ValueError
-        A number, size or part that is not one.
-    RuntimeError
-        The file is not there and cannot be fetched, or is not the published one: what to do is said.
+    TypeError, ValueError : a number, size or part that is not one.
+    RuntimeError : the file is not there and cannot be fetched, or is not the published one; says what to do.
     """
     if size not in FILES:
-        raise ValueError(
-            f"size is {size!r}; ChestMNIST is offered here in {' and '.join(map(str, FILES))} pixels."
-        )
+        sizes = " and ".join(map(str, FILES))
+        raise ValueError(f"size is {size!r}; ChestMNIST is offered here in {sizes} pixels.")
     if part not in ("val", "test"):
         raise ValueError(f"part is {part!r}; give 'val' or 'test', the images to validate on.")
     seed = check_integer("seed", seed, least=0)
-    wanted = [
-        None if n is None else check_integer(name, n, least=1)
+    wanted = {
+        name: None if n is None else check_integer(name, n, least=1)
         for name, n in (("n_train", n_train), ("n_valid", n_valid))
-    ]
+    }
     url, md5 = FILES[size]
-    name = url.split("?")[0].rsplit("/", 1)[-1]
-    place = data_folder() if folder is None else Path(folder).expanduser()
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "dlwidgets"
+    place = Path(folder or os.environ.get("DLWIDGETS_DATA") or cache).expanduser()
+    medmnist = Path("~/.medmnist").expanduser() / _name(url)
     try:
-        path = fetch_file(url, md5, place, [Path("~/.medmnist").expanduser() / name])
+        path = _fetch_file(url, md5, place, [medmnist])
     except RuntimeError as error:
         raise RuntimeError(f"chestmnist(): {error} Or take findings(), which needs no file.") from error
     parts, everything = [], []
     with np.load(path, allow_pickle=False) as arrays:
-        for stream, (word, n, number) in enumerate(zip(("train", part), ("n_train", "n_valid"), wanted)):
+        for stream, (word, (name, number)) in enumerate(zip(("train", part), wanted.items())):
             y = arrays[f"{word}_labels"]
             everything.append(len(y))
-            rows = _drawn(len(y), check_integer(n, number or len(y), least=1, most=len(y)), [seed, stream])
+            count, rows = check_integer(name, number or len(y), least=1, most=len(y)), slice(None)
+            if count < len(y):
+                random = np.random.default_rng([seed, stream])
+                rows = np.sort(random.choice(len(y), count, replace=False))
             X = arrays[f"{word}_images"][rows].astype(np.float32) / 255
             parts.append((torch.from_numpy(X[:, None]), torch.from_numpy(y[rows].astype(np.float32))))
     about = ABOUT.format(
-        size=size,
-        n_train=len(parts[0][0]),
-        all_train=everything[0],
-        n_valid=len(parts[1][0]),
-        all_valid=everything[1],
-        part={"val": "validation", "test": "test"}[part],
-    )
+        size=size, n_train=len(parts[0][0]), all_train=everything[0], n_valid=len(parts[1][0]),
+        all_valid=everything[1], part={"val": "validation", "test": "test"}[part],
+    )  # fmt: skip
     return Data("chestmnist", *parts, CLASSES, "multilabel", " ".join(about.split()))
 
 
-def _drawn(count: int, wanted: int, seed: list[int]) -> NDArray[np.int64] | slice:
-    """Return which rows are taken, in their order."""
-    if wanted == count:
-        return slice(None)
-    return np.sort(np.random.default_rng(seed).choice(count, wanted, replace=False))
+def _fetch_file(url: str, md5: str, folder: Path, elsewhere: Iterable[Path]) -> Path:
+    """Return the file of a URL, from `folder`, elsewhere, or fetched.
+
+    A file with another checksum is not taken, wherever it lies. Where it is not there and cannot be fetched,
+    or what came is not that file, a RuntimeError says what to do, and nothing is left behind.
+    """
+    place = folder / _name(url)
+    for path in (place, *elsewhere):
+        if path.is_file() and _checksum(path) == md5:
+            return path
+    from urllib.request import Request, urlopen
+
+    state = "is damaged" if place.is_file() else "is not there"
+    way_out = f"Fetch {url} in a browser and save it as {place}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        # In the same folder, so that it appears there whole or not at all.
+        handle, name = tempfile.mkstemp(prefix=f".{place.name}.", dir=folder)
+    except OSError as error:
+        raise RuntimeError(
+            f"{place} {state}, and nothing can be written there ({error}): set DLWIDGETS_DATA to a folder."
+        ) from error
+    coming = Path(name)
+    try:
+        try:
+            # Some servers refuse the default name of Python's client.
+            request = Request(url, headers={"User-Agent": "dlwidgets"})
+            with os.fdopen(handle, "wb") as file, urlopen(request, timeout=PATIENCE) as answer:
+                shutil.copyfileobj(answer, file, 2**20)
+        except Exception as error:  # whatever the network, a proxy or the server may raise
+            raise RuntimeError(
+                f"{place} {state}, and it could not be fetched ({type(error).__name__}: {error}). {way_out}."
+            ) from error
+        if (found := _checksum(coming)) != md5:
+            raise RuntimeError(
+                f"What came from {url} is not the published file: {coming.stat().st_size:,} bytes with the "
+                f"MD5 sum {found}, {md5} is wanted. A proxy's page, or a broken transfer? {way_out}."
+            )
+        os.replace(coming, place)
+    finally:
+        coming.unlink(missing_ok=True)
+    return place
+
+
+def _checksum(path: Path) -> str:
+    digest = hashlib.md5(usedforsecurity=False)
+    with path.open("rb") as file:
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _name(url: str) -> str:
+    return url.split("?")[0].rsplit("/", 1)[-1]

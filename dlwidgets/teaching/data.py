@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +19,25 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 TASKS = ("multilabel", "multiclass", "binary")
+
+
+def check_integer(name: str, value: object, *, least: int, most: int | None = None) -> int:
+    """Return the integer of an argument in a range.
+
+    Raises
+    ------
+    TypeError, ValueError : it is none, or out of the range, in a sentence.
+    """
+    wanted = f"of at least {least}" if most is None else f"from {least} to {most}"
+    try:
+        number = operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        number = None
+    if number is None or isinstance(value, bool):
+        raise TypeError(f"{name} is {value!r}; give a whole number {wanted}.")
+    if number < least or (most is not None and number > most):
+        raise ValueError(f"{name} is {number}; give a whole number {wanted}.")
+    return number
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -54,14 +74,14 @@ class Data:
             raise ValueError(f"task is {self.task!r}; it must be one of {', '.join(TASKS)}.")
         for part in ("train", "valid"):
             X, y = getattr(self, part)
+            count, shape = len(self.classes), tuple(y.shape)
             if len(X) != len(y):
                 raise ValueError(
                     f"{part} has {len(X):,} inputs and {len(y):,} targets; give one target per input."
                 )
-            if self.task == "multilabel" and (y.ndim != 2 or y.shape[1] != len(self.classes)):
+            if self.task == "multilabel" and (len(shape) != 2 or shape[1] != count):
                 raise ValueError(
-                    f"{part} has targets of shape {tuple(y.shape)}; {len(self.classes)} class names need "
-                    f"N x {len(self.classes)}."
+                    f"{part} has targets of shape {shape}; {count} class names need N x {count}."
                 )
 
     @property
@@ -73,19 +93,17 @@ class Data:
         """Return one row per class: its samples in each part, and shares."""
         import pandas as pd
 
-        columns: dict[str, object] = {}
+        table = pd.DataFrame(index=pd.Index(self.classes, name="class"))
         for part in ("train", "valid"):
-            has = self._has(part)
-            columns[part] = has.sum(0).long().numpy()
-            columns[f"{part}_share"] = has.mean(0).numpy()
-        return pd.DataFrame(columns, index=pd.Index(self.classes, name="class"))
+            table[part] = self._has(part).sum(0).long().numpy()
+            table[f"{part}_share"] = self._has(part).mean(0).numpy()
+        return table
 
     def figure(self, samples: int = 24, part: str = "train") -> Figure:
         """Draw a part's first images with labels, or its class frequencies."""
         if part not in ("train", "valid"):
             raise ValueError(f"part is {part!r}; it must be 'train' or 'valid'.")
-        X, _ = getattr(self, part)
-        has = self._has(part).bool().numpy()
+        X, has = getattr(self, part)[0], self._has(part).bool().numpy()
         if X.ndim == 4:
             return _draw_images(X[:samples].numpy(), has[:samples], self.classes)
         return _draw_frequencies(has.mean(0), self.classes)
@@ -93,16 +111,15 @@ class Data:
     def _has(self, part: str) -> Tensor:
         """Return N x C zeros and ones: which sample has which class."""
         _, y = getattr(self, part)
-        if self.task == "multilabel":
-            return y.float()
-        return one_hot(y.long().reshape(-1), len(self.classes)).float()
+        multilabel = self.task == "multilabel"
+        return (y if multilabel else one_hot(y.long().reshape(-1), len(self.classes))).float()
 
     def __repr__(self) -> str:
         (X, y), (Xv, _) = self.train, self.valid
         shape, kind = "×".join(map(str, self.input_shape)), str(X.dtype).removeprefix("torch.")
+        sizes = f"{len(self.classes)} classes, {len(X):,} to train on, {len(Xv):,} to validate"
         lines = [
-            f"{self.name}: {self.task}, {len(self.classes)} classes, "
-            f"{len(X):,} to train on, {len(Xv):,} to validate",
+            f"{self.name}: {self.task}, {sizes}",
             f"  input    {shape} {kind}, {float(X.min()):.3g} to {float(X.max()):.3g}",
         ]
         if self.task == "multilabel":
@@ -113,18 +130,18 @@ class Data:
         return "\n".join(lines)
 
 
-def _draw_images(images: np.ndarray, has: np.ndarray, classes: Sequence[str], across: int = 8) -> Figure:
+def _draw_images(images: np.ndarray, has: np.ndarray, classes: Sequence[str]) -> Figure:
     """Draw images with the names of their classes (`has`, n x C)."""
-    across = min(across, len(images))
+    across = min(8, len(images))
     down = -(-len(images) // across)
-    captions = [", ".join(np.array(classes, dtype=object)[row]) or "none" for row in has]
-    wrapped = [textwrap.fill(caption, 18) for caption in captions]
+    named = (", ".join(np.array(classes, dtype=object)[row]) or "none" for row in has)
+    wrapped = [textwrap.fill(caption, 18) for caption in named]
     lines = max(caption.count("\n") + 1 for caption in wrapped)
     figure = new_figure(1.25 * across, (1.25 + 0.13 * lines) * down)
     axes = figure.subplots(down, across, squeeze=False).ravel()
     for axis in axes:
         axis.set_axis_off()
-    for axis, image, caption in zip(axes, images, wrapped, strict=False):
+    for axis, image, caption in zip(axes, images, wrapped):
         picture = image[0] if len(image) == 1 else image.transpose(1, 2, 0)
         axis.imshow(picture, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
         axis.text(0.5, -0.04, caption, transform=axis.transAxes, ha="center", va="top", fontsize=7, color=INK)

@@ -8,8 +8,7 @@ import numpy as np
 import torch
 from torch.nn.functional import interpolate
 
-from .checks import check_integer
-from .data import Data
+from .data import Data, check_integer
 
 #: Side of a digit on the canvas, in pixels: the 8 x 8 originals enlarged, so that a thumbnail can be read.
 SIDE = 12
@@ -58,13 +57,11 @@ def collages(
 
     Returns
     -------
-    Data
-        X of N x 1 x size x size, float32 in 0..1; y of N x 10, float32, classes "0" to "9".
+    Data : X of N x 1 x size x size, float32 in 0..1; y of N x 10, float32, classes "0" to "9".
 
     Raises
     ------
-    TypeError, ValueError
-        Where a number is not a whole number or is out of its range.
+    TypeError, ValueError : a number is not a whole number or is out of its range.
     """
     n_train = check_integer("n_train", n_train, least=1)
     n_valid = check_integer("n_valid", n_valid, least=1)
@@ -80,24 +77,16 @@ def collages(
     if not 0 <= noise <= 1:
         raise ValueError(f"noise is {noise}; give a standard deviation between 0 and 1.")
     images, digits = load_images()
-    parts = []
-    halves = split_images(digits, seed)
-    for stream, (n, own) in enumerate(zip((n_train, n_valid), halves, strict=True)):
+    halves, parts = split_images(digits, seed), []
+    for stream, (n, own) in enumerate(zip((n_train, n_valid), halves)):
         random = np.random.default_rng([seed, stream])
         scene = plan_canvases(n, own, size, max_digits, random)
         X = paint_canvases(scene, images, size)
         X += noise * random.standard_normal(X.shape, dtype=np.float32)
-        parts.append(
-            (torch.from_numpy(X.clip(0, 1)[:, None]), torch.from_numpy(label_canvases(scene, digits)))
-        )
-    about = ABOUT.format(
-        size=size,
-        max_digits=max_digits,
-        side=SIDE,
-        seed=seed,
-        n_sources=len(halves[0]),
-        n_held=len(halves[1]),
-    )
+        y = label_canvases(scene, digits)
+        parts.append((torch.from_numpy(X.clip(0, 1)[:, None]), torch.from_numpy(y)))
+    sources = {"n_sources": len(halves[0]), "n_held": len(halves[1])}
+    about = ABOUT.format(size=size, max_digits=max_digits, side=SIDE, seed=seed, **sources)
     return Data("collages", *parts, tuple("0123456789"), "multilabel", " ".join(about.split()))
 
 
@@ -114,16 +103,14 @@ def load_images() -> tuple[np.ndarray, np.ndarray]:
 def split_images(digits: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Split the images of each digit: three quarters train, one validates."""
     random = np.random.default_rng([seed, 2])
-    train, valid = [], []
-    for digit in range(10):
-        own = random.permutation(np.flatnonzero(digits == digit))
-        cut = len(own) * 3 // 4
-        train.append(own[:cut])
-        valid.append(own[cut:])
+    own = [random.permutation(np.flatnonzero(digits == digit)) for digit in range(10)]
+    train, valid = zip(*(np.split(one, [len(one) * 3 // 4]) for one in own))
     return np.concatenate(train), np.concatenate(valid)
 
 
-def plan_canvases(n: int, own: np.ndarray, size: int, max_digits: int, random: np.random.Generator) -> Placement:
+def plan_canvases(
+    n: int, own: np.ndarray, size: int, max_digits: int, random: np.random.Generator
+) -> Placement:
     """Choose images out of `own` for n canvases, without overlap.
 
     A canvas of k digits is cut at random into g bands of g cells, g * g >= k, each at least SIDE wide and

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from .checks import check_integer
-from .data import Data
+from .data import Data, check_integer
 
 FEATURES = tuple(f"Att{i}" for i in range(1, 104))
 
@@ -37,15 +36,12 @@ def yeast(n_valid: int = 917, seed: int = 0) -> Data:
 
     Returns
     -------
-    Data
-        X of N x 103 float32, y of N x 14 float32.
+    Data : X of N x 103 float32, y of N x 14 float32.
 
     Raises
     ------
-    ValueError
-        Where n_valid leaves nothing to train or to validate on.
-    RuntimeError
-        Where neither river nor OpenML can be had.
+    ValueError : n_valid leaves nothing to train or to validate on.
+    RuntimeError : neither river nor OpenML can be had.
     """
     n_valid = check_integer("n_valid", n_valid, least=1, most=2416)
     seed = check_integer("seed", seed, least=0)
@@ -68,13 +64,11 @@ def _read() -> tuple[np.ndarray, np.ndarray, str]:
     try:
         from river.datasets import Yeast
     except ImportError:
-        return _read_openml()
-    samples, labels = zip(*Yeast(), strict=True)
-    X = np.array([[sample[name] for name in FEATURES] for sample in samples])
-    return X, np.array([[label[name] for name in CLASSES] for label in labels]), "the package river"
-
-
-def _read_openml() -> tuple[np.ndarray, np.ndarray, str]:
+        pass
+    else:
+        samples, labels = zip(*Yeast(), strict=True)
+        X = np.array([[sample[name] for name in FEATURES] for sample in samples])
+        return X, np.array([[label[name] for name in CLASSES] for label in labels]), "the package river"
     from sklearn.datasets import fetch_openml
 
     try:

@@ -7,7 +7,16 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from .checks import check_integer, count_classes
+from .data import check_integer
+
+
+def count_classes(classes: int | Sequence[str]) -> int:
+    """Count classes given by number or by names."""
+    if isinstance(classes, str):
+        raise TypeError(
+            f"classes is the single string {classes!r}; give the names as a list, or their number."
+        )
+    return check_integer("classes", len(classes) if isinstance(classes, Sequence) else classes, least=1)
 
 
 class SmallCNN(nn.Module):
@@ -36,30 +45,23 @@ class SmallCNN(nn.Module):
         self.stage1 = _stage(channels, width)
         self.stage2 = _stage(width, 2 * width)
         self.stage3 = _stage(2 * width, 4 * width)
-        self.head = nn.Sequential(
-            OrderedDict(
-                pool=nn.AdaptiveAvgPool2d(4),
-                flatten=nn.Flatten(),
-                dropout=nn.Dropout(dropout),
-                linear=nn.Linear(4 * width * 16, outputs),
-            )
-        )
+        self.head = _head(nn.AdaptiveAvgPool2d(4), dropout, 4 * width * 16, outputs)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the logits of a batch of images."""
         return self.head(self.stage3(self.stage2(self.stage1(images))))
 
 
-def _stage(inputs: int, outputs: int) -> nn.Sequential:
-    return nn.Sequential(
-        OrderedDict(
-            # The norm that follows has a bias of its own.
-            conv=nn.Conv2d(inputs, outputs, 3, padding=1, bias=False),
-            norm=nn.BatchNorm2d(outputs),
-            relu=nn.ReLU(),
-            pool=nn.MaxPool2d(2),
-        )
-    )
+def _stage(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
+    # The norm that follows has a bias of its own.
+    conv = nn.Conv2d(inputs, outputs, kernel, stride=stride, padding=kernel // 2, bias=False)
+    norm, pool = nn.BatchNorm2d(outputs), nn.MaxPool2d(2)
+    return nn.Sequential(OrderedDict(conv=conv, norm=norm, relu=nn.ReLU(), pool=pool))
+
+
+def _head(pool: nn.Module, dropout: float, inputs: int, outputs: int) -> nn.Sequential:
+    parts = {"pool": pool, "flatten": nn.Flatten(), "dropout": nn.Dropout(dropout)}
+    return nn.Sequential(OrderedDict(parts, linear=nn.Linear(inputs, outputs)))
 
 
 class MLP(nn.Module):
@@ -83,14 +85,12 @@ class MLP(nn.Module):
         dropout: float = 0.2,
     ) -> None:
         super().__init__()
-        widths = [
-            check_integer("inputs", inputs, least=1),
-            *(check_integer("hidden", units, least=1) for units in hidden),
-        ]
+        widths = [check_integer("inputs", inputs, least=1)]
+        widths += [check_integer("hidden", units, least=1) for units in hidden]
         self.flatten = nn.Flatten()
         self.hidden = nn.ModuleList(
             nn.Sequential(OrderedDict(linear=nn.Linear(a, b), relu=nn.ReLU(), dropout=nn.Dropout(dropout)))
-            for a, b in zip(widths, widths[1:], strict=False)
+            for a, b in zip(widths, widths[1:])
         )
         self.head = nn.Linear(widths[-1], count_classes(outputs))
 
@@ -124,14 +124,7 @@ class ChestNet(nn.Module):
         super().__init__()
         outputs = count_classes(classes)
         channels, width = check_integer("channels", channels, least=1), check_integer("width", width, least=1)
-        self.stem = nn.Sequential(
-            OrderedDict(
-                conv=nn.Conv2d(channels, width, 5, stride=2, padding=2, bias=False),
-                norm=nn.BatchNorm2d(width),
-                relu=nn.ReLU(),
-                pool=nn.MaxPool2d(2),
-            )
-        )
+        self.stem = _stage(channels, width, kernel=5, stride=2)
         self.blocks = nn.Sequential(
             Residual(width, width),
             Residual(width, width),
@@ -140,14 +133,7 @@ class ChestNet(nn.Module):
             Residual(2 * width, 4 * width, stride=2),
             Residual(4 * width, 4 * width),
         )
-        self.head = nn.Sequential(
-            OrderedDict(
-                pool=nn.AdaptiveMaxPool2d(1),
-                flatten=nn.Flatten(),
-                dropout=nn.Dropout(dropout),
-                linear=nn.Linear(4 * width, outputs),
-            )
-        )
+        self.head = _head(nn.AdaptiveMaxPool2d(1), dropout, 4 * width, outputs)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the logits of a batch of images."""
@@ -169,12 +155,8 @@ class Residual(nn.Module):
         self.norm2 = nn.BatchNorm2d(outputs)
         self.shortcut: nn.Module = nn.Identity()
         if stride != 1 or inputs != outputs:
-            self.shortcut = nn.Sequential(
-                OrderedDict(
-                    conv=nn.Conv2d(inputs, outputs, 1, stride=stride, bias=False),
-                    norm=nn.BatchNorm2d(outputs),
-                )
-            )
+            conv = nn.Conv2d(inputs, outputs, 1, stride=stride, bias=False)
+            self.shortcut = nn.Sequential(OrderedDict(conv=conv, norm=nn.BatchNorm2d(outputs)))
         self.relu2 = nn.ReLU()
 
     def forward(self, maps: Tensor) -> Tensor:
