@@ -11,6 +11,9 @@
  * }} Model
  */
 
+/** What the parts of a view work with. @typedef {{model: Model, el: HTMLElement, signal: AbortSignal, want: Want, repaint: () => void}} Part */
+/** @typedef {ReturnType<typeof wishes>} Want */
+
 /**
  * A page lets the kernel send at most one picture in this many milliseconds. Where several may be on their way it
  * is the kernel that keeps the pace, and one answer tells of half as many pictures.
@@ -57,16 +60,13 @@ export function live({ model, el, signal, draw }) {
   };
   const repaint = () => { if (alive && visible && !queued) queued = requestAnimationFrame(paint); };
   // One event covers all traits of a message: the kernel counts the frame up with every picture.
-  const arrived = () => { talk.arrived(); repaint(); };
-  /** @param {any} message */
-  const heard = (message) => { if (message && "ask" in message && looked()) talk.greet(); };
+  hear(model, "change:frame", () => { talk.arrived(); repaint(); }, signal);
+  hear(model, "change", repaint, signal);
+  hear(model, "msg:custom", (message) => { if (message && "ask" in message && looked()) talk.greet(); }, signal);
   const appeared = () => { if (looked()) { talk.greet(); repaint(); } };
 
   const mine = { address: String(model.get("address") ?? ""), answer: talk.answer };
   page.views.add(mine);
-  model.on("change:frame", arrived);
-  model.on("change", repaint);
-  model.on("msg:custom", heard);
   listen(document, "visibilitychange", appeared, signal);
   watchPlace(el, signal, repaint, (now) => {
     const before = visible;
@@ -78,9 +78,6 @@ export function live({ model, el, signal, draw }) {
     page.views.delete(mine);
     cancelAnimationFrame(queued);
     talk.end();
-    model.off("change:frame", arrived);
-    model.off("change", repaint);
-    model.off("msg:custom", heard);
   });
   keepKeys(el, signal);
   el.dataset.theme = isDark() ? "dark" : "light";
@@ -162,7 +159,10 @@ function talkOf(model, looked) {
   };
 }
 
-/** Watch an element's size, the theme around it, and whether it is in sight. @param {HTMLElement} el @param {AbortSignal} signal @param {() => void} changed @param {(seen: boolean) => void} sighted */
+/**
+ * Watch an element's size, the theme around it, and whether it is in sight.
+ * @param {HTMLElement} el @param {AbortSignal} signal @param {() => void} changed @param {(seen: boolean) => void} sighted
+ */
 function watchPlace(el, signal, changed, sighted) {
   const sizes = new ResizeObserver(changed), themes = new MutationObserver(changed);
   const sights = new IntersectionObserver((entries) => sighted(entries[entries.length - 1].isIntersecting), { rootMargin: "200px" });
@@ -181,26 +181,16 @@ function watchPlace(el, signal, changed, sighted) {
  */
 function post(model, message) {
   if ("wish" in message) page.acted = performance.now();
-  const beside = answers(model);
-  try { model.send(beside ? { ...message, beside } : message); } catch { /* nobody is there to be told */ }
-}
-
-/**
- * What the views of the model's kernel have drawn and not answered for: address -> picture; null for nothing.
- * @param {Model} model @returns {Record<string, number> | null}
- */
-function answers(model) {
-  /** @type {Record<string, number>} */
-  const all = {};
+  /** Address -> picture that is drawn and not answered for. @type {Record<string, number>} */
+  const beside = {};
   // An address is "kernel/view".
   const kernel = /^.+\//.exec(String(model.get("address") ?? ""));
   for (const { address, answer } of kernel ? page.views : []) {
-    if (!address.startsWith(String(kernel))) continue;
-    const drawn = answer();
+    const drawn = address.startsWith(String(kernel)) ? answer() : 0;
     // Twins of a view have one address.
-    if (drawn) all[address] = Math.max(drawn, all[address] ?? 0);
+    if (drawn) beside[address] = Math.max(drawn, beside[address] ?? 0);
   }
-  return Object.keys(all).length ? all : null;
+  try { model.send(Object.keys(beside).length ? { ...message, beside } : message); } catch { /* nobody is there to be told */ }
 }
 
 /**
@@ -226,14 +216,13 @@ export function wishes({ model, signal, repaint }) {
   /** @type {Map<string, {value: any, until: number, sent: number, timer: number}>} */
   const own = new Map();
   let refusal = "", settling = 0;
-  /** @param {any} message */
-  const heard = (message) => {
+  hear(model, "msg:custom", (message) => {
     if (!message || !("refused" in message)) return;
     const mine = own.get(message.refused);
     if (mine) mine.until = 0;
     refusal = String(message.because);
     repaint();
-  };
+  }, signal);
   /** @param {string} name */
   const tell = (name) => {
     const mine = own.get(name);
@@ -242,9 +231,7 @@ export function wishes({ model, signal, repaint }) {
     mine.sent = performance.now();
     post(model, { wish: name, value: mine.value });
   };
-  model.on("msg:custom", heard);
   signal.addEventListener("abort", () => {
-    model.off("msg:custom", heard);
     window.clearTimeout(settling);
     own.forEach((mine) => window.clearTimeout(mine.timer));
   });
@@ -278,12 +265,13 @@ export function wishes({ model, signal, repaint }) {
   };
 }
 
-/**
- * Add a listener that goes with the view.
- * @param {EventTarget} target @param {string} event @param {(event: any) => void} call @param {AbortSignal} signal
- */
-export function listen(target, event, call, signal) {
-  target.addEventListener(event, call, { signal });
+/** Add a listener that goes with the view. @param {EventTarget} target @param {string} event @param {(event: any) => void} call @param {AbortSignal} signal */
+export function listen(target, event, call, signal) { target.addEventListener(event, call, { signal }); }
+
+/** Hear what the kernel says, as long as the view is there. @param {Model} model @param {string} event @param {(message: any) => void} call @param {AbortSignal} signal */
+function hear(model, event, call, signal) {
+  model.on(event, call);
+  signal.addEventListener("abort", () => model.off(event, call));
 }
 
 /** Whether the notebook's theme is dark. */
@@ -295,10 +283,7 @@ export function isDark() {
   return window.matchMedia("(prefers-color-scheme: dark)").matches;
 }
 
-/**
- * The value of a colour variable (`--dlw-blue`), for canvases.
- * @param {Element} el @param {string} name @returns {string}
- */
+/** The value of a colour variable (`--dlw-blue`), for canvases. @param {Element} el @param {string} name */
 export function color(el, name) {
   return getComputedStyle(el).getPropertyValue(`--dlw-${name}`).trim() || "#888";
 }
@@ -320,16 +305,41 @@ export function make(tag, attributes = {}, ...children) {
   return node;
 }
 
+/**
+ * Make a button. @param {string} text @param {() => void} press @param {AbortSignal} signal
+ * @param {Record<string, string | number | boolean>} [attributes]
+ */
+export function makeButton(text, press, signal, attributes = {}) {
+  const button = make("button", { type: "button", text, ...attributes });
+  listen(button, "click", press, signal);
+  return button;
+}
+
+/**
+ * Make a group of buttons of which one is pressed. @template {string | number | boolean} Value
+ * @param {string} label what is chosen, in words @param {[Value, string, string?][]} options value, text and title of each
+ * @param {(value: Value) => void} choose @param {AbortSignal} signal
+ */
+export function makeChoice(label, options, choose, signal) {
+  const buttons = options.map(([value, text, title = ""]) => makeButton(text, () => choose(value), signal, title ? { title } : {}));
+  return {
+    node: make("span", { class: "dlw-choice", role: "group", "aria-label": label }, ...buttons), buttons,
+    /** @param {Value} chosen @param {boolean} [usable] */
+    show(chosen, usable = true) {
+      options.forEach(([value], i) => {
+        buttons[i].setAttribute("aria-pressed", String(value === chosen));
+        buttons[i].disabled = !usable;
+      });
+    },
+  };
+}
+
 /** Set the text only where it differs, so that a screen reader and a selection are left alone. @param {Node} node @param {string} text */
 export function say(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
-/**
- * Give the canvas a size in CSS pixels, sharp on any screen, cleared; returns its context.
- * @param {HTMLCanvasElement} canvas @param {number} width @param {number} height
- * @returns {CanvasRenderingContext2D}
- */
+/** Give a canvas a size in CSS pixels, sharp on any screen, cleared; returns its context. @param {HTMLCanvasElement} canvas @param {number} width @param {number} height */
 export function surface(canvas, width, height) {
   const ratio = window.devicePixelRatio || 1;
   const w = Math.max(1, Math.round(width * ratio)), h = Math.max(1, Math.round(height * ratio));
@@ -352,16 +362,11 @@ export function surface(canvas, width, height) {
  * @returns {A}
  */
 export function numbers(bytes, Kind) {
-  if (!bytes) return new Kind(new ArrayBuffer(0));
-  const buffer = bytes instanceof ArrayBuffer ? bytes
-    : /** @type {ArrayBuffer} */ (bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength));
-  return new Kind(buffer);
+  if (!bytes || bytes instanceof ArrayBuffer) return new Kind(bytes ?? new ArrayBuffer(0));
+  return new Kind(/** @type {ArrayBuffer} */ (bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength)));
 }
 
-/**
- * A number with `digits` significant digits, as short as it goes: 0.0032, 2.8e-4, 12.3, 1,234.
- * @param {number | null | undefined} x @param {number} [digits] @returns {string}
- */
+/** A number with `digits` significant digits, as short as it goes: 0.0032, 2.8e-4, 12.3, 1,234. @param {number | null | undefined} x @param {number} [digits] */
 export function sig(x, digits = 2) {
   if (x === null || x === undefined || Number.isNaN(x)) return "–";
   if (!Number.isFinite(x)) return x > 0 ? "∞" : "−∞";

@@ -2,13 +2,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import {
-  anyNegative, byteOf, dequantise, halfStep, numberAt, paintFloats, paintMaps, paintRgb, palette, placeOf, rgb, shades, sheetColumns,
+  anyNegative, byteOf, dequantise, halfStep, numberAt, paintFloats, paintMaps, palette, placeOf, rgb, shades, sheetColumns,
   tileAt, tileGrid, tileStep,
 } from "../../dlwidgets/views/activations/tiles.js";
-import { onWhite, sentSize } from "../../dlwidgets/views/activations/own_sample.js";
+import { onWhite, sentSize } from "../../dlwidgets/views/activations/sample_picker.js";
 import { byStrength, pointed, shownLarge } from "../../dlwidgets/views/activations/close_up.js";
 import { exactly, readingOf } from "../../dlwidgets/views/activations/readout.js";
-import { above, around, layerLines, layerMove, opened } from "../../dlwidgets/views/activations/tree.js";
+import { above, around, layerLines, layerMove, opened } from "../../dlwidgets/views/activations/layer_chooser.js";
 import {
   footNote, heading, keepPlaces, layerGroups, partName, percent, place, range, withError,
 } from "../../dlwidgets/views/activations/words.js";
@@ -333,7 +333,7 @@ test("numbers are painted in the colours of their bytes", () => {
 });
 
 test("filters over three colours are painted around grey", () => {
-  const { pixels } = paintRgb(Uint8Array.from([128, 255, 1]), 1, 1, 1, 1, [1], null);
+  const { pixels } = paintMaps(Uint8Array.from([128, 255, 1]), 1, 1, 1, 1, [1], null, null);
   assert.deepEqual([...pixels], [128, 255, 1, 255]);
 });
 

@@ -1,14 +1,13 @@
 // The close-up of the activation browser: one map with its own numbers, over the input; a line; a unit's weights.
 import { color, listen, make, say, sig, surface } from "../front.js";
-import { bitmap, drawLine, drawNames } from "./canvas.js";
-import { anyNegative, byteOf, dequantise, numberAt, paintFloats, paintMaps, paintRgb, placeOf } from "./tiles.js";
+import { bitmap, drawBars, drawLine, drawNames, fitted } from "./canvas.js";
+import { anyNegative, byteOf, cornerOf, dequantise, numberAt, paintFloats, paintMaps, placeOf } from "./tiles.js";
 
 /** @typedef {import("./tiles.js").State} State */
-
 /** @typedef {ReturnType<typeof shownLarge>} Large */
 
-/** The longest side of the close-up, the height of a line, and the room for names of tokens [px]. */
-const SIDE = 208, TRACE = 110, NAMES = 44;
+/** The longest side of the close-up, the heights of a line and of bars, and the room for names of tokens [px]. */
+const SIDE = 208, TRACE = 110, WEIGHTS = 90, NAMES = 44;
 /** Pictures of which one map or line is shown large. */
 const ENLARGED = new Set(["maps", "volume", "attention", "rgb", "lines"]);
 
@@ -16,25 +15,22 @@ const ENLARGED = new Set(["maps", "volume", "attention", "rgb", "lines"]);
  * The map that is shown large: the one under the pointer, else the picked one; with its own numbers where the kernel
  * sent them.
  * @param {State} state @param {number} chosen the picked map's number
- * @returns {{number: number, place: number, exact: boolean, size: [number, number], block: [number, number]}}
  */
-export function shownLarge(state, chosen) {
-  const { picture, hover } = state;
+export function shownLarge({ picture, hover }, chosen) {
   const number = hover && picture.form !== "bars" ? numberAt(picture, hover.index) : Math.min(chosen, Math.max(0, (picture.total ?? 1) - 1));
-  const exact = !!picture.near && picture.near.map === number;
-  const size = exact ? picture.near.size : picture.size ?? [0, 0];
-  const depth = picture.form === "rgb" ? 3 : 1;
+  const exact = !!picture.near && picture.near.map === number, depth = picture.form === "rgb" ? 3 : 1;
+  const [h, w] = exact ? picture.near.size : picture.size ?? [0, 0];
   return {
-    number, place: placeOf(picture, number), exact,
-    size: exact ? [size[0], size[1] / depth] : size, block: exact ? picture.near.block : picture.block ?? [1, 1],
+    number, place: placeOf(picture, number), exact, depth,
+    size: /** @type {[number, number]} */ ([h, exact ? w / depth : w]),
+    block: /** @type {[number, number]} */ (exact ? picture.near.block : picture.block ?? [1, 1]),
   };
 }
 
 /** Row and column of the pixel that is read. @param {State} state @param {[number, number]} size @returns {[number, number] | null} */
-export function pointed(state, size) {
+export function pointed(state, [h, w]) {
   const share = state.hover ? [state.hover.row, state.hover.column] : state.cursor;
-  if (!share || !size[0] || !size[1]) return null;
-  return [Math.min(size[0] - 1, Math.floor(share[0] * size[0])), Math.min(size[1] - 1, Math.floor(share[1] * size[1]))];
+  return share && h && w ? [Math.min(h - 1, Math.floor(share[0] * h)), Math.min(w - 1, Math.floor(share[1] * w))] : null;
 }
 
 /**
@@ -49,65 +45,34 @@ export function byStrength(pixels, strength, most) {
   }
 }
 
-/** What the colours span, and the map's own largest value. @param {State} state @param {boolean} each @param {Large} large */
-function spans({ picture, scales }, each, large) {
-  const own = large.place >= 0 ? scales[large.place] : picture.peak;
-  return { own, span: each ? own : picture.peak };
-}
-
-/** The bytes of the map that is shown large. @param {State} state @param {Large} large @param {number} [depth] */
-function bytesOf({ maps }, { place, size: [h, w] }, depth = 1) {
-  return maps.subarray(place * h * w * depth, (place + 1) * h * w * depth);
-}
-
-/** @param {State} state @param {boolean} each whether the colours span each map @param {Large} large @returns {Uint8ClampedArray} RGBA */
-function pixelsOf(state, each, large) {
-  const { near, colours } = state, [h, w] = large.size, { own, span } = spans(state, each, large);
-  if (state.picture.form === "rgb") {
-    const bytes = large.exact ? Uint8Array.from(near, (value) => byteOf(value, span || 1)) : bytesOf(state, large, 3);
-    return paintRgb(bytes, 1, h, w, 1, [large.exact ? 1 : own], large.exact ? 1 : span).pixels;
-  }
-  return large.exact ? paintFloats(near, span, colours) : paintMaps(bytesOf(state, large), 1, h, w, 1, [own], span, colours).pixels;
-}
-
-/** The size of each value, as a share of what the colours span. @param {State} state @param {boolean} each @param {Large} large @returns {(i: number) => number} */
-function strengthOf(state, each, large) {
-  const { own, span } = spans(state, each, large), bytes = bytesOf(state, large), { near } = state;
-  return large.exact ? (i) => Math.abs(near[i]) / (span || 1) : (i) => Math.abs(dequantise(bytes[i], own)) / (span || 1);
+/** The numbers of the map that is shown large, and what the colours span. @param {State} state @param {boolean} each whether they span each map @param {Large} large */
+function numbersOf({ picture, maps, near, scales }, each, { place, exact, depth, size: [h, w] }) {
+  const own = place >= 0 ? scales[place] : picture.peak, many = h * w * depth;
+  const values = exact ? near : Float32Array.from(maps.subarray(place * many, (place + 1) * many), (q) => dequantise(q, own));
+  return { values, span: each ? own : picture.peak };
 }
 
 /** @param {HTMLElement} el @param {HTMLCanvasElement} canvas @param {State} state @param {boolean} each @param {Large} large @param {number} width */
 function paintTrace(el, canvas, state, each, large, width) {
-  const { own, span } = spans(state, each, large), ctx = surface(canvas, width, TRACE), at = pointed(state, large.size);
-  const values = large.exact ? state.near : Float32Array.from(bytesOf(state, large), (q) => dequantise(q, own));
+  const { values, span } = numbersOf(state, each, large), ctx = surface(canvas, width, TRACE), at = pointed(state, large.size);
   drawLine(el, ctx, values, span, 0, 0, width, TRACE, { signed: anyNegative(state.maps) });
   if (at) { ctx.fillStyle = color(el, "ink"); ctx.fillRect(Math.round((at[1] / Math.max(1, large.size[1] - 1)) * width) - 0.5, 0, 1, TRACE); }
 }
 
-/** The weights of a unit as bars. @param {HTMLElement} el @param {HTMLCanvasElement} canvas @param {State} state @param {number} width */
-function paintWeightBars(el, canvas, state, width) {
-  const { scale } = state.picture.incoming, values = Array.from(state.incoming, (q) => dequantise(q, scale)), ctx = surface(canvas, width, 90);
-  const each = width / values.length;
-  values.forEach((value, i) => {
-    const size = scale > 0 ? (value / scale) * 43 : 0;
-    ctx.fillStyle = color(el, value < 0 ? "orange" : "blue");
-    ctx.fillRect(i * each, 45 - Math.max(0, size), Math.max(1, each - (each > 3 ? 1 : 0)), Math.abs(size));
-  });
-  ctx.fillStyle = color(el, "line-2");
-  ctx.fillRect(0, 44.5, width, 1);
-}
-
-/** The weights of a unit as maps, one for each channel. @param {HTMLCanvasElement} canvas @param {State} state @param {number} width */
-function paintWeightMaps(canvas, state, width) {
-  const { size: [count, h, w], scale } = state.picture.incoming, columns = Math.ceil(Math.sqrt(count)), rows = Math.ceil(count / columns);
-  const gap = count > 1 ? 2 : 0, each = (width - gap * (columns - 1)) / columns, tall = (each * h) / w;
-  const ctx = surface(canvas, width, rows * tall + gap * (rows - 1));
-  const all = paintMaps(state.incoming, count, h, w, columns, Array(count).fill(scale), scale, state.colours);
-  const image = bitmap(all.pixels, all.width, all.height);
+/** The weights of a unit: as bars, or as maps, one for each channel. @param {HTMLElement} el @param {HTMLCanvasElement} canvas @param {State} state @param {number} width */
+function paintWeights(el, canvas, { picture, incoming, colours }, width) {
+  const { size: [count, h, w], scale, shape } = picture.incoming;
+  if (shape.length < 3) {
+    drawBars(el, surface(canvas, width, WEIGHTS), Array.from(incoming, (q) => dequantise(q, scale)), width, WEIGHTS, 0, scale);
+    return;
+  }
+  const columns = Math.ceil(Math.sqrt(count)), rows = Math.ceil(count / columns), gap = count > 1 ? 2 : 0;
+  const each = (width - gap * (columns - 1)) / columns, tall = (each * h) / w, ctx = surface(canvas, width, rows * tall + gap * (rows - 1));
+  const image = bitmap(paintMaps(incoming, count, h, w, columns, Array(count).fill(scale), scale, colours));
   ctx.imageSmoothingEnabled = false;
   for (let m = 0; m < count; m += 1) {
-    const x = m % columns, y = Math.floor(m / columns);
-    ctx.drawImage(image, x * w, y * h, w, h, x * (each + gap), y * (tall + gap), each, tall);
+    const from = cornerOf(m, { columns, width: w, height: h, gap: 0 }), to = cornerOf(m, { columns, width: each, height: tall, gap });
+    ctx.drawImage(image, from.x, from.y, w, h, to.x, to.y, each, tall);
   }
 }
 
@@ -120,17 +85,18 @@ function paintWeightMaps(canvas, state, width) {
 function paintLarge(el, canvas, state, each, large, room, cover) {
   const { picture } = state, [h, w] = large.size, at = pointed(state, large.size);
   const tokens = picture.tokens && picture.form === "attention" ? picture.tokens : null, gutter = tokens ? NAMES : 0;
-  const width = room - gutter, aspect = picture.whole[1] / picture.whole[0];
-  const across = aspect >= 1 ? width : Math.max(24, width * aspect), down = aspect >= 1 ? Math.max(24, width / aspect) : width;
-  const ctx = surface(canvas, across + gutter, down + gutter), smooth = across * (window.devicePixelRatio || 1) < w;
+  const [across, down] = fitted(picture.whole[1], picture.whole[0], room - gutter).map((side) => Math.max(24, side));
+  const ctx = surface(canvas, across + gutter, down + gutter);
   if (cover !== null && state.input) { ctx.imageSmoothingEnabled = true; ctx.drawImage(state.input, gutter, 0, across, down); }
   if (state.zeros[large.place] === 1 && cover === null) { ctx.fillStyle = color(el, "map-dead"); ctx.fillRect(gutter, 0, across, down); }
   else {
-    ctx.imageSmoothingEnabled = smooth;
-    const pixels = pixelsOf(state, each, large);
+    const { values, span } = numbersOf(state, each, large);
+    const pixels = large.depth === 1 ? paintFloats(values, span, state.colours)
+      : paintMaps(Uint8Array.from(values, (value) => byteOf(value, span || 1)), 1, h, w, 1, [1], 1, null).pixels;
     // Where the map is zero the input is seen as it is.
-    if (cover !== null) byStrength(pixels, strengthOf(state, each, large), cover);
-    ctx.drawImage(bitmap(pixels, w, h), gutter, 0, across, down);
+    if (cover !== null) byStrength(pixels, (i) => Math.abs(values[i]) / (span || 1), cover);
+    ctx.imageSmoothingEnabled = across * (window.devicePixelRatio || 1) < w;
+    ctx.drawImage(bitmap({ pixels, width: w, height: h }), gutter, 0, across, down);
   }
   if (tokens) {
     drawNames(el, ctx, tokens, 0, down, (y) => [gutter - 4, y]);
@@ -143,26 +109,16 @@ function paintLarge(el, canvas, state, each, large, room, cover) {
   return [gutter, 0, across, down];
 }
 
-/**
- * @param {{el: HTMLElement, signal: AbortSignal, state: State, want: {get(name: string): any}, moved: () => void}} view
- * @returns {{node: HTMLElement, show: () => void}}
- */
+/** @param {import("../front.js").Part & {state: State, moved: () => void}} view */
 export function closeUp({ el, signal, state, want, moved }) {
-  const canvas = make("canvas", { role: "img", tabindex: 0 }), words = make("figcaption");
-  const overlay = make("input", { type: "checkbox" }), opacity = make("input", { type: "range", min: 10, max: 100, step: 5, value: 60, "aria-label": "how much the map covers the input, in per cent" });
+  const canvas = make("canvas", { role: "img", tabindex: 0 }), words = make("figcaption"), overlay = make("input", { type: "checkbox" });
+  const opacity = make("input", { type: "range", min: 10, max: 100, step: 5, value: 60, disabled: true, "aria-label": "how much the map covers the input, in per cent" });
   const lay = make("div", { class: "dlw-act-overlay" }, make("label", {}, overlay, " over the input"), opacity);
   const node = make("figure", { class: "dlw-act-near" }, words, canvas, lay);
   /** Where in the canvas the map lies: left, top, width, height. */
   let place = [0, 0, 1, 1];
-
-  const showWeights = () => {
-    const { picture } = state, into = picture.incoming, width = Math.min(node.clientWidth || SIDE, SIDE);
-    const name = picture.names?.[into.unit] ? ` “${picture.names[into.unit]}”` : "";
-    say(words, `weights into unit ${into.unit}${name}`);
-    words.title = `${words.textContent}: of ${into.layer || "the model"}, ${into.shape.join("×")}; colours to ±${sig(into.scale, 3)}${into.bias === null ? "" : `; bias ${sig(into.bias, 3)}`}`;
-    canvas.setAttribute("aria-label", words.title);
-    if (into.shape.length < 3) paintWeightBars(el, canvas, state, width); else paintWeightMaps(canvas, state, width);
-  };
+  /** @param {number} unit */
+  const nameOf = (unit) => (state.picture.names?.[unit] ? ` “${state.picture.names[unit]}”` : "");
 
   const show = () => {
     const { picture } = state, weights = picture.form === "bars" && picture.incoming;
@@ -170,24 +126,25 @@ export function closeUp({ el, signal, state, want, moved }) {
     const laid = state.input !== null && (picture.form === "maps" || picture.form === "volume") && picture.show !== "filters";
     lay.hidden = node.hidden || !laid;
     if (node.hidden) return;
-    if (weights) { showWeights(); return; }
+    const room = node.clientWidth || SIDE, side = Math.min(room, SIDE);
+    if (weights) {
+      const { unit, layer, shape, scale, bias } = weights;
+      say(words, `weights into unit ${unit}${nameOf(unit)}`);
+      words.title = `${words.textContent}: of ${layer || "the model"}, ${shape.join("×")}; colours to ±${sig(scale, 3)}${bias === null ? "" : `; bias ${sig(bias, 3)}`}`;
+      canvas.setAttribute("aria-label", words.title);
+      paintWeights(el, canvas, state, side);
+      return;
+    }
     const large = shownLarge(state, want.get("chosen")), each = want.get("per") === "map";
-    const name = picture.names?.[large.number] ? ` “${picture.names[large.number]}”` : "";
-    say(words, `${picture.axes[0]} ${large.number}${name}${state.hover ? "" : ", picked"}`);
+    say(words, `${picture.axes[0]} ${large.number}${nameOf(large.number)}${state.hover ? "" : ", picked"}`);
     words.title = words.textContent ?? "";
     canvas.setAttribute("aria-label", `${words.textContent} enlarged; arrow keys read its values`);
     if (large.place < 0 && !large.exact) return;
-    if (picture.form === "lines") {
-      place = [0, 0, node.clientWidth || SIDE, TRACE];
-      paintTrace(el, canvas, state, each, large, place[2]);
-      return;
-    }
-    const cover = laid && overlay.checked ? Number(opacity.value) / 100 : null;
-    place = paintLarge(el, canvas, state, each, large, Math.min(node.clientWidth || SIDE, SIDE), cover);
+    if (picture.form === "lines") { place = [0, 0, room, TRACE]; paintTrace(el, canvas, state, each, large, room); }
+    else place = paintLarge(el, canvas, state, each, large, side, laid && overlay.checked ? Number(opacity.value) / 100 : null);
   };
 
   listen(overlay, "change", () => { opacity.disabled = !overlay.checked; moved(); }, signal);
-  opacity.disabled = true;
   listen(opacity, "input", moved, signal);
   listen(canvas, "pointermove", (event) => {
     const box = canvas.getBoundingClientRect(), [left, top, width, height] = place;
@@ -202,7 +159,7 @@ export function closeUp({ el, signal, state, want, moved }) {
     event.preventDefault();
     const { size } = shownLarge(state, want.get("chosen")), [h, w] = size;
     const at = pointed(state, size) ?? [Math.floor(h / 2), Math.floor(w / 2)];
-    const to = [0, 1].map((i) => Math.min((i ? w : h) - 1, Math.max(0, at[i] + by[event.key][i])));
+    const to = [0, 1].map((i) => Math.min(size[i] - 1, Math.max(0, at[i] + by[event.key][i])));
     state.cursor = [(to[0] + 0.5) / h, (to[1] + 0.5) / w];
     moved();
   }, signal);

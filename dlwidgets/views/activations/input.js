@@ -1,18 +1,13 @@
 // Beside the layer: what the model was given, and what it said of it.
 import { make, numbers, say, sig, surface } from "../front.js";
 import { bitmap, drawBars, drawLine, imageOf } from "./canvas.js";
-import { anyNegative, paintMaps } from "./tiles.js";
+import { anyNegative, dequantise, paintMaps } from "./tiles.js";
 import { keepPlaces, range } from "./words.js";
-
-/** @typedef {import("../front.js").Model} Model */
 
 /** Lines of an input that are drawn over one another. */
 const OVERLAID = 8;
 
-/**
- * @param {{model: Model, el: HTMLElement, state: import("./tiles.js").State}} view
- * @returns {{input: HTMLElement, verdict: HTMLElement, show: () => void}}
- */
+/** @param {import("../front.js").Part & {state: import("./tiles.js").State}} view */
 export function givenAndSaid({ model, el, state }) {
   const canvas = make("canvas", { role: "img" }), tokens = make("div", { class: "dlw-act-tokens", tabindex: 0, "aria-label": "input tokens" });
   const words = make("figcaption"), done = make("div", { class: "dlw-act-caption dlw-act-done" });
@@ -22,29 +17,27 @@ export function givenAndSaid({ model, el, state }) {
   let ranked = { of: "", names: /** @type {string[]} */ ([]) };
 
   const showVerdict = () => {
-    const sample = model.get("sample");
-    say(measure, sample.ranking?.length ? (sample.measure === "probability" ? "predicted" : "output") : "");
+    const sample = model.get("sample"), shares = sample.measure === "probability";
+    say(measure, sample.ranking?.length ? (shares ? "predicted" : "output") : "");
     const of = `${sample.number}|${sample.own?.name ?? ""}|${sample.measure}`;
     /** @type {[string, number | null, boolean | null][]} */
     const rows = keepPlaces(of === ranked.of ? ranked.names : [], sample.ranking ?? []);
     ranked = { of, names: rows.map((row) => row[0]) };
-    const shares = sample.measure === "probability";
     ranking.dataset.shares = String(shares);
-    ranking.replaceChildren(...rows.flatMap(([name, score, true_]) => {
-      const bar = make("i");
-      bar.style.width = `${100 * Math.min(1, Math.max(0, score ?? 0))}%`;
+    ranking.replaceChildren(...rows.flatMap(([name, score, truth]) => {
+      const bar = make("i", { style: `width: ${100 * Math.min(1, Math.max(0, score ?? 0))}%` });
       return [
-        make("span", { text: true_ ? `✓ ${name}` : name, title: true_ ? `${name}: true` : name, class: true_ ? "dlw-act-true" : "" }),
-        make("span", shares ? { class: "dlw-act-share", "data-true": !!true_ } : {}, ...(shares ? [bar] : [])),
+        make("span", { text: truth ? `✓ ${name}` : name, title: truth ? `${name}: true` : name, class: truth ? "dlw-act-true" : "" }),
+        shares ? make("span", { class: "dlw-act-share", "data-true": String(!!truth) }, bar) : make("span"),
         make("span", { text: shares ? (score ?? NaN).toFixed(2) : sig(score, 3), class: "dlw-act-score" }),
       ];
     }));
   };
 
   const showInput = () => {
-    const shown = model.get("shown"), sample = model.get("sample"), width = input.clientWidth || 150;
+    const shown = model.get("shown"), sample = model.get("sample"), width = input.clientWidth || 150, image = shown.kind === "image";
     const [h, w] = shown.size ?? [0, 0], dims = (shown.shape ?? []).join("×") || "one number";
-    say(words, `input ${dims}${shown.kind === "image" ? `, ${range(shown.low, shown.high)}` : ""}`);
+    say(words, `input ${dims}${image ? `, ${range(shown.low, shown.high)}` : ""}`);
     words.title = [words.textContent, shown.kind === "tokens" ? "" : shown.words].filter(Boolean).join("; ");
     say(done, sample.own?.done ?? "");
     done.title = done.textContent ?? "";
@@ -54,25 +47,23 @@ export function givenAndSaid({ model, el, state }) {
     canvas.setAttribute("aria-label", `input of ${sample.own ? sample.own.name : `sample ${sample.number}`}, ${dims}`);
     state.input = null;
     if (canvas.hidden) return;
-    const strip = numbers(model.get("strip"), Float32Array);
+    const strip = numbers(model.get("strip"), Float32Array), bytes = numbers(model.get("pixels"), Uint8Array);
     if (strip.length) { drawBars(el, surface(canvas, width, 64), strip, width, 64); return; }
-    const bytes = numbers(model.get("pixels"), Uint8Array);
     if (!h || !w || !bytes.length) return;
     if (shown.form === "lines") {
       const ctx = surface(canvas, width, 72), scales = shown.scales ?? [], peak = Math.max(...scales);
       for (let m = Math.min(shown.count, OVERLAID) - 1; m >= 0; m -= 1) {
-        const line = Float32Array.from(bytes.subarray(m * h * w, (m + 1) * h * w), (q) => (q === 0 ? NaN : ((q - 128) / 127) * (scales[m] ?? 1)));
+        const line = Array.from(bytes.subarray(m * h * w, (m + 1) * h * w), (q) => dequantise(q, scales[m] ?? 1));
         drawLine(el, ctx, line, peak, 0, 0, width, 72, { name: m === 0 ? "blue" : "line-2", signed: anyNegative(bytes) });
       }
       return;
     }
-    const side = Math.min(width, 200), height = shown.kind === "image" ? Math.min(side, (side * h) / w) : Math.min(120, Math.max(40, (side * h) / w));
-    const across = shown.kind === "image" ? Math.min(side, (height * w) / h) : side;
-    const ctx = surface(canvas, across, height);
-    const image = shown.kind === "image" ? imageOf(bytes, w, h) : bitmap(paintMaps(bytes, 1, h, w, 1, [1], null, state.colours).pixels, w, h);
+    const side = Math.min(width, 200), natural = (side * h) / w, height = image ? Math.min(side, natural) : Math.min(120, Math.max(40, natural));
+    const across = image ? Math.min(side, (height * w) / h) : side, ctx = surface(canvas, across, height);
+    const pixels = image ? imageOf(bytes, w, h) : bitmap(paintMaps(bytes, 1, h, w, 1, [1], null, state.colours));
     ctx.imageSmoothingEnabled = across < w;
-    ctx.drawImage(image, 0, 0, across, height);
-    if (shown.kind === "image") state.input = image;
+    ctx.drawImage(pixels, 0, 0, across, height);
+    if (image) state.input = pixels;
   };
   return { input, verdict, show: () => { showInput(); showVerdict(); } };
 }

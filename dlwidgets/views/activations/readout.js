@@ -6,7 +6,7 @@ import { percent, place, withError } from "./words.js";
 
 /** @typedef {import("./tiles.js").State} State */
 
-/** A number as the tensor holds it, to seven digits at most. @param {number} value @returns {string} */
+/** A number as the tensor holds it, to seven digits at most. @param {number} value */
 export function exactly(value) {
   if (Number.isNaN(value)) return "not finite (nan)";
   if (!Number.isFinite(value)) return `not finite (${value > 0 ? "∞" : "−∞"})`;
@@ -15,15 +15,7 @@ export function exactly(value) {
   return text.replaceAll("-", "−").replace("e−", "e-").replace("e+", "e");
 }
 
-/** @param {State} state @param {number} at @returns {string} */
-function ofBar({ picture, bars }, at) {
-  const i = Math.min(bars.length - 1, at), first = i * picture.group;
-  const last = Math.min(picture.shape[0] ?? 1, first + picture.group) - 1;
-  const name = picture.names?.[i] ? ` “${picture.names[i]}”` : "";
-  return first === last ? `unit ${first}${name}: ${exactly(bars[i])}` : `units ${first}–${last}, the strongest: ${exactly(bars[i])}`;
-}
-
-/** @param {State} state @param {number} m the map's place @returns {string} */
+/** @param {State} state @param {number} m the map's place */
 function aboutMap({ scales, means, zeros }, m) {
   if (m < 0) return "";
   if (zeros[m] === 1) return "zero everywhere";
@@ -31,34 +23,33 @@ function aboutMap({ scales, means, zeros }, m) {
   return `mean ${sig(means[m], 2)}, zero ${percent(zeros[m])}, peak ${sig(scales[m], 3)}`;
 }
 
-/**
- * The line under the picture.
- * @param {State} state @param {number} chosen the number of the picked map or bar @returns {string}
- */
+/** The line under the picture. @param {State} state @param {number} chosen the number of the picked map or bar */
 export function readingOf(state, chosen) {
-  const { picture, maps, near, scales } = state;
+  const { picture, maps, near, scales, bars } = state;
+  const nameOf = (/** @type {number} */ i) => (picture.names?.[i] ? ` “${picture.names[i]}”` : "");
+  /** @param {string} one @param {number} at @param {number} each @param {number} size */
+  const span = (one, at, each, size) => {
+    const first = at * each, last = Math.min(size, first + each) - 1;
+    return first === last ? `${one} ${first}` : `${one}s ${first}–${last}`;
+  };
   if (picture.reason) return "";
-  if (picture.form === "bars") return state.bars.length ? ofBar(state, state.hover?.index ?? chosen) : "";
+  if (picture.form === "bars") {
+    const i = Math.min(bars.length - 1, state.hover?.index ?? chosen), units = span("unit", i, picture.group, picture.shape[0] ?? 1);
+    return i < 0 ? "" : `${units}${units.startsWith("units") ? ", the strongest" : nameOf(i)}: ${exactly(bars[i])}`;
+  }
   if (!picture.count) return "";
-  const large = shownLarge(state, chosen), { size, block, number, place: m } = large, at = pointed(state, size);
-  const matrix = picture.form === "sequence", name = picture.names?.[number] ? ` “${picture.names[number]}”` : "";
-  const map = matrix ? "" : `${picture.axes[0]} ${number}${name}: ${aboutMap(state, m) || "not among those that are shown"}`;
+  const { size, block, number, place: m, exact, depth } = shownLarge(state, chosen), at = pointed(state, size);
+  const matrix = picture.form === "sequence";
+  const map = matrix ? "" : `${picture.axes[0]} ${number}${nameOf(number)}: ${aboutMap(state, m) || "not among those that are shown"}`;
   if (!at) return matrix ? "point at the picture to read its values" : map;
-  if (m < 0 && !large.exact) return map;
-  const depth = picture.form === "rgb" ? 3 : 1;
+  if (m < 0 && !exact) return map;
   /** @param {number} k */
   const valueAt = (k) => {
     const i = (at[0] * size[1] + at[1]) * depth + k;
-    return large.exact ? exactly(near[i]) : withError(dequantise(maps[m * size[0] * size[1] * depth + i], scales[m]), halfStep(scales[m]));
+    return exact ? exactly(near[i]) : withError(dequantise(maps[m * size[0] * size[1] * depth + i], scales[m]), halfStep(scales[m]));
   };
   const values = depth === 3 ? `red ${valueAt(0)}, green ${valueAt(1)}, blue ${valueAt(2)}` : valueAt(0);
   const mean = block[0] * block[1] > 1 ? "mean " : "";
-  const where = picture.form === "lines" ? lineAt(picture, at[1], block[1]) : place(picture.axes, at, block, picture.whole, picture.tokens);
+  const where = picture.form === "lines" ? span(picture.axes[2], at[1], block[1], picture.whole[1]) : place(picture.axes, at, block, picture.whole, picture.tokens);
   return `${where}: ${mean}${values}${map && ` · ${map}`}`;
-}
-
-/** @param {any} picture @param {number} at @param {number} block */
-function lineAt(picture, at, block) {
-  const first = at * block, last = Math.min(picture.whole[1], first + block) - 1;
-  return first === last ? `${picture.axes[2]} ${first}` : `${picture.axes[2]}s ${first}–${last}`;
 }

@@ -1,26 +1,18 @@
 // The sheet of the activation browser: all maps as tiles or lines, a matrix, or bars, and which one is picked.
 import { color, listen, make, surface } from "../front.js";
 import { bitmap, drawBars, drawLine, drawNames, nameBars } from "./canvas.js";
-import {
-  anyNegative, dequantise, numberAt, paintMaps, paintRgb, placeOf, sheetColumns, tileAt, tileGrid, tileStep,
-} from "./tiles.js";
+import { anyNegative, cornerOf, dequantise, numberAt, paintMaps, placeOf, sheetColumns, tileAt, tileGrid, tileStep } from "./tiles.js";
 
 /** @typedef {import("./tiles.js").State} State */
 
 /** Room for the numbers beside bars, and for the names of tokens beside a matrix [px]. */
 const GUTTER = 48;
-/** Room for the names below bars, and the width that a bar with a name has [px]. */
-const NAMED = 16, NARROWEST = 18;
+/** The height of bars, the room for names below them, and the width that a bar with a name has [px]. */
+const BARS = 200, NAMED = 16, NARROWEST = 18;
 /** Lines are this much wider than high. */
 const LINE = 3;
 
-/**
- * @param {{
- *   el: HTMLElement, signal: AbortSignal, state: State, moved: () => void, key: () => string,
- *   want: {get(name: string): any, set(name: string, value: any): void},
- * }} view `key` changes whenever the pixels do
- * @returns {{node: HTMLElement, draw: () => void, follow: () => void, say: (name: string, value: string) => void}}
- */
+/** @param {import("../front.js").Part & {state: State, moved: () => void, key: () => string}} view `key` changes whenever the pixels do */
 export function sheetOf({ el, signal, state, want, moved, key }) {
   const sheet = make("canvas", { role: "slider", tabindex: 0, "aria-roledescription": "feature maps" });
   const ring = make("div", { class: "dlw-act-ring" }), over = make("div", { class: "dlw-act-ring", "data-over": "true" });
@@ -47,20 +39,19 @@ export function sheetOf({ el, signal, state, want, moved, key }) {
     if (!lines && now !== painted) {
       painted = now;
       const peak = each ? null : picture.peak;
-      const all = rgb ? paintRgb(maps, many, h, w, columns, scales, peak) : paintMaps(maps, many, h, w, columns, scales, peak, colours);
-      atlas = bitmap(all.pixels, all.width, all.height);
+      atlas = bitmap(paintMaps(maps, many, h, w, columns, scales, peak, rgb ? null : colours));
     }
     const ctx = surface(sheet, grid.across + left, grid.down);
     // Blocks of pixels stay blocks; only what is shown smaller than it is may blur.
     ctx.imageSmoothingEnabled = grid.width * (window.devicePixelRatio || 1) < w;
     const dead = color(el, "map-dead"), signed = lines && anyNegative(maps);
     for (let m = 0; m < many; m += 1) {
-      const x = left + (m % grid.columns) * (grid.width + grid.gap), y = Math.floor(m / grid.columns) * (grid.height + grid.gap);
+      const { x, y } = cornerOf(m, grid), from = cornerOf(m, { columns, width: w, height: h, gap: 0 });
       if (zeros[m] === 1) { ctx.fillStyle = dead; ctx.fillRect(x, y, grid.width, grid.height); continue; }
       if (lines) {
         const values = Array.from(maps.subarray(m * h * w, (m + 1) * h * w), (q) => dequantise(q, scales[m]));
         drawLine(el, ctx, values, each ? scales[m] : picture.peak, x, y, grid.width, grid.height, { signed });
-      } else if (atlas) ctx.drawImage(atlas, (m % columns) * w, Math.floor(m / columns) * h, w, h, x, y, grid.width, grid.height);
+      } else if (atlas) ctx.drawImage(atlas, from.x, from.y, w, h, x, y, grid.width, grid.height);
     }
     if (names) drawNames(el, ctx, names, 0, grid.down, (at) => [left - 5, at]);
   };
@@ -71,11 +62,11 @@ export function sheetOf({ el, signal, state, want, moved, key }) {
     if (picture.reason) return;
     const room = Math.max(60, Math.floor(/** @type {HTMLElement} */ (node.parentElement).clientWidth));
     if (isBars()) {
-      const width = (room - GUTTER) / Math.max(1, state.bars.length);
-      state.grid = { columns: state.bars.length, rows: 1, width, height: 200, gap: 0, across: room, down: 200, left: GUTTER };
-      const ctx = surface(sheet, room, 200 + NAMED);
-      drawBars(el, ctx, state.bars, room, 200, GUTTER);
-      if (width >= NARROWEST) nameBars(el, ctx, picture.names ?? Array.from(state.bars, (_, i) => String(i * picture.group)), GUTTER, width, 200 + NAMED / 2 + 2);
+      const many = state.bars.length, width = (room - GUTTER) / Math.max(1, many), ctx = surface(sheet, room, BARS + NAMED);
+      state.grid = { columns: many, rows: 1, width, height: BARS, gap: 0, across: room, down: BARS, left: GUTTER };
+      drawBars(el, ctx, state.bars, room, BARS, GUTTER);
+      const names = picture.names ?? Array.from(state.bars, (_, i) => String(i * picture.group));
+      if (width >= NARROWEST) nameBars(el, ctx, names, GUTTER, width, BARS + NAMED / 2 + 2);
     } else if (count()) drawTiles(room);
   };
 
@@ -84,7 +75,7 @@ export function sheetOf({ el, signal, state, want, moved, key }) {
     const { grid, picture } = state;
     frame.hidden = place < 0 || !!picture.reason || (!isBars() && count() < 2);
     if (frame.hidden) return;
-    const x = (grid.left ?? 0) + (place % grid.columns) * (grid.width + grid.gap), y = Math.floor(place / grid.columns) * (grid.height + grid.gap);
+    const { x, y } = cornerOf(place, grid);
     Object.assign(frame.style, { left: `${x - 2}px`, top: `${y - 2}px`, width: `${grid.width + 4}px`, height: `${grid.height + 4}px` });
   };
   const follow = () => {
@@ -116,5 +107,5 @@ export function sheetOf({ el, signal, state, want, moved, key }) {
     state.hover = null;
     pick(to);
   }, signal);
-  return { node, draw, follow, say: (name, value) => sheet.setAttribute(name, value) };
+  return { node, canvas: sheet, draw, follow };
 }

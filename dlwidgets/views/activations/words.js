@@ -1,10 +1,7 @@
 // What the activation browser says: values with their error, layers, parts, the line above the picture.
 import { sig } from "../front.js";
 
-/**
- * A number with no more digits than its error lets be true: "0.421 ± 0.002".
- * @param {number} value @param {number} error @returns {string}
- */
+/** A number with no more digits than its error lets be true: "0.421 ± 0.002". @param {number} value @param {number} error */
 export function withError(value, error) {
   if (Number.isNaN(value)) return "not finite";
   if (!(error > 0)) return sig(value, 4);
@@ -18,18 +15,18 @@ export function withError(value, error) {
   return `${shown} ± ${error.toFixed(decimals)}`;
 }
 
-/** The ends of a scale in short: "0–1", "−2.12 to 2.64". @param {number} low @param {number} high @returns {string} */
+/** The ends of a scale in short: "0–1", "−2.12 to 2.64". @param {number} low @param {number} high */
 export function range(low, high) {
   const [from, to] = [low, high].map((value) => String(+value.toPrecision(3)).replace("-", "−"));
   return low < 0 ? `${from} to ${to}` : `${from}–${to}`;
 }
 
-/** A share in per cent: "0 %", "12 %", "0.3 %", "99.8 %". @param {number | null | undefined} share @returns {string} */
+/** A share in per cent: "0 %", "12 %", "0.3 %", "99.8 %". @param {number | null | undefined} share */
 export function percent(share) {
   if (share === null || share === undefined || Number.isNaN(share)) return "–";
-  const hundred = 100 * share;
-  if (hundred === 0 || hundred === 100) return `${hundred} %`;
-  return `${hundred < 0.1 ? "<0.1" : hundred > 99.9 ? ">99.9" : hundred < 1 || hundred > 99 ? hundred.toFixed(1) : Math.round(hundred)} %`;
+  const hundred = 100 * share, fine = hundred > 0 && hundred < 1 || hundred > 99 && hundred < 100;
+  if (fine && (hundred < 0.1 || hundred > 99.9)) return hundred < 1 ? "<0.1 %" : ">99.9 %";
+  return `${fine ? hundred.toFixed(1) : Math.round(hundred)} %`;
 }
 
 /**
@@ -37,7 +34,6 @@ export function percent(share) {
  * "from 3 “the”, to 5 “cat”", where the axes stand for them.
  * @param {string[]} axes @param {number[]} at row and column of the pixel @param {number[]} block @param {number[]} size of the whole map
  * @param {string[] | null} [tokens]
- * @returns {string}
  */
 export function place(axes, at, block, size, tokens = null) {
   return [0, 1].map((i) => {
@@ -48,9 +44,8 @@ export function place(axes, at, block, size, tokens = null) {
 }
 
 /**
- * The layers to choose from, in groups by the model's own children.
+ * The layers to choose from, in groups by the model's own children; a group without a label stands by itself.
  * @param {[string, string, number, boolean][]} layers path, class, depth, whether it only holds others
- * @returns {{label: string, options: {value: string, text: string}[]}[]} a group without a label stands by itself
  */
 export function layerGroups(layers) {
   /** @type {{label: string, options: {value: string, text: string}[]}[]} */
@@ -82,36 +77,26 @@ export function keepPlaces(before, rows) {
   return placed.map((row) => row ?? /** @type {Row} */ (rest.shift()));
 }
 
-/**
- * What a part of a layer's output is called: "first", "output 1 · 0", "call 2", "attention".
- * @param {string} part "", "[1][0]", "#2[1]" @returns {string}
- */
+/** What a part of a layer's output is called: "first", "output 1 · 0", "call 2", "attention". @param {string} part "", "[1][0]", "#2[1]" */
 export function partName(part) {
-  const call = /^#(\d+)/.exec(part);
-  const keys = [...part.matchAll(/\[([^\]]*)\]/g)].map((found) => found[1]);
   if (part === "[attention]") return "attention";
-  const output = keys.length ? `output ${keys.join(" · ")}` : "";
-  if (call) return output ? `call ${call[1]}, ${output}` : `call ${call[1]}`;
-  return output || "first";
+  const call = /^#(\d+)/.exec(part), keys = [...part.matchAll(/\[([^\]]*)\]/g)].map((found) => found[1]);
+  return [call && `call ${call[1]}`, keys.length && `output ${keys.join(" · ")}`].filter(Boolean).join(", ") || "first";
 }
 
 /** What is shown of a layer, before its name. @type {Record<string, string>} */
 const SHOWN = { input: "given to ", filters: "weights of " };
 
-/**
- * The line above the picture: what is shown of which sample, and how it fared.
- * @param {any} picture @param {any} sample @returns {string}
- */
+/** The line above the picture: what is shown of which sample, and how it fared. @param {any} picture @param {any} sample */
 export function heading(picture, sample) {
   const layer = (SHOWN[picture.show] ?? "") + (picture.layer || picture.kind || "");
   const part = picture.part && picture.show !== "filters" ? ` ${partName(picture.part)}` : "";
-  const said = sample.words ? `, ${sample.words}` : "";
-  const which = sample.own ? sample.own.name : sample.number === undefined || sample.number === null ? "" : `sample ${sample.number}`;
+  const which = sample.own?.name ?? (typeof sample.number === "number" ? `sample ${sample.number}` : "");
   const by = picture.by && picture.by !== "index" ? ` by ${picture.by}` : "";
-  return [layer + part, which && `${which}${said}`, picture.words ? picture.words + by : ""].filter(Boolean).join(" · ");
+  return [layer + part, which && [which, sample.words].filter(Boolean).join(", "), picture.words && picture.words + by].filter(Boolean).join(" · ");
 }
 
-/** What is said under the picture of what was left out, and of the order of the maps. @param {any} picture @param {(n: number) => string} whole @returns {string} */
+/** What is said under the picture of what was left out, and of the order of the maps. @param {any} picture @param {(n: number) => string} whole */
 export function footNote(picture, whole) {
   const at = picture.sorted_at === null || picture.sorted_at === undefined ? "" : `sorted at step ${whole(picture.sorted_at)}`;
   return [picture.note, at].filter(Boolean).join("; ");

@@ -1,15 +1,13 @@
 // A layer over time: the film across the snapshots, the last step before and after, and the spread of its values.
-import { listen, make, numbers, say, sig, whole } from "../front.js";
+import { listen, make, makeButton, makeChoice, numbers, say, sig, whole } from "../front.js";
 import { filmFrames, filmPeak, looseFrames, paintFrame } from "./film.js";
 import { spreadPlot } from "./spread.js";
-
-/** @typedef {import("../front.js").Model} Model */
 
 /** The time between two frames of a film that plays [ms]. */
 const BEAT = 300;
 /** Why a snapshot was taken, in words. */
 const WHY = /** @type {Record<string, string>} */ ({ start: "start", change: "before a change", epoch: "end of an epoch", left: "end of a line", time: "", now: "now" });
-const MOMENTS = [["film", "film"], ["before", "before"], ["after", "after"], ["difference", "difference"]];
+const MOMENTS = ["film", "before", "after", "difference"];
 
 /** The frame that follows in a film of `count`; after the last the first. @param {number} at @param {number} count */
 export function nextFrame(at, count) { return count ? (at + 1) % count : 0; }
@@ -30,21 +28,21 @@ export function filmWords(film, moment, shown, peak) {
   return [film.steps ? size : "", scale, tip, film.left].filter(Boolean).join(" · ");
 }
 
-/**
- * @param {{model: Model, el: HTMLElement, signal: AbortSignal, repaint: () => void}} view
- */
-export function pastSection({ model, el, signal, repaint }) {
-  const still = window.matchMedia("(prefers-reduced-motion: reduce)");
-  const play = make("button", { type: "button", class: "dlw-study-play" });
+/** @param {import("../front.js").Part} view */
+export function pastSection(view) {
+  const { model, el, signal, repaint } = view, still = window.matchMedia("(prefers-reduced-motion: reduce)");
+  const play = makeButton("", () => {
+    if (still.matches) frame = nextFrame(frame ?? count - 1, count);
+    else if (playing) stop();
+    else { playing = true; moment = "film"; frame ??= 0; beat(); }
+    repaint();
+  }, signal, { class: "dlw-study-play" });
   const scrubber = make("input", { type: "range", min: 0, step: 1, value: 0, class: "dlw-study-scrub", "aria-label": "frame of the film" });
-  const at = make("output", { class: "dlw-study-at" });
-  const buttons = MOMENTS.map(([value, text]) => make("button", { type: "button", text, "data-value": value }));
-  const change = make("span", { class: "dlw-faint" });
-  const canvas = make("canvas", { role: "img" }), words = make("div", { class: "dlw-study-words" });
-  const spread = spreadPlot({ model, el, signal, repaint });
+  const at = make("output", { class: "dlw-study-at" }), change = make("span", { class: "dlw-faint" });
+  const moments = makeChoice("what is shown", MOMENTS.map((one) => [one, one]), (one) => { stop(); moment = one; repaint(); }, signal);
+  const canvas = make("canvas", { role: "img" }), words = make("div", { class: "dlw-study-words" }), spread = spreadPlot(view);
   const node = make("div", { class: "dlw-study-time" },
-    make("div", { class: "dlw-study-row" }, play, scrubber, at,
-      make("div", { class: "dlw-study-buttons", role: "group", "aria-label": "what is shown" }, ...buttons), change),
+    make("div", { class: "dlw-study-row" }, play, scrubber, at, moments.node, change),
     make("div", { class: "dlw-study-picture" }, canvas), words, ...spread.nodes);
 
   // Where the film stands; null follows the newest.
@@ -63,11 +61,10 @@ export function pastSection({ model, el, signal, repaint }) {
   signal.addEventListener("abort", stop);
 
   const draw = () => {
-    const film = model.get("film"), room = Math.max(160, node.clientWidth - 2);
-    const said = film.reason || (film.steps ? "" : "The film is being made.");
-    const now = film.steps ? looseFrames(film, numbers(model.get("film_now"), Uint8Array)) : [];
-    const past = film.steps ? filmFrames(film, numbers(model.get("film_maps"), Uint8Array), numbers(model.get("film_scales"), Float32Array)) : [];
-    const frames = [...past, ...now], [before, difference] = film.steps ? looseFrames(film, numbers(model.get("film_change"), Uint8Array)) : [];
+    const film = model.get("film"), room = Math.max(160, node.clientWidth - 2), bytes = (/** @type {string} */ name) => numbers(model.get(name), Uint8Array);
+    const now = film.steps ? looseFrames(film, bytes("film_now")) : [];
+    const past = film.steps ? filmFrames(film, bytes("film_maps"), numbers(model.get("film_scales"), Float32Array)) : [];
+    const frames = [...past, ...now], [before, difference] = film.steps ? looseFrames(film, bytes("film_change")) : [];
     const steps = [...(film.steps ?? []).slice(0, past.length), ...(now.length ? [[film.now, "now"]] : [])];
     count = frames.length;
     if (frame !== null && frame >= count - 1 && !playing) frame = null;
@@ -80,10 +77,8 @@ export function pastSection({ model, el, signal, repaint }) {
     scrubber.setAttribute("aria-valuetext", steps[place] ? `step ${steps[place][0]}` : "");
     const why = steps[place] ? WHY[steps[place][1]] ?? "" : "";
     say(at, steps[place] ? `step ${whole(steps[place][0])}${why ? ` · ${why}` : ""}` : "");
-    for (const button of buttons) {
-      button.setAttribute("aria-pressed", String(button.dataset.value === moment));
-      button.disabled = button.dataset.value !== "film" && !before;
-    }
+    moments.show(moment, !!before);
+    moments.buttons[0].disabled = false;
     say(change, changeWords(film));
     const shown = moment === "before" ? before : moment === "after" ? now[0] : moment === "difference" ? difference : frames[place];
     canvas.hidden = !shown;
@@ -92,17 +87,10 @@ export function pastSection({ model, el, signal, repaint }) {
       paintFrame(el, canvas, film, shown, peak, room);
       canvas.setAttribute("aria-label", `${film.layer}, ${moment === "film" ? at.textContent : `${moment} of ${change.textContent}`}`);
     }
-    say(words, said || filmWords(film, moment, count, peak));
+    say(words, film.reason || (film.steps ? filmWords(film, moment, count, peak) : "The film is being made."));
     spread.show(room, moment === "film" && steps[place] ? steps[place][0] : null);
   };
 
-  listen(play, "click", () => {
-    if (still.matches) frame = nextFrame(frame ?? count - 1, count);
-    else if (playing) stop();
-    else { playing = true; moment = "film"; if (frame === null) frame = 0; beat(); }
-    repaint();
-  }, signal);
   listen(scrubber, "input", () => { stop(); moment = "film"; frame = Number(scrubber.value); repaint(); }, signal);
-  buttons.forEach((button) => listen(button, "click", () => { stop(); moment = button.dataset.value ?? "film"; repaint(); }, signal));
   return { node, draw };
 }

@@ -1,6 +1,6 @@
 // The spread of a layer's values over time: columns are looks, rows are values, negatives below the line.
 import { color, listen, make, numbers, say, sig, surface, whole } from "../front.js";
-import { bitmap } from "../activations/canvas.js";
+import { bitmap, writeFaint } from "../activations/canvas.js";
 import { rgb } from "../activations/tiles.js";
 import { percent } from "../activations/words.js";
 
@@ -23,7 +23,6 @@ export function usedBins(shades, bins) {
 /**
  * The column and the bin under a point; null outside the plot.
  * @param {number} x @param {number} y @param {number} room @param {any} spread @param {[number, number]} used
- * @returns {{column: number, bin: number} | null}
  */
 export function binAt(x, y, room, spread, [low, high]) {
   const box = plotBox(room), columns = spread.steps.length;
@@ -67,7 +66,7 @@ export function paintSpread(el, canvas, spread, shades, room, step) {
     }
   }
   ctx.imageSmoothingEnabled = false;
-  ctx.drawImage(bitmap(rgba, columns, rows), box.left, 0, box.width, box.height);
+  ctx.drawImage(bitmap({ pixels: rgba, width: columns, height: rows }), box.left, 0, box.width, box.height);
   const y = (/** @type {number} */ value) => ((top - value) / (top - bottom)) * box.height, each = box.width / columns;
   ctx.fillStyle = color(el, "line-2");
   ctx.fillRect(box.left, y(0) - 0.5, box.width, 1);
@@ -83,9 +82,7 @@ export function paintSpread(el, canvas, spread, shades, room, step) {
     const c = spread.steps.findIndex((/** @type {number[]} */ span) => span[1] >= step);
     if (c >= 0) { ctx.strokeStyle = color(el, "ink"); ctx.lineWidth = 1; ctx.strokeRect(box.left + c * each + 0.5, 0.5, Math.max(2, each - 1), box.height - 1); }
   }
-  ctx.fillStyle = color(el, "faint");
-  ctx.font = `11px ${getComputedStyle(el).fontFamily}`;
-  ctx.textAlign = "right"; ctx.textBaseline = "middle";
+  writeFaint(el, ctx, "right");
   ctx.fillText(sig(top, 2), LABELS - 6, 7); ctx.fillText("0", LABELS - 6, Math.min(PLOT - 7, y(0)));
   // Where an end lies close to zero, zero says enough.
   if (PLOT - y(0) > 20) ctx.fillText(sig(bottom, 2), LABELS - 6, PLOT - 7);
@@ -94,11 +91,7 @@ export function paintSpread(el, canvas, spread, shades, room, step) {
   if (columns > 1) { ctx.textAlign = "right"; ctx.fillText(whole(spread.steps[columns - 1][1]), box.left + box.width, PLOT + 3); }
 }
 
-/**
- * The plot with the words on the look under the pointer, else on the newest.
- * @param {{model: import("../front.js").Model, el: HTMLElement, signal: AbortSignal, repaint: () => void}} view
- * @returns {{nodes: HTMLElement[], show: (room: number, step: number | null) => void}}
- */
+/** The plot with the words on the look under the pointer, else on the newest. @param {import("../front.js").Part} view */
 export function spreadPlot({ model, el, signal, repaint }) {
   const title = make("div", { class: "dlw-faint dlw-small", text: "spread of its values: columns are looks, deeper is more (log), the line is the mean" });
   const plot = make("canvas", { role: "img" }), words = make("div", { class: "dlw-study-words" });
@@ -112,6 +105,7 @@ export function spreadPlot({ model, el, signal, repaint }) {
   listen(plot, "pointerleave", () => { hover = null; repaint(); }, signal);
   return {
     nodes: [title, plot, words],
+    /** @param {number} room @param {number | null} step of the frame shown beside */
     show(room, step) {
       const spread = model.get("spread"), shades = shadesNow();
       const there = spread.steps?.length && shades.length === spread.steps.length * spread.bins;
@@ -119,8 +113,7 @@ export function spreadPlot({ model, el, signal, repaint }) {
       if (!there) return;
       paintSpread(el, plot, spread, shades, room, step);
       if (hover && hover.column >= spread.steps.length) hover = null;
-      const column = hover?.column ?? spread.steps.length - 1;
-      const line = columnWords(spread, column, hover?.bin ?? null, shades);
+      const line = columnWords(spread, hover?.column ?? spread.steps.length - 1, hover?.bin ?? null, shades);
       say(words, line);
       plot.setAttribute("aria-label", `spread of the values of ${model.get("film").layer}; ${line}`);
     },

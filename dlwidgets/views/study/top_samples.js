@@ -1,18 +1,14 @@
 // What excites the chosen channel: the strongest samples as small pictures, the place marked, a click selects.
-import { color, listen, make, numbers, say, sig, surface, whole } from "../front.js";
-import { imageOf } from "../activations/canvas.js";
+import { color, make, makeButton, makeChoice, numbers, say, sig, surface, whole } from "../front.js";
+import { fitted, imageOf } from "../activations/canvas.js";
 import { percent } from "../activations/words.js";
 
-/** @typedef {import("../front.js").Model} Model */
-/** @typedef {import("./ablation.js").Want} Want */
-
-/** The longest side of a sample's picture, and the least of a mark [px]. */
-const PICTURE = 76, LEAST_MARK = 18;
+/** The longest side of a sample's picture, the height of a line, and the least side of a mark [px]. */
+const PICTURE = 76, LINE_HIGH = 44, LEAST_MARK = 18;
 
 /**
  * Where the mark around a place lies in a picture of a size, whole in it and no smaller than can be seen.
  * @param {number[]} box left, top, width, height as shares @param {number} width @param {number} height
- * @returns {[number, number, number, number]} left, top, width, height [px]
  */
 export function markAt(box, width, height) {
   const w = Math.min(width, Math.max(LEAST_MARK, box[2] * width)), h = Math.min(height, Math.max(LEAST_MARK, box[3] * height));
@@ -31,80 +27,71 @@ export function excitesWords(now) {
   return [`channel ${now.channel}: above zero on ${percent(now.active)} of ${of}${some}${at}`, now.note].filter(Boolean).join("; ");
 }
 
-/**
- * @param {{model: Model, el: HTMLElement, signal: AbortSignal, want: Want}} view
- */
-export function exciteSection({ model, el, signal, want }) {
-  const most = make("button", { type: "button", text: "largest value" }), mean = make("button", { type: "button", text: "mean" });
-  const words = make("span", { class: "dlw-study-said" });
-  const tiles = make("div", { class: "dlw-study-tiles" }), foot = make("div", { class: "dlw-faint dlw-small" });
-  const node = make("div", { class: "dlw-study-excites" },
-    make("div", { class: "dlw-study-row" }, make("span", { class: "dlw-faint", text: "Strongest by" }),
-      make("div", { class: "dlw-study-buttons", role: "group", "aria-label": "strongest by" }, most, mean), words),
-    tiles, foot);
+/** A line with the part that counts shaded. @param {HTMLElement} el @param {CanvasRenderingContext2D} ctx @param {any} tile */
+function drawTrace(el, ctx, tile) {
+  const step = PICTURE / Math.max(1, tile.line.length - 1);
+  if (tile.box?.length === 2) {
+    ctx.fillStyle = color(el, "orange-soft");
+    ctx.fillRect(Math.min(PICTURE - 3, tile.box[0] * PICTURE), 0, Math.max(3, tile.box[1] * PICTURE), LINE_HIGH);
+  }
+  ctx.strokeStyle = color(el, "blue");
+  ctx.beginPath();
+  tile.line.forEach((/** @type {number} */ y, /** @type {number} */ i) => ctx.lineTo(i * step, LINE_HIGH - 2 - (y / 100) * 40));
+  ctx.stroke();
+}
 
-  /** @param {number} i @param {any} tile @param {any} now @param {Uint8Array} pixels */
-  const paint = (i, tile, now, pixels) => {
-    const button = tiles.children[i], canvas = /** @type {HTMLCanvasElement} */ (button.querySelector("canvas"));
-    const text = /** @type {HTMLElement} */ (button.querySelector("em")), [h, w] = now.size ?? [];
-    canvas.hidden = !(pixels.length && h) && !tile.line;
+/** @param {import("../front.js").Part} view */
+export function exciteSection({ model, el, signal, want }) {
+  const by = makeChoice("strongest by", [["max", "largest value"], ["mean", "mean"]], (value) => want.set("excites_by", value), signal);
+  const words = make("span", { class: "dlw-study-said" }), tiles = make("div", { class: "dlw-study-tiles" }), foot = make("div", { class: "dlw-faint dlw-small" });
+  const node = make("div", {},
+    make("div", { class: "dlw-study-row" }, make("span", { class: "dlw-faint", text: "Strongest by" }), by.node, words), tiles, foot);
+
+  /** @param {HTMLElement[]} parts @param {any} tile @param {number[]} size @param {Uint8Array} pixels of this tile, if any */
+  const paint = ([picture, text], tile, [h, w], pixels) => {
+    const canvas = /** @type {HTMLCanvasElement} */ (picture);
+    canvas.hidden = !pixels.length && !tile.line;
     say(text, canvas.hidden ? tile.words : "");
     text.hidden = !canvas.hidden;
-    if (pixels.length && h) {
-      const across = w >= h ? PICTURE : (PICTURE * w) / h, down = w >= h ? (PICTURE * h) / w : PICTURE, size = h * w * 3;
-      const ctx = surface(canvas, across, down);
-      ctx.imageSmoothingEnabled = false;
-      ctx.drawImage(imageOf(pixels.subarray(i * size, (i + 1) * size), w, h), 0, 0, across, down);
-      if (tile.box?.length === 4) {
-        const at = markAt(tile.box, across, down);
-        for (const [name, line] of /** @type {[string, number][]} */ ([["paper", 4], ["orange", 2]])) {
-          ctx.strokeStyle = color(el, name); ctx.lineWidth = line;
-          ctx.strokeRect(at[0] + 1, at[1] + 1, at[2] - 2, at[3] - 2);
-        }
-      }
-    } else if (tile.line) drawTrace(surface(canvas, PICTURE, 44), tile);
-  };
-
-  /** @param {CanvasRenderingContext2D} ctx @param {any} tile */
-  const drawTrace = (ctx, tile) => {
-    const step = PICTURE / Math.max(1, tile.line.length - 1);
-    if (tile.box?.length === 2) {
-      ctx.fillStyle = color(el, "orange-soft");
-      ctx.fillRect(Math.min(PICTURE - 3, tile.box[0] * PICTURE), 0, Math.max(3, tile.box[1] * PICTURE), 44);
+    if (canvas.hidden) return;
+    if (!pixels.length) { drawTrace(el, surface(canvas, PICTURE, LINE_HIGH), tile); return; }
+    const [across, down] = fitted(w, h, PICTURE), ctx = surface(canvas, across, down);
+    ctx.imageSmoothingEnabled = false;
+    ctx.drawImage(imageOf(pixels, w, h), 0, 0, across, down);
+    if (tile.box?.length !== 4) return;
+    const at = markAt(tile.box, across, down);
+    for (const [name, line] of /** @type {[string, number][]} */ ([["paper", 4], ["orange", 2]])) {
+      ctx.strokeStyle = color(el, name); ctx.lineWidth = line;
+      ctx.strokeRect(at[0] + 1, at[1] + 1, at[2] - 2, at[3] - 2);
     }
-    ctx.strokeStyle = color(el, "blue");
-    ctx.beginPath();
-    tile.line.forEach((/** @type {number} */ y, /** @type {number} */ i) => ctx.lineTo(i * step, 42 - (y / 100) * 40));
-    ctx.stroke();
   };
 
   const draw = () => {
-    const now = model.get("exciting"), list = now.tiles ?? [], pixels = numbers(model.get("excited"), Uint8Array);
-    const by = want.get("excites_by") ?? now.by ?? "max";
-    most.setAttribute("aria-pressed", String(by === "max")); mean.setAttribute("aria-pressed", String(by === "mean"));
+    const now = model.get("exciting"), pixels = numbers(model.get("excited"), Uint8Array), chosen = model.get("sample")?.number;
+    const size = now.size ?? [], each = pixels.length && size.length ? 3 * size[0] * size[1] : 0;
+    /** @type {any[]} */
+    const list = now.tiles ?? [];
+    by.show(want.get("excites_by") ?? now.by ?? "max");
     say(words, excitesWords(now));
     while (tiles.childElementCount > list.length) tiles.lastElementChild?.remove();
     while (tiles.childElementCount < list.length) {
-      const button = make("button", { type: "button" }, make("canvas"), make("em"), make("span"));
-      listen(button, "click", () => want.set("selected_sample", Number(button.dataset.sample)), signal);
+      const button = makeButton("", () => want.set("selected_sample", Number(button.dataset.sample)), signal);
+      button.append(make("canvas"), make("em"), make("span"));
       tiles.append(button);
     }
-    const chosen = model.get("sample")?.number;
     tiles.dataset.form = pixels.length ? "images" : list[0]?.line ? "lines" : "words";
-    list.forEach((/** @type {any} */ tile, /** @type {number} */ i) => {
+    list.forEach((tile, i) => {
       const button = /** @type {HTMLElement} */ (tiles.children[i]), value = tile.value === null ? "not finite" : sig(tile.value, 3);
+      const parts = /** @type {HTMLElement[]} */ ([...button.children]);
       button.dataset.sample = String(tile.sample);
-      button.setAttribute("aria-pressed", String(tile.sample === chosen));
-      button.setAttribute("aria-label", `look at sample ${tile.sample}: ${value}`);
       button.title = `look at sample ${tile.sample}: ${value}`;
-      say(/** @type {HTMLElement} */ (button.querySelector("span")), `${whole(tile.sample)} · ${value}`);
-      paint(i, tile, now, pixels);
+      button.setAttribute("aria-pressed", String(tile.sample === chosen));
+      button.setAttribute("aria-label", button.title);
+      say(parts[2], `${whole(tile.sample)} · ${value}`);
+      paint(parts, tile, size, pixels.subarray(i * each, (i + 1) * each));
     });
-    const marked = list.some((/** @type {any} */ tile) => tile.box);
-    say(foot, list.length ? `${marked ? "marked: where the largest value lies, by ratio – what it sees reaches further · " : ""}a click looks at the sample` : "");
+    const marked = list.some((tile) => tile.box) ? "marked: where the largest value lies, by ratio – what it sees reaches further · " : "";
+    say(foot, list.length ? `${marked}a click looks at the sample` : "");
   };
-
-  listen(most, "click", () => want.set("excites_by", "max"), signal);
-  listen(mean, "click", () => want.set("excites_by", "mean"), signal);
   return { node, draw };
 }
