@@ -128,20 +128,13 @@ class BestThresholds:
         import pandas as pd
 
         columns: dict[str, Any] = {
-            "threshold": self.values,
-            "chosen": self.chosen,
-            "reported": self.reported,
-            "reported_low": self.low,
-            "reported_high": self.high,
-            "positives": self.positives,
-        }
+            "threshold": self.values, "chosen": self.chosen, "reported": self.reported,
+            "reported_low": self.low, "reported_high": self.high, "positives": self.positives,
+        }  # fmt: skip
         if self.constraint is not None:
-            bounded = self.constraint.split()[0]
-            columns |= {
-                f"{bounded}_chosen": self.bounded,
-                f"{bounded}_reported": self.bounded_reported,
-                "met": self.met,
-            }
+            name = self.constraint.split()[0]
+            bounded = {f"{name}_chosen": self.bounded, f"{name}_reported": self.bounded_reported}
+            columns |= {**bounded, "met": self.met}
         return pd.DataFrame(columns, index=pd.Index(self.classes, name="class"))
 
     @property
@@ -219,53 +212,39 @@ def _cautions(
     divided: bool,
 ) -> Iterator[str]:
     """Say what is not to be trusted of chosen thresholds, and why."""
+
+    def said(about: str, which: NDArray[np.bool_], advice: str, counts: Any = None) -> Iterator[str]:
+        # "... in 'hernia' (3), 'edema' (12) and 4 more classes: ..."
+        at = np.flatnonzero(which)
+        words = [repr(classes[c]) + ("" if counts is None else f" ({counts[c]})") for c in at[:6]]
+        more = f" and {len(at) - 6} more classes" if len(at) > 6 else ""
+        if len(at):
+            yield f"{about} in {', '.join(words)}{more}: {advice}."
+
     if not divided:
         yield (
             "Chosen and reported on the same samples, so the values flatter: holdout=0.5 chooses on one half "
             "and reports on the other."
         )
-    negatives, positives = tables.sum(axis=-1)[..., 0], tables.sum(axis=-1)[..., 1]
-    none = positives[0] == 0
-    if none.any():
-        yield f"No positives to choose by in {_names(classes, none)}: the threshold there is {NEUTRAL}."
-    few = ~none & (positives[0] < FEW)
-    if few.any():
-        low, high = (float(end[0]) for end in wilson_interval(np.array([FEW / 2]), np.array([FEW]), 0.95))
-        yield (
-            f"Few positives to choose by in {_names(classes, few, positives[0])}: even with {FEW}, a "
-            f"recall of one half is known only to {low:.2f} ... {high:.2f}, so these thresholds may be luck."
-        )
-    if (negatives[0] == 0).any():
-        names = _names(classes, negatives[0] == 0)
-        yield f"No negatives to choose by in {names}: no false alarm can be seen."
-    few = ~none & (positives[1] < FEW)
-    if divided and few.any():
-        yield (
-            f"Few positives to report on in {_names(classes, few, positives[1])}: read the intervals, "
-            "not the values."
-        )
-    if bound is not None and (~met & ~none).any():
-        yield (
-            f"{bound} is reached at no threshold in {_names(classes, ~met & ~none)}: the threshold there "
-            f"has the highest {bound.metric} there is."
-        )
+    negatives, positives = np.moveaxis(tables.sum(axis=-1), -1, 0)
+    some = positives[0] > 0
+    yield from said("No positives to choose by", ~some, f"the threshold there is {NEUTRAL}")
+    low, high = (float(end[0]) for end in wilson_interval(np.array([FEW / 2]), np.array([FEW]), 0.95))
+    luck = f"a recall of one half is known only to {low:.2f} ... {high:.2f}, so these thresholds may be luck"
+    few = some & (positives[0] < FEW)
+    yield from said("Few positives to choose by", few, f"even with {FEW}, {luck}", positives[0])
+    yield from said("No negatives to choose by", negatives[0] == 0, "no false alarm can be seen")
+    if divided:
+        few, advice = some & (positives[1] < FEW), "read the intervals, not the values"
+        yield from said("Few positives to report on", few, advice, positives[1])
+    if bound is not None:
+        advice = f"the threshold there has the highest {bound.metric} there is"
+        yield from said(f"{bound} is reached at no threshold", ~met & some, advice)
     if bound is not None and divided:
         other = compute_rate(bound.metric, tables[1])
-        lost = met & ~none & ~np.isnan(other) & ~bound.met(other)
-        if lost.any():
-            names = _names(classes, lost, [f"{value:.2f}" for value in other])
-            yield (
-                f"{bound} is kept where it was chosen and missed on the other samples in {names}: "
-                "ask for more than is needed."
-            )
-
-
-def _names(classes: tuple[str, ...], which: NDArray[np.bool_], counts: Any = None, most: int = 6) -> str:
-    """Return "'hernia' (3), 'edema' (12) and 4 more classes"."""
-    at = np.flatnonzero(which)
-    words = [repr(classes[c]) + ("" if counts is None else f" ({counts[c]})") for c in at[:most]]
-    more = f" and {len(at) - most} more classes" if len(at) > most else ""
-    return ", ".join(words) + more
+        lost = met & some & ~np.isnan(other) & ~bound.met(other)
+        about = f"{bound} is kept where it was chosen and missed on the other samples"
+        yield from said(about, lost, "ask for more than is needed", [f"{value:.2f}" for value in other])
 
 
 def _best_cut(cuts: Cuts, metric: str, beta: float, bound: Bound | None) -> float:

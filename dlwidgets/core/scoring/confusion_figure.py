@@ -66,12 +66,6 @@ def list_sorts() -> tuple[str, ...]:
     return ("given", "name", *(metric.name for metric in list_metrics()), "threshold")
 
 
-def tile_metric(sort: str) -> str:
-    """Return the metric that tiles sorted by `sort` carry beside the name."""
-    key = sort.removeprefix("-")
-    return key if key in METRICS else "f1"
-
-
 def confusion_figure(
     scores: Scores,
     thresholds: float | Sequence[float] = 0.5,
@@ -103,7 +97,7 @@ def confusion_figure(
     wide = min(12, round((3.5 * len(classes)) ** 0.5))
     columns = columns or ceil(len(classes) / ceil(len(classes) / wide))
     lines = ceil(len(classes) / columns)
-    titles = _tile_titles(scores, confusion, thresholds, tile_metric(sort))
+    titles = _tile_titles(scores, confusion, thresholds, sort)
     tall = 1.38 if "\n" in titles[0] else 1.24
     figure = new_figure(max(4.4, 1.25 * columns + 0.7), tall * lines + 0.9)
     colors, shade, written = two_colors(), _shade(confusion, normalise), _written(confusion)
@@ -160,7 +154,7 @@ def confusion_tiles(
         return _nobody(scores, only)
     columns = min(len(classes), 7)
     lines = ceil(len(classes) / columns)
-    titles = _tile_titles(scores, confusion, thresholds, tile_metric(sort))
+    titles = _tile_titles(scores, confusion, thresholds, sort)
     line = 3.1 if "\n" not in titles[0] else 3.5
     figure = new_figure(max(4.4, 1.1 * columns + 0.2), 0.95 * line / 3.1 * lines + 0.65)
     ax: Axes = figure.add_subplot()
@@ -260,8 +254,11 @@ def percent(part: float) -> str:
 
 
 def _tile_titles(
-    scores: Scores, confusion: NDArray[np.int64], thresholds: float | Sequence[float], metric: str
+    scores: Scores, confusion: NDArray[np.int64], thresholds: float | Sequence[float], sort: str
 ) -> list[str]:
+    """Name each tile, with what it is sorted by, else F1."""
+    key = sort.removeprefix("-")
+    metric = key if key in METRICS else "f1"
     write = short if METRICS[metric].count else _rate
     # A dollar sign would start a formula.
     names = [(name if len(name) <= 13 else name[:12] + "…").replace("$", r"\$") for name in scores.classes]

@@ -18,10 +18,7 @@ if TYPE_CHECKING:
 
 
 def as_array(given: Any, name: str) -> NDArray:
-    """Read tensors, frames, lists and arrays as a numeric array.
-
-    Half precision is widened to float32.
-    """
+    """Read what was given as a numeric array, half precision as float32."""
     if isinstance(given, torch.Tensor):
         given = given.detach().cpu()
         if given.is_floating_point() and given.dtype not in (torch.float32, torch.float64):
@@ -107,15 +104,14 @@ def as_labels(label: NDArray, count: int, task: str, row: Callable[[int], str]) 
         wanted = f"a class number 0 ... {count - 1}, as y_score has {count} columns, or -1 or NaN for unknown"
     else:
         wrong = ~unknown & (label != 0) & (label != 1)
-        wanted = "0, 1, or -1 or NaN for unknown"
-        if task == "binary":
-            wanted += "; for several classes y_score must be N x C"
+        several = "; for several classes y_score must be N x C" if task == "binary" else ""
+        wanted = f"0, 1, or -1 or NaN for unknown{several}"
     if wrong.any():
         at = np.argwhere(wrong)[0]
+        column = f", column {at[1]}" if len(at) > 1 else ""
         raise ValueError(
-            f"y_true holds {label[tuple(at)]!s} at sample {row(at[0])}"
-            f"{f', column {at[1]}' if len(at) > 1 else ''} (and {int(wrong.sum()) - 1} more): "
-            f"{wanted} is wanted."
+            f"y_true holds {label[tuple(at)]!s} at sample {row(at[0])}{column} "
+            f"(and {int(wrong.sum()) - 1} more): {wanted} is wanted."
         )
     known = np.where(unknown, 0, label).astype(np.int64 if task == "multiclass" else np.int8)
     known[unknown] = -1

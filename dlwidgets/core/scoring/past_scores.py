@@ -103,21 +103,12 @@ class ScoreHistory:
 
     def __init__(self, budget: int | None = None) -> None:
         self._budget = budget
-        self._all: tuple[PastScores, ...] = ()
-
-    @property
-    def all(self) -> tuple[PastScores, ...]:
-        """All that are kept: lines in the order they began, then steps."""
-        return self._all
-
-    @property
-    def bytes(self) -> int:
-        """The memory they take."""
-        return sum(one.bytes for one in self._all)
+        #: All that are kept: lines in the order they began, then steps.
+        self.all: tuple[PastScores, ...] = ()
 
     def add(self, one: PastScores) -> None:
         """Keep an evaluation; the same and later ones of its line go."""
-        kept = [old for old in self._all if old.line != one.line or old.step < one.step]
+        kept = [old for old in self.all if old.line != one.line or old.step < one.step]
         last = max((place for place, old in enumerate(kept) if old.line == one.line), default=len(kept) - 1)
         kept.insert(last + 1, one)
         budget = max(BUDGET, min(FEW * one.bytes, MOST)) if self._budget is None else self._budget
@@ -128,7 +119,7 @@ class ScoreHistory:
                 break
             size -= missed.bytes
             kept.remove(missed)
-        self._all = tuple(kept)
+        self.all = tuple(kept)
 
     def on_lines(self, spans: Mapping[str, tuple[int, int]]) -> None:
         """Let go what belongs to none of the lines any more.
@@ -140,7 +131,7 @@ class ScoreHistory:
             first, last = spans.get(one.line, (0, -1))
             return first <= one.step <= last
 
-        self._all = tuple(filter(stays, self._all))
+        self.all = tuple(filter(stays, self.all))
 
     def of(self, holds: Callable[[str, int], bool]) -> tuple[PastScores, ...]:
         """Return those of a line and its ancestors, by step.
@@ -148,7 +139,7 @@ class ScoreHistory:
         `holds` says of a line's name and a step whether that belongs to the line that is meant.
         """
         # What was evaluated after the parting is the newer one.
-        found = {one.step: one for one in self._all if holds(one.line, one.step)}
+        found = {one.step: one for one in self.all if holds(one.line, one.step)}
         return tuple(found[step] for step in sorted(found))
 
     # -- on disk
@@ -159,7 +150,7 @@ class ScoreHistory:
 
     def install(self, state: Iterable[Mapping[str, Any]], line: str) -> None:
         """Have those that `state` returned, as of one line, and no others."""
-        self._all = tuple(
+        self.all = tuple(
             replace(PastScores(**{**one, "classes": tuple(one["classes"])}), line=line) for one in state
         )
 

@@ -13,8 +13,6 @@ from .inputs import as_array
 if TYPE_CHECKING:
     from .scores import Scores
 
-_TASKS = (None, "multilabel", "multiclass", "binary")
-
 
 class ScoreStream:
     """Labels and scores, added a batch at a time.
@@ -48,10 +46,10 @@ class ScoreStream:
     def __init__(
         self, classes: Sequence[str] | None = None, task: str | None = None, logits: bool = False
     ) -> None:
-        if task not in _TASKS:
-            raise ValueError(
-                f"There is no task {task!r} with scores: give one of {', '.join(map(repr, _TASKS))}."
-            )
+        tasks = (None, "multilabel", "multiclass", "binary")
+        if task not in tasks:
+            known = ", ".join(map(repr, tasks))
+            raise ValueError(f"There is no task {task!r} with scores: give one of {known}.")
         self.classes, self.task, self.logits = classes, task, logits
         self._labels: list[torch.Tensor] = []
         self._outputs: list[torch.Tensor] = []
@@ -107,8 +105,8 @@ class ScoreStream:
         if not self._labels:
             raise ValueError("Nothing was added: add(y_true, y_score) for each batch first.")
         # Kept joined, that a stream read often is not joined anew each time.
-        self._labels = [torch.cat(_together(self._labels))]
-        self._outputs = [torch.cat(_together(self._outputs))]
+        for batches in (self._labels, self._outputs):
+            batches[:] = [torch.cat([batch.to(batches[0].device) for batch in batches])]
         label, output = self._labels[0].cpu(), self._outputs[0].cpu()
         if self.task == "multiclass" and label.ndim == 2:
             # Class numbers, -1 where none is so.
@@ -125,11 +123,3 @@ class ScoreStream:
 
     def __repr__(self) -> str:
         return f"ScoreStream({len(self):,} samples so far)" if self._labels else "ScoreStream(nothing so far)"
-
-
-def _together(batches: list[torch.Tensor]) -> list[torch.Tensor]:
-    """Bring batches to the first's device and the widest dtype."""
-    device, dtype = batches[0].device, batches[0].dtype
-    for batch in batches[1:]:
-        dtype = torch.promote_types(dtype, batch.dtype)
-    return [batch.to(device, dtype) for batch in batches]

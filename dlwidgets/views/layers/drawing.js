@@ -116,7 +116,11 @@ export function drawLines(table) {
   const { lines } = tree, total = listing.lines.length, height = Math.max(LINE, grid.clientHeight - HEAD), selected = table.followed ?? null;
   const moment = model.get("moment") ?? {}, steered = !!model.get("about")?.live;
   attribute(grid, "aria-rowcount", total + 1);
-  scrollToSee(table, height);
+  if (table.toSee) {
+    const at = listing.lines.findIndex((i) => lines[i].key === table.toSee), top = at < 0 ? null : scrolledTo(at, grid.scrollTop, height);
+    if (top !== null) grid.scrollTop = top;
+    table.toSee = "";
+  }
   const { first, last } = inSight(grid.scrollTop, height, total);
   while (table.pool.length < last - first) {
     const parts = lineParts(table.columns, `${table.id}-${table.pool.length}`);
@@ -127,10 +131,12 @@ export function drawLines(table) {
   for (let place = first; place < last; place++) {
     const slot = place % table.pool.length, i = listing.lines[place], line = lines[i];
     table.places[slot] = place;
-    drawLine(table.pool[slot], {
+    /** @type {What} */
+    const what = {
       tree, live, moment, steered, wanted: freezing.wanted(tree, line), line, open: isOpen(picture, look, listing, line, i), folds: folds(table, line), flat: listing.flat,
       around: !!listing.found && !listing.found.has(i), cursor: line.key === table.cursor, selected: !line.run && tree.paths[line.row] === selected, place, total,
-    });
+    };
+    for (const write of [drawPlace, drawLayer, drawTrains, drawLive]) write(table.pool[slot], what);
   }
   let active = null;
   table.pool.forEach(({ node }, slot) => {
@@ -138,16 +144,6 @@ export function drawLines(table) {
     if (!node.hidden && node.hasAttribute("data-cursor")) active = node.id;
   });
   attribute(grid, "aria-activedescendant", active);
-}
-
-/** Scroll to the line that is to be seen, if any. @param {Table} table @param {number} height */
-function scrollToSee(table, height) {
-  const { tree } = table.picture, { grid } = table.parts;
-  if (!tree || !table.toSee) return;
-  const at = table.listing.lines.findIndex((i) => tree.lines[i].key === table.toSee);
-  const top = at < 0 ? null : scrolledTo(at, grid.scrollTop, height);
-  if (top !== null) grid.scrollTop = top;
-  table.toSee = "";
 }
 
 // -- one line
@@ -186,14 +182,6 @@ function lineParts(columns, id) {
   }
   const node = make("div", { role: "row", class: "dlw-lay-line", id }, ...columns.map(({ key }) => cells[key]));
   return { node, cells, twist, name, bars, button, plain, svg, spark };
-}
-
-/** Write a line. @param {Parts} parts @param {What} what */
-function drawLine(parts, what) {
-  drawPlace(parts, what);
-  drawLayer(parts, what);
-  drawTrains(parts, what);
-  drawLive(parts, what);
 }
 
 /** Where the line stands in the tree and on the page. @param {Parts} parts @param {What} what */

@@ -109,12 +109,12 @@ export function follows(one, next) {
 /** What a line is called: its name; "0–5 ×6" for a run; "blocks ×6" for a folded list. @param {Tree} tree @param {Line} line @param {boolean} open */
 export function nameOf(tree, line, open) {
   const name = tree.rows[line.row][0];
-  if (line.run) return `${name}–${tree.rows[lastOf(tree, line)][0].match(/\d+$/)?.[0] ?? ""} ×${line.times}`;
+  if (line.run) {
+    const last = tree.lines[line.children[line.children.length - 1]].row;
+    return `${name}–${tree.rows[last][0].match(/\d+$/)?.[0] ?? ""} ×${line.times}`;
+  }
   return line.times > 1 && !open ? `${name} ×${line.times}` : name;
 }
-
-/** The last layer of a run. @param {Tree} tree @param {Line} line */
-function lastOf(tree, line) { return tree.lines[line.children[line.children.length - 1]].row; }
 
 /** The layer whose type and shape a line shows: a folded list shows what it holds. @param {Tree} tree @param {Line} line @param {boolean} open */
 export function shownBy(tree, line, open) {
@@ -222,7 +222,12 @@ export function sortedLines(tree, sort, query, live) {
   });
   const values = new Map(list.map((i) => [i, value(tree.lines[i].row)]));
   const sign = falling ? -1 : 1;
-  return list.sort((a, b) => compare(values.get(a), values.get(b), sign) || a - b);
+  // Numbers and text in order, what is not known last whatever the direction.
+  const compare = (/** @type {any} */ a, /** @type {any} */ b) => {
+    if (typeof a === "string") return sign * a.localeCompare(b, "en", { numeric: true });
+    return Number(Number.isNaN(a)) - Number(Number.isNaN(b)) || sign * (a < b ? -1 : a > b ? 1 : 0);
+  };
+  return list.sort((a, b) => compare(values.get(a), values.get(b)) || a - b);
 }
 
 /** How many numbers a shape holds. @param {string} shape */
@@ -248,13 +253,6 @@ function valueBy(tree, key, live) {
   }
 }
 
-/** Numbers and text in order, what is not known last whatever the direction. @param {any} a @param {any} b @param {number} sign */
-function compare(a, b, sign) {
-  if (typeof a === "string") return sign * a.localeCompare(b, "en", { numeric: true });
-  const gaps = Number(Number.isNaN(a)) - Number(Number.isNaN(b));
-  return gaps || sign * (a < b ? -1 : a > b ? 1 : 0) || 0;
-}
-
 /** The line of a layer by its path, or -1. @param {Tree} tree @param {string | null} path */
 export function lineOf(tree, path) {
   return path === null ? -1 : tree.lines.findIndex((line) => !line.run && tree.paths[line.row] === path);
@@ -272,8 +270,7 @@ export function lineOf(tree, path) {
 
 /** @returns {Picture} */
 export function emptyPicture() {
-  const live = { at: new Int32Array(0), stats: new Float32Array(0), sparks: new Uint8Array(0), points: 0, dead: new Map() };
-  return { tree: null, opened: new Set(), live, read: [], measured: [] };
+  return { tree: null, opened: new Set(), live: liveFrom([], 0, 0), read: [], measured: [] };
 }
 
 /** The look that the kernel has kept of another page. @param {any} kept @returns {Look} */

@@ -46,7 +46,13 @@ function tableOf(model, signal) {
 function draw(table) {
   readPicture(table.picture, table.look, table.model);
   table.freezing.settle(table.picture.tree);
-  follow(table);
+  const { path, own } = table.selection.now();
+  if (table.picture.tree && path !== table.followed) {
+    table.followed = path;
+    // A layer that was selected elsewhere is shown.
+    const line = own ? null : unfoldTo(table.picture, table.look, path);
+    if (line) table.cursor = table.toSee = line.key;
+  }
   table.listing = listLines(table.listing, table.picture, table.look, table.parts.search.value.trim());
   drawWords(table);
   if (!table.picture.tree) return;
@@ -59,15 +65,6 @@ function draw(table) {
   });
   drawHeads(table);
   drawLines(table);
-}
-
-/** Show a layer that was selected elsewhere. @param {Table} table */
-function follow(table) {
-  const { path, own } = table.selection.now();
-  if (!table.picture.tree || path === table.followed) return;
-  table.followed = path;
-  const line = own ? null : unfoldTo(table.picture, table.look, path);
-  if (line) table.cursor = table.toSee = line.key;
 }
 
 // -- what a person does

@@ -26,13 +26,6 @@ const DECADE = 25;
 /** Whether a ratio is as it usually is. @param {number} ratio */
 export function usual(ratio) { return ratio >= USUAL[0] && ratio <= USUAL[1]; }
 
-/** @param {Float32Array} stats @param {number} place */
-function markOf(stats, place) {
-  const ratio = stats[4 * place + 2];
-  if (!stats[4 * place + 3] || ratio === Infinity) return "broken";
-  return ratio > USUAL[1] ? "high" : ratio < USUAL[0] ? "low" : "";
-}
-
 /** What was measured in the rows `from` to `to` (not included) together; null where nothing was. Norms add as
  * squares, so that those of a folded line are exact.
  * @param {Live} live @param {number} from @param {number} to @returns {Shown | null} */
@@ -44,11 +37,11 @@ export function together({ at, stats }, from, to) {
     const place = at[row] ?? -1;
     if (place < 0) continue;
     places.push(place);
-    const [weight, grad, ratio] = stats.subarray(4 * place, 4 * place + 3);
+    const [weight, grad, ratio, finite] = stats.subarray(4 * place, 4 * place + 4);
     weights += weight ** 2; grads += grad ** 2;
     // All weights zero: no ratio, and no part in one.
     if (weight > 0) moves += (ratio * weight) ** 2;
-    const here = markOf(stats, place);
+    const here = !finite || ratio === Infinity ? "broken" : ratio > USUAL[1] ? "high" : ratio < USUAL[0] ? "low" : "";
     if (here) marked += 1;
     if (grave.indexOf(here) > grave.indexOf(mark)) { mark = here; worst = row; }
   }
@@ -207,16 +200,11 @@ export function sparkWords({ sparks, points }, places, { since, step }) {
   return `Δw / w from ${ratio(low)} to ${ratio(high)}, steps ${whole(since ?? 0)} to ${whole(step ?? 0)}, log scale${places.length > 1 ? `, mean of ${places.length} layers` : ""}`;
 }
 
-/** Which of a model's parameters train. @param {number} trainable @param {number} all */
-function trainsWords(trainable, all) {
-  if (!all) return "";
-  return trainable === all ? " (all trainable)" : trainable ? ` (${whole(trainable)} trainable)` : " (none trainable)";
-}
-
 /** The line above the table. @param {any} about */
 export function headline(about) {
   const { name, parameters, trainable, macs, activations, batch, least } = about;
-  const parts = [name, `${whole(parameters)} parameter${parameters === 1 ? "" : "s"}${trainsWords(trainable, parameters)}`];
+  const train = trainable === parameters ? "all" : trainable ? whole(trainable) : "none";
+  const parts = [name, `${whole(parameters)} parameter${parameters === 1 ? "" : "s"}${parameters ? ` (${train} trainable)` : ""}`];
   if (macs) parts.push(`${least ? "at least " : ""}${count(macs)} MACs`);
   if (activations) parts.push(`${count(activations, "B")} activations`);
   const line = parts.filter(Boolean).join(" · ");
