@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from dlwidgets.core.layers.monitor import LayerMonitor
+from dlwidgets.core.layers.probes import LayerMonitor
 from dlwidgets.teaching.models import MLP, SmallCNN
 
 

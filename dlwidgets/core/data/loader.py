@@ -18,8 +18,7 @@ from ..base.isolation import preserve_random_state
 from ..base.random_state import RandomMark
 from ..base.state import Reference, dereference
 from ..base.words import pluralize
-from .batches import Batches
-from .source_state import SourceState, fingerprint
+from .batches import Batches, SourceState, fingerprint
 
 _END = object()
 

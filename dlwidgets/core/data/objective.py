@@ -90,9 +90,7 @@ class SmoothedLoss:
     def put(self, wish: float | None) -> None:
         """Put a smoothing in force; None is the loss's own.
 
-        Raises
-        ------
-        ValueError : the loss has no label smoothing, in a clause.
+        Raises ValueError: the loss has no label smoothing, in a clause.
         """
         own = self._task.loss
         if wish is not None and self.value is None:

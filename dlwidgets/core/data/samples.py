@@ -1,14 +1,16 @@
-"""Single samples by number, of batches, arrays, a Dataset, texts or frames."""
+"""Single samples by number, and as small cards."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 import torch
 
 from ..base.trees import tree_map, tree_tensors
+from ..pictures.thumbnail import make_thumbnail
 from .batches import Batches
 from .source import is_frame
 from .task import unpack_batch
@@ -65,9 +67,7 @@ class PlainSamples(Samples):
     y : the targets, one a sample; None where there are none, or where the Dataset brings them.
     dtype : what floating arrays and frames are turned into; tensors keep theirs.
 
-    Raises
-    ------
-    TypeError, ValueError : X is nothing of this kind, is empty, or its parts or `y` differ in length.
+    Raises TypeError, ValueError: X is nothing of this kind, is empty, or its parts or `y` differ in length.
     """
 
     def __init__(self, X: Any, y: Any = None, dtype: torch.dtype = torch.float32) -> None:
@@ -169,9 +169,7 @@ def read_samples(X: Any) -> Any:
     X : what `PlainSamples` takes; besides, texts (a list, an array or a Series of str) and a DataFrame
         whose columns may hold words.
 
-    Raises
-    ------
-    TypeError, ValueError : X is nothing of this kind, or holds no samples.
+    Raises TypeError, ValueError: X is nothing of this kind, or holds no samples.
     """
     if is_frame(X):
         found: Any = FrameSamples(X)
@@ -192,3 +190,70 @@ def read_samples(X: Any) -> Any:
 def _holds_texts(X: Any) -> bool:
     listed = isinstance(X, list) or (getattr(X, "ndim", 0) == 1 and not isinstance(X, torch.Tensor))
     return listed and len(X) > 0 and isinstance(X.iloc[0] if hasattr(X, "iloc") else X[0], str)
+
+
+# -- a sample in small
+
+#: The longest side of a card's image in pixels: 24 cards in colour are 288 KiB.
+SIDE = 64
+#: The letters of a text that are kept.
+LETTERS = 240
+
+
+@dataclass(frozen=True)
+class Card:
+    """One sample in small.
+
+    Attributes
+    ----------
+    kind : "image", "row", "text" or "none".
+    image : uint8, H x W x 1 (grey) or H x W x 3, neither side over `SIDE`.
+    values : the values of a row, numbers or words, in the order of the columns.
+    text : the text or the tokens; for "none" the reason.
+    """
+
+    kind: Literal["image", "row", "text", "none"]
+    image: np.ndarray | None = None
+    values: tuple[Any, ...] = ()
+    text: str = ""
+
+
+def make_card(inputs: Any) -> Card:
+    """Make the card of a batch of one, text or mapping."""
+    if isinstance(inputs, str):
+        return Card("text", text=_shorten(inputs))
+    if isinstance(inputs, Mapping) and not any(True for _ in tree_tensors(inputs)):
+        return Card("row", values=tuple(inputs.values()))
+    if isinstance(inputs, (tuple, list)) and inputs and isinstance(inputs[0], str):
+        return Card("text", text=_shorten(inputs[0]))
+    first = next(tree_tensors(inputs), None)
+    real = first is not None and first.is_floating_point()
+    # Whole numbers in a vector are tokens for a thumbnail, but yes-or-no features are a row.
+    if first is not None and first.ndim == 2 and (real or first.dtype == torch.bool):
+        return Card("row", values=tuple(first[0].detach().double().cpu().tolist()))
+    if first is not None and first.ndim == 3 and (real or first.dtype == torch.uint8):
+        inputs = first[:, None]  # an image without a channel axis
+    found = make_thumbnail(inputs)
+    if found.image is not None:
+        return Card("image", image=_shrink(found.image))
+    if found.kind == "tokens":
+        return Card("text", text=_shorten(found.words))
+    return Card("none", text=found.words or f"a tensor of shape {tuple(found.shape)}")
+
+
+def _shorten(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= LETTERS else text[: LETTERS - 1] + "…"
+
+
+def _shrink(image: np.ndarray) -> np.ndarray:
+    """Shrink an image to at most `SIDE`, to one channel where grey."""
+    if (image[..., :1] == image).all():
+        image = image[..., :1]
+    step = -(-max(image.shape[:2]) // SIDE)
+    if step > 1:
+        height, width = (-(-side // step) * step for side in image.shape[:2])
+        pad = ((0, height - image.shape[0]), (0, width - image.shape[1]), (0, 0))
+        blocks = np.pad(image, pad, mode="edge").reshape(height // step, step, width // step, step, -1)
+        image = blocks.mean(axis=(1, 3)).round().astype(np.uint8)
+    return np.ascontiguousarray(image)

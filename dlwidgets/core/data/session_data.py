@@ -53,11 +53,8 @@ def prepare_data(
 ) -> SessionData:  # fmt: skip
     """Read the data, try the model on it, and infer the task.
 
-    The parameters are those of `Session`. The model is left as it was.
-
-    Raises
-    ------
-    ValueError, TypeError : one sentence on what was given, what is wanted and what to do.
+    The parameters are those of `Session`. The model is left as it was. Raises ValueError, TypeError: one
+    sentence on what was given, what is wanted and what to do.
     """
     if valid is not None and _is_array(train) and _is_array(valid):
         raise TypeError(
@@ -125,9 +122,7 @@ def cast_floats(part: Any, dtype: torch.dtype | None) -> Any:
 def choose_device(wanted: str | torch.device, model: nn.Module) -> torch.device:
     """Choose a device; "auto" prefers CUDA to the model's own CPU.
 
-    Raises
-    ------
-    ValueError : torch knows no such device, or it is not there.
+    Raises ValueError: torch knows no such device, or it is not there.
     """
     if isinstance(wanted, str) and wanted == "auto":
         home = next((p.device for p in model.parameters()), torch.device("cpu"))

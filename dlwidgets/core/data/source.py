@@ -64,9 +64,7 @@ def read_data(
     classes : the names of the classes in order; targets given as names become their numbers.
     like : the training rows, whose columns and class names serve for the validation rows too.
 
-    Raises
-    ------
-    TypeError, ValueError : one sentence that says what was given and what is wanted.
+    Raises TypeError, ValueError: one sentence that says what was given and what is wanted.
     """
     if classes is None and like is not None and like.named:
         classes = like.classes

@@ -11,8 +11,7 @@ from torch.utils.data import IterableDataset, default_collate
 
 from ..base.random_state import RandomMark
 from ..base.state import Reference, dereference
-from .batches import Batches, batch_length
-from .source_state import SourceState, fingerprint
+from .batches import Batches, SourceState, batch_length, fingerprint
 
 _END = object()
 
@@ -25,9 +24,7 @@ class StreamBatches(Batches):
     source : an IterableDataset, whose samples are collated `batch_size` at a time, or an iterable of batches.
     batch_size : samples a batch; ready-made batches have a size of their own.
 
-    Raises
-    ------
-    ValueError : the source gives nothing.
+    Raises ValueError: the source gives nothing.
     """
 
     def __init__(self, source: Iterable[Any], batch_size: int) -> None:

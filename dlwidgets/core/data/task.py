@@ -94,9 +94,7 @@ def _cast_like(targets: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
 def unpack_batch(batch: Any, target: str | None = None) -> tuple[Any, Any]:
     """Split a batch, a pair or a dict with a target entry.
 
-    Raises
-    ------
-    TypeError : the batch is neither; pass `training_step=` to the session.
+    Raises TypeError: the batch is neither; pass `training_step=` to the session.
     """
     if isinstance(batch, (tuple, list)) and len(batch) == 2:
         return batch[0], batch[1]
@@ -117,9 +115,7 @@ def unpack_batch(batch: Any, target: str | None = None) -> tuple[Any, Any]:
 def scalar_loss(loss: Any) -> tuple[torch.Tensor, dict[str, float]]:
     """Return a loss as a scalar; a dict's sum, and its parts.
 
-    Raises
-    ------
-    TypeError : it is not one number.
+    Raises TypeError: it is not one number.
     """
     parts: dict[str, float] = {}
     if not isinstance(loss, torch.Tensor) and isinstance(loss, Mapping):
@@ -137,9 +133,7 @@ def scalar_loss(loss: Any) -> tuple[torch.Tensor, dict[str, float]]:
 def read_loss(loss: Any) -> Any:
     """Read a loss: a name or class of torch.nn, a function, None.
 
-    Raises
-    ------
-    ValueError, TypeError : there is no such loss, or it cannot be called.
+    Raises ValueError, TypeError: there is no such loss, or it cannot be called.
     """
     if isinstance(loss, str):
         named = {name.lower(): getattr(nn, name) for name in dir(nn) if name.endswith("Loss")}
@@ -196,9 +190,7 @@ def infer_task(
     classes : the names of the classes; checked against the output.
     named : whether the targets were names of classes, so that numbers are out of the question.
 
-    Raises
-    ------
-    ValueError, TypeError : one sentence on what does not fit.
+    Raises ValueError, TypeError: one sentence on what does not fit.
     """
     if task is not None and task not in TASKS:
         raise ValueError(
@@ -243,9 +235,7 @@ def infer_task(
 def read_class_names(classes: Sequence[str] | None) -> tuple[str, ...] | None:
     """Read class names as a tuple of texts; None for None.
 
-    Raises
-    ------
-    TypeError, ValueError : they are one text, no sequence, or one comes twice.
+    Raises TypeError, ValueError: they are one text, no sequence, or one comes twice.
     """
     if classes is None:
         return None

@@ -12,10 +12,9 @@ from torch.utils.data import DataLoader, RandomSampler, SequentialSampler, defau
 from ..base.random_state import RandomStates
 from ..base.state import same_state
 from ..base.trees import tree_tensors
-from ..data.batches import IndexedBatches
+from ..data.batches import IndexedBatches, SourceState
 from ..data.loader import LoaderBatches
 from ..data.source import Rows
-from ..data.source_state import SourceState
 from ..data.stream import StreamBatches
 from ..data.task import unpack_batch
 from .draft import Draft

@@ -86,10 +86,7 @@ def samples_first(layer: nn.Module, tensor: torch.Tensor, count: int) -> tuple[t
     """Arrange an output as samples x channels x positions.
 
     Returns the tensor, and the sizes of the axes that were flattened into positions; () where there are none.
-
-    Raises
-    ------
-    ValueError : in a clause, why samples or channels cannot be told apart.
+    Raises ValueError: in a clause, why samples or channels cannot be told apart.
     """
     channels = channel_axis(layer, tensor)
     if channels is None:

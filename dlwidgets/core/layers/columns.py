@@ -99,9 +99,7 @@ _MEANT = {
 def read_columns(given: Any, live: bool = True) -> list[str] | None:
     """Read names of columns, "layer" first; None, for those that fit, stays.
 
-    Raises
-    ------
-    TypeError, ValueError : one sentence on what is no column, with what was perhaps meant.
+    Raises TypeError, ValueError: one sentence on what is no column, with what was perhaps meant.
     """
     if given is None:
         return None

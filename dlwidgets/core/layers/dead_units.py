@@ -103,11 +103,7 @@ class UnitProbe:
         """Return what was seen since the last `with`, and forget it.
 
         An activation that ran several times counts its units each time; a layer's unit is dead where it was
-        in all of its calls.
-
-        Raises
-        ------
-        Exception : what a hook raised.
+        in all of its calls. Raises Exception: what a hook raised.
         """
         if self.error is not None:
             raise self.error

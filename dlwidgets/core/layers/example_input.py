@@ -50,11 +50,7 @@ def from_input(model: nn.Module, given: Any, dtype: torch.dtype | None = None) -
 
     A list is a batch as a DataLoader gives it: its first entries are the inputs, as many as the model's
     forward needs, the rest targets. So are the entries of a tuple, and the keys of a dict, that forward has
-    no room for.
-
-    Raises
-    ------
-    TypeError, ValueError : there is no tensor in it.
+    no room for. Raises TypeError, ValueError: there is no tensor in it.
     """
     notes: list[str] = []
     real = _real_dtype(model)
@@ -90,10 +86,7 @@ def from_shape(model: nn.Module, shape: Any, dtype: Any = None) -> list[Example]
 
     The likeliest comes first: with a batch axis of 1 in front, except where a shape begins with None or -1,
     which stand for it. Should the model not take that, the shape is meant to have its batch axis already.
-
-    Raises
-    ------
-    TypeError, ValueError : it is no shape.
+    Raises TypeError, ValueError: it is no shape.
     """
     shapes: Any
     if isinstance(shape, Mapping):

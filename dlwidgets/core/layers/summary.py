@@ -267,22 +267,13 @@ def _assembled(
         why = "until it failed" if found.error is not None else f"since {found.real}"
         notes.append(f"A copy of the model that shares its weights was run once for real, {why}.")
     return Summary(
-        rows=tuple(rows),
-        total_parameters=rows[0].parameters,
-        trainable_parameters=holdings[""].trained,
-        total_macs=whole.macs,
-        activation_bytes=whole.activation_bytes,
-        parameter_bytes=rows[0].parameter_bytes,
-        buffer_bytes=rows[0].buffer_bytes,
-        complete=error is None,
-        error=error,
+        tuple(rows), rows[0].parameters, holdings[""].trained, whole.macs, whole.activation_bytes,
+        rows[0].parameter_bytes, rows[0].buffer_bytes, complete=error is None, error=error,
         exception=found.error if found is not None else None,
         failed=failure.path if failure is not None else None,
-        uncounted={name: tuple(paths) for name, paths in uncounted.items()},
-        notes=tuple(notes),
-        inputs=tuple(tuple(tensor.shape) for tensor in tree_tensors(example.inputs)),
-        batch=example.batch,
-    )
+        uncounted={name: tuple(paths) for name, paths in uncounted.items()}, notes=tuple(notes),
+        inputs=tuple(tuple(tensor.shape) for tensor in tree_tensors(example.inputs)), batch=example.batch,
+    )  # fmt: skip
 
 
 def _row(layer: Layer, record: Record, holding: Holding, followed: bool, failure: Failure | None) -> Row:
@@ -290,40 +281,28 @@ def _row(layer: Layer, record: Record, holding: Holding, followed: bool, failure
     types = dict.fromkeys(dtype_name(tensor.dtype) for tensor in kept)
     lazy = any(map(is_lazy, kept)) if not isinstance(layer.module, torch.jit.ScriptModule) else False
     return Row(
-        path=layer.path,
-        kind=layer.kind,
-        depth=layer.depth,
+        layer.path, layer.kind, layer.depth,
         input_shape=record.inputs[0][1] if record.inputs else None,
         output_shape=record.outputs[0][1] if record.whole and record.outputs else None,
-        parameters=sum(map(numel_of, kept)),
-        trainable=holding.trainable,
-        macs=record.macs,
-        activation_bytes=record.activation_bytes,
-        calls=record.calls,
-        name=layer.name,
-        detail=layer_arguments(layer.module),
-        inputs=record.inputs,
-        outputs=record.outputs,
-        own_parameters=holding.own,
-        own_macs=record.own_macs,
-        tied_parameters=holding.tied,
-        tied_to=holding.tied_to,
+        parameters=sum(map(numel_of, kept)), trainable=holding.trainable,
+        macs=record.macs, activation_bytes=record.activation_bytes, calls=record.calls,
+        name=layer.name, detail=layer_arguments(layer.module), inputs=record.inputs, outputs=record.outputs,
+        own_parameters=holding.own, own_macs=record.own_macs,
+        tied_parameters=holding.tied, tied_to=holding.tied_to,
         parameter_bytes=sum(map(bytes_of, kept)),
         buffer_bytes=sum(map(bytes_of, holding.buffers.values())),
         dtype="+".join(types) or (dtype_name(record.dtype) if record.dtype is not None else None),
-        same_as=layer.first if layer.again else None,
-        holder=isinstance(layer.module, HOLDERS),
+        same_as=layer.first if layer.again else None, holder=isinstance(layer.module, HOLDERS),
         note=_note(layer, record, lazy, followed, failure),
-    )
+    )  # fmt: skip
 
 
 def _note(layer: Layer, record: Record, lazy: bool, followed: bool, failure: Failure | None) -> str:
     words = []
     if lazy and any(is_lazy(tensor) for tensor in layer.module._parameters.values() if tensor is not None):
-        count = sum(prod(shape) for shape in record.built.values())
-        words.append(
-            f"not built yet: its first batch gives it {count:,} parameters" if count else "not built yet"
-        )
+        count = sum(map(prod, record.built.values()))
+        gives = f": its first batch gives it {count:,} parameters" if count else ""
+        words.append(f"not built yet{gives}")
     if (packed := packed_weights(layer.module)) is not None:
         words.append(f"its {packed[0]:,} weights are packed as {packed[1]} and are no parameters")
     if record.varied:

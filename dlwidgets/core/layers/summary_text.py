@@ -158,10 +158,8 @@ def remarks(table: Summary) -> list[str]:
     """Return what is to be known about the numbers, in sentences."""
     found = list(table.notes)
     if table.uncounted:
-        names = ", ".join(
-            f"{name} (in {', '.join(path or 'the model' for path in paths[:3])})"
-            for name, paths in table.uncounted.items()
-        )
+        places = ((name, [path or "the model" for path in at[:3]]) for name, at in table.uncounted.items())
+        names = ", ".join(f"{name} (in {', '.join(at)})" for name, at in places)
         found.append(f"Not in the MACs, as there is no formula for them: {names}.")
     return found
 

@@ -112,9 +112,7 @@ class Trace:
     def run(self, inputs: Any) -> None:
         """Call the stand-in on `inputs` (see `trees.call_model`).
 
-        Raises
-        ------
-        Exception : what the forward raised; `failure` then says where.
+        Raises Exception: what the forward raised; `failure` then says where.
         """
         with ExitStack() as stack:
             stack.enter_context(torch.no_grad())

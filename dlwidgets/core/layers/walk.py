@@ -45,11 +45,7 @@ def walk(model: nn.Module) -> list[Layer]:
     """List the layers of a model, outer before inner, as registered.
 
     A module that is held in two places is listed in both, with what is inside it in the first alone. A
-    compiled model is listed as what it was compiled from.
-
-    Raises
-    ------
-    TypeError : `model` is no module.
+    compiled model is listed as what it was compiled from. Raises TypeError: `model` is no module.
     """
     if not isinstance(model, nn.Module):
         given = type(model).__name__

@@ -29,7 +29,7 @@ from ..controls.schedule.plan import Ahead
 from ..controls.schedule.rate import Rate
 from ..data.batches import Batches, batch_length
 from ..data.objective import Objective
-from ..layers.monitor import LayerMonitor
+from ..layers.probes import LayerMonitor
 from ..scoring.evaluation import Evaluation, evaluate
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...core.data.card import Card
+from ...core.data.samples import Card
 from ...core.scoring import one_class
 from .sample_reader import SampleReader
 

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...core.base.isolation import preserve_random_state
-from ...core.data.card import Card, make_card
-from ...core.data.samples import read_samples
+from ...core.data.samples import Card, make_card, read_samples
 from ...core.scoring.one_class import find_telling_columns
 
 if TYPE_CHECKING:

@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score, roc_curve
 
-from dlwidgets.core.data.card import SIDE, make_card
-from dlwidgets.core.data.samples import read_samples
+from dlwidgets.core.data.samples import SIDE, make_card, read_samples
 from dlwidgets.core.figures.confusion import class_figure
 from dlwidgets.core.scoring.one_class import (
     count_instead,
