@@ -244,7 +244,7 @@ def test_what_else_is_in_force_stands_below_and_nothing_lies_over_another():
     texts = {text.get_text() for text in figure.texts}
     assert {word for pair in others for word in pair} <= texts
     boxes = [text.get_window_extent() for text in figure.texts]
-    assert not any(one.overlaps(other) for i, one in enumerate(boxes) for other in boxes[i + 1:])
+    assert not any(one.overlaps(other) for i, one in enumerate(boxes) for other in boxes[i + 1 :])
 
 
 def test_a_failure_stands_in_the_panels_figure():

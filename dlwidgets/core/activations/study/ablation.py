@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -20,8 +21,6 @@ from ..layer_choice import layer_paths, no_such_layer
 
 #: Path of a layer -> channel -> the factor that its values are multiplied by; 0 switches it off.
 Factors = Mapping[str, Mapping[int, float]]
-
-
 #: Turns outputs of the model into scores.
 Scores = Callable[[torch.Tensor], torch.Tensor] | None
 #: Path of a layer that works on each number by itself -> the layer whose channels it hands on.
@@ -53,16 +52,11 @@ def scaled_channels(model: nn.Module, factors: Factors, behind: Behind | None = 
             raise ValueError(no_such_layer(path, modules))
         if isinstance(modules[path], torch.jit.ScriptModule):
             raise ValueError(f"{path or 'The model'} runs inside TorchScript, where nothing can be touched.")
-    handles = []
-    with isolate_model(model) as eager:
-        try:
-            for path in factors:
-                scaling = _scaling(path, factors, (behind or {}).get(path))
-                handles.append(modules[path].register_forward_hook(scaling))
-            yield eager
-        finally:
-            for handle in handles:
-                handle.remove()
+    with isolate_model(model) as eager, ExitStack() as stack:
+        for path in factors:
+            hook = partial(_scale_output, path, factors, (behind or {}).get(path))
+            stack.enter_context(modules[path].register_forward_hook(hook))
+        yield eager
 
 
 def channel_variants(
@@ -82,9 +76,8 @@ def scores_under(
 ) -> list[torch.Tensor]:
     """Compute the scores of `inputs` under each of several factors.
 
-    `inputs` is a batch of one; scores are float32, on the CPU.
-
-    One look for all of them: to open and close it takes longer than a small model's forward.
+    `inputs` is a batch of one; scores are float32, on the CPU. All share one look: to open and close it takes
+    longer than a small model's forward.
     """
     paths = dict.fromkeys(path for factors in variants for path in factors)
     now: dict[str, Mapping[int, float]] = {path: {} for path in paths}
@@ -95,48 +88,53 @@ def scores_under(
             now.update({path: factors.get(path, {}) for path in paths})
             # A copy each time, since a model may write into what it is given.
             given = tree_map(torch.clone, ready) if len(variants) > 1 else ready
-            found.append(_row(call_model(eager, given), scores))
+            output = call_model(eager, given)
+            rows = next((tensor for _, tensor in named_tensors(output)), None)
+            if rows is None or not rows.is_floating_point() or rows.ndim > 2 or rows.numel() == 0:
+                what = "no tensor" if rows is None else f"a tensor of {tuple(rows.shape)}"
+                raise ValueError(f"The model puts out {what} for a sample: one row of scores is wanted.")
+            rows = rows if rows.ndim == 2 else rows.reshape(1, -1)
+            found.append((rows if scores is None else scores(rows)).reshape(-1).float().cpu())
     return found
 
 
-def _row(output: Any, scores: Scores) -> torch.Tensor:
-    found = next((tensor for _, tensor in named_tensors(output)), None)
-    if found is None or not found.is_floating_point() or found.ndim > 2 or found.numel() == 0:
-        what = "no tensor" if found is None else f"a tensor of {tuple(found.shape)}"
-        raise ValueError(f"The model puts out {what} for a sample: one row of scores is wanted.")
-    rows = found if found.ndim == 2 else found[None] if found.ndim == 1 else found[None, None]
-    return (rows if scores is None else scores(rows)).reshape(-1).float().cpu()
-
-
-def _scaling(path: str, factors: Factors, behind: nn.Module | None) -> Callable[..., Any]:
-    def hook(module: nn.Module, _args: Any, output: Any) -> Any:
-        channels = factors[path]
-        if not channels:
-            return output
-        if isinstance(module, nn.RNNBase):
-            return _recurrent(path, module, output, channels)
+def _scale_output(
+    path: str, factors: Factors, behind: nn.Module | None, module: nn.Module, _args: Any, output: Any
+) -> Any:
+    channels = factors[path]
+    if not channels:
+        return output
+    if not isinstance(module, nn.RNNBase):
         by = module if behind is None else behind
         made = replace_first_tensor(output, lambda tensor: _scaled(path, by, tensor, channels))
         if made is None:
             raise ValueError(f"{path or kind_of(module)} puts out no tensor that could be touched.")
         return made
-
-    return hook
+    sequence, state = output
+    packed = isinstance(sequence, PackedSequence)
+    values = _scaled(path, module, sequence.data if packed else sequence, channels)
+    hidden = (state[0] if isinstance(state, tuple) else state).clone()
+    directions, width = 2 if module.bidirectional else 1, hidden.shape[-1]
+    for channel, factor in channels.items():
+        # The last layer's states come last, one for each direction.
+        _scale(hidden[-directions + channel // width].select(-1, channel % width), factor)
+    made = (hidden, *state[1:]) if isinstance(state, tuple) else hidden
+    return (sequence._replace(data=values) if packed else values), made
 
 
 def _scaled(path: str, module: nn.Module, tensor: torch.Tensor, factors: Mapping[int, float]) -> torch.Tensor:
+    name = path or kind_of(module)
     if not (tensor.is_floating_point() or tensor.is_complex()):
-        raise ValueError(f"{path or kind_of(module)} puts out {tensor.dtype}, which has no half or double.")
+        raise ValueError(f"{name} puts out {tensor.dtype}, which has no half or double.")
     if tensor.layout != torch.strided:
-        raise ValueError(f"{path or kind_of(module)} puts out a sparse tensor, which cannot be touched.")
+        raise ValueError(f"{name} puts out a sparse tensor, which cannot be touched.")
     axis = channel_axis(module, tensor)
     if axis is None:
         raise ValueError(f"An output of shape {tuple(tensor.shape)} has no channels.")
     made = tensor.clone()
     for channel, factor in factors.items():
         if not 0 <= channel < tensor.shape[axis]:
-            last = tensor.shape[axis] - 1
-            raise ValueError(f"{path or kind_of(module)} has the channels 0 to {last}, not {channel}.")
+            raise ValueError(f"{name} has the channels 0 to {tensor.shape[axis] - 1}, not {channel}.")
         _scale(made.select(axis, channel), factor)
     return made
 
@@ -144,17 +142,3 @@ def _scaled(path: str, module: nn.Module, tensor: torch.Tensor, factors: Mapping
 def _scale(part: torch.Tensor, factor: float) -> None:
     # Zero times infinity is no number, and what is off is off.
     part.zero_() if factor == 0 else part.mul_(factor)
-
-
-def _recurrent(path: str, module: nn.RNNBase, output: Any, factors: Mapping[int, float]) -> Any:
-    sequence, state = output
-    packed = isinstance(sequence, PackedSequence)
-    values = _scaled(path, module, sequence.data if packed else sequence, factors)
-    hidden = state[0] if isinstance(state, tuple) else state
-    directions = 2 if module.bidirectional else 1
-    hidden, width = hidden.clone(), hidden.shape[-1]
-    for channel, factor in factors.items():
-        # The last layer's states come last, one for each direction.
-        _scale(hidden[-directions + channel // width].select(-1, channel % width), factor)
-    made = (hidden, *state[1:]) if isinstance(state, tuple) else hidden
-    return (sequence._replace(data=values) if packed else values), made

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -36,9 +36,8 @@ class Frame:
 
     Attributes
     ----------
-    step : the state's.
     why : why the snapshot was taken; "now" for the state of now.
-    tensor : the output, without batch axis; None where there is none, for the reason in `reason`.
+    tensor : the output, without batch axis; None where there is none, for `reason`.
     """
 
     step: int
@@ -68,9 +67,7 @@ class Twin:
                     self._places.setdefault(id(parameter), []).append((module, name))
 
     def load(self, state: Mapping[str, Any]) -> None:
-        """Take on the weights, buffers and numbers of a state.
-
-        `state` is the "weights" part of a snapshot.
+        """Take on a state, the "weights" part of a snapshot.
 
         Raises
         ------
@@ -85,10 +82,9 @@ class Twin:
             # The state's own tensor, which nobody writes into: the twin only reads it.
             value = given[name].to(self._device, parameter.dtype)
             loaded = nn.Parameter(value, requires_grad=False)
-            places = self._places.pop(id(parameter))
+            places = self._places[id(loaded)] = self._places.pop(id(parameter))
             for module, own in places:
                 setattr(module, own, loaded)
-            self._places[id(loaded)] = places
         for name, buffer in buffers.items():
             if name in given and given[name].shape == buffer.shape:
                 buffer.copy_(given[name])
@@ -105,9 +101,7 @@ class Twin:
 def output_of(
     model: nn.Module, inputs: Any, layer: str, part: str = "", behind: nn.Module | None = None
 ) -> torch.Tensor:
-    """Return one tensor of a layer for `inputs`, a batch of one.
-
-    It is dense, real, on the CPU and without batch axis.
+    """Return a layer's tensor: dense, real, on the CPU, without batch axis.
 
     Parameters
     ----------
@@ -172,38 +166,33 @@ class Film:
             twin = Twin(model)
         except Exception as error:
             raise ValueError(f"The model cannot be copied to look back: {error}.") from error
-        for number, one in enumerate(missing):
-            self._frames[_key(one)] = self._frame(twin, one)
+        while missing:
+            one = missing.pop(0)
+            try:
+                twin.load(one.parts["weights"])
+                tensor = output_of(twin.module, self._inputs, self.layer, self.part, self._behind)
+            except ValueError as error:
+                frame = Frame(one.step, one.why, None, str(error))
+            else:
+                self._size = tensor.nbytes
+                frame = Frame(one.step, one.why, tensor)
+            self._frames[_key(one)] = frame
             if time.perf_counter() >= until:
-                self._thin(wanted)
-                return number + 1 < len(missing)
-        self._thin(wanted)
-        return False
+                break
+        # Frames beyond the number go, those of lost states first.
+        kept = [key for state in wanted if (key := _key(state)) in self._frames]
+        others = [key for key in self._frames if key not in kept]
+        room = {*evenly(kept, self._most), *evenly(others, max(0, self._most - len(kept)))}
+        self._frames = {key: frame for key, frame in self._frames.items() if key in room}
+        return bool(missing)
 
     def cut(self, step: int) -> None:
         """Drop what comes after `step`, as when a run went back."""
         self._frames = {key: frame for key, frame in self._frames.items() if frame.step <= step}
 
-    def _frame(self, twin: Twin, state: Snapshot) -> Frame:
-        try:
-            twin.load(state.parts["weights"])
-            tensor = output_of(twin.module, self._inputs, self.layer, self.part, self._behind)
-        except ValueError as error:
-            return Frame(state.step, state.why, None, str(error))
-        self._size = tensor.nbytes
-        return Frame(state.step, state.why, tensor)
-
     @property
     def _most(self) -> int:
         return max(2, min(MOST_FRAMES, _BYTES // max(1, self._size)))
-
-    def _thin(self, wanted: Iterable[Snapshot]) -> None:
-        """Drop frames beyond the number, those of lost states first."""
-        most = self._most
-        kept = [key for one in wanted if (key := _key(one)) in self._frames]
-        others = [key for key in self._frames if key not in set(kept)]
-        room = set(evenly(kept, most)) | set(evenly(others, max(0, most - len(kept))))
-        self._frames = {key: frame for key, frame in self._frames.items() if key in room}
 
 
 def kept_states(timeline: Timeline) -> list[Snapshot]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from bisect import bisect_left
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -54,6 +55,12 @@ class SpreadColumn:
         finite = self.total - self.nonfinite
         return math.sqrt(max(0.0, self.squares / finite - self.mean**2)) if finite else math.nan
 
+    def joined(self, other: SpreadColumn) -> SpreadColumn:
+        """Return this column and a later one as one."""
+        counted = [field.name for field in fields(self)][2:]
+        sums = (getattr(self, name) + getattr(other, name) for name in counted)
+        return SpreadColumn(self.step, other.last, *sums)
+
 
 class Spread:
     """Histograms of one tensor over a run, negatives included, column by column.
@@ -78,18 +85,18 @@ class Spread:
     def add(self, step: int, tensor: torch.Tensor) -> None:
         """Count the values of `tensor`, seen after `step` steps.
 
-        A second look at a step replaces the first.
-
-        A step that lies within a column of several looks is left out: it has been told of.
+        A second look at a step replaces the first; one within a column of several looks is left out.
         """
         values = to_real(tensor.detach()).flatten().double().cpu().numpy()
         if not values.size:
             return
         finite = values[np.isfinite(values)]
         self._widen(finite)
-        counts, below, above = self._counted(finite)
+        reach = self.reach or 1.0
+        inside = finite[(finite >= -reach) & (finite < reach)]
+        counts = np.histogram(inside, self.bins, (-reach, reach))[0].astype(np.int64)
         column = SpreadColumn(
-            step, step, counts, below, above,
+            step, step, counts, int((finite < -reach).sum()), int((finite >= reach).sum()),
             zeros=int((values == 0).sum()), nonfinite=int(values.size - finite.size), total=int(values.size),
             sum=float(finite.sum()), squares=float((finite**2).sum()),
         )  # fmt: skip
@@ -100,7 +107,8 @@ class Spread:
             return
         self.columns.insert(at, column)
         if len(self.columns) > self._most:
-            self.columns = [_together(self.columns[i : i + 2]) for i in range(0, len(self.columns), 2)]
+            pairs = itertools.zip_longest(self.columns[::2], self.columns[1::2])
+            self.columns = [one if two is None else one.joined(two) for one, two in pairs]
 
     def cut(self, step: int) -> None:
         """Drop what comes after `step`, as when a run went back."""
@@ -122,8 +130,6 @@ class Spread:
             depth = 1 + np.log10(shares) / 4
         return np.where(shares > 0, 1 + np.round(254 * np.clip(depth, 0, 1)), 0).astype(np.uint8)
 
-    # -- inside
-
     def _widen(self, values: np.ndarray) -> None:
         """Let the range hold nearly all of `values`."""
         sizes = np.abs(values[values != 0])
@@ -136,29 +142,6 @@ class Spread:
         while wanted >= self.reach:
             self.reach *= 2
             for one in self.columns:
-                one.counts = _halved(one.counts)
-
-    def _counted(self, values: np.ndarray) -> tuple[np.ndarray, int, int]:
-        reach = self.reach or 1.0
-        inside = values[(values >= -reach) & (values < reach)]
-        counts = np.histogram(inside, self.bins, (-reach, reach))[0].astype(np.int64)
-        return counts, int((values < -reach).sum()), int((values >= reach).sum())
-
-
-def _halved(counts: np.ndarray) -> np.ndarray:
-    """Return the counts over a range twice as wide."""
-    quarter = len(counts) // 4
-    made = np.zeros_like(counts)
-    made[quarter:-quarter] = counts[::2] + counts[1::2]
-    return made
-
-
-def _together(pair: list[SpreadColumn]) -> SpreadColumn:
-    if len(pair) == 1:
-        return pair[0]
-    one, two = pair
-    return SpreadColumn(
-        one.step, two.last, one.counts + two.counts, one.below + two.below, one.above + two.above,
-        one.zeros + two.zeros, one.nonfinite + two.nonfinite, one.total + two.total,
-        one.sum + two.sum, one.squares + two.squares,
-    )  # fmt: skip
+                made = np.zeros_like(one.counts)
+                made[self.bins // 4 : -self.bins // 4] = one.counts[::2] + one.counts[1::2]
+                one.counts = made

@@ -40,8 +40,8 @@ class Excited:
     sample : its number.
     value : the channel's answer to it; nan where that is not finite.
     box : where in the input the largest value lies, as shares of its axes: (left, top, width, height) of an
-        image, (start, length) of a signal or sequence; None where the layer knows no places. By ratio, and
-        so approximate: what a place really sees reaches further.
+        image, (start, length) of a signal or sequence; None where the layer knows no places. Approximate:
+        what a place really sees reaches further.
     """
 
     sample: int
@@ -50,10 +50,7 @@ class Excited:
 
 
 def probe_numbers(count: int, size: int = PROBE, seed: int = 0) -> np.ndarray:
-    """Draw the numbers of the probe samples among `count`.
-
-    They are int64, in order, and the same for the same seed.
-    """
+    """Draw the numbers of the probe samples, int64, in order."""
     if count <= size:
         return np.arange(count)
     return np.sort(np.random.default_rng(seed).choice(count, size, replace=False))
@@ -101,11 +98,10 @@ class Responses:
         return self.taken >= len(self.numbers)
 
     def gather(self, model: nn.Module, samples: Any, seconds: float = math.inf) -> bool:
-        """Run further samples for about `seconds`, one at least.
+        """Run further samples for about `seconds`; return whether some are left.
 
-        Returns whether some are left.
-
-        The model is left as it was. `samples.inputs(i)` returns sample i as a batch of one.
+        One is run at least. The model is left as it was. `samples.inputs(i)` returns sample i as a batch of
+        one.
 
         Raises
         ------
@@ -118,8 +114,7 @@ class Responses:
         with isolate_model(model) as eager:
             while not self.complete:
                 began, taken = time.perf_counter(), self.taken
-                left = max(0.0, until - began)
-                most = int(min(_BATCH, left / self._each)) if self._each else 1
+                most = int(min(_BATCH, (until - began) / self._each)) if self._each else 1
                 self._piece(eager, samples, modules[self.layer], max(1, most))
                 now = time.perf_counter()
                 self._each = (now - began) / max(1, self.taken - taken)
@@ -161,10 +156,9 @@ class Responses:
     def _piece(self, model: nn.Module, samples: Any, layer: nn.Module, most: int) -> None:
         wanted = self.numbers[self.taken : self.taken + min(self._batch, most)]
         batches = [samples.inputs(int(number)) for number in wanted]
-        together = joined(batches) if len(batches) > 1 else batches[0]
+        together = joined(batches)
         if together is None:
-            self._batch, batches = 1, batches[:1]
-            together = batches[0]
+            self._batch, together, batches = 1, batches[0], batches[:1]
         count = len(batches)
         try:
             tensor = self._run(model, together, layer)
@@ -185,11 +179,8 @@ class Responses:
                 found = next((tensor for _, tensor in named_tensors(output)), None)
                 seen.append(describe_output(output) if found is None else found.detach().clone())
 
-        handle = layer.register_forward_hook(keep)
-        try:
+        with layer.register_forward_hook(keep):
             call_model(model, on_device_of(model, inputs))
-        finally:
-            handle.remove()
         name = self.layer or kind_of(layer)
         if not seen:
             raise ValueError(f"{name} was not called for this sample.")
@@ -209,10 +200,9 @@ class Responses:
             self.channels = max(1, min(self.total, self._cap // (12 * len(self.numbers))))
             self.places = places
             # Several rows for a sample, as windows: where they lie in it is not known.
-            self._pieces = len(self.places) > tensor.ndim - 2
+            self._pieces = len(places) > tensor.ndim - 2
             size = (len(self.numbers), self.channels)
-            self._max, self._mean = np.empty(size, np.float32), np.empty(size, np.float32)
-            self._at = np.zeros(size, np.int32)
+            self._max, self._mean, self._at = (np.zeros(size, kind) for kind in ("f4", "f4", "i4"))
         rows = rows[:, : self.channels].float()
         # A value that is not finite is the strongest, so that it is not hidden.
         strongest, at = rows.nan_to_num(torch.inf, torch.inf, -torch.inf).max(2)
@@ -237,10 +227,11 @@ class Responses:
 
 def joined(batches: Sequence[Any]) -> Any:
     """Join batches of inputs; None where their shapes differ."""
-    columns = list(zip(*(list(tree_tensors(batch)) for batch in batches), strict=False))
-    counts = {len(list(tree_tensors(batch))) for batch in batches}
-    same = all(len({tensor.shape for tensor in column}) == 1 and column[0].ndim for column in columns)
-    if not columns or len(counts) != 1 or not same:
+    if len(batches) == 1:
+        return batches[0]
+    rows = [list(tree_tensors(batch)) for batch in batches]
+    shapes = [[tensor.shape for tensor in row] for row in rows]
+    if not rows[0] or any(other != shapes[0] for other in shapes) or () in shapes[0]:
         return None
-    stacks = iter([torch.cat(column) for column in columns])
+    stacks = iter([torch.cat(column) for column in zip(*rows)])
     return tree_map(lambda _: next(stacks), batches[0])
