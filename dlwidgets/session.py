@@ -30,8 +30,7 @@ from .core.controls.steering import CONTROLS, read_alone
 from .core.data.samples import Samples
 from .core.data.task import Task
 from .core.scoring.evaluation import Evaluation
-from .core.training.assembly import assemble
-from .core.training.description import describe
+from .core.training.assembly import assemble, describe
 from .core.training.microscope import Microscope
 from .core.training.prediction import compute_outputs, read_prediction_inputs
 from .core.training.replay import ledger_frame, read_ledger
@@ -86,13 +85,9 @@ class WishError(traitlets.TraitError, ValueError):
 
 
 class _Guarded:
-    """Calls `handler`; where `caught(error)` takes the exception, all goes on.
+    """Calls `handler`; where `caught(handler, error)` says True, all goes on.
 
     Equal to its handler, so that a list of observers finds it by the handler.
-
-    Parameters
-    ----------
-    caught : given the handler and the exception; returns whether it was dealt with.
     """
 
     def __init__(self, handler: Callable[..., Any], caught: Callable[[Any, Exception], bool]) -> None:
@@ -174,8 +169,7 @@ class Session(HasTraits):
     snapshot_memory : bytes that snapshots may take, to go back to; None: a tenth of the memory that is really
         there but no more than 512 MB, or room for two where they take less than a quarter; 0: none are taken.
     checkpoint_dir, checkpoint_every : a folder for the state of the run, written every so many seconds while
-        it trains on, and where it pauses or ends: `Session.from_checkpoint` goes on from there, in
-        any kernel.
+        it trains on, and where it pauses or ends: `Session.from_checkpoint` goes on from there.
 
     Raises
     ------
@@ -240,22 +234,14 @@ class Session(HasTraits):
     scores = AnyTrait(None, allow_none=True, read_only=True, help="Scores of the last evaluation, or None")
     past_scores = Tuple(read_only=True, help="PastScores of the evaluations of all lines, thinned with age")
     evaluation = AnyTrait(None, allow_none=True, read_only=True, help="the last Evaluation, or None")
-    layer_stats = AnyTrait(
-        None, allow_none=True, read_only=True, help="LayerStats of the last sampled step, or None"
-    )
+    layer_stats = AnyTrait(None, allow_none=True, read_only=True, help="LayerStats sampled last, or None")
     error = Unicode("", read_only=True, help="what made the run fail, one sentence")
     traceback = Unicode("", read_only=True, help="the traceback of the failure")
     notes = Tuple(read_only=True, help="what the session chose by itself, in sentences")
-    pulse = Int(
-        0, read_only=True, help="counts the times that facts were published; always the last to change"
-    )
+    pulse = Int(0, read_only=True, help="counts how often facts were told; always the last to change")
     line = _Now("main", read_only=True, help="the line of the run that is under way")
-    branches = Tuple(
-        read_only=True, help="the lines that were left: a `core.training.snapshots.timeline.Branch` each"
-    )
-    trials = Tuple(
-        read_only=True, help="a `core.training.trials.Trial` for each of the settings being tried; else ()"
-    )
+    branches = Tuple(read_only=True, help="lines that were left: `core.training.snapshots.timeline.Branch`")
+    trials = Tuple(read_only=True, help="`core.training.trials.Trial` of each of the settings being tried")
     snapshots = _Now((), read_only=True, help="(step, why) of the states of this line that are kept")
     blocking = Bool(False, read_only=True, help="whether a call of this session keeps its caller waiting")
 
@@ -303,24 +289,21 @@ class Session(HasTraits):
         super().__init__()
         if unlisted:
             self.add_traits(**{one.name: _Wish(one.default, help=one.__doc__) for one in unlisted})
-        self._mirroring_here = _Here()
-        self._choosing = threading.RLock()
+        self._mirroring_here, self._choosing = _Here(), threading.RLock()
         self._summary: Summary | None = None
-        for name, value in (
-            ("epochs", epochs), ("evaluate_every", evaluate_every), ("evaluate_samples", evaluate_samples),
-        ):  # fmt: skip
-            setattr(self, name, self._read(name, value))
+        self.epochs = self._read("epochs", epochs)
+        self.evaluate_every = self._read("evaluate_every", evaluate_every)
+        self.evaluate_samples = self._read("evaluate_samples", evaluate_samples)
+        controls = {
+            "optimizer": optimizer, "lr": lr, "schedule": schedule, "batch_size": batch_size, "clip": clip,
+            "weight_decay": weight_decay, "threads": threads, "trainable": trainable, "ema": ema,
+            "accumulate": accumulate, "normalise": normalise, "dropout": dropout, "precision": precision,
+            "label_smoothing": label_smoothing, "early_stopping": early_stopping, **more,
+        }  # fmt: skip
         self._run, notes = assemble(
-            model, train, valid, loss=loss, task=task, classes=classes, optimizer=optimizer, lr=lr,
-            batch_size=batch_size, clip=clip, weight_decay=weight_decay, target=target,
-            training_step=training_step, seed=seed, device=device, threads=threads, trainable=trainable,
-            schedule=schedule, memory=snapshot_memory,
-            extras={
-                "accumulate": accumulate, "normalise": normalise, "dropout": dropout, "ema": ema,
-                "label_smoothing": label_smoothing, "precision": precision, "early_stopping": early_stopping,
-                **more,
-            },
-            wish=self._asked_for, tell=self._told, note=self._noted,
+            model, train, valid, loss=loss, task=task, classes=classes, target=target,
+            training_step=training_step, seed=seed, device=device, memory=snapshot_memory,
+            controls=controls, wish=self._asked_for, tell=self._told, note=self._noted,
         )  # fmt: skip
         self._run.autosave = autosave(self._run, checkpoint_dir, checkpoint_every)
         # The wishes start as what is in force.
@@ -352,7 +335,7 @@ class Session(HasTraits):
     @property
     def classes(self) -> tuple[str, ...] | None:
         """The names of the classes, where given."""
-        return self._run.data.task.classes
+        return self._task.classes
 
     @property
     def device(self) -> torch.device:
@@ -378,17 +361,7 @@ class Session(HasTraits):
         return Samples(batches, name, self.device, self._run.loop.objective.target)
 
     def __repr__(self) -> str:
-        return describe(
-            self._run.data,
-            self._run.loop,
-            steps=self.steps,
-            loss=self.loss,
-            status=self.status,
-            error=self.error,
-            threads=self._run.threads,
-            epochs=self.epochs,
-            rejected=self.rejected,
-        )
+        return describe(self._run, self.status, self.error, self.epochs, self.rejected)
 
     # ------------------------------------------------------------------ orders
 
@@ -397,8 +370,8 @@ class Session(HasTraits):
 
         Parameters
         ----------
-        epochs : how many epochs; None: as `session.epochs` says, or those a paused run still has to do. The
-            rest of an epoch that was broken off counts as the first.
+        epochs : None: as `session.epochs` says, or those a paused run still has to do. The rest of an epoch
+            that was broken off counts as the first.
 
         Raises
         ------
@@ -425,18 +398,15 @@ class Session(HasTraits):
         return self
 
     def stop(self, wait: bool = True) -> Self:
-        """End the run after the current step.
-
-        `start()` begins another, from these weights.
-        """
+        """End the run after the current step; `start()` begins another."""
         self._run.orders.stop()
         self._run.settle(wait)
         return self
 
     def step(self, n: int = 1, wait: bool = True) -> Self:
-        """Take `n` steps, then pause.
+        """Take `n` steps, then pause; with `wait`, return then.
 
-        With `wait`, return when they are taken; an interrupt pauses.
+        An interrupt pauses.
 
         Raises
         ------
@@ -453,9 +423,8 @@ class Session(HasTraits):
     def fit(self, epochs: int | None = None) -> Self:
         """Train and wait until done: for scripts, graders and CI.
 
-        An interrupt pauses, the model kept.
-
-        A pause by anybody ends the waiting; `resume()` or another `fit()` goes on.
+        An interrupt pauses, the model kept. A pause by anybody ends the waiting; `resume()` or another
+        `fit()` goes on.
 
         Raises
         ------
@@ -468,11 +437,7 @@ class Session(HasTraits):
     async def done(self) -> Self:
         """Wait for the end or a pause: `await session.done()`.
 
-        The browser's messages are let in meanwhile.
-
-        Raises
-        ------
-        Exception : what the model, the loss or the data raised.
+        The browser's messages are let in meanwhile. Raises what the model, the loss or the data raised.
         """
         while not self._run.worker.idle:
             await asyncio.sleep(0.02)
@@ -484,9 +449,7 @@ class Session(HasTraits):
         return self._run.result(self._run.skip)
 
     def at_step(self, work: Callable[[], Any]) -> Future[Any]:
-        """Run `work()` on the training thread, between two steps.
-
-        Return its Future, at once.
+        """Run `work()` on the training thread between two steps; return its Future.
 
         All computing with the model belongs there: the main thread would slow the training by a third (see
         `core.base.machine.release_thread_pool`). Random numbers that it draws and `model.eval()` do not
@@ -503,19 +466,14 @@ class Session(HasTraits):
         return self._run.at_step(work, looks=True)
 
     def close(self) -> None:
-        """End the run; let workers and observers go.
-
-        What was measured can still be read.
-        """
+        """End the run; what was measured can still be read."""
         self._run.close()
         self.unobserve_all()
 
     # ------------------------------------------------------------------ what trains, and at which rate
 
     def freeze(self, *what: Any) -> Self:
-        """Freeze `what` from the next step on.
-
-        Its weights and BatchNorm statistics stay.
+        """Freeze weights and BatchNorm statistics from the next step on.
 
         It is written into the wish `session.trainable`, and stays after `stop()` and `close()`. Where nothing
         runs it is so at once. `rejected["trainable"]` says why, where it cannot be.
@@ -534,9 +492,7 @@ class Session(HasTraits):
         return self._choose(what, False)
 
     def unfreeze(self, *what: Any) -> Self:
-        """Have `what` train again, from the next step on.
-
-        That goes for what was frozen before the session, too.
+        """Have `what` train again, also what was frozen before the session.
 
         Momentum and the like go on from where they were held; what the optimizer was never given is added to
         it. Everything else is as in `freeze`; without `what`, the whole model trains.
@@ -564,9 +520,7 @@ class Session(HasTraits):
     # ------------------------------------------------------------------ asking the model
 
     def evaluate(self) -> Evaluation:
-        """Evaluate on the validation data now, between two steps.
-
-        Return loss, metrics and scores.
+        """Return loss, metrics and scores of the validation data now.
 
         Raises
         ------
@@ -633,11 +587,10 @@ class Session(HasTraits):
         self._run.loop.watch.switch(self.model, on)
 
     def microscope(self) -> Microscope:
-        """Return what looks closely at the next step: see `Microscope`.
+        """Return what tells of the next step: see `Microscope`.
 
-        It tells the batch, the losses of its samples, and what moved how far.
-
-        `session.at_step(scope.before)`, then `session.step()`, then `scope.after()`: see `Microscope`.
+        `session.at_step(scope.before)`, then `session.step()`, then `scope.after()`: its batch, the losses of
+        its samples, and what moved how far.
         """
         return Microscope(self._run.loop)
 
@@ -646,11 +599,10 @@ class Session(HasTraits):
     def rewind(self, step: int, exact: bool = True) -> Self:
         """Go back to the state after `step` steps, and pause there.
 
-        The run then goes on as it would have.
-
-        What comes after `step` stays as a branch: see `branches` and `switch`. Changes that were made right
-        after `step`, before the next, are taken back too. The steps from the last snapshot up to `step` are
-        taken again, with the changes at their steps: on the CPU that gives the same weights bit for bit.
+        The run then goes on as it would have. What comes after `step` stays as a branch: see `branches` and
+        `switch`. Changes that were made right after `step`, before the next, are taken back too. The steps
+        from the last snapshot up to `step` are taken again, with the changes at their steps: on the CPU that
+        gives the same weights bit for bit.
 
         Parameters
         ----------
@@ -677,9 +629,7 @@ class Session(HasTraits):
         return self._travel(lambda timeline, by: timeline.undo(by))
 
     def switch(self, branch: Branch | str) -> Self:
-        """Go to another line's end, and pause there.
-
-        The line under way stays as a branch.
+        """Go to another line's end, and pause; this line stays a branch.
 
         Raises
         ------
@@ -777,9 +727,7 @@ class Session(HasTraits):
         return session
 
     def save_checkpoint(self, wait: bool = True) -> Self:
-        """Write a checkpoint of now into `checkpoint_dir`.
-
-        With `wait`, return once the disk has it.
+        """Write a checkpoint of now; with `wait`, return once it is there.
 
         Raises
         ------
@@ -859,21 +807,16 @@ class Session(HasTraits):
     def history(self) -> pd.DataFrame:
         """Return a data frame, a row a step, with what was measured.
 
-        Columns are epoch, loss, lr, batch_size, grad_norm, seconds.
-
+        Columns are epoch, loss, lr (that the step was taken with), batch_size, grad_norm, seconds.
         `grad_norm` is the gradients' L2 norm before clipping; NaN in steps where nobody needed it and it was
         not measured, to save time. Once clipping was on, `clipped_norm` is that after it, and `clipped` 1
-        where the step was clipped. `lr` is the rate that the step was taken with. Rows of steps
-        after which the model was evaluated hold `valid_loss` and the metrics too; a dict of losses has a
-        column `loss_NAME` for each.
+        where the step was clipped. Rows of steps after which the model was evaluated hold `valid_loss` and
+        the metrics too; a dict of losses has a column `loss_NAME` for each.
         """
         return self.record.frame()
 
     def clipping(self, last: int = 200) -> dict[str, Any]:
-        """Count the clipped of the `last` steps.
-
-        Entries are steps (with clipping), clipped, share (0..1).
-        """
+        """Count the `last` steps: steps (with clipping), clipped, share (0..1)."""
         return clipping(self.record, last)
 
     @property
@@ -884,10 +827,9 @@ class Session(HasTraits):
     def ledger(self) -> pd.DataFrame:
         """Return a data frame, a row a change.
 
-        Columns are time, step, name, asked, applied, by, rejected, note, line.
-
-        `undone` says that a rewind took it back, or that it belongs to a line that was left. `exactly` is
-        (asked, applied) as Python writes them, so that a ledger written to a file loses no digit.
+        Columns are time, step, name, asked, applied, by, rejected, note, line, and two more. `undone` says
+        that a rewind took it back, or that it belongs to a line that was left. `exactly` is (asked, applied)
+        as Python writes them, so that a ledger written to a file loses no digit.
         """
         return ledger_frame(self._run)
 
@@ -901,16 +843,12 @@ class Session(HasTraits):
         return self._run.waits(name)
 
     def progress(self) -> dict[str, Any]:
-        """Return how far the run is.
-
-        Entries are epoch, epochs, steps, total, share (0..1), rate (steps/s), left (s).
-        """
+        """Return epoch, epochs, steps, total, share (0..1), rate (steps/s), left (s)."""
         return self._run.now("progress")
 
     # ------------------------------------------------------------------ wishes
 
     def _read(self, name: str, value: Any) -> Any:
-        """Return a wish in one form."""
         run = vars(self).get("_run")
         try:
             return read_alone(name, value) if run is None else run.steering.read(name, value)
@@ -949,10 +887,7 @@ class Session(HasTraits):
 
     @contextlib.contextmanager
     def by(self, author: str) -> Iterator[None]:
-        """Name who asks, in the ledger, for wishes set inside `with`.
-
-        As "code" or "panel".
-        """
+        """Name who asks, as "panel", for wishes set inside `with`."""
         token = _author.set(author)
         try:
             yield
@@ -968,23 +903,16 @@ class Session(HasTraits):
         """Write facts, in order; but for `paused`, `blocking` on one thread."""
         for name, value in facts.items():
             if name == "wishes":
-                self._mirror(value)
+                with self._mirroring():
+                    for wish, in_force in value.items():
+                        setattr(self, wish, in_force)
             elif name == "paused":
-                self._follow_orders()
+                with self._mirroring():
+                    # What is so, whoever changed it last.
+                    while self.paused != self._run.orders.paused:
+                        self.paused = self._run.orders.paused
             else:
                 self.set_trait(name, value)
-
-    def _mirror(self, in_force: Mapping[str, Any]) -> None:
-        """Let the wishes be what is in force, without asking for anything."""
-        with self._mirroring():
-            for name, value in in_force.items():
-                setattr(self, name, value)
-
-    def _follow_orders(self) -> None:
-        """Let the trait `paused` say what is so, whoever changed it last."""
-        with self._mirroring():
-            while self.paused != self._run.orders.paused:
-                self.paused = self._run.orders.paused
 
     @contextlib.contextmanager
     def _mirroring(self) -> Iterator[None]:
@@ -996,9 +924,10 @@ class Session(HasTraits):
             self._mirroring_here.on = here
 
     def observe(self, handler: Callable[..., Any], names: Any = traitlets.All, type: Any = "change") -> None:
-        """Have `handler(change)` called when a trait of `names` changes, as `HasTraits.observe` does.
+        """Have `handler(change)` called when a trait of `names` changes.
 
-        A handler that raises while the training tells of its facts stops neither it nor other handlers.
+        As `HasTraits.observe`, but a handler that raises while the training tells of its facts stops neither
+        it nor other handlers.
         """
         if not isinstance(handler, traitlets.EventHandler):  # a method of a subclass, marked as observer
             handler = _Guarded(handler, self._observer_raised)

@@ -1,4 +1,4 @@
-"""A run put together from what a person hands to a session."""
+"""A run from what a person hands over, and in words."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ from torch import nn
 
 from ..base import machine
 from ..base.numbers import read_integer
-from ..controls.batch_size import BatchSize
+from ..base.trees import describe_shapes, tree_map
+from ..base.words import pluralize
 from ..controls.clipping import Clip
-from ..controls.movement import LearningRate, WeightDecay
-from ..controls.optimizer import make_optimizer
-from ..controls.patterns import FreezableParts, read_trainable
-from ..controls.threads import Threads
+from ..controls.optimizer import describe_optimizer, make_optimizer
+from ..controls.patterns import FreezableParts, describe_trainable, read_trainable
+from ..controls.steering import read_alone
+from ..data.batches import Batches
 from ..data.objective import Objective
-from ..data.session_data import choose_device, prepare_data
-from .description import describe_choices
+from ..data.session_data import SessionData, choose_device, prepare_data
+from ..layers.walk import numel_of
 from .loop import Loop
 from .run import Run
 
@@ -27,19 +28,11 @@ def assemble(
     train: Any,
     valid: Any,
     *,
-    optimizer: Any,
-    lr: Any,
-    batch_size: Any,
-    clip: Any,
-    weight_decay: Any,
-    schedule: Any = None,
-    extras: Mapping[str, Any] | None = None,
+    controls: Mapping[str, Any],
     target: Any,
     training_step: Any,
     seed: Any,
     device: Any,
-    threads: Any,
-    trainable: Any,
     wish: Callable[[str], Any],
     tell: Callable[..., None],
     note: Callable[[str], None],
@@ -48,8 +41,12 @@ def assemble(
 ) -> tuple[Run, tuple[str, ...]]:
     """Return a run, and what was chosen by itself, in sentences.
 
-    The parameters are those of `Session`, `extras` being those of the other controls by name, with `wish`,
-    `tell` and `note` of `Run`; `learnt` is task, loss and classes.
+    The parameters are those of `Session`, and `wish`, `tell` and `note` of `Run`.
+
+    Parameters
+    ----------
+    controls : name -> what is wished for; None for the control's own choice.
+    learnt : task, loss and classes.
 
     Raises
     ------
@@ -62,29 +59,26 @@ def assemble(
         raise TypeError(
             f"training_step={training_step!r} cannot be called: pass a function (model, batch) -> loss."
         )
-    seed = _read_seed(seed)
-    lr = None if lr is None else LearningRate().read(lr)
-    batch_size = None if batch_size is None else BatchSize().read(batch_size)
-    weight_decay = WeightDecay().read(weight_decay)
-    clip = Clip.read(clip)
-    threads = Threads().read(threads)
+    if (number := read_integer(seed)) is None:
+        raise ValueError(f"seed={seed!r}: a whole number is wanted; the same seed gives the same weights.")
+    wanted = dict(controls)
+
+    def take(name: str) -> Any:
+        value = wanted.pop(name)
+        return None if value is None else read_alone(name, value)
+
+    lr, batch_size, weight_decay, threads = map(take, ("lr", "batch_size", "weight_decay", "threads"))
+    optimizer, schedule, trainable = (wanted.pop(name) for name in ("optimizer", "schedule", "trainable"))
+    clip = Clip.read(wanted.pop("clip"))
     choice = read_trainable(FreezableParts(model), trainable)
     where = choose_device(device, model)
     made = make_optimizer(optimizer, model, lr, weight_decay, frozen=choice is not None)
     opened = prepare_data(
-        model,
-        train,
-        valid,
-        batch_size=batch_size,
-        seed=seed,
-        device=where,
-        target=target,
-        training_step=training_step,
-        **learnt,
-    )
+        model, train, valid, batch_size=batch_size, seed=number, device=where, target=target,
+        training_step=training_step, **learnt,
+    )  # fmt: skip
     key = target if isinstance(target, str) else None
-    objective = Objective(model, opened.task, where, training_step, key)
-    loop = Loop(objective, opened.train, made, clip)
+    loop = Loop(Objective(model, opened.task, where, training_step, key), opened.train, made, clip)
     loop.goal = lambda: wish("epochs")
     loop.rate.valid = opened.valid is not None
     asked = loop.rate.read(schedule)
@@ -93,18 +87,85 @@ def assemble(
     except ValueError as why:
         raise ValueError(f"trainable={trainable!r}: {why}.") from None
     loop.rate.begin(asked)
-    run = Run(loop, opened, seed=seed, threads=threads, wish=wish, tell=tell, note=note, memory=memory)
-    for name, value in (extras or {}).items():
+    run = Run(loop, opened, seed=number, threads=threads, wish=wish, tell=tell, note=note, memory=memory)
+    for name, value in wanted.items():
         if value is not None:
             run.steering.begin(name, value)
     _, because = machine.choose_threads(threads)
     # What was run here to look at the model must not slow the training thread.
     machine.release_thread_pool()
-    return run, describe_choices(opened, loop, because)
+    return run, _describe_choices(opened, loop, because)
 
 
-def _read_seed(value: Any) -> int:
-    number = read_integer(value)
-    if number is None:
-        raise ValueError(f"seed={value!r}: a whole number is wanted; the same seed gives the same weights.")
-    return number
+def _describe_choices(opened: SessionData, loop: Loop, threads_because: str) -> tuple[str, ...]:
+    """Return what the session chose by itself, in sentences."""
+    task, device = opened.task, loop.objective.device
+    parameters = list(loop.model.parameters())
+    said = ["The loss is what training_step= returns."]
+    if task.loss is not None:
+        what = f"{task.name.capitalize()}{_classes(opened)}, since {task.because}"
+        said = [f"{what}; the loss is {task.loss_name}."]
+    if task.classes and getattr(getattr(opened.train, "source", None), "named", False):
+        shown = ", ".join(f"{name} = {number}" for number, name in enumerate(task.classes[:8]))
+        more = f" and {len(task.classes) - 8} more" if len(task.classes) > 8 else ""
+        said.append(f"The names of the classes became numbers: {shown}{more}.")
+    said += opened.notes
+    if loop.rate.plan is not None:
+        also = f"; it cycles {' and '.join(loop.rate.cycled)} as well" if loop.rate.cycled else ""
+        said.append(f"The learning rate goes by the schedule {loop.rate.words}{also}.")
+    if frozen := sum(not p.requires_grad for p in parameters):
+        said.append(f"{frozen} of {len(parameters)} parameter tensors are frozen and stay as they are.")
+    where = f"on the CPU with {threads_because}" if device.type == "cpu" else f"on {device}"
+    return (*said, f"Training {where}.")
+
+
+def describe(run: Run, status: str, error: str, epochs: int, rejected: Mapping[str, str]) -> str:
+    """Describe a session as text, a line for each thing."""
+    loop, opened = run.loop, run.data
+    task, device, rate = opened.task, loop.objective.device, loop.rate
+    tensors = [*loop.model.parameters()]
+    count, trained = sum(map(numel_of, tensors)), sum(numel_of(p) for p in tensors if p.requires_grad)
+    size = f"{count:,} parameters" + (f", {trained:,} of them trainable" if trained != count else "")
+    each_epoch = opened.train.steps_in_epoch()
+    each = describe_shapes(tree_map(lambda t: t[0] if t.ndim else t, opened.example))
+
+    settings = describe_optimizer(loop.optimizer, rate.original_settings)[1]
+    moving = type(loop.optimizer).__name__ + "".join(f", {key} {value}" for key, value in settings.items())
+    moving += "" if rate.value is None else f", lr {rate.value:g}"
+    moving += f", {rate.words}" if rate.plan is not None else ""
+    if (clip := loop.clip).mode != "off":
+        moving += f", gradients clipped at {clip.mode} {clip.limit:g}"
+
+    steps = run.now("steps")
+    said = f"{status}, {pluralize(steps, 'step')} taken, loss {run.now('loss'):.4g}"
+    if status == "ready" and not steps:
+        said = f"ready: start() trains {pluralize(epochs, 'epoch')} in the background"
+    elif status in ("failed", "paused"):
+        said += f": {error}" if status == "failed" else "; resume() goes on"
+
+    rows = {
+        "task": f"{task.name}{_classes(opened)} ({task.because})",
+        "loss": task.loss_name,
+        "train": f"{_size(opened.train)}, {each} each, in batches of {opened.train.batch_size}"
+        + (f": {each_epoch:,} steps an epoch" if each_epoch else ""),
+        "valid": "none: valid=0.2 would hold out a fifth" if opened.valid is None else _size(opened.valid),
+        "optimizer": moving,
+        "trainable": describe_trainable(loop.freezing.choice),
+        "rejected": "; ".join(f"{name}: {why}" for name, why in rejected.items()),
+        "status": said,
+    }
+    threads = f" with {pluralize(run.threads, 'thread')}" if device.type == "cpu" else ""
+    return "\n".join([
+        f"Session of {type(loop.model).__name__}: {size}, on {device}{threads}",
+        *(f"  {name:<10} {said}" for name, said in rows.items() if said),
+    ])  # fmt: skip
+
+
+def _classes(opened: SessionData) -> str:
+    task = opened.task
+    count = len(task.classes) if task.classes else task.outputs
+    return f", {pluralize(count, 'class')}" if count and task.name in ("multilabel", "multiclass") else ""
+
+
+def _size(batches: Batches) -> str:
+    return "samples not counted" if batches.samples is None else pluralize(batches.samples, "sample")

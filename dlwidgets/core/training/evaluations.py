@@ -42,18 +42,12 @@ class Evaluations:
     ) -> None:
         self._loop, self._valid, self.seed, self._wish, self._note = loop, valid, seed, wish, note
         self.latest: Evaluation | None = None
-        self.owed = False
-        self.past = ScoreHistory()
+        self.owed, self.past = False, ScoreHistory()
         #: What the steps had taken in all when it was last evaluated [s].
         self._since = 0.0
 
     def due(self, took: bool) -> bool:
-        """Say whether the model is to be evaluated after this step.
-
-        Parameters
-        ----------
-        took : whether a step was taken.
-        """
+        """Say whether to evaluate now; `took` where a step was taken."""
         every, loop = self._wish("evaluate_every"), self._loop
         if self._valid is None or every is None:
             return False
@@ -61,7 +55,13 @@ class Evaluations:
             return loop.epoch_ended
         if (seconds := to_seconds(every)) is None:
             return took and loop.steps % every == 0
-        self._say_what_the_clock_decides()
+        waits = loop.rate.plan is not None and loop.rate.plan.metric not in (None, "loss")
+        if waits or loop.patience.rule is not None:
+            self._note(
+                f"{'The schedule' if waits else 'Early stopping'} goes by evaluations that the clock times: "
+                "the same seed need not give the same weights again. A script (to_script) holds the steps at "
+                "which they fell and gives these weights; replay() evaluates by the clock anew."
+            )
         return took and loop.history.seconds - self._since >= seconds
 
     def make(self, line: str) -> Evaluation:
@@ -78,10 +78,8 @@ class Evaluations:
     def facts(self) -> dict[str, Any]:
         """Return the facts that an evaluation renews, in order."""
         found = self.latest
-        return {
-            "past_scores": self.past.all, "evaluation": found,
-            "scores": None if found is None else found.scores,
-        }  # fmt: skip
+        scores = None if found is None else found.scores
+        return {"past_scores": self.past.all, "evaluation": found, "scores": scores}
 
     def arrived(self, spans: Mapping[str, tuple[int, int]]) -> None:
         """Follow the run to another place; see `ScoreHistory.on_lines` for `spans`."""
@@ -94,8 +92,6 @@ class Evaluations:
         self._since = float(loop.history.columns["seconds"].values[:before].sum())
         self.owed = self.due(loop.steps > 0) and before != loop.steps
 
-    # -- what a snapshot holds of it
-
     def state(self) -> dict[str, Any]:
         """Return what was evaluated last, and whether an evaluation is due."""
         return {"evaluation": Reference(self.latest), "owed": self.owed}
@@ -103,14 +99,3 @@ class Evaluations:
     def install(self, state: dict[str, Any]) -> None:
         """Have that as the last evaluation, and as what is due."""
         self.latest, self.owed = dereference(state["evaluation"]), state["owed"]
-
-    def _say_what_the_clock_decides(self) -> None:
-        loop = self._loop
-        plan, rule = loop.rate.plan, loop.patience.rule
-        waits = plan is not None and plan.metric not in (None, "loss")
-        if waits or rule is not None:
-            self._note(
-                f"{'The schedule' if waits else 'Early stopping'} goes by evaluations that the clock times: "
-                "the same seed need not give the same weights again. A script (to_script) holds the steps at "
-                "which they fell and gives these weights; replay() evaluates by the clock anew."
-            )

@@ -256,8 +256,9 @@ class Loop:
         """Note an `evaluate` of these `batches` in the history, and return it."""
         began = time.perf_counter()
         size = self.batches.batch_size
-        # A summed loss grows with the batch; a mean does not. A GPU is faster with large batches; a CPU is slower
-        # (a small CNN: 200 ms with 64, 229 with 256, 309 with 512), and whoever looks waits for the end of one.
+        # A summed loss grows with the batch; a mean does not. A GPU is faster with large batches; a CPU is
+        # slower (a small CNN: 200 ms with 64, 229 with 256, 309 with 512), and whoever looks waits for the
+        # end of one.
         if not self.loss_is_sum:
             size = max(64 if self.objective.device.type == "cpu" else 256, size)
         with self.averaged():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -49,8 +49,14 @@ def compute_outputs(loop: Loop, X: Any, batch_size: int) -> torch.Tensor:
     ------
     TypeError : the output is not a tensor.
     """
+    if not isinstance(X, (Dataset, DataLoader)):
+        starts = range(0, batch_length(X), batch_size)
+        batches = (slice_rows(X, start, start + batch_size) for start in starts)
+    else:
+        source = LoaderBatches(X) if isinstance(X, DataLoader) else IndexedBatches(X, batch_size, seed=0)
+        batches = (_inputs_of(batch, loop.objective.target) for batch in source.sweep(batch_size))
     parts = []
-    for inputs in _batches(X, batch_size, loop.objective.target):
+    for inputs in batches:
         output = loop.forward(inputs)
         if not isinstance(output, torch.Tensor):
             raise TypeError(
@@ -60,14 +66,8 @@ def compute_outputs(loop: Loop, X: Any, batch_size: int) -> torch.Tensor:
     return torch.cat(parts)
 
 
-def _batches(X: Any, batch_size: int, target: str | None) -> Iterator[Any]:
-    if not isinstance(X, (Dataset, DataLoader)):
-        for start in range(0, batch_length(X), batch_size):
-            yield slice_rows(X, start, start + batch_size)
-        return
-    source = LoaderBatches(X) if isinstance(X, DataLoader) else IndexedBatches(X, batch_size, seed=0)
-    for batch in source.sweep(batch_size):
-        if isinstance(batch, Mapping):
-            yield {key: value for key, value in batch.items() if key != target}
-        else:
-            yield batch[0] if isinstance(batch, (tuple, list)) and len(batch) == 2 else batch
+def _inputs_of(batch: Any, target: str | None) -> Any:
+    """Return a batch of a Dataset or DataLoader without its targets."""
+    if isinstance(batch, Mapping):
+        return {key: value for key, value in batch.items() if key != target}
+    return batch[0] if isinstance(batch, (tuple, list)) and len(batch) == 2 else batch

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import csv
+import itertools
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -61,11 +62,10 @@ def read_ledger(ledger: Any, known: Sequence[str], read: Callable[[str, Any], An
             raise TypeError(
                 f"Row {number} of the ledger has no step, name and asked: is it one of session.ledger()?"
             )
-        entry = _entry(row, number, known, read)
-        if entry is not None:
-            found.append(entry)
-    steps = [entry.step for entry in found]
-    if steps != sorted(steps):
+        undone = any(row.get(name) in (True, 1, "True", "true") for name in ("rejected", "undone"))
+        if row["name"] not in MOVES and not undone:
+            found.append(_entry(row, number, known, read))
+    if any(one.step > later.step for one, later in itertools.pairwise(found)):
         raise ValueError(
             "The ledger's steps go back, but none of its rows is a rewind: it is not of one run."
         )
@@ -77,30 +77,25 @@ def replay_change(run: Run, entry: Entry) -> None:
     if entry.name == "skip":
         run.skip()
         return
-    steering = run.steering
-
-    def work() -> None:
-        if entry.name != "schedule":
-            # Whether the schedule was stretched by it stands in the ledger as well.
-            steering.put(entry.name, entry.asked, entry.by, stretch=False)
-            return
+    steering, known = run.steering, len(run.steering.ledger)
+    run.timeline.before_change()
+    if entry.name != "schedule":
+        # Whether the schedule was stretched by it stands in the ledger as well.
+        steering.put(entry.name, entry.asked, entry.by, stretch=False)
+    else:
         # As it was settled then, whatever the length of this run.
         steering.redo(entry)
         now = steering.in_force()["schedule"]
         steering.ledger.add(replace(entry, step=run.loop.steps, applied=now, time=time.time()))
-
-    run.timeline.before_change()
-    run.put_entries(work)
+    run.timeline.changed(steering.ledger.entries[known:])
     steering.adopted = {}  # told with all others
     run.tell(wishes=steering.wishes(), applied=steering.applied(), rejected=dict(steering.rejected))
 
 
 def _entry(
     row: Mapping[str, Any], number: int, known: Sequence[str], read: Callable[[str, Any], Any]
-) -> Entry | None:
+) -> Entry:
     name = row["name"]
-    if name in MOVES or _true(row.get("rejected")) or _true(row.get("undone")):
-        return None
     if name not in known and name != "skip":
         raise ValueError(f"Row {number} of the ledger changes {name!r}, which this session has not.")
     step, asked, applied = int(row["step"]), row["asked"], row.get("applied")
@@ -132,13 +127,8 @@ def ledger_frame(run: Run) -> pd.DataFrame:
         for one in entries
     ]  # fmt: skip
     frame["undone"] = [not one for one in kept]
-    frame["exactly"] = [literal_of(one) for one in entries]
+    frame["exactly"] = [format_literal(_plain((one.asked, one.applied))) or "" for one in entries]
     return frame
-
-
-def literal_of(entry: Entry) -> str:
-    """Write asked and applied as Python literals, "" where they are none."""
-    return format_literal((_plain(entry.asked), _plain(entry.applied))) or ""
 
 
 def _plain(value: Any) -> Any:
@@ -147,10 +137,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, tuple):
         return tuple(map(_plain, value))
     return value
-
-
-def _true(value: Any) -> bool:
-    return value in (True, 1, "True", "true")
 
 
 def _from_file(path: Path) -> list[Any]:

@@ -22,13 +22,12 @@ _Outcome = tuple[Future[Any], Any, BaseException | None]
 class Worker:
     """Runs `work()` on its own thread, as long as it is wanted.
 
-    The thread ends as soon as nothing is to be done: no thread means that nothing runs. `work` is called
-    once for each burst; it takes steps while they are wanted and calls `do_jobs()` between them.
+    The thread ends as soon as nothing is to be done: no thread means that nothing runs.
 
     Parameters
     ----------
-    work : what a burst does. It should not raise; what it raises goes to `failed`.
-    failed : told of an exception that `work` let through.
+    work : what a burst does: it takes steps while they are wanted and calls `do_jobs()` between them.
+    failed : told of an exception that `work` let through, as it should not.
     wanted : says whether steps are wanted.
     """
 
@@ -65,10 +64,7 @@ class Worker:
         return bool(self._jobs or self._looks)
 
     def wake(self) -> None:
-        """Have a burst done; return once it is under way.
-
-        That takes a second at most, lest the burst wait for the caller.
-        """
+        """Have a burst done; return once it is under way."""
         with self._change:
             self._woken = True
             if self._thread is not None:
@@ -81,14 +77,12 @@ class Worker:
                 target=run, args=(self._live,), name="dlwidgets-training", daemon=True
             )
             self._thread.start()
-        begun.wait(1.0)
+        begun.wait(1.0)  # and no longer, lest the burst wait for the caller
 
     def job(self, work: Callable[[], Any], looks: bool = False) -> Future[Any]:
         """Have `work()` done between two steps, or soon where none are taken.
 
-        Parameters
-        ----------
-        looks : it only looks at the model: it may be done in the middle of a job that calls `do_looks()`.
+        What only `looks` at the model may be done in the middle of a job that calls `do_looks()`.
         """
         future: Future[Any] = Future()
         (self._looks if looks else self._jobs).append((work, future))
@@ -98,42 +92,46 @@ class Worker:
     def do_jobs(self, hold: bool = False) -> None:
         """Do the jobs that wait; with `hold`, results wait for `deliver()`."""
         while self.has_jobs:
-            self._results += self._done((self._looks or self._jobs).popleft())
+            self._do((self._looks or self._jobs).popleft(), self._results)
             if not hold:
                 self.deliver()
 
     def do_looks(self) -> None:
-        """Do the jobs that wait and only look."""
+        """Do the jobs that wait and only look, and deliver at once."""
+        results: deque[_Outcome] = deque()
         while self._looks:
-            # Whoever looks waits for nothing else.
-            for outcome in self._done(self._looks.popleft()):
-                _give(*outcome)
+            self._do(self._looks.popleft(), results)
+            self._give(results)
 
     def deliver(self) -> None:
         """Hand the results of jobs to those who wait for them."""
-        while self._results:
-            _give(*self._results.popleft())
+        self._give(self._results)
 
     @staticmethod
-    def _done(job: tuple[Callable[[], Any], Future[Any]]) -> list[_Outcome]:
-        """Do a job; return its outcome, nothing where it was cancelled."""
+    def _do(job: tuple[Callable[[], Any], Future[Any]], results: deque[_Outcome]) -> None:
+        """Do a job that was not cancelled, and add its outcome."""
         work, future = job
-        if not future.set_running_or_notify_cancel():
-            return []
-        try:
-            return [(future, work(), None)]
-        except BaseException as raised:  # noqa: BLE001 - it belongs to who asked
-            return [(future, None, raised)]
+        if future.set_running_or_notify_cancel():
+            try:
+                results.append((future, work(), None))
+            except BaseException as raised:  # noqa: BLE001 - it belongs to who asked
+                results.append((future, None, raised))
+
+    @staticmethod
+    def _give(results: deque[_Outcome]) -> None:
+        while results:
+            future, result, error = results.popleft()
+            if error is None:
+                future.set_result(result)
+            else:
+                future.set_exception(error)
 
     def begun(self) -> None:
         """Note that the burst is under way, for `wake()` to return."""
         self._begun.set()
 
     def wait(self, until: Callable[[], bool] = lambda: False) -> None:
-        """Return when nothing runs, or `until()` says so.
-
-        On the worker's own thread it returns at once.
-        """
+        """Return when nothing runs, or `until()` says so."""
         if self.here:
             return  # asked from an observer: waiting for itself would wait for ever
         with self._change:
@@ -170,7 +168,10 @@ class Worker:
                 self._work()
             except BaseException as error:  # noqa: BLE001 - a thread must not die silently
                 self.deliver()
-                self._drop_jobs(error)
+                while self.has_jobs:
+                    _, future = (self._looks or self._jobs).popleft()
+                    if future.set_running_or_notify_cancel():
+                        future.set_exception(error)
                 # Whatever is wrong with telling it: those who wait must see the thread end.
                 with contextlib.suppress(BaseException):
                     self._failed(error)
@@ -181,18 +182,3 @@ class Worker:
                 self._begun.set()
                 self._change.notify_all()
                 return
-
-    def _drop_jobs(self, error: BaseException) -> None:
-        """Fail the jobs that wait."""
-        while self.has_jobs:
-            _, future = (self._looks or self._jobs).popleft()
-            if future.set_running_or_notify_cancel():
-                future.set_exception(error)
-
-
-def _give(future: Future[Any], result: Any, error: BaseException | None) -> None:
-    """Hand a result to those who wait for it."""
-    if error is None:
-        future.set_result(result)
-    else:
-        future.set_exception(error)
