@@ -65,14 +65,12 @@ class Accumulation:
         return group
 
     def put_back(self) -> None:
-        """Give the last group back."""
         if self._drawn_alone:
             self.batches.put_back()
         else:
             self._hold(self._group)
 
     def after_epoch(self) -> None:
-        """Begin another epoch with the next group."""
         self._ended = False
 
     @property
@@ -105,7 +103,6 @@ class Accumulation:
         return {"count": self.count, "held": list(self._held), "ended": self._ended, "size": self._size}
 
     def install(self, state: dict[str, Any]) -> None:
-        """Take over a state."""
         self.count, self._ended, self._size = state["count"], state["ended"], state["size"]
         self._held, self._group = list(state["held"]), []
 
@@ -179,7 +176,6 @@ class Accumulate(Control):
     )  # fmt: skip
 
     def read(self, value: Any) -> int:
-        """Return the batches of a step: 1 or more; None is 1."""
         number = 1 if value is None else read_count(value)
         if number is None:
             wanted = "a whole number of batches, 1 or more, is wanted; 1 accumulates nothing."

@@ -30,7 +30,6 @@ class BatchSize(Control):
     writer = BatchSizeWriter
 
     def read(self, value: Any) -> int:
-        """Return a batch size: a whole number of samples, 1 or more."""
         if (number := read_count(value)) is None:
             raise ValueError(f"batch_size={value!r}: a whole number of samples, 1 or more, is wanted.")
         return number

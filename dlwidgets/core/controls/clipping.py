@@ -383,7 +383,6 @@ class Clipping(Control):
     writer = ClippingWriter
 
     def read(self, value: Any) -> tuple[str, float] | None:
-        """Return gradient clipping as (mode, limit), or None where it is off."""
         return Clip.read(value).pair
 
     def now(self) -> tuple[str, float] | None:

@@ -78,7 +78,6 @@ class DropoutRates:
         return {"choice": None if self.choice is None else dict(self.choice), "own": own}
 
     def install(self, state: dict[str, Any]) -> None:
-        """Take over a state."""
         layers = self.layers()
         for path, layer in layers.items():
             if id(layer) in self._own and path not in state["own"]:

@@ -107,7 +107,6 @@ class Patience:
         return {"rule": rule, **counting, "weights": dict(self._weights)}
 
     def install(self, state: dict[str, Any]) -> None:
-        """Take over a state."""
         self.put(None if state["rule"] is None else StoppingRule(*state["rule"]))
         self.best, self.best_step, self.waited = state["best"], state["best_step"], state["waited"]
         now = self._model.state_dict()

@@ -154,7 +154,6 @@ class Ema(Control):
     )  # fmt: skip
 
     def read(self, value: Any) -> float | None:
-        """Return a decay between 0 and 1; None and False are none."""
         if value is None or value is False:
             return None
         number = read_number(value)

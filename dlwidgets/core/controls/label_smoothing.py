@@ -43,7 +43,6 @@ class LabelSmoothing(Control):
     )  # fmt: skip
 
     def read(self, value: Any) -> float | None:
-        """Return a number in [0, 1); None is the loss's own."""
         wanted = "a number from 0 to below 1 is wanted, as 0.1, or None."
         return read_optional(value, read_fraction, f"label_smoothing={value!r}: {wanted}")
 

@@ -45,7 +45,6 @@ class LearningRate(Control):
     writer = MovementWriter
 
     def read(self, value: Any) -> float:
-        """Return a learning rate: a finite number, 0 or more."""
         if (number := read_non_negative(value)) is None:
             raise ValueError(f"lr={value!r}: a learning rate is a number, 0 or more, such as 1e-3.")
         return number
@@ -141,7 +140,6 @@ class Momentum(OptimizerNumber):
     )  # fmt: skip
 
     def read(self, value: Any) -> float | None:
-        """Return a number in [0, 1); None is the optimizer's own."""
         wanted = "a number from 0 to below 1 is wanted, as 0.9, or None."
         return read_optional(value, read_fraction, f"momentum={value!r}: {wanted}")
 
@@ -183,7 +181,6 @@ class Betas(OptimizerNumber):
         self._own = [group.get("betas") for group in self.loop.optimizer.param_groups]
 
     def read(self, value: Any) -> tuple[float, ...] | None:
-        """Return two or more numbers in [0, 1); None: the optimizer's own."""
         if value is None:
             return None
         try:
@@ -232,7 +229,6 @@ class WeightDecay(OptimizerNumber):
     _kept = ("_value", "_own", "asked")
 
     def read(self, value: Any) -> float | None:
-        """Read a finite number, 0 or more; None is the optimizer's own."""
         wanted = "a number, 0 or more, is wanted, or None for the optimizer's own."
         return read_optional(value, read_non_negative, f"weight_decay={value!r}: {wanted}")
 

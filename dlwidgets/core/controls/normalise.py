@@ -478,6 +478,7 @@ class Normalise(Control):
         "normalize", "weight_norm", "weight_normalisation", "weight_normalization", "max_norm_constraint",
     )  # fmt: skip
     shapes_model = True
+    loop_part = "normalisation"
     writer = NormaliseWriter
     rows = (
         PanelRow(
@@ -505,9 +506,6 @@ class Normalise(Control):
         said = self.loop.normalisation.put(value, self.loop.optimizer)
         self.loop.refresh()
         return said
-
-    def state(self) -> Any:
-        return self.loop.normalisation.state()
 
     def install(self, state: Any) -> None:
         self.loop.normalisation.install(state, self.loop.optimizer)

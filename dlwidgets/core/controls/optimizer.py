@@ -338,7 +338,7 @@ class OptimizerControl(Control):
             names.append("lr")
         elif before is not None and loop.rate.value is not None:
             said += f"; lr stays {before:g}"
-        steering.adopt(**{name: steering[name].wish() for name in names})
+        steering.adopted |= {name: steering[name].wish() for name in names}
         return said
 
     @classmethod

@@ -47,7 +47,6 @@ class GroupValue:
         return {"leader": self.leader, "multipliers": list(self._multipliers)}
 
     def install(self, state: dict[str, Any]) -> None:
-        """Take over what `state()` returned."""
         self.leader, self._multipliers = state["leader"], list(state["multipliers"])
 
 

@@ -108,7 +108,6 @@ class MixedPrecision:
         return {"mode": self.mode, "skipped": self.skipped, "scaler": scaler}
 
     def install(self, state: dict[str, Any]) -> None:
-        """Take over a state."""
         self.put(state["mode"])
         self.skipped = state["skipped"]
         if self._scaler is not None and state["scaler"]:
@@ -158,7 +157,6 @@ class Precision(Control):
     rows = (PanelRow("run", "Precision", "choice", wish=lambda _, word: word, choices=lambda _: PRECISIONS),)
 
     def read(self, value: Any) -> str:
-        """Return "full", "bf16" or "fp16", also by torch's names."""
         key = "full" if value is None else str(value).lower().removeprefix("torch.")
         mode = _SYNONYMS.get(key, key)
         if mode not in PRECISIONS:

@@ -19,7 +19,6 @@ class Epochs(Setting):
     rows = (PanelRow("run", "Epochs"),)
 
     def read(self, value: Any) -> int:
-        """Return a number of epochs: a whole number, 1 or more."""
         if (number := read_count(value)) is None:
             raise ValueError(f"epochs={value!r}: a whole number, 1 or more, is wanted.")
         return number
@@ -89,7 +88,6 @@ class EvaluateSamples(Setting):
     )  # fmt: skip
 
     def read(self, value: Any) -> int | None:
-        """Return a whole number of samples, 1 or more; None is all."""
         wanted = "a whole number of samples, 1 or more, or None for all, is wanted."
         return read_optional(value, read_count, f"evaluate_samples={value!r}: {wanted}")
 
@@ -102,7 +100,6 @@ class Thresholds(Setting):
     aliases = ("threshold",)
 
     def read(self, value: Any) -> float | list[float]:
-        """Return one threshold, or one for each class that the model has."""
         number = read_number(value)
         if number is not None and not math.isnan(number):
             return number

@@ -86,7 +86,6 @@ class Steering:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Their names."""
         return tuple(control.name for control in self.steered)
 
     # -- what is so
@@ -178,10 +177,6 @@ class Steering:
         # Where the run is then, its wishes are told as a whole.
         self.adopted = {}
 
-    def adopt(self, **wishes: Any) -> None:
-        """Note wishes that came along with another one."""
-        self.adopted = {**self.adopted, **wishes}
-
     def optimizer_changed(self) -> None:
         """Take notice that another optimizer moves the weights."""
         for control in self.controls.values():
@@ -204,38 +199,27 @@ class Steering:
 
     # -- as a part of a run
 
-    def state(self) -> dict[str, Any]:
-        """Return the state of each control that does not shape the model."""
-        return {control.name: control.state() for control in self.steered if not control.shapes_model}
+    def state(self, shape: bool = False) -> dict[str, Any]:
+        """Return the state of each control that shapes the model, or the others."""
+        return {one.name: one.state() for one in self.steered if one.shapes_model is shape}
 
-    def install(self, state: dict[str, Any]) -> str | None:
+    def install(self, state: dict[str, Any], shape: bool = False) -> str | None:
         """Restore a state; model, optimizer and data are restored already."""
-        self.rejected = {}
-        return self._install(state, False)
-
-    def _install(self, state: dict[str, Any], shapes_model: bool) -> str | None:
-        said = [
-            control.install(state[control.name])
-            for control in self.steered
-            if control.shapes_model is shapes_model and control.name in state
-        ]
-        return "; ".join(filter(None, said)) or None
+        if not shape:
+            self.rejected = {}
+        chosen = [one for one in self.steered if one.shapes_model is shape and one.name in state]
+        return "; ".join(filter(None, [one.install(state[one.name]) for one in chosen])) or None
 
 
 class ModelShape:
-    """The controls that shape the model, as one part of a run.
-
-    They are restored before optimizer and weights.
-    """
+    """The controls that shape the model, restored before optimizer and weights."""
 
     def __init__(self, steering: Steering) -> None:
         self._steering = steering
 
     def state(self) -> dict[str, Any]:
-        """Return the state of each."""
-        return {control.name: control.state() for control in self._steering.steered if control.shapes_model}
+        return self._steering.state(shape=True)
 
     def install(self, state: dict[str, Any]) -> None:
-        """Take over a state."""
-        self._steering._install(state, True)
+        self._steering.install(state, shape=True)
         self._steering.loop.refresh()

@@ -47,7 +47,6 @@ class Threads(Control):
             self._threads = steering.asked_threads or self._usual
 
     def read(self, value: Any) -> int | None:
-        """Read a number of threads; None is the session's own choice."""
         number = None if value is None else read_count(value)
         # More, and the system may refuse the threads: GNU OpenMP then ends the process.
         most = max(64, os.cpu_count() or 1)

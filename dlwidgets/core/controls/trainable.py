@@ -108,6 +108,7 @@ class Trainable(Control):
         "requires_grad", "unfreeze", "unfrozen", "train_only", "trainable_layers", "trainable_parameters",
     )  # fmt: skip
     at_rest = True
+    loop_part = "freezing"
     writer = TrainableWriter
 
     def read(self, value: Any) -> TrainablePatterns | None:
@@ -120,9 +121,6 @@ class Trainable(Control):
         note = self.loop.freezing.put(value, self.loop.optimizer)
         self.loop.freezing.hold_statistics()
         return note
-
-    def state(self) -> Any:
-        return self.loop.freezing.state()
 
     def install(self, state: Any) -> None:
         self.loop.freezing.install(state, self.loop.optimizer)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import os
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from dlwidgets.session import Session
+from tests.core.controls import by_hand
 
 COUNT, SIZE, EPOCHS = 50, 16, 3  # batches of 16, 16, 16, 2
 X = torch.randn(COUNT, 12, generator=torch.Generator().manual_seed(1))
@@ -343,3 +345,29 @@ def test_frozen_layers_stay_as_they_are():
     made = Session(model, (X, Y["multiclass"]), batch_size=SIZE, epochs=1, weight_decay=0.5).fit()
     assert all(torch.equal(before[name], value) for name, value in model[0].state_dict().items())
     assert "2 of 6 parameter tensors are frozen and stay as they are." in made.notes
+
+
+@pytest.mark.parametrize("options", [{}, {"normalise": "weight_norm"}, {"ema": 0.5}])
+def test_saved_weights_load_into_the_models_class(tmp_path, options):
+    made = by_hand.session(**options).fit()
+    path = made.save(tmp_path / "model.pt")
+    twin = by_hand.net()
+    twin.load_state_dict(torch.load(path, weights_only=True))
+    assert torch.equal(twin.eval()(by_hand.X).softmax(1).detach(), made.predict_scores(by_hand.X))
+    assert os.listdir(tmp_path) == ["model.pt"]
+
+
+def test_saving_that_fails_leaves_what_was_there(tmp_path, monkeypatch):
+    made = by_hand.session()
+    path = made.save(tmp_path / "model.pt")
+    before = path.read_bytes()
+
+    def full(number):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        made.save(path)
+    assert path.read_bytes() == before and os.listdir(tmp_path) == ["model.pt"]
+    with pytest.raises(FileNotFoundError, match="There is no folder"):
+        made.save(tmp_path / "away" / "model.pt")

@@ -61,6 +61,7 @@ class ScheduleControl(Control):
         "learning_rate_scheduler", "sched", "decay", "annealing",
     )  # fmt: skip
     touches = ("lr", "momentum", "betas")
+    loop_part = "rate"
     writer = MovementWriter
     rows = (
         PanelRow(
@@ -100,7 +101,7 @@ class ScheduleControl(Control):
         said = self.loop.rate.begin(value)
         ready_for_momentum(self.loop.optimizer)  # which one-cycle changes along
         # What it begins from, or ends with, is the learning rate from here on.
-        self.steering.adopt(lr=self.loop.rate.base)
+        self.steering.adopted["lr"] = self.loop.rate.base
         return said
 
     def redo(self, entry: Entry) -> None:
@@ -112,7 +113,6 @@ class ScheduleControl(Control):
         ready_for_momentum(self.loop.optimizer)
 
     def run_begins(self, run: int) -> None:
-        """Fit the schedule to a run that begins."""
         rate, ledger = self.loop.rate, self.steering.ledger
         before = rate.resolved
         note = rate.run_begins(run)
@@ -121,9 +121,6 @@ class ScheduleControl(Control):
             note = f"fitted to the run: {rate.words}"
         if note:
             ledger.add(Entry(self.loop.steps, "schedule", rate.wish, rate.resolved, "run", note))
-
-    def state(self) -> Any:
-        return self.loop.rate.state()
 
     def install(self, state: Any) -> str | None:
         return self.loop.rate.install(state, self.loop.optimizer)

@@ -13,9 +13,9 @@ from torch.optim import Optimizer
 from ...base.state import Reference, dereference
 from ...base.words import pluralize
 from ..parameter_groups import GroupValue, set_group
-from .plan import Ahead, SchedulePlan, Wish, is_plain_wish, is_scheduler, resolve_schedule, split_options
+from . import plan as plans
+from .plan import Ahead, SchedulePlan, Wish
 from .scheduler import OF_ANOTHER, ActiveSchedule, cycle, cycled_in, stand_in
-from .wish import read_schedule
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +45,7 @@ class Rate:
     Attributes
     ----------
     optimizer : whose groups are written to.
-    wish : the schedule asked for; None without one.
+    active, wish : the schedule under way, and as it was asked for; None without one.
     ahead : returns what of the run lies ahead.
     valid : whether there is validation data.
     factor, ratios : what a person laid over the schedule: for all groups, and for each beside that.
@@ -69,8 +69,7 @@ class Rate:
         self._end: int | None = None
 
     def _clear(self) -> None:
-        """Have no schedule."""
-        self._scheduled: ActiveSchedule | None = None
+        self.active: ActiveSchedule | None = None
         self.wish: Wish | None = None
         self.factor, self.original_groups = 1.0, list[dict[str, Any]]()
 
@@ -79,7 +78,7 @@ class Rate:
     @property
     def plan(self) -> SchedulePlan | None:
         """The schedule in force, every number resolved."""
-        return None if self._scheduled is None else self._scheduled.plan
+        return None if self.active is None else self.active.plan
 
     @property
     def value(self) -> float | None:
@@ -89,17 +88,17 @@ class Rate:
     @property
     def scheduled(self) -> float | None:
         """The schedule's rate for the next step, without a person's factor."""
-        return self.value if self._scheduled is None else float(self._scheduled.rates()[self.leader])
+        return self.value if self.active is None else float(self.active.rates()[self.leader])
 
     @property
     def multiplier(self) -> float:
         """What the person makes of the schedule: applied / scheduled."""
-        return 1.0 if self._scheduled is None else self.factor * self.ratios[self.leader]
+        return 1.0 if self.active is None else self.factor * self.ratios[self.leader]
 
     @property
     def base(self) -> float | None:
         """The rate that the schedule scales: the person's "learning rate"."""
-        return self.value if self._scheduled is None else self._starting_rate() * self.multiplier
+        return self.value if self.active is None else self._starting_rate() * self.multiplier
 
     @property
     def leader(self) -> int:
@@ -109,7 +108,7 @@ class Rate:
     @property
     def began(self) -> list[Any]:
         """The groups' rates where the schedule began; empty without one."""
-        return [] if self._scheduled is None else self._scheduled.began
+        return [] if self.active is None else self.active.began
 
     @property
     def words(self) -> str:
@@ -128,17 +127,12 @@ class Rate:
     @property
     def cycled(self) -> tuple[str, ...]:
         """What the schedule changes along with the rate, as ("momentum",)."""
-        return () if self._scheduled is None else self._scheduled.cycled
+        return () if self.active is None else self.active.cycled
 
     @property
     def original_settings(self) -> dict[str, Any]:
         """The leading group's settings from before the schedule cycled them."""
         return self.original_groups[self.leader] if self.original_groups else {}
-
-    @property
-    def scheduler(self) -> Any:
-        """torch's scheduler, on a stand-in of the optimizer; None without a schedule."""
-        return None if self._scheduled is None else self._scheduled.scheduler
 
     # -- any thread
 
@@ -149,7 +143,7 @@ class Rate:
         ------
         ValueError : one sentence on what is wrong.
         """
-        wish = read_schedule(value)
+        wish = plans.read_schedule(value)
         if wish is not None:
             try:
                 self._activate(wish)
@@ -169,7 +163,7 @@ class Rate:
         ------
         ValueError : why that cannot be, in a clause.
         """
-        if self._scheduled is None:
+        if self.active is None:
             self._own.set(value)
             return None
         began = self._starting_rate()
@@ -204,28 +198,27 @@ class Rate:
 
     def after_step(self, loss: float) -> None:
         """Advance the schedule after a step with this batch loss."""
-        if self._scheduled is None:
+        if self.active is None:
             return
-        if self._scheduled.plan.metric == "loss":
+        if self.active.plan.metric == "loss":
             self._losses.append(loss)
         self._adopt_written_rates()
-        self._scheduled.after_step()
+        self.active.after_step()
         self._write()
 
     def after_epoch(self) -> None:
-        """Advance the schedule after an epoch."""
-        if self._scheduled is None:
+        if self.active is None:
             return
         self._adopt_written_rates()
-        self._scheduled.after_epoch()
+        self.active.after_epoch()
         if self._losses:
-            self._scheduled.feed_metric(float(np.mean(self._losses)))
+            self.active.feed_metric(float(np.mean(self._losses)))
             self._losses = []
         self._write()
 
     def after_evaluation(self, found: Mapping[str, float], step: int) -> str | None:
         """Feed a due evaluation to the schedule; return what it lacks."""
-        scheduled = self._scheduled
+        scheduled = self.active
         if scheduled is None or scheduled.plan.metric in (None, "loss"):
             return None
         if scheduled.plan.metric not in found:
@@ -248,14 +241,14 @@ class Rate:
     @property
     def failure(self) -> str:
         """Why the scheduler raised and stopped, in a sentence, or ""."""
-        why = "" if self._scheduled is None else self._scheduled.failure
+        why = "" if self.active is None else self.active.failure
         return why and f"The schedule stays where it is, since its scheduler said: {why}"
 
     def rebind(self, optimizer: Optimizer) -> None:
         """Go on with another optimizer, at the rates of its groups."""
         old, self.optimizer = self._own, optimizer
         self._own = GroupValue(optimizer, "lr")
-        if self._scheduled is None:
+        if self.active is None:
             return
         groups = optimizer.param_groups
         if len(self.ratios) != len(groups):
@@ -265,7 +258,7 @@ class Rate:
         # Groups of other proportions than those before keep theirs.
         self._adopt_written_rates()
         for number in range(len(groups) if self.cycled else 0):
-            cycle(self.optimizer.param_groups[number], self._scheduled.settings(number))
+            cycle(self.optimizer.param_groups[number], self.active.settings(number))
         self._written = [float(group["lr"]) for group in groups]
 
     # -- with a run that begins, or becomes longer or shorter
@@ -275,7 +268,7 @@ class Rate:
 
         Where the next step begins another run, they are those of that run, with which a schedule begins anew.
         """
-        scheduled, ahead, leader, rate = self._scheduled, self.ahead(), self.leader, self.value
+        scheduled, ahead, leader, rate = self.active, self.ahead(), self.leader, self.value
         first, count, note, anew = ahead.done[0], ahead.steps, "", ""
         if scheduled is not None and scheduled.taken and self.begins_run() and self._ends_elsewhere(ahead):
             if (restarted := self._restarted()) is not None:
@@ -309,7 +302,7 @@ class Rate:
 
     def run_begins(self, run: int) -> str:
         """Fit a schedule to the `run`-th run, which begins; return a note."""
-        scheduled, new, ahead = self._scheduled, run != self._run, self.ahead()
+        scheduled, new, ahead = self.active, run != self._run, self.ahead()
         self._run = run
         if scheduled is None or not (new or not scheduled.taken) or not self._ends_elsewhere(ahead):
             return ""
@@ -328,7 +321,7 @@ class Rate:
 
         Its curve stays, and the place on it: the rest is drawn out, or in.
         """
-        scheduled = self._scheduled
+        scheduled = self.active
         if scheduled is None or self.wish is None:
             return ""
         resolved = scheduled.plan.stretch(self.wish, scheduled.taken, self.ahead(), scheduled.began)
@@ -342,12 +335,12 @@ class Rate:
     def state(self) -> dict[str, Any]:
         """Return all that stands nowhere but here: see `base.state.Stateful`."""
         state: dict[str, Any] = {"own": self._own.state(), "name": None, "fed": self._last_fed}
-        if self._scheduled is not None:
-            plan = self._scheduled.plan
+        if self.active is not None:
+            plan = self.active.plan
             state |= {
                 "name": plan.name, "plan": plan.to_dict(), "made": Reference((self.wish, plan)),
-                "wish": list(self.wish) if is_plain_wish(self.wish) else None,  # type: ignore[arg-type]
-                "scheduled": self._scheduled.state(), "began": self._scheduled.began,
+                "wish": list(self.wish) if plans.is_plain_wish(self.wish) else None,  # type: ignore[arg-type]
+                "scheduled": self.active.state(), "began": self.active.began,
                 "multiplier": self.factor, "ratios": list(self.ratios), "before": self.original_groups,
                 "written": list(self._written), "end": self._end, "losses": list(self._losses),
             }  # fmt: skip
@@ -373,7 +366,7 @@ class Rate:
             return f"the schedule ({state['name']}) was made by code: set session.schedule again"
         scheduled = ActiveSchedule(plan, dereference(state["scheduled"]["home"]) or optimizer, state["began"])
         scheduled.install(state["scheduled"])
-        self._scheduled, self.wish = scheduled, wish
+        self.active, self.wish = scheduled, wish
         self.factor, self.ratios = state["multiplier"], list(state["ratios"])
         self.original_groups = [dict(one) for one in state["before"]]
         self._written, self._end = list(state["written"]), state["end"]
@@ -389,10 +382,10 @@ class Rate:
 
     def _restarted(self, resolved: Wish | None = None) -> ActiveSchedule | None:
         """Return the schedule from its beginning, or None."""
-        if self._scheduled is None or self.wish is None:
+        if self.active is None or self.wish is None:
             return None
         try:
-            return self._activate(self.wish, self._for_each_group(self._scheduled.began), resolved)
+            return self._activate(self.wish, self._for_each_group(self.active.began), resolved)
         except ValueError:
             return None
 
@@ -401,7 +394,7 @@ class Rate:
     ) -> ActiveSchedule:
         """Return a schedule that begins at these rates."""
         rates, ahead = self.starting_rates() if rates is None else rates, self.ahead()
-        clean, optimizer, made_already = ahead.done[0] > 0, self.optimizer, is_scheduler(wish[0])
+        clean, optimizer, made_already = ahead.done[0] > 0, self.optimizer, plans.is_scheduler(wish[0])
         if made_already and getattr(wish[0], "optimizer", None) is not optimizer:
             raise ValueError(OF_ANOTHER)
         # A factory may know the optimizer itself, and its scheduler write into it.
@@ -409,11 +402,11 @@ class Rate:
         kept = [dict(group) for group in optimizer.param_groups] if own else []
         try:
             numbers = [float(rate) for rate in rates]
-            plan = resolve_schedule(
+            plan = plans.resolve_schedule(
                 wish, ahead, numbers, lambda: stand_in(optimizer, rates, clean), self.valid
             )
             if resolved is not None:
-                options, warmup, length, at = split_options(resolved)
+                options, warmup, length, at = plans.split_options(resolved)
                 plan = replace(plan, options=options, warmup=warmup, length=length, at=at)
             return ActiveSchedule(plan, optimizer, rates, clean)
         finally:
@@ -425,7 +418,7 @@ class Rate:
     def starting_rates(self) -> list[Any]:
         """Return the rates that a new schedule begins from."""
         rates = [group.get("lr", 0.0) for group in self.optimizer.param_groups]
-        if (old := self._scheduled) is not None:
+        if (old := self.active) is not None:
             left = float(old.rates()[min(self.leader, len(old.began) - 1)])
             used_up = self.factor != 0 and left < 1e-3 * self._starting_rate()
             if old.warming or used_up:
@@ -443,7 +436,7 @@ class Rate:
     ) -> str:
         groups = self.optimizer.param_groups
         before = self.original_groups if ratios is not None else []
-        self.wish, self._scheduled, self._losses = wish, made, []
+        self.wish, self.active, self._losses = wish, made, []
         self.factor, self.ratios = multiplier, ratios or [1.0] * len(groups)
         self.original_groups = before or self._cycled_settings()
         self._end = self.ahead().end(made.plan.unit)
@@ -458,7 +451,7 @@ class Rate:
 
     def _end_schedule(self) -> str | None:
         """End the schedule, restore what it cycled; None without one."""
-        if self._scheduled is None:
+        if self.active is None:
             return None
         words = [
             f"; {key} is {f'{value:g}' if isinstance(value, (int, float)) else value} again"
@@ -481,13 +474,13 @@ class Rate:
         """Treat a rate written into the optimizer by hand as set."""
         for number, (group, written) in enumerate(zip(self.optimizer.param_groups, self._written)):
             if group["lr"] != written:
-                raw = float(self._for_each_group(self._scheduled.rates())[number])  # type: ignore[union-attr]
+                raw = float(self._for_each_group(self.active.rates())[number])  # type: ignore[union-attr]
                 if raw and self.factor:
                     self.ratios[number] = float(group["lr"]) / raw / self.factor
 
     def _write(self) -> None:
         """Write the next step's rates, and what else is cycled."""
-        scheduled: ActiveSchedule = self._scheduled  # type: ignore[assignment]
+        scheduled: ActiveSchedule = self.active  # type: ignore[assignment]
         rates, self._written = self._for_each_group(scheduled.rates()), []
         for number, (group, raw) in enumerate(zip(self.optimizer.param_groups, rates)):
             set_group(group, "lr", float(raw * self.factor * self.ratios[number]))

@@ -124,18 +124,15 @@ class ActiveSchedule:
         return {key: groups[min(group, len(groups) - 1)][key] for key in self.cycled}
 
     def after_step(self) -> None:
-        """Take notice of a step of the optimizer."""
         self.taken += 1
         if self.plan.unit == "step":
             self._advance()
 
     def after_epoch(self) -> None:
-        """Take notice of the end of an epoch."""
         if self.plan.unit == "epoch":
             self._advance()
 
     def feed_metric(self, value: float) -> None:
-        """Take notice of the value of the metric."""
         if self.plan.unit == "evaluation":
             self._advance(value)
 

@@ -228,12 +228,12 @@ def test_the_coming_rates_are_those_that_come(name):
     made.step(3)
     made.lr = made.lr * 0.5
     made.step(2)
-    state = copy.deepcopy(made._run.loop.rate.scheduler.state_dict())
+    state = copy.deepcopy(made._run.loop.rate.active.scheduler.state_dict())
     generator = torch.get_rng_state()
     coming = made.coming_rates()
     assert torch.equal(torch.get_rng_state(), generator)
-    assert made._run.loop.rate.scheduler.state_dict().keys() == state.keys()
-    assert getattr(made._run.loop.rate.scheduler, "last_epoch", None) == state.get("last_epoch")
+    assert made._run.loop.rate.active.scheduler.state_dict().keys() == state.keys()
+    assert getattr(made._run.loop.rate.active.scheduler, "last_epoch", None) == state.get("last_epoch")
     made.step(STEPS - 5)
     assert coming.steps.tolist() == list(range(6, 6 + len(coming.steps)))
     if name == "ReduceLROnPlateau":

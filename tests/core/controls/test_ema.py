@@ -1,0 +1,37 @@
+"""Averaged weights: torch's own, beside those that train."""
+
+# ruff: noqa: E501 - a case is one line, with the whole of its sentence
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.nn import functional as F
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from tests.core.controls.by_hand import X, Y, net, plain, same, session
+
+
+def test_averaging_does_not_touch_training_and_is_torchs_own():
+    model = net()
+    average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(0.9))
+    plain(model, after=average.update_parameters)
+    made = session(ema=0.9).fit()
+    same(made.model, model)
+    average.module.eval()
+    expected = average.module(X).softmax(1).detach()
+    assert torch.equal(made.predict_scores(X), expected)
+    assert made.evaluate().loss == pytest.approx(float(F.cross_entropy(average.module(X[:10]), Y[:10]).detach()))
+    same(made.model, model)  # looking changed nothing
+    made.ema = None
+    made.step()
+    assert torch.equal(made.predict_scores(X), made.model.eval()(X).softmax(1).detach())
+
+
+def test_averaging_is_switched_in_mid_run():
+    made = session()
+    made.step(3)
+    made.ema = 0.5
+    made.step()
+    assert torch.equal(made.predict(X[:5]), made.model.eval()(X[:5]).argmax(1))  # the first step is taken over
+    assert made.ledger().note.tolist() == ["evaluations and predictions use the averaged weights"]
