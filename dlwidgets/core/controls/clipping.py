@@ -44,14 +44,7 @@ class Clip:
 
     @classmethod
     def read(cls, wanted: Any) -> Clip:
-        """Read None or "off", a norm, a mode, or (mode, limit).
-
-        Raises
-        ------
-        ValueError : the mode is unknown or the limit is not a positive number.
-        """
-        mode: Any
-        limit: Any
+        """Read None or "off", a norm, a mode, or (mode, limit)."""
         if isinstance(wanted, Clip):
             mode, limit = wanted.mode, wanted.limit
         elif wanted is None or wanted is False:
@@ -81,7 +74,7 @@ class Clip:
         Parameters
         ----------
         total : the gradients' total norm before, as `total_norm` gives it.
-        spared : parameters that adaptive clipping leaves alone: see `spared`.
+        spared : parameters that adaptive clipping leaves alone: see `last_linear`.
         """
         parameters, norm = [p for p in parameters if p.grad is not None], float(total)
         if self.mode == "off" or not parameters:
@@ -92,8 +85,7 @@ class Clip:
             factor = min(1.0, self.limit / (norm + 1e-6))
             return norm * factor, factor < 1
         if self.mode == "value":
-            clipped = max(map(_largest_element, parameters), default=0.0) > self.limit
-            if clipped:
+            if clipped := max(map(_largest_element, parameters)) > self.limit:
                 nn.utils.clip_grad_value_(parameters, self.limit)
         else:
             left = {id(one) for one in spared}
@@ -133,8 +125,7 @@ def total_norm(parameters: Iterable[nn.Parameter]) -> torch.Tensor:
 def last_linear(model: nn.Module) -> tuple[str | None, list[nn.Parameter]]:
     """Return the path and parameters of the last linear layer.
 
-    Adaptive clipping leaves it alone. It is the last layer that owns parameters, where that is an
-    `nn.Linear`; (None, []) for any other model.
+    It is the last layer that owns parameters, where that is an `nn.Linear`; else (None, []).
     """
     owners = (layer for layer in reversed(walk(model)) if [*layer.module.parameters(recurse=False)])
     last = next(owners, None)
@@ -228,8 +219,7 @@ class GradientClipper:
     """
 
     def __init__(self, model: nn.Module) -> None:
-        self._model = model
-        self._finite = FiniteCheck()
+        self._model, self._finite = model, FiniteCheck()
         self._norms = TimeBudget(0.002, least=0.0)
         self._last_linear: list[nn.Parameter] | None = None
 
@@ -240,8 +230,7 @@ class GradientClipper:
     def clip(self, clip: Clip, parameters: Sequence[nn.Parameter]) -> dict[str, float] | None:
         """Clip; return the history's values, None for gradients not finite.
 
-        Gradients that are not finite, or whose norm float32 cannot hold where the norm decides, are left as
-        they are.
+        These, and those whose norm float32 cannot hold where it decides, are left as they are.
         """
         if clip.mode == "off":
             if not self._norms.due():

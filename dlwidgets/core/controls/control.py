@@ -23,9 +23,8 @@ class Control:
 
     Attributes
     ----------
-    name : of the wish: the session's trait and argument, and the ledger's entry.
+    name, aliases : of the session's trait and argument, and the ledger's entry; what people type for it.
     default : the wish of a plain loop.
-    aliases : what people type for it.
     steers : whether it is put in force between two steps, and written down; see `Setting`.
     at_rest : whether it is put in force at once where nothing runs: a model at rest shows it.
     of_the_step : whether only the next step knows of it: an evaluation under way need not end before it.
@@ -53,16 +52,10 @@ class Control:
     writer: ClassVar[type[Writer] | None] = None
 
     def __init__(self, steering: Steering | None = None) -> None:
-        self._steering = steering
+        #: The controls that this one belongs to; without them it can but read.
+        self.steering: Any = steering
         if steering is not None:
             self.optimizer_changed()
-
-    @property
-    def steering(self) -> Steering:
-        """The controls that this one belongs to."""
-        if self._steering is None:
-            raise RuntimeError(f"The control {self.name} belongs to no run.")
-        return self._steering
 
     @property
     def loop(self) -> Any:
@@ -133,10 +126,7 @@ class Setting(Control):
 class Panel:
     """A session as the rows of its panel read it.
 
-    Attributes
-    ----------
-    session : the session.
-    asked, applied : control -> what is asked for, and what is in force.
+    `asked` and `applied` have, by control, what is asked for, and what is in force.
     """
 
     session: Any

@@ -12,7 +12,7 @@ from ..base.numbers import read_fraction, read_optional
 from ..layers.structure import expression_of
 from ..layers.walk import uncompiled
 from .control import Control, Panel, PanelRow, Writer
-from .patterns import ByPattern, read_by_pattern, setting_of, single_setting
+from .patterns import ByPattern, list_few, read_by_pattern, setting_of, single_setting
 
 
 class DropoutRates:
@@ -44,15 +44,6 @@ class DropoutRates:
         """Return path -> the rate that the layer was made with."""
         return {path: self._own.get(id(layer), (layer, layer.p))[1] for path, layer in self.layers().items()}
 
-    def read(self, value: Any) -> ByPattern | None:
-        """Read a rate, or pattern -> rate: see `patterns.read_by_pattern`."""
-
-        def read_rate(rate: Any) -> float | None:
-            wanted = "a share of what is dropped, 0 or more and below 1, is wanted."
-            return read_optional(rate, read_fraction, f"dropout has the rate {rate!r}: {wanted}")
-
-        return read_by_pattern(self._model, "dropout", value, self.layers(), "dropout layer", read_rate)
-
     def put(self, choice: ByPattern | None) -> str | None:
         """Put a choice in force, and return in words what changed."""
         changed = []
@@ -68,8 +59,7 @@ class DropoutRates:
             else:
                 self._own[id(module)] = own
         self.choice = choice
-        more = f" and {len(changed) - 4} more" if len(changed) > 4 else ""
-        return ", ".join(changed[:4]) + more or None
+        return list_few(changed) or None
 
     def state(self) -> dict[str, Any]:
         """Return the choice, and the rates it replaced."""
@@ -121,7 +111,12 @@ class Dropout(Control):
     )  # fmt: skip
 
     def read(self, value: Any) -> ByPattern | None:
-        return self.loop.dropout.read(value)
+        def read_rate(rate: Any) -> float | None:
+            wanted = "a share of what is dropped, 0 or more and below 1, is wanted."
+            return read_optional(rate, read_fraction, f"dropout has the rate {rate!r}: {wanted}")
+
+        layers = self.loop.dropout.layers()
+        return read_by_pattern(self.loop.model, self.name, value, layers, "dropout layer", read_rate)
 
     def now(self) -> ByPattern | None:
         return self.loop.dropout.choice

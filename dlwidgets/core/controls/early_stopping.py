@@ -54,21 +54,15 @@ class Patience:
 
     def put(self, rule: StoppingRule | None) -> None:
         """Stop by another rule; the counting begins anew."""
-        self.rule = rule
+        self.rule, self.waited = rule, 0
         self.best: float | None = None
         self.best_step: int | None = None
-        self.waited = 0
         self._weights: dict[str, torch.Tensor] = {}
 
     def after(self, value: float | None, step: int) -> str | None:
         """Count an evaluation; return why to stop, or None.
 
-        To be called with the weights that were evaluated in the model. Where the run goes on after a stop,
-        the counting begins anew.
-
-        Parameters
-        ----------
-        value : of the metric; None or NaN is never better.
+        To be called with the weights that were evaluated in the model. None or NaN is never better.
         """
         rule = self.rule
         if rule is None:
@@ -85,9 +79,8 @@ class Patience:
         self.waited += 1
         if self.waited < rule.patience:
             return None
-        best = "was never a number"
-        if self.best is not None:
-            best = f"was best after step {self.best_step} ({self.best:.4g})"
+        seen = self.best is not None
+        best = f"was best after step {self.best_step} ({self.best:.4g})" if seen else "was never a number"
         ago = pluralize(self.waited, "evaluation")
         return f"Stopped early after step {step}: {rule.metric} {best}, {ago} ago."
 
@@ -116,13 +109,8 @@ class Patience:
         }
 
 
-def read_stopping_rule(value: Any) -> StoppingRule | None:
-    """Read a metric, a patience, fields, or a dict; None is never.
-
-    Raises
-    ------
-    TypeError, ValueError : one sentence on what does not fit.
-    """
+def _read_rule(value: Any) -> StoppingRule | None:
+    """Read a metric, a patience, fields, or a dict; None is never."""
     if value is None or value is False:
         return None
     if isinstance(value, Mapping):
@@ -203,8 +191,8 @@ class EarlyStopping(Control):
         ),
         PanelRow(
             "run", "Patience", "text", lambda value: value and value.patience,
-            lambda panel, text: _typed(panel, "patience", parse_number(text)), part="patience", there=_stops,
-            unit="evaluations",
+            lambda panel, text: _typed(panel, "patience", parse_number(text)),
+            part="patience", there=_stops, unit="evaluations",
         ),
         PanelRow(
             "run", "Restore best", "flag", lambda value: bool(value and value.restore),
@@ -213,7 +201,7 @@ class EarlyStopping(Control):
     )  # fmt: skip
 
     def read(self, value: Any) -> StoppingRule | None:
-        rule = read_stopping_rule(value)
+        rule = _read_rule(value)
         known = ("valid_loss", *METRICS.get(self.loop.objective.task.name, ()))
         if rule is not None and rule.metric not in known:
             have = f"evaluations have {', '.join(known)}.{did_you_mean(rule.metric, known)}"

@@ -119,9 +119,7 @@ class EmaWriter(Writer):
             script.sources.imports.add(f"from torch.optim.swa_utils import {name}")
         script.setup.append("averaged = None" if self._decay is None else self._averaged(self._decay))
         update = "averaged.update_parameters(model)"
-        script.after += (
-            ["if averaged is not None:", f"    {update}"] if script.changed("ema") else [update]
-        )
+        script.after += ["if averaged is not None:", f"    {update}"] if script.changed("ema") else [update]
         if self.ever[-1] is not None:
             path = f'HERE / "{script.path.stem}.averaged.pt"'
             script.ending.append(f"torch.save(averaged.module.state_dict(), {path})")

@@ -15,7 +15,7 @@ from ..base.state import Reference, dereference
 from ..base.words import pluralize, quote_error
 from ..layers.walk import numel_of
 from .parameter_groups import find_group, groups_by_id, prepare_join, remove_parameter
-from .patterns import FreezableParts, TrainablePatterns, read_trainable, statistics_of
+from .patterns import FreezableParts, TrainablePatterns, list_few, read_trainable, statistics_of
 
 
 class _Original(NamedTuple):
@@ -44,8 +44,7 @@ class Freezing:
     nothing runs; one that a pattern means follows it whenever training goes on. A tensor with several names
     (tied weights) is one: the last pattern that means any of them counts.
 
-    What a layer does to its weights by itself goes on: an embedding with `max_norm` rescales the rows that it
-    looks up, frozen or not.
+    What a layer does to its weights by itself goes on, as an embedding with `max_norm`.
 
     Attributes
     ----------
@@ -62,8 +61,6 @@ class Freezing:
         # Asked on one thread, put in force on another.
         self._lock = threading.RLock()
 
-    # -- any thread
-
     def read(self, value: Any) -> TrainablePatterns | None:
         """Return a wish in one form: see `patterns.read_trainable`."""
         return read_trainable(FreezableParts(self.model), value)
@@ -71,15 +68,11 @@ class Freezing:
     def extend(
         self, choice: TrainablePatterns | None, wanted: Sequence[Any], trains: bool, optimizer: Optimizer
     ) -> TrainablePatterns | None:
-        """Return a choice with more frozen (or training), without redundant entries.
+        """Return a choice with more frozen (or training).
 
         Parameters
         ----------
-        wanted : patterns, modules and parameters of the model, or lists of them.
-
-        Raises
-        ------
-        TypeError, ValueError : one sentence on what does not fit.
+        wanted : patterns, modules and parameters of the model, or lists of them; refused in a sentence.
         """
         flat = [one for item in wanted for one in (item if isinstance(item, (list, tuple)) else [item])]
         with self._lock:
@@ -97,8 +90,6 @@ class Freezing:
                 says_more = number in running if not was.trained else not given
                 states[number] = None if says_more else was.trained
         return parts.add_patterns(choice, patterns, trains, states)
-
-    # -- between two steps
 
     def put(self, choice: TrainablePatterns | None, optimizer: Optimizer) -> str:
         """Put a choice in force, and return in words what changed.
@@ -118,10 +109,7 @@ class Freezing:
         return said or ("nothing changed by it" if changed else "")
 
     def reapply(self, optimizer: Optimizer) -> str:
-        """Reapply the choice to a changed model; return a sentence on it.
-
-        A person may have changed the model while nothing ran.
-        """
+        """Reapply the choice to a model that was changed; say so."""
         if self.choice is None:
             return ""
         try:
@@ -259,8 +247,8 @@ def _describe_changes(
         size = sum(numel_of(parts.tensors[number]) for number in numbers)
         others = [name for number in numbers for name in parts.names[number][1:]]
         words.append(
-            f"{verb} {_few([*parts.fewest_names(numbers)])}: {pluralize(len(layers), 'layer')}, "
-            f"{pluralize(size, 'parameter')}" + (f", shared with {_few(others)}" if others else "")
+            f"{verb} {list_few([*parts.fewest_names(numbers)])}: {pluralize(len(layers), 'layer')}, "
+            f"{pluralize(size, 'parameter')}" + (f", shared with {list_few(others)}" if others else "")
         )
     for layers, others, verb in ((now, before, "held"), (before, now, "going on")):
         kinds = Counter(statistics_of(layer) for layer in layers if all(layer is not one for one in others))
@@ -274,7 +262,3 @@ def _describe_changes(
         rate = f", lr {float(groups[group]['lr']):g}" if "lr" in groups[group] else ""
         words.append(f"{pluralize(count, 'tensor')} added to {where}{rate}")
     return "; ".join(words)
-
-
-def _few(names: Sequence[str]) -> str:
-    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")

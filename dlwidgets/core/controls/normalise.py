@@ -62,12 +62,7 @@ class SplitWeight:
         self.direction: nn.Parameter | None = None
 
     def put_on(self, optimizer: Optimizer) -> None:
-        """Split the weight, and exchange it in its parameter group.
-
-        Raises
-        ------
-        ValueError : why it cannot be, in a clause; all is as before.
-        """
+        """Split the weight, and exchange it in its group, or change nothing."""
         name, module, key, axis = self._slot
         if is_parametrized(module, key):
             raise ValueError(f"{name!r} has a parametrization already")
@@ -156,11 +151,6 @@ class WeightNormalisation:
         self._splits: dict[tuple[int, str], SplitWeight] = {}
         self._projections: list[tuple[nn.Parameter, Callable[[torch.Tensor], torch.Tensor]]] = []
 
-    def read(self, value: Any) -> ByPattern | None:
-        """Read a rule, or pattern -> rule: see `patterns.read_by_pattern`."""
-        names = [slot.name for slot in self.slots()]
-        return read_by_pattern(self.model, "normalise", value, names, "weight of two or more axes", read_rule)
-
     def slots(self) -> list[WeightSlot]:
         """Return the weights that can be normalised, in order, each once."""
         found, seen = [], set()
@@ -193,8 +183,7 @@ class WeightNormalisation:
         # What is frozen stays as it is, split or not.
         fresh = [slot for slot in wanted if self._trains(slot)]
         self._put_on(fresh, optimizer)
-        for slot in off:
-            self._splits[id(slot.module), slot.key].take_off(optimizer)
+        self._take_off(off, optimizer)
         self.choice = choice
         self.renew()
         said = []
@@ -216,9 +205,7 @@ class WeightNormalisation:
     def renew(self) -> None:
         """Update which tensors are projected, as for a changed model."""
         self._projections = []
-        if self.choice is None:
-            return
-        for slot in self.slots():
+        for slot in self.slots() if self.choice is not None else ():
             rule = setting_of(self.choice, slot.name)
             if rule not in (None, "weight_norm") and not self._is_split(slot):
                 weight = slot.module._parameters[slot.key]
@@ -251,11 +238,9 @@ class WeightNormalisation:
         """Restore a state, before weights and optimizer are restored."""
         choice = state["choice"]
         rules = {name: tuple(r) if isinstance(r, list) else r for name, r in (choice or {}).items()}
-        slots = self.slots()
-        self._put_on([s for s in slots if s.name in state["split"] and not self._is_split(s)], optimizer)
-        for slot in slots:
-            if self._is_split(slot) and slot.name not in state["split"]:
-                self._splits[id(slot.module), slot.key].take_off(optimizer)
+        slots, split = self.slots(), state["split"]
+        self._put_on([slot for slot in slots if slot.name in split and not self._is_split(slot)], optimizer)
+        self._take_off([s for s in slots if self._is_split(s) and s.name not in split], optimizer)
         self.choice = None if choice is None else ByPattern(rules)
         self.renew()
 
@@ -264,9 +249,14 @@ class WeightNormalisation:
         return split is not None and split.on
 
     def _trains(self, slot: WeightSlot) -> bool:
-        split = self._splits.get((id(slot.module), slot.key))
-        tensor = split.direction if split is not None and split.on else slot.module._parameters[slot.key]
+        if self._is_split(slot):
+            return self._splits[id(slot.module), slot.key].direction.requires_grad  # type: ignore[union-attr]
+        tensor = slot.module._parameters[slot.key]
         return tensor is not None and tensor.requires_grad
+
+    def _take_off(self, slots: list[WeightSlot], optimizer: Optimizer) -> None:
+        for slot in slots:
+            self._splits[id(slot.module), slot.key].take_off(optimizer)
 
     def _put_on(self, slots: list[WeightSlot], optimizer: Optimizer) -> None:
         done: list[SplitWeight] = []
@@ -274,12 +264,12 @@ class WeightNormalisation:
         try:
             for slot in slots:
                 if isinstance(slot.module, nn.RNNBase):
-                    raise ValueError(f"{slot.name!r} belongs to an {type(slot.module).__name__}, "
-                                     "which reads its weights as one block")  # fmt: skip
+                    kind = type(slot.module).__name__
+                    why = f"belongs to an {kind}, which reads its weights as one block"
+                    raise ValueError(f"{slot.name!r} {why}")
                 if everywhere[id(slot.module._parameters[slot.key])] > 1:
                     raise ValueError(f"{slot.name!r} is shared with another layer (tied weights)")
-                key = (id(slot.module), slot.key)
-                split = self._splits.setdefault(key, SplitWeight(slot))
+                split = self._splits.setdefault((id(slot.module), slot.key), SplitWeight(slot))
                 split.put_on(optimizer)
                 done.append(split)
         except ValueError:
@@ -295,12 +285,7 @@ class WeightNormalisation:
 
 
 def read_rule(value: Any) -> Any:
-    """Return a rule in one form: None, a mode, or ("max_norm", c).
-
-    Raises
-    ------
-    ValueError : one sentence on what does not fit.
-    """
+    """Read a rule: None, a mode, or ("max_norm", c)."""
     if value is None:
         return None
     mode, limit = value if isinstance(value, (tuple, list)) and len(value) == 2 else (value, None)
@@ -497,7 +482,9 @@ class Normalise(Control):
     )  # fmt: skip
 
     def read(self, value: Any) -> ByPattern | None:
-        return self.loop.normalisation.read(value)
+        names = [slot.name for slot in self.loop.normalisation.slots()]
+        what = "weight of two or more axes"
+        return read_by_pattern(self.loop.model, self.name, value, names, what, read_rule)
 
     def now(self) -> ByPattern | None:
         return self.loop.normalisation.choice

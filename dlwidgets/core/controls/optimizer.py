@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import nn
@@ -21,23 +21,12 @@ Wish = tuple[Any, dict[str, Any]]
 
 #: Settings that are controls of their own, or say how it is computed, not what.
 _APART = ("lr", "weight_decay", "foreach", "fused", "capturable", "differentiable", "params", "param_names")
-
 _LBFGS = (
     "LBFGS evaluates the loss several times a step, which is not supported: "
     'take another optimizer, such as "adamw".'
 )
-
-
-class Replacement(NamedTuple):
-    """An optimizer that is to take the place of another.
-
-    Attributes
-    ----------
-    lr : the rate that whoever asked for it named; None: the rate of before stays.
-    """
-
-    optimizer: Optimizer
-    lr: float | None
+#: Optimizers by name; one that is in force and not among them is offered as well.
+_OFFERED = ("SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "NAdam", "RAdam")
 
 
 def read_optimizer(value: Any, model: nn.Module) -> Wish:
@@ -85,11 +74,12 @@ def read_optimizer(value: Any, model: nn.Module) -> Wish:
 
 def make_replacement(
     wish: Wish, model: nn.Module, now: Optimizer, weight_decay: float | None = None
-) -> Replacement:
+) -> tuple[Optimizer, float | None]:
     """Return an optimizer to take the place of `now`, at its rate.
 
-    A class gets the parameter groups of `now`, with their rates and, beside one another, their shares of the
-    weight decay. A factory makes its own groups, whose proportions stay.
+    With it comes the rate that the wish names; None: the rate of before stays. A class gets the parameter
+    groups of `now`, with their rates and, beside one another, their shares of the weight decay. A factory
+    makes its own groups, whose proportions stay.
 
     Parameters
     ----------
@@ -118,14 +108,14 @@ def make_replacement(
     else:
         made = what if what is now else _take(what, list(model.parameters()))
         if made is now:
-            return Replacement(now, None)
+            return now, None
         lr, decay = _own_setting(made, "lr"), _own_setting(made, "weight_decay")
         if weight_decay is not None and "weight_decay" in made.defaults and decay is None:
             GroupValue(made, "weight_decay").set(weight_decay)
         own_rate = GroupValue(made, "lr")
         if rate is not None and own_rate.value is not None:
             own_rate.set(rate)
-    return Replacement(made, None if lr is None else float(lr))
+    return made, None if lr is None else float(lr)
 
 
 def describe_optimizer(optimizer: Optimizer, instead: Mapping[str, Any] | None = None) -> Wish:
@@ -278,10 +268,6 @@ def _groups(kind: type[Optimizer], options: dict[str, Any], now: Optimizer) -> l
             made["weight_decay"] = usual * (float(group["weight_decay"]) / decays.value)
         groups.append(made)
     return groups
-
-
-#: Optimizers by name; one that is in force and not among them is offered as well.
-_OFFERED = ("SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "NAdam", "RAdam")
 
 
 def _choose(panel: Panel, word: Any) -> Any:

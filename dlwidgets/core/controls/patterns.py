@@ -54,11 +54,9 @@ class FreezableParts:
         self.layers: list[Layer] = walk(model)
         self.places: dict[str, nn.Module] = {}
         self.tensors: list[nn.Parameter] = []
-        self.names: list[list[str]] = []
-        self.owners: list[str] = []
+        self.names, self.owners = list[list[str]](), list[str]()
         self._number: dict[int, int] = {}
-        self._by_name: dict[str, int] = {}
-        self._integers: dict[str, str] = {}
+        self._by_name, self._integers = dict[str, int](), dict[str, str]()
         for layer in self.layers:
             self.places[layer.path] = layer.module
             # What stands in a second place has names there, too.
@@ -128,12 +126,7 @@ class FreezableParts:
         return [module for module, own in self.running if all(flags[number] is False for number in own)]
 
     def pattern_for(self, wanted: Any) -> str:
-        """Return the pattern for a module or parameter of the model.
-
-        Raises
-        ------
-        TypeError, ValueError : one sentence on what does not fit.
-        """
+        """Return the pattern for a module or parameter, or refuse it."""
         if isinstance(wanted, str):
             return wanted or "*"
         if isinstance(wanted, nn.Module):
@@ -151,12 +144,7 @@ class FreezableParts:
         raise ValueError(f"This {type(wanted).__name__} is no part of the {type(self.model).__name__}.")
 
     def check(self, pattern: str) -> str:
-        """Return the pattern if it means anything that can be frozen.
-
-        Raises
-        ------
-        ValueError : one sentence on what the model has instead.
-        """
+        """Return the pattern if it means what can be frozen."""
         if self.match(pattern):
             return pattern
         kind = type(self.model).__name__
@@ -275,12 +263,13 @@ def read_trainable(parts: FreezableParts, value: Any) -> TrainablePatterns | Non
 
 def describe_trainable(choice: Mapping[str, bool] | None) -> str:
     """Return a choice in words: "features frozen, features.3 trains"."""
-    said = [
-        f"{'all' if name in WHOLE_MODEL else name} {'trains' if on else 'frozen'}"
-        for name, on in (choice or {}).items()
-    ]
-    return ", ".join(said[:6]) + (f" and {len(said) - 6} more" if len(said) > 6 else "")
+    named = (("all" if name in WHOLE_MODEL else name, on) for name, on in (choice or {}).items())
+    return list_few([f"{name} {'trains' if on else 'frozen'}" for name, on in named], 6)
 
+
+def list_few(words: Sequence[str], most: int = 4) -> str:
+    """Return words, at most `most`: "one, two and 12 more"."""
+    return ", ".join(words[:most]) + (f" and {len(words) - most} more" if len(words) > most else "")
 
 
 def statistics_of(module: nn.Module) -> str:
@@ -294,7 +283,6 @@ def statistics_of(module: nn.Module) -> str:
     there = [name for name, buffer in module._buffers.items() if buffer is not None]
     follow = any(name.startswith("running_") or name == "num_batches_tracked" for name in there)
     return kind_of(module) if follow else ""
-
 
 
 def _is_glob(pattern: str) -> bool:

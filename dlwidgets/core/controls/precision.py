@@ -43,12 +43,7 @@ class MixedPrecision:
         self.note: Callable[[str], None] = lambda sentence: None
 
     def put(self, mode: str) -> str | None:
-        """Put a mode in force; return a note.
-
-        Raises
-        ------
-        ValueError : why the device cannot, in a clause.
-        """
+        """Put a mode in force, as `Control.put`."""
         if mode == self.mode:
             return None
         if why := why_not(mode, self.device):
@@ -59,16 +54,13 @@ class MixedPrecision:
 
     def forward(self) -> contextlib.AbstractContextManager[Any]:
         """Return what the loss is to be computed in."""
-        if self.mode == "full":
-            return _FULL
-        return torch.autocast(self.device.type, dtype=_DTYPES[self.mode])
+        full = self.mode == "full"
+        return _FULL if full else torch.autocast(self.device.type, dtype=_DTYPES[self.mode])
 
     def backward(self, loss: torch.Tensor) -> None:
-        """Compute the gradients of a loss, scaled in fp16."""
         (loss if self._scaler is None else self._scaler.scale(loss)).backward()
 
     def unscale(self, optimizer: Optimizer) -> None:
-        """Take the scale out of the gradients."""
         if self._scaler is not None:
             self._scaler.unscale_(optimizer)
 

@@ -109,7 +109,7 @@ class Thresholds(Setting):
             numbers = [None]
         if not numbers or any(one is None or math.isnan(one) for one in numbers):
             raise ValueError(f"thresholds={value!r}: one number, or one for each class, is wanted.")
-        count = None if self._steering is None else self.loop.objective.task.outputs
+        count = None if self.steering is None else self.loop.objective.task.outputs
         if count is not None and len(numbers) != count:
             raise ValueError(
                 f"thresholds has {len(numbers)} numbers for {count} classes: one for each is wanted."

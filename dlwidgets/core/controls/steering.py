@@ -20,7 +20,7 @@ from .movement import Betas, LearningRate, Momentum, WeightDecay
 from .normalise import Normalise
 from .optimizer import OptimizerControl
 from .precision import Precision
-from .schedule.control import ScheduleControl
+from .schedule.rate import ScheduleControl
 from .settings import Epochs, EvaluateEvery, EvaluateSamples, Thresholds
 from .threads import Threads
 from .trainable import Trainable
@@ -41,12 +41,7 @@ def names_of(**wanted: Any) -> tuple[str, ...]:
 
 
 def read_alone(name: str, value: Any) -> Any:
-    """Read a wish for a control that needs no run.
-
-    Raises
-    ------
-    TypeError, ValueError : one sentence on what does not fit.
-    """
+    """Read a wish for a control that needs no run: see `Control.read`."""
     return next(one for one in CONTROLS if one.name == name)().read(value)
 
 
@@ -61,19 +56,13 @@ class Steering:
     adopted : wishes that came along with another one, for a session to show.
     evaluates : whether anything is evaluated.
     asked_threads : how many threads were asked for when the session was made; None: its own choice.
-
-    Parameters
-    ----------
-    kinds : the classes of the controls; none: all.
     """
 
     def __init__(self, loop: Any, threads: int | None = None, kinds: Iterable[type[Control]] = ()) -> None:
-        self.loop, self.asked_threads = loop, threads
+        self.loop, self.asked_threads, self.evaluates = loop, threads, False
         self.ledger = Ledger()
         self.rejected: dict[str, str] = {}
-        self.adopted: dict[str, Any] = {}
-        self.evaluates = False
-        self._applied: dict[str, Any] = {}
+        self.adopted, self._applied = dict[str, Any](), dict[str, Any]()
         self.controls: dict[str, Control] = {kind.name: kind(self) for kind in kinds or CONTROLS}
 
     def __getitem__(self, name: str) -> Control:
@@ -88,8 +77,6 @@ class Steering:
     def names(self) -> tuple[str, ...]:
         return tuple(control.name for control in self.steered)
 
-    # -- what is so
-
     def read(self, name: str, value: Any) -> Any:
         """Return a wish in one form: see `Control.read`."""
         return self.controls[name].read(value)
@@ -101,10 +88,7 @@ class Steering:
     def applied(self, names: Iterable[str] | None = None) -> dict[str, Any]:
         """Return what is in force, and what follows from it: see `Control.follows`.
 
-        Parameters
-        ----------
-        names : the controls that have been put in force since; they alone are asked, and those they touch.
-            None: all are asked.
+        Asked are the controls of `names`, put in force since, and those they touch; None: all.
         """
         names = self.names if names is None or not self._applied else names
         asked = {one for name in names for one in (name, *self.controls[name].touches)}
@@ -116,8 +100,6 @@ class Steering:
     def wishes(self) -> dict[str, Any]:
         """Return the wishes that mean what is in force."""
         return {control.name: control.wish() for control in self.steered}
-
-    # -- between two steps
 
     def order(self, names: Iterable[str]) -> list[str]:
         """Return wishes in the order in which to apply them.
@@ -153,12 +135,7 @@ class Steering:
             self.stretch_schedule()
 
     def begin(self, name: str, value: Any) -> str:
-        """Put an initial wish in force, without a ledger entry.
-
-        Raises
-        ------
-        TypeError, ValueError : one sentence on what does not fit.
-        """
+        """Put an initial wish in force, or raise; write no entry."""
         control = self.controls[name]
         wanted = control.read(value)
         try:
@@ -197,10 +174,8 @@ class Steering:
         """Feed the evaluation of a retaken step to the schedule."""
         self.loop.rate.replay_evaluation(found, self.loop.steps)
 
-    # -- as a part of a run
-
     def state(self, shape: bool = False) -> dict[str, Any]:
-        """Return the state of each control that shapes the model, or the others."""
+        """Return the states of controls that shape the model, or not."""
         return {one.name: one.state() for one in self.steered if one.shapes_model is shape}
 
     def install(self, state: dict[str, Any], shape: bool = False) -> str | None:

@@ -110,7 +110,6 @@ CLASSES: dict[str, type[Any]] = {
     and kind not in (LRScheduler, lr_scheduler.SequentialLR, lr_scheduler.ChainedScheduler)
 }  # fmt: skip
 
-
 _SYNONYMS = {
     "stepdecay": "step", "exp": "exponential", "exponentialdecay": "exponential", "cosineannealing": "cosine",
     "cos": "cosine", "cosinedecay": "cosine", "sgdr": "cosine restarts", "warmrestarts": "cosine restarts",
@@ -277,10 +276,8 @@ def _find_name(name: str) -> str:
     """Return the name of a schedule or of a torch class."""
     key = _key(name)
     known = {**{_key(one): one for one in NAMES}, **_SYNONYMS, **{_key(one): one for one in CLASSES}}
-    if key in known:
-        return known[key]
-    if f"{key}lr" in known:
-        return known[f"{key}lr"]
+    if found := known.get(key, known.get(f"{key}lr")):
+        return found
     if key in ("sequentiallr", "chainedscheduler", "sequential", "chained"):
         raise ValueError(
             f"schedule={name!r} is made of schedulers: pass a factory, as lambda optimizer: "
@@ -430,12 +427,7 @@ def is_plain_wish(value: Any) -> bool:
 
 
 def waits_for_metric(scheduler: Any) -> bool:
-    """Say whether a scheduler is stepped with a metric.
-
-    Raises
-    ------
-    ValueError : its step() wants something else, in a clause.
-    """
+    """Say whether a scheduler is stepped with a metric; refuse any other."""
     for one in inspect.signature(scheduler.step).parameters.values():
         if one.default is one.empty and one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD):
             if "metric" in one.name or one.name in ("loss", "value", "score"):

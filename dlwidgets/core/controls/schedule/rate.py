@@ -1,8 +1,8 @@
-"""The learning rate in force: the schedule's, times a person's factor."""
+"""The learning rate in force, and its schedule as a control."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,11 +10,14 @@ import numpy as np
 import torch
 from torch.optim import Optimizer
 
+from ...base.ledger import Entry
 from ...base.state import Reference, dereference
 from ...base.words import pluralize
+from ..control import Control, Panel, PanelRow, parse_number
+from ..movement import MovementWriter, name_in_wish, ready_for_momentum
 from ..parameter_groups import GroupValue, set_group
 from . import plan as plans
-from .plan import Ahead, SchedulePlan, Wish
+from .plan import NAMES, Ahead, SchedulePlan, Wish
 from .scheduler import OF_ANOTHER, ActiveSchedule, cycle, cycled_in, stand_in
 
 
@@ -72,8 +75,6 @@ class Rate:
         self.active: ActiveSchedule | None = None
         self.wish: Wish | None = None
         self.factor, self.original_groups = 1.0, list[dict[str, Any]]()
-
-    # -- what is in force
 
     @property
     def plan(self) -> SchedulePlan | None:
@@ -134,15 +135,8 @@ class Rate:
         """The leading group's settings from before the schedule cycled them."""
         return self.original_groups[self.leader] if self.original_groups else {}
 
-    # -- any thread
-
     def read(self, value: Any) -> Wish | None:
-        """Read a wish for a schedule, tried on a stand-in optimizer.
-
-        Raises
-        ------
-        ValueError : one sentence on what is wrong.
-        """
+        """Read a wish for a schedule, tried on a stand-in optimizer."""
         wish = plans.read_schedule(value)
         if wish is not None:
             try:
@@ -152,16 +146,11 @@ class Rate:
                 raise ValueError(f"schedule: {said} cannot be had: {why}.") from None
         return wish
 
-    # -- between two steps
-
     def set(self, value: float) -> str | None:
         """Set the rate of the next step, and scale a schedule's curve.
 
-        Under a schedule `value` is its base, the rate that it begins from. Returns a note.
-
-        Raises
-        ------
-        ValueError : why that cannot be, in a clause.
+        Under a schedule `value` is its base, the rate that it begins from, refused where that is 0. Returns a
+        note.
         """
         if self.active is None:
             self._own.set(value)
@@ -261,8 +250,6 @@ class Rate:
             cycle(self.optimizer.param_groups[number], self.active.settings(number))
         self._written = [float(group["lr"]) for group in groups]
 
-    # -- with a run that begins, or becomes longer or shorter
-
     def forecast(self, points: int = 200) -> RateForecast:
         """Forecast the rates to the run's end, thinned out.
 
@@ -330,8 +317,6 @@ class Rate:
         length, behind = pluralize(resolved[1]["over"], "step"), resolved[1].get("at", 0)
         return f"stretched to end with the run: {resolved[0]} over {length}, {behind:,} of them behind"
 
-    # -- as a part of a run
-
     def state(self) -> dict[str, Any]:
         """Return all that stands nowhere but here: see `base.state.Stateful`."""
         state: dict[str, Any] = {"own": self._own.state(), "name": None, "fed": self._last_fed}
@@ -372,8 +357,6 @@ class Rate:
         self._written, self._end = list(state["written"]), state["end"]
         self._losses = list(state["losses"])
         return None
-
-    # -- inside
 
     def _ends_elsewhere(self, ahead: Ahead) -> bool:
         """Say whether the schedule was fitted to a run that ends elsewhere."""
@@ -487,3 +470,115 @@ class Rate:
             self._written.append(float(group["lr"]))
             if scheduled.cycled:
                 cycle(group, scheduled.settings(number))
+
+
+def _name_of(wish: Any) -> str:
+    return name_in_wish(wish) or "constant"
+
+
+def _choose(panel: Panel, word: Any) -> Any:
+    now = panel.asked.get("schedule")
+    if word == "constant":
+        return None
+    if now and word == _name_of(now):
+        return now
+    kept = ("warmup", "unit") if now and word not in ("one-cycle", "plateau") else ()
+    return word, {name: now[1][name] for name in kept if name in now[1]}
+
+
+def _option(name: str, label: str, only: Sequence[str] = (), **more: Any) -> PanelRow:
+    """Return the row of an option of the schedules named in `only`."""
+
+    def wish(panel: Panel, text: Any) -> Any:
+        now, value = panel.asked.get("schedule"), parse_number(text)
+        if not now:
+            return now
+        options = {key: one for key, one in now[1].items() if key != name}
+        return now[0], options if value is None else {**options, name: value}
+
+    def there(panel: Panel) -> bool:
+        now = panel.asked.get("schedule")
+        return bool(now) and isinstance(now[0], str) and (not only or now[0] in only)
+
+    return PanelRow(
+        "schedule", label, "text", lambda value: value and value[1].get(name), wish,
+        part=name, there=there, **more,
+    )  # fmt: skip
+
+
+class ScheduleControl(Control):
+    """How the learning rate goes on, from the rate in force."""
+
+    name = "schedule"
+    aliases = (
+        "scheduler", "lr_scheduler", "lr_schedule", "lr_decay", "learning_rate_schedule",
+        "learning_rate_scheduler", "sched", "decay", "annealing",
+    )  # fmt: skip
+    touches = ("lr", "momentum", "betas")
+    loop_part = "rate"
+    writer = MovementWriter
+    rows = (
+        PanelRow(
+            "schedule", "Kind", "choice", _name_of, _choose,
+            choices=lambda panel: [*dict.fromkeys(("constant", *NAMES, _name_of(panel.shown("schedule"))))],
+            hint="How the rate goes on; it begins anew from the rate in force",
+        ),
+        _option(
+            "warmup", "Warm-up", tuple(name for name in NAMES if name != "one-cycle"), unit="steps",
+            hint="Steps in which the rate grows to where the schedule begins; below 1: a share of the run",
+            empty="0",
+        ),
+        _option(
+            "over", "Length", tuple(name for name in NAMES if name != "plateau"), empty="the run",
+            hint="How many steps or epochs it takes; empty: the run's",
+            # Drawn out, its whole length is no number of steps that are taken.
+            fact=lambda panel, wish: "to the end" if wish and wish[1].get("at") else None,
+        ),
+        _option("gamma", "Factor", ("step", "exponential"), hint="What the rate is multiplied with"),
+        _option("eta_min", "Lowest rate", ("cosine", "cosine restarts")),
+        _option("max_lr", "Highest rate", ("one-cycle",)),
+        _option("power", "Power", ("polynomial",)),
+        _option("end_factor", "Ends at ×", ("linear",)),
+        _option("patience", "Patience", ("plateau",), unit="evaluations"),
+        _option("factor", "Factor", ("plateau",), hint="What the rate is multiplied with"),
+    )  # fmt: skip
+
+    def read(self, value: Any) -> Wish | None:
+        return self.loop.rate.read(value)
+
+    def now(self) -> Wish | None:
+        return self.loop.rate.resolved
+
+    def wish(self) -> Wish | None:
+        return self.loop.rate.wish
+
+    def put(self, value: Wish | None) -> str:
+        said = self.loop.rate.begin(value)
+        ready_for_momentum(self.loop.optimizer)  # which one-cycle changes along
+        # What it begins from, or ends with, is the learning rate from here on.
+        self.steering.adopted["lr"] = self.loop.rate.base
+        return said
+
+    def redo(self, entry: Entry) -> None:
+        if entry.by == "run":
+            self.loop.rate.renew(entry.applied)
+        else:
+            self.loop.rate.begin(entry.asked, entry.applied)
+        ready_for_momentum(self.loop.optimizer)
+
+    def run_begins(self, run: int) -> None:
+        rate, ledger = self.loop.rate, self.steering.ledger
+        before = rate.resolved
+        note = rate.run_begins(run)
+        if not note and rate.resolved != before and any(one.name == "schedule" for one in ledger.entries):
+            # What the ledger says of the schedule would not be so any more.
+            note = f"fitted to the run: {rate.words}"
+        if note:
+            ledger.add(Entry(self.loop.steps, "schedule", rate.wish, rate.resolved, "run", note))
+
+    def install(self, state: Any) -> str | None:
+        return self.loop.rate.install(state, self.loop.optimizer)
+
+    @classmethod
+    def headline(cls, panel: Panel) -> str:
+        return str(panel.applied.get("schedule_in_words") or _name_of(panel.asked.get("schedule")))

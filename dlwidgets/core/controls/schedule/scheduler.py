@@ -167,22 +167,16 @@ class ActiveSchedule:
             found |= {key for key in keys if bool(was[key] != now[key])}
         return tuple(sorted(found))
 
-    # -- what comes
-
     def forecast(self, offsets: Sequence[int], leader: int, ahead: Ahead) -> list[float]:
-        """Return a group's rates at ascending offsets (0: the next step).
-
-        The scheduler is not touched: a copy runs ahead.
-        """
-        plan = self.plan
+        """Return a group's rates at ascending offsets (0: the next step)."""
+        plan, left, each = self.plan, ahead.left, ahead.each
         warm = max(0, plan.warmup - self.taken)
 
-        def advances(offset: int) -> int:
-            if plan.unit == "evaluation" or self.finished:
-                return 0
+        def count_units(steps: int) -> int:
+            """Return how many steps, or ends of epochs, lie so far ahead."""
             if plan.unit == "step":
-                return max(0, offset - warm)
-            return max(0, _count_epoch_ends(offset, ahead) - _count_epoch_ends(warm, ahead))
+                return steps
+            return 1 + (steps - left) // each if left and each and steps >= left else 0
 
         try:
             twin, groups = self._twin()
@@ -196,8 +190,10 @@ class ActiveSchedule:
             if self.taken + offset < plan.warmup:
                 rates.append(float(self._warm(self.start[leader], self.taken + offset)))
                 continue
-            count = advances(offset)
-            if plan.max_advances is not None:
+            count = max(0, count_units(offset) - count_units(warm))
+            if plan.unit == "evaluation" or self.finished:
+                count = 0
+            elif plan.max_advances is not None:
                 count = min(count, plan.max_advances - self.units)
             try:
                 if count == 0 or count == done:
@@ -231,8 +227,6 @@ class ActiveSchedule:
         other = stand_in(self._model, clean=False)
         return copy.deepcopy(self.scheduler, {id(self._model): other}), other.param_groups
 
-    # -- its state
-
     def state(self) -> dict[str, Any]:
         """Return how far it is, as plain data for schedulers of torch."""
         groups = self._model.param_groups
@@ -257,15 +251,12 @@ class ActiveSchedule:
 
 
 def cycled_in(group: Mapping[str, Any], cycled: Sequence[str]) -> list[str]:
-    """Return the settings of a group that are cycled.
-
-    Adam's first beta is what SGD calls momentum.
-    """
+    """Return the settings of a group that are cycled."""
     found = [key for key in cycled if key in group]
-    if "momentum" in cycled and "momentum" not in group and "betas" in group:
-        found.append("betas")
-    if "betas" in cycled and "betas" not in group and "momentum" in group:
-        found.append("momentum")
+    # Adam's first beta is what SGD calls momentum.
+    for one, other in (("momentum", "betas"), ("betas", "momentum")):
+        if one in cycled and one not in group and other in group:
+            found.append(other)
     return found
 
 
@@ -302,11 +293,3 @@ def _step(scheduler: Any, *metric: float) -> None:
             scheduler.step(*metric)
     else:
         scheduler.step(*metric)
-
-
-def _count_epoch_ends(offset: int, ahead: Ahead) -> int:
-    """Return how many epochs will have ended so many steps from now."""
-    left, each = ahead.left, ahead.each
-    if not left or not each or offset < left:
-        return 0
-    return 1 + (offset - left) // each
