@@ -115,11 +115,7 @@ def divisors(group: Sequence[Any], summed: bool = False) -> list[float]:
 
     A loss that is a mean becomes the mean over all samples of the step: each of them counts the same, also
     where the last micro-batch is smaller. Where all are of one size the divisor is their number, as in the
-    plain recipe `(loss / k).backward()`, bit for bit.
-
-    Parameters
-    ----------
-    summed : the loss is a sum over the samples, which is divided by nothing.
+    plain recipe `(loss / k).backward()`, bit for bit. A sum over the samples is divided by nothing.
     """
     if summed or len(group) == 1:
         return [1.0] * len(group)

@@ -97,12 +97,8 @@ class Clip:
         """(mode, limit), or None where it is off."""
         return None if self.mode == "off" else (self.mode, self.limit)
 
-    def __str__(self) -> str:
-        return "off" if self.mode == "off" else f"{self.mode} {self.limit:g}"
-
 
 def _dense_gradient(parameter: nn.Parameter) -> torch.Tensor:
-    """Return the gradient; of a sparse one its values."""
     gradient = parameter.grad if parameter.grad is not None else torch.zeros(())
     return gradient.coalesce().values() if gradient.is_sparse else gradient
 
@@ -174,9 +170,7 @@ class FiniteCheck:
     def __call__(self, parameters: Sequence[nn.Parameter]) -> bool:
         """Say whether all gradients are finite; they stay as they are.
 
-        Parameters
-        ----------
-        parameters : the same object from step to step, as long as they are the same.
+        `parameters` is the same object from step to step, as long as they are the same.
         """
         if parameters is not self._of:
             self._of, self._kernel = parameters, None

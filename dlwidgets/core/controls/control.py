@@ -190,13 +190,7 @@ class PanelRow:
 
 
 class Writer:
-    """Writes the lines of a control in an exported script.
-
-    Parameters
-    ----------
-    name : of the control.
-    script : the script in the making: see `export.draft.Draft`.
-    """
+    """Writes the lines of a control in a script: see `export.draft.Draft`."""
 
     #: Whether it is a variable at the head of the script, with the value that the first step has.
     at_head: ClassVar[bool] = False

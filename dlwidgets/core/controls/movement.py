@@ -83,12 +83,7 @@ class OptimizerNumber(Control):
         return self._value.value
 
     def check_not_cycled(self) -> None:
-        """Refuse to change a number that the schedule cycles.
-
-        Raises
-        ------
-        ValueError : it is cycled.
-        """
+        """Refuse to change a number that the schedule cycles."""
         rate = self.loop.rate
         if rate.plan is not None and rate.cycled:
             raise ValueError(

@@ -48,16 +48,12 @@ class SplitWeight:
 
     The parameters are the same objects each time, so that whoever holds one of them, as an optimizer of a
     person's own or a snapshot, finds it where it was.
-
-    Attributes
-    ----------
-    on : whether it is split.
-    length, direction : the two parameters; None before it was ever split.
     """
 
     def __init__(self, slot: WeightSlot) -> None:
         self._slot, self.on = slot, False
         self._whole = slot.module._parameters[slot.key]
+        #: None before it was ever split.
         self.length: nn.Parameter | None = None
         self.direction: nn.Parameter | None = None
 
@@ -170,12 +166,7 @@ class WeightNormalisation:
         return found
 
     def put(self, choice: ByPattern | None, optimizer: Optimizer) -> str:
-        """Put a choice in force; return in words what changed.
-
-        Raises
-        ------
-        ValueError : why it cannot be, in a clause; all is as before.
-        """
+        """Put a choice in force, as `Control.put`; return what changed."""
         slots = self.slots()
         rules = {slot.name: setting_of(choice, slot.name) for slot in slots}
         off = [slot for slot in slots if self._is_split(slot) and rules[slot.name] != "weight_norm"]
@@ -376,8 +367,6 @@ class NormaliseWriter(Writer):
         self._split, self._projects = set(script.origin.split), False
 
     def begin(self) -> None:
-        if not any(self.ever):
-            return
         script = self.script
         rules = [rule for choice in self.ever for rule in (choice or {}).values()]
         if "weight_norm" in rules:
@@ -393,7 +382,7 @@ class NormaliseWriter(Writer):
             if changed:
                 script.definitions.append(_SPLIT.strip("\n"))
         self._projects = any(rule not in (None, "weight_norm") for rule in rules)
-        lines = self._normalise(self.at_first)
+        lines = self._normalise(self.at_first) if rules else []
         if not self._projects:
             return
         script.setup.append("\n".join(["# The weights that are projected after each step, and how.", *lines]))
@@ -435,8 +424,7 @@ class NormaliseWriter(Writer):
         return self._normalise(entry.asked)
 
 
-_WORDS = {None: "off", "unit": "unit", "unit_dim1": "unit, dim 1", "max_norm": "max-norm"}
-_WORDS["weight_norm"] = "weight_norm"
+_WORDS = {None: "off", **dict(zip(MODES, ("unit", "unit, dim 1", "max-norm", "weight_norm")))}
 
 
 def _word_of(value: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -41,8 +41,7 @@ def read_optimizer(value: Any, model: nn.Module) -> Wish:
     ------
     ValueError, TypeError : one sentence on what is wrong.
     """
-    options: dict[str, Any] = {}
-    what = value
+    what, options = value, dict[str, Any]()
     if isinstance(value, (tuple, list)):
         if len(value) != 2 or not isinstance(value[1], dict):
             raise ValueError(f'optimizer={value!r}: a pair is wanted, as ("sgd", {{"momentum": 0.9}}).')
@@ -84,10 +83,6 @@ def make_replacement(
     Parameters
     ----------
     weight_decay : what a person asked for; it holds for the new one as well, unless that names its own.
-
-    Raises
-    ------
-    ValueError, TypeError : why it cannot be had.
     """
     what, options = wish
     kind = vars(torch.optim)[what] if isinstance(what, str) else what
@@ -121,9 +116,7 @@ def make_replacement(
 def describe_optimizer(optimizer: Optimizer, instead: Mapping[str, Any] | None = None) -> Wish:
     """Return an optimizer's name and settings other than defaults, rate, decay.
 
-    Parameters
-    ----------
-    instead : settings that stand for those in the optimizer, as where a schedule cycles them.
+    `instead` has settings that stand for those in the optimizer, as where a schedule cycles them.
     """
     kind, group = type(optimizer), {**optimizer.param_groups[0], **(instead or {})}
     name = kind.__name__ if vars(torch.optim).get(kind.__name__) is kind else kind
@@ -146,19 +139,14 @@ def is_as_wished(wish: Wish, optimizer: Optimizer) -> bool:
 
 
 def make_optimizer(
-    wanted: str | type[Optimizer] | Callable[..., Optimizer] | Optimizer,
-    model: nn.Module,
-    lr: float | None = None,
-    weight_decay: float | None = None,
+    wanted: Any, model: nn.Module, lr: float | None = None, weight_decay: float | None = None,
     frozen: bool = False,
-) -> Optimizer:
+) -> Optimizer:  # fmt: skip
     """Return an optimizer over the model's parameters.
 
     Parameters
     ----------
-    wanted : the name of a class of torch.optim in any case, the class, either with options as
-        ("sgd", {"momentum": 0.9}), a factory `parameters -> Optimizer`, or an optimizer that was already made
-        for this model (used as it is).
+    wanted : as for `read_optimizer`; an optimizer that was already made is used as it is.
     lr : the learning rate; None: 1e-3 for a name or a class, else what the optimizer was made with.
     weight_decay : None: what the class has by default, or the optimizer was made with.
     frozen : whether all parameters may be frozen by now, since some are to be unfrozen.

@@ -18,10 +18,6 @@ class GroupValue:
 
     An optimizer made by a person may give its groups different rates, or no decay to some. Their ratios to
     the leading group, the first whose number is not 0, stay what they were.
-
-    Attributes
-    ----------
-    leader : the number of the leading group.
     """
 
     def __init__(self, optimizer: Optimizer, key: str) -> None:
@@ -71,11 +67,8 @@ def find_group(
     """Return the group where a parameter belongs: that of its kin.
 
     The nearest kin shares most of the path; among equals, one of the same name (biases often have a group
-    without decay), then one with as many axes.
-
-    Parameters
-    ----------
-    names : the model's parameters by name; those that the optimizer lacks are passed over.
+    without decay), then one with as many axes. `names` are the model's parameters by name; those that the
+    optimizer lacks are passed over.
     """
     held, path = groups_by_id(optimizer), name.split(".")
     best, chosen = (-1, False, False), 0
@@ -94,14 +87,9 @@ def prepare_join(optimizer: Optimizer, group: int, name: str, tensor: nn.Paramet
     """Return a function that adds a parameter to a group.
 
     It gets the group's settings, and trains from then on. `add_param_group` would not do: it gives the
-    settings that the optimizer began with, and a schedule knows nothing of the new group. A second
-    optimizer of the same kind is made for the parameter alone and thrown away: it says whether the kind
-    takes it (Muon wants matrices), and makes the state that some kinds (Adagrad) make in the beginning
-    only.
-
-    Raises
-    ------
-    ValueError : why the optimizer does not take it, in a clause.
+    settings that the optimizer began with, and a schedule knows nothing of the new group. A second optimizer
+    of the same kind is made for the parameter alone and thrown away: it says whether the kind takes it (Muon
+    wants matrices), and makes the state that some kinds (Adagrad) make in the beginning only.
     """
     kind, where = type(optimizer), optimizer.param_groups[group]
     settings = {key: value for key, value in where.items() if key not in ("params", "param_names")}

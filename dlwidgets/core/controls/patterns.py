@@ -170,10 +170,8 @@ class FreezableParts:
     ) -> TrainablePatterns | None:  # fmt: skip
         """Return a choice with patterns added last, without redundant ones.
 
-        Parameters
-        ----------
-        without : of each part whether it trains where no pattern means it; None where that is not the same
-            as a pattern that says so.
+        `without` says of each part whether it trains where no pattern means it; None where that is not the
+        same as a pattern that says so.
         """
         entries = dict(choice or {})
         for pattern in patterns:
@@ -301,10 +299,6 @@ def read_by_pattern(
     names : what of the model can be meant, by dotted names.
     what : such a thing in words, as "dropout layer".
     read : reads one setting; raises ValueError.
-
-    Raises
-    ------
-    ValueError, TypeError : one sentence on what does not fit.
     """
     if value is None or (isinstance(value, Mapping) and not value):
         return None

@@ -28,12 +28,7 @@ class MixedPrecision:
 
     "bf16" has float32's range and needs nothing else. "fp16" has a small range: the loss is scaled up, so
     that small gradients are not lost, and steps whose gradients overflow are left out while the scale adapts
-    (Micikevicius et al. 2018, `torch.amp.GradScaler`).
-
-    Attributes
-    ----------
-    mode : "full", "bf16" or "fp16".
-    skipped : how many steps were left out.
+    (Micikevicius et al. 2018, `torch.amp.GradScaler`); `skipped` counts them.
     """
 
     def __init__(self, device: torch.device) -> None:

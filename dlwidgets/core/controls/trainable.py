@@ -1,16 +1,261 @@
-"""Which parts of the model train, as a control."""
+"""Which parts of a model train, and the optimizer's hold on them."""
 
 from __future__ import annotations
 
-from typing import Any
+import threading
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from torch import nn
+from torch.nn.parameter import is_lazy
+from torch.optim import Optimizer
 
 from ..base.ledger import Entry
+from ..base.state import Reference, dereference
+from ..base.words import pluralize, quote_error
 from ..layers.structure import expression_of
+from ..layers.walk import numel_of
 from .control import Control, Writer
-from .parameter_groups import find_group, remove_parameter
-from .patterns import FreezableParts, TrainablePatterns
+from .parameter_groups import find_group, groups_by_id, prepare_join, remove_parameter
+from .patterns import FreezableParts, TrainablePatterns, list_few, read_trainable, statistics_of
+
+
+class _Original(NamedTuple):
+    """A parameter's state before a pattern matched it."""
+
+    tensor: nn.Parameter
+    trained: bool
+    #: The optimizer that it came into only because it was to train.
+    joined: Optimizer | None = None
+
+
+class Freezing:
+    """Freezes and unfreezes parts of a model between two steps.
+
+    A frozen parameter has `requires_grad` False **and** no gradient: an optimizer moves one whose gradient is
+    merely zero, by momentum and weight decay. What the optimizer holds of it (momentum, Adam's moments and
+    its count of steps) is held too, and goes on where it was once it trains again, as in a loop that sets
+    `requires_grad` by hand. What the optimizer was never given is added to it as soon as it is to train.
+
+    A layer with running statistics (BatchNorm, InstanceNorm, spectral norm) whose parameters are all frozen
+    by the wish is in eval mode while the model trains, so that its statistics are held; one without
+    parameters, where a pattern that freezes means it. Every other layer keeps its mode: dropout between
+    frozen layers goes on, since it is there for what trains behind it.
+
+    A parameter that no pattern means is as its owner made it, frozen or not, and may be changed by hand while
+    nothing runs; one that a pattern means follows it whenever training goes on. A tensor with several names
+    (tied weights) is one: the last pattern that means any of them counts.
+
+    What a layer does to its weights by itself goes on, as an embedding with `max_norm`.
+
+    Attributes
+    ----------
+    choice : what is in force; None is as the model was. It is the whole state: `put` of an earlier one takes
+        the model back to it, whatever was asked for between.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self.model = model
+        self.choice: TrainablePatterns | None = None
+        self._originals: dict[int, _Original] = {}
+        self._held_layers: list[nn.Module] = []
+        self._modes: dict[int, tuple[nn.Module, bool]] = {}
+        # Asked on one thread, put in force on another.
+        self._lock = threading.RLock()
+
+    def read(self, value: Any) -> TrainablePatterns | None:
+        """Return a wish in one form: see `patterns.read_trainable`."""
+        return read_trainable(FreezableParts(self.model), value)
+
+    def extend(
+        self, choice: TrainablePatterns | None, wanted: Sequence[Any], trains: bool, optimizer: Optimizer
+    ) -> TrainablePatterns | None:
+        """Return a choice with more frozen (or training).
+
+        `wanted` are patterns, modules and parameters of the model, or lists of them; refused in a sentence.
+        """
+        flat = [one for item in wanted for one in (item if isinstance(item, (list, tuple)) else [item])]
+        with self._lock:
+            parts = FreezableParts(self.model)
+            patterns = [parts.check(parts.pattern_for(one)) for one in flat]
+            held = groups_by_id(optimizer)
+            running = {number for _, numbers in parts.running for number in numbers}
+            # Whether each trains without patterns; None where a pattern with the same verdict does more: one
+            # that freezes holds the statistics of a BatchNorm too, frozen by hand or not; one that has it
+            # train gives the optimizer what it was not given.
+            states: list[bool | None] = [True] * parts.count
+            for number, tensor in enumerate(parts.tensors):
+                was = self._originals.get(id(tensor), _Original(tensor, tensor.requires_grad))
+                given = id(tensor) in held and was.joined is not optimizer
+                says_more = number in running if not was.trained else not given
+                states[number] = None if says_more else was.trained
+        return parts.add_patterns(choice, patterns, trains, states)
+
+    def put(self, choice: TrainablePatterns | None, optimizer: Optimizer) -> str:
+        """Put a choice in force, as `Control.put`; return what changed."""
+        with self._lock:
+            parts = FreezableParts(self.model)
+            flags = parts.train_flags(choice)
+            plan = _FreezingPlan(parts, flags, self._originals, optimizer)
+            held = parts.held_layers(flags)
+            said = _describe_changes(parts, plan, self._held_layers, held)
+            plan.carry_out()
+            changed, self.choice, self._held_layers = choice != self.choice, choice, held
+        return said or ("nothing changed by it" if changed else "")
+
+    def reapply(self, optimizer: Optimizer) -> str:
+        """Reapply the choice to a model that was changed; say so."""
+        if self.choice is None:
+            return ""
+        try:
+            said = self.put(self.choice, optimizer)
+        except ValueError as why:
+            return f"trainable cannot be as asked for in the model that is here now: {why}."
+        return said and f"The model has changed: trainable was put in force anew, which {said}."
+
+    def state(self) -> dict[str, Any]:
+        """Return the choice, and what the model was before it: see `base.state.Stateful`."""
+        choice = None if self.choice is None else [[pattern, on] for pattern, on in self.choice.items()]
+        tensors = FreezableParts(self.model).tensors if self._originals else []
+        matched = [(number, self._originals.get(id(tensor))) for number, tensor in enumerate(tensors)]
+        own = [[number, was.trained, was.joined is not None] for number, was in matched if was is not None]
+        before = Reference((dict(self._originals), list(self._held_layers)))
+        return {"choice": choice, "own": own, "before": before}
+
+    def install(self, state: dict[str, Any], optimizer: Optimizer) -> None:
+        """Restore a choice; model and optimizer have been restored already."""
+        with self._lock:
+            self.choice = None if state["choice"] is None else TrainablePatterns(dict(state["choice"]))
+            if (before := dereference(state["before"])) is not None:
+                self._originals, self._held_layers = dict(before[0]), list(before[1])
+            elif self.choice is not None:
+                tensors = FreezableParts(self.model).tensors
+                self._originals = {
+                    id(tensors[number]): _Original(tensors[number], trained, optimizer if joined else None)
+                    for number, trained, joined in state.get("own", ()) if number < len(tensors)
+                }
+                self.put(self.choice, optimizer)
+        self.hold_statistics()
+
+    def trains_by_default(self, tensor: nn.Parameter) -> bool:
+        """Say whether a tensor trains where no pattern means it."""
+        was = self._originals.get(id(tensor))
+        return tensor.requires_grad if was is None else was.trained
+
+    def hold_statistics(self, mode_was_set: bool = False) -> None:
+        """Set layers with held statistics to eval mode; restore others.
+
+        Where the mode of the model has just been set to train, whoever did so gives the modes back.
+        """
+        if mode_was_set:
+            self._modes = {}
+        wanted = {id(module): module for module in self._held_layers}
+        for key in self._modes.keys() - wanted.keys():
+            module, mode = self._modes.pop(key)
+            module.training = mode
+        for key, module in wanted.items():
+            if key not in self._modes:
+                self._modes[key] = module, module.training
+                # Not eval(): what is inside, as dropout, keeps its mode.
+                module.training = False
+
+
+class _FreezingPlan:
+    """The planned state of each parameter, checked before anything changes.
+
+    Attributes
+    ----------
+    before, after : of each parameter, whether it trains.
+    joining : the number of each parameter that the optimizer is to be given -> that of its group.
+    """
+
+    def __init__(
+        self, parts: FreezableParts, flags: Sequence[bool | None], originals: dict[int, _Original],
+        optimizer: Optimizer,
+    ) -> None:  # fmt: skip
+        self.parts, self.optimizer, self._originals = parts, optimizer, originals
+        self.said = flags[: len(parts.tensors)]
+        self.before = [tensor.requires_grad for tensor in parts.tensors]
+        were = [originals.get(id(t), _Original(t, t.requires_grad)) for t in parts.tensors]
+        self.after = [was.trained if said is None else said for was, said in zip(were, self.said)]
+        held = groups_by_id(optimizer)
+        self._joins, self.joining, any_trains = [], {}, False
+        names = {names[0]: tensor for names, tensor in zip(parts.names, parts.tensors)}
+        for number, (tensor, said) in enumerate(zip(parts.tensors, self.said)):
+            if is_lazy(tensor) and self.after[number] != self.before[number]:
+                raise ValueError(
+                    f"{parts.names[number][0]!r} gets its size in the first step: it is frozen after that"
+                )
+            if not self.after[number]:
+                continue
+            if id(tensor) in held:
+                any_trains = any_trains or said is not None or were[number].joined is not optimizer
+            elif said:
+                any_trains, name = True, parts.names[number][0]
+                self.joining[number] = group = find_group(name, tensor, names, optimizer)
+                self._joins.append(prepare_join(optimizer, group, name, tensor))
+        if not any_trains:
+            raise ValueError("everything would be frozen: there would be nothing to train")
+
+    def carry_out(self) -> None:
+        """Set the flags, remember the old ones, and update the optimizer."""
+        tensors, originals = self.parts.tensors, self._originals
+        try:
+            for tensor, trains in zip(tensors, self.after):
+                if tensor.requires_grad != trains:
+                    tensor.requires_grad_(trains)
+        except RuntimeError as error:
+            for tensor, trained in zip(tensors, self.before):
+                if tensor.requires_grad != trained:
+                    tensor.requires_grad_(trained)
+            raise ValueError(quote_error(error).rstrip(".")) from None
+        for join in self._joins:
+            join()
+        for number, tensor in enumerate(tensors):
+            said, was = self.said[number], originals.get(id(tensor))
+            if not self.after[number] and (said is not None or was is not None):
+                tensor.grad = None
+            if said is not None:
+                was = was or _Original(tensor, self.before[number])
+                if number in self.joining:
+                    was = was._replace(joined=self.optimizer)
+                originals[id(tensor)] = was
+            elif was is not None:
+                if was.joined is self.optimizer:
+                    remove_parameter(self.optimizer, tensor)
+                del originals[id(tensor)]
+
+
+def _describe_changes(
+    parts: FreezableParts, plan: _FreezingPlan, before: Sequence[nn.Module], now: Sequence[nn.Module]
+) -> str:
+    """Return what a plan changes, as "froze features: 3 layers, 1,200 parameters"."""
+    words = []
+    for verb, trains in (("froze", False), ("unfroze", True)):
+        pairs = enumerate(zip(plan.before, plan.after))
+        numbers = [number for number, (was, is_) in pairs if is_ is trains and was is not trains]
+        if not numbers:
+            continue
+        layers = {parts.owners[number] for number in numbers}
+        size = sum(numel_of(parts.tensors[number]) for number in numbers)
+        others = [name for number in numbers for name in parts.names[number][1:]]
+        words.append(
+            f"{verb} {list_few([*parts.fewest_names(numbers)])}: {pluralize(len(layers), 'layer')}, "
+            f"{pluralize(size, 'parameter')}" + (f", shared with {list_few(others)}" if others else "")
+        )
+    for layers, others, verb in ((now, before, "held"), (before, now, "going on")):
+        kinds = Counter(statistics_of(layer) for layer in layers if all(layer is not one for one in others))
+        if kinds:
+            those = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
+            words.append(f"running statistics of {those} {verb}")
+    for group in dict.fromkeys(plan.joining.values()):
+        count = sum(number == group for number in plan.joining.values())
+        groups = plan.optimizer.param_groups
+        where = f"group {group} of the optimizer" if len(groups) > 1 else "the optimizer"
+        rate = f", lr {float(groups[group]['lr']):g}" if "lr" in groups[group] else ""
+        words.append(f"{pluralize(count, 'tensor')} added to {where}{rate}")
+    return "; ".join(words)
 
 
 class TrainableWriter(Writer):

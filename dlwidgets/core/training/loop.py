@@ -22,11 +22,11 @@ from ..controls.clipping import Clip, GradientClipper
 from ..controls.dropout import DropoutRates
 from ..controls.early_stopping import Patience
 from ..controls.ema import WeightAverage
-from ..controls.freezing import Freezing
 from ..controls.normalise import WeightNormalisation
 from ..controls.precision import MixedPrecision
 from ..controls.schedule.plan import Ahead
 from ..controls.schedule.rate import Rate
+from ..controls.trainable import Freezing
 from ..data.batches import Batches, batch_length
 from ..data.objective import Objective
 from ..layers.probes import LayerMonitor

@@ -196,12 +196,7 @@ class SchedulePlan:
         One that is not fitted to the run, or counts epochs, stays. What is left of the curve spreads over the
         steps that are left of the run, and what lies behind is as much of the whole as before: after u of n
         steps, with r to come, it has n' = r n / (n - u) in all and n' - r of them behind. A warm-up that is
-        under way goes on as it is.
-
-        Parameters
-        ----------
-        taken : the steps of it that were taken.
-        rates : those of the parameter groups where it began.
+        under way goes on as it is. It began at `rates`, those of the groups, and has `taken` steps behind it.
         """
         rest, kind = ahead.steps, NAMES.get(self.name)
         if kind is None or not self.fitted or self.unit != "step" or self.length is None or not rest:
@@ -350,10 +345,6 @@ def resolve_schedule(
     rates : those of the parameter groups where it begins.
     stand_in : returns an optimizer that a scheduler may be tried on.
     valid : whether there is validation data.
-
-    Raises
-    ------
-    ValueError : why it cannot be had, in a clause.
     """
     what, options = wish[0], dict(wish[1])
     unit, over, metric = options.pop("unit", None), options.pop("over", None), options.pop("metric", None)

@@ -163,18 +163,11 @@ class Rate:
         return None if self.scheduled else "the schedule has a rate of 0 here, which stays 0"
 
     def begin(self, wish: Wish | None, resolved: Wish | None = None) -> str:
-        """Begin a schedule with the next step; return it in words.
+        """Begin a schedule with the next step, as `Control.put`; return its words.
 
         It begins from the rate in force; in a warm-up from the one that leads up to; and where the last
-        schedule has left less than a thousandth, from the base of that.
-
-        Parameters
-        ----------
-        resolved : what it became when it was asked for the first time, where it is to be the same again.
-
-        Raises
-        ------
-        ValueError : why that cannot be, in a clause; all is as before.
+        schedule has left less than a thousandth, from the base of that. `resolved` is what it became when it
+        was asked for the first time, where it is to be the same again.
         """
         if wish is None:
             restored = self._end_schedule()
@@ -304,10 +297,7 @@ class Rate:
         return self._install(self.wish, made, self.factor, self.ratios)
 
     def stretch(self) -> str:
-        """Stretch a fitted schedule to end with the run; return a note.
-
-        Its curve stays, and the place on it: the rest is drawn out, or in.
-        """
+        """Stretch a fitted schedule to end with the run; return a note."""
         scheduled = self.active
         if scheduled is None or self.wish is None:
             return ""

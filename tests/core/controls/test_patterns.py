@@ -15,7 +15,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from dlwidgets.core.controls.freezing import Freezing
 from dlwidgets.core.controls.parameter_groups import find_group
 from dlwidgets.core.controls.patterns import (
     FreezableParts,
@@ -24,6 +23,7 @@ from dlwidgets.core.controls.patterns import (
     read_trainable,
     statistics_of,
 )
+from dlwidgets.core.controls.trainable import Freezing
 
 
 class Net(nn.Module):
