@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -69,14 +70,16 @@ def write_data(draft: Draft) -> BatchLines:
         raise Unwritable("batches were left out by skip(), which is written for rows in memory only")
     if isinstance(source, LoaderBatches):
         return _write_loader(draft, source, resizes)
-    if not isinstance(source, StreamBatches) or not isinstance(source.source, list):
-        words = "an iterable of the same batches, in the same order, for each epoch"
-        return _write_batches(draft, _mark_place(draft, "batches", words), "batches")
-    words, batches = "the batches, in order", [_to_plain(one) for one in source.source]
-    if not draft.data or not _is_loadable(batches):
-        return _write_batches(draft, _mark_place(draft, "batches", words), "batches")
-    path = draft.save_beside("data", batches, words)
-    return _write_batches(draft, f"batches = torch.load({path}, weights_only=True)", "batches")
+    words = "an iterable of the same batches, in the same order, for each epoch"
+    if isinstance(source, StreamBatches) and isinstance(source.source, list):
+        words = "the batches, in order"
+        batches = None
+        with contextlib.suppress(TypeError):
+            batches = [_to_plain(one) for one in source.source]
+        if draft.data and batches is not None:
+            path = draft.save_beside("data", batches, words)
+            return _write_batches(draft, f"batches = torch.load({path}, weights_only=True)", "batches")
+    return _write_batches(draft, _mark_place(draft, "batches", words), "batches")
 
 
 def _write_indexed(draft: Draft, source: IndexedBatches, resizes: bool) -> BatchLines:
@@ -184,28 +187,25 @@ def _read_samples(dataset: Any) -> list[Any] | None:
             return None
     if drew or not same_state(again, [samples[0], samples[-1]]):
         return None
-    if sum(t.nbytes for t in tree_tensors(samples)) > _LARGE or not _is_loadable(samples[0]):
-        return None
-    return samples
+    return samples if sum(t.nbytes for t in tree_tensors(samples)) <= _LARGE else None
 
 
 def _to_plain(sample: Any) -> Any:
-    """Return a sample as tensors and Python numbers that collate alike."""
+    """Return a sample as tensors and plain values that collate alike.
+
+    Raises
+    ------
+    TypeError : it holds something else.
+    """
     if isinstance(sample, Mapping):
         return {key: _to_plain(value) for key, value in sample.items()}
     if isinstance(sample, (tuple, list)) and not hasattr(sample, "_fields"):
         return type(sample)(_to_plain(value) for value in sample)
     if type(sample).__module__ == "numpy":
         return torch.as_tensor(sample)
+    if not isinstance(sample, (torch.Tensor, int, float, str)):
+        raise TypeError
     return sample.detach().clone() if isinstance(sample, torch.Tensor) else sample
-
-
-def _is_loadable(sample: Any) -> bool:
-    if isinstance(sample, Mapping):
-        return all(map(_is_loadable, sample.values()))
-    if isinstance(sample, (tuple, list)):
-        return all(map(_is_loadable, sample))
-    return isinstance(sample, (torch.Tensor, int, float, str, bool))
 
 
 def _write_loader(draft: Draft, source: LoaderBatches, resizes: bool) -> BatchLines:

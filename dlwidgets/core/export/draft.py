@@ -25,15 +25,13 @@ class Draft:
 
     Attributes
     ----------
-    loop, controls, opened, origin : the run, and the controls that it has.
     changes : the changes in force, in order, from the origin on; those after the last step left out.
     path : the script's own; what lies beside it is named after it.
     rewound : whether steps were taken back, which the script leaves out.
     data : whether the data is to lie beside it.
     thresholds : those in force: one, or one for each class.
     settings : lines that set the variables which changes set anew.
-    definitions : functions that the run needs.
-    setup : blocks between the optimizer and the loop.
+    definitions, setup : functions that the run needs; blocks between the optimizer and the loop.
     before, after, after_count : lines of a step between the gradients and the optimizer's step, after that,
         and after the step was counted.
     epoch_end, ending : lines after the last step of an epoch, and after the run.

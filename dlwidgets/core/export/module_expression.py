@@ -63,10 +63,9 @@ def write_module(
 ) -> tuple[str, nn.Module]:
     """Return the expression for such a module, and what it makes.
 
-    Its classes and imports are noted in `sources`.
-
     Parameters
     ----------
+    sources : where its classes and imports are noted.
     wanted : its structure; None: as it is now.
     texts : cells or files in which the call that made it may be found.
     same : says of a module of that structure whether it does the same.
@@ -95,8 +94,11 @@ def _find_candidates(module: nn.Module, sources: Sources, texts: tuple[str, ...]
         inside = [one for one in (*args, *kwargs.values()) if isinstance(one, Candidate)]
         names = (kind, *(item for one in inside for item in one.names))
 
+        def value(one: Any) -> Any:
+            return one.make() if isinstance(one, Candidate) else one
+
         def make() -> nn.Module:
-            return kind(*map(_value, args), **{key: _value(one) for key, one in kwargs.items()})
+            return kind(*map(value, args), **{key: value(one) for key, one in kwargs.items()})
 
         return Candidate(format_call(name, map(repr, args), kwargs), make, names)
 
@@ -205,15 +207,8 @@ def _simplify_size(size: Any) -> Any:
     return size[0] if isinstance(size, tuple) and len(set(size)) == 1 else size
 
 
-def _value(one: Any) -> Any:
-    return one.make() if isinstance(one, Candidate) else one
-
-
 def guess_arguments(module: nn.Module) -> Iterator[dict[str, Any]]:
-    """Guess a module's arguments from the sizes of its weights.
-
-    Whoever asks makes it with them and compares.
-    """
+    """Guess a module's arguments from the sizes of its weights."""
     choices: dict[str, list[Any]] = {}
     sizes = [size for p in module.parameters() for size in p.shape][::-1]
     sizes += [len(one) for one in module.modules() if isinstance(one, nn.ModuleList)]

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
 import torch
+from torch import nn
 from torch.optim import Optimizer
 
 from ..base.ledger import Entry
 from ..controls.movement import MovementWriter
+from ..controls.optimizer import default_settings
 from ..controls.schedule.rate import Rate
 from ..controls.steering import CONTROLS, Steering
+from ..layers.structure import expression_of
 from .draft import Draft
-from .optimizer import optimizer_text
 from .schedule import ScheduleLines
 from .sources import Unwritable
+from .text import format_call, indent
 
 #: The numbers of a parameter group that are controls.
 _NUMBERS = ("lr", "weight_decay", "momentum", "betas")
@@ -34,21 +38,40 @@ class Movement:
     """
 
     def __init__(self, draft: Draft) -> None:
-        self._draft = draft
-        self.shadow = Shadow(draft)
+        self._draft, origin, history = draft, draft.origin, draft.loop.history
+        parameters = dict(draft.model.named_parameters())
+        groups = [
+            {**group, "params": [parameters[name] for name in group["params"] if name in parameters]}
+            for group in origin.groups
+        ]
+        #: The shadow of the optimizer.
+        self.optimizer: Optimizer = origin.kind(groups)
+        self._rate = Rate(self.optimizer)
+        self._rate.ahead, self._rate.valid = draft.loop.ahead, draft.loop.rate.valid
+        self._loop: Any = SimpleNamespace(
+            optimizer=self.optimizer, rate=self._rate, model=draft.model, steps=0, swap=self._swap,
+            freezing=SimpleNamespace(choice=None, put=lambda choice, optimizer: ""),
+        )  # fmt: skip
+        self._steering = Steering(self._loop, kinds=[one for one in CONTROLS if one.writer is MovementWriter])
+        if origin.schedule is not None:
+            self._rate.begin(origin.asked_schedule, origin.schedule)
+        self._epochs, self._losses, self._rates = (
+            history.columns[name].values.tolist() for name in ("epoch", "loss", "lr")
+        )
+        due = draft.loop.rate.due_steps
+        self._evaluations = {row["step"]: row for row in history.evaluations if row["step"] in due}
         self._schedules = ScheduleLines(draft)
-        self._cycled, self._slider = set(draft.origin.cycled), False
+        self._cycled, self._slider = set(origin.cycled), False
 
-    @property
-    def optimizer(self) -> Optimizer:
-        """The shadow of the optimizer."""
-        return self.shadow.optimizer
+    def _swap(self, optimizer: Optimizer) -> None:
+        self.optimizer = self._loop.optimizer = optimizer
+        self._rate.rebind(optimizer)
 
     def begin(self) -> None:
         """Contribute the optimizer, and the schedule that there was from the beginning."""
         draft, origin = self._draft, self._draft.origin
         names = origin.names if origin.state is None else None
-        made = optimizer_text(origin.kind, origin.groups, draft.model, draft.sources, names)
+        made = _write_optimizer(draft, origin.kind, origin.groups, names)
         text = f"optimizer = {made}"
         if origin.state is not None:
             path = draft.save_beside("optimizer", origin.state, "what the optimizer had kept before the run")
@@ -58,20 +81,19 @@ class Movement:
 
     def finish(self) -> None:
         """Write what depends on all changes; compare the last rates."""
-        self.shadow.replay_to(self._draft.steps)
+        self._replay_to(self._draft.steps)
         self._schedules.finish(sorted(self._cycled & {"momentum", "betas"}), self._slider)
 
     def change(self, entry: Entry) -> list[str]:
         """Return the lines of a change."""
-        shadow = self.shadow
-        shadow.replay_to(entry.step)
-        rate, before, factor = shadow.rate, shadow.numbers(), shadow.rate.factor
+        self._replay_to(entry.step)
+        rate, before, factor = self._rate, self._numbers(), self._rate.factor
         scheduled = rate.plan is not None
         began = rate.starting_rates() if entry.by != "run" or not scheduled else rate.began  # type: ignore[union-attr]
         own = rate.original_groups[0] if rate.cycled and rate.original_groups else {}
-        shadow.put(entry)
+        self._put(entry)
         self._cycled |= set(rate.cycled)
-        rmsprop = type(shadow.optimizer) is torch.optim.RMSprop
+        rmsprop = type(self.optimizer) is torch.optim.RMSprop
         if entry.name == "schedule":
             lines = [line for key, value in own.items() for line in _set_in_all_groups(key, [_plain(value)])]
             lines += self._schedules.change(entry, began, rate.factor if entry.by == "run" else 1.0)
@@ -82,7 +104,7 @@ class Movement:
         if entry.name == "lr" and scheduled:
             return [self._slide(entry.applied)]
         lines = []
-        for key, now in shadow.numbers().items():
+        for key, now in self._numbers().items():
             if now == before[key]:
                 continue
             if len(now) == 1:
@@ -94,7 +116,7 @@ class Movement:
         return lines
 
     def _slide(self, value: Any) -> str:
-        leader, self._slider = self.shadow.rate.leader, True
+        leader, self._slider = self._rate.leader, True
         return f"schedule.set({value!r}" + (f", leader={leader})" if leader else ")")
 
     def _exchange(self) -> list[str]:
@@ -107,71 +129,33 @@ class Movement:
             {**group, "params": tuple(names.get(id(one)) for one in group["params"])}
             for group in optimizer.param_groups
         ]
-        text = optimizer_text(type(optimizer), groups, draft.model, draft.sources)
-        return f"optimizer = {text}".splitlines()
+        return f"optimizer = {_write_optimizer(draft, type(optimizer), groups, None)}".splitlines()
 
-
-class Shadow:
-    """A copy of optimizer and rate that replays a run's changes."""
-
-    def __init__(self, draft: Draft) -> None:
-        self._draft, origin, history = draft, draft.origin, draft.loop.history
-        parameters = dict(draft.model.named_parameters())
-        groups = [
-            {**group, "params": [parameters[name] for name in group["params"] if name in parameters]}
-            for group in origin.groups
-        ]
-        self.optimizer: Optimizer = origin.kind(groups)
-        #: Its rate.
-        self.rate = Rate(self.optimizer)
-        self.rate.ahead, self.rate.valid = draft.loop.ahead, draft.loop.rate.valid
-        self._loop: Any = SimpleNamespace(
-            optimizer=self.optimizer, rate=self.rate, model=draft.model, steps=0, swap=self._swap,
-            freezing=SimpleNamespace(choice=None, put=lambda choice, optimizer: ""),
-        )  # fmt: skip
-        self._steering = Steering(self._loop, kinds=[one for one in CONTROLS if one.writer is MovementWriter])
-        if origin.schedule is not None:
-            self.rate.begin(origin.asked_schedule, origin.schedule)
-        self._epochs, self._losses, self._rates = (
-            history.columns[name].values.tolist() for name in ("epoch", "loss", "lr")
-        )
-        due = draft.loop.rate.due_steps
-        self._evaluations = {row["step"]: row for row in history.evaluations if row["step"] in due}
-
-    def _swap(self, optimizer: Optimizer) -> None:
-        self.optimizer = self._loop.optimizer = optimizer
-        self.rate.rebind(optimizer)
-
-    def numbers(self) -> dict[str, list[Any]]:
+    def _numbers(self) -> dict[str, list[Any]]:
         """Return the numbers of the parameter groups."""
         groups = self.optimizer.param_groups
         return {key: [_plain(group.get(key)) for group in groups] for key in _NUMBERS}
 
-    def replay_to(self, step: int) -> None:
-        """Replay the steps up to one, comparing their rates.
-
-        Raises
-        ------
-        Unwritable : one of them is another.
-        """
+    def _replay_to(self, step: int) -> None:
+        """Replay the steps up to one, comparing their rates."""
         for number in range(self._loop.steps, step):
             taken = number + 1
-            if (self.rate.value or 0.0) != self._rates[number]:
+            if (self._rate.value or 0.0) != self._rates[number]:
                 raise Unwritable(
                     f"step {taken} was taken with the rate {self._rates[number]!r}, which no change explains"
                 )
             self._loop.steps = taken
-            self.rate.after_step(self._losses[number])
+            self._rate.after_step(self._losses[number])
             if taken == len(self._epochs):
                 ended = self._draft.loop.epochs == self._epochs[number]
             else:
                 ended = self._epochs[taken] != self._epochs[number]
             if ended:
-                self.rate.after_epoch()
+                self._rate.after_epoch()
             if taken in self._evaluations:
-                self.rate.after_evaluation(self._evaluations[taken], taken)
+                self._rate.after_evaluation(self._evaluations[taken], taken)
 
-    def put(self, entry: Entry) -> None:
+    def _put(self, entry: Entry) -> None:
         """Make a change as the session did."""
         try:
             self._steering[entry.name].redo(entry)
@@ -179,7 +163,7 @@ class Shadow:
             raise Unwritable(
                 f"the change of {entry.name} after step {entry.step} cannot be made again: {why}"
             ) from None
-        if self.rate.plan is not None and set(self.rate.ratios) - {1.0}:
+        if self._rate.plan is not None and set(self._rate.ratios) - {1.0}:
             raise Unwritable(
                 "the groups of the optimizer have other proportions than their schedule gives them"
             )
@@ -195,4 +179,80 @@ def _set_in_all_groups(key: str, values: list[Any]) -> list[str]:
 
 
 def _plain(value: Any) -> Any:
-    return value.item() if isinstance(value, torch.Tensor) else value
+    return value.tolist() if isinstance(value, torch.Tensor) else value
+
+
+def _write_optimizer(
+    draft: Draft, kind: type[Optimizer], groups: Sequence[Mapping[str, Any]], names: Sequence[str] | None
+) -> str:
+    """Return the expression for an optimizer, checked by making it.
+
+    Parameters
+    ----------
+    names : those of all parameters that the model has where it is made; None: those of now.
+    """
+    model, head, usual = draft.model, draft.sources.use(kind), default_settings(kind)
+    parameters = dict(model.named_parameters())
+    if any(None in group["params"] for group in groups):
+        raise Unwritable("the optimizer moves tensors that are no parameters of the model")
+    settings = [
+        {
+            key: _plain(value)
+            for key, value in group.items()
+            if key in usual and (key == "lr" or not _equal(value, usual[key]))
+        }
+        for group in groups
+    ]
+    shared = {
+        key: value for key, value in settings[0].items()
+        if all(_equal(group.get(key), value) for group in groups[1:])
+    }  # fmt: skip
+    own = [{key: value for key, value in one.items() if key not in shared} for one in settings]
+
+    given = [
+        {**one, "params": [parameters[name] for name in group["params"] if name in parameters]}
+        for one, group in zip(own, groups)
+    ]
+    try:
+        made = kind(given if len(groups) > 1 else given[0]["params"], **shared)
+    except Exception as error:  # noqa: BLE001 - a class of a person's own may want anything
+        raise Unwritable(f"{head} cannot be made with the settings it has: {error}") from None
+    for ours, theirs in zip(made.param_groups, groups):
+        for key in usual.keys() & theirs.keys():
+            if not _equal(ours.get(key), theirs[key]):
+                raise Unwritable(f"{head} has {key}={theirs[key]!r}, with which it cannot be made")
+
+    texts = [_parameters_text(model, group["params"]) for group in groups]
+    if len(groups) > 1:
+        lines = [
+            ", ".join([f'"params": {text}', *(f'"{key}": {value!r}' for key, value in one.items())])
+            for text, one in zip(texts, own)
+        ]
+        first = "[\n" + "".join(f"{indent(f'{{{line}}}')},\n" for line in lines) + "]"
+    else:
+        # Each parameter is moved by itself: their order plays no part.
+        whole = sorted(groups[0]["params"]) == sorted(parameters if names is None else names)
+        first = "model.parameters()" if whole else texts[0]
+    # The rate first: it is what is looked for.
+    return format_call(head, [first], dict(sorted(shared.items(), key=lambda one: one[0] != "lr")))
+
+
+def _parameters_text(model: nn.Module, names: Sequence[str]) -> str:
+    """Return the expression for parameters, by whole layers where possible."""
+    for path, module in model.named_modules():
+        inside = [f"{path}.{name}" if path else name for name, _ in module.named_parameters()]
+        if inside and inside == list(names):
+            return f"{expression_of(model, path)}.parameters()"
+    texts = [expression_of(model, name) for name in names]
+    parameters = dict(model.named_parameters())
+    if len(names) <= 6 or not set(names) <= parameters.keys():
+        return f"[{', '.join(texts)}]"
+    for test, wanted in (("p.ndim > 1", True), ("p.ndim <= 1", False)):
+        if [name for name, p in parameters.items() if (p.ndim > 1) is wanted] == list(names):
+            return f"[p for p in model.parameters() if {test}]"
+    return "[\n" + indent(",\n".join(texts)) + ",\n]"
+
+
+def _equal(one: Any, other: Any) -> bool:
+    one, other = _plain(one), _plain(other)
+    return bool(one == other) and (type(one) is type(other) or not isinstance(one, bool))

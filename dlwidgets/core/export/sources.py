@@ -51,15 +51,15 @@ class Sources:
             self.imports.add("import torch" if known.startswith("torch.") else "from torch import nn")
             return known
         name = getattr(item, "__name__", "")
-        if is_installed(getattr(item, "__module__", None) or "") and _is_found(item):
-            self.imports.add(f"from {item.__module__} import {name}")
+        if is_installed(getattr(item, "__module__", None) or "") and (home := _find_home(name, item)):
+            self.imports.add(f"from {home} import {name}")
             self._claim(name, item)
         elif name not in self._under_way and not (
             name in self.definitions and self._objects.get(name) is item
         ):
             if not isinstance(item, (type, types.FunctionType)):
                 raise Unwritable(f"of type {type(item).__name__} has no source that can be written out")
-            source = find_source(item)
+            source = _find_source(item)
             self._claim(name, item)
             self._under_way.add(name)
             try:
@@ -87,21 +87,18 @@ class Sources:
 
         Several names of a module stand on one line.
         """
-        texts = []
-        for standard in (True, False):
-            lines: list[str] = []
-            names: dict[str, list[str]] = {}
-            for line in sorted(self.imports, key=lambda line: (line.startswith("from"), line.lower())):
-                if (line.split()[1].split(".")[0] in sys.stdlib_module_names) is not standard:
-                    continue
-                if line.startswith("from"):
-                    home, _, name = line.removeprefix("from ").partition(" import ")
-                    names.setdefault(home, []).append(name)
-                else:
-                    lines.append(line)
-            lines += (f"from {home} import {', '.join(some)}" for home, some in names.items())
-            texts.append("\n".join(lines))
-        return "\n\n".join(filter(None, texts))
+
+        def is_installed_one(line: str) -> bool:
+            return line.split()[1].split(".")[0] not in sys.stdlib_module_names
+
+        merged: dict[str, list[str]] = {}
+        for line in sorted(self.imports, key=lambda line: (line.startswith("from"), line.lower())):
+            head, _, name = line.partition(" import ")
+            merged.setdefault(head, []).append(name)
+        groups: dict[bool, list[str]] = {False: [], True: []}
+        for head, names in merged.items():
+            groups[is_installed_one(head)].append(f"{head} import {', '.join(names)}" if names[0] else head)
+        return "\n\n".join("\n".join(group) for group in groups.values() if group)
 
     def _claim(self, name: str, item: Any) -> None:
         there = self._objects.setdefault(name, item)
@@ -133,8 +130,8 @@ class Sources:
         elif (text := format_literal(value)) is not None:
             self._claim(name, value)
             self.definitions.setdefault(name, use_double_quotes(f"{name} = {text}"))
-        elif found := _home_of(name, value):
-            self.imports.add(f"from {found} import {name}")
+        elif home := _find_home(name, value):
+            self.imports.add(f"from {home} import {name}")
             self._claim(name, value)
         else:
             raise Unwritable(f"{user.__name__} uses {name!r}, which is of type {type(value).__name__}")
@@ -142,8 +139,7 @@ class Sources:
     def _bring_callable(self, name: str, value: Any) -> None:
         own, home = value.__name__, getattr(value, "__module__", None) or ""
         if is_installed(home):
-            found = home if _is_found(value) else _home_of(own, value)
-            if found is None:
+            if (found := _find_home(own, value)) is None:
                 raise Unwritable(f"{name!r} of {home} cannot be imported by its name")
             self.imports.add(f"from {found} import {own}" + ("" if own == name else f" as {name}"))
             self._claim(name, value)
@@ -165,13 +161,7 @@ def is_installed(module: str) -> bool:
     return "site-packages" in path or "dist-packages" in path
 
 
-def find_source(item: Any) -> str:
-    """Return the source of a class or function, not set in.
-
-    Raises
-    ------
-    Unwritable : it is not to be had.
-    """
+def _find_source(item: Any) -> str:
     try:
         return textwrap.dedent(inspect.getsource(item)).rstrip()
     except (OSError, TypeError) as error:
@@ -214,7 +204,7 @@ def _find_lambda_source(function: Any) -> str:
         return code.co_code, code.co_names, code.co_varnames, plain
 
     found = set()
-    for node in ast.walk(_parse_fragment(find_source(function).strip())):
+    for node in ast.walk(_parse_fragment(_find_source(function).strip())):
         if isinstance(node, ast.Lambda):
             text = ast.unparse(node)
             if described(eval(compile(text, "<lambda>", "eval"), {})) == described(function):
@@ -244,17 +234,12 @@ def _known_name(item: Any) -> str | None:
     return None
 
 
-def _is_found(item: Any) -> bool:
-    """Say whether an object is found by name in its module."""
-    module = sys.modules.get(getattr(item, "__module__", None) or "")
-    return "." not in getattr(item, "__qualname__", ".") and getattr(module, item.__name__, None) is item
-
-
-def _home_of(name: str, value: Any) -> str | None:
-    for home in ("torch", "torch.nn.functional", "math", "numpy"):
-        if getattr(sys.modules.get(home), name, None) is value:
-            return home
-    return None
+def _find_home(name: str, value: Any) -> str | None:
+    """Return the module from which something is imported by a name."""
+    homes = ["torch", "torch.nn.functional", "math", "numpy"]
+    if "." not in getattr(value, "__qualname__", "."):
+        homes.insert(0, getattr(value, "__module__", None) or "")
+    return next((home for home in homes if getattr(sys.modules.get(home), name, None) is value), None)
 
 
 def _scope(item: Any) -> dict[str, Any]:
