@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -15,8 +14,8 @@ from typing import IO
 def write_atomically(place: Path, example: str) -> Iterator[IO[bytes]]:
     """Yield a file that appears at `place` once the block ends well.
 
-    It is written beside its place and then moved there: whatever happens meanwhile, what was there is either
-    still whole or replaced. It can be read by whom the old one could, or any new file.
+    It is written beside its place and then moved there, so what was there is either still whole or replaced.
+    It can be read by whom the old one could, or any new file.
 
     Parameters
     ----------
@@ -41,13 +40,13 @@ def write_atomically(place: Path, example: str) -> Iterator[IO[bytes]]:
         mode = place.stat().st_mode & 0o777 if place.exists() else 0o666 & ~mask
         os.chmod(name, mode)  # mkstemp lets nobody else read
         os.replace(name, place)
-        with contextlib.suppress(OSError, AttributeError):  # no such thing on Windows
+        with suppress(OSError, AttributeError):  # no such thing on Windows
             folder = os.open(place.parent, os.O_RDONLY | os.O_DIRECTORY)
             try:
                 os.fsync(folder)
             finally:
                 os.close(folder)
     except BaseException:
-        with contextlib.suppress(OSError):
+        with suppress(OSError):
             os.unlink(name)
         raise

@@ -36,14 +36,10 @@ def common_steps(one: History, other: History) -> int:
 class Curve:
     """Decimates a growing column; each bucket keeps its least and greatest.
 
-    A bucket holds 1, 2, 4, 8... steps and begins at a multiple of that, so that what was drawn once stays
-    as it is while the column grows. Coarse copies, each a sixteenth of the one before, grow with the column:
-    a picture of a million steps costs as much as one of a few thousand. One thread may append to the column
-    while others make pictures.
-
-    Parameters
-    ----------
-    column : row i is step i + 1; NaN where nothing was measured.
+    Row i is step i + 1, NaN where nothing was measured. A bucket holds 1, 2, 4, 8... steps and begins at a
+    multiple of that, so that what was drawn once stays as it is while the column grows. Coarse copies, each a
+    sixteenth of the one before, grow with the column: a picture of a million steps costs as much as one of a
+    few thousand. One thread may append to the column while others make pictures.
     """
 
     def __init__(self, column: GrowingColumn) -> None:
@@ -131,9 +127,7 @@ class Curve:
 class EvaluationSeries:
     """Reads a history's validation losses, anew only where it has grown.
 
-    Parameters
-    ----------
-    history : its evaluations are rows with "step" and "valid_loss"; the last may still be replaced.
+    The last evaluation may still be replaced.
     """
 
     def __init__(self, history: History) -> None:
@@ -148,11 +142,13 @@ class EvaluationSeries:
         Of more than `2 * most` points each bucket's least and greatest are kept, and the newest point.
         """
         rows = self._history.evaluations[len(self._steps) :]
-        for row in rows[:-1]:
-            self._steps.append(row["step"])
-            self._losses.append(row["valid_loss"])
-        steps = np.append(self._steps.values, [row["step"] for row in rows[-1:]])
-        losses = np.append(self._losses.values, [row["valid_loss"] for row in rows[-1:]])
+        new = np.array([(row["step"], row["valid_loss"]) for row in rows], float).reshape(-1, 2).T
+        self._steps.extend(new[0, :-1])
+        self._losses.extend(new[1, :-1])
+        steps, losses = (
+            np.append(self._steps.values, new[0, -1:]),
+            np.append(self._losses.values, new[1, -1:]),
+        )
         begin = max(0, int(np.searchsorted(steps, first)) - 1)
         end = int(np.searchsorted(steps, last, side="right")) + 1
         steps, losses = steps[begin:end], losses[begin:end]

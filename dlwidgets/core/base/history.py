@@ -63,8 +63,7 @@ class GrowingColumn:
 class History:
     """The steps and the evaluations of a run.
 
-    `step(...)` and `evaluation(...)` are called by the loop alone, everything else by anybody. Step numbers
-    count from 1: row i of the step columns is step i + 1.
+    The loop alone writes it, anybody reads. Step numbers count from 1: row i of the columns is step i + 1.
 
     Attributes
     ----------
@@ -105,9 +104,8 @@ class History:
     def upto(self, step: int) -> History:
         """Return a copy up to step `step` and the evaluation after it."""
         other = History()
-        other.columns = {
-            name: GrowingColumn.from_values(column.values[:step]) for name, column in self.columns.items()
-        }
+        for name, column in self.columns.items():
+            other.columns[name] = GrowingColumn.from_values(column.values[:step])
         other.evaluations = [row for row in self.evaluations if row["step"] <= step]
         other.seconds = float(np.sum(other.columns["seconds"].values))
         return other
@@ -132,6 +130,6 @@ class History:
         if evaluations:
             # An evaluation before the first step has a row of its own: step 0, of no epoch and no samples.
             frame = frame.join(pd.DataFrame(evaluations).set_index("step"), how="outer")
-        for name in ("epoch", "batch_size"):
-            frame[name] = frame[name].fillna(0).astype("int64")
+        whole = ["epoch", "batch_size"]
+        frame[whole] = frame[whole].fillna(0).astype("int64")
         return frame

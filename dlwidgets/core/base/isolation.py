@@ -49,14 +49,26 @@ def _set_flags(flags: Iterable[tuple[nn.Module, bool]]) -> None:
 
 @contextmanager
 def preserve_buffers(model: nn.Module) -> Iterator[None]:
-    """Give back the model's buffers (running statistics) as they were."""
-    before = [(buffer, buffer.clone()) for buffer in model.buffers()]
+    """Give back buffers, as running statistics, and embeddings that renormalise themselves."""
+    modules = list(model.modules())
+    tensors = [buffer for module in modules for buffer in module._buffers.values() if buffer is not None]
+    # An embedding with max_norm scales the rows it looks up, in place, in eval mode too.
+    tensors += [
+        module.weight for module in modules
+        if isinstance(module, (nn.Embedding, nn.EmbeddingBag)) and module.max_norm is not None
+    ]  # fmt: skip
+    kept = [
+        (tensor, tensor.detach().clone()) for tensor in {id(tensor): tensor for tensor in tensors}.values()
+        if tensor.layout == torch.strided and not tensor.is_meta and not is_lazy(tensor)
+    ]  # fmt: skip
     try:
         yield
     finally:
         with torch.no_grad():
-            for buffer, value in before:
-                buffer.copy_(value)
+            for tensor, before in kept:
+                # Written only where it differs: a write would invalidate a backward pass that waits.
+                if not torch.equal(tensor, before):
+                    tensor.copy_(before)
 
 
 @contextmanager
@@ -144,7 +156,7 @@ def isolate_model(model: nn.Module, *, random_states: bool = True) -> Iterator[n
         stack.callback(torch.backends.mha.set_fastpath_enabled, torch.backends.mha.get_fastpath_enabled())
         torch.backends.mha.set_fastpath_enabled(False)
         stack.enter_context(_preserve_attributes(modules))
-        stack.enter_context(_preserve_values(modules))
+        stack.enter_context(preserve_buffers(eager))
         stack.callback(_set_flags, [(module, True) for module in in_training])
         _set_flags((module, False) for module in in_training)
         if compiled:
@@ -172,26 +184,3 @@ def _preserve_attributes(modules: Sequence[nn.Module]) -> Iterator[None]:
         for now, known in hooks:
             for key in [key for key in now if key not in known]:
                 now.pop(key, None)
-
-
-@contextmanager
-def _preserve_values(modules: Sequence[nn.Module]) -> Iterator[None]:
-    """Give back the values of buffers and of embeddings that renormalise themselves."""
-    tensors = [buffer for module in modules for buffer in module._buffers.values() if buffer is not None]
-    # An embedding with max_norm scales the rows it looks up, in place, in eval mode too.
-    tensors += [
-        module.weight for module in modules
-        if isinstance(module, (nn.Embedding, nn.EmbeddingBag)) and module.max_norm is not None
-    ]  # fmt: skip
-    kept = [
-        (tensor, tensor.detach().clone()) for tensor in {id(tensor): tensor for tensor in tensors}.values()
-        if tensor.layout == torch.strided and not tensor.is_meta and not is_lazy(tensor)
-    ]  # fmt: skip
-    try:
-        yield
-    finally:
-        with torch.no_grad():
-            for tensor, before in kept:
-                # Written only where it differs: a write would invalidate a backward pass that waits.
-                if not torch.equal(tensor, before):
-                    tensor.copy_(before)

@@ -23,10 +23,7 @@ def available_cpus(system: str | Path = "/") -> int:
     """Count the whole CPUs that affinity and quota allow, at least 1.
 
     A quota is rounded down: half a CPU more is of no use to threads that spin while they wait for another.
-
-    Parameters
-    ----------
-    system : the folder in which `proc` and `sys` lie.
+    `system` is the folder in which `proc` and `sys` lie, here and below.
     """
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota = cpu_quota(system)
@@ -101,13 +98,10 @@ def _group_folders(root: Path, controller: str, *mounts: str) -> list[Path]:
 
 
 def snapshot_budget(size: int, wanted: int | None = None, system: str | Path = "/") -> int:
-    """Return the bytes that snapshots may take.
+    """Return the bytes that snapshots may take, of which one has `size`.
 
-    Parameters
-    ----------
-    size : the bytes of one.
-    wanted : as a person said; None: a tenth of the memory but no more than 512 MB, or room for two where
-        those take no more than a quarter of the memory.
+    What was wanted; else a tenth of the memory but no more than 512 MB, or room for two where those take no
+    more than a quarter of the memory.
     """
     if wanted is not None:
         return wanted
@@ -140,10 +134,9 @@ def choose_threads(wanted: int | None = None, system: str | Path = "/") -> tuple
 def release_thread_pool() -> bool:
     """Release the calling thread's OpenMP threads; return whether a library was found.
 
-    Once a thread has run a parallel torch operation, GNU OpenMP keeps a pool of threads for it. A second
-    thread that trains gets a pool of its own; the library then counts more threads than CPUs and stops
-    spinning between operations, which cost a third of the speed (75 to 47 steps a second on two cores).
-    The pool comes back by itself when the thread next needs it.
+    GNU OpenMP keeps a pool of threads for each thread that ran a parallel operation. With a second pool it
+    counts more threads than CPUs and stops spinning between operations, which cost a third of the speed (75
+    to 47 steps a second on two cores). The pool comes back by itself when the thread next needs it.
     """
     library = _load_openmp()
     # omp_pause_soft is 1 (OpenMP 5.0, section 3.2.44).

@@ -26,7 +26,7 @@ def named_tensors(output: Any) -> Iterator[tuple[str, torch.Tensor]]:
 def replace_first_tensor(output: Any, change: Callable[[torch.Tensor], torch.Tensor]) -> Any:
     """Return a copy of `output` with `change(its first tensor)` in that place.
 
-    Containers stay of the same kinds. None where it holds no tensor.
+    None where it holds no tensor.
     """
     if isinstance(output, torch.Tensor):
         return change(output)

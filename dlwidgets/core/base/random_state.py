@@ -40,9 +40,7 @@ class RandomStates:
     def from_seed(cls, seed: int, device: torch.device | None = None) -> RandomStates:
         """Return the states that `torch.manual_seed(seed)` and its kin leave.
 
-        Parameters
-        ----------
-        device : where training computes: a CUDA device's generator is seeded along.
+        A CUDA device's generator is seeded along where training computes there.
         """
         if device is not None and device.type == "cuda":
             torch.cuda.init()
@@ -82,9 +80,8 @@ class RandomStates:
 class RandomMark:
     """A place in the random numbers, cheap to set in every step.
 
-    Reading numpy's and python's generators takes 40 µs, and most training draws from neither. So they are
-    read in the first two steps and, as far as 0.02 % of the time goes, in later ones; once a number is seen
-    to have been drawn from them, they are read at every mark.
+    Reading numpy's and python's generators takes 40 µs, and most training draws from neither: they are read
+    in the first two steps, and later as far as 0.02 % of the time goes, unless a number is seen to be drawn.
     """
 
     def __init__(self) -> None:
@@ -124,9 +121,7 @@ class RandomMark:
 class Generators:
     """The random generators that objects hold in their attributes and parts.
 
-    Parameters
-    ----------
-    owners : objects to search, four levels deep; arrays, frames and long lists are passed over.
+    Four levels are searched; arrays, frames and long lists are passed over.
     """
 
     def __init__(self, *owners: Any) -> None:

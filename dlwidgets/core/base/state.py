@@ -25,8 +25,8 @@ class Stateful(Protocol):
     def state(self) -> Any:
         """Return the state as plain data; `Reference` holds what is not.
 
-        Plain are None, bool, int, float, str, bytes, tensors, numpy arrays, and tuples, lists and dicts of
-        them. The tensors and arrays may be those in use: whoever asks copies what it keeps.
+        Plain are None, numbers, texts, bytes, tensors, numpy arrays, and tuples, lists and dicts of them.
+        Tensors and arrays may be those in use: whoever asks copies what it keeps.
         """
 
     def install(self, state: Any) -> str | None:
@@ -55,11 +55,10 @@ def dereference(reference: Any) -> Any:
 
 
 class StateCopier:
-    """Copies states; a tensor unchanged since its last copy shares that copy.
+    """Copies states to the CPU; unchanged tensors share their last copy.
 
-    Copies lie in the CPU's memory. A tensor counts as unchanged when it is the same object, of the same
-    version and with the same bits: the version alone misses what is written through `.data` or a numpy
-    array, and to compare costs no more than to copy.
+    Unchanged is the same object, of the same version and with the same bits: the version alone misses what
+    is written through `.data` or a numpy array, and to compare costs no more than to copy.
     """
 
     def __init__(self) -> None:
@@ -98,9 +97,8 @@ class StateCopier:
 
     def _known(self, tensor: Any) -> torch.Tensor | None:
         last = self._last.get(id(tensor))
-        if last is None or last[0]() is not tensor or last[1] != _version(tensor):
-            return None
-        return last[2]()
+        known = last is not None and last[0]() is tensor and last[1] == _version(tensor)
+        return last[2]() if known else None
 
 
 def _version(tensor: torch.Tensor) -> int:

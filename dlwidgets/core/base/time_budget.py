@@ -9,19 +9,14 @@ class TimeBudget:
     """Space out an optional piece of work by its measured cost.
 
     The work's owner asks `due()`, does the work, and reports `spent(seconds)`. The next time is then far
-    enough away that the work takes at most `share` of the wall clock, and never sooner than `least`.
-
-    Parameters
-    ----------
-    share : the share of the time that the work may take, 0..1.
-    least : the shortest interval in seconds, however cheap the work is.
+    enough away that the work takes at most `share` (0..1) of the wall clock, and never sooner than `least`
+    seconds.
     """
 
     def __init__(self, share: float = 0.01, least: float = 0.1) -> None:
         if not 0 < share <= 1:
             raise ValueError(f"share is a part of the time, above 0 and at most 1, not {share!r}.")
-        self.share = share
-        self.least = least
+        self.share, self.least = share, least
         #: What one piece of work costs, in seconds: an average that leans to the recent; None before any.
         self.cost: float | None = None
         self._next = 0.0
