@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -137,19 +137,10 @@ def find_commonest_sets(
 
     Returns the first row of each and its count. Of equal counts the one comes first that stands first.
     """
-    first, count = find_distinct_rows(np.packbits(np.concatenate([is_so, said], axis=1), axis=1))
+    rows = np.packbits(np.concatenate([is_so, said], axis=1), axis=1)
+    width = rows.shape[1]
+    # As one number a row they sort many times faster.
+    keys = np.pad(rows, ((0, 0), (0, 8 - width))).view(np.uint64) if width <= 8 else rows.view(f"V{width}")
+    _, first, count = np.unique(keys.reshape(-1), return_index=True, return_counts=True)
     order = np.lexsort((first, -count))
     return first[order], count[order]
-
-
-def find_distinct_rows(rows: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Find the distinct rows of bytes: first places and counts."""
-    if rows.shape[1] <= 8:
-        # As one number a row they sort many times faster.
-        wide = np.zeros((len(rows), 8), np.uint8)
-        wide[:, : rows.shape[1]] = rows
-        keys: NDArray[Any] = wide.view(np.uint64).reshape(-1)
-    else:
-        keys = np.ascontiguousarray(rows).view(np.dtype((np.void, rows.shape[1]))).reshape(-1)
-    _, first, count = np.unique(keys, return_index=True, return_counts=True)
-    return first, count

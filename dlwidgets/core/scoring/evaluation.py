@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,10 +26,7 @@ from ..data.objective import Objective
 from ..data.source import Rows
 from ..data.task import Task, scalar_loss
 from .metrics import compute_rate
-from .score_stream import ScoreStream
-
-if TYPE_CHECKING:
-    from .scores import Scores
+from .scores import Scores, ScoreStream
 
 #: What a part of a person's loader is fetched with: not with its generator, from which an iteration draws.
 _KEPT = ("num_workers", "collate_fn", "pin_memory", "timeout", "worker_init_fn", "multiprocessing_context")

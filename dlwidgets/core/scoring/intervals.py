@@ -16,13 +16,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 INTERVALS = (None, "wilson", "bootstrap")
-
 #: How often the bootstrap draws; the ends of a 95 % interval then stand on 50 draws each.
 RESAMPLES = 2000
-
 #: A binomial number costs about as much as so many whole numbers and their counting.
 _BINOMIAL = 8
-
 #: Numbers of a table of different samples that are held at a time, 64 MB.
 _NUMBERS = 8_000_000
 
@@ -89,13 +86,8 @@ def bootstrap_rates(
     distribution of n, so `RESAMPLES` draws cost nothing that grows with the samples. Draws in which a rate
     is 0 / 0 are left out of its interval; a rate that is 0 / 0 itself has none (NaN). With few positives the
     percentile interval is too narrow, and of a rate of 0 or 1 it has no width: Wilson's holds there. Source:
-    Efron and Tibshirani, "An Introduction to the Bootstrap" (1993), chapter 13.
-
-    Parameters
-    ----------
-    confusion : C x 2 x 2 counts.
-    beta : for "fbeta", which is there where beta is not 1.
-    seed : each class draws its own random numbers from it, whatever other classes there are.
+    Efron and Tibshirani, "An Introduction to the Bootstrap" (1993), chapter 13. "fbeta" is there where `beta`
+    is not 1. Each class draws its own random numbers from `seed`, whatever other classes there are.
     """
     count = len(confusion)
     ends = {name: (np.full(count, np.nan), np.full(count, np.nan)) for name in rate_names(beta)}
@@ -170,16 +162,9 @@ def draw_counts(
 
     Blocks of rows come, `times` rows in all, each of as many samples as there are. Either the samples are
     drawn one by one and counted, or, where there are few kinds, the counts are drawn at once from their
-    multinomial distribution; both are the same, and which it is depends on `counts` alone.
-
-    Parameters
-    ----------
-    counts : K: how many samples there are of each kind; at least one sample.
-    cells : numbers held at a time; by default few enough for the processor's cache. It changes no draw.
-
-    Yields
-    ------
-    rows x K float64, whole numbers whose rows sum to ``counts.sum()``.
+    multinomial distribution; both are the same, and which it is depends on `counts` alone: K, how many
+    samples there are of each kind, at least one in all. `cells` numbers are held at a time, by default few
+    enough for the processor's cache; it changes no draw. A block is rows x K float64, whole numbers.
     """
     random = np.random.default_rng(seed)
     kinds, total = len(counts), int(counts.sum())

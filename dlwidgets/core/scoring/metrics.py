@@ -52,11 +52,6 @@ class Metric:
     place: int = 50
     aliases: tuple[str, ...] = ()
 
-    @property
-    def weighs_recall(self) -> bool:
-        """Whether it depends on beta."""
-        return "recall_weight" in self.formula
-
     def sent(self) -> dict[str, Any]:
         """Return what a page needs to compute and name it."""
         plain = ("name", "label", "lowest", "higher_is_better", "count")
@@ -116,8 +111,8 @@ def rate_names(beta: float = 1.0) -> tuple[str, ...]:
     """Name the rates in the order of the printed tables."""
     return tuple(
         name
-        for name, metric in METRICS.items()
-        if not metric.count and (metric.tabled or (metric.weighs_recall and beta != 1))
+        for name, one in METRICS.items()
+        if not one.count and (one.tabled or (beta != 1 and "recall_weight" in one.formula))
     )
 
 

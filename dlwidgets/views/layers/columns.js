@@ -1,7 +1,7 @@
 // The layer table's columns and lines as places: what is chosen or fits, what is in sight, where a key leads.
 
-/** The height of a line and of the heading, and the most that is seen without scrolling [px]; as in layers/view.css. */
-export const LINE = 24, TALL = 420;
+/** The height of a line [px]; as in layers/view.css. */
+export const LINE = 24;
 /** The spark line's box [px]. */
 export const SPARK = { width: 84, height: 18 };
 

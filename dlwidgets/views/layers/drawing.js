@@ -93,12 +93,9 @@ export function drawWords(table) {
   measuring.hidden = !some || !about.live;
   tools.hidden = !some;
   attribute(grid, "aria-label", `Layers of ${about.name ?? "the model"}`);
-  if (tree) drawTools(table, tree);
-}
-
-/** What the search has found, and the button for all folds. @param {Table} table @param {Tree} tree */
-function drawTools(table, tree) {
-  const { picture: { opened }, look: { turned, sort }, listing, said, parts: { search, found, all } } = table;
+  if (!tree) return;
+  // What the search has found, and the button for all folds.
+  const { picture: { opened }, look: { turned, sort }, said } = table, { search, found, all } = parts;
   search.hidden = tree.rows.length < MANY;
   const label = columnsThere(table).find((column) => column.key === readSort(sort).key)?.label;
   const hits = listing.found?.size ?? (search.value.trim() ? listing.lines.length : -1);

@@ -41,7 +41,23 @@ export function treeOf(rows, sizes, trains) {
   const kinds = kindsOf(rows, sizes, children);
   /** @type {Line[]} */
   const lines = [];
-  if (n) addLines(lines, [0], { rows, paths, ends, children, kinds });
+  // The line of alike siblings (or of one layer), and all inside it. A stack, not recursion: a model may be deeper
+  // than the browser's stack.
+  const waiting = n ? [{ siblings: [0], parent: -1, place: 0 }] : [];
+  while (waiting.length) {
+    const { siblings: alike, parent, place } = /** @type {typeof waiting[0]} */ (waiting.pop());
+    const row = alike[0], last = alike[alike.length - 1], run = alike.length > 1, me = lines.length;
+    let inside = run ? alike.map((one) => [one]) : runsOf(children[row], { rows, children, kinds });
+    const list = !run && parent >= 0 && inside.length === 1 && inside[0].length > 1 && LISTS.has(rows[row][2]);
+    // The list's own line stands for the run.
+    if (list) inside = children[row].map((one) => [one]);
+    lines.push({
+      key: run ? `${paths[row]}~${rows[last][0]}` : paths[row], row, end: ends[last], level: parent < 0 ? 1 : lines[parent].level + 1,
+      parent, place, children: [], run, times: run ? alike.length : list ? inside.length : 1,
+    });
+    if (parent >= 0) lines[parent].children.push(me);
+    for (let i = inside.length - 1; i >= 0; i--) waiting.push({ siblings: inside[i], parent: me, place: i });
+  }
   return { rows, paths, parents, ends, sizes, trains, lines };
 }
 
@@ -61,29 +77,6 @@ function kindsOf(rows, sizes, children) {
     kinds[i] = known;
   }
   return kinds;
-}
-
-/** Add the line of alike siblings (or of one layer), and all inside it.
- * @param {Line[]} lines @param {number[]} siblings
- * @param {{rows: Row[], paths: string[], ends: Int32Array, children: number[][], kinds: Int32Array}} from */
-function addLines(lines, siblings, from) {
-  const { rows, paths, ends, children } = from;
-  // A stack, not recursion: a model may be deeper than the browser's stack.
-  const waiting = [{ siblings, parent: -1, place: 0 }];
-  while (waiting.length) {
-    const { siblings: alike, parent, place } = /** @type {typeof waiting[0]} */ (waiting.pop());
-    const row = alike[0], last = alike[alike.length - 1], run = alike.length > 1, me = lines.length;
-    let inside = run ? alike.map((one) => [one]) : runsOf(children[row], from);
-    const list = !run && parent >= 0 && inside.length === 1 && inside[0].length > 1 && LISTS.has(rows[row][2]);
-    // The list's own line stands for the run.
-    if (list) inside = children[row].map((one) => [one]);
-    lines.push({
-      key: run ? `${paths[row]}~${rows[last][0]}` : paths[row], row, end: ends[last], level: parent < 0 ? 1 : lines[parent].level + 1,
-      parent, place, children: [], run, times: run ? alike.length : list ? inside.length : 1,
-    });
-    if (parent >= 0) lines[parent].children.push(me);
-    for (let i = inside.length - 1; i >= 0; i--) waiting.push({ siblings: inside[i], parent: me, place: i });
-  }
 }
 
 /** Siblings as runs of alike ones. @param {number[]} siblings @param {{rows: Row[], children: number[][], kinds: Int32Array}} from */

@@ -20,7 +20,7 @@ export default {
     const table = tableOf(model, signal), { parts } = table;
     const columns = menu({ label: "Columns", title: "Which columns are shown", signal, items: () => columnItems(table) });
     const copies = menu({ label: "Copy", title: "Copy the columns shown, of every layer", signal, items: () => copyItems(table) });
-    parts.tools.append(parts.found, parts.search, parts.all, columns.node, copies.node);
+    parts.tools.append(parts.found, parts.search, parts.all, columns, copies);
     el.replaceChildren(make("div", { class: "dlw-head" }, make("span", { class: "dlw-title", text: "Layers" }), parts.facts, parts.tools),
       parts.note, parts.grid, parts.empty, parts.measuring, parts.caveat);
     listenTo(table);

@@ -160,8 +160,7 @@ class LayerTable(View):
 
     def project(self) -> dict[str, Any]:
         """Return the table, made once, and the live numbers of now."""
-        status = "" if self.session is None else self.session.status
-        table = self.summary
+        table, stats = self.summary, getattr(self.session, "layer_stats", None)
         picture: dict[str, Any] = {
             "selected_layer": self._selected if self.session is None else self.session.selected_layer,
             "look": dict(self._look),
@@ -169,8 +168,8 @@ class LayerTable(View):
         }
         if table is None:
             return picture
-        stats = None if self.session is None else self.session.layer_stats
         static = self._static(table)
+        status = getattr(self.session, "status", "")
         table = self._with_trainable(table, status, [] if stats is None else stats.paths)
         return {
             **picture,
@@ -206,8 +205,7 @@ class LayerTable(View):
         """Draw the tree as a Figure, as deep as it has room."""
         from ...core.figures.layers import layer_figure
 
-        stats = None if self.session is None else self.session.layer_stats
-        return layer_figure(self.summary, stats)
+        return layer_figure(self.summary, getattr(self.session, "layer_stats", None))
 
     def to_frame(self) -> pd.DataFrame:
         """Return all layers as a data frame, in columns and order shown."""
@@ -243,8 +241,7 @@ class LayerTable(View):
         if table is None:
             raise RuntimeError("The table has no layers: its session was closed before they were looked at.")
         self._static(table)
-        stats = None if self.session is None else self.session.layer_stats
-        return ColumnData(self._with_trainable(table, "", []), stats)
+        return ColumnData(self._with_trainable(table, "", []), getattr(self.session, "layer_stats", None))
 
     def _written(self, write: Callable[..., Any]) -> Any:
         data, columns = self._data(), self._look["columns"] or usual_columns(self.session is not None)
@@ -266,11 +263,9 @@ class LayerTable(View):
 
     def _moment(self, stats: LayerStats | None, points: int) -> dict[str, Any]:
         session = self.session
-        about: dict[str, Any] = dict.fromkeys(("step", "since", "every", "between", "share"))
+        about = {name: getattr(stats, name, None) for name in ("step", "every", "between", "share")}
+        about["since"] = None if stats is None else self._sparks.since
         about |= {"status": "" if session is None else session.status, "points": points}
-        if stats is not None:
-            about |= {"step": stats.step, "since": self._sparks.since}
-            about |= {"every": stats.every, "between": stats.between, "share": stats.share}
         refused = "" if session is None else session.rejected.get("trainable", "")
         asked = session is not None and session.trainable != session.applied.get("trainable") and not refused
         return {**about, "asked": asked, "refused": refused}
@@ -313,13 +308,7 @@ class LayerTable(View):
 
     def _live(self, stats: LayerStats | None) -> dict[str, Any]:
         if stats is None:
-            return {
-                "measured": b"",
-                "stats": b"",
-                "sparks": b"",
-                "dead": b"",
-                "moment": self._moment(None, 0),
-            }
+            return dict.fromkeys(("measured", "stats", "sparks", "dead"), b"")
         known = [i for i, path in enumerate(stats.paths) if path in self._order]
         paths = [stats.paths[i] for i in known]
         columns = (stats.weight_norm, stats.grad_norm, stats.update_ratio, stats.finite)

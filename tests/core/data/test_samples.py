@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch.utils.data import BatchSampler, DataLoader, IterableDataset, SequentialSampler, TensorDataset
@@ -9,7 +11,7 @@ from torch.utils.data import BatchSampler, DataLoader, IterableDataset, Sequenti
 from dlwidgets.core.base.random_state import RandomStates
 from dlwidgets.core.data.batches import IndexedBatches
 from dlwidgets.core.data.loader import LoaderBatches
-from dlwidgets.core.data.samples import Samples
+from dlwidgets.core.data.samples import SIDE, Samples, make_card, read_samples
 from dlwidgets.core.data.source import Rows
 from dlwidgets.core.data.stream import StreamBatches
 
@@ -108,3 +110,60 @@ def test_rows_in_memory_are_read_without_saving_random_states(monkeypatch):
     monkeypatch.setattr(RandomStates, "capture", lambda: pytest.fail("random states were saved"))
     inputs, target = Samples(SOURCES["rows"], "validation", torch.device("cpu")).item(3)
     assert torch.equal(inputs, X[3:4]) and target == 3
+
+
+@pytest.mark.parametrize(
+    ("sample", "shape"),
+    [
+        (torch.rand(1, 3, 20, 30), (20, 30, 3)),
+        (torch.rand(1, 1, 28, 28), (28, 28, 1)),
+        (torch.rand(1, 28, 28), (28, 28, 1)),
+        (torch.rand(1, 3, 500, 200), None),
+        (torch.randint(0, 256, (1, 40, 40, 3), dtype=torch.uint8), (40, 40, 3)),
+    ],
+)
+def test_an_image_becomes_a_small_image_grey_where_it_is_grey(sample, shape):
+    found = make_card(sample)
+    assert found.kind == "image" and found.image.dtype == np.uint8
+    assert max(found.image.shape[:2]) <= SIDE
+    if shape is not None:
+        assert found.image.shape == shape
+
+
+def test_a_large_image_keeps_its_mean_shade():
+    sample = torch.rand(1, 1, 256, 256)
+    assert make_card(sample).image.mean() / 255 == pytest.approx(float(sample.mean()), abs=0.01)
+
+
+def test_numbers_become_a_row_tokens_and_texts_a_text():
+    assert make_card(torch.tensor([[0.5, -2.0]])).values == (0.5, -2.0)
+    assert make_card(torch.tensor([[5, 7, 11]])).text == "5 7 11"
+    assert make_card("  one\ntwo ").text == "one two"
+    assert len(make_card("word " * 500).text) <= 240
+
+
+@pytest.mark.parametrize(
+    ("X", "kind"),
+    [
+        (["a text", "another"], "text"),
+        (pd.Series(["a text", "another"]), "text"),
+        (np.array(["a text", "another"]), "text"),
+        (pd.DataFrame({"age": [3, 4], "site": ["left", "right"]}), "row"),
+        (np.random.default_rng(0).random((2, 5)), "row"),
+        (torch.rand(2, 3, 8, 8), "image"),
+        ([(torch.rand(3, 8, 8), 1), (torch.rand(3, 8, 8), 0)], "image"),
+    ],
+)
+def test_samples_are_read_by_number_whatever_they_are_in(X, kind):
+    samples = read_samples(X)
+    assert len(samples) == 2 and make_card(samples.inputs(1)).kind == kind
+
+
+def test_a_row_of_a_frame_keeps_its_words_and_its_names():
+    samples = read_samples(pd.DataFrame({"age": [3, 4], "site": ["left", "right"]}))
+    assert samples.columns == ("age", "site") and make_card(samples.inputs(1)).values == (4.0, "right")
+
+
+def test_what_has_no_numbers_is_refused_in_a_sentence():
+    with pytest.raises(TypeError, match="generator.*no numbers"):
+        read_samples(x for x in range(3))

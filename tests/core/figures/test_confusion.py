@@ -7,8 +7,10 @@ import sys
 
 import numpy as np
 import pytest
+from sklearn.metrics import roc_auc_score
 
 from dlwidgets.core.base.canvas import render_png
+from dlwidgets.core.figures.confusion import class_figure
 from dlwidgets.core.scoring.confusion_figure import confusion_figure, confusion_tiles, order_classes
 from dlwidgets.core.scoring.scores import Scores
 
@@ -100,3 +102,33 @@ def test_building_and_counting_import_neither_pandas_nor_a_plotting_library():
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
         == "[]\n"
     )
+
+
+# -- of one class
+
+
+def test_the_figure_of_a_class_shows_where_it_stands_at_its_threshold():
+    rng = np.random.default_rng(0)
+    y = (rng.random((400, 4)) < 0.3).astype(int)
+    p = np.clip(0.35 * y + 0.75 * rng.random((400, 4)), 0, 1)
+    scores = Scores(y, p, ["ant", "b$e", "cat", "dog"])
+    figure = class_figure(scores, "b$e", [0.5, 0.3, 0.5, 0.5])
+    pr, roc, reliability = figure.axes
+    tp, fp = ((p[:, 1] >= 0.3) & (y[:, 1] == 1)).sum(), ((p[:, 1] >= 0.3) & (y[:, 1] == 0)).sum()
+    assert pr.lines[-1].get_xydata().tolist() == [[tp / y[:, 1].sum(), tp / (tp + fp)]]
+    assert roc.lines[-1].get_xydata().tolist() == [[fp / (y[:, 1] == 0).sum(), tp / y[:, 1].sum()]]
+    assert f"{roc_auc_score(y[:, 1], p[:, 1]):.3f}" in roc.get_title(loc="left")
+    assert reliability.lines[-1].get_xdata()[0] == 0.3
+    assert r"b\$e" in figure.get_suptitle()
+
+
+@pytest.mark.parametrize("fill", [0, 1])
+def test_a_class_of_one_kind_alone_is_drawn_and_says_what_is_missing(fill):
+    figure = class_figure(Scores(np.full((5, 2), fill), np.random.default_rng(0).random((5, 2))), 0)
+    said = " ".join(text.get_text() for ax in figure.axes for text in ax.texts)
+    assert ("negatives" if fill else "positives") in said
+
+
+def test_a_class_that_is_not_there_is_refused_with_the_names(scores):
+    with pytest.raises(ValueError, match="ant"):
+        class_figure(scores, "dog")

@@ -1,20 +1,16 @@
-"""What a page is told of one class, against scikit-learn and counting by hand; samples by quadrant; cards."""
+"""What a page is told of one class, against scikit-learn and counting by hand; samples by quadrant."""
 
 from __future__ import annotations
 
 from collections import Counter
 
 import numpy as np
-import pandas as pd
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score, roc_curve
 
-from dlwidgets.core.data.samples import SIDE, make_card, read_samples
-from dlwidgets.core.figures.confusion import class_figure
 from dlwidgets.core.scoring.one_class import (
     count_instead,
     find_mistaken_sets,
@@ -163,91 +159,3 @@ def test_the_commonest_mistaken_sets_of_a_class_are_those_counted_one_by_one():
             count[tuple(np.flatnonzero(label == 1).tolist()), tuple(np.flatnonzero(said).tolist())] += 1
     assert [n for _, _, n in found] == [n for _, n in count.most_common(4)]
     assert all(count[true, said] == n for true, said, n in found)
-
-
-# -- cards
-
-
-@pytest.mark.parametrize(
-    ("sample", "shape"),
-    [
-        (torch.rand(1, 3, 20, 30), (20, 30, 3)),
-        (torch.rand(1, 1, 28, 28), (28, 28, 1)),
-        (torch.rand(1, 28, 28), (28, 28, 1)),
-        (torch.rand(1, 3, 500, 200), None),
-        (torch.randint(0, 256, (1, 40, 40, 3), dtype=torch.uint8), (40, 40, 3)),
-    ],
-)
-def test_an_image_becomes_a_small_image_grey_where_it_is_grey(sample, shape):
-    found = make_card(sample)
-    assert found.kind == "image" and found.image.dtype == np.uint8
-    assert max(found.image.shape[:2]) <= SIDE
-    if shape is not None:
-        assert found.image.shape == shape
-
-
-def test_a_large_image_keeps_its_mean_shade():
-    sample = torch.rand(1, 1, 256, 256)
-    assert make_card(sample).image.mean() / 255 == pytest.approx(float(sample.mean()), abs=0.01)
-
-
-def test_numbers_become_a_row_tokens_and_texts_a_text():
-    assert make_card(torch.tensor([[0.5, -2.0]])).values == (0.5, -2.0)
-    assert make_card(torch.tensor([[5, 7, 11]])).text == "5 7 11"
-    assert make_card("  one\ntwo ").text == "one two"
-    assert len(make_card("word " * 500).text) <= 240
-
-
-@pytest.mark.parametrize(
-    ("X", "kind"),
-    [
-        (["a text", "another"], "text"),
-        (pd.Series(["a text", "another"]), "text"),
-        (np.array(["a text", "another"]), "text"),
-        (pd.DataFrame({"age": [3, 4], "site": ["left", "right"]}), "row"),
-        (np.random.default_rng(0).random((2, 5)), "row"),
-        (torch.rand(2, 3, 8, 8), "image"),
-        ([(torch.rand(3, 8, 8), 1), (torch.rand(3, 8, 8), 0)], "image"),
-    ],
-)
-def test_samples_are_read_by_number_whatever_they_are_in(X, kind):
-    samples = read_samples(X)
-    assert len(samples) == 2 and make_card(samples.inputs(1)).kind == kind
-
-
-def test_a_row_of_a_frame_keeps_its_words_and_its_names():
-    samples = read_samples(pd.DataFrame({"age": [3, 4], "site": ["left", "right"]}))
-    assert samples.columns == ("age", "site") and make_card(samples.inputs(1)).values == (4.0, "right")
-
-
-def test_what_has_no_numbers_is_refused_in_a_sentence():
-    with pytest.raises(TypeError, match="generator.*no numbers"):
-        read_samples(x for x in range(3))
-
-
-# -- the figure
-
-
-def test_the_figure_of_a_class_shows_where_it_stands_at_its_threshold():
-    y, p = labelled()
-    scores = Scores(y, p, ["ant", "b$e", "cat", "dog"])
-    figure = class_figure(scores, "b$e", [0.5, 0.3, 0.5, 0.5])
-    pr, roc, reliability = figure.axes
-    tp, fp = ((p[:, 1] >= 0.3) & (y[:, 1] == 1)).sum(), ((p[:, 1] >= 0.3) & (y[:, 1] == 0)).sum()
-    assert pr.lines[-1].get_xydata().tolist() == [[tp / y[:, 1].sum(), tp / (tp + fp)]]
-    assert roc.lines[-1].get_xydata().tolist() == [[fp / (y[:, 1] == 0).sum(), tp / y[:, 1].sum()]]
-    assert f"{roc_auc_score(y[:, 1], p[:, 1]):.3f}" in roc.get_title(loc="left")
-    assert reliability.lines[-1].get_xdata()[0] == 0.3
-    assert r"b\$e" in figure.get_suptitle()
-
-
-@pytest.mark.parametrize("fill", [0, 1])
-def test_a_class_of_one_kind_alone_is_drawn_and_says_what_is_missing(fill):
-    figure = class_figure(Scores(np.full((5, 2), fill), np.random.default_rng(0).random((5, 2))), 0)
-    said = " ".join(text.get_text() for ax in figure.axes for text in ax.texts)
-    assert ("negatives" if fill else "positives") in said
-
-
-def test_a_class_that_is_not_there_is_refused_with_the_names():
-    with pytest.raises(ValueError, match="ant"):
-        class_figure(Scores(*labelled(20, 2), ["ant", "bee"]), "cat")
