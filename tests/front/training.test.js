@@ -3,9 +3,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { factOf, figures, inWords, machine } from "../../dlwidgets/views/training/view.js";
 import { pressed } from "../../dlwidgets/views/training/keys.js";
-import { lineWords, lowest } from "../../dlwidgets/views/training/comparison.js";
 import { besideRow } from "../../dlwidgets/views/training/field.js";
-import { comingLine, rateLine } from "../../dlwidgets/views/training/choosers.js";
+import { comingLine, lineWords, lowest, rateLine } from "../../dlwidgets/views/training/choosers.js";
 import { stepLines } from "../../dlwidgets/views/training/last_step.js";
 
 test("a control's value is said in few words", () => {

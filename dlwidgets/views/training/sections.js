@@ -1,8 +1,7 @@
 // The sections of the training panel that fold away: rows of controls, presets, the way back, the last step.
 import { listen, make, say, wishes } from "../front.js";
-import { linesOfRun } from "./comparison.js";
 import { fieldOf } from "./field.js";
-import { pastOf, presetsOf, ratesOf } from "./choosers.js";
+import { linesOfRun, pastOf, presetsOf, ratesOf } from "./choosers.js";
 import { lastStepOf } from "./last_step.js";
 
 /** A section that folds. @typedef {{box: HTMLDetailsElement, sum: HTMLElement, summary: HTMLElement}} Section */
