@@ -8,7 +8,8 @@ import { compareBy, inOrder, matching, orderOf, passing, readSort, shownBy } fro
 import {
   confused, headline, interval, meaning, percent, position, sentence, share, short, spoken, written,
 } from "../../dlwidgets/views/confusion/words.js";
-import { cuttable, layoutOf, step, strength } from "../../dlwidgets/views/confusion/tiles.js";
+import { step } from "../../dlwidgets/views/confusion/plot.js";
+import { cuttable, layoutOf, strength } from "../../dlwidgets/views/confusion/tiles.js";
 import { leap, nearestPosition } from "../../dlwidgets/views/confusion/slider.js";
 import { ownLimits } from "../../dlwidgets/views/confusion/look.js";
 import { widthOf } from "../../dlwidgets/views/confusion/table.js";

@@ -2,13 +2,13 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
-import { chartsIn } from "../../dlwidgets/views/confusion/charts.js";
 import {
-  areaUnder, averagePrecision, binsFrom, calibrationError, nearest, precisionRecallOf, reliabilityOf, rocOf, stairs, sweepFrom, sweepOf,
-} from "../../dlwidgets/views/confusion/class_curves.js";
+  areaUnder, averagePrecision, binsFrom, calibrationError, chartsIn, nearest, precisionRecallOf, reliabilityOf, rocOf, stairs, sweepFrom, sweepOf,
+} from "../../dlwidgets/views/confusion/charts.js";
 import { metricTable } from "../../dlwidgets/views/confusion/metrics.js";
-import { changesBetween, changeWords, linesOf, momentPair, momentWords, signed } from "../../dlwidgets/views/confusion/moments.js";
-import { apart, listedNames, orderWords, pageWords, pixelsOf, scoreWords, stepTo, valueWords } from "../../dlwidgets/views/confusion/samples.js";
+import { changesBetween, changeWords, linesOf, momentPair, momentWords, signed } from "../../dlwidgets/views/confusion/rail.js";
+import { step } from "../../dlwidgets/views/confusion/plot.js";
+import { apart, listedNames, orderWords, pageWords, pixelsOf, scoreWords, valueWords } from "../../dlwidgets/views/confusion/samples.js";
 import { mistakeWords } from "../../dlwidgets/views/confusion/class_detail.js";
 
 const metrics = metricTable(JSON.parse(readFileSync(new URL("metric_table.json", import.meta.url), "utf8")));
@@ -187,9 +187,9 @@ test("values of a row are short, words stay, what is missing is a dash", () => {
 });
 
 test("arrows walk a page and stop at its ends", () => {
-  assert.deepEqual(["ArrowRight", "ArrowDown", "ArrowUp", "Home", "End", "x"].map((key) => stepTo(4, key, 7, 10)), [5, 4, 4, 0, 9, -1]);
-  assert.equal(stepTo(0, "ArrowDown", 7, 10), 7);
-  assert.equal(stepTo(9, "ArrowRight", 7, 10), 9);
+  assert.deepEqual(["ArrowRight", "ArrowDown", "ArrowUp", "Home", "End", "x"].map((key) => step(4, key, 7, 10)), [5, 4, 4, 0, 9, -1]);
+  assert.equal(step(0, "ArrowDown", 7, 10), 7);
+  assert.equal(step(9, "ArrowRight", 7, 10), 9);
 });
 
 test("grey and coloured bytes become opaque pixels", () => {

@@ -1,5 +1,4 @@
 // Buttons that ask the kernel for the best thresholds, and what it reports of them, without flattery.
-
 import { listen, make, say, whole } from "../front.js";
 import { position, share } from "./words.js";
 

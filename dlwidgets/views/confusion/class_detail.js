@@ -1,5 +1,4 @@
 // What opens under the tiles when a class is pinned: its samples, its curves, what is said instead, its past.
-
 import { make, say, whole } from "../front.js";
 import { classCharts } from "./charts.js";
 import { listedNames, sampleList } from "./samples.js";
@@ -22,24 +21,16 @@ export function mistakeWords({ missed, instead, sets }, name, names, multilabel)
   };
 }
 
-/** The detail of the pinned class; `pin` tells the grid of another quadrant, where the grid wants to be told. @param
- * {{model: import("../front.js").Model, metrics: import("./metrics.js").Metrics, el: HTMLElement, signal:
- * AbortSignal, want: {get(name: string): any, set(name: string, value: any): void}, repaint: () => void, pin?: (c:
- * number, cell: number) => void}} hands */
+/** The detail of the pinned class; `pin` tells the grid of another quadrant.
+ * @param {{model: import("../front.js").Model, metrics: import("./metrics.js").Metrics, el: HTMLElement, signal: AbortSignal,
+ *   want: {get(name: string): any, set(name: string, value: any): void}, repaint: () => void, pin: (c: number, cell: number) => void}} hands */
 export function classDetail({ model, metrics, el, signal, want, repaint, pin }) {
   let pinned = -1;
-  const open = (/** @type {number} */ cell) => {
-    const { class: c, cell: now } = want.get("quadrant") ?? {};
-    // The grid takes the same once more for letting go.
-    if (c === pinned && now === cell) return;
-    if (pin) pin(pinned, cell); else want.set("quadrant", { class: pinned, cell });
-  };
+  const quadrant = () => want.get("quadrant") ?? {};
+  // The grid takes the same once more for letting go.
+  const open = (/** @type {number} */ cell) => { if (quadrant().class !== pinned || quadrant().cell !== cell) pin(pinned, cell); };
   /** Another class, at the list that is open. @param {number} c */
-  function choose(c) {
-    const { cell } = want.get("quadrant") ?? {};
-    if (c === pinned) return;
-    if (pin) pin(c, cell >= 0 ? cell : 2); else want.set("quadrant", { class: c, cell: cell >= 0 ? cell : 2 });
-  }
+  const choose = (c) => { if (c !== pinned) pin(c, quadrant().cell >= 0 ? quadrant().cell : 2); };
   const title = make("b"), charts = classCharts({ signal }), samples = sampleList({ model, signal, want, open });
   const rail = pastRail({ model, metrics, signal, repaint, open: (on) => want.set("past_open", on), choose });
   const instead = make("div"), sets = make("ol", { class: "dlw-det-sets", "aria-label": "The commonest mistaken sets" });
@@ -50,35 +41,32 @@ export function classDetail({ model, metrics, el, signal, want, repaint, pin }) 
     make("div", { class: "dlw-det-head" }, make("span", { class: "dlw-title", text: "Class" }), " ", title), body);
   const node = make("div", { class: "dlw-det" }, of, rail.node);
 
-  /** @param {{names: string[], cells: Float64Array, limits: number[], counts: ArrayLike<number>, totals:
-   * ArrayLike<number>, task: string, samples: number, pinned: number, cell?: number}} picture */
-  function draw(picture) {
-    const c = picture.pinned, some = c >= 0 && c < picture.names.length, width = el.clientWidth || 640;
+  function draw(/** @type {import("./tiles.js").Picture} */ picture) {
+    const { names, task, pinned: c } = picture, some = c >= 0 && c < names.length, width = el.clientWidth || 640;
     of.hidden = !some;
-    rail.draw({ names: picture.names, pinned: some ? c : -1 }, width);
+    rail.draw({ names, pinned: some ? c : -1 }, width);
     node.hidden = !some && rail.node.hidden;
     if (!some) { pinned = -1; return; }
-    const said = want.get("quadrant") ?? {}, own = said.class === c && said.cell >= 0;
-    const cell = own ? Number(said.cell) : picture.cell !== undefined && picture.cell >= 0 ? picture.cell : 2;
+    const said = quadrant(), own = said.class === c && said.cell >= 0;
+    const cell = own ? Number(said.cell) : picture.cell >= 0 ? picture.cell : 2;
     // Asked once for each class that is pinned: two pages that pinned different ones would else ask for ever.
-    if (pinned !== c) {
-      pinned = c;
-      if (!own) want.set("quadrant", { class: c, cell });
-    }
-    say(title, picture.names[c]);
+    if (pinned !== c && !own) want.set("quadrant", { class: c, cell });
+    pinned = c;
+    say(title, names[c]);
     const beside = width >= BESIDE, room = beside ? Math.min(580, Math.round(0.47 * width)) : width - 4;
     body.style.gridTemplateColumns = beside ? `minmax(0, 1fr) ${room}px` : "minmax(0, 1fr)";
     samples.draw(picture, c, cell);
     charts.draw({ ...picture, facts: model.get("class_facts"), curve: model.get("class_curve") }, c, room);
-    const mistakes = model.get("mistakes") ?? {}, words = mistakes.class === c && picture.names.length > 1 ? mistakeWords(mistakes, picture.names[c], picture.names, picture.task === "multilabel") : null;
-    say(instead, words?.instead ?? "");
-    commonest.hidden = !words?.sets.length;
-    while (sets.children.length < (words?.sets.length ?? 0)) sets.append(make("li"));
-    [...sets.children].forEach((line, i) => {
-      const text = words?.sets[i] ?? "";
-      /** @type {HTMLElement} */ (line).hidden = !text;
+    const mistakes = model.get("mistakes") ?? {}, mine = mistakes.class === c && names.length > 1;
+    const words = mine ? mistakeWords(mistakes, names[c], names, task === "multilabel") : { instead: "", sets: [] };
+    say(instead, words.instead);
+    commonest.hidden = !words.sets.length;
+    while (sets.children.length < words.sets.length) sets.append(make("li"));
+    [...sets.querySelectorAll("li")].forEach((line, i) => {
+      const text = words.sets[i] ?? "";
+      line.hidden = !text;
       say(line, text);
-      /** @type {HTMLElement} */ (line).title = text;
+      line.title = text;
     });
   }
   return { node, draw };

@@ -1,9 +1,13 @@
 // Counts of the confusion grid at any threshold: plain numbers in, plain numbers out.
+import { numbers } from "../front.js";
 
 /** Thresholds that can be shown without the kernel: k / (POSITIONS - 1). */
 export const POSITIONS = 1001;
 /** What a cell may be a share of: of its row, its column, all samples of the class, or of nothing. */
 export const NORMALISE = [["true", "row: what it is"], ["predicted", "column: what was said"], ["all", "all samples"], ["none", "counts alone"]];
+
+/** Unsigned integers of so many bytes, as the kernel sent them. @param {any} bytes @param {number} width @returns {ArrayLike<number>} */
+export function uints(bytes, width) { return numbers(bytes, /** @type {any} */ ({ 1: Uint8Array, 2: Uint16Array }[width] ?? Uint32Array)); }
 
 /** The 2 x 2 counts of each class, [tn, fp, fn, tp] one after the other. @param {ArrayLike<number>} totals C x 2:
  * positives, negatives @param {(c: number) => number} tp @param {(c: number) => number} fp */

@@ -1,10 +1,9 @@
 // What a person chose in the page: the look, the pinned class and the thresholds, until the kernel says more.
-
 import { POSITIONS } from "./counts.js";
+/** @import { Look } from "./toolbar.js" */
 
-/** @typedef {import("./toolbar.js").Look} Look */
 /** @typedef {{get(name: string): any}} Traits */
-/** @typedef {{set(name: string, value: any): void}} Wishes */
+/** @typedef {{refusal: string, set(name: string, value: any): void}} Wishes */
 
 /** The page's own choices stand this long against an older word of the kernel [ms]. */
 const STAND = 1500;
@@ -63,19 +62,16 @@ export function ownPin(want, model) {
   };
 }
 
-/** The person's thresholds stand this long against an older word of the kernel [ms]. */
-const HELD = 1500;
-
 /** What a person moved stands until the kernel says something newer, and without a kernel for good. @param
  * {{get(name: string): any, refusal: string, set(name: string, value: any): void}} want
  * @param {{get(name: string): any}} model */
 export function ownLimits(want, model) {
-  let mine = /** @type {number[] | null} */ (null), movedAt = -HELD, heard = "";
+  let mine = /** @type {number[] | null} */ (null), movedAt = -STAND, heard = "";
 
   /** One threshold a class. @param {number} classes */
   function now(classes) {
     const said = /** @type {number[]} */ (model.get("thresholds")), tag = said.join();
-    if (want.refusal || (tag !== heard && performance.now() - movedAt > HELD) || mine?.length !== classes) mine = null;
+    if (want.refusal || (tag !== heard && performance.now() - movedAt > STAND) || mine?.length !== classes) mine = null;
     heard = tag;
     return mine ?? (said.length === classes ? said : Array(classes).fill(said[0]));
   }
@@ -88,6 +84,6 @@ export function ownLimits(want, model) {
     want.set("thresholds", c < 0 || classes === 1 ? to : next);
   }
   /** Show what the kernel says, after it was asked for other thresholds. */
-  function yieldToKernel() { mine = null; movedAt = -HELD; }
+  function yieldToKernel() { mine = null; movedAt = -STAND; }
   return { now, move, yieldToKernel };
 }

@@ -1,7 +1,6 @@
 // The C x C matrix of a task with one class a sample: what it is in the rows, what was said in the columns.
-
 import { listen, make, say, surface, color, isDark, whole } from "../front.js";
-import { fitted } from "./plot.js";
+import { fitted, inks, write } from "./plot.js";
 import { strength } from "./tiles.js";
 import { confused, percent, short } from "./words.js";
 
@@ -63,11 +62,11 @@ export function classMatrix({ signal }) {
     if (!drawn) return;
     const { layout, order, matrix, names, sums } = drawn, { left, top, cell } = layout, at = pointed ?? kept;
     const ctx = surface(over, layout.width, layout.height);
-    for (const [place, strong] of /** @type {[[number, number] | null, boolean][]} */ ([[kept, true], [pointed, false]])) {
-      if (!place) continue;
-      ctx.strokeStyle = color(node, "ink"); ctx.lineWidth = strong ? 2 : 1;
-      ctx.strokeRect(left + place[1] * cell + 0.5, top + place[0] * cell + 0.5, cell, cell);
-    }
+    ctx.strokeStyle = color(node, "ink");
+    [kept, pointed].forEach((place, i) => {
+      ctx.lineWidth = 2 - i;
+      if (place) ctx.strokeRect(left + place[1] * cell + 0.5, top + place[0] * cell + 0.5, cell, cell);
+    });
     if (!at) { say(words, "Rows: what it is, columns: what was said by the highest score. The diagonal is right. Shade: the root of the share, so that rare mistakes show. Point at a cell."); return; }
     const [from, to] = [order[at[0]], order[at[1]]];
     say(words, `${confused(matrix[from * names.length + to], names[from], names[to], sums.rows[from])}.`);
@@ -94,29 +93,27 @@ export function classMatrix({ signal }) {
     drawn = { matrix, names, order, sums, layout };
     sheet.style.height = `${layout.height}px`;
     const ctx = surface(canvas, layout.width, layout.height), family = getComputedStyle(node).fontFamily;
-    const [blue, orange, fill_, ink, faint] = ["blue", "orange", "fill", "ink", "faint"].map((name) => color(node, name));
-    const gap = cell >= 8 ? MATRIX.gap : 0;
-    ctx.textBaseline = "middle";
+    const ink = inks(node, "blue", "orange", "fill", "ink", "faint"), gap = cell >= 8 ? MATRIX.gap : 0;
     order.forEach((from, i) => order.forEach((to, j) => {
       const count = matrix[from * n + to], x = left + j * cell, y = top + i * cell;
-      ctx.fillStyle = fill_; ctx.fillRect(x, y, cell - gap, cell - gap);
+      ctx.fillStyle = ink.fill; ctx.fillRect(x, y, cell - gap, cell - gap);
       if (!count) return;
       const part = wholeOf(sums.rows, sums.columns, sums.all, sums.largest, normalise, from, to);
       // A mistake is rare among the many cells of its row: the root lets it be seen.
       ctx.globalAlpha = strength(Math.sqrt(count / part), 1, dark);
-      ctx.fillStyle = from === to ? blue : orange; ctx.fillRect(x, y, cell - gap, cell - gap);
+      ctx.fillStyle = from === to ? ink.blue : ink.orange; ctx.fillRect(x, y, cell - gap, cell - gap);
       ctx.globalAlpha = 1;
       if (cell >= MATRIX.numbers) {
-        ctx.fillStyle = ink; ctx.textAlign = "center"; ctx.font = `${cell >= 32 ? 11 : 10}px ${family}`;
-        ctx.fillText(short(count, Math.floor(cell / 6.4)), x + (cell - gap) / 2, y + cell / 2);
+        ctx.fillStyle = ink.ink; ctx.font = `${cell >= 32 ? 11 : 10}px ${family}`;
+        write(ctx, short(count, Math.floor(cell / 6.4)), x + (cell - gap) / 2, y + cell / 2, "center");
       }
     }));
     if (layout.named) {
-      ctx.fillStyle = faint; ctx.font = `${Math.min(11, cell + 1)}px ${family}`;
+      ctx.fillStyle = ink.faint; ctx.font = `${Math.min(11, cell + 1)}px ${family}`;
       order.forEach((c, i) => {
-        ctx.textAlign = "right"; ctx.fillText(fitted(ctx, names[c], left - 6), left - 5, top + i * cell + cell / 2);
+        write(ctx, fitted(ctx, names[c], left - 6), left - 5, top + i * cell + cell / 2, "right");
         ctx.save(); ctx.translate(left + i * cell + cell / 2, top - 5); ctx.rotate(-Math.PI / 2);
-        ctx.textAlign = "left"; ctx.fillText(fitted(ctx, names[c], top - 8), 0, 0);
+        write(ctx, fitted(ctx, names[c], top - 8), 0, 0, "left");
         ctx.restore();
       });
     }

@@ -1,7 +1,6 @@
 // Which classes the confusion grid shows, and in which order.
+/** @import { Metric, Metrics } from "./metrics.js" */
 
-/** @typedef {import("./metrics.js").Metric} Metric */
-/** @typedef {import("./metrics.js").Metrics} Metrics */
 /** Classes whose metric is below a value, or at least that. @typedef {{metric: Metric, side: "below" | "least", value: number}} Filter */
 
 /** What the classes can be sorted by. @param {Metrics} metrics @returns {[string, string][]} */

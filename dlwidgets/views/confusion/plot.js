@@ -1,4 +1,8 @@
-// What the drawings of this view share: a line through points, a dot, a text that fits.
+// What the drawings of this view share: ink, a line through points, a dot, written text, keys, names for those who hear.
+import { color } from "../front.js";
+
+/** Colours by their names. @param {Element} el @param {...string} names @returns {Record<string, string>} */
+export function inks(el, ...names) { return Object.fromEntries(names.map((name) => [name, color(el, name)])); }
 
 export function trace(/** @type {CanvasRenderingContext2D} */ ctx, /** @type {number[][]} */ points) {
   ctx.beginPath();
@@ -14,10 +18,30 @@ export function dot(ctx, x, y, r, rim) {
   ctx.restore();
 }
 
+/** Write a text from, to or around a place. @param {CanvasRenderingContext2D} ctx @param {string} text @param {number} x @param {number} y
+ * @param {CanvasTextAlign} align @param {CanvasTextBaseline} [baseline] */
+export function write(ctx, text, x, y, align, baseline = "middle") {
+  ctx.textAlign = align; ctx.textBaseline = baseline;
+  ctx.fillText(text, x, y);
+}
+
 /** A text as long as fits into so many pixels. @param {CanvasRenderingContext2D} ctx @param {string} text @param {number} room */
 export function fitted(ctx, text, room) {
   if (ctx.measureText(text).width <= room) return text;
   let letters = [...text];
   while (letters.length > 1 && ctx.measureText(`${letters.join("")}…`).width > room) letters = letters.slice(0, -1);
   return `${letters.join("")}…`;
+}
+
+/** Name an element for those who hear it, only where the name differs. @param {Element} node @param {string} label */
+export function nameFor(node, label) {
+  if (node.getAttribute("aria-label") !== label) node.setAttribute("aria-label", label);
+}
+
+/** Where an arrow key leads from item `i`, or -1 where the key means nothing. @param {number} i @param {string} key @param {number} columns @param {number} items */
+export function step(i, key, columns, items) {
+  /** @type {Record<string, number>} */
+  const to = { ArrowLeft: i - 1, ArrowRight: i + 1, ArrowUp: i - columns, ArrowDown: i + columns, Home: 0, End: items - 1 };
+  if (!(key in to)) return -1;
+  return to[key] < 0 || to[key] >= items ? i : to[key];
 }

@@ -1,17 +1,80 @@
-// The rail of a run's past: how a metric of each class moved over the evaluations, and what two moments tell apart.
-
-import { listen, make, say, surface, color, numbers, whole } from "../front.js";
-import { changesBetween, changeWords, linesOf, momentPair, momentWords, signed } from "./moments.js";
-import { fitted, trace } from "./plot.js";
+// The rail of a run's past: how a metric of each class moved over its evaluations, and what two of these moments tell apart.
+import { listen, make, say, surface, whole } from "../front.js";
+import { uints } from "./counts.js";
+import { fitted, inks, nameFor, trace, write } from "./plot.js";
 import { share } from "./words.js";
+/** @import { Metrics } from "./metrics.js" */
 
-/** @typedef {import("./metrics.js").Metrics} Metrics */
-/** @typedef {import("./moments.js").Moment} Moment */
-/** @typedef {import("./moments.js").Line} Line */
-/** The past with the line that is under way, and the class that is pinned, or -1. @typedef {{past: import("./moments.js").Past, lines: Line[], line: string, names: string[], pinned: number}} Shown */
+/** An evaluation that was kept: its step, its epoch, its line. @typedef {{step: number, epoch: number, line: string}} Moment */
+/** A line with its moments by number and, first in `drawn`, that at which it parted from another. @typedef {{line: string, own: number[], drawn: number[]}} Line */
+/** The past as it is drawn: C classes, moments, their cells (E x 4 C). @typedef {{moments: Moment[], cells: ArrayLike<number>, classes: number}} Past */
+/** What a class gained from one moment to another. @typedef {{c: number, a: number, b: number, change: number}} Change */
+/** The past with the line that is under way, and the class that is pinned, or -1. @typedef {{past: Past, lines: Line[], line: string, names: string[], pinned: number}} PastShown */
 
 /** The rail in its canvas: room for the ticks and for the name at the end [px]. */
 const RAIL = { tall: 138, left: 34, right: 116, top: 18, bottom: 20 };
+
+/** What a moment is called. @param {Moment} moment @param {boolean} several whether there are several lines */
+export function momentWords({ step, epoch, line }, several) {
+  return `${epoch ? `epoch ${whole(epoch)}, ` : ""}step ${whole(step)}${several ? ` (${line})` : ""}`;
+}
+
+/** The lines of the run. @param {Moment[]} moments @returns {Line[]} */
+export function linesOf(moments) {
+  /** @type {Map<string, number[]>} */
+  const lines = new Map();
+  moments.forEach(({ line }, i) => lines.set(line, [...(lines.get(line) ?? []), i]));
+  return [...lines].map(([line, own]) => {
+    const begun = moments[own[0]].step;
+    let from = -1;
+    moments.forEach((moment, i) => {
+      if (moment.line !== line && i < own[0] && moment.step < begun && (from < 0 || moment.step >= moments[from].step)) from = i;
+    });
+    return { line, own, drawn: from < 0 ? own : [from, ...own] };
+  });
+}
+
+/** The classes that both moments know, from the one that gained most to the one that lost most.
+ * @param {Metrics} metrics @param {Past} past @param {number} a @param {number} b @param {string} metric
+ * @returns {Change[]} */
+export function changesBetween(metrics, { cells, classes }, a, b, metric) {
+  const rows = Array.from({ length: classes }, (_, c) => {
+    const [then, now] = [a, b].map((moment) => metrics.value(metric, cells, 4 * (moment * classes + c)));
+    return { c, a: then, b: now, change: now - then };
+  });
+  // What cannot be compared comes last.
+  return rows.sort((x, y) => Number(Number.isNaN(x.change)) - Number(Number.isNaN(y.change)) || y.change - x.change || x.c - y.c);
+}
+
+/** How many classes went which way, in words. @param {{change: number}[]} changes @param {number} [direction] -1 where less is better @param {number} [least] a difference that shows */
+export function changeWords(changes, direction = 1, least = 0.005) {
+  const better = changes.filter(({ change }) => direction * change >= least).length, worse = changes.filter(({ change }) => direction * change <= -least).length;
+  const open = changes.filter(({ change }) => Number.isNaN(change)).length, same = changes.length - better - worse - open;
+  return [`${better} better`, `${worse} worse`, `${same} the same`, open ? `${open} not to be compared` : ""].filter(Boolean).join(", ");
+}
+
+/** A difference with its sign. @param {number} x */
+export function signed(x) {
+  return Number.isNaN(x) ? "n/a" : Math.abs(x) < 0.005 ? "0.00" : `${x > 0 ? "+" : "−"}${Math.abs(x).toFixed(2)}`;
+}
+
+/** Two moments that a person chose of the past; null follows the first and the newest of the line that is under way. */
+export function momentPair() {
+  /** @type {(Moment | null)[]} */
+  const chosen = [null, null];
+  /** The number of the newest moment of a line, else of all. @param {Moment[]} moments @param {Line[]} lines @param {string} line */
+  const newest = (moments, lines, line) => lines.find((one) => one.line === line)?.own.slice(-1)[0] ?? moments.length - 1;
+  return {
+    chosen,
+    newest,
+    /** The number of each among the moments that are here now, or that of the nearest of its line. @param {Moment[]} moments @param {Line[]} lines @param {string} line under way */
+    numbers: (moments, lines, line) => chosen.map((wanted, which) => {
+      const own = wanted ? lines.find((one) => one.line === wanted.line)?.own : undefined;
+      if (!wanted || !own) return which ? newest(moments, lines, line) : 0;
+      return own.reduce((best, i) => (Math.abs(moments[i].step - wanted.step) < Math.abs(moments[best].step - wanted.step) ? i : best), own[0]);
+    }),
+  };
+}
 
 /** Where moments stand in a rail of this width [px]. @param {Moment[]} moments @param {number} wide */
 function placesOf(moments, wide) {
@@ -35,7 +98,7 @@ export function pastRail({ model, metrics, signal, repaint, open, choose }) {
     make("div", { class: "dlw-det-compared" }, words, make("div", { class: "dlw-det-sides" }, table.node, two.node)));
   const node = make("div", { class: "dlw-det-rail", hidden: true }, make("div", { class: "dlw-det-head" }, toggle, which_, reading), inside);
   // What the person chose: whether it is open; null follows the class that is pinned.
-  let opened = /** @type {boolean | null} */ (null), shown = /** @type {Shown | null} */ (null);
+  let opened = /** @type {boolean | null} */ (null), shown = /** @type {PastShown | null} */ (null);
   // What was painted last: a move of a threshold that the kernel has not answered changes nothing here.
   let painted = /** @type {any[]} */ ([]), pointed = -1, wide = 300;
   const isOpen = () => opened ?? (shown !== null && shown.pinned >= 0);
@@ -45,8 +108,7 @@ export function pastRail({ model, metrics, signal, repaint, open, choose }) {
   listen(canvas, "pointermove", (event) => {
     if (!shown) return;
     const x = event.clientX - canvas.getBoundingClientRect().left;
-    let best = -1, least = Infinity;
-    placesOf(shown.past.moments, wide).x.forEach((at, i) => { const away = Math.abs(at - x); if (away <= least) { least = away; best = i; } });
+    const away = placesOf(shown.past.moments, wide).x.map((at) => Math.abs(at - x)), best = away.lastIndexOf(Math.min(...away));
     if (best !== pointed) { pointed = best; repaint(); }
   }, signal);
   listen(canvas, "pointerleave", () => { pointed = -1; repaint(); }, signal);
@@ -59,21 +121,15 @@ export function pastRail({ model, metrics, signal, repaint, open, choose }) {
     pair.chosen[which] = shown.past.moments[own[Math.min(own.length - 1, place)]];
     repaint();
   }
-  /** What the kernel sent of the past. @param {string[]} names @param {number} pinned @param {[number, number, string][]} said @returns {Shown} */
-  function read(names, pinned, said) {
-    const Kind = { 1: Uint8Array, 2: Uint16Array }[/** @type {number} */ (model.get("past_width"))] ?? Uint32Array;
-    const cells = /** @type {ArrayLike<number>} */ (numbers(model.get("past"), /** @type {any} */ (Kind)));
-    const moments = said.map(([step, epoch, line]) => ({ step, epoch, line }));
-    return { past: { moments, cells, classes: names.length }, lines: linesOf(moments), line: model.get("past_line") ?? "", names, pinned };
-  }
-
   /** @param {{names: string[], pinned: number}} picture @param {number} width */
   function draw({ names, pinned }, width) {
     const said = /** @type {[number, number, string][]} */ (model.get("past_moments") ?? []);
     node.hidden = !said.length;
     if (!said.length) { shown = null; return; }
-    shown = read(names, pinned, said);
-    const { past: { moments, cells, classes }, lines } = shown, metric = which_.value;
+    const cells = uints(model.get("past"), model.get("past_width"));
+    const moments = said.map(([step, epoch, line]) => ({ step, epoch, line })), lines = linesOf(moments), classes = names.length;
+    const past = { moments, cells, classes }, metric = which_.value;
+    shown = { past, lines, line: model.get("past_line") ?? "", names, pinned };
     const on = isOpen(), there = on && cells.length === 4 * classes * moments.length;
     say(toggle, `${on ? "▾" : "▸"} Over the epochs`);
     toggle.setAttribute("aria-expanded", String(on));
@@ -89,14 +145,14 @@ export function pastRail({ model, metrics, signal, repaint, open, choose }) {
     /** @param {number} moment @param {number} c */
     const valueAt = (moment, c) => metrics.value(metric, cells, 4 * (moment * classes + c));
     paintRail(canvas, wide, shown, { valueAt, low: metrics.lowest(metric), at, pointed, newest: pair.newest(moments, lines, shown.line) });
-    const name = metrics.label(metric), direction = metrics.direction(metric), changes = changesBetween(metrics, shown.past, at[0], at[1], metric);
+    const name = metrics.label(metric), direction = metrics.direction(metric), changes = changesBetween(metrics, past, at[0], at[1], metric);
     say(words, moments.length < 2 ? "One evaluation so far: there is nothing to compare yet." : `${name} from A to B: ${changeWords(changes, direction)}`);
     table.draw(changes, names, pinned, direction);
     two.draw(at.map((moment) => Array.from({ length: 4 }, (_, i) => cells[4 * (moment * classes + Math.max(0, pinned)) + i])), at.map((moment) => valueAt(moment, Math.max(0, pinned))), pinned >= 0);
     const here = pointed >= 0 && pointed < moments.length ? pointed : at[1], value = pinned >= 0 ? valueAt(here, pinned) : NaN;
     say(reading, `${momentWords(moments[here], several)}${pinned >= 0 ? `: ${name} ${share(value)}` : ""}`);
     const label = `${name} of ${names.length} classes over ${moments.length} evaluations` + (pinned >= 0 ? `; ${names[pinned]} ${share(value)}` : "");
-    if (canvas.getAttribute("aria-label") !== label) canvas.setAttribute("aria-label", label);
+    nameFor(canvas, label);
   }
   return { node, draw };
 }
@@ -141,7 +197,7 @@ function changeTable({ choose, signal }) {
     listen(row, "click", () => choose(one.c), signal);
   }
 
-  /** @param {import("./moments.js").Change[]} changes @param {string[]} names @param {number} pinned @param {number} direction -1 where less is better */
+  /** @param {Change[]} changes @param {string[]} names @param {number} pinned @param {number} direction -1 where less is better */
   function draw(changes, names, pinned, direction) {
     while (rows.length < changes.length) add();
     const most = Math.max(0.05, ...changes.map(({ change }) => (Number.isNaN(change) ? 0 : Math.abs(change))));
@@ -187,24 +243,23 @@ function cellPair() {
 }
 
 /** Paint the rail: a line a class, the pinned one strong, and the two moments. @param {HTMLCanvasElement} canvas
- * @param {number} wide @param {Shown} shown @param {{valueAt: (moment: number, c: number) => number, low: number,
+ * @param {number} wide @param {PastShown} shown @param {{valueAt: (moment: number, c: number) => number, low: number,
  * at: number[], pointed: number, newest: number}} what */
 function paintRail(canvas, wide, { past: { moments, classes }, lines, line: now, names, pinned }, { valueAt, low, at, pointed, newest }) {
   const ctx = surface(canvas, wide, RAIL.tall), h = RAIL.tall - RAIL.top - RAIL.bottom, { first, last, x } = placesOf(moments, wide);
   const Y = (/** @type {number} */ y) => RAIL.top + (1 - (y - low) / (1 - low)) * h;
-  const ink = Object.fromEntries(["ink", "faint", "line", "line-2", "blue", "orange", "paper"].map((name) => [name, color(canvas, name)]));
+  const ink = inks(canvas, "ink", "faint", "line", "line-2", "blue");
   ctx.font = `10.5px ${getComputedStyle(canvas).fontFamily}`;
-  ctx.lineWidth = 1; ctx.strokeStyle = ink.line; ctx.fillStyle = ink.faint; ctx.textAlign = "right"; ctx.textBaseline = "middle";
+  ctx.lineWidth = 1; ctx.strokeStyle = ink.line; ctx.fillStyle = ink.faint;
   for (const tick of [low, (1 + low) / 2, 1]) {
     trace(ctx, [[RAIL.left, Y(tick)], [wide - RAIL.right, Y(tick)]]);
-    ctx.fillText(String(tick).replace("-", "−"), RAIL.left - 5, Y(tick));
+    write(ctx, String(tick).replace("-", "−"), RAIL.left - 5, Y(tick), "right");
   }
-  ctx.textBaseline = "top"; ctx.textAlign = "left";
-  ctx.fillText(`step ${whole(first)}`, RAIL.left, Y(low) + 5);
-  ctx.textAlign = "right"; ctx.fillText(whole(last), wide - RAIL.right, Y(low) + 5);
+  write(ctx, `step ${whole(first)}`, RAIL.left, Y(low) + 5, "left", "top");
+  write(ctx, whole(last), wide - RAIL.right, Y(low) + 5, "right", "top");
   at.forEach((i, which) => {
     ctx.strokeStyle = ink["line-2"]; trace(ctx, [[x[i], RAIL.top], [x[i], Y(low)]]);
-    ctx.fillStyle = ink.ink; ctx.textAlign = "center"; ctx.fillText(at[0] === at[1] ? "A B" : "AB"[which], x[i], 2);
+    ctx.fillStyle = ink.ink; write(ctx, at[0] === at[1] ? "A B" : "AB"[which], x[i], 2, "center", "top");
   });
   if (pointed >= 0 && pointed < moments.length) { ctx.strokeStyle = ink.line; trace(ctx, [[x[pointed], RAIL.top], [x[pointed], Y(low)]]); }
   const order = Array.from({ length: classes }, (_, c) => c).filter((c) => c !== pinned);
@@ -222,7 +277,7 @@ function paintRail(canvas, wide, { past: { moments, classes }, lines, line: now,
   ctx.setLineDash([]); ctx.globalAlpha = 1;
   if (pinned >= 0) {
     const value = valueAt(newest, pinned), y = Number.isNaN(value) ? Y(low) : Y(value);
-    ctx.fillStyle = ink.blue; ctx.textAlign = "left"; ctx.textBaseline = "middle";
-    ctx.fillText(`${fitted(ctx, names[pinned] ?? "", RAIL.right - 38)} ${share(value)}`, wide - RAIL.right + 6, Math.min(Y(low) - 4, Math.max(RAIL.top + 4, y)));
+    ctx.fillStyle = ink.blue;
+    write(ctx, `${fitted(ctx, names[pinned] ?? "", RAIL.right - 38)} ${share(value)}`, wide - RAIL.right + 6, Math.min(Y(low) - 4, Math.max(RAIL.top + 4, y)), "left");
   }
 }

@@ -1,6 +1,6 @@
 // The samples of one quadrant of a class: thumbnails, rows or texts, a page at a time; a click selects one.
-
-import { listen, make, say, sig, whole } from "../front.js";
+import { listen, make, numbers, say, sig, whole } from "../front.js";
+import { nameFor, step } from "./plot.js";
 
 /** A sample as the kernel sends it; `true` and `said` are class numbers. @typedef {{number: number, name: string,
  * score: number, true: number[], said: number[], kind: string, size?: number[], values?: any[], text?: string}}
@@ -13,10 +13,8 @@ const QUADRANTS = [[2, "missed"], [1, "said, but is not"], [3, "found"], [0, "ri
 
 /** In which order a quadrant is listed, in words. @param {number} cell */
 export function orderWords(cell) {
-  return [
-    "lowest score first", "highest score first: the most confidently wrong", "lowest score first: the most confidently wrong",
-    "highest score first", "the least likely label first",
-  ][cell] ?? "";
+  const [low, high, wrong] = ["lowest score first", "highest score first", ": the most confidently wrong"];
+  return [low, high + wrong, low + wrong, high, "the least likely label first"][cell] ?? "";
 }
 
 /** Names of classes in a line, at most `most` of them. @param {number[]} numbers @param {string[]} names @param {number} [most] */
@@ -31,20 +29,12 @@ export function apart(those, others) {
   return [...those.filter((c) => !others.includes(c)), ...those.filter((c) => others.includes(c))];
 }
 
-/** What the second list of classes is: of one class a sample the likeliest, whatever the thresholds. @param {string} task */
-function saidWord(task) { return task === "multiclass" ? "likeliest" : "said"; }
+/** What the two lists of classes are; of one class a sample it is the likeliest, whatever the thresholds. @param {string} task */
+function listWords(task) { return [task === "multilabel" ? "has" : "is", task === "multiclass" ? "likeliest" : "said"]; }
 
 /** Which of a page is in view: "1–24 of 122". @param {number} first @param {number} count @param {number} total */
 export function pageWords(first, count, total) {
   return total ? `${whole(first + 1)}–${whole(first + count)} of ${whole(total)}` : "none";
-}
-
-/** Where a key leads from item `i`, or -1 where it means nothing. @param {number} i @param {string} key @param {number} columns @param {number} items */
-export function stepTo(i, key, columns, items) {
-  /** @type {Record<string, number>} */
-  const to = { ArrowLeft: i - 1, ArrowRight: i + 1, ArrowUp: i - columns, ArrowDown: i + columns, Home: 0, End: items - 1 };
-  if (!(key in to)) return -1;
-  return to[key] < 0 || to[key] >= items ? i : to[key];
 }
 
 /** A score in three digits; what is nearer to 0 or 1 says so. @param {number} x */
@@ -72,16 +62,14 @@ export function pixelsOf(bytes, [height, width, channels]) {
 
 /** What words of a sample depend on: how the list shows it, the names, the task, and the class whose labels are checked, or -1. @typedef {{form: string, names: string[], task: string, doubted: number}} Words */
 
-/** "has" or "is". @param {string} task */
-function hasWord(task) { return task === "multilabel" ? "has" : "is"; }
-
 /** The words of a sample for its place in the list. @param {Sample} sample @param {Words} how */
 function wordsOf(sample, { form, names, task, doubted }) {
   const [is, said] = [apart(sample.true, sample.said), apart(sample.said, sample.true)].map((which) => listedNames(which, names));
   const given = doubted < 0 ? [] : [sample.true.includes(doubted) ? "yes" : "no"], score = scoreWords(sample.score);
   if (form === "image") {
     const first = given.length ? `${score} · given ${given[0]}` : score;
-    return names.length > 1 ? [first, `${hasWord(task)} ${is}`, `${saidWord(task)} ${said}`] : [first, `sample ${sample.name}`];
+    const [has, says] = listWords(task);
+    return names.length > 1 ? [first, `${has} ${is}`, `${says} ${said}`] : [first, `sample ${sample.name}`];
   }
   const body = sample.kind === "row" ? (sample.values ?? []).map(valueWords) : [sample.kind === "waiting" ? "…" : sample.text ?? ""];
   // Of one class the quadrant has said it all.
@@ -93,7 +81,7 @@ function headingsOf({ form, names, task, doubted }, columns) {
   const given = doubted < 0 ? [] : ["given"], middle = form === "row" ? columns : form === "text" ? ["text"] : [];
   const wide = form === "row" ? `repeat(${columns.length}, minmax(44px, 1fr))` : form === "text" ? "minmax(80px, 4fr)" : "";
   return {
-    titles: ["sample", "score", ...given, ...middle, ...(names.length > 1 ? [hasWord(task), saidWord(task)] : [])],
+    titles: ["sample", "score", ...given, ...middle, ...(names.length > 1 ? listWords(task) : [])],
     widths: `64px 48px ${doubted < 0 ? "" : "40px"} ${wide} ${names.length > 1 ? "minmax(60px, 1.6fr) minmax(60px, 1.6fr)" : ""}`,
   };
 }
@@ -112,8 +100,8 @@ export function sampleList({ model, signal, want, open }) {
     listen(button, "click", () => open(cell), signal);
     return { cell, button, number };
   });
-  const back = make("button", { type: "button", class: "dlw-conf-icon", text: "‹", "aria-label": "Samples before" });
-  const on = make("button", { type: "button", class: "dlw-conf-icon", text: "›", "aria-label": "More samples" });
+  const [back, on] = [["‹", "Samples before"], ["›", "More samples"]].map(([text, label]) =>
+    make("button", { type: "button", class: "dlw-conf-icon", text, "aria-label": label }));
   const range = make("span", { class: "dlw-det-range" }), order = make("span", { class: "dlw-faint" });
   const note = make("div", { class: "dlw-faint dlw-det-note", role: "status" });
   const heads = make("div", { class: "dlw-det-line dlw-det-heads", "aria-hidden": "true" });
@@ -129,10 +117,9 @@ export function sampleList({ model, signal, want, open }) {
     make("div", { class: "dlw-det-tabs", role: "group", "aria-label": "Which samples" }, ...tabs.map(({ button }) => button)),
     make("div", { class: "dlw-det-pager" }, back, range, on, order), scroll);
   let painted = /** @type {any[]} */ ([]);
-  listen(back, "click", () => turn(-1), signal);
-  listen(on, "click", () => turn(1), signal);
+  [back, on].forEach((button, i) => listen(button, "click", () => turn(2 * i - 1), signal));
 
-  /** @param {{names: string[], cells: Float64Array, task: string}} picture @param {number} c @param {number} cell */
+  /** @param {import("./tiles.js").Picture} picture @param {number} c @param {number} cell */
   function draw({ names, cells, task }, c, cell) {
     const listed = model.get("listed") ?? {}, mine = listed.class === c && listed.cell === cell, form = listed.form ?? "none";
     tabs.forEach((tab) => {
@@ -193,7 +180,7 @@ function sampleItems({ select, turn, signal }) {
     const by = { PageDown: 1, PageUp: -1 }[event.key];
     if (event.key === "Enter" || event.key === " ") choose(focused);
     else if (!by || !turn(by)) {
-      const to = stepTo(focused, event.key, columns(), shown.length);
+      const to = step(focused, event.key, columns(), shown.length);
       if (to < 0) return;
       items[to]?.item.focus();
     }
@@ -209,7 +196,7 @@ function sampleItems({ select, turn, signal }) {
     node.toggleAttribute("data-labels", how.names.length > 1);
     while (items.length < shown.length) add();
     if (focused >= shown.length) rove(0);
-    const all = bytes ? (bytes instanceof ArrayBuffer ? new Uint8Array(bytes) : new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength)) : new Uint8Array(0);
+    const all = numbers(bytes, Uint8Array);
     let at = 0;
     items.forEach((one, i) => {
       const sample = shown[i], { item, canvas } = one;
@@ -217,14 +204,15 @@ function sampleItems({ select, turn, signal }) {
       if (!sample) return;
       item.className = lines ? "dlw-det-line" : "dlw-det-card";
       item.setAttribute("aria-selected", String(sample.number === selected));
-      const length = sample.size ? sample.size[0] * sample.size[1] * sample.size[2] : 0;
+      const size = sample.size ?? [], length = size.reduce((product, n) => product * n, Number(size.length > 0));
       canvas.hidden = lines;
-      if (!lines && one.of !== bytes) paintCard(canvas, sample.size ? all.subarray(at, at + length) : null, sample.size);
+      if (!lines && one.of !== bytes) paintCard(canvas, all.subarray(at, at + length), size);
       one.of = bytes;
       at += length;
       fillLine(item, one.parts, wordsOf(sample, how));
       const label = labelOf(sample, how);
-      if (item.getAttribute("aria-label") !== label) { item.setAttribute("aria-label", label); item.title = lines ? "" : label; }
+      nameFor(item, label);
+      item.title = lines ? "" : label;
     });
   }
   return { node, draw };
@@ -232,15 +220,14 @@ function sampleItems({ select, turn, signal }) {
 
 /** A sample for those who hear it. @param {Sample} sample @param {Words} how */
 function labelOf(sample, { names, task }) {
-  return `Sample ${sample.name}, score ${scoreWords(sample.score)}: ${hasWord(task)} ${listedNames(sample.true, names)}, ${saidWord(task)} ${listedNames(sample.said, names)}`
+  const [has, says] = listWords(task), [is, said] = [sample.true, sample.said].map((which) => listedNames(which, names));
+  return `Sample ${sample.name}, score ${scoreWords(sample.score)}: ${has} ${is}, ${says} ${said}`
     + (sample.kind === "text" || sample.kind === "none" ? `. ${sample.text ?? ""}` : "");
 }
 
-/** @param {HTMLCanvasElement} canvas @param {Uint8Array | null} bytes @param {number[] | undefined} size */
-function paintCard(canvas, bytes, size) {
-  const [height, width] = size ?? [1, 1];
-  canvas.width = width; canvas.height = height;
-  const ctx = canvas.getContext("2d");
-  if (!ctx || !bytes || !size || bytes.length < size[0] * size[1] * size[2]) return;
-  ctx.putImageData(new ImageData(pixelsOf(bytes, size), width, height), 0, 0);
+/** @param {HTMLCanvasElement} canvas @param {Uint8Array} bytes @param {number[]} size none: nothing */
+function paintCard(canvas, bytes, [height, width, channels]) {
+  canvas.width = width ?? 1; canvas.height = height ?? 1;
+  if (!height || bytes.length < height * width * channels) return;
+  canvas.getContext("2d")?.putImageData(new ImageData(pixelsOf(bytes, [height, width, channels]), width, height), 0, 0);
 }

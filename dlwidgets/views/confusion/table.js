@@ -1,12 +1,9 @@
 // The table of the confusion grid: averages on top, then a row a class, each metric with its 95 % interval.
-
 import { listen, make, say } from "../front.js";
 import { readSort } from "./order.js";
 import { interval, position, written } from "./words.js";
-
-/** @typedef {import("./metrics.js").Metric} Metric */
-/** @typedef {import("./metrics.js").Metrics} Metrics */
-/** @typedef {import("./tiles.js").Picture} Picture */
+/** @import { Metric, Metrics } from "./metrics.js" */
+/** @import { Picture, Hands } from "./tiles.js" */
 
 /** The height of a row; as in confusion/view.css. The widths of the names, a letter of a heading, a value, an interval beside it [px]. */
 const TABLE = { row: 23, name: 104, letter: 6.4, value: 46, interval: 47 };
@@ -22,38 +19,30 @@ function columnOf(metrics, key, intervals) {
   return Math.round(Math.max(values, TABLE.letter * (metrics.label(key).length + 2) + 8));
 }
 
-/** The table of all classes; a click on a heading sorts, on a row pins. @param {import("./tiles.js").Hands &
+/** The table of all classes; a click on a heading sorts, on a row pins. @param {Hands &
  * {metrics: Metrics, sortBy: (key: string) => void}} hands */
 export function classTable({ metrics, point, pin, sortBy, signal }) {
   const colgroup = make("colgroup"), heading = make("tr"), macro = make("tr"), micro = make("tr"), body = make("tbody");
   const inner = make("table", {}, colgroup, make("thead", {}, heading, macro, micro), body);
   const node = make("div", { class: "dlw-conf-table", tabindex: 0, role: "region", "aria-label": "Metrics of each class" }, inner);
-  /** @type {{row: HTMLElement, parts: HTMLElement[]}[]} */
-  let rows = [];
-  /** @type {HTMLElement[]} */
-  let heads = [];
-  /** @type {number[]} */
-  let listed = [];
-  let built = "", wide = false, from = 0;
+  let rows = /** @type {{row: HTMLElement, parts: HTMLElement[]}[]} */ ([]), heads = /** @type {HTMLElement[]} */ ([]);
+  let listed = /** @type {number[]} */ ([]), keys = /** @type {string[]} */ ([]), wide = false, from = 0;
   // What is scrolled out of sight has its height, and no rows: a browser lays out every row of a table again and again.
   const above = make("tr", { "aria-hidden": "true" }), below = make("tr", { "aria-hidden": "true" });
-  /** @type {string[]} */
-  let keys = [];
 
   /** @param {string} key @param {boolean} [head] */
   const cell = (key, head = false) => make(/** @type {"td"} */ (key === "name" ? "th" : "td"),
     { ...(key === "name" && !head ? { scope: "row" } : {}), "data-wide": wide && metrics.hasInterval(key) }, make("span"), make("small"));
-  /** @param {HTMLElement} part @param {string} value @param {string} ends */
+  /** @param {Element} part @param {string} value @param {string} ends */
   const fillCell = (part, value, ends) => { say(part.children[0], value); say(part.children[1], ends); };
 
-  /** Make the columns anew. @param {Metric[]} columns @param {boolean} intervals @param {boolean} each */
+  /** Make the columns anew, where they are others. @param {Metric[]} columns @param {boolean} intervals @param {boolean} each */
   function build(columns, intervals, each) {
-    keys = ["name", ...(each ? ["threshold"] : []), ...columns];
-    built = `${keys} ${intervals}`;
+    const wanted = ["name", ...(each ? ["threshold"] : []), ...columns];
+    if (`${wanted} ${intervals}` === `${keys} ${wide}`) return;
+    keys = wanted;
     wide = intervals;
-    colgroup.replaceChildren(...keys.map((key) => make("col", {
-      style: key === "name" ? "" : `width: ${columnOf(metrics, key, intervals)}px`,
-    })));
+    colgroup.replaceChildren(...keys.map((key) => make("col", { style: key === "name" ? "" : `width: ${columnOf(metrics, key, intervals)}px` })));
     heads = keys.map((key) => {
       const button = make("button", { type: "button" });
       listen(button, "click", () => sortBy(key), signal);
@@ -66,8 +55,7 @@ export function classTable({ metrics, point, pin, sortBy, signal }) {
     inner.style.minWidth = `${widthOf(metrics, columns, intervals, each)}px`;
   }
   function add() {
-    const i = rows.length, parts = keys.map((key) => cell(key));
-    const row = make("tr", {}, ...parts);
+    const i = rows.length, parts = keys.map((key) => cell(key)), row = make("tr", {}, ...parts);
     rows.push({ row, parts });
     below.before(row);
     listen(row, "pointerenter", () => point({ c: listed[from + i], cell: -1 }), signal);
@@ -80,17 +68,19 @@ export function classTable({ metrics, point, pin, sortBy, signal }) {
   function draw({ names, cells, limits, sort, pinned, each }, classes, { top, tall }, { columns, intervals }) {
     listed = classes;
     const { key: by, falling } = readSort(sort);
-    if (built !== `${["name", ...(each ? ["threshold"] : []), ...columns]} ${intervals}`) build(columns, intervals, each);
+    build(columns, intervals, each);
     heads.forEach((head, i) => {
       const on = keys[i] === by;
       if (on) head.setAttribute("aria-sort", falling ? "descending" : "ascending"); else head.removeAttribute("aria-sort");
       say(head.children[0], (keys[i] === "name" ? "class" : metrics.label(keys[i])) + (on ? (falling ? " ↓" : " ↑") : ""));
     });
     const averages = keys.map((key) => metrics.average(key, cells));
-    for (const [row, name] of /** @type {[HTMLElement, "macro" | "micro"][]} */ ([[macro, "macro"], [micro, "micro"]])) {
+    for (const [name, row] of Object.entries({ macro, micro })) {
       row.hidden = names.length === 1;
-      keys.forEach((key, j) => fillCell(/** @type {HTMLElement} */ (row.children[j]), key === "name" ? name : metrics.has(key)
-        ? written(metrics, key, averages[j][name]) : "", ""));
+      keys.forEach((key, j) => {
+        const value = key === "name" ? name : metrics.has(key) ? written(metrics, key, averages[j][/** @type {"macro"} */ (name)]) : "";
+        fillCell(row.children[j], value, "");
+      });
     }
     from = Math.max(0, Math.min(listed.length, Math.floor(top / TABLE.row) - 6));
     const until = Math.min(listed.length, Math.ceil((top + tall) / TABLE.row) + 6), count = until - from;
@@ -126,13 +116,11 @@ export function columnMenu({ metrics, choose, signal }) {
   const node = make("details", { class: "dlw-conf-menu" }, summary, make("div", {},
     ...boxes.map(({ box, text }) => make("label", {}, box, text)), make("hr"), make("label", {}, ends, "95 % intervals (Wilson)")));
   const chosen = () => boxes.filter(({ box }) => box.checked).map(({ key }) => key);
-  for (const { box } of boxes) {
-    listen(box, "change", () => {
-      // A table without a column would say nothing.
-      if (!chosen().length) box.checked = true;
-      choose({ columns: chosen() });
-    }, signal);
-  }
+  boxes.forEach(({ box }) => listen(box, "change", () => {
+    // A table without a column would say nothing.
+    if (!chosen().length) box.checked = true;
+    choose({ columns: chosen() });
+  }, signal));
   listen(ends, "change", () => choose({ intervals: ends.checked }), signal);
   const shut = (/** @type {boolean} */ back) => { if (node.open) { node.open = false; if (back) summary.focus(); } };
   listen(node, "keydown", (/** @type {KeyboardEvent} */ event) => { if (event.key === "Escape") { shut(true); event.stopPropagation(); } }, signal);

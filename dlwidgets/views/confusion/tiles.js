@@ -1,8 +1,8 @@
 // The tiles of the confusion grid: laid out in even lines, painted where they are seen, walked by keys.
-
-import { listen, make, say, surface, color, isDark } from "../front.js";
+import { listen, make, say, surface, isDark } from "../front.js";
 import { POSITIONS, wholesOf } from "./counts.js";
 import { shownBy } from "./order.js";
+import { inks, nameFor, step, write } from "./plot.js";
 import { nearestPosition, slides } from "./slider.js";
 import { percent, position, short, spoken, written } from "./words.js";
 
@@ -10,9 +10,8 @@ import { percent, position, short, spoken, written } from "./words.js";
 const TILE = { least: 86, roomy: 104, most: 160, gap: 4, below: 8, sides: 8, name: 24, cell: 23, slider: 17 };
 /** A cell of this width has room for its share beside its count [px]. */
 const ROOMY = 64;
-/** @typedef {import("./metrics.js").Metrics} Metrics */
 /** What is drawn: the counts of each class at `limits` (one threshold a class), and what is looked at. @typedef
- * {{metrics: Metrics, names: string[], cells: Float64Array, limits: number[], counts: ArrayLike<number>, totals:
+ * {{metrics: import("./metrics.js").Metrics, names: string[], cells: Float64Array, limits: number[], counts: ArrayLike<number>, totals:
  * ArrayLike<number>, task: string, samples: number, sort: string, normalise: string, each: boolean, pinned: number,
  * cell: number, focus: number}} Picture */
 /** A class that is pointed at, and its cell, or -1. @typedef {{c: number, cell: number}} Pointed */
@@ -32,14 +31,6 @@ export function layoutOf(width, tiles) {
   return { columns, tile: Math.max(40, tile), lines: Math.ceil(tiles / columns) };
 }
 
-/** Where an arrow key leads from tile `i`, or -1 where the key means nothing. @param {number} i @param {string} key @param {number} columns @param {number} tiles */
-export function step(i, key, columns, tiles) {
-  /** @type {Record<string, number>} */
-  const to = { ArrowLeft: i - 1, ArrowRight: i + 1, ArrowUp: i - columns, ArrowDown: i + columns, Home: 0, End: tiles - 1 };
-  if (!(key in to)) return -1;
-  return to[key] < 0 || to[key] >= tiles ? i : to[key];
-}
-
 /** How strongly a cell is coloured: its share of a whole. Text stays readable on the strongest. @param {number} n @param {number} whole @param {boolean} dark */
 export function strength(n, whole, dark) {
   return whole > 0 ? 0.07 + (dark ? 0.45 : 0.6) * (n / whole) : 0;
@@ -52,14 +43,13 @@ export function cuttable(name) {
   return letters.length > 6 ? [letters.slice(0, -3).join(""), letters.slice(-3).join("")] : [name, ""];
 }
 
-/** The parts of a tile: its name in two, its value, its four cells, and its slider once it was seen. @typedef {{tile: HTMLElement, head: HTMLElement, tail: HTMLElement, value: HTMLElement, four: HTMLElement, slider: HTMLInputElement | null}} Tile */
-
-/** A tile without its cells, which are painted over it. @returns {Tile} */
+/** A tile without its cells, which are painted over it: its name in two, its value, the place of its four cells, and
+ * its slider once it was seen. */
 function makeTile() {
   const head = make("span"), tail = make("span"), value = make("b"), four = make("div", { style: `height: ${2 * TILE.cell + 1}px` });
   const tile = make("div", { class: "dlw-conf-tile", role: "button", "aria-pressed": "false" },
     make("div", { class: "dlw-conf-name" }, head, tail, value), four);
-  return { tile, head, tail, value, four, slider: null };
+  return { tile, head, tail, value, four, slider: /** @type {HTMLInputElement | null} */ (null) };
 }
 
 /** The cell under the pointer, or -1 over the name. @param {HTMLElement} four @param {PointerEvent} event */
@@ -71,13 +61,8 @@ function cellUnder(four, event) {
 /** The tiles: drawn where they can be seen, walked with the arrow keys. @param {Hands} hands */
 export function tileGrid({ point, pin, attend, moved, signal }) {
   const node = make("div", { class: "dlw-conf-grid", role: "group", "aria-label": "Classes" }), lines = tileLines(node);
-  /** @type {Tile[]} */
-  const tiles = [];
-  /** @type {number[]} */
-  let listed = [];
-  /** @type {Picture | null} */
-  let drawn = null;
-  let focused = 0, columns = 1, resting = 0;
+  const tiles = /** @type {ReturnType<typeof makeTile>[]} */ ([]);
+  let listed = /** @type {number[]} */ ([]), drawn = /** @type {Picture | null} */ (null), focused = 0, columns = 1, resting = 0;
 
   function add() {
     const i = tiles.length, made = makeTile(), { tile, four } = made;
@@ -147,14 +132,23 @@ export function tileGrid({ point, pin, attend, moved, signal }) {
       tile.toggleAttribute("data-focus", picture.each && listed[i] === picture.focus);
     });
   }
-  /** Write the name of a tile and its value, and place its slider. @param {number} i @param {Picture} picture */
-  function write(i, picture) {
+  /** Write the name of a tile and its value, and put its slider where its threshold is. @param {number} i @param {Picture} picture */
+  function fillTile(i, picture) {
     const { tile, head, tail, value } = tiles[i], c = listed[i], name = picture.names[c], [start, end] = cuttable(name);
     const metric = shownBy(picture.metrics, picture.sort);
     say(head, start); say(tail, end);
     if (tile.title !== name) tile.title = name;
     say(value, written(picture.metrics, metric, picture.metrics.value(metric, picture.cells, 4 * c)));
-    if (picture.each) placeSlider(sliderOf(i), tile.style.gridArea, name, picture.limits[c]);
+    if (!picture.each) return;
+    const slider = sliderOf(i), at = String(nearestPosition(picture.limits[c])), said = position(picture.limits[c]);
+    slider.hidden = false;
+    slider.style.gridArea = tile.style.gridArea;
+    if (slider.value !== at) slider.value = at;
+    if (slider.title !== said) {
+      slider.title = said;
+      slider.setAttribute("aria-valuetext", said);
+    }
+    nameFor(slider, `Threshold of ${name}`);
   }
 
   /** @param {Picture} picture @param {number[]} classes in their order @param {number} width @param {{top: number, tall: number}} seen */
@@ -169,7 +163,7 @@ export function tileGrid({ point, pin, attend, moved, signal }) {
     while (tiles.length < listed.length) add();
     if (focused >= listed.length) rove(0);
     place(picture);
-    lines.draw(picture, listed, layout, seen, (i) => write(i, picture));
+    lines.draw(picture, listed, layout, seen, (i) => fillTile(i, picture));
     // For those who hear the page: once the hand rests, not at each position of the slider.
     clearTimeout(resting);
     resting = window.setTimeout(() => listed.forEach((_, i) => speak(i)), 250);
@@ -177,92 +171,63 @@ export function tileGrid({ point, pin, attend, moved, signal }) {
   return { node, draw, current: () => (node.contains(node.ownerDocument.activeElement) ? listed[focused] ?? -1 : -1) };
 }
 
-/** Put a slider where the threshold of a class is. @param {HTMLInputElement} slider @param {string} area of the grid @param {string} name @param {number} limit */
-function placeSlider(slider, area, name, limit) {
-  const at = String(nearestPosition(limit)), said = position(limit), label = `Threshold of ${name}`;
-  slider.hidden = false;
-  slider.style.gridArea = area;
-  if (slider.value !== at) slider.value = at;
-  if (slider.title !== said) {
-    slider.title = said;
-    slider.setAttribute("aria-valuetext", said);
-  }
-  if (slider.getAttribute("aria-label") !== label) slider.setAttribute("aria-label", label);
-}
-
 /** The cells of the tiles. A canvas for each line lies over its tiles: browsers take their time for every canvas,
  * however small. @param {HTMLElement} node */
 function tileLines(node) {
-  /** @type {HTMLCanvasElement[]} */
-  const canvases = [];
+  const canvases = /** @type {HTMLCanvasElement[]} */ ([]);
   // What each line was painted of: where one class's slider moves, the other lines stay as they are.
-  /** @type {{of: string, names: string[], numbers: number[]}[]} */
-  const painted = [];
+  const painted = /** @type {any[][]} */ ([]);
 
-  /** @param {Picture} picture @param {number[]} listed @param {ReturnType<typeof layoutOf>} layout @param {{top: number, tall: number}} seen @param {(i: number) => void} write called for each tile that is painted */
-  function draw(picture, listed, { columns, tile: w, lines }, { top, tall }, write) {
+  /** @param {Picture} picture @param {number[]} listed @param {ReturnType<typeof layoutOf>} layout @param {{top: number, tall: number}} seen @param {(i: number) => void} fillTile called for each tile that is painted */
+  function draw(picture, listed, { columns, tile: w, lines }, { top, tall }, fillTile) {
     while (canvases.length < lines) {
       const canvas = make("canvas", { "aria-hidden": "true", style: `grid-area: ${canvases.length + 1} / 1 / auto / -1` });
       canvases.push(canvas);
       node.append(canvas);
     }
-    const ink = inkOf(node), largest = picture.cells.reduce((most, n) => Math.max(most, n), 0);
+    const family = getComputedStyle(node).fontFamily, dark = isDark();
+    const ink = { ...inks(node, "blue", "orange", "ink", "fill"), font: `11px ${family}`, fine: `9.5px ${family}` }, largest = picture.cells.reduce((most, n) => Math.max(most, n), 0);
     const line = TILE.name + 2 * TILE.cell + 1 + (picture.each ? TILE.slider : 0) + TILE.below;
     // What is out of sight keeps its place, and is drawn when it is scrolled to.
     const first = Math.max(0, Math.floor(top / line) - 1), last = Math.min(lines, Math.ceil((top + tall) / line) + 1);
     const style = [shownBy(picture.metrics, picture.sort), picture.normalise, picture.pinned, picture.cell, picture.each, w, columns, window.devicePixelRatio,
-      Object.values(ink), picture.normalise === "none" ? largest : 0].join();
+      Object.values(ink), dark, picture.normalise === "none" ? largest : 0].join();
     canvases.forEach((canvas, row) => {
       canvas.hidden = row < first || row >= last || row >= lines;
       if (canvas.hidden) return;
       const here = listed.slice(row * columns, (row + 1) * columns), was = painted[row];
-      const numbers_ = here.flatMap((c) => [c, picture.limits[c], ...picture.cells.subarray(4 * c, 4 * c + 4)]);
-      if (was && was.of === style && was.names === picture.names && same(was.numbers, numbers_)) return;
-      painted[row] = { of: style, names: picture.names, numbers: numbers_ };
+      const now = [style, picture.names, ...here.flatMap((c) => [c, picture.limits[c], ...picture.cells.subarray(4 * c, 4 * c + 4)])];
+      if (was?.length === now.length && now.every((one, i) => Object.is(one, was[i]))) return;
+      painted[row] = now;
       const ctx = surface(canvas, columns * (w + TILE.gap) - TILE.gap, 2 * TILE.cell + 1);
       here.forEach((c, column) => {
-        write(row * columns + column);
+        fillTile(row * columns + column);
         const cells = picture.cells.subarray(4 * c, 4 * c + 4), marked = c === picture.pinned ? picture.cell : -1;
-        paintTile(ctx, column * (w + TILE.gap) + TILE.sides / 2, w - TILE.sides, cells, wholesOf(cells, 0, picture.normalise, largest), picture.normalise, marked, ink);
+        paintTile(ctx, column * (w + TILE.gap) + TILE.sides / 2, w - TILE.sides, cells, wholesOf(cells, 0, picture.normalise, largest), picture.normalise, marked, ink, dark);
       });
     });
   }
   return { draw };
 }
 
-/** @param {number[]} a @param {number[]} b */
-function same(a, b) { return a.length === b.length && a.every((x, i) => Object.is(x, b[i])); }
-
-/** The colours and the type of now. @param {HTMLElement} el */
-function inkOf(el) {
-  const family = getComputedStyle(el).fontFamily;
-  return {
-    blue: color(el, "blue"), orange: color(el, "orange"), ink: color(el, "ink"), fill: color(el, "fill"),
-    font: `11px ${family}`, fine: `9.5px ${family}`, dark: isDark(),
-  };
-}
-
 /** Paint the cells of one tile at `left`, `w` pixels wide: counts, and where there is room their shares.
  * @param {CanvasRenderingContext2D} ctx @param {number} left @param {number} w @param {Float64Array} cells
  * @param {number[]} wholes @param {string} normalise @param {number} marked a cell that is pinned, or -1
- * @param {ReturnType<typeof inkOf>} ink */
-function paintTile(ctx, left, w, cells, wholes, normalise, marked, ink) {
+ * @param {Record<string, string>} ink @param {boolean} dark */
+function paintTile(ctx, left, w, cells, wholes, normalise, marked, ink, dark) {
   const half = Math.floor((w - 1) / 2), shares = normalise !== "none" && half >= ROOMY;
   const room = Math.max(3, Math.floor((half - 2 - (shares ? 28 : 0)) / 6.4));
-  ctx.textBaseline = "middle";
   cells.forEach((n, cell) => {
     const x = left + (cell % 2) * (half + 1), y = (cell >> 1) * (TILE.cell + 1), middle = y + TILE.cell / 2 + 0.5;
     ctx.fillStyle = ink.fill; ctx.fillRect(x, y, half, TILE.cell);
-    ctx.globalAlpha = strength(n, wholes[cell], ink.dark);
+    ctx.globalAlpha = strength(n, wholes[cell], dark);
     ctx.fillStyle = cell === 0 || cell === 3 ? ink.blue : ink.orange; ctx.fillRect(x, y, half, TILE.cell);
     ctx.globalAlpha = 1;
     ctx.fillStyle = ink.ink; ctx.font = ink.font;
     if (shares) {
-      ctx.textAlign = "right"; ctx.fillText(short(n, room), x + half - 31, middle);
-      ctx.font = ink.fine; ctx.fillText(percent(n / wholes[cell]), x + half - 3, middle + 0.5);
-    } else {
-      ctx.textAlign = "center"; ctx.fillText(short(n, room), x + half / 2, middle);
-    }
+      write(ctx, short(n, room), x + half - 31, middle, "right");
+      ctx.font = ink.fine; write(ctx, percent(n / wholes[cell]), x + half - 3, middle + 0.5, "right");
+    } else write(ctx, short(n, room), x + half / 2, middle, "center");
     if (cell === marked) { ctx.strokeStyle = ink.ink; ctx.lineWidth = 1.5; ctx.strokeRect(x + 1, y + 1, half - 2, TILE.cell - 2); }
   });
 }

@@ -1,12 +1,10 @@
 // The bar of the confusion grid: what is shown, in which shade and order, of which classes.
-
 import { listen, make, say } from "../front.js";
 import { NORMALISE } from "./counts.js";
 import { readSort, sortsOf } from "./order.js";
+/** @import { Metric, Metrics } from "./metrics.js" */
+/** @import { Filter } from "./order.js" */
 
-/** @typedef {import("./order.js").Filter} Filter */
-/** @typedef {import("./metrics.js").Metric} Metric */
-/** @typedef {import("./metrics.js").Metrics} Metrics */
 /** What is looked at and how, as the kernel keeps it. @typedef {{sort: string, table: boolean, normalise: string,
  * filter: Filter | null, each: boolean | null, matrix: boolean, columns: Metric[], intervals: boolean}} Look */
 
@@ -45,9 +43,8 @@ export function gridBar({ metrics, choose, sortBy, again, searched, look, extra,
   const found = make("span", { class: "dlw-faint", role: "status" });
   const toggle = make("button", { type: "button", text: "Table" });
   const views = segments("What is shown", [["tiles", "Each against the rest"], ["matrix", "Matrix"]], (key) => choose({ matrix: key === "matrix" }), signal);
-  const sorting = make("span", { class: "dlw-conf-set" }, "Sort by", sorts, turn, renew);
-  const showing = make("span", { class: "dlw-conf-set" }, "Show", metric, side, value);
-  const finding = make("span", { class: "dlw-conf-set" }, search, found);
+  const [sorting, showing, finding] = [["Sort by", sorts, turn, renew], ["Show", metric, side, value], [search, found]]
+    .map((parts) => make("span", { class: "dlw-conf-set" }, ...parts));
   const node = make("div", { class: "dlw-conf-bar" }, views.node, make("label", {}, "Shade", shade), sorting, showing, toggle, extra, finding);
 
   listen(shade, "change", () => choose({ normalise: shade.value }), signal);
@@ -60,22 +57,18 @@ export function gridBar({ metrics, choose, sortBy, again, searched, look, extra,
     const key = metric.value === "never" ? "predicted" : metric.value;
     choose({ filter: key ? firstFilter(metrics, key) : null });
   }, signal);
-  const filtered = () => {
-    const filter = look().filter;
-    if (filter && value.value !== "" && Number.isFinite(Number(value.value))) {
-      choose({ filter: { ...filter, side: side.value === "least" ? "least" : "below", value: Number(value.value) } });
-    }
-  };
-  listen(side, "change", filtered, signal);
-  listen(value, "change", filtered, signal);
+  for (const part of [side, value]) listen(part, "change", () => {
+    const filter = look().filter, number = Number(value.value);
+    if (filter && value.value !== "" && Number.isFinite(number)) choose({ filter: { ...filter, side: side.value === "least" ? "least" : "below", value: number } });
+  }, signal);
 
   /** @param {{task: string, classes: number, many: boolean, inPlace: boolean, count: string}} now */
   function draw({ task, classes, many, inPlace, count }) {
     const { sort, table, normalise, filter, matrix } = look(), { key, falling } = readSort(sort);
     views.node.hidden = task !== "multiclass";
     views.draw(matrix ? "matrix" : "tiles");
-    if (shade.value !== normalise) shade.value = normalise;
-    if (sorts.value !== key) sorts.value = key;
+    shade.value = normalise;
+    sorts.value = key;
     say(turn, falling ? "↓" : "↑");
     turn.title = falling ? "Highest first" : "Lowest first";
     turn.setAttribute("aria-label", turn.title);
@@ -83,12 +76,11 @@ export function gridBar({ metrics, choose, sortBy, again, searched, look, extra,
     renew.title = inPlace ? "The tiles are in order" : "Sort and filter again: the numbers have changed since";
     toggle.setAttribute("aria-pressed", String(table));
     const never = filter?.metric === "predicted" && filter.side === "below" && filter.value === 1;
-    const wanted = never ? "never" : filter?.metric ?? "";
-    if (metric.value !== wanted) metric.value = wanted;
+    metric.value = never ? "never" : filter?.metric ?? "";
     side.hidden = value.hidden = !filter || never;
-    if (filter && side.value !== filter.side) side.value = filter.side;
+    if (filter) side.value = filter.side;
     if (filter && node.ownerDocument.activeElement !== value && value.value !== String(filter.value)) value.value = String(filter.value);
-    for (const part of [sorting, showing]) part.hidden = classes === 1;
+    sorting.hidden = classes === 1;
     showing.hidden = classes === 1 || matrix;
     search.hidden = !many || matrix;
     say(found, matrix ? "" : count);

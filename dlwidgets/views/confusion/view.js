@@ -1,19 +1,19 @@
 // The confusion grid: thresholds, tiles or the matrix, each cell in words, a table, and the pinned class in detail.
-
 import { live, wishes, listen, make, say, numbers, whole, sig } from "../front.js";
-import { cellsAtEach } from "./counts.js";
+import { cellsAtEach, uints } from "./counts.js";
 import { metricTable } from "./metrics.js";
 import { matching, standingOrder } from "./order.js";
-import { headline, share } from "./words.js";
+import { cellWords, fill, headline, share } from "./words.js";
 import { ownLimits, ownLook, ownPin } from "./look.js";
 import { scoreSlider } from "./slider.js";
 import { tileGrid } from "./tiles.js";
-import { cellWords, fill } from "./cell_words.js";
 import { classTable, columnMenu, widthOf } from "./table.js";
 import { gridBar, segments } from "./toolbar.js";
 import { bestThresholds } from "./best_thresholds.js";
 import { cellsOfMatrix, classMatrix } from "./matrix.js";
 import { classDetail } from "./class_detail.js";
+/** @import { Model } from "../front.js" */
+/** @import { Picture, Pointed } from "./tiles.js" */
 
 /** From this many classes on the grid scrolls and can be searched. */
 const MANY = 31;
@@ -22,25 +22,18 @@ const TALL = 470, TILES_BESIDE = 390;
 /** Below this width the slider stands under its words [px]. */
 const NARROW = 560;
 
-/** @typedef {import("./metrics.js").Metrics} Metrics */
-/** @typedef {import("./tiles.js").Picture} Picture */
-/** @typedef {import("./tiles.js").Pointed} Pointed */
-
-/** Bytes are turned into numbers once a picture, not at each move of a slider. @param {import("../front.js").Model} model */
+/** Bytes are turned into numbers once a picture, not at each move of a slider. @param {Model} model */
 function countReader(model) {
-  let read = { counts: /** @type {ArrayLike<number>} */ ([]), totals: new Uint32Array(0), matrix: /** @type {ArrayLike<number>} */ ([]) }, from = /** @type {any[]} */ ([]);
-  const kind = (/** @type {string} */ name) => /** @type {any} */ ({ 1: Uint8Array, 2: Uint16Array }[/** @type {number} */ (model.get(name))] ?? Uint32Array);
+  let read = /** @type {ArrayLike<number>[]} */ ([]), from = /** @type {any[]} */ ([]);
   return () => {
     const of = ["counts", "totals", "matrix"].map((name) => model.get(name));
-    if (of.some((bytes, i) => bytes !== from[i])) {
-      read = { counts: numbers(of[0], kind("width")), totals: numbers(of[1], Uint32Array), matrix: numbers(of[2], kind("matrix_width")) };
-      from = of;
-    }
+    if (of.some((bytes, i) => bytes !== from[i])) read = [model.get("width"), 4, model.get("matrix_width")].map((width, i) => uints(of[i], width));
+    from = of;
     return read;
   };
 }
 
-/** Macro and micro averages in a line. @param {Metrics} metrics */
+/** Macro and micro averages in a line. @param {import("./metrics.js").Metrics} metrics */
 function averageLine(metrics) {
   const node = make("div", { class: "dlw-conf-mean" }, make("span"), make("span"));
   /** @param {ArrayLike<number>} cells @param {boolean} single of one class both averages are its own rates */
@@ -73,7 +66,7 @@ function limitLine({ moved, each, signal }) {
 }
 
 export default {
-  render(/** @type {{model: import("../front.js").Model, el: HTMLElement, signal: AbortSignal}} */ { model, el, signal }) {
+  render(/** @type {{model: Model, el: HTMLElement, signal: AbortSignal}} */ { model, el, signal }) {
     el.classList.add("dlw", "dlw-confusion");
 
     const metrics = metricTable(model.get("metrics") ?? []), read = countReader(model), held = standingOrder(metrics);
@@ -149,22 +142,18 @@ export default {
       const many = names.length >= MANY, wide = widthOf(metrics, columns, intervals, each && !squares), beside = open && width >= wide + TILES_BESIDE;
       // The layout is read before anything is written, which would make the browser do it twice.
       const seen = { top: grid.node.scrollTop, tall: many ? TALL : Infinity }, rowsSeen = { ...seen, top: table.node.scrollTop };
-      el.toggleAttribute("data-many", many);
-      el.toggleAttribute("data-narrow", width < NARROW);
-      el.toggleAttribute("data-below", !beside);
+      for (const [name, on] of Object.entries({ many, narrow: width < NARROW, below: !beside })) el.toggleAttribute(`data-${name}`, on);
       table.node.hidden = !open;
       if (beside) table.node.style.flexBasis = `${wide + 14}px`; else table.node.style.removeProperty("flex-basis");
       menu.node.hidden = !open;
 
-      const { counts, totals, matrix: square } = read(), limits = thresholds.now(names.length);
+      const [counts, totals, square] = read(), limits = thresholds.now(names.length);
       const cells = cellsAtEach({ counts, totals }, limits, { limits: model.get("thresholds"), exact: numbers(model.get("exact"), Uint32Array) });
       // The matrix takes the likeliest class of each sample, whatever the thresholds: so does what stands around it.
       const counted = squares ? cellsOfMatrix(square, names.length) : cells;
       const { c, cell } = pinned.now();
-      picture = {
-        metrics, names, cells, limits, counts, totals, task: about.task, samples: about.samples,
-        sort, normalise, each, pinned: c, cell, focus: focus(),
-      };
+      const { task, samples } = about;
+      picture = { metrics, names, cells, limits, counts, totals, task, samples, sort, normalise, each, pinned: c, cell, focus: focus() };
       const { order, inPlace } = held.now({ sort, filter }, names, counted, limits, squares);
       const listed = matching(order, names, many && !squares ? bar.search.value : "");
       bar.draw({ task: about.task, classes: names.length, many, inPlace, count: listed.length < names.length ? `${whole(listed.length)} of ${whole(names.length)}` : "" });

@@ -1,8 +1,7 @@
 // The confusion grid in words and written numbers.
-
-import { count, whole, sig } from "../front.js";
-
-/** @typedef {import("./metrics.js").Metrics} Metrics */
+import { count, make, say, whole, sig } from "../front.js";
+/** @import { Picture, Pointed } from "./tiles.js" */
+/** @import { Metrics } from "./metrics.js" */
 
 /** A rate in two digits. @param {number} x */
 export function share(x) { return Number.isNaN(x) ? "n/a" : x.toFixed(2).replace("-", "−"); }
@@ -24,12 +23,9 @@ export function written(metrics, metric, value, room) {
   return metrics.isCount(metric) ? short(value, room) : share(value);
 }
 
-/** Made once: toLocaleString() looks the language up each time, which took half of a repaint. */
-const GROUPED = new Intl.NumberFormat("en-US");
-
 /** A count that fits a cell: whole up to 99,999, then 1.21 M. @param {number} n @param {number} [room] most characters */
 export function short(n, room = 6) {
-  const text = GROUPED.format(n);
+  const text = whole(n);
   return text.length <= room ? text : count(n);
 }
 
@@ -92,7 +88,42 @@ export function headline(about, classes, matrix = false) {
 export function confused(n, from, to, of) {
   const kind = /^class\b/i.test(from) ? from : `class ${from}`;
   const are = n === 1 ? "was" : "were", part = of > 0 ? ` (${percent(n / of)})` : "";
-  return from === to
-    ? `${whole(n)} of the ${whole(of)} of ${kind} ${are} said to be it${part}`
-    : `${whole(n)} of the ${whole(of)} of ${kind} ${are} said to be ${to}${part}`;
+  return `${whole(n)} of the ${whole(of)} of ${kind} ${are} said to be ${from === to ? "it" : to}${part}`;
+}
+
+/** Put pairs of a faint word and a strong one in a line; either may be "". @param {Element} node @param {...[string, string]} pairs */
+export function fill(node, ...pairs) {
+  while (node.children.length < pairs.length) node.append(make("span", {}, make("span"), " ", make("b")));
+  while (node.children.length > pairs.length) node.lastChild?.remove();
+  pairs.forEach(([faint, strong], i) => {
+    say(node.children[i].children[0], faint);
+    say(node.children[i].children[1], strong);
+  });
+}
+
+/** The four cells of one class in sentences, placed as in its tile. */
+export function cellWords() {
+  const line = make("div", { class: "dlw-conf-line" });
+  const four = [0, 1, 2, 3].map((cell) => make("div", cell === 0 || cell === 3 ? { "data-right": true } : { "data-wrong": true }));
+  const node = make("div", { class: "dlw-conf-words" }, line, make("div", { class: "dlw-conf-four" }, ...four));
+
+  /** @param {Picture} picture @param {Pointed} shown `c` is -1 for none */
+  function draw({ metrics, names, cells, limits, task, samples, normalise }, { c, cell: here }) {
+    const some = c >= 0 && c < names.length;
+    four.forEach((part, cell) => {
+      say(part, some ? sentence(cell, cells[4 * c + cell], names[c], task) : meaning(cell));
+      part.toggleAttribute("data-here", some && cell === here);
+    });
+    if (!some) {
+      fill(line, ["How to read a tile", ""], ["rows: what it is, columns: what was said", ""], [shadeWords(normalise), ""],
+        ["a click opens its samples", ""]);
+      return;
+    }
+    const [tn, fp, fn, tp] = cells.subarray(4 * c, 4 * c + 4), unknown = samples - tn - fp - fn - tp;
+    const [precision, recall, f1] = ["precision", "recall", "f1"].map((metric) => share(metrics.value(metric, cells, 4 * c)));
+    fill(line, ["", names[c]], ["at", position(limits[c])], ["precision", precision],
+      ["recall", recall], ["F1", f1], ["support", whole(fn + tp)],
+      ["", unknown > 0 ? `${whole(unknown)} unknown, left out` : ""]);
+  }
+  return { node, draw };
 }

@@ -3,8 +3,9 @@ import { live, wishes, listen, make, say, sig, whole, rate } from "../front.js";
 import { gaps, linesOf, nearest, positive, rowsOf, smooth, widths } from "./series.js";
 import { chartsIn, PAST } from "./charts.js";
 import { railOf } from "./rail.js";
+/** @import { Model } from "../front.js" */
 
-/** The curves as the kernel has sent them. @param {import("../front.js").Model} model */
+/** The curves as the kernel has sent them. @param {Model} model */
 function readCurves(model) {
   const [step, low, high, mean] = rowsOf(model.get("train"), 4);
   const [vStep, vLoss] = rowsOf(model.get("valid"), 2);
@@ -14,7 +15,7 @@ function readCurves(model) {
 }
 
 export default {
-  render(/** @type {{model: import("../front.js").Model, el: HTMLElement, signal: AbortSignal}} */ { model, el, signal }) {
+  render(/** @type {{model: Model, el: HTMLElement, signal: AbortSignal}} */ { model, el, signal }) {
     el.classList.add("dlw", "dlw-curves");
     const reading = make("span", { class: "dlw-reading dlw-small" });
     const all = make("button", { type: "button", text: "Show all", title: "Show all steps (double-click, or Home)" });

@@ -1,8 +1,8 @@
 // The training panel's sections that are no rows of controls: rates, presets, the way back, lines side by side.
 import { listen, make, say, sig, whole, rate } from "../front.js";
 import { newRowId } from "./field.js";
+/** @import { Wishes } from "./field.js" */
 
-/** @typedef {import("./field.js").Wishes} Wishes */
 /** The lowest training and validation loss. @typedef {{loss: number | null, valid: number | null}} Losses */
 
 /** The columns of the table of lines. */

@@ -2,6 +2,7 @@
 import { live, make, say, sig, whole, clock, count, rate, keepKeys } from "../front.js";
 import { handles, runKeys, stride } from "./keys.js";
 import { sections } from "./sections.js";
+/** @import { Model } from "../front.js" */
 
 /** The controls in the order of their rows, and where under each its facts stand [px]; training/view.css has the same heights. */
 const ROWS = { lr: 26, batch_size: 74, clip: 122, limit: 156 };
@@ -46,7 +47,7 @@ export function machine(run) {
   return [samples, memory, there].filter(Boolean).join(" · ");
 }
 
-function head(/** @type {{model: import("../front.js").Model, el: HTMLElement}} */ { model, el }) {
+function head(/** @type {{model: Model, el: HTMLElement}} */ { model, el }) {
   el.classList.add("dlw", "dlw-head-part");
   const name = make("span", { class: "dlw-name" }), about = make("span", { class: "dlw-faint" });
   const status = make("span", { class: "dlw-status", role: "status" });
@@ -95,7 +96,7 @@ function drawButtons(panel, run) {
   if (held && held.offsetParent === null) buttons.find((button) => button.offsetParent !== null)?.focus();
 }
 
-function facts(/** @type {{model: import("../front.js").Model, el: HTMLElement}} */ { model, el }) {
+function facts(/** @type {{model: Model, el: HTMLElement}} */ { model, el }) {
   el.classList.add("dlw", "dlw-facts-part");
   const lines = Object.entries(ROWS).map(([row, top]) => {
     const left = make("span"), right = make("span"), lock = make("span", { class: "dlw-lock", role: "img", "aria-label": "locked", title: "Locked in this panel" });
@@ -150,7 +151,7 @@ function nameSliders(controls, theme, clip, facts) {
 let parts = 0;
 
 export default {
-  render(/** @type {{model: import("../front.js").Model, el: HTMLElement, signal: AbortSignal}} */ view) {
+  render(/** @type {{model: Model, el: HTMLElement, signal: AbortSignal}} */ view) {
     const part = view.model.get("part");
     let repaint = () => {};
     const { draw } = part === "head" ? head(view) : part === "facts" ? facts(view) : sections({ ...view, repaint: () => repaint() });
