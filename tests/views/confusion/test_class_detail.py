@@ -565,7 +565,7 @@ def test_the_pages_own_curves_are_scikit_learns(tmp_path):
     view = ConfusionGrid(Scores(y, p, NAMES))
     counts = np.frombuffer(view.counts, {1: np.uint8, 2: np.uint16, 4: np.uint32}[view.width])
     totals = np.frombuffer(view.totals, np.uint32)
-    charts = (Path(__file__).parents[3] / "dlwidgets" / "views" / "confusion" / "class_curves.js").as_uri()
+    charts = (Path(__file__).parents[3] / "dlwidgets" / "views" / "confusion" / "charts.js").as_uri()
     script = f"""
         import {{ areaUnder, averagePrecision, precisionRecallOf, rocOf, sweepOf }} from "{charts}";
         const [counts, totals] = {json.dumps([counts.tolist(), totals.tolist()])};
