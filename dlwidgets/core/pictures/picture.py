@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal, get_args
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import nn
 
-from .statistics import Statistics, compute_statistics, to_real
+from .statistics import Statistics, compute_statistics, to_real, widen
 from .tiles import BUDGET, LIVE_BUDGET, Tiles, make_tiles
 
 Sort = Literal["index", "strength", "variance"]
@@ -72,21 +75,19 @@ class Picture:
     @property
     def peak(self) -> float:
         """The largest finite absolute value in the picture."""
-        if self.tiles is not None:
-            return float(self.tiles.scale.max())
-        finite = self.bars[np.isfinite(self.bars)] if self.bars is not None else np.empty(0)
-        return float(np.abs(finite).max(initial=0.0))
+        values = self.tiles.scale if self.tiles is not None else np.asarray(self.bars)
+        return float(np.abs(values[np.isfinite(values)]).max(initial=0.0))
 
     @property
     def size(self) -> str:
         """How much there is, in words: "64 maps", "10 units", "1 map"."""
-        if self.kind == "bars":
-            return _pluralize(self.shape[0] if self.shape else 1, "unit")
         if self.kind == "sequence":
             return f"{self.shape[0]} × {self.shape[1]}"
-        number = self.tiles.total if self.tiles is not None else 0
-        word = {"attention": "head", "lines": "line"}.get(self.kind, "map")
-        return _pluralize(number, self.axes[0] if self.axes[0] in ("filter", "gate", "matrix") else word)
+        number = self.tiles.total if self.tiles is not None else (*self.shape, 1)[0]
+        word = {"attention": "head", "lines": "line", "bars": "unit"}.get(self.kind, "map")
+        word = self.axes[0] if self.axes[0] in ("filter", "gate", "matrix") else word
+        words = "matrices" if word == "matrix" else f"{word}s"
+        return f"{number:,} {word if number == 1 else words}"
 
     def close_up(self, number: int) -> tuple[np.ndarray, tuple[int, int]] | None:
         """Return one map as float32 and its block of means.
@@ -97,19 +98,15 @@ class Picture:
         if self.maps is None or self.tiles is None or not 0 <= number < len(self.maps):
             return None
         values = to_real(self.maps[number].detach()).float()
-        block = (1, 1)
-        while -(-values.shape[0] // block[0]) * -(-values.shape[1] // block[1]) > self.close:
-            longer = 0 if values.shape[0] / block[0] > values.shape[1] / block[1] else 1
-            block = (block[0] + 1, block[1]) if longer == 0 else (block[0], block[1] + 1)
-        drawn = self.tiles.block
-        if block != (1, 1) and drawn[0] * drawn[1] <= block[0] * block[1] and number in self.tiles.numbers:
-            return None
-        if block != (1, 1):
-            pooled = torch.nn.functional.avg_pool2d(
-                values[None], block, ceil_mode=True, count_include_pad=False
-            )
-            values = pooled[0]
-        return np.ascontiguousarray(values.cpu().numpy(), dtype=np.float32), block
+        (height, width), rows, columns = values.shape, 1, 1
+        while -(-height // rows) * -(-width // columns) > self.close:
+            taller = height / rows > width / columns
+            rows, columns = (rows + 1, columns) if taller else (rows, columns + 1)
+        if rows * columns > 1:
+            if math.prod(self.tiles.block) <= rows * columns and number in self.tiles.numbers:
+                return None
+            values = F.avg_pool2d(values[None], (rows, columns), ceil_mode=True, count_include_pad=False)[0]
+        return np.ascontiguousarray(values.cpu().numpy(), dtype=np.float32), (rows, columns)
 
 
 def make_picture(
@@ -135,8 +132,8 @@ def make_picture(
     order : an earlier order of the maps, to be kept; one that does not fit is made anew.
     at_slice : which slice of a volume; None: the middle one.
     channels : the axis of the channels in `tensor`, where it is known (`Activations.axes`).
-    attends : whether these are attention weights, samples x heads x queries x keys; without it they are known
-        by their rows, which sum to one, where there are as many keys as queries.
+    attends : whether these are attention weights, samples x heads x queries x keys; else they are known by
+        their rows, which sum to one, where there are as many keys as queries.
 
     Raises
     ------
@@ -148,13 +145,24 @@ def make_picture(
     shape, found = tuple(sample.shape), compute_statistics(sample)
     if sample.ndim <= 1:
         return make_bars(sample, shape, found)
-    if attends and sample.ndim in (2, 3):
-        kind, axes, maps = "attention", ("head", "from", "to"), sample if sample.ndim == 3 else sample[None]
-        return stack_maps(kind, axes, maps, budget, shape=shape, found=found)
-    kind, axes, maps, slices, note = _arrange_maps(sample, layer, at_slice, channels)
-    return stack_maps(
-        kind, axes, maps, budget, shape=shape, found=found, by=by, order=order, slices=slices, note=note
-    )
+    draw = partial(stack_maps, budget=budget, shape=shape, found=found, by=by, order=order)
+    if sample.ndim in (2, 3) and (attends or _is_attention(sample)):
+        return draw("attention", ("head", "from", "to"), sample if sample.ndim == 3 else sample[None])
+    if sample.ndim == 2 and (isinstance(layer, CONV_1D) or channels == 1):
+        return draw("lines", ("channel", "line", "position"), sample[:, None])
+    if sample.ndim == 2:
+        return draw("sequence", ("map", "step", "unit"), sample[None])
+    note = ""
+    if isinstance(layer, _LAST) or channels == sample.ndim:
+        sample, note = sample.movedim(-1, 0), "channels are the last axis"
+    if sample.ndim == 3:
+        return draw("maps", ("channel", "row", "column"), sample, note=note)
+    # Whatever has more axes: one slice along the third from last, all axes before it as maps.
+    depth = sample.shape[-3]
+    at = depth // 2 if at_slice is None else min(max(0, at_slice), depth - 1)
+    maps = sample.select(-3, at).reshape(-1, *sample.shape[-2:])
+    note = "; ".join(filter(None, [f"slice {at} of {depth} (0 is the first)", note]))
+    return draw("volume", ("channel", "row", "column"), maps, slices=(depth, at), note=note)
 
 
 def stack_maps(
@@ -181,11 +189,14 @@ def stack_maps(
     if not live and len(maps) > 1 and maps.shape[1] * maps.shape[2] > LIVE_CLOSE:
         budget = _BESIDE
     drawn = make_tiles(maps, budget=budget, order=order)
-    notes = filter(None, [note, _describe_reduction(drawn, by)])
-    shape = tuple(maps.shape) if shape is None else shape
-    found = compute_statistics(maps) if found is None else found
+    notes = [note] if note else []
+    if drawn.block != (1, 1):
+        notes.append(f"each pixel is the mean of {drawn.block[0]} × {drawn.block[1]}")
+    if len(drawn.maps) < drawn.total:
+        which = {"index": "first", "strength": "strongest", "variance": "most varied"}[by]
+        notes.append(f"the {which} {len(drawn.maps)} of {drawn.total:,}")
     return Picture(
-        kind, shape, axes, found, drawn,
+        kind, tuple(maps.shape) if shape is None else shape, axes, found or compute_statistics(maps), drawn,
         note="; ".join(notes), by=by, slices=slices, maps=maps, names=tuple(names), order=order,
         close=LIVE_CLOSE if live else CLOSE,
     )  # fmt: skip
@@ -205,9 +216,7 @@ def sort_maps(maps: torch.Tensor, by: Sort = "index") -> list[int]:
         raise ValueError(f"Maps are sorted by {', '.join(map(repr, SORTS))}, not by {by!r}.")
     if by == "index":
         return list(range(len(maps)))
-    values = (
-        to_real(maps.detach()).flatten(1).double() if maps.device.type != "mps" else to_real(maps).flatten(1)
-    )
+    values = widen(to_real(maps.detach()).flatten(1))
     key = values.abs().mean(1) if by == "strength" else values.var(1, correction=0)
     key = torch.where(key.isfinite(), key, torch.full_like(key, torch.inf))
     return key.argsort(descending=True, stable=True).tolist()
@@ -217,12 +226,17 @@ def make_bars(
     sample: torch.Tensor, shape: tuple[int, ...] | None = None, found: Statistics | None = None
 ) -> Picture:
     """Return the picture of a vector (or one number) as bars."""
-    values, group = _group_bars(to_real(sample).float().flatten().cpu().numpy())
+    values, group = to_real(sample).float().flatten().cpu().numpy().copy(), 1
+    if values.size > _MOST_BARS:
+        group = -(-values.size // _MOST_BARS)
+        rows = np.pad(values, (0, -values.size % group)).reshape(-1, group)
+        # A value that is not finite is the strongest, so that it is not hidden by its neighbours.
+        strength = np.where(np.isfinite(rows), np.abs(rows), np.inf)
+        values = rows[np.arange(len(rows)), strength.argmax(1)]
     note = f"each bar is the strongest of {group} units" if group > 1 else ""
     shape = tuple(sample.shape) if shape is None else shape
-    return Picture(
-        "bars", shape, ("unit",), found or compute_statistics(sample), bars=values, group=group, note=note
-    )
+    found = found or compute_statistics(sample)
+    return Picture("bars", shape, ("unit",), found, bars=values, group=group, note=note)
 
 
 def first_sample(tensor: torch.Tensor, layer: nn.Module | None = None) -> torch.Tensor:
@@ -231,43 +245,14 @@ def first_sample(tensor: torch.Tensor, layer: nn.Module | None = None) -> torch.
     A layer inside a time-first model does not know it; there an axis of length 1 behind a longer one is taken
     for the batch. Windows of an image, stacked along axis 0, show the first window.
     """
-    if tensor.ndim == 0:
-        return tensor
-    if tensor.ndim == 3 and _time_first(layer):
-        return tensor[:, 0]
-    if tensor.ndim == 3 and tensor.shape[0] != 1 and tensor.shape[1] == 1 and not isinstance(layer, CONV_1D):
-        return tensor[:, 0]
-    return tensor[0]
-
-
-def _time_first(layer: nn.Module | None) -> bool:
+    if tensor.ndim != 3:
+        return tensor[0] if tensor.ndim else tensor
     if isinstance(layer, (nn.TransformerEncoderLayer, nn.TransformerDecoderLayer)):
         layer = layer.self_attn
-    return isinstance(layer, (nn.RNNBase, nn.MultiheadAttention)) and not layer.batch_first
-
-
-def _arrange_maps(
-    sample: torch.Tensor, layer: nn.Module | None, at_slice: int | None, channels: int | None
-) -> tuple[Kind, tuple[str, str, str], torch.Tensor, tuple[int, int] | None, str]:
-    if sample.ndim == 2 and _is_attention(sample):
-        return "attention", ("head", "from", "to"), sample[None], None, ""
-    if sample.ndim == 2:
-        if isinstance(layer, CONV_1D) or channels == 1:
-            return "lines", ("channel", "line", "position"), sample[:, None], None, ""
-        return "sequence", ("map", "step", "unit"), sample[None], None, ""
-    if sample.ndim == 3 and _is_attention(sample):
-        return "attention", ("head", "from", "to"), sample, None, ""
-    note = ""
-    if isinstance(layer, _LAST) or channels == sample.ndim:
-        sample, note = sample.movedim(-1, 0), "channels are the last axis"
-    if sample.ndim == 3:
-        return "maps", ("channel", "row", "column"), sample, None, note
-    # Whatever has more axes: one slice along the third from last, all axes before it as maps.
-    depth = sample.shape[-3]
-    at = depth // 2 if at_slice is None else min(max(0, at_slice), depth - 1)
-    maps = sample.select(-3, at).reshape(-1, *sample.shape[-2:])
-    said = f"slice {at} of {depth} (0 is the first)"
-    return "volume", ("channel", "row", "column"), maps, (depth, at), "; ".join(filter(None, [said, note]))
+    if isinstance(layer, (nn.RNNBase, nn.MultiheadAttention)) and not layer.batch_first:
+        return tensor[:, 0]
+    batch_second = tensor.shape[0] != 1 and tensor.shape[1] == 1 and not isinstance(layer, CONV_1D)
+    return tensor[:, 0] if batch_second else tensor[0]
 
 
 def _is_attention(sample: torch.Tensor) -> bool:
@@ -278,33 +263,4 @@ def _is_attention(sample: torch.Tensor) -> bool:
     first = sample.select(-2, 0).reshape(-1, sample.shape[-1])[0]
     if abs(float(first.float().sum()) - 1) > 1e-2:
         return False
-    sums = sample.float().sum(-1)
-    return bool((sample >= 0).all()) and bool((sums - 1).abs().max() < 1e-2)
-
-
-def _group_bars(values: np.ndarray) -> tuple[np.ndarray, int]:
-    group = -(-values.size // _MOST_BARS)
-    if group == 1:
-        return values.copy(), 1
-    padded = np.zeros(-(-values.size // group) * group, np.float32)
-    padded[: values.size] = values
-    rows = padded.reshape(-1, group)
-    # A value that is not finite is the strongest, so that it is not hidden by its neighbours.
-    strength = np.where(np.isfinite(rows), np.abs(rows), np.inf)
-    return rows[np.arange(len(rows)), strength.argmax(1)].copy(), group
-
-
-def _describe_reduction(drawn: Tiles, by: Sort) -> str:
-    rows, columns = drawn.block
-    notes = []
-    if drawn.block != (1, 1):
-        notes.append(f"each pixel is the mean of {rows} × {columns}")
-    if len(drawn.maps) < drawn.total:
-        which = {"index": "first", "strength": "strongest", "variance": "most varied"}[by]
-        notes.append(f"the {which} {len(drawn.maps)} of {drawn.total:,}")
-    return "; ".join(notes)
-
-
-def _pluralize(number: int, word: str) -> str:
-    words = "matrices" if word == "matrix" else f"{word}s"
-    return f"{number:,} {word if number == 1 else words}"
+    return bool((sample >= 0).all()) and bool((sample.float().sum(-1) - 1).abs().max() < 1e-2)

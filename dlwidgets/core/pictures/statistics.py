@@ -32,13 +32,13 @@ def compute_statistics(tensor: torch.Tensor) -> Statistics:
         values = to_real(piece)
         total += values.numel()
         zeros += values.numel() - int(values.count_nonzero())
-        if not math.isfinite(float(_wide(values).sum())):
+        if not math.isfinite(float(widen(values).sum())):
             values = values[values.isfinite()]
         if not (count := values.numel()):
             continue
         # A copy of the piece, which may be overwritten; on its own, since a large mean would swallow a small
         # deviation.
-        apart = _wide(values)
+        apart = widen(values)
         apart = apart.clone() if apart is values else apart
         here = float(apart.mean())
         apart.sub_(here)
@@ -54,8 +54,8 @@ def compute_statistics(tensor: torch.Tensor) -> Statistics:
     return Statistics(mean, math.sqrt(max(0.0, squares / finite)), zeros / total, 1 - finite / total)
 
 
-def _wide(values: torch.Tensor) -> torch.Tensor:
-    # In double precision where the device has it.
+def widen(values: torch.Tensor) -> torch.Tensor:
+    """Return the values in double precision where the device has it."""
     return values if values.device.type == "mps" else values.double()
 
 

@@ -56,12 +56,8 @@ def make_thumbnail(inputs: Any, lines: bool = False) -> Thumbnail:
     note = f"the first of {len(found)} inputs" if len(found) > 1 else ""
     sample = first_sample(tensor)
     shape = tuple(sample.shape)
-    if (
-        not tensor.is_floating_point()
-        and not tensor.is_complex()
-        and sample.ndim == 1
-        and tensor.dtype != torch.bool
-    ):
+    whole = not (tensor.is_floating_point() or tensor.is_complex() or tensor.dtype == torch.bool)
+    if whole and sample.ndim == 1:
         numbers = tuple(int(number) for number in sample[:TOKENS])
         more = " …" if sample.numel() > _SPELLED else ""
         spelled = " ".join(map(str, numbers[:_SPELLED])) + more

@@ -56,19 +56,9 @@ class Tiles:
         return numbers.astype(np.float32)
 
     @property
-    def error(self) -> np.ndarray:
-        """The largest error of a value of each map, float32, M."""
-        return (self.scale.astype(np.float64) / 254).astype(np.float32)
-
-    @property
     def dead(self) -> np.ndarray:
         """Which maps are zero everywhere, bool, M."""
         return self.zeros == 1
-
-    @property
-    def nbytes(self) -> int:
-        """What the maps and their scales take, in bytes."""
-        return self.maps.nbytes + self.scale.nbytes + self.mean.nbytes + self.zeros.nbytes
 
 
 def make_tiles(
@@ -112,7 +102,8 @@ def make_tiles(
     maps = tensor[:kept] if order is None else tensor[torch.as_tensor(numbers, device=tensor.device)]
     maps = to_real(maps.detach()).float()
     zeros = (maps == 0).float().mean((1, 2))
-    shares, peak = _normalize(maps)
+    peak = maps.nan_to_num(0.0, 0.0, 0.0).abs().amax((1, 2))
+    shares = maps / _or_one(peak)[:, None, None]
     # Mean of shares, not of values, so that large ones cannot overflow in the sum.
     mean = shares.nan_to_num(0.0, 0.0, 0.0).mean((1, 2)) * peak
     if block != (1, 1):
@@ -123,39 +114,23 @@ def make_tiles(
         shares = shares * (peak / _or_one(peak.max()))[:, None, None]
         peak = peak.max().expand(kept).clone()
     codes = (shares * 127).round().clamp(-127, 127) + 128
-    codes = torch.where(shares.isfinite(), codes, torch.zeros_like(codes)).to(torch.uint8)
-    return Tiles(
-        maps=np.ascontiguousarray(codes.cpu().numpy()),
-        scale=peak.cpu().numpy().astype(np.float32),
-        block=block,
-        total=total,
-        shape=(height, width),
-        mean=mean.cpu().numpy().astype(np.float32),
-        zeros=zeros.cpu().numpy().astype(np.float32),
-        numbers=numbers,
-    )
-
-
-def _normalize(maps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Divide each map by its largest finite absolute value; return both."""
-    peak = torch.where(maps.isfinite(), maps, torch.zeros_like(maps)).abs().amax((1, 2))
-    return maps / _or_one(peak)[:, None, None], peak
+    codes = codes.where(shares.isfinite(), 0).to(torch.uint8)
+    peak, mean, zeros = (each.cpu().numpy().astype(np.float32) for each in (peak, mean, zeros))
+    packed = np.ascontiguousarray(codes.cpu().numpy())
+    return Tiles(packed, peak, block, total, (height, width), mean, zeros, numbers)
 
 
 def _or_one(peak: torch.Tensor) -> torch.Tensor:
-    return torch.where(peak > 0, peak, torch.ones_like(peak))
+    return peak.where(peak > 0, 1.0)
 
 
 def _choose_reduction(count: int, height: int, width: int, budget: int) -> tuple[tuple[int, int], int]:
     """Find the smallest block within the budget, and how many maps stay."""
     # A matrix with one long side is made shorter on that side first: blocks differ by axis only when a side
     # is already small.
-    step = 1
-    while True:
+    for step in range(1, max(height, width) + 1):
         block = (min(step, max(1, height // _LEAST_SIDE)), min(step, max(1, width // _LEAST_SIDE)))
         size = math.ceil(height / block[0]) * math.ceil(width / block[1])
         if count * size <= budget:
             return block, count
-        if step >= max(height, width):
-            return block, max(1, budget // size)
-        step += 1
+    return block, max(1, budget // size)

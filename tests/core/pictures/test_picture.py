@@ -42,7 +42,7 @@ def test_each_kind_of_output_has_its_picture(output, layer, kind, size):
 def test_maps_are_those_of_the_first_sample():
     output = torch.randn(3, 4, 5, 6)
     found = make_picture(output)
-    assert np.abs(found.tiles.values() - output[0].numpy()).max() <= found.tiles.error.max() * 1.001
+    assert np.abs(found.tiles.values() - output[0].numpy()).max() <= found.tiles.scale.max() / 254 * 1.001
     assert found.shape == (4, 5, 6)
     assert found.axes == ("channel", "row", "column")
 
@@ -71,7 +71,9 @@ def test_a_unit_that_is_not_finite_is_not_hidden_by_its_group():
 def test_a_volume_shows_its_middle_slice_and_says_so():
     output = torch.randn(1, 2, 9, 4, 5)
     found = make_picture(output, nn.Conv3d(1, 2, 3))
-    assert np.abs(found.tiles.values() - output[0, :, 4].numpy()).max() <= found.tiles.error.max() * 1.001
+    assert (
+        np.abs(found.tiles.values() - output[0, :, 4].numpy()).max() <= found.tiles.scale.max() / 254 * 1.001
+    )
     assert found.note == "slice 4 of 9 (0 is the first)"
 
 

@@ -94,7 +94,7 @@ def test_a_smaller_map_holds_the_mean_of_each_block(height, width, budget):
         ]
     )
     assert made.maps.shape[1:] == means.shape
-    assert np.abs(made.values()[0] - means).max() <= made.error[0] * (1 + 1e-3)
+    assert np.abs(made.values()[0] - means).max() <= made.scale[0] / 254 * (1 + 1e-3)
 
 
 def test_a_smaller_budget_costs_sharpness_before_it_costs_maps():
@@ -122,7 +122,7 @@ def test_maps_stand_in_the_order_asked_for_and_say_which_they_are(count, seed, b
     made = make_tiles(maps, budget=budget, order=order)
     assert made.numbers.tolist() == order[: len(made.maps)]
     expected = maps[made.numbers]
-    assert np.abs(made.values() - expected.numpy()).max() <= made.error.max() * 1.001
+    assert np.abs(made.values() - expected.numpy()).max() <= made.scale.max() / 254 * 1.001
 
 
 def test_an_order_that_is_no_order_is_refused():
