@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -85,12 +85,8 @@ def batch_length(batch: Any) -> int:
 class Batches:
     """An endless supply of training batches, epoch after epoch.
 
-    `take()` returns the next batch, or None where the epoch is over; the one after that opens the next
-    epoch. `batch_size` may be set at any time and holds from the next batch on. `put_back()` gives the last
-    batch back, so that a failed step can be taken again: the next `take()` returns the same samples, in a
-    batch of the size that holds then, and draws the same random numbers for them. If `take()` raises, it has
-    taken nothing and the global random numbers are as before. `sweep()` yields all data once, in order, and
-    leaves the training's place alone.
+    `batch_size` may be set at any time and holds from the next batch on. If `take()` raises, it has taken
+    nothing and the global random numbers are as before. `sweep()` leaves the training's place alone.
     """
 
     def __init__(self, batch_size: int, sources: SourceState) -> None:
@@ -121,11 +117,14 @@ class Batches:
         raise NotImplementedError
 
     def take(self) -> Any:
-        """Return the next batch, or None at the end of the epoch."""
+        """Return the next batch; at the end of an epoch None, once."""
         raise NotImplementedError
 
     def put_back(self) -> None:
-        """Give the last batch back."""
+        """Give the last batch back, as a failed step is taken again.
+
+        Its samples come next, in the size that holds then, and draw the same random numbers.
+        """
         raise NotImplementedError
 
     def sweep(self, batch_size: int) -> Iterator[Any]:
@@ -222,15 +221,13 @@ class IndexedBatches(Batches):
             self._at, self._before, self._end = 0, 0, self._count
         end = min(self._at + self.batch_size, self._end)
         index = self._order[self._at : end]
-        if not self._draws:
-            batch = self.source.take(index)
-        else:
+        if self._draws:
             self._mark.set()
-            try:
-                batch = _collate(self.source, index)
-            except BaseException:
-                self._mark.restore()
-                raise
+        try:
+            batch = self._fetch(index)
+        except BaseException:
+            self._mark.restore()
+            raise
         self._before, self._at = self._at, end
         return batch
 
@@ -240,19 +237,17 @@ class IndexedBatches(Batches):
 
     def sweep(self, batch_size: int) -> Iterator[Any]:
         for start in range(0, self._count, batch_size):
-            yield self._slice(start, min(start + batch_size, self._count))
+            yield self._fetch(slice(start, start + batch_size))
 
     def peek(self, count: int) -> Any:
-        return self._slice(0, min(count, self._count))
+        return self._fetch(slice(count))
 
     def count_readable(self) -> int:
         return self._count
 
     def read_sample(self, index: int) -> Any:
-        if not self._draws:
-            return self._slice(index, index + 1)
-        with self._sources.preserve():
-            return self._slice(index, index + 1)
+        with self._sources.preserve() if self._draws else nullcontext():
+            return self._fetch(slice(index, index + 1))
 
     def steps_left(self) -> int:
         return -(-(self._end - self._at) // self.batch_size)
@@ -275,13 +270,9 @@ class IndexedBatches(Batches):
         self._sources.install_own(state["own"])
         self._mark.forget()
 
-    def _slice(self, first: int, last: int) -> Any:
+    def _fetch(self, index: torch.Tensor | slice) -> Any:
         if isinstance(self.source, Rows):
-            return self.source.take(slice(first, last))
-        return _collate(self.source, torch.arange(first, last))
-
-
-def _collate(source: Any, index: torch.Tensor) -> Any:
-    indices = index.tolist()
-    many = getattr(source, "__getitems__", None)
-    return default_collate(many(indices) if many else [source[i] for i in indices])
+            return self.source.take(index)
+        numbers = range(self._count)[index] if isinstance(index, slice) else index.tolist()
+        many = getattr(self.source, "__getitems__", None)
+        return default_collate(many(list(numbers)) if many else [self.source[i] for i in numbers])

@@ -8,7 +8,7 @@ import inspect
 import itertools
 import zlib
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -51,9 +51,7 @@ class LoaderBatches(Batches):
         theirs = loader.batch_sampler
         own = type(loader).__iter__ is not DataLoader.__iter__ or isinstance(loader.dataset, IterableDataset)
         if type(theirs) is BatchSampler and not own:
-            self._sampler = ResizableSampler(
-                theirs.sampler, theirs.batch_size, theirs.drop_last, self._sources
-            )
+            self._sampler = ResizableSampler(theirs, theirs.batch_size, self._sources)
             self._loader = _with_sampler(loader, self._sampler)
             with contextlib.suppress(TypeError):
                 self.samples = len(theirs.sampler)  # type: ignore[arg-type]
@@ -141,11 +139,9 @@ class LoaderBatches(Batches):
 
     def why_not(self, batch_size: int) -> str | None:
         if self._sampler is not None:
-            if not self._sampler.drop_last or self.samples is None or batch_size <= self.samples:
-                return None
-            return (
-                f"the DataLoader drops batches that are not full, and there are only {self.samples} samples"
-            )
+            few = self._sampler.drop_last and self.samples is not None and batch_size > self.samples
+            only = f"there are only {self.samples} samples"
+            return f"the DataLoader drops batches that are not full, and {only}" if few else None
         if batch_size == self._size:
             return None
         if isinstance(self.loader.dataset, IterableDataset):
@@ -154,11 +150,8 @@ class LoaderBatches(Batches):
 
     def note(self) -> str | None:
         ahead = 0 if self._sampler is None else len(self._sampler.ahead) + len(self._sampler.ready)
-        return (
-            f"{pluralize(ahead, 'batch')} of the old size had been fetched ahead by workers"
-            if ahead
-            else None
-        )
+        said = f"{pluralize(ahead, 'batch')} of the old size had been fetched ahead by workers"
+        return said if ahead else None
 
     def steps_left(self) -> int | None:
         if not self._trusted:
@@ -223,8 +216,7 @@ class LoaderBatches(Batches):
         if self._sampler is not None:
             if was is None:
                 raise ValueError("the sampler had failed")
-            old = self._sampler
-            sampler = ResizableSampler(old.sampler, state["batch_size"], old.drop_last, self._sources)
+            sampler = ResizableSampler(self._sampler, state["batch_size"], self._sources)
             loader = _with_sampler(loader, sampler)
         iterator, said = None, None
         if sampler is None or (loader.num_workers and state["open"] and was["clean"]):
@@ -300,11 +292,8 @@ class LoaderBatches(Batches):
 
     def _by_number(self) -> bool:
         dataset = self.loader.dataset
-        return (
-            self.loader.batch_sampler is not None
-            and not isinstance(dataset, IterableDataset)
-            and hasattr(dataset, "__getitem__")
-        )
+        numbered = hasattr(dataset, "__getitem__") and not isinstance(dataset, IterableDataset)
+        return numbered and self.loader.batch_sampler is not None
 
 
 def _with_sampler(loader: DataLoader, sampler: ResizableSampler) -> DataLoader:
@@ -334,10 +323,8 @@ def _preserve_generators(loader: DataLoader) -> Iterator[None]:
 class ResizableSampler(BatchSampler):
     """A person's sampler in batches of changing size, which can be returned."""
 
-    def __init__(
-        self, sampler: Iterable[int], batch_size: int, drop_last: bool, sources: SourceState
-    ) -> None:
-        super().__init__(sampler, batch_size, drop_last)
+    def __init__(self, like: BatchSampler, batch_size: int, sources: SourceState) -> None:
+        super().__init__(like.sampler, batch_size, like.drop_last)
         self._order: Iterator[int] = iter(())
         self._goes_on = False
         #: Batches of indices that come before all others, as they are; sizes that come before `batch_size`.

@@ -126,11 +126,9 @@ class PlainSamples(Samples):
 
 
 def _holds_numbers(value: Any) -> bool:
-    if isinstance(value, Mapping):
-        return True
     if isinstance(value, tuple):
-        return all(_holds_numbers(part) for part in value)
-    return isinstance(value, torch.Tensor) or (hasattr(value, "dtype") and hasattr(value, "shape"))
+        return all(map(_holds_numbers, value))
+    return isinstance(value, Mapping) or (hasattr(value, "dtype") and hasattr(value, "shape"))
 
 
 class TextSamples(list[str]):
@@ -164,16 +162,13 @@ class FrameSamples:
 def read_samples(X: Any) -> Any:
     """Return samples by number, with `len()` and `.inputs(i)`.
 
-    Parameters
-    ----------
-    X : what `PlainSamples` takes; besides, texts (a list, an array or a Series of str) and a DataFrame
-        whose columns may hold words.
-
-    Raises TypeError, ValueError: X is nothing of this kind, or holds no samples.
+    X is what `PlainSamples` takes, texts (a list, an array or a Series of str), or a DataFrame whose columns
+    may hold words. Raises TypeError, ValueError: it is nothing of this kind, or holds no samples.
     """
+    listed = isinstance(X, list) or (getattr(X, "ndim", 0) == 1 and not isinstance(X, torch.Tensor))
     if is_frame(X):
         found: Any = FrameSamples(X)
-    elif _holds_texts(X):
+    elif listed and len(X) > 0 and isinstance(X.iloc[0] if hasattr(X, "iloc") else X[0], str):
         found = TextSamples(map(str, X))
     elif hasattr(X, "__len__") or hasattr(X, "__getitem__"):
         found = PlainSamples(X)
@@ -187,11 +182,6 @@ def read_samples(X: Any) -> Any:
     return found
 
 
-def _holds_texts(X: Any) -> bool:
-    listed = isinstance(X, list) or (getattr(X, "ndim", 0) == 1 and not isinstance(X, torch.Tensor))
-    return listed and len(X) > 0 and isinstance(X.iloc[0] if hasattr(X, "iloc") else X[0], str)
-
-
 # -- a sample in small
 
 #: The longest side of a card's image in pixels: 24 cards in colour are 288 KiB.
@@ -202,20 +192,12 @@ LETTERS = 240
 
 @dataclass(frozen=True)
 class Card:
-    """One sample in small.
+    """One sample in small."""
 
-    Attributes
-    ----------
-    kind : "image", "row", "text" or "none".
-    image : uint8, H x W x 1 (grey) or H x W x 3, neither side over `SIDE`.
-    values : the values of a row, numbers or words, in the order of the columns.
-    text : the text or the tokens; for "none" the reason.
-    """
-
-    kind: Literal["image", "row", "text", "none"]
-    image: np.ndarray | None = None
-    values: tuple[Any, ...] = ()
-    text: str = ""
+    kind: Literal["image", "row", "text", "none"]  #: "image", "row", "text" or "none".
+    image: np.ndarray | None = None  #: Uint8, H x W x 1 (grey) or H x W x 3, neither side over `SIDE`.
+    values: tuple[Any, ...] = ()  #: The values of a row, numbers or words, in the order of the columns.
+    text: str = ""  #: The text or the tokens; for "none" the reason.
 
 
 def make_card(inputs: Any) -> Card:

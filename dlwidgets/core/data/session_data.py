@@ -27,23 +27,15 @@ _PEEK, TRY = 32, 4
 
 @dataclass(frozen=True)
 class SessionData:
-    """The data as batches, the task, and a few example inputs.
-
-    Attributes
-    ----------
-    example : a few inputs, as a batch.
-    dtype : the model's own floating dtype; None where it has none.
-    columns : the columns of the DataFrame that the inputs were.
-    notes : what was found, or done to the data, in sentences.
-    """
+    """The data as batches, the task, and a few example inputs."""
 
     train: Batches
     valid: Batches | None
     task: Task
-    example: Any
-    dtype: torch.dtype | None = None
-    columns: tuple[Any, ...] | None = None
-    notes: tuple[str, ...] = ()
+    example: Any  #: A few inputs, as a batch.
+    dtype: torch.dtype | None = None  #: The model's own floating dtype; None where it has none.
+    columns: tuple[Any, ...] | None = None  #: The columns of the DataFrame that the inputs were.
+    notes: tuple[str, ...] = ()  #: What was found, or done to the data, in sentences.
 
 
 def prepare_data(
@@ -56,7 +48,7 @@ def prepare_data(
     The parameters are those of `Session`. The model is left as it was. Raises ValueError, TypeError: one
     sentence on what was given, what is wanted and what to do.
     """
-    if valid is not None and _is_array(train) and _is_array(valid):
+    if all(hasattr(given, "dtype") and hasattr(given, "shape") for given in (train, valid)):
         raise TypeError(
             "The third argument is the validation data: pass the targets along with X, as train=(X, y)."
         )
@@ -138,10 +130,6 @@ def choose_device(wanted: str | torch.device, model: nn.Module) -> torch.device:
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise ValueError(f'device={wanted!r} is not to be had here: try "cpu" or "auto".') from error
     return device
-
-
-def _is_array(value: Any) -> bool:
-    return isinstance(value, torch.Tensor) or (hasattr(value, "dtype") and hasattr(value, "shape"))
 
 
 def _open_batches(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -92,9 +92,9 @@ def read_data(
                 f"target={target!r} is for a DataFrame or dicts: {name}=(X, y) says itself what y is."
             )
         X, y = data
-        if is_frame(X) and columns is None:
-            columns = tuple(X.columns)
-        X = frame_to_array(X, f"the X of {name}", columns) if is_frame(X) else X
+        if is_frame(X):
+            columns = columns or tuple(X.columns)
+            X = frame_to_array(X, f"the X of {name}", columns)
         return replace(_make_rows(X, y, name, classes), columns=columns)
     return _pass_through(data, name)
 
@@ -181,18 +181,18 @@ def read_inputs(X: Any, name: str, columns: Sequence[Any] | None = None) -> Any:
 
 def _make_rows(X: Any, y: Any, name: str, classes: Sequence[str] | None) -> Rows:
     inputs = read_inputs(X, f"the X of {name}")
-    targets = read_targets(y, name, classes)
+    targets, classes, named = _read_targets(y, name, classes)
     counts = {len(tensor) for tensor in tree_tensors(inputs)}
     if not counts:
         raise TypeError(f"{name} has inputs of type {type(X).__name__}: pass tensors or arrays.")
-    if counts != {len(targets.values)}:
-        given = " and ".join(str(count) for count in sorted(counts))
+    if counts != {len(targets)}:
+        given = " and ".join(map(str, sorted(counts)))
         raise ValueError(
-            f"{name} has {given} inputs but {pluralize(len(targets.values), 'target')}: "
+            f"{name} has {given} inputs but {pluralize(len(targets), 'target')}: "
             "X and y must have one row for each sample."
         )
-    _refuse_empty(targets.values, name)
-    return Rows(inputs, targets.values, targets.classes, named=targets.named)
+    _refuse_empty(targets, name)
+    return Rows(inputs, targets, classes, named=named)
 
 
 def _refuse_empty(data: Any, name: str, what: str = "samples") -> None:
@@ -248,20 +248,11 @@ def split_columns(frame: Any, name: str, target: Any) -> tuple[tuple[Any, ...], 
     return rest, frame[chosen] if several else frame[target]
 
 
-class Targets(NamedTuple):
-    """Targets by row, the classes' names, and whether targets *were* names."""
-
-    values: torch.Tensor
-    classes: tuple[str, ...] | None = None
-    named: bool = False
-
-
-def read_targets(y: Any, name: str, names: Sequence[str] | None = None) -> Targets:
-    """Return targets in one form.
+def _read_targets(y: Any, name: str, names: Sequence[str] | None) -> tuple[torch.Tensor, Any, bool]:
+    """Return targets by row, the classes' names, whether targets *were* names.
 
     Names of classes become numbers: in the order of `names`, else in sorted order, as scikit-learn's
-    LabelEncoder has it. Several columns of a DataFrame bring their column names. TypeError and ValueError say
-    in a sentence, that calls the data `name`, what is wrong.
+    LabelEncoder has it. Several columns of a DataFrame bring their column names.
     """
     if y is None:
         raise TypeError(f"{name} has no targets (None): pass {name}=(X, y).")
@@ -271,11 +262,11 @@ def read_targets(y: Any, name: str, names: Sequence[str] | None = None) -> Targe
     if not isinstance(y, torch.Tensor):
         y = _read_array(y, name)
         if y.dtype.kind in "USOT":
-            return _encode_names(y, name, names)
+            return *_encode_names(y, name, names), True
     tensor = as_tensor(y, f"the targets of {name}")
     if tensor.ndim == 0:
         raise ValueError(f"{name} has targets without a sample axis: a single number.")
-    return Targets(tensor, columns)
+    return tensor, columns, False
 
 
 def as_tensor(values: Any, what: str) -> torch.Tensor:
@@ -308,7 +299,7 @@ def _read_array(y: Any, name: str) -> np.ndarray:
     return array
 
 
-def _encode_names(y: np.ndarray, name: str, names: Sequence[str] | None) -> Targets:
+def _encode_names(y: np.ndarray, name: str, names: Sequence[str] | None) -> tuple[torch.Tensor, Any]:
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
     if y.ndim != 1:
@@ -327,4 +318,4 @@ def _encode_names(y: np.ndarray, name: str, names: Sequence[str] | None) -> Targ
     unknown = sorted(set(words) - set(classes))
     if unknown:
         raise ValueError(f"{name} has the class {unknown[0]!r}, which is none of {quote_names(classes)}.")
-    return Targets(torch.tensor([number[word] for word in words], dtype=torch.int64), classes, True)
+    return torch.tensor([number[word] for word in words], dtype=torch.int64), classes

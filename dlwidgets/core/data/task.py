@@ -19,24 +19,16 @@ TASKS = ("multilabel", "multiclass", "binary", "regression")
 
 @dataclass(frozen=True)
 class Task:
-    """What the model's output means, and what it is compared with.
+    """What the model's output means, and what it is compared with."""
 
-    Attributes
-    ----------
-    name : one of `TASKS`, or "custom".
-    loss : `(output, targets) -> scalar tensor`; None where a custom step computes it.
-    because : what was decided and from what, in a clause.
-    classes : the names of the classes, where known.
-    outputs : how many values the model puts out for a sample, or each of its positions; None where unknown.
-    probabilities : whether the model puts out probabilities, and not logits.
-    """
-
-    name: str
+    name: str  #: One of `TASKS`, or "custom".
+    #: `(output, targets) -> scalar tensor`; None where a custom step computes it.
     loss: Callable[[Any, Any], Any] | None
-    because: str
-    classes: tuple[str, ...] | None = None
+    because: str  #: What was decided and from what, in a clause.
+    classes: tuple[str, ...] | None = None  #: The names of the classes, where known.
+    #: How many values the model puts out for a sample, or each of its positions; None where unknown.
     outputs: int | None = None
-    probabilities: bool = False
+    probabilities: bool = False  #: Whether the model puts out probabilities, and not logits.
 
     @property
     def loss_name(self) -> str:

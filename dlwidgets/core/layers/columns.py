@@ -7,7 +7,8 @@ import difflib
 import io
 import math
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from functools import partial
 from math import prod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -22,23 +23,15 @@ if TYPE_CHECKING:
 
 
 class TableColumn(NamedTuple):
-    """A column of the layer table, in page, figure and texts.
+    """A column of the layer table, in page, figure and texts."""
 
-    Attributes
-    ----------
-    key : what code calls it.
-    label, title : its heading, and what that means.
-    data : what its parts are called where they are data; () for a picture.
-    live : whether it is about training, which only a session has.
-    usual : whether it is shown where nobody has chosen.
-    """
-
-    key: str
+    key: str  #: What code calls it.
+    #: Its heading, and what that means.
     label: str
     title: str
-    data: tuple[str, ...]
-    live: bool = False
-    usual: bool = True
+    data: tuple[str, ...]  #: What its parts are called where they are data; () for a picture.
+    live: bool = False  #: Whether it is about training, which only a session has.
+    usual: bool = True  #: Whether it is shown where nobody has chosen.
 
 
 COLUMNS = {
@@ -110,11 +103,9 @@ def read_columns(given: Any, live: bool = True) -> list[str] | None:
         if name not in COLUMNS:
             key = str(name).lower()
             near = [key] if key in _MEANT else difflib.get_close_matches(key, [*COLUMNS, *_MEANT], n=1)
-            hint = (
-                f"Did you mean {_MEANT.get(near[0], near[0])!r}?"
-                if near
-                else f"There are {', '.join(COLUMNS)}."
-            )
+            hint = f"There are {', '.join(COLUMNS)}."
+            if near:
+                hint = f"Did you mean {_MEANT.get(near[0], near[0])!r}?"
             raise ValueError(f"A layer table has no column {name!r}. {hint}")
         if COLUMNS[name].live and not live:
             raise ValueError(f"The column {name!r} is about training: LayerTable(session, ...) has it.")
@@ -162,7 +153,7 @@ class ColumnData:
             return list(rows)
         holds = [rows[i + 1].depth > row.depth if i + 1 < len(rows) else False for i, row in enumerate(rows)]
         flat = [row for row, others in zip(rows, holds) if not others or row.own_parameters]
-        value = self._order(key)
+        value = partial(self._rank, key)
         known = [row for row in flat if value(row) is not None]
         # A stable sort keeps equal ones in the tree's order, whichever way.
         known.sort(key=value, reverse=sort.startswith("-"))
@@ -218,30 +209,19 @@ class ColumnData:
                 return None if known is None else known[name == "units"]
         return getattr(row, name)
 
-    def _order(self, key: str) -> Callable[[Row], Any]:
-        """Return the sort key of rows; None is unknown and comes last."""
+    def _rank(self, key: str, row: Row) -> Any:
+        """Return what a row is sorted by; None is unknown."""
+        value = self._value(row, COLUMNS[key].data[0])
         match key:
-            case "layer":
-                return lambda row: _natural(row.path)
-            case "type":
-                return lambda row: _natural(f"{row.kind} {row.detail}")
-            case "dtype":
-                return lambda row: _natural(row.dtype or "")
+            case "layer" | "type" | "dtype":
+                return _natural({"layer": row.path, "type": f"{row.kind} {row.detail}"}.get(key, value))
             case "input" | "output":
-                return lambda row: _volume(self._value(row, key))
+                return prod(map(int, value.split("×"))) if value not in ("", "scalar") else None
             case "trains":
-                return lambda row: {"yes": 0, "partly": 1, "no": 2}.get(row.trainable)
+                return {"yes": 0, "partly": 1, "no": 2}.get(row.trainable)
             case "dead":
-                shares = {path: dead / max(1, units) for path, (dead, units) in self._dead.items()}
-                return lambda row: shares.get(row.path)
-        name = COLUMNS[key].data[0]
-        # NaN, which alone differs from itself, is unknown too.
-        return lambda row: value if (value := self._value(row, name)) == value else None
-
-
-def _volume(shape: str) -> int | None:
-    """Count the numbers of a shape; None for scalars and ""."""
-    return prod(map(int, shape.split("×"))) if shape not in ("", "scalar") else None
+                return None if value is None else value / max(1, self._value(row, "units"))
+        return value if value == value else None  # NaN, which alone differs from itself, is unknown too
 
 
 def written(value: Any) -> str:

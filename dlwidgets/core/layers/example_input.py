@@ -18,19 +18,13 @@ from .walk import Layer, uncompiled
 
 @dataclass(frozen=True)
 class Example:
-    """Inputs for one call of a model.
+    """Inputs for one call of a model."""
 
-    Attributes
-    ----------
-    inputs : a tuple of positional inputs, or a dict of keywords. Those made from shapes are on the meta
-        device: they hold no values.
-    notes : what was made of the things given, in sentences.
-    typed : whether the person said which dtype the inputs have.
-    """
-
+    #: A tuple of positional inputs, or a dict of keywords. Those made from shapes are on the meta device:
+    #: they hold no values.
     inputs: tuple[Any, ...] | dict[str, Any]
-    notes: tuple[str, ...] = ()
-    typed: bool = True
+    notes: tuple[str, ...] = ()  #: What was made of the things given, in sentences.
+    typed: bool = True  #: Whether the person said which dtype the inputs have.
 
     @property
     def batch(self) -> int | None:
@@ -59,9 +53,8 @@ def from_input(model: nn.Module, given: Any, dtype: torch.dtype | None = None) -
         if isinstance(value, Mapping):
             return {key: read(part) for key, part in value.items()}
         if isinstance(value, (tuple, list)):
-            return (
-                type(value)(*map(read, value)) if hasattr(value, "_fields") else type(value)(map(read, value))
-            )
+            parts = map(read, value)
+            return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
         if hasattr(value, "to_numpy") and hasattr(value, "columns"):
             value = value.to_numpy()
         if isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind in "biufc":
@@ -88,30 +81,26 @@ def from_shape(model: nn.Module, shape: Any, dtype: Any = None) -> list[Example]
     which stand for it. Should the model not take that, the shape is meant to have its batch axis already.
     Raises TypeError, ValueError: it is no shape.
     """
-    shapes: Any
-    if isinstance(shape, Mapping):
-        shapes = {name: _one_shape(one) for name, one in shape.items()}
-        types = {name: dtype[name] if isinstance(dtype, Mapping) else dtype for name in shapes}
-    elif isinstance(shape, (tuple, list)) and shape and all(isinstance(one, (tuple, list)) for one in shape):
-        shapes = dict(enumerate(map(_one_shape, shape)))
-        types = dict.fromkeys(shapes, dtype)
-        if isinstance(dtype, Sequence) and not isinstance(dtype, str):
-            if len(dtype) != len(shapes):
-                raise ValueError(
-                    f"{len(shapes)} shapes and {len(dtype)} dtypes were given: one for each is wanted."
-                )
-            types = dict(enumerate(dtype))
-    else:
-        shapes, types = {0: _one_shape(shape)}, {0: dtype}
+    listed = isinstance(shape, (tuple, list)) and all(isinstance(one, (tuple, list)) for one in shape)
+    given = shape if isinstance(shape, Mapping) else dict(enumerate(shape if listed and shape else [shape]))
+    shapes = {name: _one_shape(one) for name, one in given.items()}
+    types = dict.fromkeys(shapes, dtype)
+    if isinstance(dtype, Mapping) and isinstance(shape, Mapping):
+        types = {name: dtype[name] for name in shapes}
+    elif listed and isinstance(dtype, Sequence) and not isinstance(dtype, str):
+        if len(dtype) != len(shapes):
+            raise ValueError(
+                f"{len(shapes)} shapes and {len(dtype)} dtypes were given: one for each is wanted."
+            )
+        types = dict(enumerate(dtype))
     real = _real_dtype(model)
 
     def made(batched: bool, *notes: str) -> Example:
         found = {}
         for name, one in shapes.items():
-            sizes = (
-                [1, *one] if batched and one[0] is not None else [1 if size is None else size for size in one]
-            )
-            found[name] = torch.empty(sizes, dtype=_dtype(types[name], real), device="meta")
+            sizes = [1 if size is None else size for size in one]
+            front = [1] if batched and one[0] is not None else []
+            found[name] = torch.empty(front + sizes, dtype=_dtype(types[name], real), device="meta")
         inputs = found if isinstance(shape, Mapping) else tuple(found.values())
         return Example(inputs, notes, typed=dtype is not None)
 

@@ -37,22 +37,13 @@ _NEEDS_VALUES = {
 
 @dataclass(frozen=True)
 class TracedForward:
-    """A forward that was followed.
+    """A forward that was followed."""
 
-    Attributes
-    ----------
-    trace : what was written down.
-    example : the inputs that it was followed with.
-    real : why the model had to be run for real, a clause; "" where no arithmetic was done.
-    clash : why the forward failed; None where it did not.
-    error : what it raised.
-    """
-
-    trace: Trace
-    example: Example
-    real: str = ""
-    clash: FailureReason | None = None
-    error: Exception | None = None
+    trace: Trace  #: What was written down.
+    example: Example  #: The inputs that it was followed with.
+    real: str = ""  #: Why the model had to be run for real, a clause; "" where no arithmetic was done.
+    clash: FailureReason | None = None  #: Why the forward failed; None where it did not.
+    error: Exception | None = None  #: What it raised.
 
 
 def trace_forward(layers: Sequence[Layer], examples: Sequence[Example]) -> TracedForward:

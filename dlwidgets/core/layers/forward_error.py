@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -13,23 +12,18 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.nn.modules.pooling import _AvgPoolNd, _MaxPoolNd
 
+from ..base.words import quote_error
 from .kinds import SPACE, dtype_name, shape_words
 from .operations import TensorOperation
 from .trace import Failure
 from .walk import kind_of
 
 
-@dataclass(frozen=True)
-class FailureReason:
-    """What was found.
-
-    Attributes
-    ----------
-    sentence : for the person who wrote the model.
-    certain : whether the layer's own numbers prove it, so that the model cannot run.
-    """
+class FailureReason(NamedTuple):
+    """Why a forward failed, for the person who wrote the model."""
 
     sentence: str
+    #: Whether the layer's own numbers prove it, so that the model cannot run.
     certain: bool
 
 
@@ -43,14 +37,11 @@ def explain(failure: Failure, module: nn.Module) -> FailureReason:
     operation = failure.operation
     if operation is not None and (reason := _of_operation(operation)):
         return FailureReason(f"In the forward of {where}, {reason}.", True)
-    lines = str(failure.error).strip().splitlines()
-    words = (lines[0].rstrip(".") if lines else "") or type(failure.error).__name__
+    words = quote_error(failure.error).rstrip(".")
+    said = "failed" + (f", given {_shapes(given)}" if given else "")
     if isinstance(failure.error, TypeError) and "argument" in words:
-        return FailureReason(
-            f"{where} was called with other arguments than its forward takes: {words}.", False
-        )
-    on = f", given {_shapes(given)}" if given else ""
-    return FailureReason(f"{where} failed{on}: {words}.", False)
+        said = "was called with other arguments than its forward takes"
+    return FailureReason(f"{where} {said}: {words}.", False)
 
 
 def _shapes(tensors: Sequence[torch.Tensor]) -> str:
@@ -164,16 +155,16 @@ def _norm(module: Any, shape: Sequence[int]) -> _Said:
     return f"wants {want} channels in axis 1", cause
 
 
-def _layer_norm(module: Any, shape: Sequence[int]) -> _Said:
-    want, given = tuple(module.normalized_shape), tuple(shape[-len(module.normalized_shape) :])
-    if given == want:
-        return None
-    return f"wants {shape_words(want)} at the end of the shape", f"set normalized_shape={list(given)}"
-
-
-def _group_norm(module: Any, shape: Sequence[int]) -> _Said:
-    if len(shape) > 1 and shape[1] != module.num_channels:
-        return f"wants {module.num_channels} channels in axis 1", f"set num_channels={shape[1]}"
+def _other_size(module: Any, shape: Sequence[int]) -> _Said:
+    if isinstance(module, nn.LayerNorm):
+        want, given = tuple(module.normalized_shape), tuple(shape[-len(module.normalized_shape) :])
+        if given != want:
+            return f"wants {shape_words(want)} at the end of the shape", f"set normalized_shape={list(given)}"
+    elif isinstance(module, nn.GroupNorm):
+        if len(shape) > 1 and shape[1] != module.num_channels:
+            return f"wants {module.num_channels} channels in axis 1", f"set num_channels={shape[1]}"
+    elif shape and shape[-1] != module.embed_dim:
+        return f"wants {module.embed_dim} features in the last axis", f"set embed_dim={shape[-1]}"
     return None
 
 
@@ -187,12 +178,6 @@ def _recurrent(module: Any, shape: Sequence[int]) -> _Said:
     if shape[1] == want:
         return wants, "the features stand in axis 1: x.transpose(1, 2) moves them to the end"
     return wants, f"set input_size={shape[-1]}, or let what comes before it put out {want}"
-
-
-def _attention(module: Any, query: Sequence[int]) -> _Said:
-    if query and query[-1] != module.embed_dim:
-        return f"wants {module.embed_dim} features in the last axis", f"set embed_dim={query[-1]}"
-    return None
 
 
 def _embedding(module: Any, numbers: torch.Tensor) -> _Said:
@@ -213,10 +198,8 @@ _RULES: tuple[tuple[Any, Callable[[Any, Sequence[int]], _Said]], ...] = (
     (_ConvNd, _convolution),
     ((_MaxPoolNd, _AvgPoolNd), _pool),
     (_NormBase, _norm),
-    (nn.LayerNorm, _layer_norm),
-    (nn.GroupNorm, _group_norm),
     (nn.RNNBase, _recurrent),
-    (nn.MultiheadAttention, _attention),
+    ((nn.LayerNorm, nn.GroupNorm, nn.MultiheadAttention), _other_size),
 )
 
 

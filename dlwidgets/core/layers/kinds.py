@@ -82,20 +82,13 @@ def packed_weights(module: nn.Module) -> tuple[int, str] | None:
 
 @dataclass(frozen=True)
 class WantedInput:
-    """What a layer wants as input.
+    """What a layer wants as input."""
 
-    Attributes
-    ----------
-    shape : in words, batch axis first: "N×3×H×W".
-    sample : the shape of one sample in code, a letter where an axis is free to choose: (3, "H", "W").
-    whole_numbers : whether it wants integers.
-    also : what else there is to know, a clause; "" for nothing.
-    """
-
-    shape: str
+    shape: str  #: In words, batch axis first: "N×3×H×W".
+    #: The shape of one sample in code, a letter where an axis is free to choose: (3, "H", "W").
     sample: tuple[int | str, ...]
-    whole_numbers: bool = False
-    also: str = ""
+    whole_numbers: bool = False  #: Whether it wants integers.
+    also: str = ""  #: What else there is to know, a clause; "" for nothing.
 
 
 def wanted_input(module: nn.Module) -> WantedInput | None:

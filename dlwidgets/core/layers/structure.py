@@ -21,17 +21,12 @@ class Structure:
     """The modules, attributes and tensors of a model.
 
     Two models of equal structure, weights and dropout rates compute the same.
-
-    Attributes
-    ----------
-    modules : (path, class, plain attributes) of each module.
-    tensors : name -> shape, dtype, whether it is a parameter.
-    ties : the names of each parameter that has several.
     """
 
+    #: (path, class, plain attributes) of each module.
     modules: tuple[tuple[str, type[nn.Module], tuple[tuple[str, Any], ...]], ...]
-    tensors: tuple[tuple[str, Any, Any, bool], ...]
-    ties: tuple[tuple[str, ...], ...]
+    tensors: tuple[tuple[str, Any, Any, bool], ...]  #: Name -> shape, dtype, whether it is a parameter.
+    ties: tuple[tuple[str, ...], ...]  #: The names of each parameter that has several.
 
 
 def structure(model: nn.Module) -> Structure:

@@ -28,47 +28,31 @@ Shapes = tuple[tuple[str, tuple[int, ...]], ...]
 
 @dataclass
 class Record:
-    """What one layer did in the forward, summed over its calls.
+    """What one layer did in the forward, summed over its calls."""
 
-    Attributes
-    ----------
-    order : the number of its first call among all calls; None if it was not called.
-    inputs, outputs : the tensors of its first call.
-    whole : whether the output of that call is a tensor by itself.
-    own_macs, macs : of the operations that ran in it but in no layer inside, and of all that ran in it.
-    activation_bytes : the memory of what the layers in it put out: see `Trace`.
-    varied : whether another call had other shapes.
-    dtype : of the first output.
-    built : the parameters that a lazy layer would have, by name, as shapes.
-    """
-
-    order: int | None = None
+    order: int | None = None  #: The number of its first call among all calls; None if it was not called.
     calls: int = 0
+    #: The tensors of its first call.
     inputs: Shapes = ()
     outputs: Shapes = ()
-    whole: bool = False
+    whole: bool = False  #: Whether the output of that call is a tensor by itself.
+    #: Of the operations that ran in it but in no layer inside, and of all that ran in it.
     own_macs: int = 0
     macs: int = 0
-    activation_bytes: int = 0
-    varied: bool = False
-    dtype: torch.dtype | None = None
+    activation_bytes: int = 0  #: The memory of what the layers in it put out: see `Trace`.
+    varied: bool = False  #: Whether another call had other shapes.
+    dtype: torch.dtype | None = None  #: Of the first output.
+    #: The parameters that a lazy layer would have, by name, as shapes.
     built: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
 
 @dataclass
 class Failure:
-    """Where a forward failed.
+    """Where a forward failed."""
 
-    Attributes
-    ----------
-    path : the innermost layer whose forward was running.
-    inputs : the tensors that layer had been given, positional first, by name or position.
-    operation : the operation that failed; None where python code did.
-    """
-
-    path: str
-    inputs: dict[str, Any]
-    operation: TensorOperation | None
+    path: str  #: The innermost layer whose forward was running.
+    inputs: dict[str, Any]  #: The tensors that layer had been given, positional first, by name or position.
+    operation: TensorOperation | None  #: The operation that failed; None where python code did.
     error: Exception
 
 

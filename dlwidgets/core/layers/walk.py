@@ -15,24 +15,15 @@ HOLDERS = (nn.ModuleList, nn.ModuleDict, nn.ParameterList, nn.ParameterDict)
 
 @dataclass(frozen=True)
 class Layer:
-    """One place in a model where a module stands.
+    """One place in a model where a module stands."""
 
-    Attributes
-    ----------
-    path : its name from the model down, as in `named_modules`; "" for the model itself.
-    name : the last part of the path; for the model, the name of its class.
-    kind : the name of its class.
-    depth : 0 for the model, 1 for what it holds, and so on.
-    parent : the path of what holds it; None for the model.
-    first : the path where the same module stands first; differs from `path` for a module that is held twice.
-    """
-
-    path: str
-    name: str
-    kind: str
+    path: str  #: Its name from the model down, as in `named_modules`; "" for the model itself.
+    name: str  #: The last part of the path; for the model, the name of its class.
+    kind: str  #: The name of its class.
     module: nn.Module
-    depth: int
-    parent: str | None
+    depth: int  #: 0 for the model, 1 for what it holds, and so on.
+    parent: str | None  #: The path of what holds it; None for the model.
+    #: The path where the same module stands first; differs from `path` for a module that is held twice.
     first: str
 
     @property
@@ -79,21 +70,14 @@ def kind_of(module: nn.Module) -> str:
 
 @dataclass
 class Holding:
-    """What a layer holds.
+    """What a layer holds."""
 
-    Attributes
-    ----------
-    tensors, buffers : the parameters and buffers of the layer and of those inside, by identity.
-    own : how many numbers its own parameters have.
-    tied : how many of these a layer further up the model has too.
-    tied_to : that layer's path; None where nothing is tied.
-    """
-
+    #: The parameters and buffers of the layer and of those inside, by identity.
     tensors: dict[int, torch.Tensor] = field(default_factory=dict)
     buffers: dict[int, torch.Tensor] = field(default_factory=dict)
-    own: int = 0
-    tied: int = 0
-    tied_to: str | None = None
+    own: int = 0  #: How many numbers its own parameters have.
+    tied: int = 0  #: How many of these a layer further up the model has too.
+    tied_to: str | None = None  #: That layer's path; None where nothing is tied.
 
     @property
     def trainable(self) -> str:
