@@ -26,8 +26,7 @@ def notebooks_folder() -> Path:
 
     Raises
     ------
-    FileNotFoundError
-        Where neither place has them.
+    FileNotFoundError : neither place has them.
     """
     package = Path(__file__).resolve().parent
     for place in (package / "notebooks", package.parent / "notebooks"):
@@ -52,17 +51,13 @@ class Copied:
     kept_older: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
-        tellings = (
-            ("copied", self.new),
-            ("renewed", self.renewed),
-            ("up to date", self.current),
-            ("kept, since you changed it", self.kept),
-            (
-                "kept, since you changed it (to get the newer one, rename yours and run this again)",
+        tellings = {
+            "copied": self.new, "renewed": self.renewed, "up to date": self.current,
+            "kept, since you changed it": self.kept,
+            "kept, since you changed it (to get the newer one, rename yours and run this again)":
                 self.kept_older,
-            ),
-        )
-        return "\n".join(f"  {name}: {what}" for what, names in tellings for name in names)
+        }  # fmt: skip
+        return "\n".join(f"  {name}: {what}" for what, names in tellings.items() for name in names)
 
 
 def copy_notebooks(source: Path, folder: Path) -> Copied:
@@ -71,48 +66,35 @@ def copy_notebooks(source: Path, folder: Path) -> Copied:
     A file that is still as an earlier copy left it is renewed; any other that differs is kept. The folder
     is made where it is missing. `source` itself as `folder` is left as it is.
     """
-    names = _files(source)
+    paths = sorted(path.relative_to(source) for path in source.rglob("*") if path.is_file())
+    names = [path.as_posix() for path in paths if not any(one.startswith((".", "__")) for one in path.parts)]
     if folder.exists() and folder.samefile(source):
         return Copied(current=names)
     folder.mkdir(parents=True, exist_ok=True)
-    written = _read_manifest(folder)
+    try:
+        files = json.loads((folder / MANIFEST).read_text("utf-8"))["files"]
+        written = {str(name): str(digest) for name, digest in files.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        written = {}  # every file counts as the person's own, which loses nothing
     copied = Copied()
     for name in names:
-        fresh = (source / name).read_bytes()
-        target = folder / name
-        if not target.exists():
-            _write(target, fresh)
-            copied.new.append(name)
-        elif _hash(target.read_bytes()) == _hash(fresh):
+        fresh, target = (source / name).read_bytes(), folder / name
+        there = _hash(target.read_bytes()) if target.exists() else None
+        if there == _hash(fresh):
             copied.current.append(name)
-        elif _hash(target.read_bytes()) == written.get(name):
+        elif there is None or there == written.get(name):
             _write(target, fresh)
-            copied.renewed.append(name)
+            (copied.new if there is None else copied.renewed).append(name)
         else:
-            older = written.get(name) != _hash(fresh)
-            (copied.kept_older if older else copied.kept).append(name)
+            (copied.kept if written.get(name) == _hash(fresh) else copied.kept_older).append(name)
             continue
         written[name] = _hash(fresh)
     _write(folder / MANIFEST, (json.dumps({"files": written}, indent=1) + "\n").encode())
     return copied
 
 
-def _files(source: Path) -> list[str]:
-    paths = sorted(path.relative_to(source) for path in source.rglob("*") if path.is_file())
-    return [path.as_posix() for path in paths if not any(part.startswith((".", "__")) for part in path.parts)]
-
-
 def _hash(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
-
-
-def _read_manifest(folder: Path) -> dict[str, str]:
-    # Without a readable manifest every file counts as the person's own, which loses nothing.
-    try:
-        files = json.loads((folder / MANIFEST).read_text("utf-8"))["files"]
-        return {str(name): str(digest) for name, digest in files.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return {}
 
 
 def _write(path: Path, data: bytes) -> None:
@@ -131,16 +113,12 @@ def open_lab(folder: Path, *, browser: bool, port: int | None, options: list[str
     try:
         from jupyterlab.labapp import LabApp
     except ImportError:
-        print(
-            'dlwidgets: JupyterLab is not installed here. Install it with: pip install "dlwidgets[demo]"',
-            file=sys.stderr,
-        )
+        how = 'Install it with: pip install "dlwidgets[demo]"'
+        print(f"dlwidgets: JupyterLab is not installed here. {how}", file=sys.stderr)
         return 1
     command = [f"--ServerApp.root_dir={folder}", f"--LabApp.default_url=/lab/tree/{TOUR}", *options]
-    if not browser:
-        command.append("--no-browser")
-    if port is not None:
-        command.append(f"--port={port}")
+    command += [] if browser else ["--no-browser"]
+    command += [] if port is None else [f"--port={port}"]
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         # In a container one is often root, where Jupyter else refuses to start.
         command.append("--allow-root")
@@ -151,14 +129,11 @@ def open_lab(folder: Path, *, browser: bool, port: int | None, options: list[str
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; return its exit status."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    options: list[str] = []
-    if "--" in given:
-        cut = given.index("--")
-        given, options = given[:cut], given[cut + 1 :]
+    cut = given.index("--") if "--" in given else len(given)
+    given, options = given[:cut], given[cut + 1 :]
 
-    parser = argparse.ArgumentParser(
-        "dlwidgets", description="See and steer a PyTorch model while it trains."
-    )
+    about = "See and steer a PyTorch model while it trains."
+    parser = argparse.ArgumentParser("dlwidgets", description=about)
     parser.add_argument("--version", action="version", version=f"dlwidgets {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     demo = commands.add_parser(

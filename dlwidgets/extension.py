@@ -49,36 +49,27 @@ def table(model: nn.Module) -> str:
 
 
 class _Shown:
-    """Makes the text/html of one type, for IPython.
-
-    What the object says itself goes first.
+    """Makes the text/html of one type, where the object has none itself.
 
     Only this one format is added: text/plain stays the object's `repr`, and a terminal, which has no HTML,
-    asks for nothing more.
-
-    Attributes
-    ----------
-    before : what made it until the extension was loaded; None for nothing.
+    asks for nothing more. `before` is what made it until the extension was loaded; None for nothing.
     """
 
     def __init__(self, table: Callable[[Any], str] | None, before: Callable[[Any], Any] | None) -> None:
-        self._table = table
-        self.before = before
+        self._table, self.before = table, before
 
     def __call__(self, shown: Any) -> Any:
         # IPython would ask us before these.
         if get_real_method(shown, "_repr_mimebundle_") is not None:
             return None
-        own = get_real_method(shown, "_repr_html_")
-        if own is not None:
+        if (own := get_real_method(shown, "_repr_html_")) is not None:
             return own()
         if self._table is None:
             return None
         try:
             return self._table(shown)
         except Exception as error:  # noqa: BLE001 - said in a line; the object is shown by its repr
-            because = " ".join(str(error).split())
-            words = f"{type(error).__name__}: {because}" if because else type(error).__name__
+            words = f"{type(error).__name__}: {' '.join(str(error).split())}".removesuffix(": ")
             print(f"dlwidgets has no layer table of this {type(shown).__name__}: {words}", file=sys.stderr)
             return None
 

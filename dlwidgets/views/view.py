@@ -83,16 +83,11 @@ def answer_anywhere(widget: Widget) -> None:
 
 
 def close_widgets(*widgets: Widget) -> None:
-    """Close widgets with their layouts and styles.
-
-    ipywidgets would keep these, and send them to every page.
-    """
+    """Close widgets, with the layouts and styles that ipywidgets would keep."""
     for widget in widgets:
-        for name in ("layout", "style"):
-            part = getattr(widget, name, None)
+        for part in (getattr(widget, "layout", None), getattr(widget, "style", None), widget):
             if isinstance(part, Widget):
                 part.close()
-        widget.close()
 
 
 class Pictured:
@@ -179,12 +174,9 @@ class View(Pictured, anywidget.AnyWidget):
     def __init__(self, session: Session | None = None, **traits: Any) -> None:
         self.session = session
         self._sending = threading.Lock()
-        self._stale = False
+        self._stale = self._whole = self._greeted = False
         self._drawn: int | None = None  # None: no page has said hello
-        self._sent_at = time.monotonic()
-        self._patience = _PATIENCE
-        self._gap = 1.0
-        self._whole = self._greeted = False
+        self._sent_at, self._patience, self._gap = time.monotonic(), _PATIENCE, 1.0
         # Made before the comm opens, so that the first picture travels with it.
         values, problem = self._picture()
         own = {"frame": 1, "ahead": self.AHEAD, "address": f"{_PROCESS}/{next(_NUMBERS)}"}
@@ -260,10 +252,9 @@ class View(Pictured, anywidget.AnyWidget):
                 self._send_picture(frame, {}, f"This view could not be sent: {_sentence(error)}", True)
         if sent:
             self._sent_at = time.monotonic()
-            if self.comm is not None:
-                answer_anywhere(self)
-                if self._drawn is not None:
-                    _Reminder.follow(self)
+            answer_anywhere(self)
+            if self.comm is not None and self._drawn is not None:
+                _Reminder.follow(self)
 
     def _send_picture(
         self, frame: int, values: dict[str, Any], problem: str, whole: bool, greeted: bool = False
@@ -312,7 +303,8 @@ class View(Pictured, anywidget.AnyWidget):
         self._patience, self._gap = _PATIENCE, 1.0
         if "hello" in message:
             # A page that has the newest picture, with none missing before it, needs only what changes.
-            if not _is(message["hello"], self.frame):
+            said = message["hello"]
+            if type(said) is not int or said != self.frame:
                 self._whole = True
             self._greeted, self._drawn = True, self.frame
             self.refresh()
@@ -357,12 +349,8 @@ class View(Pictured, anywidget.AnyWidget):
         super().close()
 
 
-def _is(said: Any, frame: int) -> bool:
-    return type(said) is int and said == frame
-
-
 def _sentence(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return f"{type(error).__name__}: {error}".removesuffix(": ")
 
 
 class _Reminder:
@@ -372,8 +360,7 @@ class _Reminder:
     """
 
     _views: ClassVar[weakref.WeakSet[View]] = weakref.WeakSet()
-    _lock = threading.Lock()
-    _running = False
+    _lock, _running = threading.Lock(), False
 
     @classmethod
     def follow(cls, view: View) -> None:
@@ -384,17 +371,14 @@ class _Reminder:
                 cls._running = True
                 # ipykernel 7.0 raises LookupError on a message from a thread without the cell's context.
                 run = contextvars.copy_context().run
-                threading.Thread(
-                    target=run, args=(cls._work,), name="dlwidgets-reminder", daemon=True
-                ).start()
+                threading.Thread(None, run, "dlwidgets-reminder", (cls._work,), daemon=True).start()
 
     @classmethod
     def _work(cls) -> None:
-        while True:
+        # Asked in a function of its own, so that nothing is kept alive while asleep.
+        time.sleep(1.0)
+        while cls._ask():
             time.sleep(1.0)
-            # In a function of its own, so that nothing is kept alive while asleep.
-            if not cls._ask():
-                return
 
     @classmethod
     def _ask(cls) -> bool:

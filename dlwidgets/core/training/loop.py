@@ -348,6 +348,6 @@ class Loop:
 
     def _not_finite(self, what: str, batch: Any, where: str = "") -> str:
         self.layer_stats = self.watch.failed(self.steps + 1) or self.layer_stats
-        blame = self.objective.find_nonfinite(batch) or "A lower learning rate or gradient clipping often helps."
+        helps = "A lower learning rate or gradient clipping often helps."
         said = f"{what} in step {self.steps + 1}, which was not taken. {where}".rstrip()
-        return f"{said} {blame} Then resume."
+        return f"{said} {self.objective.find_nonfinite(batch) or helps} Then resume."

@@ -145,10 +145,10 @@ class Run:
         # An interpreter that ends while another thread is inside of torch crashes the process.
         _runs.add(self)
 
-    def _goal(self) -> int:
+    def _goal(self, began: int | None = None) -> int:
         """Return the epochs at the end of this or the next run."""
-        goal = self.orders.goal
-        return self.loop.epochs + self._wish("epochs") if goal is None else goal
+        began, goal = self.loop.epochs if began is None else began, self.orders.goal
+        return began + self._wish("epochs") if goal is None else goal
 
     @property
     def threads(self) -> int:
@@ -156,16 +156,13 @@ class Run:
         return self.steering["threads"].now()
 
     def now(self, name: str) -> Any:
-        """Return what is true at this moment: one of `_NOW`.
-
-        Going back, and trials, take steps of their own: until they are over, it is what was true before them.
-        """
+        """Return one of `_NOW`; of before going back or trials under way."""
         left = self._left
         return _NOW[name](self) if left is None else left[name]
 
     def _progress(self) -> dict[str, Any]:
-        goal, every = self.orders.goal, self._wish("evaluate_every") if self.data.valid is not None else None
-        return self.loop.progress(self.orders.began + self._wish("epochs") if goal is None else goal, every)
+        every = None if self.data.valid is None else self._wish("evaluate_every")
+        return self.loop.progress(self._goal(self.orders.began), every)
 
     # -- any thread: orders
 
@@ -202,13 +199,9 @@ class Run:
 
     @contextlib.contextmanager
     def awaiting_end(self, wait: bool = True) -> Iterator[None]:
-        """Wait for the end of what was ordered inside.
+        """Wait for the end of what was ordered inside; raise what failed.
 
         An interrupt pauses it, a second one gives up waiting.
-
-        Raises
-        ------
-        Exception : what the model, the loss or the data raised.
         """
         try:
             yield
@@ -286,9 +279,9 @@ class Run:
             return self.worker.result(future)
 
     def travel(self, work: Callable[[Timeline], Any]) -> Any:
-        """Pause, have `work(timeline)` done between two steps, and return what it returns.
+        """Pause, and return what `work(timeline)` returns, done between two steps.
 
-        Where the run is by then is told after it; nothing of the steps that it takes is told as the run's.
+        Nothing of the steps that it takes is told as the run's; where the run is by then is told after it.
         """
         self.check_open()
         self.orders.pause()
@@ -407,7 +400,12 @@ class Run:
             try:
                 self._apply()
                 if self._end_news:
-                    self._follow_end()
+                    self._end_news = False
+                    # A schedule that was fitted to the run follows its end.
+                    if loop.rate.plan is not None:
+                        self.timeline.before_change()
+                        self.put_entries(self.steering.stretch_schedule)
+                        self.tell(applied=self.steering.applied(["schedule"]))
                 while self.pending and self.pending[0].step <= loop.steps and orders.going:
                     replay_change(self, self.pending.pop(0))
                 if self.evaluations.owed:
@@ -425,7 +423,12 @@ class Run:
             except BaseException as error:  # noqa: BLE001 - becomes a fact
                 self._fail(error)
             self._standing = None
-            self._publish_in_time()
+            # As often as views draw; the steps before an evaluation are not to be seen only after it.
+            now = time.perf_counter()
+            step, self._checked = now - self._checked, now
+            soon = self.evaluations.owed and loop.evaluation_cost > PULSE / 4
+            if soon or now - self._pulsed >= PULSE - min(step, PULSE) / 2:
+                self._publish()
 
     def _begin_run(self) -> None:
         self.failure, self._ending = None, ""
@@ -507,14 +510,6 @@ class Run:
         work()
         self.timeline.changed(self.steering.ledger.entries[known:])
 
-    def _follow_end(self) -> None:
-        """Stretch a schedule that was fitted to the run."""
-        self._end_news = False
-        if self.loop.rate.plan is not None:
-            self.timeline.before_change()
-            self.put_entries(self.steering.stretch_schedule)
-            self.tell(applied=self.steering.applied(["schedule"]))
-
     # -- the training thread: telling
 
     def tell(self, **facts: Any) -> None:
@@ -555,15 +550,6 @@ class Run:
         self._fail(error)
         self._ending = "failed"
         self._publish(status="failed")
-
-    def _publish_in_time(self) -> None:
-        """Tell where the run is, as often as views draw."""
-        now = time.perf_counter()
-        step, self._checked = now - self._checked, now
-        # The steps before an evaluation are not to be seen only after it.
-        soon = self.evaluations.owed and self.loop.evaluation_cost > PULSE / 4
-        if soon or now - self._pulsed >= PULSE - min(step, PULSE) / 2:
-            self._publish()
 
     def _publish(self, **first: Any) -> None:
         """Tell where the run is, then `first`, then the pulse."""

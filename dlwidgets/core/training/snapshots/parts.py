@@ -27,31 +27,30 @@ class ModelState:
         self._loop = loop
 
     def state(self) -> dict[str, Any]:
-        """Return the state; the tensors are those in use.
+        """Return the state, its tensors those in use.
 
         Raises
         ------
         ValueError : in a clause: a layer has no size yet.
         """
-        model = self._loop.model
+        model, modules = self._loop.model, self._modules()
         parameters = dict(model.named_parameters())
         if any(map(is_lazy, parameters.values())):
             raise ValueError("some layers get their size in the first step")
         return {
             "tensors": {**parameters, **dict(model.named_buffers())},
             "trains": {name: parameter.requires_grad for name, parameter in parameters.items()},
-            "numbers": {path: numbers for path, module in self._modules() if (numbers := read_attributes(module))},
+            "numbers": {path: own for path, module in modules.items() if (own := read_attributes(module))},
             "extra": {
                 path: copy.deepcopy(module.get_extra_state()) for path, module in model.named_modules()
                 if type(module).get_extra_state is not nn.Module.get_extra_state
             },
-            "generators": Generators(*(vars(module) for _, module in self._modules())).state(),
+            "generators": Generators(*map(vars, modules.values())).state(),
         }  # fmt: skip
 
     def install(self, state: dict[str, Any]) -> None:
         """Write the state into the model's own tensors."""
-        model = self._loop.model
-        modules = dict(self._modules())
+        model, modules = self._loop.model, self._modules()
         parameters = dict(model.named_parameters())
         tensors = {**parameters, **dict(model.named_buffers())}
         for name, parameter in parameters.items():
@@ -68,10 +67,8 @@ class ModelState:
                         device = value.device if tensor is None else tensor.device
                         modules[path]._buffers[buffer] = value.to(device, copy=True)
         for name, trains in state["trains"].items():
-            if name in parameters and parameters[name].requires_grad != trains:
-                parameters[name].requires_grad_(trains)
             if name in parameters:
-                parameters[name].grad = None
+                parameters[name].requires_grad_(trains).grad = None
         for path, numbers in state["numbers"].items():
             if path in modules:
                 write_attributes(modules[path], numbers)
@@ -79,12 +76,11 @@ class ModelState:
             kept = dereference(extra) if isinstance(extra, Reference) else extra
             if path in modules and kept is not None:
                 modules[path].set_extra_state(copy.deepcopy(kept))
-        Generators(*(vars(module) for _, module in self._modules())).install(state["generators"])
+        Generators(*map(vars, modules.values())).install(state["generators"])
 
-    def _modules(self) -> list[tuple[str, nn.Module]]:
-        found = list(self._loop.model.named_modules())
-        loss = self._loop.objective.task.loss
-        return [*found, ("(loss)", loss)] if isinstance(loss, nn.Module) else found
+    def _modules(self) -> dict[str, nn.Module]:
+        found, loss = dict(self._loop.model.named_modules()), self._loop.objective.task.loss
+        return {**found, "(loss)": loss} if isinstance(loss, nn.Module) else found
 
 
 class OptimizerState:
@@ -94,26 +90,20 @@ class OptimizerState:
         self._loop = loop
 
     def state(self) -> dict[str, Any]:
-        """Return the state; the tensors are those in use."""
-        optimizer = self._loop.optimizer
+        """Return the state, its tensors those in use."""
+        optimizer, groups = self._loop.optimizer, self._loop.optimizer.param_groups
         names = {id(parameter): name for name, parameter in self._loop.model.named_parameters()}
-        held = [list(group["params"]) for group in optimizer.param_groups]
-        flat = [parameter for group in held for parameter in group]
-        kept = [optimizer.state.get(parameter) for parameter in flat]
+        held = [list(group["params"]) for group in groups]
+        kept = [optimizer.state.get(parameter) for group in held for parameter in group]
         return {
-            "optimizer": Reference(optimizer),
-            "kind": type(optimizer).__name__,
+            "optimizer": Reference(optimizer), "kind": type(optimizer).__name__,
             "rate": Reference(self._loop.rate),
-            "groups": [
-                {key: v for key, v in group.items() if key != "params"} for group in optimizer.param_groups
-            ],
+            "groups": [{key: v for key, v in group.items() if key != "params"} for group in groups],
             "params": Reference(held),
             "names": [[names.get(id(parameter)) for parameter in group] for group in held],
             "state": [None if one is None else dict(one) for one in kept],
             "away": [
-                [] if one is None else [
-                    key for key, v in one.items() if isinstance(v, torch.Tensor) and v.device.type != "cpu"
-                ]
+                [key for key, v in (one or {}).items() if isinstance(v, torch.Tensor) and not v.is_cpu]
                 for one in kept
             ],
             "numbers": read_attributes(optimizer),
@@ -146,23 +136,16 @@ class OptimizerState:
             for key, value in numbers.items():
                 group[key] = _put(group.get(key), value)
         flat = [parameter for group in held for parameter in group]
-        wanted = {id(parameter) for parameter in flat}
-        for parameter in [one for one in optimizer.state if id(one) not in wanted]:
+        for parameter in optimizer.state.keys() - set(flat):
             del optimizer.state[parameter]
         for parameter, kept, away in zip(flat, state["state"], state["away"]):
             if kept is None:
                 optimizer.state.pop(parameter, None)
                 continue
-            now = optimizer.state.get(parameter, {})
-            made = {}
-            for key, value in kept.items():
-                value = _put(now.get(key), value)
-                made[key] = value.to(parameter.device) if key in away else value
-            if parameter in optimizer.state:
-                now.clear()
-                now.update(made)
-            else:
-                optimizer.state[parameter] = made
+            now = optimizer.state.setdefault(parameter, {})
+            made = {key: _put(now.get(key), value) for key, value in kept.items()}
+            now.clear()
+            now.update({key: v.to(parameter.device) if key in away else v for key, v in made.items()})
         write_attributes(optimizer, state["numbers"])
 
 
@@ -180,9 +163,9 @@ class GlobalRandomness:
 
 def _put(now: Any, value: Any) -> Any:
     """Return a changeable `value`, in the tensor of now where it fits."""
-    if isinstance(value, torch.Tensor):
-        if isinstance(now, torch.Tensor) and now.shape == value.shape and now.dtype == value.dtype:
-            with torch.no_grad():
-                return now.copy_(value)
-        return value.clone()
-    return copy.deepcopy(dereference(value)) if isinstance(value, Reference) else copy.deepcopy(value)
+    if not isinstance(value, torch.Tensor):
+        return copy.deepcopy(dereference(value) if isinstance(value, Reference) else value)
+    if isinstance(now, torch.Tensor) and now.shape == value.shape and now.dtype == value.dtype:
+        with torch.no_grad():
+            return now.copy_(value)
+    return value.clone()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -24,9 +25,8 @@ class Snapshot:
     Attributes
     ----------
     step : optimizer steps taken.
-    changes : how many of the line's changes were in force.
+    changes, line : how many of the line's changes were in force; the name of the line.
     why : "start", "change" (taken before one), "epoch" (its end), "time", or "left" (the end of a line).
-    line : the name of the line on which it was taken.
     parts : name -> state, as `Stateful.state` returned it; the tensors are shared with other snapshots.
     """
 
@@ -60,11 +60,8 @@ class Snapshot:
         ------
         ValueError : in a clause, why there is no way back; all parts are as before.
         """
-        said = []
-        for name, part in parts.items():
-            if name in self.parts and (clause := part.install(self.parts[name])):
-                said.append(clause)
-        return said
+        said = [part.install(self.parts[name]) for name, part in parts.items() if name in self.parts]
+        return [clause for clause in said if clause]
 
 
 #: How much more a snapshot before a change, or of an epoch's end, is worth than one taken as time went by.
@@ -88,17 +85,12 @@ class Ring:
 
     def __init__(self, budget: int) -> None:
         self.budget = budget
+        #: What the snapshots take.
+        self.bytes = 0
         self._all: list[Snapshot] = []
         self._holders: Counter[int] = Counter()
-        self._sizes: dict[int, int] = {}
-        self._bytes = 0
         #: Whether a snapshot is of the line that is under way.
         self.ours: Callable[[Snapshot], bool] = lambda snapshot: True
-
-    @property
-    def bytes(self) -> int:
-        """What the snapshots take, in bytes."""
-        return self._bytes
 
     def __iter__(self) -> Iterator[Snapshot]:
         return iter(tuple(self._all))
@@ -108,14 +100,9 @@ class Ring:
 
     def add(self, snapshot: Snapshot) -> bool:
         """Add a snapshot, thin out, and say whether it is kept."""
-        place = len(self._all)
-        while place and self._all[place - 1].place > snapshot.place:
-            place -= 1
-        self._all.insert(place, snapshot)
+        bisect.insort(self._all, snapshot, key=lambda one: one.place)
         for key, size in snapshot.sizes.items():
-            if not self._holders[key]:
-                self._sizes[key] = size
-                self._bytes += size
+            self.bytes += 0 if self._holders[key] else size
             self._holders[key] += 1
         self._thin(0, snapshot)
         return snapshot in self._all
@@ -128,14 +115,14 @@ class Ring:
     def drop(self, snapshot: Snapshot) -> None:
         """Let a snapshot go."""
         self._all.remove(snapshot)
-        for key in snapshot.sizes:
+        for key, size in snapshot.sizes.items():
             self._holders[key] -= 1
             if not self._holders[key]:
                 del self._holders[key]
-                self._bytes -= self._sizes.pop(key)
+                self.bytes -= size
 
     def _thin(self, room: int, newest: Snapshot | None) -> None:
-        while self._all and self._bytes + room > self.budget:
+        while self._all and self.bytes + room > self.budget:
             self.drop(self._least(newest))
 
     def _least(self, newest: Snapshot | None) -> Snapshot:
@@ -146,17 +133,14 @@ class Ring:
             return min(others, key=lambda one: (one.why == "left", one.time))
         spare = [one for one in ours[1:-1] if one is not newest]
         if not spare and newest is None:
-            spare = ours[1:]  # room is made for what will be the newest
-            return spare[-1] if spare else ours[0]
+            return ours[-1]  # room is made for what will be the newest
         if not spare:
             # Two at most are left: the start goes before the newest, and the one that is added last of all.
             return next((one for one in ours if one is not newest), self._all[0])
         now = ours[-1].step
-        before = {id(b): a.step for a, b in zip(ours, ours[1:])}
-        after = {id(a): b.step for a, b in zip(ours, ours[1:])}
+        gaps = {id(one): after.step - before.step for before, one, after in zip(ours, ours[1:], ours[2:])}
 
         def worth(one: Snapshot) -> tuple[float, float]:
-            gap = (after[id(one)] - before[id(one)]) / max(1, now - one.step)
-            return gap * _WORTH.get(one.why, 1.0), one.time
+            return gaps[id(one)] / max(1, now - one.step) * _WORTH.get(one.why, 1.0), one.time
 
         return min(spare, key=worth)
