@@ -43,7 +43,8 @@ class Rate:
     Without a schedule, the rate is the number in the optimizer. A schedule begins from the rate that is in
     force then. `set(x)` makes the rate x from the next step on, and all that the schedule brings after it
     larger or smaller by the same factor; the scheduler itself never sees this factor, so that it works with
-    every scheduler. A rate that a person writes into the groups by hand counts as set so.
+    every scheduler. A rate that a person writes into the groups by hand counts as set so. Wishes are read on
+    any thread; all else is called between two steps.
 
     Attributes
     ----------
