@@ -1,10 +1,8 @@
 // The words of the training panel: what is in force, what is on its way, how far the run is.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { factOf, figures, inWords, machine } from "../../dlwidgets/views/training/view.js";
-import { pressed } from "../../dlwidgets/views/training/keys.js";
-import { besideRow } from "../../dlwidgets/views/training/field.js";
-import { comingLine, lineWords, lowest, rateLine } from "../../dlwidgets/views/training/choosers.js";
+import { factOf, figures, inWords, machine, pressed } from "../../dlwidgets/views/training/view.js";
+import { besideRow, comingLine, lineWords, lowest, rateLine } from "../../dlwidgets/views/training/choosers.js";
 import { stepLines } from "../../dlwidgets/views/training/last_step.js";
 
 test("a control's value is said in few words", () => {

@@ -1,7 +1,7 @@
 // The curves of one class and their charts: precision-recall, ROC and reliability, with the point of the threshold of now.
 import { listen, make, say, surface, numbers, whole } from "../front.js";
 import { POSITIONS } from "./counts.js";
-import { dot, inks, nameFor, trace, write } from "./plot.js";
+import { dot, inks, keep, nameFor, trace, write } from "./plot.js";
 import { position, share } from "./words.js";
 
 /** A curve over the thresholds, the highest first: what is said at each, of so many positives and negatives.
@@ -160,8 +160,7 @@ export function classCharts({ signal }) {
       // From the point of now where nothing is looked at.
       const now = shown && pointOf(kind, shown), from = chart.at < 0 && now ? nearest(chart.points, now.x, now.y) : Math.max(0, chart.at);
       look(chart, Math.min(last, Math.max(0, from + way * Math.max(1, Math.round(chart.points.length / 50)))));
-      event.preventDefault();
-      event.stopPropagation();
+      keep(event);
     }, signal);
     return chart;
   });

@@ -1,6 +1,6 @@
 // The C x C matrix of a task with one class a sample: what it is in the rows, what was said in the columns.
 import { listen, make, say, surface, color, isDark, whole } from "../front.js";
-import { fitted, inks, write } from "./plot.js";
+import { fitted, inks, keep, write } from "./plot.js";
 import { strength } from "./tiles.js";
 import { confused, percent, short } from "./words.js";
 
@@ -80,8 +80,7 @@ export function classMatrix({ signal }) {
     const last = drawn.order.length - 1, [i, j] = kept ?? [0, way ? -way[1] : 0];
     kept = way ? [Math.min(last, Math.max(0, i + (kept ? way[0] : 0))), Math.min(last, Math.max(0, j + way[1]))] : null;
     mark();
-    event.preventDefault();
-    event.stopPropagation();
+    keep(event);
   }, signal);
 
   /** @param {ArrayLike<number>} matrix C x C @param {string[]} names @param {number[]} order @param {string} normalise @param {number} width */

@@ -45,3 +45,6 @@ export function step(i, key, columns, items) {
   if (!(key in to)) return -1;
   return to[key] < 0 || to[key] >= items ? i : to[key];
 }
+
+/** Keep an event for ourselves: neither the browser nor the notebook acts on it. @param {Event} event */
+export function keep(event) { event.preventDefault(); event.stopPropagation(); }

@@ -1,6 +1,6 @@
 // The samples of one quadrant of a class: thumbnails, rows or texts, a page at a time; a click selects one.
 import { listen, make, numbers, say, sig, whole } from "../front.js";
-import { nameFor, step } from "./plot.js";
+import { keep, nameFor, step } from "./plot.js";
 
 /** A sample as the kernel sends it; `true` and `said` are class numbers. @typedef {{number: number, name: string,
  * score: number, true: number[], said: number[], kind: string, size?: number[], values?: any[], text?: string}}
@@ -184,8 +184,7 @@ function sampleItems({ select, turn, signal }) {
       if (to < 0) return;
       items[to]?.item.focus();
     }
-    event.preventDefault();
-    event.stopPropagation();
+    keep(event);
   }, signal);
 
   /** @param {Sample[]} samples @param {any} bytes their images, one after the other @param {number | null} selected @param {Words} how */

@@ -2,7 +2,7 @@
 import { listen, make, say, surface, isDark } from "../front.js";
 import { POSITIONS, wholesOf } from "./counts.js";
 import { shownBy } from "./order.js";
-import { inks, nameFor, step, write } from "./plot.js";
+import { inks, keep, nameFor, step, write } from "./plot.js";
 import { nearestPosition, slides } from "./slider.js";
 import { percent, position, short, spoken, written } from "./words.js";
 
@@ -115,8 +115,7 @@ export function tileGrid({ point, pin, attend, moved, signal }) {
       if (to < 0) return;
       focus(to);
     }
-    event.preventDefault();
-    event.stopPropagation();
+    keep(event);
   }, signal);
   signal.addEventListener("abort", () => clearTimeout(resting));
 

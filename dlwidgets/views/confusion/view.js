@@ -151,8 +151,7 @@ export default {
       const cells = cellsAtEach({ counts, totals }, limits, { limits: model.get("thresholds"), exact: numbers(model.get("exact"), Uint32Array) });
       // The matrix takes the likeliest class of each sample, whatever the thresholds: so does what stands around it.
       const counted = squares ? cellsOfMatrix(square, names.length) : cells;
-      const { c, cell } = pinned.now();
-      const { task, samples } = about;
+      const { c, cell } = pinned.now(), { task, samples } = about;
       picture = { metrics, names, cells, limits, counts, totals, task, samples, sort, normalise, each, pinned: c, cell, focus: focus() };
       const { order, inPlace } = held.now({ sort, filter }, names, counted, limits, squares);
       const listed = matching(order, names, many && !squares ? bar.search.value : "");
@@ -171,16 +170,13 @@ export default {
       grid.node.hidden = words.node.hidden = squares;
       none.hidden = squares || listed.length > 0;
       matrix.node.hidden = !squares;
-      if (squares) matrix.draw(square, names, order, normalise, left);
-      else grid.draw(picture, listed, left, seen);
+      if (squares) matrix.draw(square, names, order, normalise, left); else grid.draw(picture, listed, left, seen);
       if (open) table.draw(squares ? { ...picture, cells: counted, each: false } : picture, listed, rowsSeen, { columns, intervals });
       sayWords();
       detail.draw(picture);
     };
 
-    listen(grid.node, "scroll", repaint, signal);
-    listen(table.node, "scroll", repaint, signal);
-
+    for (const { node } of [grid, table]) listen(node, "scroll", repaint, signal);
     again_ = live({ model, el, signal, draw });
   },
 };

@@ -38,16 +38,10 @@ export function position(t) {
 /** A cell of a tile in words. Cells: 0 is not, not said; 1 is not, said; 2 is, missed; 3 is, found.
  * @param {number} cell @param {number} n @param {string} name @param {string} task */
 export function sentence(cell, n, name, task) {
-  const one = n === 1, many = whole(n), were = one ? "was" : "were";
-  const has = task === "multilabel" ? (one ? "has" : "have") : (one ? "is" : "are");
-  const hasNot = task === "multilabel" ? (one ? "does not have" : "do not have") : (one ? "is not" : "are not");
-  const said = task === "multilabel" ? "said to" : "said to be";
-  return [
-    `${many} ${hasNot} ${name} and ${were} not ${said}`,
-    `${many} ${hasNot} ${name} but ${were} ${said}`,
-    `${many} ${has} ${name} and ${were} missed`,
-    `${many} ${has} ${name} and ${were} found`,
-  ][cell];
+  const label = task === "multilabel", [were, has, does] = n === 1 ? ["was", label ? "has" : "is", "does"] : ["were", label ? "have" : "are", "do"];
+  const not = label ? `${does} not have` : `${has} not`, said = label ? "said to" : "said to be";
+  const words = [`${not} ${name} and ${were} not ${said}`, `${not} ${name} but ${were} ${said}`, `${has} ${name} and ${were} missed`, `${has} ${name} and ${were} found`];
+  return `${whole(n)} ${words[cell]}`;
 }
 
 /** What the four cells mean, before a class is pointed at. @param {number} cell */
@@ -115,15 +109,13 @@ export function cellWords() {
       part.toggleAttribute("data-here", some && cell === here);
     });
     if (!some) {
-      fill(line, ["How to read a tile", ""], ["rows: what it is, columns: what was said", ""], [shadeWords(normalise), ""],
-        ["a click opens its samples", ""]);
+      fill(line, ["How to read a tile", ""], ["rows: what it is, columns: what was said", ""], [shadeWords(normalise), ""], ["a click opens its samples", ""]);
       return;
     }
     const [tn, fp, fn, tp] = cells.subarray(4 * c, 4 * c + 4), unknown = samples - tn - fp - fn - tp;
     const [precision, recall, f1] = ["precision", "recall", "f1"].map((metric) => share(metrics.value(metric, cells, 4 * c)));
-    fill(line, ["", names[c]], ["at", position(limits[c])], ["precision", precision],
-      ["recall", recall], ["F1", f1], ["support", whole(fn + tp)],
-      ["", unknown > 0 ? `${whole(unknown)} unknown, left out` : ""]);
+    fill(line, ["", names[c]], ["at", position(limits[c])], ["precision", precision], ["recall", recall], ["F1", f1],
+      ["support", whole(fn + tp)], ["", unknown > 0 ? `${whole(unknown)} unknown, left out` : ""]);
   }
   return { node, draw };
 }

@@ -12,16 +12,13 @@ const LINE = 14;
 /** Numbers the groups of charts that share a pointer. */
 let groups = 0;
 
-/** @typedef {{y: number, text: string, ink: string}} End a curve's name and last value, and the height it ends at */
-
 /** Make the charts in `place`. `logarithmic` is the loss axis. `moved` is called when the pointer moves, `chosen`
  * with the steps that were dragged over, `all` when all steps are wanted; `last` gives the newest rate in sight,
  * `names` the lines that were left. @param {{place: HTMLElement, el: HTMLElement, logarithmic: boolean, moved: ()
  * => void, chosen: (window: number[]) => void, all: () => void, last: () => number | undefined, names: () =>
  * string[]}} options @returns {uPlot[]} */
 export function chartsIn({ place, el, logarithmic, moved, chosen, all, last, names }) {
-  const ink = color(el, "ink"), faint = color(el, "faint"), line = color(el, "line");
-  const blue = color(el, "blue"), soft = color(el, "blue-soft"), orange = color(el, "orange"), green = color(el, "green");
+  const [ink, faint, line, blue, soft, orange, green] = ["ink", "faint", "line", "blue", "blue-soft", "orange", "green"].map((name) => color(el, name));
   const family = getComputedStyle(el).fontFamily, font = `11.5px ${family}`;
   const key = `dlw-curves-${++groups}`;
   const axis = { stroke: faint, font, gap: 4, grid: { stroke: line, width: 1 }, ticks: { show: false } };
@@ -70,8 +67,8 @@ export function chartsIn({ place, el, logarithmic, moved, chosen, all, last, nam
     }),
     chart(HEIGHTS[1], {
       padding: [6, RIGHT, 6, 0], scales: { x, y: strip }, axes: [hidden, bare],
-      // A rate holds for whole steps: between two of them it jumps.
-      series: [{}, { stroke: ink, width: 1.5, points: { show: few(1), size: 5 }, paths: stepped }],
+      // A rate holds since the step before: between two of them it jumps.
+      series: [{}, { stroke: ink, width: 1.5, points: { show: few(1), size: 5 }, paths: /** @type {any} */ (uPlot.paths).stepped({ align: -1 }) }],
     }, [1], (u) => {
       caption(u, family, faint, "LR");
       // Zero has no place on a logarithmic scale: it is said at the foot.
@@ -90,20 +87,10 @@ export function chartsIn({ place, el, logarithmic, moved, chosen, all, last, nam
   ];
 }
 
-/** Whether a series has at most `most` values to be drawn: their points are shown, since one alone makes no line.
- * @param {number} most */
+/** Whether a series has at most `most` values to be drawn: their points are shown, since one alone makes no line. @param {number} most */
 function few(most) {
-  return (/** @type {uPlot} */ u, /** @type {number} */ series, /** @type {number} */ first, /** @type {number} */ last) => {
-    let found = 0;
-    for (let i = first; i <= last && found <= most; i++) if (u.data[series][i] !== null && u.data[series][i] !== undefined) found++;
-    return found <= most;
-  };
-}
-
-/** uPlot's stepped path; the value of a step holds since the one before it. @param {any} u @param {number} series @param {number} first @param {number} last */
-function stepped(u, series, first, last) {
-  const path = /** @type {any} */ (uPlot.paths).stepped({ align: -1 });
-  return path(u, series, first, last);
+  return (/** @type {uPlot} */ u, /** @type {number} */ series, /** @type {number} */ first, /** @type {number} */ last) =>
+    Array.from(u.data[series]).slice(first, last + 1).filter((value) => value !== null && value !== undefined).length <= most;
 }
 
 /** A mark on the curve where the pointer is. @param {any} u @param {number} series */
@@ -115,8 +102,7 @@ function dot(u, series) {
 }
 
 /** The end of a curve in sight: its last value, in words and as a height; null where it has none. @param {uPlot} u
- * @param {number} series @param {string} words @param {string} ink @param {(value: number) => string} [form]
- * @returns {End | null} */
+ * @param {number} series @param {string} words @param {string} ink @param {(value: number) => string} [form] */
 function ending(u, series, words, ink, form = (value) => sig(value, 3)) {
   const xs = u.data[0], ys = u.data[series], last = u.scales.x.max ?? Infinity;
   for (let i = ys.length - 1; i >= 0; i--) {
@@ -128,7 +114,7 @@ function ending(u, series, words, ink, form = (value) => sig(value, 3)) {
   return null;
 }
 
-/** Write the names of the curves beside the chart, at the heights where they end. @param {uPlot} u @param {string} family @param {(End | null)[]} ends */
+/** Write the names of the curves beside the chart, at the heights where they end. @param {uPlot} u @param {string} family @param {({y: number, text: string, ink: string} | null)[]} ends */
 function nameEnds(u, family, ends) {
   const ratio = devicePixelRatio || 1, { ctx, bbox } = u, there = ends.flatMap((end) => (end ? [end] : []));
   const heights = apart(there.map((end) => end.y), LINE * ratio, bbox.top + 3 * ratio, bbox.top + bbox.height - 3 * ratio);

@@ -41,8 +41,7 @@ export function widths(steps) {
   return Array.from(steps, (step, i) => (i ? step - steps[i - 1] : steps.length > 1 ? Math.min(step, steps[1] - steps[0]) : 1));
 }
 
-/** The index of the value nearest to `x` in an ascending row; -1 in an empty one. @param {ArrayLike<number>} row
- * @param {number} x */
+/** The index of the value nearest to `x` in an ascending row; -1 in an empty one. @param {ArrayLike<number>} row @param {number} x */
 export function nearest(row, x) {
   if (!row.length) return -1;
   let a = 0, b = row.length - 1;

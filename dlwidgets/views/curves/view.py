@@ -72,9 +72,8 @@ class Curves(View):
 
     def __init__(self, session: Session, *, rewind: bool = True) -> None:
         if not isinstance(session, Session):
-            raise TypeError(
-                f"Curves wants a Session, not {type(session).__name__}: dlwidgets.Curves(session)."
-            )
+            given = type(session).__name__
+            raise TypeError(f"Curves wants a Session, not {given}: dlwidgets.Curves(session).")
         self._follow(session)
         self._seen: list[int] = []
         self._marked: tuple[str, int, list[list[Any]]] = ("", 0, [])
@@ -96,16 +95,11 @@ class Curves(View):
             "valid": _bytes(self._evaluated.within(*self._seen)),
             "marks": self._marks(session),
             "kept": [[step, REASONS.get(why, why)] for step, why in session.snapshots],
-            "able": self._able,
-            "busy": self._journey.busy,
-            "said": self._journey.said,
-            "clip": _norm_limit(session),
-            "window": list(self._seen),
-            "steps": session.steps,
-            "past": self._past(branches, first, last),
-            "names": [branch.name for branch in branches],
+            "able": self._able, "busy": self._journey.busy, "said": self._journey.said,
+            "clip": _norm_limit(session), "window": list(self._seen), "steps": session.steps,
+            "past": self._past(branches, first, last), "names": [branch.name for branch in branches],
             "reach": max([session.steps, *(branch.steps for branch in branches)]),
-        }
+        }  # fmt: skip
 
     def wish(self, name: str, value: Any) -> None:
         """Zoom to steps, [first, last] or [] for all, or go back."""

@@ -1,12 +1,85 @@
-// The training panel's sections that are no rows of controls: rates, presets, the way back, lines side by side.
+// What the training panel's sections hold: rows of controls, rates, presets, the way back, lines side by side.
 import { listen, make, say, sig, whole, rate } from "../front.js";
-import { newRowId } from "./field.js";
-/** @import { Wishes } from "./field.js" */
-
+/** @typedef {ReturnType<typeof import("../front.js").wishes>} Wishes */
 /** The lowest training and validation loss. @typedef {{loss: number | null, valid: number | null}} Losses */
 
 /** The columns of the table of lines. */
 const HEADS = ["line", "steps", "train", "valid", ""];
+
+/** Numbers the rows, whose ids must be single in the page. */
+let rowsMade = 0;
+
+/** An id that no other row has. */
+export function newRowId() { return `dlw-row-${++rowsMade}`; }
+
+/** What stands beside a row: the value in force, or that it still is; a title says more.
+ * @param {{fact: string, kind: string, off: string, locked: boolean}} row @param {boolean} running */
+export function besideRow(row, running) {
+  const { fact, kind, off } = row, asked = "The value asked for";
+  if (off) return { text: off, title: "", kind: "off" };
+  if (kind === "rejected") return { text: fact ? `▲ still ${fact}` : "▲ refused", title: `${asked} is not in force`, kind };
+  if (kind === "waiting") return { text: fact ? `still ${fact}` : "asked", title: `${asked} holds ${running ? "from the next step" : "when training goes on"}`, kind };
+  return { text: fact ? `in force ${fact}` : "", title: "", kind: "in-force" };
+}
+
+/** A row: label, control, what is in force, and below it why a value was refused. @param {any} field
+ * @param {Wishes} want @param {AbortSignal} signal */
+export function fieldOf(field, want, signal) {
+  const id = newRowId();
+  const input = field.kind === "choice" ? make("select", { id })
+    : field.kind === "flag" ? make("input", { id, type: "checkbox" })
+      : make("input", { id, type: "text", autocomplete: "off", spellcheck: "false", placeholder: field.empty });
+  const label = make("label", { for: id, text: field.label });
+  const fact = make("span", { class: "dlw-said", id: `${id}-fact` }), why = make("div", { class: "dlw-why", id: `${id}-why`, role: "status" });
+  const lock = make("span", { class: "dlw-lock", role: "img", "aria-label": "locked", title: "Locked in this panel" });
+  input.setAttribute("aria-describedby", `${id}-fact ${id}-why`);
+  if (field.hint) { input.title = field.hint; label.title = field.hint; }
+  const line = make("div", { class: "dlw-field", "data-key": field.key }, label,
+    make("span", { class: "dlw-entry" }, input, field.unit ? make("span", { class: "dlw-unit", text: field.unit }) : ""), lock, fact, why);
+
+  // What is being typed is not written over.
+  let typing = false;
+  const done = () => {
+    typing = false;
+    const value = input instanceof HTMLInputElement && field.kind === "flag" ? input.checked : input.value;
+    // Enter and leaving the field both say that it is done.
+    if (String(value) !== input.dataset.value) want.set(field.key, value);
+  };
+  listen(input, "input", () => { typing = field.kind === "text"; }, signal);
+  listen(input, "change", done, signal);
+  listen(input, "blur", () => { typing = false; }, signal);
+  listen(line, "keydown", (event) => {
+    if (event.key === "Enter" && field.kind === "text") done();
+    if (event.key !== "Escape" || !typing) return;
+    typing = false;
+    input.value = input.dataset.value ?? "";
+  }, signal);
+
+  function draw(/** @type {any} */ now, /** @type {boolean} */ running) {
+    const own = want.get(field.key), value = own === undefined ? now.value : own;
+    line.hidden = !now.there;
+    // Shown only where it differs.
+    if (input instanceof HTMLSelectElement) {
+      const words = now.choices.includes(value) ? now.choices : [...now.choices, value];
+      if (words.join("\n") !== [...input.options].map((one) => one.value).join("\n")) {
+        input.replaceChildren(...words.map((/** @type {string} */ word) => make("option", { value: word, text: word })));
+      }
+    }
+    if (input instanceof HTMLInputElement && field.kind === "flag") input.checked = Boolean(value);
+    else if (!typing && input.value !== value) input.value = value;
+    input.dataset.value = String(value);
+    input.disabled = now.locked || Boolean(now.off);
+    input.title = now.locked ? "Locked in this panel" : field.hint;
+    lock.hidden = !now.locked;
+    if (now.why) input.setAttribute("aria-invalid", "true"); else input.removeAttribute("aria-invalid");
+    const beside = besideRow(now, running);
+    say(fact, beside.text);
+    fact.className = `dlw-said dlw-${beside.kind}`;
+    fact.title = beside.title || beside.text;
+    say(why, now.why);
+  }
+  return { line, draw };
+}
 
 /** Asked, scheduled and applied rate in a line.
  * @param {{asked?: number, scheduled?: number | null, multiplier?: number, applied?: number | null}} rates */

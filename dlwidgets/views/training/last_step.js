@@ -1,20 +1,14 @@
 // What the last step measured: its numbers, the loss of each sample, the batch, and how far each layer moved.
 import { color, make, numbers, say, sig, surface, whole, rate } from "../front.js";
 
-/** What the last step measured, as lines of a name and a value. @param {Record<string, number>} n
- * @returns {[string, string][]} */
+/** What the last step measured, as lines of a name and a value. @param {Record<string, number>} n */
 export function stepLines(n) {
-  /** @type {[string, string][]} */
-  const lines = [];
-  if (n.loss !== undefined) lines.push(["loss", sig(n.loss, 4)]);
-  if (n.lr !== undefined) lines.push(["learning rate", rate(n.lr)]);
-  if (n.batch_size !== undefined) lines.push(["samples", whole(n.batch_size)]);
-  if (n.grad_norm !== undefined) {
-    const cut = n.clipped_norm === undefined ? ", not clipped" : ` before clipping, ${sig(n.clipped_norm, 3)} after`;
-    lines.push(["‖grad‖", `${sig(n.grad_norm, 3)}${cut}`]);
-  }
-  if (n.seconds !== undefined) lines.push(["time", `${sig(1000 * n.seconds, 2)} ms`]);
-  return lines;
+  const cut = n.clipped_norm === undefined ? ", not clipped" : ` before clipping, ${sig(n.clipped_norm, 3)} after`;
+  const lines = /** @type {[string, string, (value: number) => string][]} */ ([
+    ["loss", "loss", (value) => sig(value, 4)], ["lr", "learning rate", rate], ["batch_size", "samples", whole],
+    ["grad_norm", "‖grad‖", (value) => `${sig(value, 3)}${cut}`], ["seconds", "time", (value) => `${sig(1000 * value, 2)} ms`],
+  ]);
+  return lines.flatMap(([key, name, words]) => (n[key] === undefined ? [] : [[name, words(n[key])]]));
 }
 
 /** The section of the last step. */
@@ -57,18 +51,17 @@ function batchOf() {
         : `loss of each of ${whole(losses.length)} samples, largest first: ${sig(Math.max(...known), 3)} to ${sig(Math.min(...known), 3)}${taken.why_not ? ` (${taken.why_not})` : ""}`);
       bars.hidden = !losses;
       bars.setAttribute("aria-label", caption.textContent ?? "");
-      if (losses) drawBars(bars, known, Math.max(80, width || 300), color(node, "blue"));
       samples.replaceChildren(...sampleFigures(taken, thumbs));
+      if (!losses) return;
+      const wide = Math.max(80, width || 300), high = 32, ctx = surface(bars, wide, high);
+      const sorted = known.sort((a, b) => b - a), most = sorted[0] || 1, each = wide / sorted.length;
+      ctx.fillStyle = color(node, "blue");
+      sorted.forEach((loss, i) => {
+        const h = Math.max(1, (high * Math.max(0, loss)) / most);
+        ctx.fillRect(i * each, high - h, Math.max(0.6, each - (each > 3 ? 1 : 0)), h);
+      });
     },
   };
-}
-
-/** @param {HTMLCanvasElement} canvas @param {number[]} losses @param {number} width @param {string} ink */
-function drawBars(canvas, losses, width, ink) {
-  const high = 32, ctx = surface(canvas, width, high);
-  const sorted = losses.slice().sort((a, b) => b - a), most = sorted[0] || 1, each = width / sorted.length;
-  ctx.fillStyle = ink;
-  sorted.forEach((loss, i) => { const h = Math.max(1, (high * Math.max(0, loss)) / most); ctx.fillRect(i * each, high - h, Math.max(0.6, each - (each > 3 ? 1 : 0)), h); });
 }
 
 /** The samples that are shown, each with its loss. @param {any} taken @param {DataView | null} thumbs */
@@ -77,20 +70,13 @@ function sampleFigures(taken, thumbs) {
   return /** @type {number[]} */ (taken.shown ?? []).map((number, i) => {
     const said = taken.losses ? sig(taken.losses[number], 3) : "";
     const one = make("figure", { role: "listitem", title: `sample ${number} of the batch${said ? `, loss ${said}` : ""}` });
-    if (i < count && pixels.length >= count * size) one.append(thumbnail(pixels.subarray(i * size, (i + 1) * size), height, width));
+    if (i < count && pixels.length >= count * size) {
+      const canvas = make("canvas", { width, height, "aria-hidden": "true" }), ctx = canvas.getContext("2d"), data = ctx?.createImageData(width, height);
+      for (let from = i * size, to = 0; data && from < (i + 1) * size; from += 3, to += 4) data.data.set([...pixels.subarray(from, from + 3), 255], to);
+      if (data) ctx?.putImageData(data, 0, 0);
+      one.append(canvas);
+    }
     one.append(make("figcaption", { text: said ? `${number}: ${said}` : `${number}` }));
     return one;
   });
-}
-
-/** A small picture of a sample. @param {Uint8Array} pixels height x width x 3 @param {number} height @param {number} width */
-function thumbnail(pixels, height, width) {
-  const canvas = make("canvas", { width, height, "aria-hidden": "true" }), ctx = canvas.getContext("2d");
-  if (!ctx) return canvas;
-  const data = ctx.createImageData(width, height);
-  for (let i = 0; i < width * height; i += 1) {
-    data.data.set([pixels[3 * i], pixels[3 * i + 1], pixels[3 * i + 2], 255], 4 * i);
-  }
-  ctx.putImageData(data, 0, 0);
-  return canvas;
 }

@@ -14,11 +14,6 @@ from ...session import Session
 OTHERS = ("presets", "undo", "rewind")
 
 
-def numbers() -> tuple[str, ...]:
-    """Return the controls that can have a range: those with numbers."""
-    return tuple(control.name for control in CONTROLS if control.bounds is not None)
-
-
 def lockable() -> tuple[str, ...]:
     """Return what can be locked: a panel's controls, and `OTHERS`."""
     shown = [control.name for control in CONTROLS if control.steers or control.rows]
@@ -75,10 +70,11 @@ class Restrictions:
 
 
 def _range(name: str, value: Any) -> tuple[float, float] | None:
-    if name not in numbers():
+    bounded = [control.name for control in CONTROLS if control.bounds is not None]
+    if name not in bounded:
         if name in lockable():
             raise ValueError(f"{name} is no number that has a range: panel.lock({name!r}) locks it.")
-        raise ValueError(f"A training panel has no {name!r}.{_hint(name, numbers())}")
+        raise ValueError(f"A training panel has no {name!r}.{_hint(name, bounded)}")
     if value is None:
         return None
     try:

@@ -1,19 +1,15 @@
 // The sections of the training panel that fold away: rows of controls, presets, the way back, the last step.
 import { listen, make, say, wishes } from "../front.js";
-import { fieldOf } from "./field.js";
-import { linesOfRun, pastOf, presetsOf, ratesOf } from "./choosers.js";
+import { fieldOf, linesOfRun, pastOf, presetsOf, ratesOf } from "./choosers.js";
 import { lastStepOf } from "./last_step.js";
-
-/** A section that folds. @typedef {{box: HTMLDetailsElement, sum: HTMLElement, summary: HTMLElement}} Section */
 
 /** @param {{model: import("../front.js").Model, el: HTMLElement, signal: AbortSignal, repaint: () => void}} view */
 export function sections({ model, el, signal, repaint }) {
   el.classList.add("dlw", "dlw-sections-part");
   const want = wishes({ model, signal, repaint });
-  /** @type {Map<string, ReturnType<typeof fieldOf>>} */
-  const rows = new Map();
-  /** @type {Map<string, Section>} */
-  const made = new Map();
+  const rows = /** @type {Map<string, ReturnType<typeof fieldOf>>} */ (new Map());
+  /** The sections with what they come to, beside their names. */
+  const made = /** @type {Map<string, {box: HTMLDetailsElement, sum: HTMLElement, summary: HTMLElement}>} */ (new Map());
   let built = "";
 
   const presets = presetsOf(want, signal), past = pastOf(want, signal), step = lastStepOf(), rates = ratesOf(), lines = linesOfRun(want, signal);
@@ -29,9 +25,17 @@ export function sections({ model, el, signal, repaint }) {
         rows.set(field.key, one);
         return one.line;
       });
-      const extra = extras[section.name], one = sectionOf(section, extra ? [...fields, extra] : fields, want, signal);
-      made.set(section.name, one);
-      el.append(one.box);
+      const { name, label } = section, sum = make("span", { class: "dlw-sum" });
+      const summary = make("summary", {}, make("span", { class: "dlw-section", text: label }), sum);
+      // Not on "toggle", which comes late: a picture drawn before it would close the section again.
+      listen(summary, "click", (event) => {
+        event.preventDefault();
+        const open = /** @type {string[]} */ (want.get("opened"));
+        want.set("opened", open.includes(name) ? open.filter((one) => one !== name) : [...open, name]);
+      }, signal);
+      const box = make("details", { "data-section": name }, summary, make("div", { class: "dlw-section-body" }, ...fields, extras[name] ?? ""));
+      made.set(name, { box, sum, summary });
+      el.append(box);
     }
   };
 
@@ -54,24 +58,8 @@ export function sections({ model, el, signal, repaint }) {
     lines.draw(model.get("lines"), model.get("past"), said.lines ?? "");
     step.draw(model.get("taken"), model.get("thumbs"), running);
     say(notes, all.join("\n"));
-    const dark = el.dataset.theme;
-    const around = el.closest(".dlw-controls");
+    const dark = el.dataset.theme, around = el.closest(".dlw-controls");
     if (around instanceof HTMLElement && dark) around.dataset.theme = dark;
   };
   return { draw };
-}
-
-/** A section that folds, with what it comes to beside its name. @param {{name: string, label: string}} section
- * @param {HTMLElement[]} inside @param {ReturnType<typeof wishes>} want @param {AbortSignal} signal
- * @returns {Section} */
-function sectionOf({ name, label }, inside, want, signal) {
-  const sum = make("span", { class: "dlw-sum" });
-  const summary = make("summary", {}, make("span", { class: "dlw-section", text: label }), sum);
-  // Not on "toggle", which comes late: a picture drawn before it would close the section again.
-  listen(summary, "click", (event) => {
-    event.preventDefault();
-    const open = /** @type {string[]} */ (want.get("opened"));
-    want.set("opened", open.includes(name) ? open.filter((one) => one !== name) : [...open, name]);
-  }, signal);
-  return { box: make("details", { "data-section": name }, summary, make("div", { class: "dlw-section-body" }, ...inside)), sum, summary };
 }

@@ -14,9 +14,8 @@ from ...core.training.microscope import Microscope, Step
 from ...core.training.snapshots.snapshot import REASONS
 from ...session import Session
 from ..journey import Journey
-from .comparison import STEPS, TRIED, Standings, finite, in_progress, settings_of, suggested
 from .limits import OTHERS, Restrictions
-from .presets import Preset, describe_wishes, wishes_of
+from .presets import Preset, Standings, finite, in_progress, preset_words, settings_of, wishes_of
 from .status import PanelPart
 
 #: The sections of rows in their order, and those beside them: name -> label.
@@ -95,16 +94,13 @@ class Sections(PanelPart):
         for key, row in self._rows.items():
             told = {name: getattr(row, name) for name in ("label", "kind", "unit", "hint", "empty")}
             form[row.section].append({"key": key, **told})
-        lines, left = {}, len(session.branches)
-        if "lines" in self._open:
-            tried = [(name, label) for name, label in TRIED.items() if name in session.applied]
-            choices = [[name, label, suggested(session, name)] for name, label in tried]
-            lines = {"choices": choices, "steps": STEPS, "rows": self._standings.rows(session)}
+        left = len(session.branches)
         shows_step = "step" in self._open and session.status != "running"
         seen = self._examined if shows_step else None
         seen = seen if seen is not None and seen.step == session.steps else None
         return {
-            "opened": list(self._open),
+            "opened": list(self._open), "notes": list(session.notes), "said": dict(self._messages),
+            "running": session.status == "running",
             "form": [
                 {"name": name, "label": label, "rows": form[name]}
                 for name, label in (SECTIONS | _MORE).items() if form[name] or name in _MORE
@@ -113,19 +109,16 @@ class Sections(PanelPart):
             "sums": {name: headline_of(name, state) for name in SECTIONS}
             | {"lines": f"{left} {'line' if left == 1 else 'lines'} left" if left else ""},
             "rates": self._rates(session) if "schedule" in self._open else {},
-            "presets": [[name, self._words(session, preset)] for name, preset in self._presets.items()],
+            "presets": [[name, preset_words(preset, session)] for name, preset in self._presets.items()],
             "past": {
                 "snapshots": [[step, REASONS.get(why, why)] for step, why in reversed(session.snapshots)],
                 "branches": [[branch.name, branch.steps] for branch in session.branches],
                 "busy": in_progress(session) or self._journey.busy,
                 "locked": [name for name in OTHERS if name in self._restrictions.locked],
             },
-            "lines": lines,
+            "lines": self._standings.project(session) if "lines" in self._open else {},
             "taken": _last_step(session, seen) if shows_step else {},
             "thumbs": seen.images.tobytes() if seen is not None and seen.images is not None else b"",
-            "said": dict(self._messages),
-            "notes": list(session.notes),
-            "running": session.status == "running",
         }  # fmt: skip
 
     def in_force(self) -> list[tuple[str, str]]:
@@ -179,12 +172,6 @@ class Sections(PanelPart):
             "asked": session.lr, "scheduled": applied["scheduled_lr"], "multiplier": multiplier,
             "applied": applied["lr"], "coming": self._coming_rates[1], "note": self._coming_rates[2],
         }  # fmt: skip
-
-    def _words(self, session: Session, preset: Preset) -> str:
-        try:
-            return describe_wishes(wishes_of(preset, session))
-        except Exception as error:  # noqa: BLE001 - a preset of a person's own; said where it is chosen
-            return str(error)
 
     def _note(self, change: Any) -> None:
         if change["name"] == "applied":

@@ -1,6 +1,5 @@
 // The pictures of the training panel: the head (the run in one line), the facts under each control, the sections.
 import { live, make, say, sig, whole, clock, count, rate, keepKeys } from "../front.js";
-import { handles, runKeys, stride } from "./keys.js";
 import { sections } from "./sections.js";
 /** @import { Model } from "../front.js" */
 
@@ -55,8 +54,7 @@ function head(/** @type {{model: Model, el: HTMLElement}} */ { model, el }) {
   numbers[2].classList.add("dlw-faint"); numbers[3].classList.add("dlw-faint");
   numbers[3].title = "Samples trained on a second, and the memory that the kernel's process holds";
   const bar = make("progress", { max: 1, "aria-label": "Share of the run that is done" });
-  const problem = make("div", { class: "dlw-note" }), why = make("div", { class: "dlw-note", role: "status" });
-  const failure = make("div", { class: "dlw-note", role: "alert" });
+  const [problem, why, failure] = ["", "status", "alert"].map((role) => make("div", { class: "dlw-note", role: role || false }));
   const trace = make("pre"), traced = make("details", {}, make("summary", { text: "Traceback" }), trace);
   el.append(make("div", { class: "dlw-line" }, name, about, status, ...numbers), bar, problem, why, failure, traced);
 
@@ -66,34 +64,28 @@ function head(/** @type {{model: Model, el: HTMLElement}} */ { model, el }) {
     say(status, run.status ?? ""); status.dataset.status = run.status;
     [...figures(run), machine(run)].forEach((text, i) => say(numbers[i], text));
     bar.value = run.share ?? 0;
-    say(problem, model.get("problem"));
-    say(why, model.get("said"));
-    say(failure, model.get("error"));
-    say(trace, model.get("trace")); traced.hidden = !model.get("trace");
+    [problem, why, failure, trace].forEach((part, i) => say(part, model.get(["problem", "said", "error", "trace"][i])));
+    traced.hidden = !model.get("trace");
     const panel = el.closest(".dlw-bar");
     if (!(panel instanceof HTMLElement)) return;
     panel.dataset.theme = el.dataset.theme;
-    drawButtons(panel, run);
+    // The buttons that fit are shown: they are controls, which the training never writes.
+    const buttons = /** @type {HTMLElement[]} */ ([...panel.querySelectorAll(".dlw-button")]);
+    for (const button of buttons) {
+      const key = button.matches(".dlw-step") ? "." : button.matches(".dlw-start, .dlw-resume, .dlw-pause") ? "Space" : "";
+      if (key) button.setAttribute("aria-keyshortcuts", key);
+      if (!button.matches(".dlw-undo")) continue;
+      // Not disabled: that would take the focus away, and with it the keys.
+      button.setAttribute("aria-disabled", String(!run.undo));
+      button.title = run.undo ? `Take the last change back: ${run.undo}` : "Nothing was changed yet";
+    }
+    if (panel.dataset.dlwStatus === run.status) return;
+    const active = document.activeElement, held = active instanceof HTMLElement && panel.contains(active) ? active : null;
+    panel.dataset.dlwStatus = run.status;
+    // The focused button may just have gone: the one in its place takes over.
+    if (held && held.offsetParent === null) buttons.find((button) => button.offsetParent !== null)?.focus();
   };
   return { draw };
-}
-
-/** Show the buttons that fit: they are controls, which the training never writes. @param {HTMLElement} panel @param {any} run */
-function drawButtons(panel, run) {
-  const buttons = /** @type {HTMLElement[]} */ ([...panel.querySelectorAll(".dlw-button")]);
-  for (const button of buttons) {
-    const key = button.matches(".dlw-step") ? "." : button.matches(".dlw-start, .dlw-resume, .dlw-pause") ? "Space" : "";
-    if (key) button.setAttribute("aria-keyshortcuts", key);
-    if (!button.matches(".dlw-undo")) continue;
-    // Not disabled: that would take the focus away, and with it the keys.
-    button.setAttribute("aria-disabled", String(!run.undo));
-    button.title = run.undo ? `Take the last change back: ${run.undo}` : "Nothing was changed yet";
-  }
-  if (panel.dataset.dlwStatus === run.status) return;
-  const held = document.activeElement instanceof HTMLElement && panel.contains(document.activeElement) ? document.activeElement : null;
-  panel.dataset.dlwStatus = run.status;
-  // The focused button may just have gone: the one in its place takes over.
-  if (held && held.offsetParent === null) buttons.find((button) => button.offsetParent !== null)?.focus();
 }
 
 function facts(/** @type {{model: Model, el: HTMLElement}} */ { model, el }) {
@@ -128,23 +120,64 @@ function facts(/** @type {{model: Model, el: HTMLElement}} */ { model, el }) {
     say(note, sentences.join("\n"));
 
     const around = el.closest(".dlw-controls");
-    if (around instanceof HTMLElement) nameSliders(around, el.dataset.theme ?? "", asked.clip ? asked.clip[0] : "off", lines.map(({ line }) => line.id));
+    if (!(around instanceof HTMLElement)) return;
+    around.dataset.theme = el.dataset.theme ?? "";
+    // While gradients are not clipped, the limit is kept for later.
+    around.dataset.clip = asked.clip ? asked.clip[0] : "off";
+    const rows = [...around.children].filter((row) => row.matches(".widget-inline-hbox, .widget-toggle-buttons"));
+    rows.forEach((row, i) => {
+      // A slider says what stands beside it: a logarithmic one itself would say the exponent.
+      const handle = row.querySelector(".noUi-handle"), words = row.querySelector(".widget-readout")?.textContent;
+      if (words && handle?.getAttribute("aria-valuetext") !== words) handle?.setAttribute("aria-valuetext", words);
+      handle?.setAttribute("aria-label", Object.values(NAMES)[i]);
+      handle?.setAttribute("aria-describedby", lines[i].line.id);
+    });
   };
   return { draw };
 }
 
-/** Say what the sliders say: a logarithmic one itself would say the exponent. @param {HTMLElement} controls
- * @param {string} theme @param {string} clip how gradients are clipped @param {string[]} facts the ids of the lines
- * under the rows */
-function nameSliders(controls, theme, clip, facts) {
-  controls.dataset.theme = theme;
-  // While gradients are not clipped, the limit is kept for later.
-  controls.dataset.clip = clip;
-  handles(controls).forEach(({ handle, words, row }) => {
-    if (words && handle.getAttribute("aria-valuetext") !== words) handle.setAttribute("aria-valuetext", words);
-    handle.setAttribute("aria-label", Object.values(NAMES)[row]);
-    handle.setAttribute("aria-describedby", facts[row]);
-  });
+/** Elements that need Space, or a typed ".", themselves. */
+const SPACE = "button, summary, select, input, textarea, a[href], [contenteditable]:not([contenteditable=false])";
+const TYPED = "select, input:not([type=checkbox]), textarea, [contenteditable]:not([contenteditable=false])";
+
+/** What a key pressed in the panel asks of the run: "toggle", "step", or nothing.
+ * @param {Pick<KeyboardEvent, "key" | "ctrlKey" | "altKey" | "metaKey" | "shiftKey" | "repeat">} event
+ * @param {{matches(selector: string): boolean}} target the focused element */
+export function pressed(event, target) {
+  if (event.ctrlKey || event.altKey || event.metaKey || event.shiftKey || event.repeat) return "";
+  if (event.key === " ") return target.matches(SPACE) ? "" : "toggle";
+  return event.key === "." && !target.matches(TYPED) ? "step" : "";
+}
+
+/** Have Space start, pause and resume the run, and "." take a step, while the focus is in `panel` and on nothing
+ * that needs the key itself. A click beside the controls gives the panel the focus. @param {HTMLElement} panel
+ * @param {Model} model @param {AbortSignal} signal */
+export function runKeys(panel, model, signal) {
+  panel.tabIndex = -1;
+  panel.addEventListener("keydown", (event) => {
+    const target = event.target;
+    if (!(target instanceof Element) || event.defaultPrevented) return;
+    const key = pressed(event, target);
+    if (!key) return;
+    event.preventDefault();
+    event.stopPropagation();
+    try { model.send({ wish: "press", value: key }); } catch { /* the kernel is gone: nobody is there to be told */ }
+  }, { signal });
+}
+
+/** Let an arrow key move a logarithmic slider by 5 %, and by 1 % with Shift: its own step is small, so that what is
+ * typed or set from code keeps its digits. The page keys move it by five steps. @param {HTMLElement} controls
+ * @param {AbortSignal} signal */
+export function stride(controls, signal) {
+  const way = /** @type {Record<string, string>} */ ({ ArrowRight: "PageUp", ArrowUp: "PageUp", ArrowLeft: "PageDown", ArrowDown: "PageDown" });
+  controls.addEventListener("keydown", (event) => {
+    const handle = event.target, key = way[event.key];
+    if (!key || event.shiftKey || event.ctrlKey || event.altKey || event.metaKey) return;
+    if (!(handle instanceof Element) || !handle.matches(".dlw-log .noUi-handle")) return;
+    event.preventDefault();
+    event.stopPropagation();
+    handle.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true }));
+  }, { capture: true, signal });
 }
 
 /** Numbers the lines of facts, whose ids must be single in the page. */

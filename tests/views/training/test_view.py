@@ -16,9 +16,8 @@ from ipywidgets.widgets.widget import _instances
 from torch import nn
 
 from dlwidgets.session import Session
-from dlwidgets.views.training.sliders import rounded_value
 from dlwidgets.views.training.status import describe_session, short_count
-from dlwidgets.views.training.view import TrainingPanel
+from dlwidgets.views.training.view import TrainingPanel, rounded_value
 
 TRAINING = "dlwidgets-training"
 
