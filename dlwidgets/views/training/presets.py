@@ -40,7 +40,7 @@ def wishes_of(preset: Preset, session: Session) -> dict[str, Any]:
 
 
 def preset_words(preset: Preset, session: Session) -> str:
-    """Return what a preset sets in words, or why that cannot be told."""
+    """Return what a preset sets, or why that cannot be told."""
     try:
         return describe_wishes(wishes_of(preset, session))
     except Exception as error:  # noqa: BLE001 - a preset of a person's own; said where it is chosen
