@@ -2,10 +2,10 @@
 import { listen, make, say, whole } from "../front.js";
 import { position, share } from "./words.js";
 
-/** What the kernel found: per class the threshold, the metric where it was chosen and where it was not; null for
- * n/a. @typedef {{metric: string, bound: string, class: number, thresholds: number[], chosen: (number | null)[],
- * reported: (number | null)[], low: (number | null)[], high: (number | null)[], positives: number[], samples:
- * number, step: number | null, warnings: string[], asked: number}} Found */
+/** What the kernel found: per class the threshold, the metric where it was chosen and where it was not; null for n/a.
+ * @typedef {{metric: string, bound: string, class: number, thresholds: number[], chosen: (number | null)[],
+ * reported: (number | null)[], low: (number | null)[], high: (number | null)[], positives: number[], samples: number,
+ * step: number | null, warnings: string[], asked: number}} Found */
 /** What is asked for. @typedef {{metric: string, beta: number, constraint: string | null, class: number, asked: number}} Asked */
 
 function meanOf(/** @type {(number | null)[]} */ values) {

@@ -9,9 +9,8 @@ import { position, share } from "./words.js";
 /** @typedef {{low: number, high: number, n: number, score: number, share: number}} Bin */
 /** @typedef {{x: number, y: number, i: number}} Spot */
 
-/** The counts of class `c` from the highest threshold to the lowest, each change once.
- * @param {ArrayLike<number>} counts C x 2 x positions @param {ArrayLike<number>} totals C x 2 @param {number} c
- * @param {number} [positions] */
+/** The counts of class `c` from the highest threshold to the lowest, each change once. @param {ArrayLike<number>} counts C x 2 x
+ * positions @param {ArrayLike<number>} totals C x 2 @param {number} c @param {number} [positions] */
 export function sweepOf(counts, totals, c, positions = POSITIONS) {
   const at = [Infinity], tp = [0], fp = [0];
   for (let k = positions - 1; k >= 0; k--) {
@@ -61,9 +60,8 @@ export function averagePrecision(points) {
   return sum;
 }
 
-/** Bins of equal width over the scores: how many, their mean score, the share that is positive. A score counts as
- * the middle of its thousandth. @param {ArrayLike<number>} counts @param {number} c @param {number} [bins]
- * @param {number} [positions] */
+/** Bins of equal width over the scores: how many, their mean score, the share that is positive. A score counts as the middle of
+ * its thousandth. @param {ArrayLike<number>} counts @param {number} c @param {number} [bins] @param {number} [positions] */
 export function reliabilityOf(counts, c, bins = 10, positions = POSITIONS) {
   const last = positions - 1, found = Array.from({ length: bins }, (_, b) => ({ low: b / bins, high: (b + 1) / bins, n: 0, score: 0, share: 0 }));
   for (let k = 0; k <= last; k++) {
@@ -109,8 +107,7 @@ export function stairs(points) {
 export function chanceOf({ totals }, c) { return totals[2 * c] / (totals[2 * c] + totals[2 * c + 1]); }
 
 /** @typedef {"pr" | "roc" | "reliability"} Kind */
-/** @typedef {{names: string[], counts: ArrayLike<number>, totals: ArrayLike<number>, cells: Float64Array, limits: number[], facts: any, curve: any}} Shown */
-/** A class that is shown. @typedef {Shown & {c: number}} OneClass */
+/** A class that is shown, with what the kernel says of it. @typedef {import("./tiles.js").Picture & {facts: any, curve: any, c: number}} OneClass */
 /** A chart with its points, and the one that is looked at, or -1. @typedef {{kind: Kind, node: HTMLElement, number: HTMLElement, canvas: HTMLCanvasElement, points: Spot[], at: number}} Chart */
 
 /** The charts in their order. */
@@ -188,11 +185,11 @@ export function classCharts({ signal }) {
     say(reading, `${at}: precision ${share(tp / (tp + fp))}, recall ${share(tp / (tp + fn))}, false positive rate ${share(fp / (fp + tn))}`);
   }
 
-  function draw(/** @type {Shown} */ picture, /** @type {number} */ c, /** @type {number} */ width) {
+  function draw(/** @type {OneClass} */ picture, /** @type {number} */ width) {
     // What the kernel says of another class is not of this one; until it answers, the counts serve.
-    const { counts, totals, curve } = picture, mine = picture.facts?.class === c, facts = mine ? picture.facts : {};
+    const { counts, totals, curve, c } = picture, mine = picture.facts?.class === c, facts = mine ? picture.facts : {};
     const from = [counts, mine ? curve : null, c];
-    shown = { ...picture, c };
+    shown = picture;
     if (from.some((one, i) => one !== of[i])) {
       const points = mine ? /** @type {Float64Array} */ (/** @type {unknown} */ (numbers(curve, /** @type {any} */ (Float64Array)))) : null;
       sweep = points?.length ? sweepFrom(points, totals, c) : sweepOf(counts, totals, c);

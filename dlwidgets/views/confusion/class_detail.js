@@ -7,8 +7,8 @@ import { pastRail } from "./rail.js";
 /** From this width on the curves stand beside the samples [px]. */
 const BESIDE = 900;
 
-/** What is said where a class is missed, and the commonest mistaken sets, in lines of words. @param {{missed:
- * number, instead: [number, number, number][], sets: [number[], number[], number][]}} mistakes @param {string} name
+/** What is said where a class is missed, and the commonest mistaken sets, in lines of words. @param {{missed: number,
+ * instead: [number, number, number][], sets: [number[], number[], number][]}} mistakes @param {string} name
  * @param {string[]} names @param {boolean} multilabel @returns {{instead: string, sets: string[]}} */
 export function mistakeWords({ missed, instead, sets }, name, names, multilabel) {
   const percent_ = (/** @type {number} */ n) => `${Math.round((100 * n) / missed)} %`;
@@ -21,9 +21,9 @@ export function mistakeWords({ missed, instead, sets }, name, names, multilabel)
   };
 }
 
-/** The detail of the pinned class; `pin` tells the grid of another quadrant.
+/** The detail of the pinned class; `pin` tells the grid of another quadrant. 
  * @param {{model: import("../front.js").Model, metrics: import("./metrics.js").Metrics, el: HTMLElement, signal: AbortSignal,
- *   want: {get(name: string): any, set(name: string, value: any): void}, repaint: () => void, pin: (c: number, cell: number) => void}} hands */
+ * want: ReturnType<typeof import("../front.js").wishes>, repaint: () => void, pin: (c: number, cell: number) => void}} hands */
 export function classDetail({ model, metrics, el, signal, want, repaint, pin }) {
   let pinned = -1;
   const quadrant = () => want.get("quadrant") ?? {};
@@ -56,7 +56,7 @@ export function classDetail({ model, metrics, el, signal, want, repaint, pin }) 
     const beside = width >= BESIDE, room = beside ? Math.min(580, Math.round(0.47 * width)) : width - 4;
     body.style.gridTemplateColumns = beside ? `minmax(0, 1fr) ${room}px` : "minmax(0, 1fr)";
     samples.draw(picture, c, cell);
-    charts.draw({ ...picture, facts: model.get("class_facts"), curve: model.get("class_curve") }, c, room);
+    charts.draw({ ...picture, c, facts: model.get("class_facts"), curve: model.get("class_curve") }, room);
     const mistakes = model.get("mistakes") ?? {}, mine = mistakes.class === c && names.length > 1;
     const words = mine ? mistakeWords(mistakes, names[c], names, task === "multilabel") : { instead: "", sets: [] };
     say(instead, words.instead);

@@ -9,8 +9,8 @@ export const NORMALISE = [["true", "row: what it is"], ["predicted", "column: wh
 /** Unsigned integers of so many bytes, as the kernel sent them. @param {any} bytes @param {number} width @returns {ArrayLike<number>} */
 export function uints(bytes, width) { return numbers(bytes, /** @type {any} */ ({ 1: Uint8Array, 2: Uint16Array }[width] ?? Uint32Array)); }
 
-/** The 2 x 2 counts of each class, [tn, fp, fn, tp] one after the other. @param {ArrayLike<number>} totals C x 2:
- * positives, negatives @param {(c: number) => number} tp @param {(c: number) => number} fp */
+/** The 2 x 2 counts of each class, [tn, fp, fn, tp] one after the other. @param {ArrayLike<number>} totals C x 2: positives,
+ * negatives @param {(c: number) => number} tp @param {(c: number) => number} fp */
 export function cellsFrom(totals, tp, fp) {
   const classes = totals.length / 2, cells = new Float64Array(4 * classes);
   for (let c = 0; c < classes; c++) {
@@ -44,10 +44,9 @@ export function cellsAtEach({ counts, totals }, limits, kernel, positions = POSI
   return cellsFrom(totals, (c) => said(c, 0), (c) => said(c, 1));
 }
 
-/** How many scores lie in each of `bins` equal parts of 0 ... 1, summed over some classes. What scores below 0 is in
- * the first, 1 and more in the last. @param {{counts: ArrayLike<number>, totals: ArrayLike<number>}} read
- * @param {number[]} classes @param {0 | 1} kind 0: positives, 1: negatives @param {number} [bins]
- * @param {number} [positions] */
+/** How many scores lie in each of `bins` equal parts of 0 ... 1, summed over some classes. What scores below 0 is in the first,
+ * 1 and more in the last. @param {{counts: ArrayLike<number>, totals: ArrayLike<number>}} read @param {number[]} classes
+ * @param {0 | 1} kind 0: positives, 1: negatives @param {number} [bins] @param {number} [positions] */
 export function histogramOf({ counts, totals }, classes, kind, bins = 50, positions = POSITIONS) {
   const found = new Float64Array(bins);
   for (const c of classes) {
@@ -61,9 +60,9 @@ export function histogramOf({ counts, totals }, classes, kind, bins = 50, positi
   return found;
 }
 
-/** What each of four cells is a share of. @param {ArrayLike<number>} cells @param {number} at
- * @param {string} normalise @param {number} largest the largest count of the grid, to which counts alone are
- * compared @returns {[number, number, number, number]} */
+/** What each of four cells is a share of. @param {ArrayLike<number>} cells @param {number} at @param {string} normalise
+ * @param {number} largest the largest count of the grid, to which counts alone are compared
+ * @returns {[number, number, number, number]} */
 export function wholesOf(cells, at, normalise, largest) {
   const [tn, fp, fn, tp] = [cells[at], cells[at + 1], cells[at + 2], cells[at + 3]];
   if (normalise === "true") return [tn + fp, tn + fp, fn + tp, fn + tp];

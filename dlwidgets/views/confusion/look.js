@@ -13,8 +13,8 @@ const PLAIN = {
   columns: ["precision", "recall", "f1", "support"], intervals: true,
 };
 
-/** The look: what a person chose here stands until the kernel says the same, and without a kernel for good.
- * @param {Wishes} want @param {Traits} model @param {() => number} classes */
+/** The look: what a person chose here stands until the kernel says the same, and without a kernel for good. @param {Wishes} want
+ * @param {Traits} model @param {() => number} classes */
 export function ownLook(want, model, classes) {
   let chosen = /** @type {Partial<Look>} */ ({}), heard = "", chosenAt = -STAND;
   /** @returns {Look & {each: boolean}} */
@@ -62,9 +62,7 @@ export function ownPin(want, model) {
   };
 }
 
-/** What a person moved stands until the kernel says something newer, and without a kernel for good. @param
- * {{get(name: string): any, refusal: string, set(name: string, value: any): void}} want
- * @param {{get(name: string): any}} model */
+/** What a person moved stands until the kernel says something newer, and without a kernel for good. @param {Wishes} want @param {Traits} model */
 export function ownLimits(want, model) {
   let mine = /** @type {number[] | null} */ (null), movedAt = -STAND, heard = "";
 

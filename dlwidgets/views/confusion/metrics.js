@@ -1,9 +1,9 @@
 // Metrics of 2 x 2 counts and their intervals: the kernel's own table of formulas, evaluated here.
 
 /** A formula as the kernel parsed it: a name, a number, or a sign with its parts. @typedef {string | number | any[]} Formula */
-/** An entry of the kernel's table of metrics; `share` has Wilson's interval, which `of_share` carries over to the
- * metric. @typedef {{name: string, label: string, formula: Formula, share: Formula | null, of_share: Formula,
- * lowest: number, higher_is_better: boolean, count: boolean}} Entry */
+/** An entry of the kernel's table of metrics; `share` has Wilson's interval, which `of_share` carries over to the metric.
+ * @typedef {{name: string, label: string, formula: Formula, share: Formula | null, of_share: Formula, lowest: number,
+ * higher_is_better: boolean, count: boolean}} Entry */
 /** A metric by its name. @typedef {string} Metric */
 /** @typedef {ReturnType<typeof metricTable>} Metrics */
 
@@ -29,8 +29,8 @@ export function compiled(formula, names = COUNTS) {
   return (values, at) => join(a(values, at), b(values, at));
 }
 
-/** Wilson's score interval (1927) of `hits` in `of`; NaN of none. @param {number} hits @param {number} of
- * @param {number} [z] @returns {[number, number]} */
+/** Wilson's score interval (1927) of `hits` in `of`; NaN of none. @param {number} hits @param {number} of @param {number} [z]
+ * @returns {[number, number]} */
 export function wilson(hits, of, z = Z) {
   if (!(of > 0)) return [NaN, NaN];
   const middle = (hits + (z * z) / 2) / (of + z * z), half = (z / (of + z * z)) * Math.sqrt((hits * (of - hits)) / of + (z * z) / 4);

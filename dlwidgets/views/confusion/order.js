@@ -20,8 +20,8 @@ export function shownBy(metrics, sort) {
 }
 
 /** How two classes compare in the order `sort`; an undefined value comes last either way. @param {Metrics} metrics
- * @param {string} sort @param {string[]} names @param {ArrayLike<number>} cells @param {ArrayLike<number>} [limits]
- * thresholds, one a class @returns {(a: number, b: number) => number} */
+ * @param {string} sort @param {string[]} names @param {ArrayLike<number>} cells @param {ArrayLike<number>} [limits] thresholds,
+ * one a class @returns {(a: number, b: number) => number} */
 export function compareBy(metrics, sort, names, cells, limits = []) {
   const { key, falling } = readSort(sort), sign = falling ? -1 : 1;
   if (key === "given") return (a, b) => sign * (a - b);

@@ -18,8 +18,8 @@ export function dot(ctx, x, y, r, rim) {
   ctx.restore();
 }
 
-/** Write a text from, to or around a place. @param {CanvasRenderingContext2D} ctx @param {string} text @param {number} x @param {number} y
- * @param {CanvasTextAlign} align @param {CanvasTextBaseline} [baseline] */
+/** Write a text from, to or around a place. @param {CanvasRenderingContext2D} ctx @param {string} text @param {number} x
+ * @param {number} y @param {CanvasTextAlign} align @param {CanvasTextBaseline} [baseline] */
 export function write(ctx, text, x, y, align, baseline = "middle") {
   ctx.textAlign = align; ctx.textBaseline = baseline;
   ctx.fillText(text, x, y);

@@ -34,9 +34,8 @@ export function linesOf(moments) {
   });
 }
 
-/** The classes that both moments know, from the one that gained most to the one that lost most.
- * @param {Metrics} metrics @param {Past} past @param {number} a @param {number} b @param {string} metric
- * @returns {Change[]} */
+/** The classes that both moments know, from the one that gained most to the one that lost most. @param {Metrics} metrics
+ * @param {Past} past @param {number} a @param {number} b @param {string} metric @returns {Change[]} */
 export function changesBetween(metrics, { cells, classes }, a, b, metric) {
   const rows = Array.from({ length: classes }, (_, c) => {
     const [then, now] = [a, b].map((moment) => metrics.value(metric, cells, 4 * (moment * classes + c)));
@@ -82,8 +81,8 @@ function placesOf(moments, wide) {
   return { first, last, x: moments.map(({ step }) => RAIL.left + (last > first ? (step - first) / (last - first) : 0.5) * (wide - RAIL.left - RAIL.right)) };
 }
 
-/** The rail of a session's past. `open` tells that it was opened or folded, `choose` that a class was picked in its
- * table. @param {{model: import("../front.js").Model, metrics: Metrics, signal: AbortSignal, repaint: () => void,
+/** The rail of a session's past. `open` tells that it was opened or folded, `choose` that a class was picked in its table.
+ * @param {{model: import("../front.js").Model, metrics: Metrics, signal: AbortSignal, repaint: () => void,
  * open: (on: boolean) => void, choose: (c: number) => void}} hands */
 export function pastRail({ model, metrics, signal, repaint, open, choose }) {
   const toggle = make("button", { type: "button", class: "dlw-det-fold", "aria-expanded": "false" });
@@ -121,8 +120,7 @@ export function pastRail({ model, metrics, signal, repaint, open, choose }) {
     pair.chosen[which] = shown.past.moments[own[Math.min(own.length - 1, place)]];
     repaint();
   }
-  /** @param {{names: string[], pinned: number}} picture @param {number} width */
-  function draw({ names, pinned }, width) {
+  function draw(/** @type {{names: string[], pinned: number}} */ { names, pinned }, /** @type {number} */ width) {
     const said = /** @type {[number, number, string][]} */ (model.get("past_moments") ?? []);
     node.hidden = !said.length;
     if (!said.length) { shown = null; return; }
@@ -142,8 +140,7 @@ export function pastRail({ model, metrics, signal, repaint, open, choose }) {
     wide = Math.max(220, width >= 900 ? Math.floor(0.5 * width) - 10 : width - 4);
     const several = lines.length > 1, at = pair.numbers(moments, lines, shown.line);
     handles.forEach((handle, i) => handle.draw(moments, lines, at[i]));
-    /** @param {number} moment @param {number} c */
-    const valueAt = (moment, c) => metrics.value(metric, cells, 4 * (moment * classes + c));
+    const valueAt = (/** @type {number} */ moment, /** @type {number} */ c) => metrics.value(metric, cells, 4 * (moment * classes + c));
     paintRail(canvas, wide, shown, { valueAt, low: metrics.lowest(metric), at, pointed, newest: pair.newest(moments, lines, shown.line) });
     const name = metrics.label(metric), direction = metrics.direction(metric), changes = changesBetween(metrics, past, at[0], at[1], metric);
     say(words, moments.length < 2 ? "One evaluation so far: there is nothing to compare yet." : `${name} from A to B: ${changeWords(changes, direction)}`);

@@ -2,9 +2,8 @@
 import { listen, make, numbers, say, sig, whole } from "../front.js";
 import { keep, nameFor, step } from "./plot.js";
 
-/** A sample as the kernel sends it; `true` and `said` are class numbers. @typedef {{number: number, name: string,
- * score: number, true: number[], said: number[], kind: string, size?: number[], values?: any[], text?: string}}
- * Sample */
+/** A sample as the kernel sends it; `true` and `said` are class numbers. @typedef {{number: number, name: string, score: number,
+ * true: number[], said: number[], kind: string, size?: number[], values?: any[], text?: string}} Sample */
 
 /** Samples on a page; as in class_detail.py. */
 const PAGED = 24;
@@ -92,8 +91,8 @@ function fillLine(/** @type {HTMLElement} */ node, /** @type {HTMLElement[]} */ 
   words.forEach((text, i) => { say(parts[i], text); if (parts[i].title !== text) parts[i].title = text; });
 }
 
-/** The samples of the quadrant that is open. @param {{model: import("../front.js").Model, signal: AbortSignal, want:
- * {get(name: string): any, set(name: string, value: any): void}, open: (cell: number) => void}} hands */
+/** The samples of the quadrant that is open. @param {{model: import("../front.js").Model, signal: AbortSignal,
+ * want: {get(name: string): any, set(name: string, value: any): void}, open: (cell: number) => void}} hands */
 export function sampleList({ model, signal, want, open }) {
   const tabs = QUADRANTS.map(([cell, text]) => {
     const number = make("b"), button = make("button", { type: "button", "aria-pressed": "false" }, text, " ", number);
@@ -119,8 +118,7 @@ export function sampleList({ model, signal, want, open }) {
   let painted = /** @type {any[]} */ ([]);
   [back, on].forEach((button, i) => listen(button, "click", () => turn(2 * i - 1), signal));
 
-  /** @param {import("./tiles.js").Picture} picture @param {number} c @param {number} cell */
-  function draw({ names, cells, task }, c, cell) {
+  function draw(/** @type {import("./tiles.js").Picture} */ { names, cells, task }, /** @type {number} */ c, /** @type {number} */ cell) {
     const listed = model.get("listed") ?? {}, mine = listed.class === c && listed.cell === cell, form = listed.form ?? "none";
     tabs.forEach((tab) => {
       // How many labels are to be checked is known once they were looked for.
@@ -151,8 +149,8 @@ export function sampleList({ model, signal, want, open }) {
   return { node, draw };
 }
 
-/** The samples of a page as options of a list box, walked with the arrow keys. @param {{select: (number: number) =>
- * void, turn: (by: number) => boolean, signal: AbortSignal}} hands `turn` says whether there is such a page */
+/** The samples of a page as options of a list box, walked with the arrow keys. @param {{select: (number: number) => void,
+ * turn: (by: number) => boolean, signal: AbortSignal}} hands `turn` says whether there is such a page */
 function sampleItems({ select, turn, signal }) {
   const node = make("div", { class: "dlw-det-list", role: "listbox", "aria-label": "Samples" });
   /** @type {{item: HTMLElement, canvas: HTMLCanvasElement, parts: HTMLElement[], of: any}[]} */
@@ -160,8 +158,7 @@ function sampleItems({ select, turn, signal }) {
   let shown = /** @type {Sample[]} */ ([]), focused = 0;
 
   function choose(/** @type {number} */ i) { if (shown[i]) select(shown[i].number); }
-  /** @param {number} i */
-  function rove(i) { focused = i; items.forEach(({ item }, j) => { item.tabIndex = j === focused ? 0 : -1; }); }
+  function rove(/** @type {number} */ i) { focused = i; items.forEach(({ item }, j) => { item.tabIndex = j === focused ? 0 : -1; }); }
   /** How many items stand in the first line. */
   function columns() {
     const tops = items.slice(0, shown.length).map(({ item }) => item.offsetTop);

@@ -19,8 +19,8 @@ function columnOf(metrics, key, intervals) {
   return Math.round(Math.max(values, TABLE.letter * (metrics.label(key).length + 2) + 8));
 }
 
-/** The table of all classes; a click on a heading sorts, on a row pins. @param {Hands &
- * {metrics: Metrics, sortBy: (key: string) => void}} hands */
+/** The table of all classes; a click on a heading sorts, on a row pins.
+ * @param {Hands & {metrics: Metrics, sortBy: (key: string) => void}} hands */
 export function classTable({ metrics, point, pin, sortBy, signal }) {
   const colgroup = make("colgroup"), heading = make("tr"), macro = make("tr"), micro = make("tr"), body = make("tbody");
   const inner = make("table", {}, colgroup, make("thead", {}, heading, macro, micro), body);
@@ -107,8 +107,8 @@ export function classTable({ metrics, point, pin, sortBy, signal }) {
   return { node, draw };
 }
 
-/** The menu that chooses the columns. @param {{metrics: Metrics, choose: (change: {columns?: Metric[], intervals?:
- * boolean}) => void, signal: AbortSignal}} hands */
+/** The menu that chooses the columns. @param {{metrics: Metrics, choose: (change: {columns?: Metric[],
+ * intervals?: boolean}) => void, signal: AbortSignal}} hands */
 export function columnMenu({ metrics, choose, signal }) {
   const boxes = metrics.names.map(([key, text]) => ({ key, box: make("input", { type: "checkbox" }), text }));
   const ends = make("input", { type: "checkbox" });

@@ -10,17 +10,17 @@ import { percent, position, short, spoken, written } from "./words.js";
 const TILE = { least: 86, roomy: 104, most: 160, gap: 4, below: 8, sides: 8, name: 24, cell: 23, slider: 17 };
 /** A cell of this width has room for its share beside its count [px]. */
 const ROOMY = 64;
-/** What is drawn: the counts of each class at `limits` (one threshold a class), and what is looked at. @typedef
- * {{metrics: import("./metrics.js").Metrics, names: string[], cells: Float64Array, limits: number[], counts: ArrayLike<number>, totals:
- * ArrayLike<number>, task: string, samples: number, sort: string, normalise: string, each: boolean, pinned: number,
- * cell: number, focus: number}} Picture */
+/** What is drawn: the counts of each class at `limits` (one threshold a class), and what is looked at.
+ * @typedef {{metrics: import("./metrics.js").Metrics, names: string[], cells: Float64Array, limits: number[],
+ * counts: ArrayLike<number>, totals: ArrayLike<number>, task: string, samples: number, sort: string, normalise: string,
+ * each: boolean, pinned: number, cell: number, focus: number}} Picture */
 /** A class that is pointed at, and its cell, or -1. @typedef {{c: number, cell: number}} Pointed */
-/** What the grid is told: a class is pointed at, is pinned, is in focus, its threshold is moved. @typedef {{point:
- * (to: Pointed | null) => void, pin: (c: number, cell: number) => void, attend: (c: number) => void, moved: (c:
- * number, k: number) => void, signal: AbortSignal}} Hands */
+/** What the grid is told: a class is pointed at, is pinned, is in focus, its threshold is moved.
+ * @typedef {{point: (to: Pointed | null) => void, pin: (c: number, cell: number) => void, attend: (c: number) => void,
+ * moved: (c: number, k: number) => void, signal: AbortSignal}} Hands */
 
-/** Tiles in lines of even length: how many in a line, how wide, how many lines. @param {number} width
- * @param {number} tiles @returns {{columns: number, tile: number, lines: number}} */
+/** Tiles in lines of even length: how many in a line, how wide, how many lines. @param {number} width @param {number} tiles
+ * @returns {{columns: number, tile: number, lines: number}} */
 export function layoutOf(width, tiles) {
   const { most, gap } = TILE, least = tiles > 40 ? TILE.roomy : TILE.least;
   const fit = Math.max(1, Math.floor((width + gap) / (least + gap)));
@@ -36,15 +36,15 @@ export function strength(n, whole, dark) {
   return whole > 0 ? 0.07 + (dark ? 0.45 : 0.6) * (n / whole) : 0;
 }
 
-/** A name in two parts, of which the first may be cut: "Pneumoth…rax" tells more than "Pneumothor…".
- * @param {string} name @returns {[string, string]} */
+/** A name in two parts, of which the first may be cut: "Pneumoth…rax" tells more than "Pneumothor…". @param {string} name
+ * @returns {[string, string]} */
 export function cuttable(name) {
   const letters = [...name];
   return letters.length > 6 ? [letters.slice(0, -3).join(""), letters.slice(-3).join("")] : [name, ""];
 }
 
-/** A tile without its cells, which are painted over it: its name in two, its value, the place of its four cells, and
- * its slider once it was seen. */
+/** A tile without its cells, which are painted over it: its name in two, its value, the place of its four cells, and its slider
+ * once it was seen. */
 function makeTile() {
   const head = make("span"), tail = make("span"), value = make("b"), four = make("div", { style: `height: ${2 * TILE.cell + 1}px` });
   const tile = make("div", { class: "dlw-conf-tile", role: "button", "aria-pressed": "false" },
@@ -72,7 +72,7 @@ export function tileGrid({ point, pin, attend, moved, signal }) {
     listen(tile, "pointermove", (event) => point({ c: listed[i], cell: cellUnder(four, event) }), signal);
     listen(tile, "pointerleave", () => point(null), signal);
     listen(tile, "click", (event) => { focus(i); pin(listed[i], cellUnder(four, event)); }, signal);
-    listen(tile, "focus", () => { reach(i); speak(i); point({ c: listed[i], cell: -1 }); }, signal);
+    listen(tile, "focus", () => { reach(i); speak(i); }, signal);
     listen(tile, "blur", () => point(null), signal);
   }
   /** A slider of its own under a tile, made once it can be seen. @param {number} i */
@@ -81,14 +81,14 @@ export function tileGrid({ point, pin, attend, moved, signal }) {
     if (made) return made;
     const input = make("input", { type: "range", class: "dlw-conf-own", min: 0, max: POSITIONS - 1, step: 1, tabindex: i === focused ? 0 : -1 });
     slides(input, (k) => moved(listed[i], k), signal);
-    listen(input, "focus", () => { reach(i); point({ c: listed[i], cell: -1 }); }, signal);
+    listen(input, "focus", () => reach(i), signal);
     listen(input, "pointerdown", () => attend(listed[i]), signal);
     listen(input, "blur", () => point(null), signal);
     tiles[i].tile.after(input);
     tiles[i].slider = input;
     return input;
   }
-  function reach(/** @type {number} */ i) { rove(i); attend(listed[i]); }
+  function reach(/** @type {number} */ i) { rove(i); attend(listed[i]); point({ c: listed[i], cell: -1 }); }
   /** Let the Tab key lead to one tile alone. @param {number} i */
   function rove(i) {
     focused = i;
@@ -170,8 +170,8 @@ export function tileGrid({ point, pin, attend, moved, signal }) {
   return { node, draw, current: () => (node.contains(node.ownerDocument.activeElement) ? listed[focused] ?? -1 : -1) };
 }
 
-/** The cells of the tiles. A canvas for each line lies over its tiles: browsers take their time for every canvas,
- * however small. @param {HTMLElement} node */
+/** The cells of the tiles. A canvas for each line lies over its tiles: browsers take their time for every canvas, however small.
+ * @param {HTMLElement} node */
 function tileLines(node) {
   const canvases = /** @type {HTMLCanvasElement[]} */ ([]);
   // What each line was painted of: where one class's slider moves, the other lines stay as they are.

@@ -28,8 +28,8 @@ export function segments(label, choices, chosen, signal) {
   return { node, draw };
 }
 
-/** @param {{metrics: Metrics, choose: (change: Partial<Look>) => void, sortBy: (sort: string) => void, again: () =>
- * void, searched: () => void, look: () => Look, extra: Node, signal: AbortSignal}} hands */
+/** @param {{metrics: Metrics, choose: (change: Partial<Look>) => void, sortBy: (sort: string) => void, again: () => void,
+ * searched: () => void, look: () => Look, extra: Node, signal: AbortSignal}} hands */
 export function gridBar({ metrics, choose, sortBy, again, searched, look, extra, signal }) {
   /** @param {string} label @param {readonly (readonly [string, string])[]} options */
   const select = (label, options) => make("select", { "aria-label": label }, ...options.map(([value, text]) => make("option", { value, text })));

@@ -46,8 +46,8 @@ function averageLine(metrics) {
   return { node, draw };
 }
 
-/** The line of the threshold: of all classes, or of the class in focus. @param {{moved: (k: number) => void, each:
- * (on: boolean) => void, signal: AbortSignal}} hands */
+/** The line of the threshold: of all classes, or of the class in focus.
+ * @param {{moved: (k: number) => void, each: (on: boolean) => void, signal: AbortSignal}} hands */
 function limitLine({ moved, each, signal }) {
   const scores = scoreSlider({ moved, signal }), name = make("div", { class: "dlw-conf-whose" });
   const which = segments("Thresholds", [["one", "one for all"], ["each", "one per class"]], (key) => each(key === "each"), signal);

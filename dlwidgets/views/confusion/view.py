@@ -44,28 +44,19 @@ class ConfusionGrid(View):
 
     Parameters
     ----------
-    source
-        A Session, whose `scores` are followed, or Scores.
-    X
-        With Scores: the N samples they are of, to be looked at. A Session has its own.
-    thresholds
-        With Scores: one threshold, or one for each class. A Session has its own.
-    sort
-        "given", "name", "threshold", or a metric ("f1", "precision", "recall", "specificity", "matthews",
+    source : a Session, whose `scores` are followed, or Scores.
+    X : with Scores, the N samples they are of, to be looked at. A Session has its own.
+    thresholds : with Scores, one threshold, or one for each class. A Session has its own.
+    sort : "given", "name", "threshold", or a metric ("f1", "precision", "recall", "specificity", "matthews",
         "jaccard", "accuracy", "support", "predicted"), lowest first; "-f1" highest first. An order is kept
         when the numbers change, until somebody sorts again.
-    table
-        Whether the table of all classes is shown beside the tiles.
-    normalise
-        What the shade of a cell, and the share beside its count, are of: "true" its row, "predicted" its
-        column, "all" all samples of the class, None: counts alone.
-    filter
-        Which classes are shown: ("f1", "below", 0.5), ("support", "least", 10), ("predicted", "below", 1);
-        None: all. It stands, as the order does, until somebody filters again.
-    columns
-        The metrics of the table, "all" of them, or None for precision, recall, F1 and support.
-    matrix
-        Of a multiclass task: whether the C x C matrix is shown in place of the tiles.
+    table : whether the table of all classes is shown beside the tiles.
+    normalise : what the shade of a cell, and the share beside its count, are of: "true" its row, "predicted"
+        its column, "all" all samples of the class, None: counts alone.
+    filter : which classes are shown: ("f1", "below", 0.5), ("support", "least", 10), ("predicted", "below",
+        1); None: all. It stands, as the order does, until somebody filters again.
+    columns : the metrics of the table, "all" of them, or None for precision, recall, F1 and support.
+    matrix : of a multiclass task, whether the C x C matrix is shown in place of the tiles.
     """
 
     _esm = module("confusion")
@@ -259,12 +250,15 @@ class ConfusionGrid(View):
         if cls >= 0:
             now = np.broadcast_to(np.asarray(self._thresholds(), float).reshape(-1), (scores.n_classes,))
             values = [values[c] if c == cls else float(now[c]) for c in range(scores.n_classes)]
+        # JSON has no NaN: None is what is not defined.
+        lists = {
+            name: [float(value) if math.isfinite(value) else None for value in getattr(found, name)]
+            for name in ("chosen", "reported", "low", "high")
+        }
         self._best = {
-            "metric": f"F{found.beta:g}" if found.metric == "fbeta" else METRICS[found.metric].label,
-            "class": cls, "thresholds": values,
+            "metric": f"F{found.beta:g}" if found.metric == "fbeta" else METRICS[found.metric].label, **lists,
+            "class": cls, "thresholds": values, "positives": found.positives.tolist(),
             "bound": (found.constraint or "").replace(">=", "≥"), "asked": asked.get("asked", 0),
-            "chosen": _or_none(found.chosen), "reported": _or_none(found.reported),
-            "low": _or_none(found.low), "high": _or_none(found.high), "positives": found.positives.tolist(),
             "samples": scores.n_samples, "step": self._step(), "warnings": list(found.warnings),
         }  # fmt: skip
         self._choose(values)
@@ -337,11 +331,6 @@ class ConfusionGrid(View):
         if look["matrix"] and scores.task == "multiclass":
             return draw_matrix(scores, normalise=normalise, order=self._classes(scores))
         return draw(scores, self._thresholds(), sort=look["sort"], normalise=normalise, only=self._only())
-
-
-def _or_none(values: np.ndarray) -> list[float | None]:
-    """Return numbers as JSON has them: None for what is not defined."""
-    return [float(value) if math.isfinite(value) else None for value in values]
 
 
 def _finite(values: np.ndarray) -> list[float]:

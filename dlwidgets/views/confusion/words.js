@@ -35,8 +35,8 @@ export function position(t) {
   return Math.abs(t * 1000 - Math.round(t * 1000)) < 1e-9 ? t.toFixed(3) : t.toFixed(4);
 }
 
-/** A cell of a tile in words. Cells: 0 is not, not said; 1 is not, said; 2 is, missed; 3 is, found.
- * @param {number} cell @param {number} n @param {string} name @param {string} task */
+/** A cell of a tile in words. Cells: 0 is not, not said; 1 is not, said; 2 is, missed; 3 is, found. @param {number} cell
+ * @param {number} n @param {string} name @param {string} task */
 export function sentence(cell, n, name, task) {
   const label = task === "multilabel", [were, has, does] = n === 1 ? ["was", label ? "has" : "is", "does"] : ["were", label ? "have" : "are", "do"];
   const not = label ? `${does} not have` : `${has} not`, said = label ? "said to" : "said to be";
@@ -69,8 +69,8 @@ export function spoken(metrics, name, cells, at, task) {
   return `${name}: F1 ${f1}, precision ${precision}, recall ${recall}. ${words.join("; ")}.`;
 }
 
-/** What the numbers are of. @param {{task: string, samples: number, note?: string, validation: boolean, step: number
- * | null}} about @param {number} classes @param {boolean} [matrix] whether the C x C matrix is shown */
+/** What the numbers are of. @param {{task: string, samples: number, note?: string, validation: boolean,
+ * step: number | null}} about @param {number} classes @param {boolean} [matrix] whether the C x C matrix is shown */
 export function headline(about, classes, matrix = false) {
   const parts = [about.note || `${whole(about.samples)} ${about.validation ? "validation " : ""}${about.samples === 1 ? "sample" : "samples"}`];
   if (classes > 1) parts.push(`${whole(classes)} classes${about.task === "multiclass" && !matrix ? ", each against the rest" : ""}`);

@@ -12,11 +12,11 @@ const LINE = 14;
 /** Numbers the groups of charts that share a pointer. */
 let groups = 0;
 
-/** Make the charts in `place`. `logarithmic` is the loss axis. `moved` is called when the pointer moves, `chosen`
- * with the steps that were dragged over, `all` when all steps are wanted; `last` gives the newest rate in sight,
- * `names` the lines that were left. @param {{place: HTMLElement, el: HTMLElement, logarithmic: boolean, moved: ()
- * => void, chosen: (window: number[]) => void, all: () => void, last: () => number | undefined, names: () =>
- * string[]}} options @returns {uPlot[]} */
+/** Make the charts in `place`. `logarithmic` is the loss axis. `moved` is called when the pointer moves, `chosen` with the steps
+ * that were dragged over, `all` when all steps are wanted; `last` gives the newest rate in sight, `names` the lines that were
+ * left. @param {{place: HTMLElement, el: HTMLElement, logarithmic: boolean, moved: () => void,
+ * chosen: (window: number[]) => void, all: () => void, last: () => number | undefined, names: () => string[]}} options
+ * @returns {uPlot[]} */
 export function chartsIn({ place, el, logarithmic, moved, chosen, all, last, names }) {
   const [ink, faint, line, blue, soft, orange, green] = ["ink", "faint", "line", "blue", "blue-soft", "orange", "green"].map((name) => color(el, name));
   const family = getComputedStyle(el).fontFamily, font = `11.5px ${family}`;

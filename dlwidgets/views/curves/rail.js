@@ -8,8 +8,8 @@ const SNAP = 7;
 /** How steps lie on the rail; `steps` is where the run is. @typedef {{first: number, last: number, width: number, steps: number}} Scale */
 /** @typedef {Scale & {marks: [number, string][], kept: [number, string][], able: boolean, busy: string}} RailState */
 
-/** The step that a place on the rail means: a kept state that is near, else the step itself, none not taken.
- * @param {number} x from the rail's left end [px] @param {Scale} scale @param {number[]} kept steps of the states */
+/** The step that a place on the rail means: a kept state that is near, else the step itself, none not taken. @param {number} x
+ * from the rail's left end [px] @param {Scale} scale @param {number[]} kept steps of the states */
 export function stepAt(x, { first, last, width, steps }, kept) {
   const each = width / Math.max(1, last - first), exact = first + x / each;
   const near = kept.reduce((best, step) => (Math.abs(step - exact) < Math.abs(best - exact) ? step : best), Infinity);
@@ -17,9 +17,8 @@ export function stepAt(x, { first, last, width, steps }, kept) {
   return Math.min(steps, Math.max(0, found));
 }
 
-/** The step that a key moves the handle to: from one kept state to the next, by one step with shift; null for
- * another key. @param {string} key @param {boolean} fine @param {number} at @param {number[]} kept ascending
- * @param {number} steps */
+/** The step that a key moves the handle to: from one kept state to the next, by one step with shift; null for another key.
+ * @param {string} key @param {boolean} fine @param {number} at @param {number[]} kept ascending @param {number} steps */
 export function stepBy(key, fine, at, kept, steps) {
   const stops = [...kept, steps];
   if (key === "Home") return stops[0];
@@ -29,8 +28,8 @@ export function stepBy(key, fine, at, kept, steps) {
   return null;
 }
 
-/** Make a rail. `tell` says what is under the pointer, `untell` ends it, `go` goes back to a step.
- * @param {{signal: AbortSignal, tell: (words: string) => void, untell: () => void, go: (step: number) => void}} hands */
+/** Make a rail. `tell` says what is under the pointer, `untell` ends it, `go` goes back to a step. @param {{signal: AbortSignal,
+ * tell: (words: string) => void, untell: () => void, go: (step: number) => void}} hands */
 export function railOf({ signal, tell, untell, go }) {
   const changes = make("div", { class: "dlw-rail-marks" }), states = make("div", { class: "dlw-rail-states" });
   const handle = make("div", { class: "dlw-rail-handle", role: "slider", tabindex: 0, "aria-label": "Where the run is" });
@@ -108,8 +107,8 @@ export function railOf({ signal, tell, untell, go }) {
     listen(one, "mouseleave", () => { if (held === null) untell(); }, signal);
     return one;
   }
-  /** Draw what stands at steps that are in sight; what is there already is kept, and with it the focus.
-   * @param {HTMLElement} box @param {[number, string][]} stops @param {() => HTMLElement} one @param {string} gap */
+  /** Draw what stands at steps that are in sight; what is there already is kept, and with it the focus. @param {HTMLElement} box
+   * @param {[number, string][]} stops @param {() => HTMLElement} one @param {string} gap */
   function drawStops(box, stops, one, gap) {
     const found = stops.filter(([step]) => step >= scale.first && step <= scale.last);
     while (box.children.length > found.length) box.lastElementChild?.remove();

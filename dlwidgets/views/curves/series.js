@@ -69,8 +69,8 @@ export function logRange(low, high) {
   return [low / air, high * air];
 }
 
-/** Round values for the marks of a logarithmic axis, about five: 1, 2, 5 in each power of ten, or whole powers.
- * uPlot's own never end on some ranges. @param {number} low @param {number} high */
+/** Round values for the marks of a logarithmic axis, about five: 1, 2, 5 in each power of ten, or whole powers. uPlot's own
+ * never end on some ranges. @param {number} low @param {number} high */
 export function logTicks(low, high) {
   const first = Math.floor(Math.log10(low)), last = Math.ceil(Math.log10(high));
   if (!Number.isFinite(first) || !Number.isFinite(last)) return [];
@@ -84,9 +84,9 @@ export function logTicks(low, high) {
   return found.filter((value) => value >= low && value <= high);
 }
 
-/** Heights for labels that must not lie on one another: as near to their wishes as the gap and the bounds allow
- * (least squares with an order kept: the pool-adjacent-violators algorithm). @param {number[]} wanted
- * @param {number} gap @param {number} [low] @param {number} [high] */
+/** Heights for labels that must not lie on one another: as near to their wishes as the gap and the bounds allow (least squares
+ * with an order kept: the pool-adjacent-violators algorithm). @param {number[]} wanted @param {number} gap
+ * @param {number} [low] @param {number} [high] */
 export function apart(wanted, gap, low = -Infinity, high = Infinity) {
   const order = wanted.map((_, i) => i).sort((a, b) => wanted[a] - wanted[b]);
   /** @type {{sum: number, count: number}[]} */

@@ -22,8 +22,8 @@ export function besideRow(row, running) {
   return { text: fact ? `in force ${fact}` : "", title: "", kind: "in-force" };
 }
 
-/** A row: label, control, what is in force, and below it why a value was refused. @param {any} field
- * @param {Wishes} want @param {AbortSignal} signal */
+/** A row: label, control, what is in force, and below it why a value was refused. @param {any} field @param {Wishes} want
+ * @param {AbortSignal} signal */
 export function fieldOf(field, want, signal) {
   const id = newRowId();
   const input = field.kind === "choice" ? make("select", { id })
@@ -81,8 +81,8 @@ export function fieldOf(field, want, signal) {
   return { line, draw };
 }
 
-/** Asked, scheduled and applied rate in a line.
- * @param {{asked?: number, scheduled?: number | null, multiplier?: number, applied?: number | null}} rates */
+/** Asked, scheduled and applied rate in a line. @param {{asked?: number, scheduled?: number | null, multiplier?: number,
+ * applied?: number | null}} rates */
 export function rateLine(rates) {
   if (rates.scheduled === undefined || rates.scheduled === null) return "";
   return `asked ${rate(rates.asked)} · scheduled ${rate(rates.scheduled)} × ${sig(rates.multiplier, 3)} = in force ${rate(rates.applied)}`;
@@ -143,8 +143,8 @@ function offer(select, options) {
   if (options.some(([value]) => value === chosen)) select.value = chosen;
 }
 
-/** A choice of things and a button that does something with the chosen one.
- * @param {string} label @param {string} verb @param {string} title @param {AbortSignal} signal @param {(chosen: string) => void} act */
+/** A choice of things and a button that does something with the chosen one. @param {string} label @param {string} verb
+ * @param {string} title @param {AbortSignal} signal @param {(chosen: string) => void} act */
 function chooser(label, verb, title, signal, act) {
   const select = make("select"), button = make("button", { type: "button", text: verb, title });
   listen(button, "click", () => { if (select.value) act(select.value); }, signal);
@@ -244,8 +244,7 @@ export function linesOfRun(want, signal) {
   return { box, draw };
 }
 
-/** @param {Element} node @param {any} row @param {Losses} best @param {boolean} shut */
-function fillLine(node, row, best, shut) {
+function fillLine(/** @type {Element} */ node, /** @type {any} */ row, /** @type {Losses} */ best, /** @type {boolean} */ shut) {
   const [name, steps, loss, valid, last] = node.children, button = /** @type {HTMLButtonElement} */ (last.firstElementChild);
   const inDigits = (/** @type {number | null} */ value, empty = "–") => (value === null ? empty : sig(value, 3));
   /** @type {HTMLElement} */ (node).dataset.line = row.name;

@@ -15,10 +15,9 @@ export function inWords(name, value) {
   return name === "batch_size" ? whole(value) : rate(value);
 }
 
-/** What stands under a control: a remark at the left, what is in force at the right. @param {string} name
- * @param {any} asked @param {any} applied @param {string | undefined} rejected @param {boolean} running
- * @param {boolean} [waits] whether the wish is still on its way; not said: where it is not what is in force
- * @param {string} [beside] a remark on what is in force
+/** What stands under a control: a remark at the left, what is in force at the right. @param {string} name @param {any} asked
+ * @param {any} applied @param {string | undefined} rejected @param {boolean} running @param {boolean} [waits] whether the wish
+ * is still on its way; not said: where it is not what is in force @param {string} [beside] a remark on what is in force
  * @returns {{left: string, right: string, kind: "in-force" | "waiting" | "rejected"}} */
 export function factOf(name, asked, applied, rejected, running, waits, beside = "") {
   const right = `in force ${inWords(name, applied)}`;
@@ -140,18 +139,18 @@ function facts(/** @type {{model: Model, el: HTMLElement}} */ { model, el }) {
 const SPACE = "button, summary, select, input, textarea, a[href], [contenteditable]:not([contenteditable=false])";
 const TYPED = "select, input:not([type=checkbox]), textarea, [contenteditable]:not([contenteditable=false])";
 
-/** What a key pressed in the panel asks of the run: "toggle", "step", or nothing.
- * @param {Pick<KeyboardEvent, "key" | "ctrlKey" | "altKey" | "metaKey" | "shiftKey" | "repeat">} event
- * @param {{matches(selector: string): boolean}} target the focused element */
+/** What a key pressed in the panel asks of the run: "toggle", "step", or nothing. @param {Pick<KeyboardEvent,
+ * "key" | "ctrlKey" | "altKey" | "metaKey" | "shiftKey" | "repeat">} event @param {{matches(selector: string): boolean}} target
+ * the focused element */
 export function pressed(event, target) {
   if (event.ctrlKey || event.altKey || event.metaKey || event.shiftKey || event.repeat) return "";
   if (event.key === " ") return target.matches(SPACE) ? "" : "toggle";
   return event.key === "." && !target.matches(TYPED) ? "step" : "";
 }
 
-/** Have Space start, pause and resume the run, and "." take a step, while the focus is in `panel` and on nothing
- * that needs the key itself. A click beside the controls gives the panel the focus. @param {HTMLElement} panel
- * @param {Model} model @param {AbortSignal} signal */
+/** Have Space start, pause and resume the run, and "." take a step, while the focus is in `panel` and on nothing that needs the
+ * key itself. A click beside the controls gives the panel the focus. @param {HTMLElement} panel @param {Model} model
+ * @param {AbortSignal} signal */
 export function runKeys(panel, model, signal) {
   panel.tabIndex = -1;
   panel.addEventListener("keydown", (event) => {
@@ -165,9 +164,8 @@ export function runKeys(panel, model, signal) {
   }, { signal });
 }
 
-/** Let an arrow key move a logarithmic slider by 5 %, and by 1 % with Shift: its own step is small, so that what is
- * typed or set from code keeps its digits. The page keys move it by five steps. @param {HTMLElement} controls
- * @param {AbortSignal} signal */
+/** Let an arrow key move a logarithmic slider by 5 %, and by 1 % with Shift: its own step is small, so that what is typed or set
+ * from code keeps its digits. The page keys move it by five steps. @param {HTMLElement} controls @param {AbortSignal} signal */
 export function stride(controls, signal) {
   const way = /** @type {Record<string, string>} */ ({ ArrowRight: "PageUp", ArrowUp: "PageUp", ArrowLeft: "PageDown", ArrowDown: "PageDown" });
   controls.addEventListener("keydown", (event) => {
