@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import threading
+import weakref
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import ExitStack
 from typing import Any, Literal
 
 import torch
 from torch import nn
 
 from ..base.isolation import isolate_model
-from ..base.outputs import layer_path
+from ..base.outputs import describe_output, layer_path, named_tensors
 from ..base.trees import call_model, tree_tensors
-from ..layers.axes import sample_axis
+from ..base.words import quote_error
+from ..layers.axes import Known, channel_axis, sample_axis
 from ..layers.walk import kind_of
-from .attention import ATTENTION, Attended
+from .attention import ATTENTION, Attended, AttentionMode
 from .cap import CAP, CappedTensors
 from .distribution import ATTENDING, limits_of
 from .forward_pass import ForwardFailed, forward_failed, must_be_built, on_device_of, why_not_called
 from .functional import FunctionalOperations
-from .hooks import ForwardHooks
 from .layer_choice import Layers, choose, layer_paths, matching, split_attention, split_operations
 from .result import Activations
 
@@ -92,7 +95,7 @@ def activations(
 
 
 class Recording:
-    """One forward of a model, and what is kept of its layers.
+    """One forward of a model, heard by hooks on its layers.
 
     Arguments are as for `activations`; `modules` are the layers of `model` by path, `.inputs` the inputs on
     its device.
@@ -115,19 +118,43 @@ class Recording:
         lengths = Counter(tensor.shape[0] for tensor in tree_tensors(self.inputs) if tensor.ndim)
         self._store = CappedTensors(cap, lengths.most_common(1)[0][0] if lengths else None)
         self._found = Activations()
-        self._hooks = ForwardHooks(
-            modules,
-            self._wanted,
-            self._keep,
-            of=of,
-            attending=dict.fromkeys((*self._wanted, *attending)) if of == "outputs" else attending,
-            attention=self._attend,
-            samples=self._store.samples,
-        )
+        if of == "outputs":
+            attending = list(dict.fromkeys((*self._wanted, *attending)))
+        self._thread = threading.get_ident()
+        self._stack: list[nn.Module] = []
+        #: Identity of a layer -> its paths that are wanted, for its tensors or its attention.
+        self._wanted_of: dict[int, list[str]] = {}
+        self._attending_of: dict[int, list[str]] = {}
+        for paths, paths_of in ((self._wanted, self._wanted_of), (attending, self._attending_of)):
+            for path in paths:
+                paths_of.setdefault(id(modules[path]), []).append(path)
+        #: Identity of a tensor -> where its channels are; an identity may come again once its tensor is gone.
+        self._known: dict[int, tuple[weakref.ref[torch.Tensor], Known]] = {}
+        #: Identity of a weight -> the path of its layer; and that -> the layer that used it, not calling it.
+        self._owners = {
+            id(tensor): path
+            for path in reversed(self._wanted)
+            for tensor in modules[path]._parameters.values()
+            if tensor is not None
+        }
+        self._used_by: dict[str, str] = {}
+        self._calls = dict.fromkeys((*self._wanted, *attending), 0)
+        self._attended: Counter[str] = Counter()
+        #: Why there is no tensor, or no attention, though the layer was called.
+        self._empty: dict[str, str] = {}
+        self._unfollowed: dict[str, str] = {}
 
     def run(self, eager: nn.Module) -> None:
         """Run the model once, which `isolate_model` has yielded; or ForwardFailed."""
-        with self._hooks.attached():
+        with ExitStack() as stack:
+            for module in {id(module): module for module in self._modules.values()}.values():
+                try:
+                    stack.enter_context(module.register_forward_pre_hook(self._before, with_kwargs=True))
+                    after = module.register_forward_hook(self._after, with_kwargs=True, always_call=True)
+                    stack.enter_context(after)
+                except (RuntimeError, AttributeError):  # parts of a TorchScript model take no hooks
+                    continue
+            stack.enter_context(AttentionMode(self, set(self._owners), self._store.samples))
             try:
                 self._found.output = call_model(eager, self.inputs)
             except Exception as error:
@@ -135,7 +162,7 @@ class Recording:
 
     def result(self, operations: FunctionalOperations | None = None) -> Activations:
         """Return what was kept, with those of `operations` between the layers."""
-        found, hooks, modules = self._found, self._hooks, self._modules
+        found, modules = self._found, self._modules
         places = {key: at for at, key in enumerate(self._store.tensors())}
         ends = {layer_path(key): at for key, at in places.items() if not key.endswith(ATTENTION)}
 
@@ -152,11 +179,11 @@ class Recording:
         found.update((key, kept[key]) for key in keys)
         found.sampled = self._store.sampled()
         for path in self._wanted:
-            if hooks.calls[path] == 0:
-                found.missing[path] = why_not_called(path, modules, hooks.used_by.get(path))
+            if self._calls[path] == 0:
+                found.missing[path] = why_not_called(path, modules, self._used_by.get(path))
             elif path not in found:
-                found.missing[path] = hooks.empty.get(path, "gave no tensor in its first call")
-        for path, reason in hooks.unfollowed.items():
+                found.missing[path] = self._empty.get(path, "gave no tensor in its first call")
+        for path, reason in self._unfollowed.items():
             found.missing.setdefault(path + ATTENTION, reason)
         for path in self._attention:
             if path in modules and path + ATTENTION not in found:
@@ -164,23 +191,88 @@ class Recording:
                     f"computes no attention weights by itself ({kind_of(modules[path])} calls neither "
                     "scaled_dot_product_attention nor a softmax that weighs values)"
                 )
-                if not hooks.calls[path]:
-                    reason = why_not_called(path, modules, hooks.used_by.get(path))
+                if not self._calls[path]:
+                    reason = why_not_called(path, modules, self._used_by.get(path))
                 found.missing.setdefault(path + ATTENTION, reason)
-            elif path not in modules and not matching(hooks.attended, path):
+            elif path not in modules and not matching(self._attended, path):
                 found.missing[path + ATTENTION] = "is met by no layer that computes attention in this forward"
         return found
 
-    def _keep(
-        self, key: str, module: nn.Module, suffix: str, tensor: torch.Tensor, channels: int | None
-    ) -> None:
-        found = self._found
-        rows = sample_axis(module, tensor.shape, self._store.samples, suffix, channels)
-        self._store.add(key, tensor, rows, channels)
-        found.kinds[key], found.axes[key] = kind_of(module), channels
-        found.limits[key] = limits_of(module, suffix) if self._of == "outputs" else None
+    # -- hooks
 
-    def _attend(self, key: str, module: nn.Module, attended: Attended) -> None:
-        self._store.add_attention(key, attended)
+    def _before(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if threading.get_ident() != self._thread:
+            return
+        self._stack.append(module)
+        wanted = self._wanted_of.get(id(module), [])
+        for path in dict.fromkeys(wanted + self._attending_of.get(id(module), [])):
+            self._calls[path] += 1
+        if self._of == "inputs" and wanted:
+            given = {**dict(enumerate(args)), **kwargs}
+            self._keep(module, list(named_tensors(given)), "is given no tensor but", given)
+
+    def _after(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+        if threading.get_ident() != self._thread or not self._stack or self._stack[-1] is not module:
+            return
+        self._stack.pop()
+        tensors = list(named_tensors(output))
+        given = next((self._axis(tensor) for _, tensor in named_tensors((args, kwargs))), None)
+        for _, tensor in tensors:
+            # What a layer inside put out, and this one hands on, is known already.
+            axis = channel_axis(module, tensor, given) if self._axis(tensor) is None else None
+            if axis is not None:
+                self._known[id(tensor)] = weakref.ref(tensor), (axis, tensor.ndim, tensor.shape[axis])
+        if self._of == "outputs":
+            self._keep(module, tensors, "gives no tensor but", output)
+
+    def _axis(self, tensor: torch.Tensor) -> Known | None:
+        known = self._known.get(id(tensor))
+        return known[1] if known is not None and known[0]() is tensor else None
+
+    def _keep(self, module: nn.Module, tensors: list[tuple[str, torch.Tensor]], verb: str, what: Any) -> None:
         found = self._found
-        found.kinds[key], found.axes[key], found.limits[key] = kind_of(module), 1, ATTENDING
+        for path in self._wanted_of.get(id(module), ()):
+            if not tensors:
+                self._empty.setdefault(path, f"{verb} {describe_output(what)}")
+            for number, (suffix, tensor) in enumerate(tensors):
+                key = path + _again(self._calls[path]) + (suffix if number else "")
+                known = self._axis(tensor)
+                channels = known[0] if known is not None else channel_axis(module, tensor)
+                rows = sample_axis(module, tensor.shape, self._store.samples, suffix, channels)
+                # What is done with it is no part of the model's forward.
+                with torch._C.DisableTorchFunction():
+                    self._store.add(key, tensor, rows, channels)
+                found.kinds[key], found.axes[key] = kind_of(module), channels
+                found.limits[key] = limits_of(module, suffix) if self._of == "outputs" else None
+
+    # -- told by AttentionMode
+
+    def watches(self) -> bool:
+        """Say whether attention of the layer that runs now is wanted."""
+        return bool(self._stack) and id(self._stack[-1]) in self._attending_of
+
+    def attend(self, attended: Attended) -> None:
+        """Keep what the layer that runs now attends to."""
+        module, found = self._stack[-1], self._found
+        for path in self._attending_of[id(module)]:
+            self._attended[path] += 1
+            key = path + _again(self._attended[path]) + ATTENTION
+            self._store.add_attention(key, attended)
+            found.kinds[key], found.axes[key], found.limits[key] = kind_of(module), 1, ATTENDING
+
+    def fail(self, error: Exception) -> None:
+        """Note that attention was computed, and could not be followed."""
+        why = f"computes attention whose weights could not be followed: {quote_error(error)}"
+        paths = self._attending_of.get(id(self._stack[-1]), ()) if self._stack else ()
+        self._unfollowed.update(dict.fromkeys(paths, why))
+
+    def use(self, weight: int) -> None:
+        """Note that a function was given a layer's weights, by identity."""
+        owner, running = self._owners[weight], self._stack[-1] if self._stack else None
+        if owner not in self._used_by and running not in (None, self._modules[owner]):
+            paths = (path for path, module in self._modules.items() if module is running)
+            self._used_by[owner] = next(paths, "")
+
+
+def _again(call: int) -> str:
+    return f"#{call}" if call > 1 else ""

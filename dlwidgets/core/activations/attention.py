@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch.overrides import TorchFunctionMode
 
 if TYPE_CHECKING:
-    from .hooks import ForwardHooks
+    from .activations import Recording
 
 #: The key of attention weights, behind the path of the layer that computes them.
 ATTENTION = "[attention]"
@@ -27,13 +27,10 @@ _INTERESTING = _WHOLE | {"softmax"} | _HAND_ON | _PRODUCTS
 
 @dataclass(frozen=True)
 class Attended:
-    """One computation of attention weights, which are made when asked for.
+    """Attention weights of a `shape`, computed when asked for.
 
-    Attributes
-    ----------
-    shape : samples x heads x queries x keys; each row over the keys sums to one.
-    itemsize : the bytes of a weight.
-    weights : returns those of the first so many samples, and of every so many-th query.
+    That is samples x heads x queries x keys; each row over the keys sums to one. `weights(samples, step)`
+    returns those of the first samples, and of every so many-th query; one takes `itemsize` bytes.
     """
 
     shape: tuple[int, ...]
@@ -87,15 +84,11 @@ class AttentionMode(TorchFunctionMode):
 
     Seen while it is entered are `scaled_dot_product_attention`, `nn.MultiheadAttention` (whether it needs
     weights or not), and attention written out: a softmax over the last axis that then multiplies from the
-    left. What the model computes stays what it is.
-
-    Parameters
-    ----------
-    weights : identities of tensors whose use is to be told.
-    samples : how many samples the model was given, to take heads apart that are stacked along their axis.
+    left. What the model computes stays what it is. The use of tensors by the identities `weights` is told as
+    well; by the number of `samples`, heads that are stacked along their axis are taken apart.
     """
 
-    def __init__(self, listener: ForwardHooks, weights: set[int], samples: int | None) -> None:
+    def __init__(self, listener: Recording, weights: set[int], samples: int | None) -> None:
         super().__init__()
         self._listener, self._weights, self._samples = listener, weights, samples
         self._softmax: torch.Tensor | None = None
@@ -108,13 +101,13 @@ class AttentionMode(TorchFunctionMode):
         if self._weights:
             for value in (*args, *kwargs.values()):
                 if id(value) in self._weights:
-                    self._listener.using(id(value))
+                    self._listener.use(id(value))
         name = getattr(func, "__name__", "")
         if name in _INTERESTING:
             try:
                 self._look(func, name, args, kwargs, result)
             except Exception as error:  # noqa: BLE001 - a look must not stop what is looked at
-                self._listener.failed(error)
+                self._listener.fail(error)
         return result
 
     def __exit__(self, *raised: Any) -> None:
@@ -123,9 +116,9 @@ class AttentionMode(TorchFunctionMode):
 
     def _look(self, func: Any, name: str, args: Sequence[Any], kwargs: dict[str, Any], result: Any) -> None:
         if func in (F.scaled_dot_product_attention, F.multi_head_attention_forward):
-            if self._listener.watching():
+            if self._listener.watches():
                 alone = func is F.scaled_dot_product_attention
-                self._listener.found((_of_products if alone else _of_module)(*args, **kwargs))
+                self._listener.attend((_of_products if alone else _of_module)(*args, **kwargs))
         elif name == "softmax":
             dim = kwargs.get("dim", args[1] if len(args) > 1 else None)
             if isinstance(result, torch.Tensor) and result.ndim >= 3 and dim in (-1, result.ndim - 1):
@@ -140,8 +133,8 @@ class AttentionMode(TorchFunctionMode):
             left = args[1] if name == "einsum" and len(args) > 1 else args[0] if args else None
             left = left[0] if isinstance(left, (tuple, list)) and left else left
             if isinstance(left, torch.Tensor) and left.data_ptr() in self._handed:
-                if left.numel() == self._softmax.numel() and self._listener.watching():
-                    self._listener.found(_of_softmax(self._softmax, self._samples))
+                if left.numel() == self._softmax.numel() and self._listener.watches():
+                    self._listener.attend(_of_softmax(self._softmax, self._samples))
                 self._softmax, self._handed = None, set()
 
 

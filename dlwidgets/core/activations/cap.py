@@ -20,11 +20,8 @@ _FEW = 8
 class _Held:
     """What is held of a tensor of shape `full`.
 
-    Attributes
-    ----------
-    rows : the axis of the samples and how many rows belong to each, or None.
-    channels : the axis of the channels, thinned last; or None.
-    steps : every how many-th entry is held, along each axis.
+    `rows` are the axis of the samples and how many rows belong to each, `channels` is the axis of the
+    channels, thinned last; or None. `steps`: every how many-th entry is held, along each axis.
     """
 
     tensor: torch.Tensor

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -33,11 +32,8 @@ _SOFTSIGN = 1 - math.sqrt(_SLOPE)
 class Limits:
     """Where an activation is saturated: no gradient passes.
 
-    Attributes
-    ----------
-    low, high : at or below, at or above; None where that side has no end.
-    row : the axis along which values share one sum: a row of it is saturated where one value is; None for
-        activations that work on each value by itself.
+    It is at or below `low`, at or above `high`; None where that side has no end. Along the axis `row` values
+    share one sum, so that a row of it is saturated where one value is; None: each value stands by itself.
     """
 
     low: float | None = None
@@ -101,13 +97,10 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Distribution(Statistics):
-    """Statistics of one tensor, with its quantiles.
+    """Statistics of one tensor, with `QUANTILES` of its finite values.
 
-    Attributes
-    ----------
-    saturated : the share of saturated values, of a softmax that of saturated rows (see `limits_of`); nan for
-        a layer whose output has no such end.
-    quantiles : of the finite values, at 0, 5, 25, 50, 75, 95 and 100 %; nan where there are none.
+    `saturated` is the share of saturated values, of a softmax that of saturated rows (see `limits_of`); nan
+    for a layer whose output has no such end.
     """
 
     saturated: float = math.nan
@@ -148,27 +141,26 @@ def by_channel(tensor: torch.Tensor, axis: int, limits: Limits | None = None) ->
     return np.concatenate([np.empty((0, len(COLUMNS))), *tables])
 
 
-def quantiles(tensor: torch.Tensor, at: Sequence[float] = QUANTILES) -> list[float]:
-    """Return the quantiles of the finite values, nan without any.
+def quantiles(tensor: torch.Tensor) -> list[float]:
+    """Return `QUANTILES` of the finite values, nan without any.
 
-    Equal to `numpy.quantile` in double precision, linear between two values. `at` holds shares, 0..1.
+    Equal to `numpy.quantile` in double precision, linear between two values.
     """
-    return _by_row(to_real(flatten_by_stride(tensor))[None], at)[0].tolist()
+    return _by_row(to_real(flatten_by_stride(tensor))[None])[0].tolist()
 
 
-def _by_row(rows: torch.Tensor, at: Sequence[float] = QUANTILES) -> np.ndarray:
-    """Return the quantiles of each row, R x len(at), float64."""
+def _by_row(rows: torch.Tensor) -> np.ndarray:
     if rows.shape[1] == 0:
-        return np.full((rows.shape[0], len(at)), math.nan)
+        return np.full((rows.shape[0], len(QUANTILES)), math.nan)
     values = np.array(rows.detach().cpu().numpy())
     values[~np.isfinite(values)] = math.nan  # numpy puts these last
     counts = np.isfinite(values).sum(1)
-    places = np.maximum(counts - 1, 0)[:, None] * np.asarray(at, float)
+    places = np.maximum(counts - 1, 0)[:, None] * np.array(QUANTILES)
     below = np.floor(places).astype(np.int64)
     above = np.minimum(below + 1, values.shape[1] - 1)
     ranks = np.unique([below, above])
     # Rows without holes share their ranks: to part them there takes half of the time that sorting takes.
-    if len(ranks) <= 2 * len(at):
+    if len(ranks) <= 2 * len(QUANTILES):
         values.partition(ranks, axis=1)
     else:
         values.sort(axis=1)
@@ -183,8 +175,8 @@ def _by_row(rows: torch.Tensor, at: Sequence[float] = QUANTILES) -> np.ndarray:
 def map_frame(picture: Picture | None) -> pd.DataFrame:
     """Return a row of numbers for each map or unit.
 
-    Columns: for maps mean, std (divided by n), min, max, strength (mean absolute value), zeros and nonfinite
-    (shares); the first five over the finite values, nan where there is none. For units: value.
+    Columns: for maps mean, std (divided by n), min, max, strength (mean absolute value) of the finite values,
+    nan where there is none; zeros and nonfinite (shares). For units: value.
     """
     import pandas as pd
 

@@ -47,11 +47,9 @@ class Filters:
 
     Attributes
     ----------
-    picture : how they are drawn; None where there are none, for the reason in `reason`.
+    picture : how they are drawn; None where there are none, for `reason`, a clause that follows a name.
     weight : a copy of the weights, as they were; None where they are very many.
-    channels : how many input channels one can choose among; 0 where there is no choice.
-    channel : the input channel that is shown.
-    reason : why there is nothing to show, a clause to follow the layer's name.
+    channels, channel : how many input channels one can choose among, 0 for none; which of them is shown.
     """
 
     picture: Picture | None = None
@@ -181,14 +179,10 @@ def _attention(layer: nn.MultiheadAttention, draw: Draw) -> Filters:
 
 @dataclass(frozen=True)
 class Incoming:
-    """The layer behind a layer's numbers.
+    """The layer behind a layer's numbers: itself, or before elementwise ones.
 
-    Attributes
-    ----------
-    path : of the layer that is not elementwise, the layer itself or the one before it.
-    module : that layer.
-    shape : for `nn.Linear`: of what each of its units looks at, (C, h, w) where that was an image before it
-        was flattened ((1, h, w) where it was a matrix), else (n,).
+    `shape` is, for `nn.Linear`, that of what each unit looks at: (C, h, w) where that was an image before it
+    was flattened ((1, h, w) where it was a matrix), else (n,).
     """
 
     path: str
@@ -208,13 +202,9 @@ def find_incoming(
 ) -> Incoming | None:
     """Find the layer that weighed the numbers of `layer`.
 
-    None where the layer was not called, works on no tensor, or got what it works on from no layer.
-
-    Parameters
-    ----------
-    eager : the model, which `isolate_model` has yielded; it runs once.
-    modules : its layers by path.
-    part : the rest of its key in `activations`, as "#2" for its second call.
+    None where the layer was not called, works on no tensor, or got what it works on from no layer. `eager`,
+    which `isolate_model` has yielded, runs once; `part` is the rest of the layer's key in `activations`, as
+    "#2" for its second call.
     """
     leaves = {path: module for path, module in modules.items() if next(module.children(), None) is None}
     #: Path, first argument and output of each call.

@@ -42,7 +42,7 @@ def on_device_of(model: nn.Module, inputs: Any) -> Any:
 class ForwardFailed(RuntimeError):
     """A model that could not run on the inputs, in a sentence.
 
-    `layer` is the path of the layer that failed ("" for the model itself), the original exception its cause.
+    `layer` is the path of the layer that failed, "" for the model itself.
     """
 
     def __init__(self, sentence: str, layer: str) -> None:
@@ -67,12 +67,7 @@ def forward_failed(error: Exception, modules: Mapping[str, nn.Module], inputs: A
 
 
 def must_be_built(modules: Mapping[str, nn.Module]) -> None:
-    """Refuse a model with a layer not built, or without values.
-
-    Raises
-    ------
-    ValueError : in a sentence, which layer it is.
-    """
+    """Raise ValueError for a layer not built, or without values."""
     for path, module in modules.items():
         tensors = [t for t in (*module._parameters.values(), *module._buffers.values()) if t is not None]
         why = ""

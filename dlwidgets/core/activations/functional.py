@@ -89,14 +89,14 @@ class _Tracer(fx.Tracer):
         try:
             for one in self.graph.nodes:
                 if one not in self._values:
-                    self._values[one] = self._computed(one)
+                    self._values[one] = self._compute(one)
                 if one is node:
                     break
         finally:
             self._computing = False
         return self._values[node]
 
-    def _computed(self, node: fx.Node) -> Any:
+    def _compute(self, node: fx.Node) -> Any:
         args, kwargs = fx.node.map_arg((node.args, node.kwargs), self._values.__getitem__)
         if node.op == "call_function":
             return node.target(*args, **kwargs)  # type: ignore[operator]
@@ -228,15 +228,8 @@ def _name_of(node: fx.Node) -> str:
 class FunctionalOperations:
     """The functional operations that are wanted beside the layers.
 
-    The model is traced only where some are wanted.
-
-    Attributes
-    ----------
-    untraced : why there are none, a sentence, though all were asked for; or "".
-
-    Raises
-    ------
-    ValueError : an operation is named that there is none of, or the model does not trace.
+    The model is traced only where some are wanted; where it does not trace, `.untraced` says why there are
+    none, or it is a ValueError, if some are named. So is a name that there is none of.
     """
 
     def __init__(

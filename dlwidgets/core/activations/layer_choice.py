@@ -21,11 +21,8 @@ Layers = str | type | Iterable["str | type"] | None
 def layer_paths(model: nn.Module) -> dict[str, nn.Module]:
     """Return path -> layer, the model itself under "".
 
-    A layer used under two paths is listed under both, a compiled model as what it was compiled from.
-
-    Raises
-    ------
-    TypeError : `model` is no module.
+    A layer used under two paths is listed under both, a compiled model as what it was compiled from. What is
+    no module is a TypeError.
     """
     if not isinstance(model, nn.Module):
         raise TypeError(f"activations wants a torch.nn.Module, not {type(model).__name__}.")
@@ -33,14 +30,9 @@ def layer_paths(model: nn.Module) -> dict[str, nn.Module]:
 
 
 def choose(modules: Mapping[str, nn.Module], layers: Layers) -> list[str]:
-    """Return the paths that `layers` means.
+    """Return the paths that `layers` means; None: all that hold no others.
 
-    None means every layer that holds no others.
-
-    Raises
-    ------
-    TypeError : a layer is named by something else than text or a type.
-    ValueError : no layer matches.
+    TypeError: a layer is named by something else than text or a type; ValueError: no layer matches.
     """
     # A layer used under two paths is meant once, unless it is asked for by its other path.
     first = {id(module): path for path, module in reversed(modules.items())}
@@ -93,8 +85,7 @@ def split_attention(layers: Layers) -> tuple[Layers, list[str]]:
 def split_operations(modules: Mapping[str, nn.Module], layers: Layers) -> tuple[Layers, list[str]]:
     """Split names of layers from those that operations may have.
 
-    ["conv1", "add"] becomes ["conv1"] and ["add"]. Nothing is split off that could not be the name of an
-    operation, as "features.9".
+    ["conv1", "add", "features.9"] becomes ["conv1", "features.9"], which no operation is called, and ["add"].
     """
     if (given := _listed(layers)) is None:
         return layers, []

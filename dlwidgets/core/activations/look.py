@@ -71,8 +71,7 @@ class Look:
     scores : vector of the model's scores; None where its output is no tensor of one row.
     is_output : whether the layer puts out what the model puts out, so that its units are the classes.
     behind : the layer that weighs a vector's units, where it is known.
-    channels : how many input channels the filters have to choose among, 0 for none.
-    channel : which of them is shown.
+    channels, channel : as for `Filters`.
     """
 
     wanted: Wanted
@@ -223,12 +222,9 @@ def save_look(
 
     Parameters
     ----------
+    look : one that shows something, else ValueError.
     inputs : what the model was given, a batch of one.
     sample, step : numbers; None, written as -1, for one's own sample and where there is no training.
-
-    Raises
-    ------
-    ValueError : the look shows nothing.
     """
     shown = look.values
     if shown is None and look.picture is not None:

@@ -131,11 +131,8 @@ def save_arrays(path: str | os.PathLike[str], arrays: Iterable[tuple[str, Any]])
     """Write named arrays for `numpy.load`, with no pickle.
 
     Returns the file's path, which gets ".npz" at its end. One array is held at a time, so that `arrays` may
-    make them as it goes. Whatever happens meanwhile, what was there is either still whole or replaced.
-
-    Raises
-    ------
-    OSError : it cannot be written there.
+    make them as it goes. Whatever happens meanwhile, an OSError too, what was there is either still whole or
+    replaced.
     """
     place = Path(path).expanduser()
     if place.suffix != ".npz":

@@ -43,14 +43,9 @@ def sample_losses(scores: Scores) -> np.ndarray:
 def in_order(scores: Scores, order: str) -> np.ndarray:
     """Return the rows of `scores` in an order: int64, at most N.
 
-    Parameters
-    ----------
-    order : "worst" (largest loss first), "best" (smallest first), or "class:NAME": the samples of that class
-        as they stand. Samples whose labels are not known have no loss, and are left out.
-
-    Raises
-    ------
-    ValueError : there is no such order or class.
+    Orders are "worst" (largest loss first), "best" (smallest first), and "class:NAME": the samples of that
+    class as they stand; any other is a ValueError. Samples whose labels are not known have no loss, and are
+    left out.
     """
     if order in ("worst", "best"):
         losses = sample_losses(scores)

@@ -32,14 +32,10 @@ def matrix_figure(
 
     Parameters
     ----------
-    scores : of a multiclass task.
+    scores : of a multiclass task; another has no such matrix, a ValueError.
     normalise : what the shade is the root of the share of: "true" the row, "predicted" the column, "all" all
         samples, None: the largest count.
     order : the numbers of the classes in the order of rows and columns; None: as given.
-
-    Raises
-    ------
-    ValueError : a task that has no matrix of one class against another.
     """
     import seaborn
 

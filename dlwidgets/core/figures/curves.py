@@ -79,7 +79,13 @@ def curves_figure(
         axes.tick_params(colors=GREY, labelsize=8, length=0)
     for axes in (lr, norm):
         axes.spines["bottom"].set_visible(False)
-        _logarithmic(axes)
+        drawn = _values(axes)
+        if len(drawn) and drawn.min() > 0:
+            air = max(1.12, (2.2 * drawn.min() / drawn.max()) ** 0.5)
+            axes.set_yscale("log")
+            axes.set_ylim(drawn.min() / air, drawn.max() * air)
+        axes.set_yticks([], minor=False)
+        axes.set_yticks([], minor=True)
     loss.grid(axis="y", color=LINE, linewidth=0.6)
     loss.set_axisbelow(True)
     norm.set_xlabel("step", color=GREY, fontsize=8)
@@ -114,7 +120,6 @@ def apart(wanted: list[float], gap: float, low: float, high: float) -> list[floa
 
 def _known(values: np.ndarray) -> np.ndarray:
     """Return the values with NaN, a gap, in place of the infinite."""
-    values = np.asarray(values, float)
     return np.where(np.isfinite(values), values, np.nan)
 
 
@@ -145,23 +150,11 @@ def _values(axes: Any) -> np.ndarray:
     return values[np.isfinite(values)]
 
 
-def _logarithmic(axes: Any) -> None:
-    """Make the height logarithmic where every value is positive, without marks."""
-    values = _values(axes)
-    if len(values) and values.min() > 0:
-        air = max(1.12, (2.2 * values.min() / values.max()) ** 0.5)
-        axes.set_yscale("log")
-        axes.set_ylim(values.min() / air, values.max() * air)
-    axes.set_yticks([], minor=False)
-    axes.set_yticks([], minor=True)
-
-
 def _name(axes: Any, ends: list[tuple[float, str, str] | None], gap: float) -> None:
     """Write names and last values where the curves end."""
     there = [end for end in ends if end is not None]
     place = axes.transData + axes.transAxes.inverted()
     heights = [float(place.transform((0.0, height))[1]) for height, *_ in there]
     for (_, words, ink), height in zip(there, apart(heights, gap, 0.02, 0.98)):
-        axes.text(
-            1.01, height, words, transform=axes.transAxes, va="center", fontsize=8, color=ink, clip_on=False
-        )
+        beside = {"transform": axes.transAxes, "va": "center", "clip_on": False}
+        axes.text(1.01, height, words, fontsize=8, color=ink, **beside)

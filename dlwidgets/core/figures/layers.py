@@ -41,13 +41,9 @@ MANY_DEAD = 0.4
 
 
 def layer_figure(table: Summary | None, stats: LayerStats | None = None, most: int = 40) -> Figure:
-    """Draw a Summary, with live numbers where there are any.
+    """Draw a Summary, with what was measured last where there is any.
 
-    Parameters
-    ----------
-    table : the summary; None gives a Figure that says there is none yet.
-    stats : what was measured last.
-    most : most lines; the tree is drawn as deep as they allow.
+    Without a table, the Figure says that there is none yet. The tree is drawn as deep as `most` lines allow.
     """
     if table is None:
         figure = new_figure(6.4, 0.6)

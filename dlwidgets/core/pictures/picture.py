@@ -124,20 +124,14 @@ def make_picture(
 
     Parameters
     ----------
-    tensor : the output, with its batch axis.
-    layer : the module that put it out; it tells a 1-D convolution from a sequence, and time first from batch
-        first.
+    tensor : the output, with its batch axis; an empty one is a ValueError.
+    layer : what put it out: it tells a 1-D convolution from a sequence, and time first from batch first.
     budget : the bytes that the maps may take.
-    by : what the maps are sorted by.
-    order : an earlier order of the maps, to be kept; one that does not fit is made anew.
+    by, order : what the maps are sorted by; an earlier order to be kept, if it fits.
     at_slice : which slice of a volume; None: the middle one.
     channels : the axis of the channels in `tensor`, where it is known (`Activations.axes`).
     attends : whether these are attention weights, samples x heads x queries x keys; else they are known by
         their rows, which sum to one, where there are as many keys as queries.
-
-    Raises
-    ------
-    ValueError : the tensor holds no values.
     """
     if tensor.numel() == 0:
         raise ValueError(f"The output is empty, {tuple(tensor.shape)}: there is nothing to draw.")
@@ -205,12 +199,8 @@ def stack_maps(
 def sort_maps(maps: torch.Tensor, by: Sort = "index") -> list[int]:
     """Sort `maps` and return their numbers; ties keep their order.
 
-    "strength" is the mean absolute value of a map, "variance" that of its values. A map with a value that is
-    not finite comes first, since it wants to be seen.
-
-    Raises
-    ------
-    ValueError : `by` is no such order.
+    "strength" is the mean absolute value of a map, "variance" that of its values; any other order is a
+    ValueError. A map with a value that is not finite comes first, since it wants to be seen.
     """
     if by not in SORTS:
         raise ValueError(f"Maps are sorted by {', '.join(map(repr, SORTS))}, not by {by!r}.")

@@ -21,17 +21,14 @@ TOKENS, _SPELLED = 512, 48
 
 @dataclass(frozen=True)
 class Thumbnail:
-    """One sample's input.
+    """One sample's input, of a `shape` without the batch axis.
 
     Attributes
     ----------
     kind : "image", "picture" (bars or a matrix, as for a layer), "tokens" or "none".
-    shape : of the sample, without the batch axis.
-    image : uint8, H x W x 3, for images.
-    low, high : the values that black and white stand for.
-    picture : for "picture".
+    image : uint8, H x W x 3, for images; `low` and `high` are what black and white stand for.
     words : the tokens; and what is not shown.
-    tokens : the numbers of the first tokens, for "tokens".
+    tokens : the numbers of the first tokens.
     """
 
     kind: Literal["image", "picture", "tokens", "none"]

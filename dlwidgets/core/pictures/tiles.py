@@ -72,8 +72,8 @@ def make_tiles(
 
     Where the maps would take more than `budget` bytes, blocks of rows x columns are replaced by their mean,
     the same block everywhere, the last ones cut off by the edge; where maps of 7 x 7 are still too many, the
-    first ones are kept. At most `most` maps are kept, whatever their size, so that a smaller budget costs
-    sharpness before it costs maps.
+    first ones are kept, at most `most` of any size. ValueError: the tensor has not three axes, or is empty;
+    or `per`, `budget` or `order` make no sense.
 
     Parameters
     ----------
@@ -81,10 +81,6 @@ def make_tiles(
         as not finite.
     per : one scale for each map (finer steps) or one for all.
     order : the numbers of the maps, those to be kept first; None: as they stand in the tensor.
-
-    Raises
-    ------
-    ValueError : `tensor` has not three axes, or is empty; `per`, `budget` or `order` make no sense.
     """
     if tensor.ndim != 3 or 0 in tensor.shape:
         raise ValueError(

@@ -31,20 +31,15 @@ Behind = Mapping[str, nn.Module]
 def scaled_channels(model: nn.Module, factors: Factors, behind: Behind | None = None) -> Iterator[nn.Module]:
     """Yield the module to call, with channels multiplied by `factors`.
 
-    It computes as in `isolate_model`: in eval mode, without gradients, and everything is afterwards as it
-    was. Only what layers hand on is changed, in copies: nothing reaches a weight, a buffer or a gradient. A
-    layer that is called several times is touched each time; of an output with several tensors, the first is,
-    and of recurrent layers also the last hidden state.
+    The model is isolated (see `isolate_model`), and only copies of what layers hand on are changed, at each
+    call: of an output with several tensors the first, and of recurrent layers also the last hidden state.
+    ValueError: there is no such layer or channel, found when the layer is called, or it cannot be touched.
 
     Parameters
     ----------
     factors : they are read at each call of a layer, so that they may be changed within, but for their paths.
     behind : what tells along which axis the channels of an elementwise layer lie, where its own shape does
         not: three axes are channels x positions behind a 1-D convolution, else positions x features.
-
-    Raises
-    ------
-    ValueError : there is no such layer or channel, found when the layer is called, or it cannot be touched.
     """
     modules = layer_paths(model)
     for path in factors:

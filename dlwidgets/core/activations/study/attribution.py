@@ -100,11 +100,7 @@ def gradient_x_input(model: nn.Module, inputs: Any, target: int | None = None) -
 
     Of several inputs the first with floating numbers is told of. Tokens, which are whole numbers, go through
     the first embedding that is given them: gradient by its rows, times the rows, summed over features
-    (Shrikumar et al. 2017).
-
-    Raises
-    ------
-    ValueError : in a sentence: the input has no effect, or the output is none of classes.
+    (Shrikumar et al. 2017). ValueError: the input has no effect, or the output is none of classes.
     """
     modules = layer_paths(model)
     with _differentiating(model) as eager:

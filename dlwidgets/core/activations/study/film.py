@@ -32,12 +32,9 @@ MOST_FRAMES, _BYTES = 48, 64_000_000
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """A layer's output for one sample at one state.
+    """A layer's output for one sample, without batch axis, at one state.
 
-    Attributes
-    ----------
-    why : why the snapshot was taken; "now" for the state of now.
-    tensor : the output, without batch axis; None where there is none, for `reason`.
+    `why` says why the snapshot was taken, "now" for the state of now; `reason`, why there is no tensor.
     """
 
     step: int
@@ -67,12 +64,7 @@ class Twin:
                     self._places.setdefault(id(parameter), []).append((module, name))
 
     def load(self, state: Mapping[str, Any]) -> None:
-        """Take on a state, the "weights" part of a snapshot.
-
-        Raises
-        ------
-        ValueError : in a clause: the model was another one then.
-        """
+        """Take on the "weights" of a snapshot; ValueError: they are another model's."""
         given = {name.removeprefix("_orig_mod."): tensor for name, tensor in state["tensors"].items()}
         parameters, buffers = dict(self.module.named_parameters()), dict(self.module.named_buffers())
         for name, parameter in parameters.items():
@@ -103,14 +95,13 @@ def output_of(
 ) -> torch.Tensor:
     """Return a layer's tensor: dense, real, on the CPU, without batch axis.
 
+    ValueError, in a sentence: the layer gave no tensor, or the model could not run.
+
     Parameters
     ----------
+    inputs : the sample, a batch of one.
     part : the rest of its key in `activations`, as "[1]" or "#2"; an unknown one falls back to the first.
     behind : the layer whose output an elementwise `layer` hands on, which tells where the samples lie.
-
-    Raises
-    ------
-    ValueError : in a sentence: the layer gave no tensor, or the model could not run.
     """
     try:
         found = activations(model, inputs, [layer])
@@ -130,11 +121,7 @@ def output_of(
 class Film:
     """Frames of one layer and sample; each state is looked at once.
 
-    Parameters
-    ----------
-    layer, part : which tensor, as in `activations`.
-    inputs : the sample, a batch of one.
-    behind : see `output_of`.
+    Arguments are as for `output_of`.
     """
 
     def __init__(self, layer: str, part: str, inputs: Any, behind: nn.Module | None = None) -> None:
@@ -151,11 +138,8 @@ class Film:
     def advance(self, model: nn.Module, states: Sequence[Snapshot], seconds: float = float("inf")) -> bool:
         """Look at further states for about `seconds`; return whether some are left.
 
-        Frames of states that are no longer among `states`, and whose step no newer one has, stay.
-
-        Raises
-        ------
-        ValueError : in a sentence: the model has a part that cannot be copied.
+        Frames of states that are no longer among `states`, and whose step no newer one has, stay. ValueError:
+        the model has a part that cannot be copied.
         """
         wanted = evenly(states, self._most)
         missing = [one for one in wanted if _key(one) not in self._frames]

@@ -25,10 +25,8 @@ class SpreadColumn:
     Attributes
     ----------
     step, last : the first and the last step of the looks in it.
-    counts : int64, bins from the low end of the range to the high one.
-    below, above : values beyond either end.
-    zeros, nonfinite : of all values, how many are exactly zero, or not finite.
-    total : how many values there were.
+    counts : int64, bins from the low end of the range to the high one; `below` and `above` lie beyond.
+    zeros, nonfinite, total : how many values are exactly zero, not finite, or there at all.
     sum, squares : of the finite ones.
     """
 
@@ -66,9 +64,9 @@ class Spread:
     """Histograms of one tensor over a run, negatives included, column by column.
 
     All columns have the same bins: `bins` equal ones over -reach..reach, where `reach` is a power of two. It
-    doubles when more than 0.2 % of a look's values, zeros aside, lie beyond it. Doubling puts neighbours
-    together in pairs, so that no count is guessed; what lay beyond the ends before stays counted as such.
-    When `columns` looks are there, neighbours are put together in pairs and time becomes coarser.
+    doubles when more than 0.2 % of a look's values, zeros aside, lie beyond it, which puts bins together in
+    pairs, so that no count is guessed; what lay beyond before stays counted as such. When `columns` looks are
+    there, neighbours are put together in pairs and time becomes coarser.
 
     The picture is the "colour dimension" of Howard and Gugger (Deep Learning for Coders, 2020, chapter 13).
     """

@@ -33,11 +33,10 @@ _CAP = 64_000_000
 
 @dataclass(frozen=True)
 class Excited:
-    """One sample that drives a channel.
+    """One sample, by its number, that drives a channel.
 
     Attributes
     ----------
-    sample : its number.
     value : the channel's answer to it; nan where that is not finite.
     box : where in the input the largest value lies, as shares of its axes: (left, top, width, height) of an
         image, (start, length) of a signal or sequence; None where the layer knows no places. Approximate:
@@ -86,8 +85,7 @@ class Responses:
         self.places: tuple[int, ...] = ()
         self._behind, self._cap = behind, cap
         self._batch = 1
-        #: What a sample took of late [s]; 0 before any.
-        self._each = 0.0
+        self._each = 0.0  # what a sample took of late [s]; 0 before any
         self._pieces = False
         self._max = self._mean = np.empty((0, 0), np.float32)
         self._at = np.empty((0, 0), np.int32)
@@ -100,12 +98,8 @@ class Responses:
     def gather(self, model: nn.Module, samples: Any, seconds: float = math.inf) -> bool:
         """Run further samples for about `seconds`; return whether some are left.
 
-        One is run at least. The model is left as it was. `samples.inputs(i)` returns sample i as a batch of
-        one.
-
-        Raises
-        ------
-        ValueError : in a sentence: there is no such layer, or its channels cannot be told apart.
+        One is run at least; `samples.inputs(i)` is sample i as a batch of one. The model is left as it was.
+        ValueError: there is no such layer, or its channels cannot be told apart.
         """
         modules = layer_paths(model)
         if self.layer not in modules:
@@ -125,21 +119,15 @@ class Responses:
     def top(self, channel: int, by: By = "max", count: int = 12) -> list[Excited]:
         """Return the samples that drive `channel` most, strongest first.
 
-        Answers that are not finite come first, since they want to be seen.
-
-        Raises
-        ------
-        ValueError : there is no such channel, or no such way to order.
+        Answers that are not finite come first, since they want to be seen. ValueError: there is no such
+        channel, or no such way to order.
         """
         values = self.values(channel, by)
         strength = np.where(np.isfinite(values), values, np.inf)
         order = np.lexsort((self.numbers[: self.taken], -strength))[:count]
+        known = np.where(np.isfinite(values), values, math.nan)
         return [
-            Excited(
-                int(self.numbers[row]),
-                float(values[row]) if np.isfinite(values[row]) else math.nan,
-                self._box(int(self._at[row, channel])),
-            )
+            Excited(int(self.numbers[row]), float(known[row]), self._box(int(self._at[row, channel])))
             for row in order
         ]
 
