@@ -100,8 +100,7 @@ def draw_labels(n: int, random: Random) -> np.ndarray:
     """Draw n x 14 booleans with the shares of FINDINGS, correlated.
 
     A Gaussian copula: each finding is a standard normal variable that passes its quantile; the part that a
-    cause explains is shared with the other findings of that cause. The shares come out exact, whatever the
-    causes.
+    cause explains is shared with the other findings of that cause.
     """
     causes = sorted({cause for finding in FINDINGS.values() for cause in finding.causes})
     loadings = np.array([[one.causes.get(cause, 0.0) for cause in causes] for one in FINDINGS.values()])
@@ -123,7 +122,7 @@ def draw_radiographs(y: np.ndarray, size: int, noise: float, random: Random) -> 
     for start in range(0, len(y), BLOCK):
         block = y[start : start + BLOCK]
         severity = np.where(block, random.uniform(0.35, 1, block.shape), 0).astype(np.float32)
-        big, blown = severity[:, column["cardiomegaly"]], severity[:, column["emphysema"]]
+        big, blown = (severity[:, column[name]] for name in ("cardiomegaly", "emphysema"))
         chest = Anatomy.draw(size, random, big=big, blown=blown)
         canvas = draw_healthy(chest)
         for name, paint in PATTERNS.items():
@@ -189,8 +188,7 @@ class Anatomy:
     """The anatomy of n drawings, in fields that broadcast to them.
 
     Lengths are in half sides of the image, x runs to the right and y down, both about -1..1. As in a film
-    read by a physician, the patient's left, and so the heart's tip, is on the right (`side` is -1 on the
-    left, 1 on the right).
+    read by a physician, the heart's tip is on the right (`side` is -1 on the left, 1 on the right).
     """
 
     x: np.ndarray

@@ -6,7 +6,6 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -72,16 +71,15 @@ def chestmnist(
     if part not in ("val", "test"):
         raise ValueError(f"part is {part!r}; give 'val' or 'test', the images to validate on.")
     seed = check_integer("seed", seed, least=0)
-    wanted = {
-        name: None if n is None else check_integer(name, n, least=1)
-        for name, n in (("n_train", n_train), ("n_valid", n_valid))
-    }
+    wanted = {"n_train": n_train, "n_valid": n_valid}
+    for name, number in wanted.items():
+        wanted[name] = None if number is None else check_integer(name, number, least=1)
     url, md5 = FILES[size]
+    name = url.split("?")[0].rsplit("/", 1)[-1]
     cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "dlwidgets"
-    place = Path(folder or os.environ.get("DLWIDGETS_DATA") or cache).expanduser()
-    medmnist = Path("~/.medmnist").expanduser() / _name(url)
+    place = Path(folder or os.environ.get("DLWIDGETS_DATA") or cache).expanduser() / name
     try:
-        path = _fetch_file(url, md5, place, [medmnist])
+        path = _fetch_file(url, md5, place, Path("~/.medmnist").expanduser() / name)
     except RuntimeError as error:
         raise RuntimeError(f"chestmnist(): {error} Or take findings(), which needs no file.") from error
     parts, everything = [], []
@@ -102,14 +100,13 @@ def chestmnist(
     return Data("chestmnist", *parts, CLASSES, "multilabel", " ".join(about.split()))
 
 
-def _fetch_file(url: str, md5: str, folder: Path, elsewhere: Iterable[Path]) -> Path:
-    """Return the file of a URL, from `folder`, elsewhere, or fetched.
+def _fetch_file(url: str, md5: str, place: Path, elsewhere: Path) -> Path:
+    """Return the file of a URL, found or fetched.
 
     A file with another checksum is not taken, wherever it lies. Where it is not there and cannot be fetched,
     or what came is not that file, a RuntimeError says what to do, and nothing is left behind.
     """
-    place = folder / _name(url)
-    for path in (place, *elsewhere):
+    for path in (place, elsewhere):
         if path.is_file() and _checksum(path) == md5:
             return path
     from urllib.request import Request, urlopen
@@ -117,9 +114,9 @@ def _fetch_file(url: str, md5: str, folder: Path, elsewhere: Iterable[Path]) -> 
     state = "is damaged" if place.is_file() else "is not there"
     way_out = f"Fetch {url} in a browser and save it as {place}"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        place.parent.mkdir(parents=True, exist_ok=True)
         # In the same folder, so that it appears there whole or not at all.
-        handle, name = tempfile.mkstemp(prefix=f".{place.name}.", dir=folder)
+        handle, name = tempfile.mkstemp(prefix=f".{place.name}.", dir=place.parent)
     except OSError as error:
         raise RuntimeError(
             f"{place} {state}, and nothing can be written there ({error}): set DLWIDGETS_DATA to a folder."
@@ -152,7 +149,3 @@ def _checksum(path: Path) -> str:
         while block := file.read(2**20):
             digest.update(block)
     return digest.hexdigest()
-
-
-def _name(url: str) -> str:
-    return url.split("?")[0].rsplit("/", 1)[-1]

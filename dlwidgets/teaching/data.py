@@ -22,12 +22,7 @@ TASKS = ("multilabel", "multiclass", "binary")
 
 
 def check_integer(name: str, value: object, *, least: int, most: int | None = None) -> int:
-    """Return the integer of an argument in a range.
-
-    Raises
-    ------
-    TypeError, ValueError : it is none, or out of the range, in a sentence.
-    """
+    """Return an argument's integer, or raise a sentence."""
     wanted = f"of at least {least}" if most is None else f"from {least} to {most}"
     try:
         number = operator.index(value)  # type: ignore[arg-type]
@@ -44,13 +39,11 @@ def check_integer(name: str, value: object, *, least: int, most: int | None = No
 class Data:
     """A data set ready for a session: `dlw.Session(model, train=data.train, valid=data.valid, ...)`.
 
-    The tensors are whole (no file is read later), on the CPU, and belong to whoever holds the object.
-
     Parameters
     ----------
     name : the function that made it, such as ``"collages"``.
-    train, valid : pairs ``(X, y)``; X float32 of shape N x ..., y float32 of shape N x C (1 = has the label)
-        for a multilabel task. No sample is in both parts.
+    train, valid : pairs ``(X, y)`` on the CPU; X float32 of shape N x ..., y float32 of shape N x C (1 = has
+        the label) for a multilabel task. No sample is in both parts.
     classes : the C names, in the order of the columns of y.
     task : one of ``"multilabel"``, ``"multiclass"`` (y of N whole numbers), ``"binary"`` (y of N or N x 1
         zeros and ones; two names, that of 0 first).
@@ -58,8 +51,7 @@ class Data:
 
     Raises
     ------
-    ValueError
-        Where the parts, the labels or the names do not fit one another.
+    ValueError : the parts, the labels or the names do not fit one another.
     """
 
     name: str
@@ -75,14 +67,12 @@ class Data:
         for part in ("train", "valid"):
             X, y = getattr(self, part)
             count, shape = len(self.classes), tuple(y.shape)
+            sizes = f"{len(X):,} inputs and {len(y):,} targets"
             if len(X) != len(y):
-                raise ValueError(
-                    f"{part} has {len(X):,} inputs and {len(y):,} targets; give one target per input."
-                )
+                raise ValueError(f"{part} has {sizes}; give one target per input.")
             if self.task == "multilabel" and (len(shape) != 2 or shape[1] != count):
-                raise ValueError(
-                    f"{part} has targets of shape {shape}; {count} class names need N x {count}."
-                )
+                wanted = f"{count} class names need N x {count}"
+                raise ValueError(f"{part} has targets of shape {shape}; {wanted}.")
 
     @property
     def input_shape(self) -> tuple[int, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isqrt
 
 import numpy as np
 import torch
@@ -23,13 +24,11 @@ here, from seed {seed}; those of the two parts are made of different digit image
 
 @dataclass(frozen=True, eq=False)
 class Placement:
-    """The places of k digits on n canvases: n x k arrays.
+    """The places of k digits on n canvases: n x k arrays."""
 
-    `source` numbers the image in `load_digits`, -1 where nothing is drawn; `top` and `left` are the digit's
-    corner in pixels; `contrast` multiplies its brightness.
-    """
-
+    #: The number of the image in `load_digits`; -1 where nothing is drawn.
     source: np.ndarray
+    #: The digit's corner in pixels, and what multiplies its brightness.
     top: np.ndarray
     left: np.ndarray
     contrast: np.ndarray
@@ -68,11 +67,10 @@ def collages(
     max_digits = check_integer("max_digits", max_digits, least=1, most=16)
     size = check_integer("size", size, least=1)
     seed = check_integer("seed", seed, least=0)
-    cells = _cells(max_digits)
-    if size < cells * SIDE:
+    if size < (least := (isqrt(max_digits - 1) + 1) * SIDE):
         raise ValueError(
             f"size is {size}; {max_digits} digits of {SIDE}×{SIDE} pixels need a canvas of at least "
-            f"{cells * SIDE}: give a larger size, or fewer max_digits."
+            f"{least}: give a larger size, or fewer max_digits."
         )
     if not 0 <= noise <= 1:
         raise ValueError(f"noise is {noise}; give a standard deviation between 0 and 1.")
@@ -120,15 +118,17 @@ def plan_canvases(
     count = random.integers(1, max_digits + 1, n)
     source = np.where(np.arange(max_digits) < count[:, None], random.choice(own, (n, max_digits)), -1)
     top, left = np.zeros((2, n, max_digits), dtype=np.int64)
-    for g in range(1, _cells(max_digits) + 1):
+    for g in range(1, isqrt(max_digits - 1) + 2):
         rows = np.flatnonzero((count <= g * g) & (count > (g - 1) ** 2))
         bands = _cuts((len(rows), g), size, g, random)
         across = _cuts((len(rows), g, g), size, g, random)
         places = np.argsort(random.random((len(rows), g * g)), axis=1)[:, :max_digits]
         band, cell = places // g, places % g
         at = np.arange(len(rows))[:, None]
-        y = _within(bands[0][at, band], bands[1][at, band], random)
-        x = _within(across[0][at, band, cell], across[1][at, band, cell], random)
+        y, x = (
+            start[where] + random.integers(0, length[where] - SIDE + 1)
+            for (start, length), where in ((bands, (at, band)), (across, (at, band, cell)))
+        )
         turned = random.random((len(rows), 1)) < 0.5
         used = places.shape[1]
         top[rows, :used], left[rows, :used] = np.where(turned, x, y), np.where(turned, y, x)
@@ -157,11 +157,6 @@ def label_canvases(scene: Placement, digits: np.ndarray) -> np.ndarray:
     return y
 
 
-def _cells(max_digits: int) -> int:
-    """Return the least g with g * g >= max_digits."""
-    return int(np.ceil(np.sqrt(max_digits)))
-
-
 def _cuts(
     shape: tuple[int, ...], size: int, g: int, random: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -171,8 +166,3 @@ def _cuts(
     ends = np.concatenate([inner, np.full((*shape[:-1], 1), size)], axis=-1)
     starts = np.concatenate([np.zeros((*shape[:-1], 1), dtype=np.int64), inner], axis=-1)
     return starts, ends - starts
-
-
-def _within(start: np.ndarray, length: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Return where a digit within start .. start + length begins."""
-    return start + random.integers(0, length - SIDE + 1)

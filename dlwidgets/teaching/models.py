@@ -13,9 +13,8 @@ from .data import check_integer
 def count_classes(classes: int | Sequence[str]) -> int:
     """Count classes given by number or by names."""
     if isinstance(classes, str):
-        raise TypeError(
-            f"classes is the single string {classes!r}; give the names as a list, or their number."
-        )
+        wanted = "give the names as a list, or their number"
+        raise TypeError(f"classes is the single string {classes!r}; {wanted}.")
     return check_integer("classes", len(classes) if isinstance(classes, Sequence) else classes, least=1)
 
 
@@ -110,10 +109,8 @@ class ChestNet(nn.Module):
 
     Parameters
     ----------
-    classes : the number of classes, or their names.
-    channels : 1 for grey, 3 for colour images.
+    classes, channels, dropout : as of `SmallCNN`.
     width : channels of the stem and the first blocks; the later ones have two and four times as many.
-    dropout : the share of the head's inputs that is dropped in training.
 
     Input N x channels x H x W; output N x classes logits.
     """

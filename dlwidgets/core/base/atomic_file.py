@@ -17,13 +17,7 @@ def write_atomically(place: Path, example: str) -> Iterator[IO[bytes]]:
     It is written beside its place and then moved there, so what was there is either still whole or replaced.
     It can be read by whom the old one could, or any new file.
 
-    Parameters
-    ----------
-    example : the name of a file of this kind, for the sentence where `place` is a folder.
-
-    Raises
-    ------
-    OSError : it cannot be written there.
+    Where it cannot be, an OSError says so: with the `example` of a name, where `place` is a folder.
     """
     if place.is_dir():
         raise IsADirectoryError(f"{place} is a folder: the name of a file, as {example!r}, is wanted.")

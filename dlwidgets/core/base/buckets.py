@@ -14,11 +14,9 @@ _CHUNK = 16
 
 
 class Buckets(NamedTuple):
-    """Least, greatest and mean of steps, bucket by bucket.
+    """Least, greatest and mean of steps, where buckets have any."""
 
-    `step` is the last step of each bucket. Buckets in which nothing was measured are left out.
-    """
-
+    #: The last step of each bucket.
     step: np.ndarray
     low: np.ndarray
     high: np.ndarray
@@ -96,12 +94,10 @@ class Curve:
             coarse = np.stack([part.values[left:right] for part in self._copies[level - 1]])
         rows, pieces = [np.arange(left, right) * size], [coarse]
         # What the whole chunks leave at both ends; the newest rows must not be missing from a live curve.
-        if begin < left * size:
-            rows.insert(0, np.array([begin]))
-            pieces.insert(0, _digest(values[None, begin : left * size]))
-        if right * size < end:
-            rows.append(np.array([right * size]))
-            pieces.append(_digest(values[None, right * size : end]))
+        for place, first, last in ((0, begin, left * size), (2, right * size, end)):
+            if first < last:
+                rows.insert(place, np.array([first]))
+                pieces.insert(place, _digest(values[None, first:last]))
         return np.concatenate(rows), np.concatenate(pieces, axis=1)
 
     def _extend(self, values: np.ndarray, level: int) -> None:

@@ -17,10 +17,7 @@ BLUE, ORANGE, GREEN, GREY, INK, LINE = "#2563ab", "#a85507", "#1d6f42", "#5f6875
 
 
 def new_figure(width: float = 6.4, height: float = 3.6) -> Figure:
-    """Return an empty Figure of a size in inches.
-
-    pyplot keeps one global list of figures and is not safe outside the main thread; a bare Figure is.
-    """
+    """Return an empty Figure of a size in inches."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     figure = _figure_class()(figsize=(width, height), layout="constrained")
@@ -56,10 +53,7 @@ def encode_png(image: np.ndarray) -> bytes:
 
 
 def render_pixels(figure: Figure, dpi: int = 100) -> np.ndarray:
-    """Draw the Figure as RGBA pixels: uint8, height x width x 4.
-
-    `Figure.savefig` draws it twice; a notebook waits for it with the first display.
-    """
+    """Draw the Figure as RGBA pixels, uint8; `Figure.savefig` draws it twice."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     before = figure.canvas, figure.dpi

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from itertools import chain
 from operator import is_
 
 import torch
@@ -111,9 +112,8 @@ def use_threads(count: int) -> Iterator[None]:
 
 def find_device(model: nn.Module) -> torch.device:
     """Return the device of the first parameter or buffer, else the CPU."""
-    for tensor in (*model.parameters(), *model.buffers()):
-        return tensor.device
-    return torch.device("cpu")
+    first = next(chain(model.parameters(), model.buffers()), torch.empty(0, device="cpu"))
+    return first.device
 
 
 @contextmanager

@@ -72,12 +72,7 @@ def _group_folders(root: Path, controller: str, *mounts: str) -> list[Path]:
     """Return the folders of this process's control groups, version 1 and 2.
 
     They are the groups named in `/proc/self/cgroup` and those around them. In a container the root of the
-    visible tree is its own.
-
-    Parameters
-    ----------
-    controller : what is limited, "cpu" or "memory"; version 1 mounts it in a folder of that name.
-    mounts : other names of that folder.
+    visible tree is its own. Version 1 mounts a controller in a folder of that name, or one of `mounts`.
     """
     base = root / "sys/fs/cgroup"
     folders = [base, *(base / name for name in (controller, *mounts))]

@@ -9,8 +9,6 @@ from collections.abc import Callable
 from numbers import Real
 from typing import Any, TypeVar
 
-import torch
-
 T = TypeVar("T")
 
 _SECONDS = {
@@ -23,22 +21,16 @@ _DURATION = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([a-z]+)\s*", re.IGNORECASE)
 
 
 def read_optional(value: Any, read: Callable[[Any], T | None], refusal: str) -> T | None:
-    """Return None for None, else what `read` makes of the value.
-
-    Raises
-    ------
-    ValueError : with the sentence `refusal`, it is not of the kind.
-    """
-    found = None if value is None else read(value)
-    if value is not None and found is None:
+    """Return None for None, else what `read` makes; raise ValueError(refusal)."""
+    if value is None:
+        return None
+    if (found := read(value)) is None:
         raise ValueError(refusal)
     return found
 
 
 def read_number(value: Any) -> float | None:
     """Return a real number as float; None for anything else, as True."""
-    if isinstance(value, torch.Tensor) and value.ndim == 0 and value.dtype is not torch.bool:
-        value = value.item()
     if hasattr(value, "dtype") and getattr(value, "ndim", 1) == 0 and hasattr(value, "item"):
         value = value.item()
     return float(value) if isinstance(value, Real) and not isinstance(value, bool) else None

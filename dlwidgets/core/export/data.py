@@ -31,11 +31,10 @@ class BatchLines:
 
     Attributes
     ----------
-    load : the lines that load the data.
-    order : the lines before the loop that decide the order.
+    load, order : the lines that load the data, and those before the loop that decide the order.
     inputs, targets : the expressions for what the model and the loss get of a batch; `inputs` as arguments.
     batch : the expression for the whole batch.
-    loop : the head of the loop over an epoch's batches; `opening` comes before it, in the epoch.
+    opening, loop : what comes first in an epoch, and the head of the loop over its batches.
     take : the first lines of a step, which cut the batch out where its size may change.
     resized : the line that changes the batch size, with {}; None where that is the variable `batch_size`.
     cut : the expressions for the order and for the number of samples, where batches are cut out of an order.
@@ -56,12 +55,7 @@ class BatchLines:
 
 
 def write_data(draft: Draft) -> BatchLines:
-    """Return how a script comes by its batches.
-
-    Raises
-    ------
-    Unwritable : it cannot say it, in a clause.
-    """
+    """Return how a script comes by its batches, or raise Unwritable."""
     source = draft.loop.batches
     resizes = bool(draft.changed("batch_size", "skip", after=0) or draft.changed("skip"))
     if isinstance(source, IndexedBatches):
@@ -83,7 +77,7 @@ def write_data(draft: Draft) -> BatchLines:
 
 
 def _write_indexed(draft: Draft, source: IndexedBatches, resizes: bool) -> BatchLines:
-    rows, there = source.source, _device_suffix(draft)
+    rows, there = source.source, draft.to_device
     if isinstance(rows, Rows):
         load, names = _write_rows(draft, rows)
         get = {name: f"{name}[index]{there}" for name in names}
@@ -191,12 +185,7 @@ def _read_samples(dataset: Any) -> list[Any] | None:
 
 
 def _to_plain(sample: Any) -> Any:
-    """Return a sample as tensors and plain values that collate alike.
-
-    Raises
-    ------
-    TypeError : it holds something else.
-    """
+    """Return a sample as plain values that collate alike, or raise TypeError."""
     if isinstance(sample, Mapping):
         return {key: _to_plain(value) for key, value in sample.items()}
     if isinstance(sample, (tuple, list)) and not hasattr(sample, "_fields"):
@@ -261,7 +250,7 @@ def _write_batches(draft: Draft, load: str, name: str) -> BatchLines:
 
 def _write_parts(draft: Draft) -> tuple[str, str, str]:
     """Return the expressions for inputs, targets and batch of a pair."""
-    example, there = draft.opened.example, _device_suffix(draft)
+    example, there = draft.opened.example, draft.to_device
     if draft.loop.objective.custom is not None:
         return "", "", "batch"
     if isinstance(example, torch.Tensor):
@@ -305,7 +294,3 @@ def _mark_place(draft: Draft, name: str, what: str) -> str:
         f'def load_data():\n    """Return {what}."""\n'
         f'    raise NotImplementedError("Put your data here.")\n\n\n{name} = load_data()'
     )
-
-
-def _device_suffix(draft: Draft) -> str:
-    return "" if draft.device == "cpu" else ".to(device)"

@@ -40,8 +40,7 @@ class Draft:
     files : name -> what is to be saved beside the script, and what it is.
     notes : what a reader must do or know, in sentences.
     resized : the line that changes the batch size, with braces where it goes.
-    writers : those of the controls, by name.
-    movement : the optimizer and its numbers, gone through once more: see `movement.Movement`.
+    writers, movement : those of the controls, by name; the optimizer's, for all that change it.
     """
 
     loop: Loop
@@ -80,6 +79,11 @@ class Draft:
     def device(self) -> str:
         """Where the run computed."""
         return str(self.loop.objective.device)
+
+    @property
+    def to_device(self) -> str:
+        """What moves a tensor of the script there."""
+        return "" if self.device == "cpu" else ".to(device)"
 
     @property
     def steps(self) -> int:

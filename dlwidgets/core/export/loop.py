@@ -20,10 +20,7 @@ def write_loop(
 ) -> str:
     """Return the loop over epochs and batches.
 
-    Parameters
-    ----------
-    changes : step -> the lines of the changes that are made after it.
-    loss : lines that make the loss, the expression of a batch's loss, and lines after that.
+    `changes` has, for steps, the lines of the changes made after them; `loss` is what `write_loss` returned.
     """
     breaks = draft.loop.epochs < draft.loop.epoch
     skipped = [(entry.step, entry.applied) for entry in draft.changed("skip")]
@@ -64,10 +61,7 @@ def write_loop(
 
 
 def _accumulate(draft: Draft, data: BatchLines, made: list[str]) -> tuple[str, str, str, list[str]]:
-    """Return the lines of an epoch whose steps have several batches.
-
-    They are those before it, the head of its loop, what cuts a group out, and what learns.
-    """
+    """Return an epoch's opening, loop, what cuts out a group, and learns."""
     if data.cut is not None:
         order, count = data.cut
         opening, loop, each = f"order = {order}\nstart = 0", f"while start < {count}:", "for index in group:"

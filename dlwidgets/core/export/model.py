@@ -17,12 +17,7 @@ from .sources import Unwritable
 
 
 def write_model(draft: Draft) -> str:
-    """Write the lines that make the model with its first weights.
-
-    Raises
-    ------
-    Unwritable : these weights were not kept.
-    """
+    """Write the lines that make the model with its first weights."""
     origin = draft.origin
     if origin.weights is None:
         raise Unwritable(f"the weights that the run began with were not kept: {origin.why}")
@@ -43,7 +38,7 @@ def write_model(draft: Draft) -> str:
             made += f'\nnn.utils.parametrizations.weight_norm({layer}, "{slot.key}", dim={slot.axis})'
             draft.sources.imports.add("from torch import nn")
     load = f"model.load_state_dict(torch.load({path}, weights_only=True))"
-    there = "\nmodel.to(device)" if draft.device != "cpu" else ""
+    there = f"\nmodel{draft.to_device}" if draft.to_device else ""
     return f"{made}\n{load}{there}\nmodel.train()"
 
 
@@ -94,7 +89,7 @@ def write_loss(draft: Draft) -> tuple[list[str], str, list[str]]:
             made, _ = write_module(loss, sources, None, read_texts(type(loss)))
         except Unwritable as why:
             raise Unwritable(f"the loss cannot be written: {why}") from None
-        there = ".to(device)" if draft.device != "cpu" and any(True for _ in loss.buffers()) else ""
+        there = draft.to_device if any(True for _ in loss.buffers()) else ""
         before = [f"loss_function = {made}{there}"]
     else:
         name = _name_function(draft, loss, "loss")

@@ -65,14 +65,9 @@ def write_module(
 
     Parameters
     ----------
-    sources : where its classes and imports are noted.
     wanted : its structure; None: as it is now.
     texts : cells or files in which the call that made it may be found.
     same : says of a module of that structure whether it does the same.
-
-    Raises
-    ------
-    Unwritable : its class, or the arguments it was made with, are not to be had, in a sentence.
     """
     wanted = wanted or structure(module)
     for made in _find_candidates(module, sources, texts):

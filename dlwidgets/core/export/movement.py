@@ -172,10 +172,7 @@ class Movement:
 def _set_in_all_groups(key: str, values: list[Any]) -> list[str]:
     if all(one == values[0] for one in values):
         return ["for group in optimizer.param_groups:", f'    group["{key}"] = {values[0]!r}']
-    return [
-        f"for group, value in zip(optimizer.param_groups, {values!r}):",
-        f'    group["{key}"] = value',
-    ]  # fmt: skip
+    return [f"for group, value in zip(optimizer.param_groups, {values!r}):", f'    group["{key}"] = value']
 
 
 def _plain(value: Any) -> Any:
@@ -187,9 +184,7 @@ def _write_optimizer(
 ) -> str:
     """Return the expression for an optimizer, checked by making it.
 
-    Parameters
-    ----------
-    names : those of all parameters that the model has where it is made; None: those of now.
+    `names` are those of all parameters that the model has where it is made; None: those of now.
     """
     model, head, usual = draft.model, draft.sources.use(kind), default_settings(kind)
     parameters = dict(model.named_parameters())
@@ -197,12 +192,10 @@ def _write_optimizer(
         raise Unwritable("the optimizer moves tensors that are no parameters of the model")
     settings = [
         {
-            key: _plain(value)
-            for key, value in group.items()
+            key: _plain(value) for key, value in group.items()
             if key in usual and (key == "lr" or not _equal(value, usual[key]))
-        }
-        for group in groups
-    ]
+        } for group in groups
+    ]  # fmt: skip
     shared = {
         key: value for key, value in settings[0].items()
         if all(_equal(group.get(key), value) for group in groups[1:])

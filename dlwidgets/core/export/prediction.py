@@ -15,10 +15,9 @@ _MOST = 256 * 2**20
 
 
 def write_prediction(draft: Draft) -> str:
-    """Return the definition of `predict` and its use on the validation data.
+    """Return `predict` and its use on the validation data; "" without thresholds.
 
-    It is empty for tasks that have no thresholds; for validation data that is no rows in memory, is large, or
-    is to be left out, the definition stands alone.
+    It stands alone where that data is no rows in memory, is large, or is to be left out.
     """
     task, given, example = draft.opened.task, draft.thresholds, draft.opened.example
     if task.name not in ("multilabel", "binary") or draft.loop.objective.custom is not None:
@@ -39,7 +38,7 @@ def write_prediction(draft: Draft) -> str:
         lines.append(f"thresholds = torch.tensor({float(given)!r}, dtype=torch.float64)  # for all classes")
 
     model = "averaged" if draft.loop.average.on else "model"
-    arguments = "inputs" if draft.device == "cpu" else "inputs.to(device)"
+    arguments = f"inputs{draft.to_device}"
     if isinstance(example, Mapping):
         arguments = "**inputs"
     elif isinstance(example, (tuple, list)):
@@ -58,11 +57,9 @@ def write_prediction(draft: Draft) -> str:
 
     check = draft.opened.valid
     rows = check.source if isinstance(check, IndexedBatches) else None
-    if not draft.data or not isinstance(rows, Rows):
+    valid = {"inputs": rows.inputs, "targets": rows.targets} if isinstance(rows, Rows) else {}
+    if not draft.data or not valid or sum(t.nbytes for t in tree_tensors(valid)) > _MOST:
         return "\n".join(lines)
-    if sum(t.nbytes for t in tree_tensors((rows.inputs, rows.targets))) > _MOST:
-        return "\n".join(lines)
-    valid = {"inputs": rows.inputs, "targets": rows.targets}
     saved = tree_map(lambda tensor: tensor.detach().cpu().contiguous().clone(), valid)
     path = draft.save_beside("valid", saved, "the validation data")
     shape = ".reshape(-1, 1)" if binary else ""

@@ -148,22 +148,14 @@ class ScheduleLines:
     def finish(self, cycled: Sequence[str], slider: bool) -> None:
         """Write the class, if it is used, with its needed lines.
 
-        Parameters
-        ----------
-        cycled : the settings that any of the schedules changes beside the rate.
-        slider : whether a rate was set over a schedule.
+        `cycled` are the settings that a schedule changes beside the rate; `slider` says whether one was set.
         """
         if self._wishes and not self._plain:
             needs = self._needs | ({"slider"} if slider else set())
             self._draft.definitions.append(_class_text(needs, cycled))
 
     def change(self, entry: Entry, rates: Sequence[float], factor: float) -> list[str]:
-        """Return the lines of another schedule.
-
-        Parameters
-        ----------
-        rates, factor : where it begins, and what is laid over it.
-        """
+        """Return the lines of another schedule, from where it begins."""
         if entry.applied is None:
             return [f"{self._name} = None"]
         return self._text(entry.applied, rates, factor).splitlines()
@@ -213,11 +205,10 @@ class ScheduleLines:
                 head = f"torch.optim.lr_scheduler.{what.__name__}"
             else:
                 head = sources.use(what)
-            given = {
-                name: sources.use_function(value) if callable(value) else repr(value)
-                for name, value in options.items()
-            }
-            return f"{head}({', '.join(['optimizer', *(f'{name}={text}' for name, text in given.items())])})"
+            call = f"{head}(optimizer"
+            for name, value in options.items():
+                call += f", {name}={sources.use_function(value) if callable(value) else repr(value)}"
+            return f"{call})"
         if is_scheduler(what):
             raise Unwritable(
                 "the schedule is a scheduler that was made elsewhere: pass a factory that makes it"

@@ -76,12 +76,7 @@ def export_script(run: Run, path: Path, data: bool, thresholds: Any) -> list[str
 
 
 def write_script(draft: Draft) -> str:
-    """Return the script's text; `draft.files` is to lie beside it.
-
-    Raises
-    ------
-    Unwritable : something of the run cannot be written, in a clause.
-    """
+    """Return the script's text; `draft.files` is to lie beside it."""
     model = write_model(draft)
     before, loss, after = write_loss(draft)
     data = write_data(draft)
@@ -188,9 +183,8 @@ def _write_settings(draft: Draft, data: BatchLines) -> str:
         lines.append(f'device = torch.device("{draft.device}")')
     if re.search(r"\bbatch_size\b", data.load + data.opening + data.loop + data.take):
         lines.append(f"batch_size = {draft.writers['batch_size'].first}")
-    threads = draft.writers["threads"].first
-    threads = f"torch.set_num_threads({threads})  # the last bits of the weights depend on it"
-    return "\n".join([*lines, *draft.settings, threads])
+    threads = f"torch.set_num_threads({draft.writers['threads'].first})"
+    return "\n".join([*lines, *draft.settings, f"{threads}  # the last bits of the weights depend on it"])
 
 
 def _add_heading(heading: str, text: str) -> str:

@@ -41,12 +41,7 @@ class Sources:
         return _known_name(item) or item.__name__
 
     def use(self, item: Any) -> str:
-        """Note a class's or function's import or source; return its name.
-
-        Raises
-        ------
-        Unwritable : its source is not to be had, or names what cannot be written.
-        """
+        """Note a class's or function's import or source; return its name."""
         if (known := _known_name(item)) is not None:
             self.imports.add("import torch" if known.startswith("torch.") else "from torch import nn")
             return known
@@ -70,12 +65,7 @@ class Sources:
         return name
 
     def use_function(self, function: Any) -> str:
-        """Do as `use`, and return a lambda's own text.
-
-        Raises
-        ------
-        Unwritable : as `use`; or a lambda cannot be told from others on its lines.
-        """
+        """Do as `use`, but return a lambda's own text."""
         if getattr(function, "__name__", "") != "<lambda>":
             return self.use(function)
         source = _find_lambda_source(function)
@@ -83,13 +73,7 @@ class Sources:
         return source
 
     def imports_text(self) -> str:
-        """Return the imports, those of the standard library first.
-
-        Several names of a module stand on one line.
-        """
-
-        def is_installed_one(line: str) -> bool:
-            return line.split()[1].split(".")[0] not in sys.stdlib_module_names
+        """Return the imports, those of the standard library first."""
 
         merged: dict[str, list[str]] = {}
         for line in sorted(self.imports, key=lambda line: (line.startswith("from"), line.lower())):
@@ -97,7 +81,8 @@ class Sources:
             merged.setdefault(head, []).append(name)
         groups: dict[bool, list[str]] = {False: [], True: []}
         for head, names in merged.items():
-            groups[is_installed_one(head)].append(f"{head} import {', '.join(names)}" if names[0] else head)
+            installed = head.split()[1].split(".")[0] not in sys.stdlib_module_names
+            groups[installed].append(f"{head} import {', '.join(names)}" if names[0] else head)
         return "\n\n".join("\n".join(group) for group in groups.values() if group)
 
     def _claim(self, name: str, item: Any) -> None:

@@ -13,12 +13,9 @@ WIDTH = 100
 
 
 def format_call(head: str, args: Iterable[str], kwargs: Mapping[str, Any], open_up: bool = False) -> str:
-    """Format a call, an argument a line where it is long.
+    """Format a call, an argument a line where long or opened up.
 
-    Parameters
-    ----------
-    args, kwargs : expressions by position; values by name, of which the reprs are written.
-    open_up : put each argument on a line of its own, where there are more than one.
+    `args` are expressions by position, `kwargs` values by name.
     """
     parts = [*args, *(f"{name}={value!r}" for name, value in kwargs.items())]
     line = f"{head}({', '.join(parts)})"
