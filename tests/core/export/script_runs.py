@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import traceback
+import warnings
 from pathlib import Path
 
 import torch
@@ -57,6 +59,28 @@ def run_alone(paths: list[Path], folder: Path) -> dict[str, str]:
     )  # fmt: skip
     assert "FAILED" in done.stdout, done.stderr
     return json.loads(done.stdout.rpartition("FAILED")[2])
+
+
+class Runs(dict):
+    """Runs that are written and compared: name -> a function that returns the trained session."""
+
+    def add(self, make):
+        """Name a function as one of them."""
+        self[make.__name__] = make
+        return make
+
+    def write(self, folder: Path) -> tuple[Path, dict, dict[str, str]]:
+        """Write all and run them; return the folder, the sessions, and what went wrong, by name."""
+        sessions, failed, paths = {}, {}, []
+        for name, make in self.items():
+            try:
+                sessions[name] = make()
+                with warnings.catch_warnings():
+                    warnings.simplefilter("error")
+                    paths.append(sessions[name].to_script(folder / f"{name}.py"))
+            except Exception:  # noqa: BLE001 - it is told by the test of that name
+                failed[name] = traceback.format_exc()
+        return folder, sessions, failed | run_alone(paths, folder)
 
 
 def differing(session, weights: Path) -> list[str]:

@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import random
-import traceback
 
 import pytest
 import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from tests.core.export.script_runs import X, Y, differing, net, run_alone, session
+from tests.core.export.script_runs import Runs, X, Y, differing, net, session
 
-RUNS = {}
-
-
-def run(make):
-    """Name a function that returns a trained session as one of the runs that are written and compared."""
-    RUNS[make.__name__] = make
-    return make
+RUNS = Runs()
 
 
 def optimizer(name, **options):
@@ -45,7 +38,7 @@ for _name, _clip in {"norm": 0.1, "value": ("value", 0.01), "adaptive": "adaptiv
     RUNS[f"clipped_by_{_name}"] = lambda clip=_clip: session(clip=clip).fit()
 
 
-@run
+@RUNS.add
 def clip_changes():
     made = session(optimizer="sgd", lr=0.3).step(2)
     for clip in (0.05, ("value", 0.001), "adaptive", ("adaptive", 0.5), None, 0.01):
@@ -54,7 +47,7 @@ def clip_changes():
     return made
 
 
-@run
+@RUNS.add
 def batch_size_changes_in_mid_epoch():
     made = session().step(2)
     made.batch_size = 5
@@ -63,7 +56,7 @@ def batch_size_changes_in_mid_epoch():
     return made.step(4)
 
 
-@run
+@RUNS.add
 def everything_before_the_first_step():
     made = session(optimizer="sgd")
     made.lr, made.batch_size, made.clip, made.weight_decay = 0.2, 6, 0.5, 0.01
@@ -71,7 +64,7 @@ def everything_before_the_first_step():
     return made.fit(1)
 
 
-@run
+@RUNS.add
 def rates_and_decays():
     made = session().step(3)
     made.lr = 1 / 3
@@ -83,7 +76,7 @@ def rates_and_decays():
     return made.step(5)
 
 
-@run
+@RUNS.add
 def freezes_with_batchnorm_and_momentum():
     made = session(optimizer=lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9, weight_decay=0.01)).step(3)
     made.freeze("0", "1")
@@ -94,14 +87,14 @@ def freezes_with_batchnorm_and_momentum():
     return made.step(3)
 
 
-@run
+@RUNS.add
 def frozen_from_the_beginning():
     made = session(trainable=["4"]).step(5)
     made.trainable = None
     return made.step(5)
 
 
-@run
+@RUNS.add
 def frozen_by_hand_and_unfrozen():
     model = net()
     model[0].requires_grad_(False)
@@ -116,7 +109,7 @@ def frozen_by_hand_and_unfrozen():
     return made.step(3)
 
 
-@run
+@RUNS.add
 def groups_of_their_own():
     def make(parameters):
         parameters = list(parameters)
@@ -130,7 +123,7 @@ def groups_of_their_own():
     return made.step(5)
 
 
-@run
+@RUNS.add
 def several_runs_and_a_broken_epoch():
     made = session(epochs=1).fit()
     made.step(2)
@@ -140,7 +133,7 @@ def several_runs_and_a_broken_epoch():
     return made.step(3)
 
 
-@run
+@RUNS.add
 def rewound():
     made = session(optimizer="adam", lr=0.01).step(3)
     made.lr = 0.1
@@ -152,7 +145,7 @@ def rewound():
     return made.step(6)
 
 
-@run
+@RUNS.add
 def rewound_to_the_beginning():
     made = session(optimizer="sgd", lr=0.1)
     made.lr = 0.2
@@ -165,7 +158,7 @@ def rewound_to_the_beginning():
     return made.step(4)
 
 
-@run
+@RUNS.add
 def undone():
     made = session().step(3)
     made.batch_size = 5
@@ -174,7 +167,7 @@ def undone():
     return made.step(3)
 
 
-@run
+@RUNS.add
 def switched_back_to_a_line_that_was_left():
     made = session(optimizer="sgd", lr=0.1).step(3)
     made.lr = 0.2
@@ -187,14 +180,14 @@ def switched_back_to_a_line_that_was_left():
     return made.step(3)
 
 
-@run
+@RUNS.add
 def the_better_of_two_tries():
     made = session(optimizer="sgd", lr=0.1).step(3)
     made.try_each(4, {"lr": 0.01}, {"lr": 0.3, "batch_size": 8}, keep=1)
     return made.step(2)
 
 
-@run
+@RUNS.add
 def a_batch_left_out():
     made = session().step(2)
     made.skip()
@@ -204,7 +197,7 @@ def a_batch_left_out():
     return made.step(4)
 
 
-@run
+@RUNS.add
 def many_changes():
     made = session()
     for number in range(40):
@@ -238,14 +231,14 @@ for _schedule in (
     RUNS[f"slider_over_{_label}"] = _slid
 
 
-@run
+@RUNS.add
 def a_schedule_by_a_lambda():
     return session(
         optimizer="adam", schedule=lambda o: torch.optim.lr_scheduler.LambdaLR(o, lambda k: 0.9**k)
     ).fit()
 
 
-@run
+@RUNS.add
 def schedules_come_and_go():
     made = session(optimizer="adam", lr=0.01).step(2)
     made.schedule = "one-cycle"
@@ -258,7 +251,7 @@ def schedules_come_and_go():
     return made.fit()
 
 
-@run
+@RUNS.add
 def a_schedule_switched_off():
     made = session(optimizer="adam", lr=0.01, schedule="one-cycle").step(3)
     made.schedule = None
@@ -268,7 +261,7 @@ def a_schedule_switched_off():
     return made.fit()
 
 
-@run
+@RUNS.add
 def one_schedule_after_another():
     made = session(optimizer="sgd", lr=0.1, schedule=("step", {"unit": "step", "step_size": 2})).step(3)
     made.schedule = "one-cycle"
@@ -277,7 +270,7 @@ def one_schedule_after_another():
     return made.fit()
 
 
-@run
+@RUNS.add
 def a_schedule_that_the_run_shortens_before_its_first_step():
     made = session(optimizer="sgd", lr=0.1)
     made.schedule = "one-cycle"
@@ -285,12 +278,12 @@ def a_schedule_that_the_run_shortens_before_its_first_step():
     return made.fit()
 
 
-@run
+@RUNS.add
 def a_schedule_for_two_runs():
     return session(schedule="cosine", epochs=1).fit().fit(2)
 
 
-@run
+@RUNS.add
 def optimizers_swapped():
     made = session(optimizer="adamw", lr=0.01).step(3)
     made.optimizer = "sgd"
@@ -308,7 +301,7 @@ def optimizers_swapped():
     return made.step(3)
 
 
-@run
+@RUNS.add
 def an_optimizer_swapped_under_a_schedule():
     made = session(optimizer="sgd", lr=0.1, schedule=("cosine", {"warmup": 2})).step(4)
     made.optimizer = ("adam", {"lr": 0.01})
@@ -317,7 +310,7 @@ def an_optimizer_swapped_under_a_schedule():
     return made.fit()
 
 
-@run
+@RUNS.add
 def accumulated():
     made = session(accumulate=3).step(2)
     made.accumulate = 2
@@ -329,7 +322,7 @@ def accumulated():
     return made.fit()
 
 
-@run
+@RUNS.add
 def accumulated_from_a_loader():
     loader = DataLoader(
         TensorDataset(X, Y["multiclass"], X), batch_size=16, shuffle=True, collate_fn=first_two
@@ -341,7 +334,7 @@ def first_two(samples):
     return torch.stack([one[0] for one in samples]), torch.stack([one[1] for one in samples])
 
 
-@run
+@RUNS.add
 def dropout_changes():
     made = session(dropout=0.6).step(3)
     made.dropout = 0.1
@@ -350,7 +343,7 @@ def dropout_changes():
     return made.step(3)
 
 
-@run
+@RUNS.add
 def projected_weights():
     made = session(normalise={"0": "unit"}).step(3)
     made.normalise = {"4": "max_norm", "0": ("max_norm", 0.5)}
@@ -363,12 +356,12 @@ def projected_weights():
     return made.step(2)
 
 
-@run
+@RUNS.add
 def weight_norm_from_the_beginning():
     return session(normalise={"0": "weight_norm"}, clip=0.5, optimizer="sgd", lr=0.1).fit()
 
 
-@run
+@RUNS.add
 def weight_norm_comes_and_goes():
     made = session(optimizer="adam", lr=0.01, clip=0.5).step(3)
     made.normalise = {"0": "weight_norm", "4": "unit"}
@@ -379,7 +372,7 @@ def weight_norm_comes_and_goes():
     return made.step(3)
 
 
-@run
+@RUNS.add
 def smoothed_labels():
     made = session(loss=nn.CrossEntropyLoss(label_smoothing=0.2)).step(3)
     made.label_smoothing = 0.05
@@ -388,26 +381,26 @@ def smoothed_labels():
     return made.step(3)
 
 
-@run
+@RUNS.add
 def smoothed_from_the_beginning():
     return session(label_smoothing=0.1).fit()
 
 
-@run
+@RUNS.add
 def averaged_weights():
     made = session(ema=0.9).step(4)
     made.ema = 0.5
     return made.step(4)
 
 
-@run
+@RUNS.add
 def averaged_later():
     made = session().step(4)
     made.ema = 0.5
     return made.step(4)
 
 
-@run
+@RUNS.add
 def in_bfloat16():
     made = session(precision="bf16").step(3)
     made.precision = "full"
@@ -416,7 +409,7 @@ def in_bfloat16():
     return made.step(3)
 
 
-@run
+@RUNS.add
 def stopped_early_and_restored():
     rule = {"metric": "valid_loss", "patience": 2, "restore": True}
     return session(
@@ -459,15 +452,7 @@ for _number in range(16):
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):
-    """Return the folder of the scripts, the sessions by name, and what went wrong by name."""
-    folder, sessions, failed, paths = tmp_path_factory.mktemp("scripts"), {}, {}, []
-    for name, make in RUNS.items():
-        try:
-            sessions[name] = make()
-            paths.append(sessions[name].to_script(folder / f"{name}.py"))
-        except Exception:  # noqa: BLE001 - it is told by the test of that name
-            failed[name] = traceback.format_exc()
-    return folder, sessions, failed | run_alone(paths, folder)
+    return RUNS.write(tmp_path_factory.mktemp("scripts"))
 
 
 @pytest.mark.parametrize("name", RUNS)

@@ -6,8 +6,6 @@ import linecache
 import random
 import re
 import sys
-import traceback
-import warnings
 from collections import OrderedDict
 from functools import partial
 
@@ -20,19 +18,13 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from dlwidgets import teaching
 from dlwidgets.core.controls.dropout import Dropout
-from tests.core.export.script_runs import X, Y, differing, net, run_alone, session
+from tests.core.export.script_runs import Runs, X, Y, differing, net, run_alone, session
 
-RUNS = {}
+RUNS = Runs()
 WIDTH = 24
 SLOPE, SIZES = 0.1, {"hidden": [16, 8]}
 IMAGES = torch.randn(20, 1, 8, 8, generator=torch.Generator().manual_seed(5))
 LABELS = torch.arange(20) % 3
-
-
-def run(make):
-    """Name a function that returns a session as one of the runs that are written and compared."""
-    RUNS[make.__name__] = make
-    return make
 
 
 def activated(x, slope=SLOPE):
@@ -106,32 +98,32 @@ class Two(nn.Module):
         return self.left(left) * self.right(right)
 
 
-@run
+@RUNS.add
 def a_class_of_ones_own():
     torch.manual_seed(1)
     return session(model=Net(WIDTH, depth=2, dropout=0.25)).fit()
 
 
-@run
+@RUNS.add
 def a_class_of_ones_own_whose_call_stands_in_the_file():
     torch.manual_seed(1)
     return session(model=Net(20, depth=1, dropout=0.125)).fit()
 
 
-@run
+@RUNS.add
 def tied_weights():
     torch.manual_seed(1)
     index = torch.randint(0, 9, (30, 5), generator=torch.Generator().manual_seed(4))
     return session(model=Remembers(9, 7), data=(index, index[:, 0])).fit()
 
 
-@run
+@RUNS.add
 def layers_with_randomness_of_their_own():
     torch.manual_seed(1)
     return session(model=Attends()).fit()
 
 
-@run
+@RUNS.add
 def a_convolutional_sequential():
     torch.manual_seed(1)
     model = nn.Sequential(
@@ -148,46 +140,46 @@ def a_convolutional_sequential():
     return session(model=model, data=(IMAGES, LABELS), lr=0.01).fit()
 
 
-@run
+@RUNS.add
 def a_model_for_lessons():
     torch.manual_seed(1)
     return session(model=teaching.SmallCNN(3), data=(torch.randn(12, 1, 28, 28), LABELS[:12]), epochs=1).fit()
 
 
-@run
+@RUNS.add
 def two_inputs():
     return session(model=Two(), data=((X, X[:, :5].clone()), Y["multiclass"])).fit()
 
 
-@run
+@RUNS.add
 def named_inputs():
     return session(model=Two(), data=({"left": X, "right": X[:, :5].clone()}, Y["multiclass"])).fit()
 
 
-@run
+@RUNS.add
 def targets_in_other_shapes():
     model = nn.Sequential(nn.Linear(12, 1))
     return session("binary", model=model, data=(X.double(), (Y["multiclass"] > 1).tolist())).fit()
 
 
-@run
+@RUNS.add
 def arrays_and_names_of_classes():
     return session(data=(X.double().numpy(), [f"class {i}" for i in Y["multiclass"]]), task=None).fit()
 
 
-@run
+@RUNS.add
 def a_loss_with_weights():
     return session(
         "multilabel", loss=nn.BCEWithLogitsLoss(pos_weight=torch.tensor([1.0, 2.5, 0.1, 3.0]))
     ).fit()
 
 
-@run
+@RUNS.add
 def a_loss_with_options():
     return session(loss=nn.CrossEntropyLoss(reduction="sum", label_smoothing=0.1), lr=1e-4).fit()
 
 
-@run
+@RUNS.add
 def a_loss_of_torch_as_a_function():
     return session("regression", loss=F.smooth_l1_loss).fit()
 
@@ -198,12 +190,12 @@ def focal(output, targets, power=2.0):
     return ((1 - torch.exp(-like)) ** power * like).mean()
 
 
-@run
+@RUNS.add
 def a_loss_of_ones_own():
     return session(loss=focal).fit()
 
 
-@run
+@RUNS.add
 def a_loss_as_a_lambda():
     return session(loss=lambda output, targets: focal(output, targets) * 0.5).fit()
 
@@ -214,14 +206,14 @@ def step(model, batch):
     return {"entropy": F.cross_entropy(output, targets), "size": 1e-3 * output.pow(2).mean()}
 
 
-@run
+@RUNS.add
 def a_step_of_ones_own_by_a_name_that_the_script_uses_too():
     made = session(task=None, training_step=step).step(3)
     made.lr = 0.01
     return made.fit()
 
 
-@run
+@RUNS.add
 def a_closure():
     weight = 0.125
 
@@ -244,14 +236,14 @@ class Noisy(Rows):
         return X[index] + torch.randn(12), int(Y["multiclass"][index])
 
 
-@run
+@RUNS.add
 def a_dataset():
     made = session(data=Rows()).step(3)
     made.batch_size = 7
     return made.step(4)
 
 
-@run
+@RUNS.add
 def a_loader_with_batches_resized():
     made = session(data=DataLoader(Rows(), batch_size=8, shuffle=True), batch_size=None).step(3)
     made.batch_size = 4
@@ -260,26 +252,26 @@ def a_loader_with_batches_resized():
     return made.step(4)
 
 
-@run
+@RUNS.add
 def a_loader_in_order_that_drops_the_last():
     loader = DataLoader(TensorDataset(X, Y["multiclass"]), batch_size=16, drop_last=True)
     return session(data=loader, batch_size=None).fit()
 
 
-@run
+@RUNS.add
 def a_loader_with_a_seeded_generator():
     loader = DataLoader(Rows(), batch_size=8, shuffle=True, generator=torch.Generator().manual_seed(17))
     return session(data=loader, batch_size=None).fit()
 
 
-@run
+@RUNS.add
 def a_loader_whose_generator_was_used_before():
     loader = DataLoader(Rows(), batch_size=8, shuffle=True, generator=torch.Generator().manual_seed(17))
     list(loader)
     return session(data=loader, batch_size=None).fit()
 
 
-@run
+@RUNS.add
 def a_loader_with_a_schedule_by_epochs_and_a_slider_over_it():
     loader = DataLoader(Rows(), batch_size=10, shuffle=True)
     schedule = ("step", {"unit": "epoch", "step_size": 1, "gamma": 0.5})
@@ -291,13 +283,13 @@ def a_loader_with_a_schedule_by_epochs_and_a_slider_over_it():
     return made.step(3)
 
 
-@run
+@RUNS.add
 def a_list_of_batches():
     batches = [(X[i : i + 10], Y["multiclass"][i : i + 10]) for i in range(0, 50, 10)]
     return session(data=batches, batch_size=None).fit()
 
 
-@run
+@RUNS.add
 def loader_of_dicts():
     samples = [{"input": x, "label": y} for x, y in zip(X, Y["multiclass"])]
     return session(
@@ -323,11 +315,6 @@ class Secret(nn.Module):
         return self.layer(x)
 
 
-@run
-def a_model_that_cannot_be_made_again():
-    return session(model=Secret(net)).step(2)
-
-
 class Rough(nn.Module):
     """Draws from the generators of numpy and of Python."""
 
@@ -341,43 +328,28 @@ class Rough(nn.Module):
         return self.layer(x)
 
 
-@run
+@RUNS.add
 def random_numbers_of_numpy_and_python():
     torch.manual_seed(1)
     return session(model=Rough()).fit()
 
 
-#: Runs whose script has a place for something that could not be written: what it says.
-MISSING = {"a_model_that_cannot_be_made_again": "Secret"}
-
-
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):
-    folder, sessions, failed, paths = tmp_path_factory.mktemp("scripts"), {}, {}, []
-    for name, make in RUNS.items():
-        try:
-            sessions[name] = make()
-            if name in MISSING:
-                continue
-            with warnings.catch_warnings():
-                warnings.simplefilter("error")
-                paths.append(sessions[name].to_script(folder / f"{name}.py"))
-        except Exception:  # noqa: BLE001 - it is told by the test of that name
-            failed[name] = traceback.format_exc()
-    return folder, sessions, failed | run_alone(paths, folder)
+    return RUNS.write(tmp_path_factory.mktemp("scripts"))
 
 
-@pytest.mark.parametrize("name", [name for name in RUNS if name not in MISSING])
+@pytest.mark.parametrize("name", RUNS)
 def test_a_script_gives_the_weights_of_the_run_bit_for_bit(done, name):
     folder, sessions, failed = done
     assert name not in failed, failed[name]
     assert differing(sessions[name], folder / f"{name}.weights.pt") == []
 
 
-def test_a_model_whose_arguments_are_unknown_has_a_marked_place(done, tmp_path):
-    _, sessions, _ = done
+def test_a_model_whose_arguments_are_unknown_has_a_marked_place(tmp_path):
+    made = session(model=Secret(net)).step(2)
     with pytest.warns(UserWarning, match="Put the line that makes the Secret into make_model"):
-        path = sessions["a_model_that_cannot_be_made_again"].to_script(tmp_path / "run.py")
+        path = made.to_script(tmp_path / "run.py")
     assert "def make_model():" in path.read_text()
     assert "NotImplementedError" in run_alone([path], tmp_path)["run"]
 

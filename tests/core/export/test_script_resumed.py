@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from functools import partial
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from dlwidgets.core.base.state import same_state
 from dlwidgets.core.training.snapshots.origin import read_origin, write_origin
 from dlwidgets.session import Session
-from tests.core.export.script_runs import X, Y, differing, net, run_alone
+from tests.core.export.script_runs import Runs, X, Y, differing, net, run_alone
 
 TARGETS = Y["multiclass"]
 
@@ -113,21 +114,19 @@ def gone_on(name, folder, **more):
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):
     folder = tmp_path_factory.mktemp("scripts")
-    sessions, paths = {}, []
-    for name in RUNS:
+
+    def make(name):
         begun(name, folder / name)
-        sessions[name] = gone_on(name, folder / name)
-        paths.append(folder / f"{name.replace(' ', '_')}.py")
-        sessions[name].to_script(paths[-1])
-    return folder, sessions, run_alone(paths, folder)
+        return gone_on(name, folder / name)
+
+    return Runs({name: partial(make, name) for name in RUNS}).write(folder)
 
 
 @pytest.mark.parametrize("name", RUNS)
 def test_a_script_of_a_run_that_went_on_gives_its_weights_bit_for_bit(done, name):
     folder, sessions, failed = done
-    stem = name.replace(" ", "_")
-    assert stem not in failed, failed[stem]
-    assert differing(sessions[name], folder / f"{stem}.weights.pt") == []
+    assert name not in failed, failed[name]
+    assert differing(sessions[name], folder / f"{name}.weights.pt") == []
 
 
 def test_it_may_be_gone_on_with_several_times_also_in_another_folder(tmp_path):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import runpy
-import warnings
+from functools import partial
 
 import pytest
 import torch
@@ -11,7 +11,7 @@ from sklearn import metrics
 from torch import nn
 
 from dlwidgets.session import Session
-from tests.core.export.script_runs import X, Y, differing, net, run_alone, session
+from tests.core.export.script_runs import Runs, X, Y, differing, net, session
 
 NEW = torch.randn(30, 12, generator=torch.Generator().manual_seed(9))
 LABELS = Y["multilabel"].float()
@@ -58,24 +58,15 @@ NAMES = ["one for all", "one for each", "binary", "probabilities", "averaged", "
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("scripts")
-    sessions, paths = {}, []
-    for name in NAMES:
-        sessions[name] = made(name)
-        paths.append(folder / f"{name.replace(' ', '_')}.py")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            sessions[name].to_script(paths[-1])
-    return folder, sessions, run_alone(paths, folder)
+    return Runs({name: partial(made, name) for name in NAMES}).write(tmp_path_factory.mktemp("scripts"))
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_its_predictions_are_the_sessions(written, name):
     folder, sessions, failed = written
-    stem = name.replace(" ", "_")
     assert failed == {}
-    assert differing(sessions[name], folder / f"{stem}.weights.pt") == []
-    names = runpy.run_path(str(folder / f"{stem}.py"))
+    assert differing(sessions[name], folder / f"{name}.weights.pt") == []
+    names = runpy.run_path(str(folder / f"{name}.py"))
     inputs = (NEW[:, :6], NEW[:, 6:]) if name == "two inputs" else NEW
     theirs, ours = names["predict"](inputs), sessions[name].predict(inputs)
     assert torch.equal(theirs, ours)
@@ -85,7 +76,7 @@ def test_its_predictions_are_the_sessions(written, name):
 @pytest.mark.parametrize("name", ["one for all", "binary"])
 def test_what_it_counts_on_the_validation_data_is_scikit_learns(written, name, capsys):
     folder, sessions, _ = written
-    runpy.run_path(str(folder / f"{name.replace(' ', '_')}.py"))
+    runpy.run_path(str(folder / f"{name}.py"))
     said = capsys.readouterr().out.splitlines()
     predicted, true = sessions[name].predict(X), LABELS if name != "binary" else LABELS[:, 0]
     matrices = metrics.multilabel_confusion_matrix(true.reshape(50, -1), predicted.reshape(50, -1))
@@ -96,7 +87,7 @@ def test_what_it_counts_on_the_validation_data_is_scikit_learns(written, name, c
         f"{label}: {m[1][1]} found, {m[1][0]} missed, {m[0][1]} false alarms"
         for label, m in zip(classes, matrices)
     ]
-    assert said[-len(wanted):] == wanted
+    assert said[-len(wanted) :] == wanted
 
 
 def test_each_threshold_stands_beside_its_class(tmp_path):
