@@ -51,9 +51,7 @@ _author: contextvars.ContextVar[str] = contextvars.ContextVar("dlwidgets_author"
 
 
 class _Here(threading.local):
-    """A flag of each thread."""
-
-    on = False
+    on = False  # for each thread
 
 
 class _Wish(AnyTrait):
@@ -142,14 +140,14 @@ class Session(HasTraits):
     weight_decay : None: what the optimizer has by default.
     classes : the names of the classes, in the order of the model's outputs.
     target : the column of a DataFrame, or the entry of a dict batch, that is to be predicted.
-    training_step : `(model, batch) -> loss or dict of losses` for models that none of the tasks fits; it
-        computes the loss only, the session does the rest. A dict of losses is summed.
+    training_step : `(model, batch) -> loss or dict of losses`, which are summed, for models that none of the
+        tasks fits; the session does the rest.
     evaluate_every : "epoch", a number of steps, a time as "30 s" or "2 min" (of taking steps: pauses and
         evaluations do not count), or None for never.
     evaluate_samples : how many validation samples to evaluate: always the same, drawn at random with `seed`
         (the first where they have no numbers, as those of an iterable); None for all.
-    seed : seeds the order of the samples and the random numbers of training. Same seed and same wishes at the
-        same steps give the same weights, bit for bit, on the CPU.
+    seed : of the order of the samples and the random numbers of training: same seed, same wishes at the same
+        steps, same weights, bit for bit, on the CPU.
     device : "auto" (CUDA where there is one, else where the model is), or a torch device.
     threads : threads torch uses in training; None: as many as there are CPUs really to be had. Where other
         work holds some of them, as a browser on a laptop with two, one fewer is often twice as fast; the last
@@ -190,7 +188,7 @@ class Session(HasTraits):
     run is (`steps, epoch, loss, line, snapshots`) reads as it is at that moment.
 
     While settings are tried (`try_each`) the status is "trying" and `trials` says how far each is; all else
-    stays as it is where the run was left, and a trial's line is one of `branches` once it has ended.
+    stays as where the run was left. A trial's line is one of `branches` once it has ended.
 
     The weights are those of the plain loop: `torch.manual_seed(seed)`, a generator `g` seeded with `seed`,
     and for each epoch the batches of `torch.randperm(n, generator=g)` in order. While it trains in the
@@ -355,10 +353,9 @@ class Session(HasTraits):
     @property
     def samples(self) -> Samples:
         """The validation samples, or without them the training samples."""
-        name, batches = "validation", self._run.data.valid
-        if batches is None:
-            name, batches = "training", self._run.data.train
-        return Samples(batches, name, self.device, self._run.loop.objective.target)
+        data, target = self._run.data, self._run.loop.objective.target
+        name, batches = ("validation", data.valid) if self.has_valid else ("training", data.train)
+        return Samples(batches, name, self.device, target)
 
     def __repr__(self) -> str:
         return describe(self._run, self.status, self.error, self.epochs, self.rejected)
@@ -503,8 +500,8 @@ class Session(HasTraits):
         self._run.check_open()
         loop = self._run.loop
         with self._choosing:  # two threads that freeze at once lose neither
-            refused = "trainable" in self.rejected and not self._run.waits("trainable")
             # What was refused is not built upon: the person saw it refused, and goes on from what is so.
+            refused = "trainable" in self.rejected and not self.waits("trainable")
             now = self.applied["trainable"] if refused else self.trainable
             self.trainable = loop.freezing.extend(now, what, trains, loop.optimizer)
         return self
@@ -534,12 +531,12 @@ class Session(HasTraits):
         """Return what the model says of `X`, on the CPU.
 
         Multilabel: N x C of 0 and 1, at `session.thresholds`; binary: N of 0 and 1; multiclass: N class
-        numbers; any other task: the model's output. `X` is as in `train=(X, y)`, or a Dataset or DataLoader.
+        numbers; any other task: the model's output. Without `labels` the probabilities, as `predict_scores`.
 
         Parameters
         ----------
+        X : as in `train=(X, y)`, or a Dataset or DataLoader.
         batch_size : samples that are computed at a time.
-        labels : False: the probabilities instead, as `predict_scores` returns them.
         """
         if not labels:
             return self.predict_scores(X, batch_size)
@@ -555,14 +552,11 @@ class Session(HasTraits):
         return self._run.result(lambda: compute_outputs(self._run.loop, X, batch_size))
 
     def save(self, path: Any, averaged: bool = True) -> Path:
-        """Write the weights of now to a file; return its path.
+        """Write the weights of now, whole or not; return the path.
 
         It is a state dict for the model as its class makes it: `model.load_state_dict(torch.load(path,
-        weights_only=True))`. It is written whole or not at all.
-
-        Parameters
-        ----------
-        averaged : where `ema` is on, write the averaged weights, as `predict` uses them.
+        weights_only=True))`; where `ema` is on and with `averaged`, of the averaged weights that `predict`
+        uses.
 
         Raises
         ------
@@ -643,12 +637,7 @@ class Session(HasTraits):
         return self
 
     def compare(self, branch: Branch | str, other: Branch | str | None = None) -> Comparison:
-        """Compare two lines: settings that differ, losses and metrics.
-
-        Parameters
-        ----------
-        other : None: the line under way.
-        """
+        """Compare settings and metrics of a line and another (None: this)."""
         timeline = self._run.timeline
         return compare_lines(timeline.branch(branch), timeline.branch(self.line if other is None else other))
 
@@ -685,12 +674,7 @@ class Session(HasTraits):
         return self._run.now("changes")
 
     def past_on(self, branch: Branch | str | None = None) -> tuple[PastScores, ...]:
-        """Return those of `past_scores` that a line went through, by step.
-
-        Parameters
-        ----------
-        branch : None: the line under way.
-        """
+        """Return those of `past_scores` on a line (None: this one), by step."""
         line = self._run.timeline.line_named(self.line if branch is None else branch)
         return self._run.evaluations.past.of(line.went_through)
 
@@ -796,9 +780,8 @@ class Session(HasTraits):
         """
         self._run.check_open()
         if steps := self.steps:
-            raise ValueError(
-                f"This session is at step {steps:,}: a ledger is replayed by one that was not trained yet."
-            )
+            untrained = "a ledger is replayed by one that was not trained yet"
+            raise ValueError(f"This session is at step {steps:,}: {untrained}.")
         self._run.pending = read_ledger(ledger, self._run.steering.names, self._read)
         return self
 
@@ -874,9 +857,8 @@ class Session(HasTraits):
             if known is None:
                 raise AttributeError(f"A Session has no {name!r}.{name_hint(name, _wishes(type(self)))}")
             if not isinstance(known, traitlets.TraitType) or known.read_only:
-                raise AttributeError(
-                    f"{name} can be read, not set: what can be set is {', '.join(_wishes(type(self)))}."
-                )
+                names = ", ".join(_wishes(type(self)))
+                raise AttributeError(f"{name} can be read, not set: what can be set is {names}.")
         if name not in ("lr", "schedule"):
             return super().__setattr__(name, value)
         # Under a schedule, the same wish once more asks for something: the rate has moved since.

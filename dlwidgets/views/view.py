@@ -37,8 +37,7 @@ def module(folder: str | Path) -> str:
     """Join a view's `view.js` and all that it imports into one module.
 
     Each anywidget evaluates its own copy of its module from a blob, where a relative import cannot be
-    resolved. So the files, which import from one another for the type checker and the tests, are joined
-    here in the order of their `import` lines, with those lines taken out.
+    resolved: the files are joined in the order of their `import` lines, with those lines taken out.
     """
     texts: dict[Path, str] = {}
 
@@ -54,10 +53,7 @@ def module(folder: str | Path) -> str:
 
 
 def style(*names: str | Path) -> str:
-    """Join front.css and the style sheets of folders, or single files.
-
-    Of a folder `view.css` comes first, then the others in the order of their names.
-    """
+    """Join front.css and the style sheets of folders, `view.css` first, or files."""
     files = [_HERE / "front.css"]
     for place in (_HERE / name for name in names):
         sheets = place.glob("*.css") if place.is_dir() else [place]
@@ -91,10 +87,7 @@ def close_widgets(*widgets: Widget) -> None:
 
 
 class Pictured:
-    """Puts a static picture beside a widget, where none can be drawn.
-
-    What has it defines `figure()`. GitHub, nbconvert and a notebook opened elsewhere show the picture.
-    """
+    """Puts a static picture beside a widget, for GitHub and nbconvert."""
 
     def figure(self) -> Figure:
         """Return what the view shows now as a matplotlib Figure."""
@@ -110,7 +103,6 @@ class Pictured:
             super().__del__()  # type: ignore[misc]
 
     def _still(self) -> bytes:
-        """Return the picture as PNG bytes."""
         from ..core.base.canvas import render_png
 
         return render_png(self.picture())
@@ -130,11 +122,8 @@ class Pictured:
 class View(Pictured, anywidget.AnyWidget):
     """Projects its source into synced traits, as the page keeps up.
 
-    To add a view, make a folder with three files: `view.py` with a class of this one whose `_esm` is
-    `module(folder)` and whose `_css` is `style(folder)`; `view.js`, which exports by default an object with
-    `render`, and calls `live` of front.js; `view.css`. Its name goes into `dlwidgets/__init__.py`.
-
-    The contract of a view:
+    A view has a folder: `view.py` with a class of this one whose `_esm` is `module(folder)` and whose `_css`
+    is `style(folder)`; `view.js`, which exports by default an object with `render`; `view.css`. Its contract:
 
     * ``watches`` names the session's traits that change the picture; ``project()`` returns the whole
       picture as ``{trait: value}``, never a difference, so that a view shown late, twice or after a reload
@@ -292,10 +281,8 @@ class View(Pictured, anywidget.AnyWidget):
     # -- page to kernel
 
     def set_state(self, sync_data: Any) -> None:
-        """Take nothing: a page asks in messages, and writes no trait.
-
-        Taking it would also hold back, for its time, what the training thread announces on this object.
-        """
+        """Take nothing: a page asks in messages, and writes no trait."""
+        # Taking it would also hold back, for its time, what the training thread announces on this object.
 
     def _hear(self, _widget: Any, message: Any, _buffers: Any) -> None:
         if not isinstance(message, dict):

@@ -102,12 +102,9 @@ class Loop:
         self.layer_stats: LayerStats | None = None
         self._gradients = GradientClipper(self.model)
         # What a step can have beside the plain loop. Switched off, none of them touches a number.
-        self.accumulation = Accumulation(batches)
-        self.precision = MixedPrecision(objective.device)
-        self.normalisation = WeightNormalisation(self.model)
-        self.dropout = DropoutRates(self.model)
-        self.average = WeightAverage(self.model)
-        self.patience = Patience(self.model)
+        self.accumulation, self.precision = Accumulation(batches), MixedPrecision(objective.device)
+        self.normalisation, self.dropout = WeightNormalisation(self.model), DropoutRates(self.model)
+        self.average, self.patience = WeightAverage(self.model), Patience(self.model)
         self._mark = RandomMark()
         self.look: Callable[[Any, int], None] | None = None
         self.between_batches: Callable[[], None] = lambda: None

@@ -64,8 +64,8 @@ class Microscope:
     """Looks at the next step: `before()` it, and `after()` it.
 
     The loss of each sample is computed within the step, once its batch is there and before the model has seen
-    it, as the step will compute it: in the same modes and with the same random numbers, which are then put
-    back, as are the model's buffers. So no batch is drawn ahead, whatever it comes from.
+    it, in the same modes and with the same random numbers, which are then put back, as are the model's
+    buffers. So no batch is drawn ahead, whatever it comes from.
     """
 
     def __init__(self, loop: Loop) -> None:
@@ -120,33 +120,28 @@ class Microscope:
         return losses.float().reshape(count, -1).mean(1).cpu().numpy(), ""
 
     def _pictures(self, batch: Any) -> np.ndarray | None:
-        objective = self._loop.objective
+        objective, found = self._loop.objective, []
         inputs = batch if objective.custom is not None else unpack_batch(batch, objective.target)[0]
-        found = []
         for number in self._shown:
             one = make_thumbnail(tree_map(lambda tensor, n=number: tensor[n : n + 1], inputs))
             if one.image is None:
                 return None
             pixels = torch.from_numpy(one.image).permute(2, 0, 1)[None].float()
-            step = math.ceil(max(pixels.shape[2:]) / _SIDE)
-            if step > 1:
+            if (step := math.ceil(max(pixels.shape[2:]) / _SIDE)) > 1:
                 pixels = F.avg_pool2d(pixels, step, ceil_mode=True, count_include_pad=False)
             found.append(pixels[0].permute(1, 2, 0).round().to(torch.uint8).numpy())
         return np.stack(found) if found and len({image.shape for image in found}) == 1 else None
 
     @torch.no_grad()
     def _moves(self) -> list[LayerStep]:
-        seen: set[int] = set()
-        found = []
+        kept, found = dict(self._kept), []
         for layer in walk(self._loop.model):
-            own = [p for p in layer.module._parameters.values() if p is not None and id(p) in self._kept]
-            own = [p for p in own if id(p) not in seen]
-            seen.update(map(id, own))
-            own = [p for p in own if p.grad is not None and self._kept[id(p)].shape == p.shape]
-            if own:
-                weights = _norm(own)
-                moved = _norm([p - self._kept[id(p)].to(p.device) for p in own])
-                grads = _norm([p.grad for p in own if p.grad is not None])
+            # A parameter counts once, in the first of its layers.
+            pairs = [(p, kept.pop(id(p), None)) for p in layer.module._parameters.values() if p is not None]
+            own = [(p, old) for p, old in pairs if old is not None and old.shape == p.shape]
+            if own := [(p, old) for p, old in own if p.grad is not None]:
+                weights, grads = _norm([p for p, _ in own]), _norm([p.grad for p, _ in own])
+                moved = _norm([p - old.to(p.device) for p, old in own])
                 found.append(LayerStep(layer.path, grads, weights, moved / weights if weights else math.nan))
         return found
 

@@ -17,10 +17,8 @@ class Orders:
     ----------
     going : whether steps are to be taken.
     ending : how the last going ended, or "" while it goes: "paused", "stopped", "done" or "failed".
-    began : epochs that were completed when the run began.
-    runs : how many runs have begun.
-    given : how many orders were given by people: to start, step, pause or stop.
-    goal : epochs that will have been completed when it is done; None without a run.
+    began, goal : epochs completed when the run began, and when it will be done; None without a run.
+    runs, given : how many runs have begun; how many orders people gave: to start, step, pause or stop.
     """
 
     def __init__(self) -> None:
@@ -86,12 +84,7 @@ class Orders:
                 self._last = self.began, self.goal
 
     def arrive(self, epochs: int) -> None:
-        """Wait where the run was taken, unless ordered on meanwhile.
-
-        Parameters
-        ----------
-        epochs : how many whole epochs lie behind there.
-        """
+        """Wait where the run was taken, unless ordered on meanwhile."""
         with self._lock:
             if self.goal is None and self._last is not None:
                 self.began, self.goal = self._last
@@ -111,10 +104,7 @@ class Orders:
     def proceed(self, steps: int, epochs: int, midway: bool = False) -> bool:
         """Say whether to take a step; asked before each.
 
-        Parameters
-        ----------
-        steps, epochs : how many steps and whole epochs lie behind.
-        midway : whether an epoch is under way: it is not broken off, even if the goal was moved before it.
+        An epoch that is `midway` is not broken off, even if the goal was moved before it.
         """
         with self._lock:
             if not self.going:

@@ -20,8 +20,7 @@ class Trial(NamedTuple):
     ----------
     settings : wishes by name.
     steps, taken : how many steps it is to take, and has taken.
-    line : the name of its line; "" before it begins.
-    ended : whether it is over; only then its line is one of `Session.branches`.
+    line, ended : the name of its line, one of `Session.branches` once it is over; "" before it begins.
     """
 
     settings: Mapping[str, Any]
@@ -47,11 +46,7 @@ def try_each(
     """Take steps with each of some settings; return their lines.
 
     The run pauses. An order that it go, pause or stop, or an interrupt, ends the trying: then there are lines
-    of those alone that had begun.
-
-    Parameters
-    ----------
-    keep : the number of the try to go on with; None: the run is left where it was.
+    of those alone that had begun. `keep` is the number of the try to go on with.
     """
 
     def work(timeline: Timeline) -> tuple[Branch, ...]:

@@ -174,8 +174,7 @@ class Timeline:
         #: The bytes of a snapshot, and the budget that goes with them: read off the system once, not each
         #: time.
         self._budgeted = (-1, 0)
-        self._born = 0
-        self._went: Place = (0, 0)
+        self._born, self._went = 0, (0, 0)
         self._left_settings: dict[str, Any] = {}
         #: Set by another thread: steps are taken again no further.
         self.abandoned = False
@@ -298,8 +297,7 @@ class Timeline:
 
         Parameters
         ----------
-        step : 0 for the beginning; a negative number counts from now.
-        exact : take the steps from the last snapshot up to `step` again; False: go to the nearest snapshot.
+        step, exact : see `Session.rewind`.
         changes : how many changes are then in force; None: none that were made right after `step`.
 
         Raises
@@ -426,11 +424,9 @@ class Timeline:
                 count += 1
             if loop.steps >= step or self.abandoned:
                 break
-            took = loop.step()
-            if took:
-                number = loop.steps
-                if differs is None and number <= len(losses) and losses[number - 1] != loop.loss:
-                    differs = number
+            number, took = loop.steps, loop.step()
+            if took and differs is None and number < len(losses) and losses[number] != loop.loss:
+                differs = number + 1
             if took or loop.epoch_ended:
                 self._evaluated(rows.pop(loop.steps, None))
         self._went = loop.steps, count
@@ -438,9 +434,9 @@ class Timeline:
 
     def _evaluated(self, row: Mapping[str, Any] | None) -> None:
         """Tell the parts what an evaluation found then."""
-        for part in self.parts.values() if row is not None else ():
-            if (evaluated := getattr(part, "evaluated", None)) is not None:
-                evaluated({name: value for name, value in row.items() if name != "step"})  # type: ignore[union-attr]
+        for part in () if row is None else self.parts.values():
+            if hasattr(part, "evaluated"):
+                part.evaluated({name: value for name, value in row.items() if name != "step"})  # type: ignore[union-attr]
 
     def start_over(self, line: Line) -> None:
         """Have `line` as the only one, with a snapshot of now."""
