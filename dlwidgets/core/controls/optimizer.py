@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 
 from ..base.words import did_you_mean, quote_error
 from .control import Control, Panel, PanelRow
-from .movement import MovementWriter, name_in_wish
+from .optimizer_number import MovementWriter, name_in_wish
 from .parameter_groups import GroupValue, groups_by_id
 
 #: A wish in one form: what is a name of torch.optim, a class, a factory `parameters -> Optimizer` or an

@@ -10,20 +10,26 @@ from ..base.isolation import preserve_random_state
 from ..base.ledger import Entry, Ledger
 from .accumulate import Accumulate
 from .batch_size import BatchSize
+from .betas import Betas
 from .clipping import Clipping
 from .control import Control
 from .dropout import Dropout
 from .early_stopping import EarlyStopping
 from .ema import Ema
+from .epochs import Epochs
+from .evaluate_every import EvaluateEvery
+from .evaluate_samples import EvaluateSamples
 from .label_smoothing import LabelSmoothing
-from .movement import Betas, LearningRate, Momentum, WeightDecay
+from .learning_rate import LearningRate
+from .momentum import Momentum
 from .normalise import Normalise
 from .optimizer import OptimizerControl
 from .precision import Precision
 from .schedule.rate import ScheduleControl
-from .settings import Epochs, EvaluateEvery, EvaluateSamples, Thresholds
 from .threads import Threads
+from .thresholds import Thresholds
 from .trainable import Trainable
+from .weight_decay import WeightDecay
 
 #: All controls, in the order in which their state is put back and their rows are shown.
 CONTROLS: list[type[Control]] = [

@@ -11,8 +11,8 @@ from torch import nn
 from torch.optim import Optimizer
 
 from ..base.ledger import Entry
-from ..controls.movement import MovementWriter
 from ..controls.optimizer import default_settings
+from ..controls.optimizer_number import MovementWriter
 from ..controls.schedule.rate import Rate
 from ..controls.steering import CONTROLS, Steering
 from ..layers.structure import expression_of

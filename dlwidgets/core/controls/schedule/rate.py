@@ -14,7 +14,8 @@ from ...base.ledger import Entry
 from ...base.state import Reference, dereference
 from ...base.words import pluralize
 from ..control import Control, Panel, PanelRow, parse_number
-from ..movement import MovementWriter, name_in_wish, ready_for_momentum
+from ..momentum import ready_for_momentum
+from ..optimizer_number import MovementWriter, name_in_wish
 from ..parameter_groups import GroupValue, set_group
 from . import plan as plans
 from .plan import NAMES, Ahead, SchedulePlan, Wish

@@ -1,0 +1,68 @@
+"""A number of the optimizer's parameter groups as a control."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, ClassVar
+
+from ..base.ledger import Entry
+from ..base.numbers import read_number
+from ..base.state import Reference, dereference
+from .control import Control, Writer
+from .parameter_groups import GroupValue
+
+
+class MovementWriter(Writer):
+    """Writes the optimizer and its numbers, together for all these controls."""
+
+    def change(self, entry: Entry) -> list[str]:
+        return self.script.movement.change(entry)
+
+
+def name_in_wish(wish: Any) -> Any:
+    """Return the name in a wish for an optimizer or schedule."""
+    if wish is None:
+        return None
+    return wish[0] if isinstance(wish[0], str) else getattr(wish[0], "__name__", type(wish[0]).__name__)
+
+
+def read_non_negative(value: Any) -> float | None:
+    """Return a finite number, 0 or more; None for anything else."""
+    number = read_number(value)
+    return number if number is not None and math.isfinite(number) and number >= 0 else None
+
+
+class OptimizerNumber(Control):
+    """A number of the parameter groups; None is the optimizer's own."""
+
+    of_the_step = True
+    bounds = "any"
+    writer = MovementWriter
+    _kept: ClassVar[tuple[str, ...]] = ("_value", "_own")
+
+    def optimizer_changed(self) -> None:
+        self._value = GroupValue(self.loop.optimizer, self.name)
+        #: The optimizer's own.
+        self._own: Any = self._value.value
+
+    def now(self) -> Any:
+        return self._value.value
+
+    def check_not_cycled(self) -> None:
+        """Refuse to change a number that the schedule cycles."""
+        rate = self.loop.rate
+        if rate.plan is not None and rate.cycled:
+            raise ValueError(
+                f"the schedule {rate.plan.name} cycles it: "
+                f'its option "cycle_momentum": False leaves {self.name} alone'
+            )
+
+    def state(self) -> Any:
+        return Reference([getattr(self, name) for name in self._kept])
+
+    def install(self, state: Any) -> None:
+        if (kept := dereference(state)) is None:
+            self.optimizer_changed()
+        else:
+            for name, value in zip(self._kept, kept):
+                setattr(self, name, value)
