@@ -10,11 +10,10 @@ import {
 } from "../../dlwidgets/views/confusion/words.js";
 import { step } from "../../dlwidgets/views/confusion/plot.js";
 import { cuttable, layoutOf, strength } from "../../dlwidgets/views/confusion/tiles.js";
-import { leap, nearestPosition } from "../../dlwidgets/views/confusion/slider.js";
+import { leap, nearestPosition, reportOf, summaryOf } from "../../dlwidgets/views/confusion/slider.js";
 import { ownLimits } from "../../dlwidgets/views/confusion/look.js";
 import { widthOf } from "../../dlwidgets/views/confusion/table.js";
 import { firstFilter } from "../../dlwidgets/views/confusion/toolbar.js";
-import { reportOf, summaryOf } from "../../dlwidgets/views/confusion/best_thresholds.js";
 import { cellsOfMatrix, matrixLayout, sumsOf, wholeOf } from "../../dlwidgets/views/confusion/matrix.js";
 
 /** The kernel's table of metrics; a test in Python compares it with its own. */

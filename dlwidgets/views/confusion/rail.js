@@ -2,7 +2,7 @@
 import { listen, make, say, surface, whole } from "../front.js";
 import { uints } from "./counts.js";
 import { fitted, inks, nameFor, trace, write } from "./plot.js";
-import { share } from "./words.js";
+import { fourCells, share } from "./words.js";
 /** @import { Metrics } from "./metrics.js" */
 
 /** An evaluation that was kept: its step, its epoch, its line. @typedef {{step: number, epoch: number, line: string}} Moment */
@@ -59,8 +59,7 @@ export function signed(x) {
 
 /** Two moments that a person chose of the past; null follows the first and the newest of the line that is under way. */
 export function momentPair() {
-  /** @type {(Moment | null)[]} */
-  const chosen = [null, null];
+  const chosen = /** @type {(Moment | null)[]} */ ([null, null]);
   /** The number of the newest moment of a line, else of all. @param {Moment[]} moments @param {Line[]} lines @param {string} line */
   const newest = (moments, lines, line) => lines.find((one) => one.line === line)?.own.slice(-1)[0] ?? moments.length - 1;
   return {
@@ -148,8 +147,7 @@ export function pastRail({ model, metrics, signal, repaint, open, choose }) {
     two.draw(at.map((moment) => Array.from({ length: 4 }, (_, i) => cells[4 * (moment * classes + Math.max(0, pinned)) + i])), at.map((moment) => valueAt(moment, Math.max(0, pinned))), pinned >= 0);
     const here = pointed >= 0 && pointed < moments.length ? pointed : at[1], value = pinned >= 0 ? valueAt(here, pinned) : NaN;
     say(reading, `${momentWords(moments[here], several)}${pinned >= 0 ? `: ${name} ${share(value)}` : ""}`);
-    const label = `${name} of ${names.length} classes over ${moments.length} evaluations` + (pinned >= 0 ? `; ${names[pinned]} ${share(value)}` : "");
-    nameFor(canvas, label);
+    nameFor(canvas, `${name} of ${names.length} classes over ${moments.length} evaluations${pinned >= 0 ? `; ${names[pinned]} ${share(value)}` : ""}`);
   }
   return { node, draw };
 }
@@ -184,8 +182,7 @@ function changeTable({ choose, signal }) {
   const body = make("tbody");
   const node = make("div", { class: "dlw-det-changes" }, make("table", {}, make("thead", {}, make("tr", {},
     ...["class", "A", "B", "B − A", ""].map((text) => make("th", { scope: "col", text })))), body));
-  /** @type {{row: HTMLElement, parts: HTMLElement[], bar: HTMLElement, c: number}[]} */
-  const rows = [];
+  const rows = /** @type {{row: HTMLElement, parts: HTMLElement[], bar: HTMLElement, c: number}[]} */ ([]);
   function add() {
     const name = make("button", { type: "button", class: "dlw-det-fold" }), cells = [0, 1, 2].map(() => make("td")), bar = make("i");
     const row = make("tr", {}, make("th", { scope: "row" }, name), ...cells, make("td", { "aria-hidden": "true" }, bar));
@@ -218,7 +215,7 @@ function changeTable({ choose, signal }) {
 /** The cells of the pinned class at both moments. */
 function cellPair() {
   const two = [0, 1].map(() => {
-    const title = make("span", { class: "dlw-faint" }), cells = [0, 1, 2, 3].map((cell) => make("div", cell === 0 || cell === 3 ? { "data-right": true } : { "data-wrong": true }));
+    const title = make("span", { class: "dlw-faint" }), cells = fourCells();
     return { title, cells, node: make("div", { class: "dlw-det-two" }, title, make("div", { class: "dlw-det-cells" }, ...cells)) };
   });
   const node = make("div", { class: "dlw-det-pair" }, ...two.map((one) => one.node));

@@ -153,8 +153,7 @@ export function sampleList({ model, signal, want, open }) {
  * turn: (by: number) => boolean, signal: AbortSignal}} hands `turn` says whether there is such a page */
 function sampleItems({ select, turn, signal }) {
   const node = make("div", { class: "dlw-det-list", role: "listbox", "aria-label": "Samples" });
-  /** @type {{item: HTMLElement, canvas: HTMLCanvasElement, parts: HTMLElement[], of: any}[]} */
-  const items = [];
+  const items = /** @type {{item: HTMLElement, canvas: HTMLCanvasElement, parts: HTMLElement[], of: any}[]} */ ([]);
   let shown = /** @type {Sample[]} */ ([]), focused = 0;
 
   function choose(/** @type {number} */ i) { if (shown[i]) select(shown[i].number); }

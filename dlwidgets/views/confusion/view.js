@@ -5,11 +5,10 @@ import { metricTable } from "./metrics.js";
 import { matching, standingOrder } from "./order.js";
 import { cellWords, fill, headline, share } from "./words.js";
 import { ownLimits, ownLook, ownPin } from "./look.js";
-import { scoreSlider } from "./slider.js";
+import { bestThresholds, scoreSlider } from "./slider.js";
 import { tileGrid } from "./tiles.js";
 import { classTable, columnMenu, widthOf } from "./table.js";
 import { gridBar, segments } from "./toolbar.js";
-import { bestThresholds } from "./best_thresholds.js";
 import { cellsOfMatrix, classMatrix } from "./matrix.js";
 import { classDetail } from "./class_detail.js";
 /** @import { Model } from "../front.js" */

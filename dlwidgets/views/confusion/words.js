@@ -95,10 +95,12 @@ export function fill(node, ...pairs) {
   });
 }
 
+/** Elements for four cells, told apart as right and wrong. */
+export function fourCells() { return ["right", "wrong", "wrong", "right"].map((kind) => make("div", { [`data-${kind}`]: true })); }
+
 /** The four cells of one class in sentences, placed as in its tile. */
 export function cellWords() {
-  const line = make("div", { class: "dlw-conf-line" });
-  const four = [0, 1, 2, 3].map((cell) => make("div", cell === 0 || cell === 3 ? { "data-right": true } : { "data-wrong": true }));
+  const line = make("div", { class: "dlw-conf-line" }), four = fourCells();
   const node = make("div", { class: "dlw-conf-words" }, line, make("div", { class: "dlw-conf-four" }, ...four));
 
   /** @param {Picture} picture @param {Pointed} shown `c` is -1 for none */

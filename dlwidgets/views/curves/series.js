@@ -77,10 +77,8 @@ export function logTicks(low, high) {
   const span = Math.log10(high / low), stride = Math.ceil(span / 6);
   const between = span < 0.8 ? [1, 2, 3, 4, 5, 6, 7, 8, 9] : span < 2.3 ? [1, 2, 5] : [1];
   const found = [];
-  for (let power = first; power <= last; power += stride) {
-    // Of a text, which is exact where a product is not.
-    for (const digit of between) found.push(Number(`${digit}e${power}`));
-  }
+  // Of a text, which is exact where a product is not.
+  for (let power = first; power <= last; power += stride) found.push(...between.map((digit) => Number(`${digit}e${power}`)));
   return found.filter((value) => value >= low && value <= high);
 }
 
@@ -89,8 +87,7 @@ export function logTicks(low, high) {
  * @param {number} [low] @param {number} [high] */
 export function apart(wanted, gap, low = -Infinity, high = Infinity) {
   const order = wanted.map((_, i) => i).sort((a, b) => wanted[a] - wanted[b]);
-  /** @type {{sum: number, count: number}[]} */
-  const blocks = [];
+  const blocks = /** @type {{sum: number, count: number}[]} */ ([]);
   order.forEach((index, k) => {
     blocks.push({ sum: wanted[index] - k * gap, count: 1 });
     for (let last = blocks.length - 1; last > 0 && blocks[last - 1].sum / blocks[last - 1].count > blocks[last].sum / blocks[last].count; last--) {

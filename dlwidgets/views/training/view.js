@@ -102,8 +102,7 @@ function facts(/** @type {{model: Model, el: HTMLElement}} */ { model, el }) {
 
   const draw = () => {
     const asked = model.get("asked"), applied = model.get("applied"), rejected = model.get("rejected");
-    /** @type {string[]} */
-    const sentences = model.get("problem") ? [model.get("problem")] : [];
+    const sentences = /** @type {string[]} */ (model.get("problem") ? [model.get("problem")] : []);
     Object.keys(ROWS).forEach((name, i) => {
       if (name === "limit") return;  // mode and limit are one control: its facts stand under the limit
       const at = name === "clip" ? lines[i + 1] : lines[i];
