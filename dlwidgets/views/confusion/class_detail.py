@@ -35,20 +35,13 @@ class ClassDetail:
     """What opens under the tiles when a class is pinned.
 
     It lists the samples of one quadrant, the most confident first, a page at a time: a session's validation
-    data, or with bare Scores `X`. A click on one makes it the session's `selected_sample`.
-    The curves of the class are drawn by the page, from points that depend on no threshold and from the counts
-    of the grid; the past evaluations of a session are judged at the thresholds of now.
+    data, or with bare Scores `X`. A click on one makes it the session's `selected_sample`. The page draws
+    the curves of the class, from points that depend on no threshold and from the counts of the grid; the past
+    evaluations of a session are judged at the thresholds of now.
 
-    Parameters
-    ----------
-    session : the session, or None.
-    scores, thresholds : return those of now.
-    X : the samples of bare Scores, or None.
-    arrived : called, on any thread, when samples that were wanted have been read.
-
-    Raises
-    ------
-    TypeError, ValueError : X cannot be read by number, has another length, or there is a session too.
+    `scores` and `thresholds` return those of now; `arrived` is called, on any thread, when samples that were
+    wanted have been read. A TypeError or ValueError says that X cannot be read by number, has another length,
+    or that there is a session too.
     """
 
     def __init__(
@@ -217,9 +210,6 @@ class SampleReader:
 
     A session's samples are read on its training thread: a Dataset of its own may draw random numbers, read
     files, or be read by the training at the same time. Handed over, they are read at once.
-
-    For `X` and `arrived` see `ClassDetail`. A TypeError or ValueError says that X cannot be read by number,
-    or that there is a session too.
     """
 
     def __init__(self, session: Session | None, X: Any, arrived: Callable[[], None]) -> None:
@@ -358,11 +348,6 @@ def pack_past(past: Sequence[PastScores], thresholds: Any, budget: int = PAST_BY
 
     Where it would take more than `budget` bytes, evaluations are left out evenly; the first and the last of
     each line stay.
-
-    Returns
-    -------
-    past : E x C x 4 unsigned integers of `past_width` bytes, C order: tn, fp, fn, tp.
-    past_moments : [step, epoch, line] of each of the E.
     """
     if not past:
         return {"past": b"", "past_width": 1, "past_moments": []}

@@ -85,18 +85,12 @@ class ConfusionGrid(View):
     quadrant = Dict(help="class, or -1; cell: 0 tn, 1 fp, 2 fn, 3 tp, 4 to check, or -1").tag(sync=True)
     sample_page = Int(help="which page of samples is shown").tag(sync=True)
     listed = Dict(help="class, cell, total, page, first, form, columns, note, rule").tag(sync=True)
-    cards = List(
-        help="a dict a sample: number, name, score, true, said (class numbers), kind, size, values, text"
-    ).tag(sync=True)
+    cards = List(help="number, name, score, true, said, kind, size, values, text").tag(sync=True)
     card_pixels = Bytes(help="uint8, the images of `cards` in a row, H x W x channels each").tag(sync=True)
     selected_sample = Int(None, allow_none=True, help="number of the chosen sample").tag(sync=True)
-    class_facts = Dict(
-        help="class, roc_auc, average_precision, brier, ece, bins [bin, n, mean score, share that is]"
-    ).tag(sync=True)
+    class_facts = Dict(help="roc_auc, average_precision, brier, ece, bins [bin, n, score, is]").tag(sync=True)
     class_curve = Bytes(help="K x 3 float64: threshold falling, true, false positives").tag(sync=True)
-    mistakes = Dict(
-        help="class, missed, instead [class, said, wrongly], sets [true classes, said classes, count]"
-    ).tag(sync=True)
+    mistakes = Dict(help="class, missed, instead [class, said, wrongly], sets [true, said, n]").tag(sync=True)
     past = Bytes(help="E x C x 4 uints of `past_width` bytes: tn, fp, fn, tp").tag(sync=True)
     past_width = Int(1, help="bytes of a count of the past: 1, 2 or 4").tag(sync=True)
     past_moments = List(help="[step, epoch, line] of each of the E evaluations").tag(sync=True)

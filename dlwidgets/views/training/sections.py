@@ -41,21 +41,13 @@ class Sections(PanelPart):
     )  # fmt: skip
     opened = List(help="names of the sections that are open").tag(sync=True)
     form = List(help="sections: name, label, rows (see PanelRow)").tag(sync=True)
-    rows = Dict(
-        help="key -> value, choices, fact, kind (in-force, waiting, rejected), why, there, off, locked"
-    ).tag(sync=True)
+    rows = Dict(help="key -> value, choices, fact, kind, why, there, off, locked").tag(sync=True)
     sums = Dict(help="section -> what it says while it is closed").tag(sync=True)
     rates = Dict(help="scheduled, multiplier, applied, coming (step, rate), note").tag(sync=True)
     presets = List(help="name, what it sets in words").tag(sync=True)
     past = Dict(help="snapshots (step, why), branches (name, steps), busy, locked (names)").tag(sync=True)
-    lines = Dict(
-        help="choices (control, label, two values to try), steps, "
-        "rows: name, here, words, steps, loss, valid, note"
-    ).tag(sync=True)
-    taken = Dict(
-        help="what the last step measured: step, numbers, layers, losses, why_not, shown (samples), "
-        "shape (samples, height, width)"
-    ).tag(sync=True)
+    lines = Dict(help="choices (control, label, values), steps, rows: see `Standings`").tag(sync=True)
+    taken = Dict(help="step, numbers, layers, losses, why_not, shown, shape of thumbs").tag(sync=True)
     thumbs = Bytes(help="uint8, samples x height x width x 3: the shown samples").tag(sync=True)
     said = Dict(help="section -> why a button of it did not do what it says").tag(sync=True)
     notes = List(help="what the session chose by itself, in sentences").tag(sync=True)
