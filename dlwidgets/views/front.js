@@ -2,17 +2,11 @@
 
 /**
  * The model that anywidget hands to a view; `get` is typed loosely, since each view knows its own traits.
- * @typedef {{
- *   get(name: string): any,
- *   set(name: string, value: any): void,
- *   on(event: string, call: (...args: any[]) => void): void,
- *   off(event: string, call: (...args: any[]) => void): void,
- *   send(message: any): void,
- * }} Model
+ * @typedef {(event: string, call: (...args: any[]) => void) => void} Listening
+ * @typedef {{get(name: string): any, set(name: string, value: any): void, on: Listening, off: Listening, send(message: any): void}} Model
  */
-
-/** What the parts of a view work with. @typedef {{model: Model, el: HTMLElement, signal: AbortSignal, want: Want, repaint: () => void}} Part */
 /** @typedef {ReturnType<typeof wishes>} Want */
+/** What the parts of a view work with. @typedef {{model: Model, el: HTMLElement, signal: AbortSignal, want: Want, repaint: () => void}} Part */
 
 /**
  * A page lets the kernel send at most one picture in this many milliseconds. Where several may be on their way it
@@ -23,10 +17,8 @@ const PACE = 100;
 const QUIET = 1000, ACTING = 1000;
 /** A hello that no picture answers is repeated after this long, then ever more rarely, up to the second [ms]. */
 const PATIENCE = 3000, LONGEST = 60_000;
-/** Wishes of one name are sent at most this often [ms]. */
-const HASTE = 50;
-/** For this long after a person's change the page shows that, not what the kernel still says [ms]. */
-const OWN = 1500;
+/** Wishes of one name are sent at most this often, and shown this long in place of what the kernel still says [ms]. */
+const HASTE = 50, OWN = 1500;
 /**
  * What all views in the page share, whichever copy of this module draws them: `acted` is when a person last wished
  * for something. Whoever speaks to a kernel says for its other views too what they have drawn, since to hear a
@@ -40,11 +32,9 @@ const WHOLE = new Intl.NumberFormat("en-US");
 
 /**
  * Keep `draw` up to date with the model: once an animation frame at most, only while visible, and tell the
- * kernel when a picture is drawn, so that it sends the next.
- *
- * `draw()` reads the model afresh and paints everything. Returns a function that asks for a repaint.
+ * kernel when a picture is drawn, so that it sends the next. `draw()` reads the model afresh and paints everything.
+ * Returns a function that asks for a repaint.
  * @param {{model: Model, el: HTMLElement, signal: AbortSignal, draw: () => void}} view
- * @returns {() => void}
  */
 export function live({ model, el, signal, draw }) {
   let alive = true, visible = true, queued = 0;
@@ -213,8 +203,7 @@ export function keepKeys(el, signal) {
  * @param {{model: Model, signal: AbortSignal, repaint: () => void}} view
  */
 export function wishes({ model, signal, repaint }) {
-  /** @type {Map<string, {value: any, until: number, sent: number, timer: number}>} */
-  const own = new Map();
+  const own = /** @type {Map<string, {value: any, until: number, sent: number, timer: number}>} */ (new Map());
   let refusal = "", settling = 0;
   hear(model, "msg:custom", (message) => {
     if (!message || !("refused" in message)) return;
@@ -292,7 +281,6 @@ export function color(el, name) {
  * Make an element. `attributes` are set as attributes, except `text` (its text) and `class`.
  * @template {keyof HTMLElementTagNameMap} Tag
  * @param {Tag} tag @param {Record<string, string | number | boolean>} [attributes] @param {...(Node | string)} children
- * @returns {HTMLElementTagNameMap[Tag]}
  */
 export function make(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);
@@ -357,9 +345,7 @@ export function surface(canvas, width, height) {
 /**
  * Bytes of the model as numbers. A DataView may start anywhere, typed arrays only at multiples of their size.
  * @template {Float32Array | Int32Array | Uint32Array | Uint16Array | Uint8Array} A
- * @param {DataView | ArrayBuffer | null | undefined} bytes
- * @param {{new (buffer: ArrayBuffer): A}} Kind
- * @returns {A}
+ * @param {DataView | ArrayBuffer | null | undefined} bytes @param {{new (buffer: ArrayBuffer): A}} Kind
  */
 export function numbers(bytes, Kind) {
   if (!bytes || bytes instanceof ArrayBuffer) return new Kind(bytes ?? new ArrayBuffer(0));
@@ -380,12 +366,10 @@ export function sig(x, digits = 2) {
   return x.toLocaleString("en-US", { minimumFractionDigits: decimals, maximumFractionDigits: decimals }).replace("-", "−");
 }
 
-/** A learning rate, always as 2.8e-4, so that two of them compare at a glance. @param {number | null | undefined} x @returns {string} */
-export function rate(x) {
-  return x === null || x === undefined || !Number.isFinite(x) ? "–" : x === 0 ? "0" : x.toExponential(1).replace("+", "");
-}
+/** A learning rate, always as 2.8e-4, so that two of them compare at a glance. @param {number | null | undefined} x */
+export function rate(x) { return !Number.isFinite(x) ? "–" : x ? x.toExponential(1).replace("+", "") : "0"; }
 
-/** A count in short: 432, 1.21 M, 38.4 M. @param {number | null | undefined} n @param {string} [unit] @returns {string} */
+/** A count in short: 432, 1.21 M, 38.4 M. @param {number | null | undefined} n @param {string} [unit] */
 export function count(n, unit = "") {
   if (n === null || n === undefined || Number.isNaN(n)) return "–";
   const size = Math.abs(n);
@@ -397,10 +381,10 @@ export function count(n, unit = "") {
   return `${text} ${["", "k", "M", "G", "T", "P"][step]}${unit}`;
 }
 
-/** A whole number with its thousands set apart: 1,488. @param {number} n @returns {string} */
+/** A whole number with its thousands set apart: 1,488. @param {number} n */
 export function whole(n) { return WHOLE.format(Math.round(n)); }
 
-/** Seconds as a person says them: 41 s, 2:14, 1:02:33. @param {number | null | undefined} seconds @returns {string} */
+/** Seconds as a person says them: 41 s, 2:14, 1:02:33. @param {number | null | undefined} seconds */
 export function clock(seconds) {
   if (seconds === null || seconds === undefined || !Number.isFinite(seconds)) return "–";
   const s = Math.max(0, Math.round(seconds));

@@ -7,10 +7,9 @@ import {
 } from "../../dlwidgets/views/activations/tiles.js";
 import { onWhite, sentSize } from "../../dlwidgets/views/activations/sample_picker.js";
 import { byStrength, pointed, shownLarge } from "../../dlwidgets/views/activations/close_up.js";
-import { exactly, readingOf } from "../../dlwidgets/views/activations/readout.js";
 import { above, around, layerLines, layerMove, opened } from "../../dlwidgets/views/activations/layer_chooser.js";
 import {
-  footNote, heading, keepPlaces, layerGroups, partName, percent, place, range, withError,
+  exactly, footNote, heading, keepPlaces, layerGroups, partName, percent, place, range, readingOf, withError,
 } from "../../dlwidgets/views/activations/words.js";
 
 const STOPS = ["#8a3d00", "#e08a35", "#f5f6f8", "#6f9fd8", "#0f3f86"];

@@ -25,14 +25,9 @@ class SampleSource:
     It answers as the samples themselves do: `len()`, `.name`, `.inputs(i)` a batch of one, `.item(i)` that
     and the target, None where none is known. The own sample is number `len()`, which no count contains.
 
-    Parameters
-    ----------
-    samples : a session's samples, or those that were handed over.
-    scores : returns the scores of the samples, None where there are none yet.
-    encode : turns a text into a sample.
-
     Attributes
     ----------
+    samples : a session's, or those that were handed over; `scores` returns theirs, None where there are none yet.
     own : the sample that a person brought, while it is looked at.
     order : "number", "worst", "best" or "class:NAME": the way that next and previous go.
     takes : whether an image or a text can be brought; of an image it is known once a sample was read.
@@ -89,11 +84,7 @@ class SampleSource:
         self.own = OwnSample(found.inputs, found.name, ", ".join(filter(None, [before, found.done])))
 
     def bring_pixels(self, about: dict[str, Any], pixels: bytes) -> None:
-        """Look at an image that a page decoded.
-
-        `about` has its width, height, name and what the page did. Raises ValueError where the bytes are not
-        width x height x 3.
-        """
+        """Look at an image that a page decoded, width x height x 3 bytes."""
         width, height = about.get("width"), about.get("height")
         fits = isinstance(width, int) and isinstance(height, int) and width > 0 and height > 0
         if not fits or len(pixels) != width * height * 3 or len(pixels) > _MOST_PIXELS:
@@ -141,12 +132,7 @@ class SampleSource:
         return [numbers.index(index) if index in numbers else -1, len(numbers)]
 
     def go(self, where: str, index: int) -> int:
-        """Return the "next", "previous", "first" or a "random" sample from `index`.
-
-        Raises
-        ------
-        ValueError : there is no such way, or no sample to go to.
-        """
+        """Return the "next", "previous", "first" or a "random" sample from `index`."""
         numbers = list(range(len(self))) if self.order == "number" else self._in_order()
         if not numbers:
             raise ValueError("There is no sample to go to in this order.")

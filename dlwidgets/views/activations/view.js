@@ -1,28 +1,18 @@
 // The activation browser: what one layer makes of one sample, what it is given, or its weights.
 import { live, listen, make, numbers, say, sig, surface, whole, wishes } from "../front.js";
-import { anyNegative, paletteOf } from "./tiles.js";
+import { anyNegative, paletteOf, tileGrid } from "./tiles.js";
 import { drawScale } from "./canvas.js";
-import { footNote, heading, percent } from "./words.js";
+import { footNote, heading, percent, readingOf } from "./words.js";
 import { pictureControls } from "./controls.js";
 import { layerChooser } from "./layer_chooser.js";
 import { samplePicker } from "./sample_picker.js";
 import { givenAndSaid } from "./input.js";
 import { sheetOf } from "./sheet.js";
 import { closeUp } from "./close_up.js";
-import { readingOf } from "./readout.js";
 import { study } from "../study/study.js";
 
 /** @typedef {import("../front.js").Model} Model */
 /** @typedef {import("./tiles.js").State} State */
-
-/** What the parts of the view share, before the first picture. @returns {State} */
-function emptyState() {
-  const no = new Float32Array(), none = new Uint8Array();
-  return {
-    picture: {}, maps: none, near: no, incoming: none, bars: no, scales: no, means: no, zeros: no, colours: none,
-    hover: null, cursor: null, input: null, grid: { columns: 1, rows: 1, width: 1, height: 1, gap: 0, across: 1, down: 1 },
-  };
-}
 
 /** Take the picture from the model. @param {State} state changed in place @param {Model} model @param {HTMLElement} el whose colours it has */
 function readPicture(state, model, el) {
@@ -69,7 +59,8 @@ function pictureFoot() {
 const activationBrowser = {
   render({ model, el, signal }) {
     el.classList.add("dlw", "dlw-activations");
-    const state = emptyState();
+    // The rest is read with the first picture, before anything of it is shown.
+    const state = /** @type {State} */ ({ picture: {}, hover: null, cursor: null, input: null, grid: tileGrid(1, 1, 1) });
     let again = () => {}, failure = "";
     const repaint = () => again();
     const want = wishes({ model, signal, repaint }), view = { model, el, signal, want, repaint };

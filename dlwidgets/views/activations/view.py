@@ -316,6 +316,8 @@ class ActivationBrowser(View):
     def look_at(self, x: Any, name: str | None = None) -> None:
         """Look at a sample of one's own, until another is picked.
 
+        A TypeError or ValueError says in one sentence what does not fit.
+
         Parameters
         ----------
         x : an array or tensor of a sample's shape, with or without its batch axis, a tuple or dict of these
@@ -323,10 +325,6 @@ class ActivationBrowser(View):
             H x W x 3, a PIL image, or the path of an image file, which is scaled, cut and brought to the
             samples' range, as the view then says; or a text, where the view has `encode`.
         name : what it is called; None: the file's name, or "your own".
-
-        Raises
-        ------
-        TypeError, ValueError : one sentence on what does not fit.
         """
         self._bring(lambda: self._samples.bring(x, name)).result()
         self._look_again()

@@ -1,5 +1,7 @@
-// What the activation browser says: values with their error, layers, parts, the line above the picture.
+// What the activation browser says: layers, parts, the lines above and below the picture, the value under the pointer.
 import { sig } from "../front.js";
+import { pointed, shownLarge } from "./close_up.js";
+import { dequantise, halfStep } from "./tiles.js";
 
 /** A number with no more digits than its error lets be true: "0.421 ± 0.002". @param {number} value @param {number} error */
 export function withError(value, error) {
@@ -36,11 +38,18 @@ export function percent(share) {
  * @param {string[] | null} [tokens]
  */
 export function place(axes, at, block, size, tokens = null) {
-  return [0, 1].map((i) => {
-    const first = at[i] * block[i], last = Math.min(size[i], first + block[i]) - 1;
-    const name = tokens && tokens.length === size[i] && (i === 0 || axes[2] === "to") && first === last ? ` “${tokens[first]}”` : "";
-    return first === last ? `${axes[i + 1]} ${first}${name}` : `${axes[i + 1]}s ${first}–${last}`;
-  }).join(", ");
+  /** @param {number} i @param {number} first */
+  const nameOf = (i, first) => (tokens?.length === size[i] && (i === 0 || axes[2] === "to") ? ` “${tokens[first]}”` : "");
+  return [0, 1].map((i) => spanOf(axes[i + 1], at[i], block[i], size[i], (first) => nameOf(i, first))).join(", ");
+}
+
+/**
+ * "row 3", or "rows 6–7" where it is the mean of several.
+ * @param {string} word @param {number} at @param {number} each @param {number} size @param {(first: number) => string} [nameOf] what one alone is called
+ */
+function spanOf(word, at, each, size, nameOf = () => "") {
+  const first = at * each, last = Math.min(size, first + each) - 1;
+  return first === last ? `${word} ${first}${nameOf(first)}` : `${word}s ${first}–${last}`;
 }
 
 /**
@@ -100,4 +109,47 @@ export function heading(picture, sample) {
 export function footNote(picture, whole) {
   const at = picture.sorted_at === null || picture.sorted_at === undefined ? "" : `sorted at step ${whole(picture.sorted_at)}`;
   return [picture.note, at].filter(Boolean).join("; ");
+}
+
+/** A number as the tensor holds it, to seven digits at most. @param {number} value */
+export function exactly(value) {
+  if (Number.isNaN(value)) return "not finite (nan)";
+  if (!Number.isFinite(value)) return `not finite (${value > 0 ? "∞" : "−∞"})`;
+  const size = Math.abs(value);
+  const text = size !== 0 && (size >= 1e6 || size < 1e-4) ? value.toExponential(5) : String(Number(value.toPrecision(6)));
+  return text.replaceAll("-", "−").replace("e−", "e-").replace("e+", "e");
+}
+
+/** @param {import("./tiles.js").State} state @param {number} m the map's place */
+function aboutMap({ scales, means, zeros }, m) {
+  if (m < 0) return "";
+  if (zeros[m] === 1) return "zero everywhere";
+  if (scales[m] === 0 && means[m] === 0) return "no finite value";
+  return `mean ${sig(means[m], 2)}, zero ${percent(zeros[m])}, peak ${sig(scales[m], 3)}`;
+}
+
+/** The line under the picture. @param {import("./tiles.js").State} state @param {number} chosen the number of the picked map or bar */
+export function readingOf(state, chosen) {
+  const { picture, maps, near, scales, bars } = state;
+  const nameOf = (/** @type {number} */ i) => (picture.names?.[i] ? ` “${picture.names[i]}”` : "");
+  if (picture.reason) return "";
+  if (picture.form === "bars") {
+    const i = Math.min(bars.length - 1, state.hover?.index ?? chosen), units = spanOf("unit", i, picture.group, picture.shape[0] ?? 1, () => nameOf(i));
+    return i < 0 ? "" : `${units}${units.startsWith("units") ? ", the strongest" : ""}: ${exactly(bars[i])}`;
+  }
+  if (!picture.count) return "";
+  const { size, block, number, place: m, exact, depth } = shownLarge(state, chosen), at = pointed(state, size);
+  const matrix = picture.form === "sequence";
+  const map = matrix ? "" : `${picture.axes[0]} ${number}${nameOf(number)}: ${aboutMap(state, m) || "not among those that are shown"}`;
+  if (!at) return matrix ? "point at the picture to read its values" : map;
+  if (m < 0 && !exact) return map;
+  /** @param {number} k */
+  const valueAt = (k) => {
+    const i = (at[0] * size[1] + at[1]) * depth + k;
+    return exact ? exactly(near[i]) : withError(dequantise(maps[m * size[0] * size[1] * depth + i], scales[m]), halfStep(scales[m]));
+  };
+  const values = depth === 3 ? `red ${valueAt(0)}, green ${valueAt(1)}, blue ${valueAt(2)}` : valueAt(0);
+  const mean = block[0] * block[1] > 1 ? "mean " : "";
+  const where = picture.form === "lines" ? spanOf(picture.axes[2], at[1], block[1], picture.whole[1]) : place(picture.axes, at, block, picture.whole, picture.tokens);
+  return `${where}: ${mean}${values}${map && ` · ${map}`}`;
 }

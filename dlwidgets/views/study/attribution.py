@@ -37,10 +37,7 @@ class AttributionSection(Section):
         return self.method, self.target, self.here
 
     def choose(self, name: str, value: Any) -> None:
-        """Choose the method, the class, or the layer that is weighted.
-
-        The class None is the predicted one; the layer is that which is shown, or the last convolution.
-        """
+        """Choose the method, the class (None: the predicted one), or the layer shown."""
         if name == "where_method":
             if value not in METHODS:
                 raise ValueError(f"The methods are {' and '.join(METHODS)}, not {value!r}.")
@@ -84,7 +81,6 @@ class AttributionSection(Section):
         return False
 
     def values(self) -> dict[str, Any]:
-        """Return the picture; before it the method."""
         return {**self.empty, "where": {"method": self.method}, **self.found}
 
     def figure(self, values: dict[str, Any], image: np.ndarray | None) -> Figure | None:

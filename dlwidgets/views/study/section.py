@@ -60,12 +60,9 @@ class StudySubject:
     inputs : returns the sample looked at as a batch of one; it is read once.
     layer, part : which tensor, as in `activations`.
     of : tells this tensor, sample and line of the run apart from others.
-    channel : the channel in question.
     scores : turns outputs into probabilities; None: they are taken as they are.
     names : returns the names of that many outputs.
-    step : steps taken; None without a session.
-    running : whether it trains.
-    states : its snapshots.
+    step, running, states : of the session; None, False, () without one.
     """
 
     model: nn.Module
@@ -92,14 +89,11 @@ class Section:
     #: The trait that tells of it in words, and all of its traits, empty.
     trait: ClassVar[str] = ""
     empty: ClassVar[dict[str, Any]] = {}
+    #: What the values depend on, as far as a person decides it.
+    key: Any = None
 
     def __init__(self) -> None:
         self.found: dict[str, Any] = {}
-
-    @property
-    def key(self) -> Any:
-        """What the values depend on, as far as a person decides it."""
-        return None
 
     def forget(self) -> None:
         """Let go what was computed; what a person chose stays."""

@@ -38,15 +38,8 @@ _FOLDED = "The study is folded: open_study() opens 'touch', 'excites', 'where' o
 class Study:
     """What an activation browser shows below its maps; folded, it computes nothing.
 
-    Parameters
-    ----------
-    look : the layer and sample that are studied.
-    refresh : notes that the picture is out of date.
-    page_waits : says whether a page waits for a picture.
-
-    Attributes
-    ----------
-    section : the open one: "touch", "excites", "where", "time", or "" where all are folded.
+    `refresh` notes that the picture is out of date, `page_waits` says whether a page waits for one. `section` is
+    the open one: "touch", "excites", "where", "time", or "" where all are folded.
     """
 
     def __init__(
@@ -126,12 +119,7 @@ class Study:
         return self._sections[self.section].frame(self.values())
 
     def wish(self, name: str, value: Any) -> bool:
-        """Do what a person asked for; False if not the study's.
-
-        Raises
-        ------
-        ValueError : one sentence on what does not fit.
-        """
+        """Do what a person asked for; False if not the study's."""
         if name == "study":
             if value not in ("", *self._sections):
                 raise ValueError(f"The study has the sections {', '.join(self._sections)}, not {value!r}.")
@@ -190,8 +178,8 @@ class Study:
 
     def _count_look(self) -> None:
         """Count the values of a look taken anyway, for the spread."""
-        taken, session = self._look.taken, self._look.session
-        if session is None or taken is None or taken is self._counted or taken.step is None:
+        taken = self._look.taken
+        if taken is None or taken is self._counted or taken.step is None:
             return
         self._counted, look = taken, taken.look
         if look.tensor is not None and look.wanted.show == "output":
@@ -210,10 +198,8 @@ class Study:
 
     def _key(self) -> Any:
         look, chosen = self._look, self._sections[self.section].key if self.section else None
-        return (
-            self.section, look.wanted_layer(), look.shown_part(), look.wanted_sample(), id(look.samples.own),
-            self._channel(), chosen,
-        )  # fmt: skip
+        of = self._of(look.wanted_layer(), look.shown_part(), look.wanted_sample())
+        return self.section, of, self._channel(), chosen
 
     def _worked(self, _future: Any) -> None:
         self._refresh()

@@ -1,6 +1,6 @@
 // What excites the chosen channel: the strongest samples as small pictures, the place marked, a click selects.
 import { color, make, makeButton, makeChoice, numbers, say, sig, surface, whole } from "../front.js";
-import { fitted, imageOf } from "../activations/canvas.js";
+import { drawLine, fitted, imageOf } from "../activations/canvas.js";
 import { percent } from "../activations/words.js";
 
 /** The longest side of a sample's picture, the height of a line, and the least side of a mark [px]. */
@@ -29,15 +29,11 @@ export function excitesWords(now) {
 
 /** A line with the part that counts shaded. @param {HTMLElement} el @param {CanvasRenderingContext2D} ctx @param {any} tile */
 function drawTrace(el, ctx, tile) {
-  const step = PICTURE / Math.max(1, tile.line.length - 1);
   if (tile.box?.length === 2) {
     ctx.fillStyle = color(el, "orange-soft");
     ctx.fillRect(Math.min(PICTURE - 3, tile.box[0] * PICTURE), 0, Math.max(3, tile.box[1] * PICTURE), LINE_HIGH);
   }
-  ctx.strokeStyle = color(el, "blue");
-  ctx.beginPath();
-  tile.line.forEach((/** @type {number} */ y, /** @type {number} */ i) => ctx.lineTo(i * step, LINE_HIGH - 2 - (y / 100) * 40));
-  ctx.stroke();
+  drawLine(el, ctx, tile.line, 100, 0, 0, PICTURE, LINE_HIGH, { signed: false });
 }
 
 /** @param {import("../front.js").Part} view */

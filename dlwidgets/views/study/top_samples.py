@@ -38,10 +38,11 @@ class _Gathering:
 class TopSamplesSection(Section):
     """Gathers a layer's answers to probe samples, and shows one channel's."""
 
+    #: `key` is what samples are ordered by.
     trait, empty = "exciting", {"exciting": {}, "excited": b""}
 
     def __init__(self) -> None:
-        self.by = "max"
+        self.key = "max"
         self.forget()
 
     def forget(self) -> None:
@@ -52,15 +53,11 @@ class TopSamplesSection(Section):
         self._of: Any = None
         self._small: dict[int, Any] = {}
 
-    @property
-    def key(self) -> Any:
-        return self.by
-
     def sort(self, by: Any) -> None:
         """Order samples by a channel's largest value, "max", or its "mean"."""
         if by not in ("max", "mean"):
             raise ValueError(f"Samples are ordered by 'max' or 'mean', not by {by!r}.")
-        self.by = by
+        self.key = by
 
     def work(self, subject: StudySubject, seconds: float) -> bool:
         """Gather answers, anew where the weights have moved, and picture the strongest."""
@@ -88,7 +85,7 @@ class TopSamplesSection(Section):
     def _picture(self, subject: StudySubject, shown: _Gathering) -> dict[str, Any]:
         answers = shown.answers
         channel = min(subject.channel, answers.channels - 1)
-        found = answers.top(channel, self.by, _SHOWN)  # type: ignore[arg-type]
+        found = answers.top(channel, self.key, _SHOWN)  # type: ignore[arg-type]
         for one in found:
             if one.sample not in self._small:
                 self._small[one.sample] = _make_small(subject.samples.inputs(one.sample))
@@ -98,7 +95,7 @@ class TopSamplesSection(Section):
         images = len(shapes) == 1 and None not in shapes
         note = f"the first {answers.channels:,} of {answers.total:,} channels are kept"
         words = {
-            "layer": subject.layer, "channel": channel, "by": self.by, "taken": answers.taken,
+            "layer": subject.layer, "channel": channel, "by": self.key, "taken": answers.taken,
             "wanted": len(answers.numbers), "of": len(subject.samples),
             "first": shown.first, "last": shown.last,
             "note": note if answers.channels < answers.total else "",
