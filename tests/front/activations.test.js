@@ -222,8 +222,8 @@ test("the heading says what is shown of the layer, the order of the maps, and on
 });
 
 test("an order that is older than the picture says of which step it is", () => {
-  assert.equal(footNote({ note: "slice 1 of 3", sorted_at: 1200 }, (n) => n.toLocaleString("en-US")), "slice 1 of 3; sorted at step 1,200");
-  assert.equal(footNote({ note: "", sorted_at: null }, String), "");
+  assert.equal(footNote({ note: "slice 1 of 3", sorted_at: 1200 }), "slice 1 of 3; sorted at step 1,200");
+  assert.equal(footNote({ note: "", sorted_at: null }), "");
 });
 
 test("tokens are named where the axes stand for them", () => {

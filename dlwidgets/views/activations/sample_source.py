@@ -27,7 +27,7 @@ class SampleSource:
 
     Attributes
     ----------
-    samples : a session's, or those that were handed over; `scores` returns theirs, None where there are none yet.
+    samples : a session's, or those that were handed over; `scores` returns theirs, None before any.
     own : the sample that a person brought, while it is looked at.
     order : "number", "worst", "best" or "class:NAME": the way that next and previous go.
     takes : whether an image or a text can be brought; of an image it is known once a sample was read.
@@ -71,10 +71,9 @@ class SampleSource:
 
     def must_exist(self, index: Any) -> None:
         """Refuse with a ValueError what is no number of a sample."""
-        if not isinstance(index, int) or isinstance(index, bool) or not 0 <= index < len(self):
-            raise ValueError(
-                f"Sample {index} does not exist: the {self.name} samples are 0 to {len(self) - 1}."
-            )
+        last = len(self) - 1
+        if not isinstance(index, int) or isinstance(index, bool) or not 0 <= index <= last:
+            raise ValueError(f"Sample {index} does not exist: the {self.name} samples are 0 to {last}.")
 
     # -- one's own
 
@@ -84,7 +83,7 @@ class SampleSource:
         self.own = OwnSample(found.inputs, found.name, ", ".join(filter(None, [before, found.done])))
 
     def bring_pixels(self, about: dict[str, Any], pixels: bytes) -> None:
-        """Look at an image that a page decoded, width x height x 3 bytes."""
+        """Look at an image decoded by a page: width x height x 3 bytes."""
         width, height = about.get("width"), about.get("height")
         fits = isinstance(width, int) and isinstance(height, int) and width > 0 and height > 0
         if not fits or len(pixels) != width * height * 3 or len(pixels) > _MOST_PIXELS:

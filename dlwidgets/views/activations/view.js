@@ -50,7 +50,7 @@ function pictureFoot() {
       const still = zeros.filter((share) => share === 1).length;
       say(dead, still && picture.form !== "sequence" ? `${still === zeros.length ? "all" : `${still} of ${zeros.length}`} zero everywhere (grey)` : "");
       say(broken, picture.nonfinite > 0 ? `▲ ${percent(picture.nonfinite)} not finite` : "");
-      say(left, footNote(picture, whole));
+      say(left, footNote(picture));
     },
   };
 }

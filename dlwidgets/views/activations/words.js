@@ -1,5 +1,5 @@
 // What the activation browser says: layers, parts, the lines above and below the picture, the value under the pointer.
-import { sig } from "../front.js";
+import { sig, whole } from "../front.js";
 import { pointed, shownLarge } from "./close_up.js";
 import { dequantise, halfStep } from "./tiles.js";
 
@@ -78,11 +78,8 @@ export function layerGroups(layers) {
  * @param {string[]} before names in their places @param {Row[]} rows highest first @returns {Row[]}
  */
 export function keepPlaces(before, rows) {
-  const left = new Map(rows.map((row) => [row[0], row]));
-  /** @type {(Row | undefined)[]} */
-  const placed = before.slice(0, rows.length).map((name) => { const row = left.get(name); left.delete(name); return row; });
-  while (placed.length < rows.length) placed.push(undefined);
-  const rest = rows.filter((row) => left.has(row[0]));
+  const named = new Map(rows.map((row) => [row[0], row])), placed = rows.map((_, i) => named.get(before[i]));
+  const rest = rows.filter((row) => !placed.includes(row));
   return placed.map((row) => row ?? /** @type {Row} */ (rest.shift()));
 }
 
@@ -105,10 +102,9 @@ export function heading(picture, sample) {
   return [layer + part, which && [which, sample.words].filter(Boolean).join(", "), picture.words && picture.words + by].filter(Boolean).join(" · ");
 }
 
-/** What is said under the picture of what was left out, and of the order of the maps. @param {any} picture @param {(n: number) => string} whole */
-export function footNote(picture, whole) {
-  const at = picture.sorted_at === null || picture.sorted_at === undefined ? "" : `sorted at step ${whole(picture.sorted_at)}`;
-  return [picture.note, at].filter(Boolean).join("; ");
+/** What is said under the picture of what was left out, and of the order of the maps. @param {any} picture */
+export function footNote({ note, sorted_at }) {
+  return [note, typeof sorted_at === "number" && `sorted at step ${whole(sorted_at)}`].filter(Boolean).join("; ");
 }
 
 /** A number as the tensor holds it, to seven digits at most. @param {number} value */

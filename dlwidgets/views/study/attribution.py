@@ -37,7 +37,7 @@ class AttributionSection(Section):
         return self.method, self.target, self.here
 
     def choose(self, name: str, value: Any) -> None:
-        """Choose the method, the class (None: the predicted one), or the layer shown."""
+        """Choose the method, the class (None: predicted), or the layer."""
         if name == "where_method":
             if value not in METHODS:
                 raise ValueError(f"The methods are {' and '.join(METHODS)}, not {value!r}.")

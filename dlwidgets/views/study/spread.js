@@ -10,20 +10,14 @@ const PLOT = 116, LABELS = 46;
 /** Where the plot lies. @param {number} room */
 export function plotBox(room) { return { left: LABELS, width: Math.max(40, room - LABELS), height: PLOT }; }
 
-/**
- * The lowest and the highest bin that any look fills, with zero between them.
- * @param {Uint8Array} shades @param {number} bins @returns {[number, number]}
- */
+/** The lowest and the highest bin that any look fills, with zero between them. @param {Uint8Array} shades @param {number} bins @returns {[number, number]} */
 export function usedBins(shades, bins) {
   let low = bins / 2 - 1, high = bins / 2;
   shades.forEach((shade, i) => { if (shade) { low = Math.min(low, i % bins); high = Math.max(high, i % bins); } });
   return [low, high];
 }
 
-/**
- * The column and the bin under a point; null outside the plot.
- * @param {number} x @param {number} y @param {number} room @param {any} spread @param {[number, number]} used
- */
+/** The column and the bin under a point; null outside. @param {number} x @param {number} y @param {number} room @param {any} spread @param {number[]} used */
 export function binAt(x, y, room, spread, [low, high]) {
   const box = plotBox(room), columns = spread.steps.length;
   if (!columns || x < box.left || x >= box.left + box.width || y < 0 || y >= box.height) return null;
@@ -38,12 +32,10 @@ export function shareOf(shade) { return shade === 0 ? 0 : 10 ** (4 * ((shade - 1
 export function columnWords(spread, column, bin, shades) {
   const [first, last] = spread.steps[column], width = (2 * spread.reach) / spread.bins;
   const at = first === last ? `step ${whole(first)}` : `steps ${whole(first)}–${whole(last)}`;
-  const words = [`${at}: mean ${sig(spread.mean[column], 2)}, sd ${sig(spread.std[column], 2)}, zero ${percent(spread.zeros[column])}`];
-  if (bin !== null) {
-    const low = -spread.reach + bin * width;
-    words.push(`${sig(low, 2)} to ${sig(low + width, 2)}: ${percent(shareOf(shades[column * spread.bins + bin]))}`);
-  }
-  return words.join(" · ");
+  const words = `${at}: mean ${sig(spread.mean[column], 2)}, sd ${sig(spread.std[column], 2)}, zero ${percent(spread.zeros[column])}`;
+  if (bin === null) return words;
+  const low = -spread.reach + bin * width;
+  return `${words} · ${sig(low, 2)} to ${sig(low + width, 2)}: ${percent(shareOf(shades[column * spread.bins + bin]))}`;
 }
 
 /**

@@ -38,8 +38,8 @@ _FOLDED = "The study is folded: open_study() opens 'touch', 'excites', 'where' o
 class Study:
     """What an activation browser shows below its maps; folded, it computes nothing.
 
-    `refresh` notes that the picture is out of date, `page_waits` says whether a page waits for one. `section` is
-    the open one: "touch", "excites", "where", "time", or "" where all are folded.
+    `refresh` notes that the picture is out of date, `page_waits` says whether a page waits for one.
+    `section` is the open one: "touch", "excites", "where", "time", or "" where all are folded.
     """
 
     def __init__(
