@@ -83,7 +83,7 @@ class SampleSource:
         self.own = OwnSample(found.inputs, found.name, ", ".join(filter(None, [before, found.done])))
 
     def bring_pixels(self, about: dict[str, Any], pixels: bytes) -> None:
-        """Look at an image decoded by a page, height x width x 3."""
+        """Look at an image that a page decoded; `about` tells its size."""
         width, height = about.get("width"), about.get("height")
         fits = isinstance(width, int) and isinstance(height, int) and width > 0 and height > 0
         if not fits or len(pixels) != width * height * 3 or len(pixels) > _MOST_PIXELS:
