@@ -32,21 +32,14 @@ class Dashboard(Pictured, ipywidgets.VBox):
 
     def __init__(self, session: Session) -> None:
         if not isinstance(session, Session):
-            raise TypeError(
-                f"Dashboard wants a Session, not {type(session).__name__}: dlwidgets.Dashboard(session)."
-            )
-        self.training = TrainingPanel(session)
-        self.curves = Curves(session)
-        self.layers = LayerTable(session)
-        self.confusion = ConfusionGrid(session, table=True)
-        self.activations = ActivationBrowser(session)
-        self._rows = [
-            ipywidgets.Box([self.training.controls, self.curves])
-            .add_class("dlw-row")
-            .add_class("dlw-row-steer"),
-            ipywidgets.Box([self.confusion, self.activations]).add_class("dlw-row").add_class("dlw-row-look"),
-        ]
-        super().__init__([self.training.bar, self._rows[0], self.layers, self._rows[1]])
+            given = type(session).__name__
+            raise TypeError(f"Dashboard wants a Session, not {given}: dlwidgets.Dashboard(session).")
+        self.training, self.curves, self.layers = TrainingPanel(session), Curves(session), LayerTable(session)
+        self.confusion, self.activations = ConfusionGrid(session, table=True), ActivationBrowser(session)
+        steer = ipywidgets.Box([self.training.controls, self.curves]).add_class("dlw-row-steer")
+        look = ipywidgets.Box([self.confusion, self.activations]).add_class("dlw-row-look")
+        self._rows = [steer.add_class("dlw-row"), look.add_class("dlw-row")]
+        super().__init__([self.training.bar, steer, self.layers, look])
         self.add_class("dlw-dash")
 
     @property

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _HERE = Path(__file__).parent
-#: A line that imports from another file of ours.
-_IMPORT = re.compile(r'^import\s[^;]*?from\s*"(\.[^"]+)";[ \t]*$', re.MULTILINE)
+#: A line that imports from another file of ours, what is called or, for the type checker alone, types.
+_IMPORT = re.compile(r'^(?:import\s[^;]*?from\s*"(\.[^"]+)";|/\*\* @import .*\*/)[ \t]*$', re.MULTILINE)
 #: How long a page may take to say that it drew a picture before it is asked, and the longest such wait [s].
 _PATIENCE, _LONGEST = 3.0, 60.0
 #: Sets the views of this process apart from those of other kernels in a page, and counts them.
@@ -44,7 +44,7 @@ def module(folder: str | Path) -> str:
     def visit(file: Path) -> None:
         if file not in texts:
             text = file.read_text("utf-8")
-            for source in _IMPORT.findall(text):
+            for source in filter(None, _IMPORT.findall(text)):
                 visit((file.parent / source).resolve())
             texts[file] = _IMPORT.sub("", text)
 

@@ -43,12 +43,7 @@ def read_prediction_inputs(X: Any, opened: SessionData) -> Any:
 
 
 def compute_outputs(loop: Loop, X: Any, batch_size: int) -> torch.Tensor:
-    """Return the model's output for X, on the CPU, in eval mode.
-
-    Raises
-    ------
-    TypeError : the output is not a tensor.
-    """
+    """Return the model's output for X on the CPU, in eval mode."""
     if not isinstance(X, (Dataset, DataLoader)):
         starts = range(0, batch_length(X), batch_size)
         batches = (slice_rows(X, start, start + batch_size) for start in starts)
@@ -59,9 +54,8 @@ def compute_outputs(loop: Loop, X: Any, batch_size: int) -> torch.Tensor:
     for inputs in batches:
         output = loop.forward(inputs)
         if not isinstance(output, torch.Tensor):
-            raise TypeError(
-                f"The model's output is of type {type(output).__name__}: a tensor is wanted to predict from."
-            )
+            kind = type(output).__name__
+            raise TypeError(f"The model's output is of type {kind}: a tensor is wanted to predict from.")
         parts.append(output.reshape(output.shape or (1,)).cpu())
     return torch.cat(parts)
 

@@ -268,12 +268,7 @@ class Autosave:
         self._tell()
 
     def write(self) -> None:
-        """Write a checkpoint of now, from any other thread, and wait.
-
-        Raises
-        ------
-        OSError : it could not be written.
-        """
+        """Write a checkpoint from any other thread and wait, or raise OSError."""
         self._run.result(self.save)
         self.checkpoints.wait()
         if self.checkpoints.problem:

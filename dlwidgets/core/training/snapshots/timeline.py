@@ -333,12 +333,7 @@ class Timeline:
         return reached
 
     def undo(self, by: str) -> Place:
-        """Go back to right before the last change; return the place.
-
-        Raises
-        ------
-        ValueError : nothing was changed on this line, or there is no way back.
-        """
+        """Go back to right before the last change: see `Session.undo`."""
         changes = self.line.changes
         if not changes:
             raise ValueError("There is nothing to undo: no change was made on this line.")
@@ -350,12 +345,7 @@ class Timeline:
         return self.rewind(last.step, True, by, changes=len(changes) - count, note=note)
 
     def switch(self, which: Branch | str, by: str) -> Place:
-        """Go to the end of another line, and go on there.
-
-        Raises
-        ------
-        ValueError : there is no such line.
-        """
+        """Go to the end of another line: see `Session.switch`."""
         line, now, record = self.line, self.place, self._loop.history
         other = self.line_named(which)
         if other is line:
