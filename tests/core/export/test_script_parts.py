@@ -265,6 +265,13 @@ def a_loader_with_a_seeded_generator():
 
 
 @RUNS.add
+def a_loader_that_collates_by_a_lambda():
+    collate = lambda rows: tuple(map(torch.stack, zip(*rows)))  # noqa: E731
+    loader = DataLoader(TensorDataset(X, Y["multiclass"]), batch_size=8, shuffle=True, collate_fn=collate)
+    return session(data=loader, batch_size=None).fit(1)
+
+
+@RUNS.add
 def a_loader_whose_generator_was_used_before():
     loader = DataLoader(Rows(), batch_size=8, shuffle=True, generator=torch.Generator().manual_seed(17))
     list(loader)
