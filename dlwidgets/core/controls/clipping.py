@@ -135,10 +135,13 @@ def clip_adaptively(parameters: Sequence[nn.Parameter], limit: float) -> bool:
     """Clip adaptively, in place; return whether any gradient changed."""
     over = []
     for parameter in parameters:
-        gradient = parameter.grad
-        if gradient is None or gradient.is_sparse or not gradient.numel():
-            continue  # rows of an embedding that a batch did not meet have no gradient to compare
-        most = _unit_norms(parameter).clamp_(min=_MIN_NORM).mul_(limit)
+        gradient, weights = parameter.grad, parameter
+        if gradient is None or not gradient.numel():
+            continue
+        if gradient.is_sparse:  # the rows of an embedding that the batch met
+            parameter.grad = gradient = gradient.coalesce()
+            weights, gradient = parameter[gradient.indices()[0]], gradient.values()
+        most = _unit_norms(weights).clamp_(min=_MIN_NORM).mul_(limit)
         norms = _unit_norms(gradient)
         beyond = norms > most
         gradient.mul_(torch.where(beyond, most / norms.clamp(min=1e-6), 1.0))
@@ -292,11 +295,15 @@ def unit_norms(tensor):
 def clip_adaptively(parameters, max_ratio):
     """Scale down gradients that are large beside their weights (AGC, Brock et al. 2021)."""
     for parameter in parameters:
-        if parameter.grad is None or parameter.grad.is_sparse or not parameter.grad.numel():
+        gradient, weights = parameter.grad, parameter
+        if gradient is None or not gradient.numel():
             continue
-        most = unit_norms(parameter).clamp_(min=1e-3).mul_(max_ratio)
-        norms = unit_norms(parameter.grad)
-        parameter.grad.mul_(torch.where(norms > most, most / norms.clamp(min=1e-6), 1.0))
+        if gradient.is_sparse:  # the rows of an embedding that the batch met
+            parameter.grad = gradient = gradient.coalesce()
+            weights, gradient = parameter[gradient.indices()[0]], gradient.values()
+        most = unit_norms(weights).clamp_(min=1e-3).mul_(max_ratio)
+        norms = unit_norms(gradient)
+        gradient.mul_(torch.where(norms > most, most / norms.clamp(min=1e-6), 1.0))
 '''
 
 

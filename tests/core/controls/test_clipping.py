@@ -116,6 +116,20 @@ def test_adaptive_clipping_is_the_papers_rule_unit_by_unit(limit, seed):
         torch.testing.assert_close(left, right, rtol=1e-5, atol=1e-9)
 
 
+@pytest.mark.parametrize("limit", [1e-4, 0.1, 10.0])
+def test_adaptive_clipping_of_a_sparse_gradient_is_that_of_the_dense_one(limit):
+    made = []
+    for sparse in (True, False):
+        torch.manual_seed(0)
+        table = nn.Embedding(9, 4, sparse=sparse)
+        table(torch.tensor([[1, 1, 7], [3, 7, 1]])).pow(2).sum().backward()
+        before = table.weight.grad.to_dense().clone()
+        changed = clip_adaptively([table.weight], limit)
+        assert changed == (not torch.equal(before, table.weight.grad.to_dense()))
+        made.append(table.weight.grad.to_dense())
+    torch.testing.assert_close(*made)
+
+
 def test_adaptive_clipping_leaves_the_last_linear_layer_alone():
     made = model()
     last = gradients(made[4])

@@ -29,6 +29,12 @@ _MAX_STEPS = 300_000
 
 _UNKNOWN = "the data does not say how many steps an epoch has"
 
+#: Options of torch's classes that make a rate negative, or mean nothing, below zero.
+_NOT_NEGATIVE = (
+    "max_lr", "base_lr", "min_lr", "swa_lr", "eta_min", "gamma", "factor", "start_factor", "end_factor",
+    "div_factor", "final_div_factor", "patience", "cooldown",
+)  # fmt: skip
+
 #: Classes that torch documents as stepped after each batch; the others count epochs there.
 _BY_BATCH = (lr_scheduler.OneCycleLR, lr_scheduler.CyclicLR)
 
@@ -333,6 +339,11 @@ def _check_options(what: Any, options: dict[str, Any]) -> None:
             fits, wanted = number and value >= 0 and (whole or value < 1), "steps, or a share below 1, are"
         if not fits:
             raise ValueError(f"schedule {said!r} has {name}={value!r}: {wanted} wanted.")
+    for name in _NOT_NEGATIVE if isinstance(what, (str, type)) else ():
+        given = options.get(name)
+        each = given if isinstance(given, (list, tuple)) else [given]
+        if any(isinstance(one, Real) and not one >= 0 for one in each):
+            raise ValueError(f"schedule {said!r} has {name}={given!r}: 0 or more is wanted.")
 
 
 def resolve_schedule(

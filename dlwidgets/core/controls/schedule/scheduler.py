@@ -94,6 +94,8 @@ class ActiveSchedule:
                 group.update({key: _copied(value) for key, value in theirs.items() if key != "params"})
         self.scheduler = made
         self.start = [_copied(group["lr"]) for group in self._model.param_groups]
+        if any(rate < 0 for rate in self.start):
+            raise ValueError(f"its rate is {min(map(float, self.start)):g}, and a negative one trains uphill")
         self.taken, self.units, self.failure = 0, 0, ""
         self._max_advances = plan.max_advances
         self.cycled = self._find_cycled(before)
@@ -139,10 +141,16 @@ class ActiveSchedule:
     def _advance(self, *metric: float) -> None:
         if self.taken <= self.plan.warmup and self.plan.warmup or self.finished:
             return
+        before = [_copied(group["lr"]) for group in self._model.param_groups]
         try:
             _step(self.scheduler, *metric)
+            # A curve that ends at 0 may miss it by a rounding.
+            if (least := min(float(group["lr"]) for group in self._model.param_groups)) < -1e-12:
+                raise ValueError(f"its rate would be {least:g}, and a negative one trains uphill")
         except Exception as error:  # noqa: BLE001 - a person's scheduler may raise anything
             self.failure = quote_error(error)
+            for group, rate in zip(self._model.param_groups, before):
+                group["lr"] = rate
         else:
             self.units += 1
 

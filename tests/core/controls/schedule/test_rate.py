@@ -533,6 +533,12 @@ def test_coming_rates_count_epochs_where_the_schedule_does():
         (("step", {"over": 0}), "schedule 'step' has over=0: a whole number, 1 or more, is wanted."),
         (("one-cycle", {"warmup": 5}), "schedule: 'one-cycle' cannot be had: one-cycle warms up by itself"),
         (("step", {"step_size": 0}), "schedule: 'step' cannot be had: its first steps failed"),
+        (("one-cycle", {"max_lr": -1.0}), "schedule 'one-cycle' has max_lr=-1.0: 0 or more is wanted."),
+        (("one-cycle", {"max_lr": [0.1, -1.0]}), "schedule 'one-cycle' has max_lr=[0.1, -1.0]: 0 or more is wanted."),
+        (("cosine", {"eta_min": -0.1}), "schedule 'cosine' has eta_min=-0.1: 0 or more is wanted."),
+        (("step", {"gamma": -0.5}), "schedule 'step' has gamma=-0.5: 0 or more is wanted."),
+        (("plateau", {"patience": -1}), "schedule 'plateau' has patience=-1: 0 or more is wanted."),
+        (lambda o: S.OneCycleLR(o, max_lr=-1.0, total_steps=50), "schedule: this scheduler cannot be had: its rate is -0.04"),
         (("plateau", {"factor": 2}), "schedule: 'plateau' cannot be had: Factor should be < 1.0."),
         ("CyclicLR", "schedule='CyclicLR' wants base_lr, max_lr"),
         ("SequentialLR", "schedule='SequentialLR' is made of schedulers: pass a factory"),
@@ -640,3 +646,10 @@ def test_a_schedule_made_by_code_is_asked_for_again_where_there_is_only_its_stat
     said = rate.install(from_disk(made._run.loop.rate.state()), rate.optimizer)
     assert said == "the schedule (LambdaLR) was made by code: set session.schedule again"
     assert rate.plan is None
+
+
+def test_a_rate_that_a_scheduler_would_make_negative_stays_and_is_said():
+    made = session((lambda o: S.LambdaLR(o, lambda step: 1 - step / 3), {"unit": "step"}))
+    made.step(8)
+    assert rates(made) == pytest.approx([LR, LR * 2 / 3, LR / 3] + [0.0] * 5)
+    assert any("negative" in note for note in made.notes)
