@@ -4,10 +4,7 @@ import { labelled } from "./controls.js";
 import { layerGroups, partName } from "./words.js";
 
 /** Path, class, depth, and whether it only holds others. @typedef {[string, string, number, boolean]} Layer */
-/**
- * One line of the tree.
- * @typedef {{path: string, name: string, kind: string, level: number, branch: boolean, open: boolean, holds: boolean}} LayerLine
- */
+/** @typedef {ReturnType<typeof layerLines>[number]} LayerLine */
 
 /** A tree opens as deep as leaves it at most so many lines. */
 const MOST_LINES = 48;
@@ -49,17 +46,11 @@ export function layerLines(layers, open, query = "") {
   const holding = branches(layers), found = layers.filter(([path, kind]) => matches(path, kind, query));
   const kept = query.trim() ? new Set(found.flatMap(([path]) => [path, ...above(path)])) : null;
   const inside = kept && branches(layers.filter(([path]) => kept.has(path)));
-  /** @type {LayerLine[]} */
-  const lines = [];
-  const seen = new Set([""]);
-  for (const [path, kind, depth, holds] of layers) {
-    const up = around(path);
-    if (kept ? !kept.has(path) : up !== null && !(seen.has(up) && open.has(up))) continue;
-    seen.add(path);
+  const seen = layers.filter(([path]) => (kept ? kept.has(path) : above(path).every((up) => open.has(up))));
+  return seen.map(([path, kind, depth, holds]) => {
     const branch = holding.has(path), name = path === "" ? kind : path.slice(path.lastIndexOf(".") + 1);
-    lines.push({ path, name, kind, level: depth + 1, branch, open: branch && (inside ?? open).has(path), holds });
-  }
-  return lines;
+    return { path, name, kind, level: depth + 1, branch, open: branch && (inside ?? open).has(path), holds };
+  });
 }
 
 /**

@@ -3,6 +3,8 @@ import { listen, make, makeButton, makeChoice, say, sig, whole } from "../front.
 
 /** The factors that have a button, and the largest of the slider. */
 const FACTORS = [0, 0.5, 1, 2], MOST_FACTOR = 3;
+/** Changes of a score below this are none. */
+const LEAST = 0.005;
 
 /** A factor in words: "off", "×0.5", "×1.25". @param {number} factor */
 export function factorName(factor) { return factor === 0 ? "off" : `×${String(+factor.toPrecision(3)).replace("-", "−")}`; }
@@ -13,11 +15,8 @@ export function scoreText(value, share) {
   return share ? value.toFixed(value > 0 && value < 0.005 || value < 1 && value > 0.995 ? 4 : 2) : sig(value, 3);
 }
 
-/**
- * What touching does, in a sentence: of the channels that are touched, else of what the shown channel would do.
- * @param {any} touching @param {number} [least] changes below this are none
- */
-export function effectWords(touching, least = 0.005) {
+/** What touching does, in a sentence: of the channels that are touched, else of what the shown channel would do. @param {any} touching */
+export function effectWords(touching) {
   const share = touching.measure === "probability", rows = touching.rows ?? [];
   if (!rows.length) return "";
   /** @param {string} name */
@@ -25,13 +24,13 @@ export function effectWords(touching, least = 0.005) {
   if (touching.list?.length) {
     const [name, before, after] = largest(rows, (row) => (row[2] ?? 0) - (row[1] ?? 0));
     const moved = Math.abs((after ?? 0) - (before ?? 0));
-    return moved < least ? "changes no score by more than 0.01" : `changes ${label(name)} ${scoreText(before, share)} → ${scoreText(after, share)}`;
+    return moved < LEAST ? "changes no score by more than 0.01" : `changes ${label(name)} ${scoreText(before, share)} → ${scoreText(after, share)}`;
   }
   const steps = touching.steps ?? [], places = [0, 1, 2].map((factor) => steps.indexOf(factor));
   if (rows[0].length < 3 + steps.length || Math.min(...places) < 0) return "";
   const row = largest(rows, (tried) => Math.max(...tried.slice(3).map(Number)) - Math.min(...tried.slice(3).map(Number)));
   const said = places.map((i) => row[3 + i]);
-  if (Math.max(...said) - Math.min(...said) < least) return "off / ×1 / ×2 changes no score by more than 0.01";
+  if (Math.max(...said) - Math.min(...said) < LEAST) return "off / ×1 / ×2 changes no score by more than 0.01";
   return `off / ×1 / ×2: ${label(row[0])} ${said.map((value) => scoreText(value, share)).join(" / ")}`;
 }
 
@@ -40,12 +39,12 @@ function largest(rows, size) { return rows.reduce((best, row) => (Math.abs(size(
 
 /**
  * Where scores lie between the ends of their scale, in per cent: 0..1 for probabilities, else from the least to the largest.
- * @param {any[][]} rows @param {boolean} share @returns {(value: number | null) => number}
+ * @param {any[][]} rows @param {boolean} share
  */
 export function scaleOf(rows, share) {
   const values = rows.flatMap((row) => row.slice(1)).filter((value) => value !== null).map(Number);
   const low = share ? 0 : Math.min(0, ...values), high = share ? 1 : Math.max(0, ...values);
-  return (value) => (high > low ? (100 * ((value ?? low) - low)) / (high - low) : 0);
+  return (/** @type {number | null} */ value) => (high > low ? (100 * ((value ?? low) - low)) / (high - low) : 0);
 }
 
 /**
@@ -61,7 +60,7 @@ function showEffects(table, touching, truth) {
   }
   rows.forEach((/** @type {any[]} */ row, /** @type {number} */ i) => {
     const [name, before, bar, after] = /** @type {HTMLElement[]} */ ([...table.children[i].children]);
-    const true_ = truth.has(row[0]), moved = Math.abs((row[2] ?? 0) - (row[1] ?? 0)) >= 0.005;
+    const true_ = truth.has(row[0]), moved = Math.abs((row[2] ?? 0) - (row[1] ?? 0)) >= LEAST;
     say(name, true_ ? `✓ ${row[0]}` : row[0]);
     name.title = true_ ? `${row[0]}: true` : row[0];
     name.dataset.truth = String(true_);
