@@ -513,3 +513,17 @@ def _is_module_at(place: Path) -> bool:
 def _text_of(module: Path) -> str:
     file = module.with_suffix(".py")
     return file.read_text("utf-8") if file.exists() else ""
+
+
+@pytest.mark.parametrize("room", ["core", "views", "teaching"])
+def test_tests_stand_where_the_code_stands(room):
+    """`test_rate_forecast.py` is of `rate.py` or of the package `rate`, in the same folder of the other tree."""
+    tests = HOUSE.parent / "tests"
+    lost = []
+    for path in sorted((tests / room).rglob("test_*.py")):
+        folder = HOUSE / path.parent.relative_to(tests)
+        words = path.stem.removeprefix("test_").split("_")
+        names = ["_".join(words[:count]) for count in range(1, len(words) + 1)]
+        if not any((folder / f"{name}.py").exists() or (folder / name).is_dir() for name in names):
+            lost.append(str(path.relative_to(tests)))
+    assert not lost, f"name each of {lost} after the module that it tests"
