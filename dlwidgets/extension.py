@@ -38,14 +38,13 @@ def table(model: nn.Module) -> str:
     The model is not run, and nothing is kept: unlike a view, the table costs nothing once it is shown.
     """
     from .core.layers.example_input import input_hint
-    from .core.layers.summary import summary
+    from .core.layers.summary import make_summary
     from .core.layers.summary_text import html
     from .core.layers.walk import walk
 
-    found = summary(model)
-    # Nobody was asked for an input, so that there is none is no error.
-    hint = input_hint(walk(model), call="dlwidgets.summary")
-    return html(dataclasses.replace(found, error=None, notes=(*found.notes, hint)))
+    found = make_summary(layers := walk(model))
+    hint = input_hint(layers, call="dlwidgets.summary")
+    return html(dataclasses.replace(found, notes=(*found.notes, hint)))
 
 
 class _Shown:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..base.trees import tree_map, tree_tensors
+from ..base.trees import Takes, keep_kind, tree_map, tree_tensors
 from .kinds import wanted_input
 from .walk import Layer, uncompiled
 
@@ -25,6 +25,7 @@ class Example:
     inputs: tuple[Any, ...] | dict[str, Any]
     notes: tuple[str, ...] = ()  #: What was made of the things given, in sentences.
     typed: bool = True  #: Whether the person said which dtype the inputs have.
+    guess: bool = False  #: Whether another reading is told of where this one fails as well.
 
     @property
     def batch(self) -> int | None:
@@ -32,46 +33,131 @@ class Example:
         sizes = {int(tensor.shape[0]) if tensor.ndim else None for tensor in tree_tensors(self.inputs)}
         return sizes.pop() if len(sizes) == 1 else None
 
-    def whole(self) -> Example:
-        """Return the same with whole numbers in place of real ones."""
-        inputs = tree_map(lambda t: t.to(torch.long) if t.is_floating_point() else t, self.inputs)
-        note = "The inputs are taken as whole numbers (torch.long), as an embedding looks them up."
-        return replace(self, inputs=inputs, notes=(*self.notes, note), typed=True)
+    def whole(self, place: int) -> Example:
+        """Return the same with whole numbers in the tensor at `place`."""
+        count, number = sum(1 for _ in tree_tensors(self.inputs)), itertools.count()
+        inputs = tree_map(lambda t: t.to(torch.long) if next(number) == place else t, self.inputs)
+        which = "The input is" if count == 1 else f"Input {place + 1} of {count} is"
+        note = f"{which} taken as whole numbers (torch.long), as an embedding looks them up."
+        return replace(self, inputs=inputs, notes=(*self.notes, note))
+
+    def complex(self) -> Example:
+        """Return the same with complex numbers in place of real ones."""
+        return replace(self, inputs=tree_map(lambda t: t.to(t.dtype.to_complex()), self.inputs))
 
 
-def from_input(model: nn.Module, given: Any, dtype: torch.dtype | None = None) -> Example:
-    """Read inputs: a tensor, array, tuple, dict, or batch of a DataLoader.
+def from_input(model: nn.Module, given: Sequence[Any], dtype: Any = None) -> list[Example]:
+    """Read what was given as input; return possible examples.
 
-    A list is a batch as a DataLoader gives it: its first entries are the inputs, as many as the model's
-    forward needs, the rest targets. So are the entries of a tuple, and the keys of a dict, that forward has
-    no room for. Raises TypeError, ValueError: there is no tensor in it.
+    The likeliest comes first. Several are positional inputs. One is a tensor, an array, rows as lists, a
+    tuple of positional inputs, a dict of keywords, a batch of a DataLoader or any object. A list is a batch
+    as a DataLoader gives it: its first entries are the inputs, as many as the model's forward needs, the rest
+    targets. So are the entries of a tuple, and the keys of a dict, that forward has no room for. Before that
+    it is tried as the one argument of a forward that takes no more. Shapes are read by `from_shape`.
+    Raises TypeError, ValueError: it is nothing.
     """
-    notes: list[str] = []
-    real = _real_dtype(model)
+    takes = Takes.of(uncompiled(model))
+    only = given[0] if len(given) == 1 else tuple(given)
+    examples = []
+    if shapes := _shapes_in(only):
+        numbers = isinstance(only, (tuple, list)) and len(takes.needed) == len(only) > 1
+        if numbers and not isinstance(only[0], (tuple, list)):
+            examples = [Example(tuple(only), guess=True)]  # numbers that the forward takes one by one
+        note = f"{_written(only)} is read as the shape of one sample, as with input_shape=."
+        made = from_shape(model, shapes, dtype)
+        return [*examples, *(replace(one, notes=(note, *one.notes)) for one in made)]
+    readings = [Example(only)] if len(given) > 1 else _readings(takes, _rows(only, model))
+    return [replace(one, inputs=_as_tensors(model, one.inputs, dtype)) for one in readings]
 
-    def read(value: Any) -> Any:
-        if isinstance(value, Mapping):
-            return {key: read(part) for key, part in value.items()}
+
+def holds_tensors(example: Example) -> bool:
+    """Say whether there is a tensor in the inputs."""
+    return any(True for _ in tree_tensors(example.inputs))
+
+
+def _shapes_in(given: Any) -> Any:
+    """Return shapes that stand in the place of inputs, or None."""
+
+    def is_shape(value: Any) -> bool:
+        sizes = isinstance(value, (tuple, list)) and len(value) > 0
+        return sizes and all(
+            isinstance(size, (int, np.integer))
+            and not isinstance(size, bool)
+            or (place == 0 and size is None)
+            for place, size in enumerate(value)
+        )
+
+    if is_shape(given) and any(size is not None for size in given):
+        return tuple(given)
+    # Lists of lists are rows.
+    parts = list(given.values()) if isinstance(given, Mapping) else given
+    if (
+        isinstance(parts, (tuple, list))
+        and parts
+        and all(isinstance(p, tuple) and is_shape(p) for p in parts)
+    ):
+        return given if isinstance(given, Mapping) else list(given)
+    return None
+
+
+def _written(shape: Any) -> str:
+    return str(tuple(shape)) if isinstance(shape, (torch.Size, list)) else str(shape)
+
+
+def _rows(given: Any, model: nn.Module) -> Any:
+    """Return lists of numbers as a tensor, all else as it is."""
+    first = given
+    while isinstance(first, list) and first:
+        first = first[0]
+    if not isinstance(given, list) or not isinstance(first, (int, float, complex)):
+        return given
+    try:
+        made = torch.from_numpy(np.asarray(given if isinstance(given[0], list) else [given]))
+    except (TypeError, ValueError):
+        return given  # of other lengths, or not of numbers alone
+    looked_up = any(isinstance(module, (nn.Embedding, nn.EmbeddingBag)) for module in model.modules())
+    keep = isinstance(first, bool) or (looked_up and not made.is_floating_point())
+    return made if keep else made.to(main_dtype(model))
+
+
+def _as_tensors(model: nn.Module, given: Any, dtype: Any) -> Any:
+    """Return inputs with arrays as tensors, in the dtypes asked for."""
+    wanted: Any = dtype
+    if isinstance(dtype, (list, tuple)) or (isinstance(dtype, Mapping) and not isinstance(given, Mapping)):
+        if len(dtype) != len(given):
+            raise ValueError(
+                f"{len(given)} inputs and {len(dtype)} dtypes were given: one for each is wanted."
+            )
+        wanted = dict(enumerate(dtype))
+    main = main_dtype(model)
+
+    def read(value: Any, to: torch.dtype | None) -> Any:
+        if isinstance(value, Mapping) and not isinstance(value, torch.Tensor):
+            made = {key: read(part, to) for key, part in value.items()}
+            return made if type(value) is dict else keep_kind(value, made)
+        if isinstance(value, list) and value and isinstance(value[0], list):
+            value = _rows(value, model)
         if isinstance(value, (tuple, list)):
-            parts = map(read, value)
+            parts = [read(part, to) for part in value]
             return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
-        if hasattr(value, "to_numpy") and hasattr(value, "columns"):
+        if hasattr(type(value), "to_numpy"):
             value = value.to_numpy()
         if isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind in "biufc":
             value = torch.from_numpy(np.array(value))
             # numpy's own default is float64, which nobody chose.
-            value = value.to(real) if value.is_floating_point() else value
-        if isinstance(value, torch.Tensor) and dtype is not None and value.is_floating_point():
-            value = value.to(dtype)
+            real = value.is_floating_point() and main.is_floating_point
+            value = value.to(main) if real or value.is_complex() and main.is_complex else value
+        if isinstance(value, torch.Tensor) and to is not None and value.is_floating_point():
+            value = value.to(to)
         return value
 
-    inputs = read(_fitted(model, given, notes))
-    if not any(True for _ in tree_tensors(inputs)):
-        raise TypeError(
-            f"input is of type {type(given).__name__} and holds no tensor: a tensor, an array, a tuple of "
-            "positional inputs, a dict of keywords or a batch of a DataLoader is wanted."
-        )
-    return Example(inputs, tuple(notes))
+    def chosen(name: Any) -> torch.dtype | None:
+        one = wanted.get(name) if isinstance(wanted, Mapping) else wanted
+        return None if one is None else _dtype(one, main)
+
+    if isinstance(given, Mapping):
+        return {name: read(part, chosen(name)) for name, part in given.items()}
+    return tuple(read(part, chosen(place)) for place, part in enumerate(given))
 
 
 def from_shape(model: nn.Module, shape: Any, dtype: Any = None) -> list[Example]:
@@ -86,21 +172,21 @@ def from_shape(model: nn.Module, shape: Any, dtype: Any = None) -> list[Example]
     shapes = {name: _one_shape(one) for name, one in given.items()}
     types = dict.fromkeys(shapes, dtype)
     if isinstance(dtype, Mapping) and isinstance(shape, Mapping):
-        types = {name: dtype[name] for name in shapes}
+        types = {name: dtype.get(name) for name in shapes}
     elif listed and isinstance(dtype, Sequence) and not isinstance(dtype, str):
         if len(dtype) != len(shapes):
             raise ValueError(
                 f"{len(shapes)} shapes and {len(dtype)} dtypes were given: one for each is wanted."
             )
         types = dict(enumerate(dtype))
-    real = _real_dtype(model)
+    main = main_dtype(model)
 
     def made(batched: bool, *notes: str) -> Example:
         found = {}
         for name, one in shapes.items():
             sizes = [1 if size is None else size for size in one]
             front = [1] if batched and one[0] is not None else []
-            found[name] = torch.empty(front + sizes, dtype=_dtype(types[name], real), device="meta")
+            found[name] = torch.empty(front + sizes, dtype=_dtype(types[name], main), device="meta")
         inputs = found if isinstance(shape, Mapping) else tuple(found.values())
         return Example(inputs, notes, typed=dtype is not None)
 
@@ -109,61 +195,52 @@ def from_shape(model: nn.Module, shape: Any, dtype: Any = None) -> list[Example]
     return [made(True), made(False, "The shape is taken with its first axis as the batch.")]
 
 
-def _fitted(model: nn.Module, given: Any, notes: list[str]) -> tuple[Any, ...] | dict[str, Any]:
-    """Return the inputs among what was given; note what was left out."""
-    needed, most, keywords = _parameters(model)
+def _readings(takes: Takes, given: Any) -> list[Example]:
+    """Return what one input may mean, the likeliest first."""
     if isinstance(given, Mapping):
-        extra = [] if keywords is None else [key for key in given if key not in keywords]
-        if not 0 < len(extra) < len(given):
-            return dict(given)
-        notes.append(f"Left out: {', '.join(map(str, extra))}, which the model's forward does not take.")
-        return {key: value for key, value in given.items() if key not in extra}
+        extra = [] if takes.names is None else [key for key in given if key not in takes.names]
+        left = f"Left out: {', '.join(map(str, extra))}, which the model's forward does not take."
+        keywords = Example({key: value for key, value in given.items() if key not in extra}, (left,))
+        some = 0 < len(extra) < len(given)
+        if takes.as_one(given):
+            return [Example((given,), guess=some), *([keywords] if some else [])]
+        return [keywords if some else Example(dict(given))]
     if not isinstance(given, (tuple, list)) or hasattr(given, "_fields"):
-        return (given,)
+        return [Example((given,))]
     if not given:
         raise ValueError("input is empty: a batch is wanted.")
+    one = takes.first is not None and len(takes.needed) <= 1
+    if one and (isinstance(given, list) or (takes.most == 1 and len(given) > 1)):
+        note = f"The {type(given).__name__} is given as it is, as the forward's one argument."
+        return [Example((given,), (note,), guess=True), *_as_batch(takes, given)]
+    return _as_batch(takes, given)
+
+
+def _as_batch(takes: Takes, given: Any) -> list[Example]:
+    """Read a tuple of inputs, or a batch with targets last."""
+    needed, most = len(takes.needed), takes.most
     if isinstance(given, list):
         count = len(given) if len(given) == 1 else min(max(1, needed), len(given))
         if needed == 0 and most is None:
             count = max(1, len(given) - 1)  # forward(*inputs): all but the targets
     else:
         count = len(given) if most is None else min(len(given), max(1, most))
-    only = given[0]
-    if count == len(given) == 1 and isinstance(given, list) and isinstance(only, Mapping):
-        return _fitted(model, only, notes)
-    if count == len(given):
-        return tuple(given)
-    notes.append(
+    only, nested = given[0], isinstance(given[0], (Mapping, tuple, list))
+    note = (
         f"Of the {len(given)} entries the first {'is' if count == 1 else f'{count} are'} taken as input, "
         f"the rest as {'targets' if len(given) - count > 1 else 'target'}."
     )
-    if count == 1 and isinstance(only, (Mapping, tuple, list)):
-        return _fitted(model, tuple(only) if isinstance(only, list) else only, notes)
-    return tuple(given[:count])
+    notes = () if count == len(given) else (note,)
+    if count == 1 and nested and (notes or (isinstance(given, list) and isinstance(only, Mapping))):
+        inner = _readings(takes, tuple(only) if isinstance(only, list) else only)
+        return [replace(example, notes=(*notes, *example.notes)) for example in inner]
+    return [Example(tuple(given[:count]), notes)]
 
 
-def _parameters(model: nn.Module) -> tuple[int, int | None, set[str] | None]:
-    """Return inputs needed, most positional ones, and names; None: any."""
-    parameters = _forward_parameters(model)
-    if parameters is None:
-        return 1, None, None
-    kinds = inspect.Parameter
-    places = [p for p in parameters if p.kind in (kinds.POSITIONAL_ONLY, kinds.POSITIONAL_OR_KEYWORD)]
-    any_place = any(p.kind is kinds.VAR_POSITIONAL for p in parameters)
-    any_name = any(p.kind is kinds.VAR_KEYWORD for p in parameters)
-    needed = sum(1 for p in places if p.default is kinds.empty)
-    return needed, None if any_place else len(places), None if any_name else {p.name for p in parameters}
-
-
-def _forward_parameters(model: nn.Module) -> list[inspect.Parameter] | None:
-    try:
-        return list(inspect.signature(uncompiled(model).forward).parameters.values())
-    except (TypeError, ValueError):
-        return None
-
-
-def _real_dtype(model: nn.Module) -> torch.dtype:
-    return next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.get_default_dtype())
+def main_dtype(model: nn.Module) -> torch.dtype:
+    """Return the dtype of the first real or complex weights."""
+    types = (p.dtype for p in model.parameters() if p.is_floating_point() or p.is_complex())
+    return next(types, torch.get_default_dtype())
 
 
 def _one_shape(shape: Any) -> tuple[int | None, ...]:
@@ -197,9 +274,7 @@ def input_hint(layers: Sequence[Layer], call: str = "summary") -> str:
 
     `call` is how the function is reached that takes an input.
     """
-    variable = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    parameters = _forward_parameters(layers[0].module) or []
-    names = [p.name for p in parameters if p.kind not in variable and p.default is inspect.Parameter.empty]
+    names = Takes.of(layers[0].module).needed
     said, shape = "", f"{call}(model, input_shape=...)"
     wants = ((layer, wanted_input(layer.module)) for layer in layers)
     layer, want = next((pair for pair in wants if pair[1] is not None), (layers[0], None))

@@ -17,7 +17,7 @@ from torch._subclasses import fake_tensor as fakes
 from torch.nn.parameter import is_lazy
 
 from ..base.isolation import find_device, isolate_model, preserve_random_state
-from ..base.trees import tree_map
+from ..base.trees import tree_map, tree_tensors
 from .example_input import Example
 from .forward_error import FailureReason, explain
 from .stand_in import fake_tensor, faked, lent
@@ -60,15 +60,12 @@ def trace_forward(layers: Sequence[Layer], examples: Sequence[Example]) -> Trace
         if any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()):
             reason = "it holds TorchScript, whose layers cannot be followed otherwise"
         else:
-            kinds = (nn.Embedding, nn.EmbeddingBag)
-            if any(isinstance(module, kinds) for module in model.modules()):
-                # Those whose dtype nobody chose also as whole numbers.
-                examples = [*examples, *(example.whole() for example in examples if not example.typed)]
-            for example in examples:
+            for example in _in_complex(model, examples):
                 found = _fake(layers, example)
                 if isinstance(found, str):
                     reason = found
                     break
+                found = _in_whole_numbers(layers, found)
                 if found.error is None:
                     return found
                 if best is None or _reach(found) > _reach(best):
@@ -84,11 +81,50 @@ def trace_forward(layers: Sequence[Layer], examples: Sequence[Example]) -> Trace
             examples = [best.example]
         elif not has_values:
             raise ValueError(f"The model holds no values and cannot be followed without: {reason}.")
-        return _real(layers, examples[0], reason)
+        for example in examples:
+            found = _real(layers, example, reason)
+            if found.error is None:
+                break
+        return found
 
 
-def _reach(found: TracedForward) -> tuple[int, int]:
-    return sum(record.calls > 0 for record in found.trace.records.values()), found.trace.records[""].macs
+def _reach(found: TracedForward) -> tuple[int, int, bool]:
+    """Say how far a forward came; of equals, the sure one wins."""
+    ran = sum(record.calls > 0 for record in found.trace.records.values())
+    return ran, found.trace.records[""].macs, not found.example.guess
+
+
+def _in_complex(model: nn.Module, examples: Sequence[Example]) -> list[Example]:
+    """Add complex examples for a model that has such weights."""
+    kinds = {parameter.is_complex() for parameter in model.parameters() if not is_lazy(parameter)}
+    if True not in kinds:
+        return list(examples)
+    return [*examples, *(example.complex() for example in examples if not example.typed)]
+
+
+def _in_whole_numbers(layers: Sequence[Layer], found: TracedForward) -> TracedForward:
+    """Try inputs of no chosen dtype as whole numbers, one by one.
+
+    A change that brings the forward further is kept: so categories are told from numbers beside them.
+    """
+    if found.error is None or found.example.typed:
+        return found
+    if not any(isinstance(layer.module, (nn.Embedding, nn.EmbeddingBag)) for layer in layers):
+        return found
+    further = True
+    while further:
+        further = False
+        for place, tensor in enumerate(tree_tensors(found.example.inputs)):
+            if not tensor.is_floating_point():
+                continue
+            other = _fake(layers, found.example.whole(place))
+            if isinstance(other, str):
+                return found
+            if other.error is None:
+                return other
+            if _reach(other) > _reach(found):
+                found, further = other, True
+    return found
 
 
 def _fake(layers: Sequence[Layer], example: Example) -> TracedForward | str:

@@ -58,10 +58,11 @@ def _of_layer(module: Any, given: torch.Tensor) -> _Said:
     said = next((rule(module, shape) for kinds, rule in _RULES if isinstance(module, kinds)), None)
     if said is None and isinstance(module, nn.Embedding):
         said = _embedding(module, given)
-    weight = next((w for w in module._parameters.values() if w is not None and w.is_floating_point()), None)
+    weights = (w for w in module._parameters.values() if w is not None)
+    weight = next((w for w in weights if w.is_floating_point() or w.is_complex()), None)
     if said or isinstance(module, nn.Embedding) or weight is None:
         return said
-    if given.dtype == weight.dtype or given.is_complex():
+    if given.dtype == weight.dtype or (given.is_complex() and not weight.is_complex()):
         return None
     ours, theirs = dtype_name(weight.dtype), dtype_name(given.dtype)
     cure = "x.float() / 255 for an image" if given.dtype == torch.uint8 else f"x.to(torch.{ours})"

@@ -13,8 +13,8 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from ..base.trees import tree_tensors
-from .example_input import Example, from_input, from_shape, input_hint
+from ..base.trees import Takes, tree_tensors
+from .example_input import Example, from_input, from_shape, holds_tensors, input_hint
 from .forward import TracedForward, clear_frames, trace_forward
 from .kinds import dtype_name, layer_arguments, packed_weights, shape_words
 from .trace import Failure, Record, Shapes
@@ -170,7 +170,7 @@ class Summary:
 
 
 def summary(
-    model: nn.Module, input: Any = None, *, input_shape: Any = None, dtype: Any = None, **other: Any
+    model: nn.Module, input: Any = None, *more: Any, input_shape: Any = None, dtype: Any = None, **other: Any
 ) -> Summary:
     """Return the model as a table of its layers.
 
@@ -181,8 +181,11 @@ def summary(
     Parameters
     ----------
     model : the model; it may be on the meta device. What it was compiled from is looked at.
-    input : a batch: a tensor or array, a tuple of positional inputs, a dict of keywords, or what a DataLoader
-        gives (a list, of which the targets are left out).
+    input : a batch: a tensor or array, rows as lists of numbers, a tuple of positional inputs, a dict of
+        keywords, or what a DataLoader gives (a list, of which the targets are left out). Whatever else the
+        forward takes as its one argument: a list, a dict, a graph, a dataclass, a text. A tuple of sizes, as
+        (3, 224, 224), is read as `input_shape`. Nothing, for a forward that takes nothing.
+    more : further positional inputs.
     input_shape : in place of `input`, the shape of one sample, as (1, 28, 28); a list of shapes for several
         inputs, a dict for keywords. A batch axis of 1 is put in front.
     dtype : the dtype of the inputs made from `input_shape`, or of real-valued `input`; one for all or one for
@@ -202,15 +205,24 @@ def summary(
     layers = walk(model)
     if input is not None and input_shape is not None:
         raise ValueError("Both input and input_shape were given: one of them is wanted.")
-    if input is not None:
-        examples = [from_input(model, input, dtype)]
+    if input is not None or more:
+        examples = from_input(model, (input, *more), dtype)
     elif input_shape is not None:
         examples = from_shape(model, input_shape, dtype)
+    elif (takes := Takes.of(layers[0].module)).needed or takes.most is None:
+        return make_summary(layers, error=input_hint(layers))
     else:
-        return _assembled(layers, error=input_hint(layers))
+        examples = [Example(())]
     found = trace_forward(layers, examples)
+    if found.error is not None and not holds_tensors(found.example):
+        if input is None and not more:
+            return make_summary(layers, error=input_hint(layers))
+        raise TypeError(
+            f"input is of type {type(input).__name__} and holds no tensor: a tensor, an array, a tuple of "
+            "positional inputs, a dict of keywords or a batch of a DataLoader is wanted."
+        ) from found.error
     try:
-        return _assembled(layers, found, error=found.clash.sentence if found.clash is not None else None)
+        return make_summary(layers, found, error=found.clash.sentence if found.clash is not None else None)
     finally:
         if found.error is not None:
             clear_frames(found.error)
@@ -243,9 +255,10 @@ def _meant(name: str) -> str:
     return f"{name}; it takes model, input, input_shape and dtype."
 
 
-def _assembled(
+def make_summary(
     layers: Sequence[Layer], found: TracedForward | None = None, error: str | None = None
 ) -> Summary:
+    """Make the table of layers, with what a forward showed."""
     records = found.trace.records if found is not None else {layer.path: Record() for layer in layers}
     uncounted = found.trace.uncounted if found is not None else {}
     holdings, whole = holdings_of(layers), records[""]
