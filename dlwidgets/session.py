@@ -24,6 +24,7 @@ from traitlets import Bool, Dict, HasTraits, Int, Tuple, Unicode
 from .core.base.history import History
 from .core.base.ledger import Entry
 from .core.base.trees import tree_map
+from .core.base.words import pluralize
 from .core.controls.clipping import clipping
 from .core.controls.near_names import name_hint
 from .core.controls.steering import CONTROLS, read_alone
@@ -34,7 +35,7 @@ from .core.training.assembly import assemble, describe
 from .core.training.microscope import Microscope
 from .core.training.prediction import compute_outputs, read_prediction_inputs
 from .core.training.replay import ledger_frame, read_ledger
-from .core.training.snapshots.checkpoints import autosave, load, resume
+from .core.training.snapshots.checkpoints import autosave, describe_others, load, resume
 from .core.training.snapshots.state_file import save_weights
 from .core.training.snapshots.timeline import Branch, Comparison, Timeline, compare_lines
 from .core.training.trials import check_trials, try_each
@@ -304,6 +305,8 @@ class Session(HasTraits):
             controls=controls, wish=self._asked_for, tell=self._told, note=self._noted,
         )  # fmt: skip
         self._run.autosave = autosave(self._run, checkpoint_dir, checkpoint_every)
+        if self._run.autosave is not None and (others := describe_others(Path(checkpoint_dir).expanduser())):
+            notes = (*notes, others)
         # The wishes start as what is in force.
         self._told(wishes=self._run.steering.wishes(), applied=self._run.steering.applied(), notes=notes)
         self.observe(self._wished, names=[*self._run.steering.names])
@@ -375,6 +378,8 @@ class Session(HasTraits):
         ValueError : the data was a generator, which has been read to its end.
         """
         self._run.check_open()
+        if epochs is None and self._run.orders.complete:
+            return self._say_done()
         wanted = self.epochs if epochs is None else read_alone("epochs", epochs)
         self._run.begin(wanted, anew=epochs is not None)
         self.epochs = wanted
@@ -382,8 +387,20 @@ class Session(HasTraits):
         return self
 
     def resume(self) -> Self:
-        """Go on after a pause or a mended failure; return at once."""
-        return self.start()
+        """Go on after a pause or a mended failure; return at once.
+
+        A run that is done stays so, and a warning says how to train more.
+        """
+        return self._say_done() if self._run.orders.ending == "done" else self.start()
+
+    def _say_done(self) -> Self:
+        said = (
+            f"The run is done, after {pluralize(self.steps, 'step')}: nothing is left of it. "
+            "fit(3) or start(3) trains three epochs more."
+        )
+        self._noted(said)
+        warnings.warn(said, stacklevel=3)
+        return self
 
     def pause(self, wait: bool = True) -> Self:
         """Pause after the current step; with `wait`, return when nothing runs.
@@ -392,12 +409,20 @@ class Session(HasTraits):
         """
         self._run.orders.pause()
         self._run.settle(wait)
+        if wait:
+            self._run.flush()
         return self
 
     def stop(self, wait: bool = True) -> Self:
-        """End the run after the current step; `start()` begins another."""
+        """End the run after the current step; `start()` begins another.
+
+        With `wait` it returns when its last state is on disk, where there is a `checkpoint_dir`; so do
+        `fit()`, `pause()`, `close()` and `done()`.
+        """
         self._run.orders.stop()
         self._run.settle(wait)
+        if wait:
+            self._run.flush()
         return self
 
     def step(self, n: int = 1, wait: bool = True) -> Self:
@@ -427,8 +452,11 @@ class Session(HasTraits):
         ------
         Exception : what the model, the loss or the data raised.
         """
-        with self._run.awaiting_end():
-            self.start(epochs)
+        try:
+            with self._run.awaiting_end():
+                self.start(epochs)
+        finally:
+            self._run.flush()
         return self
 
     async def done(self) -> Self:
@@ -436,7 +464,8 @@ class Session(HasTraits):
 
         The browser's messages are let in meanwhile. Raises what the model, the loss or the data raised.
         """
-        while not self._run.worker.idle:
+        autosave = self._run.autosave
+        while not self._run.worker.idle or (autosave is not None and autosave.checkpoints.busy):
             await asyncio.sleep(0.02)
         self._run.raise_failure()
         return self
@@ -682,31 +711,55 @@ class Session(HasTraits):
 
     @classmethod
     def from_checkpoint(
-        cls, folder: str | Path, model: Any, train: Any, valid: Any = None, **options: Any
+        cls,
+        folder: str | Path,
+        model: Any,
+        train: Any,
+        valid: Any = None,
+        *,
+        run: str | None = None,
+        **options: Any,
     ) -> Self:
         """Return a session that goes on from a folder's newest checkpoint.
 
-        On the CPU it goes on bit for bit: `session.resume()` trains what was left of the run. New checkpoints
-        go into the same folder. Snapshots and branches of then are not there; the history, the ledger and
-        where it began are, so that `to_script` writes the whole run.
+        On the CPU it goes on bit for bit: `session.resume()` trains what was left of the run, one that was
+        stopped or closed included. A run that is done stays done: `fit(3)` trains three epochs more, and an
+        `epochs=` larger than that of then what is missing. New checkpoints go into the same folder. Snapshots
+        and branches of then are not there; the history, the ledger and where it began are, so that
+        `to_script` writes the whole run.
 
         Parameters
         ----------
-        model, train, valid, options : as they were given to the `Session` of then; controls are taken from
-            the checkpoint, whatever is given for them here.
+        model, train, valid, options : as they were given to the `Session` of then. All wishes are those of
+            then, as they were set while it trained, also where an argument repeats what it was made with, or
+            is left out. An argument that differs from what it was made with is wished for from here on.
+        run : which of several runs in the folder, as the notes name them; None: that which was written last.
 
         Raises
         ------
         ValueError : in a sentence: there is no checkpoint that can be read, or it does not fit the model.
+
+        Notes
+        -----
+        Where the place in the data is not to be had, as after another DataLoader, `notes` says so, and the
+        rest of the epoch comes in another order.
         """
-        found, said = load(folder)
-        session = cls(model, train, valid, **{"checkpoint_dir": folder, **options})
+        found, notes = load(folder, run)
+        keep = {"checkpoint_dir": folder, "checkpoint_every": 60.0}
+        keep |= {name: options.pop(name) for name in tuple(keep) if name in options}
+        session = cls(model, train, valid, **options)
+        given = {one.name: session._asked_for(one.name) for one in CONTROLS if one.name in options}
         try:
-            resume(session._run, found, folder)
+            saves = autosave(session._run, *keep.values())
+            anew = resume(session._run, found, folder, given, saves)
         except BaseException:
             session.close()
             raise
-        if said:
+        for name in anew:
+            setattr(session, name, given[name])
+        if anew:
+            notes.append(f"Given anew, and so from here on: {', '.join(anew)}.")
+        for said in notes:
             session._noted(said)
         return session
 

@@ -57,12 +57,14 @@ class OptimizerNumber(Control):
                 f'its option "cycle_momentum": False leaves {self.name} alone'
             )
 
-    def state(self) -> Any:
-        return Reference([getattr(self, name) for name in self._kept])
+    def state(self) -> dict[str, Any]:
+        own = {name: getattr(self, name) for name in self._kept if name != "_value"}
+        return {"own": own, "value": Reference(vars(self).get("_value")), "here": Reference(True)}
 
-    def install(self, state: Any) -> None:
-        if (kept := dereference(state)) is None:
-            self.optimizer_changed()
-        else:
-            for name, value in zip(self._kept, kept):
-                setattr(self, name, value)
+    def install(self, state: dict[str, Any] | None) -> None:
+        if state is None or dereference(state["here"]) is None:
+            self.optimizer_changed()  # from disk, where the first versions kept nothing
+        elif "_value" in self._kept:
+            self._value = dereference(state["value"])
+        for name, value in ({} if state is None else state["own"]).items():
+            setattr(self, name, value)

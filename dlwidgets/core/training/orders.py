@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 
 class Orders:
@@ -18,12 +19,13 @@ class Orders:
     going : whether steps are to be taken.
     ending : how the last going ended, or "" while it goes: "paused", "stopped", "done" or "failed".
     began, goal : epochs completed when the run began, and when it will be done; None without a run.
+    complete : whether the run was done when it was taken over from another kernel: nothing is left of it.
     runs, given : how many runs have begun; how many orders people gave: to start, step, pause or stop.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self.going = False
+        self.going = self.complete = False
         self.ending = ""
         self.began = self.runs = self.given = 0
         self.goal: int | None = None
@@ -91,15 +93,24 @@ class Orders:
             self.began = min(self.began, epochs)
             if self.goal is not None and self.goal <= epochs:
                 self.goal = None
+            self.complete = False
             if not self.going or (self.goal is None and self._until is None):
                 self._end("paused")
 
-    def take_over(self, began: int, goal: int | None) -> None:
-        """Take over another kernel's run; it waits to be resumed."""
+    def left(self) -> dict[str, Any]:
+        """Return what is left of the newest run, for another kernel."""
         with self._lock:
-            self.began, self.goal = began, goal
+            began, goal = self.began, self.goal
+            if goal is None and self.ending in ("done", "stopped") and self._last is not None:
+                began, goal = self._last
+            return {"began": began, "goal": goal, "done": self.ending == "done"}
+
+    def take_over(self, began: int, goal: int | None, done: bool) -> None:
+        """Take over another kernel's run, to be resumed or done."""
+        with self._lock:
+            self.began, self.goal, self.complete = began, None if done else goal, done
             self._last = None if goal is None else (began, goal)
-            self._end("paused")
+            self._end("done" if done else "paused")
 
     def proceed(self, steps: int, epochs: int, midway: bool = False) -> bool:
         """Say whether to take a step; asked before each.
@@ -119,6 +130,7 @@ class Orders:
 
     def _go(self, until: int | None) -> None:
         self.given += 1
+        self.complete = False
         self.going, self.ending, self._until = True, "", until
 
     def _end(self, how: str) -> None:

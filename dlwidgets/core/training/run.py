@@ -18,7 +18,7 @@ from ..base.ledger import Entry
 from ..base.random_state import RandomStates
 from ..base.state import Stateful
 from ..base.words import describe_error
-from ..controls.steering import ModelShape, Steering
+from ..controls.steering import ModelShape, Steering, names_of
 from ..data.session_data import SessionData
 from ..scoring.evaluation import Evaluation
 from .evaluations import Evaluations
@@ -214,6 +214,13 @@ class Run:
             self.settle()
         self.raise_failure()
 
+    def flush(self) -> None:
+        """Return once the state of now is on disk."""
+        if self.autosave is not None and not self.worker.here:
+            self.result(self.autosave.save)
+            self.autosave.checkpoints.wait()
+            self.autosave.tell()
+
     def raise_failure(self) -> None:
         """Raise what made the run fail, where it did."""
         if self.failure is not None:
@@ -224,6 +231,7 @@ class Run:
         if not self.closed:
             self.orders.stop()
             self.settle()
+            self.flush()
             self.closed = True
             self.data.train.close()
 
@@ -249,6 +257,32 @@ class Run:
             concurrent.futures.wait([future], timeout=_PATIENCE)
             if future.done():
                 future.result()
+
+    def settings(self) -> dict[str, Any]:
+        """Return the wishes that no step puts in force."""
+        return {name: self._wish(name) for name in names_of(steers=False)}
+
+    def open_wishes(self) -> dict[str, Any]:
+        """Return the wishes that are in no part's state."""
+        with self._asking:
+            asked = {name: (by, self._wish(name)) for name, by in self._asked.items()}
+        settings = {name: self._wish(name) for name in ("selected_layer", "selected_sample")}
+        pending = [dict(vars(entry)) for entry in self.pending]
+        return {"settings": {**self.settings(), **settings}, "asked": asked, "pending": pending}
+
+    def take_over(self, began: int, goal: int | None, done: bool, wishes: Mapping[str, Any]) -> None:
+        """Take over another kernel's run, with its `open_wishes`."""
+        self.tell(wishes=wishes.get("settings", {}))
+        self.pending = [Entry(**one) for one in wishes.get("pending", ())]
+        for name, (by, value) in wishes.get("asked", {}).items():
+            try:
+                self.tell(wishes={name: self.steering.read(name, value)})
+            except (ValueError, TypeError):
+                self.note(f"{name} had been set, to what no file can hold: set session.{name} again.")
+            else:
+                self.ask(name, by)
+        self.orders.take_over(began, goal, done)
+        self.settle()
 
     def waits(self, name: str) -> bool:
         """Say whether a wish has changed and is not settled yet."""
@@ -590,11 +624,16 @@ class Run:
 @atexit.register
 def _end_all() -> None:
     """Pause all runs and have their checkpoints written before the interpreter goes."""
+    saving = [run for run in list(_runs) if run.autosave is not None and not run.closed]
     for run in list(_runs):
         run.orders.pause()
     until = time.monotonic() + _LAST_PATIENCE
+    for run in saving:
+        # An interpreter that ends may start no thread any more.
+        with contextlib.suppress(RuntimeError):
+            run.at_step(run.autosave.save)
     for run in list(_runs):
         with contextlib.suppress(KeyboardInterrupt):
             run.worker.wait(until=lambda: time.monotonic() > until)
             if run.autosave is not None:
-                run.autosave.checkpoints.wait(max(0.0, until - time.monotonic()))
+                run.autosave.checkpoints.wait(until)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
+import re
+import secrets
 import shutil
 import threading
 import time
@@ -17,6 +20,7 @@ import torch
 
 from ...base.history import GrowingColumn, History
 from ...base.ledger import Entry
+from ...base.state import same_state
 from ...base.time_budget import TimeBudget
 from .origin import OriginWriter, read_origin
 from .snapshot import Snapshot
@@ -27,8 +31,13 @@ if TYPE_CHECKING:
     from ..run import Run
 
 _KIND, _VERSION = "checkpoint", 2
-#: How many checkpoints stay in the folder: the one before the newest is there if that is damaged.
+#: How many checkpoints of a run stay: the one before the newest is there if that is damaged.
 KEEP = 2
+#: The file that names a checkpoint: its step and its run, which the first versions did not write.
+_NAME = re.compile(r"step-(\d+)(?:-([0-9a-f]+))?\.json")
+_NAMELESS = "earlier"
+#: What is left by a process that was killed is of nobody after so long [s].
+_ABANDONED = 3600.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +49,7 @@ class Checkpoint:
     more : what the session keeps for itself: the goal of the run, past scores.
     beginning : has where the run began written into a folder, and returns the name of that file.
     origin : the name of the file, where it was read.
+    run : which run it is of.
     """
 
     snapshot: Snapshot
@@ -49,13 +59,22 @@ class Checkpoint:
     more: Mapping[str, Any]
     beginning: Callable[[Path], str | None] = lambda folder: None
     origin: str | None = None
+    run: str = _NAMELESS
 
 
 class Checkpoints:
     """Writes checkpoints into a folder, on a thread of its own.
 
-    The newest that waits replaces an older one. Each is two files, `step-N.json` and its tensors: see
+    The newest that waits replaces an older one. Each is two files, `step-N-RUN.json` and its tensors: see
     `write_state`. Where the run began, its first weights above all, lies in two of its own, written once.
+    Those of other runs in the folder are never touched.
+
+    Attributes
+    ----------
+    run : what tells this run from others in the folder.
+    known : names of checkpoints that are this run's own.
+    problem : what went wrong last, in a sentence; "" once one was written.
+    said : what else a person should know, in a sentence.
 
     Raises
     ------
@@ -70,12 +89,13 @@ class Checkpoints:
             probe.write_bytes(b"")
             probe.unlink()
             for left in (*self.folder.glob(".step-*.part"), *self.folder.glob(".origin-*.part")):
-                left.unlink()  # of a process that was killed
+                if time.time() - left.stat().st_mtime > _ABANDONED:
+                    left.unlink()
         except OSError as error:
             why = error.strerror or error
             raise ValueError(f"checkpoint_dir={str(folder)!r} cannot be written to: {why}.") from None
-        #: What went wrong last, in a sentence; "" once one was written.
-        self.problem = ""
+        self.run, self.known = secrets.token_hex(4), set[str]()
+        self.problem = self.said = ""
         self.written: int | None = None
         self._change = threading.Condition()
         self._next: Checkpoint | None = None
@@ -94,10 +114,12 @@ class Checkpoints:
                 self._thread = threading.Thread(target=self._live, name="dlwidgets-checkpoints", daemon=True)
                 self._thread.start()
 
-    def wait(self, seconds: float = 60.0) -> bool:
-        """Wait until all is written; say whether it is."""
+    def wait(self, until: float = math.inf) -> None:
+        """Wait until all is written, or a monotonic time."""
         with self._change:
-            return self._change.wait_for(lambda: self._thread is None, seconds)
+            # With a time-out the main thread wakes for an interrupt.
+            while self._thread is not None and time.monotonic() < until:
+                self._change.wait(0.1)
 
     def _live(self) -> None:
         while True:
@@ -108,7 +130,13 @@ class Checkpoints:
                     self._change.notify_all()
                     return
             try:
-                save(self.folder, checkpoint)
+                if {place.name for place in find_runs(self.folder).get(self.run, ())} - self.known:
+                    self.run, self.known = secrets.token_hex(4), set()
+                    self.said = (
+                        f"Somebody else goes on with this run in {str(self.folder)!r}: the checkpoints from "
+                        f"here on are of a run of their own, {self.run!r}."
+                    )
+                self.known.add(save(self.folder, replace(checkpoint, run=self.run)))
                 self.problem, self.written = "", checkpoint.snapshot.step
             except Exception as error:  # noqa: BLE001 - said; the run goes on
                 why = getattr(error, "strerror", None) or str(error) or type(error).__name__
@@ -117,13 +145,13 @@ class Checkpoints:
                 self.problem = f"No checkpoint of step {step} was written: {why}; {last}."
 
 
-def save(folder: Path, checkpoint: Checkpoint) -> None:
-    """Write a checkpoint, and let older ones go."""
+def save(folder: Path, checkpoint: Checkpoint) -> str:
+    """Write a checkpoint, let older ones go; return its name."""
     tensors: dict[str, torch.Tensor] = {}
     snapshot = checkpoint.snapshot
     body = {
         "step": snapshot.step, "changes": snapshot.changes, "line": snapshot.line, "time": time.time(),
-        "torch": torch.__version__,
+        "torch": torch.__version__, "run": checkpoint.run,
         "parts": {name: encode(part, name, tensors) for name, part in snapshot.parts.items()},
         "history": list(checkpoint.history.columns),
         "evaluations": encode(checkpoint.history.evaluations, "evaluations", tensors),
@@ -136,52 +164,104 @@ def save(folder: Path, checkpoint: Checkpoint) -> None:
     size = sum(tensor.nbytes for tensor in tensors.values())
     if (free := shutil.disk_usage(folder).free) < 1.05 * size + 2**20:
         raise OSError(28, f"it takes {size / 2**20:,.0f} MB and the disk has {free / 2**20:,.0f} MB left")
-    name = f"step-{snapshot.step:08d}"
+    name = f"step-{snapshot.step:08d}-{checkpoint.run}"
     # Tensors of the same step, as after a rewind, must not be replaced under the old names file.
     file = f"{name}-{time.time_ns():x}.safetensors"
     write_state(folder / f"{name}.json", _KIND, _VERSION, body, file, tensors, step=str(snapshot.step))
-    kept = set()
-    for number, place in enumerate(_places(folder)):
-        if number >= KEEP:
-            with contextlib.suppress(OSError):
-                place.unlink()
-            continue
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            body = json.loads(json.loads(place.read_bytes())["body"])
-            kept.add(body["file"])
-            if origin := body.get("origin"):
-                kept |= {origin, f"{Path(origin).stem}.safetensors"}
-    for left in (*folder.glob("step-*.safetensors"), *folder.glob("origin-*.*")):
-        if left.name not in kept:
-            with contextlib.suppress(OSError):
-                left.unlink()
+    _tidy(folder, checkpoint.run)
+    return f"{name}.json"
 
 
-def load(folder: str | Path) -> tuple[Checkpoint, str]:
-    """Read the newest whole checkpoint; say what is wrong with newer ones.
+def _tidy(folder: Path, run: str) -> None:
+    """Let a run's older checkpoints go, with what they alone needed."""
+    places = find_runs(folder)[run]
+    kept, gone = places[:KEEP], set().union(*map(_files_of, places[KEEP:]))
+    gone |= {left.name for left in folder.glob(f"step-*-{run}-*.safetensors")}
+    if any(name.startswith("origin-") for name in gone):
+        kept = [place for those in find_runs(folder).values() for place in those if place not in places[KEEP:]]
+    gone -= set().union(*map(_files_of, kept))
+    for left in (*places[KEEP:], *(folder / name for name in gone)):
+        with contextlib.suppress(OSError):
+            left.unlink()
+
+
+def _files_of(place: Path) -> set[str]:
+    """Return the files that a checkpoint needs, if it can be read."""
+    try:
+        body = json.loads(json.loads(place.read_bytes())["body"])
+        origin = body.get("origin")
+        return {body["file"], *([origin, f"{Path(origin).stem}.safetensors"] if origin else ())}
+    except (OSError, ValueError, KeyError, TypeError):
+        return set()
+
+
+def find_runs(folder: Path) -> dict[str, list[Path]]:
+    """Return a folder's runs and their checkpoints, the newest first."""
+    found, runs = [], dict[str, list[Path]]()
+    for place in folder.glob("step-*.json"):
+        # Another run may let it go meanwhile.
+        with contextlib.suppress(OSError):
+            if (name := _NAME.fullmatch(place.name)) and place.is_file():
+                found.append((place.stat().st_mtime_ns, place.name, name[2] or _NAMELESS, place))
+    for _, _, run, place in sorted(found, reverse=True):
+        runs.setdefault(run, []).append(place)
+    return runs
+
+
+def describe_runs(runs: Mapping[str, list[Path]]) -> str:
+    """Say of runs how far each is, and when that was written."""
+    said = [
+        f"step {int(_NAME.fullmatch(place.name)[1]):,} "  # type: ignore[index]
+        f"(run={run!r}, {time.strftime('%Y-%m-%d %H:%M', time.localtime(place.stat().st_mtime))})"
+        for run, (place, *_) in list(runs.items())[:5]
+    ]
+    return ", ".join(said) + (f" and {len(runs) - 5} more" if len(runs) > 5 else "")
+
+
+def describe_others(folder: Path) -> str:
+    """Say whose checkpoints a folder holds; "" for none."""
+    if not (runs := find_runs(folder)):
+        return ""
+    several = len(runs) > 1
+    return (
+        f"{str(folder)!r} holds checkpoints of {'other runs' if several else 'another run'}, which stay: "
+        f"{describe_runs(runs)}. This is a run of its own; to go on with {'the newest' if several else 'it'}: "
+        f"Session.from_checkpoint({str(folder)!r}, model, train)."
+    )
+
+
+def load(folder: str | Path, run: str | None = None) -> tuple[Checkpoint, list[str]]:
+    """Read a run's newest whole checkpoint; say what else is there.
+
+    Parameters
+    ----------
+    run : which run; None: the one that was written to last.
 
     Raises
     ------
     ValueError : in a sentence: there is none, or none can be read.
     """
     folder = Path(folder).expanduser()
-    places = _places(folder)
-    if not places:
+    if not (runs := find_runs(folder)):
         raise ValueError(f"There is no checkpoint in {str(folder)!r}.")
-    said: list[str] = []
+    if run is not None and run not in runs:
+        raise ValueError(f"There is no run {run!r} in {str(folder)!r}: there are {describe_runs(runs)}.")
+    places = runs.pop(next(iter(runs)) if run is None else run)
+    others, said = describe_runs(runs), list[str]()
     for place in places:
         try:
-            return _read(place), f"{'; '.join(said)}: the one before was taken." if said else ""
+            found = _read(place)
         except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
             why = str(error) if isinstance(error, ValueError) else f"{place.name} cannot be read"
             said.append(f"{place.name} is not JSON" if isinstance(error, json.JSONDecodeError) else why)
-    raise ValueError(f"No checkpoint in {str(folder)!r} can be read: {'; '.join(said)}.")
-
-
-def _places(folder: Path) -> list[Path]:
-    """Return the files that name checkpoints, the one written last first."""
-    found = [place for place in folder.glob("step-*.json") if place.is_file()]
-    return sorted(found, key=lambda place: (place.stat().st_mtime_ns, place.name), reverse=True)
+            continue
+        notes = [f"{'; '.join(said)}: the one before was taken."] if said else []
+        if others:
+            newest = "the run that was written to last" if run is None else "the run that was asked for"
+            notes.append(f"This goes on with {newest}. {str(folder)!r} holds others, which stay: {others}.")
+        return found, notes
+    other = f" There are other runs: {others}." if others else ""
+    raise ValueError(f"No checkpoint in {str(folder)!r} can be read: {'; '.join(said)}.{other}")
 
 
 def _read(place: Path) -> Checkpoint:
@@ -210,7 +290,8 @@ def _read(place: Path) -> Checkpoint:
         }  # fmt: skip
     snapshot = Snapshot(body["step"], body["changes"], "start", body["line"], parts)
     more = decode(body["more"], tensors)
-    return Checkpoint(snapshot, history, entries, in_force, more, origin=body.get("origin"))
+    origin, run = body.get("origin"), body.get("run", _NAMELESS)
+    return Checkpoint(snapshot, history, entries, in_force, more, origin=origin, run=run)
 
 
 class Autosave:
@@ -229,8 +310,10 @@ class Autosave:
         self._run = run
         self._often, self._pauses = TimeBudget(0.02, least=every), TimeBudget(0.1, least=0.5)
         self._often.spent(0.0)
-        #: The line and the place that was saved last.
+        #: The line, the place and the wishes that were saved last.
         self.place: Any = None
+        #: What each wish was as the session was made: see `resume`.
+        self.given = {**run.steering.wishes(), **run.settings()}
 
     def after_step(self) -> None:
         """Save, if it is time and the disk is ready."""
@@ -241,23 +324,24 @@ class Autosave:
         """Save what a run ended with, but not each of many pauses."""
         if ending and (ending != "paused" or self._pauses.due()):
             self.save()
-        self._tell()
+        self.tell()
 
     def save(self) -> None:
         """Have the state of now written."""
         run, timeline = self._run, self._run.timeline
-        place, past = (timeline.line, timeline.place), run.evaluations.past
-        if not run.loop.steps or place == self.place:
+        place, past, wishes = (timeline.line, timeline.place), run.evaluations.past, run.open_wishes()
+        left = run.orders.left()
+        if not run.loop.steps or (place, wishes, left) == self.place:
             return
         began = time.perf_counter()
         name = timeline.line.name
         kept = (one for one in timeline.ring if one.place == place[1] and one.line == name)
         snapshot = next(kept, None) or timeline.capture("time")
         if snapshot is not None:
-            self.place = place
+            self.place = place, wishes, left
             more = {
-                "past": past.state(past.of(timeline.line.went_through)), "goal": run.orders.goal,
-                "due": sorted(run.loop.rate.due_steps), "began": run.orders.began,
+                "past": past.state(past.of(timeline.line.went_through)), **left, **wishes,
+                "due": sorted(run.loop.rate.due_steps), "given": self.given,
             }  # fmt: skip
             self.checkpoints.write(Checkpoint(
                 snapshot, run.loop.history.upto(snapshot.step), tuple(run.steering.ledger.entries),
@@ -265,19 +349,31 @@ class Autosave:
             ))  # fmt: skip
         for governor in (self._often, self._pauses):
             governor.spent(time.perf_counter() - began)
-        self._tell()
+        self.tell()
 
     def write(self) -> None:
         """Write a checkpoint from any other thread and wait, or raise OSError."""
         self._run.result(self.save)
         self.checkpoints.wait()
+        self.tell()
         if self.checkpoints.problem:
             raise OSError(self.checkpoints.problem)
 
-    def _tell(self) -> None:
+    def go_on(self, found: Checkpoint, given: Mapping[str, Any], there: bool) -> None:
+        """Go on with a checkpoint's run, its files perhaps `there`."""
+        run, checkpoints = self._run, self.checkpoints
+        self.given = {**self.given, **given}
+        if found.run != _NAMELESS:
+            checkpoints.run = found.run
+            checkpoints.known = {place.name for place in find_runs(checkpoints.folder).get(found.run, ())}
+        if there:
+            where = run.timeline.line, run.timeline.place
+            self.place = where, run.open_wishes(), run.orders.left()
+
+    def tell(self) -> None:
         """Say what went wrong with the last one."""
-        if self.checkpoints.problem:
-            self._run.note(self.checkpoints.problem)
+        for said in filter(None, (self.checkpoints.problem, self.checkpoints.said)):
+            self._run.note(said)
         if self.origins.problem:
             self._run.note(
                 f"Where this run began could not be written beside its checkpoints: "
@@ -297,14 +393,28 @@ def autosave(run: Run, folder: str | Path | None, every: Any) -> Autosave | None
     return None if folder is None else Autosave(run, folder, float(every))
 
 
-def resume(run: Run, found: Checkpoint, folder: str | Path) -> None:
+def resume(
+    run: Run, found: Checkpoint, folder: str | Path, given: Mapping[str, Any], saves: Autosave | None
+) -> list[str]:
     """Have a new run go on from a checkpoint in `folder`.
+
+    Parameters
+    ----------
+    given : the wishes that the new session was made with, by name, as far as somebody gave them.
+    saves : what saves the run from then on.
+
+    Returns
+    -------
+    list
+        Those of `given` that are others than the session of then was made with: they are to be wished for.
 
     Raises
     ------
     ValueError : in a sentence, it does not fit.
     """
-    place, past = Path(folder).expanduser(), run.evaluations.past
+    place, past, more = Path(folder).expanduser(), run.evaluations.past, found.more
+    known = more.get("given", {})
+    anew = [name for name, value in given.items() if name in known and not same_state(_plain(value), known[name])]
 
     def work(timeline: Timeline) -> None:
         try:
@@ -314,20 +424,33 @@ def resume(run: Run, found: Checkpoint, folder: str | Path) -> None:
         run.loop.history = found.history
         run.steering.ledger.entries[:] = found.entries
         timeline.start_over(Line(found.snapshot.line, changes=list(found.changes)))
-        past.install(found.more.get("past", ()), found.snapshot.line)
-        run.loop.rate.due_steps = set(found.more.get("due", ()))
-        run.orders.take_over(found.more["began"], found.more["goal"])
-        if run.autosave is not None and run.autosave.checkpoints.folder == place:
-            run.autosave.place = timeline.line, timeline.place  # it is there already
+        past.install(more.get("past", ()), found.snapshot.line)
+        run.loop.rate.due_steps = set(more.get("due", ()))
         for clause in clauses:
             run.note(f"From the checkpoint: {clause}.")
         if found.origin is not None:
-            _begin_as_then(run, place, found.origin)
+            _begin_as_then(run, place, found.origin, saves)
 
     run.travel(work)
+    began, goal = more["began"], more["goal"]
+    done = more.get("done", False)
+    if "epochs" in anew and goal is not None:
+        goal = began + given["epochs"]
+        done = goal <= run.loop.epochs
+    run.take_over(began, goal, done, more)
+    if saves is not None:
+        saves.go_on(found, {**known, **given}, saves.checkpoints.folder == place)
+        run.autosave = saves
+    return anew
 
 
-def _begin_as_then(run: Run, folder: Path, name: str) -> None:
+def _plain(value: Any) -> Any:
+    """Return a wish as a file gives it back."""
+    tensors: dict[str, torch.Tensor] = {}
+    return decode(encode(value, "wish", tensors), tensors)
+
+
+def _begin_as_then(run: Run, folder: Path, name: str, saves: Autosave | None) -> None:
     """Read where the run of a checkpoint began, for its script."""
     try:
         run.origin, seed = read_origin(folder, name, run.loop)
@@ -339,5 +462,5 @@ def _begin_as_then(run: Run, folder: Path, name: str) -> None:
     devices, here = run.origin.device.split(", "), str(run.loop.objective.device)
     if here not in devices:
         run.origin = replace(run.origin, device=", ".join([*devices, here]))
-    elif run.autosave is not None:
-        run.autosave.origins.known(run.origin, folder, name)
+    elif saves is not None:
+        saves.origins.known(run.origin, folder, name)

@@ -11,6 +11,7 @@ from torch.nn.parameter import is_lazy
 
 from ...base.random_state import Generators, RandomStates
 from ...base.state import Reference, dereference, read_attributes, write_attributes
+from ...controls.optimizer import default_settings
 
 if TYPE_CHECKING:
     from ..loop import Loop
@@ -97,6 +98,7 @@ class OptimizerState:
         kept = [optimizer.state.get(parameter) for group in held for parameter in group]
         return {
             "optimizer": Reference(optimizer), "kind": type(optimizer).__name__,
+            "defaults": dict(optimizer.defaults),
             "rate": Reference(self._loop.rate),
             "groups": [{key: v for key, v in group.items() if key != "params"} for group in groups],
             "params": Reference(held),
@@ -111,11 +113,6 @@ class OptimizerState:
 
     def install(self, state: dict[str, Any]) -> None:
         """Put back the optimizer, writing into its own tensors."""
-        optimizer = dereference(state["optimizer"])
-        if optimizer is None:
-            optimizer = self._loop.optimizer
-            if type(optimizer).__name__ != state["kind"]:
-                raise ValueError(f"the optimizer was {state['kind']} and is {type(optimizer).__name__} now")
         held = dereference(state["params"])
         if held is None:
             own = dict(self._loop.model.named_parameters())
@@ -123,7 +120,7 @@ class OptimizerState:
             if lost:
                 raise ValueError(f"the optimizer moved {lost[0]!r}, which this model has not")
             held = [[own[name] for name in group] for group in state["names"]]
-        self._loop.optimizer = optimizer
+        self._loop.optimizer = optimizer = dereference(state["optimizer"]) or self._of_kind(state, held)
         if (rate := dereference(state["rate"])) is not None:
             self._loop.rate = rate
         groups = optimizer.param_groups
@@ -147,6 +144,18 @@ class OptimizerState:
             now.clear()
             now.update({key: v.to(parameter.device) if key in away else v for key, v in made.items()})
         write_attributes(optimizer, state["numbers"])
+
+    def _of_kind(self, state: dict[str, Any], held: list[list[nn.Parameter]]) -> torch.optim.Optimizer:
+        """Return the optimizer of now, or torch's of that kind."""
+        now, kind = self._loop.optimizer, getattr(torch.optim, state["kind"], None)
+        if type(now).__name__ == state["kind"]:
+            return now
+        if kind is None or "defaults" not in state:
+            was, here = state["kind"], type(now).__name__
+            raise ValueError(f"the optimizer was {was} and is {here} now: pass optimizer={was}")
+        taken = default_settings(kind)
+        options = {name: value for name, value in state["defaults"].items() if name in taken}
+        return kind([{"params": list(group)} for group in held], **options)
 
 
 class GlobalRandomness:

