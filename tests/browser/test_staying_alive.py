@@ -265,7 +265,7 @@ def test_a_slow_page_gets_fewer_pictures_and_the_training_goes_on(board):
 @pytest.mark.parametrize(
     "cell",
     [
-        pytest.param("for _ in range(400):\n    if gate: break\n    time.sleep(0.05)", id="sleeps"),
+        pytest.param("for _ in range(2400):\n    if gate: break\n    time.sleep(0.05)", id="sleeps"),
         pytest.param("await session.done()", id="awaits"),
         pytest.param("session.fit()", id="fits"),
     ],
