@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -32,6 +33,8 @@ class Accumulation:
         #: Whether the source has said that the epoch is over, while a group was open.
         self._ended = False
         self._drawn_alone, self._size = False, 0
+        #: Whether batches of a step ever counted by what their loss divides by, not by their samples.
+        self.uneven = False
 
     def take(self) -> list[Any]:
         """Return the next batches, none at an epoch's end."""
@@ -100,29 +103,44 @@ class Accumulation:
 
     def state(self) -> dict[str, Any]:
         """Return the count, and the batches of a failed step."""
-        return {"count": self.count, "held": list(self._held), "ended": self._ended, "size": self._size}
+        return {
+            "count": self.count, "held": list(self._held), "ended": self._ended, "size": self._size,
+            "uneven": self.uneven,
+        }  # fmt: skip
 
     def install(self, state: dict[str, Any]) -> None:
         self.count, self._ended, self._size = state["count"], state["ended"], state["size"]
-        self._held, self._group = list(state["held"]), []
+        self._held, self._group, self.uneven = list(state["held"]), [], state.get("uneven", False)
 
     def _hold(self, group: Sequence[Any]) -> None:
         self._held, self._size = [*group, *self._held], self.batches.batch_size
 
 
-def divisors(group: Sequence[Any], summed: bool = False) -> list[float]:
-    """Return what to divide the loss of each micro-batch by.
+def divisors(
+    group: Sequence[Any], summed: bool = False, weights: Sequence[float | None] = ()
+) -> tuple[list[float], bool]:
+    """Return what to divide the loss of each micro-batch by, and whether by weight.
 
-    A loss that is a mean becomes the mean over all samples of the step: each of them counts the same, also
-    where the last micro-batch is smaller. Where all are of one size the divisor is their number, as in the
-    plain recipe `(loss / k).backward()`, bit for bit. A sum over the samples is divided by nothing.
+    A loss that is a mean becomes the mean over all that is in the step: each sample counts the same, also
+    where the last micro-batch is smaller; where the means divide by `weights` that are not in proportion to
+    the samples (weights of classes, positions that are not ignored), these count. Where all are of one size
+    the divisor is their number, as in the plain recipe `(loss / k).backward()`, bit for bit; that of a
+    micro-batch that holds nothing is infinite. A sum is divided by nothing.
     """
     if summed or len(group) == 1:
-        return [1.0] * len(group)
-    lengths = [batch_length(batch) for batch in group]
-    if not all(lengths):
-        return [float(len(group))] * len(group)
-    return [sum(lengths) / length for length in lengths]
+        return [1.0] * len(group), False
+    counts: list[float] = [batch_length(batch) for batch in group]
+    known = [weight for weight in weights if weight is not None]
+    # Whole numbers in proportion give the same quotients, bit for bit.
+    uneven = len(known) == len(group) and any(
+        weight * counts[0] != known[0] * count or weight % 1 or not weight
+        for weight, count in zip(known, counts)
+    )
+    if uneven:
+        counts = known if any(known) else [1.0] * len(group)  # none holds anything: the gradients are 0
+    elif not all(counts):
+        return [float(len(group))] * len(group), False
+    return [sum(counts) / count if count else math.inf for count in counts], uneven
 
 
 def add_parts(parts: dict[str, float], more: dict[str, float], divisor: float) -> dict[str, float]:
@@ -189,7 +207,10 @@ class Accumulate(Control):
         if value == self.now():
             return None
         self.loop.accumulation.count = value
-        return f"{pluralize(self.follows()['effective_batch'], 'sample')} a step"
+        said = f"{pluralize(self.follows()['effective_batch'], 'sample')} a step"
+        # What a loss of a person's own divides by is not known before it is computed.
+        unknown = value > 1 and self.loop.objective.task.reduction is None
+        return f"{said}, in which batches count by their samples" if unknown else said
 
     @classmethod
     def headline(cls, panel: Panel) -> str:

@@ -12,6 +12,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ..base.trees import call_model, tree_map, tree_tensors
+from .reduction import LossCalls
 from .task import Task, scalar_loss, unpack_batch
 
 
@@ -50,6 +51,29 @@ class Objective:
         output = call_model(self.model, inputs)
         targets = self.task.prepare(targets, output)
         return (loss or self.task.loss)(output, targets), output, targets  # type: ignore[misc]
+
+    def measure(self, batch: Any, calls: LossCalls) -> tuple[Any, Any, Any]:
+        """Return what `compute` does, and have the loss's `calls` noted."""
+        if self.custom is not None:
+            with calls:
+                return self.custom(self.model, batch), None, None
+
+        def noted(output: Any, targets: Any) -> Any:
+            with calls:
+                return self.task.loss(output, targets)  # type: ignore[misc]
+
+        return self.compute(batch, noted)
+
+    @property
+    def summed(self) -> bool:
+        """Whether the loss of a batch is a sum over its samples, no mean."""
+        return self.task.reduction is not None and self.task.reduction.summed
+
+    def weigh(self, batch: Any) -> float | None:
+        """Return what a batch's mean loss divides by; None where targets do not say."""
+        if self.custom is not None or self.task.reduction is None:
+            return None
+        return self.task.reduction.weigh(unpack_batch(batch, self.target)[1])
 
     def find_nonfinite(self, batch: Any) -> str:
         """Say what in a batch is NaN or infinite; "" for nothing."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,12 +12,13 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import DataLoader, IterableDataset
 
-from ..base.isolation import eval_mode, preserve_buffers, preserve_random_state, use_device
+from ..base.isolation import eval_mode, isolate_model, preserve_buffers, preserve_random_state, use_device
 from ..base.trees import call_model, describe_shapes, slice_rows, tree_map, tree_tensors
 from ..base.words import pluralize, quote_error
 from ..layers.kinds import dtype_name
 from .batches import Batches, IndexedBatches
 from .loader import LoaderBatches
+from .reduction import Reduction, find_reduction
 from .source import Rows, read_data, split_data
 from .stream import StreamBatches
 from .task import Task, infer_task, looks_like_probabilities, read_class_names, scalar_loss, unpack_batch
@@ -84,7 +86,7 @@ def prepare_data(
     every = train.targets if isinstance(train, Rows) else targets
     named = isinstance(train, Rows) and train.named
     found = infer_task(every, output, task=task, loss=loss, classes=names, named=named)
-    try_loss(found, slice_rows(targets, 0, TRY), slice_rows(output, 0, TRY))
+    found = replace(found, reduction=try_loss(found, slice_rows(targets, 0, TRY), slice_rows(output, 0, TRY)))
     if not found.probabilities and looks_like_probabilities(found.name, output):
         last = "softmax" if found.name == "multiclass" else "sigmoid"
         other = ", or pass loss=nn.BCELoss()" if last == "sigmoid" else ""
@@ -245,12 +247,20 @@ def _hint(model: nn.Module, inputs: Any) -> str:
     return ""
 
 
-def try_loss(task: Task, targets: Any, output: Any) -> None:
-    """Raise ValueError where the loss fails or is not one number."""
+def try_loss(task: Task, targets: Any, output: Any) -> Reduction | None:
+    """Return how the loss reduces a batch, where it is known.
+
+    Raises ValueError: the loss fails or is not one number.
+    """
+    loss: Any = task.loss
+    isolated = isolate_model(loss) if isinstance(loss, nn.Module) else preserve_random_state()
     try:
-        with preserve_random_state(), torch.no_grad():
-            loss = task.loss(output, task.prepare(targets, output))  # type: ignore[misc]
-        scalar_loss(loss)
+        with isolated, torch.no_grad():
+            ready = task.prepare(targets, output)
+            scalar_loss(loss(output, ready))
+            with contextlib.suppress(Exception):  # one sample may be too few for it
+                return find_reduction(loss, output, ready)
+            return None
     except Exception as error:
         raise ValueError(
             f"The loss {task.loss_name} fails on outputs of shape {describe_shapes(output)} "

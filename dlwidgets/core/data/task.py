@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from ..base.trees import describe_shapes
 from ..base.words import pluralize, quote_names
+from .reduction import Reduction
 
 TASKS = ("multilabel", "multiclass", "binary", "regression")
 
@@ -29,6 +30,7 @@ class Task:
     #: How many values the model puts out for a sample, or each of its positions; None where unknown.
     outputs: int | None = None
     probabilities: bool = False  #: Whether the model puts out probabilities, and not logits.
+    reduction: Reduction | None = None  #: How the loss makes one number of a batch, where known.
 
     @property
     def loss_name(self) -> str:

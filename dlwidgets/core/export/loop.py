@@ -77,13 +77,45 @@ def _accumulate(draft: Draft, data: BatchLines, made: list[str]) -> tuple[str, s
         loop = "while group := list(itertools.islice(rest, accumulate)):"
         samples, length = "sum(len(targets) for _, targets in group)", "len(targets)"
     inside = [*fetch.splitlines(), *made]
-    if draft.loop.loss_is_sum:
+    if draft.loop.accumulation.uneven:
+        targets = _write_weigh(draft, data)
+        inside += ["if weight:", "    (loss / (sum(weights) / weight)).backward()"]
+        names = each.removeprefix("for ").rpartition(" in ")[0]
+        names = f"({names})" if "," in names else names
+        learn = [
+            "optimizer.zero_grad()", f"weights = [weigh({targets}) {each.removesuffix(':')}]",
+            "weights = weights if any(weights) else [1.0] * len(group)  # all empty: the gradients are 0",
+            f"for {names}, weight in zip(group, weights):", *map(indent, inside),
+        ]  # fmt: skip
+        return opening, loop, take, learn
+    if draft.loop.objective.summed:
         inside.append("loss.backward()")
         return opening, loop, take, ["optimizer.zero_grad()", each, *map(indent, inside)]
     if data.cut is None and not each.startswith("for inputs, targets"):
         raise Unwritable("gradients of batches that are no pairs were accumulated")
     inside.append(f"(loss / (samples / {length})).backward()")
     return opening, loop, take, ["optimizer.zero_grad()", f"samples = {samples}", each, *map(indent, inside)]
+
+
+def _write_weigh(draft: Draft, data: BatchLines) -> str:
+    """Define `weigh(targets)` of a script; return the expression of a batch's targets."""
+    loss, reduction = draft.opened.task.loss, draft.opened.task.reduction
+    words, lines = "how many values the targets are", ["return targets.numel()"]
+    if reduction.of_classes:
+        known = f"known = targets.long() != {reduction.ignored}"
+        words, lines = "how many targets are not ignored", [known, "return float(known.sum())"]
+    if reduction.weight is not None:
+        words, weight = "the weights of the targets that are not ignored", "loss_function.weight.cpu()"
+        if getattr(loss, "weight", None) is not reduction.weight:
+            draft.settings.append(f"class_weights = torch.tensor({reduction.weight.tolist()})")
+            weight = "class_weights"
+        each = f"{weight}[targets.long().masked_fill(~known, 0)]"
+        lines = [known, f"return float(torch.where(known, {each}, 0.0).sum())"]
+    head = f'def weigh(targets):\n    """Return what the mean of the loss divides by: {words}."""\n'
+    draft.definitions.append(head + "\n".join(map(indent, lines)))
+    if data.cut is None:
+        return "targets"
+    return "default_collate([dataset[i][1] for i in index.tolist()])" if data.fetch else data.targets
 
 
 def _select(

@@ -23,10 +23,16 @@ from ..base.trees import slice_rows
 from ..data.batches import Batches, IndexedBatches, batch_length
 from ..data.loader import LoaderBatches
 from ..data.objective import Objective
+from ..data.reduction import LossCalls, LossTotal, to_double
 from ..data.source import Rows
 from ..data.task import Task, scalar_loss
 from .metrics import compute_rate
 from .scores import Scores, ScoreStream
+
+_BY_SAMPLES = (
+    "The validation loss is averaged over batches by their samples: what the loss of a batch divides by could "
+    "not be told, so that it may depend a little on the batch size."
+)
 
 #: What a part of a person's loader is fetched with: not with its generator, from which an iteration draws.
 _KEPT = ("num_workers", "collate_fn", "pin_memory", "timeout", "worker_init_fn", "multiprocessing_context")
@@ -38,7 +44,8 @@ class Evaluation:
 
     Attributes
     ----------
-    loss : mean over the samples.
+    loss : that of the whole set, as if it were one batch; of a loss that cannot be split, the mean over the
+        batches, weighted by samples, and `loss_note` says so.
     samples : how many there were.
     scores : the scores of a classification task; None for any other. Where a part was evaluated, their
         `sample_ids` are the samples' row numbers in the validation data.
@@ -46,6 +53,7 @@ class Evaluation:
         likeliest class), "mean_absolute_error" (regression).
     of : how many samples the validation data has; None where it cannot say.
     note : which samples these were, in a sentence, where it is not all of them; "" where it is.
+    loss_note : how the loss was averaged, in a sentence, where that is by samples; "" where it is exact.
     """
 
     loss: float
@@ -54,6 +62,7 @@ class Evaluation:
     metrics: dict[str, float] = field(default_factory=dict)
     of: int | None = None
     note: str = ""
+    loss_note: str = ""
 
     @property
     def figures(self) -> dict[str, float]:
@@ -86,40 +95,34 @@ def evaluate(
     """
     part = draw_subset(batches, batch_size, count, seed)
     judge = Judge(objective.task, classes)
-    total: Any = 0.0
-    samples = 0
+    total, samples = LossTotal(), 0
     with eval_mode(objective.model):
         for batch in part.batches:
             if between is not None and samples:
                 between()
             batch = objective.to_device(batch)
             size = batch_length(batch)
-            if objective.custom is not None:
-                try:
-                    loss = objective.custom(objective.model, batch)
-                except RuntimeError as error:
-                    # A loss that holds derivatives of the output, as of a differential equation.
-                    if "does not require grad" not in str(error):
-                        raise
-                    with torch.enable_grad():
-                        loss = objective.custom(objective.model, batch)
-            else:
-                loss, output, targets = objective.compute(batch)
-                if isinstance(output, torch.Tensor) and isinstance(targets, torch.Tensor):
-                    judge.add(targets.detach(), output.detach(), part.rows(samples, size))
-            total = total + _wide(scalar_loss(loss)[0].detach()) * size
+            calls = LossCalls(size)
+            try:
+                loss, output, targets = objective.measure(batch, calls)
+            except RuntimeError as error:
+                # A loss that holds derivatives of the output, as of a differential equation.
+                if "does not require grad" not in str(error):
+                    raise
+                with torch.enable_grad():
+                    loss, output, targets = objective.measure(batch, calls)
+            if isinstance(output, torch.Tensor) and isinstance(targets, torch.Tensor):
+                judge.add(targets.detach(), output.detach(), part.rows(samples, size))
+            scalar_loss(loss)
+            total.add(loss, calls, size)
             samples += size
         if not samples:
             raise ValueError("The validation data gave no samples.")
         scores, metrics = judge.found()
     whole = count is None or samples < count or part.of == samples
     of, note = (samples, "") if whole else (part.of, f"Evaluated on {part.words}.")
-    return Evaluation(float(total) / samples, samples, scores, metrics, of, note)
-
-
-def _wide(value: torch.Tensor) -> torch.Tensor:
-    """Return a tensor in double precision, which some devices do not have."""
-    return (value.cpu() if value.device.type == "mps" else value).double()
+    averaged = "" if total.known else _BY_SAMPLES
+    return Evaluation(total.value(), samples, scores, metrics, of, note, averaged)
 
 
 class Judge:
@@ -144,7 +147,7 @@ class Judge:
         # A model that squeezes its output gives a single number for a last batch of one sample.
         truth, output = truth.reshape(truth.shape or (1,)), output.reshape(output.shape or (1,))
         if self._task.name == "regression":
-            missed = _wide(output)
+            missed = to_double(output)
             self._missed = self._missed + (missed - truth.to(missed.device).double()).abs().sum()
             self._values += output.numel()
         if self._task.name not in ("multilabel", "binary", "multiclass") or output.ndim > 2:

@@ -88,16 +88,16 @@ def assemble(
         raise ValueError(f"trainable={trainable!r}: {why}.") from None
     loop.rate.begin(asked)
     run = Run(loop, opened, seed=number, threads=threads, wish=wish, tell=tell, note=note, memory=memory)
-    for name, value in wanted.items():
-        if value is not None:
-            run.steering.begin(name, value)
+    begun = {name: run.steering.begin(name, value) for name, value in wanted.items() if value is not None}
     _, because = machine.choose_threads(threads)
     # What was run here to look at the model must not slow the training thread.
     machine.release_thread_pool()
-    return run, _describe_choices(opened, loop, because)
+    return run, _describe_choices(opened, loop, because, begun.get("accumulate", ""))
 
 
-def _describe_choices(opened: SessionData, loop: Loop, threads_because: str) -> tuple[str, ...]:
+def _describe_choices(
+    opened: SessionData, loop: Loop, threads_because: str, accumulated: str
+) -> tuple[str, ...]:
     """Return what the session chose by itself, in sentences."""
     task, device = opened.task, loop.objective.device
     parameters = list(loop.model.parameters())
@@ -105,6 +105,8 @@ def _describe_choices(opened: SessionData, loop: Loop, threads_because: str) -> 
     if task.loss is not None:
         what = f"{task.name.capitalize()}{_classes(opened)}, since {task.because}"
         said = [f"{what}; the loss is {task.loss_name}."]
+    if accumulated and task.reduction is None:
+        said.append(f"Gradients are accumulated: {accumulated}.")
     if task.classes and getattr(getattr(opened.train, "source", None), "named", False):
         shown = ", ".join(f"{name} = {number}" for number, name in enumerate(task.classes[:8]))
         more = f" and {len(task.classes) - 8} more" if len(task.classes) > 8 else ""

@@ -69,8 +69,8 @@ class Evaluations:
         loop = self._loop
         found = self.latest = loop.evaluate(self._valid, self._wish("evaluate_samples"), self.seed)  # type: ignore[arg-type]
         self._since = loop.history.seconds
-        if found.note:
-            self._note(found.note)
+        for said in filter(None, (found.note, found.loss_note)):
+            self._note(said)
         if found.scores is not None:
             self.past.add(PastScores.of(found.scores, loop.steps, loop.epoch, line))
         return found

@@ -18,7 +18,7 @@ from ..base.numbers import to_seconds
 from ..base.random_state import RandomMark
 from ..base.trees import call_model
 from ..controls.accumulate import Accumulation, add_parts, divisors
-from ..controls.clipping import Clip, GradientClipper
+from ..controls.clipping import Clip, GradientClipper, total_norm
 from ..controls.dropout import DropoutRates
 from ..controls.early_stopping import Patience
 from ..controls.ema import WeightAverage
@@ -252,12 +252,9 @@ class Loop:
     def evaluate(self, batches: Batches, samples: int | None = None, seed: int = 0) -> Evaluation:
         """Note an `evaluate` of these `batches` in the history, and return it."""
         began = time.perf_counter()
-        size = self.batches.batch_size
-        # A summed loss grows with the batch; a mean does not. A GPU is faster with large batches; a CPU is
-        # slower (a small CNN: 200 ms with 64, 229 with 256, 309 with 512), and whoever looks waits for the
-        # end of one.
-        if not self.loss_is_sum:
-            size = max(64 if self.objective.device.type == "cpu" else 256, size)
+        # A GPU is faster with large batches; a CPU is slower (a small CNN: 200 ms with 64, 229 with 256, 309
+        # with 512), and whoever looks waits for the end of one.
+        size = max(64 if self.objective.device.type == "cpu" else 256, self.batches.batch_size)
         with self.averaged():
             classes = self.objective.task.classes
             found = evaluate(self.objective, batches, size, classes, samples, seed, self.between_batches)
@@ -300,8 +297,13 @@ class Loop:
 
     def _learn(self, group: list[Any]) -> tuple[float, dict[str, float]]:
         """Move the weights; return the loss and what else was measured."""
-        value, parts = 0.0, {}
-        for number, (batch, divisor) in enumerate(zip(group, divisors(group, self.loss_is_sum))):
+        value, parts, objective = 0.0, {}, self.objective
+        weights = [objective.weigh(batch) for batch in group] if len(group) > 1 else []
+        shares, uneven = divisors(group, objective.summed, weights)
+        self.accumulation.uneven = self.accumulation.uneven or uneven
+        # The mean of a batch that holds nothing, all its labels being ignored, is 0 / 0, and its gradient 0.
+        may_be_empty = len(group) == 1 or (uneven and not any(weights))
+        for number, (batch, divisor) in enumerate(zip(group, shares)):
             there = self.objective.to_device(batch)
             if self.look is not None:
                 look, self.look = self.look, None
@@ -309,13 +311,18 @@ class Loop:
             with self.watch.forward() if not number else nullcontext(), self.precision.forward():
                 loss, said = self.objective.loss(there)
             one = loss.item()
-            if not math.isfinite(one):
-                raise NotFinite(self._not_finite(f"The loss became {one}", there))
-            value, parts = value + one / divisor, add_parts(parts, said, divisor)
             if not number:
                 zero_gradients(self.optimizer)
+            if math.isinf(divisor):
+                continue
+            empty = may_be_empty and math.isnan(one) and not objective.find_nonfinite(batch)
+            if not math.isfinite(one) and not empty:
+                raise NotFinite(self._not_finite(f"The loss became {one}", there))
+            value, parts = value + one / divisor, add_parts(parts, said, divisor)
             self.precision.backward(loss if divisor == 1 else loss / divisor)
         self.precision.unscale(self.optimizer)
+        if math.isnan(value) and float(total_norm(self._parameters)) != 0:
+            raise NotFinite(self._not_finite("The loss became nan", there))
         measured = self._gradients.clip(self.clip, self._parameters)
         if measured is None:
             if (skipped := self.precision.skip()) is not None:
@@ -327,11 +334,6 @@ class Loop:
         self.normalisation.project()
         self.average.update()
         return value, {**measured, **kept, **parts}
-
-    @property
-    def loss_is_sum(self) -> bool:
-        """Whether a batch's loss is a sum over its samples, no mean."""
-        return self.objective.custom is None and getattr(self.objective.task.loss, "reduction", "") == "sum"
 
     def _end_epoch(self) -> None:
         if not self._taken:
