@@ -119,7 +119,7 @@ class Accumulation:
 def divisors(
     group: Sequence[Any], summed: bool = False, weights: Sequence[float | None] = ()
 ) -> tuple[list[float], bool]:
-    """Return what to divide the loss of each micro-batch by, and whether by weight.
+    """Return the divisor of each micro-batch's loss; whether by weight.
 
     A loss that is a mean becomes the mean over all that is in the step: each sample counts the same, also
     where the last micro-batch is smaller; where the means divide by `weights` that are not in proportion to

@@ -66,11 +66,11 @@ class Objective:
 
     @property
     def summed(self) -> bool:
-        """Whether the loss of a batch is a sum over its samples, no mean."""
+        """Whether a batch's loss is a sum, no mean."""
         return self.task.reduction is not None and self.task.reduction.summed
 
     def weigh(self, batch: Any) -> float | None:
-        """Return what a batch's mean loss divides by; None where targets do not say."""
+        """Return what a batch's mean divides by, or None."""
         if self.custom is not None or self.task.reduction is None:
             return None
         return self.task.reduction.weigh(unpack_batch(batch, self.target)[1])

@@ -1,4 +1,4 @@
-"""What the mean of a loss divides by, read off its call of torch."""
+"""What a loss divides by, read off its calls of torch."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class LossCall:
         return self.function in _OF_CLASSES and not self.given[1].is_floating_point()
 
     def weight(self) -> Any:
-        """Return what the mean divides by, or a multiple that is the same for each batch."""
+        """Return what the mean divides by, or a fixed multiple."""
         if self.function in _QUOTIENTS:
             return self.given[1]
         if self.of_classes:
@@ -95,12 +95,12 @@ class LossCalls(TorchFunctionMode):
 
 
 def same_weight(one: torch.Tensor | None, other: torch.Tensor | None) -> bool:
-    """Say whether two batches had the same weights of classes, which may be made of the targets."""
+    """Say whether weights of classes, perhaps of two batches, are equal."""
     return one is other or (one is not None and other is not None and torch.equal(one, other))
 
 
 def weigh_classes(targets: torch.Tensor, weight: torch.Tensor | None, ignored: int) -> torch.Tensor:
-    """Return the number of class numbers that are not ignored, or their weights' sum."""
+    """Count class numbers that are not ignored, by their weights."""
     known = targets != ignored
     if weight is None:
         return known.sum()
@@ -109,7 +109,7 @@ def weigh_classes(targets: torch.Tensor, weight: torch.Tensor | None, ignored: i
 
 @dataclass(frozen=True, eq=False)
 class Reduction:
-    """How a loss (output, targets) makes one number of a batch, as far as targets say.
+    """How a loss makes one number of a batch, told by its targets.
 
     Attributes
     ----------
@@ -132,7 +132,7 @@ class Reduction:
 
 
 def find_reduction(loss: Callable[[Any, Any], Any], output: Any, targets: Any) -> Reduction | None:
-    """Return how a loss reduces a batch; None where its targets do not say."""
+    """Return how a loss reduces a batch, or None where targets do not say."""
     if not isinstance(output, torch.Tensor) or not isinstance(targets, torch.Tensor) or not targets.ndim:
         return None
     whole, first = (_read_reduction(loss, output[:n], targets[:n]) for n in (len(targets), 1))
@@ -173,7 +173,7 @@ class LossTotal:
 
     def __init__(self) -> None:
         self.known = True
-        #: For each part: the sum of the losses times their weights, of the weights; by samples; whether summed.
+        #: Part -> the sum of the losses times their weights, of the weights; by samples; whether summed.
         self._parts: dict[str, tuple[Any, Any, Any, bool]] = {}
         self._rows = 0
         self._weight: Any = None
@@ -198,7 +198,7 @@ class LossTotal:
         self._rows += rows
 
     def value(self) -> float:
-        """Return the loss of all that was taken in; NaN where it holds nothing."""
+        """Return the loss of all batches; NaN where they hold nothing."""
         found = 0.0
         for total, weights, by_rows, summed in self._parts.values():
             if not self.known:

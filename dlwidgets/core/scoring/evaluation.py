@@ -30,8 +30,8 @@ from .metrics import compute_rate
 from .scores import Scores, ScoreStream
 
 _BY_SAMPLES = (
-    "The validation loss is averaged over batches by their samples: what the loss of a batch divides by could "
-    "not be told, so that it may depend a little on the batch size."
+    "The validation loss is averaged over batches by their samples: what the loss of a batch divides by "
+    "could not be told, so that it may depend a little on the batch size."
 )
 
 #: What a part of a person's loader is fetched with: not with its generator, from which an iteration draws.

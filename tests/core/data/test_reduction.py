@@ -1,5 +1,7 @@
 """The loss of a whole set, from batches of any size; and what the mean of a loss divides by."""
 
+# ruff: noqa: E501 - a loss is one line
+
 from __future__ import annotations
 
 import functools
@@ -100,7 +102,9 @@ def test_a_training_step_has_the_validation_loss_of_its_loss(name):
 def test_log_probabilities_are_averaged_by_their_weights_too():
     model, loss = net(nn.LogSoftmax(1)), nn.NLLLoss(weight=WEIGHT)
     with torch.no_grad():
-        assert evaluated(loss, IGNORED, 7, model).loss == pytest.approx(float(loss(model(X), IGNORED)), rel=1e-5)
+        assert evaluated(loss, IGNORED, 7, model).loss == pytest.approx(
+            float(loss(model(X), IGNORED)), rel=1e-5
+        )
 
 
 @pytest.mark.parametrize("shape", [(5,), (4, 3)])
@@ -143,7 +147,10 @@ def test_accumulated_batches_are_the_large_batch(name):
     for left, right in zip(made[0].model.parameters(), made[1].model.parameters()):
         torch.testing.assert_close(left, right, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(
-        *(torch.tensor(one.history()["loss"].to_numpy()) for one in made), rtol=1e-4, atol=1e-5, equal_nan=True
+        *(torch.tensor(one.history()["loss"].to_numpy()) for one in made),
+        rtol=1e-4,
+        atol=1e-5,
+        equal_nan=True,
     )
 
 
@@ -166,12 +173,16 @@ def test_a_batch_that_holds_nothing_is_as_in_the_plain_loop():
 def test_a_loss_that_is_nan_for_another_reason_still_ends_the_run():
     targets = NUMBERS.clone()
     targets[:] = float("nan")
-    made = Session(net(), [(X[:8], targets[:8])], training_step=lambda m, b: F.l1_loss(m(b[0]), b[1]), threads=1)
+    made = Session(
+        net(), [(X[:8], targets[:8])], training_step=lambda m, b: F.l1_loss(m(b[0]), b[1]), threads=1
+    )
     with pytest.raises(ArithmeticError, match="The loss became nan"):
         made.fit()
 
 
-@pytest.mark.parametrize(("name", "known"), [(name, True) for name in LOSSES] + [(n, False) for n in MASKED | WHOLE])
+@pytest.mark.parametrize(
+    ("name", "known"), [(name, True) for name in LOSSES] + [(n, False) for n in MASKED | WHOLE]
+)
 def test_a_reduction_is_known_where_the_targets_tell_it(name, known):
     loss, targets = (LOSSES | MASKED | WHOLE)[name]
     assert (find_reduction(loss, net()(X[40:44]), targets[40:44]) is not None) == known

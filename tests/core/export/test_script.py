@@ -38,6 +38,32 @@ for _name, _clip in {"norm": 0.1, "value": ("value", 0.01), "adaptive": "adaptiv
     RUNS[f"clipped_by_{_name}"] = lambda clip=_clip: session(clip=clip).fit()
 
 
+_WEIGHT = torch.tensor([0.3, 1.0, 2.5, 20.0])
+_IGNORED = Y["multiclass"].masked_fill(torch.arange(50) % 7 > 2, -100)
+_IGNORED[:10] = -100
+for _name, _loss in {
+    "class_weights": nn.CrossEntropyLoss(weight=_WEIGHT), "ignored_labels": nn.CrossEntropyLoss()
+}.items():  # fmt: skip
+    for _source, _data in {
+        "rows": (X, _IGNORED), "list": [(X[i : i + 5], _IGNORED[i : i + 5]) for i in range(0, 50, 5)],
+        "loader": DataLoader(TensorDataset(X, _IGNORED), 5, shuffle=True),
+    }.items():  # fmt: skip
+        RUNS[f"accumulated_{_name}_{_source}"] = lambda loss=_loss, data=_data: session(
+            None, model=nn.Sequential(nn.Linear(12, 8), nn.Tanh(), nn.Linear(8, 4)), data=data, loss=loss,
+            accumulate=2, batch_size=5 if isinstance(data, tuple) else None,
+        ).fit()  # fmt: skip
+
+
+@RUNS.add
+def sparse_gradients_clipped_adaptively():
+    torch.manual_seed(7)
+    model = nn.Sequential(nn.EmbeddingBag(20, 6, mode="sum", sparse=True), nn.Linear(6, 4))
+    tokens = torch.randint(0, 20, (50, 5), generator=torch.Generator().manual_seed(4))
+    return session(
+        model=model, data=(tokens, Y["multiclass"]), optimizer="sgd", lr=0.5, clip=("adaptive", 0.01)
+    ).fit()
+
+
 @RUNS.add
 def clip_changes():
     made = session(optimizer="sgd", lr=0.3).step(2)
