@@ -109,7 +109,7 @@ def weigh_classes(targets: torch.Tensor, weight: torch.Tensor | None, ignored: i
 
 @dataclass(frozen=True, eq=False)
 class Reduction:
-    """How a loss makes one number of a batch, told by its targets.
+    """How a loss makes one number, told by its targets.
 
     Attributes
     ----------
@@ -132,7 +132,7 @@ class Reduction:
 
 
 def find_reduction(loss: Callable[[Any, Any], Any], output: Any, targets: Any) -> Reduction | None:
-    """Return how a loss reduces a batch, or None where targets do not say."""
+    """Return how a loss reduces, or None where targets cannot tell."""
     if not isinstance(output, torch.Tensor) or not isinstance(targets, torch.Tensor) or not targets.ndim:
         return None
     whole, first = (_read_reduction(loss, output[:n], targets[:n]) for n in (len(targets), 1))
