@@ -5,15 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from types import NoneType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..base.words import did_you_mean, pluralize
-from .counts import Cuts, find_cuts
-from .intervals import percentile_ends, rate_interval, wilson_interval
-from .metrics import METRICS, compute_rate
+from .counts import build_confusion, round_up
+from .inputs import class_number
+from .intervals import count_repeats, percentile_ends, rate_interval, wilson_interval
+from .metrics import METRICS, compute_rate, evaluate_fraction, invert_share, name_counts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,6 +30,8 @@ LEVEL, DRAWS = 0.95, 2000
 FEW = 20
 #: Where no threshold of a class is better than another.
 NEUTRAL = 0.5
+#: Nearer to 1 than this a probability in float32 may round onto it.
+CLOSE = 1e-6
 
 _BOUND = re.compile(r"\s*([^\W\d]\w*(?:[ -]\w+)?)\s*(>=|=>|≥|>|<=|=<|≤|<|==?)\s*(.+?)\s*")
 _OF_BETA = re.compile(r"f\d*\.?\d+")
@@ -35,18 +39,66 @@ _OF_BETA = re.compile(r"f\d*\.?\d+")
 
 @dataclass(frozen=True)
 class Bound:
-    """A metric that must reach a value: "recall >= 0.9"."""
+    """A metric that must reach a value: "recall >= 0.9".
+
+    With a `confidence` it must do so beyond the samples that chose: see `met`. Both methods take ... x 2 x 2
+    counts of the samples that chose, and how often each of these repeats another (see `count_repeats`).
+    """
 
     metric: str
     least: float
     strict: bool = False
+    confidence: float | None = None
 
-    def met(self, values: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Return where `values` of the metric keep the bound; NaN never does."""
+    def met(self, tables: NDArray[np.int64], repeats: float | NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Return where the bound is kept; of nothing it never is.
+
+        With a confidence the lower end of the Wilson interval of that level keeps it, and so does the exact
+        one-sided bound of Clopper and Pearson (Biometrika 26, 1934), without which the level would fail for
+        low bounds (Brown, Cai and DasGupta, Statist. Sci. 16, 2001).
+        """
+        if self.confidence is None:
+            return self.keeps(compute_rate(self.metric, tables))
+        low, _ = rate_interval(self.metric, tables, self.confidence, repeats)
+        return self.keeps(low) & (self.chance(tables, repeats) >= self.confidence)
+
+    def chance(self, tables: NDArray[np.int64], repeats: float | NDArray[np.float64]) -> NDArray[np.float64]:
+        """Compute the chance that the bound truly holds, after Clopper and Pearson.
+
+        With k hits of n, the chance that fewer than k come of n samples that just keep the bound. A cut of
+        which the k-th of n positives is the last to be found keeps a recall exactly so often. NaN of a metric
+        that is no function of one share.
+        """
+        from scipy.special import betainc
+
+        share = METRICS[self.metric].share
+        if share is None:
+            return np.full(tables.shape[:-2], np.nan)
+        hits, of = (part / repeats for part in evaluate_fraction(share, name_counts(tables)))
+        least = invert_share(self.metric, self.least)
+        with np.errstate(invalid="ignore"):
+            return np.where(hits > 0, 1 - betainc(hits, of - hits + 1, least), 0.0)
+
+    def keeps(self, values: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Return where values of the metric keep the bound; NaN never does."""
         return values > self.least if self.strict else values >= self.least
 
+    def needed(self) -> str:
+        """Say how many samples it takes to be sure of the bound."""
+        kind = {"recall": "positives", "specificity": "negatives"}.get(
+            self.metric, "samples that count for it"
+        )
+        counts = np.arange(1, 100_000)
+        all_right = np.zeros((len(counts), 2, 2), np.int64)
+        all_right[:, 0, 0] = all_right[:, 1, 1] = counts
+        enough = self.met(all_right, 1.0)
+        if not enough.any():
+            return "no number of samples makes it so sure"
+        return f"even without a mistake that takes {counts[enough.argmax()]:,} {kind}"
+
     def __str__(self) -> str:
-        return f"{self.metric} {'>' if self.strict else '>='} {self.least:g}"
+        sure = "" if self.confidence is None else f" with {self.confidence:.4g} confidence"
+        return f"{self.metric} {'>' if self.strict else '>='} {self.least:g}{sure}"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -68,13 +120,18 @@ class BestThresholds:
         interval around an optimum is honest on the samples that gave it.
     bounded, bounded_reported : C float64: the metric of the constraint on either part; None without a
         constraint.
-    met : C booleans: the constraint holds where the threshold was chosen.
+    met : C booleans: the constraint is kept where the threshold was chosen, with the confidence asked for.
     positives : C int64: the known positives that chose.
     held_out : N x C booleans: the samples each class is reported on; None without a holdout. Each class is
         divided by itself, so that each part has its share of the positives.
     chosen_on, reported_on : how many samples chose, and how many are reported on; the same where there is no
         holdout.
     warnings : sentences: which thresholds not to trust, and why.
+    confidence : how sure the constraint was to be; None: it was to be kept on the samples that chose.
+    chance : C float64: the chance that the constraint truly holds, from the samples that chose (see
+        `Bound.chance`): exact for recall and specificity, and flattered for precision, whose cut was chosen
+        for being lucky. None without a constraint.
+    chosen_for : the numbers of the classes that were chosen for; the threshold of others is 0.5.
 
     Notes
     -----
@@ -101,6 +158,9 @@ class BestThresholds:
     chosen_on: int
     reported_on: int
     warnings: tuple[str, ...]
+    confidence: float | None
+    chance: NDArray[np.float64] | None
+    chosen_for: NDArray[np.int64]
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray:
         """Return the thresholds, C float64."""
@@ -121,9 +181,10 @@ class BestThresholds:
         return self.values[self.classes.index(which) if isinstance(which, str) else which]
 
     def to_frame(self) -> pd.DataFrame:
-        """Return a row a class: threshold, chosen, reported, reported_low, reported_high, positives.
+        """Return a row a class that was chosen for.
 
-        With a constraint also its metric on either part ("recall_chosen", "recall_reported") and `met`.
+        The columns are threshold, chosen, reported, reported_low, reported_high and positives; with a
+        constraint also its metric on either part ("recall_chosen", "recall_reported"), `chance` and `met`.
         """
         import pandas as pd
 
@@ -134,8 +195,8 @@ class BestThresholds:
         if self.constraint is not None:
             name = self.constraint.split()[0]
             bounded = {f"{name}_chosen": self.bounded, f"{name}_reported": self.bounded_reported}
-            columns |= {**bounded, "met": self.met}
-        return pd.DataFrame(columns, index=pd.Index(self.classes, name="class"))
+            columns |= {**bounded, "chance": self.chance, "met": self.met}
+        return pd.DataFrame(columns, pd.Index(self.classes, name="class")).iloc[self.chosen_for]
 
     @property
     def title(self) -> str:
@@ -164,13 +225,16 @@ def best_thresholds(
     metric: str = "f1",
     constraint: str | Sequence[Any] | None = None,
     *,
+    confidence: float | None = None,
+    classes: Sequence[int | str] | None = None,
     beta: float = 1.0,
     holdout: float | None = None,
     seed: int = 0,
 ) -> BestThresholds:
     """Find the best threshold of each class; see `Scores.best_thresholds`."""
     metric, beta = read_metric(metric, beta)
-    bound = read_bound(constraint)
+    bound = read_bound(constraint, confidence)
+    which = read_classes(scores, classes)
     wanted = "give the share of the samples to report on, as 0.5, or None to choose on all"
     if isinstance(holdout, bool) or not isinstance(holdout, (int, float, np.integer, np.floating, NoneType)):
         raise TypeError(f"holdout is {holdout!r}: {wanted}.")
@@ -179,33 +243,45 @@ def best_thresholds(
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
         raise TypeError(f"seed is {seed!r}: give a whole number from 0.")
     divided = holdout is not None
-    held_out = _hold_out(scores.y_true, holdout, seed) if divided else np.zeros(scores.y_true.shape, bool)
-    thresholds = np.full(scores.n_classes, NEUTRAL)
+    held_out = np.zeros(scores.y_true.shape[::-1], bool).T if divided else None
+    thresholds, repeats = np.full(scores.n_classes, NEUTRAL), np.ones(scores.n_classes)
     tables = np.zeros((2, scores.n_classes, 2, 2), np.int64)  # where chosen, where reported
-    for c in range(scores.n_classes):
-        label, score, out = scores.y_true[:, c], scores.y_score[:, c], held_out[:, c]
-        thresholds[c] = _best_cut(find_cuts(label[~out], score[~out]), metric, beta, bound)
-        said = score.astype(np.float64) >= thresholds[c]
-        for part, samples in enumerate((~out, out if divided else ~out)):
-            # Of labels 0 and 1; those that are unknown, -1, are left out.
-            known = samples & (label >= 0)
-            tables[part, c] = np.bincount(2 * label[known] + said[known], minlength=4).reshape(2, 2)
+    for c in which:
+        if held_out is None:
+            chooses = reports = scores.ranked.columns[c]
+        else:
+            label, score = scores.y_true[:, c], scores.y_score[:, c]
+            held_out[:, c] = out = _hold_out(label, scores.groups, holdout, [seed, c])
+            chooses, reports = (
+                tuple(np.sort(score[part & (label == kind)]) for kind in (1, 0)) for part in (~out, out)
+            )
+        repeats[c] = count_repeats(scores.groups, scores.y_true[:, c])
+        thresholds[c] = _choose_cut(*chooses, metric, beta, bound, repeats[c])
+        for part, kinds in enumerate((chooses, reports)):
+            cut = round_up(thresholds[[c]], scores.y_score.dtype)
+            said = np.array([len(kind) - np.searchsorted(kind, cut)[0] for kind in kinds])
+            tables[part, c] = build_confusion(said, np.array([len(kind) for kind in kinds]))
     chosen, reported = compute_rate(metric, tables, beta)
-    low, high = _interval(metric, beta, tables[1], seed) if divided else np.full((2, len(chosen)), np.nan)
-    bounded = (None, None) if bound is None else compute_rate(bound.metric, tables)
-    met = np.ones(scores.n_classes, bool) if bound is None else bound.met(bounded[0])
+    low, high = np.full((2, scores.n_classes), np.nan)
+    if divided:
+        low[which], high[which] = _interval(metric, beta, tables[1], which, repeats, seed)
+    bounded, chance, met = (None, None), None, np.ones(scores.n_classes, bool)
+    if bound is not None:
+        bounded, chance = compute_rate(bound.metric, tables), bound.chance(tables[0], repeats)
+        met = bound.met(tables[0], repeats)
     thresholds.setflags(write=False)
     others = int(np.rint(holdout * scores.n_samples)) if divided else 0
     return BestThresholds(
         thresholds, metric, beta, None if bound is None else str(bound), scores.classes, chosen, reported,
-        low, high, *bounded, met, tables[0, :, 1].sum(axis=-1), held_out if divided else None,
+        low, high, *bounded, met, tables[0, :, 1].sum(axis=-1), held_out,
         scores.n_samples - others, others if divided else scores.n_samples,
-        tuple(_cautions(scores.classes, tables, met, bound, divided)),
+        tuple(_cautions([scores.classes[c] for c in which], tables[:, which], met[which], bound, divided)),
+        None if bound is None else bound.confidence, chance, which,
     )  # fmt: skip
 
 
 def _cautions(
-    classes: tuple[str, ...],
+    classes: Sequence[str],
     tables: NDArray[np.int64],
     met: NDArray[np.bool_],
     bound: Bound | None,
@@ -239,63 +315,118 @@ def _cautions(
         yield from said("Few positives to report on", few, advice, positives[1])
     if bound is not None:
         advice = f"the threshold there has the highest {bound.metric} there is"
+        if bound.confidence is not None:
+            advice = f"{bound.needed()}; the threshold there comes nearest to it"
         yield from said(f"{bound} is reached at no threshold", ~met & some, advice)
     if bound is not None and divided:
         other = compute_rate(bound.metric, tables[1])
-        lost = met & some & ~np.isnan(other) & ~bound.met(other)
+        lost = met & some & ~np.isnan(other) & ~bound.keeps(other)
         about = f"{bound} is kept where it was chosen and missed on the other samples"
         yield from said(about, lost, "ask for more than is needed", [f"{value:.2f}" for value in other])
 
 
-def _best_cut(cuts: Cuts, metric: str, beta: float, bound: Bound | None) -> float:
-    """Return the highest of the best thresholds that keep the bound.
+def _choose_cut(
+    positives: NDArray[np.floating],
+    negatives: NDArray[np.floating],
+    metric: str,
+    beta: float,
+    bound: Bound | None,
+    repeats: float,
+) -> float:
+    """Choose the highest of the best cuts that keep the bound.
 
-    Where none keeps it, the best of those that come nearest to it.
+    Where none keeps it, the best of those that come nearest to it. The scores are sorted upward.
     """
-    value = compute_rate(metric, cuts.confusion, beta)
+    # Each further false alarm lowers every metric, so the best cuts lie just below a positive, or above all.
+    kinds = positives, negatives
+    highest = max((kind[-1] for kind in kinds if len(kind)), default=0)
+    nothing = int(highest < np.inf)  # above an infinite score there is no threshold
+    # Where a metric is not defined at any of these, it may be at another.
+    for tried in (positives, np.concatenate(kinds)):
+        cuts = np.unique(tried)[::-1]
+        said = np.stack([len(kind) - np.searchsorted(kind, cuts) for kind in kinds], axis=1)
+        said = np.concatenate([np.zeros((nothing, 2), np.int64), said])
+        tables = build_confusion(said, np.array([len(positives), len(negatives)]))
+        value = compute_rate(metric, tables, beta)
+        if not np.isnan(value).all():
+            break
     value = value if METRICS[metric].higher_is_better else -value
     if bound is not None:
-        other = compute_rate(bound.metric, cuts.confusion)
-        allowed = bound.met(other) & ~np.isnan(value)
-        if not allowed.any() and not np.isnan(other).all():
-            allowed = other == np.nanmax(other)
+        allowed = bound.met(tables, repeats) & ~np.isnan(value)
+        if not allowed.any():
+            near = (
+                compute_rate(bound.metric, tables)
+                if bound.confidence is None
+                else bound.chance(tables, repeats)
+            )
+            allowed = near == np.nanmax(near) if not np.isnan(near).all() else allowed
         value = np.where(allowed, value, np.nan)
-    if not cuts.positives or np.isnan(value).all():
+    if not len(positives) or np.isnan(value).all():
         return NEUTRAL
-    return float(cuts.thresholds[np.nanargmax(value)])  # the first, hence highest, of equals
+    best = int(np.nanargmax(value))  # the first, hence highest, of equals
+    return _threshold_below(cuts[best - nothing] if best >= nothing else None, positives, negatives)
 
 
-def _hold_out(y_true: NDArray[np.int8], share: float, seed: int) -> NDArray[np.bool_]:
-    """Hold out a share of each class's positives and negatives.
+def _threshold_below(cut: Any, positives: NDArray[np.floating], negatives: NDArray[np.floating]) -> float:
+    """Return the middle of a score and the next lower one.
 
-    Where there are two of a kind, at least one is on either side, so that both parts know both kinds.
+    None: above all. On a score itself the last bit of a float would decide about its sample. Beyond the outermost score of
+    probabilities it is the middle to 0 or 1, else half as far as the next score is.
     """
-    held_out = np.zeros(y_true.shape, bool)
-    for c in range(y_true.shape[1]):
-        random = np.random.default_rng([seed, c])
-        for kind in (1, 0):
-            rows = np.flatnonzero(y_true[:, c] == kind)
-            if len(rows) > 1:
-                some = min(max(int(np.rint(share * len(rows))), 1), len(rows) - 1)
-                held_out[random.permutation(rows)[:some], c] = True
-    return held_out
+    known = np.unique(np.concatenate([positives, negatives]).astype(np.float64))
+    probable = known[0] >= 0 and known[-1] <= 1
+    if cut is None:
+        gap = known[-1] - known[-2] if len(known) > 1 and np.isfinite(known[-2]) else 1.0
+        return float(known[-1] + (1 - known[-1] if probable and known[-1] < 1 - CLOSE else gap) / 2)
+    upper, at = float(cut), int(np.searchsorted(known, cut))
+    if at == 0:
+        gap = known[1] - upper if len(known) > 1 and np.isfinite(known[1]) else 1.0
+        return float(upper / 2 if probable and upper > 0 else upper - gap / 2)
+    middle = known[at - 1] / 2 + upper / 2
+    return float(middle if known[at - 1] < middle <= upper else upper)
+
+
+def _hold_out(
+    label: NDArray[np.int8], groups: NDArray[np.int64] | None, share: float, seed: Sequence[int]
+) -> NDArray[np.bool_]:
+    """Hold out a share of a class's positives and negatives.
+
+    Where there are two of a kind, at least one is on either side, so that both parts know both kinds. A group
+    that has a positive counts as one, and stays whole.
+    """
+    random, known = np.random.default_rng(seed), np.flatnonzero(label >= 0)
+    unit = np.arange(len(label)) if groups is None else groups
+    positive = np.zeros(int(unit.max(initial=0)) + 1, bool)
+    positive[unit[label == 1]] = True
+    there, out = np.unique(unit[known]), np.zeros(len(positive), bool)
+    for units in (there[positive[there]], there[~positive[there]]):
+        if len(units) > 1:
+            some = min(max(int(np.rint(share * len(units))), 1), len(units) - 1)
+            out[random.permutation(units)[:some]] = True
+    return out[unit] & (label >= 0)
 
 
 def _interval(
-    metric: str, beta: float, tables: NDArray[np.int64], seed: int
+    metric: str,
+    beta: float,
+    tables: NDArray[np.int64],
+    which: NDArray[np.int64],
+    repeats: NDArray[np.float64],
+    seed: int,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the ends of the interval of each class."""
+    """Return the ends of the interval of some classes."""
     if METRICS[metric].share is not None:
-        return rate_interval(metric, tables, LEVEL)
-    low, high = np.full((2, len(tables)), np.nan)
-    for c, table in enumerate(tables):
-        value = compute_rate(metric, table, beta)
+        return rate_interval(metric, tables[which], LEVEL, repeats[which])
+    low, high = np.full((2, len(which)), np.nan)
+    for place, c in enumerate(which):
+        value = compute_rate(metric, tables[c], beta)
         if not np.isnan(value):
-            shares = np.random.default_rng([seed, c, 1]).dirichlet(table.reshape(4) + 0.5, DRAWS)
+            cells = tables[c].reshape(4) / repeats[c] + 0.5
+            shares = np.random.default_rng([seed, int(c), 1]).dirichlet(cells, DRAWS)
             # Of a billion samples, so that rounding to counts is not seen.
             counts = np.rint(shares * 1e9).astype(np.int64).reshape(-1, 2, 2)
             ends = percentile_ends(compute_rate(metric, counts, beta), LEVEL)
-            low[c], high[c] = min(ends[0], value), max(ends[1], value)
+            low[place], high[place] = min(ends[0], value), max(ends[1], value)
     return low, high
 
 
@@ -318,9 +449,34 @@ def read_metric(metric: Any, beta: float = 1.0) -> tuple[str, float]:
     return name, beta
 
 
-def read_bound(constraint: Any) -> Bound | None:
+def read_classes(scores: Scores, classes: Any) -> NDArray[np.int64]:
+    """Read which classes are asked for, by name or number; None: all."""
+    if classes is None:
+        return np.arange(scores.n_classes)
+    one = isinstance(classes, (str, int, np.integer))
+    numbers = sorted({class_number(scores, cls) for cls in ([classes] if one else classes)})
+    if not numbers:
+        raise ValueError("classes is empty: give names or numbers of classes, or None for all.")
+    return np.array(numbers)
+
+
+def read_confidence(confidence: Any) -> float | None:
+    """Read how sure a bound is to be; None: not asked."""
+    if confidence is None:
+        return None
+    if isinstance(confidence, bool) or not isinstance(confidence, Real) or not 0.5 <= confidence < 1:
+        raise ValueError(f"confidence is {confidence!r}: give how sure the bound is to hold, as 0.95.")
+    return float(confidence)
+
+
+def read_bound(constraint: Any, confidence: Any = None) -> Bound | None:
     """Read a bound, as "recall >= 90 %" or ("recall", 0.9)."""
-    if constraint is None or isinstance(constraint, Bound):
+    sure = read_confidence(confidence)
+    if constraint is None:
+        if sure is not None:
+            raise ValueError("confidence is that of a bound: give one, as constraint='recall >= 0.9'.")
+        return None
+    if isinstance(constraint, Bound):
         return constraint
     wanted = "give a text as 'recall >= 0.9' or a tuple as ('recall', 0.9)"
     if isinstance(constraint, str):
@@ -350,7 +506,10 @@ def read_bound(constraint: Any) -> Bound | None:
         raise ValueError(
             f"The constraint {said} asks for {name} of {value:g}, which lies outside {lowest:g} ... 1."
         )
-    return Bound(name, value, sign == ">")
+    if sure is not None and METRICS[name].share is None:
+        shares = ", ".join(one.name for one in METRICS.values() if one.share is not None)
+        raise ValueError(f"There is no confidence in a bound of {name}: bound one of {shares}.")
+    return Bound(name, value, sign == ">", sure)
 
 
 def _known(name: Any, purpose: str) -> str:

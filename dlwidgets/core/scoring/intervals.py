@@ -60,19 +60,34 @@ def rate_intervals(
     return {name: rate_interval(name, confusion, level) for name in rate_names(beta)}
 
 
+def count_repeats(groups: NDArray[np.int64] | None, labels: NDArray[np.int8]) -> float:
+    """Count the samples of a class that tell as much as one.
+
+    Samples of one group may be near copies, so that a group of m tells no more than one sample: of the known
+    positives, or of the negatives where that is more, it is the sum of m^2 over the sum of m, the design
+    effect of Kish ("Survey Sampling", 1965, ch. 5) at its highest. 1 where there are no groups.
+    """
+    if groups is None:
+        return 1.0
+    sizes = (np.bincount(groups[labels == kind]) for kind in (0, 1))
+    return max([1.0, *(float((m * m).sum() / m.sum()) for m in sizes if m.any())])
+
+
 def rate_interval(
-    name: str, confusion: NDArray[np.int64], level: float = 0.95
+    name: str, confusion: NDArray[np.int64], level: float = 0.95, repeats: float | NDArray[np.float64] = 1.0
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Compute Wilson's interval of a rate of each matrix.
 
-    It is that of the share with which the rate rises, carried over (see `Metric.share`); NaN of a rate that
-    is no function of one share, as F-beta and Matthews: the bootstrap has theirs.
+    Of `repeats` samples one tells as much as all (see `count_repeats`). It is that of the share with which
+    the rate rises, carried over (see `Metric.share`); NaN of a rate that is no function of one share, as
+    F-beta and Matthews: the bootstrap has theirs.
     """
     metric, counts = METRICS[name], metrics.name_counts(confusion)
     if metric.share is None:
         unknown = np.full(np.shape(counts["tp"]), np.nan)
         return unknown, unknown
-    ends = wilson_interval(*metrics.evaluate_fraction(metric.share, counts), level)
+    hits, of = metrics.evaluate_fraction(metric.share, counts)
+    ends = wilson_interval(hits / repeats, of / repeats, level)
     low, high = (metrics.evaluate_formula(metric.of_share, {"share": end}) for end in ends)
     return low, high
 

@@ -172,6 +172,16 @@ def evaluate_fraction(formula: str, values: Mapping[str, Any]) -> tuple[Any, Any
     return _value(part, values), _value(whole, values)
 
 
+def invert_share(name: str, value: float) -> float:
+    """Return the share at which a metric has a value."""
+    formula, low, high = METRICS[name].of_share, 0.0, 1.0
+    if formula == "share":
+        return value
+    while low < (middle := (low + high) / 2) < high:
+        low, high = (middle, high) if evaluate_formula(formula, {"share": middle}) < value else (low, middle)
+    return high
+
+
 def ratio(part: ArrayLike, whole: ArrayLike) -> NDArray[np.float64]:
     """Return `part` / `whole`, NaN of nothing."""
     whole = np.asarray(whole, np.float64)

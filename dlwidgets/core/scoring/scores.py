@@ -95,6 +95,7 @@ class Scores:
         self.y_score = inputs.as_scores(score, self._row)
         self.y_true.setflags(write=False)
         self.y_score.setflags(write=False)
+        self.groups: NDArray[np.int64] | None = None
         self.ranked = RankedScores(self.y_true, self.y_score)
         self.positives, self.negatives = self.ranked.totals.T.copy()
 
@@ -251,13 +252,16 @@ class Scores:
         metric: str = "f1",
         constraint: str | Sequence[Any] | None = None,
         *,
+        confidence: float | None = None,
+        classes: Sequence[int | str] | None = None,
         beta: float = 1.0,
         holdout: float | None = None,
         seed: int = 0,
     ) -> BestThresholds:
         """Find for each class the threshold at which `metric` is best.
 
-        All cut points are tried. Of equal optima the highest threshold is taken, which predicts least. Chosen
+        All cut points are tried. Of equal optima the highest threshold is taken, which predicts least. It
+        lies midway between two scores: on one, the last bit of a float would decide about its sample. Chosen
         and judged on the same samples a threshold flatters itself: `holdout` judges it on others.
 
         Parameters
@@ -266,6 +270,10 @@ class Scores:
             "accuracy", "matthews", "jaccard", "precision", "recall" or "specificity".
         constraint : a bound that another metric must reach: "recall >= 0.9" or ("recall", 0.9). The best of
             `metric` among the cuts that keep it; where none does, the cut that comes nearest, with a warning.
+        confidence : how sure that bound is to hold for other samples, as 0.95: the lower end of its Wilson
+            interval of this level keeps it. None: it is kept on the samples that choose, and for others in
+            about half of the cases. For bounds of recall, precision, specificity, accuracy, F1 and Jaccard.
+        classes : the classes to choose for, by name or number; no other is computed. Default: all.
         beta : how much more recall weighs than precision in "fbeta".
         holdout : the share of the samples, drawn by `seed`, a share of each class's positives and negatives,
             that takes no part in choosing and on which the value is reported, with its 95 % interval. None:
@@ -274,15 +282,25 @@ class Scores:
         Returns
         -------
         BestThresholds : stands for C float64, to be given to `confusion` or `metrics`: 0.5 for a class with
-            no known positive, since there no threshold is better than another; `.to_frame()`, `.warnings`.
+            no known positive, since there no threshold is better than another, and for those that were not
+            asked for; `.to_frame()`, `.warnings`, `.chance` (that the bound truly holds).
 
         Raises
         ------
-        TypeError, ValueError : a metric, constraint, beta, holdout or seed that is not one.
+        TypeError, ValueError : a metric, constraint, confidence, class, beta, holdout or seed that is none.
         """
         from .best_thresholds import best_thresholds
 
-        return best_thresholds(self, metric, constraint, beta=beta, holdout=holdout, seed=seed)
+        return best_thresholds(
+            self,
+            metric,
+            constraint,
+            confidence=confidence,
+            classes=classes,
+            beta=beta,
+            holdout=holdout,
+            seed=seed,
+        )
 
     # -- tables
 

@@ -102,9 +102,9 @@ export function scoreSlider({ moved, signal }) {
 
 /** What the kernel found: per class the threshold, the metric where it was chosen and where it was not; null for n/a.
  * @typedef {{metric: string, bound: string, class: number, thresholds: number[], chosen: (number | null)[],
- * reported: (number | null)[], low: (number | null)[], high: (number | null)[], positives: number[], samples: number,
+ * reported: (number | null)[], low: (number | null)[], high: (number | null)[], chance?: (number | null)[], positives: number[], samples: number,
  * step: number | null, warnings: string[], asked: number}} Found */
-/** What is asked for. @typedef {{metric: string, beta: number, constraint: string | null, class: number, asked: number}} Asked */
+/** What is asked for. @typedef {{metric: string, beta: number, constraint: string | null, confidence: number | null, class: number, asked: number}} Asked */
 
 function meanOf(/** @type {(number | null)[]} */ values) {
   const known = values.filter((x) => x !== null);
@@ -117,8 +117,10 @@ export function reportOf(found, c, names) {
   const { metric, chosen, reported, low, high, positives } = found;
   const few = positives[c] === 1 ? "1 positive" : `${whole(positives[c])} positives`;
   if (chosen[c] === null && reported[c] === null) return `${names[c]}: no positives to choose by.`;
+  const chance = found.chance?.[c] ?? null;
+  const holds = chance === null ? "" : ` ${found.bound.split(" with ")[0]} holds with a chance of ${Math.floor(100 * chance)} %.`;
   const ends = low[c] === null ? "" : ` [${said(low[c])}, ${said(high[c])}]`;
-  return `${names[c]}: ${metric} ${said(chosen[c])} on the half it was chosen on (${few}), ${said(reported[c])}${ends} on the other half.`;
+  return `${names[c]}: ${metric} ${said(chosen[c])} on the half it was chosen on (${few}), ${said(reported[c])}${ends} on the other half.${holds}`;
 }
 
 /** How all classes came off, in a sentence. @param {Found} found */
@@ -134,19 +136,20 @@ export function summaryOf(found) {
 export function bestThresholds({ ask, reset, signal }) {
   const beta = make("input", { type: "number", min: 0.1, max: 10, step: 0.1, value: 2, "aria-label": "Beta: how much more recall weighs" });
   const least = make("input", { type: "number", min: 0, max: 1, step: 0.05, value: 0.9, "aria-label": "Lowest recall" });
+  const sure = make("input", { type: "checkbox" });
   const whom = make("select", { "aria-label": "Choose for" }, make("option", { value: "all", text: "all classes" }), make("option", { value: "one" }));
   const whose_ = make("label", { class: "dlw-conf-set" }, "for", whom);
   const report = make("div", { class: "dlw-conf-report", role: "status" });
   let focus = -1, asked = 0, waiting = 0;
 
-  /** @param {string} text @param {string} title @param {() => {metric: string, beta?: number, constraint?: string}} what */
+  /** @param {string} text @param {string} title @param {() => {metric: string, beta?: number, constraint?: string, confidence?: number | null}} what */
   function button(text, title, what) {
     const node = make("button", { type: "button", text, title });
     listen(node, "click", () => {
       const c = whom.value === "one" ? focus : -1;
       waiting = ++asked;
       say(report, "Choosing …");
-      ask({ beta: 1, constraint: null, class: c, asked: waiting, ...what() });
+      ask({ beta: 1, constraint: null, confidence: null, class: c, asked: waiting, ...what() });
     }, signal);
     return node;
   }
@@ -158,8 +161,9 @@ export function bestThresholds({ ask, reset, signal }) {
     make("span", { class: "dlw-conf-set" }, button("F-beta", "The highest F-beta: recall weighs beta times as much as precision", () => ({ metric: "fbeta", beta: Number(beta.value) })),
       make("label", {}, "β", beta)),
     button("Youden", "The highest recall + specificity − 1", () => ({ metric: "youden" })),
-    make("span", { class: "dlw-conf-set" }, button("Precision", "The highest precision at which recall is kept", () => ({ metric: "precision", constraint: `recall >= ${least.value}` })),
-      make("label", {}, "at recall ≥", least)),
+    make("span", { class: "dlw-conf-set" }, button("Precision", "The highest precision at which recall is kept", () => ({ metric: "precision", constraint: `recall >= ${least.value}`, confidence: sure.checked ? 0.95 : null })),
+      make("label", {}, "at recall ≥", least),
+      make("label", { title: "The lower end of the 95 % interval of recall keeps it: it then holds for other samples too" }, sure, "with 95 % confidence")),
     whose_, half);
 
   /** @param {Found | null} found @param {string[]} names @param {number} c the class in focus @param {number[]} limits @param {string} refusal */

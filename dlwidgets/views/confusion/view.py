@@ -78,7 +78,7 @@ class ConfusionGrid(View):
     look = Dict(help="what was chosen last, in the form of `read_look`").tag(sync=True)
     best = Dict(
         help="of the thresholds chosen last: metric, bound, class (-1: all), step, samples, warnings, asked, "
-        "and lists of C: thresholds, chosen, reported, low, high, positives; or {}"
+        "and lists of C: thresholds, chosen, reported, low, high, positives, with a bound chance; or {}"
     ).tag(sync=True)
     metrics = List(help="the table of metrics, as `Metric.sent` tells of each").tag(sync=True)
     # Of the class that is pinned.
@@ -238,17 +238,19 @@ class ConfusionGrid(View):
         if isinstance(cls, bool) or not isinstance(cls, int) or not -1 <= cls < scores.n_classes:
             raise ValueError(f"There is no class {cls!r}: they count from 0 to {scores.n_classes - 1}.")
         found = scores.best_thresholds(
-            asked.get("metric", "f1"), asked.get("constraint"), beta=asked.get("beta", 1.0), holdout=_HELD_OUT
-        )
+            asked.get("metric", "f1"), asked.get("constraint"), confidence=asked.get("confidence"),
+            classes=None if cls < 0 else [cls], beta=asked.get("beta", 1.0), holdout=_HELD_OUT,
+        )  # fmt: skip
         values = _finite(np.asarray(found, float))
         if cls >= 0:
             now = np.broadcast_to(np.asarray(self._thresholds(), float).reshape(-1), (scores.n_classes,))
             values = [values[c] if c == cls else float(now[c]) for c in range(scores.n_classes)]
         # JSON has no NaN: None is what is not defined.
+        columns = {name: getattr(found, name) for name in ("chosen", "reported", "low", "high", "chance")}
         lists = {
-            name: [float(value) if math.isfinite(value) else None for value in getattr(found, name)]
-            for name in ("chosen", "reported", "low", "high")
-        }
+            name: [float(value) if math.isfinite(value) else None for value in column]
+            for name, column in columns.items() if column is not None
+        }  # fmt: skip
         self._best = {
             "metric": f"F{found.beta:g}" if found.metric == "fbeta" else METRICS[found.metric].label, **lists,
             "class": cls, "thresholds": values, "positives": found.positives.tolist(),

@@ -9,10 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from scipy.stats import binomtest
+from scipy.stats import binomtest, norm
 from sklearn import metrics as sk
 from sklearn.linear_model import LinearRegression
 
+from dlwidgets.core.scoring.metrics import METRICS as TABLE
+from dlwidgets.core.scoring.metrics import compute_rate
 from dlwidgets.core.scoring.scores import Scores
 from dlwidgets.teaching import yeast
 
@@ -81,7 +83,9 @@ def test_no_cut_beats_the_best_threshold_and_every_higher_cut_is_worse(case, met
         return
     assert at(y, scores, metric, best[0]) == pytest.approx(np.nanmax(values), abs=1e-9)
     assert best.chosen[0] == pytest.approx(np.nanmax(values), abs=1e-9)
-    higher = values[[cut > best[0] and cut <= scores[y >= 0].max() for cut in cuts]]
+    said = scores[y >= 0].astype(np.float64)
+    own = min(said[said >= best[0]], default=np.inf)
+    higher = values[[cut > own and cut <= said.max() for cut in cuts]]
     # F-beta and Matthews are rounded, which may part equal values.
     assert not (higher > np.nanmax(values) - 1e-12).any() or metric in ("f2", "matthews")
 
@@ -254,7 +258,7 @@ def test_many_classes_with_few_positives_make_one_sentence():
 
 def test_a_class_without_negatives_is_named():
     best = Scores([1, 1, 1], [0.2, 0.3, 0.4], ["always"]).best_thresholds("accuracy")
-    assert best[0] == 0.2
+    assert best[0] == 0.1
     assert any("No negatives" in line and "'always'" in line for line in best.warnings)
 
 
@@ -278,7 +282,7 @@ def test_the_frame_has_a_row_a_class_and_what_the_bound_reached():
     assert frame.index.tolist() == list("abcde") and frame.index.name == "class"
     assert frame.columns.tolist() == [
         "threshold", "chosen", "reported", "reported_low", "reported_high", "positives",
-        "recall_chosen", "recall_reported", "met",
+        "recall_chosen", "recall_reported", "chance", "met",
     ]  # fmt: skip
     assert (frame["recall_chosen"] >= 0.8).all() and frame["met"].all()
     np.testing.assert_array_equal(frame["threshold"], best)
@@ -324,8 +328,8 @@ def test_a_bound_is_read_as_people_write_it(given):
 
 def test_a_strict_bound_is_strict():
     y, scores = [1, 1, 0, 0], [0.9, 0.5, 0.4, 0.1]
-    assert Scores(y, scores).best_thresholds("specificity", "recall >= 0.5")[0] == 0.9
-    assert Scores(y, scores).best_thresholds("specificity", "recall > 0.5")[0] == 0.5
+    assert Scores(y, scores).best_thresholds("specificity", "recall >= 0.5")[0] == 0.7
+    assert Scores(y, scores).best_thresholds("specificity", "recall > 0.5")[0] == 0.45
 
 
 @pytest.mark.parametrize(
@@ -379,17 +383,144 @@ def test_multiclass_chooses_each_class_against_the_rest():
     for c in range(3):
         fpr, tpr, cut = sk.roc_curve(y == c, scores[:, c], drop_intermediate=False)
         each.append(cut[np.argmax(tpr - fpr)])
-    np.testing.assert_allclose(best, each)
+    np.testing.assert_array_equal(scores >= np.asarray(best), scores >= np.array(each))
 
 
 def test_infinite_scores_are_scores_like_others():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         best = Scores([1, 0, 1, 0], [np.inf, -np.inf, 0.5, 0.1]).best_thresholds("f1", holdout=None)
-    assert best[0] == 0.5
+    assert best[0] == 0.3
 
 
 def test_it_prints_its_table_and_its_warnings_as_text():
     best = Scores([1, 0, 1], [0.8, 0.5, 0.2], ["<b>"]).best_thresholds("f2", "precision >= 0.1")
     assert "best f2 with precision >= 0.1" in repr(best) and "Few positives" in repr(best)
     assert "<b>" not in best._repr_html_() and "&lt;b&gt;" in best._repr_html_()
+
+
+@varied
+@given(one_class(), st.sampled_from(METRICS))
+def test_a_threshold_lies_on_no_score_but_where_two_have_none_between_them(case, metric):
+    y, scores = case
+    best, known = Scores(y, scores).best_thresholds(metric)[0], np.unique(scores[y >= 0].astype(np.float64))
+    if best in known:
+        below = known[known < best]
+        assert best == 0.5 or not len(below) or np.nextafter(best, -np.inf) == below[-1]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("low", [0.7, 1e-30, -20.0, 3e38])
+def test_between_neighbouring_floats_a_threshold_parts_the_two(dtype, low):
+    low = dtype(low)
+    high = np.nextafter(low, dtype(np.inf))
+    best = Scores([0, 1], np.array([low, high], dtype)).best_thresholds("f1")
+    assert best.chosen[0] == 1 and float(low) < best[0] <= float(high)
+
+
+def test_the_outermost_thresholds_of_probabilities_stay_probabilities():
+    scores = Scores(np.array([[1, 0], [1, 0], [0, 1]]), np.array([[0.4, 0.4], [0.6, 0.9], [0.3, 0.2]]))
+    # To predict all, and to predict nothing.
+    assert scores.best_thresholds("recall", "recall >= 1")[1] == 0.1
+    assert scores.best_thresholds("specificity")[1] == pytest.approx(0.95)
+    logits = Scores([1, 0, 1], [-5.0, -3.0, 4.0])
+    assert logits.best_thresholds("f1", "recall >= 1")[0] == -6.0
+
+
+@pytest.mark.parametrize("given", [["c"], [2], "c", 2, np.array([2])])
+def test_thresholds_of_some_classes_are_those_of_all_and_no_other_is_computed(given):
+    scores = Scores(*halves(), classes=list("abcde"))
+    some, every = (scores.best_thresholds("f1", holdout=0.5, classes=which) for which in (given, None))
+    assert some["c"] == some[2] == every["c"] and some.low[2] == every.low[2]
+    assert some.to_frame().equals(every.to_frame().loc[["c"]])
+    assert np.delete(some.values, 2).tolist() == [0.5] * 4 and np.isnan(np.delete(some.chosen, 2)).all()
+    assert len(scores.confusion(some)) == 5
+
+
+def test_a_class_that_is_none_is_refused():
+    scores = Scores(*halves(), classes=list("abcde"))
+    with pytest.raises(ValueError, match="no class 'f'"):
+        scores.best_thresholds(classes=["a", "f"])
+    with pytest.raises(ValueError, match="classes is empty"):
+        scores.best_thresholds(classes=[])
+
+
+def test_every_metric_falls_with_each_false_alarm():
+    # Cuts just below a positive are then all that need to be tried.
+    tp, fp = np.meshgrid(np.arange(8), np.arange(13), indexing="ij")
+    tables = np.stack([12 - fp, fp, 7 - tp, tp], axis=-1).reshape(8, 13, 2, 2)
+    for name, metric in TABLE.items():
+        if not metric.count:
+            steps = np.diff(compute_rate(name, tables, 2.0), axis=1) * (1 if metric.higher_is_better else -1)
+            assert not (steps > 1e-12).any(), name
+
+
+# -- bounds that hold with a confidence
+
+
+def rare(samples, classes, share, seed):
+    """Return labels and scores of classes that are apart by 1.5 standard deviations."""
+    random = np.random.default_rng(seed)
+    y = (random.random((samples, classes)) < share).astype(int)
+    return y, random.normal(size=y.shape) + 1.5 * y
+
+
+def true_rate(name, thresholds, share):
+    """Return recall or precision of `rare` at thresholds, by the normal distribution."""
+    recall, alarms = norm.sf(thresholds - 1.5), norm.sf(thresholds)
+    return recall if name == "recall" else share * recall / (share * recall + (1 - share) * alarms)
+
+
+@pytest.mark.parametrize(
+    ("constraint", "share", "samples"),
+    [("recall >= 0.9", 0.2, 300), ("recall >= 0.5", 0.05, 400), ("recall >= 0.1", 0.02, 300),
+     ("precision >= 0.5", 0.2, 400), ("precision >= 0.2", 0.1, 300)],
+)  # fmt: skip
+def test_a_bound_with_confidence_is_broken_no_oftener_than_said(constraint, share, samples):
+    name, _, least = constraint.split()
+    other = "precision" if name == "recall" else "recall"
+    best = Scores(*rare(samples, 1500, share, 1)).best_thresholds(other, constraint, confidence=0.95)
+    broken = best.met & (true_rate(name, best.values, share) < float(least))
+    assert best.met.mean() > 0.3 and broken.mean() <= 0.05
+    # Without a confidence it is broken in about half.
+    plain = Scores(*rare(samples, 1500, share, 1)).best_thresholds(other, constraint)
+    assert (true_rate(name, plain.values, share) < float(least)).mean() > 0.3
+
+
+def test_the_lower_end_of_wilsons_interval_keeps_the_bound():
+    y, scores = rare(600, 20, 0.3, 2)
+    best = Scores(y, scores).best_thresholds("specificity", "recall >= 0.9", confidence=0.9)
+    for c in np.flatnonzero(best.met):
+        hits, of = int(((scores[:, c] >= best[c]) & (y[:, c] == 1)).sum()), int(y[:, c].sum())
+        ends = [binomtest(k, of).proportion_ci(0.9, method="wilson").low for k in (hits, hits - 1)]
+        assert ends[0] >= 0.9 > ends[1]
+    assert best.met.all() and best.constraint == "recall >= 0.9 with 0.9 confidence"
+
+
+def test_the_chance_of_a_recall_is_how_often_it_truly_holds():
+    best = Scores(*rare(200, 4000, 0.3, 3)).best_thresholds("precision", "recall >= 0.8")
+    held = true_rate("recall", best.values, 0.3) >= 0.8
+    assert best.chance.mean() == pytest.approx(held.mean(), abs=4 * np.sqrt(0.25 / 4000))
+
+
+def test_a_bound_that_cannot_be_sure_says_what_it_would_take():
+    y, scores = np.repeat([1, 0], [12, 100]), np.linspace(1, 0, 112)
+    best = Scores(y, scores, ["hernia"]).best_thresholds("precision", "recall >= 0.9", confidence=0.95)
+    assert not best.met[0] and best.bounded[0] == 1
+    told = next(line for line in best.warnings if "reached at no threshold" in line)
+    needed = next(n for n in range(1, 99) if binomtest(n, n).proportion_ci(0.95, method="wilson").low >= 0.9)
+    assert f"takes {needed} positives" in told and "0.95 confidence" in told
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"confidence": 0.95}, "give one, as constraint="),
+        ({"confidence": 95, "constraint": "recall >= 0.9"}, "as 0.95"),
+        ({"confidence": True, "constraint": "recall >= 0.9"}, "as 0.95"),
+        ({"confidence": 0.95, "constraint": "matthews >= 0.9"}, "no confidence in a bound of matthews"),
+    ],
+)
+def test_a_confidence_that_is_none_is_refused_in_a_sentence(options, words):
+    with pytest.raises(ValueError, match=words):
+        Scores([1, 0], [0.3, 0.2]).best_thresholds(**options)

@@ -278,6 +278,9 @@ def test_the_best_threshold_of_one_class_leaves_the_others_alone(session):
     assert session.thresholds[0] == 0.1 and session.thresholds[2] == 0.3
     found = session.scores.best_thresholds("precision", "recall >= 0.9", holdout=0.5)
     assert session.thresholds[1] == found.values[1] and view.best["bound"] == "recall ≥ 0.9"
+    assert view.best["chance"][1] == found.chance[1]
+    page_says(view, wish="best", value={**asked, "confidence": 0.95})
+    assert view.project()["best"]["bound"] == "recall ≥ 0.9 with 0.95 confidence"
 
 
 @pytest.mark.parametrize("asked", [{"metric": "luck"}, {"class": 3}, {"constraint": "recall >= 2"}, None])
