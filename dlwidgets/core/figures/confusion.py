@@ -14,9 +14,9 @@ from ..scoring.one_class import sample_curve, summarize_class
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import NDArray
 
-    from ..scoring.scores import Scores
+    from ..scoring.scores import Scores, Thresholds
 
 #: Up to so many classes each cell holds its number, and each class its name.
 _NUMBERED, _NAMED = 25, 60
@@ -109,7 +109,7 @@ def _label(figure: Figure, ax: Axes, counts: NDArray[np.int64], normalise: str |
     figure.suptitle(samples, fontsize=9.5, color=INK)
 
 
-def class_figure(scores: Scores, cls: int | str, thresholds: ArrayLike | None = 0.5) -> Figure:
+def class_figure(scores: Scores, cls: int | str, thresholds: Thresholds = None) -> Figure:
     """Draw precision-recall, ROC and reliability of one class.
 
     A point is at the threshold. Dashed is what guessing gives; for reliability, a score that means what it
@@ -118,17 +118,17 @@ def class_figure(scores: Scores, cls: int | str, thresholds: ArrayLike | None = 
     Parameters
     ----------
     cls : the name of a class, or its number.
-    thresholds : one, or one a class; None: of a multiclass task the likeliest class is said.
+    thresholds : one, or one a class; None: 0.5, of a multiclass task the likeliest class.
 
     Raises
     ------
     ValueError : there is no such class.
     """
     c = class_number(scores, cls)
-    confusion = scores.confusion(0.5 if thresholds is None and scores.task != "multiclass" else thresholds)[c]
+    limits, confusion = scores.read_thresholds(thresholds), scores.confusion(thresholds)[c]
     found, curve = summarize_class(scores, c), sample_curve(scores, c)
     positives, negatives = int(scores.positives[c]), int(scores.negatives[c])
-    limit = None if thresholds is None else np.broadcast_to(np.ravel(thresholds), (scores.n_classes,))[c]
+    limit = None if limits is None else limits[c]
     figure = new_figure(8.4, 2.9)
     pr, roc, reliability = figure.subplots(1, 3)
     _draw_precision_recall(pr, curve, confusion, positives, negatives)
@@ -150,7 +150,7 @@ def class_figure(scores: Scores, cls: int | str, thresholds: ArrayLike | None = 
         ax.set_ylabel(up, fontsize=8, color=GREY)
         value = "n/a" if found[name] is None else f"{found[name]:.3f}"
         ax.set_title(f"{title}  {short_title} {value}", fontsize=9, color=INK, loc="left")
-    at = "" if limit is None else f" · threshold {limit:.3g}"
+    at = " · by the likeliest class" if limit is None else f" · threshold {limit:.3g}"
     # A dollar sign would start a formula.
     name = scores.classes[c].replace("$", r"\$")
     known = f"{positives + negatives:,} known, {positives:,} of them positive"

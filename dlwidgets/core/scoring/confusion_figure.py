@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..base.canvas import BLUE, GREY, INK, ORANGE, new_figure
-from .metrics import METRICS, average_rates, compute_rate, list_metrics
+from .metrics import METRICS, average_rates, compute_rate, describe_unknown, list_metrics
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
-    from ..scoring.scores import Scores
+    from ..scoring.scores import Scores, Thresholds
 
 #: What the shade of a cell is a share of: its row, its column, all samples of the class; None: of nothing.
 NORMALISE = ("true", "predicted", "all", None)
@@ -29,7 +29,7 @@ def order_classes(
     confusion: NDArray[np.int64],
     sort: str = "given",
     *,
-    thresholds: float | Sequence[float] = 0.5,
+    thresholds: Thresholds = None,
     only: tuple[str, str, float] | None = None,
 ) -> NDArray[np.int64]:
     """Return the classes in an order: the lowest first, undefined values last.
@@ -50,8 +50,8 @@ def order_classes(
         names = [name.casefold() for name in scores.classes]
         found = np.array(sorted(numbers, key=names.__getitem__, reverse=falling))
     else:
-        given = np.broadcast_to(np.asarray(thresholds, float).reshape(-1), numbers.shape)
-        value = given if key == "threshold" else compute_rate(key, confusion)
+        limits = scores.read_thresholds(thresholds) if key == "threshold" else compute_rate(key, confusion)
+        value = np.full(len(numbers), np.nan) if limits is None else limits
         # NaN is greater than all for argsort, so it stays last either way.
         found = np.argsort(-value if falling else value, kind="stable")
     if only is None:
@@ -68,7 +68,7 @@ def list_sorts() -> tuple[str, ...]:
 
 def confusion_figure(
     scores: Scores,
-    thresholds: float | Sequence[float] = 0.5,
+    thresholds: Thresholds = None,
     *,
     sort: str = "given",
     columns: int | None = None,
@@ -82,7 +82,7 @@ def confusion_figure(
 
     Parameters
     ----------
-    thresholds : one, or one for each class.
+    thresholds : one, or one for each class; None: 0.5, of a multiclass task the likeliest class.
     sort, only : which classes, in which order: see `order_classes`; default all as given.
     columns : tiles in a line; default so that the grid is wider than high and its lines are even.
     normalise : what shade and share are of: "true" the row, so that a rare class is read as easily as a
@@ -134,7 +134,7 @@ def confusion_figure(
 
 def confusion_tiles(
     scores: Scores,
-    thresholds: float | Sequence[float] = 0.5,
+    thresholds: Thresholds = None,
     *,
     sort: str = "given",
     most: int = 60,
@@ -191,12 +191,14 @@ def _nobody(scores: Scores, only: tuple[str, str, float] | None) -> Figure:
     return figure
 
 
-def scores_headline(scores: Scores, confusion: NDArray[np.int64], thresholds: float | Sequence[float]) -> str:
-    """Say how many samples, at which threshold, macro and micro F1."""
-    values = np.unique(np.asarray(thresholds, float))
-    at = f"threshold {values[0]:.3g}"
-    if len(values) > 1:
-        at = f"thresholds {values[0]:.2g} to {values[-1]:.2g}"
+def scores_headline(scores: Scores, confusion: NDArray[np.int64], thresholds: Thresholds) -> str:
+    """Say how many samples, by which rule, macro and micro F1."""
+    limits, at = scores.read_thresholds(thresholds), "by the likeliest class"
+    if limits is not None:
+        low, high = limits.min(), limits.max()
+        at = f"threshold {low:.3g}" if low == high else f"thresholds {low:.2g} to {high:.2g}"
+    if unknown := describe_unknown(scores.unknown, scores.n_samples):
+        at = f"{unknown} · {at}"
     average = average_rates(confusion)
     macro, micro = (_rate(average[name]["f1"]) for name in ("macro", "micro"))
     samples = "sample" if scores.n_samples == 1 else "samples"
@@ -254,7 +256,7 @@ def percent(part: float) -> str:
 
 
 def _tile_titles(
-    scores: Scores, confusion: NDArray[np.int64], thresholds: float | Sequence[float], sort: str
+    scores: Scores, confusion: NDArray[np.int64], thresholds: Thresholds, sort: str
 ) -> list[str]:
     """Name each tile, with what it is sorted by, else F1."""
     key = sort.removeprefix("-")
@@ -263,8 +265,8 @@ def _tile_titles(
     # A dollar sign would start a formula.
     names = [(name if len(name) <= 13 else name[:12] + "…").replace("$", r"\$") for name in scores.classes]
     titles = [f"{name}  {write(value)}" for name, value in zip(names, compute_rate(metric, confusion))]
-    each = np.asarray(thresholds, float).reshape(-1)
-    if len(np.unique(each)) == 1:
+    each = scores.read_thresholds(thresholds)
+    if each is None or len(np.unique(each)) == 1:
         return titles
     return [f"{title}\nat {limit:.3f}" for title, limit in zip(titles, each)]
 

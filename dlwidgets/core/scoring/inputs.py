@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from ..base.words import did_you_mean, quote_names
+from ..data.labels import (
+    Labels,
+    Table,
+    match_names,
+    match_rows,
+    number_names,
+    numbered,
+    order_columns,
+    read_labels,
+    read_table,
+    refuse_shifted,
+    refuse_signs,
+    refuse_strangers,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -17,62 +31,175 @@ if TYPE_CHECKING:
     from .scores import Scores
 
 
-def as_array(given: Any, name: str) -> NDArray:
-    """Read what was given as a numeric array, half precision as float32."""
-    if isinstance(given, torch.Tensor):
-        given = given.detach().cpu()
-        if given.is_floating_point() and given.dtype not in (torch.float32, torch.float64):
-            given = given.float()
-        return given.numpy()
-    try:
-        array = np.asarray(given)
-        if array.dtype.kind == "O":
-            array = array.astype(np.float64)
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"{name} cannot be read as an array of numbers: {error}.") from None
-    if array.dtype.kind not in "biuf":
-        raise TypeError(f"{name} holds {array.dtype}: numbers are wanted.")
-    if array.dtype.kind == "f":
-        return array.astype(np.float32 if array.dtype.itemsize <= 4 else np.float64, copy=False)
-    return array
+TASKS = ("multilabel", "multiclass", "binary")
+
+#: Probabilities above it are too near to 1 for float64 to tell them apart as logits do.
+CERTAIN = 1 - 1e-12
 
 
-def column_names(y_true: Any, y_score: Any) -> Sequence[str] | None:
-    """Return the column names of DataFrames; refuse frames that differ."""
-    names = [list(x.columns) for x in (y_true, y_score) if hasattr(x, "columns")]
-    if len(names) == 2 and names[0] != names[1]:
+@dataclass(frozen=True)
+class Given:
+    """What was given to Scores, its rows and columns matched by their names.
+
+    Attributes
+    ----------
+    label : N class numbers, or N x C of 0 and 1; -1 or NaN where unknown.
+    score : N or N x C numbers.
+    classes : the names that were given, or came with labels or scores; None where there are none.
+    sample_ids : likewise of the samples.
+    named : whether the labels were names of classes.
+    task : what the shapes say, or the one that was given; "" as long as nobody asked.
+    """
+
+    label: NDArray
+    score: NDArray
+    classes: Sequence[str] | None
+    sample_ids: Sequence[Any] | None
+    named: bool
+    task: str = ""
+
+
+def check_task(task: Any) -> None:
+    """Refuse what is no task of a classifier; None is to be found out."""
+    if task not in (None, *TASKS):
+        raise ValueError(f"There is no task {task!r} with scores: give one of {', '.join(map(repr, TASKS))}.")
+
+
+def read_given(
+    y_true: Any, y_score: Any, classes: Sequence[str] | None = None, sample_ids: Sequence[Any] | None = None,
+    task: str | None = None, *, logits: bool = False,
+) -> Given:  # fmt: skip
+    """Read labels and scores (N x C) of any form in that of their task.
+
+    Raises ValueError, TypeError: names or shapes that do not fit, in a sentence.
+    """
+    check_task(task)
+    given = match_given(y_true, y_score, classes, sample_ids)
+    truth, said, task = _as_task(given.label, given.score, task, logits)
+    if task == "binary" and given.named and len(given.classes or ()) == 1 and classes is None:
         raise ValueError(
-            f"The columns of y_true ({listed_names(names[0])}) and y_score ({listed_names(names[1])}) "
-            "differ: give both with the same columns in the same order."
+            f"y_true names one class only, {given.classes[0]!r}: give classes=(negative, positive)."  # type: ignore[index]
         )
-    return names[0] if hasattr(y_true, "columns") else None
+    return replace(given, label=truth, score=said.reshape(len(said), -1), task=task)
 
 
-def task_of(label: NDArray, score: NDArray) -> str:
-    """Tell "multilabel", "multiclass" or "binary" from the shapes."""
+def match_given(
+    y_true: Any, y_score: Any, classes: Sequence[str] | None, sample_ids: Sequence[Any] | None
+) -> Given:
+    """Read labels and scores of any form, matched by the names of rows and columns."""
+    if isinstance(classes, str):
+        raise TypeError(f"classes is one text, {classes!r}: give a list of names.")
+    score = _read_score(y_score)
+    columns = score.values.shape[1] if score.values.ndim == 2 else 1
+    named = score.columns if classes is None and columns > 1 else classes
+    label = read_labels(y_true, "y_true", named, columns)
+    if (place := match_rows(label, score, "y_true", "y_score")) is not None:
+        score = replace(score, values=score.values[place])
+    if sample_ids is None:
+        sample_ids = next((one.rows for one in (label, score) if one.rows and not numbered(one.rows)), None)
+    truth, said, names = _match_columns(label, score, columns, classes)
+    return Given(truth, said, names, sample_ids, label.classes is not None)
+
+
+def _read_score(y_score: Any) -> Table:
+    """Read scores; of a list of N x 2, as forests put them out, the second columns."""
+    parts = y_score if isinstance(y_score, (list, tuple)) else ()
+    if parts and all(np.ndim(part) == 2 for part in parts) and len({len(part) for part in parts}) == 1:
+        tables = [as_array(part, "y_score") for part in parts]
+        if any(table.shape[1] != 2 for table in tables):
+            raise ValueError(
+                f"y_score is a list of {len(tables)} arrays, as predict_proba gives them, of which one has "
+                f"{next(t.shape[1] for t in tables if t.shape[1] != 2)} columns and not 2: give N x C scores, "
+                "as np.stack([p[:, 1] for p in y_score], axis=1)."
+            )
+        return Table(np.stack([table[:, 1] for table in tables], axis=1))
+    table = read_table(y_score, "y_score")
+    if table.textual:
+        raise TypeError("y_score holds texts: numbers are wanted.")
+    return table
+
+
+def _match_columns(
+    label: Labels, score: Table, columns: int, classes: Sequence[str] | None
+) -> tuple[NDArray, NDArray, Sequence[str] | None]:
+    """Return labels, scores and the names of the classes, each column by its name."""
+    truth, said = label.values, score.values
+    ours = label.columns if truth.ndim == 2 and truth.shape[1] > 1 else None
+    theirs = score.columns if columns > 1 else None
+    if ours is not None and theirs is not None:
+        if (place := match_names(ours, theirs, "y_true", "y_score")) is not None:
+            said = said[:, place]
+        theirs = ours
+    if (place := order_columns(ours, classes, "y_true")) is not None:
+        truth = truth[:, place]
+    if (place := order_columns(theirs, classes, "y_score")) is not None:
+        said = said[:, place]
+    if ours is None and label.classes is None and theirs is not None and truth.ndim == 1 and classes is None:
+        truth = _number_by_columns(truth, theirs)
+    if classes is not None:
+        return truth, said, classes
+    if columns == 1:
+        return truth, said, label.classes or label.columns or score.columns
+    return truth, said, label.classes or ours or theirs
+
+
+def _number_by_columns(truth: NDArray, columns: Sequence[Any]) -> NDArray:
+    """Return labels by the places of columns that are named by them, as by `classes_`."""
+    if not all(isinstance(one, (int, np.integer)) for one in columns):
+        return truth
+    at = {int(one): n for n, one in enumerate(columns)}
+    unknown = (truth != truth) | ((truth == -1) & (-1 not in at))
+    strange = [value for value in truth[~unknown].tolist() if value not in at]
+    refuse_strangers(strange, len(truth), "y_true", list(at))
+    return np.array([-1 if no else at[value] for value, no in zip(truth.tolist(), unknown)], np.int64)
+
+
+def _as_task(
+    label: NDArray, score: NDArray, task: str | None, logits: bool
+) -> tuple[NDArray, NDArray, str]:
+    """Return labels and scores in the form of the task; None: of what the shapes say."""
     shapes = f"y_true has shape {label.shape}, y_score {score.shape}"
     if label.ndim not in (1, 2) or score.ndim not in (1, 2):
-        raise ValueError(f"{shapes}: N x C is wanted, or N; flatten pictures and sequences first.")
+        many = "; of predict_proba of a forest take [:, 1] of each" if score.ndim == 3 else ""
+        raise ValueError(f"{shapes}: N x C is wanted, or N; flatten pictures and sequences first{many}.")
     if len(label) != len(score):
         raise ValueError(f"{shapes}: both need one row a sample, {len(label)} and {len(score)} differ.")
     if label.size == 0 or score.size == 0:
         raise ValueError(f"{shapes}: at least one sample and one class are wanted.")
-    columns = score.shape[1] if score.ndim == 2 else 1
-    if label.ndim == 1:
-        return "binary" if columns == 1 else "multiclass"
-    if label.shape[1] != columns:
-        one = label.shape[1] == 1
-        wish = "for one class a sample give y_true as N numbers" if one else "give as many of each"
-        raise ValueError(f"{shapes}: {label.shape[1]} columns of labels for {columns} of scores; {wish}.")
-    return "binary" if columns == 1 else "multilabel"
+    columns, wide = (one.shape[1] if one.ndim == 2 else 1 for one in (score, label))
+    if task == "binary" and columns == 2 and wide <= 2:
+        # Of both classes the second, as predict_proba has it.
+        score = score[:, 1] - score[:, 0] if logits else score[:, 1]
+        label = label[:, 1] if wide == 2 else label
+        columns = wide = 1
+    if wide not in (1, columns):
+        raise ValueError(f"{shapes}: {wide} columns of labels for {columns} of scores; give as many of each.")
+    if task == "multiclass" and wide == columns > 1:
+        unknown = ~(label > 0).any(axis=1)
+        label = np.where(unknown, -1, np.nan_to_num(label, nan=-1).argmax(axis=1))
+        wide = 1
+    found = "multilabel" if wide > 1 else "binary" if columns == 1 else "multiclass"
+    if task == "multilabel" and found == "multiclass":
+        label = as_labels(label.reshape(-1), columns, "multiclass", str)
+    elif task not in (None, found) and not (task == "multilabel" and found == "binary"):
+        raise ValueError(
+            f"Labels of shape {label.shape} and scores of shape {score.shape} are a {found} task, not {task}."
+        )
+    return (label.reshape(-1) if (task or found) == "multiclass" else label), score, task or found
+
+
+def as_array(given: Any, name: str) -> NDArray:
+    """Read what was given as a numeric array, half precision as float32."""
+    table = read_table(given, name)
+    if table.textual:
+        raise TypeError(f"{name} holds texts: numbers are wanted.")
+    return table.values
 
 
 def class_names(classes: Sequence[str] | None, count: int, task: str) -> tuple[str, ...]:
     """Return `count` names; for binary the positive one of two."""
     if classes is None:
         return ("positive",) if task == "binary" else tuple(f"class {c}" for c in range(count))
-    if isinstance(classes, str):
-        raise TypeError(f"classes is one text, {classes!r}: give a list of {count} names.")
     names = tuple(str(name) for name in classes)
     if task == "binary" and len(names) == 2:
         return names[1:]
@@ -97,8 +224,11 @@ def sample_names(sample_ids: Sequence[Any] | None, count: int) -> NDArray | None
 
 def as_labels(label: NDArray, count: int, task: str, row: Callable[[int], str]) -> NDArray[np.int8]:
     """Return N x C int8 of 1, 0 and -1 (unknown)."""
-    unknown = np.isnan(label) if label.dtype.kind == "f" else np.zeros(label.shape, bool)
-    unknown = unknown | (label == -1)
+    unknown = (label != label) | (label == -1)  # NaN is none of itself
+    if task == "multiclass" and count > 2:
+        refuse_shifted(label, count, "y_true")
+    else:
+        refuse_signs(label, "y_true")
     if task == "multiclass":
         wrong = ~unknown & ((label < 0) | (label >= count) | (label != np.floor(label)))
         wanted = f"a class number 0 ... {count - 1}, as y_score has {count} columns, or -1 or NaN for unknown"
@@ -141,6 +271,22 @@ def sigmoid(x: NDArray[np.floating]) -> NDArray[np.floating]:
     return np.where(x >= 0, 1, small) / (1 + small)
 
 
+def log_odds(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Compute log(p / (1 - p)) of the softmax p of each row of logits.
+
+    That is x less the log of the sum of the exponentials of the others, which loses nothing near 1.
+    """
+    top = x.argmax(axis=1)[:, None]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        e = np.exp(x - np.take_along_axis(x, top, axis=1))
+        total = e.sum(axis=1, keepdims=True)
+        rest = total - e
+        # Of the highest the others are summed without it: the difference would be 0.
+        others = np.where(np.arange(x.shape[1]) == top, 0.0, e).sum(axis=1)
+        np.put_along_axis(rest, top, others[:, None], axis=1)
+        return np.log(e) - np.log(rest)
+
+
 def softmax(x: NDArray[np.floating]) -> NDArray[np.floating]:
     """Compute the softmax of each row; NaN for a row with +infinity."""
     with np.errstate(invalid="ignore"):
@@ -154,85 +300,91 @@ def listed_names(names: Sequence[Any]) -> str:
 
 
 def as_predictions(
-    y_true: Any, y_pred: Any, classes: Sequence[str] | None
-) -> tuple[NDArray, NDArray[np.float32], Sequence[str] | None]:
+    y_true: Any, y_pred: Any, classes: Sequence[str] | None, task: str | None = None
+) -> tuple[Labels, Table, Sequence[str] | None]:
     """Read labels, scores of 0 and 1, and names: `Scores.from_predictions`."""
-    several = classes is not None and not isinstance(classes, str) and len(classes) > 2
-    if _holds_names(y_true) or _holds_names(y_pred):
-        truth, said, classes = _numbered(y_true, y_pred, classes)
-        several = True
-    else:
-        truth, said = as_array(y_true, "y_true"), as_array(y_pred, "y_pred")
+    if isinstance(classes, str):
+        raise TypeError(f"classes is one text, {classes!r}: give a list of names.")
+    read = [read_labels(given, name, classes) for given, name in ((y_true, "y_true"), (y_pred, "y_pred"))]
+    named = any(one.classes is not None for one in read)
+    if named and classes is None:
+        classes = sorted({name for one in read for name in one.classes or map(_text, one.values) if name})
+        read = [read_labels(given, name, classes) for given, name in ((y_true, "y_true"), (y_pred, "y_pred"))]
+    if named and any(one.classes is None and one.values.ndim == 1 for one in read):
+        read = [
+            replace(one, values=number_names(np.array([*map(_text, one.values)], object), name, classes)[0])
+            if one.classes is None else one
+            for one, name in zip(read, ("y_true", "y_pred"))
+        ]  # fmt: skip
+    truth, said = read[0], read[1].values
     if said.ndim and said.size:  # Scores refuses others in its own words
-        unknown = (np.isnan(said) | (said < 0)).reshape(len(said), -1).any(axis=1)
+        unknown = ((said != said) | (said < 0)).reshape(len(said), -1).any(axis=1)
         if unknown.any():
             row = int(unknown.argmax())
             raise ValueError(
                 f"y_pred is {said[row]!s} at sample {row} (and {int(unknown.sum()) - 1} more): a prediction "
                 "is 0, 1 or a class number; only y_true may be unknown."
             )
-    several = several or bool((said > 1).any() or (truth > 1).any())
-    if not (truth.ndim == said.ndim == 1 and several):
+    several = named or task == "multiclass" or (classes is not None and len(classes) > 2)
+    several = several or bool((said > 1).any() or (truth.values > 1).any())
+    if not (truth.values.ndim == said.ndim == 1 and several):
         wrong = said[(said != 0) & (said != 1)]
         if len(wrong):
             raise ValueError(
                 f"y_pred holds {wrong[0]!s}: hard predictions of 0 and 1 are wanted. For probabilities: "
                 "Scores(y_true, y_score)."
             )
-        return truth, said.astype(np.float32), classes
+        return truth, Table(said.astype(np.float32), read[1].rows, read[1].columns), classes
     broken = said[said != np.floor(said)]
     if len(broken):
         raise ValueError(
             f"y_pred holds {broken[0]!s} where class numbers are wanted. For probabilities: "
             "Scores(y_true, y_score) with N x C scores."
         )
-    seen = np.concatenate([said.astype(np.float64), truth.astype(np.float64)])
+    seen = np.concatenate([said.astype(np.float64), truth.values.astype(np.float64)])
     count = int(np.nanmax(seen)) + 1 if classes is None else len(classes)
     if len(said) and said.max() >= count:
         raise ValueError(
             f"y_pred holds class {int(said.max())}: {count} classes are named, 0 ... {count - 1}."
         )
-    return truth, (said[:, None] == np.arange(count)).astype(np.float32), classes
+    return truth, Table((said[:, None] == np.arange(count)).astype(np.float32), read[1].rows), classes
 
 
-def _holds_names(given: Any) -> bool:
-    """Return whether `given` holds texts."""
-    if isinstance(given, torch.Tensor):
-        return False
-    try:
-        array = np.asarray(given)
-    except (TypeError, ValueError):
-        return False  # as_array says in words why not
-    if array.dtype.kind in "biuf":
-        return False
-    return any(isinstance(value, str) for value in np.asarray(given, object).reshape(-1))
+def _text(value: Any) -> str | None:
+    return None if value != value else str(value)
 
 
-def _numbered(
-    y_true: Any, y_pred: Any, classes: Sequence[str] | None
-) -> tuple[NDArray[np.int64], NDArray[np.int64], tuple[str, ...]]:
-    """Turn names into class numbers, -1 for none, and list the names."""
-    named = {"y_true": np.asarray(y_true, object), "y_pred": np.asarray(y_pred, object)}
-    if any(column.ndim != 1 for column in named.values()):
-        raise ValueError("Names of classes are wanted as N names in y_true and N in y_pred, one a sample.")
-    texts = {
-        which: [None if value is None or value != value else str(value) for value in column]
-        for which, column in named.items()
-    }
-    if classes is None:
-        classes = sorted({text for column in texts.values() for text in column if text is not None})
-    numbers = {str(name): number for number, name in enumerate(classes)}
-    names = tuple(numbers)
-    for which, column in texts.items():
-        strange = [text for text in column if text is not None and text not in numbers]
-        if strange:
-            raise ValueError(
-                f"{which} holds {strange[0]!r}, which is none of the classes {listed_names(names)}."
-            )
-    truth, said = (
-        np.array([numbers.get(text, -1) for text in column], np.int64) for column in texts.values()
-    )
-    return truth, said, names
+def match_thresholds(given: Any, classes: Sequence[str]) -> Any:
+    """Return thresholds that go by names, as of a dict or a Series, in the order of the classes.
+
+    All others are returned as they are.
+
+    Raises ValueError: a class has none, or a name is no class's.
+    """
+    if isinstance(given, Mapping):
+        names, values = list(given), list(given.values())
+        if all(isinstance(name, (int, np.integer)) and str(name) not in classes for name in names):
+            names = [classes[name] if 0 <= name < len(classes) else name for name in names]
+    elif hasattr(given, "classes") and hasattr(given, "__array__"):  # what `best_thresholds` returns
+        names, values = list(given.classes), np.asarray(given, np.float64).tolist()
+    elif hasattr(given, "to_numpy") and not hasattr(given, "columns") and _named(given):
+        names, values = list(given.index), given.to_numpy().tolist()
+    else:
+        return given
+    at = {str(name): value for name, value in zip(names, values)}
+    strange = [name for name in at if name not in classes]
+    missing = [name for name in classes if name not in at]
+    if strange or missing or len(at) < len(names):
+        what = f"{strange[0]!r} is none of the classes" if strange else (
+            f"there is none for {missing[0]!r}" if missing else "one class has two"
+        )  # fmt: skip
+        raise ValueError(f"Thresholds go by name, and {what}: give one for each of {quote_names(classes)}.")
+    return [at[name] for name in classes]
+
+
+def _named(series: Any) -> bool:
+    index = getattr(series, "index", None)
+    return index is not None and not callable(index) and not numbered(list(index))
 
 
 def class_number(scores: Scores, cls: Any) -> int:

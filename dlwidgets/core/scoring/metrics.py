@@ -239,6 +239,12 @@ def split_classes(matrix: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.stack(cells, axis=-1).reshape(-1, 2, 2)
 
 
+def describe_unknown(unknown: NDArray[np.int64], samples: int) -> str:
+    """Say which share of all labels is unknown; "" where none is."""
+    share = float(unknown.mean()) / max(1, samples)
+    return f"{'<1' if share < 0.005 else f'{100 * share:.0f}'} % of the labels unknown" if share else ""
+
+
 # -- on average
 
 

@@ -28,7 +28,7 @@ def summarize_class(scores: Scores, cls: int) -> dict[str, Any]:
     width over 0 ... 1 that is not empty.
     """
     positives, negatives = scores.ranked.columns[cls]
-    measures = rank_measures(positives, negatives)
+    measures = rank_measures(positives, negatives, order=scores.ordered(cls))
     samples, hits, sums = calibration_bins(positives, negatives, BINS)
     return {
         **{name: value if math.isfinite(value) else None for name, value in measures.items()},
@@ -76,7 +76,7 @@ def predict_column(
 
 
 def count_instead(
-    scores: Scores, cls: int, thresholds: ArrayLike | None = 0.5
+    scores: Scores, cls: int, thresholds: ArrayLike | None = None
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
     """Count what is said, and wrongly said, where a class is missed.
 
@@ -91,7 +91,7 @@ def count_instead(
 
 
 def find_mistaken_sets(
-    scores: Scores, cls: int, thresholds: ArrayLike | None = 0.5, top: int = 5
+    scores: Scores, cls: int, thresholds: ArrayLike | None = None, top: int = 5
 ) -> list[tuple[tuple[int, ...], tuple[int, ...], int]]:
     """Return the commonest mistakes of a class.
 

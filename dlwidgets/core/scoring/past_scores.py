@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .counts import build_confusion
+from .inputs import match_thresholds
 from .metrics import compute_rates
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from .scores import Scores
+    from .scores import Scores, Thresholds
 
 #: Thresholds at which the counts are kept: k / 1000.
 POSITIONS = 1001
@@ -35,6 +36,8 @@ class PastScores:
     samples : how many were evaluated.
     classes : C names.
     totals : C x 2 int64: known positives and known negatives of each class.
+    likeliest : C x 2 int64 of a multiclass task: how many positives, and how many negatives, have the class as
+        their likeliest; None of other tasks.
     counts : C x 2 x 1001 of the smallest unsigned dtype: how many positives, and how many negatives, score at
         least k / 1000; as `Scores.counts_at` returns them.
     """
@@ -46,27 +49,33 @@ class PastScores:
     classes: tuple[str, ...]
     totals: NDArray[np.int64]
     counts: NDArray[np.unsignedinteger]
+    likeliest: NDArray[np.int64] | None = None
 
     @classmethod
     def of(cls, scores: Scores, step: int, epoch: int, line: str) -> PastScores:
         """Return what is kept of the scores of an evaluation."""
         totals = np.stack([scores.positives, scores.negatives], axis=1).astype(np.int64)
         counts = scores.counts_at(POSITIONS)
+        likeliest = scores.confusion(None)[:, ::-1, 1] if scores.task == "multiclass" else None
         for array in (totals, counts):
             array.setflags(write=False)
-        return cls(step, epoch, line, scores.n_samples, tuple(scores.classes), totals, counts)
+        return cls(step, epoch, line, scores.n_samples, tuple(scores.classes), totals, counts, likeliest)
 
-    def confusion(self, thresholds: float | Sequence[float] = 0.5) -> NDArray[np.int64]:
+    def confusion(self, thresholds: Thresholds = None) -> NDArray[np.int64]:
         """Count the confusion of each class at thresholds.
 
         C x 2 x 2 ``[[tn, fp], [fn, tp]]``. A threshold counts as the nearest thousandth. Below 0 everything
-        is predicted, above 1 nothing, as is so for probabilities.
+        is predicted, above 1 nothing, as is so for probabilities. None: of a multiclass task the likeliest
+        class, for other tasks 0.5.
 
         Raises
         ------
         ValueError : there are neither one nor C thresholds, or one is NaN.
         """
-        limits = np.asarray(thresholds, np.float64)
+        if thresholds is None and self.likeliest is not None:
+            return build_confusion(self.likeliest, self.totals)
+        given = 0.5 if thresholds is None else match_thresholds(thresholds, self.classes)
+        limits = np.asarray(given, np.float64)
         if limits.ndim > 1 or limits.size not in (1, len(self.classes)) or np.isnan(limits).any():
             raise ValueError(
                 f"thresholds={thresholds!r}: one number, or one for each of {len(self.classes)} classes, is "
@@ -79,7 +88,7 @@ class PastScores:
         predicted[place > POSITIONS - 1] = 0
         return build_confusion(predicted, self.totals)
 
-    def rates(self, thresholds: float | Sequence[float] = 0.5) -> dict[str, NDArray[np.float64]]:
+    def rates(self, thresholds: Thresholds = None) -> dict[str, NDArray[np.float64]]:
         """Compute every rate of each class, C float64."""
         return compute_rates(self.confusion(thresholds))
 

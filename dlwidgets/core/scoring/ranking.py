@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 #: In the order of the printed table.
 RANKED = ("roc_auc", "average_precision", "brier", "ece")
+#: Those of the order alone.
+ORDERED = RANKED[:2]
 #: Bins of the calibration error, as many as in scikit-learn's customary reliability diagram.
 BINS = 10
 #: How often is drawn: a draw takes as long as there are different scores.
@@ -21,11 +23,13 @@ RESAMPLES = 1000
 
 
 def rank_measures(
-    positives: NDArray[np.floating], negatives: NDArray[np.floating], bins: int = BINS
-) -> dict[str, float]:
+    positives: NDArray[np.floating], negatives: NDArray[np.floating], bins: int = BINS,
+    order: tuple[NDArray, NDArray] | None = None,
+) -> dict[str, float]:  # fmt: skip
     """Compute every name of `RANKED` for one class; NaN where not defined.
 
-    The scores of the known `positives` and `negatives` are each sorted upward, without NaN.
+    The scores of the known `positives` and `negatives` are each sorted upward, without NaN; `order` are both
+    again as log-odds, where probabilities of 1 would be ties.
 
     roc_auc : the chance that a positive scores higher than a negative, ties counting one half. That is the
         area under the ROC curve (Hanley and McNeil, Radiology 143, 1982), as `sklearn.metrics.roc_auc_score`.
@@ -56,6 +60,8 @@ def rank_measures(
         _, hits, sums = calibration_bins(positives, negatives, bins)
         # (n / N) |sum / n - hits / n| without dividing by an empty bin.
         found["ece"] = float(np.abs(sums - hits).sum() / known)
+    if order is not None:
+        found |= {name: value for name, value in rank_measures(*order).items() if name in ORDERED}
     return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from numbers import Real
 from typing import TYPE_CHECKING, Any
 
@@ -18,12 +18,13 @@ from .metrics import (
     compute_rate,
     compute_rates,
     count_names,
+    describe_unknown,
     mean,
     rate_names,
     ratio,
     split_classes,
 )
-from .ranking import RANKED, bootstrap_measures, rank_measures
+from .ranking import ORDERED, RANKED, bootstrap_measures, rank_measures
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
     from .best_thresholds import BestThresholds
 
+#: One threshold, or one a class, by position or name; None: 0.5, of a multiclass task the likeliest class.
+Thresholds = float | Sequence[float] | Mapping[str, float] | None
 #: Bins by their names here and in scikit-learn.
 BINNINGS = {"width": "width", "uniform": "width", "mass": "mass", "quantile": "mass"}
 
@@ -48,14 +51,20 @@ class Scores:
 
     Parameters
     ----------
-    y_true : what is so. Multilabel: N x C of 0 and 1, with -1 or NaN where unknown. Multiclass: N class
-        numbers 0 ... C-1, with -1 or NaN where unknown. Binary: N or N x 1 of 0 and 1, with -1 or NaN.
-    y_score : what was said: N x C floats, for binary N or N x 1. Meant to be probabilities (0 ... 1), though
-        any score works whose thresholds are given in the same unit; for logits use `Scores.from_logits`, for
-        hard predictions `Scores.from_predictions`.
+    y_true : what is so, with -1, NaN, None or a masked value where it is unknown. Multilabel: N x C of 0 and
+        1, or a list of labels for each sample. Multiclass: N class numbers 0 ... C-1, or N names. Binary: N or
+        N x 1 of 0 and 1, or names. Arrays, tensors, lists, sparse matrices, and frames of any kind.
+    y_score : what was said: N x C floats, for binary N or N x 1; a list of C arrays N x 2, as forests put
+        out. Meant to be probabilities (0 ... 1), though any score works whose thresholds are given in the same
+        unit; for logits use `Scores.from_logits`, for hard predictions `Scores.from_predictions`.
+        Of two frames rows and columns are matched by their names, or refused, never taken by position.
     classes : C names; for binary the name of the positive class, or the two names (negative, positive).
-        Default: the columns of `y_true` where it is a DataFrame, else "class 0", "class 1", ...
-    sample_ids : N names of the samples, used by `to_frame` and in errors. Default 0 ... N-1.
+        Default: the names or columns of `y_true`, else the columns of `y_score`, else "class 0", ...
+    sample_ids : N names of the samples, used by `to_frame` and in errors. Default: the index of a frame, else
+        0 ... N-1.
+    task : "multilabel", "multiclass" or "binary"; None: what the shapes say. With "multiclass" labels may be
+        N x C with the true class highest; with "binary" scores may be N x 2, of which the second counts; with
+        "multilabel" class numbers become a column for each class.
 
     Attributes
     ----------
@@ -63,6 +72,7 @@ class Scores:
     y_score : N x C float32 or float64, read-only.
     task : "multilabel", "multiclass" or "binary".
     positives, negatives : C int64: known positives (the support) and known negatives.
+    unknown : C int64: samples whose label is not known; a class is judged without them.
     sample_ids : N names of the samples; None: they are numbered.
     ranked : the scores of each class, sorted once: counts at any threshold.
 
@@ -83,21 +93,24 @@ class Scores:
         y_score: Any,
         classes: Sequence[str] | None = None,
         sample_ids: Sequence[Any] | None = None,
+        *,
+        task: str | None = None,
     ) -> None:
-        classes = inputs.column_names(y_true, y_score) if classes is None else classes
-        label, score = inputs.as_array(y_true, "y_true"), inputs.as_array(y_score, "y_score")
-        self.task = inputs.task_of(label, score)
-        score = score.reshape(len(score), -1)
-        self.n_samples, self.n_classes = score.shape
-        self.sample_ids = inputs.sample_names(sample_ids, self.n_samples)
-        self.classes = inputs.class_names(classes, self.n_classes, self.task)
-        self.y_true = inputs.as_labels(label, self.n_classes, self.task, self._row)
-        self.y_score = inputs.as_scores(score, self._row)
+        given = inputs.read_given(y_true, y_score, classes, sample_ids, task)
+        self.task = given.task
+        self.n_samples, self.n_classes = given.score.shape
+        self.sample_ids = inputs.sample_names(given.sample_ids, self.n_samples)
+        self.classes = inputs.class_names(given.classes, self.n_classes, self.task)
+        self.y_true = inputs.as_labels(given.label, self.n_classes, self.task, self._row)
+        self.y_score = inputs.as_scores(given.score, self._row)
         self.y_true.setflags(write=False)
         self.y_score.setflags(write=False)
         self.groups: NDArray[np.int64] | None = None
         self.ranked = RankedScores(self.y_true, self.y_score)
         self.positives, self.negatives = self.ranked.totals.T.copy()
+        self.unknown = self.n_samples - self.positives - self.negatives
+        #: What orders confident samples that a probability of 1 makes equal; None where none are.
+        self._log_odds: NDArray[np.float64] | None = None
 
     @classmethod
     def from_logits(
@@ -106,13 +119,23 @@ class Scores:
         logits: Any,
         classes: Sequence[str] | None = None,
         sample_ids: Sequence[Any] | None = None,
+        *,
+        task: str | None = None,
     ) -> Scores:
-        """Return the Scores of raw outputs: their softmax for multiclass, else sigmoid."""
-        classes = inputs.column_names(y_true, logits) if classes is None else classes
-        raw = inputs.as_array(logits, "logits")
-        raw = raw.astype(np.result_type(raw.dtype, np.float32))
-        multiclass = inputs.task_of(inputs.as_array(y_true, "y_true"), raw) == "multiclass"
-        return cls(y_true, inputs.softmax(raw) if multiclass else inputs.sigmoid(raw), classes, sample_ids)
+        """Return the Scores of raw outputs: their softmax for multiclass, else sigmoid.
+
+        They are computed in float64, and measures of ranking take the logits themselves: in float32 all
+        logits above 17 are 1.
+        """
+        given = inputs.read_given(y_true, logits, classes, sample_ids, task, logits=True)
+        raw, squash = given.score.astype(np.float64), inputs.sigmoid
+        if given.task == "multiclass":
+            raw, squash = inputs.log_odds(raw), inputs.softmax
+        score = squash(given.score.astype(np.float64))
+        found = cls(given.label, score, given.classes, given.sample_ids, task=given.task)
+        if found.y_score.max() > inputs.CERTAIN:
+            found._log_odds = raw
+        return found
 
     @classmethod
     def from_predictions(
@@ -121,25 +144,26 @@ class Scores:
         y_pred: Any,
         classes: Sequence[str] | None = None,
         sample_ids: Sequence[Any] | None = None,
+        *,
+        task: str | None = None,
     ) -> Scores:
         """Return the Scores of hard predictions: scores of 0 and 1.
 
         Parameters
         ----------
         y_true : as for Scores; for a multiclass task also N names of classes (None or NaN where unknown).
-        y_pred : what was said. Multilabel: N x C of 0 and 1. Multiclass: N class numbers, or N names. Binary:
-            N or N x 1 of 0 and 1.
+        y_pred : what was said. Multilabel: N x C of 0 and 1, or N lists of labels. Multiclass: N class
+            numbers, or N names. Binary: N or N x 1 of 0 and 1.
         classes : C names. N numbers of 0 and 1 alone are a binary task unless more than two are named; names
             are always multiclass, by default in the order of the alphabet.
-        sample_ids : N names of the samples.
+        sample_ids, task : as for Scores.
 
         Raises
         ------
         ValueError, TypeError : predictions that are not 0 and 1, or no class numbers, or unknown; as for
             Scores besides.
         """
-        classes = inputs.column_names(y_true, y_pred) if classes is None else classes
-        return cls(*inputs.as_predictions(y_true, y_pred, classes), sample_ids)
+        return cls(*inputs.as_predictions(y_true, y_pred, classes, task), sample_ids, task=task)
 
     @staticmethod
     def stream(
@@ -153,16 +177,17 @@ class Scores:
     def read_thresholds(self, given: Any) -> NDArray[np.float64] | None:
         """Read thresholds: C float64, or None for the likeliest class.
 
-        `given` is one number, or one a class, as an array, by position or as `best_thresholds` returns them.
-        None: of a multiclass task the likeliest class is said, for other tasks 0.5.
+        `given` is one number, or one a class: by position as an array or list, by name as a dict, a Series or
+        as `best_thresholds` returns them. None: of a multiclass task the likeliest class is said, for other
+        tasks 0.5.
 
         Raises
         ------
-        TypeError, ValueError : no numbers, neither one nor C of them, or a NaN.
+        TypeError, ValueError : no numbers, neither one nor C of them, or a NaN; names of other classes.
         """
         if given is None and self.task == "multiclass":
             return None
-        given = 0.5 if given is None else given
+        given = 0.5 if given is None else inputs.match_thresholds(given, self.classes)
         try:
             values = np.asarray(inputs.as_array(given, "thresholds"), np.float64)
         except TypeError:
@@ -177,7 +202,7 @@ class Scores:
             raise ValueError("A threshold is NaN: give numbers.")
         return values
 
-    def confusion(self, thresholds: float | Sequence[float] | None = 0.5) -> NDArray[np.int64]:
+    def confusion(self, thresholds: Thresholds = None) -> NDArray[np.int64]:
         """Count the confusion of each class at one threshold or several.
 
         C x 2 x 2 ``[[tn, fp], [fn, tp]]``: rows say what is, columns what was said, as in
@@ -188,7 +213,7 @@ class Scores:
         limits = self.read_thresholds(thresholds)
         return split_classes(self.matrix()) if limits is None else self.ranked.confusion(limits)
 
-    def matrix(self, thresholds: float | Sequence[float] | None = None) -> NDArray[np.int64]:
+    def matrix(self, thresholds: Thresholds = None) -> NDArray[np.int64]:
         """Count C x C of a multiclass task: rows are, columns said.
 
         Equal to `sklearn.metrics.confusion_matrix`. Each sample is said to be of its likeliest class, the
@@ -216,11 +241,11 @@ class Scores:
         cells = np.bincount(is_so * self.n_classes + said, minlength=self.n_classes**2)
         return cells.reshape(self.n_classes, self.n_classes).astype(np.int64)
 
-    def predictions(self, thresholds: float | Sequence[float] | None = 0.5) -> NDArray[np.bool_]:
+    def predictions(self, thresholds: Thresholds = None) -> NDArray[np.bool_]:
         """Return N x C booleans: what is said; `thresholds` as in `confusion`."""
         return predict(self.y_score, self.read_thresholds(thresholds))
 
-    def exact_match(self, thresholds: float | Sequence[float] | None = 0.5) -> float:
+    def exact_match(self, thresholds: Thresholds = None) -> float:
         """Return the share of samples whose known labels are all right.
 
         That is `sklearn.metrics.accuracy_score` (of labels: subset accuracy); NaN where no label is known.
@@ -306,7 +331,7 @@ class Scores:
 
     def metrics(
         self,
-        thresholds: float | Sequence[float] | None = 0.5,
+        thresholds: Thresholds = None,
         *,
         beta: float = 1.0,
         interval: str | None = None,
@@ -317,8 +342,9 @@ class Scores:
         """Return the metrics of each class, one row a class.
 
         They are accuracy, precision, recall, specificity, f1, matthews, jaccard and counts: `support` counts
-        the known positives and `predicted` the samples said to be positive. Accuracy is that of single labels
-        (1 - Hamming loss); for whole samples see `exact_match`.
+        the known positives, `predicted` the known samples that are said to be positive, and `unknown` those
+        whose label is not known, which are left out. Accuracy is that of single labels (1 - Hamming loss); for
+        whole samples see `exact_match`.
 
         Parameters
         ----------
@@ -338,11 +364,11 @@ class Scores:
         if interval is not None:
             columns = _between(columns, rate_intervals(interval, confusion, level, beta, seed))
         columns |= {name: compute_rate(name, confusion) for name in count_names()}
-        return _frame(columns, self.classes, "class")
+        return _frame({**columns, "unknown": self.unknown}, self.classes, "class")
 
     def averages(
         self,
-        thresholds: float | Sequence[float] | None = 0.5,
+        thresholds: Thresholds = None,
         *,
         beta: float = 1.0,
         interval: str | None = None,
@@ -410,9 +436,13 @@ class Scores:
         check_interval(interval, level)
         rows = []
         for c, (positives, negatives) in enumerate(self.ranked.columns):
-            row = rank_measures(positives, negatives, bins)
+            order = self.ordered(c)
+            row = rank_measures(positives, negatives, bins, order)
             if interval is not None:
                 ends = bootstrap_measures(positives, negatives, level, bins=bins, seed=[seed, c])
+                if order is not None:
+                    drawn = bootstrap_measures(*order, level, bins=bins, seed=[seed, c])
+                    ends |= {name: drawn[name] for name in ORDERED}
                 row = _between(row, ends)
             rows.append(row)
         return _frame(rows, self.classes, "class")
@@ -423,10 +453,13 @@ class Scores:
         Micro pools all labels. Sorts all N x C scores once more.
         """
         each = self.ranking(bins=bins)
-        pooled = RankedScores(self.y_true.reshape(-1, 1), self.y_score.reshape(-1, 1))
+        label = self.y_true.reshape(-1, 1)
+        pooled = RankedScores(label, self.y_score.reshape(-1, 1)).columns[0]
+        logits = self._log_odds
+        order = None if logits is None else RankedScores(label, logits.reshape(-1, 1)).columns[0]
         rows = {
             "macro": {name: mean(each[name].to_numpy()) for name in RANKED},
-            "micro": rank_measures(*pooled.columns[0], bins),
+            "micro": rank_measures(*pooled, bins, order),
             "weighted": {name: mean(each[name].to_numpy(), self.positives) for name in RANKED},
         }
         return _frame(rows).T.rename_axis("average")
@@ -542,7 +575,7 @@ class Scores:
 
     def missed_for(
         self,
-        thresholds: float | Sequence[float] | None = 0.5,
+        thresholds: Thresholds = None,
         *,
         wrong_only: bool = False,
         shares: bool = False,
@@ -558,17 +591,18 @@ class Scores:
         thresholds : one, or one a class; None: the likeliest class of each sample of a multiclass task.
         wrong_only : count j only where it is known not to be so: what is said *instead*. A sample whose label
             j is unknown is then left out of column j.
-        shares : divide row i by how often i is missed; NaN where it never is.
+        shares : divide by how often i is missed, with `wrong_only` where label j is known; NaN of none.
         """
         said = self.predictions(thresholds)
-        missed = (self.y_true == 1) & ~said
+        missed, known = (self.y_true == 1) & ~said, self.y_true >= 0
         counts = count_pairs(missed, said & (self.y_true == 0) if wrong_only else said)
-        return self._square(counts, missed if shares else None, "missed", "predicted")
+        whole = count_pairs(missed, known | (not wrong_only)) if shares else None
+        return self._square(counts, whole, "missed", "predicted")
 
     def cooccurrence(
         self,
         kind: str = "true",
-        thresholds: float | Sequence[float] | None = 0.5,
+        thresholds: Thresholds = None,
         *,
         shares: bool = False,
     ) -> pd.DataFrame:
@@ -578,17 +612,17 @@ class Scores:
 
         Parameters
         ----------
-        kind : "true": what is so, an unknown label counting as not there; "predicted": what is said at
-            `thresholds`, of all samples, unknown or not.
-        shares : divide row i by how many samples have label i: of those with i, how many have j. NaN of none.
+        kind : "true": what is known to be so; "predicted": what is said at `thresholds`, of all samples.
+        shares : of the samples that have label i and whose label j is known, how many have j. NaN of none.
         """
         if kind not in ("true", "predicted"):
             raise ValueError(f"There is no co-occurrence of {kind!r}: give 'true' or 'predicted'.")
+        known = (self.y_true >= 0) | (kind == "predicted")
         has = self.y_true == 1 if kind == "true" else self.predictions(thresholds)
-        return self._square(count_pairs(has, has), has if shares else None, "has", "and")
+        return self._square(count_pairs(has, has), count_pairs(has, known) if shares else None, "has", "and")
 
     def mistaken_sets(
-        self, thresholds: float | Sequence[float] | None = 0.5, top: int | None = 20
+        self, thresholds: Thresholds = None, top: int | None = 20
     ) -> pd.DataFrame:
         """Return the commonest mistakes: which set was taken for which.
 
@@ -666,7 +700,7 @@ class Scores:
 
     # -- other forms
 
-    def figure(self, thresholds: float | Sequence[float] = 0.5, sort: str = "given") -> Figure:
+    def figure(self, thresholds: Thresholds = None, sort: str = "given") -> Figure:
         """Draw the grid of 2 x 2 heatmaps; `sort` as in `confusion_figure`."""
         from .confusion_figure import confusion_figure
 
@@ -675,9 +709,10 @@ class Scores:
     def __repr__(self) -> str:
         f1 = average_rates(self.confusion(None))["macro"]["f1"]
         rule = "of the likeliest class" if self.task == "multiclass" else "at 0.5"
+        unknown = describe_unknown(self.unknown, self.n_samples)
         return (
             f"Scores({self.task}: {self.n_samples:,} samples x {self.n_classes:,} "
-            f"{'class' if self.n_classes == 1 else 'classes'}, macro F1 {f1:.3f} {rule})"
+            f"{'class' if self.n_classes == 1 else 'classes'}, {unknown and unknown + ', '}macro F1 {f1:.3f} {rule})"
         )
 
     def _repr_html_(self) -> str:
@@ -687,8 +722,10 @@ class Scores:
 
         # Accuracy says little of rare labels, and Jaccard nothing that F1 does not.
         columns = ["precision", "recall", "specificity", "f1", "matthews", "support", "predicted"]
-        table = pd.concat([self.metrics(None), self.averages(None)])[columns]
-        counts = dict.fromkeys(["support", "predicted"], "{:,}".format)
+        columns += ["unknown"] if self.unknown.any() else []
+        averages = self.averages(None).assign(unknown=self.unknown.sum())
+        table = pd.concat([self.metrics(None), averages])[columns]
+        counts = dict.fromkeys(["support", "predicted", "unknown"], "{:,}".format)
         return f"<p>{html.escape(repr(self))}</p>" + table.to_html(
             float_format="{:.3f}".format, formatters=counts, na_rep="n/a", max_rows=60, border=0
         )
@@ -698,11 +735,17 @@ class Scores:
         return rows if self.sample_ids is None else self.sample_ids[rows]
 
     def _square(
-        self, counts: NDArray[np.int64], divide_by: NDArray[np.bool_] | None, row: str, column: str
+        self, counts: NDArray[np.int64], whole: NDArray[np.int64] | None, row: str, column: str
     ) -> pd.DataFrame:
-        values = counts if divide_by is None else ratio(counts, divide_by.sum(axis=0)[:, None])
+        values = counts if whole is None else ratio(counts, whole)
         frame = _frame(values, self.classes, row)
         return frame.set_axis(list(self.classes), axis=1).rename_axis(columns=column)
+
+    def ordered(self, cls: int) -> tuple[NDArray, NDArray] | None:
+        """Return the sorted log-odds of a class, positives and negatives; None where its scores order as well."""
+        if self._log_odds is None:
+            return None
+        return RankedScores(self.y_true[:, [cls]], self._log_odds[:, [cls]]).columns[0]
 
     def _row(self, n: int) -> str:
         return str(n) if self.sample_ids is None else repr(self.sample_ids[n])
@@ -723,9 +766,7 @@ class ScoreStream:
     Parameters
     ----------
     classes : C names, as for Scores.
-    task : "multilabel", "multiclass" or "binary", where the shapes are to be checked against it; None: what
-        the shapes say. With "multiclass" labels may also be N x 1 numbers, or N x C with the true class
-        highest.
+    task : as for Scores.
     logits : whether raw outputs are added: softmax (multiclass) or sigmoid then makes them probabilities.
 
     Examples
@@ -740,10 +781,7 @@ class ScoreStream:
     def __init__(
         self, classes: Sequence[str] | None = None, task: str | None = None, logits: bool = False
     ) -> None:
-        tasks = (None, "multilabel", "multiclass", "binary")
-        if task not in tasks:
-            known = ", ".join(map(repr, tasks))
-            raise ValueError(f"There is no task {task!r} with scores: give one of {known}.")
+        inputs.check_task(task)
         self.classes, self.task, self.logits = classes, task, logits
         self._labels: list[torch.Tensor] = []
         self._outputs: list[torch.Tensor] = []
@@ -756,12 +794,10 @@ class ScoreStream:
         ------
         ValueError : shapes that do not fit each other or the batches before; seen from the shapes alone.
         """
-        label, output = (
-            one.detach().clone()
-            if isinstance(one, torch.Tensor)
-            else torch.from_numpy(np.array(inputs.as_array(one, name)))
-            for name, one in (("y_true", y_true), ("y_score", y_score))
-        )
+        if isinstance(y_true, torch.Tensor) and isinstance(y_score, torch.Tensor):
+            label, output = y_true.detach().clone(), y_score.detach().clone()
+        else:
+            label, output, sample_ids = self._read(y_true, y_score, sample_ids)
         shapes = f"y_true has shape {tuple(label.shape)}, y_score {tuple(output.shape)}"
         if not label.ndim or not output.ndim or len(label) != len(output):
             raise ValueError(f"{shapes}: both need one row a sample.")
@@ -782,6 +818,17 @@ class ScoreStream:
         self._outputs.append(output)
         self._names += [] if sample_ids is None else list(sample_ids)
 
+    def _read(
+        self, y_true: Any, y_score: Any, sample_ids: Sequence[Any] | None
+    ) -> tuple[torch.Tensor, torch.Tensor, Sequence[Any] | None]:
+        """Read a batch that is no tensors as Scores do, and the names it brings."""
+        given = inputs.match_given(y_true, y_score, self.classes, sample_ids)
+        if given.named and self.classes is None:
+            raise ValueError("Labels are names: give Scores.stream(classes=...), in the order of the scores.")
+        self.classes = given.classes if self.classes is None else self.classes
+        label, output = (torch.from_numpy(np.array(one)) for one in (given.label, given.score))
+        return label, output, given.sample_ids
+
     def __len__(self) -> int:
         """Return how many samples were added."""
         return sum(len(label) for label in self._labels)
@@ -800,18 +847,8 @@ class ScoreStream:
         for batches in (self._labels, self._outputs):
             batches[:] = [torch.cat([batch.to(batches[0].device) for batch in batches])]
         label, output = self._labels[0].cpu(), self._outputs[0].cpu()
-        if self.task == "multiclass" and label.ndim == 2:
-            # Class numbers, -1 where none is so.
-            unknown = ~(label > 0).any(dim=1)
-            label = label[:, 0] if label.shape[1] == 1 else label.argmax(dim=1).masked_fill(unknown, -1)
         build = Scores.from_logits if self.logits else Scores
-        found = build(label, output, self.classes, self._names or None)
-        if self.task not in (None, found.task):
-            raise ValueError(
-                f"Labels of shape {tuple(label.shape)} and scores of shape {tuple(output.shape)} are a "
-                f"{found.task} task, not {self.task}."
-            )
-        return found
+        return build(label, output, self.classes, self._names or None, task=self.task)
 
     def __repr__(self) -> str:
         return f"ScoreStream({len(self):,} samples so far)" if self._labels else "ScoreStream(nothing so far)"

@@ -6,7 +6,7 @@ import warnings
 from contextlib import contextmanager
 
 import numpy as np
-from hypothesis import settings
+from hypothesis import assume, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -24,6 +24,11 @@ PROBABILITIES = st.one_of(
 THRESHOLDS = st.one_of(st.sampled_from([0.0, 0.1, 0.3, 0.5, 0.7, 1.0, -2.5, 1.5]), st.floats(-6, 6))
 
 
+def told(y):
+    """Say whether labels are told apart: where -1 stands beside 1 and there is no 0, Scores asks."""
+    return {*np.unique(y)} != {-1, 1}
+
+
 @st.composite
 def labelled(draw, labels=(0, 1), dtypes=(np.float16, np.float32, np.float64), scores=SCORES, least=1):
     """Draw N x C labels and scores, columns of one label only included, and C thresholds."""
@@ -33,6 +38,7 @@ def labelled(draw, labels=(0, 1), dtypes=(np.float16, np.float32, np.float64), s
     for column, value in enumerate(constant):
         if value is not None:
             y[:, column] = value
+    assume(told(y))
     values = draw(hnp.arrays(np.float64, (n, c), elements=scores)).astype(draw(st.sampled_from(dtypes)))
     return y, values, np.array(draw(st.lists(THRESHOLDS, min_size=c, max_size=c)))
 

@@ -6,7 +6,7 @@ import warnings
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.stats import binomtest, norm
@@ -17,6 +17,7 @@ from dlwidgets.core.scoring.metrics import METRICS as TABLE
 from dlwidgets.core.scoring.metrics import compute_rate
 from dlwidgets.core.scoring.scores import Scores
 from dlwidgets.teaching import yeast
+from tests.core.scoring.scored import told
 
 varied = settings(deadline=None, max_examples=80)
 
@@ -32,6 +33,7 @@ def one_class(draw, least_positives=1):
     n = draw(st.integers(max(least_positives, 1), 16))
     y = draw(hnp.arrays(np.int64, n, elements=st.sampled_from((0, 1, -1))))
     y[:least_positives] = 1
+    assume(told(y))
     scores = draw(hnp.arrays(np.float64, n, elements=SCORES))
     return y, scores.astype(draw(st.sampled_from((np.float32, np.float64))))
 

@@ -91,7 +91,7 @@ def test_columns_of_frames_name_the_classes():
         ([0, 1, 2], [0, 1, 3], ["a", "b", "c"], "y_pred holds class 3: 3 classes are named, 0 ... 2"),
         (["a", "b"], ["a", "z"], ["a", "b"], "y_pred holds 'z', which is none of the classes 'a', 'b'"),
         (["a", "b"], ["a", None], None, "only y_true may be unknown"),
-        ([["a", "b"]], [["a", "b"]], None, "one a sample"),
+        (np.array([["a", "b"]]), [["a", "b"]], None, "one a sample"),
         ([0, 1], ["a", "b"], ["a", "b"], "y_true holds '0'"),
         ([0, 1, 2], [0, 1], None, "one row a sample, 3 and 2 differ"),
         ([], [], None, "at least one sample"),

@@ -53,13 +53,14 @@ def assert_like(found, expected):
 def test_each_metric_of_each_class_is_scikit_learns_over_the_known_labels(case, zero_division):
     y, scores, thresholds = case
     table = Scores(y, scores).metrics(thresholds, zero_division=zero_division)
-    assert list(table.columns) == [*RATES, "support", "predicted"]
+    assert list(table.columns) == [*RATES, "support", "predicted", "unknown"]
     predicted = said(scores, thresholds)
     for c in range(y.shape[1]):
         known = y[:, c] != -1
         t, p = y[known, c], predicted[known, c]
         assert_like(table[RATES].iloc[c], [by_scikit_learn(name, t, p, zero_division) for name in RATES])
         assert table["support"].iloc[c] == t.sum() and table["predicted"].iloc[c] == p.sum()
+        assert table["unknown"].iloc[c] == (y[:, c] == -1).sum()
 
 
 @varied
@@ -81,7 +82,7 @@ def test_matthews_is_0_with_zero_division_0_wherever_scikit_learn_says_0(case):
 def test_f_beta_is_scikit_learns(case, beta, zero_division):
     y, scores, thresholds = case
     table = Scores(y, scores).metrics(thresholds, beta=beta, zero_division=zero_division)
-    assert list(table.columns) == [*RATES[:5], "fbeta", *RATES[5:], "support", "predicted"]
+    assert list(table.columns) == [*RATES[:5], "fbeta", *RATES[5:], "support", "predicted", "unknown"]
     predicted = said(scores, thresholds)
     for c in range(y.shape[1]):
         known = y[:, c] != -1
@@ -183,7 +184,7 @@ def test_unknown_labels_are_no_part_of_any_average(case, zero_division, name):
 @given(labelled(labels=(0, 1, -1), least=2), THRESHOLDS)
 def test_a_class_without_a_known_label_changes_no_average(case, threshold):
     y, scores, _ = case
-    wider = np.column_stack([y, np.full(len(y), -1)]), np.column_stack([scores, scores[:, 0]])
+    wider = np.column_stack([y, np.full(len(y), np.nan)]), np.column_stack([scores, scores[:, 0]])
     for zero_division in (np.nan, 0):
         before = Scores(y, scores).averages(threshold, zero_division=zero_division)
         after = Scores(*wider).averages(threshold, zero_division=zero_division)
@@ -194,7 +195,7 @@ def test_a_class_without_a_known_label_changes_no_average(case, threshold):
 @given(labelled(labels=(0, 1, -1), least=2), THRESHOLDS)
 def test_a_sample_without_a_known_label_changes_no_average(case, threshold):
     y, scores, _ = case
-    longer = np.vstack([y, np.full(y.shape[1], -1)]), np.vstack([scores, scores[:1]])
+    longer = np.vstack([y, np.full(y.shape[1], np.nan)]), np.vstack([scores, scores[:1]])
     for zero_division in (np.nan, 0):
         before = Scores(y, scores).averages(threshold, zero_division=zero_division)
         after = Scores(*longer).averages(threshold, zero_division=zero_division)

@@ -44,7 +44,7 @@ def test_its_counts_are_those_of_the_scores_at_every_thousandth(samples, classes
     # Scores that are thousandths themselves tie with the thresholds.
     score = np.where(rng.random((samples, classes)) < 0.5, rng.integers(0, 1001, (samples, classes)) / 1000,
                      rng.random((samples, classes))).astype(np.float32 if narrow else np.float64)  # fmt: skip
-    scores = Scores(true, score)
+    scores = Scores(np.where(true < 0, np.nan, true), score)
     kept = PastScores.of(scores, 7, 2, "main")
     limits = [place / 1000 for place in places[:classes]]
     assert np.array_equal(kept.confusion(limits), scores.confusion(limits))

@@ -6,12 +6,13 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from sklearn.metrics import confusion_matrix
 
 from dlwidgets.core.scoring.scores import Scores
+from tests.core.scoring.scored import told
 
 varied = settings(deadline=None, max_examples=60)
 
@@ -21,6 +22,7 @@ def labelled(draw):
     """Draw N x C labels (1, 0, -1) and scores of few values, and a threshold a class."""
     n, c = draw(st.integers(1, 15)), draw(st.sampled_from([2, 3, 5]))
     y = draw(hnp.arrays(np.int64, (n, c), elements=st.sampled_from((0, 1, 1, -1))))
+    assume(told(y))
     scores = draw(hnp.arrays(np.float64, (n, c), elements=st.sampled_from((0.1, 0.4, 0.6, 0.9))))
     return y, scores, draw(st.lists(st.sampled_from((0.0, 0.4, 0.5, 0.95)), min_size=c, max_size=c))
 
