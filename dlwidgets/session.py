@@ -219,7 +219,7 @@ class Session(HasTraits):
     evaluate_every = _Wish("epoch", help='"epoch", a number of steps, a time as "30 s", or None')
     evaluate_samples = _Wish(None, help="validation samples to evaluate; None: all")
     paused = Bool(False, help="whether training is to wait")
-    thresholds = _Wish(0.5, help="one threshold for all classes, or one for each")
+    thresholds = _Wish(0.5, help="one threshold, or one for each class; None: multiclass by the likeliest")
     selected_layer = Unicode(None, allow_none=True, help="path of the layer that views look at")
     selected_sample = Int(0, help="number of the sample that views look at")
 
@@ -307,6 +307,7 @@ class Session(HasTraits):
         self._run.autosave = autosave(self._run, checkpoint_dir, checkpoint_every)
         if self._run.autosave is not None and (others := describe_others(Path(checkpoint_dir).expanduser())):
             notes = (*notes, others)
+        self.thresholds = None  # read as the rule of the task
         # The wishes start as what is in force.
         self._told(wishes=self._run.steering.wishes(), applied=self._run.steering.applied(), notes=notes)
         self.observe(self._wished, names=[*self._run.steering.names])

@@ -6,17 +6,24 @@ import math
 from typing import Any
 
 from ..base.numbers import read_number
+from ..scoring.inputs import match_thresholds
 from .control import Setting
 
 
 class Thresholds(Setting):
-    """One threshold for all classes, or one for each."""
+    """One threshold, or one for each class; None: the task's rule."""
 
     name = "thresholds"
     default = 0.5
     aliases = ("threshold",)
 
-    def read(self, value: Any) -> float | list[float]:
+    def read(self, value: Any) -> float | list[float] | None:
+        task = None if self.steering is None else self.loop.objective.task
+        if value is None:
+            return None if task is not None and task.name == "multiclass" else self.default
+        if task is not None:
+            names = task.classes or tuple(f"class {number}" for number in range(task.outputs or 0))
+            value = match_thresholds(value, names)
         number = read_number(value)
         if number is not None and not math.isnan(number):
             return number
@@ -26,7 +33,7 @@ class Thresholds(Setting):
             numbers = [None]
         if not numbers or any(one is None or math.isnan(one) for one in numbers):
             raise ValueError(f"thresholds={value!r}: one number, or one for each class, is wanted.")
-        count = None if self.steering is None else self.loop.objective.task.outputs
+        count = None if task is None else task.outputs
         if count is not None and len(numbers) != count:
             raise ValueError(
                 f"thresholds has {len(numbers)} numbers for {count} classes: one for each is wanted."

@@ -1,4 +1,4 @@
-"""Tables and labels as people give them, read in one way for all."""
+"""Tables and labels as people give them, read in one way."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _MISSING = ("NoneType", "NAType", "NaTType", "MaskedConstant")
 
 @dataclass(frozen=True)
 class Table:
-    """What was given as rows of values, with the names that it brought.
+    """What was given as rows of values, with names it brought.
 
     Attributes
     ----------
@@ -44,7 +44,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Labels(Table):
-    """Labels: class numbers, or 0 and 1 in a column a class; -1 or NaN is unknown.
+    """Class numbers, or 0 and 1 in columns; -1 or NaN is unknown.
 
     Attributes
     ----------
@@ -55,7 +55,7 @@ class Labels(Table):
 
 
 def read_table(given: Any, name: str) -> Table:
-    """Read a tensor, array, frame, sparse or masked array, or list as a Table.
+    """Read an array, tensor, frame or list of any kind.
 
     Raises TypeError: it is none of them, in a sentence that calls it `name`.
     """
@@ -87,7 +87,7 @@ def read_table(given: Any, name: str) -> Table:
 def read_labels(
     given: Any, name: str, classes: Sequence[str] | None = None, count: int | None = None
 ) -> Labels:
-    """Read labels in any form: numbers, names, or a list of labels for each sample.
+    """Read labels: numbers, names, or lists of labels, one a sample.
 
     Names become their numbers: in the order of `classes`, else in sorted order, as scikit-learn's
     LabelEncoder and MultiLabelBinarizer have it. A missing one is -1.
@@ -108,8 +108,8 @@ def read_labels(
     texts = table.values[:, 0] if table.values.ndim == 2 and table.values.shape[1] == 1 else table.values
     if texts.ndim != 1:
         raise ValueError(
-            f"{name} holds texts in shape {texts.shape}: names of classes are wanted as N names, one a sample, "
-            "or as a list of names for each sample."
+            f"{name} holds texts in shape {texts.shape}: names of classes are wanted as N names, one a "
+            "sample, or as a list of names for each sample."
         )
     numbers, names = number_names(texts, name, classes)
     return Labels(numbers, table.rows, None, names)
@@ -118,7 +118,7 @@ def read_labels(
 def number_names(
     texts: NDArray, name: str, classes: Sequence[str] | None = None
 ) -> tuple[NDArray[np.int64], tuple[str, ...]]:
-    """Return the numbers of names, -1 where there is none, and all names.
+    """Return the numbers of names (-1: none), and all names.
 
     Raises ValueError: some are none of `classes`, with their count.
     """
@@ -135,14 +135,14 @@ def refuse_strangers(strange: Sequence[Any], count: int, name: str, names: Seque
         return
     often = [label for label, _ in Counter(strange).most_common()]
     raise ValueError(
-        f"{name} holds {quote_names(often, 3)}, which {'is' if len(often) == 1 else 'are'} none of the classes "
-        f"{quote_names(names)}: {len(strange):,} of {pluralize(count, 'label')} "
+        f"{name} holds {quote_names(often, 3)}, which {'is' if len(often) == 1 else 'are'} none of the "
+        f"classes {quote_names(names)}: {len(strange):,} of {pluralize(count, 'label')} "
         f"{'fits' if len(strange) == 1 else 'fit'} no class."
     )
 
 
 def match_rows(one: Table, other: Table, name: str, other_name: str) -> NDArray[np.int64] | None:
-    """Return the places in `other` of the rows of `one`; None where they stand alike, or have no names.
+    """Find the rows of `one` in `other`; None: they stand alike.
 
     Raises ValueError: they name different rows, or only one of them names any.
     """
@@ -159,7 +159,7 @@ def match_rows(one: Table, other: Table, name: str, other_name: str) -> NDArray[
         )
     if numbered(here) or numbered(there):
         raise ValueError(
-            f"{name} and {other_name} have the same row names in another order, and those of one are only its "
+            f"{name} and {other_name} have the same row names in another order, and those of one are only "
             f"numbers 0, 1, 2, ...: {fix}."
         )
     return np.array([at[row] for row in here], np.int64)
@@ -168,7 +168,7 @@ def match_rows(one: Table, other: Table, name: str, other_name: str) -> NDArray[
 def match_names(
     wanted: Sequence[Any], given: Sequence[Any], name: str, other_name: str
 ) -> NDArray[np.int64] | None:
-    """Return the places in `given` of the `wanted` names; None where they stand alike.
+    """Find the `wanted` names in `given`; None: they stand alike.
 
     Raises ValueError: they are not the same names.
     """
@@ -187,7 +187,7 @@ def match_names(
 
 
 def order_columns(columns: Sequence[Any] | None, classes: Sequence[str] | None, name: str) -> NDArray | None:
-    """Return the places of `classes` among columns of these names; None to leave them as they are.
+    """Find the classes among columns; None: leave them as they are.
 
     Other names for all the columns are new names for them, in their order.
 
@@ -204,7 +204,10 @@ def numbered(names: Sequence[Any]) -> bool:
 
 
 def refuse_signs(values: NDArray | torch.Tensor, name: str, otherwise: str = "") -> None:
-    """Raise ValueError where -1 stands beside 1 and there is no 0: it may mean "no" as well as unknown."""
+    """Raise ValueError where -1 stands beside 1, and no 0 anywhere.
+
+    It may then mean "no" as well as unknown.
+    """
     minus, one, zero = ((values == label).any() for label in (-1, 1, 0))
     if minus and one and not zero:
         raise ValueError(
@@ -214,7 +217,7 @@ def refuse_signs(values: NDArray | torch.Tensor, name: str, otherwise: str = "")
 
 
 def refuse_shifted(values: NDArray | torch.Tensor, count: int, name: str) -> None:
-    """Raise ValueError where -1 looks like the first of `count` classes, not like an unknown label."""
+    """Raise ValueError where -1 may be the first of `count` classes."""
     known = values[values == values]  # NaN is unknown either way
     top = int(known.max()) if len(known) else -1
     if (known == -1).any() and top == count - 2 and all((known == label).any() for label in range(count - 1)):
@@ -242,7 +245,7 @@ def _column_names(given: Any) -> tuple[Any, ...] | None:
 
 
 def _as_array(given: Any) -> NDArray:
-    """Return what was given as an array; of a frame's nullable numbers NaN for those that miss."""
+    """Return an array, NaN where a nullable number is missing."""
     dtypes = getattr(given, "dtypes", None)
     if not hasattr(given, "to_numpy") or dtypes is None or not type(given).__module__.startswith("pandas"):
         return np.asarray(given.to_numpy() if hasattr(given, "to_numpy") else given)
@@ -257,7 +260,7 @@ def _as_array(given: Any) -> NDArray:
 
 
 def _read_objects(array: NDArray, name: str) -> NDArray:
-    """Return objects or texts as numbers where all of them are; else as texts, None where there is none."""
+    """Return objects as numbers where they are, else texts and None."""
     flat = array.astype(object).reshape(-1)
     missing = np.fromiter(map(_is_missing, flat), bool, len(flat))
     there = flat[~missing].tolist()
@@ -266,14 +269,17 @@ def _read_objects(array: NDArray, name: str) -> NDArray:
         means = {text: _text_number(text) for text in set(texts)}
         # In one column they are names of classes, unless all of them say yes, no or unknown.
         single = array.ndim == 1 or (array.ndim == 2 and array.shape[1] == 1)
-        plain = all(one is not None and (not single or one != one or one in (-1, 0, 1)) for one in means.values())
+        few = all(one is not None and (one != one or one in (-1, 0, 1)) for one in means.values())
+        plain = few if single else None not in means.values()
         if not plain:
             found = np.full(len(flat), None, object)
             found[~missing] = [text if text.strip() else None for text in texts]
             return found.reshape(array.shape)
         there = [means[text] for text in texts]
     try:
-        whole = not missing.any() and all(isinstance(value, (bool, int, np.bool_, np.integer)) for value in there)
+        whole = not missing.any() and all(
+            isinstance(value, (bool, int, np.bool_, np.integer)) for value in there
+        )
         found = np.full(len(flat), np.nan, np.float64) if not whole else np.empty(len(flat), np.int64)
         found[~missing] = np.array(there, dtype=found.dtype) if there else 0
     except (TypeError, ValueError, OverflowError) as error:
@@ -297,7 +303,7 @@ def _text_number(text: str) -> float | None:
 
 
 def _label_lists(given: Any) -> list[Any] | None:
-    """Return a list of labels for each sample, if that is what was given."""
+    """Return lists of labels, one a sample, if these were given."""
     if isinstance(given, torch.Tensor) or hasattr(given, "toarray") or hasattr(given, "columns"):
         return None
     if isinstance(given, np.ndarray) and given.dtype.kind != "O":
@@ -319,7 +325,9 @@ def _label_lists(given: Any) -> list[Any] | None:
 
 
 def _length(one: Any) -> int | None:
-    return len(one) if isinstance(one, (list, tuple, set, frozenset, np.ndarray)) and np.ndim(one) < 2 else None
+    return (
+        len(one) if isinstance(one, (list, tuple, set, frozenset, np.ndarray)) and np.ndim(one) < 2 else None
+    )
 
 
 def _nested(one: Any) -> bool:
@@ -327,7 +335,7 @@ def _nested(one: Any) -> bool:
 
 
 def _read_lists(lists: list[Any], name: str, classes: Sequence[str] | None, count: int | None) -> Labels:
-    """Return 0 and 1 in a column for each label; a sample without a list is unknown."""
+    """Return 0 and 1 in a column a label; None is unknown."""
     there = [value for one in lists if one is not None for value in one]
     odd = [value for value in there if isinstance(value, (bool, float, np.floating)) or _is_missing(value)]
     if odd:

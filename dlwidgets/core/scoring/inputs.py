@@ -39,7 +39,7 @@ CERTAIN = 1 - 1e-12
 
 @dataclass(frozen=True)
 class Given:
-    """What was given to Scores, its rows and columns matched by their names.
+    """What was given to Scores, rows and columns matched by name.
 
     Attributes
     ----------
@@ -60,7 +60,7 @@ class Given:
 
 
 def check_task(task: Any) -> None:
-    """Refuse what is no task of a classifier; None is to be found out."""
+    """Refuse what is no task of a classifier, nor None."""
     if task not in (None, *TASKS):
         raise ValueError(f"There is no task {task!r} with scores: give one of {', '.join(map(repr, TASKS))}.")
 
@@ -69,7 +69,7 @@ def read_given(
     y_true: Any, y_score: Any, classes: Sequence[str] | None = None, sample_ids: Sequence[Any] | None = None,
     task: str | None = None, *, logits: bool = False,
 ) -> Given:  # fmt: skip
-    """Read labels and scores (N x C) of any form in that of their task.
+    """Read labels and scores of any form in their task's.
 
     Raises ValueError, TypeError: names or shapes that do not fit, in a sentence.
     """
@@ -86,7 +86,7 @@ def read_given(
 def match_given(
     y_true: Any, y_score: Any, classes: Sequence[str] | None, sample_ids: Sequence[Any] | None
 ) -> Given:
-    """Read labels and scores of any form, matched by the names of rows and columns."""
+    """Read labels and scores, rows and columns matched by name."""
     if isinstance(classes, str):
         raise TypeError(f"classes is one text, {classes!r}: give a list of names.")
     score = _read_score(y_score)
@@ -102,14 +102,14 @@ def match_given(
 
 
 def _read_score(y_score: Any) -> Table:
-    """Read scores; of a list of N x 2, as forests put them out, the second columns."""
+    """Read scores; of a forest's N x 2 the second columns."""
     parts = y_score if isinstance(y_score, (list, tuple)) else ()
     if parts and all(np.ndim(part) == 2 for part in parts) and len({len(part) for part in parts}) == 1:
         tables = [as_array(part, "y_score") for part in parts]
         if any(table.shape[1] != 2 for table in tables):
             raise ValueError(
                 f"y_score is a list of {len(tables)} arrays, as predict_proba gives them, of which one has "
-                f"{next(t.shape[1] for t in tables if t.shape[1] != 2)} columns and not 2: give N x C scores, "
+                f"{next(t.shape[1] for t in tables if t.shape[1] != 2)} columns and not 2: give N x C scores "
                 "as np.stack([p[:, 1] for p in y_score], axis=1)."
             )
         return Table(np.stack([table[:, 1] for table in tables], axis=1))
@@ -122,7 +122,7 @@ def _read_score(y_score: Any) -> Table:
 def _match_columns(
     label: Labels, score: Table, columns: int, classes: Sequence[str] | None
 ) -> tuple[NDArray, NDArray, Sequence[str] | None]:
-    """Return labels, scores and the names of the classes, each column by its name."""
+    """Return labels, scores and class names, columns matched by name."""
     truth, said = label.values, score.values
     ours = label.columns if truth.ndim == 2 and truth.shape[1] > 1 else None
     theirs = score.columns if columns > 1 else None
@@ -144,7 +144,7 @@ def _match_columns(
 
 
 def _number_by_columns(truth: NDArray, columns: Sequence[Any]) -> NDArray:
-    """Return labels by the places of columns that are named by them, as by `classes_`."""
+    """Number labels by the columns that are named by them."""
     if not all(isinstance(one, (int, np.integer)) for one in columns):
         return truth
     at = {int(one): n for n, one in enumerate(columns)}
@@ -154,10 +154,8 @@ def _number_by_columns(truth: NDArray, columns: Sequence[Any]) -> NDArray:
     return np.array([-1 if no else at[value] for value, no in zip(truth.tolist(), unknown)], np.int64)
 
 
-def _as_task(
-    label: NDArray, score: NDArray, task: str | None, logits: bool
-) -> tuple[NDArray, NDArray, str]:
-    """Return labels and scores in the form of the task; None: of what the shapes say."""
+def _as_task(label: NDArray, score: NDArray, task: str | None, logits: bool) -> tuple[NDArray, NDArray, str]:
+    """Return labels and scores as the task has them, and it."""
     shapes = f"y_true has shape {label.shape}, y_score {score.shape}"
     if label.ndim not in (1, 2) or score.ndim not in (1, 2):
         many = "; of predict_proba of a forest take [:, 1] of each" if score.ndim == 3 else ""
@@ -272,7 +270,7 @@ def sigmoid(x: NDArray[np.floating]) -> NDArray[np.floating]:
 
 
 def log_odds(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Compute log(p / (1 - p)) of the softmax p of each row of logits.
+    """Compute log(p / (1 - p)) of each row's softmax p.
 
     That is x less the log of the sum of the exponentials of the others, which loses nothing near 1.
     """
@@ -355,9 +353,9 @@ def _text(value: Any) -> str | None:
 
 
 def match_thresholds(given: Any, classes: Sequence[str]) -> Any:
-    """Return thresholds that go by names, as of a dict or a Series, in the order of the classes.
+    """Order thresholds that go by names by the classes.
 
-    All others are returned as they are.
+    Names have a dict, a Series, and what `best_thresholds` returns; all others are returned as they are.
 
     Raises ValueError: a class has none, or a name is no class's.
     """

@@ -36,8 +36,8 @@ class PastScores:
     samples : how many were evaluated.
     classes : C names.
     totals : C x 2 int64: known positives and known negatives of each class.
-    likeliest : C x 2 int64 of a multiclass task: how many positives, and how many negatives, have the class as
-        their likeliest; None of other tasks.
+    likeliest : C x 2 int64 of a multiclass task: of how many positives, and of how many negatives, the class
+        is the likeliest; None of other tasks.
     counts : C x 2 x 1001 of the smallest unsigned dtype: how many positives, and how many negatives, score at
         least k / 1000; as `Scores.counts_at` returns them.
     """

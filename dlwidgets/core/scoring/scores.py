@@ -52,11 +52,11 @@ class Scores:
     Parameters
     ----------
     y_true : what is so, with -1, NaN, None or a masked value where it is unknown. Multilabel: N x C of 0 and
-        1, or a list of labels for each sample. Multiclass: N class numbers 0 ... C-1, or N names. Binary: N or
-        N x 1 of 0 and 1, or names. Arrays, tensors, lists, sparse matrices, and frames of any kind.
+        1, or a list of labels for each sample. Multiclass: N class numbers 0 ... C-1, or N names. Binary: N
+        or N x 1 of 0 and 1, or names. Arrays, tensors, lists, sparse matrices, and frames of any kind.
     y_score : what was said: N x C floats, for binary N or N x 1; a list of C arrays N x 2, as forests put
-        out. Meant to be probabilities (0 ... 1), though any score works whose thresholds are given in the same
-        unit; for logits use `Scores.from_logits`, for hard predictions `Scores.from_predictions`.
+        out. Meant to be probabilities (0 ... 1), though any score works whose thresholds are given in the
+        same unit; for logits use `Scores.from_logits`, for hard predictions `Scores.from_predictions`.
         Of two frames rows and columns are matched by their names, or refused, never taken by position.
     classes : C names; for binary the name of the positive class, or the two names (negative, positive).
         Default: the names or columns of `y_true`, else the columns of `y_score`, else "class 0", ...
@@ -343,8 +343,8 @@ class Scores:
 
         They are accuracy, precision, recall, specificity, f1, matthews, jaccard and counts: `support` counts
         the known positives, `predicted` the known samples that are said to be positive, and `unknown` those
-        whose label is not known, which are left out. Accuracy is that of single labels (1 - Hamming loss); for
-        whole samples see `exact_match`.
+        whose label is not known, which are left out. Accuracy is that of single labels (1 - Hamming loss);
+        for whole samples see `exact_match`.
 
         Parameters
         ----------
@@ -621,9 +621,7 @@ class Scores:
         has = self.y_true == 1 if kind == "true" else self.predictions(thresholds)
         return self._square(count_pairs(has, has), count_pairs(has, known) if shares else None, "has", "and")
 
-    def mistaken_sets(
-        self, thresholds: Thresholds = None, top: int | None = 20
-    ) -> pd.DataFrame:
+    def mistaken_sets(self, thresholds: Thresholds = None, top: int | None = 20) -> pd.DataFrame:
         """Return the commonest mistakes: which set was taken for which.
 
         An unknown label is left out of both sets of its sample, so "edema, unknown mass" taken for "edema,
@@ -710,9 +708,10 @@ class Scores:
         f1 = average_rates(self.confusion(None))["macro"]["f1"]
         rule = "of the likeliest class" if self.task == "multiclass" else "at 0.5"
         unknown = describe_unknown(self.unknown, self.n_samples)
+        unknown = f"{unknown}, " if unknown else ""
         return (
             f"Scores({self.task}: {self.n_samples:,} samples x {self.n_classes:,} "
-            f"{'class' if self.n_classes == 1 else 'classes'}, {unknown and unknown + ', '}macro F1 {f1:.3f} {rule})"
+            f"{'class' if self.n_classes == 1 else 'classes'}, {unknown}macro F1 {f1:.3f} {rule})"
         )
 
     def _repr_html_(self) -> str:
@@ -742,7 +741,10 @@ class Scores:
         return frame.set_axis(list(self.classes), axis=1).rename_axis(columns=column)
 
     def ordered(self, cls: int) -> tuple[NDArray, NDArray] | None:
-        """Return the sorted log-odds of a class, positives and negatives; None where its scores order as well."""
+        """Return the sorted log-odds of a class's positives and negatives.
+
+        None where its scores order as well.
+        """
         if self._log_odds is None:
             return None
         return RankedScores(self.y_true[:, [cls]], self._log_odds[:, [cls]]).columns[0]
@@ -821,7 +823,7 @@ class ScoreStream:
     def _read(
         self, y_true: Any, y_score: Any, sample_ids: Sequence[Any] | None
     ) -> tuple[torch.Tensor, torch.Tensor, Sequence[Any] | None]:
-        """Read a batch that is no tensors as Scores do, and the names it brings."""
+        """Read a batch that is no tensors, as Scores do."""
         given = inputs.match_given(y_true, y_score, self.classes, sample_ids)
         if given.named and self.classes is None:
             raise ValueError("Labels are names: give Scores.stream(classes=...), in the order of the scores.")

@@ -163,10 +163,10 @@ class ClassDetail:
     def _past(self) -> dict[str, Any]:
         session = self._session
         if session is None:
-            return {**pack_past([], 0.5), "past_line": ""}
+            return {**pack_past([], None), "past_line": ""}
         past, limits = session.past_scores, self._thresholds()
         if self._open_at[0] >= 0 or self._past_open:
-            return {**pack_past(past, 0.5 if limits is None else limits), "past_line": session.line}
+            return {**pack_past(past, limits), "past_line": session.line}
         # Whether there is a past at all is said, so that it can be opened.
         last = [[one.step, one.epoch, one.line] for one in past[-1:]]
         return {"past": b"", "past_width": 1, "past_moments": last, "past_line": session.line}

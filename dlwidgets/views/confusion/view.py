@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from traitlets import Bytes, Dict, Float, Int, List, Unicode
 
+from ...core.base.numbers import read_number
 from ...core.base.words import did_you_mean
 from ...core.scoring.confusion_figure import NORMALISE, list_sorts, order_classes
-from ...core.scoring.metrics import METRICS, list_metrics
-from ...core.scoring.scores import Scores
+from ...core.scoring.metrics import METRICS, describe_unknown, list_metrics
+from ...core.scoring.scores import Scores, Thresholds
 from ...session import Session
 from ..view import View, module, style
 from .class_detail import ClassDetail
@@ -46,7 +47,8 @@ class ConfusionGrid(View):
     ----------
     source : a Session, whose `scores` are followed, or Scores.
     X : with Scores, the N samples they are of, to be looked at. A Session has its own.
-    thresholds : with Scores, one threshold, or one for each class. A Session has its own.
+    thresholds : with Scores, one threshold, or one for each class, by position or name; None: 0.5, of a
+        multiclass task the likeliest class. A Session has its own.
     sort : "given", "name", "threshold", or a metric ("f1", "precision", "recall", "specificity", "matthews",
         "jaccard", "accuracy", "support", "predicted"), lowest first; "-f1" highest first. An order is kept
         when the numbers change, until somebody sorts again.
@@ -69,11 +71,13 @@ class ConfusionGrid(View):
     width = Int(1, help="bytes of a count: 1, 2 or 4").tag(sync=True)
     totals = Bytes(help="C x 2 uint32, C order: [positives, negatives] known").tag(sync=True)
     exact = Bytes(help="C x 2 uint32, C order: [tp, fp] at `thresholds`").tag(sync=True)
-    thresholds = List(Float(), help="one threshold for all classes, or C").tag(sync=True)
+    thresholds = List(
+        Float(), help="one threshold for all classes, or C; [] for the likeliest class"
+    ).tag(sync=True)
     names = List(Unicode(), help="the C class names").tag(sync=True)
     matrix = Bytes(help="multiclass: C x C uints of `matrix_width` bytes: rows what it is").tag(sync=True)
     matrix_width = Int(1, help="bytes of a count of the matrix: 1, 2 or 4").tag(sync=True)
-    about = Dict(help="task, samples, validation, step (or None), note, low and high (score)").tag(sync=True)
+    about = Dict(help="task, samples, validation, step or None, note, unknown, low and high").tag(sync=True)
     empty = Unicode(help="what to do where there is nothing to show").tag(sync=True)
     look = Dict(help="what was chosen last, in the form of `read_look`").tag(sync=True)
     best = Dict(
@@ -101,7 +105,7 @@ class ConfusionGrid(View):
         source: Session | Scores,
         X: Any = None,
         *,
-        thresholds: float | Sequence[float] | None = None,
+        thresholds: Thresholds = None,
         sort: str = "given",
         table: bool = False,
         normalise: str | None = "true",
@@ -118,7 +122,7 @@ class ConfusionGrid(View):
         if self.session is not None and thresholds is not None:
             raise ValueError("A Session has thresholds of its own: set session.thresholds.")
         self._alone = source if isinstance(source, Scores) else None
-        self._chosen: float | list[float] = 0.5
+        self._chosen: float | list[float] | None = None if source.task == "multiclass" else 0.5
         self._look = read_look(source.task, sort, table, normalise, filter, columns, matrix)
         self._counted: tuple[Scores, dict[str, Any]] | None = None
         self._best: dict[str, Any] = {}
@@ -141,7 +145,7 @@ class ConfusionGrid(View):
         return {
             **self._counts_of(scores), **picture, "empty": "", "best": self._best,
             "exact": scores.confusion(thresholds)[:, ::-1, 1].astype(np.uint32).tobytes(),
-            "thresholds": _finite(np.atleast_1d(np.asarray(thresholds, float))),
+            "thresholds": [] if thresholds is None else _finite(np.atleast_1d(np.asarray(thresholds, float))),
         }  # fmt: skip
 
     def wish(self, name: str, value: Any) -> None:
@@ -192,9 +196,11 @@ class ConfusionGrid(View):
             name for name in columns
             if name in frame and (name in look["columns"] or not frame[name].isna().all())
         ]  # fmt: skip
-        if thresholds is not None:
+        if scores.unknown.any():
+            columns.append("unknown")
+        if (limits := scores.read_thresholds(thresholds)) is not None:
             columns.insert(0, "threshold")
-            frame["threshold"] = np.broadcast_to(np.asarray(thresholds, float), (scores.n_classes,))
+            frame["threshold"] = limits
         return frame.iloc[self._classes(scores)][columns]
 
     def class_figure(self, cls: int | str) -> Figure:
@@ -214,16 +220,17 @@ class ConfusionGrid(View):
 
     # -- inside
 
-    def _thresholds(self) -> float | Sequence[float]:
+    def _thresholds(self) -> float | list[float] | None:
         return self._chosen if self.session is None else self.session.thresholds
 
     def _choose(self, value: Any) -> None:
-        values = value if isinstance(value, (list, tuple, np.ndarray)) else [value]
-        if not all(isinstance(v, (int, float, np.number)) and not isinstance(v, bool) for v in values):
+        """Take a threshold, or one a class; None: the task's rule."""
+        chosen, scores = value, self.scores
+        if isinstance(value, bool) or (value is None and scores is not None and scores.task != "multiclass"):
             raise ValueError(f"Thresholds must be numbers: {value!r} given.")
-        chosen = [float(v) for v in values] if len(values) > 1 else float(values[0])
-        if self.scores is not None:
-            self.scores.read_thresholds(chosen)
+        if scores is not None and (limits := scores.read_thresholds(value)) is not None and value is not None:
+            single = read_number(value) is not None or len(value) == 1
+            chosen = float(limits[0]) if single else limits.tolist()
         if self.session is None:
             self._chosen = chosen
         else:
@@ -243,7 +250,7 @@ class ConfusionGrid(View):
         )  # fmt: skip
         values = _finite(np.asarray(found, float))
         if cls >= 0:
-            now = np.broadcast_to(np.asarray(self._thresholds(), float).reshape(-1), (scores.n_classes,))
+            now = scores.read_thresholds(0.5 if self._thresholds() is None else self._thresholds())
             values = [values[c] if c == cls else float(now[c]) for c in range(scores.n_classes)]
         # JSON has no NaN: None is what is not defined.
         columns = {name: getattr(found, name) for name in ("chosen", "reported", "low", "high", "chance")}
@@ -280,7 +287,7 @@ class ConfusionGrid(View):
             about = {
                 "task": scores.task, "samples": scores.n_samples, "validation": self.session is not None,
                 "step": self._step(), "note": "" if evaluation is None else evaluation.note,
-                "low": low, "high": high,
+                "low": low, "high": high, "unknown": describe_unknown(scores.unknown, scores.n_samples),
             }  # fmt: skip
             picture = {
                 "counts": counts.tobytes(), "width": counts.itemsize, "names": list(scores.classes),

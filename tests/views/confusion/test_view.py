@@ -151,7 +151,7 @@ def test_new_scores_reach_a_page_that_has_drawn_the_last(session):
     assert view.empty == "" and view.names == NAMES
     assert view.about == {
         "task": "multilabel", "samples": 60, "validation": True, "step": 3, "note": "",
-        "low": session.scores.y_score.min(), "high": session.scores.y_score.max(),
+        "low": session.scores.y_score.min(), "high": session.scores.y_score.max(), "unknown": "",
     }  # fmt: skip
 
 
