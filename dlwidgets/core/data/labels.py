@@ -43,8 +43,8 @@ class Table:
 
 
 @dataclass(frozen=True)
+class Labels(Table):
     """Class numbers, or 0 and 1 in columns; unknown: -1, NaN.
-    """Class numbers, or 0 and 1 in columns; -1 or NaN is unknown.
 
     Attributes
     ----------
