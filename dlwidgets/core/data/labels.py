@@ -65,7 +65,7 @@ def read_table(given: Any, name: str) -> Table:
         dense = given.detach().to_dense() if given.layout != torch.strided else given.detach()
         half = dense.is_floating_point() and dense.dtype not in (torch.float32, torch.float64)
         return Table((dense.float() if half else dense).cpu().resolve_conj().numpy())
-    rows, columns = _row_names(given), _column_names(given)
+    rows, columns = row_names(given), _column_names(given)
     if hasattr(given, "toarray"):  # scipy.sparse
         given = given.toarray()
     try:
@@ -101,7 +101,7 @@ def read_labels(
     if isinstance(given, Labels):
         return given
     if (lists := _label_lists(given)) is not None:
-        return replace(_read_lists(lists, name, classes, count), rows=_row_names(given))
+        return replace(_read_lists(lists, name, classes, count), rows=row_names(given))
     table = read_table(given, name)
     if not table.textual:
         return Labels(table.values, table.rows, table.columns)
@@ -198,6 +198,12 @@ def order_columns(columns: Sequence[Any] | None, classes: Sequence[str] | None, 
     return match_names(classes, columns, "classes=", name)
 
 
+def row_names(given: Any) -> list[Any] | None:
+    """Return the index of a frame or series as a list, or None."""
+    index = getattr(given, "index", None)
+    return None if index is None or callable(index) else list(index)
+
+
 def numbered(names: Sequence[Any]) -> bool:
     """Say whether names are only the numbers 0, 1, 2, ..."""
     return list(names) == list(range(len(names))) and all(type(one).__name__ != "bool" for one in names)
@@ -211,7 +217,7 @@ def refuse_signs(values: NDArray | torch.Tensor, name: str, otherwise: str = "")
     minus, one, zero = ((values == label).any() for label in (-1, 1, 0))
     if minus and one and not zero:
         raise ValueError(
-            f"{name} holds -1 and 1 and no 0, so -1 may mean no or unknown: for no give 0 (y > 0), for "
+            f"{name} -1 and 1 and no 0, so -1 may mean no or unknown: for no give 0 (y > 0), for "
             f"unknown NaN{otherwise}."
         )
 
@@ -222,17 +228,12 @@ def refuse_shifted(values: NDArray | torch.Tensor, count: int, name: str) -> Non
     top = int(known.max()) if len(known) else -1
     if (known == -1).any() and top == count - 2 and all((known == label).any() for label in range(count - 1)):
         raise ValueError(
-            f"{name} holds the {count} labels -1 ... {top} for {count} classes, so -1 may be a class or mean "
+            f"{name} the {count} labels -1 ... {top} for {count} classes, so -1 may be a class or mean "
             "unknown: for a class count from 0 (y + 1), for unknown give NaN."
         )
 
 
 # -- inside
-
-
-def _row_names(given: Any) -> list[Any] | None:
-    index = getattr(given, "index", None)
-    return None if index is None or callable(index) else list(index)
 
 
 def _column_names(given: Any) -> tuple[Any, ...] | None:
@@ -338,10 +339,12 @@ def _read_lists(lists: list[Any], name: str, classes: Sequence[str] | None, coun
     """Return 0 and 1 in a column a label; None is unknown."""
     there = [value for one in lists if one is not None for value in one]
     odd = [value for value in there if isinstance(value, (bool, float, np.floating)) or _is_missing(value)]
-    if odd:
+    twice = [one for one in lists if one is not None and len(set(one)) < len(one)]
+    if odd or twice:
         raise TypeError(
-            f"{name} has lists of unequal length that hold {odd[0]!r}: they are to list the labels of each "
-            "sample, by name or number; numbers in a column for each label need rows of equal length."
+            f"{name} cannot be read as an array of numbers: it has lists of unequal length, "
+            f"{f'that hold {odd[0]!r}' if odd else 'one of which has a label twice'}. Lists of labels name each "
+            "label of a sample once; other rows need to be of equal length (padded)."
         )
     if any(isinstance(value, str) for value in there):
         names = tuple(sorted({*map(str, there)})) if classes is None else tuple(map(str, classes))

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import DataLoader, IterableDataset
 
@@ -21,7 +22,7 @@ from .loader import LoaderBatches
 from .reduction import Reduction, find_reduction
 from .source import Rows, read_data, split_data
 from .stream import StreamBatches
-from .task import Task, infer_task, looks_like_probabilities, read_class_names, scalar_loss, unpack_batch
+from .task import Task, find_unknown, infer_task, looks_like_probabilities, read_class_names, scalar_loss, unpack_batch
 
 #: Samples that are looked at to infer the task, and that the model is tried on.
 _PEEK, TRY = 32, 4
@@ -85,7 +86,11 @@ def prepare_data(
     example, output = try_model(model, inputs, supply.batch_size, device)
     every = train.targets if isinstance(train, Rows) else targets
     named = isinstance(train, Rows) and train.named
-    found = infer_task(every, output, task=task, loss=loss, classes=names, named=named)
+    unknown = isinstance(valid, Rows) and bool(find_unknown(valid.targets).any())
+    found = infer_task(every, output, task=task, loss=loss, classes=names, named=named, unknown=unknown)
+    train, valid = _mark_unknown(train, supply, found), _mark_unknown(valid, check, found)
+    if isinstance(train, Rows):
+        inputs, targets = _peek(supply, "train")
     found = replace(found, reduction=try_loss(found, slice_rows(targets, 0, TRY), slice_rows(output, 0, TRY)))
     if not found.probabilities and looks_like_probabilities(found.name, output):
         last = "softmax" if found.name == "multiclass" else "sigmoid"
@@ -99,6 +104,19 @@ def prepare_data(
     if check is not None:
         _check_valid(model, valid, check, found, example, entry, device)
     return SessionData(supply, check, found, example, dtype, columns, notes)
+
+
+def _mark_unknown(part: Any, batches: Batches | None, task: Task) -> Any:
+    """Give unknown class numbers the number that the loss leaves out."""
+    ignored = getattr(task.loss, "ignore_index", -100 if task.loss in (F.cross_entropy, F.nll_loss) else None)
+    if ignored is None or not isinstance(part, Rows) or not isinstance(batches, IndexedBatches):
+        return part
+    unknown = find_unknown(part.targets)
+    if part.targets.is_floating_point() and bool((part.targets != part.targets.floor())[~unknown].any()):
+        return part  # probabilities of the classes
+    if bool(unknown.any()) and (ignored != -1 or part.targets.is_floating_point()):
+        part = batches.source = replace(part, targets=part.targets.masked_fill(unknown, ignored).long())
+    return part
 
 
 def cast_floats(part: Any, dtype: torch.dtype | None) -> Any:

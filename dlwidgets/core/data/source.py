@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
 from ..base.trees import tree_map, tree_tensors
 from ..base.words import pluralize, quote_names
+from .labels import Labels, match_names, order_columns, read_labels, row_names
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,8 @@ class Rows:
     columns: tuple[Any, ...] | None = None
     #: Whether the targets were given as names.
     named: bool = False
+    #: The columns of the DataFrame that the targets were, in order, where there are several.
+    target_columns: tuple[str, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -74,7 +77,7 @@ def read_data(
     if is_frame(data):
         rest, y = split_columns(data, name, target)
         rest = columns or rest
-        return replace(_make_rows(frame_to_array(data, name, rest), y, name, classes), columns=rest)
+        return replace(_make_rows(frame_to_array(data, name, rest), y, name, classes, like), columns=rest)
     if isinstance(data, (DataLoader, Rows)):
         _refuse_empty(getattr(data, "dataset", data), name)
         return data
@@ -83,7 +86,7 @@ def read_data(
         data = tuple(data.tensors)
     if isinstance(data, Mapping) and isinstance(target, str) and target in data:
         X = {key: value for key, value in data.items() if key != target}
-        return _make_rows(X, data[target], name, classes)
+        return _make_rows(X, data[target], name, classes, like)
     # [X, y] for (X, y); a list of two ready-made batches holds pairs or dicts.
     arrays = isinstance(data, list) and all(isinstance(part, (torch.Tensor, np.ndarray)) for part in data)
     if (isinstance(data, tuple) or arrays) and len(data) == 2:
@@ -92,10 +95,8 @@ def read_data(
                 f"target={target!r} is for a DataFrame or dicts: {name}=(X, y) says itself what y is."
             )
         X, y = data
-        if is_frame(X):
-            columns = columns or tuple(X.columns)
-            X = frame_to_array(X, f"the X of {name}", columns)
-        return replace(_make_rows(X, y, name, classes), columns=columns)
+        rows = _make_rows(X, y, name, classes, like, columns)
+        return replace(rows, columns=columns or tuple(X.columns)) if is_frame(X) else rows
     return _pass_through(data, name)
 
 
@@ -179,9 +180,13 @@ def read_inputs(X: Any, name: str, columns: Sequence[Any] | None = None) -> Any:
     return tensor
 
 
-def _make_rows(X: Any, y: Any, name: str, classes: Sequence[str] | None) -> Rows:
-    inputs = read_inputs(X, f"the X of {name}")
-    targets, classes, named = _read_targets(y, name, classes)
+def _make_rows(
+    X: Any, y: Any, name: str, classes: Sequence[str] | None, like: Rows | None = None,
+    columns: Sequence[Any] | None = None,
+) -> Rows:  # fmt: skip
+    labels = _read_targets(y, name, classes, like)
+    _match_frames(X, labels, name)
+    inputs, targets = read_inputs(X, f"the X of {name}", columns), as_tensor(labels.values, f"the targets of {name}")
     counts = {len(tensor) for tensor in tree_tensors(inputs)}
     if not counts:
         raise TypeError(f"{name} has inputs of type {type(X).__name__}: pass tensors or arrays.")
@@ -192,7 +197,24 @@ def _make_rows(X: Any, y: Any, name: str, classes: Sequence[str] | None) -> Rows
             "X and y must have one row for each sample."
         )
     _refuse_empty(targets, name)
-    return Rows(inputs, targets, classes, named=named)
+    return Rows(
+        inputs, targets, labels.classes or labels.columns, named=labels.classes is not None,
+        target_columns=labels.columns if targets.ndim > 1 else None,
+    )  # fmt: skip
+
+
+def _match_frames(X: Any, labels: Labels, name: str) -> None:
+    """Refuse X and y that name other rows, or name them in another order."""
+    for part in X.values() if isinstance(X, Mapping) else X if isinstance(X, tuple) else [X]:
+        rows = row_names(part)
+        if rows is None or labels.rows is None or rows == labels.rows:
+            continue
+        order = set(rows) == set(labels.rows)
+        raise ValueError(
+            f"X and y of {name} name {'the same rows in another order' if order else 'different rows'} (X "
+            f"{quote_names(rows[:3])}, ...; y {quote_names(labels.rows[:3])}, ...): pass y.loc[X.index], or "
+            "X.to_numpy() and y.to_numpy() where they do belong together."
+        )
 
 
 def _refuse_empty(data: Any, name: str, what: str = "samples") -> None:
@@ -248,25 +270,29 @@ def split_columns(frame: Any, name: str, target: Any) -> tuple[tuple[Any, ...], 
     return rest, frame[chosen] if several else frame[target]
 
 
-def _read_targets(y: Any, name: str, names: Sequence[str] | None) -> tuple[torch.Tensor, Any, bool]:
-    """Return targets by row, the classes' names, whether targets *were* names.
+def _read_targets(y: Any, name: str, names: Sequence[str] | None, like: Rows | None) -> Labels:
+    """Return targets by row, with the names of the classes that they brought.
 
     Names of classes become numbers: in the order of `names`, else in sorted order, as scikit-learn's
-    LabelEncoder has it. Several columns of a DataFrame bring their column names.
+    LabelEncoder has it. Columns of a DataFrame stand in the order of `names`, or as those of `like` do.
     """
     if y is None:
         raise TypeError(f"{name} has no targets (None): pass {name}=(X, y).")
-    columns = tuple(str(column) for column in y.columns) if is_frame(y) and y.shape[1] > 1 else None
-    if hasattr(y, "to_numpy"):
-        y = y.to_numpy()
-    if not isinstance(y, torch.Tensor):
-        y = _read_array(y, name)
-        if y.dtype.kind in "USOT":
-            return *_encode_names(y, name, names), True
-    tensor = as_tensor(y, f"the targets of {name}")
-    if tensor.ndim == 0:
+    if isinstance(y, torch.Tensor) and y.layout == torch.strided:
+        labels = Labels(y.detach())  # type: ignore[arg-type]
+    else:
+        labels = read_labels(y, f"the y of {name}", names)
+    if labels.values.ndim == 0:
         raise ValueError(f"{name} has targets without a sample axis: a single number.")
-    return tensor, columns, False
+    columns = labels.columns if labels.values.ndim == 2 and labels.values.shape[1] > 1 else None
+    if columns is None:
+        return replace(labels, columns=None)
+    if names is None and like is not None and like.target_columns is not None:
+        place, names = match_names(like.target_columns, columns, "train's y", f"{name}'s"), like.target_columns
+    else:
+        place = order_columns(columns, names, f"the y of {name}")
+    values = labels.values if place is None else labels.values[:, place]
+    return replace(labels, values=values, columns=tuple(map(str, columns if names is None else names)))
 
 
 def as_tensor(values: Any, what: str) -> torch.Tensor:
@@ -280,42 +306,3 @@ def as_tensor(values: Any, what: str) -> torch.Tensor:
         return torch.as_tensor(np.ascontiguousarray(array) if array.ndim else array)
     except (TypeError, ValueError) as error:
         raise TypeError(f"{what} cannot be made a tensor: {error}") from error
-
-
-def _read_array(y: Any, name: str) -> np.ndarray:
-    try:
-        array = np.asarray(y)
-    except ValueError:
-        array = None
-    objects = array is not None and array.dtype.kind == "O" and array.ndim > 0
-    if array is None or (objects and isinstance(array.flat[0], (list, tuple, set))):
-        raise ValueError(
-            f"{name} has targets of unequal length, as lists of labels have: pass 0 and 1 in a column for "
-            "each label (sklearn.preprocessing.MultiLabelBinarizer)."
-        )
-    # Numbers among objects, as pandas gives them for its nullable types.
-    if objects and all(isinstance(one, (bool, np.bool_, int, float, np.number)) for one in array.flat):
-        return np.array(array.tolist())
-    return array
-
-
-def _encode_names(y: np.ndarray, name: str, names: Sequence[str] | None) -> tuple[torch.Tensor, Any]:
-    if y.ndim == 2 and y.shape[1] == 1:
-        y = y[:, 0]
-    if y.ndim != 1:
-        raise ValueError(
-            f"{name} has targets of text in shape {y.shape}: one name for each sample is wanted."
-        )
-    missing = [i for i, one in enumerate(y) if one is None or one != one]
-    if missing:
-        raise ValueError(
-            f"{name} has {pluralize(len(missing), 'sample')} without a target, "
-            f"the first is sample {missing[0]}: leave them out."
-        )
-    words = [str(word) for word in y]
-    classes = tuple(map(str, names)) if names is not None else tuple(sorted(set(words)))
-    number = {word: i for i, word in enumerate(classes)}
-    unknown = sorted(set(words) - set(classes))
-    if unknown:
-        raise ValueError(f"{name} has the class {unknown[0]!r}, which is none of {quote_names(classes)}.")
-    return torch.tensor([number[word] for word in words], dtype=torch.int64), classes

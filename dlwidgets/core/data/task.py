@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from torch.nn import functional as F
 
 from ..base.trees import describe_shapes
 from ..base.words import pluralize, quote_names
+from .labels import refuse_shifted, refuse_signs
 from .reduction import Reduction
 
 TASKS = ("multilabel", "multiclass", "binary", "regression")
@@ -37,6 +39,8 @@ class Task:
         """Return the name of the loss as a person would write it."""
         if self.loss is None:
             return "the custom step's"
+        if isinstance(self.loss, KnownLabelsLoss):
+            return type(self.loss.each).__name__
         return getattr(self.loss, "__name__", None) or type(self.loss).__name__
 
     def prepare(self, targets: Any, output: Any) -> Any:
@@ -58,15 +62,19 @@ class Task:
         return targets
 
     def scores(self, output: torch.Tensor) -> torch.Tensor:
-        """Return probabilities (N x C; binary: N) of the output, unless regression."""
-        output = output.detach().float()
+        """Return probabilities (float64 N x C; binary: N), of a regression the output."""
+        output = output.detach()
+        if self.name not in ("multilabel", "multiclass", "binary"):
+            return output.float()
+        # In float32 all logits above 17 would be a probability of 1, and tie.
+        output = (output.cpu() if output.device.type == "mps" else output).double()
         if self.name == "binary":
             output = output.reshape(-1)
         if self.probabilities:
             return output
         if self.name == "multiclass":
             return output.softmax(dim=1)
-        return output.sigmoid() if self.name in ("multilabel", "binary") else output
+        return output.sigmoid()
 
     def predictions(self, output: torch.Tensor, thresholds: Any = 0.5) -> torch.Tensor:
         """Return what is said of each sample.
@@ -78,7 +86,7 @@ class Task:
             return output.argmax(dim=1)
         if self.name not in ("multilabel", "binary"):
             return output
-        return (self.scores(output).double() >= torch.as_tensor(thresholds, dtype=torch.float64)).long()
+        return (self.scores(output) >= torch.as_tensor(thresholds, dtype=torch.float64)).long()
 
 
 def _cast_like(targets: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
@@ -150,6 +158,29 @@ def read_loss(loss: Any) -> Any:
     return loss
 
 
+class KnownLabelsLoss(nn.Module):
+    """The mean of a loss over the labels that are known.
+
+    Unknown are -1 and NaN. Where a batch knows none, it is 0.
+
+    Parameters
+    ----------
+    loss : with `reduction="none"`: the loss of each label.
+    """
+
+    def __init__(self, loss: nn.Module) -> None:
+        super().__init__()
+        self.each, self.reduction = loss, "mean"
+
+    def forward(self, output: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """Return the mean loss of the targets that are 0 or more."""
+        known = targets >= 0
+        each = torch.where(known, self.each(output, torch.where(known, targets, 0.0)), 0.0)
+        if self.reduction == "none":
+            return each
+        return each.sum() / known.sum().clamp(min=1e-9)
+
+
 # -- the task, inferred
 
 #: The loss of each task, as in PyTorch's own classification and regression examples.
@@ -170,7 +201,7 @@ _ENOUGH = 20
 
 def infer_task(
     targets: Any, output: Any, *, task: str | None = None, loss: Any = None,
-    classes: Sequence[str] | None = None, named: bool = False,
+    classes: Sequence[str] | None = None, named: bool = False, unknown: bool = False,
 ) -> Task:  # fmt: skip
     """Return the task that fits the targets and the model's output.
 
@@ -183,6 +214,7 @@ def infer_task(
         task's.
     classes : the names of the classes; checked against the output.
     named : whether the targets were names of classes, so that numbers are out of the question.
+    unknown : whether labels are unknown elsewhere, as in the validation data, though not in these targets.
 
     Raises ValueError, TypeError: one sentence on what does not fit.
     """
@@ -209,14 +241,22 @@ def infer_task(
     if task is None:
         task, because = _infer_by_targets(targets, output, loss, named)
     outputs = output.shape[1] if output.ndim > 1 else 1
-    known = loss is None or isinstance(loss, (*_LOSSES.values(), nn.BCELoss))
-    loss = loss or _LOSSES[task]()
+    known = loss is None or isinstance(loss, (*_LOSSES.values(), nn.BCELoss, KnownLabelsLoss))
+    settled = isinstance(loss, KnownLabelsLoss) or getattr(loss, "ignore_index", None) == -1
+    if known and task != "regression" and not settled:
+        _refuse_unclear(task, targets, outputs)
+    if loss is None:
+        minus = task == "multiclass" and (unknown or bool(find_unknown(targets).any()))
+        loss = nn.CrossEntropyLoss(ignore_index=-1) if minus else _LOSSES[task]()
     if isinstance(loss, _LOGIT_LOSSES) or loss in _LOGIT_FUNCTIONS:
         probabilities = False
     elif isinstance(loss, nn.BCELoss) or loss is F.binary_cross_entropy:
         probabilities = True
     else:
         probabilities = looks_like_probabilities(task, output)
+    if task in ("multilabel", "binary") and (unknown or bool(find_unknown(targets).any())):
+        loss = _mask_unknown(loss)
+        because += ", -1 or NaN where unknown"
     found = Task(task, loss, because, names, outputs, probabilities)
     if named:
         _check_names(found, named)
@@ -247,17 +287,54 @@ def read_class_names(classes: Sequence[str] | None) -> tuple[str, ...] | None:
     return names
 
 
+def find_unknown(targets: torch.Tensor) -> torch.Tensor:
+    """Return which labels are unknown: -1 or NaN, which is not itself."""
+    return (targets == -1) | (targets != targets)
+
+
+def _refuse_unclear(task: str, targets: torch.Tensor, outputs: int) -> None:
+    """Raise ValueError where -1 may be a class as well as unknown, or no label is known."""
+    if not bool(find_unknown(targets).any()):
+        return
+    if bool(find_unknown(targets).all()):
+        raise ValueError("No label of the targets is known: all are -1 or NaN.")
+    if task == "multiclass" and outputs > 2:
+        refuse_shifted(targets, outputs, "The targets hold")
+    else:
+        refuse_signs(targets, "The targets hold", '; where they are numbers, pass task="regression"')
+
+
+def _mask_unknown(loss: Any) -> Any:
+    """Return a loss that leaves unknown labels out; a person's own function does it itself."""
+    loss = nn.BCEWithLogitsLoss() if loss is F.binary_cross_entropy_with_logits else loss
+    if not isinstance(loss, (nn.BCEWithLogitsLoss, nn.BCELoss)):
+        return loss
+    if loss.reduction != "mean":
+        raise ValueError(
+            f"The targets hold -1 or NaN, which are unknown labels, and {type(loss).__name__} has "
+            f"reduction={loss.reduction!r}: leave it to be the mean, or leave loss= out."
+        )
+    each = copy.copy(loss)
+    each.reduction = "none"
+    return KnownLabelsLoss(each)
+
+
 def _infer_by_targets(targets: torch.Tensor, output: torch.Tensor, loss: Any, named: bool) -> tuple[str, str]:
     columns = output.shape[1] if output.ndim > 1 else 1
     flat = targets.ndim == 1 or (targets.ndim == 2 and targets.shape[1] == 1)
-    known = targets[~targets.isnan()] if targets.is_floating_point() else targets
-    zero_one = bool(((known == 0) | (known == 1)).all())
+    known = targets[targets == targets]
     whole = not targets.is_floating_point() or bool((known == known.floor()).all())
+    # Beside a loss of one's own -1 may be meant as a number, unless there are columns of 0 and 1.
+    labels = known[known != -1]
+    signs = loss is not None and not isinstance(loss, _LABEL_LOSSES) and (flat or not bool((known == 0).any()))
+    zero_one = bool((((known if signs else labels) == 0) | ((known if signs else labels) == 1)).all())
     kind = type(loss).__name__ if isinstance(loss, nn.Module) else getattr(loss, "__name__", "")
     if isinstance(loss, _CLASS_LOSSES) or loss in (F.cross_entropy, F.nll_loss):
         return "multiclass", f"the loss is {kind}"
     if isinstance(loss, _NUMBER_LOSSES) or loss in (F.mse_loss, F.l1_loss, F.smooth_l1_loss, F.huber_loss):
         return "regression", f"the loss is {kind}"
+    if named and not flat:
+        return "multilabel", "the targets are lists of labels"
     if flat:
         if named:
             return ("multiclass" if columns > 1 else "binary"), "the targets are names of classes"
@@ -271,7 +348,7 @@ def _infer_by_targets(targets: torch.Tensor, output: torch.Tensor, loss: Any, na
             return "regression", "the targets are numbers and the model puts out one value"
         return "regression", "the targets are real numbers"
     if targets.ndim == 2 and zero_one:
-        hot = known.numel() == targets.numel() and bool((targets.sum(1, dtype=torch.float64) == 1).all())
+        hot = labels.numel() == targets.numel() and bool((targets.sum(1, dtype=torch.float64) == 1).all())
         if hot and len(targets) >= _ENOUGH and not isinstance(loss, _LABEL_LOSSES):
             return "multiclass", f"each row of the {targets.shape[1]} columns has exactly one 1 (one-hot)"
         return "multilabel", f"the targets are 0 or 1 in {targets.shape[1]} columns"
@@ -293,7 +370,7 @@ def looks_like_probabilities(task: str, output: torch.Tensor) -> bool:
 
 def _check_fit(task: Task, targets: torch.Tensor, output: torch.Tensor) -> None:
     """Raise ValueError where the targets cannot be compared with the output."""
-    if targets.is_floating_point() and bool(targets.isnan().any()):
+    if task.name == "regression" and bool((targets != targets).any()):
         rows = targets.isnan().reshape(len(targets), -1).any(1)
         raise ValueError(
             f"The targets hold NaN in {pluralize(int(rows.sum()), 'sample')}, "
@@ -309,7 +386,8 @@ def _check_fit(task: Task, targets: torch.Tensor, output: torch.Tensor) -> None:
             _check_labels(task, targets, output)
         return
     if task.name in ("multilabel", "binary"):
-        low, high = float(targets.min()), float(targets.max())
+        known = targets[~find_unknown(targets)]
+        low, high = float(known.min()), float(known.max())
         if low < 0 or high > 1:
             raise ValueError(
                 f"The targets hold {low if low < 0 else high:g}; "
@@ -332,6 +410,7 @@ def _check_labels(task: Task, targets: torch.Tensor, output: torch.Tensor) -> No
             f"The targets have shape {where} a sample and the model's output {tuple(output.shape[1:])}: "
             f"for {count} classes each sample has {each}, or a number for each class."
         )
+    targets = targets[~find_unknown(targets)]
     if targets.is_floating_point() and bool((targets != targets.floor()).any()):
         raise ValueError(
             "The targets are not whole numbers: "

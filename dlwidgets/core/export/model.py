@@ -10,6 +10,7 @@ from torch.nn.modules.dropout import _DropoutNd
 from ..base.isolation import eval_mode
 from ..base.state import StateCopier, same_state
 from ..base.trees import call_model
+from ..data.task import KnownLabelsLoss
 from ..layers.structure import expression_of
 from .draft import Draft
 from .module_expression import read_texts, write_module
@@ -75,6 +76,15 @@ def _write_architecture(draft: Draft) -> str:
     return "\n".join(lines)
 
 
+#: `core.data.task.KnownLabelsLoss` in a script.
+_MASKED = '''\
+def loss_function(output, targets):
+    """Return the mean loss of the labels that are known: neither -1 nor NaN."""
+    known = targets >= 0
+    each = torch.where(known, loss_of_each(output, torch.where(known, targets, 0.0)), 0.0)
+    return each.sum() / known.sum().clamp(min=1e-9)'''
+
+
 def write_loss(draft: Draft) -> tuple[list[str], str, list[str]]:
     """Write the lines before a batch's loss, its expression, lines after."""
     objective, sources = draft.loop.objective, draft.sources
@@ -85,12 +95,16 @@ def write_loss(draft: Draft) -> tuple[list[str], str, list[str]]:
         return [], f"{'losses' if several else 'loss'} = {name}(model, {{batch}})", after
     loss, name, before = objective.task.loss, "loss_function", []
     if isinstance(loss, nn.Module):
+        masks = isinstance(loss, KnownLabelsLoss)
+        loss = loss.each if masks else loss
         try:
             made, _ = write_module(loss, sources, None, read_texts(type(loss)))
         except Unwritable as why:
             raise Unwritable(f"the loss cannot be written: {why}") from None
         there = draft.to_device if any(True for _ in loss.buffers()) else ""
-        before = [f"loss_function = {made}{there}"]
+        before = [f"{'loss_of_each' if masks else name} = {made}{there}"]
+        if masks:
+            draft.definitions.append(_MASKED)
     else:
         name = _name_function(draft, loss, "loss")
     return before, f"loss = {name}(model({{inputs}}), {{targets}})", []

@@ -43,7 +43,7 @@ def write_prediction(draft: Draft) -> str:
         arguments = "**inputs"
     elif isinstance(example, (tuple, list)):
         arguments = "*inputs"
-    output = f"{model}({arguments}).float().cpu()" + (".reshape(-1)" if binary else "")
+    output = f"{model}({arguments}).cpu().double()" + (".reshape(-1)" if binary else "")
     what = "for each sample" if binary else "for each sample and class"
     lines += [
         "", "",
@@ -52,7 +52,7 @@ def write_prediction(draft: Draft) -> str:
         f"    {model}.eval()",
         "    with torch.no_grad():",
         f"        probabilities = {output if task.probabilities else f'torch.sigmoid({output})'}",
-        "    return (probabilities.double() >= thresholds).long()",
+        "    return (probabilities >= thresholds).long()",
     ]  # fmt: skip
 
     check = draft.opened.valid

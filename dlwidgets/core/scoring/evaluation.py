@@ -26,6 +26,7 @@ from ..data.objective import Objective
 from ..data.reduction import LossCalls, LossTotal, to_double
 from ..data.source import Rows
 from ..data.task import Task, scalar_loss
+from .inputs import TASKS
 from .metrics import compute_rate
 from .scores import Scores, ScoreStream
 
@@ -133,7 +134,8 @@ class Judge:
 
     def __init__(self, task: Task, classes: Sequence[str] | None) -> None:
         self._task = task
-        self._stream = ScoreStream(classes)
+        scored = task.name if task.name in TASKS else None
+        self._stream = ScoreStream(classes, scored, logits=not task.probabilities)
         self._numbers: list[int] = []
         #: Of each batch: which outputs are not finite; whether a label is neither 0 nor 1, as a smoothed one.
         self._bad: list[torch.Tensor] = []
@@ -152,18 +154,19 @@ class Judge:
             self._values += output.numel()
         if self._task.name not in ("multilabel", "binary", "multiclass") or output.ndim > 2:
             return
-        guess = self._task.scores(output)
+        truth, output = truth.float(), output.detach()
+        # NaN is unknown to Scores without a question; the loss leaves out its own.
         if self._task.name == "multiclass":
-            truth = truth.argmax(dim=1) if truth.ndim == 2 else truth
-            # Scores know a label of -1 as "unknown"; the loss leaves out its own.
-            truth = truth.masked_fill(truth == getattr(self._task.loss, "ignore_index", -100), -1)
+            truth = truth.argmax(dim=1).float() if truth.ndim == 2 else truth
+            ignored = getattr(self._task.loss, "ignore_index", -100)
+            truth = truth.masked_fill((truth == ignored) | (truth == -1), torch.nan)
         else:
-            truth = truth.reshape(guess.shape)
+            truth, output = truth.reshape(len(truth), -1), output.reshape(len(output), -1)
+            truth = truth.masked_fill(truth == -1, torch.nan)
             self._mixed.append(((truth != 0) & (truth != 1) & ~truth.isnan()).any())
-            truth, guess = truth.reshape(len(truth), -1), guess.reshape(len(guess), -1)
-        self._bad.append(~guess.isfinite().reshape(len(guess), -1).all(1))
+        self._bad.append(~output.isfinite().reshape(len(output), -1).all(1))
         self._numbers += numbers or ()
-        self._stream.add(truth, guess, numbers)
+        self._stream.add(truth, output, numbers)
 
     def found(self) -> tuple[Scores | None, dict[str, float]]:
         """Return the scores, where there are any, and metrics by name.

@@ -224,9 +224,9 @@ def as_labels(label: NDArray, count: int, task: str, row: Callable[[int], str]) 
     """Return N x C int8 of 1, 0 and -1 (unknown)."""
     unknown = (label != label) | (label == -1)  # NaN is none of itself
     if task == "multiclass" and count > 2:
-        refuse_shifted(label, count, "y_true")
+        refuse_shifted(label, count, "y_true holds")
     else:
-        refuse_signs(label, "y_true")
+        refuse_signs(label, "y_true holds")
     if task == "multiclass":
         wrong = ~unknown & ((label < 0) | (label >= count) | (label != np.floor(label)))
         wanted = f"a class number 0 ... {count - 1}, as y_score has {count} columns, or -1 or NaN for unknown"

@@ -94,7 +94,7 @@ WRONG = {
     "uint8 pictures": (Conv(), [((PICTURES * 255).byte(), LABELS)], {}, "Conv fails on a batch of inputs of shape (4, 1, 8, 8): "),
     "whole numbers as inputs": (net(), [(X.long(), LABELS)], {}, "Sequential fails on a batch of inputs of shape (4, 6): "),
     "a label too many": (net(), [(X, LABELS + 1)], {}, "The targets hold the label 3, but the model puts out 3 values: labels go from 0 to 2. Count from 0: pass y - 1."),
-    "a negative label": (net(), [(X, LABELS - 1)], {}, "The targets hold the label -1, but the model puts out 3 values: labels go from 0 to 2."),
+    "a negative label": (net(), [(X, LABELS - 1)], {}, "The targets hold the 3 labels -1 ... 1 for 3 classes, so -1 may be a class or mean unknown: for a class count from 0 (y + 1), for unknown give NaN."),
     "more columns than outputs": (net(2), [(X, SEVERAL)], {}, "The targets have 3 values a sample, but the model puts out 2. The model's last layer should put out 3."),
     "names of the wrong count": (net(), [(X, SEVERAL)], {"classes": ["a", "b"]}, "classes has 2 names, but the model puts out 3 values a sample: one name for each is wanted."),
     "one text for names": (net(), [(X, SEVERAL)], {"classes": "abc"}, "classes='abc' is one text: pass a list of names."),
@@ -143,7 +143,7 @@ WRONG = {
     "a validation generator": (net(), [(X, LABELS), ((X, LABELS) for _ in range(2))], {}, "valid can be read once only (a generator): pass a list of batches, or a Dataset."),
     "a share above one": (net(), [(X, LABELS), 20], {}, "valid=20: as a number it is the share of train to hold out, between 0 and 1."),
     "a share of a loader": (net(), [DataLoader(TensorDataset(X, LABELS)), 0.2], {}, "valid as a share needs (X, y), a DataFrame or a Dataset"),
-    "text classes that train has not": (net(), [(X, ["a", "b", "c"] * 8), (X[:1], ["d"])], {}, "valid has the class 'd', which is none of 'a', 'b', 'c'."),
+    "text classes that train has not": (net(), [(X, ["a", "b", "c"] * 8), (X[:1], ["d"])], {}, "the y of valid holds 'd', which is none of the classes 'a', 'b', 'c': 1 of 1 label fits no class."),
     "validation without targets": (net(), [(X, LABELS), [X]], {}, "A batch is of type Tensor, not (inputs, targets)"),
 }  # fmt: skip
 

@@ -170,7 +170,7 @@ def test_predictions_are_the_models_own_in_eval_mode():
     made.model.eval()
     logits = made.model(X)
     assert torch.equal(made.predict(X), logits.argmax(1))
-    torch.testing.assert_close(made.predict_scores(X, batch_size=7), logits.softmax(1).detach())
+    torch.testing.assert_close(made.predict_scores(X, batch_size=7), logits.double().softmax(1).detach())
     assert not made.predict_scores(X).requires_grad
 
 

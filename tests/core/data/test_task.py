@@ -165,12 +165,12 @@ def test_outputs_that_are_no_tensors_need_a_loss_of_their_own():
         ({"output": out(4, 5).mean()}, "The model puts out a single number for a batch: one row for each sample is wanted."),
         ({"targets": labels(8, 6)}, "The targets hold the label 5, but the model puts out 5 values: labels go from 0 to 4."),
         ({"targets": labels(8, 5) + 1}, "The targets hold the label 5, but the model puts out 5 values: labels go from 0 to 4. Count from 0: pass y - 1."),
-        ({"targets": labels(8, 5) - 1}, "The targets hold the label -1, but the model puts out 5 values: labels go from 0 to 4."),
+        ({"targets": labels(8, 5) - 1}, "The targets hold the 5 labels -1 ... 3 for 5 classes, so -1 may be a class or mean unknown: for a class count from 0 (y + 1), for unknown give NaN."),
         ({"targets": labels(8, 5) + 0.5, "task": "multiclass"}, "The targets are not whole numbers: a multiclass task has the number of its class for each sample."),
         ({"targets": table(8, 3), "task": "multilabel"}, "The targets have 3 values a sample, but the model puts out 5. The model's last layer should put out 3."),
         ({"targets": table(8, 3), "task": "multiclass"}, "The targets have shape (3,) a sample and the model's output (5,): for 5 classes each sample has one whole number, or a number for each class."),
         ({"targets": 2 * table(8, 5), "task": "multilabel"}, "The targets hold 2; a multilabel task has targets between 0 and 1."),
-        ({"targets": -table(8, 1), "task": "binary", "output": out(4, 1)}, "The targets hold -1; a binary task has targets between 0 and 1."),
+        ({"targets": -2 * table(8, 1), "task": "binary", "output": out(4, 1)}, "The targets hold -2; a binary task has targets between 0 and 1."),
         ({"targets": torch.tensor([1.0, float("nan"), 0.5]), "output": out(3, 1)}, "The targets hold NaN in 1 sample, the first is sample 1: leave those samples out, or give each a value."),
         ({"targets": labels(8, 2), "task": "binary"}, "The targets have 1 value a sample, but the model puts out 5. The model's last layer should put out 1."),
         ({"targets": out(8, 2), "output": out(4, 1)}, "The targets have 2 values a sample, but the model puts out 1. The model's last layer should put out 2."),
@@ -219,12 +219,12 @@ def test_no_classes_are_none():
 
 
 def test_scores_are_softmax_or_sigmoid_of_logits():
-    output = out(6, 3)
+    output = out(6, 3).double()
     assert torch.equal(infer_task(labels(30, 3), output).scores(output), output.softmax(1))
     assert torch.equal(infer_task(table(30, 3), output).scores(output), output.sigmoid())
     assert torch.equal(infer_task(labels(30, 2), output[:, :1]).scores(output[:, :1]), output[:, 0].sigmoid())
     assert torch.equal(
-        infer_task(torch.linspace(0, 5, 30), output[:, :1]).scores(output[:, :1]), output[:, :1]
+        infer_task(torch.linspace(0, 5, 30), output[:, :1]).scores(output[:, :1]), output[:, :1].float()
     )
 
 
@@ -244,13 +244,13 @@ def test_probabilities_are_not_squashed_again(loss, output, targets):
 def test_logits_of_a_loss_of_ones_own_are_squashed():
     output = out(6, 3)
     found = infer_task(table(30, 3), output, loss=lambda o, y: F.binary_cross_entropy_with_logits(o, y))
-    assert torch.equal(found.scores(output), output.sigmoid())
+    assert torch.equal(found.scores(output), output.double().sigmoid())
 
 
 def test_log_probabilities_give_their_probabilities():
     output = out(6, 3).log_softmax(1)
     torch.testing.assert_close(
-        infer_task(labels(30, 3), output, loss=nn.NLLLoss()).scores(output), output.exp()
+        infer_task(labels(30, 3), output, loss=nn.NLLLoss()).scores(output), output.double().exp()
     )
 
 
