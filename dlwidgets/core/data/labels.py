@@ -199,7 +199,7 @@ def order_columns(columns: Sequence[Any] | None, classes: Sequence[str] | None, 
 
 
 def row_names(given: Any) -> list[Any] | None:
-    """Return the index of a frame or series as a list, or None."""
+    """Return the index of a frame as a list, or None."""
     index = getattr(given, "index", None)
     return None if index is None or callable(index) else list(index)
 
@@ -341,9 +341,9 @@ def _read_lists(lists: list[Any], name: str, classes: Sequence[str] | None, coun
     odd = [value for value in there if isinstance(value, (bool, float, np.floating)) or _is_missing(value)]
     twice = [one for one in lists if one is not None and len(set(one)) < len(one)]
     if odd or twice:
+        what = f"that hold {odd[0]!r}" if odd else "one of which has a label twice"
         raise TypeError(
-            f"{name} cannot be read as an array of numbers: it has lists of unequal length, "
-            f"{f'that hold {odd[0]!r}' if odd else 'one of which has a label twice'}. Lists of labels name each "
+            f"{name} cannot be read as an array of numbers: it has lists of unequal length, {what}. Lists of labels name each "
             "label of a sample once; other rows need to be of equal length (padded)."
         )
     if any(isinstance(value, str) for value in there):

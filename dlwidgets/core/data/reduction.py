@@ -116,15 +116,19 @@ class Reduction:
     summed : it is a sum over the batch, no mean.
     of_classes : the targets are class numbers: those that are `ignored` are left out of the mean, and the
         others have the `weight` of their class, where there is one.
+    masked : the targets are labels, of which those below 0 and NaN are left out of the mean.
     """
 
     summed: bool = False
     of_classes: bool = False
+    masked: bool = False
     weight: torch.Tensor | None = None
     ignored: int = -100
 
     def weigh(self, targets: torch.Tensor) -> float:
         """Return what the mean over a batch with these targets divides by."""
+        if self.masked:
+            return float((targets >= 0).sum())
         if not self.of_classes:
             return targets.numel()
         weight = None if self.weight is None else self.weight.to(targets.device)
@@ -157,7 +161,7 @@ def _read_reduction(
     given = call.given[1].reshape(-1).sort().values
     if not torch.equal(given, targets.reshape(-1).sort().values):
         return None
-    return Reduction(call.summed, True, weight, call.options["ignore_index"])
+    return Reduction(call.summed, True, weight=weight, ignored=call.options["ignore_index"])
 
 
 class LossTotal:

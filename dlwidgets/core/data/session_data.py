@@ -22,7 +22,16 @@ from .loader import LoaderBatches
 from .reduction import Reduction, find_reduction
 from .source import Rows, read_data, split_data
 from .stream import StreamBatches
-from .task import Task, find_unknown, infer_task, looks_like_probabilities, read_class_names, scalar_loss, unpack_batch
+from .task import (
+    KnownLabelsLoss,
+    Task,
+    find_unknown,
+    infer_task,
+    looks_like_probabilities,
+    read_class_names,
+    scalar_loss,
+    unpack_batch,
+)
 
 #: Samples that are looked at to infer the task, and that the model is tried on.
 _PEEK, TRY = 32, 4
@@ -91,7 +100,9 @@ def prepare_data(
     train, valid = _mark_unknown(train, supply, found), _mark_unknown(valid, check, found)
     if isinstance(train, Rows):
         inputs, targets = _peek(supply, "train")
-    found = replace(found, reduction=try_loss(found, slice_rows(targets, 0, TRY), slice_rows(output, 0, TRY)))
+    reduction = try_loss(found, slice_rows(targets, 0, TRY), slice_rows(output, 0, TRY))
+    masked = isinstance(found.loss, KnownLabelsLoss)
+    found = replace(found, reduction=Reduction(masked=True) if masked else reduction)
     if not found.probabilities and looks_like_probabilities(found.name, output):
         last = "softmax" if found.name == "multiclass" else "sigmoid"
         other = ", or pass loss=nn.BCELoss()" if last == "sigmoid" else ""

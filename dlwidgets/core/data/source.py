@@ -186,7 +186,8 @@ def _make_rows(
 ) -> Rows:  # fmt: skip
     labels = _read_targets(y, name, classes, like)
     _match_frames(X, labels, name)
-    inputs, targets = read_inputs(X, f"the X of {name}", columns), as_tensor(labels.values, f"the targets of {name}")
+    inputs = read_inputs(X, f"the X of {name}", columns)
+    targets = as_tensor(labels.values, f"the targets of {name}")
     counts = {len(tensor) for tensor in tree_tensors(inputs)}
     if not counts:
         raise TypeError(f"{name} has inputs of type {type(X).__name__}: pass tensors or arrays.")
@@ -204,7 +205,7 @@ def _make_rows(
 
 
 def _match_frames(X: Any, labels: Labels, name: str) -> None:
-    """Refuse X and y that name other rows, or name them in another order."""
+    """Refuse X and y that name rows differently."""
     for part in X.values() if isinstance(X, Mapping) else X if isinstance(X, tuple) else [X]:
         rows = row_names(part)
         if rows is None or labels.rows is None or rows == labels.rows:
@@ -271,7 +272,7 @@ def split_columns(frame: Any, name: str, target: Any) -> tuple[tuple[Any, ...], 
 
 
 def _read_targets(y: Any, name: str, names: Sequence[str] | None, like: Rows | None) -> Labels:
-    """Return targets by row, with the names of the classes that they brought.
+    """Return targets by row, with names of classes.
 
     Names of classes become numbers: in the order of `names`, else in sorted order, as scikit-learn's
     LabelEncoder has it. Columns of a DataFrame stand in the order of `names`, or as those of `like` do.
@@ -288,7 +289,8 @@ def _read_targets(y: Any, name: str, names: Sequence[str] | None, like: Rows | N
     if columns is None:
         return replace(labels, columns=None)
     if names is None and like is not None and like.target_columns is not None:
-        place, names = match_names(like.target_columns, columns, "train's y", f"{name}'s"), like.target_columns
+        names = like.target_columns
+        place = match_names(names, columns, "train's y", f"{name}'s")
     else:
         place = order_columns(columns, names, f"the y of {name}")
     values = labels.values if place is None else labels.values[:, place]

@@ -62,7 +62,7 @@ class Task:
         return targets
 
     def scores(self, output: torch.Tensor) -> torch.Tensor:
-        """Return probabilities (float64 N x C; binary: N), of a regression the output."""
+        """Return float64 probabilities (N x C; binary: N), or a regression's output."""
         output = output.detach()
         if self.name not in ("multilabel", "multiclass", "binary"):
             return output.float()
@@ -293,7 +293,7 @@ def find_unknown(targets: torch.Tensor) -> torch.Tensor:
 
 
 def _refuse_unclear(task: str, targets: torch.Tensor, outputs: int) -> None:
-    """Raise ValueError where -1 may be a class as well as unknown, or no label is known."""
+    """Raise ValueError where -1 may be a class as well as unknown."""
     if not bool(find_unknown(targets).any()):
         return
     if bool(find_unknown(targets).all()):
@@ -305,7 +305,7 @@ def _refuse_unclear(task: str, targets: torch.Tensor, outputs: int) -> None:
 
 
 def _mask_unknown(loss: Any) -> Any:
-    """Return a loss that leaves unknown labels out; a person's own function does it itself."""
+    """Return a loss that leaves unknown labels out, or one's own."""
     loss = nn.BCEWithLogitsLoss() if loss is F.binary_cross_entropy_with_logits else loss
     if not isinstance(loss, (nn.BCEWithLogitsLoss, nn.BCELoss)):
         return loss
@@ -326,8 +326,9 @@ def _infer_by_targets(targets: torch.Tensor, output: torch.Tensor, loss: Any, na
     whole = not targets.is_floating_point() or bool((known == known.floor()).all())
     # Beside a loss of one's own -1 may be meant as a number, unless there are columns of 0 and 1.
     labels = known[known != -1]
-    signs = loss is not None and not isinstance(loss, _LABEL_LOSSES) and (flat or not bool((known == 0).any()))
-    zero_one = bool((((known if signs else labels) == 0) | ((known if signs else labels) == 1)).all())
+    if loss is not None and not isinstance(loss, _LABEL_LOSSES) and (flat or not bool((known == 0).any())):
+        labels = known
+    zero_one = bool(((labels == 0) | (labels == 1)).all())
     kind = type(loss).__name__ if isinstance(loss, nn.Module) else getattr(loss, "__name__", "")
     if isinstance(loss, _CLASS_LOSSES) or loss in (F.cross_entropy, F.nll_loss):
         return "multiclass", f"the loss is {kind}"

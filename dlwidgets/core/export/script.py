@@ -31,10 +31,9 @@ _NAMES = frozenset(
     """HERE Schedule X accumulate averaged batch batch_size batches best class_weights
     clip_adaptively clipped data classes dataset device epoch epochs exchange found generator group head index
     inputs left_out load_data loader loss loss_function loss_of_each losses losses_of_epoch lr_after make_model
-    max_norm max_ratio
-    max_value missed mixed model name optimizer order parameter predict predicted probabilities project
-    projected rest said samples schedule scheduler seed shuffle so split start step targets thresholds
-    true unit_norm unit_norms unite valid weigh weight weights wrong y""".split()
+    max_norm max_ratio max_value missed mixed model name optimizer order parameter predict predicted
+    probabilities project projected rest said samples schedule scheduler seed shuffle so split start step
+    targets thresholds true unit_norm unit_norms unite valid weigh weight weights wrong y""".split()
 )
 
 

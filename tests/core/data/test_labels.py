@@ -120,7 +120,12 @@ def test_names_that_fit_no_class_are_refused_with_their_count():
 def test_names_are_numbered_as_scikit_learn_does_and_missing_ones_are_unknown():
     words = ["dog", None, "cat", np.nan, "eel"]
     encoder = LabelEncoder().fit(["dog", "cat", "eel"])
-    for given in (words, pd.Series(words), pd.Series(words, dtype="string"), pd.Series(words, dtype="category")):
+    for given in (
+        words,
+        pd.Series(words),
+        pd.Series(words, dtype="string"),
+        pd.Series(words, dtype="category"),
+    ):
         found = read_labels(given, "y")
         assert found.classes == tuple(encoder.classes_)
         assert found.values.tolist() == [1, -1, 0, -1, 2]
@@ -204,7 +209,10 @@ def test_columns_that_are_the_labels_themselves_are_matched_by_them():
 
 
 def test_names_of_classes_in_another_order_than_the_columns_put_these_in_order():
-    assert Scores(FRAME, FRAME.to_numpy()[:, ::-1] * 0.8, classes=["b", "a"]).metrics()["f1"].tolist() == [1, 1]
+    assert Scores(FRAME, FRAME.to_numpy()[:, ::-1] * 0.8, classes=["b", "a"]).metrics()["f1"].tolist() == [
+        1,
+        1,
+    ]
     session = Session(nn.Linear(5, 2), (X, FRAME), (X, FRAME), classes=["b", "a"])
     np.testing.assert_array_equal(session.evaluate().scores.y_true, FRAME[["b", "a"]])
 
@@ -240,7 +248,9 @@ def test_unknown_labels_take_no_part_in_the_loss(weight):
         output, targets.nan_to_num(), pos_weight=weight, reduction="none"
     )
     torch.testing.assert_close(found, each[known].mean())
-    ours, theirs = (torch.autograd.grad(one, output, retain_graph=True)[0] for one in (found, each[known].mean()))
+    ours, theirs = (
+        torch.autograd.grad(one, output, retain_graph=True)[0] for one in (found, each[known].mean())
+    )
     torch.testing.assert_close(ours, theirs)
     assert (ours[~known] == 0).all()
 
@@ -269,10 +279,24 @@ def test_labels_unknown_in_the_validation_data_alone_are_masked_there():
     session = Session(nn.Linear(5, 3), (X, abs(TABLE)), (X, TABLE), epochs=1).fit()
     known = torch.tensor(~UNKNOWN)
     with torch.no_grad():
-        each = F.binary_cross_entropy_with_logits(session.model(X), torch.tensor(abs(TABLE)).float(), reduction="none")
+        each = F.binary_cross_entropy_with_logits(
+            session.model(X), torch.tensor(abs(TABLE)).float(), reduction="none"
+        )
     assert session.evaluation.loss == pytest.approx(float(each[known].mean()))
 
 
 def test_targets_without_any_known_label_are_refused():
     with pytest.raises(ValueError, match="No label of the targets is known"):
         Session(nn.Linear(5, 3), (X, np.full((4, 3), np.nan)), task="multilabel")
+
+
+@pytest.mark.parametrize("size", [1, 3, 7, 50])
+def test_a_loss_of_known_labels_is_that_of_the_set_at_any_batch_size(size):
+    g = torch.Generator().manual_seed(0)
+    inputs, y = torch.randn(50, 5, generator=g), (torch.rand(50, 3, generator=g) > 0.5).float()
+    y[torch.rand(50, 3, generator=g) < 0.5] = torch.nan
+    y[:10] = torch.nan
+    session = Session(nn.Linear(5, 3), (inputs, y), (inputs, y), batch_size=size)
+    with torch.no_grad():
+        each = F.binary_cross_entropy_with_logits(session.model(inputs), y.nan_to_num(), reduction="none")
+    assert session.evaluate().loss == pytest.approx(float(each[~y.isnan()].mean()), rel=1e-5)

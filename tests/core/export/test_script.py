@@ -54,6 +54,18 @@ for _name, _loss in {
         ).fit()  # fmt: skip
 
 
+_UNKNOWN = Y["multilabel"].masked_fill(torch.rand(50, 4, generator=torch.Generator().manual_seed(5)) < 0.4, -1)
+_UNKNOWN[:10] = -1
+for _name, _y in {"minus_one": _UNKNOWN, "nan": _UNKNOWN.float().masked_fill(_UNKNOWN < 0, torch.nan)}.items():
+    RUNS[f"unknown_labels_as_{_name}"] = lambda y=_y: session("multilabel", data=(X, y), accumulate=2).fit()
+    RUNS[f"unknown_weighed_labels_as_{_name}"] = lambda y=_y: session(
+        "multilabel", data=(X, y), loss=nn.BCEWithLogitsLoss(pos_weight=_WEIGHT)
+    ).fit()
+RUNS["unknown_classes"] = lambda: session(
+    "multiclass", data=(X, Y["multiclass"].float().masked_fill(torch.arange(50) % 7 == 0, torch.nan))
+).fit()
+
+
 @RUNS.add
 def sparse_gradients_clipped_adaptively():
     torch.manual_seed(7)
