@@ -26,6 +26,7 @@ from .core.base.ledger import Entry
 from .core.base.trees import tree_map
 from .core.base.words import pluralize
 from .core.controls.clipping import clipping
+from .core.controls.early_stopping import restored_from
 from .core.controls.near_names import name_hint
 from .core.controls.steering import CONTROLS, read_alone
 from .core.data.samples import Samples
@@ -164,7 +165,9 @@ class Session(HasTraits):
     ema : decay, as 0.999, of an average of the weights that `evaluate` and `predict` then use.
     precision : "full", "bf16" (CPU, CUDA) or "fp16" (CUDA) for the forward pass of training.
     early_stopping : patience, (metric, patience), (metric, patience, min_delta), or a dict of these with
-        `restore=True`, which puts the best weights back.
+        `restore=True`, which puts the best weights back when the run ends: done, stopped early, or by `stop()`
+        or `close()`; `undo()` then brings back the last ones. What pauses, is interrupted or fails can go on,
+        and keeps the newest.
     snapshot_memory : bytes that snapshots may take, to go back to; None: a tenth of the memory that is really
         there but no more than 512 MB, or room for two where they take less than a quarter; 0: none are taken.
     checkpoint_dir, checkpoint_every : a folder for the state of the run, written every so many seconds while
@@ -581,18 +584,22 @@ class Session(HasTraits):
         X = read_prediction_inputs(X, self._run.data)
         return self._run.result(lambda: compute_outputs(self._run.loop, X, batch_size))
 
-    def save(self, path: Any, averaged: bool = True) -> Path:
+    def save(self, path: Any, averaged: bool = True, best: bool = False) -> Path:
         """Write the weights of now, whole or not; return the path.
 
         It is a state dict for the model as its class makes it: `model.load_state_dict(torch.load(path,
         weights_only=True))`; where `ema` is on and with `averaged`, of the averaged weights that `predict`
-        uses.
+        uses. With `best`, those of the best evaluation by the metric of `early_stopping`, whatever the model
+        has now.
 
         Raises
         ------
         OSError : it cannot be written there.
+        ValueError : with `best`: there is no `early_stopping`, or nothing was evaluated yet.
         """
-        return save_weights(self._run.result(lambda: self._run.loop.weights(averaged)), path)
+        loop = self._run.loop
+        wanted = loop.best_weights if best else lambda: loop.weights(averaged)
+        return save_weights(self._run.result(wanted), path)
 
     def layers(self) -> Summary:
         """Return the model's layers as a table, for one training sample."""
@@ -848,9 +855,14 @@ class Session(HasTraits):
         `grad_norm` is the gradients' L2 norm before clipping; NaN in steps where nobody needed it and it was
         not measured, to save time. Once clipping was on, `clipped_norm` is that after it, and `clipped` 1
         where the step was clipped. Rows of steps after which the model was evaluated hold `valid_loss` and
-        the metrics too; a dict of losses has a column `loss_NAME` for each.
+        the metrics too; a dict of losses has a column `loss_NAME` for each. Where the best weights were put
+        back, `restored` is the step that they are of.
         """
-        return self.record.frame()
+        frame = self.record.frame()
+        for entry in self.line_changes:
+            if (step := restored_from(entry)) is not None:
+                frame.loc[entry.step, "restored"] = step
+        return frame
 
     def clipping(self, last: int = 200) -> dict[str, Any]:
         """Count the `last` steps: steps (with clipping), clipped, share (0..1)."""

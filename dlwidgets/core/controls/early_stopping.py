@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
@@ -29,7 +30,7 @@ class StoppingRule(NamedTuple):
     """When to stop (Prechelt 1998, "Early Stopping - But When?").
 
     `patience` evaluations in a row in which `metric` was not better than its best by more than `min_delta`;
-    with `restore`, the weights of the best evaluation are then put back.
+    with `restore`, the weights of the best evaluation are put back when the run ends, however it does.
     """
 
     metric: str = "valid_loss"
@@ -39,17 +40,20 @@ class StoppingRule(NamedTuple):
 
 
 class Patience:
-    """Follows a run's evaluations, and says when to stop.
+    """Says when to stop, and keeps the best weights.
 
     Attributes
     ----------
     rule : when to stop; None: never.
     best, best_step : the best value so far, and after how many steps it was seen; None before any.
     waited : evaluations since.
+    restored : the step at which the best weights were put back last; None before that.
+    due_steps : steps whose evaluation was counted; those that a person asked for between are not.
     """
 
     def __init__(self, model: nn.Module) -> None:
         self._model = model
+        self.due_steps: set[int] = set()
         self.put(None)
 
     def put(self, rule: StoppingRule | None) -> None:
@@ -57,6 +61,8 @@ class Patience:
         self.rule, self.waited = rule, 0
         self.best: float | None = None
         self.best_step: int | None = None
+        self.restored: int | None = None
+        self._counted = 0
         self._weights: dict[str, torch.Tensor] = {}
 
     def after(self, value: float | None, step: int) -> str | None:
@@ -67,42 +73,81 @@ class Patience:
         rule = self.rule
         if rule is None:
             return None
+        self._counted = step
+        self.due_steps.add(step)
         better = value is not None and not math.isnan(value)
         if better and self.best is not None:
             less = rule.metric in _LESS
             better = value < self.best - rule.min_delta if less else value > self.best + rule.min_delta
         if better:
             self.best, self.best_step, self.waited = value, step, 0
-            if rule.restore:
-                self._weights = {name: t.detach().clone() for name, t in self._model.state_dict().items()}
+            self._weights = self._now(torch.clone)
             return None
         self.waited += 1
         if self.waited < rule.patience:
             return None
-        seen = self.best is not None
-        best = f"was best after step {self.best_step} ({self.best:.4g})" if seen else "was never a number"
         ago = pluralize(self.waited, "evaluation")
-        return f"Stopped early after step {step}: {rule.metric} {best}, {ago} ago."
+        return f"Stopped early after step {step}: {self.said}, {ago} ago."
+
+    @property
+    def said(self) -> str:
+        """What was best, and after which step, in a clause."""
+        metric = self.rule.metric  # type: ignore[union-attr]
+        if self.best is None:
+            return f"{metric} was never a number"
+        return f"{metric} was best after step {self.best_step} ({self.best:.4g})"
+
+    def is_replayed(self, step: int) -> bool:
+        """Say whether a retaken step's evaluation counts."""
+        return step in self.due_steps and step > self._counted
+
+    def restore(self, step: int) -> bool:
+        """Restore the best weights as a run ends; say whether it did.
+
+        Not where the rule does not ask for it, or they are there.
+        """
+        self.waited = 0
+        if self.rule is None or not self.rule.restore or not self._weights:
+            return False
+        if step in (self.best_step, self.restored):
+            return False
+        self._write(self._weights)
+        self.restored = step
+        return True
+
+    @contextmanager
+    def swapped_in(self) -> Iterator[None]:
+        """Swap the best weights in, and those of now back again."""
+        kept = self._now(torch.clone)
+        self._write(self._weights)
+        try:
+            yield
+        finally:
+            self._write(kept)
+
+    def _now(self, read: Callable[[torch.Tensor], torch.Tensor] = lambda t: t) -> dict[str, torch.Tensor]:
+        tensors = self._model.state_dict().items()
+        return {name: read(t.detach()) for name, t in tensors if isinstance(t, torch.Tensor)}
 
     @torch.no_grad()
-    def restore(self) -> bool:
-        """Restore the best weights and buffers; return whether there are any."""
-        now = self._model.state_dict()
-        for name, kept in self._weights.items():
+    def _write(self, weights: Mapping[str, torch.Tensor]) -> None:
+        now = self._now()
+        for name, kept in weights.items():
             if name in now and now[name].shape == kept.shape:
                 now[name].copy_(kept)
-        return bool(self._weights)
 
     def state(self) -> dict[str, Any]:
         """Return the rule, the counts, and the best weights if kept."""
         rule = None if self.rule is None else tuple(self.rule)
         counting = {"best": self.best, "best_step": self.best_step, "waited": self.waited}
+        counting |= {"restored": self.restored, "counted": self._counted}
         return {"rule": rule, **counting, "weights": dict(self._weights)}
 
     def install(self, state: dict[str, Any]) -> None:
         self.put(None if state["rule"] is None else StoppingRule(*state["rule"]))
         self.best, self.best_step, self.waited = state["best"], state["best_step"], state["waited"]
-        now = self._model.state_dict()
+        self.restored, self._counted = state.get("restored"), state.get("counted", 0)
+        now = self._now()
         self._weights = {
             name: kept.to(now[name].device if name in now else kept.device, copy=True)
             for name, kept in state["weights"].items()
@@ -210,6 +255,12 @@ class EarlyStopping(Control):
 
     def now(self) -> StoppingRule | None:
         return self.loop.patience.rule
+
+    def redo(self, entry: Entry) -> None:
+        if entry.by == "early stopping":
+            self.loop.restore_best()
+        else:
+            self.put(entry.asked)
 
     def put(self, value: StoppingRule | None) -> None:
         if value is not None and not self.steering.evaluates:

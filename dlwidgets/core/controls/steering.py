@@ -177,8 +177,10 @@ class Steering:
             self.ledger.add(Entry(self.loop.steps, "schedule", rate.wish, rate.resolved, "run", note))
 
     def evaluated(self, found: Mapping[str, float]) -> None:
-        """Feed the evaluation of a retaken step to the schedule."""
+        """Feed the evaluation of a retaken step to schedule and early stopping."""
         self.loop.rate.replay_evaluation(found, self.loop.steps)
+        if self.loop.patience.is_replayed(self.loop.steps):
+            self.loop.judge(found)
 
     def state(self, shape: bool = False) -> dict[str, Any]:
         """Return the states of controls that shape the model, or not."""

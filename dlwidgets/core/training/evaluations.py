@@ -27,7 +27,8 @@ class Evaluations:
 
     Attributes
     ----------
-    latest : the last evaluation; None before any.
+    latest : the last evaluation, or that of the best weights once these were put back; None before any.
+    best : that of the best weights; None where it is not known.
     owed : whether the model is to be evaluated before the next step.
     past : what the evaluations of all lines found.
     """
@@ -42,6 +43,7 @@ class Evaluations:
     ) -> None:
         self._loop, self._valid, self.seed, self._wish, self._note = loop, valid, seed, wish, note
         self.latest: Evaluation | None = None
+        self.best: Evaluation | None = None
         self.owed, self.past = False, ScoreHistory()
         #: What the steps had taken in all when it was last evaluated [s].
         self._since = 0.0
@@ -75,6 +77,11 @@ class Evaluations:
             self.past.add(PastScores.of(found.scores, loop.steps, loop.epoch, line))
         return found
 
+    def show_best(self) -> None:
+        """Have the evaluation of the best weights as the latest."""
+        samples = self._wish("evaluate_samples")
+        self.latest = self.best or self._loop.evaluate(self._valid, samples, self.seed, record=False)  # type: ignore[arg-type]
+
     def facts(self) -> dict[str, Any]:
         """Return the facts that an evaluation renews, in order."""
         found = self.latest
@@ -84,8 +91,10 @@ class Evaluations:
     def arrived(self, spans: Mapping[str, tuple[int, int]]) -> None:
         """Follow the run to another place; see `ScoreHistory.on_lines` for `spans`."""
         loop = self._loop
-        last = loop.history.evaluations[-1:]
-        if self.latest is not None and [self.latest.loss] != [row["valid_loss"] for row in last]:
+        patience, rows = loop.patience, loop.history.evaluations
+        last = rows[-1:]
+        shown = last if patience.restored != loop.steps else [r for r in rows if r["step"] == patience.best_step]
+        if self.latest is not None and [self.latest.loss] != [row["valid_loss"] for row in shown]:
             self.latest = None  # a later one than the last of this line
         self.past.on_lines(spans)
         before = last[0]["step"] if last else 0
@@ -94,8 +103,9 @@ class Evaluations:
 
     def state(self) -> dict[str, Any]:
         """Return what was evaluated last, and whether an evaluation is due."""
-        return {"evaluation": Reference(self.latest), "owed": self.owed}
+        return {"evaluation": Reference(self.latest), "best": Reference(self.best), "owed": self.owed}
 
     def install(self, state: dict[str, Any]) -> None:
         """Have that as the last evaluation, and as what is due."""
         self.latest, self.owed = dereference(state["evaluation"]), state["owed"]
+        self.best = dereference(state.get("best"))

@@ -217,7 +217,7 @@ class Run:
     def flush(self) -> None:
         """Return once the state of now is on disk."""
         if self.autosave is not None and not self.worker.here:
-            self.result(self.autosave.save)
+            self.result(self.autosave.save_last)
             self.autosave.checkpoints.wait()
             self.autosave.tell()
 
@@ -383,7 +383,8 @@ class Run:
 
     def _burst(self) -> None:
         """Take steps and do jobs while there are any; tell the end."""
-        if self.orders.going or self.worker.has_jobs:
+        stopped = self.orders.ending == "stopped" != self._ending
+        if self.orders.going or self.worker.has_jobs or stopped:
             with self._borrowed():
                 self._work()
             self.worker.deliver()
@@ -427,8 +428,8 @@ class Run:
             worker.do_jobs(hold=not (self._running and orders.going))
             if not (self._running and orders.going):
                 self._apply("at_rest")
-                if self.autosave is not None and not orders.going:
-                    self.autosave.at_end(orders.ending)
+                if not orders.going:
+                    self._end_run(orders.ending)
                 return
             worker.deliver()
             try:
@@ -464,6 +465,16 @@ class Run:
             if soon or now - self._pulsed >= PULSE - min(step, PULSE) / 2:
                 self._publish()
 
+    def _end_run(self, ending: str) -> None:
+        """Save what the run ended with; put the best weights back."""
+        # What was stopped can be gone on with from disk, as it was.
+        if self.autosave is not None and ending != "done":
+            self.autosave.at_end(ending)
+        if ending in ("done", "stopped"):
+            self._restore_best()
+        if self.autosave is not None and ending == "done":
+            self.autosave.at_end(ending)
+
     def _begin_run(self) -> None:
         self.failure, self._ending = None, ""
         self._crowd.start()
@@ -495,16 +506,26 @@ class Run:
         if said := self.loop.rate.after_evaluation(found.figures, self.loop.steps):
             self.note(said)
         why = self.loop.judge(found.figures)
-        if not why or not self.orders.going:
+        if self.loop.patience.best_step == self.loop.steps:
+            self.evaluations.best = found
+        if why and self.orders.going:
+            self._restore_best(why)
+            self.orders.finish()
+
+    def _restore_best(self, why: str = "") -> None:
+        """Put the best weights back where wished for, and write down `why`."""
+        patience, back = self.loop.patience, self.loop.restore_best()
+        if not why and not back:
             return
-        why += self.loop.restore_best()
-        rule = self.loop.patience.rule
-        entry = Entry(self.loop.steps, "early_stopping", rule, rule, "early stopping", why)
+        why = why or f"The run ended after step {self.loop.steps}: {patience.said}."
+        why += " Its weights were put back." if back else ""
+        entry = Entry(self.loop.steps, "early_stopping", patience.rule, patience.rule, "early stopping", why)
         self.put_entries(lambda: self.steering.ledger.add(entry))
-        # The weights may be others than steps taken again would give.
         self.timeline.take("change")
         self.note(why)
-        self.orders.finish()
+        if back:
+            self.evaluations.show_best()
+            self.tell(**self.evaluations.facts())
 
     # -- the training thread: wishes put in force
 
@@ -631,7 +652,7 @@ def _end_all() -> None:
     for run in saving:
         # An interpreter that ends may start no thread any more.
         with contextlib.suppress(RuntimeError):
-            run.at_step(run.autosave.save)
+            run.at_step(run.autosave.save_last)
     for run in list(_runs):
         with contextlib.suppress(KeyboardInterrupt):
             run.worker.wait(until=lambda: time.monotonic() > until)

@@ -455,6 +455,16 @@ def stopped_early_and_restored():
     ).fit()
 
 
+@RUNS.add
+def best_weights_put_back_at_the_end_and_again():
+    rule = {"metric": "valid_loss", "patience": 99, "restore": True}
+    made = session(
+        optimizer="sgd", lr=0.5, epochs=8, early_stopping=rule, valid=(X[:10], Y["multiclass"].roll(1)[:10])
+    ).fit()
+    made.step(4)
+    return made.stop()
+
+
 WISHES = {
     "lr": [0.3, 1e-3, 0.02, 0.0], "batch_size": [3, 8, 21, 50],
     "clip": [None, 0.05, ("value", 0.01), "adaptive"],

@@ -323,8 +323,14 @@ class Autosave:
     def at_end(self, ending: str) -> None:
         """Save what a run ended with, but not each of many pauses."""
         if ending and (ending != "paused" or self._pauses.due()):
-            self.save()
+            self.save_last()
         self.tell()
+
+    def save_last(self) -> None:
+        """Save; of a stopped run, as it was before the best weights."""
+        run = self._run
+        if run.orders.ending != "stopped" or run.loop.patience.restored != run.loop.steps:
+            self.save()
 
     def save(self) -> None:
         """Have the state of now written."""
@@ -342,6 +348,7 @@ class Autosave:
             more = {
                 "past": past.state(past.of(timeline.line.went_through)), **left, **wishes,
                 "due": sorted(run.loop.rate.due_steps), "given": self.given,
+                "judged": sorted(run.loop.patience.due_steps),
             }  # fmt: skip
             self.checkpoints.write(Checkpoint(
                 snapshot, run.loop.history.upto(snapshot.step), tuple(run.steering.ledger.entries),
@@ -426,6 +433,7 @@ def resume(
         timeline.start_over(Line(found.snapshot.line, changes=list(found.changes)))
         past.install(more.get("past", ()), found.snapshot.line)
         run.loop.rate.due_steps = set(more.get("due", ()))
+        run.loop.patience.due_steps = set(more.get("judged", ()))
         for clause in clauses:
             run.note(f"From the checkpoint: {clause}.")
         if found.origin is not None:
