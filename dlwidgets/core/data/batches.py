@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import inspect
+import itertools
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
+import numpy as np
 import torch
-from torch.utils.data import default_collate
+from torch.nn.utils.rnn import PackedSequence
+from torch.utils.data import IterableDataset, default_collate, get_worker_info
 
 from ..base.random_state import Generators, RandomMark, RandomStates
 from ..base.state import read_attributes, write_attributes
@@ -75,11 +80,130 @@ def fingerprint(batch: Any) -> int:
 
 
 def batch_length(batch: Any) -> int:
-    """Count the samples in a batch by its first tensor."""
-    first = batch[0] if isinstance(batch, (tuple, list)) and batch else batch
-    if not isinstance(first, torch.Tensor):
-        first = next(tree_tensors(batch), None)
-    return 0 if first is None else first.shape[0] if first.ndim else 1
+    """Count the samples in a batch of any form.
+
+    A graph or packed sequence says it itself; a list of samples by its length, also where these are tensors
+    of various lengths; all else by the first tensor. A batch without tensors counts as one sample.
+    """
+    if isinstance(batch, torch.Tensor):
+        return batch.shape[0] if batch.ndim else 1
+    if isinstance(batch, PackedSequence):
+        return int(batch.batch_sizes[0])
+    if isinstance(batch, (tuple, list)) and batch:
+        if _holds_samples(batch):
+            return len(batch)
+        if isinstance(batch[0], torch.Tensor):
+            return batch_length(batch[0])
+        if len(batch) == 2 and isinstance(batch[1], torch.Tensor) and batch[1].ndim:
+            # Several inputs, or a list of samples: the targets tell.
+            inputs, count = batch[0], len(batch[1])
+            return count if isinstance(inputs, list) and len(inputs) == count else batch_length(inputs)
+        return batch_length(batch[0])
+    said = getattr(batch, "num_graphs", None) or getattr(batch, "batch_size", None)
+    if isinstance(said, (tuple, list)):  # as a TensorDict has it
+        said = next(iter(said), None)
+    if isinstance(said, int) and not isinstance(batch, Mapping):
+        return said
+    tensors = tree_tensors(batch)
+    first = next((t for t in tensors if t.ndim), None)
+    return 1 if first is None else len(first)
+
+
+def _holds_samples(batch: Sequence[Any]) -> bool:
+    """Say whether a list holds samples, not inputs and targets."""
+    kinds = {type(one) for one in batch}
+    if not isinstance(batch, list) or len(kinds) > 1:
+        return False
+    if kinds == {torch.Tensor}:
+        return len({len(one) if one.ndim else None for one in batch}) > 1
+    return True
+
+
+#: How many items are read a second time, to see whether a stream can be read again.
+_AGAIN = 8
+#: Attributes of a stream that are looked at, at most.
+_MOST_PARTS = 1000
+
+
+class StreamStart:
+    """The first items of a stream, seen without losing any.
+
+    It is read twice. What gives the same again begins anew each time, and so does what gives other items by
+    chance; what goes on where it was, as over an open file or a queue, is read once: what it gave is held.
+
+    Parameters
+    ----------
+    count : how many.
+
+    Attributes
+    ----------
+    items : the first of them.
+    once, held : whether the stream is read once; what was read then, which comes first.
+    """
+
+    def __init__(self, stream: Iterable[Any], count: int, sources: SourceState) -> None:
+        before = _sizes(stream)
+        with sources.preserve():
+            self.items = list(itertools.islice(iter(stream), count))
+        with sources.preserve():
+            again = list(itertools.islice(iter(stream), min(count, _AGAIN)))
+        same = [*map(_signature, self.items[: len(again)])] == [*map(_signature, again)]
+        goes_on = not again or _keeps_place(stream) or _sizes(stream) != before
+        self.once = bool(self.items) and goes_on and not (same and again)
+        self.held = [*self.items, *again] if self.once else []
+
+
+def _keeps_place(stream: Any) -> bool:
+    """Say whether a stream reads from something that is read once."""
+    seen = [stream, *itertools.islice(_parts(stream), _MOST_PARTS)]
+    if inspect.isfunction(read := type(stream).__iter__):
+        outside = inspect.getclosurevars(read)
+        seen += [*outside.nonlocals.values(), *outside.globals.values()]
+    return any(hasattr(one, "__next__") for one in seen)
+
+
+def _sizes(stream: Any) -> list[int]:
+    """Return the sizes of the containers that a stream holds."""
+    found = []
+    for part in itertools.islice(_parts(stream), _MOST_PARTS):
+        with contextlib.suppress(Exception):
+            found.append(part.qsize() if hasattr(part, "qsize") else len(part))
+    return found
+
+
+def _parts(owner: Any, deep: int = 3) -> Iterator[Any]:
+    """Yield the attributes of an object, and theirs."""
+    for value in getattr(owner, "__dict__", {}).values() if deep and not isinstance(owner, type) else ():
+        yield value
+        yield from _parts(value, deep - 1)
+
+
+def _signature(item: Any) -> tuple[int, str]:
+    return fingerprint(item), repr([*_plain_values(item)])
+
+
+def _plain_values(item: Any) -> Iterator[Any]:
+    """Yield the numbers, texts and arrays of a sample."""
+    if isinstance(item, (tuple, list, Mapping)):
+        for value in item.values() if isinstance(item, Mapping) else item:
+            yield from _plain_values(value)
+    elif isinstance(item, (str, bytes, bool, int, float, np.generic, np.ndarray)):
+        yield item.tobytes() if isinstance(item, np.ndarray) else item
+
+
+class Continued(IterableDataset):
+    """A stream that gives what was looked at first, once."""
+
+    def __init__(self, stream: Any, held: list[Any]) -> None:
+        self.stream, self.held = stream, held
+
+    def __iter__(self) -> Iterator[Any]:
+        worker = get_worker_info()
+        held, self.held = self.held, []
+        return itertools.chain(held if worker is None or worker.id == 0 else (), self.stream)
+
+    def __len__(self) -> int:
+        return len(self.stream)
 
 
 class Batches:

@@ -18,9 +18,11 @@ from ..base.isolation import preserve_random_state
 from ..base.random_state import RandomMark
 from ..base.state import Reference, dereference
 from ..base.words import pluralize
-from .batches import Batches, SourceState, fingerprint
+from .batches import Batches, Continued, SourceState, StreamStart, batch_length, fingerprint
 
 _END = object()
+#: Samples of a stream that are looked at.
+_FIRST = 32
 
 
 class LoaderBatches(Batches):
@@ -34,8 +36,7 @@ class LoaderBatches(Batches):
     def __init__(self, loader: DataLoader) -> None:
         self.loader = self._loader = loader
         sources = SourceState(loader, loader.sampler, loader.batch_sampler, loader.dataset)
-        size = loader.batch_size or getattr(loader.batch_sampler, "batch_size", None) or 1
-        super().__init__(size, sources)
+        super().__init__(loader.batch_size or getattr(loader.batch_sampler, "batch_size", None) or 1, sources)
         self._sampler: ResizableSampler | None = None
         self._iterator: Iterator[Any] | None = None
         self._held: list[Any] = []
@@ -48,13 +49,51 @@ class LoaderBatches(Batches):
         self._trusted, self._broken_off = True, False
         #: What decided this epoch's batches when it was opened.
         self._opening: Any = None
-        theirs = loader.batch_sampler
-        own = type(loader).__iter__ is not DataLoader.__iter__ or isinstance(loader.dataset, IterableDataset)
+        #: What was looked at of a stream; whether the data can be read once only.
+        self._look: StreamStart | None = None
+        self._once = False
+        theirs, samplers = loader.batch_sampler, type(getattr(loader, "sampler", None))
+        #: Whether the length is torch's own to tell.
+        self._counts = samplers.__module__.startswith("torch.utils.data")
+        own_iteration = type(loader).__iter__ is not DataLoader.__iter__
+        own = own_iteration or isinstance(loader.dataset, IterableDataset)
         if type(theirs) is BatchSampler and not own:
             self._sampler = ResizableSampler(theirs, theirs.batch_size, self._sources)
             self._loader = _with_sampler(loader, self._sampler)
             with contextlib.suppress(TypeError):
                 self.samples = len(theirs.sampler)  # type: ignore[arg-type]
+            return
+        self._counts = False
+        if isinstance(loader.dataset, IterableDataset) and not own_iteration:
+            self._look_at_stream(loader.dataset)
+        elif loader.batch_size is None:
+            self._look_at_sizes()
+
+    def _look_at_stream(self, stream: IterableDataset) -> None:
+        """Look at the first samples; lose none of them."""
+        single = self.loader.batch_sampler is None  # its items are batches already
+        self._look = StreamStart(stream, 1 if single else _FIRST, self._sources)
+        if self._look.held:
+            self._once = self._look.once
+            self._loader = _copy_loader(
+                self.loader, Continued(stream, list(self._look.held)), batch_size=self.loader.batch_size,
+                drop_last=self.loader.drop_last,
+            )  # fmt: skip
+        if single and self._look.items:
+            self._size = batch_length(self.loader.collate_fn(self._look.items[0]))
+
+    def _look_at_sizes(self) -> None:
+        """Find the size of batches that nobody told."""
+        sampler = self.loader.batch_sampler
+        with self._sources.preserve():
+            if sampler is None:
+                self._size = batch_length(self.peek(1))
+            elif getattr(sampler, "batch_size", None) is None:
+                first = next(iter(sampler), ())
+                self._size, self._once = len(first) or 1, isinstance(sampler, Iterator)
+                if self._once:
+                    rest = itertools.chain([first] if first else [], sampler)
+                    self._loader = _copy_loader(self.loader, self.loader.dataset, batch_sampler=rest)
 
     @property
     def resizable(self) -> bool:
@@ -78,7 +117,9 @@ class LoaderBatches(Batches):
     def take(self) -> Any:
         if self._held:
             return self._note_taken(self._held.pop())
-        if self._over:
+        if self._over and not self._counts:
+            self._end_epoch()  # it was read to its end
+        elif self._over:
             # As the plain loop does: a sampler may draw from its generator when it is read to its end.
             if self._sampler is not None:
                 self._sampler.last = True
@@ -99,6 +140,10 @@ class LoaderBatches(Batches):
         try:
             batch = next(self._iterator)
         except StopIteration:
+            if not self._counts:
+                self._trusted = self._trusted and self.steps_in_epoch() in (None, self._taken)
+                # There is no second epoch in a stream that is read once.
+                self.used_up = self._once and not self._taken
             self._end_epoch()
             return None
         except BaseException:
@@ -113,19 +158,23 @@ class LoaderBatches(Batches):
             self._taken -= 1
         else:
             self._taken -= len(self._indices)
+            self._held.clear()  # its indices are among those that are ahead
             self._return_indices(self._indices)
 
     def sweep(self, batch_size: int) -> Iterator[Any]:
         with _preserve_generators(self.loader):
-            yield from self.loader
+            yield from self._loader if self._look is not None and self._look.held else self.loader
 
     def peek(self, count: int) -> Any:
         dataset, collate = self.loader.dataset, self.loader.collate_fn
         if self.loader.batch_sampler is None:
             # batch_size=None: the dataset's items are batches already.
+            if self._look is not None:
+                return collate(self._look.items[0])
             return collate(next(iter(dataset)) if isinstance(dataset, IterableDataset) else dataset[0])
         if isinstance(dataset, IterableDataset):
-            return collate(list(itertools.islice(iter(dataset), count)))
+            items = None if self._look is None else self._look.items
+            return collate(list(itertools.islice(iter(dataset), count)) if items is None else items[:count])
         return collate([dataset[i] for i in range(min(count, len(dataset)))])  # type: ignore[arg-type]
 
     def count_readable(self) -> int:
@@ -165,7 +214,7 @@ class LoaderBatches(Batches):
         if self._sampler is not None:
             return None if self.samples is None else self._count_batches(self.samples)
         try:
-            return len(self.loader)
+            return len(self.loader) if self._trusted else None
         except TypeError:
             return None
 
@@ -190,14 +239,19 @@ class LoaderBatches(Batches):
 
     def install(self, state: dict[str, Any]) -> str | None:
         said = None
-        if state["open"] or state["broken_off"]:
+        if self._once:
+            if (state["taken"], state["open"]) != (self._taken, self._iterator is not None):
+                raise ValueError("the data can be read once only")
+        elif state["open"] or state["broken_off"]:
             with self._sources.preserve():
                 said = self._reopen(state)
         else:
             self.close()
         self._broken_off = state["broken_off"] and not state["open"]
         self._taken, self._over, self._trusted = state["taken"], state["over"], state["trusted"]
-        self._held, self._indices = list(dereference(state["held"]) or []), []
+        if not self._once:
+            self._held = [] if self._sampler is not None else list(dereference(state["held"]) or [])
+        self._indices = []
         self._opening = state["opening"]
         self.batch_size = state["batch_size"]
         self._sources.install_own(state["own"])
@@ -233,7 +287,7 @@ class LoaderBatches(Batches):
     def _read_again(
         self, loader: DataLoader, sampler: ResizableSampler | None, state: dict[str, Any]
     ) -> tuple[Iterator[Any], str | None]:
-        count = state["count"]
+        count = state["count"] if dereference(state["held"]) else state["taken"]
         self._sources.install(state["opening"])
         if sampler is not None:
             sizes = _expand_runs(state["feed"]["handed"])
@@ -265,7 +319,21 @@ class LoaderBatches(Batches):
             self._taken += len(self._indices)
         ahead = self._held or (self._sampler is not None and self._sampler.ahead)
         self._over = not ahead and self.steps_left() == 0
+        if self._over and not self._counts and self._iterator is not None:
+            self._over = self._read_to_end(batch)
         return batch
+
+    def _read_to_end(self, batch: Any) -> bool:
+        """Say whether the data ends after `batch`, as its length says."""
+        try:
+            more = next(self._iterator, _END)  # type: ignore[arg-type]
+        except BaseException:
+            self._held.append(batch)
+            raise
+        if more is not _END:
+            self._held.append(more)
+            self._trusted = False
+        return more is _END
 
     def _end_epoch(self) -> None:
         self._iterator, self._taken, self._over = None, 0, False
@@ -298,13 +366,17 @@ class LoaderBatches(Batches):
 
 def _with_sampler(loader: DataLoader, sampler: ResizableSampler) -> DataLoader:
     """Return a DataLoader like the person's own whose batches `sampler` makes."""
+    return _copy_loader(loader, loader.dataset, batch_sampler=sampler)
+
+
+def _copy_loader(loader: DataLoader, dataset: Any, **others: Any) -> DataLoader:
     same = (
         "num_workers", "collate_fn", "pin_memory", "timeout", "worker_init_fn", "multiprocessing_context",
         "generator", "prefetch_factor", "persistent_workers", "pin_memory_device", "in_order",
     )  # fmt: skip
     known = inspect.signature(DataLoader).parameters
     options = {name: getattr(loader, name) for name in same if name in known and hasattr(loader, name)}
-    return DataLoader(loader.dataset, batch_sampler=sampler, **options)
+    return DataLoader(dataset, **options, **others)
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -64,7 +65,7 @@ class LossCalls(TorchFunctionMode):
         self._rows = rows
         self._found: list[tuple[torch.Tensor, LossCall]] = []
         self._sums: list[torch.Tensor] = []
-        self._picked: list[torch.Tensor] = []
+        self._picked: list[weakref.ref[torch.Tensor]] = []
 
     def of(self, loss: Any) -> LossCall | None:
         """Return the call that returned this loss, or None."""
@@ -76,7 +77,7 @@ class LossCalls(TorchFunctionMode):
             return made
         if made.ndim:
             if func in (torch.Tensor.__getitem__, torch.masked_select, torch.Tensor.masked_select):
-                self._picked.append(made)
+                self._picked.append(weakref.ref(made))
             return made
         options = kwargs or {}
         if getattr(func, "__module__", "") == "torch.nn.functional":
@@ -86,7 +87,7 @@ class LossCalls(TorchFunctionMode):
         elif func in _QUOTIENTS and len(args) == 2 and any(args[0] is one for one in self._sums):
             self._found.append((made, LossCall(func, args)))
         elif args and isinstance(args[0], torch.Tensor) and func in (*_MEANS, *_SUMS):
-            if args[0].numel() >= self._rows or any(args[0] is one for one in self._picked):
+            if args[0].numel() >= self._rows or any(args[0] is one() for one in self._picked):
                 if func in _MEANS:
                     self._found.append((made, LossCall(func, args)))
                 else:

@@ -11,9 +11,11 @@ from torch.utils.data import IterableDataset, default_collate
 
 from ..base.random_state import RandomMark
 from ..base.state import Reference, dereference
-from .batches import Batches, SourceState, batch_length, fingerprint
+from .batches import Batches, SourceState, StreamStart, batch_length, fingerprint
 
 _END = object()
+#: Samples that are looked at.
+_FIRST = 32
 
 
 class StreamBatches(Batches):
@@ -40,17 +42,19 @@ class StreamBatches(Batches):
         self._drawn = 0
         self._opening: Any = None
         self._mark = RandomMark()
-        self._look: Any = None
+        self._look: list[Any] = []
+        if isinstance(source, Iterator):
+            # It can be read once only: what was looked at is kept for training.
+            self._look = list(itertools.islice(source, 1))
+            self._iterator, self._drawn, self._held, self._once = source, 1, list(self._look), True
+        else:
+            look = StreamStart(source, _FIRST if self._gives_samples else 1, self._sources)
+            self._look, self._held, self._once = look.items, list(look.held), look.once
         if not self._gives_samples:
-            batches = iter(source)
-            self._look = next(batches, _END)
-            if self._look is _END:
+            if not self._look:
                 raise ValueError("the iterable gives no batches")
-            if batches is source:
-                # It can be read once only: what was looked at is kept for training.
-                self._iterator, self._drawn, self._held = batches, 1, [self._look]
             # What the data says, not what was asked for.
-            self.batch_size = batch_length(self._look) or batch_size
+            self.batch_size = batch_length(self._look[0]) or batch_size
 
     @property
     def over(self) -> bool:
@@ -85,11 +89,10 @@ class StreamBatches(Batches):
 
     def peek(self, count: int) -> Any:
         if not self._gives_samples:
-            return self._look
-        items = list(itertools.islice(iter(self.source), count))
-        if not items:
+            return self._look[0]
+        if not self._look:
             raise ValueError("the IterableDataset gives no samples")
-        return default_collate(items)
+        return default_collate(self._look[:count])
 
     def why_not(self, batch_size: int) -> str | None:
         if not self._gives_samples and batch_size != self.batch_size:
@@ -101,7 +104,7 @@ class StreamBatches(Batches):
         return max(0, count - self._taken) if self._trusted and count is not None else None
 
     def steps_in_epoch(self) -> int | None:
-        if self._gives_samples or not hasattr(self.source, "__len__"):
+        if self._gives_samples or not hasattr(self.source, "__len__") or not self._trusted:
             return None
         return len(self.source)  # type: ignore[arg-type]
 
@@ -117,9 +120,9 @@ class StreamBatches(Batches):
     def install(self, state: dict[str, Any]) -> str | None:
         here, held, said = self.state(), dereference(state["items"]), None
         same = all(here[name] == state[name] for name in ("drawn", "held", "taken", "used_up"))
-        if isinstance(self.source, Iterator):
+        if self._once:
             if not same:
-                raise ValueError("the data is a generator, which can be read once only")
+                raise ValueError("the data can be read once only, as a generator")
         elif state["drawn"] is None:
             self._iterator, self._held = None, []
         else:
@@ -165,9 +168,23 @@ class StreamBatches(Batches):
             raise
         if batch is _END:
             # A generator is its own iterator: there is no second epoch in it.
-            self.used_up = self._iterator is self.source
+            self.used_up = self._iterator is self.source or (self._once and not self._taken)
+            self._trusted = self._trusted and self.steps_in_epoch() in (None, self._taken)
             self._iterator, self._taken, self._last = None, 0, []
             return _END
         self._held, self._last = self._held[wanted:], items
         self._taken += 1
+        if not self._held and self.steps_left() == 0:
+            self._read_on()
         return batch
+
+    def _read_on(self) -> None:
+        """Look whether the source has more than it says."""
+        try:
+            more = next(self._iterator, _END)  # type: ignore[arg-type]
+        except BaseException:
+            self.put_back()
+            raise
+        if more is not _END:
+            self._held, self._trusted = [more], False
+            self._drawn += 1

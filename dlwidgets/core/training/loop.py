@@ -153,7 +153,8 @@ class Loop:
         started = time.perf_counter()
         self.epoch_ended = False
         if not (group := self.accumulation.take()):
-            self._end_epoch()
+            if self._taken or not self.accumulation.used_up:
+                self._end_epoch()
             return False
         self._mark.set()
         buffers = [buffer.clone() for buffer in self._buffers]

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import random
-from collections import Counter
+from collections import Counter, UserDict
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
+from torch.nn.utils.rnn import pack_sequence
 from torch.utils.data import (
     BatchSampler,
     DataLoader,
@@ -18,12 +22,14 @@ from torch.utils.data import (
     IterableDataset,
     SequentialSampler,
     TensorDataset,
+    default_collate,
 )
 
 from dlwidgets.core.data.batches import IndexedBatches, batch_length
 from dlwidgets.core.data.loader import LoaderBatches
 from dlwidgets.core.data.source import Rows
 from dlwidgets.core.data.stream import StreamBatches
+from dlwidgets.session import Session
 
 pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")
 
@@ -394,8 +400,22 @@ def test_a_sweep_leaves_a_shared_generator_alone():
     ("batch", "length"),
     [
         ((torch.zeros(5, 2), torch.zeros(5)), 5), ({"x": torch.zeros(3, 1)}, 3), (torch.tensor(1.0), 1),
-        ("words", 0),
+        ("words", 1), (["a", "b", "c"], 3),
         (([torch.zeros(2)], 4), 2),
+        # A list of samples of various lengths, in a pair with its targets or alone; several inputs.
+        (([torch.zeros(3), torch.zeros(5)], torch.zeros(2)), 2), ([torch.zeros(3), torch.zeros(5)], 2),
+        (([torch.zeros(4, 2), torch.zeros(4, 3)], torch.zeros(4)), 4),
+        # Samples as they are, or what was made of them by name.
+        ([(torch.zeros(8), 1), (torch.zeros(8), 0), (torch.zeros(8), 2)], 3),
+        ([{"x": torch.zeros(8)}] * 4, 4),
+        (UserDict(input_ids=torch.zeros(6, 9), lengths=torch.zeros(6)), 6),
+        (pack_sequence([torch.zeros(4, 2), torch.zeros(3, 2), torch.zeros(1, 2)]), 3),
+        ((pack_sequence([torch.zeros(4, 2), torch.zeros(3, 2)]), torch.zeros(2)), 2),
+        # Objects: by their own word, or by what they hold.
+        (SimpleNamespace(x=torch.zeros(5, 2), y=torch.zeros(5)), 5),
+        (SimpleNamespace(x=torch.zeros(50, 2), edge_index=torch.zeros(2, 90), num_graphs=4), 4),
+        (SimpleNamespace(x=torch.zeros(7, 3), batch_size=torch.Size([7])), 7),
+        (torch.zeros(2, 3).to_sparse(), 2),
     ],
 )  # fmt: skip
 def test_a_batch_is_as_long_as_its_first_tensor(batch, length):
@@ -420,3 +440,192 @@ def test_tensors_in_a_dataset_are_collated_as_a_loader_does():
     assert epoch_of(IndexedBatches(data, 4, seed=0, shuffle=False)) == [
         values(batch) for batch in DataLoader(data, 4)
     ]
+
+
+# -- streams that are read once, lengths that lie, batches of a size that nobody told
+
+
+def row(i):
+    return torch.full((8,), float(i)), torch.tensor(i % 3)
+
+
+class OverIterator(IterableDataset):
+    def __init__(self):
+        self.left = iter(range(100))
+
+    def __iter__(self):
+        return (row(i) for i in self.left)
+
+
+class OverQueue(IterableDataset):
+    def __init__(self):
+        self.left = list(range(100))
+
+    def __iter__(self):
+        while self.left:
+            yield row(self.left.pop(0))
+
+
+class OverFile(IterableDataset):
+    def __init__(self):
+        self.file = io.StringIO("".join(f"{i}\n" for i in range(100)))
+
+    def __iter__(self):
+        return (row(int(line)) for line in self.file)
+
+
+class InBatches:
+    """Ready-made batches over an iterator that all passes share."""
+
+    def __init__(self):
+        self.left = iter(range(10))
+
+    def __iter__(self):
+        for i in self.left:
+            rows = [row(j) for j in range(i * 10, i * 10 + 10)]
+            yield torch.stack([x for x, _ in rows]), torch.stack([y for _, y in rows])
+
+
+class BatchDataset(InBatches, IterableDataset):
+    pass
+
+
+class Seen(nn.Linear):
+    def forward(self, x):
+        if self.training:
+            self.rows += [int(value) for value in x[:, 0]]
+        return super().forward(x / 100)
+
+
+ONCE = {
+    "over an iterator": lambda: DataLoader(OverIterator(), 10),
+    "over a queue": lambda: DataLoader(OverQueue(), 10),
+    "over a file": lambda: DataLoader(OverFile(), 10), "without a loader": OverQueue,
+    "ready-made batches": InBatches,
+    "ready-made batches in a loader": lambda: DataLoader(BatchDataset(), None),
+    "generator": lambda: iter(InBatches()),
+    "batch sampler": lambda: DataLoader(
+        [row(i) for i in range(100)], batch_sampler=iter([[*range(i, i + 10)] for i in range(0, 100, 10)])
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("epochs", [1, 3])
+@pytest.mark.parametrize("name", ONCE)
+def test_a_stream_that_is_read_once_loses_no_sample(name, epochs):
+    model = Seen(8, 3)
+    model.rows = []
+    made = Session(model, ONCE[name](), epochs=epochs, threads=1).fit()
+    assert model.rows == list(range(100)) and made.status == "done"
+    assert made.history()["batch_size"].sum() == 100
+
+
+def test_a_stream_that_begins_anew_is_looked_at_and_read_from_its_start():
+    model = Seen(8, 3)
+    model.rows = []
+
+    class Anew(IterableDataset):
+        def __iter__(self):
+            return (row(i) for i in torch.randperm(40).tolist())
+
+    Session(model, DataLoader(Anew(), 10), epochs=2, threads=1).fit()
+    assert Counter(model.rows) == Counter([*range(40), *range(40)])
+
+
+def lying(told, true):
+    """Return sources that say `told` batches of 8 and give `true`."""
+
+    class Stream(IterableDataset):
+        def __len__(self):
+            return told * 8
+
+        def __iter__(self):
+            return (row(i) for i in range(true * 8))
+
+    class Order:
+        def __len__(self):
+            return told * 8
+
+        def __iter__(self):
+            return iter(range(true * 8))
+
+    class Sampler(Order):
+        def __len__(self):
+            return told
+
+        def __iter__(self):
+            return iter([[*range(i * 8, i * 8 + 8)] for i in range(true)])
+
+    class Ready(Sampler):
+        def __iter__(self):
+            return (default_collate([row(j) for j in range(i * 8, i * 8 + 8)]) for i in range(true))
+
+    rows = [row(i) for i in range(max(told, true) * 8)]
+    return {
+        "stream": DataLoader(Stream(), 8), "sampler": DataLoader(rows, 8, sampler=Order()),
+        "batch sampler": DataLoader(rows, batch_sampler=Sampler()), "ready-made": Ready(),
+    }  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore:Length of IterableDataset:UserWarning")
+@pytest.mark.parametrize(("told", "true"), [(5, 8), (8, 5), (4, 4), (1, 2)])
+@pytest.mark.parametrize("name", ["stream", "sampler", "batch sampler", "ready-made"])
+@pytest.mark.parametrize("count", [1, 3])
+def test_an_epoch_is_as_long_as_the_data_is_whatever_it_says(name, told, true, count):
+    made = Session(nn.Linear(8, 3), lying(told, true)[name], epochs=3, accumulate=count, threads=1).fit()
+    each = -(-true // count)
+    assert made.steps == 3 * each and made.status == "done"
+    assert made.history().groupby("epoch").size().tolist() == [each] * 3
+
+
+@pytest.mark.filterwarnings("ignore:Length of IterableDataset:UserWarning")
+@pytest.mark.parametrize("name", ["stream", "sampler", "batch sampler", "ready-made"])
+def test_a_rewind_over_the_end_of_an_epoch_that_is_longer_than_it_says(name):
+    made = Session(nn.Linear(8, 3), lying(5, 8)[name], epochs=3, threads=1)
+    made.step(6)
+    there = made.model.weight.detach().clone()
+    made.step(5)
+    made.rewind(6)
+    assert torch.equal(made.model.weight, there)
+    made.fit()
+    assert made.history().groupby("epoch").size().tolist() == [8] * 3
+
+
+@pytest.mark.parametrize("make", [
+    lambda d: DataLoader(d, batch_sampler=[[*range(i, i + 16)] for i in range(0, 64, 16)]),
+    lambda d: DataLoader(d, batch_sampler=iter([[*range(i, i + 16)] for i in range(0, 64, 16)])),
+    lambda d: DataLoader([default_collate([d[j] for j in range(i, i + 16)]) for i in range(0, 64, 16)], None),
+], ids=["batch sampler", "batch sampler read once", "batches as items"])  # fmt: skip
+def test_the_size_of_a_batch_is_that_of_the_first_where_nobody_told_it(make):
+    data = TensorDataset(torch.randn(64, 8), torch.arange(64) % 3)
+    model = nn.Sequential(nn.Linear(8, 4), nn.BatchNorm1d(4), nn.Linear(4, 3))
+    made = Session(model, make(data), epochs=1, threads=1)
+    assert made.batch_size == 16
+    assert made.fit().history()["batch_size"].tolist() == [16] * 4
+
+
+class Pair:
+    def __init__(self, x, y):
+        self.x, self.y = x, y
+
+
+@pytest.mark.parametrize("make", [
+    lambda x, y: Pair(x, y), lambda x, y: UserDict(x=x, y=y), lambda x, y: SimpleNamespace(x=x, y=y),
+], ids=["an object", "a mapping of its own", "a namespace"])  # fmt: skip
+def test_batches_that_are_objects_are_counted_moved_and_evaluated(make):
+    X, y = torch.randn(40, 8), torch.arange(40) % 3
+    loader = DataLoader(
+        TensorDataset(X, y), 16, collate_fn=lambda rows: make(*(torch.stack(one) for one in zip(*rows)))
+    )
+
+    def step(model, batch):
+        x, y = (batch["x"], batch["y"]) if isinstance(batch, UserDict) else (batch.x, batch.y)
+        return nn.functional.cross_entropy(model(x), y)
+
+    model = nn.Linear(8, 3)
+    made = Session(model, loader, loader, training_step=step, epochs=1, threads=1).fit()
+    assert made.history()["batch_size"].tolist() == [16, 16, 8]
+    found = made.evaluate()
+    with torch.no_grad():
+        assert found.samples == 40
+        assert found.loss == pytest.approx(float(nn.functional.cross_entropy(model(X), y)), rel=1e-5)
