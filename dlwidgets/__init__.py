@@ -10,6 +10,7 @@ __version__ = "0.1.0"
 #: Where each public name lives. Nothing is imported before it is used: `import dlwidgets` stays cheap.
 _HOMES = {
     "Session": "session",
+    "sessions": "session",
     "summary": "core.layers.summary",
     "Summary": "core.layers.summary",
     "activations": "core.activations.activations",
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from .core.activations.activations import activations
     from .core.layers.summary import Summary, summary
     from .core.scoring.scores import Scores
-    from .session import Session
+    from .session import Session, sessions
     from .views.activations.view import ActivationBrowser
     from .views.confusion.view import ConfusionGrid
     from .views.curves.view import Curves

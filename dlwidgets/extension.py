@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def load_ipython_extension(ipython: InteractiveShell) -> None:
     """Show models as tables from now on, once however often called."""
-    printers = _html(ipython)
+    printers = _printers(ipython)
     for name, table in _TABLES.items():
         before = printers.pop(name, None)
         printers.for_type(name, before if isinstance(before, _Shown) else _Shown(table, before))
@@ -24,7 +24,7 @@ def load_ipython_extension(ipython: InteractiveShell) -> None:
 
 def unload_ipython_extension(ipython: InteractiveShell) -> None:
     """Show models as before."""
-    printers = _html(ipython)
+    printers = _printers(ipython)
     for name in _TABLES:
         current = printers.pop(name, None)
         left = current.before if isinstance(current, _Shown) else current
@@ -32,41 +32,49 @@ def unload_ipython_extension(ipython: InteractiveShell) -> None:
             printers.for_type(name, left)
 
 
-def table(model: nn.Module) -> str:
-    """Return a model's layer table as HTML, with a hint.
+def table(model: nn.Module, as_text: bool = False) -> str:
+    """Return a model's layer table as HTML, or text, with a hint.
 
     The model is not run, and nothing is kept: unlike a view, the table costs nothing once it is shown.
     """
     from .core.layers.example_input import input_hint
     from .core.layers.summary import make_summary
-    from .core.layers.summary_text import html
+    from .core.layers.summary_text import html, text
     from .core.layers.walk import walk
 
     found = make_summary(layers := walk(model))
     hint = input_hint(layers, call="dlwidgets.summary")
-    return html(dataclasses.replace(found, notes=(*found.notes, hint)))
+    return (text if as_text else html)(dataclasses.replace(found, notes=(*found.notes, hint)))
 
 
 class _Shown:
-    """Makes the text/html of one type, where the object has none itself.
+    """Makes the text/html of one type, or a terminal's text.
 
-    Only this one format is added: text/plain stays the object's `repr`, and a terminal, which has no HTML,
-    asks for nothing more. `before` is what made it until the extension was loaded; None for nothing.
+    An object that makes its own is left to it. Only this one format is added: in a notebook text/plain stays the object's `repr`, and in a terminal that
+    of an object inside another. `before` is what made it until the extension was loaded; None for nothing.
     """
 
-    def __init__(self, table: Callable[[Any], str] | None, before: Callable[[Any], Any] | None) -> None:
+    def __init__(self, table: Callable[..., str] | None, before: Callable[..., Any] | None) -> None:
         self._table, self.before = table, before
 
-    def __call__(self, shown: Any) -> Any:
+    def __call__(self, shown: Any, printer: Any = None, cycle: bool = False) -> Any:
+        if printer is not None:
+            own = self._make(shown, as_text=True) if len(printer.stack) == 1 else None
+            if own is None and self.before is not None:
+                return self.before(shown, printer, cycle)
+            return printer.text(repr(shown) if own is None else own)
         # IPython would ask us before these.
         if get_real_method(shown, "_repr_mimebundle_") is not None:
             return None
         if (own := get_real_method(shown, "_repr_html_")) is not None:
             return own()
+        return self._make(shown)
+
+    def _make(self, shown: Any, **options: Any) -> str | None:
         if self._table is None:
             return None
         try:
-            return self._table(shown)
+            return self._table(shown, **options)
         except Exception as error:  # noqa: BLE001 - said in a line; the object is shown by its repr
             words = f"{type(error).__name__}: {' '.join(str(error).split())}".removesuffix(": ")
             print(f"dlwidgets has no layer table of this {type(shown).__name__}: {words}", file=sys.stderr)
@@ -74,12 +82,14 @@ class _Shown:
 
 
 #: By the names of types, so that neither torch nor Keras is imported here; IPython takes the nearest base.
-_TABLES: dict[str, Callable[[Any], str] | None] = {
+_TABLES: dict[str, Callable[..., str] | None] = {
     "torch.nn.modules.module.Module": table,
     # On the torch backend these are modules, too, but most hide their layers from torch.
     "keras.src.layers.layer.Layer": None,
 }
 
 
-def _html(ipython: InteractiveShell) -> Any:
-    return ipython.display_formatter.formatters["text/html"]
+def _printers(ipython: InteractiveShell) -> Any:
+    """Return what makes HTML, or a terminal's text."""
+    shown = ipython.display_formatter
+    return shown.formatters["text/html" if "text/html" in shown.active_types else "text/plain"]

@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import gc
 import inspect
+import itertools
 import math
 import os
+import sys
 import threading
 import warnings
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
@@ -23,6 +27,7 @@ from traitlets import Bool, Dict, HasTraits, Int, Tuple, Unicode
 
 from .core.base.history import History
 from .core.base.ledger import Entry
+from .core.base.numbers import read_number
 from .core.base.trees import tree_map
 from .core.base.words import pluralize
 from .core.controls.clipping import clipping
@@ -49,6 +54,9 @@ if TYPE_CHECKING:
     from .core.layers.summary import Summary
     from .core.scoring.past_scores import PastScores
 
+#: Every session of this kernel by number, in the order in which they were made.
+_made: weakref.WeakValueDictionary[int, Session] = weakref.WeakValueDictionary()
+_numbers = itertools.count(1)
 _author: contextvars.ContextVar[str] = contextvars.ContextVar("dlwidgets_author", default="code")
 
 
@@ -197,7 +205,8 @@ class Session(HasTraits):
     The weights are those of the plain loop: `torch.manual_seed(seed)`, a generator `g` seeded with `seed`,
     and for each epoch the batches of `torch.randperm(n, generator=g)` in order. While it trains in the
     background, the global random generators are the training's: a cell that draws from them meanwhile changes
-    what comes after, as it would in any loop.
+    what comes after, as it would in any loop. Sessions that train at once take turns, a step each, and each
+    has its own random numbers: its weights are those that it has alone.
     """
 
     # -- wishes: written by people and views
@@ -283,6 +292,7 @@ class Session(HasTraits):
         checkpoint_every: float = 60.0,
         **unknown: Any,
     ) -> None:
+        _refuse_shared(model)
         # A control that is not written out above is an option and a trait all the same.
         unlisted = [one for one in CONTROLS if not self.has_trait(one.name)]
         more = {one.name: unknown.pop(one.name) for one in unlisted if one.name in unknown}
@@ -316,6 +326,8 @@ class Session(HasTraits):
         self.observe(self._wished, names=[*self._run.steering.names])
         self.observe(lambda change: self._run.epochs_changed(change["new"]), names=["epochs"])
         self.observe(self._pause_wished, names=["paused"])
+        self._note_others()
+        _made[next(_numbers)] = self
 
     # ------------------------------------------------------------------ what it is
 
@@ -364,6 +376,23 @@ class Session(HasTraits):
         name, batches = ("validation", data.valid) if self.has_valid else ("training", data.train)
         return Samples(batches, name, self.device, target)
 
+    def _note_others(self) -> None:
+        """Note which other sessions train, or wait with these weights."""
+        for other in _living():
+            if other is self:
+                continue
+            if other._trains:
+                what = f"{_titled(other)} trains in this kernel too: the two take turns, a step each."
+            elif other.paused and _share_weights(self.model, other.model):
+                what = f"{_titled(other)} is paused and has the same weights: it would go on from those made here."
+            else:
+                continue
+            self._noted(f"{what} {_called(other)}.stop() ends it.")
+
+    @property
+    def _trains(self) -> bool:
+        return self._run.orders.going or self.status == "trying"
+
     def __repr__(self) -> str:
         return describe(self._run, self.status, self.error, self.epochs, self.rejected)
 
@@ -374,21 +403,27 @@ class Session(HasTraits):
 
         Parameters
         ----------
-        epochs : None: as `session.epochs` says, or those a paused run still has to do. The rest of an epoch
-            that was broken off counts as the first.
+        epochs : None: as `session.epochs` says, or those a paused run still has to do. So many: that many, and
+            a run that has more left pauses there, to be gone on with; `session.epochs` stays. The rest of an
+            epoch that was broken off counts as the first.
 
         Raises
         ------
         ValueError : the data was a generator, which has been read to its end.
         """
-        self._run.check_open()
+        self._check_free()
         if epochs is None and self._run.orders.complete:
             return self._say_done()
         wanted = self.epochs if epochs is None else read_alone("epochs", epochs)
-        self._run.begin(wanted, anew=epochs is not None)
-        self.epochs = wanted
+        self._run.begin(wanted, only=epochs is not None)
         self._run.go()
         return self
+
+    def _check_free(self) -> None:
+        """Raise RuntimeError where it is closed, or another trains its weights."""
+        self._run.check_open()
+        _refuse_shared(self.model, self)
+        self._note_others()
 
     def resume(self) -> Self:
         """Go on after a pause or a mended failure; return at once.
@@ -432,13 +467,13 @@ class Session(HasTraits):
     def step(self, n: int = 1, wait: bool = True) -> Self:
         """Take `n` steps, then pause; with `wait`, return then.
 
-        An interrupt pauses.
+        An interrupt pauses, as in `fit`.
 
         Raises
         ------
         Exception : with `wait`, what the model, the loss or the data raised.
         """
-        self._run.check_open()
+        self._check_free()
         if not isinstance(n, int) or isinstance(n, bool) or n < 1:
             raise ValueError(f"step({n!r}): a whole number of steps, 1 or more, is wanted.")
         with self._run.awaiting_end(wait):
@@ -446,21 +481,45 @@ class Session(HasTraits):
             self._run.go()
         return self
 
-    def fit(self, epochs: int | None = None) -> Self:
+    def fit(self, epochs: int | None = None, *, progress: bool = True) -> Self:
         """Train and wait until done: for scripts, graders and CI.
 
-        An interrupt pauses, the model kept. A pause by anybody ends the waiting; `resume()` or another
-        `fit()` goes on.
+        An interrupt pauses, the model kept, and a script then hears of it as KeyboardInterrupt. A pause by
+        anybody ends the waiting; `resume()` or another `fit()` goes on.
+
+        Parameters
+        ----------
+        epochs : as of `start`.
+        progress : whether a bar shows how far it is, or on no terminal, as in a log, a line an epoch (stderr).
 
         Raises
         ------
         Exception : what the model, the loss or the data raised.
         """
         try:
-            with self._run.awaiting_end():
+            with self._run.awaiting_end(progress=progress):
                 self.start(epochs)
         finally:
             self._run.flush()
+        return self
+
+    def wait(self, timeout: float | None = None) -> Self:
+        """Wait until nothing runs: the end of the run, or a pause.
+
+        An interrupt ends the waiting alone. In a notebook `await session.done()` lets the page's messages in.
+
+        Parameters
+        ----------
+        timeout : seconds to wait at most; None: however long it takes. `session.status` says what came.
+
+        Raises
+        ------
+        Exception : what the model, the loss or the data raised.
+        """
+        seconds = read_number(timeout)
+        if timeout is not None and (seconds is None or not seconds >= 0):
+            raise ValueError(f"wait({timeout!r}): seconds, 0 or more, are wanted, or None.")
+        self._run.await_rest(seconds)
         return self
 
     async def done(self) -> Self:
@@ -1003,7 +1062,71 @@ class Session(HasTraits):
         if change["new"]:
             self.pause(wait=False)
         elif self._run.orders.paused:
-            self.start()
+            try:
+                self.start()
+            except BaseException:
+                self._told(paused=True)
+                raise
+
+
+class Sessions(list[Session]):
+    """The sessions of a kernel, shown as a table."""
+
+    def __repr__(self) -> str:
+        if not self:
+            return "no session: dlwidgets.Session(model, train=(X, y)) makes one"
+        rows = [("", "name", "model", "status", "step", "epochs")]
+        for number, one in enumerate(self):
+            name, model = _bound_name(one) or "-", type(one.model).__name__
+            epochs = f"{one.epoch:,} of {one.progress()['epochs']:,}"
+            rows.append((f"[{number}]", name, model, one.status, f"{one.steps:,}", epochs))
+        widths = [max(map(len, column)) for column in zip(*rows)]
+        return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+
+
+def sessions() -> Sessions:
+    """Return the sessions of this kernel that are not closed, oldest first.
+
+    Shown, it is a table: number, the name that the session has in the notebook or script, model, status, step
+    and epoch. `dlwidgets.sessions()[0].stop()` ends a run whose name now means another. A session that trains
+    lives on without a name; one that nobody holds any more is not kept for this list.
+    """
+    gc.collect()  # a session and its run hold each other
+    return _living()
+
+
+def _living() -> Sessions:
+    return Sessions(one for _, one in sorted(_made.items()) if not one._run.closed)
+
+
+def _bound_name(session: Session) -> str:
+    """Return a session's name in the notebook or script, "" for none."""
+    named = vars(sys.modules["__main__"]).items()
+    return next((name for name, value in [*named] if value is session and not name.startswith("_")), "")
+
+
+def _called(session: Session) -> str:
+    """Return an expression that means a session whatever names mean."""
+    return f"dlwidgets.sessions()[{sessions().index(session)}]"
+
+
+def _titled(session: Session) -> str:
+    name = _bound_name(session)
+    return f"Another session ({name + ', ' if name else ''}{type(session.model).__name__})"
+
+
+def _share_weights(model: nn.Module, other: nn.Module) -> bool:
+    return not {id(p) for p in model.parameters()}.isdisjoint(id(p) for p in other.parameters())
+
+
+def _refuse_shared(model: Any, session: Session | None = None) -> None:
+    """Raise RuntimeError where another session trains a model's weights."""
+    for other in _living() if isinstance(model, nn.Module) else ():
+        if other is not session and other._trains and _share_weights(model, other.model):
+            raise RuntimeError(
+                f"{_titled(other)} trains these weights, at step {other.steps:,}: end it first with "
+                f"{_bound_name(other) or _called(other)}.stop()."
+            )
 
 
 #: What a Session can be given, and what can be set on it.

@@ -209,13 +209,28 @@ def test_a_model_without_a_table_prints_and_a_line_says_why(shell, capsys):
     assert said == "dlwidgets has no layer table of this Unwilling: RuntimeError: No walk here.\n"
 
 
-def test_a_terminal_that_shows_no_html_makes_no_table(shell, monkeypatch):
-    shell.display_formatter.active_types = ["text/plain"]
-    monkeypatch.setattr("dlwidgets.core.layers.summary.summary", lambda *args: pytest.fail("a table was made"))
-    assert set(shown(shell, nn.Linear(2, 2))) == {"text/plain"}
+def in_a_terminal(tmp_path, *lines) -> str:
+    """Return what an IPython of a terminal prints for some lines."""
+    done = subprocess.run(
+        [sys.executable, "-m", "IPython", "--simple-prompt", "--no-banner"],
+        input="\n".join(lines) + "\n", capture_output=True, text=True, timeout=120,
+        env={**os.environ, "PYTHONPATH": str(CHECKOUT), "IPYTHONDIR": str(tmp_path), "PYTHONWARNINGS": "ignore"},
+    )  # fmt: skip
+    return done.stdout
 
 
-# -- what it leaves alone, and what it costs
+def test_a_terminal_prints_the_table_as_text(tmp_path):
+    made = "from torch import nn; model = nn.Sequential(nn.Linear(3, 2), nn.ReLU())"
+    printed = in_a_terminal(tmp_path, "%load_ext dlwidgets", made, "model", "[model]", "%unload_ext dlwidgets", "model")
+    assert printed.count("8 parameters") == 1  # 3 x 2 weights and 2 biases
+    assert printed.count("(0): Linear(in_features=3, out_features=2, bias=True)") == 2
+
+
+def test_a_view_in_a_terminal_says_what_it_is_and_what_to_do(tmp_path):
+    made = "import dlwidgets, torch; view = dlwidgets.LayerTable(torch.nn.Linear(3, 2))"
+    printed = in_a_terminal(tmp_path, made, "view", "print(view)")
+    assert printed.count("LayerTable: a live view, which a notebook shows") == 2
+    assert printed.count("savefig") == 2
 
 
 def test_showing_a_model_touches_nothing_of_it(shell):

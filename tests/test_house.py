@@ -43,7 +43,7 @@ HEAVY = {
 
 #: What each room may take from outside, beside the standard library.
 OUTSIDE = {
-    "core": {"torch", "numpy", "safetensors"} | HEAVY - {"IPython"},
+    "core": {"torch", "numpy", "safetensors", "tqdm"} | HEAVY - {"IPython"},
     "teaching": {"torch", "numpy"} | HEAVY - {"IPython"},
     "session": {"torch", "numpy", "pandas", "traitlets"},
     "views": {"torch", "numpy", "pandas", "matplotlib", "traitlets", "anywidget", "ipywidgets"},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import re
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import torch
 import traitlets
 from torch import nn
 
+import dlwidgets
 from dlwidgets.session import Session
 
 X, Y = torch.randn(40, 6, generator=torch.Generator().manual_seed(0)), torch.arange(40) % 3
@@ -30,7 +32,7 @@ def session(model=None, **options):
 
 def background(made):
     """Wait until nothing runs."""
-    made._run.worker.wait()
+    made.wait()
     return made
 
 
@@ -145,8 +147,22 @@ def test_steps_go_on_after_a_run_is_done():
 def test_fit_twice_trains_twice():
     made = session(epochs=2)
     assert made.fit().fit(1).steps == 3 * PER_EPOCH
-    assert made.status == "done"
-    assert made.epochs == 1
+    assert (made.status, made.epochs) == ("done", 2)
+    assert made.progress()["share"] == 1.0
+
+
+def test_a_part_of_a_paused_run_leaves_its_plan():
+    made = session(epochs=4, schedule="linear", optimizer="sgd", lr=0.1)
+    made.observe(lambda change: made.pause(wait=False), "loss")  # after the first step or soon
+    made.start(), background(made)
+    made.unobserve_all("loss")
+    done = made._run.loop.epochs
+    assert made.fit(1).steps == (done + 1) * PER_EPOCH
+    assert (made.status, made.epochs) == ("paused", 4)
+    made.resume(), background(made)
+    whole = session(epochs=4, schedule="linear", optimizer="sgd", lr=0.1).fit()
+    assert (made.steps, made.status) == (4 * PER_EPOCH, "done")
+    assert made.history().lr.tolist() == whole.history().lr.tolist()
 
 
 def test_stop_ends_the_run_and_start_begins_another():
@@ -296,7 +312,8 @@ def test_an_interrupt_pauses_and_the_run_can_go_on(verb):
     made = session(epochs=10**6, evaluate_every=None)
     event = when(made, lambda: made.epoch > 3)
     threading.Thread(target=lambda: event.wait(20) and interrupt()).start()
-    assert (made.fit() if verb == "fit" else made.step(10**9)) is made
+    with pytest.raises(KeyboardInterrupt):
+        made.fit() if verb == "fit" else made.step(10**9)
     assert (made.status, made.paused) == ("paused", True)
     steps = made.steps
     made.step()
@@ -312,7 +329,8 @@ def test_an_interrupt_before_the_waiting_pauses_too():
         interrupt()
 
     made.observe(once, names=["blocking"])
-    made.fit()
+    with pytest.raises(KeyboardInterrupt):
+        made.fit()
     assert made.status == "paused"
 
 
@@ -485,7 +503,7 @@ def test_steps_taken_from_an_observer_are_there_when_they_are_read():
 
     made.observe(look, "status")
     made.step(4)
-    made._run.worker.wait()
+    made.wait()
     assert made.steps == len(made.history()) == 25
     assert all(steps == record for steps, record in seen) and len(seen) == 3
 
@@ -499,7 +517,7 @@ def test_an_observer_that_raises_is_named_and_stops_nothing(capfd):
     for name in ("status", "steps", "pulse", "notes"):
         made.observe(clumsy, names=[name])
         made.observe(lambda change: seen.append(change["name"]), names=[name])
-    made.fit()
+    made.fit(progress=False)
     assert (made.status, made.steps) == ("done", 20)
     assert {"status", "steps", "pulse"} <= set(seen)
     assert [note for note in made.notes if "observer" in note] == [
@@ -707,13 +725,23 @@ def run_script(text):
     return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
 
 
-def test_a_script_that_ends_while_it_trains_ends_cleanly():
+def test_a_script_that_ends_while_it_trains_ends_cleanly_and_says_so():
     done = run_script("""
         session = dlw.Session(nn.Linear(6, 3), (torch.randn(4000, 6), torch.arange(4000) % 3), epochs=10**6)
         session.start()
         session.at_step(lambda: None).result()
     """)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert (done.returncode, done.stdout) == (0, "")
+    said = r"dlwidgets: Python ended while a session of Linear trained: it was paused after step \d+ of 125,000,000\. .*"
+    assert re.fullmatch(said, done.stderr.strip())
+
+
+def test_a_script_that_waits_ends_with_the_run():
+    done = run_script("""
+        session = dlw.Session(nn.Linear(6, 3), (torch.randn(40, 6), torch.arange(40) % 3), epochs=2)
+        print(session.start().wait().status)
+    """)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")
 
 
 def test_a_run_that_is_resumed_while_a_job_is_done_at_rest_begins_as_any_other():
@@ -731,3 +759,116 @@ def test_a_run_that_is_resumed_while_a_job_is_done_at_rest_begins_as_any_other()
     assert seen.wait(20) and made.status == "running"
     made.stop()
     made.close()
+
+
+# -- several sessions in one kernel
+
+
+def test_sessions_are_listed_until_they_are_closed():
+    one, other = session(), session()
+    one.step(2)
+    listed = [made for made in dlwidgets.sessions() if made in (one, other)]
+    assert listed == [one, other]
+    table = repr(dlwidgets.sessions())
+    assert "Sequential" in table and "paused" in table and "1 of 4" in table
+    one.close()
+    assert one not in dlwidgets.sessions() and other in dlwidgets.sessions()
+
+
+def test_a_session_that_nobody_holds_is_not_kept_for_the_list():
+    gone = weakref.ref(session())
+    dlwidgets.sessions()
+    assert gone() is None
+
+
+def test_weights_that_another_session_trains_are_refused_and_the_sentence_helps(monkeypatch):
+    model = nn.Linear(6, 3)
+    first, waits = session(model, epochs=10**6), session(model)
+    monkeypatch.setattr(sys.modules["__main__"], "mine", first, raising=False)
+    first.start()
+    for call in (
+        lambda: session(model), waits.start, waits.step, waits.fit, lambda: session(nn.Sequential(model))
+    ):  # fmt: skip
+        with pytest.raises(RuntimeError, match=r"mine, Linear\) trains these weights.* mine\.stop\(\)"):
+            call()
+    assert first.status == "running"
+    first.stop()
+    assert waits.fit(1).status == "done"
+
+
+def test_a_refused_resume_leaves_the_session_paused():
+    model = nn.Linear(6, 3)
+    waits = session(model).step()
+    trains = session(model, epochs=10**6).start()
+    with pytest.raises(RuntimeError):
+        waits.paused = False
+    assert (waits.paused, waits.status) == (True, "paused")
+    trains.stop()
+
+
+def test_a_session_names_those_that_train_or_wait_beside_it():
+    model = nn.Linear(6, 3)
+    trains, waits = session(epochs=10**6).start(), session(model).step()
+    made = session(model)
+    for other, words in ((trains, "take turns"), (waits, "is paused and has the same weights")):
+        number = dlwidgets.sessions().index(other)
+        said = [note for note in made.notes if f"sessions()[{number}].stop()" in note]
+        assert len(said) == 1 and re.search(words, said[0])
+    trains.stop(), waits.stop()
+    assert not [note for note in session(model).notes if "session" in note]
+
+
+# -- waiting, and what is shown meanwhile
+
+
+def test_wait_returns_at_the_end_at_a_pause_or_when_the_time_is_up():
+    made = session(epochs=10**6).start()
+    assert made.wait(0.05) is made and made.status == "running"
+    made.pause(wait=False)
+    assert made.wait().status == "paused"
+    assert made.wait(0).status == "paused"
+    for wrong in (-1, "5", float("nan"), True):
+        with pytest.raises(ValueError, match="seconds, 0 or more"):
+            made.wait(wrong)
+
+
+def test_wait_raises_what_failed():
+    def fail(model, batch):
+        raise ZeroDivisionError("no")
+
+    with pytest.raises(ZeroDivisionError):
+        session(training_step=fail).start().wait()
+
+
+def test_fit_writes_a_line_an_epoch_where_there_is_no_terminal(capsys):
+    made = session(valid=(X, Y)).fit()
+    lines = capsys.readouterr().err.splitlines()
+    history = made.history()
+    assert len(lines) == 4
+    for number, (line, (_, rows)) in enumerate(zip(lines, history.groupby("epoch")), 1):
+        loss, valid = rows.loss.mean(), rows.valid_loss.iloc[-1]
+        assert line == f"epoch {number}, step {5 * number}: loss {loss:.4g}, valid_loss {valid:.4g}"
+    made.fit(1, progress=False)
+    assert not capsys.readouterr().err
+
+
+def test_fit_draws_a_bar_in_a_terminal(monkeypatch, capsys):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    session(epochs=3).fit()
+    shown = capsys.readouterr().err
+    assert "100%" in shown and "15/15" in shown and "epoch 3 of 3" in shown
+
+
+def test_an_interrupted_script_hears_of_it_once_the_run_is_paused():
+    done = run_script("""
+        import signal, threading
+        session = dlw.Session(nn.Linear(6, 3), (torch.randn(40, 6), torch.arange(40) % 3), epochs=10**6)
+        main = threading.main_thread().ident
+        threading.Timer(0.5, signal.pthread_kill, (main, signal.SIGINT)).start()
+        try:
+            session.fit()
+        except KeyboardInterrupt:
+            print(session.status, session.steps == len(session.history()))
+            raise
+    """)
+    assert done.stdout.split() == ["paused", "True"] and done.returncode == -signal.SIGINT, done.stderr

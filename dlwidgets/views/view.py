@@ -97,6 +97,12 @@ class Pictured:
         """Draw the Figure stored beside the widget: `figure()`, or a plainer one."""
         return self.figure()
 
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}: a live view, which a notebook shows (JupyterLab, Notebook, VS Code). "
+            "In a script or a terminal, figure().savefig('view.png') of it keeps its picture."
+        )
+
     def __del__(self) -> None:
         # While Python ends there is nothing left to close, and modules can no longer be imported.
         if not sys.is_finalizing():
@@ -112,6 +118,7 @@ class Pictured:
         data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
         # No HTML: viewers without widgets prefer it to the picture.
         data.pop("text/html", None)
+        data["text/plain"] = repr(self)
         try:
             data["image/png"] = base64.b64encode(self._still()).decode()
         except Exception as error:  # noqa: BLE001 - without a picture the widget is shown all the same

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from .random_state import RandomStates
+from .random_state import TURN, RandomStates
 
 #: The dicts in which a module holds its tensors and children: changed in place, so their contents are kept.
 _REGISTERS = ("_parameters", "_buffers", "_modules")
@@ -24,12 +24,13 @@ _HOOKS = (
 
 @contextmanager
 def preserve_random_state() -> Iterator[None]:
-    """Give back all random generators as they were."""
-    before = RandomStates.capture()
-    try:
-        yield
-    finally:
-        before.install()
+    """Give back all random generators as they were; what trains meanwhile waits."""
+    with TURN.hold():
+        before = RandomStates.capture()
+        try:
+            yield
+        finally:
+            before.install()
 
 
 @contextmanager

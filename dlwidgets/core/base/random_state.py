@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import random
+import threading
 import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,15 +47,16 @@ class RandomStates:
 
         A CUDA device's generator is seeded along where training computes there.
         """
+        cuda: list[torch.Tensor] = []
         if device is not None and device.type == "cuda":
             torch.cuda.init()
-        before = cls.capture()
-        torch.manual_seed(seed)
-        np.random.seed(seed % 2**32)
-        random.seed(seed)
-        seeded = cls.capture()
-        before.install()
-        return seeded
+        if torch.cuda.is_initialized():
+            cuda = [
+                torch.Generator(f"cuda:{number}").manual_seed(seed).get_state()
+                for number in range(torch.cuda.device_count())
+            ]
+        cpu = torch.Generator().manual_seed(seed).get_state()
+        return cls(cpu, cuda, np.random.RandomState(seed % 2**32).get_state(), random.Random(seed).getstate())
 
     def install(self) -> None:
         """Make these the states of the global generators."""
@@ -75,6 +81,95 @@ class RandomStates:
         """Say whether numpy's and python's generators are where they are in `other`."""
         ours, theirs = self.numpy, other.numpy
         return ours[2:] == theirs[2:] and np.array_equal(ours[1], theirs[1]) and self.python == other.python
+
+
+class GeneratorTurn:
+    """Lends the global random generators to one thread at a time.
+
+    Who waits gets its turn in order. A run holds it while it computes, and hands it on between two steps
+    where another waits: each has its own states back when its turn comes, so that runs side by side draw what
+    they draw alone. What the generators were before the first is given back after the last.
+    """
+
+    def __init__(self) -> None:
+        self._change = threading.Condition()
+        self._queue: deque[object] = deque()
+        self._holder: int | None = None
+        self._lent = 0
+        self._owners: RandomStates | None = None
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """Have the generators for oneself inside; a holder has them already."""
+        if self._holder == threading.get_ident():
+            yield
+            return
+        self._take()
+        try:
+            yield
+        finally:
+            self._give()
+
+    @contextmanager
+    def lend(self, states: RandomStates) -> Iterator[None]:
+        """Have the generators for oneself inside, beginning from `states`."""
+        with self.hold():
+            if not self._lent:
+                self._owners = RandomStates.capture()
+            self._lent += 1
+            states.install()
+            try:
+                yield
+            finally:
+                self._lent -= 1
+                if not self._lent and self._owners is not None:
+                    self._owners.install()
+
+    def hand_on(self) -> bool:
+        """Let others that wait have their turn; say whether any did."""
+        if not self._queue:
+            return False
+        with self.given_up():
+            pass
+        return True
+
+    @contextmanager
+    def given_up(self) -> Iterator[None]:
+        """Let others have their turn inside, where the caller holds it."""
+        if self._holder != threading.get_ident():
+            yield
+            return
+        states = RandomStates.capture()
+        self._give()
+        try:
+            yield
+        finally:
+            self._take()
+            states.install()
+
+    def _take(self) -> None:
+        ticket = object()
+        with self._change:
+            self._queue.append(ticket)
+            try:
+                while self._holder is not None or self._queue[0] is not ticket:
+                    # With a time-out the main thread wakes for an interrupt.
+                    self._change.wait(0.1)
+                self._holder = threading.get_ident()
+            finally:
+                self._queue.remove(ticket)
+                self._change.notify_all()
+
+    def _give(self) -> None:
+        with self._change:
+            self._holder = None
+            self._change.notify_all()
+
+
+#: The one of this process; a fork has none of its parent's threads.
+TURN = GeneratorTurn()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=TURN.__init__)
 
 
 class RandomMark:

@@ -78,6 +78,7 @@ class Loop:
     evaluation_cost : seconds that the last evaluation took.
     look : shown the first batch of the next step, once, and how many batches the step has; it must leave no
         trace and not raise.
+    before_step : called before each step; must leave no trace.
     between_batches : called between two batches of an evaluation, with the model in eval mode; must leave no
         trace. What it raises ends the evaluation, of which nothing is kept.
     """
@@ -107,6 +108,7 @@ class Loop:
         self.average, self.patience = WeightAverage(self.model), Patience(self.model)
         self._mark = RandomMark()
         self.look: Callable[[Any, int], None] | None = None
+        self.before_step: Callable[[], object] = lambda: None
         self.between_batches: Callable[[], None] = lambda: None
         self.refresh()
 
@@ -150,6 +152,7 @@ class Loop:
         ValueError : a whole epoch gave no batch.
         Exception : whatever the model, the loss or the data raised.
         """
+        self.before_step()
         started = time.perf_counter()
         self.epoch_ended = False
         if not (group := self.accumulation.take()):

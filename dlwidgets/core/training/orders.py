@@ -12,7 +12,7 @@ class Orders:
     Any thread may ask; no call waits.
 
     A *run* begins with `start` and has a goal, counted in epochs. It may be paused and gone on with; it ends
-    done, or stopped. `step` takes steps whether there is a run or not.
+    done, or stopped. `step` takes steps whether there is a run or not, and `start` a part of the run there is.
 
     Attributes
     ----------
@@ -30,6 +30,8 @@ class Orders:
         self.began = self.runs = self.given = 0
         self.goal: int | None = None
         self._until: int | None = None
+        #: The epochs after which the going pauses, before the goal; None: it goes to the goal.
+        self._until_epoch: int | None = None
         #: Beginning and goal of the newest run.
         self._last: tuple[int, int] | None = None
 
@@ -38,14 +40,30 @@ class Orders:
         """Whether something waits to be gone on with."""
         return self.ending == "paused"
 
-    def start(self, done: int, epochs: int, anew: bool = False) -> None:
-        """Go on with the run there is, or begin one (`anew`)."""
+    @property
+    def last_epoch(self) -> int | None:
+        """How many epochs will be completed when the going ends by itself."""
+        return self.goal if self._until_epoch is None else self._until_epoch
+
+    @property
+    def newest_goal(self) -> int | None:
+        """The goal of the newest run, ended or not; None before any."""
+        return self.goal if self.goal is not None or self._last is None else self._last[1]
+
+    def start(self, done: int, epochs: int, only: bool = False) -> None:
+        """Go on with the run there is, or begin one.
+
+        With `only`, the run pauses after that many more, its goal as it was; another begins if they are
+        more than it has left.
+        """
         with self._lock:
-            if self.goal is None or anew:
+            if self.goal is None or (only and done + epochs > self.goal):
                 self.began, self.goal = done, done + epochs
                 self.runs += 1
             self._last = self.began, self.goal
             self._go(None)
+            if only and done + epochs < self.goal:
+                self._until_epoch = done + epochs
 
     def step(self, until: int) -> None:
         """Go until `until` steps have been taken in all, then pause."""
@@ -65,7 +83,7 @@ class Orders:
             self.given += 1
             if self.going or self.ending in ("paused", "failed"):
                 self.going, self.ending = False, "stopped"
-            self.goal = self._until = None
+            self.goal = self._until = self._until_epoch = None
 
     def fail(self) -> None:
         """Stop since something went wrong; the run can be resumed."""
@@ -126,12 +144,14 @@ class Orders:
                 self.goal = None
             elif self._until is not None and steps >= self._until:
                 self._end("paused")
+            elif self._until_epoch is not None and epochs >= self._until_epoch and not midway:
+                self._end("paused")
             return self.going
 
     def _go(self, until: int | None) -> None:
         self.given += 1
         self.complete = False
-        self.going, self.ending, self._until = True, "", until
+        self.going, self.ending, self._until, self._until_epoch = True, "", until, None
 
     def _end(self, how: str) -> None:
-        self.going, self.ending, self._until = False, how, None
+        self.going, self.ending, self._until, self._until_epoch = False, how, None, None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import concurrent.futures
 import contextlib
+import sys
 import threading
 import time
 import traceback
@@ -13,9 +14,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from ..base.isolation import TrainingContext, preserve_modes, preserve_random_state, use_device, use_threads
 from ..base.ledger import Entry
-from ..base.random_state import RandomStates
+from ..base.machine import in_notebook
+from ..base.random_state import TURN, RandomStates
 from ..base.state import Stateful
 from ..base.words import describe_error
 from ..controls.steering import ModelShape, Steering, names_of
@@ -24,6 +28,7 @@ from ..scoring.evaluation import Evaluation
 from .evaluations import Evaluations
 from .loop import Loop, NotFinite
 from .orders import Orders
+from .progress import Progress
 from .replay import replay_change
 from .resources import CpuContention
 from .snapshots.origin import Origin
@@ -110,6 +115,7 @@ class Run:
         self.orders, self.steering = Orders(), Steering(loop, threads)
         self.worker = Worker(self._burst, self._crashed, lambda: self.orders.going)
         loop.goal, loop.between_batches = self._goal, self._between_batches
+        loop.before_step = self._hand_on
         loop.precision.note = loop.watch.note = note
         loop.rate.begins_run = lambda: self.orders.goal is None
         self.steering.evaluates = loop.rate.valid = data.valid is not None
@@ -145,10 +151,10 @@ class Run:
         # An interpreter that ends while another thread is inside of torch crashes the process.
         _runs.add(self)
 
-    def _goal(self, began: int | None = None) -> int:
+    def _goal(self) -> int:
         """Return the epochs at the end of this or the next run."""
-        began, goal = self.loop.epochs if began is None else began, self.orders.goal
-        return began + self._wish("epochs") if goal is None else goal
+        goal = self.orders.goal
+        return self.loop.epochs + self._wish("epochs") if goal is None else goal
 
     @property
     def threads(self) -> int:
@@ -162,7 +168,8 @@ class Run:
 
     def _progress(self) -> dict[str, Any]:
         every = None if self.data.valid is None else self._wish("evaluate_every")
-        return self.loop.progress(self._goal(self.orders.began), every)
+        newest = self.orders.newest_goal
+        return self.loop.progress(self._goal() if newest is None else newest, every)
 
     # -- any thread: orders
 
@@ -171,8 +178,8 @@ class Run:
         if self.closed:
             raise RuntimeError("The session is closed: make a new one.")
 
-    def begin(self, epochs: int, anew: bool) -> None:
-        """Order the run to go on, or (`anew`) another.
+    def begin(self, epochs: int, only: bool) -> None:
+        """Order the run to go on, or begin one: see `Orders.start`.
 
         Raises
         ------
@@ -183,7 +190,7 @@ class Run:
             raise ValueError(
                 "train was a generator and has been read to its end: pass a list of batches, or a Dataset."
             )
-        self.orders.start(self.now("epochs"), epochs, anew)
+        self.orders.start(self.now("epochs"), epochs, only)
 
     def go(self) -> None:
         """Have what was ordered done."""
@@ -198,20 +205,26 @@ class Run:
                 self.worker.wait(until=lambda: self.orders.going)
 
     @contextlib.contextmanager
-    def awaiting_end(self, wait: bool = True) -> Iterator[None]:
+    def awaiting_end(self, wait: bool = True, progress: bool = False) -> Iterator[None]:
         """Wait for the end of what was ordered inside; raise what failed.
 
-        An interrupt pauses it, a second one gives up waiting.
+        An interrupt pauses it, a second one gives up waiting. In a notebook the cells after it may go on; a
+        script hears of the interrupt once the run rests.
         """
+        shown = Progress(self) if progress else None
         try:
             yield
             if not wait:
                 return
             with self._waiting():
+                if shown is not None:
+                    self._show(shown)
                 self.worker.wait()
         except KeyboardInterrupt:
             self.orders.pause()
             self.settle()
+            if not in_notebook():
+                raise
         self.raise_failure()
 
     def flush(self) -> None:
@@ -220,6 +233,23 @@ class Run:
             self.result(self.autosave.save_last)
             self.autosave.checkpoints.wait()
             self.autosave.tell()
+
+    def await_rest(self, timeout: float | None) -> None:
+        """Wait until nothing runs, or so many seconds; raise what failed."""
+        with self._waiting():
+            rests = self.worker.wait(timeout=timeout)
+        if rests:
+            self.flush()
+            self.raise_failure()
+
+    def _show(self, progress: Progress) -> None:
+        """Show how far the run is until it rests."""
+        try:
+            progress.show()
+            while not self.worker.here and not self.worker.wait(timeout=PULSE):
+                progress.show()
+        finally:
+            progress.close()
 
     def raise_failure(self) -> None:
         """Raise what made the run fail, where it did."""
@@ -254,7 +284,8 @@ class Run:
             return
         future = self.worker.job(lambda: self._apply("at_rest"))
         if not self.worker.here:
-            concurrent.futures.wait([future], timeout=_PATIENCE)
+            with TURN.given_up():
+                concurrent.futures.wait([future], timeout=_PATIENCE)
             if future.done():
                 future.result()
 
@@ -343,7 +374,10 @@ class Run:
 
     @contextlib.contextmanager
     def _waiting(self) -> Iterator[None]:
-        """Count the callers that wait; the training thread never does."""
+        """Count the callers that wait; the training thread never does.
+
+        A caller may be the thread of another run: this one could never begin while that holds the generators.
+        """
         if self.worker.here:
             yield
             return
@@ -355,7 +389,8 @@ class Run:
 
         try:
             count(1)
-            yield
+            with TURN.given_up():
+                yield
         finally:
             count(-1)
 
@@ -402,18 +437,24 @@ class Run:
         if self._borrowing:
             yield
             return
-        model, theirs = self.loop.model, RandomStates.capture()
-        with use_device(model, self._device), preserve_modes(model), use_threads(self.threads):
+        model = self.loop.model
+        with (
+            TURN.lend(self._streams), use_device(model, self._device), preserve_modes(model),
+            use_threads(self.threads),
+        ):  # fmt: skip
             self._borrowing = True
-            self._streams.install()
             model.train()
             self.loop.freezing.hold_statistics(mode_was_set=True)
             try:
                 yield
             finally:
                 self._streams = RandomStates.capture()
-                theirs.install()
                 self._borrowing = False
+
+    def _hand_on(self) -> None:
+        """Let other runs of this kernel that wait take a step."""
+        if TURN.hand_on():
+            torch.set_num_threads(self.threads)  # theirs may be others
 
     def _work(self) -> None:
         orders, worker, loop = self.orders, self.worker, self.loop
@@ -488,6 +529,7 @@ class Run:
 
     def _between_batches(self) -> None:
         """Let jobs and wishes into an evaluation; end it on a pause."""
+        self._hand_on()
         # They are to see the weights that are trained, not their average.
         plain = not self.loop.average.on
         if plain:
@@ -644,8 +686,9 @@ class Run:
 
 @atexit.register
 def _end_all() -> None:
-    """Pause all runs and have their checkpoints written before the interpreter goes."""
+    """Pause all runs and write their checkpoints before Python ends."""
     saving = [run for run in list(_runs) if run.autosave is not None and not run.closed]
+    going = [run for run in list(_runs) if run.orders.going]
     for run in list(_runs):
         run.orders.pause()
     until = time.monotonic() + _LAST_PATIENCE
@@ -658,3 +701,10 @@ def _end_all() -> None:
             run.worker.wait(until=lambda: time.monotonic() > until)
             if run.autosave is not None:
                 run.autosave.checkpoints.wait(until)
+    for run in going if sys.stderr is not None and not in_notebook() else ():
+        total = run._progress()["total"]
+        where = f"step {run.loop.steps:,}" + (f" of {total:,}" if total else "")
+        sys.stderr.write(
+            f"dlwidgets: Python ended while a session of {type(run.loop.model).__name__} trained: it was paused "
+            f"after {where}. fit() in place of start(), or wait() after it, trains to the end.\n"
+        )

@@ -7,6 +7,7 @@ import concurrent.futures
 import contextlib
 import contextvars
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -130,14 +131,22 @@ class Worker:
         """Note that the burst is under way, for `wake()` to return."""
         self._begun.set()
 
-    def wait(self, until: Callable[[], bool] = lambda: False) -> None:
-        """Return when nothing runs, or `until()` says so."""
+    def wait(self, until: Callable[[], bool] = lambda: False, timeout: float | None = None) -> bool:
+        """Return whether nothing runs, once that is so.
+
+        The waiting ends too where `until()` says so, and after `timeout` seconds.
+        """
         if self.here:
-            return  # asked from an observer: waiting for itself would wait for ever
+            return False  # asked from an observer: waiting for itself would wait for ever
+        end = None if timeout is None else time.monotonic() + timeout
         with self._change:
             while self._thread is not None and not until():
+                left = 0.1 if end is None else end - time.monotonic()
+                if left <= 0:
+                    break
                 # With a time-out the main thread wakes for an interrupt.
-                self._change.wait(0.1)
+                self._change.wait(min(left, 0.1))
+            return self._thread is None
 
     def result(self, future: Future[Any]) -> Any:
         """Return the future's result; an interrupt gives up waiting for it."""

@@ -377,7 +377,7 @@ def test_an_observer_on_the_training_thread_may_freeze():
     assert_same(made.model, plain({3: by_hand(False, "first")}, steps=6))
     made.observe(lambda change: made.unfreeze() if change["new"] == "done" else None, names="status")
     made.fit()
-    made._run.worker.wait()
+    made.wait()
     assert len(flags(made.model)) == 10
 
 
@@ -399,7 +399,7 @@ def test_an_observer_of_an_evaluation_at_rest_may_freeze_too():
     made = session()
     made.observe(lambda change: made.freeze("first"), names="evaluation")
     made.evaluate()
-    made._run.worker.wait()
+    made.wait()
     assert made.applied["trainable"] == {"first": False}
     made.step(2)
     assert int(made.model.first[1].num_batches_tracked) == 0
@@ -431,7 +431,7 @@ def test_a_long_job_does_not_hold_up_who_freezes(monkeypatch):
     assert made.applied["trainable"] is None
     gate.set()
     job.result(20)
-    made._run.worker.wait()
+    made.wait()
     assert made.applied["trainable"] == {"first": False}
 
 
@@ -455,7 +455,7 @@ def test_what_is_frozen_in_the_last_step_before_a_pause_is_frozen_after_it():
     made.freeze("net.first").pause(wait=False)
     assert made.applied["trainable"] is None
     made.model.gate.set()
-    made._run.worker.wait()
+    made.wait()
     assert (made.status, made.steps) == ("paused", 1)
     assert made.applied["trainable"] == {"net.first": False}
     assert made.changes[0].step == 1
@@ -469,7 +469,7 @@ def test_wishes_that_wait_for_the_next_step_are_built_upon_after_a_refusal_too()
     assert made.model.reached.wait(20)
     made.freeze("net.first").freeze("net.second").pause(wait=False)
     made.model.gate.set()
-    made._run.worker.wait()
+    made.wait()
     assert made.applied["trainable"] == {"net.first": False, "net.second": False}
 
 

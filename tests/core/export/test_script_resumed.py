@@ -106,7 +106,7 @@ def gone_on(name, folder, **more):
     made.step(2)
     RUNS[name][2](made)
     made.resume()
-    made._run.worker.wait()
+    made.wait()
     made._run.raise_failure()
     return made
 

@@ -174,7 +174,7 @@ def test_whoever_looks_need_not_wait_for_the_end_of_an_evaluation():
     waiting.result(30)
     assert seen[0] == 0
     changing.result(30)
-    watched._run.worker.wait()
+    watched.wait()
     assert watched.record.evaluations == plain.record.evaluations
     assert same_weights(watched, plain)
 
@@ -187,7 +187,7 @@ def test_a_look_that_raises_or_is_cancelled_ends_no_evaluation():
     for one in (failing, last):
         with pytest.raises(ZeroDivisionError):
             one.result(30)
-    made._run.worker.wait()
+    made.wait()
     assert made.status == "done" and len(made.record.evaluations) == 1
 
 
@@ -197,7 +197,7 @@ def test_a_pause_does_not_wait_for_the_end_of_an_evaluation_which_is_made_later(
     plain, (held, go_on) = never_held(**options).fit(), held_at_its_first_evaluation(**options)
     getattr(held, how)(wait=False)
     go_on.set()
-    held._run.worker.wait()
+    held.wait()
     assert held.status == ("paused" if how == "pause" else "stopped")
     assert held.steps == 5 and held.record.evaluations == [] and held.evaluation is None
     assert held.model.training
@@ -223,7 +223,7 @@ def test_a_wish_for_the_next_step_is_in_force_before_an_evaluation_ends_and_does
     for name, value in wishes.items():
         setattr(made, name, value)
     go_on.set()
-    made._run.worker.wait()
+    made.wait()
     assert seen[0] == (0, True, True, 5)
     twin = never_held()
     twin.step(5)
@@ -243,7 +243,7 @@ def test_what_was_kept_in_the_midst_of_an_evaluation_leads_back_to_the_step_befo
     made, go_on = held_at_its_first_evaluation()
     made.lr = 0.05
     go_on.set()
-    made._run.worker.wait()
+    made.wait()
     assert not same_weights(made, plain)
     made.undo()
     assert made.steps == 5 and made.lr == plain.lr
@@ -260,7 +260,7 @@ def test_a_wish_that_an_evaluation_may_know_of_waits_for_its_end_and_others_with
     for name, value in {"lr": 0.02, **also}.items():
         setattr(made, name, value)
     go_on.set()
-    made._run.worker.wait()
+    made.wait()
     assert seen[0] == 1
     assert {entry.name for entry in made.changes} == {"lr", *also}
 
@@ -271,7 +271,7 @@ def test_no_wish_is_put_in_force_while_the_averaged_weights_are_evaluated():
     made.observe(lambda change: seen.append(len(made.record.evaluations)), "applied")
     made.lr = 0.02
     go_on.set()
-    made._run.worker.wait()
+    made.wait()
     assert seen[0] == 1 and made.changes[-1].step == 5
 
 

@@ -142,13 +142,27 @@ def test_the_goal_moves_with_the_epochs_asked_for():
     assert orders.ending == "done"
 
 
-def test_a_new_run_may_be_asked_for_while_one_goes():
+def test_a_part_of_a_run_leaves_its_goal():
     orders = Orders()
     run = Run(orders)
     orders.start(0, 10)
     run.until_it_stops(8)
-    orders.start(run.epochs, 1, anew=True)
+    orders.start(run.epochs, 1, only=True)
     assert run.until_it_stops() == 12
+    assert (orders.ending, orders.goal) == ("paused", 10)
+    orders.start(run.epochs, 7, only=True)
+    assert run.until_it_stops() == 40
+    assert (orders.ending, orders.goal) == ("done", None)
+
+
+def test_more_epochs_than_a_run_has_left_are_another_run():
+    orders = Orders()
+    run = Run(orders)
+    orders.start(0, 3)
+    run.until_it_stops(8)
+    orders.start(run.epochs, 4, only=True)
+    assert (orders.runs, orders.goal) == (2, 6)
+    assert run.until_it_stops() == 24
 
 
 class AnyOrders(RuleBasedStateMachine):
@@ -159,9 +173,9 @@ class AnyOrders(RuleBasedStateMachine):
         self.orders = Orders()
         self.run = Run(self.orders)
 
-    @rule(epochs=st.integers(1, 3), anew=st.booleans())
-    def start(self, epochs, anew):
-        self.orders.start(self.run.epochs, epochs, anew)
+    @rule(epochs=st.integers(1, 3), only=st.booleans())
+    def start(self, epochs, only):
+        self.orders.start(self.run.epochs, epochs, only)
         assert self.orders.going
 
     @rule(n=st.integers(1, 6))
@@ -181,7 +195,7 @@ class AnyOrders(RuleBasedStateMachine):
     @precondition(lambda self: self.orders.going)
     @rule()
     def all_steps(self):
-        before, goal, until = self.run.steps, self.orders.goal, self.orders._until
+        before, goal, until = self.run.steps, self.orders.last_epoch, self.orders._until
         if goal is None and until is None:
             return
         self.run.until_it_stops()

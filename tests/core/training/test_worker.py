@@ -118,7 +118,7 @@ def test_waiting_on_the_workers_own_thread_returns_at_once():
     steps = Steps()
     assert steps.worker.result(steps.worker.job(lambda: (steps.worker.here, steps.worker.wait()))) == (
         True,
-        None,
+        False,
     )
 
 

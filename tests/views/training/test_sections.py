@@ -227,7 +227,7 @@ def test_sections_are_closed_at_first_and_a_new_page_finds_them_as_they_were(pan
 
 def test_a_key_pauses_resumes_and_steps(session, page):
     page.say(wish="press", value="step")
-    session._run.worker.wait()
+    session.wait()
     assert (session.steps, session.status) == (1, "paused")
     page.say(wish="press", value="toggle")
     wait_for(page, lambda: session.status == "running")

@@ -284,7 +284,7 @@ def test_a_failure_stands_in_the_head_with_its_traceback(wire, open_page):
     panel = TrainingPanel(session)
     page = open_page(panel._head, eager=True)
     session.start()
-    session._run.worker.wait()
+    session.wait()
     assert page.state["error"] == "RuntimeError: <b>cable</b>" and "cable" in page.state["trace"]
     assert page.state["run"]["status"] == "failed"
     panel.close(), session.close()
@@ -305,7 +305,7 @@ def test_the_buttons_start_pause_resume_step_and_stop(session, panel):
     wait_for(session, lambda: session.steps > 3)
     click(panel, "Pause")
     wait_for(session, lambda: session.status == "paused")
-    session._run.worker.wait()
+    session.wait()
     steps = session.steps
     click(panel, "Step")
     wait_for(session, lambda: session.steps == steps + 1 and session.status == "paused")

@@ -324,7 +324,7 @@ def test_a_schedule_swapped_in_mid_run_begins_at_the_rate_in_force_and_spans_the
     done = made.steps
     made.schedule = "cosine"
     made.resume()
-    made._run.worker.wait()
+    made.wait()
     rest = STEPS - done
     expected = [0.05 * (1 + math.cos(math.pi * k / rest)) / 2 for k in range(rest)]
     assert rates(made)[done:] == pytest.approx(expected, rel=1e-9)
@@ -396,7 +396,7 @@ def test_a_pause_changes_nothing():
     for _ in range(3):
         parted.pause()
         parted.resume()
-    parted._run.worker.wait()
+    parted.wait()
     assert rates(parted) == rates(whole)
     assert same(parted.model, whole.model)
 

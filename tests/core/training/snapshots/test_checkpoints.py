@@ -112,11 +112,11 @@ def test_a_run_that_was_broken_off_is_gone_on_with_to_its_end(tmp_path):
     whole, made = session().fit(), session(tmp_path, valid=(X, Y), evaluate_every=6)
     made.observe(lambda change: made.pause(wait=False), names="evaluation")
     made.start()
-    made._run.worker.wait()
+    made.wait()
     assert made.steps == 6
     made.save_checkpoint()
     other = again(tmp_path).resume()
-    other._run.worker.wait()
+    other.wait()
     assert (other.status, other.steps) == ("done", whole.steps)
     assert_same(other.model, whole.model)
 
@@ -141,7 +141,7 @@ sys.path.insert(0, {tests!r})
 from test_checkpoints import session
 made = session({folder!r}, epochs=100000, checkpoint_every=0.05)
 made.start()
-made._run.worker.wait()
+made.wait()
 """
 
 

@@ -140,7 +140,7 @@ def test_a_run_that_was_rewound_ends_where_it_would_have_ended():
     whole, made = session().fit(), session().fit()
     assert made.rewind(6).status == "paused"
     made.resume()
-    made._run.worker.wait()
+    made.wait()
     assert (made.status, made.steps) == ("done", 16)
     assert_same(made.model, whole.model)
     # How long a step took, and which steps' gradients were measured, depends on the clock.
@@ -617,7 +617,7 @@ def test_an_order_to_go_on_ends_the_trying_and_is_followed(order, steps):
 
     made.observe(look, "trials")
     (only,) = made.try_each(100_000, {"lr": 0.001}, {"lr": 0.1})
-    made._run.worker.wait()
+    made.wait()
     assert 5 <= only.steps - only.from_step < 100_000
     assert (made.steps, made.line, made.trials) == (steps, "main", ())
     assert made.status == ("done" if order == "start" else "paused")

@@ -1,0 +1,78 @@
+"""The progress of a run: a bar, or lines in a log."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..base.machine import in_notebook
+
+if TYPE_CHECKING:
+    from .run import Run
+
+
+class Progress:
+    """Shows on stderr how far a run is, at each `show()`.
+
+    A bar of tqdm in a terminal or a notebook; anywhere else, as in a log, a plain line an epoch.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self._run, self._began = run, run.loop.steps
+        self._bar: Any = None
+        self._told = run.loop.epochs
+        self._barred = in_notebook() or (sys.stderr is not None and sys.stderr.isatty())
+
+    def show(self) -> None:
+        """Show how far the run is now."""
+        if self._barred:
+            self._draw()
+        else:
+            # An epoch is over when it has been evaluated: the next has begun.
+            self._tell(self._run.loop.epoch - 1)
+
+    def close(self) -> None:
+        """Show where the run ended."""
+        if not self._barred:
+            self._tell(self._run.loop.epochs)
+            return
+        self._draw()
+        if self._run.orders.ending == "done":
+            self._bar.total = self._bar.n
+        self._bar.refresh()
+        self._bar.close()
+
+    def _draw(self) -> None:
+        loop = self._run.loop
+        steps, epochs = loop.steps, self._run.orders.last_epoch
+        if self._bar is None:
+            from tqdm.auto import tqdm
+
+            self._bar = tqdm(unit="step", dynamic_ncols=True)
+        bar = self._bar
+        if epochs is not None and (left := loop.steps_to_go(epochs)) is not None:
+            bar.total = steps - self._began + left
+        figures = {"loss": loop.loss, **self._evaluated(steps)}
+        shown = ", ".join(f"{name} {value:.4g}" for name, value in figures.items())
+        bar.set_postfix_str(f"epoch {loop.epoch} of {self._run.orders.newest_goal}, {shown}", refresh=False)
+        bar.update(steps - self._began - bar.n)
+
+    def _tell(self, upto: int) -> None:
+        """Write a line for each epoch that has ended since the last."""
+        columns = self._run.loop.history.columns
+        for number in range(self._told + 1, upto + 1):
+            rows = np.flatnonzero(columns["epoch"].values == number)
+            if sys.stderr is None or not len(rows):
+                continue
+            figures = {"loss": np.nanmean(columns["loss"].values[rows]), **self._evaluated(rows[-1] + 1)}
+            shown = ", ".join(f"{name} {value:.4g}" for name, value in figures.items())
+            sys.stderr.write(f"epoch {number}, step {rows[-1] + 1:,}: {shown}\n")
+            sys.stderr.flush()
+        self._told = max(self._told, upto)
+
+    def _evaluated(self, step: int) -> dict[str, float]:
+        """Return the newest validation loss up to a step, if any."""
+        past = [row for row in self._run.loop.history.evaluations if row["step"] <= step]
+        return {"valid_loss": past[-1]["valid_loss"]} if past else {}
