@@ -351,7 +351,7 @@ def test_views_know_that_a_caller_waits():
     made, seen = session(epochs=1), []
     made.observe(lambda change: seen.append(change["new"]), names=["blocking"])
     made.fit()
-    made.start(), background(made)
+    asyncio.run(made.start(1).done())
     assert seen == [True, False]
 
 
@@ -810,10 +810,9 @@ def test_a_session_names_those_that_train_or_wait_beside_it():
     model = nn.Linear(6, 3)
     trains, waits = session(epochs=10**6).start(), session(model).step()
     made = session(model)
-    for other, words in ((trains, "take turns"), (waits, "is paused and has the same weights")):
-        number = dlwidgets.sessions().index(other)
-        said = [note for note in made.notes if f"sessions()[{number}].stop()" in note]
-        assert len(said) == 1 and re.search(words, said[0])
+    for words in ("the two take turns", "is paused and has the same weights"):
+        said = [note for note in made.notes if words in note]
+        assert len(said) == 1 and re.search(r"dlwidgets\.sessions\(\)\[\d+\]\.stop\(\) ends it", said[0])
     trains.stop(), waits.stop()
     assert not [note for note in session(model).notes if "session" in note]
 
