@@ -136,7 +136,7 @@ def test_a_failed_run_keeps_its_state_and_mended_ends_as_if_undisturbed(how, at,
     made.resume()
     asyncio.run(made.done())
     assert (made.status, made.error, made.traceback) == ("done", "", "")
-    assert_same(made, session().fit())
+    assert_same(made, session().fit(progress=False))
     assert capfd.readouterr() == ("", "")
 
 
@@ -157,10 +157,10 @@ def test_a_sample_that_cannot_be_read_fails_the_run_and_nothing_is_lost(workers,
     assert "sample 17 cannot be read" in made.error
     assert "\n" not in made.error
     flag.unlink()
-    made.fit()
+    made.fit(progress=False)
     smooth = session(loader())
     smooth.step(1)
-    assert_same(made, smooth.fit())
+    assert_same(made, smooth.fit(progress=False))
     made.close()
     assert capfd.readouterr() == ("", "")
 
