@@ -152,7 +152,7 @@ def test_a_sample_that_cannot_be_read_fails_the_run_and_nothing_is_lost(workers,
     made.step(1)
     flag.touch()
     with pytest.raises(OSError, match="sample 17 cannot be read"):
-        made.fit()
+        made.fit(progress=False)
     assert made.status == "failed"
     assert "sample 17 cannot be read" in made.error
     assert "\n" not in made.error
