@@ -220,7 +220,8 @@ class Writer:
     @property
     def first(self) -> Any:
         """What is in force in the first step."""
-        early = [entry.applied for entry in self.script.changed(self.name) if entry.step == 0]
+        changed, follows = self.script.changed(self.name), self.script.follows_skip
+        early = [entry.applied for entry in changed if entry.step == 0 and not follows(entry)]
         return early[-1] if early else self.at_first
 
     @property

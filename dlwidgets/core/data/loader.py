@@ -49,6 +49,8 @@ class LoaderBatches(Batches):
         self._trusted, self._broken_off = True, False
         #: What decided this epoch's batches when it was opened.
         self._opening: Any = None
+        #: Where the loader's generator was before the first epoch; None without one.
+        self.began: torch.Tensor | None = None
         #: What was looked at of a stream; whether the data can be read once only.
         self._look: StreamStart | None = None
         self._once = False
@@ -96,6 +98,12 @@ class LoaderBatches(Batches):
                     self._loader = _copy_loader(self.loader, self.loader.dataset, batch_sampler=rest)
 
     @property
+    def generator(self) -> torch.Generator | None:
+        """The random generator of the loader, or else that of its sampler."""
+        owners = (self.loader, self.loader.sampler, self.loader.batch_sampler)
+        return next(filter(None, (getattr(owner, "generator", None) for owner in owners)), None)
+
+    @property
     def resizable(self) -> bool:
         """Whether the batches are made here, so that their size can change."""
         return self._sampler is not None
@@ -135,6 +143,8 @@ class LoaderBatches(Batches):
             with preserve_random_state(), _preserve_generators(self.loader):
                 self._iterator = iter(self._loader)
         elif self._iterator is None:
+            if self._opening is None and self.generator is not None:
+                self.began = self.generator.get_state()
             self._opening = self._sources.state()
             self._iterator = iter(self._loader)
         try:
@@ -246,6 +256,8 @@ class LoaderBatches(Batches):
             with self._sources.preserve():
                 said = self._reopen(state)
         else:
+            if self._sampler is not None:  # that of now may wait to go on
+                self._sampler = ResizableSampler(self._sampler, state["batch_size"], self._sources)
             self.close()
         self._broken_off = state["broken_off"] and not state["open"]
         self._taken, self._over, self._trusted = state["taken"], state["over"], state["trusted"]

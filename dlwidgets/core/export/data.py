@@ -60,8 +60,6 @@ def write_data(draft: Draft) -> BatchLines:
     resizes = bool(draft.changed("batch_size", "skip", after=0) or draft.changed("skip"))
     if isinstance(source, IndexedBatches):
         return _write_indexed(draft, source, resizes)
-    if draft.changed("skip"):
-        raise Unwritable("batches were left out by skip(), which is written for rows in memory only")
     if isinstance(source, LoaderBatches):
         return _write_loader(draft, source, resizes)
     words = "an iterable of the same batches, in the same order, for each epoch"

@@ -35,11 +35,13 @@ class Draft:
     before, after, after_count : lines of a step between the gradients and the optimizer's step, after that,
         and after the step was counted.
     epoch_end, ending : lines after the last step of an epoch, and after the run.
+    after_skips : step -> the lines of how batches are cut that were changed after some were left out there.
     accumulates : whether gradients of several batches were accumulated.
     context : the head of a block in which the loss is computed; "" for none.
     files : name -> what is to be saved beside the script, and what it is.
     notes : what a reader must do or know, in sentences.
     resized : the line that changes the batch size, with braces where it goes.
+    ordered : whether batches are cut out of an order, in which those that were left out are told by number.
     writers, movement : those of the controls, by name; the optimizer's, for all that change it.
     """
 
@@ -62,11 +64,13 @@ class Draft:
     after_count: list[str] = field(default_factory=list)
     epoch_end: list[str] = field(default_factory=list)
     ending: list[str] = field(default_factory=list)
+    after_skips: dict[int, list[str]] = field(default_factory=dict)
     accumulates: bool = False
     context: str = ""
     files: dict[str, tuple[Any, str]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     resized: str = "batch_size = {}"
+    ordered: bool = True
     writers: dict[str, Writer] = field(default_factory=dict)
     movement: Any = None
 
@@ -93,6 +97,13 @@ class Draft:
     def changed(self, *names: str, after: int = -1) -> list[Entry]:
         """Return the changes of some controls after more than `after` steps."""
         return [entry for entry in self.changes if entry.name in names and entry.step > after]
+
+    def follows_skip(self, entry: Entry) -> bool:
+        """Say whether batches were left out before a change of how they are cut."""
+        if self.ordered or entry.name not in ("accumulate", "batch_size"):
+            return False
+        before = [*self.changes[: self.changes.index(entry)]]
+        return any(one.name == "skip" and one.step == entry.step for one in before)
 
     def ever(self, name: str) -> list[Any]:
         """Return all values that a control had in the run."""

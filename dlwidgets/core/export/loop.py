@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
+from ..base.ledger import Entry
 from .data import BatchLines
 from .draft import Draft
 from .sources import Unwritable
@@ -23,14 +25,19 @@ def write_loop(
     `changes` has, for steps, the lines of the changes made after them; `loss` is what `write_loss` returned.
     """
     breaks = draft.loop.epochs < draft.loop.epoch
-    skipped = [(entry.step, entry.applied) for entry in draft.changed("skip")]
-    counts = bool(changes or breaks or draft.after_count or skipped)
+    skips = draft.changed("skip")
+    counts = bool(changes or breaks or draft.after_count or skips)
     late: dict[int, list[str]] = {}
     if data.resized is not None:
         # A loader is told its batch size when the step is over: before the next batch is fetched.
         head = data.resized.partition(" = ")[0]
         late = _select(changes, lambda line: line.startswith(head))
         changes = _select(changes, lambda line: not line.startswith(head))
+    cuts: dict[Any, list[str]] = {}
+    if draft.accumulates and data.cut is None:
+        # How many batches a step has is changed before they are drawn.
+        cuts = _move_to_tables(draft, _select(changes, lambda line: line.startswith("accumulate = ")))
+        changes = _select(changes, lambda line: not line.startswith("accumulate = "))
     made = [loss[1].format(inputs=data.inputs, targets=data.targets, batch=data.batch), *loss[2]]
     if draft.context:
         made = [draft.context, *map(indent, made)]
@@ -41,23 +48,55 @@ def write_loop(
         learn = [*made, "optimizer.zero_grad()", "loss.backward()"]
 
     body: list[str] = []
-    if early := _move_to_tables(draft, changes):
-        body += ["# What was changed after so many steps.", *_write_ifs(early), ""]
-    if skipped and take:
-        draft.settings.append(f"left_out = {skipped!r}  # (after so many steps, so many samples)")
-        body += [
-            "if left_out and left_out[0][0] == step:", "    start += left_out.pop(0)[1]", "    continue"
-        ]  # fmt: skip
+    if cuts:
+        group, loop = loop.removeprefix("while ").removesuffix(":"), "while True:"
+        body += [*_write_ifs(cuts), f"if not ({group}):", "    break"]
+    early = _move_to_tables(draft, changes)
+    changing = ["# What was changed after so many steps.", *_write_ifs(early), ""] if early else []
+    skipping = _write_skips(draft, data, skips)
+    # What cannot be made twice is not made before a batch that is left out as well.
+    beside = [line for entry in skips for line in changes.get(entry.step, ())]
+    once = data.cut is None or not all(map(_SETS.match, beside))
+    body += [*skipping, *changing] if once else [*changing, *skipping]
     body += [*take.splitlines(), *learn, *draft.before, "optimizer.step()", *draft.after]
     body += ["step += 1"] if counts else []
     body += [*draft.after_count, *_write_ifs(late)]
     if breaks:
         body += [f"if step == {draft.steps}:", "    break  # the run ended in mid-epoch"]
+    if skips and data.cut is None:
+        body.append(kept := "state = torch.get_rng_state()")
+        opening = f"{kept}\n{opening}".rstrip("\n")
     epoch = [opening] if opening else []
     epoch += [loop, indent("\n".join(body)), *draft.epoch_end]
-    epoch.append('print(f"epoch {epoch}: loss {loss.item():.4f}")')
+    # All of the first epoch may be left out.
+    printing = "if step:\n    " if skips and draft.loop.history.columns["epoch"].values[0] > 1 else ""
+    epoch.append(printing + 'print(f"epoch {epoch}: loss {loss.item():.4f}")')
     head = ("step = 0\n" if counts else "") + "for epoch in range(1, epochs + 1):"
     return f"{head}\n" + indent("\n".join(epoch))
+
+
+def _write_skips(draft: Draft, data: BatchLines, skips: list[Entry]) -> list[str]:
+    """Return the lines that leave batches out."""
+    if not skips:
+        return []
+    if data.cut is not None:
+        skipped = [(entry.step, entry.applied) for entry in skips]
+        draft.settings.append(f"left_out = {skipped!r}  # (after so many steps, so many samples)")
+        return ["if left_out and left_out[0][0] == step:", "    start += left_out.pop(0)[1]", "    continue"]
+    cutting = [one for one in draft.changes if one.name in ("skip", "accumulate", "batch_size")]
+    for one, then in pairwise(cutting):
+        if one.name != "skip" == then.name and one.step == then.step in draft.after_skips:
+            raise Unwritable("how batches are cut was changed between two that were left out by skip()")
+    steps = [entry.step for entry in skips]
+    draft.settings.append(f"left_out = {steps!r}  # after so many steps")
+    after = _write_ifs(draft.after_skips)
+    if any(steps.count(step) > 1 for step in draft.after_skips):
+        after = ["if step not in left_out:", *map(indent, after)]
+    return [
+        "if left_out and left_out[0] == step:", "    left_out.pop(0)",
+        "    torch.set_rng_state(state)  # what is left out draws no random numbers",
+        *map(indent, after), "    continue",
+    ]  # fmt: skip
 
 
 def _accumulate(draft: Draft, data: BatchLines, made: list[str]) -> tuple[str, str, str, list[str]]:

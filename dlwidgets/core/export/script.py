@@ -28,12 +28,13 @@ if TYPE_CHECKING:
 
 #: Variables of the script. What was written out under such a name keeps it, and the script's is changed.
 _NAMES = frozenset(
-    """HERE Schedule X accumulate averaged batch batch_size batches best class_weights
-    clip_adaptively clipped data classes dataset device epoch epochs exchange found generator group head index
-    inputs left_out load_data loader loss loss_function loss_of_each losses losses_of_epoch lr_after make_model
-    max_norm max_ratio max_value missed mixed model name optimizer order parameter predict predicted
-    probabilities project projected rest said samples schedule scheduler seed shuffle so split start step
-    targets thresholds true unit_norm unit_norms unite valid weigh weight weights wrong y""".split()
+    """HERE Schedule X accumulate averaged batch batch_size batches best class_weights classes
+    clip_adaptively clipped data dataset device epoch epochs exchange found generator group head index
+    inputs left_out load_data loader loss loss_function loss_of_each losses losses_of_epoch lr_after
+    make_model max_norm max_ratio max_value missed mixed model name optimizer order parameter predict
+    predicted probabilities project projected rest said samples schedule scheduler seed shuffle so split
+    start state step targets thresholds true unit_norm unit_norms unite valid weigh weight weights wrong
+    y""".split()
 )
 
 
@@ -80,7 +81,7 @@ def write_script(draft: Draft) -> str:
     model = write_model(draft)
     before, loss, after = write_loss(draft)
     data = write_data(draft)
-    draft.resized = data.resized or draft.resized
+    draft.resized, draft.ordered = data.resized or draft.resized, data.cut is not None
     changes = _write_changes(draft)
     # What was done after the last step, as putting the best weights back.
     draft.ending[:0] = changes.pop(draft.steps, [])
@@ -137,10 +138,13 @@ def _write_changes(draft: Draft) -> dict[int, list[str]]:
             lines.setdefault(step, []).extend(before)
     for entry in draft.changes:
         # One at the head has the value of the first step there; a skip has a place of its own.
-        if entry.name == "skip" or (entry.step == 0 and draft.writers[entry.name].at_head):
+        after_skip = draft.follows_skip(entry)
+        if entry.name == "skip" or (entry.step == 0 and not after_skip and draft.writers[entry.name].at_head):
             continue
         made = draft.writers[entry.name].change(entry)
-        if entry.step == 0:
+        if after_skip:
+            draft.after_skips.setdefault(entry.step, []).extend(made)
+        elif entry.step == 0:
             draft.setup += made
         else:
             lines.setdefault(entry.step, []).extend(made)

@@ -520,7 +520,7 @@ class Run:
         self.failure, self._ending = None, ""
         self._crowd.start()
         if not self.loop.steps:
-            self.steering.run_begins(self.orders.runs)
+            self.put_entries(lambda: self.steering.run_begins(self.orders.runs))
             self.origin = Origin.of(self.loop, self.steering, len(self.timeline.line.changes))
         self.timeline.begin()
         self._apply()

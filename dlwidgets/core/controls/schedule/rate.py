@@ -562,8 +562,8 @@ class ScheduleControl(Control):
         rate, ledger = self.loop.rate, self.steering.ledger
         before = rate.resolved
         note = rate.run_begins(run)
-        if not note and rate.resolved != before and any(one.name == "schedule" for one in ledger.entries):
-            # What the ledger says of the schedule would not be so any more.
+        if not note and rate.resolved != before and ledger.entries:
+            # What the ledger, or the run's origin, says of the schedule would not be so any more.
             note = f"fitted to the run: {rate.words}"
         if note:
             ledger.add(Entry(self.loop.steps, "schedule", rate.wish, rate.resolved, "run", note))

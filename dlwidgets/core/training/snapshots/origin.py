@@ -88,14 +88,15 @@ class Origin:
             before = rate.original_groups or [{}] * len(groups)
             groups = tuple({**g, "lr": lr, **own} for g, lr, own in zip(groups, began, before))
         moved = any(optimizer.state.values())
-        # A loader's random sampler shares its generator.
-        generator = getattr(getattr(loop.batches, "loader", None), "generator", None)
+        generator, drawn = (getattr(loop.batches, name, None) for name in ("generator", "began"))
+        if generator is not None:
+            drawn = generator.get_state() if drawn is None else drawn  # batches may have been left out
         return cls(
             weights, why, structure(model), type(optimizer), groups,
             copy.deepcopy(optimizer.state_dict()) if moved else None, steering.in_force(), rate.resolved,
             rate.wish, began, rate.cycled, tuple(names.values()),
             tuple(loop.normalisation.state()["split"]), loop.dropout.rates(),
-            None if generator is None else generator.get_state(), changes, str(loop.objective.device),
+            drawn, changes, str(loop.objective.device),
         )  # fmt: skip
 
 
