@@ -99,7 +99,7 @@ class Draft:
         return [entry for entry in self.changes if entry.name in names and entry.step > after]
 
     def follows_skip(self, entry: Entry) -> bool:
-        """Say whether batches were left out before a change of how they are cut."""
+        """Say whether batches were left out before a change of their cut."""
         if self.ordered or entry.name not in ("accumulate", "batch_size"):
             return False
         before = [*self.changes[: self.changes.index(entry)]]

@@ -7,14 +7,17 @@ from typing import Any
 from torch import nn
 from torch.nn.modules.dropout import _DropoutNd
 
-from ..base.isolation import eval_mode
+from ..base.isolation import eval_mode, preserve_random_state
 from ..base.state import StateCopier, same_state
 from ..base.trees import call_model
 from ..data.task import KnownLabelsLoss
-from ..layers.structure import expression_of
+from ..layers.structure import expression_of, structure
+from ..layers.walk import uncompiled
 from .draft import Draft
-from .module_expression import read_texts, write_module
+from .module_expression import read_compilation, read_texts, write_module
 from .sources import Unwritable
+from .text import format_call
+from .wrappings import find_wrappings
 
 
 def write_model(draft: Draft) -> str:
@@ -23,10 +26,11 @@ def write_model(draft: Draft) -> str:
     if origin.weights is None:
         raise Unwritable(f"the weights that the run began with were not kept: {origin.why}")
     path = draft.save_beside("initial", dict(origin.weights), "the weights it began with")
+    model = uncompiled(draft.model)
     try:
-        made = _write_architecture(draft)
+        made = _write_architecture(draft, model)
     except Unwritable as why:
-        kind = type(draft.model).__name__
+        kind = type(model).__name__
         draft.note(f"Put the line that makes the {kind} into make_model(): {why}.")
         made = (
             f'def make_model():\n    """Return the {kind} as it was made."""\n'
@@ -35,27 +39,43 @@ def write_model(draft: Draft) -> str:
         )
     for slot in draft.loop.normalisation.slots():
         if slot.name in origin.split:
-            layer = expression_of(draft.model, slot.name.rpartition(".")[0])
+            layer = expression_of(model, slot.name.rpartition(".")[0])
             made += f'\nnn.utils.parametrizations.weight_norm({layer}, "{slot.key}", dim={slot.axis})'
             draft.sources.imports.add("from torch import nn")
+    if model is not draft.model:
+        draft.sources.imports.add("import torch")
+        made += f"\nmodel = {format_call('torch.compile', ['model'], read_compilation(draft.model))}"
     load = f"model.load_state_dict(torch.load({path}, weights_only=True))"
     there = f"\nmodel{draft.to_device}" if draft.to_device else ""
     return f"{made}\n{load}{there}\nmodel.train()"
 
 
-def _write_architecture(draft: Draft) -> str:
-    """Return the lines that make the model as it began."""
-    model, loop, first = draft.model, draft.loop, draft.origin.dropouts
+def _write_architecture(draft: Draft, model: nn.Module) -> str:
+    """Return the lines that make the model as it began, uncompiled."""
+    loop, first, wanted = draft.loop, draft.origin.dropouts, draft.origin.structure
+    if model is not draft.model:
+        wanted = wanted.inside("_orig_mod")
     layers = loop.dropout.layers()
     rates = loop.dropout.rates()
     inputs = loop.objective.to_device(draft.opened.example)
 
+    # What the control has split is split in the script as in the run.
+    split = {(*slot.name.rpartition(".")[::2],) for slot in loop.normalisation.slots()}
+    wrappings = [one for one in find_wrappings(model) if (one.path, one.key) not in split]
+    put_on: list[str] = []
+
     def computes_the_same(built: nn.Module) -> bool:
         try:
+            there = [*find_wrappings(built)]
+            with preserve_random_state():
+                put_on[:] = [one.put_on(built, draft.sources) for one in wrappings if one not in there]
+            if structure(built) != wanted:
+                return False
             built.load_state_dict(loop.normalisation.plain(model.state_dict()))
             built.to(loop.objective.device)
             with eval_mode(model), eval_mode(built):
                 ours, theirs = (StateCopier()(call_model(one, inputs)) for one in (model, built))
+
             return same_state(ours, theirs)
         except Exception:  # noqa: BLE001 - a guess that does not fit may raise anything
             return False
@@ -63,13 +83,11 @@ def _write_architecture(draft: Draft) -> str:
     try:
         for path, layer in layers.items():
             layer.p = first.get(path, layer.p)
-        text, built = write_module(
-            model, draft.sources, draft.origin.structure, read_texts(type(model)), computes_the_same
-        )
+        text, built = write_module(model, draft.sources, wanted, read_texts(type(model)), computes_the_same)
     finally:
         for path, layer in layers.items():
             layer.p = rates[path]
-    lines = [f"model = {text}"]
+    lines = [f"model = {text}", *put_on]
     for name, layer in built.named_modules():
         if isinstance(layer, _DropoutNd) and layer.p != first.get(name, layer.p):
             lines.append(f"{expression_of(model, name)}.p = {first[name]!r}")

@@ -20,7 +20,8 @@ from torch.nn.utils.parametrize import type_before_parametrizations
 
 from ..base.isolation import preserve_random_state
 from ..base.literals import format_literal, is_plain
-from ..layers.structure import Structure, structure
+from ..layers.structure import Structure, bare_structure
+from ..layers.walk import uncompiled
 from .sources import Sources, Unwritable, is_installed
 from .text import format_call
 
@@ -49,7 +50,7 @@ class Candidate:
         try:
             with preserve_random_state():
                 built = self.make()
-            return built if structure(built) == wanted else None
+            return built if bare_structure(built) == wanted else None
         except Exception:  # noqa: BLE001 - a guess that does not fit may raise anything
             return None
 
@@ -63,13 +64,16 @@ def write_module(
 ) -> tuple[str, nn.Module]:
     """Return the expression for such a module, and what it makes.
 
+    What is put on its weights, as by `torch.nn.utils.parametrizations`, is left out where its class does not
+    put it on itself.
+
     Parameters
     ----------
     wanted : its structure; None: as it is now.
     texts : cells or files in which the call that made it may be found.
     same : says of a module of that structure whether it does the same.
     """
-    wanted = wanted or structure(module)
+    wanted = bare_structure(module, wanted)
     for made in _find_candidates(module, sources, texts):
         if (built := made.gives(wanted)) is not None and same(built):
             for item in made.names:
@@ -79,6 +83,14 @@ def write_module(
 
 
 def _find_candidates(module: nn.Module, sources: Sources, texts: tuple[str, ...]) -> Iterator[Candidate]:
+    if uncompiled(module) is not module:
+        inner = _find_fitting(uncompiled(module), sources, texts)
+        if inner is not None:
+            kwargs = read_compilation(module)
+            text = format_call("torch.compile", [inner.text], kwargs)
+            yield Candidate(text, lambda: torch.compile(inner.make(), **kwargs), inner.names)
+            sources.imports.add("import torch")
+        return
     kind = type_before_parametrizations(module)
     if kind is nn.Sequential:
         yield _write_sequential(module, sources, texts)
@@ -106,9 +118,31 @@ def _find_candidates(module: nn.Module, sources: Sources, texts: tuple[str, ...]
         yield from (call([], guessed) for guessed in guess_arguments(module))
 
 
+def read_compilation(model: nn.Module) -> dict[str, Any]:
+    """Return the arguments with which a model was compiled."""
+    from torch._dynamo.eval_frame import innermost_backend
+
+    context: Any = model.dynamo_ctx
+    backend, found = innermost_backend(context.callback), dict[str, Any]()
+    if isinstance(backend, torch._TorchCompileInductorWrapper):
+        options = backend.config
+    elif isinstance(backend, torch._TorchCompileWrapper) and _is_backend(backend.compiler_name):
+        found["backend"], options = backend.compiler_name, backend.kwargs.get("options")
+    else:
+        raise Unwritable("it was compiled by a backend of its own")
+    found |= {"options": dict(options)} if options else {}
+    if (dynamic := getattr(context, "_dynamic", None)) is not None:
+        found["dynamic"] = dynamic
+    return found | ({"fullgraph": True} if getattr(context, "fullgraph", False) else {})
+
+
+def _is_backend(name: Any) -> bool:
+    return isinstance(name, str) and name in torch._dynamo.list_backends(exclude_tags=())
+
+
 def _find_fitting(module: nn.Module, sources: Sources, texts: tuple[str, ...]) -> Candidate | None:
     candidates = _find_candidates(module, sources, texts)
-    return next((made for made in candidates if made.gives(structure(module)) is not None), None)
+    return next((made for made in candidates if made.gives(bare_structure(module)) is not None), None)
 
 
 def _write_sequential(module: nn.Module, sources: Sources, texts: tuple[str, ...]) -> Candidate:

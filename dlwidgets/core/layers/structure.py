@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import keyword
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import nn
 from torch.nn.modules.dropout import _DropoutNd
-from torch.nn.utils.parametrize import type_before_parametrizations
+from torch.nn.utils.parametrize import is_parametrized, type_before_parametrizations
+from torch.nn.utils.prune import BasePruningMethod
+from torch.nn.utils.spectral_norm import SpectralNorm
+from torch.nn.utils.weight_norm import WeightNorm
 
 from ..base.literals import is_plain
 
@@ -28,6 +32,44 @@ class Structure:
     tensors: tuple[tuple[str, Any, Any, bool], ...]  #: Name -> shape, dtype, whether it is a parameter.
     ties: tuple[tuple[str, ...], ...]  #: The names of each parameter that has several.
 
+    def inside(self, path: str) -> Structure:
+        """Return the structure of the module at a path."""
+
+        def within(names: Any) -> Iterator[str]:
+            return (name[len(path) + 1 :] for name in names if f"{name}.".startswith(f"{path}."))
+
+        modules = tuple((name, *one[1:]) for one in self.modules for name in within(one[:1]))
+        tensors = tuple((name, *one[1:]) for one in self.tensors for name in within(one[:1]))
+        ties = (tuple(within(names)) for names in self.ties)
+        return Structure(modules, tensors, tuple(names for names in ties if len(names) > 1))
+
+
+def bare_structure(model: nn.Module, found: Structure | None = None) -> Structure:
+    """Return a structure as without what is put on the weights.
+
+    These are parametrizations, and the hooks of `nn.utils.weight_norm`, `spectral_norm` and `prune`.
+    """
+    found, names = found or structure(model), {}
+    for path, module in model.named_modules():
+        start = f"{path}." if path else ""
+        for key in module.parametrizations if is_parametrized(module) else ():  # type: ignore[union-attr]
+            inside = f"{start}parametrizations.{key}."
+            names |= {one[0]: None for one in found.tensors if one[0].startswith(inside)}
+            names[f"{inside}original"] = names[f"{inside}original1"] = f"{start}{key}"
+        for hook in module._forward_pre_hooks.values():
+            if isinstance(hook, BasePruningMethod):
+                key = f"{start}{hook._tensor_name}"
+                names |= {f"{key}_orig": key, f"{key}_mask": None}
+            elif isinstance(hook, (SpectralNorm, WeightNorm)):
+                key, whole = f"{start}{hook.name}", "v" if isinstance(hook, WeightNorm) else "orig"
+                names |= dict.fromkeys([f"{key}_{part}" for part in "uvg"]) | {f"{key}_{whole}": key}
+    if not names:
+        return found
+    tensors = [(names.get(one[0], one[0]), *one[1:]) for one in found.tensors]
+    kept = sorted((one for one in tensors if one[0] is not None), key=lambda one: one[0])
+    ties = (tuple(filter(None, (names.get(name, name) for name in tied))) for tied in found.ties)
+    return replace(found, tensors=tuple(kept), ties=tuple(tied for tied in ties if len(tied) > 1))
+
 
 def structure(model: nn.Module) -> Structure:
     """Read a model's structure; a weight split by `weight_norm` counts whole."""
@@ -39,6 +81,7 @@ def structure(model: nn.Module) -> Structure:
             (name, tuple(value) if isinstance(value, list) else value)
             for name, value in sorted(vars(module).items())
             if name != "training" and name not in _OWN and is_plain(value)
+            if not name.startswith(("_torchdynamo", "_is_torch_compile"))  # what `torch.compile` notes
             if not (name == "p" and isinstance(module, _DropoutNd))
         )
         modules.append((path, type_before_parametrizations(module), attributes))
