@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -72,7 +72,8 @@ def read_optimizer(value: Any, model: nn.Module) -> Wish:
 
 
 def make_replacement(
-    wish: Wish, model: nn.Module, now: Optimizer, weight_decay: float | None = None
+    wish: Wish, model: nn.Module, now: Optimizer, weight_decay: float | None = None,
+    beside: Sequence[nn.Parameter] = (),
 ) -> tuple[Optimizer, float | None]:
     """Return an optimizer to take the place of `now`, at its rate.
 
@@ -101,7 +102,7 @@ def make_replacement(
             options["lr"] = first
         made = kind(_groups(kind, options, now), **options)
     else:
-        made = what if what is now else _take(what, list(model.parameters()))
+        made = what if what is now else _take(what, [*model.parameters(), *beside])
         if made is now:
             return now, None
         lr, decay = _own_setting(made, "lr"), _own_setting(made, "weight_decay")
@@ -140,9 +141,9 @@ def is_as_wished(wish: Wish, optimizer: Optimizer) -> bool:
 
 def make_optimizer(
     wanted: Any, model: nn.Module, lr: float | None = None, weight_decay: float | None = None,
-    frozen: bool = False,
+    frozen: bool = False, beside: Sequence[nn.Parameter] = (),
 ) -> Optimizer:  # fmt: skip
-    """Return an optimizer over the model's parameters.
+    """Return an optimizer over the model's parameters, and those `beside`.
 
     Parameters
     ----------
@@ -178,10 +179,10 @@ def make_optimizer(
                 known = ", ".join(list(taken)[1:])
                 raise TypeError(f"{wanted.__name__} does not take {key}=; its options are {known}.")
         try:
-            return wanted(own, **options)
+            return wanted([*own, *beside], **options)
         except (ValueError, RuntimeError) as error:
             raise ValueError(f"{wanted.__name__} cannot be had: {quote_error(error)}") from None
-    made = _take(wanted, own)
+    made = _take(wanted, [*own, *beside])
     for key, value in (("lr", lr), ("weight_decay", weight_decay)):
         if value is not None:
             if key not in made.defaults:
@@ -292,7 +293,8 @@ class OptimizerControl(Control):
             return None
         try:
             asked = steering["weight_decay"].asked  # type: ignore[attr-defined]
-            made, lr = make_replacement(value, loop.model, old, asked)
+            beside = [p for p in loop.objective.companions.loss_parameters() if p.requires_grad]
+            made, lr = make_replacement(value, loop.model, old, asked, beside)
             if made is old:
                 return None
             if loop.rate.plan is not None and GroupValue(made, "lr").value is None:

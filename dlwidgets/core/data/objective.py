@@ -12,6 +12,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ..base.trees import call_model, tree_map, tree_tensors
+from .companions import Companions
 from .reduction import LossCalls
 from .task import Task, scalar_loss, unpack_batch
 
@@ -32,6 +33,11 @@ class Objective:
         self.model, self.task, self.device, self.custom, self.target = model, task, device, step, target
         #: The loss of training in the task's stead, where one is wished for.
         self.smoothing = SmoothedLoss(task, step is not None)
+
+    @property
+    def companions(self) -> Companions:
+        """What the loss or the step holds beside the model."""
+        return Companions(self.model, self.task.loss, self.custom)
 
     def to_device(self, batch: Any) -> Any:
         """Return a batch on the device where training computes."""

@@ -282,9 +282,13 @@ def try_loss(task: Task, targets: Any, output: Any) -> Reduction | None:
     Raises ValueError: the loss fails or is not one number.
     """
     loss: Any = task.loss
-    isolated = isolate_model(loss) if isinstance(loss, nn.Module) else preserve_random_state()
     try:
-        with isolated, torch.no_grad():
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(torch.no_grad())
+            stack.enter_context(preserve_random_state())
+            if isinstance(loss, nn.Module):
+                stack.enter_context(use_device(loss, torch.device("cpu")))
+                stack.enter_context(isolate_model(loss))
             ready = task.prepare(targets, output)
             scalar_loss(loss(output, ready))
             with contextlib.suppress(Exception):  # one sample may be too few for it

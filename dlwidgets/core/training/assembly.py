@@ -13,11 +13,14 @@ from ..base.trees import describe_shapes, tree_map
 from ..base.words import pluralize
 from ..controls.clipping import Clip
 from ..controls.optimizer import describe_optimizer, make_optimizer
+from ..controls.parameter_groups import groups_by_id
 from ..controls.patterns import FreezableParts, describe_trainable, read_trainable
 from ..controls.steering import read_alone
 from ..data.batches import Batches
+from ..data.companions import Companions
 from ..data.objective import Objective
 from ..data.session_data import SessionData, choose_device, prepare_data
+from ..data.task import read_loss
 from ..layers.walk import numel_of
 from .loop import Loop
 from .run import Run
@@ -72,7 +75,16 @@ def assemble(
     clip = Clip.read(wanted.pop("clip"))
     choice = read_trainable(FreezableParts(model), trainable)
     where = choose_device(device, model)
-    made = make_optimizer(optimizer, model, lr, weight_decay, frozen=choice is not None)
+    loss = learnt["loss"] = read_loss(learnt.get("loss"))
+    beside = Companions(model, loss, training_step)
+    trained = [one for one in beside.loss_parameters() if one.requires_grad]
+    made = make_optimizer(optimizer, model, lr, weight_decay, choice is not None, trained)
+    known = {id(one) for one in (*model.parameters(), *beside.parameters().values())}
+    if unknown := groups_by_id(made).keys() - known:
+        raise ValueError(
+            f"The optimizer moves {pluralize(len(unknown), 'tensor')} that neither the model has, nor loss= "
+            "or training_step= holds, so that no snapshot could: have the loss or the step use the module."
+        )
     opened = prepare_data(
         model, train, valid, batch_size=batch_size, seed=number, device=where, target=target,
         training_step=training_step, **learnt,
@@ -115,6 +127,9 @@ def _describe_choices(
     if loop.rate.plan is not None:
         also = f"; it cycles {' and '.join(loop.rate.cycled)} as well" if loop.rate.cycled else ""
         said.append(f"The learning rate goes by the schedule {loop.rate.words}{also}.")
+    held = {id(one) for group in loop.optimizer.param_groups for one in group["params"]}
+    if left := sum(id(one) not in held for one in loop.objective.companions.loss_parameters()):
+        said.append(f"The optimizer does not move {pluralize(left, 'parameter')} of the loss.")
     if frozen := sum(not p.requires_grad for p in parameters):
         said.append(f"{frozen} of {len(parameters)} parameter tensors are frozen and stay as they are.")
     where = f"on the CPU with {threads_because}" if device.type == "cpu" else f"on {device}"

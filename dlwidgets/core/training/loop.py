@@ -134,7 +134,10 @@ class Loop:
         self.normalisation.renew()
         self.average.renew()
         self._parameters: list[nn.Parameter] = list(self.model.parameters())
-        self._buffers = [buffer for buffer in self.model.buffers() if buffer.numel() <= _LARGE]
+        beside = self.objective.companions
+        self._beside = [one for one in beside.parameters().values() if one.requires_grad]
+        buffers = [*self.model.buffers(), *(b for root in beside.roots.values() for b in root.buffers())]
+        self._buffers = [buffer for buffer in buffers if buffer.numel() <= _LARGE]
         # The optimizer may have been made, or used, while the model was elsewhere.
         for parameter, state in self.optimizer.state.items():
             for name, value in state.items():
@@ -344,6 +347,8 @@ class Loop:
         if math.isnan(value) and float(total_norm(self._parameters)) != 0:
             raise NotFinite(self._not_finite("The loss became nan", there))
         measured = self._gradients.clip(self.clip, self._parameters)
+        if measured is not None and self._beside and not total_norm(self._beside).isfinite():
+            measured = None
         if measured is None:
             if (skipped := self.precision.skip()) is not None:
                 return value, {"grad_norm": math.nan, **skipped, **parts}

@@ -439,9 +439,11 @@ class Run:
             return
         model = self.loop.model
         with (
-            TURN.lend(self._streams), use_device(model, self._device), preserve_modes(model),
+            TURN.lend(self._streams), contextlib.ExitStack() as stack, preserve_modes(model),
             use_threads(self.threads),
         ):  # fmt: skip
+            for part in (model, *self.loop.objective.companions.roots.values()):
+                stack.enter_context(use_device(part, self._device))
             self._borrowing = True
             model.train()
             self.loop.freezing.hold_statistics(mode_was_set=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
+from torch.optim import Optimizer
 
 from ...base.random_state import Generators, RandomStates
 from ...base.state import Reference, dereference, read_attributes, write_attributes
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 class ModelState:
     """A model: parameters, all buffers, flags, numbers, generators.
 
-    The numbers are public attributes of its modules and of the loss, such as a dropout's rate, or a
-    temperature that a model counts down by itself.
+    The numbers are public attributes of its modules, such as a dropout's rate, or a temperature that a model
+    counts down by itself. What the loss or the step holds beside the model is a part of it.
     """
 
     def __init__(self, loop: Loop) -> None:
@@ -34,16 +35,21 @@ class ModelState:
         ------
         ValueError : in a clause: a layer has no size yet.
         """
-        model, modules = self._loop.model, self._modules()
-        parameters = dict(model.named_parameters())
+        model, beside = self._loop.model, self._loop.objective.companions
+        modules = {**dict(model.named_modules()), **beside.modules}
+        parameters = {**dict(model.named_parameters()), **beside.parameters()}
         if any(map(is_lazy, parameters.values())):
             raise ValueError("some layers get their size in the first step")
         return {
-            "tensors": {**parameters, **dict(model.named_buffers())},
+            "tensors": {**parameters, **dict(model.named_buffers()), **beside.all_tensors()},
             "trains": {name: parameter.requires_grad for name, parameter in parameters.items()},
-            "numbers": {path: own for path, module in modules.items() if (own := read_attributes(module))},
+            "numbers": {
+                path: own for path, owner in {**modules, **beside.owners}.items()
+                if (own := read_attributes(owner))
+            },
+            "optimizers": {name: _read_optimizer(one) for name, one in beside.optimizers.items()},
             "extra": {
-                path: copy.deepcopy(module.get_extra_state()) for path, module in model.named_modules()
+                path: copy.deepcopy(module.get_extra_state()) for path, module in modules.items()
                 if type(module).get_extra_state is not nn.Module.get_extra_state
             },
             "generators": Generators(*map(vars, modules.values())).state(),
@@ -51,10 +57,11 @@ class ModelState:
 
     def install(self, state: dict[str, Any]) -> None:
         """Write the state into the model's own tensors."""
-        model, modules = self._loop.model, self._modules()
-        parameters = dict(model.named_parameters())
-        tensors = {**parameters, **dict(model.named_buffers())}
-        for name, parameter in parameters.items():
+        model, beside = self._loop.model, self._loop.objective.companions
+        modules, owned = {**dict(model.named_modules()), **beside.modules}, dict(model.named_parameters())
+        parameters = {**owned, **beside.parameters()}
+        tensors = {**parameters, **dict(model.named_buffers()), **beside.all_tensors()}
+        for name, parameter in owned.items():
             if name not in state["tensors"] or state["tensors"][name].shape != parameter.shape:
                 raise ValueError(f"the model has changed: {name!r} was not there, or of another shape")
         with torch.no_grad():
@@ -71,17 +78,33 @@ class ModelState:
             if name in parameters:
                 parameters[name].requires_grad_(trains).grad = None
         for path, numbers in state["numbers"].items():
-            if path in modules:
-                write_attributes(modules[path], numbers)
+            if (owner := modules.get(path, beside.owners.get(path))) is not None:
+                write_attributes(owner, numbers)
+        for name, kept in state.get("optimizers", {}).items():
+            if name in beside.optimizers:
+                _write_optimizer(beside.optimizers[name], kept)
         for path, extra in state["extra"].items():
             kept = dereference(extra) if isinstance(extra, Reference) else extra
             if path in modules and kept is not None:
                 modules[path].set_extra_state(copy.deepcopy(kept))
         Generators(*map(vars, modules.values())).install(state["generators"])
 
-    def _modules(self) -> dict[str, nn.Module]:
-        found, loss = dict(self._loop.model.named_modules()), self._loop.objective.task.loss
-        return {**found, "(loss)": loss} if isinstance(loss, nn.Module) else found
+
+def _read_optimizer(optimizer: Optimizer) -> dict[str, Any]:
+    """Return the state of an optimizer that a training step steps itself."""
+    groups = [{key: v for key, v in group.items() if key != "params"} for group in optimizer.param_groups]
+    held = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    return {"groups": groups, "state": [dict(optimizer.state.get(one, {})) for one in held]}
+
+
+def _write_optimizer(optimizer: Optimizer, kept: dict[str, Any]) -> None:
+    for group, numbers in zip(optimizer.param_groups, kept["groups"]):
+        group.update({key: _put(group.get(key), value) for key, value in numbers.items()})
+    held = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    for parameter, state in zip(held, kept["state"]):
+        now = optimizer.state.pop(parameter, {})
+        if state:
+            optimizer.state[parameter] = {key: _put(now.get(key), value) for key, value in state.items()}
 
 
 class OptimizerState:
@@ -93,7 +116,7 @@ class OptimizerState:
     def state(self) -> dict[str, Any]:
         """Return the state, its tensors those in use."""
         optimizer, groups = self._loop.optimizer, self._loop.optimizer.param_groups
-        names = {id(parameter): name for name, parameter in self._loop.model.named_parameters()}
+        names = {id(parameter): name for name, parameter in self._parameters().items()}
         held = [list(group["params"]) for group in groups]
         kept = [optimizer.state.get(parameter) for group in held for parameter in group]
         return {
@@ -115,7 +138,7 @@ class OptimizerState:
         """Put back the optimizer, writing into its own tensors."""
         held = dereference(state["params"])
         if held is None:
-            own = dict(self._loop.model.named_parameters())
+            own = self._parameters()
             lost = [name for group in state["names"] for name in group if name not in own]
             if lost:
                 raise ValueError(f"the optimizer moved {lost[0]!r}, which this model has not")
@@ -156,6 +179,10 @@ class OptimizerState:
         taken = default_settings(kind)
         options = {name: value for name, value in state["defaults"].items() if name in taken}
         return kind([{"params": list(group)} for group in held], **options)
+
+    def _parameters(self) -> dict[str, nn.Parameter]:
+        objective = self._loop.objective
+        return {**dict(objective.model.named_parameters()), **objective.companions.parameters()}
 
 
 class GlobalRandomness:
