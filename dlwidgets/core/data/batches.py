@@ -44,9 +44,13 @@ class SourceState:
             "numbers": [read_attributes(owner) for owner in self._owners],
         }
 
+    def install_generators(self, state: dict[str, Any]) -> None:
+        """Put back the generators of what `own_state` returned, and no more."""
+        self._generators.install(state["generators"])
+
     def install_own(self, state: dict[str, Any]) -> None:
         """Put back what `own_state` returned."""
-        self._generators.install(state["generators"])
+        self.install_generators(state)
         for owner, numbers in zip(self._owners, state["numbers"]):
             write_attributes(owner, numbers)
 
@@ -295,6 +299,25 @@ class Batches:
         """
         raise NotImplementedError
 
+    def approach(self, state: Any) -> str | None:
+        """Install a state as nearly as can be; say what is lost.
+
+        Where its place is not to be had, as many samples are left out as were taken then, so that the epoch
+        is as long, in another order; and where that cannot be either, the epoch begins anew.
+        """
+        try:
+            return self.install(state)
+        except (KeyError, TypeError, IndexError):
+            why, near = "the data is of another kind than then", False
+        except (ValueError, RuntimeError) as error:
+            why, near = str(error), self._leave_out(state)
+        went_on = "the rest of the epoch comes in another order"
+        return f"{why}: {went_on if near else 'the epoch under way begins anew'}"
+
+    def _leave_out(self, state: Any) -> bool:
+        """Leave out what a state took of its epoch, if possible."""
+        return False
+
     def close(self) -> None:
         """Let go of what fetches ahead."""
 
@@ -393,6 +416,17 @@ class IndexedBatches(Batches):
         self.batch_size = state["batch_size"]
         self._sources.install_own(state["own"])
         self._mark.forget()
+
+    def _leave_out(self, state: dict[str, Any]) -> bool:
+        self._generator.set_state(state["generator"])
+        self.batch_size, (_, taken, end) = state["batch_size"], state["place"]
+        if not 0 < taken < min(end, self._count):
+            return taken >= end
+        self._order = torch.arange(self._count)
+        if self.shuffle:
+            self._order = torch.randperm(self._count, generator=self._generator)
+        self._at, self._before, self._end = taken, taken, self._count
+        return True
 
     def _fetch(self, index: torch.Tensor | slice) -> Any:
         if isinstance(self.source, Rows):

@@ -47,6 +47,8 @@ class LoaderBatches(Batches):
         #: Known when a batch was taken; another size does not change it any more.
         self._over = False
         self._trusted, self._broken_off = True, False
+        #: Whether this epoch is of workers that had an epoch before it.
+        self._reused = False
         #: What decided this epoch's batches when it was opened.
         self._opening: Any = None
         #: Where the loader's generator was before the first epoch; None without one.
@@ -146,6 +148,7 @@ class LoaderBatches(Batches):
             if self._opening is None and self.generator is not None:
                 self.began = self.generator.get_state()
             self._opening = self._sources.state()
+            self._reused = getattr(self._loader, "_iterator", None) is not None
             self._iterator = iter(self._loader)
         try:
             batch = next(self._iterator)
@@ -229,8 +232,7 @@ class LoaderBatches(Batches):
             return None
 
     def close(self) -> None:
-        # At once, and not when it is collected: that may be in a worker forked later, which complains.
-        getattr(self._iterator, "_shutdown_workers", lambda: None)()
+        _shut_down(self._iterator)
         self._iterator = None
         if self._sampler is not None:
             # Dropping the loader ends workers that persist.
@@ -240,11 +242,11 @@ class LoaderBatches(Batches):
         sampler = self._sampler
         return {
             "batch_size": self._size, "taken": self._taken, "over": self._over, "trusted": self._trusted,
-            "broken_off": self._broken_off, "open": self._iterator is not None, "opening": self._opening,
-            "own": self._sources.own_state(),
+            "broken_off": self._broken_off, "open": self._iterator is not None, "reused": self._reused,
+            "opening": self._opening, "own": self._sources.own_state(),
             "feed": None if sampler is None or sampler.begun is None else sampler.state(),
             "held": Reference(list(self._held)), "count": self._taken + len(self._held),
-            "last": fingerprint(self._last) if self._reads_again else None,
+            "last": fingerprint(self._last) if self._reads_again and not self._held else None,
         }  # fmt: skip
 
     def install(self, state: dict[str, Any]) -> str | None:
@@ -264,6 +266,7 @@ class LoaderBatches(Batches):
         if not self._once:
             self._held = [] if self._sampler is not None else list(dereference(state["held"]) or [])
         self._indices = []
+        self._reused = state.get("reused", False)
         self._opening = state["opening"]
         self.batch_size = state["batch_size"]
         self._sources.install_own(state["own"])
@@ -285,7 +288,9 @@ class LoaderBatches(Batches):
             sampler = ResizableSampler(self._sampler, state["batch_size"], self._sources)
             loader = _with_sampler(loader, sampler)
         iterator, said = None, None
-        if sampler is None or (loader.num_workers and state["open"] and was["clean"]):
+        # Workers that go on draw no new seed for an epoch, as new ones do: they cannot be had again.
+        again = loader.num_workers and state["open"] and was["clean"] and not state.get("reused")
+        if sampler is None or again:
             iterator, said = self._read_again(loader, sampler, state)
         else:
             sampler.install(was)
@@ -296,6 +301,28 @@ class LoaderBatches(Batches):
         self._loader, self._sampler, self._iterator = loader, sampler, iterator
         return said
 
+    def _leave_out(self, state: dict[str, Any]) -> bool:
+        if self._sampler is not None:
+            self._sampler = ResizableSampler(self._sampler, self._size, self._sources)
+        self.close()
+        self._taken, self._over, self._trusted, self._broken_off = 0, False, True, False
+        self._held, self._indices = [], []
+        if not (state["open"] or state["broken_off"]):
+            return True
+        self._sources.install_generators(state["own"])
+        if self._sampler is not None:
+            self.batch_size, there = state["batch_size"], self._sampler.leave_out(state["taken"])
+            self._iterator = iter(self._loader) if there else None
+        else:
+            # What is read once, as a queue, goes on by itself.
+            self._iterator, count = iter(self._loader), 0 if self._look and self._once else state["taken"]
+            own = None if self._reads_again else getattr(self._iterator, "_sampler_iter", None)
+            there = count == sum(1 for _ in itertools.islice(own or self._iterator, count))
+        self._taken = state["taken"] if there else 0
+        if not there:
+            self.close()
+        return there
+
     def _read_again(
         self, loader: DataLoader, sampler: ResizableSampler | None, state: dict[str, Any]
     ) -> tuple[Iterator[Any], str | None]:
@@ -304,7 +331,17 @@ class LoaderBatches(Batches):
         if sampler is not None:
             sizes = _expand_runs(state["feed"]["handed"])
             count, sampler.sizes = len(sizes) - len(state["feed"]["ahead"]), deque(sizes)
-        iterator, got, last = iter(loader), 0, None
+        iterator = iter(loader)
+        try:
+            return self._read_up_to(iterator, sampler, state, count)
+        except BaseException:
+            _shut_down(iterator)
+            raise
+
+    def _read_up_to(
+        self, iterator: Any, sampler: ResizableSampler | None, state: dict[str, Any], count: int
+    ) -> tuple[Iterator[Any], str | None]:
+        got, last = 0, None
         own = getattr(iterator, "_sampler_iter", None)
         if own is not None and not self._reads_again:
             # The samples themselves need not be fetched: their random numbers are the global generators'.
@@ -318,7 +355,7 @@ class LoaderBatches(Batches):
             raise ValueError("the DataLoader gives fewer batches when it is read again")
         if sampler is not None:
             sampler.check_order(state["feed"])
-        if self._reads_again and not dereference(state["held"]) and fingerprint(last) != state["last"]:
+        if state["last"] is not None and fingerprint(last) != state["last"]:
             return iterator, "the DataLoader gave other samples when it was read again up to there"
         return iterator, None
 
@@ -374,6 +411,12 @@ class LoaderBatches(Batches):
         dataset = self.loader.dataset
         numbered = hasattr(dataset, "__getitem__") and not isinstance(dataset, IterableDataset)
         return numbered and self.loader.batch_sampler is not None
+
+
+def _shut_down(iterator: Any) -> None:
+    """End an iterator's workers."""
+    # At once, and not when it is collected: that may be in a worker forked later, which complains.
+    getattr(iterator, "_shutdown_workers", lambda: None)()
 
 
 def _with_sampler(loader: DataLoader, sampler: ResizableSampler) -> DataLoader:
@@ -461,6 +504,16 @@ class ResizableSampler(BatchSampler):
         self.ready.clear()
         self.sizes.clear()
         self.clean = False
+
+    def leave_out(self, count: int) -> bool:
+        """Begin an epoch after `count` indices; say whether it has more."""
+        self.begun, self._goes_on = self._sources.state(), True
+        self._order = iter(self.sampler)
+        while self.drawn < count and self._draw(min(1024, count - self.drawn)):
+            pass
+        self.returned.extend(self._draw(1))
+        self.clean = False
+        return self.drawn > count
 
     def resume_epoch(self) -> None:
         """Let the next iteration continue this epoch instead of beginning another."""

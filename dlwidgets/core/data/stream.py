@@ -128,12 +128,13 @@ class StreamBatches(Batches):
         else:
             with self._sources.preserve():
                 self._sources.install(state["opening"])
-                iterator = iter(self.source)
-                past = deque(
-                    itertools.islice(iterator, state["drawn"] - state["held"]), maxlen=max(1, state["batch"])
-                )
+                iterator, past = iter(self.source), deque[Any](maxlen=max(1, state["batch"]))
+                wanted, got = state["drawn"] - state["held"], 0
+                for item in itertools.islice(iterator, wanted):
+                    past.append(item)
+                    got += 1
                 again = list(itertools.islice(iterator, state["held"]))
-            if len(past) < state["batch"] or len(again) < state["held"]:
+            if got < wanted or len(again) < state["held"]:
                 raise ValueError("the data gives less when it is read again")
             if fingerprint(list(past)[: state["batch"]]) != state["last"]:
                 said = "the data gave other samples when it was read again up to there"
@@ -144,6 +145,38 @@ class StreamBatches(Batches):
         self._sources.install_own(state["own"])
         self._mark.forget()
         return said
+
+    def approach(self, state: dict[str, Any]) -> str | None:
+        if not isinstance(self.source, Iterator) or state["drawn"] is None:
+            return super().approach(state)
+        # Another kernel's generator is read from its beginning.
+        if not self._leave_out(state):
+            return "the generator gives fewer batches than were taken: the epoch under way begins anew"
+        same = fingerprint(self._last[: state["batch"]]) == state["last"]
+        return None if same else "the generator gave other batches when it was read again up to there"
+
+    def _leave_out(self, state: dict[str, Any]) -> bool:
+        if state["drawn"] is None or (self._once and not isinstance(self.source, Iterator)):
+            # What is read once, as a queue, goes on by itself.
+            self._iterator = None if state["drawn"] is None else iter(self.source)
+            self._taken, self._drawn = state["taken"], len(self._held)
+            return True
+        if not self._once:
+            self._iterator, self._held, self._drawn = None, [], 0
+        iterator, past = iter(self.source), deque[Any](maxlen=max(1, state["batch"]))
+        left = state["drawn"] - state["held"] - (self._drawn - len(self._held))
+        while left > 0:
+            if self._held:
+                item = self._held.pop(0)
+            elif (item := next(iterator, _END)) is _END:
+                break
+            else:
+                self._drawn += 1
+            past.append(item)
+            left -= 1
+        self._iterator = iterator if not left or iterator is self.source else None
+        self._last, self._taken = list(past), 0 if left else state["taken"]
+        return not left
 
     def _draw(self) -> Any:
         """Return the next batch, or _END, after which another pass begins."""

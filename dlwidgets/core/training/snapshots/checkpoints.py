@@ -22,6 +22,7 @@ from ...base.history import GrowingColumn, History
 from ...base.ledger import Entry
 from ...base.state import same_state
 from ...base.time_budget import TimeBudget
+from ...data.batches import Batches
 from .origin import OriginWriter, read_origin
 from .snapshot import Snapshot
 from .state_file import decode, encode, read_state, write_state
@@ -400,6 +401,13 @@ def autosave(run: Run, folder: str | Path | None, every: Any) -> Autosave | None
     return None if folder is None else Autosave(run, folder, float(every))
 
 
+class _Near:
+    """Training data that comes as near to its place as can be."""
+
+    def __init__(self, batches: Batches) -> None:
+        self.state, self.install = batches.state, batches.approach
+
+
 def resume(
     run: Run, found: Checkpoint, folder: str | Path, given: Mapping[str, Any], saves: Autosave | None
 ) -> list[str]:
@@ -425,7 +433,7 @@ def resume(
 
     def work(timeline: Timeline) -> None:
         try:
-            clauses = found.snapshot.install(timeline.ordered())
+            clauses = found.snapshot.install({**timeline.ordered(), "data": _Near(run.loop.batches)})
         except (ValueError, KeyError, RuntimeError) as error:
             raise ValueError(f"The checkpoint in {str(folder)!r} does not fit: {error}.") from error
         run.loop.history = found.history
