@@ -5,16 +5,17 @@ from __future__ import annotations
 import threading
 import weakref
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from functools import partial
 from typing import Any, Literal
 
 import torch
 from torch import nn
 
-from ..base.isolation import isolate_model
+from ..base.isolation import isolate_model, run_forward
 from ..base.outputs import describe_output, layer_path, named_tensors
-from ..base.trees import call_model, tree_tensors
+from ..base.trees import call_model, tree_map, tree_tensors
 from ..base.words import quote_error
 from ..layers.axes import Known, channel_axis, sample_axis
 from ..layers.walk import kind_of
@@ -115,21 +116,16 @@ class Recording:
         self._wanted, attending = choose(modules, names), choose(modules, self._attention)
         must_be_built(modules)
         self.inputs = on_device_of(model, inputs)
-        lengths = Counter(tensor.shape[0] for tensor in tree_tensors(self.inputs) if tensor.ndim)
-        self._store = CappedTensors(cap, lengths.most_common(1)[0][0] if lengths else None)
-        self._found = Activations()
+        self._cap = cap
         if of == "outputs":
             attending = list(dict.fromkeys((*self._wanted, *attending)))
         self._thread = threading.get_ident()
-        self._stack: list[nn.Module] = []
         #: Identity of a layer -> its paths that are wanted, for its tensors or its attention.
         self._wanted_of: dict[int, list[str]] = {}
         self._attending_of: dict[int, list[str]] = {}
         for paths, paths_of in ((self._wanted, self._wanted_of), (attending, self._attending_of)):
             for path in paths:
                 paths_of.setdefault(id(modules[path]), []).append(path)
-        #: Identity of a tensor -> where its channels are; an identity may come again once its tensor is gone.
-        self._known: dict[int, tuple[weakref.ref[torch.Tensor], Known]] = {}
         #: Identity of a weight -> the path of its layer; and that -> the layer that used it, not calling it.
         self._owners = {
             id(tensor): path
@@ -137,8 +133,20 @@ class Recording:
             for tensor in modules[path]._parameters.values()
             if tensor is not None
         }
+        self._listed = (*self._wanted, *attending)
+        self._begin()
+
+    def _begin(self) -> None:
+        """Have nothing recorded."""
+        lengths = Counter(tensor.shape[0] for tensor in tree_tensors(self.inputs) if tensor.ndim)
+        self._store = CappedTensors(self._cap, lengths.most_common(1)[0][0] if lengths else None)
+        self._found = Activations()
+        #: The layers that run now, and whether the forward of each has begun.
+        self._stack: list[list[Any]] = []
+        #: Identity of a tensor -> where its channels are; an identity may come again once its tensor is gone.
+        self._known: dict[int, tuple[weakref.ref[torch.Tensor], Known]] = {}
         self._used_by: dict[str, str] = {}
-        self._calls = dict.fromkeys((*self._wanted, *attending), 0)
+        self._calls = dict.fromkeys(self._listed, 0)
         self._attended: Counter[str] = Counter()
         #: Why there is no tensor, or no attention, though the layer was called.
         self._empty: dict[str, str] = {}
@@ -146,6 +154,10 @@ class Recording:
 
     def run(self, eager: nn.Module) -> None:
         """Run the model once, which `isolate_model` has yielded; or ForwardFailed."""
+        self._found.output = run_forward(eager, partial(self._listen, eager))
+
+    def _listen(self, eager: nn.Module) -> Any:
+        self._begin()
         with ExitStack() as stack:
             for module in {id(module): module for module in self._modules.values()}.values():
                 try:
@@ -154,9 +166,19 @@ class Recording:
                     stack.enter_context(after)
                 except (RuntimeError, AttributeError):  # parts of a TorchScript model take no hooks
                     continue
+                if isinstance(module, torch.jit.ScriptModule):
+                    continue
+                # Where a layer's forward is called directly, none of its hooks is.
+                own = vars(module).get("forward")
+                vars(module)["forward"] = partial(self._forward, module, module.forward)
+                if own is None:
+                    stack.callback(vars(module).pop, "forward", None)
+                else:
+                    stack.callback(vars(module).update, forward=own)
             stack.enter_context(AttentionMode(self, set(self._owners), self._store.samples))
             try:
-                self._found.output = call_model(eager, self.inputs)
+                # Copies, since the model may write into what it is given.
+                return call_model(eager, tree_map(torch.clone, self.inputs))
             except Exception as error:
                 raise forward_failed(error, self._modules, self.inputs) from error
 
@@ -203,7 +225,7 @@ class Recording:
     def _before(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if threading.get_ident() != self._thread:
             return
-        self._stack.append(module)
+        self._stack.append([module, False])
         wanted = self._wanted_of.get(id(module), [])
         for path in dict.fromkeys(wanted + self._attending_of.get(id(module), [])):
             self._calls[path] += 1
@@ -212,7 +234,7 @@ class Recording:
             self._keep(module, list(named_tensors(given)), "is given no tensor but", given)
 
     def _after(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
-        if threading.get_ident() != self._thread or not self._stack or self._stack[-1] is not module:
+        if threading.get_ident() != self._thread or not self._stack or self._stack[-1][0] is not module:
             return
         self._stack.pop()
         tensors = list(named_tensors(output))
@@ -224,6 +246,21 @@ class Recording:
                 self._known[id(tensor)] = weakref.ref(tensor), (axis, tensor.ndim, tensor.shape[axis])
         if self._of == "outputs":
             self._keep(module, tensors, "gives no tensor but", output)
+
+    def _forward(self, module: nn.Module, forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Run a layer's forward, which hooks have told of, or have not."""
+        here = threading.get_ident() == self._thread
+        if here and self._stack and self._stack[-1][0] is module and not self._stack[-1][1]:
+            self._stack[-1][1], here = True, False
+        if not here:
+            return forward(*args, **kwargs)
+        self._before(module, args, kwargs)
+        self._stack[-1][1], output = True, None
+        try:
+            output = forward(*args, **kwargs)
+        finally:
+            self._after(module, args, kwargs, output)
+        return output
 
     def _axis(self, tensor: torch.Tensor) -> Known | None:
         known = self._known.get(id(tensor))
@@ -249,11 +286,11 @@ class Recording:
 
     def watches(self) -> bool:
         """Say whether attention of the layer that runs now is wanted."""
-        return bool(self._stack) and id(self._stack[-1]) in self._attending_of
+        return bool(self._stack) and id(self._stack[-1][0]) in self._attending_of
 
     def attend(self, attended: Attended) -> None:
         """Keep what the layer that runs now attends to."""
-        module, found = self._stack[-1], self._found
+        module, found = self._stack[-1][0], self._found
         for path in self._attending_of[id(module)]:
             self._attended[path] += 1
             key = path + _again(self._attended[path]) + ATTENTION
@@ -263,12 +300,12 @@ class Recording:
     def fail(self, error: Exception) -> None:
         """Note that attention was computed, and could not be followed."""
         why = f"computes attention whose weights could not be followed: {quote_error(error)}"
-        paths = self._attending_of.get(id(self._stack[-1]), ()) if self._stack else ()
+        paths = self._attending_of.get(id(self._stack[-1][0]), ()) if self._stack else ()
         self._unfollowed.update(dict.fromkeys(paths, why))
 
     def use(self, weight: int) -> None:
         """Note that a function was given a layer's weights, by identity."""
-        owner, running = self._owners[weight], self._stack[-1] if self._stack else None
+        owner, running = self._owners[weight], self._stack[-1][0] if self._stack else None
         if owner not in self._used_by and running not in (None, self._modules[owner]):
             paths = (path for path, module in self._modules.items() if module is running)
             self._used_by[owner] = next(paths, "")

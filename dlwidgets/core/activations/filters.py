@@ -12,7 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ..base.trees import call_model, tree_tensors
+from ..base.isolation import run_forward
+from ..base.trees import call_model, tree_map, tree_tensors
 from ..layers.walk import kind_of
 from ..pictures.picture import Kind, Picture, Sort, make_bars, stack_maps
 from ..pictures.statistics import compute_statistics
@@ -215,11 +216,16 @@ def find_incoming(
             calls.append((path, args[0].detach(), output.detach()))
 
     inputs = on_device_of(eager, inputs)
-    try:
+
+    def listen() -> None:
+        calls.clear()
         with ExitStack() as stack:
             for path, module in leaves.items():
                 stack.enter_context(module.register_forward_hook(partial(note, path)))
-            call_model(eager, inputs)
+            call_model(eager, tree_map(torch.clone, inputs))
+
+    try:
+        run_forward(eager, listen)
     except Exception:  # noqa: BLE001 - what the model cannot do is said by the look itself
         return None
     own = [at for at, (path, _, _) in enumerate(calls) if path == layer]

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import fx, nn
 
-from ..base.isolation import isolate_model
+from ..base.isolation import isolate_model, run_forward, watch_model
 from ..base.outputs import named_tensors
 from ..base.trees import call_model, tree_map, tree_tensors
 from ..base.words import quote_error
@@ -28,8 +28,6 @@ _ONE_AT_A_TIME = threading.Lock()
 _MOVES = {"transpose", "permute", "t", "movedim", "moveaxis", "swapaxes", "swapdims", "mT", "T"}
 #: These change the number of channels, not where they are.
 _JOINS = {"cat", "concat", "concatenate"}
-#: What torch.fx calls a tensor that a forward makes from nothing.
-_CONSTANT = "_tensor_constant"
 
 
 def _trace(model: nn.Module, inputs: Any) -> tuple[fx.Graph, dict[str, Any]]:
@@ -41,10 +39,11 @@ def _trace(model: nn.Module, inputs: Any) -> tuple[fx.Graph, dict[str, Any]]:
     # The layers of torch as wholes, as torch.fx has it; if need be, all layers that hold no others.
     for coarse in (False, True):
         try:
-            with _ONE_AT_A_TIME, isolate_model(model) as eager:
+            with _ONE_AT_A_TIME, isolate_model(model) as eager, watch_model(eager):
+                own = set(vars(eager))
                 graph = _Tracer(inputs, coarse).trace(eager)
                 named = {str(node.target) for node in graph.nodes if node.op == "get_attr"}
-                return graph, {name: getattr(eager, name) for name in named if name.startswith(_CONSTANT)}
+                return graph, {name: vars(eager)[name] for name in named & vars(eager).keys() - own}
         except Exception as error:  # noqa: BLE001 - a forward raises whatever it likes on values that are none
             failed = failed or error
     raise ValueError(
@@ -293,7 +292,7 @@ class FunctionalOperations:
 
         with isolate_model(self._model) as eager:
             runner = _Runner(eager, self._graph, self._constants, self._wanted, receive)
-            output = runner.run(*tree_tensors(self._inputs))
+            output = run_forward(eager, lambda: runner.run(*map(torch.clone, tree_tensors(self._inputs))))
         pairs = zip(named_tensors(output), named_tensors(found.output))
         # An output of a class of its own has no tensors to compare.
         if not all(

@@ -2,24 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+import traceback
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from functools import cache
 from itertools import chain
 from operator import is_
+from typing import Any, TypeVar
+from weakref import WeakSet
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from .random_state import TURN, RandomStates
+from .held import GENERATORS, caught_by, find_held
+from .random_state import TURN, RandomStates, read_generator, write_generator
+from .trees import tree_map, tree_tensors
 
-#: The dicts in which a module holds its tensors and children: changed in place, so their contents are kept.
-_REGISTERS = ("_parameters", "_buffers", "_modules")
-#: Those in which it holds its hooks.
+_Found = TypeVar("_Found")
+#: The dicts in which a module holds its hooks.
 _HOOKS = (
     "_forward_hooks", "_forward_hooks_with_kwargs", "_forward_hooks_always_called", "_forward_pre_hooks",
     "_forward_pre_hooks_with_kwargs", "_backward_hooks", "_backward_pre_hooks",
 )  # fmt: skip
+#: How much is copied where writes are not watched [bytes]; the largest tensors are left out.
+_COPIED = 1 << 30
+#: The largest array of numpy that is copied; nobody sees who writes into one [bytes].
+_ARRAY = 1 << 26
+#: Running statistics, which these operations write though their schema does not say so: places of arguments.
+_STATISTICS = {
+    "native_batch_norm": (3, 4), "cudnn_batch_norm": (3, 4), "miopen_batch_norm": (3, 4),
+    "batch_norm_gather_stats": (3, 4), "batch_norm_gather_stats_with_counts": (3, 4),
+}  # fmt: skip
+#: Calls by which a tensor's memory leaves torch; whoever has it may read and write unseen.
+OUTSIDE = frozenset({"numpy", "__array__", "data_ptr", "__dlpack__"})
+_REACHED = OUTSIDE | {"untyped_storage", "storage", "share_memory_"}
+#: What torch says where a forward differentiates, and no gradients were followed.
+_WANTS_GRADIENTS = ("require grad", "grad_fn", "Inference tensors", "requires_grad")
+_GONE = object()
+#: Models whose forward is known to differentiate.
+_DIFFERENTIATES: WeakSet[nn.Module] = WeakSet()
 
 
 @contextmanager
@@ -49,34 +75,271 @@ def _set_flags(flags: Iterable[tuple[nn.Module, bool]]) -> None:
         module.training = training
 
 
+# -- what a forward changes, and putting it back
+
+
+class BorrowedModel:
+    """Puts back all that the forwards of a model change in it.
+
+    That is its parameters with gradients and flags, its buffers, the tensors and arrays in its attributes (also
+    in lists, dicts and objects there), these attributes and containers themselves, its random generators, and
+    its hooks. A backward pass that waits goes on as if nothing had been
+    written.
+
+    Parameters
+    ----------
+    copied : whether tensors are copied now, the smallest first, up to 1 GB; else each is copied when a forward
+        is about to write into it. None: no tensor of the model is touched.
+    caught : whether what its hooks have caught, as a list that they fill, is put back as well.
+    """
+
+    def __init__(self, model: nn.Module, copied: bool | None = False, caught: bool = False) -> None:
+        modules = [module for module in model.modules() if not isinstance(module, torch.jit.ScriptModule)]
+        names = ("_forward_hooks", "_forward_pre_hooks") if caught else ()
+        hooks = [hook for module in modules for name in names for hook in vars(module)[name].values()]
+        beside = [one for hook in hooks if not _is_ours(hook) for one in caught_by(hook)]
+        held = list(find_held([*model.parameters(), *model.buffers(), *modules, *beside]))
+        self._dicts = [one for one in held if isinstance(one, dict)]
+        self._others = [one for one in held if isinstance(one, (list, deque, set))]
+        self._hooks = {id(vars(module).get(name)) for module in modules for name in _HOOKS}
+        arrays = (one for one in held if isinstance(one, np.ndarray) and one.nbytes <= _ARRAY)
+        self._arrays = [(one, one.copy()) for one in arrays]
+        self._generators = [(one, read_generator(one)) for one in held if isinstance(one, GENERATORS)]
+        tensors = [one for one in held if isinstance(one, torch.Tensor) and _has_memory(one)]
+        self._leaves = [(one, one.requires_grad, one.grad, one.data) for one in tensors if one.is_leaf]
+        self._versions = [(one, one._version) for one in tensors if not one.is_inference()]
+        #: What was changed: of each dict the entries before, of each other container all it held.
+        self._entries: dict[int, tuple[dict[Any, Any], dict[Any, Any]]] = {}
+        self._contents: dict[int, tuple[Any, list[Any]]] = {}
+        #: The memories by identity, and what was in those that are, or may be, written.
+        self._memories = {memory._cdata: memory for memory in (one.untyped_storage() for one in tensors)}
+        self._copies: dict[int, tuple[torch.UntypedStorage, torch.Tensor]] = {}
+        self._copied, left = copied, _COPIED
+        if copied:
+            for memory in sorted(self._memories.values(), key=lambda one: one.nbytes()):
+                if (left := left - memory.nbytes()) < 0:
+                    break
+                self._copies[memory._cdata] = memory, _bytes_of(memory).clone()
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Note what is changed within, on this thread."""
+        dicts = [(one, dict(one)) for one in self._dicts]
+        others = [(one, list(one)) for one in self._others]
+        with ExitStack() as stack:
+            if self._copied is False:
+                stack.enter_context(_Escapes(self))
+                stack.enter_context(_Writes(self))
+            try:
+                yield
+            finally:
+                for one, before in dicts:
+                    # Entry by entry, so that what another thread sets between two forwards stays.
+                    if one.keys() != before.keys() or not all(map(is_, one.values(), before.values())):
+                        kept = self._entries.setdefault(id(one), (one, {}))[1]
+                        for key in [*before, *(key for key in one if key not in before)]:
+                            if one.get(key, _GONE) is not (was := before.get(key, _GONE)):
+                                kept.setdefault(key, was)
+                for other, contents in others:
+                    if len(other) != len(contents) or not all(map(is_, other, contents)):
+                        self._contents.setdefault(id(other), (other, contents))
+
+    def save(self, tensor: torch.Tensor) -> None:
+        """Copy what will be written, if it is the model's."""
+        memory = tensor.untyped_storage() if _has_memory(tensor) else None
+        if memory is not None and memory._cdata in self._memories and memory._cdata not in self._copies:
+            self._copies[memory._cdata] = memory, _bytes_of(memory).clone()
+
+    def restore(self) -> None:
+        """Put everything back as it was."""
+        for one, entries in self._entries.values():
+            for key, was in entries.items():
+                if was is _GONE:
+                    one.pop(key, None)
+                elif id(one) not in self._hooks or not _is_ours(was):
+                    one[key] = was
+        for other, contents in self._contents.values():
+            other.clear()
+            (other.update if isinstance(other, set) else other.extend)(contents)
+        self._entries, self._contents = {}, {}
+        for array, before in self._arrays:
+            if array.flags.writeable and array.tobytes() != before.tobytes():
+                array[...] = before
+        for generator, state in self._generators:
+            write_generator(generator, state)
+        with torch.no_grad():
+            for tensor, trains, gradient, data in self._leaves:
+                if not tensor.is_leaf:
+                    tensor.detach_()
+                if tensor.data_ptr() != data.data_ptr() or tensor.shape != data.shape:
+                    tensor.data = data
+                if tensor.requires_grad != trains:
+                    tensor.requires_grad_(trains)
+                if tensor.grad is not gradient:
+                    tensor.grad = gradient
+            for memory, copy in self._copies.values():
+                if memory.nbytes() != copy.numel():
+                    memory.resize_(copy.numel())
+                if not torch.equal(now := _bytes_of(memory), copy):
+                    now.copy_(copy)
+        # A backward pass that waits asks for the versions of what it has kept, which is as it was.
+        same = [(t, was) for t, was in self._versions if t.untyped_storage()._cdata in self._copies]
+        torch._C._autograd._unsafe_set_version_counter(*zip(*same)) if same else None  # type: ignore[attr-defined]
+
+
+class _Writes(TorchDispatchMode):
+    """Has a model's memory saved before an operation writes into it."""
+
+    supports_higher_order_operators = True
+
+    def __init__(self, state: BorrowedModel) -> None:
+        super().__init__()
+        self._state = state
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if any(hasattr(kind, "__tensor_flatten__") for kind in types):
+            return NotImplemented  # it is asked again with the tensors inside
+        kwargs = kwargs or {}
+        if isinstance(func, torch._ops.OpOverload):
+            for place, name in _written(func):
+                for tensor in tree_tensors(args[place] if place < len(args) else kwargs.get(name)):
+                    self._state.save(tensor)
+        return func(*args, **kwargs)
+
+
+class _Escapes(TorchFunctionMode):
+    """Has a model's memory saved before code outside torch gets at it."""
+
+    def __init__(self, state: BorrowedModel) -> None:
+        super().__init__()
+        self._state = state
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if getattr(func, "__name__", "") in _REACHED and args and isinstance(args[0], torch.Tensor):
+            with torch._C.DisableTorchFunction():
+                self._state.save(args[0])
+        return func(*args, **(kwargs or {}))
+
+
+@cache
+def _written(func: torch._ops.OpOverload) -> list[tuple[int, str]]:
+    """List place and name of each argument that an operation writes into."""
+    undeclared = _STATISTICS.get(func._schema.name.removeprefix("aten::"), ())
+    return [
+        (place, one.name) for place, one in enumerate(func._schema.arguments)
+        if (one.alias_info is not None and one.alias_info.is_write) or place in undeclared
+    ]  # fmt: skip
+
+
+def _has_memory(tensor: torch.Tensor) -> bool:
+    if tensor.layout != torch.strided or tensor.is_meta or is_lazy(tensor):
+        return False
+    try:
+        return not tensor.is_nested and tensor.data_ptr() is not None
+    except (RuntimeError, NotImplementedError):  # a fake one, or one that wraps others
+        return False
+
+
+def _bytes_of(memory: torch.UntypedStorage) -> torch.Tensor:
+    return torch.empty(0, dtype=torch.uint8, device=memory.device).set_(memory)
+
+
+def _is_ours(hook: Any) -> bool:
+    """Say whether another look hung this hook."""
+    return str(getattr(getattr(hook, "func", hook), "__module__", "")).startswith(__name__.split(".")[0])
+
+
+_STATES: dict[int, BorrowedModel] = {}
+
+
 @contextmanager
-def preserve_buffers(model: nn.Module) -> Iterator[None]:
-    """Give back buffers, as running statistics, and embeddings that renormalise themselves."""
-    modules = list(model.modules())
-    tensors = [buffer for module in modules for buffer in module._buffers.values() if buffer is not None]
-    # An embedding with max_norm scales the rows it looks up, in place, in eval mode too.
-    tensors += [
-        module.weight for module in modules
-        if isinstance(module, (nn.Embedding, nn.EmbeddingBag)) and module.max_norm is not None
-    ]  # fmt: skip
-    kept = [
-        (tensor, tensor.detach().clone()) for tensor in {id(tensor): tensor for tensor in tensors}.values()
-        if tensor.layout == torch.strided and not tensor.is_meta and not is_lazy(tensor)
-    ]  # fmt: skip
+def preserve_model(model: nn.Module, copied: bool | None = False, caught: bool = False) -> Iterator[None]:
+    """Give a model back as it was before the forwards within.
+
+    These are those that `run_forward` runs, or that stand in `watch_model`.
+
+    See `BorrowedModel` for what that is, and for the parameters.
+    """
+    key = id(getattr(model, "_orig_mod", model))
+    state, around = BorrowedModel(model, copied, caught), _STATES.get(key)
+    _STATES[key] = state
     try:
         yield
     finally:
-        with torch.no_grad():
-            for tensor, before in kept:
-                # Written only where it differs: a write would invalidate a backward pass that waits.
-                if not torch.equal(tensor, before):
-                    tensor.copy_(before)
+        if around is None:
+            del _STATES[key]
+        else:
+            _STATES[key] = around
+        state.restore()
+
+
+def watch_model(model: nn.Module) -> AbstractContextManager[None]:
+    """Note what forwards within change, for `preserve_model` around to put back."""
+    state = _STATES.get(id(getattr(model, "_orig_mod", model)))
+    return nullcontext() if state is None else state.watched()
+
+
+def run_forward(model: nn.Module, work: Callable[[], _Found]) -> _Found:
+    """Return what `work` returns, which runs forwards of `model`, without gradients.
+
+    What forwards change is put back at the end of `preserve_model`. `work` is done anew where it turns out to
+    need more: see `try_forward`; tensors in what it returns hold no gradients.
+    """
+    model = getattr(model, "_orig_mod", model)
+    state = _STATES.get(id(model))
+
+    def attempt(gradients: bool) -> _Found:
+        if state is not None:
+            state.restore()
+        with watch_model(model):
+            found = work()
+        if gradients:
+            _DIFFERENTIATES.add(model)
+            return tree_map(torch.Tensor.detach, found)
+        return found
+
+    return try_forward(attempt, gradients=model in _DIFFERENTIATES)
+
+
+def try_forward(
+    attempt: Callable[[bool], _Found], gradients: bool = False, uncompiled: bool = False
+) -> _Found:
+    """Return what `attempt(gradients)` returns: if possible, without gradients.
+
+    Where it fails since a forward differentiates, as that of a potential, it is tried with gradients; and
+    where torch's compiler could not be watched, without that.
+    """
+    with ExitStack() as stack:
+        if uncompiled:
+            stack.enter_context(torch.compiler.set_stance("force_eager"))
+        if gradients:
+            stack.enter_context(torch.inference_mode(False))
+        stack.enter_context(torch.set_grad_enabled(gradients))
+        try:
+            return attempt(gradients)
+        except Exception as error:
+            wants = not gradients and _failed_in(error, "torch/autograd/__init__", *_WANTS_GRADIENTS)
+            compiles = not wants and not uncompiled and _failed_in(error, "torch/_dynamo/")
+            if not wants and not compiles:
+                raise
+    return try_forward(attempt, gradients or wants, uncompiled or compiles)
+
+
+def _failed_in(error: BaseException | None, file: str, *words: str) -> bool:
+    """Say whether an error came from a file, or says some words."""
+    while error is not None:
+        frames = (frame.f_code.co_filename for frame, _ in traceback.walk_tb(error.__traceback__))
+        if any(file in name.replace("\\", "/") for name in frames) or any(one in str(error) for one in words):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 @contextmanager
 def eval_mode(model: nn.Module) -> Iterator[None]:
-    """Use eval mode without gradients; restore modes and random states afterwards."""
-    with preserve_modes(model), preserve_random_state(), torch.no_grad():
+    """Use eval mode without gradients; give everything back afterwards (see `preserve_model`)."""
+    # Compiled parts run as they are, which they would not if writes were watched.
+    with preserve_modes(model), preserve_random_state(), preserve_model(model, copied=True), torch.no_grad():
         model.eval()
         yield
 
@@ -134,13 +397,9 @@ def use_device(model: nn.Module, device: torch.device) -> Iterator[None]:
 def isolate_model(model: nn.Module, *, random_states: bool = True) -> Iterator[nn.Module]:
     """Yield the module to call in eval mode; leave no trace.
 
-    Given back are train/eval flags, buffers, the attributes that a forward sets (a hidden state, a counter),
-    the hooks that it adds, the random generators of torch, numpy and python, and the weights of embeddings
-    that renormalise themselves. Within, the fused path of transformer layers is off, since it calls none of
-    the layers inside, and a compiled model runs uncompiled.
-
-    Not given back: what a forward writes *into* its parameters or into lists and dicts of its own. Parameters
-    are not copied, as that would double the memory of a large model.
+    To be called by `run_forward`. Given back is all that `BorrowedModel` names, the train/eval flags, and the random generators of torch, numpy
+    and python. Within, the fused path of transformer layers is off, since it calls none of the layers inside,
+    and a compiled model runs uncompiled.
 
     Parameters
     ----------
@@ -156,32 +415,10 @@ def isolate_model(model: nn.Module, *, random_states: bool = True) -> Iterator[n
         stack.enter_context(torch.no_grad())
         stack.callback(torch.backends.mha.set_fastpath_enabled, torch.backends.mha.get_fastpath_enabled())
         torch.backends.mha.set_fastpath_enabled(False)
-        stack.enter_context(_preserve_attributes(modules))
-        stack.enter_context(preserve_buffers(eager))
+        stack.enter_context(preserve_model(eager))
         stack.callback(_set_flags, [(module, True) for module in in_training])
         _set_flags((module, False) for module in in_training)
         if compiled:
             # Entered only where needed: it imports the compiler, which takes seconds.
             stack.enter_context(torch.compiler.set_stance("force_eager"))
         yield eager
-
-
-@contextmanager
-def _preserve_attributes(modules: Sequence[nn.Module]) -> Iterator[None]:
-    """Give back attributes, and take added hooks away."""
-    owners = [vars(module) for module in modules if not isinstance(module, torch.jit.ScriptModule)]
-    kept = [(now, dict(now)) for owner in owners for now in (owner, *(owner[name] for name in _REGISTERS))]
-    hooks = [(now, set(now)) for owner in owners for now in (owner[name] for name in _HOOKS)]
-    try:
-        yield
-    finally:
-        # No dict is ever emptied: another thread may be reading the model.
-        for now, before in kept:
-            if now.keys() != before.keys() or not all(map(is_, now.values(), before.values())):
-                for key in now.keys() - before.keys():
-                    del now[key]
-                now.update(before)
-        # None is put back: another thread may have taken one of its own away meanwhile.
-        for now, known in hooks:
-            for key in [key for key in now if key not in known]:
-                now.pop(key, None)

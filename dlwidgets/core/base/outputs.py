@@ -14,13 +14,23 @@ def named_tensors(output: Any) -> Iterator[tuple[str, torch.Tensor]]:
     """Yield each tensor with its place: "", "[1]", "[1][0]", "[hidden]"."""
     if isinstance(output, torch.Tensor):
         if not output.is_nested:
-            yield "", output
+            yield "", _outside_transforms(output)
         return
     distribution = isinstance(output, torch.distributions.Distribution)
     for name in output.arg_constraints if distribution else _names(output):
         value = getattr(output, name, None) if distribution else _get(output, name)
         for rest, tensor in named_tensors(value):
             yield f"[{name}]{rest}", tensor
+
+
+def _outside_transforms(tensor: torch.Tensor) -> torch.Tensor:
+    """Return a tensor as it is outside of vmap and grad, a mapped axis first."""
+    functorch = torch._C._functorch
+    while functorch.is_functorch_wrapped_tensor(tensor):
+        inner = functorch.get_unwrapped(tensor)
+        mapped = functorch.is_batchedtensor(tensor)
+        tensor = inner.movedim(functorch.maybe_get_bdim(tensor), 0) if mapped else inner
+    return tensor
 
 
 def replace_first_tensor(output: Any, change: Callable[[torch.Tensor], torch.Tensor]) -> Any:

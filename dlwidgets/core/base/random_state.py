@@ -15,12 +15,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from .held import GENERATORS, find_held
 from .time_budget import TimeBudget
 
-#: The kinds of generators that an object may hold; and what holds none, so that it is not searched.
-_GENERATORS = (torch.Generator, np.random.Generator, np.random.RandomState, random.Random)
-_WITHOUT = (str, bytes, int, float, type, torch.Tensor, np.ndarray)
-_DEEP, _MANY = 4, 64
 
 
 def _cuda_states() -> list[torch.Tensor]:
@@ -214,46 +211,33 @@ class RandomMark:
 
 
 class Generators:
-    """The random generators that objects hold in their attributes and parts.
-
-    Four levels are searched; arrays, frames and long lists are passed over.
-    """
+    """The random generators that objects hold: see `find_held`."""
 
     def __init__(self, *owners: Any) -> None:
-        self._found: list[Any] = []
-        self._searched: set[int] = set()
-        for owner in owners:
-            self._search(owner, _DEEP)
+        self._found = [one for one in find_held(owners) if isinstance(one, GENERATORS)]
 
     def state(self) -> list[Any]:
         """Return the state of each generator."""
-        return [_read(generator) for generator in self._found]
+        return [read_generator(generator) for generator in self._found]
 
     def install(self, state: list[Any]) -> None:
         """Put each generator where it was, if they are as many."""
         for generator, one in zip(self._found, state if len(state) == len(self._found) else ()):
-            if isinstance(generator, np.random.Generator):
-                generator.bit_generator.state = one
-            elif isinstance(generator, random.Random):
-                generator.setstate(one)
-            else:
-                generator.set_state(one)
-
-    def _search(self, owner: Any, depth: int) -> None:
-        if id(owner) in self._searched or isinstance(owner, _WITHOUT):
-            return
-        self._searched.add(id(owner))
-        if isinstance(owner, _GENERATORS):
-            self._found.append(owner)
-        elif depth:
-            named = owner if isinstance(owner, dict) else getattr(owner, "__dict__", {})
-            parts = list(owner if isinstance(owner, (list, tuple)) else named.values())
-            if len(parts) <= _MANY:
-                for part in parts:
-                    self._search(part, depth - 1)
+            write_generator(generator, one)
 
 
-def _read(generator: Any) -> Any:
+def read_generator(generator: Any) -> Any:
+    """Return the state of a random generator of torch, numpy or python."""
     if isinstance(generator, np.random.Generator):
         return generator.bit_generator.state
     return generator.getstate() if isinstance(generator, random.Random) else generator.get_state()
+
+
+def write_generator(generator: Any, state: Any) -> None:
+    """Put a random generator into a state that `read_generator` returned."""
+    if isinstance(generator, np.random.Generator):
+        generator.bit_generator.state = state
+    elif isinstance(generator, random.Random):
+        generator.setstate(state)
+    else:
+        generator.set_state(state)

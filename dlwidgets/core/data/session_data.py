@@ -13,7 +13,14 @@ from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import DataLoader, IterableDataset
 
-from ..base.isolation import eval_mode, isolate_model, preserve_buffers, preserve_random_state, use_device
+from ..base.isolation import (
+    eval_mode,
+    isolate_model,
+    preserve_random_state,
+    run_forward,
+    use_device,
+    watch_model,
+)
 from ..base.trees import call_model, describe_shapes, slice_rows, tree_map, tree_tensors
 from ..base.words import pluralize, quote_error
 from ..layers.kinds import dtype_name
@@ -258,7 +265,9 @@ def try_model(model: nn.Module, inputs: Any, batch_size: int, device: torch.devi
 
 def _run(model: nn.Module, inputs: Any, device: torch.device) -> Any:
     with use_device(model, device), eval_mode(model):
-        output = call_model(model, tree_map(lambda tensor: tensor.to(device), inputs))
+        # A copy, since the model may write into what it is given.
+        there = tree_map(lambda tensor: tensor.to(device, copy=True), inputs)
+        output = run_forward(model, lambda: call_model(model, there))
     return tree_map(lambda tensor: tensor.cpu(), output)
 
 
@@ -289,6 +298,7 @@ def try_loss(task: Task, targets: Any, output: Any) -> Reduction | None:
             if isinstance(loss, nn.Module):
                 stack.enter_context(use_device(loss, torch.device("cpu")))
                 stack.enter_context(isolate_model(loss))
+                stack.enter_context(watch_model(loss))
             ready = task.prepare(targets, output)
             scalar_loss(loss(output, ready))
             with contextlib.suppress(Exception):  # one sample may be too few for it
@@ -331,9 +341,10 @@ def check_single(model: nn.Module, supply: Batches, example: Any, device: torch.
     if not single or dropped or not any(isinstance(module, _BatchNorm) for module in model.modules()):
         return
     try:
-        with use_device(model, device), eval_mode(model), preserve_buffers(model):
+        with use_device(model, device), eval_mode(model):
             model.train()
-            call_model(model, tree_map(lambda tensor: tensor[:1].to(device), example))
+            there = tree_map(lambda tensor: tensor[:1].to(device, copy=True), example)
+            run_forward(model, lambda: call_model(model, there))
     except ValueError as error:
         what = "batch holds one sample" if size == 1 else "last batch of each epoch would hold one sample"
         raise ValueError(

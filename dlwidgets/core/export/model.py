@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from torch import nn
 from torch.nn.modules.dropout import _DropoutNd
 
-from ..base.isolation import eval_mode, preserve_random_state
+from ..base.isolation import eval_mode, preserve_random_state, run_forward
 from ..base.state import StateCopier, same_state
 from ..base.trees import call_model
 from ..data.task import KnownLabelsLoss
@@ -74,8 +75,8 @@ def _write_architecture(draft: Draft, model: nn.Module) -> str:
             built.load_state_dict(loop.normalisation.plain(model.state_dict()))
             built.to(loop.objective.device)
             with eval_mode(model), eval_mode(built):
-                ours, theirs = (StateCopier()(call_model(one, inputs)) for one in (model, built))
-
+                outputs = (run_forward(one, partial(call_model, one, inputs)) for one in (model, built))
+                ours, theirs = map(StateCopier(), outputs)
             return same_state(ours, theirs)
         except Exception:  # noqa: BLE001 - a guess that does not fit may raise anything
             return False

@@ -30,7 +30,7 @@ class Example:
     @property
     def batch(self) -> int | None:
         """The size of the first axis, where all inputs agree on it."""
-        sizes = {int(tensor.shape[0]) if tensor.ndim else None for tensor in tree_tensors(self.inputs)}
+        sizes = {int(tensor.size(0)) if tensor.ndim else None for tensor in tree_tensors(self.inputs)}
         return sizes.pop() if len(sizes) == 1 else None
 
     def whole(self, place: int) -> Example:

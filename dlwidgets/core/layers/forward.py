@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import threading
 import traceback
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -16,7 +16,14 @@ from torch import nn
 from torch._subclasses import fake_tensor as fakes
 from torch.nn.parameter import is_lazy
 
-from ..base.isolation import find_device, isolate_model, preserve_random_state
+from ..base.isolation import (
+    find_device,
+    isolate_model,
+    preserve_model,
+    preserve_random_state,
+    try_forward,
+    watch_model,
+)
 from ..base.trees import tree_map, tree_tensors
 from .example_input import Example
 from .forward_error import FailureReason, explain
@@ -42,6 +49,7 @@ class TracedForward:
     trace: Trace  #: What was written down.
     example: Example  #: The inputs that it was followed with.
     real: str = ""  #: Why the model had to be run for real, a clause; "" where no arithmetic was done.
+    itself: bool = False  #: Whether that was the model itself, since it cannot be copied.
     clash: FailureReason | None = None  #: Why the forward failed; None where it did not.
     error: Exception | None = None  #: What it raised.
 
@@ -59,6 +67,8 @@ def trace_forward(layers: Sequence[Layer], examples: Sequence[Example]) -> Trace
         best, reason = None, ""
         if any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()):
             reason = "it holds TorchScript, whose layers cannot be followed otherwise"
+        elif any(tensor.is_nested for tensor in tree_tensors([example.inputs for example in examples])):
+            reason = "nested tensors cannot be followed without values; they have no one shape, and none is shown"
         else:
             for example in _in_complex(model, examples):
                 found = _fake(layers, example)
@@ -131,23 +141,18 @@ def _fake(layers: Sequence[Layer], example: Example) -> TracedForward | str:
     """Run a fake stand-in; return why not where there can be none."""
     model = layers[0].module
     device = find_device(model)
-    found = None
-    for hooks in _with_hooks(model):
+
+    def ready(gradients: bool) -> tuple[Trace, Any]:
         mode = fakes.FakeTensorMode(allow_non_fake_inputs=True)
-        try:
-            twin = faked(model, mode, hooks)
-            inputs = tree_map(partial(fake_tensor, mode=mode, device=device), example.inputs)
-            trace = Trace(twin, layers, mode)
-        except Exception as error:  # noqa: BLE001 - the model may hold anything
-            return f"its structure cannot be copied with fake weights ({_words(error)})"
-        with _quiet():
-            this = _run(trace, inputs, example)
-        if this.error is None:
-            return this
-        found = found or this
-        if isinstance(this.error, tuple(_NEEDS_VALUES)):
-            break  # hooks would not help
-    return found
+        twin = faked(model, mode)
+        inputs = tree_map(partial(fake_tensor, mode=mode, device=device), example.inputs)
+        return Trace(twin, layers, mode, gradients), inputs
+
+    try:
+        with _quiet(), preserve_model(model, None, caught=True), watch_model(model):
+            return _run(ready, example)
+    except _NoStandIn as error:
+        return f"its structure cannot be copied with fake weights ({_words(error.__cause__)})"
 
 
 @contextmanager
@@ -178,34 +183,50 @@ def _real(layers: Sequence[Layer], example: Example, reason: str) -> TracedForwa
         return torch.rand(tensor.shape, generator=generator).to(device, tensor.dtype)
 
     inputs = tree_map(ready, example.inputs)
-    found = None
-    for hooks in _with_hooks(model):
-        with ExitStack() as stack:
-            try:
-                trace = Trace(lent(model, hooks), layers)
-            except Exception:  # noqa: BLE001 - what cannot be copied is borrowed
-                trace = Trace(stack.enter_context(isolate_model(model)), layers)
-            this = _run(trace, inputs, example, reason)
-        if this.error is None:
-            return this
-        found = found or this
-    return found  # type: ignore[return-value]  # there is a first way
 
+    def lend(gradients: bool) -> tuple[Trace, Any]:
+        return Trace(lent(model), layers, gradients=gradients), tree_map(torch.clone, inputs)
 
-def _run(trace: Trace, inputs: Any, example: Example, reason: str = "") -> TracedForward:
+    def borrow(gradients: bool) -> tuple[Trace, Any]:
+        return Trace(eager, layers, gradients=gradients), tree_map(torch.clone, inputs)
+
     try:
+        with preserve_model(model, caught=True), watch_model(model):
+            return _run(lend, example, reason)
+    except _NoStandIn:
+        with isolate_model(model) as eager, watch_model(model):
+            return replace(_run(borrow, example, reason), itself=True)
+
+
+class _NoStandIn(Exception):
+    """A model that cannot be copied; the cause says why."""
+
+
+def _run(
+    ready: Callable[[bool], tuple[Trace, Any]], example: Example, reason: str = ""
+) -> TracedForward:
+    """Run a trace that `ready` makes, with gradients or without."""
+    trace: Trace | None = None
+
+    def attempt(gradients: bool) -> None:
+        nonlocal trace
+        try:
+            trace, inputs = ready(gradients)
+        except Exception as error:
+            raise _NoStandIn from error
         trace.run(inputs)
+
+    try:
+        try_forward(attempt)
+    except _NoStandIn:
+        raise
     except Exception as error:  # noqa: BLE001 - told in the table
         failure = trace.failure
         clash = explain(failure, trace.modules[failure.path]) if failure is not None else None
-        return TracedForward(trace, example, reason, clash, error)
+        found = TracedForward(trace, example, reason, clash=clash, error=error)
+        trace = None  # what the error's frames know would hold on to it
+        return found
     return TracedForward(trace, example, reason)
-
-
-def _with_hooks(model: nn.Module) -> tuple[bool, ...]:
-    """Return whether to try with hooks: first without, then with, if any."""
-    hung = any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
-    return (False, True) if hung else (False,)
 
 
 def clear_frames(error: BaseException) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -9,9 +10,12 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch._subclasses.fake_tensor import UnsupportedOperatorException
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_map
 
+from ..base.isolation import OUTSIDE
 from ..base.trees import tree_tensors
 
 if TYPE_CHECKING:
@@ -38,11 +42,15 @@ class TensorOperation:
 class Operations(TorchDispatchMode):
     """Sees every tensor operation, those inside torch's own functions as well."""
 
+    supports_higher_order_operators = True
+
     def __init__(self, trace: Trace) -> None:
         self._trace = trace
         super().__init__()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if any(kind.__name__ == "NestedTensor" for kind in types):
+            return NotImplemented  # it is asked again with the tensor inside
         kwargs = kwargs or {}
         overload = isinstance(func, torch._ops.OpOverload)
         name = str(func._overloadpacket if overload else func)
@@ -52,6 +60,12 @@ class Operations(TorchDispatchMode):
                 output = func.decompose(*args, **kwargs)
             if output is not NotImplemented:
                 return output
+        if formula is None and isinstance(func, torch._ops.HigherOrderOperator):
+            if self._trace.fake:
+                raise UnsupportedOperatorException(func)
+            # As torch.cond: what runs inside is seen there.
+            args, kwargs = tree_map(self._inside, (args, kwargs))
+            return func(*args, **kwargs)
         self._trace.operation = TensorOperation(name, args)
         if self._trace.fake and name in _OF_ONE_DTYPE:
             types = list(dict.fromkeys(str(tensor.dtype) for tensor in self._trace.operation.tensors))
@@ -62,11 +76,22 @@ class Operations(TorchDispatchMode):
         else:
             output = func(*args, **kwargs)
         self._trace.operation = None
-        if formula is not None:
+        if formula is not None and not any(tensor.is_nested for tensor in tree_tensors(args)):
             self._trace.count(int(formula(args, output)))
-        elif not overload or has_macs(func):
+        elif formula is not None or not overload or has_macs(func):
             self._trace.leave_uncounted(name)
         return output
+
+
+    def _inside(self, function: Any) -> Any:
+        if not callable(function):
+            return function
+
+        def seen(*args: Any, **kwargs: Any) -> Any:
+            with self:
+                return function(*args, **kwargs)
+
+        return seen
 
 
 def _fake_grouped_product(
@@ -102,6 +127,11 @@ class Functions(TorchFunctionMode):
         super().__init__()
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if getattr(func, "__name__", "") in OUTSIDE and args and isinstance(args[0], torch.Tensor):
+            if self._trace.fake:
+                raise UnsupportedOperatorException("code outside torch")
+            if args[0].is_floating_point():
+                self._trace.leave_uncounted("code outside torch")
         recurrent = self._whole and getattr(func, "__name__", "") in _RECURRENT
         # A packed sequence has its lengths in the place of the weights' flag.
         if not (recurrent and len(args) == 9 and isinstance(args[3], bool)):
@@ -137,7 +167,14 @@ def has_macs(operation: torch._ops.OpOverload) -> bool:
     is_view = bool(kinds) and all(kind is not None and not kind.is_write for kind in kinds)
     if is_view or torch.Tag.pointwise in operation.tags:
         return False
-    name = operation._schema.name.removeprefix("aten::").strip("_")
+    name = operation._schema.name.removeprefix("aten::")
+    if forward := _BACKWARD.match(name):
+        # The gradient of what holds none holds none.
+        ahead = getattr(torch.ops.aten, forward[1], None)
+        if ahead is not None and not all(has_macs(getattr(ahead, one)) for one in ahead.overloads()):
+            return False
+        name = forward[1]
+    name = name.strip("_")
     return not (name in _FREE or name.startswith(_FREE_BEGINNINGS) or name.endswith(_FREE_ENDINGS))
 
 
@@ -170,6 +207,18 @@ def _attention(args: Sequence[Any], output: Any, tokens: int = -2) -> int:
     return prod(query.shape[:-1]) * key.shape[tokens] * (query.shape[-1] + value.shape[-1])
 
 
+def _convolution_backward(args: Sequence[Any], output: Any) -> int:
+    # As many as the forward for the gradient of the input, and as many for that of the weight.
+    gradient, inputs, weight, transposed, wanted = args[0], args[1], args[2], args[7], args[10]
+    return (inputs if transposed else gradient).numel() * prod(weight.shape[1:]) * sum(wanted[:2])
+
+
+def _attention_backward(args: Sequence[Any], output: Any, tokens: int = -2) -> int:
+    # The scores once more, then the gradients of scores, values, queries and keys.
+    _, query, key, value = args[:4]
+    return prod(query.shape[:-1]) * key.shape[tokens] * (3 * query.shape[-1] + 2 * value.shape[-1])
+
+
 def _bilinear(args: Sequence[Any], output: Any) -> int:
     # sum over i, j of x1[i] w[i, j] x2[j]: the inner sums, then the outer.
     rows, (outputs, first, second) = prod(args[0].shape[:-1]), args[1].shape
@@ -200,6 +249,7 @@ _FORMULAS: dict[str, Callable[[Sequence[Any], Any], int]] = {
             "conv_depthwise3d slow_conv_dilated2d slow_conv_dilated3d"),
         ("aten", _transposed_convolution,
             "cudnn_convolution_transpose slow_conv_transpose2d slow_conv_transpose3d"),
+        ("aten", _convolution_backward, "convolution_backward"),
         ("torchvision", _convolution, "deform_conv2d"),
         ("aten", _attention,
             "_scaled_dot_product_flash_attention _scaled_dot_product_flash_attention_for_cpu "
@@ -207,12 +257,20 @@ _FORMULAS: dict[str, Callable[[Sequence[Any], Any], int]] = {
             "_scaled_dot_product_fused_attention_overrideable _scaled_dot_product_attention_math "
             "_scaled_dot_product_attention_math_for_mps"),
         ("aten", lambda args, output: _attention(args, output, tokens=-3), "_efficient_attention_forward"),
+        ("aten", _attention_backward,
+            "_scaled_dot_product_flash_attention_backward _scaled_dot_product_flash_attention_for_cpu_backward "
+            "_scaled_dot_product_efficient_attention_backward _scaled_dot_product_cudnn_attention_backward "
+            "_scaled_dot_product_fused_attention_overrideable_backward"),
+        ("aten", lambda args, output: _attention_backward(args, output, tokens=-3),
+            "_efficient_attention_backward"),
         ("aten", lambda args, output: recurrent_macs(args[0], args[1:3]), "mkldnn_rnn_layer"),
         ("aten", lambda args, output: recurrent_macs(args[0], args[1]), "_cudnn_rnn miopen_rnn"),
     )
     for name in names.split()
-}  # fmt: skip
+} | {"flex_attention": _attention}  # fmt: skip
 
+#: The name of the operation whose gradient another computes.
+_BACKWARD = re.compile(r"(.+?)(?:_dense|_sparse)?_backward(?:_data|_impl|_elemt|_reduce)?$")
 #: Names in aten, without leading and trailing underscores, of operations that hold no MACs and that torch
 #: neither tags as pointwise nor knows as views; the beginnings and endings of others.
 _FREE_BEGINNINGS = tuple(
@@ -254,7 +312,8 @@ _FREE = frozenset(
     "local_response_norm cudnn_grid_sampler prelu prelu_kernel rrelu_with_noise "
     "rrelu_with_noise_functional glu hardtanh "
     # the pointwise part of recurrent cells, whose products stand beside it
-    "thnn_fused_lstm_cell thnn_fused_gru_cell thnn_differentiable_lstm_cell_backward "
+    "thnn_fused_lstm_cell thnn_fused_gru_cell thnn_differentiable_lstm_cell thnn_differentiable_gru_cell "
+    "batch_norm log_sigmoid affine_grid_generator embedding_bag_per_sample_weights "
     "cudnn_init_dropout_state cudnn_rnn_flatten_weight use_cudnn_rnn_flatten_weight fused_sdp_choice "
     "transform_bias_rescale_qkv "
     # losses

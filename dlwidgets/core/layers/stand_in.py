@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import copy
+import functools
+import types
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+from torch.nn.modules.lazy import LazyModuleMixin
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter, is_lazy
 from torch.overrides import TorchFunctionMode
 
-from .walk import uncompiled
+from .walk import kind_of, uncompiled
 
-#: The dicts of a module whose entries are called, or called about, by torch.
+#: The dicts of a module whose entries are called by its calls, and all whose entries torch calls.
+_CALLED = ("_forward_hooks", "_forward_pre_hooks")
 _HOOKS = (
-    "_forward_hooks", "_forward_hooks_with_kwargs", "_forward_hooks_always_called", "_forward_pre_hooks",
-    "_forward_pre_hooks_with_kwargs", "_backward_hooks", "_backward_pre_hooks", "_state_dict_hooks",
-    "_state_dict_pre_hooks", "_load_state_dict_pre_hooks", "_load_state_dict_post_hooks",
+    *_CALLED, "_backward_hooks", "_backward_pre_hooks", "_state_dict_hooks", "_state_dict_pre_hooks",
+    "_load_state_dict_pre_hooks", "_load_state_dict_post_hooks",
 )  # fmt: skip
 _Copy = Callable[[torch.Tensor], torch.Tensor]
 
@@ -39,11 +42,11 @@ def fake_tensor(
     return FakeTensor(mode, bare, place)
 
 
-def faked(model: nn.Module, mode: FakeTensorMode, hooks: bool = False) -> nn.Module:
+def faked(model: nn.Module, mode: FakeTensorMode) -> nn.Module:
     """Return a stand-in whose tensors are all fake.
 
-    The stand-in is in eval mode. Its lazy parameters are on the meta device, so that building them costs
-    nothing. With `hooks` it has the model's own hooks, else none.
+    The stand-in is in eval mode, and has the model's hooks on forwards. Its lazy parameters are on the meta
+    device, so that building them costs nothing. ValueError, in a clause: a layer cannot be copied.
     """
 
     def fake(tensor: torch.Tensor) -> torch.Tensor:
@@ -56,13 +59,14 @@ def faked(model: nn.Module, mode: FakeTensorMode, hooks: bool = False) -> nn.Mod
             made._is_param = True  # type: ignore[attr-defined]
         return made
 
-    return _copied(model, fake, fake, hooks)
+    return _copied(model, fake, fake)
 
 
-def lent(model: nn.Module, hooks: bool = False) -> nn.Module:
+def lent(model: nn.Module) -> nn.Module:
     """Return a stand-in with the model's own parameters; other state is copied.
 
-    Copied too are the weights that a forward rewrites: those of embeddings that renormalise themselves.
+    Copied too are the weights that a forward rewrites: those of embeddings that renormalise themselves. It has
+    the model's hooks on forwards. ValueError, in a clause: a layer cannot be copied.
     """
     rewritten = {
         id(module.weight)
@@ -78,7 +82,7 @@ def lent(model: nn.Module, hooks: bool = False) -> nn.Module:
     def clone(tensor: torch.Tensor) -> torch.Tensor:
         return _lazy_like(tensor, tensor.device) if is_lazy(tensor) else tensor.detach().clone()
 
-    return _copied(model, lend, clone, hooks)
+    return _copied(model, lend, clone)
 
 
 def _lazy_like(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
@@ -86,7 +90,7 @@ def _lazy_like(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
     return kind(tensor.requires_grad, device, tensor.dtype)
 
 
-def _copied(model: nn.Module, parameter: _Copy, other: _Copy, hooks: bool) -> nn.Module:
+def _copied(model: nn.Module, parameter: _Copy, other: _Copy) -> nn.Module:
     model = uncompiled(model)
     memo: dict[int, Any] = {}
     for module in model.modules():
@@ -94,20 +98,44 @@ def _copied(model: nn.Module, parameter: _Copy, other: _Copy, hooks: bool) -> nn
             for kept in held.values():
                 if kept is not None and id(kept) not in memo:
                     memo[id(kept)] = copied(kept)
-        if not hooks:
-            # What hangs on a model to watch it must not see a look, nor be copied with all it holds.
-            for name in _HOOKS:
-                if (hung := module.__dict__.get(name)) is not None:
-                    memo[id(hung)] = type(hung)()
+        # A hook may hold all of a training; it is not to be copied with that.
+        for name in _HOOKS:
+            if (hung := module.__dict__.get(name)) is not None:
+                memo[id(hung)] = type(hung)()
     with _TensorCopies(other):
         twin = copy.deepcopy(model, memo)
+    own = {id(module): (path, module) for path, module in model.named_modules()}
     for module in twin.modules():
+        if id(module) in own:
+            path, module = own[id(module)]
+            raise ValueError(f"{path or 'it'} ({kind_of(module)}) cannot be copied: its copy is itself")
         if isinstance(module, torch.jit.ScriptModule):
             module.eval()
         else:
             # One by one, not eval(): some models override train() and merge weights there.
             module.training = False
+    for module in model.modules():
+        for name in _CALLED:
+            if hung := module.__dict__.get(name):
+                twins = memo[id(module)].__dict__[name]
+                twins.update((key, _rebound(hook, memo)) for key, hook in hung.items() if not _builds(hook))
     return twin
+
+
+def _builds(hook: Any) -> bool:
+    """Say whether a lazy layer builds itself by this hook."""
+    return getattr(hook, "__func__", None) is LazyModuleMixin._infer_parameters
+
+
+def _rebound(hook: Any, memo: dict[int, Any]) -> Any:
+    """Have a hook act on the stand-in in place of the model."""
+    if isinstance(hook, types.MethodType):
+        return types.MethodType(hook.__func__, memo.get(id(hook.__self__), hook.__self__))
+    if isinstance(hook, functools.partial):
+        given = [memo.get(id(value), value) for value in hook.args]
+        named = {name: memo.get(id(value), value) for name, value in hook.keywords.items()}
+        return functools.partial(_rebound(hook.func, memo), *given, **named)
+    return hook
 
 
 class _TensorCopies(TorchFunctionMode):

@@ -175,8 +175,7 @@ def summary(
     """Return the model as a table of its layers.
 
     The model is left as it is: a stand-in is followed, in eval mode and with tensors that hold no values, so
-    that no weight is copied and nothing computed. Hooks on the model are not called, unless it cannot run
-    without. A model that needs values is run once for real, in the same way apart from it; the notes say so.
+    that no weight is copied and nothing computed. Its hooks are called on them, and what these keep is taken back. A model that needs values is run once for real, in the same way apart from it; the notes say so.
 
     Parameters
     ----------
@@ -278,14 +277,17 @@ def make_summary(
     if found is not None and found.real:
         # A forward that fails was run only for torch's own words.
         why = "until it failed" if found.error is not None else f"since {found.real}"
-        notes.append(f"A copy of the model that shares its weights was run once for real, {why}.")
+        what = "A copy of the model that shares its weights"
+        if found.itself:
+            what = "The model itself, which cannot be copied and is now as it was before,"
+        notes.append(f"{what} was run once for real, {why}.")
     return Summary(
         tuple(rows), rows[0].parameters, holdings[""].trained, whole.macs, whole.activation_bytes,
         rows[0].parameter_bytes, rows[0].buffer_bytes, complete=error is None, error=error,
         exception=found.error if found is not None else None,
         failed=failure.path if failure is not None else None,
         uncounted={name: tuple(paths) for name, paths in uncounted.items()}, notes=tuple(notes),
-        inputs=tuple(tuple(tensor.shape) for tensor in tree_tensors(example.inputs)), batch=example.batch,
+        inputs=tuple(tuple(tensor.shape) for tensor in tree_tensors(example.inputs) if not tensor.is_nested), batch=example.batch,
     )  # fmt: skip
 
 

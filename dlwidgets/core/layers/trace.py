@@ -72,15 +72,22 @@ class Trace:
     failure : where the forward failed, or None.
     """
 
-    def __init__(self, twin: nn.Module, layers: Sequence[Layer], mode: FakeTensorMode | None = None) -> None:
+    def __init__(
+        self,
+        twin: nn.Module,
+        layers: Sequence[Layer],
+        mode: FakeTensorMode | None = None,
+        gradients: bool = False,
+    ) -> None:
         self.records: dict[str, Record] = {}
         self.modules: dict[str, nn.Module] = {}
         self.uncounted: dict[str, dict[str, None]] = {}
         self.failure: Failure | None = None
         self.operation: TensorOperation | None = None
         self.fake = mode is not None
-        self.cache = OutputCache(mode) if mode is not None else None
-        self._twin, self._mode = twin, mode
+        self.cache = OutputCache(mode) if mode is not None and not gradients else None
+        self._twin, self._mode, self._gradients = twin, mode, gradients
+        self._ended: tuple[nn.Module, _Frame] | None = None
         self._stack: list[_Frame] = []
         self._calls = 0
         self._places: dict[int, list[Layer]] = {}
@@ -92,6 +99,8 @@ class Trace:
             if not layer.again and not isinstance(module, torch.jit.ScriptModule):
                 # On the instance, so that a layer whose forward is called directly is seen as well.
                 module.__dict__["forward"] = _Listener(self, module)
+                if module._forward_hooks:
+                    module.register_forward_hook(self._amend)
 
     def run(self, inputs: Any) -> None:
         """Call the stand-in on `inputs` (see `trees.call_model`).
@@ -99,11 +108,11 @@ class Trace:
         Raises Exception: what the forward raised; `failure` then says where.
         """
         with ExitStack() as stack:
-            stack.enter_context(torch.no_grad())
+            stack.enter_context(torch.set_grad_enabled(self._gradients))
             if self._mode is not None:
                 stack.enter_context(self._mode)
             stack.enter_context(Operations(self))
-            stack.enter_context(Functions(self, whole_recurrences=self.fake))
+            stack.enter_context(Functions(self, whole_recurrences=self.cache is not None))
             try:
                 if isinstance(self._twin, torch.jit.ScriptModule):
                     with self.entered(self._twin, (inputs,), {}) as frame:
@@ -158,6 +167,7 @@ class Trace:
             raise
         finally:
             self._stack.pop()
+        self._ended = module, frame
         found = list(named_tensors(frame.output))
         shapes = _shapes(found)
         if record.calls == 1:
@@ -174,6 +184,15 @@ class Trace:
                     seen.add(memory)
             for path in {frame.path, *(around.path for around in self._stack)}:
                 self.records[path].activation_bytes += size
+
+    def _amend(self, module: nn.Module, args: Any, output: Any) -> None:
+        """Record what a layer's own hooks have made of its output."""
+        ended, self._ended = self._ended, None
+        if ended is None or ended[0] is not module or output is ended[1].output:
+            return
+        record = self.records[ended[1].path]
+        if record.calls == 1:
+            record.outputs, record.whole = _shapes(named_tensors(output)), isinstance(output, torch.Tensor)
 
     def _find_place(self, module: nn.Module) -> Layer:
         """Find the place that a call of a shared module means.

@@ -18,7 +18,7 @@ from torch.utils.data import (
     SubsetRandomSampler,
 )
 
-from ..base.isolation import eval_mode
+from ..base.isolation import eval_mode, run_forward
 from ..base.trees import slice_rows
 from ..data.batches import Batches, IndexedBatches, batch_length
 from ..data.loader import LoaderBatches
@@ -103,19 +103,17 @@ def evaluate(
                 between()
             batch = objective.to_device(batch)
             size = batch_length(batch)
-            calls = LossCalls(size)
-            try:
+
+            def measure(batch: Any = batch, size: int = size) -> tuple[Any, Any]:
+                calls = LossCalls(size)
                 loss, output, targets = objective.measure(batch, calls)
-            except RuntimeError as error:
-                # A loss that holds derivatives of the output, as of a differential equation.
-                if "does not require grad" not in str(error):
-                    raise
-                with torch.enable_grad():
-                    loss, output, targets = objective.measure(batch, calls)
+                scalar_loss(loss)
+                total.add(loss, calls, size)
+                return output, targets
+
+            output, targets = run_forward(objective.model, measure)
             if isinstance(output, torch.Tensor) and isinstance(targets, torch.Tensor):
                 judge.add(targets.detach(), output.detach(), part.rows(samples, size))
-            scalar_loss(loss)
-            total.add(loss, calls, size)
             samples += size
         if not samples:
             raise ValueError("The validation data gave no samples.")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Generator, Iterable, Mapping
+from contextlib import AbstractContextManager, closing, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -13,7 +13,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from ..base.history import History
-from ..base.isolation import eval_mode
+from ..base.isolation import eval_mode, run_forward
 from ..base.numbers import to_seconds
 from ..base.random_state import RandomMark
 from ..base.trees import call_model
@@ -315,8 +315,15 @@ class Loop:
 
     def forward(self, inputs: Any) -> Any:
         """Return the model's output for a batch; for looking only."""
+        with closing(self.outputs([inputs])) as outputs:
+            return next(outputs)
+
+    def outputs(self, batches: Iterable[Any]) -> Generator[Any]:
+        """Yield the model's output for each batch; to be closed."""
         with eval_mode(self.model), self.averaged():
-            return call_model(self.model, self.objective.to_device(inputs))
+            for inputs in batches:
+                there = self.objective.to_device(inputs)
+                yield run_forward(self.model, lambda: call_model(self.model, there))  # noqa: B023 - called here
 
     def _learn(self, group: list[Any]) -> tuple[float, dict[str, float]]:
         """Move the weights; return the loss and what else was measured."""

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ..base.isolation import preserve_buffers, preserve_modes, preserve_random_state
+from ..base.isolation import preserve_model, preserve_modes, preserve_random_state, run_forward
 from ..base.trees import tree_map
 from ..data.batches import batch_length
 from ..data.task import unpack_batch
@@ -112,8 +112,8 @@ class Microscope:
         each = reduce_nothing(objective.smoothing.loss or objective.task.loss)
         if each is None:
             return None, f"{objective.task.loss_name} has no reduction='none'"
-        with preserve_buffers(self._loop.model), self._loop.precision.forward():
-            losses, _, _ = objective.compute(batch, each)
+        with preserve_model(self._loop.model), self._loop.precision.forward():
+            losses, _, _ = run_forward(objective.model, lambda: objective.compute(batch, each))
         count = batch_length(batch)
         if not isinstance(losses, torch.Tensor) or not losses.ndim or len(losses) != count:
             return None, f"{objective.task.loss_name} tells no loss for each sample"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import closing
 from typing import Any
 
 import torch
@@ -51,12 +52,12 @@ def compute_outputs(loop: Loop, X: Any, batch_size: int) -> torch.Tensor:
         source = LoaderBatches(X) if isinstance(X, DataLoader) else IndexedBatches(X, batch_size, seed=0)
         batches = (_inputs_of(batch, loop.objective.target) for batch in source.sweep(batch_size))
     parts = []
-    for inputs in batches:
-        output = loop.forward(inputs)
-        if not isinstance(output, torch.Tensor):
-            kind = type(output).__name__
-            raise TypeError(f"The model's output is of type {kind}: a tensor is wanted to predict from.")
-        parts.append(output.reshape(output.shape or (1,)).cpu())
+    with closing(loop.outputs(batches)) as outputs:
+        for output in outputs:
+            if not isinstance(output, torch.Tensor):
+                kind = type(output).__name__
+                raise TypeError(f"The model's output is of type {kind}: a tensor is wanted to predict from.")
+            parts.append(output.reshape(output.shape or (1,)).cpu())
     return torch.cat(parts)
 
 

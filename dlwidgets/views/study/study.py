@@ -68,7 +68,7 @@ class Study:
 
     def close(self) -> None:
         """Stop following the session, and let go what was computed."""
-        if self._look.session is not None:
+        if self._look.session is not None and not self._closed:
             self._look.session.unobserve(self._pulsed, names=["pulse"])
         self._closed = True
         self._open("")

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import PackedSequence
 
-from ...base.isolation import isolate_model
+from ...base.isolation import isolate_model, run_forward
 from ...base.outputs import named_tensors, replace_first_tensor
 from ...base.trees import call_model, tree_map
 from ...layers.axes import channel_axis
@@ -82,8 +82,8 @@ def scores_under(
         for factors in variants:
             now.update({path: factors.get(path, {}) for path in paths})
             # A copy each time, since a model may write into what it is given.
-            given = tree_map(torch.clone, ready) if len(variants) > 1 else ready
-            output = call_model(eager, given)
+            given = tree_map(torch.clone, ready)
+            output = run_forward(eager, partial(call_model, eager, given))
             rows = next((tensor for _, tensor in named_tensors(output)), None)
             if rows is None or not rows.is_floating_point() or rows.ndim > 2 or rows.numel() == 0:
                 what = "no tensor" if rows is None else f"a tensor of {tuple(rows.shape)}"

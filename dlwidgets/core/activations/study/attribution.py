@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ...base.isolation import isolate_model
+from ...base.isolation import isolate_model, run_forward, watch_model
 from ...base.outputs import named_tensors, replace_first_tensor
 from ...base.trees import call_model, tree_map, tree_tensors
 from ...layers.walk import kind_of
@@ -79,7 +79,8 @@ def grad_cam(
         return replace_first_tensor(output, lambda _: leaf.clone())
 
     with _differentiating(model) as eager:
-        ready = on_device_of(eager, inputs)
+        # Copies, since the model may write into what it is given.
+        ready = tree_map(torch.clone, on_device_of(eager, inputs))
         # In the same look: to open and close one takes longer than a small model's forward.
         chosen = _last_called(eager, ready, convolutions) if layer is None else layer
         with modules[chosen].register_forward_hook(hook):
@@ -156,11 +157,11 @@ def _last_called(model: nn.Module, inputs: Any, wanted: dict[str, nn.Module]) ->
     def hook(path: str, _module: nn.Module, _args: Any, output: torch.Tensor) -> None:
         calls.append((path, output.shape[2:].numel() > 1))
 
-    with torch.no_grad(), ExitStack() as stack:
+    with ExitStack() as stack:
         for path, module in wanted.items():
             stack.enter_context(module.register_forward_hook(partial(hook, path)))
         # Copies, since the model may write into what it is given.
-        call_model(model, tree_map(torch.clone, inputs))
+        run_forward(model, lambda: call_model(model, tree_map(torch.clone, inputs)))
     wide = [path for path, places in calls if places] or [path for path, _ in calls]
     if not wide:
         raise ValueError("Grad-CAM weights the maps of a convolution, and none ran on this sample.")
@@ -194,5 +195,6 @@ def _differentiating(model: nn.Module) -> Iterator[nn.Module]:
     with isolate_model(model) as eager, torch.inference_mode(False), torch.enable_grad():
         recurrent = any(isinstance(module, nn.RNNBase) for module in eager.modules())
         # cuDNN has no backward of a recurrent layer in eval mode.
-        with torch.backends.cudnn.flags(enabled=torch.backends.cudnn.enabled and not recurrent):
+        cudnn = torch.backends.cudnn.flags(enabled=torch.backends.cudnn.enabled and not recurrent)
+        with cudnn, watch_model(eager):
             yield eager

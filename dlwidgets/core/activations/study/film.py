@@ -10,13 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
-from torch.nn.utils.spectral_norm import SpectralNorm
-from torch.nn.utils.weight_norm import WeightNorm
 
 from ...base.isolation import find_device
 from ...base.state import Reference, dereference, write_attributes
 from ...layers.stand_in import lent
-from ...layers.walk import uncompiled
 from ...pictures.picture import first_sample
 from ...pictures.statistics import to_real
 from ..activations import activations
@@ -51,11 +48,6 @@ class Twin:
 
     def __init__(self, model: nn.Module) -> None:
         self.module = lent(model)
-        for own, made in zip(uncompiled(model).modules(), self.module.modules(), strict=True):
-            for hook in own._forward_pre_hooks.values():
-                # Of the older weight and spectral norms, which compute the weight in a hook.
-                if isinstance(hook, (WeightNorm, SpectralNorm)):
-                    made.register_forward_pre_hook(copy.copy(hook))
         self._device = find_device(self.module)
         self._places: dict[int, list[tuple[nn.Module, str]]] = {}
         for module in self.module.modules():

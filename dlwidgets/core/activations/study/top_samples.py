@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ...base.isolation import isolate_model
+from ...base.isolation import isolate_model, run_forward
 from ...base.outputs import describe_output, named_tensors
 from ...base.trees import call_model, tree_map, tree_tensors
 from ...layers.axes import samples_first
@@ -161,6 +161,7 @@ class Responses:
 
     def _run(self, model: nn.Module, inputs: Any, layer: nn.Module) -> torch.Tensor:
         seen: list[Any] = []
+        ready = on_device_of(model, inputs)
 
         def keep(_module: nn.Module, _args: Any, output: Any) -> None:
             if not seen:
@@ -168,7 +169,7 @@ class Responses:
                 seen.append(describe_output(output) if found is None else found.detach().clone())
 
         with layer.register_forward_hook(keep):
-            call_model(model, on_device_of(model, inputs))
+            run_forward(model, lambda: seen.clear() or call_model(model, tree_map(torch.clone, ready)))
         name = self.layer or kind_of(layer)
         if not seen:
             raise ValueError(f"{name} was not called for this sample.")
