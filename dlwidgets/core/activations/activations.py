@@ -138,7 +138,7 @@ class Recording:
 
     def _begin(self) -> None:
         """Have nothing recorded."""
-        lengths = Counter(tensor.shape[0] for tensor in tree_tensors(self.inputs) if tensor.ndim)
+        lengths = Counter(tensor.size(0) for tensor in tree_tensors(self.inputs) if tensor.ndim)
         self._store = CappedTensors(self._cap, lengths.most_common(1)[0][0] if lengths else None)
         self._found = Activations()
         #: The layers that run now, and whether the forward of each has begun.

@@ -99,7 +99,10 @@ class BorrowedModel:
         hooks = [hook for module in modules for name in names for hook in vars(module)[name].values()]
         beside = [one for hook in hooks if not _is_ours(hook) for one in caught_by(hook)]
         held = list(find_held([*model.parameters(), *model.buffers(), *modules, *beside]))
-        self._dicts = [one for one in held if isinstance(one, dict)]
+        # What the first batch gives its size keeps that: whoever trains wants it.
+        lazy = [vars(module) for module in modules if any(map(is_lazy, _tensors_of(module)))]
+        built = {id(one) for own in lazy for one in (own, *own.values())}
+        self._dicts = [one for one in held if isinstance(one, dict) and id(one) not in built]
         self._others = [one for one in held if isinstance(one, (list, deque, set))]
         self._hooks = {id(vars(module).get(name)) for module in modules for name in _HOOKS}
         arrays = (one for one in held if isinstance(one, np.ndarray) and one.nbytes <= _ARRAY)
@@ -229,6 +232,12 @@ def _written(func: torch._ops.OpOverload) -> list[tuple[int, str]]:
         (place, one.name) for place, one in enumerate(func._schema.arguments)
         if (one.alias_info is not None and one.alias_info.is_write) or place in undeclared
     ]  # fmt: skip
+
+
+def _tensors_of(module: nn.Module) -> Iterator[torch.Tensor]:
+    """Yield the parameters and buffers that a layer itself holds."""
+    yield from module.parameters(recurse=False)
+    yield from module.buffers(recurse=False)
 
 
 def _has_memory(tensor: torch.Tensor) -> bool:

@@ -14,7 +14,7 @@ def named_tensors(output: Any) -> Iterator[tuple[str, torch.Tensor]]:
     """Yield each tensor with its place: "", "[1]", "[1][0]", "[hidden]"."""
     if isinstance(output, torch.Tensor):
         if not output.is_nested:
-            yield "", _outside_transforms(output)
+            yield "", outside_transforms(output)
         return
     distribution = isinstance(output, torch.distributions.Distribution)
     for name in output.arg_constraints if distribution else _names(output):
@@ -23,8 +23,8 @@ def named_tensors(output: Any) -> Iterator[tuple[str, torch.Tensor]]:
             yield f"[{name}]{rest}", tensor
 
 
-def _outside_transforms(tensor: torch.Tensor) -> torch.Tensor:
-    """Return a tensor as it is outside of vmap and grad, a mapped axis first."""
+def outside_transforms(tensor: torch.Tensor) -> torch.Tensor:
+    """Return a tensor as it is outside of vmap and grad."""
     functorch = torch._C._functorch
     while functorch.is_functorch_wrapped_tensor(tensor):
         inner = functorch.get_unwrapped(tensor)

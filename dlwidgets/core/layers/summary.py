@@ -287,7 +287,8 @@ def make_summary(
         exception=found.error if found is not None else None,
         failed=failure.path if failure is not None else None,
         uncounted={name: tuple(paths) for name, paths in uncounted.items()}, notes=tuple(notes),
-        inputs=tuple(tuple(tensor.shape) for tensor in tree_tensors(example.inputs) if not tensor.is_nested), batch=example.batch,
+        inputs=tuple(tuple(t.shape) for t in tree_tensors(example.inputs) if not t.is_nested),
+        batch=example.batch,
     )  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from ..base.history import History
 from ..base.isolation import eval_mode, run_forward
 from ..base.numbers import to_seconds
 from ..base.random_state import RandomMark
-from ..base.trees import call_model
+from ..base.trees import call_model, tree_map
 from ..controls.accumulate import Accumulation, add_parts, divisors
 from ..controls.clipping import Clip, GradientClipper, total_norm
 from ..controls.dropout import DropoutRates
@@ -322,7 +322,8 @@ class Loop:
         """Yield the model's output for each batch; to be closed."""
         with eval_mode(self.model), self.averaged():
             for inputs in batches:
-                there = self.objective.to_device(inputs)
+                # A copy, since the model may write into what it is given.
+                there = tree_map(torch.clone, self.objective.to_device(inputs))
                 yield run_forward(self.model, lambda: call_model(self.model, there))  # noqa: B023 - called here
 
     def _learn(self, group: list[Any]) -> tuple[float, dict[str, float]]:
