@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from ..base.isolation import isolate_model, run_forward
-from ..base.outputs import describe_output, layer_path, named_tensors
+from ..base.outputs import between_transforms, describe_output, layer_path, named_tensors
 from ..base.trees import call_model, tree_map, tree_tensors
 from ..base.words import quote_error
 from ..layers.axes import Known, channel_axis, sample_axis
@@ -277,7 +277,7 @@ class Recording:
                 channels = known[0] if known is not None else channel_axis(module, tensor)
                 rows = sample_axis(module, tensor.shape, self._store.samples, suffix, channels)
                 # What is done with it is no part of the model's forward.
-                with torch._C.DisableTorchFunction():
+                with torch._C.DisableTorchFunction(), between_transforms():
                     self._store.add(key, tensor, rows, channels)
                 found.kinds[key], found.axes[key] = kind_of(module), channels
                 found.limits[key] = limits_of(module, suffix) if self._of == "outputs" else None

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from ..base.isolation import run_forward
-from ..base.outputs import outside_transforms
+from ..base.outputs import between_transforms, outside_transforms
 from ..base.trees import call_model, tree_map, tree_tensors
 from ..layers.walk import kind_of
 from ..pictures.picture import Kind, Picture, Sort, make_bars, stack_maps
@@ -214,7 +214,8 @@ def find_incoming(
 
     def note(path: str, _module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
         if args and isinstance(args[0], torch.Tensor) and isinstance(output, torch.Tensor):
-            given, made = (outside_transforms(tensor).detach() for tensor in (args[0], output))
+            with between_transforms():
+                given, made = (outside_transforms(tensor).detach() for tensor in (args[0], output))
             calls.append((path, given, made))
 
     inputs = on_device_of(eager, inputs)

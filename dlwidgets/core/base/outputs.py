@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -31,6 +32,13 @@ def outside_transforms(tensor: torch.Tensor) -> torch.Tensor:
         mapped = functorch.is_batchedtensor(tensor)
         tensor = inner.movedim(functorch.maybe_get_bdim(tensor), 0) if mapped else inner
     return tensor
+
+
+def between_transforms() -> AbstractContextManager[Any]:
+    """Return a context in which no vmap or grad acts on what is computed."""
+    if torch._C._functorch.peek_interpreter_stack() is None:
+        return nullcontext()
+    return torch._functorch.pyfunctorch.temporarily_clear_interpreter_stack()
 
 
 def replace_first_tensor(output: Any, change: Callable[[torch.Tensor], torch.Tensor]) -> Any:

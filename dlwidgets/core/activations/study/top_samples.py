@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from ...base.isolation import isolate_model, run_forward
-from ...base.outputs import describe_output, named_tensors
+from ...base.outputs import between_transforms, describe_output, named_tensors
 from ...base.trees import call_model, tree_map, tree_tensors
 from ...layers.axes import samples_first
 from ...layers.walk import kind_of
@@ -166,7 +166,8 @@ class Responses:
         def keep(_module: nn.Module, _args: Any, output: Any) -> None:
             if not seen:
                 found = next((tensor for _, tensor in named_tensors(output)), None)
-                seen.append(describe_output(output) if found is None else found.detach().clone())
+                with between_transforms():
+                    seen.append(describe_output(output) if found is None else found.detach().clone())
 
         with layer.register_forward_hook(keep):
             run_forward(model, lambda: seen.clear() or call_model(model, tree_map(torch.clone, ready)))
