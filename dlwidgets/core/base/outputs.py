@@ -35,7 +35,7 @@ def outside_transforms(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def between_transforms() -> AbstractContextManager[Any]:
-    """Return a context in which no vmap or grad acts on what is computed."""
+    """Return a context in which no vmap or grad acts."""
     if torch._C._functorch.peek_interpreter_stack() is None:
         return nullcontext()
     return torch._functorch.pyfunctorch.temporarily_clear_interpreter_stack()
