@@ -151,6 +151,9 @@ test("the headline says what the numbers are of", () => {
   assert.equal(headline(about, 14), "1,600 validation samples · 14 classes · after step 2,184");
   assert.equal(headline({ ...about, samples: 1, validation: false, step: null }, 1), "1 sample");
   assert.match(headline({ ...about, task: "multiclass" }, 10), /each against the rest/);
+  assert.match(headline({ ...about, task: "multiclass" }, 10, false, true), /by the likeliest class/);
+  assert.match(headline({ ...about, task: "multiclass" }, 10, true), /10 classes · by the likeliest class · after step 2,184/);
+  assert.match(headline({ ...about, unknown: "34 % of the labels unknown" }, 14), /14 classes · 34 % of the labels unknown · /);
   assert.match(headline({ ...about, note: "1,600 of 20,000 validation samples, drawn at random" }, 14), /^1,600 of 20,000 validation samples, drawn at random · 14 classes/);
 });
 
@@ -295,6 +298,17 @@ test("a moved threshold stands with no word from the kernel, and goes out as one
   assert.deepEqual(said, [["thresholds", [0.5, 0.25, 0.5]], ["thresholds", 0.731]]);
   want.refusal = "Three are wanted.";
   assert.deepEqual(limits.now(3), [0.5, 0.5, 0.5]);
+});
+
+test("without thresholds each sample is of its likeliest class, and a move of one class leaves that rule", () => {
+  const said = /** @type {any[]} */ ([]), want = { refusal: "", get: () => null, set: (/** @type {any[]} */ ...wish) => said.push(wish) };
+  const limits = ownLimits(want, { get: () => [] });
+  assert.deepEqual(limits.now(3), [NaN, NaN, NaN]);
+  limits.move(1, 250, 3);
+  assert.deepEqual(limits.now(3), [0.5, 0.25, 0.5]);
+  limits.takeLikeliest(3);
+  assert.deepEqual(limits.now(3), [NaN, NaN, NaN]);
+  assert.deepEqual(said, [["thresholds", [0.5, 0.25, 0.5]], ["thresholds", null]]);
 });
 
 test("the table takes more room with intervals and thresholds, never less than its columns need", () => {

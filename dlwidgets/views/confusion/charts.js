@@ -2,7 +2,7 @@
 import { listen, make, say, surface, numbers, whole } from "../front.js";
 import { POSITIONS } from "./counts.js";
 import { dot, inks, keep, nameFor, trace, write } from "./plot.js";
-import { position, share } from "./words.js";
+import { position, ruleOf, share } from "./words.js";
 
 /** A curve over the thresholds, the highest first: what is said at each, of so many positives and negatives.
  * @typedef {{at: Float64Array, tp: Float64Array, fp: Float64Array, positives: number, negatives: number}} Sweep */
@@ -181,7 +181,7 @@ export function classCharts({ signal }) {
     }
     const { tp: found, fp: wrong, positives, negatives } = sweep;
     const [tn, fp, fn, tp] = spot ? [negatives - wrong[spot.i], wrong[spot.i], positives - found[spot.i], found[spot.i]] : now.cells.subarray(4 * now.c, 4 * now.c + 4);
-    const at = spot ? `at ${cut(sweep.at[spot.i])}` : `now, at ${position(limitOf(now))}`;
+    const at = spot ? `at ${cut(sweep.at[spot.i])}` : `now, ${ruleOf(limitOf(now)).join(" ")}`;
     say(reading, `${at}: precision ${share(tp / (tp + fp))}, recall ${share(tp / (tp + fn))}, false positive rate ${share(fp / (fp + tn))}`);
   }
 

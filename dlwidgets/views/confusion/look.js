@@ -66,22 +66,28 @@ export function ownPin(want, model) {
 export function ownLimits(want, model) {
   let mine = /** @type {number[] | null} */ (null), movedAt = -STAND, heard = "";
 
-  /** One threshold a class. @param {number} classes */
+  /** One threshold a class; NaN where each sample is said to be of its likeliest class. @param {number} classes */
   function now(classes) {
     const said = /** @type {number[]} */ (model.get("thresholds")), tag = said.join();
     if (want.refusal || (tag !== heard && performance.now() - movedAt > STAND) || mine?.length !== classes) mine = null;
     heard = tag;
-    return mine ?? (said.length === classes ? said : Array(classes).fill(said[0]));
+    return mine ?? (said.length === classes ? said : Array(classes).fill(said[0] ?? NaN));
   }
   /** Move one class, or all (-1), to a position. @param {number} c @param {number} k @param {number} classes */
   function move(c, k, classes) {
-    const to = k / (POSITIONS - 1), next = c < 0 ? Array(classes).fill(to) : [...now(classes)];
+    const to = k / (POSITIONS - 1), next = c < 0 ? Array(classes).fill(to) : now(classes).map((t) => (Number.isNaN(t) ? 0.5 : t));
     if (c >= 0) next[c] = to;
     mine = next;
     movedAt = performance.now();
     want.set("thresholds", c < 0 || classes === 1 ? to : next);
   }
+  /** Have each sample be of its likeliest class. @param {number} classes */
+  function takeLikeliest(classes) {
+    mine = Array(classes).fill(NaN);
+    movedAt = performance.now();
+    want.set("thresholds", null);
+  }
   /** Show what the kernel says, after it was asked for other thresholds. */
   function yieldToKernel() { mine = null; movedAt = -STAND; }
-  return { now, move, yieldToKernel };
+  return { now, move, takeLikeliest, yieldToKernel };
 }

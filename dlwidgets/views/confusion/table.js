@@ -1,16 +1,17 @@
 // The table of the confusion grid: averages on top, then a row a class, each metric with its 95 % interval.
 import { listen, make, say } from "../front.js";
 import { readSort } from "./order.js";
-import { interval, position, written } from "./words.js";
+import { interval, position, short, written } from "./words.js";
 /** @import { Metric, Metrics } from "./metrics.js" */
 /** @import { Picture, Hands } from "./tiles.js" */
 
 /** The height of a row; as in confusion/view.css. The widths of the names, a letter of a heading, a value, an interval beside it [px]. */
 const TABLE = { row: 23, name: 104, letter: 6.4, value: 46, interval: 47 };
 
-/** How wide the table wants to be. @param {Metrics} metrics @param {Metric[]} columns @param {boolean} intervals @param {boolean} each */
-export function widthOf(metrics, columns, intervals, each) {
-  const keys = [...(each ? ["threshold"] : []), ...columns];
+/** How wide the table wants to be. @param {Metrics} metrics @param {Metric[]} columns @param {boolean} intervals @param {boolean} each
+ * @param {boolean} [unknown] whether it says how many labels are unknown */
+export function widthOf(metrics, columns, intervals, each, unknown = false) {
+  const keys = [...(each ? ["threshold"] : []), ...columns, ...(unknown ? ["unknown"] : [])];
   return keys.reduce((sum, key) => sum + columnOf(metrics, key, intervals), TABLE.name);
 }
 /** A column holds its heading, with the arrow of an order, and its values. @param {Metrics} metrics @param {string} key @param {boolean} intervals */
@@ -36,23 +37,23 @@ export function classTable({ metrics, point, pin, sortBy, signal }) {
   /** @param {Element} part @param {string} value @param {string} ends */
   const fillCell = (part, value, ends) => { say(part.children[0], value); say(part.children[1], ends); };
 
-  /** Make the columns anew, where they are others. @param {Metric[]} columns @param {boolean} intervals @param {boolean} each */
-  function build(columns, intervals, each) {
-    const wanted = ["name", ...(each ? ["threshold"] : []), ...columns];
+  /** Make the columns anew, where they are others. @param {Metric[]} columns @param {boolean} intervals @param {boolean} each @param {boolean} unknown */
+  function build(columns, intervals, each, unknown) {
+    const wanted = ["name", ...(each ? ["threshold"] : []), ...columns, ...(unknown ? ["unknown"] : [])];
     if (`${wanted} ${intervals}` === `${keys} ${wide}`) return;
     keys = wanted;
     wide = intervals;
     colgroup.replaceChildren(...keys.map((key) => make("col", { style: key === "name" ? "" : `width: ${columnOf(metrics, key, intervals)}px` })));
     heads = keys.map((key) => {
       const button = make("button", { type: "button" });
-      listen(button, "click", () => sortBy(key), signal);
+      if (key !== "unknown") listen(button, "click", () => sortBy(key), signal);
       return make("th", { scope: "col" }, button);
     });
     heading.replaceChildren(...heads);
     [macro, micro].forEach((row) => row.replaceChildren(...keys.map((key) => cell(key, true))));
     body.replaceChildren(above, below);
     rows = [];
-    inner.style.minWidth = `${widthOf(metrics, columns, intervals, each)}px`;
+    inner.style.minWidth = `${widthOf(metrics, columns, intervals, each, unknown)}px`;
   }
   function add() {
     const i = rows.length, parts = keys.map((key) => cell(key)), row = make("tr", {}, ...parts);
@@ -65,10 +66,11 @@ export function classTable({ metrics, point, pin, sortBy, signal }) {
 
   /** @param {Picture} picture @param {number[]} classes @param {{top: number, tall: number}} seen
    * @param {{columns: Metric[], intervals: boolean}} wanted */
-  function draw({ names, cells, limits, sort, pinned, each }, classes, { top, tall }, { columns, intervals }) {
+  function draw({ names, cells, limits, sort, pinned, each, samples }, classes, { top, tall }, { columns, intervals }) {
     listed = classes;
     const { key: by, falling } = readSort(sort);
-    build(columns, intervals, each);
+    const unknown = names.map((_, c) => samples - cells[4 * c] - cells[4 * c + 1] - cells[4 * c + 2] - cells[4 * c + 3]);
+    build(columns, intervals, each, unknown.some((n) => n > 0));
     heads.forEach((head, i) => {
       const on = keys[i] === by;
       if (on) head.setAttribute("aria-sort", falling ? "descending" : "ascending"); else head.removeAttribute("aria-sort");
@@ -100,6 +102,7 @@ export function classTable({ metrics, point, pin, sortBy, signal }) {
       keys.forEach((key, j) => {
         if (key === "name") fillCell(parts[j], names[c], "");
         else if (key === "threshold") fillCell(parts[j], position(limits[c]), "");
+        else if (key === "unknown") fillCell(parts[j], short(unknown[c], 9), "");
         else fillCell(parts[j], written(metrics, key, metrics.value(key, cells, 4 * c), 9), intervals ? interval(metrics.interval(key, cells, 4 * c)) : "");
       });
     });

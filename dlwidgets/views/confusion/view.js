@@ -46,20 +46,22 @@ function averageLine(metrics) {
 }
 
 /** The line of the threshold: of all classes, or of the class in focus.
- * @param {{moved: (k: number) => void, each: (on: boolean) => void, signal: AbortSignal}} hands */
-function limitLine({ moved, each, signal }) {
+ * @param {{moved: (k: number) => void, choose: (rule: string) => void, signal: AbortSignal}} hands */
+function limitLine({ moved, choose, signal }) {
   const scores = scoreSlider({ moved, signal }), name = make("div", { class: "dlw-conf-whose" });
-  const which = segments("Thresholds", [["one", "one for all"], ["each", "one per class"]], (key) => each(key === "each"), signal);
+  const which = segments("Thresholds", [["top", "likeliest class"], ["one", "one for all"], ["each", "one per class"]], choose, signal);
   const node = make("div", { class: "dlw-conf-limit" }, make("div", { class: "dlw-conf-which" }, name, which.node), scores.node, scores.shown);
   /** @param {Picture} picture @param {number} width @param {boolean} squares the matrix knows no thresholds */
   function draw(picture, width, squares) {
-    const { names, each: own, focus } = picture;
+    const { names, each: own, focus, task, limits } = picture, top = Number.isNaN(limits[0]);
     node.hidden = squares;
     which.node.hidden = names.length === 1;
-    which.draw(own ? "each" : "one");
-    say(name, own ? `Threshold of ${names[focus]}` : "Threshold");
+    which.draw(top ? "top" : own ? "each" : "one");
+    /** @type {HTMLElement} */ (which.node.firstElementChild).hidden = task !== "multiclass";
+    scores.node.hidden = scores.shown.hidden = top;
+    say(name, top ? "Each sample is said to be of its likeliest class" : own ? `Threshold of ${names[focus]}` : "Threshold");
     name.title = own ? names[focus] : "";
-    if (!squares) scores.draw(picture, own ? focus : -1, Math.max(160, Math.min(760, width < NARROW ? width - 74 : width - 270)));
+    if (!squares && !top) scores.draw(picture, own ? focus : -1, Math.max(160, Math.min(760, width < NARROW ? width - 74 : width - 270)));
   }
   return { node, draw };
 }
@@ -80,7 +82,7 @@ export default {
     const hands = { point, pin, attend, moved, signal };
     const facts = make("span"), mean = averageLine(metrics);
     const note = make("div", { class: "dlw-note", role: "status" }), empty = make("div", { class: "dlw-empty" });
-    const limit = limitLine({ moved: (k) => moved(look.now().each ? focus() : -1, k), each: (on) => look.choose({ each: on }), signal });
+    const limit = limitLine({ moved: (k) => moved(look.now().each ? focus() : -1, k), choose: chooseRule, signal });
     const best = bestThresholds({ ask: (what) => { thresholds.yieldToKernel(); want.call("best", what); repaint(); }, reset: (c) => moved(c, 500), signal });
     const menu = columnMenu({ metrics, choose: look.choose, signal });
     const bar = gridBar({ metrics, choose: look.choose, sortBy, again: () => { held.forget(); repaint(); }, searched, look: look.now, extra: menu.node, signal });
@@ -108,6 +110,12 @@ export default {
       thresholds.move(c, k, classes());
       repaint();
     }
+    /** @param {string} rule "top": the likeliest class, "one" threshold for all, or one for "each" */
+    function chooseRule(rule) {
+      if (rule === "top") thresholds.takeLikeliest(classes());
+      else if (Number.isNaN(thresholds.now(classes())[0])) thresholds.move(-1, 500, classes());
+      look.choose({ each: rule === "each" });
+    }
     function point(/** @type {Pointed | null} */ to) {
       if (to?.c === pointed?.c && to?.cell === pointed?.cell) return;
       pointed = to;
@@ -123,7 +131,7 @@ export default {
       for (const part of [limit.node, best.node, best.report, bar.node, mean.node, body]) part.hidden = !some;
       empty.hidden = some;
       say(empty, nothing || (problem ? "" : "Nothing to show yet."));
-      say(facts, some ? headline(about, names.length, look.now().matrix) : "");
+      say(facts, some ? headline(about, names.length, look.now().matrix, Number.isNaN(thresholds.now(names.length)[0])) : "");
       const outside = some && (about.low < 0 || about.high > 1);
       say(note, problem || want.refusal || (outside ? `Scores run from ${sig(about.low)} to ${sig(about.high)}, the slider from 0 to 1. For logits use Scores.from_logits().` : ""));
       return some;
@@ -136,9 +144,10 @@ export default {
 
       look.hear();
       pinned.hear();
-      const shown = look.now(), { sort, table: open, each, filter, normalise, columns, intervals } = shown, single = names.length === 1;
+      const shown = look.now(), { sort, table: open, filter, normalise, columns, intervals } = shown, single = names.length === 1;
+      const limits = thresholds.now(names.length), likeliest = Number.isNaN(limits[0]), each = shown.each && !likeliest;
       const width = el.clientWidth || 640, squares = shown.matrix && about.task === "multiclass";
-      const many = names.length >= MANY, wide = widthOf(metrics, columns, intervals, each && !squares), beside = open && width >= wide + TILES_BESIDE;
+      const many = names.length >= MANY, wide = widthOf(metrics, columns, intervals, each && !squares, Boolean(about.unknown)), beside = open && width >= wide + TILES_BESIDE;
       // The layout is read before anything is written, which would make the browser do it twice.
       const seen = { top: grid.node.scrollTop, tall: many ? TALL : Infinity }, rowsSeen = { ...seen, top: table.node.scrollTop };
       for (const [name, on] of Object.entries({ many, narrow: width < NARROW, below: !beside })) el.toggleAttribute(`data-${name}`, on);
@@ -146,8 +155,8 @@ export default {
       if (beside) table.node.style.flexBasis = `${wide + 14}px`; else table.node.style.removeProperty("flex-basis");
       menu.node.hidden = !open;
 
-      const [counts, totals, square] = read(), limits = thresholds.now(names.length);
-      const cells = cellsAtEach({ counts, totals }, limits, { limits: model.get("thresholds"), exact: numbers(model.get("exact"), Uint32Array) });
+      const [counts, totals, square] = read();
+      const cells = likeliest ? cellsOfMatrix(square, names.length) : cellsAtEach({ counts, totals }, limits, { limits: model.get("thresholds"), exact: numbers(model.get("exact"), Uint32Array) });
       // The matrix takes the likeliest class of each sample, whatever the thresholds: so does what stands around it.
       const counted = squares ? cellsOfMatrix(square, names.length) : cells;
       const { c, cell } = pinned.now(), { task, samples } = about;

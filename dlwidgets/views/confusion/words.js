@@ -35,6 +35,9 @@ export function position(t) {
   return Math.abs(t * 1000 - Math.round(t * 1000)) < 1e-9 ? t.toFixed(3) : t.toFixed(4);
 }
 
+/** The rule by which a class is said. @param {number} t a threshold, NaN for the likeliest class @returns {[string, string]} */
+export function ruleOf(t) { return Number.isNaN(t) ? ["by the", "likeliest class"] : ["at", position(t)]; }
+
 /** A cell of a tile in words. Cells: 0 is not, not said; 1 is not, said; 2 is, missed; 3 is, found. @param {number} cell
  * @param {number} n @param {string} name @param {string} task */
 export function sentence(cell, n, name, task) {
@@ -70,10 +73,13 @@ export function spoken(metrics, name, cells, at, task) {
 }
 
 /** What the numbers are of. @param {{task: string, samples: number, note?: string, validation: boolean,
- * step: number | null}} about @param {number} classes @param {boolean} [matrix] whether the C x C matrix is shown */
-export function headline(about, classes, matrix = false) {
+ * step: number | null, unknown?: string}} about @param {number} classes @param {boolean} [matrix] whether the C x C
+ * matrix is shown @param {boolean} [likeliest] whether each sample is said to be of its likeliest class */
+export function headline(about, classes, matrix = false, likeliest = matrix) {
   const parts = [about.note || `${whole(about.samples)} ${about.validation ? "validation " : ""}${about.samples === 1 ? "sample" : "samples"}`];
   if (classes > 1) parts.push(`${whole(classes)} classes${about.task === "multiclass" && !matrix ? ", each against the rest" : ""}`);
+  if (likeliest) parts.push("by the likeliest class");
+  if (about.unknown) parts.push(about.unknown);
   if (about.step !== null && about.step !== undefined) parts.push(`after step ${whole(about.step)}`);
   return parts.join(" · ");
 }
@@ -116,7 +122,7 @@ export function cellWords() {
     }
     const [tn, fp, fn, tp] = cells.subarray(4 * c, 4 * c + 4), unknown = samples - tn - fp - fn - tp;
     const [precision, recall, f1] = ["precision", "recall", "f1"].map((metric) => share(metrics.value(metric, cells, 4 * c)));
-    fill(line, ["", names[c]], ["at", position(limits[c])], ["precision", precision], ["recall", recall], ["F1", f1],
+    fill(line, ["", names[c]], ruleOf(limits[c]), ["precision", precision], ["recall", recall], ["F1", f1],
       ["support", whole(fn + tp)], ["", unknown > 0 ? `${whole(unknown)} unknown, left out` : ""]);
   }
   return { node, draw };

@@ -353,7 +353,7 @@ def test_saved_weights_load_into_the_models_class(tmp_path, options):
     path = made.save(tmp_path / "model.pt")
     twin = by_hand.net()
     twin.load_state_dict(torch.load(path, weights_only=True))
-    assert torch.equal(twin.eval()(by_hand.X).softmax(1).detach(), made.predict_scores(by_hand.X))
+    assert torch.equal(twin.eval()(by_hand.X).double().softmax(1).detach(), made.predict_scores(by_hand.X))
     assert os.listdir(tmp_path) == ["model.pt"]
 
 
