@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import cache
 from io import BytesIO
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from matplotlib.text import Text
 
 #: Colours that colour-blind people tell apart (Okabe & Ito 2008, darkened: as text they stand out from white
 #: by 4.5 to 1 at least, WCAG 2.2 AA), and a line that does not.
 BLUE, ORANGE, GREEN, GREY, INK, LINE = "#2563ab", "#a85507", "#1d6f42", "#5f6875", "#1f2328", "#e3e6ea"
+
+#: Fonts with the characters of many scripts, which are tried first, by how their names begin.
+_FONTS = (
+    "Noto Sans CJK", "Source Han Sans", "Noto Sans", "WenQuanYi", "Microsoft YaHei", "PingFang", "Hiragino",
+    "Malgun Gothic", "Arial Unicode", "Droid Sans Fallback", "FreeSans", "Unifont",
+)  # fmt: skip
+_LAST_RESORT = "Last Resort"
 
 
 def new_figure(width: float = 6.4, height: float = 3.6) -> Figure:
@@ -29,12 +38,71 @@ def new_figure(width: float = 6.4, height: float = 3.6) -> Figure:
 def _figure_class() -> type[Figure]:
     """Return a class of Figure that a notebook shows as a picture."""
     from matplotlib.figure import Figure
+    from matplotlib.text import Text
 
     class ShownFigure(Figure):
+        def draw(self, renderer: Any) -> None:
+            for axes in self.axes:  # the names at an axis are written when they are asked for
+                for axis in (axes.xaxis, axes.yaxis):
+                    axis.get_ticklabels()
+            for text in self.findobj(Text):
+                if not text.get_text().isascii() or not text.get_text().isprintable():
+                    _add_fonts(text)
+            super().draw(renderer)
+
         def _repr_png_(self) -> bytes:
             return render_png(self)
 
     return ShownFigure
+
+
+def _add_fonts(text: Text) -> None:
+    """Let a text fall back to fonts that have its characters."""
+    from matplotlib.font_manager import findfont, get_font
+
+    own = get_font(findfont(text.get_fontproperties()))
+    signs = {*text.get_text()} - {"\n"}
+    missing = frozenset(sign for sign in signs if not own.get_char_index(ord(sign)))
+    if missing:
+        text.set_fontfamily([*dict.fromkeys([*text.get_fontfamily(), *find_fonts(missing)])])
+
+
+@cache
+def find_fonts(signs: frozenset[str]) -> tuple[str, ...]:
+    """Find installed fonts that have these characters, each what the others lack.
+
+    For what none has, matplotlib's font of last resort draws a box; without it, as before 3.9, it warns.
+    """
+    from matplotlib.font_manager import FontProperties, findfont, get_font
+
+    chosen, left = list[str](), {ord(sign) for sign in signs}
+    names = _installed_fonts()
+    for name in names:
+        if name.startswith(("cm", _LAST_RESORT)):
+            continue  # mathematical signs in places of their own; boxes
+        face = get_font(findfont(FontProperties(family=[name])))
+        there = {sign for sign in left if face.get_char_index(sign)}
+        if there:
+            chosen.append(name)
+            left -= there
+        if not left:
+            break
+    return (*chosen, *(name for name in names if left and name.startswith(_LAST_RESORT)))
+
+
+@cache
+def _installed_fonts() -> tuple[str, ...]:
+    """Name all fonts that are there, those of many scripts first."""
+    from matplotlib.font_manager import findSystemFonts, fontManager
+
+    for path in {*findSystemFonts()} - {entry.fname for entry in fontManager.ttflist}:
+        with suppress(Exception):  # installed since matplotlib looked; some it cannot read
+            fontManager.addfont(path)
+
+    def place(name: str) -> tuple[int, str]:
+        return next((n for n, one in enumerate(_FONTS) if name.startswith(one)), len(_FONTS)), name
+
+    return tuple(sorted({entry.name for entry in fontManager.ttflist}, key=place))
 
 
 def render_png(figure: Figure, dpi: int = 100) -> bytes:

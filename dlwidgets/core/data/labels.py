@@ -85,7 +85,11 @@ def read_table(given: Any, name: str) -> Table:
 
 
 def read_labels(
-    given: Any, name: str, classes: Sequence[str] | None = None, count: int | None = None
+    given: Any,
+    name: str,
+    classes: Sequence[str] | None = None,
+    count: int | None = None,
+    lists: bool = False,
 ) -> Labels:
     """Read labels: numbers, names, or lists of labels, one a sample.
 
@@ -95,13 +99,15 @@ def read_labels(
     Parameters
     ----------
     count : how many classes there are, where lists hold numbers; None: as many as are named or occur.
+    lists : whether each sample is known to have a list of labels, as others of its kind have; else N lists of
+        one name each are N names.
 
     Raises TypeError, ValueError: what they are cannot be told, or some fit none of `classes`.
     """
     if isinstance(given, Labels):
         return given
-    if (lists := _label_lists(given)) is not None:
-        return replace(_read_lists(lists, name, classes, count), rows=row_names(given))
+    if (each := label_lists(given, lists)) is not None:
+        return replace(_read_lists(each, name, classes, count), rows=row_names(given))
     table = read_table(given, name)
     if not table.textual:
         return Labels(table.values, table.rows, table.columns)
@@ -113,6 +119,31 @@ def read_labels(
         )
     numbers, names = number_names(texts, name, classes)
     return Labels(numbers, table.rows, None, names)
+
+
+def label_lists(given: Any, known: bool = False) -> list[Any] | None:
+    """Return lists of labels, one a sample, if these were given.
+
+    `known` says that lists are lists of labels, whatever they hold.
+    """
+    if isinstance(given, torch.Tensor) or hasattr(given, "toarray") or hasattr(given, "columns"):
+        return None
+    if isinstance(given, np.ndarray) and given.dtype.kind != "O":
+        return None
+    try:
+        items = list(given)
+    except TypeError:
+        return None
+    lists = [one for one in items if isinstance(one, (list, tuple, set, frozenset, np.ndarray))]
+    if not lists or any(one is not None and _length(one) is None for one in items):
+        return None
+    if any(isinstance(one, (list, tuple, np.ndarray)) and _nested(one) for one in lists):
+        return None
+    sets = any(isinstance(one, (set, frozenset)) for one in lists)
+    ragged = len({len(one) for one in lists}) > 1 or len(lists) < len(items)
+    several = max(map(len, lists)) > 1
+    texts = several and any(isinstance(v, str) and _text_number(v) is None for one in lists for v in one)
+    return items if known or sets or ragged or texts else None
 
 
 def number_names(
@@ -303,28 +334,6 @@ def _text_number(text: str) -> float | None:
         return None
 
 
-def _label_lists(given: Any) -> list[Any] | None:
-    """Return lists of labels, one a sample, if these were given."""
-    if isinstance(given, torch.Tensor) or hasattr(given, "toarray") or hasattr(given, "columns"):
-        return None
-    if isinstance(given, np.ndarray) and given.dtype.kind != "O":
-        return None
-    try:
-        items = list(given)
-    except TypeError:
-        return None
-    lists = [one for one in items if isinstance(one, (list, tuple, set, frozenset, np.ndarray))]
-    if not lists or any(one is not None and _length(one) is None for one in items):
-        return None
-    if any(isinstance(one, (list, tuple, np.ndarray)) and _nested(one) for one in lists):
-        return None
-    sets = any(isinstance(one, (set, frozenset)) for one in lists)
-    ragged = len({len(one) for one in lists}) > 1 or len(lists) < len(items)
-    several = max(map(len, lists)) > 1
-    texts = several and any(isinstance(v, str) and _text_number(v) is None for one in lists for v in one)
-    return items if sets or ragged or texts else None
-
-
 def _length(one: Any) -> int | None:
     return (
         len(one) if isinstance(one, (list, tuple, set, frozenset, np.ndarray)) and np.ndim(one) < 2 else None
@@ -343,8 +352,8 @@ def _read_lists(lists: list[Any], name: str, classes: Sequence[str] | None, coun
     if odd or twice:
         what = f"that hold {odd[0]!r}" if odd else "one of which has a label twice"
         raise TypeError(
-            f"{name} cannot be read as an array of numbers: it has lists of unequal length, {what}. Lists of labels name each "
-            "label of a sample once; other rows need to be of equal length (padded)."
+            f"{name} cannot be read as an array of numbers: it has lists of unequal length, {what}. "
+            "Lists of labels name each label of a sample once; other rows need to be of equal length (padded)."
         )
     if any(isinstance(value, str) for value in there):
         names = tuple(sorted({*map(str, there)})) if classes is None else tuple(map(str, classes))

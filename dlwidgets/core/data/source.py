@@ -282,7 +282,8 @@ def _read_targets(y: Any, name: str, names: Sequence[str] | None, like: Rows | N
     if isinstance(y, torch.Tensor) and y.layout == torch.strided:
         labels = Labels(y.detach())  # type: ignore[arg-type]
     else:
-        labels = read_labels(y, f"the y of {name}", names)
+        many = like is not None and like.named and like.targets.ndim > 1
+        labels = read_labels(y, f"the y of {name}", names, lists=many)
     if labels.values.ndim == 0:
         raise ValueError(f"{name} has targets without a sample axis: a single number.")
     columns = labels.columns if labels.values.ndim == 2 and labels.values.shape[1] > 1 else None

@@ -13,6 +13,7 @@ from ..base.words import did_you_mean, quote_names
 from ..data.labels import (
     Labels,
     Table,
+    label_lists,
     match_names,
     match_rows,
     number_names,
@@ -303,11 +304,17 @@ def as_predictions(
     """Read labels, scores of 0 and 1, and names: `Scores.from_predictions`."""
     if isinstance(classes, str):
         raise TypeError(f"classes is one text, {classes!r}: give a list of names.")
-    read = [read_labels(given, name, classes) for given, name in ((y_true, "y_true"), (y_pred, "y_pred"))]
+    lists = label_lists(y_true) is not None or label_lists(y_pred) is not None
+
+    def read_both() -> list[Labels]:
+        both = ((y_true, "y_true"), (y_pred, "y_pred"))
+        return [read_labels(given, name, classes, lists=lists) for given, name in both]
+
+    read = read_both()
     named = any(one.classes is not None for one in read)
     if named and classes is None:
         classes = sorted({name for one in read for name in one.classes or map(_text, one.values) if name})
-        read = [read_labels(given, name, classes) for given, name in ((y_true, "y_true"), (y_pred, "y_pred"))]
+        read = read_both()
     if named and any(one.classes is None and one.values.ndim == 1 for one in read):
         read = [
             replace(one, values=number_names(np.array([*map(_text, one.values)], object), name, classes)[0])

@@ -99,6 +99,13 @@ def test_lists_of_labels_are_scikit_learns_indicator_columns(make):
     np.testing.assert_array_equal(session.evaluate().scores.y_true, found.values)
 
 
+def test_lists_of_one_label_each_are_lists_beside_longer_ones():
+    found = Scores.from_predictions([["a"], ["a", "b"], []], [["a"], ["b"], ["b"]])
+    assert found.confusion().tolist() == [[[1, 0], [1, 1]], [[1, 1], [0, 1]]]
+    session = Session(nn.Linear(5, 3), (X, LISTS), (X, [["mass"], ["edema"], ["mass"], ["hernia"]]))
+    assert session.evaluate().scores.y_true.tolist() == [[0, 0, 1], [1, 0, 0], [0, 0, 1], [0, 1, 0]]
+
+
 def test_lists_of_numbers_have_as_many_classes_as_are_named_or_scored():
     lists = [[0], [2, 0], []]
     wanted = MultiLabelBinarizer(classes=range(4)).fit_transform(lists)

@@ -1,0 +1,55 @@
+"""Figures without pyplot: names in any script, by fonts that are there."""
+
+from __future__ import annotations
+
+import warnings
+
+import pytest
+from matplotlib import font_manager
+
+from dlwidgets.core.base.canvas import find_fonts, new_figure, render_png
+
+NAMES = ["肺不张", "Опухоль", "ملف", "경화", "ไส้เลื่อน", "\U0001f642", "a\tb"]
+
+
+def drawn(figure, path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figure.savefig(path, bbox_inches="tight")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_names_in_any_script_are_drawn_without_a_warning(name, tmp_path):
+    figure = new_figure()
+    axes = figure.add_subplot()
+    axes.set_title(name)
+    axes.set_xticks([0, 1], [name, "b"])
+    axes.set_ylabel(name)
+    figure.suptitle(name)
+    for kind in ("png", "svg", "pdf"):
+        drawn(figure, tmp_path / f"figure.{kind}")
+    render_png(figure)
+
+
+def test_what_the_default_font_has_keeps_it():
+    figure = new_figure()
+    text = figure.suptitle("Опухоль ‖∇f‖ …")
+    before = text.get_fontfamily()
+    render_png(figure)
+    assert text.get_fontfamily() == before
+
+
+def test_a_font_that_has_the_characters_is_found():
+    # Signs of mathematics that DejaVu Sans lacks and another font of matplotlib's own has.
+    manager, sign = font_manager.fontManager, "\U0001d4d0"
+    has = {
+        entry.name
+        for entry in manager.ttflist
+        if font_manager.get_font(entry.fname).get_char_index(ord(sign))
+    }
+    (name, *_) = find_fonts(frozenset({sign}))
+    assert name in has
+    figure = new_figure()
+    text = figure.suptitle(sign)
+    render_png(figure)
+    assert text.get_fontfamily()[-1] == name
