@@ -370,8 +370,8 @@ def _choose_cut(
 def _threshold_below(cut: Any, positives: NDArray[np.floating], negatives: NDArray[np.floating]) -> float:
     """Return the middle of a score and the next lower one.
 
-    None: above all. On a score itself the last bit of a float would decide about its sample. Beyond the outermost score of
-    probabilities it is the middle to 0 or 1, else half as far as the next score is.
+    None: above all. On a score itself the last bit of a float would decide about its sample. Beyond the
+    outermost score of probabilities it is the middle to 0 or 1, else half as far as the next score is.
     """
     known = np.unique(np.concatenate([positives, negatives]).astype(np.float64))
     probable = known[0] >= 0 and known[-1] <= 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from numbers import Real
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
@@ -92,6 +92,67 @@ def rate_interval(
     return low, high
 
 
+def count_by_group(
+    label: NDArray[np.int8], said: NDArray[np.bool_], groups: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Count the confusion of a class in each group, G x 2 x 2."""
+    known = label >= 0
+    cells = 4 * groups[known] + 2 * label[known] + said[known]
+    return np.bincount(cells, minlength=4 * (int(groups.max()) + 1)).reshape(-1, 2, 2)
+
+
+def design_effect(hits: NDArray[np.int64], of: NDArray[np.int64]) -> float:
+    """Return how many samples of G groups tell as much as one.
+
+    By how much more the share `hits` / `of` varies than that of independent samples, at least 1; where all or
+    none are hits, the sum of m^2 over the sum of m of group sizes m. Source: Rao and Scott, "A simple method
+    for the analysis of clustered binary data", Biometrics 48 (1992).
+    """
+    there = of > 0
+    hits, of, groups = hits[there], of[there], int(there.sum())
+    if not groups:
+        return 1.0
+    total, share = of.sum(), hits.sum() / of.sum()
+    if groups < 2 or share in (0, 1):
+        return float((of * of).sum() / total)
+    off = ((hits - share * of) ** 2).sum() * groups / (groups - 1) / total**2
+    return max(1.0, float(off / (share * (1 - share) / total)))
+
+
+def group_intervals(
+    interval: str, tables: Iterable[NDArray[np.int64]], level: float, beta: float, seed: int
+) -> dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """Compute the interval of every rate of each class, counted by group.
+
+    `tables` gives for each class G x 2 x 2. The bootstrap draws whole groups, and takes the percentiles of
+    Student's distribution of as many as have a positive (see `widen_level`).
+    """
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name in rate_names(beta)}
+    for c, table in enumerate(tables):
+        whole, there = table.sum(axis=0), table.reshape(len(table), 4).sum(axis=1) > 0
+        positive = int(np.count_nonzero(table[:, 1].sum(axis=-1)))
+        drawn: dict[str, NDArray[np.float64]] = {}
+        if interval == "bootstrap" and there.any():
+            cells = table[there].reshape(-1, 4).astype(np.float64)
+            blocks = draw_counts(np.ones(len(cells), np.int64), RESAMPLES, [seed, c])
+            sums = np.rint(np.concatenate([block @ cells for block in blocks])).astype(np.int64)
+            drawn = compute_rates(sums.reshape(-1, 2, 2), beta)
+        for name, ends in found.items():
+            share = METRICS[name].share
+            if np.isnan(compute_rate(name, whole, beta)):
+                ends.append((np.nan, np.nan))
+            elif interval == "bootstrap":
+                ends.append(percentile_ends(drawn[name], widen_level(level, max(positive, 2))))
+            else:
+                parts = (
+                    None if share is None else metrics.evaluate_fraction(share, metrics.name_counts(table))
+                )
+                repeats = 1.0 if parts is None else design_effect(*parts)
+                ends.append(tuple(map(float, rate_interval(name, whole, level, repeats))))
+    columns = {name: np.array(ends, np.float64).reshape(-1, 2).T for name, ends in found.items()}
+    return {name: (low, high) for name, (low, high) in columns.items()}
+
+
 def bootstrap_rates(
     confusion: NDArray[np.int64], level: float = 0.95, *, beta: float = 1.0, seed: int = 0
 ) -> dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]:
@@ -125,6 +186,7 @@ def bootstrap_averages(
     beta: float = 1.0,
     zero_division: float = np.nan,
     seed: int = 0,
+    groups: NDArray[np.int64] | None = None,
 ) -> dict[str, dict[str, tuple[float, float]]]:
     """Bootstrap percentile intervals of the macro, micro, weighted and samples averages.
 
@@ -132,26 +194,35 @@ def bootstrap_averages(
     a sample of its own would be too narrow. Equal samples are drawn as one with its count. It takes the
     longer the more different ones there are: 100,000 take some ten seconds.
 
-    `labels` are N x C: 1, 0, -1 unknown; `predicted` is N x C: what was said; the others are as in
-    `bootstrap_rates` and `metrics.compute_rate`.
+    `labels` are N x C: 1, 0, -1 unknown; `predicted` is N x C: what was said; `groups` N numbers of groups,
+    which are then drawn whole; the others are as in `bootstrap_rates` and `metrics.compute_rate`.
     """
     # The different samples, K x 2 x C; what is said where the label is unknown changes nothing.
     said = (predicted & (labels >= 0)).astype(np.int8)
     both = np.ascontiguousarray(np.stack([labels, said], axis=1)).reshape(len(labels), -1)
     rows = both.view(np.dtype((np.void, both.shape[1]))).reshape(-1)
-    _, first, counts = np.unique(rows, return_index=True, return_counts=True)
+    _, first, kind, counts = np.unique(rows, return_index=True, return_inverse=True, return_counts=True)
     patterns = both[first].reshape(len(first), 2, -1)
     known, positive, said = patterns[:, 0] >= 0, patterns[:, 0] == 1, patterns[:, 1] == 1
     cells = np.stack([~positive & ~said, ~positive & said, positive & ~said, positive & said], axis=-1)
     cells &= known[..., None]
-    # Widened once where they are one part; else one part at a time is held in eight times its size.
-    step = max(1, _NUMBERS // (4 * len(cells)))
-    parts = [cells[:, c : c + step].reshape(len(cells), -1) for c in range(0, cells.shape[1], step)]
-    parts = [parts[0].astype(np.float64)] if len(parts) == 1 else parts
     of_samples = cells.sum(axis=1).reshape(-1, 2, 2)
     own = np.stack(list(compute_rates(of_samples, beta, zero_division).values()), axis=-1)
     there = (~np.isnan(own)).astype(np.float64)
     own = np.nan_to_num(own)
+    if groups is not None:
+        # What is drawn is then a group: the sum of its samples.
+        order = np.argsort(groups, kind="stable")
+        starts = np.unique(groups[order], return_index=True)[1]
+        cells, own, there = (
+            np.add.reduceat(part[kind.reshape(-1)[order]], starts, axis=0, dtype=np.float64)
+            for part in (cells, own, there)
+        )
+        counts = np.ones(len(starts), np.int64)
+    # Widened once where they are one part; else one part at a time is held in eight times its size.
+    step = max(1, _NUMBERS // (4 * len(cells)))
+    parts = [cells[:, c : c + step].reshape(len(cells), -1) for c in range(0, cells.shape[1], step)]
+    parts = [parts[0].astype(np.float64)] if len(parts) == 1 else parts
     found = []
     # The products below want many rows at a time.
     for block in draw_counts(counts, RESAMPLES, seed, cells=4_000_000):
@@ -202,3 +273,14 @@ def percentile_ends(values: NDArray[np.float64], level: float) -> tuple[float, f
         return np.nan, np.nan
     low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
+
+
+def widen_level(level: float, samples: int) -> float:
+    """Return the level whose normal percentiles are those of Student's with few samples.
+
+    The bootstrap takes its variance from `samples` draws and divides by their number: both make its intervals
+    too narrow (Hesterberg, Am. Stat. 69, 2015, section 4: expanded percentile interval).
+    """
+    from scipy.stats import norm, t
+
+    return float(1 - 2 * norm.cdf(np.sqrt(samples / (samples - 1)) * t.ppf((1 - level) / 2, samples - 1)))

@@ -95,6 +95,17 @@ METRICS: dict[str, Metric] = {
             lowest=-1.0, place=5, aliases=("mcc",),
         ),
         _share("jaccard", "Jaccard", "tp / (tp + fp + fn)", place=6, aliases=("iou",)),
+        # The mean of recall and specificity, in one division as Youden's J below.
+        Metric(
+            "balanced_accuracy", "balanced accuracy",
+            "(tp * (tn + fp) + tn * (tp + fn)) / (2 * (tp + fn) * (tn + fp))", place=8,
+        ),
+        # J. Cohen, "A coefficient of agreement for nominal scales", Educ. Psychol. Meas. 20 (1960).
+        Metric(
+            "kappa", "Cohen's kappa",
+            "2 * (tp * tn - fp * fn) / ((tp + fp) * (tn + fp) + (tp + fn) * (tn + fn))",
+            lowest=-1.0, place=9, aliases=("cohen_kappa", "cohens_kappa"),
+        ),
         # Recall + specificity - 1 (W. J. Youden, "Index for rating diagnostic tests", 1950), here one
         # division of whole numbers, so that equal values are equal to the last bit.
         Metric(

@@ -11,7 +11,14 @@ import torch
 
 from . import inputs
 from .counts import RankedScores, count_pairs, find_commonest_sets, find_cuts, predict
-from .intervals import bootstrap_averages, check_interval, rate_intervals, wilson_interval
+from .intervals import (
+    bootstrap_averages,
+    check_interval,
+    count_by_group,
+    group_intervals,
+    rate_intervals,
+    wilson_interval,
+)
 from .metrics import (
     average_over_samples,
     average_rates,
@@ -24,7 +31,14 @@ from .metrics import (
     ratio,
     split_classes,
 )
-from .ranking import ORDERED, RANKED, bootstrap_measures, rank_measures
+from .ranking import (
+    RANKED,
+    average_ends,
+    bootstrap_measures,
+    measure_ends,
+    rank_labels,
+    rank_measures,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,6 +79,8 @@ class Scores:
     task : "multilabel", "multiclass" or "binary"; None: what the shapes say. With "multiclass" labels may be
         N x C with the true class highest; with "binary" scores may be N x 2, of which the second counts; with
         "multilabel" class numbers become a column for each class.
+    groups : N names of what the samples belong to, as their patients: those of one group are no independent
+        samples. Intervals draw whole groups, a holdout divides none, suspicious labels of one stand together.
 
     Attributes
     ----------
@@ -74,6 +90,7 @@ class Scores:
     positives, negatives : C int64: known positives (the support) and known negatives.
     unknown : C int64: samples whose label is not known; a class is judged without them.
     sample_ids : N names of the samples; None: they are numbered.
+    groups : N int64, the number of each sample's group; None: each stands alone.
     ranked : the scores of each class, sorted once: counts at any threshold.
 
     Raises
@@ -95,6 +112,7 @@ class Scores:
         sample_ids: Sequence[Any] | None = None,
         *,
         task: str | None = None,
+        groups: Any = None,
     ) -> None:
         given = inputs.read_given(y_true, y_score, classes, sample_ids, task)
         self.task = given.task
@@ -106,6 +124,9 @@ class Scores:
         self.y_true.setflags(write=False)
         self.y_score.setflags(write=False)
         self.groups: NDArray[np.int64] | None = None
+        if groups is not None:
+            self.groups = inputs.read_groups(groups, y_true, self.n_samples)
+            self.groups.setflags(write=False)
         self.ranked = RankedScores(self.y_true, self.y_score)
         self.positives, self.negatives = self.ranked.totals.T.copy()
         self.unknown = self.n_samples - self.positives - self.negatives
@@ -121,6 +142,7 @@ class Scores:
         sample_ids: Sequence[Any] | None = None,
         *,
         task: str | None = None,
+        groups: Any = None,
     ) -> Scores:
         """Return the Scores of raw outputs: their softmax for multiclass, else sigmoid.
 
@@ -132,7 +154,9 @@ class Scores:
         if given.task == "multiclass":
             raw, squash = inputs.log_odds(raw), inputs.softmax
         score = squash(given.score.astype(np.float64))
-        found = cls(given.label, score, given.classes, given.sample_ids, task=given.task)
+        if groups is not None:
+            groups = inputs.read_groups(groups, y_true, len(score))
+        found = cls(given.label, score, given.classes, given.sample_ids, task=given.task, groups=groups)
         if found.y_score.max() > inputs.CERTAIN:
             found._log_odds = raw
         return found
@@ -146,6 +170,7 @@ class Scores:
         sample_ids: Sequence[Any] | None = None,
         *,
         task: str | None = None,
+        groups: Any = None,
     ) -> Scores:
         """Return the Scores of hard predictions: scores of 0 and 1.
 
@@ -156,14 +181,18 @@ class Scores:
             numbers, or N names. Binary: N or N x 1 of 0 and 1.
         classes : C names. N numbers of 0 and 1 alone are a binary task unless more than two are named; names
             are always multiclass, by default in the order of the alphabet.
-        sample_ids, task : as for Scores.
+        sample_ids, task, groups : as for Scores.
 
         Raises
         ------
         ValueError, TypeError : predictions that are not 0 and 1, or no class numbers, or unknown; as for
             Scores besides.
         """
-        return cls(*inputs.as_predictions(y_true, y_pred, classes, task), sample_ids, task=task)
+        if groups is not None:
+            groups = inputs.read_groups(groups, y_true, len(y_true))
+        return cls(
+            *inputs.as_predictions(y_true, y_pred, classes, task), sample_ids, task=task, groups=groups
+        )
 
     @staticmethod
     def stream(
@@ -341,7 +370,8 @@ class Scores:
     ) -> pd.DataFrame:
         """Return the metrics of each class, one row a class.
 
-        They are accuracy, precision, recall, specificity, f1, matthews, jaccard and counts: `support` counts
+        They are accuracy, precision, recall, specificity, f1, matthews, jaccard, balanced_accuracy, kappa
+        (Cohen's, of what is said and what is so) and counts: `support` counts
         the known positives, `predicted` the known samples that are said to be positive, and `unknown` those
         whose label is not known, which are left out. Accuracy is that of single labels (1 - Hamming loss);
         for whole samples see `exact_match`.
@@ -352,7 +382,9 @@ class Scores:
         beta : where it is not 1, a column `fbeta` follows f1: recall counts `beta` times as much as
             precision.
         interval : "wilson": from the counts, good with few samples; n/a for fbeta and matthews. "bootstrap":
-            percentiles of 2,000 draws of the class's samples. Both as columns NAME_low and NAME_high.
+            percentiles of 2,000 draws of the class's samples. Both as columns NAME_low and NAME_high. Where
+            there are `groups`, whole groups are drawn, and Wilson's is that of as many independent samples as
+            tell as much (see `intervals.design_effect`).
         level : how often the interval is to hold the true value.
         zero_division : what a rate is whose denominator is 0. Default: NaN, not known. 0 is what scikit-learn
             says, with a warning. A class without any known label stays NaN.
@@ -362,7 +394,7 @@ class Scores:
         confusion = self.confusion(thresholds)
         columns = compute_rates(confusion, beta, zero)
         if interval is not None:
-            columns = _between(columns, rate_intervals(interval, confusion, level, beta, seed))
+            columns = _between(columns, self._intervals(interval, thresholds, level, beta, seed))
         columns |= {name: compute_rate(name, confusion) for name in count_names()}
         return _frame({**columns, "unknown": self.unknown}, self.classes, "class")
 
@@ -397,10 +429,11 @@ class Scores:
             if interval == "wilson":
                 ends = dict.fromkeys(rows, unknown)
             elif interval is not None:
-                ends = bootstrap_averages(self.y_true, said, level, beta=beta, zero_division=zero, seed=seed)
+                options = {"beta": beta, "zero_division": zero, "seed": seed, "groups": self.groups}
+                ends = bootstrap_averages(self.y_true, said, level, **options)
         else:
             if interval is not None:
-                drawn = rate_intervals(interval, confusion, level, beta, seed)
+                drawn = self._intervals(interval, thresholds, level, beta, seed)
                 own = {name: (low[0], high[0]) for name, (low, high) in drawn.items()}
                 ends = {**dict.fromkeys(rows, own), "samples": unknown}
             # Samples of one class are right or wrong, no more: their precision and recall mean nothing.
@@ -417,8 +450,10 @@ class Scores:
 
         Parameters
         ----------
-        interval : "bootstrap": columns NAME_low and NAME_high from 1,000 draws of the class's samples; each
-            takes as long as there are different scores (20,000 of them: a second a class).
+        interval : "bootstrap": columns NAME_low and NAME_high from 1,000 draws of the class's samples, or of
+            whole groups where there are; each takes as long as there are different scores (20,000 of them: a
+            second a class). Those of roc_auc and average_precision hold with few positives too: see
+            `ranking.measure_ends`.
         level : how often the interval is to hold the true value.
         bins : of equal width over 0 ... 1, of the calibration error.
         seed : of the draws.
@@ -431,38 +466,109 @@ class Scores:
         roc_auc is NaN where all known labels are the same, average_precision where none is positive, brier
         and ece where a score lies outside 0 ... 1.
         """
+        columns, _ = self._ranked_with(interval, level, bins, seed)
+        return _frame(columns, self.classes, "class")
+
+    def ranking_averages(
+        self, interval: str | None = None, *, level: float = 0.95, bins: int = 10, seed: int = 0
+    ) -> pd.DataFrame:
+        """Return the rows macro, micro and weighted of `ranking`.
+
+        Micro pools all labels. Sorts all N x C scores once more. The parameters are those of `ranking`: whole
+        samples are drawn (or groups), since the labels of one go together.
+        """
+        columns, draws = self._ranked_with(interval, level, bins, seed, together=True)
+        label, score = self.y_true.reshape(-1), self.y_score.reshape(-1)
+        order = None if self._log_odds is None else self._log_odds.reshape(-1)
+        pooled, ordered = (
+            None if one is None else RankedScores(label[:, None], one[:, None]).columns[0]
+            for one in (score, order)
+        )
+        rows = {"macro": {}, "micro": rank_measures(*pooled, bins, ordered), "weighted": {}}
+        weights = {"macro": np.ones(self.n_classes), "weighted": self.positives.astype(np.float64)}
+        for average, weight in weights.items():
+            rows[average] = {name: mean(columns[name], weight) for name in RANKED}
+        if draws is not None:
+            units = np.repeat(self._units(), self.n_classes)
+            drawn = bootstrap_measures(label, score, units, order, bins=bins, seed=seed)
+            ends = {"micro": measure_ends(rows["micro"], drawn, self._sizes(label, units), level)}
+            for average, weight in weights.items():
+                ends[average] = {
+                    name: average_ends(
+                        columns[name], columns[f"{name}_low"], columns[f"{name}_high"],
+                        np.stack([one[name] for one in draws]), weight,
+                    ) for name in RANKED
+                }  # fmt: skip
+            rows = {average: _between(row, ends[average]) for average, row in rows.items()}
+        return _frame(rows).T.rename_axis("average")
+
+    def label_ranking(self, top: int | Sequence[int] = (1, 3, 5)) -> pd.Series:
+        """Return how well samples rank their own labels, on average.
+
+        Parameters
+        ----------
+        top : how many of the highest labels `precision_at_K` looks at; more than there are classes are left
+            out.
+
+        Returns
+        -------
+        label_ranking_average_precision (of each true label the share of true ones among those that score as
+        high; best 1), coverage_error (how many of the highest labels hold all true ones; ties count against),
+        label_ranking_loss (the share of pairs of a true and a false label in the wrong order, or that tie;
+        best 0), as in scikit-learn (Tsoumakas, Katakis and Vlahavas, "Mining multi-label data", 2010), and
+        precision_at_K: the share of true ones among the K highest. Unknown labels are left out of a sample,
+        and samples of which no label is known.
+
+        Raises
+        ------
+        ValueError : a binary task, which has one label; a `top` that is no number above 0.
+        """
+        import pandas as pd
+
+        if self.n_classes == 1:
+            raise ValueError("One label has no ranking among labels: see ranking() for that of its samples.")
+        wanted = [top] if isinstance(top, (int, np.integer)) else list(top)
+        sizes = [k for one in wanted if (k := inputs.read_row_count(one)) and k <= self.n_classes]
+        return pd.Series(rank_labels(self.y_true, self.y_score, sizes), name="label ranking")
+
+    def _ranked_with(
+        self, interval: str | None, level: float, bins: int, seed: int, together: bool = False
+    ) -> tuple[dict[str, NDArray[np.float64]], list[dict[str, NDArray[np.float64]]] | None]:
+        """Measure each class, with its interval, and the draws; `together`: of the same samples."""
         if interval not in (None, "bootstrap"):
             raise ValueError(f"There is no interval {interval!r} of a ranking: give None or 'bootstrap'.")
         check_interval(interval, level)
-        rows = []
-        for c, (positives, negatives) in enumerate(self.ranked.columns):
-            order = self.ordered(c)
-            row = rank_measures(positives, negatives, bins, order)
-            if interval is not None:
-                ends = bootstrap_measures(positives, negatives, level, bins=bins, seed=[seed, c])
-                if order is not None:
-                    drawn = bootstrap_measures(*order, level, bins=bins, seed=[seed, c])
-                    ends |= {name: drawn[name] for name in ORDERED}
-                row = _between(row, ends)
-            rows.append(row)
-        return _frame(rows, self.classes, "class")
+        rows = [rank_measures(*self.ranked.columns[c], bins, self.ordered(c)) for c in range(self.n_classes)]
+        draws: list[dict[str, NDArray[np.float64]]] = []
+        units = self._units() if together else self.groups
+        for c, row in enumerate(rows if interval else ()):
+            label, own = self.y_true[:, c], seed if together else [seed, c]
+            order = None if self._log_odds is None else self._log_odds[:, c]
+            draws.append(bootstrap_measures(label, self.y_score[:, c], units, order, bins=bins, seed=own))
+            rows[c] = _between(row, measure_ends(row, draws[-1], self._sizes(label, self.groups), level))
+        columns = {name: np.array([row[name] for row in rows]) for name in rows[0]}
+        return columns, draws if interval else None
 
-    def ranking_averages(self, *, bins: int = 10) -> pd.DataFrame:
-        """Return the rows macro, micro and weighted of `ranking`.
+    def _intervals(
+        self, interval: str, thresholds: Any, level: float, beta: float, seed: int
+    ) -> dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]:
+        """Compute the intervals of every rate of each class, by groups if there are."""
+        if self.groups is None:
+            return rate_intervals(interval, self.confusion(thresholds), level, beta, seed)
+        said, groups = self.predictions(thresholds), self.groups
+        tables = (count_by_group(label, own, groups) for label, own in zip(self.y_true.T, said.T))
+        return group_intervals(interval, tables, level, beta, seed)
 
-        Micro pools all labels. Sorts all N x C scores once more.
-        """
-        each = self.ranking(bins=bins)
-        label = self.y_true.reshape(-1, 1)
-        pooled = RankedScores(label, self.y_score.reshape(-1, 1)).columns[0]
-        logits = self._log_odds
-        order = None if logits is None else RankedScores(label, logits.reshape(-1, 1)).columns[0]
-        rows = {
-            "macro": {name: mean(each[name].to_numpy()) for name in RANKED},
-            "micro": rank_measures(*pooled, bins, order),
-            "weighted": {name: mean(each[name].to_numpy(), self.positives) for name in RANKED},
-        }
-        return _frame(rows).T.rename_axis("average")
+    def _units(self) -> NDArray[np.int64]:
+        """Return what is drawn as one: the groups, else the samples."""
+        return np.arange(self.n_samples) if self.groups is None else self.groups
+
+    def _sizes(self, label: NDArray[np.int8], groups: NDArray[np.int64] | None) -> tuple[int, int]:
+        """Count the positives and the negatives, or the groups that have one."""
+        kinds = (label == 1), (label == 0)
+        if groups is None:
+            return int(kinds[0].sum()), int(kinds[1].sum())
+        return len(np.unique(groups[kinds[0]])), len(np.unique(groups[kinds[1]]))
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row a sample: columns ("label", class) and ("score", class).
@@ -684,6 +790,8 @@ class Scores:
         DataFrame : sample (its id, or its number); class; given (1 or 0; multiclass: always 1); score (of the
             class); confidence: the score of the given answer, low where it is contradicted; rank: 1, 2, ...
             by confidence, of equals the first sample. Multiclass also: instead, the class that is likeliest.
+            Where there are `groups`, also group (its number): what a sample usually gets is then a mean in
+            which each group counts once, and labels of one group follow its worst.
             Between two answers the order by confidence is also that by normalised margin. Nothing is found
             in a class whose known labels are all alike, and samples of unknown label are left out.
 

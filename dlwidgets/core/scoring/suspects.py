@@ -49,7 +49,8 @@ def suspicious(
         row, column = _of_each(scores, range(scores.n_classes) if chosen is None else [chosen], engine, rule)
     given, score = scores.y_true[row, column], scores.y_score[row, column].astype(np.float64)
     confidence = np.where(given == 1, score, 1 - score)
-    order = np.lexsort((column, row, confidence))[:rows]
+    worst = _worst_of_group(scores, row, column, confidence)
+    order = np.lexsort((column, row, confidence, *worst))[:rows]
     columns = {
         "sample": scores.names_of(row[order]),
         "class": np.array(scores.classes, object)[column[order]],
@@ -58,18 +59,41 @@ def suspicious(
         "confidence": confidence[order],
         "rank": np.arange(1, len(order) + 1),
     }
+    if scores.groups is not None:
+        columns["group"] = scores.groups[row[order]]
     if scores.task == "multiclass":
         columns["instead"] = np.array(scores.classes, object)[instead[order]]
     return pd.DataFrame(columns)
 
 
-def find_contradicted(labels: NDArray[np.integer], chances: NDArray[np.float64]) -> NDArray[np.bool_]:
+def _worst_of_group(
+    scores: Scores, row: NDArray[np.int64], column: NDArray[np.int64], confidence: NDArray[np.float64]
+) -> tuple[NDArray, ...]:
+    """Return keys by which labels of one group and class follow its worst."""
+    if scores.groups is None or not len(row):
+        return ()
+    _, of = np.unique(scores.groups[row] * scores.n_classes + column, return_inverse=True)
+    least = np.full(of.max() + 1, np.inf)
+    np.minimum.at(least, of, confidence)
+    return of, least[of]
+
+
+def find_contradicted(
+    labels: NDArray[np.integer], chances: NDArray[np.float64], groups: NDArray[np.int64] | None = None
+) -> NDArray[np.bool_]:
     """Return N booleans: the given answer is confidently contradicted.
 
-    `labels` are the N given answers 0 ... K-1, each of which occurs; `chances` N x K float64 in 0 ... 1.
+    With `groups`, each weighs as one sample in what an answer usually gets. `labels` are the N given answers
+    0 ... K-1, each of which occurs; `chances` N x K float64 in 0 ... 1.
     """
     given = chances[np.arange(len(labels)), labels]
-    usual = np.bincount(labels, weights=given, minlength=chances.shape[1]) / np.bincount(labels)
+    weight = np.ones(len(labels))
+    if groups is not None:
+        _, of, size = np.unique(
+            groups * chances.shape[1] + labels, return_inverse=True, return_counts=True
+        )  # fmt: skip
+        weight = 1 / size[of]
+    usual = np.bincount(labels, given * weight, chances.shape[1]) / np.bincount(labels, weight)
     # An answer that is never given any chance would be reached by all.
     reached = chances >= np.maximum(usual, 2 * CLOSE) - CLOSE
     guess = np.where(reached.sum(axis=1) > 1, chances.argmax(axis=1), reached.argmax(axis=1))
@@ -87,7 +111,8 @@ def _of_each(
         if not 0 < label.sum() < len(label):
             continue
         yes = scores.y_score[known, c].astype(np.float64)
-        found = known[_found(label, np.stack([1 - yes, yes], axis=1), engine, rule)]
+        groups = None if scores.groups is None else scores.groups[known]
+        found = known[_found(label, np.stack([1 - yes, yes], axis=1), groups, engine, rule)]
         rows.append(found)
         columns.append(np.full(len(found), c))
     return np.concatenate(rows), np.concatenate(columns)
@@ -104,15 +129,20 @@ def _of_many(
     if len(answers) < 2:
         return (np.empty(0, np.int64),) * 3
     place = np.searchsorted(answers, label)
-    found = np.flatnonzero(_found(place, chances[:, answers], engine, rule))
+    groups = None if scores.groups is None else scores.groups[known]
+    found = np.flatnonzero(_found(place, chances[:, answers], groups, engine, rule))
     return known[found], label[found], answers[chances[found][:, answers].argmax(axis=1)]
 
 
 def _found(
-    labels: NDArray[np.int64], chances: NDArray[np.float64], engine: str, rule: str
+    labels: NDArray[np.int64],
+    chances: NDArray[np.float64],
+    groups: NDArray[np.int64] | None,
+    engine: str,
+    rule: str,
 ) -> NDArray[np.bool_]:
     if engine == "own":
-        return find_contradicted(labels, chances)
+        return find_contradicted(labels, chances, groups)
     try:
         cleanlab = import_module("cleanlab.filter")
     except ImportError as error:

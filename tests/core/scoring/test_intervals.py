@@ -15,6 +15,7 @@ from tests.core.scoring.scored import labelled, quiet, varied
 
 SHARES = ["accuracy", "precision", "recall", "specificity", "jaccard"]
 RATES = ["accuracy", "precision", "recall", "specificity", "f1", "matthews", "jaccard"]
+RATES += ["balanced_accuracy", "kappa"]
 LEVELS = st.sampled_from([0.5, 0.8, 0.95, 0.999])
 
 

@@ -20,6 +20,7 @@ from dlwidgets.core.scoring.scores import Scores
 from tests.core.scoring.scored import THRESHOLDS, labelled, quiet, said, varied
 
 RATES = ["accuracy", "precision", "recall", "specificity", "f1", "matthews", "jaccard"]
+RATES += ["balanced_accuracy", "kappa"]
 BETAS = st.sampled_from([0.0, 1e-200, 0.25, 0.5, 2.0, 3.7, np.inf])
 
 
@@ -36,6 +37,13 @@ def by_scikit_learn(metric, t, p, zero_division=np.nan, beta=1.0):
             # It has no zero_division: with one label or one prediction alone it says 0.
             alone = len(np.unique(t)) == 1 or len(np.unique(p)) == 1
             return zero_division if alone else sk.matthews_corrcoef(t, p)
+        if metric == "balanced_accuracy":
+            # With one label alone it is a recall, and warns.
+            return zero_division if len(np.unique(t)) == 1 else sk.balanced_accuracy_score(t, p)
+        if metric == "kappa":
+            # Where all agree by necessity it is 0 / 0.
+            same = len(np.unique(np.concatenate([t, p]))) == 1
+            return zero_division if same else sk.cohen_kappa_score(t, p)
         if metric == "jaccard":
             value = sk.jaccard_score(t, p, zero_division=0)
             return zero_division if not (t | p).any() else value
@@ -299,7 +307,7 @@ def test_every_rate_lies_in_its_range_and_matthews_is_1_only_without_mistakes(ce
     table = np.array(cells).reshape(2, 2)
     found = compute_rates(table, beta=0.5)
     for name, value in found.items():
-        assert np.isnan(value) or (-1 if name == "matthews" else 0) <= value <= 1
+        assert np.isnan(value) or METRICS[name].lowest <= value <= 1
     perfect = compute_rates(np.diag(table.diagonal()))
     if table.diagonal().all():
         assert perfect["matthews"] == 1
