@@ -9,7 +9,7 @@ import {
   confused, headline, interval, meaning, percent, position, sentence, share, short, spoken, written,
 } from "../../dlwidgets/views/confusion/words.js";
 import { step } from "../../dlwidgets/views/confusion/plot.js";
-import { cuttable, layoutOf, strength } from "../../dlwidgets/views/confusion/tiles.js";
+import { cuttable, layoutOf, linesSeen, strength } from "../../dlwidgets/views/confusion/tiles.js";
 import { leap, nearestPosition, reportOf, summaryOf } from "../../dlwidgets/views/confusion/slider.js";
 import { ownLimits } from "../../dlwidgets/views/confusion/look.js";
 import { widthOf } from "../../dlwidgets/views/confusion/table.js";
@@ -327,6 +327,17 @@ test("what was chosen is reported with what it is worth elsewhere", () => {
   const sure = { ...found, bound: "recall ≥ 0.9 with 0.95 confidence", chance: [0.968, null] };
   assert.match(reportOf(sure, 0, ["edema", "hernia"]), /other half\. recall ≥ 0\.9 holds with a chance of 96 %\.$/);
   assert.match(summaryOf(found), /recall ≥ 0.9.*1,600 samples, after step 2,184.*0\.61.*0\.55/);
+});
+
+test("tiles are there for the lines that can be seen, with one on either side", () => {
+  assert.deepEqual(linesSeen(79, 500, { top: 0, tall: 470 }), { first: 0, last: 7 });
+  assert.deepEqual(linesSeen(79, 500, { top: 790, tall: 470 }), { first: 9, last: 17 });
+  assert.deepEqual(linesSeen(79, 3, { top: 0, tall: Infinity }), { first: 0, last: 3 });
+  for (let top = 0; top < 39_500; top += 13) {
+    const { first, last } = linesSeen(79, 500, { top, tall: 470 });
+    assert.ok(first >= 0 && last <= 500 && first < last && last - first <= Math.ceil(470 / 79) + 3);
+    assert.ok(first * 79 <= top && (last === 500 || last * 79 >= top + 470));
+  }
 });
 
 test("a matrix fits its width, has names while they can be read and numbers while they fit", () => {

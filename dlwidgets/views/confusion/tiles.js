@@ -31,6 +31,13 @@ export function layoutOf(width, tiles) {
   return { columns, tile: Math.max(40, tile), lines: Math.ceil(tiles / columns) };
 }
 
+/** The lines of tiles that can be seen, with one more on either side; all where nothing scrolls. @param {number} line its height
+ * @param {number} lines @param {{top: number, tall: number}} seen @returns {{first: number, last: number}} */
+export function linesSeen(line, lines, { top, tall }) {
+  const last = Math.min(lines, Math.ceil((top + tall) / line) + 1);
+  return { first: Math.max(0, Math.min(last - 1, Math.floor(top / line) - 1)), last };
+}
+
 /** How strongly a cell is coloured: its share of a whole. Text stays readable on the strongest. @param {number} n @param {number} whole @param {boolean} dark */
 export function strength(n, whole, dark) {
   return whole > 0 ? 0.07 + (dark ? 0.45 : 0.6) * (n / whole) : 0;
@@ -58,49 +65,61 @@ function cellUnder(four, event) {
   return y < 0 || y > box.height ? -1 : 2 * Number(y > box.height / 2) + Number(x > box.width / 2);
 }
 
-/** The tiles: drawn where they can be seen, walked with the arrow keys. @param {Hands} hands */
+/** The tiles: there are as many as can be seen, walked with the arrow keys. A tile shows the class at every so many places of the
+ * list, so that one that stays in sight stays the same element. @param {Hands} hands */
 export function tileGrid({ point, pin, attend, moved, signal }) {
   const node = make("div", { class: "dlw-conf-grid", role: "group", "aria-label": "Classes" }), lines = tileLines(node);
   const tiles = /** @type {ReturnType<typeof makeTile>[]} */ ([]);
   let listed = /** @type {number[]} */ ([]), drawn = /** @type {Picture | null} */ (null), focused = 0, columns = 1, resting = 0;
+  // The places of the list that have a tile, after how many places tiles come again, and how to draw anew once scrolled.
+  let from = 0, until = 0, ring = 1, again = () => {};
+
+  /** The place in the list that tile `t` shows now. @param {number} t */
+  const placeOf = (t) => from + ((t - (from % ring) + ring) % ring);
+  /** @param {number} t */
+  const classOf = (t) => listed[placeOf(t)];
+  /** The tile at a place of the list, where it has one. @param {number} i */
+  const tileAt = (i) => (i >= from && i < until ? tiles[i % ring] : undefined);
 
   function add() {
-    const i = tiles.length, made = makeTile(), { tile, four } = made;
+    const t = tiles.length, made = makeTile(), { tile, four } = made;
     tiles.push(made);
-    tile.tabIndex = i === focused ? 0 : -1;
     node.append(tile);
-    listen(tile, "pointermove", (event) => point({ c: listed[i], cell: cellUnder(four, event) }), signal);
+    listen(tile, "pointermove", (event) => point({ c: classOf(t), cell: cellUnder(four, event) }), signal);
     listen(tile, "pointerleave", () => point(null), signal);
-    listen(tile, "click", (event) => { focus(i); pin(listed[i], cellUnder(four, event)); }, signal);
-    listen(tile, "focus", () => { reach(i); speak(i); }, signal);
+    listen(tile, "click", (event) => { focus(placeOf(t)); pin(classOf(t), cellUnder(four, event)); }, signal);
+    listen(tile, "focus", () => { reach(t); speak(t); }, signal);
     listen(tile, "blur", () => point(null), signal);
   }
-  /** A slider of its own under a tile, made once it can be seen. @param {number} i */
-  function sliderOf(i) {
-    const made = tiles[i].slider;
+  /** A slider of its own under a tile, made once it can be seen. @param {number} t */
+  function sliderOf(t) {
+    const made = tiles[t].slider;
     if (made) return made;
-    const input = make("input", { type: "range", class: "dlw-conf-own", min: 0, max: POSITIONS - 1, step: 1, tabindex: i === focused ? 0 : -1 });
-    slides(input, (k) => moved(listed[i], k), signal);
-    listen(input, "focus", () => reach(i), signal);
-    listen(input, "pointerdown", () => attend(listed[i]), signal);
+    const input = make("input", { type: "range", class: "dlw-conf-own", min: 0, max: POSITIONS - 1, step: 1, tabindex: placeOf(t) === focused ? 0 : -1 });
+    slides(input, (k) => moved(classOf(t), k), signal);
+    listen(input, "focus", () => reach(t), signal);
+    listen(input, "pointerdown", () => attend(classOf(t)), signal);
     listen(input, "blur", () => point(null), signal);
-    tiles[i].tile.after(input);
-    tiles[i].slider = input;
+    tiles[t].tile.after(input);
+    tiles[t].slider = input;
     return input;
   }
-  function reach(/** @type {number} */ i) { rove(i); attend(listed[i]); point({ c: listed[i], cell: -1 }); }
-  /** Let the Tab key lead to one tile alone. @param {number} i */
+  function reach(/** @type {number} */ t) { rove(placeOf(t)); attend(classOf(t)); point({ c: classOf(t), cell: -1 }); }
+  /** Let the Tab key lead to one tile alone. @param {number} i its place */
   function rove(i) {
     focused = i;
-    tiles.forEach(({ tile, slider }, j) => {
-      tile.tabIndex = j === focused ? 0 : -1;
+    tiles.forEach(({ tile, slider }, t) => {
+      tile.tabIndex = t < ring && placeOf(t) === focused ? 0 : -1;
       if (slider) slider.tabIndex = tile.tabIndex;
     });
   }
-  function focus(/** @type {number} */ i) { tiles[i]?.tile.focus(); }
-  function speak(/** @type {number} */ i) {
-    const c = listed[i];
-    if (drawn && c !== undefined) tiles[i].tile.setAttribute("aria-label", spoken(drawn.metrics, drawn.names[c], drawn.cells, 4 * c, drawn.task));
+  function focus(/** @type {number} */ i) {
+    if (i < from || i >= until) { node.scrollTop = Math.floor(i / columns) * lineOf(drawn?.each ?? false); again(); }
+    tileAt(i)?.tile.focus();
+  }
+  function speak(/** @type {number} */ t) {
+    const c = classOf(t);
+    if (drawn && c !== undefined) tiles[t].tile.setAttribute("aria-label", spoken(drawn.metrics, drawn.names[c], drawn.cells, 4 * c, drawn.task));
   }
 
   listen(node, "keydown", (/** @type {KeyboardEvent} */ event) => {
@@ -121,25 +140,26 @@ export function tileGrid({ point, pin, attend, moved, signal }) {
 
   /** Put every tile in its place. @param {Picture} picture */
   function place(picture) {
-    tiles.forEach(({ tile, slider }, i) => {
-      tile.hidden = i >= listed.length;
+    tiles.forEach(({ tile, slider }, t) => {
+      const i = placeOf(t), c = listed[i];
+      tile.hidden = t >= ring || i >= until;
       if (slider) slider.hidden = tile.hidden || !picture.each;
       if (tile.hidden) return;
-      const area = `${Math.floor(i / columns) + 1} / ${(i % columns) + 1}`, on = String(listed[i] === picture.pinned);
+      const area = `${Math.floor(i / columns) + 1} / ${(i % columns) + 1}`, on = String(c === picture.pinned);
       if (tile.dataset.place !== area) { tile.dataset.place = area; tile.style.gridArea = area; if (slider) slider.style.gridArea = area; }
       if (tile.getAttribute("aria-pressed") !== on) tile.setAttribute("aria-pressed", on);
-      tile.toggleAttribute("data-focus", picture.each && listed[i] === picture.focus);
+      tile.toggleAttribute("data-focus", picture.each && c === picture.focus);
     });
   }
-  /** Write the name of a tile and its value, and put its slider where its threshold is. @param {number} i @param {Picture} picture */
+  /** Write the name of a tile and its value, and put its slider where its threshold is. @param {number} i its place @param {Picture} picture */
   function fillTile(i, picture) {
-    const { tile, head, tail, value } = tiles[i], c = listed[i], name = picture.names[c], [start, end] = cuttable(name);
+    const t = i % ring, { tile, head, tail, value } = tiles[t], c = listed[i], name = picture.names[c], [start, end] = cuttable(name);
     const metric = shownBy(picture.metrics, picture.sort);
     say(head, start); say(tail, end);
     if (tile.title !== name) tile.title = name;
     say(value, written(picture.metrics, metric, picture.metrics.value(metric, picture.cells, 4 * c)));
     if (!picture.each) return;
-    const slider = sliderOf(i), at = String(nearestPosition(picture.limits[c])), said = position(picture.limits[c]);
+    const slider = sliderOf(t), at = String(nearestPosition(picture.limits[c])), said = position(picture.limits[c]);
     slider.hidden = false;
     slider.style.gridArea = tile.style.gridArea;
     if (slider.value !== at) slider.value = at;
@@ -152,23 +172,36 @@ export function tileGrid({ point, pin, attend, moved, signal }) {
 
   /** @param {Picture} picture @param {number[]} classes in their order @param {number} width @param {{top: number, tall: number}} seen */
   function draw(picture, classes, width, seen) {
+    again = () => draw(picture, classes, width, { ...seen, top: node.scrollTop });
     drawn = picture;
     listed = classes;
-    const layout = layoutOf(width, Math.max(1, listed.length));
+    const layout = layoutOf(width, Math.max(1, listed.length)), line = lineOf(picture.each), { first, last } = linesSeen(line, layout.lines, seen);
     columns = layout.columns;
     node.style.gridTemplateColumns = `repeat(${columns}, ${layout.tile}px)`;
+    // What is out of sight keeps its place, and has no tile until it is scrolled to.
+    node.style.gridTemplateRows = `repeat(${layout.lines}, ${line - TILE.below}px)`;
     node.style.gap = `${TILE.below}px ${TILE.gap}px`;
     node.toggleAttribute("data-each", picture.each);
-    while (tiles.length < listed.length) add();
-    if (focused >= listed.length) rove(0);
+    const held = tiles.findIndex(({ tile, slider }) => [tile, slider].includes(/** @type {any} */ (node.ownerDocument.activeElement)));
+    const most = Number.isFinite(seen.tall) ? (Math.ceil(seen.tall / line) + 3) * columns : listed.length;
+    ring = Math.max(1, Math.min(most, listed.length));
+    while (tiles.length < ring) add();
+    from = first * columns;
+    until = Math.min(last * columns, listed.length);
+    // An element that has the focus shows another class once its own is far away.
+    const stays = held >= 0 ? placeOf(held) : focused;
+    rove(stays >= from && stays < until ? stays : from);
     place(picture);
-    lines.draw(picture, listed, layout, seen, (i) => fillTile(i, picture));
+    lines.draw(picture, listed, layout, { ring, first, last }, (i) => fillTile(i, picture));
     // For those who hear the page: once the hand rests, not at each position of the slider.
     clearTimeout(resting);
-    resting = window.setTimeout(() => listed.forEach((_, i) => speak(i)), 250);
+    resting = window.setTimeout(() => tiles.forEach((_, t) => { if (t < ring) speak(t); }), 250);
   }
   return { node, draw, current: () => (node.contains(node.ownerDocument.activeElement) ? listed[focused] ?? -1 : -1) };
 }
+
+/** The height of a line of tiles with what lies below it [px]. @param {boolean} each whether each has a slider */
+function lineOf(each) { return TILE.name + 2 * TILE.cell + 1 + (each ? TILE.slider : 0) + TILE.below; }
 
 /** The cells of the tiles. A canvas for each line lies over its tiles: browsers take their time for every canvas, however small.
  * @param {HTMLElement} node */
@@ -177,34 +210,35 @@ function tileLines(node) {
   // What each line was painted of: where one class's slider moves, the other lines stay as they are.
   const painted = /** @type {any[][]} */ ([]);
 
-  /** @param {Picture} picture @param {number[]} listed @param {ReturnType<typeof layoutOf>} layout @param {{top: number, tall: number}} seen @param {(i: number) => void} fillTile called for each tile that is painted */
-  function draw(picture, listed, { columns, tile: w, lines }, { top, tall }, fillTile) {
-    while (canvases.length < lines) {
-      const canvas = make("canvas", { "aria-hidden": "true", style: `grid-area: ${canvases.length + 1} / 1 / auto / -1` });
+  /** @param {Picture} picture @param {number[]} listed @param {ReturnType<typeof layoutOf>} layout
+   * @param {{ring: number, first: number, last: number}} seen lines, and after how many places tiles come again @param {(i: number) => void} fillTile called for each tile that is painted */
+  function draw(picture, listed, { columns, tile: w }, { ring, first, last }, fillTile) {
+    // A canvas goes with its tiles, so that what it shows of them is what they say.
+    const count = Math.ceil(ring / columns);
+    while (canvases.length < count) {
+      const canvas = make("canvas", { "aria-hidden": "true" });
       canvases.push(canvas);
       node.append(canvas);
     }
     const family = getComputedStyle(node).fontFamily, dark = isDark();
     const ink = { ...inks(node, "blue", "orange", "ink", "fill"), font: `11px ${family}`, fine: `9.5px ${family}` }, largest = picture.cells.reduce((most, n) => Math.max(most, n), 0);
-    const line = TILE.name + 2 * TILE.cell + 1 + (picture.each ? TILE.slider : 0) + TILE.below;
-    // What is out of sight keeps its place, and is drawn when it is scrolled to.
-    const first = Math.max(0, Math.floor(top / line) - 1), last = Math.min(lines, Math.ceil((top + tall) / line) + 1);
-    const style = [shownBy(picture.metrics, picture.sort), picture.normalise, picture.pinned, picture.cell, picture.each, w, columns, window.devicePixelRatio,
+    const style = [shownBy(picture.metrics, picture.sort), picture.normalise, picture.pinned, picture.cell, picture.each, w, columns, ring, window.devicePixelRatio,
       Object.values(ink), dark, picture.normalise === "none" ? largest : 0].join();
-    canvases.forEach((canvas, row) => {
-      canvas.hidden = row < first || row >= last || row >= lines;
-      if (canvas.hidden) return;
-      const here = listed.slice(row * columns, (row + 1) * columns), was = painted[row];
-      const now = [style, picture.names, ...here.flatMap((c) => [c, picture.limits[c], ...picture.cells.subarray(4 * c, 4 * c + 4)])];
-      if (was?.length === now.length && now.every((one, i) => Object.is(one, was[i]))) return;
-      painted[row] = now;
+    canvases.forEach((canvas) => { canvas.hidden = true; });
+    for (let row = first; row < last; row++) {
+      const k = row % count, canvas = canvases[k], here = listed.slice(row * columns, (row + 1) * columns), was = painted[k];
+      canvas.hidden = false;
+      const now = [style, row, picture.names, ...here.flatMap((c) => [c, picture.limits[c], ...picture.cells.subarray(4 * c, 4 * c + 4)])];
+      if (was?.length === now.length && now.every((one, i) => Object.is(one, was[i]))) continue;
+      painted[k] = now;
+      canvas.style.gridArea = `${row + 1} / 1 / auto / -1`;
       const ctx = surface(canvas, columns * (w + TILE.gap) - TILE.gap, 2 * TILE.cell + 1);
       here.forEach((c, column) => {
         fillTile(row * columns + column);
         const cells = picture.cells.subarray(4 * c, 4 * c + 4), marked = c === picture.pinned ? picture.cell : -1;
         paintTile(ctx, column * (w + TILE.gap) + TILE.sides / 2, w - TILE.sides, cells, wholesOf(cells, 0, picture.normalise, largest), picture.normalise, marked, ink, dark);
       });
-    });
+    }
   }
   return { draw };
 }
