@@ -373,17 +373,29 @@ def _threshold_below(cut: Any, positives: NDArray[np.floating], negatives: NDArr
     None: above all. On a score itself the last bit of a float would decide about its sample. Beyond the
     outermost score of probabilities it is the middle to 0 or 1, else half as far as the next score is.
     """
-    known = np.unique(np.concatenate([positives, negatives]).astype(np.float64))
-    probable = known[0] >= 0 and known[-1] <= 1
+    kinds = [kind for kind in (positives, negatives) if len(kind)]
+    least, most = (float(end(kind[at] for kind in kinds)) for end, at in ((min, 0), (max, -1)))
+    probable = least >= 0 and most <= 1
     if cut is None:
-        gap = known[-1] - known[-2] if len(known) > 1 and np.isfinite(known[-2]) else 1.0
-        return float(known[-1] + (1 - known[-1] if probable and known[-1] < 1 - CLOSE else gap) / 2)
-    upper, at = float(cut), int(np.searchsorted(known, cut))
-    if at == 0:
-        gap = known[1] - upper if len(known) > 1 and np.isfinite(known[1]) else 1.0
-        return float(upper / 2 if probable and upper > 0 else upper - gap / 2)
-    middle = known[at - 1] / 2 + upper / 2
-    return float(middle if known[at - 1] < middle <= upper else upper)
+        below = _next_score(kinds, most, "left")
+        gap = 1.0 if below is None or not np.isfinite(below) else most - below
+        return most + (1 - most if probable and most < 1 - CLOSE else gap) / 2
+    upper, below = float(cut), _next_score(kinds, cut, "left")
+    if below is None:
+        above = _next_score(kinds, cut, "right")
+        gap = 1.0 if above is None or not np.isfinite(above) else above - upper
+        return upper / 2 if probable and upper > 0 else upper - gap / 2
+    middle = below / 2 + upper / 2
+    return middle if below < middle <= upper else upper
+
+
+def _next_score(kinds: Sequence[NDArray[np.floating]], score: float, side: Any) -> float | None:
+    """Return the next score below ("left") or above; None: there is none."""
+    found = []
+    for kind in kinds:
+        at = int(np.searchsorted(kind, kind.dtype.type(score), side)) - (side == "left")
+        found += [float(kind[at])] if 0 <= at < len(kind) else []
+    return (max if side == "left" else min)(found, default=None)
 
 
 def _hold_out(
@@ -394,16 +406,17 @@ def _hold_out(
     Where there are two of a kind, at least one is on either side, so that both parts know both kinds. A group
     that has a positive counts as one, and stays whole.
     """
-    random, known = np.random.default_rng(seed), np.flatnonzero(label >= 0)
-    unit = np.arange(len(label)) if groups is None else groups
-    positive = np.zeros(int(unit.max(initial=0)) + 1, bool)
-    positive[unit[label == 1]] = True
-    there, out = np.unique(unit[known]), np.zeros(len(positive), bool)
-    for units in (there[positive[there]], there[~positive[there]]):
-        if len(units) > 1:
-            some = min(max(int(np.rint(share * len(units))), 1), len(units) - 1)
-            out[random.permutation(units)[:some]] = True
-    return out[unit] & (label >= 0)
+    random = np.random.default_rng(seed)
+    units = [np.flatnonzero(label == kind) for kind in (1, 0)]
+    if groups is not None:
+        units[0] = np.unique(groups[units[0]])
+        units[1] = np.setdiff1d(groups[units[1]], units[0])
+    out = np.zeros(len(label) if groups is None else int(groups.max()) + 1, bool)
+    for kind in units:
+        if len(kind) > 1:
+            some = min(max(int(np.rint(share * len(kind))), 1), len(kind) - 1)
+            out[random.permutation(kind)[:some]] = True
+    return out if groups is None else out[groups] & (label >= 0)
 
 
 def _interval(

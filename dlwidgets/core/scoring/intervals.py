@@ -95,7 +95,7 @@ def rate_interval(
 def count_by_group(
     label: NDArray[np.int8], said: NDArray[np.bool_], groups: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """Count the confusion of a class in each group, G x 2 x 2."""
+    """Count the confusion in each group, G x 2 x 2."""
     known = label >= 0
     cells = 4 * groups[known] + 2 * label[known] + said[known]
     return np.bincount(cells, minlength=4 * (int(groups.max()) + 1)).reshape(-1, 2, 2)
@@ -276,7 +276,7 @@ def percentile_ends(values: NDArray[np.float64], level: float) -> tuple[float, f
 
 
 def widen_level(level: float, samples: int) -> float:
-    """Return the level whose normal percentiles are those of Student's with few samples.
+    """Return the level whose normal percentiles are Student's.
 
     The bootstrap takes its variance from `samples` draws and divides by their number: both make its intervals
     too narrow (Hesterberg, Am. Stat. 69, 2015, section 4: expanded percentile interval).

@@ -205,7 +205,7 @@ def measure_ends(
 
 
 def area_ends(area: float, positives: int, negatives: int, level: float = 0.95) -> tuple[float, float]:
-    """Return the areas under a ROC curve that one found does not contradict.
+    """Return the interval of an area under a ROC curve.
 
     The score interval with the variance of Hanley and McNeil: the areas from which `area` is not further than
     their own standard error allows.
@@ -233,7 +233,7 @@ def average_ends(
     draws: NDArray[np.float64],
     weights: NDArray[np.float64],
 ) -> tuple[float, float]:
-    """Return the interval of the weighted mean of C values from their own intervals.
+    """Return the interval of a weighted mean from those of its values.
 
     The distances to their ends are added as correlated errors are, with the correlation of the C x B `draws`
     of the same samples: the interval of the mean then holds as those of the values do. Source: Zou and

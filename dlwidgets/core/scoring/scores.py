@@ -534,7 +534,7 @@ class Scores:
     def _ranked_with(
         self, interval: str | None, level: float, bins: int, seed: int, together: bool = False
     ) -> tuple[dict[str, NDArray[np.float64]], list[dict[str, NDArray[np.float64]]] | None]:
-        """Measure each class, with its interval, and the draws; `together`: of the same samples."""
+        """Measure each class, with its interval; return the draws too."""
         if interval not in (None, "bootstrap"):
             raise ValueError(f"There is no interval {interval!r} of a ranking: give None or 'bootstrap'.")
         check_interval(interval, level)
@@ -552,7 +552,7 @@ class Scores:
     def _intervals(
         self, interval: str, thresholds: Any, level: float, beta: float, seed: int
     ) -> dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]:
-        """Compute the intervals of every rate of each class, by groups if there are."""
+        """Compute the interval of every rate of each class."""
         if self.groups is None:
             return rate_intervals(interval, self.confusion(thresholds), level, beta, seed)
         said, groups = self.predictions(thresholds), self.groups

@@ -69,7 +69,7 @@ def suspicious(
 def _worst_of_group(
     scores: Scores, row: NDArray[np.int64], column: NDArray[np.int64], confidence: NDArray[np.float64]
 ) -> tuple[NDArray, ...]:
-    """Return keys by which labels of one group and class follow its worst."""
+    """Return keys that let labels of a group follow its worst."""
     if scores.groups is None or not len(row):
         return ()
     _, of = np.unique(scores.groups[row] * scores.n_classes + column, return_inverse=True)
