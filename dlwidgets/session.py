@@ -148,7 +148,7 @@ class Session(HasTraits):
     clip : gradient clipping: None, a norm as 1.0, ("norm" | "value" | "adaptive", limit), or "adaptive"
         (AGC).
     weight_decay : None: what the optimizer has by default.
-    classes : the names of the classes, in the order of the model's outputs.
+    classes : the names of the classes, in the order of the model's outputs, or name -> number (or back).
     target : the column of a DataFrame, or the entry of a dict batch, that is to be predicted.
     training_step : `(model, batch) -> loss or dict of losses`, which are summed, for models that none of the
         tasks fits; the session does the rest.
@@ -271,7 +271,7 @@ class Session(HasTraits):
         epochs: int = 10,
         clip: Any = None,
         weight_decay: float | None = None,
-        classes: Sequence[str] | None = None,
+        classes: Sequence[str] | Mapping[Any, Any] | None = None,
         target: Any = None,
         training_step: Callable[[nn.Module, Any], Any] | None = None,
         evaluate_every: str | int | None = "epoch",

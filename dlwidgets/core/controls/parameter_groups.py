@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 
-from ..base.words import quote_error
+from ..base.words import pluralize, quote_error, quote_names
 
 
 class GroupValue:
@@ -112,6 +113,35 @@ def prepare_join(optimizer: Optimizer, group: int, name: str, tensor: nn.Paramet
             optimizer.state[tensor] = state
 
     return join
+
+
+def follow_model(optimizer: Optimizer, model: nn.Module, before: Sequence[nn.Parameter]) -> str:
+    """Give an optimizer a model's new parameters for those that left.
+
+    What the model had `before` and the optimizer was never given stays out of it. Returns what changed, in a
+    clause; "" for nothing.
+
+    Raises
+    ------
+    ValueError : the optimizer does not take one of them; nothing has changed.
+    """
+    names, held = dict(model.named_parameters()), groups_by_id(optimizer)
+    known, there = {id(tensor) for tensor in before}, {id(tensor) for tensor in names.values()}
+    fresh = {
+        name: tensor for name, tensor in names.items()
+        if tensor.requires_grad and id(tensor) not in known and id(tensor) not in held and not is_lazy(tensor)
+    }  # fmt: skip
+    gone = [tensor for tensor in before if id(tensor) in held and id(tensor) not in there]
+    joins = [
+        prepare_join(optimizer, find_group(name, tensor, names, optimizer), name, tensor)
+        for name, tensor in fresh.items()
+    ]
+    for join in joins:
+        join()
+    for tensor in gone:
+        remove_parameter(optimizer, tensor)
+    said = [f"{quote_names(fresh, 4)} train from here on"] if fresh else []
+    return ", ".join(said + ([f"{pluralize(len(gone), 'tensor')} left the optimizer"] if gone else []))
 
 
 def remove_parameter(optimizer: Optimizer, tensor: nn.Parameter) -> None:

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from ..base.numbers import read_integer
 from ..base.trees import describe_shapes
 from ..base.words import pluralize, quote_names
 from .labels import refuse_shifted, refuse_signs
@@ -266,25 +267,45 @@ def infer_task(
     return found
 
 
-def read_class_names(classes: Sequence[str] | None) -> tuple[str, ...] | None:
+def read_class_names(classes: Any) -> tuple[str, ...] | None:
     """Read class names as a tuple of texts; None for None.
 
-    Raises TypeError, ValueError: they are one text, no sequence, or one comes twice.
+    A mapping has names and numbers, either way round, as the `class_to_idx` of an image folder has.
+
+    Raises TypeError, ValueError: they have no order, are one text, or one comes twice.
     """
     if classes is None:
         return None
-    if isinstance(classes, str):
+    if isinstance(classes, (str, bytes)):
         raise TypeError(f"classes={classes!r} is one text: pass a list of names.")
+    if isinstance(classes, (set, frozenset)):
+        raise TypeError(f"classes={classes!r} has no order: pass a list, in the order of the model's outputs.")
+    if isinstance(classes, Mapping):
+        classes = _order_names(classes)
     try:
         names = tuple(str(name) for name in classes)
     except TypeError:
         raise TypeError(
             f"classes={classes!r} is of type {type(classes).__name__}: pass a list of names."
         ) from None
+    if not names:
+        raise ValueError("classes is empty: pass a list of names, or None.")
     twice = next((name for i, name in enumerate(names) if name in names[:i]), None)
     if twice is not None:
         raise ValueError(f"classes has the name {twice!r} twice: each class needs a name of its own.")
     return names
+
+
+def _order_names(classes: Mapping[Any, Any]) -> list[Any]:
+    """Return the names of a mapping in the order of their numbers."""
+    for named in (classes, {number: name for name, number in classes.items()}):
+        numbers = [read_integer(number) for number in named]
+        if None not in numbers and sorted(numbers) == list(range(len(classes))):  # type: ignore[type-var]
+            return [name for _, name in sorted(zip(numbers, named.values()))]
+    raise ValueError(
+        f"classes={dict(classes)!r}: a mapping of names to the numbers 0 to {len(classes) - 1} is wanted, each "
+        "number once, or a list of names."
+    )
 
 
 def find_unknown(targets: torch.Tensor) -> torch.Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 import time
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import AbstractContextManager, closing, nullcontext
@@ -23,6 +24,7 @@ from ..controls.dropout import DropoutRates
 from ..controls.early_stopping import Patience
 from ..controls.ema import WeightAverage
 from ..controls.normalise import WeightNormalisation
+from ..controls.parameter_groups import follow_model
 from ..controls.precision import MixedPrecision
 from ..controls.schedule.plan import Ahead
 from ..controls.schedule.rate import Rate
@@ -107,6 +109,7 @@ class Loop:
         self.normalisation, self.dropout = WeightNormalisation(self.model), DropoutRates(self.model)
         self.average, self.patience = WeightAverage(self.model), Patience(self.model)
         self._mark = RandomMark()
+        self._parameters: list[nn.Parameter] = list(self.model.parameters())
         self.look: Callable[[Any, int], None] | None = None
         self.before_step: Callable[[], object] = lambda: None
         self.between_batches: Callable[[], None] = lambda: None
@@ -133,7 +136,7 @@ class Loop:
         self._gradients.renew()
         self.normalisation.renew()
         self.average.renew()
-        self._parameters: list[nn.Parameter] = list(self.model.parameters())
+        self._parameters = list(self.model.parameters())
         beside = self.objective.companions
         self._beside = [one for one in beside.parameters().values() if one.requires_grad]
         buffers = [*self.model.buffers(), *(b for root in beside.roots.values() for b in root.buffers())]
@@ -145,6 +148,27 @@ class Loop:
                 if isinstance(value, torch.Tensor) and value.device != parameter.device and name != "step":
                     state[name] = value.to(parameter.device)
         return said
+
+    def follow_model(self) -> tuple[str, str]:
+        """Train the parameters that a person put in; say what changed.
+
+        The optimizer is given what is new in the model, as `model.fc = nn.Linear(8, 3)`, in the place of what
+        left it. Returns that in a clause, and what `refresh` said.
+
+        Raises
+        ------
+        ValueError : the optimizer does not take one of them.
+        """
+        try:
+            now = list(self.model.parameters())
+        except RuntimeError:
+            return "", ""  # changed at this very moment: next time
+        if len(now) == len(self._parameters) and all(map(operator.is_, now, self._parameters)):
+            return "", ""
+        before = self._parameters
+        # First what is frozen by the wish, lest the optimizer is given it.
+        frozen = self.refresh()
+        return follow_model(self.optimizer, self.model, before), frozen
 
     def step(self) -> bool:
         """Take one step; return False where the epoch had no batch left.

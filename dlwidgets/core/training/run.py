@@ -460,6 +460,7 @@ class Run:
 
     def _work(self) -> None:
         orders, worker, loop = self.orders, self.worker, self.loop
+        self._follow_model()
         if said := loop.refresh():
             self.note(said)
         # A burst that began at rest, for a job, ends with it: a run begins in a burst of its own.
@@ -507,6 +508,24 @@ class Run:
             soon = self.evaluations.owed and loop.evaluation_cost > PULSE / 4
             if soon or now - self._pulsed >= PULSE - min(step, PULSE) / 2:
                 self._publish()
+                self._follow_model()
+
+    def _follow_model(self) -> None:
+        """Train the layers that a person put into the model, and say so."""
+        try:
+            said, frozen = self.loop.follow_model()
+        except ValueError as why:
+            self.note(f"The model has changed, and its new parameters do not train: {why}.")
+            return
+        where = f"The model was changed by hand after step {self.loop.steps:,}"
+        if said and self.loop.steps:
+            # Neither a snapshot nor a script knows of a layer that came by hand.
+            self.origin, self.lost = None, f"{where}: no script can repeat that."
+            self.timeline.start_over(self.timeline.line)
+            said += "; there is no way back to before it"
+        for note in (said and f"{where}: {said}.", frozen):
+            if note:
+                self.note(note)
 
     def _end_run(self, ending: str) -> None:
         """Save what the run ended with; put the best weights back."""
@@ -594,6 +613,7 @@ class Run:
 
     def put(self, wishes: Mapping[str, Any], by: Mapping[str, str]) -> None:
         """Put wishes in force, each by who asked for it, and tell."""
+        self._follow_model()  # before a wish, as for weight normalisation, changes parameters itself
         order = self.steering.order(wishes)
         self.timeline.before_change()
         self.put_entries(lambda: [self.steering.put(name, wishes[name], by[name]) for name in order])

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given
@@ -327,3 +328,29 @@ def test_a_task_names_its_loss():
     assert infer_task(labels(30, 5), out(4, 5)).loss_name == "CrossEntropyLoss"
     assert Task("custom", None, "").loss_name == "the custom step's"
     assert Task("regression", F.mse_loss, "").loss_name == "mse_loss"
+
+
+@pytest.mark.parametrize(
+    "classes",
+    [
+        {"dog": 1, "bird": 2, "cat": 0},
+        {1: "dog", 2: "bird", 0: "cat"},
+        {"dog": np.int64(1), "bird": np.int64(2), "cat": np.int64(0)},
+        np.array(["cat", "dog", "bird"]),
+        pd.Index(["cat", "dog", "bird"]),
+    ],
+)
+def test_class_names_are_read_in_the_order_of_their_numbers(classes):
+    assert read_class_names(classes) == ("cat", "dog", "bird")
+
+
+@pytest.mark.parametrize(
+    "classes",
+    [
+        {"cat", "dog"}, frozenset("ab"), {"cat": 1, "dog": 2}, {"cat": 0, "dog": 0}, {"cat": 0.5, "dog": 1}, {},
+        [], b"ab", ["a", "a"], 3,
+    ],
+)  # fmt: skip
+def test_class_names_without_an_order_or_a_name_each_are_refused(classes):
+    with pytest.raises((TypeError, ValueError), match="^classes"):
+        read_class_names(classes)
