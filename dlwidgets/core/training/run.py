@@ -511,7 +511,7 @@ class Run:
                 self._follow_model()
 
     def _follow_model(self) -> None:
-        """Train the layers that a person put into the model, and say so."""
+        """Train what a person put into the model; say so."""
         try:
             said, frozen = self.loop.follow_model()
         except ValueError as why:
