@@ -293,8 +293,7 @@ class OptimizerControl(Control):
             return None
         try:
             asked = steering["weight_decay"].asked  # type: ignore[attr-defined]
-            beside = [p for p in loop.objective.companions.loss_parameters() if p.requires_grad]
-            made, lr = make_replacement(value, loop.model, old, asked, beside)
+            made, lr = make_replacement(value, loop.model, old, asked, loop.loss_parameters())
             if made is old:
                 return None
             if loop.rate.plan is not None and GroupValue(made, "lr").value is None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import copy
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+from ..base.state import read_attributes, write_attributes
 from ..base.trees import call_model, tree_map, tree_tensors
 from .companions import Companions
 from .reduction import LossCalls
@@ -38,6 +40,31 @@ class Objective:
     def companions(self) -> Companions:
         """What the loss or the step holds beside the model."""
         return Companions(self.model, self.task.loss, self.custom)
+
+    @contextmanager
+    def preserve_companions(self) -> Iterator[None]:
+        """Give back what the loss or the step holds.
+
+        A step trains it where it is evaluated, too.
+        """
+        before = self.companions
+        tensors = {name: one.detach().clone() for name, one in before.all_tensors().items()}
+        owners = {**before.modules, **before.owners}
+        numbers = {name: read_attributes(one) for name, one in owners.items()}
+        moved = {name: copy.deepcopy(one.state_dict()) for name, one in before.optimizers.items()}
+        try:
+            yield
+        finally:
+            # Anew: some make other tensors in each step.
+            now = self.companions.all_tensors()
+            with torch.no_grad():
+                for name, kept in tensors.items():
+                    if name in now and now[name].shape == kept.shape:
+                        now[name].copy_(kept)
+            for name, one in owners.items():
+                write_attributes(one, numbers[name])
+            for name, one in before.optimizers.items():
+                one.load_state_dict(moved[name])
 
     def to_device(self, batch: Any) -> Any:
         """Return a batch on the device where training computes."""

@@ -80,6 +80,11 @@ class Draft:
         return self.loop.model
 
     @property
+    def parameters(self) -> dict[str, nn.Parameter]:
+        """The parameters of the model, and those held beside it."""
+        return {**dict(self.model.named_parameters()), **self.loop.objective.companions.parameters()}
+
+    @property
     def device(self) -> str:
         """Where the run computed."""
         return str(self.loop.objective.device)

@@ -120,8 +120,11 @@ def write_loss(draft: Draft) -> tuple[list[str], str, list[str]]:
             made, _ = write_module(loss, sources, None, read_texts(type(loss)))
         except Unwritable as why:
             raise Unwritable(f"the loss cannot be written: {why}") from None
-        there = draft.to_device if any(True for _ in loss.buffers()) else ""
+        there = draft.to_device if loss.state_dict() else ""
         before = [f"{'loss_of_each' if masks else name} = {made}{there}"]
+        if not type(loss).__module__.startswith("torch.nn.") and loss.state_dict():
+            path = draft.save_beside("loss", dict(draft.origin.loss or {}), "the loss as it began")
+            before.append(f"{name}.load_state_dict(torch.load({path}, weights_only=True))")
         if masks:
             draft.definitions.append(_MASKED)
     else:

@@ -39,7 +39,7 @@ class Movement:
 
     def __init__(self, draft: Draft) -> None:
         self._draft, origin, history = draft, draft.origin, draft.loop.history
-        parameters = dict(draft.model.named_parameters())
+        parameters = draft.parameters
         groups = [
             {**group, "params": [parameters[name] for name in group["params"] if name in parameters]}
             for group in origin.groups
@@ -50,6 +50,7 @@ class Movement:
         self._rate.ahead, self._rate.valid = draft.loop.ahead, draft.loop.rate.valid
         self._loop: Any = SimpleNamespace(
             optimizer=self.optimizer, rate=self._rate, model=draft.model, steps=0, swap=self._swap,
+            loss_parameters=draft.loop.loss_parameters,
             freezing=SimpleNamespace(choice=None, put=lambda choice, optimizer: ""),
         )  # fmt: skip
         self._steering = Steering(self._loop, kinds=[one for one in CONTROLS if one.writer is MovementWriter])
@@ -124,7 +125,7 @@ class Movement:
         draft, optimizer = self._draft, self.optimizer
         if any(optimizer.state.values()):
             raise Unwritable("the optimizer was exchanged for one that had moved weights before")
-        names = {id(parameter): name for name, parameter in draft.model.named_parameters()}
+        names = {id(parameter): name for name, parameter in draft.parameters.items()}
         groups = [
             {**group, "params": tuple(names.get(id(one)) for one in group["params"])}
             for group in optimizer.param_groups
@@ -186,8 +187,7 @@ def _write_optimizer(
 
     `names` are those of all parameters that the model has where it is made; None: those of now.
     """
-    model, head, usual = draft.model, draft.sources.use(kind), default_settings(kind)
-    parameters = dict(model.named_parameters())
+    head, usual, parameters = draft.sources.use(kind), default_settings(kind), draft.parameters
     if any(None in group["params"] for group in groups):
         raise Unwritable("the optimizer moves tensors that are no parameters of the model")
     settings = [
@@ -215,7 +215,7 @@ def _write_optimizer(
             if not _equal(ours.get(key), theirs[key]):
                 raise Unwritable(f"{head} has {key}={theirs[key]!r}, with which it cannot be made")
 
-    texts = [_parameters_text(model, group["params"]) for group in groups]
+    texts = [_parameters_text(draft, group["params"]) for group in groups]
     if len(groups) > 1:
         lines = [
             ", ".join([f'"params": {text}', *(f'"{key}": {value!r}' for key, value in one.items())])
@@ -224,25 +224,43 @@ def _write_optimizer(
         first = "[\n" + "".join(f"{indent(f'{{{line}}}')},\n" for line in lines) + "]"
     else:
         # Each parameter is moved by itself: their order plays no part.
-        whole = sorted(groups[0]["params"]) == sorted(parameters if names is None else names)
+        all_names = parameters if names is None else names
+        whole = sorted(groups[0]["params"]) == sorted(all_names) and not any(map(_is_beside, all_names))
         first = "model.parameters()" if whole else texts[0]
     # The rate first: it is what is looked for.
     return format_call(head, [first], dict(sorted(shared.items(), key=lambda one: one[0] != "lr")))
 
 
-def _parameters_text(model: nn.Module, names: Sequence[str]) -> str:
+def _is_beside(name: str) -> bool:
+    """Say whether a parameter is none of the model's."""
+    return name.startswith("(")
+
+
+def _parameters_text(draft: Draft, names: Sequence[str]) -> str:
+    """Return the expression for parameters, those of the loss as well."""
+    loss, mine = draft.opened.task.loss, [name for name in names if not _is_beside(name)]
+    theirs = [name.removeprefix("(loss).") for name in names if _is_beside(name)]
+    if not theirs:
+        return _module_text(draft.model, mine)
+    if not isinstance(loss, nn.Module) or not {*theirs} <= {*dict(loss.named_parameters())}:
+        raise Unwritable("the optimizer moves tensors that belong neither to the model nor to the loss")
+    parts = [(draft.model, mine, "model"), (loss, theirs, "loss_function")]
+    return f"[{', '.join(f'*{_module_text(*part)}' for part in parts if part[1])}]"
+
+
+def _module_text(model: nn.Module, names: Sequence[str], called: str = "model") -> str:
     """Return the expression for parameters, by whole layers where possible."""
     for path, module in model.named_modules():
         inside = [f"{path}.{name}" if path else name for name, _ in module.named_parameters()]
         if inside and inside == list(names):
-            return f"{expression_of(model, path)}.parameters()"
-    texts = [expression_of(model, name) for name in names]
+            return f"{expression_of(model, path, called)}.parameters()"
+    texts = [expression_of(model, name, called) for name in names]
     parameters = dict(model.named_parameters())
     if len(names) <= 6 or not set(names) <= parameters.keys():
         return f"[{', '.join(texts)}]"
     for test, wanted in (("p.ndim > 1", True), ("p.ndim <= 1", False)):
         if [name for name, p in parameters.items() if (p.ndim > 1) is wanted] == list(names):
-            return f"[p for p in model.parameters() if {test}]"
+            return f"[p for p in {called}.parameters() if {test}]"
     return "[\n" + indent(",\n".join(texts)) + ",\n]"
 
 

@@ -97,7 +97,7 @@ def evaluate(
     part = draw_subset(batches, batch_size, count, seed)
     judge = Judge(objective.task, classes)
     total, samples = LossTotal(), 0
-    with eval_mode(objective.model):
+    with eval_mode(objective.model), objective.preserve_companions():
         for batch in part.batches:
             if between is not None and samples:
                 between()

@@ -115,6 +115,10 @@ class Loop:
         self.between_batches: Callable[[], None] = lambda: None
         self.refresh()
 
+    def loss_parameters(self) -> list[nn.Parameter]:
+        """Return the parameters of the loss that the optimizer is to move."""
+        return [one for one in self.objective.companions.loss_parameters() if one.requires_grad]
+
     @property
     def epoch(self) -> int:
         """The epoch of the last step, from 1; 0 before the first."""

@@ -125,7 +125,7 @@ def with_critic():
 
 
 def with_bank():
-    bank = torch.zeros(16, 3)
+    bank = torch.zeros(64, 3)
 
     def step(model, batch):
         output = model(batch[0])
@@ -172,6 +172,17 @@ def test_it_goes_back_and_on_as_it_was(name):
     assert same(now(), there)
     made.step(6)
     assert same(now(), end)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_an_evaluation_leaves_it_as_it_was(name):
+    made, now = session(name)
+    made.step(9)
+    model, given, beside = CASES[name]()
+    other = Session(model, (X, Y), (X, Y), batch_size=8, epochs=3, threads=1, evaluate_every=1, **given)
+    other.step(9)
+    other.evaluate()
+    assert same([one.detach() for one in (*model.parameters(), *beside())], now())
 
 
 @pytest.mark.parametrize("name", CASES)

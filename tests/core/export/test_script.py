@@ -66,6 +66,36 @@ RUNS["unknown_classes"] = lambda: session(
 ).fit()
 
 
+class Tempered(nn.Module):
+    """A loss that learns a scale for each class, and keeps a running mean."""
+
+    def __init__(self, classes=4):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(classes))
+        self.register_buffer("mean", torch.zeros(()))
+
+    def forward(self, output, target):
+        loss = nn.functional.cross_entropy(output * self.scale, target)
+        self.mean.mul_(0.9).add_(0.1 * loss.detach())
+        return loss + 0.1 * self.mean
+
+
+@RUNS.add
+def a_loss_with_parameters():
+    loss = Tempered()
+    loss.scale.data *= 1.5  # it does not begin as it was made
+    made = session(loss=loss, valid=(X[:8], Y["multiclass"][:8])).step(3)
+    made.optimizer, made.lr = "sgd", 0.2
+    return made.fit()
+
+
+@RUNS.add
+def a_loss_with_parameters_in_a_group_of_its_own():
+    model, loss = net(), Tempered()
+    groups = [{"params": model.parameters()}, {"params": loss.parameters(), "lr": 0.01}]
+    return session(model=model, loss=loss, optimizer=torch.optim.SGD(groups, 0.1, momentum=0.9)).fit()
+
+
 @RUNS.add
 def sparse_gradients_clipped_adaptively():
     torch.manual_seed(7)

@@ -48,6 +48,7 @@ class Origin:
     generator : the state of the random generator that a DataLoader was given; None without one.
     changes : how many changes of the line were in force already.
     device : where the run computed; several, with commas between, where it went on elsewhere.
+    loss : the state dict of a loss that is a module; None for any other.
     """
 
     weights: Mapping[str, torch.Tensor] | None
@@ -67,13 +68,16 @@ class Origin:
     generator: torch.Tensor | None
     changes: int
     device: str = "cpu"
+    loss: Mapping[str, torch.Tensor] | None = None
 
     @classmethod
     def of(cls, loop: Loop, steering: Steering, changes: int) -> Origin:
         """Return the state of a run before its first step."""
         model, optimizer = loop.model, loop.optimizer
         weights, why = _weights(model)
-        names = {id(parameter): name for name, parameter in model.named_parameters()}
+        parameters = dict(model.named_parameters())
+        beside, loss = loop.objective.companions.parameters(), loop.objective.task.loss
+        names = {id(parameter): name for name, parameter in {**parameters, **beside}.items()}
         groups = tuple(
             {
                 **{key: copy.deepcopy(value) for key, value in group.items() if key != "params"},
@@ -94,9 +98,10 @@ class Origin:
         return cls(
             weights, why, structure(model), type(optimizer), groups,
             copy.deepcopy(optimizer.state_dict()) if moved else None, steering.in_force(), rate.resolved,
-            rate.wish, began, rate.cycled, tuple(names.values()),
+            rate.wish, began, rate.cycled, tuple(parameters),
             tuple(loop.normalisation.state()["split"]), loop.dropout.rates(),
             drawn, changes, str(loop.objective.device),
+            _weights(loss)[0] if isinstance(loss, nn.Module) else None,
         )  # fmt: skip
 
 
