@@ -25,7 +25,8 @@ class Metric:
     To add one is to add an entry to `METRICS`. Formulas are texts of + - * /, brackets, numbers, names and
     ``gmean(a, b)``, the root of a product. They name the counts `tn`, `fp`, `fn` and `tp`, and
     `recall_weight`: beta^2 / (1 + beta^2), how much of a whole recall weighs against precision. What is
-    divided by 0 is not known, NaN. The page evaluates the same formulas, which it is sent as trees.
+    divided by 0 is not known, NaN. Each further false alarm must make it worse: best thresholds are sought
+    just below the positives. The page evaluates the same formulas, which it is sent as trees.
 
     Attributes
     ----------

@@ -529,7 +529,8 @@ class Scores:
             raise ValueError("One label has no ranking among labels: see ranking() for that of its samples.")
         wanted = [top] if isinstance(top, (int, np.integer)) else list(top)
         sizes = [k for one in wanted if (k := inputs.read_row_count(one)) and k <= self.n_classes]
-        return pd.Series(rank_labels(self.y_true, self.y_score, sizes), name="label ranking")
+        score = self.y_score if self._log_odds is None else self._log_odds
+        return pd.Series(rank_labels(self.y_true, score, sizes), name="label ranking")
 
     def _ranked_with(
         self, interval: str | None, level: float, bins: int, seed: int, together: bool = False

@@ -129,7 +129,9 @@ class ConfusionGrid(View):
         if thresholds is not None:
             self._choose(thresholds)
         self.detail = ClassDetail(self.session, lambda: self.scores, self._thresholds, X, self.refresh)
-        super().__init__(self.session, metrics=[metric.sent() for metric in list_metrics()])
+        # The page's own intervals know no groups, and would be too narrow.
+        alone = {} if self._alone is None or self._alone.groups is None else {"share": None}
+        super().__init__(self.session, metrics=[metric.sent() | alone for metric in list_metrics()])
 
     @property
     def scores(self) -> Scores | None:

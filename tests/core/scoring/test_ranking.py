@@ -283,6 +283,12 @@ def test_unknown_labels_have_no_rank(case):
         assert found[name] == (pytest.approx(np.mean(each)) if rows else pytest.approx(np.nan, nan_ok=True))
 
 
+def test_confident_labels_are_ranked_by_their_logits():
+    logits = np.array([[40.0, 41.0, 39.0], [50.0, 60.0, 10.0]])
+    found = Scores.from_logits([[0, 1, 0], [0, 1, 1]], logits).label_ranking(1)
+    assert found["precision_at_1"] == 1 and found["label_ranking_loss"] == pytest.approx(0.25)
+
+
 def test_many_labels_are_ranked_in_parts_as_at_once():
     rng = np.random.default_rng(0)
     y, s = (rng.random((1500, 2000)) < 0.01).astype(int), rng.random((1500, 2000), np.float32)

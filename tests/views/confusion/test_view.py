@@ -473,3 +473,11 @@ def test_the_parts_of_the_page_fit_together_in_one_module(tmp_path):
     module.write_text(str(ConfusionGrid._esm))
     done = subprocess.run([node, "--check", module], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_page_of_grouped_samples_has_no_intervals_that_are_too_narrow():
+    y, scores = labelled()[:2]
+    grid, alone = (ConfusionGrid(Scores(y, scores, groups=who)) for who in (np.arange(len(y)) // 10, None))
+    assert all(one["share"] is None for one in grid.metrics) and any(one["share"] for one in alone.metrics)
+    wide, narrow = (one.to_frame()["recall_high"] - one.to_frame()["recall_low"] for one in (grid, alone))
+    assert (wide >= narrow - 1e-12).all()
