@@ -194,7 +194,7 @@ class Incoming:
     def weights(self, unit: int) -> torch.Tensor | None:
         """Return one unit of a Linear in `shape`, or None."""
         weight = getattr(self.module, "weight", None)
-        if not isinstance(self.module, nn.Linear) or not isinstance(weight, torch.Tensor):
+        if not isinstance(self.module, nn.Linear) or not isinstance(weight, torch.Tensor) or weight.is_meta:
             return None
         return weight[unit].detach().reshape(self.shape or (-1,)) if 0 <= unit < len(weight) else None
 

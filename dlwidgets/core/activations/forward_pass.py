@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from ..base.isolation import find_device
+from ..base.isolation import find_device, is_offloaded
 from ..base.outputs import named_tensors
 from ..base.trees import tree_map
 from ..layers.walk import HOLDERS, kind_of
@@ -68,12 +68,13 @@ def forward_failed(error: Exception, modules: Mapping[str, nn.Module], inputs: A
 
 def must_be_built(modules: Mapping[str, nn.Module]) -> None:
     """Raise ValueError for a layer not built, or without values."""
+    offloaded = is_offloaded(modules[""])
     for path, module in modules.items():
         tensors = [t for t in (*module._parameters.values(), *module._buffers.values()) if t is not None]
         why = ""
         if any(is_lazy(tensor) for tensor in tensors):
             why = "is not built yet; run the model once on a batch, since looking at it must not build it"
-        elif any(tensor.is_meta for tensor in tensors):
+        elif any(tensor.is_meta for tensor in tensors) and not offloaded:
             why = (
                 "is on the meta device and holds no values; load its weights first (model.to_empty, "
                 "load_state_dict)"

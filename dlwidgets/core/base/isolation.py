@@ -386,7 +386,13 @@ def use_threads(count: int) -> Iterator[None]:
 def find_device(model: nn.Module) -> torch.device:
     """Return the device of the first parameter or buffer, else the CPU."""
     first = next(chain(model.parameters(), model.buffers()), torch.empty(0, device="cpu"))
-    return first.device
+    return torch.device("cpu") if is_offloaded(model) else first.device
+
+
+def is_offloaded(model: nn.Module) -> bool:
+    """Say whether `accelerate` brings the weights in during the forward."""
+    hung = any("_hf_hook" in vars(module) for module in model.modules())
+    return hung and any(tensor.is_meta for tensor in chain(model.parameters(), model.buffers()))
 
 
 @contextmanager
@@ -424,8 +430,9 @@ def isolate_model(model: nn.Module, *, random_states: bool = True) -> Iterator[n
         stack.enter_context(torch.no_grad())
         stack.callback(torch.backends.mha.set_fastpath_enabled, torch.backends.mha.get_fastpath_enabled())
         torch.backends.mha.set_fastpath_enabled(False)
-        stack.enter_context(preserve_model(eager))
+        # Last of all: what is put back for the forwards is eval mode.
         stack.callback(_set_flags, [(module, True) for module in in_training])
+        stack.enter_context(preserve_model(eager))
         _set_flags((module, False) for module in in_training)
         if compiled:
             # Entered only where needed: it imports the compiler, which takes seconds.

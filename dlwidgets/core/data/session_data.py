@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from ..base.isolation import (
     eval_mode,
+    is_offloaded,
     isolate_model,
     preserve_random_state,
     run_forward,
@@ -154,6 +155,9 @@ def choose_device(wanted: str | torch.device, model: nn.Module) -> torch.device:
 
     Raises ValueError: torch knows no such device, or it is not there.
     """
+    if is_offloaded(model):
+        cure = "accelerate.hooks.remove_hook_from_submodules(model)"
+        raise ValueError(f"The model's weights are offloaded and cannot be trained so: {cure} brings them back.")
     if isinstance(wanted, str) and wanted == "auto":
         home = next((p.device for p in model.parameters()), torch.device("cpu"))
         if home.type == "cpu" and torch.cuda.is_available():

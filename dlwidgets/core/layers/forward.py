@@ -18,6 +18,7 @@ from torch.nn.parameter import is_lazy
 
 from ..base.isolation import (
     find_device,
+    is_offloaded,
     isolate_model,
     preserve_model,
     preserve_random_state,
@@ -62,11 +63,14 @@ def trace_forward(layers: Sequence[Layer], examples: Sequence[Example]) -> Trace
     """
     model = layers[0].module
     kept = (*model.parameters(), *model.buffers())
-    has_values = not any(tensor.is_meta and not is_lazy(tensor) for tensor in kept)
+    offloaded = is_offloaded(model)
+    has_values = offloaded or not any(tensor.is_meta and not is_lazy(tensor) for tensor in kept)
     with preserve_random_state():
         best, reason = None, ""
         if any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()):
             reason = "it holds TorchScript, whose layers cannot be followed otherwise"
+        elif offloaded:
+            reason = "its weights are offloaded, and brought in while it runs"
         elif any(tensor.is_nested for tensor in tree_tensors([example.inputs for example in examples])):
             reason = "nested tensors cannot be followed without values; they have no one shape, and none is shown"
         else:
@@ -185,6 +189,8 @@ def _real(layers: Sequence[Layer], example: Example, reason: str) -> TracedForwa
     inputs = tree_map(ready, example.inputs)
 
     def lend(gradients: bool) -> tuple[Trace, Any]:
+        if is_offloaded(model):
+            raise ValueError("a copy would hold all weights once more")
         return Trace(lent(model), layers, gradients=gradients), tree_map(torch.clone, inputs)
 
     def borrow(gradients: bool) -> tuple[Trace, Any]:

@@ -284,7 +284,7 @@ _FREE = frozenset(
     # made
     "arange eye linspace logspace range scalar_tensor tril_indices triu_indices normal uniform bernoulli "
     "multinomial exponential geometric cauchy log_normal native_dropout complex polar zero fill "
-    "efficientzerotensor sobol_engine_draw poisson standard_gamma sample_dirichlet "
+    "efficientzerotensor has_same_storage_numel sobol_engine_draw poisson standard_gamma sample_dirichlet "
     # moved
     "assert_async assert_scalar assert_tensor_metadata cat channel_shuffle clone col2im combinations "
     "constant_pad_nd conj_physical contiguous copy copy_from detach diag_embed flip im2col index lift "
