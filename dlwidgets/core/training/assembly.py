@@ -58,12 +58,18 @@ def assemble(
     if not isinstance(model, nn.Module):
         made = f": make one first, as {model.__name__}(...)" if isinstance(model, type) else ""
         raise TypeError(f"model is of type {type(model).__name__}, a torch.nn.Module is wanted{made}.")
-    if training_step is not None and not callable(training_step):
+    if training_step is not None and (isinstance(training_step, type) or not callable(training_step)):
         raise TypeError(
             f"training_step={training_step!r} cannot be called: pass a function (model, batch) -> loss."
         )
-    if (number := read_integer(seed)) is None:
-        raise ValueError(f"seed={seed!r}: a whole number is wanted; the same seed gives the same weights.")
+    if (number := read_integer(seed)) is None or not -(2**63) <= number < 2**63:
+        raise ValueError(
+            f"seed={seed!r}: a whole number of 64 bits is wanted; the same seed gives the same weights."
+        )
+    if memory is not None and ((memory := read_integer(given := memory)) is None or memory < 0):
+        raise ValueError(f"snapshot_memory={given!r}: bytes are wanted, as 512 * 2**20; 0 for none, or None.")
+    if controls["early_stopping"] is not None and wish("evaluate_every") is None:
+        raise ValueError("early_stopping waits for evaluations, and evaluate_every=None makes none.")
     wanted = dict(controls)
 
     def take(name: str) -> Any:

@@ -117,3 +117,17 @@ def test_what_views_read_of_a_session_is_public():
     made.step()
     assert not made.waits("lr") and len(scope.after().losses) == 2
     assert made.timeline.place == (1, 1)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"seed": 2**70}, {"seed": None}, {"snapshot_memory": "512MB"}, {"snapshot_memory": -1},
+        {"snapshot_memory": 2.5}, {"snapshot_memory": True}, {"checkpoint_dir": 5}, {"checkpoint_dir": ""},
+        {"checkpoint_dir": True}, {"training_step": nn.Linear}, {"early_stopping": 3, "evaluate_every": None},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_value_that_cannot_be_is_refused_by_its_name(wrong):
+    with pytest.raises((ValueError, TypeError), match=f"^{next(iter(wrong))}"):
+        Session(Net(), (X, SEVERAL), (X, SEVERAL), **wrong)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import math
 import re
 import secrets
@@ -398,6 +399,8 @@ def autosave(run: Run, folder: str | Path | None, every: Any) -> Autosave | None
     """
     if isinstance(every, bool) or not isinstance(every, (int, float)) or not every > 0:
         raise ValueError(f"checkpoint_every={every!r}: a number of seconds above 0 is wanted.")
+    if folder is not None and not (isinstance(folder, (str, os.PathLike)) and os.fspath(folder)):
+        raise ValueError(f"checkpoint_dir={folder!r}: the path of a folder is wanted, or None.")
     return None if folder is None else Autosave(run, folder, float(every))
 
 
