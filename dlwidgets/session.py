@@ -527,10 +527,14 @@ class Session(HasTraits):
 
         The browser's messages are let in meanwhile. Raises what the model, the loss or the data raised.
         """
-        autosave = self._run.autosave
-        while not self._run.worker.idle or (autosave is not None and autosave.checkpoints.busy):
+        run, saves = self._run, self._run.autosave
+        while not run.worker.idle:
             await asyncio.sleep(0.02)
-        self._run.raise_failure()
+        if saves is not None and not run.closed:
+            await asyncio.wrap_future(run.at_step(saves.save_last))
+        while not run.worker.idle or (saves is not None and saves.checkpoints.busy):
+            await asyncio.sleep(0.02)
+        run.raise_failure()
         return self
 
     def skip(self) -> int:

@@ -229,7 +229,7 @@ class Run:
 
     def flush(self) -> None:
         """Return once the state of now is on disk."""
-        if self.autosave is not None and not self.worker.here:
+        if self.autosave is not None and not self.worker.here and not self.closed:
             self.result(self.autosave.save_last)
             self.autosave.checkpoints.wait()
             self.autosave.tell()
@@ -715,9 +715,11 @@ def _end_all() -> None:
         run.orders.pause()
     until = time.monotonic() + _LAST_PATIENCE
     for run in saving:
-        # An interpreter that ends may start no thread any more.
-        with contextlib.suppress(RuntimeError):
+        try:
             run.at_step(run.autosave.save_last)
+        except RuntimeError:  # since Python 3.12 an interpreter that ends starts no thread any more
+            with run._borrowed():
+                run.autosave.save_last()
     for run in list(_runs):
         with contextlib.suppress(KeyboardInterrupt):
             run.worker.wait(until=lambda: time.monotonic() > until)

@@ -77,7 +77,11 @@ class Worker:
             self._thread = threading.Thread(
                 target=run, args=(self._live,), name="dlwidgets-training", daemon=True
             )
-            self._thread.start()
+            try:
+                self._thread.start()
+            except RuntimeError:  # the interpreter ends
+                self._thread = None
+                raise
         begun.wait(1.0)  # and no longer, lest the burst wait for the caller
 
     def job(self, work: Callable[[], Any], looks: bool = False) -> Future[Any]:

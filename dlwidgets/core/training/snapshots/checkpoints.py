@@ -114,7 +114,10 @@ class Checkpoints:
             self._next = checkpoint
             if self._thread is None:
                 self._thread = threading.Thread(target=self._live, name="dlwidgets-checkpoints", daemon=True)
-                self._thread.start()
+                try:
+                    self._thread.start()
+                except RuntimeError:  # the interpreter ends
+                    self._live()
 
     def wait(self, until: float = math.inf) -> None:
         """Wait until all is written, or a monotonic time."""

@@ -8,12 +8,14 @@ import sys
 import tempfile
 import threading
 import warnings
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
 from dlwidgets.core.controls.steering import CONTROLS
+from dlwidgets.core.training.run import _end_all
 from dlwidgets.core.training.snapshots.checkpoints import find_runs
 from dlwidgets.session import Session
 
@@ -94,8 +96,6 @@ def test_the_last_state_is_on_disk_when_a_call_returns(end):
 
 
 def steps_in_folder(folder):
-    from pathlib import Path
-
     return [step for steps in steps_in(Path(folder)).values() for step in steps]
 
 
@@ -108,6 +108,28 @@ for _ in range(7):
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
     assert steps_in_folder(tmp_path)[0] == 7
+
+
+def test_an_interpreter_that_starts_no_thread_any_more_writes_it_too(tmp_path, monkeypatch):
+    made = session(tmp_path)
+    for _ in range(3):
+        made.step(1)
+    made._run.autosave.checkpoints.wait()
+    assert steps_in_folder(tmp_path)[0] < 3
+
+    def ended(thread):
+        raise RuntimeError("can't create new thread at interpreter shutdown")
+
+    monkeypatch.setattr(threading.Thread, "start", ended)
+    _end_all()
+    assert steps_in_folder(tmp_path)[0] == 3
+
+
+def test_orders_after_the_end_are_no_error(tmp_path):
+    made = session(tmp_path).fit()
+    made.close()
+    made.stop().pause()
+    made.close()
 
 
 #: What each control is set to while it trains; a control that is new here needs an entry.
