@@ -87,7 +87,10 @@ def prepare_data(
         if given:
             was, now = dtype_name(given.pop()), dtype_name(dtype)
             notes = (f"X was {was} and is {now} now, as the model's weights are.",)
-    train, valid = cast_floats(train, dtype), cast_floats(valid, dtype)
+    # What gives its samples itself, as a Dataset or a loader, stays that very object.
+    train, valid = (
+        cast_floats(part, dtype) if isinstance(part, (Rows, list)) else part for part in (train, valid)
+    )
     supply, check = _open_batches(train, valid, batch_size, seed)
     names = names or getattr(train, "classes", None)
     columns = getattr(train, "columns", None)

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch.utils.data import DataLoader, RandomSampler, SequentialSampler, default_collate
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    IterableDataset,
+    RandomSampler,
+    SequentialSampler,
+    default_collate,
+    default_convert,
+)  # fmt: skip
 
 from ..base.random_state import RandomStates
 from ..base.state import same_state
@@ -19,7 +28,9 @@ from ..data.source import Rows
 from ..data.stream import StreamBatches
 from ..data.task import unpack_batch
 from .draft import Draft
+from .objects import ObjectWriter
 from .sources import Unwritable
+from .text import format_call
 
 #: Samples of a Dataset that are read one by one to be saved, at most, and their bytes.
 _MANY, _LARGE = 200_000, 2 * 2**30
@@ -39,6 +50,7 @@ class BatchLines:
     resized : the line that changes the batch size, with {}; None where that is the variable `batch_size`.
     cut : the expressions for the order and for the number of samples, where batches are cut out of an order.
     fetch : the lines that fetch a batch that was cut out.
+    draws : whether fetching draws random numbers.
     """
 
     load: str
@@ -52,6 +64,7 @@ class BatchLines:
     resized: str | None = None
     cut: tuple[str, str] | None = None
     fetch: str = ""
+    draws: bool = False
 
 
 def write_data(draft: Draft) -> BatchLines:
@@ -71,7 +84,14 @@ def write_data(draft: Draft) -> BatchLines:
         if draft.data and batches is not None:
             path = draft.save_beside("data", batches, words)
             return _write_batches(draft, f"batches = torch.load({path}, weights_only=True)", "batches")
-    return _write_batches(draft, _mark_place(draft, "batches", words), "batches")
+    elif isinstance(source, StreamBatches) and isinstance(source.source, IterableDataset):
+        load = _write_object(draft, "dataset", source.source, f"the {type(source.source).__name__}")
+        if load.startswith("def "):
+            return _write_batches(draft, _mark_place(draft, "batches", words), "batches")
+        draft.sources.imports |= {"import itertools", "from torch.utils.data import default_collate"}
+        draft.definitions.append(_DRAW_BATCHES)
+        return replace(_write_batches(draft, load, "draw_batches()"), resized="batch_size = {}")
+    return _write_batches(draft, _write_object(draft, "batches", source.source, words), "batches")
 
 
 def _write_indexed(draft: Draft, source: IndexedBatches, resizes: bool) -> BatchLines:
@@ -98,6 +118,7 @@ def _write_indexed(draft: Draft, source: IndexedBatches, resizes: bool) -> Batch
     return BatchLines(
         load, _write_seeds(draft, source.shuffle), inputs, targets, batch, opening, loop, take,
         cut=(order, count), fetch=fetch,
+        draws=bool(fetch) and not re.search(r"dataset = (torch\.load|load_data)\(", load),
     )  # fmt: skip
 
 
@@ -155,15 +176,29 @@ def _write_rows(draft: Draft, rows: Rows) -> tuple[str, list[str]]:
 
 def _write_dataset(draft: Draft, dataset: Any) -> str:
     kind = type(dataset).__name__
-    if not draft.data or (samples := _read_samples(dataset)) is None:
-        return _mark_place(draft, "dataset", f"the {kind}, with its samples in the same order")
+    samples = _read_samples(dataset) if draft.data and hasattr(dataset, "__len__") else None
+    if samples is None:
+        place = f"the {kind}, with its samples in the same order"
+        return _write_object(draft, "dataset", dataset, place)
     path = draft.save_beside("data", samples, f"the samples of the {kind}")
     return f"# The samples of the {kind}, in its order.\ndataset = torch.load({path}, weights_only=True)"
 
 
+def _write_object(draft: Draft, name: str, value: Any, place: str) -> str:
+    """Return the lines that make data anew, or a marked place."""
+    objects = ObjectWriter(draft, {})
+    try:
+        if not draft.data:
+            raise Unwritable("it is left out")
+        text = objects.write(value, name)
+    except Unwritable:
+        return _mark_place(draft, name, place)
+    return f"{objects.loading()}{name} = {text}"
+
+
 def _read_samples(dataset: Any) -> list[Any] | None:
     """Return the samples of a repeatable Dataset; None for any other."""
-    if len(dataset) > _MANY:
+    if isinstance(dataset, IterableDataset) or len(dataset) > _MANY:
         return None
     sources = SourceState(dataset)
     before = sources.state()
@@ -197,40 +232,93 @@ def _to_plain(sample: Any) -> Any:
 
 def _write_loader(draft: Draft, source: LoaderBatches, resizes: bool) -> BatchLines:
     loader: DataLoader = source.loader
-    sampler, why = loader.sampler, ""
-    if not source.resizable or type(sampler) not in (RandomSampler, SequentialSampler):
-        why = f"its batches are made by a {type(loader.batch_sampler or sampler).__name__} of its own"
-    elif resizes and (loader.num_workers or loader.drop_last):
-        why = "its batch size was changed while workers had fetched ahead, or with drop_last"
-    elif getattr(sampler, "generator", None) is not loader.generator:
-        why = "its sampler has a random generator of its own"
-    elif isinstance(sampler, RandomSampler) and (sampler.replacement or sampler._num_samples is not None):
-        why = "its RandomSampler draws in a way of its own"
-    if why and resizes:
-        raise Unwritable(f"the batch size of the DataLoader was changed, and {why}")
-    if why:
+    if type(loader).__iter__ is not DataLoader.__iter__:
+        load = _mark_place(
+            draft, "loader", f"the {type(loader).__name__}, which iterates in a way of its own"
+        )
+        return _write_batches(draft, load, "loader")
+    lines = [_write_dataset(draft, loader.dataset), *_write_generator(draft, source)]
+    objects = ObjectWriter(draft, {"dataset": loader.dataset, "generator": source.generator})
+    try:
+        options = ["dataset", *_write_sampling(draft, source, objects, resizes)]
+    except Unwritable as why:
+        if resizes:
+            raise Unwritable(f"the batch size of the DataLoader was changed, and {why}") from None
         load = _mark_place(draft, "loader", f"the DataLoader, with the same order: {why}")
         return _write_batches(draft, load, "loader")
-    load = _write_dataset(draft, loader.dataset)
-    draft.sources.imports.add("from torch.utils.data import DataLoader")
-    options = ["dataset", "batch_size=batch_size"]
-    options += ["shuffle=True"] if isinstance(sampler, RandomSampler) else []
-    options += ["drop_last=True"] if loader.drop_last else []
     if loader.generator is not None:
-        # A new generator, put where the run's began.
-        state, seed = draft.origin.generator, loader.generator.initial_seed()
-        load += "\ngenerator = torch.Generator()"
-        if state is not None and torch.equal(torch.Generator().manual_seed(seed).get_state(), state):
-            load += f".manual_seed({seed})"
-        else:
-            path = draft.save_beside("generator", state, "where the generator of the DataLoader was")
-            load += f"\ngenerator.set_state(torch.load({path}, weights_only=True))"
         options.append("generator=generator")
-    options += [f"num_workers={loader.num_workers}"] if loader.num_workers else []
-    if loader.collate_fn is not default_collate:
-        options.append(f"collate_fn={draft.sources.use_function(loader.collate_fn)}")
-    made = _write_batches(draft, f"{load}\nloader = DataLoader({', '.join(options)})", "loader")
+    if loader.num_workers:
+        options.append(f"num_workers={loader.num_workers}")
+        options += [f"prefetch_factor={loader.prefetch_factor}"] if loader.prefetch_factor != 2 else []
+        options += ["persistent_workers=True"] if loader.persistent_workers else []
+        if loader.worker_init_fn is not None:
+            options.append(f"worker_init_fn={objects.write(loader.worker_init_fn)}")
+    if loader.collate_fn not in (default_collate, default_convert):
+        options.append(f"collate_fn={objects.write(loader.collate_fn)}")
+    draft.sources.imports.add("from torch.utils.data import DataLoader")
+    lines.append(f"{objects.loading()}{format_call('loader = DataLoader', options, {})}")
+    made = _write_batches(draft, "\n".join(lines), "loader")
     return replace(made, resized="loader.batch_sampler.batch_size = {}")
+
+
+def _write_generator(draft: Draft, source: LoaderBatches) -> list[str]:
+    """Return the lines of a new generator, put where the run's began."""
+    state = draft.origin.generator
+    if source.generator is None or state is None:
+        return []
+    seed = source.generator.initial_seed()
+    if torch.equal(torch.Generator().manual_seed(seed).get_state(), state):
+        return [f"generator = torch.Generator().manual_seed({seed})"]
+    path = draft.save_beside("generator", state, "where the generator of the DataLoader was")
+    return [
+        "generator = torch.Generator()",
+        f"generator.set_state(torch.load({path}, weights_only=True))",
+    ]
+
+
+def _write_sampling(draft: Draft, source: LoaderBatches, objects: ObjectWriter, resizes: bool) -> list[str]:
+    """Return the arguments of a DataLoader that decide its batches."""
+    loader, batches = source.loader, source.loader.batch_sampler
+    if batches is not None and type(batches) is not BatchSampler:
+        return [f"batch_sampler={objects.write(batches)}"]
+    size = "batch_size=batch_size" if batches is not None else "batch_size=None"
+    # A batch sampler that was handed over has a sampler of its own.
+    sampler: Any = loader.sampler if batches is None else batches.sampler
+    drops = batches is not None and batches.drop_last
+    of_all = getattr(sampler, "data_source", None) is loader.dataset
+    usual = isinstance(loader.dataset, IterableDataset) or (of_all and type(sampler) is SequentialSampler)
+    shuffles = of_all and type(sampler) is RandomSampler and sampler.generator is loader.generator
+    shuffles = shuffles and not sampler.replacement and sampler._num_samples is None
+    if resizes and drops:
+        draft.sources.imports |= {"import itertools", "from torch.utils.data import BatchSampler"}
+        # What workers fetch ahead is drawn before it is known that an epoch is over.
+        draft.definitions.append(
+            _FULL_BATCHES.replace(" and not over", "" if loader.num_workers else " and not over")
+        )
+        return [f"batch_sampler=FullBatches({objects.write(sampler)}, batch_size, drop_last=True)"]
+    order = [] if usual else ["shuffle=True"] if shuffles else [f"sampler={objects.write(sampler)}"]
+    return [size, *order, *(["drop_last=True"] if drops else [])]
+
+
+#: The batches of a stream of samples.
+_DRAW_BATCHES = '''\
+def draw_batches():
+    """Yield batches of the dataset, of the size in force."""
+    samples = iter(dataset)
+    while items := list(itertools.islice(samples, batch_size)):
+        yield default_collate(items)'''
+#: The batches of a loader that drops what is not full, in a size that changes.
+_FULL_BATCHES = '''\
+class FullBatches(BatchSampler):
+    """Full batches, whose size may change in mid-epoch."""
+
+    def __iter__(self):
+        order, left, over = iter(self.sampler), len(self.sampler), False
+        while len(batch := list(itertools.islice(order, self.batch_size))) == self.batch_size and not over:
+            left -= len(batch)
+            over = left < self.batch_size
+            yield batch'''
 
 
 def _write_batches(draft: Draft, load: str, name: str) -> BatchLines:

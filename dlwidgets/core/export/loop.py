@@ -109,6 +109,18 @@ def _accumulate(draft: Draft, data: BatchLines, made: list[str]) -> tuple[str, s
             "    group.append(order[start : start + batch_size])\n    start += batch_size"
         )
         samples, length, fetch = "sum(len(index) for index in group)", "len(index)", data.fetch
+        if data.draws and fetch.startswith("inputs, targets = "):
+            # All batches of a step are fetched before the first is learnt from.
+            first, _, fetch = fetch.removeprefix("inputs, targets = ").partition("\n")
+            samples, length, each = (
+                "sum(len(targets) for _, targets in group)",
+                "len(targets)",
+                "for inputs, targets in group:",
+            )
+            take = take.replace(
+                "    group.append(order[start : start + batch_size])",
+                f"    index = order[start : start + batch_size]\n    group.append({first})",
+            )
     else:
         draft.sources.imports.add("import itertools")
         names, _, source = data.loop.removesuffix(":").rpartition(" in ")
@@ -154,7 +166,7 @@ def _write_weigh(draft: Draft, data: BatchLines) -> str:
         lines = [known, f"return float(torch.where(known, {each}, 0.0).sum())"]
     head = f'def weigh(targets):\n    """Return what the mean of the loss divides by: {words}."""\n'
     draft.definitions.append(head + "\n".join(map(indent, lines)))
-    if data.cut is None:
+    if data.cut is None or data.draws:
         return "targets"
     return "default_collate([dataset[i][1] for i in index.tolist()])" if data.fetch else data.targets
 

@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 
 #: Variables of the script. What was written out under such a name keeps it, and the script's is changed.
 _NAMES = frozenset(
-    """HERE Schedule X accumulate averaged batch batch_size batches best class_weights classes
-    clip_adaptively clipped data dataset device epoch epochs exchange found generator group head index
-    inputs left_out load_data loader loss loss_function loss_of_each losses losses_of_epoch lr_after
-    make_model max_norm max_ratio max_value missed mixed model name optimizer order parameter predict
-    predicted probabilities project projected rest said samples schedule scheduler seed shuffle so split
-    start state step targets thresholds true unit_norm unit_norms unite valid weigh weight weights wrong
-    y""".split()
+    """FullBatches HERE Schedule X accumulate averaged batch batch_size batches best class_weights classes
+    clip_adaptively clipped data dataset device draw_batches epoch epochs exchange found generator group
+    head index inputs items left_out load_data loader loss loss_function loss_of_each losses
+    losses_of_epoch lr_after make_model max_norm max_ratio max_value missed mixed model name optimizer
+    order parameter parts predict predicted probabilities project projected rest said samples schedule
+    scheduler seed shuffle so split start state step targets thresholds true unit_norm unit_norms unite
+    valid weigh weight weights wrong y""".split()
 )
 
 
@@ -185,7 +185,7 @@ def _write_settings(draft: Draft, data: BatchLines) -> str:
     lines = [f"seed = {draft.seed}", f"epochs = {draft.loop.epoch}"]
     if draft.device != "cpu":
         lines.append(f'device = torch.device("{draft.device}")')
-    if re.search(r"\bbatch_size\b", data.load + data.opening + data.loop + data.take):
+    if re.search(r"\bbatch_size\b|draw_batches", data.load + data.opening + data.loop + data.take):
         lines.append(f"batch_size = {draft.writers['batch_size'].first}")
     threads = f"torch.set_num_threads({draft.writers['threads'].first})"
     return "\n".join([*lines, *draft.settings, f"{threads}  # the last bits of the weights depend on it"])

@@ -44,6 +44,7 @@ DATA = {
     },
     "loader": loader,
     "loader_in_order": lambda: loader(shuffle=False),
+    "loader_of_full_batches": lambda: loader(drop_last=True),
     "loader_with_a_generator": lambda: loader(generator=torch.Generator().manual_seed(4)),
 }
 SCHEDULES = [
