@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
+from torch.nn.utils.rnn import PackedSequence
 
 #: What holds no tensors and is met often, and the objects inside objects that are looked into.
 _PLAIN, _DEEPEST = (str, bytes, int, float, complex, bool, type(None)), 3
@@ -23,6 +24,9 @@ def tree_map(change: Callable[[torch.Tensor], Any], tree: Any, depth: int = 0) -
     # In this order, since it is asked in every step: to ask for a Mapping takes longest.
     if isinstance(tree, torch.Tensor):
         return change(tree)
+    if isinstance(tree, PackedSequence):  # its lengths stay on the CPU
+        data, sizes, *orders = tree
+        return PackedSequence(change(data), sizes, *(tree_map(change, order, depth) for order in orders))
     if isinstance(tree, tuple) and hasattr(tree, "_fields"):
         return type(tree)(*(tree_map(change, value, depth) for value in tree))
     if isinstance(tree, (tuple, list)):

@@ -146,7 +146,7 @@ class Judge:
         """Take in a batch; `numbers`: its rows, None: all in order."""
         # A model that squeezes its output gives a single number for a last batch of one sample.
         truth, output = truth.reshape(truth.shape or (1,)), output.reshape(output.shape or (1,))
-        if self._task.name == "regression":
+        if self._task.name == "regression" and output.shape == truth.shape:
             missed = to_double(output)
             self._missed = self._missed + (missed - truth.to(missed.device).double()).abs().sum()
             self._values += output.numel()

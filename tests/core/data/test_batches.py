@@ -25,6 +25,7 @@ from torch.utils.data import (
     default_collate,
 )
 
+from dlwidgets.core.base.trees import tree_map
 from dlwidgets.core.data.batches import IndexedBatches, batch_length
 from dlwidgets.core.data.loader import LoaderBatches
 from dlwidgets.core.data.source import Rows
@@ -629,3 +630,55 @@ def test_batches_that_are_objects_are_counted_moved_and_evaluated(make):
     with torch.no_grad():
         assert found.samples == 40
         assert found.loss == pytest.approx(float(nn.functional.cross_entropy(model(X), y)), rel=1e-5)
+
+
+class OfLengths(Dataset):
+    """Sequences of various lengths."""
+
+    def __init__(self):
+        torch.manual_seed(0)
+        self.rows = [torch.randn(int(count), 4) for count in torch.randint(2, 9, (40,))]
+
+    def __len__(self):
+        return 40
+
+    def __getitem__(self, i):
+        return self.rows[i], torch.tensor(i % 3)
+
+
+class Recurrent(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.gru, self.head = nn.GRU(4, 8), nn.Linear(8, 3)
+
+    def forward(self, packed):
+        return self.head(self.gru(packed)[1][0])
+
+
+class OfList(nn.Linear):
+    def forward(self, rows):
+        return super().forward(torch.stack([row.mean(0) for row in rows]))
+
+
+@pytest.mark.parametrize(("model", "join"), [
+    (Recurrent, lambda rows: pack_sequence(rows, enforce_sorted=False)), (lambda: OfList(4, 3), list),
+], ids=["packed", "list"])  # fmt: skip
+def test_sequences_of_various_lengths_are_counted_accumulated_and_evaluated(model, join):
+    torch.manual_seed(1)
+    made, data = model(), OfLengths()
+
+    def collate(rows):
+        return join([row for row, _ in rows]), torch.stack([label for _, label in rows])
+
+    loader = DataLoader(data, 16, collate_fn=collate)
+    one = Session(made, loader, loader, epochs=2, accumulate=2, threads=1).fit()
+    assert one.history()["batch_size"].tolist() == [32, 8] * 2
+    found, (inputs, labels) = one.evaluate(), collate(list(data))
+    with torch.no_grad():
+        assert found.samples == 40
+        assert found.loss == pytest.approx(float(nn.functional.cross_entropy(made(inputs), labels)), rel=1e-5)
+
+
+def test_a_packed_sequence_is_moved_but_for_its_lengths():
+    moved = tree_map(lambda tensor: tensor.to("meta"), pack_sequence([torch.zeros(4, 2), torch.zeros(3, 2)]))
+    assert moved.data.is_meta and moved.batch_sizes.tolist() == [2, 2, 2, 1]
