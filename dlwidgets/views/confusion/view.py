@@ -50,8 +50,8 @@ class ConfusionGrid(View):
     thresholds : with Scores, one threshold, or one for each class, by position or name; None: 0.5, of a
         multiclass task the likeliest class. A Session has its own.
     sort : "given", "name", "threshold", or a metric ("f1", "precision", "recall", "specificity", "matthews",
-        "jaccard", "accuracy", "balanced_accuracy", "kappa", "support", "predicted"), lowest first; "-f1" highest first. An order is kept
-        when the numbers change, until somebody sorts again.
+        "jaccard", "accuracy", "balanced_accuracy", "kappa", "support", "predicted"), lowest first; "-f1"
+        highest first. An order is kept when the numbers change, until somebody sorts again.
     table : whether the table of all classes is shown beside the tiles.
     normalise : what the shade of a cell, and the share beside its count, are of: "true" its row, "predicted"
         its column, "all" all samples of the class, None: counts alone.
