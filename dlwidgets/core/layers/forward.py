@@ -72,7 +72,7 @@ def trace_forward(layers: Sequence[Layer], examples: Sequence[Example]) -> Trace
         elif offloaded:
             reason = "its weights are offloaded, and brought in while it runs"
         elif any(tensor.is_nested for tensor in tree_tensors([example.inputs for example in examples])):
-            reason = "nested tensors cannot be followed without values; they have no one shape, and none is shown"
+            reason = "nested tensors, which have no one shape to be shown, need values"
         else:
             for example in _in_complex(model, examples):
                 found = _fake(layers, example)

@@ -258,7 +258,8 @@ _FORMULAS: dict[str, Callable[[Sequence[Any], Any], int]] = {
             "_scaled_dot_product_attention_math_for_mps"),
         ("aten", lambda args, output: _attention(args, output, tokens=-3), "_efficient_attention_forward"),
         ("aten", _attention_backward,
-            "_scaled_dot_product_flash_attention_backward _scaled_dot_product_flash_attention_for_cpu_backward "
+            "_scaled_dot_product_flash_attention_backward "
+            "_scaled_dot_product_flash_attention_for_cpu_backward "
             "_scaled_dot_product_efficient_attention_backward _scaled_dot_product_cudnn_attention_backward "
             "_scaled_dot_product_fused_attention_overrideable_backward"),
         ("aten", lambda args, output: _attention_backward(args, output, tokens=-3),

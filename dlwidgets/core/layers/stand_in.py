@@ -65,8 +65,8 @@ def faked(model: nn.Module, mode: FakeTensorMode) -> nn.Module:
 def lent(model: nn.Module) -> nn.Module:
     """Return a stand-in with the model's own parameters; other state is copied.
 
-    Copied too are the weights that a forward rewrites: those of embeddings that renormalise themselves. It has
-    the model's hooks on forwards. ValueError, in a clause: a layer cannot be copied.
+    Copied too are the weights that a forward rewrites: those of embeddings that renormalise themselves. It
+    has the model's hooks on forwards. ValueError, in a clause: a layer cannot be copied.
     """
     rewritten = {
         id(module.weight)

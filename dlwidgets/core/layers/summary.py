@@ -175,7 +175,8 @@ def summary(
     """Return the model as a table of its layers.
 
     The model is left as it is: a stand-in is followed, in eval mode and with tensors that hold no values, so
-    that no weight is copied and nothing computed. Its hooks are called on them, and what these keep is taken back. A model that needs values is run once for real, in the same way apart from it; the notes say so.
+    that no weight is copied and nothing computed. Its hooks are
+    called on them, and what these keep is taken back. A model that needs values is run once for real, in the same way apart from it; the notes say so.
 
     Parameters
     ----------

@@ -240,16 +240,16 @@ def test_the_first_batch_initialises_what_it_is_to_initialise():
         return nn.Sequential(nn.Linear(4, 4), ActNorm(), nn.Linear(4, 1))
 
     ours, plain = made(), made()
-    session = dlw.Session(
-        ours, train=batches, valid=(X, Y), loss=nn.MSELoss(), epochs=1, optimizer=torch.optim.SGD(ours.parameters(), 0.1)
-    )
+    rule = torch.optim.SGD(ours.parameters(), 0.1)
+    session = dlw.Session(ours, train=batches, valid=(X, Y), loss=nn.MSELoss(), epochs=1, optimizer=rule)
     session.predict(X), session.evaluate(), dlw.summary(ours, X)
     session.fit()
     optimizer = torch.optim.SGD(plain.parameters(), 0.1)
     for x, y in batches:
         loss = F.mse_loss(plain(x), y)
         optimizer.zero_grad(), loss.backward(), optimizer.step()
-    assert all(torch.equal(one, other) for one, other in zip(ours.state_dict().values(), plain.state_dict().values()))
+    pairs = zip(ours.state_dict().values(), plain.state_dict().values())
+    assert all(torch.equal(one, other) for one, other in pairs)
 
 
 def test_a_gradient_that_a_forward_takes_is_not_left_behind():

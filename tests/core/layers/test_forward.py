@@ -35,7 +35,8 @@ def force(net, x):
 
 def by_weights(net, x):
     loss = net(x).pow(2).sum()
-    return sum(one.pow(2).sum() for one in torch.autograd.grad(loss, list(net.parameters()), create_graph=True))
+    found = torch.autograd.grad(loss, list(net.parameters()), create_graph=True)
+    return sum(one.pow(2).sum() for one in found)
 
 
 HOW = {
@@ -50,7 +51,7 @@ HOW = {
 
 
 class _NoTracker:
-    # torch's own counter cannot follow modules through a gradient inside a forward; its counts it has all the same.
+    # torch's counter cannot follow modules through a gradient inside a forward; it counts all the same.
     parents = {"Global"}
 
     def __enter__(self):
@@ -178,7 +179,8 @@ def test_a_layer_called_by_its_forward_is_in_table_and_browser():
     model, x = Direct(), torch.randn(3, 4)
     table, found = dlw.summary(model, x), dlw.activations(model, x, "*")
     assert {row.path for row in table if row.calls} == set(found)
-    assert all(table[path].calls == 1 and table[path].output_shape == tuple(found[path].shape) for path in found)
+    assert all(table[path].calls == 1 for path in found)
+    assert all(table[path].output_shape == tuple(found[path].shape) for path in found)
     assert "forward" not in vars(model.head)
 
 
@@ -200,7 +202,8 @@ def by_address(x):
 
 
 @pytest.mark.parametrize(
-    "work", [lambda x: torch.from_numpy(x.numpy() @ x.numpy().T), lambda x: torch.as_tensor(np.asarray(x)), by_address]
+    "work",
+    [lambda x: torch.from_numpy(x.numpy() @ x.numpy().T), lambda x: torch.as_tensor(np.asarray(x)), by_address],
 )
 def test_what_is_computed_outside_torch_is_said_to_be_left_out(work):
     table = dlw.summary(Kernel(work), torch.randn(3, 4))
