@@ -82,6 +82,11 @@ class Objective:
         """Return loss (in the task's stead: `loss`), output and prepared targets."""
         inputs, targets = unpack_batch(batch, self.target)
         output = call_model(self.model, inputs)
+        if self.task.outputs is not None and not isinstance(output, torch.Tensor):
+            raise TypeError(
+                f"In train mode the model returns {type(output).__name__} in the place of the tensor of eval mode: "
+                "pass training_step=(model, batch) -> loss, which weighs its parts."
+            )
         targets = self.task.prepare(targets, output)
         return (loss or self.task.loss)(output, targets), output, targets  # type: ignore[misc]
 

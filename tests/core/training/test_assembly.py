@@ -131,3 +131,16 @@ def test_what_views_read_of_a_session_is_public():
 def test_a_value_that_cannot_be_is_refused_by_its_name(wrong):
     with pytest.raises((ValueError, TypeError), match=f"^{next(iter(wrong))}"):
         Session(Net(), (X, SEVERAL), (X, SEVERAL), **wrong)
+
+
+class TwoHeads(Net):
+    """Returns a pair in train mode alone, as torchvision's Inception does."""
+
+    def forward(self, x):
+        out = super().forward(x)
+        return (out, out) if self.training else out
+
+
+def test_an_output_that_train_mode_alone_has_is_said():
+    with pytest.raises(TypeError, match="In train mode the model returns tuple .* training_step="):
+        Session(TwoHeads(), (X, SEVERAL)).step()
