@@ -52,7 +52,6 @@ class Movement:
             optimizer=self.optimizer, rate=self._rate, model=draft.model, steps=0, swap=self._swap,
             loss_parameters=draft.loop.loss_parameters,
             freezing=SimpleNamespace(choice=None, put=lambda choice, optimizer: ""),
-            objective=draft.loop.objective,
         )  # fmt: skip
         self._steering = Steering(self._loop, kinds=[one for one in CONTROLS if one.writer is MovementWriter])
         if origin.schedule is not None:
