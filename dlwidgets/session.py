@@ -28,7 +28,8 @@ from traitlets import Bool, Dict, HasTraits, Int, Tuple, Unicode
 from .core.base.history import History
 from .core.base.ledger import Entry
 from .core.base.numbers import read_number
-from .core.base.trees import tree_map
+from .core.base.slices import unpaused
+from .core.base.trees import slice_rows
 from .core.base.words import pluralize
 from .core.controls.clipping import clipping
 from .core.controls.early_stopping import restored_from
@@ -666,14 +667,31 @@ class Session(HasTraits):
 
     def layers(self) -> Summary:
         """Return the model's layers as a table, for one training sample."""
-        from .core.layers.summary import summary, with_trainable
+        from .core.layers.summary import with_trainable
 
         if self._summary is None:
-            inputs = tree_map(lambda t: t[:1] if t.ndim else t, self._run.data.example)
-            # On the training thread: what looks into the model must not find it in the middle of a step.
-            self._summary = self._run.result(lambda: summary(self.model, inputs))
-        else:
-            self._summary = with_trainable(self._summary, self.model)
+            return self._run.result(self._make_layers, sliced=True)
+        self._summary = with_trainable(self._summary, self.model)
+        return self._summary
+
+    def find_layers(self) -> Future[Summary]:
+        """Have the table of `layers()` made between steps, in slices."""
+        if self._summary is not None:
+            return self._run.at_step(self.layers)
+        return self._run.in_slices(self._make_layers)
+
+    def _make_layers(self) -> Summary:
+        """Make the table of the layers, between two steps."""
+        from .core.layers.stand_in import try_copy
+        from .core.layers.summary import summary
+
+        inputs = slice_rows(self._run.data.example, 0, 1)
+        with unpaused():
+            twin = try_copy(self.model)
+            self._summary = summary(self.model, inputs) if twin is None else None
+        # Of a copy, since the model is trained between two slices.
+        if twin is not None:
+            self._summary = summary(twin, inputs)
         return self._summary
 
     def probe_layers(self, on: bool) -> None:

@@ -7,7 +7,7 @@ import weakref
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from functools import partial
+from functools import partial, update_wrapper
 from typing import Any, Literal
 
 import torch
@@ -170,7 +170,8 @@ class Recording:
                     continue
                 # Where a layer's forward is called directly, none of its hooks is.
                 own = vars(module).get("forward")
-                vars(module)["forward"] = partial(self._forward, module, module.forward)
+                listening = partial(self._forward, module, module.forward)
+                vars(module)["forward"] = update_wrapper(listening, module.forward)  # with its signature
                 if own is None:
                     stack.callback(vars(module).pop, "forward", None)
                 else:

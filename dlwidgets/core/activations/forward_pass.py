@@ -7,7 +7,6 @@ import traceback
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
@@ -15,28 +14,18 @@ from torch.nn.parameter import is_lazy
 from ..base.isolation import find_device, is_offloaded
 from ..base.outputs import named_tensors
 from ..base.trees import tree_map
+from ..layers.example_input import as_tensors
+from ..layers.forward import explain_failure
 from ..layers.walk import HOLDERS, kind_of
 
 
 def on_device_of(model: nn.Module, inputs: Any) -> Any:
-    """Bring `inputs` to the device of `model`, arrays as tensors.
+    """Bring `inputs` to the device of `model`, arrays and rows as tensors.
 
-    Floating arrays take the dtype of the model's first floating parameter, tensors keep theirs.
+    Floating arrays take the dtype of the model's first weights, tensors keep theirs.
     """
-    dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.get_default_dtype())
-
-    def tensor(value: Any) -> Any:
-        if not isinstance(value, np.ndarray):
-            return value
-        made = torch.as_tensor(value)
-        return made.to(dtype) if made.is_floating_point() else made
-
-    if isinstance(inputs, Mapping):
-        inputs = {key: tensor(value) for key, value in inputs.items()}
-    elif isinstance(inputs, (tuple, list)):
-        inputs = tuple(tensor(value) for value in inputs)
     device = find_device(model)
-    return tree_map(lambda value: value.to(device), tensor(inputs))
+    return tree_map(lambda value: value.to(device), as_tensors(model, inputs))
 
 
 class ForwardFailed(RuntimeError):
@@ -63,7 +52,8 @@ def forward_failed(error: Exception, modules: Mapping[str, nn.Module], inputs: A
     given = ", ".join("×".join(map(str, tensor.shape)) or "scalar" for _, tensor in named_tensors(inputs))
     because = (str(error).strip().splitlines() or [""])[0].rstrip(".") or type(error).__name__
     given = given or "no tensor"
-    return ForwardFailed(f"The model could not run on inputs of {given}: {where} said: {because}.", layer)
+    said = f"The model could not run on inputs of {given}: {where} said: {because}."
+    return ForwardFailed(f"{said} {explain_failure(modules[''], inputs)}".rstrip(), layer)
 
 
 def must_be_built(modules: Mapping[str, nn.Module]) -> None:

@@ -14,7 +14,7 @@ from torch import nn
 
 from ..base.trees import tree_tensors
 from ..layers.walk import kind_of
-from ..pictures.picture import Picture, Sort, first_sample, make_picture
+from ..pictures.picture import Picture, Sort, first_sample, make_picture, with_batch_axis
 from ..pictures.statistics import to_real
 from ..pictures.thumbnail import Thumbnail, make_thumbnail
 from ..pictures.tiles import BUDGET, make_tiles
@@ -149,23 +149,24 @@ def look(
 
     if wanted.show == "filters":
         if keys:
-            seen = replace(seen, tensor=first_sample(found[layer + part], module))
+            seen = replace(seen, tensor=first_sample(with_batch_axis(found[layer + part], module)[0], module))
         return _look_at_weights(seen, module, behind)
     if not keys:
         return replace(seen, reason=f"{layer or seen.kind} {found.missing[layer]}.")
     key = layer + part
     attends = part.endswith("[attention]")
     behaves = None if attends else module
+    tensor, channels, note = with_batch_axis(found[key], behaves, found.axes.get(key))
     try:
         drawn = make_picture(
-            found[key], behaves, wanted.budget, by=wanted.by, order=wanted.order,
-            at_slice=wanted.at_slice, channels=found.axes.get(key), attends=attends,
+            tensor, behaves, wanted.budget, by=wanted.by, order=wanted.order,
+            at_slice=wanted.at_slice, channels=channels, attends=attends,
         )  # fmt: skip
     except ValueError as error:
         return replace(seen, reason=str(error))
-    if key in found.sampled:
-        drawn = replace(drawn, note="; ".join(filter(None, [found.sampled[key], drawn.note])))
-    values = first_sample(found[key], behaves)
+    said = filter(None, [found.sampled.get(key), note, drawn.note])
+    drawn = replace(drawn, note="; ".join(said))
+    values = first_sample(tensor, behaves)
     seen = replace(seen, values=values, picture=drawn)
     if wanted.show == "input":
         return seen
@@ -345,7 +346,7 @@ def _pack_incoming(look: Look, units: int, unit: int) -> tuple[bytes, dict[str, 
     return drawn.maps.tobytes(), {
         "unit": unit, "layer": behind.path, "shape": list(weights.shape), "size": list(drawn.maps.shape),
         "scale": float(drawn.scale[0]), "block": list(drawn.block),
-        "bias": number(float(bias.detach()[unit])) if bias is not None else None,
+        "bias": number(float(to_real(bias.detach())[unit])) if bias is not None else None,
     }  # fmt: skip
 
 

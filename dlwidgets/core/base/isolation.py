@@ -195,6 +195,11 @@ class _Writes(TorchDispatchMode):
 
     supports_higher_order_operators = True
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        # Else torch loads its compiler, for over a second, only to keep it off this class.
+        return False
+
     def __init__(self, state: BorrowedModel) -> None:
         super().__init__()
         self._state = state

@@ -16,8 +16,8 @@ import numpy as np
 import torch
 
 from .held import GENERATORS, find_held
+from .slices import acting_thread
 from .time_budget import TimeBudget
-
 
 
 def _cuda_states() -> list[torch.Tensor]:
@@ -98,7 +98,7 @@ class GeneratorTurn:
     @contextmanager
     def hold(self) -> Iterator[None]:
         """Have the generators for oneself inside; a holder has them already."""
-        if self._holder == threading.get_ident():
+        if self._holder == acting_thread():
             yield
             return
         self._take()
@@ -133,7 +133,7 @@ class GeneratorTurn:
     @contextmanager
     def given_up(self) -> Iterator[None]:
         """Let others have their turn inside, where the caller holds it."""
-        if self._holder != threading.get_ident():
+        if self._holder != acting_thread():
             yield
             return
         states = RandomStates.capture()
@@ -152,7 +152,7 @@ class GeneratorTurn:
                 while self._holder is not None or self._queue[0] is not ticket:
                     # With a time-out the main thread wakes for an interrupt.
                     self._change.wait(0.1)
-                self._holder = threading.get_ident()
+                self._holder = acting_thread()
             finally:
                 self._queue.remove(ticket)
                 self._change.notify_all()

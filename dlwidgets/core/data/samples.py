@@ -8,8 +8,10 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from torch.utils.data import Dataset
 
 from ..base.trees import tree_map, tree_tensors
+from ..layers.example_input import read_rows
 from ..pictures.thumbnail import make_thumbnail
 from .batches import Batches
 from .source import is_frame
@@ -61,9 +63,9 @@ class PlainSamples(Samples):
 
     Parameters
     ----------
-    X : a tensor or array (axis 0 counts samples), a tuple of them for several positional inputs, a dict of
-        them for keywords, a pandas DataFrame of numbers, or a map-style Dataset of inputs or of pairs
-        (inputs, target).
+    X : a tensor or array (axis 0 counts samples), rows as lists of numbers, a tuple of them for several
+        positional inputs, a dict of them for keywords, a pandas DataFrame of numbers, or a map-style Dataset
+        of inputs or of pairs (inputs, target). A graph, of nodes and edges, is one sample.
     y : the targets, one a sample; None where there are none, or where the Dataset brings them.
     dtype : what floating arrays and frames are turned into; tensors keep theirs.
 
@@ -74,7 +76,10 @@ class PlainSamples(Samples):
         self.name, self._dtype, self._dataset = "given", dtype, None
         if hasattr(X, "to_numpy") and hasattr(X, "columns"):
             X = X.to_numpy()
-        if not _holds_numbers(X) and hasattr(X, "__getitem__") and hasattr(X, "__len__"):
+        X, self._whole = read_rows(X), _is_whole(X)
+        if self._whole:
+            self._inputs, self._length = X, 1
+        elif not _holds_numbers(X) and hasattr(X, "__getitem__") and hasattr(X, "__len__"):
             self._dataset, self._length = X, len(X)
         else:
             self._inputs = self._read(X)
@@ -98,13 +103,18 @@ class PlainSamples(Samples):
         return self._length
 
     def item(self, index: int) -> tuple[Any, Any]:
-        if self._dataset is None:
+        if self._whole:
+            inputs, target = self._inputs, None
+        elif self._dataset is None:
             inputs, target = tree_map(lambda tensor: tensor[index : index + 1], self._inputs), None
         else:
             item = self._dataset[index]
             pair = isinstance(item, (tuple, list)) and len(item) == 2
             inputs, target = item if pair else (item, None)
-            inputs = tree_map(lambda tensor: tensor[None], self._read(inputs))
+            if isinstance(inputs, str):
+                inputs = ([inputs],)
+            elif not _is_whole(inputs):
+                inputs = tree_map(lambda tensor: tensor[None], self._read(inputs))
         if self._targets is not None:
             target = self._targets.iloc[index] if hasattr(self._targets, "iloc") else self._targets[index]
         return inputs, target
@@ -123,6 +133,22 @@ class PlainSamples(Samples):
         except (TypeError, ValueError, RuntimeError):
             return value
         return found.to(self._dtype) if found.is_floating_point() else found
+
+
+def _is_whole(X: Any) -> bool:
+    """Say whether this is one sample as a whole, as a graph."""
+    tensors = list(tree_tensors(X))
+    if isinstance(X, (tuple, Mapping)):
+        # Edges: two rows of the numbers of nodes.
+        edges = [t for t in tensors if t.ndim == 2 and len(t) == 2 and t.dtype in (torch.int32, torch.int64)]
+        return bool(edges) and len({len(t) if t.ndim else 0 for t in tensors}) > 1
+    if not tensors or isinstance(X, (torch.Tensor, list, Dataset)):
+        return False
+    try:
+        X[0]
+    except Exception:  # noqa: BLE001 - no numbered samples: an object of one's own
+        return True
+    return False
 
 
 def _holds_numbers(value: Any) -> bool:

@@ -24,6 +24,7 @@ from ..base.isolation import (
 )
 from ..base.trees import call_model, describe_shapes, slice_rows, tree_map, tree_tensors
 from ..base.words import pluralize, quote_error
+from ..layers.forward import find_out_of_range
 from ..layers.kinds import dtype_name
 from .batches import Batches, IndexedBatches
 from .loader import LoaderBatches
@@ -122,6 +123,7 @@ def prepare_data(
             f"before the {last}: leave it out of the model{other}.",
         )
     check_finite(model, train, "train", device)
+    check_lookups(model, train, "train")
     check_single(model, supply, example, device)
     if check is not None:
         _check_valid(model, valid, check, found, example, entry, device)
@@ -243,6 +245,7 @@ def _check_valid(
             f"valid has inputs of shape {given} a sample, train of {wanted}: they must match."
         ) from error
     check_finite(model, source, "valid", device)
+    check_lookups(model, source, "valid")
 
 
 def float_dtype(model: nn.Module) -> torch.dtype | None:
@@ -338,6 +341,18 @@ def check_finite(model: nn.Module, source: Any, name: str, device: torch.device)
         f"{pluralize(len(source), 'sample')}, the first is sample {first}: fill them in, "
         "or leave those samples out."
     )
+
+
+def check_lookups(model: nn.Module, source: Any, name: str) -> None:
+    """Raise ValueError where an embedding has no row for a number."""
+    tables = [m.num_embeddings for m in model.modules() if isinstance(m, (nn.Embedding, nn.EmbeddingBag))]
+    if not tables or not isinstance(source, Rows):
+        return
+    whole = [t for t in tree_tensors(source.inputs) if t.numel() and not t.is_complex()]
+    if all(float(t.min()) >= 0 and float(t.max()) < min(tables) for t in whole):
+        return
+    if said := find_out_of_range(model, source.inputs):
+        raise ValueError(f"In {name}, {said}")
 
 
 def check_single(model: nn.Module, supply: Batches, example: Any, device: torch.device) -> None:

@@ -7,6 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from ..pictures.picture import time_first
+from .walk import kind_of
+
 #: Layers of one spatial axis, N x C x L; a sequence, N x T x D, has three axes too.
 _ONE_AXIS = (
     nn.Conv1d, nn.ConvTranspose1d, nn.MaxPool1d, nn.AvgPool1d, nn.AdaptiveAvgPool1d, nn.AdaptiveMaxPool1d,
@@ -102,9 +105,15 @@ def samples_first(layer: nn.Module, tensor: torch.Tensor, count: int) -> tuple[t
     return rows.unflatten(0, (count, pieces)).transpose(1, 2).flatten(2), (pieces, *places)
 
 
+def time_first_sentence(path: str, layer: nn.Module) -> str:
+    """Say that a layer takes axis 0 for time."""
+    return (
+        f"{path or 'It'} ({kind_of(layer)}) takes axis 0 of the input for time, and axis 1 for the samples "
+        "(batch_first=False). Where axis 0 counts samples, make it with batch_first=True."
+    )
+
+
 def _time_first(layer: nn.Module, suffix: str) -> bool:
-    if isinstance(layer, nn.RNNBase):  # whose states have their layers first
-        return suffix.startswith("[1]") or not layer.batch_first
-    if isinstance(layer, (nn.TransformerEncoderLayer, nn.TransformerDecoderLayer)):
-        layer = layer.self_attn
-    return isinstance(layer, nn.MultiheadAttention) and not layer.batch_first and not suffix.startswith("[1]")
+    if suffix.startswith("[1]"):  # the states of a recurrence have their layers first
+        return isinstance(layer, nn.RNNBase)
+    return time_first(layer)

@@ -66,7 +66,7 @@ def from_input(model: nn.Module, given: Sequence[Any], dtype: Any = None) -> lis
         note = f"{_written(only)} is read as the shape of one sample, as with input_shape=."
         made = from_shape(model, shapes, dtype)
         return [*examples, *(replace(one, notes=(note, *one.notes)) for one in made)]
-    readings = [Example(only)] if len(given) > 1 else _readings(takes, _rows(only, model))
+    readings = [Example(only)] if len(given) > 1 else _readings(takes, read_rows(only, model))
     return [replace(one, inputs=_as_tensors(model, one.inputs, dtype)) for one in readings]
 
 
@@ -104,8 +104,11 @@ def _written(shape: Any) -> str:
     return str(tuple(shape)) if isinstance(shape, (torch.Size, list)) else str(shape)
 
 
-def _rows(given: Any, model: nn.Module) -> Any:
-    """Return lists of numbers as a tensor, all else as it is."""
+def read_rows(given: Any, model: nn.Module | None = None) -> Any:
+    """Return lists of numbers as a tensor, all else as it is.
+
+    For a model they are as its weights; whole numbers stay so where it looks some up, and without a model.
+    """
     first = given
     while isinstance(first, list) and first:
         first = first[0]
@@ -115,9 +118,21 @@ def _rows(given: Any, model: nn.Module) -> Any:
         made = torch.from_numpy(np.asarray(given if isinstance(given[0], list) else [given]))
     except (TypeError, ValueError):
         return given  # of other lengths, or not of numbers alone
+    if model is None:
+        return made
     looked_up = any(isinstance(module, (nn.Embedding, nn.EmbeddingBag)) for module in model.modules())
     keep = isinstance(first, bool) or (looked_up and not made.is_floating_point())
     return made if keep else made.to(main_dtype(model))
+
+
+def as_tensors(model: nn.Module, inputs: Any) -> Any:
+    """Return inputs with rows of numbers and arrays as tensors."""
+    inputs = read_rows(inputs, model)
+    several = isinstance(inputs, (Mapping, tuple, list)) and not hasattr(inputs, "_fields")
+    if not several:
+        return _as_tensors(model, (inputs,), None)[0]
+    made = _as_tensors(model, inputs, None)
+    return keep_kind(inputs, made) if isinstance(inputs, Mapping) and type(inputs) is not dict else made
 
 
 def _as_tensors(model: nn.Module, given: Any, dtype: Any) -> Any:
@@ -136,7 +151,7 @@ def _as_tensors(model: nn.Module, given: Any, dtype: Any) -> Any:
             made = {key: read(part, to) for key, part in value.items()}
             return made if type(value) is dict else keep_kind(value, made)
         if isinstance(value, list) and value and isinstance(value[0], list):
-            value = _rows(value, model)
+            value = read_rows(value, model)
         if isinstance(value, (tuple, list)):
             parts = [read(part, to) for part in value]
             return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -25,16 +26,23 @@ from ..base.isolation import (
     try_forward,
     watch_model,
 )
+from ..base.slices import unpaused
 from ..base.trees import tree_map, tree_tensors
 from .example_input import Example
 from .forward_error import FailureReason, explain
-from .stand_in import fake_tensor, faked, lent
-from .trace import Trace
-from .walk import Layer
+from .operations import OutOfRange
+from .stand_in import cloned, fake_tensor, faked, is_small, lent
+from .trace import TooSlow, Trace
+from .walk import Layer, walk
 
 #: A model that certainly cannot run is run all the same, for the words of torch that its author knows, unless
 #: it had computed this much before it failed [MACs].
 _CHEAP = 2_000_000_000
+#: Numbers of inputs that are run without a thought.
+_FEW = 2_000_000
+#: Numbers of an input whose values are followed, to find those that a table has no row for.
+_KNOWN = 10_000_000
+_LONG = "following it without values takes longer"
 #: What torch raises where fake tensors will not do, and the reason in words.
 _NEEDS_VALUES = {
     fakes.DataDependentOutputException: "{} needs the values of a tensor, as .item() or an if does",
@@ -50,6 +58,7 @@ class TracedForward:
     trace: Trace  #: What was written down.
     example: Example  #: The inputs that it was followed with.
     real: str = ""  #: Why the model had to be run for real, a clause; "" where no arithmetic was done.
+    copied: bool = False  #: Whether what was run had weights of its own.
     itself: bool = False  #: Whether that was the model itself, since it cannot be copied.
     clash: FailureReason | None = None  #: Why the forward failed; None where it did not.
     error: Exception | None = None  #: What it raised.
@@ -62,11 +71,12 @@ def trace_forward(layers: Sequence[Layer], examples: Sequence[Example]) -> Trace
     `if` on a tensor, `.item()`, an operation that torch cannot fake), or fails, one real run tells.
     """
     model = layers[0].module
-    kept = (*model.parameters(), *model.buffers())
     offloaded = is_offloaded(model)
-    has_values = offloaded or not any(tensor.is_meta and not is_lazy(tensor) for tensor in kept)
+    has_values = offloaded or _has_values(model)
     with preserve_random_state():
         best, reason = None, ""
+        if (found := _at_once(layers, examples)) is not None:
+            return found
         if any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()):
             reason = "it holds TorchScript, whose layers cannot be followed otherwise"
         elif offloaded:
@@ -89,17 +99,66 @@ def trace_forward(layers: Sequence[Layer], examples: Sequence[Example]) -> Trace
             if (why := _NEEDS_VALUES.get(type(best.error))) is not None:
                 reason = why.format(best.error.func)
             certain = best.clash is not None and best.clash.certain
-            if not has_values or (certain and best.trace.records[""].macs > _CHEAP):
+            if not has_values or isinstance(best.error, OutOfRange):
+                return best  # on a GPU it would end the process
+            if certain and best.trace.records[""].macs > _CHEAP:
                 return best
             # A shape that another reading of it takes further is the one that is meant.
             examples = [best.example]
         elif not has_values:
             raise ValueError(f"The model holds no values and cannot be followed without: {reason}.")
         for example in examples:
-            found = _real(layers, example, reason)
+            found = _real(layers, example, reason, copied=reason == _LONG and is_small(model))
             if found.error is None:
                 break
         return found
+
+
+def find_out_of_range(model: nn.Module, inputs: Any) -> str | None:
+    """Say which numbers an embedding has no row for, or None.
+
+    None where there are none, or where the model cannot be followed without values.
+    """
+    found = _fake(walk(model), Example(inputs if isinstance(inputs, (tuple, dict)) else (inputs,)))
+    if isinstance(found, str) or not isinstance(found.error, OutOfRange) or found.clash is None:
+        return None
+    return found.clash.sentence
+
+
+def explain_failure(model: nn.Module, inputs: Any) -> str:
+    """Say why a forward fails, as the table does; "" if uncertain."""
+    found = _fake(walk(model), Example(inputs if isinstance(inputs, (tuple, dict)) else (inputs,)))
+    if isinstance(found, str) or found.clash is None or not found.clash.certain:
+        return ""
+    return found.clash.sentence
+
+
+def _has_values(model: nn.Module) -> bool:
+    kept = (*model.parameters(), *model.buffers())
+    return not any(tensor.is_meta and not is_lazy(tensor) for tensor in kept)
+
+
+def _at_once(layers: Sequence[Layer], examples: Sequence[Example]) -> TracedForward | None:
+    """Run a copy of a small model, before torch's compiler is loaded.
+
+    Following it would load that, which takes over a second, once. None: it is not small, takes long or
+    fails.
+    """
+    model = layers[0].module
+    if "torch._dynamo" in sys.modules or not is_small(model) or not _has_values(model):
+        return None
+    if any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()):
+        return None
+    for example in examples:
+        if sum(tensor.numel() for tensor in tree_tensors(example.inputs)) > _FEW:
+            return None
+        try:
+            found = _real(layers, example, "", copied=True, pressed=True)
+        except TooSlow:
+            return None
+        if found.error is None:
+            return None if found.trace.needs_values else found
+    return None
 
 
 def _reach(found: TracedForward) -> tuple[int, int, bool]:
@@ -144,19 +203,28 @@ def _in_whole_numbers(layers: Sequence[Layer], found: TracedForward) -> TracedFo
 def _fake(layers: Sequence[Layer], example: Example) -> TracedForward | str:
     """Run a fake stand-in; return why not where there can be none."""
     model = layers[0].module
-    device = find_device(model)
+    device, has_values = find_device(model), _has_values(model)
 
     def ready(gradients: bool) -> tuple[Trace, Any]:
         mode = fakes.FakeTensorMode(allow_non_fake_inputs=True)
         twin = faked(model, mode)
-        inputs = tree_map(partial(fake_tensor, mode=mode, device=device), example.inputs)
-        return Trace(twin, layers, mode, gradients), inputs
+        inputs = tree_map(partial(_fake_input, mode=mode, device=device), example.inputs)
+        return Trace(twin, layers, mode, gradients, pressed=has_values), inputs
 
     try:
         with _quiet(), preserve_model(model, None, caught=True), watch_model(model):
             return _run(ready, example)
+    except TooSlow:
+        return _LONG
     except _NoStandIn as error:
         return f"its structure cannot be copied with fake weights ({_words(error.__cause__)})"
+
+
+def _fake_input(tensor: torch.Tensor, mode: fakes.FakeTensorMode, device: torch.device) -> torch.Tensor:
+    made = fake_tensor(tensor, mode, device)
+    if type(tensor) is torch.Tensor and not tensor.is_meta and tensor.numel() <= _KNOWN:
+        made.known_values = tensor.detach().cpu()  # type: ignore[attr-defined]
+    return made
 
 
 @contextmanager
@@ -174,8 +242,12 @@ def _quiet() -> Iterator[None]:
         log.removeFilter(others)
 
 
-def _real(layers: Sequence[Layer], example: Example, reason: str) -> TracedForward:
+def _real(
+    layers: Sequence[Layer], example: Example, reason: str, copied: bool = False, pressed: bool = False
+) -> TracedForward:
+    """Run a stand-in with values, with copied weights or the model's own."""
     model = layers[0].module
+    made = cloned if copied else lent
     device = find_device(model)
 
     def ready(tensor: torch.Tensor) -> torch.Tensor:
@@ -191,26 +263,28 @@ def _real(layers: Sequence[Layer], example: Example, reason: str) -> TracedForwa
     def lend(gradients: bool) -> tuple[Trace, Any]:
         if is_offloaded(model):
             raise ValueError("a copy would hold all weights once more")
-        return Trace(lent(model), layers, gradients=gradients), tree_map(torch.clone, inputs)
+        trace = Trace(made(model), layers, gradients=gradients, pressed=pressed)
+        return trace, tree_map(torch.clone, inputs)
 
     def borrow(gradients: bool) -> tuple[Trace, Any]:
         return Trace(eager, layers, gradients=gradients), tree_map(torch.clone, inputs)
 
-    try:
-        with preserve_model(model, caught=True), watch_model(model):
-            return _run(lend, example, reason)
-    except _NoStandIn:
-        with isolate_model(model) as eager, watch_model(model):
-            return replace(_run(borrow, example, reason), itself=True)
+    # The weights of a large model are the model's own, and must not be trained meanwhile.
+    with nullcontext() if is_small(model) else unpaused():
+        try:
+            # What has weights of its own is not watched, which takes as long as running it.
+            with preserve_model(model, caught=True), nullcontext() if copied else watch_model(model):
+                return replace(_run(lend, example, reason), copied=copied)
+        except _NoStandIn:
+            with unpaused(), isolate_model(model) as eager, watch_model(model):
+                return replace(_run(borrow, example, reason), itself=True)
 
 
 class _NoStandIn(Exception):
     """A model that cannot be copied; the cause says why."""
 
 
-def _run(
-    ready: Callable[[bool], tuple[Trace, Any]], example: Example, reason: str = ""
-) -> TracedForward:
+def _run(ready: Callable[[bool], tuple[Trace, Any]], example: Example, reason: str = "") -> TracedForward:
     """Run a trace that `ready` makes, with gradients or without."""
     trace: Trace | None = None
 

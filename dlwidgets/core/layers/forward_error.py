@@ -14,7 +14,7 @@ from torch.nn.modules.pooling import _AvgPoolNd, _MaxPoolNd
 
 from ..base.words import quote_error
 from .kinds import SPACE, dtype_name, shape_words
-from .operations import TensorOperation
+from .operations import LOOKUPS, TensorOperation, values_of
 from .trace import Failure
 from .walk import kind_of
 
@@ -56,11 +56,14 @@ _Said = tuple[str, str] | None
 def _of_layer(module: Any, given: torch.Tensor) -> _Said:
     shape = tuple(given.shape)
     said = next((rule(module, shape) for kinds, rule in _RULES if isinstance(module, kinds)), None)
-    if said is None and isinstance(module, nn.Embedding):
+    looks_up = isinstance(module, (nn.Embedding, nn.EmbeddingBag))
+    if said is None and looks_up:
         said = _embedding(module, given)
     weights = (w for w in module._parameters.values() if w is not None)
     weight = next((w for w in weights if w.is_floating_point() or w.is_complex()), None)
-    if said or isinstance(module, nn.Embedding) or weight is None:
+    # A layer of one's own may do with numbers what it likes.
+    own = not type(module).__module__.startswith("torch.") and not given.is_floating_point()
+    if said or looks_up or own or weight is None:
         return said
     if given.dtype == weight.dtype or (given.is_complex() and not weight.is_complex()):
         return None
@@ -185,13 +188,26 @@ def _embedding(module: Any, numbers: torch.Tensor) -> _Said:
     if numbers.dtype not in (torch.int32, torch.int64):
         cause = f"they are {dtype_name(numbers.dtype)}; x.long() makes them whole"
         return "wants whole numbers (torch.long)", cause
-    last = module.num_embeddings - 1
-    if numbers.numel() and type(numbers) is torch.Tensor and not numbers.is_meta:
-        low, high = int(numbers.min()), int(numbers.max())
-        if low < 0 or high > last:
-            cause = f"{low if low < 0 else high:,} is among them; set num_embeddings above the largest"
-            return f"wants numbers from 0 to {last:,}", cause
-    return None
+    wants = f"wants numbers from 0 to {module.num_embeddings - 1:,}"
+    said = _out_of_range(values_of(numbers), module.num_embeddings)
+    return (wants, f"{said}; set num_embeddings above the largest") if said else None
+
+
+def _out_of_range(numbers: Any, rows: int) -> str:
+    """Say which numbers have no row in a table, or ""."""
+    if type(numbers) is not torch.Tensor or numbers.is_meta or not numbers.numel():
+        return ""
+    bad = (numbers < 0) | (numbers >= rows)
+    count = int(bad.sum())
+    if not count:
+        return ""
+    low, high = int(numbers.min()), int(numbers.max())
+    said = f"{low if low < 0 else high:,} is among them"
+    if count > 1:
+        said += f", {count:,} are outside"
+    at = bad.nonzero()[0].tolist()
+    where = f", the first in row {at[0]}" if at else ""
+    return said + where + (f", column {at[1]}" if len(at) == 2 else "")
 
 
 _RULES: tuple[tuple[Any, Callable[[Any, Sequence[int]], _Said]], ...] = (
@@ -217,6 +233,9 @@ def _of_operation(operation: TensorOperation) -> str | None:
     if not shapes:
         return None
     first = shapes[0]
+    if operation.name in LOOKUPS:
+        said, rows = _out_of_range(values_of(operation.tensors[1]), first[0]), first[0]
+        return f"a table of {rows:,} has rows for the numbers 0 to {rows - 1:,}: {said}" if said else None
     if name == "cat":
         axis = operation.args[1] if len(operation.args) > 1 else 0
         return _joined([shape for shape in shapes if prod(shape)], axis)

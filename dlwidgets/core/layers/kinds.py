@@ -11,6 +11,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.modules.lazy import LazyModuleMixin
 from torch.nn.modules.pooling import _AdaptiveAvgPoolNd, _AdaptiveMaxPoolNd, _AvgPoolNd, _LPPoolNd, _MaxPoolNd
+from torch.nn.parameter import is_lazy
 
 #: Names of the axes of what a convolution over so many dimensions takes, behind batch and channels.
 SPACE = {1: ("L",), 2: ("H", "W"), 3: ("D", "H", "W")}
@@ -78,6 +79,33 @@ def packed_weights(module: nn.Module) -> tuple[int, str] | None:
     weights = list(found.values()) if isinstance(found, dict) else [found]
     types = dict.fromkeys(dtype_name(weight.dtype) for weight in weights)
     return sum(weight.numel() for weight in weights), "+".join(types)
+
+
+#: Weights that are looked through for zeros, and the share of zeros that nobody has by chance.
+_LOOKED_AT, _MANY_ZEROS = 16_000_000, 0.1
+
+
+def masked_weights(module: nn.Module) -> tuple[int, int, bool] | None:
+    """Count a layer's pruned weights.
+
+    Returns how many, of how many, and whether a mask holds them; None where there are none.
+    Masks are those of torch.nn.utils.prune, and of parametrizations with a `mask`. Without a mask it is the
+    zeros in matrices and kernels, where these are a tenth or more.
+    """
+    if isinstance(module, torch.jit.ScriptModule):
+        return None
+    masks = [mask for name, mask in module._buffers.items() if name.endswith("_mask")
+             and f"{name.removesuffix('_mask')}_orig" in module._parameters]  # fmt: skip
+    for listed in getattr(module, "parametrizations", {}).values():
+        masks += [mask for one in listed for name, mask in one._buffers.items() if name == "mask"]
+    weights = masks or [
+        weight for weight in module._parameters.values()
+        if weight is not None and not is_lazy(weight) and weight.ndim > 1 and weight.numel() <= _LOOKED_AT
+        and type(weight) is nn.Parameter and not isinstance(module, (nn.Embedding, nn.EmbeddingBag))
+    ]  # fmt: skip
+    weights = [weight for weight in weights if weight is not None and not weight.is_meta]
+    count, zeros = sum(w.numel() for w in weights), sum(int((w == 0).sum()) for w in weights)
+    return (zeros, count, bool(masks)) if zeros and (masks or zeros >= _MANY_ZEROS * count) else None
 
 
 @dataclass(frozen=True)

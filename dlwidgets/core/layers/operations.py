@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from math import prod
@@ -12,15 +13,17 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch._subclasses.fake_tensor import UnsupportedOperatorException
 from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils._pytree import tree_map
 
 from ..base.isolation import OUTSIDE
+from ..base.slices import pause
 from ..base.trees import tree_tensors
 
 if TYPE_CHECKING:
     from .trace import Trace
 
+_NEED_VALUES = {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape}
 #: Refused for operands of several dtypes, but not while these hold no values.
 _OF_ONE_DTYPE = {"aten.mm", "aten.addmm", "aten.bmm", "aten.baddbmm", "aten.mv", "aten.addmv", "aten.dot"}
 _RECURRENT = {"lstm", "gru", "rnn_tanh", "rnn_relu"}
@@ -44,11 +47,17 @@ class Operations(TorchDispatchMode):
 
     supports_higher_order_operators = True
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        # Else torch loads its compiler, for over a second, only to keep it off this class.
+        return False
+
     def __init__(self, trace: Trace) -> None:
         self._trace = trace
         super().__init__()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        pause()
         if any(kind.__name__ == "NestedTensor" for kind in types):
             return NotImplemented  # it is asked again with the tensor inside
         kwargs = kwargs or {}
@@ -71,17 +80,23 @@ class Operations(TorchDispatchMode):
             types = list(dict.fromkeys(str(tensor.dtype) for tensor in self._trace.operation.tensors))
             if len(types) > 1:
                 raise RuntimeError(f"{name} wants tensors of one dtype, but was given {' and '.join(types)}")
+        if name in LOOKUPS and self._trace.fake:
+            _check_numbers(args)
         if name == "aten._grouped_mm" and self._trace.fake:
             output = _fake_grouped_product(*args, **kwargs)
         else:
             output = func(*args, **kwargs)
         self._trace.operation = None
+        self._trace.tick(output)
+        if overload and not _NEED_VALUES.isdisjoint(func.tags):
+            self._trace.needs_values = True
+        if self._trace.fake and overload:
+            _carry_values(func, args, kwargs, output)
         if formula is not None and not any(tensor.is_nested for tensor in tree_tensors(args)):
             self._trace.count(int(formula(args, output)))
         elif formula is not None or not overload or has_macs(func):
             self._trace.leave_uncounted(name)
         return output
-
 
     def _inside(self, function: Any) -> Any:
         if not callable(function):
@@ -92,6 +107,56 @@ class Operations(TorchDispatchMode):
                 return function(*args, **kwargs)
 
         return seen
+
+
+class OutOfRange(IndexError):
+    """Numbers for which a table has no row."""
+
+
+#: Operations that look rows up: the table, then the numbers.
+LOOKUPS = ("aten.embedding", "aten._embedding_bag", "aten._embedding_bag_forward_only")
+
+
+def values_of(tensor: Any) -> Any:
+    """Return the known values of a tensor that holds none."""
+    return getattr(tensor, "known_values", tensor)
+
+
+def _check_numbers(args: Sequence[Any]) -> None:
+    numbers, rows = values_of(args[1]), args[0].shape[0]
+    if type(numbers) is torch.Tensor and numbers.numel():
+        with _disable_current_modes():
+            low, high = int(numbers.min()), int(numbers.max())
+        if low < 0 or high >= rows:
+            raise OutOfRange(f"{low if low < 0 else high} is among the numbers of rows 0 to {rows - 1}")
+
+
+def _carry_values(func: Any, args: Sequence[Any], kwargs: dict[str, Any], output: Any) -> None:
+    """Work out what is known of whole numbers, for `_check_numbers`.
+
+    Of real numbers only what is moved, or made whole.
+    """
+    tensors = list(tree_tensors((args, kwargs)))
+    if not any(hasattr(tensor, "known_values") for tensor in tensors):
+        return
+    made = list(tree_tensors(output))
+    if func._schema.is_mutable:
+        for tensor in tensors:
+            if hasattr(tensor, "known_values"):
+                del tensor.known_values
+        return
+    moved = func.is_view or func.name() in _MOVES
+    known = all(type(values_of(tensor)) is torch.Tensor for tensor in tensors)
+    if not known or not all(moved or not tensor.is_floating_point() for tensor in made):
+        return
+    with _disable_current_modes(), suppress(Exception):
+        found = func(*tree_map(values_of, args), **tree_map(values_of, kwargs))
+        for tensor, values in zip(made, tree_tensors(found)):
+            tensor.known_values = values  # type: ignore[attr-defined]
+
+
+#: What moves values and leaves them, beside views.
+_MOVES = {f"aten::{name}" for name in ("clone", "_to_copy", "index.Tensor", "index_select", "cat", "stack")}
 
 
 def _fake_grouped_product(

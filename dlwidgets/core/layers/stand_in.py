@@ -15,7 +15,7 @@ from torch.nn.modules.lazy import LazyModuleMixin
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter, is_lazy
 from torch.overrides import TorchFunctionMode
 
-from .walk import kind_of, uncompiled
+from .walk import bytes_of, kind_of, uncompiled
 
 #: The dicts of a module whose entries are called by its calls, and all whose entries torch calls.
 _CALLED = ("_forward_hooks", "_forward_pre_hooks")
@@ -23,6 +23,8 @@ _HOOKS = (
     *_CALLED, "_backward_hooks", "_backward_pre_hooks", "_state_dict_hooks", "_state_dict_pre_hooks",
     "_load_state_dict_pre_hooks", "_load_state_dict_post_hooks",
 )  # fmt: skip
+#: Bytes of weights that are copied without a thought.
+_SMALL = 64 * 2**20
 _Copy = Callable[[torch.Tensor], torch.Tensor]
 
 
@@ -83,6 +85,31 @@ def lent(model: nn.Module) -> nn.Module:
         return _lazy_like(tensor, tensor.device) if is_lazy(tensor) else tensor.detach().clone()
 
     return _copied(model, lend, clone)
+
+
+def cloned(model: nn.Module) -> nn.Module:
+    """Return a stand-in with parameters of its own, equal to the model's."""
+
+    def clone(tensor: torch.Tensor) -> torch.Tensor:
+        if is_lazy(tensor):
+            return _lazy_like(tensor, tensor.device)
+        made = tensor.detach().clone()
+        return nn.Parameter(made, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else made
+
+    return _copied(model, clone, clone)
+
+
+def is_small(model: nn.Module) -> bool:
+    """Say whether a model's weights are copied without a thought."""
+    return sum(bytes_of(tensor) for tensor in (*model.parameters(), *model.buffers())) <= _SMALL
+
+
+def try_copy(model: nn.Module) -> nn.Module | None:
+    """Return a stand-in, or None; a small one has its own weights."""
+    try:
+        return (cloned if is_small(model) else lent)(model)
+    except Exception:  # noqa: BLE001 - the model may hold anything
+        return None
 
 
 def _lazy_like(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:

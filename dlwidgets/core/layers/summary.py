@@ -14,10 +14,13 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from ..base.trees import Takes, tree_tensors
+from ..pictures.picture import time_first
+from .axes import time_first_sentence
 from .example_input import Example, from_input, from_shape, holds_tensors, input_hint
 from .forward import TracedForward, clear_frames, trace_forward
-from .kinds import dtype_name, layer_arguments, packed_weights, shape_words
+from .kinds import dtype_name, layer_arguments, masked_weights, packed_weights, shape_words
 from .trace import Failure, Record, Shapes
+from .unregistered import find_unregistered
 from .walk import HOLDERS, Holding, Layer, bytes_of, holdings_of, numel_of, walk
 
 if TYPE_CHECKING:
@@ -53,7 +56,7 @@ class Row:
     dtype : of its parameters, several joined by "+"; without any, of its output; None where neither is known.
     same_as : the path where the same module stands first; None for most layers.
     holder : whether it only holds others, as a ModuleList, and is never called itself.
-    note : what else is to be said of it, as "not called"; "" for nothing.
+    note : what else is to be said of it, as "not called", or how many weights are masked; "" for nothing.
     """
 
     path: str
@@ -108,6 +111,7 @@ class Summary:
     uncounted : operations that may hold MACs but are not in `macs`, by name, with the paths of their layers.
     notes : what else is to be known about the numbers, sentences.
     batch : the size of the first axis of the inputs, where they agree on it.
+    masked_parameters : how many of the parameters are pruned by a mask.
     """
 
     rows: tuple[Row, ...]
@@ -125,6 +129,7 @@ class Summary:
     notes: tuple[str, ...] = ()
     inputs: tuple[Shape, ...] = ()
     batch: int | None = None
+    masked_parameters: int = 0
 
     @property
     def name(self) -> str:
@@ -175,8 +180,10 @@ def summary(
     """Return the model as a table of its layers.
 
     The model is left as it is: a stand-in is followed, in eval mode and with tensors that hold no values, so
-    that no weight is copied and nothing computed. Its hooks are
-    called on them, and what these keep is taken back. A model that needs values is run once for real, in the same way apart from it; the notes say so.
+    that no weight is copied and nothing computed. Its hooks are called on them, and what these keep is taken
+    back. A model that needs values, or takes long to follow, as a loop over time, is run once for real, in
+    the same way apart from it; the notes say so. Before torch's compiler is loaded, which following needs, a
+    small model is run as a copy.
 
     Parameters
     ----------
@@ -274,22 +281,31 @@ def make_summary(
         for layer in _in_order(layers, records)
     ]
     example = found.example if found is not None else Example(())
+    used = found.trace.used if found is not None else ()
     notes = [*example.notes]
+    for one in find_unregistered({layer.path: layer.module for layer in layers}):
+        notes.append(one.sentence(one.path in used))
     if found is not None and found.real:
         # A forward that fails was run only for torch's own words.
         why = "until it failed" if found.error is not None else f"since {found.real}"
-        what = "A copy of the model that shares its weights"
+        what = "A copy of the model" + (" that shares its weights" if not found.copied else "")
         if found.itself:
             what = "The model itself, which cannot be copied and is now as it was before,"
         notes.append(f"{what} was run once for real, {why}.")
+    given = [tuple(tensor.shape) for tensor in tree_tensors(example.inputs) if not tensor.is_nested]
+    first = next((one for one in layers if time_first(one.module) and records[one.path].inputs), None)
+    timed = first is not None and given[:1] == [records[first.path].inputs[0][1]] and len(given[0]) == 3
+    if timed and first is not None:
+        notes.append(time_first_sentence(first.path, first.module))
+    masks = [masked_weights(layer.module) for layer in layers if not layer.again]
     return Summary(
         tuple(rows), rows[0].parameters, holdings[""].trained, whole.macs, whole.activation_bytes,
         rows[0].parameter_bytes, rows[0].buffer_bytes, complete=error is None, error=error,
         exception=found.error if found is not None else None,
         failed=failure.path if failure is not None else None,
         uncounted={name: tuple(paths) for name, paths in uncounted.items()}, notes=tuple(notes),
-        inputs=tuple(tuple(t.shape) for t in tree_tensors(example.inputs) if not t.is_nested),
-        batch=example.batch,
+        masked_parameters=sum(mask[0] for mask in masks if mask is not None and mask[2]),
+        inputs=tuple(given), batch=None if timed else example.batch,
     )  # fmt: skip
 
 
@@ -320,6 +336,8 @@ def _note(layer: Layer, record: Record, lazy: bool, followed: bool, failure: Fai
         count = sum(map(prod, record.built.values()))
         gives = f": its first batch gives it {count:,} parameters" if count else ""
         words.append(f"not built yet{gives}")
+    if zeros := masked_weights(layer.module):
+        words.append(f"{zeros[0]:,} of its {zeros[1]:,} weights are {'masked' if zeros[2] else '0'}")
     if (packed := packed_weights(layer.module)) is not None:
         words.append(f"its {packed[0]:,} weights are packed as {packed[1]} and are no parameters")
     if record.varied:

@@ -147,6 +147,8 @@ def totals(table: Summary) -> str:
     words = [f"{table.total_parameters:,} parameters ({count(table.parameter_bytes, 'B')})"]
     if table.trainable_parameters != table.total_parameters:
         words.append(f"{table.trainable_parameters:,} of them trainable")
+    if table.masked_parameters:
+        words.append(f"{table.masked_parameters:,} of them masked")
     if any(map(ran, table.rows)) or table.inputs:
         more = "at least " if table.uncounted or not table.complete else ""
         words.append(f"{more}{count(table.total_macs)} MACs")

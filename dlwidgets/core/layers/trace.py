@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -17,13 +18,22 @@ from torch.utils._mode_utils import no_dispatch
 from torch.utils._python_dispatch import _disable_current_modes
 
 from ..base.outputs import named_tensors
+from ..base.slices import pause
 from ..base.trees import call_model, tree_tensors
 from .operations import Functions, Operations, TensorOperation
 from .stand_in import fake_tensor
+from .unregistered import find_unregistered
 from .walk import Layer
 
 #: What tells a tensor apart from others in the same output, and its shape.
 Shapes = tuple[tuple[str, tuple[int, ...]], ...]
+
+
+#: Calls of one layer, or operations, that only a loop has.
+_LOOP, _LONG_LOOP = 32, 2_000
+#: How long a forward is followed before it may be run instead, or run before it is followed [s]; and what an
+#: operation costs that is followed; what run and watched on a slow core, with each value put out and MAC [s].
+_PATIENCE, _FOLLOWED, _OPERATION, _VALUE, _MAC = 0.25, 3e-4, 3e-5, 3e-9, 3e-10
 
 
 @dataclass
@@ -70,6 +80,8 @@ class Trace:
     cache : the layers' outputs so far; None where they have values.
     uncounted : operations that may hold MACs but have no formula -> the paths of the layers they ran in.
     failure : where the forward failed, or None.
+    needs_values : whether an operation was met whose output depends on values.
+    used : the attributes, by path, of layers that ran and are in no module's care: see `Unregistered`.
     """
 
     def __init__(
@@ -78,6 +90,7 @@ class Trace:
         layers: Sequence[Layer],
         mode: FakeTensorMode | None = None,
         gradients: bool = False,
+        pressed: bool = False,
     ) -> None:
         self.records: dict[str, Record] = {}
         self.modules: dict[str, nn.Module] = {}
@@ -88,6 +101,10 @@ class Trace:
         self.cache = OutputCache(mode) if mode is not None and not gradients else None
         self._twin, self._mode, self._gradients = twin, mode, gradients
         self._ended: tuple[nn.Module, _Frame] | None = None
+        self._clock = _Clock(self.fake) if pressed else None
+        self.used: set[str] = set()
+        self._most = 0  # calls of one layer
+        self.needs_values = False
         self._stack: list[_Frame] = []
         self._calls = 0
         self._places: dict[int, list[Layer]] = {}
@@ -101,6 +118,10 @@ class Trace:
                 module.__dict__["forward"] = _Listener(self, module)
                 if module._forward_hooks:
                     module.register_forward_hook(self._amend)
+
+        for one in find_unregistered(self.modules):
+            for module in one.modules:
+                module.register_forward_pre_hook(lambda *_, path=one.path: self.used.add(path))
 
     def run(self, inputs: Any) -> None:
         """Call the stand-in on `inputs` (see `trees.call_model`).
@@ -123,6 +144,11 @@ class Trace:
                 self._note_failure("", {}, error)
                 raise
 
+    def tick(self, output: Any) -> None:
+        """Note that an operation was followed; TooSlow: it should be run instead."""
+        if self._clock is not None:
+            self._clock.tick(output, self.records[""].macs, self._most)
+
     def count(self, macs: int) -> None:
         """Add MACs to the running layer and to those around it."""
         if self._stack:
@@ -143,6 +169,7 @@ class Trace:
         """Record a call of `module`, whose output is put into the frame."""
         if self._stack:
             self._stack[-1].alone = False
+        pause()
         frame = _Frame(self._find_place(module).path)
         record = self.records[frame.path]
         given = {
@@ -157,6 +184,7 @@ class Trace:
             record.varied = True
         self._calls += 1
         record.calls += 1
+        self._most = max(self._most, record.calls)
         self._stack.append(frame)
         try:
             if any(map(is_lazy, _held(module))):
@@ -232,6 +260,39 @@ class Trace:
         return {name: tuple(module._parameters[name].shape) for name in lazy}
 
 
+class TooSlow(BaseException):
+    """A forward is better run than followed, or followed than run.
+
+    No Exception, which a model might catch.
+    """
+
+
+class _Clock:
+    """Compares how long a forward takes, followed or run."""
+
+    def __init__(self, fake: bool) -> None:
+        self._fake = fake
+        # Of this thread alone: what a busy machine takes tells nothing.
+        self._began, self._operations, self._values = time.thread_time(), 0, 0
+
+    def tick(self, output: Any, macs: int, calls: int) -> None:
+        """Note an operation; TooSlow: the other way is faster by far.
+
+        `calls` are those of the layer that was called most; what is no loop is followed to its end.
+        """
+        self._operations += 1
+        if isinstance(output, torch.Tensor):
+            self._values += output.numel()
+        took = time.thread_time() - self._began
+        if took < _PATIENCE or (self._fake and calls < _LOOP and self._operations < _LONG_LOOP):
+            return
+        other = self._operations * _FOLLOWED
+        if self._fake:
+            other = 3 * (self._operations * _OPERATION + self._values * _VALUE + macs * _MAC)
+        if took > other:
+            raise TooSlow
+
+
 @dataclass
 class _Frame:
     """A layer's forward that is running."""
@@ -295,7 +356,9 @@ class OutputCache:
 
     def key(self, module: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Hashable | None:
         """Return a key by which calls have equal outputs, or None."""
-        if type(module) not in _PLAIN or kwargs or len(args) != 1 or torch._C._is_any_autocast_enabled():
+        looks_up = type(module) is nn.Embedding and args and hasattr(args[0], "known_values")
+        plain = type(module) in _PLAIN and not looks_up and not kwargs and len(args) == 1
+        if not plain or torch._C._is_any_autocast_enabled():
             return None
         held = [args[0], *module._parameters.values(), *module._buffers.values()]
         if not all(type(tensor) is FakeTensor for tensor in held if tensor is not None):

@@ -237,12 +237,46 @@ def first_sample(tensor: torch.Tensor, layer: nn.Module | None = None) -> torch.
     """
     if tensor.ndim != 3:
         return tensor[0] if tensor.ndim else tensor
-    if isinstance(layer, (nn.TransformerEncoderLayer, nn.TransformerDecoderLayer)):
-        layer = layer.self_attn
-    if isinstance(layer, (nn.RNNBase, nn.MultiheadAttention)) and not layer.batch_first:
+    if time_first(layer):
         return tensor[:, 0]
     batch_second = tensor.shape[0] != 1 and tensor.shape[1] == 1 and not isinstance(layer, CONV_1D)
     return tensor[:, 0] if batch_second else tensor[0]
+
+
+def time_first(layer: nn.Module | None) -> bool:
+    """Say whether a layer has time first, and samples second."""
+    if isinstance(layer, (nn.TransformerEncoderLayer, nn.TransformerDecoderLayer)):
+        layer = layer.self_attn
+    return isinstance(layer, (nn.RNNBase, nn.MultiheadAttention)) and not layer.batch_first
+
+
+def with_batch_axis(
+    tensor: torch.Tensor, layer: nn.Module | None = None, channels: int | None = None
+) -> tuple[torch.Tensor, int | None, str]:
+    """Give what one sample makes a batch axis, if need be.
+
+    So it is with packed sequences, the nodes of a graph, and windows that stand along axis 0.
+
+    Returns
+    -------
+    tensor, channels : as given, or with an axis more in front.
+    note : what axis 0 is taken for, in words; "" where it is the batch.
+    """
+    if not tensor.ndim or tensor.ndim > 3 and tensor.shape[0] == 1:
+        return tensor, channels, ""
+    count = tensor.shape[0]
+    if isinstance(layer, nn.modules.conv._ConvNd) and tensor.ndim == len(layer.kernel_size) + 1:
+        return tensor[None], None, ""  # one image without a batch axis
+    if tensor.ndim == 3 and time_first(layer) and tensor.shape[1] != 1:
+        taken = (
+            f"the layer takes axis 0 for time (batch_first=False), and axis 1 for {tensor.shape[1]} samples"
+        )
+        return (tensor.transpose(0, 1) if count == 1 else tensor), channels, taken
+    if count == 1 or (tensor.ndim == 3 and tensor.shape[1] == 1):
+        return tensor, channels, ""
+    if tensor.ndim > 2:
+        return tensor, channels, f"the first of {count} along axis 0, which is not the batch"
+    return tensor[None], None if channels is None else channels + 1, "axis 0 is not the batch: shown whole"
 
 
 def _is_attention(sample: torch.Tensor) -> bool:

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from ..base.trees import tree_tensors
-from .picture import Picture, first_sample, make_picture, stack_maps
+from .picture import Picture, first_sample, make_picture, stack_maps, with_batch_axis
 from .statistics import to_real
 
 #: The longest side of an image, in pixels, and the bytes of any other picture of an input.
@@ -49,7 +49,7 @@ def make_thumbnail(inputs: Any, lines: bool = False) -> Thumbnail:
     found = list(tree_tensors(inputs))
     if not found or found[0].numel() == 0:
         return Thumbnail("none", words="The input holds no tensor.")
-    tensor = found[0]
+    tensor, _, _ = with_batch_axis(found[0])
     note = f"the first of {len(found)} inputs" if len(found) > 1 else ""
     sample = first_sample(tensor)
     shape = tuple(sample.shape)

@@ -21,6 +21,7 @@ from ..data.companions import Companions
 from ..data.objective import Objective
 from ..data.session_data import SessionData, choose_device, prepare_data
 from ..data.task import read_loss
+from ..layers.unregistered import find_unregistered
 from ..layers.walk import numel_of
 from .loop import Loop
 from .run import Run
@@ -130,6 +131,7 @@ def _describe_choices(
         more = f" and {len(task.classes) - 8} more" if len(task.classes) > 8 else ""
         said.append(f"The names of the classes became numbers: {shown}{more}.")
     said += opened.notes
+    said += [one.sentence() for one in find_unregistered(dict(loop.model.named_modules()))]
     if loop.rate.plan is not None:
         also = f"; it cycles {' and '.join(loop.rate.cycled)} as well" if loop.rate.cycled else ""
         said.append(f"The learning rate goes by the schedule {loop.rate.words}{also}.")

@@ -20,6 +20,7 @@ from ..base.isolation import TrainingContext, preserve_modes, preserve_random_st
 from ..base.ledger import Entry
 from ..base.machine import in_notebook
 from ..base.random_state import TURN, RandomStates
+from ..base.slices import SlicedWork
 from ..base.state import Stateful
 from ..base.words import describe_error
 from ..controls.steering import ModelShape, Steering, names_of
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
 PULSE = 0.1
 #: How long a wish that holds at rest too is waited for, lest a long job holds up who made it [s].
 _PATIENCE = 2.0
+#: How long a slice of long work takes between two steps, and where none are taken [s].
+_SLICE, _SLICE_AT_REST = 0.025, 0.5
 #: How long steps and checkpoints under way are waited for when the interpreter ends [s].
 _LAST_PATIENCE = 10.0
 
@@ -337,9 +340,40 @@ class Run:
 
         return self.worker.job(apart, looks)
 
-    def result(self, work: Callable[[], Any]) -> Any:
-        """Return what `work()` returns, done as by `at_step`."""
-        future = self.at_step(work)
+    def in_slices(self, work: Callable[[], Any]) -> Future[Any]:
+        """Have `work()`, which pauses by itself, done a slice between two steps.
+
+        A training is held no longer than a slice takes: see `base.slices`.
+        """
+        if self.worker.here:
+            return self.at_step(work)  # which it does itself, at once
+        whole: Future[Any] = Future()
+        sliced = SlicedWork(work)
+
+        def ended(slice: Future[bool]) -> None:
+            try:
+                if not slice.result():
+                    more()
+                    return
+                whole.set_result(sliced.result())
+            except BaseException as error:  # noqa: BLE001 - it belongs to who asked
+                sliced.abandon()
+                whole.set_exception(error)
+
+        def more() -> None:
+            try:
+                slice = self.at_step(lambda: sliced.run(_SLICE if self.orders.going else _SLICE_AT_REST))
+                slice.add_done_callback(ended)
+            except RuntimeError as error:  # the run was closed
+                sliced.abandon()
+                whole.set_exception(error)
+
+        more()
+        return whole
+
+    def result(self, work: Callable[[], Any], sliced: bool = False) -> Any:
+        """Return what `work()` returns, done as by `at_step`, or `in_slices`."""
+        future = self.in_slices(work) if sliced else self.at_step(work)
         with self._waiting():
             return self.worker.result(future)
 

@@ -95,9 +95,13 @@ class Worker:
         return future
 
     def do_jobs(self, hold: bool = False) -> None:
-        """Do the jobs that wait; with `hold`, results wait for `deliver()`."""
-        while self.has_jobs:
-            self._do((self._looks or self._jobs).popleft(), self._results)
+        """Do the jobs that wait; with `hold`, results wait for `deliver()`.
+
+        Those that come meanwhile wait for the next time: they may be the next slices of long ones.
+        """
+        for _ in range(len(self._looks) + len(self._jobs)):
+            if self.has_jobs:
+                self._do((self._looks or self._jobs).popleft(), self._results)
             if not hold:
                 self.deliver()
 

@@ -16,6 +16,7 @@ from ...core.activations.layer_choice import layer_paths, no_such_layer
 from ...core.activations.look import Look, Names, Wanted, number, pack, save_look
 from ...core.base.time_budget import TimeBudget
 from ...core.data.samples import PlainSamples
+from ...core.layers.example_input import read_rows
 from ...core.layers.walk import HOLDERS, kind_of
 from ...core.pictures.picture import SORTS
 from ...session import Session
@@ -139,7 +140,7 @@ class ActivationBrowser(View):
             samples = session.samples
         else:
             floats = (one.dtype for one in model.parameters() if one.is_floating_point())
-            samples = PlainSamples(X, y, next(floats, torch.get_default_dtype()))
+            samples = PlainSamples(read_rows(X, model), y, next(floats, torch.get_default_dtype()))
         self._samples = SampleSource(
             samples, lambda: session.scores if shares_sample and session.has_valid else None, encode
         )
@@ -410,4 +411,3 @@ class ActivationBrowser(View):
             self._study.close()
             self._look.taken = None
         super().close()
-

@@ -133,13 +133,8 @@ class LayerTable(View):
             super().__init__()
             return
         session = source
-
-        def layers() -> Summary:
-            self._made_under = session.applied.get("trainable")
-            return session.layers()
-
-        # Between two steps: the layers are watched for a moment, which a training step must not see.
-        self._future = session.at_step(layers)
+        self._made_under = session.applied.get("trainable")
+        self._future = session.find_layers()
         wait([self._future], timeout=_FIRST)
         if session.layer_stats is not None:
             self._sparks.add(session.layer_stats, time.monotonic())

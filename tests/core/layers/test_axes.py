@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+import dlwidgets as dlw
 from dlwidgets.core.layers.axes import channel_axis, sample_axis, samples_first
 
 TIME_FIRST = nn.MultiheadAttention(8, 2)
@@ -53,3 +54,22 @@ def test_windows_of_a_sample_are_taken_for_places():
     rows, places = samples_first(nn.Conv2d(1, 3, 1), output, 2)
     assert rows.shape == (2, 3, 12) and places == (3, 2, 2)
     assert torch.equal(rows[1, :, 4:8], output[4].flatten(1))
+
+
+@pytest.mark.parametrize(("layer", "said"), [(nn.LSTM(4, 6), True), (nn.LSTM(4, 6, batch_first=True), False)])
+def test_the_table_says_which_axis_a_recurrence_takes_for_time(layer, said):
+    table = dlw.summary(nn.Sequential(layer), torch.rand(10, 3, 4))
+    assert any("axis 0 of the input for time" in note for note in table.notes) == said
+    assert table.batch == (None if said else 10)
+
+
+def test_a_recurrence_that_is_given_its_input_turned_says_nothing():
+    class Turned(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.cells = nn.GRU(4, 6)
+
+        def forward(self, x):
+            return self.cells(x.transpose(0, 1))[0]
+
+    assert dlw.summary(Turned(), torch.rand(10, 3, 4)).notes == ()

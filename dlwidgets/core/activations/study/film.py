@@ -14,7 +14,7 @@ from torch import nn
 from ...base.isolation import find_device
 from ...base.state import Reference, dereference, write_attributes
 from ...layers.stand_in import lent
-from ...pictures.picture import first_sample
+from ...pictures.picture import first_sample, with_batch_axis
 from ...pictures.statistics import to_real
 from ..activations import activations
 from ..layer_choice import layer_paths
@@ -107,7 +107,7 @@ def output_of(
     if not found[key].numel():
         shape = tuple(found[key].shape)
         raise ValueError(f"{layer or 'The model'} puts out nothing for this sample: {shape}.")
-    return first_sample(to_real(found[key]), module).cpu()
+    return first_sample(with_batch_axis(to_real(found[key]), module)[0], module).cpu()
 
 
 class Film:
