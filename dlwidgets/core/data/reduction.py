@@ -66,6 +66,7 @@ class LossCalls(TorchFunctionMode):
         self._found: list[tuple[torch.Tensor, LossCall]] = []
         self._sums: list[torch.Tensor] = []
         self._picked: list[weakref.ref[torch.Tensor]] = []
+        self.masks = False  #: Whether values were picked by a mask.
 
     def of(self, loss: Any) -> LossCall | None:
         """Return the call that returned this loss, or None."""
@@ -78,6 +79,9 @@ class LossCalls(TorchFunctionMode):
         if made.ndim:
             if func in (torch.Tensor.__getitem__, torch.masked_select, torch.Tensor.masked_select):
                 self._picked.append(weakref.ref(made))
+                index = args[1:] or tuple((kwargs or {}).values())
+                parts = index[0] if isinstance(index[0], tuple) else index
+                self.masks |= any(isinstance(one, torch.Tensor) and one.dtype == torch.bool for one in parts)
             return made
         options = kwargs or {}
         if getattr(func, "__module__", "") == "torch.nn.functional":
@@ -151,7 +155,8 @@ def _read_reduction(
     with LossCalls(len(output)) as calls:
         made = loss(output, targets)
     call = calls.of(made)
-    if call is None or call.function in _QUOTIENTS or call.given[0].numel() % len(output):
+    # A mask that leaves nothing out of these samples may do so in others.
+    if call is None or calls.masks or call.function in _QUOTIENTS or call.given[0].numel() % len(output):
         return None
     if call.function in _MEANS and call.given[0].numel() not in (targets.numel(), output.numel()):
         return None

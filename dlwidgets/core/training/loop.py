@@ -370,17 +370,23 @@ class Loop:
             with self.watch.forward() if not number else nullcontext(), self.precision.forward():
                 loss, said = self.objective.loss(there)
             one = loss.item()
+            empty = may_be_empty and math.isnan(one) and not objective.weigh(batch)
+            empty = math.isinf(divisor) or (empty and not objective.find_nonfinite(batch))
+            if not math.isfinite(one) and not empty:
+                raise NotFinite(self._not_finite(f"The loss became {one}", there))
             if not number:
                 zero_gradients(self.optimizer)
             if math.isinf(divisor):
                 continue
-            empty = may_be_empty and math.isnan(one) and not objective.find_nonfinite(batch)
-            if not math.isfinite(one) and not empty:
-                raise NotFinite(self._not_finite(f"The loss became {one}", there))
             value, parts = value + one / divisor, add_parts(parts, said, divisor)
             self.precision.backward(loss if divisor == 1 else loss / divisor)
         self.precision.unscale(self.optimizer)
         if math.isnan(value) and float(total_norm(self._parameters)) != 0:
+            # What the loss divides by was not known. Its NaN is in all gradients and says nothing of a layer.
+            with torch.no_grad():
+                for parameter in self._parameters:
+                    if parameter.grad is not None:
+                        parameter.grad.zero_()
             raise NotFinite(self._not_finite("The loss became nan", there))
         measured = self._gradients.clip(self.clip, self._parameters)
         if measured is not None and self._beside and not total_norm(self._beside).isfinite():

@@ -186,3 +186,10 @@ def test_a_loss_that_is_nan_for_another_reason_still_ends_the_run():
 def test_a_reduction_is_known_where_the_targets_tell_it(name, known):
     loss, targets = (LOSSES | MASKED | WHOLE)[name]
     assert (find_reduction(loss, net()(X[40:44]), targets[40:44]) is not None) == known
+
+
+def test_a_mask_that_leaves_nothing_out_of_the_first_samples_is_not_known():
+    def loss(output, target):
+        return F.mse_loss(output[target > -9], target[target > -9])
+
+    assert find_reduction(loss, net()(X[:4]), NUMBERS[:4]) is None

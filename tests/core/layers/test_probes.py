@@ -387,6 +387,23 @@ def test_a_step_that_is_not_taken_shows_which_layers_are_not_finite():
     assert session.steps == 3
 
 
+def test_a_loss_of_unknown_divisor_shows_which_layers_are_not_finite():
+    model = net()
+    X = torch.randn(64, 3, generator=torch.Generator().manual_seed(0))
+    session = Session(
+        model, [(X, X.sum(1, keepdim=True))], threads=1,
+        training_step=lambda m, batch: (m(batch[0]) - batch[1]).square()[batch[1] > -9].mean(),
+    )  # fmt: skip
+    session.probe_layers(True)
+    session.step(2)
+    with torch.no_grad():
+        model[2].weight[0, 0] = math.nan
+    with pytest.raises(ArithmeticError, match="The loss became nan"):
+        session.step(1)
+    stats = session.layer_stats
+    assert stats.step == 3 and dict(zip(stats.paths, stats.finite)) == {"0": True, "2": False}
+
+
 def test_a_session_whose_layers_are_watched_trains_to_the_same_weights():
     weights = []
     for on in (False, True):
