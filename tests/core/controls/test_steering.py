@@ -130,7 +130,7 @@ def test_a_wish_is_read_into_one_form(read, value, meant):
         *[("epochs", value, "a whole number, 1 or more, is wanted") for value in (0, -1, 1.5, "3", None, False)],
         *[("weight_decay", value, "a number, 0 or more, is wanted") for value in (-0.1, math.nan, "0", True)],
         *[("evaluate_every", value, '"epoch", a number of steps, or None') for value in (0, "step", 1.5, True, "epochs")],
-        *[("thresholds", value, "one number, or one for each class, is wanted") for value in ("high", None, [], [0.1, "a"], math.nan, [math.nan], True)],
+        *[("thresholds", value, "one number, or one for each class, is wanted") for value in ("high", [], [0.1, "a"], math.nan, [math.nan], True)],
     ],
 )  # fmt: skip
 def test_what_cannot_be_wished_is_said_with_the_value_and_what_is_wanted(read, value, wanted):

@@ -284,7 +284,8 @@ def test_a_failure_stands_in_the_head_with_its_traceback(wire, open_page):
     panel = TrainingPanel(session)
     page = open_page(panel._head, eager=True)
     session.start()
-    session.wait()
+    with pytest.raises(RuntimeError, match="cable"):
+        session.wait()
     assert page.state["error"] == "RuntimeError: <b>cable</b>" and "cable" in page.state["trace"]
     assert page.state["run"]["status"] == "failed"
     panel.close(), session.close()
