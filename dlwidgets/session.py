@@ -174,8 +174,8 @@ class Session(HasTraits):
     ema : decay, as 0.999, of an average of the weights that `evaluate` and `predict` then use.
     precision : "full", "bf16" (CPU, CUDA) or "fp16" (CUDA) for the forward pass of training.
     early_stopping : patience, (metric, patience), (metric, patience, min_delta), or a dict of these with
-        `restore=True`, which puts the best weights back when the run ends: done, stopped early, or by `stop()`
-        or `close()`; `undo()` then brings back the last ones. What pauses, is interrupted or fails can go on,
+        `restore=True`, which puts the best weights back when the run ends: done, stopped early, by `stop()` or
+        `close()`; `undo()` then brings back the last ones. What pauses, is interrupted or fails can go on,
         and keeps the newest.
     snapshot_memory : bytes that snapshots may take, to go back to; None: a tenth of the memory that is really
         there but no more than 512 MB, or room for two where they take less than a quarter; 0: none are taken.
@@ -404,8 +404,8 @@ class Session(HasTraits):
 
         Parameters
         ----------
-        epochs : None: as `session.epochs` says, or those a paused run still has to do. So many: that many, and
-            a run that has more left pauses there, to be gone on with; `session.epochs` stays. The rest of an
+        epochs : None: as `session.epochs` says, or those a paused run still has to do. So many: that many,
+            and a run that has more left pauses there, to be gone on with; `session.epochs` stays. The rest of an
             epoch that was broken off counts as the first.
 
         Raises
@@ -491,7 +491,7 @@ class Session(HasTraits):
         Parameters
         ----------
         epochs : as of `start`.
-        progress : whether a bar shows how far it is, or on no terminal, as in a log, a line an epoch (stderr).
+        progress : whether a bar shows how far it is; on no terminal, as in a log, a line an epoch (stderr).
 
         Raises
         ------

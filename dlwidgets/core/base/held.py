@@ -19,7 +19,9 @@ GENERATORS = (torch.Generator, np.random.Generator, np.random.RandomState, rando
 _DATA = (list, dict, set, deque, torch.Tensor, np.ndarray, *GENERATORS)
 #: What holds nothing that could change; and packages whose objects other threads may be using.
 _PLAIN = (str, bytes, int, float, complex, bool, type(None), range, torch.dtype, torch.device, torch.Size)
-_SHARED = {"threading", "_thread", "queue", "asyncio", "multiprocessing", "concurrent", "logging", "weakref", "io"}
+_SHARED = {
+    "threading", "_thread", "queue", "asyncio", "multiprocessing", "concurrent", "logging", "weakref", "io",
+}  # fmt: skip
 #: How deep is searched, and how many entries are looked into; of longer ones none is.
 _DEEP, _MANY = 4, 1_000
 
@@ -62,7 +64,8 @@ def _parts_of(one: Any) -> list[Any]:
     # The attributes as a dict, which is a container of its own.
     parts: list[Any] = [named] if (named := getattr(one, "__dict__", None)) else []
     if isinstance(one, torch.Tensor):
-        parts += [getattr(one, name) for name in one.__tensor_flatten__()[0]] if hasattr(one, "__tensor_flatten__") else []
+        if hasattr(one, "__tensor_flatten__"):
+            parts += [getattr(one, name) for name in one.__tensor_flatten__()[0]]
         parts += [one.grad] if one.is_leaf and one.grad is not None else []
     return parts
 

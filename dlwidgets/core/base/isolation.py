@@ -81,15 +81,14 @@ def _set_flags(flags: Iterable[tuple[nn.Module, bool]]) -> None:
 class BorrowedModel:
     """Puts back all that the forwards of a model change in it.
 
-    That is its parameters with gradients and flags, its buffers, the tensors and arrays in its attributes (also
-    in lists, dicts and objects there), these attributes and containers themselves, its random generators, and
-    its hooks. A backward pass that waits goes on as if nothing had been
-    written.
+    That is its parameters with gradients and flags, its buffers, the tensors and arrays in its attributes
+    (also in lists, dicts and objects there), these attributes and containers themselves, its random
+    generators, and its hooks. A backward pass that waits goes on as if nothing had been written.
 
     Parameters
     ----------
-    copied : whether tensors are copied now, the smallest first, up to 1 GB; else each is copied when a forward
-        is about to write into it. None: no tensor of the model is touched.
+    copied : whether tensors are copied now, the smallest first, up to 1 GB; else each is copied when a
+        forward is about to write into it. None: no tensor of the model is touched.
     caught : whether what its hooks have caught, as a list that they fill, is put back as well.
     """
 
@@ -417,9 +416,9 @@ def use_device(model: nn.Module, device: torch.device) -> Iterator[None]:
 def isolate_model(model: nn.Module, *, random_states: bool = True) -> Iterator[nn.Module]:
     """Yield the module to call in eval mode; leave no trace.
 
-    To be called by `run_forward`. Given back is all that `BorrowedModel` names, the train/eval flags, and the random generators of torch, numpy
-    and python. Within, the fused path of transformer layers is off, since it calls none of the layers inside,
-    and a compiled model runs uncompiled.
+    To be called by `run_forward`. Given back is all that `BorrowedModel` names, the train/eval flags, and the
+    random generators of torch, numpy and python. Within, the fused path of transformer layers is off, since it
+    calls none of the layers inside, and a compiled model runs uncompiled.
 
     Parameters
     ----------

@@ -12,7 +12,7 @@ class Orders:
     Any thread may ask; no call waits.
 
     A *run* begins with `start` and has a goal, counted in epochs. It may be paused and gone on with; it ends
-    done, or stopped. `step` takes steps whether there is a run or not, and `start` a part of the run there is.
+    done, or stopped. `step` takes steps whether there is a run or not, and `start` a part of one there is.
 
     Attributes
     ----------

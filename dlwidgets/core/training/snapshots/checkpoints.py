@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import math
+import os
 import re
 import secrets
 import shutil
