@@ -348,7 +348,8 @@ class Loop:
 
     def outputs(self, batches: Iterable[Any]) -> Generator[Any]:
         """Yield the model's output for each batch; to be closed."""
-        with eval_mode(self.model), self.averaged():
+        # Swapped in first: each forward begins with the weights that eval_mode has found.
+        with self.averaged(), eval_mode(self.model):
             for inputs in batches:
                 # A copy, since the model may write into what it is given.
                 there = tree_map(torch.clone, self.objective.to_device(inputs))

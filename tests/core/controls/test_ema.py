@@ -28,6 +28,21 @@ def test_averaging_does_not_touch_training_and_is_torchs_own():
     assert torch.equal(made.predict_scores(X), made.model.eval()(X).double().softmax(1).detach())
 
 
+def test_each_batch_is_judged_and_predicted_with_the_averaged_weights(tmp_path):
+    many, truth = X.repeat(4, 1, 1, 1), Y.repeat(4)
+    made = session(ema=0.9, valid=(many, truth)).fit()
+    twin = net()
+    twin.load_state_dict(torch.load(made.save(tmp_path / "model.pt"), weights_only=True))
+    output = twin.eval()(many).detach()
+    wanted = torch.bincount(truth * 4 + output.argmax(1), minlength=16).reshape(4, 4)
+    found = made.evaluate()  # in batches of 64
+    assert found.loss == pytest.approx(float(F.cross_entropy(output, truth)))
+    assert found.scores.matrix().tolist() == wanted.tolist()
+    assert torch.allclose(made.predict_scores(many), output.double().softmax(1))
+    plainly = made.model.eval()(many).detach()
+    assert not torch.equal(plainly.argmax(1), output.argmax(1))  # the weights that train say something else
+
+
 def test_averaging_is_switched_in_mid_run():
     made = session()
     made.step(3)
