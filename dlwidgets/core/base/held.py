@@ -26,11 +26,11 @@ _SHARED = {
 _DEEP, _MANY = 4, 1_000
 
 
-def find_held(owners: Iterable[Any]) -> Iterator[Any]:
+def find_held(owners: Iterable[Any], locked: bool = False) -> Iterator[Any]:
     """Yield what the owners hold, and themselves, each object once.
 
     Attributes and entries are followed four levels deep, and from each module anew. What belongs to several
-    threads (whatever has a lock) is passed over.
+    threads (whatever has a lock) is passed over, unless `locked`.
     """
     seen: set[int] = set()
     waiting = [(owner, _DEEP) for owner in owners]
@@ -45,7 +45,7 @@ def find_held(owners: Iterable[Any]) -> Iterator[Any]:
             depth = _DEEP
         parts = _parts_of(one)
         attributes = {} if isinstance(one, nn.Module) else getattr(one, "__dict__", {})
-        if any(type(value).__module__ in ("threading", "_thread") for value in attributes.values()):
+        if not locked and any(type(value).__module__ in ("threading", "_thread") for value in attributes.values()):
             continue
         yield one
         if depth and len(parts) <= _MANY:

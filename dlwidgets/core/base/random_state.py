@@ -214,7 +214,8 @@ class Generators:
     """The random generators that objects hold: see `find_held`."""
 
     def __init__(self, *owners: Any) -> None:
-        self._found = [one for one in find_held(owners) if isinstance(one, GENERATORS)]
+        # Data with a lock, as around a file, draws from generators as any other does.
+        self._found = [one for one in find_held(owners, locked=True) if isinstance(one, GENERATORS)]
 
     def state(self) -> list[Any]:
         """Return the state of each generator."""

@@ -155,6 +155,14 @@ class StreamStart:
         goes_on = not again or _keeps_place(stream) or _sizes(stream) != before
         self.once = bool(self.items) and goes_on and not (same and again)
         self.held = [*self.items, *again] if self.once else []
+        self._stream, self._count, self._sources = stream, count, sources
+
+    def first(self, count: int) -> list[Any]:
+        """Return the first `count`, or fewer where reading would lose any."""
+        if count <= self._count or self.once or len(self.items) < self._count:
+            return self.items[:count]
+        with self._sources.preserve():
+            return list(itertools.islice(iter(self._stream), count))
 
 
 def _keeps_place(stream: Any) -> bool:

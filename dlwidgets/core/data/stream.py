@@ -43,6 +43,7 @@ class StreamBatches(Batches):
         self._opening: Any = None
         self._mark = RandomMark()
         self._look: list[Any] = []
+        self._start: StreamStart | None = None
         if isinstance(source, Iterator):
             # It can be read once only: what was looked at is kept for training.
             self._look = list(itertools.islice(source, 1))
@@ -50,6 +51,7 @@ class StreamBatches(Batches):
         else:
             look = StreamStart(source, _FIRST if self._gives_samples else 1, self._sources)
             self._look, self._held, self._once = look.items, list(look.held), look.once
+            self._start = look
         if not self._gives_samples:
             if not self._look:
                 raise ValueError("the iterable gives no batches")
@@ -92,7 +94,7 @@ class StreamBatches(Batches):
             return self._look[0]
         if not self._look:
             raise ValueError("the IterableDataset gives no samples")
-        return default_collate(self._look[:count])
+        return default_collate(self._look[:count] if self._start is None else self._start.first(count))
 
     def why_not(self, batch_size: int) -> str | None:
         if not self._gives_samples and batch_size != self.batch_size:
