@@ -171,8 +171,11 @@ class Run:
 
     def _progress(self) -> dict[str, Any]:
         every = None if self.data.valid is None else self._wish("evaluate_every")
-        newest = self.orders.newest_goal
-        return self.loop.progress(self._goal() if newest is None else newest, every)
+        goal = self.orders.newest_goal
+        if goal is None:
+            # Steps before any run are its first: they do not put off its end with each epoch they complete.
+            goal = self.orders.began + self._wish("epochs")
+        return self.loop.progress(goal, every)
 
     # -- any thread: orders
 
