@@ -288,8 +288,10 @@ class LoaderBatches(Batches):
             loader = _with_sampler(loader, sampler)
         iterator, said = None, None
         # Workers that go on draw no new seed for an epoch, as new ones do: they cannot be had again.
-        again = loader.num_workers and state["open"] and was["clean"] and not state.get("reused")
-        if sampler is None or again:
+        again = sampler is None or (
+            loader.num_workers and state["open"] and was["clean"] and not state.get("reused")
+        )
+        if again:
             iterator, said = self._read_again(loader, sampler, state)
         else:
             sampler.install(was)
