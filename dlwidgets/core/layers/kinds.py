@@ -104,7 +104,7 @@ def masked_weights(module: nn.Module) -> tuple[int, int, bool] | None:
         and type(weight) is nn.Parameter and not isinstance(module, (nn.Embedding, nn.EmbeddingBag))
     ]  # fmt: skip
     weights = [weight for weight in weights if weight is not None and not weight.is_meta]
-    count, zeros = sum(w.numel() for w in weights), sum(int((w == 0).sum()) for w in weights)
+    count, zeros = sum(w.numel() for w in weights), sum(w.numel() - int(torch.count_nonzero(w)) for w in weights)
     return (zeros, count, bool(masks)) if zeros and (masks or zeros >= _MANY_ZEROS * count) else None
 
 

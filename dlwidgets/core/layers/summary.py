@@ -276,10 +276,14 @@ def make_summary(
             above.macs += record.macs
             above.activation_bytes += record.activation_bytes
     failure = found.trace.failure if found is not None and found.error is not None else None
+    masks = {id(layer.module): masked_weights(layer.module) for layer in layers if not layer.again}
     rows = [
-        _row(layer, records[layer.path], holdings[layer.path], followed=found is not None, failure=failure)
+        _row(
+            layer, records[layer.path], holdings[layer.path], masks.get(id(layer.module)),
+            followed=found is not None, failure=failure,
+        )
         for layer in _in_order(layers, records)
-    ]
+    ]  # fmt: skip
     example = found.example if found is not None else Example(())
     used = found.trace.used if found is not None else ()
     notes = [*example.notes]
@@ -297,19 +301,21 @@ def make_summary(
     timed = first is not None and given[:1] == [records[first.path].inputs[0][1]] and len(given[0]) == 3
     if timed and first is not None:
         notes.append(time_first_sentence(first.path, first.module))
-    masks = [masked_weights(layer.module) for layer in layers if not layer.again]
     return Summary(
         tuple(rows), rows[0].parameters, holdings[""].trained, whole.macs, whole.activation_bytes,
         rows[0].parameter_bytes, rows[0].buffer_bytes, complete=error is None, error=error,
         exception=found.error if found is not None else None,
         failed=failure.path if failure is not None else None,
         uncounted={name: tuple(paths) for name, paths in uncounted.items()}, notes=tuple(notes),
-        masked_parameters=sum(mask[0] for mask in masks if mask is not None and mask[2]),
+        masked_parameters=sum(mask[0] for mask in masks.values() if mask is not None and mask[2]),
         inputs=tuple(given), batch=None if timed else example.batch,
     )  # fmt: skip
 
 
-def _row(layer: Layer, record: Record, holding: Holding, followed: bool, failure: Failure | None) -> Row:
+def _row(
+    layer: Layer, record: Record, holding: Holding, masked: tuple[int, int, bool] | None, *,
+    followed: bool, failure: Failure | None,
+) -> Row:  # fmt: skip
     kept = holding.tensors.values()
     types = dict.fromkeys(dtype_name(tensor.dtype) for tensor in kept)
     lazy = any(map(is_lazy, kept)) if not isinstance(layer.module, torch.jit.ScriptModule) else False
@@ -326,18 +332,21 @@ def _row(layer: Layer, record: Record, holding: Holding, followed: bool, failure
         buffer_bytes=sum(map(bytes_of, holding.buffers.values())),
         dtype="+".join(types) or (dtype_name(record.dtype) if record.dtype is not None else None),
         same_as=layer.first if layer.again else None, holder=isinstance(layer.module, HOLDERS),
-        note=_note(layer, record, lazy, followed, failure),
+        note=_note(layer, record, masked, lazy, followed, failure),
     )  # fmt: skip
 
 
-def _note(layer: Layer, record: Record, lazy: bool, followed: bool, failure: Failure | None) -> str:
+def _note(
+    layer: Layer, record: Record, masked: tuple[int, int, bool] | None, lazy: bool, followed: bool,
+    failure: Failure | None,
+) -> str:  # fmt: skip
     words = []
     if lazy and any(is_lazy(tensor) for tensor in layer.module._parameters.values() if tensor is not None):
         count = sum(map(prod, record.built.values()))
         gives = f": its first batch gives it {count:,} parameters" if count else ""
         words.append(f"not built yet{gives}")
-    if zeros := masked_weights(layer.module):
-        words.append(f"{zeros[0]:,} of its {zeros[1]:,} weights are {'masked' if zeros[2] else '0'}")
+    if masked:
+        words.append(f"{masked[0]:,} of its {masked[1]:,} weights are {'masked' if masked[2] else '0'}")
     if (packed := packed_weights(layer.module)) is not None:
         words.append(f"its {packed[0]:,} weights are packed as {packed[1]} and are no parameters")
     if record.varied:
