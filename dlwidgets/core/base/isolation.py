@@ -186,7 +186,8 @@ class BorrowedModel:
                     now.copy_(copy)
         # A backward pass that waits asks for the versions of what it has kept, which is as it was.
         same = [(t, was) for t, was in self._versions if t.untyped_storage()._cdata in self._copies]
-        torch._C._autograd._unsafe_set_version_counter(*zip(*same)) if same else None  # type: ignore[attr-defined]
+        if same:
+            torch._C._autograd._unsafe_set_version_counter(*zip(*same))  # type: ignore[attr-defined]
 
 
 class _Writes(TorchDispatchMode):
