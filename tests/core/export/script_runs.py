@@ -88,3 +88,11 @@ def differing(session, weights: Path) -> list[str]:
     ours, theirs = session.model.state_dict(), torch.load(weights, weights_only=True)
     assert ours.keys() == theirs.keys()
     return [name for name in ours if not torch.equal(ours[name], theirs[name])]
+
+
+def check_weights(done, name: str) -> None:
+    """Assert that a script of `Runs.write` ran, and gave the weights of its run bit for bit."""
+    folder, sessions, failed = done
+    assert name not in failed, failed[name]
+    differ = differing(sessions[name], folder / f"{name}.weights.pt")
+    assert differ == [], differ

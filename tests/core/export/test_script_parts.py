@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from dlwidgets import teaching
 from dlwidgets.core.controls.dropout import Dropout
-from tests.core.export.script_runs import Runs, X, Y, differing, net, run_alone, session
+from tests.core.export.script_runs import Runs, X, Y, check_weights, differing, net, run_alone, session
 
 RUNS = Runs()
 WIDTH = 24
@@ -348,9 +348,7 @@ def done(tmp_path_factory):
 
 @pytest.mark.parametrize("name", RUNS)
 def test_a_script_gives_the_weights_of_the_run_bit_for_bit(done, name):
-    folder, sessions, failed = done
-    assert name not in failed, failed[name]
-    assert differing(sessions[name], folder / f"{name}.weights.pt") == []
+    check_weights(done, name)
 
 
 def test_a_model_whose_arguments_are_unknown_has_a_marked_place(tmp_path):

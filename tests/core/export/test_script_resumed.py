@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from dlwidgets.core.base.state import same_state
 from dlwidgets.core.training.snapshots.origin import read_origin, write_origin
 from dlwidgets.session import Session
-from tests.core.export.script_runs import Runs, X, Y, differing, net, run_alone
+from tests.core.export.script_runs import Runs, X, Y, check_weights, differing, net, run_alone
 
 TARGETS = Y["multiclass"]
 
@@ -124,9 +124,7 @@ def done(tmp_path_factory):
 
 @pytest.mark.parametrize("name", RUNS)
 def test_a_script_of_a_run_that_went_on_gives_its_weights_bit_for_bit(done, name):
-    folder, sessions, failed = done
-    assert name not in failed, failed[name]
-    assert differing(sessions[name], folder / f"{name}.weights.pt") == []
+    check_weights(done, name)
 
 
 def test_it_may_be_gone_on_with_several_times_also_in_another_folder(tmp_path):

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn.utils import parametrizations, parametrize, prune
 
 from dlwidgets.core.export.wrappings import find_wrappings
-from tests.core.export.script_runs import Runs, differing, net, session
+from tests.core.export.script_runs import Runs, check_weights, net, session
 
 RUNS = Runs()
 
@@ -129,9 +129,7 @@ def done(tmp_path_factory):
 @pytest.mark.filterwarnings("ignore::FutureWarning")
 @pytest.mark.parametrize("name", RUNS)
 def test_a_script_gives_the_weights_of_the_run_bit_for_bit(done, name):
-    folder, sessions, failed = done
-    assert name not in failed, failed[name]
-    assert differing(sessions[name], folder / f"{name}.weights.pt") == []
+    check_weights(done, name)
 
 
 def test_a_compiled_model_is_compiled_in_one_line(done):
