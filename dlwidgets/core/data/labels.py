@@ -135,6 +135,7 @@ def label_lists(given: Any, known: bool = False) -> list[Any] | None:
     except TypeError:
         return None
     lists = [one for one in items if isinstance(one, (list, tuple, set, frozenset, np.ndarray))]
+    items = [None if lists and _is_missing(one) else one for one in items]
     if not lists or any(one is not None and _length(one) is None for one in items):
         return None
     if any(isinstance(one, (list, tuple, np.ndarray)) and _nested(one) for one in lists):

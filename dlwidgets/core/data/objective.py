@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -88,7 +89,15 @@ class Objective:
                 "pass training_step=(model, batch) -> loss, which weighs its parts."
             )
         targets = self.task.prepare(targets, output)
-        return (loss or self.task.loss)(output, targets), output, targets  # type: ignore[misc]
+        try:
+            return (loss or self.task.loss)(output, targets), output, targets  # type: ignore[misc]
+        except IndexError as error:
+            if self.task.name == "multiclass" and (label := re.match(r"Target (-?\d+) is out of", str(error))):
+                raise ValueError(
+                    f"A batch holds the label {label[1]}, but the model puts out {self.task.outputs} values: labels "
+                    f"go from 0 to {(self.task.outputs or 0) - 1}, and -1 is unknown."
+                ) from error
+            raise
 
     def measure(self, batch: Any, calls: LossCalls) -> tuple[Any, Any, Any]:
         """Return what `compute` does, and have the loss's `calls` noted."""

@@ -106,7 +106,7 @@ def same_weight(one: torch.Tensor | None, other: torch.Tensor | None) -> bool:
 
 def weigh_classes(targets: torch.Tensor, weight: torch.Tensor | None, ignored: int) -> torch.Tensor:
     """Count class numbers that are not ignored, by their weights."""
-    known = targets != ignored
+    known = (targets != ignored) & (targets >= 0)
     if weight is None:
         return known.sum()
     return torch.where(known, weight[targets.masked_fill(~known, 0)], 0.0).sum()

@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import DataLoader, IterableDataset
 
@@ -35,6 +34,7 @@ from .task import (
     KnownLabelsLoss,
     Task,
     find_unknown,
+    ignored_class,
     infer_task,
     looks_like_probabilities,
     read_class_names,
@@ -107,7 +107,8 @@ def prepare_data(
     example, output = try_model(model, inputs, supply.batch_size, device)
     every = train.targets if isinstance(train, Rows) else targets
     named = isinstance(train, Rows) and train.named
-    unknown = isinstance(valid, Rows) and bool(find_unknown(valid.targets).any())
+    looked = all(part is None or isinstance(part, Rows) for part in (train, valid))
+    unknown = isinstance(valid, Rows) and bool(find_unknown(valid.targets).any()) or (False if looked else None)
     found = infer_task(every, output, task=task, loss=loss, classes=names, named=named, unknown=unknown)
     train, valid = _mark_unknown(train, supply, found), _mark_unknown(valid, check, found)
     if isinstance(train, Rows):
@@ -132,7 +133,7 @@ def prepare_data(
 
 def _mark_unknown(part: Any, batches: Batches | None, task: Task) -> Any:
     """Give unknown class numbers the number that the loss leaves out."""
-    ignored = getattr(task.loss, "ignore_index", -100 if task.loss in (F.cross_entropy, F.nll_loss) else None)
+    ignored = ignored_class(task.loss)
     if ignored is None or not isinstance(part, Rows) or not isinstance(batches, IndexedBatches):
         return part
     unknown = find_unknown(part.targets)

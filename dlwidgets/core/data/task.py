@@ -41,7 +41,7 @@ class Task:
         if self.loss is None:
             return "the custom step's"
         if isinstance(self.loss, KnownLabelsLoss):
-            return type(self.loss.each).__name__
+            return type(self.loss.whole).__name__
         return getattr(self.loss, "__name__", None) or type(self.loss).__name__
 
     def prepare(self, targets: Any, output: Any) -> Any:
@@ -53,6 +53,8 @@ class Task:
                 return _cast_like(targets, output)  # one-hot, or a probability for each class
             if targets.ndim == output.ndim and targets.shape[1] == 1:
                 targets = targets[:, 0]
+            if (ignored := ignored_class(self.loss)) not in (None, -1):
+                targets = targets.masked_fill(find_unknown(targets), ignored)
             return targets if targets.dtype == torch.int64 else targets.long()
         if self.name in TASKS:
             if targets.dtype != output.dtype:
@@ -166,16 +168,23 @@ class KnownLabelsLoss(nn.Module):
 
     Parameters
     ----------
-    loss : with `reduction="none"`: the loss of each label.
+    whole : the mean loss of labels that are all known.
+    met : whether some are unknown. On the CPU it is `whole` until one is met, to the last bit; elsewhere a look
+        would wait for the device.
     """
 
-    def __init__(self, loss: nn.Module) -> None:
+    def __init__(self, whole: nn.Module, met: bool = True) -> None:
         super().__init__()
-        self.each, self.reduction = loss, "mean"
+        self.whole, self.each, self.reduction, self.met = whole, copy.copy(whole), "mean", met
+        self.each.reduction = "none"
 
     def forward(self, output: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """Return the mean loss of the targets that are 0 or more."""
         known = targets >= 0
+        if not self.met and targets.device.type == "cpu":
+            self.met = not bool(known.all())
+            if not self.met and self.reduction == "mean":
+                return self.whole(output, targets)
         each = torch.where(known, self.each(output, torch.where(known, targets, 0.0)), 0.0)
         if self.reduction == "none":
             return each
@@ -202,7 +211,7 @@ _ENOUGH = 20
 
 def infer_task(
     targets: Any, output: Any, *, task: str | None = None, loss: Any = None,
-    classes: Sequence[str] | None = None, named: bool = False, unknown: bool = False,
+    classes: Sequence[str] | None = None, named: bool = False, unknown: bool | None = False,
 ) -> Task:  # fmt: skip
     """Return the task that fits the targets and the model's output.
 
@@ -215,7 +224,8 @@ def infer_task(
         task's.
     classes : the names of the classes; checked against the output.
     named : whether the targets were names of classes, so that numbers are out of the question.
-    unknown : whether labels are unknown elsewhere, as in the validation data, though not in these targets.
+    unknown : whether labels are unknown elsewhere, as in the validation data, though not in these targets; None:
+        these are the first of more that cannot be looked through.
 
     Raises ValueError, TypeError: one sentence on what does not fit.
     """
@@ -255,9 +265,10 @@ def infer_task(
         probabilities = True
     else:
         probabilities = looks_like_probabilities(task, output)
-    if task in ("multilabel", "binary") and (unknown or bool(find_unknown(targets).any())):
-        loss = _mask_unknown(loss)
-        because += ", -1 or NaN where unknown"
+    if task in ("multilabel", "binary"):
+        met = bool(unknown) or bool(find_unknown(targets).any())
+        because += ", -1 or NaN where unknown" if met else ""
+        loss = _mask_unknown(loss, met) if met or unknown is None else loss
     found = Task(task, loss, because, names, outputs, probabilities)
     if named:
         _check_names(found, named)
@@ -325,19 +336,26 @@ def _refuse_unclear(task: str, targets: torch.Tensor, outputs: int) -> None:
         refuse_signs(targets, "The targets hold", '; where they are numbers, pass task="regression"')
 
 
-def _mask_unknown(loss: Any) -> Any:
+def ignored_class(loss: Any) -> int | None:
+    """Return the class number that a loss leaves out, or None."""
+    return getattr(loss, "ignore_index", -100 if loss in (F.cross_entropy, F.nll_loss) else None)
+
+
+def _mask_unknown(loss: Any, met: bool) -> Any:
     """Return a loss that leaves unknown labels out, or one's own."""
+    if not met and loss is F.binary_cross_entropy_with_logits:
+        return loss
     loss = nn.BCEWithLogitsLoss() if loss is F.binary_cross_entropy_with_logits else loss
     if not isinstance(loss, (nn.BCEWithLogitsLoss, nn.BCELoss)):
+        return loss
+    if loss.reduction != "mean" and not met:
         return loss
     if loss.reduction != "mean":
         raise ValueError(
             f"The targets hold -1 or NaN, which are unknown labels, and {type(loss).__name__} has "
             f"reduction={loss.reduction!r}: leave it to be the mean, or leave loss= out."
         )
-    each = copy.copy(loss)
-    each.reduction = "none"
-    return KnownLabelsLoss(each)
+    return KnownLabelsLoss(loss, met)
 
 
 def _infer_by_targets(targets: torch.Tensor, output: torch.Tensor, loss: Any, named: bool) -> tuple[str, str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
+from ..data.task import KnownLabelsLoss
 from .sources import Sources
 
 if TYPE_CHECKING:
@@ -88,6 +89,12 @@ class Draft:
     def device(self) -> str:
         """Where the run computed."""
         return str(self.loop.objective.device)
+
+    @property
+    def masks(self) -> bool:
+        """Whether the loss leaves unknown labels out."""
+        loss = self.opened.task.loss
+        return isinstance(loss, KnownLabelsLoss) and (loss.met or self.loop.objective.device.type != "cpu")
 
     @property
     def to_device(self) -> str:

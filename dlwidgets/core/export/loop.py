@@ -152,7 +152,7 @@ def _write_weigh(draft: Draft, data: BatchLines) -> str:
     """Define `weigh(targets)` of a script; return the expression of a batch's targets."""
     loss, reduction = draft.opened.task.loss, draft.opened.task.reduction
     words, lines = "how many values the targets are", ["return targets.numel()"]
-    if reduction.masked:
+    if draft.masks:
         words, lines = "how many labels are known", ["return float((targets >= 0).sum())"]
     if reduction.of_classes:
         known = f"known = targets.long() != {reduction.ignored}"

@@ -114,8 +114,9 @@ def write_loss(draft: Draft) -> tuple[list[str], str, list[str]]:
         return [], f"{'losses' if several else 'loss'} = {name}(model, {{batch}})", after
     loss, name, before = objective.task.loss, "loss_function", []
     if isinstance(loss, nn.Module):
-        masks = isinstance(loss, KnownLabelsLoss)
-        loss = loss.each if masks else loss
+        masks = draft.masks
+        if isinstance(loss, KnownLabelsLoss):
+            loss = loss.each if masks else loss.whole
         try:
             made, _ = write_module(loss, sources, None, read_texts(type(loss)))
         except Unwritable as why:

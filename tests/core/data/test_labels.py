@@ -10,6 +10,7 @@ from scipy import sparse
 from sklearn.preprocessing import LabelEncoder, MultiLabelBinarizer
 from torch import nn
 from torch.nn import functional as F
+from torch.utils.data import DataLoader, TensorDataset
 
 from dlwidgets import Scores, Session
 from dlwidgets.core.data.labels import read_labels
@@ -114,6 +115,7 @@ def test_lists_of_numbers_have_as_many_classes_as_are_named_or_scored():
 
 
 def test_a_sample_without_a_list_is_unknown():
+    assert Scores(pd.Series([["a"], np.nan, ["a", "b"]]), np.full((3, 2), 0.7)).unknown.tolist() == [1, 1]
     assert read_labels([["a"], None, ["a", "b"]], "y").values.tolist() == [[1, 0], [-1, -1], [1, 1]]
 
 
@@ -280,6 +282,48 @@ def test_unknown_classes_are_left_out_as_by_ignore_index():
         assert session.evaluate().scores.unknown.tolist() == [1, 1, 1]
         session = Session(model, (X, given), loss=nn.CrossEntropyLoss(), task="multiclass").fit(1)
         assert session.status == "done"
+
+
+@pytest.mark.parametrize(("loss", "late"), [("BCEWithLogitsLoss", -1), ("BCELoss", torch.nan), ("CrossEntropyLoss", -1)])
+def test_unknown_labels_beyond_the_first_batches_of_a_loader_take_no_part(loss, late, tmp_path):
+    inputs = torch.randn(100, 5, generator=torch.Generator().manual_seed(0))
+    targets = (inputs[:, :3] > 0).float() if loss[0] == "B" else torch.arange(100) % 3
+    targets[70:90:2] = late
+    known = targets >= 0
+    models = []
+    for _ in range(2):
+        torch.manual_seed(0)
+        models.append(nn.Sequential(nn.Linear(5, 3), nn.Sigmoid() if loss == "BCELoss" else nn.Identity()))
+    loader = DataLoader(TensorDataset(inputs, targets), batch_size=10)
+    session = Session(models[0], loader, loader, loss=loss, optimizer="sgd", lr=0.1, epochs=1).fit()
+    optimizer = torch.optim.SGD(models[1].parameters(), 0.1)
+    for start in range(0, 100, 10):
+        part = slice(start, start + 10)
+        own = known[part] if known.ndim > 1 else known[part, None].expand(-1, 3)
+        output = models[1](inputs[part])[own].reshape(-1, 3)
+        optimizer.zero_grad()
+        getattr(nn, loss)()(output, targets[part][known[part]].reshape(len(output), *targets.shape[1:])).backward()
+        optimizer.step()
+    torch.testing.assert_close(models[0][0].weight, models[1][0].weight)
+    assert session.scores.unknown.tolist() == [10, 10, 10] and session.evaluation.loss_note == ""
+    if loss[0] == "B":
+        session.to_script(tmp_path / "run.py")
+        assert "labels that are known" in (tmp_path / "run.py").read_text()
+
+
+def test_a_loader_whose_labels_are_all_known_trains_to_the_bit_as_without_a_mask():
+    loader = DataLoader(TensorDataset(X, torch.tensor(abs(TABLE)).float()), batch_size=2)
+    models = []
+    for own in (None, lambda output, targets: F.binary_cross_entropy_with_logits(output, targets)):
+        torch.manual_seed(0)
+        models.append(Session(nn.Linear(5, 3), loader, loss=own, task="multilabel", epochs=2).fit().model)
+    assert torch.equal(models[0].weight, models[1].weight)
+
+
+def test_a_class_beyond_the_outputs_in_a_later_batch_is_said_in_a_sentence():
+    loader = DataLoader(TensorDataset(torch.zeros(50, 5), torch.arange(50) // 45 * 7), batch_size=10)
+    with pytest.raises(ValueError, match="A batch holds the label 7, but the model puts out 3 values"):
+        Session(nn.Linear(5, 3), loader, epochs=1).fit()
 
 
 def test_labels_unknown_in_the_validation_data_alone_are_masked_there():
