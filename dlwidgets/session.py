@@ -151,6 +151,9 @@ class Session(HasTraits):
     weight_decay : None: what the optimizer has by default.
     classes : the names of the classes, in the order of the model's outputs, or name -> number (or back).
     target : the column of a DataFrame, or the entry of a dict batch, that is to be predicted.
+    groups : what samples belong to, as their patients: the column that says it, which then is no input, or the
+        group of each sample of `train` where `valid` is a share, else of `valid`. Such a share holds out whole
+        groups, and the session's scores have them: see `Scores`.
     training_step : `(model, batch) -> loss or dict of losses`, which are summed, for models that none of the
         tasks fits; the session does the rest.
     evaluate_every : "epoch", a number of steps, a time as "30 s" or "2 min" (of taking steps: pauses and
@@ -274,6 +277,7 @@ class Session(HasTraits):
         weight_decay: float | None = None,
         classes: Sequence[str] | Mapping[Any, Any] | None = None,
         target: Any = None,
+        groups: Any = None,
         training_step: Callable[[nn.Module, Any], Any] | None = None,
         evaluate_every: str | int | None = "epoch",
         evaluate_samples: int | None = None,
@@ -314,7 +318,7 @@ class Session(HasTraits):
             "label_smoothing": label_smoothing, "early_stopping": early_stopping, **more,
         }  # fmt: skip
         self._run, notes = assemble(
-            model, train, valid, loss=loss, task=task, classes=classes, target=target,
+            model, train, valid, loss=loss, task=task, classes=classes, target=target, groups=groups,
             training_step=training_step, seed=seed, device=device, memory=snapshot_memory,
             controls=controls, wish=self._asked_for, tell=self._told, note=self._noted,
         )  # fmt: skip

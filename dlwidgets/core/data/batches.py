@@ -8,7 +8,7 @@ import itertools
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -20,6 +20,9 @@ from ..base.state import read_attributes, write_attributes
 from ..base.trees import slice_rows, tree_tensors
 from ..base.words import pluralize
 from .source import Rows
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 #: Bytes of each tensor of a batch that go into its fingerprint.
 _LOOK = 65_536
@@ -229,6 +232,8 @@ class Batches:
         self._size, self._sources = batch_size, sources
         #: Samples in an epoch; None where the source cannot say.
         self.samples: int | None = None
+        #: The number of each sample's group, as its patient's, in order; None: each stands alone.
+        self.groups: NDArray[np.int64] | None = None
         #: Whether the source can be read once only, and has been.
         self.used_up = False
         self._first_batch: Any = None

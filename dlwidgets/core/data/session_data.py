@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import BatchSampler, DataLoader, IterableDataset, SequentialSampler
 
 from ..base.isolation import (
     eval_mode,
@@ -26,6 +27,8 @@ from ..base.words import pluralize, quote_error
 from ..layers.forward import find_out_of_range
 from ..layers.kinds import dtype_name
 from .batches import Batches, IndexedBatches
+from .groups import draw_groups, read_groups, take_column
+from .labels import row_names
 from .loader import LoaderBatches
 from .reduction import Reduction, find_reduction
 from .source import Rows, read_data, split_data
@@ -42,6 +45,9 @@ from .task import (
     unpack_batch,
 )
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 #: Samples that are looked at to infer the task, and that the model is tried on.
 _PEEK, TRY = 32, 4
 
@@ -57,12 +63,13 @@ class SessionData:
     dtype: torch.dtype | None = None  #: The model's own floating dtype; None where it has none.
     columns: tuple[Any, ...] | None = None  #: The columns of the DataFrame that the inputs were.
     notes: tuple[str, ...] = ()  #: What was found, or done to the data, in sentences.
+    split: str = ""  #: Which groups were held out of the training data, in a sentence; "" where none were.
 
 
 def prepare_data(
     model: nn.Module, train: Any, valid: Any, *, batch_size: int | None, seed: int, device: torch.device,
     target: Any = None, training_step: Callable[[nn.Module, Any], Any] | None = None,
-    task: str | None = None, loss: Any = None, classes: Sequence[str] | None = None,
+    task: str | None = None, loss: Any = None, classes: Sequence[str] | None = None, groups: Any = None,
 ) -> SessionData:  # fmt: skip
     """Read the data, try the model on it, and infer the task.
 
@@ -76,23 +83,34 @@ def prepare_data(
     if training_step is not None and (task is not None or loss is not None):
         raise ValueError("training_step= computes the loss itself: leave task= and loss= out.")
     names, dtype = read_class_names(classes), float_dtype(model)
+    share = valid if isinstance(valid, (int, float)) and not isinstance(valid, bool) else None
+    train, valid, groups, notes = _take_groups(train, valid, groups)
+    source, parted = (valid if share is None else train), ""
     train = read_data(train, name="train", target=target, classes=names)
-    if isinstance(valid, (int, float)) and not isinstance(valid, bool):
-        train, valid = split_data(train, valid, seed)
+    if share is not None:
+        groups = None if groups is None else _number_groups(groups, source, train, "train")
+        held = None if groups is None else draw_groups(groups, share, seed)
+        train, valid = split_data(train, share, seed, held)
+        if groups is not None:
+            count, groups = len(np.unique(groups)), groups[held]
+            said = f"{pluralize(len(np.unique(groups)), 'whole group')} of {count:,}"
+            parted = f"Held out as valid: {said}, {len(groups):,} of {pluralize(len(held), 'sample')}."
     elif valid is not None:
         like = train if isinstance(train, Rows) else None
         valid = read_data(valid, name="valid", target=target, classes=names, like=like)
-    notes: tuple[str, ...] = ()
+        groups = None if groups is None else _number_groups(groups, source, valid, "valid")
     if dtype is not None and isinstance(train, Rows):
         given = {t.dtype for t in tree_tensors(train.inputs) if t.is_floating_point()} - {dtype}
         if given:
             was, now = dtype_name(given.pop()), dtype_name(dtype)
-            notes = (f"X was {was} and is {now} now, as the model's weights are.",)
+            notes += (f"X was {was} and is {now} now, as the model's weights are.",)
     # What gives its samples itself, as a Dataset or a loader, stays that very object.
     train, valid = (
         cast_floats(part, dtype) if isinstance(part, (Rows, list)) else part for part in (train, valid)
     )
     supply, check = _open_batches(train, valid, batch_size, seed)
+    if check is not None:
+        check.groups = groups
     names = names or getattr(train, "classes", None)
     columns = getattr(train, "columns", None)
 
@@ -100,7 +118,7 @@ def prepare_data(
     if training_step is not None:
         found = Task("custom", None, "training_step= was given", names)
         example = batch[0] if isinstance(batch, (tuple, list)) and batch else batch
-        return SessionData(supply, check, found, slice_rows(example, 0, TRY), dtype, columns, notes)
+        return SessionData(supply, check, found, slice_rows(example, 0, TRY), dtype, columns, notes, parted)
 
     entry = target if isinstance(target, str) else None
     inputs, targets = unpack_batch(batch, entry)
@@ -128,7 +146,43 @@ def prepare_data(
     check_single(model, supply, example, device)
     if check is not None:
         _check_valid(model, valid, check, found, example, entry, device)
-    return SessionData(supply, check, found, example, dtype, columns, notes)
+    return SessionData(supply, check, found, example, dtype, columns, notes, parted)
+
+
+def _take_groups(train: Any, valid: Any, groups: Any) -> tuple[Any, Any, Any, tuple[str, ...]]:
+    """Return the data without its column of groups, these, and notes."""
+    if groups is not None and valid is None:
+        raise ValueError("groups= is of the validation data, and there is none: pass valid=0.2 or valid=(X, y).")
+    if not isinstance(groups, str):
+        return train, valid, groups, ()
+    name = groups
+    train, groups = take_column(train, name, "train")
+    if isinstance(valid, (int, float)):
+        return train, valid, groups, ()
+    valid, own = take_column(valid, name, "valid")
+    both = len({*groups} & {*own})
+    said = f"{both:,} of {pluralize(len({*own}), 'group')} of valid ({name}) are in train too: known to the model."
+    return train, valid, own, (said,) if both else ()
+
+
+def _number_groups(groups: Any, given: Any, read: Any, name: str) -> NDArray[np.int64]:
+    """Number the groups of the samples of train or valid."""
+    data = read
+    if isinstance(read, DataLoader):
+        plain = type(read.batch_sampler) is BatchSampler and type(read.sampler) is SequentialSampler
+        data = read.dataset if plain and not read.drop_last else None
+    if not isinstance(data, Rows) and (isinstance(data, list) or not hasattr(data, "__getitem__")):
+        raise TypeError(
+            f"groups= needs {name} with its samples in one order: (X, y), a DataFrame, a Dataset or a DataLoader "
+            "with shuffle=False and drop_last=False."
+        )
+    if np.ndim(groups) == 1 and len(groups) != len(data):
+        raise ValueError(
+            f"groups= names {pluralize(len(groups), 'group')} for {pluralize(len(data), 'sample')} of {name}: give "
+            f"one for each sample of {name}"
+            + ("." if name == "train" else "; those of train are not wanted where valid is data of its own.")
+        )
+    return read_groups(groups, next((one for one in (given if isinstance(given, tuple) else [given]) if row_names(one) is not None), None), len(data))
 
 
 def _mark_unknown(part: Any, batches: Batches | None, task: Task) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -13,6 +13,9 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 from ..base.trees import tree_map, tree_tensors
 from ..base.words import pluralize, quote_names
 from .labels import Labels, match_names, order_columns, read_labels, row_names
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -129,8 +132,13 @@ def _pass_through(data: Any, name: str) -> Any:
     )
 
 
-def split_data(rows: Any, share: float, seed: int) -> tuple[Any, Any]:
-    """Split rows or a Dataset into (train, valid), valid a random `share`."""
+def split_data(
+    rows: Any, share: float, seed: int, held_out: NDArray[np.bool_] | None = None
+) -> tuple[Any, Any]:
+    """Split rows or a Dataset into (train, valid), valid a random `share`.
+
+    Where groups are not to be divided, `held_out` says which samples: see `groups.draw_groups`.
+    """
     if not 0 < share < 1:
         raise ValueError(
             f"valid={share!r}: as a number it is the share of train to hold out, between 0 and 1."
@@ -144,8 +152,12 @@ def split_data(rows: Any, share: float, seed: int) -> tuple[Any, Any]:
     held = round(count * share)
     if not 0 < held < count:
         raise ValueError(f"valid={share!r} of {count} samples leaves one part empty.")
-    order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
-    parts = order[held:].sort().values, order[:held].sort().values
+    if held_out is None:
+        order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
+        parts = order[held:].sort().values, order[:held].sort().values
+    else:
+        out = torch.from_numpy(held_out)
+        parts = (~out).nonzero()[:, 0], out.nonzero()[:, 0]
     if isinstance(rows, Rows):
         taken = [rows.take(part) for part in parts]
         return tuple(replace(rows, inputs=X, targets=y) for X, y in taken)  # type: ignore[return-value]

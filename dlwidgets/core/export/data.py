@@ -167,6 +167,8 @@ def _write_rows(draft: Draft, rows: Rows) -> tuple[str, list[str]]:
         about = ", ".join(shapes.values())
         return f"data = torch.load({path}, weights_only=True)\n{listed} = {picked}\n# {about}", names
     wanted = "".join(f"    {shape}\n" for shape in shapes.values())
+    if draft.opened.split:
+        wanted = f"    {draft.opened.split}\n{wanted}"
     draft.note("Put your data into load_data(): it was left out of the script.")
     return (
         f'def load_data():\n    """Return {listed}: the training data, in the order it had.\n\n'
@@ -179,6 +181,7 @@ def _write_dataset(draft: Draft, dataset: Any) -> str:
     samples = _read_samples(dataset) if draft.data and hasattr(dataset, "__len__") else None
     if samples is None:
         place = f"the {kind}, with its samples in the same order"
+        place += f" ({draft.opened.split.rstrip('.')})" if draft.opened.split else ""
         return _write_object(draft, "dataset", dataset, place)
     path = draft.save_beside("data", samples, f"the samples of the {kind}")
     return f"# The samples of the {kind}, in its order.\ndataset = torch.load({path}, weights_only=True)"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -29,6 +29,9 @@ from ..data.task import Task, scalar_loss
 from .inputs import TASKS
 from .metrics import compute_rate
 from .scores import Scores, ScoreStream
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 _BY_SAMPLES = (
     "The validation loss is averaged over batches by their samples: what the loss of a batch divides by "
@@ -117,7 +120,7 @@ def evaluate(
             samples += size
         if not samples:
             raise ValueError("The validation data gave no samples.")
-        scores, metrics = judge.found()
+        scores, metrics = judge.found(part.pick(batches.groups, samples))
     whole = count is None or samples < count or part.of == samples
     of, note = (samples, "") if whole else (part.of, f"Evaluated on {part.words}.")
     averaged = "" if total.known else _BY_SAMPLES
@@ -166,10 +169,11 @@ class Judge:
         self._numbers += numbers or ()
         self._stream.add(truth, output, numbers)
 
-    def found(self) -> tuple[Scores | None, dict[str, float]]:
+    def found(self, groups: Any = None) -> tuple[Scores | None, dict[str, float]]:
         """Return the scores, where there are any, and metrics by name.
 
-        There are none of labels that are smoothed or mixed, or of which none is known.
+        There are none of labels that are smoothed or mixed, or of which none is known. `groups` are those of
+        the samples, as for Scores.
 
         Raises
         ------
@@ -189,7 +193,7 @@ class Judge:
             )
         if self._mixed and bool(torch.stack(self._mixed).any()):
             return None, {}
-        scores = self._stream.scores()
+        scores = self._stream.scores(groups)
         confusion = scores.confusion(None)
         macro_f1 = {"macro_f1": float(np.nan_to_num(compute_rate("f1", confusion)).mean())}
         if self._task.name != "multiclass":
@@ -223,6 +227,12 @@ class Subset:
     def rows(self, first: int, count: int) -> list[int] | None:
         """Return the row numbers of `count` samples from the `first` on."""
         return None if self.numbers is None else self.numbers[first : first + count].tolist()
+
+    def pick(self, groups: NDArray[np.int64] | None, count: int) -> NDArray[np.int64] | None:
+        """Return the groups of its `count` samples, from those of all."""
+        if groups is None:
+            return None
+        return groups[:count] if self.numbers is None else groups[self.numbers.numpy()]
 
 
 def draw_subset(batches: Batches, batch_size: int, count: int | None = None, seed: int = 0) -> Subset:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from ..base.words import did_you_mean, quote_names
 from ..data.labels import (
@@ -220,38 +219,6 @@ def sample_names(sample_ids: Sequence[Any] | None, count: int) -> NDArray | None
     if len(names) != count:
         raise ValueError(f"{len(names)} sample_ids for {count} samples: give one a sample.")
     return names
-
-
-def read_groups(groups: Any, y_true: Any, count: int) -> NDArray[np.int64]:
-    """Number what stands together, as the samples of a patient: N numbers.
-
-    A Series is matched with the index of `y_true`, where that has one.
-    """
-    import pandas as pd
-
-    index = getattr(y_true, "index", None)
-    if isinstance(groups, pd.Series) and isinstance(index, pd.Index) and not groups.index.equals(index):
-        if groups.index.has_duplicates or set(groups.index) != set(index):
-            raise ValueError(
-                "The index of groups is not that of y_true: give both the same, or groups as a list."
-            )
-        groups = groups.loc[index]
-    if isinstance(groups, torch.Tensor):
-        groups = groups.detach().cpu().numpy()
-    given = (
-        list(groups) if isinstance(groups, (Sequence, pd.Index)) and not isinstance(groups, str) else groups
-    )
-    values = pd.Series(given).to_numpy() if np.ndim(given) == 1 else None
-    if values is None or len(values) != count:
-        shape = "" if values is None else f"{len(values)} "
-        raise ValueError(f"{shape}groups for {count} samples: give the group of each, as its patient's name.")
-    numbers = pd.factorize(values)[0].astype(np.int64)
-    if (unknown := numbers < 0).any():
-        raise ValueError(
-            f"groups is unknown (NaN or None) for {int(unknown.sum())} of {count} samples, the first is "
-            f"sample {int(unknown.argmax())}: name a group for each; what stands alone is a group by itself."
-        )
-    return numbers
 
 
 def as_labels(label: NDArray, count: int, task: str, row: Callable[[int], str]) -> NDArray[np.int8]:

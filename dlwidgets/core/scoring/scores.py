@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from ..data.groups import read_groups
 from . import inputs
 from .counts import RankedScores, count_pairs, find_commonest_sets, find_cuts, predict
 from .intervals import (
@@ -125,7 +126,7 @@ class Scores:
         self.y_score.setflags(write=False)
         self.groups: NDArray[np.int64] | None = None
         if groups is not None:
-            self.groups = inputs.read_groups(groups, y_true, self.n_samples)
+            self.groups = read_groups(groups, y_true, self.n_samples)
             self.groups.setflags(write=False)
         self.ranked = RankedScores(self.y_true, self.y_score)
         self.positives, self.negatives = self.ranked.totals.T.copy()
@@ -155,7 +156,7 @@ class Scores:
             raw, squash = inputs.log_odds(raw), inputs.softmax
         score = squash(given.score.astype(np.float64))
         if groups is not None:
-            groups = inputs.read_groups(groups, y_true, len(score))
+            groups = read_groups(groups, y_true, len(score))
         found = cls(given.label, score, given.classes, given.sample_ids, task=given.task, groups=groups)
         if found.y_score.max() > inputs.CERTAIN:
             found._log_odds = raw
@@ -189,7 +190,7 @@ class Scores:
             Scores besides.
         """
         if groups is not None:
-            groups = inputs.read_groups(groups, y_true, len(y_true))
+            groups = read_groups(groups, y_true, len(y_true))
         return cls(
             *inputs.as_predictions(y_true, y_pred, classes, task), sample_ids, task=task, groups=groups
         )
@@ -944,8 +945,12 @@ class ScoreStream:
         """Return how many samples were added."""
         return sum(len(label) for label in self._labels)
 
-    def scores(self) -> Scores:
+    def scores(self, groups: Any = None) -> Scores:
         """Return the Scores of all that was added; wait for the device.
+
+        Parameters
+        ----------
+        groups : of all samples that were added, in their order, as for Scores.
 
         Raises
         ------
@@ -959,7 +964,7 @@ class ScoreStream:
             batches[:] = [torch.cat([batch.to(batches[0].device) for batch in batches])]
         label, output = self._labels[0].cpu(), self._outputs[0].cpu()
         build = Scores.from_logits if self.logits else Scores
-        return build(label, output, self.classes, self._names or None, task=self.task)
+        return build(label, output, self.classes, self._names or None, task=self.task, groups=groups)
 
     def __repr__(self) -> str:
         return f"ScoreStream({len(self):,} samples so far)" if self._labels else "ScoreStream(nothing so far)"

@@ -50,7 +50,7 @@ def assemble(
     Parameters
     ----------
     controls : name -> what is wished for; None for the control's own choice.
-    learnt : task, loss and classes.
+    learnt : task, loss, classes and groups.
 
     Raises
     ------
@@ -130,7 +130,7 @@ def _describe_choices(
         shown = ", ".join(f"{name} = {number}" for number, name in enumerate(task.classes[:8]))
         more = f" and {len(task.classes) - 8} more" if len(task.classes) > 8 else ""
         said.append(f"The names of the classes became numbers: {shown}{more}.")
-    said += opened.notes
+    said += [*opened.notes, *filter(None, [opened.split])]
     said += [one.sentence() for one in find_unregistered(dict(loop.model.named_modules()))]
     if loop.rate.plan is not None:
         also = f"; it cycles {' and '.join(loop.rate.cycled)} as well" if loop.rate.cycled else ""

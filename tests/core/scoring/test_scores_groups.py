@@ -6,7 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from torch import nn
+from torch.utils.data import DataLoader, Dataset
 
+from dlwidgets import Session
+from dlwidgets.core.data.groups import draw_groups
 from dlwidgets.core.scoring.intervals import design_effect
 from dlwidgets.core.scoring.scores import Scores
 
@@ -106,6 +110,109 @@ def test_label_advice_keeps_a_patient_together_and_counts_each_once():
     assert set(more.suspicious()["group"]) == set(found["group"])
 
 
+# -- a session's
+
+
+@pytest.fixture(scope="module")
+def tables():
+    """Inputs, three labels and the patient of 120 samples."""
+    random = np.random.default_rng(0)
+    inputs = random.normal(size=(120, 4)).astype(np.float32)
+    who = np.array([f"p{n}" for n in random.integers(0, 30, 120)])
+    inputs[:, 0] = [int(one[1:]) for one in who]
+    return inputs, (inputs[:, 1:] > 0).astype(np.float32), who
+
+
+class Pairs(Dataset):
+    """Samples by number."""
+
+    def __init__(self, inputs, labels):
+        self.inputs, self.labels = inputs, labels
+
+    def __len__(self):
+        return len(self.inputs)
+
+    def __getitem__(self, index):
+        return self.inputs[index], self.labels[index]
+
+
+def frame_of(inputs, labels, who):
+    columns = {**dict(zip("abcd", inputs.T)), **dict(zip("xyz", labels.T)), "patient": who}
+    return pd.DataFrame(columns, [f"image {n}" for n in range(len(who))])
+
+
+@pytest.mark.parametrize("form", ["arrays", "a Dataset", "a column", "a Series in another order"])
+def test_a_session_holds_out_whole_patients_and_its_scores_know_them(tables, form):
+    inputs, labels, who = tables
+    frame, options = frame_of(*tables), {}
+    if form in ("arrays", "a Dataset"):
+        data, groups = (inputs, labels) if form == "arrays" else Pairs(inputs, labels), who
+    else:
+        data, options = frame, {"target": ["x", "y", "z"]}
+        groups = "patient" if form == "a column" else frame["patient"].sample(frac=1, random_state=1)
+        data = frame if form == "a column" else frame.drop(columns="patient")
+    session = Session(nn.Linear(4, 3), data, 0.25, groups=groups, **options)
+    scores = session.evaluate().scores
+    seen = [{float(row[0]) for row in session._run.data.train.peek(120)[0]}]
+    held = [session.samples.inputs(n).reshape(-1)[0].item() for n in range(len(session.samples))]
+    assert seen[0].isdisjoint(held) and len(seen[0]) + len(set(held)) == len(set(who))
+    assert len(held) == pytest.approx(30, abs=2)
+    np.testing.assert_array_equal(scores.groups, pd.factorize(np.array(held))[0])
+    assert any("whole groups of" in note for note in session.notes)
+    session.evaluate_samples = 12
+    some = session.evaluate().scores
+    np.testing.assert_array_equal(some.groups, pd.factorize(np.array(held)[list(some.sample_ids)])[0])
+
+
+def test_validation_data_of_its_own_brings_its_patients_and_says_which_were_trained_on(tables):
+    inputs, labels, who = tables
+    frame, model = frame_of(*tables), nn.Linear(4, 3)
+    session = Session(model, (inputs[:90], labels[:90]), (inputs[90:], labels[90:]), groups=who[90:])
+    expected = pd.factorize(who[90:])[0]
+    np.testing.assert_array_equal(session.evaluate().scores.groups, expected)
+    session = Session(model, frame[:90], frame[90:], target=["x", "y", "z"], groups="patient")
+    np.testing.assert_array_equal(session.evaluate().scores.groups, expected)
+    both = set(who[:90]) & set(who[90:])
+    assert any(f"{len(both)} of {len(set(who[90:]))} groups of valid (patient) are in train" in n for n in session.notes)
+
+
+def test_a_script_without_its_data_says_which_patients_were_held_out(tables, tmp_path):
+    inputs, labels, who = tables
+    session = Session(nn.Linear(4, 3), (inputs, labels), 0.25, groups=who, epochs=1).fit()
+    with pytest.warns(UserWarning, match="Put your data"):
+        session.to_script(tmp_path / "run.py", data=False)
+    assert "Held out as valid: " in (tmp_path / "run.py").read_text()
+
+
+def test_a_large_group_that_does_not_fit_the_share_is_trained_on():
+    held = draw_groups(np.array([0] * 90 + list(range(1, 11))), 0.2, seed=3)
+    assert held.tolist() == [False] * 90 + [True] * 10
+
+
+@pytest.mark.parametrize(
+    ("valid", "groups", "words"),
+    [
+        (0.2, [1] * 100, "groups= names 100 groups for 120 samples of train"),
+        (0.2, [1] * 120, "all 120 samples are of one group, which is not divided"),
+        (0.2, [None] + [1] * 119, "groups is unknown"),
+        (0.2, "patient", "names a column, and train has none"),
+        (None, [1] * 120, "there is none: pass valid=0.2"),
+        ("itself", [1] * 90, "120 samples of valid.*those of train are not wanted"),
+        ("shuffled", [1] * 120, "with its samples in one order.*shuffle=False"),
+    ],
+)
+def test_groups_that_do_not_fit_a_session_are_refused_in_a_sentence(tables, valid, groups, words):
+    inputs, labels, _ = tables
+    data = {"itself": (inputs, labels), "shuffled": DataLoader(Pairs(inputs, labels), shuffle=True)}
+    with pytest.raises((ValueError, TypeError), match=words):
+        Session(nn.Linear(4, 3), (inputs, labels), data.get(valid, valid), groups=groups)
+
+
+def test_a_column_of_groups_that_is_none_is_refused_with_the_nearest(tables):
+    with pytest.raises(ValueError, match="no column of train.*Did you mean 'patient'"):
+        Session(nn.Linear(4, 3), frame_of(*tables), 0.2, target=["x", "y", "z"], groups="patients")
+
+
 @pytest.mark.parametrize("form", [list, np.array, torch.tensor, pd.Series, lambda w: [f"p{k}" for k in w]])
 def test_patients_are_given_in_any_form(form):
     y, score, who = patients(5, 3)
@@ -124,7 +231,7 @@ def test_a_series_of_patients_is_matched_by_its_index():
     frames = pd.DataFrame({"a": y}, index), pd.DataFrame({"a": score}, index)
     shuffled = pd.Series(who, index).sample(frac=1, random_state=0)
     np.testing.assert_array_equal(Scores(*frames, groups=shuffled).groups, who)
-    with pytest.raises(ValueError, match="index of groups is not that of y_true"):
+    with pytest.raises(ValueError, match="index of groups is not that of the labels"):
         Scores(*frames, groups=pd.Series(who))
 
 
