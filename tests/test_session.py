@@ -15,6 +15,7 @@ import weakref
 
 import pytest
 import torch
+import tqdm.notebook
 import traitlets
 from torch import nn
 
@@ -864,6 +865,22 @@ def test_fit_draws_a_bar_in_a_terminal(monkeypatch, capsys):
     session(epochs=3).fit()
     shown = capsys.readouterr().err
     assert "100%" in shown and "15/15" in shown and "epoch 3 of 3" in shown
+
+
+def test_a_bar_in_a_notebook_is_as_long_as_the_run(monkeypatch, capsys):
+    bars = []
+
+    class Bar(tqdm.notebook.tqdm):
+        def __init__(self, *args, **options):
+            super().__init__(*args, **options)
+            bars.append(self.container.children[1])
+            bars.append(self.container.children[1].max)
+
+    monkeypatch.setattr("tqdm.auto.tqdm", Bar)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    session(epochs=3, valid=(X, Y), early_stopping=("valid_loss", 1, 9.0)).fit()
+    shown, first = bars
+    assert (first, shown.max, shown.value, shown.bar_style) == (15, 10, 10, "success")
 
 
 def test_an_interrupted_script_hears_of_it_once_the_run_is_paused():

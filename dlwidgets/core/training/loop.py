@@ -100,6 +100,8 @@ class Loop:
         self.history = History()
         self.steps = self.epochs = 0
         self.epoch_ended = self._taken = False
+        #: The steps before that under way, and those left of its epoch then, for whoever asks meanwhile.
+        self._under_way: tuple[int, int | None] = (-1, None)
         self.evaluation_cost = 0.0
         self.watch = LayerMonitor()
         self.layer_stats: LayerStats | None = None
@@ -184,6 +186,13 @@ class Loop:
         Exception : whatever the model, the loss or the data raised.
         """
         self.before_step()
+        self._under_way = (self.steps, self._steps_left())
+        try:
+            return self._take_step()
+        finally:
+            self._under_way = (-1, None)
+
+    def _take_step(self) -> bool:
         started = time.perf_counter()
         self.epoch_ended = False
         if not (group := self.accumulation.take()):
@@ -231,19 +240,22 @@ class Loop:
     def ahead(self) -> Ahead:
         """Return what of the run lies ahead."""
         goal, groups = self.goal(), self.accumulation
-        each = groups.steps_in_epoch()
-        left = groups.steps_left() if groups.midway else each
+        each, left = groups.steps_in_epoch(), self._steps_left()
         here = self.steps, self.epochs
         return Ahead(self.steps_to_go(goal), max(0, goal - self.epochs), left, each, here)
 
     def steps_to_go(self, epochs: int) -> int | None:
         """Count the steps until `epochs` are completed; None if unknown."""
-        whole, groups = epochs - self.epochs, self.accumulation
+        whole, (steps, first) = epochs - self.epochs, self._under_way
         if whole <= 0:
             return 0
-        each = groups.steps_in_epoch()
-        first = groups.steps_left() if groups.midway else each
+        each = self.accumulation.steps_in_epoch()
+        first = first if steps == self.steps else self._steps_left()
         return None if each is None or first is None else first + (whole - 1) * each
+
+    def _steps_left(self) -> int | None:
+        groups = self.accumulation
+        return groups.steps_left() if groups.midway else groups.steps_in_epoch()
 
     def progress(self, epochs: int, evaluate_every: str | int | None = None) -> dict[str, Any]:
         """Return how far a run is that is done after `epochs` epochs.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -40,24 +42,34 @@ class Progress:
             return
         self._draw()
         if self._run.orders.ending == "done":
-            self._bar.total = self._bar.n
+            self._set_total(self._bar.n)
         self._bar.refresh()
         self._bar.close()
 
     def _draw(self) -> None:
         loop = self._run.loop
         steps, epochs = loop.steps, self._run.orders.last_epoch
+        left = None if epochs is None else loop.steps_to_go(epochs)
+        total = None if left is None else steps - self._began + left
         if self._bar is None:
             from tqdm.auto import tqdm
 
-            self._bar = tqdm(unit="step", dynamic_ncols=True)
+            self._bar = tqdm(total=total, unit="step", **_size())
         bar = self._bar
-        if epochs is not None and (left := loop.steps_to_go(epochs)) is not None:
-            bar.total = steps - self._began + left
+        if total is not None and total != bar.total:
+            self._set_total(total)
         figures = {"loss": loop.loss, **self._evaluated(steps)}
         shown = ", ".join(f"{name} {value:.4g}" for name, value in figures.items())
         bar.set_postfix_str(f"epoch {loop.epoch} of {self._run.orders.newest_goal}, {shown}", refresh=False)
         bar.update(steps - self._began - bar.n)
+
+    def _set_total(self, total: int) -> None:
+        """Have the bar, also a notebook's, end after so many steps."""
+        bar, done = self._bar, self._bar.n
+        if not bar.disable:
+            began = bar.start_t
+            bar.reset(total)
+            bar.start_t, bar.n, bar.last_print_n = began, done, done
 
     def _tell(self, upto: int) -> None:
         """Write a line for each epoch that has ended since the last."""
@@ -76,3 +88,11 @@ class Progress:
         """Return the newest validation loss up to a step, if any."""
         past = [row for row in self._run.loop.history.evaluations if row["step"] <= step]
         return {"valid_loss": past[-1]["valid_loss"]} if past else {}
+
+
+def _size() -> dict[str, Any]:
+    """Return a bar's size; a terminal in a container may say that it has no columns."""
+    with contextlib.suppress(OSError):
+        if sys.stderr.isatty() and not os.get_terminal_size(sys.stderr.fileno()).columns:
+            return {"ncols": 80, "nrows": 24}
+    return {"dynamic_ncols": True}

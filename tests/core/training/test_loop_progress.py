@@ -68,6 +68,15 @@ def test_share_and_total_before_in_and_after_a_run(kind):
     assert made.progress(3)["total"] == 9
 
 
+@pytest.mark.parametrize("kind", ["rows", "loader", "list"])
+def test_the_total_is_the_same_in_the_middle_of_a_step(kind):
+    made, totals = loop(kind, 10, 4), set()
+    made.model.register_forward_hook(lambda *_: totals.add(made.progress(2)["total"]))
+    for _ in range(6):
+        made.step()
+    assert totals == {6}
+
+
 def test_a_source_that_cannot_say_has_no_total():
     made = loop("generator", 10, 4)
     made.step()
