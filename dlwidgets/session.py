@@ -27,10 +27,10 @@ from traitlets import Bool, Dict, HasTraits, Int, Tuple, Unicode
 
 from .core.base.history import History
 from .core.base.ledger import Entry
-from .core.base.numbers import read_number
+from .core.base.numbers import read_count, read_integer, read_number
 from .core.base.slices import unpaused
 from .core.base.trees import slice_rows
-from .core.base.words import pluralize
+from .core.base.words import pluralize, quote_error
 from .core.controls.clipping import clipping
 from .core.controls.early_stopping import restored_from
 from .core.controls.near_names import name_hint
@@ -40,7 +40,7 @@ from .core.data.task import Task
 from .core.scoring.evaluation import Evaluation
 from .core.training.assembly import assemble, describe
 from .core.training.microscope import Microscope
-from .core.training.prediction import compute_outputs, read_prediction_inputs
+from .core.training.prediction import compute_outputs, read_prediction_inputs, shape_hint
 from .core.training.replay import ledger_frame, read_ledger
 from .core.training.snapshots.checkpoints import autosave, describe_others, load, resume
 from .core.training.snapshots.state_file import save_weights
@@ -479,10 +479,10 @@ class Session(HasTraits):
         Exception : with `wait`, what the model, the loss or the data raised.
         """
         self._check_free()
-        if not isinstance(n, int) or isinstance(n, bool) or n < 1:
+        if (count := read_count(n)) is None:
             raise ValueError(f"step({n!r}): a whole number of steps, 1 or more, is wanted.")
         with self._run.awaiting_end(wait):
-            self._run.orders.step(until=self.steps + n)
+            self._run.orders.step(until=self.steps + count)
             self._run.go()
         return self
 
@@ -650,7 +650,12 @@ class Session(HasTraits):
     def _outputs(self, X: Any, batch_size: int) -> torch.Tensor:
         batch_size = read_alone("batch_size", batch_size)
         X = read_prediction_inputs(X, self._run.data)
-        return self._run.result(lambda: compute_outputs(self._run.loop, X, batch_size))
+        try:
+            return self._run.result(lambda: compute_outputs(self._run.loop, X, batch_size))
+        except RuntimeError as error:
+            if said := shape_hint(X, self._run.data):
+                raise ValueError(f"{said} {quote_error(error)}") from error
+            raise
 
     def save(self, path: Any, averaged: bool = True, best: bool = False) -> Path:
         """Write the weights of now, whole or not; return the path.
@@ -729,9 +734,9 @@ class Session(HasTraits):
         ------
         ValueError : the step was not taken, nothing is kept, or the data cannot be read again.
         """
-        if not isinstance(step, int) or isinstance(step, bool):
+        if (number := read_integer(step)) is None:
             raise ValueError(f"rewind({step!r}): the number of a step is wanted, 0 for the beginning.")
-        return self._travel(lambda timeline, by: timeline.rewind(step, exact, by))
+        return self._travel(lambda timeline, by: timeline.rewind(number, exact, by))
 
     def undo(self) -> Self:
         """Go to right before the last change, and pause there.

@@ -335,7 +335,8 @@ class View(Pictured, anywidget.AnyWidget):
     def close(self) -> None:
         """Stop following the session and remove the view from every page."""
         if self.session is not None:
-            self.session.unobserve(self._note, names=list(self.watches))
+            with contextlib.suppress(ValueError):  # one that was refused half-way does not follow it yet
+                self.session.unobserve(self._note, names=list(self.watches))
             self.session = None
         self._addressed.pop(self.address, None)
         if self.comm is not None:

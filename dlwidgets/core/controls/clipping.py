@@ -14,7 +14,7 @@ from torch import nn
 
 from ..base.ledger import Entry
 from ..base.time_budget import TimeBudget
-from ..base.words import quote_names
+from ..base.words import did_you_mean, quote_names
 from ..layers.structure import expression_of
 from ..layers.walk import walk
 from .control import Control, Writer
@@ -58,7 +58,8 @@ class Clip:
         else:
             raise ValueError(f'clip={wanted!r}: pass None, a norm such as 1.0, or ("value", 0.5).')
         if mode not in CLIP_MODES:
-            raise ValueError(f"clip has the mode {mode!r}, which is none of {', '.join(CLIP_MODES)}.")
+            hint = did_you_mean(str(mode), CLIP_MODES, " A norm is a number: clip=1.0.")
+            raise ValueError(f"clip has the mode {mode!r}, which is none of {', '.join(CLIP_MODES)}.{hint}")
         positive = isinstance(limit, Real) and not isinstance(limit, bool) and 0 < limit < math.inf
         if mode != "off" and not positive:
             raise ValueError(

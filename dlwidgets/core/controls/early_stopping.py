@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -178,6 +179,7 @@ def _read_rule(value: Any) -> StoppingRule | None:
         ("metric", isinstance(rule.metric, str), "a name as 'valid_loss' is"),
         ("patience", patience is not None, "evaluations, 1 or more, are"),
         ("min_delta", delta is not None and 0 <= delta < math.inf, "a number, 0 or more, is"),
+        ("restore", isinstance(rule.restore, (bool, np.bool_)), "True or False is"),
     ):
         if not fits:
             raise ValueError(f"early_stopping has the {name} {getattr(rule, name)!r}: {wanted} wanted.")

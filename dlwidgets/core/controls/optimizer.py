@@ -54,7 +54,7 @@ def read_optimizer(value: Any, model: nn.Module) -> Wish:
         for name in options:
             if name not in known and not _takes_any(kind):
                 hint = did_you_mean(name, known, f" There are: {', '.join(known)}.")
-                raise ValueError(f"{kind.__name__} has no option {name!r}.{hint}")
+                raise ValueError(f"optimizer: {kind.__name__} has no option {name!r}.{hint}")
         torchs_own = vars(torch.optim).get(kind.__name__) is kind
         try:
             # Any optimizer takes a matrix, Muon alone nothing else.
@@ -177,7 +177,8 @@ def make_optimizer(
         for key in given:
             if key in options and key not in taken and not _takes_any(wanted):
                 known = ", ".join(list(taken)[1:])
-                raise TypeError(f"{wanted.__name__} does not take {key}=; its options are {known}.")
+                takes = f"{wanted.__name__} does not take {key}=; its options are {known}."
+                raise TypeError(f"optimizer: {takes}")
         try:
             return wanted([*own, *beside], **options)
         except (ValueError, RuntimeError) as error:
@@ -201,9 +202,17 @@ def _take(wanted: Any, own: list[nn.Parameter]) -> Optimizer:
         raise TypeError(
             f'optimizer={wanted!r}: pass a name such as "adamw", a class of torch.optim, or a factory.'
         )
-    made = wanted if isinstance(wanted, Optimizer) else wanted(own)
+    if isinstance(wanted, type):
+        why = "is no optimizer: pass a class such as torch.optim.AdamW."
+        raise TypeError(f"optimizer={wanted.__name__} {why}")
+    try:
+        made = wanted if isinstance(wanted, Optimizer) else wanted(own)
+    except TypeError as error:
+        said = f"optimizer= is called with the parameters, and fails: {quote_error(error)}"
+        raise TypeError(said) from error
     if not isinstance(made, Optimizer):
-        raise TypeError(f"The optimizer factory returned {type(made).__name__}, not a torch.optim.Optimizer.")
+        kind = type(made).__name__
+        raise TypeError(f"The optimizer= factory returned {kind}, not a torch.optim.Optimizer.")
     if not groups_by_id(made).keys() & set(map(id, own)):
         raise ValueError(
             "The optimizer was made for other parameters: make it from this model's parameters()."

@@ -239,13 +239,20 @@ def read_trainable(parts: FreezableParts, value: Any) -> TrainablePatterns | Non
     """
     if value is None or (isinstance(value, Mapping) and not value):
         return None
+
+    def read(pattern: Any) -> str:
+        try:
+            return parts.check(parts.pattern_for(pattern))
+        except (TypeError, ValueError) as why:
+            raise type(why)(f"trainable: {why}") from None
+
     if isinstance(value, Mapping):
         for key, on in value.items():
-            parts.check(parts.pattern_for(key))
+            read(key)
             if not isinstance(on, (bool, np.bool_)):
                 wanted = "True, it trains, or False, it is frozen, is wanted."
                 raise ValueError(f"trainable has {on!r} for {key!r}: {wanted}")
-        return TrainablePatterns({parts.pattern_for(key): bool(on) for key, on in value.items()})
+        return TrainablePatterns({read(key): bool(on) for key, on in value.items()})
     if isinstance(value, (str, nn.Module)):
         value = [value]
     if not isinstance(value, (list, tuple)) or not value:
@@ -253,7 +260,7 @@ def read_trainable(parts: FreezableParts, value: Any) -> TrainablePatterns | Non
             f"trainable={value!r}: a dict such as {{'features': False}}, a list of all that is to train, "
             "as ['classifier'], or None for as the model was, is wanted."
         )
-    alone = [parts.check(parts.pattern_for(pattern)) for pattern in value]
+    alone = [read(pattern) for pattern in value]
     if set(alone) & set(WHOLE_MODEL):
         return TrainablePatterns({"*": True})
     return TrainablePatterns({"*": False, **dict.fromkeys(alone, True)})

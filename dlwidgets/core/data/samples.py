@@ -95,6 +95,8 @@ class PlainSamples(Samples):
             self._length = lengths.pop()
         if self._length == 0:
             raise ValueError("X has no samples.")
+        if y is not None and not hasattr(y, "__len__"):
+            raise TypeError(f"y={y!r}: one target a sample is wanted, as a tensor, an array or a list.")
         if y is not None and len(y) != self._length:
             raise ValueError(f"X has {self._length} samples, y has {len(y)}.")
         self._targets = y

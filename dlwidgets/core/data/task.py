@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from ..base.numbers import read_integer
 from ..base.trees import describe_shapes
-from ..base.words import pluralize, quote_names
+from ..base.words import did_you_mean, pluralize, quote_error, quote_names
 from .labels import refuse_shifted, refuse_signs
 from .reduction import Reduction
 
@@ -149,11 +149,16 @@ def read_loss(loss: Any) -> Any:
         if chosen is None:
             raise ValueError(
                 f"loss={loss!r} is not a loss of torch.nn: try loss=nn.CrossEntropyLoss(), or a function "
-                "(output, targets) -> scalar tensor."
+                f"(output, targets) -> scalar tensor.{did_you_mean(key, named)}"
             )
         return chosen()
     if isinstance(loss, type) and issubclass(loss, nn.Module):
-        return loss()
+        try:
+            return loss()
+        except TypeError as error:
+            name = f"loss={loss.__name__}"
+            said = f"{name} cannot be made: {quote_error(error)} Make it first, as {name}(...)."
+            raise TypeError(said) from error
     if loss is not None and not callable(loss):
         raise TypeError(
             f"loss={loss!r} cannot be called: pass a function (output, targets) -> scalar tensor."
@@ -232,7 +237,7 @@ def infer_task(
     if task is not None and task not in TASKS:
         raise ValueError(
             f"task={task!r} is none of {', '.join(TASKS)}; for any other, "
-            "pass training_step=(model, batch) -> loss."
+            f"pass training_step=(model, batch) -> loss.{did_you_mean(str(task).lower(), TASKS)}"
         )
     loss, names = read_loss(loss), read_class_names(classes)
     tensors = isinstance(targets, torch.Tensor) and isinstance(output, torch.Tensor)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,7 @@ from ..data.labels import (
     refuse_signs,
     refuse_strangers,
 )
+from ..data.task import read_class_names
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -63,7 +64,9 @@ class Given:
 def check_task(task: Any) -> None:
     """Refuse what is no task of a classifier, nor None."""
     if task not in (None, *TASKS):
-        raise ValueError(f"There is no task {task!r} with scores: give one of {', '.join(map(repr, TASKS))}.")
+        hint = did_you_mean(str(task).lower(), TASKS)
+        known = ", ".join(map(repr, TASKS))
+        raise ValueError(f"There is no task={task!r} with scores: give one of {known}.{hint}")
 
 
 def read_given(
@@ -199,7 +202,7 @@ def class_names(classes: Sequence[str] | None, count: int, task: str) -> tuple[s
     """Return `count` names; for binary the positive one of two."""
     if classes is None:
         return ("positive",) if task == "binary" else tuple(f"class {c}" for c in range(count))
-    names = tuple(str(name) for name in classes)
+    names = read_class_names(classes)
     if task == "binary" and len(names) == 2:
         return names[1:]
     if len(names) != count:
@@ -213,11 +216,14 @@ def sample_names(sample_ids: Sequence[Any] | None, count: int) -> NDArray | None
     """Return `count` names of samples as an array, or None."""
     if sample_ids is None:
         return None
+    if isinstance(sample_ids, str) or not isinstance(sample_ids, Iterable):
+        raise TypeError(f"sample_ids={sample_ids!r}: a list of names is wanted, one a sample.")
+    given = list(sample_ids)
+    if len(given) != count:
+        raise ValueError(f"{len(given)} sample_ids for {count} samples: give one a sample.")
     # Through a list, so that an index of tuples stays one name a sample.
-    names = np.empty(len(sample_ids), object)
-    names[:] = list(sample_ids)
-    if len(names) != count:
-        raise ValueError(f"{len(names)} sample_ids for {count} samples: give one a sample.")
+    names = np.empty(count, object)
+    names[:] = given
     return names
 
 

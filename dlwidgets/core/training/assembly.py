@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -63,6 +64,10 @@ def assemble(
         raise TypeError(
             f"training_step={training_step!r} cannot be called: pass a function (model, batch) -> loss."
         )
+    if training_step is not None and not _takes_two(training_step):
+        raise TypeError(
+            "training_step= is called as training_step(model, batch): have it take these two, and no more."
+        )
     if (number := read_integer(seed)) is None or not -(2**63) <= number < 2**63:
         raise ValueError(
             f"seed={seed!r}: a whole number of 64 bits is wanted; the same seed gives the same weights."
@@ -112,6 +117,16 @@ def assemble(
     # What was run here to look at the model must not slow the training thread.
     machine.release_thread_pool()
     return run, _describe_choices(opened, loop, because, begun.get("accumulate", ""))
+
+
+def _takes_two(function: Callable[..., Any]) -> bool:
+    try:
+        inspect.signature(function).bind(None, None)
+    except TypeError:
+        return False
+    except ValueError:  # it does not say what it takes
+        pass
+    return True
 
 
 def _describe_choices(

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from ..base.trees import describe_shapes, slice_rows, tree_tensors
+from ..base.trees import describe_shapes, slice_rows, tree_map, tree_tensors
 from ..data.batches import IndexedBatches, batch_length
 from ..data.loader import LoaderBatches
 from ..data.session_data import SessionData, cast_floats
@@ -41,6 +41,16 @@ def read_prediction_inputs(X: Any, opened: SessionData) -> Any:
             "one row for each sample is wanted, also for a single one (X[None])."
         )
     return X
+
+
+def shape_hint(X: Any, opened: SessionData) -> str:
+    """Say where samples have another shape than the training's, or ""."""
+    if isinstance(X, (Dataset, DataLoader)):
+        return ""
+    given, wanted = (
+        describe_shapes(tree_map(lambda tensor: tensor[0], part)) for part in (X, opened.example)
+    )
+    return "" if given == wanted else f"X has inputs of shape {given} a sample, the training's {wanted}:"
 
 
 def compute_outputs(loop: Loop, X: Any, batch_size: int) -> torch.Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ..base.numbers import read_count, read_integer
 from ..base.words import describe_error
 from .loop import NotFinite
 from .snapshots.timeline import Branch, Timeline
@@ -32,11 +33,11 @@ class Trial(NamedTuple):
 
 def check_trials(steps: Any, settings: Sequence[Any], keep: Any) -> None:
     """Raise a sentence where there is nothing to try."""
-    if not isinstance(steps, int) or isinstance(steps, bool) or steps < 1:
+    if read_count(steps) is None:
         raise ValueError(f"try_each({steps!r}, ...): a whole number of steps, 1 or more, is wanted.")
     if not settings or not all(isinstance(one, Mapping) for one in settings):
         raise TypeError("try_each() wants settings to try, as try_each(50, {'lr': 1e-3}, {'lr': 1e-2}).")
-    if keep is not None and not (isinstance(keep, int) and 0 <= keep < len(settings)):
+    if keep is not None and read_integer(keep) not in range(len(settings)):
         raise ValueError(f"keep={keep!r}: there are the tries 0 to {len(settings) - 1}.")
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ...core.activations.samples import OwnSample, fit_sample, in_order, value_range
+from ...core.base.numbers import read_integer
 from ...core.base.trees import tree_tensors
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ class SampleSource:
         scores: Callable[[], Scores | None] = lambda: None,
         encode: Callable[[str], Any] | None = None,
     ) -> None:
+        if encode is not None and not callable(encode):
+            raise TypeError(f"encode={encode!r} cannot be called: a function text -> sample is wanted.")
         self.samples = samples
         self.own: OwnSample | None = None
         self.order = "number"
@@ -72,8 +75,8 @@ class SampleSource:
     def must_exist(self, index: Any) -> None:
         """Refuse with a ValueError what is no number of a sample."""
         last = len(self) - 1
-        if not isinstance(index, int) or isinstance(index, bool) or not 0 <= index <= last:
-            raise ValueError(f"Sample {index} does not exist: the {self.name} samples are 0 to {last}.")
+        if read_integer(index) not in range(last + 1):
+            raise ValueError(f"Sample {index!r} does not exist: the {self.name} samples are 0 to {last}.")
 
     # -- one's own
 

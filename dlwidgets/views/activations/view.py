@@ -15,7 +15,9 @@ from ...core.activations.distribution import map_frame
 from ...core.activations.layer_choice import layer_paths, no_such_layer
 from ...core.activations.look import Look, Names, Wanted, number, pack, save_look
 from ...core.base.time_budget import TimeBudget
+from ...core.base.words import did_you_mean
 from ...core.data.samples import PlainSamples
+from ...core.data.task import TASKS, read_class_names
 from ...core.layers.example_input import read_rows
 from ...core.layers.walk import HOLDERS, kind_of
 from ...core.pictures.picture import SORTS
@@ -132,8 +134,17 @@ class ActivationBrowser(View):
         if sort not in SORTS:
             raise ValueError(f"sort is {', '.join(map(repr, SORTS))}, not {sort!r}.")
         model = source.model if session is not None else source
-        if layer is not None and layer not in (paths := layer_paths(model)):
-            raise ValueError(no_such_layer(layer, paths))
+        paths = layer_paths(model)
+        if isinstance(layer, nn.Module):
+            layer = next((path for path, module in paths.items() if module is layer), repr(layer))
+        if layer is not None and layer not in paths:
+            raise ValueError(no_such_layer(str(layer), paths))
+        if task not in (None, *TASKS):
+            hint = did_you_mean(str(task).lower(), TASKS)
+            raise ValueError(f"task={task!r} is none of {', '.join(TASKS)}.{hint}")
+        named = tokens is None or callable(tokens) or hasattr(tokens, "__getitem__")
+        if isinstance(tokens, str) or not named:
+            raise TypeError(f"tokens={tokens!r}: a list of names, or a function of a number, is wanted.")
         shares_sample = X is None
         if shares_sample:
             # Kept: of an iterable the session has to draw a batch to know its samples.
@@ -146,12 +157,14 @@ class ActivationBrowser(View):
         )
         if sample is not None:
             self._samples.must_exist(sample)
+            sample = int(sample)
         if session is not None:
             task, classes = session.task, session.classes
             if layer is not None:
                 session.selected_layer = layer
             if sample is not None and shares_sample:
                 session.selected_sample = sample
+        classes = read_class_names(classes)
         self._look = LayerLook(
             model, session, self._samples, layer, sample or 0, shares_sample, sort, task, classes
         )

@@ -412,6 +412,9 @@ def read_look(
     `task` is None where there are no scores yet; `each`, a threshold for each class, where the thresholds
     say it. A ValueError says in a sentence what something cannot be, and what it may.
     """
+    for name, flag in (("table", table), ("matrix", matrix)):
+        if not isinstance(flag, bool):
+            raise ValueError(f"{name}={flag!r}: True or False is wanted.")
     if matrix and task not in (None, "multiclass"):
         raise ValueError(
             f"A {task} task has no matrix of one class against another: only a multiclass task has one."

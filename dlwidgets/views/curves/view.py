@@ -74,6 +74,8 @@ class Curves(View):
         if not isinstance(session, Session):
             given = type(session).__name__
             raise TypeError(f"Curves wants a Session, not {given}: dlwidgets.Curves(session).")
+        if not isinstance(rewind, bool):
+            raise TypeError(f"rewind={rewind!r}: True or False is wanted.")
         self._follow(session)
         self._seen: list[int] = []
         self._marked: tuple[str, int, list[list[Any]]] = ("", 0, [])

@@ -14,6 +14,7 @@ import torch
 import traitlets
 from torch import nn
 
+from ...core.base.words import did_you_mean
 from ...core.layers.columns import COLUMNS, SORTS, ColumnData, read_columns, sample_shape, usual_columns
 from ...core.layers.probes import LayerStats
 from ...core.layers.sparklines import Sparklines
@@ -346,7 +347,9 @@ def _read_look(value: Any, live: bool) -> dict[str, Any]:
     given = value if isinstance(value, dict) else {}
     sort, turned = given.get("sort"), given.get("turned")
     if not isinstance(sort, str) or sort.removeprefix("-") not in SORTS:
-        raise ValueError(f"A layer table cannot be sorted by {sort!r}: give one of {', '.join(SORTS)}.")
+        known = ", ".join(SORTS)
+        hint = did_you_mean(str(sort).lower(), SORTS)
+        raise ValueError(f"A layer table cannot be sorted by {sort!r}: give one of {known}.{hint}")
     if not isinstance(turned, list) or not all(isinstance(key, str) for key in turned):
         raise ValueError(f"Folds are named by a list of text: {turned!r} given.")
     return {"sort": sort, "turned": turned, "columns": read_columns(given.get("columns"), live)}

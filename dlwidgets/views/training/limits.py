@@ -34,11 +34,15 @@ class Restrictions:
 
     def limit(self, ranges: Mapping[str, Any]) -> None:
         """Set ranges, all or none; None takes one away."""
+        if not isinstance(ranges, Mapping):
+            raise TypeError(f"limits={ranges!r}: a dict is wanted, as {{'lr': (1e-4, 1e-1)}}.")
         kept = self.ranges | {name: _range(name, value) for name, value in ranges.items()}
         self.ranges = {name: span for name, span in kept.items() if span is not None}
 
     def lock(self, names: Iterable[str]) -> None:
         """Lock controls."""
+        if not isinstance(names, Iterable):
+            raise TypeError(f"locked={names!r}: names are wanted, as ['lr'].")
         self.locked = self.locked | {_known(name, "lock") for name in names}
 
     def unlock(self, names: Iterable[str]) -> None:

@@ -33,6 +33,25 @@ PRESETS: dict[str, Preset] = {
 }  # fmt: skip
 
 
+def check_presets(presets: Any, session: Session) -> None:
+    """Raise a sentence where presets are no wishes by name.
+
+    What a function would return is not asked for before it is chosen.
+    """
+    if not isinstance(presets, Mapping):
+        raise TypeError(f"presets={presets!r}: wishes by name are wanted, as {{'Gentle': {{'lr': 1e-4}}}}.")
+    for title, preset in presets.items():
+        if callable(preset):
+            continue
+        if not isinstance(title, str) or not isinstance(preset, Mapping):
+            raise TypeError(f"presets has {title!r}: {preset!r}; wishes are wanted, as {{'lr': 1e-4}}.")
+        for name, value in preset.items():
+            try:
+                session.read_wish(name, value)
+            except (TypeError, ValueError) as why:
+                raise ValueError(f"presets[{title!r}]: {why}") from None
+
+
 def wishes_of(preset: Preset, session: Session) -> dict[str, Any]:
     """Return the wishes of a preset that a session knows."""
     made = preset(session) if callable(preset) else preset

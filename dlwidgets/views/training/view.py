@@ -14,7 +14,7 @@ from ...core.controls.clipping import CLIP_MODES, Clip
 from ...session import Session
 from ..view import Pictured, answer_anywhere, close_widgets
 from .limits import Restrictions
-from .presets import PRESETS, Preset
+from .presets import PRESETS, Preset, check_presets
 from .sections import Sections
 from .status import ControlFacts, StatusLine
 
@@ -79,6 +79,8 @@ class TrainingPanel(Pictured, ipywidgets.VBox):
         restrictions = Restrictions()
         restrictions.limit(limits or {})
         restrictions.lock([locked] if isinstance(locked, str) else locked)
+        if presets is not None:
+            check_presets(presets, session)
         self.session, self._restrictions = session, restrictions
         self._head, self._facts = StatusLine(session), ControlFacts(session, restrictions)
         self._sections = Sections(session, restrictions, PRESETS if presets is None else presets)

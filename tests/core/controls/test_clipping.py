@@ -62,7 +62,7 @@ def test_clipping_is_read_from_what_people_write(given, meant):
         (True, 'clip=True: pass None, a norm such as 1.0, or ("value", 0.5).'),
         ((1, 2, 3), 'clip=(1, 2, 3): pass None, a norm such as 1.0, or ("value", 0.5).'),
         ({"norm": 1}, "clip={'norm': 1}: pass None, a norm such as 1.0, or (\"value\", 0.5)."),
-        ("length", "clip has the mode 'length', which is none of off, norm, value, adaptive."),
+        ("length", "clip has the mode 'length', which is none of off, norm, value, adaptive. A norm is a number: clip=1.0."),
         (0, "clip has the limit 0: a positive number is wanted; None switches clipping off."),
         (-1.0, "clip has the limit -1.0: a positive number is wanted; None switches clipping off."),
         (math.inf, "clip has the limit inf: a positive number is wanted; None switches clipping off."),

@@ -259,7 +259,7 @@ def test_what_was_unfrozen_trains_under_an_optimizer_that_a_factory_makes_withou
         ("sparseadam", "SparseAdam moves sparse gradients alone"),
         (lambda p: torch.optim.SGD(p, lr=-1.0), "Invalid learning rate: -1.0"),
         (lambda p: torch.optim.LBFGS(p), "LBFGS evaluates the loss several times a step"),
-        (lambda p: None, "The optimizer factory returned NoneType, not a torch.optim.Optimizer"),
+        (lambda p: None, "The optimizer= factory returned NoneType, not a torch.optim.Optimizer"),
         (lambda p: 1 / 0, "division by zero"),
     ],
 )
@@ -293,8 +293,8 @@ def test_muon_trains_matrices():
     ("wanted", "sentence"),
     [
         ("adamm", "optimizer='adamm' is not in torch.optim. Did you mean 'adam'?"),
-        (("sgd", {"momentun": 0.9}), "SGD has no option 'momentun'. Did you mean 'momentum'?"),
-        (("sgd", {"zzz": 0.9}), "SGD has no option 'zzz'. There are: lr, momentum"),
+        (("sgd", {"momentun": 0.9}), "optimizer: SGD has no option 'momentun'. Did you mean 'momentum'?"),
+        (("sgd", {"zzz": 0.9}), "optimizer: SGD has no option 'zzz'. There are: lr, momentum"),
         (("adam", {"betas": (2, 0.9)}), "optimizer=('Adam', {'betas': (2, 0.9)}): Invalid beta parameter at index 0"),
         (("sgd", {"nesterov": True}), "optimizer=('SGD', {'nesterov': True}): Nesterov momentum requires a momentum and zero dampening"),
         ("lbfgs", "LBFGS evaluates the loss several times a step, which is not supported"),

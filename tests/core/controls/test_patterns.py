@@ -109,18 +109,18 @@ def test_modules_and_parameters_stand_for_their_names():
 @pytest.mark.parametrize(
     ("value", "sentence"),
     [
-        ({"clasifier": False}, "The Net has no layer or parameter 'clasifier'. Did you mean 'classifier'?"),
-        ({"features.0.0.wieght": False}, "The Net has no layer or parameter 'features.0.0.wieght'. Did you mean 'features.0.0.weight'?"),
-        ({"backbone": False}, "The Net has no layer or parameter 'backbone'. Its layers are 'features', 'classifier'."),
-        (["1.0"], "The Net has no layer or parameter '1.0'. Did you mean 'features.1.0'?"),
-        ({"*.gamma": False}, "'*.gamma' matches no layer and no parameter of the Net."),
-        ({"features.0.2": False}, "'features.0.2' is a ReLU without parameters that could train: there is nothing to freeze."),
+        ({"clasifier": False}, "trainable: The Net has no layer or parameter 'clasifier'. Did you mean 'classifier'?"),
+        ({"features.0.0.wieght": False}, "trainable: The Net has no layer or parameter 'features.0.0.wieght'. Did you mean 'features.0.0.weight'?"),
+        ({"backbone": False}, "trainable: The Net has no layer or parameter 'backbone'. Its layers are 'features', 'classifier'."),
+        (["1.0"], "trainable: The Net has no layer or parameter '1.0'. Did you mean 'features.1.0'?"),
+        ({"*.gamma": False}, "trainable: '*.gamma' matches no layer and no parameter of the Net."),
+        ({"features.0.2": False}, "trainable: 'features.0.2' is a ReLU without parameters that could train: there is nothing to freeze."),
         ({"features": "no"}, "trainable has 'no' for 'features': True, it trains, or False, it is frozen, is wanted."),
         ({"features": 0}, "trainable has 0 for 'features': True, it trains, or False, it is frozen, is wanted."),
         (False, "trainable=False: a dict such as {'features': False}, a list of all that is to train, as ['classifier'], or None for as the model was, is wanted."),
         ([], "trainable=[]: a dict such as {'features': False}"),
-        ([0], "0 names nothing that could train: a layer, as 'features' or model.features"),
-        ([nn.Linear(8, 3)], "This Linear is no part of the Net."),
+        ([0], "trainable: 0 names nothing that could train: a layer, as 'features' or model.features"),
+        ([nn.Linear(8, 3)], "trainable: This Linear is no part of the Net."),
     ],
 )  # fmt: skip
 def test_what_the_model_does_not_have_is_refused_in_a_sentence(value, sentence):

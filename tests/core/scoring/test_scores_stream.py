@@ -164,7 +164,7 @@ def test_batches_that_do_not_fit_are_refused_when_they_are_added(batches, senten
 def test_an_empty_stream_a_strange_task_and_another_task_are_told():
     with pytest.raises(ValueError, match="Nothing was added"):
         Scores.stream().scores()
-    with pytest.raises(ValueError, match="no task 'regression'"):
+    with pytest.raises(ValueError, match="no task='regression'"):
         Scores.stream(task="regression")
     stream = Scores.stream(task="binary")
     stream.add(torch.zeros(2, 3), torch.zeros(2, 3))

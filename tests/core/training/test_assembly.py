@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -144,3 +145,44 @@ class TwoHeads(Net):
 def test_an_output_that_train_mode_alone_has_is_said():
     with pytest.raises(TypeError, match="In train mode the model returns tuple .* training_step="):
         Session(TwoHeads(), (X, SEVERAL)).step()
+
+
+def _step_of_one(batch):
+    return batch
+
+
+@pytest.mark.parametrize(
+    ("argument", "value", "sentence"),
+    [
+        ("loss", nn.Linear, r"loss=Linear cannot be made: .* Make it first, as loss=Linear\(\.\.\.\)\."),
+        ("loss", "crossentrpyloss", r"loss='crossentrpyloss' is not .* Did you mean 'crossentropyloss'\?"),
+        ("task", "multi-label", r"task='multi-label' is none of .* Did you mean 'multilabel'\?"),
+        ("optimizer", nn.Linear, r"optimizer=Linear is no optimizer: pass a class such as torch\.optim\.AdamW\."),
+        ("optimizer", ("adam", {"lrr": 1}), r"optimizer: Adam has no option 'lrr'\. Did you mean 'lr'\?"),
+        ("optimizer", lambda: None, r"optimizer= is called with the parameters, and fails: "),
+        ("optimizer", lambda own: 5, r"The optimizer= factory returned int, not a torch\.optim\.Optimizer\."),
+        ("schedule", ("step", {"gamma": "x"}), r"schedule 'step' has gamma='x': 0 or more is wanted\."),
+        ("clip", "nrm", r"clip has the mode 'nrm', .* Did you mean 'norm'\?"),
+        ("clip", "1.0", r"clip has the mode '1\.0', .* A norm is a number: clip=1\.0\."),
+        ("trainable", "nope", r"trainable: The Net has no layer or parameter 'nope'\."),
+        ("trainable", ["0", 5], r"trainable: 5 names nothing that could train"),
+        ("early_stopping", {"restore": "no"}, r"early_stopping has the restore 'no': True or False is wanted\."),
+        ("training_step", _step_of_one, r"training_step= is called as training_step\(model, batch\)"),
+    ],
+)  # fmt: skip
+def test_a_mistyped_argument_is_named_with_what_to_write(argument, value, sentence):
+    with pytest.raises((TypeError, ValueError), match=f"^{sentence}"):
+        Session(Net(), (X, SEVERAL), (X, SEVERAL), **{argument: value})
+
+
+def test_numbers_of_numpy_and_torch_count_steps():
+    made = Session(Net(), (X, SEVERAL), batch_size=100).step(np.int64(2)).step(torch.tensor(1))
+    made.rewind(np.int32(1))
+    assert made.steps == 1
+    made.try_each(np.int64(1), {"lr": 0.1}, {"lr": 0.2}, keep=np.int64(1))
+    assert (made.steps, made.lr) == (2, 0.2)
+
+
+def test_predicting_for_samples_of_another_shape_says_both():
+    with pytest.raises(ValueError, match=r"X has inputs of shape \(7,\) a sample, the training's \(6,\): mat1"):
+        Session(Net(), (X, SEVERAL)).predict(torch.zeros(3, 7))

@@ -226,7 +226,7 @@ def test_what_a_person_picks_is_a_wish_of_the_session(session, view):
         ("selected_layer", "cnv", "has no layer 'cnv'"),
         ("selected_sample", 10, "Sample 10 does not exist"),
         ("selected_sample", -1, "Sample -1 does not exist"),
-        ("selected_sample", "many", "Sample many does not exist"),
+        ("selected_sample", "many", "Sample 'many' does not exist"),
         ("per", "channel", "does not know"),
         ("chosen", -1, "does not know"),
         ("chosen", True, "does not know"),
@@ -647,6 +647,13 @@ def test_ones_own_samples_leave_the_sessions_selection_alone(session):
             {"sample": 3},
             "Sample 3 does not exist: the given samples are 0 to 2",
         ),
+        ((nn.Linear(2, 2), torch.rand(3, 2)), {"sample": "0"}, "Sample '0' does not exist"),
+        ((nn.Linear(2, 2), torch.rand(3, 2)), {"layer": 5}, "has no layer '5'"),
+        ((nn.Linear(2, 2), torch.rand(3, 2)), {"classes": {"a", "b"}}, "classes=.* has no order"),
+        ((nn.Linear(2, 2), torch.rand(3, 2)), {"task": "multi-label"}, "task='multi-label'.*Did you mean"),
+        ((nn.Linear(2, 2), torch.rand(3, 2)), {"tokens": "abc"}, "tokens='abc': a list of names"),
+        ((nn.Linear(2, 2), torch.rand(3, 2)), {"encode": 5}, "encode=5 cannot be called"),
+        ((nn.Linear(2, 2), torch.rand(3, 2), 5), {}, "y=5: one target a sample"),
         ((nn.Linear(2, 2), torch.rand(3, 2)), {"per": "row"}, "per is 'layer' or 'map'"),
         ((nn.Linear(2, 2), torch.rand(3, 2)), {"sort": "name"}, "sort is 'index', 'strength', 'variance'"),
     ],
@@ -654,6 +661,12 @@ def test_ones_own_samples_leave_the_sessions_selection_alone(session):
 def test_what_does_not_fit_is_refused_in_a_sentence(arguments, options, sentence):
     with pytest.raises((TypeError, ValueError), match=sentence):
         ActivationBrowser(*arguments, **options)
+
+
+def test_layer_and_sample_may_be_the_layer_itself_and_a_number_of_numpy():
+    model = nn.Sequential(nn.Linear(2, 2), nn.ReLU())
+    view = ActivationBrowser(model, torch.rand(3, 2), layer=model[1], sample=np.int64(2))
+    assert (view.selected_layer, view.selected_sample) == ("1", 2)
 
 
 # -- as a picture

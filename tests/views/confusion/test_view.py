@@ -168,7 +168,7 @@ def test_the_look_chosen_in_the_page_is_kept_for_the_next_page_and_the_figure():
 @pytest.mark.parametrize(
     ("option", "value"),
     [("normalise", "diagonal"), ("columns", ["f1", "mcc"]), ("columns", []), ("filter", "f1"),
-     ("filter", ("f1", "above", 0.5)), ("filter", ("f1", "below", float("nan")))],
+     ("table", "no"), ("matrix", 1), ("filter", ("f1", "above", 0.5)), ("filter", ("f1", "below", float("nan")))],
 )  # fmt: skip
 def test_a_look_that_does_not_exist_is_refused_in_python_and_from_the_page(said, option, value):
     scores = Scores(*labelled())

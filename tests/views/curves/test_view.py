@@ -130,6 +130,8 @@ def test_the_limit_of_the_norm_is_drawn_and_no_other(session, view):
 def test_a_view_of_no_session_is_refused_with_a_sentence(wire):
     with pytest.raises(TypeError, match="Curves wants a Session, not Linear"):
         Curves(nn.Linear(2, 2))
+    with pytest.raises(TypeError, match="rewind='no': True or False is wanted"):
+        Curves(Session(nn.Linear(2, 2), (torch.rand(4, 2), torch.arange(4) % 2)), rewind="no")
     gc.collect()
 
 

@@ -408,6 +408,21 @@ def test_what_is_no_rule_is_refused_in_a_sentence(panel, ask, sentence):
     assert not panel._restrictions.ranges and not panel._restrictions.locked
 
 
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"limits": "lr"}, "limits='lr': a dict is wanted"),
+        ({"locked": True}, "locked=True: names are wanted"),
+        ({"presets": ["Gentle"]}, r"presets=\['Gentle'\]: wishes by name are wanted"),
+        ({"presets": {"Gentle": 1e-4}}, "presets has 'Gentle': 0.0001; wishes are wanted"),
+        ({"presets": {"Gentle": {"lr": "low"}}}, r"presets\['Gentle'\]: lr='low': a learning rate is"),
+    ],
+)
+def test_a_mistyped_argument_is_named_with_what_to_write(panel, options, sentence):
+    with pytest.raises((TypeError, ValueError), match=sentence):
+        TrainingPanel(panel.session, **options)
+
+
 # -- the head, and the last step
 
 

@@ -342,7 +342,7 @@ def _check_options(what: Any, options: dict[str, Any]) -> None:
     for name in _NOT_NEGATIVE if isinstance(what, (str, type)) else ():
         given = options.get(name)
         each = given if isinstance(given, (list, tuple)) else [given]
-        if any(isinstance(one, Real) and not one >= 0 for one in each):
+        if given is not None and not all(isinstance(one, Real) and one >= 0 for one in each):
             raise ValueError(f"schedule {said!r} has {name}={given!r}: 0 or more is wanted.")
 
 
