@@ -91,7 +91,7 @@ class Progress:
 
 
 def _size() -> dict[str, Any]:
-    """Return a bar's size; a terminal in a container may say that it has no columns."""
+    """Return a bar's size; some terminals say that they have none."""
     with contextlib.suppress(OSError):
         if sys.stderr.isatty() and not os.get_terminal_size(sys.stderr.fileno()).columns:
             return {"ncols": 80, "nrows": 24}
