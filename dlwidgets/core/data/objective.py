@@ -83,14 +83,18 @@ class Objective:
         """Return loss (in the task's stead: `loss`), output and prepared targets."""
         inputs, targets = unpack_batch(batch, self.target)
         output = call_model(self.model, inputs)
-        if self.task.outputs is not None and not isinstance(output, torch.Tensor):
-            raise TypeError(
-                f"In train mode the model returns {type(output).__name__} in the place of the tensor of eval mode: "
-                "pass training_step=(model, batch) -> loss, which weighs its parts."
-            )
-        targets = self.task.prepare(targets, output)
+        whole = isinstance(output, torch.Tensor) or self.task.outputs is None
+        targets = self.task.prepare(targets, output if whole else next(tree_tensors(output), None))
         try:
             return (loss or self.task.loss)(output, targets), output, targets  # type: ignore[misc]
+        except (TypeError, AttributeError) as error:
+            if whole:
+                raise
+            raise TypeError(
+                f"In train mode the model returns {type(output).__name__} in the place of the tensor of eval "
+                "mode: pass a loss that takes both, as loss=lambda out, y: f(out, y) if torch.is_tensor(out) "
+                "else f(out[0], y) + 0.4 * f(out[1], y), where f is the loss of one."
+            ) from error
         except IndexError as error:
             if self.task.name == "multiclass" and (label := re.match(r"Target (-?\d+) is out of", str(error))):
                 raise ValueError(

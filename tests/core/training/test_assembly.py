@@ -143,8 +143,22 @@ class TwoHeads(Net):
 
 
 def test_an_output_that_train_mode_alone_has_is_said():
-    with pytest.raises(TypeError, match="In train mode the model returns tuple .* training_step="):
+    with pytest.raises(TypeError, match="In train mode the model returns tuple .* pass a loss that takes both"):
         Session(TwoHeads(), (X, SEVERAL)).step()
+
+
+def test_a_loss_that_takes_both_trains_such_a_model():
+    f = nn.functional.binary_cross_entropy_with_logits
+
+    def both(out, y):
+        return f(out, y) if torch.is_tensor(out) else f(out[0], y) + 0.4 * f(out[1], y)
+
+    made, plain = Session(TwoHeads(), (X, SEVERAL), loss=both, optimizer="sgd", lr=0.1, batch_size=200), TwoHeads()
+    made.step()
+    both(plain(X), SEVERAL).backward()
+    for ours, own in zip(made.model.parameters(), plain.parameters()):
+        assert torch.allclose(ours, own - 0.1 * own.grad, atol=1e-7)
+    assert Session(made.model, (X, SEVERAL), (X, SEVERAL), loss=both).evaluate().loss > 0
 
 
 def _step_of_one(batch):
