@@ -159,7 +159,7 @@ def test_outputs_that_are_no_tensors_need_a_loss_of_their_own():
     ("arguments", "sentence"),
     [
         ({"task": "classification"}, "task='classification' is none of multilabel, multiclass, binary, regression; for any other, pass training_step=(model, batch) -> loss."),
-        ({"loss": "crossentropie"}, "loss='crossentropie' is not a loss of torch.nn: try loss=nn.CrossEntropyLoss(), or a function (output, targets) -> scalar tensor."),
+        ({"loss": "crossentropie"}, "loss='crossentropie' is not a loss of torch.nn: try loss=nn.CrossEntropyLoss(), or a function (output, targets) -> scalar tensor. Did you mean 'crossentropyloss'?"),
         ({"loss": 3}, "loss=3 cannot be called: pass a function (output, targets) -> scalar tensor."),
         ({"output": (out(4, 5), out(4, 5))}, "The model's output is of type tuple, not a tensor: pass loss=(output, targets) -> loss, or training_step=(model, batch) -> loss."),
         ({"targets": {"boxes": out(4, 4)}}, "The targets are of type dict, not a tensor: pass loss=(output, targets) -> loss, or training_step=(model, batch) -> loss."),
