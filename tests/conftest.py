@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,10 @@ import pytest
 # Before torch is imported anywhere: with two cores, one thread of arithmetic leaves one core to the browser.
 # Tests of the threads themselves set their own.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Tests start some hundred interpreters: none need compile the package anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+# nbformat would check web addresses by it, which no notebook here needs; it takes four seconds to load.
+sys.modules.setdefault("rfc3987_syntax", None)
 
 _HERE = Path(__file__).parent
 _BROWSER = _HERE / "browser"
@@ -50,6 +55,14 @@ def pytest_collection_finish():
     """Take what was imported and collected for lasting: a `gc.collect()` of a test need not walk over it."""
     gc.collect()
     gc.freeze()
+
+
+def pytest_runtest_teardown():
+    """Stop what a test left training, or it trains beside all that follow."""
+    if "dlwidgets.session" in sys.modules:
+        for session in sys.modules["dlwidgets.session"]._living():
+            if session.status == "running":
+                session.stop(wait=False)
 
 
 def pytest_xdist_auto_num_workers(config):

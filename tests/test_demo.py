@@ -159,6 +159,7 @@ def test_without_jupyterlab_one_sentence_says_what_to_install(mine, monkeypatch,
     assert (mine / TOUR).is_file()
 
 
+@pytest.mark.slow
 def test_the_command_starts_jupyterlab_on_the_tour(mine, tmp_path):
     pytest.importorskip("jupyterlab", reason="JupyterLab comes with dlwidgets[demo]")
     command = [sys.executable, "-m", "dlwidgets", "demo", str(mine), "--no-browser", "--port=0"]

@@ -226,6 +226,7 @@ def test_a_terminal_prints_the_table_as_text(tmp_path):
     assert printed.count("(0): Linear(in_features=3, out_features=2, bias=True)") == 2
 
 
+@pytest.mark.slow
 def test_a_view_in_a_terminal_says_what_it_is_and_what_to_do(tmp_path):
     made = "import dlwidgets, torch; view = dlwidgets.LayerTable(torch.nn.Linear(3, 2))"
     printed = in_a_terminal(tmp_path, made, "view", "print(view)")
@@ -268,6 +269,7 @@ def test_no_widget_is_left_behind_and_no_model_kept(shell):
     assert gone() is None
 
 
+@pytest.mark.slow
 def test_ten_thousand_layers_are_a_page_of_moderate_size(shell):
     layers = [nn.Linear(1 + i % 50, 1 + i % 61, device="meta") for i in range(10_000)]
     bundle = shown(shell, nn.Sequential(*layers))

@@ -735,6 +735,7 @@ def run_script(text):
     return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
 
 
+@pytest.mark.slow
 def test_a_script_that_ends_while_it_trains_ends_cleanly_and_says_so():
     done = run_script("""
         session = dlw.Session(nn.Linear(6, 3), (torch.randn(4000, 6), torch.arange(4000) % 3), epochs=10**6)
@@ -746,6 +747,7 @@ def test_a_script_that_ends_while_it_trains_ends_cleanly_and_says_so():
     assert re.fullmatch(said, done.stderr.strip())
 
 
+@pytest.mark.slow
 def test_a_script_that_waits_ends_with_the_run():
     done = run_script("""
         session = dlw.Session(nn.Linear(6, 3), (torch.randn(40, 6), torch.arange(40) % 3), epochs=2)
@@ -883,6 +885,7 @@ def test_a_bar_in_a_notebook_is_as_long_as_the_run(monkeypatch, capsys):
     assert (first, shown.max, shown.value, shown.bar_style) == (15, 10, 10, "success")
 
 
+@pytest.mark.slow
 def test_an_interrupted_script_hears_of_it_once_the_run_is_paused():
     done = run_script("""
         import signal, threading

@@ -119,6 +119,7 @@ def test_sizes_that_cannot_be_are_refused_with_one_sentence(build, error, senten
         build()
 
 
+@pytest.mark.slow
 def test_a_few_dozen_steps_on_collages_rank_digits_better_than_chance():
     data = teaching.collages(2000, 400)
     torch.manual_seed(0)
@@ -137,6 +138,7 @@ def test_a_few_dozen_steps_on_yeast_beat_always_saying_the_commonest_labels():
     assert f1_score(y, scores >= 0.5, average="micro") > f1_score(y, always, average="micro") + 0.02
 
 
+@pytest.mark.slow
 def test_a_few_dozen_steps_on_findings_rank_most_of_them_better_than_chance():
     data = teaching.findings(1000, 600)
     torch.manual_seed(0)

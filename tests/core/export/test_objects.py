@@ -232,11 +232,13 @@ def done(tmp_path_factory):
     return RUNS.write(tmp_path_factory.mktemp("scripts"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RUNS)
 def test_a_script_gives_the_weights_of_the_run_bit_for_bit(done, name):
     check_weights(done, name)
 
 
+@pytest.mark.slow
 def test_what_keeps_count_is_left_to_be_filled_in(tmp_path):
     made = session(data=DataLoader(ROWS, batch_size=8, sampler=Counting(50)), batch_size=None).step(9)
     with pytest.warns(UserWarning, match="arguments that Counting was made with are not known"):

@@ -155,6 +155,7 @@ def done(tmp_path_factory):
     return RUNS.write(tmp_path_factory.mktemp("scripts"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RUNS)
 def test_a_script_gives_the_weights_of_the_run_bit_for_bit(done, name):
     # An epoch that is left out before the first step is not known to a schedule by epochs.

@@ -346,11 +346,13 @@ def done(tmp_path_factory):
     return RUNS.write(tmp_path_factory.mktemp("scripts"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RUNS)
 def test_a_script_gives_the_weights_of_the_run_bit_for_bit(done, name):
     check_weights(done, name)
 
 
+@pytest.mark.slow
 def test_a_model_whose_arguments_are_unknown_has_a_marked_place(tmp_path):
     made = session(model=Secret(net)).step(2)
     with pytest.warns(UserWarning, match="Put the line that makes the Secret into make_model"):
@@ -359,6 +361,7 @@ def test_a_model_whose_arguments_are_unknown_has_a_marked_place(tmp_path):
     assert "NotImplementedError" in run_alone([path], tmp_path)["run"]
 
 
+@pytest.mark.slow
 def test_data_that_draws_random_numbers_has_a_marked_place(tmp_path):
     made = session(data=Noisy()).step(2)
     with pytest.warns(UserWarning, match="Put the Noisy, with its samples in the same order, into load_data"):
@@ -367,6 +370,7 @@ def test_data_that_draws_random_numbers_has_a_marked_place(tmp_path):
     assert "NotImplementedError" in run_alone([path], tmp_path)["run"]
 
 
+@pytest.mark.slow
 def test_data_may_be_left_out_and_put_in_by_hand(tmp_path):
     made = session(data=(X.double(), Y["multiclass"].double()), task=None).fit()
     with pytest.warns(UserWarning, match="Put your data into load_data"):
@@ -410,6 +414,7 @@ class FromACell(Base):
 """
 
 
+@pytest.mark.slow
 def test_a_class_that_was_defined_in_a_cell_is_written_out(tmp_path, monkeypatch):
     monkeypatch.setitem(linecache.cache, "<cell 1>", (len(_CELL), None, _CELL.splitlines(True), "<cell 1>"))
     monkeypatch.setattr(sys.modules["__main__"], "In", [_CELL, "FromACell(9)"], raising=False)

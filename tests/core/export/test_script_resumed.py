@@ -122,11 +122,13 @@ def done(tmp_path_factory):
     return Runs({name: partial(make, name) for name in RUNS}).write(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RUNS)
 def test_a_script_of_a_run_that_went_on_gives_its_weights_bit_for_bit(done, name):
     check_weights(done, name)
 
 
+@pytest.mark.slow
 def test_it_may_be_gone_on_with_several_times_also_in_another_folder(tmp_path):
     begun("plain", tmp_path / "one")
     model, train, given = options("plain")

@@ -61,6 +61,7 @@ def written(tmp_path_factory):
     return Runs({name: partial(made, name) for name in NAMES}).write(tmp_path_factory.mktemp("scripts"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_its_predictions_are_the_sessions(written, name):
     folder, sessions, failed = written

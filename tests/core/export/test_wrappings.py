@@ -126,6 +126,7 @@ def done(tmp_path_factory):
     return RUNS.write(tmp_path_factory.mktemp("scripts"))
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::FutureWarning")
 @pytest.mark.parametrize("name", RUNS)
 def test_a_script_gives_the_weights_of_the_run_bit_for_bit(done, name):

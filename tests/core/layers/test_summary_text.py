@@ -158,6 +158,7 @@ def test_columns_are_aligned_and_no_line_ends_in_spaces():
                 assert line[end - 1 : end].strip() or not line[end - len(title) : end].strip(), line
 
 
+@pytest.mark.slow
 def test_ten_thousand_equal_layers_take_a_few_lines():
     model = nn.Sequential(*(nn.Sequential(nn.Linear(4, 4), nn.ReLU()) for _ in range(3_000)))
     text = str(dlw.summary(model, torch.zeros(2, 4)))

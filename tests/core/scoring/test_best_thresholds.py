@@ -473,6 +473,7 @@ def true_rate(name, thresholds, share):
     return recall if name == "recall" else share * recall / (share * recall + (1 - share) * alarms)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("constraint", "share", "samples"),
     [("recall >= 0.9", 0.2, 300), ("recall >= 0.5", 0.05, 400), ("recall >= 0.1", 0.02, 300),

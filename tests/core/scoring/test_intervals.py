@@ -64,6 +64,7 @@ def test_the_interval_of_f1_is_that_of_jaccard_carried_over(tn, fp, fn, tp):
     assert row["f1_high"] == pytest.approx(2 * high / (1 + high), abs=1e-12)
 
 
+@pytest.mark.slow
 def test_wilsons_interval_of_f1_holds_the_truth_as_often_as_it_says():
     rng = np.random.default_rng(1)
     cells = np.array([0.6, 0.1, 0.1, 0.2])
@@ -135,6 +136,7 @@ def drawn_case():
     return y, y ^ flip
 
 
+@pytest.mark.slow
 def test_the_bootstrap_of_counts_is_the_bootstrap_of_samples(drawn_case):
     y, p = drawn_case
     row = Scores(y, p).metrics(interval="bootstrap", level=0.9, beta=2).iloc[1]
@@ -149,6 +151,7 @@ def test_the_bootstrap_of_counts_is_the_bootstrap_of_samples(drawn_case):
         np.testing.assert_allclose([row[f"{name}_low"], row[f"{name}_high"]], ends, atol=0.03, err_msg=name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("average", ["macro", "micro", "weighted", "samples"])
 def test_the_bootstrap_of_averages_draws_whole_samples(average, drawn_case):
     y, p = drawn_case

@@ -145,6 +145,7 @@ def test_many_ties_of_many_samples_are_counted_exactly():
     assert Scores(y, s).ranking()["roc_auc"].iloc[0] == 0.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RANKED)
 def test_the_interval_is_that_of_samples_drawn_one_by_one(name):
     rng = np.random.default_rng(4)

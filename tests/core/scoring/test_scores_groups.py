@@ -23,6 +23,7 @@ def patients(count, each, seed=0, share=0.3, copies=0.05):
     return y, score, np.repeat(np.arange(count), each)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("interval", ["wilson", "bootstrap"])
 def test_an_interval_by_patient_holds_where_one_by_sample_does_not(interval):
     held = {True: [], False: []}
@@ -82,6 +83,7 @@ def test_a_holdout_divides_no_patient(share):
     assert y[held].any() and y[~held].any()
 
 
+@pytest.mark.slow
 def test_a_bound_is_surer_of_patients_than_of_copies():
     kept = {True: 0, False: 0}
     for seed in range(120):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -385,6 +386,7 @@ def test_a_failure_while_a_caller_changes_wishes_loses_none_of_them():
         while not stop.is_set():
             value += 1
             made.lr = 1e-3 + value * 1e-9
+            time.sleep(0.0001)
 
     thread = threading.Thread(target=drag)
     thread.start()

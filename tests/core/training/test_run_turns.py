@@ -99,6 +99,7 @@ WORK = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("work", WORK.values(), ids=WORK)
 def test_what_a_cell_does_meanwhile_draws_from_no_run(work):
     alone, meanwhile, model = noisy(4), noisy(4), net()

@@ -229,7 +229,7 @@ def plain_loop_over(loader, optimizer_name):
     return model
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("count", [48, 50])
 def test_a_loader_with_its_own_generator_trains_as_in_the_plain_loop(workers, count):
     def loader():

@@ -212,6 +212,7 @@ def scripts(tmp_path_factory):
     return folder, sessions, run_alone(paths, folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [
@@ -250,6 +251,7 @@ def test_a_stretched_schedule_has_as_many_steps_left_as_the_run(length, taken, w
             assert abs(before - after) <= 1 / options["over"]
 
 
+@pytest.mark.slow
 def test_one_cycle_may_be_put_over_rmsprop_in_mid_run(tmp_path):
     made = session(optimizer="rmsprop", lr=0.001, epochs=4)
     made.step(3)

@@ -145,6 +145,7 @@ made.wait()
 """
 
 
+@pytest.mark.slow
 def test_a_process_that_is_killed_loses_no_more_than_the_interval(tmp_path):
     here = Path(__file__).parent
     folder = tmp_path / "run"
@@ -290,8 +291,8 @@ def test_training_does_not_wait_for_the_disk(tmp_path, monkeypatch):
     while len(made.record) < there + 50 and time.monotonic() < until:
         time.sleep(0.01)
     assert len(made.record) >= there + 50 and not hold.is_set()
-    made.stop()
     hold.set()
+    made.stop()
 
 
 def test_only_the_newest_two_stay(tmp_path):

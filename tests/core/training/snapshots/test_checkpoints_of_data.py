@@ -114,6 +114,7 @@ def test_a_batch_sampler_of_ones_own_goes_on_with_as_many_batches(tmp_path):
     assert (other.steps, other.epoch) == (24, 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", [3, 11, 19])
 @pytest.mark.parametrize("persistent", [True, False])
 def test_workers_go_on_in_the_order_of_then_and_say_what_they_lost(tmp_path, steps, persistent):

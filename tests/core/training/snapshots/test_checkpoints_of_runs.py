@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 import warnings
 from pathlib import Path
 
@@ -87,7 +88,7 @@ def test_the_last_state_is_on_disk_when_a_call_returns(end):
         else:
             made.start()
             while end != "done" and made.steps < 5:
-                pass
+                time.sleep(0.001)
             asyncio.run(made.done()) if end == "done" else getattr(made, end)()
         there = steps_in_folder(folder)
         assert made.steps in there
@@ -99,6 +100,7 @@ def steps_in_folder(folder):
     return [step for steps in steps_in(Path(folder)).values() for step in steps]
 
 
+@pytest.mark.slow
 def test_the_end_of_the_interpreter_writes_the_last_step(tmp_path):
     code = f"""
 import torch, dlwidgets as dlw
