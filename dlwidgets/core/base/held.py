@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import array
+import dis
 import functools
 import random
+import sys
 import types
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, MutableMapping
 from typing import Any
 
 import numpy as np
@@ -14,79 +17,191 @@ import torch
 from torch import nn
 
 #: The kinds of random generators that an object may hold.
-GENERATORS = (torch.Generator, np.random.Generator, np.random.RandomState, random.Random)
+GENERATORS = (
+    torch.Generator, np.random.Generator, np.random.BitGenerator, np.random.RandomState, random.Random,
+)  # fmt: skip
+#: What functools.lru_cache makes of a function.
+CACHED = type(functools.lru_cache(len))
+#: What keeps data beside the objects that use it.
+CODE = (types.FunctionType, type, CACHED)
+#: Numbers outside torch that are written in place.
+ARRAYS = (np.ndarray, bytearray, array.array)
 #: Of the variables of a notebook or file that a function reads, those of these kinds are taken as held by it.
-_DATA = (list, dict, set, deque, torch.Tensor, np.ndarray, *GENERATORS)
+_DATA = (list, dict, set, deque, torch.Tensor, *ARRAYS, *GENERATORS)
 #: What holds nothing that could change; and packages whose objects other threads may be using.
-_PLAIN = (str, bytes, int, float, complex, bool, type(None), range, torch.dtype, torch.device, torch.Size)
+_PLAIN = frozenset({
+    str, bytes, int, float, complex, bool, type(None), range, torch.dtype, torch.device, torch.Size,
+})  # fmt: skip
 _SHARED = {
     "threading", "_thread", "queue", "asyncio", "multiprocessing", "concurrent", "logging", "weakref", "io",
 }  # fmt: skip
-#: How deep is searched, and how many entries are looked into; of longer ones none is.
-_DEEP, _MANY = 4, 1_000
+_OURS = __name__.partition(".")[0]
+#: Packages whose functions and classes keep nothing of a model.
+_FOREIGN = frozenset({"torch", "numpy", _OURS, *sys.stdlib_module_names})
+#: How deep is searched; how many entries are looked into, of longer containers none; and how many objects.
+_DEEP, _MANY, _MOST = 24, 10_000, 10_000
 
 
-def find_held(owners: Iterable[Any], locked: bool = False) -> Iterator[Any]:
+class Named(MutableMapping[str, Any]):
+    """Some variables of an object, class, file or closure as a dict."""
+
+    def __init__(self, owner: Any, names: Iterable[str]) -> None:
+        self._owner, self._names = owner, tuple(names)
+
+    def __getitem__(self, name: str) -> Any:
+        try:
+            return self._owner[name] if isinstance(self._owner, dict) else getattr(self._owner, name)
+        except (AttributeError, ValueError):  # the latter of a closure's, not assigned yet
+            raise KeyError(name) from None
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        if isinstance(self._owner, dict):
+            self._owner[name] = value
+        else:
+            setattr(self._owner, name, value)
+
+    def __delitem__(self, name: str) -> None:
+        if isinstance(self._owner, dict):
+            del self._owner[name]
+        else:
+            delattr(self._owner, name)
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name in self._names if name in self)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+#: What has entries.
+_PLACES = (dict, Named, list, tuple, set, frozenset, deque)
+
+
+def find_held(
+    owners: Iterable[Any], locked: bool = False, code: bool = True, left_out: Iterable[Any] = ()
+) -> Iterator[Any]:
     """Yield what the owners hold, and themselves, each object once.
 
-    Attributes and entries are followed four levels deep, and from each module anew. What belongs to several
-    threads (whatever has a lock) is passed over, unless `locked`.
+    Attributes and entries are followed as deep as `_DEEP`, and from each module anew. With `code` functions
+    and classes are followed to the data that they keep, have caught or read in their file, and to the
+    functions that they call there. What belongs to several threads is passed over, unless `locked`.
     """
-    seen: set[int] = set()
-    waiting = [(owner, _DEEP) for owner in owners]
+    seen = set(map(id, left_out))
+    waiting = deque((owner, _DEEP) for owner in owners)
+    others = 0
     while waiting:
-        one, depth = waiting.pop()
-        if isinstance(one, _PLAIN) or id(one) in seen:
+        one, depth = waiting.popleft()
+        if id(one) in seen:
             continue
         seen.add(id(one))
-        if isinstance(one, (type, types.ModuleType)) or type(one).__module__.partition(".")[0] in _SHARED:
-            continue
         if isinstance(one, nn.Module):
             depth = _DEEP
-        parts = _parts_of(one)
-        attributes = {} if isinstance(one, nn.Module) else getattr(one, "__dict__", {})
-        if not locked and any(type(value).__module__ in ("threading", "_thread") for value in attributes.values()):
-            continue
+        elif not isinstance(one, (torch.Tensor, *_PLACES)):
+            others += 1
+            if _house(type(one)) in _SHARED or isinstance(one, types.ModuleType):
+                continue
+            if not locked and _belongs_to_threads(one):
+                continue
         yield one
-        if depth and len(parts) <= _MANY:
-            waiting += [(part, depth - 1) for part in parts]
+        if not code and isinstance(one, CODE):
+            continue
+        if depth and others <= _MOST and len(parts := parts_of(one)) <= _MANY:
+            waiting.extend([(part, depth - 1) for part in parts if type(part) not in _PLAIN])
 
 
-def _parts_of(one: Any) -> list[Any]:
-    if isinstance(one, dict):
+def _house(one: Any) -> str:
+    return str(getattr(one, "__module__", "") or "").partition(".")[0]
+
+
+def _belongs_to_threads(one: Any) -> bool:
+    attributes = getattr(one, "__dict__", {}).values()
+    return _house(type(one)) == _OURS or any(type(value).__module__ == "threading" for value in attributes)
+
+
+def parts_of(one: Any) -> list[Any]:
+    """List what an object holds, its attributes as a dict."""
+    if isinstance(one, (dict, Named)):
         return list(one.values())
-    if isinstance(one, (list, tuple, set, frozenset, deque)):
+    if isinstance(one, _PLACES):
         return list(one)
-    if isinstance(one, types.FunctionType):
-        return []
-    if isinstance(one, (np.ndarray, *GENERATORS)):
-        return []
-    # The attributes as a dict, which is a container of its own.
-    parts: list[Any] = [named] if (named := getattr(one, "__dict__", None)) else []
     if isinstance(one, torch.Tensor):
-        if hasattr(one, "__tensor_flatten__"):
-            parts += [getattr(one, name) for name in one.__tensor_flatten__()[0]]
+        inside = one.__tensor_flatten__()[0] if hasattr(one, "__tensor_flatten__") else ()
+        parts = [getattr(one, name) for name in inside]
         parts += [one.grad] if one.is_leaf and one.grad is not None else []
+        return parts + ([vars(one)] if vars(one) else [])
+    if isinstance(one, type):
+        return [] if _house(one) in _FOREIGN else _parts_of_class(one)
+    named = getattr(one, "__dict__", None)
+    parts = [named] if isinstance(named, dict) else []
+    if isinstance(one, types.FunctionType):
+        return parts + ([] if _house(one) in _FOREIGN else _caught_by(one))
+    if isinstance(one, types.MethodType):
+        return [one.__self__, one.__func__]
+    if isinstance(one, functools.partial):
+        return [*parts, one.func, *one.args, *one.keywords.values()]
+    if isinstance(one, CACHED):
+        return [one.__wrapped__]
+    own = [kind for kind in type(one).__mro__ if _house(kind) not in _FOREIGN]
+    slots = [vars(kind).get("__slots__", ()) for kind in own]
+    names = [name for some in slots for name in ((some,) if isinstance(some, str) else some)]
+    return [*parts, *own[:1], *([Named(one, names)] if names else ())]
+
+
+def _parts_of_class(one: type) -> list[Any]:
+    """List the data in a class, and what its forward calls."""
+    own = [kind for kind in one.__mro__ if _house(kind) not in _FOREIGN]
+    parts: list[Any] = []
+    for kind in own:
+        named = ((name, value) for name, value in vars(kind).items() if not name.startswith("__"))
+        data = [name for name, value in named if type(value) in _PLAIN or isinstance(value, _DATA)]
+        parts += [Named(kind, data)] if data else []
+    begin = ("forward", "__call__") if issubclass(one, nn.Module) else [n for kind in own for n in vars(kind)]
+    waiting, called = list(begin), set()
+    while waiting:
+        if (name := waiting.pop()) in called:
+            continue
+        called.add(name)
+        for function in (vars(kind)[name] for kind in own if name in vars(kind)):
+            # That of a property, or of a class or static method.
+            function = getattr(function, "fget", None) or getattr(function, "func", function)
+            function = getattr(function, "__func__", function)
+            if isinstance(function, (types.FunctionType, CACHED)):
+                parts.append(function)
+                code = getattr(getattr(function, "__wrapped__", function), "__code__", None)
+                waiting += _names_in(code)[2] if code is not None else ()
     return parts
 
 
-def caught_by(function: Any) -> list[Any]:
-    """List what a function has caught, and the data it reads."""
-    found: list[Any] = []
-    while not isinstance(function, types.FunctionType):
-        if isinstance(function, functools.partial):
-            found += [*function.args, *function.keywords.values()]
-            function = function.func
-        elif isinstance(function, types.MethodType):
-            found.append(function.__self__)
-            function = function.__func__
-        else:
-            return [*found, function]
-    for cell in function.__closure__ or ():
-        try:
-            found.append(cell.cell_contents)
-        except ValueError:  # not assigned yet
-            continue
-    known = function.__globals__
-    read = (known.get(name) for name in function.__code__.co_names)
-    return found + [value for value in read if isinstance(value, _DATA)]
+def _caught_by(function: types.FunctionType) -> list[Any]:
+    """List what a function has caught, reads and calls."""
+    parts: list[Any] = [Named(cell, ("cell_contents",)) for cell in function.__closure__ or ()]
+    read, written, attributes = _names_in(function.__code__)
+    file, house = function.__globals__, _house(function)
+    if written:
+        parts.append(Named(file, written))
+    for value in (file[name] for name in read if name in file):
+        if isinstance(value, types.ModuleType) and value.__name__.partition(".")[0] not in _FOREIGN:
+            inside = (vars(value).get(name) for name in attributes)
+            parts += [one for one in inside if isinstance(one, (types.FunctionType, CACHED, *_DATA))]
+        elif isinstance(value, (types.FunctionType, CACHED, *_DATA)) or _house(type(value)) == house:
+            parts.append(value)
+        elif isinstance(value, type) and _house(value) == house:
+            parts.append(value)
+    return parts
+
+
+@functools.lru_cache(4_096)
+def _names_in(code: types.CodeType) -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
+    """Return the names that code reads, writes, and of attributes."""
+    read, written, attributes = set(), set(), set()
+    for step in dis.get_instructions(code):
+        if step.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
+            read.add(step.argval)
+        elif step.opname in ("STORE_GLOBAL", "DELETE_GLOBAL"):
+            written.add(step.argval)
+        elif step.opname in ("LOAD_ATTR", "LOAD_METHOD"):
+            attributes.add(step.argval)
+        elif isinstance(step.argval, types.CodeType):
+            for names, more in zip((read, written, attributes), _names_in(step.argval)):
+                names |= more
+    return frozenset(read), frozenset(written), frozenset(attributes)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import traceback
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable, Iterator, MutableMapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from functools import cache
 from itertools import chain
@@ -19,7 +20,7 @@ from torch.nn.parameter import is_lazy
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from .held import GENERATORS, caught_by, find_held
+from .held import ARRAYS, CACHED, CODE, GENERATORS, Named, find_held, parts_of
 from .random_state import TURN, RandomStates, read_generator, write_generator
 from .trees import tree_map, tree_tensors
 
@@ -94,25 +95,37 @@ class BorrowedModel:
 
     def __init__(self, model: nn.Module, copied: bool | None = False, caught: bool = False) -> None:
         modules = [module for module in model.modules() if not isinstance(module, torch.jit.ScriptModule)]
-        names = ("_forward_hooks", "_forward_pre_hooks") if caught else ()
-        hooks = [hook for module in modules for name in names for hook in vars(module)[name].values()]
-        beside = [one for hook in hooks if not _is_ours(hook) for one in caught_by(hook)]
-        held = list(find_held([*model.parameters(), *model.buffers(), *modules, *beside]))
+        hooks = [hook for one in modules for name in _HOOKS for hook in (vars(one).get(name) or {}).values()]
+        left_out = [hook for hook in hooks if not caught or _is_ours(hook)]
+        begin = [*model.parameters(), *model.buffers(), *modules]
+        own = list(find_held(begin, code=False, left_out=left_out))
+        kept = [part for one in own if isinstance(one, CODE) for part in parts_of(one)]
+        beside = list(find_held(kept, left_out=[*left_out, *own]))
+        held = own + beside
         # What the first batch gives its size keeps that: whoever trains wants it.
         lazy = [vars(module) for module in modules if any(map(is_lazy, _tensors_of(module)))]
         built = {id(one) for own in lazy for one in (own, *own.values())}
-        self._dicts = [one for one in held if isinstance(one, dict) and id(one) not in built]
+        self._dicts = [one for one in held if isinstance(one, (dict, Named)) and id(one) not in built]
         self._others = [one for one in held if isinstance(one, (list, deque, set))]
+        #: A person's own list, in which a forward writes down what it sees: what it appends stays.
+        self._records = set() if caught else {id(one) for one in beside if isinstance(one, list)}
         self._hooks = {id(vars(module).get(name)) for module in modules for name in _HOOKS}
-        arrays = (one for one in held if isinstance(one, np.ndarray) and one.nbytes <= _ARRAY)
-        self._arrays = [(one, one.copy()) for one in arrays]
+        arrays = (one for one in held if isinstance(one, ARRAYS) and memoryview(one).nbytes <= _ARRAY)
+        self._arrays = [(one, copy.copy(one)) for one in arrays]
+        self._remembering = [one for one in held if isinstance(one, CACHED)]
         self._generators = [(one, read_generator(one)) for one in held if isinstance(one, GENERATORS)]
         tensors = [one for one in held if isinstance(one, torch.Tensor) and _has_memory(one)]
-        self._leaves = [(one, one.requires_grad, one.grad, one.data) for one in tensors if one.is_leaf]
+        self._leaves = [
+            (one, one.requires_grad, one.grad, one.data, one._backward_hooks and dict(one._backward_hooks))
+            for one in tensors
+            if one.is_leaf
+        ]
         self._versions = [(one, one._version) for one in tensors if not one.is_inference()]
         #: What was changed: of each dict the entries before, of each other container all it held.
-        self._entries: dict[int, tuple[dict[Any, Any], dict[Any, Any]]] = {}
+        self._entries: dict[int, tuple[MutableMapping[Any, Any], dict[Any, Any]]] = {}
         self._contents: dict[int, tuple[Any, list[Any]]] = {}
+        #: Functions with a cache that has taken something in.
+        self._forgetful: list[Any] = []
         #: The memories by identity, and what was in those that are, or may be, written.
         self._memories = {memory._cdata: memory for memory in (one.untyped_storage() for one in tensors)}
         self._copies: dict[int, tuple[torch.UntypedStorage, torch.Tensor]] = {}
@@ -128,6 +141,7 @@ class BorrowedModel:
         """Note what is changed within, on this thread."""
         dicts = [(one, dict(one)) for one in self._dicts]
         others = [(one, list(one)) for one in self._others]
+        missed = [(one, one.cache_info().misses) for one in self._remembering]
         with ExitStack() as stack:
             if self._copied is False:
                 stack.enter_context(_Escapes(self))
@@ -142,8 +156,10 @@ class BorrowedModel:
                         for key in [*before, *(key for key in one if key not in before)]:
                             if one.get(key, _GONE) is not (was := before.get(key, _GONE)):
                                 kept.setdefault(key, was)
+                self._forgetful += [one for one, before in missed if one.cache_info().misses > before]
                 for other, contents in others:
-                    if len(other) != len(contents) or not all(map(is_, other, contents)):
+                    same = len(other) >= len(contents) and all(map(is_, other, contents))
+                    if not same or (len(other) > len(contents) and id(other) not in self._records):
                         self._contents.setdefault(id(other), (other, contents))
 
     def save(self, tensor: torch.Tensor) -> None:
@@ -163,14 +179,18 @@ class BorrowedModel:
         for other, contents in self._contents.values():
             other.clear()
             (other.update if isinstance(other, set) else other.extend)(contents)
-        self._entries, self._contents = {}, {}
-        for array, before in self._arrays:
-            if array.flags.writeable and array.tobytes() != before.tobytes():
-                array[...] = before
+        for function in self._forgetful:
+            function.cache_clear()
+        self._entries, self._contents, self._forgetful = {}, {}, []
+        for array, numbers in self._arrays:
+            if not isinstance(array, np.ndarray):
+                array[:] = numbers
+            elif array.flags.writeable and array.tobytes() != numbers.tobytes():
+                array[...] = numbers
         for generator, state in self._generators:
             write_generator(generator, state)
         with torch.no_grad():
-            for tensor, trains, gradient, data in self._leaves:
+            for tensor, trains, gradient, data, hooks in self._leaves:
                 if not tensor.is_leaf:
                     tensor.detach_()
                 if tensor.data_ptr() != data.data_ptr() or tensor.shape != data.shape:
@@ -179,6 +199,8 @@ class BorrowedModel:
                     tensor.requires_grad_(trains)
                 if tensor.grad is not gradient:
                     tensor.grad = gradient
+                if len(tensor._backward_hooks or ()) != len(hooks or ()):
+                    tensor._backward_hooks = hooks and OrderedDict(hooks)
             for memory, copy in self._copies.values():
                 if memory.nbytes() != copy.numel():
                     memory.resize_(copy.numel())
@@ -246,11 +268,11 @@ def _tensors_of(module: nn.Module) -> Iterator[torch.Tensor]:
 
 
 def _has_memory(tensor: torch.Tensor) -> bool:
-    if tensor.layout != torch.strided or tensor.is_meta or is_lazy(tensor):
+    if tensor.layout != torch.strided or tensor.is_meta or is_lazy(tensor) or hasattr(tensor, "fake_mode"):
         return False
     try:
         return not tensor.is_nested and tensor.data_ptr() is not None
-    except (RuntimeError, NotImplementedError):  # a fake one, or one that wraps others
+    except (RuntimeError, NotImplementedError):  # one that wraps others
         return False
 
 
@@ -332,21 +354,37 @@ def try_forward(
         try:
             return attempt(gradients)
         except Exception as error:
-            wants = not gradients and _failed_in(error, "torch/autograd/__init__", *_WANTS_GRADIENTS)
+            wants = not gradients and (
+                _failed_in(error, "torch/autograd/__init__", *_WANTS_GRADIENTS) or _asks_for_gradients(error)
+            )
             compiles = not wants and not uncompiled and _failed_in(error, "torch/_dynamo/")
             if not wants and not compiles:
                 raise
     return try_forward(attempt, gradients or wants, uncompiled or compiles)
 
 
-def _failed_in(error: BaseException | None, file: str, *words: str) -> bool:
-    """Say whether an error came from a file, or says some words."""
+def _chain_of(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an error and what caused it."""
     while error is not None:
-        frames = (frame.f_code.co_filename for frame, _ in traceback.walk_tb(error.__traceback__))
-        if any(file in name.replace("\\", "/") for name in frames) or any(one in str(error) for one in words):
-            return True
+        yield error
         error = error.__cause__ or error.__context__
+
+
+def _failed_in(error: BaseException, file: str, *words: str) -> bool:
+    """Say whether an error came from a file, or says some words."""
+    for one in _chain_of(error):
+        names = (frame.f_code.co_filename for frame, _ in traceback.walk_tb(one.__traceback__))
+        if any(file in name.replace("\\", "/") for name in names) or any(word in str(one) for word in words):
+            return True
     return False
+
+
+def _asks_for_gradients(error: BaseException) -> bool:
+    """Say whether what failed looks at gradients itself."""
+    frames = [frame for one in _chain_of(error) for frame, _ in traceback.walk_tb(one.__traceback__)]
+    houses = [str(frame.f_globals.get("__name__")).partition(".")[0] for frame in frames]
+    own = [frame for frame, house in zip(frames, houses) if house not in ("torch", __name__.partition(".")[0])]
+    return any("grad" in name for frame in own for name in frame.f_code.co_names)
 
 
 @contextmanager

@@ -229,15 +229,15 @@ class Generators:
 
 def read_generator(generator: Any) -> Any:
     """Return the state of a random generator of torch, numpy or python."""
-    if isinstance(generator, np.random.Generator):
-        return generator.bit_generator.state
+    if isinstance(generator, (np.random.Generator, np.random.BitGenerator)):
+        return getattr(generator, "bit_generator", generator).state
     return generator.getstate() if isinstance(generator, random.Random) else generator.get_state()
 
 
 def write_generator(generator: Any, state: Any) -> None:
     """Put a random generator into a state that `read_generator` returned."""
-    if isinstance(generator, np.random.Generator):
-        generator.bit_generator.state = state
+    if isinstance(generator, (np.random.Generator, np.random.BitGenerator)):
+        getattr(generator, "bit_generator", generator).state = state
     elif isinstance(generator, random.Random):
         generator.setstate(state)
     else:

@@ -272,8 +272,8 @@ def _real(
     # The weights of a large model are the model's own, and must not be trained meanwhile.
     with nullcontext() if is_small(model) else unpaused():
         try:
-            # What has weights of its own is not watched, which takes as long as running it.
-            with preserve_model(model, caught=True), nullcontext() if copied else watch_model(model):
+            # Into weights of its own it may write, and watching that takes as long as running it.
+            with preserve_model(model, None if copied else False, caught=True), watch_model(model):
                 return replace(_run(lend, example, reason), copied=copied)
         except _NoStandIn:
             with unpaused(), isolate_model(model) as eager, watch_model(model):

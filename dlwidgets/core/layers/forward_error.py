@@ -41,6 +41,8 @@ def explain(failure: Failure, module: nn.Module) -> FailureReason:
     said = "failed" + (f", given {_shapes(given)}" if given else "")
     if isinstance(failure.error, TypeError) and "argument" in words:
         said = "was called with other arguments than its forward takes"
+    elif "does not require grad" in words:
+        words += "; it differentiates by its input, and must begin with x = x.requires_grad_()"
     return FailureReason(f"{where} {said}: {words}.", False)
 
 

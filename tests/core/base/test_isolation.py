@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import random
+import threading
 
 import numpy as np
 import pytest
@@ -111,8 +113,48 @@ def test_a_buffer_tells_the_device_where_there_is_no_parameter():
 # -- what forwards write
 
 
+class Slots:
+    """A cache as libraries keep it: no dict of attributes, and another object inside."""
+
+    __slots__ = ("count", "inside")
+
+    def __init__(self) -> None:
+        self.count, self.inside = 0, Locked()
+
+    def __repr__(self) -> str:
+        return f"{self.count} {vars(self.inside)['rows']}"
+
+
+class Locked:
+    """What a thread may have locked."""
+
+    def __init__(self) -> None:
+        self.lock, self.rows = threading.Lock(), {"far": {"down": [torch.zeros(2), bytearray(2)]}}
+
+
+CALLS, SEEN = 0, {}
+
+
+@functools.lru_cache
+def positions(count):
+    return torch.arange(count)
+
+
+def counter():
+    calls = 0
+
+    def count(added):
+        nonlocal calls
+        calls += added
+        return calls
+
+    return count
+
+
 class Restless(nn.Module):
     """Holds one of everything, and changes what `write` says."""
+
+    runs = 0
 
     def __init__(self, write) -> None:
         super().__init__()
@@ -122,6 +164,7 @@ class Restless(nn.Module):
         self.counts, self.calls, self.seen = np.zeros(3), 0, set()
         self.torch, self.numpy = torch.Generator().manual_seed(0), np.random.default_rng(0)
         self.old, self.python = np.random.RandomState(0), random.Random(0)
+        self.bits, self.cache, self.count = np.random.PCG64(0), Slots(), counter()
 
     def forward(self, x):
         self.write(self, x)
@@ -143,6 +186,22 @@ def in_a_module_that_trains(model, x):
     model.norm(x)
 
 
+def in_objects(model, x):
+    cache = model.cache
+    cache.count += 1
+    cache.inside.rows["far"]["down"][0] += 1
+    cache.inside.rows["far"]["down"][1][0] = 7
+
+
+def beside_the_model(model, x):
+    global CALLS
+    CALLS += 1
+    SEEN[len(x)] = x
+    Restless.runs += 1
+    model.count(1)
+    positions(len(x))
+
+
 WRITES = {
     "data": lambda model, x: model.line.weight.data.mul_(2),
     "other data": lambda model, x: setattr(model.line.weight, "data", torch.ones(4, 4)),
@@ -158,9 +217,14 @@ WRITES = {
     "dict": lambda model, x: model.named.update(a=x, b=x),
     "array and counter": lambda model, x: (model.counts.fill(1), setattr(model, "calls", 5), model.seen.add(1)),
     "generators": lambda model, x: (
-        torch.rand(1, generator=model.torch), model.numpy.random(), model.old.rand(), model.python.random()
+        torch.rand(1, generator=model.torch), model.numpy.random(), model.old.rand(), model.python.random(),
+        model.bits.random_raw(),
     ),
-    "hook": lambda model, x: model.line.register_forward_hook(print),
+    "hook": lambda model, x: (
+        model.line.register_forward_hook(print), model.line.bias.register_hook(lambda gradient: 2 * gradient)
+    ),
+    "objects": in_objects,
+    "beside": beside_the_model,
 }  # fmt: skip
 
 
@@ -171,9 +235,11 @@ def state(model: Restless) -> str:
     held = {name: value for name, value in vars(model).items() if not name.startswith("_") and name != "write"}
     drawn = (
         model.torch.get_state().tolist(), model.numpy.bit_generator.state, str(model.old.get_state()),
-        model.python.getstate(),
+        model.python.getstate(), model.bits.state,
     )  # fmt: skip
-    return repr((tensors, flags, held, drawn, [len(m._forward_hooks) for m in model.modules()]))
+    hooks = [len(m._forward_hooks) for m in model.modules()], model.line.bias._backward_hooks
+    beside = CALLS, SEEN, Restless.runs, model.count(0), positions.cache_info().currsize
+    return repr((tensors, flags, held, drawn, hooks, beside))
 
 
 LOOKS = {
@@ -194,6 +260,12 @@ def test_what_a_forward_writes_is_given_back(write, look):
     before = state(model)
     LOOKS[look](model, x)
     assert state(model) == before
+
+
+def test_what_a_forward_writes_down_for_its_caller_stays_there():
+    seen = []
+    dlw.activations(Restless(lambda model, x: seen.append(x.tolist())), torch.ones(2, 4))
+    assert seen == [[[1.0] * 4] * 2]
 
 
 @pytest.mark.parametrize("write", ["copied", "statistics", "data"])

@@ -39,8 +39,16 @@ def by_weights(net, x):
     return sum(one.pow(2).sum() for one in found)
 
 
+def refuses(net, x):
+    x = x.clone().requires_grad_()
+    energy = net(x).sum()
+    assert energy.requires_grad, "the potential must be differentiable"
+    return torch.autograd.grad(energy, x)[0]
+
+
 HOW = {
     "force": force,
+    "refuses": refuses,
     "by weights": by_weights,
     "jacobian": lambda net, x: torch.autograd.functional.jacobian(lambda one: net(one).sum(0), x),
     "jacrev": lambda net, x: vmap(jacrev(net))(x),
@@ -89,6 +97,12 @@ def test_the_backward_of_convolutions_is_counted(how):
     model, x = Differentiates(HOW[how], net), torch.randn(2, 3, 16, 16)
     table = dlw.summary(model, x)
     assert table.complete and not table.uncounted and table.total_macs == counted(model, x)
+
+
+def test_a_forward_that_needs_a_differentiable_input_says_so():
+    model, x = Differentiates(lambda net, x: torch.autograd.grad(net(x).sum(), x)[0]), torch.randn(4, 3)
+    assert "must begin with x = x.requires_grad_()" in dlw.summary(model, x).error
+    assert dlw.summary(model, x.clone().requires_grad_()).complete
 
 
 def test_a_caller_in_inference_mode_is_served():
