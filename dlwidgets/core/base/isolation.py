@@ -337,6 +337,11 @@ def run_forward(model: nn.Module, work: Callable[[], _Found]) -> _Found:
     return try_forward(attempt, gradients=model in _DIFFERENTIATES)
 
 
+def differentiates(model: nn.Module) -> bool:
+    """Say whether a forward of the model has been found to differentiate."""
+    return getattr(model, "_orig_mod", model) in _DIFFERENTIATES
+
+
 def try_forward(
     attempt: Callable[[bool], _Found], gradients: bool = False, uncompiled: bool = False
 ) -> _Found:

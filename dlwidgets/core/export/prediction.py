@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from ..base.isolation import differentiates
 from ..base.trees import tree_map, tree_tensors
 from ..data.batches import IndexedBatches
 from ..data.source import Rows
@@ -50,7 +51,8 @@ def write_prediction(draft: Draft) -> str:
         "def predict(inputs):",
         f'    """Return 1 or 0 {what}: whether the probability reaches the threshold."""',
         f"    {model}.eval()",
-        "    with torch.no_grad():",
+        # A forward that differentiates needs gradients to follow.
+        f"    with torch.{'enable_grad' if differentiates(draft.model) else 'no_grad'}():",
         f"        probabilities = {output if task.probabilities else f'torch.sigmoid({output})'}",
         "    return (probabilities >= thresholds).long()",
     ]  # fmt: skip

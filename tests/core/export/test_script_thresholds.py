@@ -26,6 +26,18 @@ class Two(nn.Module):
         return self.one(left) + self.other(right)
 
 
+class Slope(nn.Module):
+    """Judges by the gradient of an energy."""
+
+    def __init__(self):
+        super().__init__()
+        self.energy, self.head = net(), nn.Linear(12, 4)
+
+    def forward(self, x):
+        x = x.detach().requires_grad_()
+        return self.head(torch.autograd.grad(self.energy(x).sum(), x, create_graph=True)[0])
+
+
 def made(name):
     if name == "one for all":
         found = session("multilabel", valid=(X, LABELS), classes=["a", "b", 'c "quoted"', "d"]).fit()
@@ -42,6 +54,10 @@ def made(name):
         model = nn.Sequential(net(), nn.Sigmoid())
         found = session("multilabel", model=model, loss=nn.BCELoss(), valid=(X, LABELS)).fit()
         found.thresholds = 0.55
+    elif name == "differentiates":
+        torch.manual_seed(7)
+        found = session("multilabel", model=Slope(), valid=(X, LABELS)).fit()
+        found.thresholds = 0.48
     elif name == "averaged":
         found = session("multilabel", ema=0.9, valid=(X, LABELS)).fit()
         found.thresholds = 0.48
@@ -53,7 +69,7 @@ def made(name):
     return found
 
 
-NAMES = ["one for all", "one for each", "binary", "probabilities", "averaged", "two inputs"]
+NAMES = ["one for all", "one for each", "binary", "probabilities", "differentiates", "averaged", "two inputs"]
 
 
 @pytest.fixture(scope="module")
