@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 import torch
@@ -21,6 +18,7 @@ from torch.utils.data import (
 
 from dlwidgets.core.base.history import History
 from dlwidgets.session import Session
+from tests.core.export.script_runs import differing, run_alone
 
 RANDOM = torch.Generator().manual_seed(0)
 X = torch.randn(120, 6, generator=RANDOM)
@@ -116,22 +114,21 @@ def test_what_goes_by_the_clock_is_said(slow, options):
     assert not any("the clock" in note for note in plain.notes)
 
 
+#: What judges by evaluations, which the clock times.
+JUDGES = (
+    {"schedule": ("plateau", {"patience": 0, "factor": 0.5, "metric": "accuracy"})},
+    {"early_stopping": ("accuracy", 2, 0.0, True)},
+    {"schedule": ("plateau", {"patience": 0, "factor": 0.3}), "evaluate_samples": 40},
+)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"schedule": ("plateau", {"patience": 0, "factor": 0.5, "metric": "accuracy"})},
-        {"early_stopping": ("accuracy", 2, 0.0, True)},
-        {"schedule": ("plateau", {"patience": 0, "factor": 0.3}), "evaluate_samples": 40},
-    ],
-)  # fmt: skip
-def test_a_script_makes_them_at_the_steps_where_they_fell(slow, tmp_path, options):
-    made = session(evaluate_every="30 s", lr=0.5, epochs=6, **options)
-    made.fit()
-    path = made.to_script(tmp_path / "run.py")
-    subprocess.run([sys.executable, str(path)], check=True, capture_output=True)
-    there = torch.load(tmp_path / "run.weights.pt", weights_only=True)
-    assert all(torch.equal(there[name], value) for name, value in made.model.state_dict().items())
+def test_a_script_makes_them_at_the_steps_where_they_fell(slow, tmp_path):
+    runs = [session(evaluate_every="30 s", lr=0.5, epochs=6, **options).fit() for options in JUDGES]
+    paths = [made.to_script(tmp_path / f"{number}.py") for number, made in enumerate(runs)]
+    assert run_alone(paths, tmp_path) == {}
+    for made, path in zip(runs, paths):
+        assert differing(made, path.with_suffix(".weights.pt")) == []
 
 
 # -- on a part

@@ -175,6 +175,8 @@ def seed():
     torch.manual_seed(0), np.random.seed(0), random.seed(0)
 
 
+#: How many batches are taken before a place, and the size of batches from there on.
+PLACES = ((3, 5), (6, None), (0, None), (4, None), (1, 8), (4, None))
 #: Processes are started at each place; test_a_batch_that_was_put_back... has them quickly.
 BY_WORKERS = [name for name in SOURCES if "worker" in name]
 
@@ -186,8 +188,8 @@ def test_from_any_place_in_the_data_the_same_batches_follow_again(name):
     batches = SOURCES[name]()
     seed()
     try:
-        # Before the first, in mid-epoch, after another size, at and behind the ends of epochs.
-        for more, size in ((0, None), (3, 5), (2, None), (4, None), (1, 8), (4, None)):
+        # After another size, in mid-epoch, at and behind the ends of epochs, before the first.
+        for more, size in PLACES[:2] if name in BY_WORKERS else PLACES:
             taken(batches, more)
             if size and batches.why_not(size) is None:
                 batches.batch_size = size
