@@ -82,7 +82,7 @@ def _held(value: Any, depth: int) -> dict[str, Any]:
 
 def slice_rows(tree: Any, first: int, last: int) -> Any:
     """Return rows `first` to `last` (excluded) of equally long tensors."""
-    lengths = {len(tensor) if tensor.ndim else None for tensor in tree_tensors(tree)}
+    lengths = {len(t) if t.ndim and not t.is_nested else None for t in tree_tensors(tree)}
     if len(lengths) != 1 or None in lengths:
         return tree
     return tree_map(lambda tensor: tensor[first:last], tree)

@@ -6,8 +6,10 @@ import contextlib
 import inspect
 import itertools
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +21,7 @@ from ..base.random_state import Generators, RandomMark, RandomStates
 from ..base.state import read_attributes, write_attributes
 from ..base.trees import slice_rows, tree_tensors
 from ..base.words import pluralize
-from .source import Rows
+from .source import Rows, find_length
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -90,13 +92,16 @@ def batch_length(batch: Any) -> int:
     """Count the samples in a batch of any form.
 
     A graph or packed sequence says it itself; a list of samples by its length, also where these are tensors
-    of various lengths; all else by the first tensor. A batch without tensors counts as one sample.
+    of various lengths, and so do lists of the samples' parts, as `zip(*samples)` gives them. Of all else most
+    tensors are as long, the first of them where no two are. A batch without tensors counts as one sample.
     """
     if isinstance(batch, torch.Tensor):
-        return batch.shape[0] if batch.ndim else 1
+        return batch.size(0) if batch.ndim else 1
     if isinstance(batch, PackedSequence):
         return int(batch.batch_sizes[0])
     if isinstance(batch, (tuple, list)) and batch:
+        if _holds_parts(batch):
+            return len(batch[0])
         if _holds_samples(batch):
             return len(batch)
         if isinstance(batch[0], torch.Tensor):
@@ -111,9 +116,23 @@ def batch_length(batch: Any) -> int:
         said = next(iter(said), None)
     if isinstance(said, int) and not isinstance(batch, Mapping):
         return said
-    tensors = tree_tensors(batch)
-    first = next((t for t in tensors if t.ndim), None)
-    return 1 if first is None else len(first)
+    lengths = Counter(tensor.size(0) for tensor in tree_tensors(batch) if tensor.ndim)
+    return lengths.most_common(1)[0][0] if lengths else 1
+
+
+def _holds_parts(batch: Sequence[Any]) -> bool:
+    """Say whether it is lists: of inputs, and of targets."""
+    if len(batch) < 2 or not all(type(one) in (tuple, list) and one for one in batch):
+        return False
+    kinds = {tuple({(type(one), getattr(one, "ndim", None)) for one in part}) for part in batch}
+    alike = all(len(kind) == 1 for kind in kinds) and len(kinds) > 1
+    return alike and len(set(map(len, batch))) == 1 and not _holds_several(batch)
+
+
+def _holds_several(batch: Sequence[Any]) -> bool:
+    """Say whether its lists hold batches, all as long."""
+    lengths = {one.size(0) if isinstance(one, torch.Tensor) and one.ndim else None for one in chain(*batch)}
+    return len(lengths) == 1 and None not in lengths
 
 
 def _holds_samples(batch: Sequence[Any]) -> bool:
@@ -123,7 +142,7 @@ def _holds_samples(batch: Sequence[Any]) -> bool:
         return False
     if kinds == {torch.Tensor}:
         return len({len(one) if one.ndim else None for one in batch}) > 1
-    return True
+    return kinds != {list} or not _holds_several(batch)
 
 
 #: How many items are read a second time, to see whether a stream can be read again.
@@ -170,19 +189,24 @@ class StreamStart:
 
 def _keeps_place(stream: Any) -> bool:
     """Say whether a stream reads from something that is read once."""
-    seen = [stream, *itertools.islice(_parts(stream), _MOST_PARTS)]
-    if inspect.isfunction(read := type(stream).__iter__):
-        outside = inspect.getclosurevars(read)
-        seen += [*outside.nonlocals.values(), *outside.globals.values()]
-    return any(hasattr(one, "__next__") for one in seen)
+    return any(hasattr(one, "__next__") for one in [stream, *_read_by(stream)])
 
 
 def _sizes(stream: Any) -> list[int]:
-    """Return the sizes of the containers that a stream holds."""
+    """Return the sizes of the containers that a stream reads from."""
     found = []
-    for part in itertools.islice(_parts(stream), _MOST_PARTS):
+    for part in _read_by(stream):
         with contextlib.suppress(Exception):
             found.append(part.qsize() if hasattr(part, "qsize") else len(part))
+    return found
+
+
+def _read_by(stream: Any) -> list[Any]:
+    """List what a stream holds, and the variables that it reads."""
+    found = list(itertools.islice(_parts(stream), _MOST_PARTS))
+    if inspect.isfunction(read := type(stream).__iter__):
+        outside = inspect.getclosurevars(read)
+        found += [*outside.nonlocals.values(), *outside.globals.values()]
     return found
 
 
@@ -234,8 +258,8 @@ class Batches:
         self.samples: int | None = None
         #: The number of each sample's group, as its patient's, in order; None: each stands alone.
         self.groups: NDArray[np.int64] | None = None
-        #: Whether the source can be read once only, and has been.
-        self.used_up = False
+        #: Whether the source can be read once only; and has been.
+        self.once = self.used_up = False
         self._first_batch: Any = None
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import array
 import contextlib
+import copy
 import inspect
 import itertools
 import zlib
@@ -19,6 +20,7 @@ from ..base.random_state import RandomMark
 from ..base.state import Reference, dereference
 from ..base.words import pluralize
 from .batches import Batches, Continued, SourceState, StreamStart, batch_length, fingerprint
+from .source import find_length
 
 _END = object()
 #: Samples of a stream that are looked at.
@@ -53,9 +55,8 @@ class LoaderBatches(Batches):
         self._opening: Any = None
         #: Where the loader's generator was before the first epoch; None without one.
         self.began: torch.Tensor | None = None
-        #: What was looked at of a stream; whether the data can be read once only.
+        #: What was looked at of a stream.
         self._look: StreamStart | None = None
-        self._once = False
         theirs, samplers = loader.batch_sampler, type(getattr(loader, "sampler", None))
         #: Whether the length is torch's own to tell.
         self._counts = samplers.__module__.startswith("torch.utils.data")
@@ -64,11 +65,10 @@ class LoaderBatches(Batches):
         if type(theirs) is BatchSampler and not own:
             self._sampler = ResizableSampler(theirs, theirs.batch_size, self._sources)
             self._loader = _with_sampler(loader, self._sampler)
-            with contextlib.suppress(TypeError):
-                self.samples = len(theirs.sampler)  # type: ignore[arg-type]
+            self.samples = find_length(theirs.sampler)
             return
         self._counts = False
-        if isinstance(loader.dataset, IterableDataset) and not own_iteration:
+        if isinstance(loader.dataset, IterableDataset):
             self._look_at_stream(loader.dataset)
         elif loader.batch_size is None:
             self._look_at_sizes()
@@ -78,11 +78,10 @@ class LoaderBatches(Batches):
         single = self.loader.batch_sampler is None  # its items are batches already
         self._look = StreamStart(stream, 1 if single else _FIRST, self._sources)
         if self._look.held:
-            self._once = self._look.once
-            self._loader = _copy_loader(
-                self.loader, Continued(stream, list(self._look.held)), batch_size=self.loader.batch_size,
-                drop_last=self.loader.drop_last,
-            )  # fmt: skip
+            self.once = self._look.once
+            # A twin, whatever its class does beside: a loader lets nobody set its data.
+            self._loader = copy.copy(self.loader)
+            object.__setattr__(self._loader, "dataset", Continued(stream, list(self._look.held)))
         if single and self._look.items:
             self._size = batch_length(self.loader.collate_fn(self._look.items[0]))
 
@@ -94,8 +93,8 @@ class LoaderBatches(Batches):
                 self._size = batch_length(self.peek(1))
             elif getattr(sampler, "batch_size", None) is None:
                 first = next(iter(sampler), ())
-                self._size, self._once = len(first) or 1, isinstance(sampler, Iterator)
-                if self._once:
+                self._size, self.once = len(first) or 1, isinstance(sampler, Iterator)
+                if self.once:
                     rest = itertools.chain([first] if first else [], sampler)
                     self._loader = _copy_loader(self.loader, self.loader.dataset, batch_sampler=rest)
 
@@ -156,7 +155,7 @@ class LoaderBatches(Batches):
             if not self._counts:
                 self._trusted = self._trusted and self.steps_in_epoch() in (None, self._taken)
                 # There is no second epoch in a stream that is read once.
-                self.used_up = self._once and not self._taken
+                self.used_up = self.once and not self._taken
             self._end_epoch()
             return None
         except BaseException:
@@ -225,10 +224,7 @@ class LoaderBatches(Batches):
     def steps_in_epoch(self) -> int | None:
         if self._sampler is not None:
             return None if self.samples is None else self._count_batches(self.samples)
-        try:
-            return len(self.loader) if self._trusted else None
-        except TypeError:
-            return None
+        return find_length(self.loader) if self._trusted else None
 
     def close(self) -> None:
         _shut_down(self._iterator)
@@ -250,7 +246,7 @@ class LoaderBatches(Batches):
 
     def install(self, state: dict[str, Any]) -> str | None:
         said = None
-        if self._once:
+        if self.once:
             if (state["taken"], state["open"]) != (self._taken, self._iterator is not None):
                 raise ValueError("the data can be read once only")
         elif state["open"] or state["broken_off"]:
@@ -262,7 +258,7 @@ class LoaderBatches(Batches):
             self.close()
         self._broken_off = state["broken_off"] and not state["open"]
         self._taken, self._over, self._trusted = state["taken"], state["over"], state["trusted"]
-        if not self._once:
+        if not self.once:
             self._held = [] if self._sampler is not None else list(dereference(state["held"]) or [])
         self._indices = []
         self._reused = state.get("reused", False)
@@ -316,7 +312,7 @@ class LoaderBatches(Batches):
             self._iterator = iter(self._loader) if there else None
         else:
             # What is read once, as a queue, goes on by itself.
-            self._iterator, count = iter(self._loader), 0 if self._look and self._once else state["taken"]
+            self._iterator, count = iter(self._loader), 0 if self._look and self.once else state["taken"]
             own = None if self._reads_again else getattr(self._iterator, "_sampler_iter", None)
             there = count == sum(1 for _ in itertools.islice(own or self._iterator, count))
         self._taken = state["taken"] if there else 0

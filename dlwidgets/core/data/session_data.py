@@ -259,7 +259,7 @@ def _open_batches(
         supply.batch_size = size
     elif why := supply.why_not(supply.batch_size):
         raise ValueError(f"train has no batch: {why}.")
-    if isinstance(check, StreamBatches) and iter(valid) is valid:
+    if check is not None and check.once:
         raise ValueError("valid can be read once only (a generator): pass a list of batches, or a Dataset.")
     return supply, check
 

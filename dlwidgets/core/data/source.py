@@ -231,12 +231,16 @@ def _match_frames(X: Any, labels: Labels, name: str) -> None:
 
 
 def _refuse_empty(data: Any, name: str, what: str = "samples") -> None:
-    try:
-        count = len(data)
-    except TypeError:
-        return  # an IterableDataset: only reading it will tell
-    if count == 0:
+    if find_length(data) == 0:  # of an IterableDataset, only reading it will tell
         raise ValueError(f"{name} is empty: it has no {what}.")
+
+
+def find_length(data: Any) -> int | None:
+    """Return the length of data; None where it cannot say."""
+    try:
+        return len(data)
+    except Exception:  # noqa: BLE001 - some raise NotImplementedError, or what their own data raises
+        return None
 
 
 def is_frame(data: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -12,6 +13,7 @@ from torch.utils.data import IterableDataset, default_collate
 from ..base.random_state import RandomMark
 from ..base.state import Reference, dereference
 from .batches import Batches, SourceState, StreamStart, batch_length, fingerprint
+from .source import find_length
 
 _END = object()
 #: Samples that are looked at.
@@ -20,6 +22,8 @@ _FIRST = 32
 
 class StreamBatches(Batches):
     """Batches of an iterable, one pass an epoch; generators only once.
+
+    An object that is its own iterator may begin anew when it is asked for one, or once it has ended.
 
     Parameters
     ----------
@@ -44,13 +48,16 @@ class StreamBatches(Batches):
         self._mark = RandomMark()
         self._look: list[Any] = []
         self._start: StreamStart | None = None
-        if isinstance(source, Iterator):
+        #: Whether it ends once and for all.
+        self._ends = isinstance(source, Iterator) and not inspect.isfunction(type(source).__iter__)
+        if self._ends:
             # It can be read once only: what was looked at is kept for training.
             self._look = list(itertools.islice(source, 1))
-            self._iterator, self._drawn, self._held, self._once = source, 1, list(self._look), True
+            self._iterator, self._drawn, self._held, self.once = source, 1, list(self._look), True
         else:
-            look = StreamStart(source, _FIRST if self._gives_samples else 1, self._sources)
-            self._look, self._held, self._once = look.items, list(look.held), look.once
+            few = not self._gives_samples or isinstance(source, Iterator)
+            look = StreamStart(source, 1 if few else _FIRST, self._sources)
+            self._look, self._held, self.once = look.items, list(look.held), look.once
             self._start = look
         if not self._gives_samples:
             if not self._look:
@@ -106,9 +113,7 @@ class StreamBatches(Batches):
         return max(0, count - self._taken) if self._trusted and count is not None else None
 
     def steps_in_epoch(self) -> int | None:
-        if self._gives_samples or not hasattr(self.source, "__len__") or not self._trusted:
-            return None
-        return len(self.source)  # type: ignore[arg-type]
+        return find_length(self.source) if self._trusted and not self._gives_samples else None
 
     def state(self) -> dict[str, Any]:
         return {
@@ -122,7 +127,7 @@ class StreamBatches(Batches):
     def install(self, state: dict[str, Any]) -> str | None:
         here, held, said = self.state(), dereference(state["items"]), None
         same = all(here[name] == state[name] for name in ("drawn", "held", "taken", "used_up"))
-        if self._once:
+        if self.once:
             if not same:
                 raise ValueError("the data can be read once only, as a generator")
         elif state["drawn"] is None:
@@ -158,12 +163,12 @@ class StreamBatches(Batches):
         return None if same else "the generator gave other batches when it was read again up to there"
 
     def _leave_out(self, state: dict[str, Any]) -> bool:
-        if state["drawn"] is None or (self._once and not isinstance(self.source, Iterator)):
+        if state["drawn"] is None or (self.once and not isinstance(self.source, Iterator)):
             # What is read once, as a queue, goes on by itself.
             self._iterator = None if state["drawn"] is None else iter(self.source)
             self._taken, self._drawn = state["taken"], len(self._held)
             return True
-        if not self._once:
+        if not self.once:
             self._iterator, self._held, self._drawn = None, [], 0
         iterator, past = iter(self.source), deque[Any](maxlen=max(1, state["batch"]))
         left = state["drawn"] - state["held"] - (self._drawn - len(self._held))
@@ -202,8 +207,8 @@ class StreamBatches(Batches):
             self._mark.restore()
             raise
         if batch is _END:
-            # A generator is its own iterator: there is no second epoch in it.
-            self.used_up = self._iterator is self.source or (self._once and not self._taken)
+            # There is no second epoch in a generator.
+            self.used_up = self._ends or (self.once and not self._taken)
             self._trusted = self._trusted and self.steps_in_epoch() in (None, self._taken)
             self._iterator, self._taken, self._last = None, 0, []
             return _END

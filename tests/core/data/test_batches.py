@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 import random
-from collections import Counter, UserDict
+from collections import Counter, UserDict, deque
 from types import SimpleNamespace
 
 import numpy as np
@@ -417,9 +417,17 @@ def test_a_sweep_leaves_a_shared_generator_alone():
         (SimpleNamespace(x=torch.zeros(50, 2), edge_index=torch.zeros(2, 90), num_graphs=4), 4),
         (SimpleNamespace(x=torch.zeros(7, 3), batch_size=torch.Size([7])), 7),
         (torch.zeros(2, 3).to_sparse(), 2),
+        # Pictures beside what is in them, as `zip(*samples)` gives them; several inputs and several targets.
+        (((torch.zeros(3, 9, 9),) * 5, ({"labels": torch.zeros(2)},) * 5), 5),
+        ([[torch.zeros(3, 9, 9)] * 2, [{"labels": torch.zeros(7)}] * 2], 2),
+        (([torch.zeros(3, 9, 9)] * 4, [torch.tensor(1)] * 4), 4),
+        (((torch.zeros(6, 3), torch.zeros(6, 2)), (torch.zeros(6), torch.zeros(6, 4))), 6),
+        ([[torch.zeros(6, 3), torch.zeros(6, 2)], [torch.zeros(6), torch.zeros(6, 4)]], 6),
+        ({"temperature": torch.ones(1), "x": torch.zeros(6, 3), "y": torch.zeros(6)}, 6),
+        (torch.nested.nested_tensor([torch.zeros(4), torch.zeros(2)], layout=torch.jagged), 2),
     ],
 )  # fmt: skip
-def test_a_batch_is_as_long_as_its_first_tensor(batch, length):
+def test_a_batch_is_as_long_as_its_samples_are_many(batch, length):
     assert batch_length(batch) == length
 
 
@@ -491,6 +499,52 @@ class BatchDataset(InBatches, IterableDataset):
     pass
 
 
+class Renamed(DataLoader):
+    """A loader with an iteration of its own."""
+
+    def __iter__(self):
+        yield from map(tuple, super().__iter__())
+
+
+def over_outside(left):
+    class Outside(IterableDataset):
+        def __iter__(self):
+            while left:
+                yield row(left.popleft())
+
+    return Outside()
+
+
+class Rewound:
+    """A loader that is its own iterator, and begins anew when it is asked for one, or when it has ended."""
+
+    def __init__(self, anew):
+        self.anew, self.at = anew, 0
+
+    def __len__(self):
+        raise NotImplementedError
+
+    def __iter__(self):
+        self.at = 0 if self.anew else self.at
+        return self
+
+    def __next__(self):
+        if self.at == 100:
+            self.at = 0
+            raise StopIteration
+        self.at += 25
+        return default_collate([row(i) for i in range(self.at - 25, self.at)])
+
+
+@pytest.mark.parametrize("anew", [True, False])
+def test_a_loader_that_is_its_own_iterator_has_more_than_one_epoch(anew):
+    model = Seen(8, 3)
+    model.rows = []
+    made = Session(model, Rewound(anew), Rewound(True), epochs=3, threads=1).fit()
+    assert model.rows == [*range(100)] * 3
+    assert made.evaluation.samples == 100
+
+
 class Seen(nn.Linear):
     def forward(self, x):
         if self.training:
@@ -504,7 +558,8 @@ ONCE = {
     "over a file": lambda: DataLoader(OverFile(), 10), "without a loader": OverQueue,
     "ready-made batches": InBatches,
     "ready-made batches in a loader": lambda: DataLoader(BatchDataset(), None),
-    "generator": lambda: iter(InBatches()),
+    "generator": lambda: iter(InBatches()), "a loader of ones own": lambda: Renamed(OverIterator(), 10),
+    "a queue that a function sees": lambda: DataLoader(over_outside(deque(range(100))), 10),
     "batch sampler": lambda: DataLoader(
         [row(i) for i in range(100)], batch_sampler=iter([[*range(i, i + 10)] for i in range(0, 100, 10)])
     ),
