@@ -98,9 +98,7 @@ def find_held(
             depth = _DEEP
         elif not isinstance(one, (torch.Tensor, *_PLACES)):
             others += 1
-            if _house(type(one)) in _SHARED or isinstance(one, types.ModuleType):
-                continue
-            if not locked and _belongs_to_threads(one):
+            if isinstance(one, types.ModuleType) or is_shared(one, locked):
                 continue
         yield one
         if not code and isinstance(one, CODE):
@@ -113,7 +111,10 @@ def _house(one: Any) -> str:
     return str(getattr(one, "__module__", "") or "").partition(".")[0]
 
 
-def _belongs_to_threads(one: Any) -> bool:
+def is_shared(one: Any, locked: bool = False) -> bool:
+    """Say whether threads share an object; one with a lock, unless `locked`."""
+    if locked or _house(type(one)) in _SHARED:
+        return _house(type(one)) in _SHARED
     attributes = getattr(one, "__dict__", {}).values()
     return _house(type(one)) == _OURS or any(type(value).__module__ == "threading" for value in attributes)
 
@@ -168,14 +169,14 @@ def _parts_of_class(one: type) -> list[Any]:
             if isinstance(function, (types.FunctionType, CACHED)):
                 parts.append(function)
                 code = getattr(getattr(function, "__wrapped__", function), "__code__", None)
-                waiting += _names_in(code)[2] if code is not None else ()
+                waiting += names_in(code)[2] if code is not None else ()
     return parts
 
 
 def _caught_by(function: types.FunctionType) -> list[Any]:
     """List what a function has caught, reads and calls."""
     parts: list[Any] = [Named(cell, ("cell_contents",)) for cell in function.__closure__ or ()]
-    read, written, attributes = _names_in(function.__code__)
+    read, written, attributes = names_in(function.__code__)
     file, house = function.__globals__, _house(function)
     if written:
         parts.append(Named(file, written))
@@ -191,7 +192,7 @@ def _caught_by(function: types.FunctionType) -> list[Any]:
 
 
 @functools.lru_cache(4_096)
-def _names_in(code: types.CodeType) -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
+def names_in(code: types.CodeType) -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
     """Return the names that code reads, writes, and of attributes."""
     read, written, attributes = set(), set(), set()
     for step in dis.get_instructions(code):
@@ -202,6 +203,6 @@ def _names_in(code: types.CodeType) -> tuple[frozenset[str], frozenset[str], fro
         elif step.opname in ("LOAD_ATTR", "LOAD_METHOD"):
             attributes.add(step.argval)
         elif isinstance(step.argval, types.CodeType):
-            for names, more in zip((read, written, attributes), _names_in(step.argval)):
+            for names, more in zip((read, written, attributes), names_in(step.argval)):
                 names |= more
     return frozenset(read), frozenset(written), frozenset(attributes)

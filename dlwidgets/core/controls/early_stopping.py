@@ -43,6 +43,10 @@ class StoppingRule(NamedTuple):
 class Patience:
     """Says when to stop, and keeps the best weights.
 
+    Parameters
+    ----------
+    beside : returns the tensors that the loss or the step holds beside the model: they go along.
+
     Attributes
     ----------
     rule : when to stop; None: never.
@@ -52,14 +56,20 @@ class Patience:
     due_steps : steps whose evaluation was counted; those that a person asked for between are not.
     """
 
-    def __init__(self, model: nn.Module) -> None:
-        self._model = model
+    def __init__(self, model: nn.Module, beside: Callable[[], Mapping[str, torch.Tensor]] = dict) -> None:
+        self._model, self._beside = model, beside
+        self.rule: StoppingRule | None = None
         self.due_steps: set[int] = set()
         self.put(None)
 
     def put(self, rule: StoppingRule | None) -> None:
-        """Stop by another rule; the counting begins anew."""
-        self.rule, self.waited = rule, 0
+        """Stop by another rule; the counting begins anew.
+
+        The best so far stays where it was the best by the same metric.
+        """
+        before, self.rule, self.waited = self.rule, rule, 0
+        if before is not None and rule is not None and before.metric == rule.metric:
+            return
         self.best: float | None = None
         self.best_step: int | None = None
         self.restored: int | None = None
@@ -127,8 +137,8 @@ class Patience:
             self._write(kept)
 
     def _now(self, read: Callable[[torch.Tensor], torch.Tensor] = lambda t: t) -> dict[str, torch.Tensor]:
-        tensors = self._model.state_dict().items()
-        return {name: read(t.detach()) for name, t in tensors if isinstance(t, torch.Tensor)}
+        tensors = {**self._model.state_dict(), **self._beside()}
+        return {name: read(t.detach()) for name, t in tensors.items() if isinstance(t, torch.Tensor)}
 
     @torch.no_grad()
     def _write(self, weights: Mapping[str, torch.Tensor]) -> None:
@@ -206,10 +216,21 @@ class EarlyStoppingWriter(Writer):
                 raise Unwritable("early stopping put averaged weights back")
             self.script.sources.imports.add("import copy")
             lines[step] = ["best = copy.deepcopy(model.state_dict())  # the best on the validation data"]
+            if self._loss_learns:
+                lines[step].append("best_loss = copy.deepcopy(loss_function.state_dict())")
         return lines
 
     def change(self, entry: Entry) -> list[str]:
-        return ["model.load_state_dict(best)"] if restored_from(entry) is not None else []
+        if restored_from(entry) is None:
+            return []
+        theirs = ["loss_function.load_state_dict(best_loss)"] if self._loss_learns else []
+        return ["model.load_state_dict(best)", *theirs]
+
+    @property
+    def _loss_learns(self) -> bool:
+        loss = self.script.opened.task.loss
+        own = isinstance(loss, nn.Module) and not type(loss).__module__.startswith(("torch.", "dlwidgets."))
+        return own and bool(loss.state_dict())
 
 
 def _typed(panel: Panel, name: str, value: Any) -> Any:

@@ -59,6 +59,12 @@ class MixedPrecision:
         if self._scaler is not None:
             self._scaler.unscale_(optimizer)
 
+    def abandon(self) -> None:
+        """Forget a step that failed: its gradients may be unscaled already."""
+        if self._scaler is not None:
+            with contextlib.suppress(AssertionError):  # nothing was scaled yet
+                self._scaler.update(self._scaler.get_scale())
+
     def step(self, optimizer: Optimizer) -> dict[str, float]:
         """Move the weights; return what the history keeps of it."""
         if self._scaler is None:

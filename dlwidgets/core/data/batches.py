@@ -21,7 +21,7 @@ from ..base.random_state import Generators, RandomMark, RandomStates
 from ..base.state import read_attributes, write_attributes
 from ..base.trees import slice_rows, tree_tensors
 from ..base.words import pluralize
-from .source import Rows, find_length
+from .source import Rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

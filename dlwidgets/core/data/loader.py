@@ -185,7 +185,7 @@ class LoaderBatches(Batches):
                 return collate(self._look.items[0])
             return collate(next(iter(dataset)) if isinstance(dataset, IterableDataset) else dataset[0])
         if isinstance(dataset, IterableDataset):
-            return collate(list(itertools.islice(dataset, count)) if self._look is None else self._look.first(count))
+            return collate(self._look.first(count))  # type: ignore[union-attr]
         return collate([dataset[i] for i in range(min(count, len(dataset)))])  # type: ignore[arg-type]
 
     def count_readable(self) -> int:

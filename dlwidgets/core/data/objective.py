@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ..base.state import read_attributes, write_attributes
+from ..base.random_state import Generators
 from ..base.trees import call_model, tree_map, tree_tensors
 from .companions import Companions
 from .reduction import LossCalls
@@ -44,28 +44,33 @@ class Objective:
 
     @contextmanager
     def preserve_companions(self) -> Iterator[None]:
-        """Give back what the loss or the step holds.
+        """Set what loss or step hold to eval mode; give it back.
 
         A step trains it where it is evaluated, too.
         """
         before = self.companions
         tensors = {name: one.detach().clone() for name, one in before.all_tensors().items()}
-        owners = {**before.modules, **before.owners}
-        numbers = {name: read_attributes(one) for name, one in owners.items()}
+        memories, generators = copy.deepcopy(before.read_memories()), Generators(*before.generators)
+        drawn = generators.state()
         moved = {name: copy.deepcopy(one.state_dict()) for name, one in before.optimizers.items()}
+        modes = [(module, module.training) for module in before.modules.values()]
+        for module in before.roots.values():
+            module.eval()
         try:
             yield
         finally:
+            for module, training in modes:
+                module.training = training
+            before.write_memories(memories, tensors)
             # Anew: some make other tensors in each step.
             now = self.companions.all_tensors()
             with torch.no_grad():
                 for name, kept in tensors.items():
                     if name in now and now[name].shape == kept.shape:
                         now[name].copy_(kept)
-            for name, one in owners.items():
-                write_attributes(one, numbers[name])
             for name, one in before.optimizers.items():
                 one.load_state_dict(moved[name])
+            generators.install(drawn)
 
     def to_device(self, batch: Any) -> Any:
         """Return a batch on the device where training computes."""

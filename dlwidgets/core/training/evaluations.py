@@ -51,6 +51,11 @@ class Evaluations:
     def due(self, took: bool) -> bool:
         """Say whether to evaluate now; `took` where a step was taken."""
         every, loop = self._wish("evaluate_every"), self._loop
+        if every is None and loop.patience.rule is not None:
+            self._note(
+                "Early stopping waits for evaluations, and evaluate_every=None makes none: the run goes on to "
+                'its end. evaluate_every="epoch" makes one each epoch.'
+            )
         if self._valid is None or every is None:
             return False
         if every == "epoch":

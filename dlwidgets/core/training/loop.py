@@ -18,6 +18,7 @@ from ..base.isolation import eval_mode, run_forward
 from ..base.numbers import to_seconds
 from ..base.random_state import RandomMark
 from ..base.trees import call_model, tree_map
+from ..base.words import quote_names
 from ..controls.accumulate import Accumulation, add_parts, divisors
 from ..controls.clipping import Clip, GradientClipper, total_norm
 from ..controls.dropout import DropoutRates
@@ -83,6 +84,7 @@ class Loop:
     before_step : called before each step; must leave no trace.
     between_batches : called between two batches of an evaluation, with the model in eval mode; must leave no
         trace. What it raises ends the evaluation, of which nothing is kept.
+    note : told in a sentence of what a person should know.
     """
 
     def __init__(
@@ -109,13 +111,17 @@ class Loop:
         # What a step can have beside the plain loop. Switched off, none of them touches a number.
         self.accumulation, self.precision = Accumulation(batches), MixedPrecision(objective.device)
         self.normalisation, self.dropout = WeightNormalisation(self.model), DropoutRates(self.model)
-        self.average, self.patience = WeightAverage(self.model), Patience(self.model)
+        self.average, self.patience = WeightAverage(self.model), Patience(self.model, self._tensors_beside)
         self._mark = RandomMark()
         self._parameters: list[nn.Parameter] = list(self.model.parameters())
         self.look: Callable[[Any, int], None] | None = None
         self.before_step: Callable[[], object] = lambda: None
         self.between_batches: Callable[[], None] = lambda: None
+        self.note: Callable[[str], None] = lambda sentence: None
         self.refresh()
+
+    def _tensors_beside(self) -> dict[str, torch.Tensor]:
+        return self.objective.companions.all_tensors()
 
     def loss_parameters(self) -> list[nn.Parameter]:
         """Return the parameters of the loss that the optimizer is to move."""
@@ -205,6 +211,7 @@ class Loop:
             value, measured = self._learn(group)
         except BaseException:
             self._mark.restore()
+            self.precision.abandon()
             self.accumulation.put_back()
             with torch.no_grad():
                 for buffer, kept in zip(self._buffers, buffers):
@@ -393,6 +400,8 @@ class Loop:
                 continue
             value, parts = value + one / divisor, add_parts(parts, said, divisor)
             self.precision.backward(loss if divisor == 1 else loss / divisor)
+        if self._beside and not self.steps:
+            self._tell_unmoved()
         self.precision.unscale(self.optimizer)
         if math.isnan(value) and float(total_norm(self._parameters)) != 0:
             # What the loss divides by was not known. Its NaN is in all gradients and says nothing of a layer.
@@ -414,6 +423,20 @@ class Loop:
         self.normalisation.project()
         self.average.update()
         return value, {**measured, **kept, **parts}
+
+    def _tell_unmoved(self) -> None:
+        """Say what the loss depends on beside the model and nobody moves."""
+        beside = self.objective.companions
+        optimizers = (self.optimizer, *beside.optimizers.values())
+        moved = {id(one) for each in optimizers for group in each.param_groups for one in group["params"]}
+        moved |= set(map(id, beside.loss_parameters()))  # told from the beginning
+        left = [name for name, p in beside.parameters().items() if p.grad is not None and id(p) not in moved]
+        if left:
+            names = quote_names([name.replace("(", "").replace(")", "") for name in left])
+            self.note(
+                f"The loss depends on {names}, which no optimizer moves: it stays as it is. To train it, pass "
+                "an optimizer that has it beside model.parameters(), or make it a part of the model."
+            )
 
     def _end_epoch(self) -> None:
         if not self._taken:

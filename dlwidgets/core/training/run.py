@@ -119,7 +119,7 @@ class Run:
         self.worker = Worker(self._burst, self._crashed, lambda: self.orders.going)
         loop.goal, loop.between_batches = self._goal, self._between_batches
         loop.before_step = self._hand_on
-        loop.precision.note = loop.watch.note = note
+        loop.note = loop.precision.note = loop.watch.note = note
         loop.rate.begins_run = lambda: self.orders.goal is None
         self.steering.evaluates = loop.rate.valid = data.valid is not None
         #: How all stood when the evaluation under way began, if that is one that the run made due.

@@ -185,3 +185,22 @@ def test_early_stopping_that_cannot_be_is_refused(wish, sentence):
     with pytest.raises(ValueError) as caught:
         session().early_stopping = wish
     assert str(caught.value) == sentence
+
+
+def test_another_patience_keeps_the_best_so_far_and_another_metric_forgets_it():
+    made = overfitting(early_stopping=50)
+    made.step(24)
+    made.early_stopping = RESTORE
+    made.step(6)
+    made.stop()
+    assert loss_of(made.model) == pytest.approx(made.history().valid_loss.min(), abs=1e-6)
+    made.early_stopping = "accuracy"
+    made.step(1)
+    assert made._run.loop.patience.best_step is None
+
+
+def test_early_stopping_without_evaluations_is_told():
+    made = overfitting(early_stopping=3)
+    made.evaluate_every = None
+    made.step(2)
+    assert any("evaluate_every=None makes none" in note for note in made.notes)

@@ -90,3 +90,15 @@ def test_gradients_that_overflow_without_any_scale_stop_the_step(monkeypatch):
         made.fit(epochs=9)
     assert made.history().skipped.tolist() == [1.0] * 16
     assert all(bool(p.isfinite().all()) for p in made.model.parameters())
+
+
+def test_a_step_that_failed_after_its_gradients_were_unscaled_can_be_taken_again(monkeypatch):
+    monkeypatch.setattr("dlwidgets.core.controls.precision.why_not", lambda mode, device: None)
+    made = session(precision="fp16").step(1)
+    clip = made._run.loop._gradients.clip
+    monkeypatch.setattr(made._run.loop._gradients, "clip", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        made.step(1)
+    monkeypatch.setattr(made._run.loop._gradients, "clip", clip)
+    whole = session(precision="fp16").step(3)
+    same(made.step(2).model, whole.model)

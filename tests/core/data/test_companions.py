@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import functools
+from collections import deque
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -136,6 +138,34 @@ def with_bank():
     return net(), {"training_step": step}, lambda: [bank]
 
 
+def with_memories():
+    """A step that remembers in all the ways in which a function can."""
+    counts, queue, bank, state, mine = [0], deque(maxlen=2), np.zeros(3), {"mean": None}, 0
+    critic, noise, dice = nn.Linear(3, 1), torch.Generator().manual_seed(1), np.random.default_rng(2)
+    moving = torch.optim.SGD(critic.parameters(), lr=1.0)
+    falling = torch.optim.lr_scheduler.ExponentialLR(moving, 0.9)
+
+    def step(model, batch):
+        nonlocal mine
+        mine, counts[0], step.calls = mine + 1, counts[0] + 1, step.calls + 1
+        output = model(batch[0] + 0.1 * torch.randn(batch[0].shape, generator=noise) * dice.random())
+        loss, now = F.cross_entropy(output, batch[1]), output.detach().mean(0)
+        state["mean"] = now if state["mean"] is None else 0.9 * state["mean"] + 0.1 * now
+        bank[:] += now.numpy()
+        queue.append(now)
+        moving.step()
+        falling.step()
+        away = torch.stack([*queue]).mean(0) + torch.from_numpy(bank).float() + state["mean"]
+        numbers = mine + counts[0] + step.calls + falling.get_last_lr()[0]
+        return loss + 0.01 * numbers * (output - away).pow(2).mean()
+
+    step.calls = 0
+    return net(), {"training_step": step}, lambda: [
+        torch.tensor([mine, counts[0], step.calls, falling.last_epoch, *bank]),
+        *queue, torch.zeros(3) if state["mean"] is None else state["mean"], noise.get_state(),
+    ]  # fmt: skip
+
+
 CASES = {
     "a loss with parameters, by name": lambda: with_loss("adamw"),
     "a loss with parameters, by hand": lambda: with_loss(
@@ -146,6 +176,7 @@ CASES = {
     ),
     "a teacher": with_teacher, "an averaged model": with_averaged_model, "a shadow": with_shadow,
     "a critic with an optimizer": with_critic, "a bank of memories": with_bank,
+    "counters, queues, arrays, a schedule": with_memories,
 }  # fmt: skip
 
 
@@ -243,3 +274,62 @@ def test_what_the_optimizer_moves_and_nobody_holds_is_refused():
     optimizer = torch.optim.SGD([*model.parameters(), stray], 0.1)
     with pytest.raises(ValueError, match="moves 1 tensor that neither the model has, nor"):
         Session(model, (X, Y), optimizer=optimizer)
+
+
+GLOBAL = 0
+
+
+def test_a_variable_of_the_notebook_that_a_step_counts_goes_back_too():
+    def step(model, batch):
+        global GLOBAL
+        GLOBAL += 1
+        return F.cross_entropy(model(batch[0]), batch[1])
+
+    made = Session(net(), (X, Y), (X, Y), training_step=step, evaluate_every=2, threads=1)
+    made.step(4)
+    assert GLOBAL == 4
+    made.rewind(2)
+    assert GLOBAL == 2
+
+
+def test_bare_parameters_of_a_function_are_trained_and_what_nobody_moves_is_told():
+    scale, head = nn.Parameter(torch.zeros(())), nn.Linear(3, 3)
+
+    def step(model, batch):
+        return F.cross_entropy(head(model(batch[0])), batch[1]) * (-scale).exp() + scale
+
+    made = Session(net(), (X, Y), training_step=step, threads=1).step(1)
+    assert scale != 0
+    assert any("on 'head.weight', 'head.bias', which no optimizer moves" in note for note in made.notes)
+    other = Session(net(), (X, Y), loss=lambda o, t: F.cross_entropy(o, t) * (1 - scale), threads=1)
+    before = scale.item()
+    other.step(1)
+    assert scale != before
+    assert not any("no optimizer moves" in note for note in other.notes)
+
+
+def test_a_loss_is_in_eval_mode_where_it_is_evaluated():
+    class Dropping(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.drop = nn.Dropout(0.5)
+
+        def forward(self, output, target):
+            return F.cross_entropy(self.drop(output), target)
+
+    model, loss = net(), Dropping()
+    made = Session(model, (X, Y), (X, Y), loss=loss, threads=1)
+    with torch.no_grad():
+        assert made.evaluate().loss == pytest.approx(F.cross_entropy(model(X), Y).item(), abs=1e-6)
+    assert loss.training and loss.drop.training
+
+
+def test_the_best_weights_are_those_of_the_loss_and_of_a_teacher_as_well(tmp_path):
+    options = {"batch_size": 8, "epochs": 6, "lr": 0.3, "threads": 1}
+    valid, rule = (X[:20], (Y[:20] + 1) % 3), {"patience": 1000, "restore": True}
+    for make in (lambda: with_loss("adamw"), with_teacher):
+        model, given, _ = make()
+        made = Session(model, (X, Y), valid, early_stopping=rule, **options, **given).fit()
+        assert made.history().restored.notna().any()
+        assert made.evaluate().loss == pytest.approx(made.history().valid_loss.min(), abs=1e-6)
+        assert made.evaluation.loss == pytest.approx(made.history().valid_loss.min(), abs=1e-6)

@@ -44,20 +44,24 @@ class ModelState:
             "tensors": {**parameters, **dict(model.named_buffers()), **beside.all_tensors()},
             "trains": {name: parameter.requires_grad for name, parameter in parameters.items()},
             "numbers": {
-                path: own for path, owner in {**modules, **beside.owners}.items()
-                if (own := read_attributes(owner))
+                path: own for path, module in modules.items() if (own := read_attributes(module))
             },
+            "memories": beside.read_memories(),
             "optimizers": {name: _read_optimizer(one) for name, one in beside.optimizers.items()},
             "extra": {
                 path: copy.deepcopy(module.get_extra_state()) for path, module in modules.items()
                 if type(module).get_extra_state is not nn.Module.get_extra_state
             },
-            "generators": Generators(*map(vars, modules.values())).state(),
+            "generators": Generators(*map(vars, modules.values()), *beside.generators).state(),
         }  # fmt: skip
 
     def install(self, state: dict[str, Any]) -> None:
         """Write the state into the model's own tensors."""
-        model, beside = self._loop.model, self._loop.objective.companions
+        model, objective = self._loop.model, self._loop.objective
+        theirs = {name: one for name, one in state["tensors"].items() if name.startswith("(")}
+        there = {name: one.to(objective.device) for name, one in theirs.items()}
+        objective.companions.write_memories(state.get("memories", {}), there)
+        beside = objective.companions  # anew: the tensors may be others
         modules, owned = {**dict(model.named_modules()), **beside.modules}, dict(model.named_parameters())
         parameters = {**owned, **beside.parameters()}
         tensors = {**parameters, **dict(model.named_buffers()), **beside.all_tensors()}
@@ -78,8 +82,8 @@ class ModelState:
             if name in parameters:
                 parameters[name].requires_grad_(trains).grad = None
         for path, numbers in state["numbers"].items():
-            if (owner := modules.get(path, beside.owners.get(path))) is not None:
-                write_attributes(owner, numbers)
+            if path in modules:
+                write_attributes(modules[path], numbers)
         for name, kept in state.get("optimizers", {}).items():
             if name in beside.optimizers:
                 _write_optimizer(beside.optimizers[name], kept)
@@ -87,7 +91,7 @@ class ModelState:
             kept = dereference(extra) if isinstance(extra, Reference) else extra
             if path in modules and kept is not None:
                 modules[path].set_extra_state(copy.deepcopy(kept))
-        Generators(*map(vars, modules.values())).install(state["generators"])
+        Generators(*map(vars, modules.values()), *beside.generators).install(state["generators"])
 
 
 def _read_optimizer(optimizer: Optimizer) -> dict[str, Any]:
