@@ -66,7 +66,7 @@ def entries_of(one: Any) -> dict[Any, Any]:
     if isinstance(one, (list, tuple, deque)):
         return dict(enumerate(one))
     own = vars(one)
-    return {key: own[key] for key in own.keys() - _OF_TORCH} if isinstance(one, nn.Module) else own
+    return {key: own[key] for key in own if key not in _OF_TORCH} if isinstance(one, nn.Module) else own
 
 
 def read_memory(one: Any) -> Any:
@@ -77,9 +77,10 @@ def read_memory(one: Any) -> Any:
     if len(entries) > _MANY:
         return None
     kept = {
-        key: _TENSOR if isinstance(value, torch.Tensor) else value for key, value in entries.items()
+        key: value.item() if isinstance(value, np.generic) else value for key, value in entries.items()
         if isinstance(key, (str, int)) and _is_kept(one, key, value)
     }  # fmt: skip
+    kept = {key: _TENSOR if isinstance(value, torch.Tensor) else value for key, value in kept.items()}
     # Of a list, all or nothing: numbers are but places in it.
     return None if isinstance(one, (list, deque)) and len(kept) < len(entries) else kept
 
@@ -124,8 +125,8 @@ def write_memory(
 def _is_kept(one: Any, key: Any, value: Any) -> bool:
     if isinstance(value, torch.Tensor):
         return True
-    if not isinstance(value, _NUMBERS) or isinstance(value, np.generic):
+    if not isinstance(value, (*_NUMBERS, np.number)):
         return False
     # A private flag may belong to what no file holds, as that a file is open.
     private = not isinstance(one, (dict, list, deque, Variables)) and str(key).startswith("_")
-    return not private or type(value) in (int, float)
+    return not private or isinstance(value, (int, float)) is not isinstance(value, bool)
