@@ -23,7 +23,7 @@ _TENSOR = "\0tensor"
 
 
 class Variables:
-    """The variables that a function has caught, or assigns to in its file."""
+    """The variables that a function has caught or assigns to."""
 
     def __init__(self, function: types.FunctionType) -> None:
         self._cells = dict(zip(function.__code__.co_freevars, function.__closure__ or ()))
@@ -129,4 +129,4 @@ def _is_kept(one: Any, key: Any, value: Any) -> bool:
         return False
     # A private flag may belong to what no file holds, as that a file is open.
     private = not isinstance(one, (dict, list, deque, Variables)) and str(key).startswith("_")
-    return not private or isinstance(value, (int, float)) is not isinstance(value, bool)
+    return not private or type(value) in (int, float)
