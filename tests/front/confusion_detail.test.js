@@ -8,7 +8,7 @@ import {
 import { metricTable } from "../../dlwidgets/views/confusion/metrics.js";
 import { changesBetween, changeWords, linesOf, momentPair, momentWords, signed } from "../../dlwidgets/views/confusion/rail.js";
 import { step } from "../../dlwidgets/views/confusion/plot.js";
-import { apart, listedNames, orderWords, pageWords, pixelsOf, scoreWords, valueWords } from "../../dlwidgets/views/confusion/samples.js";
+import { apart, listedNames, orderWords, pageWords, pixelsOf, scoreWords, truthWords, valueWords } from "../../dlwidgets/views/confusion/samples.js";
 import { mistakeWords } from "../../dlwidgets/views/confusion/class_detail.js";
 
 const metrics = metricTable(JSON.parse(readFileSync(new URL("metric_table.json", import.meta.url), "utf8")));
@@ -174,6 +174,9 @@ test("names are listed as far as they go, those first that the other list lacks"
   assert.equal(listedNames([0, 2], names), "ant, cat");
   assert.equal(listedNames([0, 1, 2, 3], names, 2), "ant, bee and 2 more");
   assert.equal(listedNames([], names), "none");
+  const sample = { number: 0, name: "0", score: 0.5, true: [0], said: [], kind: "none" };
+  assert.equal(truthWords({ ...sample, unknown: [1, 2] }, [0], names), "ant; not known: bee, cat");
+  assert.equal(truthWords(sample, [0], names), "ant");
   assert.deepEqual(apart([0, 1, 2], [0, 3]), [1, 2, 0]);
 });
 
@@ -198,9 +201,9 @@ test("grey and coloured bytes become opaque pixels", () => {
 });
 
 test("what is said where a class is missed is told in words, with what was wrong of it", () => {
-  const names = ["ant", "bee", "cat"], told = { missed: 40, instead: /** @type {[number, number, number][]} */ ([[1, 10, 4]]), sets: /** @type {[number[], number[], number][]} */ ([[[0], [], 7]]) };
+  const names = ["ant", "bee", "cat"], told = { missed: 40, instead: /** @type {[number, number, number, number][]} */ ([[1, 10, 4, 20]]), sets: /** @type {[number[], number[], number][]} */ ([[[0], [], 7]]) };
   const { instead, sets } = mistakeWords(told, "ant", names, true);
-  assert.equal(instead, "The 40 samples where ant is missed are said to have: bee (25 %, 10 % wrongly).");
+  assert.equal(instead, "The 40 samples where ant is missed are said to have: bee (25 %, 20 % wrongly).");
   assert.deepEqual(sets, ["7 × has ant → said none"]);
   assert.equal(mistakeWords({ ...told, missed: 1, instead: [] }, "ant", names, false).instead, "The one sample where ant is missed is likeliest: nothing.");
   assert.match(mistakeWords({ ...told, missed: 0 }, "ant", names, true).instead, /never missed/);

@@ -132,15 +132,20 @@ def count_pairs(left: NDArray[np.bool_], right: NDArray[np.bool_]) -> NDArray[np
 
 def find_commonest_sets(
     is_so: NDArray[np.bool_], said: NDArray[np.bool_]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Find the distinct pairs of sets, the commonest first.
 
-    Returns the first row of each and its count. Of equal counts the one comes first that stands first.
+    Returns the first row of each, its count, and for each row which pair it has. Of equal counts the one comes
+    first that stands first.
     """
     rows = np.packbits(np.concatenate([is_so, said], axis=1), axis=1)
     width = rows.shape[1]
     # As one number a row they sort many times faster.
     keys = np.pad(rows, ((0, 0), (0, 8 - width))).view(np.uint64) if width <= 8 else rows.view(f"V{width}")
-    _, first, count = np.unique(keys.reshape(-1), return_index=True, return_counts=True)
+    _, first, pair, count = np.unique(
+        keys.reshape(-1), return_index=True, return_inverse=True, return_counts=True
+    )
     order = np.lexsort((first, -count))
-    return first[order], count[order]
+    place = np.empty(len(order), np.int64)
+    place[order] = np.arange(len(order))
+    return first[order], count[order], place[pair.reshape(-1)]

@@ -77,17 +77,18 @@ def predict_column(
 
 def count_instead(
     scores: Scores, cls: int, thresholds: ArrayLike | None = None
-) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], int]:
     """Count what is said, and wrongly said, where a class is missed.
 
-    The last is how often it is missed. Of a multiclass task the likeliest class is counted, which may be
+    Then how often it is known there whether that is wrong, and last how often the class is missed. Of a multiclass task the likeliest class is counted, which may be
     `cls` itself, below its threshold.
     """
     rows = np.flatnonzero(scores.y_true[:, cls] == 1)
     missed = rows[~predict_column(scores, rows, cls, thresholds)]
     said = predict_rows(scores, missed, None if scores.task == "multiclass" else thresholds)
-    wrong = said & (scores.y_true[missed] == 0)
-    return said.sum(axis=0, dtype=np.int64), wrong.sum(axis=0, dtype=np.int64), len(missed)
+    label = scores.y_true[missed]
+    counts = (part.sum(axis=0, dtype=np.int64) for part in (said, said & (label == 0), label >= 0))
+    return *counts, len(missed)
 
 
 def find_mistaken_sets(
@@ -104,7 +105,7 @@ def find_mistaken_sets(
     wrong = np.flatnonzero((given >= 0) & (said != (given == 1)))[:_LOOKED]
     label = scores.y_true[wrong]
     is_so, said_so = label == 1, predict_rows(scores, wrong, thresholds) & (label >= 0)
-    first, count = find_commonest_sets(is_so, said_so)
+    first, count, _ = find_commonest_sets(is_so, said_so)
     return [
         (tuple(np.flatnonzero(is_so[i]).tolist()), tuple(np.flatnonzero(said_so[i]).tolist()), int(n))
         for i, n in zip(first[:top], count[:top])

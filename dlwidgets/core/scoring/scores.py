@@ -276,15 +276,16 @@ class Scores:
         return predict(self.y_score, self.read_thresholds(thresholds))
 
     def exact_match(self, thresholds: Thresholds = None) -> float:
-        """Return the share of samples whose known labels are all right.
+        """Return the share of samples whose labels are all right.
 
-        That is `sklearn.metrics.accuracy_score` (of labels: subset accuracy); NaN where no label is known.
-        `thresholds` as in `confusion`.
+        That is `sklearn.metrics.accuracy_score` (of labels: subset accuracy) of the samples of which every label
+        is known; NaN of none. A sample of which some are unknown can be shown to be wrong and never to be right,
+        so with it the share would be too low; and too high if what is unknown passed for right. `thresholds` as
+        in `confusion`.
         """
-        known = self.y_true >= 0
-        wrong = (known & (self.predictions(thresholds) != (self.y_true == 1))).any(axis=1)
-        judged = known.any(axis=1)
-        return float(1 - wrong[judged].mean()) if judged.any() else np.nan
+        known = (self.y_true >= 0).all(axis=1)
+        right = (self.predictions(thresholds) == (self.y_true == 1)).all(axis=1)
+        return float(right[known].mean()) if known.any() else np.nan
 
     def counts_at(self, positions: int = 1001) -> NDArray[np.unsignedinteger]:
         """Count what is predicted at each threshold ``k / (positions - 1)``.
@@ -738,8 +739,9 @@ class Scores:
         Returns
         -------
         A row a pair of different sets, the commonest first, of equals the one that comes first in the
-        data: true, predicted (tuples of class names in their order, may be empty); count; share (of the
-        samples with any known label); sample: the first such (its id, or its number).
+        data: true, predicted (tuples of class names in their order, may be empty); count; share, of the
+        samples of which every label is known, as of `exact_match`: NaN of none; sample: the first such (its id,
+        or its number).
 
         Raises
         ------
@@ -748,15 +750,16 @@ class Scores:
         known = self.y_true >= 0
         is_so, said = self.y_true == 1, self.predictions(thresholds) & known
         rows = np.flatnonzero((is_so != said).any(axis=1))
-        first, count = find_commonest_sets(is_so[rows], said[rows])
+        first, count, place = find_commonest_sets(is_so[rows], said[rows])
+        whole = known.all(axis=1)
+        share = ratio(np.bincount(place[whole[rows]], minlength=len(count)), whole.sum())
         wanted = inputs.read_row_count(top)
-        first, count = first[:wanted], count[:wanted]
+        first, count, share = first[:wanted], count[:wanted], share[:wanted]
         examples = rows[first]
         columns = {
             name: [tuple(self.classes[c] for c in np.flatnonzero(has[n])) for n in examples]
             for name, has in (("true", is_so), ("predicted", said))
         }
-        share = ratio(count, known.any(axis=1).sum())
         return _frame({**columns, "count": count, "share": share, "sample": self.names_of(examples)})
 
     def suspicious(

@@ -8,12 +8,12 @@ import { pastRail } from "./rail.js";
 const BESIDE = 900;
 
 /** What is said where a class is missed, and the commonest mistaken sets, in lines of words. @param {{missed: number,
- * instead: [number, number, number][], sets: [number[], number[], number][]}} mistakes @param {string} name
+ * instead: [number, number, number, number][], sets: [number[], number[], number][]}} mistakes @param {string} name
  * @param {string[]} names @param {boolean} multilabel @returns {{instead: string, sets: string[]}} */
 export function mistakeWords({ missed, instead, sets }, name, names, multilabel) {
-  const percent_ = (/** @type {number} */ n) => `${Math.round((100 * n) / missed)} %`;
+  const percent_ = (/** @type {number} */ n, of = missed) => of ? `${Math.round((100 * n) / of)} %` : "unknown how often";
   // Of several labels some may be there as well: only what is wrong is said in place of the missed one.
-  const parts = instead.map(([c, n, wrong]) => `${names[c] ?? `class ${c}`} (${percent_(n)}${multilabel ? `, ${percent_(wrong)} wrongly` : ""})`);
+  const parts = instead.map(([c, n, wrong, known]) => `${names[c] ?? `class ${c}`} (${percent_(n)}${multilabel ? `, ${percent_(wrong, known)} wrongly` : ""})`);
   const where = `${missed === 1 ? "The one sample" : `The ${whole(missed)} samples`} where ${name} is missed ${missed === 1 ? "is" : "are"} ${multilabel ? "said to have" : "likeliest"}`;
   return {
     instead: missed ? `${where}: ${parts.length ? parts.join(", ") : "nothing"}.` : `${name} is never missed at this threshold.`,

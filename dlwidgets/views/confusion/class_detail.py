@@ -89,11 +89,12 @@ class ClassDetail:
             curve = one_class.sample_curve(scores, cls).tobytes()
             self._of_class = (scores, cls), {"class_facts": facts, "class_curve": curve}
         limits = self._thresholds()
-        counts, wrong, missed = one_class.count_instead(scores, cls, limits)
+        counts, wrong, known, missed = one_class.count_instead(scores, cls, limits)
         often = [c for c in np.argsort(-counts, kind="stable").tolist() if counts[c]][:5]
         sets = one_class.find_mistaken_sets(scores, cls, limits) if scores.task == "multilabel" else []
         mistakes = {
-            "class": cls, "missed": missed, "instead": [[c, int(counts[c]), int(wrong[c])] for c in often],
+            "class": cls, "missed": missed,
+            "instead": [[c, int(counts[c]), int(wrong[c]), int(known[c])] for c in often],
             "sets": [[list(true), list(said), count] for true, said, count in sets],
         }  # fmt: skip
         return {**self._of_class[1], "mistakes": mistakes}
@@ -113,7 +114,8 @@ class ClassDetail:
                 # JSON has no infinity.
                 "score": float(np.clip(float(scores.y_score[row, cls]), -1e300, 1e300)),
                 "true": np.flatnonzero(scores.y_true[row] == 1).tolist(),
-                "said": np.flatnonzero(of).tolist(), **_words(one, [c for c, _ in columns]),
+                "said": np.flatnonzero(of).tolist(),
+                "unknown": np.flatnonzero(scores.y_true[row] < 0).tolist(), **_words(one, [c for c, _ in columns]),
             })  # fmt: skip
         # Which rule suspects labels, and of which scores, or why none can be suspected.
         rule = "" if cell != SUSPECTS else self._suspects[2] or (

@@ -3,7 +3,7 @@ import { listen, make, numbers, say, sig, whole } from "../front.js";
 import { keep, nameFor, step } from "./plot.js";
 
 /** A sample as the kernel sends it; `true` and `said` are class numbers. @typedef {{number: number, name: string, score: number,
- * true: number[], said: number[], kind: string, size?: number[], values?: any[], text?: string}} Sample */
+ * true: number[], said: number[], unknown?: number[], kind: string, size?: number[], values?: any[], text?: string}} Sample */
 
 /** Samples on a page; as in class_detail.py. */
 const PAGED = 24;
@@ -26,6 +26,11 @@ export function listedNames(numbers, names, most = 6) {
 /** Some classes with those first that the other list lacks: what differs is read first. @param {number[]} those @param {number[]} others */
 export function apart(those, others) {
   return [...those.filter((c) => !others.includes(c)), ...those.filter((c) => others.includes(c))];
+}
+
+/** What a sample is, and what is not known of it. @param {Sample} sample @param {number[]} classes @param {string[]} names */
+export function truthWords({ unknown }, classes, names) {
+  return listedNames(classes, names) + (unknown?.length ? `; not known: ${listedNames(unknown, names, 3)}` : "");
 }
 
 /** What the two lists of classes are; of one class a sample it is the likeliest, whatever the thresholds. @param {string} task */
@@ -63,7 +68,7 @@ export function pixelsOf(bytes, [height, width, channels]) {
 
 /** The words of a sample for its place in the list. @param {Sample} sample @param {Words} how */
 function wordsOf(sample, { form, names, task, doubted }) {
-  const [is, said] = [apart(sample.true, sample.said), apart(sample.said, sample.true)].map((which) => listedNames(which, names));
+  const [is, said] = [truthWords(sample, apart(sample.true, sample.said), names), listedNames(apart(sample.said, sample.true), names)];
   const given = doubted < 0 ? [] : [sample.true.includes(doubted) ? "yes" : "no"], score = scoreWords(sample.score);
   if (form === "image") {
     const first = given.length ? `${score} · given ${given[0]}` : score;
@@ -215,7 +220,7 @@ function sampleItems({ select, turn, signal }) {
 
 /** A sample for those who hear it. @param {Sample} sample @param {Words} how */
 function labelOf(sample, { names, task }) {
-  const [has, says] = listWords(task), [is, said] = [sample.true, sample.said].map((which) => listedNames(which, names));
+  const [has, says] = listWords(task), [is, said] = [truthWords(sample, sample.true, names), listedNames(sample.said, names)];
   return `Sample ${sample.name}, score ${scoreWords(sample.score)}: ${has} ${is}, ${says} ${said}`
     + (sample.kind === "text" || sample.kind === "none" ? `. ${sample.text ?? ""}` : "");
 }

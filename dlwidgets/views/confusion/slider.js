@@ -118,7 +118,7 @@ export function reportOf(found, c, names) {
   const few = positives[c] === 1 ? "1 positive" : `${whole(positives[c])} positives`;
   if (chosen[c] === null && reported[c] === null) return `${names[c]}: no positives to choose by.`;
   const chance = found.chance?.[c] ?? null;
-  const holds = chance === null ? "" : ` ${found.bound.split(" with ")[0]} holds with a chance of ${Math.floor(100 * chance)} %.`;
+  const holds = chance === null ? "" : ` ${found.bound.split(" with ")[0]} holds with a chance of at least ${Math.floor(100 * chance)} %.`;
   const ends = low[c] === null ? "" : ` [${said(low[c])}, ${said(high[c])}]`;
   return `${names[c]}: ${metric} ${said(chosen[c])} on the half it was chosen on (${few}), ${said(reported[c])}${ends} on the other half.${holds}`;
 }

@@ -490,6 +490,20 @@ def test_a_bound_with_confidence_is_broken_no_oftener_than_said(constraint, shar
     assert (true_rate(name, plain.values, share) < float(least)).mean() > 0.3
 
 
+@pytest.mark.parametrize(("precision", "samples"), [(0.49, 400), (0.69, 300), (0.89, 1000)])
+def test_a_precision_bound_holds_though_the_luckiest_of_many_cuts_is_taken(precision, samples):
+    # Among the upper half of the scores the precision is the same at each cut, just too low.
+    random = np.random.default_rng(0)
+    score = random.random((samples, 500))
+    y = (random.random(score.shape) < np.where(score > 0.5, precision, 0.02)).astype(int)
+    best = Scores(y, score).best_thresholds("recall", f"precision >= {precision + 0.01}", confidence=0.95)
+    assert best.met.mean() <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / 500)
+    # One that is well kept is found all the same.
+    y = (random.random(score.shape) < np.where(score > 0.5, (1 + 2 * precision) / 3, 0.02)).astype(int)
+    best = Scores(y, score).best_thresholds("recall", f"precision >= {precision + 0.01}", confidence=0.95)
+    assert best.met.mean() > 0.5
+
+
 def test_the_lower_end_of_wilsons_interval_keeps_the_bound():
     y, scores = rare(600, 20, 0.3, 2)
     best = Scores(y, scores).best_thresholds("specificity", "recall >= 0.9", confidence=0.9)

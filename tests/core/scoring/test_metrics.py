@@ -270,10 +270,20 @@ def test_the_exact_match_is_scikit_learns_accuracy_of_whole_samples(case):
     y, scores, thresholds = case
     predicted, known = said(scores, thresholds), y != -1
     found = Scores(y, scores).exact_match(thresholds)
-    # What is said of an unknown label is right, whatever it is; a sample of those alone is left out.
-    t, judged = np.where(known, y, predicted), known.any(axis=1)
-    expected = sk.accuracy_score(t[judged], predicted[judged]) if judged.any() else np.nan
+    whole = known.all(axis=1)
+    expected = sk.accuracy_score(y[whole], predicted[whole]) if whole.any() else np.nan
     assert found == pytest.approx(expected, nan_ok=True)
+
+
+def test_labels_that_are_hidden_at_random_leave_the_exact_match_where_it_was():
+    random = np.random.default_rng(0)
+    y = (random.random((20_000, 3)) < 0.4).astype(int)
+    scores = np.clip(0.5 * y + 0.7 * random.random(y.shape), 0, 1)
+    hidden = np.where(random.random(y.shape) < 0.3, -1, y)
+    every, some = Scores(y, scores), Scores(hidden, scores)
+    assert some.exact_match(0.6) == pytest.approx(every.exact_match(0.6), abs=0.02)
+    shares = [one.mistaken_sets(0.6)["share"] for one in (every, some)]
+    assert shares[1].sum() == pytest.approx(shares[0].sum(), abs=0.02)
 
 
 def test_without_thresholds_other_tasks_are_judged_at_one_half():

@@ -136,7 +136,9 @@ def test_what_is_said_where_a_class_is_missed_is_counted_as_the_table_of_all_cla
     y, p = labelled(60, 4, seed, steps=10)
     scores, threshold = Scores(y, p), tenths / 10
     for c in range(4):
-        counts, wrong, missed = count_instead(scores, c, threshold)
+        counts, wrong, known, missed = count_instead(scores, c, threshold)
+        shares = scores.missed_for(threshold, wrong_only=True, shares=True).iloc[c]
+        np.testing.assert_allclose(wrong / np.where(known, known, np.nan), shares)
         assert counts.tolist() == scores.missed_for(threshold).iloc[c].tolist()
         assert wrong.tolist() == scores.missed_for(threshold, wrong_only=True).iloc[c].tolist()
         assert missed == scores.confusion(threshold)[c, 1, 0]
@@ -145,7 +147,7 @@ def test_what_is_said_where_a_class_is_missed_is_counted_as_the_table_of_all_cla
 def test_of_one_class_a_sample_the_likeliest_is_counted_even_where_it_is_the_class_itself():
     y = [0, 0, 0, 1]
     p = [[0.4, 0.35, 0.25], [0.2, 0.7, 0.1], [0.8, 0.1, 0.1], [0.1, 0.8, 0.1]]
-    counts, wrong, missed = count_instead(Scores(y, p), 0, 0.5)
+    counts, wrong, _, missed = count_instead(Scores(y, p), 0, 0.5)
     assert (counts.tolist(), wrong.tolist(), missed) == ([1, 1, 0], [0, 1, 0], 2)
 
 

@@ -84,7 +84,7 @@ def test_the_mistaken_sets_are_counted_sample_by_sample(case):
     y, scores, thresholds = case
     ours = Scores(y, scores, [f"label {c}" for c in range(y.shape[1])])
     table = ours.mistaken_sets(thresholds, top=None)
-    counter: Counter = Counter()
+    counter, wholly = Counter(), Counter()
     first: dict = {}
     for n, (truth, score) in enumerate(zip(y, scores)):
         known = truth >= 0
@@ -94,14 +94,16 @@ def test_the_mistaken_sets_are_counted_sample_by_sample(case):
         )
         if pair[0] != pair[1]:
             counter[pair] += 1
+            wholly[pair] += known.all()
             first.setdefault(pair, n)
     expected = sorted(counter, key=lambda pair: (-counter[pair], first[pair]))
     assert list(zip(table["true"], table["predicted"])) == expected
     assert table["count"].tolist() == [counter[pair] for pair in expected]
     assert table["sample"].tolist() == [first[pair] for pair in expected]
-    assert table["share"].tolist() == pytest.approx(
-        [counter[pair] / (y >= 0).any(axis=1).sum() for pair in expected]
-    )
+    whole = (y >= 0).all(axis=1).sum() or np.nan
+    assert table["share"].tolist() == pytest.approx([wholly[pair] / whole for pair in expected], nan_ok=True)
+    if len(table) and whole > 0:
+        assert table["share"].sum() == pytest.approx(1 - ours.exact_match(thresholds))
 
 
 def test_many_labels_are_told_apart_like_few():

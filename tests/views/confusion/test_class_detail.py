@@ -442,7 +442,7 @@ def test_what_is_said_where_the_class_is_missed_is_sent_the_commonest_first(open
     page.say(wish="quadrant", value={"class": 1, "cell": 2})
     counted = scores.missed_for(0.5).loc["bee"].sort_values(ascending=False)
     told = page.state["mistakes"]
-    assert [[NAMES[c], n] for c, n, _ in told["instead"]] == [[k, n] for k, n in counted.items() if n]
+    assert [[NAMES[c], n] for c, n, *_ in told["instead"]] == [[k, n] for k, n in counted.items() if n]
     assert told["missed"] == scores.confusion()[1, 1, 0]
 
 
