@@ -175,7 +175,7 @@ test("names are listed as far as they go, those first that the other list lacks"
   assert.equal(listedNames([0, 1, 2, 3], names, 2), "ant, bee and 2 more");
   assert.equal(listedNames([], names), "none");
   const sample = { number: 0, name: "0", score: 0.5, true: [0], said: [], kind: "none" };
-  assert.equal(truthWords({ ...sample, unknown: [1, 2] }, [0], names), "ant; not known: bee, cat");
+  assert.equal(truthWords({ ...sample, unknown: "bee, cat" }, [0], names), "ant; not known: bee, cat");
   assert.equal(truthWords(sample, [0], names), "ant");
   assert.deepEqual(apart([0, 1, 2], [0, 3]), [1, 2, 0]);
 });

@@ -56,7 +56,7 @@ class Bound:
     def judge(
         self, tables: NDArray[np.int64], repeats: float
     ) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
-        """Return at which of K falling cuts it is kept, and with which chance.
+        """Return at which of K cuts it is kept, and its chances.
 
         With a confidence the lower end of the Wilson interval of that level keeps it, and so does the exact
         one-sided bound of Clopper and Pearson (Biometrika 26, 1934), without which the level would fail for

@@ -115,7 +115,7 @@ class ClassDetail:
                 "score": float(np.clip(float(scores.y_score[row, cls]), -1e300, 1e300)),
                 "true": np.flatnonzero(scores.y_true[row] == 1).tolist(),
                 "said": np.flatnonzero(of).tolist(),
-                "unknown": np.flatnonzero(scores.y_true[row] < 0).tolist(), **_words(one, [c for c, _ in columns]),
+                "unknown": _listed(scores.classes, np.flatnonzero(scores.y_true[row] < 0)), **_words(one, [c for c, _ in columns]),
             })  # fmt: skip
         # Which rule suspects labels, and of which scores, or why none can be suspected.
         rule = "" if cell != SUSPECTS else self._suspects[2] or (
@@ -374,6 +374,12 @@ def pack_past(past: Sequence[PastScores], thresholds: Any, budget: int = PAST_BY
 
 def _whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _listed(names: Sequence[str], which: np.ndarray, most: int = 3) -> str:
+    """Return the first names and how many there are besides."""
+    more = f" and {len(which) - most:,} more" if len(which) > most else ""
+    return ", ".join(names[c] for c in which[:most]) + more
 
 
 def _words(one: Card | None, columns: list[int]) -> dict[str, Any]:

@@ -9,6 +9,30 @@ export const NORMALISE = [["true", "row: what it is"], ["predicted", "column: wh
 /** Unsigned integers of so many bytes, as the kernel sent them. @param {any} bytes @param {number} width @returns {ArrayLike<number>} */
 export function uints(bytes, width) { return numbers(bytes, /** @type {any} */ ({ 1: Uint8Array, 2: Uint16Array }[width] ?? Uint32Array)); }
 
+/** The counts at all positions, C x 2 x POSITIONS, as `pack_counts` of the kernel packed their falls. @param {any} packed bytes
+ * @param {number} width bytes that hold a count @param {ArrayLike<number>} totals C x 2 @param {number} [positions] */
+export function unpackCounts(packed, width, totals, positions = POSITIONS) {
+  const bytes = numbers(packed, Uint8Array), Kind = { 1: Uint8Array, 2: Uint16Array }[width] ?? Uint32Array;
+  const counts = new Kind(totals.length * positions);
+  let at = 0, zeros = 0;
+  const next = () => {
+    let value = 0, weight = 1, byte;
+    do { byte = bytes[at++]; value += (byte & 127) * weight; weight *= 128; } while (byte & 128);
+    return value;
+  };
+  for (let row = 0, i = 0; row < totals.length; row++) {
+    for (let k = 0, count = totals[row]; k < positions; k++, i++) {
+      if (zeros) zeros--;
+      else if (at < bytes.length) {
+        const fall = next();
+        if (fall) count -= fall; else zeros = next() - 1;
+      }
+      counts[i] = count;
+    }
+  }
+  return counts;
+}
+
 /** The 2 x 2 counts of each class, [tn, fp, fn, tp] one after the other. @param {ArrayLike<number>} totals C x 2: positives,
  * negatives @param {(c: number) => number} tp @param {(c: number) => number} fp */
 export function cellsFrom(totals, tp, fp) {

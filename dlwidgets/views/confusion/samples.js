@@ -3,7 +3,7 @@ import { listen, make, numbers, say, sig, whole } from "../front.js";
 import { keep, nameFor, step } from "./plot.js";
 
 /** A sample as the kernel sends it; `true` and `said` are class numbers. @typedef {{number: number, name: string, score: number,
- * true: number[], said: number[], unknown?: number[], kind: string, size?: number[], values?: any[], text?: string}} Sample */
+ * true: number[], said: number[], unknown?: string, kind: string, size?: number[], values?: any[], text?: string}} Sample */
 
 /** Samples on a page; as in class_detail.py. */
 const PAGED = 24;
@@ -30,7 +30,7 @@ export function apart(those, others) {
 
 /** What a sample is, and what is not known of it. @param {Sample} sample @param {number[]} classes @param {string[]} names */
 export function truthWords({ unknown }, classes, names) {
-  return listedNames(classes, names) + (unknown?.length ? `; not known: ${listedNames(unknown, names, 3)}` : "");
+  return listedNames(classes, names) + (unknown ? `; not known: ${unknown}` : "");
 }
 
 /** What the two lists of classes are; of one class a sample it is the likeliest, whatever the thresholds. @param {string} task */

@@ -1,6 +1,6 @@
 // The confusion grid: thresholds, tiles or the matrix, each cell in words, a table, and the pinned class in detail.
 import { live, wishes, listen, make, say, numbers, whole, sig } from "../front.js";
-import { cellsAtEach, uints } from "./counts.js";
+import { cellsAtEach, uints, unpackCounts } from "./counts.js";
 import { metricTable } from "./metrics.js";
 import { matching, standingOrder } from "./order.js";
 import { cellWords, fill, headline, share } from "./words.js";
@@ -26,7 +26,10 @@ function countReader(model) {
   let read = /** @type {ArrayLike<number>[]} */ ([]), from = /** @type {any[]} */ ([]);
   return () => {
     const of = ["counts", "totals", "matrix"].map((name) => model.get(name));
-    if (of.some((bytes, i) => bytes !== from[i])) read = [model.get("width"), 4, model.get("matrix_width")].map((width, i) => uints(of[i], width));
+    if (of.some((bytes, i) => bytes !== from[i])) {
+      const totals = uints(of[1], 4);
+      read = [unpackCounts(of[0], model.get("width"), totals), totals, uints(of[2], model.get("matrix_width"))];
+    }
     from = of;
     return read;
   };

@@ -12,6 +12,7 @@ from traitlets import Bytes, Dict, Float, Int, List, Unicode
 from ...core.base.numbers import read_number
 from ...core.base.words import did_you_mean
 from ...core.scoring.confusion_figure import NORMALISE, list_sorts, order_classes
+from ...core.scoring.counts import pack_counts
 from ...core.scoring.metrics import METRICS, describe_unknown, list_metrics
 from ...core.scoring.scores import Scores, Thresholds
 from ...session import Session
@@ -67,8 +68,8 @@ class ConfusionGrid(View):
     #: None of a view that was refused, which Python will close.
     detail: ClassDetail | None = None
 
-    counts = Bytes(help="C x 2 x 1001 uints of `width` bytes: [tp, fp] at threshold k / 1000").tag(sync=True)
-    width = Int(1, help="bytes of a count: 1, 2 or 4").tag(sync=True)
+    counts = Bytes(help="C x 2 x 1001: [tp, fp] at threshold k / 1000, by `pack_counts`").tag(sync=True)
+    width = Int(1, help="bytes that hold a count: 1, 2 or 4").tag(sync=True)
     totals = Bytes(help="C x 2 uint32, C order: [positives, negatives] known").tag(sync=True)
     exact = Bytes(help="C x 2 uint32, C order: [tp, fp] at `thresholds`").tag(sync=True)
     thresholds = List(
@@ -292,7 +293,7 @@ class ConfusionGrid(View):
                 "low": low, "high": high, "unknown": describe_unknown(scores.unknown, scores.n_samples),
             }  # fmt: skip
             picture = {
-                "counts": counts.tobytes(), "width": counts.itemsize, "names": list(scores.classes),
+                "counts": pack_counts(counts, totals), "width": counts.itemsize, "names": list(scores.classes),
                 "totals": totals.astype(np.uint32).tobytes(), "about": about, "matrix": b"",
             }  # fmt: skip
             if scores.task == "multiclass":

@@ -563,12 +563,16 @@ def test_the_pages_own_curves_are_scikit_learns(tmp_path):
     y, p = labelled(600)
     p = np.round(p, 3)  # where a score is a thousandth, the counts say all
     view = ConfusionGrid(Scores(y, p, NAMES))
-    counts = np.frombuffer(view.counts, {1: np.uint8, 2: np.uint16, 4: np.uint32}[view.width])
-    totals = np.frombuffer(view.totals, np.uint32)
-    charts = (Path(__file__).parents[3] / "dlwidgets" / "views" / "confusion" / "charts.js").as_uri()
+    counts, totals = np.frombuffer(view.counts, np.uint8), np.frombuffer(view.totals, np.uint32)
+    charts, unpack = (
+        (Path(__file__).parents[3] / "dlwidgets" / "views" / "confusion" / f"{name}.js").as_uri()
+        for name in ("charts", "counts")
+    )
     script = f"""
         import {{ areaUnder, averagePrecision, precisionRecallOf, rocOf, sweepOf }} from "{charts}";
-        const [counts, totals] = {json.dumps([counts.tolist(), totals.tolist()])};
+        import {{ unpackCounts }} from "{unpack}";
+        const [packed, totals] = {json.dumps([counts.tolist(), totals.tolist()])};
+        const counts = unpackCounts(Uint8Array.from(packed), {view.width}, totals);
         console.log(JSON.stringify([0, 1, 2].map((c) => {{
           const sweep = sweepOf(counts, totals, c), roc = rocOf(sweep), pr = precisionRecallOf(sweep);
           const plain = (points) => points.map(({{ x, y }}) => [x, y]);

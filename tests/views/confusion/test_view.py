@@ -67,9 +67,21 @@ def open_page(view):
 
 
 def counts_of(view):
-    """Read the counts as the page does: C x 2 x 1001."""
-    kind = {1: np.uint8, 2: np.uint16, 4: np.uint32}[view.width]
-    return np.frombuffer(view.counts, kind).reshape(len(view.names), 2, 1001)
+    """Unpack the counts, one fall after the other: C x 2 x 1001."""
+    falls, numbers, value, weight = [], [], 0, 1
+    for byte in view.counts:
+        value, weight = value + (byte & 127) * weight, weight * 128
+        if byte < 128:
+            numbers.append(value)
+            value, weight = 0, 1
+    rest = iter(numbers)
+    for number in rest:
+        falls += [0] * next(rest) if number == 0 else [number]
+    totals = np.frombuffer(view.totals, np.uint32).astype(int)
+    falls += [0] * (len(totals) * 1001 - len(falls))
+    counts = totals[:, None] - np.reshape(falls, (-1, 1001)).cumsum(axis=1)
+    assert counts.max(initial=0) < 256**view.width
+    return counts.reshape(len(view.names), 2, 1001)
 
 
 def cells(predicted, totals):
@@ -481,3 +493,13 @@ def test_the_page_of_grouped_samples_has_no_intervals_that_are_too_narrow():
     assert all(one["share"] is None for one in grid.metrics) and any(one["share"] for one in alone.metrics)
     wide, narrow = (one.to_frame()["recall_high"] - one.to_frame()["recall_low"] for one in (grid, alone))
     assert (wide >= narrow - 1e-12).all()
+
+
+@pytest.mark.parametrize(("samples", "classes", "spread"), [(3, 1, 0), (900, 7, 3), (20_000, 2, 12), (300, 1200, 3)])
+def test_packed_counts_are_the_counts_at_every_position_in_far_fewer_bytes(samples, classes, spread):
+    random = np.random.default_rng(samples)
+    y = random.integers(-1, 2, (samples, classes))
+    scores = Scores(y, 1 / (1 + np.exp(spread * random.normal(size=y.shape) + spread)), task="multilabel")
+    view = ConfusionGrid(scores)
+    np.testing.assert_array_equal(counts_of(view), scores.counts_at(1001))
+    assert len(view.counts) < scores.counts_at(1001).nbytes / 2
