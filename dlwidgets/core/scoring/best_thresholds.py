@@ -365,14 +365,15 @@ def _choose_cut(
     kinds = positives, negatives
     highest = max((kind[-1] for kind in kinds if len(kind)), default=0)
     nothing = int(highest < np.inf)  # above an infinite score there is no threshold
-    # Where a metric is not defined at any of these, it may be at another.
+    # Where a metric is not defined at any of these, or above all and worse than chance below, it may be better at
+    # another.
     for tried in (positives, np.concatenate(kinds)):
         cuts = np.unique(tried)[::-1]
         said = np.stack([len(kind) - np.searchsorted(kind, cuts) for kind in kinds], axis=1)
         said = np.concatenate([np.zeros((nothing, 2), np.int64), said])
         tables = build_confusion(said, np.array([len(positives), len(negatives)]))
         value = compute_rate(metric, tables, beta)
-        if not np.isnan(value).all():
+        if not np.isnan(value).all() and np.nanmax(value) >= 0:
             break
     value = value if METRICS[metric].higher_is_better else -value
     kept, chance = np.full(len(tables), bound is None), np.full(len(tables), np.nan)

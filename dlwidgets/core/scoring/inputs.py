@@ -178,6 +178,15 @@ def _as_task(label: NDArray, score: NDArray, task: str | None, logits: bool) -> 
         raise ValueError(f"{shapes}: {wide} columns of labels for {columns} of scores; give as many of each.")
     if task == "multiclass" and wide == columns > 1:
         unknown = ~(label > 0).any(axis=1)
+        most = np.nan_to_num(label, nan=-1).max(axis=1, keepdims=True)
+        unclear = (~unknown & ((label == most).sum(axis=1) > 1)) | (label == 0).all(axis=1)
+        if unclear.any():
+            row = int(unclear.argmax())
+            raise ValueError(
+                f"y_true has {'no class' if unknown[row] else 'several highest classes'} at sample {row} (and "
+                f"{int(unclear.sum()) - 1} more): a multiclass task has one a sample; give NaN where it is unknown, "
+                "or task='multilabel'."
+            )
         label = np.where(unknown, -1, np.nan_to_num(label, nan=-1).argmax(axis=1))
         wide = 1
     found = "multilabel" if wide > 1 else "binary" if columns == 1 else "multiclass"
@@ -279,17 +288,19 @@ def sigmoid(x: NDArray[np.floating]) -> NDArray[np.floating]:
 def log_odds(x: NDArray[np.float64]) -> NDArray[np.float64]:
     """Compute log(p / (1 - p)) of each row's softmax p.
 
-    That is x less the log of the sum of the exponentials of the others, which loses nothing near 1.
+    That is x less the log of the sum of the exponentials of the others, which loses nothing near 0 and 1.
     """
     top = x.argmax(axis=1)[:, None]
+    highest = np.arange(x.shape[1]) == top
     with np.errstate(invalid="ignore", divide="ignore"):
-        e = np.exp(x - np.take_along_axis(x, top, axis=1))
-        total = e.sum(axis=1, keepdims=True)
-        rest = total - e
-        # Of the highest the others are summed without it: the difference would be 0.
-        others = np.where(np.arange(x.shape[1]) == top, 0.0, e).sum(axis=1)
-        np.put_along_axis(rest, top, others[:, None], axis=1)
-        return np.log(e) - np.log(rest)
+        from_top = x - np.take_along_axis(x, top, axis=1)
+        e = np.exp(from_top)
+        found = from_top - np.log(e.sum(axis=1, keepdims=True) - e)
+        # Of the highest the others are summed without it, from the next one on.
+        others = np.where(highest, -np.inf, x)
+        next_one = others.max(axis=1, keepdims=True)
+        rest = np.exp(others - next_one).sum(axis=1, keepdims=True)
+        return np.where(highest, x - next_one - np.log(rest), found)
 
 
 def softmax(x: NDArray[np.floating]) -> NDArray[np.floating]:

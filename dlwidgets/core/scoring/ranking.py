@@ -232,12 +232,15 @@ def average_ends(
     high: NDArray[np.float64],
     draws: NDArray[np.float64],
     weights: NDArray[np.float64],
+    biased: bool = False,
 ) -> tuple[float, float]:
     """Return the interval of a weighted mean from those of its values.
 
     The distances to their ends are added as correlated errors are, with the correlation of the C x B `draws`
     of the same samples: the interval of the mean then holds as those of the values do. Source: Zou and
-    Donner, "Construction of confidence limits about effect measures", Stat. Med. 27 (2008): MOVER.
+    Donner, "Construction of confidence limits about effect measures", Stat. Med. 27 (2008): MOVER. Values that are
+    `biased` upward all alike, as average precisions of few positives, have the mean of their lower ends: what
+    they have in common does not average out (with 3 to 10 positives it held 50 ... 78 times of 100 else).
     """
     there = ~np.isnan(values) & (weights > 0)
     if not there.any():
@@ -252,7 +255,7 @@ def average_ends(
     middle = float(weights @ values[there])
     ends = [weights * (values - end)[there] for end in (low, high)]
     down, up = (float(np.sqrt(max(end @ together @ end, 0.0))) for end in ends)
-    return middle - down, middle + up
+    return middle - (float(ends[0].sum()) if biased else down), middle + up
 
 
 def _measured(

@@ -498,7 +498,7 @@ class Scores:
                 ends[average] = {
                     name: average_ends(
                         columns[name], columns[f"{name}_low"], columns[f"{name}_high"],
-                        np.stack([one[name] for one in draws]), weight,
+                        np.stack([one[name] for one in draws]), weight, name == "average_precision",
                     ) for name in RANKED
                 }  # fmt: skip
             rows = {average: _between(row, ends[average]) for average, row in rows.items()}
@@ -786,7 +786,7 @@ class Scores:
         ----------
         cls : a class, by name or number; None: all. In a multiclass task: the class that is given.
         top : how many rows; None: all.
-        engine : "own", or "cleanlab" where that package is installed.
+        engine : "own", or "cleanlab" where that package is installed; it knows no groups.
         rule : "confident_learning" is the rule above, the same in both engines. cleanlab also knows
             "prune_by_noise_rate", "prune_by_class" and "both".
 

@@ -35,6 +35,11 @@ def suspicious(
 
     if engine not in ENGINES:
         raise ValueError(f"There is no engine {engine!r}: give 'own' or 'cleanlab'.")
+    if engine == "cleanlab" and scores.groups is not None:
+        raise ValueError(
+            "engine='cleanlab' knows no groups, and would count each of a group's samples as one by itself: leave "
+            "engine='own', or build the Scores without groups=."
+        )
     if rule not in ENGINES[engine]:
         known = ", ".join(ENGINES[engine])
         raise ValueError(f"The engine {engine!r} has no rule {rule!r}: give one of {known}.")

@@ -6,7 +6,7 @@ import warnings
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.stats import binomtest, norm
@@ -75,6 +75,7 @@ def at(y, scores, metric, threshold):
 
 
 @varied
+@example((np.array([1, 0, 0, 0, 1]), np.array([0, 0.3, 0.1, 0.1, 0.1])), "matthews")
 @given(one_class(), st.sampled_from(METRICS))
 def test_no_cut_beats_the_best_threshold_and_every_higher_cut_is_worse(case, metric):
     y, scores = case

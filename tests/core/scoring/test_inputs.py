@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn import metrics as sk
 
 from dlwidgets.core.scoring.scores import Scores
 
@@ -127,3 +128,39 @@ def test_infinite_logits_are_certain_where_they_say_so_and_a_nan_where_they_do_n
     assert certain.tolist() == [[1, 0], [0, 1]]
     with pytest.raises(ValueError, match=r"NaN in 1 of 2 samples \(rows 1\)"):
         Scores.from_logits([0, 1], np.array([[0.0, 1.0], [np.inf, 3.0]]))
+
+
+# -- the task that is given
+
+
+def test_a_given_task_reads_labels_as_scikit_learn_does():
+    random = np.random.default_rng(0)
+    y, p = random.integers(0, 3, 50), random.dirichlet(np.ones(3), 50)
+    hot, said = np.eye(3, dtype=int)[y], p.argmax(axis=1)
+    for scores in (Scores(hot, p, task="multiclass"), Scores(y, p), Scores(hot.astype(bool), p, task="multiclass")):
+        # Nobody gave thresholds: the likeliest class is said, everywhere.
+        assert scores.exact_match() == pytest.approx(sk.accuracy_score(y, said))
+        np.testing.assert_array_equal(scores.matrix(), sk.confusion_matrix(y, said))
+        assert scores.metrics()["f1"].tolist() == pytest.approx(sk.f1_score(y, said, average=None).tolist())
+    # Each class by itself, at 0.5.
+    for scores in (Scores(y, p, task="multilabel"), Scores(hot, p)):
+        np.testing.assert_array_equal(scores.confusion(), sk.multilabel_confusion_matrix(hot, p >= 0.5))
+    two, positive = p[:, :2] / p[:, :2].sum(axis=1, keepdims=True), y > 0
+    scores = Scores(positive, two, ["no", "yes"], task="binary")
+    assert scores.classes == ("yes",)
+    np.testing.assert_array_equal(scores.confusion()[0], sk.confusion_matrix(positive, two[:, 1] >= 0.5))
+    logits = Scores.from_logits(positive, np.log(two), task="binary")
+    np.testing.assert_allclose(logits.y_score, scores.y_score)
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [([1, 1, 0], "several highest classes at sample 1"), ([0, 0, 0], "no class at sample 1.*NaN where it is unknown")],
+)
+def test_a_row_that_names_no_single_class_is_no_multiclass_label(row, words):
+    with pytest.raises(ValueError, match=words):
+        Scores([[0, 1, 0], row], np.eye(2, 3), task="multiclass")
+    with pytest.raises(ValueError, match="There is no task='multi-label'"):
+        Scores([[0, 1, 0], row], np.eye(2, 3), task="multi-label")
+    unknown = Scores([[0, 1, 0], [-1, -1, -1], [np.nan] * 3], np.eye(3), task="multiclass")
+    assert unknown.unknown.tolist() == [2, 2, 2]

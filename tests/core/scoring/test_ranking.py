@@ -7,10 +7,13 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.special import logsumexp
 from scipy.stats import norm
 from sklearn import metrics as sk
 from sklearn.calibration import calibration_curve
 
+from dlwidgets import Session
+from dlwidgets.core.scoring import ranking
 from dlwidgets.core.scoring.scores import Scores
 from tests.core.scoring.scored import PROBABILITIES, labelled, quiet, varied
 
@@ -209,6 +212,19 @@ def test_the_interval_of_a_macro_average_holds_with_few_positives_and_labels_tha
     assert np.mean(held) >= 0.91
 
 
+def test_the_interval_of_a_mean_of_average_precisions_holds_though_few_positives_flatter_all(monkeypatch):
+    monkeypatch.setattr(ranking, "RESAMPLES", 60)
+    random = np.random.default_rng(0)
+    y = np.repeat([1, 0], [20_000, 380_000])
+    true = sk.average_precision_score(y, random.normal(size=y.size) + y)
+    held = []
+    for _ in range(25):
+        y = np.repeat([1, 0], [4, 76])[:, None] * np.ones(4, int)
+        row = Scores(y, random.normal(size=y.shape) + y).ranking_averages("bootstrap").loc["macro"]
+        held.append(row["average_precision_low"] <= true <= row["average_precision_high"])
+    assert np.mean(held) >= 0.9
+
+
 def test_an_average_of_a_ranking_has_its_intervals_and_the_same_values():
     rng = np.random.default_rng(0)
     y = (rng.random((80, 3)) < 0.3).astype(int)
@@ -288,6 +304,26 @@ def test_confident_labels_are_ranked_by_their_logits():
     logits = np.array([[40.0, 41.0, 39.0], [50.0, 60.0, 10.0]])
     found = Scores.from_logits([[0, 1, 0], [0, 1, 1]], logits).label_ranking(1)
     assert found["precision_at_1"] == 1 and found["label_ranking_loss"] == pytest.approx(0.25)
+
+
+@pytest.mark.parametrize(("task", "loss"), [("multilabel", None), ("binary", None), ("multiclass", None)])
+def test_a_confident_session_ranks_its_samples_as_its_logits_do(task, loss):
+    inputs = torch.randn(60, 3, generator=torch.Generator().manual_seed(0))
+    noisy = inputs + torch.randn(60, 3, generator=torch.Generator().manual_seed(1))
+    columns = 1 if task == "binary" else 3
+    targets = noisy.argmax(1) if task == "multiclass" else (noisy[:, :columns] > 0).float()
+    model = torch.nn.Linear(3, columns, bias=False)
+    with torch.no_grad():  # logits far beyond 37, where a sigmoid in float64 is 1
+        model.weight.copy_(400 * torch.eye(3)[:columns])
+    session = Session(model, (inputs, targets), (inputs, targets), task=task, loss=loss)
+    found = session.evaluate().scores.ranking()
+    truth = np.eye(3)[targets.numpy()] if task == "multiclass" else targets.numpy()
+    logits = model(inputs).detach().double().numpy()
+    for c in range(columns):
+        # The log-odds of a class against the others.
+        rest = logsumexp(np.delete(logits, c, 1), axis=1) if task == "multiclass" else 0
+        assert found["roc_auc"].iloc[c] == pytest.approx(sk.roc_auc_score(truth[:, c], logits[:, c] - rest), abs=1e-3)
+    assert (np.asarray(session.scores.y_score) == 1).sum() > 5
 
 
 def test_many_labels_are_ranked_in_parts_as_at_once():

@@ -104,6 +104,8 @@ def test_label_advice_keeps_a_patient_together_and_counts_each_once():
     assert blocks == found["group"].nunique() < len(found)
     worst = found.groupby("group", sort=False)["confidence"].min()
     assert worst.is_monotonic_increasing and found["rank"].tolist() == list(range(1, len(found) + 1))
+    with pytest.raises(ValueError, match="'cleanlab' knows no groups.*engine='own'"):
+        Scores(y, chance, groups=who).suspicious(engine="cleanlab")
     # A patient of many more copies does not move what a sample usually gets.
     again = np.concatenate([np.flatnonzero(who == 3)] * 20)
     more = Scores(
