@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from functools import partial
 from typing import Any
 
@@ -14,6 +15,7 @@ from ..base.trees import call_model
 from ..data.task import KnownLabelsLoss
 from ..layers.structure import expression_of, structure
 from ..layers.walk import uncompiled
+from .companions import CompanionWriter
 from .draft import Draft
 from .module_expression import read_compilation, read_texts, write_module
 from .sources import Unwritable
@@ -107,11 +109,13 @@ def loss_function(output, targets):
 def write_loss(draft: Draft) -> tuple[list[str], str, list[str]]:
     """Write the lines before a batch's loss, its expression, lines after."""
     objective, sources = draft.loop.objective, draft.sources
+    beside = CompanionWriter(draft)
+    sources.bring_object = beside.bring
     if objective.custom is not None:
-        name = _name_function(draft, objective.custom, "step")
+        name = _name_function(draft, objective.custom, "step", beside)
         several = any(column.startswith("loss_") for column in draft.loop.history.columns)
         after = ["loss = sum(losses.values())"] if several else []
-        return [], f"{'losses' if several else 'loss'} = {name}(model, {{batch}})", after
+        return beside.lines, f"{'losses' if several else 'loss'} = {name}(model, {{batch}})", after
     loss, name, before = objective.task.loss, "loss_function", []
     if isinstance(loss, nn.Module):
         masks = draft.masks
@@ -129,13 +133,16 @@ def write_loss(draft: Draft) -> tuple[list[str], str, list[str]]:
         if masks:
             draft.definitions.append(_MASKED)
     else:
-        name = _name_function(draft, loss, "loss")
-    return before, f"loss = {name}(model({{inputs}}), {{targets}})", []
+        name = _name_function(draft, loss, "loss", beside)
+    return [*beside.lines, *before], f"loss = {name}(model({{inputs}}), {{targets}})", []
 
 
-def _name_function(draft: Draft, function: Any, what: str) -> str:
+def _name_function(draft: Draft, function: Any, what: str, beside: CompanionWriter) -> str:
     """Return the name of a person's own function, marked as theirs."""
     try:
+        if not inspect.isfunction(function) and not inspect.isbuiltin(function):
+            beside.lines.append(f"{what}_function = {beside.write(function, what)}")
+            return f"{what}_function"
         name = draft.sources.use_function(function)
     except Unwritable as why:
         raise Unwritable(f"the {what} function cannot be written: {why}") from None

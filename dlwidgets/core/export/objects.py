@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
+import types
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -69,13 +71,20 @@ class ObjectWriter:
         if type(value) is dict:
             pairs = (f"{self.write(key)}: {self.write(one, str(key))}" for key, one in value.items())
             return f"{{{', '.join(pairs)}}}"
+        if type(value) is types.SimpleNamespace:
+            self._draft.sources.imports.add("import types")
+            given = ", ".join(f"{key}={self.write(one, key)}" for key, one in vars(value).items())
+            return f"types.SimpleNamespace({given})"
         if isinstance(value, functools.partial):
             self._draft.sources.imports.add("import functools")
             args = [self.write(one) for one in (value.func, *value.args)]
             given = [f"{key}={self.write(one, key)}" for key, one in value.keywords.items()]
             return f"functools.partial({', '.join([*args, *given])})"
         if isinstance(value, nn.Module):
-            return write_module(value, self._draft.sources, None, read_texts(type(value)))[0]
+            text, made = write_module(value, self._draft.sources, None, read_texts(type(value)))
+            if not same_state(made.state_dict(), value.state_dict()):
+                raise Unwritable(f"the weights of a {type(value).__name__} were made elsewhere")
+            return text
         if isinstance(value, type) or inspect.isroutine(value):
             return self._draft.sources.use_function(value)
         if isinstance(value, torch.Generator) or not hasattr(value, "__dict__"):
@@ -102,7 +111,10 @@ class ObjectWriter:
     def _write_call(self, value: Any) -> str:
         kind, sources = type(value), self._draft.sources
         calls: list[tuple[list[Any], dict[str, Any]]] = [([], {})]
-        if (read := _read_arguments(value)) is not None:
+        read = None
+        with contextlib.suppress(ValueError):  # no signature is known
+            read = _read_arguments(value)
+        if read is not None:
             calls.insert(0, read)
         for args, kwargs in (*calls, *find_calls(kind, read_texts(kind))):
             if not _makes(functools.partial(kind, *args, **kwargs), value):

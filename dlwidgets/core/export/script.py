@@ -109,7 +109,7 @@ def write_script(draft: Draft) -> str:
         ending,
         predicting,
     ]
-    for name in draft.sources.definitions.keys() & _NAMES:
+    for name in (draft.sources.definitions.keys() | draft.sources.brought) & _NAMES:
         taken = re.compile(rf"(?<![.\w\0\"']){name}(?![\w\0=]*\0)(?![\w\"'])")
         ours = [taken.sub(f"{name}_", part) for part in ours]
     return join_sections([

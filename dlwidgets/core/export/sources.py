@@ -10,6 +10,7 @@ import symtable
 import sys
 import textwrap
 import types
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -33,6 +34,9 @@ class Sources:
         self.imports: set[str] = set()
         #: name -> source, in the order in which they can be run.
         self.definitions: dict[str, str] = {}
+        #: What makes an object of another kind, and the names that it made.
+        self.bring_object: Callable[[str, Any], None] | None = None
+        self.brought: set[str] = set()
         self._objects: dict[str, Any] = {}
         self._under_way: set[str] = set()
 
@@ -92,8 +96,10 @@ class Sources:
 
     def _resolve(self, source: str, item: Any) -> None:
         """Note all that a source names and does not bring itself."""
-        scope = _scope(item)
+        scope, written = _scope(item), _find_written_names(source)
         for name in _find_free_names(source):
+            if name in written and format_literal(scope.get(name)) is not None:
+                raise Unwritable(f"{item.__name__} changes {name!r}, whose first value is not known")
             # One that is not there would be an error in the notebook, too.
             if name != getattr(item, "__name__", None) and name in scope:
                 self._bring(name, scope[name], item)
@@ -118,8 +124,15 @@ class Sources:
         elif home := _find_home(name, value):
             self.imports.add(f"from {home} import {name}")
             self._claim(name, value)
-        else:
+        elif self.bring_object is None:
             raise Unwritable(f"{user.__name__} uses {name!r}, which is of type {type(value).__name__}")
+        else:
+            self._claim(name, value)
+            try:
+                self.bring_object(name, value)
+            except Unwritable as why:
+                kind = type(value).__name__
+                raise Unwritable(f"{user.__name__} uses {name!r}, which is of type {kind}: {why}") from None
 
     def _bring_callable(self, name: str, value: Any) -> None:
         own, home = value.__name__, getattr(value, "__module__", None) or ""
@@ -255,6 +268,17 @@ def _methods(kind: type) -> list[Any]:
         value = inspect.unwrap(value) if callable(value) and not isinstance(value, type) else value
         if isinstance(value, types.FunctionType):
             found.append(value)
+    return found
+
+
+def _find_written_names(source: str) -> set[str]:
+    """Return the names that are set from inside, or whose parts are."""
+    found: set[str] = set()
+    for node in ast.walk(_parse_fragment(source)):
+        if isinstance(node, (ast.Global, ast.Nonlocal)):
+            found.update(node.names)
+        elif isinstance(node, (ast.Subscript, ast.Attribute)) and isinstance(node.ctx, ast.Store):
+            found.update(one.id for one in ast.walk(node.value) if isinstance(one, ast.Name))
     return found
 
 

@@ -6,6 +6,7 @@ import linecache
 import random
 import re
 import sys
+import types
 from collections import OrderedDict
 from functools import partial
 
@@ -341,6 +342,71 @@ def random_numbers_of_numpy_and_python():
     return session(model=Rough()).fit()
 
 
+# Globals of every kind, as in a notebook, two of them by names that the script has too.
+found, step_weights = nn.CrossEntropyLoss(label_smoothing=0.1), torch.tensor([1.0, 2.0, 3.0, 4.0])
+TEACHER, AVERAGED, CENTER = net().eval().requires_grad_(False), net(), torch.zeros(4)
+SETTINGS, SHARES = types.SimpleNamespace(share=0.3), np.linspace(0, 1, 4)
+
+
+def distilled(model, batch, teacher=None):
+    inputs, targets = batch
+    output = model(inputs)
+    with torch.no_grad():
+        CENTER.mul_(0.9).add_(output.mean(0), alpha=0.1)
+        for mine, theirs in zip(AVERAGED.parameters(), model.parameters()):
+            mine.mul_(0.9).add_(theirs, alpha=0.1)
+        goal = (TEACHER(inputs) + AVERAGED(inputs) + (0 if teacher is None else teacher(inputs))).softmax(1)
+    plain = found(output - CENTER, targets) + F.cross_entropy(output, targets, weight=step_weights)
+    return plain * SETTINGS.share * float(SHARES.sum()) + F.kl_div(output.log_softmax(1), goal, reduction="batchmean")
+
+
+class Tempered:
+    def __init__(self, power):
+        self.power = power
+
+    def __call__(self, output, targets):
+        return (F.cross_entropy(output, targets, reduction="none") ** self.power).mean()
+
+    def step(self, model, batch):
+        return self(model(batch[0]), batch[1])
+
+
+@RUNS.add
+def a_step_with_teachers_and_settings_around_it():
+    return session(task=None, training_step=distilled).step(5)
+
+
+@RUNS.add
+def a_partial_step_with_a_teacher_of_its_own():
+    return session(task=None, training_step=partial(distilled, teacher=net().eval())).step(5)
+
+
+@RUNS.add
+def a_partial_loss_with_weights():
+    return session(loss=partial(F.cross_entropy, weight=step_weights)).step(3)
+
+
+@RUNS.add
+def a_loss_that_is_an_object():
+    return session(loss=Tempered(1.2)).step(3)
+
+
+@RUNS.add
+def a_step_that_is_a_method():
+    return session(task=None, training_step=Tempered(1.2).step).step(3)
+
+
+@RUNS.add
+def a_loss_with_the_head_of_the_model():
+    model = net()
+    head = model[4]
+
+    def decayed(output, targets):
+        return F.cross_entropy(output, targets) + head.weight.norm()
+
+    return session(model=model, loss=decayed).step(3)
+
+
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):
     return RUNS.write(tmp_path_factory.mktemp("scripts"))
@@ -386,9 +452,39 @@ def test_data_may_be_left_out_and_put_in_by_hand(tmp_path):
     assert differing(made, tmp_path / "run.weights.pt") == []
 
 
-def test_a_partial_is_refused_in_a_sentence(tmp_path):
-    made = session(loss=partial(focal, power=1.0)).step()
-    with pytest.raises(ValueError, match=r"^This run cannot be written as a script: the loss function .*\.$"):
+class Counting:
+    def __init__(self, power):
+        self.power = power
+
+    def __call__(self, output, targets):
+        self.power *= 0.9
+        return self.power * F.cross_entropy(output, targets)
+
+
+HELD, COUNTED = {"center": torch.zeros(4)}, {"steps": 0}
+
+
+def with_a_centre_inside(output, targets):
+    HELD["center"].add_(output.detach().mean(0))
+    return F.cross_entropy(output - HELD["center"], targets)
+
+
+def with_a_count(output, targets):
+    COUNTED["steps"] += 1
+    return F.cross_entropy(output, targets) / COUNTED["steps"]
+
+
+@pytest.mark.parametrize(
+    ("loss", "why"),
+    [
+        (Counting(1.0), "the Counting has changed in the run"),
+        (with_a_centre_inside, "uses 'HELD', which is of type dict: the tensor HELD.center has changed"),
+        (with_a_count, "with_a_count changes 'COUNTED', whose first value is not known"),
+    ],
+)
+def test_what_changes_in_the_run_by_itself_is_refused_in_a_sentence(tmp_path, loss, why):
+    made = session(loss=loss).step(2)
+    with pytest.raises(ValueError, match=rf"^This run cannot be written as a script: the loss .*{why}.*\.$"):
         made.to_script(tmp_path / "run.py")
     assert not list(tmp_path.iterdir())
 

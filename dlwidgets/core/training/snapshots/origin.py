@@ -7,7 +7,7 @@ import hashlib
 import json
 import threading
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,11 +17,13 @@ from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 
 from ...base.machine import snapshot_budget
+from ...base.state import read_attributes
 from ...layers.structure import Structure, structure
 from .state_file import decode, encode, read_state, write_state
 
 if TYPE_CHECKING:
     from ...controls.steering import Steering
+    from ...data.companions import Companions
     from ..loop import Loop
 
 _KIND, _VERSION = "origin", 1
@@ -49,6 +51,7 @@ class Origin:
     changes : how many changes of the line were in force already.
     device : where the run computed; several, with commas between, where it went on elsewhere.
     loss : the state dict of a loss that is a module; None for any other.
+    beside : what else a loss or a step holds, by name: state dicts, tensors, an object's numbers.
     """
 
     weights: Mapping[str, torch.Tensor] | None
@@ -69,6 +72,7 @@ class Origin:
     changes: int
     device: str = "cpu"
     loss: Mapping[str, torch.Tensor] | None = None
+    beside: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(cls, loop: Loop, steering: Steering, changes: int) -> Origin:
@@ -76,8 +80,8 @@ class Origin:
         model, optimizer = loop.model, loop.optimizer
         weights, why = _weights(model)
         parameters = dict(model.named_parameters())
-        beside, loss = loop.objective.companions.parameters(), loop.objective.task.loss
-        names = {id(parameter): name for name, parameter in {**parameters, **beside}.items()}
+        beside, loss = loop.objective.companions, loop.objective.task.loss
+        names = {id(parameter): name for name, parameter in {**parameters, **beside.parameters()}.items()}
         groups = tuple(
             {
                 **{key: copy.deepcopy(value) for key, value in group.items() if key != "params"},
@@ -101,8 +105,15 @@ class Origin:
             rate.wish, began, rate.cycled, tuple(parameters),
             tuple(loop.normalisation.state()["split"]), loop.dropout.rates(),
             drawn, changes, str(loop.objective.device),
-            _weights(loss)[0] if isinstance(loss, nn.Module) else None,
+            _weights(loss)[0] if isinstance(loss, nn.Module) else None, _read_beside(beside),
         )  # fmt: skip
+
+
+def _read_beside(held: Companions) -> dict[str, Any]:
+    """Return what is held beside model and loss, in memory."""
+    kept: dict[str, Any] = {name: read_attributes(owner) for name, owner in held.owners.items()}
+    kept |= {name: _weights(root)[0] for name, root in held.roots.items() if name != "(loss)"}
+    return kept | {name: one.detach().to("cpu", copy=True) for name, one in held.tensors.items()}
 
 
 def _weights(model: nn.Module) -> tuple[dict[str, torch.Tensor] | None, str]:
