@@ -10,7 +10,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..base.state import read_attributes, same_state
+from ..base.literals import format_literal
+from ..base.state import same_state
+from ..data.memories import Variables, read_memory, remembers
 from ..layers.structure import expression_of
 from ..layers.walk import uncompiled
 from .draft import Draft
@@ -60,9 +62,9 @@ class CompanionWriter:
             for key, one in given.items():
                 if isinstance(one, (nn.Module, torch.Tensor, np.ndarray)):
                     self.bring(key, one)
-        for key, owner in self._held.owners.items():
-            if owner is value and self._draft.origin.beside.get(key) != read_attributes(value):
-                raise Unwritable(f"the {type(value).__name__} has changed in the run")
+        kept, now = self._first_memory(value), read_memory(value) if remembers(value) else None
+        if (kept or now) and not same_state(kept, now):
+            raise Unwritable(f"the {type(value).__name__} has changed in the run")
         writer = ObjectWriter(self._draft, {f"\0{key}\0": one for key, one in self._names.items()})
         text = writer.write(value, name)
         if writer.loading():
@@ -72,6 +74,23 @@ class CompanionWriter:
             if id(one) not in named and not same_state(self._draft.origin.beside.get(key), one.detach().cpu()):
                 raise Unwritable(f"the tensor {key.strip('()')} has changed in the run")
         return text
+
+    def first_value(self, name: str, value: Any) -> Any:
+        """Return what a plain variable or container was before the run."""
+        if format_literal(value) is None:
+            return value
+        kept = self._first_memory(value) if isinstance(value, (list, dict)) else None
+        if kept is not None:
+            return list(kept.values()) if isinstance(value, list) else kept
+        for key, memory in self._held.memories.items():
+            before = self._draft.origin.beside.get(key, {})
+            if isinstance(memory, Variables) and memory.read().get(name) is value:
+                return before.get(name, value)
+        return value
+
+    def _first_memory(self, value: Any) -> Any:
+        keys = (key for key, memory in self._held.memories.items() if memory is value)
+        return next((self._draft.origin.beside[key] for key in keys if key in self._draft.origin.beside), None)
 
     def _write_module(self, name: str, module: nn.Module) -> list[str]:
         draft, model = self._draft, uncompiled(self._draft.model)
@@ -97,7 +116,9 @@ class CompanionWriter:
     def _write_tensor(self, name: str, value: Any) -> str:
         self._draft.sources.imports.add("import torch")
         if isinstance(value, np.ndarray):
-            path = self._draft.save_beside(name, torch.from_numpy(value.copy()), f"the numbers of {name}")
+            kept = self._first_memory(value)
+            kept = torch.from_numpy((value if kept is None else kept).copy())
+            path = self._draft.save_beside(name, kept, f"the numbers of {name}")
             return f"torch.load({path}, weights_only=True).numpy()"
         key = next((key for key, one in self._held.tensors.items() if one is value), "")
         kept = self._draft.origin.beside.get(key)

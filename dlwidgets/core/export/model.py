@@ -110,7 +110,7 @@ def write_loss(draft: Draft) -> tuple[list[str], str, list[str]]:
     """Write the lines before a batch's loss, its expression, lines after."""
     objective, sources = draft.loop.objective, draft.sources
     beside = CompanionWriter(draft)
-    sources.bring_object = beside.bring
+    sources.bring_object, sources.first_value = beside.bring, beside.first_value
     if objective.custom is not None:
         name = _name_function(draft, objective.custom, "step", beside)
         several = any(column.startswith("loss_") for column in draft.loop.history.columns)

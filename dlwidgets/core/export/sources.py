@@ -37,6 +37,8 @@ class Sources:
         #: What makes an object of another kind, and the names that it made.
         self.bring_object: Callable[[str, Any], None] | None = None
         self.brought: set[str] = set()
+        #: What a variable was, where it changes in the run.
+        self.first_value: Callable[[str, Any], Any] = lambda name, value: value
         self._objects: dict[str, Any] = {}
         self._under_way: set[str] = set()
 
@@ -96,13 +98,11 @@ class Sources:
 
     def _resolve(self, source: str, item: Any) -> None:
         """Note all that a source names and does not bring itself."""
-        scope, written = _scope(item), _find_written_names(source)
+        scope = _scope(item)
         for name in _find_free_names(source):
-            if name in written and format_literal(scope.get(name)) is not None:
-                raise Unwritable(f"{item.__name__} changes {name!r}, whose first value is not known")
             # One that is not there would be an error in the notebook, too.
             if name != getattr(item, "__name__", None) and name in scope:
-                self._bring(name, scope[name], item)
+                self._bring(name, self.first_value(name, scope[name]), item)
 
     def _bring(self, name: str, value: Any, user: Any) -> None:
         if isinstance(value, types.ModuleType):
@@ -268,17 +268,6 @@ def _methods(kind: type) -> list[Any]:
         value = inspect.unwrap(value) if callable(value) and not isinstance(value, type) else value
         if isinstance(value, types.FunctionType):
             found.append(value)
-    return found
-
-
-def _find_written_names(source: str) -> set[str]:
-    """Return the names that are set from inside, or whose parts are."""
-    found: set[str] = set()
-    for node in ast.walk(_parse_fragment(source)):
-        if isinstance(node, (ast.Global, ast.Nonlocal)):
-            found.update(node.names)
-        elif isinstance(node, (ast.Subscript, ast.Attribute)) and isinstance(node.ctx, ast.Store):
-            found.update(one.id for one in ast.walk(node.value) if isinstance(one, ast.Name))
     return found
 
 

@@ -17,7 +17,6 @@ from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 
 from ...base.machine import snapshot_budget
-from ...base.state import read_attributes
 from ...layers.structure import Structure, structure
 from .state_file import decode, encode, read_state, write_state
 
@@ -51,7 +50,7 @@ class Origin:
     changes : how many changes of the line were in force already.
     device : where the run computed; several, with commas between, where it went on elsewhere.
     loss : the state dict of a loss that is a module; None for any other.
-    beside : what else a loss or a step holds, by name: state dicts, tensors, an object's numbers.
+    beside : what else a loss or a step holds, by name: state dicts, tensors, what objects remember.
     """
 
     weights: Mapping[str, torch.Tensor] | None
@@ -111,7 +110,7 @@ class Origin:
 
 def _read_beside(held: Companions) -> dict[str, Any]:
     """Return what is held beside model and loss, in memory."""
-    kept: dict[str, Any] = {name: read_attributes(owner) for name, owner in held.owners.items()}
+    kept: dict[str, Any] = copy.deepcopy(held.read_memories())
     kept |= {name: _weights(root)[0] for name, root in held.roots.items() if name != "(loss)"}
     return kept | {name: one.detach().to("cpu", copy=True) for name, one in held.tensors.items()}
 
