@@ -17,7 +17,7 @@ from ..base.random_state import Generators
 from ..base.trees import call_model, tree_map, tree_tensors
 from .companions import Companions
 from .reduction import LossCalls
-from .task import Task, scalar_loss, unpack_batch
+from .task import Task, find_unknown, scalar_loss, unpack_batch
 
 
 class Objective:
@@ -34,6 +34,8 @@ class Objective:
         step: Callable[[nn.Module, Any], Any] | None = None, target: str | None = None,
     ) -> None:  # fmt: skip
         self.model, self.task, self.device, self.custom, self.target = model, task, device, step, target
+        #: Whether class numbers were met that are unknown and that the loss would not know.
+        self.met_unknown = False
         #: The loss of training in the task's stead, where one is wished for.
         self.smoothing = SmoothedLoss(task, step is not None)
 
@@ -89,7 +91,10 @@ class Objective:
         inputs, targets = unpack_batch(batch, self.target)
         output = call_model(self.model, inputs)
         whole = isinstance(output, torch.Tensor) or self.task.outputs is None
-        targets = self.task.prepare(targets, output if whole else next(tree_tensors(output), None))
+        given = targets
+        targets = self.task.prepare(given, output if whole else next(tree_tensors(output), None))
+        if self.task.name == "multiclass" and given is not targets and given.device.type == "cpu":
+            self.met_unknown = self.met_unknown or bool(find_unknown(given).any())
         try:
             return (loss or self.task.loss)(output, targets), output, targets  # type: ignore[misc]
         except (TypeError, AttributeError) as error:

@@ -134,6 +134,8 @@ def prepare_data(
     reduction = try_loss(found, slice_rows(targets, 0, TRY), slice_rows(output, 0, TRY))
     masked = isinstance(found.loss, KnownLabelsLoss)
     found = replace(found, reduction=Reduction(masked=True) if masked else reduction)
+    if found.because.endswith("where unknown") and not masked:
+        notes += (f"Unknown labels, -1 or NaN, are given to {found.loss_name} as they are: it is to leave them out.",)
     if not found.probabilities and looks_like_probabilities(found.name, output):
         last = "softmax" if found.name == "multiclass" else "sigmoid"
         other = ", or pass loss=nn.BCELoss()" if last == "sigmoid" else ""

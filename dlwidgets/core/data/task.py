@@ -350,6 +350,11 @@ def _mask_unknown(loss: Any, met: bool) -> Any:
     """Return a loss that leaves unknown labels out, or one's own."""
     if not met and loss is F.binary_cross_entropy_with_logits:
         return loss
+    if met and isinstance(loss, nn.MultiLabelSoftMarginLoss):
+        raise ValueError(
+            "The targets hold -1 or NaN, which are unknown labels, and MultiLabelSoftMarginLoss cannot leave them "
+            "out: take BCEWithLogitsLoss, which is the same mean, or leave loss= out."
+        )
     loss = nn.BCEWithLogitsLoss() if loss is F.binary_cross_entropy_with_logits else loss
     if not isinstance(loss, (nn.BCEWithLogitsLoss, nn.BCELoss)):
         return loss

@@ -26,7 +26,7 @@ from ..data.batches import IndexedBatches, SourceState
 from ..data.loader import LoaderBatches
 from ..data.source import Rows
 from ..data.stream import StreamBatches
-from ..data.task import unpack_batch
+from ..data.task import ignored_class, unpack_batch
 from .draft import Draft
 from .objects import ObjectWriter
 from .sources import Unwritable
@@ -369,8 +369,11 @@ def _prepare_targets(draft: Draft) -> str:
     if not isinstance(targets, torch.Tensor) or not isinstance(output, torch.Tensor):
         return ""
     there, calls = draft.opened.task.prepare(targets.to(output.device), output), ""
+    if draft.loop.objective.met_unknown:
+        which = "(targets == -1) | targets.isnan()" if targets.is_floating_point() else "targets == -1"
+        calls = f".masked_fill({which}, {ignored_class(draft.opened.task.loss)})"
     if there.shape != targets.shape:
-        calls = f".reshape({', '.join(map(str, (-1, *there.shape[1:])))})"
+        calls += f".reshape({', '.join(map(str, (-1, *there.shape[1:])))})"
     if there.dtype != targets.dtype:
         calls += {torch.int64: ".long()", torch.float32: ".float()"}.get(there.dtype, f".to({there.dtype})")
     return f"targets = targets{calls}" if calls else ""

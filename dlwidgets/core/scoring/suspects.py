@@ -43,7 +43,33 @@ def suspicious(
     if rule not in ENGINES[engine]:
         known = ", ".join(ENGINES[engine])
         raise ValueError(f"The engine {engine!r} has no rule {rule!r}: give one of {known}.")
-    rows = read_row_count(top)
+    wanted = read_row_count(top)
+    row, column, instead, confidence = (
+        part[:wanted] for part in find_suspicious(scores, cls, engine=engine, rule=rule)
+    )
+    columns = {
+        "sample": scores.names_of(row),
+        "class": np.array(scores.classes, object)[column],
+        "given": scores.y_true[row, column],
+        "score": scores.y_score[row, column].astype(np.float64),
+        "confidence": confidence,
+        "rank": np.arange(1, len(row) + 1),
+    }
+    if scores.groups is not None:
+        columns["group"] = scores.groups[row]
+    if scores.task == "multiclass":
+        columns["instead"] = np.array(scores.classes, object)[instead]
+    return pd.DataFrame(columns)
+
+
+def find_suspicious(
+    scores: Scores, cls: int | str | None = None, *, engine: str = "own", rule: str = RULE
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    """Find the suspicious labels, worst first, by the numbers of their samples.
+
+    Returns rows, classes, the likeliest class instead (of a multiclass task; else the class) and how confident the
+    given answers are.
+    """
     chosen = None if cls is None else class_number(scores, cls)
     check_probabilities(scores.y_score, "suspicious()")
     if scores.task == "multiclass":
@@ -52,23 +78,12 @@ def suspicious(
             row, column, instead = (part[column == chosen] for part in (row, column, instead))
     else:
         row, column = _of_each(scores, range(scores.n_classes) if chosen is None else [chosen], engine, rule)
+        instead = column
     given, score = scores.y_true[row, column], scores.y_score[row, column].astype(np.float64)
     confidence = np.where(given == 1, score, 1 - score)
     worst = _worst_of_group(scores, row, column, confidence)
-    order = np.lexsort((column, row, confidence, *worst))[:rows]
-    columns = {
-        "sample": scores.names_of(row[order]),
-        "class": np.array(scores.classes, object)[column[order]],
-        "given": given[order],
-        "score": score[order],
-        "confidence": confidence[order],
-        "rank": np.arange(1, len(order) + 1),
-    }
-    if scores.groups is not None:
-        columns["group"] = scores.groups[row[order]]
-    if scores.task == "multiclass":
-        columns["instead"] = np.array(scores.classes, object)[instead[order]]
-    return pd.DataFrame(columns)
+    order = np.lexsort((column, row, confidence, *worst))
+    return row[order], column[order], instead[order], confidence[order]
 
 
 def _worst_of_group(

@@ -13,6 +13,7 @@ import numpy as np
 from ...core.base.isolation import preserve_random_state
 from ...core.data.samples import Card, make_card, read_samples
 from ...core.scoring import one_class
+from ...core.scoring.suspects import find_suspicious
 
 if TYPE_CHECKING:
     from ...core.scoring.past_scores import PastScores
@@ -152,13 +153,10 @@ class ClassDetail:
         if self._suspects[0] != (scores, cls):
             found, why_not = np.empty(0, np.int64), ""
             try:
-                found = scores.suspicious(cls)["sample"].to_numpy()
+                found = find_suspicious(scores, cls)[0]
             except ValueError as error:
                 why_not = str(error)
-            if scores.sample_ids is not None:
-                row = {name: n for n, name in enumerate(scores.sample_ids)}
-                found = np.array([row[name] for name in found.tolist()])
-            self._suspects = (scores, cls), found.astype(np.int64), why_not
+            self._suspects = (scores, cls), found, why_not
         found = self._suspects[1]
         return found[first : first + PAGE], len(found)
 

@@ -306,9 +306,20 @@ def test_unknown_labels_beyond_the_first_batches_of_a_loader_take_no_part(loss, 
         optimizer.step()
     torch.testing.assert_close(models[0][0].weight, models[1][0].weight)
     assert session.scores.unknown.tolist() == [10, 10, 10] and session.evaluation.loss_note == ""
-    if loss[0] == "B":
-        session.to_script(tmp_path / "run.py")
-        assert "labels that are known" in (tmp_path / "run.py").read_text()
+    session.to_script(tmp_path / "run.py")
+    wanted = "labels that are known" if loss[0] == "B" else "masked_fill(targets == -1, -100)"
+    assert wanted in (tmp_path / "run.py").read_text()
+
+
+def test_a_loss_that_cannot_leave_unknown_labels_out_is_refused_or_told_of():
+    with pytest.raises(ValueError, match="MultiLabelSoftMarginLoss cannot.*take BCEWithLogitsLoss"):
+        Session(nn.Linear(5, 3), (X, TABLE), loss=nn.MultiLabelSoftMarginLoss())
+
+    def own(output, targets):
+        return F.binary_cross_entropy_with_logits(output, targets.clamp(0))
+
+    assert any("are given to own as they are" in note for note in Session(nn.Linear(5, 3), (X, TABLE), loss=own).notes)
+    assert not any("as they are" in note for note in Session(nn.Linear(5, 3), (X, TABLE)).notes)
 
 
 def test_a_loader_whose_labels_are_all_known_trains_to_the_bit_as_without_a_mask():

@@ -462,13 +462,16 @@ def test_the_labels_to_check_are_those_of_confident_learning_in_its_order(open_p
     assert "out-of-sample" in page.state["listed"]["rule"]
 
 
-def test_labels_to_check_are_found_by_the_names_of_the_samples(open_page):
+def test_labels_to_check_are_found_though_samples_share_a_name(open_page):
     y, p = labelled()
-    ids = [f"s{n}" for n in range(300)]
+    # Some have the same name, as that of a patient.
+    ids = [f"s{n // 3}" for n in range(300)]
     scores = Scores(y, p, NAMES, sample_ids=ids)
     page = open_page(ConfusionGrid(scores), eager=True)
     page.say(wish="quadrant", value={"class": 0, "cell": 4})
     assert [one["name"] for one in page.state["cards"]] == scores.suspicious(0)["sample"].tolist()[:PAGE]
+    numbers = Scores(y, p, NAMES).suspicious(0)["sample"].tolist()[:PAGE]
+    assert [one["number"] for one in page.state["cards"]] == numbers
 
 
 def test_scores_that_are_no_probabilities_say_why_no_label_can_be_checked(open_page):
