@@ -34,6 +34,7 @@ class Task:
     outputs: int | None = None
     probabilities: bool = False  #: Whether the model puts out probabilities, and not logits.
     reduction: Reduction | None = None  #: How the loss makes one number of a batch, where known.
+    signed: bool = False  #: Whether -1 is no, as a loss of one's own wants it, and not unknown.
 
     @property
     def loss_name(self) -> str:
@@ -270,11 +271,15 @@ def infer_task(
         probabilities = True
     else:
         probabilities = looks_like_probabilities(task, output)
-    if task in ("multilabel", "binary"):
+    signed = task in ("multilabel", "binary") and not known and not bool((targets == 0).any())
+    signed = signed and bool((targets == -1).any()) and bool((targets == 1).any())
+    if signed:
+        because += ", -1 for no"
+    elif task in ("multilabel", "binary"):
         met = bool(unknown) or bool(find_unknown(targets).any())
         because += ", -1 or NaN where unknown" if met else ""
         loss = _mask_unknown(loss, met) if met or unknown is None else loss
-    found = Task(task, loss, because, names, outputs, probabilities)
+    found = Task(task, loss, because, names, outputs, probabilities, signed=signed)
     if named:
         _check_names(found, named)
     if known:
@@ -385,6 +390,10 @@ def _infer_by_targets(targets: torch.Tensor, output: torch.Tensor, loss: Any, na
         return "regression", f"the loss is {kind}"
     if named and not flat:
         return "multilabel", "the targets are lists of labels"
+    sides = isinstance(loss, nn.SoftMarginLoss) and bool(((known == 1) | (known == -1)).all())
+    shares = isinstance(loss, _LABEL_LOSSES) and bool(((labels >= 0) & (labels <= 1)).all()) and not zero_one
+    if targets.ndim <= 2 and (sides or shares):
+        return ("binary" if flat and columns == 1 else "multilabel"), f"the loss is {kind}"
     if flat:
         if named:
             return ("multiclass" if columns > 1 else "binary"), "the targets are names of classes"

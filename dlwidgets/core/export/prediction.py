@@ -60,6 +60,8 @@ def write_prediction(draft: Draft) -> str:
     check = draft.opened.valid
     rows = check.source if isinstance(check, IndexedBatches) else None
     valid = {"inputs": rows.inputs, "targets": rows.targets} if isinstance(rows, Rows) else {}
+    if valid and task.signed:
+        valid["targets"] = (rows.targets > 0).long()
     if not draft.data or not valid or sum(t.nbytes for t in tree_tensors(valid)) > _MOST:
         return "\n".join(lines)
     saved = tree_map(lambda tensor: tensor.detach().cpu().contiguous().clone(), valid)

@@ -163,7 +163,7 @@ class Judge:
             truth = truth.masked_fill((truth == ignored) | (truth == -1), torch.nan)
         else:
             truth, output = truth.reshape(len(truth), -1), output.reshape(len(output), -1)
-            truth = truth.masked_fill(truth == -1, torch.nan)
+            truth = truth.masked_fill(truth == -1, 0.0 if self._task.signed else torch.nan)
             self._mixed.append(((truth != 0) & (truth != 1) & ~truth.isnan()).any())
         self._bad.append(~output.isfinite().reshape(len(output), -1).all(1))
         self._numbers += numbers or ()

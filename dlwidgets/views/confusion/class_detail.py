@@ -398,7 +398,8 @@ def _same(target: Any, labels: np.ndarray) -> bool:
     found = np.asarray(target, np.float64).reshape(-1) if target is not None else np.empty(0)
     if len(found) == len(labels):
         known = np.isfinite(found) & (labels >= 0)
-        return bool((found[known] == labels[known]).all())
+        # Some losses want -1 for no.
+        return bool((np.where(found[known] == -1, 0, found[known]) == labels[known]).all())
     if len(found) == 1 and (labels == 1).sum() == 1:
         return int(found[0]) == int(labels.argmax())
     return True

@@ -317,7 +317,7 @@ class ConfusionGrid(View):
         if not session.has_valid:
             return "No validation data. Pass valid=(X, y) to the Session."
         if session.evaluation is not None:
-            return "The last evaluation gave no scores: the output must be N x C, one row a sample."
+            return "The last evaluation gave no scores: the output must be N x C, one row a sample, and labels 0 and 1."
         when, every = "", session.evaluate_every
         if every == "epoch":
             when = f", at the end of epoch {max(1, session.epoch)}"

@@ -264,6 +264,25 @@ def test_unknown_labels_take_no_part_in_the_loss(weight):
     assert (ours[~known] == 0).all()
 
 
+@pytest.mark.parametrize("loss", [nn.SoftMarginLoss(), lambda output, signs: (1 - output * signs).clamp(0).mean()])
+def test_labels_of_minus_one_and_one_that_a_loss_wants_are_no_and_yes(loss, tmp_path):
+    signs = torch.tensor([[1, -1], [-1, 1], [1, 1], [-1, -1]])
+    session = Session(nn.Linear(5, 2), (X, signs), (X, signs), loss=loss, task="multilabel", epochs=1).fit()
+    np.testing.assert_array_equal(session.scores.y_true, (signs > 0).int())
+    assert infer_task(signs, signs.float(), loss=nn.SoftMarginLoss()).name == "multilabel"
+    session.to_script(tmp_path / "run.py")
+    assert torch.equal(torch.load(tmp_path / "run.valid.pt")["targets"], (signs > 0).long())
+    assert session.evaluation.loss == pytest.approx(loss(session.model(X), signs.float()).item())
+
+
+@pytest.mark.parametrize(("flat", "task"), [(True, "binary"), (False, "multilabel")])
+def test_smoothed_labels_beside_a_loss_of_labels_are_labels(flat, task):
+    labels = torch.tensor([0.05, 0.95, 0.95, 0.05]) if flat else torch.tensor([[0.05, 0.95]] * 4)
+    found = infer_task(labels, torch.zeros(4, 1 if flat else 2), loss=nn.BCEWithLogitsLoss())
+    assert found.name == task
+    assert infer_task(labels, torch.zeros(4, 1 if flat else 2), loss=nn.MSELoss()).name == "regression"
+
+
 def test_a_batch_without_a_known_label_has_no_loss_and_no_gradient():
     output = torch.zeros(2, 3, requires_grad=True)
     task = infer_task(torch.tensor(NAN), output)
