@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 import contextlib
 import inspect
 import itertools
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from torch.nn.utils.rnn import PackedSequence
-from torch.utils.data import IterableDataset, default_collate, get_worker_info
+from torch.utils.data import IterableDataset, Sampler, default_collate, get_worker_info
 
 from ..base.random_state import Generators, RandomMark, RandomStates
 from ..base.state import read_attributes, write_attributes
@@ -35,19 +36,21 @@ class SourceState:
 
     Parameters
     ----------
-    owners : a dataset, a sampler, a loader: the generators they hold at any depth count, and their numbers.
+    owners : a dataset, a sampler, a loader: the generators they hold at any depth count, and their numbers;
+        of a sampler also its private counts.
     """
 
     def __init__(self, *owners: Any) -> None:
         self._owners = [owner for owner in owners if hasattr(owner, "__dict__")]
         self._generators = Generators(*owners)
+        self._begun = list(map(_numbers_of, self._owners))
 
     def own_state(self) -> dict[str, Any]:
         """Return the state of what the owners hold."""
         return {
             "generators": self._generators.state(),
-            "numbers": [read_attributes(owner) for owner in self._owners],
-        }
+            "numbers": list(map(_numbers_of, self._owners)), "begun": self._begun,
+        }  # fmt: skip
 
     def install_generators(self, state: dict[str, Any]) -> None:
         """Put back the generators of what `own_state` returned, and no more."""
@@ -56,8 +59,13 @@ class SourceState:
     def install_own(self, state: dict[str, Any]) -> None:
         """Put back what `own_state` returned."""
         self.install_generators(state)
-        for owner, numbers in zip(self._owners, state["numbers"]):
-            write_attributes(owner, numbers)
+        for owner, numbers, then, now in zip(
+            self._owners, state["numbers"], state.get("begun", self._begun), self._begun
+        ):  # fmt: skip
+            # What never moved since it was made, and is made otherwise now, is no state: data that grew.
+            moved = {name for name, one in numbers.items() if name not in then or one != then[name]}
+            same = {name for name in numbers if then.get(name) == now.get(name)}
+            write_attributes(owner, {name: numbers[name] for name in moved | same})
 
     def state(self) -> dict[str, Any]:
         """Return the state of the owners and of the global generators."""
@@ -76,6 +84,20 @@ class SourceState:
             yield
         finally:
             self.install(kept)
+
+
+def _numbers_of(owner: Any) -> dict[str, Any]:
+    counts = vars(owner) if isinstance(owner, Sampler) else {}
+    return {**{name: one for name, one in counts.items() if type(one) is int}, **read_attributes(owner)}
+
+
+def checksum(indices: Sequence[Any], before: int = 0) -> int:
+    """Return a checksum of what a sampler gave, continuing `before`."""
+    try:
+        numbers = array.array("q", indices).tobytes()
+    except (TypeError, OverflowError):  # a sampler may give anything
+        numbers = " ".join(map(str, indices)).encode()
+    return zlib.crc32(numbers, before)
 
 
 def fingerprint(batch: Any) -> int:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import array
 import contextlib
 import copy
 import inspect
 import itertools
-import zlib
 from collections import deque
 from collections.abc import Iterator
 from typing import Any
@@ -19,7 +17,7 @@ from ..base.isolation import preserve_random_state
 from ..base.random_state import RandomMark
 from ..base.state import Reference, dereference
 from ..base.words import pluralize
-from .batches import Batches, Continued, SourceState, StreamStart, batch_length, fingerprint
+from .batches import Batches, Continued, SourceState, StreamStart, batch_length, checksum, fingerprint
 from .source import find_length
 
 _END = object()
@@ -71,7 +69,7 @@ class LoaderBatches(Batches):
         if isinstance(loader.dataset, IterableDataset):
             self._look_at_stream(loader.dataset)
         elif loader.batch_size is None:
-            self._look_at_sizes()
+            self._look_at_sampler()
 
     def _look_at_stream(self, stream: IterableDataset) -> None:
         """Look at the first samples; lose none of them."""
@@ -79,24 +77,24 @@ class LoaderBatches(Batches):
         self._look = StreamStart(stream, 1 if single else _FIRST, self._sources)
         if self._look.held:
             self.once = self._look.once
-            # A twin, whatever its class does beside: a loader lets nobody set its data.
-            self._loader = copy.copy(self.loader)
-            object.__setattr__(self._loader, "dataset", Continued(stream, list(self._look.held)))
+            self._loader = _make_twin(self.loader, dataset=Continued(stream, list(self._look.held)))
         if single and self._look.items:
             self._size = batch_length(self.loader.collate_fn(self._look.items[0]))
 
-    def _look_at_sizes(self) -> None:
-        """Find the size of batches that nobody told."""
+    def _look_at_sampler(self) -> None:
+        """Find the size of batches that nobody told; check their order."""
         sampler = self.loader.batch_sampler
         with self._sources.preserve():
             if sampler is None:
                 self._size = batch_length(self.peek(1))
             elif getattr(sampler, "batch_size", None) is None:
-                first = next(iter(sampler), ())
+                with _preserve_lists(sampler):
+                    first = next(iter(sampler), ())
                 self._size, self.once = len(first) or 1, isinstance(sampler, Iterator)
                 if self.once:
-                    rest = itertools.chain([first] if first else [], sampler)
-                    self._loader = _copy_loader(self.loader, self.loader.dataset, batch_sampler=rest)
+                    sampler = itertools.chain([first] if first else [], sampler)
+        if sampler is not None:
+            self._loader = _make_twin(self.loader, batch_sampler=CheckedSampler(sampler))
 
     @property
     def generator(self) -> torch.Generator | None:
@@ -232,6 +230,8 @@ class LoaderBatches(Batches):
         if self._sampler is not None:
             # Dropping the loader ends workers that persist.
             self._loader = _with_sampler(self.loader, self._sampler)
+        elif self._loader is not self.loader:
+            self._loader = _make_twin(self._loader)
 
     def state(self) -> dict[str, Any]:
         sampler = self._sampler
@@ -241,6 +241,7 @@ class LoaderBatches(Batches):
             "opening": self._opening, "own": self._sources.own_state(),
             "feed": None if sampler is None or sampler.begun is None else sampler.state(),
             "held": Reference(list(self._held)), "count": self._taken + len(self._held),
+            "checks": _checks_at(self._loader, self._taken, self._taken + len(self._held)),
             "last": fingerprint(self._last) if self._reads_again and not self._held else None,
         }  # fmt: skip
 
@@ -276,12 +277,14 @@ class LoaderBatches(Batches):
 
     def _reopen(self, state: dict[str, Any]) -> str | None:
         """Open the epoch of `state` at its place; close the current one."""
-        sampler, loader, was = None, self.loader, state["feed"]
-        if self._sampler is not None:
+        sampler, loader, was = None, self._loader, state["feed"]
+        if self._sampler is None:
+            loader = loader if loader is self.loader else _make_twin(loader)
+        else:
             if was is None:
                 raise ValueError("the sampler had failed")
             sampler = ResizableSampler(self._sampler, state["batch_size"], self._sources)
-            loader = _with_sampler(loader, sampler)
+            loader = _with_sampler(self.loader, sampler)
         iterator, said = None, None
         # Workers that go on draw no new seed for an epoch, as new ones do: they cannot be had again.
         again = sampler is None or (
@@ -317,6 +320,8 @@ class LoaderBatches(Batches):
             there = count == sum(1 for _ in itertools.islice(own or self._iterator, count))
         self._taken = state["taken"] if there else 0
         if not there:
+            if self._sampler is not None:
+                self._sampler = ResizableSampler(self._sampler, self._size, self._sources)
             self.close()
         return there
 
@@ -330,14 +335,15 @@ class LoaderBatches(Batches):
             count, sampler.sizes = len(sizes) - len(state["feed"]["ahead"]), deque(sizes)
         iterator = iter(loader)
         try:
-            return self._read_up_to(iterator, sampler, state, count)
+            return self._read_up_to(loader, iterator, sampler, state, count)
         except BaseException:
             _shut_down(iterator)
             raise
 
     def _read_up_to(
-        self, iterator: Any, sampler: ResizableSampler | None, state: dict[str, Any], count: int
-    ) -> tuple[Iterator[Any], str | None]:
+        self, loader: DataLoader, iterator: Any, sampler: ResizableSampler | None, state: dict[str, Any],
+        count: int,
+    ) -> tuple[Iterator[Any], str | None]:  # fmt: skip
         got, last = 0, None
         own = getattr(iterator, "_sampler_iter", None)
         if own is not None and not self._reads_again:
@@ -352,6 +358,8 @@ class LoaderBatches(Batches):
             raise ValueError("the DataLoader gives fewer batches when it is read again")
         if sampler is not None:
             sampler.check_order(state["feed"])
+        elif (wanted := state.get("checks")) and not {*_checks_at(loader, count)} <= {*wanted}:
+            return iterator, "the batch sampler gave other batches when it was asked again up to there"
         if state["last"] is not None and fingerprint(last) != state["last"]:
             return iterator, "the DataLoader gave other samples when it was read again up to there"
         return iterator, None
@@ -380,6 +388,7 @@ class LoaderBatches(Batches):
             self._held.append(more)
             self._trusted = False
         return more is _END
+
 
     def _end_epoch(self) -> None:
         self._iterator, self._taken, self._over = None, 0, False
@@ -421,6 +430,29 @@ def _with_sampler(loader: DataLoader, sampler: ResizableSampler) -> DataLoader:
     return _copy_loader(loader, loader.dataset, batch_sampler=sampler)
 
 
+@contextlib.contextmanager
+def _preserve_lists(sampler: Any) -> Iterator[None]:
+    """Give back the lists of a sampler, from which it may take."""
+    own = getattr(sampler, "__dict__", {})
+    names, lists = dict(own), [(one, list(one)) for one in own.values() if isinstance(one, list)]
+    try:
+        yield
+    finally:
+        own.update(names)
+        for one, entries in lists:
+            one[:] = entries
+
+
+def _make_twin(loader: DataLoader, **parts: Any) -> DataLoader:
+    """Return a person's loader, whatever its class does, with other parts."""
+    twin = copy.copy(loader)
+    if isinstance(checked := loader.batch_sampler, CheckedSampler):
+        parts = {"batch_sampler": CheckedSampler(checked.sampler), **parts}
+    for name, part in {"_iterator": None, **parts}.items():
+        object.__setattr__(twin, name, part)  # a loader lets nobody set them
+    return twin
+
+
 def _copy_loader(loader: DataLoader, dataset: Any, **others: Any) -> DataLoader:
     same = (
         "num_workers", "collate_fn", "pin_memory", "timeout", "worker_init_fn", "multiprocessing_context",
@@ -442,6 +474,28 @@ def _preserve_generators(loader: DataLoader) -> Iterator[None]:
     finally:
         for generator, state in kept:
             generator.set_state(state)
+
+
+class CheckedSampler:
+    """A person's batch sampler, with a checksum at each place."""
+
+    def __init__(self, sampler: Any) -> None:
+        self.sampler, self.checks = sampler, [0]
+
+    def __iter__(self) -> Iterator[Any]:
+        self.checks = [0]
+        for batch in self.sampler:
+            self.checks.append(checksum(batch, self.checks[-1]))
+            yield batch
+
+    def __len__(self) -> int:
+        return len(self.sampler)
+
+
+def _checks_at(loader: DataLoader, *places: int) -> list[int]:
+    """Return the checksums of a person's batch sampler at these places."""
+    given = getattr(loader.batch_sampler, "checks", ())
+    return [given[place] for place in places if place < len(given)]
 
 
 class ResizableSampler(BatchSampler):
@@ -521,11 +575,7 @@ class ResizableSampler(BatchSampler):
         self.drawn += len(indices)
         # At its end a sampler may draw random numbers once more.
         self.ended = self.ended or len(indices) < count
-        try:
-            numbers = array.array("q", indices).tobytes()
-        except (TypeError, OverflowError):  # a sampler may give anything
-            numbers = " ".join(map(str, indices)).encode()
-        self.check = zlib.crc32(numbers, self.check)
+        self.check = checksum(indices, self.check)
         return indices
 
     def state(self) -> dict[str, Any]:

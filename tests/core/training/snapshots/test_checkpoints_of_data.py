@@ -105,6 +105,64 @@ def test_a_place_that_cannot_be_had_costs_an_order_and_a_note(tmp_path, name):
     assert Session.from_checkpoint(tmp_path, net(), now, epochs=3, **options).steps == other.steps
 
 
+class Counting(Sampler):
+    """Counts its epochs in private, and takes its indices, or batches of them, off a list."""
+
+    def __init__(self, batched, known=True):
+        self._epoch, self._left, self.batched, self.known = 0, [], batched, known
+
+    def __len__(self):
+        return 8 if self.batched else 128
+
+    def __iter__(self):
+        self._epoch += 1
+        epoch = self._epoch if self.known else 10 * id(self)
+        order = torch.randperm(128, generator=torch.Generator().manual_seed(epoch)).tolist()
+        self._left[:] = [order[at : at + 16] for at in range(0, 128, 16)] if self.batched else order
+        while self._left:
+            yield self._left.pop()
+
+
+@pytest.mark.parametrize("batched", [True, False])
+def test_a_sampler_that_counts_in_private_goes_on_in_its_order(tmp_path, batched):
+    def make():
+        data, own = TensorDataset(X, Y), Counting(batched)
+        return DataLoader(data, batch_sampler=own) if batched else DataLoader(data, 16, sampler=own)
+
+    whole = Session(net(), make(), epochs=3).fit()
+    other = resumed(tmp_path, make(), make())
+    other.step(13)
+    assert all(map(torch.equal, other.model.parameters(), whole.model.parameters()))
+
+
+def test_a_batch_sampler_whose_order_cannot_be_had_again_is_told(tmp_path):
+    then, now = (DataLoader(TensorDataset(X, Y), batch_sampler=Counting(True, known=False)) for _ in "ab")
+    other = resumed(tmp_path, then, now)
+    assert [note for note in other.notes if "the batch sampler gave other batches" in note]
+    other.step(13)
+    assert (other.steps, other.epoch) == (24, 3)
+
+
+class Sized(TensorDataset):
+    """Data that says how much of it is there."""
+
+    def __init__(self, count):
+        super().__init__(X, Y)
+        self.count = count
+
+    def __len__(self):
+        return self.count
+
+
+@pytest.mark.parametrize(("before", "after", "steps"), [(64, 128, 3), (128, 64, 8), (128, 64, 11)])
+def test_data_that_grew_or_shrank_keeps_the_size_of_now(tmp_path, before, after, steps):
+    then, now = Sized(before), Sized(after)
+    other = resumed(tmp_path, *(DataLoader(one, 16, shuffle=True) for one in (then, now)), steps)
+    assert len(now) == after
+    other.step(after // 16)
+    assert other.progress()["total"] is not None
+
+
 def test_a_batch_sampler_of_ones_own_goes_on_with_as_many_batches(tmp_path):
     def make():
         return DataLoader(TensorDataset(X, Y), batch_sampler=InBatches())
