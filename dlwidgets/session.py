@@ -472,7 +472,9 @@ class Session(HasTraits):
     def step(self, n: int = 1, wait: bool = True) -> Self:
         """Take `n` steps, then pause; with `wait`, return then.
 
-        An interrupt pauses, as in `fit`.
+        An interrupt pauses, as in `fit`. So that many calls in a row stay quick, not each has its state written
+        where there is a `checkpoint_dir`: `pause()`, `stop()`, `close()`, `save_checkpoint()` and the end of
+        the script do.
 
         Raises
         ------

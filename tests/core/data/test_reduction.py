@@ -27,6 +27,14 @@ NUMBERS = torch.randn(COUNT, CLASSES, generator=_g)
 WEIGHT = torch.tensor([1.0, 5.0, 20.0])
 
 
+SPREAD = nn.Parameter(torch.tensor(0.3))
+
+
+def added(loss, output):
+    loss += sum([0.1 * output.pow(2).mean(), -0.2 * output.abs().mean()])
+    return loss
+
+
 def net(*last):
     torch.manual_seed(0)
     return nn.Sequential(nn.Linear(8, 16), nn.Tanh(), nn.Linear(16, CLASSES), *last)
@@ -62,10 +70,20 @@ LOSSES = {
 #: What only the loss itself can tell, batch by batch.
 MASKED = {
     "picked": (lambda output, target: F.mse_loss(output, target, reduction="none")[target > 1].mean(), NUMBERS),
+    "over a number": (lambda output, target: -output.log_softmax(1).gather(1, target[:, None]).sum() / len(target), LABELS),
+    "times a number": (lambda output, target: F.cross_entropy(output, target, reduction="sum") * (1 / len(target)), LABELS),
+    "half": (lambda output, target: 0.5 * F.cross_entropy(output, target, weight=WEIGHT), LABELS),
+    "half a sum": (lambda output, target: F.mse_loss(output, target, reduction="sum") / 2, NUMBERS),
+    "known by itself": (lambda output, target: torch.nanmean(torch.where(target > 0, (output - target) ** 2, torch.nan)), NUMBERS),
+    "overlap": (lambda output, target: 1 - 2 * (output.sigmoid() * target).sum() / (output.sigmoid().sum() + target.sum()), MARKS),
+    "parts": (lambda output, target: added(F.cross_entropy(output, target, weight=WEIGHT), output), LABELS),
+    "weighed by what is learnt": (lambda output, target: F.cross_entropy(output, target, WEIGHT) * (-SPREAD).exp() + SPREAD - SPREAD.pow(2).sum(), LABELS),
     "masked": (lambda output, target: ((output - target) ** 2 * (target > 1)).sum() / (target > 1).sum(), NUMBERS),
 }  # fmt: skip
 #: What cannot be split.
 WHOLE = {
+    "root": (lambda output, target: F.mse_loss(output, target).sqrt(), NUMBERS),
+    "squared": (lambda output, target: F.mse_loss(output, target) * output.abs().mean(), NUMBERS),
     "several": (lambda output, target: F.cross_entropy(output, target, weight=WEIGHT) + output.std(), LABELS),
     "balanced": (lambda output, target: F.cross_entropy(output, target, 1 / (1 + target.bincount(minlength=3))), LABELS),
 }  # fmt: skip
@@ -181,7 +199,7 @@ def test_a_loss_that_is_nan_for_another_reason_still_ends_the_run():
 
 
 @pytest.mark.parametrize(
-    ("name", "known"), [(name, True) for name in LOSSES] + [(n, False) for n in MASKED | WHOLE]
+    ("name", "known"), [(name, True) for name in LOSSES] + [(n, n == "half") for n in MASKED | WHOLE]
 )
 def test_a_reduction_is_known_where_the_targets_tell_it(name, known):
     loss, targets = (LOSSES | MASKED | WHOLE)[name]

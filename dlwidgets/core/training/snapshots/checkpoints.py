@@ -84,7 +84,8 @@ class Checkpoints:
     """
 
     def __init__(self, folder: str | Path) -> None:
-        self.folder = Path(folder).expanduser()
+        # Where it is now, whatever folder the process goes to.
+        self.folder = Path(folder).expanduser().absolute()
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             probe = self.folder / ".writable.part"
@@ -248,7 +249,12 @@ def load(folder: str | Path, run: str | None = None) -> tuple[Checkpoint, list[s
     """
     folder = Path(folder).expanduser()
     if not (runs := find_runs(folder)):
-        raise ValueError(f"There is no checkpoint in {str(folder)!r}.")
+        why = f"There is no checkpoint in {str(folder)!r}."
+        if folder.is_file():
+            why = f"{str(folder)!r} is a file: pass its folder, {str(folder.parent)!r}, and run= to choose."
+        elif not folder.exists():
+            why = f"There is no folder {str(folder.absolute())!r}."
+        raise ValueError(why)
     if run is not None and run not in runs:
         raise ValueError(f"There is no run {run!r} in {str(folder)!r}: there are {describe_runs(runs)}.")
     places = runs.pop(next(iter(runs)) if run is None else run)
@@ -389,7 +395,7 @@ class Autosave:
         if self.origins.problem:
             self._run.note(
                 f"Where this run began could not be written beside its checkpoints: "
-                f"{self.origins.problem}. What goes on from them cannot write its script."
+                f"{self.origins.problem.rstrip('.')}. What goes on from them cannot write its script."
             )
 
 
@@ -433,7 +439,7 @@ def resume(
     ------
     ValueError : in a sentence, it does not fit.
     """
-    place, past, more = Path(folder).expanduser(), run.evaluations.past, found.more
+    place, past, more = Path(folder).expanduser().absolute(), run.evaluations.past, found.more
     known = more.get("given", {})
     anew = [name for name, value in given.items() if name in known and not same_state(_plain(value), known[name])]
 

@@ -275,6 +275,20 @@ def test_a_folder_that_cannot_be_written_to_is_refused_at_once(tmp_path):
         session().save_checkpoint()
 
 
+def test_a_folder_stays_where_it_was_and_what_is_none_is_said(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    made = session("there")
+    made.step(2).pause()
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    made.step(1).close()
+    assert again(tmp_path / "there").steps == 3
+    with pytest.raises(ValueError, match="There is no folder .*elsewhere/there"):
+        again("there")
+    with pytest.raises(ValueError, match="is a file: pass its folder"):
+        again(next((tmp_path / "there").glob("step-*.json")))
+
+
 def test_training_does_not_wait_for_the_disk(tmp_path, monkeypatch):
     hold, begun = threading.Event(), threading.Event()
 
