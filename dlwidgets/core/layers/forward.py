@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import linecache
 import logging
+import re
 import sys
 import threading
 import traceback
@@ -42,11 +44,13 @@ _CHEAP = 2_000_000_000
 _FEW = 2_000_000
 #: Numbers of an input whose values are followed, to find those that a table has no row for.
 _KNOWN = 10_000_000
+#: Packages whose lines are not the model's; the longest line that is quoted.
+_NOT_THE_MODELS, _LINE = {"torch", __name__.partition(".")[0]}, 80
 _LONG = "following it without values takes longer"
 #: What torch raises where fake tensors will not do, and the reason in words.
 _NEEDS_VALUES = {
-    fakes.DataDependentOutputException: "{} needs the values of a tensor, as .item() or an if does",
-    fakes.DynamicOutputShapeException: "the shape of what {} puts out depends on values",
+    fakes.DataDependentOutputException: "{} needs the values of a tensor",
+    fakes.DynamicOutputShapeException: "the shape of what {} makes depends on values",
     fakes.UnsupportedOperatorException: "{} cannot be followed without values",
 }
 
@@ -97,7 +101,7 @@ def trace_forward(layers: Sequence[Layer], examples: Sequence[Example]) -> Trace
         if best is not None:
             reason = f"following it without values said: {_words(best.error)}"
             if (why := _NEEDS_VALUES.get(type(best.error))) is not None:
-                reason = why.format(best.error.func)
+                reason = why.format(_line_of(best.error))
             certain = best.clash is not None and best.clash.certain
             if not has_values or isinstance(best.error, OutOfRange):
                 return best  # on a GPU it would end the process
@@ -217,7 +221,7 @@ def _fake(layers: Sequence[Layer], example: Example) -> TracedForward | str:
     except TooSlow:
         return _LONG
     except _NoStandIn as error:
-        return f"its structure cannot be copied with fake weights ({_words(error.__cause__)})"
+        return _why_not_copied(error.__cause__)
 
 
 def _fake_input(tensor: torch.Tensor, mode: fakes.FakeTensorMode, device: torch.device) -> torch.Tensor:
@@ -322,6 +326,24 @@ def clear_frames(error: BaseException) -> None:
                 break
             frame = frame.f_back
         step = step.tb_next
+
+
+def _line_of(error: Any) -> str:
+    """Quote the line of the model's code at which an error arose; else name the operation."""
+    for frame, number in reversed(list(traceback.walk_tb(error.__traceback__))):
+        if str(frame.f_globals.get("__name__")).partition(".")[0] not in _NOT_THE_MODELS:
+            line = linecache.getline(frame.f_code.co_filename, number, frame.f_globals).strip()
+            if 0 < len(line) <= _LINE:
+                return f"the line “{line}”"
+    return str(error.func).removeprefix("aten.").partition(".")[0].strip("_")
+
+
+def _why_not_copied(error: BaseException | None) -> str:
+    """Say as a clause why a stand-in could not be made."""
+    words = _words(error)
+    if (kind := re.search(r"cannot pickle '(?:[\w.]*\.)?(\w+)'", words)) is not None:
+        return f"it holds a {kind[1].lower()}, which cannot be copied"
+    return f"it cannot be copied without its values ({words})"
 
 
 def _words(error: BaseException | None) -> str:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _NEED_VALUES = {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape}
 #: Refused for operands of several dtypes, but not while these hold no values.
 _OF_ONE_DTYPE = {"aten.mm", "aten.addmm", "aten.bmm", "aten.baddbmm", "aten.mv", "aten.addmv", "aten.dot"}
+_LEAVES_TORCH = OUTSIDE | {"tolist"}
 _RECURRENT = {"lstm", "gru", "rnn_tanh", "rnn_relu"}
 
 
@@ -136,10 +137,11 @@ def _carry_values(func: Any, args: Sequence[Any], kwargs: dict[str, Any], output
 
     Of real numbers only what is moved, or made whole.
     """
-    tensors = list(tree_tensors((args, kwargs)))
-    if not any(hasattr(tensor, "known_values") for tensor in tensors):
+    tensors, made = list(tree_tensors((args, kwargs))), list(tree_tensors(output))
+    if not tensors and func._schema.name in _MADE and made[0].numel() <= _MOST_MADE:
+        kwargs = {**kwargs, "device": "cpu"}  # as positions, which are counted up to the length of the input
+    elif not any(hasattr(tensor, "known_values") for tensor in tensors):
         return
-    made = list(tree_tensors(output))
     if func._schema.is_mutable:
         for tensor in tensors:
             if hasattr(tensor, "known_values"):
@@ -155,6 +157,8 @@ def _carry_values(func: Any, args: Sequence[Any], kwargs: dict[str, Any], output
             tensor.known_values = values  # type: ignore[attr-defined]
 
 
+#: What makes numbers that its arguments tell, and how many of them are followed.
+_MADE, _MOST_MADE = {f"aten::{name}" for name in ("arange", "zeros", "ones", "full")}, 1_000_000
 #: What moves values and leaves them, beside views.
 _MOVES = {f"aten::{name}" for name in ("clone", "_to_copy", "index.Tensor", "index_select", "cat", "stack")}
 
@@ -192,12 +196,13 @@ class Functions(TorchFunctionMode):
         super().__init__()
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if getattr(func, "__name__", "") in OUTSIDE and args and isinstance(args[0], torch.Tensor):
+        name = getattr(func, "__name__", "")
+        if name in _LEAVES_TORCH and args and isinstance(args[0], torch.Tensor):
             if self._trace.fake:
                 raise UnsupportedOperatorException("code outside torch")
-            if args[0].is_floating_point():
+            if args[0].is_floating_point() and (name != "tolist" or args[0].numel() > 1):
                 self._trace.leave_uncounted("code outside torch")
-        recurrent = self._whole and getattr(func, "__name__", "") in _RECURRENT
+        recurrent = self._whole and name in _RECURRENT
         # A packed sequence has its lengths in the place of the weights' flag.
         if not (recurrent and len(args) == 9 and isinstance(args[3], bool)):
             return func(*args, **(kwargs or {}))

@@ -125,6 +125,9 @@ def _copied(model: nn.Module, parameter: _Copy, other: _Copy) -> nn.Module:
             for kept in held.values():
                 if kept is not None and id(kept) not in memo:
                     memo[id(kept)] = copied(kept)
+        # Their copies are made with tensors, which would be fake.
+        generators = (one for one in vars(module).values() if isinstance(one, torch.Generator))
+        memo.update((id(one), one.clone_state()) for one in generators)
         # A hook may hold all of a training; it is not to be copied with that.
         for name in _HOOKS:
             if (hung := module.__dict__.get(name)) is not None:
@@ -135,7 +138,7 @@ def _copied(model: nn.Module, parameter: _Copy, other: _Copy) -> nn.Module:
     for module in twin.modules():
         if id(module) in own:
             path, module = own[id(module)]
-            raise ValueError(f"{path or 'it'} ({kind_of(module)}) cannot be copied: its copy is itself")
+            raise ValueError(f"a copy of {path or 'it'} ({kind_of(module)}) is the same object again")
         if isinstance(module, torch.jit.ScriptModule):
             module.eval()
         else:
@@ -146,6 +149,9 @@ def _copied(model: nn.Module, parameter: _Copy, other: _Copy) -> nn.Module:
             if hung := module.__dict__.get(name):
                 twins = memo[id(module)].__dict__[name]
                 twins.update((key, _rebound(hook, memo)) for key, hook in hung.items() if not _builds(hook))
+                # Which some kinds of modules leave out of their copies.
+                flags = f"{name}_with_kwargs"
+                memo[id(module)].__dict__[flags].update(module.__dict__.get(flags, {}))
     return twin
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -106,7 +107,7 @@ class Trace:
         self._most = 0  # calls of one layer
         self.needs_values = False
         self._stack: list[_Frame] = []
-        self._calls = 0
+        self._calls, self._thread = 0, threading.get_ident()
         self._places: dict[int, list[Layer]] = {}
         for layer in layers:
             module = twin if layer.parent is None else self.modules[layer.parent]._modules[layer.name]
@@ -171,6 +172,9 @@ class Trace:
             self._stack[-1].alone = False
         pause()
         frame = _Frame(self._find_place(module).path)
+        if threading.get_ident() != self._thread:
+            # Operations are seen on the thread of the trace alone.
+            self.leave_uncounted("other threads")
         record = self.records[frame.path]
         given = {
             f"{name}{rest}": tensor
