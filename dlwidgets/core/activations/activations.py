@@ -6,7 +6,7 @@ import threading
 import weakref
 from collections import Counter
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial, update_wrapper
 from typing import Any, Literal
 
@@ -15,7 +15,7 @@ from torch import nn
 
 from ..base.isolation import isolate_model, run_forward
 from ..base.outputs import between_transforms, describe_output, layer_path, named_tensors
-from ..base.trees import call_model, tree_map, tree_tensors
+from ..base.trees import Takes, call_model, tree_map, tree_tensors
 from ..base.words import quote_error
 from ..layers.axes import Known, channel_axis, sample_axis
 from ..layers.walk import kind_of
@@ -115,7 +115,7 @@ class Recording:
         self._modules, self._of = modules, of
         self._wanted, attending = choose(modules, names), choose(modules, self._attention)
         must_be_built(modules)
-        self.inputs = on_device_of(model, inputs)
+        self.inputs, self._is_list = on_device_of(model, inputs), isinstance(inputs, list)
         self._cap = cap
         if of == "outputs":
             attending = list(dict.fromkeys((*self._wanted, *attending)))
@@ -151,10 +151,23 @@ class Recording:
         #: Why there is no tensor, or no attention, though the layer was called.
         self._empty: dict[str, str] = {}
         self._unfollowed: dict[str, str] = {}
+        #: Identities of layers that ran on other threads.
+        self._elsewhere: set[int] = set()
 
     def run(self, eager: nn.Module) -> None:
         """Run the model once, which `isolate_model` has yielded; or ForwardFailed."""
-        self._found.output = run_forward(eager, partial(self._listen, eager))
+        try:
+            self._found.output = run_forward(eager, partial(self._listen, eager))
+        except ForwardFailed:
+            if not self._is_list or len(Takes.of(eager).needed) > 1:
+                raise
+            # The list may be the one argument that is needed: images to find things in.
+            several, self.inputs = self.inputs, (list(self.inputs),)
+            with suppress(ForwardFailed):
+                self._found.output = run_forward(eager, partial(self._listen, eager))
+                return
+            self.inputs = several
+            raise
 
     def _listen(self, eager: nn.Module) -> Any:
         self._begin()
@@ -203,7 +216,9 @@ class Recording:
         found.sampled = self._store.sampled()
         for path in self._wanted:
             if self._calls[path] == 0:
-                found.missing[path] = why_not_called(path, modules, self._used_by.get(path))
+                why = why_not_called(path, modules, self._used_by.get(path))
+                elsewhere = id(modules[path]) in self._elsewhere
+                found.missing[path] = "ran on another thread, where it is not watched" if elsewhere else why
             elif path not in found:
                 found.missing[path] = self._empty.get(path, "gave no tensor in its first call")
         for path, reason in self._unfollowed.items():
@@ -225,6 +240,7 @@ class Recording:
 
     def _before(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if threading.get_ident() != self._thread:
+            self._elsewhere.add(id(module))
             return
         self._stack.append([module, False])
         wanted = self._wanted_of.get(id(module), [])

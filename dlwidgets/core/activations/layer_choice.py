@@ -14,6 +14,8 @@ from .attention import ATTENTION
 
 #: What a node of torch.fx may be called, or a glob over such names.
 _OPERATION = re.compile(r"[A-Za-z_*?][\w*?]*")
+#: Layers inside a layer of which its weights are made, or in which they are packed.
+_MAKES_WEIGHTS = frozenset({"parametrizations", "_packed_params"})
 #: How one names layers: a path, a glob over paths, a module type, or several of these.
 Layers = str | type | Iterable["str | type"] | None
 
@@ -38,7 +40,7 @@ def choose(modules: Mapping[str, nn.Module], layers: Layers) -> list[str]:
     first = {id(module): path for path, module in reversed(modules.items())}
     once = {path: module for path, module in modules.items() if first[id(module)] == path}
     if layers is None:
-        return [path for path, module in once.items() if next(module.children(), None) is None]
+        return [path for path, module in once.items() if is_leaf(path, module)]
     if isinstance(layers, (str, type)) or not isinstance(layers, Iterable):
         layers = [layers]
     wanted: dict[str, None] = {}
@@ -57,6 +59,12 @@ def choose(modules: Mapping[str, nn.Module], layers: Layers) -> list[str]:
             raise TypeError(f"A layer is named by its path, a glob or a module type, not by {layer!r}.")
         wanted.update(dict.fromkeys(matches))
     return list(wanted)
+
+
+def is_leaf(path: str, module: nn.Module) -> bool:
+    """Say whether a layer holds no others, but for what makes its weights."""
+    inside = not _MAKES_WEIGHTS.isdisjoint(path.split("."))
+    return not inside and all(name in _MAKES_WEIGHTS for name, _ in module.named_children())
 
 
 def matching(names: Iterable[str], glob: str) -> list[str]:

@@ -20,7 +20,8 @@ from ..pictures.thumbnail import Thumbnail, make_thumbnail
 from ..pictures.tiles import BUDGET, make_tiles
 from .activations import ForwardFailed, Recording
 from .filters import ACTIVATIONS, CONVOLUTIONS, Incoming, filters, find_incoming
-from .layer_choice import layer_paths
+from .forward_pass import must_be_built
+from .layer_choice import is_leaf, layer_paths
 from .result import save_arrays
 
 Show = Literal["output", "input", "filters"]
@@ -117,9 +118,13 @@ def look(
         module for module in eager.modules()
         if next(module.children(), None) is None and next(module.parameters(recurse=False), None) is not None
     )  # fmt: skip
+    modules = layer_paths(eager)
+    try:
+        must_be_built(modules)
+    except ValueError as error:
+        return Look(wanted, reason=str(error))
     begins_1d = isinstance(next(weighing, None), (nn.Conv1d, nn.ConvTranspose1d))
     seen = Look(wanted, input=make_thumbnail(inputs, lines=begins_1d))
-    modules = layer_paths(eager)
     module = modules.get(layer)
     of: Literal["inputs", "outputs"] = "inputs" if wanted.show == "input" else "outputs"
     try:
@@ -202,7 +207,7 @@ def default_layer(modules: Mapping[str, nn.Module]) -> str:
     The activation is the first one that follows the convolution before another convolution does. Without a
     convolution, it is that of the first layer with weights; without weights, the first layer.
     """
-    leaves = {p: m for p, m in modules.items() if next(m.children(), None) is None}
+    leaves = {path: module for path, module in modules.items() if is_leaf(path, module)}
     convolutions = any(isinstance(module, CONVOLUTIONS) for module in leaves.values())
     kinds = CONVOLUTIONS if convolutions else _WEIGHING
     chosen = ""

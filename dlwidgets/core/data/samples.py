@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -11,12 +12,14 @@ import torch
 from torch.utils.data import Dataset
 
 from ..base.trees import tree_map, tree_tensors
-from ..layers.example_input import read_rows
+from ..layers.example_input import read_frame, read_rows
 from ..pictures.thumbnail import make_thumbnail
 from .batches import Batches
 from .source import is_frame
 from .task import unpack_batch
 
+#: The most rows that may be the nodes of one graph.
+_NODES = 5_000
 
 class Samples:
     """The samples of batches by number; of an iterable, its first batch.
@@ -75,7 +78,7 @@ class PlainSamples(Samples):
     def __init__(self, X: Any, y: Any = None, dtype: torch.dtype = torch.float32) -> None:
         self.name, self._dtype, self._dataset = "given", dtype, None
         if hasattr(X, "to_numpy") and hasattr(X, "columns"):
-            X = X.to_numpy()
+            X = read_frame(X)
         X, self._whole = read_rows(X), _is_whole(X)
         if self._whole:
             self._inputs, self._length = X, 1
@@ -108,7 +111,7 @@ class PlainSamples(Samples):
         if self._whole:
             inputs, target = self._inputs, None
         elif self._dataset is None:
-            inputs, target = tree_map(lambda tensor: tensor[index : index + 1], self._inputs), None
+            inputs, target = tree_map(lambda tensor: _row(tensor, index), self._inputs), None
         else:
             item = self._dataset[index]
             pair = isinstance(item, (tuple, list)) and len(item) == 2
@@ -120,6 +123,14 @@ class PlainSamples(Samples):
         if self._targets is not None:
             target = self._targets.iloc[index] if hasattr(self._targets, "iloc") else self._targets[index]
         return inputs, target
+
+    def as_one(self) -> PlainSamples | None:
+        """Return all rows as one sample, as the nodes of a graph; None of many."""
+        if self._whole or self._dataset is not None or self._length > _NODES:
+            return None
+        twin = copy.copy(self)
+        twin._whole, twin._length, twin._targets = True, 1, None
+        return twin
 
     def _read(self, value: Any) -> Any:
         if isinstance(value, Mapping):
@@ -135,6 +146,10 @@ class PlainSamples(Samples):
         except (TypeError, ValueError, RuntimeError):
             return value
         return found.to(self._dtype) if found.is_floating_point() else found
+
+
+def _row(tensor: torch.Tensor, index: int) -> torch.Tensor:
+    return tensor.unbind()[index][None] if tensor.is_nested else tensor[index : index + 1]
 
 
 def _is_whole(X: Any) -> bool:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
+from torch.utils.data import DataLoader, Dataset
 
 from ..base.trees import Takes, keep_kind, tree_map, tree_tensors
+from ..base.words import quote_names
 from .kinds import wanted_input
 from .walk import Layer, uncompiled
 
@@ -58,6 +61,9 @@ def from_input(model: nn.Module, given: Sequence[Any], dtype: Any = None) -> lis
     """
     takes = Takes.of(uncompiled(model))
     only = given[0] if len(given) == 1 else tuple(given)
+    if isinstance(only, (DataLoader, Dataset)):
+        loader = "loader" if isinstance(only, DataLoader) else "DataLoader(dataset, 4)"
+        raise TypeError(f"input is a {type(only).__name__}: a batch is wanted, as next(iter({loader})).")
     examples = []
     if shapes := _shapes_in(only):
         numbers = isinstance(only, (tuple, list)) and len(takes.needed) == len(only) > 1
@@ -125,6 +131,23 @@ def read_rows(given: Any, model: nn.Module | None = None) -> Any:
     return made if keep else made.to(main_dtype(model))
 
 
+def read_frame(frame: Any) -> np.ndarray[Any, Any]:
+    """Return a frame or a column of numbers, booleans among them, as an array."""
+    array = frame.to_numpy()
+    if array.dtype.kind != "O":
+        return array
+    try:
+        return array.astype(np.float64)
+    except (TypeError, ValueError):
+        kinds = {str(name): frame[name].dtype.kind for name in getattr(frame, "columns", ())}
+        others = quote_names(name for name, kind in kinds.items() if kind not in "biufc")
+        where = f" in {others}" if others else ""
+        raise TypeError(
+            f"The {type(frame).__name__} holds other things than numbers{where}: "
+            "pandas.get_dummies, or .astype('category').cat.codes, turns words into numbers."
+        ) from None
+
+
 def as_tensors(model: nn.Module, inputs: Any) -> Any:
     """Return inputs with rows of numbers and arrays as tensors."""
     inputs = read_rows(inputs, model)
@@ -156,7 +179,7 @@ def _as_tensors(model: nn.Module, given: Any, dtype: Any) -> Any:
             parts = [read(part, to) for part in value]
             return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
         if hasattr(type(value), "to_numpy"):
-            value = value.to_numpy()
+            value = read_frame(value)
         if isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind in "biufc":
             value = torch.from_numpy(np.array(value))
             # numpy's own default is float64, which nobody chose.
@@ -182,6 +205,7 @@ def from_shape(model: nn.Module, shape: Any, dtype: Any = None) -> list[Example]
     which stand for it. Should the model not take that, the shape is meant to have its batch axis already.
     Raises TypeError, ValueError: it is no shape.
     """
+    shape = shape.tolist() if isinstance(shape, np.ndarray) else shape
     listed = isinstance(shape, (tuple, list)) and all(isinstance(one, (tuple, list)) for one in shape)
     given = shape if isinstance(shape, Mapping) else dict(enumerate(shape if listed and shape else [shape]))
     shapes = {name: _one_shape(one) for name, one in given.items()}
@@ -221,7 +245,10 @@ def _readings(takes: Takes, given: Any) -> list[Example]:
             return [Example((given,), guess=some), *([keywords] if some else [])]
         return [keywords if some else Example(dict(given))]
     if not isinstance(given, (tuple, list)) or hasattr(given, "_fields"):
-        return [Example((given,))]
+        by_name = takes.first is None and takes.most == 0 and len(takes.needed) == 1
+        return [Example({takes.needed[0]: given} if by_name else (given,))]
+    if given == () and not takes.needed:
+        return [Example(())]
     if not given:
         raise ValueError("input is empty: a batch is wanted.")
     one = takes.first is not None and len(takes.needed) <= 1
@@ -248,6 +275,8 @@ def _as_batch(takes: Takes, given: Any) -> list[Example]:
     notes = () if count == len(given) else (note,)
     if count == 1 and nested and (notes or (isinstance(given, list) and isinstance(only, Mapping))):
         inner = _readings(takes, tuple(only) if isinstance(only, list) else only)
+        if isinstance(only, list) and takes.first is not None and needed <= 1 < len(given):
+            inner = [Example((only,), guess=True), *inner]
         return [replace(example, notes=(*notes, *example.notes)) for example in inner]
     return [Example(tuple(given[:count]), notes)]
 
@@ -260,6 +289,8 @@ def main_dtype(model: nn.Module) -> torch.dtype:
 
 def _one_shape(shape: Any) -> tuple[int | None, ...]:
     sizes = (shape,) if isinstance(shape, (int, np.integer)) and not isinstance(shape, bool) else shape
+    if isinstance(shape, torch.Tensor):
+        raise TypeError("input_shape is a tensor: a batch is given as input, as summary(model, X[:1]).")
     if not isinstance(sizes, (tuple, list)) or not sizes:
         raise TypeError(
             f"input_shape={shape!r}: the shape of one sample, as (3, 64, 64), or several of these, is wanted."
@@ -279,6 +310,11 @@ def _dtype(dtype: Any, real: torch.dtype) -> torch.dtype:
     if dtype is None:
         return real
     found = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
+    if found is float:
+        return real
+    if isinstance(found, (type, np.dtype)):
+        with suppress(TypeError):
+            found = torch.from_numpy(np.empty(0, found)).dtype
     if isinstance(found, torch.dtype):
         return found
     raise TypeError(f"dtype={dtype!r}: a torch dtype, as torch.float32 or torch.long, is wanted.")

@@ -80,7 +80,7 @@ class Operations(TorchDispatchMode):
         if self._trace.fake and name in _OF_ONE_DTYPE:
             types = list(dict.fromkeys(str(tensor.dtype) for tensor in self._trace.operation.tensors))
             if len(types) > 1:
-                raise RuntimeError(f"{name} wants tensors of one dtype, but was given {' and '.join(types)}")
+                raise RuntimeError(f"a product wants tensors of one dtype, but was given {' and '.join(types)}")
         if name in LOOKUPS and self._trace.fake:
             _check_numbers(args)
         if name == "aten._grouped_mm" and self._trace.fake:

@@ -145,11 +145,13 @@ def _copied(model: nn.Module, parameter: _Copy, other: _Copy) -> nn.Module:
             # One by one, not eval(): some models override train() and merge weights there.
             module.training = False
     for module in model.modules():
+        if (copied := memo.get(id(module))) is not None:
+            # Some kinds of modules leave attributes out of their copies.
+            vars(copied).update((name, vars(module)[name]) for name in vars(module).keys() - vars(copied).keys())
         for name in _CALLED:
             if hung := module.__dict__.get(name):
                 twins = memo[id(module)].__dict__[name]
                 twins.update((key, _rebound(hook, memo)) for key, hook in hung.items() if not _builds(hook))
-                # Which some kinds of modules leave out of their copies.
                 flags = f"{name}_with_kwargs"
                 memo[id(module)].__dict__[flags].update(module.__dict__.get(flags, {}))
     return twin

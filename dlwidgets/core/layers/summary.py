@@ -208,7 +208,7 @@ def summary(
     TypeError, ValueError : what was given is no model, no input, no shape, or has another name.
     """
     if other:
-        raise TypeError(f"summary takes no {_meant(next(iter(other)))}")
+        raise TypeError(f"summary takes no {_meant(next(iter(other)), model)}")
     layers = walk(model)
     if input is not None and input_shape is not None:
         raise ValueError("Both input and input_shape were given: one of them is wanted.")
@@ -248,8 +248,10 @@ def with_trainable(table: Summary, model: nn.Module) -> Summary:
     return dataclasses.replace(table, rows=rows, trainable_parameters=count)
 
 
-def _meant(name: str) -> str:
+def _meant(name: str, model: Any) -> str:
     """Name an unknown keyword, and the one that is meant."""
+    if isinstance(model, nn.Module) and name in (Takes.of(model).names or ()):
+        return f"{name}: inputs by name are given as a dict, summary(model, {{{name!r}: ...}})."
     if name in ("input_size", "input_sizes", "shape", "size", "shapes"):
         return f"{name}: input_shape, the shape of one sample, as (1, 28, 28), is meant."
     if name in ("input_data", "inputs", "x", "X", "batch", "data", "example"):

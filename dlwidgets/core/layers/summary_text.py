@@ -160,7 +160,7 @@ def remarks(table: Summary) -> list[str]:
     """Return what is to be known about the numbers, in sentences."""
     found = list(table.notes)
     if table.uncounted:
-        places = ((name, [path or "the model" for path in at[:3]]) for name, at in table.uncounted.items())
+        places = ((name.removeprefix("aten.").strip("_"), [path or "the model" for path in at[:3]]) for name, at in table.uncounted.items())
         names = ", ".join(f"{name} (in {', '.join(at)})" for name, at in places)
         found.append(f"Not in the MACs, as there is no formula for them: {names}.")
     return found

@@ -15,6 +15,7 @@ from ...core.activations.filters import Incoming
 from ...core.activations.layer_choice import layer_paths
 from ...core.activations.look import Look, Show, Wanted, default_layer, look
 from ...core.base.isolation import isolate_model, preserve_random_state
+from ...core.data.samples import PlainSamples
 from ...core.pictures.picture import Sort
 from ...core.pictures.tiles import BUDGET, LIVE_BUDGET
 from ...core.scoring.verdict import Verdict, verdict
@@ -156,12 +157,23 @@ class LayerLook:
                 with isolate_model(self.model, random_states=self.session is None) as eager:
                     inputs, target = samples.item(index)
                     found = look(eager, inputs, wanted, self.scores_of, self._behind)
+                    if own is None and self.taken is None and not found.kind:
+                        found = self._look_at_all(eager, wanted) or found
             except Exception as error:  # noqa: BLE001 - said in the view; training and kernel go on
                 found = Look(wanted, reason=str(error) or type(error).__name__)
             drawn = found.picture
             if wanted.order is None and drawn is not None and drawn.order is not None:
                 self._order = (key, step, drawn.order)
             self.taken = TakenLook(found, None if own is not None else index, target, step)
+
+    def _look_at_all(self, eager: nn.Module, wanted: Wanted) -> Look | None:
+        """Look at all rows as one sample, if the model runs on these alone."""
+        whole = self.samples.samples.as_one() if isinstance(self.samples.samples, PlainSamples) else None
+        found = None if whole is None else look(eager, whole.inputs(0), wanted, self.scores_of, self._behind)
+        if whole is None or found is None or not found.kind:
+            return None
+        self.samples.samples = whole
+        return found
 
     def apart(self, work: Callable[[], Any]) -> Any:
         """Do work, and leave the random generators as they were."""

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils.parametrizations import weight_norm
 
 from dlwidgets.core.activations.activations import ForwardFailed, activations
 from dlwidgets.core.base.outputs import layer_path
@@ -32,6 +33,11 @@ IMAGES = torch.rand(2, 1, 8, 8, generator=torch.Generator().manual_seed(1))
 
 
 # -- what comes out
+
+
+def test_a_layer_whose_weights_are_made_of_others_is_a_layer():
+    model = nn.Sequential(weight_norm(nn.Linear(4, 3)), nn.ReLU())
+    assert list(activations(model, torch.rand(2, 4))) == ["0", "1"]
 
 
 def test_each_leaf_layer_gives_what_a_forward_by_hand_gives():

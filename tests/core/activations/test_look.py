@@ -99,6 +99,34 @@ def test_the_nodes_of_a_graph_are_shown_whole(model, X):
     assert "shown whole" in picture["note"]
 
 
+class Convolved(nn.Module):
+    """Graph convolutions as courses write them: nodes times their neighbours."""
+
+    def __init__(self, edges=None):
+        super().__init__()
+        self.inner, self.edges = nn.Linear(7, 16), edges
+
+    def forward(self, x, edges=None):
+        return (self.edges if edges is None else edges) @ self.inner(x)
+
+
+@pytest.mark.parametrize(
+    ("model", "X"), [(Convolved(), (NODES, torch.eye(34))), (Convolved(torch.eye(34)), NODES)]
+)
+def test_rows_that_the_model_takes_all_at_once_alone_are_shown_whole(model, X):
+    picture = drawn(model, X, "inner")
+    assert picture["shape"] == [34, 16] and "shown whole" in picture["note"], picture
+
+
+def test_one_row_of_nested_tensors_is_shown():
+    X = torch.nested.nested_tensor([NODES[:2], NODES[:5]], layout=torch.jagged)
+    assert drawn(nn.Sequential(nn.Linear(7, 16)), X, "0")["shape"] == [2, 16]
+
+
+def test_a_model_without_values_says_so():
+    assert "is on the meta device" in drawn(nn.Sequential(nn.Linear(7, 3, device="meta")), NODES, "0")["reason"]
+
+
 def test_what_is_pooled_over_a_graph_is_one_row():
     X = {"x": NODES, "edge_index": EDGES, "batch": torch.zeros(34, dtype=torch.long)}
     picture = drawn(Graph(), X, "outer")

@@ -7,9 +7,11 @@ import dataclasses
 import types
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
 from torch.utils.flop_counter import FlopCounterMode
 
 import dlwidgets as dlw
@@ -268,12 +270,68 @@ class Words(Generator):
 
 def test_a_forward_that_takes_nothing_is_run():
     state = torch.get_rng_state()
+    assert dlw.summary(Generator(), ()).total_macs == 3 * 8
     for model, rows in ((Generator(), 3), (Nothing(), 5)):
         before = torch.get_rng_state()
         table = dlw.summary(model)
         assert table.complete and table.total_macs == rows * 8 and "MACs" in str(table)
         assert torch.equal(torch.get_rng_state(), before)
     torch.set_rng_state(state)
+
+
+@pytest.mark.parametrize(
+    ("given", "macs"),
+    [
+        (dict(input=pd.DataFrame({"a": [1, 2], "b": [0.5, 1.5], "c": [True, False]})), 2 * 3 * 4),
+        (dict(input_shape=np.array([3])), 3 * 4),
+        (dict(input_shape=[3], dtype=float), 3 * 4),
+        (dict(input_shape=[3], dtype=np.float32), 3 * 4),
+    ],
+    ids=["frame", "array", "float", "numpy"],
+)
+def test_numbers_and_sizes_are_read_as_other_libraries_have_them(given, macs):
+    table = dlw.summary(nn.Linear(3, 4), **given)
+    assert table.complete and table.total_macs == macs, table.error
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (dict(input=pd.DataFrame({"a": [1], "b": ["x"]})), "The DataFrame holds .* numbers in 'b': .*codes"),
+        (dict(input=TensorDataset(torch.rand(2, 3))), r"next\(iter\(DataLoader\(dataset, 4\)\)\)"),
+        (dict(input=DataLoader(TensorDataset(torch.rand(2, 3)))), r"next\(iter\(loader\)\)"),
+        (dict(input_shape=torch.rand(2, 3)), r"given as input, as summary\(model, X\[:1\]\)"),
+    ],
+    ids=["frame", "dataset", "loader", "tensor"],
+)
+def test_what_is_no_batch_gets_a_sentence_on_how_to_make_one(given, words):
+    with pytest.raises(TypeError, match=words):
+        dlw.summary(nn.Linear(3, 4), **given)
+
+
+def test_an_input_that_goes_by_its_name_alone_is_given_by_that():
+    class Named(nn.Linear):
+        def forward(self, *, x):
+            return super().forward(x)
+
+    assert dlw.summary(Named(3, 4), torch.rand(2, 3)).total_macs == 24
+    with pytest.raises(TypeError, match="inputs by name are given as a dict"):
+        dlw.summary(Named(3, 4), x=torch.rand(2, 3))
+
+
+def test_images_to_find_things_in_are_one_list_for_table_and_activations():
+    class Detector(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.line = nn.Linear(3, 8)
+
+        def forward(self, images, targets=None):
+            return [self.line(image[None]) for image in images]
+
+    images, targets = [torch.rand(3) for _ in range(4)], [{"boxes": torch.zeros(1, 4)}] * 4
+    assert dlw.summary(Detector(), images).total_macs == 4 * 24
+    assert dlw.summary(Detector(), [images, targets]).total_macs == 4 * 24
+    assert len(dlw.activations(Detector(), images).parts("line")) == 4
 
 
 def test_a_forward_that_takes_no_tensor_is_run():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import ctypes
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -217,12 +218,59 @@ def by_address(x):
 
 @pytest.mark.parametrize(
     "work",
-    [lambda x: torch.from_numpy(x.numpy() @ x.numpy().T), lambda x: torch.as_tensor(np.asarray(x)), by_address],
+    [
+        lambda x: torch.from_numpy(x.numpy() @ x.numpy().T), lambda x: torch.as_tensor(np.asarray(x)),
+        by_address, lambda x: torch.tensor(np.dot(x.tolist(), np.eye(4))),
+    ],
 )
 def test_what_is_computed_outside_torch_is_said_to_be_left_out(work):
     table = dlw.summary(Kernel(work), torch.randn(3, 4))
     assert table.complete and table.total_macs == 48 and list(table.uncounted) == ["code outside torch"]
     assert "at least" in str(table)
+
+
+def test_what_other_threads_compute_is_said_to_be_left_out():
+    class Threads(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.lines = nn.ModuleList([nn.Linear(4, 4), nn.Linear(4, 4)])
+
+        def forward(self, x):
+            with ThreadPoolExecutor(1) as pool:
+                return sum(pool.map(lambda line: line(x), self.lines))
+
+    model, x = Threads(), torch.randn(3, 4)
+    assert "at least" in str(dlw.summary(model, x))
+    assert dlw.activations(model, x).missing["lines.0"] == "ran on another thread, where it is not watched"
+
+
+def test_what_was_run_and_why_is_told_in_the_words_of_the_model():
+    class Picks(nn.Linear):
+        def forward(self, x):
+            return super().forward(x[x.sum(1) > 0])
+
+    class Locked(nn.Linear):
+        def __init__(self) -> None:
+            super().__init__(4, 2)
+            self.lock = threading.Lock()
+
+    class Same(nn.Linear):
+        def __deepcopy__(self, memo):
+            return self
+
+    x = torch.randn(3, 4)
+    assert "the line “return super().forward(x[x.sum(1) > 0])” makes" in dlw.summary(Picks(4, 2), x).how
+    locked = dlw.summary(Locked(), x).how
+    assert "The model itself" in locked and "it holds a lock, which cannot be copied" in locked
+    assert "a copy of 0 (Same) is the same object again" in dlw.summary(nn.Sequential(Same(4, 2)), x).how
+
+
+def test_a_graph_module_keeps_what_its_hooks_need():
+    model, x = torch.fx.symbolic_trace(nn.Sequential(nn.Linear(4, 8), nn.ReLU())), torch.randn(3, 4)
+    model.rows = 2
+    cut = lambda module, args, kwargs: ((args[0][: module.rows],), kwargs)  # noqa: E731
+    model.register_forward_pre_hook(cut, with_kwargs=True)
+    assert dlw.summary(model, x).total_macs == 2 * 4 * 8
 
 
 @pytest.mark.parametrize("sign, macs", [(1, 48), (-1, 96)])

@@ -31,6 +31,17 @@ class Shifted(nn.Module):
         return F.embedding(numbers + 1, self.weight)
 
 
+class Positions(nn.Module):
+    """Looks up where each token stands."""
+
+    def __init__(self):
+        super().__init__()
+        self.words, self.places = nn.Embedding(50, 4), nn.Embedding(16, 4)
+
+    def forward(self, tokens):
+        return self.words(tokens) + self.places(torch.arange(tokens.shape[1], device=tokens.device) + 1)
+
+
 def fails(model, *inputs):
     """Say whether torch itself fails."""
     try:
@@ -50,6 +61,7 @@ def fails(model, *inputs):
         (Columns(5, 7), [torch.tensor([[4, 6], [4, 7]])], ["tables.1", "7", "0 to 6", "row 1"]),
         (Columns(5, 7), [torch.tensor([[4.0, 6.0], [5.0, 3.0]])], ["tables.0", "5", "0 to 4", "row 1"]),
         (Shifted(), [torch.arange(9)], ["9", "0 to 8"]),
+        (Positions(), [torch.zeros(2, 18).long()], ["places", "18", "0 to 15", "3 are outside"]),
     ],
 )
 def test_a_number_beyond_a_table_is_told(model, inputs, words, followed):
@@ -66,6 +78,7 @@ def test_a_number_beyond_a_table_is_told(model, inputs, words, followed):
         (Columns(5, 8), torch.tensor([[4, 7], [0, 0]])),
         (Shifted(), torch.arange(8)),
         (nn.Embedding(3, 2), torch.tensor(2)),
+        (Positions(), torch.zeros(2, 15).long()),
     ],
 )
 def test_numbers_within_are_not_told(model, inputs):
