@@ -62,7 +62,7 @@ def choose(modules: Mapping[str, nn.Module], layers: Layers) -> list[str]:
 
 
 def is_leaf(path: str, module: nn.Module) -> bool:
-    """Say whether a layer holds no others, but for what makes its weights."""
+    """Say whether a layer holds no others, beside its weights' makers."""
     inside = not _MAKES_WEIGHTS.isdisjoint(path.split("."))
     return not inside and all(name in _MAKES_WEIGHTS for name, _ in module.named_children())
 

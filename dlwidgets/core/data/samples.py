@@ -125,7 +125,7 @@ class PlainSamples(Samples):
         return inputs, target
 
     def as_one(self) -> PlainSamples | None:
-        """Return all rows as one sample, as the nodes of a graph; None of many."""
+        """Return all rows as one sample, as nodes; None of many."""
         if self._whole or self._dataset is not None or self._length > _NODES:
             return None
         twin = copy.copy(self)

@@ -132,7 +132,7 @@ def read_rows(given: Any, model: nn.Module | None = None) -> Any:
 
 
 def read_frame(frame: Any) -> np.ndarray[Any, Any]:
-    """Return a frame or a column of numbers, booleans among them, as an array."""
+    """Return a frame or column of numbers as an array."""
     array = frame.to_numpy()
     if array.dtype.kind != "O":
         return array

@@ -329,7 +329,7 @@ def clear_frames(error: BaseException) -> None:
 
 
 def _line_of(error: Any) -> str:
-    """Quote the line of the model's code at which an error arose; else name the operation."""
+    """Quote the model's line where an error arose; else the operation."""
     for frame, number in reversed(list(traceback.walk_tb(error.__traceback__))):
         if str(frame.f_globals.get("__name__")).partition(".")[0] not in _NOT_THE_MODELS:
             line = linecache.getline(frame.f_code.co_filename, number, frame.f_globals).strip()

@@ -167,7 +167,7 @@ class LayerLook:
             self.taken = TakenLook(found, None if own is not None else index, target, step)
 
     def _look_at_all(self, eager: nn.Module, wanted: Wanted) -> Look | None:
-        """Look at all rows as one sample, if the model runs on these alone."""
+        """Look at all rows as one sample, if the model runs then."""
         whole = self.samples.samples.as_one() if isinstance(self.samples.samples, PlainSamples) else None
         found = None if whole is None else look(eager, whole.inputs(0), wanted, self.scores_of, self._behind)
         if whole is None or found is None or not found.kind:
