@@ -469,7 +469,7 @@ def _check_labels(task: Task, targets: torch.Tensor, output: torch.Tensor) -> No
             f"The targets have shape {where} a sample and the model's output {tuple(output.shape[1:])}: "
             f"for {count} classes each sample has {each}, or a number for each class."
         )
-    targets = targets[~find_unknown(targets)]
+    every, targets = targets, targets[~find_unknown(targets)]
     if targets.is_floating_point() and bool((targets != targets.floor()).any()):
         raise ValueError(
             "The targets are not whole numbers: "
@@ -480,7 +480,10 @@ def _check_labels(task: Task, targets: torch.Tensor, output: torch.Tensor) -> No
         return
     low, high = int(labels.min()), int(labels.max())
     if high >= count or low < 0:
-        hint = " Count from 0: pass y - 1." if low == 1 and high == count else ""
+        outside = ~find_unknown(every) & (every != ignored) & ((every < 0) | (every >= count))
+        rows = outside.reshape(len(every), -1).any(1).nonzero().flatten().tolist()
+        hint = f" They do not in {pluralize(len(rows), 'sample')}, the first is sample {rows[0]}."
+        hint = " Count from 0: pass y - 1." if low == 1 and high == count else hint
         raise ValueError(
             f"The targets hold the label {high if high >= count else low}, but the model puts out "
             f"{pluralize(count, 'value')}: labels go from 0 to {count - 1}.{hint}"

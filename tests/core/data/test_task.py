@@ -164,7 +164,7 @@ def test_outputs_that_are_no_tensors_need_a_loss_of_their_own():
         ({"output": (out(4, 5), out(4, 5))}, "The model's output is of type tuple, not a tensor: pass loss=(output, targets) -> loss, or training_step=(model, batch) -> loss."),
         ({"targets": {"boxes": out(4, 4)}}, "The targets are of type dict, not a tensor: pass loss=(output, targets) -> loss, or training_step=(model, batch) -> loss."),
         ({"output": out(4, 5).mean()}, "The model puts out a single number for a batch: one row for each sample is wanted."),
-        ({"targets": labels(8, 6)}, "The targets hold the label 5, but the model puts out 5 values: labels go from 0 to 4."),
+        ({"targets": labels(8, 6)}, "The targets hold the label 5, but the model puts out 5 values: labels go from 0 to 4. They do not in 1 sample, the first is sample 5."),
         ({"targets": labels(8, 5) + 1}, "The targets hold the label 5, but the model puts out 5 values: labels go from 0 to 4. Count from 0: pass y - 1."),
         ({"targets": labels(8, 5) - 1}, "The targets hold the 5 labels -1 ... 3 for 5 classes, so -1 may be a class or mean unknown: for a class count from 0 (y + 1), for unknown give NaN."),
         ({"targets": labels(8, 5) + 0.5, "task": "multiclass"}, "The targets are not whole numbers: a multiclass task has the number of its class for each sample."),
