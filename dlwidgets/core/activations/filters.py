@@ -89,6 +89,8 @@ def filters(
     part : which of a recurrent layer's matrices: 0 what it makes of its input, 1 of its own past.
     """
     draw: Draw = partial(stack_maps, budget=budget)
+    if any(weight.is_meta for weight in layer.parameters(recurse=False)):
+        return Filters(reason="has its weights elsewhere, and has them brought only while it runs")
     if isinstance(layer, nn.MultiheadAttention):
         return _attention(layer, draw)
     if isinstance(layer, nn.RNNBase):
@@ -96,12 +98,13 @@ def filters(
     weight = getattr(layer, "weight", None)
     # A quantised layer has a method of this name.
     weight = weight() if callable(weight) and not isinstance(weight, torch.Tensor) else weight
-    if not isinstance(weight, torch.Tensor) or weight.is_meta:
+    if not isinstance(weight, torch.Tensor):
         return Filters(reason=f"has no weights of its own ({kind_of(layer)})")
     if weight.numel() == 0:
         return Filters(reason="has no weights: they are empty")
+    weight = whole(weight)
     # Training writes into the weights themselves.
-    weight = kept = weight.detach().clone() if weight.numel() <= _MOST_KEPT else weight.detach()
+    weight = kept = weight.clone() if weight.numel() <= _MOST_KEPT else weight
     if isinstance(layer, _TRANSPOSED):
         # Filters first, as those of a plain convolution.
         weight = weight.unflatten(0, (layer.groups, -1)).transpose(1, 2).flatten(0, 1)
@@ -196,7 +199,13 @@ class Incoming:
         weight = getattr(self.module, "weight", None)
         if not isinstance(self.module, nn.Linear) or not isinstance(weight, torch.Tensor) or weight.is_meta:
             return None
-        return weight[unit].detach().reshape(self.shape or (-1,)) if 0 <= unit < len(weight) else None
+        return whole(weight)[unit].reshape(self.shape or (-1,)) if 0 <= unit < len(weight) else None
+
+
+def whole(weight: torch.Tensor) -> torch.Tensor:
+    """Return a weight detached and, where it is shared out, put together."""
+    weight = weight.detach()
+    return weight.full_tensor() if hasattr(weight, "full_tensor") else weight
 
 
 def find_incoming(

@@ -19,7 +19,7 @@ from ..pictures.statistics import to_real
 from ..pictures.thumbnail import Thumbnail, make_thumbnail
 from ..pictures.tiles import BUDGET, make_tiles
 from .activations import ForwardFailed, Recording
-from .filters import ACTIVATIONS, CONVOLUTIONS, Incoming, filters, find_incoming
+from .filters import ACTIVATIONS, CONVOLUTIONS, Incoming, filters, find_incoming, whole
 from .forward_pass import must_be_built
 from .layer_choice import is_leaf, layer_paths
 from .result import save_arrays
@@ -351,7 +351,7 @@ def _pack_incoming(look: Look, units: int, unit: int) -> tuple[bytes, dict[str, 
     return drawn.maps.tobytes(), {
         "unit": unit, "layer": behind.path, "shape": list(weights.shape), "size": list(drawn.maps.shape),
         "scale": float(drawn.scale[0]), "block": list(drawn.block),
-        "bias": number(float(to_real(bias.detach())[unit])) if bias is not None else None,
+        "bias": number(float(to_real(whole(bias))[unit])) if bias is not None else None,
     }  # fmt: skip
 
 

@@ -30,6 +30,7 @@ from ..base.isolation import (
 )
 from ..base.slices import unpaused
 from ..base.trees import tree_map, tree_tensors
+from ..base.words import quote_error
 from .example_input import Example
 from .forward_error import FailureReason, explain
 from .operations import OutOfRange
@@ -340,10 +341,10 @@ def _line_of(error: Any) -> str:
 
 def _why_not_copied(error: BaseException | None) -> str:
     """Say as a clause why a stand-in could not be made."""
-    words = _words(error)
+    words = quote_error(error).rstrip(".")
     if (kind := re.search(r"cannot pickle '(?:[\w.]*\.)?(\w+)'", words)) is not None:
         return f"it holds a {kind[1].lower()}, which cannot be copied"
-    return f"it cannot be copied without its values ({words})"
+    return f"it cannot be copied: {words}"
 
 
 def _words(error: BaseException | None) -> str:

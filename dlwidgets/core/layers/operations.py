@@ -232,7 +232,8 @@ def has_macs(operation: torch._ops.OpOverload) -> bool:
     none in the usual sense. Everything that is not known to be of that sort may.
     """
     if operation.namespace != "aten":
-        return operation.namespace not in ("prim", "prims", "profiler")
+        # The latter send tensors to other processes.
+        return operation.namespace not in ("prim", "prims", "profiler", "c10d", "_c10d_functional")
     kinds = [result.alias_info for result in operation._schema.returns]
     is_view = bool(kinds) and all(kind is not None and not kind.is_write for kind in kinds)
     if is_view or torch.Tag.pointwise in operation.tags:
