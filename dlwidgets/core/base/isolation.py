@@ -20,7 +20,7 @@ from torch.nn.parameter import is_lazy
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from .held import ARRAYS, CACHED, CODE, GENERATORS, Named, find_held, parts_of
+from .held import ARRAYS, CACHED, CODE, GENERATORS, Named, entries_of, find_held, parts_of
 from .random_state import TURN, RandomStates, read_generator, write_generator
 from .trees import tree_map, tree_tensors
 
@@ -139,7 +139,7 @@ class BorrowedModel:
     @contextmanager
     def watched(self) -> Iterator[None]:
         """Note what is changed within, on this thread."""
-        dicts = [(one, dict(one)) for one in self._dicts]
+        dicts = [(one, entries_of(one)) for one in self._dicts]
         others = [(one, list(one)) for one in self._others]
         missed = [(one, one.cache_info().misses) for one in self._remembering]
         with ExitStack() as stack:
@@ -151,10 +151,11 @@ class BorrowedModel:
             finally:
                 for one, before in dicts:
                     # Entry by entry, so that what another thread sets between two forwards stays.
-                    if one.keys() != before.keys() or not all(map(is_, one.values(), before.values())):
+                    now = entries_of(one)
+                    if now.keys() != before.keys() or not all(map(is_, now.values(), before.values())):
                         kept = self._entries.setdefault(id(one), (one, {}))[1]
-                        for key in [*before, *(key for key in one if key not in before)]:
-                            if one.get(key, _GONE) is not (was := before.get(key, _GONE)):
+                        for key in [*before, *(key for key in now if key not in before)]:
+                            if now.get(key, _GONE) is not (was := before.get(key, _GONE)):
                                 kept.setdefault(key, was)
                 self._forgetful += [one for one, before in missed if one.cache_info().misses > before]
                 for other, contents in others:
@@ -268,8 +269,10 @@ def _tensors_of(module: nn.Module) -> Iterator[torch.Tensor]:
 
 
 def _has_memory(tensor: torch.Tensor) -> bool:
-    if tensor.layout != torch.strided or tensor.is_meta or is_lazy(tensor) or hasattr(tensor, "fake_mode"):
+    if tensor.layout != torch.strided or tensor.is_meta or is_lazy(tensor):
         return False
+    if any(hasattr(tensor, name) for name in ("fake_mode", "__tensor_flatten__")):
+        return False  # it has no values, or they are those of the tensors inside
     try:
         return not tensor.is_nested and tensor.data_ptr() is not None
     except (RuntimeError, NotImplementedError):  # one that wraps others

@@ -343,7 +343,8 @@ def _why_not_copied(error: BaseException | None) -> str:
     """Say as a clause why a stand-in could not be made."""
     words = quote_error(error).rstrip(".")
     if (kind := re.search(r"cannot pickle '(?:[\w.]*\.)?(\w+)'", words)) is not None:
-        return f"it holds a {kind[1].lower()}, which cannot be copied"
+        what = "Python module" if kind[1] == "module" else kind[1].lower()
+        return f"it holds a {what}, which cannot be copied"
     return f"it cannot be copied: {words}"
 
 

@@ -55,7 +55,7 @@ def find_unregistered(modules: Mapping[str, nn.Module]) -> list[Unregistered]:
     }
     found = []
     for path, module in modules.items():
-        if isinstance(module, torch.jit.ScriptModule):
+        if isinstance(module, torch.jit.ScriptModule) or type(module).__module__.startswith("torch."):
             continue
         for name, value in list(vars(module).items()):
             if name in _OWN or isinstance(value, nn.Module):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import functools
 import random
 import threading
@@ -260,6 +261,17 @@ def test_what_a_forward_writes_is_given_back(write, look):
     before = state(model)
     LOOKS[look](model, x)
     assert state(model) == before
+
+
+def test_a_dict_that_makes_something_of_what_it_holds_is_left_alone():
+    class Makes(collections.OrderedDict):
+        def __getitem__(self, key):
+            return super().__getitem__(key)()
+
+    model = Restless(lambda model, x: model.kinds["relu"])
+    model.kinds = Makes(relu=nn.ReLU)
+    dlw.activations(model, torch.ones(2, 4))
+    assert list(dict.values(model.kinds)) == [nn.ReLU]
 
 
 def test_what_a_forward_writes_down_for_its_caller_stays_there():
