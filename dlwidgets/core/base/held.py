@@ -107,7 +107,7 @@ def find_held(
             waiting.extend([(part, depth - 1) for part in parts if type(part) not in _PLAIN])
 
 
-def entries_of(one: MutableMapping[Any, Any]) -> dict[Any, Any]:
+def raw_entries(one: MutableMapping[Any, Any]) -> dict[Any, Any]:
     """Return what a dict holds, even where reading makes something else of it."""
     return dict(dict.items(one)) if isinstance(one, dict) and type(one) is not dict else dict(one)
 
@@ -127,7 +127,7 @@ def is_shared(one: Any, locked: bool = False) -> bool:
 def parts_of(one: Any) -> list[Any]:
     """List what an object holds, its attributes as a dict."""
     if isinstance(one, (dict, Named)):
-        return list(entries_of(one).values())
+        return list(raw_entries(one).values())
     if isinstance(one, _PLACES):
         return list(one)
     if isinstance(one, torch.Tensor):

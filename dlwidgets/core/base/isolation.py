@@ -20,7 +20,7 @@ from torch.nn.parameter import is_lazy
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from .held import ARRAYS, CACHED, CODE, GENERATORS, Named, entries_of, find_held, parts_of
+from .held import ARRAYS, CACHED, CODE, GENERATORS, Named, find_held, parts_of, raw_entries
 from .random_state import TURN, RandomStates, read_generator, write_generator
 from .trees import tree_map, tree_tensors
 
@@ -139,7 +139,7 @@ class BorrowedModel:
     @contextmanager
     def watched(self) -> Iterator[None]:
         """Note what is changed within, on this thread."""
-        dicts = [(one, entries_of(one)) for one in self._dicts]
+        dicts = [(one, raw_entries(one)) for one in self._dicts]
         others = [(one, list(one)) for one in self._others]
         missed = [(one, one.cache_info().misses) for one in self._remembering]
         with ExitStack() as stack:
@@ -151,7 +151,7 @@ class BorrowedModel:
             finally:
                 for one, before in dicts:
                     # Entry by entry, so that what another thread sets between two forwards stays.
-                    now = entries_of(one)
+                    now = raw_entries(one)
                     if now.keys() != before.keys() or not all(map(is_, now.values(), before.values())):
                         kept = self._entries.setdefault(id(one), (one, {}))[1]
                         for key in [*before, *(key for key in now if key not in before)]:
