@@ -108,7 +108,7 @@ def find_held(
 
 
 def raw_entries(one: MutableMapping[Any, Any]) -> dict[Any, Any]:
-    """Return what a dict holds, even where reading makes something else of it."""
+    """Return what a dict holds, whatever reading makes of it."""
     return dict(dict.items(one)) if isinstance(one, dict) and type(one) is not dict else dict(one)
 
 
