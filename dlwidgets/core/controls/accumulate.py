@@ -35,6 +35,8 @@ class Accumulation:
         self._drawn_alone, self._size = False, 0
         #: Whether batches of a step ever counted by what their loss divides by, not by their samples.
         self.uneven = False
+        #: How batches were cut when a step failed, and whether they were cut otherwise when it was retaken.
+        self._cut, self.recut = (1, 0), False
 
     def take(self) -> list[Any]:
         """Return the next batches, none at an epoch's end."""
@@ -43,6 +45,7 @@ class Accumulation:
             batch = self.batches.take()
             self._group = [] if batch is None else [batch]
             return self._group
+        self.recut = self.recut or bool(self._held) and self._cut != (self.count, self.batches.batch_size)
         group: list[Any] = []
         try:
             while len(group) < self.count:
@@ -105,15 +108,17 @@ class Accumulation:
         """Return the count, and the batches of a failed step."""
         return {
             "count": self.count, "held": list(self._held), "ended": self._ended, "size": self._size,
-            "uneven": self.uneven,
+            "uneven": self.uneven, "cut": self._cut, "recut": self.recut,
         }  # fmt: skip
 
     def install(self, state: dict[str, Any]) -> None:
         self.count, self._ended, self._size = state["count"], state["ended"], state["size"]
         self._held, self._group, self.uneven = list(state["held"]), [], state.get("uneven", False)
+        self._cut, self.recut = tuple(state.get("cut", (1, 0))), state.get("recut", False)
 
     def _hold(self, group: Sequence[Any]) -> None:
         self._held, self._size = [*group, *self._held], self.batches.batch_size
+        self._cut = self.count, self._size
 
 
 def divisors(

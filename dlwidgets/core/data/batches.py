@@ -274,6 +274,9 @@ class Batches:
     nothing and the global random numbers are as before. `sweep()` leaves the training's place alone.
     """
 
+    #: Whether a batch that is put back puts its random numbers back.
+    puts_draws_back = False
+
     def __init__(self, batch_size: int, sources: SourceState) -> None:
         self._size, self._sources = batch_size, sources
         #: Samples in an epoch; None where the source cannot say.
@@ -398,6 +401,8 @@ class IndexedBatches(Batches):
     source : `Rows`, or anything with `__len__` and `__getitem__`.
     shuffle : False: in the source's own order.
     """
+
+    puts_draws_back = True
 
     def __init__(self, source: Any, batch_size: int, seed: int, shuffle: bool = True) -> None:
         # Rows in memory draw no random numbers; a Dataset that augments does.

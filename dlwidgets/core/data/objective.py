@@ -81,10 +81,17 @@ class Objective:
 
     def loss(self, batch: Any) -> tuple[torch.Tensor, dict[str, float]]:
         """Return the loss of a batch on the device, and its parts."""
-        if self.custom is not None:
-            return scalar_loss(self.custom(self.model, batch))
-        loss, _, _ = self.compute(batch, self.smoothing.loss)
-        return scalar_loss(loss)
+        try:
+            if self.custom is not None:
+                return scalar_loss(self.custom(self.model, batch))
+            return scalar_loss(self.compute(batch, self.smoothing.loss)[0])
+        except ValueError as error:
+            if "more than 1 value per channel" not in str(error):
+                raise
+            raise ValueError(
+                "A batch holds one sample, on which BatchNorm cannot be trained: session.skip() leaves it out, "
+                "and with another batch_size, or drop_last=True of a DataLoader, there is none."
+            ) from error
 
     def compute(self, batch: Any, loss: Callable[[Any, Any], Any] | None = None) -> tuple[Any, Any, Any]:
         """Return loss (in the task's stead: `loss`), output and prepared targets."""

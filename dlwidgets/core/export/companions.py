@@ -80,8 +80,11 @@ class CompanionWriter:
         if format_literal(value) is None:
             return value
         kept = self._first_memory(value) if isinstance(value, (list, dict)) else None
+        if isinstance(value, dict) and kept is not None:
+            now = read_memory(value) or {}
+            return {key: one for key, one in value.items() if key in kept or key not in now} | kept
         if kept is not None:
-            return list(kept.values()) if isinstance(value, list) else kept
+            return list(kept.values())
         for key, memory in self._held.memories.items():
             before = self._draft.origin.beside.get(key, {})
             if isinstance(memory, Variables) and memory.read().get(name) is value:

@@ -55,6 +55,13 @@ def export_script(run: Run, path: Path, data: bool, thresholds: Any) -> list[str
     origin = run.origin
     if origin is None:
         raise ValueError(run.lost or "This session did not begin this run: its first weights are not known.")
+    before = [one.name for one in run.timeline.line.changes[: origin.changes]]
+    cuts = [name for name in before if name in ("skip", "accumulate", "batch_size")]
+    if run.loop.accumulation.recut or ("skip" in cuts and cuts[-1] != "skip"):
+        raise ValueError(
+            "This run cannot be written as a script: a step failed, and was taken again in batches of another "
+            "size or number."
+        )
     changes = [
         entry for number, entry in enumerate(run.timeline.line.changes)
         if (entry.step < run.loop.steps or restored_from(entry) is not None)

@@ -104,6 +104,9 @@ class Loop:
         self.epoch_ended = self._taken = False
         #: The steps before that under way, and those left of its epoch then, for whoever asks meanwhile.
         self._under_way: tuple[int, int | None] = (-1, None)
+        #: The random numbers before the batches of a failed step, and whether these were left out since.
+        self._undrawn: torch.Tensor | None = None
+        self._skipped = False
         self.evaluation_cost = 0.0
         self.watch = LayerMonitor()
         self.layer_stats: LayerStats | None = None
@@ -201,6 +204,11 @@ class Loop:
     def _take_step(self) -> bool:
         started = time.perf_counter()
         self.epoch_ended = False
+        if self._undrawn is not None and self._skipped:
+            torch.set_rng_state(self._undrawn)  # what is left out draws no random numbers, nor where it failed
+            self._undrawn = None
+        before = None if self.batches.puts_draws_back else torch.get_rng_state()
+        self._skipped = False
         if not (group := self.accumulation.take()):
             if self._taken or not self.accumulation.used_up:
                 self._end_epoch()
@@ -212,12 +220,13 @@ class Loop:
         except BaseException:
             self._mark.restore()
             self.precision.abandon()
+            self._undrawn = before if self._undrawn is None else self._undrawn
             self.accumulation.put_back()
             with torch.no_grad():
                 for buffer, kept in zip(self._buffers, buffers):
                     buffer.copy_(kept)
             raise
-        self._taken = True
+        self._taken, self._undrawn = True, None
         # Before the count of steps: whoever reads that on another thread finds the step here.
         self.history.step(
             epoch=self.epochs + 1, loss=value, lr=self.rate.value or 0.0,
@@ -233,7 +242,7 @@ class Loop:
     def skip(self) -> int:
         """Leave out the next step's batches; return how many samples."""
         group = self.accumulation.take()
-        self._taken = True
+        self._taken = self._skipped = True
         if not group or self.accumulation.over:
             self._end_epoch()
         return sum(map(batch_length, group))
@@ -301,6 +310,7 @@ class Loop:
         """Be where the loop was; others cut the history."""
         self.steps, self.epochs, self.epoch_ended = state["steps"], state["epochs"], state["epoch_ended"]
         self._taken, self.layer_stats = state["taken"], None
+        self._undrawn, self._skipped = None, False
         self._mark.forget()
 
     def evaluate(

@@ -68,6 +68,7 @@ def compute_outputs(loop: Loop, X: Any, batch_size: int) -> torch.Tensor:
                 kind = type(output).__name__
                 raise TypeError(f"The model's output is of type {kind}: a tensor is wanted to predict from.")
             parts.append(output.reshape(output.shape or (1,)).cpu())
+            loop.before_step()  # other runs that wait go on meanwhile
     return torch.cat(parts)
 
 

@@ -150,6 +150,32 @@ def a_schedule_over_a_run_resized_before_its_first_step():
     return made.fit()
 
 
+def fail(made):
+    """Have the next step fail."""
+    hook = made.model.register_forward_hook(lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        made.step()
+    hook.remove()
+
+
+@RUNS.add
+def a_step_that_failed_is_left_out_in_a_loader():
+    made = session(**loader())
+    fail(made)
+    made.skip()
+    made.step(3)
+    fail(made)
+    made.skip()
+    return made.step(2)
+
+
+@RUNS.add
+def a_step_of_several_batches_that_failed_is_taken_again():
+    made = session(**loader(), accumulate=2).step(1)
+    fail(made)
+    return made.step(3)
+
+
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):
     return RUNS.write(tmp_path_factory.mktemp("scripts"))
@@ -172,6 +198,14 @@ def test_a_change_between_two_batches_that_are_left_out_is_refused(tmp_path):
         made._run.result(made._run._apply)
         made.skip()
     with pytest.raises(ValueError, match=r"changed between two that were left out by skip\(\)"):
+        made.step(2).to_script(tmp_path / "run.py")
+
+
+def test_a_step_that_failed_and_was_cut_otherwise_is_refused(tmp_path):
+    made = session(**loader(), accumulate=3)
+    fail(made)
+    made.accumulate = 2
+    with pytest.raises(ValueError, match="a step failed, and was taken again in batches of another size or number"):
         made.step(2).to_script(tmp_path / "run.py")
 
 

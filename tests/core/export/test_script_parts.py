@@ -396,14 +396,15 @@ def a_step_that_is_a_method():
     return session(task=None, training_step=Tempered(1.2).step).step(3)
 
 
-COUNTED, taken = {"steps": 0}, 0
+COUNTED, taken = {"steps": 0, "by": [2.0]}, 0
 
 
 def counted(output, targets):
     global taken
     taken += 1
     COUNTED["steps"] += 1
-    return F.cross_entropy(output, targets) / (COUNTED["steps"] + taken)
+    COUNTED["last"] = taken
+    return F.cross_entropy(output, targets) / (COUNTED["steps"] + taken) * COUNTED["by"][0]
 
 
 @RUNS.add

@@ -309,7 +309,7 @@ def test_a_batch_that_cannot_be_learnt_from_may_be_skipped():
 def test_a_batch_of_one_after_a_change_of_the_batch_size_can_be_left_out():
     made = session(epochs=1)
     made.batch_size = COUNT - 1
-    with pytest.raises(ValueError, match="Expected more than 1 value per channel"):
+    with pytest.raises(ValueError, match=r"A batch holds one sample, on which BatchNorm .* session\.skip\(\)"):
         made.fit()
     assert made.skip() == 1
     made.fit()

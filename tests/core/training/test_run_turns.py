@@ -123,6 +123,16 @@ def test_an_observer_of_one_run_may_ask_another_that_waits_for_its_turn():
     assert made.status == "done" and found
 
 
+def test_another_run_takes_steps_between_the_batches_of_a_prediction():
+    made, asked, seen = noisy(1), Session(net(), (X, Y)), []
+    made.epochs = 10**6
+    asked.model.register_forward_hook(lambda *_: seen.append(made.steps))
+    made.start()
+    asked.predict(X, batch_size=4)
+    made.stop()
+    assert seen[-1] > seen[-12]
+
+
 def test_a_run_is_paused_while_another_trains():
     one, other = noisy(1), noisy(2)
     one.epochs = other.epochs = 10**6
