@@ -1,5 +1,5 @@
 // The bar of the confusion grid: what is shown, in which shade and order, of which classes.
-import { listen, make, say } from "../front.js";
+import { listen, make, makeChoice, say } from "../front.js";
 import { NORMALISE } from "./counts.js";
 import { readSort, sortsOf } from "./order.js";
 /** @import { Metric, Metrics } from "./metrics.js" */
@@ -12,20 +12,6 @@ import { readSort, sortsOf } from "./order.js";
 export function firstFilter(metrics, metric) {
   if (metric === "predicted") return { metric, side: "below", value: 1 };
   return metrics.isCount(metric) ? { metric, side: "least", value: 10 } : { metric, side: "below", value: 0.5 };
-}
-
-/** Two or more buttons of which one is pressed. @param {string} label @param {[string, string][]} choices
- * @param {(key: string) => void} chosen @param {AbortSignal} signal */
-export function segments(label, choices, chosen, signal) {
-  const buttons = choices.map(([key, text]) => {
-    const button = make("button", { type: "button", text });
-    listen(button, "click", () => chosen(key), signal);
-    return button;
-  });
-  const node = make("span", { class: "dlw-conf-segments", role: "group", "aria-label": label }, ...buttons);
-  /** @param {string} key */
-  const draw = (key) => buttons.forEach((button, i) => button.setAttribute("aria-pressed", String(choices[i][0] === key)));
-  return { node, draw };
 }
 
 /** @param {{metrics: Metrics, choose: (change: Partial<Look>) => void, sortBy: (sort: string) => void, again: () => void,
@@ -42,7 +28,7 @@ export function gridBar({ metrics, choose, sortBy, again, searched, look, extra,
   const search = make("input", { type: "search", placeholder: "Find a class", "aria-label": "Find a class" });
   const found = make("span", { class: "dlw-faint", role: "status" });
   const toggle = make("button", { type: "button", text: "Table" });
-  const views = segments("What is shown", [["tiles", "Each against the rest"], ["matrix", "Matrix"]], (key) => choose({ matrix: key === "matrix" }), signal);
+  const views = makeChoice("What is shown", [["tiles", "Each against the rest"], ["matrix", "Matrix"]], (key) => choose({ matrix: key === "matrix" }), signal);
   const [sorting, showing, finding] = [["Sort by", sorts, turn, renew], ["Show", metric, side, value], [search, found]]
     .map((parts) => make("span", { class: "dlw-conf-set" }, ...parts));
   const node = make("div", { class: "dlw-conf-bar" }, views.node, make("label", {}, "Shade", shade), sorting, showing, toggle, extra, finding);
@@ -66,7 +52,7 @@ export function gridBar({ metrics, choose, sortBy, again, searched, look, extra,
   function draw({ task, classes, many, inPlace, count }) {
     const { sort, table, normalise, filter, matrix } = look(), { key, falling } = readSort(sort);
     views.node.hidden = task !== "multiclass";
-    views.draw(matrix ? "matrix" : "tiles");
+    views.show(matrix ? "matrix" : "tiles");
     shade.value = normalise;
     sorts.value = key;
     say(turn, falling ? "↓" : "↑");

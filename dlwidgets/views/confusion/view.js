@@ -1,5 +1,5 @@
 // The confusion grid: thresholds, tiles or the matrix, each cell in words, a table, and the pinned class in detail.
-import { live, wishes, listen, make, say, numbers, whole, sig } from "../front.js";
+import { live, wishes, listen, make, makeChoice, say, numbers, whole, sig } from "../front.js";
 import { cellsAtEach, uints, unpackCounts } from "./counts.js";
 import { metricTable } from "./metrics.js";
 import { matching, standingOrder } from "./order.js";
@@ -8,7 +8,7 @@ import { ownLimits, ownLook, ownPin } from "./look.js";
 import { bestThresholds, scoreSlider } from "./slider.js";
 import { tileGrid } from "./tiles.js";
 import { classTable, columnMenu, widthOf } from "./table.js";
-import { gridBar, segments } from "./toolbar.js";
+import { gridBar } from "./toolbar.js";
 import { cellsOfMatrix, classMatrix } from "./matrix.js";
 import { classDetail } from "./class_detail.js";
 /** @import { Model } from "../front.js" */
@@ -52,15 +52,15 @@ function averageLine(metrics) {
  * @param {{moved: (k: number) => void, choose: (rule: string) => void, signal: AbortSignal}} hands */
 function limitLine({ moved, choose, signal }) {
   const scores = scoreSlider({ moved, signal }), name = make("div", { class: "dlw-conf-whose" });
-  const which = segments("Thresholds", [["top", "likeliest class"], ["one", "one for all"], ["each", "one per class"]], choose, signal);
+  const which = makeChoice("Thresholds", [["top", "likeliest class"], ["one", "one for all"], ["each", "one per class"]], choose, signal);
   const node = make("div", { class: "dlw-conf-limit" }, make("div", { class: "dlw-conf-which" }, name, which.node), scores.node, scores.shown);
   /** @param {Picture} picture @param {number} width @param {boolean} squares the matrix knows no thresholds */
   function draw(picture, width, squares) {
     const { names, each: own, focus, task, limits } = picture, top = Number.isNaN(limits[0]);
     node.hidden = squares;
     which.node.hidden = names.length === 1;
-    which.draw(top ? "top" : own ? "each" : "one");
-    /** @type {HTMLElement} */ (which.node.firstElementChild).hidden = task !== "multiclass";
+    which.show(top ? "top" : own ? "each" : "one");
+    which.buttons[0].hidden = task !== "multiclass";
     scores.node.hidden = scores.shown.hidden = top;
     say(name, top ? "Each sample is said to be of its likeliest class" : own ? `Threshold of ${names[focus]}` : "Threshold");
     name.title = own ? names[focus] : "";

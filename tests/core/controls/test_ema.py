@@ -1,6 +1,6 @@
 """Averaged weights: torch's own, beside those that train."""
 
-# ruff: noqa: E501 - a case is one line, with the whole of its sentence
+
 
 from __future__ import annotations
 

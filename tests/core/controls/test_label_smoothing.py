@@ -1,6 +1,6 @@
 """Smoothed labels: in training alone."""
 
-# ruff: noqa: E501 - a case is one line, with the whole of its sentence
+
 
 from __future__ import annotations
 
