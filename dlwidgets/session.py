@@ -615,7 +615,9 @@ class Session(HasTraits):
         Steps count as in `history()`, up to the end of the run; before `start()`, of the run that it would
         begin. Nothing is touched by it. What waits for a metric (plateau) is drawn flat, and `note` says so.
         """
-        return self._run.loop.rate.forecast(points)
+        if (number := read_count(points)) is None:
+            raise ValueError(f"coming_rates({points!r}): a whole number of points, 1 or more, is wanted.")
+        return self._run.loop.rate.forecast(number)
 
     # ------------------------------------------------------------------ asking the model
 
@@ -674,6 +676,7 @@ class Session(HasTraits):
         """
         loop = self._run.loop
         wanted = loop.best_weights if best else lambda: loop.weights(averaged)
+        path = _read_path("save", path)
         return save_weights(self._run.result(wanted), path)
 
     def layers(self) -> Summary:
@@ -844,7 +847,7 @@ class Session(HasTraits):
         Where the place in the data is not to be had, as after another DataLoader, `notes` says so, and the
         rest of the epoch comes in another order.
         """
-        found, notes = load(folder, run)
+        found, notes = load(_read_path("from_checkpoint", folder), run)
         keep = {"checkpoint_dir": folder, "checkpoint_every": 60.0}
         keep |= {name: options.pop(name) for name in tuple(keep) if name in options}
         session = cls(model, train, valid, **options)
@@ -907,7 +910,7 @@ class Session(HasTraits):
         """
         from .core.export.script import export_script
 
-        path = Path(path)
+        path = _read_path("to_script", path)
         if path.suffix != ".py":
             raise ValueError(f"to_script({str(path)!r}): the name of a Python file is wanted, as 'run.py'.")
         thresholds = self.thresholds
@@ -1005,7 +1008,8 @@ class Session(HasTraits):
         """
         steering = self._run.steering
         if name not in steering.names:
-            raise ValueError(f"{name!r} is no control: there are {', '.join(steering.names)}.")
+            hint = name_hint(str(name), steering.names)
+            raise ValueError(f"{name!r} is no control: there are {', '.join(steering.names)}.{hint}")
         return steering.read(name, value)
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -1146,6 +1150,13 @@ def _called(session: Session) -> str:
 def _titled(session: Session) -> str:
     name = _bound_name(session)
     return f"Another session ({name + ', ' if name else ''}{type(session.model).__name__})"
+
+
+def _read_path(call: str, path: Any) -> Path:
+    try:
+        return Path(path)
+    except TypeError:
+        raise TypeError(f"{call}({path!r}): a path is wanted, as 'runs/one'.") from None
 
 
 def _share_weights(model: nn.Module, other: nn.Module) -> bool:

@@ -197,6 +197,22 @@ def test_numbers_of_numpy_and_torch_count_steps():
     assert (made.steps, made.lr) == (2, 0.2)
 
 
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        (lambda made: made.save(5), r"save\(5\): a path is wanted"),
+        (lambda made: made.to_script(5), r"to_script\(5\): a path is wanted"),
+        (lambda made: made.from_checkpoint(5, Net(), (X, SEVERAL)), r"from_checkpoint\(5\): a path is wanted"),
+        (lambda made: made.coming_rates("3"), r"coming_rates\('3'\): a whole number of points"),
+        (lambda made: made.read_wish("learning_rate", 1), r"'learning_rate' is no control: .* Did you mean 'lr'\?"),
+        (lambda made: made.step("3"), r"step\('3'\): a whole number of steps, 1 or more, is wanted\."),
+    ],
+)  # fmt: skip
+def test_a_call_that_is_mistyped_says_what_it_wants(call, sentence):
+    with pytest.raises((TypeError, ValueError), match=f"^{sentence}"):
+        call(Session(Net(), (X, SEVERAL)))
+
+
 def test_predicting_for_samples_of_another_shape_says_both():
     with pytest.raises(ValueError, match=r"X has inputs of shape \(7,\) a sample, the training's \(6,\): mat1"):
         Session(Net(), (X, SEVERAL)).predict(torch.zeros(3, 7))
