@@ -283,6 +283,8 @@ class Batches:
         self.samples: int | None = None
         #: The number of each sample's group, as its patient's, in order; None: each stands alone.
         self.groups: NDArray[np.int64] | None = None
+        #: The names of the samples, in order; None: they are only numbered.
+        self.names: Sequence[Any] | None = None
         #: Whether the source can be read once only; and has been.
         self.once = self.used_up = False
         self._first_batch: Any = None

@@ -28,7 +28,7 @@ from ..layers.forward import find_out_of_range
 from ..layers.kinds import dtype_name
 from .batches import Batches, IndexedBatches
 from .groups import draw_groups, read_groups, take_column
-from .labels import row_names
+from .labels import numbered, row_names
 from .loader import LoaderBatches
 from .reduction import Reduction, find_reduction
 from .source import Rows, read_data, split_data
@@ -111,6 +111,8 @@ def prepare_data(
     supply, check = _open_batches(train, valid, batch_size, seed)
     if check is not None:
         check.groups = groups
+        if isinstance(valid, Rows) and valid.names and not numbered(valid.names):
+            check.names = valid.names
     names = names or getattr(train, "classes", None)
     columns = getattr(train, "columns", None)
 

@@ -32,6 +32,8 @@ class Rows:
     named: bool = False
     #: The columns of the DataFrame that the targets were, in order, where there are several.
     target_columns: tuple[str, ...] | None = None
+    #: The names of the samples, where an index brought any.
+    names: Sequence[Any] | None = None
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -159,8 +161,8 @@ def split_data(
         out = torch.from_numpy(held_out)
         parts = (~out).nonzero()[:, 0], out.nonzero()[:, 0]
     if isinstance(rows, Rows):
-        taken = [rows.take(part) for part in parts]
-        return tuple(replace(rows, inputs=X, targets=y) for X, y in taken)  # type: ignore[return-value]
+        taken = [(*rows.take(part), rows.names and [rows.names[n] for n in part.tolist()]) for part in parts]
+        return tuple(replace(rows, inputs=X, targets=y, names=names) for X, y, names in taken)  # type: ignore[return-value]
     return tuple(torch.utils.data.Subset(rows, part.tolist()) for part in parts)  # type: ignore[return-value]
 
 
@@ -212,7 +214,7 @@ def _make_rows(
     _refuse_empty(targets, name)
     return Rows(
         inputs, targets, labels.classes or labels.columns, named=labels.classes is not None,
-        target_columns=labels.columns if targets.ndim > 1 else None,
+        target_columns=labels.columns if targets.ndim > 1 else None, names=labels.rows or row_names(X),
     )  # fmt: skip
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,12 +26,9 @@ from ..data.objective import Objective
 from ..data.reduction import LossCalls, LossTotal, to_double
 from ..data.source import Rows
 from ..data.task import Task, scalar_loss
-from .inputs import TASKS
+from .inputs import TASKS, sample_names
 from .metrics import compute_rate
 from .scores import Scores, ScoreStream
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 _BY_SAMPLES = (
     "The validation loss is averaged over batches by their samples: what the loss of a batch divides by "
@@ -51,8 +48,8 @@ class Evaluation:
     loss : that of the whole set, as if it were one batch; of a loss that cannot be split, the mean over the
         batches, weighted by samples, and `loss_note` says so.
     samples : how many there were.
-    scores : the scores of a classification task; None for any other. Where a part was evaluated, their
-        `sample_ids` are the samples' row numbers in the validation data.
+    scores : the scores of a classification task; None for any other. Their `sample_ids` are the index of the
+        validation data, or where a part was evaluated and there is none, the samples' row numbers in it.
     metrics : by name: "accuracy" (multiclass), "macro_f1" (classes; at a threshold of 0.5, multiclass: of the
         likeliest class), "mean_absolute_error" (regression).
     of : how many samples the validation data has; None where it cannot say.
@@ -120,7 +117,7 @@ def evaluate(
             samples += size
         if not samples:
             raise ValueError("The validation data gave no samples.")
-        scores, metrics = judge.found(part.pick(batches.groups, samples))
+        scores, metrics = judge.found(*(part.pick(one, samples) for one in (batches.groups, batches.names)))
     whole = count is None or samples < count or part.of == samples
     of, note = (samples, "") if whole else (part.of, f"Evaluated on {part.words}.")
     averaged = "" if total.known else _BY_SAMPLES
@@ -169,11 +166,11 @@ class Judge:
         self._numbers += numbers or ()
         self._stream.add(truth, output, numbers)
 
-    def found(self, groups: Any = None) -> tuple[Scores | None, dict[str, float]]:
+    def found(self, groups: Any = None, names: Any = None) -> tuple[Scores | None, dict[str, float]]:
         """Return the scores, where there are any, and metrics by name.
 
-        There are none of labels that are smoothed or mixed, or of which none is known. `groups` are those of
-        the samples, as for Scores.
+        There are none of labels that are smoothed or mixed, or of which none is known. `groups` and `names`
+        are those of the samples, as for Scores.
 
         Raises
         ------
@@ -194,6 +191,9 @@ class Judge:
         if self._mixed and bool(torch.stack(self._mixed).any()):
             return None, {}
         scores = self._stream.scores(groups)
+        scores.numbers = np.array(self._numbers, np.int64) if self._numbers else None
+        if names is not None:
+            scores.sample_ids = sample_names(names, scores.n_samples)
         confusion = scores.confusion(None)
         macro_f1 = {"macro_f1": float(np.nan_to_num(compute_rate("f1", confusion)).mean())}
         if self._task.name != "multiclass":
@@ -228,11 +228,11 @@ class Subset:
         """Return the row numbers of `count` samples from the `first` on."""
         return None if self.numbers is None else self.numbers[first : first + count].tolist()
 
-    def pick(self, groups: NDArray[np.int64] | None, count: int) -> NDArray[np.int64] | None:
-        """Return the groups of its `count` samples, from those of all."""
-        if groups is None:
+    def pick(self, given: Any, count: int) -> Any:
+        """Return what belongs to its `count` samples."""
+        if given is None:
             return None
-        return groups[:count] if self.numbers is None else groups[self.numbers.numpy()]
+        return given[:count] if self.numbers is None else np.asarray(given, object)[self.numbers.numpy()]
 
 
 def draw_subset(batches: Batches, batch_size: int, count: int | None = None, seed: int = 0) -> Subset:

@@ -131,6 +131,8 @@ class Scores:
         self.ranked = RankedScores(self.y_true, self.y_score)
         self.positives, self.negatives = self.ranked.totals.T.copy()
         self.unknown = self.n_samples - self.positives - self.negatives
+        #: Where the samples stand in the data that they are a part of; None: in this order.
+        self.numbers: NDArray[np.int64] | None = None
         #: What orders confident samples that a probability of 1 makes equal; None where none are.
         self._log_odds: NDArray[np.float64] | None = None
 

@@ -119,11 +119,10 @@ class SampleSource:
         if scores is None:
             return []
         if self._numbers[0] is not scores or self._numbers[1] != self.order:
-            numbers = in_order(scores, self.order).tolist()
-            # Where a part was evaluated, its rows are named by the samples' numbers.
-            if scores.sample_ids is not None:
-                numbers = [int(scores.sample_ids[row]) for row in numbers]
-            self._numbers = (scores, self.order, numbers)
+            numbers = in_order(scores, self.order)
+            if scores.numbers is not None:
+                numbers = scores.numbers[numbers]
+            self._numbers = (scores, self.order, numbers.tolist())
         return self._numbers[2]
 
     def place(self, index: int) -> list[int] | None:

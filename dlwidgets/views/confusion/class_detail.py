@@ -235,8 +235,7 @@ class SampleReader:
 
     def number(self, scores: Scores, row: int) -> int:
         """Return the number among the samples of a row of the scores."""
-        alone = self._session is None or scores.sample_ids is None
-        return row if alone else int(scores.sample_ids[row])
+        return row if scores.numbers is None else int(scores.numbers[row])
 
     def want(self, scores: Scores, cls: int, rows: list[int]) -> list[Card | None]:
         """Return the cards of some rows; None where one is being read."""

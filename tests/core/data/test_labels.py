@@ -381,3 +381,20 @@ def test_a_loss_of_known_labels_is_that_of_the_set_at_any_batch_size(size):
     with torch.no_grad():
         each = F.binary_cross_entropy_with_logits(session.model(inputs), y.nan_to_num(), reduction="none")
     assert session.evaluate().loss == pytest.approx(float(each[~y.isnan()].mean()), rel=1e-5)
+
+
+@pytest.mark.parametrize("share", [True, False])
+def test_the_index_of_a_frame_names_the_samples_of_a_sessions_scores(share):
+    frame = pd.DataFrame({"a": range(20), "y": [0, 1] * 10}, [f"image {n}" for n in range(20)])
+    session = Session(nn.Linear(1, 1), frame, 0.5 if share else frame[10:], target="y")
+    names = session.evaluate().scores.sample_ids
+    held = [f"image {int(session.samples.inputs(n))}" for n in range(10)]
+    assert names.tolist() == held
+    session.evaluate_samples = 4
+    scores = session.evaluate().scores
+    assert scores.sample_ids.tolist() == [held[n] for n in scores.numbers]
+    if share:  # numbers say something once they are no longer all there
+        plain = Session(nn.Linear(1, 1), frame.reset_index(drop=True), 0.5, target="y")
+        assert [f"image {n}" for n in plain.evaluate().scores.sample_ids] == held
+    whole = (frame.reset_index(drop=True)[["a"]], frame["y"].to_numpy())
+    assert Session(nn.Linear(1, 1), whole, whole).evaluate().scores.sample_ids is None

@@ -165,7 +165,7 @@ def test_a_session_holds_out_whole_patients_and_its_scores_know_them(tables, for
     assert any("whole groups of" in note for note in session.notes)
     session.evaluate_samples = 12
     some = session.evaluate().scores
-    np.testing.assert_array_equal(some.groups, pd.factorize(np.array(held)[list(some.sample_ids)])[0])
+    np.testing.assert_array_equal(some.groups, pd.factorize(np.array(held)[some.numbers])[0])
 
 
 def test_validation_data_of_its_own_brings_its_patients_and_says_which_were_trained_on(tables):

@@ -370,7 +370,9 @@ def test_a_click_makes_the_sample_the_sessions_own_and_code_moves_the_mark(sessi
 def test_where_only_a_part_was_evaluated_a_row_counts_among_all_samples(session, open_page):
     scores = session.scores
     part = np.sort(np.random.default_rng(0).permutation(scores.n_samples)[:50])
-    session.set_trait("scores", Scores(scores.y_true[part], scores.y_score[part], NAMES, sample_ids=part))
+    some = Scores(scores.y_true[part], scores.y_score[part], NAMES)
+    some.numbers = np.array(part)
+    session.set_trait("scores", some)
     view = ConfusionGrid(session)
     page = open_page(view, eager=True)
     page.say(wish="quadrant", value={"class": 1, "cell": 2})
