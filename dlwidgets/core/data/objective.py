@@ -84,6 +84,9 @@ class Objective:
         try:
             if self.custom is not None:
                 return scalar_loss(self.custom(self.model, batch))
+            if self.task.name == "multiclass" and not self.met_unknown and self.device.type == "cpu":
+                targets = unpack_batch(batch, self.target)[1]
+                self.met_unknown = isinstance(targets, torch.Tensor) and bool(find_unknown(targets).any())
             return scalar_loss(self.compute(batch, self.smoothing.loss)[0])
         except ValueError as error:
             if "more than 1 value per channel" not in str(error):
@@ -98,10 +101,7 @@ class Objective:
         inputs, targets = unpack_batch(batch, self.target)
         output = call_model(self.model, inputs)
         whole = isinstance(output, torch.Tensor) or self.task.outputs is None
-        given = targets
-        targets = self.task.prepare(given, output if whole else next(tree_tensors(output), None))
-        if self.task.name == "multiclass" and given is not targets and given.device.type == "cpu":
-            self.met_unknown = self.met_unknown or bool(find_unknown(given).any())
+        targets = self.task.prepare(targets, output if whole else next(tree_tensors(output), None))
         try:
             return (loss or self.task.loss)(output, targets), output, targets  # type: ignore[misc]
         except (TypeError, AttributeError) as error:
