@@ -392,7 +392,9 @@ class Session(HasTraits):
                 what = f"{_titled(other)} is paused and has the same weights: it would go on from those made here."
             else:
                 continue
-            self._noted(f"{what} {_called(other)}.stop() ends it.")
+            # Not looked for anew in each of many calls: where it stands among all takes long to find.
+            if not any(note.startswith(what) for note in self.notes):
+                self._noted(f"{what} {_called(other)}.stop() ends it.")
 
     @property
     def _trains(self) -> bool:
@@ -472,9 +474,9 @@ class Session(HasTraits):
     def step(self, n: int = 1, wait: bool = True) -> Self:
         """Take `n` steps, then pause; with `wait`, return then.
 
-        An interrupt pauses, as in `fit`. So that many calls in a row stay quick, not each has its state written
-        where there is a `checkpoint_dir`: `pause()`, `stop()`, `close()`, `save_checkpoint()` and the end of
-        the script do.
+        An interrupt pauses, as in `fit`. So that many calls in a row stay quick, not each of them writes its state
+        where there is a `checkpoint_dir`: `pause()`, `stop()`, `close()`, `save_checkpoint()` and the end of the
+        script do.
 
         Raises
         ------

@@ -63,7 +63,7 @@ class LossCall:
             return (~self.given[0].isnan()).sum()
         if self.of_classes:
             return weigh_classes(self.given[1], self.options["weight"], self.options["ignore_index"])
-        if self.function in _WEIGHED and self.options["weight"] is not None:
+        if self.function in _WEIGHED and self.options.get("weight") is not None:
             return self.options["weight"].sum()
         if self.function is F.ctc_loss:
             return len(self.given[3])
@@ -308,8 +308,9 @@ class TermTotal:
 class LossTotal:
     """The loss of a whole set, from those of its batches.
 
-    Means are weighted by what each divides by, sums are added: the result is that of one batch of all. A loss
-    of which neither is known is weighted by samples.
+    Means are weighted by what each divides by, sums are added: the result is that of one batch of all. A term
+    that a batch lacks, as where nothing is masked, holds nothing there. A loss of which neither is known is
+    weighted by samples.
 
     Attributes
     ----------
@@ -325,15 +326,11 @@ class LossTotal:
 
     def add(self, loss: Any, calls: LossCalls, rows: int) -> None:
         """Take in the loss of a batch, or its parts by name."""
-        seen = set()
         for name, part in loss.items() if isinstance(loss, Mapping) else [("", loss)]:
             self._by_rows = self._by_rows + to_double(torch.as_tensor(part).detach().reshape(())) * rows
             for number, term in enumerate(calls.terms_of(part)):
-                seen.add((name, number))
                 total = self._terms.setdefault((name, number), TermTotal(term.call, term.fixed))
                 self.known = total.add(term, rows) and self.known
-        # Each batch has the terms that the first had.
-        self.known = self.known and seen == self._terms.keys()
         self._rows += rows
 
     def value(self) -> float:

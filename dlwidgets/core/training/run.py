@@ -209,6 +209,7 @@ class Run:
         if wait:
             with self._waiting():
                 self.worker.wait(until=lambda: self.orders.going)
+            self._await_disk()
 
     @contextlib.contextmanager
     def awaiting_end(self, wait: bool = True, progress: bool = False) -> Iterator[None]:
@@ -226,6 +227,7 @@ class Run:
                 if shown is not None:
                     self._show(shown)
                 self.worker.wait()
+            self._await_disk()
         except KeyboardInterrupt:
             self.orders.pause()
             self.settle()
@@ -239,6 +241,11 @@ class Run:
             self.result(self.autosave.save_last)
             self.autosave.checkpoints.wait()
             self.autosave.tell()
+
+    def _await_disk(self) -> None:
+        """Return once what is being written is on disk."""
+        if self.autosave is not None and not self.worker.here:
+            self.autosave.await_disk()
 
     def await_rest(self, timeout: float | None) -> None:
         """Wait until nothing runs, or so many seconds; raise what failed."""

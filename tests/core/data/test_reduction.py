@@ -27,6 +27,13 @@ NUMBERS = torch.randn(COUNT, CLASSES, generator=_g)
 WEIGHT = torch.tensor([1.0, 5.0, 20.0])
 
 
+def where_there_is(output, target):
+    loss, picked = F.cross_entropy(output, target), target > 1
+    if picked.any():
+        loss = loss + F.l1_loss(output[picked], torch.zeros(int(picked.sum()), CLASSES))
+    return loss
+
+
 SPREAD = nn.Parameter(torch.tensor(0.3))
 
 
@@ -76,6 +83,7 @@ MASKED = {
     "half a sum": (lambda output, target: F.mse_loss(output, target, reduction="sum") / 2, NUMBERS),
     "known by itself": (lambda output, target: torch.nanmean(torch.where(target > 0, (output - target) ** 2, torch.nan)), NUMBERS),
     "overlap": (lambda output, target: 1 - 2 * (output.sigmoid() * target).sum() / (output.sigmoid().sum() + target.sum()), MARKS),
+    "where there is any": (where_there_is, LABELS),
     "parts": (lambda output, target: added(F.cross_entropy(output, target, weight=WEIGHT), output), LABELS),
     "weighed by what is learnt": (lambda output, target: F.cross_entropy(output, target, WEIGHT) * (-SPREAD).exp() + SPREAD - SPREAD.pow(2).sum(), LABELS),
     "masked": (lambda output, target: ((output - target) ** 2 * (target > 1)).sum() / (target > 1).sum(), NUMBERS),

@@ -337,6 +337,13 @@ class Autosave:
             self.save_last()
         self.tell()
 
+    def await_disk(self) -> None:
+        """Wait for what is being written; that counts as a pause's cost."""
+        if self.checkpoints.busy:
+            began = time.perf_counter()
+            self.checkpoints.wait()
+            self._pauses.spent(time.perf_counter() - began)
+
     def save_last(self) -> None:
         """Save; of a stopped run, as it was before the best weights."""
         run = self._run

@@ -289,6 +289,13 @@ def test_a_folder_stays_where_it_was_and_what_is_none_is_said(tmp_path, monkeypa
         again(next((tmp_path / "there").glob("step-*.json")))
 
 
+def test_nothing_is_being_written_once_a_call_returns(tmp_path):
+    made = session(tmp_path)
+    for call in (lambda: made.step(3), lambda: made.rewind(2), lambda: made.step(1)):
+        call()
+        assert not made._run.autosave.checkpoints.busy
+
+
 def test_training_does_not_wait_for_the_disk(tmp_path, monkeypatch):
     hold, begun = threading.Event(), threading.Event()
 
