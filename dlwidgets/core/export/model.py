@@ -48,6 +48,9 @@ def write_model(draft: Draft) -> str:
     if model is not draft.model:
         draft.sources.imports.add("import torch")
         made += f"\nmodel = {format_call('torch.compile', ['model'], read_compilation(draft.model))}"
+    for place, layer in model.named_modules():
+        if layer._compiled_call_impl is not None:
+            made += f"\n{format_call(f'{expression_of(model, place)}.compile', [], read_compilation(layer))}"
     load = f"model.load_state_dict(torch.load({path}, weights_only=True))"
     there = f"\nmodel{draft.to_device}" if draft.to_device else ""
     return f"{made}\n{load}{there}\nmodel.train()"

@@ -122,7 +122,9 @@ def read_compilation(model: nn.Module) -> dict[str, Any]:
     """Return the arguments with which a model was compiled."""
     from torch._dynamo.eval_frame import innermost_backend
 
-    context: Any = model.dynamo_ctx
+    context: Any = getattr(model, "dynamo_ctx", None)
+    if context is None:  # in place, as by model.compile()
+        context = inspect.getclosurevars(model._compiled_call_impl).nonlocals["self"]
     backend, found = innermost_backend(context.callback), dict[str, Any]()
     if isinstance(backend, torch._TorchCompileInductorWrapper):
         options = backend.config

@@ -105,6 +105,14 @@ def a_layer_compiled():
 
 
 @RUNS.add
+def compiled_in_place():
+    model = net()
+    model[0].compile(backend="eager")
+    model.compile(backend="eager", dynamic=True)
+    return steered(model)
+
+
+@RUNS.add
 def compiled_with_a_norm_inside():
     model = net()
     parametrizations.weight_norm(model[0])
@@ -136,6 +144,8 @@ def test_a_script_gives_the_weights_of_the_run_bit_for_bit(done, name):
 def test_a_compiled_model_is_compiled_in_one_line(done):
     text = (done[0] / "compiled_ahead_of_time.py").read_text()
     assert '\nmodel = torch.compile(model, backend="aot_eager", dynamic=True)\n' in text
+    text = (done[0] / "compiled_in_place.py").read_text()
+    assert '\nmodel.compile(backend="eager", dynamic=True)\nmodel[0].compile(backend="eager")\n' in text
 
 
 def test_what_is_put_on_weights_is_found_in_order():
