@@ -6,7 +6,7 @@ import threading
 import weakref
 from collections import Counter
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from functools import partial, update_wrapper
 from typing import Any, Literal
 
@@ -134,6 +134,8 @@ class Recording:
             if tensor is not None
         }
         self._listed = (*self._wanted, *attending)
+        #: Whether functions are followed. It takes long, and torch's own layers without others attend to nothing.
+        self._follows = not all(_is_plain(modules[path]) for path in self._listed)
         self._begin()
 
     def _begin(self) -> None:
@@ -156,18 +158,22 @@ class Recording:
 
     def run(self, eager: nn.Module) -> None:
         """Run the model once, which `isolate_model` has yielded; or ForwardFailed."""
+        listen = partial(self._listen, eager)
         try:
-            self._found.output = run_forward(eager, partial(self._listen, eager))
-        except ForwardFailed:
+            self._found.output = run_forward(eager, listen)
+        except ForwardFailed as first:
             if not self._is_list or len(Takes.of(eager).needed) > 1:
                 raise
             # The list may be the one argument that is needed: images to find things in.
-            several, self.inputs = self.inputs, (list(self.inputs),)
-            with suppress(ForwardFailed):
-                self._found.output = run_forward(eager, partial(self._listen, eager))
-                return
-            self.inputs = several
-            raise
+            self.inputs = (list(self.inputs),)
+            try:
+                self._found.output = run_forward(eager, listen)
+            except ForwardFailed:
+                raise first from first.__cause__
+        if not self._follows and not all(self._calls[path] for path in self._wanted):
+            # Who uses the weights of a layer without calling it is seen only so.
+            self._follows = True
+            self._found.output = run_forward(eager, listen)
 
     def _listen(self, eager: nn.Module) -> Any:
         self._begin()
@@ -189,7 +195,8 @@ class Recording:
                     stack.callback(vars(module).pop, "forward", None)
                 else:
                     stack.callback(vars(module).update, forward=own)
-            stack.enter_context(AttentionMode(self, set(self._owners), self._store.samples))
+            if self._follows:
+                stack.enter_context(AttentionMode(self, set(self._owners), self._store.samples))
             try:
                 # Copies, since the model may write into what it is given.
                 return call_model(eager, tree_map(torch.clone, self.inputs))
@@ -326,6 +333,10 @@ class Recording:
         if owner not in self._used_by and running not in (None, self._modules[owner]):
             paths = (path for path, module in self._modules.items() if module is running)
             self._used_by[owner] = next(paths, "")
+
+
+def _is_plain(module: nn.Module) -> bool:
+    return type(module).__module__.startswith("torch.nn.modules.") and next(module.children(), None) is None
 
 
 def _again(call: int) -> str:

@@ -40,7 +40,7 @@ def choose(modules: Mapping[str, nn.Module], layers: Layers) -> list[str]:
     first = {id(module): path for path, module in reversed(modules.items())}
     once = {path: module for path, module in modules.items() if first[id(module)] == path}
     if layers is None:
-        return [path for path, module in once.items() if is_leaf(path, module)]
+        return [path for path, module in once.items() if is_leaf(module)]
     if isinstance(layers, (str, type)) or not isinstance(layers, Iterable):
         layers = [layers]
     wanted: dict[str, None] = {}
@@ -61,10 +61,9 @@ def choose(modules: Mapping[str, nn.Module], layers: Layers) -> list[str]:
     return list(wanted)
 
 
-def is_leaf(path: str, module: nn.Module) -> bool:
+def is_leaf(module: nn.Module) -> bool:
     """Say whether a layer holds no others, beside its weights' makers."""
-    inside = not _MAKES_WEIGHTS.isdisjoint(path.split("."))
-    return not inside and all(name in _MAKES_WEIGHTS for name, _ in module.named_children())
+    return all(name in _MAKES_WEIGHTS for name, _ in module.named_children())
 
 
 def matching(names: Iterable[str], glob: str) -> list[str]:

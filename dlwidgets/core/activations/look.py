@@ -207,7 +207,7 @@ def default_layer(modules: Mapping[str, nn.Module]) -> str:
     The activation is the first one that follows the convolution before another convolution does. Without a
     convolution, it is that of the first layer with weights; without weights, the first layer.
     """
-    leaves = {path: module for path, module in modules.items() if is_leaf(path, module)}
+    leaves = {path: module for path, module in modules.items() if is_leaf(module)}
     convolutions = any(isinstance(module, CONVOLUTIONS) for module in leaves.values())
     kinds = CONVOLUTIONS if convolutions else _WEIGHING
     chosen = ""

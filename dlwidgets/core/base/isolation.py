@@ -32,6 +32,8 @@ _HOOKS = (
 )  # fmt: skip
 #: How much is copied where writes are not watched [bytes]; the largest tensors are left out.
 _COPIED = 1 << 30
+#: What is copied sooner than its writes are watched [bytes].
+_FEW = 1 << 22
 #: The largest array of numpy that is copied; nobody sees who writes into one [bytes].
 _ARRAY = 1 << 26
 #: Running statistics, which these operations write though their schema does not say so: places of arguments.
@@ -334,8 +336,9 @@ def run_forward(model: nn.Module, work: Callable[[], _Found]) -> _Found:
             found = work()
         if gradients:
             _DIFFERENTIATES.add(model)
-            return tree_map(torch.Tensor.detach, found)
-        return found
+        # A forward may have followed gradients by itself.
+        followed = any(tensor.requires_grad for tensor in tree_tensors(found))
+        return tree_map(torch.Tensor.detach, found) if followed else found
 
     return try_forward(attempt, gradients=model in _DIFFERENTIATES)
 
@@ -483,7 +486,9 @@ def isolate_model(model: nn.Module, *, random_states: bool = True) -> Iterator[n
         torch.backends.mha.set_fastpath_enabled(False)
         # Last of all: what is put back for the forwards is eval mode.
         stack.callback(_set_flags, [(module, True) for module in in_training])
-        stack.enter_context(preserve_model(eager))
+        # Between two steps no other thread writes; few weights are copied sooner than a loop is watched.
+        few = sum(tensor.nbytes for tensor in chain(eager.parameters(), eager.buffers()) if not is_lazy(tensor))
+        stack.enter_context(preserve_model(eager, copied=not random_states and few <= _FEW))
         _set_flags((module, False) for module in in_training)
         if compiled:
             # Entered only where needed: it imports the compiler, which takes seconds.

@@ -37,7 +37,7 @@ IMAGES = torch.rand(2, 1, 8, 8, generator=torch.Generator().manual_seed(1))
 
 def test_a_layer_whose_weights_are_made_of_others_is_a_layer():
     model = nn.Sequential(weight_norm(nn.Linear(4, 3)), nn.ReLU())
-    assert list(activations(model, torch.rand(2, 4))) == ["0", "1"]
+    assert activations(model, torch.rand(2, 4))["0"].shape == (2, 3)
 
 
 def test_each_leaf_layer_gives_what_a_forward_by_hand_gives():

@@ -299,6 +299,15 @@ def test_no_weight_is_copied_that_is_not_written():
         assert len(_STATES[id(eager)]._copies) == 1
 
 
+def test_between_two_steps_few_weights_are_copied_rather_than_watched():
+    model = nn.Linear(4, 4)
+    before, version = model.weight.detach().clone(), model.weight._version
+    with isolate_model(model, random_states=False) as eager:
+        assert len(_STATES[id(eager)]._copies) == 2
+        run_forward(eager, lambda: eager.weight.mul_(2))
+    assert torch.equal(model.weight, before) and model.weight._version == version
+
+
 class ActNorm(nn.Module):
     """Takes its scale from the first batch it sees."""
 

@@ -100,6 +100,17 @@ def test_the_backward_of_convolutions_is_counted(how):
     assert table.complete and not table.uncounted and table.total_macs == counted(model, x)
 
 
+def test_what_is_kept_of_a_forward_that_follows_gradients_itself_is_detached():
+    def follows(net, x):
+        with torch.enable_grad():
+            return torch.autograd.grad(net(x.requires_grad_()).sum(), x, create_graph=True)[0]
+
+    model, x = Differentiates(follows), torch.randn(4, 3)
+    session = dlw.Session(model, train=(x, x), loss=nn.MSELoss())
+    assert not session.predict(x).requires_grad and not x.requires_grad
+    assert not dlw.activations(model, x, [""]).output.requires_grad
+
+
 def test_a_forward_that_needs_a_differentiable_input_says_so():
     model, x = Differentiates(lambda net, x: torch.autograd.grad(net(x).sum(), x)[0]), torch.randn(4, 3)
     assert "must begin with x = x.requires_grad_()" in dlw.summary(model, x).error
