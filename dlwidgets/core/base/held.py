@@ -78,13 +78,15 @@ _PLACES = (dict, Named, list, tuple, set, frozenset, deque)
 
 
 def find_held(
-    owners: Iterable[Any], locked: bool = False, code: bool = True, left_out: Iterable[Any] = ()
-) -> Iterator[Any]:
+    owners: Iterable[Any], locked: bool = False, code: bool = True, left_out: Iterable[Any] = (),
+    most: int = _MOST,
+) -> Iterator[Any]:  # fmt: skip
     """Yield what the owners hold, and themselves, each object once.
 
     Attributes and entries are followed as deep as `_DEEP`, and from each module anew. With `code` functions
     and classes are followed to the data that they keep, have caught or read in their file, and to the
-    functions that they call there. What belongs to several threads is passed over, unless `locked`.
+    functions that they call there. What belongs to several threads is passed over, unless `locked`. The
+    nearest come first; after `most` objects, beside layers, tensors and containers, nothing is followed.
     """
     seen = set(map(id, left_out))
     waiting = deque((owner, _DEEP) for owner in owners)
@@ -103,7 +105,7 @@ def find_held(
         yield one
         if not code and isinstance(one, CODE):
             continue
-        if depth and others <= _MOST and len(parts := parts_of(one)) <= _MANY:
+        if depth and others <= most and len(parts := parts_of(one)) <= _MANY:
             waiting.extend([(part, depth - 1) for part in parts if type(part) not in _PLAIN])
 
 

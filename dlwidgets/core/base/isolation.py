@@ -32,6 +32,8 @@ _HOOKS = (
 )  # fmt: skip
 #: How much is copied where writes are not watched [bytes]; the largest tensors are left out.
 _COPIED = 1 << 30
+#: How many functions and classes are searched for data that they keep; in a library there are thousands.
+_CODE = 400
 #: What is copied sooner than its writes are watched [bytes].
 _FEW = 1 << 22
 #: The largest array of numpy that is copied; nobody sees who writes into one [bytes].
@@ -86,7 +88,8 @@ class BorrowedModel:
 
     That is its parameters with gradients and flags, its buffers, the tensors and arrays in its attributes
     (also in lists, dicts and objects there), these attributes and containers themselves, its random
-    generators, and its hooks. A backward pass that waits goes on as if nothing had been written.
+    generators, its hooks, and what its code keeps in classes, closures, variables of its file and caches of
+    functions; but what a forward appends there to a list, as a person's notes, stays, unless `caught`. A backward pass that waits goes on as if nothing had been written.
 
     Parameters
     ----------
@@ -102,7 +105,7 @@ class BorrowedModel:
         begin = [*model.parameters(), *model.buffers(), *modules]
         own = list(find_held(begin, code=False, left_out=left_out))
         kept = [part for one in own if isinstance(one, CODE) for part in parts_of(one)]
-        beside = list(find_held(kept, left_out=[*left_out, *own]))
+        beside = list(find_held(kept, left_out=[*left_out, *own], most=_CODE))
         held = own + beside
         # What the first batch gives its size keeps that: whoever trains wants it.
         lazy = [vars(module) for module in modules if any(map(is_lazy, _tensors_of(module)))]
