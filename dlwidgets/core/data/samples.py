@@ -32,7 +32,7 @@ class Samples:
     """
 
     def __init__(self, batches: Batches, name: str, device: torch.device, target: str | None = None) -> None:
-        self.name = name
+        self.name, self.groups = name, batches.groups
         self._batches, self._device, self._target = batches, device, target
 
     def __len__(self) -> int:
@@ -76,7 +76,7 @@ class PlainSamples(Samples):
     """
 
     def __init__(self, X: Any, y: Any = None, dtype: torch.dtype = torch.float32) -> None:
-        self.name, self._dtype, self._dataset = "given", dtype, None
+        self.name, self.groups, self._dtype, self._dataset = "given", None, dtype, None
         if hasattr(X, "to_numpy") and hasattr(X, "columns"):
             X = read_frame(X)
         X, self._whole = read_rows(X), _is_whole(X)

@@ -131,7 +131,7 @@ class ConfusionGrid(View):
             self._choose(thresholds)
         self.detail = ClassDetail(self.session, lambda: self.scores, self._thresholds, X, self.refresh)
         # The page's own intervals know no groups, and would be too narrow.
-        alone = {} if self._alone is None or self._alone.groups is None else {"share": None}
+        alone = {} if (self._alone or self.session.samples).groups is None else {"share": None}
         super().__init__(self.session, metrics=[metric.sent() | alone for metric in list_metrics()])
 
     @property

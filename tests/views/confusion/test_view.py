@@ -491,6 +491,9 @@ def test_the_page_of_grouped_samples_has_no_intervals_that_are_too_narrow():
     y, scores = labelled()[:2]
     grid, alone = (ConfusionGrid(Scores(y, scores, groups=who)) for who in (np.arange(len(y)) // 10, None))
     assert all(one["share"] is None for one in grid.metrics) and any(one["share"] for one in alone.metrics)
+    X, labels = torch.randn(20, 3), torch.eye(2)[torch.arange(20) % 2]
+    session = Session(nn.Linear(3, 2), (X, labels), 0.5, task="multilabel", groups=torch.arange(20) // 2)
+    assert all(one["share"] is None for one in ConfusionGrid(session).metrics)
     wide, narrow = (one.to_frame()["recall_high"] - one.to_frame()["recall_low"] for one in (grid, alone))
     assert (wide >= narrow - 1e-12).all()
 
