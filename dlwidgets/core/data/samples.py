@@ -126,9 +126,12 @@ class PlainSamples(Samples):
 
     def as_one(self) -> PlainSamples | None:
         """Return all rows as one sample, as nodes; None of many."""
-        if self._whole or self._dataset is not None or self._length > _NODES:
+        listed = isinstance(self._dataset, list)
+        if self._whole or (self._dataset is not None and not listed) or self._length > _NODES:
             return None
         twin = copy.copy(self)
+        if listed:
+            twin._inputs = (self._dataset,)  # one list, which the forward goes through itself
         twin._whole, twin._length, twin._targets = True, 1, None
         return twin
 

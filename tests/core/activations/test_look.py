@@ -110,8 +110,23 @@ class Convolved(nn.Module):
         return (self.edges if edges is None else edges) @ self.inner(x)
 
 
+class Stacked(nn.Module):
+    """Takes a batch as a list of dicts."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = nn.Linear(7, 16)
+
+    def forward(self, rows):
+        return self.inner(torch.stack([row["x"] for row in rows]))
+
+
 @pytest.mark.parametrize(
-    ("model", "X"), [(Convolved(), (NODES, torch.eye(34))), (Convolved(torch.eye(34)), NODES)]
+    ("model", "X"),
+    [
+        (Convolved(), (NODES, torch.eye(34))), (Convolved(torch.eye(34)), NODES),
+        (Stacked(), [{"x": row} for row in NODES]),
+    ],
 )
 def test_rows_that_the_model_takes_all_at_once_alone_are_shown_whole(model, X):
     picture = drawn(model, X, "inner")
