@@ -192,9 +192,9 @@ class StreamStart:
     def __init__(self, stream: Iterable[Any], count: int, sources: SourceState) -> None:
         before = _sizes(stream)
         with sources.preserve():
-            self.items = list(itertools.islice(iter(stream), count))
+            self.items = list(itertools.islice(read_through(stream), count))
         with sources.preserve():
-            again = list(itertools.islice(iter(stream), min(count, _AGAIN)))
+            again = list(itertools.islice(read_through(stream), min(count, _AGAIN)))
         same = [*map(_signature, self.items[: len(again)])] == [*map(_signature, again)]
         goes_on = not again or _keeps_place(stream) or _sizes(stream) != before
         self.once = bool(self.items) and goes_on and not (same and again)
@@ -206,7 +206,15 @@ class StreamStart:
         if count <= self._count or self.once or len(self.items) < self._count:
             return self.items[:count]
         with self._sources.preserve():
-            return list(itertools.islice(iter(self._stream), count))
+            return list(itertools.islice(read_through(self._stream), count))
+
+
+def read_through(stream: Iterable[Any]) -> Iterator[Any]:
+    """Yield all that a stream gives, having asked it once to begin."""
+    # islice() and for would ask its iterator once more: one that is the stream itself would begin anew.
+    iterator, end = iter(stream), object()
+    while (item := next(iterator, end)) is not end:
+        yield item
 
 
 def _keeps_place(stream: Any) -> bool:

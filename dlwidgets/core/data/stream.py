@@ -12,7 +12,7 @@ from torch.utils.data import IterableDataset, default_collate
 
 from ..base.random_state import RandomMark
 from ..base.state import Reference, dereference
-from .batches import Batches, SourceState, StreamStart, batch_length, fingerprint
+from .batches import Batches, SourceState, StreamStart, batch_length, fingerprint, read_through
 from .source import find_length
 
 _END = object()
@@ -92,7 +92,7 @@ class StreamBatches(Batches):
         if not self._gives_samples:
             yield from self.source
             return
-        samples = iter(self.source)
+        samples = read_through(self.source)
         while items := list(itertools.islice(samples, batch_size)):
             yield default_collate(items)
 
@@ -135,7 +135,7 @@ class StreamBatches(Batches):
         else:
             with self._sources.preserve():
                 self._sources.install(state["opening"])
-                iterator, past = iter(self.source), deque[Any](maxlen=max(1, state["batch"]))
+                iterator, past = read_through(self.source), deque[Any](maxlen=max(1, state["batch"]))
                 wanted, got = state["drawn"] - state["held"], 0
                 for item in itertools.islice(iterator, wanted):
                     past.append(item)
@@ -154,7 +154,7 @@ class StreamBatches(Batches):
         return said
 
     def approach(self, state: dict[str, Any]) -> str | None:
-        if not isinstance(self.source, Iterator) or state["drawn"] is None:
+        if not isinstance(self.source, Iterator) or not self.once or state["drawn"] is None:
             return super().approach(state)
         # Another kernel's generator is read from its beginning.
         if not self._leave_out(state):

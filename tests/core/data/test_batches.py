@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import itertools
 import random
@@ -534,6 +535,31 @@ class Rewound:
             raise StopIteration
         self.at += 25
         return default_collate([row(i) for i in range(self.at - 25, self.at)])
+
+
+class Shuffled(Rewound):
+    """Draws an order each time it is asked for an iterator, as in the forum's example."""
+
+    def __iter__(self):
+        self.order = torch.randperm(100)
+        return super().__iter__()
+
+    def __next__(self):
+        inputs, targets = super().__next__()
+        order = self.order[inputs[:, 0].long()]
+        return order[:, None].expand(-1, 8).float(), order % 3
+
+
+def test_a_loader_that_is_its_own_iterator_is_resumed_in_its_order(tmp_path):
+    data = Shuffled(True), Shuffled(True)
+    made = Session(nn.Linear(8, 3), *data, epochs=3, checkpoint_dir=tmp_path, threads=1)
+    made.step(6).save_checkpoint()
+    model = copy.deepcopy(made.model)
+    other = Session.from_checkpoint(tmp_path, model, *(Shuffled(True) for _ in data), epochs=3, threads=1)
+    assert not [note for note in other.notes if "checkpoint" in note]
+    made.step(6)
+    other.step(6)
+    assert torch.equal(model.weight, made.model.weight)
 
 
 @pytest.mark.parametrize("anew", [True, False])
