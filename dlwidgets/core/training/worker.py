@@ -6,6 +6,7 @@ import asyncio
 import concurrent.futures
 import contextlib
 import contextvars
+import signal
 import threading
 import time
 from collections import deque
@@ -179,6 +180,9 @@ class Worker:
 
     def _live(self) -> None:
         keep_freed_memory()
+        if hasattr(signal, "pthread_sigmask"):
+            # Ctrl-C is the main thread's; the workers of a DataLoader inherit this, and outlive it.
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         while True:
             self._woken = False
             try:

@@ -6,6 +6,8 @@ import asyncio
 import concurrent.futures
 import contextvars
 import signal
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -206,3 +208,14 @@ def test_a_loop_that_is_closed_is_no_reason_to_fail():
 
     steps = asyncio.run(cell())
     assert steps.worker.result(steps.worker.job(steps.worker.free_main_pool)) is None
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="signals have no masks here")
+def test_an_interrupt_is_the_main_threads_also_in_processes_that_the_worker_begins():
+    code = "import signal; print(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, []))"
+
+    def begin():
+        return subprocess.run([sys.executable, "-S", "-c", code], capture_output=True, text=True, check=True)
+
+    assert Steps().worker.job(begin).result().stdout == "True\n"
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
