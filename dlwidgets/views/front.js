@@ -17,8 +17,10 @@ const PACE = 100;
 const QUIET = 1000, ACTING = 1000;
 /** A hello that no picture answers is repeated after this long, then ever more rarely, up to the second [ms]. */
 const PATIENCE = 3000, LONGEST = 60_000;
-/** Wishes of one name are sent at most this often, and shown this long in place of what the kernel still says [ms]. */
-const HASTE = 50, OWN = 1500;
+/** Wishes of one name are sent at most this often [ms]. */
+const HASTE = 50;
+/** What a person wants is shown this long in place of what the kernel still says [ms]. */
+export const OWN = 1500;
 /**
  * What all views in the page share, whichever copy of this module draws them: `acted` is when a person last wished
  * for something. Whoever speaks to a kernel says for its other views too what they have drawn, since to hear a

@@ -6,7 +6,7 @@ import base64
 import re
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Locator, expect
 
 #: Hand a file over as a person does who drops it on the view, or pastes it.
 _HAND = """async (view, [event, name, type, data]) => {
@@ -31,11 +31,30 @@ _CLICK = """async (view, layer) => {
     while (!what.textContent.startsWith(`${layer} · `)) await frame();
     return (performance.now() - from) / 1000;
 }"""
+#: How many rows the controls above the picture stand in.
+_ROWS = """(view) => {
+    const boxes = [...view.querySelectorAll(".dlw-act-bar :is(button, select, input)")].filter((one) => one.offsetParent)
+        .map((one) => one.getBoundingClientRect()).sort((a, b) => a.top - b.top);
+    return boxes.filter((box, i) => !i || box.top >= boxes[i - 1].bottom).length;
+}"""
+#: Words that are cut with an ellipsis, outside of the names of what is predicted.
+_CUT = """(view) => [...view.querySelectorAll("span, div, figcaption")].filter((node) => node.offsetParent && !node.children.length
+    && !node.closest(".dlw-act-ranking, .dlw-hidden") && node.scrollWidth > node.clientWidth + 1 && node.clientWidth)
+    .map((node) => `${node.className}: ${node.textContent}`)"""
 #: The sum of all that a canvas shows.
 _SUM = """(canvas) => {
     const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
     return data.reduce((sum, one) => sum + one, 0);
 }"""
+
+
+def unfolded(desk) -> Locator:
+    """Show the activation browser of a CNN with all of its controls; return it."""
+    desk.run_cell(watched())
+    browser = desk.page.locator(".dlw-activations")
+    browser.get_by_role("button", name="more").click()
+    desk.wait_until("view.more")
+    return browser
 
 
 def watched() -> str:
@@ -49,7 +68,7 @@ def test_another_layer_and_another_sample_are_picked_while_training(desk):
     browser = desk.page.locator(".dlw-activations")
     browser.get_by_role("combobox", name="layer", exact=True).select_option("stage2.relu")
     desk.wait_until("session.selected_layer == 'stage2.relu'")
-    expect(browser.locator(".dlw-act-what")).to_contain_text(re.compile("stage2.relu · sample 0.* 32 maps"))
+    expect(browser.locator(".dlw-act-what")).to_contain_text(re.compile("stage2.relu · sample 0 · 32 maps"))
     browser.get_by_role("button", name="next sample").click()
     desk.wait_until("session.selected_sample == 1")
     expect(browser.locator(".dlw-act-what")).to_contain_text("sample 1")
@@ -121,8 +140,7 @@ def test_the_values_of_the_picked_map_are_the_tensors_own(desk):
 
 
 def test_a_layer_is_found_in_the_tree_with_the_keyboard_alone(desk):
-    desk.run_cell(watched())
-    page, browser = desk.page, desk.page.locator(".dlw-activations")
+    page, browser = desk.page, unfolded(desk)
     button = browser.get_by_role("button", name="tree")
     button.focus()
     page.keyboard.press("Enter")
@@ -141,8 +159,7 @@ def test_a_layer_is_found_in_the_tree_with_the_keyboard_alone(desk):
 
 
 def test_a_branch_of_the_tree_closes_and_opens_with_the_arrow_keys(desk):
-    desk.run_cell(watched())
-    page, browser = desk.page, desk.page.locator(".dlw-activations")
+    page, browser = desk.page, unfolded(desk)
     browser.get_by_role("button", name="tree").click()
     items = browser.get_by_role("treeitem")
     before = items.count()
@@ -157,9 +174,30 @@ def test_a_branch_of_the_tree_closes_and_opens_with_the_arrow_keys(desk):
     expect(browser.get_by_role("tree")).to_be_hidden()
 
 
-def test_maps_are_sorted_and_the_weights_shown(desk):
+def test_at_first_sight_there_is_one_row_of_controls_and_a_more_that_outlives_a_reload(desk):
     desk.run_cell(watched())
     browser = desk.page.locator(".dlw-activations")
+    expect(browser.locator(".dlw-act-what")).to_contain_text("stage1.relu")
+    said = desk.kernel_eval("view.sample['words']")
+    expect(browser.locator(".dlw-act-fared")).to_have_text(said)
+    for width in (1280, 1024, 700):
+        desk.page.set_viewport_size({"width": width, "height": 800})
+        desk.wait_for(lambda: browser.evaluate(_ROWS) == 1, f"one row at {width} px")
+        assert browser.evaluate(_CUT) == []
+    names = ["layer", "previous sample", "sample number", "next sample"]
+    seen = browser.locator("button:visible, select:visible, input:visible").count()
+    assert seen <= len(names) + 1 + 1 + 1 + 4, "random, more, over the input, and the four sections of the study"
+    for name in names:
+        expect(browser.get_by_label(name, exact=True)).to_be_visible()
+    browser.get_by_role("button", name="more").click()
+    expect(browser.get_by_role("group", name="Sort")).to_be_visible()
+    desk.wait_until("view.more")
+    desk.reload()
+    expect(desk.page.locator(".dlw-activations").get_by_role("group", name="Sort")).to_be_visible()
+
+
+def test_maps_are_sorted_and_the_weights_shown(desk):
+    browser = unfolded(desk)
     browser.get_by_role("button", name="strength", exact=True).click()
     expect(browser.locator(".dlw-act-what")).to_contain_text("16 maps by strength")
     strongest = desk.kernel_eval(
@@ -181,9 +219,8 @@ def test_maps_are_sorted_and_the_weights_shown(desk):
 
 
 def test_samples_are_walked_from_the_worst_on(desk):
-    desk.run_cell(watched())
+    browser = unfolded(desk)
     desk.kernel.execute("found = session.evaluate()")
-    browser = desk.page.locator(".dlw-activations")
     order = browser.get_by_label("order of the samples")
     expect(order).to_be_enabled()
     order.select_option("worst")

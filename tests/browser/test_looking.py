@@ -47,13 +47,13 @@ def over(curves: Locator) -> dict[str, float]:
 
 def test_the_curves_say_the_values_under_the_pointer(desk, curves):
     reading = curves.locator(".dlw-reading")
-    # With no pointer, the newest.
-    expect(reading).to_contain_text("step 120")
+    # With no pointer, what the values at the curves' ends are of: they are not said twice.
+    expect(reading).to_have_text("step 120 · train: mean of last 6 steps · valid: step 120")
     box = over(curves)
     desk.page.mouse.move(box["x"] + 0.4 * box["width"], box["y"] + 20)
     expect(reading).to_contain_text("step 48 ")
     valid = desk.kernel_eval("session.history().valid_loss.dropna().iloc[0]")
-    expect(reading).to_contain_text(re.compile(rf"train\s0\.\d+ · valid\s{valid:#.3g} · LR\s1\.0e-3"))
+    expect(reading).to_contain_text(re.compile(rf"train\s0\.\d+ · valid\s{valid:#.3g} at 40 · LR\s1\.0e-3"))
     desk.page.mouse.move(box["x"] + 0.75 * box["width"], box["y"] + 20)
     expect(reading).to_contain_text("LR 3.0e-3")
 

@@ -209,10 +209,10 @@ test("parts of an output are named in words", () => {
   assert.equal(partName("#2[hidden]"), "call 2, output hidden");
 });
 
-test("the heading says layer, sample, verdict and size", () => {
+test("the heading says layer, sample and size", () => {
   const picture = { layer: "relu5", kind: "ReLU", part: "", words: "64 maps" };
   assert.equal(heading(picture, { number: 412, words: "has pneumonia, missed (0.31)" }),
-    "relu5 · sample 412, has pneumonia, missed (0.31) · 64 maps");
+    "relu5 · sample 412 · 64 maps");
   assert.equal(heading({ layer: "", kind: "Net", part: "", reason: "no" }, { number: 0, words: "" }), "Net · sample 0");
 });
 

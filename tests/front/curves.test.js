@@ -2,9 +2,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import {
-  apart, gaps, linesOf, logRange, logTicks, nearest, positive, range, rowsOf, smooth, tick, widths,
+  apart, gaps, linesOf, logRange, logTicks, meanOver, nearest, positive, range, rowsOf, smooth, tick, widths,
 } from "../../dlwidgets/views/curves/series.js";
-import { stepAt, stepBy } from "../../dlwidgets/views/curves/rail.js";
+import { endWords } from "../../dlwidgets/views/curves/charts.js";
+import { stepAt, stepBy, together, wordsOf } from "../../dlwidgets/views/curves/rail.js";
 
 let state = 7;
 /** A number from 0 to 1, the same at every run. */
@@ -163,12 +164,44 @@ test("the rail's handle goes to a kept state that is near, else to the very step
   }
 });
 
-test("the arrow keys go from one kept state to the next, with shift by one step", () => {
+test("the arrow keys go by one step, Page Up and Page Down from one kept state to the next", () => {
   const kept = [0, 40, 90];
-  assert.deepEqual(["ArrowLeft", "ArrowRight", "Home", "End", "a"].map((key) => stepBy(key, false, 60, kept, 120)), [40, 90, 0, 120, null]);
-  assert.equal(stepBy("ArrowLeft", true, 60, kept, 120), 59);
-  assert.equal(stepBy("ArrowRight", true, 120, kept, 120), 120);
-  assert.equal(stepBy("ArrowRight", false, 100, kept, 120), 120);
-  assert.equal(stepBy("ArrowLeft", false, 0, kept, 120), 0);
-  assert.equal(stepBy("Home", false, 30, [], 120), 120);
+  const to = (/** @type {number} */ at) => ["PageDown", "PageUp", "Home", "End", "ArrowLeft", "ArrowRight", "a"].map((key) => stepBy(key, at, kept, 120));
+  assert.deepEqual(to(60), [40, 90, 0, 120, 59, 61, null]);
+  assert.deepEqual(to(120), [90, 120, 0, 120, 119, 120, null]);
+  assert.deepEqual(to(0), [0, 40, 0, 120, 0, 1, null]);
+  assert.equal(stepBy("PageUp", 100, kept, 120), 120);
+  assert.equal(stepBy("Home", 30, [], 120), 120);
+});
+
+test("of many states and changes those stand for the others that would lie on one another, and none is lost", () => {
+  for (const last of [1000, 100_000]) {
+    const stops = Array.from({ length: 200 }, (_, i) => /** @type {[number, string]} */ ([Math.floor((last * i) / 199), `change ${i}`]));
+    const scale = { first: 0, last, width: 400, steps: last }, groups = together(stops, scale, 8);
+    assert.ok(groups.length <= 50 && groups.length >= 25, `${groups.length}`);
+    assert.deepEqual(groups.flat(), stops);
+    groups.forEach(([[step]], i) => assert.ok(!i || ((step - groups[i - 1][0][0]) * 400) / last >= 8));
+    // Zoomed to, each stands by itself.
+    assert.ok(together(stops, { ...scale, last: last / 20 }, 8).every((group) => group.length === 1));
+  }
+});
+
+test("a mark that stands for several says the first of them, and how many there are", () => {
+  const group = /** @type {[number, string][]} */ ([[1000, "a"], [1002, "b"], [1003, "c"], [1010, "d"]]);
+  assert.equal(wordsOf(group.slice(0, 1)), "step 1,000: a");
+  assert.equal(wordsOf(group.slice(0, 2)), "steps 1,000–1,002: a; b");
+  assert.equal(wordsOf(group), "steps 1,000–1,010: a; b; c; and 1 more");
+  assert.equal(wordsOf(group, (many) => `${many} kept states`), "steps 1,000–1,010: 4 kept states");
+});
+
+test("a smoothed value says over how many steps it is the mean", () => {
+  const steps = [8, 16, 24, 32, 40, 43];
+  assert.deepEqual([0, 2, 5].map((at) => meanOver(steps, at, 2)), [24, 40, 19]);
+  assert.equal(meanOver([1, 2, 3], 2, 0), 1);
+});
+
+test("a curve's name is cut where there is no room, its value never", () => {
+  const words = (/** @type {string} */ name, /** @type {number} */ most) => endWords(name, "0.512", (text) => text.length <= most);
+  assert.deepEqual([20, 12, 7, 5].map((most) => words("lr 1e-3 try", most)), ["lr 1e-3 try 0.512", "lr 1e… 0.512", "… 0.512", "0.512"]);
+  assert.equal(words("", 9), "0.512");
 });

@@ -112,7 +112,7 @@ function paintLarge(el, canvas, state, each, large, room, cover) {
 /** @param {import("../front.js").Part & {state: State, moved: () => void}} view */
 export function closeUp({ el, signal, state, want, moved }) {
   const canvas = make("canvas", { role: "img", tabindex: 0 }), words = make("figcaption"), overlay = make("input", { type: "checkbox" });
-  const opacity = make("input", { type: "range", min: 10, max: 100, step: 5, value: 60, disabled: true, "aria-label": "how much the map covers the input, in per cent" });
+  const opacity = make("input", { type: "range", min: 10, max: 100, step: 5, value: 60, "aria-label": "how much the map covers the input, in per cent" });
   const lay = make("div", { class: "dlw-act-overlay" }, make("label", {}, overlay, " over the input"), opacity);
   const node = make("figure", { class: "dlw-act-near" }, words, canvas, lay);
   /** Where in the canvas the map lies: left, top, width, height. */
@@ -144,7 +144,10 @@ export function closeUp({ el, signal, state, want, moved }) {
     else place = paintLarge(el, canvas, state, each, large, side, laid && overlay.checked ? Number(opacity.value) / 100 : null);
   };
 
-  listen(overlay, "change", () => { opacity.disabled = !overlay.checked; moved(); }, signal);
+  // Its place is kept, so that nothing moves.
+  const covers = () => { opacity.disabled = !overlay.checked; opacity.style.visibility = overlay.checked ? "visible" : "hidden"; };
+  covers();
+  listen(overlay, "change", () => { covers(); moved(); }, signal);
   listen(opacity, "input", moved, signal);
   listen(canvas, "pointermove", (event) => {
     const box = canvas.getBoundingClientRect(), [left, top, width, height] = place;

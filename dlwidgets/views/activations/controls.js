@@ -27,7 +27,7 @@ function steps(label, choose, signal) {
   };
 }
 
-/** @param {import("../front.js").Part} view */
+/** How the layer is shown, and, where there are several, which slice or channel of it. @param {import("../front.js").Part} view */
 export function pictureControls({ signal, want }) {
   const show = makeChoice("Show", [
     ["output", "output", "what the layer puts out for this sample"], ["input", "input", "what the layer is given"],
@@ -42,7 +42,7 @@ export function pictureControls({ signal, want }) {
   ], (value) => want.set("per", value), signal);
   const slice = steps("Slice", (value) => want.set("slice", value), signal), channel = steps("Input channel", (value) => want.set("channel", value), signal);
   return {
-    node: make("div", { class: "dlw-act-bar" }, labelled("Show", show.node), labelled("Sort", sort.node), labelled("Colours", per.node), slice.node, channel.node),
+    nodes: [labelled("Show", show.node), labelled("Sort", sort.node), labelled("Colours", per.node)], slices: [slice.node, channel.node],
     /** @param {any} picture */
     show(picture) {
       const several = (picture.total ?? 0) > 1;

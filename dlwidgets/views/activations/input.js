@@ -11,14 +11,15 @@ const OVERLAID = 8;
 export function givenAndSaid({ model, el, state }) {
   const canvas = make("canvas", { role: "img" }), tokens = make("div", { class: "dlw-act-tokens", tabindex: 0, "aria-label": "input tokens" });
   const words = make("figcaption"), done = make("div", { class: "dlw-act-caption dlw-act-done" });
-  const input = make("figure", {}, words, canvas, tokens, done);
+  const input = make("figure", { class: "dlw-act-input" }, words, canvas, tokens, done);
   const ranking = make("div", { class: "dlw-act-ranking" }), measure = make("div", { class: "dlw-act-caption" });
-  const verdict = make("div", { class: "dlw-act-said" }, measure, ranking);
+  const fared = make("div", { class: "dlw-act-fared" }), verdict = make("div", { class: "dlw-act-said" }, measure, ranking, fared);
   let ranked = { of: "", names: /** @type {string[]} */ ([]) };
 
   const showVerdict = () => {
     const sample = model.get("sample"), shares = sample.measure === "probability";
     say(measure, sample.ranking?.length ? (shares ? "predicted" : "output") : "");
+    say(fared, sample.words ?? "");
     const of = `${sample.number}|${sample.own?.name ?? ""}|${sample.measure}`;
     /** @type {[string, number | null, boolean | null][]} */
     const rows = keepPlaces(of === ranked.of ? ranked.names : [], sample.ranking ?? []);

@@ -193,7 +193,7 @@ export function layerChooser({ model, el, signal, want }) {
   const list = make("select", { "aria-label": "layer" }), part = make("select", { "aria-label": "which output of the layer" });
   const layers = () => /** @type {Layer[]} */ (model.get("layers"));
   const tree = layerTree({ el, signal, layers, chosen: () => want.get("selected_layer") ?? "", choose: (path) => want.set("selected_layer", path) });
-  const layerBox = labelled("Layer", list, tree.button), partBox = labelled("Output", part);
+  const layerBox = labelled("Layer", list), partBox = labelled("Output", part);
   layerBox.classList.add("dlw-act-layer");
   let listed = "", parted = "";
   listen(list, "change", () => want.set("selected_layer", list.value), signal);
@@ -223,5 +223,5 @@ export function layerChooser({ model, el, signal, want }) {
     part.value = want.get("part");
     tree.show();
   };
-  return { nodes: [layerBox, partBox], panel: tree.panel, show };
+  return { nodes: [layerBox, partBox], more: make("div", { class: "dlw-act-group" }, tree.button), panel: tree.panel, show };
 }

@@ -130,10 +130,10 @@ export function samplePicker(view) {
     const now = sample(), at = want.get("selected_sample"), ours = !!now.own, [place, of] = now.place ?? [at, last() + 1];
     if (document.activeElement !== number) number.value = String(at);
     number.max = String(last());
-    const among = `of ${whole(now.count ?? 0)} ${now.name}`;
+    const among = `of ${whole(now.count ?? 0)}`;
     const placed = !now.place ? among : place < 0 ? `not among ${whole(of)}` : `${whole(place + 1)} of ${whole(of)}`;
     say(many, now.count ? placed : "");
-    many.title = now.place ? `sample ${at} ${among}` : "";
+    many.title = `sample ${at} ${among} ${now.name}`;
     back.disabled = !ours && (now.place ? place === 0 : at <= 0);
     next.disabled = !ours && (now.place ? place === of - 1 : at >= last());
     random.disabled = last() < 1;
@@ -150,5 +150,5 @@ export function samplePicker(view) {
     box.dataset.own = String(ours);
     own.show(now);
   };
-  return { nodes: [box, labelled("By", order), own.node], show };
+  return { nodes: [box], more: [labelled("By", order), own.node], show };
 }

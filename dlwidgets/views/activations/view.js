@@ -1,5 +1,5 @@
 // The activation browser: what one layer makes of one sample, what it is given, or its weights.
-import { live, listen, make, numbers, say, sig, surface, whole, wishes } from "../front.js";
+import { live, listen, make, makeButton, numbers, say, sig, surface, whole, wishes } from "../front.js";
 import { anyNegative, paletteOf, tileGrid } from "./tiles.js";
 import { drawScale } from "./canvas.js";
 import { footNote, heading, percent, readingOf } from "./words.js";
@@ -69,6 +69,11 @@ const activationBrowser = {
     const what = make("span", { class: "dlw-act-what" }), moment = make("span", { class: "dlw-act-moment dlw-small" });
     const chooser = layerChooser(view), picker = samplePicker({ ...view, failed });
     const controls = pictureControls(view), given = givenAndSaid({ ...view, state });
+    const unfold = makeButton("more ▸", () => want.set("more", !want.get("more")), signal, {
+      class: "dlw-act-unfold", title: "what is shown of the layer, order, colours, the layers as a tree, samples by loss or class, your own",
+    });
+    const more = make("div", { class: "dlw-act-bar dlw-act-more" }, chooser.more, ...controls.nodes, ...picker.more);
+    const slices = make("div", { class: "dlw-act-bar" }, ...controls.slices);
     const follow = () => {
       sheet.follow();
       near.show();
@@ -84,8 +89,8 @@ const activationBrowser = {
     const below = study(view);
     el.append(
       make("div", { class: "dlw-head" }, make("span", { class: "dlw-title", text: "Activations" }), what, moment),
-      make("div", { class: "dlw-act-bar" }, ...chooser.nodes, ...picker.nodes),
-      controls.node, chooser.panel, note,
+      make("div", { class: "dlw-act-bar dlw-act-first" }, ...chooser.nodes, ...picker.nodes, unfold),
+      more, slices, chooser.panel, note,
       make("div", { class: "dlw-act-body" },
         make("div", { class: "dlw-act-side" }, given.input, near.node, given.verdict),
         make("div", { class: "dlw-act-main" }, empty, sheet.node, foot.node, reading)),
@@ -106,6 +111,10 @@ const activationBrowser = {
       chooser.show(picture);
       picker.show();
       controls.show(picture);
+      more.hidden = !want.get("more");
+      unfold.setAttribute("aria-expanded", String(!more.hidden));
+      say(unfold, more.hidden ? "more ▸" : "less ▾");
+      slices.hidden = controls.slices.every((node) => node.hidden);
       given.show();
       sheet.draw();
       if (!reason) foot.show(state, want.get("per") === "map" && (picture.total ?? 0) > 1);

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
-from traitlets import Bytes, Dict, Int, List, Unicode
+from traitlets import Bool, Bytes, Dict, Int, List, Unicode
 
 from ...core.activations.distribution import map_frame
 from ...core.activations.layer_choice import layer_paths, no_such_layer
@@ -82,6 +82,7 @@ class ActivationBrowser(View):
     sort = Unicode("index", help="what maps are sorted by").tag(sync=True)
     per = Unicode("layer", help="'layer' or 'map': what the colours span").tag(sync=True)
     chosen = Int(0, help="number of the enlarged map in the tensor").tag(sync=True)
+    more = Bool(False, help="whether the controls behind 'more' are shown").tag(sync=True)
     drawing = Dict(help="kind, shape and words of the picture: see pack()").tag(sync=True)
     maps = Bytes(b"", help="uint8, M x h x w; (q - 128) * scale / 127, 0: not finite").tag(sync=True)
     facts = Bytes(b"", help="float32, 3 x M: scale, mean, share of zeros of each map").tag(sync=True)
@@ -168,7 +169,7 @@ class ActivationBrowser(View):
         self._look = LayerLook(
             model, session, self._samples, layer, sample or 0, shares_sample, sort, task, classes
         )
-        self._per, self._tokens = per, tokens
+        self._per, self._tokens, self._more = per, tokens, False
         self._time_budget = TimeBudget(_SHARE, _LEAST)
         self._asking, self._asked = threading.Lock(), False
         self._study = Study(self._look, self.refresh, lambda: self._may_send())
@@ -194,7 +195,7 @@ class ActivationBrowser(View):
                 for path, layer in look.layers.items()
             ],
             "selected_layer": look.wanted_layer(), "selected_sample": at,
-            "per": self._per, "show": look.show, "sort": look.sort,
+            "per": self._per, "show": look.show, "sort": look.sort, "more": self._more,
             "moment": {
                 "step": None if taken is None else taken.step, "running": look.running,
                 "every": round(self._time_budget.interval, 1),
@@ -311,6 +312,9 @@ class ActivationBrowser(View):
         elif name == "per" and value in ("layer", "map"):
             self._per = value
             self.refresh()
+        elif name == "more" and isinstance(value, bool):
+            self._more = value
+            self.refresh()
         elif name == "chosen" and whole:
             look.chosen = value
             self._study.follow()
@@ -411,11 +415,20 @@ class ActivationBrowser(View):
         if isinstance(message.get("own"), dict):
             given, pixels = message["own"], bytes(buffers[0]) if buffers else b""
             self._bring(lambda: self._samples.bring_pixels(given, pixels)).add_done_callback(self._brought)
-        # While the page was closed nobody looked.
+        if "hello" in message:
+            self._catch_up()
+
+    def _answered(self, drawn: Any) -> None:
+        super()._answered(drawn)
+        # At rest no later pulse looks in place of the one for which no page waited.
+        if not self._look.running and self._may_send():
+            self._catch_up()
+
+    def _catch_up(self) -> None:
+        """Look again where the run moved while nobody looked."""
         taken = self._look.taken
-        if "hello" in message and self.session is not None and taken is not None:
-            if taken.step != self._look.step:
-                self._look_again()
+        if self.session is not None and taken is not None and taken.step != self._look.step:
+            self._look_again()
 
     def close(self) -> None:
         """Stop following the session, and remove the view from every page."""

@@ -93,13 +93,13 @@ export function partName(part) {
 /** What is shown of a layer, before its name. @type {Record<string, string>} */
 const SHOWN = { input: "given to ", filters: "weights of " };
 
-/** The line above the picture: what is shown of which sample, and how it fared. @param {any} picture @param {any} sample */
+/** The line above the picture: what is shown, of which sample. @param {any} picture @param {any} sample */
 export function heading(picture, sample) {
   const layer = (SHOWN[picture.show] ?? "") + (picture.layer || picture.kind || "");
   const part = picture.part && picture.show !== "filters" ? ` ${partName(picture.part)}` : "";
   const which = sample.own?.name ?? (typeof sample.number === "number" ? `sample ${sample.number}` : "");
   const by = picture.by && picture.by !== "index" ? ` by ${picture.by}` : "";
-  return [layer + part, which && [which, sample.words].filter(Boolean).join(", "), picture.words && picture.words + by].filter(Boolean).join(" · ");
+  return [layer + part, which, picture.words && picture.words + by].filter(Boolean).join(" · ");
 }
 
 /** What is said under the picture of what was left out, and of the order of the maps. @param {any} picture */

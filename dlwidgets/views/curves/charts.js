@@ -6,8 +6,9 @@ import { apart, logRange, logTicks, range, tick } from "./series.js";
 export const LEFT = 52, RIGHT = 98, HEIGHTS = [214, 52, 78];
 /** How many lines that were left may be drawn. */
 export const PAST = 4;
-/** Height of a label at a curve's end [px]. */
-const LINE = 14;
+/** Height of a label at a curve's end, and its distance from it [px]. */
+const LINE = 14, GAP = 7;
+/** The end of a curve, and what stands there. @typedef {{y: number, words: string, value: string, ink: string}} End */
 
 /** Numbers the groups of charts that share a pointer. */
 let groups = 0;
@@ -54,14 +55,14 @@ export function chartsIn({ place, el, logarithmic, moved, chosen, all, last, nam
   const powers = { ...scale, splits: (/** @type {any} */ _, /** @type {any} */ __, /** @type {number} */ a, /** @type {number} */ b) => logTicks(a, b), filter: (/** @type {any} */ _, /** @type {any} */ values) => values };
   return [
     chart(HEIGHTS[0], {
-      padding: [18, RIGHT, 6, 0],
+      padding: [20, RIGHT, 6, 0],
       scales: { x, y: logarithmic ? strip : { range: (/** @type {any} */ _, /** @type {any} */ a, /** @type {any} */ b) => range(a, b) } },
       axes: [hidden, logarithmic ? powers : { ...scale, space: 32 }],
       series: [{}, edge, edge, { ...line2, stroke: blue }, { ...line2, stroke: orange, spanGaps: true, points: { show: few(60), size: 5, fill: orange } },
         ...Array.from({ length: PAST }, () => ({ stroke: faint, alpha: 0.55, width: 1, spanGaps: true, points: { show: false } }))],
       bands: [{ series: [2, 1], fill: soft }],
     }, [3, 4], (u) => {
-      caption(u, family, faint, "loss", -8);
+      caption(u, family, faint, "loss", -13);
       nameEnds(u, family, [ending(u, 3, "train", blue), ending(u, 4, "valid", orange),
         ...names().map((name, i) => ending(u, 5 + i, name, faint))]);
     }),
@@ -72,7 +73,7 @@ export function chartsIn({ place, el, logarithmic, moved, chosen, all, last, nam
     }, [1], (u) => {
       caption(u, family, faint, "LR");
       // Zero has no place on a logarithmic scale: it is said at the foot.
-      nameEnds(u, family, [last() === 0 ? { y: u.bbox.top + u.bbox.height, text: "0", ink } : ending(u, 1, "", ink, rate)]);
+      nameEnds(u, family, [last() === 0 ? { y: u.bbox.top + u.bbox.height, words: "", value: "0", ink } : ending(u, 1, "", ink, rate)]);
     }),
     chart(HEIGHTS[2], {
       padding: [6, RIGHT, 0, 0], scales: { x, y: strip },
@@ -102,19 +103,29 @@ function dot(u, series) {
 }
 
 /** The end of a curve in sight: its last value, in words and as a height; null where it has none. @param {uPlot} u
- * @param {number} series @param {string} words @param {string} ink @param {(value: number) => string} [form] */
+ * @param {number} series @param {string} words @param {string} ink @param {(value: number) => string} [form]
+ * @returns {End | null} */
 function ending(u, series, words, ink, form = (value) => sig(value, 3)) {
   const xs = u.data[0], ys = u.data[series], last = u.scales.x.max ?? Infinity;
   for (let i = ys.length - 1; i >= 0; i--) {
     const value = ys[i];
     if (value !== null && value !== undefined && xs[i] <= last) {
-      return { y: u.valToPos(value, "y", true), text: `${words} ${form(value)}`.trim(), ink };
+      return { y: u.valToPos(value, "y", true), words, value: form(value), ink };
     }
   }
   return null;
 }
 
-/** Write the names of the curves beside the chart, at the heights where they end. @param {uPlot} u @param {string} family @param {({y: number, text: string, ink: string} | null)[]} ends */
+/** A curve's name and its last value: a name too long for its place is cut, the value never. @param {string} name
+ * @param {string} value @param {(text: string) => boolean} fits */
+export function endWords(name, value, fits) {
+  const whole = `${name} ${value}`.trim();
+  if (fits(whole)) return whole;
+  const some = Array.from({ length: name.length }, (_, i) => `${name.slice(0, name.length - i - 1)}… ${value}`);
+  return some.find(fits) ?? value;
+}
+
+/** Write the names of the curves beside the chart, at the heights where they end. @param {uPlot} u @param {string} family @param {(End | null)[]} ends */
 function nameEnds(u, family, ends) {
   const ratio = devicePixelRatio || 1, { ctx, bbox } = u, there = ends.flatMap((end) => (end ? [end] : []));
   const heights = apart(there.map((end) => end.y), LINE * ratio, bbox.top + 3 * ratio, bbox.top + bbox.height - 3 * ratio);
@@ -123,7 +134,8 @@ function nameEnds(u, family, ends) {
   ctx.textBaseline = "middle"; ctx.textAlign = "left";
   there.forEach((end, i) => {
     ctx.fillStyle = end.ink;
-    ctx.fillText(end.text, bbox.left + bbox.width + 7 * ratio, heights[i]);
+    const room = (RIGHT - GAP) * ratio, text = endWords(end.words, end.value, (all) => ctx.measureText(all).width <= room);
+    ctx.fillText(text, bbox.left + bbox.width + GAP * ratio, heights[i]);
   });
   ctx.restore();
 }

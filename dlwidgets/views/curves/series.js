@@ -41,6 +41,12 @@ export function widths(steps) {
   return Array.from(steps, (step, i) => (i ? step - steps[i - 1] : steps.length > 1 ? Math.min(step, steps[1] - steps[0]) : 1));
 }
 
+/** How many steps a value of `smooth` is the mean of. @param {ArrayLike<number>} steps the last ones of the buckets @param {number} at
+ * @param {number} reach */
+export function meanOver(steps, at, reach) {
+  return widths(steps).slice(Math.max(0, at - reach), at + reach + 1).reduce((sum, width) => sum + width, 0);
+}
+
 /** The index of the value nearest to `x` in an ascending row; -1 in an empty one. @param {ArrayLike<number>} row @param {number} x */
 export function nearest(row, x) {
   if (!row.length) return -1;

@@ -1,6 +1,6 @@
 // Curves: loss, learning rate and gradient norm over the steps, on one axis, each named at its end.
 import { live, wishes, listen, make, say, sig, whole, rate } from "../front.js";
-import { gaps, linesOf, nearest, positive, rowsOf, smooth, widths } from "./series.js";
+import { gaps, linesOf, meanOver, nearest, positive, rowsOf, smooth, widths } from "./series.js";
 import { chartsIn, PAST } from "./charts.js";
 import { railOf } from "./rail.js";
 /** @import { Model } from "../front.js" */
@@ -11,7 +11,8 @@ function readCurves(model) {
   const [vStep, vLoss] = rowsOf(model.get("valid"), 2);
   const past = linesOf(model.get("past"), PAST);
   const [rStep, , , rates] = rowsOf(model.get("rate"), 4), [nStep, , , norms] = rowsOf(model.get("norm"), 4);
-  return { step, low, high, mean: smooth(mean, Math.min(8, Math.floor(mean.length / 24)), widths(step)), vStep, vLoss, past, rStep, rates, nStep, norms };
+  const reach = Math.min(8, Math.floor(mean.length / 24));
+  return { step, low, high, reach, mean: smooth(mean, reach, widths(step)), vStep, vLoss, past, rStep, rates, nStep, norms };
 }
 
 export default {
@@ -30,7 +31,20 @@ export default {
     let zoom = /** @type {number[]} */ (model.get("window") ?? []), at = /** @type {number | null} */ (null), made = "";
     let charts = /** @type {uPlot[]} */ ([]), curves = readCurves(model), logarithmic = false, repaint = () => {};
     const want = wishes({ model, signal, repaint: () => repaint() });
-    const rail = railOf({ signal, tell: (words) => say(reading, words), untell: read, go: (step) => want.call("rewind", step) });
+    // What is under the pointer on the rail, which is said before anything else.
+    let aside = "";
+    const rail = railOf({
+      signal, go: (step) => want.call("rewind", step),
+      tell(words, step) {
+        aside = words;
+        point(step ?? at);
+        read();
+      },
+      loss(step) {
+        const i = nearest(curves.step, step);
+        return i < 0 || !step ? "" : ` · train ${sig(curves.mean[i], 3)}`;
+      },
+    });
     el.append(make("div", { class: "dlw-head" }, make("span", { class: "dlw-title", text: "Curves" }), all, reading, log), note, empty, plots, rail.node);
 
     /** Show a stretch of steps. @param {number[]} window */
@@ -46,17 +60,28 @@ export default {
       if (reading.textContent === words.join(" · ")) return;
       reading.replaceChildren(...words.flatMap((text, i) => [...(i ? [" · "] : []), make("span", { text })]));
     }
-    /** Say in words what is under the pointer, or the newest values. */
+    /** Mark a step in all charts; null for none. @param {number | null} step */
+    function point(step) {
+      const left = step === null ? -10 : charts[0]?.valToPos(step, "x") ?? -10;
+      charts.forEach((chart) => chart.setCursor({ left, top: left < 0 ? -10 : 10 }));
+    }
+    /** Say in words what is under the pointer, or of the values at the curves' ends what they are of. */
     function read() {
-      const left = charts[0]?.cursor.left ?? -1, x = at ?? (left >= 0 ? charts[0].posToVal(left, "x") : Infinity);
+      const left = charts[0]?.cursor.left ?? -1, rests = at === null && !(left >= 0);
+      const x = rests ? shownSteps()[1] : at ?? charts[0].posToVal(left, "x");
       const i = nearest(curves.step, x), v = nearest(curves.vStep, x), r = nearest(curves.rStep, x), g = nearest(curves.nStep, x);
-      if (i < 0) { tell([]); return; }
-      const words = [`step ${whole(curves.step[i])}`, `train ${sig(curves.mean[i], 3)}`];
-      if (v >= 0) words.push(`valid ${sig(curves.vLoss[v], 3)}`);
-      if (r >= 0) words.push(`LR ${rate(curves.rates[r])}`);
-      if (g >= 0) words.push(`‖grad‖ ${sig(curves.norms[g], 3)}`);
-      tell(words);
-      plots.setAttribute("aria-label", `Loss, learning rate and gradient norm. ${words.join(", ")}.`);
+      if (i < 0) { tell(aside ? [aside] : []); return; }
+      const over = meanOver(curves.step, i, curves.reach), among = over === 1 ? "this step" : `mean of ${rests ? "last " : ""}${whole(over)} steps`;
+      const step = `step ${whole(curves.step[i])}`, values = [step, `train ${sig(curves.mean[i], 3)}`], ends = [step, `train: ${among}`];
+      if (v >= 0) {
+        values.push(`valid ${sig(curves.vLoss[v], 3)} at ${whole(curves.vStep[v])}`);
+        ends.push(`valid: step ${whole(curves.vStep[v])}`);
+      }
+      if (r >= 0) values.push(`LR ${rate(curves.rates[r])}`);
+      if (g >= 0) values.push(`‖grad‖ ${sig(curves.norms[g], 3)}`);
+      tell(aside ? [aside] : rests ? ends : values);
+      reading.title = `The training loss is smoothed: ${among}. The validation loss is of the last evaluation by then.`;
+      plots.setAttribute("aria-label", `Loss, learning rate and gradient norm. ${values.join(", ")}; train: ${among}.`);
     }
     /** Make the charts anew for another theme or loss axis. */
     function build() {
@@ -96,7 +121,7 @@ export default {
         });
       });
       const [marks, kept, steps, able, busy] = ["marks", "kept", "steps", "able", "busy"].map((name) => model.get(name));
-      rail.draw({ marks, kept, first, last, width, steps, able, busy });
+      rail.draw({ marks, kept, first, last, width, steps, able, busy, refused: want.refusal || model.get("said") });
       read();
     }
     /** Do what a key in the charts means; false where it means nothing. @param {string} key */
@@ -106,8 +131,7 @@ export default {
       else if (key === "ArrowLeft" || key === "ArrowRight") {
         const by = (key === "ArrowLeft" ? -1 : 1) * Math.max(1, span / 50);
         at = Math.min(last, Math.max(first, (at ?? last) + by));
-        const left = charts[0]?.valToPos(at, "x");
-        charts.forEach((chart) => chart.setCursor({ left, top: 10 }));
+        point(at);
         read();
       } else if ((key === "+" || key === "=") && span > 4) {
         const middle = at ?? (first + last) / 2;

@@ -181,7 +181,7 @@ def _stretch(wanted: Any) -> list[int]:
     return [first, max(first + 1, min(round(max(numbers)), _LARGEST))]
 
 
-def marks(changes: list[Any], most: int = 100) -> list[list[Any]]:
+def marks(changes: list[Any], most: int = 300) -> list[list[Any]]:
     """Return the ledger's last `most` applied changes as [step, words].
 
     What was rejected is left out. A drag, or a key held down, is one change; changes at one step are one.

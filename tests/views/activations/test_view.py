@@ -557,6 +557,30 @@ def test_a_page_that_opens_late_gets_the_picture_of_now(session, view):
     assert view.moment["step"] == 2
 
 
+def test_a_page_that_was_still_drawing_when_the_run_went_back_sees_where_it_is(wire, open_page, session):
+    session.step(6)
+    view = ActivationBrowser(session)
+    page = open_page(view)
+    view.refresh()  # on its way: the page has not drawn it when the run arrives elsewhere
+    session.rewind(2)
+    settle(session)
+    assert page.state["moment"]["step"] == 6
+    page.eager = True
+    page.draw()
+    settle(session)
+    assert page.state["moment"]["step"] == 2 and not page.state["moment"]["running"]
+    view.close()
+
+
+def test_the_controls_behind_more_stay_unfolded_over_a_reload(wire, open_page, session, view):
+    page = open_page(view, eager=True)
+    assert page.state["more"] is False
+    page.say(wish="more", value=True)
+    assert page.state["more"] is True and open_page(view).state["more"] is True
+    page.say(wish="more", value="yes")
+    assert wire.customs(view)[-1]["refused"] == "more"
+
+
 def test_a_model_that_fails_is_said_in_one_sentence_and_the_session_lives(session, view, capfd):
     session.model.conv = nn.Conv2d(3, 6, 3)
     view._look_again()
