@@ -3,7 +3,7 @@
 /**
  * The model that anywidget hands to a view; `get` is typed loosely, since each view knows its own traits.
  * @typedef {(event: string, call: (...args: any[]) => void) => void} Listening
- * @typedef {{get(name: string): any, set(name: string, value: any): void, on: Listening, off: Listening, send(message: any): void}} Model
+ * @typedef {{get(name: string): any, set(name: string, value: any): void, on: Listening, off: Listening, send(message: any): void, widget_manager?: any}} Model
  */
 /** @typedef {ReturnType<typeof wishes>} Want */
 /** What the parts of a view work with. @typedef {{model: Model, el: HTMLElement, signal: AbortSignal, want: Want, repaint: () => void}} Part */
@@ -29,6 +29,10 @@ export const OWN = 1500;
  */
 const page = Reflect.get(globalThis, Symbol.for("dlwidgets.page.1")) ?? { views: new Set(), acted: -Infinity };
 Reflect.set(globalThis, Symbol.for("dlwidgets.page.1"), page);
+/** How long a line to the kernel may be down before it is said [ms]: a moment's gap is nobody's concern. */
+const OUTAGE = 4000;
+/** Models that no kernel answers any more, and why. @type {WeakMap<Model, string>} */
+const lost = new WeakMap();
 /** Made once: toLocaleString makes one at every call, which took half of a large grid's repaint. */
 const WHOLE = new Intl.NumberFormat("en-US");
 
@@ -49,6 +53,7 @@ export function live({ model, el, signal, draw }) {
     if (el.clientWidth === 0) { repaint(); return; }
     el.dataset.theme = isDark() ? "dark" : "light";
     talk.paint(draw);
+    showLost(model, el);
   };
   const repaint = () => { if (alive && visible && !queued) queued = requestAnimationFrame(paint); };
   // One event covers all traits of a message: the kernel counts the frame up with every picture.
@@ -60,6 +65,7 @@ export function live({ model, el, signal, draw }) {
   const mine = { address: String(model.get("address") ?? ""), answer: talk.answer };
   page.views.add(mine);
   listen(document, "visibilitychange", appeared, signal);
+  watchKernel(model, el, signal);
   watchPlace(el, signal, repaint, (now) => {
     const before = visible;
     visible = now;
@@ -167,8 +173,70 @@ function watchPlace(el, signal, changed, sighted) {
 }
 
 /**
+ * Watch for the kernel's end: of a restart the widgets' manager tells, of a kernel that is gone or cannot be
+ * reached the kernel itself, where the host lets us at it.
+ * @param {Model} model @param {HTMLElement} el @param {AbortSignal} signal
+ */
+function watchKernel(model, el, signal) {
+  const kernel = model.widget_manager?.kernel;
+  let gap = 0;
+  /** @param {string} why */
+  const lose = (why) => {
+    if (lost.get(model) === "restarted") return;
+    if (why) lost.set(model, why); else lost.delete(model);
+    showLost(model, el);
+  };
+  /** @param {any} _kernel @param {string} status */
+  const connected = (_kernel, status) => {
+    window.clearTimeout(gap);
+    if (status !== "connected") gap = window.setTimeout(() => { if (!lost.has(model)) lose("unreachable"); }, OUTAGE);
+    else if (lost.get(model) === "unreachable") lose("");
+  };
+  const ended = () => lose("gone");
+  hear(model, "comm_live_update", () => lose("restarted"), signal);
+  kernel?.disposed?.connect(ended);
+  kernel?.connectionStatusChanged?.connect(connected);
+  signal.addEventListener("abort", () => {
+    window.clearTimeout(gap);
+    kernel?.disposed?.disconnect(ended);
+    kernel?.connectionStatusChanged?.disconnect(connected);
+  });
+}
+
+/**
+ * Say in one sentence, above the outermost of our widgets around a view, that no kernel answers; what is there
+ * stays as the last picture, and what only seems to work cannot be reached. A picture of a saved notebook keeps
+ * what the page does by itself.
+ * @param {Model} model @param {HTMLElement} el
+ */
+function showLost(model, el) {
+  const cut = "jupyter-widgets-disconnected";
+  let host = el;
+  for (let up = el.parentElement; up; up = up.parentElement) if (/(^|\s)dlw-/.test(up.className)) host = up;
+  if (!lost.has(model) && el.closest(`.${cut}`)) lost.set(model, "saved");
+  const why = lost.get(model) ?? "", before = host.dataset.dlwLost ?? "";
+  if (!why && !before) return;
+  if (why) host.dataset.dlwLost = why; else delete host.dataset.dlwLost;
+  host.setAttribute("data-dlw-said", lostWords(why, Boolean(el.closest(".jp-NotebookPanel"))));
+  const dead = Boolean(why) && why !== "saved";
+  for (const child of host.children) child.toggleAttribute("inert", dead);
+  for (const control of host.querySelectorAll(`.${cut}`)) {
+    if (!control.matches(".dlw, :has(.dlw)")) control.toggleAttribute("inert", Boolean(why));
+  }
+}
+
+/** Why no kernel answers, and what to do, in one sentence. @param {string} why @param {boolean} menus whether the host is a notebook with menus */
+export function lostWords(why, menus) {
+  const run = menus ? "choose Run > Run All Cells" : "run all cells again, or reload the page";
+  if (why === "restarted") return `The kernel was restarted: ${run}.`;
+  if (why === "gone") return `The kernel has ended: ${run}.`;
+  if (why === "unreachable") return "The kernel cannot be reached: what it trains goes on there, and so does this view once it is back.";
+  return why ? `This is what was saved: ${run} to bring it to life.` : "";
+}
+
+/**
  * Send the kernel a message, with what its other views have drawn. After a restart the line to it is cut, and
- * sending throws; the style sheet says so in the view, which still draws what it has.
+ * sending throws; `showLost` says so, and the view still draws what it has.
  * @param {Model} model @param {any} message
  */
 function post(model, message) {
@@ -250,7 +318,10 @@ export function wishes({ model, signal, repaint }) {
       repaint();
     },
     /** Ask for something to be done, once: nothing to show meanwhile. @param {string} name @param {any} [value] */
-    call(name, value = null) { refusal = ""; post(model, { wish: name, value }); },
+    call(name, value = null) {
+      refusal = lost.has(model) ? "No kernel is there to do that." : "";
+      if (refusal) repaint(); else post(model, { wish: name, value });
+    },
     /** Why the last wish was refused, or "". */
     get refusal() { return refusal; },
   };

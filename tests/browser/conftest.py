@@ -32,7 +32,7 @@ playwright_api.expect.set_options(timeout=_MILLISECONDS)
 
 VIEWPORT = playwright_api.ViewportSize(width=1280, height=960)
 #: What the kernel of the shared notebook holds before each test.
-_PREPARED = """
+PREPARED = """
 import gc, time, torch, ipywidgets, dlwidgets as dlw
 from torch import nn
 data = dlw.teaching.collages(n_train=2000, n_valid=400)
@@ -164,7 +164,7 @@ def desk(_desks, browser, lab_server, request) -> Iterator[Lab]:
     person = _desks[0]
     person.page.mouse.move(0, 0)  # where the last test left it, it lies over something
     if not person.kernel_eval("'new_session' in globals()"):  # a fresh kernel, or one that was restarted
-        person.kernel.execute(_PREPARED)
+        person.kernel.execute(PREPARED)
     yield person
     if request.node.stash.get(_failed, False):
         _desks.clear()

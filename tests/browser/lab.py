@@ -195,6 +195,17 @@ class Lab:
         self.page.evaluate(f"(path) => ({_FIND})(path).sessionContext.session.kernel.restart()", self.path)
         self.wait_until_idle()
 
+    def end_kernel(self) -> None:
+        """Shut the kernel down, as the menu does."""
+        self._forget_kernel()
+        self.page.evaluate(f"(path) => ({_FIND})(path).sessionContext.shutdown()", self.path)
+
+    def start_kernel(self) -> None:
+        """Start a kernel where there is none, and wait until it is there."""
+        start = f"(path) => ({_FIND})(path).sessionContext.changeKernel({{ name: 'python3' }})"
+        self.page.evaluate(start, self.path)
+        self.wait_until_idle()
+
     def wait_for_cells(self, *, timeout: float = 120.0, errors: bool = False) -> None:
         """Wait until the cells started by `run_all` have ended and the kernel is idle."""
         self.page.wait_for_function("() => window.__run !== 'running'", timeout=1000 * timeout)

@@ -13,6 +13,7 @@ import ipykernel
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from .conftest import PREPARED
 from .lab import Lab
 from .panel import Panel
 
@@ -337,14 +338,55 @@ def test_a_closed_dashboard_lets_everything_go(desk):
     assert desk.kernel_eval("session.steps") == 5
 
 
-def test_after_a_restart_of_the_kernel_every_view_says_that_it_is_not_connected(desk):
-    desk.run_cell("session = new_session(); board = dlw.Dashboard(session); board")
+#: What a page says of widgets of a kernel that is no more, how often a broken chain is drawn, and whether any
+#: control can be reached.
+_LOST = """() => {
+    const said = [...document.querySelectorAll("[data-dlw-lost]")];
+    const before = (node) => getComputedStyle(node, "::before").content;
+    const cut = [...document.querySelectorAll(".jupyter-widgets-disconnected")];
+    return {
+        said: said.map((node) => before(node).replaceAll('"', "")),
+        chains: cut.filter((node) => /\\uf127/.test(before(node))).length,
+        reached: said.flatMap((node) => [...node.querySelectorAll("button, input, select, [tabindex]")])
+            .filter((node) => !node.closest("[inert]")).length,
+    };
+}"""
+
+
+def test_a_kernel_that_is_gone_is_said_in_one_sentence_over_the_last_picture(desk):
+    desk.page.set_viewport_size({"width": 1280, "height": 2600})
+    source = "session = new_session(); board = dlw.Dashboard(session); board"
+    desk.run_cell(source)
+    desk.run_cell("curves = dlw.Curves(session); curves", 1)
     desk.kernel.execute("session.step(2)")
     expect(desk.page.locator(".dlw-head-part .dlw-figure").nth(1)).to_have_text("step 2")
+    pause, curves = Panel(desk.page).button("Step"), desk.page.locator(".dlw-curves").first
+    places_before = pause.bounding_box(), curves.bounding_box()
     desk.restart_kernel()
-    for view in ("head-part", "curves", "layers", "confusion", "activations"):
-        desk.page.wait_for_function(
-            "(view) => /not connected/i.test(getComputedStyle(document.querySelector(view), '::before').content)"
-            " || /not connected/i.test(getComputedStyle(document.querySelector(view).parentElement, '::before').content)",
-            arg=f".dlw-{view}",
-        )
+    sentence = "The kernel was restarted: choose Run > Run All Cells."
+    # Once for the dashboard, once for the view that stands alone.
+    lost = {"said": [sentence] * 2, "chains": 0, "reached": 0}
+    desk.wait_for(lambda: desk.page.evaluate(_LOST) == lost, sentence)
+    desk.screenshot("restarted-light")
+    places_after = pause.bounding_box(), curves.bounding_box()
+    for before, after in zip(places_before, places_after, strict=True):
+        moved = after["y"] - before["y"]
+        assert after == before | {"y": after["y"]} and 20 < moved < 60, (before, after)
+    assert "Loading widget" not in desk.page.locator(".jp-Notebook").inner_text()
+    # Run again, the cell has the view of the new kernel.
+    desk.kernel.execute(PREPARED)
+    desk.run_cell(source)
+    desk.run_cell("1", 1)
+    desk.kernel.execute("session.step(3)")
+    desk.cell(0).scroll_into_view_if_needed()
+    expect(desk.page.locator(".dlw-head-part .dlw-figure").nth(1)).to_have_text("step 3")
+    assert desk.page.evaluate(_LOST) == {"said": [], "chains": 0, "reached": 0}
+    # A kernel that ends for good, without telling the widgets.
+    desk.kernel.execute("del session, board")
+    desk.end_kernel()
+    sentence = "The kernel has ended: choose Run > Run All Cells."
+    lost = {"said": [sentence], "chains": 0, "reached": 0}
+    try:
+        desk.wait_for(lambda: desk.page.evaluate(_LOST) == lost, sentence)
+    finally:
+        desk.start_kernel()

@@ -117,6 +117,6 @@ export function browser() {
     },
     resize() { Observer.all.forEach((one) => { if (one instanceof Resize) one.call([]); }); },
     /** @returns {any} */
-    element() { return Object.assign(target(), { dataset: {}, contains: () => false }); },
+    element() { return Object.assign(target(), { dataset: {}, contains: () => false, closest: () => null }); },
   };
 }

@@ -1,7 +1,7 @@
 // The pure functions of front.js: numbers as people read them, bytes as numbers.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { clock, count, numbers, rate, sig, whole } from "../../dlwidgets/views/front.js";
+import { clock, count, lostWords, numbers, rate, sig, whole } from "../../dlwidgets/views/front.js";
 
 test("a number keeps its significant digits, as short as it goes", () => {
   const written = /** @type {[number, number, string][]} */ ([
@@ -91,4 +91,13 @@ test("a count reads back to three digits, and a unit follows its prefix", () => 
 test("time that is not known, or not to end, is a dash", () => {
   for (const seconds of [null, undefined, NaN, Infinity]) assert.equal(clock(seconds), "–");
   assert.equal(clock(-3), "0 s");
+});
+
+test("what is said of a kernel that is gone names the menu only where there is one", () => {
+  for (const why of ["restarted", "gone", "unreachable", "saved"]) {
+    assert.match(lostWords(why, true), /^[A-Z][^.]*\.$/, "one sentence");
+    assert.doesNotMatch(lostWords(why, false), /Run >/);
+  }
+  assert.match(lostWords("restarted", true), /Run > Run All Cells/);
+  assert.equal(lostWords("", true), "");
 });
