@@ -1,10 +1,11 @@
-"""Dashboard: every view of one session, arranged for wide and narrow notebooks."""
+"""Dashboard: the views of one session, arranged for wide and narrow notebooks."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets
+from traitlets import Unicode
 
 from ..session import Session
 from .activations.view import ActivationBrowser
@@ -12,40 +13,112 @@ from .confusion.view import ConfusionGrid
 from .curves.view import Curves
 from .layers.view import LayerTable
 from .training.view import TrainingPanel
-from .view import Pictured, close_widgets
+from .view import Pictured, View, close_widgets, module, style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+#: Whether one of the tabs is shown, or all views.
+SHOWS = ("simple", "full")
+#: The views in tabs: the attributes of the dashboard that hold them.
+TABS = ("confusion", "activations", "layers")
+
+
+class Tabs(View):
+    """Show one view of a dashboard in tabs, or all.
+
+    The page decides which is shown; what it decided is kept here, for a page that is loaded again.
+    """
+
+    _esm = module("dashboard.js")
+    _css = style("dashboard.css")
+    watches = ("selected_layer", "selected_sample")
+    show = Unicode(help='"simple": one view, in tabs; "full": all').tag(sync=True)
+    tab = Unicode(help="the view that is shown, of those in tabs").tag(sync=True)
+    chosen = Unicode(help="what the activation browser looks at, in words").tag(sync=True)
+
+    def __init__(self, session: Session, show: str) -> None:
+        self._kept = {"show": show, "tab": TABS[0]}
+        super().__init__(session)
+
+    def project(self) -> dict[str, Any]:
+        session = self.session
+        if session is None:
+            return {}
+        layer = f"{session.selected_layer} · " if session.selected_layer is not None else ""
+        return {**self._kept, "chosen": f"{layer}sample {session.selected_sample}"}
+
+    def wish(self, name: str, value: Any) -> None:
+        """Show one view or all, or another tab."""
+        words = {"show": SHOWS, "tab": TABS}.get(name)
+        if words is None:
+            return super().wish(name, value)
+        if value not in words:
+            raise ValueError(f"{name}={value!r}: {' or '.join(map(repr, words))} is wanted.")
+        self._kept[name] = value
+        self.refresh()
+
+    def kept(self, name: str) -> str:
+        """Return what is shown: of "show" or "tab"."""
+        return self._kept[name]
+
 
 class Dashboard(Pictured, ipywidgets.VBox):
-    """Arranges all views of one session; it keeps no state itself.
+    """Arranges the views of one session.
+
+    At first it is one screen: what steers the run, its curves, and one of the other views at a time, in tabs.
 
     Parameters
     ----------
     session : the session that is shown and steered.
+    show : "simple": one view below the curves, in tabs; "full": all views, and every control. The page has a
+        switch for it.
 
     Attributes
     ----------
     training, curves, layers, confusion, activations : the views, each usable by itself.
+    show, tab : what is shown, "simple" or "full", and "confusion", "activations" or "layers"; can be set.
     """
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, show: str = "simple") -> None:
         if not isinstance(session, Session):
             given = type(session).__name__
             raise TypeError(f"Dashboard wants a Session, not {given}: dlwidgets.Dashboard(session).")
+        if show not in SHOWS:
+            raise ValueError(f'Dashboard(session, show={show!r}): "simple" or "full" is wanted.')
         self.training, self.curves, self.layers = TrainingPanel(session), Curves(session), LayerTable(session)
-        self.confusion, self.activations = ConfusionGrid(session, table=True), ActivationBrowser(session)
+        self.confusion = ConfusionGrid(session, table=show == "full")
+        self.activations, self._tabs = ActivationBrowser(session), Tabs(session, show)
+        for name in TABS:
+            getattr(self, name).add_class("dlw-tabbed").add_class(f"dlw-tabbed-{name}")
         steer = ipywidgets.Box([self.training.controls, self.curves]).add_class("dlw-row-steer")
         look = ipywidgets.Box([self.confusion, self.activations]).add_class("dlw-row-look")
         self._rows = [steer.add_class("dlw-row"), look.add_class("dlw-row")]
-        super().__init__([self.training.bar, steer, self.layers, look])
+        super().__init__([self.training.bar, steer, self._tabs, self.layers, look])
         self.add_class("dlw-dash")
 
     @property
     def views(self) -> tuple[Any, ...]:
         """The views, from top to bottom."""
         return self.training, self.curves, self.layers, self.confusion, self.activations
+
+    @property
+    def show(self) -> str:
+        """Whether one view below the curves is shown, or all."""
+        return self._tabs.kept("show")
+
+    @show.setter
+    def show(self, word: str) -> None:
+        self._tabs.wish("show", word)
+
+    @property
+    def tab(self) -> str:
+        """The view that is shown below the curves, where it is one."""
+        return self._tabs.kept("tab")
+
+    @tab.setter
+    def tab(self, name: str) -> None:
+        self._tabs.wish("tab", name)
 
     def figure(self) -> Figure:
         """Return all views' figures as one, from top to bottom."""
@@ -56,13 +129,14 @@ class Dashboard(Pictured, ipywidgets.VBox):
     def _still(self) -> bytes:
         from ..core.base.canvas import encode_png, stack_pixels
 
-        return encode_png(stack_pixels([view.picture() for view in self.views]))
+        shown = self.views if self.show == "full" else (self.training, self.curves, getattr(self, self.tab))
+        return encode_png(stack_pixels([view.picture() for view in shown]))
 
     def close(self) -> None:
         """Remove every view and let the session go; a run goes on."""
         if self.comm is None:  # closed before, or refused: Python closes what it collects
             return
-        for view in self.views:
+        for view in (*self.views, self._tabs):
             view.close()
         close_widgets(*self._rows, self.layout)
         super().close()

@@ -327,6 +327,33 @@ export function wishes({ model, signal, repaint }) {
   };
 }
 
+/**
+ * What the page decides by itself (a tab, a fold): at once, and for good though the kernel be busy or gone. The kernel is told, and
+ * keeps it for the next page; what it says later, as for another page or for code, counts. @template Value
+ * @param {{model: Model, signal: AbortSignal, repaint: () => void}} view @param {Want} want @param {string} name of the trait and the wish
+ */
+export function decision({ model, signal, repaint }, want, name) {
+  let value = /** @type {Value} */ (model.get(name)), decided = -Infinity;
+  hear(model, `change:${name}`, () => {
+    const theirs = model.get(name);
+    // An older word of the kernel's, that was on its way when the person decided.
+    if (performance.now() - decided < OWN && JSON.stringify(theirs) !== JSON.stringify(value)) return;
+    value = theirs;
+    decided = -Infinity;
+    repaint();
+  }, signal);
+  return {
+    get: () => value,
+    /** @param {Value} next */
+    set(next) {
+      value = next;
+      decided = performance.now();
+      want.call(name, next);
+      repaint();
+    },
+  };
+}
+
 /** Add a listener that goes with the view. @param {EventTarget} target @param {string} event @param {(event: any) => void} call @param {AbortSignal} signal */
 export function listen(target, event, call, signal) { target.addEventListener(event, call, { signal }); }
 

@@ -33,8 +33,8 @@ _PATIENCE, _LONGEST = 3.0, 60.0
 _PROCESS, _NUMBERS = uuid.uuid4().hex[:12], itertools.count(1)
 
 
-def module(folder: str | Path) -> str:
-    """Join a view's `view.js` and all that it imports into one module.
+def module(place: str | Path) -> str:
+    """Join a folder's `view.js`, or a file, and all it imports.
 
     Each anywidget evaluates its own copy of its module from a blob, where a relative import cannot be
     resolved: the files are joined in the order of their `import` lines, with those lines taken out.
@@ -48,7 +48,8 @@ def module(folder: str | Path) -> str:
                 visit((file.parent / source).resolve())
             texts[file] = _IMPORT.sub("", text)
 
-    visit((_HERE / folder / "view.js").resolve())
+    start = _HERE / place
+    visit((start / "view.js" if start.is_dir() else start).resolve())
     return re.sub(r"^export (?!default)", "", "\n".join(texts.values()), flags=re.MULTILINE)
 
 

@@ -188,7 +188,7 @@ def live(make):
     global session, dashboard
     session = dlw.Session(
         make(), train=(X, y), valid=(X[:512], y[:512]), batch_size=64, epochs=100_000, evaluate_every=None)
-    dashboard = dlw.Dashboard(session)
+    dashboard = dlw.Dashboard(session, show="full")
     return dashboard
 """
 

@@ -70,7 +70,7 @@ def training(steps: int) -> tuple[Any, Any]:
         batch_size=32,
         evaluate_every=10,
     )
-    board = dlw.Dashboard(session)
+    board = dlw.Dashboard(session, show="full")
     session.step(steps)
     # A long run: the curves as after a night.
     rng = np.random.default_rng(0)

@@ -16,7 +16,7 @@ def test_a_key_on_the_slider_comes_into_force(desk, measured):
     desk.run_cell(
         "session = new_session(); stamps = []\n"
         "session.observe(lambda change: stamps.append(time.time()), 'applied')\n"
-        "board = dlw.Dashboard(session); board"
+        "board = dlw.Dashboard(session, show='full'); board"
     )
     desk.kernel.execute("session.start()")
     desk.wait_until("session.steps > 3")
@@ -49,7 +49,7 @@ def test_a_step_is_seen(desk, measured):
     desk.run_cell(
         "session = new_session(); done = []\n"
         "hook = session.optimizer.register_step_post_hook(lambda *_: done.append(time.time()))\n"
-        "board = dlw.Dashboard(session); board"
+        "board = dlw.Dashboard(session, show='full'); board"
     )
     figure = desk.page.locator(".dlw-head-part .dlw-figure").nth(1)
     expect(figure).to_have_text("step 0")

@@ -18,7 +18,7 @@ from .lab import Lab
 from .panel import Panel
 
 BOARD = """session = new_session(evaluate_every=25)
-board = dlw.Dashboard(session)
+board = dlw.Dashboard(session, show="full")
 parts = dict(head=board.training._head, facts=board.training._facts, curves=board.curves, layers=board.layers,
              confusion=board.confusion, activations=board.activations)
 board"""
@@ -44,8 +44,11 @@ def places(page: Page | Locator) -> dict[str, Locator]:
 
 
 def everything_is_alive(page: Page | Locator) -> None:
-    """Wait until each view shows something, then something else."""
+    """Wait until each view shows something, then something else; where there are tabs, each is opened."""
     for name, place in places(page).items():
+        tab = page.locator(".dlw-tablist").get_by_role("tab", name=name)
+        if tab.count() and tab.first.is_visible():
+            tab.first.click()
         place.scroll_into_view_if_needed()
         expect(place, name).to_contain_text(re.compile(r"\d"))
         expect(place, f"{name} stands still").not_to_have_text(place.inner_text(), use_inner_text=True)
@@ -96,7 +99,7 @@ def test_a_view_shown_late_shows_all_that_happened_before(desk):
 
 def test_every_view_twice_in_one_notebook_is_alive_in_both_places(desk):
     desk.page.set_viewport_size({"width": 1280, "height": 2600})
-    desk.run_cell(BOARD + "\nfrom IPython.display import display\ndisplay(board); display(dlw.Dashboard(session))\nboard")
+    desk.run_cell(BOARD + "\nfrom IPython.display import display\ndisplay(board); display(dlw.Dashboard(session, show='full'))\nboard")
     boards = desk.page.locator(".dlw-dash")
     expect(boards).to_have_count(3)
     desk.kernel.execute("session.start()")

@@ -139,3 +139,17 @@ def test_no_session_is_refused_with_a_sentence(wire):
     ):
         Dashboard(nn.Linear(2, 2))
     gc.collect()
+
+
+def test_what_is_shown_is_set_in_code_and_a_mistyped_word_gets_a_sentence(wire, session, open_page):
+    board = Dashboard(session)
+    page = open_page(board._tabs, eager=True)
+    assert (board.show, board.tab) == ("simple", "confusion")
+    board.show, board.tab = "full", "layers"
+    assert (page.state["show"], page.state["tab"]) == ("full", "layers")
+    with pytest.raises(ValueError, match="show='ful': 'simple' or 'full' is wanted"):
+        board.show = "ful"
+    board.close()
+    with pytest.raises(ValueError, match="show='all'\\): \"simple\" or \"full\" is wanted"):
+        Dashboard(session, show="all")
+    gc.collect()

@@ -39,7 +39,7 @@ class Sections(PanelPart):
         "pulse", "applied", "rejected", "status", "epochs", "evaluate_every", "evaluate_samples", "notes",
         "snapshots", "branches", "line",
     )  # fmt: skip
-    opened = List(help="names of the sections that are open").tag(sync=True)
+    opened = List(help='the open sections, and "more" where a line unfolds them all').tag(sync=True)
     form = List(help="sections: name, label, rows (see PanelRow)").tag(sync=True)
     rows = Dict(help="key -> value, choices, fact, kind, why, there, off, locked").tag(sync=True)
     sums = Dict(help="section -> what it says while it is closed").tag(sync=True)
@@ -214,7 +214,7 @@ class Sections(PanelPart):
             else:
                 self._refused.pop(name, None)
         elif name == "opened":
-            self._open = [one for one in map(str, value) if one in SECTIONS | _MORE]
+            self._open = [one for one in map(str, value) if one == "more" or one in SECTIONS | _MORE]
         elif name == "preset":
             self._messages["presets"] = self._preset(session, str(value))
         elif name == "rewind":
