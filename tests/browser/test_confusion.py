@@ -55,10 +55,42 @@ def tiles(grid: Locator) -> list[float]:
     return [float(text) for text in grid.evaluate(_TILES)]
 
 
+def unfold(grid: Locator) -> None:
+    """Show the rarer controls."""
+    grid.get_by_role("button", name=re.compile("^more")).click()
+    expect(grid.locator(".dlw-conf-rest")).to_be_visible()
+
+
 def one_per_class(grid: Locator) -> None:
     """Give each tile its slider."""
-    grid.get_by_role("button", name="one per class").click()
+    grid.get_by_role("button", name="per class").click()
     expect(grid.locator(".dlw-conf-own")).to_have_count(10)
+
+
+#: What of the names, the bold numbers and the first row is wider than its place.
+_CUT = """(grid) => [...grid.querySelectorAll(".dlw-conf-name, .dlw-conf-name *, .dlw-conf-limit, .dlw-conf-limit *")]
+    .filter((part) => part.checkVisibility() && part.scrollWidth > part.clientWidth + 1 && part.clientWidth).map((part) => part.textContent)"""
+
+
+def test_at_first_sight_there_is_one_row_of_controls_and_nothing_is_cut(desk, grid):
+    row, more = grid.locator(".dlw-conf-limit"), grid.get_by_role("button", name=re.compile("^more"))
+    expect(grid.locator(":is(button, input, select):visible")).to_have_count(6)
+    assert row.bounding_box()["height"] <= 32
+    macro = f"{np.mean(f1_of(desk, 0.5)):.2f}"
+    expect(grid.locator(".dlw-conf-bold")).to_have_text(f"bold: F1, macro {macro}")
+    for width in (1024, 700):
+        desk.page.set_viewport_size({"width": width, "height": 800})
+        desk.wait_for(lambda: grid.evaluate(_CUT) == [], f"what is cut at {width}")
+        grid.get_by_role("button", name="per class").click()
+        expect(grid.locator(".dlw-conf-own").first).to_be_visible()
+        desk.wait_for(lambda: grid.evaluate(_CUT) == [], f"what is cut at {width}, with a threshold for each")
+        grid.get_by_role("button", name="one for all").click()
+        expect(grid.locator(".dlw-conf-own").first).to_be_hidden()
+    unfold(grid)
+    desk.wait_until("view.look['more'] is True")
+    desk.reload()
+    expect(more).to_have_attribute("aria-expanded", "true")
+    expect(grid.get_by_label("Shade")).to_be_visible()
 
 
 def test_each_class_has_its_threshold_and_moves_with_no_kernel(desk, grid):
@@ -115,7 +147,7 @@ def test_the_large_slider_moves_the_class_in_focus_and_is_painted_within_a_frame
 
 
 def test_the_best_thresholds_come_with_what_they_are_worth_elsewhere(desk, grid):
-    grid.get_by_role("button", name="F1", exact=True).click()
+    grid.get_by_role("button", name="Best F1").click()
     report = grid.locator(".dlw-conf-report")
     expect(report).to_contain_text(
         re.compile(r"on average 0\.\d\d on the half they were chosen on, 0\.\d\d on the other half")
@@ -124,13 +156,15 @@ def test_the_best_thresholds_come_with_what_they_are_worth_elsewhere(desk, grid)
     assert desk.kernel_eval("session.thresholds") == pytest.approx(found)
     # They lie between the positions: the kernel counted them.
     assert tiles(grid) == pytest.approx(f1_of(desk, found), abs=0.0051)
-    expect(grid.get_by_role("button", name="one per class")).to_have_attribute("aria-pressed", "true")
+    expect(grid.get_by_role("button", name="per class")).to_have_attribute("aria-pressed", "true")
+    unfold(grid)
     grid.get_by_role("button", name="Back to 0.5").click()
     desk.wait_until("session.thresholds == 0.5")
     expect(report).to_be_hidden()
 
 
 def test_the_best_precision_at_a_recall_is_asked_for_one_class(desk, grid):
+    unfold(grid)
     one_per_class(grid)
     grid.locator(".dlw-conf-tile").nth(3).focus()
     grid.get_by_label("Choose for").select_option("one")
@@ -170,6 +204,7 @@ def test_a_class_pinned_in_one_page_is_pinned_where_the_view_is_shown_again(desk
 
 
 def test_classes_are_filtered_and_the_choice_is_kept(desk, grid):
+    unfold(grid)
     y, p = truth(desk)
     wanted = int(sum(score < 0.5 for score in f1_of(desk, 0.5)))
     grid.get_by_label("Show", exact=True).select_option("f1")
@@ -184,6 +219,7 @@ def test_classes_are_filtered_and_the_choice_is_kept(desk, grid):
 
 
 def test_a_filter_stands_while_a_threshold_moves_until_it_is_asked_for_again(desk, grid):
+    unfold(grid)
     grid.get_by_label("Show", exact=True).select_option("recall")
     shown = grid.locator(".dlw-conf-tile:visible")
     desk.wait_until("view.look['filter'] and view.look['filter']['metric'] == 'recall'")
@@ -201,6 +237,7 @@ def test_a_filter_stands_while_a_threshold_moves_until_it_is_asked_for_again(des
 
 
 def test_the_table_shows_the_columns_that_were_chosen_with_their_intervals(desk, grid):
+    unfold(grid)
     grid.get_by_role("button", name="Table").click()
     grid.locator("summary", has_text="Columns").click()
     grid.get_by_role("checkbox", name="specificity").check()
@@ -221,6 +258,7 @@ def test_the_table_shows_the_columns_that_were_chosen_with_their_intervals(desk,
 
 
 def test_the_shade_follows_what_it_is_a_share_of(desk, grid):
+    unfold(grid)
     canvas = grid.locator(".dlw-conf-grid canvas").first
     before = canvas.evaluate("(canvas) => canvas.toDataURL()")
     grid.get_by_label("Shade").select_option("predicted")
@@ -237,7 +275,7 @@ def test_a_matrix_is_read_by_pointer_and_arrows(desk):
         "view = dlw.ConfusionGrid(scores)\nview"
     )
     grid = desk.page.locator(".dlw-confusion")
-    grid.get_by_role("button", name="Matrix").click()
+    grid.get_by_role("button", name="matrix").click()
     sheet, words = grid.locator(".dlw-conf-sheet"), grid.locator(".dlw-conf-said")
     expect(sheet).to_be_visible()
     matrix = desk.kernel_eval("scores.matrix().tolist()")

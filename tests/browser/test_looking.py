@@ -156,6 +156,7 @@ def test_the_classes_are_sorted_and_listed_in_a_table(desk):
         "(a, b) => a[0] - b[0] || a[1] - b[1]).map((tile) => tile[2])"
     )
     assert placed == sorted(placed) and shown.count() == 10
+    grid.get_by_role("button", name=re.compile("^more")).click()
     grid.get_by_role("button", name="Table").click()
     expect(grid.locator("tbody tr:visible")).to_have_count(10)
     desk.wait_until("view.look['table'] is True")
@@ -165,7 +166,8 @@ def test_a_tile_says_its_cells_in_words(desk):
     desk.run_cell(trained(30, "ConfusionGrid"))
     desk.kernel.execute("found = session.evaluate()")
     grid = desk.page.locator(".dlw-confusion")
-    grid.locator(".dlw-conf-tile").nth(3).hover()
+    tile = grid.locator(".dlw-conf-tile").nth(3)
+    tile.hover(position={"x": 30, "y": 58})
     expect(grid.locator(".dlw-head")).to_contain_text("after step 30")
     missed = desk.kernel_eval("int(session.scores.confusion()[3, 1, 0])")
     expect(grid.locator(".dlw-conf-words")).to_contain_text(f"{missed} have 3 and were missed")

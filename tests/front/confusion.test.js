@@ -4,12 +4,13 @@ import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { cellsAtEach, cellsFrom, histogramOf, positionOf, wholesOf } from "../../dlwidgets/views/confusion/counts.js";
 import { compiled, metricTable, wilson } from "../../dlwidgets/views/confusion/metrics.js";
-import { compareBy, inOrder, matching, orderOf, passing, readSort, shownBy } from "../../dlwidgets/views/confusion/order.js";
+import { cutName } from "../../dlwidgets/views/confusion/names.js";
+import { compareBy, inOrder, matching, orderOf, sortWords, passing, readSort, shownBy } from "../../dlwidgets/views/confusion/order.js";
 import {
-  confused, headline, interval, meaning, percent, position, sentence, share, short, spoken, written,
+  boldWords, confused, fewWords, fitCount, headline, interval, meaning, percent, position, sentence, share, short, spoken, written,
 } from "../../dlwidgets/views/confusion/words.js";
 import { step } from "../../dlwidgets/views/confusion/plot.js";
-import { cuttable, layoutOf, linesSeen, strength } from "../../dlwidgets/views/confusion/tiles.js";
+import { layoutOf, linesSeen, strength } from "../../dlwidgets/views/confusion/tiles.js";
 import { leap, nearestPosition, reportOf, summaryOf } from "../../dlwidgets/views/confusion/slider.js";
 import { ownLimits } from "../../dlwidgets/views/confusion/look.js";
 import { widthOf } from "../../dlwidgets/views/confusion/table.js";
@@ -110,6 +111,20 @@ test("a sort reads as a key and a direction, and names the metric on the tiles",
   assert.deepEqual(["given", "name", "f1", "-precision", "support"].map((sort) => shownBy(metrics, sort)), ["f1", "f1", "f1", "precision", "support"]);
 });
 
+test("an order says what comes first", () => {
+  assert.deepEqual(["given", "-name", "f1", "-threshold"].map(sortWords), ["↑ first to last", "↓ Z to A", "↑ lowest first", "↓ highest first"]);
+});
+
+test("the bold number is named, with what its average is of and the step", () => {
+  const cells = [10, 0, 0, 0, 5, 1, 2, 4, 3, 3, 0, 6], [text, title] = boldWords(metrics, "f1", cells, { step: 90 });
+  assert.equal(text, "bold: F1, macro 0.76");
+  assert.match(title, /Macro 0\.76: the mean of the 2 of 3 classes that have one\. Micro 0\.77: .*After step 90\.$/);
+  assert.match(boldWords(metrics, "recall", cells.slice(4), { step: null })[1], /the mean of all 2 classes.*together\.$/);
+  assert.equal(boldWords(metrics, "support", cells, { step: null })[0], "bold: support, 12 in all");
+  assert.equal(boldWords(metrics, "f1", cells.slice(4, 8), { step: null })[0], "bold: F1");
+  assert.equal(fewWords(cells, 4), "4 found · 2 missed · 1 wrongly said · 5 rightly not said");
+});
+
 test("a search finds names in any case and keeps the order", () => {
   assert.deepEqual(matching([2, 0, 1], ["Pneumonia", "Mass", "pneumothorax"], " PNEUMO "), [2, 0]);
   assert.deepEqual(matching([2, 0, 1], ["a", "b", "c"], "  "), [2, 0, 1]);
@@ -143,6 +158,9 @@ test("numbers are written as short as they may be", () => {
   assert.equal(short(99_999), "99,999");
   assert.equal(short(1_210_000), "1.21 M");
   assert.equal(short(1488, 4), "1.49 k");
+  assert.deepEqual([9, 6, 5, 4, 1].map((room) => fitCount(1446, (text) => text.length <= room)), ["1,446", "1,446", "1,446", "1 k", "1 k"]);
+  assert.deepEqual([6, 5, 1].map((room) => fitCount(12_345_678, (text) => text.length <= room)), ["12.3 M", "12 M", "12 M"]);
+  assert.equal(fitCount(446, () => false), "446");
   assert.deepEqual([0.5, 0.505, 1, 0.48731, -3].map(position), ["0.500", "0.505", "1.000", "0.4873", "-3.000"]);
 });
 
@@ -163,7 +181,7 @@ test("tiles of every number fit in every width, without an empty line", () => {
       const { columns, tile, lines } = layoutOf(width, tiles);
       assert.ok(columns * tile + 4 * (columns - 1) <= width, `${tiles} in ${width}`);
       assert.ok(columns * lines >= tiles && columns * (lines - 1) < tiles, `${tiles} in ${width}`);
-      assert.ok(tile >= (tiles > 40 ? 104 : 86) && tile <= 160, `${tiles} in ${width}: ${tile}`);
+      assert.ok(tile >= (tiles > 40 ? 104 : 86) && tile <= 168, `${tiles} in ${width}: ${tile}`);
     }
   }
 });
@@ -181,10 +199,32 @@ test("arrow keys walk the tiles and stop at the edges", () => {
   assert.deepEqual([step(5, "Home", 4, 10), step(5, "End", 4, 10), step(5, "x", 4, 10)], [0, 9, -1]);
 });
 
-test("a long name keeps its end, which often tells it from the next", () => {
-  assert.deepEqual(cuttable("class 149"), ["class ", "149"]);
-  assert.deepEqual(cuttable("Mass"), ["Mass", ""]);
-  assert.equal(cuttable("Ärztekammer 👩‍⚕️👍👍👍").join(""), "Ärztekammer 👩‍⚕️👍👍👍");
+/** The width of a text in letters, of which those of China are twice as wide. @param {string} text */
+const wide = (text) => [...new Intl.Segmenter().segment(text)].reduce((sum, { segment }) => sum + (/\p{Script=Han}/u.test(segment) ? 2 : 1), 0);
+/** Whether a name may be meant by what is written. @param {string} text @param {string} name */
+const meant = (text, name) => text === name || (text.includes("…") && new RegExp(`^${text.split("…").map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")).join(".+")}$`, "u").test(name));
+
+test("a long name keeps what tells it from the others, wherever it stands", () => {
+  const sets = {
+    start: ["Pneumonia", "Pneumothorax", "Pneumoconiosis", "Mass", "Effusion"],
+    numbers: Array.from({ length: 200 }, (_, i) => `class ${i}`),
+    end: ["small-cell carcinoma", "large-cell carcinoma", "mucinous carcinoma", "carcinoma"],
+    middle: ["opacity of the left upper lobe, seen from the side", "opacity of the left lower lobe, seen from the side", "opacity of the right upper lobe, seen from the side"],
+    chinese: ["左肺上叶实性结节伴钙化", "左肺下叶实性结节伴钙化", "右肺上叶实性结节伴钙化", "右肺中叶实性结节伴钙化", "气胸"],
+    emoji: ["Ärztekammer 👩‍⚕️👍👍👍", "Ärztekammer 👨‍⚕️👍👍👍"],
+  };
+  for (const [kind, names] of Object.entries(sets)) {
+    for (const room of kind === "middle" ? [16, 20, 30] : [8, 11, 14]) {
+      const shown = names.map((name) => cutName(name, names, room, wide));
+      shown.forEach((text, i) => {
+        assert.ok(wide(text) <= room, `${text} in ${room}`);
+        if (kind !== "middle" || room > 16) assert.deepEqual(names.filter((name) => meant(text, name)), [names[i]], `${text} in ${room}`);
+      });
+      assert.ok(names.every((name, i) => wide(name) > room || shown[i] === name));
+    }
+  }
+  assert.equal(cutName("Pneumothorax", sets.start, 9, wide), "Pneum…rax");
+  assert.equal(cutName("右肺中叶实性结节伴钙化", sets.chinese, 11, wide), "右肺中…钙化");
 });
 
 /** The relative luminance of WCAG 2. @param {number[]} rgb */

@@ -41,11 +41,12 @@ export function classDetail({ model, metrics, el, signal, want, repaint, pin }) 
     make("div", { class: "dlw-det-head" }, make("span", { class: "dlw-title", text: "Class" }), " ", title), body);
   const node = make("div", { class: "dlw-det" }, of, rail.node);
 
-  function draw(/** @type {import("./tiles.js").Picture} */ picture) {
+  /** @param {import("./tiles.js").Picture} picture @param {boolean} more whether the past is there with no class pinned */
+  function draw(picture, more) {
     const { names, task, pinned: c } = picture, some = c >= 0 && c < names.length, width = el.clientWidth || 640;
     of.hidden = !some;
     rail.draw({ names, pinned: some ? c : -1 }, width);
-    node.hidden = !some && rail.node.hidden;
+    node.hidden = !some && (!more || rail.node.hidden);
     if (!some) { pinned = -1; return; }
     const said = quadrant(), own = said.class === c && said.cell >= 0;
     const cell = own ? Number(said.cell) : picture.cell >= 0 ? picture.cell : 2;

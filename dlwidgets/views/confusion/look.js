@@ -9,7 +9,7 @@ import { POSITIONS } from "./counts.js";
 const STAND = 1500;
 /** What a look is before anybody chose. @type {Look} */
 const PLAIN = {
-  sort: "given", table: false, normalise: "true", filter: null, each: null, matrix: false,
+  sort: "given", table: false, normalise: "true", filter: null, each: null, matrix: false, more: false,
   columns: ["precision", "recall", "f1", "support"], intervals: true,
 };
 

@@ -1,8 +1,9 @@
 // The C x C matrix of a task with one class a sample: what it is in the rows, what was said in the columns.
 import { listen, make, say, surface, color, isDark, whole } from "../front.js";
-import { fitted, inks, keep, write } from "./plot.js";
+import { nameCutter } from "./names.js";
+import { inks, keep, write } from "./plot.js";
 import { strength } from "./tiles.js";
-import { confused, percent, short } from "./words.js";
+import { confused, fitCount, percent } from "./words.js";
 
 /** Cells in pixels: least, most, from which on they hold a number; the room of the names; the height of all cells. */
 const MATRIX = { least: 3, most: 40, numbers: 25, rows: 120, heads: 72, gap: 1, tall: 640 };
@@ -49,6 +50,7 @@ export function classMatrix({ signal }) {
   const words = make("div", { class: "dlw-conf-said", role: "status" });
   const node = make("div", { class: "dlw-conf-matrix" }, sheet, words);
   let drawn = /** @type {{matrix: ArrayLike<number>, names: string[], order: number[], sums: ReturnType<typeof sumsOf>, layout: ReturnType<typeof matrixLayout>} | null} */ (null);
+  const cut = nameCutter();
   let pointed = /** @type {[number, number] | null} */ (null), kept = /** @type {[number, number] | null} */ (null), painted = "";
 
   /** @param {PointerEvent} event @returns {[number, number] | null} */
@@ -104,15 +106,15 @@ export function classMatrix({ signal }) {
       ctx.globalAlpha = 1;
       if (cell >= MATRIX.numbers) {
         ctx.fillStyle = ink.ink; ctx.font = `${cell >= 32 ? 11 : 10}px ${family}`;
-        write(ctx, short(count, Math.floor(cell / 6.4)), x + (cell - gap) / 2, y + cell / 2, "center");
+        write(ctx, fitCount(count, (text) => ctx.measureText(text).width <= cell - 4), x + (cell - gap) / 2, y + cell / 2, "center");
       }
     }));
     if (layout.named) {
       ctx.fillStyle = ink.faint; ctx.font = `${Math.min(11, cell + 1)}px ${family}`;
       order.forEach((c, i) => {
-        write(ctx, fitted(ctx, names[c], left - 6), left - 5, top + i * cell + cell / 2, "right");
+        write(ctx, cut(names[c], names, left - 8, ctx.font), left - 5, top + i * cell + cell / 2, "right");
         ctx.save(); ctx.translate(left + i * cell + cell / 2, top - 5); ctx.rotate(-Math.PI / 2);
-        write(ctx, fitted(ctx, names[c], top - 8), 0, 0, "left");
+        write(ctx, cut(names[c], names, top - 8, ctx.font), 0, 0, "left");
         ctx.restore();
       });
     }

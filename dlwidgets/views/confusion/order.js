@@ -13,6 +13,12 @@ export function readSort(sort) {
   return sort.startsWith("-") ? { key: sort.slice(1), falling: true } : { key: sort, falling: false };
 }
 
+/** What comes first. @param {string} sort */
+export function sortWords(sort) {
+  const { key, falling } = readSort(sort), [rising, sinking] = { given: ["first to last", "last to first"], name: ["A to Z", "Z to A"] }[key] ?? ["lowest first", "highest first"];
+  return falling ? `↓ ${sinking}` : `↑ ${rising}`;
+}
+
 /** The metric that tiles sorted so carry beside the name. @param {Metrics} metrics @param {string} sort @returns {Metric} */
 export function shownBy(metrics, sort) {
   const { key } = readSort(sort);

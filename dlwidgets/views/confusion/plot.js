@@ -25,14 +25,6 @@ export function write(ctx, text, x, y, align, baseline = "middle") {
   ctx.fillText(text, x, y);
 }
 
-/** A text as long as fits into so many pixels. @param {CanvasRenderingContext2D} ctx @param {string} text @param {number} room */
-export function fitted(ctx, text, room) {
-  if (ctx.measureText(text).width <= room) return text;
-  let letters = [...text];
-  while (letters.length > 1 && ctx.measureText(`${letters.join("")}…`).width > room) letters = letters.slice(0, -1);
-  return `${letters.join("")}…`;
-}
-
 /** Name an element for those who hear it, only where the name differs. @param {Element} node @param {string} label */
 export function nameFor(node, label) {
   if (node.getAttribute("aria-label") !== label) node.setAttribute("aria-label", label);

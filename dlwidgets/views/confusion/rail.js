@@ -1,7 +1,8 @@
 // The rail of a run's past: how a metric of each class moved over its evaluations, and what two of these moments tell apart.
 import { listen, make, say, surface, whole } from "../front.js";
 import { uints } from "./counts.js";
-import { fitted, inks, nameFor, trace, write } from "./plot.js";
+import { cutName } from "./names.js";
+import { inks, nameFor, trace, write } from "./plot.js";
 import { fourCells, share } from "./words.js";
 /** @import { Metrics } from "./metrics.js" */
 
@@ -272,6 +273,6 @@ function paintRail(canvas, wide, { past: { moments, classes }, lines, line: now,
   if (pinned >= 0) {
     const value = valueAt(newest, pinned), y = Number.isNaN(value) ? Y(low) : Y(value);
     ctx.fillStyle = ink.blue;
-    write(ctx, `${fitted(ctx, names[pinned] ?? "", RAIL.right - 38)} ${share(value)}`, wide - RAIL.right + 6, Math.min(Y(low) - 4, Math.max(RAIL.top + 4, y)), "left");
+    write(ctx, `${cutName(names[pinned] ?? "", names, RAIL.right - 38, (text) => ctx.measureText(text).width)} ${share(value)}`, wide - RAIL.right + 6, Math.min(Y(low) - 4, Math.max(RAIL.top + 4, y)), "left");
   }
 }

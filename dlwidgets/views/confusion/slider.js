@@ -4,8 +4,8 @@ import { POSITIONS, histogramOf } from "./counts.js";
 import { inks, nameFor } from "./plot.js";
 import { position, share, whose } from "./words.js";
 
-/** Its height, and the part of a thumb that lies left of the lowest and right of the highest position [px]. */
-const SLIDE = { tall: 58, edge: 6, middle: 29 };
+/** Its height in the row, and with words; the part of a thumb that lies left of the lowest and right of the highest position [px]. */
+const SLIDE = { low: 28, tall: 58, edge: 6 };
 const BINS = 50;
 
 /** Where shift and an arrow lead, ten positions at once; -1 where the key is the browser's own. @param {number} k @param {{key: string, shiftKey: boolean}} event */
@@ -39,8 +39,8 @@ export function scoreSlider({ moved, signal }) {
   /** Bins are counted once for a class and a set of scores, not at each move. */
   let held = { counts: /** @type {ArrayLike<number>} */ ([]), of: "", bins: /** @type {Float64Array[]} */ ([]) };
 
-  /** @param {import("./tiles.js").Picture} picture @param {number} c the class, or -1 for all @param {number} width */
-  function draw({ names, counts, totals, limits, task }, c, width) {
+  /** @param {import("./tiles.js").Picture} picture @param {number} c the class, or -1 for all @param {number} width @param {boolean} tall */
+  function draw({ names, counts, totals, limits, task }, c, width, tall) {
     const classes = c < 0 ? names.map((_, i) => i) : [c], name = c < 0 ? (names.length === 1 ? names[0] : "") : names[c];
     const mine = classes.map((i) => limits[i]), low = Math.min(...mine), high = Math.max(...mine), one = low === high;
     const at = nearestPosition(one ? low : (low + high) / 2);
@@ -53,19 +53,21 @@ export function scoreSlider({ moved, signal }) {
     if (held.counts !== counts || held.of !== `${c}`) {
       held = { counts, of: `${c}`, bins: [0, 1].map((kind) => histogramOf({ counts, totals }, classes, /** @type {0 | 1} */ (kind), BINS)) };
     }
-    paint(width, [low, high].map((t) => Math.min(1, Math.max(0, t))), [0, 1].map((kind) => {
+    node.style.height = `${tall ? SLIDE.tall : SLIDE.low}px`;
+    paint(width, tall, [low, high].map((t) => Math.min(1, Math.max(0, t))), [0, 1].map((kind) => {
       const n = held.bins[kind].reduce((sum, x) => sum + x, 0);
       return `${whole(n)} ${whose(kind, name, task)}`;
     }));
   }
 
-  /** @param {number} width @param {number[]} ends lowest and highest threshold @param {string[]} words */
-  function paint(width, [low, high], words) {
-    const ctx = surface(canvas, width, SLIDE.tall), span = width - 2 * SLIDE.edge, middle = SLIDE.middle;
+  /** @param {number} width @param {boolean} worded @param {number[]} ends lowest and highest threshold @param {string[]} words */
+  function paint(width, worded, [low, high], words) {
+    const height = worded ? SLIDE.tall : SLIDE.low, middle = height / 2;
+    const ctx = surface(canvas, width, height), span = width - 2 * SLIDE.edge;
     const ink = inks(node, "blue", "orange", "faint", "line-2", "ink", "paper");
     const x = (/** @type {number} */ t) => SLIDE.edge + span * t;
     held.bins.forEach((bins, kind) => {
-      const most = Math.max(...bins, 1), tall = middle - 5;
+      const most = Math.max(...bins, 1), tall = middle - (worded ? 5 : 2);
       for (let b = 0; b < BINS; b++) {
         if (!bins[b]) continue;
         // What is there stays visible, however rare.
@@ -82,14 +84,15 @@ export function scoreSlider({ moved, signal }) {
     });
     ctx.globalAlpha = 1;
     ctx.fillStyle = ink["line-2"]; ctx.fillRect(SLIDE.edge, middle - 0.5, span, 1);
-    if (high > low) { ctx.globalAlpha = 0.18; ctx.fillStyle = ink.ink; ctx.fillRect(x(low), 2, x(high) - x(low), SLIDE.tall - 4); ctx.globalAlpha = 1; }
-    ctx.fillStyle = ink.ink; ctx.fillRect(x((low + high) / 2) - 0.5, 1, 1, SLIDE.tall - 2);
+    if (high > low) { ctx.globalAlpha = 0.18; ctx.fillStyle = ink.ink; ctx.fillRect(x(low), 2, x(high) - x(low), height - 4); ctx.globalAlpha = 1; }
+    ctx.fillStyle = ink.ink; ctx.fillRect(x((low + high) / 2) - 0.5, 1, 1, height - 2);
+    if (!worded) return;
     ctx.font = `10px ${getComputedStyle(node).fontFamily}`; ctx.fillStyle = ink.faint;
     // Each word stands where its histogram is lower.
     held.bins.forEach((bins, kind) => {
       const half = BINS / 2, left = Math.max(...bins.slice(0, half)) <= Math.max(...bins.slice(half));
       ctx.textAlign = left ? "left" : "right"; ctx.textBaseline = kind === 0 ? "top" : "bottom";
-      const at = /** @type {[string, number, number, number]} */ ([words[kind], left ? SLIDE.edge + 2 : width - SLIDE.edge - 2, kind === 0 ? 1 : SLIDE.tall - 1, span]);
+      const at = /** @type {[string, number, number, number]} */ ([words[kind], left ? SLIDE.edge + 2 : width - SLIDE.edge - 2, kind === 0 ? 1 : height - 1, span]);
       // A rim of paper sets the word off from what lies under it.
       ctx.strokeStyle = ink.paper; ctx.lineWidth = 3; ctx.lineJoin = "round"; ctx.strokeText(...at);
       ctx.fillText(...at);
@@ -153,11 +156,11 @@ export function bestThresholds({ ask, reset, signal }) {
     }, signal);
     return node;
   }
+  const quick = button("Best F1", "The threshold of the highest F1, for each class", () => ({ metric: "f1" }));
   const half = make("button", { type: "button", text: "Back to 0.5" });
   listen(half, "click", () => { waiting = 0; say(report, ""); reset(whom.value === "one" ? focus : -1); }, signal);
   const node = make("div", { class: "dlw-conf-best" },
     make("span", { class: "dlw-faint", text: "Best" }),
-    button("F1", "The highest F1", () => ({ metric: "f1" })),
     make("span", { class: "dlw-conf-set" }, button("F-beta", "The highest F-beta: recall weighs beta times as much as precision", () => ({ metric: "fbeta", beta: Number(beta.value) })),
       make("label", {}, "β", beta)),
     button("Youden", "The highest recall + specificity − 1", () => ({ metric: "youden" })),
@@ -166,8 +169,11 @@ export function bestThresholds({ ask, reset, signal }) {
       make("label", { title: "The lower end of the 95 % interval of recall keeps it: it then holds for other samples too" }, sure, "with 95 % confidence")),
     whose_, half);
 
-  /** @param {Found | null} found @param {string[]} names @param {number} c the class in focus @param {number[]} limits @param {string} refusal */
-  function draw(found, names, c, limits, refusal) {
+  /** @param {Found | null} found @param {string[]} names @param {number} c the class in focus @param {number[]} limits @param {string} refusal
+   * @param {boolean} open */
+  function draw(found, names, c, limits, refusal, open) {
+    // What is chosen out of sight chooses for nobody.
+    if (!open) whom.value = "all";
     focus = c >= 0 ? c : 0;
     const one = `only ${names[focus] ?? ""}`;
     say(whom.children[1], one.length > 26 ? `${one.slice(0, 25)}…` : one);
@@ -183,5 +189,5 @@ export function bestThresholds({ ask, reset, signal }) {
     parts.push(found.thresholds[of] === limits[of] ? `${reportOf(found, of, names)} At ${position(found.thresholds[of])}.` : `${names[of]}: moved since.`);
     say(report, [...parts, ...found.warnings.map((line) => `⚠ ${line}`)].join("\n"));
   }
-  return { node, report, draw };
+  return { node, quick, report, draw };
 }

@@ -1,12 +1,14 @@
 // The table of the confusion grid: averages on top, then a row a class, each metric with its 95 % interval.
 import { listen, make, say } from "../front.js";
+import { nameCutter } from "./names.js";
 import { readSort } from "./order.js";
+import { nameFor } from "./plot.js";
 import { interval, position, short, written } from "./words.js";
 /** @import { Metric, Metrics } from "./metrics.js" */
 /** @import { Picture, Hands } from "./tiles.js" */
 
-/** The height of a row; as in confusion/view.css. The widths of the names, a letter of a heading, a value, an interval beside it [px]. */
-const TABLE = { row: 23, name: 104, letter: 6.4, value: 46, interval: 47 };
+/** The height of a row; as in confusion/view.css. The widths of the names, a letter of a heading, a value, a count, an interval beside a value [px]. */
+const TABLE = { row: 23, name: 104, letter: 6.4, value: 46, count: 64, interval: 47 };
 
 /** How wide the table wants to be. @param {Metrics} metrics @param {Metric[]} columns @param {boolean} intervals @param {boolean} each
  * @param {boolean} [unknown] whether it says how many labels are unknown */
@@ -16,7 +18,7 @@ export function widthOf(metrics, columns, intervals, each, unknown = false) {
 }
 /** A column holds its heading, with the arrow of an order, and its values. @param {Metrics} metrics @param {string} key @param {boolean} intervals */
 function columnOf(metrics, key, intervals) {
-  const values = TABLE.value + (intervals && metrics.hasInterval(key) ? TABLE.interval : 0);
+  const values = (key === "unknown" || metrics.isCount(key) ? TABLE.count : TABLE.value) + (intervals && metrics.hasInterval(key) ? TABLE.interval : 0);
   return Math.round(Math.max(values, TABLE.letter * (metrics.label(key).length + 2) + 8));
 }
 
@@ -28,6 +30,7 @@ export function classTable({ metrics, point, pin, sortBy, signal }) {
   const node = make("div", { class: "dlw-conf-table", tabindex: 0, role: "region", "aria-label": "Metrics of each class" }, inner);
   let rows = /** @type {{row: HTMLElement, parts: HTMLElement[]}[]} */ ([]), heads = /** @type {HTMLElement[]} */ ([]);
   let listed = /** @type {number[]} */ ([]), keys = /** @type {string[]} */ ([]), wide = false, from = 0;
+  const cut = nameCutter();
   // What is scrolled out of sight has its height, and no rows: a browser lays out every row of a table again and again.
   const above = make("tr", { "aria-hidden": "true" }), below = make("tr", { "aria-hidden": "true" });
 
@@ -65,12 +68,14 @@ export function classTable({ metrics, point, pin, sortBy, signal }) {
   }
 
   /** @param {Picture} picture @param {number[]} classes @param {{top: number, tall: number}} seen
-   * @param {{columns: Metric[], intervals: boolean}} wanted */
-  function draw({ names, cells, limits, sort, pinned, each, samples }, classes, { top, tall }, { columns, intervals }) {
+   * @param {{columns: Metric[], intervals: boolean, width: number}} wanted */
+  function draw({ names, cells, limits, sort, pinned, each, samples }, classes, { top, tall }, { columns, intervals, width }) {
     listed = classes;
+    const font = `12px ${getComputedStyle(node).fontFamily}`;
     const { key: by, falling } = readSort(sort);
     const unknown = names.map((_, c) => samples - cells[4 * c] - cells[4 * c + 1] - cells[4 * c + 2] - cells[4 * c + 3]);
-    build(columns, intervals, each, unknown.some((n) => n > 0));
+    const some = unknown.some((n) => n > 0), room = TABLE.name - 8 + Math.max(0, width - widthOf(metrics, columns, intervals, each, some));
+    build(columns, intervals, each, some);
     heads.forEach((head, i) => {
       const on = keys[i] === by;
       if (on) head.setAttribute("aria-sort", falling ? "descending" : "ascending"); else head.removeAttribute("aria-sort");
@@ -98,12 +103,12 @@ export function classTable({ metrics, point, pin, sortBy, signal }) {
       const c = listed[from + i];
       row.setAttribute("aria-rowindex", String(from + i + 4));
       row.toggleAttribute("data-chosen", c === pinned);
-      if (parts[0].title !== names[c]) parts[0].title = names[c];
+      if (parts[0].title !== names[c]) { parts[0].title = names[c]; nameFor(parts[0], names[c]); }
       keys.forEach((key, j) => {
-        if (key === "name") fillCell(parts[j], names[c], "");
+        if (key === "name") fillCell(parts[j], cut(names[c], names, room, font), "");
         else if (key === "threshold") fillCell(parts[j], position(limits[c]), "");
-        else if (key === "unknown") fillCell(parts[j], short(unknown[c], 9), "");
-        else fillCell(parts[j], written(metrics, key, metrics.value(key, cells, 4 * c), 9), intervals ? interval(metrics.interval(key, cells, 4 * c)) : "");
+        else if (key === "unknown") fillCell(parts[j], short(unknown[c], 7), "");
+        else fillCell(parts[j], written(metrics, key, metrics.value(key, cells, 4 * c), 7), intervals ? interval(metrics.interval(key, cells, 4 * c)) : "");
       });
     });
   }

@@ -1,15 +1,18 @@
 // The tiles of the confusion grid: laid out in even lines, painted where they are seen, walked by keys.
-import { listen, make, say, surface, isDark } from "../front.js";
+import { listen, make, say, surface, isDark, whole } from "../front.js";
 import { POSITIONS, wholesOf } from "./counts.js";
+import { nameCutter } from "./names.js";
 import { shownBy } from "./order.js";
 import { inks, keep, nameFor, step, write } from "./plot.js";
 import { nearestPosition, slides } from "./slider.js";
-import { percent, position, short, spoken, written } from "./words.js";
+import { fewWords, fitCount, percent, position, spoken, written } from "./words.js";
 
 /** A tile in pixels: narrowest, narrowest among many, widest, gaps, what lies around the cells, a cell's height, its slider's. */
-const TILE = { least: 86, roomy: 104, most: 160, gap: 4, below: 8, sides: 8, name: 24, cell: 23, slider: 17 };
-/** A cell of this width has room for its share beside its count [px]. */
-const ROOMY = 64;
+const TILE = { least: 86, roomy: 104, most: 168, gap: 4, below: 8, sides: 8, name: 24, cell: 23, slider: 17 };
+/** So many tiles stand in a line where the width allows; more, where there are many. */
+const LINE = 7;
+/** What stays free beside a number in its cell, and between a count and its share [px]. */
+const FREE = { side: 3, between: 7 };
 /** What is drawn: the counts of each class at `limits` (one threshold a class), and what is looked at.
  * @typedef {{metrics: import("./metrics.js").Metrics, names: string[], cells: Float64Array, limits: number[],
  * counts: ArrayLike<number>, totals: ArrayLike<number>, task: string, samples: number, sort: string, normalise: string,
@@ -25,7 +28,7 @@ export function layoutOf(width, tiles) {
   const { most, gap } = TILE, least = tiles > 40 ? TILE.roomy : TILE.least;
   const fit = Math.max(1, Math.floor((width + gap) / (least + gap)));
   // A few tiles stand wide in even lines, where names have room; many fill the lines.
-  const lines = Math.ceil(tiles / Math.min(fit, 10));
+  const lines = Math.ceil(tiles / Math.min(fit, LINE));
   const columns = lines > 4 ? fit : Math.max(1, Math.ceil(tiles / lines));
   const tile = Math.floor(Math.min(most, (width - gap * (columns - 1)) / columns));
   return { columns, tile: Math.max(40, tile), lines: Math.ceil(tiles / columns) };
@@ -43,20 +46,13 @@ export function strength(n, whole, dark) {
   return whole > 0 ? 0.07 + (dark ? 0.45 : 0.6) * (n / whole) : 0;
 }
 
-/** A name in two parts, of which the first may be cut: "Pneumoth…rax" tells more than "Pneumothor…". @param {string} name
- * @returns {[string, string]} */
-export function cuttable(name) {
-  const letters = [...name];
-  return letters.length > 6 ? [letters.slice(0, -3).join(""), letters.slice(-3).join("")] : [name, ""];
-}
-
-/** A tile without its cells, which are painted over it: its name in two, its value, the place of its four cells, and its slider
+/** A tile without its cells, which are painted over it: its name, its value, the place of its four cells, and its slider
  * once it was seen. */
 function makeTile() {
-  const head = make("span"), tail = make("span"), value = make("b"), four = make("div", { style: `height: ${2 * TILE.cell + 1}px` });
+  const label = make("span"), value = make("b"), four = make("div", { style: `height: ${2 * TILE.cell + 1}px` });
   const tile = make("div", { class: "dlw-conf-tile", role: "button", "aria-pressed": "false" },
-    make("div", { class: "dlw-conf-name" }, head, tail, value), four);
-  return { tile, head, tail, value, four, slider: /** @type {HTMLInputElement | null} */ (null) };
+    make("div", { class: "dlw-conf-name" }, label, value), four);
+  return { tile, label, value, four, slider: /** @type {HTMLInputElement | null} */ (null) };
 }
 
 /** The cell under the pointer, or -1 over the name. @param {HTMLElement} four @param {PointerEvent} event */
@@ -68,7 +64,7 @@ function cellUnder(four, event) {
 /** The tiles: there are as many as can be seen, walked with the arrow keys. A tile shows the class at every so many places of the
  * list, so that one that stays in sight stays the same element. @param {Hands} hands */
 export function tileGrid({ point, pin, attend, moved, signal }) {
-  const node = make("div", { class: "dlw-conf-grid", role: "group", "aria-label": "Classes" }), lines = tileLines(node);
+  const node = make("div", { class: "dlw-conf-grid", role: "group", "aria-label": "Classes" }), lines = tileLines(node), cut = nameCutter();
   const tiles = /** @type {ReturnType<typeof makeTile>[]} */ ([]);
   let listed = /** @type {number[]} */ ([]), drawn = /** @type {Picture | null} */ (null), focused = 0, columns = 1, resting = 0;
   // The places of the list that have a tile, after how many places tiles come again, and how to draw anew once scrolled.
@@ -151,13 +147,15 @@ export function tileGrid({ point, pin, attend, moved, signal }) {
       tile.toggleAttribute("data-focus", picture.each && c === picture.focus);
     });
   }
-  /** Write the name of a tile and its value, and put its slider where its threshold is. @param {number} i its place @param {Picture} picture */
-  function fillTile(i, picture) {
-    const t = i % ring, { tile, head, tail, value } = tiles[t], c = listed[i], name = picture.names[c], [start, end] = cuttable(name);
-    const metric = shownBy(picture.metrics, picture.sort);
-    say(head, start); say(tail, end);
-    if (tile.title !== name) tile.title = name;
-    say(value, written(picture.metrics, metric, picture.metrics.value(metric, picture.cells, 4 * c)));
+  /** Write the name of a tile and its value, and put its slider where its threshold is. @param {number} i its place @param {Picture} picture
+   * @param {Paint} paint @param {boolean} rounded whether a count is painted in fewer digits */
+  function fillTile(i, picture, { ruler, width, family }, rounded) {
+    const t = i % ring, { tile, label, value } = tiles[t], c = listed[i], name = picture.names[c], { metrics } = picture;
+    const metric = shownBy(metrics, picture.sort), number = written(metrics, metric, metrics.value(metric, picture.cells, 4 * c)), title = rounded ? `${name}\n${fewWords(picture.cells, 4 * c)}` : name;
+    ruler.font = `600 11px ${family}`;
+    say(label, cut(name, picture.names, width - TILE.sides - 6 - Math.ceil(ruler.measureText(number).width), `11px ${family}`));
+    if (tile.title !== title) tile.title = title;
+    say(value, number);
     if (!picture.each) return;
     const slider = sliderOf(t), at = String(nearestPosition(picture.limits[c])), said = position(picture.limits[c]);
     slider.hidden = false;
@@ -192,7 +190,7 @@ export function tileGrid({ point, pin, attend, moved, signal }) {
     const stays = held >= 0 ? placeOf(held) : focused;
     rove(stays >= from && stays < until ? stays : from);
     place(picture);
-    lines.draw(picture, listed, layout, { ring, first, last }, (i) => fillTile(i, picture));
+    lines.draw(picture, listed, layout, { ring, first, last }, (i, paint, rounded) => fillTile(i, picture, paint, rounded));
     // For those who hear the page: once the hand rests, not at each position of the slider.
     clearTimeout(resting);
     resting = window.setTimeout(() => tiles.forEach((_, t) => { if (t < ring) speak(t); }), 250);
@@ -203,15 +201,17 @@ export function tileGrid({ point, pin, attend, moved, signal }) {
 /** The height of a line of tiles with what lies below it [px]. @param {boolean} each whether each has a slider */
 function lineOf(each) { return TILE.name + 2 * TILE.cell + 1 + (each ? TILE.slider : 0) + TILE.below; }
 
+/** What measures texts, the width of a tile, and the font's family. @typedef {{ruler: CanvasRenderingContext2D, width: number, family: string}} Paint */
+
 /** The cells of the tiles. A canvas for each line lies over its tiles: browsers take their time for every canvas, however small.
  * @param {HTMLElement} node */
 function tileLines(node) {
-  const canvases = /** @type {HTMLCanvasElement[]} */ ([]);
+  const canvases = /** @type {HTMLCanvasElement[]} */ ([]), ruler = /** @type {CanvasRenderingContext2D} */ (make("canvas").getContext("2d"));
   // What each line was painted of: where one class's slider moves, the other lines stay as they are.
   const painted = /** @type {any[][]} */ ([]);
 
   /** @param {Picture} picture @param {number[]} listed @param {ReturnType<typeof layoutOf>} layout
-   * @param {{ring: number, first: number, last: number}} seen lines, and after how many places tiles come again @param {(i: number) => void} fillTile called for each tile that is painted */
+   * @param {{ring: number, first: number, last: number}} seen lines, and after how many places tiles come again @param {(i: number, paint: Paint, rounded: boolean) => void} fillTile called for each tile that is painted */
   function draw(picture, listed, { columns, tile: w }, { ring, first, last }, fillTile) {
     // A canvas goes with its tiles, so that what it shows of them is what they say.
     const count = Math.ceil(ring / columns);
@@ -220,9 +220,10 @@ function tileLines(node) {
       canvases.push(canvas);
       node.append(canvas);
     }
-    const family = getComputedStyle(node).fontFamily, dark = isDark();
+    const family = getComputedStyle(node).fontFamily, half = Math.floor((w - TILE.sides - 1) / 2), dark = isDark();
     const ink = { ...inks(node, "blue", "orange", "ink", "fill"), font: `11px ${family}`, fine: `9.5px ${family}` }, largest = picture.cells.reduce((most, n) => Math.max(most, n), 0);
-    const style = [shownBy(picture.metrics, picture.sort), picture.normalise, picture.pinned, picture.cell, picture.each, w, columns, ring, window.devicePixelRatio,
+    const shares = picture.normalise !== "none" && sharesFit(ruler, half, largest, ink);
+    const style = [shares, shownBy(picture.metrics, picture.sort), picture.normalise, picture.pinned, picture.cell, picture.each, w, columns, ring, window.devicePixelRatio,
       Object.values(ink), dark, picture.normalise === "none" ? largest : 0].join();
     canvases.forEach((canvas) => { canvas.hidden = true; });
     for (let row = first; row < last; row++) {
@@ -234,33 +235,49 @@ function tileLines(node) {
       canvas.style.gridArea = `${row + 1} / 1 / auto / -1`;
       const ctx = surface(canvas, columns * (w + TILE.gap) - TILE.gap, 2 * TILE.cell + 1);
       here.forEach((c, column) => {
-        fillTile(row * columns + column);
         const cells = picture.cells.subarray(4 * c, 4 * c + 4), marked = c === picture.pinned ? picture.cell : -1;
-        paintTile(ctx, column * (w + TILE.gap) + TILE.sides / 2, w - TILE.sides, cells, wholesOf(cells, 0, picture.normalise, largest), picture.normalise, marked, ink, dark);
+        const rounded = paintTile(ctx, column * (w + TILE.gap) + TILE.sides / 2, half, cells, wholesOf(cells, 0, picture.normalise, largest), shares, marked, ink, dark);
+        fillTile(row * columns + column, { ruler, width: w, family }, rounded);
       });
     }
   }
   return { draw };
 }
 
-/** Paint the cells of one tile at `left`, `w` pixels wide: counts, and where there is room their shares.
- * @param {CanvasRenderingContext2D} ctx @param {number} left @param {number} w @param {Float64Array} cells
- * @param {number[]} wholes @param {string} normalise @param {number} marked a cell that is pinned, or -1
+/** Whether every count of the grid has room for its share beside it. @param {CanvasRenderingContext2D} ruler @param {number} half
+ * the width of a cell @param {number} largest @param {Record<string, string>} ink */
+function sharesFit(ruler, half, largest, ink) {
+  ruler.font = ink.font;
+  const count = ruler.measureText(whole(largest)).width;
+  ruler.font = ink.fine;
+  return count + FREE.between + ruler.measureText(">99%").width + 2 * FREE.side <= half;
+}
+
+/** Paint the cells of one tile at `left`, each `half` pixels wide: counts, and with `shares` their shares. Returns whether a count
+ * is painted in fewer digits than it has.
+ * @param {CanvasRenderingContext2D} ctx @param {number} left @param {number} half @param {Float64Array} cells
+ * @param {number[]} wholes @param {boolean} shares @param {number} marked a cell that is pinned, or -1
  * @param {Record<string, string>} ink @param {boolean} dark */
-function paintTile(ctx, left, w, cells, wholes, normalise, marked, ink, dark) {
-  const half = Math.floor((w - 1) / 2), shares = normalise !== "none" && half >= ROOMY;
-  const room = Math.max(3, Math.floor((half - 2 - (shares ? 28 : 0)) / 6.4));
+function paintTile(ctx, left, half, cells, wholes, shares, marked, ink, dark) {
+  let rounded = false;
   cells.forEach((n, cell) => {
-    const x = left + (cell % 2) * (half + 1), y = (cell >> 1) * (TILE.cell + 1), middle = y + TILE.cell / 2 + 0.5;
+    const x = left + (cell % 2) * (half + 1), y = (cell >> 1) * (TILE.cell + 1), middle = y + TILE.cell / 2 + 0.5, right = x + half - FREE.side;
     ctx.fillStyle = ink.fill; ctx.fillRect(x, y, half, TILE.cell);
     ctx.globalAlpha = strength(n, wholes[cell], dark);
     ctx.fillStyle = cell === 0 || cell === 3 ? ink.blue : ink.orange; ctx.fillRect(x, y, half, TILE.cell);
     ctx.globalAlpha = 1;
-    ctx.fillStyle = ink.ink; ctx.font = ink.font;
+    ctx.fillStyle = ink.ink;
     if (shares) {
-      write(ctx, short(n, room), x + half - 31, middle, "right");
-      ctx.font = ink.fine; write(ctx, percent(n / wholes[cell]), x + half - 3, middle + 0.5, "right");
-    } else write(ctx, short(n, room), x + half / 2, middle, "center");
+      ctx.font = ink.fine; write(ctx, percent(n / wholes[cell]), right, middle + 0.5, "right");
+      const taken = ctx.measureText(">99%").width + FREE.between;
+      ctx.font = ink.font; write(ctx, whole(n), right - taken, middle, "right");
+    } else {
+      ctx.font = ink.font;
+      const text = fitCount(n, (one) => ctx.measureText(one).width <= half - 2 * FREE.side);
+      rounded ||= text !== whole(n);
+      write(ctx, text, x + half / 2, middle, "center");
+    }
     if (cell === marked) { ctx.strokeStyle = ink.ink; ctx.lineWidth = 1.5; ctx.strokeRect(x + 1, y + 1, half - 2, TILE.cell - 2); }
   });
+  return rounded;
 }

@@ -1,9 +1,10 @@
 // The confusion grid: thresholds, tiles or the matrix, each cell in words, a table, and the pinned class in detail.
-import { live, wishes, listen, make, makeChoice, say, numbers, whole, sig } from "../front.js";
+import { live, wishes, listen, make, makeButton, makeChoice, say, numbers, whole, sig } from "../front.js";
 import { cellsAtEach, uints, unpackCounts } from "./counts.js";
 import { metricTable } from "./metrics.js";
-import { matching, standingOrder } from "./order.js";
-import { cellWords, fill, headline, share } from "./words.js";
+import { nameCutter } from "./names.js";
+import { matching, shownBy, standingOrder } from "./order.js";
+import { boldWords, cellWords, fill, headline, share } from "./words.js";
 import { ownLimits, ownLook, ownPin } from "./look.js";
 import { bestThresholds, scoreSlider } from "./slider.js";
 import { tileGrid } from "./tiles.js";
@@ -18,8 +19,9 @@ import { classDetail } from "./class_detail.js";
 const MANY = 31;
 /** The height of what scrolls; as in confusion/view.css. The least width of the tiles beside a table [px]. */
 const TALL = 470, TILES_BESIDE = 390;
-/** Below this width the slider stands under its words [px]. */
-const NARROW = 560;
+/** Below this width what stands side by side stands one under the other; what the first row holds beside the slider: with
+ * the slider, in a line of their own, the name of a class, other rules; the slider's least and most [px]. */
+const NARROW = 560, ROW = { around: 744, beside: 368, own: 130, several: 190, least: 100, most: 300 };
 
 /** Bytes are turned into numbers once a picture, not at each move of a slider. @param {Model} model */
 function countReader(model) {
@@ -48,23 +50,33 @@ function averageLine(metrics) {
   return { node, draw };
 }
 
-/** The line of the threshold: of all classes, or of the class in focus.
- * @param {{moved: (k: number) => void, choose: (rule: string) => void, signal: AbortSignal}} hands */
-function limitLine({ moved, choose, signal }) {
-  const scores = scoreSlider({ moved, signal }), name = make("div", { class: "dlw-conf-whose" });
-  const which = makeChoice("Thresholds", [["top", "likeliest class"], ["one", "one for all"], ["each", "one per class"]], choose, signal);
-  const node = make("div", { class: "dlw-conf-limit" }, make("div", { class: "dlw-conf-which" }, name, which.node), scores.node, scores.shown);
-  /** @param {Picture} picture @param {number} width @param {boolean} squares the matrix knows no thresholds */
-  function draw(picture, width, squares) {
-    const { names, each: own, focus, task, limits } = picture, top = Number.isNaN(limits[0]);
-    node.hidden = squares;
+/** The first row: thresholds of all classes or of the class in focus, what the tiles' bold number is, their order, and all that is rarer.
+ * @param {{moved: (k: number) => void, choose: (rule: string) => void, unfold: () => void, views: Node, quick: HTMLElement, sorting: Node,
+ * found: Node, renew: Node, signal: AbortSignal}} hands */
+function firstRow({ moved, choose, unfold, views, quick, sorting, found, renew, signal }) {
+  const scores = scoreSlider({ moved, signal }), name = make("b", { class: "dlw-conf-whose" }), bold = make("span", { class: "dlw-conf-bold" });
+  const which = makeChoice("Thresholds", [["top", "likeliest class"], ["one", "one for all"], ["each", "per class", "a threshold for each class"]], choose, signal);
+  const limits = make("span", { class: "dlw-conf-set" }, name, which.node, scores.node, scores.shown, quick), more = makeButton("", unfold, signal, { class: "dlw-conf-more" });
+  const node = make("div", { class: "dlw-conf-limit" }, views, limits, make("span", { class: "dlw-conf-set dlw-faint" }, bold, found, sorting, more, renew));
+  /** @param {Picture} picture @param {{width: number, squares: boolean, open: boolean, cut: ReturnType<typeof nameCutter>, words: [string, string]}} now */
+  function draw(picture, { width, squares, open, cut, words: [text, title] }) {
+    const { names, each: own, focus, task, limits: at } = picture, top = Number.isNaN(at[0]), several = task === "multiclass";
+    // The matrix knows no thresholds, and has no bold number.
+    limits.hidden = bold.hidden = squares;
     which.node.hidden = names.length === 1;
     which.show(top ? "top" : own ? "each" : "one");
-    which.buttons[0].hidden = task !== "multiclass";
-    scores.node.hidden = scores.shown.hidden = top;
-    say(name, top ? "Each sample is said to be of its likeliest class" : own ? `Threshold of ${names[focus]}` : "Threshold");
+    which.buttons[0].hidden = !several;
+    scores.node.hidden = scores.shown.hidden = quick.hidden = top;
+    say(name, own && !top ? `Threshold of ${cut(names[focus], names, 106, `600 12px ${getComputedStyle(node).fontFamily}`)}` : "Threshold");
     name.title = own ? names[focus] : "";
-    if (!squares && !top) scores.draw(picture, own ? focus : -1, Math.max(160, Math.min(760, width < NARROW ? width - 74 : width - 270)));
+    name.toggleAttribute("data-own", own);
+    say(bold, text);
+    bold.title = title;
+    say(more, open ? "more ▾" : "more ▸");
+    more.setAttribute("aria-expanded", String(open));
+    more.title = `${open ? "Fold" : "Unfold"} other best thresholds, shade, order, filter, table, averages and the past`;
+    const room = width - ROW.around - (own ? ROW.own : 0) - (several ? ROW.several : 0), alone = room < ROW.least ? ROW.beside : 0;
+    if (!squares && !top) scores.draw(picture, own ? focus : -1, Math.max(ROW.least, Math.min(ROW.most, room + alone)), open);
   }
   return { node, draw };
 }
@@ -85,17 +97,19 @@ export default {
     const hands = { point, pin, attend, moved, signal };
     const facts = make("span"), mean = averageLine(metrics);
     const note = make("div", { class: "dlw-note", role: "status" }), empty = make("div", { class: "dlw-empty" });
-    const limit = limitLine({ moved: (k) => moved(look.now().each ? focus() : -1, k), choose: chooseRule, signal });
     const best = bestThresholds({ ask: (what) => { thresholds.yieldToKernel(); want.call("best", what); repaint(); }, reset: (c) => moved(c, 500), signal });
     const menu = columnMenu({ metrics, choose: look.choose, signal });
     const bar = gridBar({ metrics, choose: look.choose, sortBy, again: () => { held.forget(); repaint(); }, searched, look: look.now, extra: menu.node, signal });
+    const { views, sorting, found, renew } = bar, row = firstRow({ moved: (k) => moved(look.now().each ? focus() : -1, k), choose: chooseRule,
+      unfold: () => look.choose({ more: !look.now().more }), views, quick: best.quick, sorting, found, renew, signal });
+    const rest = make("div", { class: "dlw-conf-rest" }, best.node, bar.node, mean.node), cut = nameCutter();
     const grid = tileGrid(hands), words = cellWords(), matrix = classMatrix({ signal });
-    const none = make("div", { class: "dlw-empty", text: "No class passes: show all classes, or search for another name." });
+    const none = make("div", { class: "dlw-empty", text: "No class passes: show all classes, or search for another name (under “more”)." });
     const table = classTable({ ...hands, metrics, sortBy: (key) => sortBy(look.now().sort === key ? `-${key}` : key) });
     const detail = classDetail({ model, metrics, el, signal, want, repaint, pin });
     const body = make("div", { class: "dlw-conf-body" }, make("div", { class: "dlw-conf-left" }, grid.node, none, matrix.node, words.node), detail.node, table.node);
     el.replaceChildren(make("div", { class: "dlw-head" }, make("span", { class: "dlw-title", text: "Confusion" }), facts), note, empty,
-      limit.node, best.node, best.report, bar.node, mean.node, body);
+      row.node, best.report, rest, body);
 
     function sortBy(/** @type {string} */ sort) { held.forget(); look.choose({ sort }); }
     function searched() { grid.node.scrollTop = 0; table.node.scrollTop = 0; repaint(); }
@@ -126,12 +140,12 @@ export default {
     }
     function sayWords() {
       const focused = grid.current(), now = pinned.now();
-      if (picture) words.draw(picture, pointed ?? (focused >= 0 && focused !== now.c ? { c: focused, cell: -1 } : now));
+      if (picture) words.draw(picture, pointed ?? (focused >= 0 && focused !== now.c ? { c: focused, cell: -1 } : now), look.now().more || now.c >= 0);
     }
     /** Say what there is, or why there is nothing; return whether there is anything. @param {string[]} names @param {any} about */
     function sayHead(names, about) {
       const nothing = model.get("empty"), problem = model.get("problem"), some = !nothing && names.length > 0;
-      for (const part of [limit.node, best.node, best.report, bar.node, mean.node, body]) part.hidden = !some;
+      for (const part of [row.node, best.report, rest, body]) part.hidden = !some;
       empty.hidden = some;
       say(empty, nothing || (problem ? "" : "Nothing to show yet."));
       say(facts, some ? headline(about, names.length, look.now().matrix, Number.isNaN(thresholds.now(names.length)[0])) : "");
@@ -147,7 +161,7 @@ export default {
 
       look.hear();
       pinned.hear();
-      const shown = look.now(), { sort, table: open, filter, normalise, columns, intervals } = shown, single = names.length === 1;
+      const shown = look.now(), { sort, table: open, filter, normalise, columns, intervals, more } = shown, single = names.length === 1;
       const limits = thresholds.now(names.length), likeliest = Number.isNaN(limits[0]), each = shown.each && !likeliest;
       const width = el.clientWidth || 640, squares = shown.matrix && about.task === "multiclass";
       const many = names.length >= MANY, wide = widthOf(metrics, columns, intervals, each && !squares, Boolean(about.unknown)), beside = open && width >= wide + TILES_BESIDE;
@@ -166,25 +180,26 @@ export default {
       picture = { metrics, names, cells, limits, counts, totals, task, samples, sort, normalise, each, pinned: c, cell, focus: focus() };
       const { order, inPlace } = held.now({ sort, filter }, names, counted, limits, squares);
       const listed = matching(order, names, many && !squares ? bar.search.value : "");
+      rest.hidden = !more;
       bar.draw({ task: about.task, classes: names.length, many, inPlace, count: listed.length < names.length ? `${whole(listed.length)} of ${whole(names.length)}` : "" });
       menu.draw(shown);
       mean.draw(counted, single);
       // The table has them on top.
       mean.node.hidden = open && !single;
 
-      limit.draw(picture, width, squares);
+      row.draw(picture, { width, squares, open: more, cut, words: boldWords(metrics, shownBy(metrics, sort), cells, about) });
       best.node.hidden = squares;
-      const found = model.get("best") ?? {};
-      best.draw(found.thresholds ? found : null, names, picture.focus, limits, want.refusal);
+      const chosen = model.get("best") ?? {};
+      best.draw(chosen.thresholds ? chosen : null, names, picture.focus, limits, want.refusal, more);
       if (squares) best.report.hidden = true;
       const left = (beside ? width - wide - 36 : width) - (many ? 18 : 4);
       grid.node.hidden = words.node.hidden = squares;
       none.hidden = squares || listed.length > 0;
       matrix.node.hidden = !squares;
       if (squares) matrix.draw(square, names, order, normalise, left); else grid.draw(picture, listed, left, seen);
-      if (open) table.draw(squares ? { ...picture, cells: counted, each: false } : picture, listed, rowsSeen, { columns, intervals });
+      if (open) table.draw(squares ? { ...picture, cells: counted, each: false } : picture, listed, rowsSeen, { columns, intervals, width: beside ? wide + 14 : width });
       sayWords();
-      detail.draw(picture);
+      detail.draw(picture, more);
     };
 
     for (const { node } of [grid, table]) listen(node, "scroll", repaint, signal);

@@ -406,12 +406,12 @@ def read_filter(wanted: Any) -> dict[str, Any] | None:
 
 def read_look(
     task: str | None, sort: Any = "given", table: Any = False, normalise: Any = "true", filter: Any = None,
-    columns: Any = None, matrix: Any = False, intervals: Any = True, each: Any = None,
+    columns: Any = None, matrix: Any = False, intervals: Any = True, each: Any = None, more: Any = False,
 ) -> dict[str, Any]:  # fmt: skip
     """Read a whole look in the form of the page.
 
     `task` is None where there are no scores yet; `each`, a threshold for each class, where the thresholds
-    say it. A ValueError says in a sentence what something cannot be, and what it may.
+    say it; `more` is whether the rarer controls are unfolded. A ValueError says in a sentence what something cannot be, and what it may.
     """
     for name, flag in (("table", table), ("matrix", matrix)):
         if not isinstance(flag, bool):
@@ -424,4 +424,5 @@ def read_look(
         "sort": read_sort(sort), "table": bool(table), "normalise": read_normalise(normalise) or "none",
         "filter": read_filter(filter), "columns": read_metric_columns(columns),
         "intervals": bool(intervals), "each": None if each is None else bool(each), "matrix": bool(matrix),
+        "more": bool(more),
     }  # fmt: skip

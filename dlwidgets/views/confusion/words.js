@@ -29,6 +29,33 @@ export function short(n, room = 6) {
   return text.length <= room ? text : count(n);
 }
 
+/** A count in as many digits as there is room for: 1,414, 1.41 k, 1.4 k, 1 k. @param {number} n @param {(text: string) => boolean} fits */
+export function fitCount(n, fits) {
+  const all = whole(n);
+  if (n < 1000 || fits(all)) return all;
+  const text = count(n), unit = text.slice(-1), value = n / 1000 ** ("kMGTP".indexOf(unit) + 1), short_ = [1, 0].map((digits) => `${value.toFixed(digits)} ${unit}`);
+  return [text, ...short_].find(fits) ?? short_[1];
+}
+
+/** What the bold number of a tile is, with its average, and that in full. @param {Metrics} metrics @param {string} metric
+ * @param {ArrayLike<number>} cells @param {{step: number | null}} about @returns {[string, string]} */
+export function boldWords(metrics, metric, cells, { step }) {
+  const label = metrics.label(metric), classes = cells.length / 4, { macro, micro } = metrics.average(metric, cells);
+  const after = step === null || step === undefined ? "" : ` After step ${whole(step)}.`;
+  if (classes === 1) return [`bold: ${label}`, `The bold number of the tile is its ${label}.${after}`];
+  if (metrics.isCount(metric)) return [`bold: ${label}, ${short(macro)} in all`, `The bold number of a tile is its ${label}; of all classes together it is ${whole(macro)}.${after}`];
+  let known = 0;
+  for (let at = 0; at < cells.length; at += 4) known += Number(!Number.isNaN(metrics.value(metric, cells, at)));
+  const over = known === classes ? `all ${whole(classes)} classes` : `the ${whole(known)} of ${whole(classes)} classes that have one`;
+  return [`bold: ${label}, macro ${share(macro)}`, `The bold number of a tile is the ${label} of its class. Macro ${share(macro)}: the mean of ${over}. Micro ${share(micro)}: of all their counts together.${after}`];
+}
+
+/** The four counts of a tile in a few words. @param {ArrayLike<number>} cells @param {number} at */
+export function fewWords(cells, at) {
+  const [tn, fp, fn, tp] = [0, 1, 2, 3].map((cell) => whole(cells[at + cell]));
+  return `${tp} found · ${fn} missed · ${fp} wrongly said · ${tn} rightly not said`;
+}
+
 /** A threshold as the slider says it: three digits, more where it has them. @param {number} t */
 export function position(t) {
   if (Math.abs(t) >= 1000) return sig(t, 3);
@@ -104,20 +131,23 @@ export function fill(node, ...pairs) {
 /** Elements for four cells, told apart as right and wrong. */
 export function fourCells() { return ["right", "wrong", "wrong", "right"].map((kind) => make("div", { [`data-${kind}`]: true })); }
 
-/** The four cells of one class in sentences, placed as in its tile. */
+/** How to read a tile; once a class is pointed at, its numbers and the cell in a sentence, or `whole`, all four cells placed as in the tile. */
 export function cellWords() {
-  const line = make("div", { class: "dlw-conf-line" }), four = fourCells();
-  const node = make("div", { class: "dlw-conf-words" }, line, make("div", { class: "dlw-conf-four" }, ...four));
+  const line = make("div", { class: "dlw-conf-line" }), one = make("div", { class: "dlw-conf-one" }), four = fourCells();
+  const grid = make("div", { class: "dlw-conf-four" }, ...four), node = make("div", { class: "dlw-conf-words" }, line, one, grid);
 
-  /** @param {Picture} picture @param {Pointed} shown `c` is -1 for none */
-  function draw({ metrics, names, cells, limits, task, samples, normalise }, { c, cell: here }) {
+  /** @param {Picture} picture @param {Pointed} shown `c` is -1 for none @param {boolean} whole_ */
+  function draw({ metrics, names, cells, limits, task, samples, normalise }, { c, cell: here }, whole_) {
     const some = c >= 0 && c < names.length;
+    grid.hidden = !whole_;
+    one.hidden = whole_;
+    say(one, some ? (here >= 0 ? `${sentence(here, cells[4 * c + here], names[c], task)}.` : fewWords(cells, 4 * c)) : "");
     four.forEach((part, cell) => {
       say(part, some ? sentence(cell, cells[4 * c + cell], names[c], task) : meaning(cell));
       part.toggleAttribute("data-here", some && cell === here);
     });
     if (!some) {
-      fill(line, ["How to read a tile", ""], ["rows: what it is, columns: what was said", ""], [shadeWords(normalise), ""], ["a click opens its samples", ""]);
+      fill(line, ["How to read a tile", ""], ["rows: what it is (no, yes)", ""], ["columns: what was said (no, yes)", ""], [shadeWords(normalise), ""], ["a click opens its samples", ""]);
       return;
     }
     const [tn, fp, fn, tp] = cells.subarray(4 * c, 4 * c + 4), unknown = samples - tn - fp - fn - tp;

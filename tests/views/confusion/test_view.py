@@ -171,8 +171,8 @@ def test_the_look_chosen_in_the_page_is_kept_for_the_next_page_and_the_figure():
     scores = Scores(*labelled(), ["ant", "bee", "cat"])
     view = ConfusionGrid(scores)
     open_page(view)
-    page_says(view, wish="look", value={"sort": "-recall", "table": True})
-    assert view.look["sort"] == "-recall" and view.look["table"] is True
+    page_says(view, wish="look", value={"sort": "-recall", "table": True, "more": True})
+    assert view.look["sort"] == "-recall" and view.look["table"] is True and view.look["more"] is True
     titles = [ax.get_title().split("  ")[0] for ax in view.figure().axes if ax.get_title()]
     assert titles == [scores.classes[c] for c in order_classes(scores, scores.confusion(), "-recall")]
 
