@@ -200,8 +200,8 @@ test("a smoothed value says over how many steps it is the mean", () => {
   assert.equal(meanOver([1, 2, 3], 2, 0), 1);
 });
 
-test("a curve's name is cut where there is no room, its value never", () => {
+test("a curve's name is cut at its front where there is no room, its value never", () => {
   const words = (/** @type {string} */ name, /** @type {number} */ most) => endWords(name, "0.512", (text) => text.length <= most);
-  assert.deepEqual([20, 12, 7, 5].map((most) => words("lr 1e-3 try", most)), ["lr 1e-3 try 0.512", "lr 1e… 0.512", "… 0.512", "0.512"]);
+  assert.deepEqual([20, 12, 8, 5].map((most) => words("branch-1234", most)), ["branch-1234 0.512", "…-1234 0.512", "…4 0.512", "0.512"]);
   assert.equal(words("", 9), "0.512");
 });

@@ -20,9 +20,10 @@ export function givenAndSaid({ model, el, state }) {
     const sample = model.get("sample"), shares = sample.measure === "probability";
     say(measure, sample.ranking?.length ? (shares ? "predicted" : "output") : "");
     say(fared, sample.words ?? "");
-    const of = `${sample.number}|${sample.own?.name ?? ""}|${sample.measure}`;
+    // While it trains names keep their places; at rest they stand by score.
+    const running = !!model.get("moment").running, of = `${sample.number}|${sample.own?.name ?? ""}|${sample.measure}`;
     /** @type {[string, number | null, boolean | null][]} */
-    const rows = keepPlaces(of === ranked.of ? ranked.names : [], sample.ranking ?? []);
+    const rows = keepPlaces(running && of === ranked.of ? ranked.names : [], sample.ranking ?? []);
     ranked = { of, names: rows.map((row) => row[0]) };
     ranking.dataset.shares = String(shares);
     ranking.replaceChildren(...rows.flatMap(([name, score, truth]) => {

@@ -3,7 +3,7 @@ import { color, rate, sig, whole } from "../front.js";
 import { apart, logRange, logTicks, range, tick } from "./series.js";
 
 /** Left for the axis, right for the names at the curves' ends, and the heights of the charts [px]. */
-export const LEFT = 52, RIGHT = 98, HEIGHTS = [214, 52, 78];
+export const LEFT = 52, RIGHT = 112, HEIGHTS = [216, 52, 78];
 /** How many lines that were left may be drawn. */
 export const PAST = 4;
 /** Height of a label at a curve's end, and its distance from it [px]. */
@@ -116,12 +116,12 @@ function ending(u, series, words, ink, form = (value) => sig(value, 3)) {
   return null;
 }
 
-/** A curve's name and its last value: a name too long for its place is cut, the value never. @param {string} name
- * @param {string} value @param {(text: string) => boolean} fits */
+/** A curve's name and its last value: of a name too long for its place the end stays, which tells lines apart, and the value
+ * always. @param {string} name @param {string} value @param {(text: string) => boolean} fits */
 export function endWords(name, value, fits) {
   const whole = `${name} ${value}`.trim();
   if (fits(whole)) return whole;
-  const some = Array.from({ length: name.length }, (_, i) => `${name.slice(0, name.length - i - 1)}… ${value}`);
+  const some = Array.from({ length: name.length }, (_, i) => `…${name.slice(i + 1)} ${value}`);
   return some.find(fits) ?? value;
 }
 

@@ -1,9 +1,12 @@
 // Curves: loss, learning rate and gradient norm over the steps, on one axis, each named at its end.
 import { live, wishes, listen, make, say, sig, whole, rate } from "../front.js";
 import { gaps, linesOf, meanOver, nearest, positive, rowsOf, smooth, widths } from "./series.js";
-import { chartsIn, PAST } from "./charts.js";
+import { chartsIn, HEIGHTS, PAST } from "./charts.js";
 import { railOf } from "./rail.js";
 /** @import { Model } from "../front.js" */
+
+/** How much higher the loss may be drawn than need be [px]. */
+const MOST_TALLER = 280;
 
 /** The curves as the kernel has sent them. @param {Model} model */
 function readCurves(model) {
@@ -30,6 +33,8 @@ export default {
     // The first and last step that are shown (empty: all), the step that is read with the keyboard, what the charts are for.
     let zoom = /** @type {number[]} */ (model.get("window") ?? []), at = /** @type {number | null} */ (null), made = "";
     let charts = /** @type {uPlot[]} */ ([]), curves = readCurves(model), logarithmic = false, repaint = () => {};
+    // How much higher than need be the loss is drawn, where what stands beside the curves is high.
+    let taller = 0;
     const want = wishes({ model, signal, repaint: () => repaint() });
     // What is under the pointer on the rail, which is said before anything else.
     let aside = "";
@@ -78,10 +83,20 @@ export default {
         ends.push(`valid: step ${whole(curves.vStep[v])}`);
       }
       if (r >= 0) values.push(`LR ${rate(curves.rates[r])}`);
-      if (g >= 0) values.push(`‖grad‖ ${sig(curves.norms[g], 3)}`);
+      if (g >= 0) {
+        values.push(`‖grad‖ ${sig(curves.norms[g], 3)}`);
+        // It is not measured at each step.
+        if (curves.nStep[g] !== curves.step[i]) ends.push(`‖grad‖: step ${whole(curves.nStep[g])}`);
+      }
       tell(aside ? [aside] : rests ? ends : values);
       reading.title = `The training loss is smoothed: ${among}. The validation loss is of the last evaluation by then.`;
       plots.setAttribute("aria-label", `Loss, learning rate and gradient norm. ${values.join(", ")}; train: ${among}.`);
+    }
+    /** Let the loss fill a place that is higher than the curves need; what is drawn there makes the place no higher. */
+    function fillPlace() {
+      const spare = el.getBoundingClientRect().bottom - rail.node.getBoundingClientRect().bottom + taller;
+      taller = Math.min(MOST_TALLER, Math.max(0, Math.floor(spare) - 4));
+      rail.node.style.top = `${taller}px`;
     }
     /** Make the charts anew for another theme or loss axis. */
     function build() {
@@ -113,8 +128,10 @@ export default {
         [curves.rStep, positive(curves.rates)],
         [curves.nStep, positive(curves.norms), Array.from(curves.nStep, () => clip)],
       ];
+      fillPlace();
       charts.forEach((chart, i) => {
-        if (chart.width !== width) chart.setSize({ width, height: chart.height });
+        const height = HEIGHTS[i] + (i ? 0 : taller);
+        if (chart.width !== width || chart.height !== height) chart.setSize({ width, height });
         chart.batch(() => {
           chart.setData(/** @type {any} */ (data[i]), false);
           chart.setScale("x", { min: first, max: last });

@@ -168,8 +168,9 @@ class Timeline:
         self.ring.ours = lambda snapshot: self.line.holds(snapshot)
         self._copier = StateCopier()
         # Epochs that take no longer than a snapshot's share allows get one now and then: any step between two
-        # is reached by taking the steps from the first again.
-        self._often, self._epochs = TimeBudget(0.003, least=1.0), TimeBudget(0.003, least=0.0)
+        # is reached by taking the steps from the first again. Who goes back waits for those: half a second of
+        # them at most where a snapshot is cheap.
+        self._often, self._epochs = TimeBudget(0.006, least=0.5), TimeBudget(0.006, least=0.0)
         self._before = TimeBudget(0.05, least=0.1)
         #: The bytes of a snapshot, and the budget that goes with them: read off the system once, not each
         #: time.
