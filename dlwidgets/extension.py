@@ -51,7 +51,8 @@ class _Shown:
     """Makes the text/html of one type, or a terminal's text.
 
     An object that makes its own is left to it. Only this one format is added: in a notebook text/plain stays
-    the object's `repr`, and in a terminal that of an object inside another. `before` is what made it until the extension was loaded; None for nothing.
+    the object's `repr`, and in a terminal that of an object inside another. `before` is
+    what made it until the extension was loaded; None for nothing.
     """
 
     def __init__(self, table: Callable[..., str] | None, before: Callable[..., Any] | None) -> None:

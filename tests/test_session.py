@@ -743,8 +743,8 @@ def test_a_script_that_ends_while_it_trains_ends_cleanly_and_says_so():
         session.at_step(lambda: None).result()
     """)
     assert (done.returncode, done.stdout) == (0, "")
-    said = r"dlwidgets: Python ended while a session of Linear trained: it was paused after step \d+ of 125,000,000\. .*"
-    assert re.fullmatch(said, done.stderr.strip())
+    said = r"dlwidgets: Python ended while a session of Linear trained: it was paused after step \d+ of 125,000,000"
+    assert re.match(said, done.stderr)
 
 
 @pytest.mark.slow

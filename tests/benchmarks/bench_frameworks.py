@@ -104,7 +104,8 @@ class Ends(Callback):
     def after_epoch(self):
         epoch_ended()
 loaders = DataLoaders(DataLoader(data, bs=BATCH, shuffle=True), DataLoader(TensorDataset(X[:64], y[:64]), bs=64))
-learner = Learner(loaders, model, loss_func=loss_function, opt_func=lambda p, **k: OptimWrapper(p, torch.optim.AdamW, **k), cbs=[Ends()])
+adamw = lambda p, **k: OptimWrapper(p, torch.optim.AdamW, **k)
+learner = Learner(loaders, model, loss_func=loss_function, opt_func=adamw, cbs=[Ends()])
 with learner.no_bar(), learner.no_logging():
     learner.fit(EPOCHS, 1e-3)
 """,
@@ -181,7 +182,8 @@ def main() -> None:
                 print(f"  {way:<24} {failed[way]}")
                 continue
             ratios = [one / bare for one, bare in zip(rates, found["bare loop"])]
-            print(f"  {way:<24} {statistics.median(rates):8.1f} steps/s   {statistics.median(ratios):5.2f} of the bare loop")
+            typical, ratio = statistics.median(rates), statistics.median(ratios)
+            print(f"  {way:<24} {typical:8.1f} steps/s   {ratio:5.2f} of the bare loop")
 
 
 if __name__ == "__main__":

@@ -89,7 +89,8 @@ class BorrowedModel:
     That is its parameters with gradients and flags, its buffers, the tensors and arrays in its attributes
     (also in lists, dicts and objects there), these attributes and containers themselves, its random
     generators, its hooks, and what its code keeps in classes, closures, variables of its file and caches of
-    functions; but what a forward appends there to a list, as a person's notes, stays, unless `caught`. A backward pass that waits goes on as if nothing had been written.
+    functions; but what a forward appends there to a list, as a person's notes, stays, unless `caught`. A backward
+    pass that waits goes on as if nothing had been written.
 
     Parameters
     ----------

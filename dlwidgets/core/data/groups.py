@@ -51,7 +51,8 @@ def read_groups(groups: Any, like: Any, count: int) -> NDArray[np.int64]:
 def take_column(data: Any, name: str, of: str) -> tuple[Any, Any]:
     """Take the column of groups out of a session's data.
 
-    Returns (the rest, groups). `data` is a DataFrame, a dict of columns, or (X, y) whose X is one; `of` is what to call it.
+    Returns (the rest, groups). `data` is a DataFrame, a dict of columns, or (X, y) whose X is one; `of` is what
+    to call it.
 
     Raises ValueError, TypeError: there is no such column, or there are no columns.
     """

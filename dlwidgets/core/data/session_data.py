@@ -186,7 +186,8 @@ def _number_groups(groups: Any, given: Any, read: Any, name: str) -> NDArray[np.
             f"one for each sample of {name}"
             + ("." if name == "train" else "; those of train are not wanted where valid is data of its own.")
         )
-    return read_groups(groups, next((one for one in (given if isinstance(given, tuple) else [given]) if row_names(one) is not None), None), len(data))
+    parts = given if isinstance(given, tuple) else [given]
+    return read_groups(groups, next((one for one in parts if row_names(one) is not None), None), len(data))
 
 
 def _mark_unknown(part: Any, batches: Batches | None, task: Task) -> Any:

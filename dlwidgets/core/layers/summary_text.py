@@ -160,8 +160,10 @@ def remarks(table: Summary) -> list[str]:
     """Return what is to be known about the numbers, in sentences."""
     found = list(table.notes)
     if table.uncounted:
-        places = ((name.removeprefix("aten.").strip("_"), [path or "the model" for path in at[:3]]) for name, at in table.uncounted.items())
-        names = ", ".join(f"{name} (in {', '.join(at)})" for name, at in places)
+        names = ", ".join(
+            f"{name.removeprefix('aten.').strip('_')} (in {', '.join(path or 'the model' for path in at[:3])})"
+            for name, at in table.uncounted.items()
+        )
         found.append(f"Not in the MACs, as there is no formula for them: {names}.")
     return found
 

@@ -80,8 +80,8 @@ def count_instead(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], int]:
     """Count what is said, and wrongly said, where a class is missed.
 
-    Then how often it is known there whether that is wrong, and last how often the class is missed. Of a multiclass task the likeliest class is counted, which may be
-    `cls` itself, below its threshold.
+    Then how often it is known there whether that is wrong, and last how often the class is missed. Of a
+    multiclass task the likeliest class is counted, which may be `cls` itself, below its threshold.
     """
     rows = np.flatnonzero(scores.y_true[:, cls] == 1)
     missed = rows[~predict_column(scores, rows, cls, thresholds)]

@@ -116,7 +116,8 @@ class ClassDetail:
                 "score": float(np.clip(float(scores.y_score[row, cls]), -1e300, 1e300)),
                 "true": np.flatnonzero(scores.y_true[row] == 1).tolist(),
                 "said": np.flatnonzero(of).tolist(),
-                "unknown": _listed(scores.classes, np.flatnonzero(scores.y_true[row] < 0)), **_words(one, [c for c, _ in columns]),
+                "unknown": _listed(scores.classes, np.flatnonzero(scores.y_true[row] < 0)),
+                **_words(one, [c for c, _ in columns]),
             })  # fmt: skip
         # Which rule suspects labels, and of which scores, or why none can be suspected.
         rule = "" if cell != SUSPECTS else self._suspects[2] or (

@@ -303,7 +303,9 @@ def test_unknown_classes_are_left_out_as_by_ignore_index():
         assert session.status == "done"
 
 
-@pytest.mark.parametrize(("loss", "late"), [("BCEWithLogitsLoss", -1), ("BCELoss", torch.nan), ("CrossEntropyLoss", -1)])
+@pytest.mark.parametrize(
+    ("loss", "late"), [("BCEWithLogitsLoss", -1), ("BCELoss", torch.nan), ("CrossEntropyLoss", -1)]
+)
 def test_unknown_labels_beyond_the_first_batches_of_a_loader_take_no_part(loss, late, tmp_path):
     inputs = torch.randn(100, 5, generator=torch.Generator().manual_seed(0))
     targets = (inputs[:, :3] > 0).float() if loss[0] == "B" else torch.arange(100) % 3

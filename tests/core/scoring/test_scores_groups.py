@@ -177,7 +177,8 @@ def test_validation_data_of_its_own_brings_its_patients_and_says_which_were_trai
     session = Session(model, frame[:90], frame[90:], target=["x", "y", "z"], groups="patient")
     np.testing.assert_array_equal(session.evaluate().scores.groups, expected)
     both = set(who[:90]) & set(who[90:])
-    assert any(f"{len(both)} of {len(set(who[90:]))} groups of valid (patient) are in train" in n for n in session.notes)
+    said = f"{len(both)} of {len(set(who[90:]))} groups of valid (patient) are in train"
+    assert any(said in note for note in session.notes)
 
 
 def test_a_script_without_its_data_says_which_patients_were_held_out(tables, tmp_path):

@@ -210,7 +210,7 @@ def test_a_pause_does_not_wait_for_the_end_of_an_evaluation_which_is_made_later(
 WISHES = {"lr": 0.02, "clip": ("norm", 0.1), "batch_size": 4, "weight_decay": 0.1, "accumulate": 2, "betas": (0.8, 0.9)}
 
 
-@pytest.mark.parametrize("wishes", [{name: value} for name, value in WISHES.items()] + [WISHES], ids=lambda w: "+".join(w))
+@pytest.mark.parametrize("wishes", [*({name: value} for name, value in WISHES.items()), WISHES], ids="+".join)
 def test_a_wish_for_the_next_step_is_in_force_before_an_evaluation_ends_and_does_the_same(wishes):
     made, go_on = held_at_its_first_evaluation()
     seen = []

@@ -52,7 +52,8 @@ INVALID = {
     "weight_decay": [-1], "momentum": [1.5], "betas": [0.9], "accumulate": [0], "normalise": ["foo"],
     "dropout": [2], "label_smoothing": [1.5], "ema": [2], "trainable": [{"nowhere": False}, 3],
     "schedule": ["foo", ("cosine", {"T_max": "x"})], "optimizer": ["foo", 3], "threads": [0],
-    "evaluate_every": ["1", 0], "evaluate_samples": [0], "epochs": [0, "x"], "thresholds": [[0.1], "x"], "paused": ["x"],
+    "evaluate_every": ["1", 0], "evaluate_samples": [0], "epochs": [0, "x"],
+    "thresholds": [[0.1], "x"], "paused": ["x"],
 }  # fmt: skip
 #: What a new optimizer, or a schedule, may take the value of.
 MOVING = ("lr", "weight_decay", "momentum", "betas", "schedule", "optimizer")
