@@ -57,7 +57,7 @@ def tiles(grid: Locator) -> list[float]:
 
 def unfold(grid: Locator) -> None:
     """Show the rarer controls."""
-    grid.get_by_role("button", name=re.compile("^more")).click()
+    grid.locator(".dlw-conf-more").click()
     expect(grid.locator(".dlw-conf-rest")).to_be_visible()
 
 
@@ -73,7 +73,7 @@ _CUT = """(grid) => [...grid.querySelectorAll(".dlw-conf-name, .dlw-conf-name *,
 
 
 def test_at_first_sight_there_is_one_row_of_controls_and_nothing_is_cut(desk, grid):
-    row, more = grid.locator(".dlw-conf-limit"), grid.get_by_role("button", name=re.compile("^more"))
+    row, more = grid.locator(".dlw-conf-limit"), grid.locator(".dlw-conf-more")
     expect(grid.locator(":is(button, input, select):visible")).to_have_count(6)
     assert row.bounding_box()["height"] <= 32
     macro = f"{np.mean(f1_of(desk, 0.5)):.2f}"

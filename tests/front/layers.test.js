@@ -4,7 +4,7 @@ import { test } from "node:test";
 import {
   follows, foundLines, letterOf, lineOf, nameOf, nextSort, openedAtFirst, pathsOf, readSort, seenLines, shownBy, sizeOf, sortedLines, treeOf,
 } from "../../dlwidgets/views/layers/tree.js";
-import { LINE, columnsFor, columnsOf, inSight, keyLeads, scrolledTo, toggled } from "../../dlwidgets/views/layers/columns.js";
+import { LINE, columnsFor, columnsOf, fitted, inSight, keyLeads, pathEnd, scrolledTo, stepOf, toggled } from "../../dlwidgets/views/layers/columns.js";
 import {
   deadIn, deadText, deadWords, gradText, hasUnits, headline, markWords, measuredWords, ratioText, shownIn, sparkPath, sparkWords, together, trainsSign,
   waitingWords, weightText,
@@ -190,18 +190,42 @@ const DESCRIBED = ["layer", "type", "input", "output", "params", "bytes", "dtype
   .map((key) => /** @type {import("../../dlwidgets/views/layers/columns.js").Described} */ ([
     key, key, "", ["weight", "grad", "ratio", "dead", "spark"].includes(key), !["input", "bytes", "dtype", "calls"].includes(key),
   ]));
-const ALL = columnsOf(DESCRIBED, true);
+/** As if every letter were 8 px wide. @param {string} text */
+const eight = (text) => 8 * text.length;
+/** @param {boolean} live @param {string[]} names at each level */
+const fittedTo = (live, names = ["", "SmallCNN", "stage1", "conv"]) => fitted(columnsOf(DESCRIBED, live), { names, input: "3×32×32", output: "64×32×32" }, eight);
+const ALL = fittedTo(true);
 
 test("columns never need more than the width, and the name is always there", () => {
   for (const live of [true, false]) {
     for (let width = 400; width <= 1600; width += 7) {
-      const { columns, template } = columnsFor(width, columnsOf(DESCRIBED, live));
+      const { columns, template } = columnsFor(width, fittedTo(live));
       assert.ok(template.split(" ").reduce((sum, w) => sum + Number.parseInt(w, 10), 0) <= width);
       assert.ok(columns[0].key === "layer" && columns.some(({ key }) => key === "params"));
       assert.equal(columns.some((column) => column.live), live);
     }
   }
-  assert.deepEqual(columnsFor(1150, ALL).columns, ALL.filter(({ usual }) => usual));
+  assert.deepEqual(columnsFor(1250, ALL).columns, ALL.filter(({ usual }) => usual));
+  assert.deepEqual(columnsFor(1250, ALL).left, []);
+});
+
+test("a column is as wide as the longest number it may hold, and what finds no room is named", () => {
+  const longest = { dead: "▲ 100 %", ratio: "▲ 9.9e-10", grad: "▲ 0.0089", output: "64×32×32", macs: "99.9 M", activations: "99.9 MB" };
+  for (let width = 400; width <= 1600; width += 50) {
+    const { columns, template, left } = columnsFor(width, ALL), widths = template.split(" ").map((w) => Number.parseInt(w, 10));
+    columns.forEach(({ key }, i) => assert.ok(widths[i] >= eight(longest[/** @type {keyof typeof longest} */ (key)] ?? "") + 10, `${key} at ${width}`));
+    assert.equal(left.length + columns.length, ALL.filter(({ usual }) => usual).length);
+  }
+  assert.ok(columnsFor(700, ALL).left.includes("activations"));
+  assert.deepEqual(columnsFor(300, ALL, ["layer", "dead"]).left, []);
+});
+
+test("deep and long names get room, up to a limit, and a path without room shows its end", () => {
+  const [layer] = fittedTo(true, ["", "Net", "convolution_of_the_residual"]), deep = Array.from({ length: 40 }, () => "inner_residual_block");
+  assert.equal(layer.least, 16 + 14 + 27 * 8 + 10);
+  assert.equal(fittedTo(true, deep)[0].least, 300);
+  assert.ok(stepOf({ names: deep, input: "", output: "" }) * 38 <= 150 && stepOf({ names: ["", "a", "b"], input: "", output: "" }) === 14);
+  assert.deepEqual([400, 120, 60, 10].map((room) => pathEnd("stage1.block.0.conv", room, eight)), ["stage1.block.0.conv", "…block.0.conv", "…0.conv", "…conv"]);
 });
 
 test("columns that were chosen are all there, in their order, however narrow it is", () => {
@@ -390,6 +414,7 @@ test("a spark line in words says its range and its steps", () => {
 test("the headline gives the totals with their units, and what they are for", () => {
   const about = { name: "SmallCNN", parameters: 33658, trainable: 33658, macs: 1_520_000, activations: 400_000, batch: 1 };
   assert.equal(headline(about), "SmallCNN · 33,658 parameters (all trainable) · 1.52 M MACs · 400 kB activations, for a batch of 1");
+  assert.match(headline(about, 1090), /, for a batch of 1 · measured in step 1,090$/);
   assert.match(headline({ ...about, least: true }), /at least 1\.52 M MACs/);
   assert.match(headline({ ...about, trainable: 10 }), /\(10 trainable\)/);
   assert.match(headline({ ...about, trainable: 0 }), /\(none trainable\)/);

@@ -72,7 +72,7 @@ function firstRow({ moved, choose, unfold, views, quick, sorting, found, renew, 
     name.toggleAttribute("data-own", own);
     say(bold, text);
     bold.title = title;
-    say(more, open ? "more ▾" : "more ▸");
+    say(more, open ? "less ▾" : "more ▸");
     more.setAttribute("aria-expanded", String(open));
     more.title = `${open ? "Fold" : "Unfold"} other best thresholds, shade, order, filter, table, averages and the past`;
     const room = width - ROW.around - (own ? ROW.own : 0) - (several ? ROW.several : 0), alone = room < ROW.least ? ROW.beside : 0;

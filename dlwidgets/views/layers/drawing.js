@@ -1,8 +1,8 @@
 // The layer table's parts as elements, and how each is drawn: words, headings, and the lines in sight, written anew for whatever comes.
 
 import { count, listen, make, say, whole } from "../front.js";
-import { LINE, SPARK, columnsFor, columnsOf, inSight, scrolledTo } from "./columns.js";
-import { SIZES, isOpen, letterOf, nameOf, pathsOf, readSort, shownBy, sizeOf } from "./tree.js";
+import { BARS, LINE, ROOM, SPARK, columnsFor, columnsOf, fitted, inSight, pathEnd, scrolledTo, stepOf } from "./columns.js";
+import { SIZES, heldBy, isOpen, letterOf, nameOf, pathsOf, readSort, shownBy, sizeOf } from "./tree.js";
 import {
   NO_UNITS, cell, deadIn, deadText, deadWords, gradText, hasUnits, headline, many, markWords, measuredWords, ratioText, shownIn, sparkPath, sparkWords, trainsSign,
   usual, waitingWords, weightText,
@@ -35,13 +35,14 @@ export function elementsOf() {
 }
 
 /** What all of a table's functions work on. `cursor` is the key of the line that the keys move, `toSee` of one to be
- * scrolled to; `pool` are the elements of lines, and `places` where each of them stands; `said` is what is said for a while.
+ * scrolled to; `choose` is the button of the columns, `fit` the columns as wide as their numbers, the step of indentation and what measures
+ * a text, and what these are of; `room` has a name [px]; `pool` are the elements of lines, and `places` where each of them stands; `said` is what is said for a while.
  * @typedef {{
  *   id: string, model: import("../front.js").Model, signal: AbortSignal, parts: ReturnType<typeof elementsOf>, want: import("./choices.js").Wishes,
  *   picture: import("./tree.js").Picture, look: import("./tree.js").Look, listing: import("./tree.js").Listing,
  *   selection: ReturnType<typeof import("./choices.js").selectionOf>, freezing: ReturnType<typeof import("./choices.js").freezingOf>,
  *   cursor: string, toSee: string, followed: string | null | undefined,
- *   columns: Column[], pool: Parts[], places: number[], said: {words: string, until: number}, repaint: () => void,
+ *   columns: Column[], room: number, choose: HTMLElement | null, fit: {of: any[], columns: Column[], step: number, width: (text: string) => number}, pool: Parts[], places: number[], said: {words: string, until: number}, repaint: () => void,
  * }} Table */
 
 /** Whether a line can be folded. @param {Table} table @param {Line} line */
@@ -50,12 +51,35 @@ export function folds(table, line) { return line.children.length > 0 && !table.l
 /** The columns there are. @param {Table} table */
 export function columnsThere({ model }) { return columnsOf(model.get("columns") ?? [], !!model.get("about")?.live); }
 
+/** The columns as wide as what they hold, measured once for a model and a font. @param {Table} table */
+function fitColumns(table) {
+  const { picture: { tree }, parts: { grid }, fit } = table, of = [tree, getComputedStyle(grid).fontFamily, table.model.get("about")?.live];
+  if (!tree || of.every((one, i) => one === fit.of[i])) return fit;
+  const ruler = /** @type {CanvasRenderingContext2D} */ (make("canvas").getContext("2d")), held = heldBy(tree);
+  // What stands out is bold.
+  ruler.font = `600 12.5px ${of[1]}`;
+  const width = (/** @type {string} */ text) => ruler.measureText(text).width;
+  table.fit = { of, columns: fitted(columnsThere(table), held, width), step: stepOf(held), width };
+  return table.fit;
+}
+
+/** Say on their button how many columns found no room. @param {Table} table @param {string[]} left */
+function drawLeft({ choose }, left) {
+  if (!choose) return;
+  const more = left.length ? `, ${left.length} more` : "";
+  say(choose, `Columns${more} ▾`);
+  attribute(choose, "aria-label", `Columns${more}`);
+  attribute(choose, "title", left.length ? `No room for ${left.join(", ")}: choose what is shown` : "Which columns are shown");
+}
+
 /** Lay the columns out; others than before get headings and lines of their own. @param {Table} table @param {(key: string) => void} sortBy */
 export function drawColumns(table, sortBy) {
   const { grid, heads, body } = table.parts, { chosen } = table.look;
-  const { columns, template, needed } = columnsFor(Math.max(240, grid.clientWidth || 900) - 2, columnsThere(table), chosen);
+  const { columns, template, needed, left } = columnsFor(Math.max(240, grid.clientWidth || 900) - 2, fitColumns(table).columns, chosen);
   grid.style.setProperty("--dlw-lay-columns", template);
-  grid.style.setProperty("--dlw-lay-needed", chosen ? `${needed}px` : "0");
+  grid.style.setProperty("--dlw-lay-needed", `${needed}px`);
+  table.room = Number.parseInt(template, 10) - ROOM.around - ROOM.twist;
+  drawLeft(table, left);
   if (columns.map(({ key }) => key).join() === table.columns.map(({ key }) => key).join()) return;
   table.columns = columns;
   table.pool = [];
@@ -82,7 +106,7 @@ export function drawHeads({ parts, columns, look }) {
 export function drawWords(table) {
   const { model, want, picture: { tree }, listing, parts } = table, { facts, note, caveat, empty, grid, measuring, tools } = parts;
   const about = model.get("about") ?? {}, moment = model.get("moment") ?? {}, problem = model.get("problem"), some = !!tree;
-  say(facts, some ? headline(about) : "");
+  say(facts, some ? headline(about, moment.step) : "");
   attribute(facts, "title", some ? `${count(about.bytes, "B")} of parameters` : null);
   say(note, [problem, some ? about.error : "", want.refusal, moment.refused && `Freezing was refused: ${moment.refused}.`].filter(Boolean).join("\n"));
   say(caveat, some ? (about.remarks ?? []).join(" ") : "");
@@ -118,7 +142,9 @@ export function drawLines(table) {
     if (top !== null) grid.scrollTop = top;
     table.toSee = "";
   }
-  const { first, last } = inSight(grid.scrollTop, height, total);
+  const { first, last } = inSight(grid.scrollTop, height, total), ended = grid.scrollTop + grid.clientHeight >= grid.scrollHeight - 1;
+  // Lines stand in whole steps, so that the heading hides none by half.
+  const shift = ended ? 0 : grid.scrollTop % LINE, { fit, room } = table;
   while (table.pool.length < last - first) {
     const parts = lineParts(table.columns, `${table.id}-${table.pool.length}`);
     table.pool.push(parts);
@@ -131,7 +157,7 @@ export function drawLines(table) {
     /** @type {What} */
     const what = {
       tree, live, moment, steered, wanted: freezing.wanted(tree, line), line, open: isOpen(picture, look, listing, line, i), folds: folds(table, line), flat: listing.flat,
-      around: !!listing.found && !listing.found.has(i), cursor: line.key === table.cursor, selected: !line.run && tree.paths[line.row] === selected, place, total,
+      around: !!listing.found && !listing.found.has(i), cursor: line.key === table.cursor, selected: !line.run && tree.paths[line.row] === selected, place, total, shift, fit, room,
     };
     for (const write of [drawPlace, drawLayer, drawTrains, drawLive]) write(table.pool[slot], what);
   }
@@ -149,11 +175,9 @@ export function drawLines(table) {
  * `around` whether it is there only for what a search found inside; `steered` whether a click freezes; `wanted` is
  * the letter that was asked for and is not in force yet, or "".
  * @typedef {{steered: boolean, wanted: string, tree: Tree, live: import("./words.js").Live, moment: any, line: Line, open: boolean, folds: boolean, flat: boolean, around: boolean,
- *   cursor: boolean, selected: boolean, place: number, total: number}} What */
+ *   cursor: boolean, selected: boolean, place: number, total: number, shift: number, fit: Table["fit"], room: number}} What */
 
 const SVG = "http://www.w3.org/2000/svg";
-/** The longest bars [px], of all that the model has. @type {Record<string, number>} */
-const BARS = { params: 38, macs: 24, activations: 24 };
 
 /** Set an attribute only where it differs; null takes it away. @param {Element} node @param {string} name @param {string | number | null} value */
 function attribute(node, name, value) {
@@ -182,7 +206,7 @@ function lineParts(columns, id) {
 }
 
 /** Where the line stands in the tree and on the page. @param {Parts} parts @param {What} what */
-function drawPlace({ node }, { tree, line, open, folds, flat, around, cursor, selected, place, total }) {
+function drawPlace({ node }, { tree, line, open, folds, flat, around, cursor, selected, place, total, shift }) {
   attribute(node, "aria-rowindex", place + 2);
   attribute(node, "aria-level", flat ? 1 : line.level);
   attribute(node, "aria-setsize", flat ? total : line.parent < 0 ? 1 : tree.lines[line.parent].children.length);
@@ -191,11 +215,11 @@ function drawPlace({ node }, { tree, line, open, folds, flat, around, cursor, se
   attribute(node, "aria-selected", String(selected));
   node.toggleAttribute("data-cursor", cursor);
   node.toggleAttribute("data-around", around);
-  node.style.transform = `translateY(${place * LINE}px)`;
+  node.style.transform = `translateY(${place * LINE + shift}px)`;
 }
 
 /** What the layer is. @param {Parts} parts @param {What} what */
-function drawLayer({ node, cells, twist, name, bars }, { tree, line, open, folds, flat }) {
+function drawLayer({ node, cells, twist, name, bars }, { tree, line, open, folds, flat, fit, room }) {
   const own = tree.paths[line.row] || tree.rows[line.row][0], [, , kind, detail, output, remark, , input, dtype, calls] = tree.rows[shownBy(tree, line, open)];
   const many = line.times > 1 && !open ? `${whole(line.times)} alike: ` : "", told = [kind, detail].filter(Boolean).join(" ");
   const write = (/** @type {string} */ key, /** @type {string} */ text, /** @type {string} */ title) => {
@@ -206,8 +230,8 @@ function drawLayer({ node, cells, twist, name, bars }, { tree, line, open, folds
   attribute(node, "data-path", line.run ? null : tree.paths[line.row]);
   node.toggleAttribute("data-failed", remark.startsWith("fail"));
   say(twist, folds ? (open ? "▾" : "▸") : "");
-  say(name, flat ? own : nameOf(tree, line, open));
-  cells.layer.style.paddingLeft = `${flat ? 0 : 14 * (line.level - 1)}px`;
+  say(name, flat ? pathEnd(own, room, fit.width) : nameOf(tree, line, open));
+  cells.layer.style.paddingLeft = `${flat ? 0 : fit.step * (line.level - 1)}px`;
   attribute(cells.layer, "title", [own, many + told, remark].filter(Boolean).join("\n"));
   // The model's own line has the class for a name.
   write("type", [line.parent < 0 ? "" : told, remark && `(${remark})`].filter(Boolean).join(" "), many + [told, remark].filter(Boolean).join(", "));

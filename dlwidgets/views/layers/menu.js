@@ -71,5 +71,5 @@ export function menu({ label, title, items, signal }) {
   // It stands in the window, not on the page.
   window.addEventListener("scroll", (event) => { if (!list.contains(/** @type {Node} */ (event.target))) close(); }, { capture: true, passive: true, signal });
   listen(window, "resize", () => close(), signal);
-  return make("span", { class: "dlw-lay-tool" }, button, list);
+  return { node: make("span", { class: "dlw-lay-tool" }, button, list), button };
 }

@@ -109,6 +109,15 @@ export function nameOf(tree, line, open) {
   return line.times > 1 && !open ? `${name} ×${line.times}` : name;
 }
 
+/** What the columns are made as wide as. @param {Tree} tree @returns {import("./columns.js").Held} */
+export function heldBy(tree) {
+  const held = { names: /** @type {string[]} */ ([""]), input: "", output: "" };
+  const longer = (/** @type {string} */ one, /** @type {string | undefined} */ other = "") => (one.length > other.length ? one : other);
+  for (const line of tree.lines) held.names[line.level] = longer(nameOf(tree, line, false), held.names[line.level]);
+  for (const row of tree.rows) { held.output = longer(row[4], held.output); held.input = longer(row[7], held.input); }
+  return held;
+}
+
 /** The layer whose type and shape a line shows: a folded list shows what it holds. @param {Tree} tree @param {Line} line @param {boolean} open */
 export function shownBy(tree, line, open) {
   return !line.run && line.times > 1 && !open ? tree.lines[line.children[0]].row : line.row;

@@ -20,7 +20,8 @@ export default {
     const table = tableOf(model, signal), { parts } = table;
     const columns = menu({ label: "Columns", title: "Which columns are shown", signal, items: () => columnItems(table) });
     const copies = menu({ label: "Copy", title: "Copy the columns shown, of every layer", signal, items: () => copyItems(table) });
-    parts.tools.append(parts.found, parts.search, parts.all, columns, copies);
+    table.choose = columns.button;
+    parts.tools.append(parts.found, parts.search, parts.all, columns.node, copies.node);
     el.replaceChildren(make("div", { class: "dlw-head" }, make("span", { class: "dlw-title", text: "Layers" }), parts.facts, parts.tools),
       parts.note, parts.grid, parts.empty, parts.measuring, parts.caveat);
     listenTo(table);
@@ -37,7 +38,7 @@ function tableOf(model, signal) {
     // The folds and the sort are this page's own; the kernel keeps them for the next page.
     look: lookFrom(model.get("look")), listing: { of: "", lines: [], found: null, open: null, flat: false },
     selection: selectionOf(model, want), freezing: freezingOf(model, want, repaint, signal), cursor: "", toSee: "", followed: undefined,
-    columns: [], pool: [], places: [], said: { words: "", until: 0 }, repaint: () => {},
+    columns: [], room: 0, choose: null, fit: { of: [], columns: [], step: 0, width: () => 0 }, pool: [], places: [], said: { words: "", until: 0 }, repaint: () => {},
   };
   return table;
 }
