@@ -9,6 +9,13 @@ from playwright.sync_api import Locator, expect
 
 TRAINED = "session = new_session(); session.step(3)\nview = dlw.LayerTable(session)\nview"
 
+#: The numbers that are wider than their cells, and whether the heading lies over a part of a line, for each line.
+_CUT = """(table) => [...table.querySelectorAll(".dlw-lay-line:not([hidden]) [data-right], .dlw-lay-heads button")]
+    .filter((cell) => cell.scrollWidth > cell.clientWidth).map((cell) => cell.textContent)"""
+_HALVES = """(table) => [...table.querySelectorAll(".dlw-lay-line:not([hidden])")].map((line) => {
+    const under = table.querySelector(".dlw-lay-top").getBoundingClientRect().bottom, { top, bottom } = line.getBoundingClientRect();
+    return Number(top < under - 1 && bottom > under + 1);
+})"""
 #: The boxes of all cells of all lines in sight.
 _BOXES = """(table) => [...table.querySelectorAll(".dlw-lay-line:not([hidden])")].map((line) =>
     [...line.children].map((cell) => { const { x, y, width, height } = cell.getBoundingClientRect(); return [x, y, width, height]; }))"""
@@ -270,6 +277,13 @@ def test_a_layer_whose_units_are_dead_stands_out(desk):
         "model = dlw.teaching.SmallCNN(data.classes)\nwith torch.no_grad(): model.stage2.norm.bias[:] = -1e3\n"
         "session = new_session(model=model); view = dlw.LayerTable(session); session.step(1)\nview"
     )
-    cell = line(shown(desk), "stage2.relu").locator(".dlw-lay-dead")
+    table = shown(desk)
+    cell = line(table, "stage2.relu").locator(".dlw-lay-dead")
     expect(cell).to_have_text("▲ 100 %")
+    for width in (1280, 1024, 700):
+        desk.page.set_viewport_size({"width": width, "height": 800})
+        desk.wait_for(lambda: table.evaluate(_CUT) == [], f"what is cut at {width}")
+    expect(table.get_by_role("button", name="Columns")).to_have_text(re.compile(r"^Columns, \d more ▾$"))
+    table.locator(".dlw-lay-grid").evaluate("(grid) => { grid.scrollTop = 35; }")
+    desk.wait_for(lambda: 1 not in table.evaluate(_HALVES), "a line half under the heading")
     expect(cell).to_have_attribute("aria-label", re.compile("dead: 32 of 32 units"))

@@ -106,7 +106,7 @@ export function drawHeads({ parts, columns, look }) {
 export function drawWords(table) {
   const { model, want, picture: { tree }, listing, parts } = table, { facts, note, caveat, empty, grid, measuring, tools } = parts;
   const about = model.get("about") ?? {}, moment = model.get("moment") ?? {}, problem = model.get("problem"), some = !!tree;
-  say(facts, some ? headline(about, moment.step) : "");
+  say(facts, some ? headline(about) : "");
   attribute(facts, "title", some ? `${count(about.bytes, "B")} of parameters` : null);
   say(note, [problem, some ? about.error : "", want.refusal, moment.refused && `Freezing was refused: ${moment.refused}.`].filter(Boolean).join("\n"));
   say(caveat, some ? (about.remarks ?? []).join(" ") : "");

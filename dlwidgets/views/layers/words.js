@@ -200,15 +200,15 @@ export function sparkWords({ sparks, points }, places, { since, step }) {
   return `Δw / w from ${ratio(low)} to ${ratio(high)}, steps ${whole(since ?? 0)} to ${whole(step ?? 0)}, log scale${places.length > 1 ? `, mean of ${places.length} layers` : ""}`;
 }
 
-/** The line above the table. @param {any} about @param {number | null} [step] in which what changes was measured */
-export function headline(about, step = null) {
+/** The line above the table. @param {any} about */
+export function headline(about) {
   const { name, parameters, trainable, macs, activations, batch, least } = about;
   const train = trainable === parameters ? "all" : trainable ? whole(trainable) : "none";
   const parts = [name, `${whole(parameters)} parameter${parameters === 1 ? "" : "s"}${parameters ? ` (${train} trainable)` : ""}`];
   if (macs) parts.push(`${least ? "at least " : ""}${count(macs)} MACs`);
   if (activations) parts.push(`${count(activations, "B")} activations`);
   const line = parts.filter(Boolean).join(" · ");
-  return (batch && (macs || activations) ? `${line}, for a batch of ${whole(batch)}` : line) + (step ? ` · measured in step ${whole(step)}` : "");
+  return batch && (macs || activations) ? `${line}, for a batch of ${whole(batch)}` : line;
 }
 
 /** A letter of `trains` as a sign and in words. @param {string} letter @returns {[string, string]} */
