@@ -206,16 +206,28 @@ def test_two_rates_are_tried_by_one_click_and_the_run_goes_on_with_the_better(de
     steps = desk.kernel_eval("session.steps")
     panel.summary("Side by side").click()
     section = panel.section("Side by side")
+    # Long enough to be ended: nothing else can be pressed meanwhile.
+    section.get_by_label("For").fill("3000")
     section.get_by_role("button", name="Try side by side").click()
     rows = section.locator("tbody tr")
     expect(rows).to_have_count(3)
     expect(rows.first).to_contain_text("under way")
+    expect(panel.status).to_have_text("trying 1 of 2")
+    expect(rows.nth(2)).to_contain_text(re.compile(r"lr 1.0?e-3.* of 3,000"))
+    expect(rows.nth(1)).to_contain_text("waits")
+    assert panel.bar.locator(".dlw-button:visible:not([inert])").all_inner_texts() == ["End trial"]
+    panel.button("End trial").click()
+    desk.wait_until("session.status == 'paused' and len(session.branches) == 1")
+    assert desk.kernel_eval("session.steps") == steps
+    section.get_by_label("For").fill("50")
+    section.get_by_role("button", name="Try side by side").click()
+    expect(panel.status).to_have_text("trying 2 of 2")
     # The steps of what is tried are not the run's, and a row is there when its trial has ended.
     assert desk.kernel_eval("session.steps") == steps
-    desk.wait_until("session.status == 'paused' and len(session.branches) == 2")
+    desk.wait_until("session.status == 'paused' and len(session.branches) == 3")
     assert desk.kernel_eval("session.steps") == steps
     rates = desk.kernel_eval("sorted(branch.settings['lr'] for branch in session.branches)")
-    assert rates == pytest.approx([1e-4, 1e-3])
+    assert rates == pytest.approx([1e-4, 1e-3, 1e-3])
     rows.nth(1).get_by_role("button", name="Go on").click()
     desk.wait_until(f"session.steps == {steps + 50} and session.line != 'main'")
     expect(rows.first).to_contain_text(desk.kernel_eval("session.line"))

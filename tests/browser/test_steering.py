@@ -64,6 +64,8 @@ def test_an_arrow_key_moves_the_learning_rate_by_a_notch(desk, running, key, not
     near = 1e-3 * 10 ** (0.02 * notches)
     rate = desk.wait_until(f"abs(session.applied['lr'] / {near} - 1) < 0.024 and session.applied['lr']")
     expect(running.fact("Learning rate")).to_have_text(f"in force {written(rate)}")
+    # A screen reader is told the rate, not its logarithm.
+    expect(running.handle("Learning rate")).to_have_attribute("aria-valuetext", running.readout("Learning rate").inner_text())
     expect(running.handle("Learning rate")).to_be_focused()
 
 

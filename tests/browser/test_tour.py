@@ -44,9 +44,12 @@ def test_the_tour_runs_and_answers_and_outlives_a_reload(lab, measured):
     panel.button("Step").click()
     lab.wait_until(f"session.steps == {steps + 1} and session.status == 'paused'")
 
+    tabs = page.locator(".dlw-tablist")
+    tabs.get_by_role("tab", name="Confusion").click()
     slider = page.locator(".dlw-conf-scores input")
     slider.fill("300")
     lab.wait_until("session.thresholds == 0.3")
+    tabs.get_by_role("tab", name="Activations").click()
     layer = page.locator(".dlw-activations").get_by_role("combobox", name="layer", exact=True)
     layer.select_option("stage3.relu")
     lab.wait_until("session.selected_layer == 'stage3.relu'")

@@ -1,7 +1,7 @@
 // The words of the training panel: what is in force, what is on its way, how far the run is.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { factOf, figures, inWords, machine, pressed } from "../../dlwidgets/views/training/view.js";
+import { factOf, figures, inWords, machine, pressed, statusWords } from "../../dlwidgets/views/training/view.js";
 import { besideRow, comingLine, lineWords, lowest, rateLine } from "../../dlwidgets/views/training/choosers.js";
 import { stepLines } from "../../dlwidgets/views/training/last_step.js";
 
@@ -36,14 +36,21 @@ test("a rate of zero, which no logarithmic slider can show, is said", () => {
 const run = { epoch: 4, epochs: 10, steps: 2184, rate: 41.2, left: 134, status: "running" };
 
 test("a run is told in epoch, step, speed and time left", () => {
-  assert.deepEqual(figures(run), ["epoch 4 of 10", "step 2,184", "41 steps/s · 2:14 left"]);
+  assert.deepEqual(figures(run), ["epoch 4 of 10", "step 2,184", "2:14 left", "41 steps/s"]);
 });
 
 test("nothing is said that is not known", () => {
-  assert.deepEqual(figures({ ...run, epoch: 0, steps: 0, rate: null, left: null, status: "ready" }), ["10 epochs", "step 0", ""]);
-  assert.deepEqual(figures({ ...run, left: null }), ["epoch 4 of 10", "step 2,184", "41 steps/s"]);
-  assert.equal(figures({ ...run, status: "paused" })[2], "41 steps/s");
-  assert.equal(figures({ ...run, rate: 0.52 })[2], "0.52 steps/s · 2:14 left");
+  assert.deepEqual(figures({ ...run, epoch: 0, steps: 0, rate: null, left: null, status: "ready" }), ["10 epochs", "step 0", "", ""]);
+  assert.deepEqual(figures({ ...run, left: null }), ["epoch 4 of 10", "step 2,184", "", "41 steps/s"]);
+  assert.equal(figures({ ...run, status: "paused" })[2], "");
+  assert.equal(figures({ ...run, rate: 0.52 })[3], "0.52 steps/s");
+});
+
+test("while settings are tried it is said which, and how far it is", () => {
+  const trying = { ...run, status: "trying", trial: { number: 2, count: 3, taken: 12, steps: 50 } };
+  assert.equal(statusWords(trying), "trying 2 of 3");
+  assert.equal(figures(trying)[2], "12 of 50 steps");
+  assert.equal(statusWords(run), "running");
 });
 
 test("an epoch beyond the last is not counted", () => assert.equal(figures({ ...run, epoch: 11, epochs: 10 })[0], "epoch 10 of 10"));

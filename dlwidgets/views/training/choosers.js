@@ -95,7 +95,7 @@ export function comingLine(coming) {
 }
 
 /** What a line is called in the table: its settings where they differ, else its name. @param {{name: string, here: boolean, words: string}} row */
-export function lineWords(row) { return row.here ? `${row.name}, under way` : `${row.words} (${row.name})`; }
+export function lineWords(row) { return row.here ? `${row.name}, under way` : row.name ? `${row.words} (${row.name})` : row.words; }
 
 /** The lowest losses of the rows, to be marked; null where fewer than two have one. @param {Losses[]} rows */
 export function lowest(rows) {
@@ -250,12 +250,13 @@ function fillLine(/** @type {Element} */ node, /** @type {any} */ row, /** @type
   /** @type {HTMLElement} */ (node).dataset.line = row.name;
   say(name, lineWords(row));
   name.setAttribute("title", row.note || lineWords(row));
-  say(steps, whole(row.steps));
+  // One of a trial that has not ended.
+  say(steps, row.name ? whole(row.steps) : row.steps ? `${whole(row.steps)} of ${whole(row.of)}` : "waits");
   say(loss, row.note ? `▲ ${inDigits(row.loss, "failed")}` : inDigits(row.loss));
   say(valid, inDigits(row.valid));
   loss.toggleAttribute("data-best", row.loss !== null && row.loss === best.loss);
   valid.toggleAttribute("data-best", row.valid !== null && row.valid === best.valid);
-  button.hidden = row.here;
+  button.hidden = row.here || !row.name;
   button.disabled = shut;
   button.title = `Go to the end of ${row.name}, and pause there`;
 }

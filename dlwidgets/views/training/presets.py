@@ -160,9 +160,12 @@ class Standings:
 
     def __init__(self) -> None:
         self._known: dict[str, tuple[Any, str]] = {}
+        #: What was tried on a line, in words.
+        self._tried: dict[str, str] = {}
 
     def project(self, session: Session) -> dict[str, Any]:
         """Return what can be tried, and the lines, newest first."""
+        self._tried |= {one.line: describe_wishes(one.settings) for one in session.trials if one.line}
         tried = [[name, label] for name, label in TRIED.items() if name in session.applied]
         here = {
             "name": session.line, "here": True, "words": "this line", "steps": session.steps,
@@ -170,7 +173,7 @@ class Standings:
         }  # fmt: skip
         return {
             "choices": [[name, label, _suggested(session, name)] for name, label in tried], "steps": STEPS,
-            "rows": [here, *(self._row(session, branch) for branch in reversed(session.branches))],
+            "rows": [here, *_tried_yet(session), *(self._row(session, branch) for branch in reversed(session.branches))],
         }  # fmt: skip
 
     def _row(self, session: Session, branch: Branch) -> dict[str, Any]:
@@ -180,11 +183,20 @@ class Standings:
         if known is None or known[0] != moment:
             differ = session.compare(branch).settings
             words = describe_wishes(dict(differ[name])) if name in differ else ""
-            known = self._known[name] = moment, words or "the same settings"
+            known = self._known[name] = moment, words or self._tried.get(name, "the same settings")
         return {
             "name": name, "here": False, "words": known[1], "steps": branch.steps - branch.from_step,
             **_measured(branch.record, branch.from_step), "note": branch.note,
         }  # fmt: skip
+
+
+def _tried_yet(session: Session) -> list[dict[str, Any]]:
+    """Return a row for each trial that has not ended, last first."""
+    return [
+        {"name": "", "here": False, "words": describe_wishes(trial.settings), "steps": trial.taken,
+         "of": trial.steps, "loss": None, "valid": None, "note": ""}
+        for trial in reversed(session.trials) if not trial.ended
+    ]  # fmt: skip
 
 
 def _measured(record: Any, since: int) -> dict[str, float | None]:

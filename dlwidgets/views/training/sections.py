@@ -185,7 +185,7 @@ class Sections(PanelPart):
     def step(self) -> None:
         """Take one step; while its section is open, look at it closely."""
         session = self.session
-        if session is None:
+        if session is None or session.status == "trying":
             return
         if "step" in self._open and session.status != "running":
             self._microscope = session.microscope()

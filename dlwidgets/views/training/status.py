@@ -46,7 +46,7 @@ class StatusLine(PanelPart):
     watches = ("pulse", "status", "error", "epochs")
     run = Dict(
         help="title, about, status, epoch, epochs, steps, share, rate, left, samples (a second), memory, "
-        "device_memory [bytes], undo (what would be taken back, or empty)"
+        "device_memory [bytes], undo (what would be taken back, or empty), trial (number, count, taken, steps) or None"
     ).tag(sync=True)
     error = Unicode(help="why the run failed, one sentence").tag(sync=True)
     trace = Unicode(help="the traceback of the failure").tag(sync=True)
@@ -74,6 +74,7 @@ class StatusLine(PanelPart):
         run |= {
             "samples": rate and rate * batch, "memory": self._resident[0],
             "device_memory": torch.cuda.memory_allocated(session.device) if on_gpu else None,
+            "trial": trial_under_way(session),
             "undo": f"{last[0].name}, step {last[0].step:,}" if last else "",
         }  # fmt: skip
         sentence, moment = self._saying
@@ -140,11 +141,20 @@ def remarks_on_controls(session: Session) -> dict[str, str]:
     return said
 
 
+def trial_under_way(session: Session) -> dict[str, int] | None:
+    """Return which of the settings is being tried, and how far."""
+    trials = session.trials
+    for number, trial in enumerate(trials, 1):
+        if trial.line and not trial.ended:
+            return {"number": number, "count": len(trials), "taken": trial.taken, "steps": trial.steps}
+    return None
+
+
 def describe_session(session: Session) -> str:
-    """Return "multilabel, 14 classes · 1.21 M parameters" of a session."""
-    classes = f", {len(session.classes)} classes" if session.classes else ""
+    """Return "14 classes · 1.21 M parameters" of a session."""
+    kind = f"{len(session.classes)} classes" if session.classes else session.task
     count = sum(parameter.numel() for parameter in session.model.parameters())
-    return f"{session.task}{classes} · {short_count(count)} parameters"
+    return f"{kind} · {short_count(count)} parameters"
 
 
 def short_count(count: int) -> str:

@@ -30,13 +30,16 @@ export function factOf(name, asked, applied, rejected, running, waits, beside = 
   return { left: name === "lr" && asked === 0 ? "0, set in code" : beside, right, kind: "in-force" };
 }
 
-/** The figures of the head, in their order. @param {any} run */
+/** The figures of the head, in their order: epoch, step, what is left, speed. @param {any} run */
 export function figures(run) {
   const epoch = run.epoch ? `epoch ${whole(Math.min(run.epoch, run.epochs))} of ${whole(run.epochs)}` : `${whole(run.epochs)} epochs`;
   const speed = run.steps && run.rate ? `${run.rate >= 10 ? whole(run.rate) : sig(run.rate, 2)} steps/s` : "";
-  const left = run.status === "running" && run.left !== null && run.steps ? `${clock(run.left)} left` : "";
-  return [epoch, `step ${whole(run.steps)}`, [speed, left].filter(Boolean).join(" · ")];
+  const left = run.trial ? `${whole(run.trial.taken)} of ${whole(run.trial.steps)} steps` : run.status === "running" && run.left !== null && run.steps ? `${clock(run.left)} left` : "";
+  return [epoch, `step ${whole(run.steps)}`, left, speed];
 }
+
+/** What the run does, in words. @param {any} run */
+export function statusWords(run) { return run.trial ? `trying ${run.trial.number} of ${run.trial.count}` : run.status ?? ""; }
 
 /** Samples a second and memory, in their order. @param {any} run */
 export function machine(run) {
@@ -49,19 +52,21 @@ function head(/** @type {{model: Model, el: HTMLElement}} */ { model, el }) {
   el.classList.add("dlw", "dlw-head-part");
   const name = make("span", { class: "dlw-name" }), about = make("span", { class: "dlw-faint" });
   const status = make("span", { class: "dlw-status", role: "status" });
-  const numbers = [0, 1, 2, 3].map(() => make("span", { class: "dlw-figure" }));
-  numbers[2].classList.add("dlw-faint"); numbers[3].classList.add("dlw-faint");
-  numbers[3].title = "Samples trained on a second, and the memory that the kernel's process holds";
+  const [epoch, step, left, speed] = ["", "", " dlw-faint", " dlw-faint"].map((kind) => make("span", { class: `dlw-figure${kind}` }));
   const bar = make("progress", { max: 1, "aria-label": "Share of the run that is done" });
   const [problem, why, failure] = ["", "status", "alert"].map((role) => make("div", { class: "dlw-note", role: role || false }));
   const trace = make("pre"), traced = make("details", {}, make("summary", { text: "Traceback" }), trace);
-  el.append(make("div", { class: "dlw-line" }, name, about, status, ...numbers), bar, problem, why, failure, traced);
+  // In the order of what they say: what finds no place in the one line is left out, the last first.
+  el.append(make("div", { class: "dlw-line" }, name, status, epoch, step, left, about, speed), bar, problem, why, failure, traced);
 
   const draw = () => {
     const run = model.get("run");
     say(name, run.title ?? ""); say(about, run.about ?? "");
-    say(status, run.status ?? ""); status.dataset.status = run.status;
-    [...figures(run), machine(run)].forEach((text, i) => say(numbers[i], text));
+    say(status, statusWords(run)); status.dataset.status = run.status;
+    const told = figures(run), machinery = [told[3], machine(run)].filter(Boolean).join(" · ");
+    told.forEach((text, i) => say([epoch, step, left, speed][i], text));
+    name.title = `${run.about ?? ""}\n${machinery}`;
+    speed.title = machinery;
     bar.value = run.share ?? 0;
     [problem, why, failure, trace].forEach((part, i) => say(part, model.get(["problem", "said", "error", "trace"][i])));
     traced.hidden = !model.get("trace");
@@ -78,6 +83,7 @@ function head(/** @type {{model: Model, el: HTMLElement}} */ { model, el }) {
       button.setAttribute("aria-disabled", String(!run.undo));
       button.title = run.undo ? `Take the last change back: ${run.undo}` : "Nothing was changed yet";
     }
+    shut(panel, run.status === "trying");
     if (panel.dataset.dlwStatus === run.status) return;
     const active = document.activeElement, held = active instanceof HTMLElement && panel.contains(active) ? active : null;
     panel.dataset.dlwStatus = run.status;
@@ -85,6 +91,12 @@ function head(/** @type {{model: Model, el: HTMLElement}} */ { model, el }) {
     if (held && held.offsetParent === null) buttons.find((button) => button.offsetParent !== null)?.focus();
   };
   return { draw };
+}
+
+/** While settings are tried nothing else can be pressed than what ends it: the run is elsewhere. @param {HTMLElement} bar @param {boolean} trying */
+function shut(bar, trying) {
+  const beside = bar.parentElement?.querySelectorAll(".dlw-controls > :is(.widget-inline-hbox, .widget-toggle-buttons), .dlw-section-body") ?? [];
+  for (const part of [...bar.querySelectorAll(".dlw-button:not(.dlw-end)"), ...beside]) part.toggleAttribute("inert", trying);
 }
 
 function facts(/** @type {{model: Model, el: HTMLElement}} */ { model, el }) {
@@ -124,14 +136,34 @@ function facts(/** @type {{model: Model, el: HTMLElement}} */ { model, el }) {
     around.dataset.clip = asked.clip ? asked.clip[0] : "off";
     const rows = [...around.children].filter((row) => row.matches(".widget-inline-hbox, .widget-toggle-buttons"));
     rows.forEach((row, i) => {
-      // A slider says what stands beside it: a logarithmic one itself would say the exponent.
-      const handle = row.querySelector(".noUi-handle"), words = row.querySelector(".widget-readout")?.textContent;
-      if (words && handle?.getAttribute("aria-valuetext") !== words) handle?.setAttribute("aria-valuetext", words);
+      const handle = row.querySelector(".noUi-handle"), readout = row.querySelector(".widget-readout");
+      speakValue(row);
       handle?.setAttribute("aria-label", Object.values(NAMES)[i]);
       handle?.setAttribute("aria-describedby", lines[i].line.id);
+      if (readout?.matches("[contenteditable=true]")) readout.setAttribute("title", "Click to type a number");
     });
   };
   return { draw };
+}
+
+/** Have a slider say what stands beside it, with its unit: a logarithmic one itself would say the exponent. @param {Element} row */
+function speakValue(row) {
+  const handle = row.querySelector(".noUi-handle"), number = row.querySelector(".widget-readout")?.textContent;
+  if (!handle || !number) return;
+  const words = row.matches(".dlw-log") ? number : `${number} samples a step`;
+  if (handle.getAttribute("aria-valuetext") !== words) handle.setAttribute("aria-valuetext", words);
+}
+
+/** Correct at once what a moved slider says of itself. @param {Element} controls @param {AbortSignal} signal */
+function speakValues(controls, signal) {
+  const moves = new MutationObserver((changes) => {
+    for (const { target } of changes) {
+      const row = target instanceof Element ? target.closest(".widget-inline-hbox") : null;
+      if (row) speakValue(row);
+    }
+  });
+  moves.observe(controls, { subtree: true, attributeFilter: ["aria-valuetext"] });
+  signal.addEventListener("abort", () => moves.disconnect());
 }
 
 /** Elements that need Space, or a typed ".", themselves. */
@@ -195,6 +227,7 @@ export default {
       runKeys(around, view.model, view.signal);
       keepKeys(around, view.signal);
       stride(around, view.signal);
+      if (part === "facts") speakValues(around, view.signal);
     });
   },
 };

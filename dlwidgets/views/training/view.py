@@ -99,6 +99,8 @@ class TrainingPanel(Pictured, ipywidgets.VBox):
                 lambda run: run.pause(wait=False)),
             new("Step", "step-forward", "Take one step, then pause (.)", lambda run: self._sections.step()),
             new("Stop", "stop", "End the run", lambda run: run.stop(wait=False)),
+            new("End trial", "stop", "End the trying: the run stands where it stood (Space)",
+                lambda run: run.pause(wait=False)),
             new("Undo", "undo", "Take the last change back", lambda run: self._sections.undo()),
         ]  # fmt: skip
         self.bar = ipywidgets.HBox([self._head, ipywidgets.HBox(buttons).add_class("dlw-buttons")])
@@ -182,7 +184,7 @@ class TrainingPanel(Pictured, ipywidgets.VBox):
     def _button(self, text: str, icon: str, tip: str, do: Callable[[Session], Any]) -> ipywidgets.Button:
         button = ipywidgets.Button(description=text, icon=icon, tooltip=tip)
         button.on_click(lambda _button: None if self.session is None else do(self.session))
-        return button.add_class("dlw-button").add_class(f"dlw-{text.lower()}")
+        return button.add_class("dlw-button").add_class(f"dlw-{text.split()[0].lower()}")
 
     def _press(self, key: str) -> None:
         """Do what a key stands for."""
