@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -19,6 +20,8 @@ from packaging.utils import canonicalize_name
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 PACKAGE = CHECKOUT / "dlwidgets"
+#: Where JupyterLab finds an extension, below the folder of an environment.
+EXTENSION = "share/jupyter/labextensions/dlwidgets"
 HEAVY = ("pandas", "scipy", "sklearn", "matplotlib", "seaborn")
 
 
@@ -86,14 +89,24 @@ def test_the_wheel_carries_every_file_of_the_package_and_every_notebook(wheel):
         "dlwidgets/views/front.js",
         "dlwidgets/views/vendor/uPlot.LICENSE",
     } <= inside
+    shared = {f"{EXTENSION}/package.json", f"{EXTENSION}/static/remoteEntry.js"}
+    assert shared <= {name.partition(".data/data/")[2] for name in inside}
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in inside)
+
+
+def test_jupyterlab_is_told_of_each_new_text_of_the_extension():
+    # It is served as if it never changed: only another address makes a page load it anew.
+    text = (PACKAGE / "labextension" / "static" / "remoteEntry.js").read_bytes()
+    said = json.loads((PACKAGE / "labextension" / "package.json").read_text("utf-8"))
+    wanted = f"static/remoteEntry.js?v={hashlib.sha256(text).hexdigest()[:12]}"
+    assert said["jupyterlab"]["_build"]["load"] == wanted
 
 
 def test_the_wheel_carries_nothing_else(wheel):
     strays = [
         name
         for name in zipfile.ZipFile(wheel).namelist()
-        if not re.match(r"dlwidgets(-[\d.]+\.dist-info)?/", name)
+        if not re.match(rf"dlwidgets(-[\d.]+\.dist-info)?/|dlwidgets-[\d.]+\.data/data/{EXTENSION}/", name)
         or ".ipynb_checkpoints" in name
         or "__pycache__" in name
     ]

@@ -6,6 +6,9 @@ const TABS = /** @type {[string, string][]} */ ([["confusion", "Confusion"], ["a
 /** For so many frames views are waited for that the host has not put into the dashboard yet. */
 const WAITED = 600;
 
+/** What JupyterLab can do for us, where our extension is installed and on. @returns {((el: Element, id: string) => void) | undefined} */
+function besideOf() { return Reflect.get(globalThis, "dlwidgets")?.beside; }
+
 /** The tab that a key goes to from another, or "". @param {string} key @param {string} from */
 export function tabAt(key, from) {
   const names = TABS.map(([name]) => name), last = names.length - 1, at = names.indexOf(from);
@@ -47,7 +50,8 @@ export default {
     });
     const list = make("div", { role: "tablist", class: "dlw-tablist", "aria-label": "Views" }, ...tabs.map(({ node }) => node));
     const full = makeButton("", () => show.set(show.get() === "full" ? "simple" : "full"), signal);
-    el.append(make("div", { class: "dlw-tabs-line" }, list, make("span", { class: "dlw-tabs-tools" }, full)), note);
+    const beside = makeButton("beside", () => besideOf()?.(el, model.get("board")), signal, { title: "Open this dashboard in a tab beside the notebook" });
+    el.append(make("div", { class: "dlw-tabs-line" }, list, make("span", { class: "dlw-tabs-tools" }, full, beside)), note);
     listen(list, "keydown", (event) => {
       const name = tabAt(event.key, tab.get());
       if (!name || event.ctrlKey || event.altKey || event.metaKey || event.shiftKey) return;
@@ -69,6 +73,7 @@ export default {
       chosen.title = of === seen ? "" : "Chosen elsewhere: its maps are here";
       say(full, simple ? "full" : "simple");
       full.title = simple ? "Show all views, one below the other" : "Show one of the views at a time, in tabs";
+      beside.hidden = !besideOf() || !model.get("board") || Boolean(el.closest(".dlw-beside"));
       say(note, model.get("problem"));
       const board = el.closest(".dlw-dash");
       if (!(board instanceof HTMLElement)) return;

@@ -35,10 +35,11 @@ class Tabs(View):
     watches = ("selected_layer", "selected_sample")
     show = Unicode(help='"simple": one view, in tabs; "full": all').tag(sync=True)
     tab = Unicode(help="the view that is shown, of those in tabs").tag(sync=True)
+    board = Unicode(help="model id of the dashboard, for a page that shows it elsewhere").tag(sync=True)
     chosen = Unicode(help="what the activation browser looks at, in words").tag(sync=True)
 
     def __init__(self, session: Session, show: str) -> None:
-        self._kept = {"show": show, "tab": TABS[0]}
+        self._kept = {"show": show, "tab": TABS[0], "board": ""}
         super().__init__(session)
 
     def project(self) -> dict[str, Any]:
@@ -56,6 +57,11 @@ class Tabs(View):
         if value not in words:
             raise ValueError(f"{name}={value!r}: {' or '.join(map(repr, words))} is wanted.")
         self._kept[name] = value
+        self.refresh()
+
+    def belong(self, model_id: str) -> None:
+        """Note which widget the dashboard is."""
+        self._kept["board"] = model_id
         self.refresh()
 
     def kept(self, name: str) -> str:
@@ -96,6 +102,7 @@ class Dashboard(Pictured, ipywidgets.VBox):
         self._rows = [steer.add_class("dlw-row"), look.add_class("dlw-row")]
         super().__init__([self.training.bar, steer, self._tabs, self.layers, look])
         self.add_class("dlw-dash")
+        self._tabs.belong(str(self.model_id))
 
     @property
     def views(self) -> tuple[Any, ...]:

@@ -91,6 +91,10 @@ class Server:
             path = home / "settings" / f"{name}.jupyterlab-settings"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(json.dumps(values))
+        # As an installation puts it into the environment's folder.
+        extension = home / "data" / "labextensions" / "dlwidgets"
+        extension.parent.mkdir(parents=True)
+        extension.symlink_to(Path(__file__).parents[2] / "dlwidgets" / "labextension")
         self.log = home / f"{application}.log"
         port = _free_port()
         self.url = f"http://127.0.0.1:{port}"

@@ -126,3 +126,31 @@ def test_tabs_and_folds_are_the_pages_own_while_a_cell_keeps_the_kernel_busy(des
         (desk.server.root / "go-on").touch()
         desk.wait_for_cells()
     desk.wait_until("(board.show, board.tab) == ('simple', 'layers')")
+
+
+def test_a_button_opens_the_live_dashboard_beside_the_notebook(desk):
+    page = desk.page
+    page.set_viewport_size({"width": 1280, "height": 800})
+    desk.run_cell(BOARD.format(""))
+    desk.run_cell("while session.steps < 5: time.sleep(0.05)", 1, wait=False)
+    # The kernel is busy, and is not needed for it.
+    page.locator(".dlw-dash").get_by_role("button", name="beside").click()
+    beside = page.locator(".dlw-beside .dlw-dash")
+    expect(beside.get_by_role("tab", name="Layers")).to_be_visible()
+    expect(beside.get_by_role("button", name="beside")).to_be_hidden()
+    expect(desk.cell(0)).to_be_visible()
+    beside.locator(".dlw-step").click()
+    desk.wait_until("session.steps == 1", busy=True)
+    expect(beside.locator(".dlw-head-part .dlw-figure").nth(1)).to_have_text("step 1")
+    beside.locator(".dlw-resume").click()
+    desk.wait_for_cells()
+    desk.screenshot("dashboard-beside")
+    assert beside.evaluate(_STICKS_OUT) == []
+    beside.get_by_role("tab", name="Layers").click()
+    desk.wait_until("board.tab == 'layers'")
+    # Pressed once more it is the same tab.
+    page.locator(".jp-Notebook .dlw-dash").get_by_role("button", name="beside").click()
+    expect(page.locator(".dlw-beside .dlw-dash")).to_have_count(1)
+    page.locator(".lm-TabBar-tab", has_text="dlwidgets").locator(".lm-TabBar-tabCloseIcon").click()
+    expect(beside).to_have_count(0)
+    expect(page.locator(".jp-Notebook .dlw-dash").get_by_role("tabpanel", name="Layers")).to_be_visible()
