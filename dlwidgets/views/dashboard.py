@@ -137,7 +137,7 @@ class Dashboard(Pictured, ipywidgets.VBox):
         from ..core.base.canvas import encode_png, stack_pixels
 
         shown = self.views if self.show == "full" else (self.training, self.curves, getattr(self, self.tab))
-        return encode_png(stack_pixels([view.picture() for view in shown]))
+        return encode_png(stack_pixels([view.picture() for view in shown]), few_colours=True)
 
     def close(self) -> None:
         """Remove every view and let the session go; a run goes on."""

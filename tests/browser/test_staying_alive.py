@@ -130,6 +130,7 @@ def test_a_saved_notebook_shows_every_view_with_no_kernel(board):
     everything_is_drawn(board)
     said = {name: place.inner_text() for name, place in places(board.page).items()}
     saved = board.save(widget_state=True)
+    assert saved.stat().st_size < 500_000, "two dashboards, saved with all that they hold, are to stay below 1 MB"
     # A fresh kernel knows nothing of the widgets.
     first = board.page
     page = board.open(saved, name="saved.ipynb")
@@ -162,6 +163,7 @@ def test_a_saved_notebook_carries_a_picture_beside_every_widget(board, tmp_path)
     notebook["metadata"].pop("widgets", None)  # of an earlier test; by default no state is saved
     saved = tmp_path / "saved.ipynb"
     saved.write_text(json.dumps(notebook))
+    assert saved.stat().st_size < 150_000
     (data,) = [
         output["data"]
         for cell in notebook["cells"]

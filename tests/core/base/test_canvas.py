@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import warnings
+from io import BytesIO
 
+import numpy as np
 import pytest
 from matplotlib import font_manager
+from PIL import Image
 
-from dlwidgets.core.base.canvas import find_fonts, new_figure, render_png
+from dlwidgets.core.base.canvas import encode_png, find_fonts, new_figure, render_pixels, render_png
 
 NAMES = ["肺不张", "Опухоль", "ملف", "경화", "ไส้เลื่อน", "\U0001f642", "a\tb"]
 
@@ -53,3 +56,14 @@ def test_a_font_that_has_the_characters_is_found():
     text = figure.suptitle(sign)
     render_png(figure)
     assert text.get_fontfamily()[-1] == name
+
+
+def test_a_picture_of_few_colours_is_small_and_looks_the_same():
+    figure = new_figure()
+    figure.add_subplot().imshow([[0, 1], [2, 3]], cmap="viridis")
+    figure.suptitle("a title, smoothed at its edges")
+    pixels = render_pixels(figure)
+    small = encode_png(pixels, few_colours=True)
+    assert len(small) < 0.6 * len(encode_png(pixels))
+    seen = np.asarray(Image.open(BytesIO(small)).convert("RGB"), dtype=int)
+    assert abs(seen - pixels[..., :3]).max() < 10
