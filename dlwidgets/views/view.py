@@ -66,11 +66,11 @@ def module(place: str | Path) -> str:
 
 
 @cache
-def pack(text: str) -> str:
-    """Pack a module into one that unpacks itself.
+def compress(text: str) -> str:
+    """Compress a module into one that unpacks itself.
 
     Every widget carries its module, to the page and into a notebook that is saved with widget state: those of
-    one dashboard take 0.75 MB as they are, and a fifth of that packed.
+    one dashboard take 0.75 MB as they are, and a quarter of that compressed.
     """
     return _UNPACKING.format(base64.b64encode(gzip.compress(_COMMENT.sub("", text).encode(), mtime=0)).decode())
 
@@ -207,7 +207,7 @@ class View(Pictured, anywidget.AnyWidget):
         values, problem = self._picture()
         own: dict[str, Any] = {"frame": 1, "ahead": self.AHEAD, "address": f"{_PROCESS}/{next(_NUMBERS)}"}
         if (text := getattr(type(self), "_esm", None)) is not None:
-            own |= {"_esm": pack(str(text)), "_css": squeeze(str(self._css))}
+            own |= {"_esm": compress(str(text)), "_css": squeeze(str(self._css))}
         super().__init__(**{**traits, **values, "problem": problem, **own})
         self._addressed[self.address] = self
         self.on_msg(self._hear)

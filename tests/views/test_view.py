@@ -26,7 +26,7 @@ from ipywidgets.widgets.widget import _instances
 
 from dlwidgets.core.base.canvas import new_figure
 from dlwidgets.views import view as view_module
-from dlwidgets.views.view import View, module, pack, style
+from dlwidgets.views.view import View, compress, module, style
 
 
 class Run(traitlets.HasTraits):
@@ -712,8 +712,8 @@ def test_the_joined_text_of_every_view_is_one_module_that_exports_its_render_alo
         pytest.skip("Node is not installed.")
     assert {"Curves", "LayerTable", "ConfusionGrid", "ActivationBrowser"} < set(views)
     for name, cls in views.items():
-        text = unpacked(pack(str(cls._esm)))
-        assert 'from "./' not in text and len(pack(str(cls._esm))) < 0.5 * len(str(cls._esm))
+        text = unpacked(compress(str(cls._esm)))
+        assert 'from "./' not in text and len(compress(str(cls._esm))) < 0.5 * len(str(cls._esm))
         file = tmp_path / f"{name}.mjs"
         file.write_text(text, "utf-8")
         # Parsing finds what is declared twice: a module's top level is one scope.

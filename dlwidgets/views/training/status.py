@@ -25,7 +25,7 @@ class PanelPart(View):
     """A picture of the panel, whose traits only the kernel writes."""
 
     _esm = module("training")
-    _css = style("training")
+    _css = style("training/view.css")
     part = Unicode(help='"head", "facts" or "sections"').tag(sync=True)
 
     #: What a key stands for: "toggle" and "step".
