@@ -21,6 +21,7 @@ _HOMES = {
     "ConfusionGrid": "views.confusion.view",
     "ActivationBrowser": "views.activations.view",
     "Dashboard": "views.dashboard",
+    "Experiment": "views.experiment",
 }
 #: What IPython calls for `%load_ext dlwidgets`.
 _HOOKS = {"load_ipython_extension": "extension", "unload_ipython_extension": "extension"}
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from .views.confusion.view import ConfusionGrid
     from .views.curves.view import Curves
     from .views.dashboard import Dashboard
+    from .views.experiment import Experiment
     from .views.layers.view import LayerTable
     from .views.training.view import TrainingPanel
 

@@ -1,18 +1,19 @@
-"""The tour as a newcomer takes it: run all, steer, look closer, reload; and the README's picture of it."""
+"""The tour as a reader takes it: each experiment does what its text says; and the README's picture."""
 
 from __future__ import annotations
 
 import io
 import os
-import time
+from collections.abc import Iterator
 from pathlib import Path
+from statistics import mean, stdev
 
 import pytest
 from PIL import Image, ImageOps
 from playwright.sync_api import expect
 
+from .lab import Lab
 from .panel import Panel
-from .test_staying_alive import everything_is_alive
 
 TOUR = Path(__file__).parents[2] / "notebooks" / "00_tour.ipynb"
 #: The picture in the README. It is made anew where the variable is set, after as many steps as a minute takes.
@@ -21,49 +22,169 @@ RENEW, STEPS = "DLWIDGETS_RENEW_PICTURE", 1500
 LARGEST = 250_000  # bytes
 
 
-def test_the_tour_runs_and_answers_and_outlives_a_reload(lab, measured):
-    page = lab.open(TOUR)
-    page.set_viewport_size({"width": 1280, "height": 2600})
-    began = time.monotonic()
-    lab.run_all(wait=False)
-    page.locator(".dlw-dash .dlw-status").wait_for()
-    measured("Run All -> dashboard, kernel and torch cold", [time.monotonic() - began])
-    lab.wait_for_cells()
-    panel = Panel(page)
-    everything_is_alive(page)
+class Place(Panel):
+    """An experiment of the tour, found by its heading: its text, and the panel and views below it."""
 
-    panel.drag("Learning rate", 0.25)
-    shown = panel.readout("Learning rate").text_content()
-    lab.wait_until(f"session.applied['lr'] == {shown}")
-    expect(panel.fact("Learning rate")).to_have_text(f"in force {shown}")
+    def __init__(self, lab: Lab, heading: str) -> None:
+        self.page = lab.page
+        text = f'.jp-MarkdownCell:has(h2:has-text("{heading}"))'
+        self.heading = lab.page.locator(f"{text} h2").first
+        cell = lab.page.locator(f"{text} ~ .jp-CodeCell:has(.dlw-experiment, .dlw-confusion, .dlw-activations)").first
+        self.cell = cell
+        self.bar, self.controls = cell.locator(".dlw-bar"), cell.locator(".dlw-controls")
+        self.show()
 
-    panel.button("Pause").click()
-    lab.wait_until("session.status == 'paused'")
-    steps = lab.kernel_eval("session.steps")
-    expect(panel.status).to_have_text("paused")
-    panel.button("Step").click()
-    lab.wait_until(f"session.steps == {steps + 1} and session.status == 'paused'")
+    def show(self) -> None:
+        """Scroll to the heading, as a reader does."""
+        self.heading.evaluate("(h2) => h2.scrollIntoView({ block: 'start' })")
 
-    tabs = page.locator(".dlw-tablist")
-    tabs.get_by_role("tab", name="Confusion").click()
-    slider = page.locator(".dlw-conf-scores input")
-    slider.fill("300")
-    lab.wait_until("session.thresholds == 0.3")
-    tabs.get_by_role("tab", name="Activations").click()
-    layer = page.locator(".dlw-activations").get_by_role("combobox", name="layer", exact=True)
-    layer.select_option("stage3.relu")
-    lab.wait_until("session.selected_layer == 'stage3.relu'")
-    expect(page.locator(".dlw-act-what")).to_contain_text("stage3.relu")
 
-    # What is out of sight is not drawn, nor are the buttons that fit.
-    panel.bar.scroll_into_view_if_needed()
-    panel.button("Resume").click()
-    lab.wait_until(f"session.steps > {steps + 5}")
-    page = lab.reload()
-    everything_is_alive(page)
-    expect(Panel(page).readout("Learning rate")).to_have_text(shown or "")
-    expect(page.locator(".dlw-conf-limit output")).to_have_text("0.300")
-    expect(page.locator(".dlw-act-what")).to_contain_text("stage3.relu")
+@pytest.fixture(scope="module")
+def tour(browser, lab_server) -> Iterator[Lab]:
+    """A person who has opened the tour, chosen "Run All Cells" and waited for the last cell."""
+    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    context.set_default_timeout(60_000)
+    person = Lab(lab_server, context)
+    try:
+        person.open(TOUR)
+        person.run_all()
+        yield person
+        assert not person.console
+    finally:
+        person.close()
+
+
+def losses(tour: Lab, run: str, first: int, last: int | None = None) -> list[float]:
+    """Return the losses of the steps of a run after `first`, up to `last`."""
+    return list(tour.kernel_eval(f"{run}.history().loss.tolist()[{first}:{last}]"))
+
+
+def change(tour: Lab, run: str, wish: str, steps: int) -> int:
+    """Wait until a wish is in force and so many steps are taken since; return the step of the change."""
+    tour.wait_until(wish)
+    at = int(tour.kernel_eval(f"{run}.changes[-1].step"))
+    tour.wait_until(f"{run}.steps >= {at + steps}")
+    return at
+
+
+def undo(tour: Lab, place: Place, run: str, step: int) -> None:
+    """Press Undo, and wait until the run stands at a step."""
+    place.button("Undo").click()
+    tour.wait_until(f"{run}.status == 'paused' and {run}.steps == {step}")
+
+
+@pytest.mark.timeout(200)
+def test_1_it_learns_to_say_no_then_to_read(tour):
+    learnt = losses(tour, "session", 0)
+    assert learnt[0] > 0.6
+    assert 0.45 < mean(learnt[40:60]) < 0.58
+    assert mean(learnt[-20:]) < 0.35
+    place = Place(tour, "1 ·")
+    expect(place.status).to_have_text("paused")
+    expect(place.cell.locator(".dlw-conf-tile")).to_have_count(10)
+    said, found = tour.kernel_eval("session.scores.confusion(0.5)[:, 1].sum(0).tolist()")
+    assert found > said  # more of what is there is found than missed
+
+
+def test_2_too_high_a_rate_makes_the_loss_leap_and_undo_goes_back(tour):
+    place = Place(tour, "2 ·")
+    place.button("Resume").click()
+    place.drag("Learning rate", 4 / 6)
+    at = change(tour, "session", "0.008 < session.applied['lr'] < 0.012", 40)
+    assert max(losses(tour, "session", at)) > 1.5 * mean(losses(tour, "session", at - 30, at))
+    undo(tour, place, "session", at)
+    assert tour.kernel_eval("session.branches and session.applied['lr']") == 0.001
+
+
+def test_3_fewer_pictures_a_step_make_the_loss_rough(tour):
+    place = Place(tour, "3 ·")
+    place.button("Resume").click()
+    place.drag("Batch size", 0.3)
+    at = change(tour, "session", "session.applied['batch_size'] == 8", 100)
+    rough, smooth = losses(tour, "session", at + 5), losses(tour, "session", at - 60, at)
+    assert 1.7 < stdev(rough) / stdev(smooth) < 6
+    undo(tour, place, "session", at)
+    assert tour.kernel_eval("session.applied['batch_size']") == 64
+
+
+def test_4_under_plain_sgd_a_limit_of_the_gradient_bounds_the_step(tour):
+    place = Place(tour, "4 ·")
+    place.button("Resume").click()
+    place.drag("Learning rate", 1)
+    at = change(tour, "plain", "plain.applied['lr'] == 1", 30)
+    unlimited = max(losses(tour, "plain", at))
+    undo(tour, place, "plain", at)
+    place.mode("norm").click()
+    place.drag("Clip at", 0.4)
+    tour.wait_until("plain.clip and 0.08 < plain.clip[1] < 0.12")
+    place.button("Resume").click()
+    place.drag("Learning rate", 1)
+    again = change(tour, "plain", "plain.applied['lr'] == 1", 30)
+    limited, before = max(losses(tour, "plain", again)), mean(losses(tour, "plain", at - 30, at))
+    assert unlimited > 2 and limited < 2 * before
+    expect(place.fact("Clip at")).to_contain_text("cut")
+    place.button("Pause").click()
+    tour.wait_until("plain.status == 'paused'")
+
+
+def test_5_a_threshold_trades_what_is_missed_for_what_is_not_there(tour):
+    place = Place(tour, "5 ·")
+    counts = {}
+    for position in (100, 900):
+        place.cell.get_by_role("slider", name="Threshold").first.fill(str(position))
+        tour.wait_until(f"session.thresholds == {position / 1000}")
+        counts[position] = tour.kernel_eval("session.scores.confusion(session.thresholds).sum(0).tolist()")
+    (_, seen), (missed, _) = counts[100]
+    (_, seen_less), (missed_more, _) = counts[900]
+    assert 2 * missed < missed_more and 2 * seen_less < seen
+    place.cell.get_by_role("slider", name="Threshold").first.fill("500")
+    tour.wait_until("session.thresholds == 0.5")
+
+
+def test_6_deep_maps_are_many_and_small(tour):
+    place = Place(tour, "6 ·")
+    layer = place.cell.get_by_role("combobox", name="layer", exact=True)
+    for path, maps in (("stage1.relu", 16), ("stage3.relu", 64)):
+        layer.select_option(path)
+        expect(place.cell.locator(".dlw-act-what")).to_contain_text(f"{path} · sample 0")
+        expect(place.cell.locator(".dlw-act-what")).to_contain_text(f"{maps} maps")
+
+
+def test_7_much_too_high_a_rate_empties_every_map_for_good(tour):
+    place = Place(tour, "7 ·")
+    place.cell.get_by_role("combobox", name="layer", exact=True).select_option("stage3.relu")
+    expect(place.cell).not_to_contain_text("zero 100 %")
+    place.button("Resume").click()
+    place.drag("Learning rate", 1)
+    at = change(tour, "session", "session.applied['lr'] == 1", 40)
+    number = place.readout("Learning rate")
+    number.click()
+    tour.page.keyboard.press("ControlOrMeta+a")
+    tour.page.keyboard.type("0.001")
+    tour.page.keyboard.press("Enter")
+    back = change(tour, "session", "session.applied['lr'] == 0.001", 40)
+    expect(place.cell).to_contain_text("zero 100 %")
+    assert 0.5 < mean(losses(tour, "session", back + 20)) < 0.6
+    undo(tour, place, "session", back)
+    undo(tour, place, "session", at)
+    expect(place.cell).not_to_contain_text("zero 100 %")
+
+
+def test_8_text_control_and_effect_stand_on_one_screen_and_nothing_is_left_of_a_run_that_is_begun_again(tour):
+    room = tour.page.locator(".jp-NotebookPanel-notebook").bounding_box()
+    assert room is not None
+    high = {}
+    for heading in ("1 ·", "2 ·", "3 ·", "4 ·", "5 ·", "6 ·", "7 ·"):
+        place = Place(tour, heading)
+        effects = place.cell.locator(".dlw-curves, .dlw-conf-tile, .dlw-act-sheet").all()
+        boxes = [box for box in (one.bounding_box() for one in effects) if box]
+        top = place.heading.bounding_box()
+        assert boxes and top is not None
+        high[heading] = max(box["y"] + box["height"] for box in boxes) - top["y"]
+    assert max(high.values()) <= room["height"], high
+    first = tour.page.evaluate("() => window.jupyterapp.shell.currentWidget.content.widgets[1].model.sharedModel.source")
+    tour.kernel.execute(first)
+    assert tour.kernel_eval("[len(dlw.sessions()), dlw.sessions()[0] is session]") == [1, True]
 
 
 def test_the_readme_has_its_picture():
@@ -80,6 +201,7 @@ def test_the_picture_is_made_anew(lab):
     page = lab.open(TOUR)
     page.set_viewport_size({"width": 1360, "height": 2000})
     lab.run_all()
+    lab.kernel.execute("session.resume()")
     lab.wait_until(f"session.steps > {STEPS}", timeout=500)
     page.locator(".dlw-dash").scroll_into_view_if_needed()
     page.mouse.move(2, 2)

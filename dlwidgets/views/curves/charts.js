@@ -20,7 +20,8 @@ let groups = 0;
  * @returns {uPlot[]} */
 export function chartsIn({ place, el, logarithmic, moved, chosen, all, last, names }) {
   const [ink, faint, line, blue, soft, orange, green] = ["ink", "faint", "line", "blue", "blue-soft", "orange", "green"].map((name) => color(el, name));
-  const family = getComputedStyle(el).fontFamily, font = `11.5px ${family}`;
+  // Whole pixels: uPlot takes the digits right before "px" for the size when the pixel ratio changes.
+  const family = getComputedStyle(el).fontFamily || "sans-serif", font = `12px ${family}`;
   const key = `dlw-curves-${++groups}`;
   const axis = { stroke: faint, font, gap: 4, grid: { stroke: line, width: 1 }, ticks: { show: false } };
   const hidden = { ...axis, show: false }, bare = { ...axis, size: LEFT, grid: { show: false }, splits: () => [], values: () => [] };
