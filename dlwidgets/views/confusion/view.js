@@ -21,7 +21,7 @@ const MANY = 31;
 const TALL = 470, TILES_BESIDE = 390;
 /** Below this width what stands side by side stands one under the other; what the first row holds beside the slider: with
  * the slider, in a line of their own, the name of a class, other rules; the slider's least and most [px]. */
-const NARROW = 560, ROW = { around: 744, beside: 368, own: 130, several: 190, least: 100, most: 300 };
+const NARROW = 560, ROW = { around: 764, beside: 368, own: 130, several: 190, least: 100, most: 300 };
 
 /** Bytes are turned into numbers once a picture, not at each move of a slider. @param {Model} model */
 function countReader(model) {
