@@ -298,7 +298,8 @@ export function wishes({ model, signal, repaint }) {
     /** The person's value if just given, else the kernel's. @param {string} name @returns {any} */
     get(name) {
       const mine = own.get(name);
-      return mine && performance.now() < mine.until ? mine.value : model.get(name);
+      // Of a saved picture no kernel says otherwise: a threshold stays where it was put.
+      return mine && (lost.get(model) === "saved" || performance.now() < mine.until) ? mine.value : model.get(name);
     },
     /** Want `name` to be `value`: told at once, a drag 20 times a second, its last always. @param {string} name @param {any} value */
     set(name, value) {
