@@ -3,7 +3,7 @@ import { color, rate, sig, whole } from "../front.js";
 import { apart, logRange, logTicks, range, tick } from "./series.js";
 
 /** Left for the axis, right for the names at the curves' ends, and the heights of the charts [px]. */
-export const LEFT = 52, RIGHT = 112, HEIGHTS = [216, 52, 78];
+export const LEFT = 52, RIGHT = 112, HEIGHTS = [186, 46, 70];
 /** How many lines that were left may be drawn. */
 export const PAST = 4;
 /** Height of a label at a curve's end, and its distance from it [px]. */

@@ -6,7 +6,7 @@ import { railOf } from "./rail.js";
 /** @import { Model } from "../front.js" */
 
 /** How much higher the loss may be drawn than need be [px]. */
-const MOST_TALLER = 280;
+const MOST_TALLER = 340;
 
 /** The curves as the kernel has sent them. @param {Model} model */
 function readCurves(model) {
