@@ -56,7 +56,7 @@ def test_at_first_sight_there_is_one_screen_with_one_view_in_tabs(desk):
     board, panel = page.locator(".dlw-dash"), Panel(page)
     expect(board.locator(".dlw-confusion .dlw-head")).to_contain_text("after step 60")
     sight = board.evaluate(_FIRST_SIGHT)
-    assert sight["stops"] <= 40, sight
+    assert len(sight["controls"]) <= 25 and sight["stops"] <= 40 and sight["height"] <= 800, sight
     for width in (700, 1024, 1280):
         page.set_viewport_size({"width": width, "height": 1600})
         for name in ("activations", "layers", "confusion"):
