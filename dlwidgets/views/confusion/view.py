@@ -411,7 +411,8 @@ def read_look(
     """Read a whole look in the form of the page.
 
     `task` is None where there are no scores yet; `each`, a threshold for each class, where the thresholds
-    say it; `more` is whether the rarer controls are unfolded. A ValueError says in a sentence what something cannot be, and what it may.
+    say it; `more` is whether the rarer controls are unfolded. A ValueError says in a sentence what something
+    cannot be, and what it may.
     """
     for name, flag in (("table", table), ("matrix", matrix)):
         if not isinstance(flag, bool):

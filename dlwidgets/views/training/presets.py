@@ -173,7 +173,9 @@ class Standings:
         }  # fmt: skip
         return {
             "choices": [[name, label, _suggested(session, name)] for name, label in tried], "steps": STEPS,
-            "rows": [here, *_tried_yet(session), *(self._row(session, branch) for branch in reversed(session.branches))],
+            "rows": [
+                here, *_tried_yet(session), *(self._row(session, branch) for branch in reversed(session.branches)),
+            ],
         }  # fmt: skip
 
     def _row(self, session: Session, branch: Branch) -> dict[str, Any]:
