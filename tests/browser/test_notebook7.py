@@ -1,19 +1,25 @@
-"""The tour's dashboard in Notebook 7, whose own shortcuts want the arrow keys."""
+"""The dashboard in Notebook 7, whose own shortcuts want the arrow keys."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 from playwright.sync_api import expect
 
 from .panel import Panel
 from .test_staying_alive import everything_is_alive
 
-TOUR = Path(__file__).parents[2] / "notebooks" / "00_tour.ipynb"
+CELLS = (
+    """import dlwidgets as dlw
+data = dlw.teaching.collages()
+session = dlw.Session(
+    dlw.teaching.SmallCNN(data.classes), data.train, data.valid, classes=data.classes, lr=1e-3, evaluate_every=25, epochs=99
+)
+dlw.Dashboard(session, show="full")""",
+    "session.start();",
+)
 
 
-def test_the_tour_is_alive_in_notebook_7_and_answers_to_mouse_and_keyboard(notebook7):
-    page = notebook7.open(TOUR)
+def test_the_dashboard_is_alive_in_notebook_7_and_answers_to_mouse_and_keyboard(notebook7):
+    page = notebook7.open(CELLS)
     page.set_viewport_size({"width": 1280, "height": 1800})
     notebook7.run_all()
     panel = Panel(page)
