@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from traitlets import Bool, Dict, List, Unicode
 
+from ...core.layers.summary_text import count
 from ...session import Session
 from ..view import View, module, style
 from .limits import Restrictions
@@ -153,16 +154,8 @@ def trial_under_way(session: Session) -> dict[str, int] | None:
 def describe_session(session: Session) -> str:
     """Return "14 classes · 1.21 M parameters" of a session."""
     kind = f"{len(session.classes)} classes" if session.classes else session.task
-    count = sum(parameter.numel() for parameter in session.model.parameters())
-    return f"{kind} · {short_count(count)} parameters"
-
-
-def short_count(count: int) -> str:
-    """Return a count with three digits and a unit: 432, 1.21 M."""
-    for size, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if count >= size:
-            return f"{count / size:.3g} {unit}"
-    return str(count)
+    parameters = sum(parameter.numel() for parameter in session.model.parameters())
+    return f"{kind} · {count(parameters)} parameters"
 
 
 def resident_memory() -> int | None:

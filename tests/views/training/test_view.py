@@ -16,7 +16,7 @@ from ipywidgets.widgets.widget import _instances
 from torch import nn
 
 from dlwidgets.session import Session
-from dlwidgets.views.training.status import describe_session, short_count
+from dlwidgets.views.training.status import describe_session
 from dlwidgets.views.training.view import TrainingPanel, rounded_value
 
 TRAINING = "dlwidgets-training"
@@ -289,13 +289,6 @@ def test_a_failure_stands_in_the_head_with_its_traceback(wire, open_page):
     assert page.state["error"] == "RuntimeError: <b>cable</b>" and "cable" in page.state["trace"]
     assert page.state["run"]["status"] == "failed"
     panel.close(), session.close()
-
-
-@pytest.mark.parametrize(
-    ("count", "text"), [(7, "7"), (999, "999"), (1210000, "1.21 M"), (70e9, "70 G"), (2e12, "2 T")]
-)
-def test_counts_are_short(count, text):
-    assert short_count(count) == text
 
 
 # -- buttons
