@@ -6,6 +6,7 @@ import contextlib
 import copy
 import inspect
 import itertools
+import weakref
 from collections import deque
 from collections.abc import Iterator
 from typing import Any
@@ -38,7 +39,8 @@ class LoaderBatches(Batches):
         sources = SourceState(loader, loader.sampler, loader.batch_sampler, loader.dataset)
         super().__init__(loader.batch_size or getattr(loader.batch_sampler, "batch_size", None) or 1, sources)
         self._sampler: ResizableSampler | None = None
-        self._iterator: Iterator[Any] | None = None
+        self._opened: Iterator[Any] | None = None
+        self._ending = weakref.finalize(self, _shut_down, None)
         self._held: list[Any] = []
         self._last: Any = None
         self._indices: list[int] = []
@@ -101,6 +103,24 @@ class LoaderBatches(Batches):
         """The random generator of the loader, or else that of its sampler."""
         owners = (self.loader, self.loader.sampler, self.loader.batch_sampler)
         return next(filter(None, (getattr(owner, "generator", None) for owner in owners)), None)
+
+    @property
+    def _iterator(self) -> Iterator[Any] | None:
+        """The epoch that is open."""
+        return self._opened
+
+    @_iterator.setter
+    def _iterator(self, iterator: Iterator[Any] | None) -> None:
+        # Its workers end with this object. In a cycle their queue may be collected, and so closed, before the word
+        # to end is put into it: torch then waits 5 s for each worker, in whatever thread the collection fell.
+        self._opened = iterator
+        self._ending.detach()
+        self._ending = weakref.finalize(self, _shut_down, self._resting() if iterator is None else iterator)
+        self._ending.atexit = False
+
+    def _resting(self) -> Any:
+        """Return the iterator whose workers wait for the next epoch."""
+        return None if self._loader is self.loader else getattr(self._loader, "_iterator", None)
 
     @property
     def resizable(self) -> bool:
@@ -225,13 +245,12 @@ class LoaderBatches(Batches):
         return find_length(self.loader) if self._trusted else None
 
     def close(self) -> None:
-        _shut_down(self._iterator)
-        self._iterator = None
+        _shut_down(self._resting() if self._iterator is None else self._iterator)
         if self._sampler is not None:
-            # Dropping the loader ends workers that persist.
             self._loader = _with_sampler(self.loader, self._sampler)
         elif self._loader is not self.loader:
             self._loader = _make_twin(self._loader)
+        self._iterator = None
 
     def state(self) -> dict[str, Any]:
         sampler = self._sampler

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+import gc
 import io
 import itertools
 import random
+import time
 from collections import Counter, UserDict, deque
 from types import SimpleNamespace
 
@@ -25,6 +27,7 @@ from torch.utils.data import (
     TensorDataset,
     default_collate,
 )
+from torch.utils.data._utils import MP_STATUS_CHECK_INTERVAL
 
 from dlwidgets.core.base.trees import tree_map
 from dlwidgets.core.data.batches import IndexedBatches, batch_length
@@ -188,6 +191,23 @@ def test_the_loader_itself_is_left_alone():
     batches.batch_size = 2
     assert (loader.batch_size, loader.batch_sampler.batch_size) == (4, 4)
     assert [values(batch) for batch in loader] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+
+
+@pytest.mark.parametrize("taken", [1, 4])
+@pytest.mark.parametrize("persistent", [False, True])
+def test_workers_end_at_once_where_what_reads_them_is_found_in_a_cycle(persistent, taken):
+    others = {*torch.multiprocessing.active_children()}
+    batches = LoaderBatches(DataLoader(Numbers(4), 1, num_workers=1, persistent_workers=persistent))
+    for _ in range(taken):
+        batches.take()
+    [worker] = {*torch.multiprocessing.active_children()} - others
+    batches.itself = batches
+    del batches
+    begun = time.monotonic()
+    gc.collect()
+    assert not worker.is_alive()
+    assert time.monotonic() - begun < MP_STATUS_CHECK_INTERVAL  # what torch gives a worker that heard of no end
+
 
 
 @pytest.mark.parametrize("persistent", [False, True])
