@@ -103,7 +103,6 @@ WORK = {
 @pytest.mark.parametrize("work", WORK.values(), ids=WORK)
 def test_what_a_cell_does_meanwhile_draws_from_no_run(work):
     alone, meanwhile, model = noisy(4), noisy(4), net()
-    alone.epochs = meanwhile.epochs = 60
     alone.fit()
     meanwhile.start()
     times = 0
