@@ -386,9 +386,9 @@ class Scores:
         beta : where it is not 1, a column `fbeta` follows f1: recall counts `beta` times as much as
             precision.
         interval : "wilson": from the counts, good with few samples; n/a for fbeta and matthews. "bootstrap":
-            percentiles of 2,000 draws of the class's samples. Both as columns NAME_low and NAME_high. Where
-            there are `groups`, whole groups are drawn, and Wilson's is that of as many independent samples as
-            tell as much (see `intervals.design_effect`).
+            from 2,000 draws of the class's samples (BCa), no narrower than Wilson's. Both as columns NAME_low
+            and NAME_high. Where there are `groups`, whole groups are drawn, and Wilson's is that of as many
+            independent samples as tell as much (see `intervals.design_effect`).
         level : how often the interval is to hold the true value.
         zero_division : what a rate is whose denominator is 0. Default: NaN, not known. 0 is what scikit-learn
             says, with a warning. A class without any known label stays NaN.
@@ -419,8 +419,9 @@ class Scores:
         task). What is NaN is left out of a mean; with ``zero_division=0`` it counts as 0, and all equal
         scikit-learn's. `support` and `predicted` are sums. The parameters are those of `metrics`, but for
 
-        interval : "bootstrap": whole samples are drawn, since the labels of one go together. "wilson" is n/a
-            here but for a binary task: a mean over classes is no share of counted samples.
+        interval : "bootstrap": whole samples are drawn, since the labels of one go together; it holds with few
+            positives too (see `intervals.bootstrap_averages`). "wilson" is n/a here but for a binary task: a
+            mean over classes is no share of counted samples.
         """
         beta, zero = _checked(beta, interval, level, zero_division)
         confusion, names = self.confusion(thresholds), rate_names(beta)
