@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+import logging
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
@@ -23,6 +26,9 @@ _FONTS = (
     "Malgun Gothic", "Arial Unicode", "Droid Sans Fallback", "FreeSans", "Unifont",
 )  # fmt: skip
 _LAST_RESORT = "Last Resort"
+#: What is written from right to left, with what stands inside it; a mark that says "from left to right".
+_ARABIC = "\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\U00010800-\U00010fff\U0001e800-\U0001efff"
+_FROM_RIGHT, _FROM_LEFT = re.compile(rf"[{_ARABIC}](?:[{_ARABIC}\W]*[{_ARABIC}])?"), "\u200e"
 
 
 def new_figure(width: float = 6.4, height: float = 3.6) -> Figure:
@@ -45,15 +51,49 @@ def _figure_class() -> type[Figure]:
             for axes in self.axes:  # the names at an axis are written when they are asked for
                 for axis in (axes.xaxis, axes.yaxis):
                     axis.get_ticklabels()
-            for text in self.findobj(Text):
-                if not text.get_text().isascii() or not text.get_text().isprintable():
-                    _add_fonts(text)
-            super().draw(renderer)
+            with _no_word_of_weights():
+                for text in self.findobj(Text):
+                    _prepare_text(text)
+                super().draw(renderer)
 
         def _repr_png_(self) -> bytes:
             return render_png(self)
 
     return ShownFigure
+
+
+def _prepare_text(text: Text) -> None:
+    """Have a text drawn as it is written, in any script.
+
+    A dollar sign starts no formula, but in matplotlib's own numbers at an axis. Numbers beside an Arabic or Hebrew
+    name stay where they are in the sentence.
+    """
+    words = text.get_text()
+    if text.get_wrap():  # measured as a formula where it looks like one
+        plain = re.sub(r"(?<!\\)\$", r"\\$", words)
+    else:
+        text.set_parse_math("\\mathdefault" in words)
+        plain = words
+    plain = _FROM_RIGHT.sub(rf"{_FROM_LEFT}\g<0>{_FROM_LEFT}", plain.replace(_FROM_LEFT, ""))
+    if plain != words:
+        text.set_text(plain)
+    if not words.isascii() or not words.isprintable():
+        _add_fonts(text)
+
+
+@contextmanager
+def _no_word_of_weights() -> Iterator[None]:
+    """Let matplotlib not log that a fallback font has no bold face."""
+    log = logging.getLogger("matplotlib.font_manager")
+
+    def other(record: logging.LogRecord) -> bool:
+        return "font weight" not in str(record.msg)
+
+    log.addFilter(other)
+    try:
+        yield
+    finally:
+        log.removeFilter(other)
 
 
 def _add_fonts(text: Text) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import textwrap
+import unicodedata
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 
@@ -37,3 +39,36 @@ def describe_error(error: BaseException, bare: type[BaseException] | None = None
     if "Original Traceback" in str(error):
         return lines[-1]  # of a worker process of a DataLoader: what happened there comes last
     return lines[0] if bare and isinstance(error, bare) else f"{type(error).__name__}: {lines[0]}"
+
+
+def measure_text(text: str) -> int:
+    """Count the columns that a text takes: Chinese signs two, marks none."""
+    wide = {"W": 2, "F": 2}
+    flat = ("Mn", "Me", "Cf")
+    return sum(
+        0 if unicodedata.category(sign) in flat else wide.get(unicodedata.east_asian_width(sign), 1) for sign in text
+    )
+
+
+def cut_text(text: str, most: int, end: int = 0) -> str:
+    """Cut a text to `most` columns, `end` for its end."""
+    if measure_text(text) <= most:
+        return text
+    start = len(text)
+    while measure_text(text[:start]) > most - 1 - end:
+        start -= 1
+    rest = start
+    while measure_text(text[rest:]) > end:
+        rest += 1
+    return f"{text[:start].rstrip()}…{text[rest:].lstrip()}"
+
+
+def fill_text(text: str, most: int) -> str:
+    """Wrap a text into lines of about `most` columns."""
+    return textwrap.fill(text, max(1, most * len(text) // max(1, measure_text(text))))
+
+
+def cut_names(names: Sequence[str], most: int) -> list[str]:
+    """Cut names; those that would look alike keep their ends."""
+    cut = [cut_text(name, most) for name in names]
+    return [cut_text(name, most, most // 2) if cut.count(one) > 1 else one for name, one in zip(names, cut)]

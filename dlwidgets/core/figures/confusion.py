@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..base.canvas import BLUE, GREY, INK, LINE, ORANGE, new_figure
+from ..base.words import cut_names
 from ..scoring.confusion_figure import compute_shares, percent, short, two_colors
 from ..scoring.inputs import class_number
 from ..scoring.one_class import sample_curve, summarize_class
@@ -83,8 +84,7 @@ def _prepared(
     order = np.arange(len(matrix)) if order is None else order
     counts = matrix[np.ix_(order, order)]
     sign = np.where(np.eye(len(counts), dtype=bool), 1, -1)
-    names = [scores.classes[c].replace("$", r"\$") for c in order]
-    names = [name if len(name) <= 18 else name[:17] + "…" for name in names]
+    names = cut_names([scores.classes[c] for c in order], 18)
     # A mistake is rare among the many cells of its row: the root lets it be seen.
     return np.sqrt(np.nan_to_num(compute_shares(counts, normalise))) * sign, counts, names
 
@@ -151,10 +151,8 @@ def class_figure(scores: Scores, cls: int | str, thresholds: Thresholds = None) 
         value = "n/a" if found[name] is None else f"{found[name]:.3f}"
         ax.set_title(f"{title}  {short_title} {value}", fontsize=9, color=INK, loc="left")
     at = " · by the likeliest class" if limit is None else f" · threshold {limit:.3g}"
-    # A dollar sign would start a formula.
-    name = scores.classes[c].replace("$", r"\$")
     known = f"{positives + negatives:,} known, {positives:,} of them positive"
-    figure.suptitle(f"{name} · {known}{at}", fontsize=9.5, color=INK)
+    figure.suptitle(f"{scores.classes[c]} · {known}{at}", fontsize=9.5, color=INK)
     return figure
 
 

@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from ..base.canvas import BLUE, GREY, INK, ORANGE, new_figure
+from ..base.words import cut_text
 from ..layers.columns import COLUMNS, sample_shape
 from ..layers.summary_text import (
     TableLine,
@@ -108,9 +109,9 @@ def _cells(line: TableLine, batch: int | None) -> dict[str, str]:
         kind = f"{kind} ({said})"
     every = like or (row,)
     return {
-        "layer": _cut("    " * row.depth + name, 28),
-        "type": _cut(kind, 36),
-        "output": _cut(output, 20),
+        "layer": cut_text("    " * row.depth + name, 28),
+        "type": cut_text(kind, 36),
+        "output": cut_text(output, 20),
         "macs": count(sum(one.macs for one in every)) if row.macs else "",
         "activations": count(sum(one.activation_bytes for one in every), "B") if ran(row) else "",
         "trains": _TRAINS.get(row.trainable, ""),
@@ -134,6 +135,3 @@ def _live_cells(line: TableLine, stats: LayerStats | None) -> dict[str, str]:
         cells["dead"] = f"{'▲ ' if share >= MANY_DEAD else ''}{100 * share:.0f} %"
     return cells
 
-
-def _cut(text: str, most: int) -> str:
-    return text if len(text) <= most else text[: most - 1] + "…"

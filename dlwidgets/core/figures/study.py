@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..base.canvas import BLUE, GREY, INK, LINE, ORANGE, new_figure
+from ..base.words import fill_text
 from .activations import signed_colors
 
 if TYPE_CHECKING:
@@ -83,7 +84,8 @@ def top_samples_figure(
                 last = len(tile["line"]) - 1
                 axes.axvspan(box[0] * last, (box[0] + box[1]) * last, color=ORANGE, alpha=0.3)
         else:
-            axes.text(0.5, 0.5, tile.get("words", ""), ha="center", va="center", fontsize=7, wrap=True)
+            words = fill_text(tile.get("words", ""), 18)
+            axes.text(0.5, 0.5, words, ha="center", va="center", fontsize=7, in_layout=False)
     return figure
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..base.canvas import BLUE, GREY, INK, ORANGE, new_figure
+from ..base.words import cut_names
 from .metrics import METRICS, average_rates, compute_rate, describe_unknown, list_metrics
 
 if TYPE_CHECKING:
@@ -261,9 +262,8 @@ def _tile_titles(
     key = sort.removeprefix("-")
     metric = key if key in METRICS else "f1"
     write = short if METRICS[metric].count else _rate
-    # A dollar sign would start a formula.
-    names = [(name if len(name) <= 13 else name[:12] + "…").replace("$", r"\$") for name in scores.classes]
-    titles = [f"{name}  {write(value)}" for name, value in zip(names, compute_rate(metric, confusion))]
+    names, values = cut_names(scores.classes, 13), compute_rate(metric, confusion)
+    titles = [f"{name}  {write(value)}" for name, value in zip(names, values)]
     each = scores.read_thresholds(thresholds)
     if each is None or len(np.unique(each)) == 1:
         return titles

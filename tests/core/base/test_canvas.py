@@ -12,7 +12,7 @@ from PIL import Image
 
 from dlwidgets.core.base.canvas import encode_png, find_fonts, new_figure, render_pixels, render_png
 
-NAMES = ["肺不张", "Опухоль", "ملف", "경화", "ไส้เลื่อน", "\U0001f642", "a\tb"]
+NAMES = ["肺不张", "Опухоль", "ملف", "경화", "ไส้เลื่อน", "\U0001f642", "a\tb", "$5 & 经_^ $10", "肺$x_$"]
 
 
 def drawn(figure, path):
@@ -22,16 +22,38 @@ def drawn(figure, path):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_names_in_any_script_are_drawn_without_a_warning(name, tmp_path):
+def test_names_in_any_script_are_drawn_without_a_warning(name, tmp_path, caplog):
     figure = new_figure()
     axes = figure.add_subplot()
     axes.set_title(name)
     axes.set_xticks([0, 1], [name, "b"])
     axes.set_ylabel(name)
-    figure.suptitle(name)
+    figure.suptitle(name, fontweight="bold")
+    axes.text(0, 0.5, name, wrap=True)
     for kind in ("png", "svg", "pdf"):
         drawn(figure, tmp_path / f"figure.{kind}")
     render_png(figure)
+    assert not caplog.records  # matplotlib logs what it lacks; a notebook shows it
+
+
+@pytest.mark.parametrize("name", ["ملف", "שלום"])
+def test_a_number_after_a_name_from_right_to_left_stays_on_its_right(name):
+    def columns(number):
+        figure = new_figure(4, 1)
+        figure.text(0.01, 0.5, f"{name} · {number}")
+        return (render_pixels(figure) < 128).any(axis=(0, 2))
+
+    (first, *_), (left, *_) = (np.flatnonzero(ink) for ink in (columns("0.25") != columns("0.81"), columns("0.25")))
+    assert first > left + 20
+
+
+def test_a_dollar_sign_starts_no_formula_but_in_the_numbers_at_an_axis():
+    figure = new_figure()
+    axes = figure.add_subplot(xscale="log", xlim=(1, 1e5), title="$x^2$")
+    axes.text(1, 0.5, "$x^2$ and more", wrap=True)
+    render_png(figure)
+    assert not axes.title.get_parse_math() and axes.texts[0].get_text() == r"\$x^2\$ and more"
+    assert all(label.get_parse_math() for label in axes.get_xticklabels())
 
 
 def test_what_the_default_font_has_keeps_it():
