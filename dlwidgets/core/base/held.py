@@ -29,7 +29,7 @@ ARRAYS = (np.ndarray, bytearray, array.array)
 #: Of the variables of a notebook or file that a function reads, those of these kinds are taken as held by it.
 _DATA = (list, dict, set, deque, torch.Tensor, *ARRAYS, *GENERATORS)
 #: What holds nothing that could change; and packages whose objects other threads may be using.
-_PLAIN = frozenset({
+PLAIN = frozenset({
     str, bytes, int, float, complex, bool, type(None), range, torch.dtype, torch.device, torch.Size,
 })  # fmt: skip
 _SHARED = {
@@ -106,7 +106,7 @@ def find_held(
         if not code and isinstance(one, CODE):
             continue
         if depth and others <= most and len(parts := parts_of(one)) <= _MANY:
-            waiting.extend([(part, depth - 1) for part in parts if type(part) not in _PLAIN])
+            waiting.extend([(part, depth - 1) for part in parts if type(part) not in PLAIN])
 
 
 def raw_entries(one: MutableMapping[Any, Any]) -> dict[Any, Any]:
@@ -161,7 +161,7 @@ def _parts_of_class(one: type) -> list[Any]:
     parts: list[Any] = []
     for kind in own:
         named = ((name, value) for name, value in vars(kind).items() if not name.startswith("__"))
-        data = [name for name, value in named if type(value) in _PLAIN or isinstance(value, _DATA)]
+        data = [name for name, value in named if type(value) in PLAIN or isinstance(value, _DATA)]
         parts += [Named(kind, data)] if data else []
     begin = ("forward", "__call__") if issubclass(one, nn.Module) else [n for kind in own for n in vars(kind)]
     waiting, called = list(begin), set()

@@ -20,7 +20,7 @@ from torch.nn.parameter import is_lazy
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from .held import ARRAYS, CACHED, CODE, GENERATORS, Named, find_held, parts_of, raw_entries
+from .held import ARRAYS, CACHED, CODE, GENERATORS, PLAIN, Named, find_held, parts_of, raw_entries
 from .random_state import TURN, RandomStates, read_generator, write_generator
 from .trees import tree_map, tree_tensors
 
@@ -49,6 +49,8 @@ _REACHED = OUTSIDE | {"untyped_storage", "storage", "share_memory_"}
 #: What torch says where a forward differentiates, and no gradients were followed.
 _WANTS_GRADIENTS = ("require grad", "grad_fn", "Inference tensors", "requires_grad")
 _GONE = object()
+#: What every module has; its copies have their own.
+_OWN = frozenset(vars(nn.Module()))
 #: Models whose forward is known to differentiate.
 _DIFFERENTIATES: WeakSet[nn.Module] = WeakSet()
 
@@ -95,7 +97,8 @@ class BorrowedModel:
     Parameters
     ----------
     copied : whether tensors are copied now, the smallest first, up to 1 GB; else each is copied when a
-        forward is about to write into it. None: no tensor of the model is touched.
+        forward is about to write into it. None: a copy of the model runs, and only what a copy has in common
+        with it is searched: code, hooks, and what cannot be copied.
     caught : whether what its hooks have caught, as a list that they fill, is put back as well.
     """
 
@@ -103,7 +106,10 @@ class BorrowedModel:
         modules = [module for module in model.modules() if not isinstance(module, torch.jit.ScriptModule)]
         hooks = [hook for one in modules for name in _HOOKS for hook in (vars(one).get(name) or {}).values()]
         left_out = [hook for hook in hooks if not caught or _is_ours(hook)]
-        begin = [*model.parameters(), *model.buffers(), *modules]
+        if copied is None:
+            begin = [*hooks, *chain.from_iterable(map(_shared_with_copies, modules))]
+        else:
+            begin = [*model.parameters(), *model.buffers(), *modules]
         own = list(find_held(begin, code=False, left_out=left_out))
         kept = [part for one in own if isinstance(one, CODE) for part in parts_of(one)]
         beside = list(find_held(kept, left_out=[*left_out, *own], most=_CODE))
@@ -266,6 +272,12 @@ def _written(func: torch._ops.OpOverload) -> list[tuple[int, str]]:
         (place, one.name) for place, one in enumerate(func._schema.arguments)
         if (one.alias_info is not None and one.alias_info.is_write) or place in undeclared
     ]  # fmt: skip
+
+
+def _shared_with_copies(module: nn.Module) -> list[Any]:
+    """List what a copy of a layer may share with it, beside its hooks."""
+    own = (value for name, value in vars(module).items() if name not in _OWN)
+    return [type(module), *(value for value in own if type(value) not in PLAIN)]
 
 
 def _tensors_of(module: nn.Module) -> Iterator[torch.Tensor]:

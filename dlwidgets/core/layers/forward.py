@@ -77,7 +77,7 @@ def trace_forward(layers: Sequence[Layer], examples: Sequence[Example]) -> Trace
     """
     model = layers[0].module
     offloaded = is_offloaded(model)
-    has_values = offloaded or _has_values(model)
+    has_values = offloaded or _has_values(layers)
     with preserve_random_state():
         best, reason = None, ""
         if (found := _at_once(layers, examples)) is not None:
@@ -138,9 +138,10 @@ def explain_failure(model: nn.Module, inputs: Any) -> str:
     return found.clash.sentence
 
 
-def _has_values(model: nn.Module) -> bool:
-    kept = (*model.parameters(), *model.buffers())
-    return not any(tensor.is_meta and not is_lazy(tensor) for tensor in kept)
+def _has_values(layers: Sequence[Layer]) -> bool:
+    modules = (layer.module for layer in layers)
+    kept = (kept for one in modules for kept in (*one._parameters.values(), *one._buffers.values()))
+    return not any(tensor is not None and tensor.is_meta and not is_lazy(tensor) for tensor in kept)
 
 
 def _at_once(layers: Sequence[Layer], examples: Sequence[Example]) -> TracedForward | None:
@@ -150,7 +151,7 @@ def _at_once(layers: Sequence[Layer], examples: Sequence[Example]) -> TracedForw
     fails.
     """
     model = layers[0].module
-    if "torch._dynamo" in sys.modules or not is_small(model) or not _has_values(model):
+    if "torch._dynamo" in sys.modules or not is_small(model) or not _has_values(layers):
         return None
     if any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()):
         return None
@@ -208,7 +209,7 @@ def _in_whole_numbers(layers: Sequence[Layer], found: TracedForward) -> TracedFo
 def _fake(layers: Sequence[Layer], example: Example) -> TracedForward | str:
     """Run a fake stand-in; return why not where there can be none."""
     model = layers[0].module
-    device, has_values = find_device(model), _has_values(model)
+    device, has_values = find_device(model), _has_values(layers)
 
     def ready(gradients: bool) -> tuple[Trace, Any]:
         mode = fakes.FakeTensorMode(allow_non_fake_inputs=True)

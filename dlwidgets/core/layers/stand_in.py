@@ -15,6 +15,7 @@ from torch.nn.modules.lazy import LazyModuleMixin
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter, is_lazy
 from torch.overrides import TorchFunctionMode
 
+from ..base.held import PLAIN
 from .walk import bytes_of, kind_of, uncompiled
 
 #: The dicts of a module whose entries are called by its calls, and all whose entries torch calls.
@@ -132,7 +133,14 @@ def _copied(model: nn.Module, parameter: _Copy, other: _Copy) -> nn.Module:
         for name in _HOOKS:
             if (hung := module.__dict__.get(name)) is not None:
                 memo[id(hung)] = type(hung)()
+    # As deepcopy would do it, which asks of every flag and number how it is copied.
+    plain = [module for module in model.modules() if _is_plain(type(module))]
+    memo.update((id(module), type(module).__new__(type(module))) for module in plain)
     with _TensorCopies(other):
+        for module in plain:
+            for name, value in vars(module).items():
+                made = value if type(value) in PLAIN else copy.deepcopy(value, memo)
+                vars(memo[id(module)])[name] = made
         twin = copy.deepcopy(model, memo)
     own = {id(module): (path, module) for path, module in model.named_modules()}
     for module in twin.modules():
@@ -155,6 +163,14 @@ def _copied(model: nn.Module, parameter: _Copy, other: _Copy) -> nn.Module:
                 flags = f"{name}_with_kwargs"
                 memo[id(module)].__dict__[flags].update(module.__dict__.get(flags, {}))
     return twin
+
+
+@functools.cache
+def _is_plain(kind: type) -> bool:
+    """Say whether a kind of torch's layers is copied attribute by attribute."""
+    own = {name for one in kind.__mro__ if one not in (nn.Module, object) for name in vars(one)}
+    special = own & {"__new__", "__deepcopy__", "__reduce__", "__reduce_ex__", "__getstate__", "__setstate__"}
+    return kind.__module__.startswith("torch.nn.modules.") and not special
 
 
 def _builds(hook: Any) -> bool:

@@ -30,6 +30,9 @@ from .walk import Layer
 Shapes = tuple[tuple[str, tuple[int, ...]], ...]
 
 
+#: Within it `Functions` is not asked about each shape that is read, which takes longer than reading it.
+_unseen = torch._C.DisableTorchFunction
+
 #: Calls of one layer, or operations, that only a loop has.
 _LOOP, _LONG_LOOP = 32, 2_000
 #: How long a forward is followed before it may be run instead, or run before it is followed [s]; and what an
@@ -176,12 +179,13 @@ class Trace:
             # Operations are seen on the thread of the trace alone.
             self.leave_uncounted("other threads")
         record = self.records[frame.path]
-        given = {
-            f"{name}{rest}": tensor
-            for name, value in (*enumerate(args), *kwargs.items())
-            for rest, tensor in named_tensors(value)
-        }
-        shapes = _shapes(given.items())
+        with _unseen():
+            given = {
+                f"{name}{rest}": tensor
+                for name, value in (*enumerate(args), *kwargs.items())
+                for rest, tensor in named_tensors(value)
+            }
+            shapes = _shapes(given.items())
         if record.calls == 0:
             record.order, record.inputs = self._calls, shapes
         elif record.inputs != shapes:
@@ -200,6 +204,13 @@ class Trace:
         finally:
             self._stack.pop()
         self._ended = module, frame
+        with _unseen():
+            self._note_output(module, frame, record, given)
+
+    def _note_output(
+        self, module: nn.Module, frame: _Frame, record: Record, given: Mapping[str, torch.Tensor]
+    ) -> None:
+        """Record what a layer has put out, and its memory."""
         found = list(named_tensors(frame.output))
         shapes = _shapes(found)
         if record.calls == 1:
@@ -323,7 +334,8 @@ class _Listener:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         with self._trace.entered(self._module, args, kwargs) as frame:
             cache = self._cache
-            key = cache.key(self._module, args, kwargs) if cache is not None else None
+            with _unseen():
+                key = cache.key(self._module, args, kwargs) if cache is not None else None
             if cache is None or key is None:
                 frame.output = self._forward(*args, **kwargs)
             elif (known := cache.output(key)) is not None:
@@ -333,7 +345,8 @@ class _Listener:
                 record = self._trace.records[frame.path]
                 before = record.own_macs
                 frame.output = self._forward(*args, **kwargs)
-                cache.keep(key, self._module, args, frame.output, record.own_macs - before)
+                with _unseen():
+                    cache.keep(key, self._module, args, frame.output, record.own_macs - before)
         return frame.output
 
 
