@@ -275,7 +275,7 @@ def _written(func: torch._ops.OpOverload) -> list[tuple[int, str]]:
 
 
 def _shared_with_copies(module: nn.Module) -> list[Any]:
-    """List what a copy of a layer may share with it, beside its hooks."""
+    """List what copies of a layer share with it, beside hooks."""
     own = (value for name, value in vars(module).items() if name not in _OWN)
     return [type(module), *(value for value in own if type(value) not in PLAIN)]
 
