@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets
@@ -38,7 +39,8 @@ class Tabs(View):
     board = Unicode(help="model id of the dashboard, for a page that shows it elsewhere").tag(sync=True)
     chosen = Unicode(help="what the activation browser looks at, in words").tag(sync=True)
 
-    def __init__(self, session: Session, show: str) -> None:
+    def __init__(self, session: Session, show: str, opened: Callable[[str], None]) -> None:
+        self._opened = opened
         self._kept = {"show": show, "tab": TABS[0], "board": ""}
         super().__init__(session)
 
@@ -56,8 +58,10 @@ class Tabs(View):
             return super().wish(name, value)
         if value not in words:
             raise ValueError(f"{name}={value!r}: {' or '.join(map(repr, words))} is wanted.")
-        self._kept[name] = value
+        changed, self._kept[name] = self._kept[name] != value, value
         self.refresh()
+        if changed and name == "show":
+            self._opened(value)
 
     def belong(self, model_id: str) -> None:
         """Note which widget the dashboard is."""
@@ -94,7 +98,7 @@ class Dashboard(Pictured, ipywidgets.VBox):
             raise ValueError(f'Dashboard(session, show={show!r}): "simple" or "full" is wanted.')
         self.training, self.curves, self.layers = TrainingPanel(session), Curves(session), LayerTable(session)
         self.confusion = ConfusionGrid(session, table=show == "full")
-        self.activations, self._tabs = ActivationBrowser(session), Tabs(session, show)
+        self.activations, self._tabs = ActivationBrowser(session), Tabs(session, show, self._open)
         for name in TABS:
             getattr(self, name).add_class("dlw-tabbed").add_class(f"dlw-tabbed-{name}")
         steer = ipywidgets.Box([self.training.controls, self.curves]).add_class("dlw-row-steer")
@@ -126,6 +130,10 @@ class Dashboard(Pictured, ipywidgets.VBox):
     @tab.setter
     def tab(self, name: str) -> None:
         self._tabs.wish("tab", name)
+
+    def _open(self, show: str) -> None:
+        # All of it has the table of metrics too, however one came there.
+        self.confusion.wish("look", {**self.confusion.look, "table": show == "full"})
 
     def figure(self) -> Figure:
         """Return all views' figures as one, from top to bottom."""

@@ -55,14 +55,18 @@ def test_at_first_sight_there_is_one_screen_with_one_view_in_tabs(desk):
     desk.kernel.execute("session.step(60)", timeout=120)
     board, panel = page.locator(".dlw-dash"), Panel(page)
     expect(board.locator(".dlw-confusion .dlw-head")).to_contain_text("after step 60")
-    sight = board.evaluate(_FIRST_SIGHT)
-    assert len(sight["controls"]) <= 25 and sight["stops"] <= 40 and sight["height"] <= 800, sight
     for width in (700, 1024, 1280):
         page.set_viewport_size({"width": width, "height": 1600})
         for name in ("activations", "layers", "confusion"):
             board.get_by_role("tab", name=name).click()
             expect(board.get_by_role("tabpanel")).to_have_count(1)
             assert board.evaluate(_STICKS_OUT) == [], (width, name)
+            if width == 700:
+                continue
+            # A table has a mark to click in each of its rows.
+            desk.wait_for(lambda: board.evaluate(_FIRST_SIGHT)["height"] <= 800, f"{name} on one screen of {width} px")
+            sight = board.evaluate(_FIRST_SIGHT)
+            assert (len(sight["controls"]) <= 25 or name == "layers") and sight["stops"] <= 40, sight
     # What is not shown is not drawn, and is right as soon as its tab is opened.
     desk.wait_until("board.layers._drawn == board.layers.frame")
     frames = "[board.layers.frame, board.activations.frame, board.curves.frame]"
@@ -103,8 +107,9 @@ def test_at_first_sight_there_is_one_screen_with_one_view_in_tabs(desk):
     # Code and the page's own switch agree.
     desk.kernel.execute("board.show = 'full'")
     expect(board.locator(".dlw-layers")).to_be_visible()
-    expect(board.locator(".dlw-confusion")).to_be_visible()
+    expect(board.get_by_label("Metrics of each class")).to_be_visible()
     page.get_by_role("button", name="simple").click()
+    expect(board.get_by_label("Metrics of each class")).to_be_hidden()
     expect(board.locator(".dlw-layers")).to_be_hidden()
     desk.wait_until("board.show == 'simple'")
 

@@ -346,7 +346,7 @@ test("without thresholds each sample is of its likeliest class, and a move of on
   assert.deepEqual(limits.now(3), [NaN, NaN, NaN]);
   limits.move(1, 250, 3);
   assert.deepEqual(limits.now(3), [0.5, 0.25, 0.5]);
-  limits.takeLikeliest(3);
+  limits.put([NaN, NaN, NaN]);
   assert.deepEqual(limits.now(3), [NaN, NaN, NaN]);
   assert.deepEqual(said, [["thresholds", [0.5, 0.25, 0.5]], ["thresholds", null]]);
 });

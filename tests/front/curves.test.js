@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import {
-  apart, gaps, linesOf, logRange, logTicks, meanOver, nearest, positive, range, rowsOf, smooth, tick, widths,
+  apart, gaps, linesOf, logRange, logTicks, meanOver, nearest, positive, range, rowsOf, smooth, tick, topOf, widths,
 } from "../../dlwidgets/views/curves/series.js";
 import { endWords } from "../../dlwidgets/views/curves/charts.js";
 import { stepAt, stepBy, together, wordsOf } from "../../dlwidgets/views/curves/rail.js";
@@ -82,6 +82,15 @@ test("an axis holds all its values, and begins at 0 where they come near it", ()
     assert.ok(from <= low && high < to, `${low} .. ${high} in ${from} .. ${to}`);
     if (low >= 0 && low < 0.5 * high) assert.equal(from, 0);
   }
+});
+
+test("a line that was left and leapt does not flatten the one under way", () => {
+  const own = [[0.3, 0.2, null], [0.4, 0.7, null]];
+  assert.equal(topOf(own, 0.9), 0.9);
+  const top = topOf(own, 40);
+  assert.ok(top !== null && top > 0.7 && top < 2);
+  assert.equal(topOf([[], []], 40), 40);
+  assert.equal(topOf(own, null), null);
 });
 
 test("an axis without values, or with one alone, has a height", () => {

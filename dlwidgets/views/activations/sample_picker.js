@@ -109,7 +109,7 @@ export function samplePicker(view) {
     if (!byNumber()) { want.call("go", "random"); return; }
     const jump = 1 + Math.floor(Math.random() * last());
     goTo((want.get("selected_sample") + jump) % (last() + 1));
-  }, signal, { title: "a sample at random, in this order" });
+  }, signal, { class: "dlw-act-random", title: "a sample at random, in this order" });
   const number = make("input", { type: "number", class: "dlw-act-number", min: 0, step: 1, "aria-label": "sample number" }), many = make("span");
   const order = make("select", { class: "dlw-act-order", "aria-label": "order of the samples" });
   const box = labelled("Sample", back, number, next, many, random), own = ownSample(view);

@@ -17,7 +17,7 @@ import { color } from "../front.js";
  */
 
 /** No sheet of tiles grows higher than this while its tiles can be made smaller; the sides of a tile [px]. */
-const TALLEST = 300, SMALLEST = 12, LARGEST = 112;
+const TALLEST = 250, SMALLEST = 12, LARGEST = 112;
 /** The five stops of the colours, from −1 over 0 to 1. */
 const STOPS = ["map-n2", "map-n1", "map-0", "map-p1", "map-p2"];
 

@@ -70,7 +70,7 @@ const activationBrowser = {
     const chooser = layerChooser(view), picker = samplePicker({ ...view, failed });
     const controls = pictureControls(view), given = givenAndSaid({ ...view, state });
     const unfold = makeButton("more ▸", () => want.set("more", !want.get("more")), signal, {
-      class: "dlw-act-unfold", title: "what is shown of the layer, order, colours, the layers as a tree, samples by loss or class, your own",
+      class: "dlw-act-unfold", title: "what is shown of the layer, order, colours, the layers as a tree, samples by loss or class, your own; below, what channels do",
     });
     const more = make("div", { class: "dlw-act-bar dlw-act-more" }, chooser.more, ...controls.nodes, ...picker.more);
     const slices = make("div", { class: "dlw-act-bar" }, ...controls.slices);
@@ -112,6 +112,7 @@ const activationBrowser = {
       picker.show();
       controls.show(picture);
       more.hidden = !want.get("more");
+      el.toggleAttribute("data-more", !more.hidden || Boolean(want.get("study")));
       unfold.setAttribute("aria-expanded", String(!more.hidden));
       say(unfold, more.hidden ? "more ▸" : "less ▾");
       slices.hidden = controls.slices.every((node) => node.hidden);

@@ -81,13 +81,13 @@ export function ownLimits(want, model) {
     movedAt = performance.now();
     want.set("thresholds", c < 0 || classes === 1 ? to : next);
   }
-  /** Have each sample be of its likeliest class. @param {number} classes */
-  function takeLikeliest(classes) {
-    mine = Array(classes).fill(NaN);
+  /** Take thresholds, one a class; NaN in all: each sample is of its likeliest class. @param {number[]} limits */
+  function put(limits) {
+    mine = limits;
     movedAt = performance.now();
-    want.set("thresholds", null);
+    want.set("thresholds", Number.isNaN(limits[0]) ? null : limits.every((t) => t === limits[0]) ? limits[0] : limits);
   }
   /** Show what the kernel says, after it was asked for other thresholds. */
   function yieldToKernel() { mine = null; movedAt = -STAND; }
-  return { now, move, takeLikeliest, yieldToKernel };
+  return { now, move, put, yieldToKernel };
 }

@@ -135,15 +135,19 @@ export function summaryOf(found) {
     + `on average ${share(here)} on the half they were chosen on, ${share(there)} on the other half.`;
 }
 
-/** @param {{ask: (what: Asked) => void, reset: (c: number) => void, signal: AbortSignal}} hands */
-export function bestThresholds({ ask, reset, signal }) {
+/** @param {{ask: (what: Asked) => void, reset: (c: number) => void, restore: (limits: number[]) => void, signal: AbortSignal}} hands */
+export function bestThresholds({ ask, reset, restore, signal }) {
   const beta = make("input", { type: "number", min: 0.1, max: 10, step: 0.1, value: 2, "aria-label": "Beta: how much more recall weighs" });
   const least = make("input", { type: "number", min: 0, max: 1, step: 0.05, value: 0.9, "aria-label": "Lowest recall" });
   const sure = make("input", { type: "checkbox" });
   const whom = make("select", { "aria-label": "Choose for" }, make("option", { value: "all", text: "all classes" }), make("option", { value: "one" }));
   const whose_ = make("label", { class: "dlw-conf-set" }, "for", whom);
   const report = make("div", { class: "dlw-conf-report", role: "status" });
-  let focus = -1, asked = 0, waiting = 0;
+  const back = make("button", { type: "button", text: "Back", title: "Back to the thresholds before" });
+  const told = make("div", { class: "dlw-conf-told" }, report, back);
+  // The thresholds that are shown, and those that were there before the best ones.
+  let focus = -1, asked = 0, waiting = 0, now = /** @type {number[]} */ ([]), before = /** @type {number[] | null} */ (null);
+  listen(back, "click", () => { waiting = 0; if (before) restore(before); }, signal);
 
   /** @param {string} text @param {string} title @param {() => {metric: string, beta?: number, constraint?: string, confidence?: number | null}} what */
   function button(text, title, what) {
@@ -151,6 +155,7 @@ export function bestThresholds({ ask, reset, signal }) {
     listen(node, "click", () => {
       const c = whom.value === "one" ? focus : -1;
       waiting = ++asked;
+      if (told.hidden || !before) before = now;
       say(report, "Choosing …");
       ask({ beta: 1, constraint: null, confidence: null, class: c, asked: waiting, ...what() });
     }, signal);
@@ -175,6 +180,7 @@ export function bestThresholds({ ask, reset, signal }) {
     // What is chosen out of sight chooses for nobody.
     if (!open) whom.value = "all";
     focus = c >= 0 ? c : 0;
+    now = limits;
     const one = `only ${names[focus] ?? ""}`;
     say(whom.children[1], one.length > 26 ? `${one.slice(0, 25)}…` : one);
     whose_.hidden = names.length === 1;
@@ -182,12 +188,13 @@ export function bestThresholds({ ask, reset, signal }) {
     if (waiting && found?.asked !== waiting) return;
     waiting = 0;
     const shown = found && found.thresholds?.length === names.length && (found.class < 0 ? found.thresholds.some((t, i) => t === limits[i]) : found.thresholds[found.class] === limits[found.class]);
-    report.hidden = !shown;
+    told.hidden = !shown;
+    back.hidden = before?.length !== names.length;
     if (!shown || !found) { if (!refusal) say(report, ""); return; }
     const of = found.class >= 0 ? found.class : focus, parts = [];
     if (found.class < 0 && names.length > 1) parts.push(summaryOf(found));
     parts.push(found.thresholds[of] === limits[of] ? `${reportOf(found, of, names)} At ${position(found.thresholds[of])}.` : `${names[of]}: moved since.`);
     say(report, [...parts, ...found.warnings.map((line) => `⚠ ${line}`)].join("\n"));
   }
-  return { node, quick, report, draw };
+  return { node, quick, told, draw };
 }

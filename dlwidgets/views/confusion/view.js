@@ -97,7 +97,7 @@ export default {
     const hands = { point, pin, attend, moved, signal };
     const facts = make("span"), mean = averageLine(metrics);
     const note = make("div", { class: "dlw-note", role: "status" }), empty = make("div", { class: "dlw-empty" });
-    const best = bestThresholds({ ask: (what) => { thresholds.yieldToKernel(); want.call("best", what); repaint(); }, reset: (c) => moved(c, 500), signal });
+    const best = bestThresholds({ ask: (what) => { thresholds.yieldToKernel(); want.call("best", what); repaint(); }, reset: (c) => moved(c, 500), restore: (limits) => { thresholds.put(limits); repaint(); }, signal });
     const menu = columnMenu({ metrics, choose: look.choose, signal });
     const bar = gridBar({ metrics, choose: look.choose, sortBy, again: () => { held.forget(); repaint(); }, searched, look: look.now, extra: menu.node, signal });
     const { views, sorting, found, renew } = bar, row = firstRow({ moved: (k) => moved(look.now().each ? focus() : -1, k), choose: chooseRule,
@@ -109,7 +109,7 @@ export default {
     const detail = classDetail({ model, metrics, el, signal, want, repaint, pin });
     const body = make("div", { class: "dlw-conf-body" }, make("div", { class: "dlw-conf-left" }, grid.node, none, matrix.node, words.node), detail.node, table.node);
     el.replaceChildren(make("div", { class: "dlw-head" }, make("span", { class: "dlw-title", text: "Confusion" }), facts), note, empty,
-      row.node, best.report, rest, body);
+      row.node, best.told, rest, body);
 
     function sortBy(/** @type {string} */ sort) { held.forget(); look.choose({ sort }); }
     function searched() { grid.node.scrollTop = 0; table.node.scrollTop = 0; repaint(); }
@@ -129,7 +129,7 @@ export default {
     }
     /** @param {string} rule "top": the likeliest class, "one" threshold for all, or one for "each" */
     function chooseRule(rule) {
-      if (rule === "top") thresholds.takeLikeliest(classes());
+      if (rule === "top") thresholds.put(Array(classes()).fill(NaN));
       else if (Number.isNaN(thresholds.now(classes())[0])) thresholds.move(-1, 500, classes());
       look.choose({ each: rule === "each" });
     }
@@ -145,7 +145,7 @@ export default {
     /** Say what there is, or why there is nothing; return whether there is anything. @param {string[]} names @param {any} about */
     function sayHead(names, about) {
       const nothing = model.get("empty"), problem = model.get("problem"), some = !nothing && names.length > 0;
-      for (const part of [row.node, best.report, rest, body]) part.hidden = !some;
+      for (const part of [row.node, best.told, rest, body]) part.hidden = !some;
       empty.hidden = some;
       say(empty, nothing || (problem ? "" : "Nothing to show yet."));
       say(facts, some ? headline(about, names.length, look.now().matrix, Number.isNaN(thresholds.now(names.length)[0])) : "");
@@ -191,7 +191,7 @@ export default {
       best.node.hidden = squares;
       const chosen = model.get("best") ?? {};
       best.draw(chosen.thresholds ? chosen : null, names, picture.focus, limits, want.refusal, more);
-      if (squares) best.report.hidden = true;
+      if (squares) best.told.hidden = true;
       const left = (beside ? width - wide - 36 : width) - (many ? 18 : 4);
       grid.node.hidden = words.node.hidden = squares;
       none.hidden = squares || listed.length > 0;

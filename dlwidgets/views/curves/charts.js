@@ -1,13 +1,14 @@
 // The three charts of the curves, one below the other on one axis of steps: loss, learning rate, gradient norm.
 import { color, rate, sig, whole } from "../front.js";
-import { apart, logRange, logTicks, range, tick } from "./series.js";
+import { apart, logRange, logTicks, range, tick, topOf } from "./series.js";
 
 /** Left for the axis, right for the names at the curves' ends, and the heights of the charts [px]. */
-export const LEFT = 52, RIGHT = 112, HEIGHTS = [186, 46, 70];
+export const LEFT = 52, RIGHT = 112, HEIGHTS = [158, 38, 62];
 /** How many lines that were left may be drawn. */
 export const PAST = 4;
 /** Height of a label at a curve's end, and its distance from it [px]. */
-const LINE = 14, GAP = 7;
+const LINE = 14;
+export const GAP = 7;
 /** The end of a curve, and what stands there. @typedef {{y: number, words: string, value: string, ink: string}} End */
 
 /** Numbers the groups of charts that share a pointer. */
@@ -57,7 +58,7 @@ export function chartsIn({ place, el, logarithmic, moved, chosen, all, last, nam
   return [
     chart(HEIGHTS[0], {
       padding: [20, RIGHT, 6, 0],
-      scales: { x, y: logarithmic ? strip : { range: (/** @type {any} */ _, /** @type {any} */ a, /** @type {any} */ b) => range(a, b) } },
+      scales: { x, y: logarithmic ? strip : { range: (/** @type {any} */ u, /** @type {any} */ a, /** @type {any} */ b) => range(a, topOf(u.data.slice(1, 5), b)) } },
       axes: [hidden, logarithmic ? powers : { ...scale, space: 32 }],
       series: [{}, edge, edge, { ...line2, stroke: blue }, { ...line2, stroke: orange, spanGaps: true, points: { show: few(60), size: 5, fill: orange } },
         ...Array.from({ length: PAST }, () => ({ stroke: faint, alpha: 0.55, width: 1, spanGaps: true, points: { show: false } }))],
@@ -65,7 +66,7 @@ export function chartsIn({ place, el, logarithmic, moved, chosen, all, last, nam
     }, [3, 4], (u) => {
       caption(u, family, faint, "loss", -13);
       nameEnds(u, family, [ending(u, 3, "train", blue), ending(u, 4, "valid", orange),
-        ...names().map((name, i) => ending(u, 5 + i, name, faint))]);
+        ...names().map((name, i) => ending(u, 5 + i, `↶ ${name}`, faint))]);
     }),
     chart(HEIGHTS[1], {
       padding: [6, RIGHT, 6, 0], scales: { x, y: strip }, axes: [hidden, bare],

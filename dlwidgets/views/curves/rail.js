@@ -1,6 +1,6 @@
 // The rail under the curves: the states that are kept, what was changed, and a handle to be dragged back.
 import { listen, make, OWN, say, whole } from "../front.js";
-import { LEFT, RIGHT } from "./charts.js";
+import { GAP, LEFT, RIGHT } from "./charts.js";
 
 /** A handle let go this near to a kept state goes there exactly, without steps taken again [px]. */
 const SNAP = 7;
@@ -96,7 +96,7 @@ export function railOf({ signal, tell, loss, go }) {
       tip.style.transform = `translateX(${-100 * Math.min(1, Math.max(0, share(at)))}%)`;
     }
     const leads = going !== null && !busy ? `Going back to step ${whole(going)}` : busy;
-    say(key, leads ? `${leads} …` : kept.length ? `● kept  ▼ changes${able ? "  drag to go back" : ""}` : "▼ changes");
+    say(key, leads ? `${leads} …` : kept.length ? `● kept  ▼ changes${able ? "\ndrag to go back" : ""}` : "▼ changes");
   }
   /** Hold the handle at a step; null lets it go. @param {number | null} step */
   function hold(step) {
@@ -194,7 +194,8 @@ export function railOf({ signal, tell, loss, go }) {
     busy = now.busy;
     able = now.able && !busy;
     kept = now.kept;
-    for (const part of [changes, line, key]) {
+    key.style.width = `${RIGHT - 2 * GAP}px`;
+    for (const part of [changes, line]) {
       part.style.marginLeft = `${LEFT}px`;
       part.style.width = `${scale.width}px`;
     }

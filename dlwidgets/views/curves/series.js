@@ -67,6 +67,14 @@ export function range(low, high) {
   return [low >= 0 && low < 0.6 * high ? 0 : low - air, high + air];
 }
 
+/** The top of the losses that are drawn: of the line under way all is seen; one that was left because it leapt goes out at the top,
+ * and does not flatten what is compared with it. @param {ArrayLike<number | null>[]} own @param {number | null} high of all lines */
+export function topOf(own, high) {
+  const [low, top] = own.flatMap((row) => Array.from(row)).reduce(([a, b], value) => (value === null || value === undefined ? [a, b]
+    : [Math.min(a, value), Math.max(b, value)]), [Infinity, -Infinity]);
+  return high === null || low > top ? high : Math.min(high, top + 1.5 * Math.max(top - low, Math.abs(top)));
+}
+
 /** The range of a logarithmic axis, with air on both sides, and about a third of a power of ten at least.
  * @param {number | null} low @param {number | null} high @returns {[number, number]} */
 export function logRange(low, high) {

@@ -201,9 +201,10 @@ export function linesOfRun(want, signal) {
   const steps = make("input", { type: "text", inputmode: "numeric", autocomplete: "off" });
   const go = make("button", { type: "button", text: "Try side by side", title: "Take the same steps with each value, from here, and come back" });
   const hint = make("div", { class: "dlw-empty", text: "Each value is tried from this very step on the same batches; the run then stands where it stood." });
+  const over = make("div", { class: "dlw-rates" });
   const table = make("table", { class: "dlw-lines" }, make("thead", {}, make("tr", {}, ...HEADS.map((text) => make("th", { text, scope: "col" })))), body);
   const box = make("div", {}, labelled("Try", control), labelled("Values", values),
-    labelled("For", steps, make("span", { class: "dlw-unit", text: "steps" }), go), came.busy, came.why, hint, table);
+    labelled("For", steps, make("span", { class: "dlw-unit", text: "steps" }), go), came.busy, came.why, hint, table, over);
 
   // What a person typed stays; what nobody has touched follows the run.
   let typed = false, counted = false, listed = "", choices = /** @type {[string, string, string][]} */ ([]);
@@ -226,7 +227,8 @@ export function linesOfRun(want, signal) {
     if (!counted && lines.steps) steps.value = String(lines.steps);
     go.disabled = shut || !choices.length;
     hint.hidden = rows.length > 1;
-    table.hidden = rows.length < 2;
+    table.hidden = over.hidden = rows.length < 2;
+    say(over, `train: mean of the line's last ${lines.last} steps; valid: its last evaluation`);
     const now = JSON.stringify([rows, shut]);
     if (now === listed) return;
     listed = now;

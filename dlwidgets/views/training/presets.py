@@ -173,6 +173,7 @@ class Standings:
         }  # fmt: skip
         return {
             "choices": [[name, label, _suggested(session, name)] for name, label in tried], "steps": STEPS,
+            "last": _LAST,
             "rows": [
                 here, *_tried_yet(session), *(self._row(session, branch) for branch in reversed(session.branches)),
             ],

@@ -48,7 +48,7 @@ class Sections(PanelPart):
     rates = Dict(help="scheduled, multiplier, applied, coming (step, rate), note").tag(sync=True)
     presets = List(help="name, what it sets in words").tag(sync=True)
     past = Dict(help="snapshots (step, why), branches (name, steps), busy, locked (names)").tag(sync=True)
-    lines = Dict(help="choices (control, label, values), steps, rows: see `Standings`").tag(sync=True)
+    lines = Dict(help="choices (control, label, values), steps, last, rows: see `Standings`").tag(sync=True)
     taken = Dict(help="step, numbers, layers, losses, why_not, shown, shape of thumbs").tag(sync=True)
     thumbs = Bytes(help="uint8, samples x height x width x 3: the shown samples").tag(sync=True)
     said = Dict(help="section -> why a button of it did not do what it says").tag(sync=True)
