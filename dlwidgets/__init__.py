@@ -51,7 +51,9 @@ def __getattr__(name: str) -> Any:
         value = getattr(import_module(f".{home}", __name__), name)
         globals()[name] = value
         return value
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from .core.base.words import did_you_mean
+
+    raise AttributeError(f"dlwidgets has no {name!r}.{did_you_mean(name, __all__)}")
 
 
 def __dir__() -> list[str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets
 from traitlets import Unicode
 
+from ..core.base.words import name_kind, quote_value
 from ..session import Session
 from .activations.view import ActivationBrowser
 from .confusion.view import ConfusionGrid
@@ -92,10 +93,9 @@ class Dashboard(Pictured, ipywidgets.VBox):
 
     def __init__(self, session: Session, show: str = "simple") -> None:
         if not isinstance(session, Session):
-            given = type(session).__name__
-            raise TypeError(f"Dashboard wants a Session, not {given}: dlwidgets.Dashboard(session).")
+            raise TypeError(f"Dashboard wants a Session, not {name_kind(session)}: dlwidgets.Dashboard(session).")
         if show not in SHOWS:
-            raise ValueError(f'Dashboard(session, show={show!r}): "simple" or "full" is wanted.')
+            raise ValueError(f'Dashboard(session, show={quote_value(show)}): "simple" or "full" is wanted.')
         self.training, self.curves, self.layers = TrainingPanel(session), Curves(session), LayerTable(session)
         self.confusion = ConfusionGrid(session, table=show == "full")
         self.activations, self._tabs = ActivationBrowser(session), Tabs(session, show, self._open)

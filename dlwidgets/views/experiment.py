@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets
 
+from ..core.base.words import name_kind, quote_value
 from ..session import Session
 from .activations.view import ActivationBrowser
 from .confusion.view import ConfusionGrid
@@ -41,13 +42,13 @@ class Experiment(Pictured, ipywidgets.VBox):
 
     def __init__(self, session: Session, *show: str) -> None:
         if not isinstance(session, Session):
-            given = type(session).__name__
+            given = name_kind(session)
             raise TypeError(f"Experiment wants a Session, not {given}: dlwidgets.Experiment(session, 'lr').")
         show = show or ("lr", "curves")
         for name in show:
             if name not in (*CONTROLS, *VIEWS):
                 known = ", ".join(map(repr, (*CONTROLS, *VIEWS)))
-                raise ValueError(f"Experiment shows no {name!r}; there are {known}.")
+                raise ValueError(f"Experiment shows no {quote_value(name)}; there are {known}.")
         self.training = TrainingPanel(session)
         self.views: dict[str, Any] = {name: VIEWS[name](session) for name in show if name in VIEWS}
         controls = [name for name in show if name in CONTROLS]

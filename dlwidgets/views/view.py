@@ -21,6 +21,7 @@ import anywidget
 import traitlets
 from ipywidgets import Widget
 
+from ..core.base.words import check_options
 from ..session import Session
 
 if TYPE_CHECKING:
@@ -118,6 +119,10 @@ def close_widgets(*widgets: Widget) -> None:
 
 class Pictured:
     """Puts a static picture beside a widget, for GitHub and nbconvert."""
+
+    def __new__(cls, /, *args: Any, **options: Any) -> Any:
+        check_options(cls, options)
+        return super().__new__(cls, *args, **options)
 
     def figure(self) -> Figure:
         """Return what the view shows now as a matplotlib Figure."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 import textwrap
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 
@@ -25,6 +26,50 @@ def did_you_mean(name: str, known: Iterable[str], otherwise: str = "") -> str:
     """Return " Did you mean 'lr'?" where a known name is close."""
     near = difflib.get_close_matches(name, [*known], n=1)
     return f" Did you mean {near[0]!r}?" if near else otherwise
+
+
+#: What people type for the arguments of views and scores.
+_MEANT = {
+    **dict.fromkeys(("session", "model", "scores", "summary"), "source"),
+    **dict.fromkeys(("class_names", "labels", "names", "target_names"), "classes"),
+    **dict.fromkeys(("y_pred", "y_prob", "y_proba", "probs", "predictions"), "y_score"),
+}
+
+
+def check_options(what: type, options: Iterable[str]) -> None:
+    """Refuse a keyword that a class does not take, with a hint."""
+    taken = [*inspect.signature(what.__init__).parameters.values()][1:]  # type: ignore[misc]
+    if any(one.kind is one.VAR_KEYWORD for one in taken):
+        return
+    known = [f"*{one.name}" if one.kind is one.VAR_POSITIONAL else one.name for one in taken]
+    for name in options:
+        if name not in known:
+            meant = _MEANT.get(name)
+            there = f" It takes {', '.join(known)}."
+            hint = f" Did you mean {meant!r}?" if meant in known else did_you_mean(name, known, there)
+            raise TypeError(f"{what.__name__} has no option {name!r}.{hint}")
+
+
+def quote_value(value: object, most: int = 60) -> str:
+    """Return the repr of a value on one line, cut where long."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def name_kind(value: object) -> str:
+    """Say what was given: "Linear", of a class "the class Linear"."""
+    return f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__
+
+
+def refuse_texts(options: Mapping[str, Any], defaults: Mapping[str, Any], said: str) -> None:
+    """Refuse a text where an option's default is a number, or missing."""
+    for name, value in options.items():
+        default = defaults.get(name, "")
+        wanted = default is inspect.Parameter.empty or (
+            isinstance(default, (int, float)) and not isinstance(default, bool)
+        )
+        if isinstance(value, str) and wanted:
+            raise ValueError(f"{said} has {name}={value!r}: a number is wanted.")
 
 
 def quote_error(error: BaseException | None) -> str:

@@ -45,6 +45,8 @@ _ELSEWHERE = {
     "shuffle": "Rows are shuffled in each epoch; pass a DataLoader for any other order.",
     "num_workers": "Pass train=DataLoader(dataset, num_workers=2, ...).",
     "drop_last": "Pass train=DataLoader(dataset, drop_last=True, ...).",
+    "threshold": "Set session.thresholds = 0.5.",
+    "thresholds": "Set session.thresholds = 0.5.",
     "metrics": "session.scores.metrics() has them all.",
     "verbose": "A session prints nothing: dlwidgets.Dashboard(session) shows it.",
 }  # fmt: skip

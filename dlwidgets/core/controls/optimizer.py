@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from ..base.words import did_you_mean, quote_error
+from ..base.words import did_you_mean, quote_error, refuse_texts
 from .control import Control, Panel, PanelRow
 from .optimizer_number import MovementWriter, name_in_wish
 from .parameter_groups import GroupValue, groups_by_id
@@ -55,6 +55,7 @@ def read_optimizer(value: Any, model: nn.Module) -> Wish:
             if name not in known and not _takes_any(kind):
                 hint = did_you_mean(name, known, f" There are: {', '.join(known)}.")
                 raise ValueError(f"optimizer: {kind.__name__} has no option {name!r}.{hint}")
+        refuse_texts(options, default_settings(kind), f"optimizer {kind.__name__}")
         torchs_own = vars(torch.optim).get(kind.__name__) is kind
         try:
             # Any optimizer takes a matrix, Muon alone nothing else.

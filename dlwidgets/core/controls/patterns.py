@@ -313,8 +313,9 @@ def read_by_pattern(
     for key, setting in (value if isinstance(value, Mapping) else {"*": value}).items():
         pattern = (key or "*") if isinstance(key, str) else FreezableParts(model).pattern_for(key)
         if not any(matches(pattern, one) for one in names):
-            some = f" There are {quote_names(names, 5)}." if names else " The model has none."
-            hint = did_you_mean(pattern, names, some)
+            if not names:
+                raise ValueError(f"{name}={value!r}: the model has no {what}.")
+            hint = did_you_mean(pattern, names, f" There are {quote_names(names, 5)}.")
             raise ValueError(f"{name} has {pattern!r}, which means no {what}.{hint}")
         found[pattern] = read(setting)
     return ByPattern(found)

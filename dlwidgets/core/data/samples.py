@@ -12,6 +12,7 @@ import torch
 from torch.utils.data import Dataset
 
 from ..base.trees import tree_map, tree_tensors
+from ..base.words import quote_value
 from ..layers.example_input import read_frame, read_rows
 from ..pictures.thumbnail import make_thumbnail
 from .batches import Batches
@@ -97,7 +98,7 @@ class PlainSamples(Samples):
                 raise ValueError(f"The inputs in X differ in length: {counts} samples.")
             self._length = lengths.pop()
         if self._length == 0:
-            raise ValueError("X has no samples.")
+            raise ValueError(f"X has no samples: a batch of inputs is wanted, not {quote_value(X)}.")
         if y is not None and not hasattr(y, "__len__"):
             raise TypeError(f"y={y!r}: one target a sample is wanted, as a tensor, an array or a list.")
         if y is not None and len(y) != self._length:

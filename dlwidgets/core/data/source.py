@@ -324,6 +324,8 @@ def as_tensor(values: Any, what: str) -> torch.Tensor:
         array = np.asarray(values)
         if not array.flags.writeable:
             array = array.copy()  # torch warns of memory that it may not write
+        if array.dtype.kind in "US":
+            raise TypeError("it holds texts, and numbers are wanted.")
         return torch.as_tensor(np.ascontiguousarray(array) if array.ndim else array)
     except (TypeError, ValueError) as error:
         raise TypeError(f"{what} cannot be made a tensor: {error}") from error

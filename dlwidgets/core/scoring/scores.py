@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from ..base.words import check_options
 from ..data.groups import read_groups
 from . import inputs
 from .counts import RankedScores, count_pairs, find_commonest_sets, find_cuts, predict
@@ -104,6 +105,10 @@ class Scores:
     Building sorts every class once; `confusion` then takes two bisections a class. Memory: two copies of
     the scores and a byte a label, 126 MB for 1,000,000 x 14 in float32.
     """
+
+    def __new__(cls, /, *_: Any, **options: Any) -> Scores:
+        check_options(cls, options)
+        return super().__new__(cls)
 
     def __init__(
         self,
@@ -221,8 +226,11 @@ class Scores:
             return None
         given = 0.5 if given is None else inputs.match_thresholds(given, self.classes)
         try:
-            values = np.asarray(inputs.as_array(given, "thresholds"), np.float64)
-        except TypeError:
+            values = inputs.as_array(given, "thresholds")
+            if values.dtype.kind in "US":
+                raise TypeError
+            values = np.asarray(values, np.float64)
+        except (TypeError, ValueError):
             raise TypeError(f"Thresholds must be numbers: {given!r} given.") from None
         if values.ndim > 1 or (values.ndim == 1 and len(values) not in (1, self.n_classes)):
             raise ValueError(

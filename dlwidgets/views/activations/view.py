@@ -15,7 +15,7 @@ from ...core.activations.distribution import map_frame
 from ...core.activations.layer_choice import layer_paths, no_such_layer
 from ...core.activations.look import Look, Names, Wanted, number, pack, save_look
 from ...core.base.time_budget import TimeBudget
-from ...core.base.words import did_you_mean
+from ...core.base.words import did_you_mean, name_kind
 from ...core.data.samples import PlainSamples
 from ...core.data.task import TASKS, read_class_names
 from ...core.layers.example_input import read_rows
@@ -126,8 +126,7 @@ class ActivationBrowser(View):
     ) -> None:
         session = source if isinstance(source, Session) else None
         if session is None and not isinstance(source, nn.Module):
-            kind = type(source).__name__
-            raise TypeError(f"ActivationBrowser wants a Session, or a torch.nn.Module and X, not {kind}.")
+            raise TypeError(f"ActivationBrowser wants a Session, or a torch.nn.Module and X, not {name_kind(source)}.")
         if session is None and X is None:
             raise ValueError("ActivationBrowser(model, X) needs samples to show: pass X, a batch of inputs.")
         if per not in ("layer", "map"):
@@ -138,6 +137,8 @@ class ActivationBrowser(View):
         paths = layer_paths(model)
         if isinstance(layer, nn.Module):
             layer = next((path for path, module in paths.items() if module is layer), repr(layer))
+        elif isinstance(layer, int):  # as a layer of a Sequential is called
+            layer = str(layer)
         if layer is not None and layer not in paths:
             raise ValueError(no_such_layer(str(layer), paths))
         if task not in (None, *TASKS):

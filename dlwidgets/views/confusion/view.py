@@ -10,7 +10,7 @@ import numpy as np
 from traitlets import Bytes, Dict, Float, Int, List, Unicode
 
 from ...core.base.numbers import read_number
-from ...core.base.words import did_you_mean
+from ...core.base.words import did_you_mean, name_kind
 from ...core.scoring.confusion_figure import NORMALISE, list_sorts, order_classes
 from ...core.scoring.counts import pack_counts
 from ...core.scoring.metrics import METRICS, describe_unknown, list_metrics
@@ -116,7 +116,7 @@ class ConfusionGrid(View):
     ) -> None:
         if not isinstance(source, (Session, Scores)):
             raise TypeError(
-                f"ConfusionGrid shows a Session or Scores: {type(source).__name__} given. "
+                f"ConfusionGrid shows a Session or Scores: {name_kind(source)} given. "
                 "For arrays: ConfusionGrid(Scores(y_true, y_score, classes))."
             )
         self.session = source if isinstance(source, Session) else None

@@ -10,6 +10,7 @@ import numpy as np
 from traitlets import Bool, Bytes, Float, Int, List, Unicode
 
 from ...core.base.buckets import Curve, EvaluationSeries, common_steps
+from ...core.base.words import name_kind
 from ...core.controls.patterns import describe_trainable
 from ...core.training.snapshots.snapshot import REASONS
 from ...session import Session
@@ -72,8 +73,7 @@ class Curves(View):
 
     def __init__(self, session: Session, *, rewind: bool = True) -> None:
         if not isinstance(session, Session):
-            given = type(session).__name__
-            raise TypeError(f"Curves wants a Session, not {given}: dlwidgets.Curves(session).")
+            raise TypeError(f"Curves wants a Session, not {name_kind(session)}: dlwidgets.Curves(session).")
         if not isinstance(rewind, bool):
             raise TypeError(f"rewind={rewind!r}: True or False is wanted.")
         self._follow(session)

@@ -94,6 +94,9 @@ class LayerTable(View):
     selected_layer = traitlets.Unicode(None, allow_none=True, help="path of the layer in view").tag(sync=True)
     look = traitlets.Dict(help="sort, the folds that a person has turned, columns or None").tag(sync=True)
 
+    #: Here too for a view that was refused before it had any, and is closed all the same.
+    _probes: Any = None
+
     def __init__(
         self,
         source: Session | nn.Module | Summary,
@@ -104,8 +107,6 @@ class LayerTable(View):
         columns: Sequence[str] | None = None,
         sort: str = "tree",
     ) -> None:
-        # Also of a view that was refused, which Python will close.
-        self.session, self._probes = None, None
         kind, known = type(source).__name__, (Session, nn.Module, Summary)
         if isinstance(source, type) and issubclass(source, (nn.Module, Session)):
             name = source.__name__

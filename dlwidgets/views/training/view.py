@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets
 
+from ...core.base.words import name_kind
 from ...core.controls.clipping import CLIP_MODES, Clip
 from ...session import Session
 from ..view import Pictured, answer_anywhere, close_widgets
@@ -74,7 +75,7 @@ class TrainingPanel(Pictured, ipywidgets.VBox):
         presets: Mapping[str, Preset] | None = None,
     ) -> None:
         if not isinstance(session, Session):
-            given = type(session).__name__
+            given = name_kind(session)
             raise TypeError(f"TrainingPanel wants a Session, not {given}: dlwidgets.TrainingPanel(session).")
         restrictions = Restrictions()
         restrictions.limit(limits or {})

@@ -155,7 +155,7 @@ class Empty(Dataset):
         (7, {}, "train is of type int, which is none of: (X, y) of tensors or arrays, a DataFrame with target=..., a Dataset, a DataLoader, an iterable of batches."),
         ({"x": X, "y": y}, {}, "train is a dict with 'x', 'y': say which entry is to be predicted, as target=..., or pass train=(X, y)."),
         ((X, y), {"target": "kind"}, "target='kind' is for a DataFrame or dicts: train=(X, y) says itself what y is."),
-        ((np.array([["a"]] * 6), y), {}, "the X of train cannot be made a tensor: can't convert np.ndarray of type numpy.str_."),
+        ((np.array([["a"]] * 6), y), {}, "the X of train cannot be made a tensor: it holds texts, and numbers are wanted."),
         (([torch.zeros(2), torch.zeros(3)], y[:2]), {}, "the X of train is a list of tensors of different shapes, as (2,) and (3,): make them equal."),
         ((X[:3], [[0.5], [1.5, 2.0], []]), {}, "the y of train cannot be read as an array of numbers: it has lists of unequal length, that hold 0.5. Lists of labels name each label of a sample once; other rows need to be of equal length (padded)."),
         ((X[:2], [[1, 1], [0, 2, 1]]), {}, "the y of train cannot be read as an array of numbers: it has lists of unequal length, one of which has a label twice."),

@@ -17,7 +17,7 @@ from torch.optim import Optimizer, lr_scheduler
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from torch.optim.swa_utils import SWALR
 
-from ...base.words import did_you_mean, pluralize, quote_error
+from ...base.words import did_you_mean, pluralize, quote_error, refuse_texts
 
 #: A wish in one form: (what, options), or None for a rate that stays. What is a name, a class, a factory
 #: `optimizer -> scheduler` or a scheduler.
@@ -307,7 +307,7 @@ def _parameters(scheduler: type[Any]) -> list[inspect.Parameter]:
 
 def _check_options(what: Any, options: dict[str, Any]) -> None:
     """Refuse options that there are not, and values that none can have."""
-    known = ["warmup", "unit"]
+    known, own = ["warmup", "unit"], list[inspect.Parameter]()
     if isinstance(what, str):
         scheduler = NAMES[what].scheduler if what in NAMES else CLASSES[what]
         own = _parameters(scheduler)
@@ -326,6 +326,7 @@ def _check_options(what: Any, options: dict[str, Any]) -> None:
         if name not in known and not isinstance(what, type):
             hint = did_you_mean(name, known, f" There are: {', '.join(known)}.")
             raise ValueError(f"schedule {said!r} has no option {name!r}.{hint}")
+    refuse_texts(options, {p.name: p.default for p in own}, f"schedule {said!r}")
     if options.get("unit", "step") not in ("step", "epoch"):
         raise ValueError(f'schedule {said!r} has unit={options["unit"]!r}: "step" or "epoch" is wanted.')
     for name in ("warmup", "over"):
