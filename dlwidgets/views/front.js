@@ -364,12 +364,21 @@ function hear(model, event, call, signal) {
   signal.addEventListener("abort", () => model.off(event, call));
 }
 
+/** Paints a colour to know it: hosts write theirs as rgb(), color(srgb ...), oklch() and more. @type {CanvasRenderingContext2D | null} */
+let dab = null;
+
 /** Whether the notebook's theme is dark. */
 export function isDark() {
   const said = document.body.dataset.jpThemeLight;
   if (said) return said === "false";
-  const color = getComputedStyle(document.body).backgroundColor.match(/[\d.]+/g)?.map(Number);
-  if (color && color.length >= 3 && (color[3] ?? 1) > 0) return 0.3 * color[0] + 0.6 * color[1] + 0.1 * color[2] < 110;
+  dab ??= document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+  if (dab) {
+    dab.clearRect(0, 0, 1, 1);
+    dab.fillStyle = getComputedStyle(document.body).backgroundColor;
+    dab.fillRect(0, 0, 1, 1);
+    const [r, g, b, opacity] = dab.getImageData(0, 0, 1, 1).data;
+    if (opacity > 0) return 0.3 * r + 0.6 * g + 0.1 * b < 110;
+  }
   return window.matchMedia("(prefers-color-scheme: dark)").matches;
 }
 
