@@ -17,7 +17,7 @@ from .conftest import PREPARED
 from .lab import Lab
 from .panel import Panel
 
-BOARD = """session = new_session(evaluate_every=25)
+BOARD = """session = new_session(valid=[part[:100] for part in data.valid], evaluate_every=15)
 board = dlw.Dashboard(session, show="full")
 parts = dict(head=board.training._head, facts=board.training._facts, curves=board.curves, layers=board.layers,
              confusion=board.confusion, activations=board.activations)
@@ -76,18 +76,6 @@ def board(desk) -> Lab:
     desk.kernel.execute("session.start()")
     desk.wait_until("session.scores is not None")
     return desk
-
-
-def test_every_view_of_the_dashboard_follows_the_training(board):
-    everything_is_alive(board.page)
-
-
-def test_every_view_is_alive_after_a_reload_of_the_page(board):
-    board.wait_until("session.steps > 30")
-    everything_is_alive(board.reload())
-    Panel(board.page).button("Pause").click()
-    board.wait_until("session.status == 'paused'")
-    expect(Panel(board.page).status).to_have_text("paused")
 
 
 def test_a_view_shown_late_shows_all_that_happened_before(desk):
@@ -221,14 +209,17 @@ def test_a_closed_page_is_sent_nothing_and_the_training_goes_on(board):
     # The page is asked, ever more rarely, whether it is there: the server keeps that for it.
     assert sum(traffic.comm()) < 10_000
     fresh.close()
-    # Opened again, it is brought up to date.
+    # Opened again, it is brought up to date, and steers.
     page = board.open_page()
     page.set_viewport_size({"width": 1280, "height": 2600})
     everything_is_alive(page)
+    Panel(page).button("Pause").click()
+    board.wait_until("session.status == 'paused'")
+    expect(Panel(page).status).to_have_text("paused")
 
 
 @subshells
-def test_a_view_scrolled_out_of_sight_is_sent_nothing(board):
+def test_a_view_out_of_sight_and_a_notebook_behind_another_tab_are_sent_nothing(board):
     everything_is_alive(board.page)
     board.page.set_viewport_size({"width": 1280, "height": 300})
     # The panel is in sight at the top of the output; the curves and all below them are not.
@@ -240,10 +231,6 @@ def test_a_view_scrolled_out_of_sight_is_sent_nothing(board):
     board.wait_until(f"parts['head'].frame > 5 + {frame}")
     board.page.set_viewport_size({"width": 1280, "height": 2600})
     everything_is_alive(board.page)
-
-
-def test_a_notebook_behind_another_tab_is_sent_nothing(board):
-    everything_is_alive(board.page)
     board.command("launcher:create")
     expect(board.page.locator(".jp-Launcher")).to_be_visible()
     hidden = settled(board, board.kernel_eval("list(parts)"))
@@ -253,7 +240,6 @@ def test_a_notebook_behind_another_tab_is_sent_nothing(board):
 
 
 def test_a_slow_page_gets_fewer_pictures_and_the_training_goes_on(board):
-    everything_is_alive(board.page)
     quick = pictures(board, 3.0)
     board.throttle_cpu(6)
     try:
