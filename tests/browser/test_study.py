@@ -146,6 +146,7 @@ def test_the_spread_is_read_under_the_pointer(desk, looker):
 
 
 def test_the_study_stays_alive_while_training(desk, looker):
+    desk.kernel.execute("view._study._time_budget.share = 1")  # in its own, it is renewed once in half a minute
     opened(desk, looker, "Touch", "touch")
     looker.get_by_role("region", name="Touch").get_by_role("button", name="off", exact=True).click()
     desk.wait_until("len(view.touching['list']) == 1")
