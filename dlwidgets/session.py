@@ -1144,6 +1144,11 @@ def _bound_name(session: Session) -> str:
     return next((name for name, value in [*named] if value is session and not name.startswith("_")), "")
 
 
+def name_in_code(session: Session) -> str:
+    """Return a session's name in the notebook, or an expression for it."""
+    return _bound_name(session) or _called(session)
+
+
 def _called(session: Session) -> str:
     """Return an expression that means a session whatever names mean."""
     return f"dlwidgets.sessions()[{sessions().index(session)}]"
@@ -1171,7 +1176,7 @@ def _refuse_shared(model: Any, session: Session | None = None) -> None:
         if other is not session and other._trains and _share_weights(model, other.model):
             raise RuntimeError(
                 f"{_titled(other)} trains these weights, at step {other.steps:,}: end it first with "
-                f"{_bound_name(other) or _called(other)}.stop()."
+                f"{name_in_code(other)}.stop()."
             )
 
 

@@ -1,13 +1,10 @@
 // The dashboard's tabs, and its switch between one view at a time and all: which parts are shown is the page's own decision.
-import { decision, listen, live, make, makeButton, say, wishes } from "./front.js";
+import { decision, hostOf, listen, live, make, makeButton, say, wishes } from "./front.js";
 
 /** The views of which "simple" shows one, and what they are called. */
 const TABS = /** @type {[string, string][]} */ ([["confusion", "Confusion"], ["activations", "Activations"], ["layers", "Layers"]]);
 /** For so many frames views are waited for that the host has not put into the dashboard yet. */
 const WAITED = 600;
-
-/** What JupyterLab can do for us, where our extension is installed and on. @returns {((el: Element, id: string) => void) | undefined} */
-function besideOf() { return Reflect.get(globalThis, "dlwidgets")?.beside; }
 
 /** The tab that a key goes to from another, or "". @param {string} key @param {string} from */
 export function tabAt(key, from) {
@@ -36,7 +33,7 @@ export default {
   render(/** @type {{model: import("./front.js").Model, el: HTMLElement, signal: AbortSignal}} */ { model, el, signal }) {
     el.classList.add("dlw", "dlw-tabs");
     const id = `dlw-dash-${++dashboards}-${Math.random().toString(36).slice(2)}`;
-    let repaint = () => {}, waited = 0;
+    let repaint = () => {}, waited = 0, followed = false;
     const part = { model, signal, repaint: () => repaint() }, want = wishes(part);
     const show = decision(part, want, "show"), tab = decision(part, want, "tab");
     const note = make("div", { class: "dlw-note", role: "status" });
@@ -50,7 +47,7 @@ export default {
     });
     const list = make("div", { role: "tablist", class: "dlw-tablist", "aria-label": "Views" }, ...tabs.map(({ node }) => node));
     const full = makeButton("", () => show.set(show.get() === "full" ? "simple" : "full"), signal);
-    const beside = makeButton("beside", () => besideOf()?.(el, model.get("board")), signal, { title: "Open this dashboard in a tab beside the notebook" });
+    const beside = makeButton("beside", () => hostOf()?.beside(el, model.get("board")), signal, { title: "Open this dashboard in a tab beside the notebook" });
     el.append(make("div", { class: "dlw-tabs-line" }, list, make("span", { class: "dlw-tabs-tools" }, full, beside)), note);
     listen(list, "keydown", (event) => {
       const name = tabAt(event.key, tab.get());
@@ -73,13 +70,14 @@ export default {
       chosen.title = of === seen ? "" : "Chosen elsewhere: its maps are here";
       say(full, simple ? "full" : "simple");
       full.title = simple ? "Show all views, one below the other" : "Show one of the views at a time, in tabs";
-      beside.hidden = !besideOf() || !model.get("board") || Boolean(el.closest(".dlw-beside"));
+      beside.hidden = !hostOf()?.beside || !model.get("board") || Boolean(el.closest(".dlw-beside"));
       say(note, model.get("problem"));
       const board = el.closest(".dlw-dash");
       if (!(board instanceof HTMLElement)) return;
       board.dataset.show = simple ? "simple" : "full";
       board.dataset.tab = open;
       if (!namePanels(board, id, simple) && waited++ < WAITED) repaint();
+      if (!followed && model.get("board")) { followed = true; hostOf()?.follow?.(el, model.get("board")); }
     };
     repaint = live({ model, el, signal, draw });
     // The element joins the page after this call; only then is the dashboard around it known.

@@ -131,6 +131,11 @@ class Dashboard(Pictured, ipywidgets.VBox):
     def tab(self, name: str) -> None:
         self._tabs.wish("tab", name)
 
+    @property
+    def session(self) -> Session | None:
+        """The session that is shown; None once closed."""
+        return self.training.session
+
     def _open(self, show: str) -> None:
         # All of it has the table of metrics too, however one came there.
         self.confusion.wish("look", {**self.confusion.look, "table": show == "full"})

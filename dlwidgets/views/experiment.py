@@ -60,6 +60,11 @@ class Experiment(Pictured, ipywidgets.VBox):
         super().__init__([self.training.bar, self._row])
         self.add_class("dlw-experiment")
 
+    @property
+    def session(self) -> Session | None:
+        """The session that is shown; None once closed."""
+        return self.training.session
+
     def figure(self) -> Figure:
         """Return the views' figures as one, from top to bottom."""
         from ..core.base.canvas import stack_figures

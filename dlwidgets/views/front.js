@@ -24,11 +24,11 @@ export const OWN = 1500;
 /**
  * What all views in the page share, whichever copy of this module draws them: `acted` is when a person last wished
  * for something. Whoever speaks to a kernel says for its other views too what they have drawn, since to hear a
- * message costs the kernel more than to send one.
- * @type {{views: Set<{address: string, answer: () => number}>, acted: number}}
+ * message costs the kernel more than to send one. `ended` says of kernels that ended how they did.
+ * @type {{views: Set<{address: string, answer: () => number}>, acted: number, ended: Map<string, string>}}
  */
-const page = Reflect.get(globalThis, Symbol.for("dlwidgets.page.1")) ?? { views: new Set(), acted: -Infinity };
-Reflect.set(globalThis, Symbol.for("dlwidgets.page.1"), page);
+const page = Reflect.get(globalThis, Symbol.for("dlwidgets.page.2")) ?? { views: new Set(), acted: -Infinity, ended: new Map() };
+Reflect.set(globalThis, Symbol.for("dlwidgets.page.2"), page);
 /** How long a line to the kernel may be down before it is said [ms]: a moment's gap is nobody's concern. */
 const OUTAGE = 4000;
 /** Models that no kernel answers any more, and why. @type {WeakMap<Model, string>} */
@@ -43,7 +43,7 @@ const WHOLE = new Intl.NumberFormat("en-US");
  * @param {{model: Model, el: HTMLElement, signal: AbortSignal, draw: () => void}} view
  */
 export function live({ model, el, signal, draw }) {
-  let alive = true, visible = true, queued = 0;
+  let alive = true, visible = true, queued = 0, seen = false;
   const looked = () => alive && visible && !document.hidden;
   const talk = talkOf(model, looked);
   const paint = () => {
@@ -54,6 +54,9 @@ export function live({ model, el, signal, draw }) {
     el.dataset.theme = isDark() ? "dark" : "light";
     talk.paint(draw);
     showLost(model, el);
+    // Of a view that is opened only now no picture ever came.
+    seen ||= !isDead(lost.get(model));
+    if (seen) delete el.dataset.dlwUnseen; else el.dataset.dlwUnseen = "";
   };
   const repaint = () => { if (alive && visible && !queued) queued = requestAnimationFrame(paint); };
   // One event covers all traits of a message: the kernel counts the frame up with every picture.
@@ -84,6 +87,9 @@ export function live({ model, el, signal, draw }) {
   return repaint;
 }
 
+/** What our extension of JupyterLab does for views, where it is installed and on. @returns {any} */
+export function hostOf() { return Reflect.get(globalThis, "dlwidgets"); }
+
 /**
  * One view's talk with the kernel about its pictures: hello when it opens, and which it has drawn.
  * @param {Model} model @param {() => boolean} looked whether the view is alive and seen
@@ -104,7 +110,7 @@ function talkOf(model, looked) {
   /** @param {number} known the picture that the page has, with all before it; 0: send everything */
   const hello = (known) => {
     window.clearTimeout(greeted);
-    post(model, { hello: known });
+    post(model, hostOf()?.keeps ? { hello: known, keeps: true } : { hello: known });
     greeted = window.setTimeout(() => {
       patience *= 2;
       if (patience <= LONGEST && looked()) hello(known);
@@ -184,6 +190,7 @@ function watchKernel(model, el, signal) {
   const lose = (why) => {
     if (lost.get(model) === "restarted") return;
     if (why) lost.set(model, why); else lost.delete(model);
+    if (why === "restarted" || why === "gone") page.ended.set(kernelOf(model), why);
     showLost(model, el);
   };
   /** @param {any} _kernel @param {string} status */
@@ -205,25 +212,27 @@ function watchKernel(model, el, signal) {
 
 /**
  * Say in one sentence, above the outermost of our widgets around a view, that no kernel answers; what is there
- * stays as the last picture, and what only seems to work cannot be reached. A picture of a saved notebook keeps
- * what the page does by itself.
+ * stays as the last picture, and what only seems to work cannot be reached. Tabs still open, and a picture of a saved
+ * notebook keeps all that the page does by itself.
  * @param {Model} model @param {HTMLElement} el
  */
 function showLost(model, el) {
   const cut = "jupyter-widgets-disconnected";
   let host = el;
-  for (let up = el.parentElement; up; up = up.parentElement) if (/(^|\s)dlw-/.test(up.className)) host = up;
-  if (!lost.has(model) && el.closest(`.${cut}`)) lost.set(model, "saved");
+  for (let up = el.parentElement; up; up = up.parentElement) if (/(^|\s)dlw-(?!beside)/.test(up.className)) host = up;
+  if (!lost.has(model) && el.closest(`.${cut}`)) lost.set(model, page.ended.get(kernelOf(model)) ?? "saved");
   const why = lost.get(model) ?? "", before = host.dataset.dlwLost ?? "";
   if (!why && !before) return;
   if (why) host.dataset.dlwLost = why; else delete host.dataset.dlwLost;
   host.setAttribute("data-dlw-said", lostWords(why, Boolean(el.closest(".jp-NotebookPanel"))));
-  const dead = Boolean(why) && why !== "saved";
-  for (const child of host.children) child.toggleAttribute("inert", dead);
+  for (const child of host.children) child.toggleAttribute("inert", isDead(why) && !child.matches(".dlw-tabs"));
   for (const control of host.querySelectorAll(`.${cut}`)) {
     if (!control.matches(".dlw, :has(.dlw)")) control.toggleAttribute("inert", Boolean(why));
   }
 }
+
+/** Whether nothing that a view offers can be done. @param {string | undefined} why no kernel answers */
+function isDead(why) { return Boolean(why) && why !== "saved"; }
 
 /** Why no kernel answers, and what to do, in one sentence. @param {string} why @param {boolean} menus whether the host is a notebook with menus */
 export function lostWords(why, menus) {
@@ -234,6 +243,9 @@ export function lostWords(why, menus) {
   return why ? `This is what was saved: ${run} to bring it to life.` : "";
 }
 
+/** The kernel that made a view, of whose address "kernel/view" it is a part; "" where it has none. @param {Model} model */
+function kernelOf(model) { return /^.+\//.exec(String(model.get("address") ?? ""))?.[0] ?? ""; }
+
 /**
  * Send the kernel a message, with what its other views have drawn. After a restart the line to it is cut, and
  * sending throws; `showLost` says so, and the view still draws what it has.
@@ -243,10 +255,9 @@ function post(model, message) {
   if ("wish" in message) page.acted = performance.now();
   /** Address -> picture that is drawn and not answered for. @type {Record<string, number>} */
   const beside = {};
-  // An address is "kernel/view".
-  const kernel = /^.+\//.exec(String(model.get("address") ?? ""));
+  const kernel = kernelOf(model);
   for (const { address, answer } of kernel ? page.views : []) {
-    const drawn = address.startsWith(String(kernel)) ? answer() : 0;
+    const drawn = address.startsWith(kernel) ? answer() : 0;
     // Twins of a view have one address.
     if (drawn) beside[address] = Math.max(drawn, beside[address] ?? 0);
   }

@@ -13,6 +13,7 @@ import threading
 import time
 import uuid
 import weakref
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -21,8 +22,10 @@ import anywidget
 import traitlets
 from ipywidgets import Widget
 
+from ..core.base.machine import in_notebook
 from ..core.base.words import check_options
 from ..session import Session
+from .cells import renew_soon, show
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -120,9 +123,23 @@ def close_widgets(*widgets: Widget) -> None:
 class Pictured:
     """Puts a static picture beside a widget, for GitHub and nbconvert."""
 
+    #: The session whose run is pictured; None for none, and once closed.
+    session: Session | None = None
+    #: Of the output that shows it in a notebook: its id, what was pictured there last, and whether no page shows it.
+    display_id, pictured_at, pageless = "", None, False
+
     def __new__(cls, /, *args: Any, **options: Any) -> Any:
         check_options(cls, options)
         return super().__new__(cls, *args, **options)
+
+    def parts(self) -> Iterator[View]:
+        """Yield all views of ours in it, itself included."""
+        widgets: list[Any] = [self]
+        while widgets:
+            widget = widgets.pop()
+            if isinstance(widget, View):
+                yield widget
+            widgets.extend(getattr(widget, "children", ()))
 
     def figure(self) -> Figure:
         """Return what the view shows now as a matplotlib Figure."""
@@ -147,6 +164,11 @@ class Pictured:
         from ..core.base.canvas import encode_png, render_pixels
 
         return encode_png(render_pixels(self.picture()), few_colours=True)
+
+    def _ipython_display_(self) -> None:
+        if not in_notebook():
+            raise NotImplementedError  # IPython then prints its repr
+        show(self)
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         bundle = super()._repr_mimebundle_(**kwargs)  # type: ignore[misc]
@@ -190,8 +212,8 @@ class View(Pictured, anywidget.AnyWidget):
     AHEAD: ClassVar[int] = 1
     BEAT: ClassVar[int] = 1
     CALM: ClassVar[tuple[str, ...]] = ()
-    #: Here too for a view that refused its source before it got one, and is closed all the same.
-    session: Session | None = None
+    #: Whether the page can be sent a newer static picture of what it shows live.
+    keeps = False
 
     frame = traitlets.Int(0, help="number of the picture; the page repeats it once drawn").tag(sync=True)
     problem = traitlets.Unicode("", help="why the picture could not be made, one sentence").tag(sync=True)
@@ -229,6 +251,9 @@ class View(Pictured, anywidget.AnyWidget):
     def wish(self, name: str, value: Any) -> None:
         """Do what a person asked for in the page."""
         raise ValueError(f"{type(self).__name__} does not know what to do with {name!r}.")
+
+    def hint(self, sentence: str) -> None:
+        """Show a sentence on the run, where there is a place."""
 
     # -- kernel to page
 
@@ -338,6 +363,7 @@ class View(Pictured, anywidget.AnyWidget):
             if type(said) is not int or said != self.frame:
                 self._whole = True
             self._greeted, self._drawn = True, self.frame
+            self.keeps = message.get("keeps") is True
             self.refresh()
         elif "drawn" in message:
             self._answered(message["drawn"])
@@ -368,6 +394,8 @@ class View(Pictured, anywidget.AnyWidget):
             return
         if name != "pulse" or change["new"] % self.BEAT == 0:
             self.refresh()
+        if name == "pulse" and self.keeps and self.session is not None and self.session.status != "running":
+            renew_soon(self.display_id)
 
     def close(self) -> None:
         """Stop following the session and remove the view from every page."""

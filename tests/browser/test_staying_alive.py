@@ -145,8 +145,19 @@ def inked(view: Locator) -> bool:
     ))  # fmt: skip
 
 
-def test_a_saved_notebook_carries_a_picture_beside_every_widget(board, tmp_path):
+def test_a_saved_notebook_carries_a_picture_of_the_trained_run_beside_every_widget(board, tmp_path):
+    def kept() -> str:
+        (data,) = [output["data"] for cell in json.loads(board.save().read_text())["cells"]
+                   for output in cell.get("outputs", []) if "image/png" in output.get("data", {})]  # fmt: skip
+        return data["image/png"].replace("\n", "")
+
+    untrained = kept()
+    board.page.locator(".dlw-dash").evaluate("(node) => { node.dataset.mark = 'drawn once'; }")
     board.kernel.execute("session.pause()")
+    board.wait_for(lambda: kept() != untrained, "a picture of the run")
+    # The view itself went on living, and the picture is of now.
+    expect(board.page.locator(".dlw-dash")).to_have_attribute("data-mark", "drawn once")
+    assert kept() == board.kernel_eval("board._repr_mimebundle_()[0]['image/png']")
     notebook = json.loads(board.save().read_text())
     notebook["metadata"].pop("widgets", None)  # of an earlier test; by default no state is saved
     saved = tmp_path / "saved.ipynb"
@@ -165,6 +176,18 @@ def test_a_saved_notebook_carries_a_picture_beside_every_widget(board, tmp_path)
     assert done.returncode == 0, done.stderr
     html = saved.with_suffix(".html").read_text().replace("\n", "")
     assert "data:image/png;base64," + data["image/png"].replace("\n", "")[:400] in html
+    # Opened with a kernel that never made it, JupyterLab shows the picture, too.
+    first = board.page
+    page = board.open(saved, name="pictured.ipynb")
+    try:
+        expect(page.locator(".jp-OutputArea img")).to_have_js_property("complete", True)
+        expect(page.locator(".jp-OutputArea").first).to_contain_text("This is what was saved: choose Run > Run All Cells")
+        board.screenshot("saved-picture")
+    finally:
+        page.close()
+        board.back_to(first, "desk.ipynb")
+        # What JupyterLab itself says of a widget that no kernel knows.
+        board.console[:] = [words for words in board.console if "widget model not found" not in words]
 
 
 # -- nobody looks: nothing is sent
@@ -312,6 +335,11 @@ def test_an_interrupted_fit_is_paused_and_goes_on(desk):
     steps = desk.kernel_eval("session.steps")
     panel.button("Resume").click()
     desk.wait_until(f"session.steps > {steps + 3}")
+    # With no cell running an interrupt ends nothing: the panel says what does, until it was done.
+    desk.command("notebook:interrupt-kernel")
+    expect(panel.bar).to_contain_text("Pause in the panel, or session.pause(), pauses it.")
+    panel.button("Pause").click()
+    expect(panel.bar).not_to_contain_text("pauses it")
 
 
 def test_a_closed_dashboard_lets_everything_go(desk):
@@ -339,7 +367,7 @@ def test_a_closed_dashboard_lets_everything_go(desk):
 
 
 #: What a page says of widgets of a kernel that is no more, how often a broken chain is drawn, and whether any
-#: control can be reached.
+#: control but the tabs can be reached.
 _LOST = """() => {
     const said = [...document.querySelectorAll("[data-dlw-lost]")];
     const before = (node) => getComputedStyle(node, "::before").content;
@@ -348,7 +376,7 @@ _LOST = """() => {
         said: said.map((node) => before(node).replaceAll('"', "")),
         chains: cut.filter((node) => /\\uf127/.test(before(node))).length,
         reached: said.flatMap((node) => [...node.querySelectorAll("button, input, select, [tabindex]")])
-            .filter((node) => !node.closest("[inert]")).length,
+            .filter((node) => !node.closest("[inert], .dlw-tabs")).length,
     };
 }"""
 
@@ -368,18 +396,33 @@ def test_a_kernel_that_is_gone_is_said_in_one_sentence_over_the_last_picture(des
     lost = {"said": [sentence] * 2, "chains": 0, "reached": 0}
     desk.wait_for(lambda: desk.page.evaluate(_LOST) == lost, sentence)
     desk.screenshot("restarted-light")
+    # A tab still opens; of one that was never opened there is no picture of then.
+    desk.page.get_by_role("tab", name="Layers").click()
+    layers = desk.page.locator(".dlw-layers[data-dlw-unseen]")
+    expect(layers).to_be_visible()
+    assert "no last picture" in layers.evaluate("(node) => getComputedStyle(node, '::before').content")
+    assert not layers.inner_text()
+    desk.screenshot("restarted-unopened")
+    desk.page.get_by_role("tab", name="Confusion").click()
+    expect(desk.page.locator(".dlw-confusion")).to_contain_text("Appears after")
     places_after = pause.bounding_box(), curves.bounding_box()
     for before, after in zip(places_before, places_after, strict=True):
         moved = after["y"] - before["y"]
         assert after == before | {"y": after["y"]} and 20 < moved < 60, (before, after)
     assert "Loading widget" not in desk.page.locator(".jp-Notebook").inner_text()
-    # Run again, the cell has the view of the new kernel.
+    # Run again, the cell has the view of the new kernel, and so has a tab that was opened beside it.
+    desk.page.get_by_role("button", name="beside").click()
+    beside = desk.page.locator(".dlw-beside")
+    expect(beside.locator("[data-dlw-lost=restarted]")).to_be_visible()
     desk.kernel.execute(PREPARED)
     desk.run_cell(source)
     desk.run_cell("1", 1)
     desk.kernel.execute("session.step(3)")
     desk.cell(0).scroll_into_view_if_needed()
-    expect(desk.page.locator(".dlw-head-part .dlw-figure").nth(1)).to_have_text("step 3")
+    for place in (desk.cell(0), beside):
+        expect(place.locator(".dlw-head-part .dlw-figure").nth(1)).to_have_text("step 3")
+    desk.page.locator(".lm-TabBar-tab", has_text="dlwidgets").locator(".lm-TabBar-tabCloseIcon").click()
+    expect(beside).to_have_count(0)
     assert desk.page.evaluate(_LOST) == {"said": [], "chains": 0, "reached": 0}
     # A kernel that ends for good, without telling the widgets.
     desk.kernel.execute("del session, board")

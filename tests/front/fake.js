@@ -90,7 +90,7 @@ export function browser() {
   }
   Observer.all.clear();
   // What the views of a page share; the module is loaded once for all tests.
-  const shared = Reflect.get(globalThis, Symbol.for("dlwidgets.page.1"));
+  const shared = Reflect.get(globalThis, Symbol.for("dlwidgets.page.2"));
   if (shared) { shared.views.clear(); shared.acted = -Infinity; }
   return {
     /** Let time pass, doing what falls due. @param {number} ms */

@@ -233,6 +233,7 @@ class Run:
             self.settle()
             if not in_notebook():
                 raise
+            sys.stdout.write(f"The interrupt paused the run after step {self.loop.steps:,}: resume() goes on.\n")
         self.raise_failure()
 
     def flush(self) -> None:

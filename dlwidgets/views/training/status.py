@@ -79,13 +79,19 @@ class StatusLine(PanelPart):
             "undo": f"{last[0].name}, step {last[0].step:,}" if last else "",
         }  # fmt: skip
         sentence, moment = self._saying
-        said = sentence if moment == (session.steps, len(session.changes)) else ""
+        said = sentence if moment in ((session.steps, len(session.changes)), session.status) else ""
         return {"run": run, "error": session.error, "trace": session.traceback, "said": said}
 
     def say(self, sentence: str) -> None:
         """Show a sentence until the run goes on, or something is changed."""
         if self.session is not None:
             self._saying = sentence, (self.session.steps, len(self.session.changes))
+            self.refresh()
+
+    def hint(self, sentence: str) -> None:
+        """Show a sentence for as long as the status stays."""
+        if self.session is not None:
+            self._saying = sentence, self.session.status
             self.refresh()
 
 

@@ -64,8 +64,6 @@ class TrainingPanel(Pictured, ipywidgets.VBox):
         None: those of `presets.PRESETS`.
     """
 
-    session: Session | None = None
-
     def __init__(
         self,
         session: Session,
