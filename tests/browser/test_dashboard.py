@@ -18,7 +18,7 @@ _STICKS_OUT = """(board) => {
         && !scrolls(node.parentElement)).map((node) => `${node.tagName}.${node.className}: ${node.textContent.slice(0, 40)}`);
 }"""
 #: What there is at first sight: names of the controls, how often Tab stops, and how high it all is [px].
-_FIRST_SIGHT = """(board) => {
+FIRST_SIGHT = """(board) => {
     const seen = [...board.querySelectorAll("*")].filter((node) => node.checkVisibility({ visibilityProperty: true }) && node.offsetWidth > 1);
     const controls = seen.filter((node) => node.matches("button, input, select, textarea, [role=slider]"));
     return {
@@ -64,8 +64,8 @@ def test_at_first_sight_there_is_one_screen_with_one_view_in_tabs(desk):
             if width == 700:
                 continue
             # A table has a mark to click in each of its rows.
-            desk.wait_for(lambda: board.evaluate(_FIRST_SIGHT)["height"] <= 800, f"{name} on one screen of {width} px")
-            sight = board.evaluate(_FIRST_SIGHT)
+            desk.wait_for(lambda: board.evaluate(FIRST_SIGHT)["height"] <= 800, f"{name} on one screen of {width} px")
+            sight = board.evaluate(FIRST_SIGHT)
             assert (len(sight["controls"]) <= 25 or name == "layers") and sight["stops"] <= 40, sight
     # What is not shown is not drawn, and is right as soon as its tab is opened.
     desk.wait_until("board.layers._drawn == board.layers.frame")

@@ -14,6 +14,7 @@ from playwright.sync_api import expect
 
 from .lab import Lab
 from .panel import Panel
+from .test_dashboard import FIRST_SIGHT
 
 TOUR = Path(__file__).parents[2] / "notebooks" / "00_tour.ipynb"
 #: The picture in the README. It is made anew where the variable is set, after as many steps as a minute takes.
@@ -170,10 +171,10 @@ def test_7_much_too_high_a_rate_empties_every_map_for_good(tour):
     expect(place.cell).not_to_contain_text("zero 100 %")
 
 
-def test_8_text_control_and_effect_stand_on_one_screen_and_nothing_is_left_of_a_run_that_is_begun_again(tour):
+def test_8_text_few_controls_and_effect_stand_on_one_screen_and_nothing_is_left_of_a_run_that_is_begun_again(tour):
     room = tour.page.locator(".jp-NotebookPanel-notebook").bounding_box()
     assert room is not None
-    high = {}
+    high, most = {}, 0
     for heading in ("1 ·", "2 ·", "3 ·", "4 ·", "5 ·", "6 ·", "7 ·"):
         place = Place(tour, heading)
         effects = place.cell.locator(".dlw-curves, .dlw-conf-tile, .dlw-act-sheet").all()
@@ -181,7 +182,10 @@ def test_8_text_control_and_effect_stand_on_one_screen_and_nothing_is_left_of_a_
         top = place.heading.bounding_box()
         assert boxes and top is not None
         high[heading] = max(box["y"] + box["height"] for box in boxes) - top["y"]
+        sight = place.cell.locator(".jp-Cell-outputWrapper").evaluate(FIRST_SIGHT)
+        most = max(most, len(sight["controls"]), sight["stops"])
     assert max(high.values()) <= room["height"], high
+    assert most <= 16
     first = tour.page.evaluate("() => window.jupyterapp.shell.currentWidget.content.widgets[1].model.sharedModel.source")
     tour.kernel.execute(first)
     assert tour.kernel_eval("[len(dlw.sessions()), dlw.sessions()[0] is session]") == [1, True]
