@@ -14,8 +14,9 @@ import torch
 from torch import nn
 
 from ..base.isolation import isolate_model, run_forward
-from ..base.outputs import between_transforms, describe_output, layer_path, named_tensors
+from ..base.outputs import between_transforms, describe_output, layer_path, named_tensors, run_to_end
 from ..base.trees import Takes, call_model, tree_map, tree_tensors
+from ..base.unbound import hear_unbound
 from ..base.words import quote_error
 from ..layers.axes import Known, channel_axis, sample_axis
 from ..layers.walk import kind_of
@@ -136,6 +137,8 @@ class Recording:
         self._listed = (*self._wanted, *attending)
         #: Whether functions are followed. It takes long, and torch's own layers without others attend to nothing.
         self._follows = not all(_is_plain(modules[path]) for path in self._listed)
+        #: Layers that the first run has not seen called.
+        self._missed: list[nn.Module] = []
         self._begin()
 
     def _begin(self) -> None:
@@ -173,6 +176,7 @@ class Recording:
         if not self._follows and not all(self._calls[path] for path in self._wanted):
             # Who uses the weights of a layer without calling it is seen only so.
             self._follows = True
+            self._missed = [self._modules[path] for path in self._wanted if not self._calls[path]]
             self._found.output = run_forward(eager, listen)
 
     def _listen(self, eager: nn.Module) -> Any:
@@ -198,8 +202,10 @@ class Recording:
             if self._follows:
                 stack.enter_context(AttentionMode(self, set(self._owners), self._store.samples))
             try:
+                if self._missed:
+                    stack.enter_context(hear_unbound(self._missed, self._hear))
                 # Copies, since the model may write into what it is given.
-                return call_model(eager, tree_map(torch.clone, self.inputs))
+                return run_to_end(call_model(eager, tree_map(torch.clone, self.inputs)))[0]
             except Exception as error:
                 raise forward_failed(error, self._modules, self.inputs) from error
 
@@ -285,6 +291,10 @@ class Recording:
         finally:
             self._after(module, args, kwargs, output)
         return output
+
+    def _hear(self, module: nn.Module, args: Any, kwargs: Any) -> Callable[[Any], None]:
+        self._before(module, tuple(args), kwargs)
+        return partial(self._after, module, tuple(args), kwargs)
 
     def _axis(self, tensor: torch.Tensor) -> Known | None:
         known = self._known.get(id(tensor))

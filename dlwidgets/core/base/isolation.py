@@ -21,6 +21,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from .held import ARRAYS, CACHED, CODE, GENERATORS, PLAIN, Named, find_held, parts_of, raw_entries
+from .iterators import is_iterator, lend_iterators
 from .random_state import TURN, RandomStates, read_generator, write_generator
 from .trees import tree_map, tree_tensors
 
@@ -89,10 +90,10 @@ class BorrowedModel:
     """Puts back all that the forwards of a model change in it.
 
     That is its parameters with gradients and flags, its buffers, the tensors and arrays in its attributes
-    (also in lists, dicts and objects there), these attributes and containers themselves, its random
-    generators, its hooks, and what its code keeps in classes, closures, variables of its file and caches of
-    functions; but what a forward appends there to a list, as a person's notes, stays, unless `caught`. A backward
-    pass that waits goes on as if nothing had been written.
+    (also in lists, dicts and objects there), these attributes and containers themselves, its iterators
+    and random generators, its hooks, and what its code keeps in classes, closures, variables of its file and
+    caches of functions; but what a forward appends there to a list, as a person's notes, stays, unless
+    `caught`. A backward pass that waits goes on as if nothing had been written.
 
     Parameters
     ----------
@@ -119,6 +120,9 @@ class BorrowedModel:
         built = {id(one) for own in lazy for one in (own, *own.values())}
         self._dicts = [one for one in held if isinstance(one, (dict, Named)) and id(one) not in built]
         self._others = [one for one in held if isinstance(one, (list, deque, set))]
+        #: What may hold iterators; most models hold none.
+        moving = any(map(is_iterator, held))
+        self._places = [one for one in held if isinstance(one, (dict, Named, list, deque))] if moving else []
         #: A person's own list, in which a forward writes down what it sees: what it appends stays.
         self._records = set() if caught else {id(one) for one in beside if isinstance(one, list)}
         self._hooks = {id(vars(module).get(name)) for module in modules for name in _HOOKS}
@@ -154,6 +158,7 @@ class BorrowedModel:
         dicts = [(one, raw_entries(one)) for one in self._dicts]
         others = [(one, list(one)) for one in self._others]
         missed = [(one, one.cache_info().misses) for one in self._remembering]
+        put_back = lend_iterators(self._places)
         with ExitStack() as stack:
             if self._copied is False:
                 stack.enter_context(_Escapes(self))
@@ -161,6 +166,9 @@ class BorrowedModel:
             try:
                 yield
             finally:
+                before_of = {id(one): before for one, before in chain[Any](dicts, others)}
+                for place, key, iterator in put_back():
+                    before_of[place][key] = iterator
                 for one, before in dicts:
                     # Entry by entry, so that what another thread sets between two forwards stays.
                     now = raw_entries(one)

@@ -6,6 +6,7 @@ import copy
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from itertools import islice
 from typing import Any
 
 import torch
@@ -63,6 +64,17 @@ def replace_first_tensor(output: Any, change: Callable[[torch.Tensor], torch.Ten
             return type(output)(new if number == name else one for number, one in enumerate(output))
         return dataclasses.replace(output, **{name: new})
     return None
+
+
+def run_to_end(output: Any, most: int = 1_000) -> tuple[Any, bool]:
+    """Return an output, what it yields as a list; and whether all.
+
+    A forward that yields runs only while it is asked for more; after `most` it is asked no further.
+    """
+    if not isinstance(output, Iterator):
+        return output, True
+    found = list(islice(output, most + 1))
+    return found[:most], len(found) <= most
 
 
 def layer_path(key: str) -> str:

@@ -335,9 +335,11 @@ def try_model(model: nn.Module, inputs: Any, batch_size: int, device: torch.devi
 
 def _run(model: nn.Module, inputs: Any, device: torch.device) -> Any:
     with use_device(model, device), eval_mode(model):
-        # A copy, since the model may write into what it is given.
-        there = tree_map(lambda tensor: tensor.to(device, copy=True), inputs)
-        output = run_forward(model, lambda: call_model(model, there))
+        # A copy, since the model may write into what it is given; and by which it may differentiate.
+        def copied() -> Any:
+            return tree_map(lambda tensor: tensor.to(device, copy=True), inputs)
+
+        output = run_forward(model, lambda: call_model(model, copied()))
     return tree_map(lambda tensor: tensor.cpu(), output)
 
 

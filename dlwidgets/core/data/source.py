@@ -34,13 +34,18 @@ class Rows:
     target_columns: tuple[str, ...] | None = None
     #: The names of the samples, where an index brought any.
     names: Sequence[Any] | None = None
+    #: Whether the inputs were given to be differentiated by: those of each batch are then leaves.
+    differentiated: bool = False
 
     def __len__(self) -> int:
         return len(self.targets)
 
     def take(self, index: Any) -> tuple[Any, torch.Tensor]:
         """Return (inputs, targets) of the samples at `index`: integers or a slice."""
-        return tree_map(lambda tensor: _select(tensor, index), self.inputs), _select(self.targets, index)
+        inputs = tree_map(lambda tensor: _select(tensor, index), self.inputs)
+        if self.differentiated:
+            inputs = tree_map(lambda t: t.detach().requires_grad_(t.is_floating_point()), inputs)
+        return inputs, _select(self.targets, index)
 
 
 def _select(tensor: torch.Tensor, index: Any) -> torch.Tensor:
@@ -215,6 +220,7 @@ def _make_rows(
     return Rows(
         inputs, targets, labels.classes or labels.columns, named=labels.classes is not None,
         target_columns=labels.columns if targets.ndim > 1 else None, names=labels.rows or row_names(X),
+        differentiated=any(tensor.requires_grad for tensor in tree_tensors(X)),
     )  # fmt: skip
 
 

@@ -301,6 +301,9 @@ def _run(ready: Callable[[bool], tuple[Trace, Any]], example: Example, reason: s
         except Exception as error:
             raise _NoStandIn from error
         trace.run(inputs)
+        if missed := trace.missed():
+            trace, inputs = ready(gradients)
+            trace.run(inputs, missed)
 
     try:
         try_forward(attempt)

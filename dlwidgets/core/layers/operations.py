@@ -202,6 +202,8 @@ class Functions(TorchFunctionMode):
                 raise UnsupportedOperatorException("code outside torch")
             if args[0].is_floating_point() and (name != "tolist" or args[0].numel() > 1):
                 self._trace.leave_uncounted("code outside torch")
+        if name != "__get__":
+            self._trace.use(args)
         recurrent = self._whole and name in _RECURRENT
         # A packed sequence has its lengths in the place of the weights' flag.
         if not (recurrent and len(args) == 9 and isinstance(args[3], bool)):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import threading
 import time
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import update_wrapper
@@ -18,9 +19,10 @@ from torch.nn.parameter import is_lazy
 from torch.utils._mode_utils import no_dispatch
 from torch.utils._python_dispatch import _disable_current_modes
 
-from ..base.outputs import named_tensors
+from ..base.outputs import named_tensors, run_to_end
 from ..base.slices import pause
 from ..base.trees import call_model, tree_tensors
+from ..base.unbound import hear_unbound
 from .operations import Functions, Operations, TensorOperation
 from .stand_in import fake_tensor
 from .unregistered import find_unregistered
@@ -107,6 +109,9 @@ class Trace:
         self._ended: tuple[nn.Module, _Frame] | None = None
         self._clock = _Clock(self.fake) if pressed else None
         self.used: set[str] = set()
+        #: Identity of a weight -> its layer; and the layers whose weights were used before they were called.
+        self._owners: dict[int, str] = {}
+        self._used_outside: dict[str, None] = {}
         self._most = 0  # calls of one layer
         self.needs_values = False
         self._stack: list[_Frame] = []
@@ -117,6 +122,9 @@ class Trace:
             self.records[layer.path] = Record()
             self.modules[layer.path] = module
             self._places.setdefault(id(module), []).append(layer)
+            above = self.modules.get(layer.parent or "") if layer.parent is not None else None
+            if not isinstance(above, nn.MultiheadAttention):  # it uses those of what it holds
+                self._owners.update((id(one), layer.path) for one in module._parameters.values())
             if not layer.again and not isinstance(module, torch.jit.ScriptModule):
                 # On the instance, so that a layer whose forward is called directly is seen as well.
                 module.__dict__["forward"] = _Listener(self, module)
@@ -127,9 +135,10 @@ class Trace:
             for module in one.modules:
                 module.register_forward_pre_hook(lambda *_, path=one.path: self.used.add(path))
 
-    def run(self, inputs: Any) -> None:
+    def run(self, inputs: Any, missed: Sequence[str] = ()) -> None:
         """Call the stand-in on `inputs` (see `trees.call_model`).
 
+        Calls of the layers at `missed` are heard in another way, which takes longer.
         Raises Exception: what the forward raised; `failure` then says where.
         """
         with ExitStack() as stack:
@@ -138,6 +147,8 @@ class Trace:
                 stack.enter_context(self._mode)
             stack.enter_context(Operations(self))
             stack.enter_context(Functions(self, whole_recurrences=self.cache is not None))
+            if missed:
+                stack.enter_context(hear_unbound((self.modules[path] for path in missed), self._hear))
             try:
                 if isinstance(self._twin, torch.jit.ScriptModule):
                     with self.entered(self._twin, (inputs,), {}) as frame:
@@ -147,6 +158,36 @@ class Trace:
             except Exception as error:
                 self._note_failure("", {}, error)
                 raise
+
+    def _hear(self, module: nn.Module, args: Sequence[Any], named: Mapping[str, Any]) -> Callable[[Any], None]:
+        call = self.entered(module, args, named)
+        frame = call.__enter__()
+
+        def ended(output: Any) -> None:
+            frame.output = output
+            call.__exit__(None, None, None)
+
+        return ended
+
+    def missed(self) -> list[str]:
+        """List the layers whose weights were used without a call of them."""
+        return [path for path in self._used_outside if not self.records[path].calls]
+
+    def use(self, values: Iterable[Any]) -> None:
+        """Note what a function was given: maybe weights of another layer."""
+        for value in values:
+            if (path := self._owners.get(id(value))) is not None and not self.records[path].calls:
+                self._used_outside[path] = None
+
+    def run_to_end(self, output: Any) -> Any:
+        """Run a forward that yields; note what cannot be run."""
+        found, ended = run_to_end(output)
+        if inspect.iscoroutine(output):
+            output.close()
+        elif ended:
+            return found
+        self.leave_uncounted("what is asked for later")
+        return found
 
     def tick(self, output: Any) -> None:
         """Note that an operation was followed; TooSlow: it should be run instead."""
@@ -338,6 +379,8 @@ class _Listener:
                 key = cache.key(self._module, args, kwargs) if cache is not None else None
             if cache is None or key is None:
                 frame.output = self._forward(*args, **kwargs)
+                if not frame.path:
+                    frame.output = self._trace.run_to_end(frame.output)
             elif (known := cache.output(key)) is not None:
                 frame.output, macs = known
                 self._trace.count(macs)

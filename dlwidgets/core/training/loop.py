@@ -380,9 +380,12 @@ class Loop:
         # Swapped in first: each forward begins with the weights that eval_mode has found.
         with self.averaged(), eval_mode(self.model):
             for inputs in batches:
-                # A copy, since the model may write into what it is given.
-                there = tree_map(torch.clone, self.objective.to_device(inputs))
-                yield run_forward(self.model, lambda: call_model(self.model, there))  # noqa: B023 - called here
+                there = self.objective.to_device(inputs)
+                yield run_forward(self.model, lambda: self._call(there))  # noqa: B023 - called here
+
+    def _call(self, inputs: Any) -> Any:
+        """Call the model on a copy, into which it may write."""
+        return call_model(self.model, tree_map(torch.clone, inputs))
 
     def _learn(self, group: list[Any]) -> tuple[float, dict[str, float]]:
         """Move the weights; return the loss and what else was measured."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import types
+
 import pytest
 import torch
 from torch import nn
@@ -19,6 +21,13 @@ class Net(nn.Module):
 
     def forward(self, x):
         return self.out(self._use(self.parts, x))
+
+
+class Holder:
+    """An object of a person's own that holds a layer."""
+
+    def __init__(self):
+        self.layers = {"a": nn.Linear(3, 3)}
 
 
 def through(layers, x):
@@ -39,6 +48,10 @@ def sentences(model):
         ({"a": nn.Linear(3, 3)}, lambda d, x: d["a"](x), ["plain dict", "12", "used", "nn.ModuleDict"]),
         ([[nn.Linear(3, 3)], [nn.Linear(3, 3)]], lambda p, x: p[1][0](p[0][0](x)), ["2 Linear", "24"]),
         ([nn.Parameter(torch.ones(3))], lambda p, x: x * p[0], ["1 parameter", "nn.ParameterList"]),
+        (types.SimpleNamespace(a=nn.Linear(3, 3)), lambda o, x: o.a(x), ["(SimpleNamespace) with 1 Linear", "used"]),
+        (Holder(), lambda o, x: o.layers["a"](x), ["object (Holder) with 1 Linear", "12", "used", "an nn.Module"]),
+        ({"a": Holder()}, lambda d, x: d["a"].layers["a"](x), ["plain dict of 1 Linear", "12", "used"]),
+        (nn.Linear(3, 3).forward, lambda call, x: call(x), ["1 Linear", "12"]),
         (torch.ones(3, requires_grad=True), lambda w, x: x * w, ["plain tensor", "3", "nn.Parameter"]),
     ],
 )  # fmt: skip
@@ -46,11 +59,7 @@ def test_weights_that_torch_does_not_see_are_told(parts, use, words):
     model = Net(parts, use)
     (said,) = sentences(model)
     assert all(word in said for word in words), said
-    assert (
-        sum(p.numel() for p in model.parameters())
-        == dlw.summary(model, torch.rand(1, 3)).total_parameters
-        == 4
-    )
+    assert sum(p.numel() for p in model.parameters()) == dlw.summary(model, torch.rand(1, 3)).total_parameters == 4
 
 
 def test_layers_that_are_held_and_not_run_are_not_called_used():
@@ -58,9 +67,7 @@ def test_layers_that_are_held_and_not_run_are_not_called_used():
     assert "used" not in said
 
 
-@pytest.mark.parametrize(
-    "kind", [nn.ModuleList, lambda layers: [layer.requires_grad_(False) for layer in layers]]
-)
+@pytest.mark.parametrize("kind", [nn.ModuleList, lambda layers: [layer.requires_grad_(False) for layer in layers]])
 def test_what_torch_sees_or_nobody_wants_trained_is_not_told(kind):
     assert sentences(Net(kind([nn.Linear(3, 3)]), through)) == []
 
