@@ -82,12 +82,14 @@ class Clip:
             return norm, False
         if self.mode == "norm":
             # What clip_grad_norm_ does once it has the norm.
-            nn.utils.clip_grads_with_norm_(parameters, self.limit, total)
+            for some in by_mesh(parameters):
+                nn.utils.clip_grads_with_norm_(some, self.limit, total)
             factor = min(1.0, self.limit / (norm + 1e-6))
             return norm * factor, factor < 1
         if self.mode == "value":
             if clipped := max(map(_largest_element, parameters)) > self.limit:
-                nn.utils.clip_grad_value_(parameters, self.limit)
+                for some in by_mesh(parameters):
+                    nn.utils.clip_grad_value_(some, self.limit)
         else:
             left = {id(one) for one in spared}
             clipped = clip_adaptively([p for p in parameters if id(p) not in left], self.limit)
@@ -108,6 +110,8 @@ def _largest_element(parameter: nn.Parameter) -> float:
     gradient = _dense_gradient(parameter)
     if not gradient.numel():
         return 0.0
+    if hasattr(gradient, "full_tensor"):
+        return float(_whole(gradient.abs().max()))
     # The norm of order infinity takes five times as long.
     least, greatest = torch.view_as_real(gradient).aminmax() if gradient.is_complex() else gradient.aminmax()
     return max(-float(least), float(greatest))
@@ -116,7 +120,21 @@ def _largest_element(parameter: nn.Parameter) -> float:
 def total_norm(parameters: Iterable[nn.Parameter]) -> torch.Tensor:
     """Return the total L2 norm of the gradients; 0 without any."""
     # One fused call for all; get_total_norm exists from torch 2.6 on, the oldest supported.
-    return nn.utils.get_total_norm([_dense_gradient(p) for p in parameters if p.grad is not None])
+    parts = by_mesh([p for p in parameters if p.grad is not None])
+    norms = [_whole(nn.utils.get_total_norm(list(map(_dense_gradient, part)))) for part in parts or [[]]]
+    return norms[0] if len(norms) == 1 else nn.utils.get_total_norm(norms)
+
+
+def by_mesh(parameters: Sequence[nn.Parameter]) -> list[list[nn.Parameter]]:
+    """Part parameters by what they are sharded over: no function takes them together."""
+    parts: dict[Any, list[nn.Parameter]] = {}
+    for parameter in parameters:
+        parts.setdefault(getattr(parameter, "device_mesh", None), []).append(parameter)
+    return list(parts.values())
+
+
+def _whole(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
 
 
 def last_linear(model: nn.Module) -> tuple[str | None, list[nn.Parameter]]:
@@ -142,11 +160,11 @@ def clip_adaptively(parameters: Sequence[nn.Parameter], limit: float) -> bool:
         if gradient.is_sparse:  # the rows of an embedding that the batch met
             parameter.grad = gradient = gradient.coalesce()
             weights, gradient = parameter[gradient.indices()[0]], gradient.values()
-        most = _unit_norms(weights).clamp_(min=_MIN_NORM).mul_(limit)
+        most = _unit_norms(weights).clamp(min=_MIN_NORM) * limit
         norms = _unit_norms(gradient)
         beyond = norms > most
         gradient.mul_(torch.where(beyond, most / norms.clamp(min=1e-6), 1.0))
-        over.append(beyond.any())
+        over.append(_whole(beyond.any()))
     return bool(over) and bool(torch.stack([one.to(over[0].device) for one in over]).any())
 
 

@@ -9,6 +9,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, parallelize_module
 
 import dlwidgets as dlw
 
@@ -93,3 +94,20 @@ def test_weights_that_are_shared_out_are_described_shown_and_trained(alone, kind
 
 def to_plain(tensor):
     return tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("clip", [None, 0.05, ("value", 0.001), ("adaptive", 0.01)])
+def test_layers_that_are_split_beside_whole_ones_train_as_whole_ones(alone, clip):
+    trained = []
+    for split in (False, True):
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2), nn.LayerNorm(2))
+        if split:
+            model = parallelize_module(model, alone, {"0": ColwiseParallel(), "2": RowwiseParallel()})
+        rows = torch.rand(32, 4, generator=torch.Generator().manual_seed(0)), torch.arange(32) % 2
+        dlw.Session(model, train=rows, batch_size=8, seed=0, clip=clip).step(4)
+        trained.append([getattr(one, "full_tensor", one.detach)() for one in model.parameters()])
+    for whole, parts in zip(*trained):
+        torch.testing.assert_close(whole, parts)
