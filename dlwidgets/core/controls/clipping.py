@@ -126,7 +126,7 @@ def total_norm(parameters: Iterable[nn.Parameter]) -> torch.Tensor:
 
 
 def by_mesh(parameters: Sequence[nn.Parameter]) -> list[list[nn.Parameter]]:
-    """Part parameters by what they are sharded over: no function takes them together."""
+    """Part parameters by what they are sharded over."""
     parts: dict[Any, list[nn.Parameter]] = {}
     for parameter in parameters:
         parts.setdefault(getattr(parameter, "device_mesh", None), []).append(parameter)
