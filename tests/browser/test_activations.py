@@ -296,7 +296,7 @@ def test_256_maps_of_28_x_28_are_painted_after_a_click_while_training_runs(desk,
     desk.kernel.execute("session.start()")
     desk.wait_until("session.steps > 20")
     browser = desk.page.locator(".dlw-activations")
-    waits = [browser.evaluate(_CLICK, ("0", "1")[number % 2]) for number in range(40)]
+    waits = [browser.evaluate(_CLICK, ("0", "1")[number % 2]) for number in range(20)]
     expect(browser.locator(".dlw-act-what")).to_contain_text("256 maps")
     assert desk.kernel_eval("view.project()['drawing']['block']") == [2, 2]
     measured("layer picked -> 256 maps of 28 x 28 painted", waits)

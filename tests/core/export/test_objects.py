@@ -227,11 +227,6 @@ def a_random_dataset_whose_batches_are_accumulated():
     return made.step(4)
 
 
-@pytest.fixture(scope="module")
-def done(tmp_path_factory):
-    return RUNS.write(tmp_path_factory.mktemp("scripts"))
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("name", RUNS)
 def test_a_script_gives_the_weights_of_the_run_bit_for_bit(done, name):

@@ -528,11 +528,6 @@ for _number in range(16):
     RUNS[f"at_random_{_number}"] = lambda number=_number: at_random(number)
 
 
-@pytest.fixture(scope="module")
-def done(tmp_path_factory):
-    return RUNS.write(tmp_path_factory.mktemp("scripts"))
-
-
 @pytest.mark.parametrize("name", RUNS)
 def test_a_script_gives_the_weights_of_the_run_bit_for_bit(done, name):
     check_weights(done, name)

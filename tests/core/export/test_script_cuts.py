@@ -176,11 +176,6 @@ def a_step_of_several_batches_that_failed_is_taken_again():
     return made.step(3)
 
 
-@pytest.fixture(scope="module")
-def done(tmp_path_factory):
-    return RUNS.write(tmp_path_factory.mktemp("scripts"))
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("name", RUNS)
 def test_a_script_gives_the_weights_of_the_run_bit_for_bit(done, name):

@@ -423,11 +423,6 @@ def a_loss_with_the_head_of_the_model():
     return session(model=model, loss=decayed).step(3)
 
 
-@pytest.fixture(scope="module")
-def done(tmp_path_factory):
-    return RUNS.write(tmp_path_factory.mktemp("scripts"))
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("name", RUNS)
 def test_a_script_gives_the_weights_of_the_run_bit_for_bit(done, name):

@@ -129,11 +129,6 @@ def lazy():
     return steered(nn.Sequential(nn.LazyLinear(8), nn.ReLU(), nn.LazyLinear(4)))
 
 
-@pytest.fixture(scope="module")
-def done(tmp_path_factory):
-    return RUNS.write(tmp_path_factory.mktemp("scripts"))
-
-
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::FutureWarning")
 @pytest.mark.parametrize("name", RUNS)
@@ -141,6 +136,7 @@ def test_a_script_gives_the_weights_of_the_run_bit_for_bit(done, name):
     check_weights(done, name)
 
 
+@pytest.mark.slow
 def test_a_compiled_model_is_compiled_in_one_line(done):
     text = (done[0] / "compiled_ahead_of_time.py").read_text()
     assert '\nmodel = torch.compile(model, backend="aot_eager", dynamic=True)\n' in text
