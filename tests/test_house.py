@@ -46,7 +46,7 @@ OUTSIDE = {
     "core": {"torch", "numpy", "safetensors", "tqdm"} | HEAVY - {"IPython"},
     "teaching": {"torch", "numpy"} | HEAVY - {"IPython"},
     "session": {"torch", "numpy", "pandas", "traitlets"},
-    "views": {"torch", "numpy", "pandas", "matplotlib", "traitlets", "anywidget", "ipywidgets", "IPython"},
+    "views": {"torch", "numpy", "pandas", "matplotlib", "traitlets", "anywidget", "ipywidgets", "IPython", "marimo"},
 }
 
 #: What each room may take from the house itself.

@@ -15,7 +15,7 @@ from .confusion.view import ConfusionGrid
 from .curves.view import Curves
 from .layers.view import LayerTable
 from .training.view import TrainingPanel
-from .view import Pictured, View, close_widgets, module, style
+from .view import Arranged, View, close_widgets, module, style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -74,7 +74,7 @@ class Tabs(View):
         return self._kept[name]
 
 
-class Dashboard(Pictured, ipywidgets.VBox):
+class Dashboard(Arranged):
     """Arranges the views of one session.
 
     At first it is one screen: what steers the run, its curves, and one of the other views at a time, in tabs.
@@ -112,6 +112,10 @@ class Dashboard(Pictured, ipywidgets.VBox):
     def views(self) -> tuple[Any, ...]:
         """The views, from top to bottom."""
         return self.training, self.curves, self.layers, self.confusion, self.activations
+
+    @property
+    def _live(self) -> list[Any]:
+        return [*self.views[1:]]
 
     @property
     def show(self) -> str:

@@ -13,7 +13,7 @@ from .confusion.view import ConfusionGrid
 from .curves.view import Curves
 from .layers.view import LayerTable
 from .training.view import TrainingPanel
-from .view import Pictured, close_widgets
+from .view import Arranged, close_widgets
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -23,7 +23,7 @@ CONTROLS = ("lr", "batch_size", "clip")
 VIEWS = {"curves": Curves, "confusion": ConfusionGrid, "activations": ActivationBrowser, "layers": LayerTable}
 
 
-class Experiment(Pictured, ipywidgets.VBox):
+class Experiment(Arranged):
     """Shows the run with a few controls and views, side by side.
 
     For a lesson, whose text, control and effect are to stand on one screen.
@@ -75,6 +75,10 @@ class Experiment(Pictured, ipywidgets.VBox):
         from ..core.base.canvas import encode_png, stack_pixels
 
         return encode_png(stack_pixels([view.picture() for view in self._drawn]))
+
+    @property
+    def _live(self) -> list[Any]:
+        return [*self.views.values()]
 
     @property
     def _drawn(self) -> list[Any]:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import anywidget
 import traitlets
-from ipywidgets import Widget
+from ipywidgets import VBox, Widget
 
 from ..core.base.machine import in_notebook
 from ..core.base.words import check_options
@@ -411,6 +411,24 @@ class View(Pictured, anywidget.AnyWidget):
 
 def _sentence(error: Exception) -> str:
     return f"{type(error).__name__}: {error}".removesuffix(": ")
+
+
+class Arranged(Pictured, VBox):
+    """Arranges views and controls of ipywidgets, which marimo does not show."""
+
+    @property
+    def _live(self) -> list[Any]:
+        """The views that are live in marimo too."""
+        return []
+
+    def _display_(self) -> Any:
+        """Return for marimo the live views, with a word on the controls."""
+        import marimo
+
+        words = marimo.md(
+            "Controls need Jupyter; in marimo steer the run from a cell: `session.lr = 1e-4`, `session.pause()`."
+        )
+        return marimo.vstack([words, *(self._live or [marimo.image(self._still())])])
 
 
 class _Reminder:

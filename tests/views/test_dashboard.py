@@ -153,3 +153,10 @@ def test_what_is_shown_is_set_in_code_and_a_mistyped_word_gets_a_sentence(wire, 
     with pytest.raises(ValueError, match="show='all'\\): \"simple\" or \"full\" is wanted"):
         Dashboard(session, show="all")
     gc.collect()
+
+
+def test_marimo_gets_the_live_views_and_a_word_on_the_controls(session):
+    marimo = pytest.importorskip("marimo", reason="the dashboard in marimo wants marimo")
+    shown = Dashboard(session)._display_()
+    assert isinstance(shown, marimo.Html) and "steer the run from a cell" in shown.text
+    assert shown.text.count("marimo-anywidget") >= 4

@@ -13,7 +13,7 @@ import ipywidgets
 from ...core.base.words import name_kind
 from ...core.controls.clipping import CLIP_MODES, Clip
 from ...session import Session
-from ..view import Pictured, answer_anywhere, close_widgets
+from ..view import Arranged, answer_anywhere, close_widgets
 from .limits import Restrictions
 from .presets import PRESETS, Preset, check_presets
 from .sections import Sections
@@ -45,7 +45,7 @@ _STEP = _NOTCH / 5
 Range = tuple[float, float]
 
 
-class TrainingPanel(Pictured, ipywidgets.VBox):
+class TrainingPanel(Arranged):
     """Buttons and controls that steer a run while it trains.
 
     Each control is a wish of the session; beside it stands what is in force. A value that cannot be is
