@@ -59,7 +59,7 @@ def test_an_interrupt_says_what_it_did_not_end_and_how_that_is_paused():
             content = message["content"]
             printed += content.get("text", "") if content.get("name") == "stdout" else ""
             error = content.get("ename", error)
-            if interrupt_at and printed.endswith(interrupt_at):
+            if interrupt_at and content.get("text", "").endswith(interrupt_at):  # once, not at what follows
                 manager.interrupt_kernel()
 
         client.execute_interactive(code, output_hook=hear, timeout=60)
