@@ -209,7 +209,7 @@ def test_the_picture_is_made_anew(lab):
     lab.wait_until(f"session.steps > {STEPS}", timeout=500)
     page.locator(".dlw-dash").scroll_into_view_if_needed()
     page.mouse.move(2, 2)
-    expect(Panel(page).status).to_have_text("running")
+    expect(Panel(page, -1).status).to_have_text("running")
     taken = Image.open(io.BytesIO(page.locator(".dlw-dash").screenshot(animations="disabled")))
     framed = ImageOps.expand(taken.convert("RGB"), border=16, fill="white")
     framed.quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(PICTURE, optimize=True)
