@@ -89,7 +89,7 @@ def _moment(session: Session | None) -> Any:
     if session is None:
         return None
     looks = session.selected_layer, session.selected_sample, session.thresholds
-    return session.steps, session.status, session.line, len(session.changes), session.evaluation, repr(looks)
+    return session.steps, session.status, session.line, len(session.changes), id(session.evaluation), repr(looks)
 
 
 def _pages_keep(view: Pictured) -> bool:
