@@ -29,7 +29,7 @@ export function givenAndSaid({ model, el, state }) {
     ranking.replaceChildren(...rows.flatMap(([name, score, truth]) => {
       const bar = make("i", { style: `width: ${100 * Math.min(1, Math.max(0, score ?? 0))}%` });
       return [
-        make("span", { text: truth ? `✓ ${name}` : name, title: truth ? `${name}: true` : name, class: truth ? "dlw-act-true" : "" }),
+        make("span", { text: truth ? `✓ ${name}` : name, title: truth ? `${name}: true` : name, class: truth ? "dlw-act-true" : "", dir: "auto" }),
         shares ? make("span", { class: "dlw-act-share", "data-true": String(!!truth) }, bar) : make("span"),
         make("span", { text: shares ? (score ?? NaN).toFixed(2) : sig(score, 3), class: "dlw-act-score" }),
       ];

@@ -36,7 +36,7 @@ export function classTable({ metrics, point, pin, sortBy, signal }) {
 
   /** @param {string} key @param {boolean} [head] */
   const cell = (key, head = false) => make(/** @type {"td"} */ (key === "name" ? "th" : "td"),
-    { ...(key === "name" && !head ? { scope: "row" } : {}), "data-wide": wide && metrics.hasInterval(key) }, make("span"), make("small"));
+    { ...(key === "name" && !head ? { scope: "row" } : {}), "data-wide": wide && metrics.hasInterval(key) }, make("span", key === "name" ? { dir: "auto" } : {}), make("small"));
   /** @param {Element} part @param {string} value @param {string} ends */
   const fillCell = (part, value, ends) => { say(part.children[0], value); say(part.children[1], ends); };
 

@@ -49,7 +49,7 @@ export function strength(n, whole, dark) {
 /** A tile without its cells, which are painted over it: its name, its value, the place of its four cells, and its slider
  * once it was seen. */
 function makeTile() {
-  const label = make("span"), value = make("b"), four = make("div", { style: `height: ${2 * TILE.cell + 1}px` });
+  const label = make("span", { dir: "auto" }), value = make("b"), four = make("div", { style: `height: ${2 * TILE.cell + 1}px` });
   const tile = make("div", { class: "dlw-conf-tile", role: "button", "aria-pressed": "false" },
     make("div", { class: "dlw-conf-name" }, label, value), four);
   return { tile, label, value, four, slider: /** @type {HTMLInputElement | null} */ (null) };
