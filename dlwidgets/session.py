@@ -145,7 +145,7 @@ class Session(HasTraits):
         spans the rest of the run. One that fits the run's length still ends with it where another batch size,
         `accumulate` or `epochs` makes its steps more or fewer: the rest of its curve is drawn out, or in.
     batch_size : samples a step; None: 32, or what a DataLoader brings.
-    epochs : how many epochs `start()` and `fit()` train.
+    epochs : how many epochs `start()` and `fit()` train; None: 10, unless they are told how many.
     clip : gradient clipping: None, a norm as 1.0, ("norm" | "value" | "adaptive", limit), or "adaptive"
         (AGC).
     weight_decay : None: what the optimizer has by default.
@@ -209,8 +209,8 @@ class Session(HasTraits):
     The weights are those of the plain loop: `torch.manual_seed(seed)`, a generator `g` seeded with `seed`,
     and for each epoch the batches of `torch.randperm(n, generator=g)` in order. While it trains in the
     background, the global random generators are the training's: a cell that draws from them meanwhile changes
-    what comes after, as it would in any loop. Sessions that train at once take turns, a step each, and each
-    has its own random numbers: its weights are those that it has alone.
+    what comes after, as it would in any loop; `notes` says so where torch's on the CPU show it. Sessions that train
+    at once take turns, a step each, and each has its own random numbers: its weights are those that it has alone.
     """
 
     # -- wishes: written by people and views
@@ -272,7 +272,7 @@ class Session(HasTraits):
         lr: float | None = None,
         schedule: Any = None,
         batch_size: int | None = None,
-        epochs: int = 10,
+        epochs: int | None = None,
         clip: Any = None,
         weight_decay: float | None = None,
         classes: Sequence[str] | Mapping[Any, Any] | None = None,
@@ -308,7 +308,7 @@ class Session(HasTraits):
             self.add_traits(**{one.name: _Wish(one.default, help=one.__doc__) for one in unlisted})
         self._mirroring_here, self._choosing = _Here(), threading.RLock()
         self._summary: Summary | None = None
-        self.epochs = self._read("epochs", epochs)
+        self.epochs = self._read("epochs", 10 if epochs is None else epochs)
         self.evaluate_every = self._read("evaluate_every", evaluate_every)
         self.evaluate_samples = self._read("evaluate_samples", evaluate_samples)
         controls = {
@@ -322,6 +322,7 @@ class Session(HasTraits):
             training_step=training_step, seed=seed, device=device, memory=snapshot_memory,
             controls=controls, wish=self._asked_for, tell=self._told, note=self._noted,
         )  # fmt: skip
+        self._run.orders.planned = None if epochs is None else self.epochs
         self._run.autosave = autosave(self._run, checkpoint_dir, checkpoint_every)
         if self._run.autosave is not None and (others := describe_others(Path(checkpoint_dir).expanduser())):
             notes = (*notes, others)
@@ -829,7 +830,8 @@ class Session(HasTraits):
 
         On the CPU it goes on bit for bit: `session.resume()` trains what was left of the run, one that was
         stopped or closed included. A run that is done stays done: `fit(3)` trains three epochs more, and an
-        `epochs=` larger than that of then what is missing. New checkpoints go into the same folder. Snapshots
+        `epochs=` larger than that of then what is missing; one of `epochs=2` has one left after `fit(1)`. New
+        checkpoints go into the same folder. Snapshots
         and branches of then are not there; the history, the ledger and where it began are, so that
         `to_script` writes the whole run.
 

@@ -201,6 +201,11 @@ class RandomMark:
         self._read = self._torch = None
         self._goes_on = self._settled = False
 
+    @property
+    def torch_state(self) -> torch.Tensor | None:
+        """Where torch's generator was at the mark."""
+        return self._torch
+
     def restore(self) -> None:
         """Make the random numbers go on from the mark."""
         if self._read is None or self._torch is None:
@@ -208,6 +213,55 @@ class RandomMark:
         RandomStates(self._torch, self._cuda, self._read.numpy, self._read.python).install()
         # What is drawn between two marks cannot be seen where the numbers were put back in between.
         self._goes_on = False
+
+
+class StrayDraws:
+    """Finds that somebody else draws from torch's generator on the CPU meanwhile.
+
+    There is one in a process: what a cell draws, a step misses. A training draws as many numbers in each of
+    like stretches of its way, as a step of so many samples; one that is unlike many in a row before it is the
+    sign. What draws by chance itself, as a random augmentation, is never sure enough.
+
+    Attributes
+    ----------
+    told : whether any were found: the first say enough.
+    """
+
+    #: How many like stretches in a row are sure.
+    SURE = 20
+
+    def __init__(self) -> None:
+        self._last: tuple[int, int] | None = None
+        self._usual: dict[Any, tuple[tuple[int, int], int]] = {}
+        self._draws = self.told = False
+
+    def forget(self) -> None:
+        """Go on from elsewhere."""
+        self._last = None
+
+    def passed(self, state: torch.Tensor, stretch: Any) -> bool:
+        """Say whether strange numbers were drawn in a stretch that ended.
+
+        `state` is the generator's now, `stretch` what is alike in stretches. Where the training itself draws
+        none, strange ones do no harm, and are not told.
+        """
+        # The seed it was set to, and how many of a block of 624 numbers are left.
+        raw = state.numpy()
+        now = int(raw[:8].view(np.int64)[0]), int(raw[8:12].view(np.int32)[0])
+        before, self._last = self._last, now
+        if before is None:
+            return False
+        moved = now[0] - before[0], (before[1] - now[1]) % 624
+        usual, times = self._usual.get(stretch, (moved, 0))
+        if moved == usual:
+            self._usual[stretch] = usual, times + 1
+            self._draws = self._draws or (times >= self.SURE and moved != (0, 0))
+            return False
+        if times < self.SURE:
+            self._usual[stretch] = moved, 1
+            return False
+        self.told = self._draws
+        return self._draws
 
 
 class Generators:

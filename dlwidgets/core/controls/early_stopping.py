@@ -53,13 +53,15 @@ class Patience:
     best, best_step : the best value so far, and after how many steps it was seen; None before any.
     waited : evaluations since.
     restored : the step at which the best weights were put back last; None before that.
-    due_steps : steps whose evaluation was counted; those that a person asked for between are not.
+    due_steps : steps whose evaluation was counted, and on how many samples, None for all; those that a person
+        asked for between are not.
     """
 
     def __init__(self, model: nn.Module, beside: Callable[[], Mapping[str, torch.Tensor]] = dict) -> None:
         self._model, self._beside = model, beside
         self.rule: StoppingRule | None = None
-        self.due_steps: set[int] = set()
+        self.due_steps: dict[int, int | None] = {}
+        self._samples: int | None = None
         self.put(None)
 
     def put(self, rule: StoppingRule | None) -> None:
@@ -76,6 +78,21 @@ class Patience:
         self._counted = 0
         self._weights: dict[str, torch.Tensor] = {}
 
+    def compare_on(self, samples: int | None) -> str:
+        """Compare evaluations on so many samples (None: all) from here on.
+
+        Only like is compared with like: where they were others, the best is counted anew, and a sentence says so.
+        """
+        before, self._samples = self._samples, samples
+        if before == samples or self.rule is None or self.best is None:
+            return ""
+        was, now = ("all" if one is None else f"{one:,}" for one in (before, samples))
+        said = f"Evaluations are on {now} validation samples now and were on {was}: what is best is counted anew"
+        said += f" ({self.said})."
+        rule, self.rule = self.rule, None
+        self.put(rule)
+        return said
+
     def after(self, value: float | None, step: int) -> str | None:
         """Count an evaluation; return why to stop, or None.
 
@@ -85,7 +102,7 @@ class Patience:
         if rule is None:
             return None
         self._counted = step
-        self.due_steps.add(step)
+        self.due_steps[step] = self._samples
         better = value is not None and not math.isnan(value)
         if better and self.best is not None:
             less = rule.metric in _LESS
@@ -151,13 +168,14 @@ class Patience:
         """Return the rule, the counts, and the best weights if kept."""
         rule = None if self.rule is None else tuple(self.rule)
         counting = {"best": self.best, "best_step": self.best_step, "waited": self.waited}
-        counting |= {"restored": self.restored, "counted": self._counted}
+        counting |= {"restored": self.restored, "counted": self._counted, "samples": self._samples}
         return {"rule": rule, **counting, "weights": dict(self._weights)}
 
     def install(self, state: dict[str, Any]) -> None:
         self.put(None if state["rule"] is None else StoppingRule(*state["rule"]))
         self.best, self.best_step, self.waited = state["best"], state["best_step"], state["waited"]
         self.restored, self._counted = state.get("restored"), state.get("counted", 0)
+        self._samples = state.get("samples")
         now = self._now()
         self._weights = {
             name: kept.to(now[name].device if name in now else kept.device, copy=True)

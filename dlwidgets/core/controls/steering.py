@@ -180,7 +180,7 @@ class Steering:
         """Feed the evaluation of a retaken step to schedule and early stopping."""
         self.loop.rate.replay_evaluation(found, self.loop.steps)
         if self.loop.patience.is_replayed(self.loop.steps):
-            self.loop.judge(found)
+            self.loop.judge(found, self.loop.patience.due_steps[self.loop.steps])
 
     def state(self, shape: bool = False) -> dict[str, Any]:
         """Return the states of controls that shape the model, or not."""

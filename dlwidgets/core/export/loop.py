@@ -38,6 +38,8 @@ def write_loop(
         # How many batches a step has is changed before they are drawn.
         cuts = _move_to_tables(draft, _select(changes, lambda line: line.startswith("accumulate = ")))
         changes = _select(changes, lambda line: not line.startswith("accumulate = "))
+    if draft.accumulates and (one := "losses_of_epoch.append(loss.item())") in draft.after:
+        draft.after[draft.after.index(one)] = "losses_of_epoch.append(value)"
     made = [loss[1].format(inputs=data.inputs, targets=data.targets, batch=data.batch), *loss[2]]
     if draft.context:
         made = [draft.context, *map(indent, made)]
@@ -103,49 +105,55 @@ def _accumulate(draft: Draft, data: BatchLines, made: list[str]) -> tuple[str, s
     """Return an epoch's opening, loop, what cuts out a group, and learns."""
     if data.cut is not None:
         order, count = data.cut
-        opening, loop, each = f"order = {order}\nstart = 0", f"while start < {count}:", "for index in group:"
+        opening, loop, each = f"order = {order}\nstart = 0", f"while start < {count}:", "for index in gathered:"
         take = (
-            f"group = []\nwhile len(group) < accumulate and start < {count}:\n"
-            "    group.append(order[start : start + batch_size])\n    start += batch_size"
+            f"gathered = []\nwhile len(gathered) < accumulate and start < {count}:\n"
+            "    gathered.append(order[start : start + batch_size])\n    start += batch_size"
         )
-        samples, length, fetch = "sum(len(index) for index in group)", "len(index)", data.fetch
+        samples, length, fetch = "sum(len(index) for index in gathered)", "len(index)", data.fetch
         if data.draws and fetch.startswith("inputs, targets = "):
             # All batches of a step are fetched before the first is learnt from.
             first, _, fetch = fetch.removeprefix("inputs, targets = ").partition("\n")
             samples, length, each = (
-                "sum(len(targets) for _, targets in group)",
+                "sum(len(targets) for _, targets in gathered)",
                 "len(targets)",
-                "for inputs, targets in group:",
+                "for inputs, targets in gathered:",
             )
             take = take.replace(
-                "    group.append(order[start : start + batch_size])",
-                f"    index = order[start : start + batch_size]\n    group.append({first})",
+                "    gathered.append(order[start : start + batch_size])",
+                f"    index = order[start : start + batch_size]\n    gathered.append({first})",
             )
     else:
         draft.sources.imports.add("import itertools")
         names, _, source = data.loop.removesuffix(":").rpartition(" in ")
-        opening, each, take, fetch = f"rest = iter({source})", f"{names} in group:", "", data.take
-        loop = "while group := list(itertools.islice(rest, accumulate)):"
-        samples, length = "sum(len(targets) for _, targets in group)", "len(targets)"
+        opening, each, take, fetch = f"rest = iter({source})", f"{names} in gathered:", "", data.take
+        loop = "while gathered := list(itertools.islice(rest, accumulate)):"
+        samples, length = "sum(len(targets) for _, targets in gathered)", "len(targets)"
     inside = [*fetch.splitlines(), *made]
+    # A schedule that waits for the loss gets that of all batches of a step.
+    valued = "losses_of_epoch.append(value)" in draft.after
+    begun = ["value = 0.0"] if valued else []
     if draft.loop.accumulation.uneven:
         targets = _write_weigh(draft, data)
         inside += ["if weight:", "    (loss / (sum(weights) / weight)).backward()"]
+        inside += ["    value += loss.item() / (sum(weights) / weight)"] if valued else []
         names = each.removeprefix("for ").rpartition(" in ")[0]
         names = f"({names})" if "," in names else names
         learn = [
-            "optimizer.zero_grad()", f"weights = [weigh({targets}) {each.removesuffix(':')}]",
-            "weights = weights if any(weights) else [1.0] * len(group)  # all empty: the gradients are 0",
-            f"for {names}, weight in zip(group, weights):", *map(indent, inside),
+            "optimizer.zero_grad()", *begun, f"weights = [weigh({targets}) {each.removesuffix(':')}]",
+            "weights = weights if any(weights) else [1.0] * len(gathered)  # all empty: the gradients are 0",
+            f"for {names}, weight in zip(gathered, weights):", *map(indent, inside),
         ]  # fmt: skip
         return opening, loop, take, learn
     if draft.loop.objective.summed:
-        inside.append("loss.backward()")
-        return opening, loop, take, ["optimizer.zero_grad()", each, *map(indent, inside)]
+        inside += ["loss.backward()", *(["value += loss.item()"] if valued else [])]
+        return opening, loop, take, ["optimizer.zero_grad()", *begun, each, *map(indent, inside)]
     if data.cut is None and not each.startswith("for inputs, targets"):
         raise Unwritable("gradients of batches that are no pairs were accumulated")
     inside.append(f"(loss / (samples / {length})).backward()")
-    return opening, loop, take, ["optimizer.zero_grad()", f"samples = {samples}", each, *map(indent, inside)]
+    inside += [f"value += loss.item() / (samples / {length})"] if valued else []
+    begun += [f"samples = {samples}", each]
+    return opening, loop, take, ["optimizer.zero_grad()", *begun, *map(indent, inside)]
 
 
 def _write_weigh(draft: Draft, data: BatchLines) -> str:

@@ -12,6 +12,7 @@ from torch.nn.modules.dropout import _DropoutNd
 from ..base.isolation import eval_mode, preserve_random_state, run_forward
 from ..base.state import StateCopier, same_state
 from ..base.trees import call_model
+from ..base.words import pluralize
 from ..data.task import KnownLabelsLoss
 from ..layers.structure import expression_of, structure
 from ..layers.walk import uncompiled
@@ -148,6 +149,11 @@ def _name_function(draft: Draft, function: Any, what: str, beside: CompanionWrit
             return f"{what}_function"
         name = draft.sources.use_function(function)
     except Unwritable as why:
+        if optimizers := draft.loop.objective.companions.optimizers:
+            raise Unwritable(
+                f"training_step= moves weights with {pluralize(len(optimizers), 'optimizer')} of its own, which "
+                "only the code that made it can make again: session.save() keeps the model's weights"
+            ) from None
         raise Unwritable(f"the {what} function cannot be written: {why}") from None
     if getattr(function, "__name__", "") == "<lambda>":
         source, name = name, f"{what}_function"

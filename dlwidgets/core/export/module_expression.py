@@ -131,7 +131,11 @@ def read_compilation(model: nn.Module) -> dict[str, Any]:
     elif isinstance(backend, torch._TorchCompileWrapper) and _is_backend(backend.compiler_name):
         found["backend"], options = backend.compiler_name, backend.kwargs.get("options")
     else:
-        raise Unwritable("it was compiled by a backend of its own")
+        name = getattr(backend, "compiler_name", getattr(backend, "__name__", type(backend).__name__))
+        raise Unwritable(
+            f"the model was compiled with the function {name}, which torch knows by no name: compile it with a "
+            'backend that has one, as backend="inductor", or train the model that is not compiled'
+        )
     found |= {"options": dict(options)} if options else {}
     if (dynamic := getattr(context, "_dynamic", None)) is not None:
         found["dynamic"] = dynamic

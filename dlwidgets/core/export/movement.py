@@ -56,13 +56,14 @@ class Movement:
         self._steering = Steering(self._loop, kinds=[one for one in CONTROLS if one.writer is MovementWriter])
         if origin.schedule is not None:
             self._rate.begin(origin.asked_schedule, origin.schedule)
+            self._rate.scale(origin.factor)
         self._epochs, self._losses, self._rates = (
             history.columns[name].values.tolist() for name in ("epoch", "loss", "lr")
         )
         due = draft.loop.rate.due_steps
         self._evaluations = {row["step"]: row for row in history.evaluations if row["step"] in due}
         self._schedules = ScheduleLines(draft)
-        self._cycled, self._slider = set(origin.cycled), False
+        self._slider = False
 
     def _swap(self, optimizer: Optimizer) -> None:
         self.optimizer = self._loop.optimizer = optimizer
@@ -78,12 +79,12 @@ class Movement:
             path = draft.save_beside("optimizer", origin.state, "what the optimizer had kept before the run")
             text += f"\noptimizer.load_state_dict(torch.load({path}, weights_only=True))"
         draft.setup.append(text)
-        self._schedules.begin()
+        self._schedules.begin(self._rate.cycled)
 
     def finish(self) -> None:
         """Write what depends on all changes; compare the last rates."""
         self._replay_to(self._draft.steps)
-        self._schedules.finish(sorted(self._cycled & {"momentum", "betas"}), self._slider)
+        self._schedules.finish(self._slider)
 
     def change(self, entry: Entry) -> list[str]:
         """Return the lines of a change."""
@@ -92,12 +93,17 @@ class Movement:
         scheduled = rate.plan is not None
         began = rate.starting_rates() if entry.by != "run" or not scheduled else rate.began  # type: ignore[union-attr]
         own = rate.original_groups[0] if rate.cycled and rate.original_groups else {}
+        units = {rate.plan and rate.plan.unit}
         self._put(entry)
-        self._cycled |= set(rate.cycled)
+        units.add(rate.plan and rate.plan.unit)
+        if not entry.step and self._epochs[0] > 1 and "epoch" in units:
+            raise Unwritable(
+                f"{entry.name} was changed under a schedule by epochs while all of the first was left out"
+            )
         rmsprop = type(self.optimizer) is torch.optim.RMSprop
         if entry.name == "schedule":
             lines = [line for key, value in own.items() for line in _set_in_all_groups(key, [_plain(value)])]
-            lines += self._schedules.change(entry, began, rate.factor if entry.by == "run" else 1.0)
+            lines += self._schedules.change(entry, began, rate.factor if entry.by == "run" else 1.0, rate.cycled)
             return lines + (_BUFFERS if rmsprop and "momentum" in rate.cycled and entry.step else [])
         if entry.name == "optimizer":
             slid = scheduled and rate.factor != factor
@@ -139,6 +145,9 @@ class Movement:
 
     def _replay_to(self, step: int) -> None:
         """Replay the steps up to one, comparing their rates."""
+        if step and not self._loop.steps:
+            for _ in range(1, int(self._epochs[0])):
+                self._rate.after_epoch()
         for number in range(self._loop.steps, step):
             taken = number + 1
             if (self._rate.value or 0.0) != self._rates[number]:
@@ -147,11 +156,9 @@ class Movement:
                 )
             self._loop.steps = taken
             self._rate.after_step(self._losses[number])
-            if taken == len(self._epochs):
-                ended = self._draft.loop.epochs == self._epochs[number]
-            else:
-                ended = self._epochs[taken] != self._epochs[number]
-            if ended:
+            # All batches of an epoch may have been left out.
+            last = self._draft.loop.epochs + 1 if taken == len(self._epochs) else self._epochs[taken]
+            for _ in range(int(last) - int(self._epochs[number])):
                 self._rate.after_epoch()
             if taken in self._evaluations:
                 self._rate.after_evaluation(self._evaluations[taken], taken)

@@ -32,6 +32,8 @@ class Schedule:
         self.warmup, self.taken = warmup, 0  #? warmup
         self.most, self.advanced = most, 0  #? most
         self.factor = factor  #? slider
+        self.unit = unit  #? units
+        self.cycled = cycled  #? cycles
         self.write()
 
     def rates(self):
@@ -71,14 +73,22 @@ class Schedule:
         for group, rate in zip(optimizer.param_groups, self.rates()):  #? straight
             group["lr"] = rate * self.factor  #? slider
             group["lr"] = rate  #? bare
-            for name in {CYCLED}:  #? cycles
-                group[name] = stand_in[name]  #? cycles
+            for name in self.cycled:  #? cycles
+                group[name] = stand_in[name]  #? kept
+                if name in group:  #? swapped
+                    group[name] = stand_in[name]  #? swapped
+                elif "betas" in group:  # what SGD calls momentum  #? swapped
+                    group["betas"] = (stand_in["momentum"], *group["betas"][1:])  #? swapped
+                elif "momentum" in group:  #? swapped
+                    group["momentum"] = stand_in["betas"][0]  #? swapped
 '''
 
 
-def _class_text(needs: set[str], cycled: Sequence[str]) -> str:
+def _class_text(needs: set[str]) -> str:
     """Return the class with the lines that are needed: "warmup", "most", "slider"."""
-    needs = needs | {"cycles" if cycled else "straight"} | (set() if "slider" in needs else {"bare"})
+    needs = needs | (set() if "slider" in needs else {"bare"})
+    needs |= ({"kept"} if "swapped" not in needs else set()) if "cycles" in needs else {"straight"}
+    needs -= set() if "cycles" in needs else {"swapped"}
     lines = []
     for line in _CLASS.strip("\n").splitlines():
         text, mark, wanted = line.partition("  #? ")
@@ -92,12 +102,14 @@ def _class_text(needs: set[str], cycled: Sequence[str]) -> str:
     limits = join({"warmup": "after the warm-up", "most": "before its end"}, " and ")
     filled = {
         "WHAT": f", with {extras}" if extras else "",
-        "OPTIONS": join({"warmup": ", warmup=0", "most": ", most=None", "slider": ", factor=1.0"}),
+        "OPTIONS": join({
+            "warmup": ", warmup=0", "most": ", most=None", "slider": ", factor=1.0", "units": ', unit="step"',
+            "cycles": ", cycled=()",
+        }),
         "OR": join({"warmup": ", or the warm-up before it"}),
         "UNLESS": f", {limits}" if limits else "",
         "CYCLES": join({"cycles": ", and what else the scheduler cycles"}),
-        "CYCLED": repr(list(cycled)).replace("'", '"'),
-    }
+    }  # fmt: skip
     text = "\n".join(lines)
     for name, words in filled.items():
         text = text.replace(f"{{{name}}}", words)
@@ -117,7 +129,7 @@ class ScheduleLines:
         begins = [(0, self._first), *((entry.step, entry.applied) for entry in entries)]
         begins = [(step, wish) for step, wish in begins if wish is not None]
         starts, self._wishes = [step for step, _ in begins], [wish for _, wish in begins]
-        self._units = {wish[1].get("metric") or wish[1].get("unit") or "step" for wish in self._wishes}
+        self._units = set(map(_unit_of, self._wishes))
         self._warms_up = any(wish[1].get("warmup") for wish in self._wishes)
         #: Whether a scheduler would be stepped beyond its end, where the rate is to stay.
         self._outlasts = any(
@@ -131,36 +143,45 @@ class ScheduleLines:
         changed = any(one.name in ("lr", "optimizer") and one.step >= first for one in draft.changes)
         stretched = any(wish[1].get("at") for wish in self._wishes)
         differ = len(self._wishes) > 1 and (self._outlasts or ended or len(self._units) > 1)
-        self._plain = bool(begins) and not (changed or self._warms_up or stretched or differ)
+        scaled = self._first is not None and draft.origin.factor != 1.0
+        self._plain = bool(begins) and not (changed or self._warms_up or stretched or differ or scaled)
         self._name = "scheduler" if self._plain else "schedule"
         self._needs: set[str] = set()
         self._begun = False
 
-    def begin(self) -> None:
-        """Write the first schedule, and its part of each step."""
+    def begin(self, cycled: Sequence[str]) -> None:
+        """Write the first schedule, which changes `cycled` along."""
         if self._wishes:
             first = f"{self._name} = None"
             if self._first is not None:
-                first = self._text(self._first, self._draft.origin.began, 1.0)
+                origin = self._draft.origin
+                first = self._text(self._first, origin.began, origin.factor, cycled)
             self._draft.setup.append(first)
             self._write_steps()
 
-    def finish(self, cycled: Sequence[str], slider: bool) -> None:
+    def finish(self, slider: bool) -> None:
         """Write the class, if it is used, with its needed lines.
 
-        `cycled` are the settings that a schedule changes beside the rate; `slider` says whether one was set.
+        `slider` says whether a rate was set while one was in force.
         """
         if self._wishes and not self._plain:
             needs = self._needs | ({"slider"} if slider else set())
-            self._draft.definitions.append(_class_text(needs, cycled))
+            needs |= {"swapped"} if self._draft.changed("optimizer") else set()
+            self._draft.definitions.append(_class_text(needs))
 
-    def change(self, entry: Entry, rates: Sequence[float], factor: float) -> list[str]:
-        """Return the lines of another schedule, from where it begins."""
+    def change(
+        self, entry: Entry, rates: Sequence[float], factor: float, cycled: Sequence[str]
+    ) -> list[str]:
+        """Return the lines of another schedule, from where it begins.
+
+        `cycled` are the settings that it changes beside the rate.
+        """
         if entry.applied is None:
             return [f"{self._name} = None"]
-        return self._text(entry.applied, rates, factor).splitlines()
+        lines = self._text(entry.applied, rates, factor, cycled).splitlines()
+        return lines + (["losses_of_epoch.clear()"] if entry.applied[1].get("metric") == "loss" else [])
 
-    def _text(self, wish: Wish, rates: Sequence[float], factor: float) -> str:
+    def _text(self, wish: Wish, rates: Sequence[float], factor: float, cycled: Sequence[str]) -> str:
         options, warmup, length, at = split_options(wish)
         made = self._scheduler_text(wish[0], options)
         rates = [float(rate) for rate in rates]
@@ -180,7 +201,13 @@ class ScheduleLines:
         more = f", warmup={warmup}" if warmup else ""
         more += f", most={most}" if most is not None else ""
         more += f", factor={factor!r}" if factor != 1.0 else ""
-        needed = {"warmup": warmup, "most": most is not None, "slider": factor != 1.0, "at": at > warmup}
+        unit = _unit_of(wish)
+        more += f', unit="{unit}"' if len(self._units) > 1 and unit != "step" else ""
+        more += f", cycled={list(cycled)!r}" if cycled else ""
+        needed = {
+            "warmup": warmup, "most": most is not None, "slider": factor != 1.0, "at": at > warmup,
+            "cycles": cycled, "units": len(self._units) > 1,
+        }  # fmt: skip
         self._needs |= {name for name, needs in needed.items() if needs}
         lines = [f"schedule = Schedule(\n    lambda optimizer: {made},\n    {rates!r}{more},\n)"]
         # What takes a stretched schedule to its place.
@@ -222,17 +249,16 @@ class ScheduleLines:
     def _write_steps(self) -> None:
         """Write what advances the schedule after steps, epochs and evaluations."""
         draft, units = self._draft, self._units
-        metrics = sorted(units - {"step", "epoch", "loss"})
         advance = f"{self._name}.{'step' if self._plain else 'advance'}"
         if "loss" in units:
             draft.sources.imports.add("import numpy as np")
             draft.setup.append("losses_of_epoch = []")
             draft.after.append("losses_of_epoch.append(loss.item())")
-            draft.epoch_end += self._guard([f"{advance}(float(np.mean(losses_of_epoch)))"])
-            draft.epoch_end.append("losses_of_epoch.clear()")
-        if len(metrics) > 1:
-            raise Unwritable("two schedules waited for different metrics")
-        for metric in metrics:
+            # All batches of an epoch may be left out.
+            some = ["losses_of_epoch"] if draft.changed("skip") else []
+            mean = [f"{advance}(float(np.mean(losses_of_epoch)))"]
+            draft.epoch_end += [*self._guard(mean, "loss", some), "losses_of_epoch.clear()"]
+        for metric in sorted(units - {"step", "epoch", "loss"}):
             due = draft.loop.rate.due_steps
             found = {
                 row["step"]: repr(float(row[metric])) for row in draft.loop.history.evaluations
@@ -240,8 +266,8 @@ class ScheduleLines:
             }  # fmt: skip
             table = format_table(metric, found)
             draft.setup.append(f"# What the evaluations on the validation data found.\n{table}")
-            there = f" and {self._name} is not None" if self._optional else ""
-            draft.after_count += [f"if step in {metric}{there}:", f"    {advance}({metric}[step])"]
+            fed = [f"{advance}({metric}[step])"]
+            draft.after_count += self._guard(fed, metric, [f"step in {metric}"])
         lines = [f"{advance}()"]
         if self._plain:
             wish = self._wishes[-1]
@@ -250,13 +276,25 @@ class ScheduleLines:
                 lines = [f"if scheduler.last_epoch < {most}:", "    scheduler.step()"]
             draft.after += self._guard(lines) if "step" in units else []
         else:
-            if {"step", "epoch"} <= units:
-                raise Unwritable("one schedule counted steps and another one epochs")
             # A warm-up counts the steps.
-            counts = ["schedule.taken += 1"] if self._warms_up else []
-            draft.after += self._guard([*counts, *(lines if "step" in units else ["schedule.write()"])])
+            each = ["schedule.taken += 1"] if self._warms_up else []
+            if units == {"step"}:
+                each += lines
+            elif "step" in units:
+                each += ['if schedule.unit == "step":', *map(indent, lines), "else:", "    schedule.write()"]
+            else:
+                each.append("schedule.write()")
+            draft.after += self._guard(each)
         if "epoch" in units:
-            draft.epoch_end += self._guard(lines)
+            draft.epoch_end += self._guard(lines, "epoch")
 
-    def _guard(self, lines: list[str]) -> list[str]:
-        return [f"if {self._name} is not None:", *map(indent, lines)] if self._optional else lines
+    def _guard(self, lines: list[str], unit: str = "", tests: Sequence[str] = ()) -> list[str]:
+        """Return lines that are run where a schedule is in force."""
+        tests = [*tests, *([f"{self._name} is not None"] if self._optional else [])]
+        tests += [f'schedule.unit == "{unit}"'] if unit and len(self._units) > 1 and not self._plain else []
+        return [f"if {' and '.join(tests)}:", *map(indent, lines)] if tests else lines
+
+
+def _unit_of(wish: Wish) -> str:
+    """Return what a schedule counts, or the metric that it waits for."""
+    return wish[1].get("metric") or wish[1].get("unit") or "step"

@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 #: Variables of the script. What was written out under such a name keeps it, and the script's is changed.
 _NAMES = frozenset(
     """FullBatches HERE Schedule X accumulate averaged batch batch_size batches best best_loss class_weights classes
-    clip_adaptively clipped data dataset device draw_batches epoch epochs exchange found generator group
+    clip_adaptively clipped data dataset device draw_batches epoch epochs exchange found gathered generator group
     head index inputs items left_out load_data loader loss loss_function loss_of_each losses
     losses_of_epoch lr_after make_model max_norm max_ratio max_value missed mixed model name optimizer
     order parameter parts predict predicted probabilities project projected rest said samples schedule
     scheduler seed shuffle so split start state step targets thresholds true unit_norm unit_norms unite
-    valid weigh weight weights wrong y""".split()
+    valid value weigh weight weights wrong y""".split()
 )
 
 

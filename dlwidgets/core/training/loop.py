@@ -16,7 +16,7 @@ from torch.optim import Optimizer
 from ..base.history import History
 from ..base.isolation import eval_mode, run_forward
 from ..base.numbers import to_seconds
-from ..base.random_state import RandomMark
+from ..base.random_state import RandomMark, StrayDraws
 from ..base.trees import call_model, tree_map
 from ..base.words import quote_names
 from ..controls.accumulate import Accumulation, add_parts, divisors
@@ -82,6 +82,7 @@ class Loop:
     look : shown the first batch of the next step, once, and how many batches the step has; it must leave no
         trace and not raise.
     before_step : called before each step; must leave no trace.
+    alone : says whether nobody else draws random numbers meanwhile, as a cell might.
     between_batches : called between two batches of an evaluation, with the model in eval mode; must leave no
         trace. What it raises ends the evaluation, of which nothing is kept.
     note : told in a sentence of what a person should know.
@@ -115,10 +116,11 @@ class Loop:
         self.accumulation, self.precision = Accumulation(batches), MixedPrecision(objective.device)
         self.normalisation, self.dropout = WeightNormalisation(self.model), DropoutRates(self.model)
         self.average, self.patience = WeightAverage(self.model), Patience(self.model, self._tensors_beside)
-        self._mark = RandomMark()
+        self._mark, self._stray = RandomMark(), StrayDraws()
         self._parameters: list[nn.Parameter] = list(self.model.parameters())
         self.look: Callable[[Any, int], None] | None = None
         self.before_step: Callable[[], object] = lambda: None
+        self.alone: Callable[[], bool] = lambda: True
         self.between_batches: Callable[[], None] = lambda: None
         self.note: Callable[[str], None] = lambda sentence: None
         self.refresh()
@@ -214,10 +216,14 @@ class Loop:
                 self._end_epoch()
             return False
         self._mark.set()
+        watched = not self._stray.told and not self.alone()
+        if watched:
+            self._follow_draws(self._mark.torch_state, ("data", self._taken))
         buffers = [buffer.clone() for buffer in self._buffers]
         try:
             value, measured = self._learn(group)
         except BaseException:
+            self._stray.forget()
             self._mark.restore()
             self.precision.abandon()
             self._undrawn = before if self._undrawn is None else self._undrawn
@@ -227,6 +233,10 @@ class Loop:
                     buffer.copy_(kept)
             raise
         self._taken, self._undrawn = True, None
+        if watched:
+            self._follow_draws(torch.get_rng_state(), sum(map(batch_length, group)))
+        else:
+            self._stray.forget()
         # Before the count of steps: whoever reads that on another thread finds the step here.
         self.history.step(
             epoch=self.epochs + 1, loss=value, lr=self.rate.value or 0.0,
@@ -239,8 +249,18 @@ class Loop:
             self._end_epoch()
         return True
 
+    def _follow_draws(self, state: Any, stretch: Any) -> None:
+        """Say where somebody else drew random numbers."""
+        if self._stray.passed(state, stretch):
+            self.note(
+                f"Random numbers were drawn beside the training at about step {self.steps + 1:,}, as by "
+                "torch.rand() in a cell: the weights from there on are not those of the seed alone, and going back "
+                "or a script gives others. torch.rand(3, generator=torch.Generator()) disturbs nothing."
+            )
+
     def skip(self) -> int:
         """Leave out the next step's batches; return how many samples."""
+        self._stray.forget()
         group = self.accumulation.take()
         self._taken = self._skipped = True
         if not group or self.accumulation.over:
@@ -312,6 +332,7 @@ class Loop:
         self._taken, self.layer_stats = state["taken"], None
         self._undrawn, self._skipped = None, False
         self._mark.forget()
+        self._stray.forget()
 
     def evaluate(
         self, batches: Batches, samples: int | None = None, seed: int = 0, record: bool = True
@@ -339,11 +360,13 @@ class Loop:
             found = self.normalisation.plain(self.normalisation.model.state_dict())
             return {key: v.detach().clone() if isinstance(v, torch.Tensor) else v for key, v in found.items()}
 
-    def judge(self, figures: Mapping[str, float]) -> str | None:
-        """Take in an evaluation; return why to stop, or None."""
+    def judge(self, figures: Mapping[str, float], samples: int | None = None) -> str | None:
+        """Take in an evaluation on so many samples; say why to stop."""
         rule = self.patience.rule
         if rule is None:
             return None
+        if said := self.patience.compare_on(samples):
+            self.note(said)
         with self.averaged():
             return self.patience.after(figures.get(rule.metric), self.steps)
 

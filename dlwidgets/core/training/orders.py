@@ -20,6 +20,7 @@ class Orders:
     ending : how the last going ended, or "" while it goes: "paused", "stopped", "done" or "failed".
     began, goal : epochs completed when the run began, and when it will be done; None without a run.
     complete : whether the run was done when it was taken over from another kernel: nothing is left of it.
+    planned : how many epochs a run was meant to have, where somebody said so; None where not.
     runs, given : how many runs have begun; how many orders people gave: to start, step, pause or stop.
     """
 
@@ -29,6 +30,9 @@ class Orders:
         self.ending = ""
         self.began = self.runs = self.given = 0
         self.goal: int | None = None
+        self.planned: int | None = None
+        #: The epochs completed where that plan began; whether it is over whatever it says, as by early stopping.
+        self._plan_began, self._over = 0, False
         self._until: int | None = None
         #: The epochs after which the going pauses, before the goal; None: it goes to the goal.
         self._until_epoch: int | None = None
@@ -60,6 +64,9 @@ class Orders:
             if self.goal is None or (only and done + epochs > self.goal):
                 self.began, self.goal = done, done + epochs
                 self.runs += 1
+                if not only or self.planned is None or self.goal > self._plan_began + self.planned:
+                    self._plan_began = done
+                self._over = False
             self._last = self.began, self.goal
             self._go(None)
             if only and done + epochs < self.goal:
@@ -94,11 +101,12 @@ class Orders:
         """Take no step: there is nothing left to do."""
         with self._lock:
             self._end("done")
-            self.goal = None
+            self.goal, self._over = None, True
 
     def epochs_changed(self, epochs: int) -> None:
         """Move the goal of the run there is."""
         with self._lock:
+            self.planned = epochs
             if self.goal is not None:
                 self.goal = self.began + epochs
                 self._last = self.began, self.goal
@@ -121,11 +129,17 @@ class Orders:
             began, goal = self.began, self.goal
             if goal is None and self.ending in ("done", "stopped") and self._last is not None:
                 began, goal = self._last
-            return {"began": began, "goal": goal, "done": self.ending == "done"}
+            done = self.ending == "done"
+            # fit(1) of a run that is to have two leaves one.
+            if goal is not None and self.planned is not None and not self._over:
+                if (plan := self._plan_began + self.planned) > goal:
+                    began, goal, done = self._plan_began, plan, False
+            return {"began": began, "goal": goal, "done": done, "planned": self.planned}
 
-    def take_over(self, began: int, goal: int | None, done: bool) -> None:
+    def take_over(self, began: int, goal: int | None, done: bool, planned: int | None = None) -> None:
         """Take over another kernel's run, to be resumed or done."""
         with self._lock:
+            self.planned, self._plan_began, self._over = planned, began, done
             self.began, self.goal, self.complete = began, None if done else goal, done
             self._last = None if goal is None else (began, goal)
             self._end("done" if done else "paused")

@@ -45,6 +45,9 @@ class Progress:
             self._set_total(self._bar.n)
         self._bar.refresh()
         self._bar.close()
+        if in_notebook():
+            # A notebook that is saved shows a bar as it was at first.
+            sys.stdout.write(f"{self._run.loop.steps - self._began:,} steps, {self._words()}\n")
 
     def _draw(self) -> None:
         loop = self._run.loop
@@ -58,10 +61,15 @@ class Progress:
         bar = self._bar
         if total is not None and total != bar.total:
             self._set_total(total)
-        figures = {"loss": loop.loss, **self._evaluated(steps)}
-        shown = ", ".join(f"{name} {value:.4g}" for name, value in figures.items())
-        bar.set_postfix_str(f"epoch {loop.epoch} of {self._run.orders.newest_goal}, {shown}", refresh=False)
+        bar.set_postfix_str(self._words(), refresh=False)
         bar.update(steps - self._began - bar.n)
+
+    def _words(self) -> str:
+        """Return the epoch and the newest figures in words."""
+        loop = self._run.loop
+        figures = {"loss": loop.loss, **self._evaluated(loop.steps)}
+        shown = ", ".join(f"{name} {value:.4g}" for name, value in figures.items())
+        return f"epoch {loop.epoch} of {self._run.orders.newest_goal}, {shown}"
 
     def _set_total(self, total: int) -> None:
         """Have the bar, also a notebook's, end after so many steps."""

@@ -119,6 +119,7 @@ class Run:
         self.worker = Worker(self._burst, self._crashed, lambda: self.orders.going)
         loop.goal, loop.between_batches = self._goal, self._between_batches
         loop.before_step = self._hand_on
+        loop.alone = lambda: self._callers > 0
         loop.note = loop.precision.note = loop.watch.note = note
         loop.rate.begins_run = lambda: self.orders.goal is None
         self.steering.evaluates = loop.rate.valid = data.valid is not None
@@ -326,7 +327,8 @@ class Run:
                 self.note(f"{name} had been set, to what no file can hold: set session.{name} again.")
             else:
                 self.ask(name, by)
-        self.orders.take_over(began, goal, done)
+        planned = wishes.get("planned") if self.orders.planned is None else self.orders.planned
+        self.orders.take_over(began, goal, done, planned)
         self.settle()
 
     def waits(self, name: str) -> bool:
@@ -587,11 +589,15 @@ class Run:
         self._crowd.start()
         if not self.loop.steps:
             self.put_entries(lambda: self.steering.run_begins(self.orders.runs))
-            self.origin = Origin.of(self.loop, self.steering, len(self.timeline.line.changes))
+            self.note_origin()
         self.timeline.begin()
         self._apply()
         self.put_entries(lambda: self.steering.run_begins(self.orders.runs))
         self._publish(error="", traceback="", status="running")
+
+    def note_origin(self) -> None:
+        """Note the state of now as where the run began."""
+        self.origin = Origin.of(self.loop, self.steering, len(self.timeline.line.changes))
 
     def _between_batches(self) -> None:
         """Let jobs and wishes into an evaluation; end it on a pause."""
@@ -613,7 +619,7 @@ class Run:
         found = self.evaluate()
         if said := self.loop.rate.after_evaluation(found.figures, self.loop.steps):
             self.note(said)
-        why = self.loop.judge(found.figures)
+        why = self.loop.judge(found.figures, found.samples if found.note else None)
         if self.loop.patience.best_step == self.loop.steps:
             self.evaluations.best = found
         if why and self.orders.going:

@@ -53,6 +53,8 @@ def try_each(
     def work(timeline: Timeline) -> tuple[Branch, ...]:
         origin, given = timeline.line.name, run.orders.given
         trials = [Trial(dict(one), steps) for one in settings]
+        if run.origin is None and not run.loop.steps:
+            run.note_origin()  # one of them may be gone on with
         timeline.abandoned = over = False
         for number, trial in enumerate(trials):
             timeline.fork()

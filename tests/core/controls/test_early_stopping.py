@@ -204,3 +204,16 @@ def test_early_stopping_without_evaluations_is_told():
     made.evaluate_every = None
     made.step(2)
     assert any("evaluate_every=None makes none" in note for note in made.notes)
+
+
+def test_the_best_is_counted_anew_where_other_samples_are_evaluated():
+    made = overfitting(early_stopping={"patience": 50, "restore": True}, evaluate_samples=5, epochs=6)
+    made.fit(2, progress=False)
+    made.evaluate_samples = None
+    made.fit(2, progress=False)
+    rows = made.history().valid_loss.dropna()
+    best = made._run.loop.patience
+    # By pandas: the least of those that were evaluated on all samples.
+    assert best.best_step == rows.iloc[2:].idxmin() and best.best == rows.iloc[2:].min()
+    assert any("are on all validation samples now and were on 5" in note for note in made.notes)
+    made.close()

@@ -176,11 +176,79 @@ def a_step_of_several_batches_that_failed_is_taken_again():
     return made.step(3)
 
 
+VALID = {"valid": (X[:10], LABELS[:10]), "evaluate_every": 2}
+
+
+@RUNS.add
+def schedules_of_steps_epochs_evaluations_and_losses_in_one_run():
+    made = session(**VALID, optimizer="adam", lr=0.05, epochs=6, schedule=("linear", {"warmup": 2})).step(2)
+    for schedule in (
+        "plateau", ("step", {"unit": "epoch", "step_size": 1}), ("plateau", {"metric": "loss", "patience": 0}),
+        ("plateau", {"metric": "accuracy", "patience": 0}), "cosine",
+    ):  # fmt: skip
+        made.schedule = schedule
+        made.step(5)
+    return made
+
+
+@RUNS.add
+def a_schedule_waits_for_the_loss_of_accumulated_batches():
+    rule = "plateau", {"metric": "loss", "patience": 0, "threshold": 0.1}
+    return session(**loader(), accumulate=3, optimizer="sgd", lr=0.1, schedule=rule, epochs=5).fit()
+
+
+@RUNS.add
+def a_rate_set_before_a_first_step_that_failed():
+    made = session(optimizer="sgd", schedule="cosine", lr=0.05)
+    made.lr = 0.003
+    fail(made)
+    return made.step(4)
+
+
+@RUNS.add
+def a_schedule_fitted_to_a_run_that_begins_after_a_step_that_failed():
+    made = session(optimizer="sgd", schedule="cosine", lr=0.05, epochs=6)
+    fail(made)
+    made.fit(1, progress=False)
+    made.rewind(1)
+    return made.step(2)
+
+
+@RUNS.add
+def momentum_goes_up_and_down_through_three_optimizers():
+    made = session(optimizer="adam", lr=0.05, schedule="one-cycle", epochs=6)
+    made.optimizer = "sgd"
+    fail(made)
+    made.step(3)
+    made.optimizer = "rmsprop"
+    made.step(3)
+    made.schedule = "polynomial"
+    made.step(2)
+    made.momentum = 0.3
+    return made.step(2)
+
+
+@RUNS.add
+def settings_set_in_groups_while_batches_are_accumulated():
+    made = session(**loader(), accumulate=2, optimizer="adam", lr=0.05, epochs=6).step(3)
+    made.schedule = "one-cycle"
+    made.step(2)
+    made.schedule = None
+    return made.step(2)
+
+
+@RUNS.add
+def a_trial_before_the_first_step_is_gone_on_with():
+    made = session(lr=0.05)
+    made.try_each(2, {"lr": 0.1}, {"lr": 0.01}, keep=0)
+    return made.step(2)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", RUNS)
 def test_a_script_gives_the_weights_of_the_run_bit_for_bit(done, name):
-    # An epoch that is left out before the first step is not known to a schedule by epochs.
-    if "which no change explains" in done[2].get(name, ""):
+    # What is changed after an epoch that was left out before the first step has no place in a script.
+    if "by epochs while all of the first was left out" in done[2].get(name, ""):
         pytest.skip("refused in a sentence")
     check_weights(done, name)
 
@@ -206,5 +274,5 @@ def test_a_step_that_failed_and_was_cut_otherwise_is_refused(tmp_path):
 
 def test_accumulation_that_never_changes_is_written_in_one_line(tmp_path):
     text = session(**loader(), accumulate=2).fit().to_script(tmp_path / "run.py").read_text()
-    assert "while group := list(itertools.islice(rest, accumulate)):" in text
+    assert "while gathered := list(itertools.islice(rest, accumulate)):" in text
     assert not re.search(r"while True|step ==", text)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import random
+import threading
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from dlwidgets.core.base.random_state import StrayDraws
 from dlwidgets.session import Session
 
 X, Y = torch.randn(40, 6, generator=torch.Generator().manual_seed(0)), torch.arange(40) % 3
@@ -199,3 +201,31 @@ def test_gradients_and_hooks_of_a_person_survive_a_look():
     assert len(model.a._forward_hooks) == 1
     assert calls
     handle.remove()
+
+
+def test_a_cell_that_draws_while_a_run_with_dropout_trains_is_told():
+    said = []
+    for disturb in (lambda: None, lambda: torch.rand(3)):
+        made = Session(Net(), (X, Y), batch_size=10, epochs=10**6).start()
+        while made.steps < 60:
+            threading.Event().wait(0.005)
+        disturb()
+        there = made.steps
+        while made.steps < there + 5:
+            threading.Event().wait(0.005)
+        made.close()
+        said.append([note for note in made.notes if "drawn beside the training" in note])
+    assert said[0] == [] and len(said[1]) == 1
+
+
+@pytest.mark.parametrize("stretch", [lambda n: 16, lambda n: n % 2])
+def test_strange_draws_are_found_and_those_of_the_training_are_not(stretch):
+    found, watch = [], StrayDraws()
+    with torch.random.fork_rng():
+        for step in range(120):
+            torch.rand(700 if stretch(step) else 3)  # more than a block of the generator, and less
+            if step == 90:
+                torch.rand(1)
+            if watch.passed(torch.get_rng_state(), stretch(step)):
+                found.append(step)
+    assert found == [90]

@@ -164,6 +164,11 @@ class Rate:
         self._write()
         return None if self.scheduled else "the schedule has a rate of 0 here, which stays 0"
 
+    def scale(self, factor: float) -> None:
+        """Scale the schedule's rates by another factor."""
+        self.factor = factor
+        self._write()
+
     def begin(self, wish: Wish | None, resolved: Wish | None = None) -> str:
         """Begin a schedule with the next step, as `Control.put`; return its words.
 
@@ -509,6 +514,8 @@ class ScheduleControl(Control):
     touches = ("lr", "momentum", "betas")
     loop_part = "rate"
     writer = MovementWriter
+    #: Whether a run has begun, or a step was tried.
+    _begun = False
     rows = (
         PanelRow(
             "schedule", "Kind", "choice", _name_of, _choose,
@@ -562,8 +569,9 @@ class ScheduleControl(Control):
         rate, ledger = self.loop.rate, self.steering.ledger
         before = rate.resolved
         note = rate.run_begins(run)
-        if not note and rate.resolved != before and ledger.entries:
-            # What the ledger, or the run's origin, says of the schedule would not be so any more.
+        known, self._begun = self._begun or bool(ledger.entries), True
+        if not note and rate.resolved != before and known:
+            # What ledger, origin or the first snapshot say of the schedule would not be so any more.
             note = f"fitted to the run: {rate.words}"
         if note:
             ledger.add(Entry(self.loop.steps, "schedule", rate.wish, rate.resolved, "run", note))

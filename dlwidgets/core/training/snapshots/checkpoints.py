@@ -321,6 +321,7 @@ class Autosave:
         self._run = run
         self._often, self._pauses = TimeBudget(0.02, least=every), TimeBudget(0.1, least=0.5)
         self._often.spent(0.0)
+        self._soon: threading.Timer | None = None
         #: The line, the place and the wishes that were saved last.
         self.place: Any = None
         #: What each wish was as the session was made: see `resume`.
@@ -332,10 +333,21 @@ class Autosave:
             self.save()
 
     def at_end(self, ending: str) -> None:
-        """Save what a run ended with, but not each of many pauses."""
+        """Save what a run ended with; of many pauses the last, soon."""
         if ending and (ending != "paused" or self._pauses.due()):
             self.save_last()
+        elif ending and (self._soon is None or not self._soon.is_alive()):
+            self._soon = threading.Timer(self._pauses.interval, self._save_soon)
+            self._soon.daemon = True
+            with contextlib.suppress(RuntimeError):  # the interpreter ends, which saves by itself
+                self._soon.start()
         self.tell()
+
+    def _save_soon(self) -> None:
+        """Save what quick steps have come to, whoever holds the session."""
+        if not self._run.orders.going:
+            with contextlib.suppress(RuntimeError):  # the run was closed
+                self._run.at_step(lambda: None if self._run.orders.going else self.save_last())
 
     def await_disk(self) -> None:
         """Wait for what is being written; that counts as a pause's cost."""
@@ -366,7 +378,7 @@ class Autosave:
             more = {
                 "past": past.state(past.of(timeline.line.went_through)), **left, **wishes,
                 "due": sorted(run.loop.rate.due_steps), "given": self.given,
-                "judged": sorted(run.loop.patience.due_steps),
+                "judged": list(map(list, run.loop.patience.due_steps.items())),
             }  # fmt: skip
             self.checkpoints.write(Checkpoint(
                 snapshot, run.loop.history.upto(snapshot.step), tuple(run.steering.ledger.entries),
@@ -460,7 +472,8 @@ def resume(
         timeline.start_over(Line(found.snapshot.line, changes=list(found.changes)))
         past.install(more.get("past", ()), found.snapshot.line)
         run.loop.rate.due_steps = set(more.get("due", ()))
-        run.loop.patience.due_steps = set(more.get("judged", ()))
+        judged = (one if isinstance(one, list) else (one, None) for one in more.get("judged", ()))
+        run.loop.patience.due_steps = dict(judged)
         for clause in clauses:
             run.note(f"From the checkpoint: {clause}.")
         if found.origin is not None:

@@ -51,6 +51,7 @@ class Origin:
     device : where the run computed; several, with commas between, where it went on elsewhere.
     loss : the state dict of a loss that is a module; None for any other.
     beside : what else a loss or a step holds, by name: state dicts, tensors, what objects remember.
+    factor : what a person laid over the rates of the schedule.
     """
 
     weights: Mapping[str, torch.Tensor] | None
@@ -72,6 +73,7 @@ class Origin:
     device: str = "cpu"
     loss: Mapping[str, torch.Tensor] | None = None
     beside: Mapping[str, Any] = field(default_factory=dict)
+    factor: float = 1.0
 
     @classmethod
     def of(cls, loop: Loop, steering: Steering, changes: int) -> Origin:
@@ -105,6 +107,7 @@ class Origin:
             tuple(loop.normalisation.state()["split"]), loop.dropout.rates(),
             drawn, changes, str(loop.objective.device),
             _weights(loss)[0] if isinstance(loss, nn.Module) else None, _read_beside(beside),
+            rate.factor,
         )  # fmt: skip
 
 

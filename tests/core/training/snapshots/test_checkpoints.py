@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import shutil
@@ -392,3 +393,37 @@ def test_a_checkpoint_that_an_earlier_version_wrote_is_gone_on_with(tmp_path):
     ]  # fmt: skip
     assert made.history().loss.tolist() == pytest.approx(losses, rel=1e-5)
     assert "lr" in made.to_script(tmp_path / "run.py").read_text()
+
+
+def test_quick_steps_are_on_disk_soon_also_where_nobody_holds_the_session(tmp_path):
+    def work():
+        made = session(tmp_path)
+        for _ in range(7):
+            made.step(1)
+
+    work()
+    gc.collect()
+    until = time.monotonic() + 10
+    while again(tmp_path).steps < 7 and time.monotonic() < until:
+        threading.Event().wait(0.05)
+    assert again(tmp_path).steps == 7
+
+
+def test_one_epoch_of_two_leaves_one(tmp_path):
+    session(tmp_path, epochs=2).fit(1, progress=False).close()
+    made = again(tmp_path, epochs=2)
+    each = made.steps
+    assert made.status == "paused" and made.progress()["epochs"] == 2
+    made.resume().wait()
+    assert made.status == "done" and made.steps == 2 * each
+    made.close()
+    # And once more, an epoch at a time.
+    made = again(tmp_path, epochs=2)
+    assert made.status == "done"
+    made.close()
+
+
+def test_a_run_whose_length_nobody_planned_is_done_when_it_is(tmp_path):
+    made = session(tmp_path, epochs=None).fit(1, progress=False)
+    made.close()
+    assert again(tmp_path, epochs=None).status == "done"
