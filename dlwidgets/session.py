@@ -691,6 +691,10 @@ class Session(HasTraits):
         self._summary = with_trainable(self._summary, self.model)
         return self._summary
 
+    def in_slices(self, work: Callable[[], Any]) -> Future[Any]:
+        """Run `work()`, which pauses by itself, a slice between two steps."""
+        return self._run.in_slices(work)
+
     def find_layers(self) -> Future[Summary]:
         """Have the table of `layers()` made between steps, in slices."""
         if self._summary is not None:

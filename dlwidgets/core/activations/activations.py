@@ -15,6 +15,7 @@ from torch import nn
 
 from ..base.isolation import isolate_model, run_forward
 from ..base.outputs import between_transforms, describe_output, layer_path, named_tensors, run_to_end
+from ..base.slices import pause
 from ..base.trees import Takes, call_model, tree_map, tree_tensors
 from ..base.unbound import hear_unbound
 from ..base.words import quote_error
@@ -252,6 +253,7 @@ class Recording:
     # -- hooks
 
     def _before(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        pause()
         if threading.get_ident() != self._thread:
             self._elsewhere.add(id(module))
             return

@@ -14,6 +14,7 @@ from torch import nn
 
 from ..base.isolation import run_forward
 from ..base.outputs import between_transforms, outside_transforms
+from ..base.slices import pause
 from ..base.trees import call_model, tree_map, tree_tensors
 from ..layers.walk import kind_of
 from ..pictures.picture import Kind, Picture, Sort, make_bars, stack_maps
@@ -222,6 +223,7 @@ def find_incoming(
     calls: list[tuple[str, torch.Tensor, torch.Tensor]] = []
 
     def note(path: str, _module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+        pause()
         if args and isinstance(args[0], torch.Tensor) and isinstance(output, torch.Tensor):
             with between_transforms():
                 given, made = (outside_transforms(tensor).detach() for tensor in (args[0], output))

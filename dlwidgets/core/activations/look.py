@@ -187,7 +187,7 @@ def _look_at_weights(seen: Look, module: nn.Module | None, behind: Callable[[], 
     parts = ("[input]", "[state]") if isinstance(module, nn.RNNBase) else ()
     part = wanted.part if wanted.part in parts else next(iter(parts), "")
     source = behind() if isinstance(module, nn.Linear) else None
-    image = source.shape if source is not None and source.module is module else ()
+    image = source.shape if source is not None and source.path == wanted.layer else ()
     found = filters(
         module, wanted.channel, wanted.budget,
         by=wanted.by, order=wanted.order, at_slice=wanted.at_slice, image=image,

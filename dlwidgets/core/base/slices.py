@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -77,6 +78,10 @@ class SlicedWork:
                 raise _Abandoned
 
 
+class Overdue(BaseException):
+    """Ends work that takes too long; no `except Exception` catches it."""
+
+
 _here = threading.local()
 
 
@@ -90,6 +95,19 @@ def pause() -> None:
     """Let others go on, if a slice of this work is over."""
     if (work := getattr(_here, "work", None)) is not None:
         work._pause()
+    elif time.perf_counter() > getattr(_here, "deadline", math.inf):
+        raise Overdue
+
+
+@contextmanager
+def at_most(seconds: float) -> Iterator[None]:
+    """Have `pause()` on this thread raise Overdue once that time is over."""
+    before = getattr(_here, "deadline", math.inf)
+    _here.deadline = time.perf_counter() + seconds
+    try:
+        yield
+    finally:
+        _here.deadline = before
 
 
 @contextmanager

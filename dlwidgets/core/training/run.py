@@ -46,7 +46,7 @@ PULSE = 0.1
 #: How long a wish that holds at rest too is waited for, lest a long job holds up who made it [s].
 _PATIENCE = 2.0
 #: How long a slice of long work takes between two steps, and where none are taken [s].
-_SLICE, _SLICE_AT_REST = 0.025, 0.5
+_SLICE, _SLICE_AT_REST = 0.035, 0.5
 #: How long steps and checkpoints under way are waited for when the interpreter ends [s].
 _LAST_PATIENCE = 10.0
 

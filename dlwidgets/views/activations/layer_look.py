@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import math
 import threading
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
+from torch.overrides import BaseTorchFunctionMode
 
 from ...core.activations.filters import Incoming
 from ...core.activations.layer_choice import layer_paths
 from ...core.activations.look import Look, Show, Wanted, default_layer, look
-from ...core.base.isolation import isolate_model, preserve_random_state
+from ...core.base.isolation import isolate_model, preserve_model, preserve_random_state
+from ...core.base.slices import Overdue, at_most, unpaused
 from ...core.data.samples import PlainSamples
+from ...core.layers.stand_in import is_small, try_copy
 from ...core.pictures.picture import Sort
 from ...core.pictures.tiles import BUDGET, LIVE_BUDGET
 from ...core.scoring.verdict import Verdict, verdict
@@ -78,6 +82,8 @@ class LayerLook:
         self.layers = layer_paths(self.model)
         self.lock = threading.Lock()
         self._default = default_layer(self.layers)
+        #: Whether a look at a copy costs little more.
+        self.sliceable = self.session is not None and is_small(self.model)
         #: What lies behind each layer, found once.
         self._behind: dict[tuple[str, str], Incoming | None] = {}
         #: The order of the maps: what it was made for, when, and itself.
@@ -139,32 +145,67 @@ class LayerLook:
 
     # -- looking
 
-    def take(self) -> None:
-        """Look: the sample is read once, and random states are saved once."""
+    def take(self, most: float = math.inf) -> bool:
+        """Look: the sample is read once, and random states are saved once.
+
+        Returns False where it would take longer than `most` seconds; `take_in_slices` does it then.
+        """
+        # A session's job between two steps gives the random generators back itself.
+        def isolated() -> AbstractContextManager[nn.Module]:
+            return isolate_model(self.model, random_states=self.session is None)
+
+        try:
+            with self.lock, at_most(most):
+                self._take(isolated)
+        except Overdue:
+            return False
+        return True
+
+    def take_in_slices(self) -> None:
+        """Look at a copy of the model as it is now, and pause at each layer."""
+        with self.lock, unpaused():
+            twin = try_copy(self.model)
+        if twin is None:
+            with unpaused():
+                self.take()
+            return
+
+        @contextmanager
+        def apart() -> Iterator[nn.Module]:
+            # With any such mode transformer layers call what is inside, as in `isolate_model`.
+            with torch.no_grad(), preserve_model(twin, None), BaseTorchFunctionMode():
+                yield twin
+
+        self._take(apart)
+
+    def _take(self, model: Callable[[], AbstractContextManager[nn.Module]]) -> None:
         samples, step, target = self.samples, self.step, None
-        with self.lock:
-            layer, index, own = self.wanted_layer(), self.wanted_sample(), samples.own
-            if self.taken is not None and self.taken.look.layer != layer:
-                self.part, self.slice, self.channel = None, None, 0
-            key = (layer, self.part, self.show, index if own is None else id(own), self.sort)
-            kept = self._order[2] if self._order is not None and self._order[0] == key else None
-            budget = LIVE_BUDGET if self.running else BUDGET
-            wanted = Wanted(layer, self.part, self.show, self.sort, kept, self.slice, self.channel, budget)
-            try:
-                if own is None:
-                    samples.must_exist(index)
-                # A session's job between two steps gives the random generators back itself.
-                with isolate_model(self.model, random_states=self.session is None) as eager:
-                    inputs, target = samples.item(index)
-                    found = look(eager, inputs, wanted, self.scores_of, self._behind)
-                    if own is None and self.taken is None and not found.kind:
-                        found = self._look_at_all(eager, wanted) or found
-            except Exception as error:  # noqa: BLE001 - said in the view; training and kernel go on
-                found = Look(wanted, reason=str(error) or type(error).__name__)
-            drawn = found.picture
-            if wanted.order is None and drawn is not None and drawn.order is not None:
-                self._order = (key, step, drawn.order)
-            self.taken = TakenLook(found, None if own is not None else index, target, step)
+        layer, index, own = self.wanted_layer(), self.wanted_sample(), samples.own
+        if self.taken is not None and self.taken.look.layer != layer:
+            self.part, self.slice, self.channel = None, None, 0
+        key = (layer, self.part, self.show, index if own is None else id(own), self.sort)
+        kept = self._order[2] if self._order is not None and self._order[0] == key else None
+        budget = LIVE_BUDGET if self.running else BUDGET
+        wanted = Wanted(layer, self.part, self.show, self.sort, kept, self.slice, self.channel, budget)
+        try:
+            if own is None:
+                samples.must_exist(index)
+            with model() as eager:
+                inputs, target = samples.item(index)
+                found = look(eager, inputs, wanted, self.scores_of, self._behind)
+                if own is None and self.taken is None and not found.kind:
+                    found = self._look_at_all(eager, wanted) or found
+        except Exception as error:  # noqa: BLE001 - said in the view; training and kernel go on
+            found = Look(wanted, reason=str(error) or type(error).__name__)
+        # What lies behind is the model's own layer, whose weights move on.
+        own_layers = {at: one and replace(one, module=self.layers[one.path]) for at, one in self._behind.items()}
+        self._behind.update(own_layers)
+        if found.behind is not None:
+            found = replace(found, behind=replace(found.behind, module=self.layers[found.behind.path]))
+        drawn = found.picture
+        if wanted.order is None and drawn is not None and drawn.order is not None:
+            self._order = (key, step, drawn.order)
+        self.taken = TakenLook(found, None if own is not None else index, target, step)
 
     def _look_at_all(self, eager: nn.Module, wanted: Wanted) -> Look | None:
         """Look at all rows as one sample, if the model runs then."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from concurrent.futures import Future, wait
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 _FIRST = 3.0
 #: The share of the training's time that looking may take, and the shortest time between two looks [s].
 _SHARE, _LEAST = 0.002, 1 / 3
+#: How long a look may hold a training before it is taken in slices [s].
+_HELD = 0.035
 _FIRST_LOOK = "The first look is being taken."
 
 
@@ -172,7 +175,8 @@ class ActivationBrowser(View):
         )
         self._per, self._tokens, self._more = per, tokens, False
         self._time_budget = TimeBudget(_SHARE, _LEAST)
-        self._asking, self._asked = threading.Lock(), False
+        self._asking = threading.Lock()
+        self._asked = self._again = self._long = False
         self._study = Study(self._look, self.refresh, lambda: self._may_send())
         if session is None:
             self._take_look()
@@ -181,8 +185,7 @@ class ActivationBrowser(View):
         first = session.at_batch(self._take_look)
         wait([first], timeout=_FIRST)
         super().__init__(session)
-        if not first.done():
-            first.add_done_callback(lambda _: self.refresh())
+        first.add_done_callback(self._looked)
 
     # -- the picture
 
@@ -380,19 +383,33 @@ class ActivationBrowser(View):
         with self._asking:
             # One look that waits for its turn is enough: it reads what is wanted when it begins.
             if self._asked or session is None:
+                self._again = True
                 return
             self._asked = True
-        session.at_batch(self._take_look).add_done_callback(self._looked)
+        if self._long and self._look.running:
+            session.in_slices(self._look_in_slices).add_done_callback(self._looked)
+        else:
+            session.at_batch(self._take_look).add_done_callback(self._looked)
 
-    def _take_look(self) -> None:
-        self._asked, began = False, time.perf_counter()
-        self._look.take()
+    def _take_look(self) -> bool:
+        """Look; False where it would hold the training too long."""
+        self._asked, self._again, began = False, False, time.perf_counter()
+        self._long = not self._look.take(_HELD if self._look.running and self._look.sliceable else math.inf)
         self._time_budget.spent(time.perf_counter() - began)
+        return not self._long
 
-    def _looked(self, _future: Any = None) -> None:
+    def _look_in_slices(self) -> None:
+        self._again, began = False, time.thread_time()
+        self._look.take_in_slices()
+        self._time_budget.spent(time.thread_time() - began)
+
+    def _looked(self, future: Future[Any] | None = None) -> None:
         self._asked = False
         self._study.follow()
         self.refresh()
+        overdue = future is not None and future.exception() is None and future.result() is False
+        if self._again or overdue:
+            self._look_again()  # in slices, or what was asked for while that was done
 
     def _note(self, change: Any) -> None:
         session, name, look = self.session, change["name"], self._look
