@@ -162,7 +162,7 @@ class LayerLook:
         return True
 
     def take_in_slices(self) -> None:
-        """Look at a copy of the model as it is now, and pause at each layer."""
+        """Look at a copy of the model; pause at each layer."""
         with self.lock, unpaused():
             twin = try_copy(self.model)
         if twin is None:
