@@ -71,6 +71,13 @@ def run_to_end(output: Any, most: int = 1_000) -> tuple[Any, bool]:
 
     A forward that yields runs only while it is asked for more; after `most` it is asked no further.
     """
+    if type(output) in (tuple, list, dict):
+        names = _names(output)
+        parts = [run_to_end(output[name], most) for name in names]
+        if all(part is output[name] for name, (part, _) in zip(names, parts)):
+            return output, True
+        made = [part for part, _ in parts]
+        return dict(zip(names, made)) if isinstance(output, dict) else made, all(ended for _, ended in parts)
     if not isinstance(output, Iterator):
         return output, True
     found = list(islice(output, most + 1))
