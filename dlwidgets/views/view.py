@@ -35,13 +35,15 @@ _HERE = Path(__file__).parent
 _IMPORT = re.compile(r'^(?:import\s[^;]*?from\s*"(\.[^"]+)";|/\*\* @import .*\*/)[ \t]*$', re.MULTILINE)
 #: Comments on lines of their own.
 _COMMENT = re.compile(r"^[ \t]*(?:/\*\*(?!/)(?:[^*]|\*(?!/))*\*/|//[^\n]*)[ \t]*\n", re.MULTILINE)
-#: A module that unpacks another and exports what that does.
-_UNPACKING = """const bytes = Uint8Array.from(atob("{}"), (sign) => sign.charCodeAt(0));
-const unpacked = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
-const address = URL.createObjectURL(new Blob([await new Response(unpacked).text()], {{ type: "text/javascript" }}));
-const view = (await import(address)).default;
-URL.revokeObjectURL(address);
-export default view;
+#: A module that unpacks another and shows what that does. It is there at once: anywidget gives a widget 2 s to begin,
+#: and one that takes longer is deaf to its kernel for good.
+_UNPACKING = """const view = (async () => {{
+    const bytes = Uint8Array.from(atob("{}"), (sign) => sign.charCodeAt(0));
+    const unpacked = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+    const address = URL.createObjectURL(new Blob([await new Response(unpacked).text()], {{ type: "text/javascript" }}));
+    return import(address).then((module) => module.default).finally(() => URL.revokeObjectURL(address));
+}})();
+export default {{ render: async (context) => (await view).render(context) }};
 """
 #: How long a page may take to say that it drew a picture before it is asked, and the longest such wait [s].
 _PATIENCE, _LONGEST = 3.0, 60.0

@@ -212,9 +212,22 @@ def settled(desk: Lab, names: Collection[str]) -> dict[str, int]:
     return pictures(desk, 1.5)
 
 
+#: In a page that asks for it, what unpacks our modules takes longer than anywidget gives a widget to begin.
+SLOW_UNPACKING = """if (localStorage.getItem("slow unpacking")) {
+    const { text } = Response.prototype;
+    Response.prototype.text = async function () {
+        const pause = this.headers.get("content-type") ? 0 : 2500;
+        await new Promise((done) => setTimeout(done, pause));
+        return text.call(this);
+    };
+}"""
+
+
 def test_a_closed_page_is_sent_nothing_and_the_training_goes_on(board):
     board.wait_until("session.steps > 30")
     before = board.page
+    board.context.add_init_script(SLOW_UNPACKING)
+    before.evaluate("() => localStorage.setItem('slow unpacking', 'yes')")
     board.save()
     path = board.path
     fresh = board.context.new_page()
@@ -232,8 +245,9 @@ def test_a_closed_page_is_sent_nothing_and_the_training_goes_on(board):
     # The page is asked, ever more rarely, whether it is there: the server keeps that for it.
     assert sum(traffic.comm()) < 10_000
     fresh.close()
-    # Opened again, it is brought up to date, and steers.
+    # Opened again, it is brought up to date, and steers, also where it begins slowly.
     page = board.open_page()
+    page.evaluate("() => localStorage.removeItem('slow unpacking')")
     page.set_viewport_size({"width": 1280, "height": 2600})
     everything_is_alive(page)
     Panel(page).button("Pause").click()
