@@ -175,7 +175,7 @@ def _step_of_one(batch):
         ("optimizer", ("adam", {"lrr": 1}), r"optimizer: Adam has no option 'lrr'\. Did you mean 'lr'\?"),
         ("optimizer", lambda: None, r"optimizer= is called with the parameters, and fails: "),
         ("optimizer", lambda own: 5, r"The optimizer= factory returned int, not a torch\.optim\.Optimizer\."),
-        ("schedule", ("step", {"gamma": "x"}), r"schedule 'step' has gamma='x': 0 or more is wanted\."),
+        ("schedule", ("step", {"gamma": "x"}), r"schedule 'step' has gamma='x': a number is wanted\."),
         ("clip", "nrm", r"clip has the mode 'nrm', .* Did you mean 'norm'\?"),
         ("clip", "1.0", r"clip has the mode '1\.0', .* A norm is a number: clip=1\.0\."),
         ("trainable", "nope", r"trainable: The Net has no layer or parameter 'nope'\."),

@@ -29,8 +29,8 @@ def test_steps_are_taken_between_the_slices_of_long_work():
     session, seen = made(), []
 
     def work():
-        for _ in range(20):
-            time.sleep(0.03)
+        for _ in range(16):
+            time.sleep(0.04)
             seen.append(session._run.loop.steps)
             pause()
         return "done"
