@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections import deque
+
+#: The longest wait after the first piece of work [s].
+_SOON = 2.0
 
 
 class TimeBudget:
@@ -17,14 +21,20 @@ class TimeBudget:
         if not 0 < share <= 1:
             raise ValueError(f"share is a part of the time, above 0 and at most 1, not {share!r}.")
         self.share, self.least = share, least
-        #: What one piece of work costs, in seconds: an average that leans to the recent; None before any.
-        self.cost: float | None = None
+        #: What the last pieces of work cost [s].
+        self._costs: deque[float] = deque(maxlen=5)
         self._next = 0.0
 
     @property
     def interval(self) -> float:
         """Seconds from one piece of work to the next, as things stand."""
-        return max(self.least, (self.cost or 0.0) / self.share)
+        if not self._costs:
+            return self.least
+        # The middle one: work that other processes held up is no measure of its cost, and 0.2 s among 5 ms would
+        # silence it for minutes. Nor is the first, which loads code: the second soon says more.
+        cost = sorted(self._costs)[(len(self._costs) - 1) // 2]
+        wanted = cost / self.share
+        return max(self.least, min(wanted, _SOON) if len(self._costs) == 1 else wanted)
 
     def due(self, now: float | None = None) -> bool:
         """Say whether the work may be done at `now` (seconds of `time.perf_counter`)."""
@@ -32,6 +42,5 @@ class TimeBudget:
 
     def spent(self, seconds: float, now: float | None = None) -> None:
         """Report that the work was just done and took `seconds`."""
-        # Leaning to the recent: a first run that loads code does not silence the work for long.
-        self.cost = seconds if self.cost is None else 0.7 * self.cost + 0.3 * seconds
+        self._costs.append(seconds)
         self._next = (time.perf_counter() if now is None else now) + self.interval

@@ -22,8 +22,8 @@ def test_work_of_steady_cost_takes_at_most_its_budget(costs, budget, tick):
             work.spent(cost, now)
             spent, times = spent + cost, times + 1
         now += tick
-    # The last piece of work has not been paid for yet.
-    assert spent - cost <= budget * now * (1 + 1e-9)
+    # The last piece of work has not been paid for yet, nor the first, which says little of the cost.
+    assert spent - 2 * cost <= budget * now * (1 + 1e-9)
     assert times >= 1
 
 
@@ -35,11 +35,11 @@ def test_work_is_due_at_once_and_not_sooner_than_the_least_interval():
     assert work.due(1.0)
 
 
-def test_one_slow_run_does_not_silence_the_work_for_long():
+def test_a_slow_run_does_not_silence_the_work_for_long():
     work = TimeBudget(0.1, least=0.0)
-    for cost in [10.0] + [0.01] * 12:
+    for cost in [10.0, 0.01, 0.01, 5.0, 0.01, 7.0, 0.01, 0.01]:
         work.spent(cost, 0.0)
-    assert work.interval < 10.0
+        assert work.interval <= 2.0
 
 
 @pytest.mark.parametrize("share", [0, -1, 1.5])
