@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 _HERE = Path(__file__).parent
 #: A line that imports from another file of ours, what is called or, for the type checker alone, types.
 _IMPORT = re.compile(r'^(?:import\s[^;]*?from\s*"(\.[^"]+)";|/\*\* @import .*\*/)[ \t]*$', re.MULTILINE)
-#: Comments on lines of their own.
-_COMMENT = re.compile(r"^[ \t]*(?:/\*\*(?!/)(?:[^*]|\*(?!/))*\*/|//[^\n]*)[ \t]*\n", re.MULTILINE)
+#: Comments on lines of their own, and indentation.
+_NEEDLESS = re.compile(r"^[ \t]*(?:/\*\*(?!/)(?:[^*]|\*(?!/))*\*/|//[^\n]*)[ \t]*\n|^[ \t]+", re.MULTILINE)
 #: A module that unpacks another and shows what that does. It is there at once: anywidget gives a widget 2 s to begin,
 #: and one that takes longer is deaf to its kernel for good.
 _UNPACKING = """const view = (async () => {{
@@ -78,7 +78,7 @@ def compress(text: str) -> str:
     Every widget carries its module, to the page and into a notebook that is saved with widget state: those of
     one dashboard take 0.75 MB as they are, and a quarter of that compressed.
     """
-    return _UNPACKING.format(base64.b64encode(gzip.compress(_COMMENT.sub("", text).encode(), mtime=0)).decode())
+    return _UNPACKING.format(base64.b64encode(gzip.compress(_NEEDLESS.sub("", text).encode(), mtime=0)).decode())
 
 
 @cache
