@@ -231,7 +231,9 @@ class Lab:
         if self.server.application == "jupyterlab" and not self.page.evaluate(toggled, [switch, widget_state]):
             self.command(switch)
             self.page.wait_for_function(toggled, arg=[switch, widget_state])
-        self.page.evaluate(f"(path) => ({_FIND})(path).context.save()", self.path)
+        # What an earlier saving left stays; taken out of the file, the notebook would no longer be trusted.
+        forget = "" if widget_state else 'context.model.deleteMetadata("widgets");'
+        self.page.evaluate(f"(path) => {{ const {{ context }} = ({_FIND})(path); {forget} return context.save(); }}", self.path)
         return self.server.root / self.path
 
     def to_front(self) -> None:
