@@ -177,7 +177,9 @@ def test_8_text_few_controls_and_effect_stand_on_one_screen_and_nothing_is_left_
     high, most = {}, 0
     for heading in ("1 ·", "2 ·", "3 ·", "4 ·", "5 ·", "6 ·", "7 ·"):
         place = Place(tour, heading)
-        effects = place.cell.locator(".dlw-curves, .dlw-conf-tile, .dlw-act-sheet").all()
+        effects = place.cell.locator(".dlw-curves, .dlw-conf-tile, .dlw-act-sheet")
+        expect(effects.first).to_be_visible()
+        effects = effects.all()
         boxes = [box for box in (one.bounding_box() for one in effects) if box]
         top = place.heading.bounding_box()
         assert boxes and top is not None

@@ -206,11 +206,11 @@ export function linesOfRun(want, signal) {
   const box = make("div", {}, labelled("Try", control), labelled("Values", values),
     labelled("For", steps, make("span", { class: "dlw-unit", text: "steps" }), go), came.busy, came.why, hint, table, over);
 
-  // What a person typed stays; what nobody has touched follows the run.
+  // What a person typed stays, also before the first letter, when all is selected; what nobody has touched follows the run.
   let typed = false, counted = false, listed = "", choices = /** @type {[string, string, string][]} */ ([]);
   const suggest = () => {
     const found = choices.find(([name]) => name === control.value);
-    if (found && !typed) values.value = found[2];
+    if (found && !typed && document.activeElement !== values) values.value = found[2];
   };
   const attempt = () => want.call("try", { control: control.value, values: values.value, steps: steps.value });
   listen(control, "change", () => { typed = false; suggest(); }, signal);
@@ -224,7 +224,7 @@ export function linesOfRun(want, signal) {
     choices = lines.choices ?? [];
     offer(control, choices.map(([name, text]) => [name, text]));
     suggest();
-    if (!counted && lines.steps) steps.value = String(lines.steps);
+    if (!counted && lines.steps && document.activeElement !== steps) steps.value = String(lines.steps);
     go.disabled = shut || !choices.length;
     hint.hidden = rows.length > 1;
     table.hidden = over.hidden = rows.length < 2;
