@@ -14,7 +14,7 @@ class TimeBudget:
 
     The work's owner asks `due()`, does the work, and reports `spent(seconds)`. The next time is then far
     enough away that the work takes at most `share` (0..1) of the wall clock, and never sooner than `least`
-    seconds.
+    seconds; but for the second time, which comes within some seconds, since the first says little of the cost.
     """
 
     def __init__(self, share: float = 0.01, least: float = 0.1) -> None:
