@@ -37,6 +37,7 @@ from .core.controls.near_names import name_hint
 from .core.controls.steering import CONTROLS, read_alone
 from .core.data.samples import Samples
 from .core.data.task import Task
+from .core.doctor.examination import Examination
 from .core.scoring.evaluation import Evaluation
 from .core.training.assembly import assemble, describe
 from .core.training.microscope import Microscope
@@ -198,7 +199,7 @@ class Session(HasTraits):
     selected_sample`. The loop reads them between two steps.
 
     *Facts* are read-only traits that the loop writes: `status, steps, epoch, loss, applied, rejected, scores,
-    past_scores, evaluation, layer_stats, error, traceback, notes, line, branches, snapshots, trials, pulse`.
+    past_scores, evaluation, layer_stats, findings, error, traceback, notes, line, branches, snapshots, trials, pulse`.
     Every fact may be observed; observers are called on the training thread, at most ten times a second while
     it trains, and should be quick. One that raises is named in `notes`, and the training goes on. Where the
     run is (`steps, epoch, loss, line, snapshots`) reads as it is at that moment.
@@ -256,6 +257,7 @@ class Session(HasTraits):
     pulse = Int(0, read_only=True, help="counts how often facts were told; always the last to change")
     line = _Now("main", read_only=True, help="the line of the run that is under way")
     branches = Tuple(read_only=True, help="lines that were left: `core.training.snapshots.timeline.Branch`")
+    findings = Tuple(read_only=True, help="what the doctor found: `core.doctor.finding.Finding`, worst first")
     trials = Tuple(read_only=True, help="`core.training.trials.Trial` of each of the settings being tried")
     snapshots = _Now((), read_only=True, help="(step, why) of the states of this line that are kept")
     blocking = Bool(False, read_only=True, help="whether a call of this session keeps its caller waiting")
@@ -322,6 +324,7 @@ class Session(HasTraits):
             training_step=training_step, seed=seed, device=device, memory=snapshot_memory,
             controls=controls, wish=self._asked_for, tell=self._told, note=self._noted,
         )  # fmt: skip
+        self._run.attendant = Examination(self._run)
         self._run.orders.planned = None if epochs is None else self.epochs
         self._run.autosave = autosave(self._run, checkpoint_dir, checkpoint_every)
         if self._run.autosave is not None and (others := describe_others(Path(checkpoint_dir).expanduser())):
@@ -726,6 +729,17 @@ class Session(HasTraits):
         its samples, and what moved how far.
         """
         return Microscope(self._run.loop)
+
+    # ------------------------------------------------------------------ what is wrong
+
+    def diagnose(self) -> pd.DataFrame:
+        """Return what is wrong, and what was checked, as a data frame.
+
+        A row for each of `findings`, those that last first, by severity; then the checks that did not run, with
+        why; then those that were quiet. Columns are check, outcome ("found", "over", "not run", "quiet"), severity,
+        layer, since and until (steps), what (sentences), remedies.
+        """
+        return self._run.result(self._run.attendant.frame)
 
     # ------------------------------------------------------------------ going back
 

@@ -30,7 +30,7 @@ are made hard to tell apart. The two parts are independent draws. Part of dlwidg
 
 
 @dataclass(frozen=True)
-class Finding:
+class DrawnFinding:
     """The share of a finding, and its hidden causes (0..1 each)."""
 
     share: float
@@ -39,21 +39,21 @@ class Finding:
 
 #: In the order of ChestMNIST's columns. As in NIH ChestX-ray14 (Wang et al. 2017, CVPR), infiltration is
 #: commonest and hernia rarest; the rare ones are raised, so that each class has examples to learn from.
-FINDINGS: dict[str, Finding] = {
-    "atelectasis": Finding(0.14, {"fluid": 0.5}),
-    "cardiomegaly": Finding(0.08, {"heart": 0.7}),
-    "effusion": Finding(0.16, {"fluid": 0.6, "heart": 0.5}),
-    "infiltration": Finding(0.20, {"infection": 0.6}),
-    "mass": Finding(0.08, {"tumour": 0.6}),
-    "nodule": Finding(0.10, {"tumour": 0.6}),
-    "pneumonia": Finding(0.06, {"infection": 0.7}),
-    "pneumothorax": Finding(0.08, {"airway": 0.5}),
-    "consolidation": Finding(0.10, {"infection": 0.6, "fluid": 0.3}),
-    "edema": Finding(0.06, {"heart": 0.8}),
-    "emphysema": Finding(0.06, {"airway": 0.7}),
-    "fibrosis": Finding(0.05, {"airway": 0.4, "scar": 0.5}),
-    "pleural": Finding(0.07, {"scar": 0.6}),
-    "hernia": Finding(0.015, {}),
+FINDINGS: dict[str, DrawnFinding] = {
+    "atelectasis": DrawnFinding(0.14, {"fluid": 0.5}),
+    "cardiomegaly": DrawnFinding(0.08, {"heart": 0.7}),
+    "effusion": DrawnFinding(0.16, {"fluid": 0.6, "heart": 0.5}),
+    "infiltration": DrawnFinding(0.20, {"infection": 0.6}),
+    "mass": DrawnFinding(0.08, {"tumour": 0.6}),
+    "nodule": DrawnFinding(0.10, {"tumour": 0.6}),
+    "pneumonia": DrawnFinding(0.06, {"infection": 0.7}),
+    "pneumothorax": DrawnFinding(0.08, {"airway": 0.5}),
+    "consolidation": DrawnFinding(0.10, {"infection": 0.6, "fluid": 0.3}),
+    "edema": DrawnFinding(0.06, {"heart": 0.8}),
+    "emphysema": DrawnFinding(0.06, {"airway": 0.7}),
+    "fibrosis": DrawnFinding(0.05, {"airway": 0.4, "scar": 0.5}),
+    "pleural": DrawnFinding(0.07, {"scar": 0.6}),
+    "hernia": DrawnFinding(0.015, {}),
 }
 
 

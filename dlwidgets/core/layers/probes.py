@@ -160,6 +160,11 @@ class LayerMonitor:
         #: Seconds in looks and in all, the past fading.
         self._looked = self._all = 0.0
 
+    @property
+    def on(self) -> bool:
+        """Whether layers are measured."""
+        return self._probe is not None
+
     def switch(self, model: nn.Module, on: bool) -> None:
         """Measure from now on, or no more."""
         self._reset()

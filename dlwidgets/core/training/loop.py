@@ -55,7 +55,16 @@ def zero_gradients(optimizer: Optimizer) -> None:
 
 
 class NotFinite(ArithmeticError):
-    """A loss or gradient is infinite or NaN; no step was taken."""
+    """A loss or gradient is infinite or NaN; no step was taken.
+
+    Attributes
+    ----------
+    batch_is_finite : whether the batch itself holds finite numbers alone.
+    """
+
+    def __init__(self, sentence: str, batch_is_finite: bool = True) -> None:
+        super().__init__(sentence)
+        self.batch_is_finite = batch_is_finite
 
 
 class Loop:
@@ -79,6 +88,7 @@ class Loop:
     epoch_ended : whether an epoch ended with the last call of `step()`.
     watch, layer_stats : measures the layers in some of the steps, once switched on; what it measured last.
     evaluation_cost : seconds that the last evaluation took.
+    waited : seconds that the steps have waited for their batches in all.
     look : shown the first batch of the next step, once, and how many batches the step has; it must leave no
         trace and not raise.
     before_step : called before each step; must leave no trace.
@@ -108,7 +118,7 @@ class Loop:
         #: The random numbers before the batches of a failed step, and whether these were left out since.
         self._undrawn: torch.Tensor | None = None
         self._skipped = False
-        self.evaluation_cost = 0.0
+        self.evaluation_cost = self.waited = 0.0
         self.watch = LayerMonitor()
         self.layer_stats: LayerStats | None = None
         self._gradients = GradientClipper(self.model)
@@ -216,6 +226,7 @@ class Loop:
                 self._end_epoch()
             return False
         self._mark.set()
+        drawn = time.perf_counter()
         watched = not self._stray.told and not self.alone()
         if watched:
             self._follow_draws(self._mark.torch_state, ("data", self._taken))
@@ -233,6 +244,7 @@ class Loop:
                     buffer.copy_(kept)
             raise
         self._taken, self._undrawn = True, None
+        self.waited += drawn - started
         if watched:
             self._follow_draws(torch.get_rng_state(), sum(map(batch_length, group)))
         else:
@@ -429,7 +441,7 @@ class Loop:
             empty = may_be_empty and math.isnan(one) and not objective.weigh(batch)
             empty = math.isinf(divisor) or (empty and not objective.find_nonfinite(batch))
             if not math.isfinite(one) and not empty:
-                raise NotFinite(self._not_finite(f"The loss became {one}", there))
+                raise self._not_finite(f"The loss became {one}", there)
             if not number:
                 zero_gradients(self.optimizer)
             if math.isinf(divisor):
@@ -445,7 +457,7 @@ class Loop:
                 for parameter in self._parameters:
                     if parameter.grad is not None:
                         parameter.grad.zero_()
-            raise NotFinite(self._not_finite("The loss became nan", there))
+            raise self._not_finite("The loss became nan", there)
         measured = self._gradients.clip(self.clip, self._parameters)
         if measured is not None and self._beside and not total_norm(self._beside).isfinite():
             measured = None
@@ -453,7 +465,7 @@ class Loop:
             if (skipped := self.precision.skip()) is not None:
                 return value, {"grad_norm": math.nan, **skipped, **parts}
             where = self._gradients.blame()
-            raise NotFinite(self._not_finite("The gradients became infinite or NaN", there, where))
+            raise self._not_finite("The gradients became infinite or NaN", there, where)
         self.watch.before()
         kept = self.precision.step(self.optimizer)
         self.normalisation.project()
@@ -484,8 +496,9 @@ class Loop:
         self.accumulation.after_epoch()
         self.rate.after_epoch()
 
-    def _not_finite(self, what: str, batch: Any, where: str = "") -> str:
+    def _not_finite(self, what: str, batch: Any, where: str = "") -> NotFinite:
         self.layer_stats = self.watch.failed(self.steps + 1) or self.layer_stats
         helps = "A lower learning rate or gradient clipping often helps."
         said = f"{what} in step {self.steps + 1}, which was not taken. {where}".rstrip()
-        return f"{said} {self.objective.find_nonfinite(batch) or helps} Then resume."
+        found = self.objective.find_nonfinite(batch)
+        return NotFinite(f"{said} {found or helps} Then resume.", not found)

@@ -67,6 +67,22 @@ _NOW: dict[str, Callable[[Run], Any]] = {
 }
 
 
+class Attendant:
+    """Looks on at a run between two steps; this one sees nothing."""
+
+    def began(self) -> None:
+        """A burst of steps begins."""
+
+    def after_step(self, evaluated: bool = False) -> None:
+        """A step was taken, or the model `evaluated`."""
+
+    def failed(self, error: BaseException, batch_is_finite: bool) -> None:
+        """A step was not taken, since a number is not finite."""
+
+    def arrived(self) -> None:
+        """The run was taken somewhere else: back, or to another line."""
+
+
 class _GivenUp(Exception):
     """A pause ended an evaluation; it is made again on resuming."""
 
@@ -96,6 +112,7 @@ class Run:
     pending : changes of another run, in order, that are made at their steps.
     failure : what made the run fail; None once it goes again, or was stopped.
     autosave : writes checkpoints; None for none.
+    attendant : what looks on.
     """
 
     def __init__(
@@ -135,6 +152,7 @@ class Run:
         }  # fmt: skip
         self.timeline = Timeline(loop, self.steering, self.parts, memory=memory, note=note)
         self.autosave: Autosave | None = None
+        self.attendant = Attendant()
         self.closed = False
         self._crowd = CpuContention()
         self._device = loop.objective.device
@@ -539,11 +557,14 @@ class Run:
                     with contextlib.suppress(_GivenUp):
                         self._evaluate_due()
                         self.evaluations.owed = False
+                        self.attendant.after_step(evaluated=True)
                 elif loop.accumulation.used_up:
                     orders.finish()
                 elif orders.proceed(loop.steps, loop.epochs, loop.accumulation.midway):
-                    self.evaluations.owed = self.evaluations.due(loop.step())
+                    self.evaluations.owed = self.evaluations.due(took := loop.step())
                     self.timeline.after_step()
+                    if took:
+                        self.attendant.after_step()
                     if self.autosave is not None:
                         self.autosave.after_step()
             except BaseException as error:  # noqa: BLE001 - becomes a fact
@@ -591,6 +612,7 @@ class Run:
             self.put_entries(lambda: self.steering.run_begins(self.orders.runs))
             self.note_origin()
         self.timeline.begin()
+        self.attendant.began()
         self._apply()
         self.put_entries(lambda: self.steering.run_begins(self.orders.runs))
         self._publish(error="", traceback="", status="running")
@@ -707,11 +729,14 @@ class Run:
             error="", traceback="", applied=self.steering.applied(), rejected=dict(self.steering.rejected),
             wishes=self.steering.wishes(), **self.evaluations.facts(),
         )  # fmt: skip
+        self.attendant.arrived()
         self._publish()
 
     def _fail(self, error: BaseException) -> None:
         self.orders.fail()
         self.failure = error
+        if isinstance(error, NotFinite):
+            self.attendant.failed(error, error.batch_is_finite)
         trace = "".join(traceback.format_exception(error))
         self.tell(error=describe_error(error, bare=NotFinite), traceback=trace)
 

@@ -18,6 +18,7 @@ from dlwidgets.core.base import time_budget
 from dlwidgets.core.layers import dead_units as dead
 from dlwidgets.core.layers import probes
 from dlwidgets.core.layers.probes import SHARE, LayerMonitor, LayerProbe, LayerStats
+from dlwidgets.core.training.run import Attendant
 from dlwidgets.session import Session
 from dlwidgets.teaching.models import SmallCNN
 
@@ -408,7 +409,10 @@ def test_a_session_whose_layers_are_watched_trains_to_the_same_weights():
     weights = []
     for on in (False, True):
         session = session_of(nn.Sequential(net(), nn.Dropout(0.5), nn.BatchNorm1d(1)), seed=3)
-        session.probe_layers(on)
+        if on:
+            session.probe_layers(on)
+        else:
+            session._run.attendant = Attendant()
         # Every step, not only those that time allows.
         session._run.loop.watch._time_budget.due = lambda now=None: True
         session.step(12)

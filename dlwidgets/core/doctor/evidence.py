@@ -1,0 +1,93 @@
+"""Evidence: what was measured of a run, as rules read it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..base.history import History
+from ..base.ledger import Entry
+
+if TYPE_CHECKING:
+    from ..data.task import Task
+    from ..layers.probes import LayerStats
+    from ..scoring.scores import Scores
+
+_NONE = np.empty(0)
+
+
+@dataclass(frozen=True)
+class FailedStep:
+    """A step not taken because a number is not finite.
+
+    Attributes
+    ----------
+    step : the number of that step, from 1.
+    sentence : what was said of it.
+    batch_is_finite : whether its inputs and targets are all finite.
+    """
+
+    step: int
+    sentence: str
+    batch_is_finite: bool = True
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What was measured of a run; nobody writes to it.
+
+    Attributes
+    ----------
+    step : steps taken.
+    record : every step's loss, rate, gradient norm; evaluations.
+    looks : what the newest looks at the layers measured, in order.
+    settings : what is in force, by the name of a control.
+    changes : the changes of the line, in order.
+    task : what is learnt, with which loss; None where a rule is tried by itself.
+    epochs, steps_in_epoch : epochs completed; steps of one, None where the data does not say.
+    has_valid : whether there is validation data.
+    scores : those of the last evaluation, or None.
+    waited : the share (0..1) of the last steps' time that the loader was waited for; None unknown.
+    failure : the step that was not taken last; None where the last one was.
+    model, data : what was found of the model and the data before the first step; None where not looked at.
+    """
+
+    step: int = 0
+    record: History = field(default_factory=History)
+    looks: Sequence[LayerStats] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    changes: Sequence[Entry] = ()
+    task: Task | None = None
+    epochs: int = 0
+    steps_in_epoch: int | None = None
+    has_valid: bool = False
+    scores: Scores | None = None
+    waited: float | None = None
+    failure: FailedStep | None = None
+    model: Any = None
+    data: Any = None
+
+    def column(self, name: str, last: int | None = None) -> np.ndarray:
+        """Return a column of the history, float64: all, or the `last`."""
+        column = self.record.columns.get(name)
+        values = _NONE if column is None else column.values[: self.step]
+        return values if last is None else values[max(0, len(values) - last) :]
+
+    @property
+    def losses(self) -> np.ndarray:
+        """The training loss of each step."""
+        return self.column("loss")
+
+    @property
+    def valid_losses(self) -> tuple[np.ndarray, np.ndarray]:
+        """(steps, losses) of the evaluations."""
+        rows = self.record.evaluations
+        found = np.array([[row["step"], row.get("valid_loss", np.nan)] for row in rows], float).reshape(-1, 2)
+        return found[:, 0], found[:, 1]
+
+    def changed(self, *names: str) -> int:
+        """Return the step after which one of these was last changed."""
+        return max((entry.step for entry in self.changes if entry.name in names), default=0)

@@ -1,0 +1,230 @@
+"""Examination: has rules look at a run, and keeps their findings."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections import deque
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ..base.time_budget import TimeBudget
+from .evidence import Evidence, FailedStep
+from .finding import Finding
+from .rule import Rule
+from .rules import RULES
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ..layers.probes import LayerStats
+    from ..training.run import Run
+
+#: The share of the training's time that the rules may take.
+SHARE = 0.004
+#: The steps after which the rules look at a young run, and every how many later, where the time allows.
+_EARLY, _EVERY = (1, 2, 5), 10
+#: A finding is over once it was not seen again in so many examinations in a row.
+_QUIET = 3
+#: How many looks at the layers are kept as evidence, and findings that are over.
+_LOOKS, _PAST = 64, 20
+
+
+class Check(NamedTuple):
+    """What came of a rule: "found", "quiet", or "not run" with why."""
+
+    rule: Rule
+    outcome: str
+    why: str = ""
+
+
+class Examination:
+    """Keeps the findings of a run.
+
+    The run calls `began`, `after_step`, `failed` and `arrived` on the training thread, between two steps.
+
+    Attributes
+    ----------
+    findings : what lasts, and what is over of late; those that last first, by severity.
+    looks : what the newest looks at the layers measured, in order.
+    model, data : facts of the model and the data: see `Evidence`.
+    """
+
+    def __init__(self, run: Run, rules: Iterable[Rule] = RULES) -> None:
+        self._run, self._rules = run, tuple(rules)
+        self.findings: tuple[Finding, ...] = ()
+        self.looks: deque[LayerStats] = deque(maxlen=_LOOKS)
+        self.model: Any = None
+        self.data: Any = None
+        self._budget = TimeBudget(SHARE, least=0.0)
+        self._failure: FailedStep | None = None
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        #: What a rule has reported: how many examinations in a row, and in how many since it did not.
+        self._seen: dict[tuple[str, str | None], int] = {}
+        self._unseen: dict[tuple[str, str | None], int] = {}
+        self._checks: dict[str, Check] = {}
+        self._next = 0
+        self._waited = (0.0, 0.0)
+
+    # -- the run tells
+
+    def began(self) -> None:
+        """Follow a burst of steps that begins."""
+        watch = self._run.loop.watch
+        if not watch.on:
+            watch.switch(self._run.loop.model, True)
+        self._failure = None
+
+    def after_step(self, evaluated: bool = False) -> None:
+        """Look at the run where it is time, or `evaluated`."""
+        loop = self._run.loop
+        if loop.layer_stats is not None and (not self.looks or self.looks[-1] is not loop.layer_stats):
+            self.looks.append(loop.layer_stats)
+        self._failure = None
+        steps = loop.steps
+        if not evaluated and (steps < self._next or not self._budget.due()):
+            return
+        began = time.perf_counter()
+        self._next = next((one for one in _EARLY if one > steps), steps + _EVERY)
+        self.examine("steps", *(["evaluation"] if evaluated else []))
+        self._budget.spent(time.perf_counter() - began)
+
+    def failed(self, error: BaseException, batch_is_finite: bool) -> None:
+        """Look at a step not taken for want of finite numbers."""
+        stats = self._run.loop.layer_stats
+        if stats is not None:
+            self.looks.append(stats)
+        self._failure = FailedStep(self._run.loop.steps + 1, str(error), batch_is_finite)
+        self.examine("steps", "failure")
+
+    def arrived(self) -> None:
+        """Follow the run elsewhere; forget what was found after it."""
+        steps = self._run.loop.steps
+        self.looks = deque((look for look in self.looks if look.step <= steps), maxlen=_LOOKS)
+        self._begin_anew()
+        self._failure = None
+        kept = (one for one in self.findings if one.step <= steps)
+        self._keep([
+            dataclasses.replace(one, until=None) if one.until is not None and one.until > steps else one for one in kept
+        ])
+
+    # -- looking
+
+    def evidence(self) -> Evidence:
+        """Return what was measured up to now."""
+        run, loop = self._run, self._run.loop
+        found = run.evaluations.latest
+        return Evidence(
+            step=loop.steps, record=loop.history, looks=tuple(self.looks), settings=run.steering.applied(),
+            changes=run.timeline.line.changes, task=loop.objective.task, epochs=loop.epochs,
+            steps_in_epoch=loop.accumulation.steps_in_epoch(), has_valid=run.data.valid is not None,
+            scores=None if found is None else found.scores, waited=self._share_waited(), failure=self._failure,
+            model=self.model, data=self.data,
+        )  # fmt: skip
+
+    def _share_waited(self) -> float | None:
+        """Return the share of the time that data was waited for."""
+        now = self._run.loop.waited, self._run.loop.history.seconds
+        waited, seconds = now[0] - self._waited[0], now[1] - self._waited[1]
+        if seconds > 0:
+            self._waited = now
+        return waited / seconds if seconds > 0 else None
+
+    def examine(self, *when: str) -> None:
+        """Have the rules of these moments look, and keep what they find."""
+        evidence, reported = self.evidence(), {}
+        for rule in self._rules:
+            if rule.when in when:
+                found, self._checks[rule.name] = _look(rule, evidence)
+                reported[rule.name] = (rule, found)
+        self._take_in(reported, evidence.step)
+
+    def take_in(self, checks: Iterable[tuple[Check, Iterable[Finding]]]) -> None:
+        """Keep what the pre-flight checked and found."""
+        reported = {}
+        for check, found in checks:
+            self._checks[check.rule.name] = check
+            reported[check.rule.name] = (check.rule, list(found))
+        self._take_in(reported, self._run.loop.steps)
+
+    def _take_in(self, reported: dict[str, tuple[Rule, list[Finding]]], step: int) -> None:
+        known = {one.key: one for one in self.findings}
+        for name, (rule, found) in reported.items():
+            now = {one.key: one for one in found}
+            for key in [key for key in {**self._seen, **known} if key[0] == name and key not in now]:
+                self._seen.pop(key, None)
+                if key in known and known[key].until is None:
+                    self._unseen[key] = self._unseen.get(key, 0) + 1
+                    if self._unseen[key] >= _QUIET or rule.when == "evaluation":
+                        known[key] = dataclasses.replace(known[key], until=step)
+            for key, one in now.items():
+                self._unseen.pop(key, None)
+                self._seen[key] = self._seen.get(key, 0) + 1
+                before = known.get(key)
+                if before is None and self._seen[key] < rule.confirm:
+                    continue
+                first = one.step or step if before is None or before.until is not None else before.step
+                known[key] = dataclasses.replace(one, step=first)
+        self._keep(known.values())
+
+    def _keep(self, findings: Iterable[Finding]) -> None:
+        ordered = sorted(findings, key=lambda one: one.rank)
+        past = [one for one in ordered if one.until is not None]
+        forgotten = {one.key for one in sorted(past, key=lambda one: -(one.until or 0))[_PAST:]}
+        kept = tuple(one for one in ordered if one.until is None or one.key not in forgotten)
+        if kept != self.findings:
+            self.findings = kept
+            self._run.tell(findings=kept)
+
+    # -- what was checked
+
+    @property
+    def checks(self) -> tuple[Check, ...]:
+        """What came of each rule, in their order."""
+        lasting = {one.rule for one in self.findings if one.until is None}
+        made = (self._checks.get(rule.name) or Check(rule, "not run", _WAITING[rule.when]) for rule in self._rules)
+        return tuple(
+            one._replace(outcome="found" if one.rule.name in lasting else "quiet") if one.outcome != "not run" else one
+            for one in made
+        )
+
+    def frame(self) -> pd.DataFrame:
+        """Return findings and checks as a data frame: see `Session.diagnose`."""
+        import pandas as pd
+
+        from .remedies import describe_remedies
+
+        rows = [
+            (one.rule, "over" if one.until is not None else "found", one.severity, one.layer, one.step, one.until,
+             f"{one.title}. {one.sentence}", describe_remedies(one))
+            for one in self.findings
+        ]  # fmt: skip
+        for outcome in ("not run", "quiet"):
+            rows += [
+                (one.rule.name, outcome, None, None, None, None, one.why or one.rule.label, "")
+                for one in self.checks if one.outcome == outcome
+            ]  # fmt: skip
+        columns = ["check", "outcome", "severity", "layer", "since", "until", "what", "remedies"]
+        return pd.DataFrame(rows, columns=columns).astype({"since": "Int64", "until": "Int64"})
+
+
+#: Why a rule did not look yet, by when it does.
+_WAITING = {
+    "steps": "no step was taken yet",
+    "evaluation": "nothing was evaluated yet",
+    "failure": "every step could be taken",
+    "start": "the pre-flight was not made: session.diagnose() makes it before the first step",
+}
+
+
+def _look(rule: Rule, evidence: Evidence) -> tuple[list[Finding], Check]:
+    """Have one rule look; what it raises is said, and fails nothing."""
+    try:
+        if why := rule.missing(evidence):
+            return [], Check(rule, "not run", why)
+        found = list(rule.check(evidence))
+    except Exception as error:  # noqa: BLE001 - a rule must not fail a training
+        return [], Check(rule, "not run", f"it failed: {type(error).__name__}: {error}")
+    return found, Check(rule, "found" if found else "quiet")

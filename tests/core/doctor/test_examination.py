@@ -1,0 +1,74 @@
+"""What rules report, kept as findings: confirmed, told once, over after a while, gone after a rewind."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from dlwidgets import Session
+from dlwidgets.core.doctor.evidence import Evidence
+from dlwidgets.core.doctor.examination import Examination
+from dlwidgets.core.doctor.finding import Finding
+from dlwidgets.core.doctor.rule import Rule
+
+
+def session(**options) -> Session:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 3))
+    return Session(model, (torch.randn(256, 8), torch.randint(0, 3, (256,))), **options)
+
+
+def watched(made: Session, steps: range, confirm: int = 1) -> Examination:
+    """Have a rule look that reports something while the run is in some steps."""
+
+    def check(evidence: Evidence) -> list[Finding]:
+        return [Finding("toy", "low", "A toy", "It is there.")] if evidence.step in steps else []
+
+    made._run.attendant = Examination(made._run, [Rule("toy", "toys", check, "none", confirm=confirm)])
+    made._run.attendant._budget.due = lambda: True  # whatever the time
+    return made._run.attendant
+
+
+def test_a_finding_is_told_once_and_says_when_it_is_over():
+    made = session()
+    watched(made, range(5, 31))
+    told = []
+    made.observe(lambda change: told.append(change["new"]), "findings")
+    made.step(100)
+    assert [(one.step, one.until) for one in made.findings] == [(5, 55)]
+    assert len(told) == 2  # seen, and over
+
+
+def test_what_must_be_confirmed_is_not_told_of_at_once():
+    made = session()
+    watched(made, range(10, 12), confirm=2)
+    made.step(60)
+    assert made.findings == ()
+
+
+def test_going_back_forgets_what_was_found_after_it():
+    made = session()
+    watched(made, range(20, 1000))
+    made.step(40)
+    assert made.findings
+    made.rewind(12)
+    assert made.findings == ()
+
+
+def test_a_rule_that_raises_fails_no_training_and_is_said_not_to_have_run():
+    made = session()
+    made._run.attendant = Examination(made._run, [Rule("toy", "toys", lambda evidence: 1 / 0, "none")])
+    made.step(3)
+    row = made.diagnose().iloc[0]
+    assert (row["outcome"], made.steps) == ("not run", 3)
+    assert "ZeroDivisionError" in row["what"]
+
+
+def test_a_run_that_explodes_is_found_to_and_the_step_that_failed_is_named():
+    made = session(optimizer="sgd", lr=30.0)
+    try:
+        made.fit(progress=False)
+    except ArithmeticError:
+        pass
+    assert [one.rule for one in made.findings] == ["loss_diverging", "loss_not_finite"]
+    assert made.findings[1].step == made.steps + 1
