@@ -15,6 +15,7 @@ from dlwidgets.teaching import Data
 MAKERS = {
     "collages": lambda seed: teaching.collages(60, 20, seed=seed),
     "findings": lambda seed: teaching.findings(40, 20, size=32, seed=seed),
+    "sentences": lambda seed: teaching.sentences(60, 20, seed=seed),
     "yeast": lambda seed: teaching.yeast(seed=seed),
 }
 
@@ -55,11 +56,11 @@ def test_an_unknown_name_is_refused_with_the_known_ones():
 def test_the_parts_are_tensors_in_the_shapes_that_a_session_takes(maker):
     data = maker(0)
     for X, y in (data.train, data.valid):
-        assert X.dtype == y.dtype == torch.float32
+        assert X.dtype == y.dtype == (torch.float32 if data.task == "multilabel" else torch.int64)
         assert tuple(X.shape[1:]) == data.input_shape
-        assert y.shape == (len(X), len(data.classes))
+        assert y.shape == ((len(X), len(data.classes)) if data.task == "multilabel" else (len(X),))
         assert torch.isfinite(X).all()
-        assert set(y.unique().tolist()) == {0.0, 1.0}
+        assert set(y.unique().tolist()) == {*range(2 if data.task == "multilabel" else len(data.classes))}
         assert X.is_contiguous() and y.is_contiguous()
     assert len(set(data.classes)) == len(data.classes)
 

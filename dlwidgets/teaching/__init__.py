@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from .data import Data
     from .digits import collages
     from .genes import yeast
-    from .models import MLP, ChestNet, SmallCNN
+    from .grammar import sentences
+    from .models import MLP, ChestNet, SmallCNN, TinyTransformer
 
 #: Where each public name lives; a module's own name never equals a public one, which it would hide.
 _HOME = {
@@ -19,12 +20,17 @@ _HOME = {
     "ChestNet": "models",
     "Data": "data",
     "SmallCNN": "models",
+    "TinyTransformer": "models",
     "chestmnist": "chest_images",
     "collages": "digits",
     "findings": "chest",
+    "sentences": "grammar",
     "yeast": "genes",
 }
-__all__ = ["MLP", "ChestNet", "Data", "SmallCNN", "chestmnist", "collages", "findings", "yeast"]
+__all__ = [
+    "MLP", "ChestNet", "Data", "SmallCNN", "TinyTransformer", "chestmnist", "collages", "findings", "sentences",
+    "yeast",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

@@ -42,8 +42,8 @@ class Data:
     Parameters
     ----------
     name : the function that made it, such as ``"collages"``.
-    train, valid : pairs ``(X, y)`` on the CPU; X float32 of shape N x ..., y float32 of shape N x C (1 = has
-        the label) for a multilabel task. No sample is in both parts.
+    train, valid : pairs ``(X, y)`` on the CPU; X float32 (tokens: int64) of shape N x ..., y float32 of shape
+        N x C (1 = has the label) for a multilabel task. No sample is in both parts.
     classes : the C names, in the order of the columns of y.
     task : one of ``"multilabel"``, ``"multiclass"`` (y of N whole numbers), ``"binary"`` (y of N or N x 1
         zeros and ones; two names, that of 0 first).

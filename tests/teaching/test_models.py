@@ -10,7 +10,7 @@ from sklearn.metrics import average_precision_score, f1_score
 from torch import nn
 
 from dlwidgets import teaching
-from dlwidgets.teaching import MLP, ChestNet, SmallCNN
+from dlwidgets.teaching import MLP, ChestNet, SmallCNN, TinyTransformer
 from dlwidgets.teaching.models import Residual
 
 
@@ -57,7 +57,7 @@ def test_an_mlp_without_hidden_layers_is_logistic_regression():
     assert torch.equal(model(X), nn.functional.linear(X, model.head.weight, model.head.bias))
 
 
-@pytest.mark.parametrize(("kind", "classes"), [(SmallCNN, 10), (ChestNet, 14)])
+@pytest.mark.parametrize(("kind", "classes"), [(SmallCNN, 10), (ChestNet, 14), (TinyTransformer, 5)])
 def test_the_documented_number_of_parameters_is_the_real_one(kind, classes):
     documented = re.search(r"([\d,]+)\s+parameters", kind.__doc__).group(1)
     assert f"{parameters(kind(classes)):,}" == documented
@@ -77,6 +77,7 @@ def test_modules_have_names_that_say_what_they_are():
     assert list(dict(SmallCNN(10).named_children())) == ["stage1", "stage2", "stage3", "head"]
     assert list(dict(SmallCNN(10).stage1.named_children())) == ["conv", "norm", "relu", "pool"]
     assert list(dict(ChestNet().named_children())) == ["stem", "blocks", "head"]
+    assert list(dict(TinyTransformer().named_children())) == ["words", "places", "blocks", "norm", "head"]
     assert list(dict(MLP(4, 2).named_children())) == ["flatten", "hidden", "head"]
 
 
@@ -103,6 +104,18 @@ def test_a_residual_block_with_a_stride_halves_the_maps():
     assert Residual(4, 8, stride=2)(torch.rand(2, 4, 8, 8)).shape == (2, 8, 4, 4)
 
 
+def test_a_transformer_looks_neither_at_what_fills_a_sentence_up_nor_at_other_sentences():
+    model, tokens = TinyTransformer().eval(), torch.randint(1, 48, (3, 16))
+    tokens[0, 9:] = 0
+    alone = model(tokens[:1, :9])
+    torch.testing.assert_close(model(tokens)[:1], alone)
+
+
+def test_a_transformer_tells_the_order_of_words():
+    model, tokens = TinyTransformer().eval(), torch.arange(1, 9)[None]
+    assert not torch.allclose(model(tokens), model(tokens.flip(1)))
+
+
 @pytest.mark.parametrize(
     ("build", "error", "sentence"),
     [
@@ -111,6 +124,7 @@ def test_a_residual_block_with_a_stride_halves_the_maps():
         (lambda: SmallCNN(10, channels=0), ValueError, "channels is 0; give a whole number of at least 1"),
         (lambda: MLP(10.5, 2), TypeError, "inputs is 10.5; give a whole number"),
         (lambda: MLP(10, 2, hidden=(8, 0)), ValueError, "hidden is 0; give a whole number of at least 1"),
+        (lambda: TinyTransformer(words=1), ValueError, "words is 1; give a whole number of at least 2"),
         (lambda: ChestNet(width=-1), ValueError, "width is -1; give a whole number of at least 1"),
     ],
 )
@@ -146,3 +160,20 @@ def test_a_few_dozen_steps_on_findings_rank_most_of_them_better_than_chance():
     y = data.valid[1].numpy()
     lift = average_precision_score(y, scores, average=None) / y.mean(0)
     assert (lift > 1.5).sum() >= 8
+
+
+@pytest.mark.slow
+def test_some_hundred_steps_on_sentences_find_even_the_verbs_that_do_not_agree():
+    data = teaching.sentences()
+    (X, y), (Xv, yv) = data.train, data.valid
+    torch.manual_seed(0)
+    model = TinyTransformer()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
+    for _ in range(700):
+        rows = torch.randint(len(X), (64,))
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(model(X[rows]), y[rows]).backward()
+        optimizer.step()
+    with torch.no_grad():
+        right = model.eval()(Xv).argmax(1) == yv
+    assert right.float().mean() > 0.9 and right[yv == 4].float().mean() > 0.7
