@@ -37,7 +37,7 @@ from .core.controls.near_names import name_hint
 from .core.controls.steering import CONTROLS, read_alone
 from .core.data.samples import Samples
 from .core.data.task import Task
-from .core.doctor.examination import Examination
+from .core.doctor.examination import Check, Examination
 from .core.scoring.evaluation import Evaluation
 from .core.training.assembly import assemble, describe
 from .core.training.microscope import Microscope
@@ -196,7 +196,7 @@ class Session(HasTraits):
     *Wishes* are traits that a person or a view writes: `lr, schedule, optimizer, momentum, betas, batch_size,
     clip, weight_decay, threads, trainable, epochs, evaluate_every, evaluate_samples, paused, thresholds,
     accumulate, normalise, dropout, label_smoothing, ema, precision, early_stopping, selected_layer,
-    selected_sample`. The loop reads them between two steps.
+    selected_sample, selected_step`. The loop reads them between two steps.
 
     *Facts* are read-only traits that the loop writes: `status, steps, epoch, loss, applied, rejected, scores,
     past_scores, evaluation, layer_stats, findings, error, traceback, notes, line, branches, snapshots, trials, pulse`.
@@ -239,6 +239,7 @@ class Session(HasTraits):
     thresholds = _Wish(0.5, help="one threshold, or one for each class; None: multiclass by the likeliest")
     selected_layer = Unicode(None, allow_none=True, help="path of the layer that views look at")
     selected_sample = Int(0, help="number of the sample that views look at")
+    selected_step = Int(None, allow_none=True, help="the step that views mark; None for none")
 
     # -- facts: written by the loop
     status = Unicode("ready", read_only=True, help="ready, running, paused, trying, done, stopped or failed")
@@ -740,6 +741,11 @@ class Session(HasTraits):
         layer, since and until (steps), what (sentences), remedies.
         """
         return self._run.result(self._run.attendant.frame)
+
+    @property
+    def checks(self) -> tuple[Check, ...]:
+        """What came of each of the doctor's rules, in order."""
+        return self._run.attendant.checks
 
     # ------------------------------------------------------------------ going back
 

@@ -72,3 +72,10 @@ def test_a_run_that_explodes_is_found_to_and_the_step_that_failed_is_named():
         pass
     assert [one.rule for one in made.findings] == ["loss_diverging", "loss_not_finite"]
     assert made.findings[1].step == made.steps + 1
+
+
+def test_what_was_checked_is_said_before_a_step_too():
+    made = session()
+    before = {check.rule.name: check.outcome for check in made.checks}
+    made.step(20)
+    assert set(before.values()) == {"not run"} and "quiet" in {check.outcome for check in made.checks}
