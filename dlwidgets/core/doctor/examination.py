@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 
 #: The share of the training's time that the rules may take.
 SHARE = 0.004
-#: The steps after which the rules look at a young run, and every how many later, where the time allows.
+#: The steps after which the rules look at a young run, and every how many later.
 _EARLY, _EVERY = (1, 2, 5), 10
+#: Up to this step they look whatever the time: a fast loop is there before its budget allows a second look.
+_YOUNG = 100
 #: A finding is over once it was not seen again in so many examinations in a row.
 _QUIET = 3
 #: How many looks at the layers are kept as evidence, and findings that are over.
@@ -65,7 +67,7 @@ class Examination:
         self._seen: dict[tuple[str, str | None], int] = {}
         self._unseen: dict[tuple[str, str | None], int] = {}
         self._checks: dict[str, Check] = {}
-        self._next = 0
+        self._next, self._at = 0, -1
         self._waited = (0.0, 0.0)
 
     # -- the run tells
@@ -84,11 +86,13 @@ class Examination:
             self.looks.append(loop.layer_stats)
         self._failure = None
         steps = loop.steps
-        if not evaluated and (steps < self._next or not self._budget.due()):
+        if not evaluated and (steps < self._next or (steps > _YOUNG and not self._budget.due())):
             return
         began = time.perf_counter()
-        self._next = next((one for one in _EARLY if one > steps), steps + _EVERY)
-        self.examine("steps", *(["evaluation"] if evaluated else []))
+        self._next = next((one for one in _EARLY if one > steps), (steps // _EVERY + 1) * _EVERY)
+        # What was found of this step before it was evaluated is not confirmed by finding it again.
+        once, self._at = ["steps"] if steps != self._at else [], steps
+        self.examine(*once, *(["evaluation"] if evaluated else []))
         self._budget.spent(time.perf_counter() - began)
 
     def failed(self, error: BaseException, batch_is_finite: bool) -> None:

@@ -35,7 +35,7 @@ def test_a_finding_is_told_once_and_says_when_it_is_over():
     told = []
     made.observe(lambda change: told.append(change["new"]), "findings")
     made.step(100)
-    assert [(one.step, one.until) for one in made.findings] == [(5, 55)]
+    assert [(one.step, one.until) for one in made.findings] == [(5, 60)]
     assert len(told) == 2  # seen, and over
 
 
@@ -79,3 +79,11 @@ def test_what_was_checked_is_said_before_a_step_too():
     before = {check.rule.name: check.outcome for check in made.checks}
     made.step(20)
     assert set(before.values()) == {"not run"} and "quiet" in {check.outcome for check in made.checks}
+
+
+def test_a_fast_run_is_looked_at_often_while_it_is_young():
+    made, looked = session(), []
+    rule = Rule("toy", "toys", lambda evidence: looked.append(evidence.step) or [], "none")
+    made._run.attendant = Examination(made._run, [rule])
+    made.step(100)
+    assert looked == [1, 2, 5, *range(10, 101, 10)]
