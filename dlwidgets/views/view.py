@@ -312,7 +312,6 @@ class View(Pictured, anywidget.AnyWidget):
                 self._send_picture(frame, {}, f"This view could not be sent: {_sentence(error)}", True)
         if sent:
             self._sent_at = time.monotonic()
-            answer_anywhere(self)
             if self.comm is not None and self._drawn is not None:
                 _Reminder.follow(self)
 
@@ -347,7 +346,12 @@ class View(Pictured, anywidget.AnyWidget):
         if self._waits and time.monotonic() - self._sent_at > self._patience:
             self._patience *= 2
             self.send({"ask": self.frame})
-            answer_anywhere(self)
+
+    def _send(self, msg: Any, buffers: Any = None) -> None:
+        """Send a message, and leave answers to whichever loop is free."""
+        super()._send(msg, buffers)
+        # Whatever was sent, and by whom: a class that is added in a cell would have the page wait for its end.
+        answer_anywhere(self)
 
     # -- page to kernel
 
@@ -374,7 +378,6 @@ class View(Pictured, anywidget.AnyWidget):
                 self.wish(str(message["wish"]), message.get("value"))
             except Exception as error:  # noqa: BLE001 - the sentence goes back to the person who asked
                 self.send({"refused": message["wish"], "because": str(error) or type(error).__name__})
-                answer_anywhere(self)
         # After the wish, so that the others are drawn with what came of it.
         beside = message.get("beside")
         for address, drawn in beside.items() if isinstance(beside, dict) else ():

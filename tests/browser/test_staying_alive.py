@@ -214,7 +214,6 @@ def settled(desk: Lab, names: Collection[str]) -> dict[str, int]:
 #: In a page that asks for it, what unpacks our modules takes longer than anywidget gives a widget to begin.
 SLOW_UNPACKING = """if (localStorage.getItem("slow unpacking")) {
     const { text } = Response.prototype;
-    window.quickAgain = () => { Response.prototype.text = text; };
     Response.prototype.text = async function () {
         const pause = this.headers.get("content-type") ? 0 : 2500;
         await new Promise((done) => setTimeout(done, pause));
@@ -250,7 +249,6 @@ def test_a_closed_page_is_sent_nothing_and_the_training_goes_on(board):
     page.evaluate("() => localStorage.removeItem('slow unpacking')")
     page.set_viewport_size({"width": 1280, "height": 2600})
     everything_is_alive(page)
-    page.evaluate("() => window.quickAgain()")
     Panel(page).button("Pause").click()
     board.wait_until("session.status == 'paused'")
     expect(Panel(page).status).to_have_text("paused")

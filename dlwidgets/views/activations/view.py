@@ -24,7 +24,7 @@ from ...core.layers.walk import HOLDERS, kind_of
 from ...core.pictures.picture import SORTS
 from ...session import Session
 from ..study.study import Study
-from ..view import View, answer_anywhere, module, style
+from ..view import View, module, style
 from .layer_look import LayerLook
 from .sample_source import SampleSource
 
@@ -369,7 +369,6 @@ class ActivationBrowser(View):
             return
         # The sentence goes back to the person who asked.
         self.send({"refused": "own", "because": str(error) or type(error).__name__})
-        answer_anywhere(self)
 
     # -- when looks are taken
 

@@ -21,7 +21,7 @@ from ...core.layers.sparklines import Sparklines
 from ...core.layers.summary import Summary, summary, with_trainable
 from ...core.layers.summary_text import remark, remarks
 from ...session import Session
-from ..view import View, answer_anywhere, module, style
+from ..view import View, module, style
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -256,7 +256,6 @@ class LayerTable(View):
         data = self._data()
         text = write(data, columns, [data.rows[place] for place in places])
         self.send({"copied": asked.get("number"), "text": text})
-        answer_anywhere(self)
 
     def _moment(self, stats: LayerStats | None, points: int) -> dict[str, Any]:
         session = self.session
