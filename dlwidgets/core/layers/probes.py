@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -40,6 +40,9 @@ class LayerStats:
     between: int | None = None
     #: The share of the time that looking took of late, 0..1; None of a first look.
     share: float | None = None
+    #: How many numbers each layer's weights are, and their dtype, as "float32"; empty where it is not known.
+    sizes: np.ndarray = field(default_factory=lambda: np.empty(0))
+    dtypes: tuple[str, ...] = ()
 
 
 class LayerProbe:
@@ -90,7 +93,11 @@ class LayerProbe:
         weight, grad, update = map(self._by_layer, (_norms(weights), self._norms, _norms(self._kept)))
         with np.errstate(invalid="ignore"):  # infinite by infinite is NaN
             ratio = np.divide(update, weight, out=np.full_like(update, np.nan), where=weight > 0)
-        found = LayerStats(step, self._paths, weight, grad, ratio, np.isfinite(weight) & np.isfinite(grad))
+        sizes = np.bincount(self._owners, weights=[one.numel() for one in weights], minlength=len(self._paths))
+        dtypes = {owner: str(one.dtype).removeprefix("torch.") for owner, one in zip(self._owners, weights)}
+        finite = np.isfinite(weight) & np.isfinite(grad)
+        kinds = {"sizes": sizes, "dtypes": tuple(dtypes.values())}
+        found = LayerStats(step, self._paths, weight, grad, ratio, finite, **kinds)
         self._let_go()
         return found
 

@@ -156,6 +156,16 @@ def test_layers_of_several_precisions_go_together():
     same_as_by_hand(*_with(Mixed(), torch.rand(3, 8)), rtol=1e-2)
 
 
+def test_how_many_numbers_a_layer_has_and_of_which_kind():
+    model = nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 2, bias=False, dtype=torch.bfloat16))
+    (model[0](torch.ones(2, 4)).sum() + model[1](torch.ones(2, 3, dtype=torch.bfloat16)).sum()).backward()
+    probe = LayerProbe(model)
+    probe.before()
+    found = probe.after(1)
+    assert found.sizes.tolist() == [sum(p.numel() for p in layer.parameters()) for layer in model]
+    assert found.dtypes == ("float32", "bfloat16")
+
+
 def test_large_gradients_in_half_precision_do_not_count_as_infinite():
     model = nn.Sequential(nn.Linear(64, 64, bias=False).half())
     model[0].weight.grad = torch.full((64, 64), 6e4, dtype=torch.float16)
