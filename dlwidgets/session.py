@@ -170,6 +170,12 @@ class Session(HasTraits):
     trainable : what trains: `{"features": False}`, read in order, the last pattern that means a parameter
         counting; or a list of all that is to train, as `["classifier"]`; None: as the model is. A pattern is
         the path of a layer, the name of a parameter, or one with wildcards as "*.bias": see `freeze`.
+    reinitialise : layers whose parameters are drawn anew, as `reset_parameters()` does, statistics of BatchNorm
+        reset, and what the optimizer and `ema` kept of them begun anew: a path as "classifier", with all below it,
+        or several as a list; with ("classifier", "kaiming"), "xavier" or "orthogonal" the weights of two or more
+        axes are drawn by that function of torch.nn.init, and biases are 0. Given here, before the first step; set
+        while it trains, between two steps, each time it is set. Read, it says which were drawn last, how, and how
+        many times layers were drawn so far.
     accumulate : batches a step; their gradients are those of the mean over all their samples.
     normalise : "unit", "unit_dim1", "max_norm", ("max_norm", 3.0) or "weight_norm" for all weights of two or
         more axes, or {pattern: rule}: see `core.controls.normalise.WeightNormalisation`.
@@ -195,8 +201,8 @@ class Session(HasTraits):
     -----
     *Wishes* are traits that a person or a view writes: `lr, schedule, optimizer, momentum, betas, batch_size,
     clip, weight_decay, threads, trainable, epochs, evaluate_every, evaluate_samples, paused, thresholds,
-    accumulate, normalise, dropout, label_smoothing, ema, precision, early_stopping, selected_layer,
-    selected_sample, selected_step`. The loop reads them between two steps.
+    accumulate, reinitialise, normalise, dropout, label_smoothing, ema, precision, early_stopping,
+    selected_layer, selected_sample, selected_step`. The loop reads them between two steps.
 
     *Facts* are read-only traits that the loop writes: `status, steps, epoch, loss, applied, rejected, scores,
     past_scores, evaluation, layer_stats, findings, error, traceback, notes, line, branches, snapshots, trials, pulse`.
@@ -231,6 +237,7 @@ class Session(HasTraits):
     precision = _Wish("full", help='"full", "bf16" or "fp16"')
     early_stopping = _Wish(None, help="(metric, patience, min_delta, restore), or None")
     threads = _Wish(None, help="threads of torch asked for; None: the session's own choice")
+    reinitialise = _Wish(None, help="layers to draw anew; read, (layers, init, times) of those drawn last, or None")
     trainable = _Wish(None, help="pattern -> whether it is to train; None: as the model was")
     epochs = _Wish(10, help="epochs that a run trains")
     evaluate_every = _Wish("epoch", help='"epoch", a number of steps, a time as "30 s", or None')
@@ -288,6 +295,7 @@ class Session(HasTraits):
         device: str | torch.device = "auto",
         threads: int | None = None,
         trainable: Any = None,
+        reinitialise: Any = None,
         accumulate: int = 1,
         normalise: Any = None,
         dropout: Any = None,
@@ -327,15 +335,19 @@ class Session(HasTraits):
         )  # fmt: skip
         self._run.attendant = Examination(self._run)
         self._run.orders.planned = None if epochs is None else self.epochs
-        self._run.autosave = autosave(self._run, checkpoint_dir, checkpoint_every)
-        if self._run.autosave is not None and (others := describe_others(Path(checkpoint_dir).expanduser())):
-            notes = (*notes, others)
         self.thresholds = None  # read as the rule of the task
         # The wishes start as what is in force.
         self._told(wishes=self._run.steering.wishes(), applied=self._run.steering.applied(), notes=notes)
         self.observe(self._wished, names=[*self._run.steering.names])
         self.observe(lambda change: self._run.epochs_changed(change["new"]), names=["epochs"])
         self.observe(self._pause_wished, names=["paused"])
+        if reinitialise is not None:
+            self.reinitialise = reinitialise
+            if why := self.rejected.get("reinitialise"):
+                raise ValueError(f"reinitialise={reinitialise!r}: {why}.")
+        self._run.autosave = autosave(self._run, checkpoint_dir, checkpoint_every)
+        if self._run.autosave is not None and (others := describe_others(Path(checkpoint_dir).expanduser())):
+            self._noted(others)
         self._note_others()
         _made[next(_numbers)] = self
 
@@ -1049,9 +1061,10 @@ class Session(HasTraits):
             if not isinstance(known, traitlets.TraitType) or known.read_only:
                 names = ", ".join(_wishes(type(self)))
                 raise AttributeError(f"{name} can be read, not set: what can be set is {names}.")
-        if name not in ("lr", "schedule"):
+        if name not in ("lr", "schedule", "reinitialise"):
             return super().__setattr__(name, value)
-        # Under a schedule, the same wish once more asks for something: the rate has moved since.
+        # Under a schedule, the same wish once more asks for something: the rate has moved since. So does a layer to
+        # be drawn anew that could not be before.
         before = getattr(self, name)
         super().__setattr__(name, value)
         if getattr(self, name) == before and not self._mirroring_here.on:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -55,6 +55,13 @@ class WeightAverage:
             else weight.detach().clone()
             for weight in self._weights
         ]
+
+    def restart(self, weights: Iterable[nn.Parameter]) -> None:
+        """Begin the averages of some weights anew, at what they are now."""
+        anew = set(map(id, weights))
+        for weight, average in zip(self._weights, self._averages):
+            if id(weight) in anew:
+                average.copy_(weight.detach())
 
     def update(self) -> None:
         """Take the weights of a step in."""

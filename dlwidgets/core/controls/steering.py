@@ -25,6 +25,7 @@ from .momentum import Momentum
 from .normalise import Normalise
 from .optimizer import OptimizerControl
 from .precision import Precision
+from .reinitialise import Reinitialise
 from .schedule.rate import ScheduleControl
 from .threads import Threads
 from .thresholds import Thresholds
@@ -34,8 +35,8 @@ from .weight_decay import WeightDecay
 #: All controls, in the order in which their state is put back and their rows are shown.
 CONTROLS: list[type[Control]] = [
     OptimizerControl, LearningRate, ScheduleControl, Momentum, Betas, WeightDecay, BatchSize, Clipping,
-    Trainable, Dropout, LabelSmoothing, Normalise, Epochs, EvaluateEvery, EvaluateSamples, Accumulate, Ema,
-    Precision, EarlyStopping, Threads, Thresholds,
+    Trainable, Reinitialise, Dropout, LabelSmoothing, Normalise, Epochs, EvaluateEvery, EvaluateSamples,
+    Accumulate, Ema, Precision, EarlyStopping, Threads, Thresholds,
 ]  # fmt: skip
 
 

@@ -33,6 +33,7 @@ class Draft:
     thresholds : those in force: one, or one for each class.
     settings : lines that set the variables which changes set anew.
     definitions, setup : functions that the run needs; blocks between the optimizer and the loop.
+    first_draws : lines before the first step that draw random numbers of the run.
     before, after, after_count : lines of a step between the gradients and the optimizer's step, after that,
         and after the step was counted.
     epoch_end, ending : lines after the last step of an epoch, and after the run.
@@ -60,6 +61,7 @@ class Draft:
     settings: list[str] = field(default_factory=list)
     definitions: list[str] = field(default_factory=list)
     setup: list[str] = field(default_factory=list)
+    first_draws: list[str] = field(default_factory=list)
     before: list[str] = field(default_factory=list)
     after: list[str] = field(default_factory=list)
     after_count: list[str] = field(default_factory=list)

@@ -33,6 +33,10 @@ def write_loop(
         head = data.resized.partition(" = ")[0]
         late = _select(changes, lambda line: line.startswith(head))
         changes = _select(changes, lambda line: not line.startswith(head))
+    # What draws random numbers does so before the next batch, which may draw some as well.
+    drawing = _select(changes, lambda line: line.startswith("draw_layers("))
+    changes = _select(changes, lambda line: not line.startswith("draw_layers("))
+    late = {step: [*late.get(step, ()), *drawing.get(step, ())] for step in {**late, **drawing}}
     cuts: dict[Any, list[str]] = {}
     if draft.accumulates and data.cut is None:
         # How many batches a step has is changed before they are drawn.

@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 #: Variables of the script. What was written out under such a name keeps it, and the script's is changed.
 _NAMES = frozenset(
     """FullBatches HERE Schedule X accumulate averaged batch batch_size batches best best_loss class_weights classes
-    clip_adaptively clipped data dataset device draw_batches epoch epochs exchange found gathered generator group
-    head index inputs items left_out load_data loader loss loss_function loss_of_each losses
-    losses_of_epoch lr_after make_model max_norm max_ratio max_value missed mixed model name optimizer
-    order parameter parts predict predicted probabilities project projected rest said samples schedule
-    scheduler seed shuffle so split start state step targets thresholds true unit_norm unit_norms unite
-    valid value weigh weight weights wrong y""".split()
+    clip_adaptively clipped data dataset device draw_batches draw_layers epoch epochs exchange found gathered
+    generator group head index inputs items left_out load_data loader loss loss_function loss_of_each losses
+    losses_of_epoch lr_after make_model max_norm max_ratio max_value missed mixed model name optimizer order
+    parameter parts predict predicted probabilities project projected rest said samples schedule scheduler seed
+    shuffle so split start state step targets thresholds true unit_norm unit_norms unite valid value weigh weight
+    weights wrong y""".split()
 )
 
 
@@ -65,7 +65,7 @@ def export_script(run: Run, path: Path, data: bool, thresholds: Any) -> list[str
     changes = [
         entry for number, entry in enumerate(run.timeline.line.changes)
         if (entry.step < run.loop.steps or restored_from(entry) is not None)
-        and (number >= origin.changes or entry.name == "skip")
+        and (number >= origin.changes or entry.name in ("skip", "reinitialise"))
     ]  # fmt: skip
     rewound = any(entry.name in MOVES for entry in run.steering.ledger.entries)
     draft = Draft(
@@ -112,7 +112,7 @@ def write_script(draft: Draft) -> str:
         _add_heading("The model, with the weights it began with", model),
         _add_heading("The data", data.load),
         _add_heading("Loss and optimizer" if before else "The optimizer", "\n".join([*before, *setup])),
-        _add_heading("Training", f"{data.order}\n{loop}"),
+        _add_heading("Training", "\n".join([data.order, *draft.first_draws, loop])),
         ending,
         predicting,
     ]

@@ -103,6 +103,12 @@ def structure(model: nn.Module) -> Structure:
     return Structure(tuple(modules), tuple(sorted(tensors, key=lambda one: one[0])), ties)
 
 
+def has_wrapped_weight(module: nn.Module) -> bool:
+    """Say whether a weight is computed from others, as by `weight_norm`."""
+    hooks = module._forward_pre_hooks.values()
+    return is_parametrized(module) or any(isinstance(h, (BasePruningMethod, SpectralNorm, WeightNorm)) for h in hooks)
+
+
 def _is_split(module: nn.Module, attribute: str) -> bool:
     listed = module.parametrizations[attribute]  # type: ignore[union-attr,index]
     return [type(one).__name__ for one in listed] == ["_WeightNorm"]

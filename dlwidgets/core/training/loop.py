@@ -216,9 +216,7 @@ class Loop:
     def _take_step(self) -> bool:
         started = time.perf_counter()
         self.epoch_ended = False
-        if self._undrawn is not None and self._skipped:
-            torch.set_rng_state(self._undrawn)  # what is left out draws no random numbers, nor where it failed
-            self._undrawn = None
+        self._put_draws_back()
         before = None if self.batches.puts_draws_back else torch.get_rng_state()
         self._skipped = False
         if not (group := self.accumulation.take()):
@@ -260,6 +258,24 @@ class Loop:
         if self.accumulation.over:
             self._end_epoch()
         return True
+
+    def draw_between_steps(self) -> None:
+        """Take notice that a change draws random numbers of the run.
+
+        Raises ValueError: a step failed for which some were drawn already, in a clause.
+        """
+        self._put_draws_back()
+        if self._undrawn is not None and not torch.equal(self._undrawn, torch.get_rng_state()):
+            raise ValueError("a step failed whose batch drew random numbers: leave it out by skip(), or go back")
+        self._undrawn = None
+        self._mark.forget()
+        self._stray.forget()
+
+    def _put_draws_back(self) -> None:
+        """Take back what batches drew that were left out."""
+        if self._undrawn is not None and self._skipped:
+            torch.set_rng_state(self._undrawn)
+            self._undrawn = None
 
     def _follow_draws(self, state: Any, stretch: Any) -> None:
         """Say where somebody else drew random numbers."""

@@ -30,16 +30,19 @@ def session(model=None, **options):
     return Session(net() if model is None else model, (X, Y), **options)
 
 
-def plain(model=None, epochs=2, loss=None, after=lambda model: None, accumulate=1, forward=None):
+def plain(model=None, epochs=2, loss=None, after=lambda model: None, accumulate=1, forward=None, at=(), optimizer=sgd):
+    """Train by hand; `at` has changes `(model, optimizer) -> None` by how many steps come before them."""
     model = net() if model is None else model
     loss = nn.CrossEntropyLoss() if loss is None else loss
-    optimizer = sgd(model.parameters())
+    optimizer, steps, at = optimizer(model.parameters()), 0, dict(at)
     torch.manual_seed(0)
     order = torch.Generator().manual_seed(0)
     model.train()
     for _ in range(epochs):
         batches = torch.randperm(COUNT, generator=order).split(SIZE)
         for start in range(0, len(batches), accumulate):
+            if steps in at:
+                at[steps](model, optimizer)
             group = batches[start : start + accumulate]
             optimizer.zero_grad()
             for index in group:
@@ -51,6 +54,7 @@ def plain(model=None, epochs=2, loss=None, after=lambda model: None, accumulate=
                 share = len(group) if len({len(i) for i in group}) == 1 else sum(map(len, group)) / len(index)
                 (value / share).backward()
             optimizer.step()
+            steps += 1
             with torch.no_grad():
                 after(model)
     return model
