@@ -351,7 +351,8 @@ def test_a_name_that_cannot_be_set_is_refused(name, sentence):
         assert str(caught.value).endswith(
             "accumulate, batch_size, betas, clip, dropout, early_stopping, ema, epochs, evaluate_every, "
             "evaluate_samples, label_smoothing, lr, momentum, normalise, optimizer, paused, precision, reinitialise, "
-            "schedule, selected_layer, selected_sample, threads, thresholds, trainable, weight_decay."
+            "schedule, selected_layer, selected_sample, selected_step, threads, thresholds, trainable, "
+            "weight_decay."
         )
 
 
