@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from .chest_images import chestmnist
     from .data import Data
     from .digits import collages
+    from .faults import broken
     from .genes import yeast
     from .grammar import sentences
     from .models import MLP, ChestNet, SmallCNN, TinyTransformer
@@ -21,6 +22,7 @@ _HOME = {
     "Data": "data",
     "SmallCNN": "models",
     "TinyTransformer": "models",
+    "broken": "faults",
     "chestmnist": "chest_images",
     "collages": "digits",
     "findings": "chest",
@@ -28,12 +30,14 @@ _HOME = {
     "yeast": "genes",
 }
 __all__ = [
-    "MLP", "ChestNet", "Data", "SmallCNN", "TinyTransformer", "chestmnist", "collages", "findings", "sentences",
-    "yeast",
+    "MLP", "ChestNet", "Data", "SmallCNN", "TinyTransformer", "broken", "chestmnist", "collages", "findings",
+    "sentences", "yeast",
 ]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
+    if name == "faults":  # a table to read, and so a module
+        return import_module(".faults", __name__)
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}.")
     value = getattr(import_module(f".{_HOME[name]}", __name__), name)
