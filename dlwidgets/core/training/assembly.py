@@ -7,11 +7,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import nn
+from torch.optim import Optimizer
 
 from ..base import machine
 from ..base.numbers import read_integer
 from ..base.trees import describe_shapes, tree_map
-from ..base.words import pluralize
+from ..base.words import pluralize, quote_names
 from ..controls.clipping import Clip
 from ..controls.optimizer import describe_optimizer, make_optimizer
 from ..controls.parameter_groups import groups_by_id
@@ -91,12 +92,7 @@ def assemble(
     beside = Companions(model, loss, training_step)
     trained = [one for one in beside.loss_parameters() if one.requires_grad]
     made = make_optimizer(optimizer, model, lr, weight_decay, choice is not None, trained)
-    known = {id(one) for one in (*model.parameters(), *beside.parameters().values())}
-    if unknown := groups_by_id(made).keys() - known:
-        raise ValueError(
-            f"The optimizer moves {pluralize(len(unknown), 'tensor')} that neither the model has, nor loss= "
-            "or training_step= holds, so that no snapshot could: have the loss or the step use the module."
-        )
+    _refuse_strangers(made, model, beside)
     opened = prepare_data(
         model, train, valid, batch_size=batch_size, seed=number, device=where, target=target,
         training_step=training_step, **learnt,
@@ -117,6 +113,24 @@ def assemble(
     # What was run here to look at the model must not slow the training thread.
     machine.release_thread_pool()
     return run, _describe_choices(opened, loop, because, begun.get("accumulate", ""))
+
+
+def _refuse_strangers(optimizer: Optimizer, model: nn.Module, beside: Companions) -> None:
+    """Refuse an optimizer that moves what nobody here holds."""
+    moved = groups_by_id(optimizer).keys()
+    unknown = moved - {id(one) for one in (*model.parameters(), *beside.parameters().values())}
+    left = [name for name, one in model.named_parameters() if one.requires_grad and id(one) not in moved]
+    if unknown and len(left) == len(unknown):
+        raise ValueError(
+            f"The optimizer moves {pluralize(len(unknown), 'tensor')} that the model does not have, and not its "
+            f"{quote_names(left)}: was a layer replaced after the optimizer was made? Then make it anew, of "
+            "model.parameters()."
+        )
+    if unknown:
+        raise ValueError(
+            f"The optimizer moves {pluralize(len(unknown), 'tensor')} that neither the model has, nor loss= "
+            "or training_step= holds, so that no snapshot could: have the loss or the step use the module."
+        )
 
 
 def _takes_two(function: Callable[..., Any]) -> bool:

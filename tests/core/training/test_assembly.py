@@ -216,3 +216,12 @@ def test_a_call_that_is_mistyped_says_what_it_wants(call, sentence):
 def test_predicting_for_samples_of_another_shape_says_both():
     with pytest.raises(ValueError, match=r"X has inputs of shape \(7,\) a sample, the training's \(6,\): mat1"):
         Session(Net(), (X, SEVERAL)).predict(torch.zeros(3, 7))
+
+
+def test_an_optimizer_made_before_the_head_was_swapped_is_refused_with_what_to_do():
+    model = Net()
+    optimizer = torch.optim.Adam(model.parameters())
+    model[2] = nn.Linear(8, 3)
+    sentence = "moves 2 tensors that the model does not have, and not its '2.weight', '2.bias': was a layer replaced"
+    with pytest.raises(ValueError, match=sentence):
+        Session(model, (X, SEVERAL), optimizer=optimizer)
