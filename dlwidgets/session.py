@@ -731,10 +731,6 @@ class Session(HasTraits):
             self._summary = summary(twin, inputs)
         return self._summary
 
-    def probe_layers(self, on: bool) -> None:
-        """Say whether somebody looks at `layer_stats`, which are measured only then."""
-        self._run.loop.watch.switch(self.model, on)
-
     def microscope(self) -> Microscope:
         """Return what tells of the next step: see `Microscope`.
 

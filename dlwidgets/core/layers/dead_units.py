@@ -14,13 +14,23 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
 
+from .signals import SATURATING, SATURATING_FUNCTIONS, SignalNotes, read_losses
 from .walk import Layer, uncompiled, walk
 
 #: Below this input an activation is flat at zero: exactly so, or with a slope under 1e-3 (GELU, SiLU, Mish).
 _FLAT: dict[type[nn.Module], float] = {
     nn.ReLU: 0.0, nn.ReLU6: 0.0, nn.Hardswish: -3.0, nn.GELU: -4.0, nn.SiLU: -10.0, nn.Mish: -10.0,
 }  # fmt: skip
+#: The same, called as functions.
+_FLAT_FUNCTIONS: dict[Any, float] = {
+    F.relu: 0.0, torch.relu: 0.0, torch.relu_: 0.0, torch.Tensor.relu: 0.0, torch.Tensor.relu_: 0.0, F.relu6: 0.0,
+    F.hardswish: -3.0, F.gelu: -4.0, F.silu: -10.0, F.mish: -10.0,
+}  # fmt: skip
+#: In eval mode these leave their fast path as soon as anything in them has a hook, or functions are heard.
+_FAST = (nn.TransformerEncoderLayer, nn.TransformerEncoder, nn.MultiheadAttention)
 #: The axis of a layer's output that counts its units.
 _AXES = {
     (nn.modules.conv._ConvNd, nn.modules.batchnorm._NormBase, nn.GroupNorm): 1, (nn.Linear, nn.LayerNorm): -1,
@@ -38,8 +48,8 @@ class DeadUnits:
     zero: the unit puts out nothing and passes no gradient back (CS231n notes, "dying ReLU"; Lu et al. 2019,
     "Dying ReLU and initialization"). That is at or below 0 for ReLU and ReLU6, -3 for Hardswish; for smooth
     ones where the slope is under 1e-3: at or below -4 for GELU, -10 for SiLU and Mish. An activation that
-    keeps a slope or a value there (LeakyReLU, ELU, sigmoid, tanh) has no dead units and is not listed, nor
-    is one that is called as a function (`F.relu`), which no hook sees.
+    keeps a slope or a value there (LeakyReLU, ELU, sigmoid, tanh) has no dead units and is not listed. One that
+    is called as a function (`F.relu`) has no path: its units are those of the layer before it.
     """
 
     paths: list[str]
@@ -50,7 +60,7 @@ class DeadUnits:
 
 
 class UnitProbe:
-    """Counts dead units inside `with probe:`; hooks are there only as long.
+    """Counts dead units and notes signals inside `with probe:`, by hooks.
 
     What the hooks find stays on the model's device until `found()`. They read and never write, and what one
     of them raises is kept in `error` and fails no forward.
@@ -74,6 +84,10 @@ class UnitProbe:
         #: What layers gave, by the tensor's identity: the tensor, their paths, the axis of their units.
         self._given: dict[int, tuple[weakref.ref[torch.Tensor], tuple[str, ...], int]] = {}
         self._calls: list[tuple[str, tuple[str, ...], torch.Tensor]] = []
+        self.signals = SignalNotes()
+        #: The input and the path of the activation that runs, which calls a function.
+        self._entered: tuple[Any, str | None] = (None, None)
+        self._functions: _Functions | None = None
         self._thread = threading.get_ident()
 
     def __enter__(self) -> UnitProbe:
@@ -82,18 +96,28 @@ class UnitProbe:
             self.layers = walk(self._model)
             layers = _watchable(self._model, self.layers)
             for layer in layers:
-                if (floor := flat_below(layer.module)) is not None:
-                    hook = partial(self._see_activation, layer.path, floor)
-                    self._handles.append(layer.module.register_forward_pre_hook(hook, with_kwargs=True))
-            for layer in layers if self._handles else ():
-                axis = next((axis for kinds, axis in _AXES.items() if isinstance(layer.module, kinds)), None)
-                if axis is not None:
-                    hook = partial(self._note_output, layer.path, axis)
-                    self._handles.append(layer.module.register_forward_hook(hook))
+                self._hang(layer)
+            if layers and not any(isinstance(one.module, _FAST) and not one.module.training for one in layers):
+                self._functions = _Functions(self)
+                self._functions.__enter__()
         return self
+
+    def _hang(self, layer: Layer) -> None:
+        path, module = layer.path, layer.module
+        floor = flat_below(module)
+        axis = next((axis for kinds, axis in _AXES.items() if isinstance(module, kinds)), None)
+        if floor is not None or type(module) in SATURATING:
+            hook = partial(self._see_activation, path, floor)
+            self._handles.append(module.register_forward_pre_hook(hook, with_kwargs=True))
+        if axis is not None or not path or module._parameters:
+            self._handles.append(module.register_forward_hook(partial(self._note_output, path, axis)))
 
     def __exit__(self, *raised: object) -> None:
         with self._counted():
+            functions, self._functions = self._functions, None
+            if functions is not None:
+                functions.__exit__(None, None, None)
+            self._entered = (None, None)
             for handle in self._handles:
                 handle.remove()
             self._handles.clear()
@@ -111,7 +135,8 @@ class UnitProbe:
         masks: dict[str, torch.Tensor] = {}
         calls, self._calls = self._calls, []
         for path, fed, mask in calls:
-            counts.setdefault(path, []).append(mask)
+            if path:
+                counts.setdefault(path, []).append(mask)
             for layer in fed:
                 known = masks.get(layer)
                 masks[layer] = mask if known is None or known.shape != mask.shape else known & mask
@@ -137,32 +162,82 @@ class UnitProbe:
             self.error = self.error or error
         self.cost += time.perf_counter() - began
 
-    @torch.no_grad()
-    def _see_activation(self, path: str, floor: float, module: nn.Module, inputs: Any, keywords: Any) -> None:
+    def _hears(self) -> bool:
         # A cell may call the model meanwhile, in a thread of its own.
-        if threading.get_ident() != self._thread or self.error is not None:
-            return
-        with self._counted():
-            x = inputs[0] if inputs else keywords.get("input")
-            if isinstance(x, torch.Tensor) and x.is_floating_point() and x.ndim > 1 and x.numel():
-                fed, axis = self._origin(x)
-                self._calls.append((path, fed, highest(x, axis) <= floor))
+        return threading.get_ident() == self._thread and self.error is None
 
-    def _note_output(self, path: str, axis: int, module: nn.Module, inputs: Any, output: Any) -> None:
-        if threading.get_ident() != self._thread or self.error is not None:
+    def _see_activation(self, path: str, floor: float | None, module: nn.Module, inputs: Any, keywords: Any) -> None:
+        if self._hears():
+            with self._counted():
+                x = inputs[0] if inputs else keywords.get("input")
+                self._entered = x, path if floor is None else None
+                if floor is not None:
+                    self._note_units(path, floor, x)
+
+    @torch.no_grad()
+    def _note_units(self, path: str, floor: float, x: Any) -> None:
+        if isinstance(x, torch.Tensor) and x.is_floating_point() and x.ndim > 1 and x.numel():
+            fed, axis = self._origin(x)
+            self._calls.append((path, fed, highest(x, axis) <= floor))
+
+    def before_function(self, function: Any, x: Any) -> None:
+        """Count the dead units of a function."""
+        if (floor := _FLAT_FUNCTIONS.get(function)) is not None and x is not self._entered[0] and self._hears():
+            with self._counted():
+                self._note_units("", floor, x)
+
+    @torch.no_grad()
+    def after_function(self, kind: str, x: Any, output: Any) -> None:
+        """Note how much of a function's output is saturated."""
+        if self._hears() and isinstance(output, torch.Tensor):
+            with self._counted():
+                path = self._entered[1] if x is self._entered[0] else (self._origin(x)[0] or ("",))[-1]
+                if path is not None:
+                    self.signals.note_activation(path, kind, output)
+
+    @torch.no_grad()
+    def _note_output(self, path: str, axis: int | None, module: nn.Module, inputs: Any, output: Any) -> None:
+        if not self._hears():
             return
         with self._counted():
+            self.signals.called.add(path)
             if isinstance(output, torch.Tensor):
-                hands_on = isinstance(module, _CHANNELWISE) and inputs
-                before = self._origin(inputs[0])[0] if hands_on else ()
-                self._given[id(output)] = (weakref.ref(output), (*before, path), axis)
+                if axis is not None:
+                    hands_on = isinstance(module, _CHANNELWISE) and inputs
+                    before = self._origin(inputs[0])[0] if hands_on else ()
+                    self._given[id(output)] = (weakref.ref(output), (*before, path), axis)
+                    self.signals.note_layer(path, module, inputs, output)
+                if not path:
+                    self.signals.note_output(output, (self._origin(output)[0] or (None,))[-1])
 
-    def _origin(self, x: torch.Tensor) -> tuple[tuple[str, ...], int]:
+    def see_loss(self, loss: torch.Tensor) -> None:
+        """Note what the loss is computed of, before its backward."""
+        with self._counted():
+            self.signals.losses = read_losses(loss)
+
+    def _origin(self, x: Any) -> tuple[tuple[str, ...], int]:
         """Find the layers that returned `x`, and its unit axis."""
         known = self._given.get(id(x))
         if known is not None and known[0]() is x:
             return known[1], known[2]
-        return (), -1 if x.ndim == 3 else 1
+        return (), -1 if isinstance(x, torch.Tensor) and x.ndim == 3 else 1
+
+
+class _Functions(TorchFunctionMode):
+    """Hears of activations that are called as functions."""
+
+    def __init__(self, probe: UnitProbe) -> None:
+        super().__init__()
+        self._probe = probe
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func in _FLAT_FUNCTIONS:
+            self._probe.before_function(func, args[0] if args else kwargs.get("input"))
+        output = func(*args, **kwargs)
+        if (kind := SATURATING_FUNCTIONS.get(func)) is not None:
+            self._probe.after_function(kind, args[0] if args else kwargs.get("input"), output)
+        return output
 
 
 def flat_below(module: nn.Module) -> float | None:
@@ -186,7 +261,6 @@ def _watchable(model: nn.Module, layers: Sequence[Layer]) -> list[Layer]:
     layers = [] if uncompiled(model) is not model else [layer for layer in layers if not layer.again]
     if any(getattr(layer.module, "_compiled_call_impl", None) is not None for layer in layers):
         return []  # a hook might have it compiled anew
-    # In eval mode these leave their fast path as soon as anything in them has a hook.
     evaluated = (layer for layer in layers if not layer.module.training)
     fast = [f"{one.path}." for one in evaluated if isinstance(one.module, nn.TransformerEncoderLayer)]
     plain = [layer for layer in layers if not isinstance(layer.module, torch.jit.ScriptModule)]

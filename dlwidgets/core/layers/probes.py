@@ -15,6 +15,7 @@ from torch import nn
 
 from ..base.time_budget import TimeBudget
 from .dead_units import DeadUnits, UnitProbe
+from .signals import Signals
 from .walk import Layer, walk
 
 
@@ -43,6 +44,12 @@ class LayerStats:
     #: How many numbers each layer's weights are, and their dtype, as "float32"; empty where it is not known.
     sizes: np.ndarray = field(default_factory=lambda: np.empty(0))
     dtypes: tuple[str, ...] = ()
+    #: What went through the layers; None where it was not looked at.
+    signals: Signals | None = None
+    #: Layers with weights that train, to none of which a gradient came in this step.
+    without_gradient: tuple[str, ...] = ()
+    #: Layers of several units whose weights are all the same.
+    symmetric: tuple[str, ...] = ()
 
 
 class LayerProbe:
@@ -54,9 +61,13 @@ class LayerProbe:
 
     def __init__(self, model: nn.Module) -> None:
         self._model = model
+        #: Layers whose units were the same in every look; None before the first.
+        self._symmetric: list[Layer] | None = None
         self._let_go()
 
     def _let_go(self) -> None:
+        self._layers: Sequence[Layer] = ()
+        self._without: list[str] = []
         self._weights: list[torch.Tensor] = []
         self._kept: list[torch.Tensor] = []
         self._norms: Sequence[torch.Tensor] = []
@@ -68,10 +79,14 @@ class LayerProbe:
         """Keep what the step will change; `layers` saves another walk."""
         self._let_go()
         seen: set[int] = set()
-        for layer in walk(self._model) if layers is None else layers:
+        self._layers = walk(self._model) if layers is None else layers
+        for layer in self._layers:
             own = [p for p in layer.module._parameters.values() if p is not None and id(p) not in seen]
-            own = [p for p in own if p.requires_grad and p.grad is not None]
+            training = [p for p in own if p.requires_grad]
+            own = [p for p in training if p.grad is not None]
             seen.update(map(id, own))
+            if training and not own:
+                self._without.append(layer.path)
             if own:
                 self._owners += [len(self._paths)] * len(own)
                 self._paths.append(layer.path)
@@ -88,16 +103,21 @@ class LayerProbe:
         weights = [p.detach() for p in self._weights]
         if not weights:
             none = np.empty(0, np.float32)
-            return LayerStats(step, [], none, none, none, none.astype(bool))
+            without = tuple(self._without)
+            self._let_go()
+            return LayerStats(step, [], none, none, none, none.astype(bool), without_gradient=without)
         torch._foreach_sub_(self._kept, weights)  # the sign does not matter to a norm
         weight, grad, update = map(self._by_layer, (_norms(weights), self._norms, _norms(self._kept)))
         with np.errstate(invalid="ignore"):  # infinite by infinite is NaN
             ratio = np.divide(update, weight, out=np.full_like(update, np.nan), where=weight > 0)
         sizes = np.bincount(self._owners, weights=[one.numel() for one in weights], minlength=len(self._paths))
         dtypes = {owner: str(one.dtype).removeprefix("torch.") for owner, one in zip(self._owners, weights)}
-        finite = np.isfinite(weight) & np.isfinite(grad)
-        kinds = {"sizes": sizes, "dtypes": tuple(dtypes.values())}
-        found = LayerStats(step, self._paths, weight, grad, ratio, finite, **kinds)
+        self._symmetric = _symmetric(self._layers if self._symmetric is None else self._symmetric)
+        found = LayerStats(
+            step, self._paths, weight, grad, ratio, np.isfinite(weight) & np.isfinite(grad), sizes=sizes,
+            dtypes=tuple(dtypes.values()), without_gradient=tuple(self._without),
+            symmetric=tuple(layer.path for layer in self._symmetric),
+        )  # fmt: skip
         self._let_go()
         return found
 
@@ -117,6 +137,16 @@ class LayerProbe:
         return np.sqrt(summed).astype(np.float32)
 
 
+def _symmetric(layers: Sequence[Layer]) -> list[Layer]:
+    """Return the layers whose units all have the same weights."""
+    return [
+        layer for layer in layers
+        if isinstance(w := layer.module._parameters.get("weight"), torch.Tensor) and w.ndim > 1 and len(w) > 1
+        and not isinstance(layer.module, nn.Embedding) and w.requires_grad and bool((w[0] == w[-1]).all())
+        and bool((w == w[:1]).all())
+    ]  # fmt: skip
+
+
 def _norms(tensors: list[torch.Tensor]) -> Sequence[torch.Tensor]:
     """Return L2 norms in float32, where half precision cannot overflow."""
     found = list(tensors)
@@ -134,6 +164,8 @@ def _norms(tensors: list[torch.Tensor]) -> Sequence[torch.Tensor]:
 #: The share of the training's time that measuring may take.
 SHARE = 0.002
 _NOTHING = contextlib.nullcontext()
+#: The steps after being switched on that are looked at whatever the time, so that a short run has some.
+_EARLY = frozenset((1, 2, 5, 10, 20, 50, 100))
 #: A pause between two steps that is longer than this is no part of the training [s].
 _PAUSE = 1.0
 #: How much of what is known of the past counts in the share of the time, from one look to the next.
@@ -143,8 +175,9 @@ _FADING = 0.8
 class LayerMonitor:
     """Measures what some steps do to the layers; fails no step.
 
-    In each step the loop computes the loss inside `with monitor.forward():`, calls `before()` once the
-    gradients are there and `after()` once the weights have moved.
+    In each step the loop computes the loss inside `with monitor.forward():`, hands it to `see_loss`, calls
+    `before()` once the gradients are there and `after()` once the weights have moved. It looks at some of the first
+    steps, and then as often as the time allows.
 
     Attributes
     ----------
@@ -163,7 +196,7 @@ class LayerMonitor:
         self._spent = self._began = self._ended = 0.0
         #: Seconds and steps since the last look; None before the first.
         self._passed: float | None = None
-        self._steps = 0
+        self._steps = self._counted = 0
         #: Seconds in looks and in all, the past fading.
         self._looked = self._all = 0.0
 
@@ -183,11 +216,17 @@ class LayerMonitor:
         self._watching = probe = self._probe
         if probe is not None:
             self._began = time.perf_counter()
-            if self._time_budget.due(self._began):
+            self._counted += 1
+            if self._counted in _EARLY or self._time_budget.due(self._began):
                 self._spent = 0.0
                 return self._units or _NOTHING
         self._watching = None
         return _NOTHING
+
+    def see_loss(self, loss: torch.Tensor) -> None:
+        """Note what the loss is computed of, before its backward."""
+        if self._watching is not None and self._units is not None:
+            self._units.see_loss(loss)
 
     def before(self) -> None:
         """Keep what the step will change, once gradients are there."""
@@ -239,10 +278,10 @@ class LayerMonitor:
             self._give_up(error)
         if units is not None and found is not None:
             try:
-                found = dataclasses.replace(found, dead=units.found())
+                found = dataclasses.replace(found, dead=units.found(), signals=units.signals.found())
             except Exception as error:  # noqa: BLE001 - said; the rest is still measured
                 self._units = None
-                self.note(f"Dead units are not counted: {type(error).__name__}: {error}.")
+                self.note(f"Activations and dead units are not looked at: {type(error).__name__}: {error}.")
         self._spent += time.perf_counter() - began + (units.cost if units is not None else 0.0)
         self._time_budget.spent(self._spent)
         return found

@@ -453,6 +453,8 @@ class Loop:
                 look(there, len(group))
             with self.watch.forward() if not number else nullcontext(), self.precision.forward():
                 loss, said = self.objective.loss(there)
+            if not number:
+                self.watch.see_loss(loss)
             one = loss.item()
             empty = may_be_empty and math.isnan(one) and not objective.weigh(batch)
             empty = math.isinf(divisor) or (empty and not objective.find_nonfinite(batch))

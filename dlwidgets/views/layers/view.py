@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import threading
 import time
-import weakref
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, wait
 from typing import TYPE_CHECKING, Any
@@ -41,7 +39,6 @@ class LayerTable(View):
     With a session the table follows `layer_stats` (weight and gradient norm, update-to-weight ratio and dead
     units of each layer) and `selected_layer`, which it also writes: a click on a row selects that layer for
     the whole session; a click on what says whether it trains freezes or unfreezes it with all inside.
-    Layers are measured only while a LayerTable of the session is open.
 
     Parameters
     ----------
@@ -94,9 +91,6 @@ class LayerTable(View):
     selected_layer = traitlets.Unicode(None, allow_none=True, help="path of the layer in view").tag(sync=True)
     look = traitlets.Dict(help="sort, the folds that a person has turned, columns or None").tag(sync=True)
 
-    #: Here too for a view that was refused before it had any, and is closed all the same.
-    _probes: Any = None
-
     def __init__(
         self,
         source: Session | nn.Module | Summary,
@@ -141,8 +135,6 @@ class LayerTable(View):
         if session.layer_stats is not None:
             self._sparks.add(session.layer_stats, time.monotonic())
         super().__init__(session)
-        _probed(session, +1)
-        self._probes = session
         if not self._future.done():
             self._future.add_done_callback(lambda _: self.refresh())
 
@@ -215,13 +207,6 @@ class LayerTable(View):
     def to_markdown(self) -> str:
         """Return what the table shows as a Markdown table."""
         return self._written(ColumnData.markdown)
-
-    def close(self) -> None:
-        """Remove the view; stop measuring if no other table is open."""
-        session, self._probes = self._probes, None
-        if session is not None:
-            _probed(session, -1)
-        super().close()
 
     # -- inside
 
@@ -323,21 +308,6 @@ class LayerTable(View):
             "dead": dead.tobytes(),
             "moment": self._moment(stats, points),
         }
-
-
-# ---------------------------------------------------------------------- who looks at a session's layers
-
-_open: weakref.WeakKeyDictionary[Session, int] = weakref.WeakKeyDictionary()
-_opening = threading.Lock()
-
-
-def _probed(session: Session, more: int) -> None:
-    """Have a session's layers measured while a table of it is open."""
-    with _opening:
-        before = _open.get(session, 0)
-        _open[session] = before + more
-        if bool(before) != bool(before + more):
-            session.probe_layers(before + more > 0)
 
 
 # ---------------------------------------------------------------------- words

@@ -86,16 +86,17 @@ def test_an_activation_that_keeps_a_slope_or_a_value_has_no_dead_units(activatio
     assert seen(nn.Sequential(nn.Linear(3, 4), activation), torch.randn(5, 3)) == {}
 
 
-def test_a_function_that_no_hook_sees_is_left_out_rather_than_counted_as_alive():
+def test_an_activation_called_as_a_function_counts_for_the_layer_before_it():
     class Functional(nn.Module):
         def __init__(self):
             super().__init__()
-            self.fc = nn.Linear(3, 4)
+            self.fc = killed(nn.Linear(3, 4), [1, 2])
 
         def forward(self, x):
             return F.relu(self.fc(x))
 
-    assert seen(Functional(), torch.randn(5, 3)) == {}
+    model, x = Functional(), torch.randn(5, 3)
+    assert seen(model, x) == {"fc": (int((model(x) == 0).all(0).sum()), 4, 0)}
 
 
 def test_the_layer_right_before_an_activation_shares_its_units_through_a_norm_too():

@@ -187,7 +187,6 @@ def evaluating_between_steps(made):
 
 
 def watched_by_the_layer_probe(made):
-    made.probe_layers(True)
     made.fit()
     assert made.layer_stats is not None
 

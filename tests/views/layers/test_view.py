@@ -50,14 +50,6 @@ def session():
 
 
 @pytest.fixture
-def probed(monkeypatch):
-    """What sessions were told about measuring: True or False, in order."""
-    told = []
-    monkeypatch.setattr(Session, "probe_layers", lambda self, on: told.append(on))
-    return told
-
-
-@pytest.fixture
 def said(monkeypatch):
     """What views send to the page beside their traits."""
     messages = []
@@ -123,7 +115,7 @@ def stats_of(view):
     return {paths_of(view)[row]: values for row, values in zip(rows, numbers)}
 
 
-def test_a_table_walks_over_the_model_once(session, probed, monkeypatch):
+def test_a_table_walks_over_the_model_once(session, monkeypatch):
     walked = []
     monkeypatch.setattr("dlwidgets.core.layers.walk.uncompiled", lambda model: walked.append(model) or model)
     LayerTable(Net(), input_shape=(4,))
@@ -214,7 +206,7 @@ def test_training_fills_the_live_numbers_of_each_layer_that_has_weights(session)
     assert view.moment["step"] in (1, 2)
 
 
-def test_the_live_numbers_are_those_that_the_session_published(session, probed):
+def test_the_live_numbers_are_those_that_the_session_published(session):
     view = LayerTable(session)
     open_page(view)
     stats = LayerStats(
@@ -228,7 +220,7 @@ def test_the_live_numbers_are_those_that_the_session_published(session, probed):
     assert view.moment["step"] == 7 and view.moment["points"] == 1
 
 
-def test_the_table_itself_is_sent_once_and_not_with_each_live_picture(session, probed, sent):
+def test_the_table_itself_is_sent_once_and_not_with_each_live_picture(session, sent):
     view = LayerTable(session)
     open_page(view)
     paths = ["stem", "head"]
@@ -243,7 +235,7 @@ def test_the_table_itself_is_sent_once_and_not_with_each_live_picture(session, p
     assert not names & {"rows", "sizes", "trains", "about", "measured", "look", "selected_layer"}
 
 
-def test_the_history_is_kept_while_no_page_is_open(session, probed):
+def test_the_history_is_kept_while_no_page_is_open(session):
     view = LayerTable(session)
     for step in range(1, 6):
         publish(session, measured(["stem"], step=step))
@@ -254,7 +246,7 @@ def test_the_history_is_kept_while_no_page_is_open(session, probed):
 
 
 @pytest.mark.parametrize("layers", [1, 300, 1500])
-def test_a_live_picture_stays_small_however_many_layers_there_are(layers, probed):
+def test_a_live_picture_stays_small_however_many_layers_there_are(layers):
     model = nn.Sequential(*(nn.Linear(1, 1) for _ in range(layers)))
     session = Session(model, train=(torch.zeros(8, 1), torch.zeros(8, 1)))
     view = LayerTable(session)
@@ -268,7 +260,7 @@ def test_a_live_picture_stays_small_however_many_layers_there_are(layers, probed
     assert view.moment["points"] > 0
 
 
-def test_a_click_selects_the_layer_for_the_session_and_the_other_views(session, probed):
+def test_a_click_selects_the_layer_for_the_session_and_the_other_views(session):
     one, other = LayerTable(session), LayerTable(session)
     open_page(one), open_page(other)
     page_says(one, wish="selected_layer", value="blocks.1")
@@ -276,7 +268,7 @@ def test_a_click_selects_the_layer_for_the_session_and_the_other_views(session, 
     assert other.selected_layer == "blocks.1"
 
 
-def test_the_table_follows_a_selection_made_elsewhere(session, probed):
+def test_the_table_follows_a_selection_made_elsewhere(session):
     view = LayerTable(session)
     open_page(view)
     session.selected_layer = "head"
@@ -290,7 +282,7 @@ def test_without_a_session_a_selection_is_the_views_own():
     assert view.selected_layer == "stem"
 
 
-def test_a_layer_that_does_not_exist_is_refused_with_a_sentence(session, probed, said):
+def test_a_layer_that_does_not_exist_is_refused_with_a_sentence(session, said):
     view = LayerTable(session)
     page_says(view, wish="selected_layer", value="nose")
     assert said[-1]["refused"] == "selected_layer" and "'nose'" in said[-1]["because"]
@@ -326,29 +318,7 @@ def test_a_wish_that_nobody_knows_is_refused(said):
     assert said[0]["refused"] == "explode"
 
 
-def test_layers_are_measured_while_a_table_of_the_session_is_open_and_no_longer(session, probed):
-    one, other = LayerTable(session), LayerTable(session)
-    assert probed == [True]
-    one.close()
-    assert probed == [True]
-    other.close()
-    assert probed == [True, False]
-    other.close()
-    assert probed == [True, False]
-    LayerTable(session)
-    assert probed == [True, False, True]
-
-
-def test_tables_of_two_sessions_do_not_count_together(session, probed):
-    X = torch.randn(8, 4)
-    LayerTable(session)
-    other = LayerTable(Session(nn.Linear(4, 1), train=(X, X[:, :1])))
-    assert probed == [True, True]
-    other.close()
-    assert probed == [True, True, False]
-
-
-def test_a_closed_table_no_longer_follows_its_session(session, probed):
+def test_a_closed_table_no_longer_follows_its_session(session):
     view = LayerTable(session)
     open_page(view)
     view.close()
@@ -406,7 +376,7 @@ def test_tied_weights_are_told_and_counted_once():
     assert "0" in view.rows[2][5]
 
 
-def test_a_model_that_cannot_be_looked_at_is_a_sentence_in_the_view(session, monkeypatch, probed):
+def test_a_model_that_cannot_be_looked_at_is_a_sentence_in_the_view(session, monkeypatch):
     def fail(*_):
         raise RuntimeError("no layers today")
 
@@ -440,7 +410,7 @@ def test_the_figure_shows_the_table_with_alike_blocks_told_once():
     assert f"{2 * (6 * 6 + 6)}" in texts
 
 
-def test_the_figure_of_a_session_shows_the_live_numbers_and_marks_what_stands_out(session, probed):
+def test_the_figure_of_a_session_shows_the_live_numbers_and_marks_what_stands_out(session):
     view = LayerTable(session)
     publish(session, measured(["stem", "head"], ratio=5e-2))
     texts = written(view.figure())
@@ -549,7 +519,7 @@ console.log(JSON.stringify(sorts.map((sort) => {{
 """
 
 
-def test_the_page_copies_the_text_that_python_gives(session, probed, said, tmp_path):
+def test_the_page_copies_the_text_that_python_gives(session, said, tmp_path):
     node = shutil.which("node")
     if node is None:
         pytest.skip("Node is not installed.")
@@ -614,7 +584,7 @@ def test_a_copy_that_makes_no_sense_is_refused(said, value):
 # -- dead units, and what measuring costs
 
 
-def test_the_page_is_told_of_dead_units_by_row(session, probed):
+def test_the_page_is_told_of_dead_units_by_row(session):
     view = LayerTable(session)
     open_page(view)
     dead = units_of({"blocks.1.1": (4, True), "gone": (1, True), "blocks.1.0": (4, False)})
