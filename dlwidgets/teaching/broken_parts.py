@@ -76,29 +76,29 @@ class SlowDataset(Dataset[tuple[Tensor, Tensor]]):
         return self.inputs[row], self.targets[row]
 
 
-class TwiceForward:
-    """A training step that calls the model twice."""
+def call_twice(loss: nn.Module) -> Callable[[nn.Module, Any], Tensor]:
+    """Return a training step that calls the model twice."""
+    right = []
 
-    def __init__(self, loss: nn.Module) -> None:
-        self.loss, self.right = loss, 0.0
-
-    def __call__(self, model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
+    def step(model: nn.Module, batch: Any) -> Tensor:
         inputs, targets = batch
-        with torch.no_grad():
-            self.right = float(((model(inputs) > 0) == (targets > 0.5)).float().mean())
-        return self.loss(model(inputs), targets)
+        with torch.no_grad():  # to count what is right: BatchNorm averages here too
+            right[:] = [float(((model(inputs) > 0) == (targets > 0.5)).float().mean())]
+        return loss(model(inputs), targets)
+
+    return step
 
 
-class UnzeroedProbe:
-    """A training step with a second head whose gradients pile up."""
+def train_head_unzeroed(loss: nn.Module, outputs: int) -> Callable[[nn.Module, Any], Tensor]:
+    """Return a training step with a second head whose gradients pile up."""
+    second = nn.Linear(outputs, outputs)
+    optimizer = torch.optim.SGD(second.parameters(), lr=0.1)
 
-    def __init__(self, loss: nn.Module, outputs: int) -> None:
-        self.loss, self.probe = loss, nn.Linear(outputs, outputs)
-        self.optimizer = torch.optim.SGD(self.probe.parameters(), lr=0.1)
-
-    def __call__(self, model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
+    def step(model: nn.Module, batch: Any) -> Tensor:
         inputs, targets = batch
         output = model(inputs)
-        self.loss(self.probe(output.detach()), targets).backward()
-        self.optimizer.step()
-        return self.loss(output, targets)
+        loss(second(output.detach()), targets).backward()
+        optimizer.step()
+        return loss(output, targets)
+
+    return step

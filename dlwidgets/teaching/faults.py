@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from ..core.base.words import did_you_mean
-from .broken_parts import After, Detach, ListedLayers, Root, SlowDataset, Transposed, TwiceForward, UnzeroedProbe
+from .broken_parts import After, Detach, ListedLayers, Root, SlowDataset, Transposed, call_twice, train_head_unzeroed
 from .digits import collages
 from .models import SmallCNN, TinyTransformer
 from .setups import Setup, healthy
@@ -204,11 +204,11 @@ def _loss(setup: Setup) -> nn.Module:
 
 
 def _forward_twice(setup: Setup) -> Setup:
-    return setup.but(training_step=TwiceForward(_loss(setup)), classes=None)
+    return setup.but(training_step=call_twice(_loss(setup)), classes=None)
 
 
 def _forget_zero_grad(setup: Setup) -> Setup:
-    step = UnzeroedProbe(_loss(setup), _last_linear(setup.model)[2].out_features)
+    step = train_head_unzeroed(_loss(setup), _last_linear(setup.model)[2].out_features)
     return setup.but(training_step=step, classes=None)
 
 

@@ -52,6 +52,7 @@ class Evidence:
     scores : those of the last evaluation, or None.
     waited : the share (0..1) of the last steps' time that the loader was waited for; None unknown.
     failure : the step that was not taken last; None where the last one was.
+    unzeroed : optimizers of the training step's own whose gradients it never zeroes, by name.
     model, data : what was found of the model and the data before the first step; None where not looked at.
     """
 
@@ -67,6 +68,7 @@ class Evidence:
     scores: Scores | None = None
     waited: float | None = None
     failure: FailedStep | None = None
+    unzeroed: tuple[str, ...] = ()
     model: Any = None
     data: Any = None
 

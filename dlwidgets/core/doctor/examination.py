@@ -13,6 +13,7 @@ from .evidence import Evidence, FailedStep
 from .finding import Finding
 from .rule import Rule
 from .rules import RULES
+from .unzeroed import Unzeroed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,6 +61,7 @@ class Examination:
         self.data: Any = None
         self._budget = TimeBudget(SHARE, least=0.0)
         self._failure: FailedStep | None = None
+        self._unzeroed = Unzeroed()
         self._begin_anew()
 
     def _begin_anew(self) -> None:
@@ -77,6 +79,7 @@ class Examination:
         watch = self._run.loop.watch
         if not watch.on:
             watch.switch(self._run.loop.model, True)
+        self._unzeroed.follow(self._run.loop.objective.companions.optimizers)
         self._failure = None
 
     def after_step(self, evaluated: bool = False) -> None:
@@ -86,6 +89,7 @@ class Examination:
             self.looks.append(loop.layer_stats)
         self._failure = None
         steps = loop.steps
+        self._unzeroed.after_step(steps)
         if not evaluated and (steps < self._next or (steps > _YOUNG and not self._budget.due())):
             return
         began = time.perf_counter()
@@ -125,7 +129,7 @@ class Examination:
             changes=run.timeline.line.changes, task=loop.objective.task, epochs=loop.epochs,
             steps_in_epoch=loop.accumulation.steps_in_epoch(), has_valid=run.data.valid is not None,
             scores=None if found is None else found.scores, waited=self._share_waited(), failure=self._failure,
-            model=self.model, data=self.data,
+            unzeroed=self._unzeroed.found, model=self.model, data=self.data,
         )  # fmt: skip
 
     def _share_waited(self) -> float | None:

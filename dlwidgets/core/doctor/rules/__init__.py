@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..rule import Rule
-from . import loss
+from . import companions, loss
 
 #: All rules, in the order in which they are listed.
-RULES: tuple[Rule, ...] = (*loss.RULES,)
+RULES: tuple[Rule, ...] = (*loss.RULES, *companions.RULES)
