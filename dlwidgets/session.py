@@ -38,6 +38,8 @@ from .core.controls.steering import CONTROLS, read_alone
 from .core.data.samples import Samples
 from .core.data.task import Task
 from .core.doctor.examination import Check, Examination
+from .core.doctor.finding import Finding, find_finding
+from .core.doctor.remedies import Case, Offer, find_remedy, offer_remedies, take_remedy
 from .core.scoring.evaluation import Evaluation
 from .core.training.assembly import assemble, describe
 from .core.training.microscope import Microscope
@@ -187,6 +189,12 @@ class Session(HasTraits):
         `restore=True`, which puts the best weights back when the run ends: done, stopped early, by `stop()` or
         `close()`; `undo()` then brings back the last ones. What pauses, is interrupted or fails can go on,
         and keeps the newest.
+    on_divergence : what is done on a loss that explodes, or a number that is not finite after the loss had risen:
+        "pause": the run goes back to the last good snapshot and pauses there, what came after it kept as a branch;
+        `fit()` raises the error, which says where the run stands. "rewind": it goes on from there by itself with a
+        tenth of the rate, three times in a run at most. "go on": a step that is not finite is left out, ten in a row
+        at most. Where the loss was on its course up to the step that failed, the batch itself is not finite, or
+        nothing is kept from before, the run fails where it is, its last state kept.
     snapshot_memory : bytes that snapshots may take, to go back to; None: a tenth of the memory that is really
         there but no more than 512 MB, or room for two where they take less than a quarter; 0: none are taken.
     checkpoint_dir, checkpoint_every : a folder for the state of the run, written every so many seconds while
@@ -201,7 +209,7 @@ class Session(HasTraits):
     -----
     *Wishes* are traits that a person or a view writes: `lr, schedule, optimizer, momentum, betas, batch_size,
     clip, weight_decay, threads, trainable, epochs, evaluate_every, evaluate_samples, paused, thresholds,
-    accumulate, reinitialise, normalise, dropout, label_smoothing, ema, precision, early_stopping,
+    accumulate, reinitialise, normalise, dropout, label_smoothing, ema, precision, early_stopping, on_divergence,
     selected_layer, selected_sample, selected_step`. The loop reads them between two steps.
 
     *Facts* are read-only traits that the loop writes: `status, steps, epoch, loss, applied, rejected, scores,
@@ -236,6 +244,7 @@ class Session(HasTraits):
     ema = _Wish(None, help="decay of the averaged weights asked for, or None")
     precision = _Wish("full", help='"full", "bf16" or "fp16"')
     early_stopping = _Wish(None, help="(metric, patience, min_delta, restore), or None")
+    on_divergence = _Wish("pause", help='"pause", "rewind" or "go on": on a loss that explodes or is not finite')
     threads = _Wish(None, help="threads of torch asked for; None: the session's own choice")
     reinitialise = _Wish(None, help="layers to draw anew; read, (layers, init, times) of those drawn last, or None")
     trainable = _Wish(None, help="pattern -> whether it is to train; None: as the model was")
@@ -303,6 +312,7 @@ class Session(HasTraits):
         ema: float | None = None,
         precision: str = "full",
         early_stopping: Any = None,
+        on_divergence: str = "pause",
         snapshot_memory: int | None = None,
         checkpoint_dir: str | Path | None = None,
         checkpoint_every: float = 60.0,
@@ -322,6 +332,7 @@ class Session(HasTraits):
         self.epochs = self._read("epochs", 10 if epochs is None else epochs)
         self.evaluate_every = self._read("evaluate_every", evaluate_every)
         self.evaluate_samples = self._read("evaluate_samples", evaluate_samples)
+        self.on_divergence = self._read("on_divergence", on_divergence)
         controls = {
             "optimizer": optimizer, "lr": lr, "schedule": schedule, "batch_size": batch_size, "clip": clip,
             "weight_decay": weight_decay, "threads": threads, "trainable": trainable, "ema": ema,
@@ -754,6 +765,47 @@ class Session(HasTraits):
     def checks(self) -> tuple[Check, ...]:
         """What came of each of the doctor's rules, in order."""
         return self._run.attendant.checks
+
+    def remedies(self, finding: Finding | str) -> tuple[Offer, ...]:
+        """Return what may help with a finding, the likeliest first.
+
+        Each `Offer` has its name, the label of a button with its numbers, the wishes that it makes, the step to which
+        it goes `back` first (None where it does not), and `why_not`, where it does not apply here.
+
+        Parameters
+        ----------
+        finding : one of `findings`, or the name of its rule.
+
+        Raises
+        ------
+        ValueError : nothing was found of that name.
+        """
+        return offer_remedies(Case.of(self._run, find_finding(finding, self.findings)))
+
+    def apply_remedy(self, finding: Finding | str, remedy: str | None = None) -> Self:
+        """Make a remedy's changes, gone back first where it wants that.
+
+        Where it goes back the run pauses there; nothing goes on by itself. The changes stand in the ledger by
+        "doctor", and one `undo()` takes back all of it.
+
+        Parameters
+        ----------
+        finding : one of `findings`, or the name of its rule, as "loss_diverging".
+        remedy : the name of one of its remedies, as "lower_rate"; None: the first that applies.
+
+        Raises
+        ------
+        ValueError : in a sentence: nothing was found of that name, the finding has no such remedy, or it does not
+            apply here.
+        """
+        offer = find_remedy(remedy, self.remedies(finding))
+        if offer.back is None:
+            with self.by("doctor"):
+                for name, value in offer.settings.items():
+                    setattr(self, name, value)
+        else:
+            self._run.travel(lambda timeline: take_remedy(self._run, offer))
+        return self
 
     # ------------------------------------------------------------------ going back
 

@@ -78,12 +78,12 @@ def quote_error(error: BaseException | None) -> str:
     return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
-def describe_error(error: BaseException, bare: type[BaseException] | None = None) -> str:
+def describe_error(error: BaseException, bare: tuple[type[BaseException], ...] = ()) -> str:
     """Return an error's type, unless in `bare`, and its first line."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [""]
     if "Original Traceback" in str(error):
         return lines[-1]  # of a worker process of a DataLoader: what happened there comes last
-    return lines[0] if bare and isinstance(error, bare) else f"{type(error).__name__}: {lines[0]}"
+    return lines[0] if isinstance(error, bare) else f"{type(error).__name__}: {lines[0]}"
 
 
 def measure_text(text: str) -> int:

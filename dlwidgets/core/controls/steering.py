@@ -23,6 +23,7 @@ from .label_smoothing import LabelSmoothing
 from .learning_rate import LearningRate
 from .momentum import Momentum
 from .normalise import Normalise
+from .on_divergence import OnDivergence
 from .optimizer import OptimizerControl
 from .precision import Precision
 from .reinitialise import Reinitialise
@@ -36,7 +37,7 @@ from .weight_decay import WeightDecay
 CONTROLS: list[type[Control]] = [
     OptimizerControl, LearningRate, ScheduleControl, Momentum, Betas, WeightDecay, BatchSize, Clipping,
     Trainable, Reinitialise, Dropout, LabelSmoothing, Normalise, Epochs, EvaluateEvery, EvaluateSamples,
-    Accumulate, Ema, Precision, EarlyStopping, Threads, Thresholds,
+    Accumulate, Ema, Precision, EarlyStopping, Threads, Thresholds, OnDivergence,
 ]  # fmt: skip
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..base.time_budget import TimeBudget
+from .divergence import Divergence
 from .evidence import Evidence, FailedStep
 from .finding import Finding
 from .rule import Rule
@@ -48,6 +49,7 @@ class Examination:
 
     Attributes
     ----------
+    divergence : what the run does by itself where it diverges.
     findings : what lasts, and what is over of late; those that last first, by severity.
     looks : what the newest looks at the layers measured, in order.
     model, data : facts of the model and the data: see `Evidence`.
@@ -62,6 +64,9 @@ class Examination:
         self._budget = TimeBudget(SHARE, least=0.0)
         self._failure: FailedStep | None = None
         self._unzeroed = Unzeroed()
+        self.divergence = Divergence(run)
+        #: What stays found though the run goes back to before it.
+        self._keeps: set[tuple[str, str | None]] = set()
         self._begin_anew()
 
     def _begin_anew(self) -> None:
@@ -95,17 +100,29 @@ class Examination:
         began = time.perf_counter()
         self._next = next((one for one in _EARLY if one > steps), (steps // _EVERY + 1) * _EVERY)
         # What was found of this step before it was evaluated is not confirmed by finding it again.
-        once, self._at = ["steps"] if steps != self._at else [], steps
+        # What was found of a failure is over once steps are taken again.
+        once, self._at = ["steps", "failure"] if steps != self._at else [], steps
         self.examine(*once, *(["evaluation"] if evaluated else []))
+        if any(one.rule == "loss_diverging" and one.severity == "high" and one.until is None for one in self.findings):
+            self._see_to(self.divergence.see_to_explosion)
         self._budget.spent(time.perf_counter() - began)
 
-    def failed(self, error: BaseException, batch_is_finite: bool) -> None:
-        """Look at a step not taken for want of finite numbers."""
+    def _see_to(self, trouble: Callable[[], bool]) -> bool:
+        """Have a trouble seen to; what was found stays found."""
+        self._keeps = {one.key for one in self.findings if one.until is None}
+        try:
+            return trouble()
+        finally:
+            self._keeps = set()
+
+    def failed(self, error: BaseException, batch_is_finite: bool) -> bool:
+        """Look at a step not taken; say whether it was seen to."""
         stats = self._run.loop.layer_stats
         if stats is not None:
             self.looks.append(stats)
         self._failure = FailedStep(self._run.loop.steps + 1, str(error), batch_is_finite)
         self.examine("steps", "failure")
+        return self._see_to(lambda: self.divergence.see_to_failure(error, batch_is_finite))
 
     def arrived(self) -> None:
         """Follow the run elsewhere; forget what was found after it."""
@@ -113,7 +130,7 @@ class Examination:
         self.looks = deque((look for look in self.looks if look.step <= steps), maxlen=_LOOKS)
         self._begin_anew()
         self._failure = None
-        kept = (one for one in self.findings if one.step <= steps)
+        kept = (one for one in self.findings if one.step <= steps or one.key in self._keeps)
         self._keep([
             dataclasses.replace(one, until=None) if one.until is not None and one.until > steps else one for one in kept
         ])

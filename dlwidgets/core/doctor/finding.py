@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+
+from ..base.words import did_you_mean
 
 #: From what spoils a run to what may be as it is meant.
 SEVERITIES = ("high", "medium", "low")
@@ -69,3 +71,20 @@ class Finding:
     def rank(self) -> tuple[bool, int, int]:
         """The order of findings: lasting ones first, by severity and age."""
         return self.until is not None, SEVERITIES.index(self.severity), self.step
+
+
+def find_finding(which: Finding | str, findings: Sequence[Finding]) -> Finding:
+    """Return a finding, given as it is or by its rule.
+
+    Raises
+    ------
+    ValueError : none has that name.
+    """
+    if isinstance(which, Finding):
+        return which
+    found = next((one for one in findings if one.rule == which), None)
+    if found is None:
+        names = list(dict.fromkeys(one.rule for one in findings))
+        there = ", ".join(names) or "no finding"
+        raise ValueError(f"Nothing was found of {which!r}: there is {there}.{did_you_mean(which, names)}")
+    return found

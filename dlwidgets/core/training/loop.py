@@ -67,6 +67,10 @@ class NotFinite(ArithmeticError):
         self.batch_is_finite = batch_is_finite
 
 
+class Diverged(ArithmeticError):
+    """The loss exploded, though it is finite."""
+
+
 class Loop:
     """Trains a model one step at a time.
 

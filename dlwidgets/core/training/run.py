@@ -27,7 +27,7 @@ from ..controls.steering import ModelShape, Steering, names_of
 from ..data.session_data import SessionData
 from ..scoring.evaluation import Evaluation
 from .evaluations import Evaluations
-from .loop import Loop, NotFinite
+from .loop import Diverged, Loop, NotFinite
 from .orders import Orders
 from .progress import Progress
 from .replay import replay_change
@@ -76,8 +76,9 @@ class Attendant:
     def after_step(self, evaluated: bool = False) -> None:
         """A step was taken, or the model `evaluated`."""
 
-    def failed(self, error: BaseException, batch_is_finite: bool) -> None:
-        """A step was not taken, since a number is not finite."""
+    def failed(self, error: BaseException, batch_is_finite: bool) -> bool:
+        """A step was not taken; say whether that was seen to."""
+        return False
 
     def arrived(self) -> None:
         """The run was taken somewhere else: back, or to another line."""
@@ -113,6 +114,7 @@ class Run:
     failure : what made the run fail; None once it goes again, or was stopped.
     autosave : writes checkpoints; None for none.
     attendant : what looks on.
+    wish : returns what is wished for now, by the name of a control.
     """
 
     def __init__(
@@ -128,7 +130,7 @@ class Run:
         memory: int | None = None,
     ) -> None:
         self.loop, self.data, self.seed = loop, data, seed
-        self._wish, self._tell_session, self.note = wish, tell, note
+        self.wish, self._tell_session, self.note = wish, tell, note
         self.origin: Origin | None = None
         self.lost = ""
         self.pending: list[Entry] = []
@@ -176,7 +178,7 @@ class Run:
     def _goal(self) -> int:
         """Return the epochs at the end of this or the next run."""
         goal = self.orders.goal
-        return self.loop.epochs + self._wish("epochs") if goal is None else goal
+        return self.loop.epochs + self.wish("epochs") if goal is None else goal
 
     @property
     def threads(self) -> int:
@@ -189,11 +191,11 @@ class Run:
         return _NOW[name](self) if left is None else left[name]
 
     def _progress(self) -> dict[str, Any]:
-        every = None if self.data.valid is None else self._wish("evaluate_every")
+        every = None if self.data.valid is None else self.wish("evaluate_every")
         goal = self.orders.newest_goal
         if goal is None:
             # Steps before any run are its first: they do not put off its end with each epoch they complete.
-            goal = self.orders.began + self._wish("epochs")
+            goal = self.orders.began + self.wish("epochs")
         return self.loop.progress(goal, every)
 
     # -- any thread: orders
@@ -324,13 +326,13 @@ class Run:
 
     def settings(self) -> dict[str, Any]:
         """Return the wishes that no step puts in force."""
-        return {name: self._wish(name) for name in names_of(steers=False)}
+        return {name: self.wish(name) for name in names_of(steers=False)}
 
     def open_wishes(self) -> dict[str, Any]:
         """Return the wishes that are in no part's state."""
         with self._asking:
-            asked = {name: (by, self._wish(name)) for name, by in self._asked.items()}
-        settings = {name: self._wish(name) for name in ("selected_layer", "selected_sample")}
+            asked = {name: (by, self.wish(name)) for name, by in self._asked.items()}
+        settings = {name: self.wish(name) for name in ("selected_layer", "selected_sample")}
         pending = [dict(vars(entry)) for entry in self.pending]
         return {"settings": {**self.settings(), **settings}, "asked": asked, "pending": pending}
 
@@ -415,19 +417,7 @@ class Run:
         """
         self.check_open()
         self.orders.pause()
-
-        def gone() -> Any:
-            with self._borrowed():
-                self.timeline.begin()
-                self._apply()
-                self._left = {name: read(self) for name, read in _NOW.items()}
-                try:
-                    return work(self.timeline)
-                finally:
-                    self._left = None
-                    self._arrived()
-
-        future = self.worker.job(gone)
+        future = self.worker.job(lambda: self._visit(work))
         try:
             with self._waiting():
                 found = self.worker.result(future)
@@ -436,6 +426,46 @@ class Run:
             raise
         self.settle()
         return found
+
+    def _visit(self, work: Callable[[Timeline], Any]) -> Any:
+        """Return what `work(timeline)` returns, and tell where the run is after it."""
+        with self._borrowed():
+            self.timeline.begin()
+            self._apply()
+            left = self.timeline.line, self.timeline.place
+            self._left = {name: read(self) for name, read in _NOW.items()}
+            try:
+                return work(self.timeline)
+            finally:
+                self._left = None
+                self._arrived(moved=(self.timeline.line, self.timeline.place) != left)
+
+    def go_back(
+        self, step: int, note: str, wishes: Callable[[], Mapping[str, Any]] = dict, error: BaseException | None = None
+    ) -> None:
+        """Go back amid a burst, and on; with an `error`, pause.
+
+        Parameters
+        ----------
+        note : why, for the ledger.
+        wishes : returns what is put in force there.
+
+        Raises
+        ------
+        ValueError : there is no way back; the run is where it was.
+        """
+
+        def work(timeline: Timeline) -> None:
+            timeline.rewind(step, True, "doctor", note=note)
+            if settings := wishes():
+                self.put(settings, dict.fromkeys(settings, "doctor"))
+
+        if error is not None:
+            self.orders.pause()
+        self._visit(work)
+        if error is not None:
+            self.failure = error
+            self.tell(error=describe_error(error, bare=(NotFinite, Diverged)))
 
     @contextlib.contextmanager
     def _waiting(self) -> Iterator[None]:
@@ -466,10 +496,10 @@ class Run:
         if self.evaluations.due(self.loop.step()):
             self._evaluate_due()
 
-    def skip(self) -> int:
+    def skip(self, by: str = "code", note: str = "") -> int:
         """Leave out the next batch; return the number of its samples."""
         self.timeline.before_change()
-        entry = Entry(self.loop.steps, "skip", 1, count := self.loop.skip(), "code")
+        entry = Entry(self.loop.steps, "skip", 1, count := self.loop.skip(), by, note)
         self.steering.ledger.add(entry)
         self.timeline.changed([entry])
         return count
@@ -492,7 +522,7 @@ class Run:
         ending = self.orders.ending
         if ending and not self.orders.going and ending != self._ending:
             self._ending = ending
-            if ending != "failed":
+            if ending not in ("failed", "paused"):  # a run that took itself back waits with its failure
                 self.failure = None
             self._publish(status=ending)
 
@@ -568,7 +598,8 @@ class Run:
                     if self.autosave is not None:
                         self.autosave.after_step()
             except BaseException as error:  # noqa: BLE001 - becomes a fact
-                self._fail(error)
+                if not (isinstance(error, NotFinite) and self.attendant.failed(error, error.batch_is_finite)):
+                    self._fail(error)
             self._standing = None
             # As often as views draw; the steps before an evaluation are not to be seen only after it.
             now = time.perf_counter()
@@ -682,7 +713,7 @@ class Run:
                 return
             self._asked = {name: by for name, by in self._asked.items() if name not in asked}
         with contextlib.nullcontext() if standing is None else standing.reenter():
-            self.put({name: self._wish(name) for name in asked}, asked)
+            self.put({name: self.wish(name) for name in asked}, asked)
 
     def put(self, wishes: Mapping[str, Any], by: Mapping[str, str]) -> None:
         """Put wishes in force, each by who asked for it, and tell."""
@@ -716,8 +747,8 @@ class Run:
             self._tell_session(**facts, trials=tuple(trials), status="trying")
             self._pulse()
 
-    def _arrived(self) -> None:
-        """Tell where the run is after it was taken somewhere else."""
+    def _arrived(self, moved: bool = True) -> None:
+        """Tell where the run is now, and whether it `moved` there."""
         self.orders.arrive(self.loop.epochs)
         # What goes on from there, since it was ordered meanwhile, begins in a burst of its own.
         self._running = False
@@ -729,16 +760,15 @@ class Run:
             error="", traceback="", applied=self.steering.applied(), rejected=dict(self.steering.rejected),
             wishes=self.steering.wishes(), **self.evaluations.facts(),
         )  # fmt: skip
-        self.attendant.arrived()
+        if moved:
+            self.attendant.arrived()
         self._publish()
 
     def _fail(self, error: BaseException) -> None:
         self.orders.fail()
         self.failure = error
-        if isinstance(error, NotFinite):
-            self.attendant.failed(error, error.batch_is_finite)
         trace = "".join(traceback.format_exception(error))
-        self.tell(error=describe_error(error, bare=NotFinite), traceback=trace)
+        self.tell(error=describe_error(error, bare=(NotFinite, Diverged)), traceback=trace)
 
     def _crashed(self, error: BaseException) -> None:
         """Tell of an exception outside of any step."""

@@ -65,7 +65,7 @@ def test_a_rule_that_raises_fails_no_training_and_is_said_not_to_have_run():
 
 
 def test_a_run_that_explodes_is_found_to_and_the_step_that_failed_is_named():
-    made = session(optimizer="sgd", lr=30.0)
+    made = session(optimizer="sgd", lr=30.0, on_divergence="go on")
     try:
         made.fit(progress=False)
     except ArithmeticError:

@@ -102,6 +102,7 @@ class Line:
     changes : its entries in force from step 0 on, those of its parents before it parted included.
     ancestors : name -> the place up to which a snapshot of that line is also one of this.
     end, history, settings, tip, note : set when it is left.
+    undoes : whether going back to where it parted is undone with its first change, as one.
     """
 
     name: str
@@ -114,6 +115,7 @@ class Line:
     settings: dict[str, Any] = field(default_factory=dict)
     tip: Snapshot | None = None
     note: str = ""
+    undoes: bool = False
 
     def holds(self, snapshot: Snapshot) -> bool:
         """Say whether a snapshot is a state that this line went through."""
@@ -342,6 +344,8 @@ class Timeline:
         if last.by == "run" and len(changes) > 1 and changes[-2].name in ("batch_size", "accumulate"):
             if changes[-2].step == last.step:
                 last, count = changes[-2], 2  # the schedule was stretched by it
+        if self.line.undoes and (last.step, len(changes) - count) <= self.line.place:
+            return self.switch(self.line.parent or "", by)
         note = f"took back {last.name} = {last.applied!r}"
         return self.rewind(last.step, True, by, changes=len(changes) - count, note=note)
 
