@@ -90,7 +90,8 @@ def test_who_only_waits_hears_of_it_too():
 def test_rewind_goes_on_with_a_tenth_of_the_rate_that_held_before():
     made = exploding(on_divergence="rewind").fit(progress=False)
     assert (made.status, made.lr, made.error) == ("done", 0.01, "")
-    assert made.line_changes[-1].by == "doctor" and (made.line_changes[-1].step, made.epoch) == (20, 12)  # ten more than the two before fit()
+    assert (made.line_changes[-1].by, made.line_changes[-1].step) == ("doctor", 20)
+    assert made.epoch == 12  # ten more than the two before fit()
     assert any("went back to step 20 and on with the rate 1.0e-2" in note for note in made.notes)
 
 

@@ -34,8 +34,10 @@ def offered(made, name, **options):
     ("name", "label", "settings"),
     [("lower_rate", "Rate × 0.1 → 1.0e-2", {"lr": 0.01}), ("raise_rate", "Rate × 10 → 1.0e0", {"lr": 1.0}),
      ("clip", "Clip at 1.00", {"clip": ("norm", 1.0)}), ("halve_batch", "Batch of 16", {"batch_size": 16}),
-     ("double_batch", "Batch of 64", {"batch_size": 64}), ("weight_decay", "Weight decay 0.01", {"weight_decay": 0.01}),
-     ("lower_momentum", "Momentum 0.95 → 0.9", {"momentum": 0.9}), ("train_longer", "Train for 20 epochs", {"epochs": 20}),
+     ("double_batch", "Batch of 64", {"batch_size": 64}),
+     ("weight_decay", "Weight decay 0.01", {"weight_decay": 0.01}),
+     ("lower_momentum", "Momentum 0.95 → 0.9", {"momentum": 0.9}),
+     ("train_longer", "Train for 20 epochs", {"epochs": 20}),
      ("accumulate", "Accumulate 4 batches a step", {"accumulate": 4})],
 )  # fmt: skip
 def test_a_button_says_its_number_and_what_it_wishes_for(name, label, settings):
