@@ -351,6 +351,10 @@ class Batches:
         """Say in a clause what a change of size means, or None."""
         return None
 
+    def numbers(self) -> list[int] | None:
+        """Return which samples of the data come next; None where unknown."""
+        return None
+
     def steps_left(self) -> int | None:
         """Return how many batches this epoch still has, or None where unknown."""
         return None
@@ -469,6 +473,9 @@ class IndexedBatches(Batches):
     def read_sample(self, index: int) -> Any:
         with self._sources.preserve() if self._draws else nullcontext():
             return self._fetch(slice(index, index + 1))
+
+    def numbers(self) -> list[int]:
+        return self._order[self._at : min(self._at + self.batch_size, self._end)].tolist()
 
     def steps_left(self) -> int:
         return -(-(self._end - self._at) // self.batch_size)

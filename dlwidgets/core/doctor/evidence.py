@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ..data.task import Task
     from ..layers.probes import LayerStats
     from ..scoring.scores import Scores
+    from .producer import Producer
 
 _NONE = np.empty(0)
 
@@ -28,11 +29,13 @@ class FailedStep:
     step : the number of that step, from 1.
     sentence : what was said of it.
     batch_is_finite : whether its inputs and targets are all finite.
+    producer : what first made such a number; None where it cannot be told.
     """
 
     step: int
     sentence: str
     batch_is_finite: bool = True
+    producer: Producer | None = None
 
 
 @dataclass(frozen=True)

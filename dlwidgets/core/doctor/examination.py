@@ -12,6 +12,7 @@ from ..base.time_budget import TimeBudget
 from .divergence import Divergence
 from .evidence import Evidence, FailedStep
 from .finding import Finding
+from .producer import find_producer
 from .rule import Rule
 from .rules import RULES
 from .unzeroed import Unzeroed
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from ..layers.probes import LayerStats
+    from ..training.loop import NotFinite
     from ..training.run import Run
 
 #: The share of the training's time that the rules may take.
@@ -115,14 +117,19 @@ class Examination:
         finally:
             self._keeps = set()
 
-    def failed(self, error: BaseException, batch_is_finite: bool) -> bool:
+    def failed(self, error: NotFinite) -> bool:
         """Look at a step not taken; say whether it was seen to."""
         stats = self._run.loop.layer_stats
         if stats is not None:
             self.looks.append(stats)
-        self._failure = FailedStep(self._run.loop.steps + 1, str(error), batch_is_finite)
+        try:
+            producer = find_producer(self._run.loop, error.batches)
+        except Exception:  # noqa: BLE001 - the step is told of all the same
+            producer = None
+        error.batches = ()
+        self._failure = FailedStep(self._run.loop.steps + 1, str(error), error.batch_is_finite, producer)
         self.examine("steps", "failure")
-        return self._see_to(lambda: self.divergence.see_to_failure(error, batch_is_finite))
+        return self._see_to(lambda: self.divergence.see_to_failure(error, error.batch_is_finite))
 
     def arrived(self) -> None:
         """Follow the run elsewhere; forget what was found after it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import operator
 import time
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -60,11 +60,12 @@ class NotFinite(ArithmeticError):
     Attributes
     ----------
     batch_is_finite : whether the batch itself holds finite numbers alone.
+    batches : the batches of the step, on the device, until somebody has looked into them.
     """
 
-    def __init__(self, sentence: str, batch_is_finite: bool = True) -> None:
+    def __init__(self, sentence: str, batch_is_finite: bool = True, batches: Sequence[Any] = ()) -> None:
         super().__init__(sentence)
-        self.batch_is_finite = batch_is_finite
+        self.batch_is_finite, self.batches = batch_is_finite, batches
 
 
 class Diverged(ArithmeticError):
@@ -463,7 +464,7 @@ class Loop:
             empty = may_be_empty and math.isnan(one) and not objective.weigh(batch)
             empty = math.isinf(divisor) or (empty and not objective.find_nonfinite(batch))
             if not math.isfinite(one) and not empty:
-                raise self._not_finite(f"The loss became {one}", there)
+                raise self._not_finite(f"The loss became {one}", [there])
             if not number:
                 zero_gradients(self.optimizer)
             if math.isinf(divisor):
@@ -479,7 +480,7 @@ class Loop:
                 for parameter in self._parameters:
                     if parameter.grad is not None:
                         parameter.grad.zero_()
-            raise self._not_finite("The loss became nan", there)
+            raise self._not_finite("The loss became nan", group)
         measured = self._gradients.clip(self.clip, self._parameters)
         if measured is not None and self._beside and not total_norm(self._beside).isfinite():
             measured = None
@@ -487,7 +488,7 @@ class Loop:
             if (skipped := self.precision.skip()) is not None:
                 return value, {"grad_norm": math.nan, **skipped, **parts}
             where = self._gradients.blame()
-            raise self._not_finite("The gradients became infinite or NaN", there, where)
+            raise self._not_finite("The gradients became infinite or NaN", group, where)
         self.watch.before()
         kept = self.precision.step(self.optimizer)
         self.normalisation.project()
@@ -518,9 +519,10 @@ class Loop:
         self.accumulation.after_epoch()
         self.rate.after_epoch()
 
-    def _not_finite(self, what: str, batch: Any, where: str = "") -> NotFinite:
+    def _not_finite(self, what: str, batches: Sequence[Any], where: str = "") -> NotFinite:
+        batches = [self.objective.to_device(batch) for batch in batches]
         self.layer_stats = self.watch.failed(self.steps + 1) or self.layer_stats
         helps = "A lower learning rate or gradient clipping often helps."
         said = f"{what} in step {self.steps + 1}, which was not taken. {where}".rstrip()
-        found = self.objective.find_nonfinite(batch)
-        return NotFinite(f"{said} {found or helps} Then resume.", not found)
+        found = next(filter(None, map(self.objective.find_nonfinite, batches)), "")
+        return NotFinite(f"{said} {found or helps} Then resume.", not found, batches)

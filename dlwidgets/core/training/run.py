@@ -76,7 +76,7 @@ class Attendant:
     def after_step(self, evaluated: bool = False) -> None:
         """A step was taken, or the model `evaluated`."""
 
-    def failed(self, error: BaseException, batch_is_finite: bool) -> bool:
+    def failed(self, error: NotFinite) -> bool:
         """A step was not taken; say whether that was seen to."""
         return False
 
@@ -598,7 +598,7 @@ class Run:
                     if self.autosave is not None:
                         self.autosave.after_step()
             except BaseException as error:  # noqa: BLE001 - becomes a fact
-                if not (isinstance(error, NotFinite) and self.attendant.failed(error, error.batch_is_finite)):
+                if not (isinstance(error, NotFinite) and self.attendant.failed(error)):
                     self._fail(error)
             self._standing = None
             # As often as views draw; the steps before an evaluation are not to be seen only after it.

@@ -20,11 +20,16 @@ def find_not_finite(evidence: Evidence) -> Iterator[Finding]:
     """Find a step not taken because a number is not finite."""
     if (failure := evidence.failure) is None:
         return
+    made = failure.producer
+    why = (
+        "Once a loss or gradient is not a number, every weight that it moves would be none either: the step was not "
+        "taken."
+    )
     yield Finding(
-        "loss_not_finite", "high", f"A number became infinite or NaN in step {failure.step:,}", failure.sentence,
-        why="Once a loss or gradient is not a number, every weight that it moves would be none either: the step was "
-        "not taken.",
-        step=failure.step, evidence={"step": failure.step}, chart=chart_losses(evidence.losses),
+        "loss_not_finite", "high", f"A number became infinite or NaN in step {failure.step:,}",
+        f"{made.sentence} {failure.sentence}" if made else failure.sentence,
+        why=f"{made.hint} {why}" if made and made.hint else why, layer=made.path if made else None, step=failure.step,
+        evidence={"step": failure.step, **(made.evidence if made else {})}, chart=chart_losses(evidence.losses),
         remedies=("lower_rate", "clip") if failure.batch_is_finite else (),
     )  # fmt: skip
 
