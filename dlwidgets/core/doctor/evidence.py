@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..base.history import History
 from ..base.ledger import Entry
+from .loss_curve import ANEW, LossCurve
 
 if TYPE_CHECKING:
     from ..data.task import Task
@@ -86,6 +88,12 @@ class Evidence:
         """The training loss of each step."""
         return self.column("loss")
 
+    @cached_property
+    def curve(self) -> LossCurve | None:
+        """The losses since they last changed their meaning; None of under 10."""
+        sizes = self.column("batch_size")
+        return LossCurve.of(self.losses, self.changed(*ANEW), sizes[0] if len(sizes) else 1)
+
     @property
     def valid_losses(self) -> tuple[np.ndarray, np.ndarray]:
         """(steps, losses) of the evaluations."""
@@ -95,4 +103,4 @@ class Evidence:
 
     def changed(self, *names: str) -> int:
         """Return the step after which one of these was last changed."""
-        return max((entry.step for entry in self.changes if entry.name in names), default=0)
+        return max((one.step for one in self.changes if one.name in names and not one.rejected), default=0)

@@ -70,8 +70,8 @@ def test_a_run_that_explodes_is_found_to_and_the_step_that_failed_is_named():
         made.fit(progress=False)
     except ArithmeticError:
         pass
-    assert [one.rule for one in made.findings] == ["loss_diverging", "loss_not_finite"]
-    assert made.findings[1].step == made.steps + 1
+    steps = {one.rule: one.step for one in made.findings}
+    assert "loss_diverging" in steps and steps["loss_not_finite"] == made.steps + 1
 
 
 def test_what_was_checked_is_said_before_a_step_too():
