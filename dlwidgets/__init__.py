@@ -20,6 +20,7 @@ _HOMES = {
     "Curves": "views.curves.view",
     "ConfusionGrid": "views.confusion.view",
     "ActivationBrowser": "views.activations.view",
+    "Doctor": "views.doctor.view",
     "Dashboard": "views.dashboard",
     "Experiment": "views.experiment",
 }
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from .views.confusion.view import ConfusionGrid
     from .views.curves.view import Curves
     from .views.dashboard import Dashboard
+    from .views.doctor.view import Doctor
     from .views.experiment import Experiment
     from .views.layers.view import LayerTable
     from .views.training.view import TrainingPanel

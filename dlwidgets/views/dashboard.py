@@ -6,13 +6,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets
-from traitlets import Unicode
+from traitlets import Dict, Int, Unicode
 
 from ..core.base.words import name_kind, quote_value
 from ..session import Session
 from .activations.view import ActivationBrowser
 from .confusion.view import ConfusionGrid
 from .curves.view import Curves
+from .doctor.view import Doctor
 from .layers.view import LayerTable
 from .training.view import TrainingPanel
 from .view import Arranged, View, close_widgets, module, style
@@ -23,25 +24,30 @@ if TYPE_CHECKING:
 #: Whether one of the tabs is shown, or all views.
 SHOWS = ("simple", "full")
 #: The views in tabs: the attributes of the dashboard that hold them.
-TABS = ("confusion", "activations", "layers")
+TABS = ("confusion", "activations", "layers", "doctor")
 
 
 class Tabs(View):
     """Show one view of a dashboard in tabs, or all.
 
-    The page decides which is shown; what it decided is kept here, for a page that is loaded again.
+    The page decides which is shown; what it decided is kept here, for a page that is loaded again. Above the tabs the
+    worst finding of the doctor stands in one line.
     """
 
     _esm = module("dashboard.js")
     _css = style("dashboard.css")
-    watches = ("selected_layer", "selected_sample")
+    BEAT = 10
+    watches = ("selected_layer", "selected_sample", "findings", "status", "pulse")
     show = Unicode(help='"simple": one view, in tabs; "full": all').tag(sync=True)
     tab = Unicode(help="the view that is shown, of those in tabs").tag(sync=True)
     board = Unicode(help="model id of the dashboard, for a page that shows it elsewhere").tag(sync=True)
     chosen = Unicode(help="what the activation browser looks at, in words").tag(sync=True)
+    worst = Dict(help="the worst finding, see `Doctor.worst`; or line: what was checked").tag(sync=True)
+    lasting = Int(help="how many findings last").tag(sync=True)
 
-    def __init__(self, session: Session, show: str, opened: Callable[[str], None]) -> None:
-        self._opened = opened
+    def __init__(self, session: Session, show: str, opened: Callable[[str], None], doctor: Doctor) -> None:
+        self._opened, self._doctor = opened, doctor
+        doctor.changed = self.refresh
         self._kept = {"show": show, "tab": TABS[0], "board": ""}
         super().__init__(session)
 
@@ -50,13 +56,16 @@ class Tabs(View):
         if session is None:
             return {}
         layer = f"{session.selected_layer} · " if session.selected_layer is not None else ""
-        return {**self._kept, "chosen": f"{layer}sample {session.selected_sample}"}
+        return {
+            **self._kept, "chosen": f"{layer}sample {session.selected_sample}", "worst": self._doctor.worst(),
+            "lasting": sum(finding.until is None for finding in session.findings),
+        }  # fmt: skip
 
     def wish(self, name: str, value: Any) -> None:
-        """Show one view or all, or another tab."""
+        """Show one view or all, or a tab; or ask the doctor."""
         words = {"show": SHOWS, "tab": TABS}.get(name)
         if words is None:
-            return super().wish(name, value)
+            return self._doctor.wish(name, value)
         if value not in words:
             raise ValueError(f"{name}={value!r}: {' or '.join(map(repr, words))} is wanted.")
         changed, self._kept[name] = self._kept[name] != value, value
@@ -87,8 +96,8 @@ class Dashboard(Arranged):
 
     Attributes
     ----------
-    training, curves, layers, confusion, activations : the views, each usable by itself.
-    show, tab : what is shown, "simple" or "full", and "confusion", "activations" or "layers"; can be set.
+    training, curves, doctor, layers, confusion, activations : the views, each usable by itself.
+    show, tab : what is shown, "simple" or "full", and "confusion", "activations", "layers" or "doctor"; can be set.
     """
 
     def __init__(self, session: Session, show: str = "simple") -> None:
@@ -98,20 +107,21 @@ class Dashboard(Arranged):
             raise ValueError(f'Dashboard(session, show={quote_value(show)}): "simple" or "full" is wanted.')
         self.training, self.curves, self.layers = TrainingPanel(session), Curves(session), LayerTable(session)
         self.confusion = ConfusionGrid(session, table=show == "full")
-        self.activations, self._tabs = ActivationBrowser(session), Tabs(session, show, self._open)
+        self.activations, self.doctor = ActivationBrowser(session), Doctor(session)
+        self._tabs = Tabs(session, show, self._open, self.doctor)
         for name in TABS:
             getattr(self, name).add_class("dlw-tabbed").add_class(f"dlw-tabbed-{name}")
         steer = ipywidgets.Box([self.training.controls, self.curves]).add_class("dlw-row-steer")
         look = ipywidgets.Box([self.confusion, self.activations]).add_class("dlw-row-look")
         self._rows = [steer.add_class("dlw-row"), look.add_class("dlw-row")]
-        super().__init__([self.training.bar, steer, self._tabs, self.layers, look])
+        super().__init__([self.training.bar, steer, self._tabs, self.doctor, self.layers, look])
         self.add_class("dlw-dash")
         self._tabs.belong(str(self.model_id))
 
     @property
     def views(self) -> tuple[Any, ...]:
         """The views, from top to bottom."""
-        return self.training, self.curves, self.layers, self.confusion, self.activations
+        return self.training, self.curves, self.doctor, self.layers, self.confusion, self.activations
 
     @property
     def _live(self) -> list[Any]:
@@ -153,8 +163,15 @@ class Dashboard(Arranged):
     def _still(self) -> bytes:
         from ..core.base.canvas import encode_png, stack_pixels
 
-        shown = self.views if self.show == "full" else (self.training, self.curves, getattr(self, self.tab))
+        simple = dict.fromkeys((self.training, self.curves, *self._found, getattr(self, self.tab)))
+        shown = self.views if self.show == "full" else simple
         return encode_png(stack_pixels([view.picture() for view in shown]), few_colours=True)
+
+    @property
+    def _found(self) -> tuple[Doctor, ...]:
+        """The doctor, where it has found something that lasts."""
+        found = self.session is not None and any(one.until is None for one in self.session.findings)
+        return (self.doctor,) if found else ()
 
     def close(self) -> None:
         """Remove every view and let the session go; a run goes on."""

@@ -424,6 +424,23 @@ export function makeButton(text, press, signal, attributes = {}) {
   return button;
 }
 
+/** A button that keeps its place among the keys when it cannot be pressed, and then says why. @param {() => void} press @param {AbortSignal} signal @param {string} [kind] its class */
+export function makeOffer(press, signal, kind = "") {
+  const node = makeButton("", () => { if (node.getAttribute("aria-disabled") !== "true") press(); }, signal, kind ? { class: kind } : {});
+  return {
+    node,
+    /** @param {string} text @param {string} title @param {string} off why it cannot be pressed, or "" */
+    draw(text, title, off) {
+      say(node, text);
+      node.title = off || title;
+      node.setAttribute("aria-disabled", String(Boolean(off)));
+    },
+  };
+}
+
+/** How grave a finding is, as a sign and a word. @param {string} severity */
+export function gravity(severity) { return `${/** @type {Record<string, string>} */ ({ high: "▲", medium: "◆" })[severity] ?? "●"} ${severity}`; }
+
 /**
  * Make a group of buttons of which one is pressed. @template {string | number | boolean} Value
  * @param {string} label what is chosen, in words @param {[Value, string, string?][]} options value, text and title of each

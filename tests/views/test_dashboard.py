@@ -40,6 +40,8 @@ def pictures(board) -> list[View]:
         board.training._head,
         board.training._facts,
         board.curves,
+        board.doctor,
+        board._tabs,
         board.layers,
         board.confusion,
         board.activations,
@@ -49,7 +51,7 @@ def pictures(board) -> list[View]:
 def test_one_line_shows_every_view_of_the_session(wire, session):
     board = Dashboard(session)
     kinds = {type(view).__name__ for view in board.views}
-    assert kinds == {"TrainingPanel", "Curves", "LayerTable", "ConfusionGrid", "ActivationBrowser"}
+    assert kinds == {"TrainingPanel", "Curves", "Doctor", "LayerTable", "ConfusionGrid", "ActivationBrowser"}
     assert all(view.problem == "" for view in pictures(board))
     board.close()
 

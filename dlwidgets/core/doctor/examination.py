@@ -246,7 +246,7 @@ class Examination:
 _WAITING = {
     "steps": "no step was taken yet",
     "evaluation": "nothing was evaluated yet",
-    "failure": "every step could be taken",
+    "failure": "no step was taken yet",
     "start": "the pre-flight was not made: session.diagnose() makes it before the first step",
 }
 

@@ -1,0 +1,1 @@
+"""Doctor: what is wrong with a run, and what may help."""

@@ -1,0 +1,215 @@
+"""Doctor: what is wrong with a run, why, and what may help."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from traitlets import Dict, List
+
+from ...core.base.words import name_kind
+from ...core.doctor.examination import Check
+from ...core.doctor.finding import Chart, Finding
+from ...core.doctor.remedies import REMEDIES
+from ...core.doctor.report import describe_checks, describe_time
+from ...session import Session
+from ..journey import Journey
+from ..view import View, module, style
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_WHAT_IT_DOES = (
+    "Watches loss, gradients and layers while it trains, and says here what is wrong, why, and what may help."
+)
+
+
+class Doctor(View):
+    """Shows what is wrong with a run, why, and what may help.
+
+    A card for each of `session.findings`: the evidence with a small picture, why it happens, and remedies as buttons.
+    A remedy is a wish like any other, in the ledger by "doctor", and can be undone. A layer's name selects that layer,
+    a step's number marks it on the curves. What was checked, and which checks could not run and why, stands at the
+    foot.
+
+    Parameters
+    ----------
+    session : the session that is examined.
+    """
+
+    _esm = module("doctor")
+    _css = style("doctor")
+    BEAT = 10
+    watches = ("pulse", "findings", "status", "trials")
+
+    findings = List(
+        help="key, severity, title, sentence, why, layer, step, when, over, chart (values, label, limit, kind, names) "
+        "or None, remedies (name, label, back: where to first, full: both, off: why it cannot be pressed)"
+    ).tag(sync=True)
+    checks = Dict(help="line: what was checked in short; rows: [label, outcome, why] of each").tag(sync=True)
+    moment = Dict(
+        help="busy: what is under way; said: why the last did not arrive; taken: which remedy was taken last and can "
+        "be undone; paused; words: where nothing is found; checkable: whether a pre-flight can be made"
+    ).tag(sync=True)
+    outcome = Dict(
+        help="words, steps, rows (label, losses, last, best, note, taken, line) of remedies tried side by side"
+    ).tag(sync=True)
+
+    #: Called when something changed that is no fact of the session.
+    changed: Callable[[], None] = staticmethod(lambda: None)
+
+    def __init__(self, session: Session) -> None:
+        if not isinstance(session, Session):
+            raise TypeError(f"Doctor wants a Session, not {name_kind(session)}: dlwidgets.Doctor(session).")
+        self._journey = Journey("doctor", self._on_journey)
+        #: The findings that were packed last, and what they became.
+        self._packed: tuple[tuple[Finding, ...], list[dict[str, Any]]] = ((), [])
+        super().__init__(session)
+
+    # -- the picture
+
+    def project(self) -> dict[str, Any]:
+        session = self.session
+        if session is None:
+            return {}
+        found, checks = session.findings, session.checks
+        if self._packed[0] is not found:
+            self._packed = found, [pack_finding(one) for one in found]
+        return {
+            "findings": [
+                {**packed, "remedies": [] if packed["over"] else offers(session, one)}
+                for one, packed in zip(found, self._packed[1])
+            ],
+            "checks": pack_checks(checks),
+            "moment": self._moment(session, checks),
+            "outcome": {},
+        }  # fmt: skip
+
+    def _moment(self, session: Session, checks: Iterable[Check]) -> dict[str, Any]:
+        quiet = sum(check.outcome == "quiet" for check in checks)
+        last = session.line_changes[-1:]
+        taken = last[0] if last and last[0].by == "doctor" and not last[0].rejected else None
+        return {
+            "busy": self.busy, "said": self._journey.said, "paused": session.status in ("paused", "failed"),
+            "taken": f"Taken after step {taken.step:,}: {taken.name}" if taken else "",
+            "words": f"Nothing found: {quiet} checks quiet." if quiet else _WHAT_IT_DOES,
+            "checkable": not session.steps,
+        }  # fmt: skip
+
+    def worst(self) -> dict[str, Any]:
+        """Return the worst finding that lasts, or what was checked."""
+        session = self.session
+        lasting = () if session is None else [one for one in session.findings if one.until is None]
+        if session is None or not lasting:
+            return {"line": "" if session is None else describe_checks(session.checks)}
+        return {**pack_finding(lasting[0]), "remedies": offers(session, lasting[0]), "busy": self.busy}
+
+    @property
+    def busy(self) -> str:
+        """What is under way, for which remedies wait, in words."""
+        if self._journey.busy:
+            return self._journey.busy
+        return "Settings are being tried" if self.session is not None and self.session.status == "trying" else ""
+
+    def figure(self) -> Figure:
+        """Draw findings and checks as a Figure."""
+        from ...core.figures.doctor import doctor_figure
+
+        session = self.session
+        return doctor_figure(*((), ()) if session is None else (session.findings, session.checks))
+
+    # -- what a person asks for
+
+    def wish(self, name: str, value: Any) -> None:
+        """Take a remedy, try several, go on, undo, look, or point."""
+        session = self.session
+        if session is None:
+            return
+        if name == "layer":
+            session.selected_layer = value
+        elif name == "step":
+            session.selected_step = value
+        elif name == "resume":
+            session.resume()
+        elif name == "remedy":
+            key, remedy = value
+            self.take(self._named(key), remedy)
+        elif name == "undo":
+            self._journey.begin(session, "Taking it back", lambda run: run.undo())
+        elif name == "check":
+            self._journey.begin(session, "Checking data, model and one batch", lambda run: run.diagnose())
+        else:
+            super().wish(name, value)
+
+    def take(self, finding: Finding, name: str) -> None:
+        """Take a remedy of a finding."""
+        if self.session is not None:
+            self._journey.begin(self.session, REMEDIES[name].label, lambda run: apply(run, finding, name))
+
+    def _named(self, key: str) -> Finding:
+        found = () if self.session is None else self.session.findings
+        for one in found:
+            if key_of(one) == key:
+                return one
+        raise ValueError("This is no longer found.")
+
+    def _on_journey(self) -> None:
+        self.refresh()
+        self.changed()
+
+
+def key_of(finding: Finding) -> str:
+    """Return a finding's key as text."""
+    return f"{finding.rule} {finding.layer or ''}"
+
+
+def pack_finding(finding: Finding) -> dict[str, Any]:
+    """Return a finding as a page reads it."""
+    chart = finding.chart
+    return {
+        "key": key_of(finding), "severity": finding.severity, "title": finding.title, "sentence": finding.sentence,
+        "why": finding.why, "layer": finding.layer, "step": finding.step, "when": describe_time(finding),
+        "over": finding.until is not None, "chart": None if chart is None else _pack_chart(chart),
+    }  # fmt: skip
+
+
+def _pack_chart(chart: Chart) -> dict[str, Any]:
+    values = [float(one) if math.isfinite(one) else None for one in chart.values]
+    limit = chart.limit if chart.limit is not None and math.isfinite(chart.limit) else None
+    return {"values": values, "label": chart.label, "limit": limit, "kind": chart.kind, "names": list(chart.names)}
+
+
+def pack_checks(checks: Iterable[Check]) -> dict[str, Any]:
+    """Return what was checked, in short and one by one."""
+    order = ("not run", "found", "quiet")
+    rows = sorted(checks, key=lambda check: order.index(check.outcome))
+    return {"line": describe_checks(rows), "rows": [[one.rule.label, one.outcome, one.why] for one in rows]}
+
+
+def offers(session: Session, finding: Finding) -> list[dict[str, str]]:
+    """Return a finding's remedies as buttons."""
+    found, good = [], good_step(session, finding)
+    for name in finding.remedies:
+        if (remedy := REMEDIES.get(name)) is None:
+            continue
+        off = "" if remedy.settings(session.applied, finding) else "this is so already"
+        back = f"Rewind to {good:,}" if remedy.rewind and good is not None else ""
+        full = f"{back}, {remedy.label[0].lower()}{remedy.label[1:]}" if back else remedy.label
+        found.append({"name": name, "label": remedy.label, "back": back, "full": full, "off": off})
+    return found
+
+
+def good_step(session: Session, finding: Finding) -> int | None:
+    """Return the newest kept step before a finding; None for none."""
+    return max((step for step, _ in session.snapshots if step < finding.step), default=None)
+
+
+def apply(session: Session, finding: Finding, name: str) -> None:
+    """Take a remedy."""
+    remedy, good = REMEDIES[name], good_step(session, finding)
+    wishes = remedy.settings(session.applied, finding)
+    if remedy.rewind and good is not None:
+        session.rewind(good)
+    for control, value in wishes.items():
+        setattr(session, control, value)
