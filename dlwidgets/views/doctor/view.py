@@ -11,7 +11,7 @@ from traitlets import Dict, List
 from ...core.base.words import name_kind
 from ...core.doctor.examination import Check
 from ...core.doctor.finding import Chart, Finding
-from ...core.doctor.remedies import REMEDIES
+from ...core.doctor.remedies import Offer
 from ...core.doctor.report import describe_checks, describe_time
 from ...session import Session
 from ..journey import Journey
@@ -56,6 +56,8 @@ class Doctor(View):
         help="words, steps, rows (label, losses, last, best, note, taken, line) of remedies tried side by side"
     ).tag(sync=True)
 
+    #: Opens the confusion grid, where there is one beside it, for remedies that a person makes there.
+    opens: Callable[[], None] | None = None
     #: Called when something changed that is no fact of the session.
     changed: Callable[[], None] = staticmethod(lambda: None)
 
@@ -63,8 +65,9 @@ class Doctor(View):
         if not isinstance(session, Session):
             raise TypeError(f"Doctor wants a Session, not {name_kind(session)}: dlwidgets.Doctor(session).")
         self._journey = Journey("doctor", self._on_journey)
-        #: The findings that were packed last, and what they became.
-        self._packed: tuple[tuple[Finding, ...], list[dict[str, Any]]] = ((), [])
+        #: The findings as they were packed last, and of which moment that was.
+        self._packed: list[dict[str, Any]] = []
+        self._packed_at: tuple[Any, ...] = ()
         super().__init__(session)
 
     # -- the picture
@@ -73,18 +76,24 @@ class Doctor(View):
         session = self.session
         if session is None:
             return {}
-        found, checks = session.findings, session.checks
-        if self._packed[0] is not found:
-            self._packed = found, [pack_finding(one) for one in found]
+        checks = session.checks
         return {
-            "findings": [
-                {**packed, "remedies": [] if packed["over"] else offers(session, one)}
-                for one, packed in zip(found, self._packed[1])
-            ],
-            "checks": pack_checks(checks),
-            "moment": self._moment(session, checks),
-            "outcome": {},
+            "findings": self.packed(session), "checks": pack_checks(checks),
+            "moment": self._moment(session, checks), "outcome": {},
         }  # fmt: skip
+
+    def packed(self, session: Session) -> list[dict[str, Any]]:
+        """Return findings as a page reads them, with what may help now."""
+        found = session.findings
+        moment = (found, session.snapshots, len(session.changes), session.status)
+        # Compared as it stands: a finding compares its numbers, and few have changed.
+        if not self._packed_at or self._packed_at[0] is not found or self._packed_at[1:] != moment[1:]:
+            self._packed_at, self._packed = moment, [self._pack(session, one) for one in found]
+        return self._packed
+
+    def _pack(self, session: Session, finding: Finding) -> dict[str, Any]:
+        offers = session.remedies(finding) if finding.until is None else ()
+        return {**pack_finding(finding), "remedies": [pack_offer(one, session.steps) for one in offers]}
 
     def _moment(self, session: Session, checks: Iterable[Check]) -> dict[str, Any]:
         quiet = sum(check.outcome == "quiet" for check in checks)
@@ -100,10 +109,10 @@ class Doctor(View):
     def worst(self) -> dict[str, Any]:
         """Return the worst finding that lasts, or what was checked."""
         session = self.session
-        lasting = () if session is None else [one for one in session.findings if one.until is None]
-        if session is None or not lasting:
-            return {"line": "" if session is None else describe_checks(session.checks)}
-        return {**pack_finding(lasting[0]), "remedies": offers(session, lasting[0]), "busy": self.busy}
+        if session is None:
+            return {}
+        lasting = [one for one in self.packed(session) if not one["over"]]
+        return {**lasting[0], "busy": self.busy} if lasting else {"line": describe_checks(session.checks)}
 
     @property
     def busy(self) -> str:
@@ -134,7 +143,7 @@ class Doctor(View):
             session.resume()
         elif name == "remedy":
             key, remedy = value
-            self.take(self._named(key), remedy)
+            self._take(session, self._named(session, key), remedy)
         elif name == "undo":
             self._journey.begin(session, "Taking it back", lambda run: run.undo())
         elif name == "check":
@@ -142,17 +151,19 @@ class Doctor(View):
         else:
             super().wish(name, value)
 
-    def take(self, finding: Finding, name: str) -> None:
-        """Take a remedy of a finding."""
-        if self.session is not None:
-            self._journey.begin(self.session, REMEDIES[name].label, lambda run: apply(run, finding, name))
+    def _take(self, session: Session, finding: Finding, name: str) -> None:
+        offer = next(one for one in session.remedies(finding) if one.name == name)
+        if offer.view and self.opens is None:
+            raise ValueError("dlwidgets.ConfusionGrid(session) shows the labels that look wrong: click a class there.")
+        if offer.view:
+            return self.opens()
+        self._journey.begin(session, pack_offer(offer, -1)["full"], lambda run: run.apply_remedy(finding, name))
 
-    def _named(self, key: str) -> Finding:
-        found = () if self.session is None else self.session.findings
-        for one in found:
-            if key_of(one) == key:
-                return one
-        raise ValueError("This is no longer found.")
+    def _named(self, session: Session, key: str) -> Finding:
+        found = next((one for one in session.findings if key_of(one) == key), None)
+        if found is None:
+            raise ValueError("This is no longer found.")
+        return found
 
     def _on_journey(self) -> None:
         self.refresh()
@@ -187,29 +198,8 @@ def pack_checks(checks: Iterable[Check]) -> dict[str, Any]:
     return {"line": describe_checks(rows), "rows": [[one.rule.label, one.outcome, one.why] for one in rows]}
 
 
-def offers(session: Session, finding: Finding) -> list[dict[str, str]]:
-    """Return a finding's remedies as buttons."""
-    found, good = [], good_step(session, finding)
-    for name in finding.remedies:
-        if (remedy := REMEDIES.get(name)) is None:
-            continue
-        off = "" if remedy.settings(session.applied, finding) else "this is so already"
-        back = f"Rewind to {good:,}" if remedy.rewind and good is not None else ""
-        full = f"{back}, {remedy.label[0].lower()}{remedy.label[1:]}" if back else remedy.label
-        found.append({"name": name, "label": remedy.label, "back": back, "full": full, "off": off})
-    return found
-
-
-def good_step(session: Session, finding: Finding) -> int | None:
-    """Return the newest kept step before a finding; None for none."""
-    return max((step for step, _ in session.snapshots if step < finding.step), default=None)
-
-
-def apply(session: Session, finding: Finding, name: str) -> None:
-    """Take a remedy."""
-    remedy, good = REMEDIES[name], good_step(session, finding)
-    wishes = remedy.settings(session.applied, finding)
-    if remedy.rewind and good is not None:
-        session.rewind(good)
-    for control, value in wishes.items():
-        setattr(session, control, value)
+def pack_offer(offer: Offer, steps: int) -> dict[str, str]:
+    """Return a remedy as a button, for a run after `steps`."""
+    back = f"Rewind to {offer.back:,}" if offer.back is not None and offer.back != steps else ""
+    full = f"{back}, {offer.label[0].lower()}{offer.label[1:]}" if back else offer.label
+    return {"name": offer.name, "label": offer.label, "back": back, "full": full, "off": offer.why_not}

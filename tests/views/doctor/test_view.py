@@ -67,8 +67,6 @@ def test_a_remedy_is_a_change_of_the_run_by_the_doctor_and_undone_by_one_button(
     first = page.state["findings"][0]
     page.say(wish="remedy", value=[first["key"], "lower_rate"])
     arrive()
-    exploded.step()
-    page.greet()
     assert exploded.lr == pytest.approx(3.0)
     assert exploded.ledger().iloc[-1]["by"] == "doctor"
     assert page.state["moment"]["taken"].endswith("lr") and exploded.findings == ()
