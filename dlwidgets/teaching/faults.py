@@ -219,6 +219,11 @@ def _inputs(change: Callable[[Tensor], Tensor], setup: Setup) -> Setup:
     return setup.on_data(inputs=change)
 
 
+def _scale_valid(setup: Setup) -> Setup:
+    X, y = setup.valid
+    return setup.but(valid=(X * 100, y))
+
+
 def _targets(change: Callable[[Tensor], Tensor], setup: Setup) -> Setup:
     return setup.on_data(targets=change)
 
@@ -382,34 +387,39 @@ FAULTS: dict[str, Fault] = {
         Fault("softmax over the batch", "A softmax runs over the samples (dim=0), not over the features.",
               ("samples_mixed",), partial(_put_before_head, lambda _: [nn.Softmax(dim=0)])),
         # The inputs.
-        Fault("inputs x 1000", "Inputs are in the thousands, not of the order of 1.", ("inputs_scale",),
+        Fault("inputs x 1000", "Inputs are in the thousands, not of the order of 1.", ("inputs_not_scaled",),
               partial(_inputs, lambda X: X * 1000), NUMBERS),
-        Fault("inputs not centred", "Inputs lie about 100, with a spread of 1.", ("inputs_scale",),
+        Fault("inputs not centred", "Inputs lie about 100, with a spread of 1.", ("inputs_not_scaled",),
               partial(_inputs, lambda X: X + 100), NUMBERS),
-        Fault("integers 0 to 255", "Pixels are whole numbers from 0 to 255.", ("inputs_scale",),
+        Fault("integers 0 to 255", "Pixels are whole numbers from 0 to 255.", ("inputs_not_scaled",),
               partial(_inputs, lambda X: (X * 255).round()), IMAGES),
-        Fault("channels last", "Images come as height x width x channels.", ("inputs_layout",),
+        Fault("channels last", "Images come as height x width x channels.", ("channels_last",),
               partial(_inputs, lambda X: X.movedim(1, -1).contiguous()), IMAGES),
         Fault("constant inputs", "Every sample is the same.", ("inputs_constant",), partial(_inputs, _constant)),
         Fault("NaN in one sample", "One sample of the training data is NaN.", ("inputs_not_finite",),
               partial(_spoil_one, False), NUMBERS),
         Fault("NaN from a loader", "One sample that a loader brings is NaN.", ("inputs_not_finite", "loss_not_finite"),
               partial(_spoil_one, True), NUMBERS),
+        Fault("validation scaled otherwise", "Validation inputs are a hundred times larger: they went another way.",
+              ("valid_scaled_otherwise",), _scale_valid, NUMBERS),
         # The targets.
-        Fault("shuffled labels", "The labels belong to other samples.", ("labels",), partial(_targets, _shuffle),
+        Fault("shuffled labels", "The labels belong to other samples.", ("no_better_than_chance", "labels"),
+              partial(_targets, _shuffle),
               unseen=_UNLEARNABLE),
         Fault("a third of the labels wrong", "One label in three belongs to another sample.", ("labels",),
               partial(_train_targets, _shuffle_third), unseen=_UNLEARNABLE),
-        Fault("labels from 1", "Classes are counted from 1, where the loss counts from 0.", ("targets",),
+        Fault("labels from 1", "Classes are counted from 1, where the loss counts from 0.", ("classes_missing",),
               _count_from_one, ONE_CLASS),
-        Fault("label out of range", "One sample has class 99, where there are fewer.", ("targets",),
+        Fault("label out of range", "One sample has class 99, where there are fewer.", ("targets_out_of_range",),
               lambda setup: _targets(_leave_range, _one_digit(setup)), ONE_CLASS),
         Fault("boxes in pixels", "Boxes are in pixels, and the model can only give shares of the image.",
-              ("boxes", "targets"), _boxes_in_pixels, ("collages",)),
-        Fault("one class only", "All samples have the same label.", ("targets",), partial(_targets, _constant)),
-        Fault("strong imbalance", "One class has almost all of the samples.", ("imbalance",), _few_others, ONE_CLASS),
+              ("boxes_wrong", "targets_far_off"), _boxes_in_pixels, ("collages",)),
+        Fault("one class only", "All samples have the same label.", ("classes_missing",), partial(_targets, _constant)),
+        Fault("strong imbalance", "One class has almost all of the samples.", ("classes_unbalanced",),
+              _few_others, ONE_CLASS),
         Fault("over-fitting", "There are only 32 samples: the network learns them by heart.", ("overfitting",),
               _few_samples),
-        Fault("leaking validation", "The validation samples are among the training samples.", ("duplicates",), _leak),
+        Fault("leaking validation", "The validation samples are among the training samples.",
+              ("valid_in_train", "validation_too_good"), _leak),
     )
 }  # fmt: skip

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from ..rule import Rule
-from . import batches, clipping, companions, fitting, gradients, loss, precision, rate, speed
+from . import batches, chance, clipping, companions, fitting, gradients, loss, precision, rate, speed
 
 #: All rules, in the order in which they are listed.
 RULES: tuple[Rule, ...] = (
-    *loss.RULES, *gradients.RULES, *rate.RULES, *clipping.RULES, *batches.RULES, *fitting.RULES, *speed.RULES,
-    *precision.RULES, *companions.RULES,
+    *loss.RULES, *gradients.RULES, *rate.RULES, *clipping.RULES, *batches.RULES, *fitting.RULES, *chance.RULES,
+    *speed.RULES, *precision.RULES, *companions.RULES,
 )  # fmt: skip
