@@ -40,6 +40,7 @@ from .core.data.task import Task
 from .core.doctor.examination import Check, Examination
 from .core.doctor.finding import Finding, find_finding
 from .core.doctor.remedies import Case, Offer, find_remedy, offer_remedies, take_remedy
+from .core.doctor.report import write_report
 from .core.scoring.evaluation import Evaluation
 from .core.training.assembly import assemble, describe
 from .core.training.microscope import Microscope
@@ -527,7 +528,8 @@ class Session(HasTraits):
         Parameters
         ----------
         epochs : as of `start`.
-        progress : whether a bar shows how far it is; on no terminal, as in a log, a line an epoch (stderr).
+        progress : whether a bar shows how far it is; on no terminal, as in a log, a line an epoch (stderr). Below it
+            stands a line for each of `findings` that lasts.
 
         Raises
         ------
@@ -538,6 +540,8 @@ class Session(HasTraits):
                 self.start(epochs)
         finally:
             self._run.flush()
+            if progress:
+                write_report(self.findings)
         return self
 
     def wait(self, timeout: float | None = None) -> Self:

@@ -117,7 +117,7 @@ class Dashboard(Arranged):
         super().__init__([self.training.bar, steer, self._tabs, self.doctor, self.layers, look])
         self.add_class("dlw-dash")
         self._tabs.belong(str(self.model_id))
-        self.doctor.opens = lambda: self._tabs.wish("tab", "confusion")
+        self.doctor.opens = lambda tab: self._tabs.wish("tab", tab)
 
     @property
     def views(self) -> tuple[Any, ...]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Iterable
 
+from ..base.machine import in_notebook
 from ..base.words import pluralize
 from .examination import Check
 from .finding import Finding
@@ -42,3 +44,11 @@ def report_lines(findings: Iterable[Finding]) -> list[str]:
         for one in findings if one.until is None
     ]  # fmt: skip
     return [*lines, "session.diagnose() says more, and what may help."] if lines else []
+
+
+def write_report(findings: Iterable[Finding]) -> None:
+    """Write `report_lines` below a bar: to stderr, or a cell's output."""
+    out = sys.stdout if in_notebook() else sys.stderr
+    if (lines := report_lines(findings)) and out is not None:
+        out.write("\n".join(lines) + "\n")
+        out.flush()

@@ -10,8 +10,8 @@ const DOTS = 8, MARKS = 12;
 const SAID = 3;
 
 /** How steps lie on the rail; `steps` is where the run is. @typedef {{first: number, last: number, width: number, steps: number}} Scale */
-/** @typedef {[number, string]} Stop */
-/** @typedef {Scale & {marks: Stop[], kept: Stop[], able: boolean, busy: string, refused: string}} RailState */
+/** A step with words; `true` where the doctor found something there. @typedef {[number, string, boolean?]} Stop */
+/** @typedef {Scale & {marks: Stop[], found: Stop[], kept: Stop[], able: boolean, busy: string, refused: string}} RailState */
 
 /** The step that a place on the rail means: a kept state that is near, else the step itself, none not taken. @param {number} x
  * from the rail's left end [px] @param {Scale} scale @param {number[]} kept steps of the states */
@@ -47,6 +47,11 @@ export function together(stops, { first, last, width }, gap) {
   return groups;
 }
 
+/** Changes and findings in one row, by step; findings first. @param {Stop[]} changes @param {Stop[]} found @returns {Stop[]} */
+export function mixed(changes, found) {
+  return [...found.map(([step, words]) => /** @type {Stop} */ ([step, words, true])), ...changes].sort((a, b) => a[0] - b[0]);
+}
+
 /** What one dot or mark stands for, in words. @param {Stop[]} group @param {(many: number) => string} [count] of many, where each is not said */
 export function wordsOf(group, count) {
   const [first, last] = [group[0][0], group[group.length - 1][0]], many = group.length;
@@ -59,7 +64,7 @@ export function wordsOf(group, count) {
  * goes back to one. @param {{signal: AbortSignal, tell: (words: string, step?: number) => void, loss: (step: number) => string,
  * go: (step: number) => void}} hands */
 export function railOf({ signal, tell, loss, go }) {
-  const changes = make("div", { class: "dlw-rail-marks", role: "toolbar", "aria-label": "changes" }), states = make("div", { class: "dlw-rail-states" });
+  const changes = make("div", { class: "dlw-rail-marks", role: "toolbar", "aria-label": "changes and findings" }), states = make("div", { class: "dlw-rail-states" });
   const handle = make("div", {
     class: "dlw-rail-handle", role: "slider", tabindex: 0, "aria-label": "Where the run is",
     title: "drag, or arrow keys by one step, Page Up and Page Down to the next kept state; Enter goes there",
@@ -179,6 +184,9 @@ export function railOf({ signal, tell, loss, go }) {
       child.title = wordsOf(group, count);
       if (child instanceof HTMLButtonElement) {
         child.setAttribute("aria-label", child.title);
+        const ill = group.some(([, , found]) => found);
+        say(child, ill ? "▲" : "▼");
+        child.toggleAttribute("data-found", ill);
         child.tabIndex = i === groups.length - 1 ? 0 : -1;
       }
       child.style.left = along(group[0][0]);
@@ -199,7 +207,7 @@ export function railOf({ signal, tell, loss, go }) {
       part.style.marginLeft = `${LEFT}px`;
       part.style.width = `${scale.width}px`;
     }
-    drawStops(changes, together(now.marks, scale, MARKS), markNode);
+    drawStops(changes, together(mixed(now.marks, now.found), scale, MARKS), markNode);
     drawStops(states, together(kept.map(([step, why]) => [step, `kept: ${why}`]), scale, DOTS), stateNode, (many) => `${many} kept states`);
     line.toggleAttribute("data-able", able);
     handle.setAttribute("aria-disabled", String(!able));

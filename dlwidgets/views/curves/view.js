@@ -1,7 +1,7 @@
 // Curves: loss, learning rate and gradient norm over the steps, on one axis, each named at its end.
 import { live, wishes, listen, make, say, sig, whole, rate } from "../front.js";
 import { gaps, linesOf, meanOver, nearest, positive, rowsOf, smooth, widths } from "./series.js";
-import { chartsIn, HEIGHTS, PAST } from "./charts.js";
+import { chartsIn, HEIGHTS, LEFT, PAST } from "./charts.js";
 import { railOf } from "./rail.js";
 /** @import { Model } from "../front.js" */
 
@@ -29,6 +29,7 @@ export default {
       class: "dlw-plots", tabindex: 0, role: "group", "aria-roledescription": "chart",
       "aria-description": "Arrow keys read the values, plus and minus zoom, Home shows all steps.",
     });
+    const chosen = make("div", { class: "dlw-chosen" }, make("span"));
     const empty = make("div", { class: "dlw-empty", text: "No step taken yet: press Start, or session.start()." });
     // The first and last step that are shown (empty: all), the step that is read with the keyboard, what the charts are for.
     let zoom = /** @type {number[]} */ (model.get("window") ?? []), at = /** @type {number | null} */ (null), made = "";
@@ -92,6 +93,16 @@ export default {
       reading.title = `The training loss is smoothed: ${among}. The validation loss is of the last evaluation by then.`;
       plots.setAttribute("aria-label", `Loss, learning rate and gradient norm. ${values.join(", ")}; train: ${among}.`);
     }
+    /** Draw a line through all charts at the step that a finding was followed to. */
+    function markChosen() {
+      const step = model.get("chosen") ?? null, [first, last] = shownSteps();
+      chosen.hidden = step === null || step < first || step > last || !charts.length;
+      if (chosen.hidden) return;
+      plots.append(chosen);
+      chosen.style.height = `${HEIGHTS[0] + HEIGHTS[1] + HEIGHTS[2] + taller - 38}px`;
+      chosen.style.left = `${LEFT + charts[0].valToPos(step, "x")}px`;
+      say(chosen.firstChild ?? chosen, `step ${whole(step)}`);
+    }
     /** Let the loss fill a place that is higher than the curves need; what is drawn there makes the place no higher. */
     function fillPlace() {
       const spare = el.getBoundingClientRect().bottom - rail.node.getBoundingClientRect().bottom + taller;
@@ -137,8 +148,9 @@ export default {
           chart.setScale("x", { min: first, max: last });
         });
       });
-      const [marks, kept, steps, able, busy] = ["marks", "kept", "steps", "able", "busy"].map((name) => model.get(name));
-      rail.draw({ marks, kept, first, last, width, steps, able, busy, refused: want.refusal || model.get("said") });
+      const [marks, found, kept, steps, able, busy] = ["marks", "found", "kept", "steps", "able", "busy"].map((name) => model.get(name));
+      markChosen();
+      rail.draw({ marks, found: found ?? [], kept, first, last, width, steps, able, busy, refused: want.refusal || model.get("said") });
       read();
     }
     /** Do what a key in the charts means; false where it means nothing. @param {string} key */

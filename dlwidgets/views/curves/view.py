@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from traitlets import Bool, Bytes, Float, Int, List, Unicode
 from ...core.base.buckets import Curve, EvaluationSeries, common_steps
 from ...core.base.words import name_kind
 from ...core.controls.patterns import describe_trainable
+from ...core.doctor.finding import Finding
 from ...core.training.snapshots.snapshot import REASONS
 from ...session import Session
 from ..journey import Journey
@@ -52,7 +53,7 @@ class Curves(View):
     _esm = vendored("uPlot.iife.min.js") + module("curves")
     _css = style("vendor", "curves")
     AHEAD, BEAT, CALM = 10, 3, ("snapshots",)
-    watches = ("pulse", "evaluation", "status", "line", "snapshots")
+    watches = ("pulse", "evaluation", "status", "line", "snapshots", "findings", "selected_step")
 
     _LAYOUT = "float32, 4 x n in C order: step, least, greatest, mean of each bucket"
     train = Bytes(help=f"training loss: {_LAYOUT}").tag(sync=True)
@@ -64,6 +65,8 @@ class Curves(View):
     reach = Int(help="the last step of any line that is drawn").tag(sync=True)
     marks = List(help="changes: [step, words], in order").tag(sync=True)
     kept = List(help="states that are kept: [step, why], in order").tag(sync=True)
+    found = List(help="what the doctor found and lasts: [step, severity and title], in order").tag(sync=True)
+    chosen = Int(None, allow_none=True, help="the step that is marked; None for none").tag(sync=True)
     able = Bool(True, help="whether the rail takes the run back").tag(sync=True)
     busy = Unicode(help="what is under way, in words").tag(sync=True)
     said = Unicode(help="why the run was not taken back, one sentence").tag(sync=True)
@@ -97,6 +100,7 @@ class Curves(View):
             "valid": _bytes(self._evaluated.within(*self._seen)),
             "marks": self._marks(session),
             "kept": [[step, REASONS.get(why, why)] for step, why in session.snapshots],
+            "found": found_at(session.findings), "chosen": session.selected_step,
             "able": self._able, "busy": self._journey.busy, "said": self._journey.said,
             "clip": _norm_limit(session), "window": list(self._seen), "steps": session.steps,
             "past": self._past(branches, first, last), "names": [branch.name for branch in branches],
@@ -107,6 +111,8 @@ class Curves(View):
         """Zoom to steps, [first, last] or [] for all, or go back."""
         if name == "window":
             self._seen = _stretch(value)
+            if not self._seen and self.session is not None:
+                self.session.selected_step = None
             return self.refresh()
         if name != "rewind":
             return super().wish(name, value)
@@ -127,6 +133,11 @@ class Curves(View):
             self._marks(session)
         marked = [(step, words) for step, words in self._marked[2]]
         return curves_figure(self._record, marked, tuple(self._seen) or None, clip, past)
+
+    def _note(self, change: Any) -> None:
+        if change["name"] == "selected_step" and change["new"] is not None and self.session is not None:
+            self._seen = around(change["new"], self.session.steps, self._seen)
+        super()._note(change)
 
     def _marks(self, session: Session) -> list[list[Any]]:
         # A line's changes only grow, and seldom.
@@ -179,6 +190,20 @@ def _stretch(wanted: Any) -> list[int]:
         raise ValueError(f"The curves can show the steps [first, last], or all of them, [], not {wanted!r}.")
     first = min(max(1, round(min(numbers))), _LARGEST - 1)
     return [first, max(first + 1, min(round(max(numbers)), _LARGEST))]
+
+
+def around(step: int, steps: int, seen: list[int]) -> list[int]:
+    """Return what is to be shown, with a step well in sight."""
+    wide = max(20, steps // 20)
+    if steps <= 4 * wide or (seen and seen[0] < step < seen[1]):
+        return seen
+    return _stretch([step - wide, step + wide])
+
+
+def found_at(findings: Sequence[Finding]) -> list[list[Any]]:
+    """Return what lasts as [step, words], by step."""
+    lasting = sorted((one for one in findings if one.until is None), key=lambda one: one.step)
+    return [[one.step, f"{one.severity}: {one.title}"] for one in lasting]
 
 
 def marks(changes: list[Any], most: int = 300) -> list[list[Any]]:

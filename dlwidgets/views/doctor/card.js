@@ -11,8 +11,13 @@ import { byWay } from "./words.js";
 export function cardOf(want, signal) {
   let finding = /** @type {Finding | null} */ (null);
   const mark = make("span", { class: "dlw-gravity" }), title = make("b"), sentence = make("span"), why = make("div"), off = make("div", { class: "dlw-faint dlw-small" });
-  const step = makeButton("", () => want.call("step", finding?.step), signal, { class: "dlw-link", title: "Show this step on the curves" });
-  const layer = makeButton("", () => want.call("layer", finding?.layer), signal, { class: "dlw-link", title: "Show this layer in the table" });
+  /** Ask for something to be shown in another view, and bring that into sight where it stands beside this one. @param {string} name @param {any} value @param {string} view */
+  const point = (name, value, view) => {
+    want.call(name, value);
+    node.closest(".dlw-dash")?.querySelector(view)?.scrollIntoView({ block: "nearest" });
+  };
+  const step = makeButton("", () => point("step", finding?.step, ".dlw-curves"), signal, { class: "dlw-link", title: "Show this step on the curves" });
+  const layer = makeButton("", () => point("layer", finding?.layer, ".dlw-layers"), signal, { class: "dlw-link", title: "Show this layer in the table" });
   const chart = chartBox(), more = make("details", {}, make("summary", { text: "why" }), why), offers = make("div", { class: "dlw-doc-offers" });
   const all = makeOffer(() => want.call("try", finding?.key), signal);
   let buttons = /** @type {Map<string, ReturnType<typeof makeOffer>>} */ (new Map()), offered = "";

@@ -56,8 +56,8 @@ class Doctor(View):
         help="words, steps, rows (label, losses, last, best, note, taken, line) of remedies tried side by side"
     ).tag(sync=True)
 
-    #: Opens the confusion grid, where there is one beside it, for remedies that a person makes there.
-    opens: Callable[[], None] | None = None
+    #: Opens another view that stands beside it, "confusion" or "layers".
+    opens: Callable[[str], None] | None = None
     #: Called when something changed that is no fact of the session.
     changed: Callable[[], None] = staticmethod(lambda: None)
 
@@ -137,8 +137,10 @@ class Doctor(View):
             return
         if name == "layer":
             session.selected_layer = value
+            if self.opens is not None:
+                self.opens("layers")
         elif name == "step":
-            session.selected_step = value
+            session.selected_step = None if session.selected_step == value else value
         elif name == "resume":
             session.resume()
         elif name == "remedy":
@@ -156,7 +158,7 @@ class Doctor(View):
         if offer.view and self.opens is None:
             raise ValueError("dlwidgets.ConfusionGrid(session) shows the labels that look wrong: click a class there.")
         if offer.view:
-            return self.opens()
+            return self.opens("confusion")
         self._journey.begin(session, pack_offer(offer, -1)["full"], lambda run: run.apply_remedy(finding, name))
 
     def _named(self, session: Session, key: str) -> Finding:

@@ -1,10 +1,10 @@
 // The layer table's parts as elements, and how each is drawn: words, headings, and the lines in sight, written anew for whatever comes.
 
-import { count, listen, make, say, whole } from "../front.js";
+import { count, gravity, listen, make, say, whole } from "../front.js";
 import { BARS, LINE, ROOM, SPARK, columnsFor, columnsOf, fitted, inSight, pathEnd, scrolledTo, stepOf } from "./columns.js";
 import { SIZES, heldBy, isOpen, letterOf, nameOf, pathsOf, readSort, shownBy, sizeOf } from "./tree.js";
 import {
-  NO_UNITS, cell, deadIn, deadText, deadWords, gradText, hasUnits, headline, many, markWords, measuredWords, ratioText, shownIn, sparkPath, sparkWords, trainsSign,
+  NO_UNITS, cell, deadIn, deadText, deadWords, foundOf, gradText, hasUnits, headline, many, markWords, measuredWords, ratioText, shownIn, sparkPath, sparkWords, trainsSign,
   usual, waitingWords, weightText,
 } from "./words.js";
 
@@ -156,7 +156,7 @@ export function drawLines(table) {
     table.places[slot] = place;
     /** @type {What} */
     const what = {
-      tree, live, moment, steered, wanted: freezing.wanted(tree, line), line, open: isOpen(picture, look, listing, line, i), folds: folds(table, line), flat: listing.flat,
+      tree, live, found: picture.found, moment, steered, wanted: freezing.wanted(tree, line), line, open: isOpen(picture, look, listing, line, i), folds: folds(table, line), flat: listing.flat,
       around: !!listing.found && !listing.found.has(i), cursor: line.key === table.cursor, selected: !line.run && tree.paths[line.row] === selected, place, total, shift, fit, room,
     };
     for (const write of [drawPlace, drawLayer, drawTrains, drawLive]) write(table.pool[slot], what);
@@ -174,7 +174,7 @@ export function drawLines(table) {
 /** What a line shows: `place` is its place among `total`; `flat` whether layers stand one by one, without the tree;
  * `around` whether it is there only for what a search found inside; `steered` whether a click freezes; `wanted` is
  * the letter that was asked for and is not in force yet, or "".
- * @typedef {{steered: boolean, wanted: string, tree: Tree, live: import("./words.js").Live, moment: any, line: Line, open: boolean, folds: boolean, flat: boolean, around: boolean,
+ * @typedef {{steered: boolean, wanted: string, tree: Tree, found: import("./tree.js").Found, live: import("./words.js").Live, moment: any, line: Line, open: boolean, folds: boolean, flat: boolean, around: boolean,
  *   cursor: boolean, selected: boolean, place: number, total: number, shift: number, fit: Table["fit"], room: number}} What */
 
 const SVG = "http://www.w3.org/2000/svg";
@@ -187,7 +187,7 @@ function attribute(node, name, value) {
 
 /** The elements of a line. @param {Column[]} columns @param {string} id */
 function lineParts(columns, id) {
-  const twist = make("span", { class: "dlw-lay-twist", "aria-hidden": "true" }), name = make("span", { class: "dlw-lay-text" });
+  const twist = make("span", { class: "dlw-lay-twist", "aria-hidden": "true" }), name = make("span", { class: "dlw-lay-text" }), ill = make("span", { class: "dlw-gravity dlw-lay-ill" });
   const button = make("button", { type: "button", tabindex: -1, class: "dlw-lay-freeze" }), plain = make("span", { class: "dlw-lay-plain", role: "img" });
   /** @type {Record<string, {bar: HTMLElement, number: HTMLElement}>} */
   const bars = {};
@@ -198,11 +198,11 @@ function lineParts(columns, id) {
   const cells = {};
   for (const { key, right } of columns) {
     if (BARS[key]) bars[key] = { bar: make("i", { class: "dlw-lay-bar" }), number: make("span") };
-    const inside = key === "layer" ? [twist, name] : bars[key] ? [bars[key].bar, bars[key].number] : key === "spark" ? [svg] : key === "trains" ? [button, plain] : [];
+    const inside = key === "layer" ? [twist, name, ill] : bars[key] ? [bars[key].bar, bars[key].number] : key === "spark" ? [svg] : key === "trains" ? [button, plain] : [];
     cells[key] = make("div", { role: key === "layer" ? "rowheader" : "gridcell", class: `dlw-lay-cell dlw-lay-${key}${bars[key] ? " dlw-lay-barred" : ""}`, "data-right": !!right }, ...inside);
   }
   const node = make("div", { role: "row", class: "dlw-lay-line", id }, ...columns.map(({ key }) => cells[key]));
-  return { node, cells, twist, name, bars, button, plain, svg, spark };
+  return { node, cells, twist, name, ill, bars, button, plain, svg, spark };
 }
 
 /** Where the line stands in the tree and on the page. @param {Parts} parts @param {What} what */
@@ -219,7 +219,7 @@ function drawPlace({ node }, { tree, line, open, folds, flat, around, cursor, se
 }
 
 /** What the layer is. @param {Parts} parts @param {What} what */
-function drawLayer({ node, cells, twist, name, bars }, { tree, line, open, folds, flat, fit, room }) {
+function drawLayer({ node, cells, twist, name, ill, bars }, { tree, found, line, open, folds, flat, fit, room }) {
   const own = tree.paths[line.row] || tree.rows[line.row][0], [, , kind, detail, output, remark, , input, dtype, calls] = tree.rows[shownBy(tree, line, open)];
   const many = line.times > 1 && !open ? `${whole(line.times)} alike: ` : "", told = [kind, detail].filter(Boolean).join(" ");
   const write = (/** @type {string} */ key, /** @type {string} */ text, /** @type {string} */ title) => {
@@ -231,8 +231,12 @@ function drawLayer({ node, cells, twist, name, bars }, { tree, line, open, folds
   node.toggleAttribute("data-failed", remark.startsWith("fail"));
   say(twist, folds ? (open ? "▾" : "▸") : "");
   say(name, flat ? pathEnd(own, room, fit.width) : nameOf(tree, line, open));
+  const here = foundOf(found, tree, line, open || flat), said = here.map(([path, severity, title]) => `${gravity(severity)}${path === own ? "" : ` in ${path}`}: ${title}`);
+  node.dataset.severity = here[0]?.[1] ?? "";
+  say(ill, here.length ? ` ${gravity(here[0][1]).charAt(0)}` : "");
+  attribute(ill, "aria-label", said.join("; ") || null);
   cells.layer.style.paddingLeft = `${flat ? 0 : fit.step * (line.level - 1)}px`;
-  attribute(cells.layer, "title", [own, many + told, remark].filter(Boolean).join("\n"));
+  attribute(cells.layer, "title", [own, many + told, remark, ...said].filter(Boolean).join("\n"));
   // The model's own line has the class for a name.
   write("type", [line.parent < 0 ? "" : told, remark && `(${remark})`].filter(Boolean).join(" "), many + [told, remark].filter(Boolean).join(", "));
   write("input", input, input);

@@ -262,7 +262,9 @@ export function lineOf(tree, path) {
 
 // -- what the kernel has sent, and how this page looks at it
 
-/** `read` and `measured` are the traits that `tree` and `live` were made from. @typedef {{tree: Tree | null, opened: Set<string>, live: Live, read: any[], measured: any[]}} Picture */
+/** `read` and `measured` are the traits that `tree` and `live` were made from; `found` are the doctor's findings. @typedef {{tree: Tree | null, opened: Set<string>, live: Live, found: Found, read: any[], measured: any[]}} Picture */
+
+/** What the doctor found of layers, worst first: [path, severity, title]. @typedef {[string, string, string][]} Found */
 
 /** How this page looks at the table: sort, the folds that a person has turned, the columns chosen; and in a search the
  * folds turned among what it found. `version` counts what changes the lines.
@@ -272,7 +274,7 @@ export function lineOf(tree, path) {
 
 /** @returns {Picture} */
 export function emptyPicture() {
-  return { tree: null, opened: new Set(), live: liveFrom([], 0, 0), read: [], measured: [] };
+  return { tree: null, opened: new Set(), live: liveFrom([], 0, 0), found: [], read: [], measured: [] };
 }
 
 /** The look that the kernel has kept of another page. @param {any} kept @returns {Look} */
@@ -292,6 +294,7 @@ export function readPicture(picture, look, model) {
   const { tree } = picture;
   if (!tree) return;
   tree.trains = model.get("trains") ?? "";
+  picture.found = model.get("found") ?? [];
   const now = ["measured", "stats", "sparks", "dead"].map((name) => model.get(name));
   if (!now.some((bytes, i) => bytes !== picture.measured[i])) return;
   picture.measured = now;

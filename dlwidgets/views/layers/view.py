@@ -13,6 +13,7 @@ import traitlets
 from torch import nn
 
 from ...core.base.words import did_you_mean
+from ...core.doctor.finding import Finding
 from ...core.layers.columns import COLUMNS, SORTS, ColumnData, read_columns, sample_shape, usual_columns
 from ...core.layers.probes import LayerStats
 from ...core.layers.sparklines import Sparklines
@@ -56,7 +57,7 @@ class LayerTable(View):
 
     _esm = module("layers")
     _css = style("layers")
-    watches = ("layer_stats", "selected_layer", "status", "applied", "rejected")
+    watches = ("layer_stats", "selected_layer", "status", "applied", "rejected", "findings")
 
     rows = traitlets.List(
         help="[name, depth, type, detail, output shape, remark, tied, input shape, dtype, calls] of each "
@@ -89,6 +90,7 @@ class LayerTable(View):
         "steps from look to look, share of the time it takes; asked: whether freezing waits; refused: why not"
     ).tag(sync=True)
     selected_layer = traitlets.Unicode(None, allow_none=True, help="path of the layer in view").tag(sync=True)
+    found = traitlets.List(help="[path, severity, title] of layers of which something is found").tag(sync=True)
     look = traitlets.Dict(help="sort, the folds that a person has turned, columns or None").tag(sync=True)
 
     def __init__(
@@ -152,7 +154,7 @@ class LayerTable(View):
         table, stats = self.summary, getattr(self.session, "layer_stats", None)
         picture: dict[str, Any] = {
             "selected_layer": self._selected if self.session is None else self.session.selected_layer,
-            "look": dict(self._look),
+            "look": dict(self._look), "found": found_in(getattr(self.session, "findings", ())),
             "moment": self._moment(None, 0),
         }
         if table is None:
@@ -311,6 +313,11 @@ class LayerTable(View):
 
 
 # ---------------------------------------------------------------------- words
+
+
+def found_in(findings: Sequence[Finding]) -> list[list[str]]:
+    """Return [path, severity, title] of what lasts in layers, worst first."""
+    return [[one.layer, one.severity, one.title] for one in findings if one.layer is not None and one.until is None]
 
 
 def _read_look(value: Any, live: bool) -> dict[str, Any]:

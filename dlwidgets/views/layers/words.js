@@ -216,5 +216,12 @@ export function trainsSign(letter) {
   return letter === "y" ? ["✓", "trains"] : letter === "n" ? ["❄", "frozen"] : letter === "p" ? ["◐", "trains in part"] : ["", "has no parameters"];
 }
 
+/** What the doctor found of the layers that a line stands for, worst first: all inside it where it is folded. @param {import("./tree.js").Found} found
+ * @param {Tree} tree @param {Line} line @param {boolean} open */
+export function foundOf(found, tree, line, open) {
+  const paths = found.length ? tree.paths.slice(line.row, open || line.run ? line.row + 1 : line.end) : [];
+  return found.filter(([path]) => paths.includes(path));
+}
+
 /** A count in a cell: exact below 1,000, and "–" for a number that is not known. @param {number} n @param {string} [unit] */
 export function cell(n, unit = "") { return n ? count(n, unit) : "0"; }

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+import torch
+from torch import nn
+
+from dlwidgets import Session
 from dlwidgets.core.doctor.examination import Check
 from dlwidgets.core.doctor.finding import Finding
 from dlwidgets.core.doctor.report import describe_checks, describe_time, report_lines
@@ -34,3 +39,15 @@ def test_the_end_of_a_run_has_a_line_for_each_finding_that_lasts_and_none_withou
     lines = report_lines((grave, over))
     assert lines[0] == "▲ high: It burns (since step 3)" and "session.diagnose()" in lines[1] and len(lines) == 2
     assert report_lines((over,)) == []
+
+
+def test_a_fit_ends_with_what_was_found_unless_it_shows_no_progress(capsys):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 3))
+    session = Session(model, (torch.randn(256, 8), torch.randint(0, 3, (256,))), optimizer="sgd", lr=30.0)
+    with pytest.raises(ArithmeticError):
+        session.fit()
+    assert capsys.readouterr().err.splitlines()[-1] == report_lines(session.findings)[-1]
+    with pytest.raises(ArithmeticError):
+        session.fit(progress=False)
+    assert capsys.readouterr().err == ""

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from torch import nn
 
 from dlwidgets.core.base.ledger import Entry
+from dlwidgets.core.doctor.finding import Finding
 from dlwidgets.session import Session
-from dlwidgets.views.curves.view import Curves, marks
+from dlwidgets.views.curves.view import Curves, around, marks
 
 
 def new_session(**options) -> Session:
@@ -303,6 +304,30 @@ def test_marks_are_in_order_one_a_step_and_end_with_what_holds(moves, most):
     if applied:
         last = applied[-1]
         assert steps[-1] == last.step and f"{last.name} → {last.applied:.3g} ({last.by})" in found[-1][1]
+
+
+def test_a_finding_is_marked_at_its_step_while_it_lasts(session, view, open_page):
+    session.step(5)
+    found = [Finding("b", "low", "late", "", step=4), Finding("a", "high", "early", "", step=2)]
+    session.set_trait("findings", (*found, Finding("c", "low", "over", "", step=1, until=3)))
+    assert open_page(view).state["found"] == [[2, "high: early"], [4, "low: late"]]
+
+
+@pytest.mark.parametrize(
+    ("step", "steps", "seen", "shown"),
+    [(7, 40, [], []), (500, 1000, [], [450, 550]), (500, 1000, [400, 600], [400, 600]), (3, 1000, [], [1, 53])],
+)
+def test_a_step_that_is_pointed_at_comes_into_sight(step, steps, seen, shown):
+    assert around(step, steps, seen) == shown
+
+
+def test_a_step_that_is_pointed_at_is_marked_until_all_is_shown_again(session, view, open_page):
+    session.step(200)
+    page = open_page(view, eager=True)
+    session.selected_step = 100
+    assert (page.state["chosen"], page.state["window"]) == (100, [80, 120])
+    page.say(wish="window", value=[])
+    assert (page.state["chosen"], page.state["window"]) == (None, [])
 
 
 def test_the_ledger_is_read_anew_only_when_it_has_grown(monkeypatch, session, view):

@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 import dlwidgets.views
+from dlwidgets.core.doctor.finding import Finding
 from dlwidgets.core.layers import columns
 from dlwidgets.core.layers.columns import COLUMNS
 from dlwidgets.core.layers.dead_units import DeadUnits
@@ -258,6 +259,14 @@ def test_a_live_picture_stays_small_however_many_layers_there_are(layers):
     assert len(stats_of(view)) == layers
     assert len(view.stats) + len(view.sparks) <= 64_000
     assert view.moment["points"] > 0
+
+
+def test_layers_of_which_something_is_found_are_marked_while_it_lasts(session):
+    view = LayerTable(session)
+    over = Finding("dead_relu", "low", "was dying", "", layer="1", step=1, until=3)
+    session.set_trait("findings", (Finding("dead_relu", "high", "is dying", "", layer="0", step=2), over))
+    assert view.project()["found"] == [["0", "high", "is dying"]]
+    view.close()
 
 
 def test_a_click_selects_the_layer_for_the_session_and_the_other_views(session):
