@@ -18,7 +18,7 @@ def quote_names(names: Iterable[Any], most: int = 8) -> str:
 
 def pluralize(number: int, noun: str) -> str:
     """Return a count and its noun: "1 sample", "2,000 samples", "2 batches"."""
-    many = f"{noun}es" if noun.endswith(("ss", "tch")) else f"{noun}s"
+    many = f"{noun}es" if noun.endswith(("ss", "tch", "x")) else f"{noun}s"
     return f"{number:,} {noun if number == 1 else many}"
 
 

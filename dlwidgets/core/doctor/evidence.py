@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ..data.task import Task
     from ..layers.probes import LayerStats
     from ..scoring.scores import Scores
+    from .data_facts import DataFacts
     from .producer import Producer
 
 _NONE = np.empty(0)
@@ -75,7 +76,7 @@ class Evidence:
     failure: FailedStep | None = None
     unzeroed: tuple[str, ...] = ()
     model: Any = None
-    data: Any = None
+    data: DataFacts | None = None
 
     def column(self, name: str, last: int | None = None) -> np.ndarray:
         """Return a column of the history, float64: all, or the `last`."""

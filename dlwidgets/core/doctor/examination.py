@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..base.time_budget import TimeBudget
+from .data_facts import BatchLook, DataFacts
 from .divergence import Divergence
 from .evidence import Evidence, FailedStep
 from .finding import Finding
@@ -62,7 +63,9 @@ class Examination:
         self.findings: tuple[Finding, ...] = ()
         self.looks: deque[LayerStats] = deque(maxlen=_LOOKS)
         self.model: Any = None
-        self.data: Any = None
+        self.data: DataFacts | None = None
+        #: Looks at the first batch, until that was seen.
+        self._look: BatchLook | None = None
         self._budget = TimeBudget(SHARE, least=0.0)
         self._failure: FailedStep | None = None
         self._unzeroed = Unzeroed()
@@ -88,6 +91,10 @@ class Examination:
             watch.switch(self._run.loop.model, True)
         self._unzeroed.follow(self._run.loop.objective.companions.optimizers)
         self._failure = None
+        if self.data is None and self._look is None:
+            loop = self._run.loop
+            self._look = BatchLook(self._run.data, loop.model, loop.objective.target)
+            loop.look_next(self._look)
 
     def after_step(self, evaluated: bool = False) -> None:
         """Look at the run where it is time, or `evaluated`."""
@@ -95,6 +102,7 @@ class Examination:
         if loop.layer_stats is not None and (not self.looks or self.looks[-1] is not loop.layer_stats):
             self.looks.append(loop.layer_stats)
         self._failure = None
+        self._end_look()
         steps = loop.steps
         self._unzeroed.after_step(steps)
         if not evaluated and (steps < self._next or (steps > _YOUNG and not self._budget.due())):
@@ -102,9 +110,9 @@ class Examination:
         began = time.perf_counter()
         self._next = next((one for one in _EARLY if one > steps), (steps // _EVERY + 1) * _EVERY)
         # What was found of this step before it was evaluated is not confirmed by finding it again.
-        # What was found of a failure is over once steps are taken again.
+        # What was found of a failure is over once steps are taken again; scores say more of the data than it itself.
         once, self._at = ["steps", "failure"] if steps != self._at else [], steps
-        self.examine(*once, *(["evaluation"] if evaluated else []))
+        self.examine(*once, *(["evaluation", "start"] if evaluated else []))
         if any(one.rule == "loss_diverging" and one.severity == "high" and one.until is None for one in self.findings):
             self._see_to(self.divergence.see_to_explosion)
         self._budget.spent(time.perf_counter() - began)
@@ -128,6 +136,7 @@ class Examination:
             producer = None
         error.batches = ()
         self._failure = FailedStep(self._run.loop.steps + 1, str(error), error.batch_is_finite, producer)
+        self._end_look()
         self.examine("steps", "failure")
         return self._see_to(lambda: self.divergence.see_to_failure(error, error.batch_is_finite))
 
@@ -142,7 +151,16 @@ class Examination:
             dataclasses.replace(one, until=None) if one.until is not None and one.until > steps else one for one in kept
         ])
 
+        if self.data is not None:
+            self.examine("start")
+
     # -- looking
+
+    def _end_look(self) -> None:
+        """Keep what the look at the first batch has found."""
+        if self._look is not None and self._look.seen:
+            self.data, self._look = self._look.end() or self.data, None
+            self.examine("start")
 
     def evidence(self) -> Evidence:
         """Return what was measured up to now."""

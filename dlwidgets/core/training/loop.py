@@ -94,8 +94,7 @@ class Loop:
     watch, layer_stats : measures the layers in some of the steps, once switched on; what it measured last.
     evaluation_cost : seconds that the last evaluation took.
     waited : seconds that the steps have waited for their batches in all.
-    look : shown the first batch of the next step, once, and how many batches the step has; it must leave no
-        trace and not raise.
+    look : shown the first batch of the next step, once, and how many batches the step has: see `look_next`.
     before_step : called before each step; must leave no trace.
     alone : says whether nobody else draws random numbers meanwhile, as a cell might.
     between_batches : called between two batches of an evaluation, with the model in eval mode; must leave no
@@ -217,6 +216,20 @@ class Loop:
             return self._take_step()
         finally:
             self._under_way = (-1, None)
+
+    def look_next(self, look: Callable[[Any, int], None]) -> None:
+        """Have the next step's first batch shown, and how many it has.
+
+        `look` must leave no trace and not raise.
+        """
+        before = self.look
+
+        def both(batch: Any, count: int) -> None:
+            if before is not None and before != look:
+                before(batch, count)
+            look(batch, count)
+
+        self.look = both
 
     def _take_step(self) -> bool:
         started = time.perf_counter()

@@ -79,7 +79,7 @@ class Microscope:
         self._next = loop.steps + 1
         self._kept = {id(p): p.detach().clone() for p in loop.model.parameters() if p.requires_grad}
         self._losses, self._why_not, self._shown, self._images = None, "", (), None
-        loop.look = self._look
+        loop.look_next(self._look)
 
     def after(self) -> Step | None:
         """Return what the step did; None where another was taken, or none."""
