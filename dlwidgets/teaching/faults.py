@@ -116,6 +116,12 @@ def _load_slowly(setup: Setup) -> Setup:
     return setup.but(train=loader, batch_size=None)
 
 
+def _halve(setup: Setup) -> Setup:
+    # At a rate as of fine-tuning; in float32 it learns, slowly.
+    half = setup.but(model=setup.model.bfloat16(), lr=5e-5)
+    return half if setup.name in TEXT else half.on_data(inputs=lambda X: X.bfloat16())
+
+
 # -- the layers
 
 
@@ -345,6 +351,8 @@ FAULTS: dict[str, Fault] = {
               _with(batch_size=2), IMAGES),
         Fault("slow loader", "Each sample takes longer to load than to learn from.", ("loader_bound",), _load_slowly,
               ("findings", "yeast")),
+        Fault("weights in bfloat16", "The weights themselves are in half precision: small steps are rounded away.",
+              ("half_precision",), _halve, ("sentences", "yeast")),
         # The layers.
         Fault("ReLU killed", "A bias of -10 before a ReLU: its units give 0 for every sample, and learn no more.",
               ("dead_relu",), _kill_relu),
