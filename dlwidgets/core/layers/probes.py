@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -50,6 +52,19 @@ class LayerStats:
     without_gradient: tuple[str, ...] = ()
     #: Layers of several units whose weights are all the same.
     symmetric: tuple[str, ...] = ()
+
+    @cached_property
+    def step_length(self) -> float:
+        """‖Δw‖ / ‖w‖ of the layer in the middle, NaN of none.
+
+        Layers are left out whose weights are below 0.01 on average: those of a new head were 0 a few steps ago, and
+        their change says nothing.
+        """
+        ratios = self.update_ratio
+        if len(self.sizes) == len(ratios):
+            ratios = ratios[self.weight_norm >= 0.01 * np.sqrt(self.sizes)]
+        ratios = ratios[np.isfinite(ratios)]
+        return float(np.median(ratios)) if len(ratios) else math.nan
 
 
 class LayerProbe:

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ...layers.probes import LayerStats
 from ..evidence import Evidence
 from ..finding import Chart, Finding
 from ..rule import Rule
@@ -16,8 +15,6 @@ from .loss import chart_losses, find_swing, warms_up
 #: this factor in the steps that follow; or where it is no longer one of the first (usual is 1e-3: Karpathy, CS231n
 #: notes. Healthy: up to 0.46 in RMSprop's first step, after which the loss fell, and 0.12 from step 10 on).
 _LONG_AT_FIRST, _RISES, _NEXT, _LONG, _FIRST_STEPS = 0.3, 1.5, 3, 0.2, 10
-#: Weights smaller than this on average were 0 a few steps ago, as those of a new head; their change says nothing.
-_SMALL = 1e-2
 #: For so many steps a step that was too long is held against the rate.
 _MEMORY = 300
 #: A step that changes them by less than this is too short (healthy: 2e-4 or more), while the loss moves by less than
@@ -29,20 +26,11 @@ _AT_ZERO, _RATES, _TENTH = 5, 50, 0.1
 _HEAVY, _HIGH = 0.995, 0.98
 
 
-def step_length(look: LayerStats) -> float:
-    """Return ‖Δw‖ / ‖w‖ of the middle layer; NaN of none."""
-    ratios = look.update_ratio
-    if len(look.sizes) == len(ratios):
-        ratios = ratios[look.weight_norm >= _SMALL * np.sqrt(look.sizes)]
-    ratios = ratios[np.isfinite(ratios)]
-    return float(np.median(ratios)) if len(ratios) else np.nan
-
-
 def find_too_high(evidence: Evidence) -> Iterator[Finding]:
     """Find steps that change the weights by a large part of them."""
     since = max(evidence.changed("lr", "optimizer", "schedule", "clip"), evidence.step - _MEMORY)
     looks = [look for look in evidence.looks if look.step > since]
-    lengths = [step_length(look) for look in looks]
+    lengths = [look.step_length for look in looks]
     long = [(length, look) for length, look in zip(lengths, looks) if _is_long(length, look.step, evidence)]
     if not long:
         return
@@ -93,7 +81,7 @@ def find_too_low(evidence: Evidence) -> Iterator[Finding]:
     looks, curve = evidence.looks[-3:], evidence.curve
     if len(looks) < 2 or curve is None or warms_up(rates) or rates[-1] < _TENTH * highest:
         return
-    lengths = [step_length(look) for look in looks]
+    lengths = [look.step_length for look in looks]
     change, errors = curve.trend()
     if not max(lengths) < _SHORT or abs(change) > _STILL or abs(errors) > _ERRORS:
         return
