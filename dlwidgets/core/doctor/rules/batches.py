@@ -12,8 +12,8 @@ from ..loss_curve import ANEW
 from ..rule import Rule
 from .loss import chart_losses
 
-#: Samples of a batch up to which it is called small; steps needed; the noise of a loss over its height.
-_FEW, _STEPS, _NOISE = 4, 20, 0.2
+#: Samples of a batch up to which it is called small; steps needed; the noise of a loss over the first loss.
+_FEW, _STEPS, _NOISE = 4, 20, 0.15
 
 
 def find_noise(evidence: Evidence) -> Iterator[Finding]:
@@ -24,12 +24,12 @@ def find_noise(evidence: Evidence) -> Iterator[Finding]:
         return
     losses = curve.recent[-len(sizes) :]
     # Of two steps in a row, so that what the loss falls by is left out.
-    noise = float(np.sqrt(np.mean(np.diff(losses) ** 2) / 2)) / (curve.height(float(losses.mean())) or np.inf)
+    noise = float(np.sqrt(np.mean(np.diff(losses) ** 2) / 2)) / (curve.height(curve.first) or np.inf)
     if noise < _NOISE:
         return
     yield Finding(
-        "batch_noise", "low", f"A step looks at {size:.3g} sample{'s' * (size > 1)}: {noise:.0%} of the loss is noise",
-        f"From one step to the next it differs by {noise:.0%} of its mean, over the last {len(losses)} steps.",
+        "batch_noise", "low", f"A step looks at {size:.3g} sample{'s' * (size > 1)}: the loss jumps by {noise:.0%}",
+        f"That is of what it was at first, from one step to the next, in the last {len(losses)} steps.",
         why="The gradient of so few samples points their way, not that of all data. With n times as many samples the "
         "noise is the root of n times smaller. Where memory is short, gradients of several batches can be accumulated.",
         evidence={"batch_size": size, "noise": noise}, chart=chart_losses(evidence.losses),
@@ -40,7 +40,7 @@ def find_noise(evidence: Evidence) -> Iterator[Finding]:
 RULES = (
     Rule(
         "batch_noise", "batches too small", find_noise,
-        f"up to {_FEW} samples, and a noise of the loss over {_NOISE:.0%} of it (measured with 32 samples: 5 to 15 %)",
-        confirm=2,
+        f"up to {_FEW} samples, and a noise of the loss over {_NOISE:.0%} of the first (measured with 32 samples: 2 to 10 "
+        "%)", confirm=2,
     ),
 )  # fmt: skip

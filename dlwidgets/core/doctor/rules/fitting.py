@@ -13,9 +13,10 @@ from ..rule import Rule
 
 #: Over-fitting: evaluations after the best one; by which share of the best the validation loss rose; by which share the
 #: training loss fell meanwhile.
-_AFTER, _ROSE, _FELL = 3, 0.05, 0.1
-#: Under-fitting: the loss over that of always saying the same; after so many epochs and steps.
-_TRIVIAL, _EPOCHS, _STEPS = 0.97, 3, 100
+_AFTER, _ROSE, _FELL = 3, 0.1, 0.1
+#: Under-fitting: both losses over that of always saying the same, after so many epochs and steps, while training's
+#: falls by less than so many standard errors in the last 200.
+_TRIVIAL, _EPOCHS, _STEPS, _ERRORS = 0.98, 3, 100, 3.0
 #: Validation too good: its loss over that of the last training steps, and a score that is next to perfect.
 _FAR_BELOW, _PERFECT, _AT_ONCE = 0.3, 0.99, 2
 _SCORES = ("accuracy", "macro_f1")
@@ -83,10 +84,11 @@ def _entropy(shares: np.ndarray) -> np.ndarray:
 def find_underfitting(evidence: Evidence) -> Iterator[Finding]:
     """Find a training loss that stays at that of a constant answer."""
     curve = evidence.curve
-    if curve is None or evidence.epochs < _EPOCHS or curve.steps < _STEPS:
+    if curve is None or evidence.epochs < _EPOCHS or curve.steps < _STEPS or curve.trend()[1] < -_ERRORS:
         return
     trivial, now = trivial_loss(evidence), float(curve.recent[-100:].mean())
-    if trivial is None or not 0 < _TRIVIAL * trivial < now:
+    _, valid = _evaluations(evidence)
+    if trivial is None or not 0 < _TRIVIAL * trivial < min([now, *valid[-1:]]):
         return
     yield Finding(
         "underfitting", "medium", f"Under-fitting: after {evidence.epochs} epochs the loss is {now:.3g}",
@@ -136,8 +138,8 @@ RULES = (
     ),
     Rule(
         "underfitting", "under-fitting", find_underfitting,
-        f"{_TRIVIAL:.0%} of the entropy of the labels or more after {_EPOCHS} epochs", missing=_needs_classes,
-        when="evaluation",
+        f"{_TRIVIAL:.0%} of the entropy of the labels or more after {_EPOCHS} epochs, falling no more",
+        missing=_needs_classes, when="evaluation",
     ),
     Rule(
         "validation_too_good", "validation too good to be true", find_too_good,

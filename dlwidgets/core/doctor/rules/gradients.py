@@ -14,8 +14,8 @@ from ..rule import Rule
 #: Norms whose median is "now", how many are needed before, and the factor between the two (trainproof: 10 times the
 #: median), with how much the loss must stand above its least.
 _NOW, _BEFORE, _EXPLODED, _RISEN = 3, 6, 10.0, 1.2
-#: The gradient of one weight in the first quarter of the layers over that in the last (healthy: 3e-3 to 30); of how
-#: many layers at least.
+#: The gradient of one weight in the first quarter of the layers over the largest in the last (healthy: 4e-3 or more;
+#: with eight sigmoids 2e-5 or less); of how many layers at least.
 _VANISHED, _LAYERS = 1e-4, 4
 #: Looks in a row in which a gradient was 0, and the steps that they span.
 _LOOKS, _SPAN = 3, 10
@@ -60,10 +60,10 @@ def find_vanishing(evidence: Evidence) -> Iterator[Finding]:
         return
     each = per_weight(look)
     quarter = max(1, len(each) // 4)
-    first, last = float(np.median(each[:quarter])), float(np.median(each[-quarter:]))
+    first, last = float(np.median(each[:quarter])), float(each[-quarter:].max())
     if not 0 < first < _VANISHED * last:
         return
-    at, end = look.paths[0], look.paths[-1]
+    at, end = look.paths[0], look.paths[len(each) - quarter + int(each[-quarter:].argmax())]
     yield Finding(
         "gradient_vanishing", "medium",
         f"The gradient vanishes on its way to {at}: {first / last:.1g} of that at {end}",
@@ -144,7 +144,7 @@ RULES = (
     Rule(
         "gradient_vanishing", "gradients that vanish over depth", find_vanishing,
         f"the gradient of a weight in the first quarter of the layers under {_VANISHED:g} of that in the last "
-        "(measured in healthy networks: 3e-3 or more)", confirm=2,
+        "(measured in healthy networks: 4e-3 or more)", confirm=2,
     ),
     Rule(
         "gradient_not_finite", "gradients that overflow in fp16", find_overflowing,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -14,11 +15,12 @@ from ..rule import Rule
 #: The loss of now over the least before and over the first, from which on it diverges (trainproof: 1.5 times the least
 #: at a run's end; healthy runs were at 1.3 at most); and over that before any step.
 _OVER_LEAST, _OVER_FIRST, _OVER_ORIGIN = 3.0, 1.5, 5.0
-#: A spike: so many times the noise (1.4826 times the median deviation) above the losses around it, which are blocks of
-#: so many steps, and so many times as high; how many of them are worth a word.
-_SPIKE_NOISE, _AROUND, _SPIKE_HEIGHT, _SPIKES = 10.0, 10, 2.5, 2
-#: A flat loss changed by less than this share, and by less than so many standard errors, in so many steps.
-_FLAT_SHARE, _FLAT_ERRORS, _FLAT_STEPS = 0.02, 2.5, 50
+#: A spike: so many times the noise (1.4826 times the median deviation) above the losses around it and before it, which
+#: are blocks of so many steps, so many times as high, and over this share of the first loss; how many are worth a word.
+_SPIKE_NOISE, _AROUND, _SPIKE_HEIGHT, _SPIKE_SHARE, _SPIKES = 10.0, 10, 2.5, 0.5, 2
+#: A flat loss changed by less than this share, and by less than so many standard errors, in so many steps; not of a
+#: model that began below this share of the loss of a guess, as one that was trained before does.
+_FLAT_SHARE, _FLAT_ERRORS, _FLAT_STEPS, _KNOWN = 0.02, 2.5, 50, 0.8
 #: An oscillation: steps looked at; full swings in them at least; the share of the variance that one frequency has
 #: (white noise: 0.1); its swing over the height of the loss.
 _WINDOW, _SWINGS, _PURE, _SWING = 128, 5, 0.5, 0.05
@@ -71,10 +73,12 @@ def find_spiking(evidence: Evidence) -> Iterator[Finding]:
     blocks = losses[len(losses) % _AROUND :].reshape(-1, _AROUND)
     if len(blocks) < 2:
         return
-    middle = np.median(blocks, axis=1, keepdims=True)
+    around = np.median(blocks, axis=1, keepdims=True)
+    noise = 1.4826 * np.median(np.abs(blocks - around), axis=1, keepdims=True)
+    middle = np.maximum(around, np.concatenate([blocks[:1, :1], around[:-1]]))
     over = blocks - middle
-    noise = 1.4826 * np.median(np.abs(over))
-    high = (over > _SPIKE_NOISE * noise) & (blocks - curve.zero > _SPIKE_HEIGHT * (middle - curve.zero))
+    least = np.maximum(_SPIKE_HEIGHT * (middle - curve.zero), _SPIKE_SHARE * curve.height(curve.first))
+    high = (over > _SPIKE_NOISE * np.maximum(noise, np.median(noise))) & (blocks - curve.zero > least)
     spikes = blocks[high]
     if len(spikes) < _SPIKES:
         return
@@ -100,7 +104,7 @@ def find_flat(evidence: Evidence) -> Iterator[Finding]:
     fell = curve.height(curve.first) - curve.height(float(np.median(curve.recent[-_FLAT_STEPS // 2 :])))
     if share < -_FLAT_SHARE or errors < -_FLAT_ERRORS or fell > _FLAT_SHARE * curve.height(curve.first):
         return
-    if curve.now > _OVER_FIRST * curve.first:  # it is not flat, it diverges
+    if curve.first < _KNOWN * guess_loss(evidence) or curve.now > _OVER_FIRST * curve.first:  # trained before
         return
     yield Finding(
         "loss_flat", "medium", f"Nothing is learnt: the loss stays at {float(np.median(curve.recent)):.3g}",
@@ -111,6 +115,14 @@ def find_flat(evidence: Evidence) -> Iterator[Finding]:
         evidence={"first": curve.first, "change": share, "errors": errors}, chart=chart_losses(evidence.losses),
         remedies=("raise_rate", "lower_rate", "reinitialise", "scale_inputs"),
     )  # fmt: skip
+
+
+def guess_loss(evidence: Evidence) -> float:
+    """Return the loss of all classes alike; 0 where it has none."""
+    task = evidence.task
+    if task is None or task.loss_name not in ("CrossEntropyLoss", "BCEWithLogitsLoss", "BCELoss"):
+        return 0.0
+    return math.log(max(2, task.outputs or 2) if task.name == "multiclass" else 2)
 
 
 def find_oscillating(evidence: Evidence) -> Iterator[Finding]:
@@ -175,8 +187,9 @@ RULES = (
     ),
     Rule(
         "loss_spiking", "spikes in the loss", find_spiking,
-        f"{_SPIKES} steps of the last 200 that are {_SPIKE_NOISE:g} times the noise above those around them, and "
-        f"{_SPIKE_HEIGHT:g} times as high (measured: none in healthy runs)", confirm=2,
+        f"{_SPIKES} steps of the last 200 that are {_SPIKE_NOISE:g} times the noise above those around and before, "
+        f"{_SPIKE_HEIGHT:g} times as high, and over {_SPIKE_SHARE:.0%} of the first (measured: none in healthy runs)",
+        confirm=2,
     ),
     Rule(
         "loss_flat", "a loss that never falls", find_flat,

@@ -11,10 +11,10 @@ from ..finding import Chart, Finding
 from ..rule import Rule
 from .loss import chart_losses, find_swing, warms_up
 
-#: A step that changes the weights of the middle layer by this share of them is too long where the loss then rises by
-#: this factor in the steps that follow; or where it is no longer one of the first (usual is 1e-3: Karpathy, CS231n
-#: notes. Healthy: up to 0.46 in RMSprop's first step, after which the loss fell, and 0.12 from step 10 on).
-_LONG_AT_FIRST, _RISES, _NEXT, _LONG, _FIRST_STEPS = 0.3, 1.5, 3, 0.2, 10
+#: Steps that change the weights of the middle layer by this share of them are too long where the loss then rises by
+#: this factor in so many steps; or, where they are no longer among the first, by themselves (usual is 1e-3: Karpathy,
+#: CS231n notes. Healthy: up to 0.46 in RMSprop's first step, after which the loss fell, and 0.09 from step 20 on).
+_LONG_AT_FIRST, _NEXT, _LONG, _FIRST_STEPS = ((0.3, 2.5), (0.6, 1.2)), 3, 0.2, 20
 #: For so many steps a step that was too long is held against the rate.
 _MEMORY = 300
 #: A step that changes them by less than this is too short (healthy: 2e-4 or more), while the loss moves by less than
@@ -57,9 +57,10 @@ def _is_long(length: float, step: int, evidence: Evidence) -> bool:
         return length > _LONG
     losses, zero = evidence.losses, evidence.curve.zero if evidence.curve is not None else 0.0
     after = losses[step : step + _NEXT]
-    if not length > _LONG_AT_FIRST or not len(after) or losses[step - 1] <= zero:
+    if not length > _LONG or not len(after) or losses[step - 1] <= zero:
         return False
-    return bool(np.nanmax(after) - zero > _RISES * (losses[step - 1] - zero))
+    rises = (np.nanmax(after) - zero) / (losses[step - 1] - zero)
+    return any(length > share and rises > factor for share, factor in _LONG_AT_FIRST)
 
 
 def find_too_low(evidence: Evidence) -> Iterator[Finding]:
@@ -117,9 +118,9 @@ def find_momentum(evidence: Evidence) -> Iterator[Finding]:
 RULES = (
     Rule(
         "rate_too_high", "steps that are too long", find_too_high,
-        f"a change of the middle layer's weights by {_LONG_AT_FIRST:.0%} in one of the first {_FIRST_STEPS} steps, "
-        f"upon which the loss is {_RISES:g} times as high, or by {_LONG:.0%} in a later one (usual: 0.1 %, Karpathy, "
-        "CS231n notes)",
+        "a change of the middle layer's weights by "
+        + " or ".join(f"{share:.0%} upon which the loss is {factor:g} times as high" for share, factor in _LONG_AT_FIRST)
+        + f", or by {_LONG:.0%} after step {_FIRST_STEPS} (usual: 0.1 %, Karpathy, CS231n notes)",
     ),
     Rule(
         "rate_too_low", "steps that are too short", find_too_low,

@@ -15,7 +15,7 @@ def test_a_small_noisy_batch_is_found_in_every_unit(size, power):
     losses = falling(60, noise=0.5) * 10**power
     (found,) = said("batch_noise", made(losses, {"batch_size": size}))
     steps = np.diff(losses)
-    assert found.evidence["noise"] == pytest.approx(np.sqrt((steps**2).mean() / 2) / losses.mean())
+    assert found.evidence["noise"] == pytest.approx(np.sqrt((steps**2).mean() / 2) / np.median(losses[:5]))
 
 
 def test_a_small_batch_of_little_noise_is_enough():

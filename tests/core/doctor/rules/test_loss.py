@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 
+from dlwidgets.core.data.task import Task
 from tests.core.doctor.rules.by_hand import change, falling, made, said
 
 OF_LOSS = ("loss_diverging", "loss_spiking", "loss_flat", "loss_oscillating")
@@ -74,6 +76,17 @@ def test_a_smaller_batch_makes_no_spikes():
 
 def test_the_end_of_a_converged_run_is_not_flat():
     assert not found(falling(2000, noise=0.02))
+
+
+def test_a_model_that_was_trained_before_has_nothing_to_learn():
+    losses = 0.1 * COURSES["loss_flat"]
+    known = Task("multiclass", nn.CrossEntropyLoss(), "it was given", outputs=10)
+    assert not found(losses, task=known)
+    assert found(losses) == {"loss_flat"} == found(23 * losses, task=known)
+
+
+def test_a_steep_beginning_has_no_spikes():
+    assert not found(3.7 * 0.7 ** np.arange(60) + 0.01)
 
 
 def test_a_rate_that_warms_up_may_leave_the_loss_where_it_is():
