@@ -38,9 +38,11 @@ from .core.controls.steering import CONTROLS, read_alone
 from .core.data.samples import Samples
 from .core.data.task import Task
 from .core.doctor.examination import Check, Examination
-from .core.doctor.finding import Finding, find_finding
+from .core.doctor.finding import Finding, choose_finding, find_finding
+from .core.doctor.rate_finder import RateSearch, check_range, search_rates
 from .core.doctor.remedies import Case, Offer, find_remedy, offer_remedies, take_remedy
 from .core.doctor.report import write_report
+from .core.doctor.trials import RemedyTrials, choose_offers, plan_trials
 from .core.scoring.evaluation import Evaluation
 from .core.training.assembly import assemble, describe
 from .core.training.microscope import Microscope
@@ -214,13 +216,14 @@ class Session(HasTraits):
     selected_layer, selected_sample, selected_step`. The loop reads them between two steps.
 
     *Facts* are read-only traits that the loop writes: `status, steps, epoch, loss, applied, rejected, scores,
-    past_scores, evaluation, layer_stats, findings, error, traceback, notes, line, branches, snapshots, trials, pulse`.
+    past_scores, evaluation, layer_stats, findings, error, traceback, notes, line, branches, snapshots, trials,
+    rate_search, remedy_trials, pulse`.
     Every fact may be observed; observers are called on the training thread, at most ten times a second while
     it trains, and should be quick. One that raises is named in `notes`, and the training goes on. Where the
     run is (`steps, epoch, loss, line, snapshots`) reads as it is at that moment.
 
-    While settings are tried (`try_each`) the status is "trying" and `trials` says how far each is; all else
-    stays as where the run was left. A trial's line is one of `branches` once it has ended.
+    While settings, remedies or rates are tried (`try_each`, `try_remedies`, `find_lr`) the status is "trying" and
+    `trials` says how far each is; all else stays as where the run was left. A trial's line is one of `branches` once it has ended.
 
     The weights are those of the plain loop: `torch.manual_seed(seed)`, a generator `g` seeded with `seed`,
     and for each epoch the batches of `torch.randperm(n, generator=g)` in order. While it trains in the
@@ -276,6 +279,8 @@ class Session(HasTraits):
     line = _Now("main", read_only=True, help="the line of the run that is under way")
     branches = Tuple(read_only=True, help="lines that were left: `core.training.snapshots.timeline.Branch`")
     findings = Tuple(read_only=True, help="what the doctor found: `core.doctor.finding.Finding`, worst first")
+    rate_search = AnyTrait(None, allow_none=True, read_only=True, help="the last RateSearch of `find_lr`, or None")
+    remedy_trials = AnyTrait(None, allow_none=True, read_only=True, help="the last RemedyTrials, or None")
     trials = Tuple(read_only=True, help="`core.training.trials.Trial` of each of the settings being tried")
     snapshots = _Now((), read_only=True, help="(step, why) of the states of this line that are kept")
     blocking = Bool(False, read_only=True, help="whether a call of this session keeps its caller waiting")
@@ -810,6 +815,67 @@ class Session(HasTraits):
         else:
             self._run.travel(lambda timeline: take_remedy(self._run, offer))
         return self
+
+    def try_remedies(
+        self, finding: Finding | str | None = None, steps: int = 50, remedies: Sequence[str] | None = None
+    ) -> RemedyTrials:
+        """Try remedies side by side, and say which helps most.
+
+        From the last good state each of them, and changing nothing, takes so many steps on the same batches. They lie
+        side by side as `branches`; the run pauses, and is left where it was, bit for bit. What came of it is also the
+        fact `remedy_trials`; `take()` goes on from the end of the best. A pause or an interrupt ends it.
+
+        Parameters
+        ----------
+        finding : one of `findings`, or the name of its rule; None: the first that lasts and names remedies.
+        remedies : names of `core.doctor.remedies.REMEDIES`; None: those of the finding that apply here.
+
+        Raises
+        ------
+        ValueError : in a sentence: nothing was found, no remedy applies, or the data can be read once only.
+        """
+        found = self._run.await_visit(self.begin_trials(finding, steps, remedies))
+        self._run.settle()
+        return found
+
+    def begin_trials(
+        self, finding: Finding | str | None = None, steps: int = 50, remedies: Sequence[str] | None = None
+    ) -> Future[RemedyTrials]:
+        """Begin what `try_remedies` does; return its Future at once."""
+        self._check_free()
+        check_trials(steps, [{}], None, "try_remedies")
+        case = choose_finding(finding, self.findings, self.steps, remedies)
+        offers, back = choose_offers(self._run, case, remedies)
+
+        def go_to(line: str) -> None:
+            with self.by("doctor"):
+                self.switch(line)
+
+        return self._run.visit(plan_trials(self._run, case, offers, steps, back, go_to), "remedy_trials")
+
+    def find_lr(self, start: float = 1e-7, end: float = 10.0, steps: int = 100) -> RateSearch:
+        """Search the learning rate by a range test, which leaves no trace.
+
+        Steps are taken with a rate that grows from `start` to `end`, until the loss is four times its least; then
+        everything is put back bit for bit: weights, optimizer, schedule, random numbers, the place in the data. A run
+        that goes is held up meanwhile, and goes on. What was found is also the fact `rate_search`; `take("valley")`
+        sets the rate, by "doctor". Several parameter groups keep their ratios.
+
+        Raises
+        ------
+        ValueError : in a sentence: no range, the optimizer has no rate, or the data can be read once only.
+        """
+        return self._run.await_visit(self.begin_rate_search(start, end, steps))
+
+    def begin_rate_search(self, start: float = 1e-7, end: float = 10.0, steps: int = 100) -> Future[RateSearch]:
+        """Begin what `find_lr` does; return its Future at once."""
+        self._check_free()
+
+        def set_rate(rate: float) -> None:
+            with self.by("doctor"):
+                self.lr = rate
+
+        return self._run.aside(search_rates(self._run, *check_range(start, end, steps), set_rate), "rate_search")
 
     # ------------------------------------------------------------------ going back
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ..base.words import did_you_mean
 
@@ -88,3 +88,26 @@ def find_finding(which: Finding | str, findings: Sequence[Finding]) -> Finding:
         there = ", ".join(names) or "no finding"
         raise ValueError(f"Nothing was found of {which!r}: there is {there}.{did_you_mean(which, names)}")
     return found
+
+
+def choose_finding(
+    which: Finding | str | None, findings: Sequence[Finding], step: int, remedies: Sequence[str] | None
+) -> Finding:
+    """Return a finding to try remedies for, with these remedies where given.
+
+    Parameters
+    ----------
+    which : see `find_finding`; None: the first that lasts and names remedies.
+    step : where the run is.
+
+    Raises
+    ------
+    ValueError : nothing was found, and no remedies are given.
+    """
+    lasting = [one for one in findings if one.until is None and one.remedies]
+    if which is None and not lasting and remedies is None:
+        raise ValueError("Nothing was found that names a remedy: say which to try, as remedies=['lower_rate', 'clip'].")
+    if which is None and not lasting:
+        return Finding("", "low", "", "", step=step, remedies=tuple(remedies or ()))
+    chosen = lasting[0] if which is None else find_finding(which, findings)
+    return chosen if remedies is None else replace(chosen, remedies=tuple(remedies))

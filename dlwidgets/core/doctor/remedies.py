@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -39,7 +40,7 @@ class Case:
     wishes : what is in force, as wishes, by the name of a control.
     norms : the gradient norms measured from before the trouble, float64.
     losses : of the line under way, float64.
-    snapshots : steps of which a state is kept.
+    snapshots : steps of which a state is kept, and the rate that was in force there.
     has_valid, has_dropout : whether there is validation data; whether the model has layers of dropout.
     read : returns a wish in one form; raises ValueError in a sentence.
     """
@@ -48,7 +49,7 @@ class Case:
     wishes: Mapping[str, Any]
     norms: np.ndarray = field(default_factory=lambda: np.empty(0))
     losses: np.ndarray = field(default_factory=lambda: np.empty(0))
-    snapshots: tuple[int, ...] = ()
+    snapshots: Mapping[int, float | None] = field(default_factory=dict)
     has_valid: bool = True
     has_dropout: bool = True
     read: Callable[[str, Any], Any] = lambda name, value: value
@@ -61,7 +62,7 @@ class Case:
         norms = columns["grad_norm"][: max(0, finding.step - 1) or None][-_NORMS:]
         return cls(
             finding, {**run.settings(), **steering.wishes()}, norms[np.isfinite(norms)],
-            columns["loss"], tuple(step for step, _ in run.now("snapshots")), run.data.valid is not None,
+            columns["loss"], run.timeline.rates, run.data.valid is not None,
             bool(run.loop.dropout.layers()), steering.read,
         )  # fmt: skip
 
@@ -190,7 +191,9 @@ def describe_remedies(finding: Finding) -> str:
 
 def _scale_rate(factor: float) -> Callable[[Case], Dose]:
     def dose(case: Case) -> Dose:
-        rate = float(f"{case.number('lr') * factor:.6g}")
+        # Where the rate was raised since the state to which it goes back, it is the rate from before that.
+        there = case.snapshots.get(case.last_good) if factor < 1 and case.spoiled and case.last_good is not None else None
+        rate = float(f"{min(case.number('lr'), there or math.inf) * factor:.6g}")
         if not rate:
             raise Unfit("the rate is 0")
         return f"Rate × {factor:g} → {format_rate(rate)}", {"lr": rate}

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from ..base.history import History
 from ..base.isolation import TrainingContext, preserve_modes, preserve_random_state, use_device, use_threads
 from ..base.ledger import Entry
 from ..base.machine import in_notebook
@@ -204,6 +205,11 @@ class Run:
         """Raise RuntimeError where the run was closed."""
         if self.closed:
             raise RuntimeError("The session is closed: make a new one.")
+
+    def check_way_back(self) -> None:
+        """Raise ValueError, with a clause, where no step can be taken back."""
+        if self.loop.batches.once:
+            raise ValueError("the data can be read once only, as a generator")
 
     def begin(self, epochs: int, only: bool) -> None:
         """Order the run to go on, or begin one: see `Orders.start`.
@@ -415,30 +421,89 @@ class Run:
 
         Nothing of the steps that it takes is told as the run's; where the run is by then is told after it.
         """
-        self.check_open()
-        self.orders.pause()
-        future = self.worker.job(lambda: self._visit(work))
-        try:
-            with self._waiting():
-                found = self.worker.result(future)
-        except KeyboardInterrupt:
-            self.timeline.abandoned = True
-            raise
+        found = self.await_visit(self.visit(work))
         self.settle()
         return found
 
-    def _visit(self, work: Callable[[Timeline], Any]) -> Any:
+    def visit(self, work: Callable[[Timeline], Any], fact: str = "") -> Future[Any]:
+        """Have `work(timeline)` done as by `travel`, its result told as a fact."""
+        self.check_open()
+        self.orders.pause()
+        return self.worker.job(lambda: self._visit(work, fact))
+
+    def aside(self, work: Callable[[], Any], fact: str = "") -> Future[Any]:
+        """Have `work()` done between two steps, and all put back.
+
+        Nothing of the steps that it takes is told as the run's, which then goes on, where it went. What it returns
+        is told as a fact. It ends at once where `self.interrupted()` says so.
+
+        Raises
+        ------
+        ValueError : through the Future: there is no way back from steps.
+        """
+        self.check_open()
+        return self.worker.job(lambda: self._aside(work, fact))
+
+    def await_visit(self, future: Future[Any]) -> Any:
+        """Return a visit's result; an interrupt ends it."""
+        try:
+            with self._waiting():
+                return self.worker.result(future)
+        except KeyboardInterrupt:
+            self.timeline.abandoned = True
+            self.worker.wait(until=future.done)
+            raise
+
+    def interruption(self) -> Callable[[], bool]:
+        """Return what says whether an order or an interrupt came since."""
+        given, self.timeline.abandoned = self.orders.given, False
+        return lambda: self.timeline.abandoned or self.orders.given != given
+
+    def _visit(self, work: Callable[[Timeline], Any], fact: str = "") -> Any:
         """Return what `work(timeline)` returns, and tell where the run is after it."""
         with self._borrowed():
             self.timeline.begin()
             self._apply()
-            left = self.timeline.line, self.timeline.place
+            left, found, ending = (self.timeline.line, self.timeline.place), None, self.orders.ending
             self._left = {name: read(self) for name, read in _NOW.items()}
             try:
-                return work(self.timeline)
+                found = work(self.timeline)
+                return found
             finally:
                 self._left = None
-                self._arrived(moved=(self.timeline.line, self.timeline.place) != left)
+                if fact:
+                    self.tell(**{fact: found})
+                # Who stops the trying of something has the run wait.
+                stopped = self.orders.ending == "stopped" != ending
+                self._arrived(moved=stopped or (self.timeline.line, self.timeline.place) != left)
+
+    def _aside(self, work: Callable[[], Any], fact: str) -> Any:
+        with self._borrowed():
+            self._apply()
+            loop, parts, ending = self.loop, self.timeline.ordered(), self._ending
+            state = self.timeline.capture("left", must=True)
+            if state is None:
+                raise ValueError("Some layers get their size in the first step: session.step() takes it.")
+            kept = loop.history, loop.layer_stats, loop.waited
+            try:
+                self.check_way_back()
+                state.install(parts)  # what cannot be put back is refused before anything is changed
+            except ValueError as why:
+                raise ValueError(f"There is no way back from steps that are tried: {why}.") from why
+            self._left = {name: read(self) for name, read in _NOW.items()}
+            loop.history, found = History(), None
+            try:
+                found = work()
+                return found
+            finally:
+                state.install(parts)
+                loop.history, loop.layer_stats, loop.waited = kept
+                self.steering.adopted, self._left = {}, None
+                if fact:
+                    self.tell(**{fact: found})
+                if self._ending != ending:
+                    self._ending = ending
+                    self._publish(status="running" if self._running and not ending else ending or "ready")
 
     def go_back(
         self, step: int, note: str, wishes: Callable[[], Mapping[str, Any]] = dict, error: BaseException | None = None
@@ -749,20 +814,25 @@ class Run:
 
     def _arrived(self, moved: bool = True) -> None:
         """Tell where the run is now, and whether it `moved` there."""
-        self.orders.arrive(self.loop.epochs)
+        if moved:
+            self.orders.arrive(self.loop.epochs)
         # What goes on from there, since it was ordered meanwhile, begins in a burst of its own.
         self._running = False
         # There the schedule may end where the run ended once.
         self._end_news = self._end_moved
         self.evaluations.arrived(self.timeline.spans)
-        self.failure, self._ending = None, "" if self._ending != "paused" else "paused"
+        ready = self._ending == "trying" and not self.orders.going and not self.orders.ending
+        self._ending = "" if self._ending != "paused" else "paused"
+        if moved:
+            self.failure = None
+            self.tell(error="", traceback="")
         self.tell(
-            error="", traceback="", applied=self.steering.applied(), rejected=dict(self.steering.rejected),
+            applied=self.steering.applied(), rejected=dict(self.steering.rejected),
             wishes=self.steering.wishes(), **self.evaluations.facts(),
         )  # fmt: skip
         if moved:
             self.attendant.arrived()
-        self._publish()
+        self._publish(**({"status": "ready"} if ready else {}))
 
     def _fail(self, error: BaseException) -> None:
         self.orders.fail()

@@ -22,6 +22,7 @@ class Trial(NamedTuple):
     settings : wishes by name.
     steps, taken : how many steps it is to take, and has taken.
     line, ended : the name of its line, one of `Session.branches` once it is over; "" before it begins.
+    name : what it is called; "" where it has no name.
     """
 
     settings: Mapping[str, Any]
@@ -29,12 +30,13 @@ class Trial(NamedTuple):
     taken: int = 0
     line: str = ""
     ended: bool = False
+    name: str = ""
 
 
-def check_trials(steps: Any, settings: Sequence[Any], keep: Any) -> None:
+def check_trials(steps: Any, settings: Sequence[Any], keep: Any, call: str = "try_each") -> None:
     """Raise a sentence where there is nothing to try."""
     if read_count(steps) is None:
-        raise ValueError(f"try_each({steps!r}, ...): a whole number of steps, 1 or more, is wanted.")
+        raise ValueError(f"{call}() has steps={steps!r}: a whole number of steps, 1 or more, is wanted.")
     if not settings or not all(isinstance(one, Mapping) for one in settings):
         raise TypeError("try_each() wants settings to try, as try_each(50, {'lr': 1e-3}, {'lr': 1e-2}).")
     if keep is not None and read_integer(keep) not in range(len(settings)):
@@ -49,36 +51,58 @@ def try_each(
     The run pauses. An order that it go, pause or stop, or an interrupt, ends the trying: then there are lines
     of those alone that had begun. `keep` is the number of the try to go on with.
     """
+    trials = [Trial(dict(one), steps) for one in settings]
 
     def work(timeline: Timeline) -> tuple[Branch, ...]:
-        origin, given = timeline.line.name, run.orders.given
-        trials = [Trial(dict(one), steps) for one in settings]
-        if run.origin is None and not run.loop.steps:
-            run.note_origin()  # one of them may be gone on with
-        timeline.abandoned = over = False
-        for number, trial in enumerate(trials):
-            timeline.fork()
-            trials[number] = trial = trial._replace(line=timeline.line.name)
-            run.tell_trials(trials, at_once=True)
-            run.put(trial.settings, dict.fromkeys(trial.settings, by))
-            begun = run.loop.steps
-            try:
-                while not (over := timeline.abandoned or run.orders.given != given):
-                    if trial.taken >= steps or run.loop.accumulation.used_up:
-                        break
-                    run.take_step()
-                    trials[number] = trial = trial._replace(taken=run.loop.steps - begun)
-                    run.tell_trials(trials)
-            except Exception as error:  # noqa: BLE001 - it belongs to the try, and is said there
-                timeline.line.note = describe_error(error, bare=NotFinite)
-            timeline.switch(origin, by)
-            trials[number] = trial._replace(ended=True)
-            run.tell_trials(trials, at_once=True, branches=timeline.branches)
-            if over:
-                break
-        names = [trial.line for trial in trials if trial.line]
-        if keep is not None and keep < len(names):
-            timeline.switch(names[keep], by)
-        return tuple(map(timeline.branch, names))
+        lines = take_trials(run, trials, by)
+        if keep is not None and keep < len(lines):
+            timeline.switch(lines[keep], by)
+        return lines
 
     return run.travel(work)
+
+
+def take_trials(
+    run: Run, trials: Sequence[Trial], by: str, back: int | None = None, evaluated: bool = False
+) -> tuple[Branch, ...]:
+    """Take the steps of trials, on a visit; return their lines.
+
+    The run is then where it was, bit for bit.
+
+    Parameters
+    ----------
+    back : the step from which they begin, which must be the place of a snapshot; None: from here.
+    evaluated : whether the model is evaluated at the end of each.
+    """
+    timeline, trials = run.timeline, [*trials]
+    run.check_way_back()
+    origin, tip, ended, over = timeline.line, None, run.interruption(), False
+    if run.origin is None and not run.loop.steps:
+        run.note_origin()  # one of them may be gone on with
+    for number, trial in enumerate(trials):
+        if back is None or back == run.loop.steps:
+            timeline.fork()
+        else:
+            timeline.rewind(back, True, by, note=f"to try {trial.name}")
+        tip = tip or origin.tip  # held here, whatever room there is
+        trials[number] = trial = trial._replace(line=timeline.line.name)
+        run.tell_trials(trials, at_once=True)
+        run.put(trial.settings, dict.fromkeys(trial.settings, by))
+        begun = run.loop.steps
+        try:
+            while not (over := ended()):
+                if trial.taken >= trial.steps or run.loop.accumulation.used_up:
+                    break
+                run.take_step()
+                trials[number] = trial = trial._replace(taken=run.loop.steps - begun)
+                run.tell_trials(trials)
+            if evaluated and not over and run.data.valid is not None:
+                run.evaluate()
+        except Exception as error:  # noqa: BLE001 - it belongs to the try, and is said there
+            timeline.line.note = describe_error(error, bare=NotFinite)
+        timeline.switch(origin.name, by, tip)
+        trials[number] = trial._replace(ended=True)
+        run.tell_trials(trials, at_once=True, branches=timeline.branches)
+        if over:
+            break
+    return tuple(timeline.branch(trial.line) for trial in trials if trial.line)

@@ -103,6 +103,14 @@ class Rate:
         """The rate that the schedule scales: the person's "learning rate"."""
         return self.value if self.active is None else self._starting_rate() * self.multiplier
 
+    @staticmethod
+    def base_in(state: Mapping[str, Any], groups: Sequence[Mapping[str, Any]]) -> float | None:
+        """Return the `base` of a state, with the optimizer's groups then."""
+        leader = state["own"]["leader"]
+        if state["name"] is not None:
+            return float(state["began"][leader]) * state["multiplier"] * state["ratios"][leader]
+        return float(groups[leader]["lr"]) if "lr" in groups[leader] else None
+
     @property
     def leader(self) -> int:
         """The number of the leading parameter group."""

@@ -91,6 +91,8 @@ class Ring:
         self._holders: Counter[int] = Counter()
         #: Whether a snapshot is of the line that is under way.
         self.ours: Callable[[Snapshot], bool] = lambda snapshot: True
+        #: Told of each that goes.
+        self.dropped: Callable[[Snapshot], None] = lambda snapshot: None
 
     def __iter__(self) -> Iterator[Snapshot]:
         return iter(tuple(self._all))
@@ -115,6 +117,7 @@ class Ring:
     def drop(self, snapshot: Snapshot) -> None:
         """Let a snapshot go."""
         self._all.remove(snapshot)
+        self.dropped(snapshot)
         for key, size in snapshot.sizes.items():
             self._holders[key] -= 1
             if not self._holders[key]:

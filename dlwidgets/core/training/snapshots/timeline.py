@@ -167,7 +167,7 @@ class Timeline:
         self.line = Line("main")
         self.lines: dict[str, Line] = {self.line.name: self.line}
         self.ring = Ring(0)
-        self.ring.ours = lambda snapshot: self.line.holds(snapshot)
+        self.ring.ours, self.ring.dropped = lambda snapshot: self.line.holds(snapshot), self._dropped
         self._copier = StateCopier()
         # Epochs that take no longer than a snapshot's share allows get one now and then: any step between two
         # is reached by taking the steps from the first again. Who goes back waits for those: half a second of
@@ -195,6 +195,15 @@ class Timeline:
         return tuple((one.step, one.why) for one in self.ring if self.line.holds(one) and one.why != "left")
 
     @property
+    def rates(self) -> dict[int, float | None]:
+        """Step -> the rate in force, of the snapshots of the line under way."""
+        kept = [one.parts for one in self.ring if self.line.holds(one)][::-1]  # of one step, that before its changes
+        base = self._loop.rate.base_in
+        return {
+            parts["loop"]["steps"]: base(parts["steering"]["schedule"], parts["optimizer"]["groups"]) for parts in kept
+        }
+
+    @property
     def branches(self) -> tuple[Branch, ...]:
         """The lines that were left."""
         return tuple(self.branch(name) for name, line in self.lines.items() if line is not self.line)
@@ -219,7 +228,7 @@ class Timeline:
         if line is not self.line:
             return Branch(
                 line.name, line.parent, line.place[0], line.end[0], line.history or History(),
-                tuple(line.changes), dict(line.settings), line.tip in self.ring, line.note,
+                tuple(line.changes), dict(line.settings), line.tip is not None, line.note,
             )  # fmt: skip
         return Branch(
             line.name, line.parent, line.place[0], self._loop.steps, self._loop.history, tuple(line.changes),
@@ -349,14 +358,14 @@ class Timeline:
         note = f"took back {last.name} = {last.applied!r}"
         return self.rewind(last.step, True, by, changes=len(changes) - count, note=note)
 
-    def switch(self, which: Branch | str, by: str) -> Place:
-        """Go to the end of another line: see `Session.switch`."""
+    def switch(self, which: Branch | str, by: str, end: Snapshot | None = None) -> Place:
+        """Go to another line's end, whose state `end` may be."""
         line, now, record = self.line, self.place, self._loop.history
         other = self.line_named(which)
         if other is line:
             return now
         tip = self.capture("left", must=True)
-        said = self._go(other, other.end, other.history or History(), tip)
+        said = self._go(other, other.end, other.history or History(), tip, end)
         self._steering.ledger.add(Entry(now[0], "switch", other.name, self._loop.steps, by, said))
         self._leave(line, now, record, tip)
         self._enter(other)
@@ -373,10 +382,12 @@ class Timeline:
         self._enter(line.fork(self._new_name(), now))
         return line
 
-    def _go(self, line: Line, target: Place, record: History, tip: Snapshot | None) -> str:
+    def _go(
+        self, line: Line, target: Place, record: History, tip: Snapshot | None, end: Snapshot | None = None
+    ) -> str:
         """Put a place in force; return what is to be said."""
         mine = [one for one in self.ring if line.holds(one) and one.place <= target]
-        ends = [line.tip if line.tip in self.ring else None, tip if line is self.line else None]
+        ends = [end, line.tip, tip if line is self.line else None]
         mine += [one for one in ends if one is not None and one.place == target]
         if not mine:
             first = min((one.step for one in self.ring if line.holds(one)), default=None)
@@ -461,6 +472,12 @@ class Timeline:
         if left.tip is not None and left is not line and left.tip not in self.ring:
             self.ring.add(left.tip)
         line.tip = None  # it is a state of the line under way like any other now
+
+    def _dropped(self, snapshot: Snapshot) -> None:
+        """Let go of a line's end, which has no room any more."""
+        for line in self.lines.values():
+            if line.tip is snapshot:
+                line.tip = None
 
     def _new_name(self) -> str:
         self._born += 1
