@@ -223,7 +223,8 @@ class Session(HasTraits):
     run is (`steps, epoch, loss, line, snapshots`) reads as it is at that moment.
 
     While settings, remedies or rates are tried (`try_each`, `try_remedies`, `find_lr`) the status is "trying" and
-    `trials` says how far each is; all else stays as where the run was left. A trial's line is one of `branches` once it has ended.
+    `trials` says how far each is; all else stays as where the run was left. A trial's line is one of `branches`
+    once it has ended.
 
     The weights are those of the plain loop: `torch.manual_seed(seed)`, a generator `g` seeded with `seed`,
     and for each epoch the batches of `torch.randperm(n, generator=g)` in order. While it trains in the

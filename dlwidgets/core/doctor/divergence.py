@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, Any
 
 from ..base.numbers import format_number, format_rate
@@ -10,6 +11,7 @@ from .course import find_last_good, find_trouble, has_exploded
 from .finding import Finding
 
 if TYPE_CHECKING:
+    from ..scoring.evaluation import NotFiniteOutput
     from ..training.run import Run
 
 #: How often a run goes back and on by itself, and how many steps in a row it leaves out.
@@ -30,16 +32,16 @@ class Divergence:
         self._rewinds: tuple[int, int] = (0, 0)
         self._skipped: tuple[int, int] = (-1, 0)
 
-    def see_to_failure(self, error: BaseException, batch_is_finite: bool) -> bool:
+    def see_to_failure(self, error: NotFinite | NotFiniteOutput) -> bool:
         """Say whether a step that is not finite was seen to."""
         run, number = self._run, self._run.loop.steps + 1
         if run.wish("on_divergence") == "go on":
-            return self._leave_out(error)
+            return isinstance(error, NotFinite) and self._leave_out(error)
         finding = Finding("loss_not_finite", "high", "", "", step=number)
         losses = run.loop.history.columns["loss"].values
-        if not batch_is_finite or find_trouble(finding, losses) == number:
+        if not error.batch_is_finite or find_trouble(finding, losses) == number:
             return False
-        return self._go_back(finding, NotFinite(str(error), batch_is_finite))
+        return self._go_back(finding, copy.copy(error))
 
     def see_to_explosion(self) -> bool:
         """Say whether a finite loss has exploded, and that was seen to."""

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from ..layers.probes import LayerStats
+    from ..scoring.evaluation import NotFiniteOutput
     from ..training.loop import NotFinite
     from ..training.run import Run
 
@@ -125,7 +126,7 @@ class Examination:
         finally:
             self._keeps = set()
 
-    def failed(self, error: NotFinite) -> bool:
+    def failed(self, error: NotFinite | NotFiniteOutput) -> bool:
         """Look at a step not taken; say whether it was seen to."""
         stats = self._run.loop.layer_stats
         if stats is not None:
@@ -138,7 +139,7 @@ class Examination:
         self._failure = FailedStep(self._run.loop.steps + 1, str(error), error.batch_is_finite, producer)
         self._end_look()
         self.examine("steps", "failure")
-        return self._see_to(lambda: self.divergence.see_to_failure(error, error.batch_is_finite))
+        return self._see_to(lambda: self.divergence.see_to_failure(error))
 
     def arrived(self) -> None:
         """Follow the run elsewhere; forget what was found after it."""

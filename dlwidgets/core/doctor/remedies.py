@@ -192,7 +192,7 @@ def describe_remedies(finding: Finding) -> str:
 def _scale_rate(factor: float) -> Callable[[Case], Dose]:
     def dose(case: Case) -> Dose:
         # Where the rate was raised since the state to which it goes back, it is the rate from before that.
-        there = case.snapshots.get(case.last_good) if factor < 1 and case.spoiled and case.last_good is not None else None
+        there = case.snapshots.get(case.last_good) if factor < 1 and case.spoiled else None
         rate = float(f"{min(case.number('lr'), there or math.inf) * factor:.6g}")
         if not rate:
             raise Unfit("the rate is 0")

@@ -90,7 +90,10 @@ class RemedyTrials:
 
     @property
     def measure(self) -> str:
-        """What they are compared by: "valid_loss", where all stable ones have it, or "loss"."""
+        """What they are compared by.
+
+        "valid_loss" where all stable ones have it, else "loss".
+        """
         stable = [one for one in self.tried if one.stable]
         return "valid_loss" if stable and not any(np.isnan(one.valid_loss) for one in stable) else "loss"
 
@@ -143,7 +146,7 @@ class RemedyTrials:
         return chosen
 
     def frame(self) -> pd.DataFrame:
-        """Return a data frame, a row a trial, the best by its measure first."""
+        """Return a data frame, a row a trial, the best first."""
         import pandas as pd
 
         columns = ["remedy", "label", "loss", "valid_loss", "stable", "steps", "note", "line"]
@@ -157,7 +160,7 @@ def _number(one: TriedRemedy, by: str) -> str:
 
 
 def choose_offers(run: Run, finding: Finding, names: Sequence[str] | None) -> tuple[list[Offer], int | None]:
-    """Return the remedies to try, "nothing" first, and the step to begin from.
+    """Return what to try, "nothing" first, and from which step.
 
     Raises
     ------
@@ -180,7 +183,7 @@ def choose_offers(run: Run, finding: Finding, names: Sequence[str] | None) -> tu
 def plan_trials(
     run: Run, finding: Finding, offers: Iterable[Offer], steps: int, back: int | None, go_to: Callable[[str], Any]
 ) -> Callable[[Timeline], RemedyTrials]:
-    """Return the work of trying remedies, to be done on a visit: see `Run.visit`."""
+    """Return the work of trying remedies: see `Run.visit`."""
     offers = list(offers)
     trials = [Trial(dict(one.settings), steps, name=one.label) for one in offers]
 

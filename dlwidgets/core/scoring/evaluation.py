@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -37,6 +37,13 @@ _BY_SAMPLES = (
 
 #: What a part of a person's loader is fetched with: not with its generator, from which an iteration draws.
 _KEPT = ("num_workers", "collate_fn", "pin_memory", "timeout", "worker_init_fn", "multiprocessing_context")
+
+
+class NotFiniteOutput(ValueError):
+    """The model's output is infinite or NaN for samples to be evaluated."""
+
+    batch_is_finite: ClassVar[bool] = True
+    batches: Sequence[Any] = ()
 
 
 @dataclass(frozen=True)
@@ -174,7 +181,7 @@ class Judge:
 
         Raises
         ------
-        ValueError : the model's output is NaN or infinite for some samples.
+        NotFiniteOutput : the model's output is NaN or infinite for some samples.
         """
         if self._values:
             return None, {"mean_absolute_error": float(self._missed) / self._values}
@@ -183,7 +190,7 @@ class Judge:
         bad = torch.cat(self._bad).cpu()
         if bool(bad.any()):
             first = int(bad.int().argmax())
-            raise ValueError(
+            raise NotFiniteOutput(
                 f"The model's output is NaN or infinite for {int(bad.sum())} of {len(bad)} validation "
                 f"samples, the first is sample {self._numbers[first] if self._numbers else first}: are its "
                 "inputs, or the weights?"

@@ -26,7 +26,7 @@ from ..base.state import Stateful
 from ..base.words import describe_error
 from ..controls.steering import ModelShape, Steering, names_of
 from ..data.session_data import SessionData
-from ..scoring.evaluation import Evaluation
+from ..scoring.evaluation import Evaluation, NotFiniteOutput
 from .evaluations import Evaluations
 from .loop import Diverged, Loop, NotFinite
 from .orders import Orders
@@ -46,6 +46,8 @@ if TYPE_CHECKING:
 PULSE = 0.1
 #: How long a wish that holds at rest too is waited for, lest a long job holds up who made it [s].
 _PATIENCE = 2.0
+#: Errors whose sentence says it all.
+_SAID = (NotFinite, NotFiniteOutput, Diverged)
 #: How long a slice of long work takes between two steps, and where none are taken [s].
 _SLICE, _SLICE_AT_REST = 0.035, 0.5
 #: How long steps and checkpoints under way are waited for when the interpreter ends [s].
@@ -77,7 +79,7 @@ class Attendant:
     def after_step(self, evaluated: bool = False) -> None:
         """A step was taken, or the model `evaluated`."""
 
-    def failed(self, error: NotFinite) -> bool:
+    def failed(self, error: NotFinite | NotFiniteOutput) -> bool:
         """A step was not taken; say whether that was seen to."""
         return False
 
@@ -530,7 +532,7 @@ class Run:
         self._visit(work)
         if error is not None:
             self.failure = error
-            self.tell(error=describe_error(error, bare=(NotFinite, Diverged)))
+            self.tell(error=describe_error(error, bare=_SAID))
 
     @contextlib.contextmanager
     def _waiting(self) -> Iterator[None]:
@@ -663,7 +665,7 @@ class Run:
                     if self.autosave is not None:
                         self.autosave.after_step()
             except BaseException as error:  # noqa: BLE001 - becomes a fact
-                if not (isinstance(error, NotFinite) and self.attendant.failed(error)):
+                if not (isinstance(error, (NotFinite, NotFiniteOutput)) and self.attendant.failed(error)):
                     self._fail(error)
             self._standing = None
             # As often as views draw; the steps before an evaluation are not to be seen only after it.
@@ -838,7 +840,7 @@ class Run:
         self.orders.fail()
         self.failure = error
         trace = "".join(traceback.format_exception(error))
-        self.tell(error=describe_error(error, bare=(NotFinite, Diverged)), traceback=trace)
+        self.tell(error=describe_error(error, bare=_SAID), traceback=trace)
 
     def _crashed(self, error: BaseException) -> None:
         """Tell of an exception outside of any step."""

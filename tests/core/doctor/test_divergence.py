@@ -185,6 +185,13 @@ def test_a_finite_loss_that_explodes_is_stopped_too():
     assert made.status == "paused"
 
 
+def test_an_evaluation_of_spoiled_weights_takes_the_run_back_too():
+    made = exploding(valid=(X, Y), evaluate_every=1)
+    with pytest.raises(ValueError, match=r"model's output is NaN .* went back to step 20"):
+        made.fit(progress=False)
+    assert (made.status, made.steps) == ("paused", 20)
+
+
 def test_trials_are_not_ended_by_it():
     made = session()
     made.step(20)

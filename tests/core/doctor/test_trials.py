@@ -24,7 +24,7 @@ def session(**options):
 
 def exploded(**options):
     """Return a session whose rate was raised after step 20, until a number was not finite."""
-    made = session(on_divergence="go on", **options)
+    made = session(on_divergence="go on", evaluate_every=None, **options)
     made.step(20)
     made._run.result(lambda: made.timeline.take("time"))
     made.step(2)

@@ -196,7 +196,7 @@ class Timeline:
 
     @property
     def rates(self) -> dict[int, float | None]:
-        """Step -> the rate in force, of the snapshots of the line under way."""
+        """Step -> the rate in force, of this line's snapshots."""
         kept = [one.parts for one in self.ring if self.line.holds(one)][::-1]  # of one step, that before its changes
         base = self._loop.rate.base_in
         return {
