@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ..layers.probes import LayerStats
     from ..scoring.scores import Scores
     from .data_facts import DataFacts
+    from .model_facts import ModelFacts
     from .producer import Producer
 
 _NONE = np.empty(0)
@@ -75,7 +76,7 @@ class Evidence:
     waited: float | None = None
     failure: FailedStep | None = None
     unzeroed: tuple[str, ...] = ()
-    model: Any = None
+    model: ModelFacts | None = None
     data: DataFacts | None = None
 
     def column(self, name: str, last: int | None = None) -> np.ndarray:

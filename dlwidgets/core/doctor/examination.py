@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import operator
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -13,6 +14,7 @@ from .data_facts import BatchLook, DataFacts
 from .divergence import Divergence
 from .evidence import Evidence, FailedStep
 from .finding import Finding
+from .model_facts import ModelFacts, read_model
 from .producer import find_producer
 from .rule import Rule
 from .rules import RULES
@@ -63,10 +65,12 @@ class Examination:
         self._run, self._rules = run, tuple(rules)
         self.findings: tuple[Finding, ...] = ()
         self.looks: deque[LayerStats] = deque(maxlen=_LOOKS)
-        self.model: Any = None
+        self.model: ModelFacts | None = None
         self.data: DataFacts | None = None
         #: Looks at the first batch, until that was seen.
         self._look: BatchLook | None = None
+        #: What the model's facts depend on, when they were read.
+        self._read: tuple[Any, ...] = ()
         self._budget = TimeBudget(SHARE, least=0.0)
         self._failure: FailedStep | None = None
         self._unzeroed = Unzeroed()
@@ -163,9 +167,18 @@ class Examination:
             self.data, self._look = self._look.end() or self.data, None
             self.examine("start")
 
+    def _read_model(self) -> None:
+        """Read the facts of the model anew where it may have changed."""
+        loop, changes = self._run.loop, len(self._run.timeline.line.changes)
+        now = (loop.optimizer, loop.parameters, changes)
+        if not self._read or self._read[2] != changes or any(map(operator.is_not, self._read[:2], now[:2])):
+            self._read = now
+            self.model = read_model(loop.model, (loop.optimizer, *loop.objective.companions.optimizers.values()))
+
     def evidence(self) -> Evidence:
         """Return what was measured up to now."""
         run, loop = self._run, self._run.loop
+        self._read_model()
         found = run.evaluations.latest
         return Evidence(
             step=loop.steps, record=loop.history, looks=tuple(self.looks), settings=run.steering.applied(),

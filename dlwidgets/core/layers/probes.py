@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from ..base.time_budget import TimeBudget
 from .dead_units import DeadUnits, UnitProbe
@@ -50,8 +51,10 @@ class LayerStats:
     signals: Signals | None = None
     #: Layers with weights that train, to none of which a gradient came in this step.
     without_gradient: tuple[str, ...] = ()
-    #: Layers of several units whose weights are all the same.
-    symmetric: tuple[str, ...] = ()
+    #: Layers of several units that all had the same weights, in this look and those before -> their first weight.
+    symmetric: Mapping[str, float] = field(default_factory=dict)
+    #: How many layers of several units were looked through for it in the first look.
+    compared: int = 0
 
     @cached_property
     def step_length(self) -> float:
@@ -78,11 +81,13 @@ class LayerProbe:
         self._model = model
         #: Layers whose units were the same in every look; None before the first.
         self._symmetric: list[Layer] | None = None
+        self._compared = 0
         self._let_go()
 
     def _let_go(self) -> None:
         self._layers: Sequence[Layer] = ()
         self._without: list[str] = []
+        self._alike: dict[str, float] = {}
         self._weights: list[torch.Tensor] = []
         self._kept: list[torch.Tensor] = []
         self._norms: Sequence[torch.Tensor] = []
@@ -106,6 +111,11 @@ class LayerProbe:
                 self._owners += [len(self._paths)] * len(own)
                 self._paths.append(layer.path)
                 self._weights += own
+        if self._symmetric is None:
+            self._symmetric = [layer for layer in self._layers if _draws_units(layer.module)]
+            self._compared = len(self._symmetric)
+        self._symmetric = [one for one in self._symmetric if _is_symmetric(one.module._parameters["weight"])]
+        self._alike = {one.path: float(one.module._parameters["weight"].flatten()[0]) for one in self._symmetric}
         if self._weights:
             # The values of a sparse gradient have its norm.
             grads = [p.grad.coalesce().values() if p.grad.is_sparse else p.grad for p in self._weights]
@@ -127,11 +137,10 @@ class LayerProbe:
             ratio = np.divide(update, weight, out=np.full_like(update, np.nan), where=weight > 0)
         sizes = np.bincount(self._owners, weights=[one.numel() for one in weights], minlength=len(self._paths))
         dtypes = {owner: str(one.dtype).removeprefix("torch.") for owner, one in zip(self._owners, weights)}
-        self._symmetric = _symmetric(self._layers if self._symmetric is None else self._symmetric)
         found = LayerStats(
             step, self._paths, weight, grad, ratio, np.isfinite(weight) & np.isfinite(grad), sizes=sizes,
             dtypes=tuple(dtypes.values()), without_gradient=tuple(self._without),
-            symmetric=tuple(layer.path for layer in self._symmetric),
+            symmetric=dict(self._alike), compared=self._compared,
         )  # fmt: skip
         self._let_go()
         return found
@@ -152,14 +161,17 @@ class LayerProbe:
         return np.sqrt(summed).astype(np.float32)
 
 
-def _symmetric(layers: Sequence[Layer]) -> list[Layer]:
-    """Return the layers whose units all have the same weights."""
-    return [
-        layer for layer in layers
-        if isinstance(w := layer.module._parameters.get("weight"), torch.Tensor) and w.ndim > 1 and len(w) > 1
-        and not isinstance(layer.module, nn.Embedding) and w.requires_grad and bool((w[0] == w[-1]).all())
-        and bool((w == w[:1]).all())
-    ]  # fmt: skip
+def _draws_units(module: nn.Module) -> bool:
+    """Say whether a layer has several units that see the same inputs."""
+    # The rows of an embedding, and the channels of a convolution in groups, see different ones.
+    apart = isinstance(module, nn.Embedding) or getattr(module, "groups", 1) > 1
+    w = module._parameters.get("weight")
+    return w is not None and not apart and not is_lazy(w) and w.ndim > 1 and len(w) > 1 and w.requires_grad
+
+
+def _is_symmetric(w: torch.Tensor) -> bool:
+    """Say whether all units have the same weights."""
+    return bool((w[0] == w[-1]).all()) and bool((w == w[:1]).all())
 
 
 def _norms(tensors: list[torch.Tensor]) -> Sequence[torch.Tensor]:

@@ -55,11 +55,12 @@ class Signals:
         the standard deviation over the samples, its mean over the units (float32).
     called : the layers with parameters whose forward ran.
     saturated : path -> the share (0..1) of an activation's outputs where its slope is under 1 % of its greatest; of
-        a softmax, of its rows with a probability over 0.99. One that was called as a function has the path of the
-        layer before it.
+        a softmax, of its rows with a probability over 0.99. The one that ends the model is left out; one that was
+        called as a function has the path of the layer before it.
     norms : path of each BatchNorm that learns its statistics -> samples and values a
         channel of its smallest batch, and calls.
-    output : (least, greatest) of the model's output; None where it is no tensor.
+    output, outputs : (least, greatest) of the model's output, and its size along its second axis; None where it is no
+        tensor.
     sums_to_one : whether each sample's outputs are 0 or more and sum to 1.
     last : the path of the layer that put the output out; None where an operation after it did.
     losses : what the loss was computed of.
@@ -71,6 +72,7 @@ class Signals:
     saturated: Mapping[str, float] = field(default_factory=dict)
     norms: Mapping[str, tuple[int, int, int]] = field(default_factory=dict)
     output: tuple[float, float] | None = None
+    outputs: int | None = None
     sums_to_one: bool = False
     last: str | None = None
     losses: tuple[LossPath, ...] = ()
@@ -122,11 +124,19 @@ class SignalNotes:
         numbers = torch.stack([one.float() for one in kept]).tolist() if kept else []
         ends, off = (tuple(numbers[-3:-1]), numbers[-1]) if out is not None else (None, 1.0)
         count = len(self._spread)
+        shares = self._within(dict(zip(self._saturated, numbers[count:])))
+        width = out.shape[1] if out is not None and out.ndim > 1 else None
+        sums = ends is not None and ends[0] >= 0 and off < 1e-3
         return Signals(
-            list(self._spread), np.array(numbers[:count], np.float32), frozenset(self.called),
-            dict(zip(self._saturated, numbers[count:])), dict(self._norms), ends,
-            ends is not None and ends[0] >= 0 and off < 1e-3, self._last, self.losses,
+            list(self._spread), np.array(numbers[:count], np.float32), frozenset(self.called), shares,
+            dict(self._norms), ends, width, sums, self._last, self.losses,
         )  # fmt: skip
+
+    def _within(self, shares: dict[str, float]) -> dict[str, float]:
+        """Leave out the activation that ends the model, which may saturate."""
+        if any(set(one.operations[1:3]) & _ENDS for one in self.losses):
+            shares.popitem() if shares else None
+        return shares
 
 
 def _sample(x: torch.Tensor) -> torch.Tensor:
@@ -145,6 +155,7 @@ _LOSSES = {
     "SmoothL1Loss",
 }  # fmt: skip
 _REGRESSION = {"MseLoss", "HuberLoss", "SmoothL1Loss"}
+_ENDS = {"Softmax", "Sigmoid", "Tanh", "Hardtanh", "Hardsigmoid"}
 #: What changes no value.
 _SHAPES = {
     "View", "UnsafeView", "Reshape", "ReshapeAlias", "Transpose", "T", "Permute", "Squeeze", "Unsqueeze", "Select",

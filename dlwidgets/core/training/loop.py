@@ -86,6 +86,7 @@ class Loop:
 
     Attributes
     ----------
+    parameters : the model's, listed anew whenever they may have changed.
     steps, epochs : optimizer steps taken, and epochs completed.
     freezing, clip, rate, accumulation, precision, normalisation, dropout, average, patience : what trains,
         and what a step or an evaluation has beside the plain loop; to be changed between two steps.
@@ -131,7 +132,7 @@ class Loop:
         self.normalisation, self.dropout = WeightNormalisation(self.model), DropoutRates(self.model)
         self.average, self.patience = WeightAverage(self.model), Patience(self.model, self._tensors_beside)
         self._mark, self._stray = RandomMark(), StrayDraws()
-        self._parameters: list[nn.Parameter] = list(self.model.parameters())
+        self.parameters: list[nn.Parameter] = list(self.model.parameters())
         self.look: Callable[[Any, int], None] | None = None
         self.before_step: Callable[[], object] = lambda: None
         self.alone: Callable[[], bool] = lambda: True
@@ -167,7 +168,7 @@ class Loop:
         self._gradients.renew()
         self.normalisation.renew()
         self.average.renew()
-        self._parameters = list(self.model.parameters())
+        self.parameters = list(self.model.parameters())
         beside = self.objective.companions
         self._beside = [one for one in beside.parameters().values() if one.requires_grad]
         buffers = [*self.model.buffers(), *(b for root in beside.roots.values() for b in root.buffers())]
@@ -194,9 +195,9 @@ class Loop:
             now = list(self.model.parameters())
         except RuntimeError:
             return "", ""  # changed at this very moment: next time
-        if len(now) == len(self._parameters) and all(map(operator.is_, now, self._parameters)):
+        if len(now) == len(self.parameters) and all(map(operator.is_, now, self.parameters)):
             return "", ""
-        before = self._parameters
+        before = self.parameters
         # First what is frozen by the wish, lest the optimizer is given it.
         frozen = self.refresh()
         return follow_model(self.optimizer, self.model, before), frozen
@@ -487,14 +488,14 @@ class Loop:
         if self._beside and not self.steps:
             self._tell_unmoved()
         self.precision.unscale(self.optimizer)
-        if math.isnan(value) and float(total_norm(self._parameters)) != 0:
+        if math.isnan(value) and float(total_norm(self.parameters)) != 0:
             # What the loss divides by was not known. Its NaN is in all gradients and says nothing of a layer.
             with torch.no_grad():
-                for parameter in self._parameters:
+                for parameter in self.parameters:
                     if parameter.grad is not None:
                         parameter.grad.zero_()
             raise self._not_finite("The loss became nan", group)
-        measured = self._gradients.clip(self.clip, self._parameters)
+        measured = self._gradients.clip(self.clip, self.parameters)
         if measured is not None and self._beside and not total_norm(self._beside).isfinite():
             measured = None
         if measured is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..rule import Rule
 from . import (
+    batch_norm,
     batches,
     boxes,
     chance,
@@ -12,18 +13,23 @@ from . import (
     duplicates,
     fitting,
     gradients,
+    initialisation,
     inputs,
     labels,
+    last_layer,
     loss,
+    parameters,
     precision,
     rate,
     speed,
     targets,
-)  # fmt: skip
+    units,
+)
 
 #: All rules, in the order in which they are listed.
 RULES: tuple[Rule, ...] = (
     *loss.RULES, *gradients.RULES, *rate.RULES, *clipping.RULES, *batches.RULES, *fitting.RULES, *chance.RULES,
-    *speed.RULES, *precision.RULES, *companions.RULES, *inputs.RULES, *targets.RULES, *boxes.RULES, *labels.RULES,
+    *speed.RULES, *precision.RULES, *companions.RULES, *last_layer.RULES, *initialisation.RULES, *units.RULES,
+    *parameters.RULES, *batch_norm.RULES, *inputs.RULES, *targets.RULES, *boxes.RULES, *labels.RULES,
     *duplicates.RULES,
 )  # fmt: skip
