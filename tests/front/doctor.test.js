@@ -1,7 +1,7 @@
 // The doctor in the page: what is said aloud, how evidence is drawn, and where findings are marked.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { byWay, chartWords, heights, news, pathOf } from "../../dlwidgets/views/doctor/words.js";
+import { byWay, chartWords, checkLines, heights, news, pathOf, trialHeights } from "../../dlwidgets/views/doctor/words.js";
 import { offWords, tryOff } from "../../dlwidgets/views/doctor/card.js";
 import { mixed, together } from "../../dlwidgets/views/curves/rail.js";
 import { foundOf } from "../../dlwidgets/views/layers/words.js";
@@ -31,6 +31,12 @@ test("values over many powers of ten take as much height for each", () => {
   assert.equal(heights([0, 10000], null).log, false);
 });
 
+test("a trial that explodes goes out at the top and flattens none of the others", () => {
+  const place = trialHeights([[2, 1], [2, 1e30], []]);
+  assert.deepEqual([place(1e30), place(2.5), place(1)], [0, 0, 1]);
+  assert.ok(Math.abs(place(2) - 1 / 3) < 1e-9);
+});
+
 test("bars stand on zero", () => {
   assert.equal(heights([5, 10], null, true).place(0), 1);
   assert.equal(heights([-10, 10], null, true).place(0), 0.5);
@@ -49,6 +55,11 @@ test("a chart says its ends, or its least and greatest bar", () => {
   const bars = { values: [812, 20, 90], label: "samples", limit: null, kind: "bars", names: ["cat", "dog", "ant"] };
   assert.equal(chartWords(bars), "samples: from dog 20 to cat 812");
   assert.equal(chartWords({ ...line, values: [null] }), "loss");
+});
+
+test("what was checked has a line for each outcome and reason", () => {
+  const rows = [["boxes", "not run", "needs boxes"], ["labels", "not run", "needs boxes"], ["loss", "quiet", ""], ["rate", "quiet", ""]];
+  assert.deepEqual(checkLines(rows), ["not run (needs boxes): boxes, labels", "quiet: loss, rate"]);
 });
 
 test("remedies stand together by where the run goes first", () => {

@@ -276,9 +276,9 @@ class Examination:
 
 #: Why a rule did not look yet, by when it does.
 _WAITING = {
-    "steps": "no step was taken yet",
-    "evaluation": "nothing was evaluated yet",
-    "failure": "no step was taken yet",
+    "steps": "no step was taken here yet",
+    "evaluation": "nothing was evaluated here yet",
+    "failure": "no step was taken here yet",
     "start": "the pre-flight was not made: session.diagnose() makes it before the first step",
 }
 

@@ -3,7 +3,7 @@
 import { live, make, makeOffer, say, wishes } from "../front.js";
 import { cardOf } from "./card.js";
 import { trialsOf } from "./trials.js";
-import { news } from "./words.js";
+import { checkLines, news } from "./words.js";
 /** @import { Model } from "../front.js" */
 
 /** @typedef {import("./words.js").Finding} Finding */
@@ -34,7 +34,7 @@ export default {
     const over = make("summary"), overBox = make("details", { class: "dlw-doc-past" }, over, past);
     const words = make("p", { class: "dlw-faint" }), look = makeOffer(() => want.call("check"), signal);
     const empty = make("div", { class: "dlw-doc-none" }, words, look.node);
-    const line = make("summary"), list = make("dl"), checks = make("details", { class: "dlw-doc-checks dlw-small" }, line, list);
+    const line = make("summary"), list = make("ul"), checks = make("details", { class: "dlw-doc-checks dlw-small" }, line, list);
     el.append(make("div", { class: "dlw-head" }, make("span", { class: "dlw-title", text: "Doctor" }), count), note, busy, taken, tried.node, lasting, empty, overBox, checks, aloud);
     const cards = new Map(), gone = new Map();
     let listed = "";
@@ -64,7 +64,7 @@ export default {
       const rows = /** @type {string[][]} */ (checked.rows ?? []), shown = JSON.stringify(rows);
       if (shown !== listed) {
         listed = shown;
-        list.replaceChildren(...rows.flatMap(([label, outcome, why]) => [make("dt", { text: label }), make("dd", { text: why ? `${outcome}: ${why}` : outcome })]));
+        list.replaceChildren(...checkLines(rows).map((text) => make("li", { text })));
       }
       const fresh = news(findings, known);
       if (fresh) say(aloud, fresh);

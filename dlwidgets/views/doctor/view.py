@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -10,12 +9,13 @@ from traitlets import Dict, List
 
 from ...core.base.words import name_kind
 from ...core.doctor.examination import Check
-from ...core.doctor.finding import Chart, Finding
-from ...core.doctor.remedies import Offer
-from ...core.doctor.report import describe_checks, describe_time
+from ...core.doctor.finding import Finding
+from ...core.doctor.report import describe_checks
+from ...core.doctor.trials import RemedyTrials
 from ...session import Session
 from ..journey import Journey
 from ..view import View, module, style
+from .packing import key_of, pack_checks, pack_finding, pack_offer, pack_trials, pack_tried
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -41,7 +41,7 @@ class Doctor(View):
     _esm = module("doctor")
     _css = style("doctor")
     BEAT = 10
-    watches = ("pulse", "findings", "status", "trials")
+    watches = ("pulse", "findings", "status", "trials", "remedy_trials")
 
     findings = List(
         help="key, severity, title, sentence, why, layer, step, when, over, chart (values, label, limit, kind, names) "
@@ -53,7 +53,7 @@ class Doctor(View):
         "be undone; paused; words: where nothing is found; checkable: whether a pre-flight can be made"
     ).tag(sync=True)
     outcome = Dict(
-        help="words, steps, rows (label, losses, last, best, note, taken, line) of remedies tried side by side"
+        help="words, steps, rows (name, label, losses, last, best, note, taken, ended) of remedies tried side by side"
     ).tag(sync=True)
 
     #: Opens another view that stands beside it, "confusion" or "layers".
@@ -68,6 +68,9 @@ class Doctor(View):
         #: The findings as they were packed last, and of which moment that was.
         self._packed: list[dict[str, Any]] = []
         self._packed_at: tuple[Any, ...] = ()
+        #: The trials that were packed last, what they became, and where the run stood; those that were left alone.
+        self._tried: tuple[Any, dict[str, Any], tuple[str, int]] = (None, {}, ("", 0))
+        self._left: RemedyTrials | None = session.remedy_trials
         super().__init__(session)
 
     # -- the picture
@@ -79,7 +82,7 @@ class Doctor(View):
         checks = session.checks
         return {
             "findings": self.packed(session), "checks": pack_checks(checks),
-            "moment": self._moment(session, checks), "outcome": {},
+            "moment": self._moment(session, checks), "outcome": self._outcome(session),
         }  # fmt: skip
 
     def packed(self, session: Session) -> list[dict[str, Any]]:
@@ -114,6 +117,18 @@ class Doctor(View):
         lasting = [one for one in self.packed(session) if not one["over"]]
         return {**lasting[0], "busy": self.busy} if lasting else {"line": describe_checks(session.checks)}
 
+    def _outcome(self, session: Session) -> dict[str, Any]:
+        """Return trials under way, or what came of those before."""
+        if session.status == "trying":
+            return pack_trials(session.trials)
+        tried, place = session.remedy_trials, (session.line, session.steps)
+        if tried is None or tried is self._left:
+            return {}
+        if self._tried[0] is not tried:
+            self._tried = tried, pack_tried(tried, session.branches), place
+        # Once the run has gone on, what helped then is of no use.
+        return self._tried[1] if self._tried[2] == place else {}
+
     @property
     def busy(self) -> str:
         """What is under way, for which remedies wait, in words."""
@@ -146,6 +161,14 @@ class Doctor(View):
         elif name == "remedy":
             key, remedy = value
             self._take(session, self._named(session, key), remedy)
+        elif name == "try":
+            finding = self._named(session, value)
+            self._journey.begin(session, "Trying remedies side by side", lambda run: run.try_remedies(finding))
+        elif name == "take" and (tried := session.remedy_trials) is not None:
+            self._journey.begin(session, "Going to the end of that trial", lambda _: tried.take(value))
+        elif name == "leave":
+            self._left = session.remedy_trials
+            self.refresh()
         elif name == "undo":
             self._journey.begin(session, "Taking it back", lambda run: run.undo())
         elif name == "check":
@@ -170,38 +193,3 @@ class Doctor(View):
     def _on_journey(self) -> None:
         self.refresh()
         self.changed()
-
-
-def key_of(finding: Finding) -> str:
-    """Return a finding's key as text."""
-    return f"{finding.rule} {finding.layer or ''}"
-
-
-def pack_finding(finding: Finding) -> dict[str, Any]:
-    """Return a finding as a page reads it."""
-    chart = finding.chart
-    return {
-        "key": key_of(finding), "severity": finding.severity, "title": finding.title, "sentence": finding.sentence,
-        "why": finding.why, "layer": finding.layer, "step": finding.step, "when": describe_time(finding),
-        "over": finding.until is not None, "chart": None if chart is None else _pack_chart(chart),
-    }  # fmt: skip
-
-
-def _pack_chart(chart: Chart) -> dict[str, Any]:
-    values = [float(one) if math.isfinite(one) else None for one in chart.values]
-    limit = chart.limit if chart.limit is not None and math.isfinite(chart.limit) else None
-    return {"values": values, "label": chart.label, "limit": limit, "kind": chart.kind, "names": list(chart.names)}
-
-
-def pack_checks(checks: Iterable[Check]) -> dict[str, Any]:
-    """Return what was checked, in short and one by one."""
-    order = ("not run", "found", "quiet")
-    rows = sorted(checks, key=lambda check: order.index(check.outcome))
-    return {"line": describe_checks(rows), "rows": [[one.rule.label, one.outcome, one.why] for one in rows]}
-
-
-def pack_offer(offer: Offer, steps: int) -> dict[str, str]:
-    """Return a remedy as a button, for a run after `steps`."""
-    back = f"Rewind to {offer.back:,}" if offer.back is not None and offer.back != steps else ""
-    full = f"{back}, {offer.label[0].lower()}{offer.label[1:]}" if back else offer.label
-    return {"name": offer.name, "label": offer.label, "back": back, "full": full, "off": offer.why_not}

@@ -23,6 +23,16 @@ export function byWay(offers) {
   return [...ways];
 }
 
+/** What was checked: a line for each outcome and each reason, in order. @param {string[][]} rows label, outcome, why */
+export function checkLines(rows) {
+  const lines = new Map(/** @type {[string, string[]][]} */ ([]));
+  for (const [label, outcome, why] of rows) {
+    const key = why ? `${outcome} (${why})` : outcome;
+    lines.set(key, [...(lines.get(key) ?? []), label]);
+  }
+  return [...lines].map(([key, labels]) => `${key}: ${labels.join(", ")}`);
+}
+
 /** How a chart's values lie on its height: `place` gives a share from the top, and `log` says whether each power of ten takes as much.
  * @param {(number | null)[]} values @param {number | null} limit @param {boolean} [bars] whether they stand on zero */
 export function heights(values, limit, bars = false) {
@@ -32,6 +42,14 @@ export function heights(values, limit, bars = false) {
   if (log) { low = Math.log10(low); high = Math.log10(high); }
   const span = high - low || 1;
   return { log, place: (/** @type {number} */ value) => Math.min(1, Math.max(0, (high - (log ? Math.log10(value) : value)) / span)) };
+}
+
+/** Where losses of several trials lie on one height: from the least to somewhat above where they began; what explodes goes out at the top and flattens
+ * none of the others. @param {(number | null)[][]} rows */
+export function trialHeights(rows) {
+  const first = rows.flatMap(([one]) => one ?? []), low = Math.min(...rows.flat().flatMap((one) => one ?? [])), began = Math.max(...first, low);
+  const high = began + 0.5 * Math.max(began - low, 0.1 * Math.abs(began), 1e-12);
+  return (/** @type {number} */ value) => Math.min(1, Math.max(0, (high - value) / (high - low || 1)));
 }
 
 /** A line as the `d` of a path in a box; a gap for each null. @param {(number | null)[]} values @param {(value: number) => number} place

@@ -2,6 +2,7 @@
 import { decision, listen, make, makeButton, say, wishes } from "../front.js";
 import { fieldOf, linesOfRun, pastOf, presetsOf, ratesOf } from "./choosers.js";
 import { lastStepOf } from "./last_step.js";
+import { rateSearchOf } from "./rate_search.js";
 
 /** @param {{model: import("../front.js").Model, el: HTMLElement, signal: AbortSignal, repaint: () => void}} view */
 export function sections({ model, el, signal, repaint }) {
@@ -12,10 +13,10 @@ export function sections({ model, el, signal, repaint }) {
   const made = /** @type {Map<string, {box: HTMLDetailsElement, sum: HTMLElement, summary: HTMLElement}>} */ (new Map());
   let built = "";
 
-  const presets = presetsOf(want, signal), past = pastOf(want, signal), step = lastStepOf(), rates = ratesOf(), lines = linesOfRun(want, signal);
+  const presets = presetsOf(want, signal), past = pastOf(want, signal), step = lastStepOf(), rates = ratesOf(), lines = linesOfRun(want, signal), search = rateSearchOf(want, signal);
   const notes = make("div", { class: "dlw-notes" });
   /** What sections hold below their rows. @type {Record<string, HTMLElement>} */
-  const extras = { schedule: rates.box, presets: presets.box, past: past.box, lines: lines.box, step: step.box, notes };
+  const extras = { schedule: rates.box, rate: search.box, presets: presets.box, past: past.box, lines: lines.box, step: step.box, notes };
 
   /** Open what is closed and the other way round. @param {string} name */
   const fold = (name) => {
@@ -68,6 +69,7 @@ export function sections({ model, el, signal, repaint }) {
     presets.draw(model.get("presets"), model.get("past").locked ?? [], said.presets ?? "");
     past.draw(model.get("past"), said.past ?? "");
     lines.draw(model.get("lines"), model.get("past"), said.lines ?? "");
+    search.draw(model.get("search") ?? {}, model.get("past"), said.rate ?? "");
     step.draw(model.get("taken"), model.get("thumbs"), running);
     say(notes, all.join("\n"));
     const dark = el.dataset.theme, around = el.closest(".dlw-controls");

@@ -24,9 +24,11 @@ SECTIONS = {
     "optimizer": "Optimizer", "schedule": "Schedule", "regularisation": "Regularisation", "run": "Run",
 }  # fmt: skip
 _MORE = {
-    "presets": "Presets", "past": "Go back", "lines": "Side by side", "step": "Last step",
+    "rate": "Find a rate", "presets": "Presets", "past": "Go back", "lines": "Side by side", "step": "Last step",
     "notes": "What the session chose",
 }  # fmt: skip
+#: What the suggestions of a search are called.
+_SUGGESTED = {"minimum_tenth": "a tenth of the minimum"}
 
 
 class Sections(PanelPart):
@@ -39,7 +41,7 @@ class Sections(PanelPart):
     AHEAD, BEAT, CALM = 8, 10, ("snapshots",)
     watches = (
         "pulse", "applied", "rejected", "status", "epochs", "evaluate_every", "evaluate_samples", "notes",
-        "snapshots", "branches", "line",
+        "snapshots", "branches", "line", "rate_search",
     )  # fmt: skip
     opened = List(help='the open sections, and "more" where a line unfolds them all').tag(sync=True)
     form = List(help="sections: name, label, rows (see PanelRow)").tag(sync=True)
@@ -49,6 +51,9 @@ class Sections(PanelPart):
     presets = List(help="name, what it sets in words").tag(sync=True)
     past = Dict(help="snapshots (step, why), branches (name, steps), busy, locked (names)").tag(sync=True)
     lines = Dict(help="choices (control, label, values), steps, last, rows: see `Standings`").tag(sync=True)
+    search = Dict(help="rates, losses, smoothed, suggestions (name, rate), note of the last search for a rate").tag(
+        sync=True
+    )
     taken = Dict(help="step, numbers, layers, losses, why_not, shown, shape of thumbs").tag(sync=True)
     thumbs = Bytes(help="uint8, samples x height x width x 3: the shown samples").tag(sync=True)
     said = Dict(help="section -> why a button of it did not do what it says").tag(sync=True)
@@ -111,6 +116,7 @@ class Sections(PanelPart):
                 "locked": [name for name in OTHERS if name in self._restrictions.locked],
             },
             "lines": self._standings.project(session) if "lines" in self._open else {},
+            "search": _last_search(session) if "rate" in self._open else {},
             "taken": _last_step(session, seen) if shows_step else {},
             "thumbs": seen.images.tobytes() if seen is not None and seen.images is not None else b"",
         }  # fmt: skip
@@ -223,6 +229,10 @@ class Sections(PanelPart):
             self.go_back("rewind", f"Going back to step {int(value):,}", lambda run: run.rewind(int(value)))
         elif name == "switch":
             self.go_back("rewind", f"Going to {value}", lambda run: run.switch(str(value)))
+        elif name == "find_rate":
+            self._run_in_background("rate", "Searching a rate", lambda run: run.find_lr())
+        elif name == "set_rate":
+            self._messages["rate"] = _refusal(lambda: self._restrictions.ask(session, {"lr": float(value)}))
         elif name == "try":
             self._try(session, value if isinstance(value, Mapping) else {})
         else:
@@ -234,11 +244,7 @@ class Sections(PanelPart):
             return "Presets are locked in this panel."
         if name not in self._presets:
             return f"There is no preset {name!r}."
-        try:
-            self._restrictions.ask(session, wishes_of(self._presets[name], session))
-        except (ValueError, TypeError) as error:
-            return str(error)
-        return ""
+        return _refusal(lambda: self._restrictions.ask(session, wishes_of(self._presets[name], session)))
 
     def _try(self, session: Session, typed: Mapping[str, Any]) -> None:
         """Try the same steps with each value, and come back."""
@@ -286,6 +292,15 @@ class Sections(PanelPart):
         super().close()
 
 
+def _refusal(work: Callable[[], Any]) -> str:
+    """Do `work()`, which wishes for something; return why not, or ""."""
+    try:
+        work()
+    except (ValueError, TypeError) as error:
+        return str(error)
+    return ""
+
+
 def rows_of(session: Session) -> dict[str, PanelRow]:
     """Return key -> row of a session's controls, each naming its control."""
     rows = [
@@ -326,6 +341,15 @@ def headline_of(section: str, panel: Panel) -> str:
         if any(row.section == section for row in control.rows) and panel.session.has_trait(control.name)
     ]
     return " · ".join(filter(None, found)) or "off"
+
+
+def _last_search(session: Session) -> dict[str, Any]:
+    """Return what the last search for a rate found."""
+    if (search := session.rate_search) is None:
+        return {}
+    curves = {name: [finite(one) for one in getattr(search, name)] for name in ("rates", "losses", "smoothed")}
+    suggestions = [[_SUGGESTED.get(name, name), float(f"{rate:.2g}")] for name, rate in search.suggestions.items()]
+    return {**curves, "suggestions": suggestions, "note": search.note}
 
 
 def _last_step(session: Session, seen: Step | None) -> dict[str, Any]:

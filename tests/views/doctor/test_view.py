@@ -12,7 +12,8 @@ from torch import nn
 
 from dlwidgets.core.doctor.finding import Chart, Finding
 from dlwidgets.session import Session
-from dlwidgets.views.doctor.view import Doctor, pack_finding
+from dlwidgets.views.doctor.packing import pack_finding
+from dlwidgets.views.doctor.view import Doctor
 
 
 def new_session(**options) -> Session:
@@ -73,6 +74,34 @@ def test_a_remedy_is_a_change_of_the_run_by_the_doctor_and_undone_by_one_button(
     page.say(wish="undo")
     arrive()
     assert (exploded.lr, page.state["moment"]["taken"]) == (30.0, "")
+
+
+def test_remedies_tried_side_by_side_are_rows_of_which_the_best_can_be_taken(wire, exploded, open_page):
+    view = Doctor(exploded)
+    page = open_page(view, eager=True)
+    page.say(wish="try", value=page.state["findings"][0]["key"])
+    arrive()
+    page.greet()
+    tried, outcome = exploded.remedy_trials, page.state["outcome"]
+    assert outcome["words"] == tried.sentence
+    assert [row["name"] for row in outcome["rows"]] == [one.name for one in tried.tried]
+    assert [row["name"] for row in outcome["rows"] if row["best"]] == [tried.best.name]
+    best = outcome["rows"][[row["best"] for row in outcome["rows"]].index(True)]
+    line = next(one for one in exploded.branches if one.name == tried.best.line)
+    assert best["losses"] == list(line.record.columns["loss"].values[tried.start :].astype(float))
+    page.say(wish="take", value=best["name"])
+    arrive()
+    page.greet()
+    assert (exploded.steps, page.state["outcome"]) == (tried.start + tried.steps, {})
+
+
+def test_trials_that_were_left_alone_are_shown_no_more(wire, exploded, open_page):
+    page = open_page(Doctor(exploded), eager=True)
+    exploded.try_remedies(steps=5)
+    page.greet()
+    assert page.state["outcome"]["rows"]
+    page.say(wish="leave")
+    assert page.state["outcome"] == {}
 
 
 def test_what_is_over_offers_nothing(wire, session, open_page):

@@ -446,7 +446,7 @@ def test_the_last_step_is_told_once_it_is_asked_for(session, page):
     taken, last = page.state["taken"], session.history().iloc[-1]
     assert taken["step"] == 2 and taken["numbers"]["loss"] == last.loss
     assert taken["numbers"]["grad_norm"] == last.grad_norm > taken["numbers"]["clipped_norm"]
-    assert taken["layers"] == []
+    assert [path for path, *_ in taken["layers"]] == session.layer_stats.paths
 
 
 def test_a_step_is_seen_closely_while_its_section_is_open(session, panel, page):
@@ -563,3 +563,23 @@ def test_a_part_of_the_validation_data_is_asked_for_and_all_of_it_again(session,
     assert session.evaluate_samples is None and session.evaluate().samples == 64
     page.say(wish="evaluate_samples", value="-3")
     assert "evaluate_samples=-3" in page.state["rows"]["evaluate_samples"]["why"]
+
+
+def test_a_rate_is_searched_and_a_click_sets_it(session, page):
+    page.say(wish="opened", value=["rate"])
+    page.say(wish="find_rate")
+    wait_for(page, lambda: page.state["search"].get("rates"))
+    found = session.rate_search
+    assert page.state["search"]["rates"] == [float(rate) for rate in found.rates]
+    assert [rate for _, rate in page.state["search"]["suggestions"]] == [
+        float(f"{rate:.2g}") for rate in found.suggestions.values()
+    ]  # fmt: skip
+    page.say(wish="set_rate", value=3e-3)
+    session.step()
+    assert (session.lr, ledger(session)[-1]) == (3e-3, ("lr", 3e-3, "panel"))
+
+
+def test_a_locked_rate_refuses_what_a_search_suggests(session, panel, page):
+    panel.lock("lr")
+    page.say(wish="set_rate", value=3e-3)
+    assert session.lr == 1e-3 and page.state["said"]["rate"] == "lr is locked in this panel."
